@@ -1,0 +1,38 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let strict: [SwiftSetting] = ["ExistentialAny", "InternalImportsByDefault", "MemberImportVisibility"].map {
+    .enableUpcomingFeature($0)
+}
+
+let core: Target.Dependency = .product(name: "BridgeCore", package: "BridgeCore")
+
+/// The model families. Each is one folder under `Plugins/` and one shared library, loaded with dlopen at run time.
+let families = ["Mistral", "Ministral3", "Gemma3VL"]
+
+let package = Package(
+    name: "bridge",
+    products: [.executable(name: "bridge", targets: ["bridge"])]
+        + families.map { .library(name: "\($0)Plugin", type: .dynamic, targets: [$0]) },
+    dependencies: [
+        .package(path: "Sources/BridgeCore"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    ],
+    targets: families.map {
+        .target(name: $0, dependencies: [core], path: "Plugins/\($0)", swiftSettings: strict)
+    } + [
+        .executableTarget(
+            name: "bridge",
+            dependencies: [core, .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Sources/bridge-cli",
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "BridgeCoreTests",
+            dependencies: [core],
+            path: "Tests/BridgeCoreTests",
+            swiftSettings: strict
+        ),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,43 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// A nested package because SwiftPM links the targets of one package statically into each product: a plugin would then
+// carry its own copy of the core, and every cast to a core protocol would fail. One dynamic product keeps one copy.
+
+let strict: [SwiftSetting] = ["ExistentialAny", "InternalImportsByDefault", "MemberImportVisibility"].map {
+    .enableUpcomingFeature($0)
+}
+
+let package = Package(
+    name: "BridgeCore",
+    products: [
+        .library(name: "BridgeCore", type: .dynamic, targets: ["BridgeCore", "TensorRuntime"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
+    ],
+    targets: [
+        .systemLibrary(name: "CJSONC", path: "CJSONC", pkgConfig: "json-c", providers: [.apt(["libjson-c-dev"])]),
+        .systemLibrary(name: "CXXHash", path: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+        .target(name: "CPluginABI", path: "CPluginABI"),
+        .target(name: "CTensorKernels", path: "CTensorKernels"),
+        .target(
+            name: "TensorRuntime",
+            dependencies: ["CTensorKernels"],
+            path: "TensorRuntime",
+            swiftSettings: strict
+        ),
+        .target(
+            name: "BridgeCore",
+            dependencies: [
+                "TensorRuntime", "CTensorKernels", "CPluginABI", "CJSONC", "CXXHash",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Yams", package: "Yams"),
+            ],
+            path: "Core",
+            swiftSettings: strict
+        ),
+    ],
+    swiftLanguageModes: [.v6]
+)
