@@ -21,18 +21,20 @@ TEXT_NAMES = [
     (r"^layers\.(\d+)\.mlp\.down_proj\.(\w+)$", r"layers.\1.feed_forward.w2.\2"),
     (r"^layers\.(\d+)\.mlp\.up_proj\.(\w+)$", r"layers.\1.feed_forward.w3.\2"),
 ]
+LAYER = r"^vision_tower\.transformer\.layers\.(\d+)\."
+NATIVE_LAYER = r"vision_encoder.transformer.layers.\1."
 VISION_NAMES = [
     (r"^vision_tower\.(patch_conv|ln_pre)\.weight$", r"vision_encoder.\1.weight"),
-    (r"^vision_tower\.transformer\.layers\.(\d+)\.(attention_norm|ffn_norm)\.weight$", r"vision_encoder.transformer.layers.\1.\2.weight"),
-    (r"^vision_tower\.transformer\.layers\.(\d+)\.attention\.(q|k|v|o)_proj\.weight$", r"vision_encoder.transformer.layers.\1.attention.w\2.weight"),
-    (r"^vision_tower\.transformer\.layers\.(\d+)\.feed_forward\.gate_proj\.weight$", r"vision_encoder.transformer.layers.\1.feed_forward.w1.weight"),
-    (r"^vision_tower\.transformer\.layers\.(\d+)\.feed_forward\.down_proj\.weight$", r"vision_encoder.transformer.layers.\1.feed_forward.w2.weight"),
-    (r"^vision_tower\.transformer\.layers\.(\d+)\.feed_forward\.up_proj\.weight$", r"vision_encoder.transformer.layers.\1.feed_forward.w3.weight"),
+    (LAYER + r"(attention_norm|ffn_norm)\.weight$", NATIVE_LAYER + r"\2.weight"),
+    (LAYER + r"attention\.(q|k|v|o)_proj\.weight$", NATIVE_LAYER + r"attention.w\2.weight"),
+    (LAYER + r"feed_forward\.gate_proj\.weight$", NATIVE_LAYER + r"feed_forward.w1.weight"),
+    (LAYER + r"feed_forward\.down_proj\.weight$", NATIVE_LAYER + r"feed_forward.w2.weight"),
+    (LAYER + r"feed_forward\.up_proj\.weight$", NATIVE_LAYER + r"feed_forward.w3.weight"),
     (r"^multi_modal_projector\.norm\.weight$", r"pre_mm_projector_norm.weight"),
     (r"^multi_modal_projector\.patch_merger\.merging_layer\.weight$", r"patch_merger.merging_layer.weight"),
     (r"^multi_modal_projector\.linear_1\.(\w+)$", r"vision_language_adapter.w_in.\1"),
     (r"^multi_modal_projector\.linear_2\.(\w+)$", r"vision_language_adapter.w_out.\1"),
-]  # fmt: skip
+]
 
 
 def interleave(weight, heads):
@@ -169,5 +171,7 @@ def quantise_text(tensors, kind, block=None):
         result[name], result[stem + "weight_scale_inv"] = quantise(tensor.to(torch.float32) * spread, kind, block)
         if kind == "tensor":
             # A function of the name alone: nothing here measures activations.
-            result[stem + "activation_scale"] = torch.tensor(0.01 + 0.001 * (sum(map(ord, name)) % 17), dtype=torch.bfloat16)
+            result[stem + "activation_scale"] = torch.tensor(
+                0.01 + 0.001 * (sum(map(ord, name)) % 17), dtype=torch.bfloat16
+            )
     return result

@@ -71,7 +71,7 @@ INPUTS = {
 
 
 def plain_copy(folder, config, scratch):
-    """A folder that transformers loads without quantisation: the same weights, dequantised by checkpoints.dequantise."""
+    """A folder that transformers loads without quantisation: the same weights, dequantised by our own rule."""
     block = config.get("quantization_config", {}).get("weight_block_size")
     plain = {key: value for key, value in config.items() if key != "quantization_config"}
     write_json(scratch / "config.json", plain)
@@ -105,7 +105,7 @@ def record(name, fixture, checkpoints, references):
         if "quantization_config" in config and "twin" not in fixture:
             plain = load_file(scratch / "model.safetensors")
             layer = "language_model.model.layers.1."
-            # Two weights of one layer, their last rows only so that the file stays small; of 132 rows in blocks of 128
+            # Two weights of one layer, their last rows only so that the file stays small: of 132 rows in blocks of 128
             # they show both the whole and the cut block.
             for weight in ("self_attn.k_proj.weight", "mlp.down_proj.weight"):
                 result["dequantised." + layer + weight] = plain[layer + weight][-12:].contiguous()

@@ -105,7 +105,8 @@ def write_compact(folder, name, value):
 
 
 def readme(folder, licence, title):
-    text = f"---\nlicense: {licence}\nlibrary_name: transformers\n---\n\n# {title}\n\nA tiny checkpoint with made-up weights, for tests.\n"
+    head = f"---\nlicense: {licence}\nlibrary_name: transformers\n---\n\n"
+    text = f"{head}# {title}\n\nA tiny checkpoint with made-up weights, for tests.\n"
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 

@@ -99,7 +99,9 @@ def tekken(size):
     """tokenizer.json and tekken.json of a byte-level BPE with `size` tokens, the special ones included."""
     tokenizer = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(TEKKEN_PATTERN), "isolated")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     merges, _ = learn(tokenizer, size, pre_tokenizers.ByteLevel.alphabet())
 
     characters = byte_characters()
@@ -150,8 +152,11 @@ def tekken(size):
 
 
 def gemma(size):
-    """tokenizer.json of a SentencePiece-style BPE with byte fallback. The last two of its `size` tokens open and close an
-    image; the soft token of an image follows the vocabulary under the id `size`, as on the hub."""
+    """tokenizer.json of a SentencePiece-style BPE with byte fallback.
+
+    The last two of its `size` tokens open and close an image; the soft token of an image follows the vocabulary under
+    the id `size`, as on the hub.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Replace(" ", "▁")
     # Only for learning: merges must not cross words, which the tokenizer itself leaves to the vocabulary.

@@ -23,7 +23,6 @@ from types import SimpleNamespace
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "Peers"))
 
-import fixture_configs as configs
 import fixture_native as native
 import fixture_reference
 import fixture_side_files as side_files
@@ -31,199 +30,17 @@ import numpy as np
 import torch
 import transformers
 from checkpoints import (
-    bits, compare, dequantise_all, load, loading_problems, quantisation, read_json, read_tensors, weight_files, write_json,
+    bits, compare, dequantise_all, load, loading_problems, quantisation, read_json, read_tensors, weight_files,
+    write_json,
 )  # fmt: skip
+from fixture_list import all_fixtures
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers.core_model_loading import PermuteForRope
 
-STATIC_FP8 = {
-    "activation_scheme": "static", "dequantize": False,
-    "modules_to_not_convert": ["model.vision_tower", "model.multi_modal_projector", "lm_head"],
-    "quant_method": "fp8", "weight_block_size": None,
-}  # fmt: skip
-DYNAMIC_FP8 = {**STATIC_FP8, "activation_scheme": "dynamic"}
-BLOCK_FP8 = {**DYNAMIC_FP8, "weight_block_size": [128, 128]}
-
-PIXTRAL = {"hidden": 24, "heads": 3, "ffn": 44, "layers": 2, "image": 96, "patch": 6}
-SIGLIP = {"hidden": 36, "heads": 2, "ffn": 52, "layers": 2, "image": 32, "patch": 4}
-
-MINISTRAL3 = dict(hidden=40, heads=8, groups=4, head=16, ffn=72, layers=5, vocabulary=1000, vision=PIXTRAL, tied=True)
-# params.json has no mscale: transformers' conversion writes 1 for both.
-NATIVE_ROPE = {"mscale": 1.0, "mscale_all_dim": 1.0}
-
-
-def all_fixtures():
-    """name -> description. `kind` says how the folder is made; `seed` seeds its weights."""
-    return {
-        "mistral": dict(
-            seed=11, kind="mistral", shards="110KB",
-            config=configs.mistral(hidden=36, heads=8, groups=4, head=10, ffn=68, layers=4, vocabulary=1000),
-        ),
-        "mistral-window": dict(
-            seed=12, kind="mistral", shards="150KB",
-            config=configs.mistral(hidden=44, heads=8, groups=4, head=6, ffn=52, layers=5, vocabulary=612, window=7),
-        ),
-        "mistral-absent-window": dict(
-            seed=13, kind="mistral", shards="140KB", long_prompt=4103, embedding_scale=1 / 64,
-            config={
-                key: value
-                for key, value in configs.mistral(
-                    hidden=64, heads=16, groups=8, head=4, ffn=96, layers=4, vocabulary=440
-                ).items()
-                if key
-                in {
-                    "architectures", "bos_token_id", "eos_token_id", "hidden_size", "intermediate_size", "model_type",
-                    "num_attention_heads", "num_hidden_layers", "torch_dtype", "transformers_version", "vocab_size",
-                }
-            },
-        ),
-        "mistral-tied": dict(
-            seed=14, kind="mistral", shards="120KB",
-            config=configs.mistral(
-                hidden=40, heads=12, groups=4, head=8, ffn=76, layers=6, vocabulary=716, tied=True
-            ),
-        ),
-        "mistral-odd-vocab": dict(
-            seed=15, kind="mistral", shards="100KB",
-            config=configs.mistral(hidden=28, heads=8, groups=4, head=14, ffn=60, layers=4, vocabulary=1001),
-        ),
-        "mistral-yarn": dict(
-            seed=16, kind="mistral", shards="100KB",
-            config=configs.mistral(
-                hidden=32, heads=8, groups=4, head=12, ffn=56, layers=5, vocabulary=808, theta=2000.0,
-                rope_scaling={
-                    "beta_fast": 1.1, "beta_slow": 0.2, "factor": 12.0, "original_max_position_embeddings": 48,
-                    "rope_type": "yarn",
-                },
-                max_position_embeddings=576,
-            ),
-        ),
-        "mistral-single-file": dict(
-            seed=17, kind="mistral", shards="10MB",
-            config=configs.mistral(
-                hidden=20, heads=8, groups=4, head=18, ffn=48, layers=4, vocabulary=904, dtype="float16"
-            ),
-        ),
-        "mistral-float32": dict(
-            seed=18, kind="mistral", shards="90KB", style="5.x", edge_values=True,
-            config=configs.mistral(
-                hidden=20, heads=8, groups=4, head=6, ffn=36, layers=4, vocabulary=520, dtype="float32"
-            ),
-        ),
-        "mistral-both-formats": dict(
-            seed=19, kind="mistral", shards="10MB", consolidated=True,
-            config=configs.mistral(hidden=28, heads=8, groups=4, head=12, ffn=44, layers=4, vocabulary=424),
-        ),
-        "mistral-native": dict(seed=11, kind="native", twin="mistral"),
-        "ministral3": dict(
-            seed=21, kind="ministral3", shards="130KB", names="legacy", system_prompt=True,
-            config=configs.ministral3(**MINISTRAL3),
-        ),
-        "ministral3-untied": dict(
-            seed=22, kind="ministral3", shards="160KB", names="legacy",
-            config=configs.ministral3(
-                hidden=52, heads=8, groups=4, head=12, ffn=56, layers=4, vocabulary=603, tied=False, top_tied=True,
-                rope={"mscale": None, "mscale_all_dim": None}, vision={**PIXTRAL, "act": "gelu"},
-            ),
-        ),
-        "ministral3-shortctx": dict(
-            seed=23, kind="ministral3", shards="130KB", names="legacy", prompt=45,
-            config=configs.ministral3(
-                hidden=32, heads=12, groups=4, head=20, ffn=60, layers=4, vocabulary=720, tied=True, vision=PIXTRAL,
-                rope={
-                    "original_max_position_embeddings": 8, "factor": 12.0, "beta_fast": 0.9, "beta_slow": 0.11,
-                    "mscale": 1.0, "mscale_all_dim": 1.0,
-                },
-            ),
-        ),
-        "ministral3-new-names": dict(
-            seed=24, kind="ministral3", shards="100KB", names="new",
-            config=configs.ministral3(
-                hidden=28, heads=8, groups=4, head=18, ffn=52, layers=4, vocabulary=640, tied=False, top_tied=False,
-                vision={**PIXTRAL, "hidden": 32, "heads": 2, "patch": 4}, merge=3, feature_layer=-2,
-                projector_bias=True, projector_act="silu",
-            ),
-        ),
-        "ministral3-fp8": dict(
-            seed=21, kind="ministral3", shards="150KB", names="legacy", fp8="tensor",
-            config=configs.ministral3(**MINISTRAL3, rope=NATIVE_ROPE, quantisation=STATIC_FP8),
-        ),
-        "ministral3-fp8-row": dict(
-            seed=25, kind="ministral3", shards="140KB", names="legacy", fp8="row",
-            config=configs.ministral3(
-                hidden=36, heads=8, groups=4, head=10, ffn=76, layers=4, vocabulary=608, tied=False, top_tied=False,
-                vision=PIXTRAL, quantisation=DYNAMIC_FP8,
-            ),
-        ),
-        "ministral3-fp8-block": dict(
-            seed=26, kind="ministral3", shards="330KB", names="legacy", fp8="block",
-            config=configs.ministral3(
-                hidden=132, heads=8, groups=4, head=8, ffn=136, layers=4, vocabulary=280, tied=True, vision=PIXTRAL,
-                quantisation=BLOCK_FP8,
-            ),
-        ),
-        "ministral3-native": dict(seed=21, kind="native", twin="ministral3", rope=NATIVE_ROPE),
-        "ministral3-native-fp8": dict(seed=21, kind="native", twin="ministral3-fp8", rope=NATIVE_ROPE),
-        "gemma3": dict(
-            seed=31, kind="gemma3", shards="150KB", names="legacy", embedding_scale=1 / 64,
-            config=configs.gemma3(
-                base=640, image_tokens=16, vision=SIGLIP,
-                # As in gemma-3-4b-it: the heads and all else come from the class. Only what would make the model
-                # big (vocabulary, head width) is added.
-                text={
-                    "head_dim": 12, "hidden_size": 40, "intermediate_size": 72, "num_hidden_layers": 7,
-                    "rope_scaling": {"factor": 5.0, "rope_type": "linear"}, "sliding_window": 8, "vocab_size": 648,
-                },
-            ),
-        ),
-        "gemma3-452-names": dict(
-            seed=32, kind="gemma3", shards="160KB", names="4.52",
-            config=configs.gemma3(
-                base=600, image_tokens=4, vision={**SIGLIP, "hidden": 44, "image": 36, "patch": 6, "ffn": 60, "eps": 2e-03},
-                dtype_key="torch_dtype", version="4.52.0.dev0",
-                text={
-                    "attention_bias": False, "attention_dropout": 0.0, "attn_logit_softcapping": None,
-                    "cache_implementation": "hybrid", "final_logit_softcapping": None, "head_dim": 10,
-                    "hidden_activation": "gelu_pytorch_tanh", "hidden_size": 48, "initializer_range": 0.02,
-                    "intermediate_size": 56, "max_position_embeddings": 1536, "num_attention_heads": 8,
-                    "num_hidden_layers": 7, "num_key_value_heads": 4, "query_pre_attn_scalar": 22,
-                    "rms_norm_eps": 4e-03, "rope_local_base_freq": 7000.0,
-                    "rope_scaling": {"factor": 3.0, "rope_type": "linear"}, "rope_theta": 700_000.0,
-                    "sliding_window": 6, "sliding_window_pattern": 3, "use_cache": True, "vocab_size": 608,
-                },
-            ),
-        ),
-        "gemma3-5x": dict(
-            seed=33, kind="gemma3", shards="120KB", style="5.x",
-            config=configs.gemma3(
-                base=620, image_tokens=16, vision={**SIGLIP, "ffn": 48},
-                text={
-                    "head_dim": 14, "hidden_size": 32, "intermediate_size": 76, "max_position_embeddings": 1280,
-                    "num_attention_heads": 8, "num_hidden_layers": 7, "num_key_value_heads": 4,
-                    "query_pre_attn_scalar": 20, "rms_norm_eps": 5e-03, "rope_local_base_freq": 6000.0,
-                    "rope_scaling": {"factor": 4.0, "rope_type": "linear"}, "rope_theta": 600_000.0,
-                    "sliding_window": 9, "vocab_size": 628,
-                },
-            ),
-        ),
-        "gemma3-untied": dict(
-            seed=34, kind="gemma3", shards="120KB", names="legacy",
-            config=configs.gemma3(
-                base=760, image_tokens=16, vision=SIGLIP, tied=False,
-                # 769 is not a multiple of any tensor-parallel size but 1.
-                text={
-                    "head_dim": 18, "hidden_size": 24, "intermediate_size": 44, "num_attention_heads": 8,
-                    "num_hidden_layers": 7, "num_key_value_heads": 4, "query_pre_attn_scalar": 20,
-                    "rope_scaling": {"factor": 6.0, "rope_type": "linear"}, "sliding_window": 8,
-                    "tie_word_embeddings": False, "vocab_size": 769,
-                },
-            ),
-        ),
-    }  # fmt: skip
-
 
 # ---- weights
+
 
 def weight_values(seed, name, shape):
     """Uniform numbers in [-1, 1), a function of the seed and the parameter's name; exact in float32."""
@@ -257,9 +74,10 @@ def fill_parameter(seed, name, parameter, gemma, embedding_scale):
 
 # Halfway cases, float16 and bfloat16 overflow and underflow, subnormals of all three types, both zeros.
 EDGE_VALUES = [
-    1.00390625, 1.01171875, -1.00390625, 1.0004882812, 1.0014648438, 65504.0, 65519.996, 65520.0, -65536.0, 3.3895314e38,
-    3.4e38, -3.4028235e38, 5.9604645e-08, 2.9802322e-08, 2.98023242e-08, -8.9406967e-08, 6.1035156e-05, 6.097555e-05,
-    1.1754944e-38, 9.1835e-41, 4.59177e-41, 4.5919e-41, 1.4e-45, -1.4e-45, 0.0, -0.0, float("inf"), float("-inf"),
+    1.00390625, 1.01171875, -1.00390625, 1.0004882812, 1.0014648438, 65504.0, 65519.996, 65520.0, -65536.0,
+    3.3895314e38, 3.4e38, -3.4028235e38, 5.9604645e-08, 2.9802322e-08, 2.98023242e-08, -8.9406967e-08, 6.1035156e-05,
+    6.097555e-05, 1.1754944e-38, 9.1835e-41, 4.59177e-41, 4.5919e-41, 1.4e-45, -1.4e-45, 0.0, -0.0,
+    float("inf"), float("-inf"),
 ]  # fmt: skip
 
 
@@ -292,6 +110,7 @@ def build_model(folder, fixture):
 
 
 # ---- dialects
+
 
 def rename(name, names):
     """A name as transformers 5.23 saves it, in another dialect of the hub."""
@@ -328,6 +147,7 @@ def rewrite(folder, change):
 
 
 # ---- making one fixture
+
 
 def make_transformers_style(folder, fixture):
     config = fixture["config"]
@@ -389,7 +209,10 @@ def require_distinct_sizes(name, config):
     """No two sizes of one model are alike, so that an axis taken for another shows. A head width that the class derives
     makes the queries as wide as the model; that one is inherent."""
     text, vision = config.get("text_config", config), config.get("vision_config", {})
-    heads, groups = text.get("num_attention_heads", 8), text.get("num_key_value_heads", 8 if "head_dim" not in text else 4)
+    heads, groups = (
+        text.get("num_attention_heads", 8),
+        text.get("num_key_value_heads", 8 if "head_dim" not in text else 4),
+    )
     head = text.get("head_dim", text["hidden_size"] // heads)
     sizes = [text[key] for key in ("hidden_size", "intermediate_size", "vocab_size")] + [groups * head]
     sizes += [heads * head] if "head_dim" in text else []
@@ -412,7 +235,7 @@ def make(name, fixture, checkpoints, references):
 
 
 def verify_loading(name, folder):
-    """transformers must load the folder with no missing and no unexpected key, and see the tensors and tokens stored."""
+    """transformers must load the folder without a missing or unexpected key, and see the tensors and tokens stored."""
     text = "Describe this image. Brücke 橋 42\n\n  [INST]<start_of_image>"
     direct = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text).ids
     if transformers.AutoTokenizer.from_pretrained(folder)(text)["input_ids"] != direct:
@@ -488,7 +311,9 @@ def check(names, fixtures):
             make(name, fixtures[name], fresh / "checkpoints", fresh / "reference")
         for name in names:
             ours, theirs = fresh / "checkpoints" / name, HERE / "checkpoints" / name
-            files = {f.name for f in ours.iterdir()} | ({f.name for f in theirs.iterdir()} if theirs.is_dir() else set())
+            files = {f.name for f in ours.iterdir()} | (
+                {f.name for f in theirs.iterdir()} if theirs.is_dir() else set()
+            )
             match, mismatch, errors = filecmp.cmpfiles(ours, theirs, sorted(files), shallow=False)
             problems += [f"{name}/{file} differs from what is committed" for file in mismatch + errors]
             record = f"{name}.safetensors"

@@ -99,7 +99,9 @@ def dequantise(weight, scale, block=None, dtype=torch.bfloat16):
     else:
         height, width = block
         if list(scale.shape) != [-(-rows // height), -(-columns // width)]:
-            raise ValueError(f"a {list(scale.shape)} grid of scales does not cover {list(weight.shape)} in {block} blocks")
+            raise ValueError(
+                f"a {list(scale.shape)} grid of scales does not cover {list(weight.shape)} in {block} blocks"
+            )
         grid = scale.repeat_interleave(height, 0)[:rows].repeat_interleave(width, 1)[:, :columns]
     return (weight.to(torch.float32) * grid).to(dtype)
 
