@@ -11,7 +11,7 @@ let strict: [SwiftSetting] = ["ExistentialAny", "InternalImportsByDefault", "Mem
 let package = Package(
     name: "BridgeCore",
     products: [
-        .library(name: "BridgeCore", type: .dynamic, targets: ["BridgeCore", "TensorRuntime"])
+        .library(name: "BridgeCore", type: .dynamic, targets: ["BridgeCore", "TensorRuntime", "JSONTree"])
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
@@ -21,7 +21,9 @@ let package = Package(
         .systemLibrary(name: "CJSONC", path: "CJSONC", pkgConfig: "json-c", providers: [.apt(["libjson-c-dev"])]),
         .systemLibrary(name: "CXXHash", path: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
         .target(name: "CPluginABI", path: "CPluginABI"),
+        .target(name: "CSystem", path: "CSystem"),
         .target(name: "CTensorKernels", path: "CTensorKernels"),
+        .target(name: "JSONTree", dependencies: ["CJSONC"], path: "JSONTree", swiftSettings: strict),
         .target(
             name: "TensorRuntime",
             dependencies: ["CTensorKernels"],
@@ -31,7 +33,7 @@ let package = Package(
         .target(
             name: "BridgeCore",
             dependencies: [
-                "TensorRuntime", "CTensorKernels", "CPluginABI", "CJSONC", "CXXHash",
+                "JSONTree", "TensorRuntime", "CTensorKernels", "CPluginABI", "CSystem", "CXXHash",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Yams", package: "Yams"),
             ],

@@ -1,0 +1,71 @@
+import BridgeCore
+import JSONTree
+
+/// The Gemma 3 family with images: local and global layers, four norms around each half of a layer, SigLIP.
+struct Gemma3VLBridge: ModelBridge {
+    let name = "gemma3"
+    let architectures = ["Gemma3ForConditionalGeneration"]
+
+    var configuration: ConfigurationTable<Gemma3VLProvider> { Gemma3VLProvider.table }
+
+    /// The table has transformers 5's names of the tower, which are also Megatron's here; the hub puts `vision_model.` in between.
+    let dialects = [
+        NameDialect("hub", [("vision_tower.", "vision_tower.vision_model.")]),
+        NameDialect(
+            "transformers 4.52 and later",
+            [
+                ("language_model.model.", "model.language_model."), ("language_model.lm_head.", "lm_head."),
+                ("vision_tower.", "model.vision_tower.vision_model."),
+                ("multi_modal_projector.", "model.multi_modal_projector."),
+            ]
+        ),
+        NameDialect("transformers 5, in memory", [("vision_tower.", "model.vision_tower.")]),
+    ]
+
+    var toy: ToyRecipe { Gemma3VLToy.recipe }
+
+    func parameters(of provider: Gemma3VLProvider, style: HuggingFaceFolder.Style) -> ParameterTable {
+        let text = provider.decoder
+        let decoder = DecoderParameters(
+            text,
+            names: .transformers(
+                model: "language_model.model.",
+                output: "language_model.lm_head.weight",
+                mlpNorm: "pre_feedforward_layernorm"
+            ),
+            prefix: "language_model."
+        )
+        return ParameterTable {
+            Tower("vision_tower.**", "vision_tower.**", provider.vision.parameters)
+            Rename(
+                "multi_modal_projector.mm_soft_embed_norm.weight",
+                "multi_modal_projector.mm_soft_emb_norm.weight",
+                [provider.vision.hiddenSize]
+            )
+            Transpose(
+                "multi_modal_projector.proj.weight",
+                "multi_modal_projector.mm_input_projection_weight",
+                [provider.vision.hiddenSize, text.hiddenSize],
+                split: .column
+            )
+            decoder.embedding
+            Layers(text.numLayers) {
+                decoder.attention
+                decoder.norm("self_attention.q_layernorm.weight", "self_attn.q_norm.weight", text.kvChannels)
+                decoder.norm("self_attention.k_layernorm.weight", "self_attn.k_norm.weight", text.kvChannels)
+                decoder.norm(
+                    "self_attention.linear_proj.post_layernorm.weight",
+                    "post_attention_layernorm.weight",
+                    text.hiddenSize
+                )
+                decoder.gatedMLP
+                decoder.norm(
+                    "mlp.linear_fc2.post_layernorm.weight",
+                    "post_feedforward_layernorm.weight",
+                    text.hiddenSize
+                )
+            }
+            decoder.head
+        }
+    }
+}

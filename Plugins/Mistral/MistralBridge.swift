@@ -1,0 +1,41 @@
+import BridgeCore
+import JSONTree
+
+/// The Mistral family: decoder only, grouped-query attention, SwiGLU, optionally a sliding window.
+struct MistralBridge: ModelBridge {
+    let name = "mistral"
+    let architectures = ["MistralForCausalLM"]
+
+    var configuration: ConfigurationTable<MistralProvider> { MistralProvider.table }
+
+    var toy: ToyRecipe { MistralToy.recipe }
+
+    func parameters(of provider: MistralProvider, style: HuggingFaceFolder.Style) -> ParameterTable {
+        let decoder = DecoderParameters(
+            provider.decoder,
+            names: style == .consolidated ? .consolidated : .transformers()
+        )
+        return ParameterTable {
+            decoder.embedding
+            Layers(provider.decoder.numLayers) {
+                decoder.attention
+                decoder.gatedMLP
+            }
+            decoder.head
+        }
+    }
+
+    func translated(parameters: JSON, name: String) throws -> JSON? {
+        guard parameters["vision_encoder"] == nil, parameters["yarn"] == nil, parameters["moe"] == nil else {
+            return nil
+        }
+        // Before rope_theta came into params.json it was 10000, and the models were made for 32768 positions.
+        let decoder = try ConsolidatedParameters.decoder(parameters, ropeTheta: 10000, seqLength: 32768, name: name)
+        let head: [(String, JSON)] = [("architectures", ["MistralForCausalLM"]), ("model_type", "mistral")]
+        return .object(JSONObject(head + decoder.map { ($0.key, $0.value) }))
+    }
+
+    func parameters(configuration: JSON, base: JSON) -> JSON {
+        ConsolidatedParameters.revised(base, for: configuration)
+    }
+}

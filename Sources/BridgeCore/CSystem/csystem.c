@@ -1,0 +1,36 @@
+#define _GNU_SOURCE
+#include "CSystem.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int csys_create(const char *path, int direct) {
+    return open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | (direct ? O_DIRECT : 0), 0666);
+}
+
+int csys_reserve(int descriptor, int64_t size) { return fallocate(descriptor, 0, 0, size); }
+
+int csys_exchange(const char *one, const char *other) {
+    return renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE);
+}
+
+int csys_rename_new(const char *from, const char *to) {
+    int result = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+    if (result == 0) return 0;
+    struct stat status;
+    // Plain rename replaces a folder only when it is empty, and says ENOTEMPTY otherwise.
+    if (errno == EINVAL || errno == ENOSYS || (errno == EEXIST && stat(to, &status) == 0 && S_ISDIR(status.st_mode))) {
+        result = rename(from, to);
+        if (result != 0 && errno == ENOTEMPTY) errno = EEXIST;
+    }
+    return result;
+}
+
+const char *csys_own_library(void) {
+    Dl_info info;
+    return dladdr((const void *)csys_own_library, &info) != 0 ? info.dli_fname : NULL;
+}

@@ -1,0 +1,22 @@
+// System calls of Linux that Swift's Glibc module does not show. Each returns 0 or a descriptor, or -1 with errno.
+#ifndef CSYSTEM_H
+#define CSYSTEM_H
+
+#include <stdint.h>
+
+// Creates a file for writing, past the page cache when `direct` is not 0.
+int csys_create(const char *path, int direct);
+
+// Reserves the blocks of a file of `size` bytes.
+int csys_reserve(int descriptor, int64_t size);
+
+// Swaps two paths in one step.
+int csys_exchange(const char *one, const char *other);
+
+// Renames a path, failing with EEXIST when the new one is taken; an empty folder there counts as free.
+int csys_rename_new(const char *from, const char *to);
+
+// The path of the library or program that this function is part of; NULL when the loader does not know.
+const char *csys_own_library(void);
+
+#endif

@@ -1,0 +1,229 @@
+public import JSONTree
+public import TensorRuntime
+
+/// The way in: a model by the place of its files, whatever its family.
+///
+/// ```swift
+/// let bridge = try AutoBridge.fromHF("models/Ministral-3-3B-Instruct-2512")
+/// try bridge.importCheckpoint(to: "megatron/ministral-3-3b", options: .init(layout: .init(tensorSize: 2)))
+/// ```
+public struct AutoBridge: Sendable {
+    /// The families that are known.
+    public let catalog: PluginCatalog
+    /// The folder with the weights; nil for a bridge made from a configuration alone.
+    public let folder: HuggingFaceFolder?
+
+    let model: FamilyModel
+
+    /// The bridge for a Hugging Face folder. Reads the configuration and the headers of the weight files.
+    ///
+    /// - Parameters:
+    ///   - path: The folder.
+    ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
+    /// - Throws: `BridgeError` when the folder holds no model, or one that no plugin knows.
+    public static func fromHF(_ path: String, catalog: PluginCatalog? = nil) throws -> AutoBridge {
+        let folder = try HuggingFaceFolder(path: path)
+        let catalog = try catalog ?? .standard()
+        let name = Files.join(folder.path, folder.style.configurationName)
+        let model = try FamilyModel(json: folder.configuration, style: folder.style, name: name, catalog: catalog)
+        return AutoBridge(catalog: catalog, folder: folder, model: model)
+    }
+
+    /// The bridge for a configuration alone, which has no weights to convert.
+    ///
+    /// - Parameters:
+    ///   - configuration: The content of `config.json`.
+    ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
+    /// - Throws: `BridgeError` when no plugin knows the model.
+    public static func fromHFConfig(_ configuration: JSON, catalog: PluginCatalog? = nil) throws -> AutoBridge {
+        let catalog = try catalog ?? .standard()
+        let model = try FamilyModel(
+            json: configuration,
+            style: .transformers,
+            name: "the configuration",
+            catalog: catalog
+        )
+        return AutoBridge(catalog: catalog, folder: nil, model: model)
+    }
+
+    /// The bridge for a Megatron checkpoint, which carries the configuration of its model.
+    ///
+    /// - Parameters:
+    ///   - path: The checkpoint, or a folder with iterations, of which the newest is taken.
+    ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
+    /// - Throws: `BridgeError` when there is no checkpoint, or one of a model that no plugin knows.
+    public static func fromMegatron(_ path: String, catalog: PluginCatalog? = nil) throws -> AutoBridge {
+        try AutoBridge(checkpoint: NativeCheckpoint(path: path), catalog: catalog ?? .standard())
+    }
+
+    init(checkpoint: NativeCheckpoint, catalog: PluginCatalog) throws {
+        let name = Files.join(
+            checkpoint.path,
+            "\(NativeCheckpoint.huggingFaceFolder)/\(checkpoint.manifest.style.configurationName)"
+        )
+        self.catalog = catalog
+        folder = nil
+        model = try FamilyModel(
+            json: checkpoint.configuration,
+            style: checkpoint.manifest.style,
+            name: name,
+            catalog: catalog
+        )
+    }
+
+    private init(catalog: PluginCatalog, folder: HuggingFaceFolder?, model: FamilyModel) {
+        self.catalog = catalog
+        self.folder = folder
+        self.model = model
+    }
+
+    /// Whether a folder holds a model that can be converted. Never throws; ``fromHF(_:catalog:)`` says why not.
+    public static func canHandle(_ path: String, catalog: PluginCatalog? = nil) -> Bool {
+        (try? fromHF(path, catalog: catalog)) != nil
+    }
+
+    /// The architectures that can be converted, sorted.
+    public static func supportedModels(catalog: PluginCatalog? = nil) throws -> [String] {
+        try (catalog ?? .standard()).architectures
+    }
+
+    /// The model's architecture, as `config.json` has it.
+    public var architecture: String { model.architecture }
+    /// The family's bridge.
+    public var bridge: any ModelBridge { model.bridge }
+    /// Keys of the configuration that nothing here reads.
+    public var unreadKeys: [String] { model.unreadKeys }
+
+    /// The translated configuration.
+    public func toProvider() -> any ModelProvider { model.provider }
+
+    /// `config.json` made from the provider alone.
+    ///
+    /// - Parameter elementType: The type of the weights; nil for the provider's.
+    public func configuration(elementType: ElementType? = nil) -> JSON {
+        var json: JSON = ["architectures": .array([.string(model.architecture)])]
+        for (key, value) in model.encoded(elementType: elementType, into: nil).object ?? JSONObject() {
+            json.set(value, at: key)
+        }
+        return json
+    }
+
+    /// What an import would do.
+    ///
+    /// - Throws: `BridgeError` for tensors that are not accounted for, and for a layout that does not fit.
+    public func plan(_ options: ConversionOptions = ConversionOptions()) throws -> ConversionPlan {
+        guard let folder else {
+            throw BridgeError(
+                .badArgument,
+                "this bridge was made from a configuration alone and has no weights; use fromHF"
+            )
+        }
+        let plugin = catalog.pluginName(for: model.architecture)
+        return try Importer(folder: folder, model: model, plugin: plugin, options: options).plan()
+    }
+
+    /// Writes the weights as a Megatron checkpoint, iteration 0.
+    ///
+    /// - Parameters:
+    ///   - path: The checkpoint's folder. It appears whole or not at all.
+    ///   - options: Layout, types and so on.
+    /// - Throws: `BridgeError`; the destination is then as it was.
+    @discardableResult
+    public func importCheckpoint(to path: String, options: ConversionOptions = ConversionOptions()) throws
+        -> ConversionReport
+    {
+        try NativeDestination(path: path, iteration: 0, overwrite: options.overwrite).write(
+            plan(options),
+            context: options.context
+        )
+    }
+
+    /// What an export of a checkpoint of this model would do.
+    ///
+    /// - Throws: `BridgeError` for parameters that are not accounted for.
+    public func exportPlan(from path: String, options: ConversionOptions = ConversionOptions()) throws -> ConversionPlan
+    {
+        try exporter(path, options).plan()
+    }
+
+    /// Writes a Megatron checkpoint as a Hugging Face folder.
+    ///
+    /// - Parameters:
+    ///   - path: The checkpoint, or a folder with iterations, of which the newest is taken.
+    ///   - destination: The folder. It appears whole or not at all.
+    ///   - options: Types and so on; the layout is the checkpoint's.
+    /// - Throws: `BridgeError`; the destination is then as it was.
+    @discardableResult
+    public func exportCheckpoint(
+        from path: String,
+        to destination: String,
+        options: ConversionOptions = ConversionOptions()
+    ) throws -> ConversionReport {
+        let plan = try exportPlan(from: path, options: options)
+        let folder = try StagedFolder(destination: destination, overwrite: options.overwrite)
+        var report = try plan.write(into: folder.path, context: options.context)
+        try folder.commit()
+        report.destination = folder.destination
+        return report
+    }
+
+    /// The same as ``exportCheckpoint(from:to:options:)``, under the name that users of transformers look for.
+    @discardableResult
+    public func saveHF(
+        _ path: String,
+        to destination: String,
+        options: ConversionOptions = ConversionOptions()
+    ) throws -> ConversionReport {
+        try exportCheckpoint(from: path, to: destination, options: options)
+    }
+
+    /// The Hugging Face tensors of a checkpoint, one at a time; each is read when the loop comes to it.
+    ///
+    /// - Parameter path: The checkpoint.
+    /// - Throws: `BridgeError` for parameters that are not accounted for.
+    public func exportWeights(from path: String, options: ConversionOptions = ConversionOptions()) throws
+        -> ExportedWeights
+    {
+        ExportedWeights(try exporter(path, options).tensors().tensors.map { ($0.name, $0.view) })
+    }
+
+    private func exporter(_ path: String, _ options: ConversionOptions) throws -> Exporter {
+        let checkpoint = try NativeCheckpoint(path: path)
+        let reference = try folder.map { try HuggingFaceReference($0) } ?? HuggingFaceReference(checkpoint)
+        return Exporter(checkpoint: checkpoint, model: model, reference: reference, options: options)
+    }
+}
+
+/// The tensors of a model as bytes, read one after the other.
+public struct ExportedWeights: Sequence, Sendable {
+    /// A tensor with its bytes, little-endian and row-major.
+    public struct Weight: Sendable {
+        /// Its name.
+        public let name: String
+        /// The type of its elements.
+        public let elementType: ElementType
+        /// Its sizes.
+        public let shape: [Int]
+
+        let view: TensorView
+
+        /// Reads the bytes.
+        ///
+        /// - Throws: `BridgeError` when they cannot be read.
+        public func bytes() throws -> [UInt8] { try TensorReader().bytes(of: view) }
+    }
+
+    private let weights: [Weight]
+
+    init(_ tensors: [(name: String, view: TensorView)]) {
+        weights = tensors.map {
+            Weight(name: $0.name, elementType: $0.view.elementType, shape: $0.view.shape, view: $0.view)
+        }
+    }
+
+    /// The tensors in the order of the model.
+    public func makeIterator() -> IndexingIterator<[Weight]> { weights.makeIterator() }
+
+    /// How many there are.
+    public var count: Int { weights.count }
+}

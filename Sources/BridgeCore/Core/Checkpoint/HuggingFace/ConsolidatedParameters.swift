@@ -1,0 +1,49 @@
+public import JSONTree
+
+/// The keys of `params.json` that describe a decoder, and what they are called in `config.json`.
+public enum ConsolidatedParameters {
+    private static let keys = [
+        ("dim", "hidden_size"), ("n_layers", "num_hidden_layers"), ("head_dim", "head_dim"),
+        ("hidden_dim", "intermediate_size"),
+        ("n_heads", "num_attention_heads"), ("n_kv_heads", "num_key_value_heads"), ("norm_eps", "rms_norm_eps"),
+        ("vocab_size", "vocab_size"),
+    ]
+
+    /// The part of `config.json` that describes the decoder.
+    ///
+    /// - Parameters:
+    ///   - parameters: The content of `params.json`.
+    ///   - ropeTheta: The base of the rotary frequencies when the file names none.
+    ///   - seqLength: The longest sequence when the file names none.
+    ///   - name: The file, for messages.
+    /// - Throws: `BridgeError` naming the keys that are missing.
+    public static func decoder(_ parameters: JSON, ropeTheta: Double, seqLength: Int, name: String) throws -> JSONObject
+    {
+        var decoder = JSONObject()
+        var missing: [String] = []
+        for (key, other) in keys {
+            if let value = parameters[key] { decoder[other] = value } else { missing.append(key) }
+        }
+        guard missing.isEmpty else {
+            throw BridgeError(
+                .badConfiguration,
+                "\(name) lacks \(missing.count) keys that describe the model",
+                names: missing
+            )
+        }
+        decoder["hidden_act"] = "silu"
+        decoder["rope_theta"] = parameters["rope_theta"] ?? ropeTheta.json
+        decoder["sliding_window"] = parameters["sliding_window"] ?? .null
+        decoder["tie_word_embeddings"] = parameters["tied_embeddings"] ?? false
+        decoder["max_position_embeddings"] =
+            parameters["max_position_embeddings"] ?? parameters["max_seq_len"] ?? seqLength.json
+        return decoder
+    }
+
+    /// `params.json` after the weights have lost their quantisation or kept it, as `configuration` says.
+    public static func revised(_ base: JSON, for configuration: JSON) -> JSON {
+        var json = base
+        if configuration["quantization_config"] == nil { json.set(nil, at: "quantization") }
+        return json
+    }
+}

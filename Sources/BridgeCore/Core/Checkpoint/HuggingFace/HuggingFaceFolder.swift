@@ -1,0 +1,178 @@
+public import JSONTree
+
+/// A folder with a model as Hugging Face or the model's makers publish it.
+public struct HuggingFaceFolder: Sendable {
+    /// Which files hold configuration and weights.
+    public enum Style: String, Sendable, Codable, CaseIterable {
+        /// `config.json` and `model*.safetensors`.
+        case transformers
+        /// `params.json` and `consolidated*.safetensors`, as Mistral publishes.
+        case consolidated
+
+        /// The file with the configuration.
+        public var configurationName: String { self == .transformers ? "config.json" : "params.json" }
+        /// What the names of the weight files start with.
+        var weightsPrefix: String { self == .transformers ? "model" : "consolidated" }
+        /// The index of several weight files.
+        var indexName: String { "\(weightsPrefix).safetensors.index.json" }
+    }
+
+    /// A file with weights.
+    public struct Shard: Sendable {
+        /// Its name in the folder.
+        public var name: String
+        /// Its header.
+        public var header: SafetensorsHeader
+    }
+
+    /// The folder.
+    public let path: String
+    /// Which files count.
+    public let style: Style
+    /// The configuration.
+    public let configuration: JSON
+    /// The weight files, sorted by name.
+    public let shards: [Shard]
+    /// The index's name when there is one.
+    public let indexName: String?
+    /// All tensors of all weight files.
+    public let tensors: [String: StoredTensor]
+    /// The files that are carried along unchanged, as paths inside the folder.
+    public let sideFiles: [String]
+    /// Weight files that were left out, because they hold the same model in another format.
+    public let leftOut: [String]
+
+    /// Opens a folder and reads the headers of its weight files.
+    ///
+    /// - Throws: `BridgeError` when a file is missing or cannot be what it claims to be.
+    public init(path: String) throws {
+        let path = Files.trimmed(path)
+        guard Files.kind(of: path) == .folder else {
+            throw BridgeError(
+                .fileSystem,
+                "\(path) is not a folder; give the path of a folder with config.json and model*.safetensors"
+            )
+        }
+        let names = try Files.list(path)
+        guard let style = Self.style(of: names) else { throw Self.noModel(in: path, names) }
+        let weights = try Self.weightFiles(of: style, in: path, names)
+
+        var shards: [Shard] = []
+        var tensors: [String: StoredTensor] = [:]
+        var homes: [String: String] = [:]
+        for name in weights.files {
+            let file = try SafetensorsFile(path: Files.join(path, name))
+            shards.append(Shard(name: name, header: file.header))
+            for tensor in file.tensors {
+                if let other = homes.updateValue(name, forKey: tensor.name) {
+                    throw BridgeError(
+                        .corruptInput,
+                        "the tensor \(tensor.name) stands in both \(other) and \(name) of \(path)"
+                    )
+                }
+                tensors[tensor.name] = tensor
+            }
+        }
+        try weights.index?.check(against: homes)
+        self.path = path
+        self.style = style
+        configuration = try JSON(contentsOf: Files.join(path, style.configurationName))
+        self.shards = shards
+        indexName = weights.index?.name
+        self.tensors = tensors
+        (sideFiles, leftOut) = try Self.otherFiles(in: path, besides: Set(weights.files))
+    }
+
+    /// The tensors' bytes together.
+    public var byteCount: Int { shards.reduce(0) { $0 + $1.header.dataByteCount } }
+
+    private static func style(of names: [String]) -> Style? {
+        Style.allCases.first { style in
+            names.contains(style.configurationName)
+                && names.contains {
+                    $0.hasPrefix(style.weightsPrefix) && ($0.hasSuffix(".safetensors") || $0 == style.indexName)
+                }
+        }
+    }
+
+    private static func noModel(in path: String, _ names: [String]) -> BridgeError {
+        if names.contains("config.json"), names.contains(where: { $0.hasSuffix(".bin") || $0.hasSuffix(".pth") }) {
+            return BridgeError(
+                .corruptInput,
+                "\(path) holds pickled weights only; convert them to safetensors first, pickles can run code when they are read"
+            )
+        }
+        let missing = names.contains("config.json") ? "model*.safetensors" : "config.json"
+        return BridgeError(.corruptInput, "\(path) has no \(missing), so it is not a folder with a Hugging Face model")
+    }
+
+    private static func weightFiles(
+        of style: Style,
+        in path: String,
+        _ names: [String]
+    ) throws -> (files: [String], index: ShardIndex?) {
+        if names.contains(style.indexName) {
+            let index = try ShardIndex(path: Files.join(path, style.indexName))
+            let missing = index.files.filter { !names.contains($0) }
+            guard missing.isEmpty else {
+                throw BridgeError(
+                    .corruptInput,
+                    "\(path) lacks \(missing.count) of the \(index.files.count) files that \(style.indexName) lists; fetch them again",
+                    names: missing
+                )
+            }
+            return (index.files, index)
+        }
+        let single = "\(style.weightsPrefix).safetensors"
+        if names.contains(single) { return ([single], nil) }
+        let numbered = names.filter { NamePattern("\(style.weightsPrefix)-*-of-*.safetensors").match($0) != nil }
+        guard
+            let total = numbered.first.flatMap({
+                NamePattern("\(style.weightsPrefix)-*-of-*.safetensors").match($0)?.last
+            })
+        else {
+            throw noModel(in: path, names)
+        }
+        guard numbered.count == Int(total) else {
+            throw BridgeError(
+                .corruptInput,
+                "\(path) has \(numbered.count) of \(total) weight files and no \(style.indexName); fetch the others"
+            )
+        }
+        return (numbered, nil)
+    }
+
+    /// Endings of files that hold weights, and are therefore never carried along.
+    private static let weightEndings = [
+        ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".ggml", ".onnx", ".h5", ".msgpack", ".ot", ".npz",
+        ".distcp", ".bin.index.json", ".safetensors.index.json",
+    ]
+
+    private static func otherFiles(in path: String, besides weights: Set<String>) throws -> (
+        side: [String], leftOut: [String]
+    ) {
+        var side: [String] = []
+        var leftOut: [String] = []
+        func visit(_ folder: String) throws {
+            for name in try Files.list(Files.join(path, folder)) {
+                let inside = folder.isEmpty ? name : "\(folder)/\(name)"
+                switch Files.kind(of: Files.join(path, inside)) {
+                case .folder where !name.hasPrefix("."): try visit(inside)
+                case .file where weights.contains(inside): break
+                case .file where isIndex(of: weights, inside): side.append(inside)
+                case .file where weightEndings.contains { name.hasSuffix($0) }: leftOut.append(inside)
+                case .file: side.append(inside)
+                default: break
+                }
+            }
+        }
+        try visit("")
+        return (side, leftOut)
+    }
+
+    private static func isIndex(of weights: Set<String>, _ name: String) -> Bool {
+        Style.allCases.contains { style in
+            name == style.indexName && weights.contains { $0.hasPrefix(style.weightsPrefix) }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+import Glibc
+import TensorRuntime
+
+extension NativeCheckpoint {
+    /// What spreading the parameters over another layout would do.
+    ///
+    /// - Throws: `BridgeError` for a layout that does not fit.
+    public func reshardPlan(_ options: ConversionOptions) throws -> ConversionPlan {
+        try Resharder(checkpoint: self, options: options).plan()
+    }
+
+    /// Writes the parameters in another layout, as the same iteration of another folder.
+    ///
+    /// - Throws: `BridgeError`; the destination is then as it was.
+    @discardableResult
+    public func reshard(to path: String, options: ConversionOptions) throws -> ConversionReport {
+        let iteration = Self.iteration(inName: Files.name(of: self.path)) ?? 0
+        let destination = NativeDestination(path: path, iteration: iteration, overwrite: options.overwrite)
+        return try destination.write(reshardPlan(options), context: options.context)
+    }
+
+    /// A file whose content is not what the manifest says.
+    public struct Damage: Sendable, Equatable {
+        /// The file.
+        public var file: String
+        /// What is wrong with it.
+        public var problem: String
+    }
+
+    /// Reads every file and compares it with its checksum.
+    ///
+    /// - Returns: What is damaged; empty when all is well.
+    /// - Throws: `BridgeError` when the run was cancelled.
+    public func check(_ context: RunContext = RunContext()) throws -> [Damage] {
+        let total = manifest.files.reduce(0) { $0 + $1.byteCount }
+        var damages: [Damage] = []
+        var before = 0
+        for file in manifest.files {
+            do {
+                if let problem = try check(file, context, before: before, total: total) {
+                    damages.append(Damage(file: file.name, problem: problem))
+                }
+            } catch let error as BridgeError where error.code != .cancelled {
+                damages.append(Damage(file: file.name, problem: error.message))
+            }
+            before += file.byteCount
+        }
+        return damages
+    }
+
+    private func check(_ file: NativeManifest.File, _ context: RunContext, before: Int, total: Int) throws -> String? {
+        let storage = try FileStorage(path: Files.join(path, file.name))
+        guard storage.byteCount == file.byteCount else {
+            return "has \(storage.byteCount) bytes, the manifest says \(file.byteCount)"
+        }
+        let size = BlockChecksum.blockByteCount
+        let count = (file.byteCount + size - 1) / size
+        let digests = Digests(count: count)
+        try Workers.run(
+            items: count,
+            workers: ImageWriter.workerCount(context),
+            makeState: { AlignedBuffer(byteCount: size) },
+            whileWaiting: {
+                context.progress?(
+                    Progress(
+                        activity: "Checking",
+                        doneBytes: before + min(file.byteCount, digests.done * size),
+                        totalBytes: total
+                    )
+                )
+            },
+            body: { buffer, index in
+                try context.cancellation.check()
+                let bytes = UnsafeMutableRawBufferPointer(
+                    start: buffer.bytes,
+                    count: min(size, file.byteCount - index * size)
+                )
+                try storage.read(at: index * size, into: bytes)
+                digests.set(index, BlockChecksum.digest(UnsafeRawBufferPointer(bytes)))
+            }
+        )
+        let found = digests.values
+        if BlockChecksum.root(found).description == file.checksum { return nil }
+        let wrong = zip(found, file.blocks).enumerated().first { $1.0.description != $1.1 }?.offset
+        return "its content has changed" + (wrong.map { " around byte \($0 * size)" } ?? "")
+            + "; restore it from a copy"
+    }
+
+    /// Removes all iterations but the newest ones.
+    ///
+    /// - Parameters:
+    ///   - path: A folder with iterations.
+    ///   - count: How many stay, at least 1; the one that the folder names as its newest stays in any case.
+    ///   - dryRun: Whether to remove nothing and only say what would go.
+    /// - Returns: The folders that were removed.
+    /// - Throws: `BridgeError` when one cannot be removed.
+    public static func prune(_ path: String, keeping count: Int, dryRun: Bool = false) throws -> [String] {
+        guard count >= 1 else {
+            throw BridgeError(.badArgument, "at least one iteration has to stay, \(count) were asked for")
+        }
+        let newest = try? iterationPath(path)
+        let removed = try iterations(in: path).dropLast(count).map(\.path).filter { $0 != newest }
+        guard !dryRun else { return removed }
+        for folder in removed {
+            // Renamed first, so that a kill half way leaves nothing that looks like a checkpoint.
+            let doomed = Files.join(Files.parent(of: folder), ".\(Files.name(of: folder)).removed")
+            guard rename(folder, doomed) == 0 else { throw BridgeError.system("cannot remove \(folder)") }
+            try Files.remove(doomed)
+        }
+        return removed
+    }
+}
+
+/// The checksums of the blocks of one file, each set once by one thread and read after all have ended.
+private final class Digests: @unchecked Sendable {
+    private let storage: UnsafeMutableBufferPointer<BlockChecksum.Digest>
+    private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private var count = 0
+
+    init(count: Int) {
+        storage = .allocate(capacity: count)
+        storage.initialize(repeating: BlockChecksum.digest(UnsafeRawBufferPointer(start: nil, count: 0)))
+        pthread_mutex_init(lock, nil)
+    }
+
+    deinit {
+        storage.deallocate()
+        pthread_mutex_destroy(lock)
+        lock.deallocate()
+    }
+
+    var values: [BlockChecksum.Digest] { Array(storage) }
+
+    var done: Int {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        return count
+    }
+
+    func set(_ index: Int, _ digest: BlockChecksum.Digest) {
+        storage[index] = digest
+        pthread_mutex_lock(lock)
+        count += 1
+        pthread_mutex_unlock(lock)
+    }
+}

@@ -1,0 +1,168 @@
+public import JSONTree
+import TensorRuntime
+
+/// A Megatron checkpoint in the native container, open for reading.
+public struct NativeCheckpoint: Sendable {
+    /// The folder with `manifest.json`, an `iter_NNNNNNN`.
+    public let path: String
+    /// The manifest.
+    public let manifest: NativeManifest
+    /// The model's configuration, as it was imported.
+    public let configuration: JSON
+
+    let parameters: [GlobalParameter]
+
+    /// The file with the number of the newest checkpoint.
+    static let latestName = "latest_checkpointed_iteration.txt"
+    static let manifestName = "manifest.json"
+    static let huggingFaceFolder = "huggingface"
+    /// Where the headers of the source's weight files are kept.
+    static let shardFolder = "huggingface/.safetensors"
+
+    /// The name of the folder of an iteration.
+    static func iterationName(_ iteration: Int) -> String {
+        let digits = String(iteration)
+        return "iter_" + String(repeating: "0", count: max(0, 7 - digits.count)) + digits
+    }
+
+    /// The iteration in a folder's name; nil for another name.
+    static func iteration(inName name: String) -> Int? {
+        guard name.hasPrefix("iter_"), name.dropFirst(5).allSatisfy(\.isNumber) else { return nil }
+        return Int(name.dropFirst(5))
+    }
+
+    /// Opens a checkpoint: an iteration's folder, or a folder with iterations, of which the newest is taken.
+    ///
+    /// - Throws: `BridgeError` when there is none, or a file is missing or not what the manifest says.
+    public init(path: String) throws {
+        let path = try Self.iterationPath(path)
+        let manifestPath = Files.join(path, Self.manifestName)
+        let manifest = try NativeManifest(json: JSON(contentsOf: manifestPath), name: manifestPath)
+        self.path = path
+        self.manifest = manifest
+        configuration = try JSON(
+            contentsOf: Files.join(path, Files.join(Self.huggingFaceFolder, manifest.style.configurationName))
+        )
+        parameters = try Self.parameters(manifest, path)
+    }
+
+    /// The iteration's folder that a path means.
+    static func iterationPath(_ path: String) throws -> String {
+        let path = Files.trimmed(path)
+        guard Files.kind(of: path) == .folder else {
+            throw BridgeError(.fileSystem, "\(path) is not a folder; give the folder of a Megatron checkpoint")
+        }
+        if Files.exists(Files.join(path, manifestName)) { return path }
+        let latest = Files.join(path, latestName)
+        if Files.exists(latest) {
+            let text = String(decoding: try Files.contents(of: latest, limit: 64), as: UTF8.self)
+            let digits = text.filter { !$0.isWhitespace }
+            guard let iteration = Int(digits), iteration >= 0 else {
+                throw BridgeError(.corruptInput, "\(latest) holds \"\(digits)\", expected the number of an iteration")
+            }
+            let folder = Files.join(path, iterationName(iteration))
+            guard Files.exists(Files.join(folder, manifestName)) else {
+                throw BridgeError(
+                    .corruptInput,
+                    "\(latest) names iteration \(iteration), but \(folder) has no \(manifestName)"
+                )
+            }
+            return folder
+        }
+        throw BridgeError(
+            .corruptInput,
+            "\(path) is no Megatron checkpoint: it has neither \(manifestName) nor \(latestName)"
+        )
+    }
+
+    /// The iterations below a folder, oldest first.
+    public static func iterations(in path: String) throws -> [(iteration: Int, path: String)] {
+        try Files.list(path).compactMap { name in
+            let folder = Files.join(path, name)
+            guard let iteration = iteration(inName: name), Files.exists(Files.join(folder, manifestName)) else {
+                return nil
+            }
+            return (iteration, folder)
+        }.sorted { $0.iteration < $1.iteration }
+    }
+
+    private static func parameters(_ manifest: NativeManifest, _ path: String) throws -> [GlobalParameter] {
+        var tensors: [String: [String: StoredTensor]] = [:]
+        for name in Set(manifest.parameters.flatMap { $0.chunks.map(\.file) }).sorted() {
+            let file = try SafetensorsFile(path: Files.join(path, name))
+            tensors[name] = Dictionary(file.tensors.map { ($0.name, $0) }) { first, _ in first }
+        }
+        return try manifest.parameters.map { parameter in
+            func corrupt(_ what: String) -> BridgeError {
+                BridgeError(.corruptInput, "\(Files.join(path, manifestName)): \(parameter.name) \(what)")
+            }
+            let height = parameter.shape.first ?? 1
+            let width = parameter.shape.dropFirst().reduce(1, *)
+            var covered = 0
+            let blocks = try parameter.chunks.map { chunk in
+                guard let tensor = tensors[chunk.file]?[parameter.name] else {
+                    throw corrupt("is not in \(chunk.file)")
+                }
+                guard tensor.elementType == parameter.elementType else {
+                    throw corrupt(
+                        "is \(tensor.elementType.rawValue) in \(chunk.file), expected \(parameter.elementType.rawValue)"
+                    )
+                }
+                guard chunk.local[0] + chunk.size[0] <= tensor.height, chunk.local[1] + chunk.size[1] <= tensor.width,
+                    chunk.global[0] + chunk.size[0] <= height, chunk.global[1] + chunk.size[1] <= width
+                else {
+                    throw corrupt(
+                        "has a chunk in \(chunk.file) that reaches outside the tensor of shape \(tensor.shape)"
+                    )
+                }
+                covered += chunk.size[0] * chunk.size[1]
+                return TensorView.Block(
+                    rows: chunk.global[0]..<chunk.global[0] + chunk.size[0],
+                    columns: chunk.global[1]..<chunk.global[1] + chunk.size[1],
+                    content: .init(
+                        tensor: tensor,
+                        row: chunk.local[0],
+                        column: chunk.local[1],
+                        isTransposed: false,
+                        scale: nil
+                    )
+                )
+            }.sorted { ($0.rows.lowerBound, $0.columns.lowerBound) < ($1.rows.lowerBound, $1.columns.lowerBound) }
+            guard covered == height * width, TensorView.cover(blocks, height: height, width: width) else {
+                throw corrupt("has chunks that leave a part of it out or hold a part twice")
+            }
+            return GlobalParameter(
+                name: parameter.name,
+                view: TensorView(elementType: parameter.elementType, shape: parameter.shape, blocks: blocks),
+                split: parameter.split,
+                stage: parameter.stage,
+                layer: parameter.layer,
+                parts: parameter.parts
+            )
+        }
+    }
+}
+
+/// A Megatron parameter as a whole, whatever files its parts are in.
+package struct GlobalParameter: Sendable {
+    package var name: String
+    package var view: TensorView
+    package var split: SplitRule
+    package var stage: ParameterMapping.Stage
+    package var layer: Int?
+    package var parts: Int?
+}
+
+extension TensorView {
+    /// Whether blocks that together have the right number of elements also have none twice.
+    static func cover(_ blocks: [Block], height: Int, width: Int) -> Bool {
+        for (index, block) in blocks.enumerated() {
+            // Sorted by first row: what starts below this block's last row cannot overlap it.
+            for other in blocks[(index + 1)...] {
+                if other.rows.lowerBound >= block.rows.upperBound { break }
+                if other.columns.overlaps(block.columns) { return false }
+            }
+        }
+        return true
+    }
+}

@@ -1,0 +1,108 @@
+import JSONTree
+import TensorRuntime
+
+/// Spreads parameters over the rank files of the native container.
+struct NativeLayout {
+    let layout: RankLayout
+    let layerCount: Int
+    /// A vocabulary is padded to a multiple of this and of the tensor size; nil where it only has to divide evenly.
+    let vocabularyMultiple: Int?
+
+    /// The files of the ranks, and the manifest's lines about the parameters in them.
+    func spread(_ parameters: [GlobalParameter]) throws -> (images: [FileImage], parameters: [NativeManifest.Parameter])
+    {
+        try check(parameters)
+        var files: [String: [(name: String, view: TensorView)]] = [:]
+        var lines: [NativeManifest.Parameter] = []
+        for parameter in parameters {
+            let stage = stage(of: parameter)
+            let padded = paddedHeight(of: parameter)
+            var chunks: [NativeManifest.Chunk] = []
+            for slice in parameter.split.slices(of: parameter.view, tensorSize: layout.tensorSize, paddedHeight: padded)
+            {
+                let file = Self.fileName(tensorRank: slice.tensorRank, stage: stage)
+                files[file, default: []].append((parameter.name, slice.view))
+                chunks += slice.places.map {
+                    NativeManifest.Chunk(
+                        file: file,
+                        global: [$0.globalRow, $0.globalColumn],
+                        local: [$0.localRow, $0.localColumn],
+                        size: [$0.height, $0.width]
+                    )
+                }
+            }
+            lines.append(
+                NativeManifest.Parameter(
+                    name: parameter.name,
+                    elementType: parameter.view.elementType,
+                    shape: parameter.view.shape,
+                    split: parameter.split,
+                    stage: parameter.stage,
+                    layer: parameter.layer,
+                    parts: parameter.parts,
+                    chunks: chunks
+                )
+            )
+        }
+        let images = files.sorted { $0.key < $1.key }.map { name, tensors in
+            let header = SafetensorsHeader(
+                tensors: tensors.map { ($0.name, $0.view.elementType, $0.view.shape) },
+                metadata: JSONObject([("format", "pt")])
+            )
+            // On a page, so that a reader can map the file and hand out aligned tensors.
+            return FileImage.safetensors(
+                name: name,
+                header: header,
+                views: tensors.map(\.view),
+                alignment: AlignedBuffer.alignment
+            )
+        }
+        return (images, lines)
+    }
+
+    /// How many rows a parameter has with its padding; nil when it is no vocabulary.
+    func paddedHeight(of parameter: GlobalParameter) -> Int? {
+        guard parameter.split == .vocabulary else { return nil }
+        let height = parameter.view.height
+        let unit = vocabularyMultiple.map { $0 * layout.tensorSize } ?? layout.tensorSize
+        return (height + unit - 1) / unit * unit
+    }
+
+    static func fileName(tensorRank: Int, stage: Int) -> String {
+        func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
+        return "weights_tp\(two(tensorRank))_pp\(two(stage)).safetensors"
+    }
+
+    private func stage(of parameter: GlobalParameter) -> Int {
+        switch parameter.stage {
+        case .first: 0
+        case .last: layout.pipelineSize - 1
+        case .layer: layout.stage(ofLayer: parameter.layer ?? 0, of: layerCount)
+        }
+    }
+
+    private func check(_ parameters: [GlobalParameter]) throws {
+        guard layout.tensorSize > 0, layout.pipelineSize > 0 else {
+            throw BridgeError(.badLayout, "the layout is \(layout); sizes must be at least 1")
+        }
+        let stages = layout.layersPerStage(of: layerCount)
+        guard stages.allSatisfy({ $0 > 0 }), stages.reduce(0, +) == layerCount else {
+            throw BridgeError(
+                .badLayout,
+                "\(layout) places \(stages.reduce(0, +)) layers as \(stages.map(String.init).joined(separator: " + ")); "
+                    + "the model has \(layerCount), and every stage needs at least one"
+            )
+        }
+        let obstacles = parameters.compactMap { parameter in
+            parameter.split.obstacle(to: parameter.view.shape, parts: parameter.parts, tensorSize: layout.tensorSize)
+                .map { "\(parameter.name): \($0)" }
+        }
+        guard obstacles.isEmpty else {
+            throw BridgeError(
+                .badLayout,
+                "the model cannot be divided by \(layout.tensorSize) along the tensor axis; choose a smaller --tp",
+                names: obstacles
+            )
+        }
+    }
+}

@@ -1,0 +1,250 @@
+public import JSONTree
+public import TensorRuntime
+
+/// `manifest.json` of the native container: everything that is known about a checkpoint besides its numbers.
+public struct NativeManifest: Sendable {
+    /// The format's name and version that are written and read here.
+    static let format = "bridge-native"
+    static let formatVersion = 1
+
+    /// The architecture, as `config.json` has it.
+    public var architecture: String
+    /// The family's name.
+    public var family: String
+    /// The plugin's name and version at the time of writing.
+    public var plugin: String
+    /// Whose names and files the Hugging Face side has.
+    public var style: HuggingFaceFolder.Style
+    /// How the parameters are spread over the files.
+    public var layout: RankLayout
+    /// What was accounted for, and how.
+    public var ledger: JSON
+    /// Every parameter by name, in the order of the model.
+    public var parameters: [Parameter]
+    /// Every file by its path inside the checkpoint.
+    public var files: [File]
+
+    /// A parameter and where its parts are.
+    public struct Parameter: Sendable {
+        /// Megatron's name.
+        public var name: String
+        /// The type of the elements.
+        public var elementType: ElementType
+        /// The shape of the whole, without padding.
+        public var shape: [Int]
+        /// How it is divided.
+        public var split: SplitRule
+        /// On which kind of stage it belongs.
+        public var stage: ParameterMapping.Stage
+        /// The decoder layer; nil outside the layers.
+        public var layer: Int?
+        /// How many equal parts along the rows must stay whole; nil for single rows.
+        public var parts: Int?
+        /// Where it is.
+        public var chunks: [Chunk]
+    }
+
+    /// A rectangle of a parameter in a file.
+    public struct Chunk: Sendable {
+        /// The file.
+        public var file: String
+        /// Its first row and column in the whole parameter.
+        public var global: [Int]
+        /// Its first row and column in the file's tensor.
+        public var local: [Int]
+        /// Its rows and columns.
+        public var size: [Int]
+    }
+
+    /// A file with its checksum.
+    public struct File: Sendable {
+        /// The path inside the checkpoint.
+        public var name: String
+        /// The size.
+        public var byteCount: Int
+        /// The checksum over the blocks' checksums.
+        public var checksum: String
+        /// The checksums of the blocks; empty for a file of one block.
+        public var blocks: [String]
+    }
+}
+
+extension NativeManifest {
+    /// The manifest as JSON.
+    public var json: JSON {
+        var parameters = JSONObject()
+        for parameter in self.parameters { parameters[parameter.name] = parameter.json }
+        var files = JSONObject()
+        for file in self.files {
+            var json: JSON = ["bytes": .number(JSONNumber(file.byteCount)), "checksum": .string(file.checksum)]
+            if !file.blocks.isEmpty { json.set(.array(file.blocks.map { .string($0) }), at: "blocks") }
+            files[file.name] = json
+        }
+        return [
+            "format": .string(Self.format),
+            "format_version": .number(JSONNumber(Self.formatVersion)),
+            "architecture": .string(architecture),
+            "family": .string(family),
+            "plugin": .string(plugin),
+            "huggingface_style": .string(style.rawValue),
+            "layout": [
+                "tensor_model_parallel_size": .number(JSONNumber(layout.tensorSize)),
+                "pipeline_model_parallel_size": .number(JSONNumber(layout.pipelineSize)),
+                "layers_per_stage": layout.stageLayers.json,
+            ],
+            "ledger": ledger,
+            "parameters": .object(parameters),
+            "checksums": [
+                "algorithm": .string(BlockChecksum.algorithm),
+                "block_bytes": .number(JSONNumber(BlockChecksum.blockByteCount)),
+            ],
+            "files": .object(files),
+        ]
+    }
+
+    /// Reads a manifest.
+    ///
+    /// - Throws: `BridgeError` for anything that cannot be used as it stands.
+    public init(json: JSON, name: String) throws {
+        let reader = ManifestReader(name: name)
+        guard json["format"]?.string == Self.format else {
+            throw BridgeError(.corruptInput, "\(name) is not the manifest of a native checkpoint")
+        }
+        let version = try reader.integer(json, "format_version")
+        guard version <= Self.formatVersion else {
+            throw BridgeError(
+                .corruptInput,
+                "\(name) has format version \(version), this Bridge reads up to \(Self.formatVersion); use a newer Bridge"
+            )
+        }
+        guard json["checksums"]?["algorithm"]?.string == BlockChecksum.algorithm,
+            json["checksums"]?["block_bytes"]?.integer == BlockChecksum.blockByteCount
+        else { throw BridgeError(.corruptInput, "\(name) names checksums that this Bridge does not compute") }
+        architecture = try reader.string(json, "architecture")
+        family = try reader.string(json, "family")
+        plugin = try reader.string(json, "plugin")
+        style = try reader.choice(json, "huggingface_style")
+        ledger = json["ledger"] ?? .object(JSONObject())
+        let stages = try (json[path: "layout.layers_per_stage"]?.array ?? []).map {
+            try reader.size($0, "layers_per_stage")
+        }
+        layout = RankLayout(
+            tensorSize: try reader.integer(json["layout"] ?? .null, "tensor_model_parallel_size"),
+            pipelineSize: try reader.integer(json["layout"] ?? .null, "pipeline_model_parallel_size"),
+            stageLayers: stages
+        )
+        parameters = try reader.object(json, "parameters").map {
+            try Parameter(name: $0.key, json: $0.value, reader: reader)
+        }
+        files = try reader.object(json, "files").map { key, value in
+            guard
+                key.split(separator: "/", omittingEmptySubsequences: false).allSatisfy({ Files.isPlainName(String($0)) }
+                )
+            else {
+                throw BridgeError(.corruptInput, "\(name) lists the file \(key), which is not inside the checkpoint")
+            }
+            return File(
+                name: key,
+                byteCount: try reader.integer(value, "bytes"),
+                checksum: try reader.string(value, "checksum"),
+                blocks: (value["blocks"]?.array ?? []).compactMap(\.string)
+            )
+        }
+    }
+}
+
+extension NativeManifest.Parameter {
+    fileprivate var json: JSON {
+        var json: JSON = [
+            "dtype": .string(elementType.rawValue),
+            "shape": shape.json,
+            "split": .string(split.rawValue),
+            "stage": .string(stage.rawValue),
+        ]
+        if let layer { json.set(.number(JSONNumber(layer)), at: "layer") }
+        if let parts { json.set(.number(JSONNumber(parts)), at: "parts") }
+        let chunks: [JSON] = chunks.map {
+            ["file": .string($0.file), "global": $0.global.json, "local": $0.local.json, "size": $0.size.json]
+        }
+        json.set(.array(chunks), at: "chunks")
+        return json
+    }
+
+    fileprivate init(name: String, json: JSON, reader: ManifestReader) throws {
+        self.name = name
+        elementType = try reader.choice(json, "dtype")
+        shape = try reader.sizes(json, "shape")
+        split = try reader.choice(json, "split")
+        stage = try reader.choice(json, "stage")
+        layer = json["layer"]?.integer
+        parts = json["parts"]?.integer
+        guard let chunks = json["chunks"]?.array else { throw reader.problem("\(name) has no chunks") }
+        self.chunks = try chunks.map { chunk in
+            let result = NativeManifest.Chunk(
+                file: try reader.string(chunk, "file"),
+                global: try reader.sizes(chunk, "global"),
+                local: try reader.sizes(chunk, "local"),
+                size: try reader.sizes(chunk, "size")
+            )
+            guard Files.isPlainName(result.file) else {
+                throw reader.problem("\(name) lies in \(result.file), which is not inside the checkpoint")
+            }
+            guard [result.global, result.local, result.size].allSatisfy({ $0.count == 2 }) else {
+                throw reader.problem("\(name) has a chunk without two numbers for row and column")
+            }
+            return result
+        }
+    }
+}
+
+/// Takes values out of a manifest, with errors that name the file and the key.
+struct ManifestReader {
+    let name: String
+
+    func problem(_ what: String) -> BridgeError { BridgeError(.corruptInput, "\(name): \(what)") }
+
+    func string(_ json: JSON, _ key: String) throws -> String {
+        guard let value = json[key]?.string else {
+            throw problem("\(key) is \(json[key]?.kind ?? "missing"), expected a string")
+        }
+        return value
+    }
+
+    func integer(_ json: JSON, _ key: String) throws -> Int { try size(json[key] ?? .null, key) }
+
+    func size(_ json: JSON, _ key: String) throws -> Int {
+        guard let value = json.integer, value >= 0, value < 1 << 48 else {
+            throw problem("\(key) is no whole number that is not negative")
+        }
+        return value
+    }
+
+    func sizes(_ json: JSON, _ key: String) throws -> [Int] {
+        guard let values = json[key]?.array else {
+            throw problem("\(key) is \(json[key]?.kind ?? "missing"), expected a list of sizes")
+        }
+        let sizes = try values.map { try size($0, key) }
+        let product = sizes.reduce((1, false)) { part, size in
+            let (value, overflow) = part.0.multipliedReportingOverflow(by: size)
+            return (value, part.1 || overflow)
+        }
+        guard !product.1, product.0 < 1 << 56 else { throw problem("\(key) is \(sizes), which no memory can hold") }
+        return sizes
+    }
+
+    func object(_ json: JSON, _ key: String) throws -> JSONObject {
+        guard let value = json[key]?.object else {
+            throw problem("\(key) is \(json[key]?.kind ?? "missing"), expected an object")
+        }
+        return value
+    }
+
+    func choice<Choice: RawRepresentable & CaseIterable>(_ json: JSON, _ key: String) throws -> Choice
+    where Choice.RawValue == String {
+        guard let choice = Choice(rawValue: try string(json, key)) else {
+            let known = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+            throw problem("\(key) is \(try string(json, key)), expected one of \(known)")
+        }
+        return choice
+    }
+}

@@ -1,0 +1,73 @@
+public import JSONTree
+
+/// The keys of a family's `config.json` and the provider's fields, read in both directions.
+public struct ConfigurationTable<Root: ConfigurationRoot>: Sendable {
+    /// The lines, in the order in which a new configuration is written.
+    public var fields: [Field<Root>]
+
+    /// A table of the given lines.
+    public init(@Builder _ fields: () -> [Field<Root>]) { self.fields = fields() }
+
+    /// Collects the lines of a table.
+    @resultBuilder
+    public enum Builder {
+        /// One line.
+        public static func buildExpression(_ field: Field<Root>) -> [Field<Root>] { [field] }
+        /// Several lines.
+        public static func buildExpression(_ fields: [Field<Root>]) -> [Field<Root>] { fields }
+        /// Lines one after the other.
+        public static func buildBlock(_ parts: [Field<Root>]...) -> [Field<Root>] { parts.flatMap { $0 } }
+    }
+
+    /// The lines of a table as part of this one, below a key such as `text_config`.
+    public static func section<Part: ConfigurationRoot>(
+        _ prefix: String,
+        _ part: any WritableKeyPath<Root, Part> & Sendable,
+        _ table: ConfigurationTable<Part>
+    ) -> [Field<Root>] {
+        table.fields.map { $0.nested(in: prefix).lifted(to: part) }
+    }
+
+    /// What a configuration says.
+    ///
+    /// - Parameters:
+    ///   - json: The configuration.
+    ///   - name: The file, for messages.
+    /// - Returns: The value, and the paths of the keys that no line of the table reads.
+    /// - Throws: `BridgeError` with code `badConfiguration` and all that is missing, of the wrong kind or not computed here.
+    public func decode(_ json: JSON, name: String) throws -> (value: Root, unread: [String]) {
+        guard json.object != nil else {
+            throw BridgeError(.badConfiguration, "\(name) is \(json.kind), expected an object")
+        }
+        var reading = ConfigurationReading(json)
+        var root = Root()
+        for field in fields { field.decode(&reading, &root) }
+        guard reading.problems.isEmpty else {
+            throw BridgeError(
+                .badConfiguration,
+                "\(name) does not describe a model that can be computed here",
+                names: reading.problems
+            )
+        }
+        return (root, reading.unread)
+    }
+
+    /// The configuration of a value.
+    ///
+    /// - Parameter base: A configuration whose other keys, spellings and order are kept; nil makes a new one.
+    public func encode(_ root: Root, into base: JSON? = nil) -> JSON {
+        var json = base ?? .object(JSONObject())
+        for field in fields { field.encode(root, &json, base == nil) }
+        return json
+    }
+
+    /// The fields under Megatron-Core's names.
+    public func megatronFields(of root: Root) -> JSONObject {
+        JSONObject(
+            fields.compactMap { field in
+                guard let name = field.megatron, let value = field.value(root) else { return nil }
+                return (name, value)
+            }
+        )
+    }
+}

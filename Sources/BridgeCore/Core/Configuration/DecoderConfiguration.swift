@@ -1,0 +1,81 @@
+import TensorRuntime
+
+/// What a decoder-only transformer computes, in Megatron-Core's terms.
+public struct DecoderConfiguration: ConfigurationRoot, Equatable {
+    /// transformers' name of the text model's class, such as `mistral`; some class defaults depend on it.
+    public var modelType = ""
+    /// Decoder layers.
+    public var numLayers = 0
+    /// Width of the residual stream.
+    public var hiddenSize = 0
+    /// Width between the two matrices of the MLP.
+    public var ffnHiddenSize = 0
+    /// Query heads.
+    public var numAttentionHeads = 0
+    /// Key and value heads.
+    public var numQueryGroups = 0
+    /// Width of a head.
+    public var kvChannels = 0
+    /// Words in the vocabulary, without padding.
+    public var vocabSize = 0
+    /// The epsilon of the norms.
+    public var layernormEpsilon = 0.0
+    /// The longest sequence that the model was made for.
+    public var seqLength = 0
+    /// The base of the rotary frequencies.
+    public var rotaryBase = 0.0
+    /// How the rotary frequencies are stretched.
+    public var ropeScaling = RopeScaling()
+    /// How many positions a query sees, itself included; nil for all.
+    public var slidingWindow: Int?
+    /// Whether the output layer is the embedding.
+    public var shareEmbeddingsAndOutputWeights = false
+    /// Standard deviation for new weights.
+    public var initMethodStd = 0.0
+    /// The share of attention weights that training drops.
+    public var attentionDropout = 0.0
+
+    /// A configuration that waits to be filled.
+    public init() {}
+
+    /// The heads of an attention layer.
+    public var heads: HeadLayout {
+        HeadLayout(queryHeads: numAttentionHeads, groups: numQueryGroups, headWidth: kvChannels)
+    }
+
+    /// Checks what has to hold between the numbers.
+    ///
+    /// - Parameter name: The file, for messages.
+    /// - Throws: `BridgeError` with everything that is wrong.
+    public func validate(name: String) throws {
+        var problems: [String] = []
+        let sizes = [
+            ("num_layers", numLayers), ("hidden_size", hiddenSize), ("ffn_hidden_size", ffnHiddenSize),
+            ("num_attention_heads", numAttentionHeads), ("num_query_groups", numQueryGroups),
+            ("kv_channels", kvChannels),
+            ("vocab_size", vocabSize), ("seq_length", seqLength),
+        ]
+        for (field, value) in sizes where value <= 0 { problems.append("\(field) is \(value), expected more than 0") }
+        for (field, value) in sizes where value > Self.largestSize {
+            problems.append("\(field) is \(value), more than the \(Self.largestSize) that any model here has")
+        }
+        if numLayers > Self.mostLayers { problems.append("num_layers is \(numLayers), more than \(Self.mostLayers)") }
+        if numQueryGroups > 0, numAttentionHeads % numQueryGroups != 0 {
+            problems.append(
+                "num_attention_heads is \(numAttentionHeads), not a multiple of num_query_groups, \(numQueryGroups)"
+            )
+        }
+        if kvChannels % 2 != 0 { problems.append("kv_channels is \(kvChannels); rotary positions need an even head") }
+        if let slidingWindow, slidingWindow <= 0 {
+            problems.append("sliding_window is \(slidingWindow), expected more than 0 or null")
+        }
+        guard problems.isEmpty else {
+            throw BridgeError(.badConfiguration, "\(name) holds numbers that do not fit together", names: problems)
+        }
+    }
+
+    /// A bound on each size, so that products of two of them cannot overflow.
+    static let largestSize = 1 << 28
+    /// A bound on the layers, so that a table of parameters stays small.
+    static let mostLayers = 4096
+}

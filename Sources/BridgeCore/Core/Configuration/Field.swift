@@ -1,0 +1,279 @@
+public import JSONTree
+
+/// A type that a configuration table fills field by field.
+public protocol ConfigurationRoot: Sendable {
+    /// A value whose fields all wait to be filled; a table never leaves one as it is here.
+    init()
+}
+
+/// One line of a configuration table: a key of `config.json` and the provider's field for it.
+public struct Field<Root: ConfigurationRoot>: Sendable {
+    /// What happens when the key is absent.
+    public enum Absence<Value: ConfigurationValue>: Sendable {
+        /// The load fails.
+        case isAnError
+        /// The value that Hugging Face's class supplies, with the place where that is written.
+        case classDefault(Value, source: String)
+        /// A value that follows from the fields before it, with the rule in words.
+        ///
+        /// - Parameter nullToo: Whether `null` means the same as an absent key.
+        case follows(rule: String, nullToo: Bool = false, @Sendable (Root) -> Value)
+    }
+
+    /// The key paths that are read, joined by dots; the first is the one that is written into a new configuration.
+    public var paths: [String]
+    /// Megatron-Core's name of the field, as it stands in `run_config.yaml`; nil for a value that is only checked.
+    public var megatron: String?
+    /// What happens without the key, for `bridge plugins describe`.
+    public var absence: String
+
+    var decode: @Sendable (inout ConfigurationReading, inout Root) -> Void
+    var encode: @Sendable (Root, inout JSON, _ isNew: Bool) -> Void
+    var value: @Sendable (Root) -> JSON?
+    var assign: @Sendable (JSON, inout Root) -> Bool
+
+    /// A field.
+    ///
+    /// - Parameters:
+    ///   - paths: The key paths that are read. When several are there, they must agree.
+    ///   - megatron: Megatron-Core's name.
+    ///   - field: Where the value goes.
+    ///   - absence: What happens when no path is there, or the value is `null` where null is no value.
+    ///   - isSpelledOut: Whether a new configuration has the key also where its absence would mean the same.
+    ///   - firstCounts: Whether the first path that is there decides, whatever the others say.
+    public init<Value: ConfigurationValue>(
+        _ paths: [String],
+        _ megatron: String,
+        _ field: any WritableKeyPath<Root, Value> & Sendable,
+        ifAbsent absence: Absence<Value> = .isAnError,
+        isSpelledOut: Bool = true,
+        firstCounts: Bool = false
+    ) {
+        self.paths = paths
+        self.megatron = megatron
+        switch absence {
+        case .isAnError: self.absence = "required"
+        case .classDefault(let value, let source):
+            self.absence = "\(String(decoding: value.json.text(pretty: false), as: UTF8.self)) (\(source))"
+        case .follows(let rule, _, _): self.absence = rule
+        }
+        let nullIsAbsent = if case .follows(_, let nullToo, _) = absence { nullToo } else { false }
+        decode = { reading, root in
+            if let value: Value = reading.value(at: paths, nullIsAbsent: nullIsAbsent, firstCounts: firstCounts) {
+                root[keyPath: field] = value
+                return
+            }
+            switch absence {
+            case .isAnError: reading.missing(paths, Value.expectation)
+            case .classDefault(let value, _): root[keyPath: field] = value
+            case .follows(_, _, let rule): root[keyPath: field] = rule(root)
+            }
+        }
+        encode = { root, json, isNew in
+            let value = root[keyPath: field].json
+            let present = paths.filter { json[path: $0] != nil }
+            // A key that only repeats what its absence means stays absent, unless the configuration is made from nothing.
+            if present.isEmpty {
+                let implied: Value? =
+                    switch absence {
+                    case .isAnError: nil
+                    case .classDefault(let value, _): value
+                    case .follows(_, _, let rule): rule(root)
+                    }
+                if implied?.json == value, !isNew || !isSpelledOut { return }
+            }
+            for path in present.isEmpty ? [paths[0]] : firstCounts ? Array(present.prefix(1)) : present {
+                // A number that means the same keeps the digits that it was written with.
+                if let old = json[path: path], let kept = Value(json: old), kept == root[keyPath: field] { continue }
+                if nullIsAbsent, json[path: path]?.isNull ?? false, case .follows(_, _, let rule) = absence,
+                    rule(root).json == value
+                {
+                    continue
+                }
+                json.set(value, at: path)
+            }
+        }
+        value = { $0[keyPath: field].json }
+        assign = { json, root in
+            guard let value = Value(json: json) else { return false }
+            root[keyPath: field] = value
+            return true
+        }
+    }
+
+    /// A field with a single key.
+    public init<Value: ConfigurationValue>(
+        _ path: String,
+        _ megatron: String,
+        _ field: any WritableKeyPath<Root, Value> & Sendable,
+        ifAbsent absence: Absence<Value> = .isAnError
+    ) {
+        self.init([path], megatron, field, ifAbsent: absence)
+    }
+
+    /// A key that has to have one of a few values, because nothing else is computed here; the first is the usual one.
+    public static func fixed(
+        _ path: String,
+        _ accepted: [JSON],
+        ifAbsent source: String? = nil,
+        isSpelledOut: Bool = true
+    ) -> Field {
+        Field(
+            paths: [path],
+            megatron: nil,
+            absence: source.map { "\(String(decoding: accepted[0].text(pretty: false), as: UTF8.self)) (\($0))" }
+                ?? "required",
+            decode: { reading, _ in
+                guard let found = reading.json(at: path) else {
+                    if source == nil { reading.missing([path], "one of the known values") }
+                    return
+                }
+                if !accepted.contains(found) { reading.refuse(path, found, accepted) }
+            },
+            encode: { _, json, isNew in
+                if isNew, isSpelledOut, json[path: path] == nil, !accepted[0].isNull { json.set(accepted[0], at: path) }
+            },
+            value: { _ in nil },
+            assign: { _, _ in true }
+        )
+    }
+
+    /// Keys that do not change what the model computes; they are carried along and not looked at.
+    public static func carried(_ paths: String...) -> [Field] {
+        paths.map { path in
+            Field(
+                paths: [path],
+                megatron: nil,
+                absence: "carried along",
+                decode: { reading, _ in reading.claim(path) },
+                encode: { _, _, _ in },
+                value: { _ in nil },
+                assign: { _, _ in true }
+            )
+        }
+    }
+
+    init(
+        paths: [String],
+        megatron: String?,
+        absence: String,
+        decode: @escaping @Sendable (inout ConfigurationReading, inout Root) -> Void,
+        encode: @escaping @Sendable (Root, inout JSON, Bool) -> Void,
+        value: @escaping @Sendable (Root) -> JSON?,
+        assign: @escaping @Sendable (JSON, inout Root) -> Bool
+    ) {
+        self.paths = paths
+        self.megatron = megatron
+        self.absence = absence
+        self.decode = decode
+        self.encode = encode
+        self.value = value
+        self.assign = assign
+    }
+
+    /// The same field of a part of a larger value, with the same keys.
+    func lifted<Outer: ConfigurationRoot>(to part: any WritableKeyPath<Outer, Root> & Sendable) -> Field<Outer> {
+        Field<Outer>(
+            paths: paths,
+            megatron: megatron,
+            absence: absence,
+            decode: { decode(&$0, &$1[keyPath: part]) },
+            encode: { encode($0[keyPath: part], &$1, $2) },
+            value: { value($0[keyPath: part]) },
+            assign: { assign($0, &$1[keyPath: part]) }
+        )
+    }
+
+    /// The same field with its keys below `prefix`.
+    func nested(in prefix: String) -> Field {
+        Field(
+            paths: paths.map { "\(prefix).\($0)" },
+            megatron: megatron,
+            absence: absence,
+            decode: { reading, root in reading.inside(prefix) { decode(&$0, &root) } },
+            encode: { root, json, isNew in
+                var inner = json[path: prefix] ?? .object(JSONObject())
+                encode(root, &inner, isNew)
+                if inner != json[path: prefix], inner != .object(JSONObject()) { json.set(inner, at: prefix) }
+            },
+            value: value,
+            assign: assign
+        )
+    }
+}
+
+/// A `config.json` while it is read: what was found wrong, and which keys somebody looked at.
+public struct ConfigurationReading: Sendable {
+    private let root: JSON
+    private var prefix = ""
+    private(set) var problems: [String] = []
+    private(set) var claimed: Set<String> = []
+
+    init(_ root: JSON) { self.root = root }
+
+    mutating func inside(_ part: String, _ body: (inout ConfigurationReading) -> Void) {
+        let outer = prefix
+        prefix += part + "."
+        body(&self)
+        prefix = outer
+    }
+
+    mutating func claim(_ path: String) { claimed.insert(prefix + path) }
+
+    mutating func json(at path: String) -> JSON? {
+        claim(path)
+        return root[path: prefix + path]
+    }
+
+    /// The value at the first of several paths that is there; all that are there have to agree unless the first counts.
+    mutating func value<Value: ConfigurationValue>(at paths: [String], nullIsAbsent: Bool, firstCounts: Bool) -> Value?
+    {
+        var result: (path: String, value: Value)?
+        for path in paths {
+            guard let found = json(at: path) else { continue }
+            if nullIsAbsent, found.isNull { continue }
+            guard let value = Value(json: found) else {
+                problems.append("\(prefix)\(path) is \(Self.text(found)), expected \(Value.expectation)")
+                continue
+            }
+            if let result, firstCounts || result.value == value { continue }
+            if let result {
+                problems.append(
+                    "\(prefix)\(path) is \(Self.text(found)), but \(prefix)\(result.path) says \(Self.text(result.value.json))"
+                )
+            } else {
+                result = (path, value)
+            }
+        }
+        return result?.value
+    }
+
+    mutating func missing(_ paths: [String], _ expectation: String) {
+        // A value of the wrong kind has been reported already.
+        guard !paths.contains(where: { root[path: prefix + $0] != nil }) else { return }
+        let names = paths.map { prefix + $0 }.joined(separator: " or ")
+        problems.append("\(names) is missing, expected \(expectation)")
+    }
+
+    mutating func refuse(_ path: String, _ found: JSON, _ accepted: [JSON]) {
+        problems.append(
+            "\(prefix)\(path) is \(Self.text(found)); only \(accepted.map(Self.text).joined(separator: " or ")) is computed here"
+        )
+    }
+
+    /// The paths of all keys that nobody looked at.
+    var unread: [String] {
+        func visit(_ json: JSON, _ path: String) -> [String] {
+            guard let object = json.object else { return [] }
+            return object.flatMap { key, value -> [String] in
+                let here = path.isEmpty ? key : "\(path).\(key)"
+                if claimed.contains(here) { return [] }
+                let below = claimed.contains { $0.hasPrefix(here + ".") }
+                return below ? visit(value, here) : [here]
+            }
+        }
+        return visit(root, "")
+    }
+
+    private static func text(_ json: JSON) -> String { String(decoding: json.text(pretty: false), as: UTF8.self) }
+}

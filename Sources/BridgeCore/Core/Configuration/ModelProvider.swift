@@ -1,0 +1,97 @@
+public import JSONTree
+public import TensorRuntime
+
+/// A model's translated configuration, from which the model and its parameters follow.
+public protocol ModelProvider: ConfigurationRoot, Equatable {
+    /// The language model.
+    var decoder: DecoderConfiguration { get set }
+    /// The element type that the configuration names for the weights; nil when it names none.
+    var elementType: ElementType? { get set }
+
+    /// Checks what has to hold between the numbers.
+    ///
+    /// - Throws: `BridgeError` with everything that is wrong in the file `name`.
+    func validate(name: String) throws
+}
+
+/// What the core needs to know about a family: its configuration, its parameters and its names.
+///
+/// A bridge describes; it never sees a file, a rank or a weight.
+public protocol ModelBridge: Sendable {
+    /// The translated configuration.
+    associatedtype Provider: ModelProvider
+
+    /// The family's name, as `bridge toy --family` takes it.
+    var name: String { get }
+    /// The values of `architectures` in `config.json` that are this family's.
+    var architectures: [String] { get }
+    /// The keys of `config.json` and the provider's fields.
+    var configuration: ConfigurationTable<Provider> { get }
+    /// Other names under which transformers has stored the same tensors.
+    var dialects: [NameDialect] { get }
+    /// Tensors that may be in a checkpoint and are not needed, with the reason.
+    var ignoredTensors: [IgnoredTensors] { get }
+    /// Toy models of this family.
+    var toy: ToyRecipe { get }
+
+    /// The parameters and the tensors that they are made of.
+    ///
+    /// - Parameters:
+    ///   - provider: The model.
+    ///   - style: Whose names the tensors have.
+    func parameters(of provider: Provider, style: HuggingFaceFolder.Style) -> ParameterTable
+
+    /// `config.json` with the same meaning as the `params.json` that some makers publish; nil when it is not this family's.
+    ///
+    /// - Throws: `BridgeError` for a file of this family that lacks something.
+    func translated(parameters: JSON, name: String) throws -> JSON?
+
+    /// The `params.json` of a model, the inverse of ``translated(parameters:name:)``, keeping the keys of `base`.
+    func parameters(configuration: JSON, base: JSON) -> JSON
+}
+
+extension ModelBridge {
+    /// No other names.
+    public var dialects: [NameDialect] { [] }
+    /// No tensor is left aside.
+    public var ignoredTensors: [IgnoredTensors] { [] }
+    /// This family is published with `config.json` only.
+    public func translated(parameters: JSON, name: String) throws -> JSON? { nil }
+    /// This family is published with `config.json` only.
+    public func parameters(configuration: JSON, base: JSON) -> JSON { base }
+
+    /// The provider that a configuration describes, checked.
+    ///
+    /// - Returns: The provider, and the paths of the keys that nothing here reads.
+    /// - Throws: `BridgeError` with code `badConfiguration`.
+    public func provider(configuration json: JSON, name: String) throws -> (provider: Provider, unread: [String]) {
+        let (provider, unread) = try configuration.decode(json, name: name)
+        try provider.validate(name: name)
+        let common = Set(CarriedKeys.everywhere)
+        return (provider, unread.filter { !common.contains($0) })
+    }
+}
+
+/// Tensors that a checkpoint may hold and that no parameter needs.
+public struct IgnoredTensors: Sendable {
+    /// Their names.
+    public let names: NameGlob
+    /// Why nothing is lost without them.
+    public let reason: String
+
+    /// A rule.
+    public init(_ names: String, because reason: String) {
+        self.names = NameGlob(names)
+        self.reason = reason
+    }
+}
+
+/// Keys that any `config.json` may have and that say nothing about the computation.
+enum CarriedKeys {
+    static let everywhere = [
+        "architectures", "model_type", "transformers_version", "_name_or_path", "use_cache", "bos_token_id",
+        "eos_token_id",
+        "pad_token_id", "auto_map", "quantization_config", "initializer_range", "return_dict", "output_attentions",
+        "output_hidden_states", "unsloth_fixed", "unsloth_version",
+    ]
+}

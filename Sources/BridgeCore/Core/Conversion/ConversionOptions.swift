@@ -1,0 +1,34 @@
+public import TensorRuntime
+
+/// What a conversion is asked for besides its two ends.
+public struct ConversionOptions: Sendable {
+    /// How the parameters of a Megatron checkpoint are spread over files.
+    public var layout: RankLayout
+    /// The type that every floating-point tensor gets; nil keeps the tensors' own.
+    public var elementType: ElementType?
+    /// Tensors and parameters that may be missing or left over.
+    public var allowMissing: [NameGlob]
+    /// Whether what stands at the destination is replaced.
+    public var overwrite: Bool
+    /// A vocabulary is padded to a multiple of this times the tensor size; nil pads only where it does not divide evenly.
+    public var vocabularyMultiple: Int?
+    /// Threads, progress and cancellation.
+    public var context: RunContext
+
+    /// Options; without arguments: one rank, the tensors' own types, nothing let through, nothing overwritten.
+    public init(
+        layout: RankLayout = .single,
+        elementType: ElementType? = nil,
+        allowMissing: [NameGlob] = [],
+        overwrite: Bool = false,
+        vocabularyMultiple: Int? = nil,
+        context: RunContext = RunContext()
+    ) {
+        self.layout = layout
+        self.elementType = elementType
+        self.allowMissing = allowMissing
+        self.overwrite = overwrite
+        self.vocabularyMultiple = vocabularyMultiple
+        self.context = context
+    }
+}

@@ -1,0 +1,166 @@
+public import JSONTree
+public import TensorRuntime
+
+/// Everything that a conversion will do, worked out from headers alone, before one weight is read.
+public struct ConversionPlan: Sendable {
+    /// The direction.
+    public enum Kind: String, Sendable {
+        /// Hugging Face to Megatron.
+        case importing = "import"
+        /// Megatron to Hugging Face.
+        case exporting = "export"
+        /// Megatron to Megatron.
+        case resharding = "reshard"
+
+        /// The word in a progress bar.
+        package var activity: String {
+            switch self {
+            case .importing: "Importing"
+            case .exporting: "Exporting"
+            case .resharding: "Resharding"
+            }
+        }
+    }
+
+    /// A tensor that will be written.
+    public struct Line: Sendable, Equatable {
+        /// Its name at the destination.
+        public var name: String
+        /// The names at the source that it is made of.
+        public var sources: [String]
+        /// The shape of the whole, without padding.
+        public var shape: [Int]
+        /// The type of its elements.
+        public var elementType: ElementType
+        /// What happens besides moving rows and columns: `cast`, `dequantised`, `padded to N rows`.
+        public var notes: [String]
+    }
+
+    /// A file that will be written.
+    public struct File: Sendable, Equatable {
+        /// The path inside the destination.
+        public var name: String
+        /// The size.
+        public var byteCount: Int
+    }
+
+    /// The direction.
+    public let kind: Kind
+    /// Where the tensors come from.
+    public let source: String
+    /// The architecture, as `config.json` has it.
+    public let architecture: String
+    /// The layout of the Megatron side.
+    public let layout: RankLayout
+    /// What became of every tensor.
+    public let ledger: Ledger
+    /// The tensors, in the order of the model.
+    public let lines: [Line]
+    /// Things worth knowing that are no errors.
+    public let notes: [String]
+
+    package let images: [FileImage]
+    /// Makes the files that hold the checksums of the others.
+    package let seal: @Sendable ([ImageWriter.Written]) -> [FileImage]
+
+    /// The files that will be written.
+    public var files: [File] { images.map { File(name: $0.name, byteCount: $0.byteCount) } }
+
+    /// The bytes of all files together.
+    public var byteCount: Int { images.reduce(0) { $0 + $1.byteCount } }
+
+    /// How much memory the buffers of a run will take at most, in bytes.
+    public func peakMemory(_ context: RunContext) -> Int {
+        ImageWriter.workerCount(context) * ImageWriter.memoryPerWorker
+    }
+
+    /// Writes the files of the plan into a folder that is being made.
+    package func write(into folder: String, context: RunContext) throws -> ConversionReport {
+        let clock = ContinuousClock()
+        let start = clock.now
+        let writer = ImageWriter(folder: folder, context: context)
+        let written = try writer.write(images, activity: kind.activity)
+        let sealed = seal(written)
+        for image in sealed {
+            guard case .bytes(let bytes)? = image.parts.first else { continue }
+            try Files.write(bytes, to: Files.join(folder, image.name))
+        }
+        try context.cancellation.check()
+        let elapsed = clock.now - start
+        return ConversionReport(
+            kind: kind,
+            source: source,
+            destination: folder,
+            tensors: lines.count,
+            files: written.map { File(name: $0.name, byteCount: $0.byteCount) }
+                + sealed.map { File(name: $0.name, byteCount: $0.byteCount) },
+            seconds: Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18,
+            notes: notes
+        )
+    }
+}
+
+/// What a conversion has done.
+public struct ConversionReport: Sendable, Equatable {
+    /// The direction.
+    public var kind: ConversionPlan.Kind
+    /// Where the tensors came from.
+    public var source: String
+    /// The folder that was made.
+    public var destination: String
+    /// How many tensors were written.
+    public var tensors: Int
+    /// The files that were written, as paths inside the destination.
+    public var files: [ConversionPlan.File]
+    /// How long it took, from the first read to the last flush.
+    public var seconds: Double
+    /// Things worth knowing that are no errors.
+    public var notes: [String]
+
+    /// The bytes of all files together.
+    public var byteCount: Int { files.reduce(0) { $0 + $1.byteCount } }
+
+    /// The report for `--json`.
+    public var json: JSON {
+        [
+            "kind": .string(kind.rawValue),
+            "source": .string(source),
+            "destination": .string(destination),
+            "tensors": .number(JSONNumber(tensors)),
+            "bytes": .number(JSONNumber(byteCount)),
+            "seconds": .number(JSONNumber(seconds)),
+            "files": .array(files.map { ["name": .string($0.name), "bytes": .number(JSONNumber($0.byteCount))] }),
+            "notes": .array(notes.map { .string($0) }),
+        ]
+    }
+}
+
+extension ConversionPlan {
+    /// The plan for `--json`.
+    public var json: JSON {
+        [
+            "kind": .string(kind.rawValue),
+            "source": .string(source),
+            "architecture": .string(architecture),
+            "layout": [
+                "tensor_model_parallel_size": .number(JSONNumber(layout.tensorSize)),
+                "pipeline_model_parallel_size": .number(JSONNumber(layout.pipelineSize)),
+            ],
+            "bytes": .number(JSONNumber(byteCount)),
+            "ledger": ledger.json,
+            "tensors": .array(
+                lines.map { line in
+                    [
+                        "name": .string(line.name),
+                        "sources": .array(line.sources.map { .string($0) }),
+                        "shape": line.shape.json,
+                        "dtype": .string(line.elementType.rawValue),
+                        "notes": .array(line.notes.map { .string($0) }),
+                    ]
+                }
+            ),
+            "files": .array(files.map { ["name": .string($0.name), "bytes": .number(JSONNumber($0.byteCount))] }),
+            "notes": .array(notes.map { .string($0) }),
+        ]
+    }
+}

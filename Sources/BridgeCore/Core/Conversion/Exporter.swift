@@ -1,0 +1,229 @@
+import JSONTree
+import TensorRuntime
+
+/// Plans the way from a native checkpoint to a Hugging Face folder like the one that it came from.
+struct Exporter {
+    let checkpoint: NativeCheckpoint
+    let model: FamilyModel
+    let reference: HuggingFaceReference
+    let options: ConversionOptions
+
+    /// A tensor as it will be exported.
+    struct Exported {
+        var name: String
+        var sources: [String]
+        var view: TensorView
+    }
+
+    /// The tensors, in the order of the model.
+    ///
+    /// - Throws: `BridgeError` when a parameter is missing, left over, or has another shape than the configuration gives.
+    func tensors() throws -> (tensors: [Exported], ledger: Ledger) {
+        let parameters = Dictionary(checkpoint.parameters.map { ($0.name, $0) }) { first, _ in first }
+        let names = reference.tensorNames
+        let allowed = Set((checkpoint.manifest.ledger["allowed_missing"]?.array ?? []).compactMap(\.string))
+        var ledger = Ledger()
+        var problems: [String] = []
+        var tensors: [Exported] = []
+        var used: Set<String> = []
+        for entry in try model.table(reference.style).entries {
+            guard let parameter = parameters[entry.megatron] else {
+                if let other = entry.mapping.sharedWith {
+                    ledger.shared[entry.megatron] = other
+                } else if entry.huggingFace.contains(where: allowed.contains)
+                    || options.allowMissing.contains(where: { $0.matches(entry.megatron) })
+                {
+                    ledger.allowed.append(entry.megatron)
+                } else {
+                    problems.append("\(entry.megatron): missing in the checkpoint")
+                }
+                continue
+            }
+            used.insert(entry.megatron)
+            let expected = entry.mapping.transform.toMegatron(entry.shapes.map { .zeros(.uint8, shape: $0) }).shape
+            guard parameter.view.shape == expected else {
+                problems.append(
+                    "\(entry.megatron): has the shape \(parameter.view.shape), the configuration gives \(expected)"
+                )
+                continue
+            }
+            ledger.mapped.append(entry.megatron)
+            for (name, view) in zip(entry.huggingFace, entry.mapping.transform.toHuggingFace(parameter.view)) {
+                let view = options.elementType.map { view.cast(to: $0) } ?? view
+                tensors.append(Exported(name: spelling(name, in: names), sources: [entry.megatron], view: view))
+            }
+        }
+        for parameter in checkpoint.parameters where !used.contains(parameter.name) {
+            if options.allowMissing.contains(where: { $0.matches(parameter.name) }) {
+                ledger.allowed.append(parameter.name)
+            } else {
+                problems.append("\(parameter.name): no tensor takes it")
+            }
+        }
+        guard problems.isEmpty else {
+            throw BridgeError(
+                .unaccountedTensors,
+                "\(problems.count) parameters of \(checkpoint.path) are not accounted for, so nothing was written",
+                names: problems
+            )
+        }
+        return (tensors, ledger)
+    }
+
+    /// The plan.
+    func plan() throws -> ConversionPlan {
+        let (tensors, ledger) = try tensors()
+        let byName = Dictionary(tensors.map { ($0.name, $0) }) { first, _ in first }
+        let dropped = Set(
+            ["dequantised_scales", "allowed_missing"].flatMap {
+                (checkpoint.manifest.ledger[$0]?.array ?? []).compactMap(\.string)
+            }
+                + (checkpoint.manifest.ledger["ignored"]?.array ?? []).compactMap { $0["name"]?.string }
+        )
+        try check(byName, dropped)
+        let shards = reference.shards.isEmpty ? defaultShards(tensors) : reference.shards.map { revised($0, byName) }
+        let changed =
+            zip(reference.shards, shards).contains { $0.header.entries != $1.header.entries }
+            || reference.shards.isEmpty
+        let weights = shards.map { shard in
+            FileImage.safetensors(
+                name: shard.name,
+                header: shard.header,
+                views: shard.header.entries.compactMap { byName[$0.name]?.view }
+            )
+        }
+        var notes: [String] = []
+        if changed, !reference.shards.isEmpty {
+            notes.append("types or tensors differ from the source, so its headers and index are written anew")
+        }
+        return ConversionPlan(
+            kind: .exporting,
+            source: checkpoint.path,
+            architecture: model.architecture,
+            layout: checkpoint.manifest.layout,
+            ledger: ledger,
+            lines: tensors.map {
+                ConversionPlan.Line(
+                    name: $0.name,
+                    sources: $0.sources,
+                    shape: $0.view.shape,
+                    elementType: $0.view.elementType,
+                    notes: ConversionPlan.Line.notes(on: $0.view)
+                )
+            },
+            notes: notes,
+            images: try weights + sideImages(shards, changed: changed),
+            seal: { _ in [] }
+        )
+    }
+
+    private func spelling(_ name: String, in names: Set<String>) -> String {
+        if names.contains(name) { return name }
+        return model.bridge.dialects.lazy.map { $0.spelled(name) }.first { names.contains($0) } ?? name
+    }
+
+    /// Every tensor of the source has to come back, and every tensor has to have a place.
+    private func check(_ tensors: [String: Exported], _ dropped: Set<String>) throws {
+        guard !reference.shards.isEmpty else { return }
+        let names = reference.tensorNames
+        let missing = names.subtracting(tensors.keys).subtracting(dropped).sorted().map {
+            "\($0): in the source, not in the checkpoint"
+        }
+        let extra = tensors.keys.filter { !names.contains($0) }.sorted().map {
+            "\($0): in the checkpoint, not in \(reference.name)"
+        }
+        guard missing.isEmpty, extra.isEmpty else {
+            throw BridgeError(
+                .unaccountedTensors,
+                "\(missing.count + extra.count) tensors do not fit \(reference.name), so nothing was written",
+                names: missing + extra
+            )
+        }
+    }
+
+    /// A weight file with the tensors that are there and their types; untouched when nothing differs.
+    private func revised(_ shard: HuggingFaceFolder.Shard, _ tensors: [String: Exported]) -> HuggingFaceFolder.Shard {
+        let kept = shard.header.entries.compactMap { entry in tensors[entry.name].map { (entry, $0.view) } }
+        let isSame =
+            kept.count == shard.header.entries.count
+            && kept.allSatisfy { $0.elementType == $1.elementType && $0.shape == $1.shape }
+        guard !isSame else { return shard }
+        let header = SafetensorsHeader(
+            tensors: kept.map { ($0.name, $1.elementType, $1.shape) },
+            metadata: shard.header.metadata
+        )
+        return HuggingFaceFolder.Shard(name: shard.name, header: header)
+    }
+
+    /// The most bytes of tensors in a file when the source gives no shards to follow; transformers' own bound.
+    private static let shardByteCount = 5_000_000_000
+
+    private func defaultShards(_ tensors: [Exported]) -> [HuggingFaceFolder.Shard] {
+        var groups: [[Exported]] = [[]]
+        var size = 0
+        for tensor in tensors {
+            if size + tensor.view.byteCount > Self.shardByteCount, size > 0 {
+                groups.append([])
+                size = 0
+            }
+            groups[groups.count - 1].append(tensor)
+            size += tensor.view.byteCount
+        }
+        func five(_ number: Int) -> String {
+            String(repeating: "0", count: max(0, 5 - String(number).count)) + String(number)
+        }
+        return groups.enumerated().map { index, group in
+            let number = groups.count == 1 ? "" : "-\(five(index + 1))-of-\(five(groups.count))"
+            let header = SafetensorsHeader(
+                tensors: group.map { ($0.name, $0.view.elementType, $0.view.shape) },
+                metadata: JSONObject([("format", "pt")])
+            )
+            return HuggingFaceFolder.Shard(
+                name: "\(reference.style.weightsPrefix)\(number).safetensors",
+                header: header
+            )
+        }
+    }
+
+    private func sideImages(_ shards: [HuggingFaceFolder.Shard], changed: Bool) throws -> [FileImage] {
+        var images = reference.sideFiles.map { FileImage.copy(name: $0.name, of: $0.storage) }
+        func put(_ name: String, _ json: JSON) {
+            images.removeAll { $0.name == name }
+            images.append(.literal(name: name, json.text()))
+        }
+        guard changed else { return images }
+        put(reference.style.configurationName, try configuration(shards))
+        if shards.count > 1 || reference.sideFiles.contains(where: { $0.name == reference.style.indexName }) {
+            put(reference.style.indexName, index(shards))
+        }
+        return images
+    }
+
+    /// The configuration with the type that the weights have now, and without a quantisation that is gone.
+    private func configuration(_ shards: [HuggingFaceFolder.Shard]) throws -> JSON {
+        let entries = shards.flatMap(\.header.entries)
+        let bytes = Dictionary(grouping: entries.filter(\.elementType.isFloatingPoint), by: \.elementType)
+            .mapValues { $0.reduce(0) { $0 + $1.range.count } }
+        let main = bytes.max { $0.value < $1.value }?.key
+        var configuration = model.encoded(elementType: main, into: model.configuration)
+        if main.map({ $0.byteCount > 1 }) ?? true { configuration.set(nil, at: "quantization_config") }
+        guard reference.style == .consolidated else { return configuration }
+        return model.bridge.parameters(configuration: configuration, base: reference.configuration)
+    }
+
+    /// The index, with what the source's index said besides sizes and places.
+    private func index(_ shards: [HuggingFaceFolder.Shard]) -> JSON {
+        let old = reference.sideFiles.first { $0.name == reference.style.indexName }
+            .flatMap { try? JSON(parsing: $0.storage.bytes(0..<$0.storage.byteCount)) }
+        var json = old ?? ["metadata": .object(JSONObject()), "weight_map": .object(JSONObject())]
+        json.set(.number(JSONNumber(shards.reduce(0) { $0 + $1.header.dataByteCount })), at: "metadata.total_size")
+        let homes = shards.flatMap { shard in shard.header.entries.map { ($0.name, shard.name) } }
+        let byName = Dictionary(homes) { first, _ in first }
+        let order = json["weight_map"]?.object?.keys.filter { byName[$0] != nil } ?? []
+        let rest = homes.map(\.0).filter { !order.contains($0) }
+        var object = json.object ?? JSONObject()
+        object["weight_map"] = .object(JSONObject((order + rest).map { ($0, .string(byName[$0] ?? "")) }))
+        json = .object(object)
+        return json
+    }
+}

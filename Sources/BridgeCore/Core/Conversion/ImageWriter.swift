@@ -1,0 +1,169 @@
+import CSystem
+import Glibc
+import Synchronization
+
+/// Writes file images into a folder: several threads, a few reused buffers, past the page cache where that is possible.
+///
+/// Fresh page-cache memory is slow to get, above all on virtual machines, and nobody reads a checkpoint right after it
+/// was written; so the bytes go to the disk from buffers that lie on pages, in blocks of
+/// ``BlockChecksum/blockByteCount``, each hashed while it is still in the cache.
+package struct ImageWriter {
+    /// The folder.
+    package let folder: String
+    /// Threads and so on.
+    package let context: RunContext
+
+    /// What has been written of one file.
+    package struct Written: Sendable {
+        package var name: String
+        package var byteCount: Int
+        package var blocks: [BlockChecksum.Digest]
+    }
+
+    package init(folder: String, context: RunContext) {
+        self.folder = folder
+        self.context = context
+    }
+
+    /// Buffers and scratch of one worker, in bytes.
+    package static let memoryPerWorker = BlockChecksum.blockByteCount + 4 << 20
+
+    /// How many threads a context asks for.
+    package static func workerCount(_ context: RunContext) -> Int {
+        let wanted = context.workers ?? Workers.defaultCount
+        guard let limit = context.memoryLimit else { return max(1, wanted) }
+        return max(1, min(wanted, limit / memoryPerWorker))
+    }
+
+    /// Writes the images and flushes them.
+    ///
+    /// - Throws: `BridgeError` when the disk is full, a source cannot be read, or the run was cancelled.
+    package func write(_ images: [FileImage], activity: String) throws -> [Written] {
+        let total = images.reduce(0) { $0 + $1.byteCount }
+        try checkSpace(total)
+        var files: [OutputFile] = []
+        for image in images {
+            try context.cancellation.check()
+            try Files.makeFolder(Files.parent(of: Files.join(folder, image.name)))
+            files.append(try OutputFile(path: Files.join(folder, image.name), image: image))
+        }
+        let block = BlockChecksum.blockByteCount
+        let items = files.indices.flatMap { file in
+            stride(from: 0, to: files[file].image.byteCount, by: block).map { (file, $0) }
+        }
+        let outputs = files
+        let done = Atomic(0)
+        let cancellation = context.cancellation
+        try Workers.run(
+            items: items.count,
+            workers: Self.workerCount(context),
+            makeState: { WriterState() },
+            whileWaiting: {
+                context.progress?(
+                    Progress(activity: activity, doneBytes: done.load(ordering: .relaxed), totalBytes: total)
+                )
+            },
+            body: { state, index in
+                try cancellation.check()
+                let (file, start) = items[index]
+                let count = min(block, outputs[file].image.byteCount - start)
+                try state.write(outputs[file], start..<start + count)
+                done.wrappingAdd(count, ordering: .relaxed)
+            }
+        )
+        for file in files { try file.finish() }
+        return files.map { Written(name: $0.image.name, byteCount: $0.image.byteCount, blocks: $0.digests) }
+    }
+
+    private func checkSpace(_ needed: Int) throws {
+        guard let free = Files.freeSpace(at: folder), free < needed else { return }
+        throw BridgeError(
+            .fileSystem,
+            "\(Files.parent(of: folder)) has \(ByteFormat.text(free)) free and \(ByteFormat.text(needed)) are needed; "
+                + "free some space or choose another destination"
+        )
+    }
+}
+
+/// A worker's buffers.
+private struct WriterState: ~Copyable {
+    let reader = TensorReader()
+    var buffer = AlignedBuffer(byteCount: BlockChecksum.blockByteCount)
+
+    mutating func write(_ file: OutputFile, _ range: Range<Int>) throws {
+        let bytes = UnsafeMutableRawBufferPointer(start: buffer.bytes, count: range.count)
+        try file.image.read(range, with: reader, into: bytes)
+        try file.write(UnsafeRawBufferPointer(bytes), capacity: buffer.byteCount, at: range.lowerBound)
+    }
+}
+
+/// A file that several threads write.
+private final class OutputFile: @unchecked Sendable {
+    let image: FileImage
+    private let path: String
+    private let descriptor: Int32
+    private let isDirect: Bool
+    // Each element is written by one thread, once, and read after all have ended.
+    private let storedDigests: UnsafeMutableBufferPointer<BlockChecksum.Digest>
+
+    /// Files below this size are not worth the alignment.
+    private static let smallestDirect = 1 << 20
+
+    init(path: String, image: FileImage) throws {
+        self.path = path
+        self.image = image
+        let wantsDirect = image.byteCount >= Self.smallestDirect
+        var descriptor = wantsDirect ? csys_create(path, 1) : -1
+        isDirect = descriptor >= 0
+        if descriptor < 0 {
+            // A file system without direct writes says EINVAL, and may leave the empty file behind.
+            if wantsDirect { unlink(path) }
+            descriptor = csys_create(path, 0)
+        }
+        guard descriptor >= 0 else { throw BridgeError.system("cannot write \(path)") }
+        self.descriptor = descriptor
+        let blocks = (image.byteCount + BlockChecksum.blockByteCount - 1) / BlockChecksum.blockByteCount
+        storedDigests = .allocate(capacity: blocks)
+        storedDigests.initialize(repeating: BlockChecksum.digest(UnsafeRawBufferPointer(start: nil, count: 0)))
+        if image.byteCount > 0, csys_reserve(descriptor, Int64(image.byteCount)) != 0,
+            [ENOSPC, EDQUOT, EFBIG].contains(errno)
+        {
+            throw BridgeError.system("cannot reserve \(ByteFormat.text(image.byteCount)) for \(path)")
+        }
+    }
+
+    deinit {
+        close(descriptor)
+        storedDigests.deallocate()
+    }
+
+    var digests: [BlockChecksum.Digest] { Array(storedDigests) }
+
+    func write(_ bytes: UnsafeRawBufferPointer, capacity: Int, at offset: Int) throws {
+        storedDigests[offset / BlockChecksum.blockByteCount] = BlockChecksum.digest(bytes)
+        // A direct write is a whole number of pages; what is too much is cut off at the end.
+        let page = AlignedBuffer.alignment
+        let count = isDirect ? min(capacity, (bytes.count + page - 1) / page * page) : bytes.count
+        var done = 0
+        while done < count {
+            guard let base = bytes.baseAddress else { return }
+            let written = pwrite(descriptor, base + done, count - done, off_t(offset + done))
+            if written < 0, errno == EINTR { continue }
+            guard written > 0 else { throw BridgeError.system("cannot write \(path)") }
+            done += written
+        }
+    }
+
+    func finish() throws {
+        guard ftruncate(descriptor, off_t(image.byteCount)) == 0, fsync(descriptor) == 0 else {
+            throw BridgeError.system("cannot flush \(path)")
+        }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, Int(status.st_size) == image.byteCount else {
+            throw BridgeError(
+                .fileSystem,
+                "\(path) has \(status.st_size) bytes after \(image.byteCount) were written; the file system lost some"
+            )
+        }
+    }
+}

@@ -1,0 +1,155 @@
+import JSONTree
+import TensorRuntime
+
+/// Plans the way from a Hugging Face folder to a native checkpoint.
+struct Importer {
+    let folder: HuggingFaceFolder
+    let model: FamilyModel
+    let plugin: String
+    let options: ConversionOptions
+
+    /// The plan.
+    ///
+    /// - Throws: `BridgeError` for tensors that are not accounted for, and for a layout that does not fit.
+    func plan() throws -> ConversionPlan {
+        let native = model.provider.elementType.flatMap { $0.isFloatingPoint && $0.byteCount > 1 ? $0 : nil }
+        let resolver = TensorResolver(
+            tensors: folder.tensors,
+            dialects: model.bridge.dialects,
+            ignoredTensors: model.bridge.ignoredTensors,
+            allowed: options.allowMissing,
+            dequantisedType: native ?? .bfloat16,
+            elementType: options.elementType
+        )
+        let (resolved, ledger) = try resolver.resolve(model.table(folder.style), source: folder.path)
+        let parameters = resolved.map {
+            GlobalParameter(
+                name: $0.entry.megatron,
+                view: $0.view,
+                split: $0.entry.mapping.split,
+                stage: $0.entry.mapping.stage,
+                layer: $0.entry.layer,
+                parts: $0.entry.mapping.parts
+            )
+        }
+        let layout = NativeLayout(
+            layout: options.layout,
+            layerCount: model.provider.decoder.numLayers,
+            vocabularyMultiple: options.vocabularyMultiple
+        )
+        let (weights, lines) = try layout.spread(parameters)
+        let spread = RankLayout(
+            tensorSize: options.layout.tensorSize,
+            stageLayers: options.layout.layersPerStage(of: model.provider.decoder.numLayers)
+        )
+        let images =
+            try weights + sideImages() + [
+                .literal(name: RunConfiguration.name, RunConfiguration.text(of: model, layout: spread))
+            ]
+        let manifest = NativeManifest(
+            architecture: model.architecture,
+            family: model.bridge.name,
+            plugin: plugin,
+            style: folder.style,
+            layout: spread,
+            ledger: ledger.json,
+            parameters: lines,
+            files: []
+        )
+        return ConversionPlan(
+            kind: .importing,
+            source: folder.path,
+            architecture: model.architecture,
+            layout: options.layout,
+            ledger: ledger,
+            lines: resolved.map { line($0, layout) },
+            notes: notes(ledger),
+            images: images,
+            seal: { manifest.sealed($0) }
+        )
+    }
+
+    private func line(_ resolved: TensorResolver.Resolved, _ layout: NativeLayout) -> ConversionPlan.Line {
+        let parameter = GlobalParameter(
+            name: resolved.entry.megatron,
+            view: resolved.view,
+            split: resolved.entry.mapping.split,
+            stage: resolved.entry.mapping.stage
+        )
+        var notes = ConversionPlan.Line.notes(on: resolved.view)
+        if let padded = layout.paddedHeight(of: parameter), padded != resolved.view.height {
+            notes.append("padded to \(padded) rows")
+        }
+        return ConversionPlan.Line(
+            name: resolved.entry.megatron,
+            sources: resolved.huggingFace,
+            shape: resolved.view.shape,
+            elementType: resolved.view.elementType,
+            notes: notes
+        )
+    }
+
+    private func notes(_ ledger: Ledger) -> [String] {
+        var notes: [String] = []
+        if !model.unreadKeys.isEmpty {
+            notes.append(
+                "\(folder.style.configurationName) has keys that nothing here reads; they are carried along: \(model.unreadKeys.joined(separator: ", "))"
+            )
+        }
+        for name in folder.leftOut { notes.append("\(name) holds weights in another format and is left out") }
+        if model.provider.decoder.shareEmbeddingsAndOutputWeights, ledger.shared.isEmpty {
+            notes.append(
+                "the configuration ties the output layer to the embedding, but the checkpoint stores both; both are kept"
+            )
+        }
+        return notes
+    }
+
+    /// The files that an export will need: everything beside the weights, and the headers of the weight files.
+    private func sideImages() throws -> [FileImage] {
+        let copies = try folder.sideFiles.map { name in
+            FileImage.copy(
+                name: Files.join(NativeCheckpoint.huggingFaceFolder, name),
+                of: try FileStorage(path: Files.join(folder.path, name))
+            )
+        }
+        let headers = folder.shards.map { shard in
+            FileImage.literal(
+                name: Files.join(NativeCheckpoint.shardFolder, "\(shard.name).json"),
+                shard.header.text ?? []
+            )
+        }
+        return copies + headers
+    }
+}
+
+extension ConversionPlan.Line {
+    /// What happens to the elements of a view.
+    static func notes(on view: TensorView) -> [String] {
+        let contents = view.blocks.compactMap(\.content)
+        var notes: [String] = []
+        if contents.contains(where: { $0.scale != nil }) {
+            notes.append("dequantised")
+        } else if let other = contents.first(where: { $0.tensor.elementType != view.elementType }) {
+            notes.append("cast from \(other.tensor.elementType.rawValue)")
+        }
+        if contents.contains(where: \.isTransposed) { notes.append("transposed") }
+        return notes
+    }
+}
+
+extension NativeManifest {
+    /// The manifest with the checksums of the files, as a file.
+    func sealed(_ written: [ImageWriter.Written]) -> [FileImage] {
+        var manifest = self
+        manifest.files = written.map { file in
+            File(
+                name: file.name,
+                byteCount: file.byteCount,
+                checksum: BlockChecksum.root(file.blocks).description,
+                blocks: file.blocks.count > 1 ? file.blocks.map(\.description) : []
+            )
+        }
+        return [.literal(name: NativeCheckpoint.manifestName, manifest.json.text())]
+    }
+}

@@ -1,0 +1,40 @@
+public import JSONTree
+import TensorRuntime
+
+/// What became of every tensor of the source and of every parameter of the model, each counted once.
+public struct Ledger: Sendable, Equatable {
+    /// A tensor that is left aside, and the rule for it.
+    public struct Ignored: Sendable, Equatable {
+        /// The tensor.
+        public var name: String
+        /// Why nothing is lost without it.
+        public var reason: String
+    }
+
+    /// Tensors that became part of a parameter.
+    public var mapped: [String] = []
+    /// Scale factors that were used up by the tensors that they belong to.
+    public var dequantised: [String] = []
+    /// Parameters that share the values of another: the name of that one by the name of this one.
+    public var shared: [String: String] = [:]
+    /// Tensors that are left aside by a rule.
+    public var ignored: [Ignored] = []
+    /// Parameters and tensors that nothing accounts for and that the user let through.
+    public var allowed: [String] = []
+
+    /// A ledger without entries.
+    public init() {}
+
+    /// The ledger for a manifest and for `--json`.
+    public var json: JSON {
+        var ties = JSONObject()
+        for (name, other) in shared.sorted(by: { $0.key < $1.key }) { ties[name] = .string(other) }
+        return [
+            "mapped": .number(JSONNumber(mapped.count)),
+            "dequantised_scales": .array(dequantised.map { .string($0) }),
+            "shared": .object(ties),
+            "ignored": .array(ignored.map { ["name": .string($0.name), "reason": .string($0.reason)] }),
+            "allowed_missing": .array(allowed.map { .string($0) }),
+        ]
+    }
+}

@@ -1,0 +1,74 @@
+import JSONTree
+import TensorRuntime
+
+/// Plans the way from one layout of a native checkpoint to another. Needs no plugin: the manifest says all.
+struct Resharder {
+    let checkpoint: NativeCheckpoint
+    let options: ConversionOptions
+
+    /// The plan.
+    ///
+    /// - Throws: `BridgeError` for a layout that does not fit.
+    func plan() throws -> ConversionPlan {
+        let parameters = checkpoint.parameters.map { parameter in
+            var parameter = parameter
+            if let type = options.elementType { parameter.view = parameter.view.cast(to: type) }
+            return parameter
+        }
+        let layerCount = (parameters.compactMap(\.layer).max() ?? -1) + 1
+        let layout = NativeLayout(
+            layout: options.layout,
+            layerCount: layerCount,
+            vocabularyMultiple: options.vocabularyMultiple
+        )
+        let (weights, lines) = try layout.spread(parameters)
+        var manifest = checkpoint.manifest
+        manifest.layout = RankLayout(
+            tensorSize: options.layout.tensorSize,
+            stageLayers: options.layout.layersPerStage(of: layerCount)
+        )
+        manifest.parameters = lines
+        let sealed = manifest
+        let others = try checkpoint.manifest.files.map(\.name).filter {
+            $0.hasPrefix("\(NativeCheckpoint.huggingFaceFolder)/")
+        }
+        .map { FileImage.copy(name: $0, of: try FileStorage(path: Files.join(checkpoint.path, $0))) }
+        return ConversionPlan(
+            kind: .resharding,
+            source: checkpoint.path,
+            architecture: checkpoint.manifest.architecture,
+            layout: options.layout,
+            ledger: ledger(parameters),
+            lines: parameters.map { parameter in
+                var notes = ConversionPlan.Line.notes(on: parameter.view)
+                if let padded = layout.paddedHeight(of: parameter), padded != parameter.view.height {
+                    notes.append("padded to \(padded) rows")
+                }
+                return ConversionPlan.Line(
+                    name: parameter.name,
+                    sources: [parameter.name],
+                    shape: parameter.view.shape,
+                    elementType: parameter.view.elementType,
+                    notes: notes
+                )
+            },
+            notes: [],
+            images: weights + others + (try runConfiguration(manifest.layout)),
+            seal: { sealed.sealed($0) }
+        )
+    }
+
+    private func ledger(_ parameters: [GlobalParameter]) -> Ledger {
+        var ledger = Ledger()
+        ledger.mapped = parameters.map(\.name)
+        return ledger
+    }
+
+    /// `run_config.yaml` with the sizes of the new layout; all other lines stay.
+    private func runConfiguration(_ layout: RankLayout) throws -> [FileImage] {
+        let path = Files.join(checkpoint.path, RunConfiguration.name)
+        guard Files.exists(path) else { return [] }
+        let text = String(decoding: try Files.contents(of: path, limit: 16 << 20), as: UTF8.self)
+        return [.literal(name: RunConfiguration.name, try RunConfiguration.relabelled(text, layout: layout))]
+    }
+}

@@ -1,0 +1,149 @@
+import JSONTree
+import TensorRuntime
+
+/// Finds the tensors of a Hugging Face checkpoint that make each parameter, and keeps the ledger.
+struct TensorResolver {
+    /// The tensors that are there.
+    let tensors: [String: StoredTensor]
+    /// The other spellings of their names.
+    let dialects: [NameDialect]
+    /// The family's rules for what is left aside.
+    let ignoredTensors: [IgnoredTensors]
+    /// What the user lets through.
+    let allowed: [NameGlob]
+    /// The type that quantised weights get; the others keep theirs unless `elementType` says otherwise.
+    let dequantisedType: ElementType
+    /// The type that every floating-point tensor gets; nil for its own.
+    let elementType: ElementType?
+
+    /// A parameter and the view that makes it.
+    struct Resolved {
+        var entry: ParameterTable.Entry
+        var view: TensorView
+        /// The tensors' names as they are in the checkpoint.
+        var huggingFace: [String]
+    }
+
+    /// Resolves every parameter of a table.
+    ///
+    /// - Throws: `BridgeError` with code `unaccountedTensors` and all names, unless the user lets them through.
+    func resolve(_ table: ParameterTable, source: String) throws -> (parameters: [Resolved], ledger: Ledger) {
+        var ledger = Ledger()
+        var used: Set<String> = []
+        var problems: [String] = []
+        var parameters: [Resolved] = []
+
+        for entry in table.entries {
+            let names = entry.huggingFace.map(spelling)
+            let missing = zip(entry.huggingFace, names).filter { $1 == nil }.map(\.0)
+            guard missing.isEmpty else {
+                if let other = entry.mapping.sharedWith, missing.count == names.count {
+                    ledger.shared[entry.megatron] = other
+                } else {
+                    for name in missing {
+                        if isAllowed(name) || isAllowed(entry.megatron) {
+                            ledger.allowed.append(name)
+                            names.compactMap { $0 }.forEach { used.insert($0) }
+                        } else {
+                            problems.append("\(name): missing, needed for \(entry.megatron)")
+                        }
+                    }
+                }
+                continue
+            }
+            var views: [TensorView] = []
+            for (name, shape) in zip(names.compactMap { $0 }, entry.shapes) {
+                guard let tensor = tensors[name] else { continue }
+                used.insert(name)
+                if tensor.shape != shape {
+                    problems.append("\(name): has the shape \(tensor.shape), the configuration gives \(shape)")
+                    continue
+                }
+                do {
+                    views.append(try view(of: tensor, used: &used, ledger: &ledger))
+                } catch let error as BridgeError {
+                    problems.append("\(name): \(error.message)")
+                }
+            }
+            guard views.count == entry.shapes.count else { continue }
+            // Pieces of one parameter have one type; where they do not, the widest holds them all.
+            if let widest = views.map(\.elementType).max(by: { $0.byteCount < $1.byteCount }),
+                Set(views.map(\.elementType)).count > 1
+            {
+                guard elementType != nil || views.allSatisfy({ $0.elementType.isFloatingPoint }) else {
+                    problems.append("\(entry.megatron): its pieces have the types \(views.map(\.elementType.rawValue))")
+                    continue
+                }
+                problems.append(
+                    "\(entry.megatron): its pieces have different types, \(views.map(\.elementType.rawValue).joined(separator: ", ")); "
+                        + "pass --dtype, for instance \(widest.rawValue), to give all of them one"
+                )
+                continue
+            }
+            ledger.mapped += names.compactMap { $0 }
+            parameters.append(
+                Resolved(
+                    entry: entry,
+                    view: entry.mapping.transform.toMegatron(views),
+                    huggingFace: names.compactMap { $0 }
+                )
+            )
+        }
+
+        for name in tensors.keys.sorted() where !used.contains(name) {
+            if let rule = rule(for: name) {
+                ledger.ignored.append(Ledger.Ignored(name: name, reason: rule))
+            } else if isAllowed(name) {
+                ledger.allowed.append(name)
+            } else {
+                problems.append("\(name): no parameter of this model takes it")
+            }
+        }
+        guard problems.isEmpty else {
+            throw BridgeError(
+                .unaccountedTensors,
+                "\(problems.count) tensors of \(source) are not accounted for, so nothing was written; "
+                    + "if they may be left out, say so with --allow-missing",
+                names: problems
+            )
+        }
+        return (parameters, ledger)
+    }
+
+    /// The spelling of a table's name that is in the checkpoint.
+    private func spelling(_ name: String) -> String? {
+        if tensors[name] != nil { return name }
+        return dialects.lazy.map { $0.spelled(name) }.first { tensors[$0] != nil }
+    }
+
+    private func isAllowed(_ name: String) -> Bool { allowed.contains { $0.matches(name) } }
+
+    private func rule(for name: String) -> String? {
+        if Quantisation.isActivationScale(name) {
+            return "scale of quantised activations, which are not quantised here"
+        }
+        if name.hasSuffix(".rotary_emb.inv_freq") { return "rotary frequencies, which follow from the configuration" }
+        return ignoredTensors.first { $0.names.matches(name) }?.reason
+    }
+
+    private func view(of tensor: StoredTensor, used: inout Set<String>, ledger: inout Ledger) throws -> TensorView {
+        guard tensor.elementType == .float8E4M3 || tensor.elementType == .float8E5M2 else {
+            return elementType.map { TensorView(tensor).cast(to: $0) } ?? TensorView(tensor)
+        }
+        guard let factors = Quantisation.scaleNames(of: tensor.name).lazy.compactMap({ tensors[$0] }).first else {
+            throw BridgeError(
+                .corruptInput,
+                "holds 8-bit numbers, but there is no \(Quantisation.scaleNames(of: tensor.name)[0]) to scale them"
+            )
+        }
+        used.insert(factors.name)
+        ledger.dequantised.append(factors.name)
+        let block = try Quantisation.block(of: tensor, factors: factors)
+        return TensorView(tensor).dequantised(
+            by: factors,
+            blockRows: block.rows,
+            blockColumns: block.columns,
+            to: elementType ?? dequantisedType
+        )
+    }
+}

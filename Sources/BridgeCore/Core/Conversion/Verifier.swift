@@ -1,0 +1,302 @@
+import CTensorKernels
+import Glibc
+public import JSONTree
+public import TensorRuntime
+
+/// A checkpoint of either kind, with its tensors under one set of names.
+public struct Checkpoint: Sendable {
+    /// Which kind.
+    public enum Kind: String, Sendable {
+        /// A Hugging Face folder.
+        case huggingFace = "huggingface"
+        /// A Megatron checkpoint.
+        case megatron
+    }
+
+    /// The folder.
+    public let path: String
+    /// Which kind it is.
+    public let kind: Kind
+    /// The model's architecture.
+    public let architecture: String
+    /// The tensors under Hugging Face's names, in the order of the model.
+    public let tensors: [(name: String, view: TensorView)]
+    /// The configuration's fields under Megatron-Core's names.
+    public let fields: JSONObject
+    /// What is true of it besides: the layout, the layer count and so on, for people.
+    public let facts: [(name: String, value: String)]
+
+    /// Opens a checkpoint of either kind.
+    ///
+    /// - Throws: `BridgeError` when there is none, or one that is not accounted for.
+    public init(path: String, catalog: PluginCatalog, allowMissing: [NameGlob] = []) throws {
+        if Files.kind(of: path) == .folder, (try? NativeCheckpoint.iterationPath(path)) != nil {
+            let native = try NativeCheckpoint(path: path)
+            let model = try AutoBridge(checkpoint: native, catalog: catalog).model
+            let views = Dictionary(native.parameters.map { ($0.name, $0.view) }) { first, _ in first }
+            self.path = native.path
+            kind = .megatron
+            architecture = model.architecture
+            tensors = try Self.tensors(model, views)
+            fields = model.megatronFields()
+            facts = [
+                ("format", "native, version \(NativeManifest.formatVersion)"),
+                ("layout", native.manifest.layout.description),
+                ("written by", native.manifest.plugin), ("parameters", "\(native.parameters.count)"),
+            ]
+        } else {
+            let bridge = try AutoBridge.fromHF(path, catalog: catalog)
+            guard let folder = bridge.folder else { throw BridgeError(.badArgument, "\(path) has no weights") }
+            let plan = try bridge.resolved(allowMissing: allowMissing)
+            self.path = folder.path
+            kind = .huggingFace
+            architecture = bridge.architecture
+            tensors = try Self.tensors(bridge.model, plan)
+            fields = bridge.model.megatronFields()
+            facts = [
+                ("format", "\(folder.style.rawValue), \(folder.shards.count) weight files"),
+                ("tensors", "\(folder.tensors.count)"),
+            ]
+        }
+    }
+
+    private static func tensors(
+        _ model: FamilyModel,
+        _ parameters: [String: TensorView]
+    ) throws -> [(name: String, view: TensorView)] {
+        // Both sides are laid out as transformers has them, whatever style they are stored in.
+        try model.table(.transformers).entries.flatMap { entry -> [(name: String, view: TensorView)] in
+            guard let view = parameters[entry.megatron] else { return [] }
+            return Array(zip(entry.huggingFace, entry.mapping.transform.toHuggingFace(view))).map {
+                (name: $0.0, view: $0.1)
+            }
+        }
+    }
+
+    /// How many numbers the tensors hold.
+    public var parameterCount: Int { tensors.reduce(0) { $0 + $1.view.shape.reduce(1, *) } }
+
+    /// The bytes of the tensors together.
+    public var byteCount: Int { tensors.reduce(0) { $0 + $1.view.byteCount } }
+}
+
+extension AutoBridge {
+    /// The Megatron parameters of a Hugging Face folder by name.
+    func resolved(allowMissing: [NameGlob]) throws -> [String: TensorView] {
+        guard let folder else { return [:] }
+        let resolver = TensorResolver(
+            tensors: folder.tensors,
+            dialects: model.bridge.dialects,
+            ignoredTensors: model.bridge.ignoredTensors,
+            allowed: allowMissing,
+            dequantisedType: model.provider.elementType ?? .bfloat16,
+            elementType: nil
+        )
+        let parameters = try resolver.resolve(model.table(folder.style), source: folder.path).parameters
+        return Dictionary(parameters.map { ($0.entry.megatron, $0.view) }) { first, _ in first }
+    }
+}
+
+/// Compares two checkpoints of any kind, number by number.
+public struct Verifier: Sendable {
+    /// How one tensor differs.
+    public struct Row: Sendable, Equatable {
+        /// Its name.
+        public var name: String
+        /// Its shape on the left side, or on the right when it is only there.
+        public var shape: [Int]
+        /// What differs, in words: "only in A", "shape [2, 3]", "float32 and bfloat16", or the number of elements.
+        public var what: String
+        /// The place of the first element that differs, as an index into each dimension.
+        public var firstDifference: [Int]?
+        /// The largest distance in steps from one number of the type to the next.
+        public var maxUlp: UInt64?
+        /// The largest absolute difference.
+        public var maxGap: Double?
+    }
+
+    /// What a comparison has found.
+    public struct Result: Sendable, Equatable {
+        /// The tensors that differ.
+        public var rows: [Row]
+        /// The fields of the configurations that differ, with both values.
+        public var fields: [String]
+        /// How many tensors were compared.
+        public var compared: Int
+        /// Whether nothing differs.
+        public var isEqual: Bool { rows.isEmpty && fields.isEmpty }
+    }
+
+    private let left: Checkpoint
+    private let right: Checkpoint
+
+    /// A comparison of two checkpoints.
+    public init(_ left: Checkpoint, _ right: Checkpoint) {
+        self.left = left
+        self.right = right
+    }
+
+    /// Compares.
+    ///
+    /// - Throws: `BridgeError` when a file cannot be read or the run was cancelled.
+    public func run(_ context: RunContext = RunContext()) throws -> Result {
+        let others = Dictionary(right.tensors.map { ($0.name, $0.view) }) { first, _ in first }
+        let names = Set(left.tensors.map(\.name))
+        var rows = right.tensors.filter { !names.contains($0.name) }
+            .map { Row(name: $0.name, shape: $0.view.shape, what: "only in \(right.path)") }
+        var pairs: [(name: String, left: TensorView, right: TensorView)] = []
+        for (name, view) in left.tensors {
+            guard let other = others[name] else {
+                rows.append(Row(name: name, shape: view.shape, what: "only in \(left.path)"))
+                continue
+            }
+            guard view.shape == other.shape else {
+                rows.append(Row(name: name, shape: view.shape, what: "shape \(other.shape) on the other side"))
+                continue
+            }
+            pairs.append((name, view, other))
+        }
+        rows += try compare(pairs, context)
+        let fields = Set(left.fields.keys).union(right.fields.keys).sorted().compactMap { key -> String? in
+            let (one, other) = (left.fields[key], right.fields[key])
+            // The type of the weights is compared tensor by tensor.
+            guard one != other, key != "params_dtype" else { return nil }
+            func text(_ json: JSON?) -> String {
+                json.map { String(decoding: $0.text(pretty: false), as: UTF8.self) } ?? "(none)"
+            }
+            return "\(key): \(text(one)) and \(text(other))"
+        }
+        return Result(rows: rows, fields: fields, compared: pairs.count)
+    }
+
+    private static let pieceElements = 1 << 20
+
+    private func compare(
+        _ pairs: [(name: String, left: TensorView, right: TensorView)],
+        _ context: RunContext
+    ) throws -> [Row] {
+        let items = pairs.indices.flatMap { pair in
+            stride(from: 0, to: pairs[pair].left.shape.reduce(1, *), by: Self.pieceElements).map { (pair, $0) }
+        }
+        let total = pairs.reduce(0) { $0 + $1.left.byteCount }
+        let tally = Tally(count: pairs.count)
+        try Workers.run(
+            items: items.count,
+            workers: ImageWriter.workerCount(context),
+            makeState: { PieceComparer() },
+            whileWaiting: {
+                context.progress?(
+                    Progress(activity: "Comparing", doneBytes: min(total, tally.bytes), totalBytes: total)
+                )
+            },
+            body: { state, index in
+                try context.cancellation.check()
+                let (pair, start) = items[index]
+                let (left, right) = (pairs[pair].left, pairs[pair].right)
+                let count = min(Self.pieceElements, left.shape.reduce(1, *) - start)
+                tally.add(
+                    try state.compare(left, right, start..<start + count),
+                    to: pair,
+                    at: start,
+                    bytes: count * left.elementType.byteCount
+                )
+            }
+        )
+        return zip(pairs, tally.differences).compactMap { pair, difference in
+            let types =
+                pair.left.elementType == pair.right.elementType
+                ? nil : "\(pair.left.elementType.rawValue) and \(pair.right.elementType.rawValue)"
+            guard difference.differing > 0 || types != nil else { return nil }
+            let count = difference.differing > 0 ? "\(difference.differing) elements" : nil
+            return Row(
+                name: pair.name,
+                shape: pair.left.shape,
+                what: [types, count].compactMap { $0 }.joined(separator: ", "),
+                firstDifference: difference.differing > 0 ? Self.index(difference.first, in: pair.left.shape) : nil,
+                maxUlp: difference.differing > 0 && types == nil ? difference.ulps : nil,
+                maxGap: difference.differing > 0 ? difference.gap : nil
+            )
+        }
+    }
+
+    private static func index(_ place: Int, in shape: [Int]) -> [Int] {
+        var rest = place
+        return shape.reversed().map { size in
+            defer { rest /= max(size, 1) }
+            return rest % max(size, 1)
+        }.reversed()
+    }
+}
+
+/// A worker's buffers.
+private struct PieceComparer: ~Copyable {
+    private let reader = TensorReader()
+    private var one = AlignedBuffer(byteCount: 8 << 20)
+    private var other = AlignedBuffer(byteCount: 8 << 20)
+
+    mutating func compare(_ left: TensorView, _ right: TensorView, _ elements: Range<Int>) throws -> ctk_difference {
+        // Different types are compared as the wider of the two.
+        let type = left.elementType.byteCount >= right.elementType.byteCount ? left.elementType : right.elementType
+        let (a, b) = (left.cast(to: type), right.cast(to: type))
+        let size = a.elementType.byteCount
+        let bytes = UnsafeMutableRawBufferPointer(start: one.bytes, count: elements.count * size)
+        let others = UnsafeMutableRawBufferPointer(start: other.bytes, count: elements.count * b.elementType.byteCount)
+        try reader.read(a, at: elements.lowerBound * size, into: bytes)
+        try reader.read(b, at: elements.lowerBound * b.elementType.byteCount, into: others)
+        var difference = ctk_difference()
+        guard a.elementType == b.elementType else {
+            difference.differing = elements.count
+            return difference
+        }
+        if memcmp(one.bytes, other.bytes, bytes.count) == 0 { return difference }
+        if let kernel = a.elementType.kernelType {
+            ctk_compare(&difference, bytes.baseAddress, others.baseAddress, kernel, elements.count)
+        } else {
+            let wrong = elements.indices.filter { index in
+                let place = (index - elements.lowerBound) * size
+                return !bytes[place..<place + size].elementsEqual(others[place..<place + size])
+            }
+            difference.differing = wrong.count
+            difference.first = (wrong.first ?? elements.lowerBound) - elements.lowerBound
+        }
+        return difference
+    }
+}
+
+/// The differences found so far, by tensor.
+private final class Tally: @unchecked Sendable {
+    private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private var found: [ctk_difference]
+    private var byteCount = 0
+
+    init(count: Int) {
+        found = Array(repeating: ctk_difference(), count: count)
+        pthread_mutex_init(lock, nil)
+    }
+
+    deinit {
+        pthread_mutex_destroy(lock)
+        lock.deallocate()
+    }
+
+    private func locked<Value>(_ body: () -> Value) -> Value {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        return body()
+    }
+
+    var differences: [ctk_difference] { locked { found } }
+    var bytes: Int { locked { byteCount } }
+
+    func add(_ difference: ctk_difference, to tensor: Int, at start: Int, bytes: Int) {
+        locked {
+            byteCount += bytes
+            guard difference.differing > 0 else { return }
+            let place = start + difference.first
+            found[tensor].first = found[tensor].differing == 0 ? place : min(found[tensor].first, place)
+            found[tensor].differing += difference.differing
+            found[tensor].ulps = max(found[tensor].ulps, difference.ulps)
+            if difference.gap > found[tensor].gap || difference.gap.isNaN { found[tensor].gap = difference.gap }
+        }
+    }
+}

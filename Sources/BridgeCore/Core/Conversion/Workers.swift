@@ -1,0 +1,124 @@
+import Glibc
+import Synchronization
+
+/// Threads that work off numbered items and wait for disks, which Swift's own pool is not made for.
+package enum Workers {
+    /// How many threads keep two cores and a disk busy: while one waits for its write, another fills its buffer.
+    package static var defaultCount: Int { max(4, min(8, 2 * sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+
+    /// Runs `body` once for each item in 0..<count, in order of start, each time with the worker's own state.
+    ///
+    /// - Parameters:
+    ///   - workers: How many threads.
+    ///   - makeState: Makes a worker's state, on its thread.
+    ///   - whileWaiting: Called on the caller's thread a few times a second.
+    ///   - body: One item. After the first error no further item is started.
+    /// - Throws: The first error of an item.
+    package static func run<State: ~Copyable>(
+        items count: Int,
+        workers: Int,
+        makeState: @escaping @Sendable () -> State,
+        whileWaiting: () -> Void = {},
+        body: @escaping @Sendable (inout State, Int) throws -> Void
+    ) throws {
+        let board = Board(count: count, running: max(1, min(workers, count)))
+        for _ in 0..<board.initial {
+            start {
+                var state = makeState()
+                while let item = board.next() {
+                    do { try body(&state, item) } catch { board.fail(error) }
+                }
+                board.leave()
+            }
+        }
+        while !board.waitUntilDone(milliseconds: 100) { whileWaiting() }
+        whileWaiting()
+        if let error = board.error { throw error }
+    }
+
+    private static func start(_ body: @escaping @Sendable () -> Void) {
+        let box = Unmanaged.passRetained(Box(body))
+        var thread = pthread_t()
+        let status = pthread_create(
+            &thread,
+            nil,
+            { raw in
+                if let raw { Unmanaged<Box>.fromOpaque(raw).takeRetainedValue().body() }
+                return nil
+            },
+            box.toOpaque()
+        )
+        if status == 0 { pthread_detach(thread) } else { box.takeRetainedValue().body() }
+    }
+
+    private final class Box: Sendable {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+}
+
+/// What the threads of one run share.
+private final class Board: @unchecked Sendable {
+    let initial: Int
+    private let count: Int
+    private let cursor = Atomic(0)
+    private let stopped = Atomic(false)
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private var running: Int
+    private var firstError: (any Error)?
+
+    init(count: Int, running: Int) {
+        self.count = count
+        self.running = running
+        initial = running
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(condition, nil)
+    }
+
+    deinit {
+        pthread_cond_destroy(condition)
+        pthread_mutex_destroy(mutex)
+        condition.deallocate()
+        mutex.deallocate()
+    }
+
+    var error: (any Error)? {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return firstError
+    }
+
+    func next() -> Int? {
+        guard !stopped.load(ordering: .relaxed) else { return nil }
+        let item = cursor.wrappingAdd(1, ordering: .relaxed).oldValue
+        return item < count ? item : nil
+    }
+
+    func fail(_ error: any Error) {
+        stopped.store(true, ordering: .relaxed)
+        pthread_mutex_lock(mutex)
+        firstError = firstError ?? error
+        pthread_mutex_unlock(mutex)
+    }
+
+    func leave() {
+        pthread_mutex_lock(mutex)
+        running -= 1
+        if running == 0 { pthread_cond_broadcast(condition) }
+        pthread_mutex_unlock(mutex)
+    }
+
+    func waitUntilDone(milliseconds: Int) -> Bool {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        guard running > 0 else { return true }
+        var deadline = timespec()
+        clock_gettime(CLOCK_REALTIME, &deadline)
+        deadline.tv_nsec += milliseconds * 1_000_000
+        deadline.tv_sec += deadline.tv_nsec / 1_000_000_000
+        deadline.tv_nsec %= 1_000_000_000
+        pthread_cond_timedwait(condition, mutex, &deadline)
+        return running == 0
+    }
+}

@@ -1,0 +1,160 @@
+/// One line of a parameter table: which Hugging Face tensors make which Megatron parameter, and how it is divided.
+public struct ParameterMapping: Sendable {
+    /// Which pipeline stage holds a parameter.
+    public enum Stage: String, Sendable, Codable, CaseIterable {
+        /// The first: embeddings and everything that sees pixels.
+        case first
+        /// The one that holds the decoder layer whose number is in the name.
+        case layer
+        /// The last: final norm and output layer.
+        case last
+    }
+
+    /// The parameter's name; `*` stands for the layer.
+    public var megatron: NamePattern
+    /// The tensors' names, with the same wildcards.
+    public var huggingFace: [NamePattern]
+    /// The tensors' shapes, as the configuration gives them.
+    public var shapes: [[Int]]
+    /// What makes the one of the others.
+    public var transform: any ParameterTransform
+    /// How the parameter is divided over tensor ranks.
+    public var split: SplitRule
+    /// Which stage holds it.
+    public var stage: Stage = .first
+    /// How many layers `*` runs over.
+    public var repetitions = 1
+    /// What `**` stands for, with the shape of each.
+    public var paths: [(path: String, shape: [Int])] = []
+    /// How many equal parts along the rows must stay whole: the KV groups of a fused attention; nil for single rows.
+    public var parts: Int?
+    /// The parameter whose values this one shares when the checkpoint does not store it.
+    public var sharedWith: String?
+}
+
+/// One tensor under another name.
+///
+/// - Parameters:
+///   - megatron: The parameter's name.
+///   - huggingFace: The tensor's name.
+///   - shape: The tensor's shape.
+///   - split: How it is divided over tensor ranks.
+///   - sharedWith: For tied embeddings, the parameter that stands for this one when no tensor is stored.
+public func Rename(
+    _ megatron: NamePattern,
+    _ huggingFace: NamePattern,
+    _ shape: [Int],
+    split: SplitRule = .replicated,
+    sharedWith: String? = nil
+) -> ParameterMapping {
+    ParameterMapping(
+        megatron: megatron,
+        huggingFace: [huggingFace],
+        shapes: [shape],
+        transform: Identity(),
+        split: split,
+        sharedWith: sharedWith
+    )
+}
+
+/// One matrix that Megatron stores mirrored. `shape` is Hugging Face's.
+public func Transpose(
+    _ megatron: NamePattern,
+    _ huggingFace: NamePattern,
+    _ shape: [Int],
+    split: SplitRule = .replicated
+) -> ParameterMapping {
+    ParameterMapping(
+        megatron: megatron,
+        huggingFace: [huggingFace],
+        shapes: [shape],
+        transform: Transposition(),
+        split: split
+    )
+}
+
+/// Query, key and value projections in one parameter, `linear_qkv`, interleaved by KV group.
+///
+/// - Parameters:
+///   - megatron: The parameter's name.
+///   - huggingFace: The names of query, key and value, in this order.
+///   - heads: The heads, from which the shapes follow.
+///   - hiddenSize: The input width.
+///   - rotaryPairs: Whether the tensors rotate neighbouring elements together, as Mistral's own files do.
+public func FuseHeads(
+    _ megatron: NamePattern,
+    _ huggingFace: [NamePattern],
+    heads: HeadLayout,
+    hiddenSize: Int,
+    rotaryPairs: Bool = false
+) -> ParameterMapping {
+    let query = heads.queryHeads * heads.headWidth
+    let key = heads.groups * heads.headWidth
+    let fused = HeadInterleaving(heads)
+    return ParameterMapping(
+        megatron: megatron,
+        huggingFace: huggingFace,
+        shapes: [[query, hiddenSize], [key, hiddenSize], [key, hiddenSize]],
+        transform: rotaryPairs ? WithRotaryPairs(fused, rotated: [0, 1], headWidth: heads.headWidth) : fused,
+        split: .column,
+        parts: heads.groups
+    )
+}
+
+/// Gate and up projections in one parameter, `linear_fc1`: gate above up, on every rank.
+public func FuseGate(
+    _ megatron: NamePattern,
+    gate: NamePattern,
+    up: NamePattern,
+    ffnHiddenSize: Int,
+    hiddenSize: Int
+) -> ParameterMapping {
+    ParameterMapping(
+        megatron: megatron,
+        huggingFace: [gate, up],
+        shapes: [[ffnHiddenSize, hiddenSize], [ffnHiddenSize, hiddenSize]],
+        transform: Stacking(heights: [ffnHiddenSize, ffnHiddenSize]),
+        split: .gatedColumn
+    )
+}
+
+/// A whole tower under its own names: `**` stands for each of the given paths, with its shape.
+///
+/// The paths are listed so that a missing tensor of the tower is noticed like any other.
+public func Tower(
+    _ megatron: NamePattern,
+    _ huggingFace: NamePattern,
+    _ paths: [(path: String, shape: [Int])]
+) -> ParameterMapping {
+    ParameterMapping(
+        megatron: megatron,
+        huggingFace: [huggingFace],
+        shapes: [],
+        transform: Identity(),
+        split: .replicated,
+        paths: paths
+    )
+}
+
+/// Mappings whose `*` runs over `count` layers.
+public func Layers(
+    _ count: Int,
+    stage: ParameterMapping.Stage = .layer,
+    @ParameterTable.Builder _ mappings: () -> [ParameterMapping]
+) -> [ParameterMapping] {
+    mappings().map { mapping in
+        var mapping = mapping
+        mapping.repetitions = count
+        mapping.stage = stage
+        return mapping
+    }
+}
+
+/// Mappings of what the last pipeline stage holds.
+public func LastStage(@ParameterTable.Builder _ mappings: () -> [ParameterMapping]) -> [ParameterMapping] {
+    mappings().map { mapping in
+        var mapping = mapping
+        mapping.stage = .last
+        return mapping
+    }
+}

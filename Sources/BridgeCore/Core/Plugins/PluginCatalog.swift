@@ -1,0 +1,96 @@
+import CSystem
+import Glibc
+
+/// The plugins of a process and the families that they bring.
+public struct PluginCatalog: Sendable {
+    /// The plugins, in the order in which they were found.
+    public private(set) var plugins: [LoadedPlugin] = []
+    /// The files in search folders that could not be loaded, with the reason.
+    public private(set) var failures: [(path: String, error: BridgeError)] = []
+
+    private var homes: [String: (bridge: any ModelBridge, plugin: LoadedPlugin)] = [:]
+
+    /// The plugins in the folder of the core's own library, which is where they are built to.
+    ///
+    /// - Throws: `BridgeError` for two plugins that claim one architecture.
+    public static func standard() throws -> PluginCatalog { try PluginCatalog(folders: standardFolders) }
+
+    /// Loads plugins.
+    ///
+    /// - Parameters:
+    ///   - files: Libraries that have to load.
+    ///   - folders: Folders whose `lib*Plugin.so` are loaded; one that does not load is kept in ``failures``.
+    /// - Throws: `BridgeError` for a file that does not load, and for two plugins that claim one architecture.
+    public init(files: [String] = [], folders: [String]) throws {
+        for path in files { try add(PluginLoader.load(path)) }
+        for folder in folders {
+            guard Files.kind(of: folder) == .folder else { continue }
+            for name in try Files.list(folder) where name.hasPrefix("lib") && name.hasSuffix("Plugin.so") {
+                let path = Files.join(folder, name)
+                if plugins.contains(where: { Files.name(of: $0.path) == name && Self.isSame($0.path, path) }) {
+                    continue
+                }
+                do {
+                    try add(PluginLoader.load(path))
+                } catch let error as BridgeError where error.message.contains(Self.claimMark) {
+                    throw error
+                } catch let error as BridgeError {
+                    failures.append((path, error))
+                }
+            }
+        }
+    }
+
+    /// The folder that holds the core's own library, where the plugins are built to.
+    public static var standardFolders: [String] {
+        csys_own_library().map { [Files.parent(of: String(cString: $0))] } ?? []
+    }
+
+    private static let claimMark = "both claim the architecture"
+
+    private static func isSame(_ one: String, _ other: String) -> Bool {
+        var (a, b) = (stat(), stat())
+        return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev
+    }
+
+    private mutating func add(_ plugin: LoadedPlugin) throws {
+        for bridge in plugin.plugin.bridges {
+            for architecture in bridge.architectures {
+                if let other = homes[architecture] {
+                    throw BridgeError(
+                        .badPlugin,
+                        "\(other.plugin.path) and \(plugin.path) \(Self.claimMark) \(architecture); remove one of them"
+                    )
+                }
+                homes[architecture] = (bridge, plugin)
+            }
+        }
+        plugins.append(plugin)
+    }
+
+    /// All families.
+    public var bridges: [any ModelBridge] { plugins.flatMap(\.plugin.bridges) }
+
+    /// The architectures that can be converted, sorted.
+    public var architectures: [String] { homes.keys.sorted() }
+
+    /// What is loaded, in a few words for an error.
+    var summary: String { architectures.isEmpty ? "no plugin is loaded" : architectures.joined(separator: ", ") }
+
+    /// The family of an architecture.
+    ///
+    /// - Throws: `BridgeError` with code `unsupportedArchitecture`.
+    public func bridge(for architecture: String) throws -> any ModelBridge {
+        if let home = homes[architecture] { return home.bridge }
+        let broken = failures.isEmpty ? "" : "; \(failures.count) plugins did not load, see 'bridge plugins doctor'"
+        throw BridgeError(
+            .unsupportedArchitecture,
+            "no plugin converts \(architecture); loaded are \(summary)\(broken). A new family is one plugin: see the article AddAModel"
+        )
+    }
+
+    /// The plugin that brings an architecture, as `name version`.
+    func pluginName(for architecture: String) -> String {
+        homes[architecture].map { "\($0.plugin.name) \($0.plugin.version)" } ?? "unknown"
+    }
+}

@@ -1,0 +1,25 @@
+import Glibc
+
+/// Memory whose start lies on a page, kept for reuse.
+struct AlignedBuffer: ~Copyable {
+    /// What direct writes need of addresses, lengths and offsets.
+    static let alignment = 4096
+
+    private(set) var bytes: UnsafeMutableRawPointer
+    private(set) var byteCount: Int
+
+    init(byteCount: Int) {
+        self.byteCount = byteCount
+        bytes = .allocate(byteCount: max(byteCount, 1), alignment: Self.alignment)
+    }
+
+    deinit { bytes.deallocate() }
+
+    /// Makes room for `byteCount` bytes; what was there may be gone.
+    mutating func grow(to byteCount: Int) {
+        guard byteCount > self.byteCount else { return }
+        bytes.deallocate()
+        bytes = .allocate(byteCount: byteCount, alignment: Self.alignment)
+        self.byteCount = byteCount
+    }
+}

@@ -1,0 +1,132 @@
+import Glibc
+
+/// A run of bytes that tensors lie in: a file, or memory.
+public protocol ByteStorage: AnyObject, Sendable {
+    /// What the bytes are called in messages: a path, or what memory it is.
+    var name: String { get }
+    /// How many bytes there are.
+    var byteCount: Int { get }
+
+    /// Copies the bytes from `offset` on into the whole of `buffer`.
+    ///
+    /// - Throws: `BridgeError` when they cannot be read or end early.
+    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws
+
+    /// Says that a range will be read soon; may do nothing.
+    func prefetch(_ range: Range<Int>)
+}
+
+extension ByteStorage {
+    /// Does nothing.
+    public func prefetch(_ range: Range<Int>) {}
+
+    /// The bytes of a range as an array.
+    public func bytes(_ range: Range<Int>) throws -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: range.count)
+        try bytes.withUnsafeMutableBytes { try read(at: range.lowerBound, into: $0) }
+        return bytes
+    }
+}
+
+/// A file that is open for reading.
+///
+/// It is read with `pread` rather than mapped: a file that somebody cuts short during the run gives an error, where a
+/// mapping would end the process, and into reused buffers this is also the faster way.
+public final class FileStorage: ByteStorage {
+    /// The path.
+    public let name: String
+    /// The file's size when it was opened.
+    public let byteCount: Int
+
+    private let descriptor: Int32
+
+    /// Opens a regular file.
+    ///
+    /// - Throws: `BridgeError` with code `fileSystem`.
+    public init(path: String) throws {
+        descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw BridgeError.system("cannot open \(path) for reading") }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            close(descriptor)
+            throw BridgeError(.fileSystem, "\(path) is not a regular file")
+        }
+        name = path
+        byteCount = Int(status.st_size)
+    }
+
+    deinit { close(descriptor) }
+
+    /// Copies the bytes from `offset` on into the whole of `buffer`.
+    public func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
+        guard let base = buffer.baseAddress else { return }
+        var done = 0
+        while done < buffer.count {
+            let count = pread(descriptor, base + done, buffer.count - done, off_t(offset + done))
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw BridgeError.system("cannot read \(name)") }
+            guard count > 0 else {
+                throw BridgeError(
+                    .corruptInput,
+                    "\(name) ends at byte \(offset + done), but its header places a tensor behind that; "
+                        + "the file was cut short, fetch it again"
+                )
+            }
+            done += count
+        }
+    }
+
+    /// Asks the kernel to read ahead.
+    public func prefetch(_ range: Range<Int>) {
+        posix_fadvise(descriptor, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_WILLNEED)
+    }
+}
+
+/// Bytes in memory.
+public final class MemoryStorage: ByteStorage {
+    /// What the bytes are.
+    public let name: String
+    private let content: [UInt8]
+
+    /// Storage of the given bytes.
+    public init(name: String, bytes: [UInt8]) {
+        self.name = name
+        content = bytes
+    }
+
+    /// How many bytes there are.
+    public var byteCount: Int { content.count }
+
+    /// Copies the bytes from `offset` on into the whole of `buffer`.
+    public func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
+        guard offset >= 0, offset + buffer.count <= content.count else {
+            throw BridgeError(
+                .corruptInput,
+                "\(name) has \(content.count) bytes, \(offset + buffer.count) were asked for"
+            )
+        }
+        content.withUnsafeBytes {
+            buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<offset + buffer.count]))
+        }
+    }
+}
+
+extension BridgeError {
+    /// An error for the system call that just failed, with the system's own words.
+    package static func system(
+        _ what: String,
+        _ number: Int32 = errno,
+        code: Code = .fileSystem,
+        fileID: String = #fileID,
+        line: Int = #line
+    ) -> BridgeError {
+        let reason =
+            switch number {
+            case ENOSPC, EDQUOT: "no space is left; free some, or choose another destination"
+            case EACCES, EPERM: "permission denied"
+            case ENOENT: "it does not exist"
+            default: String(cString: strerror(number)).lowercased()
+            }
+        return BridgeError(code, "\(what): \(reason)", fileID: fileID, line: line)
+    }
+}

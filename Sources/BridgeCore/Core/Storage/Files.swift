@@ -1,0 +1,157 @@
+import Glibc
+
+/// The few file system calls that Bridge needs, with errors as sentences.
+package enum Files {
+    /// What a path leads to.
+    package enum Kind {
+        case file
+        case folder
+        case other
+    }
+
+    /// What stands at a path, symbolic links followed; nil when nothing does.
+    package static func kind(of path: String) -> Kind? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        switch status.st_mode & S_IFMT {
+        case S_IFREG: return .file
+        case S_IFDIR: return .folder
+        default: return .other
+        }
+    }
+
+    /// Whether anything stands at a path.
+    package static func exists(_ path: String) -> Bool { kind(of: path) != nil }
+
+    /// The size of a file in bytes; 0 when there is none.
+    package static func size(of path: String) -> Int {
+        var status = stat()
+        return stat(path, &status) == 0 ? Int(status.st_size) : 0
+    }
+
+    /// A path inside a folder.
+    package static func join(_ folder: String, _ name: String) -> String {
+        folder.isEmpty ? name : folder.hasSuffix("/") ? folder + name : "\(folder)/\(name)"
+    }
+
+    /// The last part of a path.
+    package static func name(of path: String) -> String {
+        path.split(separator: "/").last.map(String.init) ?? path
+    }
+
+    /// The path without its last part.
+    package static func parent(of path: String) -> String {
+        var path = path[...]
+        while path.count > 1, path.hasSuffix("/") { path = path.dropLast() }
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    /// The path without slashes at its end.
+    package static func trimmed(_ path: String) -> String {
+        var path = path
+        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+        return path
+    }
+
+    /// The names in a folder, sorted by their bytes.
+    package static func list(_ folder: String) throws -> [String] {
+        guard let stream = opendir(folder) else { throw BridgeError.system("cannot list \(folder)") }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: Int(NAME_MAX) + 1) { String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
+    }
+
+    /// The content of a file of at most `limit` bytes.
+    package static func contents(of path: String, limit: Int = 512 << 20) throws -> [UInt8] {
+        let file = try FileStorage(path: path)
+        guard file.byteCount <= limit else {
+            throw BridgeError(
+                .corruptInput,
+                "\(path) has \(file.byteCount) bytes, more than the \(limit) that such a file may have"
+            )
+        }
+        return try file.bytes(0..<file.byteCount)
+    }
+
+    /// Makes a folder and those above it.
+    package static func makeFolder(_ path: String) throws {
+        if kind(of: path) == .folder { return }
+        let above = parent(of: path)
+        if above != path, !exists(above) { try makeFolder(above) }
+        guard mkdir(path, 0o777) == 0 || (errno == EEXIST && kind(of: path) == .folder) else {
+            throw BridgeError.system("cannot make the folder \(path)")
+        }
+    }
+
+    /// Writes a file and flushes it to the disk.
+    package static func write(_ bytes: [UInt8], to path: String) throws {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        guard descriptor >= 0 else { throw BridgeError.system("cannot write \(path)") }
+        defer { close(descriptor) }
+        var done = 0
+        while done < bytes.count {
+            let count = bytes.withUnsafeBytes { buffer in
+                buffer.baseAddress.map { Glibc.write(descriptor, $0 + done, buffer.count - done) } ?? 0
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw BridgeError.system("cannot write \(path)") }
+            done += count
+        }
+        guard fsync(descriptor) == 0 else { throw BridgeError.system("cannot flush \(path)") }
+    }
+
+    /// Puts a small file in the place of another in one step.
+    package static func replace(_ path: String, with bytes: [UInt8]) throws {
+        let temporary = "\(path).\(getpid()).partial"
+        do {
+            try write(bytes, to: temporary)
+            guard rename(temporary, path) == 0 else { throw BridgeError.system("cannot write \(path)") }
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+        try flushFolder(parent(of: path))
+    }
+
+    /// Flushes a folder's entries to the disk.
+    package static func flushFolder(_ path: String) throws {
+        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw BridgeError.system("cannot open the folder \(path)") }
+        defer { close(descriptor) }
+        // Some file systems cannot flush a folder and say EINVAL; there is nothing more to do there.
+        guard fsync(descriptor) == 0 || errno == EINVAL else {
+            throw BridgeError.system("cannot flush the folder \(path)")
+        }
+    }
+
+    /// Removes a file, or a folder with all that is in it. Does not follow symbolic links.
+    package static func remove(_ path: String) throws {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return }
+        if status.st_mode & S_IFMT == S_IFDIR {
+            for name in try list(path) { try remove(join(path, name)) }
+            guard rmdir(path) == 0 else { throw BridgeError.system("cannot remove \(path)") }
+        } else {
+            guard unlink(path) == 0 else { throw BridgeError.system("cannot remove \(path)") }
+        }
+    }
+
+    /// How many bytes can still be written to the file system of a path; nil when it does not say.
+    package static func freeSpace(at path: String) -> Int? {
+        var status = statvfs()
+        guard statvfs(path, &status) == 0 else { return nil }
+        return Int(status.f_bavail) * Int(status.f_frsize)
+    }
+
+    /// Whether a name can stand for a file inside a folder and nowhere else.
+    package static func isPlainName(_ name: String) -> Bool {
+        !name.isEmpty && name != "." && name != ".." && !name.contains("/") && !name.contains("\0")
+    }
+}

@@ -1,0 +1,116 @@
+import CSystem
+import Glibc
+
+/// A folder that is made beside its destination and takes the destination's name when it is whole.
+///
+/// The folder being made is called `.NAME.partial` and locked, so that a second run on the same destination is refused,
+/// while what a killed run has left is cleared away by the next.
+package final class StagedFolder {
+    /// Where the files are put until ``commit()``.
+    package let path: String
+    /// Where the folder will stand.
+    package let destination: String
+
+    private let lock: Int32
+    private let replaces: Bool
+    private var isOpen = true
+
+    /// Starts to make a folder.
+    ///
+    /// - Parameters:
+    ///   - destination: Where it will stand.
+    ///   - overwrite: Whether a folder that stands there is replaced.
+    /// - Throws: `BridgeError` with code `destinationTaken`, or `fileSystem`.
+    package init(destination: String, overwrite: Bool) throws {
+        let destination = Files.trimmed(destination)
+        let parent = Files.parent(of: destination)
+        switch Files.kind(of: destination) {
+        case .folder where !overwrite:
+            guard try Files.list(destination).isEmpty else {
+                throw BridgeError(
+                    .destinationTaken,
+                    "\(destination) already exists; choose another folder or pass --overwrite"
+                )
+            }
+        case .file, .other:
+            throw BridgeError(.destinationTaken, "\(destination) exists and is not a folder; choose another path")
+        default: break
+        }
+        try Files.makeFolder(parent)
+        self.destination = destination
+        replaces = overwrite
+        path = Files.join(parent, ".\(Files.name(of: destination)).partial")
+        lock = try Self.takeLock(path, destination)
+        for name in try Files.list(path) { try Files.remove(Files.join(path, name)) }
+    }
+
+    deinit { abandon() }
+
+    private static func takeLock(_ path: String, _ destination: String) throws -> Int32 {
+        for _ in 0..<100 {
+            guard mkdir(path, 0o777) == 0 || errno == EEXIST else {
+                throw BridgeError.system("cannot make a folder beside \(destination)")
+            }
+            let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            if descriptor < 0, errno == ENOENT { continue }
+            guard descriptor >= 0 else { throw BridgeError.system("cannot open \(path)") }
+            guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+                close(descriptor)
+                throw BridgeError(
+                    .destinationTaken,
+                    "another run is writing \(destination); wait for it, or choose another folder"
+                )
+            }
+            // The run that held the lock may just have renamed or removed the folder that was opened here.
+            var (locked, named) = (stat(), stat())
+            if fstat(descriptor, &locked) == 0, stat(path, &named) == 0, locked.st_ino == named.st_ino {
+                return descriptor
+            }
+            close(descriptor)
+        }
+        throw BridgeError(
+            .destinationTaken,
+            "other runs keep writing \(destination); wait for them, or choose another folder"
+        )
+    }
+
+    /// Flushes everything and puts the folder in its place.
+    ///
+    /// - Throws: `BridgeError` when somebody has put something there meanwhile; the destination is then as it was.
+    package func commit() throws {
+        try Self.flush(path)
+        let parent = Files.parent(of: destination)
+        if replaces, Files.exists(destination), csys_exchange(path, destination) == 0 {
+            try Files.flushFolder(parent)
+            // The old folder stands under the partial name now.
+            try Files.remove(path)
+        } else {
+            if replaces { try Files.remove(destination) }
+            guard csys_rename_new(path, destination) == 0 else {
+                guard errno == EEXIST else { throw BridgeError.system("cannot put \(destination) in its place") }
+                throw BridgeError(
+                    .destinationTaken,
+                    "\(destination) has appeared meanwhile; choose another folder or pass --overwrite"
+                )
+            }
+            try Files.flushFolder(parent)
+        }
+        isOpen = false
+        close(lock)
+    }
+
+    /// Removes what has been made so far.
+    package func abandon() {
+        guard isOpen else { return }
+        isOpen = false
+        try? Files.remove(path)
+        close(lock)
+    }
+
+    private static func flush(_ folder: String) throws {
+        for name in try Files.list(folder) where Files.kind(of: Files.join(folder, name)) == .folder {
+            try flush(Files.join(folder, name))
+        }
+        try Files.flushFolder(folder)
+    }
+}

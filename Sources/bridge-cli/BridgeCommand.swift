@@ -1,0 +1,41 @@
+import ArgumentParser
+import BridgeCore
+
+/// The root of the command line.
+struct BridgeCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bridge",
+        abstract: "Moves models between Hugging Face and Megatron.",
+        discussion: """
+            EXAMPLES:
+              bridge toy --family mistral --output toy
+              bridge convert --hf-model toy --megatron-path toy-megatron --tp 2
+              bridge convert export --megatron-path toy-megatron --hf-path toy-again
+              bridge verify toy toy-again
+
+            EXIT STATUS:
+              0 done   1 failed   2 tensors not accounted for   3 verification failed   4 corrupt input
+              64 wrong usage   130 interrupted
+            """,
+        version: PluginLoader.version,
+        subcommands: [
+            Convert.self, Verify.self, Reshard.self, Inspect.self, CheckpointCommand.self, Models.self, Plugins.self,
+            Toy.self,
+        ]
+    )
+}
+
+@main
+enum Main {
+    static func main() {
+        Interrupt.install()
+        do {
+            var command = try BridgeCommand.parseAsRoot()
+            try command.run()
+        } catch let error as BridgeError {
+            Failure.report(error)
+        } catch {
+            BridgeCommand.exit(withError: error)
+        }
+    }
+}

@@ -1,0 +1,117 @@
+import ArgumentParser
+import BridgeCore
+import JSONTree
+import TensorRuntime
+
+/// The health of Megatron checkpoints.
+struct CheckpointCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "checkpoint",
+        abstract: "List, check and prune Megatron checkpoints.",
+        discussion: """
+            EXAMPLES:
+              bridge checkpoint list runs/sft
+              bridge checkpoint check runs/sft/iter_0000500
+              bridge checkpoint prune runs/sft --keep 3
+            """,
+        subcommands: [List.self, Check.self, Prune.self]
+    )
+
+    /// The iterations below a folder.
+    struct List: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "List the iterations in a folder.")
+
+        @Argument(help: "A folder with iterations.", completion: .directory)
+        var path: String
+
+        @Flag(name: .long, help: "Print the result as JSON.")
+        var json = false
+
+        func run() throws {
+            let rows = try NativeCheckpoint.iterations(in: path).map { iteration, path in
+                (iteration, path, try NativeCheckpoint(path: path))
+            }
+            if json {
+                return Output.json(
+                    .array(
+                        rows.map { iteration, path, checkpoint in
+                            [
+                                "iteration": .number(JSONNumber(iteration)), "path": .string(path),
+                                "architecture": .string(checkpoint.manifest.architecture),
+                                "layout": .string(checkpoint.manifest.layout.description),
+                                "bytes": .number(JSONNumber(checkpoint.manifest.files.reduce(0) { $0 + $1.byteCount })),
+                            ]
+                        }
+                    )
+                )
+            }
+            Output.table(
+                [["ITERATION", "ARCHITECTURE", "LAYOUT", "SIZE", "PATH"]]
+                    + rows.map { iteration, path, checkpoint in
+                        [
+                            "\(iteration)", checkpoint.manifest.architecture, checkpoint.manifest.layout.description,
+                            ByteFormat.text(checkpoint.manifest.files.reduce(0) { $0 + $1.byteCount }), path,
+                        ]
+                    }
+            )
+        }
+    }
+
+    /// Every byte against its checksum.
+    struct Check: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Read every file of a checkpoint and compare it with its checksum."
+        )
+
+        @Argument(
+            help: "A checkpoint, or a folder with iterations, of which the newest is taken.",
+            completion: .directory
+        )
+        var path: String
+
+        @OptionGroup var output: RunOptions
+
+        func run() throws {
+            let checkpoint = try NativeCheckpoint(path: path)
+            let damages = try output.watched { try checkpoint.check($0) }
+            if output.json {
+                Output.json([
+                    "path": .string(checkpoint.path), "files": .number(JSONNumber(checkpoint.manifest.files.count)),
+                    "damages": .array(damages.map { ["file": .string($0.file), "problem": .string($0.problem)] }),
+                ])
+            }
+            guard damages.isEmpty else {
+                throw BridgeError(
+                    .verificationFailed,
+                    "\(damages.count) of \(checkpoint.manifest.files.count) files of \(checkpoint.path) are damaged",
+                    names: damages.map { "\($0.file): \($0.problem)" }
+                )
+            }
+            output.say(
+                Style.green(
+                    "✅ All \(checkpoint.manifest.files.count) files of \(checkpoint.path) are as they were written"
+                )
+            )
+        }
+    }
+
+    /// Old iterations away.
+    struct Prune: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Remove all but the newest iterations.")
+
+        @Argument(help: "A folder with iterations.", completion: .directory)
+        var path: String
+
+        @Option(name: .long, help: ArgumentHelp("How many iterations stay.", valueName: "n"))
+        var keep: Int
+
+        @Flag(name: .customLong("dry-run"), help: "Only say what would be removed.")
+        var dryRun = false
+
+        func run() throws {
+            for folder in try NativeCheckpoint.prune(path, keeping: keep, dryRun: dryRun) {
+                Output.line("\(dryRun ? "would remove" : "removed") \(folder)")
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+import ArgumentParser
+import BridgeCore
+import TensorRuntime
+
+/// Hugging Face to Megatron and back.
+struct Convert: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Convert a checkpoint: Hugging Face to Megatron (import), or Megatron to Hugging Face (export).",
+        discussion: """
+            Every tensor is accounted for before a byte is written; what is not ends the run with the whole list.
+
+            EXAMPLES:
+              bridge convert --hf-model Ministral-3-3B-Instruct-2512-BF16 --megatron-path megatron/ministral-3-3b
+              bridge convert import --hf-model gemma-3-27b-it --megatron-path megatron/gemma --tp 8 --pp 2
+              bridge convert import --hf-model toy --megatron-path out --dry-run
+              bridge convert export --megatron-path megatron/ministral-3-3b --hf-path exported
+            """,
+        subcommands: [Import.self, Export.self],
+        defaultSubcommand: Import.self
+    )
+}
+
+/// Hugging Face to Megatron.
+struct Import: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Hugging Face to Megatron.",
+        discussion: """
+            EXAMPLES:
+              bridge convert import --hf-model toy --megatron-path toy-megatron --tp 2 --pp 2
+              bridge convert import --hf-model toy --megatron-path toy-megatron --stage-layers 1,3 --dtype float32
+            """
+    )
+
+    @Option(
+        name: [.customLong("hf-model"), .customLong("hf-model-path"), .customLong("hf_model_path")],
+        help: ArgumentHelp("The folder with the Hugging Face model.", valueName: "folder"),
+        completion: .directory
+    )
+    var hfModel: String
+
+    @Option(
+        name: [.customLong("megatron-path"), .customLong("megatron-model-path"), .customLong("megatron_model_path")],
+        help: ArgumentHelp("The folder of the Megatron checkpoint.", valueName: "folder"),
+        completion: .directory
+    )
+    var megatronPath: String
+
+    @OptionGroup var layout: LayoutOptions
+    @OptionGroup var arguments: ConversionArguments
+    @OptionGroup var plugins: PluginOptions
+    @OptionGroup var output: RunOptions
+
+    func run() throws {
+        if !arguments.dryRun { output.say("🔄 Starting import: \(hfModel) -> \(megatronPath)") }
+        let bridge = try AutoBridge.fromHF(hfModel, catalog: plugins.catalog())
+        let report = try output.watched { context in
+            let options = arguments.options(layout, context: context)
+            let plan = try bridge.plan(options)
+            guard !arguments.dryRun else {
+                PlanPrinter(plan: plan, context: context, json: output.json).show()
+                return nil as ConversionReport?
+            }
+            output.say("   Using dtype: \(arguments.elementType?.rawValue ?? "as stored"), \(options.layout)")
+            output.say("📥 Loading HuggingFace model: \(hfModel)")
+            output.say(
+                "   \(bridge.architecture), \(plan.ledger.mapped.count) tensors, \(ByteFormat.text(plan.byteCount))"
+            )
+            return try bridge.importCheckpoint(to: megatronPath, options: options)
+        }
+        guard let report else { return }
+        ReportPrinter(report: report, json: output.json).show(
+            done: "✅ Successfully imported model to: \(megatronPath)",
+            structure: "📁 Checkpoint structure:"
+        )
+    }
+}
+
+/// Megatron to Hugging Face.
+struct Export: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Megatron to Hugging Face.",
+        discussion: """
+            The checkpoint carries all that is needed; when no weight has changed, the folder equals the imported one byte
+            for byte.
+
+            EXAMPLES:
+              bridge convert export --megatron-path toy-megatron --hf-path toy-again
+              bridge convert export --megatron-path toy-megatron/iter_0000000 --hf-path toy-f32 --dtype float32
+            """
+    )
+
+    @Option(
+        name: [.customLong("hf-model"), .customLong("hf-model-path"), .customLong("hf_model_path")],
+        help: ArgumentHelp(
+            "A folder whose names, files and order are followed instead of those in the checkpoint.",
+            valueName: "folder"
+        ),
+        completion: .directory
+    )
+    var hfModel: String?
+
+    @Option(
+        name: [.customLong("megatron-path"), .customLong("megatron-model-path"), .customLong("megatron_model_path")],
+        help: ArgumentHelp(
+            "The Megatron checkpoint: an iteration, or the folder with iterations, of which the newest is taken.",
+            valueName: "folder"
+        ),
+        completion: .directory
+    )
+    var megatronPath: String
+
+    @Option(
+        name: .customLong("hf-path"),
+        help: ArgumentHelp("The folder that is made.", valueName: "folder"),
+        completion: .directory
+    )
+    var hfPath: String
+
+    @OptionGroup var arguments: ConversionArguments
+    @OptionGroup var plugins: PluginOptions
+    @OptionGroup var output: RunOptions
+
+    func run() throws {
+        if !arguments.dryRun { output.say("🔄 Starting export: \(megatronPath) -> \(hfPath)") }
+        let catalog = try plugins.catalog()
+        let bridge =
+            try hfModel.map { try AutoBridge.fromHF($0, catalog: catalog) }
+            ?? AutoBridge.fromMegatron(megatronPath, catalog: catalog)
+        let report = try output.watched { context in
+            let options = arguments.options(context: context)
+            let plan = try bridge.exportPlan(from: megatronPath, options: options)
+            guard !arguments.dryRun else {
+                PlanPrinter(plan: plan, context: context, json: output.json).show()
+                return nil as ConversionReport?
+            }
+            output.say("📂 Found Megatron checkpoint: \(plan.source)")
+            output.say("📋 Found configuration: \(plan.source)/run_config.yaml")
+            output.say(
+                "📥 Loading \(bridge.architecture), \(plan.ledger.mapped.count) parameters, \(ByteFormat.text(plan.byteCount))"
+            )
+            output.say("📤 Exporting to HuggingFace format...")
+            return try bridge.exportCheckpoint(from: megatronPath, to: hfPath, options: options)
+        }
+        guard let report else { return }
+        ReportPrinter(report: report, json: output.json).show(
+            done: "✅ Successfully exported model to: \(hfPath)",
+            structure: "📁 Export structure:"
+        )
+        let kind = bridge.architecture.hasSuffix("ForCausalLM") ? "AutoModelForCausalLM" : "AutoModelForImageTextToText"
+        output.say("🔍 You can now load this model with:")
+        output.say("   from transformers import \(kind)")
+        output.say("   model = \(kind).from_pretrained(\"\(hfPath)\")")
+    }
+}

@@ -1,0 +1,72 @@
+import ArgumentParser
+import BridgeCore
+import JSONTree
+import TensorRuntime
+
+/// What is in a checkpoint.
+struct Inspect: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show what is in a checkpoint of any kind.",
+        discussion: """
+            EXAMPLES:
+              bridge inspect toy
+              bridge inspect toy-megatron --tensors
+            """
+    )
+
+    @Argument(help: "A Hugging Face folder or a Megatron checkpoint.", completion: .directory)
+    var path: String
+
+    @Flag(name: .long, help: "List every tensor.")
+    var tensors = false
+
+    @OptionGroup var plugins: PluginOptions
+    @OptionGroup var output: RunOptions
+
+    func run() throws {
+        let checkpoint = try Checkpoint(path: path, catalog: plugins.catalog())
+        if output.json { return Output.json(json(checkpoint)) }
+        Output.table(
+            [
+                ["path", checkpoint.path], ["kind", checkpoint.kind.rawValue],
+                ["architecture", checkpoint.architecture],
+            ]
+                + checkpoint.facts.map { [$0.name, $0.value] }
+                + [["numbers", "\(checkpoint.parameterCount)"], ["size", ByteFormat.text(checkpoint.byteCount)]]
+        )
+        Output.line()
+        Output.table(checkpoint.fields.map { [$0.key, String(decoding: $0.value.text(pretty: false), as: UTF8.self)] })
+        guard tensors else { return }
+        Output.line()
+        Output.table(
+            [["TENSOR", "SHAPE", "TYPE"]]
+                + checkpoint.tensors.map { [$0.name, "\($0.view.shape)", $0.view.elementType.rawValue] }
+        )
+    }
+
+    private func json(_ checkpoint: Checkpoint) -> JSON {
+        var json: JSON = [
+            "path": .string(checkpoint.path),
+            "kind": .string(checkpoint.kind.rawValue),
+            "architecture": .string(checkpoint.architecture),
+            "facts": .object(JSONObject(checkpoint.facts.map { ($0.name, .string($0.value)) })),
+            "numbers": .number(JSONNumber(checkpoint.parameterCount)),
+            "bytes": .number(JSONNumber(checkpoint.byteCount)),
+            "configuration": .object(checkpoint.fields),
+        ]
+        if tensors {
+            json.set(
+                .array(
+                    checkpoint.tensors.map {
+                        [
+                            "name": .string($0.name), "shape": $0.view.shape.json,
+                            "dtype": .string($0.view.elementType.rawValue),
+                        ]
+                    }
+                ),
+                at: "tensors"
+            )
+        }
+        return json
+    }
+}

@@ -1,0 +1,42 @@
+import ArgumentParser
+import BridgeCore
+import JSONTree
+
+/// What can be converted.
+struct Models: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "List the architectures that can be converted.")
+
+    @OptionGroup var plugins: PluginOptions
+
+    @Flag(name: .long, help: "Print the result as JSON.")
+    var json = false
+
+    func run() throws {
+        let catalog = try plugins.catalog()
+        let rows = catalog.plugins.flatMap { plugin in
+            plugin.plugin.bridges.flatMap { bridge in bridge.architectures.map { ($0, bridge, plugin) } }
+        }
+        if json {
+            return Output.json(
+                .array(
+                    rows.map { architecture, bridge, plugin in
+                        [
+                            "architecture": .string(architecture), "family": .string(bridge.name),
+                            "plugin": .string(plugin.name),
+                            "sizes": .array(bridge.toy.realSizes.map { .string($0.name) }),
+                        ]
+                    }
+                )
+            )
+        }
+        Output.table(
+            [["ARCHITECTURE", "FAMILY", "PLUGIN", "PUBLISHED SIZES"]]
+                + rows.map { architecture, bridge, plugin in
+                    [
+                        architecture, bridge.name, "\(plugin.name) \(plugin.version)",
+                        bridge.toy.realSizes.map(\.name).joined(separator: ", "),
+                    ]
+                }
+        )
+    }
+}

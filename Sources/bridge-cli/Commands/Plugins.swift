@@ -1,0 +1,136 @@
+import ArgumentParser
+import BridgeCore
+import Foundation
+import JSONTree
+
+/// The plugins and their tables.
+struct Plugins: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show the plugins, what they map, and why one does not load.",
+        discussion: """
+            Plugins are found at --plugin, in the folders of BRIDGE_PLUGIN_PATH, and beside the program, in this order.
+
+            EXAMPLES:
+              bridge plugins list
+              bridge plugins doctor build/libMyFamilyPlugin.so
+              bridge plugins describe mistral
+            """,
+        subcommands: [List.self, Doctor.self, Describe.self]
+    )
+
+    /// What was found.
+    struct List: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "List the plugins that are loaded.")
+
+        @OptionGroup var plugins: PluginOptions
+
+        @Flag(name: .long, help: "Print the result as JSON.")
+        var json = false
+
+        func run() throws {
+            let catalog = try plugins.catalog()
+            if json {
+                return Output.json(
+                    .array(
+                        catalog.plugins.map { plugin in
+                            [
+                                "name": .string(plugin.name), "version": .string(plugin.version),
+                                "path": .string(plugin.path),
+                                "families": .array(plugin.plugin.bridges.map { .string($0.name) }),
+                            ]
+                        }
+                    )
+                )
+            }
+            Output.table(
+                [["PLUGIN", "VERSION", "FAMILIES", "FILE"]]
+                    + catalog.plugins.map { plugin in
+                        [
+                            plugin.name, plugin.version, plugin.plugin.bridges.map(\.name).joined(separator: ", "),
+                            plugin.path,
+                        ]
+                    }
+            )
+        }
+    }
+
+    /// Why a file does not load.
+    struct Doctor: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Load plugins one by one and say what is wrong with each."
+        )
+
+        @Argument(help: "Files to try; without any, all that are found.", completion: .file(extensions: ["so"]))
+        var files: [String] = []
+
+        func run() throws {
+            Output.line(
+                "Bridge \(PluginLoader.coreBuild), plugin ABI \(PluginLoader.abiVersion), \(PluginLoader.compiler)"
+            )
+            var paths = files
+            if paths.isEmpty {
+                for folder in PluginOptions.folders {
+                    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder))?.sorted() ?? []
+                    let found = names.filter { $0.hasPrefix("lib") && $0.hasSuffix("Plugin.so") }
+                    Output.line("\(folder): \(found.count) plugins")
+                    paths += found.map { "\(folder)/\($0)" }
+                }
+            }
+            var broken = 0
+            for path in paths {
+                do {
+                    let plugin = try PluginLoader.load(path)
+                    Output.line("✅ \(path): \(plugin.name) \(plugin.version), built against \(plugin.coreBuild)")
+                } catch let error as BridgeError {
+                    broken += 1
+                    Output.line("❌ \(error.message)")
+                }
+            }
+            // Also says when two claim one architecture.
+            _ = try PluginCatalog(files: files, folders: PluginOptions.folders)
+            guard broken == 0 else {
+                throw BridgeError(.badPlugin, "\(broken) of \(paths.count) plugins cannot be used")
+            }
+        }
+    }
+
+    /// The tables of a family.
+    struct Describe: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show a family's architectures and both of its tables."
+        )
+
+        @Argument(help: "The name of a plugin or of a family.")
+        var name: String
+
+        @OptionGroup var plugins: PluginOptions
+
+        func run() throws {
+            let catalog = try plugins.catalog()
+            let bridges =
+                catalog.plugins.filter { $0.name == name }.flatMap(\.plugin.bridges)
+                + catalog.bridges.filter { $0.name == name }
+            guard let bridge = bridges.first else {
+                let known = Set(catalog.plugins.map(\.name) + catalog.bridges.map(\.name)).sorted().joined(
+                    separator: ", "
+                )
+                throw BridgeError(.badArgument, "there is no plugin or family \(name); there are \(known)")
+            }
+            let description = try FamilyDescription(bridge)
+            Output.line("family         \(bridge.name)")
+            Output.line("architectures  \(bridge.architectures.joined(separator: ", "))")
+            Output.line("toy sizes      \(bridge.toy.realSizes.map(\.name).joined(separator: ", "))")
+            Output.line("\nCONFIGURATION")
+            Output.table([["config.json", "Megatron", "when absent"]] + description.configuration, indent: "  ")
+            Output.line("\nPARAMETERS (with the sizes of the toy)")
+            Output.table(
+                [["Megatron", "Hugging Face", "shape", "split", "stage", "how"]] + description.parameters,
+                indent: "  "
+            )
+            for dialect in bridge.dialects {
+                Output.line("\nALSO NAMED BY \(dialect.name)")
+                Output.table(dialect.prefixes.map { ["\($0.table)...", "\($0.dialect)..."] }, indent: "  ")
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+import ArgumentParser
+import BridgeCore
+import TensorRuntime
+
+/// One layout of a Megatron checkpoint to another.
+struct Reshard: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Spread a Megatron checkpoint over other ranks.",
+        discussion: """
+            EXAMPLES:
+              bridge reshard --megatron-path toy-megatron --output toy-tp4 --tp 4
+              bridge reshard --megatron-path toy-megatron --output toy-pp3 --stage-layers 1,1,2
+            """
+    )
+
+    @Option(
+        name: [.customLong("megatron-path"), .customLong("megatron_model_path")],
+        help: ArgumentHelp("The checkpoint: an iteration, or the folder with iterations.", valueName: "folder"),
+        completion: .directory
+    )
+    var megatronPath: String
+
+    @Option(name: .long, help: ArgumentHelp("The folder that is made.", valueName: "folder"), completion: .directory)
+    var output: String
+
+    @OptionGroup var layout: LayoutOptions
+    @OptionGroup var arguments: ConversionArguments
+    @OptionGroup var printing: RunOptions
+
+    func run() throws {
+        let checkpoint = try NativeCheckpoint(path: megatronPath)
+        let report = try printing.watched { context in
+            let options = arguments.options(layout, context: context)
+            guard !arguments.dryRun else {
+                PlanPrinter(plan: try checkpoint.reshardPlan(options), context: context, json: printing.json).show()
+                return nil as ConversionReport?
+            }
+            printing.say(
+                "🔄 Resharding: \(checkpoint.path) (\(checkpoint.manifest.layout)) -> \(output) (\(options.layout))"
+            )
+            return try checkpoint.reshard(to: output, options: options)
+        }
+        guard let report else { return }
+        ReportPrinter(report: report, json: printing.json).show(
+            done: "✅ Successfully resharded model to: \(output)",
+            structure: "📁 Checkpoint structure:"
+        )
+    }
+}

@@ -1,0 +1,57 @@
+import ArgumentParser
+import BridgeCore
+import TensorRuntime
+
+/// What import, export and reshard have in common.
+struct ConversionArguments: ParsableArguments {
+    @Option(
+        name: [.customLong("dtype"), .customLong("torch-dtype")],
+        help: ArgumentHelp(
+            "The type of the weights: float32, float16 or bfloat16; without it they keep theirs.",
+            valueName: "type"
+        )
+    )
+    var elementType: WeightType?
+
+    @Option(
+        name: .customLong("allow-missing"),
+        help: ArgumentHelp(
+            "Tensors that may be missing or left over, such as '*.rotary_emb.*'; may be repeated.",
+            valueName: "glob"
+        )
+    )
+    var allowMissing: [String] = []
+
+    @Flag(name: .long, help: "Replace what stands at the destination.")
+    var overwrite = false
+
+    @Flag(name: .customLong("dry-run"), help: "Print the plan and write nothing.")
+    var dryRun = false
+
+    /// The types that weights can be converted to.
+    enum WeightType: String, ExpressibleByArgument, CaseIterable {
+        case float32
+        case float16
+        case bfloat16
+
+        var elementType: ElementType {
+            switch self {
+            case .float32: .float32
+            case .float16: .float16
+            case .bfloat16: .bfloat16
+            }
+        }
+    }
+
+    /// The library's options.
+    func options(_ layout: LayoutOptions? = nil, context: RunContext) -> ConversionOptions {
+        ConversionOptions(
+            layout: layout?.layout ?? .single,
+            elementType: elementType?.elementType,
+            allowMissing: allowMissing.map { NameGlob($0) },
+            overwrite: overwrite,
+            vocabularyMultiple: layout?.vocabularyMultiple,
+            context: context
+        )
+    }
+}

@@ -1,0 +1,64 @@
+import ArgumentParser
+import TensorRuntime
+
+/// How a model is spread over ranks.
+struct LayoutOptions: ParsableArguments {
+    @Option(
+        name: [.customLong("tp"), .customLong("tensor-model-parallel-size")],
+        help: ArgumentHelp("Ranks that share each matrix.", valueName: "n")
+    )
+    var tensorSize = 1
+
+    @Option(
+        name: [.customLong("pp"), .customLong("pipeline-model-parallel-size")],
+        help: ArgumentHelp("Pipeline stages.", valueName: "n")
+    )
+    var pipelineSize: Int?
+
+    @Option(
+        name: .customLong("stage-layers"),
+        help: ArgumentHelp(
+            "Layers of each pipeline stage, such as 12,14; without it they are spread evenly.",
+            valueName: "n,n"
+        )
+    )
+    var stageLayers: String?
+
+    @Option(
+        name: .customLong("make-vocab-size-divisible-by"),
+        help: ArgumentHelp(
+            "Pad the vocabulary to a multiple of this times --tp; without it only where it does not divide.",
+            valueName: "n"
+        )
+    )
+    var vocabularyMultiple: Int?
+
+    func validate() throws {
+        guard (1...1024).contains(tensorSize) else {
+            throw ValidationError("--tp is \(tensorSize), expected 1 to 1024")
+        }
+        if let pipelineSize, !(1...1024).contains(pipelineSize) {
+            throw ValidationError("--pp is \(pipelineSize), expected 1 to 1024")
+        }
+        if let vocabularyMultiple, !(1...65536).contains(vocabularyMultiple) {
+            throw ValidationError("--make-vocab-size-divisible-by is \(vocabularyMultiple), expected 1 to 65536")
+        }
+        guard let stageLayers else { return }
+        let counts = stageLayers.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
+        guard counts.allSatisfy({ (1...4096).contains($0) }) else {
+            throw ValidationError("--stage-layers is \(stageLayers), expected numbers of layers such as 12,14")
+        }
+        if let pipelineSize, pipelineSize != counts.count {
+            throw ValidationError("--stage-layers names \(counts.count) stages, --pp says \(pipelineSize)")
+        }
+    }
+
+    /// The layout.
+    var layout: RankLayout {
+        RankLayout(
+            tensorSize: tensorSize,
+            pipelineSize: pipelineSize ?? 1,
+            stageLayers: stageLayers?.split(separator: ",").compactMap { Int($0) } ?? []
+        )
+    }
+}

@@ -1,0 +1,26 @@
+import ArgumentParser
+import BridgeCore
+import Foundation
+
+/// Where plugins come from.
+struct PluginOptions: ParsableArguments {
+    @Option(
+        name: .customLong("plugin"),
+        help: ArgumentHelp("A plugin to load besides those found; may be repeated.", valueName: "path"),
+        completion: .file(extensions: ["so"])
+    )
+    var plugins: [String] = []
+
+    /// The folders that are searched: those of BRIDGE_PLUGIN_PATH, then the one beside the program.
+    static var folders: [String] {
+        let path = ProcessInfo.processInfo.environment["BRIDGE_PLUGIN_PATH"] ?? ""
+        return path.split(separator: ":").map(String.init) + PluginCatalog.standardFolders
+    }
+
+    /// The plugins.
+    func catalog() throws -> PluginCatalog {
+        let catalog = try PluginCatalog(files: plugins, folders: Self.folders)
+        for failure in catalog.failures { Output.complain("warning: \(failure.error.message)") }
+        return catalog
+    }
+}

@@ -1,0 +1,62 @@
+import BridgeCore
+import Foundation
+import Synchronization
+
+/// A line on a terminal that shows how far a run is, how fast, and how long it will take.
+final class ProgressBar: Sendable {
+    private struct State {
+        var start: ContinuousClock.Instant?
+        var isShown = false
+    }
+
+    private let state = Mutex(State())
+
+    /// Draws the line anew.
+    func show(_ progress: BridgeCore.Progress) {
+        let now = ContinuousClock.now
+        let elapsed = state.withLock { state in
+            let start = state.start ?? now
+            state.start = start
+            state.isShown = true
+            return start.duration(to: now)
+        }
+        let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
+        let share = progress.totalBytes > 0 ? Double(progress.doneBytes) / Double(progress.totalBytes) : 1
+        let rate = seconds > 0.2 ? Double(progress.doneBytes) / seconds : 0
+        let speed = rate > 0 ? "\(ByteFormat.text(Int(rate)))/s" : ""
+        let left = rate > 0 ? Self.time(Double(progress.totalBytes - progress.doneBytes) / rate) + " left" : ""
+        let percent = "\(Int(share * 100))".leftPadded(to: 3) + " %"
+        let tail =
+            " \(percent)  \(ByteFormat.text(progress.doneBytes)) of \(ByteFormat.text(progress.totalBytes))  \(speed)  \(left)"
+        let width = max(8, min(40, Style.width - progress.activity.count - tail.count - 4))
+        let full = Int(share * Double(width))
+        let bar = Style.green(String(repeating: "━", count: full)) + String(repeating: "╌", count: width - full)
+        write("\r\u{1B}[2K  \(progress.activity) \(bar)\(tail)")
+    }
+
+    /// Ends the line.
+    func finish() {
+        let wasShown = state.withLock { state in
+            defer { state.isShown = false }
+            return state.isShown
+        }
+        if wasShown { write("\n") }
+    }
+
+    private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+
+    private static func time(_ seconds: Double) -> String {
+        let whole = Int(min(max(seconds, 0), 359_999).rounded(.up))
+        let two = "\(whole % 60)".leftPadded(to: 2, with: "0")
+        return whole < 3600
+            ? "\(whole / 60):\(two)"
+            : "\(whole / 3600):" + "\(whole / 60 % 60)".leftPadded(to: 2, with: "0") + ":\(two)"
+    }
+}
+
+extension String {
+    /// The text with a character before it until it has `width` characters.
+    func leftPadded(to width: Int, with character: Character = " ") -> String {
+        String(repeating: character, count: max(0, width - count)) + self
+    }
+}

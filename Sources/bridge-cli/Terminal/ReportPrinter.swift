@@ -1,0 +1,27 @@
+import BridgeCore
+
+/// Shows what a conversion has done.
+struct ReportPrinter {
+    let report: ConversionReport
+    let json: Bool
+
+    func show(done: String, structure: String) {
+        guard !json else { return Output.json(report.json) }
+        for note in report.notes { Output.line("   note: \(note)") }
+        Output.line(Style.green(done))
+        let rate = report.seconds > 0 ? ByteFormat.text(Int(Double(report.byteCount) / report.seconds)) : "-"
+        Output.line(
+            "   \(report.tensors) tensors, \(ByteFormat.text(report.byteCount)) in \(ByteFormat.rounded(report.seconds, digits: 2)) s, \(rate)/s"
+        )
+        Output.line(structure)
+        var seen: Set<String> = []
+        for file in report.files {
+            guard let slash = file.name.firstIndex(of: "/") else {
+                Output.line("   📄 \(file.name)")
+                continue
+            }
+            let folder = String(file.name[...slash])
+            if seen.insert(folder).inserted { Output.line("   📂 \(folder)") }
+        }
+    }
+}
