@@ -14,7 +14,7 @@ struct Gemma3VLProvider: ModelProvider {
     var rotaryLocalBase = 0.0
     /// For every layer, `sliding_attention` or `full_attention`.
     var layerTypes: [String] = []
-    /// The n-th, 2n-th ... layer is global.
+    /// Of so many layers in a row, the last is global.
     var slidingWindowPattern = 0
     /// The token that image features take the place of.
     var imageTokenID = 0

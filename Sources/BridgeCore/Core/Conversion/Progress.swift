@@ -19,7 +19,9 @@ public final class Cancellation: Sendable {
     /// A switch that is off.
     public init() {}
 
-    /// Asks for the stop. May be called from any thread, and from a signal handler.
+    /// Asks for the stop.
+    ///
+    /// May be called from any thread, and from a signal handler.
     public func cancel() { flag.store(true, ordering: .relaxed) }
 
     /// Whether somebody has asked.
