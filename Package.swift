@@ -29,6 +29,12 @@ let package = Package(
         ),
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(
+            name: "JSONTreeTests",
+            dependencies: [core],
+            path: "Tests/JSONTreeTests",
+            swiftSettings: strict
+        ),
+        .testTarget(
             name: "BridgeCoreTests",
             dependencies: [core, "TestSupport"],
             path: "Tests/BridgeCoreTests",

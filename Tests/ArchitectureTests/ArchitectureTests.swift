@@ -7,7 +7,7 @@ import Testing
     private func sources(_ folder: String, ending: String = ".swift") throws -> [(path: String, text: String)] {
         let root = "\(Fixtures.repository)/\(folder)"
         return try FileManager.default.subpathsOfDirectory(atPath: root)
-            .filter { $0.hasSuffix(ending) && !$0.contains(".build/") }
+            .filter { $0.hasSuffix(ending) && !$0.contains(".build/") && !$0.hasPrefix("Snippets/") }
             .map { ("\(folder)/\($0)", try String(contentsOfFile: "\(root)/\($0)", encoding: .utf8)) }
     }
 

@@ -1,4 +1,4 @@
-/// Looks over JSON text for what json-c lets through: repeated keys, depth, NUL in a key.
+/// Looks over JSON text for what json-c lets through: repeated keys, depth, NaN, control characters in strings.
 ///
 /// It does not judge the grammar, json-c does; it only follows strings and brackets.
 struct JSONScanner {
@@ -10,7 +10,7 @@ struct JSONScanner {
 
     /// Scans the whole text.
     ///
-    /// - Throws: `JSONError` for a repeated key, for nesting deeper than `maximumDepth`, and for a key that holds NUL.
+    /// - Throws: `JSONError` for the first of those; nesting is refused beyond `maximumDepth`.
     init(_ text: [UInt8], maximumDepth: Int) throws(JSONError) {
         var index = 0
         var openIsObject: [Bool] = []
@@ -19,6 +19,9 @@ struct JSONScanner {
             case UInt8(ascii: "\""):
                 let start = index + 1
                 let end = Self.endOfString(in: text, from: start)
+                if let control = text[start..<end].firstIndex(where: { $0 < 0x20 }) {
+                    throw JSONError("a string holds a control character that is not escaped", at: control)
+                }
                 index = end + 1
                 var next = index
                 while next < text.count, [0x20, 0x09, 0x0A, 0x0D].contains(text[next]) { next += 1 }
@@ -39,6 +42,8 @@ struct JSONScanner {
                     keysByDepth.removeLast()
                 }
                 index += 1
+            case UInt8(ascii: "A")...UInt8(ascii: "Z") where text[index] != UInt8(ascii: "E"):
+                throw JSONError("a word that JSON does not have, such as NaN or Infinity,", at: index)
             default:
                 index += 1
             }
@@ -47,9 +52,8 @@ struct JSONScanner {
 
     private mutating func take(key: ArraySlice<UInt8>, at offset: Int) throws(JSONError) {
         memberCount += 1
-        let text = String(decoding: key, as: UTF8.self)
-        guard !text.contains("\\u0000") else { throw JSONError("a key holds the character NUL", at: offset) }
         guard keysByDepth[keysByDepth.count - 1].insert(key).inserted else {
+            let text = String(decoding: key, as: UTF8.self)
             throw JSONError("the key \"\(text)\" stands twice in one object", at: offset)
         }
     }
