@@ -13,11 +13,15 @@ import Testing
     /// The layout of Python's json.dumps(indent=2).
     @Test func prettyTextIsIndentedByTwo() throws {
         let json = try parse(#"{"a":[1,2],"b":{},"c":"x/y"}"#)
-        #expect(String(decoding: json.text(), as: UTF8.self) == "{\n  \"a\": [\n    1,\n    2\n  ],\n  \"b\": {},\n  \"c\": \"x/y\"\n}\n")
+        #expect(
+            String(decoding: json.text(), as: UTF8.self)
+                == "{\n  \"a\": [\n    1,\n    2\n  ],\n  \"b\": {},\n  \"c\": \"x/y\"\n}\n"
+        )
     }
 
     @Test(arguments: [
-        "", "{", "[1,]", "{\"a\":1,}", "{'a':1}", "nul", "1 2", "{\"a\" 1}", "[NaN]", "\"\u{1}\"", "{\"a\":1}x", "01", "+1",
+        "", "{", "[1,]", "{\"a\":1,}", "{'a':1}", "nul", "1 2", "{\"a\" 1}", "[NaN]", "\"\u{1}\"", "{\"a\":1}x", "01",
+        "+1",
     ])
     func whatIsNotJSONIsRefused(_ text: String) {
         #expect(throws: JSONError.self) { try parse(text) }
@@ -50,7 +54,9 @@ import Testing
 
     @Test func nestingEndsBeforeTheStackDoes() throws {
         let allowed = JSON.maximumDepth
-        #expect(throws: Never.self) { try parse(String(repeating: "[", count: allowed) + String(repeating: "]", count: allowed)) }
+        #expect(throws: Never.self) {
+            try parse(String(repeating: "[", count: allowed) + String(repeating: "]", count: allowed))
+        }
         #expect(throws: JSONError.self) { try parse(String(repeating: "[", count: 1_000_000)) }
         #expect(throws: JSONError.self) { try parse(String(repeating: "{\"a\":", count: 100_000)) }
     }

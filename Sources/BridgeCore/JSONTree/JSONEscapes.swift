@@ -34,7 +34,9 @@ struct JSONEscapes {
             if unit == 0 {
                 hidesNull = true
                 take(upTo: index, then: Self.standInEscape, skipping: 6)
-            } else if UTF16.isLeadSurrogate(unit), let low = Self.unit(bytes, at: index + 6), UTF16.isTrailSurrogate(low) {
+            } else if UTF16.isLeadSurrogate(unit), let low = Self.unit(bytes, at: index + 6),
+                UTF16.isTrailSurrogate(low)
+            {
                 take(upTo: index, then: String(UTF16.decode(UTF16.EncodedScalar([unit, low]))).utf8, skipping: 12)
             } else {
                 index += 6

@@ -31,28 +31,3 @@ public final class Cancellation: Sendable {
         if isCancelled { throw BridgeError(.cancelled, "stopped as asked; the destination is as it was before") }
     }
 }
-
-/// What a run is told besides its task: how many threads, whom to tell how far it is, and when to stop.
-public struct RunContext: Sendable {
-    /// Threads that copy; nil lets the machine decide.
-    public var workers: Int?
-    /// The most memory for buffers, in bytes; nil for the usual.
-    public var memoryLimit: Int?
-    /// Called a few times a second on the caller's thread.
-    public var progress: (@Sendable (Progress) -> Void)?
-    /// Asks the run to stop.
-    public var cancellation: Cancellation
-
-    /// The usual context: no progress, nobody to stop it.
-    public init(
-        workers: Int? = nil,
-        memoryLimit: Int? = nil,
-        progress: (@Sendable (Progress) -> Void)? = nil,
-        cancellation: Cancellation = Cancellation()
-    ) {
-        self.workers = workers
-        self.memoryLimit = memoryLimit
-        self.progress = progress
-        self.cancellation = cancellation
-    }
-}
