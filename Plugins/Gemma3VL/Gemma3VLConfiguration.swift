@@ -9,7 +9,7 @@ struct Gemma3VLProvider: ModelProvider {
     var vision = SigLIPConfiguration()
     var elementType: ElementType?
     /// The scale of attention is the inverse root of this.
-    var queryPreAttentionScalar = 0.0
+    var queryPreAttentionScalar = 0
     /// The base of the rotary frequencies of local layers; `decoder.rotaryBase` is that of global ones.
     var rotaryLocalBase = 0.0
     /// For every layer, `sliding_attention` or `full_attention`.

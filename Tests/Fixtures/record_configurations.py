@@ -80,18 +80,22 @@ def tower(vision):
     }
 
 
+def understood(folder):
+    """What transformers makes of a folder's config.json."""
+    config = AutoConfig.from_pretrained(folder)
+    result = decoder(config.get_text_config())
+    if config.model_type == "gemma3":
+        result.update(gemma(config))
+    if config.model_type == "mistral3":
+        result.update(ministral(config))
+    return result
+
+
 def main():
-    result = {}
-    for folder in sorted((HERE / "checkpoints").iterdir()):
-        if not (folder / "config.json").exists():
-            continue
-        config = AutoConfig.from_pretrained(folder)
-        result[folder.name] = decoder(config.get_text_config())
-        if config.model_type == "gemma3":
-            result[folder.name].update(gemma(config))
-        if config.model_type == "mistral3":
-            result[folder.name].update(ministral(config))
+    folders = sorted(folder for folder in (HERE / "checkpoints").iterdir() if (folder / "config.json").exists())
+    result = {folder.name: understood(folder) for folder in folders}
     (HERE / "reference" / "configurations.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
