@@ -33,6 +33,12 @@ let package = Package(
             path: "Tests/BridgeCoreTests",
             swiftSettings: strict
         ),
+        .testTarget(
+            name: "TokenizersTests",
+            dependencies: [core],
+            path: "Tests/TokenizersTests",
+            swiftSettings: strict
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

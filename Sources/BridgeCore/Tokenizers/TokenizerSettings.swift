@@ -1,0 +1,107 @@
+/// What the files beside a tokenizer say: the names of the control tokens and the chat templates.
+public struct TokenizerSettings: Sendable, Equatable {
+    /// The control tokens by their role, such as `bos_token`, `eos_token` and `pad_token`.
+    public internal(set) var specialTokens: [String: String] = [:]
+    /// The chat templates by name; the one without a name is `default`.
+    public internal(set) var chatTemplates: [String: String] = [:]
+
+    /// The token that begins a sequence.
+    public var beginToken: String? { specialTokens["bos_token"] }
+    /// The token that ends a sequence.
+    public var endToken: String? { specialTokens["eos_token"] }
+    /// The token that fills a batch.
+    public var paddingToken: String? { specialTokens["pad_token"] }
+
+    private static let roles = [
+        "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
+    ]
+
+    /// Reads the settings from a folder.
+    ///
+    /// What is not there stays empty.
+    init(folder: String) throws(TokenizerError) {
+        var addsBegin: Bool?
+        for name in ["special_tokens_map.json", "tokenizer_config.json"] {
+            guard let json = try Self.json(folder, name) else { continue }
+            for role in Self.roles {
+                // A token is its text, or an object that describes it.
+                if let text = json[role]?.string ?? json[role]?["content"]?.string { specialTokens[role] = text }
+            }
+            addsBegin = json["add_bos_token"]?.bool ?? addsBegin
+            do {
+                try readTemplates(json["chat_template"])
+            } catch {
+                throw error.inFile("\(folder)/\(name)")
+            }
+        }
+        addsBeginToken = addsBegin
+        if let json = try Self.json(folder, "chat_template.json") {
+            do {
+                try readTemplates(json["chat_template"])
+            } catch {
+                throw error.inFile("\(folder)/chat_template.json")
+            }
+        }
+        let path = "\(folder)/chat_template.jinja"
+        if FileBytes.exists(path) {
+            let bytes = try FileBytes.read(path)
+            guard let text = String(validating: bytes, as: UTF8.self) else {
+                throw TokenizerError(.badFile, "\(path): is not UTF-8")
+            }
+            chatTemplates["default"] = text
+        }
+    }
+
+    init() {}
+
+    /// What `add_bos_token` says, where it says something.
+    var addsBeginToken: Bool?
+
+    private static func json(_ folder: String, _ name: String) throws(TokenizerError) -> JSONValue? {
+        let path = "\(folder)/\(name)"
+        guard FileBytes.exists(path) else { return nil }
+        do {
+            return try JSONValue(parsing: try FileBytes.read(path))
+        } catch {
+            throw error.inFile(path)
+        }
+    }
+
+    /// One template, or a list of templates with names.
+    private mutating func readTemplates(_ json: JSONValue?) throws(TokenizerError) {
+        guard let json, !json.isNull else { return }
+        if let text = json.string {
+            chatTemplates["default"] = text
+            return
+        }
+        guard let list = json.array else {
+            throw TokenizerError(.badFile, "'chat_template' is \(json.kind); expected a string or a list")
+        }
+        for entry in list {
+            let name = try entry.required("name", in: "chat_template").text
+            chatTemplates[name] = try entry.required("template", in: "chat_template").text
+        }
+    }
+}
+
+extension Tokenizer {
+    /// Reads the tokenizer of a model folder: `tokenizer.json`, else `tekken.json`, else `tokenizer.model`.
+    public init(folder: String) throws(TokenizerError) {
+        guard FileBytes.isFolder(folder) else {
+            throw TokenizerError(.unreadableFile, "\(folder): is not a folder")
+        }
+        if FileBytes.exists("\(folder)/tokenizer.json") {
+            try self.init(tokenizerJSON: "\(folder)/tokenizer.json")
+        } else if FileBytes.exists("\(folder)/tekken.json") {
+            try self.init(tekken: "\(folder)/tekken.json")
+        } else if FileBytes.exists("\(folder)/tokenizer.model") {
+            try self.init(sentencePieceModel: "\(folder)/tokenizer.model")
+        } else {
+            throw TokenizerError(
+                .unreadableFile,
+                "\(folder): has no tokenizer.json, tekken.json or tokenizer.model; copy the tokenizer files of the model there"
+            )
+        }
+        settings = try TokenizerSettings(folder: folder)
+    }
+}
