@@ -11,6 +11,11 @@ enum FixtureFolder {
         try JSONDecoder().decode(type, from: Data(contentsOf: URL(fileURLWithPath: "\(path)/\(name)")))
     }
 
+    /// A file of the folder as text.
+    static func text(_ name: String) throws -> String {
+        try String(contentsOf: URL(fileURLWithPath: "\(path)/\(name)"), encoding: .utf8)
+    }
+
     /// The strings that every tokenizer was asked for.
     static func strings() throws -> [String] {
         struct File: Decodable {
