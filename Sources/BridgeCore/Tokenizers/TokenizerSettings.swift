@@ -20,21 +20,19 @@ public struct TokenizerSettings: Sendable, Equatable {
     ///
     /// What is not there stays empty.
     init(folder: String) throws(TokenizerError) {
-        var addsBegin: Bool?
         for name in ["special_tokens_map.json", "tokenizer_config.json"] {
             guard let json = try Self.json(folder, name) else { continue }
             for role in Self.roles {
                 // A token is its text, or an object that describes it.
                 if let text = json[role]?.string ?? json[role]?["content"]?.string { specialTokens[role] = text }
             }
-            addsBegin = json["add_bos_token"]?.bool ?? addsBegin
             do {
+                try readAddedTokens(json)
                 try readTemplates(json["chat_template"])
             } catch {
                 throw error.inFile("\(folder)/\(name)")
             }
         }
-        addsBeginToken = addsBegin
         if let json = try Self.json(folder, "chat_template.json") {
             do {
                 try readTemplates(json["chat_template"])
@@ -54,8 +52,37 @@ public struct TokenizerSettings: Sendable, Equatable {
 
     init() {}
 
-    /// What `add_bos_token` says, where it says something.
-    var addsBeginToken: Bool?
+    /// Whether encoding puts tokens in front and behind, where the configuration says so; it then wins over the tokenizer.
+    var addsTokens: (begin: Bool, end: Bool)?
+    /// Tokens that the configuration names; the tokenizer may not know yet that they are found in a text.
+    var namedTokens: [AddedToken] = []
+
+    /// Reads which tokens are put around a text, and the tokens that are named outside of the tokenizer.
+    private mutating func readAddedTokens(_ json: JSONValue) throws(TokenizerError) {
+        if json["add_bos_token"] != nil || json["add_eos_token"] != nil {
+            addsTokens = (json["add_bos_token"]?.bool ?? false, json["add_eos_token"]?.bool ?? false)
+        }
+        for (key, entry) in json["added_tokens_decoder"]?.members ?? [] {
+            guard let id = Int(key), (0...RequiredField.largestID).contains(id) else {
+                throw TokenizerError(.badFile, "'added_tokens_decoder' has the id '\(key)'; expected a number")
+            }
+            namedTokens.append(try AddedToken(json: entry, id: id))
+        }
+        for (role, value) in json["extra_special_tokens"]?.members ?? [] {
+            if let text = value.string ?? value["content"]?.string { specialTokens[role] = text }
+        }
+        let lists = (json["additional_special_tokens"]?.array ?? []) + (json["extra_special_tokens"]?.array ?? [])
+        for content in lists.compactMap({ $0.string ?? $0["content"]?.string }) + specialTokens.values.sorted() {
+            var token = AddedToken(id: -1, content: content)
+            token.isSpecial = true
+            namedTokens.append(token)
+        }
+    }
+
+    /// Whether two settings name the same control tokens and templates.
+    public static func == (left: TokenizerSettings, right: TokenizerSettings) -> Bool {
+        left.specialTokens == right.specialTokens && left.chatTemplates == right.chatTemplates
+    }
 
     private static func json(_ folder: String, _ name: String) throws(TokenizerError) -> JSONValue? {
         let path = "\(folder)/\(name)"
@@ -103,5 +130,27 @@ extension Tokenizer {
             )
         }
         settings = try TokenizerSettings(folder: folder)
+        guard FileBytes.exists("\(folder)/tokenizer.json") else { return }
+        try applySettings()
+    }
+
+    /// What transformers changes in a `tokenizer.json` after the files beside it.
+    private mutating func applySettings() throws(TokenizerError) {
+        var missing: [AddedToken] = []
+        for token in settings.namedTokens {
+            var token = token
+            if token.id < 0 { token.id = id(of: token.content).map(Int.init) ?? -1 }
+            let isKnown = addedTokens.contains { $0.content.utf8.elementsEqual(token.content.utf8) }
+            let isListed = missing.contains { $0.content.utf8.elementsEqual(token.content.utf8) }
+            if token.id >= 0, !isKnown, !isListed { missing.append(token) }
+        }
+        if !missing.isEmpty { try add(missing) }
+        guard let adds = settings.addsTokens else { return }
+        let begin = settings.beginToken.flatMap { id(of: $0) }
+        let end = settings.endToken.flatMap { id(of: $0) }
+        postProcessor = PostProcessor(
+            prefix: adds.begin ? begin.map { [$0] } ?? [] : [],
+            suffix: adds.end ? end.map { [$0] } ?? [] : []
+        )
     }
 }

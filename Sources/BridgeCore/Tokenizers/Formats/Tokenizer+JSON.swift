@@ -30,19 +30,23 @@ extension Tokenizer {
         if let added = json["added_tokens"], !added.isNull {
             var tokens: [AddedToken] = []
             for entry in try RequiredField(value: added, name: "added_tokens").list {
-                var token = AddedToken(
-                    id: try entry.required("id", in: "added_tokens").tokenID,
-                    content: try entry.required("content", in: "added_tokens").text
-                )
-                token.isSingleWord = entry["single_word"]?.bool ?? false
-                token.stripsLeft = entry["lstrip"]?.bool ?? false
-                token.stripsRight = entry["rstrip"]?.bool ?? false
-                token.isSpecial = entry["special"]?.bool ?? false
-                token.isNormalized = entry["normalized"]?.bool ?? !token.isSpecial
-                tokens.append(token)
+                let id = try entry.required("id", in: "added_tokens").tokenID
+                tokens.append(try AddedToken(json: entry, id: id))
             }
             try add(tokens)
         }
+    }
+}
+
+extension AddedToken {
+    /// Reads a token with its flags.
+    init(json: JSONValue, id: Int) throws(TokenizerError) {
+        self.init(id: id, content: try json.required("content", in: "added token \(id)").text)
+        isSingleWord = json["single_word"]?.bool ?? false
+        stripsLeft = json["lstrip"]?.bool ?? false
+        stripsRight = json["rstrip"]?.bool ?? false
+        isSpecial = json["special"]?.bool ?? false
+        isNormalized = json["normalized"]?.bool ?? !isSpecial
     }
 }
 
