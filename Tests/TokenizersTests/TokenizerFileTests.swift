@@ -209,6 +209,18 @@ import Tokenizers
         #expect(throws: TokenizerError.self) { try ChatDate("yesterday") }
     }
 
+    @Test func everyEscapedScalarOfJSONIsRead() throws {
+        // json-c misreads pairs of surrogates whose scalar ends in D800 to DFFF, and ends keys at U+0000.
+        for value: UInt32 in [0, 1, 0x1F600, 0x1D800, 0x2D8FF, 0x31DC0, 0x10_DFFF, 0x10_FFFF, 0xFFFE, 0xE9] {
+            let text = String(try #require(Unicode.Scalar(value)))
+            let escaped = text.utf16.map {
+                "\\u" + String(repeating: "0", count: 4 - String($0, radix: 16).count) + String($0, radix: 16)
+            }
+            let parsed = try ChatValue(json: "{\"\(escaped.joined())x\": \"\\\\u0000\(escaped.joined())\"}")
+            #expect(parsed == .object([.init("\(text)x", .text("\\u0000\(text)"))]), "\(value)")
+        }
+    }
+
     @Test func aPatternWithoutEndIsAnError() throws {
         let folder = try Folder()
         let text =

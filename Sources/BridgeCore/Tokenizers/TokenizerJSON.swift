@@ -74,7 +74,7 @@ extension JSONValue {
 
     /// Parses the bytes of a file.
     init(parsing bytes: [UInt8]) throws(TokenizerError) {
-        let (source, hidesNull) = Self.hidingNullEscapes(bytes)
+        let (source, hidesNull) = Self.rewritingEscapes(bytes)
         guard let parser = json_tokener_new_ex(Self.deepestNesting) else {
             throw TokenizerError(.badFile, "the JSON parser could not start: out of memory")
         }
@@ -129,35 +129,61 @@ extension JSONValue {
 
 extension JSONValue {
     // json-c keeps keys as C strings, which end at U+0000. A vocabulary may hold that character, so its escape travels
-    // through the parser as a noncharacter that the file does not use.
+    // through the parser as a noncharacter. And json-c 0.16 replaces one in thirty of the escaped pairs of surrogates by
+    // U+FFFD, all whose scalar ends in D800 to DFFF; so pairs become the UTF-8 that they stand for.
     private static let standInEscape = Array("\\ufdd0".utf8)
     private static let standIn: [UInt8] = [0xEF, 0xB7, 0x90]
 
-    private static func hidingNullEscapes(_ bytes: [UInt8]) -> (source: [UInt8], hidden: Bool) {
-        let escape = Array("\\u0000".utf8)
+    /// The text with a closing zero and without the escapes that json-c does not read well.
+    private static func rewritingEscapes(_ bytes: [UInt8]) -> (source: [UInt8], hidesNull: Bool) {
         var result: [UInt8] = []
+        result.reserveCapacity(bytes.count + 1)
         var copied = 0
         var index = 0
+        var hidesNull = false
         bytes.withUnsafeBufferPointer { source in
             while index < source.count {
                 guard source[index] == UInt8(ascii: "\\") else {
                     index += 1
                     continue
                 }
-                if index + escape.count <= source.count, source[index..<index + escape.count].elementsEqual(escape) {
+                guard let unit = escapedUnit(source, at: index) else {
+                    index += 2
+                    continue
+                }
+                if unit == 0 {
                     result.append(contentsOf: source[copied..<index])
                     result.append(contentsOf: standInEscape)
-                    index += escape.count
+                    hidesNull = true
+                    index += 6
+                    copied = index
+                } else if UTF16.isLeadSurrogate(unit), let low = escapedUnit(source, at: index + 6),
+                    UTF16.isTrailSurrogate(low)
+                {
+                    let scalar = UTF16.decode(UTF16.EncodedScalar([unit, low]))
+                    result.append(contentsOf: source[copied..<index])
+                    result.append(contentsOf: String(scalar).utf8)
+                    index += 12
                     copied = index
                 } else {
-                    index += 2
+                    index += 6
                 }
             }
+            result.append(contentsOf: source[copied...])
         }
-        let hidden = copied > 0
-        if hidden { result.append(contentsOf: bytes[copied...]) } else { result = bytes }
         result.append(0)
-        return (result, hidden)
+        return (result, hidesNull)
+    }
+
+    /// The unit that `\uXXXX` at a place stands for.
+    private static func escapedUnit(_ source: UnsafeBufferPointer<UInt8>, at index: Int) -> UInt16? {
+        guard index + 6 <= source.count, source[index] == UInt8(ascii: "\\"), source[index + 1] == UInt8(ascii: "u")
+        else {
+            return nil
+        }
+        let digits = source[(index + 2)..<(index + 6)]
+        guard digits.first != UInt8(ascii: "+") else { return nil }
+        return UInt16(String(decoding: digits, as: UTF8.self), radix: 16)
     }
 
     private static func text(_ pointer: UnsafePointer<CChar>?, _ length: Int, _ revealsNull: Bool) -> String {
