@@ -111,18 +111,7 @@ enum PythonText {
 
     /// Where one byte string occurs in another, without overlap.
     static func ranges(of part: [UInt8], in bytes: [UInt8], limit: Int = .max) -> [Range<Int>] {
-        guard let first = part.first, part.count <= bytes.count else { return [] }
-        var found: [Range<Int>] = []
-        var index = 0
-        while index + part.count <= bytes.count, found.count < limit {
-            if bytes[index] == first, bytes[index..<(index + part.count)].elementsEqual(part) {
-                found.append(index..<(index + part.count))
-                index += part.count
-            } else {
-                index += 1
-            }
-        }
-        return found
+        bytes.withUnsafeBufferPointer { ByteSearch.ranges(of: part, in: $0, limit: limit) }
     }
 
     /// `str.replace`; `limit` below 0 means all.

@@ -32,7 +32,7 @@ extension TemplateInterpreter {
         case .concatenate(let values):
             var text = ""
             for value in values {
-                text += try evaluate(value).printed
+                text += try self.text(of: try evaluate(value))
                 try spendBytes(text.utf8.count)
             }
             return .string(text)
@@ -75,6 +75,7 @@ extension TemplateInterpreter {
             } else if values[0].depth > 0 {
                 throw failure("unhashable type: '\(values[0].typeName)'")
             }
+            try visit(values[0])
             dictionary.set(values[0], values[1])
         }
         return try checked(.dictionary(dictionary))
@@ -128,7 +129,9 @@ extension TemplateInterpreter {
     }
 
     /// `base[key]`: first the item, then the attribute.
-    func item(_ key: TemplateValue, of base: TemplateValue) throws(TokenizerError) -> TemplateValue {
+    mutating func item(_ key: TemplateValue, of base: TemplateValue) throws(TokenizerError) -> TemplateValue {
+        try visit(key)
+        if base.text != nil { try visit(base) }
         switch base {
         case .undefined(let reason): throw failure(reason)
         case .dictionary(let dictionary):
@@ -159,6 +162,7 @@ extension TemplateInterpreter {
     ) throws(TokenizerError) -> TemplateValue {
         let value = try evaluate(base)
         let bounds = [try bound(start), try bound(stop), try bound(step)]
+        try visit(value)
         if case .undefined(let reason) = value { throw failure(reason) }
         if let text = value.text {
             let scalars = Array(text.unicodeScalars)

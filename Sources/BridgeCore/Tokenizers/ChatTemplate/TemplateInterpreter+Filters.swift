@@ -6,6 +6,7 @@ extension TemplateInterpreter {
         _ arguments: TemplateArguments
     ) throws(TokenizerError) -> TemplateValue {
         let first = arguments.positions.first
+        try visit(value)
         switch name {
         case "trim":
             return .string(
@@ -15,7 +16,7 @@ extension TemplateInterpreter {
         case "lower": return .string(PythonText.lowered(try stringified(value)))
         case "capitalize": return .string(PythonText.capitalize(try stringified(value)))
         case "title": return .string(titled(try stringified(value)))
-        case "string": return try made(value.printed)
+        case "string": return .string(try text(of: value))
         case "safe": return .markup(try stringified(value))
         case "escape", "e":
             if case .markup = value { return value }
@@ -67,9 +68,7 @@ extension TemplateInterpreter {
     ///
     /// The text is accounted for.
     private mutating func stringified(_ value: TemplateValue) throws(TokenizerError) -> String {
-        let text = value.printed
-        try spendBytes(text.utf8.count)
-        return text
+        try text(of: value)
     }
 
     private func titled(_ text: String) -> String {
@@ -108,6 +107,7 @@ extension TemplateInterpreter {
             writer.keySeparator = separators[1].printed
         }
         writer.sortsKeys = arguments.value(3, "sort_keys")?.isTrue ?? false
+        try visit(value)
         do {
             return try made(try writer.write(value))
         } catch {
@@ -132,7 +132,8 @@ extension TemplateInterpreter {
         return fallback
     }
 
-    private func rounded(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TokenizerError) -> TemplateValue
+    private mutating func rounded(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TokenizerError)
+        -> TemplateValue
     {
         guard let number = value.number else { throw failure("type \(value.typeName) doesn't define __round__ method") }
         let precision = arguments.value(0, "precision")?.integer ?? 0
@@ -158,7 +159,7 @@ extension TemplateInterpreter {
         var text = ""
         for (index, element) in elements.enumerated() {
             if index > 0 { text += separator }
-            text += try part(attribute, of: element).printed
+            text += try self.text(of: try part(attribute, of: element))
             guard text.utf8.count <= limits.bytes else { throw failure("join makes more than \(limits.bytes) bytes") }
             try spend()
         }
@@ -166,7 +167,7 @@ extension TemplateInterpreter {
     }
 
     /// The part of an element that a filter's `attribute` names, with dots for deeper parts.
-    func part(
+    mutating func part(
         _ attribute: TemplateValue?,
         of element: TemplateValue,
         default fallback: TemplateValue? = nil

@@ -74,7 +74,8 @@ extension TemplateInterpreter {
                 "'<' not supported between instances of '\(keyed[index].key.typeName)' and '\(keyed[index - 1].key.typeName)'"
             )
         }
-        try spend(elements.count * 16)
+        let total = keyed.reduce(elements.count) { TemplateValue.sum($0, $1.key.size / 64) }
+        try spend(total.multipliedReportingOverflow(by: 16).overflow ? .max : total * 16)
         // Swift's sort is stable; with the sides swapped, so is the reversed one.
         keyed.sort { isReversed ? $1.key.precedes($0.key) ?? false : $0.key.precedes($1.key) ?? false }
         return keyed.map(\.value)
@@ -215,6 +216,7 @@ extension TemplateInterpreter {
         _ arguments: TemplateArguments
     ) throws(TokenizerError) -> Bool {
         let other = arguments.positions.first ?? .none
+        try visit(value)
         switch name {
         case "defined": return !value.isUndefined
         case "undefined": return value.isUndefined

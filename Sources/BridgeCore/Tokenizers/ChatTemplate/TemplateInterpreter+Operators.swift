@@ -154,6 +154,8 @@ extension TemplateInterpreter {
         _ comparison: TemplateExpression.Comparison,
         _ right: TemplateValue
     ) throws(TokenizerError) -> Bool {
+        try visit(left)
+        try visit(right)
         switch comparison {
         case .equal: return left.equals(right)
         case .notEqual: return !left.equals(right)
@@ -195,7 +197,7 @@ extension TemplateInterpreter {
     }
 
     /// Python's `%` on a string, for the conversions that templates use.
-    func formatted(_ format: String, _ value: TemplateValue) throws(TokenizerError) -> String {
+    mutating func formatted(_ format: String, _ value: TemplateValue) throws(TokenizerError) -> String {
         var arguments = [value][...]
         if case .tuple(let list) = value { arguments = list.elements[...] }
         var result = ""
@@ -217,10 +219,13 @@ extension TemplateInterpreter {
                 result += "%"
                 continue
             }
+            try spendBytes(result.utf8.count)
             guard let argument = arguments.popFirst() else { throw failure("not enough arguments for format string") }
             switch conversion {
-            case "s": result += argument.printed
-            case "r": result += argument.represented
+            case "s": result += try text(of: argument)
+            case "r":
+                try visit(argument)
+                result += argument.represented
             case "d", "i":
                 guard let number = argument.number, number.isFinite else {
                     throw failure("%d format: a number is required")

@@ -14,7 +14,7 @@ struct TemplateInterpreter {
         var elements = 100_000
     }
 
-    private enum Flow {
+    enum Flow {
         case next
         case stop
         case again
@@ -46,7 +46,7 @@ struct TemplateInterpreter {
     }
 
     mutating func spend(_ count: Int = 1) throws(TokenizerError) {
-        steps += count
+        steps = TemplateValue.sum(steps, count)
         guard steps <= limits.steps else { throw failure("the template takes more than \(limits.steps) steps") }
     }
 
@@ -54,6 +54,17 @@ struct TemplateInterpreter {
     mutating func made(_ text: String) throws(TokenizerError) -> TemplateValue {
         try spendBytes(text.utf8.count)
         return .string(text)
+    }
+
+    /// The text that a value prints, which is accounted for before it is made.
+    mutating func text(of value: TemplateValue) throws(TokenizerError) -> String {
+        try spendBytes(value.size)
+        return value.printed
+    }
+
+    /// Accounts for a walk over a value.
+    mutating func visit(_ value: TemplateValue) throws(TokenizerError) {
+        try spend(value.size / 64)
     }
 
     mutating func spendBytes(_ count: Int) throws(TokenizerError) {
@@ -92,7 +103,7 @@ struct TemplateInterpreter {
         _ = try runBody(statements)
     }
 
-    private mutating func emit(_ text: String) throws(TokenizerError) {
+    mutating func emit(_ text: String) throws(TokenizerError) {
         try spend(1 + text.utf8.count / 64)
         output += text
         guard output.utf8.count <= limits.bytes else {
@@ -100,7 +111,7 @@ struct TemplateInterpreter {
         }
     }
 
-    private mutating func runBody(_ statements: [TemplateStatement]) throws(TokenizerError) -> Flow {
+    mutating func runBody(_ statements: [TemplateStatement]) throws(TokenizerError) -> Flow {
         for statement in statements {
             line = statement.line
             try spend()
@@ -115,8 +126,7 @@ struct TemplateInterpreter {
         case .text(let text):
             try emit(text)
         case .output(let expression):
-            let value = try evaluate(expression)
-            try emit(value.printed)
+            try emit(try text(of: try evaluate(expression)))
         case .conditional(let branches, let otherwise):
             return try runConditional(branches, otherwise)
         case .loop(let loop):
@@ -137,7 +147,7 @@ struct TemplateInterpreter {
             let text = try collected { interpreter throws(TokenizerError) in
                 try interpreter.scoped([:]) { inner throws(TokenizerError) in _ = try inner.runBody(body) }
             }
-            try emit(try filtered(.string(text), filters).printed)
+            try emit(try self.text(of: try filtered(.string(text), filters)))
         case .with(let values, let body):
             try runWith(values, body)
         case .generation(let body):
@@ -175,21 +185,8 @@ struct TemplateInterpreter {
         }
     }
 
-    private mutating func runCall(
-        _ expression: TemplateExpression,
-        _ caller: TemplateMacroSyntax
-    ) throws(TokenizerError) {
-        guard case .call(let callee, let arguments) = expression else { return }
-        guard case .macro(let macro) = try evaluate(callee) else {
-            throw failure("only a macro can be called with a body")
-        }
-        let passed = try evaluate(arguments)
-        let value = TemplateValue.macro(TemplateMacro(definition: caller, scopeCount: scopes.count))
-        try emit(try call(macro, passed, caller: value).printed)
-    }
-
     /// Runs `body` with a scope of its own.
-    private mutating func scoped(
+    mutating func scoped(
         _ values: [String: TemplateValue],
         _ body: (inout TemplateInterpreter) throws(TokenizerError) -> Void
     ) throws(TokenizerError) {
@@ -199,7 +196,7 @@ struct TemplateInterpreter {
     }
 
     /// What `body` prints, instead of printing it.
-    private mutating func collected(
+    mutating func collected(
         _ body: (inout TemplateInterpreter) throws(TokenizerError) -> Void
     ) throws(TokenizerError) -> String {
         let outer = output
@@ -284,60 +281,5 @@ struct TemplateInterpreter {
             guard !name.hasPrefix("_") else { throw failure("a namespace cannot hold '\(name)': it starts with '_'") }
             namespace.values[Array(name.utf8)] = value
         }
-    }
-
-    // MARK: Macros
-
-    mutating func call(
-        _ macro: TemplateMacro,
-        _ arguments: TemplateArguments,
-        caller: TemplateValue? = nil
-    ) throws(TokenizerError) -> TemplateValue {
-        let definition = macro.definition
-        var values: [String: TemplateValue] = [:]
-        var keywords = arguments.keywords
-        let callLine = line
-        for (index, parameter) in definition.parameters.enumerated() {
-            if index < arguments.positions.count {
-                values[parameter.name] = arguments.positions[index]
-            } else if let value = keywords.removeValue(forKey: parameter.name) {
-                values[parameter.name] = value
-            }
-        }
-        let known = definition.parameters.count
-        values["varargs"] = .tuple(arguments.positions.count > known ? Array(arguments.positions[known...]) : [])
-        values["kwargs"] = .dictionary(
-            TemplateDictionary(keywords.sorted { $0.key < $1.key }.map { (.string($0.key), $0.value) })
-        )
-        if let caller { values["caller"] = caller }
-        let saved = scopes
-        scopes = Array(scopes.prefix(macro.scopeCount))
-        defer {
-            scopes = saved
-            line = callLine
-        }
-        let text = try collected { interpreter throws(TokenizerError) in
-            try interpreter.scoped(values) { inner throws(TokenizerError) in
-                for parameter in definition.parameters where inner.scopes[inner.scopes.count - 1][parameter.name] == nil
-                {
-                    let value = try parameter.value.map { value throws(TokenizerError) in try inner.evaluate(value) }
-                    inner.scopes[inner.scopes.count - 1][parameter.name] =
-                        value ?? .undefined("parameter '\(parameter.name)' was not provided")
-                }
-                _ = try inner.runBody(definition.body)
-            }
-        }
-        return .string(text)
-    }
-}
-
-/// What a call passes.
-struct TemplateArguments: Sendable {
-    var positions: [TemplateValue] = []
-    var keywords: [String: TemplateValue] = [:]
-
-    /// A parameter by its place or its name.
-    func value(_ index: Int, _ name: String) -> TemplateValue? {
-        index < positions.count ? positions[index] : keywords[name]
     }
 }

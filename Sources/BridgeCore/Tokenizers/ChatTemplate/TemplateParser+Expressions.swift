@@ -1,6 +1,6 @@
 extension TemplateParser {
     /// Longer chains of `.name`, `[...]`, `(...)` and filters are refused.
-    private static let longestPostfix = 120
+    static let longestPostfix = 120
 
     /// An expression with `a if b else c`.
     mutating func parseExpression() throws(TokenizerError) -> TemplateExpression {
@@ -139,7 +139,7 @@ extension TemplateParser {
         return value
     }
 
-    private mutating func parsePrimary() throws(TokenizerError) -> TemplateExpression {
+    mutating func parsePrimary() throws(TokenizerError) -> TemplateExpression {
         let token = current
         switch token {
         case .name(let name):
@@ -200,7 +200,7 @@ extension TemplateParser {
         return .dictionary(entries)
     }
 
-    private mutating func parsePostfix(_ base: TemplateExpression) throws(TokenizerError) -> TemplateExpression? {
+    mutating func parsePostfix(_ base: TemplateExpression) throws(TokenizerError) -> TemplateExpression? {
         if skip(".") {
             if case .integer(let index) = current {
                 advance()
@@ -236,7 +236,7 @@ extension TemplateParser {
         return .slice(base, start: parts[0], stop: parts.count > 1 ? parts[1] : nil, step: step)
     }
 
-    private mutating func parseArguments() throws(TokenizerError) -> [TemplateArgument] {
+    mutating func parseArguments() throws(TokenizerError) -> [TemplateArgument] {
         try expect(.symbol("("))
         var arguments: [TemplateArgument] = []
         while current != .symbol(")") {
@@ -259,50 +259,5 @@ extension TemplateParser {
         }
         try expect(.symbol(")"))
         return arguments
-    }
-
-    /// The name of a filter and its arguments, without the pipe.
-    mutating func parseFilterName() throws(TokenizerError) -> TemplateCallSyntax {
-        var name = try expectName()
-        while skip(".") { name += "." + (try expectName()) }
-        return TemplateCallSyntax(name: name, arguments: current == .symbol("(") ? try parseArguments() : [])
-    }
-
-    private mutating func parseFilterOrTest(_ base: TemplateExpression) throws(TokenizerError) -> TemplateExpression? {
-        if skip("|") { return .filter(base, try parseFilterName()) }
-        if skip(name: "is") {
-            let isNegated = skip(name: "not")
-            var name = try expectName()
-            while skip(".") { name += "." + (try expectName()) }
-            return .test(
-                base,
-                TemplateCallSyntax(name: name, arguments: try parseTestArguments()),
-                isNegated: isNegated
-            )
-        }
-        return current == .symbol("(") ? .call(base, try parseArguments()) : nil
-    }
-
-    /// A test takes arguments in parentheses, or one value without them.
-    private mutating func parseTestArguments() throws(TokenizerError) -> [TemplateArgument] {
-        switch current {
-        case .symbol("("):
-            return try parseArguments()
-        case .name("else"), .name("or"), .name("and"):
-            return []
-        case .name("is"):
-            throw failure("You cannot chain multiple tests with is")
-        case .name, .string, .integer, .double, .symbol("["), .symbol("{"):
-            var value = try nested { parser throws(TokenizerError) in try parser.parsePrimary() }
-            var count = 0
-            while let longer = try parsePostfix(value) {
-                value = longer
-                count += 1
-                guard count < Self.longestPostfix else { throw failure("the expression is too long") }
-            }
-            return [TemplateArgument(kind: .position, value: value)]
-        default:
-            return []
-        }
     }
 }

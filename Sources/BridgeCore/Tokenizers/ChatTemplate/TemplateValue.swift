@@ -23,14 +23,16 @@ indirect enum TemplateValue: Sendable {
     static let deepestNesting = 120
 }
 
-/// The elements of a list or tuple, and how deep they nest.
+/// The elements of a list or tuple, how deep they nest, and how much they hold.
 struct TemplateList: Sendable {
     let elements: [TemplateValue]
     let depth: Int
+    let size: Int
 
     init(_ elements: [TemplateValue]) {
         self.elements = elements
         depth = 1 + (elements.lazy.map(\.depth).max() ?? 0)
+        size = elements.reduce(1) { TemplateValue.sum($0, $1.size) }
     }
 }
 
@@ -38,6 +40,7 @@ struct TemplateList: Sendable {
 struct TemplateDictionary: Sendable {
     private(set) var entries: [(key: TemplateValue, value: TemplateValue)] = []
     private(set) var depth = 1
+    private(set) var size = 1
     private var positions: [[UInt8]: Int] = [:]
 
     init() {}
@@ -48,6 +51,7 @@ struct TemplateDictionary: Sendable {
 
     mutating func set(_ key: TemplateValue, _ value: TemplateValue) {
         depth = max(depth, 1 + value.depth)
+        size = TemplateValue.sum(size, TemplateValue.sum(key.size, value.size))
         if let position = position(of: key) {
             entries[position].value = value
             return
@@ -112,6 +116,23 @@ extension TemplateValue {
         case .dictionary(let dictionary): dictionary.depth
         default: 0
         }
+    }
+
+    /// How much there is to walk over or print: bytes of text and elements, all the way down.
+    var size: Int {
+        switch self {
+        case .string(let text), .markup(let text): 1 + text.utf8.count
+        case .list(let list), .tuple(let list): list.size
+        case .dictionary(let dictionary): dictionary.size
+        case .namespace(let namespace): namespace.values.values.reduce(1) { Self.sum($0, $1.size) }
+        default: 1
+        }
+    }
+
+    /// The sum, or the largest number where it is larger.
+    static func sum(_ left: Int, _ right: Int) -> Int {
+        let (sum, overflow) = left.addingReportingOverflow(right)
+        return overflow ? .max : sum
     }
 
     /// The text of a string, whether it is safe or not.

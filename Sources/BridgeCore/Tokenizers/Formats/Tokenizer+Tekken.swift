@@ -1,5 +1,5 @@
 extension Tokenizer {
-    /// Reads Mistral's `tekken.json`.
+    /// Reads a `tekken.json`: byte-level BPE whose merges follow from the ranks of its tokens.
     public init(tekken path: String) throws(TokenizerError) {
         do {
             try self.init(tekken: try JSONValue(parsing: try FileBytes.read(path)))

@@ -8,16 +8,7 @@ enum TextPattern: Sendable {
         var found: [Range<Int>] = []
         switch self {
         case .literal(let content):
-            guard let first = content.first else { return [] }
-            var index = 0
-            while index + content.count <= text.count {
-                if text[index] == first, text[index..<(index + content.count)].elementsEqual(content) {
-                    found.append(index..<(index + content.count))
-                    index += content.count
-                } else {
-                    index += 1
-                }
-            }
+            found = ByteSearch.ranges(of: content, in: text)
         case .expression(let expression):
             try expression.forEachMatch(in: text) { found.append($0) }
         }
@@ -26,6 +17,56 @@ enum TextPattern: Sendable {
 
     func matches(in bytes: [UInt8]) throws(TokenizerError) -> [Range<Int>] {
         try bytes.withUnsafeBufferPointer { buffer throws(TokenizerError) in try matches(in: buffer) }
+    }
+}
+
+/// Searches bytes in bytes.
+enum ByteSearch {
+    /// Where one byte string occurs in another, from left to right and without overlap, in linear time.
+    static func ranges(
+        of part: [UInt8],
+        in bytes: UnsafeBufferPointer<UInt8>,
+        limit: Int = .max
+    ) -> [Range<Int>] {
+        guard let first = part.first, part.count <= bytes.count else { return [] }
+        guard part.count <= 16 else { return longRanges(of: part, in: bytes, limit: limit) }
+        var found: [Range<Int>] = []
+        var index = 0
+        while index + part.count <= bytes.count, found.count < limit {
+            if bytes[index] == first, bytes[index..<(index + part.count)].elementsEqual(part) {
+                found.append(index..<(index + part.count))
+                index += part.count
+            } else {
+                index += 1
+            }
+        }
+        return found
+    }
+
+    /// The search of Knuth, Morris and Pratt: a text that nearly matches everywhere takes no longer.
+    private static func longRanges(
+        of part: [UInt8],
+        in bytes: UnsafeBufferPointer<UInt8>,
+        limit: Int
+    ) -> [Range<Int>] {
+        var fallbacks = [Int](repeating: 0, count: part.count)
+        var matched = 0
+        for index in 1..<part.count {
+            while matched > 0, part[index] != part[matched] { matched = fallbacks[matched - 1] }
+            if part[index] == part[matched] { matched += 1 }
+            fallbacks[index] = matched
+        }
+        var found: [Range<Int>] = []
+        matched = 0
+        for index in 0..<bytes.count where found.count < limit {
+            while matched > 0, bytes[index] != part[matched] { matched = fallbacks[matched - 1] }
+            if bytes[index] == part[matched] { matched += 1 }
+            if matched == part.count {
+                found.append((index + 1 - part.count)..<(index + 1))
+                matched = 0
+            }
+        }
+        return found
     }
 }
 
