@@ -46,6 +46,12 @@ let package = Package(
             path: "Tests/ArchitectureTests",
             swiftSettings: strict
         ),
+        .testTarget(
+            name: "TokenizersTests",
+            dependencies: [core],
+            path: "Tests/TokenizersTests",
+            swiftSettings: strict
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

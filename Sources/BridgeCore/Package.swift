@@ -11,7 +11,11 @@ let strict: [SwiftSetting] = ["ExistentialAny", "InternalImportsByDefault", "Mem
 let package = Package(
     name: "BridgeCore",
     products: [
-        .library(name: "BridgeCore", type: .dynamic, targets: ["BridgeCore", "TensorRuntime", "JSONTree"])
+        .library(
+            name: "BridgeCore",
+            type: .dynamic,
+            targets: ["BridgeCore", "TensorRuntime", "Tokenizers", "JSONTree"]
+        )
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
@@ -21,6 +25,7 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CJSONC", path: "CJSONC", pkgConfig: "json-c", providers: [.apt(["libjson-c-dev"])]),
         .systemLibrary(name: "CXXHash", path: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+        .systemLibrary(name: "CPCRE2", path: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
         .target(name: "CPluginABI", path: "CPluginABI"),
         .target(name: "CSystem", path: "CSystem"),
         .target(name: "CTensorKernels", path: "CTensorKernels"),
@@ -29,6 +34,12 @@ let package = Package(
             name: "TensorRuntime",
             dependencies: ["CTensorKernels"],
             path: "TensorRuntime",
+            swiftSettings: strict
+        ),
+        .target(
+            name: "Tokenizers",
+            dependencies: ["JSONTree", "CPCRE2"],
+            path: "Tokenizers",
             swiftSettings: strict
         ),
         .target(

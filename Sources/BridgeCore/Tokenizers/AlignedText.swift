@@ -1,0 +1,121 @@
+/// UTF-8 text that a normalizer may change, and, when asked for, where each byte came from.
+struct AlignedText: Sendable {
+    /// The bytes; always valid UTF-8.
+    private(set) var bytes: [UInt8]
+    /// For each byte the range of the source that it stands for; empty when nobody asked.
+    private(set) var origins: [Range<Int32>]
+    let tracksOrigins: Bool
+    /// Whether the text starts where the whole input starts.
+    let isAtInputStart: Bool
+
+    /// A copy of a part of the input.
+    init(copying source: UnsafeBufferPointer<UInt8>, range: Range<Int>, tracksOrigins: Bool) {
+        bytes = Array(source[range])
+        self.tracksOrigins = tracksOrigins
+        isAtInputStart = range.lowerBound == 0
+        origins = []
+        guard tracksOrigins else { return }
+        origins.reserveCapacity(bytes.count)
+        var start = range.lowerBound
+        while start < range.upperBound {
+            var end = start + 1
+            while end < range.upperBound, source[end] & 0xC0 == 0x80 { end += 1 }
+            for _ in start..<end { origins.append(Int32(start)..<Int32(end)) }
+            start = end
+        }
+    }
+
+    /// A part of another text.
+    init(_ other: AlignedText, range: Range<Int>) {
+        bytes = Array(other.bytes[range])
+        tracksOrigins = other.tracksOrigins
+        origins = tracksOrigins ? Array(other.origins[range]) : []
+        isAtInputStart = other.isAtInputStart && range.lowerBound == 0
+    }
+
+    var isEmpty: Bool { bytes.isEmpty }
+    var count: Int { bytes.count }
+
+    /// The part of the input that a range of bytes stands for.
+    func origin(of range: Range<Int>) -> Range<Int> {
+        guard tracksOrigins, !range.isEmpty, range.upperBound <= origins.count else { return 0..<0 }
+        let start = Int(origins[range.lowerBound].lowerBound)
+        return start..<max(start, Int(origins[range.upperBound - 1].upperBound))
+    }
+
+    /// Replaces each range, in order and without overlap, by the same content.
+    ///
+    /// New bytes point to the last byte that they replace, as in Python's tokenizers.
+    mutating func replace(_ ranges: [Range<Int>], with content: [UInt8]) {
+        guard !ranges.isEmpty else { return }
+        var rewritten = TextRewriter(self, capacity: bytes.count + ranges.count * content.count)
+        var copied = 0
+        for range in ranges {
+            rewritten.keep(copied..<range.lowerBound)
+            rewritten.insert(content, originOf: range.upperBound - 1)
+            copied = range.upperBound
+        }
+        rewritten.keep(copied..<bytes.count)
+        rewritten.finish(&self)
+    }
+
+    /// Puts content in front; it points to the first character.
+    mutating func prepend(_ content: [UInt8]) {
+        guard !bytes.isEmpty else { return }
+        var rewritten = TextRewriter(self, capacity: bytes.count + content.count)
+        rewritten.insert(content, originOf: 0)
+        rewritten.keep(0..<bytes.count)
+        rewritten.finish(&self)
+    }
+
+    /// Keeps only this part.
+    mutating func keep(_ range: Range<Int>) {
+        bytes = Array(bytes[range])
+        if tracksOrigins { origins = Array(origins[range]) }
+    }
+
+    /// Takes over bytes made elsewhere, with an origin for each where origins are tracked.
+    mutating func replaceAll(_ newBytes: [UInt8], origins newOrigins: [Range<Int32>]) {
+        bytes = newBytes
+        origins = tracksOrigins ? newOrigins : []
+    }
+}
+
+/// Builds changed text beside the old one.
+struct TextRewriter {
+    private let source: AlignedText
+    private(set) var bytes: [UInt8] = []
+    private var origins: [Range<Int32>] = []
+
+    init(_ source: AlignedText, capacity: Int) {
+        self.source = source
+        bytes.reserveCapacity(capacity)
+        if source.tracksOrigins { origins.reserveCapacity(capacity) }
+    }
+
+    /// Copies a part of the old text.
+    mutating func keep(_ range: Range<Int>) {
+        bytes.append(contentsOf: source.bytes[range])
+        if source.tracksOrigins { origins.append(contentsOf: source.origins[range]) }
+    }
+
+    /// Adds new bytes that point where one byte of the old text points; a position before the text points to its start.
+    mutating func insert(_ content: [UInt8], originOf position: Int) {
+        bytes.append(contentsOf: content)
+        guard source.tracksOrigins else { return }
+        let origin = source.origins.indices.contains(position) ? source.origins[position] : 0..<0
+        origins.append(contentsOf: repeatElement(origin, count: content.count))
+    }
+
+    /// Removes this content from the end as often as it is there.
+    mutating func dropTrailing(_ content: [UInt8]) {
+        while bytes.count >= content.count, !content.isEmpty, bytes.suffix(content.count).elementsEqual(content) {
+            bytes.removeLast(content.count)
+            if source.tracksOrigins { origins.removeLast(content.count) }
+        }
+    }
+
+    func finish(_ text: inout AlignedText) {
+        text.replaceAll(bytes, origins: origins)
+    }
+}

@@ -1,0 +1,62 @@
+/// One turn of a conversation.
+public struct ChatMessage: Sendable, Equatable {
+    /// The members of the message as the template sees them.
+    public var fields: [ChatValue.Member]
+
+    /// A turn that is text.
+    public init(role: String, content: String) {
+        fields = [.init("role", .text(role)), .init("content", .text(content))]
+    }
+
+    /// A turn of texts and images in their order.
+    public init(role: String, parts: [ChatPart]) {
+        fields = [.init("role", .text(role)), .init("content", .list(parts.map(\.value)))]
+    }
+
+    /// A turn from its members, such as one with tool calls.
+    ///
+    /// Members that are null count as missing, as in transformers.
+    public init(_ value: ChatValue) throws(TokenizerError) {
+        guard case .object(let members) = value else {
+            throw TokenizerError(.badFile, "a chat message is not an object")
+        }
+        fields = members.filter { $0.value != .null }
+    }
+
+    /// Reads a list of messages, such as a conversation of a data set.
+    public static func list(_ value: ChatValue) throws(TokenizerError) -> [ChatMessage] {
+        guard case .list(let items) = value else {
+            throw TokenizerError(.badFile, "a conversation is not a list of messages")
+        }
+        return try items.map { item throws(TokenizerError) in try ChatMessage(item) }
+    }
+
+    /// What the template sees: older names of the reasoning are joined by the one that templates read.
+    var templateValue: TemplateValue {
+        var members = fields
+        let names = ["reasoning_content", "thinking", "reasoning"]
+        let reasoning = names.lazy.compactMap { name in fields.last { $0.name == name }?.value }.first
+        if let reasoning {
+            if !members.contains(where: { $0.name == "thinking" }) {
+                members.insert(.init("thinking", reasoning), at: 0)
+            }
+            members.removeAll { $0.name == "reasoning_content" }
+            members.append(.init("reasoning_content", reasoning))
+        }
+        return TemplateValue(.object(members))
+    }
+}
+
+/// A part of a message.
+public enum ChatPart: Sendable, Equatable {
+    case text(String)
+    /// An image; the pixels go to the model beside the tokens.
+    case image
+
+    var value: ChatValue {
+        switch self {
+        case .text(let text): ["type": "text", "text": .text(text)]
+        case .image: ["type": "image"]
+        }
+    }
+}

@@ -1,0 +1,103 @@
+/// The template of a model that turns a conversation into one text, as transformers' `apply_chat_template` does.
+///
+/// Templates come from strangers: a run is bounded in steps, output and depth, and every failure is an error with the
+/// line of the template.
+public struct ChatTemplate: Sendable {
+    private let statements: [TemplateStatement]
+    private let limits: TemplateInterpreter.Limits
+
+    /// The largest template that is read, in bytes.
+    static let largestSource = 1 << 22
+
+    /// Parses a template in Jinja's language.
+    public init(_ source: String) throws(TokenizerError) {
+        guard source.utf8.count <= Self.largestSource else {
+            throw TokenizerError(
+                .templateSyntax,
+                "the template has \(source.utf8.count) bytes; at most \(Self.largestSource) are read"
+            )
+        }
+        statements = try TemplateParser.parse(source)
+        limits = TemplateInterpreter.Limits()
+    }
+
+    /// What a template is given beside the messages.
+    public struct Options: Sendable, Equatable {
+        /// The tools that the model may call, each as its JSON schema; nil where there are none.
+        public var tools: [ChatValue]?
+        /// Documents that the model may quote; nil where there are none.
+        public var documents: [ChatValue]?
+        /// Whether the text ends with the start of an answer of the assistant.
+        public var addsGenerationPrompt = false
+        /// The moment that `strftime_now` formats; nil means now.
+        public var date: ChatDate?
+        /// Whether `{today}` and `{yesterday}` in the template's own texts become dates.
+        ///
+        /// transformers leaves them as they stand.
+        public var fillsDatePlaceholders = false
+        /// Further variables; they win over the control tokens.
+        public var variables: [ChatValue.Member] = []
+
+        /// No tools, no generation prompt, the present date.
+        public init() {}
+    }
+
+    /// The text of a conversation.
+    ///
+    /// - Parameters:
+    ///   - messages: The turns in their order.
+    ///   - specialTokens: The control tokens by their role, such as `bos_token`.
+    ///   - options: What the template is given beside them.
+    /// - Returns: The text, and where in it the assistant speaks.
+    /// - Throws: `TokenizerError`; with the code `templateRefusal` where the template does not take the conversation.
+    public func render(
+        _ messages: [ChatMessage],
+        specialTokens: [String: String],
+        options: Options = Options()
+    ) throws(TokenizerError) -> RenderedChat {
+        guard !messages.isEmpty else {
+            throw TokenizerError(.templateFailure, "the conversation is empty; it needs at least one message")
+        }
+        var variables: [String: TemplateValue] = [:]
+        for (name, token) in specialTokens { variables[name] = .string(token) }
+        for member in options.variables {
+            try Self.checkDepth(member.value)
+            variables[member.name] = TemplateValue(member.value)
+        }
+        for message in messages { try Self.checkDepth(.object(message.fields)) }
+        for value in (options.tools ?? []) + (options.documents ?? []) { try Self.checkDepth(value) }
+        variables["messages"] = .list(messages.map(\.templateValue))
+        variables["tools"] = options.tools.map { .list($0.map { TemplateValue($0) }) } ?? TemplateValue.none
+        variables["documents"] = options.documents.map { .list($0.map { TemplateValue($0) }) } ?? TemplateValue.none
+        variables["add_generation_prompt"] = .bool(options.addsGenerationPrompt)
+        return try render(variables, options)
+    }
+
+    func render(_ variables: [String: TemplateValue], _ options: Options) throws(TokenizerError) -> RenderedChat {
+        var interpreter = TemplateInterpreter(
+            variables: variables,
+            date: options.date ?? .now(),
+            fillsPlaceholders: options.fillsDatePlaceholders,
+            limits: limits
+        )
+        try interpreter.run(statements)
+        return RenderedChat(text: interpreter.output, assistantSpans: interpreter.spans)
+    }
+
+    private static func checkDepth(_ value: ChatValue) throws(TokenizerError) {
+        let most = TemplateValue.deepestNesting - 20
+        guard value.depth(limit: most) < most else {
+            throw TokenizerError(.templateFailure, "a message or tool nests more than \(most) levels deep")
+        }
+    }
+}
+
+/// A conversation as one text.
+public struct RenderedChat: Sendable, Equatable {
+    /// The text.
+    ///
+    /// It holds the control tokens already, so it is encoded without adding any.
+    public var text: String
+    /// The ranges of UTF-8 bytes that the template marks with `{% generation %}`: what the assistant says.
+    public var assistantSpans: [Range<Int>]
+}

@@ -1,0 +1,200 @@
+extension TemplateInterpreter {
+    /// `value | name(arguments)`.
+    mutating func apply(
+        _ name: String,
+        to value: TemplateValue,
+        _ arguments: TemplateArguments
+    ) throws(TokenizerError) -> TemplateValue {
+        let first = arguments.positions.first
+        try visit(value)
+        switch name {
+        case "trim":
+            return .string(
+                PythonText.strip(try stringified(value), arguments.value(0, "chars")?.text, left: true, right: true)
+            )
+        case "upper": return .string(try stringified(value).uppercased())
+        case "lower": return .string(PythonText.lowered(try stringified(value)))
+        case "capitalize": return .string(PythonText.capitalize(try stringified(value)))
+        case "title": return .string(titled(try stringified(value)))
+        case "string": return .string(try text(of: value))
+        case "safe": return .markup(try stringified(value))
+        case "escape", "e":
+            if case .markup = value { return value }
+            return .markup(TemplateValue.escapedForHTML(try stringified(value)))
+        case "length", "count": return try length(value)
+        case "default", "d":
+            let fallback = arguments.value(0, "default_value") ?? .string("")
+            let isStrict = arguments.value(1, "boolean")?.isTrue ?? false
+            return value.isUndefined || isStrict && !value.isTrue ? fallback : value
+        case "tojson": return try json(value, arguments)
+        case "int": return try wholeNumber(value, arguments)
+        case "float":
+            if let number = value.number { return .double(number) }
+            let text = value.text.map { PythonText.strip($0, nil, left: true, right: true) } ?? ""
+            return .double(Double(text) ?? arguments.value(0, "default")?.number ?? 0)
+        case "abs":
+            if let integer = value.integer { return integer < 0 ? try negated(.integer(integer)) : .integer(integer) }
+            guard let number = value.number else { throw failure("bad operand type for abs(): '\(value.typeName)'") }
+            return .double(number.magnitude)
+        case "round": return try rounded(value, arguments)
+        case "replace":
+            guard let old = first?.printed, let new = arguments.value(1, "new")?.printed else {
+                throw failure("replace needs two strings")
+            }
+            return try replaced(try stringified(value), old, new, limit: arguments.value(2, "count")?.integer ?? -1)
+        case "join":
+            return try joined(
+                value,
+                separator: arguments.value(0, "d")?.printed ?? "",
+                attribute: arguments.value(1, "attribute")
+            )
+        case "indent": return try indented(try stringified(value), arguments)
+        case "format":
+            return try made(try formatted(try stringified(value), .tuple(arguments.positions)))
+        case "wordcount":
+            return .integer(PythonText.split(try stringified(value), nil, limit: -1, fromRight: false).count)
+        case "items":
+            if value.isUndefined { return .list([]) }
+            guard case .dictionary(let dictionary) = value else {
+                throw failure("Can only get item pairs from a mapping.")
+            }
+            return try made(dictionary.entries.map { .tuple([$0.key, $0.value]) })
+        default:
+            return try applyToList(name, value, arguments)
+        }
+    }
+
+    /// The text of a value, where a filter makes one of it.
+    ///
+    /// The text is accounted for.
+    private mutating func stringified(_ value: TemplateValue) throws(TokenizerError) -> String {
+        try text(of: value)
+    }
+
+    private func titled(_ text: String) -> String {
+        // Jinja's own rule: words start after a hyphen, a bracket or white space.
+        var result = ""
+        var isStart = true
+        for scalar in text.unicodeScalars {
+            result += isStart ? scalar.properties.uppercaseMapping : scalar.properties.lowercaseMapping
+            isStart = PythonText.isSpace(scalar) || "-({[<".unicodeScalars.contains(scalar)
+        }
+        return result
+    }
+
+    private func length(_ value: TemplateValue) throws(TokenizerError) -> TemplateValue {
+        switch value {
+        case .string(let text), .markup(let text): return .integer(text.unicodeScalars.count)
+        case .list(let list), .tuple(let list): return .integer(list.elements.count)
+        case .dictionary(let dictionary): return .integer(dictionary.entries.count)
+        case .undefined: return .integer(0)
+        default: throw failure("object of type '\(value.typeName)' has no len()")
+        }
+    }
+
+    private mutating func json(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TokenizerError)
+        -> TemplateValue
+    {
+        var writer = TemplateJSONWriter(limit: limits.bytes)
+        writer.escapesNonASCII = arguments.value(0, "ensure_ascii")?.isTrue ?? false
+        if let indent = arguments.value(1, "indent")?.integer {
+            guard indent <= 64 else { throw failure("tojson cannot indent by \(indent)") }
+            writer.indent = indent
+            writer.itemSeparator = ","
+        }
+        if let separators = arguments.value(2, "separators")?.elements, separators.count == 2 {
+            writer.itemSeparator = separators[0].printed
+            writer.keySeparator = separators[1].printed
+        }
+        writer.sortsKeys = arguments.value(3, "sort_keys")?.isTrue ?? false
+        try visit(value)
+        do {
+            return try made(try writer.write(value))
+        } catch {
+            throw failure(error.message)
+        }
+    }
+
+    private func wholeNumber(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TokenizerError)
+        -> TemplateValue
+    {
+        if let integer = value.integer { return .integer(integer) }
+        let fallback = arguments.value(0, "default") ?? .integer(0)
+        if let number = value.number {
+            return Int(exactly: number.rounded(.towardZero)).map { .integer($0) } ?? fallback
+        }
+        guard let text = value.text.map({ PythonText.strip($0, nil, left: true, right: true) }) else { return fallback }
+        let base = arguments.value(1, "base")?.integer ?? 10
+        if (2...36).contains(base), let integer = Int(text, radix: base) { return .integer(integer) }
+        if let number = Double(text), let integer = Int(exactly: number.rounded(.towardZero)) {
+            return .integer(integer)
+        }
+        return fallback
+    }
+
+    private mutating func rounded(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TokenizerError)
+        -> TemplateValue
+    {
+        guard let number = value.number else { throw failure("type \(value.typeName) doesn't define __round__ method") }
+        let precision = arguments.value(0, "precision")?.integer ?? 0
+        guard (0...15).contains(precision) else { throw failure("round takes a precision from 0 to 15") }
+        let method = arguments.value(1, "method")?.text ?? "common"
+        let factor = (0..<precision).reduce(1.0) { scale, _ in scale * 10 }
+        switch method {
+        case "ceil": return .double((number * factor).rounded(.up) / factor)
+        case "floor": return .double((number * factor).rounded(.down) / factor)
+        case "common":
+            // Through decimal digits, as Python rounds.
+            return .double(Double(try formatted("%.\(precision)f", .double(number))) ?? number)
+        default: throw failure("method must be common, ceil or floor")
+        }
+    }
+
+    mutating func joined(
+        _ value: TemplateValue,
+        separator: String,
+        attribute: TemplateValue?
+    ) throws(TokenizerError) -> TemplateValue {
+        guard let elements = value.elements else { throw failure("'\(value.typeName)' object is not iterable") }
+        var text = ""
+        for (index, element) in elements.enumerated() {
+            if index > 0 { text += separator }
+            text += try self.text(of: try part(attribute, of: element))
+            guard text.utf8.count <= limits.bytes else { throw failure("join makes more than \(limits.bytes) bytes") }
+            try spend()
+        }
+        return try made(text)
+    }
+
+    /// The part of an element that a filter's `attribute` names, with dots for deeper parts.
+    mutating func part(
+        _ attribute: TemplateValue?,
+        of element: TemplateValue,
+        default fallback: TemplateValue? = nil
+    ) throws(TokenizerError) -> TemplateValue {
+        guard let attribute else { return element }
+        guard let path = attribute.text else { return try item(attribute, of: element) }
+        var value = element
+        for name in path.split(separator: ".", omittingEmptySubsequences: false) {
+            value = try item(Int(name).map { .integer($0) } ?? .string(String(name)), of: value)
+            if value.isUndefined, let fallback { value = fallback }
+        }
+        return value
+    }
+
+    private mutating func indented(_ text: String, _ arguments: TemplateArguments) throws(TokenizerError)
+        -> TemplateValue
+    {
+        let width = arguments.value(0, "width")
+        if let count = width?.integer { try spendBytes(max(0, count)) }
+        let space = width?.text ?? String(repeating: " ", count: max(0, width?.integer ?? 4))
+        let first = arguments.value(1, "first")?.isTrue ?? false
+        let blank = arguments.value(2, "blank")?.isTrue ?? false
+        var lines = PythonText.lines(text + "\n")
+        try spendBytes(text.utf8.count + (lines.count &* space.utf8.count))
+        for index in lines.indices where (index > 0 && (blank || !lines[index].isEmpty)) || (index == 0 && first) {
+            lines[index] = space + lines[index]
+        }
+        return try made(lines.joined(separator: "\n"))
+    }
+}

@@ -1,0 +1,254 @@
+extension TemplateInterpreter {
+    /// The functions that transformers gives to templates.
+    static let functions: Set<String> = ["range", "namespace", "dict", "raise_exception", "strftime_now"]
+
+    mutating func callFunction(_ name: String, _ arguments: TemplateArguments) throws(TokenizerError) -> TemplateValue {
+        switch name {
+        case "range": return try range(arguments)
+        case "namespace":
+            let namespace = TemplateNamespace()
+            for case .dictionary(let dictionary) in arguments.positions {
+                for entry in dictionary.entries { try assign(entry.value, to: entry.key.printed, of: namespace) }
+            }
+            for (name, value) in arguments.keywords { try assign(value, to: name, of: namespace) }
+            return .namespace(namespace)
+        case "dict":
+            var dictionary = TemplateDictionary()
+            for case .dictionary(let other) in arguments.positions {
+                for entry in other.entries { dictionary.set(entry.key, entry.value) }
+            }
+            for (name, value) in arguments.keywords.sorted(by: { $0.key < $1.key }) {
+                dictionary.set(.string(name), value)
+            }
+            return try checked(.dictionary(dictionary))
+        case "raise_exception":
+            let message = arguments.value(0, "message")?.printed ?? "the template refused the conversation"
+            throw TokenizerError(.templateRefusal, message, line: line)
+        case "strftime_now":
+            guard let format = arguments.value(0, "format")?.text else { throw failure("strftime_now needs a format") }
+            try spendBytes(format.utf8.count * 32)
+            return .string(date.formatted(format))
+        default:
+            throw failure("'\(name)' is undefined")
+        }
+    }
+
+    private mutating func range(_ arguments: TemplateArguments) throws(TokenizerError) -> TemplateValue {
+        let numbers = arguments.positions.compactMap(\.integer)
+        guard (1...3).contains(numbers.count), numbers.count == arguments.positions.count else {
+            throw failure("range needs one to three whole numbers")
+        }
+        let start = numbers.count == 1 ? 0 : numbers[0]
+        let stop = numbers.count == 1 ? numbers[0] : numbers[1]
+        let step = numbers.count == 3 ? numbers[2] : 1
+        guard step != 0 else { throw failure("range() arg 3 must not be zero") }
+        let (distance, overflow) = stop.subtractingReportingOverflow(start)
+        guard !overflow, distance / step <= limits.elements else {
+            throw failure("Range too big. The sandbox blocks ranges larger than \(limits.elements).")
+        }
+        return try made(stride(from: start, to: stop, by: step).map { .integer($0) })
+    }
+
+    // MARK: Methods
+
+    private static let stringMethods: Set<String> = [
+        "strip", "lstrip", "rstrip", "split", "rsplit", "splitlines", "startswith", "endswith", "replace", "upper",
+        "lower",
+        "title", "capitalize", "join", "find", "rfind", "index", "count", "isdigit", "isalpha", "isspace", "isupper",
+        "islower",
+        "isalnum", "format", "removeprefix", "removesuffix", "zfill", "encode", "partition", "rpartition",
+    ]
+
+    /// Whether a name after a dot is a method of the value; templates use methods only to call them.
+    func hasMethod(_ name: String, _ owner: TemplateValue) -> Bool {
+        switch owner {
+        case .string, .markup: Self.stringMethods.contains(name)
+        case .dictionary:
+            ["items", "keys", "values", "get", "copy", "pop", "update", "setdefault", "clear"].contains(name)
+        case .list:
+            ["index", "count", "copy", "append", "extend", "insert", "pop", "remove", "sort", "reverse", "clear"]
+                .contains(name)
+        case .tuple: ["index", "count"].contains(name)
+        case .loop: ["cycle", "changed"].contains(name)
+        default: false
+        }
+    }
+
+    mutating func callMethod(
+        _ name: String,
+        of owner: TemplateValue,
+        _ arguments: TemplateArguments
+    ) throws(TokenizerError) -> TemplateValue {
+        switch owner {
+        case .string(let text), .markup(let text):
+            return try callMethod(name, ofText: text, arguments)
+        case .dictionary(let dictionary):
+            try spend(dictionary.entries.count)
+            if let key = arguments.positions.first { try visit(key) }
+            switch name {
+            case "items": return .list(dictionary.entries.map { .tuple([$0.key, $0.value]) })
+            case "keys": return .list(dictionary.entries.map(\.key))
+            case "values": return .list(dictionary.entries.map(\.value))
+            case "get":
+                return arguments.positions.first.flatMap { dictionary[$0] } ?? arguments.value(1, "default") ?? .none
+            case "copy": return owner
+            default: break
+            }
+        case .list(let list), .tuple(let list):
+            try spend(list.elements.count)
+            try visit(owner)
+            switch name {
+            case "index":
+                guard let element = arguments.positions.first,
+                    let index = list.elements.firstIndex(where: { $0.equals(element) })
+                else { throw failure("the element is not in the list") }
+                return .integer(index)
+            case "count":
+                guard let element = arguments.positions.first else { throw failure("count needs an element") }
+                return .integer(list.elements.count { $0.equals(element) })
+            case "copy": return owner
+            default: break
+            }
+        case .loop(let loop) where name == "cycle":
+            guard !arguments.positions.isEmpty else { throw failure("no items for cycling given") }
+            return arguments.positions[loop.index % arguments.positions.count]
+        case .loop(let loop):
+            guard loop.index > 0 else { return .bool(true) }
+            throw failure("loop.changed is not supported in chat templates")
+        default: break
+        }
+        throw failure("access to attribute '\(name)' of '\(owner.typeName)' object is unsafe.")
+    }
+
+    private mutating func callMethod(
+        _ name: String,
+        ofText text: String,
+        _ arguments: TemplateArguments
+    ) throws(TokenizerError) -> TemplateValue {
+        try spendBytes(text.utf8.count)
+        let first = arguments.positions.first
+        switch name {
+        case "strip", "lstrip", "rstrip":
+            return .string(PythonText.strip(text, first?.text, left: name != "rstrip", right: name != "lstrip"))
+        case "upper": return .string(text.uppercased())
+        case "lower": return .string(PythonText.lowered(text))
+        case "title": return .string(PythonText.title(text))
+        case "capitalize": return .string(PythonText.capitalize(text))
+        case "split", "rsplit":
+            let separator = arguments.value(0, "sep")?.text
+            guard separator?.isEmpty != true else { throw failure("empty separator") }
+            let limit = arguments.value(1, "maxsplit")?.integer ?? -1
+            let parts = PythonText.split(text, separator, limit: limit, fromRight: name == "rsplit")
+            return try made(parts.map { .string($0) })
+        case "splitlines": return try made(PythonText.lines(text).map { .string($0) })
+        case "partition", "rpartition": return try partition(text, first?.text, fromRight: name == "rpartition")
+        case "startswith", "endswith":
+            var parts = [first?.text]
+            if case .tuple(let list) = first { parts = list.elements.map(\.text) }
+            for part in parts {
+                guard let part else { throw failure("\(name) first arg must be str or a tuple of str") }
+                let isThere =
+                    name == "startswith"
+                    ? text.utf8.starts(with: part.utf8) : text.utf8.reversed().starts(with: part.utf8.reversed())
+                if isThere { return .bool(true) }
+            }
+            return .bool(false)
+        case "replace":
+            guard let old = first?.text, let new = arguments.value(1, "new")?.text else {
+                throw failure("replace needs two strings")
+            }
+            return try replaced(text, old, new, limit: arguments.value(2, "count")?.integer ?? -1)
+        case "join":
+            return try joined(first ?? .none, separator: text, attribute: nil)
+        case "find", "rfind", "index", "count":
+            return try find(name, first?.text, in: text)
+        case "format": return try made(try braceFormatted(text, arguments))
+        case "removeprefix", "removesuffix":
+            guard let part = first?.text else { throw failure("\(name) needs a string") }
+            return .string(PythonText.removed(part, from: text, atEnd: name == "removesuffix"))
+        case "isdigit", "isalpha", "isspace", "isupper", "islower", "isalnum":
+            return .bool(PythonText.satisfies(name, text))
+        default:
+            throw failure("the string method '\(name)' is not supported in chat templates")
+        }
+    }
+
+    mutating func replaced(_ text: String, _ old: String, _ new: String, limit: Int) throws(TokenizerError)
+        -> TemplateValue
+    {
+        let most = old.isEmpty ? text.utf8.count + 1 : text.utf8.count / old.utf8.count
+        let (growth, overflow) = most.multipliedReportingOverflow(by: max(0, new.utf8.count - old.utf8.count))
+        // Only where it could be too much is the exact size worth counting.
+        if overflow || text.utf8.count + growth > limits.bytes {
+            let count = old.isEmpty ? most : PythonText.ranges(of: Array(old.utf8), in: Array(text.utf8)).count
+            let (exact, tooFar) = count.multipliedReportingOverflow(by: new.utf8.count)
+            try spendBytes(tooFar ? Int.max - 64 : exact)
+        }
+        return try made(PythonText.replace(text, old, new, limit: limit))
+    }
+
+    private mutating func partition(_ text: String, _ separator: String?, fromRight: Bool) throws(TokenizerError)
+        -> TemplateValue
+    {
+        guard let separator, !separator.isEmpty else { throw failure("empty separator") }
+        let parts = PythonText.split(text, separator, limit: 1, fromRight: fromRight)
+        guard parts.count == 2 else {
+            return .tuple(
+                fromRight ? [.string(""), .string(""), .string(text)] : [.string(text), .string(""), .string("")]
+            )
+        }
+        return .tuple([.string(parts[0]), .string(separator), .string(parts[1])])
+    }
+
+    private mutating func find(_ name: String, _ part: String?, in text: String) throws(TokenizerError) -> TemplateValue
+    {
+        guard let part else { throw failure("\(name) needs a string") }
+        let bytes = Array(text.utf8)
+        let found = PythonText.ranges(of: Array(part.utf8), in: bytes)
+        if name == "count" { return .integer(part.isEmpty ? text.unicodeScalars.count + 1 : found.count) }
+        if part.isEmpty { return .integer(name == "rfind" ? text.unicodeScalars.count : 0) }
+        var place = found.first?.lowerBound
+        if name == "rfind" {
+            // The last occurrence may overlap an earlier one.
+            let (work, overflow) = bytes.count.multipliedReportingOverflow(by: part.utf8.count)
+            try spend(overflow ? .max : work / 64)
+            place = stride(from: bytes.count - part.utf8.count, through: 0, by: -1)
+                .first { bytes[$0...].starts(with: part.utf8) }
+        }
+        guard let place else {
+            if name == "index" { throw failure("substring not found") }
+            return .integer(-1)
+        }
+        return .integer(String(decoding: bytes[..<place], as: UTF8.self).unicodeScalars.count)
+    }
+
+    /// `str.format` with `{}`, `{0}` and `{name}`; format specifications are refused.
+    private mutating func braceFormatted(_ format: String, _ arguments: TemplateArguments) throws(TokenizerError)
+        -> String
+    {
+        var result = ""
+        var next = 0
+        var rest = format.unicodeScalars[...]
+        while let scalar = rest.popFirst() {
+            if scalar == "{" || scalar == "}", rest.first == scalar {
+                rest.removeFirst()
+                result.unicodeScalars.append(scalar)
+            } else if scalar == "{" {
+                guard let end = rest.firstIndex(of: "}") else { throw failure("expected '}' before end of string") }
+                let field = String(rest[..<end])
+                rest = rest[rest.index(after: end)...]
+                let index = field.isEmpty ? next : Int(field)
+                if field.isEmpty { next += 1 }
+                let value = index.flatMap { arguments.positions.indices.contains($0) ? arguments.positions[$0] : nil }
+                guard let value = value ?? arguments.keywords[field] else {
+                    throw failure("the field '\(field)' of the format has no argument, or is not supported")
+                }
+                result += try self.text(of: value)
+                try spendBytes(result.utf8.count)
+            } else {
+                result.unicodeScalars.append(scalar)
+            }
+        }
+        return result
+    }
+}

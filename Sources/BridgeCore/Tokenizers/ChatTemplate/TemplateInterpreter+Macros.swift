@@ -1,0 +1,69 @@
+extension TemplateInterpreter {
+    /// Runs a `call` with the body that it passes.
+    mutating func runCall(
+        _ expression: TemplateExpression,
+        _ caller: TemplateMacroSyntax
+    ) throws(TokenizerError) {
+        guard case .call(let callee, let arguments) = expression else { return }
+        guard case .macro(let macro) = try evaluate(callee) else {
+            throw failure("only a macro can be called with a body")
+        }
+        let passed = try evaluate(arguments)
+        let value = TemplateValue.macro(TemplateMacro(definition: caller, scopeCount: scopes.count))
+        try emit(try text(of: try call(macro, passed, caller: value)))
+    }
+
+    /// What a macro prints.
+    mutating func call(
+        _ macro: TemplateMacro,
+        _ arguments: TemplateArguments,
+        caller: TemplateValue? = nil
+    ) throws(TokenizerError) -> TemplateValue {
+        let definition = macro.definition
+        var values: [String: TemplateValue] = [:]
+        var keywords = arguments.keywords
+        let callLine = line
+        for (index, parameter) in definition.parameters.enumerated() {
+            if index < arguments.positions.count {
+                values[parameter.name] = arguments.positions[index]
+            } else if let value = keywords.removeValue(forKey: parameter.name) {
+                values[parameter.name] = value
+            }
+        }
+        let known = definition.parameters.count
+        values["varargs"] = .tuple(arguments.positions.count > known ? Array(arguments.positions[known...]) : [])
+        values["kwargs"] = .dictionary(
+            TemplateDictionary(keywords.sorted { $0.key < $1.key }.map { (.string($0.key), $0.value) })
+        )
+        if let caller { values["caller"] = caller }
+        let saved = scopes
+        scopes = Array(scopes.prefix(macro.scopeCount))
+        defer {
+            scopes = saved
+            line = callLine
+        }
+        let text = try collected { interpreter throws(TokenizerError) in
+            try interpreter.scoped(values) { inner throws(TokenizerError) in
+                for parameter in definition.parameters where inner.scopes[inner.scopes.count - 1][parameter.name] == nil
+                {
+                    let value = try parameter.value.map { value throws(TokenizerError) in try inner.evaluate(value) }
+                    inner.scopes[inner.scopes.count - 1][parameter.name] =
+                        value ?? .undefined("parameter '\(parameter.name)' was not provided")
+                }
+                _ = try inner.runBody(definition.body)
+            }
+        }
+        return .string(text)
+    }
+}
+
+/// What a call passes.
+struct TemplateArguments: Sendable {
+    var positions: [TemplateValue] = []
+    var keywords: [String: TemplateValue] = [:]
+
+    /// A parameter by its place or its name.
+    func value(_ index: Int, _ name: String) -> TemplateValue? {
+        index < positions.count ? positions[index] : keywords[name]
+    }
+}

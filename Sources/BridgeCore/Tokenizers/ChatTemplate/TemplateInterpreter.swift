@@ -1,0 +1,285 @@
+/// Runs the statements of a template.
+struct TemplateInterpreter {
+    /// What a run may use up before it is stopped.
+    ///
+    /// A real template stays far below.
+    struct Limits: Sendable {
+        /// Steps; a step is a node of the syntax, or 64 bytes that are made.
+        var steps = 5_000_000
+        /// Bytes of the output and of every string on the way.
+        var bytes = 32 << 20
+        /// How deep macros and expressions nest while they run.
+        var depth = 220
+        /// Elements of a list that is made, such as by `range`.
+        var elements = 100_000
+    }
+
+    enum Flow {
+        case next
+        case stop
+        case again
+    }
+
+    let limits: Limits
+    let date: ChatDate
+    let fillsPlaceholders: Bool
+    var scopes: [[String: TemplateValue]]
+    var line = 1
+    private var steps = 0
+    private var depth = 0
+    private(set) var output = ""
+    private(set) var spans: [Range<Int>] = []
+    /// The length of the output of the template itself while the output of a part is collected apart.
+    private var outerCount: Int?
+
+    init(variables: [String: TemplateValue], date: ChatDate, fillsPlaceholders: Bool, limits: Limits) {
+        self.limits = limits
+        self.date = date
+        self.fillsPlaceholders = fillsPlaceholders
+        scopes = [variables]
+    }
+
+    // MARK: Limits and errors
+
+    func failure(_ message: String) -> TokenizerError {
+        TokenizerError(.templateFailure, message, line: line)
+    }
+
+    mutating func spend(_ count: Int = 1) throws(TokenizerError) {
+        steps = TemplateValue.sum(steps, count)
+        guard steps <= limits.steps else { throw failure("the template takes more than \(limits.steps) steps") }
+    }
+
+    /// Accounts for a string that was made.
+    mutating func made(_ text: String) throws(TokenizerError) -> TemplateValue {
+        try spendBytes(text.utf8.count)
+        return .string(text)
+    }
+
+    /// The text that a value prints, which is accounted for before it is made.
+    mutating func text(of value: TemplateValue) throws(TokenizerError) -> String {
+        try spendBytes(value.size)
+        return value.printed
+    }
+
+    /// Accounts for a walk over a value.
+    mutating func visit(_ value: TemplateValue) throws(TokenizerError) {
+        try spend(value.size / 64)
+    }
+
+    mutating func spendBytes(_ count: Int) throws(TokenizerError) {
+        guard count <= limits.bytes else {
+            throw failure("the template makes a text of more than \(limits.bytes) bytes")
+        }
+        try spend(1 + count / 64)
+    }
+
+    /// Accounts for a list that was made.
+    mutating func made(_ elements: [TemplateValue]) throws(TokenizerError) -> TemplateValue {
+        try spend(1 + elements.count)
+        return try checked(.list(elements))
+    }
+
+    func checked(_ value: TemplateValue) throws(TokenizerError) -> TemplateValue {
+        guard value.depth <= TemplateValue.deepestNesting else {
+            throw failure("a value nests more than \(TemplateValue.deepestNesting) levels deep")
+        }
+        return value
+    }
+
+    mutating func deeper<Result>(
+        _ body: (inout TemplateInterpreter) throws(TokenizerError) -> Result
+    ) throws(TokenizerError) -> Result {
+        guard depth < limits.depth else { throw failure("the template nests more than \(limits.depth) levels deep") }
+        depth += 1
+        defer { depth -= 1 }
+        return try body(&self)
+    }
+
+    // MARK: Statements
+
+    /// Runs a whole template.
+    mutating func run(_ statements: [TemplateStatement]) throws(TokenizerError) {
+        _ = try runBody(statements)
+    }
+
+    mutating func emit(_ text: String) throws(TokenizerError) {
+        try spend(1 + text.utf8.count / 64)
+        output += text
+        guard output.utf8.count <= limits.bytes else {
+            throw failure("the template prints more than \(limits.bytes) bytes")
+        }
+    }
+
+    mutating func runBody(_ statements: [TemplateStatement]) throws(TokenizerError) -> Flow {
+        for statement in statements {
+            line = statement.line
+            try spend()
+            let flow = try run(statement)
+            if flow != .next { return flow }
+        }
+        return .next
+    }
+
+    private mutating func run(_ statement: TemplateStatement) throws(TokenizerError) -> Flow {
+        switch statement.kind {
+        case .text(let text):
+            try emit(text)
+        case .output(let expression):
+            try emit(try text(of: try evaluate(expression)))
+        case .conditional(let branches, let otherwise):
+            return try runConditional(branches, otherwise)
+        case .loop(let loop):
+            try runLoop(loop)
+        case .set(let target, let expression):
+            try assign(try evaluate(expression), to: target)
+        case .setBlock(let target, let filters, let body):
+            let text = try collected { interpreter throws(TokenizerError) in
+                try interpreter.scoped([:]) { inner throws(TokenizerError) in _ = try inner.runBody(body) }
+            }
+            try assign(try filtered(.string(text), filters), to: target)
+        case .macro(let definition):
+            scopes[scopes.count - 1][definition.name] =
+                .macro(TemplateMacro(definition: definition, scopeCount: scopes.count))
+        case .call(let expression, let caller):
+            try runCall(expression, caller)
+        case .filter(let filters, let body):
+            let text = try collected { interpreter throws(TokenizerError) in
+                try interpreter.scoped([:]) { inner throws(TokenizerError) in _ = try inner.runBody(body) }
+            }
+            try emit(try self.text(of: try filtered(.string(text), filters)))
+        case .with(let values, let body):
+            try runWith(values, body)
+        case .generation(let body):
+            let start = outerCount ?? output.utf8.count
+            let text = try collected { interpreter throws(TokenizerError) in
+                try interpreter.scoped([:]) { inner throws(TokenizerError) in _ = try inner.runBody(body) }
+            }
+            spans.append(start..<(start + text.utf8.count))
+            try emit(text)
+        case .break: return .stop
+        case .continue: return .again
+        }
+        return .next
+    }
+
+    private mutating func runConditional(
+        _ branches: [(condition: TemplateExpression, body: [TemplateStatement])],
+        _ otherwise: [TemplateStatement]
+    ) throws(TokenizerError) -> Flow {
+        for branch in branches where try evaluate(branch.condition).isTrue {
+            return try deeper { inner throws(TokenizerError) in try inner.runBody(branch.body) }
+        }
+        return try deeper { inner throws(TokenizerError) in try inner.runBody(otherwise) }
+    }
+
+    private mutating func runWith(
+        _ values: [(TemplateTarget, TemplateExpression)],
+        _ body: [TemplateStatement]
+    ) throws(TokenizerError) {
+        var evaluated: [(TemplateTarget, TemplateValue)] = []
+        for (target, expression) in values { evaluated.append((target, try evaluate(expression))) }
+        try scoped([:]) { inner throws(TokenizerError) in
+            for (target, value) in evaluated { try inner.assign(value, to: target) }
+            _ = try inner.runBody(body)
+        }
+    }
+
+    /// Runs `body` with a scope of its own.
+    mutating func scoped(
+        _ values: [String: TemplateValue],
+        _ body: (inout TemplateInterpreter) throws(TokenizerError) -> Void
+    ) throws(TokenizerError) {
+        scopes.append(values)
+        defer { scopes.removeLast() }
+        try deeper(body)
+    }
+
+    /// What `body` prints, instead of printing it.
+    mutating func collected(
+        _ body: (inout TemplateInterpreter) throws(TokenizerError) -> Void
+    ) throws(TokenizerError) -> String {
+        let outer = output
+        let savedCount = outerCount
+        if outerCount == nil { outerCount = output.utf8.count }
+        output = ""
+        defer {
+            output = outer
+            outerCount = savedCount
+        }
+        try body(&self)
+        return output
+    }
+
+    // MARK: Loops
+
+    private mutating func runLoop(_ loop: TemplateLoopSyntax) throws(TokenizerError) {
+        let source = try evaluate(loop.items)
+        guard var items = source.elements else { throw failure("'\(source.typeName)' object is not iterable") }
+        if let condition = loop.condition {
+            var kept: [TemplateValue] = []
+            for item in items {
+                var isKept = false
+                try scoped([:]) { inner throws(TokenizerError) in
+                    try inner.assign(item, to: loop.target)
+                    isKept = try inner.evaluate(condition).isTrue
+                }
+                if isKept { kept.append(item) }
+            }
+            items = kept
+        }
+        if items.isEmpty {
+            try scoped([:]) { inner throws(TokenizerError) in _ = try inner.runBody(loop.otherwise) }
+            return
+        }
+        for (index, item) in items.enumerated() {
+            var flow = Flow.next
+            let state = TemplateLoop(index: index, items: items)
+            try scoped(["loop": .loop(state)]) { inner throws(TokenizerError) in
+                try inner.assign(item, to: loop.target)
+                flow = try inner.runBody(loop.body)
+            }
+            if flow == .stop { break }
+        }
+    }
+
+    // MARK: Names
+
+    func lookUp(_ name: String) -> TemplateValue {
+        for scope in scopes.reversed() {
+            if let value = scope[name] { return value }
+        }
+        return Self.functions.contains(name) ? .function(name) : .undefined("'\(name)' is undefined")
+    }
+
+    mutating func assign(_ value: TemplateValue, to target: TemplateTarget) throws(TokenizerError) {
+        switch target {
+        case .name(let name):
+            scopes[scopes.count - 1][name] = value
+        case .attribute(let name, let owner):
+            guard case .namespace(let namespace) = lookUp(owner) else {
+                throw failure("cannot assign attribute on non-namespace object")
+            }
+            try assign(value, to: name, of: namespace)
+        case .tuple(let targets):
+            guard let elements = value.elements else {
+                throw failure("cannot unpack non-iterable \(value.typeName) object")
+            }
+            guard elements.count == targets.count else {
+                throw failure("expected \(targets.count) values to unpack, found \(elements.count)")
+            }
+            for (target, element) in zip(targets, elements) { try assign(element, to: target) }
+        }
+    }
+
+    func assign(_ value: TemplateValue, to name: String, of namespace: TemplateNamespace) throws(TokenizerError) {
+        switch value {
+        case .namespace, .macro, .loop:
+            // Values form no cycles this way, and no chains that nothing bounds.
+            throw failure("a namespace cannot hold a \(value.typeName)")
+        default:
+            guard !name.hasPrefix("_") else { throw failure("a namespace cannot hold '\(name)': it starts with '_'") }
+            namespace.values[Array(name.utf8)] = value
+        }
+    }
+}

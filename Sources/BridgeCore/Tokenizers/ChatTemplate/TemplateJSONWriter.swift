@@ -1,0 +1,111 @@
+/// Python's `json.dumps` as transformers gives it to templates under `tojson`.
+struct TemplateJSONWriter {
+    var indent: Int?
+    var itemSeparator = ", "
+    var keySeparator = ": "
+    var sortsKeys = false
+    var escapesNonASCII = false
+    /// The most bytes that may come out.
+    var limit: Int
+
+    private var output = ""
+
+    init(limit: Int) {
+        self.limit = limit
+    }
+
+    /// The JSON of a value, or nil where the limit is exceeded; throws for what JSON cannot say.
+    mutating func write(_ value: TemplateValue) throws(TokenizerError) -> String {
+        output = ""
+        try append(value, level: 0)
+        return output
+    }
+
+    private mutating func append(_ value: TemplateValue, level: Int) throws(TokenizerError) {
+        guard output.utf8.count <= limit else {
+            throw TokenizerError(.templateFailure, "tojson makes more than \(limit) bytes")
+        }
+        switch value {
+        case .none: output += "null"
+        case .bool(let flag): output += flag ? "true" : "false"
+        case .integer(let number): output += String(number)
+        case .double(let number):
+            output +=
+                number.isFinite
+                ? TemplateValue.printed(number) : number.isNaN ? "NaN" : number < 0 ? "-Infinity" : "Infinity"
+        case .string(let text), .markup(let text): appendQuoted(text)
+        case .list(let list), .tuple(let list):
+            try appendItems(list.elements, "[", "]", level: level) { (writer, element) throws(TokenizerError) in
+                try writer.append(element, level: level + 1)
+            }
+        case .dictionary(let dictionary):
+            var entries = dictionary.entries
+            if sortsKeys { entries.sort { $0.key.precedes($1.key) ?? false } }
+            try appendItems(entries, "{", "}", level: level) { (writer, entry) throws(TokenizerError) in
+                try writer.appendKey(entry.key)
+                writer.output += writer.keySeparator
+                try writer.append(entry.value, level: level + 1)
+            }
+        default:
+            throw TokenizerError(.templateFailure, "Object of type \(value.typeName) is not JSON serializable")
+        }
+    }
+
+    private mutating func appendItems<Item>(
+        _ items: [Item],
+        _ open: String,
+        _ close: String,
+        level: Int,
+        _ body: (inout TemplateJSONWriter, Item) throws(TokenizerError) -> Void
+    ) throws(TokenizerError) {
+        output += open
+        for (index, item) in items.enumerated() {
+            if index > 0 { output += itemSeparator }
+            appendNewline(level + 1)
+            try body(&self, item)
+        }
+        if !items.isEmpty { appendNewline(level) }
+        output += close
+    }
+
+    private mutating func appendNewline(_ level: Int) {
+        guard let indent else { return }
+        output += "\n" + String(repeating: " ", count: max(0, indent) * level)
+    }
+
+    private mutating func appendKey(_ key: TemplateValue) throws(TokenizerError) {
+        switch key {
+        case .string(let text), .markup(let text): appendQuoted(text)
+        case .bool(let flag): output += flag ? "\"true\"" : "\"false\""
+        case .none: output += "\"null\""
+        case .integer, .double: output += "\"\(key.printed)\""
+        default:
+            throw TokenizerError(.templateFailure, "keys must be str, int, float, bool or None, not \(key.typeName)")
+        }
+    }
+
+    private mutating func appendQuoted(_ text: String) {
+        output += "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": output += "\\\""
+            case "\\": output += "\\\\"
+            case "\n": output += "\\n"
+            case "\r": output += "\\r"
+            case "\t": output += "\\t"
+            case "\u{8}": output += "\\b"
+            case "\u{c}": output += "\\f"
+            default:
+                if scalar.value < 0x20 || escapesNonASCII && scalar.value > 0x7E {
+                    for unit in String(scalar).utf16 {
+                        let digits = String(unit, radix: 16)
+                        output += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+                    }
+                } else {
+                    output.unicodeScalars.append(scalar)
+                }
+            }
+        }
+        output += "\""
+    }
+}

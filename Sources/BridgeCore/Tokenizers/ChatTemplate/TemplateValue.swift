@@ -1,0 +1,245 @@
+/// A value while a template runs.
+///
+/// It behaves as the Python value behaves that transformers would hold.
+indirect enum TemplateValue: Sendable {
+    /// What a name without a value gives; prints as nothing.
+    case undefined(String)
+    case none
+    case bool(Bool)
+    case integer(Int)
+    case double(Double)
+    case string(String)
+    /// A string that the filter `safe` went over: joined to others, those are escaped for HTML.
+    case markup(String)
+    case list(TemplateList)
+    case tuple(TemplateList)
+    case dictionary(TemplateDictionary)
+    case namespace(TemplateNamespace)
+    case loop(TemplateLoop)
+    case macro(TemplateMacro)
+    case function(String)
+
+    /// Deeper nesting is refused, so that nothing that walks a value runs out of stack.
+    static let deepestNesting = 120
+}
+
+/// The elements of a list or tuple, how deep they nest, and how much they hold.
+struct TemplateList: Sendable {
+    let elements: [TemplateValue]
+    let depth: Int
+    let size: Int
+
+    init(_ elements: [TemplateValue]) {
+        self.elements = elements
+        depth = 1 + (elements.lazy.map(\.depth).max() ?? 0)
+        size = elements.reduce(1) { TemplateValue.sum($0, $1.size) }
+    }
+}
+
+/// A dictionary in the order of its making.
+struct TemplateDictionary: Sendable {
+    private(set) var entries: [(key: TemplateValue, value: TemplateValue)] = []
+    private(set) var depth = 1
+    private(set) var size = 1
+    private var positions: [[UInt8]: Int] = [:]
+
+    init() {}
+
+    init(_ entries: [(key: TemplateValue, value: TemplateValue)]) {
+        for entry in entries { set(entry.key, entry.value) }
+    }
+
+    mutating func set(_ key: TemplateValue, _ value: TemplateValue) {
+        depth = max(depth, 1 + value.depth)
+        size = TemplateValue.sum(size, TemplateValue.sum(key.size, value.size))
+        if let position = position(of: key) {
+            entries[position].value = value
+            return
+        }
+        if let text = key.text { positions[Array(text.utf8)] = entries.count }
+        entries.append((key, value))
+    }
+
+    private func position(of key: TemplateValue) -> Int? {
+        if let text = key.text { return positions[Array(text.utf8)] }
+        return entries.firstIndex { $0.key.equals(key) }
+    }
+
+    subscript(key: TemplateValue) -> TemplateValue? {
+        position(of: key).map { entries[$0].value }
+    }
+
+    subscript(name: String) -> TemplateValue? {
+        positions[Array(name.utf8)].map { entries[$0].value }
+    }
+}
+
+/// What `namespace()` makes: the one thing that a loop can change for what comes after it.
+///
+/// A class because the template refers to it from several places. Only the run that made it touches it.
+final class TemplateNamespace: @unchecked Sendable {
+    var values: [[UInt8]: TemplateValue] = [:]
+}
+
+/// The state of a `for`, as the template sees it under `loop`.
+struct TemplateLoop: Sendable {
+    var index: Int
+    var items: [TemplateValue]
+}
+
+/// A macro and how many scopes it can see.
+struct TemplateMacro: Sendable {
+    var definition: TemplateMacroSyntax
+    var scopeCount: Int
+}
+
+extension TemplateValue {
+    init(_ value: ChatValue) {
+        switch value {
+        case .null: self = .none
+        case .bool(let value): self = .bool(value)
+        case .integer(let value): self = .integer(value)
+        case .number(let value): self = .double(value)
+        case .text(let value): self = .string(value)
+        case .list(let values): self = .list(TemplateList(values.map { TemplateValue($0) }))
+        case .object(let members):
+            self = .dictionary(TemplateDictionary(members.map { (.string($0.name), TemplateValue($0.value)) }))
+        }
+    }
+
+    static func list(_ elements: [TemplateValue]) -> TemplateValue { .list(TemplateList(elements)) }
+    static func tuple(_ elements: [TemplateValue]) -> TemplateValue { .tuple(TemplateList(elements)) }
+
+    var depth: Int {
+        switch self {
+        case .list(let list), .tuple(let list): list.depth
+        case .dictionary(let dictionary): dictionary.depth
+        default: 0
+        }
+    }
+
+    /// How much there is to walk over or print: bytes of text and elements, all the way down.
+    var size: Int {
+        switch self {
+        case .string(let text), .markup(let text): 1 + text.utf8.count
+        case .list(let list), .tuple(let list): list.size
+        case .dictionary(let dictionary): dictionary.size
+        case .namespace(let namespace): namespace.values.values.reduce(1) { Self.sum($0, $1.size) }
+        default: 1
+        }
+    }
+
+    /// The sum, or the largest number where it is larger.
+    static func sum(_ left: Int, _ right: Int) -> Int {
+        let (sum, overflow) = left.addingReportingOverflow(right)
+        return overflow ? .max : sum
+    }
+
+    /// The text of a string, whether it is safe or not.
+    var text: String? {
+        switch self {
+        case .string(let text), .markup(let text): text
+        default: nil
+        }
+    }
+
+    /// A number or truth value as a whole number.
+    var integer: Int? {
+        switch self {
+        case .integer(let value): value
+        case .bool(let value): value ? 1 : 0
+        default: nil
+        }
+    }
+
+    var number: Double? {
+        if case .double(let value) = self { return value }
+        return integer.map(Double.init)
+    }
+
+    var isUndefined: Bool {
+        if case .undefined = self { return true }
+        return false
+    }
+
+    /// The elements of what can be walked over, or nil.
+    var elements: [TemplateValue]? {
+        switch self {
+        case .list(let list), .tuple(let list): list.elements
+        case .string(let text), .markup(let text): text.unicodeScalars.map { .string(String($0)) }
+        case .dictionary(let dictionary): dictionary.entries.map(\.key)
+        case .undefined: []
+        default: nil
+        }
+    }
+
+    var isTrue: Bool {
+        switch self {
+        case .undefined, .none: false
+        case .bool(let value): value
+        case .integer(let value): value != 0
+        case .double(let value): value != 0
+        case .string(let text), .markup(let text): !text.isEmpty
+        case .list(let list), .tuple(let list): !list.elements.isEmpty
+        case .dictionary(let dictionary): !dictionary.entries.isEmpty
+        case .namespace, .loop, .macro, .function: true
+        }
+    }
+
+    /// Python's name of the type, for error messages.
+    var typeName: String {
+        switch self {
+        case .undefined: "Undefined"
+        case .none: "NoneType"
+        case .bool: "bool"
+        case .integer: "int"
+        case .double: "float"
+        case .string, .markup: "str"
+        case .list: "list"
+        case .tuple: "tuple"
+        case .dictionary: "dict"
+        case .namespace: "Namespace"
+        case .loop: "LoopContext"
+        case .macro: "Macro"
+        case .function: "function"
+        }
+    }
+}
+
+extension TemplateValue {
+    func equals(_ other: TemplateValue) -> Bool {
+        if let left = text, let right = other.text { return left.utf8.elementsEqual(right.utf8) }
+        if let left = integer, let right = other.integer { return left == right }
+        if let left = number, let right = other.number { return left == right }
+        switch (self, other) {
+        case (.none, .none), (.undefined, .undefined): return true
+        case (.list(let left), .list(let right)), (.tuple(let left), .tuple(let right)):
+            return left.elements.count == right.elements.count
+                && zip(left.elements, right.elements).allSatisfy { $0.equals($1) }
+        case (.dictionary(let left), .dictionary(let right)):
+            return left.entries.count == right.entries.count
+                && left.entries.allSatisfy { entry in right[entry.key].map { $0.equals(entry.value) } ?? false }
+        case (.namespace(let left), .namespace(let right)):
+            return left === right
+        default:
+            return false
+        }
+    }
+
+    /// Whether this comes before the other; nil where Python refuses to compare.
+    func precedes(_ other: TemplateValue) -> Bool? {
+        if let left = text, let right = other.text {
+            // UTF-8 has the order of the scalars.
+            return left.utf8.lexicographicallyPrecedes(right.utf8)
+        }
+        if let left = integer, let right = other.integer { return left < right }
+        if let left = number, let right = other.number { return left < right }
+        switch (self, other) {
+        case (.list(let left), .list(let right)), (.tuple(let left), .tuple(let right)):
+            for (a, b) in zip(left.elements, right.elements) where !a.equals(b) { return a.precedes(b) }
+            return left.elements.count < right.elements.count
+        default:
+            return nil
+        }
+    }
+}

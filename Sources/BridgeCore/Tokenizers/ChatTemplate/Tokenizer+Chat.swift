@@ -1,0 +1,51 @@
+extension Tokenizer {
+    /// The chat template that the files of the model hold.
+    ///
+    /// - Parameters:
+    ///   - name: Its name where there are several; nil takes `tool_use` where tools are used and it is there, else
+    ///     `default`.
+    ///   - usesTools: Whether the conversation has tools.
+    /// - Returns: The parsed template.
+    /// - Throws: `TokenizerError` where there is none of that name, or it is not a template.
+    public func chatTemplate(named name: String? = nil, usingTools usesTools: Bool = false) throws(TokenizerError)
+        -> ChatTemplate
+    {
+        let templates = settings.chatTemplates
+        let wanted = name ?? (usesTools && templates["tool_use"] != nil ? "tool_use" : "default")
+        guard let source = templates[wanted] else {
+            let names = templates.keys.sorted().map { "'\($0)'" }.joined(separator: ", ")
+            let there = names.isEmpty ? "the model has no chat template" : "the model has the chat templates \(names)"
+            throw TokenizerError(
+                .unsupported,
+                "\(there), but none named '\(wanted)'; add a chat_template.jinja or use plain text"
+            )
+        }
+        return try ChatTemplate(source)
+    }
+
+    /// The text of a conversation under the model's own template.
+    public func render(
+        _ messages: [ChatMessage],
+        options: ChatTemplate.Options = ChatTemplate.Options()
+    ) throws(TokenizerError) -> RenderedChat {
+        let template = try chatTemplate(usingTools: options.tools != nil)
+        return try template.render(messages, specialTokens: settings.specialTokens, options: options)
+    }
+
+    /// The tokens of a rendered conversation, with exactly the control tokens that the template wrote.
+    ///
+    /// - Parameter chat: The rendered conversation.
+    /// - Returns: The tokens, and for each whether the assistant says it.
+    /// - Throws: `TokenizerError` when an expression of the tokenizer gives up on the text.
+    public func encode(_ chat: RenderedChat) throws(TokenizerError) -> (encoding: Encoding, isAssistant: [Bool]) {
+        let encoding = try encodeWithOffsets(chat.text, addingSpecialTokens: false)
+        return (encoding, encoding.mask(of: chat.assistantSpans))
+    }
+
+    /// The token ids of a prompt that may begin with the token that begins a sequence: there is one of it in any case.
+    public func encodePrompt(_ text: String) throws(TokenizerError) -> [Int32] {
+        let ids = try encode(text, addingSpecialTokens: false)
+        let prefix = postProcessor.prefix
+        return ids.starts(with: prefix) ? ids : prefix + ids
+    }
+}

@@ -1,0 +1,50 @@
+import Glibc
+
+/// Reads whole files without Foundation.
+enum FileBytes {
+    /// No tokenizer file is near this size; anything larger is a mistake or an attack.
+    static let largestFile = 1 << 30
+
+    /// Whether a regular file is at this path.
+    static func exists(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+    }
+
+    /// Whether a folder is at this path.
+    static func isFolder(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// All bytes of the file.
+    static func read(_ path: String) throws(TokenizerError) -> [UInt8] {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw TokenizerError(.unreadableFile, "\(path): cannot be opened: \(String(cString: strerror(errno)))")
+        }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw TokenizerError(.unreadableFile, "\(path): is not a regular file")
+        }
+        let size = Int(status.st_size)
+        guard size <= largestFile else {
+            throw TokenizerError(.badFile, "\(path): has \(size) bytes; at most \(largestFile) are read")
+        }
+        var failure: Int32 = 0
+        let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+            while count < size {
+                let got = Glibc.read(descriptor, buffer.baseAddress.map { $0 + count }, size - count)
+                if got < 0 && errno == EINTR { continue }
+                if got < 0 { failure = errno }
+                if got <= 0 { break }
+                count += got
+            }
+        }
+        guard failure == 0 else {
+            throw TokenizerError(.unreadableFile, "\(path): cannot be read: \(String(cString: strerror(failure)))")
+        }
+        return bytes
+    }
+}

@@ -1,0 +1,31 @@
+/// Base64 with padding, as tekken files hold it.
+enum Base64 {
+    private static let values: [Int8] = {
+        var table = [Int8](repeating: -1, count: 256)
+        let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+        for (index, byte) in alphabet.utf8.enumerated() { table[Int(byte)] = Int8(index) }
+        return table
+    }()
+
+    /// The decoded bytes, or nil when the text is not base64.
+    static func decode(_ text: [UInt8]) -> [UInt8]? {
+        guard text.count % 4 == 0 else { return nil }
+        let padding = text.reversed().prefix { $0 == UInt8(ascii: "=") }.count
+        guard padding <= 2 else { return nil }
+        var output: [UInt8] = []
+        output.reserveCapacity(text.count / 4 * 3)
+        var bits: UInt32 = 0
+        var count = 0
+        for byte in text.dropLast(padding) {
+            let value = values[Int(byte)]
+            guard value >= 0 else { return nil }
+            bits = bits << 6 | UInt32(value)
+            count += 6
+            if count >= 8 {
+                count -= 8
+                output.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
+            }
+        }
+        return output
+    }
+}

@@ -1,0 +1,129 @@
+import JSONTree
+
+extension Tokenizer {
+    /// Reads a `tokenizer.json` of Hugging Face's tokenizers; of its model types, BPE.
+    public init(tokenizerJSON path: String) throws(TokenizerError) {
+        do {
+            try self.init(json: try JSON(tokenizerFile: try FileBytes.read(path)))
+        } catch {
+            throw error.inFile(path)
+        }
+    }
+
+    init(json: JSON) throws(TokenizerError) {
+        let model = try json.required("model", in: "tokenizer.json").value
+        if let type = model["type"]?.string, type != "BPE" {
+            throw TokenizerError(.unsupported, "the tokenizer model is of type '\(type)'; only BPE is supported")
+        }
+        if let dropout = model["dropout"]?.double, dropout != 0 {
+            throw TokenizerError(
+                .unsupported,
+                "the tokenizer model has the dropout \(dropout), so it is not deterministic"
+            )
+        }
+        let splitting = try PreTokenizer.describe(json["pre_tokenizer"])
+        let parts = try BytePairModelReader(model, isByteLevel: splitting.isByteLevel)
+        self.init(encoder: parts.encoder, isByteLevel: splitting.isByteLevel)
+        unreachable = parts.unreachable
+        normalizer = try Normalizer(json: json["normalizer"])
+        preTokenizer = splitting.steps.isEmpty ? nil : .sequence(splitting.steps)
+        postProcessor = try PostProcessor(json: json["post_processor"])
+        decoder = try Decoder(json: json["decoder"])
+        if let added = json["added_tokens"], !added.isNull {
+            var tokens: [AddedToken] = []
+            for entry in try RequiredField(value: added, name: "added_tokens").list {
+                let id = try entry.required("id", in: "added_tokens").tokenID
+                tokens.append(try AddedToken(json: entry, id: id))
+            }
+            try add(tokens)
+        }
+    }
+}
+
+extension AddedToken {
+    /// Reads a token with its flags.
+    init(json: JSON, id: Int) throws(TokenizerError) {
+        self.init(id: id, content: try json.required("content", in: "added token \(id)").text)
+        isSingleWord = json["single_word"]?.bool ?? false
+        stripsLeft = json["lstrip"]?.bool ?? false
+        stripsRight = json["rstrip"]?.bool ?? false
+        isSpecial = json["special"]?.bool ?? false
+        isNormalized = json["normalized"]?.bool ?? !isSpecial
+    }
+}
+
+/// Reads the `model` of a `tokenizer.json`.
+struct BytePairModelReader {
+    private(set) var encoder: BytePairEncoder
+    /// Tokens spelled outside of the byte alphabet.
+    private(set) var unreachable: [Int: [UInt8]] = [:]
+
+    init(_ json: JSON, isByteLevel: Bool) throws(TokenizerError) {
+        let entries = try json.required("vocab", in: "model").members
+        var vocabulary = Vocabulary(capacity: entries.count)
+        var used = Set<Int>(minimumCapacity: entries.count)
+        for (token, value) in entries {
+            let id = try RequiredField(value: value, name: "model.vocab").tokenID
+            guard used.insert(id).inserted else {
+                throw TokenizerError(.badFile, "two tokens of 'model.vocab' have the id \(id)")
+            }
+            if !isByteLevel {
+                vocabulary.insert(token.utf8, id: id)
+            } else if let bytes = ByteAlphabet.decode(token) {
+                vocabulary.insert(bytes, id: id)
+            } else {
+                unreachable[id] = Array(token.utf8)
+            }
+        }
+        let prefix = json["continuing_subword_prefix"]?.string ?? ""
+        let merges = try Self.merges(json, vocabulary, isByteLevel: isByteLevel, prefix: Array(prefix.utf8))
+        encoder = BytePairEncoder(isByteLevel ? .bytes : .characters, vocabulary: vocabulary, merges: merges)
+        if let name = json["unk_token"]?.string {
+            let spelling = isByteLevel ? ByteAlphabet.decode(name) : Array(name.utf8)
+            encoder.unknown = spelling.flatMap { vocabulary.id(of: $0) }.map { Int32($0) }
+        }
+        encoder.fusesUnknown = json["fuse_unk"]?.bool ?? false
+        encoder.fallsBackToBytes = !isByteLevel && json["byte_fallback"]?.bool ?? false
+        encoder.prefersWholeWords = json["ignore_merges"]?.bool ?? false
+        encoder.continuingPrefix = Array(prefix.utf8)
+        encoder.endOfWordSuffix = Array((json["end_of_word_suffix"]?.string ?? "").utf8)
+        guard !isByteLevel || encoder.continuingPrefix.isEmpty && encoder.endOfWordSuffix.isEmpty else {
+            throw TokenizerError(.unsupported, "prefixes and suffixes of symbols are not supported with 'ByteLevel'")
+        }
+        encoder.prepare()
+    }
+
+    private static func merges(
+        _ json: JSON,
+        _ vocabulary: Vocabulary,
+        isByteLevel: Bool,
+        prefix: [UInt8]
+    ) throws(TokenizerError) -> MergeTable {
+        let list = try json.required("merges", in: "model").list
+        var table = MergeTable(capacity: list.count)
+        for (rank, entry) in list.enumerated() {
+            guard let (left, right) = pair(entry) else {
+                throw TokenizerError(.badFile, "merge \(rank) is not a pair of tokens")
+            }
+            let leftBytes = isByteLevel ? ByteAlphabet.decode(left) : Array(left.utf8)
+            let rightBytes = isByteLevel ? ByteAlphabet.decode(right) : Array(right.utf8)
+            guard let leftBytes, let rightBytes, let leftID = vocabulary.id(of: leftBytes),
+                let rightID = vocabulary.id(of: rightBytes),
+                let result = vocabulary.id(of: leftBytes + rightBytes.dropFirst(prefix.count))
+            else {
+                throw TokenizerError(.badFile, "merge \(rank), '\(left)' and '\(right)', is not in the vocabulary")
+            }
+            table.insert(Int32(leftID), Int32(rightID), rank: UInt32(rank), result: Int32(result))
+        }
+        return table
+    }
+
+    /// Reads `["a", "b"]`, or `"a b"` as older files have it.
+    private static func pair(_ entry: JSON) -> (String, String)? {
+        if let pair = entry.array, pair.count == 2, let left = pair[0].string, let right = pair[1].string {
+            return (left, right)
+        }
+        let parts = entry.string?.split(separator: " ", omittingEmptySubsequences: false) ?? []
+        return parts.count == 2 ? (String(parts[0]), String(parts[1])) : nil
+    }
+}

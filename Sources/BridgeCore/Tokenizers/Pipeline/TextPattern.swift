@@ -1,0 +1,120 @@
+/// What a normalizer, pre-tokenizer or decoder looks for: a fixed text or a regular expression.
+enum TextPattern: Sendable {
+    case literal([UInt8])
+    case expression(RegularExpression)
+
+    /// The byte ranges of all matches, from left to right.
+    func matches(in text: UnsafeBufferPointer<UInt8>) throws(TokenizerError) -> [Range<Int>] {
+        var found: [Range<Int>] = []
+        switch self {
+        case .literal(let content):
+            found = ByteSearch.ranges(of: content, in: text)
+        case .expression(let expression):
+            try expression.forEachMatch(in: text) { found.append($0) }
+        }
+        return found
+    }
+
+    func matches(in bytes: [UInt8]) throws(TokenizerError) -> [Range<Int>] {
+        try bytes.withUnsafeBufferPointer { buffer throws(TokenizerError) in try matches(in: buffer) }
+    }
+}
+
+/// Searches bytes in bytes.
+enum ByteSearch {
+    /// Where one byte string occurs in another, from left to right and without overlap, in linear time.
+    static func ranges(
+        of part: [UInt8],
+        in bytes: UnsafeBufferPointer<UInt8>,
+        limit: Int = .max
+    ) -> [Range<Int>] {
+        guard let first = part.first, part.count <= bytes.count else { return [] }
+        guard part.count <= 16 else { return longRanges(of: part, in: bytes, limit: limit) }
+        var found: [Range<Int>] = []
+        var index = 0
+        while index + part.count <= bytes.count, found.count < limit {
+            if bytes[index] == first, bytes[index..<(index + part.count)].elementsEqual(part) {
+                found.append(index..<(index + part.count))
+                index += part.count
+            } else {
+                index += 1
+            }
+        }
+        return found
+    }
+
+    /// The search of Knuth, Morris and Pratt: a text that nearly matches everywhere takes no longer.
+    private static func longRanges(
+        of part: [UInt8],
+        in bytes: UnsafeBufferPointer<UInt8>,
+        limit: Int
+    ) -> [Range<Int>] {
+        var fallbacks = [Int](repeating: 0, count: part.count)
+        var matched = 0
+        for index in 1..<part.count {
+            while matched > 0, part[index] != part[matched] { matched = fallbacks[matched - 1] }
+            if part[index] == part[matched] { matched += 1 }
+            fallbacks[index] = matched
+        }
+        var found: [Range<Int>] = []
+        matched = 0
+        for index in 0..<bytes.count where found.count < limit {
+            while matched > 0, bytes[index] != part[matched] { matched = fallbacks[matched - 1] }
+            if bytes[index] == part[matched] { matched += 1 }
+            if matched == part.count {
+                found.append((index + 1 - part.count)..<(index + 1))
+                matched = 0
+            }
+        }
+        return found
+    }
+}
+
+/// Classes of scalars that the pipeline asks for.
+enum ScalarClass {
+    /// Unicode's White_Space.
+    static func isWhitespace(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0x09...0x0D, 0x20, 0x85, 0xA0, 0x1680, 0x2000...0x200A, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000: true
+        default: false
+        }
+    }
+
+    /// A word character as Unicode's recommendation for regular expressions has it.
+    static func isWord(_ scalar: Unicode.Scalar) -> Bool {
+        let properties = scalar.properties
+        if properties.isAlphabetic || properties.isJoinControl || isMark(scalar) { return true }
+        let category = properties.generalCategory
+        return category == .decimalNumber || category == .connectorPunctuation
+    }
+
+    /// A combining mark.
+    static func isMark(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .nonspacingMark, .spacingMark, .enclosingMark: true
+        default: false
+        }
+    }
+
+    /// The scalar that starts at a byte of valid UTF-8.
+    static func scalar(in text: UnsafeBufferPointer<UInt8>, at start: Int) -> (scalar: Unicode.Scalar, end: Int) {
+        var end = start + 1
+        while end < text.count, text[end] & 0xC0 == 0x80 { end += 1 }
+        var value = UInt32(text[start])
+        switch end - start {
+        case 2: value &= 0x1F
+        case 3: value &= 0x0F
+        case 4: value &= 0x07
+        default: break
+        }
+        for index in (start + 1)..<max(end, start + 1) { value = value << 6 | UInt32(text[index] & 0x3F) }
+        return (Unicode.Scalar(value) ?? "\u{FFFD}", end)
+    }
+
+    /// The start of the scalar that ends before a byte of valid UTF-8.
+    static func start(ofScalarBefore end: Int, in text: UnsafeBufferPointer<UInt8>) -> Int {
+        var start = end - 1
+        while start > 0, text[start] & 0xC0 == 0x80 { start -= 1 }
+        return max(0, start)
+    }
+}

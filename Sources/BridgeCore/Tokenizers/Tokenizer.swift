@@ -1,0 +1,276 @@
+/// Turns text into the token ids of a model and back, exactly as the model's own tokenizer does.
+///
+/// A value of this type may be shared between threads.
+public struct Tokenizer: Sendable {
+    var normalizer: Normalizer?
+    var sentencePiece: SentencePieceNormalizer?
+    var preTokenizer: PreTokenizer?
+    var encoder: BytePairEncoder
+    var postProcessor = PostProcessor()
+    var decoder = Decoder()
+    /// Whether the vocabulary is spelled in the byte alphabet.
+    var isByteLevel: Bool
+    /// Tokens of the vocabulary that no text can become: spelled outside of the byte alphabet.
+    var unreachable: [Int: [UInt8]] = [:]
+    /// What a token is decoded as instead of its spelling.
+    var surfaces: [Int: [UInt8]] = [:]
+    private(set) var added: [Int: AddedToken] = [:]
+    /// How the added tokens are spelled in the normalized text; their ids are decoded as that.
+    private var addedSpellings: [Int: [UInt8]] = [:]
+    private var addedByContent: [[UInt8]: Int] = [:]
+    private var specialContents: Set<[UInt8]> = []
+    private var rawMatcher = AddedTokenMatcher()
+    private var normalizedMatcher = AddedTokenMatcher()
+    private let caches = WordCachePool()
+
+    /// The names of the tokens that mark begin, end and padding, and the chat templates of the model.
+    public internal(set) var settings = TokenizerSettings()
+
+    init(encoder: BytePairEncoder, isByteLevel: Bool) {
+        self.encoder = encoder
+        self.isByteLevel = isByteLevel
+    }
+
+    /// Adds tokens that are found in the text before it is split.
+    ///
+    /// The order decides between equal texts.
+    mutating func add(_ tokens: [AddedToken]) throws(TokenizerError) {
+        for token in tokens where !token.content.isEmpty {
+            let content = Array(token.content.utf8)
+            added[token.id] = token
+            addedSpellings[token.id] = content
+            addedByContent[content] = token.id
+            if token.isSpecial { specialContents.insert(content) }
+        }
+        for wantsSpecial in [true, false] {
+            for token in tokens where token.isSpecial == wantsSpecial && !token.content.isEmpty {
+                let content = Array(token.content.utf8)
+                guard token.isNormalized, let normalizer else {
+                    if token.isNormalized {
+                        normalizedMatcher.insert(token, as: content)
+                    } else {
+                        rawMatcher.insert(token, as: content)
+                    }
+                    continue
+                }
+                var text = content.withUnsafeBufferPointer {
+                    AlignedText(copying: $0, range: 0..<content.count, tracksOrigins: false)
+                }
+                try normalizer.apply(to: &text)
+                addedSpellings[token.id] = text.bytes
+                normalizedMatcher.insert(token, as: text.bytes)
+            }
+        }
+    }
+}
+
+extension Tokenizer {
+    /// One more than the largest token id.
+    public var vocabularySize: Int {
+        max(encoder.vocabulary.upperBound, (added.keys.max() ?? -1) + 1, (unreachable.keys.max() ?? -1) + 1)
+    }
+
+    /// The tokens that are found in a text before it is split, by id.
+    public var addedTokens: [AddedToken] {
+        added.values.sorted { $0.id < $1.id }
+    }
+
+    /// The id of a token by its spelling in the vocabulary file, or nil where there is none.
+    public func id(of token: String) -> Int32? {
+        let spelling = Array(token.utf8)
+        if let id = addedByContent[spelling] { return Int32(id) }
+        let bytes = isByteLevel ? ByteAlphabet.decode(token) : spelling
+        if let bytes, let id = encoder.vocabulary.id(of: bytes) { return Int32(id) }
+        return unreachable.first { $0.value == spelling }.map { Int32($0.key) }
+    }
+
+    /// The spelling of a token in the vocabulary file, or nil where the id has none.
+    public func token(of id: Int32) -> String? {
+        if let spelling = addedSpellings[Int(id)] { return String(decoding: spelling, as: UTF8.self) }
+        if let spelling = unreachable[Int(id)] { return String(decoding: spelling, as: UTF8.self) }
+        guard let bytes = encoder.vocabulary[Int(id)] else { return nil }
+        return isByteLevel ? ByteAlphabet.encode(bytes) : String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Whether the token is left out when text is decoded for people.
+    public func isSpecial(_ id: Int32) -> Bool {
+        guard !specialContents.isEmpty, let token = token(of: id) else { return false }
+        return specialContents.contains(Array(token.utf8))
+    }
+}
+
+extension Tokenizer {
+    /// The token ids of a text.
+    ///
+    /// - Parameters:
+    ///   - text: The text.
+    ///   - addingSpecialTokens: Whether to put the tokens around it that the model expects, such as the one that begins a
+    ///     sequence. A rendered chat template has them already: pass false for it.
+    ///   - parsingSpecialTokens: Whether a control token that is spelled out in the text becomes that token. Pass false for
+    ///     text from strangers.
+    /// - Returns: The ids in the order of the text.
+    /// - Throws: `TokenizerError` when an expression of the tokenizer gives up on the text.
+    public func encode(
+        _ text: String,
+        addingSpecialTokens: Bool = true,
+        parsingSpecialTokens: Bool = true
+    ) throws(TokenizerError) -> [Int32] {
+        let parts = try run(text, tracksOrigins: false, parsingSpecialTokens: parsingSpecialTokens)
+        guard addingSpecialTokens else { return parts.ids }
+        return postProcessor.prefix + parts.ids + postProcessor.suffix
+    }
+
+    /// The token ids of a text, and which bytes of the text each came from.
+    ///
+    /// The parameters are those of `encode`.
+    public func encodeWithOffsets(
+        _ text: String,
+        addingSpecialTokens: Bool = true,
+        parsingSpecialTokens: Bool = true
+    ) throws(TokenizerError) -> Encoding {
+        var encoding = try run(text, tracksOrigins: true, parsingSpecialTokens: parsingSpecialTokens)
+        guard addingSpecialTokens else { return encoding }
+        let prefix = Encoding(ids: postProcessor.prefix, offsets: postProcessor.prefix.map { _ in 0..<0 })
+        let suffix = Encoding(ids: postProcessor.suffix, offsets: postProcessor.suffix.map { _ in 0..<0 })
+        encoding.ids = prefix.ids + encoding.ids + suffix.ids
+        encoding.offsets = prefix.offsets + encoding.offsets + suffix.offsets
+        return encoding
+    }
+
+    private func run(
+        _ text: String,
+        tracksOrigins: Bool,
+        parsingSpecialTokens: Bool
+    ) throws(TokenizerError) -> Encoding {
+        guard text.utf8.count < Int(Int32.max) else {
+            throw TokenizerError(
+                .unsupported,
+                "the text has \(text.utf8.count) bytes; at most \(Int32.max) are encoded at once"
+            )
+        }
+        var text = text
+        text.makeContiguousUTF8()
+        let bytes = Array(text.utf8)
+        return try caches.withCache { cache throws(TokenizerError) in
+            try bytes.withUnsafeBufferPointer { buffer throws(TokenizerError) in
+                var state = EncodingState(cache: cache, tracksOrigins: tracksOrigins)
+                for piece in rawMatcher.split(buffer, allowsSpecial: parsingSpecialTokens) {
+                    if let id = piece.id {
+                        state.append(id, offset: piece.range)
+                    } else {
+                        let section = AlignedText(copying: buffer, range: piece.range, tracksOrigins: tracksOrigins)
+                        try encodeSection(section, parsingSpecialTokens, into: &state)
+                    }
+                }
+                return state.encoding
+            }
+        }
+    }
+
+    private func encodeSection(
+        _ section: AlignedText,
+        _ parsingSpecialTokens: Bool,
+        into state: inout EncodingState
+    ) throws(TokenizerError) {
+        var text = section
+        if let normalizer { try normalizer.apply(to: &text) }
+        if let sentencePiece { sentencePiece.apply(to: &text) }
+        guard !normalizedMatcher.isEmpty else { return try encodeWords(of: text, into: &state) }
+        let pieces = text.bytes.withUnsafeBufferPointer {
+            normalizedMatcher.split($0, allowsSpecial: parsingSpecialTokens)
+        }
+        for piece in pieces {
+            if let id = piece.id {
+                state.append(id, offset: text.origin(of: piece.range))
+            } else {
+                try encodeWords(of: AlignedText(text, range: piece.range), into: &state)
+            }
+        }
+    }
+
+    private func encodeWords(of text: AlignedText, into state: inout EncodingState) throws(TokenizerError) {
+        var list = WordList(text)
+        try preTokenizer?.apply(to: &list)
+        try list.text.bytes.withUnsafeBufferPointer { buffer throws(TokenizerError) in
+            for word in list.words {
+                let before = state.run.ids.count
+                try encoder.encode(
+                    UnsafeBufferPointer(rebasing: buffer[word]),
+                    cache: state.cache,
+                    symbols: &state.symbols,
+                    into: &state.run
+                )
+                guard state.tracksOrigins else { continue }
+                var start = word.lowerBound
+                for length in state.run.lengths[before...] {
+                    let end = min(start + Int(length), word.upperBound)
+                    state.offsets.append(list.text.origin(of: start..<end))
+                    start = end
+                }
+            }
+        }
+    }
+}
+
+/// What one call of `encode` works with.
+private struct EncodingState {
+    let cache: WordCache
+    let tracksOrigins: Bool
+    var symbols = SymbolList()
+    var run = TokenRun()
+    var offsets: [Range<Int>] = []
+
+    init(cache: WordCache, tracksOrigins: Bool) {
+        self.cache = cache
+        self.tracksOrigins = tracksOrigins
+    }
+
+    mutating func append(_ id: Int32, offset: Range<Int>) {
+        run.append(id)
+        if tracksOrigins { offsets.append(offset) }
+    }
+
+    var encoding: Encoding { Encoding(ids: run.ids, offsets: offsets) }
+}
+
+extension Tokenizer {
+    /// The text of some tokens.
+    ///
+    /// Ids that are no tokens are left out, as in Python's tokenizers.
+    ///
+    /// - Parameters:
+    ///   - ids: The tokens.
+    ///   - skippingSpecialTokens: Whether control tokens are left out.
+    /// - Returns: The text; bytes that form no character are replaced by U+FFFD.
+    /// - Throws: `TokenizerError` when an expression of the decoder gives up on the text.
+    public func decode(
+        _ ids: some Sequence<Int32>,
+        skippingSpecialTokens: Bool = false
+    ) throws(TokenizerError) -> String {
+        var tokens: [[UInt8]] = []
+        for id in ids {
+            if let token = decodable(id, skippingSpecialTokens: skippingSpecialTokens) { tokens.append(token) }
+        }
+        return String(decoding: try decoder.decode(tokens), as: UTF8.self)
+    }
+
+    /// A decoder that takes tokens one by one.
+    public func streamingDecoder(skippingSpecialTokens: Bool = false) -> StreamingDecoder {
+        StreamingDecoder(self, skippingSpecialTokens: skippingSpecialTokens)
+    }
+
+    /// What the decoder reads for a token, or nil where the id is left out.
+    func decodable(_ id: Int32, skippingSpecialTokens: Bool) -> [UInt8]? {
+        if skippingSpecialTokens, isSpecial(id) { return nil }
+        if let surface = surfaces[Int(id)] { return surface }
+        if isByteLevel, decoder.readsBytes {
+            if let spelling = addedSpellings[Int(id)] {
+                return ByteAlphabet.decode(String(decoding: spelling, as: UTF8.self)) ?? spelling
+            }
+            return encoder.vocabulary[Int(id)].map(Array.init) ?? unreachable[Int(id)]
+        }
+        guard let token = token(of: id) else { return nil }
+        if decoder.readsBytes { return ByteAlphabet.decode(token) ?? Array(token.utf8) }
+        return Array(token.utf8)
+    }
+}

@@ -1,0 +1,45 @@
+/// What went wrong while a tokenizer or a chat template was read or used: one sentence for the user.
+public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// The kind of failure, for a caller that reacts to it.
+    public enum Code: String, Sendable {
+        /// A file is missing or cannot be read.
+        case unreadableFile
+        /// The bytes of a file are not what its format asks for.
+        case badFile
+        /// The file is sound and asks for something that this library does not do.
+        case unsupported
+        /// A regular expression is wrong, or needs more steps than it may take on this text.
+        case regularExpression
+        /// The syntax of a chat template is wrong.
+        case templateSyntax
+        /// A chat template failed while it ran, or exceeded its limits.
+        case templateFailure
+        /// A chat template refused the conversation with `raise_exception`.
+        case templateRefusal
+    }
+
+    /// The kind of failure.
+    public var code: Code
+    /// What was found, what was expected and, where there is something to do, what to do.
+    public var message: String
+    /// The line of the chat template, from 1, where there is one.
+    public var line: Int?
+
+    init(_ code: Code, _ message: String, line: Int? = nil) {
+        self.code = code
+        self.message = message
+        self.line = line
+    }
+
+    /// The message, with the line in front where there is one.
+    public var description: String {
+        guard let line else { return message }
+        return "chat template, line \(line): \(message)"
+    }
+
+    /// The same error with the name of the file in front, unless it is there already.
+    func inFile(_ path: String) -> TokenizerError {
+        guard !message.hasPrefix(path) else { return self }
+        return TokenizerError(code, "\(path): \(message)", line: line)
+    }
+}

@@ -1,0 +1,237 @@
+import Foundation
+import Testing
+import Tokenizers
+
+/// Files that are damaged, hostile or unknown end with an error, and what stands beside a tokenizer is read.
+@Suite struct TokenizerFileTests {
+    /// A folder that is removed at the end.
+    struct Folder: ~Copyable {
+        let path: String
+
+        init() throws {
+            path = FileManager.default.temporaryDirectory.appendingPathComponent("tokenizer-\(UUID().uuidString)").path
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        }
+
+        deinit { try? FileManager.default.removeItem(atPath: path) }
+
+        func write(_ name: String, _ bytes: some Sequence<UInt8>) throws {
+            try Data(bytes).write(to: URL(fileURLWithPath: "\(path)/\(name)"))
+        }
+
+        func copy(_ fixture: String) throws {
+            try FileManager.default.copyItem(
+                atPath: "\(FixtureFolder.path)/\(fixture)",
+                toPath: "\(path)/\((fixture as NSString).lastPathComponent)"
+            )
+        }
+    }
+
+    static func failure(_ files: [String: String]) throws -> TokenizerError? {
+        let folder = try Folder()
+        for (name, text) in files { try folder.write(name, text.utf8) }
+        do {
+            _ = try Tokenizer(folder: folder.path)
+            return nil
+        } catch {
+            #expect(!error.message.contains("\n"), "\(error.message)")
+            return error
+        }
+    }
+
+    @Test(arguments: [
+        "", "{", "[]", "null", "{}", "{\"model\": 1}", "{\"model\": {}}", "{\"model\": {\"vocab\": []}}",
+        "{\"model\": {\"type\": \"Unigram\", \"vocab\": []}}", "{\"model\": {\"vocab\": {\"a\": -1}, \"merges\": []}}",
+        "{\"model\": {\"vocab\": {\"a\": 99999999999}, \"merges\": []}}",
+        "{\"model\": {\"vocab\": {\"a\": \"0\"}, \"merges\": []}}",
+        "{\"model\": {\"vocab\": {\"a\": 0, \"b\": 0}, \"merges\": []}}",
+        "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": [\"a b\"]}}",
+        "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": [[\"a\"]]}}",
+        "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": [3]}}",
+        "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": [], \"dropout\": 0.5}}",
+        "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": []}, \"normalizer\": {\"type\": \"Nope\"}}",
+        "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": []}, \"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"(\"}, \"behavior\": \"Isolated\"}}",
+        "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": []}, \"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {}, \"behavior\": \"Isolated\"}}",
+        "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": []}, \"decoder\": {\"type\": \"CTC\"}}",
+        "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": []}, \"decoder\": {}}",
+        "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": []}, \"added_tokens\": [{\"id\": 5}]}",
+        "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": []}, \"added_tokens\": 7}",
+        "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": []}, \"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [], \"special_tokens\": {}}}",
+    ]) func aBadTokenizerFileIsOneSentence(_ text: String) throws {
+        let error = try #require(try Self.failure(["tokenizer.json": text]), "\(text)")
+        #expect(error.message.contains("tokenizer.json"), "\(error.message)")
+    }
+
+    @Test(arguments: [
+        "{}",
+        "{\"config\": {\"pattern\": \"a\", \"default_num_special_tokens\": 1, \"default_vocab_size\": 3}, \"vocab\": []}",
+        "{\"config\": {\"pattern\": \"a\", \"default_num_special_tokens\": 1, \"default_vocab_size\": 2}, \"vocab\": [{\"rank\": 0, \"token_bytes\": \"YQ==\"}]}",
+        "{\"config\": {\"pattern\": \"a\", \"default_num_special_tokens\": 1, \"default_vocab_size\": 2}, \"vocab\": [{\"rank\": 0, \"token_bytes\": \"?\"}]}",
+        "{\"config\": {\"pattern\": \"a\", \"default_num_special_tokens\": 1, \"default_vocab_size\": 2}, \"vocab\": [{\"rank\": 5, \"token_bytes\": \"YQ==\"}]}",
+    ]) func aBadTekkenFileIsOneSentence(_ text: String) throws {
+        #expect(try Self.failure(["tekken.json": text])?.code == .badFile, "\(text)")
+    }
+
+    @Test func anEmptyOrMissingFolderIsAnError() throws {
+        #expect(try Self.failure([:])?.code == .unreadableFile)
+        #expect(throws: TokenizerError.self) { try Tokenizer(folder: "/nonexistent/model") }
+        #expect(try Self.failure(["tokenizer.model": ""])?.code == .badFile)
+        #expect(try Self.failure(["tokenizer.model": "text"])?.code == .badFile)
+    }
+
+    /// A generator with a seed, so that a failure comes again.
+    struct Seeded: RandomNumberGenerator {
+        var state: UInt64
+
+        mutating func next() -> UInt64 {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return state ^ state >> 31
+        }
+    }
+
+    @Test(arguments: [
+        "word-ends/tokenizer.json", "metaspace-first/tokenizer.json", "byte-level/tokenizer.json", "tekken/tekken.json",
+        "sentencepiece/tokenizer.model", "sentencepiece-rules/tokenizer.model",
+    ]) func damagedFilesNeverTrap(_ fixture: String) throws {
+        let folder = try Folder()
+        let original = [UInt8](try Data(contentsOf: URL(fileURLWithPath: "\(FixtureFolder.path)/\(fixture)")))
+        let name = (fixture as NSString).lastPathComponent
+        var random = Seeded(state: UInt64(original.count))
+        for round in 0..<60 {
+            var bytes = original
+            if round % 4 == 0 { bytes.removeLast(Int.random(in: 1...(bytes.count - 1), using: &random)) }
+            for _ in 0..<Int.random(in: 1...8, using: &random) {
+                bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+            }
+            try folder.write(name, bytes)
+            guard let tokenizer = try? Tokenizer(folder: folder.path) else { continue }
+            let ids = try? tokenizer.encode("Hello  wörld [INST] 👩‍👩‍👧‍👦\n\t<keep> 123 안녕")
+            _ = try? tokenizer.decode((ids ?? []) + [0, 5, 700, -1, .max, .min])
+        }
+    }
+
+    @Test func theControlTokensAndTheTemplateComeFromTheFilesBeside() throws {
+        let folder = try Folder()
+        try folder.copy("llama-style/tokenizer.json")
+        try folder.write(
+            "tokenizer_config.json",
+            #"{"bos_token": {"content": "<s>"}, "eos_token": "</s>", "chat_template": "A{{ bos_token }}"}"#.utf8
+        )
+        var tokenizer = try Tokenizer(folder: folder.path)
+        #expect(tokenizer.settings.beginToken == "<s>")
+        #expect(tokenizer.settings.endToken == "</s>")
+        #expect(try tokenizer.render([ChatMessage(role: "user", content: "x")]).text == "A<s>")
+
+        try folder.write("chat_template.json", #"{"chat_template": "B{{ eos_token }}"}"#.utf8)
+        tokenizer = try Tokenizer(folder: folder.path)
+        #expect(try tokenizer.render([ChatMessage(role: "user", content: "x")]).text == "B</s>")
+
+        try folder.write("chat_template.jinja", "C{{ messages[0].content }}\n".utf8)
+        tokenizer = try Tokenizer(folder: folder.path)
+        #expect(try tokenizer.render([ChatMessage(role: "user", content: "x")]).text == "Cx")
+    }
+
+    @Test func templatesWithNamesAreChosenByName() throws {
+        let folder = try Folder()
+        try folder.copy("llama-style/tokenizer.json")
+        let list =
+            #"[{"name": "default", "template": "D"}, {"name": "tool_use", "template": "T"}, {"name": "rag", "template": "R"}]"#
+        try folder.write("tokenizer_config.json", "{\"chat_template\": \(list)}".utf8)
+        let tokenizer = try Tokenizer(folder: folder.path)
+        let messages = [ChatMessage(role: "user", content: "x")]
+        var options = ChatTemplate.Options()
+        #expect(try tokenizer.render(messages, options: options).text == "D")
+        options.tools = [["name": "f"]]
+        #expect(try tokenizer.render(messages, options: options).text == "T")
+        #expect(try tokenizer.chatTemplate(named: "rag").render(messages, specialTokens: [:]).text == "R")
+        #expect(throws: TokenizerError.self) { try tokenizer.chatTemplate(named: "other") }
+    }
+
+    @Test func theConfigurationDecidesOnTheTokensAround() throws {
+        let folder = try Folder()
+        try folder.copy("llama-style/tokenizer.json")
+        let names = #""bos_token": "<s>", "eos_token": "</s>""#
+        try folder.write("tokenizer_config.json", "{\(names), \"add_bos_token\": true, \"add_eos_token\": false}".utf8)
+        let with = try Tokenizer(folder: folder.path)
+        #expect(try with.encode("Hi").first == 1)
+        #expect(try with.encode("Hi").last != 2)
+        try folder.write("tokenizer_config.json", "{\(names), \"add_bos_token\": false}".utf8)
+        let without = try Tokenizer(folder: folder.path)
+        #expect(try without.encode("Hi") == with.encode("Hi", addingSpecialTokens: false))
+    }
+
+    @Test func aPromptHasOneBeginToken() throws {
+        let tokenizer = try Tokenizer(folder: "\(FixtureFolder.path)/tekken-style")
+        let plain = try tokenizer.encodePrompt("[INST]Hi[/INST]")
+        #expect(plain == (try tokenizer.encodePrompt("<s>[INST]Hi[/INST]")))
+        #expect(plain.filter { $0 == 1 }.count == 1)
+        let chat = RenderedChatSample.text
+        #expect(try tokenizer.encodePrompt(chat).filter { $0 == 1 }.count == 1)
+    }
+
+    @Test func theMaskCoversWhatTheAssistantSays() throws {
+        let tokenizer = try Tokenizer(folder: "\(FixtureFolder.path)/tekken-style")
+        let template = try ChatTemplate(
+            "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST]{{ m.content }}[/INST]{% else %}"
+                + "{% generation %}{{ m.content }}{{ eos_token }}{% endgeneration %}{% endif %}{% endfor %}"
+        )
+        let messages = [
+            ChatMessage(role: "user", content: "é👍 one"), ChatMessage(role: "assistant", content: "two é👍"),
+            ChatMessage(role: "user", content: "three"), ChatMessage(role: "assistant", content: "four"),
+        ]
+        let chat = try template.render(messages, specialTokens: ["bos_token": "<s>", "eos_token": "</s>"])
+        let (encoding, isAssistant) = try tokenizer.encode(chat)
+        let said = zip(encoding.ids, isAssistant).filter(\.1).map(\.0)
+        #expect(try tokenizer.decode(said) == "two é👍</s>four</s>")
+        #expect(try tokenizer.decode(encoding.ids) == chat.text)
+    }
+
+    @Test func textFromStrangersHoldsNoControlTokens() throws {
+        let tokenizer = try Tokenizer(folder: "\(FixtureFolder.path)/tekken-style")
+        let ids = try tokenizer.encode("[INST]</s>", addingSpecialTokens: false, parsingSpecialTokens: false)
+        #expect(!ids.contains { tokenizer.isSpecial($0) })
+        #expect(try tokenizer.decode(ids) == "[INST]</s>")
+    }
+
+    @Test func placeholdersOfDatesAreFilledOnlyOnDemand() throws {
+        let template = try ChatTemplate("{{ 'It is {today}, after {yesterday}.' }}{{ messages[0].content }}")
+        let messages = [ChatMessage(role: "user", content: " {today}")]
+        var options = ChatTemplate.Options()
+        options.date = try ChatDate("2024-03-01")
+        #expect(
+            try template.render(messages, specialTokens: [:], options: options).text
+                == "It is {today}, after {yesterday}. {today}"
+        )
+        options.fillsDatePlaceholders = true
+        let filled = try template.render(messages, specialTokens: [:], options: options).text
+        #expect(filled == "It is 2024-03-01, after 2024-02-29. {today}")
+        #expect(throws: TokenizerError.self) { try ChatDate("2023-02-29") }
+        #expect(throws: TokenizerError.self) { try ChatDate("yesterday") }
+    }
+
+    @Test func everyEscapedScalarOfJSONIsRead() throws {
+        // json-c misreads pairs of surrogates whose scalar ends in D800 to DFFF, and ends keys at U+0000.
+        for value: UInt32 in [0, 1, 0x1F600, 0x1D800, 0x2D8FF, 0x31DC0, 0x10_DFFF, 0x10_FFFF, 0xFFFE, 0xE9] {
+            let text = String(try #require(Unicode.Scalar(value)))
+            let escaped = text.utf16.map {
+                "\\u" + String(repeating: "0", count: 4 - String($0, radix: 16).count) + String($0, radix: 16)
+            }
+            let parsed = try ChatValue(json: "{\"\(escaped.joined())x\": \"\\\\u0000\(escaped.joined())\"}")
+            #expect(parsed == .object([.init("\(text)x", .text("\\u0000\(text)"))]), "\(value)")
+        }
+    }
+
+    @Test func aPatternWithoutEndIsAnError() throws {
+        let folder = try Folder()
+        let text =
+            #"{"model": {"vocab": {"a": 0}, "merges": []}, "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a|a|aa)+$|(a+)+b"}, "behavior": "Isolated"}}"#
+        try folder.write("tokenizer.json", text.utf8)
+        let tokenizer = try Tokenizer(folder: folder.path)
+        #expect(throws: TokenizerError.self) { try tokenizer.encode(String(repeating: "a", count: 60) + "c") }
+    }
+}
+
+/// What a chat template prints in front of a turn.
+private enum RenderedChatSample {
+    static let text = "<s>[SYSTEM_PROMPT]x[/SYSTEM_PROMPT][INST]y[/INST]"
+}
