@@ -121,7 +121,7 @@ struct Export: ParsableCommand {
     @OptionGroup var plugins: PluginOptions
     @OptionGroup var output: RunOptions
 
-    /// The model that is followed. The peer's command asks for --hf-model; a name that is no folder is not needed here.
+    /// The model that is followed; a --hf-model that is no folder here is not needed, the checkpoint carries all.
     private func source(_ catalog: PluginCatalog) throws -> AutoBridge {
         guard let hfModel else { return try AutoBridge.fromMegatron(megatronPath, catalog: catalog) }
         if FileManager.default.fileExists(atPath: hfModel) { return try AutoBridge.fromHF(hfModel, catalog: catalog) }
