@@ -33,6 +33,13 @@ let package = Package(
             path: "Tests/BridgeCoreTests",
             swiftSettings: strict
         ),
+        // Runs the built program, which `swift test` builds together with the plugins before it starts.
+        .testTarget(
+            name: "CommandTests",
+            dependencies: [core, "bridge"],
+            path: "Tests/CommandTests",
+            swiftSettings: strict
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -29,6 +29,10 @@ extension JSON {
         if let rest = text.dropFirst(end).firstIndex(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) {
             throw JSONError("something follows the value", at: rest)
         }
+        // json-c lets overlong forms and surrogates pass.
+        guard String(validating: text, as: UTF8.self) != nil else {
+            throw JSONError("text that is not UTF-8", at: Self.firstBadByte(in: text))
+        }
         self = Self.value(of: root)
         guard memberCount == scan.memberCount else {
             throw JSONError("a key stands twice in one object, once written with an escape", at: 0)
@@ -45,6 +49,14 @@ extension JSON {
         guard let text = json_object_to_json_string_length(root, flags, &length) else { return [] }
         let bytes = UnsafeRawBufferPointer(start: text, count: length)
         return pretty ? bytes + [UInt8(ascii: "\n")] : [UInt8](bytes)
+    }
+
+    private static func firstBadByte(in text: [UInt8]) -> Int {
+        var parser = Unicode.UTF8.ForwardParser()
+        var bytes = text.makeIterator()
+        var offset = 0
+        while case .valid(let scalar) = parser.parseScalar(from: &bytes) { offset += scalar.count }
+        return offset
     }
 
     private var memberCount: Int {

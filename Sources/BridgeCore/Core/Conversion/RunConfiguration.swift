@@ -22,7 +22,11 @@ enum RunConfiguration {
     static func relabelled(_ text: String, layout: RankLayout, name: String) throws -> [UInt8] {
         let composed: Node?
         do { composed = try Yams.compose(yaml: text) } catch {
-            throw BridgeError(.corruptInput, "\(name) is not valid YAML; restore it from a copy or remove it", cause: error)
+            throw BridgeError(
+                .corruptInput,
+                "\(name) is not valid YAML; restore it from a copy or remove it",
+                cause: error
+            )
         }
         guard var root = composed, var model = root.mapping?["model"]?.mapping else {
             throw BridgeError(.corruptInput, "\(name) has no section model; restore it from a copy or remove it")
