@@ -52,6 +52,13 @@ let package = Package(
             path: "Tests/TokenizersTests",
             swiftSettings: strict
         ),
+        // Runs the built program, which `swift test` builds together with the plugins before it starts.
+        .testTarget(
+            name: "CommandTests",
+            dependencies: [core, "bridge"],
+            path: "Tests/CommandTests",
+            swiftSettings: strict
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -32,10 +32,18 @@ struct SigLIPConfiguration: ConfigurationRoot, Equatable {
             ("num_attention_heads", numAttentionHeads), ("num_channels", numChannels), ("image_size", imageSize),
             ("patch_size", patchSize),
         ]
-        let wrong = sizes.filter { !(1...(1 << 20)).contains($0.1) }.map { "vision_config.\($0.0) is \($0.1)" }
-        guard wrong.isEmpty, hiddenSize % numAttentionHeads == 0, numLayers <= 4096, numChannels <= 1024,
-            patchSize <= 4096
-        else {
+        let bounds = ["num_hidden_layers": 4096, "num_channels": 1024, "patch_size": 4096]
+        var wrong = sizes.compactMap { field, value -> String? in
+            let bound = bounds[field] ?? 1 << 20
+            return (1...bound).contains(value)
+                ? nil : "vision_config.\(field) is \(value), expected 1 to \(bound)"
+        }
+        if wrong.isEmpty, hiddenSize % numAttentionHeads != 0 {
+            wrong = [
+                "vision_config.hidden_size is \(hiddenSize), not a multiple of num_attention_heads, \(numAttentionHeads)"
+            ]
+        }
+        guard wrong.isEmpty else {
             throw BridgeError(.badConfiguration, "\(name) describes a vision tower that cannot be", names: wrong)
         }
     }

@@ -49,7 +49,9 @@ import Testing
     }
 
     @Test func nullCharactersSurviveInKeysAndValues() throws {
-        #expect(try parse(#"{"a\u0000b":"\u0000"}"#)["a\0b"] == .string("\0"))
+        let json = try parse(#"{"a\u0000b":"\u0000"}"#)
+        #expect(json["a\0b"] == .string("\0"))
+        #expect(text(json) == #"{"a\u0000b":"\u0000"}"#)
     }
 
     @Test func nestingEndsBeforeTheStackDoes() throws {

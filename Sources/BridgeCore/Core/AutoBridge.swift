@@ -181,6 +181,7 @@ public struct AutoBridge: Sendable {
         options: ConversionOptions = ConversionOptions()
     ) throws -> ConversionReport {
         let plan = try exportPlan(from: path, options: options)
+        try HuggingFaceFolder.checkReplaceable(destination)
         let folder = try StagedFolder(destination: destination, overwrite: options.overwrite)
         var report = try plan.write(into: folder.path, context: options.context)
         try folder.commit()

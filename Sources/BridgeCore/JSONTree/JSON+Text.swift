@@ -31,6 +31,10 @@ extension JSON {
         if let rest = escapes.text.dropFirst(end).firstIndex(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) {
             throw JSONError("something follows the value", at: rest)
         }
+        // json-c lets overlong forms and surrogates pass.
+        guard String(validating: text, as: UTF8.self) != nil else {
+            throw JSONError("text that is not UTF-8", at: Self.firstBadByte(in: text))
+        }
         self = Self.value(of: root, escapes)
         guard memberCount == scan.memberCount else {
             throw JSONError("a key stands twice in one object, once written with an escape", at: 0)
@@ -45,8 +49,28 @@ extension JSON {
         var length = 0
         let flags = Int32(layout | JSON_C_TO_STRING_NOSLASHESCAPE)
         guard let text = json_object_to_json_string_length(root, flags, &length) else { return [] }
-        let bytes = UnsafeRawBufferPointer(start: text, count: length)
-        return pretty ? bytes + [UInt8(ascii: "\n")] : [UInt8](bytes)
+        let bytes = JSONEscapes.revealEscaped(
+            UnsafeRawBufferPointer(start: text, count: length),
+            isNeeded: holdsNullKey
+        )
+        return pretty ? bytes + [UInt8(ascii: "\n")] : bytes
+    }
+
+    /// Whether a key holds U+0000, at which json-c would end it.
+    private var holdsNullKey: Bool {
+        switch self {
+        case .array(let items): items.contains(where: \.holdsNullKey)
+        case .object(let object): object.contains { $0.key.utf8.contains(0) || $0.value.holdsNullKey }
+        default: false
+        }
+    }
+
+    private static func firstBadByte(in text: [UInt8]) -> Int {
+        var parser = Unicode.UTF8.ForwardParser()
+        var bytes = text.makeIterator()
+        var offset = 0
+        while case .valid(let scalar) = parser.parseScalar(from: &bytes) { offset += scalar.count }
+        return offset
     }
 
     private var memberCount: Int {
@@ -115,7 +139,7 @@ extension JSON {
             if members.isEmpty {
                 json_object_set_serializer(object, { _, buffer, _, _ in printbuf_memappend(buffer, "{}", 2) }, nil, nil)
             }
-            for (key, value) in members { json_object_object_add(object, key, value.cValue) }
+            for (key, value) in members { json_object_object_add(object, JSONEscapes.hide(key), value.cValue) }
             return object
         }
     }

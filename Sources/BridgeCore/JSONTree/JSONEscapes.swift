@@ -68,6 +68,29 @@ struct JSONEscapes {
         return String(decoding: revealed, as: UTF8.self)
     }
 
+    /// A key for json-c, with the noncharacter for U+0000.
+    static func hide(_ key: String) -> String {
+        guard key.utf8.contains(0) else { return key }
+        return String(decoding: key.utf8.flatMap { $0 == 0 ? standIn : [$0] }, as: UTF8.self)
+    }
+
+    /// Text that json-c wrote, with the escape of U+0000 for the noncharacter.
+    static func revealEscaped(_ bytes: UnsafeRawBufferPointer, isNeeded: Bool) -> [UInt8] {
+        guard isNeeded else { return [UInt8](bytes) }
+        var revealed: [UInt8] = []
+        var index = 0
+        while index < bytes.count {
+            if index + 3 <= bytes.count, bytes[index..<index + 3].elementsEqual(standIn) {
+                revealed += Array("\\u0000".utf8)
+                index += 3
+            } else {
+                revealed.append(bytes[index])
+                index += 1
+            }
+        }
+        return revealed
+    }
+
     /// The unit that `\uXXXX` at a place stands for.
     private static func unit(_ bytes: [UInt8], at index: Int) -> UInt16? {
         guard index + 6 <= bytes.count, bytes[index] == UInt8(ascii: "\\"), bytes[index + 1] == UInt8(ascii: "u"),

@@ -1,6 +1,7 @@
-/// Looks over JSON text for what json-c lets through: repeated keys, depth, NaN, control characters in strings.
+/// Looks over JSON text for what json-c lets through: repeated keys, depth, control characters in a string, `NaN`,
+/// `Infinity`, `1.` and words in single quotes.
 ///
-/// It does not judge the grammar, json-c does; it only follows strings and brackets.
+/// It does not judge the rest of the grammar, json-c does; it only follows strings, brackets and words.
 struct JSONScanner {
     /// How many members all objects of the text have together.
     private(set) var memberCount = 0
@@ -10,7 +11,8 @@ struct JSONScanner {
 
     /// Scans the whole text.
     ///
-    /// - Throws: `JSONError` for the first of those; nesting is refused beyond `maximumDepth`.
+    /// - Throws: `JSONError` for a repeated key, for nesting deeper than `maximumDepth`, and for a word that is no JSON
+    ///   value.
     init(_ text: [UInt8], maximumDepth: Int) throws(JSONError) {
         var index = 0
         var openIsObject: [Bool] = []
@@ -20,7 +22,7 @@ struct JSONScanner {
                 let start = index + 1
                 let end = Self.endOfString(in: text, from: start)
                 if let control = text[start..<end].firstIndex(where: { $0 < 0x20 }) {
-                    throw JSONError("a string holds a control character that is not escaped", at: control)
+                    throw JSONError("a string holds an unescaped control character", at: control)
                 }
                 index = end + 1
                 var next = index
@@ -42,11 +44,50 @@ struct JSONScanner {
                     keysByDepth.removeLast()
                 }
                 index += 1
-            case UInt8(ascii: "A")...UInt8(ascii: "Z") where text[index] != UInt8(ascii: "E"):
-                throw JSONError("a word that JSON does not have, such as NaN or Infinity,", at: index)
-            default:
+            case 0x20, 0x09, 0x0A, 0x0D, UInt8(ascii: ","), UInt8(ascii: ":"):
                 index += 1
+            default:
+                let end = text[index...].firstIndex(where: Self.endsWord) ?? text.count
+                try Self.check(word: text[index..<end])
+                index = end
             }
+        }
+    }
+
+    private static func endsWord(_ byte: UInt8) -> Bool {
+        switch byte {
+        case 0x20, 0x09, 0x0A, 0x0D, UInt8(ascii: ","), UInt8(ascii: ":"), UInt8(ascii: "\""), UInt8(ascii: "["),
+            UInt8(ascii: "]"), UInt8(ascii: "{"), UInt8(ascii: "}"):
+            true
+        default: false
+        }
+    }
+
+    /// Takes `true`, `false`, `null` and numbers as RFC 8259 has them.
+    private static func check(word: ArraySlice<UInt8>) throws(JSONError) {
+        if ["true", "false", "null"].contains(where: { word.elementsEqual($0.utf8) }) { return }
+        var rest = word
+        func digits() -> Int {
+            let count = rest.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }.count
+            rest = rest.dropFirst(count)
+            return count
+        }
+        if rest.first == UInt8(ascii: "-") { rest = rest.dropFirst() }
+        let startsWithZero = rest.first == UInt8(ascii: "0")
+        let whole = digits()
+        var isNumber = whole > 0 && !(startsWithZero && whole > 1)
+        if rest.first == UInt8(ascii: ".") {
+            rest = rest.dropFirst()
+            isNumber = digits() > 0 && isNumber
+        }
+        if rest.first == UInt8(ascii: "e") || rest.first == UInt8(ascii: "E") {
+            rest = rest.dropFirst()
+            if rest.first == UInt8(ascii: "+") || rest.first == UInt8(ascii: "-") { rest = rest.dropFirst() }
+            isNumber = digits() > 0 && isNumber
+        }
+        guard isNumber, rest.isEmpty else {
+            let text = String(decoding: word.prefix(40), as: UTF8.self)
+            throw JSONError("\(text) is no JSON value", at: word.startIndex)
         }
     }
 

@@ -9,6 +9,8 @@ enum Interrupt {
     /// Starts to listen.
     static func install() {
         _ = cancellation.isCancelled
+        // Past `ulimit -f` a write then fails like any other, where the signal would end the process.
+        signal(SIGXFSZ, SIG_IGN)
         for number in [SIGINT, SIGTERM] {
             signal(number) { number in
                 Interrupt.cancellation.cancel()

@@ -65,6 +65,12 @@ public struct DecoderConfiguration: ConfigurationRoot, Equatable {
                 "num_attention_heads is \(numAttentionHeads), not a multiple of num_query_groups, \(numQueryGroups)"
             )
         }
+        let width = numAttentionHeads.multipliedReportingOverflow(by: kvChannels)
+        if width.overflow || width.partialValue > Self.largestSize {
+            problems.append(
+                "num_attention_heads is \(numAttentionHeads) and kv_channels \(kvChannels), together more than \(Self.largestSize)"
+            )
+        }
         if kvChannels % 2 != 0 { problems.append("kv_channels is \(kvChannels); rotary positions need an even head") }
         if let slidingWindow, slidingWindow <= 0 {
             problems.append("sliding_window is \(slidingWindow), expected more than 0 or null")

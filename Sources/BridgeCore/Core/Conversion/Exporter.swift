@@ -40,10 +40,16 @@ struct Exporter {
                 continue
             }
             used.insert(entry.megatron)
-            let expected = entry.mapping.transform.toMegatron(entry.shapes.map { .zeros(.uint8, shape: $0) }).shape
-            guard parameter.view.shape == expected else {
+            // The number of elements first: it bounds what the transform is asked to make.
+            let counts = entry.shapes.map { ElementType.uint8.byteCount(ofShape: $0) ?? .max }
+            let count = counts.reduce(0) { $0.addingReportingOverflow($1).overflow ? .max : $0 + $1 }
+            let shapes = entry.shapes.map { "\($0)" }.joined(separator: " + ")
+            guard parameter.view.shape.reduce(1, *) == count,
+                entry.mapping.transform.toMegatron(entry.shapes.map { .zeros(.uint8, shape: $0) }).shape
+                    == parameter.view.shape
+            else {
                 problems.append(
-                    "\(entry.megatron): has the shape \(parameter.view.shape), the configuration gives \(expected)"
+                    "\(entry.megatron): has the shape \(parameter.view.shape), the configuration makes it of \(shapes)"
                 )
                 continue
             }

@@ -55,6 +55,11 @@ struct FamilyModel {
         return (provider, unread)
     }
 
+    /// The type that quantised weights get: the configuration's when numbers can be computed with it.
+    var dequantisedType: ElementType {
+        provider.elementType.flatMap { $0.isFloatingPoint && $0.byteCount > 1 ? $0 : nil } ?? .bfloat16
+    }
+
     /// The parameters and the tensors that they are made of.
     func table(_ style: HuggingFaceFolder.Style) throws -> ParameterTable {
         func open<Bridge: ModelBridge>(_ bridge: Bridge) throws -> ParameterTable {

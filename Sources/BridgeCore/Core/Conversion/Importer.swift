@@ -12,13 +12,12 @@ struct Importer {
     ///
     /// - Throws: `BridgeError` for tensors that are not accounted for, and for a layout that does not fit.
     func plan() throws -> ConversionPlan {
-        let native = model.provider.elementType.flatMap { $0.isFloatingPoint && $0.byteCount > 1 ? $0 : nil }
         let resolver = TensorResolver(
             tensors: folder.tensors,
             dialects: model.bridge.dialects,
             ignoredTensors: model.bridge.ignoredTensors,
             allowed: options.allowMissing,
-            dequantisedType: native ?? .bfloat16,
+            dequantisedType: model.dequantisedType,
             elementType: options.elementType
         )
         let (resolved, ledger) = try resolver.resolve(model.table(folder.style), source: folder.path)

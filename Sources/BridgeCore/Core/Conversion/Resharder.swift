@@ -71,6 +71,8 @@ struct Resharder {
         let path = Files.join(checkpoint.path, RunConfiguration.name)
         guard Files.exists(path) else { return [] }
         let text = String(decoding: try Files.contents(of: path, limit: 16 << 20), as: UTF8.self)
-        return [.literal(name: RunConfiguration.name, try RunConfiguration.relabelled(text, layout: layout))]
+        return [
+            .literal(name: RunConfiguration.name, try RunConfiguration.relabelled(text, layout: layout, name: path))
+        ]
     }
 }

@@ -17,13 +17,40 @@ enum RunConfiguration {
     }
 
     /// The file with the sizes of another layout; every other line stays as it is.
-    static func relabelled(_ text: String, layout: RankLayout) throws -> [UInt8] {
-        guard var root = try Yams.compose(yaml: text), var model = root.mapping?["model"]?.mapping else {
-            return Array(text.utf8)
+    ///
+    /// - Throws: `BridgeError` for text that is no YAML or has no section `model`.
+    static func relabelled(_ text: String, layout: RankLayout, name: String) throws -> [UInt8] {
+        let composed: Node?
+        do { composed = try Yams.compose(yaml: text) } catch {
+            throw BridgeError(
+                .corruptInput,
+                "\(name) is not valid YAML; restore it from a copy or remove it",
+                cause: error
+            )
+        }
+        guard var root = composed, var model = root.mapping?["model"]?.mapping else {
+            throw BridgeError(.corruptInput, "\(name) has no section model; restore it from a copy or remove it")
+        }
+        var budget = mostNodes
+        guard fits(root, &budget) else {
+            throw BridgeError(.corruptInput, "\(name) has more than \(mostNodes) values once its aliases are filled in")
         }
         for (name, value) in sizes(of: layout) { model[Node(name)] = node(value) }
         root.mapping?["model"] = .mapping(model)
         return Array(try Yams.serialize(node: root, width: -1).utf8)
+    }
+
+    /// A few aliases of aliases can stand for more text than a disk holds.
+    private static let mostNodes = 100_000
+
+    private static func fits(_ node: Node, _ budget: inout Int) -> Bool {
+        budget -= 1
+        guard budget > 0 else { return false }
+        switch node {
+        case .mapping(let pairs): return pairs.allSatisfy { fits($0.key, &budget) && fits($0.value, &budget) }
+        case .sequence(let items): return items.allSatisfy { fits($0, &budget) }
+        default: return true
+        }
     }
 
     private static func sizes(of layout: RankLayout) -> [(name: String, value: JSON)] {

@@ -30,7 +30,7 @@ public struct Checkpoint: Sendable {
     ///
     /// - Throws: `BridgeError` when there is none, or one that is not accounted for.
     public init(path: String, catalog: PluginCatalog, allowMissing: [NameGlob] = []) throws {
-        if Files.kind(of: path) == .folder, (try? NativeCheckpoint.iterationPath(path)) != nil {
+        if NativeCheckpoint.isOne(path) {
             let native = try NativeCheckpoint(path: path)
             let model = try AutoBridge(checkpoint: native, catalog: catalog).model
             let views = Dictionary(native.parameters.map { ($0.name, $0.view) }) { first, _ in first }
@@ -89,7 +89,7 @@ extension AutoBridge {
             dialects: model.bridge.dialects,
             ignoredTensors: model.bridge.ignoredTensors,
             allowed: allowMissing,
-            dequantisedType: model.provider.elementType ?? .bfloat16,
+            dequantisedType: model.dequantisedType,
             elementType: nil
         )
         let parameters = try resolver.resolve(model.table(folder.style), source: folder.path).parameters

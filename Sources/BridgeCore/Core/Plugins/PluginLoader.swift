@@ -34,16 +34,14 @@ public enum PluginLoader {
     ///
     /// - Throws: `BridgeError` with code `badPlugin`.
     public static func load(_ path: String) throws -> LoadedPlugin {
-        try checkPermissions(path)
-        guard isSharedLibrary(path) else {
-            throw bad("\(path) is not a shared library for this machine; build the plugin with 'swift build'")
-        }
         // A full path, or dlopen would look in the system's folders.
         let fullPath =
             realpath(path, nil).map { pointer in
                 defer { free(pointer) }
                 return String(cString: pointer)
             } ?? path
+        try checkPermissions(path, fullPath)
+        try checkLibrary(path)
         guard let handle = dlopen(fullPath, RTLD_NOW | RTLD_LOCAL) else {
             let reason = dlerror().map { String(cString: $0) } ?? "no reason given"
             if reason.contains("undefined symbol") {
@@ -99,14 +97,17 @@ public enum PluginLoader {
     }
 
     /// A library that others may replace is code that others may run.
-    private static func checkPermissions(_ path: String) throws {
+    private static func checkPermissions(_ path: String, _ fullPath: String) throws {
         guard Files.kind(of: path) == .file else { throw bad("there is no plugin at \(path)") }
-        for (place, what) in [(Files.parent(of: path), "folder"), (path, "file")] {
+        let folders = Set([path, fullPath].map { Files.parent(of: $0) }).sorted()
+        for (place, what) in folders.map({ ($0, "folder") }) + [(path, "file")] {
             var status = stat()
             guard stat(place, &status) == 0 else {
                 throw BridgeError.system("cannot look at \(place)", code: .badPlugin)
             }
-            let othersMayWrite = status.st_mode & (S_IWGRP | S_IWOTH) != 0 && status.st_mode & S_ISVTX == 0
+            // In a folder with the sticky bit others may only change what is their own.
+            let isSticky = what == "folder" && status.st_mode & S_ISVTX != 0
+            let othersMayWrite = status.st_mode & (S_IWGRP | S_IWOTH) != 0 && !isSticky
             let isForeign = status.st_uid != 0 && status.st_uid != geteuid()
             guard !othersMayWrite, !isForeign else {
                 let fix = isForeign ? "chown it to you" : "chmod go-w \(place)"
@@ -115,12 +116,29 @@ public enum PluginLoader {
         }
     }
 
-    private static func isSharedLibrary(_ path: String) -> Bool {
-        guard let file = try? FileStorage(path: path), file.byteCount >= 20, let start = try? file.bytes(0..<20) else {
-            return false
+    /// Looks at what the system's loader takes on trust: it maps what the program headers name, and a file that ends
+    /// before that ends the process with SIGBUS.
+    private static func checkLibrary(_ path: String) throws {
+        let file = try FileStorage(path: path)
+        var header = Elf64_Ehdr()
+        let size = MemoryLayout<Elf64_Ehdr>.size
+        if file.byteCount >= size { try withUnsafeMutableBytes(of: &header) { try file.read(at: 0, into: $0) } }
+        let magic: [UInt8] = [0x7F, UInt8(ascii: "E"), UInt8(ascii: "L"), UInt8(ascii: "F")]
+        guard file.byteCount >= size, try file.bytes(0..<4) == magic, header.e_type == UInt16(ET_DYN),
+            header.e_phentsize == UInt16(MemoryLayout<Elf64_Phdr>.size)
+        else { throw bad("\(path) is not a shared library for this machine; build the plugin with 'swift build'") }
+        for index in 0..<Int(header.e_phnum) {
+            var segment = Elf64_Phdr()
+            let (start, overflow) = header.e_phoff.addingReportingOverflow(UInt64(index * Int(header.e_phentsize)))
+            let isInside = !overflow && start <= UInt64(max(0, file.byteCount - Int(header.e_phentsize)))
+            if isInside { try withUnsafeMutableBytes(of: &segment) { try file.read(at: Int(start), into: $0) } }
+            let (end, isTooLong) = segment.p_offset.addingReportingOverflow(segment.p_filesz)
+            guard isInside, !isTooLong, end <= UInt64(file.byteCount) else {
+                throw bad(
+                    "\(path) has \(file.byteCount) bytes and its own headers name more: it was cut short; build or copy it again"
+                )
+            }
         }
-        // ELF, and e_type ET_DYN.
-        return start[0..<4] == [0x7F, 0x45, 0x4C, 0x46] && start[16] == 3
     }
 
     private static func text(_ pointer: UnsafePointer<CChar>?) -> String {

@@ -44,7 +44,8 @@ public final class FileStorage: ByteStorage {
     ///
     /// - Throws: `BridgeError` with code `fileSystem`.
     public init(path: String) throws {
-        descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        // Without O_NONBLOCK a named pipe would wait here for somebody who writes into it.
+        descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw BridgeError.system("cannot open \(path) for reading") }
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {

@@ -20,6 +20,12 @@ package enum Files {
         }
     }
 
+    /// What tells a file or folder from all others, whatever path leads to it; nil when nothing is there.
+    package static func identity(of path: String) -> String? {
+        var status = stat()
+        return stat(path, &status) == 0 ? "\(status.st_dev):\(status.st_ino)" : nil
+    }
+
     /// Whether anything stands at a path.
     package static func exists(_ path: String) -> Bool { kind(of: path) != nil }
 

@@ -13,6 +13,8 @@ package final class StagedFolder {
 
     private let lock: Int32
     private let replaces: Bool
+    /// The folders above the destination that were made for it, the innermost first.
+    private let madeParents: [String]
     private var isOpen = true
 
     /// Starts to make a folder.
@@ -36,6 +38,7 @@ package final class StagedFolder {
             throw BridgeError(.destinationTaken, "\(destination) exists and is not a folder; choose another path")
         default: break
         }
+        madeParents = Self.missing(parent)
         try Files.makeFolder(parent)
         self.destination = destination
         replaces = overwrite
@@ -51,7 +54,8 @@ package final class StagedFolder {
             guard mkdir(path, 0o777) == 0 || errno == EEXIST else {
                 throw BridgeError.system("cannot make a folder beside \(destination)")
             }
-            let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            // A link at this name would lead to somebody else's files, which must not be cleared away.
+            let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
             if descriptor < 0, errno == ENOENT { continue }
             guard descriptor >= 0 else { throw BridgeError.system("cannot open \(path)") }
             guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
@@ -104,7 +108,19 @@ package final class StagedFolder {
         guard isOpen else { return }
         isOpen = false
         try? Files.remove(path)
+        // One that somebody else uses by now is not empty and stays.
+        for folder in madeParents where rmdir(folder) != 0 { break }
         close(lock)
+    }
+
+    private static func missing(_ folder: String) -> [String] {
+        var folders: [String] = []
+        var folder = folder
+        while !Files.exists(folder), folder != Files.parent(of: folder) {
+            folders.append(folder)
+            folder = Files.parent(of: folder)
+        }
+        return folders
     }
 
     private static func flush(_ folder: String) throws {

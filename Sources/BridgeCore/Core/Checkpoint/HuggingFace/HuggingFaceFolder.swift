@@ -86,6 +86,18 @@ public struct HuggingFaceFolder: Sendable {
     /// The tensors' bytes together.
     public var byteCount: Int { shards.reduce(0) { $0 + $1.header.dataByteCount } }
 
+    /// Keeps `--overwrite` from taking away a folder that holds something else.
+    static func checkReplaceable(_ path: String) throws {
+        guard Files.kind(of: path) == .folder else { return }
+        let names = try Files.list(path)
+        guard names.isEmpty || Style.allCases.contains(where: { names.contains($0.configurationName) }) else {
+            throw BridgeError(
+                .destinationTaken,
+                "\(path) is not empty and no folder with a Hugging Face model; choose another folder"
+            )
+        }
+    }
+
     private static func style(of names: [String]) -> Style? {
         Style.allCases.first { style in
             names.contains(style.configurationName)
@@ -153,7 +165,12 @@ public struct HuggingFaceFolder: Sendable {
     ) {
         var side: [String] = []
         var leftOut: [String] = []
+        var seen: Set<String> = []
         func visit(_ folder: String) throws {
+            // A link to a folder above would lead here again and again.
+            guard let identity = Files.identity(of: Files.join(path, folder)), seen.insert(identity).inserted else {
+                return
+            }
             for name in try Files.list(Files.join(path, folder)) {
                 let inside = folder.isEmpty ? name : "\(folder)/\(name)"
                 switch Files.kind(of: Files.join(path, inside)) {
@@ -162,6 +179,14 @@ public struct HuggingFaceFolder: Sendable {
                 case .file where isIndex(of: weights, inside): side.append(inside)
                 case .file where weightEndings.contains { name.hasSuffix($0) }: leftOut.append(inside)
                 case .file: side.append(inside)
+                // Caches and editors leave links that lead nowhere under such names.
+                case nil where name.hasPrefix("."): break
+                case nil where weightEndings.contains { name.hasSuffix($0) }: leftOut.append(inside)
+                case nil:
+                    throw BridgeError(
+                        .fileSystem,
+                        "\(Files.join(path, inside)) cannot be looked at: it is a link that leads nowhere, or its name is not UTF-8; fetch or rename it"
+                    )
                 default: break
                 }
             }

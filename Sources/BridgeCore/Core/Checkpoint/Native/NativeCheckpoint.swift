@@ -46,6 +46,11 @@ public struct NativeCheckpoint: Sendable {
         parameters = try Self.parameters(manifest, path)
     }
 
+    /// Whether a folder says that it is a Megatron checkpoint, whole or not.
+    static func isOne(_ path: String) -> Bool {
+        [manifestName, latestName].contains { Files.exists(Files.join(path, $0)) }
+    }
+
     /// The iteration's folder that a path means.
     static func iterationPath(_ path: String) throws -> String {
         let path = Files.trimmed(path)
@@ -116,6 +121,7 @@ public struct NativeCheckpoint: Sendable {
                     )
                 }
                 covered += chunk.size[0] * chunk.size[1]
+                guard covered <= height * width else { throw corrupt("has chunks that hold a part twice") }
                 return TensorView.Block(
                     rows: chunk.global[0]..<chunk.global[0] + chunk.size[0],
                     columns: chunk.global[1]..<chunk.global[1] + chunk.size[1],

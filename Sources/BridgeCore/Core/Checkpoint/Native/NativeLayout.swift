@@ -60,6 +60,11 @@ struct NativeLayout {
         return (images, lines)
     }
 
+    /// A bound on each axis, so that products with it cannot overflow.
+    private static let mostRanks = 1 << 16
+    /// A bound on the padding of a vocabulary, for the same reason.
+    private static let largestMultiple = 1 << 20
+
     /// How many rows a parameter has with its padding; nil when it is no vocabulary.
     func paddedHeight(of parameter: GlobalParameter) -> Int? {
         guard parameter.split == .vocabulary else { return nil }
@@ -82,15 +87,28 @@ struct NativeLayout {
     }
 
     private func check(_ parameters: [GlobalParameter]) throws {
-        guard layout.tensorSize > 0, layout.pipelineSize > 0 else {
-            throw BridgeError(.badLayout, "the layout is \(layout); sizes must be at least 1")
+        guard (1...Self.mostRanks).contains(layout.tensorSize), layout.pipelineSize > 0 else {
+            throw BridgeError(.badLayout, "the layout is \(layout); sizes must be from 1 to \(Self.mostRanks)")
         }
-        let stages = layout.layersPerStage(of: layerCount)
-        guard stages.allSatisfy({ $0 > 0 }), stages.reduce(0, +) == layerCount else {
+        guard layout.pipelineSize <= layerCount else {
             throw BridgeError(
                 .badLayout,
-                "\(layout) places \(stages.reduce(0, +)) layers as \(stages.map(String.init).joined(separator: " + ")); "
-                    + "the model has \(layerCount), and every stage needs at least one"
+                "the layout has \(layout.pipelineSize) pipeline stages and the model \(layerCount) layers; "
+                    + "every stage needs at least one, so choose a smaller --pp"
+            )
+        }
+        let stages = layout.layersPerStage(of: layerCount)
+        guard stages.allSatisfy({ (1...layerCount).contains($0) }), stages.reduce(0, +) == layerCount else {
+            throw BridgeError(
+                .badLayout,
+                "the stages have \(stages.map(String.init).joined(separator: " + ")) layers; the model has \(layerCount), "
+                    + "and every stage needs at least one"
+            )
+        }
+        guard (1...Self.largestMultiple).contains(vocabularyMultiple ?? 1) else {
+            throw BridgeError(
+                .badLayout,
+                "the vocabulary cannot be padded to a multiple of \(vocabularyMultiple ?? 1), expected 1 to \(Self.largestMultiple)"
             )
         }
         let obstacles = parameters.compactMap { parameter in

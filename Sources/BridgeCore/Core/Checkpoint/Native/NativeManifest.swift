@@ -134,8 +134,9 @@ extension NativeManifest {
             stageLayers: stages
         )
         parameters = try reader.object(json, "parameters").map {
-            try Parameter(name: $0.key, json: $0.value, reader: reader)
+            try Parameter(name: $0.key, json: $0.value, reader: ManifestReader(name: "\(name): \($0.key)"))
         }
+        var total = 0
         files = try reader.object(json, "files").map { key, value in
             guard
                 key.split(separator: "/", omittingEmptySubsequences: false).allSatisfy({ Files.isPlainName(String($0)) }
@@ -143,9 +144,12 @@ extension NativeManifest {
             else {
                 throw BridgeError(.corruptInput, "\(name) lists the file \(key), which is not inside the checkpoint")
             }
+            let byteCount = try ManifestReader(name: "\(name): \(key)").integer(value, "bytes")
+            total += byteCount
+            guard total < 1 << 56 else { throw reader.problem("the files have more bytes than any disk") }
             return File(
                 name: key,
-                byteCount: try reader.integer(value, "bytes"),
+                byteCount: byteCount,
                 checksum: try reader.string(value, "checksum"),
                 blocks: (value["blocks"]?.array ?? []).compactMap(\.string)
             )
@@ -176,9 +180,12 @@ extension NativeManifest.Parameter {
         shape = try reader.sizes(json, "shape")
         split = try reader.choice(json, "split")
         stage = try reader.choice(json, "stage")
-        layer = json["layer"]?.integer
-        parts = json["parts"]?.integer
-        guard let chunks = json["chunks"]?.array else { throw reader.problem("\(name) has no chunks") }
+        layer = try json["layer"].map { try reader.size($0, "layer", in: 0...Self.mostLayers) }
+        parts = try json["parts"].map { try reader.size($0, "parts", in: 1...DecoderConfiguration.largestSize) }
+        guard let chunks = json["chunks"]?.array else { throw reader.problem("chunks are missing") }
+        guard chunks.count <= Self.mostChunks else {
+            throw reader.problem("there are \(chunks.count) chunks, at most \(Self.mostChunks) are read")
+        }
         self.chunks = try chunks.map { chunk in
             let result = NativeManifest.Chunk(
                 file: try reader.string(chunk, "file"),
@@ -187,14 +194,19 @@ extension NativeManifest.Parameter {
                 size: try reader.sizes(chunk, "size")
             )
             guard Files.isPlainName(result.file) else {
-                throw reader.problem("\(name) lies in \(result.file), which is not inside the checkpoint")
+                throw reader.problem("a chunk lies in \(result.file), which is not inside the checkpoint")
             }
             guard [result.global, result.local, result.size].allSatisfy({ $0.count == 2 }) else {
-                throw reader.problem("\(name) has a chunk without two numbers for row and column")
+                throw reader.problem("a chunk has not two numbers, for row and column")
             }
             return result
         }
     }
+
+    /// The last layer that is believed.
+    private static let mostLayers = 1 << 20
+    /// Two for each of the most ranks that a matrix is divided over; checking that they fit together takes their square.
+    private static let mostChunks = 4096
 }
 
 /// Takes values out of a manifest, with errors that name the file and the key.
@@ -212,9 +224,10 @@ struct ManifestReader {
 
     func integer(_ json: JSON, _ key: String) throws -> Int { try size(json[key] ?? .null, key) }
 
-    func size(_ json: JSON, _ key: String) throws -> Int {
-        guard let value = json.integer, value >= 0, value < 1 << 48 else {
-            throw problem("\(key) is no whole number that is not negative")
+    func size(_ json: JSON, _ key: String, in range: ClosedRange<Int> = 0...(1 << 48)) throws -> Int {
+        guard let value = json.integer, range.contains(value) else {
+            let text = String(decoding: json.text(pretty: false).prefix(40), as: UTF8.self)
+            throw problem("\(key) is \(text), expected a whole number from \(range.lowerBound) to \(range.upperBound)")
         }
         return value
     }
@@ -224,11 +237,9 @@ struct ManifestReader {
             throw problem("\(key) is \(json[key]?.kind ?? "missing"), expected a list of sizes")
         }
         let sizes = try values.map { try size($0, key) }
-        let product = sizes.reduce((1, false)) { part, size in
-            let (value, overflow) = part.0.multipliedReportingOverflow(by: size)
-            return (value, part.1 || overflow)
+        guard let count = ElementType.float64.byteCount(ofShape: sizes), count < 1 << 59 else {
+            throw problem("\(key) is \(sizes), which no memory can hold")
         }
-        guard !product.1, product.0 < 1 << 56 else { throw problem("\(key) is \(sizes), which no memory can hold") }
         return sizes
     }
 

@@ -136,11 +136,8 @@ public struct SafetensorsHeader: Sendable {
         guard let offsets = value["data_offsets"]?.array, offsets.count == 2,
             let range = try? (Self.size(offsets[0]), Self.size(offsets[1])), range.0 <= range.1
         else { throw corrupt("has no data_offsets of two growing numbers") }
-        var count = elementType.byteCount
-        for size in shape {
-            let (product, overflow) = count.multipliedReportingOverflow(by: size)
-            guard !overflow else { throw corrupt("has the shape \(shape), which no memory can hold") }
-            count = product
+        guard let count = elementType.byteCount(ofShape: shape) else {
+            throw corrupt("has the shape \(shape), which no memory can hold")
         }
         guard range.1 - range.0 == count else {
             throw corrupt("has \(range.1 - range.0) bytes, but the shape \(shape) of \(dtype) takes \(count)")
@@ -157,6 +154,19 @@ public struct SafetensorsHeader: Sendable {
 }
 
 extension ElementType {
+    /// The bytes of a tensor; nil when that, or the product of some of its sizes, does not fit into an `Int`.
+    ///
+    /// A size of 0 makes a tensor empty, but it does not make the width of its rows a number that fits.
+    func byteCount(ofShape shape: [Int]) -> Int? {
+        var count = byteCount
+        for size in shape {
+            let (product, overflow) = count.multipliedReportingOverflow(by: max(size, 1))
+            if overflow { return nil }
+            count = product
+        }
+        return shape.contains(0) ? 0 : count
+    }
+
     /// The name in a safetensors header.
     public var safetensorsName: String {
         switch self {

@@ -1,0 +1,69 @@
+import JSONTree
+import TensorRuntime
+
+@testable import BridgeCore
+
+/// A reader of outside bytes, and what has to hold for whatever it accepts.
+///
+/// `Tests/CommandTests/CorpusTests.swift` replays the corpus through this file without libFuzzer.
+enum FuzzTarget: String, CaseIterable {
+    case header
+    case index
+    case json
+    case manifest
+
+    /// Reads an input; what must hold and does not ends the process.
+    ///
+    /// - Returns: Whether the reader accepted it.
+    @discardableResult
+    func run(_ bytes: [UInt8]) -> Bool {
+        switch self {
+        case .header: Self.header(bytes)
+        case .index: Self.index(bytes)
+        case .json: Self.json(bytes)
+        case .manifest: Self.manifest(bytes)
+        }
+    }
+
+    /// Any bytes as a safetensors file: of one that is accepted, every tensor lies inside it.
+    private static func header(_ bytes: [UInt8]) -> Bool {
+        let file = try? SafetensorsFile(path: "fuzz", storage: MemoryStorage(name: "fuzz", bytes: bytes))
+        for tensor in file?.tensors ?? [] {
+            let view = TensorView(tensor)
+            precondition((try? TensorReader().bytes(of: view))?.count == view.byteCount, "a tensor cannot be read")
+        }
+        // The bytes as the header alone, so that nobody has to guess the length before it.
+        let header = try? SafetensorsHeader(parsing: bytes, name: "fuzz")
+        return file != nil || header != nil
+    }
+
+    /// Any bytes as the index of a checkpoint: one that is accepted names only files beside it.
+    private static func index(_ bytes: [UInt8]) -> Bool {
+        guard let json = try? JSON(parsing: bytes, named: "fuzz"),
+            let index = try? ShardIndex(path: "fuzz", json: json)
+        else { return false }
+        precondition(index.files.allSatisfy { !$0.utf8.contains(UInt8(ascii: "/")) }, "a file outside the folder")
+        try? index.check(against: ["model.embed_tokens.weight": index.files.first ?? ""])
+        return true
+    }
+
+    /// Any bytes as JSON: what is read comes back the same from its own text.
+    private static func json(_ bytes: [UInt8]) -> Bool {
+        guard let json = try? JSON(parsing: bytes) else { return false }
+        for pretty in [true, false] {
+            precondition((try? JSON(parsing: json.text(pretty: pretty))) == json, "JSON differs from its own text")
+        }
+        return true
+    }
+
+    /// Any bytes as the manifest of a native checkpoint: one that is accepted reads the same from its own text.
+    private static func manifest(_ bytes: [UInt8]) -> Bool {
+        guard let json = try? JSON(parsing: bytes, named: "fuzz"),
+            let manifest = try? NativeManifest(json: json, name: "fuzz")
+        else { return false }
+        _ = (manifest.layout.description, manifest.files.reduce(0) { $0 + $1.byteCount })
+        let again = try? NativeManifest(json: manifest.json, name: "fuzz")
+        precondition(again?.json == manifest.json, "a manifest differs from its own text")
+        return true
+    }
+}

@@ -1,0 +1,248 @@
+import Foundation
+import JSONTree
+import Testing
+
+/// Broken models: each gives one sentence and an exit status, and leaves nothing behind.
+@Suite struct FaultTests {
+    /// A way to break a model.
+    struct Fault: Sendable, CustomTestStringConvertible {
+        var testDescription: String
+        var status: Int32
+        var words: [String]
+        var fixture = "mistral"
+        var damage: @Sendable (URL) throws -> Void
+    }
+
+    private static let second = "model-00002-of-00003.safetensors"
+    private static let index = "model.safetensors.index.json"
+
+    private static func write(_ data: Data, _ name: String = second) -> @Sendable (URL) throws -> Void {
+        { try data.write(to: $0.appendingPathComponent(name)) }
+    }
+
+    private static func file(_ entries: String..., data: Int) -> Data {
+        Models.safetensors("{\(entries.joined(separator: ","))}", data: data)
+    }
+
+    static let shards: [Fault] = [
+        Fault(testDescription: "a truncated shard", status: 4, words: [second, "cut short"]) { folder in
+            let file = folder.appendingPathComponent(second)
+            try Data(contentsOf: file).dropLast(100).write(to: file)
+        },
+        Fault(
+            testDescription: "a shard with bytes that belong to no tensor",
+            status: 4,
+            words: [second, "bytes follow"]
+        ) {
+            let file = $0.appendingPathComponent(second)
+            try (Data(contentsOf: file) + Data(count: 3)).write(to: file)
+        },
+        Fault(
+            testDescription: "an empty shard",
+            status: 4,
+            words: [second, "0 bytes"],
+            damage: write(Data())
+        ),
+        Fault(
+            testDescription: "a header longer than the file",
+            status: 4,
+            words: [second, "announces a header of 1099511627776 bytes"],
+            damage: write(Models.safetensors("{}", data: 8, length: 1 << 40))
+        ),
+        Fault(
+            testDescription: "a header as long as numbers go",
+            status: 4,
+            words: [second, "announces a header of 18446744073709551615 bytes"],
+            damage: write(Models.safetensors("{}", data: 8, length: .max))
+        ),
+        Fault(
+            testDescription: "overlapping tensors",
+            status: 4,
+            words: [second, "the tensor b", "overlaps"],
+            damage: write(
+                file(Models.entry("a", "U8", "[8]", "[0,8]"), Models.entry("b", "U8", "[8]", "[4,12]"), data: 12)
+            )
+        ),
+        Fault(
+            testDescription: "a gap between tensors",
+            status: 4,
+            words: [second, "the tensor b", "leaves a gap"],
+            damage: write(
+                file(Models.entry("a", "U8", "[4]", "[0,4]"), Models.entry("b", "U8", "[4]", "[8,12]"), data: 12)
+            )
+        ),
+        Fault(
+            testDescription: "offsets beyond the file",
+            status: 4,
+            words: [second, "cut short"],
+            damage: write(file(Models.entry("a", "U8", "[1000]", "[0,1000]"), data: 12))
+        ),
+        Fault(
+            testDescription: "offsets that go backwards",
+            status: 4,
+            words: [second, "the tensor a", "data_offsets"],
+            damage: write(file(Models.entry("a", "U8", "[4]", "[4,0]"), data: 4))
+        ),
+        Fault(
+            testDescription: "negative offsets",
+            status: 4,
+            words: [second, "the tensor a", "data_offsets"],
+            damage: write(file(Models.entry("a", "U8", "[1]", "[-1,0]"), data: 1))
+        ),
+        Fault(
+            testDescription: "offsets that do not fit into an integer",
+            status: 4,
+            words: [second, "the tensor a", "data_offsets"],
+            damage: write(file(Models.entry("a", "U8", "[1]", "[0,99999999999999999999]"), data: 1))
+        ),
+        Fault(
+            testDescription: "a shape that overflows",
+            status: 4,
+            words: [second, "the tensor a", "no memory can hold"],
+            damage: write(file(Models.entry("a", "F32", "[4294967296,4294967296,4294967296]", "[0,0]"), data: 0))
+        ),
+        Fault(
+            testDescription: "a shape that overflows behind a zero",
+            status: 4,
+            words: [second, "the tensor a", "no memory can hold"],
+            damage: write(
+                file(Models.entry("a", "F32", "[0,4611686018427387904,4611686018427387904]", "[0,0]"), data: 0)
+            )
+        ),
+        Fault(
+            testDescription: "a shape and offsets that disagree",
+            status: 4,
+            words: [second, "the tensor a", "takes 16"],
+            damage: write(file(Models.entry("a", "F32", "[4]", "[0,12]"), data: 12))
+        ),
+        Fault(
+            testDescription: "an element type that nobody knows",
+            status: 4,
+            words: [second, "the tensor a", "F4"],
+            damage: write(file(Models.entry("a", "F4", "[4]", "[0,2]"), data: 2))
+        ),
+        Fault(
+            testDescription: "a tensor that stands twice in a header",
+            status: 4,
+            words: [second, "\"a\" stands twice"],
+            damage: write(
+                file(Models.entry("a", "U8", "[1]", "[0,1]"), Models.entry("a", "U8", "[1]", "[1,2]"), data: 2)
+            )
+        ),
+        Fault(
+            testDescription: "a header that is nested too deep",
+            status: 4,
+            words: [second, "nesting"],
+            damage: write(
+                Models.safetensors(String(repeating: "[", count: 9000) + String(repeating: "]", count: 9000), data: 0)
+            )
+        ),
+        Fault(testDescription: "a tensor that stands in two shards", status: 4, words: ["stands in both", second]) {
+            try FileManager.default.removeItem(at: $0.appendingPathComponent(second))
+            try FileManager.default.copyItem(
+                at: $0.appendingPathComponent("model-00001-of-00003.safetensors"),
+                to: $0.appendingPathComponent(second)
+            )
+        },
+        Fault(testDescription: "a missing shard", status: 4, words: [second, "lacks 1 of the 3 files"]) {
+            try FileManager.default.removeItem(at: $0.appendingPathComponent(second))
+        },
+        Fault(testDescription: "a missing shard without an index", status: 4, words: ["2 of 00003 weight files"]) {
+            for name in [second, index] { try FileManager.default.removeItem(at: $0.appendingPathComponent(name)) }
+        },
+        Fault(testDescription: "a folder in place of a shard", status: 1, words: [second, "not a regular file"]) {
+            try FileManager.default.removeItem(at: $0.appendingPathComponent(second))
+            try FileManager.default.createDirectory(
+                at: $0.appendingPathComponent(second),
+                withIntermediateDirectories: false
+            )
+        },
+        Fault(testDescription: "a named pipe in place of a shard", status: 1, words: [second, "not a regular file"]) {
+            try FileManager.default.removeItem(at: $0.appendingPathComponent(second))
+            #expect(mkfifo($0.appendingPathComponent(second).path, 0o600) == 0)
+        },
+        Fault(testDescription: "a link that leads nowhere", status: 1, words: ["tokenizer.json", "leads nowhere"]) {
+            try FileManager.default.removeItem(at: $0.appendingPathComponent("tokenizer.json"))
+            try FileManager.default.createSymbolicLink(
+                atPath: $0.appendingPathComponent("tokenizer.json").path,
+                withDestinationPath: "../blobs/gone"
+            )
+        },
+    ]
+
+    @Test(arguments: shards + FaultTests.texts) func isOneSentenceAndLeavesNothing(_ fault: Fault) throws {
+        let scratch = try Scratch()
+        let model = try Models.copy(fault.fixture, to: scratch.url("model"))
+        try fault.damage(model)
+        let before = scratch.content
+        let outcome = try BridgeProcess.run(
+            "convert",
+            "--hf-model",
+            model.path,
+            "--megatron-path",
+            scratch.path("a/b/out")
+        )
+        expect(outcome, failsWith: fault.status)
+        for word in fault.words { #expect(outcome.errors.contains(word), "\(outcome.errors) lacks \(word)") }
+        #expect(scratch.content == before)
+    }
+
+    @Test func aCheckpointThatStandsThereIsKeptWhenItsReplacementFails() throws {
+        let scratch = try Scratch()
+        let model = try Models.copy("mistral", to: scratch.url("model"))
+        let first = try BridgeProcess.run("convert", "--hf-model", model.path, "--megatron-path", scratch.path("out"))
+        #expect(first.status == 0, "\(first.errors)")
+        let before = Scratch.bytes(of: scratch.path("out"))
+        try Data().write(to: model.appendingPathComponent(Self.second))
+        let outcome = try BridgeProcess.run(
+            "convert",
+            "--hf-model",
+            model.path,
+            "--megatron-path",
+            scratch.path("out"),
+            "--overwrite"
+        )
+        expect(outcome, failsWith: 4)
+        #expect(Scratch.bytes(of: scratch.path("out")) == before)
+        #expect(!scratch.content.contains { $0.contains(".partial") })
+    }
+
+    @Test(
+        .enabled(
+            if: geteuid() != 0 || FileManager.default.isExecutableFile(atPath: "/usr/bin/setpriv"),
+            "root reads everything, and there is no setpriv to be somebody else"
+        )
+    )
+    func anUnreadableShardIsNamed() throws {
+        let scratch = try Scratch()
+        let model = try Models.copy("mistral", to: scratch.url("model"))
+        chmod(model.appendingPathComponent(Self.second).path, 0)
+        chmod(scratch.root.path, 0o777)
+        // Root reads everything, so a run by root is made as nobody.
+        let shell = geteuid() == 0 ? "exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"" : "exec \"$@\""
+        let outcome = try BridgeProcess.run(
+            "convert",
+            "--hf-model",
+            model.path,
+            "--megatron-path",
+            scratch.path("out"),
+            shell: shell
+        )
+        expect(outcome, failsWith: 1, mentioning: Self.second, "permission denied")
+        #expect(!FileManager.default.fileExists(atPath: scratch.path("out")))
+    }
+
+    @Test func aFolderThatLinksToItselfIsReadOnce() throws {
+        let scratch = try Scratch()
+        let model = try Models.copy("mistral", to: scratch.url("model"))
+        for name in ["here", "again"] {
+            try FileManager.default.createSymbolicLink(
+                atPath: model.appendingPathComponent(name).path,
+                withDestinationPath: "."
+            )
+        }
+        let outcome = try BridgeProcess.run("convert", "--hf-model", model.path, "--megatron-path", scratch.path("out"))
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(!scratch.content.contains { $0.hasPrefix("out/") && $0.contains("here") })
+    }
+}

@@ -1,0 +1,67 @@
+import Foundation
+import Testing
+
+/// What the program says about itself, and about wrong usage.
+@Suite struct HelpTests {
+    @Test(arguments: [
+        "", "convert", "convert import", "convert export", "verify", "reshard", "inspect", "checkpoint", "plugins",
+    ])
+    func helpShowsExamples(_ command: String) throws {
+        let words = command.split(separator: " ").map(String.init)
+        let outcome = try BridgeProcess(words + ["--help"]).wait()
+        #expect(outcome.status == 0)
+        #expect(outcome.output.contains("EXAMPLES:"))
+        #expect(outcome.output.contains("  bridge \(words.first ?? "convert")"))
+        #expect(outcome.errors.isEmpty)
+    }
+
+    @Test func helpNamesTheExitStatuses() throws {
+        let help = try BridgeProcess.run("--help").output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        for status in [
+            "0 done", "1 failed", "2 tensors", "3 verification", "4 corrupt", "64 wrong usage", "130 interrupted",
+        ] {
+            #expect(help.contains(status))
+        }
+    }
+
+    @Test func versionIsANumber() throws {
+        let outcome = try BridgeProcess.run("--version")
+        #expect(outcome.status == 0)
+        #expect(outcome.output.wholeMatch(of: /\d+\.\d+\.\d+\n/) != nil)
+    }
+
+    @Test(arguments: [
+        ["nonsense"], ["--nonsense"], ["convert"], ["convert", "--hf-model", "a"], ["verify", "one"],
+        ["convert", "--hf-model", "a", "--megatron-path", "b", "--tp", "0"],
+        ["convert", "--hf-model", "a", "--megatron-path", "b", "--tp", "two"],
+        ["convert", "--hf-model", "a", "--megatron-path", "b", "--tp", "99999999999999999999"],
+        ["convert", "--hf-model", "a", "--megatron-path", "b", "--pp", "-1"],
+        ["convert", "--hf-model", "a", "--megatron-path", "b", "--stage-layers", "1,,2"],
+        ["convert", "--hf-model", "a", "--megatron-path", "b", "--stage-layers", "1,2", "--pp", "3"],
+        ["convert", "--hf-model", "a", "--megatron-path", "b", "--make-vocab-size-divisible-by", "0"],
+        ["convert", "--hf-model", "a", "--megatron-path", "b", "--dtype", "int8"],
+        ["convert", "--hf-model", "a", "--megatron-path", "b", "--max-memory", "9999999999999G"],
+        ["convert", "--hf-model", "a", "--megatron-path", "b", "--threads", "0"],
+        ["checkpoint", "prune", "a", "--keep", "0"], ["plugins", "describe", "nobody"],
+    ])
+    func wrongUsageIsStatus64(_ arguments: [String]) throws {
+        let outcome = try BridgeProcess(arguments).wait()
+        #expect(outcome.status == 64, "\(outcome.errors)")
+        #expect(!outcome.errors.isEmpty)
+    }
+
+    @Test(arguments: ["--tp", "--pp"]) func aLayoutThatTheModelDoesNotDivideIntoIsOneSentence(_ option: String) throws {
+        let scratch = try Scratch()
+        let outcome = try BridgeProcess.run(
+            "convert",
+            "--hf-model",
+            Models.fixtures.appendingPathComponent("mistral").path,
+            "--megatron-path",
+            scratch.path("out"),
+            option,
+            "7"
+        )
+        expect(outcome, failsWith: 1, mentioning: "choose a smaller \(option)")
+        #expect(scratch.content.isEmpty)
+    }
+}
