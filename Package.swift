@@ -7,7 +7,7 @@ let strict: [SwiftSetting] = ["ExistentialAny", "InternalImportsByDefault", "Mem
 
 let core: Target.Dependency = .product(name: "BridgeCore", package: "BridgeCore")
 
-/// The model families. Each is one folder under `Plugins/` and one shared library, loaded with dlopen at run time.
+// The model families. Each is one folder under `Plugins/` and one shared library, loaded with dlopen at run time.
 let families = ["Mistral", "Ministral3", "Gemma3VL"]
 
 let package = Package(
@@ -27,9 +27,16 @@ let package = Package(
             path: "Sources/bridge-cli",
             swiftSettings: strict
         ),
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
+        .testTarget(
+            name: "JSONTreeTests",
+            dependencies: [core],
+            path: "Tests/JSONTreeTests",
+            swiftSettings: strict
+        ),
         .testTarget(
             name: "BridgeCoreTests",
-            dependencies: [core],
+            dependencies: [core, "TestSupport"],
             path: "Tests/BridgeCoreTests",
             swiftSettings: strict
         ),
@@ -38,6 +45,12 @@ let package = Package(
             name: "CommandTests",
             dependencies: [core, "bridge"],
             path: "Tests/CommandTests",
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "ArchitectureTests",
+            dependencies: ["TestSupport"],
+            path: "Tests/ArchitectureTests",
             swiftSettings: strict
         ),
     ],

@@ -9,12 +9,12 @@ struct Gemma3VLProvider: ModelProvider {
     var vision = SigLIPConfiguration()
     var elementType: ElementType?
     /// The scale of attention is the inverse root of this.
-    var queryPreAttentionScalar = 0.0
+    var queryPreAttentionScalar = 0
     /// The base of the rotary frequencies of local layers; `decoder.rotaryBase` is that of global ones.
     var rotaryLocalBase = 0.0
     /// For every layer, `sliding_attention` or `full_attention`.
     var layerTypes: [String] = []
-    /// The n-th, 2n-th ... layer is global.
+    /// Of so many layers in a row, the last is global.
     var slidingWindowPattern = 0
     /// The token that image features take the place of.
     var imageTokenID = 0

@@ -22,6 +22,9 @@ import torch
 from check_export import check
 from checkpoints import compare, dequantise_all, quantisation, read_files, read_json, read_tensors
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "Fixtures"))
+from record_configurations import understood  # noqa: E402
+
 FIXTURES = Path(__file__).resolve().parent.parent / "Fixtures" / "checkpoints"
 FAMILIES = ["mistral", "ministral3", "gemma3"]
 # Mistral's own format: transformers cannot load it, so the same weights in transformers' format are the yardstick.
@@ -122,6 +125,21 @@ class Run:
 
         self.judge(f"--dtype {dtype} {name}", body)
 
+    def configuration(self, name, source):
+        """config.json made from the provider alone must say the same to transformers as the source's own."""
+
+        def body():
+            made = self.work / f"config-{name}"
+            made.mkdir(parents=True, exist_ok=True)
+            text = subprocess.run(
+                [self.bridge, "inspect", source, "--hf-config"], capture_output=True, text=True, check=True
+            ).stdout
+            (made / "config.json").write_text(text)
+            expected, found = understood(source), understood(made)
+            return "", [f"{key}: {found.get(key)}, expected {value}" for key, value in expected.items() if found.get(key) != value]
+
+        self.judge(f"config.json of {name} from its provider", body)
+
     def toy(self, family):
         seed = random.Random(f"{self.seed} toy {family}").randrange(1, 2**31)
 
@@ -189,6 +207,9 @@ def main():
             else:
                 plain = not quantisation(source) and source.name not in NOT_BYTE_EQUAL
                 run.folder(source.name, source, byte_equal=plain)
+        for source in sorted(FIXTURES.iterdir()):
+            if (source / "config.json").exists():
+                run.configuration(source.name, source)
         for name, dtype in CASTS:
             run.cast(name, FIXTURES / name, dtype)
         for family in FAMILIES:

@@ -15,11 +15,14 @@ public struct AutoBridge: Sendable {
 
     let model: FamilyModel
 
-    /// The bridge for a Hugging Face folder. Reads the configuration and the headers of the weight files.
+    /// The bridge for a Hugging Face folder.
+    ///
+    /// Reads the configuration and the headers of the weight files, no weight.
     ///
     /// - Parameters:
     ///   - path: The folder.
     ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
+    /// - Returns: The bridge.
     /// - Throws: `BridgeError` when the folder holds no model, or one that no plugin knows.
     public static func fromHF(_ path: String, catalog: PluginCatalog? = nil) throws -> AutoBridge {
         let folder = try HuggingFaceFolder(path: path)
@@ -34,6 +37,7 @@ public struct AutoBridge: Sendable {
     /// - Parameters:
     ///   - configuration: The content of `config.json`.
     ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
+    /// - Returns: The bridge.
     /// - Throws: `BridgeError` when no plugin knows the model.
     public static func fromHFConfig(_ configuration: JSON, catalog: PluginCatalog? = nil) throws -> AutoBridge {
         let catalog = try catalog ?? .standard()
@@ -51,9 +55,18 @@ public struct AutoBridge: Sendable {
     /// - Parameters:
     ///   - path: The checkpoint, or a folder with iterations, of which the newest is taken.
     ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
+    /// - Returns: The bridge.
     /// - Throws: `BridgeError` when there is no checkpoint, or one of a model that no plugin knows.
     public static func fromMegatron(_ path: String, catalog: PluginCatalog? = nil) throws -> AutoBridge {
         try AutoBridge(checkpoint: NativeCheckpoint(path: path), catalog: catalog ?? .standard())
+    }
+
+    /// The bridge for a folder of either kind.
+    ///
+    /// - Throws: `BridgeError` when the folder holds no model, or one that no plugin knows.
+    public static func fromAny(_ path: String, catalog: PluginCatalog? = nil) throws -> AutoBridge {
+        (try? NativeCheckpoint.iterationPath(path)) == nil
+            ? try fromHF(path, catalog: catalog) : try fromMegatron(path, catalog: catalog)
     }
 
     init(checkpoint: NativeCheckpoint, catalog: PluginCatalog) throws {
@@ -77,7 +90,9 @@ public struct AutoBridge: Sendable {
         self.model = model
     }
 
-    /// Whether a folder holds a model that can be converted. Never throws; ``fromHF(_:catalog:)`` says why not.
+    /// Whether a folder holds a model that can be converted.
+    ///
+    /// Never throws; ``fromHF(_:catalog:)`` says why not.
     public static func canHandle(_ path: String, catalog: PluginCatalog? = nil) -> Bool {
         (try? fromHF(path, catalog: catalog)) != nil
     }
@@ -94,12 +109,16 @@ public struct AutoBridge: Sendable {
     /// Keys of the configuration that nothing here reads.
     public var unreadKeys: [String] { model.unreadKeys }
 
+    /// The provider's fields under Megatron-Core's names, as they stand in `run_config.yaml`.
+    public var megatronFields: JSONObject { model.megatronFields() }
+
     /// The translated configuration.
     public func toProvider() -> any ModelProvider { model.provider }
 
     /// `config.json` made from the provider alone.
     ///
     /// - Parameter elementType: The type of the weights; nil for the provider's.
+    /// - Returns: The configuration.
     public func configuration(elementType: ElementType? = nil) -> JSON {
         var json: JSON = ["architectures": .array([.string(model.architecture)])]
         for (key, value) in model.encoded(elementType: elementType, into: nil).object ?? JSONObject() {
@@ -127,6 +146,7 @@ public struct AutoBridge: Sendable {
     /// - Parameters:
     ///   - path: The checkpoint's folder. It appears whole or not at all.
     ///   - options: Layout, types and so on.
+    /// - Returns: What was written.
     /// - Throws: `BridgeError`; the destination is then as it was.
     @discardableResult
     public func importCheckpoint(to path: String, options: ConversionOptions = ConversionOptions()) throws
@@ -152,6 +172,7 @@ public struct AutoBridge: Sendable {
     ///   - path: The checkpoint, or a folder with iterations, of which the newest is taken.
     ///   - destination: The folder. It appears whole or not at all.
     ///   - options: Types and so on; the layout is the checkpoint's.
+    /// - Returns: What was written.
     /// - Throws: `BridgeError`; the destination is then as it was.
     @discardableResult
     public func exportCheckpoint(
@@ -180,7 +201,10 @@ public struct AutoBridge: Sendable {
 
     /// The Hugging Face tensors of a checkpoint, one at a time; each is read when the loop comes to it.
     ///
-    /// - Parameter path: The checkpoint.
+    /// - Parameters:
+    ///   - path: The checkpoint.
+    ///   - options: Types and what may be missing.
+    /// - Returns: The tensors, none of them read yet.
     /// - Throws: `BridgeError` for parameters that are not accounted for.
     public func exportWeights(from path: String, options: ConversionOptions = ConversionOptions()) throws
         -> ExportedWeights

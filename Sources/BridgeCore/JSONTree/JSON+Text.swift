@@ -1,4 +1,5 @@
 internal import CJSONC
+import Glibc
 
 extension JSON {
     /// The deepest nesting that is read.
@@ -16,8 +17,9 @@ extension JSON {
         }
         defer { json_tokener_free(tokener) }
         json_tokener_set_flags(tokener, Int32(JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8))
+        let escapes = JSONEscapes(text)
         // The NUL at the end tells json-c that a number at the end of the text is complete.
-        let root = (text + [0]).withUnsafeBufferPointer { buffer in
+        let root = (escapes.text + [0]).withUnsafeBufferPointer { buffer in
             buffer.withMemoryRebound(to: CChar.self) { json_tokener_parse_ex(tokener, $0.baseAddress, Int32($0.count)) }
         }
         defer { json_object_put(root) }
@@ -26,14 +28,14 @@ extension JSON {
         guard status == json_tokener_success else {
             throw JSONError(String(cString: json_tokener_error_desc(status)), at: end)
         }
-        if let rest = text.dropFirst(end).firstIndex(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) {
+        if let rest = escapes.text.dropFirst(end).firstIndex(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) {
             throw JSONError("something follows the value", at: rest)
         }
         // json-c lets overlong forms and surrogates pass.
         guard String(validating: text, as: UTF8.self) != nil else {
             throw JSONError("text that is not UTF-8", at: Self.firstBadByte(in: text))
         }
-        self = Self.value(of: root)
+        self = Self.value(of: root, escapes)
         guard memberCount == scan.memberCount else {
             throw JSONError("a key stands twice in one object, once written with an escape", at: 0)
         }
@@ -47,8 +49,19 @@ extension JSON {
         var length = 0
         let flags = Int32(layout | JSON_C_TO_STRING_NOSLASHESCAPE)
         guard let text = json_object_to_json_string_length(root, flags, &length) else { return [] }
-        let bytes = UnsafeRawBufferPointer(start: text, count: length)
-        return pretty ? bytes + [UInt8(ascii: "\n")] : [UInt8](bytes)
+        let bytes = JSONEscapes.restoringNull(
+            [UInt8](UnsafeRawBufferPointer(start: text, count: length)),
+            isHidden: hasNullInKey
+        )
+        return pretty ? bytes + [UInt8(ascii: "\n")] : bytes
+    }
+
+    private var hasNullInKey: Bool {
+        switch self {
+        case .array(let items): items.contains(where: \.hasNullInKey)
+        case .object(let object): object.contains { $0.key.utf8.contains(0) || $0.value.hasNullInKey }
+        default: false
+        }
     }
 
     private static func firstBadByte(in text: [UInt8]) -> Int {
@@ -67,30 +80,36 @@ extension JSON {
         }
     }
 
-    private static func value(of object: OpaquePointer?) -> JSON {
+    private static func value(of object: OpaquePointer?, _ escapes: JSONEscapes) -> JSON {
         switch json_object_get_type(object) {
         case json_type_boolean: return .bool(json_object_get_boolean(object) != 0)
         case json_type_int, json_type_double:
             return .number(JSONNumber(text: String(cString: json_object_to_json_string(object))))
         case json_type_string:
             let count = Int(json_object_get_string_len(object))
-            let bytes = UnsafeRawBufferPointer(start: json_object_get_string(object), count: count)
-            return .string(String(decoding: bytes, as: UTF8.self))
+            return .string(text(json_object_get_string(object), count, escapes))
         case json_type_array:
             return .array(
-                (0..<json_object_array_length(object)).map { value(of: json_object_array_get_idx(object, $0)) }
+                (0..<json_object_array_length(object)).map { value(of: json_object_array_get_idx(object, $0), escapes) }
             )
         case json_type_object:
             var members = JSONObject()
-            var iterator = json_object_iter_begin(object)
-            var end = json_object_iter_end(object)
-            while json_object_iter_equal(&iterator, &end) == 0 {
-                members[String(cString: json_object_iter_peek_name(&iterator))] =
-                    value(of: json_object_iter_peek_value(&iterator))
-                json_object_iter_next(&iterator)
+            var entry = json_object_get_object(object)?.pointee.head
+            while let current = entry {
+                let key = current.pointee.k?.assumingMemoryBound(to: CChar.self)
+                let name = text(key, key.map { strlen($0) } ?? 0, escapes)
+                members[name] = value(of: OpaquePointer(current.pointee.v), escapes)
+                entry = current.pointee.next
             }
             return .object(members)
         default: return .null
+        }
+    }
+
+    private static func text(_ pointer: UnsafePointer<CChar>?, _ count: Int, _ escapes: JSONEscapes) -> String {
+        guard let pointer else { return "" }
+        return pointer.withMemoryRebound(to: UInt8.self, capacity: count) {
+            escapes.reveal(UnsafeBufferPointer(start: $0, count: count))
         }
     }
 
@@ -115,7 +134,11 @@ extension JSON {
             return array
         case .object(let members):
             let object = json_object_new_object()
-            for (key, value) in members { json_object_object_add(object, key, value.cValue) }
+            // json-c would put the closing brace of an empty object on a line of its own.
+            if members.isEmpty {
+                json_object_set_serializer(object, { _, buffer, _, _ in printbuf_memappend(buffer, "{}", 2) }, nil, nil)
+            }
+            for (key, value) in members { json_object_object_add(object, JSONEscapes.hidingNull(key), value.cValue) }
             return object
         }
     }

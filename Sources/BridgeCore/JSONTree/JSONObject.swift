@@ -2,7 +2,19 @@
 public struct JSONObject: Sendable {
     /// The keys, in order.
     public private(set) var keys: [String] = []
-    private var values: [String: JSON] = [:]
+    private var values: [Key: JSON] = [:]
+
+    /// A key, compared byte by byte: Swift's strings are equal when they look alike, and a vocabulary holds such pairs.
+    private struct Key: Hashable {
+        let text: String
+
+        static func == (left: Key, right: Key) -> Bool { left.text.utf8.elementsEqual(right.text.utf8) }
+
+        func hash(into hasher: inout Hasher) {
+            var text = text
+            text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+        }
+    }
 
     /// An empty object.
     public init() {}
@@ -14,12 +26,12 @@ public struct JSONObject: Sendable {
 
     /// The value of a key; a new key goes to the end, nil removes the key.
     public subscript(key: String) -> JSON? {
-        get { values[key] }
+        get { values[Key(text: key)] }
         set {
             if let newValue {
-                if values.updateValue(newValue, forKey: key) == nil { keys.append(key) }
-            } else if values.removeValue(forKey: key) != nil {
-                keys.removeAll { $0 == key }
+                if values.updateValue(newValue, forKey: Key(text: key)) == nil { keys.append(key) }
+            } else if values.removeValue(forKey: Key(text: key)) != nil {
+                keys.removeAll { Key(text: $0) == Key(text: key) }
             }
         }
     }
@@ -29,16 +41,6 @@ public struct JSONObject: Sendable {
 
     /// Whether there are none.
     public var isEmpty: Bool { keys.isEmpty }
-
-    /// Puts a value in the place of another key, so that the order of the rest stays.
-    public mutating func rename(_ key: String, to other: String) {
-        guard let index = keys.firstIndex(of: key), key != other, let value = values.removeValue(forKey: key) else {
-            return
-        }
-        if values[other] != nil { keys.removeAll { $0 == other } }
-        keys[keys.firstIndex(of: key) ?? index] = other
-        values[other] = value
-    }
 }
 
 extension JSONObject: Sequence {
@@ -49,7 +51,7 @@ extension JSONObject: Sequence {
             while index < keys.count {
                 let key = keys[index]
                 index += 1
-                if let value = values[key] { return (key, value) }
+                if let value = self[key] { return (key, value) }
             }
             return nil
         }
@@ -59,6 +61,6 @@ extension JSONObject: Sequence {
 extension JSONObject: Equatable {
     /// Whether both hold the same members in the same order.
     public static func == (left: Self, right: Self) -> Bool {
-        left.keys == right.keys && left.values == right.values
+        left.values == right.values && left.keys.elementsEqual(right.keys) { Key(text: $0) == Key(text: $1) }
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import BridgeCore
+import Foundation
 import TensorRuntime
 
 /// Hugging Face to Megatron and back.
@@ -120,12 +121,20 @@ struct Export: ParsableCommand {
     @OptionGroup var plugins: PluginOptions
     @OptionGroup var output: RunOptions
 
+    /// The model that is followed. The peer's command asks for --hf-model; a name that is no folder is not needed here.
+    private func source(_ catalog: PluginCatalog) throws -> AutoBridge {
+        guard let hfModel else { return try AutoBridge.fromMegatron(megatronPath, catalog: catalog) }
+        if FileManager.default.fileExists(atPath: hfModel) { return try AutoBridge.fromHF(hfModel, catalog: catalog) }
+        output.say(
+            "   note: \(hfModel) is no folder here; the checkpoint carries all that is needed, so it is followed instead"
+        )
+        return try AutoBridge.fromMegatron(megatronPath, catalog: catalog)
+    }
+
     func run() throws {
         if !arguments.dryRun { output.say("🔄 Starting export: \(megatronPath) -> \(hfPath)") }
         let catalog = try plugins.catalog()
-        let bridge =
-            try hfModel.map { try AutoBridge.fromHF($0, catalog: catalog) }
-            ?? AutoBridge.fromMegatron(megatronPath, catalog: catalog)
+        let bridge = try source(catalog)
         let report = try output.watched { context in
             let options = arguments.options(context: context)
             let plan = try bridge.exportPlan(from: megatronPath, options: options)

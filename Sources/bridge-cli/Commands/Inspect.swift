@@ -20,11 +20,19 @@ struct Inspect: ParsableCommand {
     @Flag(name: .long, help: "List every tensor.")
     var tensors = false
 
+    @Flag(
+        name: .customLong("hf-config"),
+        help: "Print the config.json that follows from the translated configuration alone."
+    )
+    var hfConfig = false
+
     @OptionGroup var plugins: PluginOptions
     @OptionGroup var output: RunOptions
 
     func run() throws {
-        let checkpoint = try Checkpoint(path: path, catalog: plugins.catalog())
+        let catalog = try plugins.catalog()
+        if hfConfig { return Output.json(try AutoBridge.fromAny(path, catalog: catalog).configuration()) }
+        let checkpoint = try Checkpoint(path: path, catalog: catalog)
         if output.json { return Output.json(json(checkpoint)) }
         Output.table(
             [

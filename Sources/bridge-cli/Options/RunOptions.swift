@@ -22,6 +22,9 @@ struct RunOptions: ParsableArguments {
     )
     var maxMemory: String?
 
+    @Flag(name: .shortAndLong, help: "Say on standard error what is being done.")
+    var verbose = false
+
     func validate() throws {
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads is \(threads), expected 1 to 1024")
@@ -38,8 +41,15 @@ struct RunOptions: ParsableArguments {
             workers: threads ?? Self.threadsOfEnvironment,
             memoryLimit: maxMemory.flatMap { Self.bytes($0) },
             progress: isWatched ? { @Sendable in bar.show($0) } : nil,
-            cancellation: Interrupt.cancellation
+            cancellation: Interrupt.cancellation,
+            logger: logger
         )
+    }
+
+    private var logger: Logger {
+        var logger = Logger(label: "bridge") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = verbose ? .debug : .warning
+        return logger
     }
 
     private static var threadsOfEnvironment: Int? {

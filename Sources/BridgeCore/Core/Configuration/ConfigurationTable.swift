@@ -54,7 +54,10 @@ public struct ConfigurationTable<Root: ConfigurationRoot>: Sendable {
 
     /// The configuration of a value.
     ///
-    /// - Parameter base: A configuration whose other keys, spellings and order are kept; nil makes a new one.
+    /// - Parameters:
+    ///   - root: The value.
+    ///   - base: A configuration whose other keys, spellings and order are kept; nil makes a new one.
+    /// - Returns: The configuration.
     public func encode(_ root: Root, into base: JSON? = nil) -> JSON {
         var json = base ?? .object(JSONObject())
         for field in fields { field.encode(root, &json, base == nil) }

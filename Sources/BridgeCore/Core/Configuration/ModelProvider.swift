@@ -39,6 +39,7 @@ public protocol ModelBridge: Sendable {
     /// - Parameters:
     ///   - provider: The model.
     ///   - style: Whose names the tensors have.
+    /// - Returns: The table.
     func parameters(of provider: Provider, style: HuggingFaceFolder.Style) -> ParameterTable
 
     /// `config.json` with the same meaning as the `params.json` that some makers publish; nil when it is not this family's.

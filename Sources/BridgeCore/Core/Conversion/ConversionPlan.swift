@@ -76,6 +76,11 @@ public struct ConversionPlan: Sendable {
 
     /// Writes the files of the plan into a folder that is being made.
     package func write(into folder: String, context: RunContext) throws -> ConversionReport {
+        for note in notes { context.logger.info("\(note)") }
+        context.logger.debug(
+            "writing \(images.count) files, \(byteCount) bytes",
+            metadata: ["folder": "\(folder)", "workers": "\(ImageWriter.workerCount(context))"]
+        )
         let clock = ContinuousClock()
         let start = clock.now
         let writer = ImageWriter(folder: folder, context: context)

@@ -15,7 +15,10 @@ struct FamilyModel {
     ///
     /// - Parameters:
     ///   - json: The content of `config.json` or `params.json`.
+    ///   - style: Which of the two it is.
     ///   - name: The file, for messages.
+    ///   - catalog: The families to choose from.
+    /// - Throws: `BridgeError` when no plugin knows the model, or the configuration lacks something.
     init(json: JSON, style: HuggingFaceFolder.Style, name: String, catalog: PluginCatalog) throws {
         var configuration = json
         if style == .consolidated {

@@ -45,7 +45,14 @@ package struct ImageWriter {
         for image in images {
             try context.cancellation.check()
             try Files.makeFolder(Files.parent(of: Files.join(folder, image.name)))
-            files.append(try OutputFile(path: Files.join(folder, image.name), image: image))
+            let file = try OutputFile(path: Files.join(folder, image.name), image: image)
+            if !file.isDirect, image.byteCount >= OutputFile.smallestDirect {
+                context.logger.debug(
+                    "the file system refuses direct writes, the page cache is used",
+                    metadata: ["file": "\(image.name)"]
+                )
+            }
+            files.append(file)
         }
         let block = BlockChecksum.blockByteCount
         let items = files.indices.flatMap { file in
@@ -102,12 +109,12 @@ private final class OutputFile: @unchecked Sendable {
     let image: FileImage
     private let path: String
     private let descriptor: Int32
-    private let isDirect: Bool
+    let isDirect: Bool
     // Each element is written by one thread, once, and read after all have ended.
     private let storedDigests: UnsafeMutableBufferPointer<BlockChecksum.Digest>
 
     /// Files below this size are not worth the alignment.
-    private static let smallestDirect = 1 << 20
+    static let smallestDirect = 1 << 20
 
     init(path: String, image: FileImage) throws {
         self.path = path

@@ -1,7 +1,9 @@
 import JSONTree
 import TensorRuntime
 
-/// Plans the way from one layout of a native checkpoint to another. Needs no plugin: the manifest says all.
+/// Plans the way from one layout of a native checkpoint to another.
+///
+/// Needs no plugin: the manifest says all.
 struct Resharder {
     let checkpoint: NativeCheckpoint
     let options: ConversionOptions

@@ -13,7 +13,7 @@ enum RunConfiguration {
         ]
         let sizes = self.sizes(of: layout).map { (Node($0.name), node($0.value)) }
         fields += sizes + model.megatronFields().map { (Node($0.key), node($0.value)) }
-        return Array(try Yams.serialize(node: mapping([(Node("model"), mapping(fields))])).utf8)
+        return Array(try Yams.serialize(node: mapping([(Node("model"), mapping(fields))]), width: -1).utf8)
     }
 
     /// The file with the sizes of another layout; every other line stays as it is.
@@ -37,7 +37,7 @@ enum RunConfiguration {
         }
         for (name, value) in sizes(of: layout) { model[Node(name)] = node(value) }
         root.mapping?["model"] = .mapping(model)
-        return Array(try Yams.serialize(node: root).utf8)
+        return Array(try Yams.serialize(node: root, width: -1).utf8)
     }
 
     /// A few aliases of aliases can stand for more text than a disk holds.
@@ -67,7 +67,7 @@ enum RunConfiguration {
         case .bool(let value): Node(value ? "true" : "false")
         case .number(let number): Node(number.text)
         case .string(let text): .scalar(string(text))
-        case .array(let items): .sequence(Node.Sequence(items.map(node), Tag(.implicit), .flow))
+        case .array(let items): Node(items.map(node))
         case .object(let members): mapping(members.map { (Node($0.key), node($0.value)) })
         }
     }

@@ -1,7 +1,7 @@
 import CTensorKernels
 import Glibc
 public import JSONTree
-public import TensorRuntime
+import TensorRuntime
 
 /// A checkpoint of either kind, with its tensors under one set of names.
 public struct Checkpoint: Sendable {

@@ -9,6 +9,7 @@ package enum Workers {
     /// Runs `body` once for each item in 0..<count, in order of start, each time with the worker's own state.
     ///
     /// - Parameters:
+    ///   - count: How many items there are.
     ///   - workers: How many threads.
     ///   - makeState: Makes a worker's state, on its thread.
     ///   - whileWaiting: Called on the caller's thread a few times a second.

@@ -22,6 +22,7 @@ public struct DecoderParameters: Sendable {
         ///   - model: What stands before `embed_tokens`, such as `model.`.
         ///   - output: The output layer's weight.
         ///   - mlpNorm: The norm before the MLP.
+        /// - Returns: The names.
         public static func transformers(
             model: String = "model.",
             output: String = "lm_head.weight",

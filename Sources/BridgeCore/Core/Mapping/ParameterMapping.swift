@@ -40,6 +40,7 @@ public struct ParameterMapping: Sendable {
 ///   - shape: The tensor's shape.
 ///   - split: How it is divided over tensor ranks.
 ///   - sharedWith: For tied embeddings, the parameter that stands for this one when no tensor is stored.
+/// - Returns: The line.
 public func Rename(
     _ megatron: NamePattern,
     _ huggingFace: NamePattern,
@@ -57,7 +58,9 @@ public func Rename(
     )
 }
 
-/// One matrix that Megatron stores mirrored. `shape` is Hugging Face's.
+/// One matrix that Megatron stores mirrored.
+///
+/// `shape` is Hugging Face's.
 public func Transpose(
     _ megatron: NamePattern,
     _ huggingFace: NamePattern,
@@ -81,6 +84,7 @@ public func Transpose(
 ///   - heads: The heads, from which the shapes follow.
 ///   - hiddenSize: The input width.
 ///   - rotaryPairs: Whether the tensors rotate neighbouring elements together, as Mistral's own files do.
+/// - Returns: The line.
 public func FuseHeads(
     _ megatron: NamePattern,
     _ huggingFace: [NamePattern],

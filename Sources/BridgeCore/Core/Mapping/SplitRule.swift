@@ -35,9 +35,13 @@ package struct RankSlice: Sendable {
 }
 
 extension SplitRule {
-    /// The parts of a parameter for `tensorSize` ranks. Sizes have been checked by ``check(_:name:tensorSize:)``.
+    /// The parts of a parameter, one for each rank that stores some of it.
     ///
-    /// - Parameter paddedHeight: How many rows a vocabulary has with its padding.
+    /// - Parameters:
+    ///   - view: The whole parameter, which has no ``obstacle(to:parts:tensorSize:)``.
+    ///   - tensorSize: How many ranks there are.
+    ///   - paddedHeight: How many rows a vocabulary has with its padding.
+    /// - Returns: The parts, by rank.
     package func slices(of view: TensorView, tensorSize: Int, paddedHeight: Int? = nil) -> [RankSlice] {
         let height = view.height
         switch self {

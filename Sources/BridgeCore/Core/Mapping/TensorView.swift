@@ -85,7 +85,9 @@ public struct TensorView: Sendable {
 // MARK: - Cutting and joining
 
 extension TensorView {
-    /// Some of the rows. A range beyond the last row is cut off there.
+    /// Some of the rows.
+    ///
+    /// A range beyond the last row is cut off there.
     public func rows(_ range: Range<Int>) -> TensorView {
         let range = range.clamped(to: 0..<height)
         return TensorView(
@@ -95,7 +97,9 @@ extension TensorView {
         )
     }
 
-    /// Some of the columns of a matrix. A range beyond the last column is cut off there.
+    /// Some of the columns of a matrix.
+    ///
+    /// A range beyond the last column is cut off there.
     public func columns(_ range: Range<Int>) -> TensorView {
         let range = range.clamped(to: 0..<width)
         return TensorView(
@@ -105,7 +109,9 @@ extension TensorView {
         )
     }
 
-    /// The rows of several views, one view below the other. Their widths must agree.
+    /// The rows of several views, one view below the other.
+    ///
+    /// Their widths must agree.
     public static func concatenate(rows views: [TensorView]) -> TensorView {
         guard let first = views.first else { return .zeros(.uint8, shape: [0]) }
         var blocks: [Block] = []
@@ -124,7 +130,9 @@ extension TensorView {
         return TensorView(elementType: first.elementType, shape: [height] + first.shape.dropFirst(), blocks: blocks)
     }
 
-    /// The columns of several matrices, one beside the other. Their heights must agree.
+    /// The columns of several matrices, one beside the other.
+    ///
+    /// Their heights must agree.
     public static func concatenate(columns views: [TensorView]) -> TensorView {
         guard let first = views.first else { return .zeros(.uint8, shape: [0]) }
         var blocks: [Block] = []
@@ -165,7 +173,9 @@ extension TensorView {
         return TensorView(elementType: elementType, shape: [width, height], blocks: mirrored)
     }
 
-    /// The same tensor with other elements, rounded to nearest even. Only floating-point tensors are converted.
+    /// The same tensor with other elements, rounded to nearest even.
+    ///
+    /// Only floating-point tensors are converted.
     public func cast(to elementType: ElementType) -> TensorView {
         guard self.elementType.isFloatingPoint, elementType.isFloatingPoint else { return self }
         var view = self

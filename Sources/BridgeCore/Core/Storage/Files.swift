@@ -137,7 +137,9 @@ package enum Files {
         }
     }
 
-    /// Removes a file, or a folder with all that is in it. Does not follow symbolic links.
+    /// Removes a file, or a folder with all that is in it.
+    ///
+    /// Does not follow symbolic links.
     package static func remove(_ path: String) throws {
         var status = stat()
         guard lstat(path, &status) == 0 else { return }

@@ -1,4 +1,4 @@
-public import CTensorKernels
+package import CTensorKernels
 
 /// The type of a tensor's elements.
 ///

@@ -16,6 +16,7 @@ public enum ConsolidatedParameters {
     ///   - ropeTheta: The base of the rotary frequencies when the file names none.
     ///   - seqLength: The longest sequence when the file names none.
     ///   - name: The file, for messages.
+    /// - Returns: The keys of `config.json`.
     /// - Throws: `BridgeError` naming the keys that are missing.
     public static func decoder(_ parameters: JSON, ropeTheta: Double, seqLength: Int, name: String) throws -> JSONObject
     {

@@ -39,6 +39,7 @@ struct ShardIndex {
     /// Compares the index with what the files hold.
     ///
     /// - Parameter homes: The file that each tensor was found in.
+    /// - Throws: `BridgeError` naming every tensor that is somewhere else.
     func check(against homes: [String: String]) throws {
         let wrong = weightMap.compactMap { tensor, file in
             homes[tensor] == file.string

@@ -97,6 +97,7 @@ public struct SafetensorsHeader: Sendable {
     /// The bytes before the tensors: the length and the JSON.
     ///
     /// - Parameter alignment: The JSON is filled up with spaces so that the tensors start at a multiple of this.
+    /// - Returns: The bytes.
     public func prefix(alignment: Int = 8) -> [UInt8] {
         var json = text ?? self.json.text(pretty: false)
         if text == nil {

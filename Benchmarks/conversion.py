@@ -1,0 +1,187 @@
+"""Times conversions of a 7.7 GB model beside cp and the tools that people use today, in one run.
+
+    make bench                 or: python Benchmarks/conversion.py BRIDGE [--rounds 5] [--size 3b] [--folder DIR]
+
+Every round runs every command once, so that a slow moment of the machine hits all of them; the table has medians. The
+source is read into the page cache before each warm run and dropped from it before each cold one (needs root). Every
+command's result is flushed to the disk before its clock stops. Anonymous memory is the largest RssAnon seen in
+/proc, every 5 ms. Needs three times the model's size on the disk. Writes a Markdown table to standard output.
+"""
+
+import argparse
+import datetime
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+PEERS = {
+    "transformers load + save": """
+import sys, torch
+from transformers import AutoModelForImageTextToText as Model
+Model.from_pretrained(sys.argv[1], dtype=torch.bfloat16).save_pretrained(sys.argv[2])
+""",
+    "safetensors load + save": """
+import sys, os, glob
+from safetensors.torch import load_file, save_file
+os.makedirs(sys.argv[2])
+for path in sorted(glob.glob(sys.argv[1] + "/*.safetensors")):
+    save_file(load_file(path), sys.argv[2] + "/" + os.path.basename(path), metadata={"format": "pt"})
+""",
+    "torch distributed checkpoint save": """
+import sys, glob, torch.distributed.checkpoint as dcp
+from safetensors.torch import load_file
+state = {}
+for path in sorted(glob.glob(sys.argv[1] + "/*.safetensors")):
+    state.update(load_file(path))
+dcp.save(state, storage_writer=dcp.FileSystemWriter(sys.argv[2], thread_count=2))
+""",
+}
+
+
+def warm(folder):
+    for path in Path(folder).rglob("*"):
+        if path.is_file():
+            with open(path, "rb", buffering=0) as file:
+                buffer = bytearray(1 << 24)
+                while file.readinto(buffer):
+                    pass
+
+
+def chill(folder):
+    os.sync()
+    for path in Path(folder).rglob("*"):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
+
+
+def flush(folder):
+    for path in Path(folder).rglob("*"):
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+
+
+def anonymous(pid, box, stop):
+    while not stop.wait(0.005):
+        try:
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+                if line.startswith("RssAnon"):
+                    box[0] = max(box[0], int(line.split()[1]) * 1024)
+        except (FileNotFoundError, ProcessLookupError):
+            return
+
+
+def run(command, target):
+    """Seconds until the result is on the disk, and the most anonymous memory."""
+    shutil.rmtree(target, ignore_errors=True)
+    os.sync()
+    box, stop = [0], threading.Event()
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    watcher = threading.Thread(target=anonymous, args=(process.pid, box, stop))
+    watcher.start()
+    _, errors = process.communicate()
+    if target.exists():
+        flush(target)
+    seconds = time.perf_counter() - start
+    stop.set()
+    watcher.join()
+    if process.returncode:
+        sys.exit(f"{' '.join(map(str, command))} failed:\n{errors.decode()}")
+    shutil.rmtree(target, ignore_errors=True)
+    return seconds, box[0]
+
+
+def machine():
+    name = next(
+        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine()
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} cores {name}, {memory:.0f} GiB, Linux {platform.release()}"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("bridge", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peer-rounds", type=int, default=3)
+    parser.add_argument("--family", default="ministral3")
+    parser.add_argument("--size", default="3b")
+    parser.add_argument("--folder", type=Path, help="where to work; a temporary folder by default")
+    arguments = parser.parse_args()
+    bridge = arguments.bridge.resolve()
+    root = Path(tempfile.mkdtemp(prefix="bridge-bench-", dir=arguments.folder))
+    try:
+        measure(bridge, root, arguments)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def measure(bridge, root, arguments):
+    source, native, out = root / "source", root / "native", root / "out"
+    toy = [bridge, "toy", "--family", arguments.family, "--real-size", arguments.size, "--output", source]
+    start = time.perf_counter()
+    subprocess.run(toy, check=True, stdout=subprocess.DEVNULL)
+    made = time.perf_counter() - start
+    size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
+    subprocess.run([bridge, "convert", "--hf-model", source, "--megatron-path", native], check=True, stdout=subprocess.DEVNULL)
+
+    warm_commands = {
+        "cp -r": (["cp", "-r", source, out], source),
+        "bridge import": ([bridge, "convert", "--hf-model", source, "--megatron-path", out], source),
+        "bridge import, TP 2 x PP 2": (
+            [bridge, "convert", "--hf-model", source, "--megatron-path", out, "--tp", "2", "--pp", "2"], source,
+        ),
+        "bridge reshard to TP 2 x PP 2": (
+            [bridge, "reshard", "--megatron-path", native, "--output", out, "--tp", "2", "--pp", "2"], native,
+        ),
+        "bridge export": ([bridge, "convert", "export", "--megatron-path", native, "--hf-path", out], native),
+    }
+    cold_commands = {
+        "read the source (dd)": (["sh", "-c", f"cat {source}/*.safetensors > /dev/null"], source),
+        "cp -r, cold": (["cp", "-r", source, out], source),
+        "bridge import, cold": ([bridge, "convert", "--hf-model", source, "--megatron-path", out], source),
+    }
+    results = {name: [] for name in [*warm_commands, *cold_commands, *PEERS]}
+    for _ in range(arguments.rounds):
+        for name, (command, needed) in warm_commands.items():
+            warm(needed)
+            results[name].append(run(command, out))
+        for name, (command, needed) in cold_commands.items():
+            chill(needed)
+            results[name].append(run(command, out))
+    for _ in range(arguments.peer_rounds):
+        for name, code in PEERS.items():
+            warm(source)
+            results[name].append(run([sys.executable, "-c", code, source, out], out))
+    report(results, size, made)
+
+
+def report(results, size, made):
+    copy = statistics.median(seconds for seconds, _ in results["cp -r"])
+    print(f"{size / 1e9:.2f} GB, {machine()}, {datetime.date.today()}; made by `bridge toy` in {made:.1f} s.")
+    print("Seconds until the result is on the disk, medians (minimum to maximum).\n")
+    print("| | s | GB/s | of `cp` | anonymous memory |")
+    print("|---|---|---|---|---|")
+    for name, rows in results.items():
+        if not rows:
+            continue
+        times = [seconds for seconds, _ in rows]
+        median = statistics.median(times)
+        memory = max(bytes for _, bytes in rows) / 2**20
+        print(
+            f"| {name} | {median:.2f} ({min(times):.2f} to {max(times):.2f}) | {size / 1e9 / median:.2f} "
+            f"| {median / copy:.2f} | {memory:,.0f} MiB |"
+        )
+
+
+main()

@@ -1,0 +1,42 @@
+import BridgeCore
+import Foundation
+import TensorRuntime
+
+/// Converts a Hugging Face folder to Megatron and back, and shows that nothing has changed.
+@main
+enum ConvertFromSwift {
+    static func main() throws {
+        guard CommandLine.arguments.count == 2 else {
+            print("usage: convert-from-swift FOLDER")
+            exit(64)
+        }
+        let source = CommandLine.arguments[1]
+        let folder = FileManager.default.temporaryDirectory.appending(path: "convert-from-swift-\(UUID().uuidString)")
+            .path
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+
+        let bridge = try AutoBridge.fromHF(source)
+        print("\(source) is a \(bridge.architecture) with \(bridge.toProvider().decoder.numLayers) layers")
+
+        // The plan is made from headers; nothing is written yet.
+        let options = ConversionOptions(layout: RankLayout(tensorSize: 2, pipelineSize: 2))
+        let plan = try bridge.plan(options)
+        print("\(plan.lines.count) parameters, \(ByteFormat.text(plan.byteCount)) in \(plan.files.count) files")
+
+        let report = try bridge.importCheckpoint(to: "\(folder)/megatron", options: options)
+        print("wrote \(report.destination)")
+
+        var count = 0
+        for weight in try bridge.exportWeights(from: "\(folder)/megatron") { count += try weight.bytes().count }
+        print("read \(count) bytes of weights back, one tensor at a time")
+
+        try bridge.saveHF("\(folder)/megatron", to: "\(folder)/again")
+        let catalog = try PluginCatalog.standard()
+        let result = try Verifier(
+            Checkpoint(path: source, catalog: catalog),
+            Checkpoint(path: "\(folder)/again", catalog: catalog)
+        ).run()
+        print(result.isEqual ? "all \(result.compared) tensors came back" : "something differs: \(result.rows)")
+        exit(result.isEqual ? 0 : 1)
+    }
+}

@@ -1,0 +1,51 @@
+# The same few words everywhere. `make demo` and `make test` do all the set-up that a fresh machine needs.
+.PHONY: help setup stamp build demo test test-peers bench format lint docs clean
+
+BRIDGE = .build/release/bridge
+
+help:
+	@echo "make demo        install what is missing, build, and convert a toy of every family both ways"
+	@echo "make test        install what is missing and run every test"
+	@echo "make test-peers  compare with torch and transformers in a Python venv"
+	@echo "make bench       time conversions of a 7.7 GB model beside cp and other tools (needs 40 GB of disk)"
+	@echo "make docs        build the documentation, warnings are errors"
+	@echo "make lint        check the format; make format mends it"
+
+setup:
+	@scripts/setup
+
+# Plugins carry the fingerprint of the core that they were built against.
+stamp:
+	@scripts/stamp
+
+build: setup stamp
+	swift build -c release
+
+demo: build
+	@scripts/demo $(BRIDGE)
+
+test: setup stamp
+	swift build --build-tests
+	swift test --skip-build
+	@scripts/test-packages
+
+test-peers: build
+	@scripts/setup-peers
+	.venv-peers/bin/python Tests/Peers/test_check_export.py
+	.venv-peers/bin/python Tests/Peers/run.py $(BRIDGE)
+
+bench: build
+	@scripts/setup-peers
+	.venv-peers/bin/python Benchmarks/conversion.py $(BRIDGE)
+
+docs: setup stamp
+	@scripts/docs
+
+format:
+	swift format --in-place --recursive Sources Plugins Tests Examples Package.swift
+
+lint:
+	swift format lint --strict --recursive Sources Plugins Tests Examples Package.swift
+
+clean:
+	rm -rf .build Sources/BridgeCore/.build Examples/*/.build Fuzz/.build

@@ -1,0 +1,82 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// What the structure promises, read off the sources.
+@Suite struct ArchitectureTests {
+    private func sources(_ folder: String, ending: String = ".swift") throws -> [(path: String, text: String)] {
+        let root = "\(Fixtures.repository)/\(folder)"
+        return try FileManager.default.subpathsOfDirectory(atPath: root)
+            .filter { $0.hasSuffix(ending) && !$0.contains(".build/") && !$0.hasPrefix("Snippets/") }
+            .map { ("\(folder)/\($0)", try String(contentsOfFile: "\(root)/\($0)", encoding: .utf8)) }
+    }
+
+    /// The code of a file without its comments.
+    private func code(_ text: String) -> String {
+        text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+            line.trimmingCharacters(in: .whitespaces).hasPrefix("//") ? "" : String(line)
+        }.joined(separator: "\n")
+    }
+
+    @Test func theCoreNamesNoFamily() throws {
+        let files =
+            try sources("Sources/BridgeCore") + sources("Sources/BridgeCore", ending: ".h")
+            + sources("Sources/BridgeCore", ending: ".c")
+        #expect(files.count > 50)
+        for (path, text) in files {
+            let words = code(text).lowercased()
+            for family in ["mistral", "gemma", "pixtral", "siglip"] {
+                #expect(!words.contains(family), "\(path) names \(family)")
+            }
+        }
+    }
+
+    @Test func noPluginImportsAnother() throws {
+        let families = try FileManager.default.contentsOfDirectory(atPath: "\(Fixtures.repository)/Plugins").sorted()
+        #expect(families == ["Gemma3VL", "Ministral3", "Mistral"])
+        for (path, text) in try sources("Plugins") {
+            for family in families { #expect(!text.contains("import \(family)\n"), "\(path) imports \(family)") }
+        }
+    }
+
+    @Test func onlyTheCommandLinePrintsAndReadsTheEnvironment() throws {
+        for (path, text) in try sources("Sources/BridgeCore") + sources("Plugins") {
+            #expect(code(text).firstMatch(of: /(^|[^.\w])(print|debugPrint)\(/) == nil, "\(path) prints")
+            #expect(
+                !text.contains("getenv(") && !text.contains("ProcessInfo.processInfo.environment"),
+                "\(path) reads the environment"
+            )
+        }
+    }
+
+    @Test func nothingIsForcedAndNothingIsLeftToDo() throws {
+        for (path, text) in try sources("Sources") + sources("Plugins") {
+            let text = code(text)
+            for word in ["try!", "as!", "fatalError(", "TODO", "FIXME"] {
+                #expect(!text.contains(word), "\(path) has \(word)")
+            }
+        }
+    }
+
+    @Test func noFileIsTooLong() throws {
+        for (path, text) in try sources("Sources") + sources("Plugins") + sources("Tests") {
+            #expect(text.split(separator: "\n", omittingEmptySubsequences: false).count <= 500, "\(path)")
+        }
+    }
+
+    @Test func theTreeInTheReadmeIsTheTreeOnTheDisk() throws {
+        let readme = try String(contentsOfFile: "\(Fixtures.repository)/README.md", encoding: .utf8)
+        let tree = try #require(readme.split(separator: "## The tree").last?.split(separator: "```").dropFirst().first)
+        let paths = tree.split(separator: "\n").compactMap { $0.split(separator: " ").first.map(String.init) }
+        #expect(paths.count >= 12)
+        for path in paths {
+            #expect(FileManager.default.fileExists(atPath: "\(Fixtures.repository)/\(path)"), "\(path)")
+        }
+        let top = try FileManager.default.contentsOfDirectory(atPath: Fixtures.repository).filter {
+            !$0.hasPrefix(".") && $0 != "Package.resolved"
+        }
+        for name in top {
+            #expect(paths.contains { $0 == name || $0.hasPrefix("\(name)/") }, "README's tree does not have \(name)")
+        }
+    }
+}

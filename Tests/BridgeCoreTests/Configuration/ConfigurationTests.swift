@@ -1,0 +1,101 @@
+import BridgeCore
+import Foundation
+import JSONTree
+import TensorRuntime
+import TestSupport
+import Testing
+
+@Suite struct ConfigurationTests {
+    /// What transformers makes of every fixture's `config.json`; see `record_configurations.py`.
+    static let recorded: JSONObject = {
+        let json = try? JSON(contentsOf: "\(Fixtures.root)/reference/configurations.json")
+        return json?.object ?? JSONObject()
+    }()
+
+    @Test(arguments: recorded.keys)
+    func everyNumberIsTheOneThatTransformersReads(_ name: String) throws {
+        let fields = try AutoBridge.fromHF(Fixtures.checkpoint(name)).megatronFields
+        let expected = try #require(Self.recorded[name]?.object)
+        #expect(expected.count >= 19)
+        for (key, value) in expected {
+            let found = try #require(fields[key], "\(key)")
+            #expect(Self.isSame(found, value), "\(key): \(found), transformers has \(value)")
+        }
+    }
+
+    /// YaRN's own defaults are filled in by transformers where the numbers are used, so nil stands for them here.
+    private static func isSame(_ one: JSON, _ other: JSON) -> Bool {
+        if let a = one.double, let b = other.double { return a == b }
+        return one == other
+    }
+
+    @Test(arguments: recorded.keys)
+    func aConfigurationMadeFromTheProviderAloneDescribesTheSameModel(_ name: String) throws {
+        let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
+        let again = try AutoBridge.fromHFConfig(bridge.configuration())
+        #expect(again.megatronFields == bridge.megatronFields)
+        #expect(again.architecture == bridge.architecture)
+        #expect(again.unreadKeys.isEmpty)
+    }
+
+    @Test(arguments: Fixtures.all)
+    func everyKeyOfAFixtureIsAccountedFor(_ name: String) throws {
+        #expect(try AutoBridge.fromHF(Fixtures.checkpoint(name)).unreadKeys == [])
+    }
+
+    @Test func anUnknownKeyIsReportedAndSurvives() throws {
+        let folder = try TemporaryFolder()
+        let source = try folder.copy(ofCheckpoint: "mistral")
+        var json = try JSON(contentsOf: "\(source)/config.json")
+        json.set(["depth": 3], at: "some_new_feature")
+        try folder.write(json.text(), to: "source/config.json")
+        let bridge = try AutoBridge.fromHF(source)
+        #expect(bridge.unreadKeys == ["some_new_feature"])
+        try bridge.importCheckpoint(to: folder.path("m"))
+        let report = try AutoBridge.fromMegatron(folder.path("m")).exportCheckpoint(
+            from: folder.path("m"),
+            to: folder.path("f32"),
+            options: ConversionOptions(elementType: .float32)
+        )
+        #expect(report.notes.count == 1)
+        let exported = try JSON(contentsOf: folder.path("f32/config.json"))
+        #expect(exported["some_new_feature"] == ["depth": 3])
+        // Only the type has changed, in its place and in its spelling.
+        json.set("float32", at: "torch_dtype")
+        #expect(exported == json)
+    }
+
+    @Test(arguments: [
+        ("hidden_size", JSON.string("36"), "hidden_size is \"36\", expected a whole number"),
+        ("num_hidden_layers", JSON.null, "num_hidden_layers is null, expected a whole number"),
+        ("hidden_act", JSON.string("gelu"), "hidden_act is \"gelu\"; only \"silu\" is computed here"),
+        ("rope_scaling", JSON.object(JSONObject([("rope_type", "llama3")])), "the rope type llama3"),
+        ("num_attention_heads", 6, "num_attention_heads is 6, not a multiple of num_query_groups, 4"),
+    ])
+    func aValueThatIsNotComputedEndsTheLoad(_ key: String, _ value: JSON, _ sentence: String) throws {
+        let folder = try TemporaryFolder()
+        var json = try JSON(contentsOf: "\(folder.copy(ofCheckpoint: "mistral"))/config.json")
+        json.set(value, at: key)
+        try folder.write(json.text(), to: "source/config.json")
+        let error = #expect(throws: BridgeError.self) { try AutoBridge.fromHF(folder.path("source")) }
+        #expect(error?.code == .badConfiguration)
+        #expect(error?.description.contains(sentence) ?? false, "\(String(describing: error))")
+    }
+
+    @Test func twoSpellingsThatContradictEachOtherEndTheLoad() throws {
+        let folder = try TemporaryFolder()
+        var json = try JSON(contentsOf: "\(folder.copy(ofCheckpoint: "mistral"))/config.json")
+        json.set(["rope_theta": 123.0], at: "rope_parameters")
+        try folder.write(json.text(), to: "source/config.json")
+        let error = #expect(throws: BridgeError.self) { try AutoBridge.fromHF(folder.path("source")) }
+        #expect(error?.names.first?.contains("rope_theta says") ?? false)
+    }
+
+    @Test func nullIsNotTheSameAsAbsent() throws {
+        #expect(try AutoBridge.fromHF(Fixtures.checkpoint("mistral")).toProvider().decoder.slidingWindow == nil)
+        #expect(
+            try AutoBridge.fromHF(Fixtures.checkpoint("mistral-absent-window")).toProvider().decoder.slidingWindow
+                == 4096
+        )
+    }
+}

@@ -1,0 +1,78 @@
+import BridgeCore
+import Foundation
+import JSONTree
+import TensorRuntime
+import TestSupport
+import Testing
+
+@Suite struct VerifierTests {
+    private func compare(_ left: String, _ right: String) throws -> Verifier.Result {
+        let catalog = try PluginCatalog.standard()
+        return try Verifier(Checkpoint(path: left, catalog: catalog), Checkpoint(path: right, catalog: catalog)).run()
+    }
+
+    /// The fixtures' script made the one of the other, with torch's own permutation and names.
+    @Test(arguments: [
+        ("mistral", "mistral-native"), ("ministral3", "ministral3-native"), ("ministral3-fp8", "ministral3-native-fp8"),
+    ])
+    func theMakersOwnFormatHoldsTheSameTensorsAsTransformers(_ one: String, _ other: String) throws {
+        let result = try compare(Fixtures.checkpoint(one), Fixtures.checkpoint(other))
+        #expect(result.rows == [])
+        #expect(result.compared > 35)
+    }
+
+    @Test func aCheckpointEqualsItsSourceInAnyLayout() throws {
+        let folder = try TemporaryFolder()
+        let source = Fixtures.checkpoint("gemma3-452-names")
+        let bridge = try AutoBridge.fromHF(source)
+        try bridge.importCheckpoint(
+            to: folder.path("m"),
+            options: ConversionOptions(layout: RankLayout(tensorSize: 2, pipelineSize: 3))
+        )
+        #expect(try compare(source, folder.path("m")).isEqual)
+        #expect(try compare(folder.path("m"), source).isEqual)
+    }
+
+    @Test func aDifferenceIsFoundWithItsPlaceAndItsSize() throws {
+        let folder = try TemporaryFolder()
+        let source = try folder.copy(ofCheckpoint: "mistral-single-file")
+        let path = "\(source)/model.safetensors"
+        let header = try SafetensorsFile(path: path).header
+        let entry = try #require(header.entries.first { $0.name == "model.layers.2.mlp.down_proj.weight" })
+        var bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))
+        // Row 1, column 5 of float16; the last bit but one, so two steps away.
+        let place = header.prefix().count + entry.range.lowerBound + 2 * (entry.shape[1] + 5)
+        bytes[place] ^= 2
+        try folder.write(bytes, to: "source/model.safetensors")
+        let result = try compare(Fixtures.checkpoint("mistral-single-file"), source)
+        #expect(result.rows.count == 1)
+        #expect(result.rows.first?.name == "model.layers.2.mlp.down_proj.weight")
+        #expect(result.rows.first?.firstDifference == [1, 5])
+        #expect(result.rows.first?.maxUlp == 2)
+        #expect(result.rows.first?.what == "1 elements")
+    }
+
+    @Test func anotherTypeAndAnotherConfigurationAreDifferences() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
+        try bridge.importCheckpoint(to: folder.path("f32"), options: ConversionOptions(elementType: .float32))
+        let types = try compare(Fixtures.checkpoint("mistral"), folder.path("f32"))
+        #expect(types.rows.count == 39)
+        #expect(types.rows.allSatisfy { $0.what == "bfloat16 and float32" })
+
+        var json = try JSON(contentsOf: "\(folder.copy(ofCheckpoint: "mistral"))/config.json")
+        json.set(0.004, at: "rms_norm_eps")
+        try folder.write(json.text(), to: "source/config.json")
+        #expect(
+            try compare(Fixtures.checkpoint("mistral"), folder.path("source")).fields == [
+                "layernorm_epsilon: 0.003 and 0.004"
+            ]
+        )
+    }
+
+    @Test func modelsOfAnotherShapeDoNotMatch() throws {
+        let result = try compare(Fixtures.checkpoint("mistral"), Fixtures.checkpoint("mistral-tied"))
+        #expect(result.rows.contains { $0.what.hasPrefix("shape") })
+        #expect(result.rows.contains { $0.what.hasPrefix("only in") })
+    }
+}

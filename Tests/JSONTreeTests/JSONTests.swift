@@ -1,0 +1,73 @@
+import JSONTree
+import Testing
+
+@Suite struct JSONTests {
+    private func parse(_ text: String) throws -> JSON { try JSON(parsing: Array(text.utf8)) }
+    private func text(_ json: JSON) -> String { String(decoding: json.text(pretty: false), as: UTF8.self) }
+
+    @Test func orderAndDigitsSurvive() throws {
+        let source = #"{"z":1e-05,"a":[1.0,-3,12345678901234567],"m":{"k":null,"b":true}}"#
+        #expect(text(try parse(source)) == source)
+    }
+
+    /// The layout of Python's json.dumps(indent=2).
+    @Test func prettyTextIsIndentedByTwo() throws {
+        let json = try parse(#"{"a":[1,2],"b":{},"c":"x/y"}"#)
+        #expect(
+            String(decoding: json.text(), as: UTF8.self)
+                == "{\n  \"a\": [\n    1,\n    2\n  ],\n  \"b\": {},\n  \"c\": \"x/y\"\n}\n"
+        )
+    }
+
+    @Test(arguments: [
+        "", "{", "[1,]", "{\"a\":1,}", "{'a':1}", "nul", "1 2", "{\"a\" 1}", "[NaN]", "\"\u{1}\"", "{\"a\":1}x", "01",
+        "+1",
+    ])
+    func whatIsNotJSONIsRefused(_ text: String) {
+        #expect(throws: JSONError.self) { try parse(text) }
+    }
+
+    @Test(arguments: [#"{"a":1,"a":2}"#, #"{"b":{"a":1,"\u0061":2}}"#, #"[{"":1,"":1}]"#])
+    func aKeyThatStandsTwiceIsRefused(_ text: String) {
+        #expect(throws: JSONError.self) { try parse(text) }
+    }
+
+    @Test func keysThatOnlyLookAlikeAreDifferentKeys() throws {
+        let json = try parse("{\"\u{E9}\":1,\"e\u{301}\":2}")
+        #expect(json.object?.count == 2)
+        #expect(json["e\u{301}"] == 2)
+        #expect(json["\u{E9}"] == 1)
+    }
+
+    @Test func everyEscapedPairOfSurrogatesIsItsCharacter() throws {
+        for scalar in stride(from: UInt32(0x10000), to: 0x110000, by: 331) {
+            let character = try #require(Unicode.Scalar(scalar))
+            let units = Array(String(character).utf16)
+            let escaped = units.map { "\\u" + String($0, radix: 16) }.joined()
+            #expect(try parse("[\"\(escaped)\"]") == [.string(String(character))])
+        }
+    }
+
+    @Test func nullCharactersSurviveInKeysAndValues() throws {
+        #expect(try parse(#"{"a\u0000b":"\u0000"}"#)["a\0b"] == .string("\0"))
+    }
+
+    @Test func nestingEndsBeforeTheStackDoes() throws {
+        let allowed = JSON.maximumDepth
+        #expect(throws: Never.self) {
+            try parse(String(repeating: "[", count: allowed) + String(repeating: "]", count: allowed))
+        }
+        #expect(throws: JSONError.self) { try parse(String(repeating: "[", count: 1_000_000)) }
+        #expect(throws: JSONError.self) { try parse(String(repeating: "{\"a\":", count: 100_000)) }
+    }
+
+    @Test func pathsReachIntoObjectsAndSetMakesThem() throws {
+        var json = try parse(#"{"rope":{"theta":1}}"#)
+        json.set(2, at: "rope.factor")
+        json.set(nil, at: "rope.theta")
+        json.set(nil, at: "absent.key")
+        json.set("x", at: "new.path.here")
+        #expect(text(json) == #"{"rope":{"factor":2},"new":{"path":{"here":"x"}}}"#)
+        #expect(json[path: "new.path.here"] == "x")
+    }
+}
