@@ -49,18 +49,17 @@ extension JSON {
         var length = 0
         let flags = Int32(layout | JSON_C_TO_STRING_NOSLASHESCAPE)
         guard let text = json_object_to_json_string_length(root, flags, &length) else { return [] }
-        let bytes = JSONEscapes.revealEscaped(
-            UnsafeRawBufferPointer(start: text, count: length),
-            isNeeded: holdsNullKey
+        let bytes = JSONEscapes.restoringNull(
+            [UInt8](UnsafeRawBufferPointer(start: text, count: length)),
+            isHidden: hasNullInKey
         )
         return pretty ? bytes + [UInt8(ascii: "\n")] : bytes
     }
 
-    /// Whether a key holds U+0000, at which json-c would end it.
-    private var holdsNullKey: Bool {
+    private var hasNullInKey: Bool {
         switch self {
-        case .array(let items): items.contains(where: \.holdsNullKey)
-        case .object(let object): object.contains { $0.key.utf8.contains(0) || $0.value.holdsNullKey }
+        case .array(let items): items.contains(where: \.hasNullInKey)
+        case .object(let object): object.contains { $0.key.utf8.contains(0) || $0.value.hasNullInKey }
         default: false
         }
     }
@@ -139,7 +138,7 @@ extension JSON {
             if members.isEmpty {
                 json_object_set_serializer(object, { _, buffer, _, _ in printbuf_memappend(buffer, "{}", 2) }, nil, nil)
             }
-            for (key, value) in members { json_object_object_add(object, JSONEscapes.hide(key), value.cValue) }
+            for (key, value) in members { json_object_object_add(object, JSONEscapes.hidingNull(key), value.cValue) }
             return object
         }
     }

@@ -68,27 +68,26 @@ struct JSONEscapes {
         return String(decoding: revealed, as: UTF8.self)
     }
 
-    /// A key for json-c, with the noncharacter for U+0000.
-    static func hide(_ key: String) -> String {
-        guard key.utf8.contains(0) else { return key }
-        return String(decoding: key.utf8.flatMap { $0 == 0 ? standIn : [$0] }, as: UTF8.self)
+    /// A key for json-c, which would end it at U+0000.
+    static func hidingNull(_ key: String) -> String {
+        key.utf8.contains(0) ? String(decoding: key.utf8.flatMap { $0 == 0 ? standIn : [$0] }, as: UTF8.self) : key
     }
 
-    /// Text that json-c wrote, with the escape of U+0000 for the noncharacter.
-    static func revealEscaped(_ bytes: UnsafeRawBufferPointer, isNeeded: Bool) -> [UInt8] {
-        guard isNeeded else { return [UInt8](bytes) }
-        var revealed: [UInt8] = []
+    /// The text of json-c with the escapes that stand for what ``hidingNull(_:)`` has hidden.
+    static func restoringNull(_ text: [UInt8], isHidden: Bool) -> [UInt8] {
+        guard isHidden else { return text }
+        var result: [UInt8] = []
         var index = 0
-        while index < bytes.count {
-            if index + 3 <= bytes.count, bytes[index..<index + 3].elementsEqual(standIn) {
-                revealed += Array("\\u0000".utf8)
+        while index < text.count {
+            if index + 3 <= text.count, text[index..<index + 3].elementsEqual(standIn) {
+                result += Array("\\u0000".utf8)
                 index += 3
             } else {
-                revealed.append(bytes[index])
+                result.append(text[index])
                 index += 1
             }
         }
-        return revealed
+        return result
     }
 
     /// The unit that `\uXXXX` at a place stands for.

@@ -1,5 +1,5 @@
-/// Looks over JSON text for what json-c lets through: repeated keys, depth, control characters in a string, `NaN`,
-/// `Infinity`, `1.` and words in single quotes.
+/// Looks over JSON text for what json-c lets through: repeated keys, depth, control characters in strings, and words that
+/// JSON does not have, such as `NaN`, `1.` and what stands in single quotes.
 ///
 /// It does not judge the rest of the grammar, json-c does; it only follows strings, brackets and words.
 struct JSONScanner {
@@ -11,8 +11,7 @@ struct JSONScanner {
 
     /// Scans the whole text.
     ///
-    /// - Throws: `JSONError` for a repeated key, for nesting deeper than `maximumDepth`, and for a word that is no JSON
-    ///   value.
+    /// - Throws: `JSONError` for the first of those; nesting is refused beyond `maximumDepth`.
     init(_ text: [UInt8], maximumDepth: Int) throws(JSONError) {
         var index = 0
         var openIsObject: [Bool] = []
@@ -22,7 +21,7 @@ struct JSONScanner {
                 let start = index + 1
                 let end = Self.endOfString(in: text, from: start)
                 if let control = text[start..<end].firstIndex(where: { $0 < 0x20 }) {
-                    throw JSONError("a string holds an unescaped control character", at: control)
+                    throw JSONError("a string holds a control character that is not escaped", at: control)
                 }
                 index = end + 1
                 var next = index
