@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 from check_export import check
+from check_toy import check as check_toy
 from checkpoints import compare, dequantise_all, quantisation, read_files, read_json, read_tensors
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "Fixtures"))
@@ -148,8 +149,9 @@ class Run:
             shutil.rmtree(source.parent, ignore_errors=True)
             source.parent.mkdir(parents=True)
             self.call("toy", "--family", family, "--output", source, "--seed", seed)
+            problems = [f"the toy itself: {what}" for what in check_toy(source)]
             export, note = self.round_trip(f"toy-{family}-{seed}", source)
-            return note, check(source, export) + byte_problems(source, export)
+            return note, problems + check(source, export) + byte_problems(source, export)
 
         self.judge(f"toy {family} --seed {seed}", body)
 

@@ -1,10 +1,95 @@
 import ArgumentParser
 import BridgeCore
+import JSONTree
 
-/// A tiny model to try everything with.
+/// A tiny model to try everything with, or a large one to measure with.
 struct Toy: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Make a complete Hugging Face folder with random weights."
+        abstract: "Make a complete Hugging Face folder with random weights.",
+        discussion: """
+            The folder has everything that one from the hub has: config, weights in several files, tokenizer, processor \
+            and chat template. No network is needed, and the same seed gives the same bytes on every machine. \
+            'bridge models' lists the families and their published sizes.
+
+            EXAMPLES:
+              bridge toy --family mistral --output toy
+              bridge toy --family gemma3 --output toy --seed 7 --layers 13 --dtype float32
+              bridge toy --family ministral3 --output toy-3b --real-size 3b
+            """
     )
-    func run() throws {}
+
+    @Option(name: .long, help: ArgumentHelp("The family, such as mistral, ministral3 or gemma3.", valueName: "name"))
+    var family: String
+
+    @Option(name: .long, help: ArgumentHelp("The folder that is made.", valueName: "folder"), completion: .directory)
+    var output: String
+
+    @Option(name: .long, help: ArgumentHelp("What the random numbers start from.", valueName: "n"))
+    var seed: UInt64 = 0
+
+    @Option(name: .long, help: ArgumentHelp("Decoder layers.", valueName: "n"))
+    var layers: Int?
+
+    @Option(name: .long, help: ArgumentHelp("Width of the residual stream.", valueName: "n"))
+    var hidden: Int?
+
+    @Option(
+        name: [.customLong("dtype"), .customLong("torch-dtype")],
+        help: ArgumentHelp("The type of the weights: float32, float16 or bfloat16.", valueName: "type")
+    )
+    var elementType: ConversionArguments.WeightType?
+
+    @Option(
+        name: .customLong("real-size"),
+        help: ArgumentHelp(
+            "Take the dimensions of a published size: 7b, 24b; 3b, 8b, 14b; 4b, 12b, 27b.",
+            valueName: "name"
+        )
+    )
+    var realSize: String?
+
+    @Flag(name: .long, help: "Replace what stands at the destination.")
+    var overwrite = false
+
+    @OptionGroup var plugins: PluginOptions
+    @OptionGroup var printing: RunOptions
+
+    func validate() throws {
+        if let layers, !(1...4096).contains(layers) {
+            throw ValidationError("--layers is \(layers), expected 1 to 4096")
+        }
+        if let hidden, !(1...1 << 20).contains(hidden) {
+            throw ValidationError("--hidden is \(hidden), expected 1 to \(1 << 20)")
+        }
+    }
+
+    func run() throws {
+        let toy = try ToyModel(
+            family: family,
+            options: .init(
+                seed: seed,
+                layers: layers,
+                hiddenSize: hidden,
+                elementType: elementType?.elementType,
+                realSize: realSize
+            ),
+            catalog: plugins.catalog()
+        )
+        printing.say("🎲 Making a toy: \(family), \(realSize ?? "tiny"), seed \(seed) -> \(output)")
+        printing.say(
+            "   \(toy.tensorCount) tensors, \(toy.parameterCount) parameters, \(ByteFormat.text(toy.byteCount))"
+        )
+        let report = try printing.watched { try toy.write(to: output, overwrite: overwrite, context: $0) }
+        guard !printing.json else {
+            var json = report.json
+            json.set(.string(family), at: "family")
+            json.set(Int(exactly: seed).map { .number(JSONNumber($0)) } ?? .string("\(seed)"), at: "seed")
+            json.set(.number(JSONNumber(toy.parameterCount)), at: "parameters")
+            return Output.json(json)
+        }
+        ReportPrinter(report: report, json: false).show(
+            done: "✅ Successfully made a toy model: \(output)",
+            structure: "📁 Files:"
+        )
+    }
 }

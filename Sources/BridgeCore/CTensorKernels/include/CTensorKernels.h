@@ -43,8 +43,20 @@ typedef struct ctk_difference {
 // Compares `count` elements of `type`, of any alignment, bit by bit. `result` must be all zeros at the start.
 void ctk_compare(ctk_difference *result, const void *left, const void *right, ctk_type type, size_t count);
 
-// Fills `count` elements of `type` with pseudo-random numbers, uniform in [-scale, scale). Element i of a stream
-// depends on `seed` and `first + i` alone, so that any part of a tensor can be made on its own.
-void ctk_random(void *target, ctk_type type, uint64_t seed, uint64_t first, float scale, size_t count);
+// Fills `count` elements of `type` with pseudo-random numbers, uniform in [center - scale, center + scale) in steps of
+// scale / 32768. Element i of a stream depends on `seed`, `center`, `scale` and `first + i` alone, so that any part of a
+// tensor can be made on its own. The bytes are the same on every machine; random.c says how they are made.
+void ctk_random(void *target, ctk_type type, uint64_t seed, uint64_t first, float center, float scale, size_t count);
+
+// The instruction sets for which a kernel may have variants.
+typedef enum ctk_isa {
+    CTK_PORTABLE = 0,
+    CTK_AVX2 = 1,
+    CTK_AVX512 = 2,
+} ctk_isa;
+
+// The same as ctk_random with no instructions beyond `isa`, so that a test can compare the variants.
+void ctk_random_within(ctk_isa isa, void *target, ctk_type type, uint64_t seed, uint64_t first, float center, float scale,
+                       size_t count);
 
 #endif

@@ -11,6 +11,8 @@ public struct ConversionPlan: Sendable {
         case exporting = "export"
         /// Megatron to Megatron.
         case resharding = "reshard"
+        /// Nothing to Hugging Face: a toy.
+        case making = "toy"
 
         /// The word in a progress bar.
         package var activity: String {
@@ -18,6 +20,7 @@ public struct ConversionPlan: Sendable {
             case .importing: "Importing"
             case .exporting: "Exporting"
             case .resharding: "Resharding"
+            case .making: "Making"
             }
         }
     }

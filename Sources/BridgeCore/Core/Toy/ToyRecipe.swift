@@ -1,34 +1,100 @@
 public import JSONTree
 
-/// What a family says about its toy models: configurations and the files beside the weights.
+/// What a family says about its toy models: configurations, how its weights are spread, and the files beside them.
 public struct ToyRecipe: Sendable {
     /// A configuration in the style of the hub's, of a model that fits into a few hundred kB.
     public var tiny: JSON
     /// The configurations of the published models by the name of their size, such as `3b`.
     public var realSizes: [(name: String, configuration: JSON)]
-    /// The key paths that `--layers` and `--hidden` change, relative to the configuration.
-    public var layerPaths: [String]
-    /// See ``layerPaths``.
+    /// The dialect in which the hub's files spell the tensors' names; nil for the table's own names.
+    public var dialect: String?
+    /// The key path that `--layers` changes.
+    public var layersPath: String
+    /// The key path that `--hidden` changes.
     public var hiddenPath: String
-    /// The key path of the vocabulary's size.
-    public var vocabularyPath: String
-    /// The tokenizer, processor and chat template files, for a vocabulary of the given size.
-    public var sideFiles: @Sendable (_ configuration: JSON) -> [(name: String, bytes: [UInt8])]
+    /// What the hidden size has to be a multiple of in a configuration.
+    public var hiddenDivisor: @Sendable (_ configuration: JSON) -> ToyDivisor?
+    /// How the numbers of tensors that are no plain matrices are spread; the first pattern that fits a name counts.
+    public var values: [(names: NameGlob, values: ToyValues)]
+    /// The tokenizer, processor, chat template and generation files for a configuration.
+    public var sideFiles: @Sendable (_ configuration: JSON) -> [ToyFile]
 
     /// A recipe.
     public init(
         tiny: JSON,
         realSizes: [(name: String, configuration: JSON)],
-        layerPaths: [String],
+        dialect: String? = nil,
+        layersPath: String,
         hiddenPath: String,
-        vocabularyPath: String,
-        sideFiles: @escaping @Sendable (_ configuration: JSON) -> [(name: String, bytes: [UInt8])]
+        hiddenDivisor: @escaping @Sendable (_ configuration: JSON) -> ToyDivisor? = { _ in nil },
+        values: [(names: NameGlob, values: ToyValues)],
+        sideFiles: @escaping @Sendable (_ configuration: JSON) -> [ToyFile]
     ) {
         self.tiny = tiny
         self.realSizes = realSizes
-        self.layerPaths = layerPaths
+        self.dialect = dialect
+        self.layersPath = layersPath
         self.hiddenPath = hiddenPath
-        self.vocabularyPath = vocabularyPath
+        self.hiddenDivisor = hiddenDivisor
+        self.values = values
         self.sideFiles = sideFiles
+    }
+}
+
+/// A number that another one has to be a multiple of, and why.
+public struct ToyDivisor: Sendable {
+    /// The number.
+    public var value: Int
+    /// What it is, for a message: "the 8 attention heads".
+    public var reason: String
+
+    /// A divisor.
+    public init(_ value: Int, _ reason: String) {
+        self.value = value
+        self.reason = reason
+    }
+}
+
+/// How the numbers of a tensor are spread: uniform in [center - spread, center + spread).
+public struct ToyValues: Sendable, Equatable {
+    /// The middle.
+    public var center: Float
+    /// How far they go from it.
+    public var spread: Float
+
+    /// A spread around a number.
+    public init(around center: Float, spread: Float) {
+        self.center = center
+        self.spread = spread
+    }
+
+    /// What suits a tensor of a shape: a matrix keeps the size of what it is multiplied with, a vector is small.
+    ///
+    /// A uniform number in [-a, a) has the deviation a / sqrt(3), and a sum over `width` inputs of deviation 1 should
+    /// have the deviation 1 again.
+    static func standard(_ shape: [Int]) -> ToyValues {
+        guard shape.count > 1 else { return ToyValues(around: 0, spread: 0.1) }
+        let width = shape.dropFirst().reduce(1, *)
+        return ToyValues(around: 0, spread: Float((3 / Double(width)).squareRoot()))
+    }
+}
+
+/// A small file of a toy's folder.
+public struct ToyFile: Sendable {
+    /// Its name.
+    public var name: String
+    /// Its content.
+    public var bytes: [UInt8]
+
+    /// A text file.
+    public init(_ name: String, text: String) {
+        self.name = name
+        bytes = Array(text.utf8)
+    }
+
+    /// A JSON file, indented as transformers writes them, or on one line.
+    public init(_ name: String, _ json: JSON, pretty: Bool = true) {
+        self.name = name
+        bytes = json.text(pretty: pretty)
     }
 }

@@ -1,0 +1,207 @@
+public import JSONTree
+public import TensorRuntime
+
+/// A model of a known family with random weights, complete with tokenizer and all, made without any network.
+///
+/// ```swift
+/// let family = try PluginCatalog.standard().bridges[0].name
+/// let toy = try ToyModel(family: family, options: .init(seed: 7))
+/// try toy.write(to: "toy")
+/// ```
+///
+/// The same options give the same bytes on every machine, whatever the number of threads.
+public struct ToyModel: Sendable {
+    /// What a toy is asked for.
+    public struct Options: Sendable {
+        /// What the random numbers start from.
+        public var seed: UInt64
+        /// Decoder layers; nil for those of the configuration.
+        public var layers: Int?
+        /// Width of the residual stream; nil for that of the configuration.
+        public var hiddenSize: Int?
+        /// The type of the weights; nil for that of the configuration.
+        public var elementType: ElementType?
+        /// A published size such as `3b`, whose real dimensions are taken; nil for a tiny model.
+        public var realSize: String?
+
+        /// Options; without arguments the family's tiny model with seed 0.
+        public init(
+            seed: UInt64 = 0,
+            layers: Int? = nil,
+            hiddenSize: Int? = nil,
+            elementType: ElementType? = nil,
+            realSize: String? = nil
+        ) {
+            self.seed = seed
+            self.layers = layers
+            self.hiddenSize = hiddenSize
+            self.elementType = elementType
+            self.realSize = realSize
+        }
+    }
+
+    /// The family's name.
+    public let family: String
+    /// What was asked for.
+    public let options: Options
+    /// The content of `config.json`.
+    public let configuration: JSON
+    /// How many numbers all tensors hold together.
+    public let parameterCount: Int
+
+    private let recipe: ToyRecipe
+    private let shards: ToyShards
+
+    /// Works out a toy; nothing is written.
+    ///
+    /// - Parameters:
+    ///   - family: The family's name, such as `bridge models` lists it.
+    ///   - options: Seed and sizes.
+    ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
+    /// - Throws: `BridgeError` for a family or size that is not known, and for sizes that do not fit together.
+    public init(family: String, options: Options = Options(), catalog: PluginCatalog? = nil) throws {
+        let catalog = try catalog ?? .standard()
+        guard let bridge = catalog.bridges.first(where: { $0.name == family }) else {
+            let known = catalog.bridges.map(\.name).sorted().joined(separator: ", ")
+            throw BridgeError(
+                .badArgument,
+                "no plugin brings a family \(family); the families are \(known.isEmpty ? "(none)" : known)"
+            )
+        }
+        let recipe = bridge.toy
+        var configuration = try Self.configuration(of: recipe, family, options)
+        let name = "the configuration of the toy"
+        let model = try FamilyModel(json: configuration, style: .transformers, name: name, catalog: catalog)
+        let elementType = options.elementType ?? model.provider.elementType ?? .bfloat16
+        configuration = model.encoded(elementType: elementType, into: configuration)
+
+        let dialect = bridge.dialects.first { $0.name == recipe.dialect }
+        if let wanted = recipe.dialect, dialect == nil {
+            throw BridgeError(.badPlugin, "the toy of \(family) wants the dialect \(wanted), which the family has not")
+        }
+        var tensors: [StoredTensor] = []
+        for entry in try model.table(.transformers).entries where entry.mapping.sharedWith == nil {
+            for (name, shape) in zip(entry.huggingFace, entry.shapes) {
+                let name = dialect?.spelled(name) ?? name
+                let values = recipe.values.first { $0.names.matches(name) }?.values ?? .standard(shape)
+                let count = shape.reduce(1, *)
+                let storage = try RandomStorage(
+                    name: name,
+                    count: count,
+                    elementType: elementType,
+                    values: values,
+                    seed: options.seed
+                )
+                tensors.append(
+                    StoredTensor(name: name, elementType: elementType, shape: shape, storage: storage, offset: 0)
+                )
+            }
+        }
+        self.family = family
+        self.options = options
+        self.configuration = configuration
+        self.recipe = recipe
+        parameterCount = tensors.reduce(0) { $0 + $1.shape.reduce(1, *) }
+        shards = ToyShards(tensors)
+    }
+
+    private static func configuration(of recipe: ToyRecipe, _ family: String, _ options: Options) throws -> JSON {
+        var configuration = recipe.tiny
+        if let size = options.realSize {
+            guard let found = recipe.realSizes.first(where: { $0.name == size }) else {
+                let known = recipe.realSizes.map(\.name).joined(separator: ", ")
+                throw BridgeError(
+                    .badArgument,
+                    "\(family) is not published in the size \(size); its sizes are \(known.isEmpty ? "(none)" : known)"
+                )
+            }
+            configuration = found.configuration
+        }
+        if let layers = options.layers {
+            guard layers > 0 else { throw BridgeError(.badArgument, "a model of \(layers) layers cannot be made") }
+            configuration.set(.number(JSONNumber(layers)), at: recipe.layersPath)
+        }
+        if let hidden = options.hiddenSize {
+            guard hidden > 0 else { throw BridgeError(.badArgument, "a hidden size of \(hidden) cannot be") }
+            configuration.set(.number(JSONNumber(hidden)), at: recipe.hiddenPath)
+            if let divisor = recipe.hiddenDivisor(configuration), divisor.value > 0, hidden % divisor.value != 0 {
+                let near = max(1, (hidden + divisor.value / 2) / divisor.value) * divisor.value
+                throw BridgeError(
+                    .badArgument,
+                    "a hidden size of \(hidden) is not a multiple of \(divisor.value), \(divisor.reason); "
+                        + "\(near) is one"
+                )
+            }
+        }
+        return configuration
+    }
+
+    /// How many tensors there are.
+    public var tensorCount: Int { shards.shards.reduce(0) { $0 + $1.tensors.count } }
+
+    /// The bytes of all tensors together.
+    public var byteCount: Int { shards.shards.reduce(0) { $1.tensors.reduce($0) { $0 + $1.byteCount } } }
+
+    /// The tensors' names and shapes, in the order of the files.
+    public var tensors: [(name: String, shape: [Int])] {
+        shards.shards.flatMap { $0.tensors.map { ($0.name, $0.shape) } }
+    }
+
+    /// The names of the weight files, with their sizes in bytes without headers.
+    public var weightFiles: [(name: String, byteCount: Int)] {
+        shards.shards.map { ($0.name, $0.tensors.reduce(0) { $0 + $1.byteCount }) }
+    }
+
+    /// Writes the folder.
+    ///
+    /// - Parameters:
+    ///   - path: The folder. It appears whole or not at all.
+    ///   - overwrite: Whether a folder that stands there is replaced.
+    ///   - context: Threads, progress and cancellation.
+    /// - Returns: What was written, and how long it took.
+    /// - Throws: `BridgeError`; the destination is then as it was.
+    @discardableResult
+    public func write(to path: String, overwrite: Bool = false, context: RunContext = RunContext()) throws
+        -> ConversionReport
+    {
+        let clock = ContinuousClock()
+        let start = clock.now
+        let folder = try StagedFolder(destination: path, overwrite: overwrite)
+        let sideFiles = [ToyFile("config.json", configuration), readme] + recipe.sideFiles(configuration)
+        let images = shards.images + sideFiles.map { FileImage.literal(name: $0.name, $0.bytes) }
+        let written = try ImageWriter(folder: folder.path, context: context).write(
+            images,
+            activity: ConversionPlan.Kind.making.activity
+        )
+        try context.cancellation.check()
+        try folder.commit()
+        let elapsed = clock.now - start
+        return ConversionReport(
+            kind: .making,
+            source: "\(family), seed \(options.seed)",
+            destination: folder.destination,
+            tensors: tensorCount,
+            files: written.map { .init(name: $0.name, byteCount: $0.byteCount) },
+            seconds: Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18,
+            notes: []
+        )
+    }
+
+    private var readme: ToyFile {
+        let size = options.realSize.map { "the dimensions of \($0)" } ?? "tiny dimensions"
+        return ToyFile(
+            "README.md",
+            text: """
+                ---
+                library_name: transformers
+                ---
+
+                # A toy
+
+                Random weights in \(size), \(parameterCount) parameters, family \(family), made by `bridge toy` with
+                seed \(options.seed). It is for trying out tools and measuring them; what it says means nothing.
+
+                """
+        )
+    }
+}

@@ -1,0 +1,193 @@
+import BridgeCore
+import Foundation
+import JSONTree
+import TensorRuntime
+import Testing
+
+@Suite struct ToyTests {
+    static let families = ["gemma3", "ministral3", "mistral"]
+
+    /// What the published checkpoints hold, calculated from their configurations without this program; nil where only the
+    /// parameters were counted.
+    static let published: [(family: String, size: String, tensors: Int?, parameters: Int)] = [
+        ("mistral", "7b", 291, 7_248_023_552), ("mistral", "24b", 363, 23_572_403_200),
+        ("ministral3", "3b", 458, 3_849_090_048), ("ministral3", "8b", nil, 8_918_026_240),
+        ("ministral3", "14b", nil, 13_945_031_680), ("gemma3", "4b", 883, 4_300_079_472),
+        ("gemma3", "12b", nil, 12_187_325_040), ("gemma3", "27b", nil, 27_432_406_640),
+    ]
+
+    @Test(arguments: published)
+    func aRealSizeHasTheTensorsOfThePublishedOne(_ it: (family: String, size: String, tensors: Int?, parameters: Int))
+        throws
+    {
+        let toy = try ToyModel(family: it.family, options: .init(realSize: it.size))
+        #expect(toy.parameterCount == it.parameters)
+        #expect(toy.byteCount == 2 * it.parameters)
+        if let tensors = it.tensors { #expect(toy.tensorCount == tensors) }
+        #expect(toy.tensors.reduce(0) { $0 + $1.shape.reduce(1, *) } == it.parameters)
+        #expect(Set(toy.tensors.map(\.name)).count == toy.tensorCount)
+        #expect(toy.weightFiles.allSatisfy { $0.byteCount <= 5_000_000_000 })
+        #expect(toy.weightFiles.count > 1)
+    }
+
+    @Test func everyPublishedSizeIsCounted() throws {
+        let catalog = try PluginCatalog.standard()
+        #expect(catalog.bridges.map(\.name).sorted() == Self.families)
+        let sizes = catalog.bridges.flatMap { bridge in bridge.toy.realSizes.map { "\(bridge.name) \($0.name)" } }
+        #expect(sizes.sorted() == Self.published.map { "\($0.family) \($0.size)" }.sorted())
+    }
+
+    @Test func tensorsHaveTheNamesThatTheHubHas() throws {
+        let vision = "vision_tower.vision_model.encoder.layers.26.self_attn.out_proj.bias"
+        let gemma = try ToyModel(family: "gemma3", options: .init(realSize: "4b")).tensors
+        #expect(gemma.first { $0.name == vision }?.shape == [1152])
+        #expect(
+            gemma.first { $0.name == "multi_modal_projector.mm_input_projection_weight" }?.shape == [1152, 2560]
+        )
+        #expect(!gemma.contains { $0.name.contains("lm_head") })
+        let ministral = try ToyModel(family: "ministral3", options: .init(realSize: "8b")).tensors
+        #expect(ministral.first { $0.name == "language_model.lm_head.weight" }?.shape == [131_072, 4096])
+        let tied = try ToyModel(family: "ministral3", options: .init(realSize: "3b")).tensors
+        #expect(!tied.contains { $0.name.contains("lm_head") })
+    }
+
+    @Test(arguments: families) func theSameSeedGivesTheSameBytesWhateverTheThreads(_ family: String) throws {
+        try withFolder { folder in
+            let toy = try ToyModel(family: family, options: .init(seed: 5))
+            try toy.write(to: "\(folder)/one", context: RunContext(workers: 1))
+            try ToyModel(family: family, options: .init(seed: 5))
+                .write(to: "\(folder)/seven", context: RunContext(workers: 7))
+            try ToyModel(family: family, options: .init(seed: 6)).write(to: "\(folder)/other")
+            let one = try contents(of: "\(folder)/one")
+            #expect(try contents(of: "\(folder)/seven") == one)
+            let other = try contents(of: "\(folder)/other")
+            #expect(other.keys.sorted() == one.keys.sorted())
+            let weights = one.keys.filter { $0.hasSuffix(".safetensors") }
+            #expect(!weights.isEmpty && weights.allSatisfy { other[$0] != one[$0] })
+            #expect(one.values.reduce(0) { $0 + $1.count } < 1_200_000)
+            #expect(toy.byteCount < 1_000_000)
+        }
+    }
+
+    @Test func theStreamOfATensorStaysWhatItIs() throws {
+        try withFolder { folder in
+            try ToyModel(family: "mistral", options: .init(elementType: .float32)).write(to: folder, overwrite: true)
+            let tensors = try HuggingFaceFolder(path: folder).tensors
+            let norm = try #require(tensors["model.norm.weight"])
+            let bytes = try norm.storage.bytes(norm.offset..<norm.offset + 16)
+            #expect(bytes == Self.firstNumbersOfTheNorm)
+        }
+    }
+
+    /// Computed from the definitions in `random.c` and `RandomStorage` by a program of another language.
+    static let firstNumbersOfTheNorm: [UInt8] = [
+        128, 90, 144, 63, 0, 148, 105, 63, 64, 44, 128, 63, 192, 139, 143, 63,
+    ]
+
+    @Test(arguments: families) func shardsAndIndexAgree(_ family: String) throws {
+        try withFolder { folder in
+            let toy = try ToyModel(family: family, options: .init(seed: 1))
+            let report = try toy.write(to: folder, overwrite: true)
+            #expect(report.tensors == toy.tensorCount)
+            // Opening compares the index with the files.
+            let opened = try HuggingFaceFolder(path: folder)
+            #expect((2...3).contains(opened.shards.count))
+            #expect(opened.indexName == "model.safetensors.index.json")
+            #expect(opened.tensors.count == toy.tensorCount)
+            #expect(opened.byteCount == toy.byteCount)
+            for (index, shard) in opened.shards.enumerated() {
+                #expect(shard.name == "model-0000\(index + 1)-of-0000\(opened.shards.count).safetensors")
+                #expect(shard.header.metadata == JSONObject([("format", "pt")]))
+            }
+            let index = try JSON(contentsOf: "\(folder)/model.safetensors.index.json")
+            #expect(index[path: "metadata.total_size"]?.integer == toy.byteCount)
+        }
+    }
+
+    @Test(arguments: families) func importAndExportGiveTheSameFolder(_ family: String) throws {
+        try withFolder { folder in
+            try ToyModel(family: family, options: .init(seed: 2)).write(to: "\(folder)/toy")
+            let bridge = try AutoBridge.fromHF("\(folder)/toy")
+            #expect(bridge.unreadKeys.isEmpty)
+            let options = ConversionOptions(layout: RankLayout(tensorSize: 4, pipelineSize: 2))
+            try bridge.importCheckpoint(to: "\(folder)/megatron", options: options)
+            try AutoBridge.fromMegatron("\(folder)/megatron")
+                .exportCheckpoint(from: "\(folder)/megatron", to: "\(folder)/again")
+            #expect(try contents(of: "\(folder)/again") == contents(of: "\(folder)/toy"))
+        }
+    }
+
+    @Test(arguments: families) func layersHiddenSizeAndTypeAreAsAskedFor(_ family: String) throws {
+        try withFolder { folder in
+            let options = ToyModel.Options(layers: 9, hiddenSize: 64, elementType: .float16)
+            try ToyModel(family: family, options: options).write(to: folder, overwrite: true)
+            let bridge = try AutoBridge.fromHF(folder)
+            #expect(bridge.toProvider().decoder.numLayers == 9)
+            #expect(bridge.toProvider().decoder.hiddenSize == 64)
+            #expect(bridge.toProvider().elementType == .float16)
+            #expect(try HuggingFaceFolder(path: folder).tensors.values.allSatisfy { $0.elementType == .float16 })
+            #expect(try bridge.plan().ledger.mapped.count == HuggingFaceFolder(path: folder).tensors.count)
+        }
+    }
+
+    @Test(arguments: families) func noNumberIsNeutral(_ family: String) throws {
+        try withFolder { folder in
+            try ToyModel(family: family, options: .init(elementType: .float32)).write(to: folder, overwrite: true)
+            let isZeroCentred = family == "gemma3"
+            for (name, tensor) in try HuggingFaceFolder(path: folder).tensors {
+                let bytes = try tensor.storage.bytes(tensor.offset..<tensor.offset + tensor.byteCount)
+                let numbers = bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+                #expect(Set(numbers).count > numbers.count / 2, "\(name) repeats itself")
+                let mean = numbers.reduce(0, +) / Float(numbers.count)
+                let isNorm = name.contains("norm") || name.hasSuffix("ln_pre.weight")
+                guard isNorm, name.hasSuffix(".weight") else { continue }
+                let around: Float = isZeroCentred && !name.hasPrefix("vision_tower.") ? 0 : 1
+                #expect(abs(mean - around) < 0.25, "\(name) has the mean \(mean)")
+                #expect(numbers.allSatisfy { abs($0 - around) <= 0.25 }, "\(name)")
+            }
+        }
+    }
+
+    @Test func whatCannotBeMadeIsSaidInASentence() throws {
+        func message(_ family: String, _ options: ToyModel.Options) -> String {
+            do {
+                _ = try ToyModel(family: family, options: options)
+                return "nothing was thrown"
+            } catch {
+                return (error as? BridgeError)?.message ?? "\(error)"
+            }
+        }
+        #expect(message("bert", .init()).contains("the families are gemma3, ministral3, mistral"))
+        #expect(message("gemma3", .init(realSize: "3b")).contains("its sizes are 4b, 12b, 27b"))
+        #expect(message("gemma3", .init(hiddenSize: 60)).contains("not a multiple of 8"))
+        #expect(message("mistral", .init(hiddenSize: 100, realSize: "7b")).contains("not a multiple of 64"))
+        #expect(message("mistral", .init(layers: 0)).contains("0 layers"))
+        #expect(message("mistral", .init(elementType: .int8)).contains("int8"))
+    }
+
+    @Test func aFolderThatStandsThereIsKept() throws {
+        try withFolder { folder in
+            let toy = try ToyModel(family: "mistral")
+            try toy.write(to: "\(folder)/toy")
+            #expect(throws: BridgeError.self) { try toy.write(to: "\(folder)/toy") }
+            try ToyModel(family: "mistral", options: .init(seed: 3)).write(to: "\(folder)/toy", overwrite: true)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["toy"])
+        }
+    }
+
+    private func withFolder(_ body: (String) throws -> Void) throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("toy-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try body(folder)
+    }
+
+    private func contents(of folder: String) throws -> [String: Data] {
+        let names = try FileManager.default.subpathsOfDirectory(atPath: folder)
+        return Dictionary(
+            uniqueKeysWithValues: try names.map {
+                ($0, try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\($0)")))
+            }
+        )
+    }
+}
