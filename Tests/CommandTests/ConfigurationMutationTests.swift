@@ -8,16 +8,14 @@ import Testing
 @Suite struct ConfigurationMutationTests {
     static let fixtures = ((try? FileManager.default.contentsOfDirectory(atPath: Models.fixtures.path)) ?? []).sorted()
 
-    /// One fixture of each kind gets all values, the others the two that have broken most.
-    static let thorough = ["mistral", "mistral-native", "ministral3", "ministral3-native-fp8", "gemma3-5x"]
+    /// One fixture of each kind gets all values, the others the largest number.
+    static let thorough = ["mistral", "mistral-native", "ministral3", "gemma3-5x"]
 
     /// What a number is changed to; nil takes the key away.
     static func values(for fixture: String) -> [JSON?] {
-        let extremes: [JSON?] = [0, .number(JSONNumber(Int.max))]
-        guard thorough.contains(fixture) else { return extremes }
-        return extremes + [
-            -1, 1, 3, .number(JSONNumber(1 << 28)), .number(JSONNumber(Int.min)), 0.5, 1e300, nil, .null, "8", [], true,
-        ]
+        let largest: JSON = .number(JSONNumber(Int.max))
+        return thorough.contains(fixture)
+            ? [largest, .number(JSONNumber(1 << 28)), 0, -1, 3, 0.5, nil, .null, "8"] : [largest]
     }
 
     @Test(arguments: fixtures) func aChangedNumberPlansOrThrows(_ name: String) throws {

@@ -56,6 +56,30 @@ import Testing
         #expect(killed > 0)
     }
 
+    @Test func aKillWhileACheckpointIsReplacedLeavesTheOldOrTheNewOne() throws {
+        let scratch = try Scratch()
+        try Models.large(at: scratch.url("model"))
+        let arguments = ["convert", "--hf-model", scratch.path("model"), "--megatron-path", scratch.path("out")]
+        let clock = ContinuousClock()
+        let start = clock.now
+        #expect(try BridgeProcess(arguments).wait().status == 0)
+        let length = clock.now - start
+        let seed = UInt64.random(in: 0 ... .max)
+        print("KillTests: replacing, seed \(seed)")
+        var generator = SplitMix(state: seed)
+        for kill in 0..<8 {
+            let delay = length * Double.random(in: 0..<1.1, using: &generator)
+            let run = try BridgeProcess(arguments + ["--overwrite"])
+            usleep(UInt32(delay / .microseconds(1)))
+            run.send(SIGKILL)
+            _ = try run.wait()
+            let check = try BridgeProcess.run("checkpoint", "check", scratch.path("out"))
+            #expect(check.status == 0, "kill \(kill) after \(delay), seed \(seed): \(check.errors)")
+        }
+        #expect(try BridgeProcess(arguments + ["--overwrite"]).wait().status == 0)
+        #expect(!scratch.content.contains { $0.contains(".partial") })
+    }
+
     @Test(arguments: [SIGINT, SIGTERM])
     func aSignalEndsTheRunWithNothingLeft(_ signal: Int32) throws {
         let scratch = try Scratch()

@@ -23,7 +23,10 @@ struct NativeDestination {
         let number = Array(String(iteration).utf8)
         if isNew { try Files.write(number, to: Files.join(staged.path, latest)) }
         try staged.commit()
-        if !isNew { try Files.replace(Files.join(root, latest), with: number) }
+        let latestPath = Files.join(root, latest)
+        if !isNew, (try? Files.contents(of: latestPath, limit: 64)) != number {
+            try Files.replace(latestPath, with: number)
+        }
         report.destination = Files.join(root, name)
         return report
     }
