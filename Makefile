@@ -2,6 +2,7 @@
 .PHONY: help setup stamp build demo test test-peers bench format lint docs clean
 
 BRIDGE = .build/release/bridge
+FORMATTED = Sources Plugins Tests Examples Fuzz/Sources Package.swift
 
 help:
 	@echo "make demo        install what is missing, build, and convert a toy of every family both ways"
@@ -42,10 +43,10 @@ docs: setup stamp
 	@scripts/docs
 
 format:
-	swift format --in-place --recursive Sources Plugins Tests Examples Package.swift
+	swift format --in-place --recursive $(FORMATTED)
 
 lint:
-	swift format lint --strict --recursive Sources Plugins Tests Examples Package.swift
+	swift format lint --strict --recursive $(FORMATTED)
 
 clean:
 	rm -rf .build Sources/BridgeCore/.build Examples/*/.build Fuzz/.build

@@ -54,6 +54,12 @@ import Testing
         #expect(text(json) == #"{"a\u0000b":"\u0000"}"#)
     }
 
+    @Test func whatStandsForANullIsNotTakenForOne() throws {
+        #expect(try parse(#"["\ufdd0"]"#) == ["\u{FDD0}"])
+        #expect(throws: JSONError.self) { try parse(#"["\ufdd0","\u0000"]"#) }
+        #expect(throws: JSONError.self) { try parse("[\"\u{FDD0}\",\"\\u0000\"]") }
+    }
+
     @Test func nestingEndsBeforeTheStackDoes() throws {
         let allowed = JSON.maximumDepth
         #expect(throws: Never.self) {

@@ -17,7 +17,7 @@ extension JSON {
         }
         defer { json_tokener_free(tokener) }
         json_tokener_set_flags(tokener, Int32(JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8))
-        let escapes = JSONEscapes(text)
+        let escapes = try JSONEscapes(text)
         // The NUL at the end tells json-c that a number at the end of the text is complete.
         let root = (escapes.text + [0]).withUnsafeBufferPointer { buffer in
             buffer.withMemoryRebound(to: CChar.self) { json_tokener_parse_ex(tokener, $0.baseAddress, Int32($0.count)) }

@@ -11,11 +11,15 @@ struct JSONEscapes {
     private static let standInEscape = Array("\\ufdd0".utf8)
     private static let standIn: [UInt8] = [0xEF, 0xB7, 0x90]
 
-    init(_ bytes: [UInt8]) {
+    /// Rewrites a text.
+    ///
+    /// - Throws: `JSONError` for a text that holds both U+0000 and the noncharacter that stands for it.
+    init(_ bytes: [UInt8]) throws(JSONError) {
         var result: [UInt8] = []
         var copied = 0
         var index = 0
         var hidesNull = false
+        var holdsStandIn = false
         func take(upTo end: Int, then replacement: some Sequence<UInt8>, skipping count: Int) {
             result.append(contentsOf: bytes[copied..<end])
             result.append(contentsOf: replacement)
@@ -24,6 +28,9 @@ struct JSONEscapes {
         }
         while index < bytes.count {
             guard bytes[index] == UInt8(ascii: "\\") else {
+                if bytes[index] == Self.standIn[0], bytes[index...].prefix(3).elementsEqual(Self.standIn) {
+                    holdsStandIn = true
+                }
                 index += 1
                 continue
             }
@@ -39,8 +46,12 @@ struct JSONEscapes {
             {
                 take(upTo: index, then: String(UTF16.decode(UTF16.EncodedScalar([unit, low]))).utf8, skipping: 12)
             } else {
+                holdsStandIn = holdsStandIn || unit == 0xFDD0
                 index += 6
             }
+        }
+        guard !hidesNull || !holdsStandIn else {
+            throw JSONError("a text with both U+0000 and U+FDD0, which cannot be told apart here,", at: 0)
         }
         if copied == 0 {
             text = bytes
