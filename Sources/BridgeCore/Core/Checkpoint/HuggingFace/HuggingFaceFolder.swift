@@ -50,7 +50,8 @@ public struct HuggingFaceFolder: Sendable {
         guard Files.kind(of: path) == .folder else {
             throw BridgeError(
                 .fileSystem,
-                "\(path) is not a folder; give the path of a folder with config.json and model*.safetensors"
+                "\(path) is not a folder; give the path of a folder with config.json and model*.safetensors, "
+                    + "for a model on the hub that of a copy made with 'hf download'"
             )
         }
         let names = try Files.list(path)
