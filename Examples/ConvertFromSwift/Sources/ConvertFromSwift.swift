@@ -10,7 +10,11 @@ enum ConvertFromSwift {
             print("usage: convert-from-swift FOLDER")
             exit(64)
         }
-        let source = CommandLine.arguments[1]
+        exit(try comesBack(CommandLine.arguments[1]) ? 0 : 1)
+    }
+
+    /// Does everything in a temporary folder, which is gone when this returns.
+    private static func comesBack(_ source: String) throws -> Bool {
         let folder = FileManager.default.temporaryDirectory.appending(path: "convert-from-swift-\(UUID().uuidString)")
             .path
         defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -37,6 +41,6 @@ enum ConvertFromSwift {
             Checkpoint(path: "\(folder)/again", catalog: catalog)
         ).run()
         print(result.isEqual ? "all \(result.compared) tensors came back" : "something differs: \(result.rows)")
-        exit(result.isEqual ? 0 : 1)
+        return result.isEqual
     }
 }

@@ -28,7 +28,11 @@ struct CheckpointCommand: ParsableCommand {
         var json = false
 
         func run() throws {
-            let rows = try NativeCheckpoint.iterations(in: path).map { iteration, path in
+            let iterations = try NativeCheckpoint.iterations(in: path)
+            guard !iterations.isEmpty else {
+                throw BridgeError(.fileSystem, "\(path) holds no iterations of a Megatron checkpoint")
+            }
+            let rows = try iterations.map { iteration, path in
                 (iteration, path, try NativeCheckpoint(path: path))
             }
             if json {
@@ -72,24 +76,24 @@ struct CheckpointCommand: ParsableCommand {
         @OptionGroup var output: RunOptions
 
         func run() throws {
-            let checkpoint = try NativeCheckpoint(path: path)
-            let damages = try output.watched { try checkpoint.check($0) }
+            let health = try output.watched { try NativeCheckpoint.check(path, context: $0) }
+            let damages = health.damages
             if output.json {
                 Output.json([
-                    "path": .string(checkpoint.path), "files": .number(JSONNumber(checkpoint.manifest.files.count)),
+                    "path": .string(health.path), "files": .number(JSONNumber(health.fileCount)),
                     "damages": .array(damages.map { ["file": .string($0.file), "problem": .string($0.problem)] }),
                 ])
             }
             guard damages.isEmpty else {
                 throw BridgeError(
                     .verificationFailed,
-                    "\(damages.count) of \(checkpoint.manifest.files.count) files of \(checkpoint.path) are damaged",
+                    "\(damages.count) of \(health.fileCount) files of \(health.path) are damaged",
                     names: damages.map { "\($0.file): \($0.problem)" }
                 )
             }
             output.say(
                 Style.green(
-                    "✅ All \(checkpoint.manifest.files.count) files of \(checkpoint.path) are as they were written"
+                    "✅ All \(health.fileCount) files of \(health.path) are as they were written"
                 )
             )
         }
@@ -109,7 +113,11 @@ struct CheckpointCommand: ParsableCommand {
         var dryRun = false
 
         func run() throws {
-            for folder in try NativeCheckpoint.prune(path, keeping: keep, dryRun: dryRun) {
+            let removed = try NativeCheckpoint.prune(path, keeping: keep, dryRun: dryRun)
+            if removed.isEmpty {
+                Output.line("nothing to remove; the newest \(keep) and the one that \(path) names as its latest stay")
+            }
+            for folder in removed {
                 Output.line("\(dryRun ? "would remove" : "removed") \(folder)")
             }
         }

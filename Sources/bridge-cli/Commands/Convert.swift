@@ -9,6 +9,7 @@ struct Convert: ParsableCommand {
         abstract: "Convert a checkpoint: Hugging Face to Megatron (import), or Megatron to Hugging Face (export).",
         discussion: """
             Every tensor is accounted for before a byte is written; what is not ends the run with the whole list.
+            Without a subcommand it imports; 'bridge convert import --help' has the options.
 
             EXAMPLES:
               bridge convert --hf-model Ministral-3-3B-Instruct-2512-BF16 --megatron-path megatron/ministral-3-3b
@@ -27,8 +28,8 @@ struct Import: ParsableCommand {
         abstract: "Hugging Face to Megatron.",
         discussion: """
             EXAMPLES:
-              bridge convert import --hf-model toy --megatron-path toy-megatron --tp 2 --pp 2
-              bridge convert import --hf-model toy --megatron-path toy-megatron --stage-layers 1,3 --dtype float32
+              bridge convert import --hf-model toy --megatron-path out --tp 2 --pp 2
+              bridge convert import --hf-model toy --megatron-path out --stage-layers 2,4
             """
     )
 
@@ -64,7 +65,7 @@ struct Import: ParsableCommand {
             output.say("   Using dtype: \(arguments.elementType?.rawValue ?? "as stored"), \(options.layout)")
             output.say("📥 Loading HuggingFace model: \(hfModel)")
             output.say(
-                "   \(bridge.architecture), \(plan.ledger.mapped.count) tensors, \(ByteFormat.text(plan.byteCount))"
+                "   \(bridge.architecture), \(plan.ledger.mapped.count) tensors, \(ByteFormat.text(bridge.folder?.byteCount ?? 0))"
             )
             return try bridge.importCheckpoint(to: megatronPath, options: options)
         }
@@ -81,8 +82,8 @@ struct Export: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Megatron to Hugging Face.",
         discussion: """
-            The checkpoint carries all that is needed; when no weight has changed, the folder equals the imported one byte
-            for byte.
+            The checkpoint carries all that is needed. When no weight has changed, the folder equals the imported one byte
+            for byte, but for files that the import left out. Damage on the disk is found by 'bridge checkpoint check'.
 
             EXAMPLES:
               bridge convert export --megatron-path toy-megatron --hf-path toy-again
@@ -143,7 +144,9 @@ struct Export: ParsableCommand {
                 return nil as ConversionReport?
             }
             output.say("📂 Found Megatron checkpoint: \(plan.source)")
-            output.say("📋 Found configuration: \(plan.source)/run_config.yaml")
+            if FileManager.default.fileExists(atPath: "\(plan.source)/run_config.yaml") {
+                output.say("📋 Found configuration: \(plan.source)/run_config.yaml")
+            }
             output.say(
                 "📥 Loading \(bridge.architecture), \(plan.ledger.mapped.count) parameters, \(ByteFormat.text(plan.byteCount))"
             )

@@ -9,7 +9,7 @@ struct Reshard: ParsableCommand {
         discussion: """
             EXAMPLES:
               bridge reshard --megatron-path toy-megatron --output toy-tp4 --tp 4
-              bridge reshard --megatron-path toy-megatron --output toy-pp3 --stage-layers 1,1,2
+              bridge reshard --megatron-path toy-megatron --output toy-pp3 --stage-layers 2,2,2
             """
     )
 

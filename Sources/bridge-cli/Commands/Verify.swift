@@ -27,6 +27,12 @@ struct Verify: ParsableCommand {
     )
     var allowMissing: [String] = []
 
+    @Flag(
+        name: .customLong("ignore-dtype"),
+        help: "Let tensors match when their numbers are equal and their types are not."
+    )
+    var ignoreDtype = false
+
     @OptionGroup var plugins: PluginOptions
     @OptionGroup var output: RunOptions
 
@@ -35,7 +41,7 @@ struct Verify: ParsableCommand {
         let globs = allowMissing.map { NameGlob($0) }
         let one = try Checkpoint(path: left, catalog: catalog, allowMissing: globs)
         let other = try Checkpoint(path: right, catalog: catalog, allowMissing: globs)
-        let result = try output.watched { try Verifier(one, other).run($0) }
+        let result = try output.watched { try Verifier(one, other).run($0, ignoringTypes: ignoreDtype) }
         if output.json { Output.json(json(result)) } else { show(result) }
         guard result.isEqual else {
             throw BridgeError(

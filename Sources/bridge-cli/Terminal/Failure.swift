@@ -12,7 +12,7 @@ enum Failure {
 
     /// Prints an error and ends the process.
     static func report(_ error: BridgeError) -> Never {
-        if CommandLine.arguments.contains("--json") {
+        if CommandLine.arguments.contains("--json"), !Output.hasPrintedJSON {
             Output.json([
                 "error": [
                     "code": .string(error.code.description),

@@ -14,14 +14,18 @@ struct ReportPrinter {
             "   \(report.tensors) tensors, \(ByteFormat.text(report.byteCount)) in \(ByteFormat.rounded(report.seconds, digits: 2)) s, \(rate)/s"
         )
         Output.line(structure)
+        let folder = report.destination.split(separator: "/").last.map(String.init) ?? ""
+        let isIteration = folder.hasPrefix("iter_")
+        let indent = isIteration ? "      " : "   "
+        if isIteration { Output.line("   📄 latest_checkpointed_iteration.txt\n   📂 \(folder)/") }
         var seen: Set<String> = []
         for file in report.files {
             guard let slash = file.name.firstIndex(of: "/") else {
-                Output.line("   📄 \(file.name)")
+                Output.line("\(indent)📄 \(file.name)")
                 continue
             }
             let folder = String(file.name[...slash])
-            if seen.insert(folder).inserted { Output.line("   📂 \(folder)") }
+            if seen.insert(folder).inserted { Output.line("\(indent)📂 \(folder)") }
         }
     }
 }

@@ -13,6 +13,9 @@ public enum ByteFormat {
         return "\(rounded(value, digits: value < 10 ? 2 : value < 100 ? 1 : 0)) \(units[unit])"
     }
 
+    /// A number with its noun: `1 tensor`, `2 tensors`.
+    public static func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
+
     /// A number with a fixed count of digits behind the point.
     public static func rounded(_ value: Double, digits: Int) -> String {
         var scale = 1.0

@@ -99,6 +99,11 @@ struct Exporter {
             )
         }
         var notes: [String] = []
+        if !ledger.allowed.isEmpty {
+            notes.append(
+                "\(ByteFormat.counted(ledger.allowed.count, "parameter")) missing, as allowed: \(ledger.allowed.joined(separator: ", "))"
+            )
+        }
         if changed, !reference.shards.isEmpty {
             notes.append("types or tensors differ from the source, so its headers and index are written anew")
         }

@@ -95,6 +95,16 @@ struct Importer {
                 "\(folder.style.configurationName) has keys that nothing here reads; they are carried along: \(model.unreadKeys.joined(separator: ", "))"
             )
         }
+        if !ledger.allowed.isEmpty {
+            notes.append(
+                "\(ByteFormat.counted(ledger.allowed.count, "tensor")) missing or left over, as allowed: \(ledger.allowed.joined(separator: ", "))"
+            )
+        }
+        if !ledger.dequantised.isEmpty {
+            notes.append(
+                "\(ByteFormat.counted(ledger.dequantised.count, "quantised tensor")) become \((options.elementType ?? model.dequantisedType).rawValue)"
+            )
+        }
         for name in folder.leftOut { notes.append("\(name) holds weights in another format and is left out") }
         if model.provider.decoder.shareEmbeddingsAndOutputWeights, ledger.shared.isEmpty {
             notes.append(

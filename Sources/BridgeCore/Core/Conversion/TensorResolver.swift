@@ -102,7 +102,7 @@ struct TensorResolver {
         guard problems.isEmpty else {
             throw BridgeError(
                 .unaccountedTensors,
-                "\(problems.count) tensors of \(source) are not accounted for, so nothing was written; "
+                "\(ByteFormat.counted(problems.count, "tensor")) of \(source) not accounted for, so nothing was written; "
                     + "if they may be left out, say so with --allow-missing",
                 names: problems
             )

@@ -138,8 +138,12 @@ public struct Verifier: Sendable {
 
     /// Compares.
     ///
+    /// - Parameters:
+    ///   - context: Threads, progress and cancellation.
+    ///   - ignoringTypes: Whether tensors with the same numbers match when their types differ.
+    /// - Returns: What differs.
     /// - Throws: `BridgeError` when a file cannot be read or the run was cancelled.
-    public func run(_ context: RunContext = RunContext()) throws -> Result {
+    public func run(_ context: RunContext = RunContext(), ignoringTypes: Bool = false) throws -> Result {
         let others = Dictionary(right.tensors.map { ($0.name, $0.view) }) { first, _ in first }
         let names = Set(left.tensors.map(\.name))
         var rows = right.tensors.filter { !names.contains($0.name) }
@@ -156,7 +160,7 @@ public struct Verifier: Sendable {
             }
             pairs.append((name, view, other))
         }
-        rows += try compare(pairs, context)
+        rows += try compare(pairs, context, ignoringTypes: ignoringTypes)
         let fields = Set(left.fields.keys).union(right.fields.keys).sorted().compactMap { key -> String? in
             let (one, other) = (left.fields[key], right.fields[key])
             // The type of the weights is compared tensor by tensor.
@@ -173,7 +177,8 @@ public struct Verifier: Sendable {
 
     private func compare(
         _ pairs: [(name: String, left: TensorView, right: TensorView)],
-        _ context: RunContext
+        _ context: RunContext,
+        ignoringTypes: Bool
     ) throws -> [Row] {
         let items = pairs.indices.flatMap { pair in
             stride(from: 0, to: pairs[pair].left.shape.reduce(1, *), by: Self.pieceElements).map { (pair, $0) }
@@ -206,8 +211,9 @@ public struct Verifier: Sendable {
             let types =
                 pair.left.elementType == pair.right.elementType
                 ? nil : "\(pair.left.elementType.rawValue) and \(pair.right.elementType.rawValue)"
-            guard difference.differing > 0 || types != nil else { return nil }
-            let count = difference.differing > 0 ? "\(difference.differing) elements" : nil
+            guard difference.differing > 0 || (types != nil && !ignoringTypes) else { return nil }
+            let count =
+                difference.differing > 0 ? ByteFormat.counted(difference.differing, "element") : "the same numbers"
             return Row(
                 name: pair.name,
                 shape: pair.left.shape,
@@ -235,8 +241,9 @@ private struct PieceComparer: ~Copyable {
     private var other = AlignedBuffer(byteCount: 8 << 20)
 
     mutating func compare(_ left: TensorView, _ right: TensorView, _ elements: Range<Int>) throws -> ctk_difference {
-        // Different types are compared as the wider of the two.
-        let type = left.elementType.byteCount >= right.elementType.byteCount ? left.elementType : right.elementType
+        // Different types are compared as one that holds both.
+        let isWide = [left, right].contains { $0.elementType == .float64 }
+        let type = left.elementType == right.elementType ? left.elementType : isWide ? .float64 : .float32
         let (a, b) = (left.cast(to: type), right.cast(to: type))
         let size = a.elementType.byteCount
         let bytes = UnsafeMutableRawBufferPointer(start: one.bytes, count: elements.count * size)

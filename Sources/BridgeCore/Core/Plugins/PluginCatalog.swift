@@ -82,6 +82,13 @@ public struct PluginCatalog: Sendable {
     /// - Throws: `BridgeError` with code `unsupportedArchitecture`.
     public func bridge(for architecture: String) throws -> any ModelBridge {
         if let home = homes[architecture] { return home.bridge }
+        guard !homes.isEmpty || !failures.isEmpty else {
+            throw BridgeError(
+                .unsupportedArchitecture,
+                "no plugin was found, so \(architecture) cannot be converted; build the plugins' products so that they lie "
+                    + "beside libBridgeCore.so, or name their folder"
+            )
+        }
         let broken = failures.isEmpty ? "" : "; \(failures.count) plugins did not load, see 'bridge plugins doctor'"
         throw BridgeError(
             .unsupportedArchitecture,

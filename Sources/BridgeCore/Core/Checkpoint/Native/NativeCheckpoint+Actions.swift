@@ -1,4 +1,5 @@
 import Glibc
+import JSONTree
 import TensorRuntime
 
 extension NativeCheckpoint {
@@ -27,17 +28,39 @@ extension NativeCheckpoint {
         public var problem: String
     }
 
-    /// Reads every file and compares it with its checksum.
+    /// What a check has found.
+    public struct Health: Sendable, Equatable {
+        /// The folder of the iteration.
+        public var path: String
+        /// How many files were read.
+        public var fileCount: Int
+        /// What is damaged; empty when all is well.
+        public var damages: [Damage]
+    }
+
+    /// Reads every file of a checkpoint and compares it with its checksum.
     ///
-    /// - Returns: What is damaged; empty when all is well.
-    /// - Throws: `BridgeError` when the run was cancelled.
-    public func check(_ context: RunContext = RunContext()) throws -> [Damage] {
+    /// Needs the manifest alone, so that every damaged file is found and not only the first.
+    ///
+    /// - Parameters:
+    ///   - path: The checkpoint, or a folder with iterations, of which the newest is taken.
+    ///   - context: Threads, progress and cancellation.
+    /// - Returns: What is damaged.
+    /// - Throws: `BridgeError` when there is no checkpoint, or the run was cancelled.
+    public static func check(_ path: String, context: RunContext = RunContext()) throws -> Health {
+        let path = try iterationPath(path)
+        let name = Files.join(path, manifestName)
+        let manifest = try NativeManifest(json: JSON(contentsOf: name), name: name)
+        return Health(path: path, fileCount: manifest.files.count, damages: try damages(of: manifest, path, context))
+    }
+
+    private static func damages(of manifest: NativeManifest, _ path: String, _ context: RunContext) throws -> [Damage] {
         let total = manifest.files.reduce(0) { $0 + $1.byteCount }
         var damages: [Damage] = []
         var before = 0
         for file in manifest.files {
             do {
-                if let problem = try check(file, context, before: before, total: total) {
+                if let problem = try check(file, in: path, context, before: before, total: total) {
                     damages.append(Damage(file: file.name, problem: problem))
                 }
             } catch let error as BridgeError where error.code != .cancelled {
@@ -48,7 +71,13 @@ extension NativeCheckpoint {
         return damages
     }
 
-    private func check(_ file: NativeManifest.File, _ context: RunContext, before: Int, total: Int) throws -> String? {
+    private static func check(
+        _ file: NativeManifest.File,
+        in path: String,
+        _ context: RunContext,
+        before: Int,
+        total: Int
+    ) throws -> String? {
         let storage = try FileStorage(path: Files.join(path, file.name))
         guard storage.byteCount == file.byteCount else {
             return "has \(storage.byteCount) bytes, the manifest says \(file.byteCount)"

@@ -58,6 +58,7 @@ public struct NativeCheckpoint: Sendable {
             throw BridgeError(.fileSystem, "\(path) is not a folder; give the folder of a Megatron checkpoint")
         }
         if Files.exists(Files.join(path, manifestName)) { return path }
+        try refuseOtherContainer(path)
         let latest = Files.join(path, latestName)
         if Files.exists(latest) {
             let text = String(decoding: try Files.contents(of: latest, limit: 64), as: UTF8.self)
@@ -66,6 +67,7 @@ public struct NativeCheckpoint: Sendable {
                 throw BridgeError(.corruptInput, "\(latest) holds \"\(digits)\", expected the number of an iteration")
             }
             let folder = Files.join(path, iterationName(iteration))
+            try refuseOtherContainer(folder)
             guard Files.exists(Files.join(folder, manifestName)) else {
                 throw BridgeError(
                     .corruptInput,
@@ -77,6 +79,18 @@ public struct NativeCheckpoint: Sendable {
         throw BridgeError(
             .corruptInput,
             "\(path) is no Megatron checkpoint: it has neither \(manifestName) nor \(latestName)"
+        )
+    }
+
+    /// Says so when a folder holds what Megatron-LM and Megatron Bridge write.
+    private static func refuseOtherContainer(_ folder: String) throws {
+        guard let names = try? Files.list(folder), !names.contains(manifestName) else { return }
+        let isDistributed = names.contains { $0.hasSuffix(".distcp") || $0 == "common.pt" }
+        guard isDistributed || names.contains(where: { $0.hasPrefix("mp_rank_") }) else { return }
+        throw BridgeError(
+            .corruptInput,
+            "\(folder) is a \(isDistributed ? "torch distributed" : "legacy Megatron-LM") checkpoint; "
+                + "this Bridge reads and writes its own container, see the article NativeContainer"
         )
     }
 

@@ -27,6 +27,12 @@ public struct SafetensorsFile: Sendable {
         let length = try storage.bytes(0..<8).enumerated().reduce(UInt64(0)) {
             $0 | UInt64($1.element) << (8 * $1.offset)
         }
+        guard try storage.bytes(0..<8) != Array("version ".utf8) else {
+            throw BridgeError(
+                .corruptInput,
+                "\(path) is a pointer of Git LFS, not the file itself; run 'git lfs pull' in its folder"
+            )
+        }
         guard length <= UInt64(storage.byteCount - 8) else {
             throw BridgeError(
                 .corruptInput,
