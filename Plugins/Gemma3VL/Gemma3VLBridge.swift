@@ -40,12 +40,12 @@ struct Gemma3VLBridge: ModelBridge {
             Rename(
                 "multi_modal_projector.mm_soft_embed_norm.weight",
                 "multi_modal_projector.mm_soft_emb_norm.weight",
-                [provider.vision.hiddenSize]
+                [provider.vision.tower.hiddenSize]
             )
             Transpose(
                 "multi_modal_projector.proj.weight",
                 "multi_modal_projector.mm_input_projection_weight",
-                [provider.vision.hiddenSize, text.hiddenSize],
+                [provider.vision.tower.hiddenSize, text.hiddenSize],
                 split: .column
             )
             decoder.embedding

@@ -43,7 +43,7 @@ struct Ministral3Bridge: ModelBridge {
     private func tower(of vision: PixtralConfiguration, _ style: HuggingFaceFolder.Style) -> [ParameterMapping] {
         if style == .consolidated {
             for (path, shape) in vision.parameters {
-                consolidated(path, shape, headWidth: vision.hiddenSize / vision.numAttentionHeads)
+                consolidated(path, shape, headWidth: vision.tower.hiddenSize / vision.tower.numAttentionHeads)
             }
         } else {
             Tower("vision_tower.**", "vision_tower.**", vision.parameters)
@@ -71,7 +71,7 @@ struct Ministral3Bridge: ModelBridge {
     @ParameterTable.Builder
     private func projector(of provider: Ministral3Provider, _ style: HuggingFaceFolder.Style) -> [ParameterMapping] {
         let isConsolidated = style == .consolidated
-        let (vision, text) = (provider.vision.hiddenSize, provider.decoder.hiddenSize)
+        let (vision, text) = (provider.vision.tower.hiddenSize, provider.decoder.hiddenSize)
         let merged = vision * provider.spatialMergeSize * provider.spatialMergeSize
         let own = "multi_modal_projector."
         let merger = "patch_merger.merging_layer.weight"
