@@ -8,6 +8,10 @@ extension Image {
     /// repeated, 16-bit colours lose their low byte, 16-bit grey is clipped at 255, CMYK becomes 255 minus ink. Of an
     /// animation it is the first picture. Colour profiles and gamma are not applied, as Pillow does not.
     ///
+    /// It differs from Pillow on purpose where a PNG has no end (an error here), where EXIF is malformed (no orientation
+    /// here), and where grey of 2 or 4 bits or colours of 16 bits name a transparent colour (libpng's reading of the
+    /// standard here). An orientation inside compressed text of a PNG is not looked for.
+    ///
     /// - Throws: ``ImageError`` with one sentence, for any bytes that are not such a file or exceed the limits.
     public init(decoding bytes: [UInt8], limits: ImageLimits = .standard) throws(ImageError) {
         guard !bytes.isEmpty else { throw ImageError(.empty, "the image file is empty") }
