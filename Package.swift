@@ -52,6 +52,12 @@ let package = Package(
             path: "Tests/TokenizersTests",
             swiftSettings: strict
         ),
+        .testTarget(
+            name: "ImagingTests",
+            dependencies: [core],
+            path: "Tests/ImagingTests",
+            swiftSettings: strict
+        ),
         // Runs the built program, which `swift test` builds together with the plugins before it starts.
         .testTarget(
             name: "CommandTests",

@@ -14,7 +14,7 @@ let package = Package(
         .library(
             name: "BridgeCore",
             type: .dynamic,
-            targets: ["BridgeCore", "TensorRuntime", "Tokenizers", "JSONTree"]
+            targets: ["BridgeCore", "TensorRuntime", "Tokenizers", "Imaging", "JSONTree"]
         )
     ],
     dependencies: [
@@ -26,6 +26,11 @@ let package = Package(
         .systemLibrary(name: "CJSONC", path: "CJSONC", pkgConfig: "json-c", providers: [.apt(["libjson-c-dev"])]),
         .systemLibrary(name: "CXXHash", path: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
         .systemLibrary(name: "CPCRE2", path: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+        .systemLibrary(name: "CPNG", path: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+        .systemLibrary(name: "CJPEG", path: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"])]),
+        .systemLibrary(name: "CWebP", path: "CWebP", pkgConfig: "libwebpdemux", providers: [.apt(["libwebp-dev"])]),
+        // A failure inside libpng and libjpeg ends in a jump, which Swift code may not be under.
+        .target(name: "CImageCodecs", dependencies: ["CPNG", "CJPEG", "CWebP"], path: "CImageCodecs"),
         .target(name: "CPluginABI", path: "CPluginABI"),
         .target(name: "CSystem", path: "CSystem"),
         .target(name: "CTensorKernels", path: "CTensorKernels"),
@@ -42,6 +47,7 @@ let package = Package(
             path: "Tokenizers",
             swiftSettings: strict
         ),
+        .target(name: "Imaging", dependencies: ["CImageCodecs"], path: "Imaging", swiftSettings: strict),
         .target(
             name: "BridgeCore",
             dependencies: [

@@ -1,3 +1,4 @@
+import Imaging
 import JSONTree
 import TensorRuntime
 
@@ -8,6 +9,7 @@ import TensorRuntime
 /// `Tests/CommandTests/CorpusTests.swift` replays the corpus through this file without libFuzzer.
 enum FuzzTarget: String, CaseIterable {
     case header
+    case image
     case index
     case json
     case manifest
@@ -19,6 +21,7 @@ enum FuzzTarget: String, CaseIterable {
     func run(_ bytes: [UInt8]) -> Bool {
         switch self {
         case .header: Self.header(bytes)
+        case .image: Self.image(bytes)
         case .index: Self.index(bytes)
         case .json: Self.json(bytes)
         case .manifest: Self.manifest(bytes)
@@ -35,6 +38,17 @@ enum FuzzTarget: String, CaseIterable {
         // The bytes as the header alone, so that nobody has to guess the length before it.
         let header = try? SafetensorsHeader(parsing: bytes, name: "fuzz")
         return file != nil || header != nil
+    }
+
+    /// Any bytes as a PNG, JPEG or WebP file: one that is accepted has all its pixels, also in another size.
+    private static func image(_ bytes: [UInt8]) -> Bool {
+        let limits = ImageLimits(bytes: 1 << 20, side: 1 << 14, pixels: 1 << 20)
+        guard let image = try? Image(decoding: bytes, limits: limits) else { return false }
+        precondition(image.bytes.count == image.width * image.height * image.channels, "pixels are missing")
+        let small = try? image.compositedOnWhite.resized(width: 14, height: 9, filter: .bicubic, limits: limits)
+        // The pass along the rows keeps the height, so that a resize can only fail beyond the limits.
+        precondition(small?.bytes.count == 14 * 9 * 3 || image.height * 14 > limits.pixels, "a resize fails")
+        return true
     }
 
     /// Any bytes as the index of a checkpoint: one that is accepted names only files beside it.
