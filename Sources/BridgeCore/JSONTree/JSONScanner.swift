@@ -7,7 +7,6 @@ struct JSONScanner {
     private(set) var memberCount = 0
 
     private var keysByDepth: [Set<ArraySlice<UInt8>>] = []
-    private var depth = 0
 
     /// Scans the whole text.
     ///

@@ -30,7 +30,6 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
     var decode: @Sendable (inout ConfigurationReading, inout Root) -> Void
     var encode: @Sendable (Root, inout JSON, _ isNew: Bool) -> Void
     var value: @Sendable (Root) -> JSON?
-    var assign: @Sendable (JSON, inout Root) -> Bool
 
     /// A field.
     ///
@@ -94,11 +93,6 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
             }
         }
         value = { $0[keyPath: field].json }
-        assign = { json, root in
-            guard let value = Value(json: json) else { return false }
-            root[keyPath: field] = value
-            return true
-        }
     }
 
     /// A field with a single key.
@@ -133,8 +127,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
             encode: { _, json, isNew in
                 if isNew, isSpelledOut, json[path: path] == nil, !accepted[0].isNull { json.set(accepted[0], at: path) }
             },
-            value: { _ in nil },
-            assign: { _, _ in true }
+            value: { _ in nil }
         )
     }
 
@@ -147,8 +140,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
                 absence: "carried along",
                 decode: { reading, _ in reading.claim(path) },
                 encode: { _, _, _ in },
-                value: { _ in nil },
-                assign: { _, _ in true }
+                value: { _ in nil }
             )
         }
     }
@@ -159,8 +151,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
         absence: String,
         decode: @escaping @Sendable (inout ConfigurationReading, inout Root) -> Void,
         encode: @escaping @Sendable (Root, inout JSON, Bool) -> Void,
-        value: @escaping @Sendable (Root) -> JSON?,
-        assign: @escaping @Sendable (JSON, inout Root) -> Bool
+        value: @escaping @Sendable (Root) -> JSON?
     ) {
         self.paths = paths
         self.megatron = megatron
@@ -168,7 +159,6 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
         self.decode = decode
         self.encode = encode
         self.value = value
-        self.assign = assign
     }
 
     /// The same field of a part of a larger value, with the same keys.
@@ -179,8 +169,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
             absence: absence,
             decode: { decode(&$0, &$1[keyPath: part]) },
             encode: { encode($0[keyPath: part], &$1, $2) },
-            value: { value($0[keyPath: part]) },
-            assign: { assign($0, &$1[keyPath: part]) }
+            value: { value($0[keyPath: part]) }
         )
     }
 
@@ -196,8 +185,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
                 encode(root, &inner, isNew)
                 if inner != json[path: prefix], inner != .object(JSONObject()) { json.set(inner, at: prefix) }
             },
-            value: value,
-            assign: assign
+            value: value
         )
     }
 }
