@@ -13,7 +13,8 @@ let families = ["Mistral", "Ministral3", "Gemma3VL"]
 let package = Package(
     name: "bridge",
     products: [.executable(name: "bridge", targets: ["bridge"])]
-        + families.map { .library(name: "\($0)Plugin", type: .dynamic, targets: [$0]) },
+        + families.map { .library(name: "\($0)Plugin", type: .dynamic, targets: [$0]) }
+        + [.library(name: "BridgeFetch", type: .dynamic, targets: ["BridgeFetch"])],
     dependencies: [
         .package(path: "Sources/BridgeCore"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -27,6 +28,8 @@ let package = Package(
             path: "Sources/bridge-cli",
             swiftSettings: strict
         ),
+        // Loaded when something is fetched from the network: what it links takes as long to load as all the rest together.
+        .target(name: "BridgeFetch", path: "Sources/BridgeFetch", swiftSettings: strict),
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(
             name: "JSONTreeTests",
@@ -38,6 +41,12 @@ let package = Package(
             name: "BridgeCoreTests",
             dependencies: [core, "TestSupport"],
             path: "Tests/BridgeCoreTests",
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "ModelTests",
+            dependencies: [core, "TestSupport"],
+            path: "Tests/ModelTests",
             swiftSettings: strict
         ),
         .testTarget(
@@ -53,9 +62,22 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(
+            name: "TensorRuntimeTests",
+            dependencies: [core, "TestSupport"],
+            path: "Tests/TensorRuntimeTests",
+            swiftSettings: strict
+        ),
+        .testTarget(
             name: "ImagingTests",
             dependencies: [core],
             path: "Tests/ImagingTests",
+            swiftSettings: strict
+        ),
+        // Goes through the plugins as they are loaded, because two of them cannot be linked into one program.
+        .testTarget(
+            name: "ProcessingTests",
+            dependencies: [core, "TestSupport"],
+            path: "Tests/ProcessingTests",
             swiftSettings: strict
         ),
         // Runs the built program, which `swift test` builds together with the plugins before it starts.

@@ -11,7 +11,6 @@ command's result is flushed to the disk before its clock stops. Anonymous memory
 import argparse
 import datetime
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -20,6 +19,8 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+
+from measuring import anonymous, machine, warm
 
 PEERS = {
     "transformers load + save": """
@@ -45,15 +46,6 @@ dcp.save(state, storage_writer=dcp.FileSystemWriter(sys.argv[2], thread_count=2)
 }
 
 
-def warm(folder):
-    for path in Path(folder).rglob("*"):
-        if path.is_file():
-            with open(path, "rb", buffering=0) as file:
-                buffer = bytearray(1 << 24)
-                while file.readinto(buffer):
-                    pass
-
-
 def chill(folder):
     os.sync()
     for path in Path(folder).rglob("*"):
@@ -68,16 +60,6 @@ def flush(folder):
         descriptor = os.open(path, os.O_RDONLY)
         os.fsync(descriptor)
         os.close(descriptor)
-
-
-def anonymous(pid, box, stop):
-    while not stop.wait(0.005):
-        try:
-            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-                if line.startswith("RssAnon"):
-                    box[0] = max(box[0], int(line.split()[1]) * 1024)
-        except (FileNotFoundError, ProcessLookupError):
-            return
 
 
 def run(command, target):
@@ -99,14 +81,6 @@ def run(command, target):
         sys.exit(f"{' '.join(map(str, command))} failed:\n{errors.decode()}")
     shutil.rmtree(target, ignore_errors=True)
     return seconds, box[0]
-
-
-def machine():
-    name = next(
-        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine()
-    )
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} cores {name}, {memory:.0f} GiB, Linux {platform.release()}"
 
 
 def main():

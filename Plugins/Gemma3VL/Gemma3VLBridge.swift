@@ -24,6 +24,10 @@ struct Gemma3VLBridge: ModelBridge {
 
     var toy: ToyRecipe { Gemma3VLToy.recipe }
 
+    func processor(for provider: Gemma3VLProvider, files: ProcessorFiles) throws -> (any ModelProcessor)? {
+        try Gemma3VLProcessor(provider, files: files)
+    }
+
     func parameters(of provider: Gemma3VLProvider, style: HuggingFaceFolder.Style) -> ParameterTable {
         let text = provider.decoder
         let decoder = DecoderParameters(

@@ -21,6 +21,10 @@ struct Ministral3Bridge: ModelBridge {
 
     var toy: ToyRecipe { Ministral3Toy.recipe }
 
+    func processor(for provider: Ministral3Provider, files: ProcessorFiles) throws -> (any ModelProcessor)? {
+        try Ministral3Processor(provider, files: files)
+    }
+
     func parameters(of provider: Ministral3Provider, style: HuggingFaceFolder.Style) -> ParameterTable {
         let names: DecoderParameters.Names =
             style == .consolidated

@@ -29,6 +29,13 @@ let package = Package(
         .systemLibrary(name: "CPNG", path: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .systemLibrary(name: "CJPEG", path: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"])]),
         .systemLibrary(name: "CWebP", path: "CWebP", pkgConfig: "libwebpdemux", providers: [.apt(["libwebp-dev"])]),
+        .systemLibrary(
+            name: "COpenBLAS",
+            path: "COpenBLAS",
+            pkgConfig: "openblas",
+            providers: [.apt(["libopenblas-dev"])]
+        ),
+        .target(name: "COneDNN", path: "COneDNN", linkerSettings: [.linkedLibrary("dnnl")]),
         // A failure inside libpng and libjpeg ends in a jump, which Swift code may not be under.
         .target(name: "CImageCodecs", dependencies: ["CPNG", "CJPEG", "CWebP"], path: "CImageCodecs"),
         .target(name: "CPluginABI", path: "CPluginABI"),
@@ -37,7 +44,7 @@ let package = Package(
         .target(name: "JSONTree", dependencies: ["CJSONC"], path: "JSONTree", swiftSettings: strict),
         .target(
             name: "TensorRuntime",
-            dependencies: ["CTensorKernels"],
+            dependencies: ["CTensorKernels", "COpenBLAS", "COneDNN"],
             path: "TensorRuntime",
             swiftSettings: strict
         ),
@@ -51,7 +58,8 @@ let package = Package(
         .target(
             name: "BridgeCore",
             dependencies: [
-                "JSONTree", "TensorRuntime", "CTensorKernels", "CPluginABI", "CSystem", "CXXHash",
+                "JSONTree", "TensorRuntime", "Tokenizers", "Imaging", "CTensorKernels", "CPluginABI", "CSystem",
+                "CXXHash",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Yams", package: "Yams"),
             ],

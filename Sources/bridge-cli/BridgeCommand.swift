@@ -5,13 +5,14 @@ import BridgeCore
 struct BridgeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bridge",
-        abstract: "Moves models between Hugging Face and Megatron.",
+        abstract: "Moves models between Hugging Face and Megatron, and runs them.",
         discussion: """
             EXAMPLES:
               bridge toy --family mistral --output toy
               bridge convert --hf-model toy --megatron-path toy-megatron --tp 2
               bridge convert export --megatron-path toy-megatron --hf-path toy-again
               bridge verify toy toy-again
+              bridge generate --hf-model toy --prompt 'Hello' --max-new-tokens 20
 
             EXIT STATUS:
               0 done   1 failed   2 tensors not accounted for   3 verification failed   4 corrupt input
@@ -19,8 +20,8 @@ struct BridgeCommand: ParsableCommand {
             """,
         version: PluginLoader.version,
         subcommands: [
-            Convert.self, Verify.self, Reshard.self, Inspect.self, CheckpointCommand.self, Models.self, Plugins.self,
-            Toy.self,
+            Convert.self, Verify.self, Reshard.self, Inspect.self, CheckpointCommand.self, Generate.self, Chat.self,
+            Forward.self, Tokenize.self, Models.self, Plugins.self, Toy.self, ProcessInputs.self,
         ]
     )
 }
@@ -29,6 +30,7 @@ struct BridgeCommand: ParsableCommand {
 enum Main {
     static func main() {
         Interrupt.install()
+        MappedFileFault.install()
         do {
             var command = try BridgeCommand.parseAsRoot()
             try command.run()

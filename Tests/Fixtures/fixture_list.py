@@ -26,7 +26,7 @@ def all_fixtures():
             config=configs.mistral(hidden=36, heads=8, groups=4, head=10, ffn=68, layers=4, vocabulary=1000),
         ),
         "mistral-window": dict(
-            seed=12, kind="mistral", shards="150KB",
+            seed=12, kind="mistral", shards="150KB", hidden_states=True,
             config=configs.mistral(hidden=44, heads=8, groups=4, head=6, ffn=52, layers=5, vocabulary=612, window=7),
         ),
         "mistral-absent-window": dict(
@@ -54,7 +54,7 @@ def all_fixtures():
             config=configs.mistral(hidden=28, heads=8, groups=4, head=14, ffn=60, layers=4, vocabulary=1001),
         ),
         "mistral-yarn": dict(
-            seed=16, kind="mistral", shards="100KB",
+            seed=16, kind="mistral", shards="100KB", text_prompt=60,
             config=configs.mistral(
                 hidden=32, heads=8, groups=4, head=12, ffn=56, layers=5, vocabulary=808, theta=2000.0,
                 rope_scaling={
@@ -93,7 +93,7 @@ def all_fixtures():
             ),
         ),
         "ministral3-shortctx": dict(
-            seed=23, kind="ministral3", shards="130KB", names="legacy", prompt=45,
+            seed=23, kind="ministral3", shards="130KB", names="legacy", prompt=45, hidden_states=True,
             config=configs.ministral3(
                 hidden=32, heads=12, groups=4, head=20, ffn=60, layers=4, vocabulary=720, tied=True, vision=PIXTRAL,
                 rope={
@@ -143,7 +143,7 @@ def all_fixtures():
             ),
         ),
         "gemma3-452-names": dict(
-            seed=32, kind="gemma3", shards="160KB", names="4.52",
+            seed=32, kind="gemma3", shards="160KB", names="4.52", hidden_states=True, distinct=2,
             config=configs.gemma3(
                 base=600, image_tokens=4,
                 vision={**SIGLIP, "hidden": 44, "image": 36, "patch": 6, "ffn": 60, "eps": 2e-03},
@@ -161,7 +161,7 @@ def all_fixtures():
             ),
         ),
         "gemma3-5x": dict(
-            seed=33, kind="gemma3", shards="120KB", style="5.x",
+            seed=33, kind="gemma3", shards="120KB", style="5.x", distinct=2,
             config=configs.gemma3(
                 base=620, image_tokens=16, vision={**SIGLIP, "ffn": 44},
                 text={

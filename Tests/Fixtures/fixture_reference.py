@@ -4,6 +4,7 @@ the dequantised weights."""
 import tempfile
 from pathlib import Path
 
+import fixture_cases
 import fixture_native
 import numpy as np
 import torch
@@ -63,6 +64,37 @@ def gemma3_inputs(config, fixture):
     }
 
 
+def short_text(config, fixture, count, attempt):
+    """A text prompt of the further cases; `attempt` chooses another one."""
+    text = config.get("text_config", config)
+    first, low, high = 1, 20, text["vocab_size"] - 2
+    if "image_token_index" in config and "mm_tokens_per_image" in config:
+        first, low, high = 2, 263, config["image_token_index"] - 2
+    return {"input_ids": torch.tensor([[first, *ids(fixture["seed"] + 2000 + 37 * attempt, count - 1, low, high)]])}
+
+
+def one_image(config, fixture, attempt):
+    """One image in the middle of a text."""
+    words = short_text(config, fixture, 9, 1000 + attempt)["input_ids"][0].tolist()
+    seed = fixture["seed"] + 3000 + attempt
+    if "mm_tokens_per_image" in config:
+        soft, size = config["image_token_index"], config["vision_config"]["image_size"]
+        image = [config["boi_token_index"], *[soft] * config["mm_tokens_per_image"], config["eoi_token_index"]]
+        prompt = torch.tensor([[*words[:5], *image, *words[5:]]])
+        return {
+            "input_ids": prompt, "token_type_ids": (prompt == soft).long(),
+            "pixel_values": pixels(seed, (1, 3, size, size)),
+        }  # fmt: skip
+    cell = config["vision_config"]["patch_size"] * config["spatial_merge_size"]
+    rows, columns = 2, 1
+    image = ([10] * columns + [12]) * (rows - 1) + [10] * columns + [13]
+    return {
+        "input_ids": torch.tensor([[*words[:5], *image, *words[5:]]]),
+        "pixel_values": pixels(seed, (1, 3, rows * cell, columns * cell)),
+        "image_sizes": torch.tensor([[rows * cell, columns * cell]]),
+    }
+
+
 INPUTS = {
     "MistralForCausalLM": text_inputs,
     "Mistral3ForConditionalGeneration": ministral3_inputs,
@@ -78,9 +110,12 @@ def plain_copy(folder, config, scratch):
     save_file(dequantise_all(read_tensors(folder), block), scratch / "model.safetensors", metadata={"format": "pt"})
 
 
+def eager(folder, dtype):
+    return load(folder, dtype=dtype, attn_implementation="eager")[0].eval()
+
+
 def logits_of(folder, inputs, keep, dtype):
-    model, _ = load(folder, dtype=dtype, attn_implementation="eager")
-    model.eval()
+    model = eager(folder, dtype)
     with torch.no_grad():
         cast = {k: v.to(dtype) if v.is_floating_point() else v for k, v in inputs.items()}
         return model(**cast, use_cache=False, logits_to_keep=keep).logits.float()
@@ -102,6 +137,11 @@ def record(name, fixture, checkpoints, references):
             long = torch.tensor([[1, *ids(fixture["seed"] + 1000, length - 1, 20, config["vocab_size"])]])
             result["long.input_ids"] = long.to(torch.int32)
             result["long.logits"] = logits_of(scratch, {"input_ids": long}, 2, torch.float32).contiguous()
+        result |= fixture_cases.further(
+            config, fixture, eager(scratch, torch.float32),
+            lambda count, attempt: short_text(config, fixture, count, attempt),
+            (lambda attempt: one_image(config, fixture, attempt)) if "vision_config" in config else None,
+        )  # fmt: skip
         if "quantization_config" in config and "twin" not in fixture:
             plain = load_file(scratch / "model.safetensors")
             layer = "language_model.model.layers.1."

@@ -295,10 +295,10 @@ def same_numbers(ours, theirs):
     if a.keys() != b.keys():
         return False
     for key in a:
-        if a[key].dtype == torch.float32 and "logits" in key:
+        if a[key].dtype == torch.float32 and ("logits" in key or "hidden_states" in key):
             if a[key].shape != b[key].shape or (a[key] - b[key]).abs().max() > 1e-5 * b[key].abs().max():
                 return False
-        elif key != "bfloat16_error" and not torch.equal(a[key], b[key]):
+        elif key != "bfloat16_error" and "greedy_margin" not in key and not torch.equal(a[key], b[key]):
             return False
     return True
 
@@ -347,7 +347,7 @@ def main():
         size = sum(f.stat().st_size for f in (HERE / "checkpoints" / name).iterdir())
         record = (HERE / "reference" / f"{name}.safetensors").stat().st_size
         print(f"{name}: {size:,} bytes, reference {record:,} bytes")
-        if size >= 500_000 or record >= 60_000:
+        if size >= 500_000 or record >= 120_000:
             print(f"  {name} is too big", file=sys.stderr)
             return 1
     return 0

@@ -1,223 +1,42 @@
 #!/usr/bin/env python3
-"""Runs the bridge on every fixture and on fresh toy models, and lets transformers and torch judge what it wrote.
+"""Runs every comparison of the bridge with transformers, torch and tokenizers, one after the other.
 
-    run.py [BRIDGE] [--seed N] [--only TEXT ...]
+    run.py [BRIDGE] [--seed N]
 
-BRIDGE is the binary; the environment variable BRIDGE names it otherwise. Each checkpoint is imported at one layout,
-drawn from tensor parallel 1, 2, 4 and pipeline parallel 1, 2, 3, and exported again. The seed of the draw is printed;
-give it back with --seed to see the same run. One line per check; exit status 1 when one fails.
+BRIDGE is the binary; the environment variable BRIDGE names it otherwise. Each comparison draws its models and inputs
+from the seed, which is printed: give it back with --seed to see the same run. A comparison can be run alone, with more
+options (--help). Exit status 1 when one fails.
 """
 
 import argparse
-import filecmp
 import os
 import random
-import shutil
 import subprocess
 import sys
-import tempfile
+import time
 from pathlib import Path
 
-import torch
-from check_export import check
-from check_toy import check as check_toy
-from checkpoints import compare, dequantise_all, quantisation, read_files, read_json, read_tensors
+from runner import binary
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "Fixtures"))
-from record_configurations import understood  # noqa: E402
-
-FIXTURES = Path(__file__).resolve().parent.parent / "Fixtures" / "checkpoints"
-FAMILIES = ["mistral", "ministral3", "gemma3"]
-# Mistral's own format: transformers cannot load it, so the same weights in transformers' format are the yardstick.
-NATIVE_TWINS = {
-    "mistral-native": "mistral", "ministral3-native": "ministral3", "ministral3-native-fp8": "ministral3-fp8",
-}  # fmt: skip
-# Two copies of the weights in one folder: an export need not write both.
-NOT_BYTE_EQUAL = {"mistral-both-formats"}
-CASTS = [
-    ("mistral-float32", "bfloat16"), ("mistral-float32", "float16"), ("mistral-float32", "float32"),
-    ("mistral", "float32"), ("mistral-tied", "float16"), ("mistral-single-file", "bfloat16"),
-    ("mistral-single-file", "float32"), ("ministral3-untied", "float32"), ("gemma3", "float32"),
-    ("gemma3-untied", "float16"),
-]  # fmt: skip
-TIMEOUT = 300
-
-
-class Failure(Exception):
-    pass
-
-
-class Run:
-    def __init__(self, bridge, seed, work, only):
-        self.bridge, self.seed, self.work, self.only = bridge, seed, work, only
-        self.passed = self.failed = 0
-
-    def call(self, *arguments):
-        command = [str(self.bridge), *map(str, arguments)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
-        except subprocess.TimeoutExpired:
-            raise Failure(f"{' '.join(command)} took more than {TIMEOUT} s") from None
-        if done.returncode != 0:
-            said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-3:]
-            raise Failure(f"{' '.join(command)} gave exit status {done.returncode}: {' / '.join(said)}")
-
-    def layout(self, name, source):
-        """One layout for a name; the same for one seed, whatever else runs."""
-        draw = random.Random(f"{self.seed} {name}")
-        tensor, pipeline = draw.choice([1, 2, 4]), draw.choice([1, 2, 3])
-        while tensor > groups(source):
-            tensor //= 2
-        return tensor, pipeline
-
-    def round_trip(self, name, source, *import_options):
-        """Imports and exports one folder; returns the export and the layout in words."""
-        tensor, pipeline = self.layout(f"{name} {' '.join(import_options)}", source)
-        folder = self.work / "_".join([name, *import_options]).replace("/", "_")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        self.call(
-            "convert", "import", "--hf-model", source, "--megatron-path", folder / "megatron",
-            "--tp", tensor, "--pp", pipeline, *import_options,
-        )  # fmt: skip
-        self.call("convert", "export", "--megatron-path", folder / "megatron", "--hf-path", folder / "export")
-        return folder / "export", f"tp {tensor} pp {pipeline}"
-
-    def judge(self, title, body):
-        """Runs one check, prints its line and counts it. `body` returns (note, problems)."""
-        if self.only and not any(text in title for text in self.only):
-            return
-        try:
-            note, problems = body()
-        except Failure as failure:
-            note, problems = "", [str(failure)]
-        except Exception as error:  # a broken export may break any reader; that is a failed check, not the end
-            note, problems = "", [f"{type(error).__name__}: {error}"]
-        title = f"{title} ({note})" if note else title
-        if problems:
-            self.failed += 1
-            more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-            print(f"FAIL {title}: {'; '.join(problems[:3])}{more}", flush=True)
-        else:
-            self.passed += 1
-            print(f"ok   {title}", flush=True)
-
-    # The checks.
-
-    def folder(self, name, source, byte_equal):
-        def body():
-            export, note = self.round_trip(name, source)
-            problems = check(source, export)
-            return note, problems + (byte_problems(source, export) if byte_equal else [])
-
-        self.judge(f"round trip {name}", body)
-
-    def native(self, name, source, twin):
-        def body():
-            export, note = self.round_trip(name, source)
-            return note, native_problems(source, export, twin)
-
-        self.judge(f"round trip {name}", body)
-
-    def cast(self, name, source, dtype):
-        def body():
-            export, note = self.round_trip(name, source, "--dtype", dtype)
-            return note, check(source, export, getattr(torch, dtype))
-
-        self.judge(f"--dtype {dtype} {name}", body)
-
-    def configuration(self, name, source):
-        """config.json made from the provider alone must say the same to transformers as the source's own."""
-
-        def body():
-            made = self.work / f"config-{name}"
-            made.mkdir(parents=True, exist_ok=True)
-            text = subprocess.run(
-                [self.bridge, "inspect", source, "--hf-config"], capture_output=True, text=True, check=True
-            ).stdout
-            (made / "config.json").write_text(text)
-            expected, found = understood(source), understood(made)
-            return "", [f"{key}: {found.get(key)}, expected {value}" for key, value in expected.items() if found.get(key) != value]
-
-        self.judge(f"config.json of {name} from its provider", body)
-
-    def toy(self, family):
-        seed = random.Random(f"{self.seed} toy {family}").randrange(1, 2**31)
-
-        def body():
-            source = self.work / f"toy-{family}" / "source"
-            shutil.rmtree(source.parent, ignore_errors=True)
-            source.parent.mkdir(parents=True)
-            self.call("toy", "--family", family, "--output", source, "--seed", seed)
-            problems = [f"the toy itself: {what}" for what in check_toy(source)]
-            export, note = self.round_trip(f"toy-{family}-{seed}", source)
-            return note, problems + check(source, export) + byte_problems(source, export)
-
-        self.judge(f"toy {family} --seed {seed}", body)
-
-
-def groups(source):
-    """The KV groups of a checkpoint: tensor parallelism stops there."""
-    config_file, parameters = source / "config.json", source / "params.json"
-    if config_file.exists():
-        config = read_json(config_file)
-        text = config.get("text_config", config)
-        # Gemma 3's class supplies 4, Mistral's 8.
-        return text.get("num_key_value_heads") or 4
-    return read_json(parameters)["n_kv_heads"]
-
-
-def byte_problems(source, export):
-    """Files that are missing, extra or different: an export of what was imported is the same folder."""
-    ours, theirs = ({f.relative_to(p) for f in p.rglob("*") if f.is_file()} for p in (source, export))
-    problems = [f"{file} is not in the export" for file in sorted(ours - theirs)]
-    problems += [f"{file} is only in the export" for file in sorted(theirs - ours)]
-    for file in sorted(ours & theirs):
-        if not filecmp.cmp(source / file, export / file, shallow=False):
-            problems.append(f"{file} differs from the source's bytes")
-    return problems
-
-
-def native_problems(source, export, twin):
-    """A native export under native names or under transformers': the tensors must be those of the source."""
-    consolidated = export / "consolidated.safetensors"
-    if consolidated.exists():
-        original = read_files([source / "consolidated.safetensors"])
-        return compare(dequantise_all(original), read_files([consolidated]))
-    return compare(dequantise_all(read_tensors(twin)), read_tensors(export))
+COMPARISONS = ["compare_conversions.py", "compare_models.py", "compare_tokenizers.py"]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bridge", nargs="?", default=os.environ.get("BRIDGE"), help="the binary; default $BRIDGE")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
-    parser.add_argument("--only", nargs="+", metavar="TEXT", help="only the checks whose title has one of these")
-    parser.add_argument("--work", type=Path, help="keep the checkpoints here instead of in a temporary folder")
     options = parser.parse_args()
-    if not options.bridge:
-        parser.error("no binary: name it as an argument or in the environment variable BRIDGE")
-    bridge = shutil.which(options.bridge)
-    if not bridge:
-        parser.error(f"{options.bridge} is not an executable file")
-
-    with tempfile.TemporaryDirectory(prefix="bridge-peers-") as scratch:
-        run = Run(Path(bridge).absolute(), options.seed, (options.work or Path(scratch)).absolute(), options.only)
-        print(f"seed {options.seed}", flush=True)
-        for source in sorted(FIXTURES.iterdir()):
-            if source.name in NATIVE_TWINS:
-                run.native(source.name, source, FIXTURES / NATIVE_TWINS[source.name])
-            else:
-                plain = not quantisation(source) and source.name not in NOT_BYTE_EQUAL
-                run.folder(source.name, source, byte_equal=plain)
-        for source in sorted(FIXTURES.iterdir()):
-            if (source / "config.json").exists():
-                run.configuration(source.name, source)
-        for name, dtype in CASTS:
-            run.cast(name, FIXTURES / name, dtype)
-        for family in FAMILIES:
-            run.toy(family)
-    print(f"{run.passed} passed, {run.failed} failed")
-    return 1 if run.failed or not run.passed else 0
+    bridge = binary(parser, options.bridge)
+    failed = []
+    for name in COMPARISONS:
+        print(f"== {name}", flush=True)
+        start = time.monotonic()
+        command = [sys.executable, Path(__file__).parent / name, bridge, "--seed", str(options.seed)]
+        if subprocess.run(command).returncode:
+            failed.append(name)
+        print(f"   {time.monotonic() - start:.0f} s", flush=True)
+    print(f"failed: {', '.join(failed)} with --seed {options.seed}" if failed else "all comparisons passed")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -3,16 +3,20 @@ import JSONTree
 import TensorRuntime
 
 @testable import BridgeCore
+@testable import Tokenizers
 
 /// A reader of outside bytes, and what has to hold for whatever it accepts.
 ///
 /// `Tests/CommandTests/CorpusTests.swift` replays the corpus through this file without libFuzzer.
 enum FuzzTarget: String, CaseIterable {
+    case conversation
     case header
     case image
     case index
     case json
     case manifest
+    case template
+    case tokenizer
 
     /// Reads an input; what must hold and does not ends the process.
     ///
@@ -20,12 +24,28 @@ enum FuzzTarget: String, CaseIterable {
     @discardableResult
     func run(_ bytes: [UInt8]) -> Bool {
         switch self {
+        case .conversation: Self.conversation(bytes)
         case .header: Self.header(bytes)
         case .image: Self.image(bytes)
         case .index: Self.index(bytes)
         case .json: Self.json(bytes)
         case .manifest: Self.manifest(bytes)
+        case .template: Self.template(bytes)
+        case .tokenizer: Self.tokenizer(bytes)
         }
+    }
+
+    /// Any bytes as a conversation: of one that is accepted, every part that is an image has one.
+    private static func conversation(_ bytes: [UInt8]) -> Bool {
+        guard let json = try? JSON(parsing: bytes), let read = try? Conversation(json: json, name: "fuzz") else {
+            return false
+        }
+        let parts = read.messages.flatMap { message -> [ChatValue] in
+            guard case .list(let parts) = message.fields.last(where: { $0.name == "content" })?.value else { return [] }
+            return parts
+        }
+        precondition(parts.count { $0["type"] == "image" } == read.images.count, "an image is lost")
+        return true
     }
 
     /// Any bytes as a safetensors file: of one that is accepted, every tensor lies inside it.
@@ -78,6 +98,46 @@ enum FuzzTarget: String, CaseIterable {
         _ = (manifest.layout.description, manifest.files.reduce(0) { $0 + $1.byteCount })
         let again = try? NativeManifest(json: manifest.json, name: "fuzz")
         precondition(again?.json == manifest.json, "a manifest differs from its own text")
+        return true
+    }
+
+    /// Any bytes as a chat template: what it makes of a conversation is bounded, and its marks lie inside in order.
+    private static func template(_ bytes: [UInt8]) -> Bool {
+        guard let source = String(validating: bytes, as: UTF8.self), let template = try? ChatTemplate(source) else {
+            return false
+        }
+        var options = ChatTemplate.Options()
+        options.date = ChatDate(year: 2025, month: 3, day: 9)
+        options.tools = [["type": "function", "function": ["name": "look", "parameters": ["type": "object"]]]]
+        let messages = [
+            ChatMessage(role: "system", content: "s"), ChatMessage(role: "user", parts: [.text(" é "), .image]),
+            ChatMessage(role: "assistant", content: "a"), ChatMessage(role: "user", content: "?"),
+        ]
+        let tokens = ["bos_token": "<s>", "eos_token": "</s>"]
+        if let chat = try? template.render(messages, specialTokens: tokens, options: options) {
+            var end = 0
+            for span in chat.assistantSpans {
+                precondition(span.lowerBound >= end, "a mark lies in another")
+                end = span.upperBound
+            }
+            precondition(end <= chat.text.utf8.count, "a mark lies outside")
+        }
+        return true
+    }
+
+    /// Any bytes as `tokenizer.json`: of one that is accepted, every id has its token and is decoded as it comes.
+    private static func tokenizer(_ bytes: [UInt8]) -> Bool {
+        guard let json = try? JSON(parsing: bytes), let tokenizer = try? Tokenizer(json: json) else { return false }
+        for text in ["Hé  the 12\n<s>[INST]\u{1F600}\u{FF9E}", "", " "] {
+            guard let ids = try? tokenizer.encode(text), let encoding = try? tokenizer.encodeWithOffsets(text) else {
+                continue
+            }
+            precondition(encoding.ids == ids && encoding.offsets.count == ids.count, "offsets change the ids")
+            precondition(encoding.offsets.allSatisfy { $0.upperBound <= text.utf8.count }, "an offset lies outside")
+            _ = try? tokenizer.decode(ids)
+            var decoder = tokenizer.streamingDecoder()
+            for id in ids { _ = try? decoder.append(id) }
+        }
         return true
     }
 }

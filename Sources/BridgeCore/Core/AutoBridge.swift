@@ -14,6 +14,8 @@ public struct AutoBridge: Sendable {
     public let folder: HuggingFaceFolder?
 
     let model: FamilyModel
+    /// The folder with the tokenizer; nil for a bridge made from a configuration alone.
+    let processorFolder: String?
 
     /// The bridge for a Hugging Face folder.
     ///
@@ -76,6 +78,7 @@ public struct AutoBridge: Sendable {
         )
         self.catalog = catalog
         folder = nil
+        processorFolder = Files.join(checkpoint.path, NativeCheckpoint.huggingFaceFolder)
         model = try FamilyModel(
             json: checkpoint.configuration,
             style: checkpoint.manifest.style,
@@ -88,6 +91,7 @@ public struct AutoBridge: Sendable {
         self.catalog = catalog
         self.folder = folder
         self.model = model
+        processorFolder = folder?.path
     }
 
     /// Whether a folder holds a model that can be converted.
@@ -114,6 +118,19 @@ public struct AutoBridge: Sendable {
 
     /// The translated configuration.
     public func toProvider() -> any ModelProvider { model.provider }
+
+    /// What turns text and images into the inputs of this model.
+    ///
+    /// - Throws: `BridgeError` when there is no tokenizer beside the model, or its files do not fit the model.
+    public func processor() throws -> any ModelProcessor {
+        guard let processorFolder else {
+            throw BridgeError(
+                .badArgument,
+                "this bridge was made from a configuration alone and has no tokenizer; use fromHF"
+            )
+        }
+        return try model.processor(folder: processorFolder)
+    }
 
     /// `config.json` made from the provider alone.
     ///
@@ -210,6 +227,48 @@ public struct AutoBridge: Sendable {
         -> ExportedWeights
     {
         ExportedWeights(try exporter(path, options).tensors().tensors.map { ($0.name, $0.view) })
+    }
+
+    /// The model, alive: its parameters in memory and its forward pass.
+    ///
+    /// Floating-point matrices that lie in the files as they are needed are mapped, not copied. The plan and its ledger
+    /// are those of a conversion: a tensor that is not accounted for is an error.
+    ///
+    /// - Parameters:
+    ///   - path: A Megatron checkpoint of this model with the weights; nil for those of the Hugging Face folder.
+    ///   - elementType: float32 or bfloat16; nil for bfloat16 where the weights are that, and float32 otherwise.
+    ///   - engine: Where to compute.
+    /// - Returns: The model, with every part frozen.
+    /// - Throws: `BridgeError` for tensors that are not accounted for or cannot be read.
+    public func toModel(
+        weights path: String? = nil,
+        elementType: ElementType? = nil,
+        on engine: any TensorEngine
+    ) throws -> any CausalModel {
+        let parameters = try path.map { try exporter($0, ConversionOptions()).parameters().parameters } ?? imported()
+        let stored = Set(parameters.map(\.view.elementType).filter(\.isFloatingPoint))
+        let type = elementType ?? (stored == [.bfloat16] ? .bfloat16 : .float32)
+        guard type == .bfloat16 || type == .float32 else {
+            throw BridgeError(.badArgument, "models are computed in float32 or bfloat16, not in \(type.rawValue)")
+        }
+        return try model.provider.provide(WeightLoader(engine: engine, elementType: type).load(parameters))
+    }
+
+    private func imported() throws -> [(entry: ParameterTable.Entry, view: TensorView)] {
+        guard let folder else {
+            throw BridgeError(.badArgument, "this bridge has a configuration and no weights; name a checkpoint")
+        }
+        let resolver = TensorResolver(
+            tensors: folder.tensors,
+            dialects: model.bridge.dialects,
+            ignoredTensors: model.bridge.ignoredTensors,
+            allowed: [],
+            dequantisedType: model.dequantisedType,
+            elementType: nil
+        )
+        return try resolver.resolve(model.table(folder.style), source: folder.path).parameters.map {
+            ($0.entry, $0.view)
+        }
     }
 
     private func exporter(_ path: String, _ options: ConversionOptions) throws -> Exporter {

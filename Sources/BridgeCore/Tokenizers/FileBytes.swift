@@ -17,6 +17,21 @@ enum FileBytes {
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
+    /// The names in a folder, sorted; none where there is no such folder.
+    static func names(in folder: String) -> [String] {
+        guard let stream = opendir(folder) else { return [] }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            names.append(
+                withUnsafePointer(to: &entry.pointee.d_name) {
+                    $0.withMemoryRebound(to: CChar.self, capacity: Int(NAME_MAX) + 1) { String(cString: $0) }
+                }
+            )
+        }
+        return names.sorted()
+    }
+
     /// All bytes of the file.
     static func read(_ path: String) throws(TokenizerError) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)

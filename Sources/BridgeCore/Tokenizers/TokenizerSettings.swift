@@ -42,13 +42,19 @@ public struct TokenizerSettings: Sendable, Equatable {
                 throw error.inFile("\(folder)/chat_template.json")
             }
         }
-        let path = "\(folder)/chat_template.jinja"
-        if FileBytes.exists(path) {
-            let bytes = try FileBytes.read(path)
-            guard let text = String(validating: bytes, as: UTF8.self) else {
+        // Templates in files of their own take the place of all others.
+        var files = [("default", "\(folder)/chat_template.jinja")].filter { FileBytes.exists($0.1) }
+        let others = "\(folder)/additional_chat_templates"
+        for name in FileBytes.names(in: others) where name.hasSuffix(".jinja") && FileBytes.exists("\(others)/\(name)")
+        {
+            files.append((String(name.dropLast(6)), "\(others)/\(name)"))
+        }
+        if !files.isEmpty { chatTemplates = [:] }
+        for (name, path) in files {
+            guard let text = String(validating: try FileBytes.read(path), as: UTF8.self) else {
                 throw TokenizerError(.badFile, "\(path): is not UTF-8")
             }
-            chatTemplates["default"] = text
+            chatTemplates[name] = text
         }
     }
 

@@ -1,17 +1,21 @@
 import ArgumentParser
 import BridgeCore
 import JSONTree
+import TensorRuntime
 
 /// Compares two checkpoints.
 struct Verify: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Compare two checkpoints of any kind, number by number.",
+        abstract: "Compare two checkpoints of any kind, number by number or by what they say.",
         discussion: """
-            Either side may be a Hugging Face folder or a Megatron checkpoint of any layout. Exit status 3 says that they differ.
+            Either side may be a Hugging Face folder or a Megatron checkpoint of any layout. Exit status 3 says that they differ. \
+            With --logits both models run on a prompt, and their logits are compared: also of checkpoints whose numbers are \
+            stored in other ways, such as quantised ones.
 
             EXAMPLES:
               bridge verify toy toy-megatron
               bridge verify toy toy-again --json
+              bridge verify toy toy-megatron --logits 'Describe this image.' --image table.png
             """
     )
 
@@ -33,11 +37,47 @@ struct Verify: ParsableCommand {
     )
     var ignoreDtype = false
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Run both models on this prompt and compare their logits.", valueName: "prompt")
+    )
+    var logits: String?
+
+    @Option(
+        name: [.customLong("image"), .customLong("image_path")],
+        help: ArgumentHelp(
+            "A picture for --logits: a file, an http(s) or a data URL; may be repeated.",
+            valueName: "path"
+        ),
+        completion: .file(extensions: ["png", "jpg", "jpeg", "webp"])
+    )
+    var images: [String] = []
+
+    @Option(
+        name: [.customLong("dtype"), .customLong("torch-dtype")],
+        help: ArgumentHelp("What --logits computes in: float32 or bfloat16.", valueName: "type")
+    )
+    var elementType = ModelOptions.ComputedType.float32
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("How far logits may be apart, as a share of the largest one.", valueName: "share")
+    )
+    var tolerance: Float = 1e-4
+
     @OptionGroup var plugins: PluginOptions
     @OptionGroup var output: RunOptions
 
+    func validate() throws {
+        if !images.isEmpty, logits == nil { throw ValidationError("--image goes with --logits") }
+        guard tolerance >= 0, tolerance.isFinite else {
+            throw ValidationError("--tolerance is \(tolerance), expected 0 or more")
+        }
+    }
+
     func run() throws {
         let catalog = try plugins.catalog()
+        if let logits { return try compareLogits(of: logits, catalog) }
         let globs = allowMissing.map { NameGlob($0) }
         let one = try Checkpoint(path: left, catalog: catalog, allowMissing: globs)
         let other = try Checkpoint(path: right, catalog: catalog, allowMissing: globs)
@@ -50,6 +90,64 @@ struct Verify: ParsableCommand {
                     + (result.fields.isEmpty ? "" : " and in \(result.fields.count) fields of their configurations")
             )
         }
+    }
+
+    private func compareLogits(of prompt: String, _ catalog: PluginCatalog) throws {
+        let engine = CPUEngine(threadCount: RunOptions.computeThreads(output.threads))
+        let conversation = Conversation(prompt: prompt, images: try images.map { try ImageSource($0) })
+        let inputs = try AutoBridge.fromAny(left, catalog: catalog).processor().inputs(conversation)
+        func logits(_ path: String) throws -> Tensor {
+            let bridge = try AutoBridge.fromAny(path, catalog: catalog)
+            let weights = bridge.folder == nil ? path : nil
+            let model = try bridge.toModel(weights: weights, elementType: elementType.elementType, on: engine)
+            let (largest, words) = (inputs.tokenIDs.max() ?? 0, model.decoder.configuration.vocabSize)
+            guard largest < words else {
+                throw BridgeError(
+                    .verificationFailed,
+                    "\(left) writes the prompt with its token \(largest), but \(path) has \(words) words"
+                )
+            }
+            return try model.forward(TokenBatch(inputs, on: engine)).logits
+        }
+        let result = try LogitComparison(logits(left), logits(right))
+        let isClose = result.largestDifference <= tolerance * result.scale
+        if output.json {
+            Output.json(json(result, isClose: isClose))
+        } else {
+            Output.table([
+                ["positions", "\(result.positions)"],
+                ["same likeliest token", "\(result.sameLikeliest)"],
+                ["largest difference", "\(result.largestDifference) of logits up to \(result.scale)"],
+                ["mean difference", "\(result.meanDifference)"],
+                ["cosine", "\(result.cosine)"],
+                ["divergence", "\(result.divergence) nats"],
+            ])
+            Output.line(
+                isClose
+                    ? Style.green("✅ \(left) and \(right) say the same")
+                    : Style.red("❌ \(left) and \(right) do not say the same")
+            )
+        }
+        guard isClose else {
+            throw BridgeError(
+                .verificationFailed,
+                "the logits of \(left) and \(right) are up to \(result.largestDifference) apart, "
+                    + "more than \(tolerance) of the largest one, \(result.scale)"
+            )
+        }
+    }
+
+    private func json(_ result: LogitComparison, isClose: Bool) -> JSON {
+        [
+            "equal": .bool(isClose),
+            "positions": .number(JSONNumber(result.positions)),
+            "same_likeliest": .number(JSONNumber(result.sameLikeliest)),
+            "max_difference": .number(JSONNumber(Double(result.largestDifference))),
+            "mean_difference": .number(JSONNumber(Double(result.meanDifference))),
+            "max_logit": .number(JSONNumber(Double(result.scale))),
+            "cosine": .number(JSONNumber(result.cosine)),
+            "divergence": .number(JSONNumber(result.divergence)),
+        ]
     }
 
     private func show(_ result: Verifier.Result) {

@@ -52,6 +52,11 @@ struct RunOptions: ParsableArguments {
         return logger
     }
 
+    /// How many threads compute: as asked, as the environment says, or one for each core.
+    static func computeThreads(_ asked: Int?) -> Int {
+        asked ?? threadsOfEnvironment ?? ProcessInfo.processInfo.activeProcessorCount
+    }
+
     private static var threadsOfEnvironment: Int? {
         guard let text = ProcessInfo.processInfo.environment["BRIDGE_NUM_THREADS"], let count = Int(text) else {
             return nil

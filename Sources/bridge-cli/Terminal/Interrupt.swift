@@ -18,4 +18,24 @@ enum Interrupt {
             }
         }
     }
+
+    /// Lets a signal end the process while a person is asked for something; later ones stop what is done next.
+    static func whileAsking<Answer>(_ ask: () -> Answer) -> Answer {
+        for number in [SIGINT, SIGTERM] {
+            signal(number) { number in
+                var newline = UInt8(ascii: "\n")
+                _ = write(STDERR_FILENO, &newline, 1)
+                _exit(128 + number)
+            }
+        }
+        let answer = ask()
+        cancellation.renew()
+        install()
+        return answer
+    }
+
+    /// Stops what has printed nothing yet.
+    static func check() throws {
+        if cancellation.isCancelled { throw BridgeError(.cancelled, "stopped as asked, before the first token") }
+    }
 }

@@ -12,6 +12,11 @@ enum Output {
     /// Prints a line of the result.
     static func line(_ text: String = "") { put(text + "\n") }
 
+    /// Prints bytes of a text as they are.
+    static func text(_ bytes: ArraySlice<UInt8>) {
+        do { try FileHandle.standardOutput.write(contentsOf: Data(bytes)) } catch { exit(1) }
+    }
+
     /// Writes at once, so that in a log the lines stand in the order in which they were said.
     private static func put(_ text: String) {
         do { try FileHandle.standardOutput.write(contentsOf: Data(text.utf8)) } catch { exit(1) }

@@ -38,14 +38,21 @@ final class BridgeProcess {
     ///   - arguments: What stands behind `bridge`.
     ///   - shell: A command of the shell that ends by running `"$@"`, for instance with limits or as another user.
     ///   - environment: Variables besides those of the tests.
+    ///   - input: What it reads from standard input.
     /// - Throws: What the system says when the process cannot be started.
-    init(_ arguments: [String], shell: String = "exec \"$@\"", environment: [String: String] = [:]) throws {
+    init(
+        _ arguments: [String],
+        shell: String = "exec \"$@\"",
+        environment: [String: String] = [:],
+        input: String = ""
+    ) throws {
         logs = try Scratch()
         for name in ["out", "err"] { try Data().write(to: logs.url(name)) }
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
         process.arguments = ["-c", shell, "sh", Self.executable.path] + arguments
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        process.standardInput = FileHandle.nullDevice
+        try Data(input.utf8).write(to: logs.url("in"))
+        process.standardInput = try FileHandle(forReadingFrom: logs.url("in"))
         process.standardOutput = try FileHandle(forWritingTo: logs.url("out"))
         process.standardError = try FileHandle(forWritingTo: logs.url("err"))
         // The threads of a test block signals, and a child would inherit that.
@@ -58,6 +65,23 @@ final class BridgeProcess {
 
     /// Sends a signal.
     func send(_ signal: Int32) { kill(process.processIdentifier, signal) }
+
+    /// Waits until it has printed something.
+    func waitForOutput() throws {
+        let end = Date().addingTimeInterval(60)
+        while try Data(contentsOf: logs.url("out")).isEmpty, isRunning, Date() < end { usleep(2000) }
+    }
+
+    /// Waits until it has computed for so long, by the clock of its own threads.
+    func waitForWork(seconds: Double) throws {
+        let end = Date().addingTimeInterval(60)
+        func ticks() -> Int {
+            let stat = (try? String(contentsOfFile: "/proc/\(process.processIdentifier)/stat", encoding: .utf8)) ?? ""
+            let fields = (stat.split(separator: ")").last ?? "").split(separator: " ")
+            return fields.count > 11 ? Int(fields[11]) ?? 0 : 0
+        }
+        while ticks() < Int(seconds * Double(sysconf(Int32(_SC_CLK_TCK)))), isRunning, Date() < end { usleep(2000) }
+    }
 
     /// Whether it still runs.
     var isRunning: Bool { process.isRunning }

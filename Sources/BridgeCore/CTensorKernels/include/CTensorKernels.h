@@ -3,6 +3,7 @@
 #ifndef CTENSOR_KERNELS_H
 #define CTENSOR_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -53,10 +54,195 @@ typedef enum ctk_isa {
     CTK_PORTABLE = 0,
     CTK_AVX2 = 1,
     CTK_AVX512 = 2,
+    CTK_AVX512_BF16 = 3,
+    CTK_AMX = 4,
 } ctk_isa;
 
 // The same as ctk_random with no instructions beyond `isa`, so that a test can compare the variants.
 void ctk_random_within(ctk_isa isa, void *target, ctk_type type, uint64_t seed, uint64_t first, float center, float scale,
                        size_t count);
+
+// The best of them that this processor has, and its name. The kernels below never use more than they are told to.
+ctk_isa ctk_best_isa(void);
+const char *ctk_isa_name(ctk_isa isa);
+
+#define CTK_MAX_RANK 16
+#define CTK_MAX_OPERANDS 5
+
+// Nested loops over the same places of several operands, outermost first.
+typedef struct ctk_loops {
+    size_t rank; // 1...CTK_MAX_RANK
+    const size_t *sizes;
+    const ptrdiff_t *strides; // [operands][rank], in elements
+} ctk_loops;
+
+// Copies `count` elements of `width` bytes from the `first` of the loops on. Operands: target, source.
+void ctk_copy(void *target, const void *source, size_t width, const ctk_loops *loops, size_t first, size_t count);
+
+// Functions of one number.
+typedef enum ctk_function {
+    CTK_SILU,
+    CTK_GELU,
+    CTK_GELU_TANH,
+    CTK_RELU,
+    CTK_TANH,
+    CTK_EXPONENTIAL,
+    CTK_LOGARITHM,
+    CTK_SQUARE_ROOT,
+} ctk_function;
+
+// Operations on each element: results first, then inputs.
+typedef enum ctk_element_operation {
+    CTK_CONVERT,        // out = a
+    CTK_ADD,            // out = a + b
+    CTK_SUBTRACT,       // out = a - b
+    CTK_MULTIPLY,       // out = a b
+    CTK_DIVIDE,         // out = a / b
+    CTK_AFFINE,         // out = a scale + shift
+    CTK_APPLY,          // out = f(a)
+    CTK_APPLY_BACKWARD, // out = f'(a) b
+    CTK_GATED,          // out = f(a) b
+    CTK_GATED_BACKWARD, // out = f'(a) b c, second = f(a) c
+} ctk_element_operation;
+
+typedef struct ctk_element_work {
+    ctk_element_operation operation;
+    ctk_function function;
+    float scale, shift;
+    void *data[CTK_MAX_OPERANDS];
+    ctk_type types[CTK_MAX_OPERANDS];
+} ctk_element_work;
+
+// Works on `count` elements from the `first` of the loops on, in float32.
+void ctk_elements(ctk_isa isa, const ctk_element_work *work, const ctk_loops *loops, size_t first, size_t count);
+
+// out[i] = the sum of x over `reduced_count` places of the reduced loops from `first_reduced` on, for `count` places of
+// the kept loops from `first` on.
+void ctk_sum(ctk_isa isa, float *out, const void *x, ctk_type type, const ctk_loops *kept, size_t first, size_t count,
+             const ctk_loops *reduced, size_t first_reduced, size_t reduced_count);
+
+// Adds row i of x to row rows[i] of the table, for `count` rows in their order; the same one may come several times.
+void ctk_add_rows(ctk_isa isa, float *table, size_t table_stride, const int32_t *rows, size_t count, const void *x,
+                  ctk_type type, size_t x_stride, size_t columns);
+
+// Norms of `rows` rows of `width` elements without gaps; TensorEngine says what they compute. x may be float32 where the
+// result is bfloat16. Backwards, the gradient has the type of the result, and `out` that of x; gradients of gain and bias
+// are added to, and may be NULL.
+void ctk_rms_norm(ctk_isa isa, void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *gain, float epsilon, bool rounds,
+                  size_t rows, size_t width, float *inverse_root);
+void ctk_rms_norm_backward(ctk_isa isa, void *out, float *into_gain, const void *x, const void *gradient, ctk_type x_type, ctk_type out_type,
+                           const float *gain, const float *inverse_root, size_t rows, size_t width);
+void ctk_layer_norm(ctk_isa isa, void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *gain, const float *bias,
+                    float epsilon, size_t rows, size_t width, float *moments);
+void ctk_layer_norm_backward(ctk_isa isa, void *out, float *into_gain, float *into_bias, const void *x,
+                             const void *gradient, ctk_type x_type, ctk_type out_type, const float *gain, const float *moments, size_t rows,
+                             size_t width);
+
+// Turns the pairs (i, i + half) of the heads of `tokens` tokens. Strides: from token to token and from head to head.
+// Cosines and sines: [tokens, half].
+void ctk_rotate(ctk_isa isa, void *out, const ptrdiff_t *out_strides, const void *x, const ptrdiff_t *x_strides,
+                ctk_type type, const float *cosines, const float *sines, bool inverse, size_t tokens, size_t heads,
+                size_t half);
+
+// out[r * out_row_stride + i] = dot(row r of x, row i of the weights); x is [x_rows, k] without gaps, x_rows from 1 to 4.
+#define CTK_FEW_ROWS 4
+void ctk_project_rows(ctk_isa isa, void *out, ctk_type out_type, size_t out_row_stride, const void *x, size_t x_rows,
+                      const void *weights, size_t weight_row_stride, size_t rows, size_t k, ctk_type type);
+
+// Which keys a query sees: the rule of AttentionMask. Arrays that are NULL count as zeros.
+typedef struct ctk_mask {
+    bool causal;
+    int64_t window; // negative for none
+    const int32_t *query_positions, *query_segments, *query_blocks;
+    const int32_t *key_positions, *key_segments, *key_blocks;
+} ctk_mask;
+
+// The heads of the tokens of one sample.
+typedef struct ctk_rows {
+    void *data;
+    ptrdiff_t token_stride, head_stride; // in elements
+} ctk_rows;
+
+// Attention of one sample.
+typedef struct ctk_attention {
+    ctk_type type;
+    size_t queries, keys, groups, heads_per_group, width;
+    float scale;
+    ctk_mask mask;
+    ctk_rows query, key, value, out;
+    float *log_sum_exp; // [heads, queries], may be NULL on the way forward
+    // For the way back: the gradient of `out`, the sums of its products with `out`, [heads, queries], and the results.
+    ctk_rows gradient;
+    float *delta;
+    ctk_rows into_query, into_key, into_value;
+} ctk_attention;
+
+// The rows of a group are those of its query heads, token by token: row = token * heads_per_group + head. This many of
+// them at the most are worked on at once on the way forward, and this many rows or keys on the way back.
+#define CTK_ATTENTION_ROWS 128
+#define CTK_ATTENTION_TILE 64
+
+// How many float32 numbers of scratch memory attention to heads of a width takes, either way.
+size_t ctk_attention_scratch(size_t width);
+
+// With few rows this many groups can be worked on together, which reads memory in its order.
+#define CTK_GROUPS_TOGETHER 8
+
+// Rows of the result, or, where `partial` is not NULL, [rows, width + 2] for ctk_attend_merge: what is known when only the
+// given keys have been seen. Those of the groups lie `partial_stride` apart.
+void ctk_attend(ctk_isa isa, const ctk_attention *a, size_t first_group, size_t groups, size_t first_row, size_t rows,
+                size_t first_key, size_t keys, float *partial, size_t partial_stride, float *scratch);
+// Rows of the result from `parts` of the keys, which lie `part_stride` apart.
+void ctk_attend_merge(ctk_isa isa, const ctk_attention *a, size_t group, size_t first_row, size_t rows,
+                      const float *partials, size_t parts, size_t part_stride, float *scratch);
+// Fills in `delta`, which the gradients need.
+void ctk_attend_delta(ctk_isa isa, const ctk_attention *a, size_t head, size_t first, size_t count);
+// The gradients of rows of queries.
+void ctk_attend_query_gradients(ctk_isa isa, const ctk_attention *a, size_t group, size_t first_row, size_t rows,
+                                float *scratch);
+// The gradients of keys and values.
+void ctk_attend_key_gradients(ctk_isa isa, const ctk_attention *a, size_t group, size_t first_key, size_t keys,
+                              float *scratch);
+
+// Rows of the left matrix that ctk_amx_multiply takes together.
+enum { CTK_AMX_HEIGHT = 512 };
+
+// How many bytes a left matrix takes in tiles, and how many of scratch memory a product of so many rows and columns needs.
+size_t ctk_amx_packed(size_t m, size_t k);
+size_t ctk_amx_scratch(size_t rows, size_t columns);
+
+// Puts 32 rows of a bfloat16 matrix a [m, k] into tiles, from `row` on, a multiple of 32. Strides are in elements, one
+// of them 1. `packed` is 64-byte aligned. The processor has to have AMX, as CTK_AMX says.
+void ctk_amx_pack(void *packed, const void *a, size_t row_stride, size_t column_stride, size_t m, size_t k, size_t row);
+
+// c[m, n] = a[m, k] b[k, n] for up to CTK_AMX_HEIGHT rows from `row` on, a multiple of that, on the calling thread; sums
+// are float32. c is bfloat16 or float32, row-major, and is added to with `adds`. `packed` is all of a in tiles; b has one
+// stride of 1; `scratch` is 64-byte aligned.
+void ctk_amx_multiply(void *c, size_t c_stride, bool is_float32, bool adds, const void *packed, const void *b,
+                      size_t b_row_stride, size_t b_column_stride, size_t m, size_t n, size_t k, size_t row,
+                      void *scratch);
+
+// Keys and values that ctk_amx_attention_pack takes at once, and rows that ctk_amx_attention does.
+enum { CTK_AMX_ATTENTION_KEYS = 256, CTK_AMX_ATTENTION_ROWS = 32 };
+
+// How many bytes the keys and values of a group take in tiles, and how many of scratch memory the attention of a block
+// needs.
+size_t ctk_amx_attention_packed(size_t keys, size_t width);
+size_t ctk_amx_attention_scratch(size_t width);
+
+// Puts CTK_AMX_ATTENTION_KEYS keys and values of a group into tiles, from `first` on, a multiple of that. bfloat16 only,
+// and the processor has to have AMX, as CTK_AMX says.
+void ctk_amx_attention_pack(void *packed, const ctk_attention *a, size_t group, size_t first);
+
+// Attention of CTK_AMX_ATTENTION_ROWS rows of a group from `row` on, a multiple of that; rows as for ctk_attend. `packed`
+// and `scratch` are 64-byte aligned.
+void ctk_amx_attention(const ctk_attention *a, size_t group, const void *packed, size_t row, void *scratch);
+
+// Lets the other half of a core run while a thread waits for a word in memory to change.
+static inline void ctk_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
 
 #endif

@@ -12,6 +12,13 @@ public protocol ModelProvider: ConfigurationRoot, Equatable {
     ///
     /// - Throws: `BridgeError` with everything that is wrong in the file `name`.
     func validate(name: String) throws
+
+    /// Makes the model.
+    ///
+    /// - Parameter weights: Where its parameters are.
+    /// - Returns: The model, with all its weights.
+    /// - Throws: `BridgeError` when the configuration asks for something that is not computed here.
+    func provide(_ weights: ModelWeights) throws -> any CausalModel
 }
 
 /// What the core needs to know about a family: its configuration, its parameters and its names.
@@ -42,6 +49,15 @@ public protocol ModelBridge: Sendable {
     /// - Returns: The table.
     func parameters(of provider: Provider, style: HuggingFaceFolder.Style) -> ParameterTable
 
+    /// What turns text and images into the inputs of a model.
+    ///
+    /// - Parameters:
+    ///   - provider: The model.
+    ///   - files: The tokenizer and the settings beside it.
+    /// - Returns: The processor; nil for a family that reads text only.
+    /// - Throws: `BridgeError` for settings that are wrong, or that do not fit the model.
+    func processor(for provider: Provider, files: ProcessorFiles) throws -> (any ModelProcessor)?
+
     /// `config.json` with the same meaning as the `params.json` that some makers publish; nil when it is not this family's.
     ///
     /// - Throws: `BridgeError` for a file of this family that lacks something.
@@ -56,6 +72,8 @@ extension ModelBridge {
     public var dialects: [NameDialect] { [] }
     /// No tensor is left aside.
     public var ignoredTensors: [IgnoredTensors] { [] }
+    /// This family reads text only.
+    public func processor(for provider: Provider, files: ProcessorFiles) throws -> (any ModelProcessor)? { nil }
     /// This family is published with `config.json` only.
     public func translated(parameters: JSON, name: String) throws -> JSON? { nil }
     /// This family is published with `config.json` only.

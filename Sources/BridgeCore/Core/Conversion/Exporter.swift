@@ -15,16 +15,15 @@ struct Exporter {
         var view: TensorView
     }
 
-    /// The tensors, in the order of the model.
+    /// The parameters with their places in the table, in the order of the model.
     ///
     /// - Throws: `BridgeError` when a parameter is missing, left over, or has another shape than the configuration gives.
-    func tensors() throws -> (tensors: [Exported], ledger: Ledger) {
+    func parameters() throws -> (parameters: [(entry: ParameterTable.Entry, view: TensorView)], ledger: Ledger) {
         let parameters = Dictionary(checkpoint.parameters.map { ($0.name, $0) }) { first, _ in first }
-        let names = reference.tensorNames
         let allowed = Set((checkpoint.manifest.ledger["allowed_missing"]?.array ?? []).compactMap(\.string))
         var ledger = Ledger()
         var problems: [String] = []
-        var tensors: [Exported] = []
+        var found: [(ParameterTable.Entry, TensorView)] = []
         var used: Set<String> = []
         for entry in try model.table(reference.style).entries {
             guard let parameter = parameters[entry.megatron] else {
@@ -54,10 +53,7 @@ struct Exporter {
                 continue
             }
             ledger.mapped.append(entry.megatron)
-            for (name, view) in zip(entry.huggingFace, entry.mapping.transform.toHuggingFace(parameter.view)) {
-                let view = options.elementType.map { view.cast(to: $0) } ?? view
-                tensors.append(Exported(name: spelling(name, in: names), sources: [entry.megatron], view: view))
-            }
+            found.append((entry, options.elementType.map { parameter.view.cast(to: $0) } ?? parameter.view))
         }
         for parameter in checkpoint.parameters where !used.contains(parameter.name) {
             if options.allowMissing.contains(where: { $0.matches(parameter.name) }) {
@@ -72,6 +68,20 @@ struct Exporter {
                 "\(problems.count) parameters of \(checkpoint.path) are not accounted for, so nothing was written",
                 names: problems
             )
+        }
+        return (found, ledger)
+    }
+
+    /// The tensors, in the order of the model.
+    ///
+    /// - Throws: `BridgeError` when a parameter is missing, left over, or has another shape than the configuration gives.
+    func tensors() throws -> (tensors: [Exported], ledger: Ledger) {
+        let (parameters, ledger) = try parameters()
+        let names = reference.tensorNames
+        let tensors = parameters.flatMap { entry, view in
+            zip(entry.huggingFace, entry.mapping.transform.toHuggingFace(view)).map { name, view in
+                Exported(name: spelling(name, in: names), sources: [entry.megatron], view: view)
+            }
         }
         return (tensors, ledger)
     }

@@ -89,4 +89,16 @@ struct FamilyModel {
         }
         return open(bridge)
     }
+
+    /// What turns text and images into inputs, from the files in a folder.
+    func processor(folder: String) throws -> any ModelProcessor {
+        let files = try ProcessorFiles(folder: folder)
+        func open<Bridge: ModelBridge>(_ bridge: Bridge) throws -> (any ModelProcessor)? {
+            guard let provider = provider as? Bridge.Provider else {
+                throw BridgeError(.badPlugin, "the plugin \(bridge.name) was given another family's provider")
+            }
+            return try bridge.processor(for: provider, files: files)
+        }
+        return try open(bridge) ?? TextProcessor(decoder: provider.decoder, files: files)
+    }
 }

@@ -24,6 +24,9 @@ public final class Cancellation: Sendable {
     /// May be called from any thread, and from a signal handler.
     public func cancel() { flag.store(true, ordering: .relaxed) }
 
+    /// Takes the request back, for whoever goes on with something else.
+    public func renew() { flag.store(false, ordering: .relaxed) }
+
     /// Whether somebody has asked.
     public var isCancelled: Bool { flag.load(ordering: .relaxed) }
 

@@ -11,6 +11,15 @@ public protocol ParameterTransform: Sendable {
 
     /// Hugging Face's tensors, in the order of the mapping, made of the Megatron parameter.
     func toHuggingFace(_ parameter: TensorView) -> [TensorView]
+
+    /// The matrices that layers multiply by, made of the Megatron parameter: what was fused is apart, and everything else
+    /// is as Megatron has it.
+    func toLayers(_ parameter: TensorView) -> [TensorView]
+}
+
+extension ParameterTransform {
+    /// The parameter itself.
+    public func toLayers(_ parameter: TensorView) -> [TensorView] { [parameter] }
 }
 
 /// One tensor, as it is.
@@ -59,6 +68,9 @@ public struct Stacking: ParameterTransform {
             return parameter.rows(start..<start + height)
         }
     }
+
+    /// The parameter cut at the heights.
+    public func toLayers(_ parameter: TensorView) -> [TensorView] { toHuggingFace(parameter) }
 }
 
 /// Query, key and value in one matrix, interleaved by KV group: the query heads of group g, its key head, its value head.
@@ -99,6 +111,9 @@ public struct HeadInterleaving: ParameterTransform {
         }
         return [part(at: 0, queryRows), part(at: queryRows, rows), part(at: queryRows + rows, rows)]
     }
+
+    /// Query, key and value.
+    public func toLayers(_ parameter: TensorView) -> [TensorView] { toHuggingFace(parameter) }
 }
 
 /// The rows of each head of a query or key matrix, from pairs that lie side by side to pairs that lie half a head apart.
@@ -161,6 +176,9 @@ public struct WithRotaryPairs: ParameterTransform {
     public func toHuggingFace(_ parameter: TensorView) -> [TensorView] {
         base.toHuggingFace(parameter).enumerated().map { rotated.contains($0) ? pairing.joined($1) : $1 }
     }
+
+    /// What the rest makes for layers, which rotate pairs half a head apart.
+    public func toLayers(_ parameter: TensorView) -> [TensorView] { base.toLayers(parameter) }
 }
 
 /// How many query heads and KV groups an attention layer has, and how wide a head is.

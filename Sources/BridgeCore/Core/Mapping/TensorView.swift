@@ -78,6 +78,9 @@ public struct TensorView: Sendable {
         blocks.contains { $0.content.map { $0.tensor.elementType != elementType || $0.scale != nil } ?? false }
     }
 
+    /// Whether any element is a quantised number times a factor.
+    public var isDequantised: Bool { blocks.contains { $0.content?.scale != nil } }
+
     /// The stored tensors that it is made of.
     public var sources: [StoredTensor] { blocks.compactMap(\.content?.tensor) }
 }

@@ -98,26 +98,41 @@ package enum Files {
 
     /// Writes a file and flushes it to the disk.
     package static func write(_ bytes: [UInt8], to path: String) throws {
+        try write(to: path) { put in try bytes.withUnsafeBytes(put) }
+    }
+
+    /// Writes a file piece by piece and flushes it to the disk.
+    private static func write(to path: String, _ content: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void)
+        throws
+    {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw BridgeError.system("cannot write \(path)") }
         defer { close(descriptor) }
-        var done = 0
-        while done < bytes.count {
-            let count = bytes.withUnsafeBytes { buffer in
-                buffer.baseAddress.map { Glibc.write(descriptor, $0 + done, buffer.count - done) } ?? 0
+        try content { piece in
+            var done = 0
+            while done < piece.count, let base = piece.baseAddress {
+                let count = Glibc.write(descriptor, base + done, piece.count - done)
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { throw BridgeError.system("cannot write \(path)") }
+                done += count
             }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { throw BridgeError.system("cannot write \(path)") }
-            done += count
         }
         guard fsync(descriptor) == 0 else { throw BridgeError.system("cannot flush \(path)") }
     }
 
     /// Puts a small file in the place of another in one step.
     package static func replace(_ path: String, with bytes: [UInt8]) throws {
+        try replace(path) { put in try bytes.withUnsafeBytes(put) }
+    }
+
+    /// Puts a file that is written piece by piece in the place of another in one step.
+    package static func replace(
+        _ path: String,
+        _ content: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void
+    ) throws {
         let temporary = "\(path).\(getpid()).partial"
         do {
-            try write(bytes, to: temporary)
+            try write(to: temporary, content)
             guard rename(temporary, path) == 0 else { throw BridgeError.system("cannot write \(path)") }
         } catch {
             unlink(temporary)

@@ -62,3 +62,14 @@ public enum ElementType: String, Sendable, Codable, CaseIterable, Hashable {
         }
     }
 }
+
+extension ElementType {
+    /// A number rounded to the nearest one of this type, which is a floating-point type.
+    public func rounded(_ value: Float) -> Float {
+        guard let kernelType else { return value }
+        var (value, bits) = (value, UInt64(0))
+        ctk_store_f32(&bits, &value, kernelType, 1)
+        ctk_load_f32(&value, &bits, kernelType, 1)
+        return value
+    }
+}

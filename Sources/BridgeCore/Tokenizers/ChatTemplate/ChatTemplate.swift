@@ -29,6 +29,8 @@ public struct ChatTemplate: Sendable {
         public var documents: [ChatValue]?
         /// Whether the text ends with the start of an answer of the assistant.
         public var addsGenerationPrompt = false
+        /// Whether the last message stays open, so that the model goes on with it; not together with a generation prompt.
+        public var continuesFinalMessage = false
         /// The moment that `strftime_now` formats; nil means now.
         public var date: ChatDate?
         /// Whether `{today}` and `{yesterday}` in the template's own texts become dates.
@@ -58,6 +60,15 @@ public struct ChatTemplate: Sendable {
         guard !messages.isEmpty else {
             throw TokenizerError(.templateFailure, "the conversation is empty; it needs at least one message")
         }
+        guard !options.continuesFinalMessage || !options.addsGenerationPrompt else {
+            throw TokenizerError(
+                .templateRefusal,
+                "either the last message is continued or a new answer begins; ask for one of the two"
+            )
+        }
+        let openEnd: OpenEnd?
+        if options.continuesFinalMessage { openEnd = try OpenEnd(messages) } else { openEnd = nil }
+        let messages = openEnd?.messages ?? messages
         var variables: [String: TemplateValue] = [:]
         for (name, token) in specialTokens { variables[name] = .string(token) }
         for member in options.variables {
@@ -70,7 +81,8 @@ public struct ChatTemplate: Sendable {
         variables["tools"] = options.tools.map { .list($0.map { TemplateValue($0) }) } ?? TemplateValue.none
         variables["documents"] = options.documents.map { .list($0.map { TemplateValue($0) }) } ?? TemplateValue.none
         variables["add_generation_prompt"] = .bool(options.addsGenerationPrompt)
-        return try render(variables, options)
+        let chat = try render(variables, options)
+        return try openEnd?.cut(chat) ?? chat
     }
 
     func render(_ variables: [String: TemplateValue], _ options: Options) throws(TokenizerError) -> RenderedChat {
@@ -81,7 +93,20 @@ public struct ChatTemplate: Sendable {
             limits: limits
         )
         try interpreter.run(statements)
-        return RenderedChat(text: interpreter.output, assistantSpans: interpreter.spans)
+        return RenderedChat(text: interpreter.output, assistantSpans: Self.disjoint(interpreter.spans))
+    }
+
+    /// Marks in their order; a mark around others takes them in.
+    private static func disjoint(_ spans: [Range<Int>]) -> [Range<Int>] {
+        var result: [Range<Int>] = []
+        for span in spans.sorted(by: { ($0.lowerBound, $0.upperBound) < ($1.lowerBound, $1.upperBound) }) {
+            if let last = result.last, span.lowerBound < last.upperBound || span == last {
+                result[result.count - 1] = last.lowerBound..<max(last.upperBound, span.upperBound)
+            } else {
+                result.append(span)
+            }
+        }
+        return result
     }
 
     private static func checkDepth(_ value: ChatValue) throws(TokenizerError) {
@@ -100,4 +125,10 @@ public struct RenderedChat: Sendable, Equatable {
     public var text: String
     /// The ranges of UTF-8 bytes that the template marks with `{% generation %}`: what the assistant says.
     public var assistantSpans: [Range<Int>]
+
+    /// A text from somewhere else than a template.
+    package init(text: String, assistantSpans: [Range<Int>]) {
+        self.text = text
+        self.assistantSpans = assistantSpans
+    }
 }

@@ -1,4 +1,4 @@
-import JSONTree
+public import JSONTree
 
 /// A plain value that a chat template can see: a message, a tool, or a variable of the caller.
 public indirect enum ChatValue: Sendable, Equatable {
@@ -31,7 +31,8 @@ public indirect enum ChatValue: Sendable, Equatable {
         self.init(try JSON(tokenizerFile: Array(json.utf8)))
     }
 
-    init(_ json: JSON) {
+    /// The same value as parsed JSON.
+    public init(_ json: JSON) {
         switch json {
         case .null: self = .null
         case .bool(let value): self = .bool(value)

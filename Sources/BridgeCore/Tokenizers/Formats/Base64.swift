@@ -1,5 +1,5 @@
-/// Base64 with padding, as tekken files hold it.
-enum Base64 {
+/// Base64 with padding, as tekken files and data URLs hold it.
+package enum Base64 {
     private static let values: [Int8] = {
         var table = [Int8](repeating: -1, count: 256)
         let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -8,7 +8,7 @@ enum Base64 {
     }()
 
     /// The decoded bytes, or nil when the text is not base64.
-    static func decode(_ text: [UInt8]) -> [UInt8]? {
+    package static func decode(_ text: [UInt8]) -> [UInt8]? {
         guard text.count % 4 == 0 else { return nil }
         let padding = text.reversed().prefix { $0 == UInt8(ascii: "=") }.count
         guard padding <= 2 else { return nil }

@@ -1,0 +1,284 @@
+"""Times inference of a Mistral of a billion parameters beside transformers and llama.cpp, in one run.
+
+    make bench-inference       or: python Benchmarks/inference.py BRIDGE [--rounds 5] [--only PART ...] [--folder DIR]
+
+Every round runs every program once, each in a fresh process on two threads, so that a slow moment of the machine hits
+all of them; the tables have medians, and ratios are medians over the rounds of the two programs' ratio in one round.
+All compute with the same random bfloat16 weights on the same ids. The weights are read into the page cache before each
+run. "Allocator tuned" is transformers with glibc told to keep freed memory. Time to the first token is the whole
+process's for the bridge and llama.cpp, for transformers it begins with from_pretrained, after Python's imports, which
+alone take seconds. Anonymous memory is the largest RssAnon seen in /proc, every 5 ms. Parts: text, vision, tokenizer.
+Writes Markdown to standard output and all numbers to Benchmarks/results. Needs 6 GB of disk.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from measuring import anonymous, machine, warm
+
+HERE = Path(__file__).resolve().parent
+CACHE = Path(os.environ.get("BRIDGE_BENCHMARKS_CACHE", Path.home() / ".cache" / "bridge-benchmarks"))
+PEER = [sys.executable, HERE / "peer_transformers.py"]
+TUNED = {"MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_MMAP_THRESHOLD_": "100000000000"}
+THREADS = 2
+OURS = {"BRIDGE_NUM_THREADS": str(THREADS)}
+PROMPT, NEW, SHORT_PROMPT = 512, 64, 8
+PARTS = ["text", "vision", "tokenizer"]
+
+
+class Refused(Exception):
+    """A program does not run; its row is left out and the reason is printed."""
+
+
+def run(command, environment=None):
+    """The JSON object that a program prints, with its wall seconds and the most anonymous memory."""
+    box, stop = [0], threading.Event()
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | (environment or {})
+    )
+    watcher = threading.Thread(target=anonymous, args=(process.pid, box, stop))
+    watcher.start()
+    output, said = process.communicate()
+    seconds = time.perf_counter() - start
+    stop.set()
+    watcher.join()
+    if process.returncode:
+        lines = said.decode(errors="replace").strip().splitlines() or ["no message"]
+        reason = next((line for line in lines if line.startswith("Error")), lines[-1])
+        raise Refused(f"{Path(command[0]).name} {command[1]}: {reason}")
+    return json.loads(output) | {"wall_seconds": seconds, "anonymous": box[0]}
+
+
+def bandwidth(folder):
+    """Best and median GB/s that two threads can read, from a C program compiled for this machine."""
+    program = folder / "read_bandwidth"
+    if not program.exists():
+        source = HERE / "read_bandwidth.c"
+        subprocess.run(["cc", "-O3", "-march=native", "-pthread", source, "-o", program], check=True)
+    return [
+        float(word) for word in subprocess.run([program], check=True, capture_output=True, text=True).stdout.split()
+    ]
+
+
+# Text.
+
+
+def bridge_text(bridge, source, prompt, new):
+    said = run(
+        [
+            bridge, "generate", "--hf-model", source, "--inputs", source.parent / f"prompt-{prompt}.safetensors",
+            "--max-new-tokens", new, "--ignore-eos", "--json",
+        ],
+        OURS,
+    )  # fmt: skip
+    return said | said["timings"]
+
+
+def programs(bridge, source):
+    """name -> what runs a prompt of some tokens and makes some new ones."""
+
+    def peer(environment=None):
+        sizes = "--prompt-tokens", "--new-tokens"
+        return lambda prompt, new: run(
+            [*PEER, source, sizes[0], prompt, sizes[1], new, "--threads", THREADS], environment
+        )
+
+    llama = [CACHE / "peer_llama", source.parent / "model.gguf"]
+    return {
+        "bridge": lambda prompt, new: bridge_text(bridge, source, prompt, new),
+        "transformers": peer(),
+        "transformers, allocator tuned": peer(TUNED),
+        "llama.cpp": lambda prompt, new: run([*llama, prompt, new, THREADS]),
+    }
+
+
+def measure(named, source):
+    """One round of one program: {measure: value}."""
+    name, program = named
+    warm(source)
+    long = program(PROMPT, NEW)
+    warm(source)
+    short = program(SHORT_PROMPT, 1)
+    first = short["first_token_seconds"] if name.startswith("transformers") else short["wall_seconds"]
+    return {
+        "prefill tokens/s": long["prefill_tokens"] / long["prefill_seconds"],
+        "decode tokens/s": long["decode_tokens"] / long["decode_seconds"],
+        "first token s": first,
+        "anonymous MiB": long["anonymous"] / 2**20,
+    }
+
+
+def median(rounds, name, key):
+    values = [entry[name][key] for entry in rounds if name in entry]
+    return statistics.median(values) if values else None
+
+
+def ratio(rounds, ours, theirs, key):
+    """The median of the rounds' own ratios."""
+    both = [entry[ours][key] / entry[theirs][key] for entry in rounds if ours in entry and theirs in entry]
+    return statistics.median(both) if both else None
+
+
+def text_part(bridge, root, options):
+    from inference_model import make
+
+    source, bytes_per_token, parameters = make(bridge, root, [(PROMPT, "prompt"), (SHORT_PROMPT, "prompt")], CACHE)
+    rounds, read = [], []
+    runs = programs(bridge, source)
+    for _ in range(options.rounds):
+        entry = {}
+        read.append(bandwidth(root))
+        for name in list(runs):
+            try:
+                entry[name] = measure((name, runs[name]), source)
+            except Refused as reason:
+                print(f"{name} is left out: {reason}", file=sys.stderr)
+                del runs[name]
+        rounds.append(entry)
+    report_text(rounds, read, bytes_per_token, parameters)
+    return {"rounds": rounds, "bandwidth": read, "bytes_per_token": bytes_per_token, "parameters": parameters}
+
+
+def report_text(rounds, read, bytes_per_token, parameters):
+    best, usual = max(pair[0] for pair in read), statistics.median(pair[1] for pair in read)
+    print(f"## A Mistral of {parameters / 1e9:.2f} billion parameters, bfloat16, {THREADS} threads\n")
+    print(f"Prompt of {PROMPT} tokens, {NEW} new ones; first token after a prompt of {SHORT_PROMPT}.")
+    print(f"Two threads read {usual:.1f} GB/s (best {best:.1f}); a token reads {bytes_per_token / 1e9:.2f} GB.\n")
+    keys = list(next(iter(rounds[0].values())))
+    names = list(dict.fromkeys(name for entry in rounds for name in entry))
+    print(f"| | {' | '.join(keys)} | of the best read bandwidth |")
+    print("|---|" + "---|" * (len(keys) + 1))
+    for name in names:
+        values = [median(rounds, name, key) for key in keys]
+        share = values[keys.index("decode tokens/s")] * bytes_per_token / 1e9 / best
+        print(f"| {name} | {' | '.join(f'{value:,.2f}' for value in values)} | {share:.0%} |")
+    if "bridge" in names:
+        print(f"\n| bridge over | {' | '.join(keys)} |")
+        print("|---|" + "---|" * len(keys))
+        for name in names[1:]:
+            values = [ratio(rounds, "bridge", name, key) for key in keys]
+            print(f"| {name} | {' | '.join('-' if value is None else f'{value:.2f}' for value in values)} |")
+    print()
+
+
+# Vision.
+
+
+def vision_part(bridge, root, options):
+    from inference_model import VISION, make_vision
+
+    results = {}
+    for tower in VISION:
+        source, inputs = make_vision(bridge, root, tower)
+        logits = root / "logits.safetensors"
+        ours = [bridge, "forward", "--hf-model", source, "--inputs", inputs, "--output", logits, "--last", 1, "--json"]
+        theirs = [*PEER, source, "--pixels", inputs, "--threads", THREADS]
+        rounds = []
+        for _ in range(options.rounds):
+            warm(source)
+            entry = {"transformers": run(theirs)["vision_seconds"]}
+            try:
+                entry["bridge"] = run([*ours, "--dtype", "bfloat16"], OURS)["timings"]["vision_seconds"]
+            except (Refused, KeyError, ValueError) as reason:
+                print(f"{tower}: bridge is left out: {reason}", file=sys.stderr)
+            rounds.append(entry)
+        results[tower] = rounds
+        shutil.rmtree(source)
+    print("## Vision tower and projector, one image, seconds\n")
+    print("| | bridge | transformers | bridge over transformers |")
+    print("|---|---|---|---|")
+    for tower, rounds in results.items():
+        cells = []
+        for name in ("bridge", "transformers"):
+            values = [entry[name] for entry in rounds if name in entry]
+            cells.append(f"{statistics.median(values):.2f}" if values else "-")
+        both = [entry["bridge"] / entry["transformers"] for entry in rounds if "bridge" in entry]
+        cells.append(f"{statistics.median(both):.2f}" if both else "-")
+        print(f"| {tower}, {VISION[tower]['words']} | {' | '.join(cells)} |")
+    print()
+    return results
+
+
+# Tokenizer.
+
+TOKENIZERS = """
+import json, sys, time
+from tokenizers import Tokenizer
+tokenizer = Tokenizer.from_file(sys.argv[1] + "/tokenizer.json")
+lines = open(sys.argv[2], encoding="utf-8").read().split("\\n")
+start = time.perf_counter()
+count = sum(len(tokenizer.encode(line, add_special_tokens=False).ids) for line in lines)
+print(json.dumps({"tokens": count, "seconds": time.perf_counter() - start}))
+"""
+
+
+def tokenize_command(bridge, folder, file):
+    """Every line of a file on one thread; prints {"tokens": N, "seconds": S}, S without loading and reading."""
+    return [bridge, "tokenize", "--hf-model", folder, "--file", file, "--json"]
+
+
+def tokenizer_part(bridge, root, options):
+    from inference_model import make_text, make_tokenizer
+
+    rounds, file = [], root / "text.txt"
+    megabytes = make_text(file) / 1e6
+    folder = make_tokenizer(bridge, root, file)
+    alone = {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
+    for _ in range(options.rounds):
+        entry = {"tokenizers": run([sys.executable, "-c", TOKENIZERS, folder, file], alone)}
+        try:
+            entry["bridge"] = run(tokenize_command(bridge, folder, file), {"BRIDGE_NUM_THREADS": "1"})
+            if entry["bridge"]["tokens"] != entry["tokenizers"]["tokens"]:
+                print("the two tokenizers disagree about the number of tokens", file=sys.stderr)
+        except Refused as reason:
+            print(f"tokenizer: bridge is left out: {reason}", file=sys.stderr)
+        rounds.append(entry)
+    print(f"## Tokenizing {megabytes:.0f} MB line by line on one thread, MB/s\n\n| | MB/s |\n|---|---|")
+    for name in rounds[0]:
+        print(f"| {name} | {statistics.median(megabytes / entry[name]['seconds'] for entry in rounds):.1f} |")
+    if value := ratio(
+        [{k: {"s": 1 / v["seconds"]} for k, v in e.items()} for e in rounds], "bridge", "tokenizers", "s"
+    ):
+        print(f"\nbridge over tokenizers: {value:.2f}")
+    print()
+    return rounds
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bridge", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--folder", type=Path, help="where to work; a temporary folder by default")
+    options = parser.parse_args()
+    bridge = options.bridge.resolve()
+    print(f"{machine()}, {datetime.date.today()}.\n")
+    results = {"machine": machine(), "date": f"{datetime.datetime.now():%Y-%m-%d %H:%M}"}
+    root = Path(tempfile.mkdtemp(prefix="bridge-bench-", dir=options.folder))
+    try:
+        for part in options.only:
+            results[part] = {"text": text_part, "vision": vision_part, "tokenizer": tokenizer_part}[part](
+                bridge, root, options
+            )
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    target = HERE / "results"
+    target.mkdir(exist_ok=True)
+    file = target / f"inference-{datetime.datetime.now():%Y%m%d-%H%M%S}.json"
+    file.write_text(json.dumps(results, indent=1))
+    print(f"All numbers: {file}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

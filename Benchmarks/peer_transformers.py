@@ -1,0 +1,94 @@
+"""What transformers does for inference.py, in a process of its own: loads, generates greedily, prints one JSON object.
+
+peer_transformers.py FOLDER --prompt-tokens 512 --new-tokens 64 [--threads 2]
+peer_transformers.py FOLDER --pixels INPUTS.safetensors                       the vision tower and projector alone
+"""
+
+import argparse
+import json
+import os
+import time
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import torch
+import transformers
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+
+class Clock:
+    """A streamer that notes when each token comes. The first call brings the prompt."""
+
+    def __init__(self):
+        self.times = []
+
+    def put(self, tokens):
+        self.times.append(time.perf_counter())
+
+    def end(self):
+        pass
+
+
+def prompt(count, vocabulary):
+    """The same ids for every program: a simple congruence, away from the special tokens."""
+    return [1] + [20 + (7919 * i) % (vocabulary - 40) for i in range(1, count)]
+
+
+def generate(options):
+    start = time.perf_counter()
+    model = load(AutoModelForCausalLM, options)
+    loaded = time.perf_counter()
+    ids = torch.tensor([prompt(options.prompt_tokens, model.config.get_text_config().vocab_size)])
+    clock = Clock()
+    before = time.perf_counter()
+    with torch.inference_mode():
+        output = model.generate(
+            ids, attention_mask=torch.ones_like(ids), streamer=clock, do_sample=False, pad_token_id=0,
+            min_new_tokens=options.new_tokens, max_new_tokens=options.new_tokens,
+        )  # fmt: skip
+    first, last = clock.times[1], clock.times[-1]
+    return {
+        "token_ids": output[0, ids.shape[1] :].tolist(),
+        "load_seconds": loaded - start,
+        "first_token_seconds": first - start,
+        "prefill_seconds": first - before,
+        "prefill_tokens": ids.shape[1],
+        "decode_seconds": last - first,
+        "decode_tokens": options.new_tokens - 1,
+    }
+
+
+def see(options):
+    """Seconds of the tower and the projector for one image."""
+    model = load(AutoModelForImageTextToText, options)
+    inputs = load_file(options.pixels)
+    inputs = {name: inputs[name] for name in ("pixel_values", "image_sizes") if name in inputs}
+    inputs["pixel_values"] = inputs["pixel_values"].to(torch.bfloat16)
+    with torch.inference_mode():
+        start = time.perf_counter()
+        model.model.get_image_features(**inputs)
+        return {"vision_seconds": time.perf_counter() - start}
+
+
+def load(model_class, options):
+    return model_class.from_pretrained(
+        options.folder, dtype=torch.bfloat16, attn_implementation="sdpa", local_files_only=True
+    ).eval()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder")
+    parser.add_argument("--prompt-tokens", type=int, default=512)
+    parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--pixels")
+    options = parser.parse_args()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    torch.set_num_threads(options.threads)
+    print(json.dumps(see(options) if options.pixels else generate(options)))
+
+
+main()

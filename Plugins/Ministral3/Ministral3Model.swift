@@ -1,0 +1,31 @@
+import BridgeCore
+import Glibc
+import TensorRuntime
+
+/// A Ministral 3 model: a decoder whose queries grow with their position, and the Pixtral tower.
+final class Ministral3Model: CausalModel {
+    let decoder: TransformerDecoder
+    let vision: (any VisionEncoder)?
+    let imageTokenID: Int?
+
+    init(_ provider: Ministral3Provider, _ weights: ModelWeights) throws {
+        var form = DecoderForm(alike: provider.decoder)
+        form.queryScale = Self.queryScale(provider.decoder)
+        decoder = try TransformerDecoder(provider.decoder, form: form, weights: weights, prefix: "language_model.")
+        vision = try PixtralEncoder(provider, weights)
+        imageTokenID = provider.imageTokenID
+    }
+
+    /// Llama 4's scale on queries, by true position.
+    ///
+    /// Source: `get_llama_4_attn_scale` in `modeling_ministral3.py`, transformers 5.23.
+    private static func queryScale(_ decoder: DecoderConfiguration) -> (@Sendable (Int32) -> Float)? {
+        guard let beta = decoder.ropeScaling.llama4ScalingBeta, beta != 0 else { return nil }
+        let original = Int32(clamping: decoder.ropeScaling.originalMaxPositionEmbeddings ?? decoder.seqLength)
+        return { position in Float(1 + beta * log(1 + Double(position / original))) }
+    }
+}
+
+extension Ministral3Provider {
+    func provide(_ weights: ModelWeights) throws -> any CausalModel { try Ministral3Model(self, weights) }
+}

@@ -1,0 +1,25 @@
+// Matrix products by oneDNN, behind plain C: its descriptors are arrays of a fixed size, which Swift sees as tuples.
+#ifndef CONEDNN_H
+#define CONEDNN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// A matrix in memory; strides in elements, one of them 1.
+typedef struct cdnn_matrix {
+    void *data;
+    int64_t row_stride, column_stride;
+} cdnn_matrix;
+
+// The version of the library, such as "2.6.3".
+const char *cdnn_version(void);
+
+// Whether the processor has instructions that make bfloat16 products fast.
+bool cdnn_supports_bf16(void);
+
+// c[m, n] = a[m, k] b[k, n] for bfloat16 a and b, on the calling thread; c is bfloat16 or float32, and is added to with
+// `adds`. Returns 0 or oneDNN's status.
+int cdnn_matmul_bf16(int64_t m, int64_t n, int64_t k, cdnn_matrix a, cdnn_matrix b, cdnn_matrix c, bool is_float32,
+                     bool adds);
+
+#endif

@@ -1,0 +1,155 @@
+#define _GNU_SOURCE
+#include "COneDNN.h"
+
+#include <dlfcn.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static dnnl_engine_t engine;
+static dnnl_status_t engine_status;
+static void (*set_threads)(int);
+static char version[32];
+
+static void start(void) {
+    engine_status = dnnl_engine_create(&engine, dnnl_cpu, 0);
+    const dnnl_version_t *v = dnnl_version();
+    snprintf(version, sizeof version, "%d.%d.%d", v->major, v->minor, v->patch);
+    // Debian's build runs on OpenMP, whose number of threads belongs to the calling thread; where the library was built
+    // on something else there is nothing to set.
+    set_threads = (void (*)(int))dlsym(RTLD_DEFAULT, "omp_set_num_threads");
+}
+
+const char *cdnn_version(void) {
+    pthread_once(&once, start);
+    return version;
+}
+
+bool cdnn_supports_bf16(void) {
+    pthread_once(&once, start);
+    return engine_status == dnnl_success && (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+}
+
+// What the calling thread keeps: a stream, and the products that it made last, since making one takes longer than a
+// small product.
+enum { SLOTS = 64 };
+typedef struct slot {
+    int64_t key[12];
+    dnnl_primitive_t primitive;
+    dnnl_memory_t a, b, c;
+} slot;
+typedef struct thread_state {
+    dnnl_stream_t stream;
+    slot slots[SLOTS];
+} thread_state;
+
+static pthread_key_t state_key;
+static pthread_once_t state_once = PTHREAD_ONCE_INIT;
+
+static void empty(slot *s) {
+    if (s->primitive) dnnl_primitive_destroy(s->primitive);
+    if (s->a) dnnl_memory_destroy(s->a);
+    if (s->b) dnnl_memory_destroy(s->b);
+    if (s->c) dnnl_memory_destroy(s->c);
+    memset(s, 0, sizeof *s);
+}
+
+static void drop(void *pointer) {
+    thread_state *state = pointer;
+    for (int i = 0; i < SLOTS; i++) empty(&state->slots[i]);
+    if (state->stream) dnnl_stream_destroy(state->stream);
+    free(state);
+}
+
+static void make_state_key(void) { pthread_key_create(&state_key, drop); }
+
+static thread_state *this_thread(void) {
+    pthread_once(&state_once, make_state_key);
+    thread_state *state = pthread_getspecific(state_key);
+    if (!state) {
+        state = calloc(1, sizeof *state);
+        if (!state) return NULL;
+        if (set_threads) set_threads(1);
+        if (dnnl_stream_create(&state->stream, engine, dnnl_stream_default_flags) != dnnl_success) {
+            free(state);
+            return NULL;
+        }
+        pthread_setspecific(state_key, state);
+    }
+    return state;
+}
+
+#define TRY(call)                                                                                                      \
+    do {                                                                                                               \
+        dnnl_status_t tried = (call);                                                                                  \
+        if (tried != dnnl_success) {                                                                                   \
+            empty(s);                                                                                                  \
+            return tried;                                                                                              \
+        }                                                                                                              \
+    } while (0)
+
+static dnnl_status_t describe(dnnl_memory_desc_t *descriptor, int64_t rows, int64_t columns, cdnn_matrix matrix,
+                              dnnl_data_type_t type) {
+    // The library wants a stride along a dimension of one element too, and one that fits.
+    dnnl_dims_t sizes = {rows, columns}, strides = {matrix.row_stride, matrix.column_stride};
+    if (strides[1] == 1 && rows == 1) strides[0] = columns;
+    if (strides[1] != 1 && columns == 1) strides[1] = rows;
+    return dnnl_memory_desc_init_by_strides(descriptor, 2, sizes, type, strides);
+}
+
+static dnnl_status_t fill(slot *s, int64_t m, int64_t n, int64_t k, cdnn_matrix a, cdnn_matrix b, cdnn_matrix c,
+                          bool is_float32, bool adds) {
+    dnnl_memory_desc_t da, db, dc;
+    TRY(describe(&da, m, k, a, dnnl_bf16));
+    TRY(describe(&db, k, n, b, dnnl_bf16));
+    TRY(describe(&dc, m, n, c, is_float32 ? dnnl_f32 : dnnl_bf16));
+    dnnl_matmul_desc_t product;
+    TRY(dnnl_matmul_desc_init(&product, &da, &db, NULL, &dc));
+    dnnl_primitive_attr_t attributes = NULL;
+    if (adds) {
+        dnnl_post_ops_t operations;
+        TRY(dnnl_primitive_attr_create(&attributes));
+        dnnl_post_ops_create(&operations);
+        dnnl_post_ops_append_sum(operations, 1);
+        dnnl_primitive_attr_set_post_ops(attributes, operations);
+        dnnl_post_ops_destroy(operations);
+    }
+    dnnl_primitive_desc_t descriptor;
+    dnnl_status_t status = dnnl_primitive_desc_create(&descriptor, &product, attributes, engine, NULL);
+    if (attributes) dnnl_primitive_attr_destroy(attributes);
+    TRY(status);
+    status = dnnl_primitive_create(&s->primitive, descriptor);
+    dnnl_primitive_desc_destroy(descriptor);
+    TRY(status);
+    TRY(dnnl_memory_create(&s->a, &da, engine, DNNL_MEMORY_NONE));
+    TRY(dnnl_memory_create(&s->b, &db, engine, DNNL_MEMORY_NONE));
+    TRY(dnnl_memory_create(&s->c, &dc, engine, DNNL_MEMORY_NONE));
+    return dnnl_success;
+}
+
+int cdnn_matmul_bf16(int64_t m, int64_t n, int64_t k, cdnn_matrix a, cdnn_matrix b, cdnn_matrix c, bool is_float32,
+                     bool adds) {
+    pthread_once(&once, start);
+    thread_state *state = this_thread();
+    if (!state) return dnnl_out_of_memory;
+    int64_t key[12] = {1, m, n, k, a.row_stride, a.column_stride, b.row_stride, b.column_stride, c.row_stride,
+                       c.column_stride, is_float32, adds};
+    uint64_t hash = 0;
+    for (int i = 1; i < 12; i++) hash = (hash ^ (uint64_t)key[i]) * 0x9e3779b97f4a7c15u ^ hash >> 29;
+    slot *s = &state->slots[hash >> 58];
+    if (memcmp(s->key, key, sizeof key) != 0) {
+        empty(s);
+        dnnl_status_t status = fill(s, m, n, k, a, b, c, is_float32, adds);
+        if (status != dnnl_success) return status;
+        memcpy(s->key, key, sizeof key);
+    }
+    dnnl_memory_set_data_handle_v2(s->a, a.data, state->stream);
+    dnnl_memory_set_data_handle_v2(s->b, b.data, state->stream);
+    dnnl_memory_set_data_handle_v2(s->c, c.data, state->stream);
+    dnnl_exec_arg_t arguments[] = {{DNNL_ARG_SRC, s->a}, {DNNL_ARG_WEIGHTS, s->b}, {DNNL_ARG_DST, s->c}};
+    dnnl_status_t status = dnnl_primitive_execute(s->primitive, state->stream, 3, arguments);
+    return status != dnnl_success ? status : dnnl_stream_wait(state->stream);
+}

@@ -1,0 +1,71 @@
+#include "kernels.h"
+
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// Whether the processor multiplies tiles of bfloat16 and the kernel lets this process do so, which has to be asked for.
+static bool has_amx(void) {
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18, AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 };
+    unsigned a, b, c, d;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & (AMX_BF16 | AMX_TILE)) != (AMX_BF16 | AMX_TILE)) return false;
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+#else
+static bool has_amx(void) { return false; }
+#endif
+
+static ctk_isa find_best_isa(void) {
+#if defined(__x86_64__)
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c"))
+        return CTK_PORTABLE;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq")
+        || !__builtin_cpu_supports("avx512vl"))
+        return CTK_AVX2;
+    if (!__builtin_cpu_supports("avx512bf16")) return CTK_AVX512;
+    return has_amx() ? CTK_AMX : CTK_AVX512_BF16;
+#else
+    return CTK_PORTABLE;
+#endif
+}
+
+ctk_isa ctk_best_isa(void) {
+    // Found once; whoever comes at the same time finds the same.
+    static int found = -1;
+    int best = __atomic_load_n(&found, __ATOMIC_RELAXED);
+    if (best < 0) {
+        best = (int)find_best_isa();
+        __atomic_store_n(&found, best, __ATOMIC_RELAXED);
+    }
+    return (ctk_isa)best;
+}
+
+const char *ctk_isa_name(ctk_isa isa) {
+    static const char *const names[] = {"portable", "AVX2", "AVX-512", "AVX-512 BF16", "AMX"};
+    return names[isa];
+}
+
+static const kernels *table(ctk_isa isa) {
+#if defined(__x86_64__)
+    static const kernels *const tables[] = {&kernels_portable, &kernels_avx2, &kernels_avx512, &kernels_avx512_bf16,
+                                            &kernels_amx};
+    return tables[isa];
+#else
+    (void)isa;
+    return &kernels_portable;
+#endif
+}
+
+#define UNPACK(...) __VA_ARGS__
+#define KERNEL_FUNCTION(name, parameters, arguments)                                                                \
+    void ctk_##name(ctk_isa isa, UNPACK parameters) { table(isa)->name arguments; }
+EACH_KERNEL(KERNEL_FUNCTION)
+
+size_t ctk_attention_scratch(size_t width) {
+    // Rows with their padding, as whole words; the way back has seven blocks of them, the way forward fewer, larger ones.
+    size_t words = (width + 31) / 32 * 32, tile = CTK_ATTENTION_TILE, rows = CTK_ATTENTION_ROWS;
+    size_t forward = 2 * rows * words + 2 * tile * words + 2 * rows * tile + 2 * rows;
+    size_t backward = 7 * tile * words + 3 * tile * tile;
+    return forward > backward ? forward : backward;
+}

@@ -1,0 +1,86 @@
+// A few rows times many weights: the weights come from memory, once, and the machine's bandwidth is the limit. So rows of
+// weights are read one stretch after the other, ahead of which the processor itself fetches, with some rows at a time
+// to share the loads of x.
+
+// How far ahead of the reader memory is asked for, found by trial: in bytes along rows without gaps, and in rows where there
+// are gaps, as between the keys of one head.
+enum { PROJECTED_TOGETHER = 4, AHEAD_BYTES = 512, AHEAD_ROWS = 16 };
+
+// In elements.
+INLINE size_t prefetch_distance(size_t row_stride, size_t width, ctk_type type) {
+    return row_stride == width ? AHEAD_BYTES / byte_count(type) : AHEAD_ROWS * row_stride;
+}
+
+// Sums of 4 rows of weights, or 1, with `x_rows` rows of x; all numbers are known when this is compiled.
+INLINE void project_block(float sums[CTK_FEW_ROWS][PROJECTED_TOGETHER], const void *x, size_t x_rows, const void *weights,
+                          size_t weight_row_stride, size_t count, size_t k, ctk_type type) {
+    vf lanes[PROJECTED_TOGETHER][CTK_FEW_ROWS];
+    for (size_t row = 0; row < count; row++)
+        for (size_t r = 0; r < x_rows; r++) lanes[row][r] = v_set(0);
+    size_t i = 0, ahead = prefetch_distance(weight_row_stride, k, type);
+#if HAS_BF16_DOT
+    if (type == CTK_BFLOAT16)
+        for (; i + 2 * LANES <= k; i += 2 * LANES) {
+            vd values[CTK_FEW_ROWS];
+            for (size_t r = 0; r < x_rows; r++) values[r] = v_load_pairs((const uint16_t *)x + r * k + i);
+            for (size_t row = 0; row < count; row++) {
+                const uint16_t *weight = (const uint16_t *)weights + row * weight_row_stride + i;
+                __builtin_prefetch(weight + ahead);
+                for (size_t r = 0; r < x_rows; r++) lanes[row][r] = v_dot_pairs(lanes[row][r], v_load_pairs(weight), values[r]);
+            }
+        }
+#endif
+    for (; i + LANES <= k; i += LANES) {
+        vf values[CTK_FEW_ROWS];
+        for (size_t r = 0; r < x_rows; r++) values[r] = v_load_as(x, type, r * k + i);
+        for (size_t row = 0; row < count; row++) {
+            const char *weight = (const char *)weights + (row * weight_row_stride + i) * byte_count(type);
+            __builtin_prefetch(weight + ahead * byte_count(type));
+            vf w = v_load_as(weight, type, 0);
+            for (size_t r = 0; r < x_rows; r++) lanes[row][r] += w * values[r];
+        }
+    }
+    if (i < k)
+        for (size_t row = 0; row < count; row++)
+            for (size_t r = 0; r < x_rows; r++)
+                lanes[row][r] += v_load_part(weights, type, row * weight_row_stride + i, k - i)
+                                 * v_load_part(x, type, r * k + i, k - i);
+    for (size_t r = 0; r < x_rows; r++) {
+        if (count == 4) *(v4_memory *)sums[r] = v_sums(lanes[0][r], lanes[1][r], lanes[2][r], lanes[3][r]);
+        else sums[r][0] = v_sum(lanes[0][r]);
+    }
+}
+
+INLINE void project(void *out, ctk_type out_type, size_t out_row_stride, const void *x, size_t x_rows, const void *weights,
+                    size_t weight_row_stride, size_t rows, size_t k, ctk_type type) {
+    float sums[CTK_FEW_ROWS][PROJECTED_TOGETHER];
+    size_t row = 0;
+    while (row < rows) {
+        const char *weight = (const char *)weights + row * weight_row_stride * byte_count(type);
+        size_t count = row + PROJECTED_TOGETHER <= rows ? PROJECTED_TOGETHER : 1;
+        if (count > 1) project_block(sums, x, x_rows, weight, weight_row_stride, PROJECTED_TOGETHER, k, type);
+        else project_block(sums, x, x_rows, weight, weight_row_stride, 1, k, type);
+        for (size_t r = 0; r < x_rows; r++)
+            for (size_t i = 0; i < count; i++) store_as(out, out_type, r * out_row_stride + row + i, sums[r][i]);
+        row += count;
+    }
+}
+
+#define PROJECT(count, type)                                                                                        \
+    project(out, out_type, out_row_stride, x, count, weights, weight_row_stride, rows, k, type)
+
+static void level_project_rows(void *out, ctk_type out_type, size_t out_row_stride, const void *x, size_t x_rows,
+                               const void *weights, size_t weight_row_stride, size_t rows, size_t k, ctk_type type) {
+    if (type == CTK_FLOAT32) switch (x_rows) {
+        case 1: PROJECT(1, CTK_FLOAT32); break;
+        case 2: PROJECT(2, CTK_FLOAT32); break;
+        case 3: PROJECT(3, CTK_FLOAT32); break;
+        case 4: PROJECT(4, CTK_FLOAT32); break;
+        }
+    else switch (x_rows) {
+        case 1: PROJECT(1, CTK_BFLOAT16); break;
+        case 2: PROJECT(2, CTK_BFLOAT16); break;
+        case 3: PROJECT(3, CTK_BFLOAT16); break;
+        case 4: PROJECT(4, CTK_BFLOAT16); break;
+        }
+}

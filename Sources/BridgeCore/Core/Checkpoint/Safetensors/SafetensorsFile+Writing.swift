@@ -1,0 +1,26 @@
+import JSONTree
+public import TensorRuntime
+
+extension SafetensorsFile {
+    /// Writes tensors of a model to a file, which appears whole or not at all.
+    ///
+    /// - Parameters:
+    ///   - tensors: Names and numbers, in the order of the file.
+    ///   - path: The file; one that is there is replaced.
+    /// - Throws: `BridgeError` when it cannot be written.
+    public static func write(_ tensors: [(name: String, tensor: Tensor)], to path: String) throws {
+        let header = SafetensorsHeader(
+            tensors: tensors.map { ($0.name, $0.tensor.elementType, $0.tensor.shape) },
+            metadata: JSONObject([("format", "pt")])
+        )
+        try Files.replace(path) { write in
+            try header.prefix(alignment: 8).withUnsafeBytes(write)
+            for (_, tensor) in tensors where tensor.count > 0 {
+                let plain = tensor.detached.contiguous()
+                try write(
+                    UnsafeRawBufferPointer(start: plain.pointer, count: plain.count * plain.elementType.byteCount)
+                )
+            }
+        }
+    }
+}

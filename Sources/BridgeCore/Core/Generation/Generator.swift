@@ -1,0 +1,157 @@
+public import TensorRuntime
+
+/// Continues a prompt, token by token.
+///
+/// A generator keeps what the model has seen, so that a conversation goes on where it stopped.
+public final class Generator {
+    /// When to stop, and how to choose.
+    public struct Options: Sendable {
+        /// The most tokens.
+        public var maxNewTokens: Int
+        /// How tokens are chosen.
+        public var sampling: SamplingOptions
+        /// Tokens that end the text.
+        public var endTokens: Set<Int32>
+        /// Whether the probability of each token is wanted.
+        public var wantsProbabilities: Bool
+
+        /// The usual: greedy.
+        public init(
+            maxNewTokens: Int = 256,
+            sampling: SamplingOptions = SamplingOptions(),
+            endTokens: Set<Int32> = [],
+            wantsProbabilities: Bool = false
+        ) {
+            self.maxNewTokens = maxNewTokens
+            self.sampling = sampling
+            self.endTokens = endTokens
+            self.wantsProbabilities = wantsProbabilities
+        }
+    }
+
+    /// A token that has been chosen.
+    public struct Step {
+        /// The token.
+        public var token: Int32
+        /// The logarithm of its probability; nil unless asked for.
+        public var logProbability: Float?
+        /// The logits that it was chosen from.
+        public var logits: [Float]
+        /// Whether the token ends the text.
+        public var isEnd: Bool
+    }
+
+    /// How long the parts took, in seconds.
+    public struct Timings: Sendable {
+        /// From the call to the first token.
+        public var prefill = 0.0
+        /// The tokens of the prompt.
+        public var prefillTokens = 0
+        /// Of which the vision tower took.
+        public var vision = 0.0
+        /// From the first token to the last.
+        public var decode = 0.0
+        /// The tokens behind the first.
+        public var decodeTokens = 0
+    }
+
+    private let model: any CausalModel
+    private var cache: KVCache?
+    /// The tokens that the cache holds.
+    private var history: [Int32] = []
+    /// The pictures that it holds, by their checksums.
+    private var imagesSeen: [BlockChecksum.Digest] = []
+
+    /// A generator that has seen nothing.
+    public init(_ model: any CausalModel) { self.model = model }
+
+    /// Where the model computes.
+    public var engine: any TensorEngine { model.engine }
+    /// How many tokens have been seen.
+    public var length: Int { history.count }
+
+    /// Continues a prompt.
+    ///
+    /// Where the prompt begins with all that was seen before, as the next turn of a conversation does, only the rest is
+    /// computed.
+    ///
+    /// - Parameters:
+    ///   - prompt: The whole prompt.
+    ///   - images: Pixel values for all its image tokens.
+    ///   - options: When to stop, and how to choose.
+    ///   - visit: Shown every token, the ending one too; returns whether to go on.
+    /// - Returns: The time it took.
+    /// - Throws: `BridgeError` for a prompt that does not fit the model.
+    public func run(
+        _ prompt: [Int32],
+        images: [Tensor] = [],
+        options: Options,
+        visit: (Step) throws -> Bool
+    ) throws -> Timings {
+        try options.sampling.validate()
+        let limit = model.decoder.configuration.seqLength
+        guard !prompt.isEmpty else {
+            throw BridgeError(.badArgument, "the prompt is empty, so there is nothing to go on")
+        }
+        guard prompt.count <= limit else {
+            throw BridgeError(
+                .badArgument,
+                "the prompt has \(prompt.count) tokens, but the model takes at most \(limit); make it shorter"
+            )
+        }
+        let digests = images.map { $0.floats().withUnsafeBytes(BlockChecksum.digest) }
+        if prompt.count <= history.count || !prompt.starts(with: history) || !digests.starts(with: imagesSeen) {
+            forget()
+        }
+        let tokens = Array(prompt[history.count...])
+        let images = Array(images.dropFirst(imagesSeen.count))
+        var timings = Timings()
+        let clock = ContinuousClock()
+        let start = clock.now
+        let cache = cache ?? model.makeCache(capacity: min(limit, prompt.count + options.maxNewTokens))
+        self.cache = cache
+        let features = try images.isEmpty ? [] : model.vision?.features(of: images)
+        timings.vision = start.duration(to: clock.now).seconds
+        let batch = TokenBatch(tokens: tokens, images: images, start: cache.length)
+        var logits = try model.forward(batch, cache: cache, last: 1, features: features).logits.floats()
+        history = prompt
+        imagesSeen = digests
+        var seen = Set(prompt)
+        var sampler = Sampler(options.sampling)
+        var first: ContinuousClock.Instant?
+        timings.prefillTokens = tokens.count
+        for count in 1...max(1, options.maxNewTokens) where options.maxNewTokens > 0 {
+            let token = sampler.choose(logits, seen: seen)
+            if first == nil {
+                first = clock.now
+                timings.prefill = start.duration(to: clock.now).seconds
+            } else {
+                timings.decodeTokens += 1
+            }
+            seen.insert(token)
+            let step = Step(
+                token: token,
+                logProbability: options.wantsProbabilities ? Sampler.logProbability(of: token, in: logits) : nil,
+                logits: logits,
+                isEnd: options.endTokens.contains(token)
+            )
+            guard try visit(step), !step.isEnd, count < options.maxNewTokens, cache.length < limit else { break }
+            logits = try model.forward(TokenBatch(tokens: [token], start: cache.length), cache: cache).logits.floats()
+            history.append(token)
+        }
+        timings.decode = first.map { $0.duration(to: clock.now).seconds } ?? 0
+        return timings
+    }
+
+    /// Forgets all that was seen.
+    public func forget() {
+        cache = nil
+        history = []
+        imagesSeen = []
+    }
+}
+
+extension Duration {
+    /// The duration in seconds.
+    public var seconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
+}

@@ -1,0 +1,144 @@
+import Glibc
+import TensorRuntime
+
+/// How the next token is chosen.
+public struct SamplingOptions: Sendable, Equatable {
+    /// What logits are divided by; 0 takes the likeliest token.
+    public var temperature: Float = 0
+    /// Only so many of the likeliest tokens are left; 0 for all.
+    public var topK = 0
+    /// Only the likeliest tokens that together have this probability are left.
+    public var topP: Float = 1
+    /// Only tokens with at least this share of the likeliest one's probability are left.
+    public var minP: Float = 0
+    /// What the logits of tokens that came before are divided by, or multiplied by where they are negative; 1 for nothing.
+    public var repetitionPenalty: Float = 1
+    /// Where the random numbers begin; the same seed gives the same text.
+    public var seed: UInt64 = 0
+
+    /// Greedy choice.
+    public init() {}
+
+    /// Checks the numbers.
+    ///
+    /// - Throws: `BridgeError` that names what is out of range.
+    public func validate() throws {
+        let checks: [(Bool, String)] = [
+            (temperature >= 0 && temperature.isFinite, "a temperature of \(temperature), expected 0 or more"),
+            (topK >= 0, "a top-k of \(topK), expected 0 or more"),
+            (topP > 0 && topP <= 1, "a top-p of \(topP), expected more than 0 and at most 1"),
+            (minP >= 0 && minP <= 1, "a min-p of \(minP), expected 0 to 1"),
+            (
+                repetitionPenalty > 0 && repetitionPenalty.isFinite,
+                "a repetition penalty of \(repetitionPenalty), expected more than 0"
+            ),
+        ]
+        if let wrong = checks.first(where: { !$0.0 }) { throw BridgeError(.badArgument, wrong.1) }
+    }
+}
+
+/// Chooses tokens, in the order of transformers: penalty, temperature, top-k, top-p, min-p.
+///
+/// Source: `generation/logits_process.py` and `generation/utils.py`, transformers 5.23.
+struct Sampler {
+    let options: SamplingOptions
+    private let random: RandomStream
+    private var drawn = 0
+
+    init(_ options: SamplingOptions) {
+        self.options = options
+        random = RandomStream(seed: options.seed, stream: 0)
+    }
+
+    /// The next token.
+    ///
+    /// - Parameters:
+    ///   - logits: One number for each word of the vocabulary.
+    ///   - seen: The tokens before it.
+    /// - Returns: One of the words.
+    mutating func choose(_ logits: [Float], seen: Set<Int32>) -> Int32 {
+        let scores = penalized(logits, seen)
+        guard options.temperature > 0 else { return Self.likeliest(scores) }
+        let candidates = candidates(scores)
+        defer { drawn += 1 }
+        var rest = Double(random.uniform(drawn..<drawn + 1)[0]) * candidates.reduce(0) { $0 + $1.weight }
+        for candidate in candidates {
+            rest -= candidate.weight
+            if rest < 0 { return candidate.token }
+        }
+        return candidates.last?.token ?? 0
+    }
+
+    /// The logits, with the penalty for tokens that were there before.
+    func penalized(_ logits: [Float], _ seen: Set<Int32>) -> [Float] {
+        guard options.repetitionPenalty != 1 else { return logits }
+        var scores = logits
+        for token in seen where Int(token) < scores.count {
+            let score = scores[Int(token)]
+            scores[Int(token)] = score < 0 ? score * options.repetitionPenalty : score / options.repetitionPenalty
+        }
+        return scores
+    }
+
+    /// The tokens to draw from, weighted by probability.
+    func candidates(_ scores: [Float]) -> [(token: Int32, weight: Double)] {
+        var candidates = ranked(scores)
+        if options.topP < 1 {
+            let total = candidates.reduce(0) { $0 + $1.weight }
+            var sum: Double = 0
+            let last = candidates.firstIndex {
+                sum += $0.weight
+                return sum >= total * Double(options.topP)
+            }
+            if let last { candidates.removeSubrange((last + 1)...) }
+        }
+        if options.minP > 0 { candidates.removeAll { $0.weight < Double(options.minP) } }
+        return candidates
+    }
+
+    /// The tokens that top-k leaves, weighted by probability, 1 for the likeliest; that one is first where top-p asks.
+    private func ranked(_ scores: [Float]) -> [(token: Int32, weight: Double)] {
+        let best = scores.max() ?? 0
+        // Ties at the bound all stay, as in transformers.
+        let isCut = options.topK > 0 && options.topK < scores.count
+        let bound = isCut ? Self.largest(options.topK, of: scores) : -.infinity
+        var candidates: [(token: Int32, weight: Double)] = []
+        for index in scores.indices where scores[index] >= bound {
+            candidates.append((Int32(index), exp(Double(scores[index] - best) / Double(options.temperature))))
+        }
+        if options.topP < 1 { candidates.sort { ($0.weight, $1.token) > ($1.weight, $0.token) } }
+        return candidates
+    }
+
+    /// The number that `count` of the numbers are not below, without sorting a whole vocabulary.
+    static func largest(_ count: Int, of numbers: [Float]) -> Float {
+        var (rest, count) = (numbers, count)
+        while !rest.isEmpty {
+            let pivot = rest[rest.count / 2]
+            let above = rest.filter { $0 > pivot }
+            guard above.count < count else {
+                rest = above
+                continue
+            }
+            let below = rest.filter { $0 < pivot }
+            guard rest.count - below.count < count else { return pivot }
+            count -= rest.count - below.count
+            rest = below
+        }
+        return -.infinity
+    }
+
+    /// The place of the largest number, the first of equals.
+    static func likeliest(_ scores: [Float]) -> Int32 {
+        var best = 0
+        for index in scores.indices where scores[index] > scores[best] { best = index }
+        return Int32(best)
+    }
+
+    /// The logarithm of a token's probability.
+    static func logProbability(of token: Int32, in logits: [Float]) -> Float {
+        let best = logits.max() ?? 0
+        let sum = logits.reduce(0) { $0 + Double(expf($1 - best)) }
+        return logits[Int(token)] - best - Float(log(sum))
+    }
+}

@@ -1,0 +1,202 @@
+public import TensorRuntime
+
+/// A model that continues text, with or without eyes: what a family's provider makes.
+public protocol CausalModel: AnyObject, Sendable {
+    /// The language model.
+    var decoder: TransformerDecoder { get }
+    /// The vision tower with its projector; nil for a model that only reads.
+    var vision: (any VisionEncoder)? { get }
+    /// The token that image features take the place of; nil for a model that only reads.
+    var imageTokenID: Int? { get }
+    /// Whether the tokens of one picture see each other in both directions.
+    var imagesAttendBothWays: Bool { get }
+}
+
+/// A vision tower and the projector that brings its output to the width of the language model.
+public protocol VisionEncoder: AnyObject, Sendable {
+    /// The tower's parameters.
+    var towerParameters: [Parameter] { get }
+    /// The projector's parameters.
+    var projectorParameters: [Parameter] { get }
+
+    /// The features of pictures.
+    ///
+    /// - Parameter images: Pixel values [3, height, width], float32, processed as the family's processor does.
+    /// - Returns: [features, D] for each picture.
+    /// - Throws: `BridgeError` for a picture of a size that the tower cannot take.
+    func features(of images: [Tensor]) throws -> [Tensor]
+}
+
+/// What a forward pass gives.
+public struct ModelOutput: Sendable {
+    /// float32 [B, n, V] for the n last positions that were asked for.
+    public var logits: Tensor
+    /// The embeddings, then the output of every layer, the last one behind the final norm, [B, T, D] each; empty unless
+    /// asked for.
+    public var hiddenStates: [Tensor]
+}
+
+extension CausalModel {
+    /// A model without eyes.
+    public var vision: (any VisionEncoder)? { nil }
+    /// A model without eyes.
+    public var imageTokenID: Int? { nil }
+    /// Plain causal attention.
+    public var imagesAttendBothWays: Bool { false }
+
+    /// All parameters.
+    public var parameters: [Parameter] {
+        decoder.parameters + (vision.map { $0.towerParameters + $0.projectorParameters } ?? [])
+    }
+
+    /// Where the model computes.
+    public var engine: any TensorEngine { decoder.embedding.tensor.engine }
+
+    /// Decides which parts of the model are trained.
+    ///
+    /// - Parameters:
+    ///   - languageModel: Whether the language model stays as it is.
+    ///   - visionModel: Whether the vision tower stays as it is.
+    ///   - visionProjection: Whether the projector stays as it is.
+    public func freeze(languageModel: Bool, visionModel: Bool, visionProjection: Bool) {
+        for parameter in decoder.parameters { parameter.isTrainable = !languageModel }
+        for parameter in vision?.towerParameters ?? [] { parameter.isTrainable = !visionModel }
+        for parameter in vision?.projectorParameters ?? [] { parameter.isTrainable = !visionProjection }
+    }
+
+    /// An empty cache that fits the model.
+    ///
+    /// - Parameter capacity: How many tokens there is room for at first.
+    /// - Returns: The cache, for one sequence.
+    public func makeCache(capacity: Int) -> KVCache {
+        KVCache(windows: decoder.form.layers.map(\.window), capacity: capacity)
+    }
+
+    /// One pass over tokens.
+    ///
+    /// - Parameters:
+    ///   - batch: The tokens and pictures.
+    ///   - cache: What earlier tokens left behind; the batch is then one sequence.
+    ///   - last: The logits of how many last positions; nil for all.
+    ///   - features: The features of the batch's pictures, where they are known already.
+    ///   - keepsHiddenStates: Whether the states between the layers are wanted.
+    /// - Returns: Logits and states.
+    /// - Throws: `BridgeError` for tokens that are not in the vocabulary and pictures that do not fit their tokens.
+    public func forward(
+        _ batch: TokenBatch,
+        cache: KVCache? = nil,
+        last: Int? = nil,
+        features: [Tensor]? = nil,
+        keepsHiddenStates: Bool = false
+    ) throws -> ModelOutput {
+        let (hidden_BTD, blocks) = try embeddings(
+            of: batch,
+            features: features,
+            goesOn: cache.map { $0.length > 0 } ?? false
+        )
+        var states: [Tensor] = []
+        let visit: ((Tensor) -> Void)? = keepsHiddenStates ? { states.append($0) } : nil
+        var stream_BTD: Tensor
+        if let cache, let last, !keepsHiddenStates, batch.batch == 1, batch.length > Self.longestPass {
+            stream_BTD = try inPasses(hidden_BTD, batch, blocks: blocks, cache: cache, last: last)
+        } else {
+            stream_BTD = try decoder(hidden_BTD, batch, blocks: blocks, cache: cache, visit: visit)
+        }
+        if let last, last < stream_BTD.shape[1], !keepsHiddenStates {
+            stream_BTD = stream_BTD.narrowed(1, to: stream_BTD.shape[1] - last..<stream_BTD.shape[1])
+        }
+        var normalized_BTD = decoder.finalNorm(stream_BTD)
+        if keepsHiddenStates {
+            states.append(normalized_BTD)
+            if let last { normalized_BTD = normalized_BTD.narrowed(1, to: max(0, batch.length - last)..<batch.length) }
+        }
+        return ModelOutput(logits: decoder.logits(normalized_BTD), hiddenStates: states)
+    }
+
+    /// So many tokens at once are enough to make matrix products fast; more would only take memory.
+    private static var longestPass: Int { 2048 }
+
+    /// The residual stream of the last tokens of a long sequence, which goes through the decoder part by part.
+    private func inPasses(
+        _ hidden_BTD: Tensor,
+        _ batch: TokenBatch,
+        blocks: [Int32]?,
+        cache: KVCache,
+        last: Int
+    ) throws -> Tensor {
+        var first = 0
+        while true {
+            var end = min(first + Self.longestPass, batch.length)
+            if batch.length - end < last { end = batch.length }
+            // The tokens of a picture see each other, so they go together.
+            while end < batch.length, let blocks, blocks[end] > 0, blocks[end] == blocks[end - 1] { end += 1 }
+            let range = first..<end
+            let part = TokenBatch(tokens: Array(batch.tokens[range]), positions: Array(batch.positions[range]))
+            let stream = try decoder(
+                hidden_BTD.narrowed(1, to: range),
+                part,
+                blocks: blocks.map { Array($0[range]) },
+                cache: cache
+            )
+            if end == batch.length { return stream }
+            first = end
+        }
+    }
+
+    /// The embeddings with the features of pictures in the places of image tokens.
+    private func embeddings(of batch: TokenBatch, features: [Tensor]?, goesOn: Bool) throws
+        -> (Tensor, blocks: [Int32]?)
+    {
+        let vocabulary = decoder.embedding.tensor.shape[0]
+        // An image token that the model says itself is a word like any other.
+        let areWords = goesOn && batch.images.isEmpty
+        let imageTokenID = areWords ? nil : imageTokenID
+        // An image token may lie outside the vocabulary, since nobody looks its embedding up.
+        let words = imageTokenID.map { id in batch.tokens.map { $0 == Int32(id) ? 0 : $0 } } ?? batch.tokens
+        if let wrong = words.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
+            throw BridgeError(
+                .badArgument,
+                "token \(wrong) is not in the vocabulary of \(vocabulary); the tokenizer does not belong to this model"
+            )
+        }
+        let embedded = decoder.embed(words)
+        let shape = [batch.batch, batch.length, embedded.shape[1]]
+        let places =
+            imageTokenID.map { id in
+                batch.tokens.indices.filter { batch.tokens[$0] == Int32(id) }.map(Int32.init)
+            } ?? []
+        guard !places.isEmpty || !batch.images.isEmpty else { return (embedded.reshaped(shape), nil) }
+        let features = try features ?? seen(batch.images)
+        let count = features.reduce(0) { $0 + $1.shape[0] }
+        guard count == places.count else {
+            throw BridgeError(
+                .badArgument,
+                "the pictures have \(count) features, but \(places.count) image tokens (\(imageTokenID ?? 0)) wait for them"
+            )
+        }
+        let all = Tensor.concatenated(features, dimension: 0).cast(to: embedded.elementType)
+        let merged = embedded.replacingRows(places, with: all)
+        return (merged.reshaped(shape), imagesAttendBothWays ? blocks(of: batch) : nil)
+    }
+
+    private func seen(_ images: [Tensor]) throws -> [Tensor] {
+        guard !images.isEmpty else { return [] }
+        guard let vision else {
+            throw BridgeError(.badArgument, "\(images.count) pictures were given to a model that only reads text")
+        }
+        return try vision.features(of: images)
+    }
+
+    /// Numbers for the runs of image tokens, from 1 on; 0 for all other tokens.
+    private func blocks(of batch: TokenBatch) -> [Int32] {
+        var blocks = [Int32](repeating: 0, count: batch.tokens.count)
+        var number: Int32 = 0
+        for index in blocks.indices where batch.tokens[index] == Int32(imageTokenID ?? -1) {
+            let goesOn = index % batch.length > 0 && blocks[index - 1] > 0
+            if !goesOn { number += 1 }
+            // Later pictures of a conversation must not be taken for earlier ones, whose numbers are in the cache.
+            blocks[index] = number + batch.positions[0]
+        }
+        return blocks
+    }
+}

@@ -1,0 +1,89 @@
+public import TensorRuntime
+
+/// One layer of a decoder: attention and a gated MLP, each with its norms, added to the residual stream.
+///
+/// The residual stream is float32 whatever the type of the weights: it is what all layers add to, so rounding it at each
+/// of them, as transformers does in bfloat16, costs more digits than anything else and saves next to no time.
+public final class DecoderLayer: @unchecked Sendable {
+    /// Query, key and value projections.
+    public let projections: [Linear]
+    /// The attention's output projection.
+    public let attentionOutput: Linear
+    /// The MLP's gate and up projections.
+    public let gateAndUp: [Linear]
+    /// The MLP's down projection.
+    public let down: Linear
+
+    private let attentionNorm, mlpNorm: RMSNorm
+    private let attentionPostNorm, mlpPostNorm: RMSNorm?
+    private let headNorms: (query: RMSNorm, key: RMSNorm)?
+    private let form: DecoderForm
+    private let layer: DecoderForm.Layer
+    private let headWidth: Int
+
+    init(
+        _ configuration: DecoderConfiguration,
+        form: DecoderForm,
+        layer: DecoderForm.Layer,
+        weights: ModelWeights,
+        prefix: String
+    ) throws {
+        self.form = form
+        self.layer = layer
+        headWidth = configuration.kvChannels
+        func norm(_ name: String) throws -> RMSNorm { RMSNorm(try weights[prefix + name], form.norm) }
+        let (attention, mlp) = ("\(prefix)self_attention.", "\(prefix)mlp.")
+        projections = try weights.fused("\(attention)linear_qkv.weight").map { Linear(weight: $0) }
+        attentionOutput = Linear(
+            weight: try weights["\(attention)linear_proj.weight"],
+            inputGroup: weights.tensorGroup
+        )
+        gateAndUp = try weights.fused("\(mlp)linear_fc1.weight").map { Linear(weight: $0) }
+        down = Linear(weight: try weights["\(mlp)linear_fc2.weight"], inputGroup: weights.tensorGroup)
+        attentionNorm = try norm("self_attention.linear_qkv.layer_norm_weight")
+        mlpNorm = try norm("mlp.linear_fc1.layer_norm_weight")
+        attentionPostNorm =
+            form.normalizesOutputs ? try norm("self_attention.linear_proj.post_layernorm.weight") : nil
+        mlpPostNorm = form.normalizesOutputs ? try norm("mlp.linear_fc2.post_layernorm.weight") : nil
+        headNorms =
+            form.normalizesHeads
+            ? (try norm("self_attention.q_layernorm.weight"), try norm("self_attention.k_layernorm.weight")) : nil
+        guard projections.count == 3, gateAndUp.count == 2 else {
+            throw BridgeError(.badPlugin, "\(prefix) has \(projections.count) projections and \(gateAndUp.count) gates")
+        }
+    }
+
+    /// The layer's parameters.
+    public var parameters: [Parameter] {
+        let norms = [attentionNorm, mlpNorm, attentionPostNorm, mlpPostNorm, headNorms?.query, headNorms?.key]
+        return (projections + [attentionOutput] + gateAndUp + [down]).flatMap(\.parameters)
+            + norms.compactMap { $0?.gain }
+    }
+
+    func callAsFunction(_ stream_BTD: Tensor, _ step: DecoderStep, cache: LayerCache?) throws -> Tensor {
+        var attended_BTD = try attention(attentionNorm(stream_BTD), step, cache)
+        if let attentionPostNorm { attended_BTD = attentionPostNorm(attended_BTD, as: .float32) }
+        let middle_BTD = stream_BTD + attended_BTD
+        let gates_BTF = Linear.together(mlpNorm(middle_BTD), gateAndUp)
+        var out_BTD = try down(gates_BTF[0].gating(gates_BTF[1], by: form.activation), as: .float32)
+        if let mlpPostNorm { out_BTD = mlpPostNorm(out_BTD, as: .float32) }
+        return middle_BTD + out_BTD
+    }
+
+    private func attention(_ x_BTD: Tensor, _ step: DecoderStep, _ cache: LayerCache?) throws -> Tensor {
+        let (batch, length) = (x_BTD.shape[0], x_BTD.shape[1])
+        let heads = Linear.together(x_BTD, projections).map { $0.reshaped([batch, length, -1, headWidth]) }
+        var (query_BTHK, key_BTGK, value_BTGK) = (heads[0], heads[1], heads[2])
+        if let headNorms {
+            (query_BTHK, key_BTGK) = (headNorms.query(query_BTHK), headNorms.key(key_BTGK))
+        }
+        let angles = step.angles[layer.rotary]
+        (query_BTHK, key_BTGK) = (query_BTHK.rotated(by: angles), key_BTGK.rotated(by: angles))
+        if let scale = step.queryScale { query_BTHK = query_BTHK * scale }
+        var keys = step.tokens
+        if let cache { (key_BTGK, value_BTGK, keys) = cache.append(key_BTGK, value_BTGK, step.tokens) }
+        let mask = AttentionMask(isCausal: true, window: layer.window, queries: step.tokens, keys: keys)
+        let out_BTHK = query_BTHK.attending(to: key_BTGK, value_BTGK, mask: mask, scale: form.attentionScale)
+        return try attentionOutput(out_BTHK.reshaped([batch, length, -1]), as: .float32)
+    }
+}

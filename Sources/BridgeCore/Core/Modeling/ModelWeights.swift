@@ -1,0 +1,70 @@
+public import TensorRuntime
+
+/// The weights of a model in memory, found by Megatron-Core's names.
+///
+/// A fused parameter, such as `linear_qkv.weight`, is given as the matrices that it is made of: those lie in a Hugging
+/// Face file as they are needed, so they can stay there and be mapped.
+public final class ModelWeights {
+    /// Where the model computes.
+    public let engine: any TensorEngine
+    /// The ranks over which layers are divided.
+    public let tensorGroup: any ProcessGroup
+    /// The type of the floating-point numbers.
+    public let elementType: ElementType
+
+    private let pieces: [String: [Parameter]]
+    private var taken: Set<String> = []
+
+    package init(
+        pieces: [String: [Parameter]],
+        elementType: ElementType,
+        engine: any TensorEngine,
+        tensorGroup: any ProcessGroup = SingleRank()
+    ) {
+        self.pieces = pieces
+        self.elementType = elementType
+        self.engine = engine
+        self.tensorGroup = tensorGroup
+    }
+
+    /// Whether there is a parameter of this name; a tied output layer has none.
+    public func holds(_ name: String) -> Bool { pieces[name] != nil }
+
+    /// The matrices of a fused parameter, in the order of its mapping.
+    ///
+    /// - Throws: `BridgeError` when the family's table has no such parameter.
+    public func fused(_ name: String) throws -> [Parameter] {
+        guard let found = pieces[name] else {
+            throw BridgeError(
+                .badPlugin,
+                "the model asks for \(name), which its parameter table does not have; the two belong to one plugin, mend it there"
+            )
+        }
+        taken.insert(name)
+        return found
+    }
+
+    /// A parameter that is not fused.
+    ///
+    /// - Throws: `BridgeError` when the family's table has no such parameter, or has it fused.
+    public subscript(_ name: String) -> Parameter {
+        get throws {
+            let found = try fused(name)
+            guard found.count == 1 else {
+                throw BridgeError(.badPlugin, "the model asks for \(name) as one matrix, its table has \(found.count)")
+            }
+            return found[0]
+        }
+    }
+
+    /// A linear layer `name.weight`, with `name.bias` where there is one.
+    public func linear(_ name: String) throws -> Linear {
+        Linear(
+            weight: try self["\(name).weight"],
+            bias: holds("\(name).bias") ? try self["\(name).bias"] : nil
+        )
+    }
+
+    /// The parameters that no layer has asked for.
+    var unused: [String] { pieces.keys.filter { !taken.contains($0) }.sorted() }
+}

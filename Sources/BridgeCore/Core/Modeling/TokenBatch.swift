@@ -1,0 +1,68 @@
+import Imaging
+public import TensorRuntime
+
+/// Tokens for a forward pass: B sequences of T tokens, and the pictures that some of the tokens stand for.
+public struct TokenBatch: Sendable {
+    /// The tokens, row by row: B x T.
+    public var tokens: [Int32]
+    /// B.
+    public var batch: Int
+    /// The place of every token in its sequence, B x T.
+    public var positions: [Int32]
+    /// For every token whether it is there at all, B x T; nil when all are.
+    ///
+    /// Padding is neither seen nor worth seeing.
+    public var isPresent: [Bool]?
+    /// Pixel values [3, height, width], float32, in the order in which their features take the place of image tokens.
+    public var images: [Tensor]
+
+    /// T.
+    public var length: Int { tokens.count / max(batch, 1) }
+
+    /// A batch.
+    ///
+    /// - Parameters:
+    ///   - tokens: B x T tokens, row by row.
+    ///   - batch: B.
+    ///   - positions: Their places; nil for 0, 1, ... in each row, from `start` on.
+    ///   - isPresent: Which of them are not padding; nil for all.
+    ///   - images: Pixel values.
+    ///   - start: The position of the first column when `positions` is nil.
+    public init(
+        tokens: [Int32],
+        batch: Int = 1,
+        positions: [Int32]? = nil,
+        isPresent: [Bool]? = nil,
+        images: [Tensor] = [],
+        start: Int = 0
+    ) {
+        self.tokens = tokens
+        self.batch = batch
+        self.isPresent = isPresent
+        self.images = images
+        let length = tokens.count / max(batch, 1)
+        self.positions = positions ?? (0..<batch).flatMap { _ in (0..<length).map { Int32(start + $0) } }
+    }
+
+    /// One sequence as a processor makes it.
+    public init(_ inputs: ModelInputs, on engine: any TensorEngine) {
+        self.init(
+            tokens: inputs.tokenIDs.map { Int32(clamping: $0) },
+            images: inputs.images.map { Tensor($0.values, shape: [3, $0.height, $0.width], on: engine) }
+        )
+    }
+
+    /// Where the tokens are in their rows, for masks: attention goes by place in the row, rotation by position.
+    ///
+    /// - Parameters:
+    ///   - start: The place of the first column.
+    ///   - blocks: The number of the picture that each token belongs to, 0 for none.
+    /// - Returns: A label for each token.
+    func labels(start: Int, blocks: [Int32]?) -> AttentionMask.Labels {
+        AttentionMask.Labels(
+            positions: (0..<batch).flatMap { _ in (0..<length).map { Int32(start + $0) } },
+            segments: isPresent.map { $0.map { $0 ? 0 : -1 } },
+            blocks: blocks
+        )
+    }
+}

@@ -1,0 +1,124 @@
+public import TensorRuntime
+
+/// A decoder-only transformer: embedding, layers, final norm, output layer.
+///
+/// Shapes in names: B batch, T tokens, D width of the residual stream, H query heads, G key heads, K width of a head,
+/// F width of the MLP, V vocabulary.
+public final class TransformerDecoder: @unchecked Sendable {
+    /// The sizes.
+    public let configuration: DecoderConfiguration
+    /// What is computed.
+    public let form: DecoderForm
+    /// [V, D].
+    public let embedding: Parameter
+    /// The layers.
+    public let layers: [DecoderLayer]
+    /// The norm behind the last layer.
+    public let finalNorm: RMSNorm
+    /// The output layer; the embedding itself where the two are tied.
+    public let output: Linear
+    private let engine: any TensorEngine
+
+    /// A decoder.
+    ///
+    /// - Parameters:
+    ///   - configuration: The sizes.
+    ///   - form: What is computed.
+    ///   - weights: Where the parameters are.
+    ///   - prefix: What stands before their names, such as `language_model.`.
+    /// - Throws: `BridgeError` when a parameter is not in the table.
+    public init(
+        _ configuration: DecoderConfiguration,
+        form: DecoderForm,
+        weights: ModelWeights,
+        prefix: String = ""
+    ) throws {
+        self.configuration = configuration
+        self.form = form
+        engine = weights.engine
+        embedding = try weights["\(prefix)embedding.word_embeddings.weight"]
+        layers = try form.layers.enumerated().map { index, layer in
+            try DecoderLayer(
+                configuration,
+                form: form,
+                layer: layer,
+                weights: weights,
+                prefix: "\(prefix)decoder.layers.\(index)."
+            )
+        }
+        finalNorm = RMSNorm(try weights["\(prefix)decoder.final_layernorm.weight"], form.norm)
+        let outputName = "\(prefix)output_layer.weight"
+        output = Linear(weight: weights.holds(outputName) ? try weights[outputName] : embedding)
+    }
+
+    /// The parameters, each once.
+    public var parameters: [Parameter] {
+        let ends = [embedding, finalNorm.gain] + (output.weight === embedding ? [] : [output.weight])
+        return ends + layers.flatMap(\.parameters)
+    }
+
+    /// The word embeddings of tokens, scaled as the family does.
+    ///
+    /// - Parameter tokens: Every one below the size of the vocabulary.
+    /// - Returns: [tokens.count, D].
+    public func embed(_ tokens: [Int32]) -> Tensor {
+        let rows = embedding.tensor.rows(tokens)
+        return form.embeddingScale.map { rows * $0 } ?? rows
+    }
+
+    /// The residual stream behind the last layer, before the final norm.
+    ///
+    /// - Parameters:
+    ///   - hidden_BTD: The embeddings.
+    ///   - batch: The tokens.
+    ///   - blocks: The number of the picture that each token belongs to, 0 for none; nil for no pictures.
+    ///   - cache: What earlier tokens left behind, one sequence; nil to begin anew and keep nothing.
+    ///   - visit: Shown what goes into each layer.
+    /// - Returns: [B, T, D].
+    /// - Throws: What the tensor-parallel group throws.
+    public func callAsFunction(
+        _ hidden_BTD: Tensor,
+        _ batch: TokenBatch,
+        blocks: [Int32]? = nil,
+        cache: KVCache? = nil,
+        visit: ((Tensor) -> Void)? = nil
+    ) throws -> Tensor {
+        let start = cache?.length ?? 0
+        let step = DecoderStep(
+            angles: form.rotary.map { $0.angles(batch.positions, batch: batch.batch, on: engine) },
+            queryScale: queryScale(batch, embedding.tensor.elementType),
+            tokens: batch.labels(start: start, blocks: blocks)
+        )
+        var stream_BTD = hidden_BTD.cast(to: .float32)
+        for (index, layer) in layers.enumerated() {
+            visit?(stream_BTD)
+            stream_BTD = try layer(stream_BTD, step, cache: cache?.layers[index])
+        }
+        cache?.advance(by: batch.length)
+        return stream_BTD
+    }
+
+    /// The logits of normalised states.
+    ///
+    /// - Returns: float32 [..., V].
+    public func logits(_ normalized: Tensor) -> Tensor {
+        normalized.projected([output.weight.tensor], outputType: .float32)[0]
+    }
+
+    private func queryScale(_ batch: TokenBatch, _ type: ElementType) -> Tensor? {
+        guard let scale = form.queryScale else { return nil }
+        let values = batch.positions.map(scale)
+        guard values.contains(where: { $0 != 1 }) else { return nil }
+        return Tensor(values, shape: [batch.batch, batch.length, 1, 1], type, on: engine)
+    }
+}
+
+/// What all layers need to know of the tokens that go through them.
+struct DecoderStep {
+    /// The angles of each rotary embedding.
+    var angles: [RotaryAngles]
+    /// [B, T, 1, 1]; nil for ones.
+    var queryScale: Tensor?
+    /// What the tokens are.
+    var tokens: AttentionMask.Labels
+}

@@ -1,0 +1,91 @@
+import TensorRuntime
+
+/// Carries out a plan with memory as its destination: the parameters of a live model.
+struct WeightLoader {
+    let engine: any TensorEngine
+    /// The type of the floating-point numbers.
+    let elementType: ElementType
+
+    private struct Piece {
+        var parameter: String
+        var name: String
+        var view: TensorView
+    }
+
+    /// Makes the weights of resolved parameters.
+    ///
+    /// A matrix that lies in a file as it is needed is mapped; all others are read, converted and put together.
+    ///
+    /// - Throws: `BridgeError` when something cannot be read.
+    func load(_ parameters: [(entry: ParameterTable.Entry, view: TensorView)]) throws -> ModelWeights {
+        let pieces = parameters.flatMap { entry, view in
+            // Quantised weights are rounded to the type that a conversion gives them before they are widened.
+            let view = view.isDequantised ? view : view.cast(to: elementType)
+            return entry.mapping.transform.toLayers(view).enumerated().map { index, view in
+                let name = entry.huggingFace.count > 1 ? "\(entry.megatron)[\(index)]" : entry.megatron
+                return Piece(parameter: entry.megatron, name: name, view: view)
+            }
+        }
+        var files: [ObjectIdentifier: MappedFile] = [:]
+        for piece in pieces {
+            guard let (file, _) = place(of: piece.view), files[ObjectIdentifier(file)] == nil else { continue }
+            files[ObjectIdentifier(file)] = try MappedFile(path: file.name, byteCount: file.byteCount)
+        }
+        let targets = pieces.map { piece -> Tensor in
+            guard let (file, offset) = place(of: piece.view), let mapped = files[ObjectIdentifier(file)] else {
+                return Tensor(uninitialized: piece.view.shape, piece.view.elementType, on: engine)
+            }
+            let storage = TensorStorage(
+                readOnly: mapped.pointer + offset,
+                byteCount: piece.view.byteCount,
+                engine: engine,
+                owner: mapped
+            )
+            return Tensor(storage: storage, elementType: elementType, shape: piece.view.shape)
+        }
+        try fill(targets, with: pieces.map(\.view), files)
+        var found: [String: [Parameter]] = [:]
+        for (piece, tensor) in zip(pieces, targets) {
+            found[piece.parameter, default: []].append(Parameter(piece.name, tensor.cast(to: elementType)))
+        }
+        return ModelWeights(pieces: found, elementType: elementType, engine: engine)
+    }
+
+    /// The file in which a view lies as it is, and where; nil when its elements have to be moved or changed.
+    private func place(of view: TensorView) -> (FileStorage, Int)? {
+        guard view.blocks.count == 1, let content = view.blocks[0].content, !content.isTransposed, content.scale == nil,
+            content.tensor.elementType == elementType, content.column == 0, content.tensor.width == view.width,
+            view.byteCount > 0, let file = content.tensor.storage as? FileStorage
+        else { return nil }
+        let offset = content.tensor.offset + content.row * view.width * elementType.byteCount
+        // Half a number's width off its boundary would be too much even for kernels that take any alignment.
+        guard offset % elementType.byteCount == 0 else { return nil }
+        return (file, offset)
+    }
+
+    private func fill(_ targets: [Tensor], with views: [TensorView], _ files: [ObjectIdentifier: MappedFile]) throws {
+        struct Job: @unchecked Sendable {
+            var bytes: UnsafeMutableRawBufferPointer
+            var view: TensorView
+            var mapped: (MappedFile, Range<Int>)?
+        }
+        let jobs = zip(targets, views).map { tensor, view in
+            Job(
+                bytes: UnsafeMutableRawBufferPointer(start: tensor.pointer, count: view.byteCount),
+                view: view,
+                mapped: place(of: view).flatMap { file, offset in
+                    files[ObjectIdentifier(file)].map { ($0, offset..<offset + view.byteCount) }
+                }
+            )
+        }
+        @Sendable func fill(_ reader: inout TensorReader, _ index: Int) throws {
+            let job = jobs[index]
+            if let (file, range) = job.mapped {
+                file.populate(range)
+            } else {
+                try reader.read(job.view, at: 0, into: job.bytes)
+            }
+        }
+        try Workers.run(items: jobs.count, workers: Workers.defaultCount, makeState: { TensorReader() }, body: fill)
+    }
+}

@@ -1,0 +1,27 @@
+public import Tokenizers
+
+/// Messages with the images that belong to them.
+public struct Conversation: Sendable, Equatable {
+    /// The turns, with a part `{"type": "image"}` where an image belongs.
+    public var messages: [ChatMessage]
+    /// The images, in the order of those parts.
+    public var images: [ImageSource]
+    /// The tools that came with the messages.
+    public var tools: [ChatValue]?
+
+    /// A conversation from its parts.
+    public init(messages: [ChatMessage], images: [ImageSource] = [], tools: [ChatValue]? = nil) {
+        self.messages = messages
+        self.images = images
+        self.tools = tools
+    }
+
+    /// One question, with its images before the text.
+    public init(prompt: String, images: [ImageSource] = [], system: String? = nil) {
+        let parts = images.map { _ in ChatPart.image } + [.text(prompt)]
+        let question =
+            images.isEmpty ? ChatMessage(role: "user", content: prompt) : ChatMessage(role: "user", parts: parts)
+        let preface = system.map { [ChatMessage(role: "system", content: $0)] } ?? []
+        self.init(messages: preface + [question], images: images)
+    }
+}

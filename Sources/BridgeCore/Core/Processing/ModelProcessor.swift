@@ -1,0 +1,223 @@
+public import Imaging
+public import Tokenizers
+
+/// Turns what a person gives, text and images, into what a model takes.
+///
+/// A family says what it does with one image; the rest is the same for all of them.
+public protocol ModelProcessor: Sendable {
+    /// The tokenizer, with the model's chat templates.
+    var tokenizer: Tokenizer { get }
+    /// The language model, whose vocabulary and longest sequence are the bounds of a prompt.
+    var decoder: DecoderConfiguration { get }
+    /// How images stand in a prompt; nil for a model that reads text only.
+    var imageTokens: ImageTokens? { get }
+
+    /// The pixels of an image without alpha, and the text that stands for it.
+    ///
+    /// - Throws: `BridgeError` or `ImageError` for an image that the model cannot take.
+    func prepared(_ image: Image, options: ProcessingOptions) throws -> PreparedImage
+}
+
+/// How images stand in a prompt.
+public struct ImageTokens: Sendable, Equatable {
+    /// The special token at the place of a whole image, as people and chat templates write it.
+    public var marker: String
+    /// The token whose embedding is replaced by a feature.
+    public var feature: String
+    /// Its id.
+    public var featureID: Int
+
+    /// The tokens of a family.
+    public init(marker: String, feature: String, featureID: Int) {
+        self.marker = marker
+        self.feature = feature
+        self.featureID = featureID
+    }
+}
+
+/// An image as a model takes it.
+public struct PreparedImage: Sendable {
+    /// One set of planes for each pass through the vision tower.
+    public var passes: [PixelPlanes]
+    /// What takes the marker's place in the prompt.
+    public var text: String
+    /// How many features the passes give, which is how often the feature's token stands in the text.
+    public var featureCount: Int
+
+    /// An image from its parts.
+    public init(passes: [PixelPlanes], text: String, featureCount: Int) {
+        self.passes = passes
+        self.text = text
+        self.featureCount = featureCount
+    }
+}
+
+extension ModelProcessor {
+    /// Reads text only.
+    public var imageTokens: ImageTokens? { nil }
+
+    /// Reads text only.
+    public func prepared(_ image: Image, options: ProcessingOptions) throws -> PreparedImage {
+        throw BridgeError(.badArgument, "this model reads text only; leave the images out")
+    }
+
+    /// The inputs of a conversation under the model's chat template.
+    ///
+    /// Equal to `apply_chat_template(tokenize=True)` of transformers' processor where the model sees images, and of its
+    /// tokenizer where it does not.
+    ///
+    /// - Throws: `BridgeError` with one sentence when the template refuses the conversation, an image cannot be had, or the
+    ///   result is more than the model takes.
+    public func inputs(
+        _ conversation: Conversation,
+        options: ProcessingOptions = ProcessingOptions()
+    ) throws -> ModelInputs {
+        try checkSeesImages(conversation.images.count)
+        var template = options.template
+        if template.tools == nil { template.tools = conversation.tools }
+        let messages =
+            imageTokens == nil ? conversation.messages : conversation.messages.map(\.withPartsForNoContent)
+        let chat = try BridgeError.ofTokenizer { () throws(TokenizerError) in
+            // A tokenizer of transformers takes the template for tools where there is one; a processor does not look.
+            try tokenizer.chatTemplate(
+                named: imageTokens == nil ? nil : "default",
+                usingTools: template.tools != nil
+            ).render(messages, specialTokens: tokenizer.settings.specialTokens, options: template)
+        }
+        // A processor adds the token that begins a sequence where the template does not; a tokenizer leaves that to it.
+        let begins = tokenizer.settings.beginToken.map { chat.text.utf8.starts(with: $0.utf8) } ?? false
+        return try inputs(chat, conversation.images, addsSpecialTokens: imageTokens != nil && !begins, options)
+    }
+
+    /// The inputs of a text without a template, with the tokens around it that the tokenizer adds by itself.
+    ///
+    /// Equal to a call of transformers' processor or tokenizer with this text.
+    ///
+    /// - Throws: `BridgeError` with one sentence, as for a conversation.
+    public func inputs(
+        rawText text: String,
+        images: [ImageSource] = [],
+        options: ProcessingOptions = ProcessingOptions()
+    ) throws -> ModelInputs {
+        try checkSeesImages(images.count)
+        return try inputs(RenderedChat(text: text), images, addsSpecialTokens: true, options)
+    }
+
+    private func checkSeesImages(_ count: Int) throws {
+        guard count == 0 || imageTokens != nil else {
+            throw BridgeError(
+                .badArgument,
+                "there \(count == 1 ? "is 1 image" : "are \(count) images") and this model reads text only; leave images out"
+            )
+        }
+    }
+
+    private func inputs(
+        _ chat: RenderedChat,
+        _ sources: [ImageSource],
+        addsSpecialTokens: Bool,
+        _ options: ProcessingOptions
+    ) throws -> ModelInputs {
+        var expanded = chat
+        var passes: [PixelPlanes] = []
+        var features = 0
+        if let imageTokens {
+            let places = chat.places(of: imageTokens.marker)
+            try check(places.count, against: sources.count, imageTokens.marker)
+            let images = try sources.map { try prepared($0, options: options) }
+            expanded = chat.replacing(places, with: images.map(\.text))
+            passes = images.flatMap(\.passes)
+            features = images.reduce(0) { $0 + $1.featureCount }
+        }
+        let (tokenIDs, isAssistant) = try tokens(of: expanded, addsSpecialTokens: addsSpecialTokens)
+        if let imageTokens {
+            let count = tokenIDs.count { $0 == imageTokens.featureID }
+            guard count == features else {
+                throw BridgeError(
+                    .badArgument,
+                    "the prompt has \(count) tokens \(imageTokens.feature) for \(features) features of images; "
+                        + "it must not spell that token out itself"
+                )
+            }
+        }
+        return ModelInputs(tokenIDs: tokenIDs, images: passes, isAssistant: isAssistant, prompt: chat.text)
+    }
+
+    private func check(_ markers: Int, against images: Int, _ marker: String) throws {
+        guard markers != images else { return }
+        let place = markers == 1 ? "1 place" : "\(markers) places"
+        let advice =
+            markers == 0
+            ? "write \(marker) where an image belongs, or use a chat template that does"
+            : "give one image for each \(marker) in the prompt"
+        throw BridgeError(
+            .badArgument,
+            "there \(images == 1 ? "is 1 image" : "are \(images) images") and the prompt has \(place) for images; \(advice)"
+        )
+    }
+
+    /// What a model takes for one picture, wherever that comes from.
+    ///
+    /// - Throws: `BridgeError` with one sentence when the picture cannot be had or is not one that the model takes.
+    public func prepared(_ source: ImageSource, options: ProcessingOptions) throws -> PreparedImage {
+        try checkSeesImages(1)
+        do {
+            let image = try source.load(limits: options.imageLimits, cancellation: options.cancellation)
+            return try prepared(image, options: options)
+        } catch let error as ImageError {
+            throw BridgeError(.corruptInput, "\(source) cannot be used: \(error.message)", cause: nil)
+        }
+    }
+
+    /// The tokens of a text, within what the model takes.
+    private func tokens(of chat: RenderedChat, addsSpecialTokens: Bool) throws -> (ids: [Int], isAssistant: [Bool]) {
+        let (ids, isAssistant) = try BridgeError.ofTokenizer { () throws(TokenizerError) -> ([Int], [Bool]) in
+            // Offsets cost time, and only spans need them.
+            guard !chat.assistantSpans.isEmpty else {
+                let ids = try tokenizer.encode(chat.text, addingSpecialTokens: addsSpecialTokens).map(Int.init)
+                return (ids, ids.map { _ in false })
+            }
+            let encoding = try tokenizer.encodeWithOffsets(chat.text, addingSpecialTokens: addsSpecialTokens)
+            return (encoding.ids.map(Int.init), encoding.mask(of: chat.assistantSpans))
+        }
+        guard ids.count <= decoder.seqLength else {
+            throw BridgeError(
+                .badArgument,
+                "the prompt has \(ids.count) tokens and the model takes at most \(decoder.seqLength); make it shorter"
+            )
+        }
+        if let large = ids.first(where: { $0 >= decoder.vocabSize }) {
+            throw BridgeError(
+                .badConfiguration,
+                "the tokenizer gives the id \(large) and the model has \(decoder.vocabSize) words; "
+                    + "the tokenizer's files are not this model's"
+            )
+        }
+        return (ids, isAssistant)
+    }
+}
+
+extension ChatMessage {
+    /// The message as transformers' processors, unlike its tokenizers, show it to a template: content that is missing or
+    /// empty is a list without parts.
+    fileprivate var withPartsForNoContent: ChatMessage {
+        let content = fields.last { $0.name == "content" }?.value
+        guard content == nil || content == .text("") else { return self }
+        var message = self
+        message.fields.removeAll { $0.name == "content" }
+        message.fields.append(.init("content", .list([])))
+        return message
+    }
+}
+
+extension BridgeError {
+    /// Runs something of the tokenizer's and turns what it throws into the error of this module.
+    static func ofTokenizer<Result>(_ body: () throws(TokenizerError) -> Result) throws -> Result {
+        do throws(TokenizerError) {
+            return try body()
+        } catch {
+            let isOfTheRequest = error.code == .templateRefusal || error.code == .unsupported
+            throw BridgeError(isOfTheRequest ? .badArgument : .corruptInput, error.description)
+        }
+    }
+}

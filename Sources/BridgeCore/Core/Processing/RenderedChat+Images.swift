@@ -1,0 +1,45 @@
+import Tokenizers
+
+extension RenderedChat {
+    /// A text that marks nothing.
+    init(text: String) { self.init(text: text, assistantSpans: []) }
+
+    /// The ranges of UTF-8 bytes at which a marker stands.
+    func places(of marker: String) -> [Range<Int>] {
+        let (text, marker) = (Array(text.utf8), Array(marker.utf8))
+        guard let first = marker.first, text.count >= marker.count else { return [] }
+        var places: [Range<Int>] = []
+        var index = 0
+        while index <= text.count - marker.count {
+            if text[index] == first, text[index..<index + marker.count].elementsEqual(marker) {
+                places.append(index..<index + marker.count)
+                index += marker.count
+            } else {
+                index += 1
+            }
+        }
+        return places
+    }
+
+    /// The text with other texts at some places, and the spans moved along.
+    func replacing(_ places: [Range<Int>], with texts: [String]) -> RenderedChat {
+        guard !places.isEmpty else { return self }
+        let bytes = Array(text.utf8)
+        var result: [UInt8] = []
+        var end = 0
+        /// Behind each place, how far the rest has moved.
+        var moves: [(from: Int, by: Int)] = []
+        for (place, text) in zip(places, texts) {
+            result += bytes[end..<place.lowerBound]
+            result += text.utf8
+            end = place.upperBound
+            moves.append((place.upperBound, result.count - end))
+        }
+        result += bytes[end...]
+        func moved(_ offset: Int) -> Int { offset + (moves.last { $0.from <= offset }?.by ?? 0) }
+        return RenderedChat(
+            text: String(decoding: result, as: UTF8.self),
+            assistantSpans: assistantSpans.map { moved($0.lowerBound)..<moved($0.upperBound) }
+        )
+    }
+}

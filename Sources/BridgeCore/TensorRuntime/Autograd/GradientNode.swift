@@ -1,0 +1,50 @@
+import Synchronization
+
+/// A step of the tape: what a tensor was made from, and how its gradient becomes theirs.
+///
+/// Nodes are numbered in the order in which they are made, so walking them from the highest number down meets every
+/// node after all that used it.
+final class GradientNode: @unchecked Sendable {
+    private static let counter = Atomic<UInt64>(0)
+
+    let number: UInt64
+    let inputs: [GradientNode?]
+    /// Gives the gradient of every input, nil where none is wanted; gone once it has been used, with all that it kept.
+    private(set) var backward: ((Tensor) -> [Tensor?])?
+
+    init(_ inputs: [GradientNode?], _ backward: ((Tensor) -> [Tensor?])?) {
+        number = Self.counter.add(1, ordering: .relaxed).newValue
+        self.inputs = inputs
+        self.backward = backward
+    }
+
+    func takeBackward() -> ((Tensor) -> [Tensor?])? {
+        defer { backward = nil }
+        return backward
+    }
+}
+
+extension Tensor {
+    /// This tensor as one whose gradient is asked for.
+    public func trackingGradient() -> Tensor {
+        Tensor(storage, elementType, shape, strides, offset, node: GradientNode([], nil))
+    }
+
+    /// This tensor as the result of an operation on `inputs`, with the formula of its gradient; untracked when no input is.
+    ///
+    /// - Parameters:
+    ///   - inputs: What went in.
+    ///   - backward: Gives, for the gradient of this tensor, those of the inputs; nil for one that has none.
+    /// - Returns: The same elements, tracked.
+    func tracked(_ inputs: [Tensor], _ backward: @escaping (Tensor) -> [Tensor?]) -> Tensor {
+        guard inputs.contains(where: \.isTracked) else { return self }
+        return Tensor(
+            storage,
+            elementType,
+            shape,
+            strides,
+            offset,
+            node: GradientNode(inputs.map(\.node), backward)
+        )
+    }
+}

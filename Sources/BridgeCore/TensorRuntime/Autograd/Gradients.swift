@@ -1,0 +1,48 @@
+/// The gradients of one number with respect to the tensors that were tracked.
+public struct Gradients {
+    private var byNode: [ObjectIdentifier: Tensor] = [:]
+
+    /// Walks the tape back from `loss`, whose steps are used up by it.
+    ///
+    /// - Parameters:
+    ///   - loss: What to differentiate.
+    ///   - seed: The gradient of the end result with respect to `loss`; nil for one, when `loss` is one number.
+    public init(of loss: Tensor, seed: Tensor? = nil) {
+        guard let root = loss.node else { return }
+        guard seed != nil || loss.count == 1 else { Tensor.fail("Gradients", "one number was expected", loss) }
+        var pending: [ObjectIdentifier: Tensor] = [
+            ObjectIdentifier(root): seed
+                ?? Tensor([1], shape: loss.shape, loss.elementType, on: loss.engine)
+        ]
+        for node in Self.ordered(from: root) {
+            guard let gradient = pending[ObjectIdentifier(node)] else { continue }
+            guard let backward = node.takeBackward() else {
+                if node.inputs.isEmpty { byNode[ObjectIdentifier(node)] = gradient }
+                continue
+            }
+            pending[ObjectIdentifier(node)] = nil
+            for (input, part) in zip(node.inputs, backward(gradient)) {
+                guard let input, let part else { continue }
+                let key = ObjectIdentifier(input)
+                pending[key] = pending[key].map { $0 + part } ?? part
+            }
+        }
+    }
+
+    /// Every node that leads to `root`, the newest first.
+    private static func ordered(from root: GradientNode) -> [GradientNode] {
+        var seen: Set<ObjectIdentifier> = [ObjectIdentifier(root)]
+        var found = [root]
+        var next = 0
+        while next < found.count {
+            for case let input? in found[next].inputs where seen.insert(ObjectIdentifier(input)).inserted {
+                found.append(input)
+            }
+            next += 1
+        }
+        return found.sorted { $0.number > $1.number }
+    }
+
+    /// The gradient of a tensor that ``Tensor/trackingGradient()`` returned; nil when the loss does not depend on it.
+    public subscript(tensor: Tensor) -> Tensor? { tensor.node.flatMap { byNode[ObjectIdentifier($0)] } }
+}

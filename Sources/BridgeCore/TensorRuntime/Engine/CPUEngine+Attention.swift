@@ -1,0 +1,286 @@
+import CTensorKernels
+
+extension CPUEngine {
+    /// Each thread turns the heads of some tokens.
+    public func rotate(_ x: Tensor, cosines: Tensor, sines: Tensor, inverse: Bool, into out: Tensor) {
+        guard x.count > 0 else { return }
+        let x = x.strides[3] == 1 ? x : x.contiguous()
+        let (cosines, sines) = (cosines.contiguous(), sines.contiguous())
+        let (tokens, half) = (x.shape[1], x.shape[3] / 2)
+        let perSample = cosines.shape[0] > 1 ? tokens * half : 0
+        pool.split(x.shape[0] * tokens, grain: max(1, 8192 / (x.shape[2] * x.shape[3]))) { range in
+            var first = range.lowerBound
+            while first < range.upperBound {
+                let (sample, token) = (first / tokens, first % tokens)
+                let count = min(range.upperBound - first, tokens - token)
+                ctk_rotate(
+                    isa,
+                    out.pointer(to: sample, token),
+                    Array(out.strides[1...2]),
+                    x.pointer(to: sample, token),
+                    Array(x.strides[1...2]),
+                    x.kernelType,
+                    cosines.floatPointer + sample * perSample + token * half,
+                    sines.floatPointer + sample * perSample + token * half,
+                    inverse,
+                    count,
+                    x.shape[2],
+                    half
+                )
+                first += count
+            }
+        }
+    }
+
+    /// Each thread takes blocks of query rows, or parts of the keys where there are few.
+    public func attention(
+        _ query: Tensor,
+        _ key: Tensor,
+        _ value: Tensor,
+        mask: AttentionMask,
+        scale: Float,
+        into out: Tensor,
+        logSumExp: Tensor?
+    ) {
+        guard out.count > 0 else { return }
+        if isa == CTK_AMX, query.elementType == .bfloat16, query.shape[1] >= CTK_AMX_ATTENTION_ROWS {
+            return attentionInTiles(query, key, value, mask, scale, out, logSumExp)
+        }
+        let blocks = AttentionBlocks(query, key, threadCount: pool.threadCount)
+        let width = query.shape[3]
+        let partialSize = blocks.height * (width + 2)
+        let partials =
+            blocks.parts > 1
+            ? Tensor(uninitialized: [blocks.partialCount * partialSize], .float32, on: self) : nil
+        let scratchSize = ctk_attention_scratch(width)
+        mask.withKernelMasks(samples: query.shape[0]) { masks in
+            func withWork(_ block: Int, _ body: (inout ctk_attention, AttentionBlocks.Block, Tensor) -> Void) {
+                let place = blocks[block]
+                var work = ctk_attention(query, key, value, out, place.sample, scale, masks[place.sample])
+                work.log_sum_exp = logSumExp.map { $0.floatPointer + place.sample * $0.strides[0] }
+                body(&work, place, Tensor(uninitialized: [scratchSize], .float32, on: self))
+            }
+            pool.run(blocks.count * blocks.parts) { piece in
+                withWork(piece / blocks.parts) { work, block, scratch in
+                    let keys = blocks.keys(ofPart: piece % blocks.parts)
+                    ctk_attend(
+                        isa,
+                        &work,
+                        block.groups.lowerBound,
+                        block.groups.count,
+                        block.rows.lowerBound,
+                        block.rows.count,
+                        keys.lowerBound,
+                        keys.count,
+                        partials.map {
+                            $0.floatPointer + blocks.place(of: block, part: piece % blocks.parts) * partialSize
+                        },
+                        blocks.parts * partialSize,
+                        scratch.floatPointer
+                    )
+                }
+            }
+            guard let partials else { return }
+            pool.run(blocks.count) { number in
+                withWork(number) { work, block, scratch in
+                    for (index, group) in block.groups.enumerated() {
+                        ctk_attend_merge(
+                            isa,
+                            &work,
+                            group,
+                            block.rows.lowerBound,
+                            block.rows.count,
+                            partials.floatPointer + (blocks.place(of: block, part: 0) + index * blocks.parts)
+                                * partialSize,
+                            blocks.parts,
+                            partialSize,
+                            scratch.floatPointer
+                        )
+                    }
+                }
+            }
+        }
+    }
+
+    /// One group after the other: its keys and values are put into tiles, then all its queries look at them.
+    private func attentionInTiles(
+        _ query: Tensor,
+        _ key: Tensor,
+        _ value: Tensor,
+        _ mask: AttentionMask,
+        _ scale: Float,
+        _ out: Tensor,
+        _ logSumExp: Tensor?
+    ) {
+        let (samples, groups, keys, width) = (query.shape[0], key.shape[2], key.shape[1], query.shape[3])
+        let (step, height) = (CTK_AMX_ATTENTION_KEYS, CTK_AMX_ATTENTION_ROWS)
+        let blocks = (query.shape[1] * query.shape[2] / groups + height - 1) / height
+        let packed = Tensor(uninitialized: [ctk_amx_attention_packed(keys, width)], .uint8, on: self)
+        let scratchSize = ctk_amx_attention_scratch(width)
+        mask.withKernelMasks(samples: samples) { masks in
+            for place in 0..<samples * groups {
+                let (sample, group) = (place / groups, place % groups)
+                func withWork(_ body: (inout ctk_attention) -> Void) {
+                    var work = ctk_attention(query, key, value, out, sample, scale, masks[sample])
+                    work.log_sum_exp = logSumExp.map { $0.floatPointer + sample * $0.strides[0] }
+                    body(&work)
+                }
+                pool.run((keys + step - 1) / step) { part in
+                    withWork { ctk_amx_attention_pack(packed.pointer, &$0, group, part * step) }
+                }
+                pool.run(blocks) { block in
+                    let scratch = Tensor(uninitialized: [scratchSize], .uint8, on: self)
+                    // The last blocks of causal attention see the most keys, so they begin.
+                    let row = (blocks - 1 - block) * height
+                    withWork { ctk_amx_attention(&$0, group, packed.pointer, row, scratch.pointer) }
+                }
+            }
+        }
+    }
+
+    /// Blocks of query rows and blocks of keys, each with a pass of its own over what they meet.
+    public func attentionBackward(
+        _ query: Tensor,
+        _ key: Tensor,
+        _ value: Tensor,
+        mask: AttentionMask,
+        scale: Float,
+        out: Tensor,
+        logSumExp: Tensor,
+        gradient: Tensor,
+        intoQuery: Tensor,
+        intoKey: Tensor,
+        intoValue: Tensor
+    ) {
+        let gradient = gradient.cast(to: query.elementType).contiguous()
+        let delta = Tensor(uninitialized: logSumExp.shape, .float32, on: self)
+        let (samples, queries, heads, keys, groups) = (
+            query.shape[0], query.shape[1], query.shape[2], key.shape[1], key.shape[2]
+        )
+        let (rows, tile) = (queries * heads / groups, Int(CTK_ATTENTION_TILE))
+        let (rowTiles, keyTiles) = ((rows + tile - 1) / tile, (keys + tile - 1) / tile)
+        let scratchSize = ctk_attention_scratch(query.shape[3])
+        mask.withKernelMasks(samples: samples) { masks in
+            func withWork(_ sample: Int, _ body: (inout ctk_attention) -> Void) {
+                var work = ctk_attention(query, key, value, out, sample, scale, masks[sample])
+                work.log_sum_exp = logSumExp.floatPointer + sample * logSumExp.strides[0]
+                work.delta = delta.floatPointer + sample * delta.strides[0]
+                work.gradient = gradient.heads(of: sample)
+                work.into_query = intoQuery.heads(of: sample)
+                work.into_key = intoKey.heads(of: sample)
+                work.into_value = intoValue.heads(of: sample)
+                body(&work)
+            }
+            pool.run(samples * heads) { piece in
+                withWork(piece / heads) { ctk_attend_delta(isa, &$0, piece % heads, 0, queries) }
+            }
+            pool.run(samples * groups * (rowTiles + keyTiles)) { piece in
+                let (place, number) = (piece / (rowTiles + keyTiles), piece % (rowTiles + keyTiles))
+                let scratch = Tensor(uninitialized: [scratchSize], .float32, on: self)
+                withWork(place / groups) { work in
+                    let group = place % groups
+                    if number < rowTiles {
+                        let first = number * tile
+                        ctk_attend_query_gradients(
+                            isa,
+                            &work,
+                            group,
+                            first,
+                            min(tile, rows - first),
+                            scratch.floatPointer
+                        )
+                    } else {
+                        let first = (number - rowTiles) * tile
+                        ctk_attend_key_gradients(
+                            isa,
+                            &work,
+                            group,
+                            first,
+                            min(tile, keys - first),
+                            scratch.floatPointer
+                        )
+                    }
+                }
+            }
+        }
+    }
+}
+
+extension Tensor {
+    /// The address of a token's heads in a tensor [B, T, H, K].
+    fileprivate func pointer(to sample: Int, _ token: Int) -> UnsafeMutableRawPointer {
+        pointer + (sample * strides[0] + token * strides[1]) * elementType.byteCount
+    }
+
+    /// The heads of a sample of a tensor [B, T, H, K].
+    fileprivate func heads(of sample: Int) -> ctk_rows {
+        ctk_rows(data: pointer(to: sample, 0), token_stride: strides[1], head_stride: strides[2])
+    }
+}
+
+extension ctk_attention {
+    fileprivate init(
+        _ query: Tensor,
+        _ key: Tensor,
+        _ value: Tensor,
+        _ out: Tensor,
+        _ sample: Int,
+        _ scale: Float,
+        _ mask: ctk_mask
+    ) {
+        self.init()
+        type = query.kernelType
+        queries = query.shape[1]
+        keys = key.shape[1]
+        groups = key.shape[2]
+        heads_per_group = query.shape[2] / key.shape[2]
+        width = query.shape[3]
+        self.scale = scale
+        self.mask = mask
+        self.query = query.heads(of: sample)
+        self.key = key.heads(of: sample)
+        self.value = value.heads(of: sample)
+        self.out = out.heads(of: sample)
+    }
+}
+
+extension AttentionMask {
+    /// The mask of each sample as the C kernels take it, for as long as `body` runs.
+    fileprivate func withKernelMasks(samples: Int, _ body: ([ctk_mask]) -> Void) {
+        queries.withPointers { queryPositions, querySegments, queryBlocks in
+            keys.withPointers { keyPositions, keySegments, keyBlocks in
+                let (perQuery, perKey) = (queries.positions.count / samples, keys.positions.count / samples)
+                body(
+                    (0..<samples).map { sample in
+                        ctk_mask(
+                            causal: isCausal,
+                            window: window.map(Int64.init) ?? -1,
+                            query_positions: queryPositions.map { $0 + sample * perQuery },
+                            query_segments: querySegments.map { $0 + sample * perQuery },
+                            query_blocks: queryBlocks.map { $0 + sample * perQuery },
+                            key_positions: keyPositions.map { $0 + sample * perKey },
+                            key_segments: keySegments.map { $0 + sample * perKey },
+                            key_blocks: keyBlocks.map { $0 + sample * perKey }
+                        )
+                    }
+                )
+            }
+        }
+    }
+}
+
+extension AttentionMask.Labels {
+    fileprivate typealias Pointer = UnsafePointer<Int32>?
+
+    fileprivate func withPointers(_ body: (Pointer, Pointer, Pointer) -> Void) {
+        func with(_ array: [Int32]?, _ body: (Pointer) -> Void) {
+            guard let array else { return body(nil) }
+            array.withUnsafeBufferPointer { body($0.baseAddress) }
+        }
+        with(positions) { positions in
+            with(segments) { segments in
+                with(blocks) { blocks in body(positions, segments, blocks) }
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+import CTensorKernels
+
+extension CPUEngine {
+    /// So few rows are multiplied while the weights stream by; more of them go to a library.
+    private static let fewRows = 4
+
+    /// See ``TensorEngine/multiply(_:_:into:adding:)``.
+    public func multiply(_ left: Tensor, _ right: Tensor, into out: Tensor, adding: Bool) {
+        let rank = left.rank
+        let (m, k, n) = (left.shape[rank - 2], left.shape[rank - 1], right.shape[rank - 1])
+        guard out.count > 0 else { return }
+        guard k > 0 else { return adding ? () : fill(out, with: 0) }
+        guard let library = libraries.first(where: { $0.supports(inputs: left.elementType, output: out.elementType) })
+        else { return multiplyByConverting(left, right, into: out, adding: adding) }
+        let matrices = Batches(left, right, out)
+        for matrix in 0..<matrices.count {
+            var product = MatrixProduct(
+                m: m,
+                n: n,
+                k: k,
+                a: matrices.operand(left, matrix),
+                b: matrices.operand(right, matrix),
+                c: matrices.operand(out, matrix),
+                inputType: left.elementType,
+                outputType: out.elementType,
+                adds: adding
+            )
+            product.c.columnStride = 1
+            library.multiply(product, on: pool)
+        }
+    }
+
+    /// Products of types that no library takes, in float32.
+    private func multiplyByConverting(_ left: Tensor, _ right: Tensor, into out: Tensor, adding: Bool) {
+        func exact(_ tensor: Tensor) -> Tensor {
+            guard tensor.elementType != .float32 else { return tensor }
+            let converted = Tensor(uninitialized: tensor.shape, .float32, on: self)
+            copy(tensor, into: converted)
+            return converted
+        }
+        guard libraries.contains(where: { $0.supports(inputs: .float32, output: .float32) }) else {
+            Tensor.fail("multiply", "no library multiplies these types", left, right, out)
+        }
+        let target = exact(out)
+        multiply(exact(left), exact(right), into: target, adding: adding)
+        if out.elementType != .float32 { copy(target, into: out) }
+    }
+
+    /// See ``TensorEngine/project(_:_:into:)``.
+    public func project(_ x: Tensor, _ weights: [Tensor], into outs: [Tensor]) {
+        let (m, k) = (x.shape[0], x.shape[1])
+        guard m > 0 else { return }
+        guard m <= Self.fewRows, weights.allSatisfy({ $0.strides[1] == 1 }), k > 0 else {
+            for (weight, out) in zip(weights, outs) { multiply(x, weight.transposed(), into: out, adding: false) }
+            return
+        }
+        // One list of row blocks over all weights, so that the threads meet once.
+        let height = 16
+        var blocks: [(weight: Int, row: Int)] = []
+        for (index, weight) in weights.enumerated() {
+            blocks += stride(from: 0, to: weight.shape[0], by: height).map { (index, $0) }
+        }
+        pool.split(blocks.count, grain: 1) { range in
+            for block in blocks[range] {
+                let (weight, out) = (weights[block.weight], outs[block.weight])
+                ctk_project_rows(
+                    isa,
+                    out.pointer + block.row * out.elementType.byteCount,
+                    out.kernelType,
+                    weight.shape[0],
+                    x.pointer,
+                    m,
+                    weight.pointer + block.row * weight.strides[0] * weight.elementType.byteCount,
+                    weight.strides[0],
+                    min(height, weight.shape[0] - block.row),
+                    k,
+                    x.kernelType
+                )
+            }
+        }
+    }
+}
+
+extension Tensor {
+    /// The type's number in the C kernels, for tensors that are computed with.
+    var kernelType: ctk_type {
+        guard let type = elementType.kernelType else { fail("kernel", "a floating-point tensor was expected") }
+        return type
+    }
+
+    private func fail(_ operation: String, _ problem: String) -> Never { Tensor.fail(operation, problem, self) }
+}
+
+/// The matrices in the leading dimensions of three tensors.
+private struct Batches {
+    let count: Int
+    private let sizes: [Int]
+
+    init(_ left: Tensor, _ right: Tensor, _ out: Tensor) {
+        sizes = Array(left.shape.dropLast(2))
+        count = sizes.reduce(1, *)
+    }
+
+    func operand(_ tensor: Tensor, _ matrix: Int) -> MatrixProduct.Operand {
+        var place = 0
+        var rest = matrix
+        for dimension in sizes.indices.reversed() {
+            place += rest % sizes[dimension] * tensor.strides[dimension]
+            rest /= sizes[dimension]
+        }
+        return MatrixProduct.Operand(
+            pointer: tensor.pointer + place * tensor.elementType.byteCount,
+            rowStride: tensor.strides[tensor.rank - 2],
+            columnStride: tensor.strides[tensor.rank - 1]
+        )
+    }
+}

@@ -1,0 +1,50 @@
+import CTensorKernels
+
+/// Computes on the processor: C kernels for what moves memory, libraries for large matrix products, one pool of threads.
+public final class CPUEngine: TensorEngine, @unchecked Sendable {
+    /// The threads.
+    public let pool: ThreadPool
+    /// The libraries for large products, the preferred first.
+    public let libraries: [any MatrixLibrary]
+    /// The instructions that the C kernels may use.
+    let isa: ctk_isa
+    private let memory: MemoryPool
+
+    /// How many bytes that no tensor uses are kept for the next one.
+    private static let keptByteCount = 2 << 30
+
+    /// An engine.
+    ///
+    /// - Parameters:
+    ///   - threadCount: How many threads work at once.
+    ///   - libraries: The libraries for large products, the preferred first; nil for ``standardLibraries``.
+    public convenience init(threadCount: Int, libraries: [any MatrixLibrary]? = nil) {
+        self.init(threadCount: threadCount, libraries: libraries, isa: ctk_best_isa())
+    }
+
+    init(threadCount: Int, libraries: [any MatrixLibrary]?, isa: ctk_isa) {
+        pool = ThreadPool(threadCount: threadCount)
+        self.libraries = libraries ?? Self.standardLibraries
+        self.isa = isa
+        memory = MemoryPool(limit: Self.keptByteCount)
+    }
+
+    /// OpenBLAS for float32; for bfloat16 the fastest that the processor has.
+    public static var standardLibraries: [any MatrixLibrary] {
+        let candidates: [(any MatrixLibrary)?] = [OpenBLASLibrary(), AMXLibrary(), OneDNNLibrary()]
+        return candidates.compactMap { $0 }
+    }
+
+    /// Instructions and libraries.
+    public var name: String {
+        "\(String(cString: ctk_isa_name(isa))), \(libraries.map(\.name).joined(separator: ", ")), \(pool.threadCount) threads"
+    }
+
+    /// Memory from the pool, which gets it back.
+    public func makeStorage(byteCount: Int) -> TensorStorage {
+        let memory = memory
+        return TensorStorage(pointer: memory.take(byteCount), byteCount: byteCount, engine: self) {
+            memory.giveBack($0, byteCount)
+        }
+    }
+}

@@ -1,0 +1,155 @@
+/// What computes: the one interface between tensor operations and a machine.
+///
+/// An engine knows memory and numbers, no gradients. Results go into tensors that the operation has made, of the shapes
+/// that each method names; inputs may have any strides unless a method says otherwise. Sums are kept in float32
+/// whatever the element type. Floating-point tensors are float32 or bfloat16.
+public protocol TensorEngine: AnyObject, Sendable {
+    /// What it is, for reports.
+    var name: String { get }
+
+    /// New memory, 64-byte aligned, with unknown content.
+    func makeStorage(byteCount: Int) -> TensorStorage
+
+    /// Copies elements into a tensor of the same shape, converting between types.
+    func copy(_ source: Tensor, into target: Tensor)
+    /// Sets every element.
+    func fill(_ target: Tensor, with value: Float)
+
+    /// An operation on two tensors of the shape of `out`.
+    func combine(_ operation: BinaryOperation, _ left: Tensor, _ right: Tensor, into out: Tensor)
+    /// `x * scale + shift`, element by element.
+    func affine(_ x: Tensor, scale: Float, shift: Float, into out: Tensor)
+    /// A function of each element.
+    func apply(_ function: ElementFunction, _ x: Tensor, into out: Tensor)
+    /// `gradient * f'(x)`.
+    func applyBackward(_ function: ElementFunction, _ x: Tensor, _ gradient: Tensor, into out: Tensor)
+    /// `f(gate) * up`.
+    func gated(_ function: ElementFunction, gate: Tensor, up: Tensor, into out: Tensor)
+    /// The gradients of ``gated(_:gate:up:into:)``.
+    func gatedBackward(
+        _ function: ElementFunction,
+        gate: Tensor,
+        up: Tensor,
+        gradient: Tensor,
+        intoGate: Tensor,
+        intoUp: Tensor
+    )
+    /// Sums over every dimension that has size 1 in `out` and more in `x`, times `scale`.
+    func sum(_ x: Tensor, scale: Float, into out: Tensor)
+
+    /// Matrix products `out[..., m, n] = left[..., m, k] right[..., k, n]`, or added to what is in `out`.
+    ///
+    /// Leading dimensions are equal. Each matrix has unit stride along one of its two dimensions.
+    func multiply(_ left: Tensor, _ right: Tensor, into out: Tensor, adding: Bool)
+    /// `outs[i][m, n_i] = x[m, k] weights[i][n_i, k]^T`: several matrices that the same rows go through.
+    ///
+    /// For few rows this is memory traffic, and one pass over all weights. `x` and `outs` are contiguous.
+    func project(_ x: Tensor, _ weights: [Tensor], into outs: [Tensor])
+
+    /// Root-mean-square norm over the last dimension; `inverseRoot` gets `rsqrt(mean(x^2) + epsilon)`, float32, per row.
+    func rmsNorm(_ x: Tensor, gain: Tensor, _ form: RMSNormForm, into out: Tensor, inverseRoot: Tensor)
+    /// The gradients of ``rmsNorm(_:gain:_:into:inverseRoot:)``; `intoGain` is float32, nil when it is not wanted.
+    func rmsNormBackward(
+        _ x: Tensor,
+        gain: Tensor,
+        _ form: RMSNormForm,
+        inverseRoot: Tensor,
+        gradient: Tensor,
+        into out: Tensor,
+        intoGain: Tensor?
+    )
+    /// Layer norm over the last dimension; `moments` gets mean and `rsqrt(variance + epsilon)`, float32 [rows, 2].
+    func layerNorm(_ x: Tensor, gain: Tensor, bias: Tensor, epsilon: Float, into out: Tensor, moments: Tensor)
+    /// The gradients of ``layerNorm(_:gain:bias:epsilon:into:moments:)``; those of gain and bias are float32.
+    func layerNormBackward(
+        _ x: Tensor,
+        gain: Tensor,
+        moments: Tensor,
+        gradient: Tensor,
+        into out: Tensor,
+        intoGain: Tensor?,
+        intoBias: Tensor?
+    )
+
+    /// Rotates the pairs (i, i + width / 2) of each head of `x` [B, T, H, K] by the angles whose cosines and sines are
+    /// float32 [B or 1, T, K / 2]; backwards with `inverse`.
+    func rotate(_ x: Tensor, cosines: Tensor, sines: Tensor, inverse: Bool, into out: Tensor)
+
+    /// Attention without the score matrix.
+    ///
+    /// `query` and `out` are [B, T, H, K], `key` and `value` [B, S, G, K] with H a multiple of G: query head h reads head
+    /// h / (H / G). The last dimension has unit stride. A query that sees no key gives zeros.
+    /// `logSumExp` float32 [B, H, T] gets the logarithm of each softmax's denominator, for the way back.
+    func attention(
+        _ query: Tensor,
+        _ key: Tensor,
+        _ value: Tensor,
+        mask: AttentionMask,
+        scale: Float,
+        into out: Tensor,
+        logSumExp: Tensor?
+    )
+    /// The gradients of ``attention(_:_:_:mask:scale:into:logSumExp:)``, which gave `out` and `logSumExp`.
+    func attentionBackward(
+        _ query: Tensor,
+        _ key: Tensor,
+        _ value: Tensor,
+        mask: AttentionMask,
+        scale: Float,
+        out: Tensor,
+        logSumExp: Tensor,
+        gradient: Tensor,
+        intoQuery: Tensor,
+        intoKey: Tensor,
+        intoValue: Tensor
+    )
+
+    /// Row `rows[i]` of `table` [N, D] becomes row i of `out` [rows.count, D].
+    func takeRows(_ table: Tensor, _ rows: [Int32], into out: Tensor)
+    /// Adds row i of `x` [rows.count, D] to row `rows[i]` of `table` [N, D]; the same row may come several times.
+    func addRows(_ x: Tensor, _ rows: [Int32], into table: Tensor)
+}
+
+/// Operations on two numbers.
+public enum BinaryOperation: Sendable, CaseIterable {
+    case add, subtract, multiply, divide
+}
+
+/// Functions of one number.
+public enum ElementFunction: String, Sendable, CaseIterable {
+    /// `x / (1 + exp(-x))`.
+    case silu
+    /// `x / 2 (1 + erf(x / sqrt 2))`.
+    case gelu
+    /// GELU by `tanh(sqrt(2 / pi) (x + 0.044715 x^3))`.
+    case geluTanh
+    /// `max(x, 0)`.
+    case relu
+    /// The hyperbolic tangent.
+    case tanh
+    /// The exponential.
+    case exponential
+    /// The natural logarithm.
+    case logarithm
+    /// The square root.
+    case squareRoot
+}
+
+/// How an RMS norm treats its gain.
+public struct RMSNormForm: Sendable, Hashable {
+    /// What is added to the mean square.
+    public let epsilon: Float
+    /// What is added to the gain: 1 where weights are stored as their distance from 1.
+    public let gainOffset: Float
+    /// Whether the normalised number is rounded to the element type before it is multiplied by the gain.
+    ///
+    /// Of the norms in transformers 5.23 most round first and some multiply first.
+    public let roundsBeforeGain: Bool
+
+    /// A form.
+    public init(epsilon: Float, gainOffset: Float = 0, roundsBeforeGain: Bool = true) {
+        self.epsilon = epsilon
+        self.gainOffset = gainOffset
+        self.roundsBeforeGain = roundsBeforeGain
+    }
+}

@@ -1,0 +1,45 @@
+/// The threads that tensor operations run on, the caller's among them.
+///
+/// Work is cut into more pieces than threads, and whoever is free takes the next, so that a core that is busy with
+/// something else delays one piece and not the whole. Idle threads spin for a moment before they sleep: the operations of
+/// a model follow one another within microseconds.
+public final class ThreadPool: Sendable {
+    /// How many threads work at once.
+    public let threadCount: Int
+    private let team: ThreadTeam
+
+    /// A pool.
+    ///
+    /// - Parameter threadCount: How many threads work; at least 1, the caller's.
+    public init(threadCount: Int) {
+        self.threadCount = max(threadCount, 1)
+        team = ThreadTeam(helperCount: self.threadCount - 1)
+    }
+
+    deinit { team.stop() }
+
+    /// Calls `body` once for each of `pieces` numbers, on all threads, and returns when all are done.
+    ///
+    /// A call from inside a body, or while another thread's work is going on, runs on the calling thread alone.
+    public func run(_ pieces: Int, _ body: (Int) -> Void) {
+        guard pieces > 1, team.run(pieces, body) else {
+            for piece in 0..<max(pieces, 0) { body(piece) }
+            return
+        }
+    }
+
+    /// Calls `body` with ranges that together are `0..<count`, none shorter than `grain` but the last.
+    ///
+    /// - Parameters:
+    ///   - count: How many items there are.
+    ///   - grain: How many items are worth a piece of their own.
+    ///   - multiple: What the ends of ranges are multiples of.
+    ///   - body: What to do with a range.
+    public func split(_ count: Int, grain: Int, multiple: Int = 1, _ body: (Range<Int>) -> Void) {
+        guard count > 0 else { return }
+        let most = threadCount == 1 ? 1 : threadCount * 4
+        let even = (count + most - 1) / most
+        let step = (max(grain, even, 1) + multiple - 1) / multiple * multiple
+        run((count + step - 1) / step) { piece in body(piece * step..<min((piece + 1) * step, count)) }
+    }
+}

@@ -1,0 +1,72 @@
+extension Tensor {
+    /// The pairs (i, i + width / 2) of each head rotated, as Hugging Face's `rotate_half` does.
+    ///
+    /// - Parameter angles: Cosines and sines, float32 [B or 1, T, K / 2], for `self` [B, T, H, K].
+    /// - Returns: [B, T, H, K].
+    public func rotated(by angles: RotaryAngles) -> Tensor { rotated(by: angles, inverse: false) }
+
+    private func rotated(by angles: RotaryAngles, inverse: Bool) -> Tensor {
+        guard rank == 4, angles.cosines.rank == 3, angles.cosines.shape[2] * 2 == shape[3],
+            angles.cosines.shape[1] == shape[1], [1, shape[0]].contains(angles.cosines.shape[0])
+        else { Tensor.fail("rotated", "the angles do not fit", self, angles.cosines) }
+        let out = makeTensor(shape)
+        engine.rotate(detached, cosines: angles.cosines, sines: angles.sines, inverse: inverse, into: out)
+        // A rotation is undone by the opposite one, which is also its transpose.
+        return out.tracked([self]) { [$0.rotated(by: angles, inverse: !inverse)] }
+    }
+
+    /// Attention of `self` [B, T, H, K] to keys and values [B, S, G, K], without the score matrix.
+    ///
+    /// - Parameters:
+    ///   - key: What queries are compared with.
+    ///   - value: What is summed up.
+    ///   - mask: Which keys each query sees.
+    ///   - scale: What scores are multiplied by.
+    /// - Returns: [B, T, H, K].
+    public func attending(to key: Tensor, _ value: Tensor, mask: AttentionMask, scale: Float) -> Tensor {
+        guard rank == 4, key.rank == 4, key.shape == value.shape, key.shape[0] == shape[0], key.shape[3] == shape[3],
+            shape[2] % max(key.shape[2], 1) == 0, mask.queries.positions.count == shape[0] * shape[1],
+            mask.keys.positions.count == key.shape[0] * key.shape[1]
+        else { Tensor.fail("attending", "queries, keys, values and mask do not fit", self, key, value) }
+        func dense(_ tensor: Tensor) -> Tensor {
+            tensor.strides[3] == 1 ? tensor.detached : tensor.detached.contiguous()
+        }
+        let (q, k, v) = (dense(self), dense(key), dense(value))
+        let out = makeTensor(shape)
+        let isTracked = isTracked || key.isTracked || value.isTracked
+        let logSumExp = isTracked ? makeTensor([shape[0], shape[2], shape[1]], .float32) : nil
+        engine.attention(q, k, v, mask: mask, scale: scale, into: out, logSumExp: logSumExp)
+        guard let logSumExp else { return out }
+        return out.tracked([self, key, value]) { gradient in
+            let results = [q, k, v].map { $0.makeTensor($0.shape) }
+            q.engine.attentionBackward(
+                q,
+                k,
+                v,
+                mask: mask,
+                scale: scale,
+                out: out,
+                logSumExp: logSumExp,
+                gradient: gradient.contiguous(),
+                intoQuery: results[0],
+                intoKey: results[1],
+                intoValue: results[2]
+            )
+            return results
+        }
+    }
+}
+
+/// Cosines and sines of rotary positions, float32 [B or 1, T, K / 2].
+public struct RotaryAngles: Sendable {
+    /// The cosines, times the attention factor where there is one.
+    public let cosines: Tensor
+    /// The sines, likewise.
+    public let sines: Tensor
+
+    /// Angles.
+    public init(cosines: Tensor, sines: Tensor) {
+        self.cosines = cosines
+        self.sines = sines
+    }
+}

@@ -1,0 +1,116 @@
+import ArgumentParser
+import BridgeCore
+import Foundation
+import Tokenizers
+
+/// A conversation at the terminal.
+struct Chat: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Talk with a model.",
+        discussion: """
+            What you type goes to the model, with all that was said before. Ctrl-C stops an answer. Lines that begin with \
+            a slash are for the program:
+              /image PATH   show a picture with the next message
+              /reset        begin anew
+              /help         list these commands
+              /exit         end, as Ctrl-D does
+
+            EXAMPLES:
+              bridge chat --hf-model toy
+              bridge chat --hf-model toy --megatron-path toy-megatron --temperature 0.7
+            """
+    )
+
+    @OptionGroup var model: ModelOptions
+    @OptionGroup var template: TemplateOptions
+    @OptionGroup var sampling: SamplingArguments
+
+    func run() throws {
+        let bridge = try model.bridge()
+        let processor = try bridge.processor()
+        let options = try sampling.options(bridge)
+        let processing = try template.options()
+        let generator = Generator(try model.model(bridge))
+        var talk = Talk(system: template.system)
+        while let line = ask(talk.pending.count) {
+            let words = line.split(separator: " ", maxSplits: 1).map(String.init)
+            switch words.first {
+            case nil: continue
+            case "/exit", "/quit": return
+            case "/reset":
+                talk = Talk(system: template.system)
+                generator.forget()
+            case "/image":
+                guarded {
+                    guard words.count == 2 else {
+                        throw BridgeError(.badArgument, "/image needs the path of a picture")
+                    }
+                    let source = try ImageSource(words[1].trimmingCharacters(in: .whitespaces))
+                    // A picture that cannot be shown would stand in the way of every later message.
+                    _ = try processor.prepared(source, options: processing)
+                    talk.pending.append(source)
+                }
+            case "/help":
+                Output.complain(
+                    """
+                    /image PATH   show a picture with the next message
+                    /reset        begin anew
+                    /help         list these commands
+                    /exit         end, as Ctrl-D does
+                    """
+                )
+            case let word? where word.hasPrefix("/"): Output.complain("\(word) is no command here; /help lists them")
+            default:
+                guarded {
+                    let inputs = try processor.inputs(talk.asking(line), options: processing)
+                    let batch = TokenBatch(inputs, on: generator.engine)
+                    let transcript = Transcript(processor.tokenizer, stops: sampling.stop, isSilent: false)
+                    _ = try generator.run(batch.tokens, images: batch.images, options: options) { step in
+                        try transcript.take(step) && !Interrupt.cancellation.isCancelled
+                    }
+                    try transcript.finish()
+                    talk.settle(line, answer: transcript.text)
+                }
+            }
+        }
+    }
+
+    private func ask(_ images: Int) -> String? {
+        let hint = images == 0 ? "" : images == 1 ? "1 image " : "\(images) images "
+        if isatty(STDIN_FILENO) == 1 { FileHandle.standardError.write(Data(Style.bold("\(hint)> ").utf8)) }
+        let line = Interrupt.whileAsking { readLine() }
+        // The shell's own prompt belongs on a line of its own.
+        if line == nil, isatty(STDIN_FILENO) == 1 { Output.complain("") }
+        return line
+    }
+
+    /// Says what went wrong with one message and lets the conversation go on.
+    private func guarded(_ body: () throws -> Void) {
+        do { try body() } catch let error as BridgeError {
+            Output.complain("\(Style.red("error:")) \(error.message)")
+        } catch { Output.complain("\(Style.red("error:")) \(error)") }
+    }
+}
+
+/// What has been said, and the pictures that wait for the next message.
+private struct Talk {
+    var pending: [ImageSource] = []
+    private var past: Conversation
+
+    init(system: String?) {
+        past = Conversation(messages: system.map { [ChatMessage(role: "system", content: $0)] } ?? [])
+    }
+
+    /// The conversation with one more question.
+    func asking(_ question: String) -> Conversation {
+        let next = Conversation(prompt: question, images: pending)
+        return Conversation(messages: past.messages + next.messages, images: past.images + next.images)
+    }
+
+    /// Takes a question and its answer into the conversation.
+    mutating func settle(_ question: String, answer: String) {
+        past = asking(question)
+        past.messages.append(ChatMessage(role: "assistant", content: answer))
+        pending = []
+    }
+}

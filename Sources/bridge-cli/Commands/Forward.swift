@@ -1,0 +1,86 @@
+import ArgumentParser
+import BridgeCore
+import Foundation
+import JSONTree
+import TensorRuntime
+
+/// Runs a model once and writes what it computes.
+struct Forward: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run a model once and write its logits, for comparison by anyone.",
+        discussion: """
+            The inputs are a prompt, or a safetensors file with transformers' own keys: input_ids, attention_mask, \
+            position_ids, pixel_values, image_sizes. The output has logits [batch, tokens, vocabulary] in float32 and, with \
+            --hidden-states, hidden_states.0 (the embeddings) to hidden_states.N (behind the final norm).
+
+            EXAMPLES:
+              bridge forward --hf-model toy --prompt 'Hello' --output logits.safetensors
+              bridge forward --hf-model toy --inputs inputs.safetensors --output out.safetensors --hidden-states
+            """
+    )
+
+    @OptionGroup var model: ModelOptions
+    @OptionGroup var prompt: PromptOptions
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("A safetensors file with the inputs instead of a prompt.", valueName: "file"),
+        completion: .file(extensions: ["safetensors"])
+    )
+    var inputs: String?
+
+    @Option(name: .long, help: ArgumentHelp("The safetensors file to write.", valueName: "file"), completion: .file())
+    var output: String
+
+    @Flag(name: .customLong("hidden-states"), help: "Write what goes into and out of every layer too.")
+    var hiddenStates = false
+
+    @Option(name: .long, help: ArgumentHelp("Write the logits of so many last positions only.", valueName: "n"))
+    var last: Int?
+
+    @Flag(name: .long, help: "Print the result as JSON.")
+    var json = false
+
+    func validate() throws {
+        if let last, last < 1 { throw ValidationError("--last is \(last), expected 1 or more") }
+        guard (inputs != nil) != prompt.isGiven else {
+            throw ValidationError("give one of --prompt, --messages and --inputs")
+        }
+    }
+
+    func run() throws {
+        // Better now than behind minutes of computing.
+        let folder = URL(filePath: output).deletingLastPathComponent().path
+        guard FileManager.default.isWritableFile(atPath: folder) else {
+            throw BridgeError(.fileSystem, "cannot write \(output): \(folder) is no folder that may be written to")
+        }
+        let bridge = try model.bridge()
+        let clock = ContinuousClock()
+        let start = clock.now
+        let alive = try model.model(bridge)
+        let loaded = clock.now
+        let batch =
+            try inputs.map { try TokenBatch(inputs: $0, on: alive.engine) }
+            ?? TokenBatch(prompt.inputs(bridge.processor()), on: alive.engine)
+        let prepared = clock.now
+        let features = try batch.images.isEmpty ? [] : alive.vision?.features(of: batch.images)
+        let seen = clock.now
+        let result = try alive.forward(batch, last: last, features: features, keepsHiddenStates: hiddenStates)
+        let done = clock.now
+        let states = result.hiddenStates.enumerated().map { ("hidden_states.\($0)", $1.cast(to: .float32)) }
+        try SafetensorsFile.write([("logits", result.logits)] + states, to: output)
+        guard json else {
+            return Output.line(Style.green("✅ Wrote logits \(result.logits.shape) to \(output)"))
+        }
+        Output.json([
+            "output": .string(output),
+            "shape": result.logits.shape.json,
+            "dtype": .string(alive.decoder.embedding.tensor.elementType.rawValue),
+            "timings": [
+                "load_seconds": .number(JSONNumber(start.duration(to: loaded).seconds)),
+                "vision_seconds": .number(JSONNumber(prepared.duration(to: seen).seconds)),
+                "forward_seconds": .number(JSONNumber(seen.duration(to: done).seconds)),
+            ],
+        ])
+    }
+}

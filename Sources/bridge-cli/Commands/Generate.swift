@@ -1,0 +1,130 @@
+import ArgumentParser
+import BridgeCore
+import JSONTree
+import TensorRuntime
+import Tokenizers
+
+/// Continues a prompt.
+struct Generate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Answer a prompt, with pictures or without.",
+        discussion: """
+            The prompt goes through the chat template of the model; --raw gives it to the model as it is. The likeliest \
+            token is taken at each step, unless --temperature is more than 0.
+
+            EXAMPLES:
+              bridge generate --hf-model toy --prompt 'What is the capital of France?'
+              bridge generate --hf-model toy --prompt 'Describe this image.' --image table.png --max-new-tokens 50
+              bridge generate --megatron-path toy-megatron --prompt 'Once upon a time' --raw --temperature 0.7 --seed 1
+              bridge generate --hf-model toy --messages chat.json --json
+            """
+    )
+
+    @OptionGroup var model: ModelOptions
+    @OptionGroup var prompt: PromptOptions
+    @OptionGroup var sampling: SamplingArguments
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("A safetensors file with input_ids instead of a prompt.", valueName: "file"),
+        completion: .file(extensions: ["safetensors"])
+    )
+    var inputs: String?
+
+    @Flag(name: .long, help: "Print token ids, log-probabilities and timings as JSON.")
+    var json = false
+
+    @Flag(
+        name: .customLong("verbose-steps"),
+        help: "Print every step with its likeliest tokens, and the result in a frame, as the peer does."
+    )
+    var verboseSteps = false
+
+    func validate() throws {
+        guard (inputs != nil) != prompt.isGiven else {
+            throw ValidationError("give one of --prompt, --messages and --inputs")
+        }
+        if json, verboseSteps { throw ValidationError("give either --json or --verbose-steps") }
+    }
+
+    func run() throws {
+        let clock = ContinuousClock()
+        let start = clock.now
+        let bridge = try model.bridge()
+        let alive = try model.model(bridge)
+        try Interrupt.check()
+        let generator = Generator(alive)
+        // Tokens from a file need no tokenizer; where there is one it gives their text.
+        let processor = inputs == nil ? try bridge.processor() : try? bridge.processor()
+        let (tokens, images, asked) = try request(processor, alive)
+        try Interrupt.check()
+        let loaded = start.duration(to: clock.now).seconds
+        var options = try sampling.options(bridge)
+        options.wantsProbabilities = json
+        let transcript = Transcript(processor?.tokenizer, stops: sampling.stop, isSilent: json || verboseSteps)
+        var chosen: [Generator.Step] = []
+        var firstToken: Double?
+        let timings = try generator.run(tokens, images: images, options: options) { step in
+            firstToken = firstToken ?? start.duration(to: clock.now).seconds
+            if verboseSteps { StepPrinter.show(step, number: chosen.count, processor?.tokenizer) }
+            var step = step
+            step.logits = []
+            chosen.append(step)
+            return try transcript.take(step) && !Interrupt.cancellation.isCancelled
+        }
+        try transcript.finish()
+        if json {
+            Output.json(report(transcript, chosen, timings, loaded: loaded, first: firstToken ?? 0))
+        } else if verboseSteps {
+            StepPrinter.frame(images: prompt.images, prompt: prompt.prompt ?? "", text: asked + transcript.text)
+        }
+        if Interrupt.cancellation.isCancelled { throw ExitCode(130) }
+    }
+
+    /// The tokens and pictures, and the text that they stand for.
+    private func request(_ processor: (any ModelProcessor)?, _ model: any CausalModel) throws
+        -> ([Int32], [Tensor], String)
+    {
+        if let inputs {
+            let batch = try TokenBatch(inputs: inputs, on: model.engine)
+            guard batch.batch == 1 else {
+                throw BridgeError(.badArgument, "\(inputs) holds \(batch.batch) sequences; generate continues one")
+            }
+            return (batch.tokens, batch.images, "")
+        }
+        guard let processor else { return ([], [], "") }
+        let prepared = try prompt.inputs(processor)
+        let batch = TokenBatch(prepared, on: model.engine)
+        return (batch.tokens, batch.images, prepared.prompt)
+    }
+
+    private func report(
+        _ transcript: Transcript,
+        _ steps: [Generator.Step],
+        _ timings: Generator.Timings,
+        loaded: Double,
+        first: Double
+    ) -> JSON {
+        [
+            "text": .string(transcript.text),
+            "token_ids": .array(steps.map { .number(JSONNumber(Int($0.token))) }),
+            "logprobs": .array(steps.map { .number(JSONNumber(Double($0.logProbability ?? 0))) }),
+            "finish_reason": .string(finishReason(transcript, steps)),
+            "timings": [
+                "load_seconds": .number(JSONNumber(loaded)),
+                "vision_seconds": .number(JSONNumber(timings.vision)),
+                "prefill_seconds": .number(JSONNumber(timings.prefill)),
+                "prefill_tokens": .number(JSONNumber(timings.prefillTokens)),
+                "decode_seconds": .number(JSONNumber(timings.decode)),
+                "decode_tokens": .number(JSONNumber(timings.decodeTokens)),
+                "first_token_seconds": .number(JSONNumber(first)),
+            ],
+        ]
+    }
+
+    private func finishReason(_ transcript: Transcript, _ steps: [Generator.Step]) -> String {
+        if Interrupt.cancellation.isCancelled { return "interrupted" }
+        if transcript.isStopped { return "stop" }
+        return steps.last?.isEnd == true ? "end" : "length"
+    }
+}

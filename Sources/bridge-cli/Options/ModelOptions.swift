@@ -1,0 +1,70 @@
+import ArgumentParser
+import BridgeCore
+import TensorRuntime
+
+/// Which model runs, and on what.
+struct ModelOptions: ParsableArguments {
+    @Option(
+        name: [.customLong("hf-model"), .customLong("hf_model_path")],
+        help: ArgumentHelp("The Hugging Face folder: configuration, tokenizer, and the weights.", valueName: "path"),
+        completion: .directory
+    )
+    var huggingFace: String?
+
+    @Option(
+        name: [.customLong("megatron-path"), .customLong("megatron_model_path")],
+        help: ArgumentHelp(
+            "A Megatron checkpoint of any layout to take the weights from; it is enough without --hf-model.",
+            valueName: "path"
+        ),
+        completion: .directory
+    )
+    var megatron: String?
+
+    @Option(
+        name: [.customLong("dtype"), .customLong("torch-dtype")],
+        help: ArgumentHelp(
+            "Compute in float32 or bfloat16; without it in bfloat16 where the weights are that.",
+            valueName: "type"
+        )
+    )
+    var elementType: ComputedType?
+
+    @Option(name: .long, help: ArgumentHelp("Threads that compute; BRIDGE_NUM_THREADS does the same.", valueName: "n"))
+    var threads: Int?
+
+    @OptionGroup var plugins: PluginOptions
+
+    /// The types that can be computed with.
+    enum ComputedType: String, ExpressibleByArgument, CaseIterable {
+        case float32
+        case bfloat16
+
+        var elementType: ElementType { self == .float32 ? .float32 : .bfloat16 }
+    }
+
+    func validate() throws {
+        guard huggingFace != nil || megatron != nil else {
+            throw ValidationError("name a model with --hf-model, or a checkpoint with --megatron-path")
+        }
+        if let threads, !(1...1024).contains(threads) {
+            throw ValidationError("--threads is \(threads), expected 1 to 1024")
+        }
+    }
+
+    /// The model's description.
+    func bridge() throws -> AutoBridge {
+        let catalog = try plugins.catalog()
+        if let huggingFace { return try .fromHF(huggingFace, catalog: catalog) }
+        return try .fromMegatron(megatron ?? "", catalog: catalog)
+    }
+
+    /// The model, alive.
+    func model(_ bridge: AutoBridge) throws -> any CausalModel {
+        try bridge.toModel(
+            weights: megatron,
+            elementType: elementType?.elementType,
+            on: CPUEngine(threadCount: RunOptions.computeThreads(threads))
+        )
+    }
+}

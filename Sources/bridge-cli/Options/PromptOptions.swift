@@ -1,0 +1,82 @@
+import ArgumentParser
+import BridgeCore
+import JSONTree
+import Tokenizers
+
+/// What the model is asked.
+struct PromptOptions: ParsableArguments {
+    @Option(name: .long, help: ArgumentHelp("The prompt, one turn of the user.", valueName: "text"))
+    var prompt: String?
+
+    @Option(
+        name: [.customLong("image"), .customLong("image_path")],
+        help: ArgumentHelp("A picture: a file, an http(s) or a data URL; may be repeated.", valueName: "path"),
+        completion: .file(extensions: ["png", "jpg", "jpeg", "webp"])
+    )
+    var images: [String] = []
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("A conversation in JSON instead of a prompt: a list of messages.", valueName: "file"),
+        completion: .file(extensions: ["json"])
+    )
+    var messages: String?
+
+    @Flag(name: .long, help: "Give the prompt to the model as it is, without a chat template.")
+    var raw = false
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("A list in JSON of tools that the model may call.", valueName: "file"),
+        completion: .file(extensions: ["json"])
+    )
+    var tools: String?
+
+    @OptionGroup var template: TemplateOptions
+
+    /// Whether there is anything to ask.
+    var isGiven: Bool { prompt != nil || messages != nil }
+
+    func validate() throws {
+        let besides = [
+            ("--system", template.system != nil), ("--tools", tools != nil), ("--date", template.date != nil),
+        ]
+        if prompt != nil, messages != nil { throw ValidationError("give either --prompt or --messages") }
+        if messages != nil, raw { throw ValidationError("--raw goes with --prompt; --messages needs the template") }
+        if messages != nil, template.system != nil {
+            throw ValidationError("--system goes with --prompt; write it into the --messages")
+        }
+        if raw, let one = besides.first(where: \.1)?.0 {
+            throw ValidationError("--raw uses no chat template, so \(one) would say nothing")
+        }
+        if !isGiven, !images.isEmpty { throw ValidationError("--image goes with --prompt or --messages") }
+    }
+
+    /// The inputs of the model.
+    ///
+    /// - Parameters:
+    ///   - processor: The model's processor.
+    ///   - asksForAnswer: Whether the text ends with the start of an answer.
+    /// - Returns: Tokens and pixels.
+    /// - Throws: `BridgeError` for what the processor refuses.
+    func inputs(_ processor: any ModelProcessor, asksForAnswer: Bool = true) throws -> ModelInputs {
+        let images = try images.map { try ImageSource($0) }
+        var options = try template.options()
+        options.template.addsGenerationPrompt = asksForAnswer
+        options.template.tools = try tools.map { path in
+            guard let list = try JSON(contentsOf: path).array else {
+                throw BridgeError(.corruptInput, "\(path) is no list, expected a list of tools")
+            }
+            return list.map { ChatValue($0) }
+        }
+        if let messages {
+            return try processor.inputs(Conversation(contentsOf: messages, images: images), options: options)
+        }
+        let prompt = prompt ?? ""
+        if raw { return try processor.inputs(rawText: prompt, images: images, options: options) }
+        return try processor.inputs(
+            Conversation(prompt: prompt, images: images, system: template.system),
+            options: options
+        )
+    }
+}

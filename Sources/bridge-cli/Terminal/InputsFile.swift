@@ -1,0 +1,42 @@
+import BridgeCore
+import Foundation
+import Imaging
+import JSONTree
+import TensorRuntime
+
+/// A safetensors file with the inputs of a model under transformers' names.
+struct InputsFile {
+    private var tensors: [(name: String, elementType: ElementType, shape: [Int])] = []
+    private var metadata = JSONObject()
+    private var bytes = Data()
+
+    /// Adds `input_ids`, and `pixel_values` as one batch with `image_sizes` where there are images.
+    mutating func add(_ inputs: ModelInputs, prefix: String) throws {
+        note(inputs.prompt, as: "\(prefix)prompt")
+        add(inputs.tokenIDs, as: "\(prefix)input_ids", shape: [1, inputs.tokenIDs.count])
+        guard !inputs.images.isEmpty else { return }
+        let padded = try PixelPlanes.padded(inputs.images, limits: ImageLimits(bytes: .max, side: .max, pixels: .max))
+        let shape = [padded.count, 3, padded[0].height, padded[0].width]
+        tensors.append(("\(prefix)pixel_values", .float32, shape))
+        for planes in padded { planes.values.withUnsafeBytes { bytes.append(contentsOf: $0) } }
+        add(inputs.images.flatMap { [$0.height, $0.width] }, as: "\(prefix)image_sizes", shape: [padded.count, 2])
+    }
+
+    private mutating func add(_ numbers: [Int], as name: String, shape: [Int]) {
+        tensors.append((name, .int64, shape))
+        numbers.map { Int64($0).littleEndian }.withUnsafeBytes { bytes.append(contentsOf: $0) }
+    }
+
+    /// Adds a text.
+    mutating func note(_ text: String, as name: String) { metadata[name] = .string(text) }
+
+    /// Writes the file, whole or not at all.
+    func write(to path: String) throws {
+        let header = SafetensorsHeader(tensors: tensors, metadata: metadata)
+        do {
+            try (Data(header.prefix()) + bytes).write(to: URL(filePath: path), options: .atomic)
+        } catch {
+            throw BridgeError(.fileSystem, "cannot write \(path): \(error.localizedDescription)")
+        }
+    }
+}

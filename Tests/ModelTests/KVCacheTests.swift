@@ -1,0 +1,64 @@
+import BridgeCore
+import TensorRuntime
+import TestSupport
+import Testing
+
+/// The cache against one that keeps everything, written out below.
+@Suite struct KVCacheTests {
+    static let engine = CPUEngine(threadCount: 1)
+
+    struct Case: CustomTestStringConvertible {
+        var window: Int?
+        var prompt: Int
+        var capacity: Int
+        var testDescription: String { "window \(window ?? 0), prompt \(prompt), capacity \(capacity)" }
+    }
+
+    static let cases: [Case] = [1, 4, 7, nil].flatMap { window in
+        [1, 3, 4, 6, 7, 8, 13, 22].flatMap { prompt in
+            [1, 5, 64].map { Case(window: window, prompt: prompt, capacity: $0) }
+        }
+    }
+
+    @Test(arguments: cases)
+    func everyTokenSeesWhatItWouldSeeInAPlainCache(_ one: Case) throws {
+        let cache = KVCache(windows: [one.window], capacity: one.capacity)
+        var length = 0
+        for count in [one.prompt, 1, 1, 3, 1, 2, 5, 1, 8, 1, 1, 1, 1, 1, 1, 1, 1, 9, 2, 1] {
+            let positions = (length..<length + count).map { Int32($0) }
+            let blocks = positions.map(block)
+            let labels = AttentionMask.Labels(positions: positions, segments: nil, blocks: blocks)
+            let key = Tensor(positions.flatMap { [Float($0), 2] }, shape: [1, count, 1, 2], on: Self.engine)
+            let value = Tensor(positions.flatMap { [3, Float($0) + 0.5] }, shape: [1, count, 1, 2], on: Self.engine)
+            let kept = cache.layers[0].append(key, value, labels)
+            let (keys, values) = (kept.keys.floats(), kept.values.floats())
+            #expect(kept.labels.positions.count == kept.keys.shape[1])
+            let mask = AttentionMask(isCausal: true, window: one.window, queries: labels, keys: kept.labels)
+            for (query, position) in positions.enumerated() {
+                let seen = kept.labels.positions.indices.filter { mask.sees(query: query, key: $0) }
+                let first = one.window.map { max(0, Int(position) - $0 + 1) } ?? 0
+                let expected = (first...Int(position)).map(Float.init)
+                // Tokens of the same block see each other ahead, as far as the chunk brings them.
+                let ahead = positions.filter { $0 > position && blocks[query] > 0 && block($0) == blocks[query] }
+                #expect(seen.map { keys[2 * $0] }.sorted() == expected + ahead.map(Float.init))
+                for index in seen {
+                    #expect(keys[2 * index + 1] == 2 && values[2 * index] == 3)
+                    #expect(values[2 * index + 1] == keys[2 * index] + 0.5)
+                    #expect(Float(kept.labels.positions[index]) == keys[2 * index])
+                    #expect(kept.labels.blocks?[index] == block(kept.labels.positions[index]))
+                }
+            }
+            length += count
+        }
+        if let window = one.window { #expect(cache.byteCount <= 2 * window * 2 * 4) }
+    }
+
+    /// Two pictures among the tokens.
+    private func block(_ position: Int32) -> Int32 {
+        switch position {
+        case 2...5: return 3
+        case 20...22: return 21
+        default: return 0
+        }
+    }
+}

@@ -1,0 +1,128 @@
+import BridgeCore
+import TensorRuntime
+import TestSupport
+import Testing
+
+/// The models against what transformers computes for the same weights and inputs.
+@Suite struct ParityTests {
+    static let names = Fixtures.all.filter { $0 != "mistral-peer" }
+    static let engine = CPUEngine(threadCount: 2)
+
+    @Test(arguments: names)
+    func float32LogitsAreThoseOfTransformers(_ name: String) throws {
+        let reference = try Reference(name)
+        let model = try AutoBridge.fromHF(Fixtures.checkpoint(name)).toModel(elementType: .float32, on: Self.engine)
+        for prefix in reference.cases {
+            let logits = try last(of: model, reference, prefix)
+            let (difference, scale) = gap(logits, try reference.floats("\(prefix)logits"))
+            #expect(difference <= 1e-4 * scale, "\(prefix)logits")
+        }
+    }
+
+    @Test(arguments: names)
+    func bfloat16LogitsAreAsCloseAsThoseOfTransformers(_ name: String) throws {
+        let reference = try Reference(name)
+        let model = try AutoBridge.fromHF(Fixtures.checkpoint(name)).toModel(elementType: .bfloat16, on: Self.engine)
+        let error = try reference.floats("bfloat16_error")[0]
+        let (difference, _) = gap(try last(of: model, reference, ""), try reference.floats("logits"))
+        #expect(difference <= 1.25 * error)
+    }
+
+    @Test(arguments: ["mistral-window", "ministral3-shortctx", "gemma3-452-names"])
+    func everyLayerGivesWhatTransformersGives(_ name: String) throws {
+        let reference = try Reference(name)
+        let model = try AutoBridge.fromHF(Fixtures.checkpoint(name)).toModel(elementType: .float32, on: Self.engine)
+        let prefix = reference.holds("text.hidden_states.0") ? "text." : "one_image."
+        let batch = try TokenBatch(inputs: reference.path, prefix: prefix, on: Self.engine)
+        let states = try model.forward(batch, keepsHiddenStates: true).hiddenStates
+        #expect(states.count == model.decoder.layers.count + 1)
+        for (index, state) in states.enumerated() {
+            let expected = try reference.floats("\(prefix)hidden_states.\(index)")
+            let (difference, scale) = gap(state.floats(), expected)
+            #expect(difference <= 1e-4 * scale, "hidden_states.\(index)")
+        }
+    }
+
+    @Test(arguments: names)
+    func greedyTokensAreThoseOfTransformers(_ name: String) throws {
+        let reference = try Reference(name)
+        let model = try AutoBridge.fromHF(Fixtures.checkpoint(name)).toModel(elementType: .float32, on: Self.engine)
+        for prefix in reference.cases where reference.holds("\(prefix)greedy_ids") {
+            let expected = try reference.integers("\(prefix)greedy_ids")
+            let batch = try TokenBatch(inputs: reference.path, prefix: prefix, on: Self.engine)
+            let cache = model.makeCache(capacity: 4)
+            var logits = try model.forward(batch, cache: cache, last: 1).logits.floats()
+            var tokens: [Int] = []
+            var steps: [[Float]] = []
+            while tokens.count < expected.count {
+                let token = Self.likeliest(logits)
+                tokens.append(token)
+                steps.append(logits)
+                let next = TokenBatch(tokens: [Int32(token)], start: cache.length)
+                logits = try model.forward(next, cache: cache).logits.floats()
+            }
+            #expect(tokens == expected, "\(prefix)greedy_ids")
+            // The logits of the last steps, which are those of cached decoding.
+            let kept = try reference.shape("\(prefix)greedy_logits")[0]
+            let (difference, scale) = gap(
+                steps.suffix(kept).flatMap { $0 },
+                try reference.floats("\(prefix)greedy_logits")
+            )
+            #expect(difference <= 1e-4 * scale, "\(prefix)greedy_logits")
+        }
+    }
+
+    @Test(arguments: ["mistral", "ministral3", "gemma3"])
+    func aMegatronCheckpointOfAnyLayoutGivesTheSameLogits(_ name: String) throws {
+        let folder = try TemporaryFolder()
+        let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
+        let layout = RankLayout(tensorSize: 2, pipelineSize: 2)
+        try bridge.importCheckpoint(to: folder.path("megatron"), options: ConversionOptions(layout: layout))
+        let reference = try Reference(name)
+        let direct = try bridge.toModel(on: Self.engine)
+        let converted = try AutoBridge.fromMegatron(folder.path("megatron")).toModel(
+            weights: folder.path("megatron"),
+            on: Self.engine
+        )
+        let (one, other) = (try last(of: direct, reference, ""), try last(of: converted, reference, ""))
+        #expect(one == other)
+    }
+
+    @Test(arguments: ["mistral", "ministral3", "gemma3"])
+    func matricesThatLieAsTheyAreNeededStayInTheFile(_ name: String) throws {
+        let model = try AutoBridge.fromHF(Fixtures.checkpoint(name)).toModel(on: Self.engine)
+        let layer = model.decoder.layers[0]
+        for parameter in (layer.projections + layer.gateAndUp + [layer.down, layer.attentionOutput]).map(\.weight) {
+            #expect(parameter.tensor.storage.isReadOnly, "\(parameter.name)")
+        }
+    }
+
+    @Test func freezingDecidesWhatIsTrained() throws {
+        let model = try AutoBridge.fromHF(Fixtures.checkpoint("ministral3")).toModel(on: Self.engine)
+        model.freeze(languageModel: true, visionModel: false, visionProjection: true)
+        #expect(model.decoder.parameters.allSatisfy { !$0.isTrainable })
+        let vision = try #require(model.vision)
+        #expect(vision.towerParameters.allSatisfy { $0.isTrainable })
+        #expect(vision.projectorParameters.allSatisfy { !$0.isTrainable })
+    }
+
+    /// The logits of the positions that the reference has: the last ones, or those that `last` names.
+    private func last(of model: any CausalModel, _ reference: Reference, _ prefix: String) throws -> [Float] {
+        var batch = try TokenBatch(inputs: reference.path, prefix: prefix, on: Self.engine)
+        // The padded rows show the picture of `one_image`.
+        if prefix.hasPrefix("padded"), reference.holds("one_image.pixel_values") {
+            batch.images = try TokenBatch(inputs: reference.path, prefix: "one_image.", on: Self.engine).images
+        }
+        guard reference.holds("\(prefix)last") else {
+            let count = try reference.shape("\(prefix)logits")[1]
+            return try model.forward(batch, last: count).logits.floats()
+        }
+        let places = try reference.integers("\(prefix)last")
+        let logits = try model.forward(batch).logits
+        return places.enumerated().flatMap { row, place in logits.at(row).at(place).floats() }
+    }
+
+    private static func likeliest(_ values: [Float]) -> Int {
+        values.indices.max { values[$0] < values[$1] } ?? 0
+    }
+}

@@ -1,0 +1,109 @@
+import Testing
+
+@testable import TensorRuntime
+
+/// Matrix products by every library and by the kernels for few rows.
+@Suite struct ProductTests {
+    /// [..., m, k] times [..., k, n].
+    private func product(_ batch: Int, _ m: Int, _ k: Int, _ n: Int) -> ([[Double]]) -> [Double] {
+        { inputs in
+            (0..<batch * m * n).map { place in
+                let (matrix, row, column) = (place / (m * n), place / n % m, place % n)
+                return (0..<k).reduce(0) {
+                    $0 + inputs[0][(matrix * m + row) * k + $1] * inputs[1][(matrix * k + $1) * n + column]
+                }
+            }
+        }
+    }
+
+    private func projection(_ m: Int, _ k: Int, _ n: Int) -> ([[Double]]) -> [Double] {
+        { inputs in
+            (0..<m * n).map { place in
+                (0..<k).reduce(0) { $0 + inputs[0][place / n * k + $1] * inputs[1][place % n * k + $1] }
+            }
+        }
+    }
+
+    @Test(arguments: Level.all, Layout.allCases)
+    func matricesAreMultiplied(_ level: Level, _ layout: Layout) {
+        for (batch, m, k, n) in [(1, 1, 1, 1), (2, 3, 5, 4), (1, 17, 6, 9), (3, 1, 7, 2)] {
+            let check = OperationCheck(
+                shapes: [[batch, m, k], [batch, k, n]],
+                operation: { $0[0].matrixProduct($0[1]) },
+                formula: product(batch, m, k, n)
+            )
+            check.run(on: level.engine, .float32, layout)
+            check.run(on: level.engine, .bfloat16, layout, tolerance: bfloat16Tolerance)
+        }
+    }
+
+    @Test(arguments: Level.all, Layout.allCases)
+    func fewRowsAreProjected(_ level: Level, _ layout: Layout) {
+        for (m, k, n) in [(1, 1, 1), (1, 70, 6), (2, 33, 5), (3, 16, 5), (4, 40, 3), (6, 9, 5)] {
+            let check = OperationCheck(
+                shapes: [[m, k], [n, k]],
+                operation: { $0[0].projected([$0[1]])[0] },
+                formula: projection(m, k, n)
+            )
+            check.run(on: level.engine, .float32, layout)
+            check.run(
+                on: level.engine,
+                .bfloat16,
+                layout,
+                tolerance: bfloat16Tolerance,
+                gradientTypes: [.bfloat16, .float32]
+            )
+        }
+    }
+
+    @Test(arguments: Level.all)
+    func severalWeightsShareTheirRows(_ level: Level) {
+        let x = tensor(numbers(2 * 24, seed: 1), [2, 1, 24], on: level.engine)
+        let weights = [5, 18, 1].map { tensor(numbers($0 * 24, seed: UInt64($0)), [$0, 24], on: level.engine) }
+        for (out, weight) in zip(x.projected(weights), weights) {
+            let exact = [x, weight].map { $0.floats().map(Double.init) }
+            #expect(out.shape == [2, 1, weight.shape[0]])
+            expectClose(out.floats(), projection(2, 24, weight.shape[0])(exact), 1e-5)
+        }
+    }
+
+    @Test(arguments: Level.all)
+    func aProjectionMayHaveABiasAndAnotherType(_ level: Level) {
+        OperationCheck(
+            shapes: [[3, 8], [5, 8], [5]],
+            operation: { $0[0].projected($0[1], bias: $0[2], outputType: .float32) },
+            formula: { inputs in
+                zip(self.projection(3, 8, 5)(inputs), (0..<15).map { inputs[2][$0 % 5] }).map(+)
+            }
+        ).run(
+            on: level.engine,
+            .bfloat16,
+            tolerance: bfloat16Tolerance,
+            gradientTypes: [.bfloat16, .float32, .bfloat16]
+        )
+    }
+
+    /// Every library that this machine has, each as an engine's only one.
+    static let libraries: [any MatrixLibrary] =
+        [OpenBLASLibrary()] + [AMXLibrary() as (any MatrixLibrary)?, OneDNNLibrary()].compactMap(\.self)
+
+    @Test(arguments: libraries.indices, [(70, 300, 41), (33, 40, 300), (5, 513, 64)])
+    func everyLibraryMultipliesAllLayouts(_ library: Int, _ size: (m: Int, k: Int, n: Int)) {
+        // Pieces are cut by columns and rows, and blocks inside a library end where the matrix does not.
+        let engine = CPUEngine(threadCount: 2, libraries: [Self.libraries[library]])
+        let (m, k, n) = size
+        for type in [ElementType.float32, .bfloat16] where Self.libraries[library].supports(inputs: type, output: type)
+        {
+            for (left, right) in [(Layout.plain, Layout.permuted), (.permuted, .narrowed), (.narrowed, .plain)] {
+                let a = tensor(numbers(m * k, seed: 1), [m, k], type, left, on: engine)
+                let b = tensor(numbers(k * n, seed: 2), [k, n], type, right, on: engine)
+                let expected = product(1, m, k, n)([a, b].map { $0.floats().map(Double.init) })
+                expectClose(a.matrixProduct(b).floats(), expected, type == .float32 ? 1e-5 : 0.004)
+                let out = tensor(numbers(m * n, seed: 3), [m, n], .float32, .narrowed, on: engine)
+                let start = out.floats()
+                engine.multiply(a, b, into: out, adding: true)
+                expectClose(out.floats(), zip(expected, start).map { $0 + Double($1) }, 1e-5)
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+import Foundation
+import Synchronization
+import Testing
+
+@testable import TensorRuntime
+
+/// Every piece of every job is done once, whoever asks and whenever.
+@Suite struct ThreadPoolTests {
+    private final class Counts: Sendable {
+        private let counts: Mutex<[Int]>
+        init(_ size: Int) { counts = Mutex(Array(repeating: 0, count: size)) }
+        func add(_ place: Int) { counts.withLock { $0[place] += 1 } }
+        var areAllOne: Bool { counts.withLock { $0.allSatisfy { $0 == 1 } } }
+    }
+
+    @Test(arguments: [1, 2, 5])
+    func everyPieceRunsOnce(_ threads: Int) {
+        let pool = ThreadPool(threadCount: threads)
+        for pieces in [0, 1, 2, 3, 100] {
+            let counts = Counts(pieces)
+            pool.run(pieces) { counts.add($0) }
+            #expect(counts.areAllOne)
+        }
+    }
+
+    @Test func rangesCoverEveryItemOnce() {
+        let pool = ThreadPool(threadCount: 3)
+        for (count, grain, multiple) in [(1, 1, 1), (17, 4, 1), (1000, 7, 16), (64, 100, 3)] {
+            let counts = Counts(count)
+            pool.split(count, grain: grain, multiple: multiple) { range in
+                #expect(range.count >= grain || range.upperBound == count)
+                #expect(range.lowerBound % multiple == 0)
+                range.forEach(counts.add)
+            }
+            #expect(counts.areAllOne)
+        }
+    }
+
+    @Test func manySmallJobsFollowOneAnother() {
+        let pool = ThreadPool(threadCount: 3)
+        let total = Atomic<Int>(0)
+        for job in 0..<5000 {
+            pool.run(4) { total.add(job + $0, ordering: .relaxed) }
+            // Now and then long enough for the helpers to fall asleep.
+            if job % 1000 == 0 { usleep(2000) }
+        }
+        #expect(total.load(ordering: .relaxed) == 5000 * 4999 / 2 * 4 + 5000 * 6)
+    }
+
+    @Test func aJobInsideAJobRunsWhereItIs() {
+        let pool = ThreadPool(threadCount: 2)
+        let counts = Counts(8 * 9)
+        pool.run(8) { outer in pool.run(9) { counts.add(outer * 9 + $0) } }
+        #expect(counts.areAllOne)
+    }
+
+    @Test func callersFromSeveralThreadsDoNotDisturbOneAnother() async {
+        let pool = ThreadPool(threadCount: 3)
+        let counts = Counts(4 * 500 * 5)
+        await withTaskGroup(of: Void.self) { group in
+            for caller in 0..<4 {
+                group.addTask {
+                    for job in 0..<500 { pool.run(5) { counts.add((caller * 500 + job) * 5 + $0) } }
+                }
+            }
+        }
+        #expect(counts.areAllOne)
+    }
+
+    @Test func aPoolEndsWithItsLastUser() {
+        var pool: ThreadPool? = ThreadPool(threadCount: 4)
+        pool?.run(10) { _ in }
+        weak let left = pool
+        pool = nil
+        #expect(left == nil)
+    }
+}
