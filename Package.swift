@@ -24,10 +24,11 @@ let package = Package(
     } + [
         .executableTarget(
             name: "bridge",
-            dependencies: [core, .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [core, "Trainer", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             path: "Sources/bridge-cli",
             swiftSettings: strict
         ),
+        .target(name: "Trainer", dependencies: [core], path: "Sources/Trainer", swiftSettings: strict),
         // Loaded when something is fetched from the network: what it links takes as long to load as all the rest together.
         .target(name: "BridgeFetch", path: "Sources/BridgeFetch", swiftSettings: strict),
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
@@ -71,6 +72,12 @@ let package = Package(
             name: "ImagingTests",
             dependencies: [core],
             path: "Tests/ImagingTests",
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "TrainerTests",
+            dependencies: [core, "Trainer", "TestSupport"],
+            path: "Tests/TrainerTests",
             swiftSettings: strict
         ),
         // Goes through the plugins as they are loaded, because two of them cannot be linked into one program.

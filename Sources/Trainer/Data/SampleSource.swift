@@ -1,0 +1,11 @@
+/// Where samples come from: a data set that has been opened and checked.
+///
+/// A sample is made when it is asked for, on whatever thread asks, and is the same each time.
+public protocol SampleSource: Sendable {
+    /// How many samples there are.
+    var count: Int { get }
+    /// The sample of a row.
+    ///
+    /// - Throws: `BridgeError` that names file and line of a row that cannot be used.
+    func sample(at row: Int) throws -> TrainingSample
+}
