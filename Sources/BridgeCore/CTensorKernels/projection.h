@@ -1,10 +1,10 @@
-// A few rows times many weights: the weights come from memory, once, and the machine's bandwidth is the limit. So rows of
-// weights are read one stretch after the other, ahead of which the processor itself fetches, with some rows at a time
-// to share the loads of x.
+// A few rows times many weights: the weights come from memory, once, and the machine's bandwidth is the limit. One row of x
+// takes the weights in the order in which they lie, which is how memory is read fastest; several rows take some rows of
+// weights at a time, to share the loads of x.
 
 // How far ahead of the reader memory is asked for, found by trial: in bytes along rows without gaps, and in rows where there
 // are gaps, as between the keys of one head.
-enum { PROJECTED_TOGETHER = 4, AHEAD_BYTES = 512, AHEAD_ROWS = 16 };
+enum { PROJECTED_TOGETHER = 4, AHEAD_BYTES = 512, STREAMED_AHEAD_BYTES = 2048, AHEAD_ROWS = 16 };
 
 // In elements.
 INLINE size_t prefetch_distance(size_t row_stride, size_t width, ctk_type type) {
@@ -51,10 +51,43 @@ INLINE void project_block(float sums[CTK_FEW_ROWS][PROJECTED_TOGETHER], const vo
     }
 }
 
+// The sum of one row of weights with one row of x, in four parts that do not wait for each other.
+INLINE float project_stream(const void *x, const char *weight, size_t k, ctk_type type) {
+    enum { PARTS = 4 };
+    vf lanes[PARTS];
+    for (size_t part = 0; part < PARTS; part++) lanes[part] = v_set(0);
+    size_t i = 0;
+#if HAS_BF16_DOT
+    if (type == CTK_BFLOAT16)
+        for (; i + PARTS * 2 * LANES <= k; i += PARTS * 2 * LANES)
+            for (size_t part = 0; part < PARTS; part++) {
+                size_t place = i + part * 2 * LANES;
+                const uint16_t *from = (const uint16_t *)weight + place;
+                __builtin_prefetch((const char *)from + STREAMED_AHEAD_BYTES);
+                lanes[part] = v_dot_pairs(lanes[part], v_load_pairs(from), v_load_pairs((const uint16_t *)x + place));
+            }
+#endif
+    for (; i + PARTS * LANES <= k; i += PARTS * LANES)
+        for (size_t part = 0; part < PARTS; part++) {
+            size_t place = i + part * LANES;
+            __builtin_prefetch(weight + place * byte_count(type) + STREAMED_AHEAD_BYTES);
+            lanes[part] += v_load_as(weight, type, place) * v_load_as(x, type, place);
+        }
+    for (; i < k; i += LANES) {
+        size_t count = k - i < LANES ? k - i : LANES;
+        lanes[0] += v_load_part(weight, type, i, count) * v_load_part(x, type, i, count);
+    }
+    return v_sum((lanes[0] + lanes[1]) + (lanes[2] + lanes[3]));
+}
+
 INLINE void project(void *out, ctk_type out_type, size_t out_row_stride, const void *x, size_t x_rows, const void *weights,
                     size_t weight_row_stride, size_t rows, size_t k, ctk_type type) {
     float sums[CTK_FEW_ROWS][PROJECTED_TOGETHER];
     size_t row = 0;
+    for (; x_rows == 1 && weight_row_stride == k && row < rows; row++) {
+        const char *weight = (const char *)weights + row * k * byte_count(type);
+        store_as(out, out_type, row, project_stream(x, weight, k, type));
+    }
     while (row < rows) {
         const char *weight = (const char *)weights + row * weight_row_stride * byte_count(type);
         size_t count = row + PROJECTED_TOGETHER <= rows ? PROJECTED_TOGETHER : 1;
