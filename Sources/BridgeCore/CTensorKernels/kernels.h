@@ -48,7 +48,24 @@
            (a, group, first_row, rows, scratch))                                                                    \
     KERNEL(attend_key_gradients, (const ctk_attention *a, size_t group, size_t first_key, size_t keys,              \
                                   float *scratch),                                                                  \
-           (a, group, first_key, keys, scratch))
+           (a, group, first_key, keys, scratch))                                                                    \
+    KERNEL(softmax_sums, (float *largest, float *sums, float *chosen, const float *logits, size_t stride,           \
+                          const int32_t *targets, size_t first, size_t rows, size_t width),                         \
+           (largest, sums, chosen, logits, stride, targets, first, rows, width))                                    \
+    KERNEL(softmax_gradient, (void *out, ctk_type type, size_t out_stride, const float *logits, size_t stride,      \
+                              const float *log_sums, const float *weights, const int32_t *targets, size_t first,    \
+                              size_t rows, size_t width),                                                           \
+           (out, type, out_stride, logits, stride, log_sums, weights, targets, first, rows, width))                 \
+    KERNEL(square_sum, (double *sum, const float *x, size_t count), (sum, x, count))                                \
+    KERNEL(adamw, (float *values, float *first, float *second, const float *gradient, void *model,                  \
+                   ctk_type model_type, size_t count, const ctk_adamw_step *step),                                  \
+           (values, first, second, gradient, model, model_type, count, step))                                       \
+    KERNEL(sgd, (float *values, float *velocity, const float *gradient, void *model, ctk_type model_type,           \
+                 size_t count, const ctk_sgd_step *step),                                                           \
+           (values, velocity, gradient, model, model_type, count, step))                                            \
+    KERNEL(dropout, (void *out, const void *x, ctk_type type, size_t first, size_t count, uint32_t first_key,       \
+                     uint32_t second_key, uint32_t limit, float scale),                                             \
+           (out, x, type, first, count, first_key, second_key, limit, scale))
 
 #define KERNEL_FIELD(name, parameters, arguments) void(*name) parameters;
 typedef struct kernels {

@@ -26,5 +26,7 @@ INLINE void end_tiles(void) {}
 
 #include "attention_backward.h"
 
+#include "training.h"
+
 #define KERNEL_ENTRY(name, parameters, arguments) .name = level_##name,
 const kernels LEVEL_TABLE = {EACH_KERNEL(KERNEL_ENTRY)};

@@ -204,6 +204,42 @@ void ctk_attend_query_gradients(ctk_isa isa, const ctk_attention *a, size_t grou
 void ctk_attend_key_gradients(ctk_isa isa, const ctk_attention *a, size_t group, size_t first_key, size_t keys,
                               float *scratch);
 
+// Goes on with the largest logit of each row, -infinity at first, and the sum of exp(logit - largest), 0 at first, over
+// `width` more columns of logits from `first` on, whose rows lie `stride` apart. `chosen` gets the logits of the targets
+// that are among the columns.
+void ctk_softmax_sums(ctk_isa isa, float *largest, float *sums, float *chosen, const float *logits, size_t stride,
+                      const int32_t *targets, size_t first, size_t rows, size_t width);
+// out = (exp(logit - log_sum) - (1 in the target's column, which counts from `first`)) * weight, row by row.
+void ctk_softmax_gradient(ctk_isa isa, void *out, ctk_type type, size_t out_stride, const float *logits, size_t stride,
+                          const float *log_sums, const float *weights, const int32_t *targets, size_t first, size_t rows,
+                          size_t width);
+
+// The sum of squares.
+void ctk_square_sum(ctk_isa isa, double *sum, const float *x, size_t count);
+
+// A step of AdamW (Loshchilov and Hutter, arXiv 1711.05101): m and v are the running means of gradient and square,
+// value = value * decay - rate * m / (sqrt(v) * second_scale + epsilon).
+typedef struct ctk_adamw_step {
+    float gradient_scale, beta1, beta2, epsilon;
+    float decay;        // 1 - learning rate * weight decay
+    float rate;         // learning rate / (1 - beta1^n)
+    float second_scale; // 1 / sqrt(1 - beta2^n)
+} ctk_adamw_step;
+// `model`, which may be NULL, gets the values as its type.
+void ctk_adamw(ctk_isa isa, float *values, float *first, float *second, const float *gradient, void *model,
+               ctk_type model_type, size_t count, const ctk_adamw_step *step);
+
+// A step of gradient descent: velocity = velocity * momentum + gradient + decay * value, value -= rate * velocity.
+typedef struct ctk_sgd_step {
+    float gradient_scale, momentum, decay, rate;
+} ctk_sgd_step;
+void ctk_sgd(ctk_isa isa, float *values, float *velocity, const float *gradient, void *model, ctk_type model_type,
+             size_t count, const ctk_sgd_step *step);
+
+// out = x * scale where the random number of the element's place, from `first` on, is not below `limit`, 0 elsewhere.
+void ctk_dropout(ctk_isa isa, void *out, const void *x, ctk_type type, size_t first, size_t count, uint32_t first_key,
+                 uint32_t second_key, uint32_t limit, float scale);
+
 // Rows of the left matrix that ctk_amx_multiply takes together.
 enum { CTK_AMX_HEIGHT = 512 };
 

@@ -11,11 +11,18 @@ final class GradientNode: @unchecked Sendable {
     let inputs: [GradientNode?]
     /// Gives the gradient of every input, nil where none is wanted; gone once it has been used, with all that it kept.
     private(set) var backward: ((Tensor) -> [Tensor?])?
+    /// Where the gradient of a leaf is added up; nil for one that is handed out.
+    let accumulator: GradientAccumulator?
 
-    init(_ inputs: [GradientNode?], _ backward: ((Tensor) -> [Tensor?])?) {
+    init(
+        _ inputs: [GradientNode?],
+        accumulator: GradientAccumulator? = nil,
+        _ backward: ((Tensor) -> [Tensor?])?
+    ) {
         number = Self.counter.add(1, ordering: .relaxed).newValue
         self.inputs = inputs
         self.backward = backward
+        self.accumulator = accumulator
     }
 
     func takeBackward() -> ((Tensor) -> [Tensor?])? {
@@ -26,9 +33,14 @@ final class GradientNode: @unchecked Sendable {
 
 extension Tensor {
     /// This tensor as one whose gradient is asked for.
-    public func trackingGradient() -> Tensor {
-        Tensor(storage, elementType, shape, strides, offset, node: GradientNode([], nil))
+    ///
+    /// - Parameter accumulator: Where the gradient is added up; nil for one that ``Gradients`` hands out.
+    public func trackingGradient(into accumulator: GradientAccumulator? = nil) -> Tensor {
+        Tensor(storage, elementType, shape, strides, offset, node: GradientNode([], accumulator: accumulator, nil))
     }
+
+    /// Where the gradient of this tensor is added up, if it is a leaf with such a place.
+    var accumulator: GradientAccumulator? { node?.accumulator }
 
     /// This tensor as the result of an operation on `inputs`, with the formula of its gradient; untracked when no input is.
     ///

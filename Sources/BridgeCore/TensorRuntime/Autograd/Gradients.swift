@@ -17,7 +17,11 @@ public struct Gradients {
         for node in Self.ordered(from: root) {
             guard let gradient = pending[ObjectIdentifier(node)] else { continue }
             guard let backward = node.takeBackward() else {
-                if node.inputs.isEmpty { byNode[ObjectIdentifier(node)] = gradient }
+                if let accumulator = node.accumulator {
+                    accumulator.add(gradient)
+                } else if node.inputs.isEmpty {
+                    byNode[ObjectIdentifier(node)] = gradient
+                }
                 continue
             }
             pending[ObjectIdentifier(node)] = nil
@@ -30,7 +34,7 @@ public struct Gradients {
     }
 
     /// Every node that leads to `root`, the newest first.
-    private static func ordered(from root: GradientNode) -> [GradientNode] {
+    static func ordered(from root: GradientNode) -> [GradientNode] {
         var seen: Set<ObjectIdentifier> = [ObjectIdentifier(root)]
         var found = [root]
         var next = 0
@@ -42,6 +46,9 @@ public struct Gradients {
         }
         return found.sorted { $0.number > $1.number }
     }
+
+    /// The gradient of a leaf.
+    subscript(node: GradientNode) -> Tensor? { byNode[ObjectIdentifier(node)] }
 
     /// The gradient of a tensor that ``Tensor/trackingGradient()`` returned; nil when the loss does not depend on it.
     public subscript(tensor: Tensor) -> Tensor? { tensor.node.flatMap { byNode[ObjectIdentifier($0)] } }

@@ -104,6 +104,37 @@ public protocol TensorEngine: AnyObject, Sendable {
         intoValue: Tensor
     )
 
+    /// Goes on with the softmax of rows over more columns, from `first` on: `logits` [N, C], float32.
+    ///
+    /// `largest` [N] is the largest so far, -infinity at first, `sums` [N] that of `exp(logit - largest)`, 0 at first;
+    /// `chosen` [N] gets the logit of each row's target, once its column comes by. All are float32.
+    func addSoftmaxSums(
+        _ logits: Tensor,
+        first: Int,
+        targets: [Int32],
+        largest: Tensor,
+        sums: Tensor,
+        chosen: Tensor
+    )
+    /// `(exp(logit - logSums) - [column is the target]) * weights`, row by row of `logits` [N, C], whose columns begin
+    /// at `first`; `logSums` and `weights` are float32 [N].
+    func softmaxGradient(
+        _ logits: Tensor,
+        first: Int,
+        targets: [Int32],
+        logSums: Tensor,
+        weights: Tensor,
+        into out: Tensor
+    )
+    /// `x * scale` where the random number of an element's place is not below `probability`, 0 elsewhere.
+    func dropout(_ x: Tensor, probability: Float, stream: RandomStream, into out: Tensor)
+    /// The sum of the squares of float32 numbers.
+    func squareSum(_ x: Tensor) -> Double
+    /// A step of AdamW on float32 numbers without gaps; `model`, if there is one, gets them as its type.
+    func adamW(_ values: Tensor, first: Tensor, second: Tensor, gradient: Tensor, model: Tensor?, _ step: AdamWStep)
+    /// A step of gradient descent with momentum, likewise.
+    func gradientDescent(_ values: Tensor, velocity: Tensor, gradient: Tensor, model: Tensor?, _ step: DescentStep)
+
     /// Row `rows[i]` of `table` [N, D] becomes row i of `out` [rows.count, D].
     func takeRows(_ table: Tensor, _ rows: [Int32], into out: Tensor)
     /// Adds row i of `x` [rows.count, D] to row `rows[i]` of `table` [N, D]; the same row may come several times.
@@ -151,5 +182,62 @@ public struct RMSNormForm: Sendable, Hashable {
         self.epsilon = epsilon
         self.gainOffset = gainOffset
         self.roundsBeforeGain = roundsBeforeGain
+    }
+}
+
+/// The numbers of a step of AdamW (Loshchilov and Hutter, arXiv 1711.05101).
+public struct AdamWStep: Sendable, Equatable {
+    /// What gradients are multiplied by first.
+    public var gradientScale: Float
+    /// The learning rate.
+    public var rate: Double
+    /// The decay rate of the mean.
+    public var beta1: Double
+    /// The decay rate of the mean square.
+    public var beta2: Double
+    /// What is added to the root of the mean square.
+    public var epsilon: Double
+    /// What values shrink by, times the learning rate.
+    public var weightDecay: Double
+    /// The number of the step, from 1 on.
+    public var count: Int
+
+    /// A step.
+    public init(
+        gradientScale: Float = 1,
+        rate: Double,
+        beta1: Double,
+        beta2: Double,
+        epsilon: Double,
+        weightDecay: Double,
+        count: Int
+    ) {
+        self.gradientScale = gradientScale
+        self.rate = rate
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.epsilon = epsilon
+        self.weightDecay = weightDecay
+        self.count = count
+    }
+}
+
+/// The numbers of a step of gradient descent with momentum.
+public struct DescentStep: Sendable, Equatable {
+    /// What gradients are multiplied by first.
+    public var gradientScale: Float
+    /// The learning rate.
+    public var rate: Float
+    /// How much of the last step's velocity stays.
+    public var momentum: Float
+    /// How much of the values is added to their gradient.
+    public var weightDecay: Float
+
+    /// A step.
+    public init(gradientScale: Float = 1, rate: Float, momentum: Float, weightDecay: Float) {
+        self.gradientScale = gradientScale
+        self.rate = rate
+        self.momentum = momentum
+        self.weightDecay = weightDecay
     }
 }

@@ -16,7 +16,29 @@ public final class Parameter: @unchecked Sendable {
         get { tensor.isTracked }
         set {
             guard newValue != isTrainable else { return }
-            tensor = newValue ? tensor.trackingGradient() : tensor.detached
+            tensor = newValue ? tensor.trackingGradient(into: accumulator) : tensor.detached
         }
+    }
+
+    /// Where the parameter's gradients are added up; nil where they are handed out by ``Gradients``.
+    public private(set) var accumulator: GradientAccumulator?
+
+    /// Adds up the gradients of this parameter from here on, over passes, until somebody clears the sum.
+    ///
+    /// - Returns: The sum, empty.
+    @discardableResult
+    public func accumulateGradients() -> GradientAccumulator {
+        let accumulator = accumulator ?? GradientAccumulator(tensor.shape, on: tensor.engine)
+        self.accumulator = accumulator
+        if isTrainable { tensor = tensor.trackingGradient(into: accumulator) }
+        return accumulator
+    }
+
+    /// Gives the parameter memory of its own where it lies in a file.
+    public func makeWritable() {
+        guard tensor.storage.isReadOnly else { return }
+        let copy = Tensor(uninitialized: tensor.shape, tensor.elementType, on: tensor.engine)
+        tensor.engine.copy(tensor.detached, into: copy)
+        tensor = isTrainable ? copy.trackingGradient(into: accumulator) : copy
     }
 }

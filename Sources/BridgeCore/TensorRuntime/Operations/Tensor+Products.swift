@@ -37,16 +37,52 @@ extension Tensor {
         let outs = weights.map { makeTensor([rows.shape[0], $0.shape[0]], outputType) }
         engine.project(rows, weights.map(\.detached.withUnitStride), into: outs)
         let leading = Array(shape.dropLast())
+        let input = SharedGradient(of: self, count: weights.count)
         return zip(weights, outs).map { weight, out in
             let plain = weight.detached
-            return out.reshaped(leading + [weight.shape[0]]).tracked([self, weight]) { gradient in
+            return out.reshaped(leading + [weight.shape[0]]).tracked([input.tensor, weight]) { gradient in
                 let gradient = gradient.cast(to: rows.elementType).reshaped([-1, plain.shape[0]]).contiguous()
                 return [
-                    self.isTracked
-                        ? gradient.matrixProduct(plain.withUnitStride).reshaped(leading + [width]) : nil,
-                    weight.isTracked ? gradient.transposed().matrixProduct(rows, outputType: .float32) : nil,
+                    input.add(gradient, plain.withUnitStride)?.reshaped(leading + [width]),
+                    weight.gradientOfWeight(gradient, rows),
                 ]
             }
+        }
+    }
+
+    /// The gradient of a weight [n, k] whose rows' gradient is [m, n] for rows [m, k]; nil when it went into a sum.
+    private func gradientOfWeight(_ gradient: Tensor, _ rows: Tensor) -> Tensor? {
+        guard isTracked else { return nil }
+        if let accumulator {
+            accumulator.addProduct(gradient.transposed(), rows)
+            return nil
+        }
+        return gradient.transposed().matrixProduct(rows, outputType: .float32)
+    }
+
+    /// `self + x W^T`, for `self` [..., n] that nobody else uses, `x` [..., r] and a weight [n, r].
+    ///
+    /// The sum is made in the memory of `self`.
+    public func addingProjection(of x: Tensor, _ weight: Tensor) -> Tensor {
+        let (width, height) = (x.size(ofDimension: -1), size(ofDimension: -1))
+        guard weight.shape == [height, width], x.elementType == weight.elementType,
+            x.shape.dropLast() == shape.dropLast(), isContiguous
+        else { Tensor.fail("addingProjection", "the shapes or types do not fit", self, x, weight) }
+        let rows = x.detached.reshaped([-1, width]).contiguous()
+        let plain = weight.detached
+        engine.multiply(
+            rows,
+            plain.transposed().withUnitStride,
+            into: detached.reshaped([-1, height]),
+            adding: true
+        )
+        return detached.tracked([self, x, weight]) { whole in
+            let gradient = whole.cast(to: rows.elementType).reshaped([-1, height]).contiguous()
+            return [
+                whole,
+                x.isTracked ? gradient.matrixProduct(plain.withUnitStride).reshaped(x.shape) : nil,
+                weight.gradientOfWeight(gradient, rows),
+            ]
         }
     }
 
@@ -54,5 +90,34 @@ extension Tensor {
     public func projected(_ weight: Tensor, bias: Tensor? = nil, outputType: ElementType? = nil) -> Tensor {
         let out = projected([weight], outputType: outputType)[0]
         return bias.map { out + $0.cast(to: out.elementType) } ?? out
+    }
+}
+
+/// The gradient of what several products share: each adds its part to one sum.
+private final class SharedGradient {
+    /// What the products take in the place of the shared tensor.
+    let tensor: Tensor
+    private var sum: Tensor?
+    private let isShared: Bool
+
+    init(of tensor: Tensor, count: Int) {
+        isShared = count > 1
+        // A step of its own, which comes after all products on the way back and finds the finished sum.
+        self.tensor = isShared ? tensor.detached.tracked([tensor]) { [$0.cast(to: tensor.elementType)] } : tensor
+    }
+
+    /// Adds `gradient` [m, n] `weight` [n, k].
+    ///
+    /// - Returns: The sum, from the first call; the others add to it where it lies.
+    func add(_ gradient: Tensor, _ weight: Tensor) -> Tensor? {
+        guard tensor.isTracked else { return nil }
+        guard isShared else { return gradient.matrixProduct(weight) }
+        if let sum {
+            sum.engine.multiply(gradient, weight, into: sum, adding: true)
+            return nil
+        }
+        let sum = gradient.matrixProduct(weight, outputType: .float32)
+        self.sum = sum
+        return sum
     }
 }

@@ -10,6 +10,11 @@ extension Tensor {
         let table = detached.contiguous()
         engine.takeRows(table, rows, into: out)
         return out.tracked([self]) { gradient in
+            if let accumulator {
+                accumulator.settle()
+                accumulator.addRows(gradient.contiguous(), rows)
+                return [nil]
+            }
             let result = Tensor.zeros(table.shape, .float32, on: table.engine)
             table.engine.addRows(gradient.contiguous(), rows, into: result)
             return [result]

@@ -33,6 +33,12 @@ public struct RandomStream: Sendable, Hashable {
         }
     }
 
+    /// Two words by which kernels make random numbers of their own.
+    var keys: (UInt32, UInt32) {
+        let words = block(.max)
+        return (words.x, words.y)
+    }
+
     private func numbers(_ places: Range<Int>, _ number: (SIMD4<UInt32>, Int) -> Float) -> [Float] {
         var words = SIMD4<UInt32>()
         return places.map { place in

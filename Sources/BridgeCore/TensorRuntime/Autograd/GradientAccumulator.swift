@@ -1,0 +1,48 @@
+/// Where the gradients of a parameter are added up, over uses, micro-batches and passes, in float32.
+///
+/// Products go straight into the sum, so that a weight's gradient never exists beside it.
+public final class GradientAccumulator: @unchecked Sendable {
+    /// The sum; memory of unknown content while ``isEmpty``.
+    public let sum: Tensor
+    /// Whether nothing has been added since the last ``clear()``.
+    public private(set) var isEmpty = true
+
+    /// An empty sum.
+    public init(_ shape: [Int], on engine: any TensorEngine) {
+        sum = Tensor(uninitialized: shape, .float32, on: engine)
+    }
+
+    /// Begins anew, in the same memory.
+    public func clear() { isEmpty = true }
+
+    /// Makes the sum readable also when nothing was added.
+    public func settle() {
+        if isEmpty { sum.engine.fill(sum, with: 0) }
+        isEmpty = false
+    }
+
+    /// Adds a gradient of the sum's shape and of any floating-point type.
+    public func add(_ gradient: Tensor) {
+        if isEmpty {
+            sum.engine.copy(gradient.detached, into: sum)
+        } else {
+            sum.engine.combine(.add, sum, gradient.detached, into: sum)
+        }
+        isEmpty = false
+    }
+
+    /// Adds the matrix product `left` [n, m] `right` [m, k].
+    func addProduct(_ left: Tensor, _ right: Tensor) {
+        sum.engine.multiply(left, right, into: sum, adding: !isEmpty)
+        isEmpty = false
+    }
+
+    /// Adds `left` [n, m] `right` [m, k] to n rows from `first` on, after ``settle()``.
+    func addProduct(_ left: Tensor, _ right: Tensor, toRowsFrom first: Int) {
+        let rows = sum.narrowed(0, to: first..<first + left.shape[0])
+        sum.engine.multiply(left, right, into: rows, adding: true)
+    }
+
+    /// Adds rows of `x` to rows of the sum, after ``settle()``.
+    func addRows(_ x: Tensor, _ rows: [Int32]) { sum.engine.addRows(x, rows, into: sum) }
+}

@@ -1,0 +1,189 @@
+import CTensorKernels
+import Glibc
+
+extension CPUEngine {
+    /// How many numbers of an optimizer's state are worth a thread.
+    private static let stateGrain = 16384
+
+    /// Each thread takes some rows.
+    public func addSoftmaxSums(
+        _ logits: Tensor,
+        first: Int,
+        targets: [Int32],
+        largest: Tensor,
+        sums: Tensor,
+        chosen: Tensor
+    ) {
+        overRows(of: logits, targets) { rows, targets in
+            ctk_softmax_sums(
+                isa,
+                largest.floatPointer + rows.lowerBound,
+                sums.floatPointer + rows.lowerBound,
+                chosen.floatPointer + rows.lowerBound,
+                logits.floatPointer + rows.lowerBound * logits.strides[0],
+                logits.strides[0],
+                targets,
+                first,
+                rows.count,
+                logits.shape[1]
+            )
+        }
+    }
+
+    /// Each thread takes some rows.
+    public func softmaxGradient(
+        _ logits: Tensor,
+        first: Int,
+        targets: [Int32],
+        logSums: Tensor,
+        weights: Tensor,
+        into out: Tensor
+    ) {
+        overRows(of: logits, targets) { rows, targets in
+            ctk_softmax_gradient(
+                isa,
+                out.pointer + rows.lowerBound * out.strides[0] * out.elementType.byteCount,
+                out.kernelType,
+                out.strides[0],
+                logits.floatPointer + rows.lowerBound * logits.strides[0],
+                logits.strides[0],
+                logSums.floatPointer + rows.lowerBound,
+                weights.floatPointer + rows.lowerBound,
+                targets,
+                first,
+                rows.count,
+                logits.shape[1]
+            )
+        }
+    }
+
+    private func overRows(
+        of logits: Tensor,
+        _ targets: [Int32],
+        _ body: (Range<Int>, UnsafePointer<Int32>) -> Void
+    ) {
+        let (rows, width) = (logits.shape[0], logits.shape[1])
+        targets.withUnsafeBufferPointer { targets in
+            guard let base = targets.baseAddress, targets.count == rows else { return }
+            pool.split(rows, grain: max(1, 4096 / max(width, 1))) { body($0, base + $0.lowerBound) }
+        }
+    }
+
+    /// The same elements for any number of threads.
+    public func dropout(_ x: Tensor, probability: Float, stream: RandomStream, into out: Tensor) {
+        let x = x.contiguous()
+        let (low, high) = stream.keys
+        let limit = UInt32(min(Double(UInt32.max), Double(probability) * 0x1p32))
+        pool.split(x.count, grain: Self.stateGrain) { range in
+            let bytes = range.lowerBound * x.elementType.byteCount
+            ctk_dropout(
+                isa,
+                out.pointer + bytes,
+                x.pointer + bytes,
+                x.kernelType,
+                range.lowerBound,
+                range.count,
+                low,
+                high,
+                limit,
+                1 / (1 - probability)
+            )
+        }
+    }
+
+    /// Stretches whose sums are added up in their order, so that the result depends on nothing but the numbers.
+    public func squareSum(_ x: Tensor) -> Double {
+        let x = x.contiguous()
+        let length = 1 << 16
+        let parts = (x.count + length - 1) / length
+        return withUnsafeTemporaryAllocation(of: Double.self, capacity: max(parts, 1)) { sums in
+            let target = UncheckedPointer(sums.baseAddress)
+            pool.run(parts) { part in
+                let first = part * length
+                guard let sum = target.pointer else { return }
+                ctk_square_sum(isa, sum + part, x.floatPointer + first, min(length, x.count - first))
+            }
+            return sums.prefix(parts).reduce(0, +)
+        }
+    }
+
+    /// Each thread takes a part of the numbers.
+    public func adamW(
+        _ values: Tensor,
+        first: Tensor,
+        second: Tensor,
+        gradient: Tensor,
+        model: Tensor?,
+        _ step: AdamWStep
+    ) {
+        checkState([values, first, second, gradient], model)
+        var numbers = ctk_adamw_step(
+            gradient_scale: step.gradientScale,
+            beta1: Float(step.beta1),
+            beta2: Float(step.beta2),
+            epsilon: Float(step.epsilon),
+            decay: Float(1 - step.rate * step.weightDecay),
+            rate: Float(step.rate / (1 - pow(step.beta1, Double(step.count)))),
+            second_scale: Float(1 / (1 - pow(step.beta2, Double(step.count))).squareRoot())
+        )
+        withUnsafePointer(to: &numbers) { numbers in
+            pool.split(values.count, grain: Self.stateGrain, multiple: 64) { range in
+                ctk_adamw(
+                    isa,
+                    values.floatPointer + range.lowerBound,
+                    first.floatPointer + range.lowerBound,
+                    second.floatPointer + range.lowerBound,
+                    gradient.floatPointer + range.lowerBound,
+                    model.map { $0.pointer + range.lowerBound * $0.elementType.byteCount },
+                    model?.kernelType ?? CTK_FLOAT32,
+                    range.count,
+                    numbers
+                )
+            }
+        }
+    }
+
+    /// Each thread takes a part of the numbers.
+    public func gradientDescent(
+        _ values: Tensor,
+        velocity: Tensor,
+        gradient: Tensor,
+        model: Tensor?,
+        _ step: DescentStep
+    ) {
+        checkState([values, velocity, gradient], model)
+        var numbers = ctk_sgd_step(
+            gradient_scale: step.gradientScale,
+            momentum: step.momentum,
+            decay: step.weightDecay,
+            rate: step.rate
+        )
+        withUnsafePointer(to: &numbers) { numbers in
+            pool.split(values.count, grain: Self.stateGrain, multiple: 64) { range in
+                ctk_sgd(
+                    isa,
+                    values.floatPointer + range.lowerBound,
+                    velocity.floatPointer + range.lowerBound,
+                    gradient.floatPointer + range.lowerBound,
+                    model.map { $0.pointer + range.lowerBound * $0.elementType.byteCount },
+                    model?.kernelType ?? CTK_FLOAT32,
+                    range.count,
+                    numbers
+                )
+            }
+        }
+    }
+
+    private func checkState(_ tensors: [Tensor], _ model: Tensor?) {
+        let count = tensors[0].count
+        guard tensors.allSatisfy({ $0.count == count && $0.isContiguous && $0.elementType == .float32 }),
+            model.map({ $0.count == count && $0.isContiguous && !$0.storage.isReadOnly }) ?? true
+        else { Tensor.fail("optimizer", "tensors of one size without gaps were expected", tensors[0], tensors[1]) }
+    }
+}
+
+/// A pointer that the bodies of a pool share.
+private struct UncheckedPointer: @unchecked Sendable {
+    let pointer: UnsafeMutablePointer<Double>?
+    init(_ pointer: UnsafeMutablePointer<Double>?) { self.pointer = pointer }
+}
