@@ -144,7 +144,7 @@ extension CausalModel {
     }
 
     /// The embeddings with the features of pictures in the places of image tokens.
-    private func embeddings(of batch: TokenBatch, features: [Tensor]?, goesOn: Bool) throws
+    func embeddings(of batch: TokenBatch, features: [Tensor]?, goesOn: Bool) throws
         -> (Tensor, blocks: [Int32]?)
     {
         let vocabulary = decoder.embedding.tensor.shape[0]

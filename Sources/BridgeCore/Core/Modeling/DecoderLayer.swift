@@ -64,10 +64,15 @@ public final class DecoderLayer: @unchecked Sendable {
         var attended_BTD = try attention(attentionNorm(stream_BTD), step, cache)
         if let attentionPostNorm { attended_BTD = attentionPostNorm(attended_BTD, as: .float32) }
         let middle_BTD = stream_BTD + attended_BTD
-        let gates_BTF = Linear.together(mlpNorm(middle_BTD), gateAndUp)
-        var out_BTD = try down(gates_BTF[0].gating(gates_BTF[1], by: form.activation), as: .float32)
-        if let mlpPostNorm { out_BTD = mlpPostNorm(out_BTD, as: .float32) }
+        let out_BTD =
+            step.recomputesMLP ? try Tensor.recomputed([middle_BTD]) { try self.mlp($0[0]) } : try mlp(middle_BTD)
         return middle_BTD + out_BTD
+    }
+
+    private func mlp(_ middle_BTD: Tensor) throws -> Tensor {
+        let gates_BTF = Linear.together(mlpNorm(middle_BTD), gateAndUp)
+        let out_BTD = try down(gates_BTF[0].gating(gates_BTF[1], by: form.activation), as: .float32)
+        return mlpPostNorm.map { $0(out_BTD, as: .float32) } ?? out_BTD
     }
 
     private func attention(_ x_BTD: Tensor, _ step: DecoderStep, _ cache: LayerCache?) throws -> Tensor {

@@ -73,6 +73,7 @@ public final class TransformerDecoder: @unchecked Sendable {
     ///   - batch: The tokens.
     ///   - blocks: The number of the picture that each token belongs to, 0 for none; nil for no pictures.
     ///   - cache: What earlier tokens left behind, one sequence; nil to begin anew and keep nothing.
+    ///   - recomputation: What is computed again on the way back.
     ///   - visit: Shown what goes into each layer.
     /// - Returns: [B, T, D].
     /// - Throws: What the tensor-parallel group throws.
@@ -81,18 +82,24 @@ public final class TransformerDecoder: @unchecked Sendable {
         _ batch: TokenBatch,
         blocks: [Int32]? = nil,
         cache: KVCache? = nil,
+        recomputation: Recipe.Recomputation = .none,
         visit: ((Tensor) -> Void)? = nil
     ) throws -> Tensor {
         let start = cache?.length ?? 0
         let step = DecoderStep(
             angles: form.rotary.map { $0.angles(batch.positions, batch: batch.batch, on: engine) },
             queryScale: queryScale(batch, embedding.tensor.elementType),
-            tokens: batch.labels(start: start, blocks: blocks)
+            tokens: batch.labels(start: start, blocks: blocks),
+            recomputesMLP: recomputation == .selective
         )
         var stream_BTD = hidden_BTD.cast(to: .float32)
         for (index, layer) in layers.enumerated() {
             visit?(stream_BTD)
-            stream_BTD = try layer(stream_BTD, step, cache: cache?.layers[index])
+            let layerCache = cache?.layers[index]
+            stream_BTD =
+                recomputation == .full
+                ? try Tensor.recomputed([stream_BTD]) { try layer($0[0], step, cache: layerCache) }
+                : try layer(stream_BTD, step, cache: layerCache)
         }
         cache?.advance(by: batch.length)
         return stream_BTD
@@ -121,4 +128,6 @@ struct DecoderStep {
     var queryScale: Tensor?
     /// What the tokens are.
     var tokens: AttentionMask.Labels
+    /// Whether the MLPs are computed again on the way back.
+    var recomputesMLP = false
 }

@@ -69,7 +69,7 @@ public struct Recipe: Sendable, Equatable {
     public enum Recomputation: String, Sendable, CaseIterable {
         /// Nothing.
         case none
-        /// The middle of each MLP.
+        /// The MLP of each layer.
         case selective
         /// Whole layers.
         case full
@@ -258,6 +258,9 @@ public struct Recipe: Sendable, Equatable {
         public var canonical = false
         /// Whether the vision tower gets adapters too.
         public var visionLora = false
+        /// Parts of the model that are trained in full beside the adapters: `language_model`, `vision_tower`,
+        /// `multi_modal_projector`.
+        public var modulesToSave: [String] = []
 
         /// The default.
         public init() {}

@@ -2,22 +2,25 @@
 ///
 /// Where the ranks of a tensor-parallel group each hold some of the columns of W, each computes a part of the sum, and
 /// the layer adds the parts up.
-public final class Linear: Sendable {
+public final class Linear: @unchecked Sendable {
     /// [out, in].
     public let weight: Parameter
     /// [out].
     public let bias: Parameter?
     /// The ranks over which the input width is divided; nil when every rank has all of it.
     public let inputGroup: (any ProcessGroup)?
+    /// What is trained in the place of the weight; nil for the layer alone.
+    public var adapter: LowRankAdapter?
 
     /// A layer.
     public init(weight: Parameter, bias: Parameter? = nil, inputGroup: (any ProcessGroup)? = nil) {
         self.weight = weight
         self.bias = bias
         self.inputGroup = inputGroup
+        weight.linear = self
     }
 
-    /// The layer's parameters.
+    /// The layer's parameters, without those of its adapter.
     public var parameters: [Parameter] { [weight] + (bias.map { [$0] } ?? []) }
 
     /// Applies the layer to `x` [..., in].
@@ -26,14 +29,23 @@ public final class Linear: Sendable {
     /// - Throws: What the group throws.
     public func callAsFunction(_ x: Tensor, as type: ElementType? = nil) throws -> Tensor {
         var out = x.projected([weight.tensor], outputType: type)[0]
+        if let adapter { out = adapter.applied(to: out, adapter.lowered(x), weight: weight.tensor) }
         if let inputGroup { out = try out.summed(over: inputGroup) }
         return bias.map { out + $0.tensor.cast(to: out.elementType) } ?? out
     }
 
     /// Applies several layers to the same `x`, reading all their weights in one pass.
     public static func together(_ x: Tensor, _ layers: [Linear]) -> [Tensor] {
-        zip(layers, x.projected(layers.map(\.weight.tensor))).map { layer, out in
-            layer.bias.map { out + $0.tensor } ?? out
+        var lowered: [ObjectIdentifier: LowRankAdapter.Lowered] = [:]
+        return zip(layers, x.projected(layers.map(\.weight.tensor))).map { layer, out in
+            var out = out
+            if let adapter = layer.adapter {
+                let key = ObjectIdentifier(adapter.input)
+                let low = lowered[key] ?? adapter.lowered(x)
+                lowered[key] = low
+                out = adapter.applied(to: out, low, weight: layer.weight.tensor)
+            }
+            return layer.bias.map { out + $0.tensor } ?? out
         }
     }
 }

@@ -5,6 +5,9 @@ public final class Parameter: @unchecked Sendable {
     /// The numbers; tracked while the parameter is trained.
     public private(set) var tensor: Tensor
 
+    /// The layer that multiplies by this parameter, if there is one.
+    public internal(set) weak var linear: Linear?
+
     /// A parameter that is not trained.
     public init(_ name: String, _ tensor: Tensor) {
         self.name = name

@@ -1,0 +1,160 @@
+import Glibc
+public import TensorRuntime
+
+/// The adapters of a model: where they are, and their parameters.
+///
+/// Names are those of Megatron Bridge (megatron/bridge/peft, 0.3): `<module>.adapter.linear_in.weight` is A,
+/// `<module>.adapter.linear_out.weight` B, `<module>.adapter.weight_magnitude` DoRA's magnitude; adapters of the parts of a
+/// fused module are `<module>.adapter.adapter_q` and so on.
+public final class AdapterSet: Sendable {
+    /// The numbers that the adapters were made with.
+    public let configuration: Recipe.PEFTSection
+    /// A module with adapters.
+    public struct Module: Sendable {
+        /// The module's name.
+        public let name: String
+        /// Its layers; those that are no target have no adapter.
+        public let layers: [Linear]
+    }
+    /// The modules, in the order of the model.
+    public let modules: [Module]
+
+    /// Puts fresh adapters on the layers of a model, whose own parameters are frozen.
+    ///
+    /// A is drawn from Xavier's normal distribution, B is zero, so that the model computes what it did before; magnitudes
+    /// are the lengths of the weights' rows.
+    ///
+    /// - Parameters:
+    ///   - configuration: Which layers, how large.
+    ///   - model: The model.
+    ///   - freezesLanguageModel: Whether the language model gets none.
+    ///   - seed: What the random numbers follow from.
+    /// - Throws: `BridgeError` when no layer is a target.
+    public init(
+        _ configuration: Recipe.PEFTSection,
+        on model: any CausalModel,
+        freezesLanguageModel: Bool = false,
+        seed: UInt64
+    ) throws {
+        self.configuration = configuration
+        let tower = configuration.visionLora ? model.vision?.towerParameters ?? [] : []
+        let language = freezesLanguageModel ? [] : model.decoder.parameters
+        let candidates = AdaptedModule.all(in: language) + AdaptedModule.all(in: tower)
+        var modules: [Module] = []
+        for (index, module) in candidates.enumerated() {
+            let wanted = Self.wantedLayers(of: module, configuration, isTower: index >= candidates.count - tower.count)
+            guard wanted.contains(true) else { continue }
+            let stream = RandomStream(seed: seed, stream: Self.number(of: module.name))
+            Self.attach(configuration, module, wanted, stream)
+            modules.append(Module(name: module.name, layers: module.layers))
+        }
+        guard !modules.isEmpty else {
+            throw BridgeError(
+                .badConfiguration,
+                "no module of this model is a target of the adapters (\(configuration.targetModules.joined(separator: ", "))); "
+                    + "it has \(Self.kinds(candidates))"
+            )
+        }
+        self.modules = modules
+    }
+
+    /// All parameters of the adapters, each once.
+    public var parameters: [Parameter] {
+        var seen: Set<ObjectIdentifier> = []
+        return modules.flatMap(\.layers).compactMap(\.adapter).flatMap(\.parameters).filter {
+            seen.insert(ObjectIdentifier($0)).inserted
+        }
+    }
+
+    /// Decides what is dropped in the passes from here on; nil for nothing, as in validation.
+    public func drop(by stream: RandomStream?) {
+        guard configuration.dropout > 0 else { return }
+        for module in modules {
+            for case let input? in module.layers.map(\.adapter?.input) {
+                input.stream = stream.map {
+                    RandomStream(seed: $0.seed, stream: $0.stream ^ Self.number(of: input.weight.name))
+                }
+            }
+        }
+    }
+
+    /// Takes the adapters off.
+    public func detach() { for layer in modules.flatMap(\.layers) { layer.adapter = nil } }
+
+    private static func kinds(_ modules: [AdaptedModule]) -> String {
+        Set(modules.map(\.kind)).sorted().joined(separator: ", ")
+    }
+
+    /// Which layers of a module get an adapter.
+    private static func wantedLayers(
+        of module: AdaptedModule,
+        _ configuration: Recipe.PEFTSection,
+        isTower: Bool
+    ) -> [Bool] {
+        func isNamed(_ patterns: [String], _ part: String?) -> Bool {
+            patterns.contains { pattern in
+                if pattern == module.kind || pattern == part { return true }
+                guard pattern.contains("*") else { return pattern == module.name }
+                return NameGlob(pattern).matches(module.name)
+            }
+        }
+        let parts = AdaptedModule.parts[module.kind]
+        return module.layers.indices.map { index in
+            let part = parts.flatMap { $0.indices.contains(index) ? $0[index] : nil }
+            if isNamed(configuration.excludeModules, part) { return false }
+            // A tower's layers have names of their own, so asking for the tower asks for all of them.
+            return isTower || isNamed(configuration.targetModules, part)
+        }
+    }
+
+    /// A number for a name, the same on every machine: FNV-1a.
+    private static func number(of name: String) -> UInt64 {
+        name.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+    }
+
+    private static func attach(
+        _ configuration: Recipe.PEFTSection,
+        _ module: AdaptedModule,
+        _ wanted: [Bool],
+        _ stream: RandomStream
+    ) {
+        let parts = AdaptedModule.parts[module.kind].map { $0.map { part in part.split(separator: "_").last ?? "" } }
+        let isCanonical = configuration.canonical && module.layers.count > 1
+        var shared: LowRankInput?
+        for (index, layer) in module.layers.enumerated() where wanted[index] {
+            let weight = layer.weight.tensor
+            let (rank, width) = (configuration.dim, weight.shape[1])
+            let own = isCanonical ? ".adapter_\(parts?[index] ?? "\(index)")" : ""
+            let name = "\(module.name).adapter\(own)"
+            func input() -> LowRankInput {
+                let first = isCanonical ? index * rank * width : 0
+                let deviation = Float((2 / Double(rank + width)).squareRoot())
+                let values = stream.normal(first..<first + rank * width).map { $0 * deviation }
+                let matrix = Tensor(values, shape: [rank, width], weight.elementType, on: weight.engine)
+                return LowRankInput(
+                    weight: Parameter("\(name).linear_in.weight", matrix),
+                    dropout: Float(configuration.dropout)
+                )
+            }
+            let low = isCanonical ? input() : shared ?? input()
+            shared = low
+            let suffix = !isCanonical && module.layers.count > 1 ? "[\(index)]" : ""
+            let output = Tensor.zeros([weight.shape[0], rank], weight.elementType, on: weight.engine)
+            let adapter = LowRankAdapter(
+                input: low,
+                output: Parameter("\(name).linear_out.weight\(suffix)", output),
+                magnitude: configuration.scheme == .dora
+                    ? Parameter("\(name).weight_magnitude\(suffix)", Self.lengths(of: weight)) : nil,
+                scale: Float(configuration.alpha / Double(rank))
+            )
+            for parameter in adapter.parameters { parameter.isTrainable = true }
+            layer.adapter = adapter
+        }
+    }
+
+    /// The lengths of the rows of a weight: float32 whatever its type, so that an untrained adapter changes nothing.
+    private static func lengths(of weight: Tensor) -> Tensor {
+        let exact = weight.detached.cast(to: .float32)
+        return (exact * exact).sum(over: [1]).applying(.squareRoot).reshaped([weight.shape[0]])
+    }
+}

@@ -1,0 +1,70 @@
+public import TensorRuntime
+
+extension CausalModel {
+    /// Decides which parts of the model are trained, by the names of a recipe.
+    ///
+    /// Without adapters everything is that is not frozen; with them nothing is but what the recipe names.
+    ///
+    /// - Throws: `BridgeError` for a part that no model has, and for one that is to be frozen and trained.
+    public func freeze(by recipe: Recipe) throws {
+        let model = recipe.model
+        guard recipe.peft.scheme != .none else {
+            return freeze(
+                languageModel: model.freezeLanguageModel,
+                visionModel: model.freezeVisionModel,
+                visionProjection: model.freezeVisionProjection
+            )
+        }
+        let frozen = [
+            "language_model": model.freezeLanguageModel, "vision_tower": model.freezeVisionModel,
+            "multi_modal_projector": model.freezeVisionProjection,
+        ]
+        for name in recipe.peft.modulesToSave {
+            guard let isFrozen = frozen[name] else {
+                throw BridgeError(
+                    .badConfiguration,
+                    "peft.modules_to_save names \(name); a model has \(frozen.keys.sorted().joined(separator: ", "))"
+                )
+            }
+            guard !isFrozen else {
+                throw BridgeError(.badConfiguration, "\(name) is to be frozen and in peft.modules_to_save; choose one")
+            }
+        }
+        func isFixed(_ name: String) -> Bool { !recipe.peft.modulesToSave.contains(name) }
+        freeze(
+            languageModel: isFixed("language_model"),
+            visionModel: isFixed("vision_tower"),
+            visionProjection: isFixed("multi_modal_projector")
+        )
+    }
+
+    /// The weighted sum of the cross entropies of tokens to come.
+    ///
+    /// - Parameters:
+    ///   - batch: The tokens and pictures.
+    ///   - targets: For each of the B x T tokens the one that follows; negative where none is learnt.
+    ///   - weight: What each cross entropy is multiplied by.
+    ///   - recomputation: What is computed again on the way back.
+    ///   - features: The features of the batch's pictures, where they are known already.
+    /// - Returns: float32, a scalar, tracked where something is trained.
+    /// - Throws: As ``forward(_:cache:last:features:keepsHiddenStates:)``.
+    public func loss(
+        _ batch: TokenBatch,
+        targets: [Int32],
+        weight: Float = 1,
+        recomputation: Recipe.Recomputation = .none,
+        features: [Tensor]? = nil
+    ) throws -> Tensor {
+        let (hidden_BTD, blocks) = try embeddings(of: batch, features: features, goesOn: false)
+        let stream_BTD = try decoder(hidden_BTD, batch, blocks: blocks, recomputation: recomputation)
+        let places = targets.indices.filter { targets[$0] >= 0 }
+        let stream_ND = stream_BTD.reshaped([targets.count, -1])
+        // Only what is learnt goes through the output layer, which is much of the work for large vocabularies.
+        let rows_ND = places.count == targets.count ? stream_ND : stream_ND.rows(places.map(Int32.init))
+        return decoder.finalNorm(rows_ND).crossEntropy(
+            decoder.output.weight.tensor,
+            targets: places.map { targets[$0] },
+            weights: [Float](repeating: weight, count: places.count)
+        )
+    }
+}

@@ -1,0 +1,98 @@
+/// What a low-rank adapter does to the input of a layer: drops some of it and brings the rest down to a few numbers.
+///
+/// Layers whose matrices were one, such as query, key and value, may share it.
+public final class LowRankInput: @unchecked Sendable {
+    /// A, [r, in].
+    public let weight: Parameter
+    /// The probability with which an element of the input is dropped.
+    public let dropout: Float
+    /// Which random numbers drop; set anew for every pass that trains, nil where nothing is dropped.
+    public var stream: RandomStream?
+
+    /// An input.
+    public init(weight: Parameter, dropout: Float = 0) {
+        self.weight = weight
+        self.dropout = dropout
+    }
+
+    /// The input as the adapter sees it.
+    func dropped(_ x: Tensor) -> Tensor { stream.map { x.droppingOut(dropout, $0) } ?? x }
+}
+
+/// An addition to a linear layer that is trained in its place.
+///
+/// LoRA (Hu et al., arXiv 2106.09685): `x W^T + scale B A x`. With a magnitude it is DoRA (Liu et al., arXiv 2402.09353):
+/// that sum, each row of the whole weight brought to a length of its own. The length that is divided by is a number, no
+/// function to be differentiated, as in the paper's section 4.3.
+public final class LowRankAdapter: Sendable {
+    /// A.
+    public let input: LowRankInput
+    /// B, [out, r].
+    public let output: Parameter
+    /// DoRA's magnitude, [out]; nil for LoRA.
+    public let magnitude: Parameter?
+    /// What the product is multiplied by.
+    public let scale: Float
+
+    /// An adapter.
+    public init(input: LowRankInput, output: Parameter, magnitude: Parameter? = nil, scale: Float) {
+        self.input = input
+        self.output = output
+        self.magnitude = magnitude
+        self.scale = scale
+    }
+
+    /// The parameters.
+    public var parameters: [Parameter] { [input.weight, output] + (magnitude.map { [$0] } ?? []) }
+
+    /// What the adapters of several layers see of one input.
+    struct Lowered {
+        var dropped: Tensor
+        var product: Tensor
+    }
+
+    func lowered(_ x: Tensor) -> Lowered {
+        let dropped = input.dropped(x)
+        return Lowered(dropped: dropped, product: dropped.projected([input.weight.tensor])[0])
+    }
+
+    /// The layer's output with the adapter's.
+    ///
+    /// - Parameters:
+    ///   - out: `x W^T`, which nobody else uses.
+    ///   - low: What the adapter sees of x.
+    ///   - weight: W.
+    /// - Returns: The shape and type of `out`.
+    func applied(to out: Tensor, _ low: Lowered, weight: Tensor) -> Tensor {
+        let product = low.product * scale
+        guard let magnitude else { return out.addingProjection(of: product, output.tensor) }
+        let factor = (magnitude.tensor.cast(to: .float32) / rowLengths(of: weight)).cast(to: out.elementType)
+        guard input.stream != nil, input.dropout > 0 else {
+            return out.addingProjection(of: product, output.tensor) * factor
+        }
+        // Only what the adapter adds sees the dropped input: the layer itself sees all of it.
+        let plain = low.dropped.projected([weight], outputType: out.elementType)[0]
+        let added = product.projected([output.tensor], outputType: out.elementType)[0]
+        return out + (plain + added) * factor - plain
+    }
+
+    /// The lengths of the rows of `W + scale B A`, float32 [out].
+    public func rowLengths(of weight: Tensor) -> Tensor {
+        let whole = merged(into: weight, scaled: false)
+        return (whole * whole).sum(over: [1]).applying(.squareRoot).reshaped([weight.shape[0]])
+    }
+
+    /// The weight with the adapter in it, float32 [out, in].
+    ///
+    /// - Parameters:
+    ///   - weight: W.
+    ///   - scaled: Whether DoRA's magnitude is in it too.
+    public func merged(into weight: Tensor, scaled: Bool = true) -> Tensor {
+        let (a, b) = (input.weight.tensor.detached, output.tensor.detached)
+        let product = b.cast(to: .float32).matrixProduct(a.cast(to: .float32))
+        let whole = weight.detached.cast(to: .float32) + product * scale
+        guard scaled, let magnitude else { return whole }
+        let lengths = (whole * whole).sum(over: [1]).applying(.squareRoot)
+        return whole * (magnitude.tensor.detached.cast(to: .float32).reshaped([weight.shape[0], 1]) / lengths)
+    }
+}
