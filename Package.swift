@@ -31,7 +31,7 @@ let package = Package(
         .target(name: "Trainer", dependencies: [core], path: "Sources/Trainer", swiftSettings: strict),
         // Loaded when something is fetched from the network: what it links takes as long to load as all the rest together.
         .target(name: "BridgeFetch", path: "Sources/BridgeFetch", swiftSettings: strict),
-        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
+        .target(name: "TestSupport", dependencies: [core], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(
             name: "JSONTreeTests",
             dependencies: [core],

@@ -22,6 +22,14 @@ struct Gemma3VLBridge: ModelBridge {
         NameDialect("transformers 5, in memory", [("vision_tower.", "model.vision_tower.")]),
     ]
 
+    let moduleNames = NameDialect(
+        "transformers 5, in memory",
+        [
+            ("language_model.model.", "model.language_model."), ("language_model.lm_head.", "lm_head."),
+            ("vision_tower.", "model.vision_tower."), ("multi_modal_projector.", "model.multi_modal_projector."),
+        ]
+    )
+
     var toy: ToyRecipe { Gemma3VLToy.recipe }
 
     func processor(for provider: Gemma3VLProvider, files: ProcessorFiles) throws -> (any ModelProcessor)? {

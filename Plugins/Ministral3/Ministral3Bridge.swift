@@ -19,6 +19,8 @@ struct Ministral3Bridge: ModelBridge {
         )
     ]
 
+    var moduleNames: NameDialect { dialects[0] }
+
     var toy: ToyRecipe { Ministral3Toy.recipe }
 
     func processor(for provider: Ministral3Provider, files: ProcessorFiles) throws -> (any ModelProcessor)? {

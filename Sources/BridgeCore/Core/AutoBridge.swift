@@ -16,6 +16,10 @@ public struct AutoBridge: Sendable {
     let model: FamilyModel
     /// The folder with the tokenizer; nil for a bridge made from a configuration alone.
     let processorFolder: String?
+    /// Whose names the Hugging Face side of the checkpoint has that the bridge was made from.
+    let checkpointStyle: HuggingFaceFolder.Style
+    /// The checkpoint's files from the Hugging Face side, as paths inside it.
+    let checkpointSideFiles: [String]
 
     /// The bridge for a Hugging Face folder.
     ///
@@ -79,6 +83,10 @@ public struct AutoBridge: Sendable {
         self.catalog = catalog
         folder = nil
         processorFolder = Files.join(checkpoint.path, NativeCheckpoint.huggingFaceFolder)
+        checkpointStyle = checkpoint.manifest.style
+        checkpointSideFiles = checkpoint.manifest.files.map(\.name).filter {
+            $0.hasPrefix("\(NativeCheckpoint.huggingFaceFolder)/")
+        }
         model = try FamilyModel(
             json: checkpoint.configuration,
             style: checkpoint.manifest.style,
@@ -92,6 +100,8 @@ public struct AutoBridge: Sendable {
         self.folder = folder
         self.model = model
         processorFolder = folder?.path
+        checkpointStyle = .transformers
+        checkpointSideFiles = []
     }
 
     /// Whether a folder holds a model that can be converted.

@@ -27,6 +27,8 @@ public struct BridgeError: Error, Sendable, CustomStringConvertible {
         public static let destinationTaken = Code("destination_taken")
         /// The caller asked to stop.
         public static let cancelled = Code("cancelled")
+        /// A training run whose loss is no number any more, step after step.
+        public static let trainingDiverged = Code("training_diverged")
         /// Arguments that contradict each other.
         public static let badArgument = Code("bad_argument")
     }

@@ -19,6 +19,20 @@ public final class AdapterSet: Sendable {
     /// The modules, in the order of the model.
     public let modules: [Module]
 
+    /// Adapters that are on their layers already.
+    init(_ configuration: Recipe.PEFTSection, modules: [AdaptedModule]) {
+        self.configuration = configuration
+        self.modules = modules.map { Module(name: $0.name, layers: $0.layers) }
+    }
+
+    /// The name before the parameters of a layer's own adapter.
+    static func canonicalName(of layer: Linear) -> String {
+        guard let (module, piece) = AdaptedModule.split(layer.weight.name) else { return layer.weight.name }
+        let kind = String(module.split(separator: ".").last ?? "")
+        guard let parts = AdaptedModule.parts[kind], parts.indices.contains(piece) else { return "\(module).adapter" }
+        return "\(module).adapter.adapter_\(parts[piece].split(separator: "_").last ?? "")"
+    }
+
     /// Puts fresh adapters on the layers of a model, whose own parameters are frozen.
     ///
     /// A is drawn from Xavier's normal distribution, B is zero, so that the model computes what it did before; magnitudes
@@ -44,6 +58,13 @@ public final class AdapterSet: Sendable {
         for (index, module) in candidates.enumerated() {
             let wanted = Self.wantedLayers(of: module, configuration, isTower: index >= candidates.count - tower.count)
             guard wanted.contains(true) else { continue }
+            guard configuration.canonical || !wanted.contains(false) else {
+                throw BridgeError(
+                    .badConfiguration,
+                    "only a part of \(module.name) is a target of the adapters; parts have adapters of their own with "
+                        + "peft.canonical=true"
+                )
+            }
             let stream = RandomStream(seed: seed, stream: Self.number(of: module.name))
             Self.attach(configuration, module, wanted, stream)
             modules.append(Module(name: module.name, layers: module.layers))
@@ -118,14 +139,12 @@ public final class AdapterSet: Sendable {
         _ wanted: [Bool],
         _ stream: RandomStream
     ) {
-        let parts = AdaptedModule.parts[module.kind].map { $0.map { part in part.split(separator: "_").last ?? "" } }
         let isCanonical = configuration.canonical && module.layers.count > 1
         var shared: LowRankInput?
         for (index, layer) in module.layers.enumerated() where wanted[index] {
             let weight = layer.weight.tensor
             let (rank, width) = (configuration.dim, weight.shape[1])
-            let own = isCanonical ? ".adapter_\(parts?[index] ?? "\(index)")" : ""
-            let name = "\(module.name).adapter\(own)"
+            let name = isCanonical ? canonicalName(of: layer) : "\(module.name).adapter"
             func input() -> LowRankInput {
                 let first = isCanonical ? index * rank * width : 0
                 let deviation = Float((2 / Double(rank + width)).squareRoot())

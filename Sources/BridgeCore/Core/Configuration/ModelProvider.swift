@@ -36,6 +36,10 @@ public protocol ModelBridge: Sendable {
     var configuration: ConfigurationTable<Provider> { get }
     /// Other names under which transformers has stored the same tensors.
     var dialects: [NameDialect] { get }
+    /// What the modules are called in transformers' memory, where that is not what the table's tensors are called.
+    ///
+    /// Adapters are stored under these names. Of transformers 5.23.
+    var moduleNames: NameDialect { get }
     /// Tensors that may be in a checkpoint and are not needed, with the reason.
     var ignoredTensors: [IgnoredTensors] { get }
     /// Toy models of this family.
@@ -70,6 +74,8 @@ public protocol ModelBridge: Sendable {
 extension ModelBridge {
     /// No other names.
     public var dialects: [NameDialect] { [] }
+    /// The table's names.
+    public var moduleNames: NameDialect { NameDialect("transformers, in memory", []) }
     /// No tensor is left aside.
     public var ignoredTensors: [IgnoredTensors] { [] }
     /// This family reads text only.

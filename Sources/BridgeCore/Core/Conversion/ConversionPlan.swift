@@ -13,6 +13,8 @@ public struct ConversionPlan: Sendable {
         case resharding = "reshard"
         /// Nothing to Hugging Face: a toy.
         case making = "toy"
+        /// Memory to Megatron: a run's checkpoint.
+        case saving = "save"
 
         /// The word in a progress bar.
         package var activity: String {
@@ -21,6 +23,7 @@ public struct ConversionPlan: Sendable {
             case .exporting: "Exporting"
             case .resharding: "Resharding"
             case .making: "Making"
+            case .saving: "Saving"
             }
         }
     }

@@ -114,8 +114,10 @@ struct Importer {
         return notes
     }
 
+    private func sideImages() throws -> [FileImage] { try Self.sideImages(of: folder) }
+
     /// The files that an export will need: everything beside the weights, and the headers of the weight files.
-    private func sideImages() throws -> [FileImage] {
+    static func sideImages(of folder: HuggingFaceFolder) throws -> [FileImage] {
         let copies = try folder.sideFiles.map { name in
             FileImage.copy(
                 name: Files.join(NativeCheckpoint.huggingFaceFolder, name),

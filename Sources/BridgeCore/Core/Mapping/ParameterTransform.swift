@@ -15,11 +15,18 @@ public protocol ParameterTransform: Sendable {
     /// The matrices that layers multiply by, made of the Megatron parameter: what was fused is apart, and everything else
     /// is as Megatron has it.
     func toLayers(_ parameter: TensorView) -> [TensorView]
+
+    /// The Megatron parameter made of the matrices that layers multiply by: the inverse of ``toLayers(_:)``.
+    ///
+    /// It looks at rows alone, so that what belongs to the rows of a matrix, such as an adapter's, goes the same way.
+    func fromLayers(_ matrices: [TensorView]) -> TensorView
 }
 
 extension ParameterTransform {
     /// The parameter itself.
     public func toLayers(_ parameter: TensorView) -> [TensorView] { [parameter] }
+    /// The matrix itself.
+    public func fromLayers(_ matrices: [TensorView]) -> TensorView { matrices[0] }
 }
 
 /// One tensor, as it is.
@@ -71,6 +78,8 @@ public struct Stacking: ParameterTransform {
 
     /// The parameter cut at the heights.
     public func toLayers(_ parameter: TensorView) -> [TensorView] { toHuggingFace(parameter) }
+    /// The matrices one below the other.
+    public func fromLayers(_ matrices: [TensorView]) -> TensorView { toMegatron(matrices) }
 }
 
 /// Query, key and value in one matrix, interleaved by KV group: the query heads of group g, its key head, its value head.
@@ -114,6 +123,8 @@ public struct HeadInterleaving: ParameterTransform {
 
     /// Query, key and value.
     public func toLayers(_ parameter: TensorView) -> [TensorView] { toHuggingFace(parameter) }
+    /// The rows of query, key and value by group.
+    public func fromLayers(_ matrices: [TensorView]) -> TensorView { toMegatron(matrices) }
 }
 
 /// The rows of each head of a query or key matrix, from pairs that lie side by side to pairs that lie half a head apart.
@@ -179,6 +190,8 @@ public struct WithRotaryPairs: ParameterTransform {
 
     /// What the rest makes for layers, which rotate pairs half a head apart.
     public func toLayers(_ parameter: TensorView) -> [TensorView] { base.toLayers(parameter) }
+    /// What the rest makes of them.
+    public func fromLayers(_ matrices: [TensorView]) -> TensorView { base.fromLayers(matrices) }
 }
 
 /// How many query heads and KV groups an attention layer has, and how wide a head is.

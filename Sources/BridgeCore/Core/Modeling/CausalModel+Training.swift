@@ -67,4 +67,13 @@ extension CausalModel {
             weights: [Float](repeating: weight, count: places.count)
         )
     }
+
+    /// Floating-point operations of training on so many tokens of text: three times those of a forward pass, in which each
+    /// weight of a matrix takes two for each token.
+    ///
+    /// Source: Kaplan et al., arXiv 2001.08361, section 2.1. Attention between tokens and what frozen parts save is not in it.
+    public func trainingOperations(tokens: Int) -> Double {
+        let matrices = decoder.layers.flatMap(\.parameters).filter { $0.tensor.rank > 1 } + [decoder.output.weight]
+        return 6 * Double(tokens) * matrices.reduce(0) { $0 + Double($1.tensor.count) }
+    }
 }

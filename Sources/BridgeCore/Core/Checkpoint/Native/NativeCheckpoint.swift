@@ -43,8 +43,13 @@ public struct NativeCheckpoint: Sendable {
         configuration = try JSON(
             contentsOf: Files.join(path, Files.join(Self.huggingFaceFolder, manifest.style.configurationName))
         )
-        parameters = try Self.parameters(manifest, path)
+        parameters = try Self.parameters(manifest.parameters, path)
     }
+
+    /// What the optimizer kept, by names that begin with `optimizer.`; empty where nothing was trained.
+    ///
+    /// - Throws: `BridgeError` when a file is missing or not what the manifest says.
+    func optimizerParameters() throws -> [GlobalParameter] { try Self.parameters(manifest.optimizer, path) }
 
     /// Whether a folder says that it is a Megatron checkpoint, whole or not.
     static func isOne(_ path: String) -> Bool {
@@ -105,13 +110,13 @@ public struct NativeCheckpoint: Sendable {
         }.sorted { $0.iteration < $1.iteration }
     }
 
-    private static func parameters(_ manifest: NativeManifest, _ path: String) throws -> [GlobalParameter] {
+    private static func parameters(_ lines: [NativeManifest.Parameter], _ path: String) throws -> [GlobalParameter] {
         var tensors: [String: [String: StoredTensor]] = [:]
-        for name in Set(manifest.parameters.flatMap { $0.chunks.map(\.file) }).sorted() {
+        for name in Set(lines.flatMap { $0.chunks.map(\.file) }).sorted() {
             let file = try SafetensorsFile(path: Files.join(path, name))
             tensors[name] = Dictionary(file.tensors.map { ($0.name, $0) }) { first, _ in first }
         }
-        return try manifest.parameters.map { parameter in
+        return try lines.map { parameter in
             func corrupt(_ what: String) -> BridgeError {
                 BridgeError(.corruptInput, "\(Files.join(path, manifestName)): \(parameter.name) \(what)")
             }

@@ -9,7 +9,12 @@ struct NativeLayout {
     let vocabularyMultiple: Int?
 
     /// The files of the ranks, and the manifest's lines about the parameters in them.
-    func spread(_ parameters: [GlobalParameter]) throws -> (images: [FileImage], parameters: [NativeManifest.Parameter])
+    ///
+    /// - Parameters:
+    ///   - parameters: The parameters.
+    ///   - kind: What the files' names begin with.
+    func spread(_ parameters: [GlobalParameter], kind: String = "weights") throws
+        -> (images: [FileImage], parameters: [NativeManifest.Parameter])
     {
         try check(parameters)
         var files: [String: [(name: String, view: TensorView)]] = [:]
@@ -20,7 +25,7 @@ struct NativeLayout {
             var chunks: [NativeManifest.Chunk] = []
             for slice in parameter.split.slices(of: parameter.view, tensorSize: layout.tensorSize, paddedHeight: padded)
             {
-                let file = Self.fileName(tensorRank: slice.tensorRank, stage: stage)
+                let file = Self.fileName(kind, tensorRank: slice.tensorRank, stage: stage)
                 files[file, default: []].append((parameter.name, slice.view))
                 chunks += slice.places.map {
                     NativeManifest.Chunk(
@@ -73,9 +78,9 @@ struct NativeLayout {
         return (height + unit - 1) / unit * unit
     }
 
-    static func fileName(tensorRank: Int, stage: Int) -> String {
+    static func fileName(_ kind: String, tensorRank: Int, stage: Int) -> String {
         func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
-        return "weights_tp\(two(tensorRank))_pp\(two(stage)).safetensors"
+        return "\(kind)_tp\(two(tensorRank))_pp\(two(stage)).safetensors"
     }
 
     private func stage(of parameter: GlobalParameter) -> Int {

@@ -21,6 +21,10 @@ public struct NativeManifest: Sendable {
     public var ledger: JSON
     /// Every parameter by name, in the order of the model.
     public var parameters: [Parameter]
+    /// What the optimizer keeps for each trained parameter; empty without one.
+    public var optimizer: [Parameter] = []
+    /// Whether the parameters are those of adapters, which a model is needed for.
+    public var holdsAdapter = false
     /// Every file by its path inside the checkpoint.
     public var files: [File]
 
@@ -80,7 +84,7 @@ extension NativeManifest {
             if !file.blocks.isEmpty { json.set(.array(file.blocks.map { .string($0) }), at: "blocks") }
             files[file.name] = json
         }
-        return [
+        var json: JSON = [
             "format": .string(Self.format),
             "format_version": .number(JSONNumber(Self.formatVersion)),
             "architecture": .string(architecture),
@@ -100,6 +104,13 @@ extension NativeManifest {
             ],
             "files": .object(files),
         ]
+        if !optimizer.isEmpty {
+            var lines = JSONObject()
+            for parameter in optimizer { lines[parameter.name] = parameter.json }
+            json.set(.object(lines), at: "optimizer")
+        }
+        if holdsAdapter { json.set(.bool(true), at: "holds_adapter") }
+        return json
     }
 
     /// Reads a manifest.
@@ -136,6 +147,12 @@ extension NativeManifest {
         parameters = try reader.object(json, "parameters").map {
             try Parameter(name: $0.key, json: $0.value, reader: ManifestReader(name: "\(name): \($0.key)"))
         }
+        if json["optimizer"] != nil {
+            optimizer = try reader.object(json, "optimizer").map {
+                try Parameter(name: $0.key, json: $0.value, reader: ManifestReader(name: "\(name): \($0.key)"))
+            }
+        }
+        holdsAdapter = json["holds_adapter"]?.bool ?? false
         var total = 0
         files = try reader.object(json, "files").map { key, value in
             guard

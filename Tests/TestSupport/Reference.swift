@@ -1,35 +1,37 @@
 import BridgeCore
 import TensorRuntime
-import TestSupport
 
 /// What transformers computed for a fixture, see `Tests/Fixtures/README.md`.
-struct Reference {
-    let name: String
-    let path: String
+public struct Reference {
+    public let name: String
+    public let path: String
     private let tensors: [String: StoredTensor]
 
-    init(_ name: String) throws {
+    public init(_ name: String, in folder: String = "reference") throws {
         self.name = name
-        path = "\(Fixtures.root)/reference/\(name).safetensors"
+        path = "\(Fixtures.root)/\(folder)/\(name).safetensors"
         tensors = Dictionary(try SafetensorsFile(path: path).tensors.map { ($0.name, $0) }) { first, _ in first }
     }
 
+    /// The names of all tensors.
+    public var keys: [String] { tensors.keys.sorted() }
+
     /// The prefixes under which there are inputs with logits.
-    var cases: [String] {
+    public var cases: [String] {
         tensors.keys.filter { $0.hasSuffix("input_ids") }.map { String($0.dropLast("input_ids".count)) }
             .filter { holds("\($0)logits") }.sorted()
     }
 
-    func holds(_ key: String) -> Bool { tensors[key] != nil }
+    public func holds(_ key: String) -> Bool { tensors[key] != nil }
 
-    func shape(_ key: String) throws -> [Int] { try tensor(key).shape }
+    public func shape(_ key: String) throws -> [Int] { try tensor(key).shape }
 
-    func floats(_ key: String) throws -> [Float] {
+    public func floats(_ key: String) throws -> [Float] {
         let view = TensorView(try tensor(key)).cast(to: .float32)
         return try read(view, as: Float.self)
     }
 
-    func integers(_ key: String) throws -> [Int] {
+    public func integers(_ key: String) throws -> [Int] {
         let stored = try tensor(key)
         let view = TensorView(stored)
         return stored.elementType == .int64
@@ -48,7 +50,7 @@ struct Reference {
 }
 
 /// The largest difference, and the largest number of the reference.
-func gap(_ values: [Float], _ expected: [Float]) -> (difference: Float, scale: Float) {
+public func gap(_ values: [Float], _ expected: [Float]) -> (difference: Float, scale: Float) {
     guard values.count == expected.count else { return (.infinity, 1) }
     return (
         zip(values, expected).reduce(0) { max($0, abs($1.0 - $1.1)) }, expected.reduce(0) { max($0, abs($1)) }

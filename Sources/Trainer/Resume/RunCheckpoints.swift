@@ -1,0 +1,120 @@
+public import BridgeCore
+import Foundation
+import JSONTree
+public import Logging
+import Synchronization
+
+/// The checkpoints of a run: written while training goes on, read when it is resumed.
+///
+/// What is written is the live memory. Parameters change once a step, at its end, so a write has the time of a whole
+/// forward and backward pass; ``wait()`` comes before they change.
+public final class RunCheckpoints {
+    private let bridge: AutoBridge
+    private let section: Recipe.CheckpointSection
+    /// `run_config.yaml`: everything that reproduces the run.
+    private let configuration: [UInt8]
+    private let logger: Logger
+    private var writer: Writer?
+
+    private final class Writer: Sendable {
+        let done = DispatchSemaphore(value: 0)
+        let failure = Mutex<(any Error)?>(nil)
+    }
+
+    /// Checkpoints in the folder `section.save`.
+    public init(
+        _ bridge: AutoBridge,
+        _ section: Recipe.CheckpointSection,
+        configuration: [UInt8],
+        logger: Logger
+    ) {
+        self.bridge = bridge
+        self.section = section
+        self.configuration = configuration
+        self.logger = logger
+    }
+
+    /// The newest iteration of the run, or of the one that it goes on from; nil when there is none.
+    ///
+    /// - Throws: `BridgeError` when the folder that is to be gone on from has none.
+    public func newest() throws -> String? {
+        if !section.save.isEmpty, let found = try? NativeCheckpoint.iterations(in: section.save).last?.path {
+            return found
+        }
+        guard !section.load.isEmpty else { return nil }
+        guard let found = try NativeCheckpoint.iterations(in: section.load).last?.path else {
+            throw BridgeError(.badArgument, "checkpoint.load is \(section.load), which has no checkpoint in it")
+        }
+        return found
+    }
+
+    /// Fills a run's tensors from an iteration.
+    ///
+    /// - Returns: Where the run was.
+    /// - Throws: `BridgeError` when the iteration does not fit the run.
+    public func restore(_ state: TrainingState, from path: String) throws -> RunProgress {
+        let name = path + "/" + RunProgress.fileName
+        guard let data = FileManager.default.contents(atPath: name) else {
+            throw BridgeError(
+                .badArgument,
+                "\(path) has no \(RunProgress.fileName): it was converted, not trained; "
+                    + "give it as checkpoint.pretrained_checkpoint"
+            )
+        }
+        let progress = try RunProgress(json: JSON(parsing: Array(data)), name: name)
+        try bridge.restore(state, from: path)
+        return progress
+    }
+
+    /// Writes a checkpoint, in the background where the recipe says so.
+    ///
+    /// A failure in between, a full disk for instance, is reported and leaves the checkpoints that are there; training
+    /// goes on.
+    ///
+    /// - Parameters:
+    ///   - state: The tensors, which may not change before ``wait()`` returns.
+    ///   - progress: Where the run is.
+    ///   - waits: Whether to return when it is written, and to throw when it could not be.
+    public func save(_ state: TrainingState, _ progress: RunProgress, waits: Bool) throws {
+        guard !section.save.isEmpty else { return }
+        try wait()
+        let (bridge, section) = (bridge, section)
+        let files = [
+            ("run_config.yaml", configuration), (RunProgress.fileName, progress.json.text()),
+        ]
+        @Sendable func write() throws {
+            try bridge.save(state, to: section.save, iteration: progress.iteration, files: files)
+            guard section.mostRecentK > 0 else { return }
+            for old in try NativeCheckpoint.iterations(in: section.save).dropLast(section.mostRecentK) {
+                try FileManager.default.removeItem(atPath: old.path)
+            }
+        }
+        guard section.asyncSave, !waits else {
+            guard !waits else { return try write() }
+            do { try write() } catch { report(error, progress.iteration) }
+            return
+        }
+        let writer = Writer()
+        self.writer = writer
+        Thread.detachNewThread {
+            do { try write() } catch { writer.failure.withLock { $0 = error } }
+            writer.done.signal()
+        }
+        pending = progress.iteration
+    }
+
+    private var pending = 0
+
+    /// Returns when nothing is being written any more.
+    public func wait() throws {
+        guard let writer else { return }
+        writer.done.wait()
+        self.writer = nil
+        if let error = writer.failure.withLock({ $0 }) { report(error, pending) }
+    }
+
+    private func report(_ error: any Error, _ iteration: Int) {
+        let reason = (error as? BridgeError)?.message ?? "\(error)"
+        logger.error("the checkpoint of step \(iteration) could not be written: \(reason); training goes on")
+    }
+}

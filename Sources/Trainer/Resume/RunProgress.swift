@@ -1,0 +1,49 @@
+import BridgeCore
+import JSONTree
+
+/// Where a run is: everything that it needs to go on besides its tensors.
+///
+/// Random numbers and the order of the data follow from the seed and these counts.
+public struct RunProgress: Sendable, Equatable {
+    /// How many steps are done.
+    public var iteration = 0
+    /// How many samples have been used.
+    public var consumedSamples = 0
+    /// How many steps the optimizer has taken.
+    public var optimizerSteps = 0
+    /// How many steps were left out because of a spike.
+    public var skippedIterations = 0
+    /// How many steps were left out because of a NaN or an infinity.
+    public var nanIterations = 0
+    /// The running mean of the loss; nil before the first step.
+    public var meanLoss: Double?
+
+    /// The beginning.
+    public init() {}
+
+    /// The file's name in an iteration's folder.
+    static let fileName = "train_state.json"
+
+    private static let counts: [(String, any WritableKeyPath<RunProgress, Int> & Sendable)] = [
+        ("iteration", \.iteration), ("consumed_samples", \.consumedSamples), ("optimizer_steps", \.optimizerSteps),
+        ("skipped_iterations", \.skippedIterations), ("nan_iterations", \.nanIterations),
+    ]
+
+    var json: JSON {
+        var json: JSON = .object(JSONObject())
+        for (key, path) in Self.counts { json.set(.number(JSONNumber(self[keyPath: path])), at: key) }
+        // The bits, so that the mean goes on exactly as it was.
+        if let meanLoss { json.set(.string(String(meanLoss.bitPattern, radix: 16)), at: "mean_loss_bits") }
+        return json
+    }
+
+    init(json: JSON, name: String) throws {
+        for (key, path) in Self.counts {
+            guard let value = json[key]?.integer, value >= 0, value < 1 << 53 else {
+                throw BridgeError(.corruptInput, "\(name) has no \(key); the checkpoint was not written by a training run")
+            }
+            self[keyPath: path] = value
+        }
+        meanLoss = json["mean_loss_bits"]?.string.flatMap { UInt64($0, radix: 16) }.map { Double(bitPattern: $0) }
+    }
+}

@@ -1,0 +1,46 @@
+import BridgeCore
+
+/// Decides whether a step is good enough to be taken.
+struct StepGuard {
+    enum Verdict { case good, notFinite, spike }
+
+    private let threshold: Double?
+    private let mostInARow: Int
+    private var inARow = 0
+    /// The running mean of the losses that were taken; nil before the first.
+    var meanLoss: Double?
+
+    /// How much of the mean each loss makes up.
+    private static let share = 0.05
+
+    init(_ section: Recipe.TrainSection) {
+        threshold = section.spikeThreshold
+        mostInARow = section.maxSkippedIters
+    }
+
+    /// - Throws: `BridgeError` when too many steps in a row were left out.
+    mutating func judge(loss: Double, gradientNorm: Double, iteration: Int, trained: Int) throws -> Verdict {
+        let verdict: Verdict
+        if !loss.isFinite || !gradientNorm.isFinite {
+            verdict = .notFinite
+        } else if let threshold, let meanLoss, loss > threshold * meanLoss {
+            verdict = .spike
+        } else {
+            verdict = .good
+        }
+        guard verdict != .good else {
+            inARow = 0
+            if trained > 0 { meanLoss = meanLoss.map { $0 + (loss - $0) * Self.share } ?? loss }
+            return verdict
+        }
+        inARow += 1
+        guard inARow < mostInARow else {
+            throw BridgeError(
+                .trainingDiverged,
+                "\(inARow) steps in a row were left out, the last, \(iteration), with a loss of \(loss) and a gradient "
+                    + "norm of \(gradientNorm); lower optimizer.lr, lengthen the warm-up or look at the data"
+            )
+        }
+        return verdict
+    }
+}

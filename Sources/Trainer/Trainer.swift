@@ -1,0 +1,280 @@
+public import BridgeCore
+import Glibc
+public import Logging
+import TensorRuntime
+
+/// A training run: takes batches, steps and checkpoints until it is done or told to stop.
+///
+/// Nothing here depends on the time or on the number of threads: the same recipe, data and weights give the same numbers
+/// on the same processor, also when the run was interrupted in between.
+public final class Trainer {
+    /// Why a run came to its end.
+    public enum End: String, Sendable {
+        /// All steps are done.
+        case done
+        /// A signal came.
+        case interrupted
+        /// The time or the number of steps for one process is over.
+        case limit
+    }
+
+    /// What a run has done.
+    public struct Outcome: Sendable {
+        /// Why it ended.
+        public var end: End
+        /// How many steps are done, those of earlier processes included.
+        public var iteration: Int
+        /// The loss of the last step; nil when there was none.
+        public var loss: Double?
+        /// The last validation.
+        public var validation: ValidationRecord?
+    }
+
+    /// What the run is made of.
+    public struct Parts {
+        /// The recipe, checked.
+        public var recipe: Recipe
+        /// The model, its parts frozen as the recipe says.
+        public var model: any CausalModel
+        /// The model's adapters; nil where the model itself is trained.
+        public var adapters: AdapterSet?
+        /// The samples to learn from.
+        public var samples: any BatchSource
+        /// The samples to validate on; nil for none.
+        public var validation: (any BatchSource)?
+        /// What takes in the measurements.
+        public var sinks: [any MetricsSink]
+        /// Saves and restores; nil for a run without checkpoints.
+        public var checkpoints: RunCheckpoints?
+        /// Facts for reports.
+        public var facts: RunFacts
+
+        /// Parts.
+        public init(
+            recipe: Recipe,
+            model: any CausalModel,
+            adapters: AdapterSet? = nil,
+            samples: any BatchSource,
+            validation: (any BatchSource)? = nil,
+            sinks: [any MetricsSink] = [],
+            checkpoints: RunCheckpoints? = nil,
+            facts: RunFacts
+        ) {
+            self.recipe = recipe
+            self.model = model
+            self.adapters = adapters
+            self.samples = samples
+            self.validation = validation
+            self.sinks = sinks
+            self.checkpoints = checkpoints
+            self.facts = facts
+        }
+    }
+
+    private let parts: Parts
+    private let optimizer: Optimizer
+    private let schedule: LearningRateSchedule
+    private let logger: Logger
+    private var progress = RunProgress()
+    private var guardian: StepGuard
+
+    /// A run that has not begun.
+    ///
+    /// - Throws: `BridgeError` when nothing is trained.
+    public init(_ parts: Parts, logger: Logger) throws {
+        self.parts = parts
+        self.logger = logger
+        let trained = parts.model.parameters + (parts.adapters?.parameters ?? [])
+        optimizer = try Optimizer(parts.recipe.optimizer, trained, on: parts.model.engine)
+        schedule = try LearningRateSchedule(
+            optimizer: parts.recipe.optimizer,
+            scheduler: parts.recipe.scheduler,
+            trainIters: parts.recipe.train.trainIters
+        )
+        guardian = StepGuard(parts.recipe.train)
+    }
+
+    /// How many numbers are trained.
+    public var trainedParameterCount: Int { optimizer.parameterCount }
+
+    /// Runs until all steps are done, or until it is told to stop; the last step is then saved.
+    ///
+    /// - Parameter shouldStop: Asked after every step.
+    /// - Returns: What was done.
+    /// - Throws: `BridgeError` for data that cannot be used, for a checkpoint that cannot be written at the end, and after
+    ///   too many steps without a finite loss.
+    public func run(shouldStop: () -> Bool = { false }) throws -> Outcome {
+        let train = parts.recipe.train
+        try resume()
+        for sink in parts.sinks { try sink.begin(parts.facts, after: progress.iteration) }
+        var outcome = Outcome(end: .done, iteration: progress.iteration)
+        let start = ContinuousClock.now
+        while progress.iteration < train.trainIters {
+            let record = try step()
+            outcome.loss = record.loss
+            for sink in parts.sinks { try sink.record(record) }
+            if train.evalInterval > 0, progress.iteration % train.evalInterval == 0 {
+                outcome.validation = try validate()
+            }
+            let isLast = progress.iteration == train.trainIters
+            let end = isLast ? nil : reasonToStop(start, shouldStop)
+            try save(isEnd: isLast || end != nil)
+            if let end {
+                outcome.end = end
+                break
+            }
+        }
+        try parts.checkpoints?.wait()
+        outcome.iteration = progress.iteration
+        for sink in parts.sinks { try sink.finish() }
+        return outcome
+    }
+
+    private func reasonToStop(_ start: ContinuousClock.Instant, _ shouldStop: () -> Bool) -> End? {
+        if shouldStop() { return .interrupted }
+        if let interval = parts.recipe.train.exitInterval, interval > 0, progress.iteration % interval == 0 {
+            return .limit
+        }
+        if let minutes = parts.recipe.train.exitDurationInMins {
+            if ContinuousClock.now - start >= .seconds(minutes * 60) { return .limit }
+        }
+        return nil
+    }
+
+    // MARK: One step
+
+    private func step() throws -> StepRecord {
+        let start = ContinuousClock.now
+        let (train, section) = (parts.recipe.train, parts.recipe.optimizer)
+        let count = max(1, train.globalBatchSize / train.microBatchSize)
+        optimizer.clearGradients()
+        var (loss, trained, tokens) = (0.0, 0, 0)
+        for micro in 0..<count {
+            let first = progress.consumedSamples + micro * train.microBatchSize
+            let batch = try parts.samples.batch(first: first, count: train.microBatchSize)
+            let learnt = batch.trainedCount
+            tokens += batch.targets.count
+            guard learnt > 0 else { continue }
+            // Dropout depends on the place of the micro-batch in the run and on nothing else.
+            parts.adapters?.drop(
+                by: RandomStream(seed: parts.recipe.rng.seed, stream: UInt64(first) << 20)
+            )
+            let weight = train.meanOfMeans ? 1 / Float(learnt) : 1
+            let value = try parts.model.loss(
+                batch.tokens,
+                targets: batch.targets,
+                weight: weight,
+                recomputation: parts.recipe.model.recomputeGranularity
+            )
+            _ = Gradients(of: value)
+            loss += Double(value.item)
+            trained += learnt
+        }
+        // With micro-batches that all count the same there are as many means as micro-batches, and tokens otherwise.
+        let total = train.meanOfMeans ? Double(count) : Double(max(trained, 1))
+        loss /= total
+        let norm = optimizer.gradientNorm() / total
+        let number = progress.iteration + 1
+        let rate = schedule.learningRate(at: number)
+        // A checkpoint that is still being written reads what the next line changes.
+        try parts.checkpoints?.wait()
+        switch try guardian.judge(loss: loss, gradientNorm: norm, iteration: number, trained: trained) {
+        case .good:
+            let clip = section.clipGrad > 0 ? min(1, section.clipGrad / (norm + 1e-6)) : 1
+            optimizer.step(
+                rate: rate,
+                weightDecay: schedule.weightDecay(at: number),
+                gradientScale: clip / total
+            )
+        case .notFinite:
+            progress.nanIterations += 1
+            logger.warning("step \(number) is left out: its loss is \(loss) and its gradient norm \(norm)")
+        case .spike:
+            progress.skippedIterations += 1
+            logger.warning("step \(number) is left out: its loss \(loss) is far above the mean of those before")
+        }
+        progress.iteration = number
+        progress.consumedSamples += count * train.microBatchSize
+        progress.meanLoss = guardian.meanLoss
+        return StepRecord(
+            iteration: number,
+            totalIterations: train.trainIters,
+            consumedSamples: progress.consumedSamples,
+            seconds: (ContinuousClock.now - start).seconds,
+            tokens: tokens,
+            trainedTokens: trained,
+            learningRate: rate,
+            globalBatchSize: train.globalBatchSize,
+            loss: loss,
+            gradientNorm: norm,
+            parametersNorm: parts.recipe.logger.logParamsNorm ? optimizer.parametersNorm() : nil,
+            operations: parts.model.trainingOperations(tokens: tokens),
+            skippedIterations: progress.skippedIterations,
+            nanIterations: progress.nanIterations
+        )
+    }
+
+    // MARK: Validation
+
+    private func validate() throws -> ValidationRecord? {
+        guard let samples = parts.validation else { return nil }
+        let start = ContinuousClock.now
+        let train = parts.recipe.train
+        let trained = (parts.model.parameters + (parts.adapters?.parameters ?? [])).filter(\.isTrainable)
+        for parameter in trained { parameter.isTrainable = false }
+        parts.adapters?.drop(by: nil)
+        defer { for parameter in trained { parameter.isTrainable = true } }
+        var (loss, count) = (0.0, 0)
+        for micro in 0..<train.evalIters * max(1, train.globalBatchSize / train.microBatchSize) {
+            let batch = try samples.batch(first: micro * train.microBatchSize, count: train.microBatchSize)
+            guard batch.trainedCount > 0 else { continue }
+            loss += Double(try parts.model.loss(batch.tokens, targets: batch.targets).item)
+            count += batch.trainedCount
+        }
+        guard count > 0 else { return nil }
+        let record = ValidationRecord(
+            iteration: progress.iteration,
+            loss: loss / Double(count),
+            perplexity: exp(min(loss / Double(count), 700)),
+            seconds: (ContinuousClock.now - start).seconds
+        )
+        for sink in parts.sinks { try sink.record(record) }
+        return record
+    }
+
+    // MARK: Checkpoints
+
+    private var state: TrainingState {
+        TrainingState(
+            parameters: parts.adapters.map { adapters in
+                adapters.parameters + parts.model.parameters.filter(\.isTrainable)
+            } ?? parts.model.parameters,
+            holdsAdapter: parts.adapters != nil,
+            moments: parts.recipe.checkpoint.saveOptim ? optimizer.moments : []
+        )
+    }
+
+    private func save(isEnd: Bool) throws {
+        let interval = parts.recipe.checkpoint.saveInterval
+        guard let checkpoints = parts.checkpoints, progress.iteration > 0,
+            isEnd || (interval > 0 && progress.iteration % interval == 0)
+        else { return }
+        var progress = progress
+        progress.optimizerSteps = optimizer.stepCount
+        try checkpoints.save(state, progress, waits: isEnd)
+    }
+
+    private func resume() throws {
+        guard let checkpoints = parts.checkpoints, let found = try checkpoints.newest() else { return }
+        progress = try checkpoints.restore(state, from: found)
+        guardian.meanLoss = progress.meanLoss
+        optimizer.resume(after: progress.optimizerSteps)
+        if !parts.recipe.checkpoint.saveOptim { optimizer.takeParameters() }
+        logger.info("going on after step \(progress.iteration) from \(found)")
+    }
+}
+
+extension Duration {
+    /// In seconds.
+    var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+}
