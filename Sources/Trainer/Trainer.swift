@@ -249,7 +249,7 @@ public final class Trainer {
             parameters: parts.adapters.map { adapters in
                 adapters.parameters + parts.model.parameters.filter(\.isTrainable)
             } ?? parts.model.parameters,
-            holdsAdapter: parts.adapters != nil,
+            adapters: parts.adapters,
             moments: parts.recipe.checkpoint.saveOptim ? optimizer.moments : []
         )
     }

@@ -10,6 +10,11 @@ public struct AdaptedModule: Sendable {
     /// The last part of the name.
     public var kind: String { String(name.split(separator: ".").last ?? "") }
 
+    /// Whether the module's weights are among some parameters.
+    func isPart(of parameters: [Parameter]) -> Bool {
+        layers.contains { layer in parameters.contains { $0 === layer.weight } }
+    }
+
     /// The names of the layers of a fused module when each has adapters of its own.
     ///
     /// Source: `CanonicalLoRA` in megatron/bridge/peft/canonical_lora.py, 0.3.

@@ -50,24 +50,11 @@ public final class AdapterSet: Sendable {
         freezesLanguageModel: Bool = false,
         seed: UInt64
     ) throws {
-        self.configuration = configuration
         let tower = configuration.visionLora ? model.vision?.towerParameters ?? [] : []
         let language = freezesLanguageModel ? [] : model.decoder.parameters
         let candidates = AdaptedModule.all(in: language) + AdaptedModule.all(in: tower)
-        var modules: [Module] = []
-        for (index, module) in candidates.enumerated() {
-            let wanted = Self.wantedLayers(of: module, configuration, isTower: index >= candidates.count - tower.count)
-            guard wanted.contains(true) else { continue }
-            guard configuration.canonical || !wanted.contains(false) else {
-                throw BridgeError(
-                    .badConfiguration,
-                    "only a part of \(module.name) is a target of the adapters; parts have adapters of their own with "
-                        + "peft.canonical=true"
-                )
-            }
-            let stream = RandomStream(seed: seed, stream: Self.number(of: module.name))
-            Self.attach(configuration, module, wanted, stream)
-            modules.append(Module(name: module.name, layers: module.layers))
+        modules = try Self.attach(configuration, to: candidates, seed: seed) { module in
+            Self.wantedLayers(of: module, configuration, isTower: module.isPart(of: tower))
         }
         guard !modules.isEmpty else {
             throw BridgeError(
@@ -76,7 +63,42 @@ public final class AdapterSet: Sendable {
                     + "it has \(Self.kinds(candidates))"
             )
         }
-        self.modules = modules
+        self.configuration = configuration
+    }
+
+    /// Puts adapters on the layers whose parameters have the given names; their numbers are still to be filled in.
+    init(_ configuration: Recipe.PEFTSection, on model: any CausalModel, named names: Set<String>) throws {
+        modules = try Self.attach(configuration, to: AdaptedModule.all(in: model.parameters), seed: 0) { module in
+            module.layers.map { layer in
+                let own = configuration.canonical ? Self.canonicalName(of: layer) : "\(module.name).adapter"
+                return names.contains("\(own).linear_in.weight")
+            }
+        }
+        guard !modules.isEmpty else {
+            throw BridgeError(.corruptInput, "the adapters are those of another model: none of its modules has one")
+        }
+        self.configuration = configuration
+    }
+
+    private static func attach(
+        _ configuration: Recipe.PEFTSection,
+        to candidates: [AdaptedModule],
+        seed: UInt64,
+        where wanted: (AdaptedModule) -> [Bool]
+    ) throws -> [Module] {
+        try candidates.compactMap { module in
+            let wanted = wanted(module)
+            guard wanted.contains(true) else { return nil }
+            guard configuration.canonical || !wanted.contains(false) else {
+                throw BridgeError(
+                    .badConfiguration,
+                    "only a part of \(module.name) is a target of the adapters; parts have adapters of their own with "
+                        + "peft.canonical=true"
+                )
+            }
+            attach(configuration, module, wanted, RandomStream(seed: seed, stream: number(of: module.name)))
+            return Module(name: module.name, layers: module.layers)
+        }
     }
 
     /// All parameters of the adapters, each once.
@@ -96,6 +118,19 @@ public final class AdapterSet: Sendable {
                     RandomStream(seed: $0.seed, stream: $0.stream ^ Self.number(of: input.weight.name))
                 }
             }
+        }
+    }
+
+    /// A model's parameters with the adapters in the weights that have one, of the types that they had.
+    ///
+    /// - Parameter model: The model that the adapters are on; it stays as it is.
+    public func merged(into model: any CausalModel) -> [Parameter] {
+        model.parameters.map { parameter in
+            guard let adapter = parameter.linear?.adapter, parameter.linear?.weight === parameter else {
+                return parameter
+            }
+            let whole = adapter.merged(into: parameter.tensor)
+            return Parameter(parameter.name, whole.cast(to: parameter.tensor.elementType))
         }
     }
 

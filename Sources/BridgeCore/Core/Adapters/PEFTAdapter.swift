@@ -60,11 +60,7 @@ extension AutoBridge {
         for module in modules {
             for layer in module.layers { layer.adapter = adapters[layer.weight.name] }
         }
-        var section = Recipe.PEFTSection()
-        section.scheme = configuration.usesDoRA ? .dora : .lora
-        (section.dim, section.alpha) = (configuration.rank, configuration.scale * Double(configuration.rank))
-        section.dropout = configuration.dropout
-        section.canonical = true
+        var section = configuration.section(isCanonical: true)
         section.targetModules = Set(modules.map(\.kind)).sorted()
         return AdapterSet(section, modules: modules)
     }
@@ -90,7 +86,9 @@ extension AutoBridge {
         let engine = linear.weight.tensor.engine
         let name = AdapterSet.canonicalName(of: linear)
         func parameter(_ kind: String, _ shape: [Int], _ suffix: String, _ type: ElementType) throws -> Parameter {
-            guard let stored = tensors[kind] else { throw BridgeError(.corruptInput, "there is no \(kind.dropFirst())") }
+            guard let stored = tensors[kind] else {
+                throw BridgeError(.corruptInput, "there is no \(kind.dropFirst())")
+            }
             guard stored.shape == shape, stored.elementType.isFloatingPoint else {
                 throw BridgeError(.corruptInput, "\(stored.name) has the shape \(stored.shape), expected \(shape)")
             }
@@ -145,21 +143,17 @@ extension AutoBridge {
             tensors.append((Self.prefix + module + Self.up, adapter.output.tensor))
             if let vector = adapter.magnitude { tensors.append((Self.prefix + module + Self.magnitude, vector.tensor)) }
         }
-        let section = adapters.configuration
-        let configuration = PEFTConfiguration(
-            rank: section.dim,
-            alpha: section.alpha,
-            dropout: section.dropout,
-            usesDoRA: section.scheme == .dora,
-            baseModel: baseModel
-        )
+        let configuration = PEFTConfiguration(adapters.configuration, baseModel: baseModel)
         let staged = try StagedFolder(destination: folder, overwrite: overwrite)
         tensors.sort { $0.name < $1.name }
         try SafetensorsFile.write(
             tensors.map { ($0.name, $0.tensor.detached.contiguous()) },
             to: Files.join(staged.path, Self.weightsName)
         )
-        let json = configuration.json(modules: modules.sorted(), taskType: architecture.hasSuffix("ForCausalLM") ? "CAUSAL_LM" : nil)
+        let json = configuration.json(
+            modules: modules.sorted(),
+            taskType: architecture.hasSuffix("ForCausalLM") ? "CAUSAL_LM" : nil
+        )
         try Files.write(json.text(), to: Files.join(staged.path, PEFTConfiguration.fileName))
         try staged.commit()
     }

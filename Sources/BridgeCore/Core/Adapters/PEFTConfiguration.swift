@@ -76,6 +76,28 @@ public struct PEFTConfiguration: Sendable, Equatable {
         baseModel = json["base_model_name_or_path"]?.string
     }
 
+    /// The same as a recipe's section.
+    ///
+    /// - Parameter isCanonical: Whether the parts of fused modules have adapters of their own.
+    func section(isCanonical: Bool) -> Recipe.PEFTSection {
+        var section = Recipe.PEFTSection()
+        section.scheme = usesDoRA ? .dora : .lora
+        (section.dim, section.alpha, section.dropout) = (rank, scale * Double(rank), dropout)
+        section.canonical = isCanonical
+        return section
+    }
+
+    /// The configuration of a recipe's section.
+    init(_ section: Recipe.PEFTSection, baseModel: String?) {
+        self.init(
+            rank: section.dim,
+            alpha: section.alpha,
+            dropout: section.dropout,
+            usesDoRA: section.scheme == .dora,
+            baseModel: baseModel
+        )
+    }
+
     /// The configuration for PEFT.
     ///
     /// - Parameters:

@@ -13,6 +13,8 @@ struct NativeLayout {
     /// - Parameters:
     ///   - parameters: The parameters.
     ///   - kind: What the files' names begin with.
+    /// - Returns: Files and lines.
+    /// - Throws: `BridgeError` for a layout that does not fit.
     func spread(_ parameters: [GlobalParameter], kind: String = "weights") throws
         -> (images: [FileImage], parameters: [NativeManifest.Parameter])
     {

@@ -1,3 +1,4 @@
+import JSONTree
 public import TensorRuntime
 
 /// What a training run puts into a checkpoint, all of it in memory: parameters, and what the optimizer keeps for them.
@@ -21,15 +22,15 @@ public struct TrainingState: Sendable {
 
     /// The parameters: those of the model, or those of its adapters alone.
     public var parameters: [Parameter]
-    /// Whether they are the adapters' alone.
-    public var holdsAdapter: Bool
+    /// The adapters whose parameters are among them, without the model's own; nil for a whole model.
+    public var adapters: AdapterSet?
     /// What the optimizer keeps.
     public var moments: [Moment]
 
     /// A state.
-    public init(parameters: [Parameter], holdsAdapter: Bool, moments: [Moment]) {
+    public init(parameters: [Parameter], adapters: AdapterSet? = nil, moments: [Moment]) {
         self.parameters = parameters
-        self.holdsAdapter = holdsAdapter
+        self.adapters = adapters
         self.moments = moments
     }
 }
@@ -175,7 +176,8 @@ extension AutoBridge {
         )
         let parameters = try names.parameters(state.parameters.map { ($0.name, $0.tensor) })
         let (weights, lines) = try layout.spread(parameters)
-        let moments = try Dictionary(grouping: state.moments, by: \.kind).sorted { $0.key < $1.key }.flatMap { kind, all in
+        let kinds = Dictionary(grouping: state.moments, by: \.kind).sorted { $0.key < $1.key }
+        let moments = try kinds.flatMap { kind, all in
             try names.parameters(all.map { ($0.parameter, $0.tensor) }).map { parameter in
                 var parameter = parameter
                 parameter.name = "optimizer.\(kind).\(parameter.name)"
@@ -197,7 +199,7 @@ extension AutoBridge {
             files: []
         )
         manifest.optimizer = optimizerLines
-        manifest.holdsAdapter = state.holdsAdapter
+        manifest.holdsAdapter = state.adapters != nil
         let sealed = manifest
         let plan = ConversionPlan(
             kind: .saving,
@@ -209,7 +211,8 @@ extension AutoBridge {
                 .init(name: $0.name, sources: [], shape: $0.view.shape, elementType: $0.view.elementType, notes: [])
             },
             notes: [],
-            images: weights + optimizer + (try sideImages()) + files.map { .literal(name: $0.name, $0.bytes) },
+            images: weights + optimizer + (try sideImages()) + adapterConfiguration(state)
+                + files.map { .literal(name: $0.name, $0.bytes) },
             seal: { sealed.sealed($0) }
         )
         return try NativeDestination(path: path, iteration: iteration, overwrite: true).write(plan, context: context)
@@ -223,29 +226,19 @@ extension AutoBridge {
     /// - Throws: `BridgeError` when the checkpoint lacks something, or has it in another shape.
     public func restore(_ state: TrainingState, from path: String) throws {
         let checkpoint = try NativeCheckpoint(path: path)
-        guard checkpoint.manifest.holdsAdapter == state.holdsAdapter else {
+        guard checkpoint.manifest.holdsAdapter == (state.adapters != nil) else {
             throw BridgeError(
                 .badArgument,
-                "\(path) holds \(checkpoint.manifest.holdsAdapter ? "adapters" : "a whole model"), which this run does not train; "
-                    + "use the recipe that it was made with, or another checkpoint.save"
+                "\(path) holds \(checkpoint.manifest.holdsAdapter ? "adapters" : "a whole model"), which this run does not "
+                    + "train; use the recipe that it was made with, or another checkpoint.save"
             )
         }
         let names = TrainedNames(try model.table(style))
-        let found = Dictionary((checkpoint.parameters + (try checkpoint.optimizerParameters())).map { ($0.name, $0.view) }) {
-            first, _ in first
-        }
+        let stored = try checkpoint.parameters + checkpoint.optimizerParameters()
+        let found = Dictionary(stored.map { ($0.name, $0.view) }) { first, _ in first }
         let reader = TensorReader()
         func fill(_ pieces: [(name: String, tensor: Tensor)], prefix: String) throws {
-            var groups: [(whole: String, tensors: [Tensor])] = []
-            for (name, tensor) in pieces {
-                let whole = TrainedNames.whole(name)
-                if groups.last?.whole == whole {
-                    groups[groups.count - 1].tensors.append(tensor)
-                } else {
-                    groups.append((whole, [tensor]))
-                }
-            }
-            for (whole, tensors) in groups {
+            for (whole, tensors) in Self.grouped(pieces) {
                 guard let view = found[prefix + whole], let place = names.place(of: whole) else {
                     throw BridgeError(
                         .corruptInput,
@@ -273,6 +266,57 @@ extension AutoBridge {
         for (kind, moments) in Dictionary(grouping: state.moments, by: \.kind) {
             try fill(moments.map { ($0.parameter, $0.tensor) }, prefix: "optimizer.\(kind).")
         }
+    }
+
+    /// The tensors of the pieces of each parameter, in their order.
+    private static func grouped(_ pieces: [(name: String, tensor: Tensor)]) -> [(whole: String, tensors: [Tensor])] {
+        var places: [String: Int] = [:]
+        var groups: [(whole: String, tensors: [Tensor])] = []
+        for (name, tensor) in pieces {
+            let whole = TrainedNames.whole(name)
+            if let place = places[whole] {
+                groups[place].tensors.append(tensor)
+            } else {
+                places[whole] = groups.count
+                groups.append((whole, [tensor]))
+            }
+        }
+        return groups
+    }
+
+    /// Puts the adapters of a checkpoint, or of a folder of PEFT's, on a model.
+    ///
+    /// - Parameters:
+    ///   - path: An iteration's folder, a folder with iterations, or one with `adapter_config.json`.
+    ///   - model: A model of this bridge.
+    /// - Returns: The adapters.
+    /// - Throws: `BridgeError` when there are none, or they are another model's.
+    public func loadAdapters(from path: String, on model: any CausalModel) throws -> AdapterSet {
+        if Files.exists(Files.join(path, PEFTConfiguration.fileName)),
+            !Files.exists(Files.join(path, NativeCheckpoint.manifestName))
+        {
+            return try importAdapter(from: path, on: model)
+        }
+        let checkpoint = try NativeCheckpoint(path: path)
+        guard checkpoint.manifest.holdsAdapter else {
+            throw BridgeError(.badArgument, "\(path) holds a whole model and no adapter; convert it as it is")
+        }
+        let name = Files.join(checkpoint.path, PEFTConfiguration.fileName)
+        let configuration = try PEFTConfiguration(json: JSON(contentsOf: name), name: name)
+        let names = Set(checkpoint.parameters.map(\.name))
+        let isCanonical = names.contains { $0.contains(".adapter.adapter_") }
+        let adapters = try AdapterSet(configuration.section(isCanonical: isCanonical), on: model, named: names)
+        let state = TrainingState(parameters: adapters.parameters, adapters: adapters, moments: [])
+        try restore(state, from: checkpoint.path)
+        return adapters
+    }
+
+    /// The numbers that adapters were made with, beside them.
+    private func adapterConfiguration(_ state: TrainingState) -> [FileImage] {
+        guard let adapters = state.adapters else { return [] }
+        let configuration = PEFTConfiguration(adapters.configuration, baseModel: folder?.path)
+        let json = configuration.json(modules: adapters.modules.map(\.name), taskType: nil)
+        return [.literal(name: PEFTConfiguration.fileName, json.text())]
     }
 
     /// The files beside the weights, from wherever the model came from.

@@ -1,0 +1,252 @@
+import BridgeCore
+import Foundation
+import TensorRuntime
+import TestSupport
+import Testing
+import Trainer
+
+/// Whole runs: checkpoints, resumption, adapters, guards.
+@Suite struct RunTests {
+    static let engine = CPUEngine(threadCount: 2)
+
+    /// Rows of tokens that follow from their place in the run.
+    private struct Rows: BatchSource {
+        var length = 9
+        /// Every sample from this one on teaches nothing.
+        var silentFrom = Int.max
+
+        func batch(first: Int, count: Int) -> TrainingBatch {
+            func token(_ sample: Int, _ place: Int) -> Int32 { Int32(20 + (sample * 37 + place * place * 11) % 900) }
+            let tokens: [Int32] = (0..<count * length).map { token(first + $0 / length, $0 % length) }
+            let targets = tokens.indices.map { place -> Int32 in
+                let isLast = (place + 1) % length == 0
+                // Rows teach different numbers of tokens, so that two ways to take a mean differ.
+                let row = first + place / length
+                return isLast || place % length < row % 4 || row >= silentFrom ? -100 : tokens[place + 1]
+            }
+            return TrainingBatch(tokens: TokenBatch(tokens: tokens, batch: count), targets: targets)
+        }
+    }
+
+    private final class Log: MetricsSink {
+        var steps: [StepRecord] = []
+        var validations: [ValidationRecord] = []
+        var finished = 0
+        func begin(_ run: RunFacts, after iteration: Int) {}
+        func record(_ step: StepRecord) { steps.append(step) }
+        func record(_ validation: ValidationRecord) { validations.append(validation) }
+        func finish() { finished += 1 }
+        var losses: [Double] { steps.map(\.loss) }
+    }
+
+    private func recipe(_ scheme: Recipe.PEFTSection.Scheme = .none, save: String = "") -> Recipe {
+        var recipe = Recipe(name: "test")
+        (recipe.train.trainIters, recipe.train.globalBatchSize, recipe.train.microBatchSize) = (6, 4, 2)
+        recipe.train.evalInterval = 0
+        (recipe.optimizer.lr, recipe.optimizer.minLR) = (1e-3, 1e-4)
+        recipe.scheduler.lrWarmupIters = 2
+        (recipe.checkpoint.save, recipe.checkpoint.saveInterval) = (save, 2)
+        recipe.peft.scheme = scheme
+        (recipe.peft.dim, recipe.peft.alpha, recipe.peft.dropout) = (3, 5, 0.2)
+        return recipe
+    }
+
+    private struct Run {
+        let bridge: AutoBridge
+        let model: any CausalModel
+        let adapters: AdapterSet?
+        let trainer: Trainer
+        let log = Log()
+
+        init(_ recipe: Recipe, _ type: ElementType = .float32, samples: Rows = Rows(), validation: Rows? = nil) throws {
+            bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
+            model = try bridge.toModel(elementType: type, on: RunTests.engine)
+            try model.freeze(by: recipe)
+            adapters =
+                recipe.peft.scheme == .none ? nil : try AdapterSet(recipe.peft, on: model, seed: recipe.rng.seed)
+            let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+            trainer = try Trainer(
+                Trainer.Parts(
+                    recipe: recipe,
+                    model: model,
+                    adapters: adapters,
+                    samples: samples,
+                    validation: validation,
+                    sinks: [log],
+                    checkpoints: RunCheckpoints(bridge, recipe.checkpoint, configuration: [], logger: logger),
+                    facts: RunFacts(name: recipe.name, facts: [])
+                ),
+                logger: logger
+            )
+        }
+
+        var numbers: [[Float]] { (model.parameters + (adapters?.parameters ?? [])).map { $0.tensor.floats() } }
+    }
+
+    @Test(arguments: [Recipe.PEFTSection.Scheme.none, .lora, .dora], [ElementType.float32, .bfloat16])
+    func aRunThatIsTakenUpAgainGoesOnBitByBit(_ scheme: Recipe.PEFTSection.Scheme, _ type: ElementType) throws {
+        let whole = try Run(recipe(scheme), type)
+        #expect(try whole.trainer.run().end == .done)
+        #expect(whole.log.steps.map(\.iteration) == [1, 2, 3, 4, 5, 6])
+        #expect(Set(whole.log.losses).count == 6)
+
+        let folder = try TemporaryFolder()
+        let recipe = recipe(scheme, save: folder.path("run"))
+        let first = try Run(recipe, type)
+        var steps = 0
+        let outcome = try first.trainer.run {
+            steps += 1
+            return steps == 3
+        }
+        #expect(outcome.end == .interrupted && outcome.iteration == 3)
+        let second = try Run(recipe, type)
+        #expect(try second.trainer.run().iteration == 6)
+        #expect(first.log.losses + second.log.losses == whole.log.losses)
+        #expect(second.numbers == whole.numbers)
+        #expect(second.log.steps.last?.consumedSamples == 24)
+        #expect(first.log.finished == 1)
+        let kept = try NativeCheckpoint.iterations(in: folder.path("run")).map(\.iteration)
+        #expect(kept == [2, 3, 4, 6])
+    }
+
+    @Test func onlyTheLastCheckpointsAreKept() throws {
+        let folder = try TemporaryFolder()
+        var recipe = recipe(save: folder.path("run"))
+        (recipe.checkpoint.saveInterval, recipe.checkpoint.mostRecentK) = (1, 2)
+        _ = try Run(recipe).trainer.run()
+        #expect(try NativeCheckpoint.iterations(in: folder.path("run")).map(\.iteration) == [5, 6])
+        let health = try NativeCheckpoint.check(folder.path("run"))
+        #expect(health.damages.isEmpty)
+    }
+
+    @Test(arguments: ["mistral", "gemma3"]) func theCheckpointOfARunConvertsLikeAnyOther(_ name: String) throws {
+        let folder = try TemporaryFolder()
+        let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
+        let model = try bridge.toModel(on: Self.engine)
+        for parameter in model.parameters {
+            parameter.makeWritable()
+            Self.engine.affine(parameter.tensor, scale: 1.25, shift: 0, into: parameter.tensor)
+        }
+        let state = TrainingState(parameters: model.parameters, moments: [])
+        try bridge.save(state, to: folder.path("run"), iteration: 7, files: [("note.txt", Array("hello".utf8))])
+        let saved = try AutoBridge.fromMegatron(folder.path("run"))
+        try saved.exportCheckpoint(from: folder.path("run"), to: folder.path("hf"))
+        let exported = try AutoBridge.fromHF(folder.path("hf")).toModel(on: Self.engine)
+        let live = try saved.toModel(weights: folder.path("run"), on: Self.engine)
+        let batch = TokenBatch(tokens: [20, 33, 47, 91])
+        let expected = try model.forward(batch).logits.floats()
+        #expect(try exported.forward(batch).logits.floats() == expected)
+        #expect(try live.forward(batch).logits.floats() == expected)
+        // A quarter is exact in every type, so nothing but the numbers may have changed.
+        #expect(FileManager.default.fileExists(atPath: folder.path("run/iter_0000007/note.txt")))
+    }
+
+    @Test(arguments: [Recipe.PEFTSection.Scheme.lora, .dora], [false, true])
+    func adaptersGoOutAndComeBack(_ scheme: Recipe.PEFTSection.Scheme, _ isCanonical: Bool) throws {
+        let folder = try TemporaryFolder()
+        var recipe = recipe(scheme, save: folder.path("run"))
+        recipe.peft.canonical = isCanonical
+        if isCanonical { recipe.peft.targetModules = ["linear_q", "linear_v", "linear_fc1", "linear_fc2"] }
+        let run = try Run(recipe)
+        let batch = Rows().batch(first: 100, count: 2).tokens
+        let untouched = try run.model.forward(batch).logits.floats()
+        _ = try run.trainer.run()
+        run.adapters?.drop(by: nil)
+        let expected = try run.model.forward(batch).logits.floats()
+        #expect(expected != untouched)
+
+        let adapters = try #require(run.adapters)
+        try run.bridge.exportAdapter(adapters, to: folder.path("peft"), baseModel: "toys/mistral")
+        for path in ["peft", "run"] {
+            let model = try run.bridge.toModel(elementType: .float32, on: Self.engine)
+            let loaded = try run.bridge.loadAdapters(from: folder.path(path), on: model)
+            #expect(try model.forward(batch).logits.floats() == expected, "\(path)")
+            // What is merged computes the same without adapters.
+            let merged = TrainingState(parameters: loaded.merged(into: model), moments: [])
+            try run.bridge.save(merged, to: folder.path("merged-\(path)"), iteration: 0, files: [])
+            let plain = try run.bridge.toModel(
+                weights: folder.path("merged-\(path)"),
+                elementType: .float32,
+                on: Self.engine
+            )
+            let (difference, scale) = gap(try plain.forward(batch).logits.floats(), expected)
+            #expect(difference <= 1e-5 * scale, "\(path)")
+        }
+        // The run's checkpoint holds the adapters alone.
+        let files = try FileManager.default.subpathsOfDirectory(atPath: folder.path("run/iter_0000006"))
+        let weights = try #require(files.first { $0.hasPrefix("weights_") })
+        let names = try SafetensorsFile(path: folder.path("run/iter_0000006/\(weights)")).tensors.map(\.name)
+        #expect(!names.isEmpty && names.allSatisfy { $0.contains(".adapter.") })
+    }
+
+    @Test func theMeanIsOverTokensUnlessAskedOtherwise() throws {
+        func loss(_ meanOfMeans: Bool) throws -> (Double, Double) {
+            var recipe = recipe()
+            (recipe.train.trainIters, recipe.train.meanOfMeans) = (1, meanOfMeans)
+            let run = try Run(recipe)
+            let parts = try [0, 2].map { first -> (sum: Double, count: Double) in
+                let batch = Rows().batch(first: first, count: 2)
+                return (
+                    Double(try run.model.loss(batch.tokens, targets: batch.targets).item), Double(batch.trainedCount)
+                )
+            }
+            _ = try run.trainer.run()
+            let expected =
+                meanOfMeans
+                ? parts.reduce(0) { $0 + $1.sum / $1.count } / 2
+                : parts.reduce(0) { $0 + $1.sum } / parts.reduce(0) { $0 + $1.count }
+            return (run.log.losses[0], expected)
+        }
+        let (global, means) = (try loss(false), try loss(true))
+        #expect(abs(global.0 - global.1) < 1e-6)
+        #expect(abs(means.0 - means.1) < 1e-6)
+        #expect(abs(global.0 - means.0) > 1e-4)
+    }
+
+    @Test func aModelThatIsNoNumberAnyMoreEndsTheRun() throws {
+        var recipe = recipe()
+        recipe.train.maxSkippedIters = 3
+        let run = try Run(recipe)
+        let norm = run.model.decoder.finalNorm.gain.tensor
+        Self.engine.fill(norm, with: .nan)
+        #expect {
+            try run.trainer.run()
+        } throws: {
+            ($0 as? BridgeError)?.code == .trainingDiverged
+        }
+        #expect(run.log.steps.map(\.nanIterations) == [1, 2])
+    }
+
+    @Test func aValidationTeachesNothing() throws {
+        var recipe = recipe()
+        (recipe.train.evalInterval, recipe.train.evalIters) = (3, 2)
+        let run = try Run(recipe, validation: Rows(length: 7))
+        let outcome = try run.trainer.run()
+        let without = try Run(self.recipe())
+        _ = try without.trainer.run()
+        #expect(run.log.losses == without.log.losses)
+        #expect(run.log.validations.map(\.iteration) == [3, 6])
+        var (sum, count) = (0.0, 0.0)
+        for first in stride(from: 0, to: 8, by: 2) {
+            let batch = Rows(length: 7).batch(first: first, count: 2)
+            sum += Double(try run.model.loss(batch.tokens, targets: batch.targets).item)
+            count += Double(batch.trainedCount)
+        }
+        let last = try #require(outcome.validation)
+        #expect(abs(last.loss - sum / count) < 1e-6)
+        #expect(abs(last.perplexity - exp(sum / count)) < 1e-3 * last.perplexity)
+    }
+
+    @Test func samplesThatTeachNothingAreNoStepIntoNowhere() throws {
+        let run = try Run(recipe(), samples: Rows(silentFrom: 8))
+        _ = try run.trainer.run()
+        #expect(run.log.steps.map(\.trainedTokens).suffix(4) == [0, 0, 0, 0])
+        #expect(run.log.steps.allSatisfy { $0.loss.isFinite && $0.gradientNorm.isFinite })
+    }
+
+    @Test func nothingToTrainIsAnError() throws {
+        var recipe = recipe()
+        recipe.model.freezeLanguageModel = true
+        #expect { try Run(recipe) } throws: { ($0 as? BridgeError)?.message.contains("nothing is trained") == true }
+    }
+}
