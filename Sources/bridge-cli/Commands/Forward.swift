@@ -10,8 +10,10 @@ struct Forward: ParsableCommand {
         abstract: "Run a model once and write its logits, for comparison by anyone.",
         discussion: """
             The inputs are a prompt, or a safetensors file with transformers' own keys: input_ids, attention_mask, \
-            position_ids, pixel_values, image_sizes. The output has logits [batch, tokens, vocabulary] in float32 and, with \
-            --hidden-states, hidden_states.0 (the embeddings) to hidden_states.N (behind the final norm).
+            position_ids, pixel_values, image_sizes, labels. The output has logits [batch, tokens, vocabulary] in float32; \
+            with --hidden-states, hidden_states.0 (the embeddings) to hidden_states.N (behind the final norm); with labels, \
+            the loss, a mean over the tokens that are not -100; and with --gradients grad.NAME of every parameter that has \
+            one, by transformers' names.
 
             EXAMPLES:
               bridge forward --hf-model toy --prompt 'Hello' --output logits.safetensors
@@ -35,6 +37,9 @@ struct Forward: ParsableCommand {
     @Flag(name: .customLong("hidden-states"), help: "Write what goes into and out of every layer too.")
     var hiddenStates = false
 
+    @Flag(name: .long, help: "Write the gradients of the loss; the inputs have labels.")
+    var gradients = false
+
     @Option(name: .long, help: ArgumentHelp("Write the logits of so many last positions only.", valueName: "n"))
     var last: Int?
 
@@ -45,6 +50,9 @@ struct Forward: ParsableCommand {
         if let last, last < 1 { throw ValidationError("--last is \(last), expected 1 or more") }
         guard (inputs != nil) != prompt.isGiven else {
             throw ValidationError("give one of --prompt, --messages and --inputs")
+        }
+        guard !gradients || inputs != nil else {
+            throw ValidationError("--gradients needs --inputs with labels, from which the loss follows")
         }
     }
 
@@ -68,7 +76,8 @@ struct Forward: ParsableCommand {
         let result = try alive.forward(batch, last: last, features: features, keepsHiddenStates: hiddenStates)
         let done = clock.now
         let states = result.hiddenStates.enumerated().map { ("hidden_states.\($0)", $1.cast(to: .float32)) }
-        try SafetensorsFile.write([("logits", result.logits)] + states, to: output)
+        let learnt = try inputs.map { try self.loss(alive, bridge, batch, inputs: $0) } ?? []
+        try SafetensorsFile.write([("logits", result.logits)] + states + learnt, to: output)
         guard json else {
             return Output.line(Style.green("✅ Wrote logits \(result.logits.shape) to \(output)"))
         }
@@ -82,5 +91,30 @@ struct Forward: ParsableCommand {
                 "forward_seconds": .number(JSONNumber(seen.duration(to: done).seconds)),
             ],
         ])
+    }
+
+    /// The loss of the labels in the inputs, if there are any, and its gradients where they are asked for.
+    private func loss(_ model: any CausalModel, _ bridge: AutoBridge, _ batch: TokenBatch, inputs: String) throws
+        -> [(String, Tensor)]
+    {
+        guard let targets = try batch.targets(inputs: inputs) else {
+            guard !gradients else {
+                throw BridgeError(.badArgument, "\(inputs) has no labels, so there is no loss to take gradients of")
+            }
+            return []
+        }
+        if gradients { model.freeze(languageModel: false, visionModel: false, visionProjection: false) }
+        let weight = 1 / Float(max(targets.count { $0 >= 0 }, 1))
+        let loss = try model.loss(batch, targets: targets, weight: weight)
+        guard gradients else { return [("loss", loss)] }
+        let names = try bridge.huggingFaceNames()
+        let found = Gradients(of: loss)
+        return [("loss", loss)]
+            + model.parameters.compactMap { parameter in
+                guard let gradient = found[parameter.tensor], let name = names[parameter.name] else { return nil }
+                // A matrix that transformers has mirrored is so in its gradient too.
+                let isMirrored = bridge.isMirrored(parameter.name)
+                return ("grad.\(name)", (isMirrored ? gradient.transposed() : gradient).cast(to: .float32))
+            }
     }
 }

@@ -30,6 +30,16 @@ struct ModelOptions: ParsableArguments {
     )
     var elementType: ComputedType?
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Adapters to put on the model: a folder of PEFT's, or a checkpoint of a LoRA or DoRA run.",
+            valueName: "folder"
+        ),
+        completion: .directory
+    )
+    var adapter: String?
+
     @Option(name: .long, help: ArgumentHelp("Threads that compute; BRIDGE_NUM_THREADS does the same.", valueName: "n"))
     var threads: Int?
 
@@ -61,10 +71,16 @@ struct ModelOptions: ParsableArguments {
 
     /// The model, alive.
     func model(_ bridge: AutoBridge) throws -> any CausalModel {
-        try bridge.toModel(
+        let model = try bridge.toModel(
             weights: megatron,
             elementType: elementType?.elementType,
             on: CPUEngine(threadCount: RunOptions.computeThreads(threads))
         )
+        if let adapter {
+            for parameter in try bridge.loadAdapters(from: adapter, on: model).parameters {
+                parameter.isTrainable = false
+            }
+        }
+        return model
     }
 }

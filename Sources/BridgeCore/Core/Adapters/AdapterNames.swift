@@ -36,4 +36,10 @@ extension AutoBridge {
         }
         return names
     }
+
+    /// Whether transformers has the mirror image of a live model's matrix.
+    public func isMirrored(_ name: String) -> Bool {
+        let entries = (try? model.table(.transformers).entries) ?? []
+        return entries.contains { $0.megatron == name && $0.mapping.transform is Transposition }
+    }
 }

@@ -45,6 +45,28 @@ extension TokenBatch {
         }
     }
 
+    /// For each token the one that follows it, from the `labels` [B, T] of a file: those of transformers, not shifted, -100
+    /// where nothing is learnt.
+    ///
+    /// - Parameters:
+    ///   - path: The file.
+    ///   - prefix: What stands before the keys.
+    /// - Returns: B x T tokens, negative where none is learnt; nil when the file has no labels.
+    /// - Throws: `BridgeError` for labels that do not fit.
+    public func targets(inputs path: String, prefix: String = "") throws -> [Int32]? {
+        guard let stored = try SafetensorsFile(path: path).tensors.first(where: { $0.name == "\(prefix)labels" }) else {
+            return nil
+        }
+        guard stored.shape == [batch, length] else {
+            throw BridgeError(
+                .badArgument,
+                "\(path) has labels of the shape \(stored.shape), expected \([batch, length])"
+            )
+        }
+        let labels = try Self.integers(stored, path)
+        return labels.indices.map { ($0 + 1) % length == 0 ? -100 : labels[$0 + 1] }
+    }
+
     private static func integers(_ tensor: StoredTensor, _ path: String) throws -> [Int32] {
         let bytes = try TensorReader().bytes(of: TensorView(tensor))
         func read<Number: FixedWidthInteger>(_ type: Number.Type) -> [Int32] {

@@ -1,0 +1,176 @@
+import ArgumentParser
+import BridgeCore
+import Foundation
+import JSONTree
+import TensorRuntime
+
+/// Adapters between a run's checkpoints and PEFT.
+struct Adapter: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Hand LoRA and DoRA adapters to PEFT, take them from it, and merge them into a model.",
+        discussion: """
+            EXAMPLES:
+              bridge adapter export --hf-model toy --adapter run/iter_0000100 --output toy-lora
+              bridge adapter import --hf-model toy --adapter toy-lora --megatron-path toy-lora-megatron
+              bridge adapter merge --hf-model toy --adapter toy-lora --hf-path toy-merged
+            """,
+        subcommands: [AdapterExport.self, AdapterImport.self, AdapterMerge.self]
+    )
+}
+
+/// The model and the adapters that a command is about.
+struct AdapterOptions: ParsableArguments {
+    @OptionGroup var model: ModelOptions
+
+    @Flag(name: .long, help: "Replace what stands at the destination.")
+    var overwrite = false
+
+    @Flag(name: .long, help: "Print the result as JSON.")
+    var json = false
+
+    func validate() throws {
+        guard model.adapter != nil else { throw ValidationError("name the adapters with --adapter") }
+    }
+
+    /// The bridge, the model without adapters, and then the adapters on it.
+    func load() throws -> (AutoBridge, any CausalModel, AdapterSet) {
+        let bridge = try model.bridge()
+        let alive = try bridge.toModel(
+            weights: model.megatron,
+            elementType: model.elementType?.elementType,
+            on: CPUEngine(threadCount: RunOptions.computeThreads(model.threads))
+        )
+        return (bridge, alive, try bridge.loadAdapters(from: model.adapter ?? "", on: alive))
+    }
+
+    /// Says what was written.
+    func report(_ adapters: AdapterSet, _ destination: String) {
+        let count = adapters.parameters.reduce(0) { $0 + $1.tensor.count }
+        guard json else {
+            let modules = "\(adapters.modules.count) modules, \(count) parameters"
+            return Output.line(Style.green("✅ Wrote \(adapters.configuration.scheme.rawValue) of \(modules) to \(destination)"))
+        }
+        Output.json([
+            "destination": .string(destination), "scheme": .string(adapters.configuration.scheme.rawValue),
+            "modules": .number(JSONNumber(adapters.modules.count)), "parameters": .number(JSONNumber(count)),
+        ])
+    }
+}
+
+/// To PEFT.
+struct AdapterExport: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "export",
+        abstract: "Write adapters in the form of Hugging Face's PEFT."
+    )
+
+    @OptionGroup var options: AdapterOptions
+
+    @Option(name: .long, help: ArgumentHelp("The folder that is made.", valueName: "folder"), completion: .directory)
+    var output: String
+
+    @Option(
+        name: .customLong("base-model"),
+        help: ArgumentHelp("The model that PEFT is told, a hub id for instance; --hf-model by default.", valueName: "id")
+    )
+    var baseModel: String?
+
+    func run() throws {
+        let (bridge, _, adapters) = try options.load()
+        let base = baseModel ?? options.model.huggingFace
+        try bridge.exportAdapter(adapters, to: output, baseModel: base, overwrite: options.overwrite)
+        options.report(adapters, output)
+    }
+}
+
+/// From PEFT.
+struct AdapterImport: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "import",
+        abstract: "Write adapters as a Megatron checkpoint that holds them alone."
+    )
+
+    @OptionGroup var options: AdapterOptions
+
+    @Option(
+        name: .customLong("output"),
+        help: ArgumentHelp("The checkpoint folder that is made.", valueName: "folder"),
+        completion: .directory
+    )
+    var output: String
+
+    func run() throws {
+        let (bridge, _, adapters) = try options.load()
+        try options.prepare(output)
+        let state = TrainingState(parameters: adapters.parameters, adapters: adapters, moments: [])
+        try bridge.save(state, to: output, iteration: 0, files: [])
+        options.report(adapters, output)
+    }
+}
+
+/// Into the model's own weights.
+struct AdapterMerge: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "merge",
+        abstract: "Write a model whose weights have the adapters in them."
+    )
+
+    @OptionGroup var options: AdapterOptions
+
+    @Option(
+        name: [.customLong("hf-path"), .customLong("hf_path")],
+        help: ArgumentHelp("The Hugging Face folder that is made.", valueName: "folder"),
+        completion: .directory
+    )
+    var huggingFace: String?
+
+    @Option(
+        name: .customLong("output"),
+        help: ArgumentHelp("The Megatron checkpoint that is made.", valueName: "folder"),
+        completion: .directory
+    )
+    var megatron: String?
+
+    func validate() throws {
+        guard (huggingFace == nil) != (megatron == nil) else {
+            throw ValidationError("name one destination: --hf-path for a Hugging Face folder, --output for a checkpoint")
+        }
+    }
+
+    func run() throws {
+        let (bridge, model, adapters) = try options.load()
+        let state = TrainingState(parameters: adapters.merged(into: model), moments: [])
+        if let megatron {
+            try options.prepare(megatron)
+            try bridge.save(state, to: megatron, iteration: 0, files: [])
+            return options.report(adapters, megatron)
+        }
+        guard let huggingFace else { return }
+        // A checkpoint on the way, so that the export is the one that any other goes through.
+        let folder = URL(filePath: huggingFace).deletingLastPathComponent()
+        let middle = folder.appending(path: ".\(URL(filePath: huggingFace).lastPathComponent).merging").path
+        try? FileManager.default.removeItem(atPath: middle)
+        defer { try? FileManager.default.removeItem(atPath: middle) }
+        try bridge.save(state, to: middle, iteration: 0, files: [])
+        try bridge.exportCheckpoint(
+            from: middle,
+            to: huggingFace,
+            options: ConversionOptions(overwrite: options.overwrite)
+        )
+        options.report(adapters, huggingFace)
+    }
+}
+
+extension AdapterOptions {
+    /// Refuses to add to a checkpoint that is there, or clears it away.
+    func prepare(_ destination: String) throws {
+        guard FileManager.default.fileExists(atPath: destination) else { return }
+        let isEmpty = try FileManager.default.contentsOfDirectory(atPath: destination).isEmpty
+        guard isEmpty || overwrite else {
+            throw BridgeError(
+                .destinationTaken,
+                "\(destination) already exists; choose another folder or pass --overwrite"
+            )
+        }
+    }
+}
