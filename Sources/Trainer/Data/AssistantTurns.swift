@@ -37,10 +37,13 @@ struct AssistantTurns {
     ///
     /// - Throws: `BridgeError` when the template does not show it.
     func span(ofTurn turn: Int) throws -> Range<Int> {
-        let before = prefixLength(messages: turn, asksForAnswer: true)
-        let after = prefixLength(messages: turn + 1, asksForAnswer: false)
+        let question = rendered(messages: turn, asksForAnswer: true)
+        let before = question.flatMap { prefixLength($0) }
+        let after = rendered(messages: turn + 1, asksForAnswer: false).flatMap { prefixLength($0) }
         if let content = content(ofTurn: turn) {
-            let start = before.flatMap { $0 <= content.lowerBound ? $0 : nil } ?? content.lowerBound
+            let start =
+                before.flatMap { $0 <= content.lowerBound ? $0 : nil }
+                ?? question.flatMap { self.start(before: content.lowerBound, behind: $0) } ?? content.lowerBound
             let limit = after.flatMap { $0 >= content.upperBound ? $0 : nil }
             return start..<end(behind: content.upperBound, limit: limit)
         }
@@ -53,19 +56,38 @@ struct AssistantTurns {
         )
     }
 
-    /// How long the rendering of the first messages is, when the whole begins with it.
-    private func prefixLength(messages count: Int, asksForAnswer: Bool) -> Int? {
+    /// The first messages alone; nil where the template refuses a conversation that ends there.
+    private func rendered(messages count: Int, asksForAnswer: Bool) -> [UInt8]? {
         guard count > 0 else { return nil }
         var part = conversation
         part.messages = Array(conversation.messages[..<count])
         var options = options
         options.template.addsGenerationPrompt = asksForAnswer
-        // A template may refuse a conversation that ends here; it then says nothing about the turn.
-        guard let rendered = try? processor.rendered(part, options: options).text.utf8, rendered.count <= text.count,
-            text.starts(with: rendered)
-        else { return nil }
-        return rendered.count
+        return (try? processor.rendered(part, options: options)).map { Array($0.text.utf8) }
     }
+
+    /// How long a beginning is, when the whole does begin with it.
+    private func prefixLength(_ beginning: [UInt8]) -> Int? {
+        beginning.count <= text.count && text.starts(with: beginning) ? beginning.count : nil
+    }
+
+    /// Where a turn begins when only the end of the question is as in the whole, as with a system prompt that always
+    /// stands in the last question: the place that has most before it in common with the question, a control token at least.
+    private func start(before content: Int, behind question: [UInt8]) -> Int? {
+        var best = (start: content, common: 0)
+        for start in max(0, content - Self.longestHeader)...content {
+            let common = zip(text[..<start].reversed(), question.reversed()).prefix { $0 == $1 }.count
+            if common >= best.common { best = (start, common) }
+        }
+        let shared = question.suffix(best.common)
+        let holdsControlToken = shared.indices.contains { index in
+            controlTokens.contains { shared[index...].starts(with: $0) }
+        }
+        return holdsControlToken ? best.start : nil
+    }
+
+    /// More bytes than any template writes between a question and its answer.
+    private static let longestHeader = 256
 
     /// Where the content of a turn stands.
     private func content(ofTurn turn: Int) -> Range<Int>? {

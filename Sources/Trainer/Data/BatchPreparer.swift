@@ -55,7 +55,13 @@ public struct BatchPreparer: Sendable {
         var statistics = SampleStatistics()
         var samples: [TrainingSample] = []
         for row in order.rows(from: consumed, count: count) {
-            let (sample, outcome) = try fitter.fit(source.sample(at: row))
+            let read = try source.sample(at: row)
+            let (sample, outcome): (TrainingSample, SampleFitter.Outcome)
+            do {
+                (sample, outcome) = try fitter.fit(read)
+            } catch let error as BridgeError {
+                throw BridgeError(error.code, "\(source.place(of: row)): \(error.message)")
+            }
             statistics.count(sample, outcome)
             samples.append(sample)
         }

@@ -26,9 +26,7 @@ public struct PreloadedSource: SampleSource {
     public var count: Int { file.count }
 
     /// Where a row stands: the file and the line it begins in.
-    public func place(of row: Int) -> String {
-        file.places.indices.contains(row) ? file.name(of: row) : "\(file.path), row \(row)"
-    }
+    public func place(of row: Int) -> String { file.name(of: row) }
 
     /// The conversation of a row, with images not loaded yet.
     ///

@@ -64,7 +64,9 @@ final class RowFile: Sendable {
     var count: Int { places.count }
 
     /// Words that say where a row stands.
-    func name(of row: Int) -> String { "\(path), line \(places[row].line)" }
+    func name(of row: Int) -> String {
+        places.indices.contains(row) ? "\(path), line \(places[row].line)" : "\(path), row \(row)"
+    }
 
     /// A row.
     ///

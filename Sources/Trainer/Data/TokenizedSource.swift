@@ -35,6 +35,9 @@ public struct TokenizedSource: SampleSource {
     /// How many rows there are.
     public var count: Int { file.count }
 
+    /// Where a row stands: the file and the line it begins in.
+    public func place(of row: Int) -> String { file.name(of: row) }
+
     /// The sample of a row.
     ///
     /// - Throws: `BridgeError` that names file and line when the row is not JSON, its lists do not fit each other or the
