@@ -57,7 +57,7 @@ public struct CollatedBatch: Sendable, Equatable {
         let rows = try Self.rows(samples.map(\.tokens.count), packedLength: form.packedLength)
         let longest = rows.map { $0.reduce(0) { $0 + samples[$1].tokens.count } }.max() ?? 0
         let (rounded, overflow) = longest.addingReportingOverflow(form.padToMultipleOf - 1)
-        guard !overflow, rounded < 1 << 32 else {
+        guard !overflow, rounded <= 1 << 24 else {
             throw BridgeError(
                 .badArgument,
                 "dataset.pad_to_multiple_of is \(form.padToMultipleOf), which no row can be"

@@ -22,16 +22,29 @@ struct RowScanner {
 
     /// Takes the next piece.
     mutating func scan(_ bytes: ArraySlice<UInt8>, at start: Int) throws {
-        for (index, byte) in bytes.enumerated() {
-            let offset = start + index
-            let isSpace = byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D
+        var index = bytes.startIndex
+        while index < bytes.endIndex {
+            let offset = start + index - bytes.startIndex
+            if form == .lines {
+                // Most of a file is the inside of lines, so that is not looked at byte by byte.
+                let lineEnd = bytes[index...].firstIndex(of: 0x0A) ?? bytes.endIndex
+                takeLine(bytes[index..<lineEnd], at: offset)
+                index = lineEnd
+                if index < bytes.endIndex {
+                    finishRow()
+                    line += 1
+                    index += 1
+                }
+                continue
+            }
+            let byte = bytes[index]
+            let isSpace = Self.isSpace(byte)
             switch form {
             case .unknown where !isSpace:
                 form = byte == UInt8(ascii: "[") ? .list : .lines
-                if form == .lines { take(offset, isSpace: false) }
-            case .unknown: break
-            case .lines:
-                if byte == 0x0A { finishRow() } else { take(offset, isSpace: isSpace) }
+                // A line is taken as a whole, this byte included.
+                if form == .lines { continue }
+            case .unknown, .lines: break
             case .list: try scanList(byte, offset, isSpace: isSpace)
             case .ended:
                 guard isSpace else {
@@ -39,7 +52,19 @@ struct RowScanner {
                 }
             }
             if byte == 0x0A { line += 1 }
+            index += 1
         }
+    }
+
+    private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D }
+
+    /// Takes a line, or the part of one that a piece holds.
+    private mutating func takeLine(_ bytes: ArraySlice<UInt8>, at offset: Int) {
+        guard let first = bytes.firstIndex(where: { !Self.isSpace($0) }),
+            let last = bytes.lastIndex(where: { !Self.isSpace($0) })
+        else { return }
+        take(offset + first - bytes.startIndex, isSpace: false)
+        take(offset + last - bytes.startIndex, isSpace: false)
     }
 
     private mutating func scanList(_ byte: UInt8, _ offset: Int, isSpace: Bool) throws {

@@ -95,6 +95,69 @@ import Trainer
         expectError(mentioning: "line 4", "messages is a number") { try source.sample(at: 1) }
     }
 
+    @Test(arguments: [true, false])
+    func rowsAreFoundInFilesLongerThanABuffer(_ isList: Bool) throws {
+        let folder = try TemporaryFolder()
+        // Two and a half buffers of one MiB, in a member that nobody reads; brackets in it are text.
+        let long = "[\\\"" + String(repeating: "{\\\\,", count: 650_000)
+        let rows = (1...3).map { "{\"input_ids\": [\($0)], \"labels\": [-100], \"note\": \"\($0 == 2 ? long : "")\"}" }
+        let text = isList ? "[\n\(rows.joined(separator: ",\n"))]" : rows.joined(separator: "\n")
+        let source = try source(text, in: folder)
+        #expect(source.count == 3)
+        for row in 0..<3 {
+            #expect(try source.sample(at: row).tokens == [Int32(row + 1)])
+            #expect(source.place(of: row).hasSuffix("rows.jsonl, line \(row + (isList ? 2 : 1))"))
+        }
+    }
+
+    @Test func damagedFilesAreErrorsWithAFileOrSamplesThatFit() throws {
+        let folder = try TemporaryFolder()
+        let good = [
+            #"{"messages": [{"role": "user", "content": "x <image> y"}, {"role": "assistant", "content": "z"}], "images": ["rgb.png"]}"#,
+            #"{"input_ids": [1, 5, 9], "labels": [-100, 5, 8]}"#,
+        ]
+        let processor = try DataSupport.processor("gemma3")
+        let encoder = try DataSupport.encoder(processor)
+        var state: UInt32 = 5
+        func random(_ bound: Int) -> Int {
+            state = state &* 1_664_525 &+ 1_013_904_223
+            return Int(state >> 8) % bound
+        }
+        var accepted = 0
+        for round in 0..<400 {
+            var bytes = Array("[\(good[round % 2]),\n\(good[round % 2])]".utf8)
+            for _ in 0...random(3) {
+                switch random(4) {
+                case 0: bytes.removeSubrange(random(bytes.count)...)
+                case 1: bytes[random(bytes.count)] = UInt8(random(256))
+                case 2: bytes.insert(contentsOf: Array("[]{},:\"\\<-9".utf8).from(random(10)), at: random(bytes.count))
+                default: bytes.remove(at: random(bytes.count))
+                }
+                if bytes.isEmpty { bytes = [0x5B] }
+            }
+            let path = try folder.write(bytes, to: "rows.json")
+            do {
+                let source: any SampleSource =
+                    round % 2 == 0
+                    ? try PreloadedSource(path: path, imageFolder: "\(Fixtures.root)/images", encoder: encoder)
+                    : try TokenizedSource(path: path, processor: processor)
+                for row in 0..<source.count {
+                    do {
+                        let sample = try source.sample(at: row)
+                        #expect(sample.tokens.count == sample.labels.count && !sample.tokens.isEmpty)
+                        accepted += 1
+                    } catch let error as BridgeError {
+                        #expect(error.message.contains("rows.json, line "), "\(error.message)")
+                    }
+                }
+            } catch let error as BridgeError {
+                #expect(error.message.contains("rows.json"), "\(error.message)")
+            }
+        }
+        // Damage behind the first row leaves that one whole.
+        #expect(accepted > 20)
+    }
+
     @Test func imagesStayWhereTheyStandInEveryForm() throws {
         let folder = try TemporaryFolder()
         let forms = [
@@ -176,4 +239,9 @@ import Trainer
         expectError(mentioning: "reads text only") { try MockSource(count: 1, seed: 0, encoder: text) }
         #expect(try MockSource(count: 1, imageCount: 0, seed: 0, encoder: text).sample(at: 0).images.isEmpty)
     }
+}
+
+extension [UInt8] {
+    /// The bytes from one on, for damage of several kinds.
+    fileprivate func from(_ count: Int) -> [UInt8] { Array(self[Swift.min(count, self.count)...]) }
 }

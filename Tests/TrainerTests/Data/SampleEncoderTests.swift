@@ -114,6 +114,24 @@ struct RecordedSample: Sendable, CustomTestStringConvertible {
         expectError(mentioning: "does not show", "{% generation %}") { try encoder.encode(conversation) }
     }
 
+    @Test func theCallOfAToolIsLearntWhereTheTemplateShowsIt() throws {
+        let folder = try TemporaryFolder()
+        let copy = try folder.copy(ofCheckpoint: "mistral")
+        let template =
+            "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
+            + "{% elif m.tool_calls %}CALL{% for c in m.tool_calls %} {{ c.function.name }}{% endfor %}{{ eos_token }}\n"
+            + "{% elif m.role == 'tool' %}GOT {{ m.content }};{% else %}{{ m.content + eos_token }}{% endif %}{% endfor %}"
+        try folder.write(Array(template.utf8), to: "source/chat_template.jinja")
+        let processor = try AutoBridge.fromHF(copy).processor()
+        let messages = #"""
+            [{"role": "user", "content": "CALL look"}, {"role": "assistant", "tool_calls": [{"function": {"name": "look"}}]},
+            {"role": "tool", "content": "CALL look"}, {"role": "assistant", "content": "seen"}]
+            """#
+        let conversation = try Conversation(json: JSON(parsing: Array(messages.utf8)), name: "messages")
+        let runs = try DataSupport.trained(DataSupport.encoder(processor).encode(conversation), processor)
+        #expect(runs.count == 2 && runs[0].hasSuffix("CALL look</s>") && runs[1].hasSuffix("seen</s>"), "\(runs)")
+    }
+
     @Test func aTemplateWithoutAnEndTokenTrainsTheContentAlone() throws {
         let folder = try TemporaryFolder()
         let copy = try folder.copy(ofCheckpoint: "mistral")
