@@ -33,7 +33,7 @@ import Testing
             "\(outcome.output)"
         )
         #expect(outcome.output.contains("<image_soft_token>x16<end_of_image>"), "\(outcome.output)")
-        #expect(outcome.errors.contains("1 images (32x32)"))
+        #expect(outcome.errors.contains("1 image (32x32)"))
 
         let printed = try JSON(parsing: Array(BridgeProcess(arguments + ["--json"]).wait().output.utf8))
         let (ids, labels) = (try #require(printed["input_ids"]?.array), try #require(printed["labels"]?.array))
@@ -84,7 +84,7 @@ import Testing
         ]
         let outcome = try BridgeProcess(arguments).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
-        #expect(outcome.output == "1 rows: 0 bad, 0 cut, 3 tokens, 1 trained, 0 images\n")
+        #expect(outcome.output == "1 row: 0 bad, 0 cut, 3 tokens, 1 trained, 0 images\n")
     }
 
     @Test func anImageTooLongForTheSequenceIsFound() throws {

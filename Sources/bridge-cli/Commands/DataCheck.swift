@@ -21,34 +21,67 @@ struct DataCheck: ParsableCommand {
     @Flag(name: .long, help: "Print the findings as JSON.")
     var json = false
 
+    @Option(name: .long, help: ArgumentHelp("Threads that read; BRIDGE_NUM_THREADS does the same.", valueName: "n"))
+    var threads: Int?
+
+    func validate() throws {
+        if let threads, !(1...1024).contains(threads) {
+            throw ValidationError("--threads is \(threads), expected 1 to 1024")
+        }
+    }
+
+    /// What was found in a row.
+    private struct Finding {
+        var statistics = SampleStatistics()
+        var bad: String?
+        var warning: String?
+    }
+
     func run() throws {
         let opened = try options.open()
-        var statistics = SampleStatistics()
-        var findings: [(row: Int, message: String)] = []
-        var warnings: [(row: Int, message: String)] = []
-        for row in 0..<opened.source.count {
+        let threads = RunOptions.computeThreads(threads)
+        // Rows come in the order of the file, whichever thread has looked at them.
+        let rows = SamplePrefetcher(count: opened.source.count, depth: 4 * threads, workers: threads) { row in
             if Interrupt.cancellation.isCancelled {
                 throw BridgeError(.cancelled, "stopped as asked; nothing was changed")
             }
-            do {
-                let read = try opened.source.sample(at: row)
-                let (sample, outcome) = try about(row, opened.source) { try opened.fitter.fit(read) }
-                statistics.count(sample, outcome)
-                if case .cut(let count) = outcome {
-                    warnings.append(
-                        (row, "\(opened.source.place(of: row)): \(count) tokens at the end would be cut off")
-                    )
-                }
-                if sample.trainedCount == 0 {
-                    let when = read.trainedCount == 0 ? "" : " once it is cut"
-                    findings.append((row, "\(opened.source.place(of: row)): no token is trained\(when)"))
-                }
-            } catch let error as BridgeError where error.code != .cancelled {
-                findings.append((row, error.message))
-            }
+            return try Self.look(at: row, opened)
+        }
+        var statistics = SampleStatistics()
+        var findings: [(row: Int, message: String)] = []
+        var warnings: [(row: Int, message: String)] = []
+        var row = 0
+        while let finding = try rows.next() {
+            statistics += finding.statistics
+            if let bad = finding.bad { findings.append((row, bad)) }
+            if let warning = finding.warning { warnings.append((row, warning)) }
+            row += 1
         }
         report(opened.source.count, statistics, findings, warnings)
         if !findings.isEmpty { throw ExitCode(1) }
+    }
+
+    private static func look(at row: Int, _ opened: DataOptions.Opened) throws -> Finding {
+        var finding = Finding()
+        let place = opened.source.place(of: row)
+        do {
+            let read = try opened.source.sample(at: row)
+            do {
+                let (sample, outcome) = try opened.fitter.fit(read)
+                finding.statistics.count(sample, outcome)
+                if case .cut(let count) = outcome {
+                    finding.warning = "\(place): \(count) tokens at the end would be cut off"
+                }
+                if sample.trainedCount == 0 {
+                    finding.bad = "\(place): no token is trained\(read.trainedCount == 0 ? "" : " once it is cut")"
+                }
+            } catch let error as BridgeError {
+                finding.bad = "\(place): \(error.message)"
+            }
+        } catch let error as BridgeError where error.code != .cancelled {
+            finding.bad = error.message
+        }
+        return finding
     }
 
     private func report(
@@ -70,16 +103,9 @@ struct DataCheck: ParsableCommand {
         for finding in findings { Output.line(finding.message) }
         for warning in warnings { Output.line("warning: \(warning.message)") }
         Output.line(
-            "\(count) rows: \(findings.count) bad, \(warnings.count) cut, \(statistics.tokenCount) tokens, "
-                + "\(statistics.trainedCount) trained, \(statistics.imageCount) images"
+            "\(counted(count, "row")): \(findings.count) bad, \(warnings.count) cut, "
+                + "\(counted(statistics.tokenCount, "token")), \(statistics.trainedCount) trained, "
+                + counted(statistics.imageCount, "image")
         )
-    }
-
-    private func about<Result>(_ row: Int, _ source: any SampleSource, _ body: () throws -> Result) throws -> Result {
-        do {
-            return try body()
-        } catch let error as BridgeError {
-            throw BridgeError(error.code, "\(source.place(of: row)): \(error.message)")
-        }
     }
 }

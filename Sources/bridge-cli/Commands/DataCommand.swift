@@ -13,3 +13,6 @@ struct DataCommand: ParsableCommand {
         subcommands: [DataPreview.self, DataCheck.self]
     )
 }
+
+/// A number of things in words.
+func counted(_ count: Int, _ thing: String) -> String { "\(count) \(thing)\(count == 1 ? "" : "s")" }

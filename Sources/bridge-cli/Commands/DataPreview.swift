@@ -39,11 +39,13 @@ struct DataPreview: ParsableCommand {
         Output.line(text)
         let images = sample.images.map { "\($0.width)x\($0.height)" }.joined(separator: ", ")
         Output.complain(
-            "row \(row): \(sample.tokens.count) tokens, \(sample.trainedCount) trained, "
-                + "\(sample.images.count) images\(images.isEmpty ? "" : " (\(images))")"
+            "row \(row): \(counted(sample.tokens.count, "token")), \(sample.trainedCount) trained, "
+                + "\(counted(sample.images.count, "image"))\(images.isEmpty ? "" : " (\(images))")"
         )
         if case .cut(let count) = outcome {
-            Output.complain("\(count) tokens at the end are cut off, the longest sample has \(opened.fitter.seqLength)")
+            Output.complain(
+                "\(counted(count, "token")) at the end cut off, the longest sample has \(opened.fitter.seqLength)"
+            )
         }
         if sample.trainedCount == 0 { Output.complain("warning: nothing is learnt from this sample") }
     }

@@ -73,7 +73,7 @@ struct DataOptions: ParsableArguments {
     }
 
     /// The samples with all that they come through.
-    struct Opened {
+    struct Opened: Sendable {
         var processor: any ModelProcessor
         var source: any SampleSource
         var fitter: SampleFitter
