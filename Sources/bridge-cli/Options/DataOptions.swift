@@ -134,6 +134,8 @@ struct DataTemplateOptions: ParsableArguments {
         var options = ProcessingOptions()
         options.cancellation = Interrupt.cancellation
         options.template.date = try date.map { try ChatDate($0) }
+        // As for prompts: what is learnt should look like what is asked later.
+        options.template.fillsDatePlaceholders = true
         return options
     }
 }
