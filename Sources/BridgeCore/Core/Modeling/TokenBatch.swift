@@ -13,6 +13,11 @@ public struct TokenBatch: Sendable {
     ///
     /// Padding is neither seen nor worth seeing.
     public var isPresent: [Bool]?
+    /// For every token the sample of its row that it belongs to, from 0 on, and -1 for padding, B x T; nil when each row
+    /// is one sample.
+    ///
+    /// Tokens of different segments do not see each other. Where there are segments, `isPresent` does not matter.
+    public var segments: [Int32]?
     /// Pixel values [3, height, width], float32, in the order in which their features take the place of image tokens.
     public var images: [Tensor]
 
@@ -26,6 +31,7 @@ public struct TokenBatch: Sendable {
     ///   - batch: B.
     ///   - positions: Their places; nil for 0, 1, ... in each row, from `start` on.
     ///   - isPresent: Which of them are not padding; nil for all.
+    ///   - segments: Which sample of its row each of them belongs to; nil for one sample a row.
     ///   - images: Pixel values.
     ///   - start: The position of the first column when `positions` is nil.
     public init(
@@ -33,12 +39,14 @@ public struct TokenBatch: Sendable {
         batch: Int = 1,
         positions: [Int32]? = nil,
         isPresent: [Bool]? = nil,
+        segments: [Int32]? = nil,
         images: [Tensor] = [],
         start: Int = 0
     ) {
         self.tokens = tokens
         self.batch = batch
         self.isPresent = isPresent
+        self.segments = segments
         self.images = images
         let length = tokens.count / max(batch, 1)
         self.positions = positions ?? (0..<batch).flatMap { _ in (0..<length).map { Int32(start + $0) } }
@@ -61,7 +69,7 @@ public struct TokenBatch: Sendable {
     func labels(start: Int, blocks: [Int32]?) -> AttentionMask.Labels {
         AttentionMask.Labels(
             positions: (0..<batch).flatMap { _ in (0..<length).map { Int32(start + $0) } },
-            segments: isPresent.map { $0.map { $0 ? 0 : -1 } },
+            segments: segments ?? isPresent.map { $0.map { $0 ? 0 : -1 } },
             blocks: blocks
         )
     }

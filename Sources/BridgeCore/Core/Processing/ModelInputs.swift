@@ -32,6 +32,8 @@ public struct ProcessingOptions: Sendable {
     public var imageLimits = ImageLimits.standard
     /// Stops a download.
     public var cancellation = Cancellation()
+    /// Whether more tokens than the model takes are an error; training cuts them or leaves the sample out.
+    public var limitsLength = true
 
     /// An answer is asked for, images are seen whole.
     public init() { template.addsGenerationPrompt = true }

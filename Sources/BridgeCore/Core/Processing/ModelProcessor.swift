@@ -72,21 +72,41 @@ extension ModelProcessor {
         _ conversation: Conversation,
         options: ProcessingOptions = ProcessingOptions()
     ) throws -> ModelInputs {
+        try inputs(of: rendered(conversation, options: options), images: conversation.images, options: options)
+    }
+
+    /// The text of a conversation under the model's chat template, with markers where images belong.
+    ///
+    /// - Throws: `BridgeError` with one sentence when the template refuses the conversation, or it has images and the model
+    ///   reads text only.
+    public func rendered(_ conversation: Conversation, options: ProcessingOptions) throws -> RenderedChat {
         try checkSeesImages(conversation.images.count)
         var template = options.template
         if template.tools == nil { template.tools = conversation.tools }
         let messages =
             imageTokens == nil ? conversation.messages : conversation.messages.map(\.withPartsForNoContent)
-        let chat = try BridgeError.ofTokenizer { () throws(TokenizerError) in
+        return try BridgeError.ofTokenizer { () throws(TokenizerError) in
             // A tokenizer of transformers takes the template for tools where there is one; a processor does not look.
             try tokenizer.chatTemplate(
                 named: imageTokens == nil ? nil : "default",
                 usingTools: template.tools != nil
             ).render(messages, specialTokens: tokenizer.settings.specialTokens, options: template)
         }
+    }
+
+    /// The inputs of a rendered conversation, whose spans may have been set by the caller.
+    ///
+    /// - Parameters:
+    ///   - chat: The text, with a marker for each image.
+    ///   - images: The images, in the order of the markers.
+    ///   - options: How images are prepared, and whether the length is checked.
+    /// - Returns: The inputs, with the tokens inside the spans as the assistant's.
+    /// - Throws: `BridgeError` with one sentence, as for a conversation.
+    public func inputs(of chat: RenderedChat, images: [ImageSource], options: ProcessingOptions) throws -> ModelInputs {
+        try checkSeesImages(images.count)
         // A processor adds the token that begins a sequence where the template does not; a tokenizer leaves that to it.
         let begins = tokenizer.settings.beginToken.map { chat.text.utf8.starts(with: $0.utf8) } ?? false
-        return try inputs(chat, conversation.images, addsSpecialTokens: imageTokens != nil && !begins, options)
+        return try inputs(chat, images, addsSpecialTokens: imageTokens != nil && !begins, options)
     }
 
     /// The inputs of a text without a template, with the tokens around it that the tokenizer adds by itself.
@@ -129,7 +149,7 @@ extension ModelProcessor {
             passes = images.flatMap(\.passes)
             features = images.reduce(0) { $0 + $1.featureCount }
         }
-        let (tokenIDs, isAssistant) = try tokens(of: expanded, addsSpecialTokens: addsSpecialTokens)
+        let (tokenIDs, isAssistant) = try tokens(of: expanded, addsSpecialTokens: addsSpecialTokens, options)
         if let imageTokens {
             let count = tokenIDs.count { $0 == imageTokens.featureID }
             guard count == features else {
@@ -170,7 +190,11 @@ extension ModelProcessor {
     }
 
     /// The tokens of a text, within what the model takes.
-    private func tokens(of chat: RenderedChat, addsSpecialTokens: Bool) throws -> (ids: [Int], isAssistant: [Bool]) {
+    private func tokens(
+        of chat: RenderedChat,
+        addsSpecialTokens: Bool,
+        _ options: ProcessingOptions
+    ) throws -> (ids: [Int], isAssistant: [Bool]) {
         let (ids, isAssistant) = try BridgeError.ofTokenizer { () throws(TokenizerError) -> ([Int], [Bool]) in
             // Offsets cost time, and only spans need them.
             guard !chat.assistantSpans.isEmpty else {
@@ -180,7 +204,7 @@ extension ModelProcessor {
             let encoding = try tokenizer.encodeWithOffsets(chat.text, addingSpecialTokens: addsSpecialTokens)
             return (encoding.ids.map(Int.init), encoding.mask(of: chat.assistantSpans))
         }
-        guard ids.count <= decoder.seqLength else {
+        guard !options.limitsLength || ids.count <= decoder.seqLength else {
             throw BridgeError(
                 .badArgument,
                 "the prompt has \(ids.count) tokens and the model takes at most \(decoder.seqLength); make it shorter"

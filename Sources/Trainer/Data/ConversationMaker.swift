@@ -1,0 +1,134 @@
+public import BridgeCore
+import JSONTree
+import Tokenizers
+
+/// Makes conversations of a table's rows.
+///
+/// The built-in ones ask and answer what those of Megatron Bridge 0.7 do (`data/vlm_datasets/hf_dataset_makers.py`).
+public struct ConversationMaker: Sendable {
+    /// The name, as `dataset.maker_name` has it.
+    public let name: String
+    /// The hub id of the data set that it is made for; empty for any.
+    public let dataset: String
+    private let make: @Sendable (any DatasetRow) throws -> Conversation
+
+    /// A maker of one's own.
+    ///
+    /// - Parameters:
+    ///   - name: The name.
+    ///   - dataset: The hub id of the data set that it is made for; empty for any.
+    ///   - make: The conversation of a row.
+    public init(
+        name: String,
+        dataset: String = "",
+        make: @escaping @Sendable (any DatasetRow) throws -> Conversation
+    ) {
+        self.name = name
+        self.dataset = dataset
+        self.make = make
+    }
+
+    /// The conversation of a row.
+    ///
+    /// - Throws: `BridgeError` that names the place of a row that the maker cannot read.
+    public func conversation(_ row: any DatasetRow) throws -> Conversation {
+        do {
+            return try make(row)
+        } catch let error as BridgeError {
+            throw BridgeError(error.code, "\(row.place): \(error.message)", names: error.names, cause: error.cause)
+        }
+    }
+
+    /// The built-in maker of a name, with or without `make_` and `_dataset`.
+    ///
+    /// - Throws: `BridgeError` that lists the names there are.
+    public init(named name: String) throws {
+        func short(_ name: String) -> String {
+            var name = name[...]
+            if name.hasPrefix("make_") { name = name.dropFirst(5) }
+            if name.hasSuffix("_dataset") { name = name.dropLast(8) }
+            return String(name)
+        }
+        guard let found = Self.builtIn.first(where: { short($0.name) == short(name) }) else {
+            throw BridgeError(
+                .badArgument,
+                "there is no maker named \(name), expected \(Self.builtIn.map(\.name).joined(separator: ", "))"
+            )
+        }
+        self = found
+    }
+
+    /// The makers that there are.
+    public static let builtIn = [
+        ConversationMaker(name: "make_cord_v2_dataset", dataset: "naver-clova-ix/cord-v2") { row in
+            let text = try row.text("ground_truth")
+            let truth: JSON
+            do throws(JSONError) {
+                truth = try JSON(parsing: Array(text.utf8))
+            } catch {
+                throw BridgeError(.corruptInput, "the column ground_truth is not valid JSON: \(error)")
+            }
+            // The peer's first version took one of several parses by chance, so that no two runs were alike.
+            guard let parse = truth["gt_parses"]?.array?.first ?? truth["gt_parse"] else {
+                throw BridgeError(.corruptInput, "the column ground_truth has neither gt_parses nor gt_parse")
+            }
+            return exchange([try row.picture("image")], "Describe this image.", answer: json2token(parse))
+        },
+        ConversationMaker(name: "make_medpix_dataset", dataset: "mmoukouba/MedPix-VQA") { row in
+            exchange([try row.picture("image_id")], try row.text("question"), answer: try row.text("answer"))
+        },
+        ConversationMaker(name: "make_raven_dataset", dataset: "HuggingFaceM4/the_cauldron") { row in
+            // The first exchange is the only one that the peer reads, too.
+            guard let texts = try row.value("texts"), let first = texts.array?.first,
+                let question = first["user"]?.string, let answer = first["assistant"]?.string
+            else {
+                throw BridgeError(
+                    .corruptInput,
+                    "the column texts holds no list of objects with user and assistant; the data is not what the maker reads"
+                )
+            }
+            let images = try row.images("images")
+            guard !images.isEmpty else { throw BridgeError(.corruptInput, "the column images is empty") }
+            return exchange(images, question, answer: answer)
+        },
+        ConversationMaker(name: "make_rdr_dataset", dataset: "quintend/rdr-items") { row in
+            exchange([try row.picture("image")], "Describe this image.", answer: try row.text("text"))
+        },
+    ]
+
+    private static func exchange(_ images: [ImageSource], _ question: String, answer: String) -> Conversation {
+        var conversation = Conversation(prompt: question, images: images)
+        conversation.messages.append(ChatMessage(role: "assistant", content: answer))
+        return conversation
+    }
+}
+
+/// Samples of a table's rows, by a maker.
+public struct MadeSource: SampleSource {
+    private let table: any DatasetTable
+    private let maker: ConversationMaker
+    private let encoder: SampleEncoder
+
+    /// A source.
+    public init(table: any DatasetTable, maker: ConversationMaker, encoder: SampleEncoder) {
+        self.table = table
+        self.maker = maker
+        self.encoder = encoder
+    }
+
+    /// How many rows there are.
+    public var count: Int { table.count }
+
+    /// The sample of a row.
+    ///
+    /// - Throws: `BridgeError` that names the place of a row that cannot be used.
+    public func sample(at row: Int) throws -> TrainingSample {
+        let row = try table.row(at: row)
+        let conversation = try maker.conversation(row)
+        do {
+            return try encoder.encode(conversation)
+        } catch let error as BridgeError where error.code != .cancelled {
+            throw BridgeError(error.code, "\(row.place): \(error.message)", names: error.names, cause: error.cause)
+        }
+    }
+}

@@ -1,0 +1,172 @@
+import BridgeCore
+import JSONTree
+import Tokenizers
+
+/// Reads a conversation from a row in one of the forms in which people keep them.
+///
+/// - `{"conversation": [{"role", "content"}]}`, as Megatron Bridge's makers write it;
+/// - `{"messages" or "conversations": [{"role", "content"} or {"from", "value"}], "images" or "image": …}`, with `<image>`
+///   in the texts. The image stands where `<image>` stands.
+struct ConversationRow {
+    /// What stands in a text for an image.
+    static let marker = "<image>"
+
+    private let imageFolder: String
+    /// Images of the row that no marker has taken yet.
+    private var waiting: ArraySlice<ImageSource>
+    private var images: [ImageSource] = []
+    /// How many places for images of the row there were.
+    private var places = 0
+
+    /// The conversation of a row.
+    ///
+    /// - Throws: `BridgeError` with one sentence, without file and line.
+    static func conversation(_ json: JSON, imageFolder: String) throws -> Conversation {
+        let keys = ["conversation", "messages", "conversations"].filter { json[$0].map { !$0.isNull } ?? false }
+        guard json.object != nil, let key = keys.first else {
+            throw wrong(
+                "the row is \(json.object == nil ? json.kind : "an object without a conversation"), "
+                    + "expected an object with conversation, messages or conversations"
+            )
+        }
+        guard keys.count == 1 else { throw wrong("the row has both \(keys[0]) and \(keys[1]), expected one of them") }
+        guard let list = json[key]?.array, !list.isEmpty else {
+            throw wrong(
+                "\(key) is \(json[key]?.array == nil ? json[key]?.kind ?? "" : "empty"), expected a list of messages"
+            )
+        }
+        for media in ["videos", "video", "audios", "audio"] {
+            if let value = json[media], !value.imageList.isEmpty {
+                throw wrong("the row has \(media), and only text and images are read; leave the row out")
+            }
+        }
+        let fields = ["images", "image"].filter { json[$0].map { !$0.imageList.isEmpty } ?? false }
+        guard fields.count <= 1 else { throw wrong("the row has both images and image, expected one of them") }
+        let sources = try fields.flatMap {
+            try (json[$0] ?? .null).imageList.map { try ImagePaths.source($0, in: imageFolder) }
+        }
+        var row = ConversationRow(imageFolder: imageFolder, waiting: sources[...])
+        var messages: [ChatMessage] = []
+        for (index, message) in list.enumerated() {
+            messages.append(try row.message(message, at: "\(key)[\(index)]"))
+        }
+        guard row.places == sources.count else {
+            throw wrong(
+                "there \(sources.count == 1 ? "is 1 image" : "are \(sources.count) images") and \(row.places) places "
+                    + "for them; write \(marker) once for each image where it belongs"
+            )
+        }
+        let tools = json["tools"]?.array.map { $0.map { ChatValue($0) } }
+        return Conversation(messages: messages, images: row.images, tools: tools)
+    }
+
+    private init(imageFolder: String, waiting: ArraySlice<ImageSource>) {
+        self.imageFolder = imageFolder
+        self.waiting = waiting
+    }
+
+    private static func wrong(_ message: String) -> BridgeError { BridgeError(.corruptInput, message) }
+
+    private mutating func message(_ json: JSON, at place: String) throws -> ChatMessage {
+        guard let object = json.object else { throw Self.wrong("\(place) is \(json.kind), expected an object") }
+        let name = object["role"] ?? object["from"]
+        guard let name = name?.string, let role = Self.roles[name] else {
+            let found = name?.string.map { "the role \($0)" } ?? "no role"
+            throw Self.wrong("\(place) has \(found), expected \(Self.roles.keys.sorted().joined(separator: ", "))")
+        }
+        var fields: [ChatValue.Member] = [.init("role", .text(role))]
+        switch object["content"] ?? object["value"] {
+        case .string(let text)?: fields.append(.init("content", content(of: text)))
+        case .array(let parts)?:
+            var values: [ChatValue] = []
+            for (index, part) in parts.enumerated() {
+                values += try self.part(part, at: "\(place).content[\(index)]")
+            }
+            fields.append(.init("content", isText(values) ?? .list(values)))
+        case nil, .null?:
+            guard role == "assistant", object["tool_calls"]?.array != nil else {
+                throw Self.wrong("\(place) has no content, expected a text or a list of parts")
+            }
+        case let other?: throw Self.wrong("\(place) has \(other.kind) as content, expected a text or a list of parts")
+        }
+        for (key, value) in object where !["role", "from", "content", "value"].contains(key) && !value.isNull {
+            fields.append(.init(key, ChatValue(value)))
+        }
+        do throws(TokenizerError) {
+            return try ChatMessage(.object(fields))
+        } catch {
+            throw Self.wrong("\(place): \(error.message)")
+        }
+    }
+
+    private static let roles = [
+        "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "model": "assistant",
+        "system": "system", "tool": "tool", "function": "tool", "observation": "tool",
+    ]
+
+    /// A text, or its parts where images stand in it.
+    private mutating func content(of text: String) -> ChatValue {
+        let parts = self.parts(of: text)
+        return isText(parts) ?? .list(parts)
+    }
+
+    /// The text of parts that are one text: templates that know no parts take it, too.
+    private func isText(_ parts: [ChatValue]) -> ChatValue? {
+        if parts.isEmpty { return .text("") }
+        guard parts.count == 1, parts[0]["type"] == "text", let text = parts[0]["text"], case .text = text else {
+            return nil
+        }
+        return text
+    }
+
+    private mutating func parts(of text: String) -> [ChatValue] {
+        let (bytes, marker) = (Array(text.utf8), Array(Self.marker.utf8))
+        var parts: [ChatValue] = []
+        var (start, index) = (0, 0)
+        func add(_ range: Range<Int>) {
+            guard !range.isEmpty else { return }
+            parts.append(["type": "text", "text": .text(String(decoding: bytes[range], as: UTF8.self))])
+        }
+        while index < bytes.count {
+            guard bytes[index] == marker[0], bytes[index...].starts(with: marker) else {
+                index += 1
+                continue
+            }
+            add(start..<index)
+            parts.append(["type": "image"])
+            takeWaiting()
+            index += marker.count
+            start = index
+        }
+        add(start..<bytes.count)
+        return parts
+    }
+
+    /// Gives the next image of the row to a place; whether there are as many is looked at in the end.
+    private mutating func takeWaiting() {
+        places += 1
+        if let source = waiting.popFirst() { images.append(source) }
+    }
+
+    private mutating func part(_ json: JSON, at place: String) throws -> [ChatValue] {
+        switch json["type"]?.string {
+        case "text":
+            guard let text = json["text"]?.string else { throw Self.wrong("\(place) has no text") }
+            return parts(of: text)
+        case "image", "image_url":
+            let value = json["image_url"] ?? json
+            if value["image"] == nil, value["path"] == nil, value["url"] == nil, value["base64"] == nil,
+                value.string == nil
+            {
+                takeWaiting()
+            } else {
+                let inner = value["image"] ?? value
+                images.append(try ImagePaths.source(inner, in: imageFolder))
+            }
+            return [["type": "image"]]
+        case let type?:
+            throw Self.wrong("\(place) is of the type \(type), expected text or image; leave the row out")
+        case nil: throw Self.wrong("\(place) has no type, expected text or image")
+        }
+    }
+}

@@ -1,0 +1,104 @@
+public import BridgeCore
+import Tokenizers
+
+/// Opens the data that a recipe names.
+public struct DatasetOpener: Sendable {
+    /// The recipe's section.
+    public var section: Recipe.DatasetSection
+    /// Makes samples of conversations.
+    public var encoder: SampleEncoder
+    /// What made-up samples and the order follow from.
+    public var seed: UInt64
+    /// How many made-up samples there are.
+    public var mockCount = 1024
+    /// A maker that takes the place of the one that the section names.
+    public var maker: ConversationMaker?
+    /// Opens a table, given the section's path or the maker's own data set, and the split.
+    public var openTable: (@Sendable (_ path: String, _ split: String) throws -> any DatasetTable)?
+
+    /// An opener for a section.
+    public init(section: Recipe.DatasetSection, encoder: SampleEncoder, seed: UInt64) {
+        self.section = section
+        self.encoder = encoder
+        self.seed = seed
+    }
+
+    /// The samples to train on.
+    ///
+    /// - Throws: `BridgeError` when the section names none, or they cannot be opened.
+    public func training() throws -> any SampleSource {
+        switch section.datasetType {
+        case .preloaded, .tokenized:
+            guard !section.trainDataPath.isEmpty else {
+                throw BridgeError(
+                    .badArgument,
+                    "dataset.train_data_path is empty; name the file with the samples to train on"
+                )
+            }
+            return try file(section.trainDataPath)
+        case .mock: return try MockSource(count: mockCount, imageCount: section.numImages, seed: seed, encoder: encoder)
+        case .hf: return try table(split: "train")
+        }
+    }
+
+    /// The samples to validate on; nil where the section names none.
+    ///
+    /// - Throws: `BridgeError` when they cannot be opened.
+    public func validation() throws -> (any SampleSource)? {
+        switch section.datasetType {
+        case .preloaded, .tokenized: return section.validDataPath.isEmpty ? nil : try file(section.validDataPath)
+        case .mock:
+            // Other pictures than those of the training.
+            return try MockSource(count: mockCount, imageCount: section.numImages, seed: ~seed, encoder: encoder)
+        case .hf: return try table(split: "validation")
+        }
+    }
+
+    /// The micro-batches of a source, as the section wants them.
+    ///
+    /// - Parameters:
+    ///   - source: Where samples come from.
+    ///   - shuffles: Whether they come in another order in each epoch; nil for what the section says.
+    /// - Returns: What makes micro-batches.
+    /// - Throws: `BridgeError` for lengths that make no sense, and a source without samples.
+    public func preparer(_ source: any SampleSource, shuffles: Bool? = nil) throws -> BatchPreparer {
+        let tokenizer = encoder.processor.tokenizer
+        var form = CollatedBatch.Form()
+        form.paddingToken = tokenizer.settings.paddingToken.flatMap { tokenizer.id(of: $0) } ?? 0
+        form.padToMultipleOf = section.padToMultipleOf
+        form.packedLength = section.packSequencesInBatch ? section.seqLength : nil
+        return try BatchPreparer(
+            source: source,
+            order: SampleOrder(count: source.count, shuffles: shuffles ?? section.shuffle, seed: seed),
+            fitter: SampleFitter(
+                seqLength: section.seqLength,
+                imageTokenID: encoder.processor.imageTokens?.featureID
+            ),
+            form: form
+        )
+    }
+
+    private func file(_ path: String) throws -> any SampleSource {
+        guard section.datasetType == .tokenized else {
+            return try PreloadedSource(path: path, imageFolder: section.imageFolder, encoder: encoder)
+        }
+        return try TokenizedSource(
+            path: path,
+            imageFolder: section.imageFolder,
+            processor: encoder.processor,
+            options: encoder.options
+        )
+    }
+
+    private func table(split: String) throws -> any SampleSource {
+        let maker = try maker ?? ConversationMaker(named: section.makerName)
+        let path = section.pathOrDataset.isEmpty ? maker.dataset : section.pathOrDataset
+        guard let openTable, !path.isEmpty else {
+            throw BridgeError(
+                .badArgument,
+                "dataset.path_or_dataset names no table that can be opened; name a folder with Parquet files or a hub id"
+            )
+        }
+        return MadeSource(table: try openTable(path, split), maker: maker, encoder: encoder)
+    }
+}

@@ -1,0 +1,55 @@
+public import BridgeCore
+public import JSONTree
+
+/// A row of a table, such as one of a Parquet file, as makers of conversations see it.
+public protocol DatasetRow: Sendable {
+    /// Where the row stands, for messages: file and row.
+    var place: String { get }
+    /// The text in a column; nil where there is none.
+    ///
+    /// - Throws: `BridgeError` when the column holds something else.
+    func string(_ column: String) throws -> String?
+    /// The picture in a column: bytes of a file, or a path; nil where there is none.
+    ///
+    /// - Throws: `BridgeError` when the column holds something else.
+    func image(_ column: String) throws -> ImageSource?
+    /// The pictures in a column with a list, or the one of a column without.
+    ///
+    /// - Throws: `BridgeError` when the column holds something else.
+    func images(_ column: String) throws -> [ImageSource]
+    /// The whole value of a column, structures and lists as JSON; nil where there is none.
+    ///
+    /// - Throws: `BridgeError` when the column cannot be read.
+    func value(_ column: String) throws -> JSON?
+}
+
+extension DatasetRow {
+    /// The text in a column that has to be there.
+    func text(_ column: String) throws -> String {
+        guard let text = try string(column) else {
+            throw BridgeError(.corruptInput, "the column \(column) holds no text; the data is not what the maker reads")
+        }
+        return text
+    }
+
+    /// The picture in a column that has to be there.
+    func picture(_ column: String) throws -> ImageSource {
+        guard let image = try image(column) else {
+            throw BridgeError(
+                .corruptInput,
+                "the column \(column) holds no image; the data is not what the maker reads"
+            )
+        }
+        return image
+    }
+}
+
+/// A table whose rows can be asked for one by one, from any thread.
+public protocol DatasetTable: Sendable {
+    /// How many rows there are.
+    var count: Int { get }
+    /// A row.
+    ///
+    /// - Throws: `BridgeError` when it cannot be read.
+    func row(at index: Int) throws -> any DatasetRow
+}

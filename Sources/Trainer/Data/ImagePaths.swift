@@ -1,0 +1,37 @@
+import BridgeCore
+import JSONTree
+
+/// Where the images of a data set are.
+enum ImagePaths {
+    /// The folder that paths are relative to: the one that was asked for, else that of the data.
+    static func folder(_ asked: String, for path: String) -> String {
+        guard asked.isEmpty else { return asked }
+        guard let slash = path.lastIndex(of: "/") else { return "" }
+        return String(path[...slash])
+    }
+
+    /// An image as a row names it: a path, an address, a `data:` URL, or an object that holds one of these or base64.
+    ///
+    /// - Throws: `BridgeError` when it names nothing.
+    static func source(_ json: JSON, in folder: String) throws -> ImageSource {
+        if let text = json.string { return try source(text, in: folder) }
+        if let base64 = json["base64"]?.string ?? json["bytes"]?.string {
+            return try ImageSource(base64: base64, name: "an image in base64")
+        }
+        if let text = ["path", "image", "url", "file_name"].lazy.compactMap({ json[$0]?.string }).first {
+            return try source(text, in: folder)
+        }
+        throw BridgeError(.corruptInput, "an image is \(json.kind), expected a path, an address or an object with one")
+    }
+
+    private static func source(_ text: String, in folder: String) throws -> ImageSource {
+        let source = try ImageSource(text)
+        guard case .file(let path) = source, !path.hasPrefix("/"), !folder.isEmpty else { return source }
+        return .file(folder.hasSuffix("/") ? folder + path : "\(folder)/\(path)")
+    }
+}
+
+extension JSON {
+    /// The images of a field: a list, one alone, or none.
+    var imageList: [JSON] { isNull ? [] : array ?? [self] }
+}

@@ -1,0 +1,113 @@
+public import BridgeCore
+import Imaging
+import Tokenizers
+
+/// Turns conversations into samples: tokens of the whole, with labels where the assistant speaks.
+///
+/// Which tokens those are follows from where the assistant's turns stand in the rendered text, never from a search for
+/// what it says: the same words in a question stay what they are.
+public struct SampleEncoder: Sendable {
+    /// The model's processor.
+    public let processor: any ModelProcessor
+    /// Which tokens are learnt.
+    public let lossMode: LossMode
+    /// What the template is given, and how images are prepared.
+    public let options: ProcessingOptions
+
+    /// An encoder.
+    ///
+    /// - Parameters:
+    ///   - processor: The model's processor.
+    ///   - lossMode: Which tokens are learnt.
+    ///   - options: What the template is given. A template that writes the date writes the one of now when none is named,
+    ///     and the same for every sample of this encoder.
+    public init(
+        processor: any ModelProcessor,
+        lossMode: LossMode = .assistant,
+        options: ProcessingOptions = ProcessingOptions()
+    ) {
+        var options = options
+        options.template.addsGenerationPrompt = false
+        options.template.continuesFinalMessage = false
+        options.template.date = options.template.date ?? .now()
+        options.limitsLength = false
+        self.processor = processor
+        self.lossMode = lossMode
+        self.options = options
+    }
+
+    /// The sample of a conversation, of any length.
+    ///
+    /// - Throws: `BridgeError` with one sentence when there is no turn of the assistant, the template refuses the
+    ///   conversation or hides where the assistant's turns stand, or an image cannot be used.
+    public func encode(_ conversation: Conversation) throws -> TrainingSample {
+        guard !conversation.messages.isEmpty else {
+            throw BridgeError(
+                .corruptInput,
+                "the conversation has no messages, expected at least a question and an answer"
+            )
+        }
+        guard lossMode == .full || conversation.messages.contains(where: \.isOfAssistant) else {
+            throw BridgeError(
+                .corruptInput,
+                "the conversation has no turn of the assistant, so nothing can be learnt from it; add the answer"
+            )
+        }
+        var chat = try processor.rendered(conversation, options: options)
+        let spans: [Range<Int>]
+        switch lossMode {
+        case .full: spans = [0..<chat.text.utf8.count]
+        case .assistant: spans = try self.spans(of: conversation, chat, onlyLast: false)
+        case .lastTurn: spans = try self.spans(of: conversation, chat, onlyLast: true)
+        }
+        chat.assistantSpans = withoutImages(spans.filter { !$0.isEmpty }, chat.text)
+        let inputs = try processor.inputs(of: chat, images: conversation.images, options: options)
+        let tokens = inputs.tokenIDs.map { Int32(clamping: $0) }
+        return TrainingSample(
+            tokens: tokens,
+            labels: zip(tokens, inputs.isAssistant).map { $1 ? $0 : TrainingSample.ignoredLabel },
+            images: inputs.images
+        )
+    }
+
+    /// The template's own marks where it has them, else what can be found out by rendering.
+    private func spans(of conversation: Conversation, _ chat: RenderedChat, onlyLast: Bool) throws -> [Range<Int>] {
+        if !chat.assistantSpans.isEmpty { return onlyLast ? Array(chat.assistantSpans.suffix(1)) : chat.assistantSpans }
+        let finder = AssistantTurns(conversation: conversation, text: Array(chat.text.utf8), processor, options)
+        let turns = conversation.messages.indices.filter { conversation.messages[$0].isOfAssistant }
+        return try (onlyLast ? turns.suffix(1) : turns[...]).map { try finder.span(ofTurn: $0) }
+    }
+
+    /// Spans without the markers of images, in whose place there will be tokens that nobody says.
+    private func withoutImages(_ spans: [Range<Int>], _ text: String) -> [Range<Int>] {
+        guard let marker = processor.imageTokens.map({ Array($0.marker.utf8) }), !marker.isEmpty else { return spans }
+        let text = Array(text.utf8)
+        return spans.flatMap { span in
+            var parts: [Range<Int>] = []
+            var start = span.lowerBound
+            var index = start
+            while index + marker.count <= span.upperBound {
+                guard text[index..<index + marker.count].elementsEqual(marker) else {
+                    index += 1
+                    continue
+                }
+                if index > start { parts.append(start..<index) }
+                index += marker.count
+                start = index
+            }
+            if start < span.upperBound { parts.append(start..<span.upperBound) }
+            return parts
+        }
+    }
+}
+
+extension ChatMessage {
+    /// The role, as the template sees it.
+    var role: String? {
+        guard case .text(let role)? = fields.last(where: { $0.name == "role" })?.value else { return nil }
+        return role
+    }
+
+    /// Whether the assistant says it.
+    var isOfAssistant: Bool { role == "assistant" || role == "model" }
+}

@@ -1,0 +1,111 @@
+import ArgumentParser
+import BridgeCore
+import JSONTree
+import Trainer
+
+/// All bad rows of a file, before a run meets the first of them.
+struct DataCheck: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check",
+        abstract: "Find every row that a run would refuse or learn nothing from.",
+        discussion: """
+            Each bad row is one line with file and line number. The exit status is 1 when there is any.
+
+            EXAMPLE:
+              bridge data check --hf-model toy --data train.jsonl --seq-length 2048
+            """
+    )
+
+    @OptionGroup var options: DataOptions
+
+    @Flag(name: .long, help: "Print the findings as JSON.")
+    var json = false
+
+    @Option(name: .long, help: ArgumentHelp("Threads that read; BRIDGE_NUM_THREADS does the same.", valueName: "n"))
+    var threads: Int?
+
+    func validate() throws {
+        if let threads, !(1...1024).contains(threads) {
+            throw ValidationError("--threads is \(threads), expected 1 to 1024")
+        }
+    }
+
+    /// What was found in a row.
+    private struct Finding {
+        var statistics = SampleStatistics()
+        var bad: String?
+        var warning: String?
+    }
+
+    func run() throws {
+        let opened = try options.open()
+        let threads = RunOptions.computeThreads(threads)
+        // Rows come in the order of the file, whichever thread has looked at them.
+        let rows = SamplePrefetcher(count: opened.source.count, depth: 4 * threads, workers: threads) { row in
+            if Interrupt.cancellation.isCancelled {
+                throw BridgeError(.cancelled, "stopped as asked; nothing was changed")
+            }
+            return try Self.look(at: row, opened)
+        }
+        var statistics = SampleStatistics()
+        var findings: [(row: Int, message: String)] = []
+        var warnings: [(row: Int, message: String)] = []
+        var row = 0
+        while let finding = try rows.next() {
+            statistics += finding.statistics
+            if let bad = finding.bad { findings.append((row, bad)) }
+            if let warning = finding.warning { warnings.append((row, warning)) }
+            row += 1
+        }
+        report(opened.source.count, statistics, findings, warnings)
+        if !findings.isEmpty { throw ExitCode(1) }
+    }
+
+    private static func look(at row: Int, _ opened: DataOptions.Opened) throws -> Finding {
+        var finding = Finding()
+        let place = opened.source.place(of: row)
+        do {
+            let read = try opened.source.sample(at: row)
+            do {
+                let (sample, outcome) = try opened.fitter.fit(read)
+                finding.statistics.count(sample, outcome)
+                if case .cut(let count) = outcome {
+                    finding.warning = "\(place): \(count) tokens at the end would be cut off"
+                }
+                if sample.trainedCount == 0 {
+                    finding.bad = "\(place): no token is trained\(read.trainedCount == 0 ? "" : " once it is cut")"
+                }
+            } catch let error as BridgeError {
+                finding.bad = "\(place): \(error.message)"
+            }
+        } catch let error as BridgeError where error.code != .cancelled {
+            finding.bad = error.message
+        }
+        return finding
+    }
+
+    private func report(
+        _ count: Int,
+        _ statistics: SampleStatistics,
+        _ findings: [(row: Int, message: String)],
+        _ warnings: [(row: Int, message: String)]
+    ) {
+        func list(_ rows: [(row: Int, message: String)]) -> JSON {
+            .array(rows.map { ["row": $0.row.json, "message": .string($0.message)] })
+        }
+        if json {
+            return Output.json([
+                "rows": count.json, "bad_rows": list(findings), "cut_rows": list(warnings),
+                "tokens": statistics.tokenCount.json, "trained_tokens": statistics.trainedCount.json,
+                "images": statistics.imageCount.json, "cut_tokens": statistics.cutTokens.json,
+            ])
+        }
+        for finding in findings { Output.line(finding.message) }
+        for warning in warnings { Output.line("warning: \(warning.message)") }
+        Output.line(
+            "\(counted(count, "row")): \(findings.count) bad, \(warnings.count) cut, "
+                + "\(counted(statistics.tokenCount, "token")), \(statistics.trainedCount) trained, "
+                + counted(statistics.imageCount, "image")
+        )
+    }
+}

@@ -1,0 +1,18 @@
+import ArgumentParser
+
+/// What is in the samples of a run, before it starts.
+struct DataCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "data",
+        abstract: "Look at training data as a model sees it.",
+        discussion: """
+            EXAMPLES:
+              bridge data preview --hf-model toy --data train.jsonl --row 3
+              bridge data check --hf-model toy --data train.jsonl --seq-length 2048
+            """,
+        subcommands: [DataPreview.self, DataCheck.self]
+    )
+}
+
+/// A number of things in words.
+func counted(_ count: Int, _ thing: String) -> String { "\(count) \(thing)\(count == 1 ? "" : "s")" }

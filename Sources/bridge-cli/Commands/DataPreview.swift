@@ -1,0 +1,111 @@
+import ArgumentParser
+import BridgeCore
+import Foundation
+import Imaging
+import JSONTree
+import Tokenizers
+import Trainer
+
+/// One sample, with what is learnt of it.
+struct DataPreview: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "preview",
+        abstract: "Show a sample and which of its tokens are trained.",
+        discussion: """
+            Trained tokens are green on a terminal and stand in [[ ]] elsewhere. A run of image tokens is written as one \
+            token and how often it stands there.
+
+            EXAMPLE:
+              bridge data preview --hf-model toy --data train.jsonl --row 3
+            """
+    )
+
+    @OptionGroup var options: DataOptions
+
+    @Option(name: .long, help: ArgumentHelp("Which row, counted from 0.", valueName: "k"))
+    var row = 0
+
+    @Flag(name: .long, help: "Print tokens and labels as JSON.")
+    var json = false
+
+    func run() throws {
+        let opened = try options.open()
+        let (sample, outcome) = try opened.fitter.fit(opened.source.sample(at: row))
+        if json { return printJSON(sample, outcome, opened.processor) }
+        var text = ""
+        for run in Self.runs(of: sample, image: opened.processor.imageTokens?.featureID) {
+            text += try piece(run, sample, opened.processor)
+        }
+        Output.line(text)
+        let images = sample.images.map { "\($0.width)x\($0.height)" }.joined(separator: ", ")
+        Output.complain(
+            "row \(row): \(counted(sample.tokens.count, "token")), \(sample.trainedCount) trained, "
+                + "\(counted(sample.images.count, "image"))\(images.isEmpty ? "" : " (\(images))")"
+        )
+        if case .cut(let count) = outcome {
+            Output.complain(
+                "\(counted(count, "token")) at the end cut off, the longest sample has \(opened.fitter.seqLength)"
+            )
+        }
+        if sample.trainedCount == 0 { Output.complain("warning: nothing is learnt from this sample") }
+    }
+
+    private func printJSON(_ sample: TrainingSample, _ outcome: SampleFitter.Outcome, _ processor: any ModelProcessor) {
+        var cut = 0
+        if case .cut(let count) = outcome { cut = count }
+        Output.json([
+            "row": row.json, "input_ids": sample.tokens.map { Int($0) }.json,
+            "labels": sample.labels.map { Int($0) }.json,
+            "tokens": .array(sample.tokens.map { .string(processor.tokenizer.token(of: $0) ?? "") }),
+            "trained_tokens": sample.trainedCount.json, "cut_tokens": cut.json,
+            "images": .array(sample.images.map { [$0.height, $0.width].json }),
+        ])
+    }
+
+    /// Neighbouring tokens that are shown alike.
+    private struct Run {
+        var range: Range<Int>
+        var isTrained: Bool
+        var isImage: Bool
+    }
+
+    private static func runs(of sample: TrainingSample, image: Int?) -> [Run] {
+        var runs: [Run] = []
+        for index in sample.tokens.indices {
+            let isImage = image == Int(sample.tokens[index])
+            let isTrained = sample.labels[index] != TrainingSample.ignoredLabel
+            if let last = runs.last, last.isImage == isImage, last.isTrained == isTrained {
+                runs[runs.count - 1].range = last.range.lowerBound..<index + 1
+            } else {
+                runs.append(Run(range: index..<index + 1, isTrained: isTrained, isImage: isImage))
+            }
+        }
+        return runs
+    }
+
+    private func piece(_ run: Run, _ sample: TrainingSample, _ processor: any ModelProcessor) throws -> String {
+        let ids = sample.tokens[run.range]
+        let name = run.isImage ? ids.first.flatMap { processor.tokenizer.token(of: $0) } : nil
+        // What a file holds must not steer the terminal.
+        let text = Self.printable(try name.map { "\($0)x\(ids.count)" } ?? processor.tokenizer.decode(ids))
+        guard run.isTrained else { return text }
+        return Self.isTerminal ? Style.green(text) : "[[\(text)]]"
+    }
+
+    /// Colours tell what is trained only where standard output, too, is a terminal.
+    private static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 && Style.isFancy }
+
+    private static func printable(_ text: String) -> String {
+        var result = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars {
+            let isControl = scalar.properties.generalCategory == .control && scalar != "\n" && scalar != "\t"
+            result.append(isControl ? "\u{FFFD}" : scalar)
+        }
+        return String(result)
+    }
+}
+
+extension Int {
+    /// A number.
+    var json: JSON { .number(JSONNumber(self)) }
+}

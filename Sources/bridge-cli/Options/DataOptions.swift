@@ -1,0 +1,141 @@
+import ArgumentParser
+import BridgeCore
+import Tokenizers
+import Trainer
+
+/// Which samples are looked at, and how they become tokens.
+struct DataOptions: ParsableArguments {
+    @OptionGroup var model: DataModelOptions
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "A JSON or JSONL file with conversations, or JSONL with input_ids and labels.",
+            valueName: "file"
+        ),
+        completion: .file(extensions: ["json", "jsonl"])
+    )
+    var data: String
+
+    @Option(
+        name: [.customLong("image-folder"), .customLong("image_folder")],
+        help: ArgumentHelp(
+            "What paths of images are relative to; without it the folder of the data.",
+            valueName: "path"
+        ),
+        completion: .directory
+    )
+    var imageFolder: String?
+
+    @Option(
+        name: [.customLong("dataset-type"), .customLong("dataset_type")],
+        help: ArgumentHelp("preloaded (conversations) or tokenized (input_ids and labels).", valueName: "type")
+    )
+    var kind = Kind.preloaded
+
+    @Option(
+        name: [.customLong("loss-mode"), .customLong("loss_mode")],
+        help: ArgumentHelp("What is learnt: assistant, last_turn or full.", valueName: "mode")
+    )
+    var learnt = Learnt.assistant
+
+    @Option(
+        name: [.customLong("seq-length"), .customLong("seq_length")],
+        help: ArgumentHelp("The longest sample, in tokens; without it the model's longest sequence.", valueName: "n")
+    )
+    var seqLength: Int?
+
+    @OptionGroup var template: DataTemplateOptions
+
+    /// The library's modes.
+    enum Learnt: String, ExpressibleByArgument, CaseIterable {
+        case assistant
+        case lastTurn = "last_turn"
+        case full
+
+        var mode: LossMode {
+            switch self {
+            case .assistant: .assistant
+            case .lastTurn: .lastTurn
+            case .full: .full
+            }
+        }
+    }
+
+    /// The forms that a file can have.
+    enum Kind: String, ExpressibleByArgument, CaseIterable {
+        case preloaded
+        case tokenized
+    }
+
+    func validate() throws {
+        if let seqLength, seqLength < 2 { throw ValidationError("--seq-length is \(seqLength), expected at least 2") }
+    }
+
+    /// The samples with all that they come through.
+    struct Opened: Sendable {
+        var processor: any ModelProcessor
+        var source: any SampleSource
+        var fitter: SampleFitter
+    }
+
+    /// Opens the file.
+    func open() throws -> Opened {
+        let processor = try model.processor()
+        let options = try template.options()
+        let folder = imageFolder ?? ""
+        let source: any SampleSource
+        switch kind {
+        case .tokenized:
+            source = try TokenizedSource(path: data, imageFolder: folder, processor: processor, options: options)
+        case .preloaded:
+            let encoder = SampleEncoder(processor: processor, lossMode: learnt.mode, options: options)
+            source = try PreloadedSource(path: data, imageFolder: folder, encoder: encoder)
+        }
+        let fitter = try SampleFitter(
+            seqLength: seqLength ?? max(2, processor.decoder.seqLength),
+            imageTokenID: processor.imageTokens?.featureID
+        )
+        return Opened(processor: processor, source: source, fitter: fitter)
+    }
+}
+
+/// The model whose tokens are counted; no weights are needed.
+struct DataModelOptions: ParsableArguments {
+    @Option(
+        name: [.customLong("hf-model"), .customLong("hf_model_path")],
+        help: ArgumentHelp("The Hugging Face folder: configuration, tokenizer, chat template.", valueName: "path"),
+        completion: .directory
+    )
+    var huggingFace: String
+
+    @OptionGroup var plugins: PluginOptions
+
+    func processor() throws -> any ModelProcessor {
+        try AutoBridge.fromHF(huggingFace, catalog: plugins.catalog()).processor()
+    }
+}
+
+/// What conversations are rendered with.
+struct DataTemplateOptions: ParsableArguments {
+    @Option(
+        name: .long,
+        help: ArgumentHelp("The date that the template writes, instead of today's.", valueName: "yyyy-mm-dd")
+    )
+    var date: String?
+
+    func validate() throws {
+        guard let date else { return }
+        do throws(TokenizerError) { _ = try ChatDate(date) } catch { throw ValidationError("--date: \(error.message)") }
+    }
+
+    /// The library's options.
+    func options() throws -> ProcessingOptions {
+        var options = ProcessingOptions()
+        options.cancellation = Interrupt.cancellation
+        options.template.date = try date.map { try ChatDate($0) }
+        // As for prompts: what is learnt should look like what is asked later.
+        options.template.fillsDatePlaceholders = true
+        return options
+    }
+}

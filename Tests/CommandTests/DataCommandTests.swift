@@ -1,0 +1,119 @@
+import Foundation
+import JSONTree
+import Testing
+
+/// `bridge data` shows samples as a run sees them, and finds bad rows before it.
+@Suite struct DataCommandTests {
+    private func checkpoint(_ name: String) -> String { Models.fixtures.appendingPathComponent(name).path }
+
+    private var images: String { Models.repository.appendingPathComponent("Tests/Fixtures/images").path }
+
+    private func file(_ rows: [String], in scratch: Scratch) throws -> String {
+        try Data(rows.joined(separator: "\n").utf8).write(to: scratch.url("rows.jsonl"))
+        return scratch.path("rows.jsonl")
+    }
+
+    private func row(_ question: String, _ answer: String?, image: String? = nil) -> String {
+        let turn = answer.map { ", {\"from\": \"gpt\", \"value\": \"\($0)\"}" } ?? ""
+        let images = image.map { ", \"images\": [\"\($0)\"]" } ?? ""
+        return "{\"conversations\": [{\"from\": \"human\", \"value\": \"\(question)\"}\(turn)]\(images)}"
+    }
+
+    @Test func previewPutsTrainedTokensInBrackets() throws {
+        let scratch = try Scratch()
+        let path = try file([row("a", "b"), row("Look: <image>!", "A cat.\\u001b[31m", image: "rgb.png")], in: scratch)
+        let arguments = [
+            "data", "preview", "--hf-model", checkpoint("gemma3"), "--data", path, "--row", "1", "--image-folder",
+            images,
+        ]
+        let outcome = try BridgeProcess(arguments).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(
+            outcome.output.contains("<start_of_turn>model\n[[A cat.\u{FFFD}[31m<end_of_turn>]]\n"),
+            "\(outcome.output)"
+        )
+        #expect(outcome.output.contains("<image_soft_token>x16<end_of_image>"), "\(outcome.output)")
+        #expect(outcome.errors.contains("1 image (32x32)"))
+
+        let printed = try JSON(parsing: Array(BridgeProcess(arguments + ["--json"]).wait().output.utf8))
+        let (ids, labels) = (try #require(printed["input_ids"]?.array), try #require(printed["labels"]?.array))
+        #expect(ids.count == labels.count && ids.count == printed["tokens"]?.array?.count)
+        #expect(ids.count { $0.integer == 640 } == 16)
+        let trained = labels.filter { $0.integer != -100 }
+        #expect(trained.count == printed["trained_tokens"]?.integer && trained.count > 2)
+        for (id, label) in zip(ids, labels) where label.integer != -100 { #expect(id == label) }
+    }
+
+    @Test func checkNamesEveryBadRow() throws {
+        let scratch = try Scratch()
+        let rows = [
+            row("a", "b"), "not json", "", row("a", nil), row("<image>", "b", image: "none.png"),
+            row("<image><image>", "b", image: "rgb.png"), row("<image> a", "b", image: "rgb.png"),
+            row("many words and words and words and words and words", "b"), row("<image> a", "b", image: "bad.txt"),
+        ]
+        let path = try file(rows, in: scratch)
+        let arguments = [
+            "data", "check", "--hf-model", checkpoint("gemma3"), "--data", path, "--image-folder", images,
+            "--seq-length", "40",
+        ]
+        let outcome = try BridgeProcess(arguments).wait()
+        #expect(outcome.status == 1 && outcome.signal == nil, "\(outcome.errors)")
+        let lines = outcome.output.split(separator: "\n").map(String.init)
+        // Line 3 is empty and no row.
+        for (line, words) in [
+            (2, "not valid JSON"), (4, "no turn of the assistant"), (5, "none.png"), (6, "1 image and 2 places"),
+            (8, "no token is trained once it is cut"), (9, "bad.txt"),
+        ] {
+            let found = lines.filter { $0.contains("rows.jsonl, line \(line): ") && !$0.hasPrefix("warning") }
+            #expect(found.count == 1 && found[0].contains(words), "\(line): \(found)")
+        }
+        #expect(!lines.contains { $0.contains("line 1:") || $0.contains("line 7:") }, "\(lines)")
+        #expect(lines.contains { $0.hasPrefix("warning: ") && $0.contains("line 8: ") && $0.contains("cut off") })
+        #expect(lines.last?.hasPrefix("8 rows: 6 bad, 1 cut") == true, "\(lines)")
+
+        let printed = try JSON(parsing: Array(BridgeProcess(arguments + ["--json"]).wait().output.utf8))
+        #expect(printed["bad_rows"]?.array?.map { $0["row"] } == [1, 2, 3, 4, 6, 7])
+        #expect(printed["rows"] == 8)
+    }
+
+    @Test func checkIsContentWithGoodRows() throws {
+        let scratch = try Scratch()
+        let path = try file([#"{"input_ids": [1, 7, 9], "labels": [-100, 7, -100]}"#], in: scratch)
+        let arguments = [
+            "data", "check", "--hf-model", checkpoint("mistral"), "--data", path, "--dataset-type", "tokenized",
+        ]
+        let outcome = try BridgeProcess(arguments).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.output == "1 row: 0 bad, 0 cut, 3 tokens, 1 trained, 0 images\n")
+    }
+
+    @Test func anImageTooLongForTheSequenceIsFound() throws {
+        let scratch = try Scratch()
+        let path = try file([row("<image>", "b", image: "rgb.png")], in: scratch)
+        let outcome = try BridgeProcess([
+            "data", "check", "--hf-model", checkpoint("gemma3"), "--data", path, "--image-folder", images,
+            "--seq-length", "12",
+        ]).wait()
+        #expect(outcome.status == 1 && outcome.output.contains("line 1: the sample has"), "\(outcome.output)")
+        #expect(outcome.output.contains("raise dataset.seq_length"))
+    }
+
+    @Test func aRowThatIsNotThereAndWrongUsageAreSentences() throws {
+        let scratch = try Scratch()
+        let path = try file([row("a", "b")], in: scratch)
+        let model = checkpoint("mistral")
+        expect(
+            try BridgeProcess.run("data", "preview", "--hf-model", model, "--data", path, "--row", "7"),
+            failsWith: 64,
+            mentioning: "1 rows",
+            "no row 7"
+        )
+        expect(
+            try BridgeProcess.run("data", "check", "--hf-model", model, "--data", scratch.path("none")),
+            failsWith: 1,
+            mentioning: "none"
+        )
+        let usage = try BridgeProcess.run("data", "check", "--hf-model", model, "--data", path, "--seq-length", "1")
+        #expect(usage.status == 64)
+    }
+}

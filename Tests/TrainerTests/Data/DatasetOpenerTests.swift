@@ -1,0 +1,73 @@
+import BridgeCore
+import JSONTree
+import TestSupport
+import Testing
+import Tokenizers
+import Trainer
+
+@Suite struct DatasetOpenerTests {
+    private func opener(_ kind: Recipe.DatasetSection.Kind, model: String = "mistral") throws -> DatasetOpener {
+        var section = Recipe.DatasetSection()
+        section.datasetType = kind
+        return try DatasetOpener(section: section, encoder: DataSupport.encoder(DataSupport.processor(model)), seed: 9)
+    }
+
+    @Test func aTokenizedFileGivesExactBatchesInItsOrder() throws {
+        let folder = try TemporaryFolder()
+        let rows = (3...6).map { "{\"input_ids\": [\($0), 1, \($0)], \"labels\": [-100, -100, \($0)]}" }
+        var opener = try opener(.tokenized)
+        opener.section.trainDataPath = try folder.write(Array(rows.joined(separator: "\n").utf8), to: "train.jsonl")
+        opener.section.shuffle = false
+        opener.section.padToMultipleOf = 4
+        let preparer = try opener.preparer(opener.training())
+        let batch = try preparer.prepare(from: 3, count: 2).batch
+        let padding = try #require(opener.encoder.processor.tokenizer.id(of: "<pad>"))
+        #expect(batch.tokens == [6, 1, 6, padding, 3, 1, 3, padding])
+        #expect(batch.targets == [-100, 6, -100, -100, -100, 3, -100, -100])
+        #expect(try opener.validation() == nil)
+        opener.section.packSequencesInBatch = true
+        #expect(try opener.preparer(opener.training()).prepare(from: 3, count: 2).batch.batch == 1)
+    }
+
+    @Test func madeUpPicturesToValidateOnAreOthers() throws {
+        let opener = try opener(.mock, model: "gemma3")
+        let (train, valid) = (try opener.training(), try #require(try opener.validation()))
+        #expect(train.count == 1024)
+        #expect(try train.sample(at: 0).tokens == valid.sample(at: 0).tokens)
+        #expect(try train.sample(at: 0).images != valid.sample(at: 0).images)
+    }
+
+    private struct Row: DatasetRow {
+        let place: String
+        func string(_ column: String) throws -> String? { column }
+        func image(_ column: String) throws -> ImageSource? { .file(DataSupport.picture) }
+        func images(_ column: String) throws -> [ImageSource] { [.file(DataSupport.picture)] }
+        func value(_ column: String) throws -> JSON? { nil }
+    }
+
+    private struct Table: DatasetTable {
+        let name: String
+        let count = 2
+        func row(at index: Int) throws -> any DatasetRow { Row(place: "\(name), row \(index)") }
+    }
+
+    @Test func aTableIsOpenedByItsPathOrTheMakersOwn() throws {
+        var opener = try opener(.hf, model: "gemma3")
+        expectError(mentioning: "path_or_dataset") { try opener.training() }
+        opener.openTable = { path, split in Table(name: "\(path) (\(split))") }
+        opener.section.makerName = "medpix"
+        let sample = try opener.training().sample(at: 1)
+        #expect(try DataSupport.trained(sample, opener.encoder.processor) == ["answer<end_of_turn>"])
+        #expect(sample.images.count == 1)
+        opener.section.makerName = "cord_v2"
+        expectError(mentioning: "naver-clova-ix/cord-v2 (train), row 0", "JSON") { try opener.training().sample(at: 0) }
+        opener.section.pathOrDataset = "mine"
+        expectError(mentioning: "mine (validation), row 1") { try opener.validation()?.sample(at: 1) }
+        opener.section.makerName = "unknown"
+        expectError(mentioning: "no maker named unknown") { try opener.training() }
+    }
+
+    @Test func aFileThatIsNotNamedIsAskedFor() throws {
+        expectError(mentioning: "train_data_path") { try opener(.preloaded).training() }
+    }
+}

@@ -1,0 +1,247 @@
+import BridgeCore
+import Foundation
+import Imaging
+import JSONTree
+import TestSupport
+import Testing
+import Tokenizers
+import Trainer
+
+@Suite struct RowSourceTests {
+    private func source(_ text: String, model: String = "mistral", in folder: TemporaryFolder) throws -> TokenizedSource
+    {
+        let path = try folder.write(Array(text.utf8), to: "rows.jsonl")
+        return try TokenizedSource(path: path, processor: DataSupport.processor(model))
+    }
+
+    private func preloaded(_ text: String, model: String = "gemma3", in folder: TemporaryFolder) throws
+        -> PreloadedSource
+    {
+        let path = try folder.write(Array(text.utf8), to: "rows.json")
+        let encoder = try DataSupport.encoder(DataSupport.processor(model))
+        return try PreloadedSource(path: path, imageFolder: "\(Fixtures.root)/images", encoder: encoder)
+    }
+
+    @Test func tokenizedRowsComeAsTheyAre() throws {
+        let folder = try TemporaryFolder()
+        let text = "{\"input_ids\": [1, 5, 9], \"labels\": [-100, 5, 8]}\n\n  \r\n{\"labels\":[7],\"input_ids\":[3]}"
+        let source = try source(text, in: folder)
+        #expect(source.count == 2)
+        #expect(try source.sample(at: 0) == TrainingSample(tokens: [1, 5, 9], labels: [-100, 5, 8]))
+        #expect(try source.sample(at: 1) == TrainingSample(tokens: [3], labels: [7]))
+    }
+
+    @Test(arguments: [
+        ("[1", "not valid JSON"), ("3", "input_ids is not there"), (#"{"input_ids": [1]}"#, "labels is not there"),
+        (#"{"input_ids": [1, 2], "labels": [1]}"#, "1 labels for 2"),
+        (#"{"input_ids": [], "labels": []}"#, "empty"),
+        (#"{"input_ids": [-100], "labels": [1]}"#, "input_ids[0] is -100"),
+        (#"{"input_ids": [99999999999999999999], "labels": [1]}"#, "input_ids[0]"),
+        (#"{"input_ids": [1], "labels": [1.5]}"#, "labels[0] is 1.5"),
+        (#"{"input_ids": [1], "labels": [1], "images": ["none.png"]}"#, "reads text only"),
+    ])
+    func aTokenizedRowThatIsWrongNamesFileAndLine(_ row: String, _ words: String) throws {
+        let folder = try TemporaryFolder()
+        let source = try source("{\"input_ids\": [1], \"labels\": [1]}\n\n\(row)\n", in: folder)
+        expectError(mentioning: "rows.jsonl, line 3", words) { try source.sample(at: 1) }
+        expectError(mentioning: "no row 2") { try source.sample(at: 2) }
+        expectError(mentioning: "no row -1") { try source.sample(at: -1) }
+    }
+
+    @Test func tokenizedImagesHaveToFitTheirTokens() throws {
+        let folder = try TemporaryFolder()
+        let processor = try DataSupport.processor("gemma3")
+        let id = try #require(processor.imageTokens?.featureID)
+        // An image of this model has 16 features.
+        func row(_ count: Int) -> String {
+            let ids = [2] + [Int](repeating: id, count: count) + [5]
+            return
+                "{\"input_ids\": \(ids), \"labels\": \(ids.map { $0 == 5 ? 5 : -100 }), \"images\": [\"\(DataSupport.picture)\"]}"
+        }
+        let source = try source("\(row(16))\n\(row(15))\n", model: "gemma3", in: folder)
+        let sample = try source.sample(at: 0)
+        #expect(sample.images.map(\.width) == [32] && sample.tokens.count == 18)
+        expectError(mentioning: "line 2", "16 features", "15 image tokens") { try source.sample(at: 1) }
+    }
+
+    @Test(arguments: [
+        ("", "holds no row"), (" \n\n", "holds no row"), ("[]", "holds no row"), ("[{\"a\": \"]\"}", "has no end"),
+        ("[1]\n2", "line 2: something follows"), ("[\n,1]", "line 2: a comma"),
+    ])
+    func aFileWithoutRowsIsRefused(_ text: String, _ words: String) throws {
+        let folder = try TemporaryFolder()
+        expectError(mentioning: words) { try source(text, in: folder) }
+    }
+
+    @Test func whatIsNoFileIsRefused() throws {
+        let folder = try TemporaryFolder()
+        let processor = try DataSupport.processor("mistral")
+        expectError(mentioning: "not a file") { try TokenizedSource(path: folder.path, processor: processor) }
+        expectError(mentioning: "none.jsonl") {
+            try TokenizedSource(path: folder.path("none.jsonl"), processor: processor)
+        }
+        expectError(mentioning: "zero byte") { try TokenizedSource(path: "a\0b", processor: processor) }
+        // A pipe that nobody writes to must not be waited for.
+        mkfifo(folder.path("pipe"), 0o600)
+        expectError(mentioning: "not a file") { try TokenizedSource(path: folder.path("pipe"), processor: processor) }
+    }
+
+    @Test func aListOverManyLinesHasTheLineOfEachRow() throws {
+        let folder = try TemporaryFolder()
+        let good = #"{"messages": [{"role": "user", "content": "a\"]},{"}, {"role": "assistant", "content": "b"}]}"#
+        let source = try preloaded("[\n \(good),\n\n {\n\"messages\": 3},\(good)\n]\n", in: folder)
+        #expect(source.count == 3)
+        #expect(try source.sample(at: 0) == source.sample(at: 2))
+        expectError(mentioning: "line 4", "messages is a number") { try source.sample(at: 1) }
+    }
+
+    @Test(arguments: [true, false])
+    func rowsAreFoundInFilesLongerThanABuffer(_ isList: Bool) throws {
+        let folder = try TemporaryFolder()
+        // Two and a half buffers of one MiB, in a member that nobody reads; brackets in it are text.
+        let long = "[\\\"" + String(repeating: "{\\\\,", count: 650_000)
+        let rows = (1...3).map { "{\"input_ids\": [\($0)], \"labels\": [-100], \"note\": \"\($0 == 2 ? long : "")\"}" }
+        let text = isList ? "[\n\(rows.joined(separator: ",\n"))]" : rows.joined(separator: "\n")
+        let source = try source(text, in: folder)
+        #expect(source.count == 3)
+        for row in 0..<3 {
+            #expect(try source.sample(at: row).tokens == [Int32(row + 1)])
+            #expect(source.place(of: row).hasSuffix("rows.jsonl, line \(row + (isList ? 2 : 1))"))
+        }
+    }
+
+    @Test func damagedFilesAreErrorsWithAFileOrSamplesThatFit() throws {
+        let folder = try TemporaryFolder()
+        let good = [
+            #"{"messages": [{"role": "user", "content": "x <image> y"}, {"role": "assistant", "content": "z"}], "images": ["rgb.png"]}"#,
+            #"{"input_ids": [1, 5, 9], "labels": [-100, 5, 8]}"#,
+        ]
+        let processor = try DataSupport.processor("gemma3")
+        let encoder = try DataSupport.encoder(processor)
+        var state: UInt32 = 5
+        func random(_ bound: Int) -> Int {
+            state = state &* 1_664_525 &+ 1_013_904_223
+            return Int(state >> 8) % bound
+        }
+        var accepted = 0
+        for round in 0..<400 {
+            var bytes = Array("[\(good[round % 2]),\n\(good[round % 2])]".utf8)
+            for _ in 0...random(3) {
+                switch random(4) {
+                case 0: bytes.removeSubrange(random(bytes.count)...)
+                case 1: bytes[random(bytes.count)] = UInt8(random(256))
+                case 2: bytes.insert(contentsOf: Array("[]{},:\"\\<-9".utf8).from(random(10)), at: random(bytes.count))
+                default: bytes.remove(at: random(bytes.count))
+                }
+                if bytes.isEmpty { bytes = [0x5B] }
+            }
+            let path = try folder.write(bytes, to: "rows.json")
+            do {
+                let source: any SampleSource =
+                    round % 2 == 0
+                    ? try PreloadedSource(path: path, imageFolder: "\(Fixtures.root)/images", encoder: encoder)
+                    : try TokenizedSource(path: path, processor: processor)
+                for row in 0..<source.count {
+                    do {
+                        let sample = try source.sample(at: row)
+                        #expect(sample.tokens.count == sample.labels.count && !sample.tokens.isEmpty)
+                        accepted += 1
+                    } catch let error as BridgeError {
+                        #expect(error.message.contains("rows.json, line "), "\(error.message)")
+                    }
+                }
+            } catch let error as BridgeError {
+                #expect(error.message.contains("rows.json"), "\(error.message)")
+            }
+        }
+        // Damage behind the first row leaves that one whole.
+        #expect(accepted > 20)
+    }
+
+    @Test func imagesStayWhereTheyStandInEveryForm() throws {
+        let folder = try TemporaryFolder()
+        let forms = [
+            #"{"conversation": [{"role": "user", "content": [{"type": "text", "text": "x "}, {"type": "image", "image": "rgb.png"}, {"type": "text", "text": " y"}]}, {"role": "assistant", "content": [{"type": "text", "text": "z"}]}]}"#,
+            #"{"messages": [{"role": "user", "content": "x <image> y"}, {"role": "assistant", "content": "z"}], "images": ["rgb.png"]}"#,
+            #"{"conversations": [{"from": "human", "value": "x <image> y"}, {"from": "gpt", "value": "z"}], "image": "rgb.png"}"#,
+        ]
+        let source = try preloaded(forms.joined(separator: "\n"), in: folder)
+        let processor = try DataSupport.processor("gemma3")
+        // The same conversation as transformers' parts, which have tests against transformers of their own.
+        var expected = Conversation(messages: [
+            ChatMessage(role: "user", parts: [.text("x "), .image, .text(" y")]),
+            ChatMessage(role: "assistant", content: "z"),
+        ])
+        expected.images = [.file("\(Fixtures.root)/images/rgb.png")]
+        let sample = try DataSupport.encoder(processor).encode(expected)
+        for row in 0..<3 { #expect(try source.conversation(at: row) == expected) }
+        for row in 0..<3 { #expect(try source.sample(at: row) == sample) }
+        let ids = try #require(processor.imageTokens)
+        let first = try #require(sample.tokens.firstIndex(of: Int32(ids.featureID)))
+        #expect(try processor.tokenizer.decode(Array(sample.tokens[..<first])).contains("x"))
+    }
+
+    @Test(arguments: [
+        (
+            #"{"messages": [{"role": "user", "content": "<image><image>"}], "images": ["rgb.png"]}"#,
+            "1 image and 2 places"
+        ),
+        (#"{"messages": [{"role": "user", "content": "no place"}], "images": ["rgb.png"]}"#, "1 image and 0 places"),
+        (#"{"messages": [{"role": "user", "content": "<image>"}]}"#, "are 0 images and 1 places"),
+        (#"{"messages": [{"role": "king", "content": "a"}]}"#, "messages[0] has the role king"),
+        (#"{"messages": [{"content": "a"}]}"#, "messages[0] has no role"),
+        (#"{"messages": [{"role": "user"}]}"#, "messages[0] has no content"),
+        (#"{"messages": [{"role": "user", "content": 3}]}"#, "a number as content"),
+        (#"{"messages": [{"role": "user", "content": [{"type": "video"}]}]}"#, "content[0] is of the type video"),
+        (#"{"messages": [], "x": 1}"#, "messages is empty"), (#"{"text": "a"}"#, "without a conversation"),
+        (#"{"messages": [1], "conversation": [1]}"#, "both conversation and messages"),
+        (#"{"messages": [1]}"#, "messages[0] is a number"),
+        (#"{"messages": [{"role": "user", "content": "a"}], "videos": ["a.mp4"]}"#, "the row has videos"),
+        (#"{"messages": [{"role": "user", "content": "a"}]}"#, "no turn of the assistant"),
+        (
+            #"{"messages": [{"role": "user", "content": "<image>"}, {"role": "assistant", "content": "b"}], "image": "gone.png"}"#,
+            "gone.png for reading: it does not exist"
+        ),
+        (
+            #"{"messages": [{"role": "user", "content": "<image>"}, {"role": "assistant", "content": "b"}], "image": 7}"#,
+            "an image is a number"
+        ),
+        ("[1]x", "not valid JSON"),
+    ])
+    func aConversationThatIsWrongNamesFileAndLine(_ row: String, _ words: String) throws {
+        let folder = try TemporaryFolder()
+        let source = try preloaded("{}\n\(row)\n", in: folder)
+        expectError(mentioning: "rows.json, line 2", words) { try source.sample(at: 1) }
+    }
+
+    @Test func anImageThatDoesNotDecodeNamesFileAndLine() throws {
+        let folder = try TemporaryFolder()
+        let picture = try folder.write([1, 2, 3], to: "bad.png")
+        let row =
+            #"{"messages": [{"role": "user", "content": "<image>"}, {"role": "assistant", "content": "b"}], "image": "\#(picture)"}"#
+        let source = try preloaded(row, in: folder)
+        expectError(mentioning: "line 1", "bad.png cannot be used") { try source.sample(at: 0) }
+    }
+
+    @Test func madeUpSamplesAreTheSameEachTimeAndUnlikeEachOther() throws {
+        let encoder = try DataSupport.encoder(DataSupport.processor("gemma3"))
+        let source = try MockSource(count: 3, imageCount: 2, seed: 7, encoder: encoder)
+        let sample = try source.sample(at: 1)
+        #expect(sample.images.count == 2 && sample.trainedCount > 3)
+        #expect(sample.images[0] != sample.images[1])
+        #expect(try source.sample(at: 1) == sample)
+        #expect(try source.sample(at: 2).images[0] != sample.images[0])
+        #expect(try MockSource(count: 3, imageCount: 2, seed: 8, encoder: encoder).sample(at: 1) != sample)
+        let trained = try DataSupport.trained(sample, encoder.processor)
+        #expect(trained == [MockSource.answer + "<end_of_turn>"])
+        expectError(mentioning: "no sample 3") { try source.sample(at: 3) }
+        let text = try DataSupport.encoder(DataSupport.processor("mistral"))
+        expectError(mentioning: "reads text only") { try MockSource(count: 1, seed: 0, encoder: text) }
+        #expect(try MockSource(count: 1, imageCount: 0, seed: 0, encoder: text).sample(at: 0).images.isEmpty)
+    }
+}
+
+extension [UInt8] {
+    /// The bytes from one on, for damage of several kinds.
+    fileprivate func from(_ count: Int) -> [UInt8] { Array(self[Swift.min(count, self.count)...]) }
+}
