@@ -21,7 +21,7 @@ struct BridgeCommand: ParsableCommand {
         version: PluginLoader.version,
         subcommands: [
             Convert.self, Verify.self, Reshard.self, Inspect.self, CheckpointCommand.self, Generate.self, Chat.self,
-            Forward.self, Tokenize.self, Models.self, Plugins.self, Toy.self, ProcessInputs.self,
+            Forward.self, Tokenize.self, Models.self, Plugins.self, Recipes.self, Toy.self, ProcessInputs.self,
         ]
     )
 }
