@@ -65,7 +65,7 @@ public func mistral_7bFinetuneConfig(
 ) -> Recipe {
     var recipe = MistralRecipes.recipe(
         name,
-        hfPath: "mistralai/Mistral-7B-v0.3",
+        hfPath: "mistralai/Mistral-7B-Instruct-v0.3",
         peft: peft,
         tensorSize: peft == .none ? 2 : 1,
         globalBatchSize: globalBatchSize ?? (peft == .none ? 32 : 64)

@@ -95,4 +95,71 @@ import Testing
         let outcome = try BridgeProcess.run("recipes", "show", "nowhere/run.yaml")
         #expect(outcome.status == 1 && outcome.sentence.contains("nowhere/run.yaml"))
     }
+
+    /// A run as `bridge train` would get it.
+    private func checked(_ arguments: [String], _ environment: [String: String] = [:]) throws -> JSON {
+        let none = ["SAVE_DIR": "", "WORKSPACE": ""]
+        let outcome = try BridgeProcess(
+            ["recipes", "check", "--json"] + arguments,
+            environment: none.merging(environment) { $1 }
+        ).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        return try JSON(parsing: Array(outcome.output.utf8))
+    }
+
+    @Test func flagsAndSettingsMakeTheRun() throws {
+        let json = try checked([
+            "--recipe", "ministral3_14b_finetune_config", "--pretrained-checkpoint", "weights", "--dataset-type",
+            "mock",
+            "--peft-scheme", "dora", "--freeze-language-model", "--freeze-vision-model", "--freeze-vision-projection",
+            "--vision-lora", "train.train_iters=60", "dataset.dataset_type=hf", "peft.dim=7",
+        ])
+        #expect(json[path: "checkpoint.pretrained_checkpoint"] == "weights")
+        #expect(json[path: "peft.scheme"] == "dora")
+        #expect(json[path: "train.global_batch_size"] == 32)
+        #expect(json[path: "model.freeze_language_model"] == true)
+        #expect(json[path: "model.freeze_vision_model"] == true)
+        #expect(json[path: "model.freeze_vision_projection"] == true)
+        #expect(json[path: "peft.vision_lora"] == true)
+        #expect(json[path: "train.train_iters"] == 60)
+        #expect(json[path: "peft.dim"] == 7)
+        // What is typed as a setting is the last word.
+        #expect(json[path: "dataset.dataset_type"] == "hf")
+    }
+
+    @Test func filesLieWhereTheEnvironmentSays() throws {
+        let run = [
+            "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint", "weights", "--dataset-type", "mock",
+        ]
+        for (environment, root) in [
+            ([:], "nemo_experiments"), (["WORKSPACE": "/work"], "/work/results"),
+            (["WORKSPACE": "/work", "SAVE_DIR": "/saved"], "/saved"),
+        ] {
+            let json = try checked(run, environment)
+            #expect(json[path: "checkpoint.save"]?.string == "\(root)/mistral_7b_finetune_config/checkpoints")
+            #expect(json[path: "logger.tensorboard_dir"]?.string == "\(root)/mistral_7b_finetune_config/tb_logs")
+        }
+        let json = try checked(run + ["checkpoint.save=mine", "name=a/b"], ["SAVE_DIR": "/saved"])
+        #expect(json[path: "checkpoint.save"]?.string == "mine")
+        #expect(json[path: "logger.tensorboard_dir"]?.string == "/saved/a_b/tb_logs")
+    }
+
+    @Test func everyReasonWhyARunCannotBeginIsPrinted() throws {
+        let outcome = try BridgeProcess([
+            "recipes", "check", "--recipe", "gemma3_vl_4b_finetune_config", "--data-parallel-size", "5",
+            "dataset.pack_sequences_in_batch=true",
+        ]).wait()
+        #expect(outcome.status == 64)
+        for key in [
+            "train.global_batch_size is 32", "dataset.pack_sequences_in_batch", "checkpoint.pretrained_checkpoint",
+        ] {
+            #expect(outcome.errors.contains(key), "\(outcome.errors)")
+        }
+    }
+
+    @Test func aSchemeThatDoesNotExistIsWrongUsage() throws {
+        let outcome = try BridgeProcess(["recipes", "show", "mistral_7b_finetune_config", "--peft-scheme", "qlora"])
+            .wait()
+        #expect(outcome.status == 64 && outcome.errors.contains("expected none, lora or dora"))
+    }
 }

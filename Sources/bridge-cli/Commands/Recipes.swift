@@ -15,8 +15,9 @@ struct Recipes: ParsableCommand {
               bridge recipes show ministral3_3b_finetune_config --peft-scheme lora > run.yaml
               bridge recipes show run.yaml train.global_batch_size=64
               bridge recipes diff ministral3_3b_finetune_config gemma3_vl_4b_finetune_config
+              bridge recipes check --recipe run.yaml --pretrained-checkpoint model train.train_iters=50
             """,
-        subcommands: [List.self, Show.self, Diff.self]
+        subcommands: [List.self, Show.self, Diff.self, Check.self]
     )
 
     /// All names.
@@ -106,6 +107,45 @@ struct Recipes: ParsableCommand {
             Output.table(
                 [["SETTING", first, second]] + differences.map { [$0.key, text($0.mine), text($0.theirs)] }
             )
+        }
+    }
+
+    /// Whether a run can begin.
+    struct Check: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Check every rule between the settings of a run, and print the run as YAML.",
+            discussion: """
+                Takes what 'bridge train' takes. Folders that are not given lie in SAVE_DIR, else in WORKSPACE/results, else
+                in nemo_experiments here.
+
+                EXAMPLES:
+                  bridge recipes check --recipe mistral_7b_finetune_config --pretrained-checkpoint model --dataset-type mock
+                """
+        )
+
+        @OptionGroup var options: RecipeOptions
+
+        @OptionGroup var plugins: PluginOptions
+
+        @Option(
+            name: .customLong("data-parallel-size"),
+            help: ArgumentHelp("How many replicas of the model there are.", valueName: "n")
+        )
+        var replicas = 1
+
+        @Flag(name: .long, help: "Print the result as JSON.")
+        var json = false
+
+        func validate() throws {
+            guard (1...1 << 20).contains(replicas) else {
+                throw ValidationError("--data-parallel-size is \(replicas), expected 1 to \(1 << 20)")
+            }
+        }
+
+        func run() throws {
+            let recipe = try options.resolved(plugins.catalog(), dataParallelSize: replicas)
+            if json { return Output.json(recipe.json) }
+            Output.text(Array(try recipe.yaml().utf8)[...])
         }
     }
 }

@@ -15,7 +15,8 @@ import Testing
     /// The recipe of a recorded case, whose keys are those of the sections.
     private func recipe(_ recorded: JSON) throws -> Recipe {
         var recipe = Recipe(name: "recorded")
-        for (key, value) in try #require(recorded.object) where !["learning_rates", "weight_decays"].contains(key) {
+        let settings = try #require(recorded.object)
+        for (key, value) in settings where !["learning_rates", "weight_decays"].contains(key) {
             let field = try #require(
                 ["optimizer", "scheduler", "train"].compactMap { RecipeTable.field("\($0).\(key)") }.first
             )
@@ -36,8 +37,8 @@ import Testing
     @Test(arguments: 0..<11) func everyStepHasTheRecordedValues(_ index: Int) throws {
         let recorded = try #require(Self.cases.indices.contains(index) ? Self.cases[index] : nil)
         let schedule = LearningRateSchedule(try recipe(recorded))
-        let rates = try #require(recorded["learning_rates"]?.array?.compactMap(\.double))
-        let decays = try #require(recorded["weight_decays"]?.array?.compactMap(\.double))
+        let rates = try #require(recorded["learning_rates"]?.array).compactMap { $0.double }
+        let decays = try #require(recorded["weight_decays"]?.array).compactMap { $0.double }
         #expect(rates.count == 60 && decays.count == 60)
         for step in rates.indices {
             #expect(abs(schedule.learningRate(at: step) - rates[step]) <= 1e-12 * rates[step], "step \(step)")
