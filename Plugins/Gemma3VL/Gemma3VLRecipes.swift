@@ -53,10 +53,9 @@ enum Gemma3VLRecipes {
         recipe.optimizer.minLR = peft == .none ? 5e-7 : 3e-5
         recipe.scheduler.lrWarmupIters = 500
         recipe.checkpoint.saveInterval = 500
-        // The peer's optimizer says 0.1, but its scheduler sets 0.033 from the first step on.
+        // The peer's optimizer says 0.1, but its scheduler sets 0.033 from the first step on. Here the scheduler says
+        // nothing, so that a changed optimizer.weight_decay has an effect.
         recipe.optimizer.weightDecay = 0.033
-        recipe.scheduler.startWeightDecay = 0.033
-        recipe.scheduler.endWeightDecay = 0.033
         return recipe
     }
 }

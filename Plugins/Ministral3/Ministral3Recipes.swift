@@ -34,10 +34,9 @@ enum Ministral3Recipes {
         recipe.optimizer.minLR = 0
         recipe.scheduler.lrWarmupIters = 50
         recipe.checkpoint.saveInterval = 50
-        // The peer's optimizer says 0.1, but its scheduler sets 0.033 from the first step on.
+        // The peer's optimizer says 0.1, but its scheduler sets 0.033 from the first step on. Here the scheduler says
+        // nothing, so that a changed optimizer.weight_decay has an effect.
         recipe.optimizer.weightDecay = 0.033
-        recipe.scheduler.startWeightDecay = 0.033
-        recipe.scheduler.endWeightDecay = 0.033
         return recipe
     }
 }

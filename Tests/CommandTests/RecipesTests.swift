@@ -162,4 +162,29 @@ import Testing
             .wait()
         #expect(outcome.status == 64 && outcome.errors.contains("expected none, lora or dora"))
     }
+
+    @Test func aPrintedRecipeStillKnowsWhatItsFamilyCannotDo() throws {
+        let scratch = try Scratch()
+        let shown = try BridgeProcess.run("recipes", "show", "gemma3_vl_4b_finetune_config")
+        try Data(shown.output.utf8).write(to: scratch.url("run.yaml"))
+        let outcome = try BridgeProcess.run(
+            "recipes",
+            "check",
+            "--recipe",
+            scratch.path("run.yaml"),
+            "--pretrained-checkpoint",
+            "weights",
+            "dataset.pack_sequences_in_batch=true"
+        )
+        #expect(outcome.status == 64 && outcome.sentence.contains("dataset.pack_sequences_in_batch"))
+    }
+
+    @Test func aChangedWeightDecayIsTheWeightDecayOfTheRun() throws {
+        let json = try checked([
+            "--recipe", "ministral3_3b_finetune_config", "--pretrained-checkpoint", "w", "optimizer.weight_decay=0.01",
+        ])
+        #expect(json[path: "scheduler.start_weight_decay"] == .null)
+        #expect(json[path: "scheduler.end_weight_decay"] == .null)
+        #expect(json[path: "optimizer.weight_decay"] == 0.01)
+    }
 }

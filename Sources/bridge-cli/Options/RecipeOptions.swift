@@ -47,6 +47,7 @@ struct RecipeOptions: ParsableArguments {
     /// - Parameters:
     ///   - catalog: The plugins.
     ///   - dataParallelSize: How many replicas of the model there are.
+    /// - Returns: The recipe.
     /// - Throws: `BridgeError` with everything that is wrong.
     func resolved(_ catalog: PluginCatalog, dataParallelSize: Int = 1) throws -> Recipe {
         var (recipe, abilities) = try change.recipe(recipe, in: catalog, isChanged: false)
@@ -91,7 +92,12 @@ struct RecipeChanges: ParsableArguments {
 
     /// The recipe of a name or a file.
     ///
-    /// - Parameter isChanged: Whether the settings are applied.
+    /// - Parameters:
+    ///   - source: The name or the file.
+    ///   - catalog: The plugins.
+    ///   - isChanged: Whether the settings are applied.
+    /// - Returns: The recipe, and what the family can do.
+    /// - Throws: `BridgeError` for a recipe that is not there, and for settings that cannot be used.
     func recipe(
         _ source: String,
         in catalog: PluginCatalog,
@@ -109,7 +115,11 @@ struct RecipeChanges: ParsableArguments {
                 abilities = template.abilities
                 return template.recipe(peft: typed ?? scheme)
             }
-            if let typed, typed != recipe.peft.scheme { recipe.peft.scheme = typed }
+            if let typed { recipe.peft.scheme = typed }
+            // A file that 'show' printed names no recipe any more, only the model.
+            if let home = catalog.recipes.first(where: { $0.recipe().hfPath == recipe.hfPath }) {
+                abilities = home.abilities
+            }
         } else {
             let template = try catalog.recipe(named: source)
             (recipe, abilities) = (template.recipe(peft: typed ?? .none), template.abilities)

@@ -64,6 +64,7 @@ public struct LearningRateSchedule: Sendable, Equatable {
     /// `n - 1`, so that a warm-up from 0 makes its first step one of no effect.
     ///
     /// - Parameter step: The count, 0 before the first step.
+    /// - Returns: The learning rate.
     public func learningRate(at step: Int) -> Double {
         let step = Double(step)
         if warmupSteps > 0, step <= warmupSteps { return initial + (maximum - initial) * step / warmupSteps }
@@ -83,6 +84,7 @@ public struct LearningRateSchedule: Sendable, Equatable {
     /// The weight decay when so many steps are counted.
     ///
     /// - Parameter step: The count, 0 before the first step.
+    /// - Returns: What parameters shrink by, times the learning rate.
     public func weightDecay(at step: Int) -> Double {
         let step = Double(step)
         if step > weightDecaySteps || weightDecayStyle == .constant { return endWeightDecay }

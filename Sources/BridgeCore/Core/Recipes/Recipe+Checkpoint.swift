@@ -3,7 +3,7 @@ extension Recipe {
     public struct CheckpointSection: Sendable, Equatable {
         /// The weights to start from: a Megatron checkpoint or a Hugging Face folder; empty for random ones.
         public var pretrainedCheckpoint = ""
-        /// The folder of the run's checkpoints; a run goes on from the newest of them. Empty for none.
+        /// The folder of the run's checkpoints, from the newest of which a run goes on; empty for none.
         public var save = ""
         /// A folder with checkpoints to go on from; empty for `save`.
         public var load = ""
