@@ -151,4 +151,33 @@ import Testing
         #expect(try Recipe(yaml: text, name: "run.yaml", sharedSections: ["model"]).model.seqLength == 99)
         #expect(throws: BridgeError.self) { try Recipe(yaml: text, name: "run.yaml") }
     }
+
+    @Test func aFileOfAnotherKindIsRefusedSoon() throws {
+        let text = (0..<50_000).map { "key_number_\($0): 1\n" }.joined()
+        let start = ContinuousClock.now
+        let error = #expect(throws: BridgeError.self) { try Recipe(yaml: text, name: "run.yaml") }
+        #expect(error?.names.count == 101)
+        // Each key costs a comparison with every other one; all of them would take minutes.
+        #expect(ContinuousClock.now - start < .seconds(60))
+    }
+
+    @Test(arguments: [
+        "<<: {train: 1}", "? [a]\n: b", "train: !!binary eA==", "train: {lr: {a: {b: {c: 1}}}}", "1: 2", "null: 2",
+        "train:\n  - 1", "recipe: [1]", "recipe: base", "name: [1]", "name: {a: b}",
+        "peft:\n  target_modules: [[1], {a: b}]",
+        "peft.scheme: 7", "model: {seq_length: 1e400}", "rng: {seed: 18446744073709551616}", "train: 3\n---\ntrain: 4",
+    ])
+    func aFileWithTheWrongShapeIsAnErrorThatNamesIt(_ text: String) throws {
+        let error = #expect(throws: BridgeError.self) { try Recipe(yaml: text, name: "run.yaml") }
+        #expect(
+            error?.description.contains("run.yaml") ?? false || text == "recipe: base",
+            "\(String(describing: error))"
+        )
+    }
+
+    @Test func theLargestSeedIsKept() throws {
+        let recipe = try Recipe(yaml: "rng: {seed: 18446744073709551615}", name: "run.yaml")
+        #expect(recipe.rng.seed == .max)
+        #expect(try Recipe(yaml: recipe.yaml(), name: "run.yaml").rng.seed == .max)
+    }
 }

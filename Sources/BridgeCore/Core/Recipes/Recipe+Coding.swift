@@ -56,6 +56,11 @@ extension Recipe {
             self.init(name: Files.name(of: name).split(separator: ".").first.map(String.init) ?? "recipe")
         }
         for setting in settings where setting.key != "recipe" {
+            // A file of another kind has thousands, and each is compared with every key.
+            guard problems.count < Self.mostProblems else {
+                problems.append("and more")
+                break
+            }
             if let field = RecipeTable.field(setting.key) {
                 if let problem = field.set(setting.value, in: &self) {
                     problems.append("\(name):\(setting.line): \(problem)")
@@ -71,11 +76,14 @@ extension Recipe {
         guard problems.isEmpty else {
             throw BridgeError(
                 .badArgument,
-                "\(name) has \(problems.count) settings that cannot be used",
+                "\(name) has settings that cannot be used",
                 names: problems
             )
         }
     }
+
+    /// After so many problems nobody reads on.
+    private static let mostProblems = 100
 
     /// For files that may not name another recipe.
     public static func noBase(name: String, scheme: PEFTSection.Scheme) throws -> Recipe {
@@ -101,6 +109,10 @@ extension Recipe {
     public mutating func apply(_ arguments: [String]) throws {
         var problems: [String] = []
         for argument in arguments {
+            guard problems.count < Self.mostProblems else {
+                problems.append("and more")
+                break
+            }
             guard let mark = argument.firstIndex(of: "="), mark > argument.startIndex else {
                 problems.append("'\(RecipeField.shortened(argument))' is no setting, expected section.key=value")
                 continue
