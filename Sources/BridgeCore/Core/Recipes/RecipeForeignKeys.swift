@@ -1,7 +1,7 @@
 /// Settings of Megatron Bridge that have no meaning here, with the reason.
 ///
-/// Read off its `ConfigContainer` of version 0.3. A run that asked for one of them would get something else, so each is
-/// an error and not silence.
+/// The sections are those of its `ConfigContainer`; of their keys there are those that people come across, not all, and the
+/// rest is refused as unknown. A run that asked for one of them would get something else, so each is an error, not silence.
 enum RecipeForeignKeys {
     /// Why a key of the peer is refused; nil for a key that the peer does not have either.
     static func reason(_ key: String) -> String? {
@@ -51,7 +51,7 @@ enum RecipeForeignKeys {
         "train.empty_unused_memory_level": "it empties the cache of CUDA's allocator",
         "train.train_sync_interval": "there is no device to wait for",
         "train.check_weight_hash_across_dp_replicas_interval":
-            "replicas of the data-parallel axis are bit-equal by design",
+            "replicas are not compared while a run goes on",
         "optimizer.use_distributed_optimizer": "the layout of the optimizer's state follows from the run's",
         "optimizer.use_precision_aware_optimizer": "the state of the optimizer is float32",
         "optimizer.bf16": "choose mixed_precision",
@@ -69,7 +69,7 @@ enum RecipeForeignKeys {
         "dataset.persistent_workers": "threads that prepare samples always stay",
         "dataset.data_sharding": "each data-parallel rank always reads its own samples",
         "dataset.skip_getting_attention_mask_from_dataset": "masks follow from the samples",
-        "dataset.test_data_path": "there is no test behind the last step; use 'bridge train' with a validation file",
+        "dataset.test_data_path": "there is no test behind the last step; name the samples in dataset.valid_data_path",
         "checkpoint.ckpt_format": "there is one format, which Megatron reads",
         "checkpoint.fully_parallel_save": "every rank always writes its own part",
         "checkpoint.fully_parallel_load": "every rank always reads its own part",
@@ -80,9 +80,9 @@ enum RecipeForeignKeys {
         "checkpoint.exit_on_missing_checkpoint": "a checkpoint that is named and missing is always an error",
         "checkpoint.strict_fsdp_dtensor_load": "there are no DTensors",
         "logger.wandb_entity": "runs go to the entity of WANDB_API_KEY",
-        "logger.wandb_save_dir": "files lie beside those of logger.tensorboard_dir",
+        "logger.wandb_save_dir": "the place of the files follows from that of the run",
         "logger.tensorboard_log_interval": "there is one interval, logger.log_interval",
-        "logger.log_timers_to_tensorboard": "times are always in the event files",
+        "logger.log_timers_to_tensorboard": "what the event files hold is not a choice",
         "logger.timing_log_level": "there is one level of timing",
         "rng.te_rng_tracker": "random numbers are counted, not tracked",
         "rng.inference_rng_tracker": "random numbers are counted, not tracked",
