@@ -32,6 +32,8 @@ struct Gemma3VLBridge: ModelBridge {
 
     var toy: ToyRecipe { Gemma3VLToy.recipe }
 
+    var recipes: [RecipeTemplate] { Gemma3VLRecipes.all }
+
     func processor(for provider: Gemma3VLProvider, files: ProcessorFiles) throws -> (any ModelProcessor)? {
         try Gemma3VLProcessor(provider, files: files)
     }

@@ -23,6 +23,8 @@ struct Ministral3Bridge: ModelBridge {
 
     var toy: ToyRecipe { Ministral3Toy.recipe }
 
+    var recipes: [RecipeTemplate] { Ministral3Recipes.all }
+
     func processor(for provider: Ministral3Provider, files: ProcessorFiles) throws -> (any ModelProcessor)? {
         try Ministral3Processor(provider, files: files)
     }

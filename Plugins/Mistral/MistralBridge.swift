@@ -10,6 +10,8 @@ struct MistralBridge: ModelBridge {
 
     var toy: ToyRecipe { MistralToy.recipe }
 
+    var recipes: [RecipeTemplate] { MistralRecipes.all }
+
     func parameters(of provider: MistralProvider, style: HuggingFaceFolder.Style) -> ParameterTable {
         let decoder = DecoderParameters(
             provider.decoder,

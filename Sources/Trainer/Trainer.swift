@@ -86,7 +86,7 @@ public final class Trainer {
         self.logger = logger
         let trained = parts.model.parameters + (parts.adapters?.parameters ?? [])
         optimizer = try Optimizer(parts.recipe.optimizer, trained, on: parts.model.engine)
-        schedule = try LearningRateSchedule(
+        schedule = LearningRateSchedule(
             optimizer: parts.recipe.optimizer,
             scheduler: parts.recipe.scheduler,
             trainIters: parts.recipe.train.trainIters

@@ -10,7 +10,7 @@ public struct SampleEncoder: Sendable {
     /// The model's processor.
     public let processor: any ModelProcessor
     /// Which tokens are learnt.
-    public let lossMode: LossMode
+    public let lossMode: Recipe.LossMode
     /// What the template is given, and how images are prepared.
     public let options: ProcessingOptions
 
@@ -23,7 +23,7 @@ public struct SampleEncoder: Sendable {
     ///     and the same for every sample of this encoder.
     public init(
         processor: any ModelProcessor,
-        lossMode: LossMode = .assistant,
+        lossMode: Recipe.LossMode = .assistant,
         options: ProcessingOptions = ProcessingOptions()
     ) {
         var options = options

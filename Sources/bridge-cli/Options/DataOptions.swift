@@ -53,7 +53,7 @@ struct DataOptions: ParsableArguments {
         case lastTurn = "last_turn"
         case full
 
-        var mode: LossMode {
+        var mode: Recipe.LossMode {
             switch self {
             case .assistant: .assistant
             case .lastTurn: .lastTurn

@@ -15,7 +15,7 @@ enum DataSupport {
     }
 
     /// An encoder with the date of the fixtures.
-    static func encoder(_ processor: any ModelProcessor, _ mode: LossMode = .assistant) throws -> SampleEncoder {
+    static func encoder(_ processor: any ModelProcessor, _ mode: Recipe.LossMode = .assistant) throws -> SampleEncoder {
         var options = ProcessingOptions()
         options.template.date = try ChatDate("2025-03-09")
         return SampleEncoder(processor: processor, lossMode: mode, options: options)

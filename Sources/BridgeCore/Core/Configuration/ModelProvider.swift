@@ -44,6 +44,8 @@ public protocol ModelBridge: Sendable {
     var ignoredTensors: [IgnoredTensors] { get }
     /// Toy models of this family.
     var toy: ToyRecipe { get }
+    /// Recommended recipes for training models of this family.
+    var recipes: [RecipeTemplate] { get }
 
     /// The parameters and the tensors that they are made of.
     ///
@@ -78,6 +80,8 @@ extension ModelBridge {
     public var moduleNames: NameDialect { NameDialect("transformers, in memory", []) }
     /// No tensor is left aside.
     public var ignoredTensors: [IgnoredTensors] { [] }
+    /// This family recommends none.
+    public var recipes: [RecipeTemplate] { [] }
     /// This family reads text only.
     public func processor(for provider: Provider, files: ProcessorFiles) throws -> (any ModelProcessor)? { nil }
     /// This family is published with `config.json` only.

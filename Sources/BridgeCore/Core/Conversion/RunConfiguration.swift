@@ -7,13 +7,26 @@ enum RunConfiguration {
     static let name = "run_config.yaml"
 
     /// The text of the file.
-    static func text(of model: FamilyModel, layout: RankLayout) throws -> [UInt8] {
+    ///
+    /// With a recipe it is everything that reproduces a run: the recipe's sections, of which `model` has the provider's
+    /// fields too.
+    static func text(of model: FamilyModel, layout: RankLayout, recipe: Recipe? = nil) throws -> [UInt8] {
         var fields: [(Node, Node)] = [
             ("family", .scalar(string(model.bridge.name))), ("architecture", .scalar(string(model.architecture))),
         ]
         let sizes = self.sizes(of: layout).map { (Node($0.name), node($0.value)) }
         fields += sizes + model.megatronFields().map { (Node($0.key), node($0.value)) }
-        return Array(try Yams.serialize(node: mapping([(Node("model"), mapping(fields))]), width: -1).utf8)
+        var root: [(Node, Node)] = []
+        for (section, content) in recipe?.json.object.map({ $0.map { ($0.key, $0.value) } }) ?? [] {
+            guard section == "model", let members = content.object else {
+                root.append((Node(section), node(content)))
+                continue
+            }
+            let own = Set(members.map(\.key))
+            fields = fields.filter { !own.contains($0.0.string ?? "") } + members.map { (Node($0.key), node($0.value)) }
+        }
+        root.append((Node("model"), mapping(fields)))
+        return Array(try Yams.serialize(node: mapping(root), width: -1).utf8)
     }
 
     /// The file with the sizes of another layout; every other line stays as it is.
@@ -75,4 +88,13 @@ enum RunConfiguration {
     private static func mapping(_ pairs: [(Node, Node)]) -> Node { .mapping(Node.Mapping(pairs)) }
 
     private static func string(_ text: String) -> Node.Scalar { Node.Scalar(text, Tag(.str), .doubleQuoted) }
+}
+
+extension AutoBridge {
+    /// `run_config.yaml` of a run: the recipe and the model, every field.
+    ///
+    /// - Throws: `BridgeError` when it cannot be written as YAML.
+    public func runConfiguration(_ recipe: Recipe) throws -> [UInt8] {
+        try RunConfiguration.text(of: model, layout: RankLayout(), recipe: recipe)
+    }
 }

@@ -1,0 +1,20 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// A recipe script imports the family whose recipes it begins with. It can import only one: each plugin exports the same
+// two C functions.
+let package = Package(
+    name: "Recipes",
+    dependencies: [.package(name: "bridge", path: "../.."), .package(path: "../../Sources/BridgeCore")],
+    targets: [
+        .executableTarget(
+            name: "receipts-recipe",
+            dependencies: [
+                .product(name: "BridgeCore", package: "BridgeCore"),
+                .product(name: "Ministral3Plugin", package: "bridge"),
+            ],
+            path: "Sources"
+        )
+    ],
+    swiftLanguageModes: [.v6]
+)

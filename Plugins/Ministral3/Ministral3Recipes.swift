@@ -1,0 +1,162 @@
+public import BridgeCore
+
+// Learning rates, batch sizes and layouts are those of the table "Recommended Configurations" in Megatron Bridge's
+// documentation of Ministral 3 (the smaller of two batch sizes); the rest are the arguments' defaults in its version 0.3.
+
+/// What the family recommends for training, as templates.
+enum Ministral3Recipes {
+    static let all = [
+        RecipeTemplate(name: "ministral3_3b_finetune_config", summary: "Ministral 3 3B on pictures and text") {
+            ministral3_3bFinetuneConfig(peft: $0)
+        },
+        RecipeTemplate(name: "ministral3_8b_finetune_config", summary: "Ministral 3 8B on pictures and text") {
+            ministral3_8bFinetuneConfig(peft: $0)
+        },
+        RecipeTemplate(name: "ministral3_14b_finetune_config", summary: "Ministral 3 14B on pictures and text") {
+            ministral3_14bFinetuneConfig(peft: $0)
+        },
+    ]
+
+    static func recipe(
+        _ name: String,
+        hfPath: String,
+        peft: Recipe.PEFTSection.Scheme,
+        tensorSize: Int,
+        globalBatchSize: Int
+    ) -> Recipe {
+        var recipe = Recipe(name: name, hfPath: hfPath)
+        recipe.peft = Recipe.PEFTSection(peft)
+        recipe.model.tensorModelParallelSize = tensorSize
+        recipe.train.globalBatchSize = globalBatchSize
+        recipe.train.evalInterval = 30
+        recipe.train.evalIters = 32
+        recipe.optimizer.lr = peft == .none ? 5e-6 : 1e-4
+        recipe.optimizer.minLR = 0
+        recipe.scheduler.lrWarmupIters = 50
+        recipe.checkpoint.saveInterval = 50
+        // The peer's optimizer says 0.1, but its scheduler sets 0.033 from the first step on. Here the scheduler says
+        // nothing, so that a changed optimizer.weight_decay has an effect.
+        recipe.optimizer.weightDecay = 0.033
+        return recipe
+    }
+}
+
+/// The recipe `ministral3_3b_finetune_config`: Ministral 3 3B on pictures and text.
+///
+/// - Parameters:
+///   - name: The run's name.
+///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face folder.
+///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
+///   - peft: The adapters; `.none` trains the model itself.
+///   - trainIters: How many steps there are.
+///   - globalBatchSize: Samples in a step; nil for 32 with `.none` and 64 with adapters.
+///   - freezeLanguageModel: Whether the language model stays as it is.
+///   - freezeVisionModel: Whether the vision tower stays as it is.
+///   - freezeVisionProjection: Whether the projector stays as it is.
+/// - Returns: The recipe, of which any other setting can be changed.
+public func ministral3_3bFinetuneConfig(
+    name: String = "ministral3_3b_finetune_config",
+    pretrainedCheckpoint: String = "",
+    datasetType: Recipe.DatasetSection.Kind = .hf,
+    peft: Recipe.PEFTSection.Scheme = .lora,
+    trainIters: Int = 1000,
+    globalBatchSize: Int? = nil,
+    freezeLanguageModel: Bool = false,
+    freezeVisionModel: Bool = false,
+    freezeVisionProjection: Bool = false
+) -> Recipe {
+    var recipe = Ministral3Recipes.recipe(
+        name,
+        hfPath: "mistralai/Ministral-3-3B-Instruct-2512",
+        peft: peft,
+        tensorSize: peft == .none ? 1 : 1,
+        globalBatchSize: globalBatchSize ?? (peft == .none ? 32 : 64)
+    )
+    recipe.checkpoint.pretrainedCheckpoint = pretrainedCheckpoint
+    recipe.dataset.datasetType = datasetType
+    recipe.train.trainIters = trainIters
+    recipe.model.freezeLanguageModel = freezeLanguageModel
+    recipe.model.freezeVisionModel = freezeVisionModel
+    recipe.model.freezeVisionProjection = freezeVisionProjection
+    return recipe
+}
+
+/// The recipe `ministral3_8b_finetune_config`: Ministral 3 8B on pictures and text.
+///
+/// - Parameters:
+///   - name: The run's name.
+///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face folder.
+///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
+///   - peft: The adapters; `.none` trains the model itself.
+///   - trainIters: How many steps there are.
+///   - globalBatchSize: Samples in a step; nil for 32 with `.none` and 64 with adapters.
+///   - freezeLanguageModel: Whether the language model stays as it is.
+///   - freezeVisionModel: Whether the vision tower stays as it is.
+///   - freezeVisionProjection: Whether the projector stays as it is.
+/// - Returns: The recipe, of which any other setting can be changed.
+public func ministral3_8bFinetuneConfig(
+    name: String = "ministral3_8b_finetune_config",
+    pretrainedCheckpoint: String = "",
+    datasetType: Recipe.DatasetSection.Kind = .hf,
+    peft: Recipe.PEFTSection.Scheme = .lora,
+    trainIters: Int = 1000,
+    globalBatchSize: Int? = nil,
+    freezeLanguageModel: Bool = false,
+    freezeVisionModel: Bool = false,
+    freezeVisionProjection: Bool = false
+) -> Recipe {
+    var recipe = Ministral3Recipes.recipe(
+        name,
+        hfPath: "mistralai/Ministral-3-8B-Instruct-2512",
+        peft: peft,
+        tensorSize: peft == .none ? 2 : 1,
+        globalBatchSize: globalBatchSize ?? (peft == .none ? 32 : 64)
+    )
+    recipe.checkpoint.pretrainedCheckpoint = pretrainedCheckpoint
+    recipe.dataset.datasetType = datasetType
+    recipe.train.trainIters = trainIters
+    recipe.model.freezeLanguageModel = freezeLanguageModel
+    recipe.model.freezeVisionModel = freezeVisionModel
+    recipe.model.freezeVisionProjection = freezeVisionProjection
+    return recipe
+}
+
+/// The recipe `ministral3_14b_finetune_config`: Ministral 3 14B on pictures and text.
+///
+/// - Parameters:
+///   - name: The run's name.
+///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face folder.
+///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
+///   - peft: The adapters; `.none` trains the model itself.
+///   - trainIters: How many steps there are.
+///   - globalBatchSize: Samples in a step; nil for 16 with `.none` and 32 with adapters.
+///   - freezeLanguageModel: Whether the language model stays as it is.
+///   - freezeVisionModel: Whether the vision tower stays as it is.
+///   - freezeVisionProjection: Whether the projector stays as it is.
+/// - Returns: The recipe, of which any other setting can be changed.
+public func ministral3_14bFinetuneConfig(
+    name: String = "ministral3_14b_finetune_config",
+    pretrainedCheckpoint: String = "",
+    datasetType: Recipe.DatasetSection.Kind = .hf,
+    peft: Recipe.PEFTSection.Scheme = .lora,
+    trainIters: Int = 1000,
+    globalBatchSize: Int? = nil,
+    freezeLanguageModel: Bool = false,
+    freezeVisionModel: Bool = false,
+    freezeVisionProjection: Bool = false
+) -> Recipe {
+    var recipe = Ministral3Recipes.recipe(
+        name,
+        hfPath: "mistralai/Ministral-3-14B-Instruct-2512",
+        peft: peft,
+        tensorSize: peft == .none ? 4 : 2,
+        globalBatchSize: globalBatchSize ?? (peft == .none ? 16 : 32)
+    )
+    recipe.checkpoint.pretrainedCheckpoint = pretrainedCheckpoint
+    recipe.dataset.datasetType = datasetType
+    recipe.train.trainIters = trainIters
+    recipe.model.freezeLanguageModel = freezeLanguageModel
+    recipe.model.freezeVisionModel = freezeVisionModel
+    recipe.model.freezeVisionProjection = freezeVisionProjection
+    return recipe
+}

@@ -1,0 +1,108 @@
+public import BridgeCore
+
+// Megatron Bridge has no recipe for this family. Rates, batch sizes and steps are those that it recommends for Ministral 3,
+// models of the same maker with the same layers. The layout keeps a rank's part of the weights as small as there: full
+// training of 8B is spread over 2 ranks and of 14B over 4, at most 4 billion parameters each, so 7B has 2 ranks and 24B
+// has 8; with adapters a rank holds up to 8 billion, so 7B has 1 and 24B has 4. Conversations come from a file, because
+// the makers of the peer are all for pictures.
+
+/// What the family recommends for training, as templates.
+enum MistralRecipes {
+    static let all = [
+        RecipeTemplate(name: "mistral_7b_finetune_config", summary: "Mistral 7B on conversations", abilities: abilities)
+        {
+            mistral_7bFinetuneConfig(peft: $0)
+        },
+        RecipeTemplate(
+            name: "mistral_small_24b_finetune_config",
+            summary: "Mistral Small 24B on conversations",
+            abilities: abilities
+        ) {
+            mistral_small_24bFinetuneConfig(peft: $0)
+        },
+    ]
+
+    /// A family that reads text only.
+    private static let abilities = RecipeTemplate.Abilities(readsImages: false)
+
+    static func recipe(
+        _ name: String,
+        hfPath: String,
+        peft: Recipe.PEFTSection.Scheme,
+        tensorSize: Int,
+        globalBatchSize: Int
+    ) -> Recipe {
+        var recipe = Recipe(name: name, hfPath: hfPath)
+        recipe.peft = Recipe.PEFTSection(peft)
+        recipe.model.tensorModelParallelSize = tensorSize
+        recipe.train.globalBatchSize = globalBatchSize
+        recipe.optimizer.lr = peft == .none ? 5e-6 : 1e-4
+        recipe.optimizer.minLR = 0
+        recipe.scheduler.lrWarmupIters = 50
+        recipe.checkpoint.saveInterval = 50
+        recipe.optimizer.weightDecay = 0.033
+        return recipe
+    }
+}
+
+/// The recipe `mistral_7b_finetune_config`: Mistral 7B on conversations.
+///
+/// - Parameters:
+///   - name: The run's name.
+///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face folder.
+///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
+///   - peft: The adapters; `.none` trains the model itself.
+///   - trainIters: How many steps there are.
+///   - globalBatchSize: Samples in a step; nil for 32 with `.none` and 64 with adapters.
+/// - Returns: The recipe, of which any other setting can be changed.
+public func mistral_7bFinetuneConfig(
+    name: String = "mistral_7b_finetune_config",
+    pretrainedCheckpoint: String = "",
+    datasetType: Recipe.DatasetSection.Kind = .preloaded,
+    peft: Recipe.PEFTSection.Scheme = .none,
+    trainIters: Int = 1000,
+    globalBatchSize: Int? = nil
+) -> Recipe {
+    var recipe = MistralRecipes.recipe(
+        name,
+        hfPath: "mistralai/Mistral-7B-Instruct-v0.3",
+        peft: peft,
+        tensorSize: peft == .none ? 2 : 1,
+        globalBatchSize: globalBatchSize ?? (peft == .none ? 32 : 64)
+    )
+    recipe.checkpoint.pretrainedCheckpoint = pretrainedCheckpoint
+    recipe.dataset.datasetType = datasetType
+    recipe.train.trainIters = trainIters
+    return recipe
+}
+
+/// The recipe `mistral_small_24b_finetune_config`: Mistral Small 24B on conversations.
+///
+/// - Parameters:
+///   - name: The run's name.
+///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face folder.
+///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
+///   - peft: The adapters; `.none` trains the model itself.
+///   - trainIters: How many steps there are.
+///   - globalBatchSize: Samples in a step; nil for 16 with `.none` and 32 with adapters.
+/// - Returns: The recipe, of which any other setting can be changed.
+public func mistral_small_24bFinetuneConfig(
+    name: String = "mistral_small_24b_finetune_config",
+    pretrainedCheckpoint: String = "",
+    datasetType: Recipe.DatasetSection.Kind = .preloaded,
+    peft: Recipe.PEFTSection.Scheme = .none,
+    trainIters: Int = 1000,
+    globalBatchSize: Int? = nil
+) -> Recipe {
+    var recipe = MistralRecipes.recipe(
+        name,
+        hfPath: "mistralai/Mistral-Small-24B-Instruct-2501",
+        peft: peft,
+        tensorSize: peft == .none ? 8 : 4,
+        globalBatchSize: globalBatchSize ?? (peft == .none ? 16 : 32)
+    )
+    recipe.checkpoint.pretrainedCheckpoint = pretrainedCheckpoint
+    recipe.dataset.datasetType = datasetType
+    recipe.train.trainIters = trainIters
+    return recipe
+}

@@ -1,0 +1,202 @@
+/// Every rule between the settings of a recipe, looked at in one go.
+public struct RecipeCheck: Sendable {
+    /// What is wrong, each in a sentence; empty for a recipe that can run.
+    public private(set) var problems: [String] = []
+
+    private let recipe: Recipe
+
+    /// Checks a recipe.
+    ///
+    /// - Parameters:
+    ///   - recipe: The recipe.
+    ///   - dataParallelSize: How many replicas of the model there are.
+    ///   - abilities: What the family can do.
+    ///   - needsPretrained: Whether the run has to start from weights; a run from a configuration does not.
+    public init(
+        _ recipe: Recipe,
+        dataParallelSize: Int = 1,
+        abilities: RecipeTemplate.Abilities = RecipeTemplate.Abilities(),
+        needsPretrained: Bool = true
+    ) {
+        self.recipe = recipe
+        checkRanges()
+        checkBatches(dataParallelSize)
+        checkSchedule()
+        checkData(abilities)
+        checkTrainable(abilities)
+        if needsPretrained, recipe.checkpoint.pretrainedCheckpoint.isEmpty, recipe.checkpoint.load.isEmpty {
+            problems.append(
+                "checkpoint.pretrained_checkpoint is empty, expected the weights to start from (or checkpoint.load)"
+            )
+        }
+    }
+
+    /// Stops a recipe that cannot run.
+    ///
+    /// - Throws: `BridgeError` with code `badArgument` and all problems.
+    public func validate() throws {
+        guard !problems.isEmpty else { return }
+        if problems.count == 1 { throw BridgeError(.badArgument, problems[0]) }
+        throw BridgeError(
+            .badArgument,
+            "the recipe \(RecipeField.shortened(recipe.name)) cannot run for \(problems.count) reasons",
+            names: problems
+        )
+    }
+
+    private mutating func require(_ holds: Bool, _ problem: @autoclosure () -> String) {
+        if !holds { problems.append(problem()) }
+    }
+
+    private mutating func require<Number: Comparable>(_ key: String, _ value: Number, in range: ClosedRange<Number>) {
+        require(range.contains(value), "\(key) is \(value), expected \(range.lowerBound) to \(range.upperBound)")
+    }
+
+    private mutating func checkRanges() {
+        let (model, train, dataset) = (recipe.model, recipe.train, recipe.dataset)
+        require("model.tensor_model_parallel_size", model.tensorModelParallelSize, in: 1...1024)
+        require("model.pipeline_model_parallel_size", model.pipelineModelParallelSize, in: 1...1024)
+        require("model.context_parallel_size", model.contextParallelSize, in: 1...1024)
+        require("model.seq_length", model.seqLength, in: 1...1 << 24)
+        require("train.micro_batch_size", train.microBatchSize, in: 1...1 << 20)
+        require("train.global_batch_size", train.globalBatchSize, in: 1...1 << 24)
+        require("train.train_iters", train.trainIters, in: 1...1 << 31)
+        require("train.eval_interval", train.evalInterval, in: 0...1 << 31)
+        require("train.eval_iters", train.evalIters, in: 0...1 << 31)
+        require("train.max_skipped_iters", train.maxSkippedIters, in: 0...1 << 31)
+        if let minutes = train.exitDurationInMins {
+            require(minutes > 0 && minutes < 1e9, "train.exit_duration_in_mins is \(minutes), expected more than 0")
+        }
+        if let interval = train.exitInterval { require("train.exit_interval", interval, in: 1...1 << 31) }
+        if let threshold = train.spikeThreshold {
+            require(threshold > 1, "train.spike_threshold is \(threshold), expected more than 1")
+        }
+        require("dataset.num_workers", dataset.numWorkers, in: 0...1024)
+        require("dataset.pad_to_multiple_of", dataset.padToMultipleOf, in: 1...1 << 20)
+        require("dataset.num_images", dataset.numImages, in: 0...1024)
+        require("checkpoint.save_interval", recipe.checkpoint.saveInterval, in: 1...1 << 31)
+        require("checkpoint.most_recent_k", recipe.checkpoint.mostRecentK, in: 0...1 << 31)
+        require("logger.log_interval", recipe.logger.logInterval, in: 1...1 << 31)
+    }
+
+    private mutating func checkBatches(_ replicas: Int) {
+        let (micro, global) = (recipe.train.microBatchSize, recipe.train.globalBatchSize)
+        guard micro > 0, global > 0, replicas > 0 else { return }
+        let (step, overflow) = micro.multipliedReportingOverflow(by: replicas)
+        require(
+            !overflow && global.isMultiple(of: step),
+            "train.global_batch_size is \(global), expected a multiple of train.micro_batch_size x data-parallel size,"
+                + " which is \(micro) x \(replicas)"
+        )
+    }
+
+    private mutating func checkSchedule() {
+        let (optimizer, scheduler) = (recipe.optimizer, recipe.scheduler)
+        require(optimizer.lr > 0, "optimizer.lr is \(optimizer.lr), expected more than 0")
+        require(
+            optimizer.minLR >= 0 && optimizer.minLR <= optimizer.lr,
+            "optimizer.min_lr is \(optimizer.minLR), expected 0 to optimizer.lr, which is \(optimizer.lr)"
+        )
+        require(
+            scheduler.lrWarmupInit >= 0 && scheduler.lrWarmupInit <= optimizer.lr,
+            "scheduler.lr_warmup_init is \(scheduler.lrWarmupInit), expected 0 to optimizer.lr, which is \(optimizer.lr)"
+        )
+        for (key, beta) in [("adam_beta1", optimizer.adamBeta1), ("adam_beta2", optimizer.adamBeta2)] {
+            require(beta >= 0 && beta < 1, "optimizer.\(key) is \(beta), expected 0 or more and less than 1")
+        }
+        require(optimizer.adamEps > 0, "optimizer.adam_eps is \(optimizer.adamEps), expected more than 0")
+        require(
+            optimizer.sgdMomentum >= 0 && optimizer.sgdMomentum < 1,
+            "optimizer.sgd_momentum is \(optimizer.sgdMomentum), expected 0 or more and less than 1"
+        )
+        require(optimizer.clipGrad >= 0, "optimizer.clip_grad is \(optimizer.clipGrad), expected 0 (no limit) or more")
+        let decay = scheduler.lrDecayIters ?? recipe.train.trainIters
+        let decayKey = scheduler.lrDecayIters == nil ? "train.train_iters" : "scheduler.lr_decay_iters"
+        require("scheduler.lr_decay_iters", decay, in: 1...1 << 31)
+        if let fraction = scheduler.lrWarmupFraction {
+            require(
+                fraction >= 0 && fraction < 1,
+                "scheduler.lr_warmup_fraction is \(fraction), expected 0 or more and less than 1"
+            )
+        } else {
+            require(
+                scheduler.lrWarmupIters >= 0 && scheduler.lrWarmupIters < max(decay, 1),
+                "scheduler.lr_warmup_iters is \(scheduler.lrWarmupIters), expected 0 or more and less than \(decayKey), which is \(decay)"
+            )
+        }
+        if scheduler.lrDecayStyle == .wsd {
+            let iters = scheduler.lrWSDDecayIters
+            require(
+                iters.map { $0 > 0 && $0 <= decay } ?? false,
+                "scheduler.lr_wsd_decay_iters is \(iters.map(String.init) ?? "not set"), expected 1 to \(decay) for the style WSD"
+            )
+        }
+        let start = scheduler.startWeightDecay ?? optimizer.weightDecay
+        let end = scheduler.endWeightDecay ?? optimizer.weightDecay
+        require(
+            start >= 0 && end >= start,
+            "the weight decay goes from \(start) to \(end), expected 0 or more and no decrease"
+        )
+        require(
+            scheduler.weightDecayIncrStyle != .constant || start == end,
+            "scheduler.weight_decay_incr_style is constant, but start_weight_decay is \(start) and end_weight_decay \(end)"
+        )
+    }
+
+    private mutating func checkData(_ abilities: RecipeTemplate.Abilities) {
+        let (dataset, rowLength) = (recipe.dataset, recipe.model.seqLength)
+        require(
+            dataset.seqLength == rowLength,
+            "dataset.seq_length is \(dataset.seqLength) and model.seq_length is \(rowLength), expected the same"
+        )
+        switch dataset.datasetType {
+        case .mock: break
+        case .preloaded, .tokenized:
+            require(
+                !dataset.trainDataPath.isEmpty,
+                "dataset.train_data_path is empty, expected a file for dataset_type=\(dataset.datasetType.rawValue)"
+            )
+        case .hf:
+            require(
+                !dataset.makerName.isEmpty,
+                "dataset.maker_name is empty, expected one such as make_cord_v2_dataset"
+            )
+        }
+        require(
+            !dataset.packSequencesInBatch || abilities.packsSequences,
+            "dataset.pack_sequences_in_batch is true, but this family cannot keep the samples of a row apart; set it to false"
+        )
+    }
+
+    private mutating func checkTrainable(_ abilities: RecipeTemplate.Abilities) {
+        let (model, peft) = (recipe.model, recipe.peft)
+        let frozenVision = model.freezeVisionModel && model.freezeVisionProjection
+        if peft.scheme == .none {
+            require(
+                !model.freezeLanguageModel || (abilities.readsImages && !frozenVision),
+                "nothing is trainable: every part of the model is frozen and there is no adapter; choose peft.scheme or thaw a part"
+            )
+            require(!peft.visionLora, "peft.vision_lora is true, but peft.scheme is none; choose lora or dora")
+            return
+        }
+        require("peft.dim", peft.dim, in: 1...65536)
+        require(peft.alpha > 0, "peft.alpha is \(peft.alpha), expected more than 0")
+        require(
+            peft.dropout >= 0 && peft.dropout < 1,
+            "peft.dropout is \(peft.dropout), expected 0 or more and less than 1"
+        )
+        require(
+            !peft.targetModules.isEmpty && !peft.targetModules.contains(""),
+            "peft.target_modules is empty or has an empty name, expected modules such as linear_qkv"
+        )
+        let left = peft.targetModules.filter { !peft.excludeModules.contains($0) }
+        require(
+            left.count > 0 || peft.targetModules.isEmpty,
+            "peft.exclude_modules takes out all of peft.target_modules, so that there is no adapter"
+        )
+        require(
+            !peft.visionLora || abilities.readsImages,
+            "peft.vision_lora is true, but this family has no vision tower"
+        )
+    }
+}

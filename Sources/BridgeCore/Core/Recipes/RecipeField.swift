@@ -1,0 +1,127 @@
+public import JSONTree
+
+/// One setting of a recipe: its key and where its value is kept.
+public struct RecipeField: Sendable {
+    /// The key in Megatron Bridge's spelling, such as `train.global_batch_size`.
+    public var key: String
+    /// What the value has to be, for messages: "a whole number".
+    public var expectation: String
+    /// Other keys that mean the same.
+    public var aliases: [String]
+
+    let isText: Bool
+    private let get: @Sendable (Recipe) -> JSON
+    private let put: @Sendable (inout Recipe, JSON) -> Bool
+
+    /// A setting.
+    ///
+    /// - Parameters:
+    ///   - key: The key.
+    ///   - path: Where the value is kept.
+    ///   - aliases: Other keys that mean the same.
+    public init<Value: ConfigurationValue>(
+        _ key: String,
+        _ path: any WritableKeyPath<Recipe, Value> & Sendable,
+        aliases: [String] = []
+    ) {
+        self.key = key
+        self.aliases = aliases
+        expectation = Value.expectation
+        isText = Value.self == String.self
+        get = { $0[keyPath: path].json }
+        put = { recipe, json in
+            // A string that is not set is empty here and null in the files of others.
+            if json.isNull, let empty = "" as? Value {
+                recipe[keyPath: path] = empty
+                return true
+            }
+            guard let value = Value(json: json) else { return false }
+            recipe[keyPath: path] = value
+            return true
+        }
+    }
+
+    /// The value of a recipe.
+    public func value(of recipe: Recipe) -> JSON { get(recipe) }
+
+    /// Sets the value.
+    ///
+    /// - Returns: A sentence about a value of the wrong kind; nil when it is set.
+    public func set(_ json: JSON, in recipe: inout Recipe) -> String? {
+        if put(&recipe, json) { return nil }
+        let found =
+            json.string.map { "'\(RecipeField.shortened($0))'" } ?? RecipeField.shortened(RecipeField.text(json))
+        return "\(key) is \(found), expected \(expectation)"
+    }
+
+    /// Sets the value from what somebody typed.
+    ///
+    /// - Returns: A sentence about a value of the wrong kind; nil when it is set.
+    public func set(text: String, in recipe: inout Recipe) -> String? {
+        // A folder may be called "1e3" or "true"; only what means "not set" is no name.
+        let words: JSON = ["null", "None", "~", ""].contains(text) ? .null : .string(RecipeText.unquoted(text))
+        if isText { return set(words, in: &recipe) }
+        guard let json = try? RecipeText.value(of: text), put(&recipe, json) else {
+            return set(.string(text), in: &recipe)
+        }
+        return nil
+    }
+
+    static func text(_ json: JSON) -> String { String(decoding: json.text(pretty: false), as: UTF8.self) }
+
+    /// A value of a megabyte helps nobody in a message.
+    static func shortened(_ text: String) -> String { text.count > 60 ? text.prefix(57) + "..." : text }
+}
+
+extension ConfigurationValue where Self: RawRepresentable & CaseIterable, RawValue == String {
+    /// The names that are understood.
+    public static var expectation: String {
+        let names = allCases.map(\.rawValue)
+        return names.dropLast().joined(separator: ", ") + (names.count > 1 ? " or " : "") + (names.last ?? "")
+    }
+    /// The case of a name.
+    public init?(json: JSON) {
+        guard let name = json.string, let value = Self(rawValue: name) else { return nil }
+        self = value
+    }
+    /// The name.
+    public var json: JSON { .string(rawValue) }
+}
+
+extension Recipe.MixedPrecision: ConfigurationValue {}
+extension Recipe.OptimizerSection.Kind: ConfigurationValue {}
+extension Recipe.SchedulerSection.Style: ConfigurationValue {}
+extension Recipe.WSDDecay: ConfigurationValue {}
+extension Recipe.WeightDecayStyle: ConfigurationValue {}
+extension Recipe.DatasetSection.Kind: ConfigurationValue {}
+extension Recipe.LossMode: ConfigurationValue {}
+
+extension Recipe.Recomputation: ConfigurationValue {
+    /// The case of a name; `null` is `none`, as Megatron writes it.
+    public init?(json: JSON) {
+        guard let value = Self(rawValue: json.isNull ? "none" : json.string ?? "") else { return nil }
+        self = value
+    }
+}
+
+extension Recipe.PEFTSection.Scheme: ConfigurationValue {
+    /// The case of a name; `null` is `none`.
+    public init?(json: JSON) {
+        guard let value = Self(rawValue: json.isNull ? "none" : json.string ?? "") else { return nil }
+        self = value
+    }
+}
+
+extension UInt64: ConfigurationValue {
+    /// "a whole number that is not negative".
+    public static var expectation: String { "a whole number that is not negative" }
+    /// The integer of a JSON number.
+    public init?(json: JSON) {
+        guard case .number(let number) = json, let value = UInt64(number.text) ?? UInt64(exactly: number.double) else {
+            return nil
+        }
+        self = value
+    }
+    /// A JSON number.
+    public var json: JSON { .number(JSONNumber(text: String(self))) }
+}

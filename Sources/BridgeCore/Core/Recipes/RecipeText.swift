@@ -1,0 +1,157 @@
+import JSONTree
+import Yams
+
+/// YAML of recipes: a bounded reader that knows lines.
+enum RecipeText {
+    /// A value, and the line that it stands in.
+    indirect enum Value {
+        case leaf(JSON, line: Int)
+        case section([(key: String, value: Value)], line: Int)
+
+        var line: Int {
+            switch self {
+            case .leaf(_, let line), .section(_, let line): line
+            }
+        }
+    }
+
+    /// The most bytes of a recipe.
+    static let limit = 1 << 20
+
+    /// The tree of a YAML text, of which JSON is a part.
+    ///
+    /// - Throws: `BridgeError` with code `corruptInput`, the file and the line.
+    static func tree(_ text: String, name: String) throws -> Value {
+        try checkBounds(text, name: name)
+        let root: Node?
+        do { root = try Yams.compose(yaml: text) } catch let error as YamlError {
+            throw BridgeError(.corruptInput, "\(name) is not valid YAML: \(firstLine("\(error)"))")
+        } catch { throw BridgeError(.corruptInput, "\(name) is not valid YAML", cause: error) }
+        guard let root, root.mapping != nil else {
+            throw BridgeError(.corruptInput, "\(name) has no sections, expected lines such as 'train:'")
+        }
+        return try value(root, name: name)
+    }
+
+    /// The value that somebody typed on the command line, in YAML's spelling.
+    static func value(of text: String) throws -> JSON {
+        try checkBounds(text, name: "the value")
+        guard let node = try Yams.compose(yaml: text) else { return .null }
+        return try json(node, name: "the value")
+    }
+
+    /// A text without the quotation marks around it.
+    static func unquoted(_ text: String) -> String {
+        guard text.count >= 2, let mark = text.first, mark == "'" || mark == "\"", text.last == mark else {
+            return text
+        }
+        return String(text.dropFirst().dropLast())
+    }
+
+    /// The parser calls itself for each level and copies what an alias stands for, so both are bounded before it runs.
+    private static func checkBounds(_ text: String, name: String) throws {
+        func refuse(_ line: Int, _ what: String) -> BridgeError {
+            BridgeError(.corruptInput, "\(name):\(line): \(what); a recipe has sections with settings and no more")
+        }
+        guard text.utf8.count <= limit else {
+            throw BridgeError(.corruptInput, "\(name) has \(text.utf8.count) bytes, a recipe has at most \(limit)")
+        }
+        var (opened, line, indent, before) = (0, 1, 0, UInt8(ascii: "\n"))
+        var isIndent = true
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "\n"), UInt8(ascii: "\r"):
+                if byte == UInt8(ascii: "\n") { line += 1 }
+                (indent, isIndent) = (0, true)
+            case UInt8(ascii: " "), UInt8(ascii: "-"), UInt8(ascii: "?"), UInt8(ascii: ":"), UInt8(ascii: "\t"):
+                if isIndent { indent += 1 }
+            case UInt8(ascii: "["), UInt8(ascii: "{"):
+                opened += 1
+                isIndent = false
+            case UInt8(ascii: "&"):
+                // "R&D" is text; an anchor begins a word.
+                if [0x20, 0x09, 0x0A, 0x0D, 0x5B, 0x7B, 0x2C].contains(before) {
+                    throw refuse(line, "there is an anchor, expected every value written out")
+                }
+                isIndent = false
+            default: isIndent = false
+            }
+            guard opened <= 256 else { throw refuse(line, "there are more than 256 opening brackets") }
+            guard indent <= 64 else { throw refuse(line, "the line is indented by more than 64 characters") }
+            before = byte
+        }
+    }
+
+    private static func value(_ node: Node, name: String) throws -> Value {
+        let line = node.mark?.line ?? 0
+        guard let mapping = node.mapping else { return .leaf(try json(node, name: name), line: line) }
+        return .section(
+            try mapping.map { key, value in
+                guard let text = key.scalar?.string else {
+                    throw BridgeError(.corruptInput, "\(name):\(key.mark?.line ?? line): a key is no word")
+                }
+                return (text, try self.value(value, name: name))
+            },
+            line: line
+        )
+    }
+
+    private static func json(_ node: Node, name: String) throws -> JSON {
+        switch node {
+        case .scalar(let scalar): self.json(scalar)
+        case .sequence(let items): .array(try items.map { try json($0, name: name) })
+        case .mapping(let members):
+            .object(JSONObject(try members.map { ($0.key.scalar?.string ?? "", try json($0.value, name: name)) }))
+        case .alias:
+            throw BridgeError(.corruptInput, "\(name):\(node.mark?.line ?? 0): there is an alias without an anchor")
+        }
+    }
+
+    /// YAML 1.2's core schema, with numbers such as `5e-6`, which YAML 1.1 takes for words.
+    private static func json(_ scalar: Node.Scalar) -> JSON {
+        guard scalar.style == .plain || scalar.style == .any else { return .string(scalar.string) }
+        let text = scalar.string
+        switch text {
+        case "", "~", "null", "Null", "NULL", "None": return .null
+        case "true", "True", "TRUE": return .bool(true)
+        case "false", "False", "FALSE": return .bool(false)
+        default: break
+        }
+        guard let first = text.utf8.first, "+-.0123456789".utf8.contains(first), text.utf8.count < 64 else {
+            return .string(text)
+        }
+        if let whole = Int(text) { return .number(JSONNumber(whole)) }
+        if let whole = UInt64(text) { return .number(JSONNumber(text: String(whole))) }
+        guard text.utf8.allSatisfy({ "+-.0123456789eE".utf8.contains($0) }), let number = Double(text), number.isFinite
+        else { return .string(text) }
+        return .number(JSONNumber(number))
+    }
+
+    private static func firstLine(_ text: String) -> String {
+        text.split(separator: "\n").prefix(1).joined().trimmingPrefix("error: ").description
+    }
+
+    /// The YAML of sections and settings.
+    static func yaml(_ json: JSON) throws -> String { try Yams.serialize(node: node(json), width: -1) }
+
+    private static func node(_ json: JSON) -> Node {
+        switch json {
+        case .null: Node("null")
+        case .bool(let value): Node(value ? "true" : "false")
+        case .number(let number): Node(number.text)
+        case .string(let text): .scalar(string(text))
+        case .array(let items): .sequence(Node.Sequence(items.map(node), .implicit, .flow))
+        case .object(let members): .mapping(Node.Mapping(members.map { (Node($0.key), node($0.value)) }))
+        }
+    }
+
+    /// A word that is not taken for a number, a truth value or nothing stands as it is.
+    private static func string(_ text: String) -> Node.Scalar {
+        let isWord =
+            text.first?.isLetter ?? false && text.utf8.allSatisfy { $0 < 0x80 }
+            && text.allSatisfy { $0.isLetter || $0.isNumber || "_-./".contains($0) }
+            && json(Node.Scalar(text, Tag(.str), .plain)) == .string(text)
+            && !["y", "n", "yes", "no", "on", "off"].contains(text.lowercased())
+        return Node.Scalar(text, Tag(.str), isWord ? .plain : .doubleQuoted)
+    }
+}

@@ -1,0 +1,187 @@
+public import BridgeCore
+import Foundation
+public import Logging
+public import TensorRuntime
+import Tokenizers
+
+/// A recipe made ready: the model with its adapters, the data, the checkpoints, and the trainer over them.
+public final class TrainingRun {
+    /// The recipe, with what was filled in.
+    public let recipe: Recipe
+    /// The model's description.
+    public let bridge: AutoBridge
+    /// The model.
+    public let model: any CausalModel
+    /// The adapters; nil where the model itself is trained.
+    public let adapters: AdapterSet?
+    /// How many samples there are to train on.
+    public let sampleCount: Int
+
+    private let samples: PreparedBatches
+    private let validation: PreparedBatches?
+    private let engine: any TensorEngine
+    private let logger: Logger
+
+    /// What a run needs besides its recipe.
+    public struct Surroundings {
+        /// The families.
+        public var catalog: PluginCatalog
+        /// Where to compute.
+        public var engine: any TensorEngine
+        /// What is said on the way.
+        public var logger: Logger
+        /// The day, as yyyy-mm-dd, for a recipe that names none.
+        public var today: String
+        /// Opens a table of a Hugging Face data set; nil where none can be.
+        public var openTable: (@Sendable (_ path: String, _ split: String) throws -> any DatasetTable)?
+        /// Makes conversations of rows in the place of the maker that the recipe names.
+        public var maker: ConversationMaker?
+
+        /// Surroundings.
+        public init(catalog: PluginCatalog, engine: any TensorEngine, logger: Logger, today: String) {
+            self.catalog = catalog
+            self.engine = engine
+            self.logger = logger
+            self.today = today
+        }
+    }
+
+    /// Loads the model and opens the data.
+    ///
+    /// - Throws: `BridgeError` for weights or data that cannot be used, and when nothing would be trained.
+    public init(_ recipe: Recipe, in surroundings: Surroundings) throws {
+        var recipe = recipe
+        let weights = recipe.checkpoint.pretrainedCheckpoint
+        guard !weights.isEmpty else {
+            throw BridgeError(
+                .badArgument,
+                "checkpoint.pretrained_checkpoint is empty; name the Hugging Face folder or the Megatron checkpoint to start from"
+            )
+        }
+        bridge = try AutoBridge.fromAny(weights, catalog: surroundings.catalog)
+        let stored = try Self.storedRecipe(recipe.checkpoint)
+        if recipe.dataset.date.isEmpty { recipe.dataset.date = stored?.dataset.date ?? surroundings.today }
+        self.recipe = recipe
+        engine = surroundings.engine
+        logger = surroundings.logger
+        model = try bridge.toModel(
+            weights: bridge.folder == nil ? weights : nil,
+            elementType: recipe.mixedPrecision == .bf16Mixed ? .bfloat16 : .float32,
+            on: engine
+        )
+        try model.freeze(by: recipe)
+        adapters =
+            recipe.peft.scheme == .none
+            ? nil
+            : try AdapterSet(
+                recipe.peft,
+                on: model,
+                freezesLanguageModel: recipe.model.freezeLanguageModel,
+                seed: recipe.rng.seed
+            )
+        var options = ProcessingOptions()
+        options.template.date = try Self.date(recipe.dataset.date)
+        options.template.fillsDatePlaceholders = true
+        let encoder = SampleEncoder(
+            processor: try bridge.processor(),
+            lossMode: recipe.dataset.lossMode,
+            options: options
+        )
+        var opener = DatasetOpener(section: recipe.dataset, encoder: encoder, seed: recipe.rng.seed)
+        opener.openTable = surroundings.openTable
+        opener.maker = surroundings.maker
+        let source = try opener.training()
+        sampleCount = source.count
+        let workers = recipe.dataset.numWorkers
+        samples = PreparedBatches(try opener.preparer(source), workers: workers, on: engine)
+        validation =
+            recipe.train.evalInterval > 0 && recipe.train.evalIters > 0
+            ? try opener.validation().map {
+                PreparedBatches(try opener.preparer($0, shuffles: false), workers: workers, on: surroundings.engine)
+            } : nil
+    }
+
+    /// The recipe of the run that is gone on with; nil for a new one.
+    private static func storedRecipe(_ section: Recipe.CheckpointSection) throws -> Recipe? {
+        for folder in [section.save, section.load] where !folder.isEmpty {
+            guard let path = try? NativeCheckpoint.iterations(in: folder).last?.path else { continue }
+            let name = "\(path)/run_config.yaml"
+            guard let bytes = FileManager.default.contents(atPath: name) else { continue }
+            let text = String(decoding: bytes, as: UTF8.self)
+            return try Recipe(yaml: text, name: name, sharedSections: ["model"])
+        }
+        return nil
+    }
+
+    private static func date(_ text: String) throws -> ChatDate {
+        do throws(TokenizerError) { return try ChatDate(text) } catch {
+            throw BridgeError(.badArgument, "dataset.date is \(text): \(error.message)")
+        }
+    }
+
+    /// What was seen in the samples so far.
+    public var statistics: SampleStatistics { samples.statistics }
+
+    /// The parts of the model, how many numbers each has and how many of them are trained.
+    public var parts: [(name: String, count: Int, trained: Int)] {
+        func part(_ name: String, _ parameters: [Parameter]) -> (name: String, count: Int, trained: Int) {
+            let trained = parameters.filter(\.isTrainable).reduce(0) { $0 + $1.tensor.count }
+            return (name, parameters.reduce(0) { $0 + $1.tensor.count }, trained)
+        }
+        var parts = [part("language_model", model.decoder.parameters)]
+        if let vision = model.vision {
+            parts.append(part("vision_tower", vision.towerParameters))
+            parts.append(part("multi_modal_projector", vision.projectorParameters))
+        }
+        if let adapters { parts.append(part("adapters", adapters.parameters)) }
+        return parts
+    }
+
+    /// How many numbers are trained.
+    public var trainedCount: Int { parts.reduce(0) { $0 + $1.trained } }
+
+    /// How many bytes weights, gradients and the optimizer take, without activations.
+    public var stateByteCount: Int {
+        let element = recipe.mixedPrecision == .bf16Mixed ? 2 : 4
+        let moments = recipe.optimizer.optimizer == .adam ? 8 : 4
+        // Gradient, moments and, beside bfloat16, the main numbers.
+        let trained = 4 + moments + (element == 2 ? 4 : 0)
+        return parts.reduce(0) { $0 + $1.count * element + $1.trained * trained }
+    }
+
+    /// The trainer.
+    ///
+    /// - Parameters:
+    ///   - sinks: What takes in the measurements.
+    ///   - facts: Facts for reports besides those that the run knows.
+    /// - Throws: `BridgeError` when nothing is trained.
+    public func trainer(sinks: [any MetricsSink], facts: [(name: String, value: String)] = []) throws -> Trainer {
+        let checkpoints = RunCheckpoints(
+            bridge,
+            recipe.checkpoint,
+            configuration: try bridge.runConfiguration(recipe),
+            logger: logger
+        )
+        let own = [
+            ("model", bridge.architecture), ("weights", recipe.checkpoint.pretrainedCheckpoint),
+            ("parameters", "\(parts.reduce(0) { $0 + $1.count })"), ("trained", "\(trainedCount)"),
+            ("scheme", recipe.peft.scheme == .none ? "full" : recipe.peft.scheme.rawValue),
+            ("precision", recipe.mixedPrecision.rawValue), ("samples", "\(sampleCount)"),
+            ("steps", "\(recipe.train.trainIters)"), ("global batch", "\(recipe.train.globalBatchSize)"),
+            ("sequence", "\(recipe.dataset.seqLength)"), ("seed", "\(recipe.rng.seed)"),
+        ]
+        return try Trainer(
+            Trainer.Parts(
+                recipe: recipe,
+                model: model,
+                adapters: adapters,
+                samples: samples,
+                validation: validation,
+                sinks: sinks,
+                checkpoints: recipe.checkpoint.save.isEmpty && recipe.checkpoint.load.isEmpty ? nil : checkpoints,
+                facts: RunFacts(name: recipe.name, facts: own + facts)
+            ),
+            logger: logger
+        )
+    }
+}

@@ -1,0 +1,151 @@
+import ArgumentParser
+import BridgeCore
+import JSONTree
+
+/// The recipes for training.
+struct Recipes: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show the recommended recipes for training, and compare them.",
+        discussion: """
+            A recipe is a name of the list, or a YAML or JSON file with sections such as 'train:'. With the line
+            'recipe: NAME' a file begins with a recommended one and changes it.
+
+            EXAMPLES:
+              bridge recipes list
+              bridge recipes show ministral3_3b_finetune_config --peft-scheme lora > run.yaml
+              bridge recipes show run.yaml train.global_batch_size=64
+              bridge recipes diff ministral3_3b_finetune_config gemma3_vl_4b_finetune_config
+              bridge recipes check --recipe run.yaml --pretrained-checkpoint model train.train_iters=50
+            """,
+        subcommands: [List.self, Show.self, Diff.self, Check.self]
+    )
+
+    /// All names.
+    struct List: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "List the recommended recipes.")
+
+        @OptionGroup var plugins: PluginOptions
+
+        @Flag(name: .long, help: "Print the result as JSON.")
+        var json = false
+
+        func run() throws {
+            let templates = try plugins.catalog().recipes
+            if json {
+                return Output.json(
+                    .array(
+                        templates.map { template in
+                            [
+                                "name": .string(template.name), "summary": .string(template.summary),
+                                "hf_path": .string(template.recipe().hfPath),
+                            ]
+                        }
+                    )
+                )
+            }
+            Output.table(
+                [["RECIPE", "MODEL", "FOR"]]
+                    + templates.map { [$0.name, $0.recipe().hfPath, $0.summary] }
+            )
+        }
+    }
+
+    /// One recipe.
+    struct Show: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Print a recipe with all its settings, as YAML that 'bridge train --recipe' takes."
+        )
+
+        @Argument(help: ArgumentHelp("A name from 'bridge recipes list', or a file.", valueName: "name|file"))
+        var recipe: String
+
+        @OptionGroup var change: RecipeChanges
+
+        @OptionGroup var plugins: PluginOptions
+
+        @Flag(name: .long, help: "Print the result as JSON.")
+        var json = false
+
+        func run() throws {
+            let result = try change.recipe(recipe, in: plugins.catalog()).recipe
+            if json { return Output.json(result.json) }
+            Output.text(Array(try result.yaml().utf8)[...])
+        }
+    }
+
+    /// Two recipes side by side.
+    struct Diff: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show the settings in which two recipes differ, side by side."
+        )
+
+        @Argument(help: ArgumentHelp("A name from 'bridge recipes list', or a file.", valueName: "name|file"))
+        var first: String
+
+        @Argument(help: ArgumentHelp("The recipe to compare with.", valueName: "name|file"))
+        var second: String
+
+        @OptionGroup var change: RecipeChanges
+
+        @OptionGroup var plugins: PluginOptions
+
+        @Flag(name: .long, help: "Print the result as JSON.")
+        var json = false
+
+        func run() throws {
+            let catalog = try plugins.catalog()
+            let one = try change.recipe(first, in: catalog).recipe
+            let other = try change.recipe(second, in: catalog).recipe
+            let differences = one.differences(from: other)
+            if json {
+                return Output.json(
+                    .object(JSONObject(differences.map { ($0.key, .array([$0.mine, $0.theirs])) }))
+                )
+            }
+            if differences.isEmpty { return Output.line("The recipes are the same.") }
+            func text(_ json: JSON) -> String { String(decoding: json.text(pretty: false), as: UTF8.self) }
+            Output.table(
+                [["SETTING", first, second]] + differences.map { [$0.key, text($0.mine), text($0.theirs)] }
+            )
+        }
+    }
+
+    /// Whether a run can begin.
+    struct Check: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Check every rule between the settings of a run, and print the run as YAML.",
+            discussion: """
+                Takes what 'bridge train' takes. Folders that are not given lie in SAVE_DIR, else in WORKSPACE/results, else
+                in nemo_experiments here.
+
+                EXAMPLES:
+                  bridge recipes check --recipe mistral_7b_finetune_config --pretrained-checkpoint model --dataset-type mock
+                """
+        )
+
+        @OptionGroup var options: RecipeOptions
+
+        @OptionGroup var plugins: PluginOptions
+
+        @Option(
+            name: .customLong("data-parallel-size"),
+            help: ArgumentHelp("How many replicas of the model there are.", valueName: "n")
+        )
+        var replicas = 1
+
+        @Flag(name: .long, help: "Print the result as JSON.")
+        var json = false
+
+        func validate() throws {
+            guard (1...1 << 20).contains(replicas) else {
+                throw ValidationError("--data-parallel-size is \(replicas), expected 1 to \(1 << 20)")
+            }
+        }
+
+        func run() throws {
+            let recipe = try options.resolved(plugins.catalog(), dataParallelSize: replicas)
+            if json { return Output.json(recipe.json) }
+            Output.text(Array(try recipe.yaml().utf8)[...])
+        }
+    }
+}

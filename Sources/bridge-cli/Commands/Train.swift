@@ -1,0 +1,81 @@
+import ArgumentParser
+import BridgeCore
+import Foundation
+import JSONTree
+import TensorRuntime
+import Trainer
+
+/// Trains a model by a recipe.
+struct Train: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Fine-tune a model: in full, or with LoRA or DoRA adapters.",
+        discussion: """
+            A run that was interrupted goes on where its newest checkpoint is. Ctrl-C and SIGTERM finish the step, save and end.
+
+            EXAMPLES:
+              bridge train --recipe mistral_7b_finetune_config --pretrained-checkpoint toy --dataset-type preloaded \\
+                dataset.train_data_path=chats.jsonl train.train_iters=100 scheduler.lr_warmup_iters=10
+              bridge train --recipe ministral3_3b_finetune_config --pretrained-checkpoint toy-vl --peft-scheme lora \\
+                --dataset-type mock checkpoint.save=run
+              bridge train --recipe run/iter_0000100/run_config.yaml
+            """
+    )
+
+    @OptionGroup var recipe: RecipeOptions
+
+    @Flag(name: .customLong("dry-run"), help: "Print what the run would be, and train nothing.")
+    var dryRun = false
+
+    @Option(name: .long, help: ArgumentHelp("Threads that compute; BRIDGE_NUM_THREADS does the same.", valueName: "n"))
+    var threads: Int?
+
+    @Flag(name: .long, help: "Print the result as JSON.")
+    var json = false
+
+    @OptionGroup var plugins: PluginOptions
+
+    func validate() throws {
+        if let threads, !(1...1024).contains(threads) {
+            throw ValidationError("--threads is \(threads), expected 1 to 1024")
+        }
+    }
+
+    func run() throws {
+        let catalog = try plugins.catalog()
+        let resolved = try recipe.resolved(catalog)
+        try refuseRanks(resolved)
+        var logger = Logger(label: "bridge") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = .notice
+        let engine = CPUEngine(threadCount: RunOptions.computeThreads(threads))
+        var surroundings = TrainingRun.Surroundings(
+            catalog: catalog,
+            engine: engine,
+            logger: logger,
+            today: Date.now.formatted(.iso8601.year().month().day())
+        )
+        surroundings.openTable = DatasetTables.open
+        let run = try TrainingRun(resolved, in: surroundings)
+        let printer = RunPrinter(run: run, isSilent: json)
+        guard !dryRun else { return printer.showPlan(json: json) }
+        printer.showParts()
+        let trainer = try run.trainer(
+            sinks: try RunSinks.standard(for: run, isSilent: json),
+            facts: [("machine", engine.name), ("threads", "\(engine.pool.threadCount)")]
+        )
+        let outcome = try trainer.run { Interrupt.cancellation.isCancelled }
+        printer.show(outcome, json: json)
+        if outcome.end == .interrupted { throw ExitCode(130) }
+    }
+
+    /// More than one rank is for a launcher.
+    private func refuseRanks(_ recipe: Recipe) throws {
+        let model = recipe.model
+        let count = model.tensorModelParallelSize * model.pipelineModelParallelSize * model.contextParallelSize
+        guard count > 1 else { return }
+        throw BridgeError(
+            .badLayout,
+            "the recipe spreads the model over \(count) ranks, and this is one process; pass "
+                + "model.tensor_model_parallel_size=1 model.pipeline_model_parallel_size=1 model.context_parallel_size=1"
+        )
+    }
+}

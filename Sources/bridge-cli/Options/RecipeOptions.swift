@@ -1,0 +1,144 @@
+import ArgumentParser
+import BridgeCore
+import Foundation
+import JSONTree
+
+/// Which run: a recipe and what is changed of it.
+struct RecipeOptions: ParsableArguments {
+    @Option(
+        name: .long,
+        help: ArgumentHelp("A name from 'bridge recipes list', or a YAML or JSON file.", valueName: "name|file")
+    )
+    var recipe: String
+
+    @Option(
+        name: [.customLong("pretrained-checkpoint"), .customLong("pretrained_checkpoint")],
+        help: ArgumentHelp(
+            "The weights to start from: a Megatron checkpoint or a Hugging Face folder.",
+            valueName: "path"
+        ),
+        completion: .directory
+    )
+    var pretrainedCheckpoint: String?
+
+    @Option(
+        name: [.customLong("dataset-type"), .customLong("dataset_type")],
+        help: ArgumentHelp("mock, preloaded, tokenized or hf.", valueName: "type"),
+        transform: RecipeChanges.choice
+    )
+    var datasetType: Recipe.DatasetSection.Kind?
+
+    @OptionGroup var change: RecipeChanges
+
+    @Flag(name: .customLong("freeze-language-model"), help: "Leave the language model as it is.")
+    var freezeLanguageModel = false
+
+    @Flag(name: .customLong("freeze-vision-model"), help: "Leave the vision tower as it is.")
+    var freezeVisionModel = false
+
+    @Flag(name: .customLong("freeze-vision-projection"), help: "Leave the projector as it is.")
+    var freezeVisionProjection = false
+
+    @Flag(name: .customLong("vision-lora"), help: "Give the vision tower adapters too.")
+    var visionLora = false
+
+    /// The recipe with everything that was asked for, checked.
+    ///
+    /// - Parameters:
+    ///   - catalog: The plugins.
+    ///   - dataParallelSize: How many replicas of the model there are.
+    /// - Returns: The recipe.
+    /// - Throws: `BridgeError` with everything that is wrong.
+    func resolved(_ catalog: PluginCatalog, dataParallelSize: Int = 1) throws -> Recipe {
+        var (recipe, abilities) = try change.recipe(recipe, in: catalog, isChanged: false)
+        if let pretrainedCheckpoint { recipe.checkpoint.pretrainedCheckpoint = pretrainedCheckpoint }
+        if let datasetType { recipe.dataset.datasetType = datasetType }
+        if freezeLanguageModel { recipe.model.freezeLanguageModel = true }
+        if freezeVisionModel { recipe.model.freezeVisionModel = true }
+        if freezeVisionProjection { recipe.model.freezeVisionProjection = true }
+        if visionLora { recipe.peft.visionLora = true }
+        try recipe.apply(change.settings)
+        Self.fillFolders(of: &recipe)
+        try RecipeCheck(recipe, dataParallelSize: dataParallelSize, abilities: abilities).validate()
+        return recipe
+    }
+
+    /// Puts a run's files where SAVE_DIR says, or below WORKSPACE or the current folder as the peer does.
+    private static func fillFolders(of recipe: inout Recipe) {
+        let environment = ProcessInfo.processInfo.environment
+        func folder(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
+        let root = folder("SAVE_DIR") ?? folder("WORKSPACE").map { "\($0)/results" } ?? "nemo_experiments"
+        // A name with a slash would leave the folder.
+        let name = String(recipe.name.map { $0 == "/" ? "_" : $0 })
+        let home = "\(root)/\([".", "..", ""].contains(name) ? "run" : name)"
+        if recipe.checkpoint.save.isEmpty { recipe.checkpoint.save = "\(home)/checkpoints" }
+        if recipe.logger.tensorboardDir.isEmpty { recipe.logger.tensorboardDir = "\(home)/tb_logs" }
+    }
+}
+
+/// What is changed of a recipe: its adapters and single settings.
+struct RecipeChanges: ParsableArguments {
+    @Option(
+        name: [.customLong("peft-scheme"), .customLong("peft_scheme")],
+        help: ArgumentHelp("lora or dora; without it the model itself is trained.", valueName: "scheme"),
+        transform: choice
+    )
+    var scheme: Recipe.PEFTSection.Scheme?
+
+    @Argument(
+        help: ArgumentHelp("Settings to change, such as train.global_batch_size=64.", valueName: "section.key=value")
+    )
+    var settings: [String] = []
+
+    /// The recipe of a name or a file.
+    ///
+    /// - Parameters:
+    ///   - source: The name or the file.
+    ///   - catalog: The plugins.
+    ///   - isChanged: Whether the settings are applied.
+    /// - Returns: The recipe, and what the family can do.
+    /// - Throws: `BridgeError` for a recipe that is not there, and for settings that cannot be used.
+    func recipe(
+        _ source: String,
+        in catalog: PluginCatalog,
+        isChanged: Bool = true
+    ) throws -> (recipe: Recipe, abilities: RecipeTemplate.Abilities) {
+        // The numbers of a recommended recipe follow from the scheme, wherever it is given.
+        var wanted = Recipe(name: "")
+        try wanted.apply(settings.filter { $0.hasPrefix("peft.scheme=") })
+        let typed = settings.contains { $0.hasPrefix("peft.scheme=") } ? wanted.peft.scheme : scheme
+        var abilities = RecipeTemplate.Abilities()
+        var recipe: Recipe
+        if Self.isFile(source) {
+            recipe = try Recipe(contentsOf: source) { name, scheme in
+                let template = try catalog.recipe(named: name)
+                abilities = template.abilities
+                return template.recipe(peft: typed ?? scheme)
+            }
+            if let typed { recipe.peft.scheme = typed }
+            // A file that 'show' printed names no recipe any more, only the model.
+            if let home = catalog.recipes.first(where: { $0.recipe().hfPath == recipe.hfPath }) {
+                abilities = home.abilities
+            }
+        } else {
+            let template = try catalog.recipe(named: source)
+            (recipe, abilities) = (template.recipe(peft: typed ?? .none), template.abilities)
+        }
+        if isChanged { try recipe.apply(settings) }
+        return (recipe, abilities)
+    }
+
+    private static func isFile(_ source: String) -> Bool {
+        source.contains("/") || [".yaml", ".yml", ".json"].contains { source.hasSuffix($0) }
+    }
+}
+
+extension RecipeChanges {
+    /// The value of an option that the library names too.
+    static func choice<Value: ConfigurationValue>(_ text: String) throws -> Value {
+        guard let value = Value(json: .string(text)) else {
+            throw ValidationError("found '\(text)', expected \(Value.expectation)")
+        }
+        return value
+    }
+}

@@ -1,0 +1,120 @@
+import BridgeCore
+import Foundation
+import JSONTree
+import Trainer
+
+/// Shows a training run before it begins and when it is over.
+struct RunPrinter {
+    let run: TrainingRun
+    let isSilent: Bool
+
+    private func grouped(_ count: Int) -> String { count.formatted(.number.grouping(.automatic)) }
+
+    /// A table of the model's parts, with what is trained.
+    func showParts() {
+        guard !isSilent else { return }
+        let total = run.parts.reduce(0) { $0 + $1.count }
+        var rows = [["module", "parameters", "trained", ""]]
+        for part in run.parts {
+            let share = part.count == 0 ? 0 : 100 * Double(part.trained) / Double(part.count)
+            rows.append([part.name, grouped(part.count), grouped(part.trained), share.formatted(.number.precision(.fractionLength(0))) + " %"])
+        }
+        let share = 100 * Double(run.trainedCount) / Double(max(total, 1))
+        rows.append(["all", grouped(total), grouped(run.trainedCount), share.formatted(.number.precision(.fractionLength(2))) + " %"])
+        Output.table(rows)
+        Output.line()
+    }
+
+    /// What the run would be.
+    func showPlan(json: Bool) {
+        let recipe = run.recipe
+        let micro = recipe.train.globalBatchSize / recipe.train.microBatchSize
+        let tokens = recipe.train.globalBatchSize * recipe.dataset.seqLength
+        let operations = run.model.trainingOperations(tokens: tokens)
+        let schedule = LearningRateSchedule(
+            optimizer: recipe.optimizer,
+            scheduler: recipe.scheduler,
+            trainIters: recipe.train.trainIters
+        )
+        let last = recipe.train.trainIters
+        let steps = Set([1, recipe.scheduler.lrWarmupIters, last / 4, last / 2, 3 * last / 4, last]).filter { $0 > 0 }.sorted()
+        guard !json else {
+            return Output.json([
+                "recipe": recipe.json,
+                "micro_batches_per_step": .number(JSONNumber(micro)),
+                "most_tokens_per_step": .number(JSONNumber(tokens)),
+                "samples": .number(JSONNumber(run.sampleCount)),
+                "state_bytes": .number(JSONNumber(run.stateByteCount)),
+                "operations_per_step": .number(JSONNumber(operations)),
+                "parts": .array(
+                    run.parts.map {
+                        [
+                            "name": .string($0.name), "parameters": .number(JSONNumber($0.count)),
+                            "trained": .number(JSONNumber($0.trained)),
+                        ]
+                    }
+                ),
+                "schedule": .array(
+                    steps.map {
+                        [
+                            "step": .number(JSONNumber($0)),
+                            "learning_rate": .number(JSONNumber(schedule.learningRate(at: $0))),
+                            "weight_decay": .number(JSONNumber(schedule.weightDecay(at: $0))),
+                        ]
+                    }
+                ),
+            ])
+        }
+        showParts()
+        let epochs = Double(last * recipe.train.globalBatchSize) / Double(max(run.sampleCount, 1))
+        Output.table([
+            ["recipe", recipe.name], ["scheme", recipe.peft.scheme == .none ? "full" : recipe.peft.scheme.rawValue],
+            ["samples", "\(grouped(run.sampleCount)), used \(epochs.formatted(.number.precision(.fractionLength(2)))) times"],
+            ["micro-batches per step", "\(micro) of \(recipe.train.microBatchSize)"],
+            ["tokens per step", "at most \(grouped(tokens))"],
+            ["operations per step", "\((operations / 1e12).formatted(.number.precision(.significantDigits(3)))) TFLOP"],
+            ["weights, gradients, optimizer", ByteFormat.text(run.stateByteCount)],
+            ["checkpoints", recipe.checkpoint.save.isEmpty ? "none" : recipe.checkpoint.save],
+        ])
+        Output.line()
+        Output.table(
+            [["step", "learning rate", "weight decay"]]
+                + steps.map { step in
+                    [
+                        "\(step)", String(format: "%.3e", schedule.learningRate(at: step)),
+                        String(format: "%.4f", schedule.weightDecay(at: step)),
+                    ]
+                }
+        )
+    }
+
+    /// How the run ended.
+    func show(_ outcome: Trainer.Outcome, json: Bool) {
+        let statistics = run.statistics
+        guard !json else {
+            var result: JSON = [
+                "end": .string(outcome.end.rawValue), "iteration": .number(JSONNumber(outcome.iteration)),
+                "checkpoints": .string(run.recipe.checkpoint.save),
+                "samples": .number(JSONNumber(statistics.sampleCount)),
+                "samples_without_trained_token": .number(JSONNumber(statistics.withoutTrainedToken)),
+            ]
+            if let loss = outcome.loss { result.set(.number(JSONNumber(loss)), at: "loss") }
+            if let validation = outcome.validation {
+                result.set(.number(JSONNumber(validation.loss)), at: "validation_loss")
+            }
+            return Output.json(result)
+        }
+        if statistics.withoutTrainedToken > 0 {
+            Output.complain(
+                "warning: \(statistics.withoutTrainedToken) of \(statistics.sampleCount) samples taught nothing; "
+                    + "'bridge data check' shows which"
+            )
+        }
+        let place = run.recipe.checkpoint.save.isEmpty ? "" : "; checkpoints in \(run.recipe.checkpoint.save)"
+        switch outcome.end {
+        case .done: Output.line(Style.green("✅ Done after step \(outcome.iteration)\(place)"))
+        case .interrupted, .limit:
+            Output.line("Stopped after step \(outcome.iteration)\(place); the same command goes on from there")
+        }
+    }
+}

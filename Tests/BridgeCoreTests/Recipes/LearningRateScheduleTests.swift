@@ -1,0 +1,48 @@
+import BridgeCore
+import Foundation
+import JSONTree
+import TestSupport
+import Testing
+
+/// Schedules against values that megatron-core 0.16.1 computed (Fixtures/make_schedule_fixtures.py).
+@Suite struct LearningRateScheduleTests {
+    private static let cases: [JSON] = {
+        let path = "\(Fixtures.repository)/Tests/Fixtures/recipes/schedules.json"
+        guard let data = try? Data(contentsOf: URL(fileURLWithPath: path)) else { return [] }
+        return (try? JSON(parsing: [UInt8](data)))?["cases"]?.array ?? []
+    }()
+
+    /// The recipe of a recorded case, whose keys are those of the sections.
+    private func recipe(_ recorded: JSON) throws -> Recipe {
+        var recipe = Recipe(name: "recorded")
+        let settings = try #require(recorded.object)
+        for (key, value) in settings where !["learning_rates", "weight_decays"].contains(key) {
+            let field = try #require(
+                ["optimizer", "scheduler", "train"].compactMap { RecipeTable.field("\($0).\(key)") }.first
+            )
+            #expect(field.set(value, in: &recipe) == nil)
+        }
+        return recipe
+    }
+
+    @Test func everyStyleIsRecorded() {
+        let styles = Set(Self.cases.compactMap { $0["lr_decay_style"]?.string })
+        #expect(styles == Set(Recipe.SchedulerSection.Style.allCases.map(\.rawValue)))
+        let decays = Set(Self.cases.compactMap { $0["lr_wsd_decay_style"]?.string })
+        #expect(decays == Set(Recipe.WSDDecay.allCases.map(\.rawValue)))
+        let increments = Set(Self.cases.compactMap { $0["weight_decay_incr_style"]?.string })
+        #expect(increments == Set(Recipe.WeightDecayStyle.allCases.map(\.rawValue)))
+    }
+
+    @Test(arguments: 0..<11) func everyStepHasTheRecordedValues(_ index: Int) throws {
+        let recorded = try #require(Self.cases.indices.contains(index) ? Self.cases[index] : nil)
+        let schedule = LearningRateSchedule(try recipe(recorded))
+        let rates = try #require(recorded["learning_rates"]?.array).compactMap { $0.double }
+        let decays = try #require(recorded["weight_decays"]?.array).compactMap { $0.double }
+        #expect(rates.count == 60 && decays.count == 60)
+        for step in rates.indices {
+            #expect(abs(schedule.learningRate(at: step) - rates[step]) <= 1e-12 * rates[step], "step \(step)")
+            #expect(abs(schedule.weightDecay(at: step) - decays[step]) <= 1e-12 * decays[step], "step \(step)")
+        }
+    }
+}

@@ -1,0 +1,79 @@
+import BridgeCore
+import Testing
+
+/// The rules between settings.
+@Suite struct RecipeCheckTests {
+    private func sound() throws -> Recipe {
+        var recipe = Recipe(name: "sound")
+        try recipe.apply(["checkpoint.pretrained_checkpoint=model"])
+        return recipe
+    }
+
+    @Test func aSoundRecipeHasNoProblem() throws { #expect(RecipeCheck(try sound()).problems.isEmpty) }
+
+    @Test(arguments: [
+        (["train.global_batch_size=31", "train.micro_batch_size=2"], "train.global_batch_size is 31"),
+        (["train.micro_batch_size=0"], "train.micro_batch_size is 0"),
+        (["train.train_iters=50"], "scheduler.lr_warmup_iters is 50"),
+        (["scheduler.lr_decay_iters=20"], "scheduler.lr_warmup_iters is 50"),
+        (["scheduler.lr_warmup_fraction=1"], "scheduler.lr_warmup_fraction is 1.0"),
+        (["optimizer.min_lr=1"], "optimizer.min_lr is 1.0"),
+        (["optimizer.lr=0"], "optimizer.lr is 0.0"),
+        (["optimizer.adam_beta2=1"], "optimizer.adam_beta2 is 1.0"),
+        (["scheduler.lr_decay_style=WSD"], "scheduler.lr_wsd_decay_iters is not set"),
+        (["scheduler.end_weight_decay=0.2"], "scheduler.weight_decay_incr_style is constant"),
+        (["dataset.seq_length=2048"], "dataset.seq_length is 2048"),
+        (["dataset.dataset_type=preloaded"], "dataset.train_data_path is empty"),
+        (["checkpoint.pretrained_checkpoint="], "checkpoint.pretrained_checkpoint is empty"),
+        (
+            [
+                "model.freeze_language_model=true", "model.freeze_vision_model=true",
+                "model.freeze_vision_projection=true",
+            ],
+            "nothing is trainable"
+        ),
+        (["peft.vision_lora=true"], "peft.vision_lora is true"),
+        (["peft.scheme=lora", "peft.dim=0"], "peft.dim is 0"),
+        (["peft.scheme=lora", "peft.dropout=1"], "peft.dropout is 1.0"),
+        (["peft.scheme=dora", "peft.target_modules=[]"], "peft.target_modules is empty"),
+        (
+            ["peft.scheme=lora", "peft.target_modules=[linear_qkv]", "peft.exclude_modules=[linear_qkv]"],
+            "peft.exclude_modules takes out all"
+        ),
+    ])
+    func oneBrokenRuleIsOneProblem(_ settings: [String], _ beginning: String) throws {
+        var recipe = try sound()
+        try recipe.apply(settings)
+        let problems = RecipeCheck(recipe).problems
+        #expect(problems.contains { $0.hasPrefix(beginning) }, "\(problems)")
+        #expect(throws: BridgeError.self) { try RecipeCheck(recipe).validate() }
+    }
+
+    @Test func allProblemsAreListedAtOnce() throws {
+        var recipe = Recipe(name: "broken")
+        try recipe.apply(["train.global_batch_size=31", "optimizer.min_lr=1", "dataset.seq_length=1"])
+        #expect(RecipeCheck(recipe, dataParallelSize: 2).problems.count == 4)
+    }
+
+    @Test func aFamilyThatReadsTextHasNothingToTrainBesidesItsLanguageModel() throws {
+        var recipe = try sound()
+        let text = RecipeTemplate.Abilities(readsImages: false, packsSequences: false)
+        try recipe.apply(["model.freeze_language_model=true"])
+        #expect(RecipeCheck(recipe).problems.isEmpty)
+        #expect(RecipeCheck(recipe, abilities: text).problems.first?.hasPrefix("nothing is trainable") ?? false)
+        try recipe.apply(["peft.scheme=lora", "peft.vision_lora=true", "dataset.pack_sequences_in_batch=true"])
+        #expect(RecipeCheck(recipe).problems.isEmpty)
+        #expect(RecipeCheck(recipe, abilities: text).problems.count == 2)
+    }
+
+    @Test func extremeNumbersAreProblemsAndNotCrashes() throws {
+        for field in RecipeTable.fields where field.expectation.hasPrefix("a whole number") {
+            for text in ["9223372036854775807", "-9223372036854775807"] {
+                var recipe = try sound()
+                if field.set(text: text, in: &recipe) == nil, field.key != "rng.seed" {
+                    #expect(!RecipeCheck(recipe, dataParallelSize: .max).problems.isEmpty, "\(field.key)")
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+import BridgeCore
+import JSONTree
+import Testing
+
+/// Keys, files and arguments of recipes.
+@Suite struct RecipeTableTests {
+    /// A value that differs from what a field has.
+    private func other(than json: JSON, for field: RecipeField) -> [JSON] {
+        switch json {
+        case .bool(let value): [.bool(!value)]
+        case .number(let number): [.number(JSONNumber((number.integer ?? 1) + 3)), 0.375]
+        case .array: [["one", "tw.o*", "3"]]
+        case .null: [17, 0.375]
+        case .object: []
+        case .string:
+            // The names in "a, b or c", else any text with all that YAML could take for something else.
+            field.expectation == "a string"
+                ? ["true: #'\"1e3 \n ü"]
+                : field.expectation.split(whereSeparator: { " ,".contains($0) }).map { .string(String($0)) }
+        }
+    }
+
+    @Test func aRecipeWithEverySettingChangedComesBackFromYAMLAndJSON() throws {
+        var recipe = Recipe(name: "start")
+        for field in RecipeTable.fields {
+            let before = field.value(of: recipe)
+            for value in other(than: before, for: field) where value != before {
+                if field.set(value, in: &recipe) == nil { break }
+            }
+            #expect(field.value(of: recipe) != before, "\(field.key) is not changed")
+        }
+        #expect(recipe.differences(from: Recipe(name: "start")).count == RecipeTable.fields.count)
+        #expect(try Recipe(yaml: recipe.yaml(), name: "recipe.yaml") == recipe)
+        let json = String(decoding: recipe.json.text(), as: UTF8.self)
+        #expect(try Recipe(yaml: json, name: "recipe.json") == recipe)
+    }
+
+    @Test func everyStoredSettingHasAKey() throws {
+        var count = 2
+        for section in Mirror(reflecting: Recipe(name: "a")).children where section.label != "name" {
+            let fields = Mirror(reflecting: section.value)
+            if fields.displayStyle == .struct, section.label != "hfPath" {
+                count += fields.children.count
+            } else if section.label != "hfPath" {
+                count += 1
+            }
+        }
+        #expect(RecipeTable.fields.count == count)
+        #expect(Set(RecipeTable.fields.map(\.key)).count == count)
+    }
+
+    /// The command line of Megatron Bridge 0.3's `peft.sh` for both families with images.
+    @Test func thePeersOverridesAreUnderstood() throws {
+        var recipe = Recipe(name: "a")
+        try recipe.apply([
+            "checkpoint.pretrained_checkpoint=/models/a", "model.seq_length=2048", "train.train_iters=50",
+            "train.global_batch_size=16", "train.micro_batch_size=2", "train.eval_iters=10", "optimizer.lr=2e-4",
+            "optimizer.min_lr=2e-5", "scheduler.lr_warmup_iters=11", "checkpoint.save=/results/1e3",
+            "logger.log_interval=1", "logger.wandb_project=project", "logger.wandb_exp_name=true",
+            "dataset.maker_name=make_raven_dataset", "dataset.seq_length=2048",
+            "model.tensor_model_parallel_size=2", "model.pipeline_model_parallel_size=4",
+            "validation.eval_interval=5", "peft.target_modules=[linear_qkv, '*.linear_fc1']",
+        ])
+        #expect(recipe.checkpoint.pretrainedCheckpoint == "/models/a")
+        #expect(recipe.model.seqLength == 2048 && recipe.dataset.seqLength == 2048)
+        #expect(recipe.train.trainIters == 50 && recipe.train.globalBatchSize == 16)
+        #expect(recipe.train.microBatchSize == 2 && recipe.train.evalIters == 10 && recipe.train.evalInterval == 5)
+        #expect(recipe.optimizer.lr == 2e-4 && recipe.optimizer.minLR == 2e-5)
+        #expect(recipe.scheduler.lrWarmupIters == 11)
+        #expect(recipe.checkpoint.save == "/results/1e3")
+        #expect(recipe.logger.logInterval == 1 && recipe.logger.wandbProject == "project")
+        #expect(recipe.logger.wandbExpName == "true")
+        #expect(recipe.dataset.makerName == "make_raven_dataset")
+        #expect(recipe.model.tensorModelParallelSize == 2 && recipe.model.pipelineModelParallelSize == 4)
+        #expect(recipe.peft.targetModules == ["linear_qkv", "*.linear_fc1"])
+    }
+
+    @Test(arguments: [
+        ("train.global_batch_size=abc", "train.global_batch_size is 'abc', expected a whole number"),
+        ("train.global_batch_size=1.5", "train.global_batch_size is '1.5', expected a whole number"),
+        ("train.global_batch_size=", "train.global_batch_size is '', expected a whole number"),
+        (
+            "train.global_batch_size=99999999999999999999",
+            "train.global_batch_size is '99999999999999999999', expected a whole number"
+        ),
+        ("optimizer.lr=nan", "optimizer.lr is 'nan', expected a finite number"),
+        ("rng.seed=-1", "rng.seed is '-1', expected a whole number that is not negative"),
+        ("dataset.shuffle=7", "dataset.shuffle is '7', expected true or false"),
+        ("peft.scheme=qlora", "peft.scheme is 'qlora', expected none, lora or dora"),
+        ("train.globl_batch_size=3", "train.globl_batch_size is no setting, did you mean train.global_batch_size?"),
+        ("global_batch_size=3", "global_batch_size is no setting, did you mean train.global_batch_size?"),
+        ("model.lr=3", "model.lr is no setting, did you mean optimizer.lr?"),
+        ("zzz.zzz=3", "zzz.zzz is no setting; 'bridge recipes show' lists them all"),
+        ("train.manual_gc=true", "train.manual_gc does not apply here: there is no garbage collector"),
+        ("=3", "'=3' is no setting, expected section.key=value"),
+        ("--fast", "'--fast' is no setting, expected section.key=value"),
+    ])
+    func aWrongArgumentIsExplained(_ argument: String, _ sentence: String) throws {
+        let error = #expect(throws: BridgeError.self) {
+            var recipe = Recipe(name: "a")
+            try recipe.apply([argument])
+        }
+        #expect(error?.message == sentence)
+    }
+
+    @Test func allMistakesOfAFileAreListedWithTheirLines() throws {
+        let text = """
+            train:
+              global_batch_size: abc
+              trainiters: 5
+            ddp: {overlap_grad_reduce: true}
+            optimizer:
+              lr: 5e-6
+            """
+        let error = #expect(throws: BridgeError.self) { try Recipe(yaml: text, name: "run.yaml") }
+        #expect(error?.code == .badArgument)
+        #expect(
+            error?.names == [
+                "run.yaml:2: train.global_batch_size is 'abc', expected a whole number",
+                "run.yaml:3: train.trainiters is no setting, did you mean train.train_iters?",
+                "run.yaml:4: ddp.overlap_grad_reduce does not apply here: gradients are always summed in float32, by buckets; there is nothing to choose",
+            ]
+        )
+    }
+
+    @Test(arguments: [
+        "", "a", "[1, 2]", "train: [", "train:\n\tlr: 1", "a: &a [1]\nb: *a", String(repeating: "[", count: 100_000),
+        "a: " + String(repeating: "{a: ", count: 50_000), String(repeating: "- ", count: 100_000),
+        (0..<2000).map { String(repeating: " ", count: $0) + "a:\n" }.joined(), "a: *b",
+        "train: {train_iters: 1, train_iters: 2}",
+        String(repeating: "x", count: 1 << 21), "train: \u{0}",
+    ])
+    func aFileThatIsNoRecipeIsRefused(_ text: String) throws {
+        let error = #expect(throws: BridgeError.self) { try Recipe(yaml: text, name: "run.yaml") }
+        #expect(error?.message.hasPrefix("run.yaml") ?? false, "\(error?.message ?? "")")
+    }
+
+    @Test func aFileBeginsWithTheRecipeThatItNames() throws {
+        let text = "recipe: base\npeft: {scheme: dora, dim: 5}\ntrain:\n"
+        let recipe = try Recipe(yaml: text, name: "run.yaml") { name, scheme in
+            #expect(name == "base" && scheme == .dora)
+            var recipe = Recipe(name: "base")
+            recipe.train.trainIters = 77
+            return recipe
+        }
+        #expect(recipe.train.trainIters == 77 && recipe.peft.dim == 5 && recipe.peft.scheme == .dora)
+    }
+
+    @Test func theModelsOwnKeysOfARunConfigurationAreLeftAlone() throws {
+        let text = "model:\n  family: x\n  num_layers: 3\n  seq_length: 99\n"
+        #expect(try Recipe(yaml: text, name: "run.yaml", sharedSections: ["model"]).model.seqLength == 99)
+        #expect(throws: BridgeError.self) { try Recipe(yaml: text, name: "run.yaml") }
+    }
+
+    @Test func aFileOfAnotherKindIsRefusedSoon() throws {
+        let text = (0..<50_000).map { "key_number_\($0): 1\n" }.joined()
+        let start = ContinuousClock.now
+        let error = #expect(throws: BridgeError.self) { try Recipe(yaml: text, name: "run.yaml") }
+        #expect(error?.names.count == 101)
+        // Each key costs a comparison with every other one; all of them would take minutes.
+        #expect(ContinuousClock.now - start < .seconds(60))
+    }
+
+    @Test(arguments: [
+        "<<: {train: 1}", "? [a]\n: b", "train: !!binary eA==", "train: {lr: {a: {b: {c: 1}}}}", "1: 2", "null: 2",
+        "train:\n  - 1", "recipe: [1]", "recipe: base", "name: [1]", "name: {a: b}",
+        "peft:\n  target_modules: [[1], {a: b}]",
+        "peft.scheme: 7", "model: {seq_length: 1e400}", "rng: {seed: 18446744073709551616}", "train: 3\n---\ntrain: 4",
+    ])
+    func aFileWithTheWrongShapeIsAnErrorThatNamesIt(_ text: String) throws {
+        let error = #expect(throws: BridgeError.self) { try Recipe(yaml: text, name: "run.yaml") }
+        #expect(
+            error?.description.contains("run.yaml") ?? false || text == "recipe: base",
+            "\(String(describing: error))"
+        )
+    }
+
+    @Test func theLargestSeedIsKept() throws {
+        let recipe = try Recipe(yaml: "rng: {seed: 18446744073709551615}", name: "run.yaml")
+        #expect(recipe.rng.seed == .max)
+        #expect(try Recipe(yaml: recipe.yaml(), name: "run.yaml").rng.seed == .max)
+    }
+}

@@ -1,0 +1,190 @@
+import Foundation
+import JSONTree
+import Testing
+
+/// `bridge recipes`, with the recipes of the real plugins.
+@Suite struct RecipesTests {
+    /// Model, scheme, tensor and pipeline size, global batch, learning rate: the tables "Recommended Configurations" of
+    /// Megatron Bridge's documentation of both families with images, the smaller of two batch sizes.
+    @Test(arguments: [
+        ("ministral3_3b", "none", 1, 1, 32, 5e-6), ("ministral3_3b", "lora", 1, 1, 64, 1e-4),
+        ("ministral3_8b", "none", 2, 1, 32, 5e-6), ("ministral3_8b", "dora", 1, 1, 64, 1e-4),
+        ("ministral3_14b", "none", 4, 1, 16, 5e-6), ("ministral3_14b", "lora", 2, 1, 32, 1e-4),
+        ("gemma3_vl_4b", "none", 1, 1, 32, 5e-6), ("gemma3_vl_4b", "dora", 1, 1, 64, 1e-4),
+        ("gemma3_vl_12b", "none", 4, 1, 32, 5e-6), ("gemma3_vl_12b", "lora", 1, 1, 64, 1e-4),
+        ("gemma3_vl_27b", "none", 8, 2, 16, 5e-6), ("gemma3_vl_27b", "lora", 4, 1, 32, 1e-4),
+    ])
+    func theRecommendedNumbersAreThoseOfTheTables(
+        _ model: String,
+        _ scheme: String,
+        _ tensor: Int,
+        _ pipeline: Int,
+        _ batch: Int,
+        _ rate: Double
+    ) throws {
+        let outcome = try BridgeProcess(
+            ["recipes", "show", "\(model)_finetune_config", "--peft-scheme", scheme, "--json"]
+        ).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let json = try JSON(parsing: Array(outcome.output.utf8))
+        #expect(json[path: "model.tensor_model_parallel_size"]?.integer == tensor)
+        #expect(json[path: "model.pipeline_model_parallel_size"]?.integer == pipeline)
+        #expect(json[path: "train.global_batch_size"]?.integer == batch)
+        #expect(json[path: "optimizer.lr"]?.double == rate)
+        #expect(json[path: "peft.scheme"]?.string == scheme)
+        #expect(json[path: "peft.alpha"]?.double == (scheme == "dora" ? 64 : 32))
+    }
+
+    @Test func theListHasEveryRecipe() throws {
+        let outcome = try BridgeProcess.run("recipes", "list", "--json")
+        let names = try JSON(parsing: Array(outcome.output.utf8)).array?.compactMap { $0["name"]?.string }
+        #expect(
+            names == [
+                "gemma3_vl_12b_finetune_config", "gemma3_vl_27b_finetune_config", "gemma3_vl_4b_finetune_config",
+                "ministral3_14b_finetune_config", "ministral3_3b_finetune_config", "ministral3_8b_finetune_config",
+                "mistral_7b_finetune_config", "mistral_small_24b_finetune_config",
+            ]
+        )
+    }
+
+    @Test func whatShowPrintsIsTheSameRecipe() throws {
+        let scratch = try Scratch()
+        let shown = try BridgeProcess.run("recipes", "show", "ministral3_8b_finetune_config", "peft.scheme=dora")
+        #expect(shown.output.contains("\n  global_batch_size: 64\n"))
+        try Data(shown.output.utf8).write(to: scratch.url("run.yaml"))
+        let again = try BridgeProcess.run("recipes", "show", scratch.path("run.yaml"))
+        #expect(again.output == shown.output)
+        try Data("recipe: ministral3_8b_finetune_config\npeft: {scheme: dora}\nrng: {seed: 9}\n".utf8)
+            .write(to: scratch.url("short.yaml"))
+        let difference = try BridgeProcess.run(
+            "recipes",
+            "diff",
+            scratch.path("run.yaml"),
+            scratch.path("short.yaml"),
+            "--json"
+        )
+        #expect(try JSON(parsing: Array(difference.output.utf8)) == ["rng.seed": [1234, 9]])
+    }
+
+    @Test func differencesStandSideBySide() throws {
+        let outcome = try BridgeProcess.run(
+            "recipes",
+            "diff",
+            "ministral3_3b_finetune_config",
+            "ministral3_8b_finetune_config"
+        )
+        let lines = outcome.output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+        #expect(lines.contains(["model.tensor_model_parallel_size", "1", "2"]))
+        #expect(lines.count == 4)
+    }
+
+    @Test(arguments: [
+        (
+            ["ministral3_3b_finetun_config"],
+            "there is no recipe ministral3_3b_finetun_config, did you mean ministral3_3b_finetune_config?"
+        ),
+        (["mistral_7b_finetune_config", "train.lr=1"], "train.lr is no setting, did you mean optimizer.lr?"),
+        (["mistral_7b_finetune_config", "train.train_iters=x"], "train.train_iters is 'x', expected a whole number"),
+    ])
+    func aMistakeIsExplained(_ arguments: [String], _ sentence: String) throws {
+        let outcome = try BridgeProcess(["recipes", "show"] + arguments).wait()
+        #expect(outcome.status == 64 && outcome.sentence == sentence, "\(outcome.errors)")
+    }
+
+    @Test func aMissingFileIsNamed() throws {
+        let outcome = try BridgeProcess.run("recipes", "show", "nowhere/run.yaml")
+        #expect(outcome.status == 1 && outcome.sentence.contains("nowhere/run.yaml"))
+    }
+
+    /// A run as `bridge train` would get it.
+    private func checked(_ arguments: [String], _ environment: [String: String] = [:]) throws -> JSON {
+        let none = ["SAVE_DIR": "", "WORKSPACE": ""]
+        let outcome = try BridgeProcess(
+            ["recipes", "check", "--json"] + arguments,
+            environment: none.merging(environment) { $1 }
+        ).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        return try JSON(parsing: Array(outcome.output.utf8))
+    }
+
+    @Test func flagsAndSettingsMakeTheRun() throws {
+        let json = try checked([
+            "--recipe", "ministral3_14b_finetune_config", "--pretrained-checkpoint", "weights", "--dataset-type",
+            "mock",
+            "--peft-scheme", "dora", "--freeze-language-model", "--freeze-vision-model", "--freeze-vision-projection",
+            "--vision-lora", "train.train_iters=60", "dataset.dataset_type=hf", "peft.dim=7",
+        ])
+        #expect(json[path: "checkpoint.pretrained_checkpoint"] == "weights")
+        #expect(json[path: "peft.scheme"] == "dora")
+        #expect(json[path: "train.global_batch_size"] == 32)
+        #expect(json[path: "model.freeze_language_model"] == true)
+        #expect(json[path: "model.freeze_vision_model"] == true)
+        #expect(json[path: "model.freeze_vision_projection"] == true)
+        #expect(json[path: "peft.vision_lora"] == true)
+        #expect(json[path: "train.train_iters"] == 60)
+        #expect(json[path: "peft.dim"] == 7)
+        // What is typed as a setting is the last word.
+        #expect(json[path: "dataset.dataset_type"] == "hf")
+    }
+
+    @Test func filesLieWhereTheEnvironmentSays() throws {
+        let run = [
+            "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint", "weights", "--dataset-type", "mock",
+        ]
+        for (environment, root) in [
+            ([:], "nemo_experiments"), (["WORKSPACE": "/work"], "/work/results"),
+            (["WORKSPACE": "/work", "SAVE_DIR": "/saved"], "/saved"),
+        ] {
+            let json = try checked(run, environment)
+            #expect(json[path: "checkpoint.save"]?.string == "\(root)/mistral_7b_finetune_config/checkpoints")
+            #expect(json[path: "logger.tensorboard_dir"]?.string == "\(root)/mistral_7b_finetune_config/tb_logs")
+        }
+        let json = try checked(run + ["checkpoint.save=mine", "name=a/b"], ["SAVE_DIR": "/saved"])
+        #expect(json[path: "checkpoint.save"]?.string == "mine")
+        #expect(json[path: "logger.tensorboard_dir"]?.string == "/saved/a_b/tb_logs")
+    }
+
+    @Test func everyReasonWhyARunCannotBeginIsPrinted() throws {
+        let outcome = try BridgeProcess([
+            "recipes", "check", "--recipe", "gemma3_vl_4b_finetune_config", "--data-parallel-size", "5",
+            "dataset.pack_sequences_in_batch=true",
+        ]).wait()
+        #expect(outcome.status == 64)
+        for key in [
+            "train.global_batch_size is 32", "dataset.pack_sequences_in_batch", "checkpoint.pretrained_checkpoint",
+        ] {
+            #expect(outcome.errors.contains(key), "\(outcome.errors)")
+        }
+    }
+
+    @Test func aSchemeThatDoesNotExistIsWrongUsage() throws {
+        let outcome = try BridgeProcess(["recipes", "show", "mistral_7b_finetune_config", "--peft-scheme", "qlora"])
+            .wait()
+        #expect(outcome.status == 64 && outcome.errors.contains("expected none, lora or dora"))
+    }
+
+    @Test func aPrintedRecipeStillKnowsWhatItsFamilyCannotDo() throws {
+        let scratch = try Scratch()
+        let shown = try BridgeProcess.run("recipes", "show", "gemma3_vl_4b_finetune_config")
+        try Data(shown.output.utf8).write(to: scratch.url("run.yaml"))
+        let outcome = try BridgeProcess.run(
+            "recipes",
+            "check",
+            "--recipe",
+            scratch.path("run.yaml"),
+            "--pretrained-checkpoint",
+            "weights",
+            "dataset.pack_sequences_in_batch=true"
+        )
+        #expect(outcome.status == 64 && outcome.sentence.contains("dataset.pack_sequences_in_batch"))
+    }
+
+    @Test func aChangedWeightDecayIsTheWeightDecayOfTheRun() throws {
+        let json = try checked([
+            "--recipe", "ministral3_3b_finetune_config", "--pretrained-checkpoint", "w", "optimizer.weight_decay=0.01",
+        ])
+        #expect(json[path: "scheduler.start_weight_decay"] == .null)
+        #expect(json[path: "scheduler.end_weight_decay"] == .null)
+        #expect(json[path: "optimizer.weight_decay"] == 0.01)
+    }
+}
