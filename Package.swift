@@ -28,7 +28,20 @@ let package = Package(
             path: "Sources/bridge-cli",
             swiftSettings: strict
         ),
-        .target(name: "Trainer", dependencies: [core], path: "Sources/Trainer", swiftSettings: strict),
+        .target(
+            name: "CCompression",
+            path: "Sources/CCompression",
+            linkerSettings: [.linkedLibrary("snappy"), .linkedLibrary("z"), .linkedLibrary("zstd")]
+        ),
+        .target(name: "Parquet", dependencies: ["CCompression"], path: "Sources/Parquet", swiftSettings: strict),
+        // Prints Parquet files as JSON, for the comparison with pyarrow.
+        .executableTarget(
+            name: "ParquetDump",
+            dependencies: ["Parquet"],
+            path: "Tests/ParquetDump",
+            swiftSettings: strict
+        ),
+        .target(name: "Trainer", dependencies: [core, "Parquet"], path: "Sources/Trainer", swiftSettings: strict),
         // Loaded when something is fetched from the network: what it links takes as long to load as all the rest together.
         .target(name: "BridgeFetch", path: "Sources/BridgeFetch", swiftSettings: strict),
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
@@ -72,6 +85,12 @@ let package = Package(
             name: "ImagingTests",
             dependencies: [core],
             path: "Tests/ImagingTests",
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "ParquetTests",
+            dependencies: [core, "Parquet"],
+            path: "Tests/ParquetTests",
             swiftSettings: strict
         ),
         .testTarget(
