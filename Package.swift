@@ -18,6 +18,7 @@ let package = Package(
     dependencies: [
         .package(path: "Sources/BridgeCore"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
     ],
     targets: families.map {
         .target(name: $0, dependencies: [core], path: "Plugins/\($0)", swiftSettings: strict)
@@ -41,7 +42,12 @@ let package = Package(
             path: "Tests/ParquetDump",
             swiftSettings: strict
         ),
-        .target(name: "Trainer", dependencies: [core, "Parquet"], path: "Sources/Trainer", swiftSettings: strict),
+        .target(
+            name: "Trainer",
+            dependencies: [core, "Parquet", .product(name: "Yams", package: "Yams")],
+            path: "Sources/Trainer",
+            swiftSettings: strict
+        ),
         // Loaded when something is fetched from the network: what it links takes as long to load as all the rest together.
         .target(name: "BridgeFetch", path: "Sources/BridgeFetch", swiftSettings: strict),
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
