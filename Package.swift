@@ -101,7 +101,7 @@ let package = Package(
         ),
         .testTarget(
             name: "TrainerTests",
-            dependencies: [core, "Trainer", "TestSupport"],
+            dependencies: [core, "Trainer", "Parquet", "TestSupport"],
             path: "Tests/TrainerTests",
             swiftSettings: strict
         ),
