@@ -43,13 +43,13 @@ import Testing
         try console.record(Self.step(3, loss: 3, nan: 1))
         let line = try #require(lines.first)
         #expect(line.wholeMatch(of: #/ \[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] .*/#) != nil)
-        #expect(
-            line.dropFirst(22)
-                == " iteration        3/    1000 | consumed samples:           96 | elapsed time per iteration (ms): 250.0 |"
-                + " throughput per GPU (TFLOP/s/GPU): 12.0 | learning rate: 1.000000E-05 | global batch size:    32 |"
-                + " lm loss: 2.000000E+00 | loss scale: 1.0 | grad norm: 1.234 | number of skipped iterations:   0 |"
-                + " number of nan iterations:   1 | tokens/s: 1600.0 | time left: 0:04:09"
-        )
+        let expected = [
+            " iteration        3/    1000 | consumed samples:           96 | elapsed time per iteration (ms): 250.0 |",
+            " throughput per GPU (TFLOP/s/GPU): 12.0 | learning rate: 1.000000E-05 | global batch size:    32 |",
+            " lm loss: 2.000000E+00 | loss scale: 1.0 | grad norm: 1.234 | number of skipped iterations:   0 |",
+            " number of nan iterations:   1 | tokens/s: 1600.0 | time left: 0:04:09",
+        ]
+        #expect(String(line.dropFirst(22)) == expected.joined())
         for iteration in 4...6 { try console.record(Self.step(iteration, nan: 1)) }
         #expect(lines.last?.contains("number of nan iterations:   0 |") == true)
     }
@@ -114,8 +114,68 @@ import Testing
         #expect(bytes.range(of: Data("lm loss validation ppl".utf8)) != nil)
     }
 
+    @Test func theReportHasEveryCurveAndNothingFromOutside() throws {
+        let path = try Self.folder() + "/report.html"
+        let report = HTMLReport(path: path)
+        try report.begin(RunFacts(name: "<b>&\"", facts: [("model", "toy <1>")]), after: 0)
+        for iteration in 1...300 {
+            try report.record(Self.step(iteration, loss: iteration == 7 ? .nan : 3 + 9 / Double(iteration)))
+        }
+        for iteration in [100, 200, 300] {
+            let loss = 3.4 + 20 / Double(iteration)
+            try report.record(ValidationRecord(iteration: iteration, loss: loss, perplexity: exp(loss), seconds: 2))
+        }
+        try report.finish()
+        let data = try Data(contentsOf: URL(filePath: path))
+        let text = String(decoding: data, as: UTF8.self)
+        #expect(text.contains("<title>&lt;b&gt;&amp;&quot;</title>"))
+        #expect(text.contains("<th>model</th><td>toy &lt;1&gt;</td>"))
+        #expect(text.components(separatedBy: "<path class=\"line\"").count == 5)
+        #expect(text.components(separatedBy: "<circle class=\"mark\"").count == 4)
+        for word in ["http", "src=", "href", "@import", "url(", "nan", "inf\""] { #expect(!text.contains(word)) }
+        // What stands between the page's tags is well-formed, which a strict parser can tell of XML only.
+        let body = try #require(text.range(of: "<body>"))
+        let parser = XMLText(text[body.lowerBound...].replacingOccurrences(of: "</html>", with: ""))
+        #expect(parser.isBalanced)
+    }
+
+    @Test func aReportOfNothingIsAPageToo() throws {
+        let path = try Self.folder() + "/report.html"
+        let report = HTMLReport(path: path)
+        try report.begin(Self.facts, after: 0)
+        try report.record(Self.step(1, loss: .infinity))
+        try report.finish()
+        #expect(try String(contentsOfFile: path, encoding: .utf8).contains("No finite value was recorded."))
+    }
+
+    @Test(arguments: [(0.0, 0.0), (1e-5, 1e-5), (-1e308, 1e308), (0.0, Double.leastNonzeroMagnitude), (1e15, 1e15 + 1)])
+    func anAxisHoldsItsValues(_ least: Double, _ most: Double) {
+        let axis = CurvePlot.ticks(least, most, whole: false)
+        #expect(axis.low.isFinite && axis.high.isFinite && axis.low < axis.high)
+        #expect(axis.values.count <= 21)
+        #expect(axis.low <= max(least, -1e300) && axis.high >= min(most, 1e300))
+    }
+
     @Test func whatCannotBeWrittenIsAnError() {
         #expect(throws: BridgeError.self) { try JSONLinesLog(path: "/proc/none/log").begin(Self.facts, after: 0) }
         #expect(throws: BridgeError.self) { try TensorBoardWriter(folder: "/proc/none").begin(Self.facts, after: 0) }
+    }
+}
+
+/// Whether every tag of a text is closed in its turn.
+private struct XMLText {
+    private(set) var isBalanced = true
+
+    init(_ text: String) {
+        var open: [Substring] = []
+        for tag in text.split(separator: "<").compactMap({ $0.split(separator: ">").first }) where !tag.hasSuffix("/") {
+            let name = tag.prefix { $0.isLetter || $0.isNumber || $0 == "/" }
+            if name.hasPrefix("/") {
+                isBalanced = isBalanced && open.popLast() == name.dropFirst()
+            } else {
+                open.append(name)
+            }
+        }
+        isBalanced = isBalanced && open.isEmpty
     }
 }
