@@ -115,7 +115,7 @@ let package = Package(
         // Runs the built program, which `swift test` builds together with the plugins before it starts.
         .testTarget(
             name: "CommandTests",
-            dependencies: [core, "bridge"],
+            dependencies: [core, "Parquet", "bridge"],
             path: "Tests/CommandTests",
             swiftSettings: strict
         ),
