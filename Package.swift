@@ -18,6 +18,7 @@ let package = Package(
     dependencies: [
         .package(path: "Sources/BridgeCore"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
     ],
     targets: families.map {
         .target(name: $0, dependencies: [core], path: "Plugins/\($0)", swiftSettings: strict)
@@ -28,7 +29,25 @@ let package = Package(
             path: "Sources/bridge-cli",
             swiftSettings: strict
         ),
-        .target(name: "Trainer", dependencies: [core], path: "Sources/Trainer", swiftSettings: strict),
+        .target(
+            name: "CCompression",
+            path: "Sources/CCompression",
+            linkerSettings: [.linkedLibrary("snappy"), .linkedLibrary("z"), .linkedLibrary("zstd")]
+        ),
+        .target(name: "Parquet", dependencies: ["CCompression"], path: "Sources/Parquet", swiftSettings: strict),
+        // Prints Parquet files as JSON, for the comparison with pyarrow.
+        .executableTarget(
+            name: "ParquetDump",
+            dependencies: ["Parquet"],
+            path: "Tests/ParquetDump",
+            swiftSettings: strict
+        ),
+        .target(
+            name: "Trainer",
+            dependencies: [core, "Parquet", .product(name: "Yams", package: "Yams")],
+            path: "Sources/Trainer",
+            swiftSettings: strict
+        ),
         // Loaded when something is fetched from the network: what it links takes as long to load as all the rest together.
         .target(name: "BridgeFetch", path: "Sources/BridgeFetch", swiftSettings: strict),
         .target(name: "TestSupport", dependencies: [core], path: "Tests/TestSupport", swiftSettings: strict),
@@ -75,8 +94,14 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(
+            name: "ParquetTests",
+            dependencies: [core, "Parquet"],
+            path: "Tests/ParquetTests",
+            swiftSettings: strict
+        ),
+        .testTarget(
             name: "TrainerTests",
-            dependencies: [core, "Trainer", "TestSupport"],
+            dependencies: [core, "Trainer", "Parquet", "TestSupport"],
             path: "Tests/TrainerTests",
             swiftSettings: strict
         ),
@@ -90,7 +115,7 @@ let package = Package(
         // Runs the built program, which `swift test` builds together with the plugins before it starts.
         .testTarget(
             name: "CommandTests",
-            dependencies: [core, "bridge"],
+            dependencies: [core, "Parquet", "bridge"],
             path: "Tests/CommandTests",
             swiftSettings: strict
         ),

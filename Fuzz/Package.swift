@@ -10,9 +10,15 @@ let package = Package(
     products: [.library(name: "FuzzTargets", type: .dynamic, targets: ["FuzzTargets"])],
     dependencies: [.package(path: "../Sources/BridgeCore")],
     targets: [
+        // Links to the folders of the main package.
+        .target(
+            name: "CCompression",
+            linkerSettings: [.linkedLibrary("snappy"), .linkedLibrary("z"), .linkedLibrary("zstd")]
+        ),
+        .target(name: "Parquet", dependencies: ["CCompression"]),
         .target(
             name: "FuzzTargets",
-            dependencies: [.product(name: "BridgeCore", package: "BridgeCore")],
+            dependencies: [.product(name: "BridgeCore", package: "BridgeCore"), "Parquet"],
             swiftSettings: [.enableUpcomingFeature("ExistentialAny")]
         )
     ],

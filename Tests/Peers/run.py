@@ -18,7 +18,7 @@ from pathlib import Path
 
 from runner import binary
 
-COMPARISONS = ["compare_conversions.py", "compare_models.py", "compare_tokenizers.py"]
+COMPARISONS = ["compare_conversions.py", "compare_models.py", "compare_tokenizers.py", "compare_parquet.py"]
 
 
 def main():

@@ -1,5 +1,6 @@
 import Imaging
 import JSONTree
+import Parquet
 import TensorRuntime
 
 @testable import BridgeCore
@@ -15,6 +16,7 @@ enum FuzzTarget: String, CaseIterable {
     case index
     case json
     case manifest
+    case parquet
     case template
     case tokenizer
 
@@ -30,6 +32,7 @@ enum FuzzTarget: String, CaseIterable {
         case .index: Self.index(bytes)
         case .json: Self.json(bytes)
         case .manifest: Self.manifest(bytes)
+        case .parquet: Self.parquet(bytes)
         case .template: Self.template(bytes)
         case .tokenizer: Self.tokenizer(bytes)
         }
@@ -99,6 +102,22 @@ enum FuzzTarget: String, CaseIterable {
         let again = try? NativeManifest(json: manifest.json, name: "fuzz")
         precondition(again?.json == manifest.json, "a manifest differs from its own text")
         return true
+    }
+
+    /// Any bytes as a Parquet file: of one that is accepted, a row has all columns, whichever are asked for.
+    private static func parquet(_ bytes: [UInt8]) -> Bool {
+        let limits = ParquetLimits(pageBytes: 1 << 20, values: 1 << 14, cachedBytes: 1 << 20)
+        guard let file = try? ParquetFile(bytes: bytes, limits: limits) else { return false }
+        var isReadable = true
+        for row in 0..<min(file.rowCount, 40) {
+            guard case .structure(let fields)? = try? file.row(at: row) else {
+                isReadable = false
+                continue
+            }
+            precondition(fields.map(\.name) == file.schema.map(\.name), "a column is lost")
+        }
+        for column in file.schema { _ = try? file.row(at: 0, columns: [column.name]) }
+        return isReadable
     }
 
     /// Any bytes as a chat template: what it makes of a conversation is bounded, and its marks lie inside in order.

@@ -1,0 +1,254 @@
+import BridgeCore
+import Glibc
+import Yams
+
+/// A folder with the files of a data set: which of them make up which configuration and split.
+///
+/// The rules are those of the hub: https://huggingface.co/docs/hub/datasets-data-files-configuration
+struct DatasetFolder {
+    private typealias Splits = [(name: String, files: [String])]
+
+    private let path: String
+    private let files: [String]
+
+    init(path: String) throws {
+        self.path = path
+        var files: [String] = []
+        try Self.walk(path, "", depth: 0, &files)
+        self.files = files.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
+    }
+
+    /// The folder of a name: itself where it is one, or the snapshot of a hub id in the cache.
+    static func resolve(_ name: String, cacheRoot: String?) throws -> String {
+        var status = stat()
+        if stat(name, &status) == 0 {
+            if status.st_mode & S_IFMT == S_IFDIR { return name }
+            throw BridgeError(.badArgument, "\(name) is a file; name the folder of a data set")
+        }
+        let parts = name.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
+        let id = parts[0].split(separator: "/", omittingEmptySubsequences: false)
+        let revision = parts.count == 2 ? String(parts[1]) : "main"
+        let plain = (id + [Substring(revision)]).allSatisfy {
+            !$0.isEmpty && $0 != "." && $0 != ".." && !$0.contains("/") && !$0.contains("\0")
+        }
+        guard let cacheRoot, (1...2).contains(id.count), plain else {
+            throw BridgeError(.fileSystem, "\(name) is neither a folder nor the id of a data set in the cache")
+        }
+        let root = "\(cacheRoot)/hub/datasets--" + id.joined(separator: "--")
+        var commit = revision
+        if let bytes = try? contents(of: "\(root)/refs/\(revision)", limit: 256) {
+            commit = String(decoding: bytes.filter { $0 > 32 }, as: UTF8.self)
+        }
+        let folder = "\(root)/snapshots/\(commit)"
+        guard !commit.contains("/"), commit != "..", stat(folder, &status) == 0 else {
+            throw BridgeError(
+                .fileSystem,
+                "data set \(name) is not in \(cacheRoot)/hub; fetch it there, or name a folder that holds it"
+            )
+        }
+        return folder
+    }
+
+    /// The files of a split.
+    func files(config: String?, split: String) throws -> (config: String, split: String, files: [String]) {
+        let configs = try declared() ?? guessed()
+        let names = configs.map(\.name)
+        guard !configs.isEmpty else {
+            throw BridgeError(
+                .fileSystem,
+                "\(path) has no Parquet, JSON or JSON Lines file; name the folder of a data set"
+            )
+        }
+        let preset = configs.count == 1 ? names[0] : configs.first { $0.isDefault || $0.name == "default" }?.name
+        guard let wanted = config ?? preset, let chosen = configs.first(where: { $0.name == wanted }) else {
+            throw BridgeError(
+                .badArgument,
+                config.map { "\(path) has no configuration '\($0)'; choose one of these" }
+                    ?? "\(path) has several configurations and no default; choose one of these",
+                names: names
+            )
+        }
+        let splits = chosen.splits
+        guard let found = splits.first(where: { $0.name == split }), !found.files.isEmpty else {
+            throw BridgeError(
+                .badArgument,
+                "configuration \(wanted) of \(path) has no split '\(split)' with files; choose one of these",
+                names: splits.filter { !$0.files.isEmpty }.map(\.name)
+            )
+        }
+        return (wanted, split, found.files)
+    }
+
+    private typealias Config = (name: String, isDefault: Bool, splits: Splits)
+
+    /// The configurations that the head of README.md declares; nil where it declares none.
+    private func declared() throws -> [Config]? {
+        let readme = path + "/README.md"
+        guard let bytes = try? Self.contents(of: readme, limit: 1 << 24), let block = Self.configBlock(bytes) else {
+            return nil
+        }
+        // Yams goes down by recursion, and what is nested so deeply is no list of files.
+        guard block.utf8.count <= 1 << 16, block.utf8.count(where: { "[{".utf8.contains($0) }) <= 256,
+            block.split(separator: "- ", omittingEmptySubsequences: false).count <= 4096,
+            !block.contains("- - - -"), !block.contains(String(repeating: " ", count: 100))
+        else { throw BridgeError(.corruptInput, "the configs of \(readme) are too large or too deeply nested") }
+        let root: Node?
+        do { root = try Yams.compose(yaml: block) } catch {
+            throw BridgeError(.corruptInput, "the head of \(readme) is not valid YAML", cause: error)
+        }
+        guard let list = root?.mapping?["configs"]?.sequence else { return nil }
+        var configs: [Config] = []
+        for entry in list {
+            let name = entry.mapping?["config_name"]?.string ?? "default"
+            let prefix = entry.mapping?["data_dir"]?.string.map { $0.hasSuffix("/") ? $0 : $0 + "/" } ?? ""
+            let isDefault = entry.mapping?["default"]?.bool ?? false
+            guard let data = entry.mapping?["data_files"] else {
+                let inside = files.filter { $0.hasPrefix(prefix) }
+                configs.append((name, isDefault, Self.splits(of: inside, below: prefix)))
+                continue
+            }
+            var splits: Splits = []
+            func add(_ split: String, _ patterns: Node?) {
+                let globs = patterns?.sequence.map { $0.compactMap(\.string) } ?? patterns?.string.map { [$0] } ?? []
+                let found = files.filter { file in globs.contains { Self.matches(file, prefix + $0) } }
+                if let index = splits.firstIndex(where: { $0.name == split }) {
+                    splits[index].files += found
+                } else {
+                    splits.append((split, found))
+                }
+            }
+            if let parts = data.sequence, parts.contains(where: { $0.mapping != nil }) {
+                for part in parts { add(part.mapping?["split"]?.string ?? "train", part.mapping?["path"]) }
+            } else if let mapping = data.mapping {
+                for (split, patterns) in mapping { add(split.string ?? "train", patterns) }
+            } else {
+                add("train", data)
+            }
+            configs.append((name, isDefault, splits))
+        }
+        return configs.isEmpty ? nil : configs
+    }
+
+    /// The lines of the head's key `configs`, with the key.
+    private static func configBlock(_ bytes: [UInt8]) -> String? {
+        let lines = String(decoding: bytes, as: UTF8.self).split(omittingEmptySubsequences: false) { $0.isNewline }
+        guard lines.first == "---" else { return nil }
+        let head = lines.dropFirst().prefix { $0 != "---" }
+        guard let start = head.firstIndex(where: { $0.hasPrefix("configs:") }) else { return nil }
+        let rest = head[(start + 1)...].prefix {
+            $0.isEmpty || $0.hasPrefix(" ") || $0.hasPrefix("-") || $0.hasPrefix("#")
+        }
+        return ([head[start]] + rest).joined(separator: "\n")
+    }
+
+    /// The configurations that follow from the names of the files.
+    private func guessed() -> [Config] {
+        // JSON beside Parquet files describes something; alone it is the data.
+        let tables = self.files.filter { $0.hasSuffix(".parquet") }
+        let files = tables.isEmpty ? self.files : tables
+        let folders = Set(files.compactMap { $0.contains("/") ? $0.split(separator: "/").first.map(String.init) : nil })
+        let configs = folders.filter { $0 != "data" && Self.keyword(in: $0) == nil }.sorted()
+        let rest = files.filter { file in !configs.contains { file.hasPrefix($0 + "/") } }
+        if !rest.isEmpty || configs.isEmpty {
+            return rest.isEmpty ? [] : [("default", true, Self.splits(of: rest, below: ""))]
+        }
+        return configs.map { name in
+            (name, false, Self.splits(of: files.filter { $0.hasPrefix(name + "/") }, below: name + "/"))
+        }
+    }
+
+    /// Sorts files into splits by their names, `train` where a name says nothing.
+    private static func splits(of files: [String], below prefix: String) -> Splits {
+        var splits: Splits = []
+        for file in files {
+            let name = String(file.dropFirst(prefix.count))
+            let stem = name.split(separator: "/").last.map(String.init) ?? name
+            // `<split>-00000-of-00004.parquet` names any split.
+            let shard = stem.firstMatch(of: #/^(\w+)-\d{5}-of-\d{5,}/#).map { String($0.output.1) }
+            let split = shard ?? keyword(in: name) ?? "train"
+            if let index = splits.firstIndex(where: { $0.name == split }) {
+                splits[index].files.append(file)
+            } else {
+                splits.append((split, [file]))
+            }
+        }
+        return splits
+    }
+
+    /// The split that a name speaks of, by the words that `datasets` looks for.
+    private static func keyword(in name: String) -> String? {
+        let words = name.lowercased().split { !$0.isLetter }
+        let known = [
+            ("test", ["test", "testing", "eval", "evaluation"]),
+            ("validation", ["validation", "valid", "dev", "val"]),
+            ("train", ["train", "training"]),
+        ]
+        return known.first { $0.1.contains { words.contains(Substring($0)) } }?.0
+    }
+
+    /// Whether a path fits a pattern, in which `*` stays within a folder and `**` does not.
+    static func matches(_ path: String, _ pattern: String) -> Bool {
+        var pieces = pattern.split(separator: "/").map(String.init)
+        if pieces.first == "." { pieces.removeFirst() }
+        let parts = path.split(separator: "/").map(String.init)
+        // Which numbers of parts the pieces so far account for.
+        var reached = [true] + Array(repeating: false, count: parts.count)
+        for piece in pieces {
+            var next = Array(repeating: false, count: parts.count + 1)
+            for index in 0...parts.count {
+                if piece == "**" {
+                    next[index] = reached[index] || (index > 0 && next[index - 1])
+                } else if index > 0, reached[index - 1] {
+                    next[index] = fnmatch(piece, parts[index - 1], 0) == 0
+                }
+            }
+            reached = next
+        }
+        return reached[parts.count]
+    }
+
+    /// The data files below a folder; folders that are links are left out, so that there is an end.
+    private static func walk(_ root: String, _ inner: String, depth: Int, _ files: inout [String]) throws {
+        let folder = inner.isEmpty ? root : root + "/" + inner
+        guard let stream = opendir(folder) else {
+            throw BridgeError(.fileSystem, "cannot list \(folder): \(String(cString: strerror(errno)))")
+        }
+        defer { closedir(stream) }
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: Int(NAME_MAX) + 1) { String(cString: $0) }
+            }
+            guard !name.hasPrefix(".") else { continue }
+            let path = inner.isEmpty ? name : inner + "/" + name
+            var status = stat()
+            guard lstat(root + "/" + path, &status) == 0 else { continue }
+            if status.st_mode & S_IFMT == S_IFDIR {
+                if depth < 8 { try walk(root, path, depth: depth + 1, &files) }
+            } else if [".parquet", ".jsonl", ".json"].contains(where: name.hasSuffix), !sideFiles.contains(name) {
+                files.append(path)
+            }
+        }
+    }
+
+    /// JSON files that describe a data set and are none of its rows.
+    private static let sideFiles: Set<String> = [
+        "dataset_infos.json", "dataset_dict.json", "dataset_info.json", "state.json",
+    ]
+
+    /// The content of a file of at most `limit` bytes.
+    static func contents(of path: String, limit: Int) throws -> [UInt8] {
+        guard let file = fopen(path, "re") else {
+            throw BridgeError(.fileSystem, "cannot open \(path): \(String(cString: strerror(errno)))")
+        }
+        defer { fclose(file) }
+        var status = stat()
+        guard fstat(fileno(file), &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size <= limit else {
+            throw BridgeError(.fileSystem, "\(path) is no file of at most \(limit) bytes")
+        }
+        let size = Int(status.st_size)
+        return try [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+            count = size == 0 ? 0 : fread(buffer.baseAddress, 1, size, file)
+            guard count == size else { throw BridgeError(.fileSystem, "\(path) has become shorter while it was read") }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+import Glibc
+
+/// Numbers and times as C's functions write them, which is what other tools' lines are made with.
+enum CFormat {
+    /// The text of a format, whose fields have to fit the arguments.
+    static func text(_ format: String, _ arguments: any CVarArg...) -> String {
+        withVaList(arguments) { list in
+            // Wide enough for the longest double in fixed notation and the words around it.
+            var buffer = [CChar](repeating: 0, count: 1024)
+            let count = Int(vsnprintf(&buffer, buffer.count, format, list))
+            return String(
+                decoding: buffer.prefix(max(0, min(count, buffer.count - 1))).map(UInt8.init(bitPattern:)),
+                as: UTF8.self
+            )
+        }
+    }
+
+    /// A time in the local time zone, to the second.
+    static func localTime(_ seconds: Int) -> String {
+        var moment = time_t(seconds)
+        var parts = tm()
+        guard localtime_r(&moment, &parts) != nil else { return "?" }
+        return text(
+            "%04d-%02d-%02d %02d:%02d:%02d",
+            Int(parts.tm_year) + 1900,
+            parts.tm_mon + 1,
+            parts.tm_mday,
+            parts.tm_hour,
+            parts.tm_min,
+            parts.tm_sec
+        )
+    }
+
+    /// A length of time as `2:03:04`; `?` where it makes no sense.
+    static func duration(_ seconds: Double) -> String {
+        guard let whole = Int(exactly: seconds.rounded()), whole >= 0 else { return "?" }
+        return text("%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60)
+    }
+}

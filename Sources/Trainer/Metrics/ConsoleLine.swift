@@ -1,0 +1,99 @@
+import Glibc
+
+/// Writes a line every few steps: that of Megatron's training log, then tokens per second and the time that is left.
+///
+/// The form: `training_log` in Megatron-LM's `megatron/training/training.py`. Time and loss are means over the steps since the
+/// last line, a step that was skipped or gave NaN left out of the loss; rate and norms are the last step's.
+public final class ConsoleLine: MetricsSink {
+    private let interval: Int
+    private let hasThroughput: Bool
+    private let now: () -> time_t
+    private let write: (String) -> Void
+    private var steps: [StepRecord] = []
+    private var skipped = 0
+    private var nan = 0
+    private var lossSum = 0.0
+    private var lossCount = 0
+    private var lastSkipped = 0
+    private var lastNaN = 0
+
+    /// A console line.
+    ///
+    /// - Parameters:
+    ///   - interval: After how many steps a line is due.
+    ///   - hasThroughput: Whether the line has operations per second.
+    ///   - now: Seconds since 1970; nil for the clock.
+    ///   - write: Takes each line, without the end of the line.
+    public init(
+        interval: Int,
+        hasThroughput: Bool = false,
+        now: (() -> Int)? = nil,
+        write: @escaping (String) -> Void
+    ) {
+        self.interval = max(1, interval)
+        self.hasThroughput = hasThroughput
+        self.now = now ?? { time(nil) }
+        self.write = write
+    }
+
+    /// Nothing is written before the first step.
+    public func begin(_ run: RunFacts, after iteration: Int) throws {}
+
+    /// Counts a step and writes a line when it is due, at multiples of the interval.
+    public func record(_ step: StepRecord) throws {
+        steps.append(step)
+        let counts = step.skippedIterations == lastSkipped && step.nanIterations == lastNaN
+        if counts {
+            lossSum += step.loss
+            lossCount += 1
+        }
+        // A process that goes on with a run starts from the run's counts, so that a count may begin above zero.
+        skipped += max(0, step.skippedIterations - lastSkipped)
+        nan += max(0, step.nanIterations - lastNaN)
+        (lastSkipped, lastNaN) = (step.skippedIterations, step.nanIterations)
+        guard step.iteration % interval == 0 else { return }
+        write(line(step))
+        steps = []
+        (skipped, nan, lossSum, lossCount) = (0, 0, 0, 0)
+    }
+
+    /// Writes the loss and the perplexity.
+    public func record(_ validation: ValidationRecord) throws {
+        let text = CFormat.text(
+            " validation loss at iteration %ld | lm loss value: %.6E | lm loss PPL: %.6E |",
+            validation.iteration,
+            validation.loss,
+            validation.perplexity
+        )
+        write(text)
+    }
+
+    /// Nothing is left to write: steps behind the last line have none, as in Megatron.
+    public func finish() throws {}
+
+    private func line(_ step: StepRecord) -> String {
+        let seconds = steps.reduce(0) { $0 + $1.seconds }
+        let mean = seconds / Double(steps.count)
+        var line = " [\(CFormat.localTime(now()))]"
+        line += CFormat.text(" iteration %8ld/%8ld |", step.iteration, step.totalIterations)
+        line += CFormat.text(" consumed samples: %12ld |", step.consumedSamples)
+        line += CFormat.text(" elapsed time per iteration (ms): %.1f |", mean * 1000)
+        if hasThroughput {
+            let rate = seconds > 0 ? steps.reduce(0) { $0 + $1.operations } / seconds / 1e12 : 0
+            line += CFormat.text(" throughput per GPU (TFLOP/s/GPU): %.1f |", rate)
+        }
+        line += CFormat.text(" learning rate: %.6E |", step.learningRate)
+        line += CFormat.text(" global batch size: %5ld |", step.globalBatchSize)
+        let loss = lossSum / Double(max(1, lossCount))
+        if lossCount > 0, loss > 0 { line += CFormat.text(" lm loss: %.6E |", loss) }
+        line += " loss scale: 1.0 |"
+        line += CFormat.text(" grad norm: %.3f |", step.gradientNorm)
+        if let norm = step.parametersNorm { line += CFormat.text(" params norm: %.3f |", norm) }
+        line += CFormat.text(" number of skipped iterations: %3ld |", skipped)
+        line += CFormat.text(" number of nan iterations: %3ld |", nan)
+        let tokens = steps.reduce(0) { $0 + Double($1.tokens) }
+        line += CFormat.text(" tokens/s: %.1f", seconds > 0 ? tokens / seconds : 0)
+        let left = mean * Double(max(0, step.totalIterations - step.iteration))
+        return line + " | time left: " + CFormat.duration(left)
+    }
+}

@@ -1,0 +1,103 @@
+import BridgeCore
+
+/// Writes one page with the curves and the facts of a run; it needs no other file and no network.
+///
+/// The page is written at the end of the run. Of very long runs each curve shows means over neighbouring steps.
+public final class HTMLReport: MetricsSink {
+    private let path: String
+    private var run = RunFacts(name: "", facts: [])
+    private var steps: [StepRecord] = []
+    private var validations: [ValidationRecord] = []
+
+    /// A report.
+    ///
+    /// - Parameter path: The file; its folder has to be there.
+    public init(path: String) { self.path = path }
+
+    /// Keeps the facts.
+    public func begin(_ run: RunFacts, after iteration: Int) throws { self.run = run }
+
+    /// Keeps a step.
+    public func record(_ step: StepRecord) throws { steps.append(step) }
+
+    /// Keeps a validation.
+    public func record(_ validation: ValidationRecord) throws { validations.append(validation) }
+
+    /// Writes the page.
+    ///
+    /// - Throws: `BridgeError` when it cannot be written.
+    public func finish() throws { try LogFile(path: path, keeping: 0).append(Array(page.utf8)) }
+
+    /// The page.
+    var page: String {
+        var facts = run.facts
+        if let last = steps.last {
+            let seconds = steps.reduce(0) { $0 + $1.seconds }
+            let tokens = steps.reduce(0) { $0 + Double($1.tokens) }
+            facts += [
+                ("steps", "\(last.iteration) of \(last.totalIterations)"), ("samples", "\(last.consumedSamples)"),
+                ("time of the steps", CFormat.duration(seconds)),
+                ("tokens per second", CFormat.text("%.1f", seconds > 0 ? tokens / seconds : 0)),
+                ("last loss", CFormat.text("%.4g", last.loss)),
+                ("steps left out", "\(last.skippedIterations) for spikes, \(last.nanIterations) for NaN"),
+            ]
+        }
+        if let last = validations.last {
+            facts.append(("last validation", CFormat.text("loss %.4g, perplexity %.4g", last.loss, last.perplexity)))
+        }
+        let rows = facts.map { "<tr><th>\(Self.escaped($0.name))</th><td>\(Self.escaped($0.value))</td></tr>" }
+        let loss = steps.map { CurvePlot.Point(x: Double($0.iteration), y: $0.loss) }
+        let held = validations.map { CurvePlot.Point(x: Double($0.iteration), y: $0.loss) }
+        let plots = [
+            CurvePlot(title: "Loss", unit: "nats per token", line: loss, marks: held, markName: "validation"),
+            plot("Learning rate", "") { $0.learningRate }, plot("Gradient norm", "before clipping") { $0.gradientNorm },
+            plot("Throughput", "tokens per second") { Double($0.tokens) / $0.seconds },
+        ]
+        let title = Self.escaped(run.name)
+        return """
+            <!doctype html>
+            <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+            <title>\(title)</title><style>\(Self.style)</style></head>
+            <body><main><h1>\(title)</h1><div class="plots">
+            \(plots.map(\.svg).joined(separator: "\n"))
+            </div><h2>Facts</h2><table>
+            \(rows.joined(separator: "\n"))
+            </table></main></body></html>
+
+            """
+    }
+
+    private func plot(_ title: String, _ unit: String, _ value: (StepRecord) -> Double) -> CurvePlot {
+        CurvePlot(title: title, unit: unit, line: steps.map { .init(x: Double($0.iteration), y: value($0)) })
+    }
+
+    /// Text as it stands between tags and in attributes.
+    static func escaped(_ text: String) -> String {
+        var result = ""
+        for character in text {
+            switch character {
+            case "&": result += "&amp;"
+            case "<": result += "&lt;"
+            case ">": result += "&gt;"
+            case "\"": result += "&quot;"
+            default: result.append(character)
+            }
+        }
+        return result
+    }
+
+    private static let style = """
+        :root{color-scheme:light dark;--back:#fff;--text:#1b1f24;--soft:#667079;--rule:#e3e6ea;--line:#1f6fd0;--mark:#c2410c}
+        @media(prefers-color-scheme:dark){:root{--back:#14171b;--text:#e6e9ed;--soft:#98a2ad;--rule:#2b3138;--line:#6cb0ff;\
+        --mark:#ff9a5c}}
+        body{margin:0;background:var(--back);color:var(--text);font:15px/1.45 system-ui,sans-serif}
+        main{max-width:1080px;margin:0 auto;padding:24px}h1{font-size:24px}h2{font-size:17px}
+        .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:24px}
+        figure{margin:0}figcaption{font-weight:600}figcaption span{font-weight:400;color:var(--soft)}
+        svg{width:100%;height:auto;display:block}svg text{fill:var(--soft);font-size:11px}
+        .grid{stroke:var(--rule)}.line{fill:none;stroke:var(--line);stroke-width:1.6}.dot{fill:var(--line)}
+        .marks{fill:none;stroke:var(--mark);stroke-width:1.4}.mark{fill:var(--mark)}.key{color:var(--mark)!important}
+        table{border-collapse:collapse}th,td{text-align:left;padding:4px 24px 4px 0;border-bottom:1px solid var(--rule);\
+        overflow-wrap:anywhere}th{font-weight:400;color:var(--soft);white-space:nowrap}
+        """
+}

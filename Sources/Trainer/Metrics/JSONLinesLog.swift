@@ -1,0 +1,76 @@
+import BridgeCore
+import JSONTree
+
+/// Writes a line of JSON for each step and each validation into a file.
+///
+/// The keys are Megatron's, spelled as in its configuration: `iteration`, `lm_loss`, `learning_rate`, `grad_norm` and so on.
+/// A number that JSON has no form for stands as `null`.
+public final class JSONLinesLog: MetricsSink {
+    private let path: String
+    private var file: LogFile?
+
+    /// A log.
+    ///
+    /// - Parameter path: The file; its folder has to be there.
+    public init(path: String) { self.path = path }
+
+    /// Opens the file and cuts off what it has of steps that are done again.
+    ///
+    /// - Throws: `BridgeError` when it cannot be written.
+    public func begin(_ run: RunFacts, after iteration: Int) throws {
+        file = try LogFile(path: path, keeping: iteration > 0 ? kept(through: iteration) : 0)
+    }
+
+    /// Writes a step.
+    public func record(_ step: StepRecord) throws {
+        var row = JSONObject([
+            ("iteration", .number(JSONNumber(step.iteration))),
+            ("consumed_samples", .number(JSONNumber(step.consumedSamples))),
+            ("elapsed_time_per_iteration", Self.number(step.seconds)),
+            ("tokens", .number(JSONNumber(step.tokens))),
+            ("trained_tokens", .number(JSONNumber(step.trainedTokens))),
+            ("tokens_per_second", Self.number(Double(step.tokens) / step.seconds)),
+            ("learning_rate", Self.number(step.learningRate)),
+            ("global_batch_size", .number(JSONNumber(step.globalBatchSize))),
+            ("lm_loss", Self.number(step.loss)),
+            ("grad_norm", Self.number(step.gradientNorm)),
+            ("operations", Self.number(step.operations)),
+            ("skipped_iterations", .number(JSONNumber(step.skippedIterations))),
+            ("nan_iterations", .number(JSONNumber(step.nanIterations))),
+        ])
+        if let norm = step.parametersNorm { row["params_norm"] = Self.number(norm) }
+        try append(row)
+    }
+
+    /// Writes a validation.
+    public func record(_ validation: ValidationRecord) throws {
+        try append(
+            JSONObject([
+                ("iteration", .number(JSONNumber(validation.iteration))),
+                ("validation_lm_loss", Self.number(validation.loss)),
+                ("validation_perplexity", Self.number(validation.perplexity)),
+                ("validation_seconds", Self.number(validation.seconds)),
+            ])
+        )
+    }
+
+    /// Closes the file.
+    public func finish() throws { file = nil }
+
+    private func append(_ row: JSONObject) throws { try file?.append(JSON.object(row).text(pretty: false) + [10]) }
+
+    private static func number(_ value: Double) -> JSON { value.isFinite ? .number(JSONNumber(value)) : .null }
+
+    /// How many bytes of the file belong to the first `iteration` steps; a line that is cut short ends them.
+    private func kept(through iteration: Int) -> Int {
+        guard let bytes = try? DatasetFolder.contents(of: path, limit: 1 << 31) else { return 0 }
+        var start = 0
+        while let end = bytes[start...].firstIndex(of: 10) {
+            guard let row = try? JSON(parsing: Array(bytes[start..<end])), let number = row["iteration"]?.integer,
+                number <= iteration
+            else { break }
+            start = end + 1
+        }
+        return start
+    }
+}

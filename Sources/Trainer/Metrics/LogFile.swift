@@ -1,0 +1,47 @@
+import BridgeCore
+import Glibc
+
+/// A file that grows: each piece is written at once, so that a run that is killed leaves whole pieces.
+final class LogFile {
+    private let path: String
+    private let descriptor: Int32
+
+    /// Opens a file for appending, behind its first `kept` bytes; nil for all that it has.
+    init(path: String, keeping kept: Int? = nil) throws {
+        self.path = path
+        descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw Self.error("cannot open \(path) for writing") }
+        if let kept, ftruncate(descriptor, kept) != 0 {
+            let error = Self.error("cannot shorten \(path)")
+            close(descriptor)
+            throw error
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    func append(_ bytes: [UInt8]) throws {
+        var done = 0
+        while done < bytes.count {
+            let count = bytes.withUnsafeBytes {
+                Glibc.write(descriptor, $0.baseAddress.map { $0 + done }, $0.count - done)
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw Self.error("cannot write to \(path)") }
+            done += count
+        }
+    }
+
+    /// Makes a folder and those above it.
+    static func makeFolder(_ path: String) throws {
+        var made = path.hasPrefix("/") ? "" : "."
+        for part in path.split(separator: "/") {
+            made += "/" + part
+            guard mkdir(made, 0o755) == 0 || errno == EEXIST else { throw error("cannot make the folder \(path)") }
+        }
+    }
+
+    private static func error(_ what: String) -> BridgeError {
+        BridgeError(.fileSystem, "\(what): \(String(cString: strerror(errno))); free space or name another place")
+    }
+}

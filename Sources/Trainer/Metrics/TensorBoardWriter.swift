@@ -1,0 +1,65 @@
+import BridgeCore
+import Glibc
+
+/// Writes the scalars of a run into an event file that TensorBoard reads.
+///
+/// The file: length, masked CRC-32C, bytes and masked CRC-32C of each record, as in TensorFlow's `record_writer.cc`; the bytes
+/// are an `Event` of `event.proto`. The tags are Megatron's.
+public final class TensorBoardWriter: MetricsSink {
+    private let folder: String
+    private var file: LogFile?
+
+    /// A writer.
+    ///
+    /// - Parameter folder: Where the event file is put; made if it is not there.
+    public init(folder: String) { self.folder = folder }
+
+    /// Opens a new event file; of a run that goes on, TensorBoard is told to leave later steps of older files aside.
+    ///
+    /// - Throws: `BridgeError` when it cannot be written.
+    public func begin(_ run: RunFacts, after iteration: Int) throws {
+        try LogFile.makeFolder(folder)
+        // Files of one folder are read in the order of their names; the process number keeps two of one second apart.
+        let name = CFormat.text("events.out.tfevents.%010ld.bridge.%d.%ld", time(nil), getpid(), iteration)
+        let file = try LogFile(path: folder + "/" + name)
+        self.file = file
+        try file.append(EventRecord.framed(EventRecord.version(at: Self.now())))
+        if iteration > 0 {
+            try file.append(EventRecord.framed(EventRecord.restart(at: Self.now(), step: iteration + 1)))
+        }
+    }
+
+    /// Writes a step.
+    public func record(_ step: StepRecord) throws {
+        var scalars: [(String, Double)] = [
+            ("lm loss", step.loss), ("learning-rate", step.learningRate), ("grad-norm", step.gradientNorm),
+            ("batch-size", Double(step.globalBatchSize)), ("iteration-time", step.seconds),
+            ("consumed-samples", Double(step.consumedSamples)),
+        ]
+        if let norm = step.parametersNorm { scalars.append(("params-norm", norm)) }
+        if step.seconds > 0 {
+            scalars.append(("tokens-per-second", Double(step.tokens) / step.seconds))
+            if step.operations > 0 { scalars.append(("throughput/tflops", step.operations / step.seconds / 1e12)) }
+        }
+        try append(scalars, step: step.iteration)
+    }
+
+    /// Writes a validation.
+    public func record(_ validation: ValidationRecord) throws {
+        let scalars = [("lm loss validation", validation.loss), ("lm loss validation ppl", validation.perplexity)]
+        try append(scalars, step: validation.iteration)
+    }
+
+    /// Closes the file.
+    public func finish() throws { file = nil }
+
+    private func append(_ scalars: [(String, Double)], step: Int) throws {
+        try file?.append(EventRecord.framed(EventRecord.scalars(scalars, step: step, at: Self.now())))
+    }
+
+    private static func now() -> Double {
+        var moment = timespec()
+        clock_gettime(CLOCK_REALTIME, &moment)
+        return Double(moment.tv_sec) + Double(moment.tv_nsec) / 1e9
+    }
+}

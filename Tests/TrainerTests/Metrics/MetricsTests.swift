@@ -1,0 +1,181 @@
+import BridgeCore
+import Foundation
+import JSONTree
+import Testing
+
+@testable import Trainer
+
+@Suite struct MetricsTests {
+    private static func step(_ iteration: Int, loss: Double = 1.5, skipped: Int = 0, nan: Int = 0) -> StepRecord {
+        StepRecord(
+            iteration: iteration,
+            totalIterations: 1000,
+            consumedSamples: 32 * iteration,
+            seconds: 0.125 * Double(iteration),
+            tokens: 400,
+            trainedTokens: 90,
+            learningRate: 1e-5,
+            globalBatchSize: 32,
+            loss: loss,
+            gradientNorm: 1.2344,
+            operations: 3e12,
+            skippedIterations: skipped,
+            nanIterations: nan
+        )
+    }
+
+    private static let facts = RunFacts(name: "tiny", facts: [("model", "toy <1>")])
+
+    private static func folder() throws -> String {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "bridge-metrics-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        return folder
+    }
+
+    /// The form is that of `training_log` in Megatron-LM; means are (0.125 + 0.25 + 0.375) / 3 s and (1 + 3) / 2.
+    @Test func theConsoleLineIsMegatrons() throws {
+        var lines: [String] = []
+        let console = ConsoleLine(interval: 3, hasThroughput: true, now: { 1_767_261_600 }, write: { lines.append($0) })
+        try console.begin(Self.facts, after: 0)
+        try console.record(Self.step(1, loss: 1))
+        try console.record(Self.step(2, loss: .nan, nan: 1))
+        #expect(lines.isEmpty)
+        try console.record(Self.step(3, loss: 3, nan: 1))
+        let line = try #require(lines.first)
+        #expect(line.wholeMatch(of: #/ \[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] .*/#) != nil)
+        let expected = [
+            " iteration        3/    1000 | consumed samples:           96 | elapsed time per iteration (ms): 250.0 |",
+            " throughput per GPU (TFLOP/s/GPU): 12.0 | learning rate: 1.000000E-05 | global batch size:    32 |",
+            " lm loss: 2.000000E+00 | loss scale: 1.0 | grad norm: 1.234 | number of skipped iterations:   0 |",
+            " number of nan iterations:   1 | tokens/s: 1600.0 | time left: 0:04:09",
+        ]
+        #expect(String(line.dropFirst(22)) == expected.joined())
+        for iteration in 4...6 { try console.record(Self.step(iteration, nan: 1)) }
+        #expect(lines.last?.contains("number of nan iterations:   0 |") == true)
+    }
+
+    @Test func theLogGoesOnWhereTheResumedRunBegins() throws {
+        let path = try Self.folder() + "/log.jsonl"
+        let first = JSONLinesLog(path: path)
+        try first.begin(Self.facts, after: 0)
+        for iteration in 1...5 { try first.record(Self.step(iteration, loss: Double(iteration))) }
+        try first.record(ValidationRecord(iteration: 5, loss: 0.5, perplexity: 1.6, seconds: 2))
+        try first.finish()
+        // A process that was killed while it wrote.
+        let handle = try #require(FileHandle(forWritingAtPath: path))
+        try handle.seekToEnd()
+        try handle.write(contentsOf: Data(#"{"iteration":6,"lm_"#.utf8))
+        let second = JSONLinesLog(path: path)
+        try second.begin(Self.facts, after: 3)
+        try second.record(Self.step(4, loss: .infinity))
+        try second.finish()
+        let rows = try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n").map {
+            try JSON(parsing: Array($0.utf8))
+        }
+        #expect(rows.map { $0["iteration"]?.integer } == [1, 2, 3, 4])
+        #expect(rows.map { $0["lm_loss"]?.double } == [1, 2, 3, nil])
+        #expect(rows[3]["lm_loss"]?.isNull == true)
+        #expect(rows[1]["tokens_per_second"]?.double == 1600)
+    }
+
+    /// RFC 3720, appendix B.4.
+    @Test func theChecksumIsTheOneOfTheRFC() {
+        #expect(EventRecord.checksum(Array(repeating: 0, count: 32)) == 0x8A91_36AA)
+        #expect(EventRecord.checksum(Array(repeating: 0xFF, count: 32)) == 0x62A8_AB43)
+        #expect(EventRecord.checksum(Array(0..<32)) == 0x46DD_794E)
+    }
+
+    /// The bytes are those of the package tensorboard 2.21.0; see Tests/Fixtures/metrics/make.py.
+    @Test func eventsAreTheBytesOfTensorBoard() throws {
+        let url = URL(filePath: #filePath).deletingLastPathComponent().appending(
+            path: "../../Fixtures/metrics/events.json"
+        )
+        let recorded = try JSON(parsing: Array(try Data(contentsOf: url)))
+        func hex(_ bytes: [UInt8]) -> String { bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
+        let scalars = [("lm loss", 1.234567), ("learning-rate", 2.5e-5), ("grad-norm", 300.75)]
+        let time = 1_767_261_600.25
+        #expect(hex(EventRecord.framed(EventRecord.version(at: time))) == recorded["version"]?.string)
+        let summary = EventRecord.scalars(scalars, step: 70_000, at: time + 0.25)
+        #expect(hex(EventRecord.framed(summary)) == recorded["scalars"]?.string)
+        let restart = EventRecord.restart(at: time + 0.5, step: 301)
+        #expect(hex(EventRecord.framed(restart)) == recorded["restart"]?.string)
+    }
+
+    @Test func aRunWritesOneEventFile() throws {
+        let folder = try Self.folder() + "/deep/er"
+        let writer = TensorBoardWriter(folder: folder)
+        try writer.begin(Self.facts, after: 0)
+        try writer.record(Self.step(1))
+        try writer.record(ValidationRecord(iteration: 1, loss: 0.5, perplexity: 1.6, seconds: 2))
+        try writer.finish()
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder)
+        #expect(names.count == 1 && names.allSatisfy { $0.hasPrefix("events.out.tfevents.") })
+        let bytes = try Data(contentsOf: URL(filePath: folder + "/" + (names.first ?? "")))
+        #expect(bytes.range(of: Data("lm loss validation ppl".utf8)) != nil)
+    }
+
+    @Test func theReportHasEveryCurveAndNothingFromOutside() throws {
+        let path = try Self.folder() + "/report.html"
+        let report = HTMLReport(path: path)
+        try report.begin(RunFacts(name: "<b>&\"", facts: [("model", "toy <1>")]), after: 0)
+        for iteration in 1...300 {
+            try report.record(Self.step(iteration, loss: iteration == 7 ? .nan : 3 + 9 / Double(iteration)))
+        }
+        for iteration in [100, 200, 300] {
+            let loss = 3.4 + 20 / Double(iteration)
+            try report.record(ValidationRecord(iteration: iteration, loss: loss, perplexity: exp(loss), seconds: 2))
+        }
+        try report.finish()
+        let data = try Data(contentsOf: URL(filePath: path))
+        let text = String(decoding: data, as: UTF8.self)
+        #expect(text.contains("<title>&lt;b&gt;&amp;&quot;</title>"))
+        #expect(text.contains("<th>model</th><td>toy &lt;1&gt;</td>"))
+        #expect(text.components(separatedBy: "<path class=\"line\"").count == 5)
+        #expect(text.components(separatedBy: "<circle class=\"mark\"").count == 4)
+        for word in ["http", "src=", "href", "@import", "url(", "nan", "inf\""] { #expect(!text.contains(word)) }
+        // What stands between the page's tags is well-formed, which a strict parser can tell of XML only.
+        let body = try #require(text.range(of: "<body>"))
+        let parser = XMLText(text[body.lowerBound...].replacingOccurrences(of: "</html>", with: ""))
+        #expect(parser.isBalanced)
+    }
+
+    @Test func aReportOfNothingIsAPageToo() throws {
+        let path = try Self.folder() + "/report.html"
+        let report = HTMLReport(path: path)
+        try report.begin(Self.facts, after: 0)
+        try report.record(Self.step(1, loss: .infinity))
+        try report.finish()
+        #expect(try String(contentsOfFile: path, encoding: .utf8).contains("No finite value was recorded."))
+    }
+
+    @Test(arguments: [(0.0, 0.0), (1e-5, 1e-5), (-1e308, 1e308), (0.0, Double.leastNonzeroMagnitude), (1e15, 1e15 + 1)])
+    func anAxisHoldsItsValues(_ least: Double, _ most: Double) {
+        let axis = CurvePlot.ticks(least, most, whole: false)
+        #expect(axis.low.isFinite && axis.high.isFinite && axis.low < axis.high)
+        #expect(axis.values.count <= 21)
+        #expect(axis.low <= max(least, -1e300) && axis.high >= min(most, 1e300))
+    }
+
+    @Test func whatCannotBeWrittenIsAnError() {
+        #expect(throws: BridgeError.self) { try JSONLinesLog(path: "/proc/none/log").begin(Self.facts, after: 0) }
+        #expect(throws: BridgeError.self) { try TensorBoardWriter(folder: "/proc/none").begin(Self.facts, after: 0) }
+    }
+}
+
+/// Whether every tag of a text is closed in its turn.
+private struct XMLText {
+    private(set) var isBalanced = true
+
+    init(_ text: String) {
+        var open: [Substring] = []
+        for tag in text.split(separator: "<").compactMap({ $0.split(separator: ">").first }) where !tag.hasSuffix("/") {
+            let name = tag.prefix { $0.isLetter || $0.isNumber || $0 == "/" }
+            if name.hasPrefix("/") {
+                isBalanced = isBalanced && open.popLast() == name.dropFirst()
+            } else {
+                open.append(name)
+            }
+        }
+        isBalanced = isBalanced && open.isEmpty
+    }
+}
