@@ -77,7 +77,7 @@ public struct ConversationMaker: Sendable {
         ConversationMaker(name: "make_medpix_dataset", dataset: "mmoukouba/MedPix-VQA") { row in
             exchange([try row.picture("image_id")], try row.text("question"), answer: try row.text("answer"))
         },
-        ConversationMaker(name: "make_raven_dataset", dataset: "HuggingFaceM4/the_cauldron") { row in
+        ConversationMaker(name: "make_raven_dataset", dataset: "HuggingFaceM4/the_cauldron#raven") { row in
             // The first exchange is the only one that the peer reads, too.
             guard let texts = try row.value("texts"), let first = texts.array?.first,
                 let question = first["user"]?.string, let answer = first["assistant"]?.string

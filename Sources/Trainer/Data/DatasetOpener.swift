@@ -41,7 +41,7 @@ public struct DatasetOpener: Sendable {
         }
     }
 
-    /// The samples to validate on; nil where the section names none.
+    /// The samples to validate on; nil where the section names none, or the data set has no split for it.
     ///
     /// - Throws: `BridgeError` when they cannot be opened.
     public func validation() throws -> (any SampleSource)? {
@@ -50,7 +50,11 @@ public struct DatasetOpener: Sendable {
         case .mock:
             // Other pictures than those of the training.
             return try MockSource(count: mockCount, imageCount: section.numImages, seed: ~seed, encoder: encoder)
-        case .hf: return try table(split: "validation")
+        case .hf:
+            // Some data sets have nothing to validate on.
+            do { return try table(split: "validation") } catch let error as BridgeError where error.code == .badArgument {
+                return nil
+            }
         }
     }
 

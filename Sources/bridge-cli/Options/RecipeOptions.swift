@@ -71,8 +71,12 @@ struct RecipeOptions: ParsableArguments {
         // A name with a slash would leave the folder.
         let name = String(recipe.name.map { $0 == "/" ? "_" : $0 })
         let home = "\(root)/\([".", "..", ""].contains(name) ? "run" : name)"
+        if recipe.logger.logDir.isEmpty {
+            // Beside the checkpoints, wherever they are.
+            recipe.logger.logDir = recipe.checkpoint.save.isEmpty ? home : "\(recipe.checkpoint.save)_logs"
+        }
         if recipe.checkpoint.save.isEmpty { recipe.checkpoint.save = "\(home)/checkpoints" }
-        if recipe.logger.tensorboardDir.isEmpty { recipe.logger.tensorboardDir = "\(home)/tb_logs" }
+        if recipe.logger.tensorboardDir.isEmpty { recipe.logger.tensorboardDir = "\(recipe.logger.logDir)/tb_logs" }
     }
 }
 

@@ -1,19 +1,43 @@
 import BridgeCore
+import Foundation
 import Trainer
 
-/// What takes in the measurements of a run.
+/// What takes in the measurements of a run: lines on the terminal, a log, TensorBoard's files and a report.
 enum RunSinks {
     static func standard(for run: TrainingRun, isSilent: Bool) throws -> [any MetricsSink] {
-        [PlainSink()]
+        let logger = run.recipe.logger
+        var sinks: [any MetricsSink] = []
+        if !isSilent {
+            sinks.append(
+                ConsoleLine(interval: logger.logInterval, hasThroughput: logger.logThroughput) { Output.line($0) }
+            )
+        }
+        if !logger.tensorboardDir.isEmpty {
+            try makeFolder(logger.tensorboardDir)
+            sinks.append(TensorBoardWriter(folder: logger.tensorboardDir))
+        }
+        if !logger.logDir.isEmpty {
+            try makeFolder(logger.logDir)
+            sinks.append(JSONLinesLog(path: "\(logger.logDir)/log.jsonl"))
+            sinks.append(HTMLReport(path: "\(logger.logDir)/report.html"))
+        }
+        return sinks
+    }
+
+    private static func makeFolder(_ path: String) throws {
+        do { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
+            throw BridgeError(.fileSystem, "cannot make the folder \(path) for the run's logs", cause: error)
+        }
     }
 }
-final class PlainSink: MetricsSink {
-    func begin(_ run: RunFacts, after iteration: Int) throws {}
-    func record(_ step: StepRecord) throws { Output.complain("step \(step.iteration) loss \(step.loss) norm \(step.gradientNorm) tok/s \(Double(step.tokens) / step.seconds)") }
-    func record(_ validation: ValidationRecord) throws { Output.complain("validation \(validation.loss)") }
-    func finish() throws {}
-}
+
 /// Tables of Hugging Face data sets.
 enum DatasetTables {
-    static var open: (@Sendable (_ path: String, _ split: String) throws -> any DatasetTable)? { nil }
+    /// Opens a folder, or a data set that is in the cache that HF_HOME names.
+    static let open: @Sendable (_ path: String, _ split: String) throws -> any DatasetTable = { path, split in
+        let environment = ProcessInfo.processInfo.environment
+        let home = environment["HF_HOME"].flatMap { $0.isEmpty ? nil : $0 }
+        let root = home ?? FileManager.default.homeDirectoryForCurrentUser.appending(path: ".cache/huggingface").path
+        return try HuggingFaceTable(path, split: split, cacheRoot: root)
+    }
 }

@@ -24,6 +24,8 @@ extension Recipe {
     public struct LoggerSection: Sendable, Equatable {
         /// How many steps a line of the console stands for.
         public var logInterval = 10
+        /// The folder of the run's log and report, `log.jsonl` and `report.html`; empty for none.
+        public var logDir = ""
         /// The folder of TensorBoard's event files; empty for none.
         public var tensorboardDir = ""
         /// Whether lines have the norm of all parameters.

@@ -97,6 +97,7 @@ public enum RecipeTable {
 
     private static let logger = [
         RecipeField("logger.log_interval", \.logger.logInterval),
+        RecipeField("logger.log_dir", \.logger.logDir),
         RecipeField("logger.tensorboard_dir", \.logger.tensorboardDir),
         RecipeField("logger.log_params_norm", \.logger.logParamsNorm),
         RecipeField("logger.log_throughput", \.logger.logThroughput),
