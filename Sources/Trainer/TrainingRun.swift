@@ -154,6 +154,7 @@ public final class TrainingRun {
     /// - Parameters:
     ///   - sinks: What takes in the measurements.
     ///   - facts: Facts for reports besides those that the run knows.
+    /// - Returns: The trainer, not begun.
     /// - Throws: `BridgeError` when nothing is trained.
     public func trainer(sinks: [any MetricsSink], facts: [(name: String, value: String)] = []) throws -> Trainer {
         let checkpoints = RunCheckpoints(

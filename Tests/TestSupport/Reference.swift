@@ -3,10 +3,13 @@ import TensorRuntime
 
 /// What transformers computed for a fixture, see `Tests/Fixtures/README.md`.
 public struct Reference {
+    /// Its name.
     public let name: String
+    /// The file.
     public let path: String
     private let tensors: [String: StoredTensor]
 
+    /// Opens the file of a name in a folder of the fixtures.
     public init(_ name: String, in folder: String = "reference") throws {
         self.name = name
         path = "\(Fixtures.root)/\(folder)/\(name).safetensors"
@@ -22,15 +25,19 @@ public struct Reference {
             .filter { holds("\($0)logits") }.sorted()
     }
 
+    /// Whether there is a tensor of this name.
     public func holds(_ key: String) -> Bool { tensors[key] != nil }
 
+    /// The shape of a tensor.
     public func shape(_ key: String) throws -> [Int] { try tensor(key).shape }
 
+    /// The numbers of a tensor.
     public func floats(_ key: String) throws -> [Float] {
         let view = TensorView(try tensor(key)).cast(to: .float32)
         return try read(view, as: Float.self)
     }
 
+    /// The whole numbers of a tensor.
     public func integers(_ key: String) throws -> [Int] {
         let stored = try tensor(key)
         let view = TensorView(stored)

@@ -81,7 +81,10 @@ import Trainer
         try run.expect(run.losses(optimizer), "sft")
     }
 
-    @Test(arguments: names, ["lora", "dora"]) func allStepsWithAdaptersHaveTheLossOfPEFT(_ name: String, _ scheme: String)
+    @Test(arguments: names, ["lora", "dora"]) func allStepsWithAdaptersHaveTheLossOfPEFT(
+        _ name: String,
+        _ scheme: String
+    )
         throws
     {
         let run = try Run(name)

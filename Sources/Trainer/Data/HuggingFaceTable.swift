@@ -85,7 +85,8 @@ private struct HuggingFaceRow: DatasetRow {
         case .null: .null
         case .bool(let value): .bool(value)
         case .int(let value): .number(JSONNumber(Int(value)))
-        case .unsigned(let value): Int(exactly: value).map { .number(JSONNumber($0)) } ?? .number(JSONNumber(Double(value)))
+        case .unsigned(let value):
+            Int(exactly: value).map { .number(JSONNumber($0)) } ?? .number(JSONNumber(Double(value)))
         case .double(let value): .number(JSONNumber(value))
         case .string(let text): .string(text)
         case .bytes(let bytes): .string(String(decoding: bytes, as: UTF8.self))

@@ -75,6 +75,7 @@ public final class RunCheckpoints {
     ///   - state: The tensors, which may not change before ``wait()`` returns.
     ///   - progress: Where the run is.
     ///   - waits: Whether to return when it is written, and to throw when it could not be.
+    /// - Throws: `BridgeError` when it waits and the checkpoint cannot be written.
     public func save(_ state: TrainingState, _ progress: RunProgress, waits: Bool) throws {
         guard !section.save.isEmpty else { return }
         try wait()

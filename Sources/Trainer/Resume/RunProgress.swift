@@ -40,7 +40,10 @@ public struct RunProgress: Sendable, Equatable {
     init(json: JSON, name: String) throws {
         for (key, path) in Self.counts {
             guard let value = json[key]?.integer, value >= 0, value < 1 << 53 else {
-                throw BridgeError(.corruptInput, "\(name) has no \(key); the checkpoint was not written by a training run")
+                throw BridgeError(
+                    .corruptInput,
+                    "\(name) has no \(key); the checkpoint was not written by a training run"
+                )
             }
             self[keyPath: path] = value
         }

@@ -48,7 +48,9 @@ struct AdapterOptions: ParsableArguments {
         let count = adapters.parameters.reduce(0) { $0 + $1.tensor.count }
         guard json else {
             let modules = "\(adapters.modules.count) modules, \(count) parameters"
-            return Output.line(Style.green("✅ Wrote \(adapters.configuration.scheme.rawValue) of \(modules) to \(destination)"))
+            return Output.line(
+                Style.green("✅ Wrote \(adapters.configuration.scheme.rawValue) of \(modules) to \(destination)")
+            )
         }
         Output.json([
             "destination": .string(destination), "scheme": .string(adapters.configuration.scheme.rawValue),
@@ -71,7 +73,10 @@ struct AdapterExport: ParsableCommand {
 
     @Option(
         name: .customLong("base-model"),
-        help: ArgumentHelp("The model that PEFT is told, a hub id for instance; --hf-model by default.", valueName: "id")
+        help: ArgumentHelp(
+            "The model that PEFT is told, a hub id for instance; --hf-model by default.",
+            valueName: "id"
+        )
     )
     var baseModel: String?
 
@@ -133,7 +138,9 @@ struct AdapterMerge: ParsableCommand {
 
     func validate() throws {
         guard (huggingFace == nil) != (megatron == nil) else {
-            throw ValidationError("name one destination: --hf-path for a Hugging Face folder, --output for a checkpoint")
+            throw ValidationError(
+                "name one destination: --hf-path for a Hugging Face folder, --output for a checkpoint"
+            )
         }
     }
 

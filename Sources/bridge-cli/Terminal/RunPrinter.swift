@@ -17,10 +17,16 @@ struct RunPrinter {
         var rows = [["module", "parameters", "trained", ""]]
         for part in run.parts {
             let share = part.count == 0 ? 0 : 100 * Double(part.trained) / Double(part.count)
-            rows.append([part.name, grouped(part.count), grouped(part.trained), share.formatted(.number.precision(.fractionLength(0))) + " %"])
+            rows.append([
+                part.name, grouped(part.count), grouped(part.trained),
+                share.formatted(.number.precision(.fractionLength(0))) + " %",
+            ])
         }
         let share = 100 * Double(run.trainedCount) / Double(max(total, 1))
-        rows.append(["all", grouped(total), grouped(run.trainedCount), share.formatted(.number.precision(.fractionLength(2))) + " %"])
+        rows.append([
+            "all", grouped(total), grouped(run.trainedCount),
+            share.formatted(.number.precision(.fractionLength(2))) + " %",
+        ])
         Output.table(rows)
         Output.line()
     }
@@ -37,7 +43,8 @@ struct RunPrinter {
             trainIters: recipe.train.trainIters
         )
         let last = recipe.train.trainIters
-        let steps = Set([1, recipe.scheduler.lrWarmupIters, last / 4, last / 2, 3 * last / 4, last]).filter { $0 > 0 }.sorted()
+        let steps = Set([1, recipe.scheduler.lrWarmupIters, last / 4, last / 2, 3 * last / 4, last]).filter { $0 > 0 }
+            .sorted()
         guard !json else {
             return Output.json([
                 "recipe": recipe.json,
@@ -69,10 +76,16 @@ struct RunPrinter {
         let epochs = Double(last * recipe.train.globalBatchSize) / Double(max(run.sampleCount, 1))
         Output.table([
             ["recipe", recipe.name], ["scheme", recipe.peft.scheme == .none ? "full" : recipe.peft.scheme.rawValue],
-            ["samples", "\(grouped(run.sampleCount)), used \(epochs.formatted(.number.precision(.fractionLength(2)))) times"],
+            [
+                "samples",
+                "\(grouped(run.sampleCount)), used \(epochs.formatted(.number.precision(.fractionLength(2)))) times",
+            ],
             ["micro-batches per step", "\(micro) of \(recipe.train.microBatchSize)"],
             ["tokens per step", "at most \(grouped(tokens))"],
-            ["operations per step", "\((operations / 1e12).formatted(.number.precision(.significantDigits(3)))) TFLOP"],
+            [
+                "operations per step",
+                "\((operations / 1e12).formatted(.number.precision(.significantDigits(3)))) TFLOP",
+            ],
             ["weights, gradients, optimizer", ByteFormat.text(run.stateByteCount)],
             ["checkpoints", recipe.checkpoint.save.isEmpty ? "none" : recipe.checkpoint.save],
         ])

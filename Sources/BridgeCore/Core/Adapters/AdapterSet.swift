@@ -124,6 +124,7 @@ public final class AdapterSet: Sendable {
     /// A model's parameters with the adapters in the weights that have one, of the types that they had.
     ///
     /// - Parameter model: The model that the adapters are on; it stays as it is.
+    /// - Returns: The parameters, in the model's order.
     public func merged(into model: any CausalModel) -> [Parameter] {
         model.parameters.map { parameter in
             guard let adapter = parameter.linear?.adapter, parameter.linear?.weight === parameter else {

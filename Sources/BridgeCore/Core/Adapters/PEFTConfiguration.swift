@@ -79,6 +79,7 @@ public struct PEFTConfiguration: Sendable, Equatable {
     /// The same as a recipe's section.
     ///
     /// - Parameter isCanonical: Whether the parts of fused modules have adapters of their own.
+    /// - Returns: The section.
     func section(isCanonical: Bool) -> Recipe.PEFTSection {
         var section = Recipe.PEFTSection()
         section.scheme = usesDoRA ? .dora : .lora

@@ -35,6 +35,7 @@ extension Tensor {
     /// This tensor as one whose gradient is asked for.
     ///
     /// - Parameter accumulator: Where the gradient is added up; nil for one that ``Gradients`` hands out.
+    /// - Returns: The same elements, as a leaf of the tape.
     public func trackingGradient(into accumulator: GradientAccumulator? = nil) -> Tensor {
         Tensor(storage, elementType, shape, strides, offset, node: GradientNode([], accumulator: accumulator, nil))
     }

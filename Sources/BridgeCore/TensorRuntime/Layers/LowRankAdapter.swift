@@ -87,6 +87,7 @@ public final class LowRankAdapter: Sendable {
     /// - Parameters:
     ///   - weight: W.
     ///   - scaled: Whether DoRA's magnitude is in it too.
+    /// - Returns: The sum.
     public func merged(into weight: Tensor, scaled: Bool = true) -> Tensor {
         let (a, b) = (input.weight.tensor.detached, output.tensor.detached)
         let product = b.cast(to: .float32).matrixProduct(a.cast(to: .float32))

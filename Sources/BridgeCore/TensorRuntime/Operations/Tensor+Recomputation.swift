@@ -6,7 +6,8 @@ extension Tensor {
     ///   - body: Computes the same each time; whatever else it uses that is tracked gets its gradient too.
     /// - Returns: What `body` returns.
     /// - Throws: What `body` throws.
-    public static func recomputed(_ inputs: [Tensor], _ body: @escaping ([Tensor]) throws -> Tensor) rethrows -> Tensor {
+    public static func recomputed(_ inputs: [Tensor], _ body: @escaping ([Tensor]) throws -> Tensor) rethrows -> Tensor
+    {
         let cut = inputs.map { $0.isTracked ? $0.detached.trackingGradient() : $0 }
         let first = try body(cut)
         guard let root = first.node else { return first }
