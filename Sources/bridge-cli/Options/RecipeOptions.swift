@@ -72,8 +72,9 @@ struct RecipeOptions: ParsableArguments {
         let name = String(recipe.name.map { $0 == "/" ? "_" : $0 })
         let home = "\(root)/\([".", "..", ""].contains(name) ? "run" : name)"
         if recipe.logger.logDir.isEmpty {
-            // Beside the checkpoints, wherever they are.
-            recipe.logger.logDir = recipe.checkpoint.save.isEmpty ? home : "\(recipe.checkpoint.save)_logs"
+            // Where the environment says nothing, beside the checkpoints.
+            let isBeside = folder("SAVE_DIR") == nil && folder("WORKSPACE") == nil && !recipe.checkpoint.save.isEmpty
+            recipe.logger.logDir = isBeside ? "\(recipe.checkpoint.save)_logs" : home
         }
         if recipe.checkpoint.save.isEmpty { recipe.checkpoint.save = "\(home)/checkpoints" }
         if recipe.logger.tensorboardDir.isEmpty { recipe.logger.tensorboardDir = "\(recipe.logger.logDir)/tb_logs" }
