@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Times training steps beside torch, transformers and peft, in one run.
+
+    make bench-training    or: python Benchmarks/training.py BRIDGE [--rounds 3] [--steps 5] [--only MODE ...]
+
+A Mistral of 134 million parameters, 12 layers, hidden 768, a vocabulary of 32,000; rows of 512 tokens, four in a
+micro-batch, two threads. Every round runs each program once, in turn; a program's figure is the median of its rounds, of
+which each is the median of the steps behind the first. "tuned" is torch with tcmalloc-like reuse of memory by glibc
+(MALLOC_TOP_PAD_, MALLOC_MMAP_THRESHOLD_), which is what its users on slow-memory machines do. Peak memory is the largest
+resident set.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from measuring import machine
+from training_model import LENGTH, make
+
+HERE = Path(__file__).resolve().parent
+MICRO = 4
+# Keeps what is freed, so that steps reuse it: fresh pages are slow to get on virtual machines.
+TUNED = {"MALLOC_TOP_PAD_": str(8 << 30), "MALLOC_MMAP_THRESHOLD_": str(64 << 30), "MALLOC_TRIM_THRESHOLD_": str(64 << 30)}
+MODES = {
+    "sft-bfloat16": ("sft", "bf16_mixed", "sft-autocast"),
+    "sft-float32": ("sft", "fp32", "sft-float32"),
+    "lora-bfloat16": ("lora", "bf16_mixed", "lora-autocast"),
+    "lora-float32": ("lora", "fp32", "lora-float32"),
+}
+
+
+def ours(bridge, model, rows, scheme, precision, steps, root):
+    run = Path(tempfile.mkdtemp(dir=root))
+    command = [
+        bridge, "train", "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint", model,
+        "--dataset-type", "tokenized", f"dataset.train_data_path={rows}", f"train.train_iters={steps}",
+        f"train.global_batch_size={MICRO}", f"train.micro_batch_size={MICRO}", "scheduler.lr_warmup_iters=1",
+        f"checkpoint.save={run}/save", "checkpoint.save_interval=1000000", "checkpoint.save_optim=false",
+        f"mixed_precision={precision}", "model.tensor_model_parallel_size=1", "model.pipeline_model_parallel_size=1",
+        f"model.seq_length={LENGTH}", f"dataset.seq_length={LENGTH}", "train.eval_interval=0", "dataset.shuffle=false",
+        "--json",
+    ]  # fmt: skip
+    if scheme == "lora":
+        command += ["--peft-scheme", "lora"]
+    command = ["/usr/bin/env", "python3", "-c", WATCH, *map(str, command)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"BRIDGE_NUM_THREADS": "2"})
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    peak = int(done.stderr.strip().splitlines()[-1])
+    steps = [json.loads(line) for line in (run / "save_logs" / "log.jsonl").read_text().splitlines()]
+    key = "elapsed_time_per_iteration"
+    times = sorted(step[key] for step in steps if key in step and step["iteration"] > 1)
+    return {"tokens_per_second": MICRO * LENGTH / times[len(times) // 2], "peak_bytes": peak}
+
+
+# Runs a command and says how large it became, as a process of its own so that nothing else counts.
+WATCH = (
+    "import resource, subprocess, sys; code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL); "
+    "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024, file=sys.stderr); sys.exit(code)"
+)
+
+
+def theirs(model, rows, mode, steps, tuned):
+    command = [sys.executable, HERE / "peer_training.py", model, rows, "--mode", mode, "--steps", steps, "--micro", MICRO]
+    environment = os.environ | (TUNED if tuned else {})
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bridge", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--only", nargs="*", choices=MODES, default=list(MODES))
+    options = parser.parse_args()
+    print(f"{machine()}, {datetime.date.today()}.\n")
+    print("| | tokens/s | over torch | over torch, tuned | peak GiB | of torch's |")
+    print("|---|---|---|---|---|---|", flush=True)
+    results = {}
+    with tempfile.TemporaryDirectory(prefix="bridge-bench-") as name:
+        root = Path(name)
+        model, rows = make(options.bridge, root, 64)
+        for mode in options.only:
+            scheme, precision, peer = MODES[mode]
+            rounds = []
+            for _ in range(options.rounds):
+                rounds.append({
+                    "bridge": ours(options.bridge, model, rows, scheme, precision, options.steps, root),
+                    "torch": theirs(model, rows, peer, options.steps, False),
+                    "tuned": theirs(model, rows, peer, options.steps, True),
+                })  # fmt: skip
+            results[mode] = rounds
+
+            def median(who, key):
+                return statistics.median(r[who][key] for r in rounds)
+
+            speed, peak = median("bridge", "tokens_per_second"), median("bridge", "peak_bytes")
+            print(
+                f"| {mode} | {speed:.0f} | {speed / median('torch', 'tokens_per_second'):.2f} "
+                f"| {speed / median('tuned', 'tokens_per_second'):.2f} | {peak / 2**30:.2f} "
+                f"| {peak / median('torch', 'peak_bytes'):.2f} |",
+                flush=True,
+            )
+    target = HERE / "results"
+    target.mkdir(exist_ok=True)
+    file = target / f"training-{datetime.datetime.now():%Y%m%d-%H%M%S}.json"
+    file.write_text(json.dumps({"machine": machine(), "results": results}, indent=2))
+    print(f"\nAll numbers: {file}")
+
+
+if __name__ == "__main__":
+    main()
