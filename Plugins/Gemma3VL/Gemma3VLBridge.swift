@@ -30,6 +30,11 @@ struct Gemma3VLBridge: ModelBridge {
         ]
     )
 
+    /// Gains of the decoder and the projector are stored as their distance from 1.
+    func initialValue(ofVector name: String) -> Float {
+        name.hasPrefix("vision_tower.") && !name.hasSuffix("bias") ? 1 : 0
+    }
+
     var toy: ToyRecipe { Gemma3VLToy.recipe }
 
     var recipes: [RecipeTemplate] { Gemma3VLRecipes.all }

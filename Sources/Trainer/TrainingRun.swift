@@ -64,11 +64,11 @@ public final class TrainingRun {
         self.recipe = recipe
         engine = surroundings.engine
         logger = surroundings.logger
-        model = try bridge.toModel(
-            weights: bridge.folder == nil ? weights : nil,
-            elementType: recipe.mixedPrecision == .bf16Mixed ? .bfloat16 : .float32,
-            on: engine
-        )
+        let type: ElementType = recipe.mixedPrecision == .bf16Mixed ? .bfloat16 : .float32
+        model =
+            recipe.checkpoint.randomInit
+            ? try bridge.initializedModel(seed: recipe.rng.seed, elementType: type, on: engine)
+            : try bridge.toModel(weights: bridge.folder == nil ? weights : nil, elementType: type, on: engine)
         try model.freeze(by: recipe)
         adapters =
             recipe.peft.scheme == .none

@@ -12,11 +12,12 @@ import Trainer
     /// Rows of tokens that follow from their place in the run.
     private struct Rows: BatchSource {
         var length = 9
+        var words = 900
         /// Every sample from this one on teaches nothing.
         var silentFrom = Int.max
 
         func batch(first: Int, count: Int) -> TrainingBatch {
-            func token(_ sample: Int, _ place: Int) -> Int32 { Int32(20 + (sample * 37 + place * place * 11) % 900) }
+            func token(_ sample: Int, _ place: Int) -> Int32 { Int32(20 + (sample * 37 + place * place * 11) % words) }
             let tokens: [Int32] = (0..<count * length).map { token(first + $0 / length, $0 % length) }
             let targets = tokens.indices.map { place -> Int32 in
                 let isLast = (place + 1) % length == 0
@@ -242,6 +243,26 @@ import Trainer
         _ = try run.trainer.run()
         #expect(run.log.steps.map(\.trainedTokens).suffix(4) == [0, 0, 0, 0])
         #expect(run.log.steps.allSatisfy { $0.loss.isFinite && $0.gradientNorm.isFinite })
+    }
+
+    @Test(arguments: ["mistral", "ministral3", "gemma3"]) func aModelFromItsConfigurationKnowsNothing(_ name: String)
+        throws
+    {
+        let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
+        let model = try bridge.initializedModel(seed: 5, elementType: .float32, on: Self.engine)
+        let batch = Rows(words: 600).batch(first: 0, count: 4)
+        // With small weights all words are about as likely, which is the logarithm of their number.
+        let vocabulary = Double(model.decoder.embedding.tensor.shape[0])
+        let loss = Double(try model.loss(batch.tokens, targets: batch.targets).item) / Double(batch.trainedCount)
+        #expect(abs(loss - log(vocabulary)) < 0.2)
+        let again = try bridge.initializedModel(seed: 5, elementType: .float32, on: Self.engine)
+        let other = try bridge.initializedModel(seed: 6, elementType: .float32, on: Self.engine)
+        let weights = [model, again, other].map { $0.decoder.layers[0].down.weight.tensor.floats() }
+        #expect(weights[0] == weights[1] && weights[0] != weights[2])
+        let deviation = (weights[0].reduce(0) { $0 + Double($1) * Double($1) } / Double(weights[0].count)).squareRoot()
+        #expect(abs(deviation - 0.02) < 0.002)
+        // Every parameter of the table has its place.
+        #expect(Set(model.parameters.map(\.name)) == Set(try bridge.toModel(on: Self.engine).parameters.map(\.name)))
     }
 
     @Test func nothingToTrainIsAnError() throws {

@@ -165,7 +165,7 @@ public final class AdapterSet: Sendable {
     }
 
     /// A number for a name, the same on every machine: FNV-1a.
-    private static func number(of name: String) -> UInt64 {
+    static func number(of name: String) -> UInt64 {
         name.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     }
 

@@ -40,6 +40,11 @@ public protocol ModelBridge: Sendable {
     ///
     /// Adapters are stored under these names. Of transformers 5.23.
     var moduleNames: NameDialect { get }
+    /// What the elements of a norm's gain or of a bias are before any training.
+    ///
+    /// - Parameter name: Megatron's name.
+    /// - Returns: The number that changes nothing: 1 for a gain, 0 for a bias.
+    func initialValue(ofVector name: String) -> Float
     /// Tensors that may be in a checkpoint and are not needed, with the reason.
     var ignoredTensors: [IgnoredTensors] { get }
     /// Toy models of this family.
@@ -78,6 +83,8 @@ extension ModelBridge {
     public var dialects: [NameDialect] { [] }
     /// The table's names.
     public var moduleNames: NameDialect { NameDialect("transformers, in memory", []) }
+    /// 0 for a bias, 1 for a gain.
+    public func initialValue(ofVector name: String) -> Float { name.hasSuffix("bias") ? 0 : 1 }
     /// No tensor is left aside.
     public var ignoredTensors: [IgnoredTensors] { [] }
     /// This family recommends none.

@@ -3,6 +3,8 @@ extension Recipe {
     public struct CheckpointSection: Sendable, Equatable {
         /// The weights to start from: a Megatron checkpoint or a Hugging Face folder; empty for random ones.
         public var pretrainedCheckpoint = ""
+        /// Whether the weights are drawn anew, so that only configuration and tokenizer come from `pretrainedCheckpoint`.
+        public var randomInit = false
         /// The folder of the run's checkpoints, from the newest of which a run goes on; empty for none.
         public var save = ""
         /// A folder with checkpoints to go on from; empty for `save`.

@@ -87,6 +87,7 @@ public enum RecipeTable {
 
     private static let checkpoint = [
         RecipeField("checkpoint.pretrained_checkpoint", \.checkpoint.pretrainedCheckpoint),
+        RecipeField("checkpoint.random_init", \.checkpoint.randomInit),
         RecipeField("checkpoint.save", \.checkpoint.save),
         RecipeField("checkpoint.load", \.checkpoint.load),
         RecipeField("checkpoint.save_interval", \.checkpoint.saveInterval),
