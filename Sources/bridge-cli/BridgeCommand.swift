@@ -1,5 +1,6 @@
 import ArgumentParser
 import BridgeCore
+import JSONTree
 
 /// The root of the command line.
 struct BridgeCommand: ParsableCommand {
@@ -38,6 +39,11 @@ enum Main {
         } catch let error as BridgeError {
             Failure.report(error)
         } catch {
+            let status = BridgeCommand.exitCode(for: error)
+            if status == .validationFailure, CommandLine.arguments.contains("--json"), !Output.hasPrintedJSON {
+                let message = BridgeCommand.message(for: error)
+                Output.json(["error": ["code": "usage", "message": .string(message), "names": []]])
+            }
             BridgeCommand.exit(withError: error)
         }
     }

@@ -8,7 +8,8 @@ struct Chat: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Talk with a model.",
         discussion: """
-            What you type goes to the model, with all that was said before. Ctrl-C stops an answer. Lines that begin with \
+            What you type goes to the model, with all that was said before. Ctrl-C stops an answer; at the prompt it \
+            ends the program. Lines that begin with \
             a slash are for the program:
               /image PATH   show a picture with the next message
               /reset        begin anew
@@ -32,16 +33,24 @@ struct Chat: ParsableCommand {
         let processing = try template.options()
         let generator = Generator(try model.model(bridge))
         var talk = Talk(system: template.system)
+        var failures = 0
         while let line = ask(talk.pending.count) {
+            if line.utf8.count == Self.longestTypedLine, isatty(STDIN_FILENO) == 1 {
+                Output.complain(
+                    "\(Style.red("error:")) the line has \(line.utf8.count) bytes, the most that a terminal lets through, so "
+                        + "its end may be missing; put the text into a file and send it with bridge generate --messages"
+                )
+                continue
+            }
             let words = line.split(separator: " ", maxSplits: 1).map(String.init)
             switch words.first {
             case nil: continue
-            case "/exit", "/quit": return
+            case "/exit", "/quit": return try end(failures)
             case "/reset":
                 talk = Talk(system: template.system)
                 generator.forget()
             case "/image":
-                guarded {
+                guarded(&failures) {
                     guard words.count == 2 else {
                         throw BridgeError(.badArgument, "/image needs the path of a picture")
                     }
@@ -59,9 +68,11 @@ struct Chat: ParsableCommand {
                     /exit         end, as Ctrl-D does
                     """
                 )
-            case let word? where word.hasPrefix("/"): Output.complain("\(word) is no command here; /help lists them")
+            case let word? where word.hasPrefix("/"):
+                failures += 1
+                Output.complain("\(Style.red("error:")) \(word) is no command here; /help lists them")
             default:
-                guarded {
+                guarded(&failures) {
                     let inputs = try processor.inputs(talk.asking(line), options: processing)
                     let batch = TokenBatch(inputs, on: generator.engine)
                     let transcript = Transcript(processor.tokenizer, stops: sampling.stop, isSilent: false)
@@ -73,6 +84,15 @@ struct Chat: ParsableCommand {
                 }
             }
         }
+        try end(failures)
+    }
+
+    /// What a terminal's own line editing takes, see termios(3).
+    private static let longestTypedLine = 4095
+
+    /// A script has nobody who saw the messages.
+    private func end(_ failures: Int) throws {
+        if failures > 0, isatty(STDIN_FILENO) != 1 { throw ExitCode(1) }
     }
 
     private func ask(_ images: Int) -> String? {
@@ -85,10 +105,11 @@ struct Chat: ParsableCommand {
     }
 
     /// Says what went wrong with one message and lets the conversation go on.
-    private func guarded(_ body: () throws -> Void) {
-        do { try body() } catch let error as BridgeError {
-            Output.complain("\(Style.red("error:")) \(error.message)")
-        } catch { Output.complain("\(Style.red("error:")) \(error)") }
+    private func guarded(_ failures: inout Int, _ body: () throws -> Void) {
+        do { try body() } catch {
+            failures += 1
+            Output.complain("\(Style.red("error:")) \((error as? BridgeError)?.message ?? "\(error)")")
+        }
     }
 }
 

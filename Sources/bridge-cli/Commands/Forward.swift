@@ -62,6 +62,9 @@ struct Forward: ParsableCommand {
         guard FileManager.default.isWritableFile(atPath: folder) else {
             throw BridgeError(.fileSystem, "cannot write \(output): \(folder) is no folder that may be written to")
         }
+        try refuseToReplaceInputs()
+        // There is nothing to keep until all is computed.
+        Interrupt.endsAtOnce(true)
         let bridge = try model.bridge()
         let clock = ContinuousClock()
         let start = clock.now
@@ -77,6 +80,7 @@ struct Forward: ParsableCommand {
         let done = clock.now
         let states = result.hiddenStates.enumerated().map { ("hidden_states.\($0)", $1.cast(to: .float32)) }
         let learnt = try inputs.map { try self.loss(alive, bridge, batch, inputs: $0) } ?? []
+        Interrupt.endsAtOnce(false)
         try SafetensorsFile.write([("logits", result.logits)] + states + learnt, to: output)
         guard json else {
             return Output.line(Style.green("✅ Wrote logits \(result.logits.shape) to \(output)"))
@@ -91,6 +95,19 @@ struct Forward: ParsableCommand {
                 "forward_seconds": .number(JSONNumber(seen.duration(to: done).seconds)),
             ],
         ])
+    }
+
+    /// A model's own files and the inputs are no place for a result.
+    private func refuseToReplaceInputs() throws {
+        func real(_ path: String) -> String { URL(filePath: path).resolvingSymlinksInPath().path }
+        let target = real(output)
+        let folders = [model.huggingFace, model.megatron, model.adapter].compactMap { $0 }.map(real)
+        let isInside = folders.contains { target == $0 || target.hasPrefix("\($0)/") }
+        guard isInside || inputs.map(real) == target else { return }
+        throw BridgeError(
+            .badArgument,
+            "--output \(output) would replace a file of the \(isInside ? "model" : "inputs"); choose another file"
+        )
     }
 
     /// The loss of the labels in the inputs, if there are any, and its gradients where they are asked for.

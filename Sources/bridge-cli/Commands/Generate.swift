@@ -50,6 +50,7 @@ struct Generate: ParsableCommand {
     func run() throws {
         let clock = ContinuousClock()
         let start = clock.now
+        Interrupt.endsAtOnce(true)
         let bridge = try model.bridge()
         let alive = try model.model(bridge)
         try Interrupt.check()
@@ -65,7 +66,11 @@ struct Generate: ParsableCommand {
         var chosen: [Generator.Step] = []
         var firstToken: Double?
         let timings = try generator.run(tokens, images: images, options: options) { step in
-            firstToken = firstToken ?? start.duration(to: clock.now).seconds
+            if firstToken == nil {
+                // From here on there is something to keep.
+                Interrupt.endsAtOnce(false)
+                firstToken = start.duration(to: clock.now).seconds
+            }
             if verboseSteps { StepPrinter.show(step, number: chosen.count, processor?.tokenizer) }
             var step = step
             step.logits = []

@@ -53,9 +53,16 @@ struct Tokenize: ParsableCommand {
 
     private static func lines(of path: String) throws -> [String] {
         let bytes: Data
-        do { bytes = try Data(contentsOf: URL(filePath: path)) } catch {
-            throw BridgeError(.fileSystem, "cannot read \(path): \(error.localizedDescription)")
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), !isFolder.boolValue,
+            let handle = FileHandle(forReadingAtPath: path), let content = try? handle.readToEnd() ?? Data()
+        else {
+            throw BridgeError(
+                .fileSystem,
+                "cannot read \(path): \(isFolder.boolValue ? "it is a folder" : "no such file that may be read")"
+            )
         }
+        bytes = content
         return try bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated().map {
             guard let line = String(validating: $1, as: UTF8.self) else {
                 throw BridgeError(.corruptInput, "line \($0 + 1) of \(path) is not UTF-8, which is expected")

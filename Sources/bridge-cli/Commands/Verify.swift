@@ -93,6 +93,8 @@ struct Verify: ParsableCommand {
     }
 
     private func compareLogits(of prompt: String, _ catalog: PluginCatalog) throws {
+        // There is nothing to keep until all is computed.
+        Interrupt.endsAtOnce(true)
         let engine = CPUEngine(threadCount: RunOptions.computeThreads(output.threads))
         let conversation = Conversation(prompt: prompt, images: try images.map { try ImageSource($0) })
         let inputs = try AutoBridge.fromAny(left, catalog: catalog).processor().inputs(conversation)
@@ -110,6 +112,7 @@ struct Verify: ParsableCommand {
             return try model.forward(TokenBatch(inputs, on: engine)).logits
         }
         let result = try LogitComparison(logits(left), logits(right))
+        Interrupt.endsAtOnce(false)
         let isClose = result.largestDifference <= tolerance * result.scale
         if output.json {
             Output.json(json(result, isClose: isClose))
@@ -125,7 +128,7 @@ struct Verify: ParsableCommand {
             Output.line(
                 isClose
                     ? Style.green("✅ \(left) and \(right) say the same")
-                    : Style.red("❌ \(left) and \(right) do not say the same")
+                    : Style.redResult("❌ \(left) and \(right) do not say the same")
             )
         }
         guard isClose else {
@@ -166,7 +169,7 @@ struct Verify: ParsableCommand {
         if result.isEqual {
             Output.line(Style.green("✅ All \(result.compared) tensors match: \(left) and \(right) hold the same model"))
         } else {
-            Output.line(Style.red("❌ \(left) and \(right) do not hold the same model"))
+            Output.line(Style.redResult("❌ \(left) and \(right) do not hold the same model"))
         }
     }
 

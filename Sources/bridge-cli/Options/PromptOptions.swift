@@ -5,7 +5,11 @@ import Tokenizers
 
 /// What the model is asked.
 struct PromptOptions: ParsableArguments {
-    @Option(name: .long, help: ArgumentHelp("The prompt, one turn of the user.", valueName: "text"))
+    @Option(
+        name: .long,
+        parsing: .unconditional,
+        help: ArgumentHelp("The prompt, one turn of the user.", valueName: "text")
+    )
     var prompt: String?
 
     @Option(
@@ -17,7 +21,14 @@ struct PromptOptions: ParsableArguments {
 
     @Option(
         name: .long,
-        help: ArgumentHelp("A conversation in JSON instead of a prompt: a list of messages.", valueName: "file"),
+        help: ArgumentHelp(
+            """
+            A conversation in JSON instead of a prompt: a list of {"role": "user", "content": ...}, the content a text or \
+            a list of {"type": "image", "path": "a.png"} and {"type": "text", "text": "..."}; paths are relative to the \
+            current folder.
+            """,
+            valueName: "file"
+        ),
         completion: .file(extensions: ["json"])
     )
     var messages: String?

@@ -58,10 +58,12 @@ struct RunOptions: ParsableArguments {
     }
 
     private static var threadsOfEnvironment: Int? {
-        guard let text = ProcessInfo.processInfo.environment["BRIDGE_NUM_THREADS"], let count = Int(text) else {
+        guard let text = ProcessInfo.processInfo.environment["BRIDGE_NUM_THREADS"], !text.isEmpty else { return nil }
+        guard let count = Int(text), (1...1024).contains(count) else {
+            Output.complain("warning: BRIDGE_NUM_THREADS is \(text), expected 1 to 1024; every core is used")
             return nil
         }
-        return (1...1024).contains(count) ? count : nil
+        return count
     }
 
     /// Runs something that takes a while.

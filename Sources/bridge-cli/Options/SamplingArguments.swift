@@ -9,7 +9,11 @@ struct SamplingArguments: ParsableArguments {
     )
     var maxNewTokens = 256
 
-    @Option(name: .long, help: ArgumentHelp("More is more random; 0 takes the likeliest token.", valueName: "t"))
+    @Option(
+        name: .long,
+        parsing: .unconditional,
+        help: ArgumentHelp("More is more random; 0 takes the likeliest token.", valueName: "t")
+    )
     var temperature: Float = 0
 
     @Option(
@@ -36,10 +40,18 @@ struct SamplingArguments: ParsableArguments {
     )
     var repetitionPenalty: Float = 1
 
-    @Option(name: .long, help: ArgumentHelp("The same seed gives the same text.", valueName: "n"))
+    @Option(
+        name: .long,
+        parsing: .unconditional,
+        help: ArgumentHelp("The same seed gives the same text.", valueName: "n")
+    )
     var seed: UInt64 = 0
 
-    @Option(name: .long, help: ArgumentHelp("Text that ends the answer; may be repeated.", valueName: "text"))
+    @Option(
+        name: .long,
+        parsing: .unconditionalSingleValue,
+        help: ArgumentHelp("Text that ends the answer; may be repeated.", valueName: "text")
+    )
     var stop: [String] = []
 
     @Flag(name: .customLong("ignore-eos"), help: "Go on behind the token that ends a text.")
@@ -49,6 +61,7 @@ struct SamplingArguments: ParsableArguments {
         guard (1...1_000_000).contains(maxNewTokens) else {
             throw ValidationError("--max-new-tokens is \(maxNewTokens), expected 1 to 1000000")
         }
+        guard !stop.contains("") else { throw ValidationError("--stop is empty; name the text that ends the answer") }
         let wantsRandom = topK != 0 || topP != 1 || minP != 0
         if temperature == 0, wantsRandom {
             throw ValidationError("--top-k, --top-p and --min-p choose among random tokens; give a --temperature too")

@@ -4,7 +4,7 @@ import Tokenizers
 
 /// What messages are processed with.
 struct TemplateOptions: ParsableArguments {
-    @Option(name: .long, help: ArgumentHelp("The system prompt.", valueName: "text"))
+    @Option(name: .long, parsing: .unconditional, help: ArgumentHelp("The system prompt.", valueName: "text"))
     var system: String?
 
     @Flag(
@@ -20,6 +20,9 @@ struct TemplateOptions: ParsableArguments {
     var date: String?
 
     func validate() throws {
+        if system?.isEmpty ?? false {
+            throw ValidationError("--system is empty; leave it out for the template's own system prompt, or for none")
+        }
         guard let date else { return }
         do throws(TokenizerError) { _ = try ChatDate(date) } catch { throw ValidationError("--date: \(error.message)") }
     }

@@ -1,18 +1,44 @@
 import BridgeCore
 import Glibc
+import Synchronization
 
 /// Turns Ctrl-C and SIGTERM into a clean stop; a second one ends the process at once.
 enum Interrupt {
     /// What the commands hand to the library.
     static let cancellation = Cancellation()
 
+    /// Whether a signal ends the process at once, because nothing would be lost.
+    private static let isExpendable = Atomic(false)
+    private static let wantsJSON = Atomic(false)
+
+    /// Decides whether a signal ends the process at once: while it computes something and has shown nothing yet.
+    static func endsAtOnce(_ value: Bool) { isExpendable.store(value, ordering: .relaxed) }
+
+    /// Only calls that are safe in a signal handler.
+    private static func endNow() -> Never {
+        let sentence: StaticString = "error: stopped as asked, before there was a result\n"
+        let document: StaticString = """
+            {"error": {"code": "cancelled", "message": "stopped as asked, before there was a result", "names": []}}
+
+            """
+        if wantsJSON.load(ordering: .relaxed) {
+            _ = write(STDOUT_FILENO, document.utf8Start, document.utf8CodeUnitCount)
+        }
+        _ = write(STDERR_FILENO, sentence.utf8Start, sentence.utf8CodeUnitCount)
+        _exit(130)
+    }
+
     /// Starts to listen.
     static func install() {
+        // Made here, so that no handler is the first to ask for them.
         _ = cancellation.isCancelled
+        endsAtOnce(false)
+        wantsJSON.store(CommandLine.arguments.contains("--json"), ordering: .relaxed)
         // Past `ulimit -f` a write then fails like any other, where the signal would end the process.
         signal(SIGXFSZ, SIG_IGN)
         for number in [SIGINT, SIGTERM] {
             signal(number) { number in
+                if Interrupt.isExpendable.load(ordering: .relaxed) { Interrupt.endNow() }
                 Interrupt.cancellation.cancel()
                 signal(number, SIG_DFL)
             }

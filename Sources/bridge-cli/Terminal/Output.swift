@@ -12,14 +12,30 @@ enum Output {
     /// Prints a line of the result.
     static func line(_ text: String = "") { put(text + "\n") }
 
+    /// Whether results go to a terminal.
+    static let isTerminal = isatty(STDOUT_FILENO) == 1
+
     /// Prints bytes of a text as they are.
-    static func text(_ bytes: ArraySlice<UInt8>) {
-        do { try FileHandle.standardOutput.write(contentsOf: Data(bytes)) } catch { exit(1) }
-    }
+    static func text(_ bytes: ArraySlice<UInt8>) { bytes.withUnsafeBytes(put) }
 
     /// Writes at once, so that in a log the lines stand in the order in which they were said.
-    private static func put(_ text: String) {
-        do { try FileHandle.standardOutput.write(contentsOf: Data(text.utf8)) } catch { exit(1) }
+    private static func put(_ text: String) { Array(text.utf8).withUnsafeBytes(put) }
+
+    private static func put(_ bytes: UnsafeRawBufferPointer) {
+        var done = 0
+        while done < bytes.count {
+            let count = write(STDOUT_FILENO, bytes.baseAddress.map { $0 + done }, bytes.count - done)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else {
+                // Whoever read along has seen enough, or the disk is full.
+                if errno != EPIPE {
+                    let reason = String(cString: strerror(errno)).lowercased()
+                    complain("\(Style.red("error:")) cannot write to standard output: \(reason)")
+                }
+                exit(1)
+            }
+            done += count
+        }
     }
 
     /// Prints JSON as the result.

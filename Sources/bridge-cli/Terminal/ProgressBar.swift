@@ -30,7 +30,7 @@ final class ProgressBar: Sendable {
             " \(percent)  \(ByteFormat.text(progress.doneBytes)) of \(ByteFormat.text(progress.totalBytes))  \(speed)  \(left)"
         let width = max(8, min(40, Style.width - progress.activity.count - tail.count - 4))
         let full = Int(share * Double(width))
-        let bar = Style.green(String(repeating: "━", count: full)) + String(repeating: "╌", count: width - full)
+        let bar = Style.bar(String(repeating: "━", count: full)) + String(repeating: "╌", count: width - full)
         write("\r\u{1B}[2K  \(progress.activity) \(bar)\(tail)")
     }
 

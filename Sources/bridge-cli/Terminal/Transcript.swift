@@ -63,9 +63,22 @@ final class Transcript {
         return stride(from: longest, to: 0, by: -1).first { bytes.suffix($0) == stop.prefix($0) } ?? 0
     }
 
+    /// The bytes with signs in the place of control characters, which a terminal would obey.
+    static func visible(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
+        String(decoding: bytes, as: UTF8.self).unicodeScalars.flatMap { scalar -> [UInt8] in
+            switch scalar.value {
+            case 0x0A, 0x09: return [UInt8(scalar.value)]
+            case 0..<0x20: return Array("\(UnicodeScalar(0x2400 + scalar.value).map(String.init) ?? "")".utf8)
+            case 0x7F: return Array("\u{2421}".utf8)
+            case 0x80...0x9F: return Array("\u{FFFD}".utf8)
+            default: return Array(String(scalar).utf8)
+            }
+        }
+    }
+
     private func show(upTo end: Int) {
         guard end > printed else { return }
-        if !isSilent { Output.text(bytes[printed..<end]) }
+        if !isSilent { Output.text(Output.isTerminal ? Self.visible(bytes[printed..<end])[...] : bytes[printed..<end]) }
         printed = end
     }
 }
