@@ -14,10 +14,12 @@ extension Tokenizer {
         let wanted = name ?? (usesTools && templates["tool_use"] != nil ? "tool_use" : "default")
         guard let source = templates[wanted] else {
             let names = templates.keys.sorted().map { "'\($0)'" }.joined(separator: ", ")
-            let there =
-                names.isEmpty
-                ? "the model has no chat template" : "the model has the chat templates \(names) and none named '\(wanted)'"
-            throw TokenizerError(.unsupported, "\(there); add a chat_template.jinja, or give the prompt as it is (--raw)")
+            let others = "the model has the chat templates \(names) and none named '\(wanted)'"
+            throw TokenizerError(
+                .unsupported,
+                "\(names.isEmpty ? "the model has no chat template" : others); "
+                    + "add a chat_template.jinja, or give the prompt as it is (--raw)"
+            )
         }
         return try ChatTemplate(source)
     }
