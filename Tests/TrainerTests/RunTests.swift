@@ -173,6 +173,13 @@ import Trainer
             let (difference, scale) = gap(try plain.forward(batch).logits.floats(), expected)
             #expect(difference <= 1e-5 * scale, "\(path)")
         }
+        // A checkpoint of adapters is exported like any other: with the model that it belongs to.
+        #expect(AutoBridge.holdsAdapter(folder.path("run")))
+        try run.bridge.exportMerged(from: folder.path("run"), to: folder.path("hf"), on: Self.engine)
+        let exported = try AutoBridge.fromHF(folder.path("hf")).toModel(elementType: .float32, on: Self.engine)
+        let (apart, size) = gap(try exported.forward(batch).logits.floats(), expected)
+        // The model's own type is bfloat16, to which merged weights are rounded.
+        #expect(apart <= 0.05 * size)
         // The run's checkpoint holds the adapters alone.
         let files = try FileManager.default.subpathsOfDirectory(atPath: folder.path("run/iter_0000006"))
         let weights = try #require(files.first { $0.hasPrefix("weights_") })

@@ -83,7 +83,8 @@ struct Export: ParsableCommand {
         abstract: "Megatron to Hugging Face.",
         discussion: """
             The checkpoint carries all that is needed. When no weight has changed, the folder equals the imported one byte
-            for byte, but for files that the import left out. Damage on the disk is found by 'bridge checkpoint check'.
+            for byte, but for files that the import left out. Of a LoRA or DoRA run the adapters are merged into the model \
+            that it started from. Damage on the disk is found by 'bridge checkpoint check'.
 
             EXAMPLES:
               bridge convert export --megatron-path toy-megatron --hf-path toy-again
@@ -138,6 +139,13 @@ struct Export: ParsableCommand {
         let bridge = try source(catalog)
         let report = try output.watched { context in
             let options = arguments.options(context: context)
+            if AutoBridge.holdsAdapter(megatronPath), !arguments.dryRun {
+                output.say("🧩 The checkpoint holds adapters; they go into the weights of the model that they belong to")
+                let engine = CPUEngine(threadCount: RunOptions.computeThreads(output.threads))
+                return Optional(
+                    try bridge.exportMerged(from: megatronPath, to: hfPath, on: engine, options: options)
+                )
+            }
             let plan = try bridge.exportPlan(from: megatronPath, options: options)
             guard !arguments.dryRun else {
                 PlanPrinter(plan: plan, context: context, json: output.json).show()

@@ -1,0 +1,80 @@
+public import TensorRuntime
+
+extension AutoBridge {
+    /// Whether a checkpoint holds adapters and not the model that they belong to.
+    public static func holdsAdapter(_ path: String) -> Bool {
+        guard let folder = try? NativeCheckpoint.iterationPath(path) else { return false }
+        return (try? NativeCheckpoint(path: folder).manifest.holdsAdapter) ?? false
+    }
+
+    /// Writes the model of a checkpoint with adapters as a Hugging Face folder, the adapters in its weights.
+    ///
+    /// The model is this bridge's when it has weights, and otherwise the one that the run started from.
+    ///
+    /// - Parameters:
+    ///   - path: The checkpoint with adapters.
+    ///   - destination: The folder. It appears whole or not at all.
+    ///   - engine: Where to compute.
+    ///   - options: Types and so on.
+    /// - Returns: What was written.
+    /// - Throws: `BridgeError`; the destination is then as it was.
+    @discardableResult
+    public func exportMerged(
+        from path: String,
+        to destination: String,
+        on engine: any TensorEngine,
+        options: ConversionOptions = ConversionOptions()
+    ) throws -> ConversionReport {
+        let folder = try NativeCheckpoint.iterationPath(path)
+        let (base, weights) = try base(of: folder)
+        let model = try base.toModel(weights: weights, on: engine)
+        let adapters = try base.loadAdapters(from: folder, on: model)
+        return try base.exportMerged(adapters, on: model, to: destination, options: options)
+    }
+
+    /// Writes a model with adapters as a Hugging Face folder, the adapters in its weights.
+    ///
+    /// - Parameters:
+    ///   - adapters: The adapters.
+    ///   - model: The model that they are on.
+    ///   - destination: The folder. It appears whole or not at all.
+    ///   - options: Types and so on.
+    /// - Returns: What was written.
+    /// - Throws: `BridgeError`; the destination is then as it was.
+    @discardableResult
+    public func exportMerged(
+        _ adapters: AdapterSet,
+        on model: any CausalModel,
+        to destination: String,
+        options: ConversionOptions = ConversionOptions()
+    ) throws -> ConversionReport {
+        // A checkpoint on the way, so that the export is the one that any other goes through.
+        let target = Files.trimmed(destination)
+        let middle = Files.join(Files.parent(of: target), ".\(Files.name(of: target)).merging")
+        if Files.exists(middle) { try Files.remove(middle) }
+        defer { try? Files.remove(middle) }
+        let state = TrainingState(parameters: adapters.merged(into: model), moments: [])
+        try save(state, to: middle, iteration: 0, files: [], context: options.context)
+        return try exportCheckpoint(from: middle, to: destination, options: options)
+    }
+
+    /// The bridge of the model that adapters were trained on, and the checkpoint with its weights where it is one.
+    private func base(of folder: String) throws -> (AutoBridge, String?) {
+        if self.folder != nil { return (self, nil) }
+        let name = Files.join(folder, RunConfiguration.name)
+        let found = try? Recipe(
+            yaml: String(decoding: Files.contents(of: name, limit: 16 << 20), as: UTF8.self),
+            name: name,
+            sharedSections: ["model"]
+        ).checkpoint.pretrainedCheckpoint
+        guard let start = found, !start.isEmpty, Files.exists(start) else {
+            throw BridgeError(
+                .badArgument,
+                "\(folder) holds adapters alone, and the model that they were trained on"
+                    + (found.map { $0.isEmpty ? "" : ", \($0)," } ?? "") + " is not here; name it with --hf-model"
+            )
+        }
+        let base = try AutoBridge.fromAny(start, catalog: catalog)
+        return (base, base.folder == nil ? start : nil)
+    }
+}
