@@ -289,13 +289,18 @@ extension AutoBridge {
     /// - Parameters:
     ///   - path: An iteration's folder, a folder with iterations, or one with `adapter_config.json`.
     ///   - model: A model of this bridge.
+    ///   - elementType: The type of the matrices; nil for that of the weights, without which nothing can be computed.
     /// - Returns: The adapters.
     /// - Throws: `BridgeError` when there are none, or they are another model's.
-    public func loadAdapters(from path: String, on model: any CausalModel) throws -> AdapterSet {
+    public func loadAdapters(
+        from path: String,
+        on model: any CausalModel,
+        elementType: ElementType? = nil
+    ) throws -> AdapterSet {
         if Files.exists(Files.join(path, PEFTConfiguration.fileName)),
             !Files.exists(Files.join(path, NativeCheckpoint.manifestName))
         {
-            return try importAdapter(from: path, on: model)
+            return try importAdapter(from: path, on: model, elementType: elementType)
         }
         let checkpoint = try NativeCheckpoint(path: path)
         guard checkpoint.manifest.holdsAdapter else {
@@ -305,7 +310,8 @@ extension AutoBridge {
         let configuration = try PEFTConfiguration(json: JSON(contentsOf: name), name: name)
         let names = Set(checkpoint.parameters.map(\.name))
         let isCanonical = names.contains { $0.contains(".adapter.adapter_") }
-        let adapters = try AdapterSet(configuration.section(isCanonical: isCanonical), on: model, named: names)
+        let section = configuration.section(isCanonical: isCanonical)
+        let adapters = try AdapterSet(section, on: model, named: names, elementType)
         let state = TrainingState(parameters: adapters.parameters, adapters: adapters, moments: [])
         try restore(state, from: checkpoint.path)
         return adapters
