@@ -136,6 +136,14 @@ extension AutoBridge {
         baseModel: String?,
         overwrite: Bool = false
     ) throws {
+        let whole = adapters.configuration.modulesToSave
+        guard whole.isEmpty else {
+            throw BridgeError(
+                .badArgument,
+                "\(whole.joined(separator: ", ")) was trained in full beside the adapters, which PEFT's files do not hold here; "
+                    + "write a whole model with 'bridge adapter merge'"
+            )
+        }
         let names = try AdapterNames(model)
         var tensors: [(name: String, tensor: Tensor)] = []
         var modules: [String] = []
