@@ -71,6 +71,24 @@ import Testing
         #expect(!bench.scratch.content.contains { $0.contains(".merging") || $0.contains(".partial") })
     }
 
+    @Test func whatWasTrainedBesideAnAdapterIsMergedAndNotLostInAnExport() throws {
+        let bench = try TrainBench("gemma3")
+        let image = Models.fixtures.deletingLastPathComponent().appendingPathComponent("images/rgb.png").path
+        try bench.write([TrainBench.row("<image> What?", "A cat.", image: image)], to: "rows.jsonl")
+        let settings = ["peft.scheme=lora", "peft.dim=4", "peft.modules_to_save=[multi_modal_projector]"]
+        let run = bench.arguments("run", recipe: "gemma3_vl_4b_finetune_config", "optimizer.lr=0.02") + settings
+        let outcome = try BridgeProcess(run).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let (toy, out) = (bench.scratch.path("toy"), bench.scratch.path("out"))
+        let common = ["--hf-model", toy, "--adapter", bench.scratch.path("run")]
+        let refused = try BridgeProcess(["adapter", "export"] + common + ["--output", out]).wait()
+        expect(refused, failsWith: 64, mentioning: "multi_modal_projector", "bridge adapter merge")
+        let merged = try BridgeProcess(["adapter", "merge"] + common + ["--hf-path", out]).wait()
+        #expect(merged.status == 0, "\(merged.errors)")
+        let compared = try BridgeProcess.run("verify", toy, out, "--json")
+        #expect(compared.status == 3 && compared.output.contains("mm_input_projection_weight"), "\(compared.output)")
+    }
+
     @Test func foldersThatAreTakenStayAsTheyAre() throws {
         try train("peft.scheme=lora")
         let (run, out) = (bench.scratch.path("run"), bench.scratch.path("out"))
@@ -91,7 +109,7 @@ import Testing
     @Test func foldersWithoutAdaptersAreNamed() throws {
         let out = bench.scratch.path("out")
         expect(try adapter("export", "--adapter", "nowhere", "--output", out), failsWith: 1, mentioning: "nowhere")
-        let whole = try BridgeProcess(bench.arguments("whole", "train.train_iters=1")).wait()
+        let whole = try BridgeProcess(bench.arguments("whole", "train.train_iters=2")).wait()
         #expect(whole.status == 0, "\(whole.errors)")
         let refused = try adapter("export", "--adapter", bench.scratch.path("whole"), "--output", out)
         expect(refused, failsWith: 64, mentioning: "no adapter")

@@ -41,7 +41,7 @@ struct TrainBench {
             "train", "--recipe", recipe, "--pretrained-checkpoint", scratch.path("toy"), "--dataset-type", "preloaded",
             "dataset.train_data_path=\(scratch.path("rows.jsonl"))", "dataset.seq_length=96", "model.seq_length=96",
             "train.train_iters=6", "train.global_batch_size=4", "train.micro_batch_size=2", "train.eval_interval=0",
-            "optimizer.lr=0.002", "scheduler.lr_warmup_iters=2", "logger.log_interval=1",
+            "optimizer.lr=0.002", "scheduler.lr_warmup_iters=1", "logger.log_interval=1",
             "model.tensor_model_parallel_size=1", "model.pipeline_model_parallel_size=1",
             "checkpoint.save=\(scratch.path(name))", "logger.log_dir=\(scratch.path("\(name)-log"))",
         ] + settings

@@ -82,7 +82,7 @@ import Testing
     }
 
     @Test func nothingTrainableIsAnError() throws {
-        try refuse(["--freeze-language-model"], status: 64, mentioning: "freeze")
+        try refuse(["--freeze-language-model"], status: 64, mentioning: "nothing is trainable", "thaw")
         try refuse(
             ["peft.scheme=lora", "peft.target_modules=[linear_nothing]"],
             status: 1,
@@ -119,7 +119,6 @@ import Testing
     @Test func aCheckpointOfAnotherRecipeIsRefused() throws {
         #expect(try BridgeProcess(bench.arguments("full", "train.train_iters=2")).wait().status == 0)
         let before = Scratch.bytes(of: bench.scratch.path("full"))
-        // The whole model was trained there, and adapters of two ranks would be here.
         for settings in [["peft.scheme=lora", "peft.dim=4"], ["optimizer.optimizer=sgd"]] {
             let outcome = try BridgeProcess(bench.arguments("full") + settings).wait()
             #expect(outcome.signal == nil && outcome.status != 0, "\(settings): \(outcome.output)")
@@ -129,14 +128,17 @@ import Testing
 
         let lora = ["peft.scheme=lora", "peft.dim=4", "train.train_iters=2"]
         #expect(try BridgeProcess(bench.arguments("lora") + lora).wait().status == 0)
-        for settings in [
-            ["peft.scheme=lora", "peft.dim=5"], ["peft.scheme=dora", "peft.dim=4"], ["peft.scheme=none"],
+        let dora = ["peft.scheme=dora", "peft.dim=4", "train.train_iters=2"]
+        #expect(try BridgeProcess(bench.arguments("dora") + dora).wait().status == 0)
+        for (name, settings) in [
+            ("lora", ["peft.scheme=lora", "peft.dim=5"]), ("lora", dora), ("lora", []), ("dora", lora),
+            ("lora", lora + ["peft.target_modules=[linear_qkv]"]), ("lora", lora + ["peft.canonical=true"]),
         ] {
-            let outcome = try BridgeProcess(bench.arguments("lora") + settings).wait()
-            #expect(outcome.signal == nil && outcome.status != 0, "\(settings): \(outcome.output)")
-            #expect(outcome.sentence.contains("iter_0000002"), "\(settings): \(outcome.errors)")
+            let outcome = try BridgeProcess(bench.arguments(name) + settings).wait()
+            #expect(outcome.signal == nil && outcome.status != 0, "\(name) \(settings): \(outcome.output)")
+            #expect(outcome.sentence.contains("iter_0000002"), "\(name) \(settings): \(outcome.errors)")
+            #expect(bench.iterations(name) == ["iter_0000002"])
         }
-        #expect(bench.iterations("lora") == ["iter_0000002"])
     }
 
     @Test func aConvertedCheckpointIsNoRunToGoOnWith() throws {
@@ -153,7 +155,7 @@ import Testing
         // As weights to start from it is welcome.
         let weights = bench.scratch.path("run")
         let other = try BridgeProcess(
-            bench.arguments("other", "train.train_iters=1") + ["--pretrained-checkpoint", weights]
+            bench.arguments("other", "train.train_iters=2") + ["--pretrained-checkpoint", weights]
         )
         .wait()
         #expect(other.status == 0, "\(other.errors)")

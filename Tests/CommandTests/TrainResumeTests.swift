@@ -44,7 +44,9 @@ import Testing
         #expect(try bench.steps("killed") == bench.steps("whole"), "seed \(seed)")
         #expect(bench.state("whole", iteration: 14).count >= 2)
         #expect(bench.state("killed", iteration: 14) == bench.state("whole", iteration: 14), "seed \(seed)")
-        #expect(bench.iterations("killed") == bench.iterations("whole"))
+        // A kill between the last checkpoint and the removal of an old one leaves that one.
+        let (kept, wanted) = (bench.iterations("killed"), bench.iterations("whole"))
+        #expect(kept.suffix(2) == wanted[...] && kept.count <= 3, "seed \(seed): \(kept)")
         let left = bench.scratch.content.filter { $0.contains(".partial") }
         #expect(left == [], "seed \(seed)")
     }

@@ -90,7 +90,7 @@ import Testing
     }
 
     @Test func aDryRunTellsTheRunAndTrainsNothing() throws {
-        let run = bench.arguments("run", "train.train_iters=40")
+        let run = bench.arguments("run", "train.train_iters=40", "scheduler.lr_warmup_iters=2")
         let text = try BridgeProcess(run + ["--dry-run"]).wait()
         #expect(text.status == 0, "\(text.errors)")
         for words in [
