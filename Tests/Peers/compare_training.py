@@ -9,8 +9,8 @@ gradients   Every parameter's gradient before the first step, for text, a padded
             all keys have in common; torch gives the noise of its rounding, 1e-9 of the largest, so its scale is 1e-3 of
             the largest. In 40 models all others were within 2e-5.
 sft         Ten steps of float32 on rows of tokens and pictures, several micro-batches to a step: the loss of each within
-            1e-4, the learning rate exact, the gradient norm before clipping within 1e-3. torch takes one row at a time.
-            The last loss in bf16_mixed is within 2 % of float32's.
+            1e-4, the learning rate exact, the gradient norm before clipping within 2e-3. torch takes one row at a time.
+            With pictures some parts are frozen. The last loss in bf16_mixed is within 2 % of float32's.
 lora, dora  The same with adapters, which start from the bridge's own first numbers: a run of one step with a learning
             rate of 1e-30 is exported and given to peft. Where the adapters are not canonical, peft's modules are made to
             share the matrix A. Then: the trained adapter gives the same logits in peft, and merged in transformers.
@@ -28,9 +28,9 @@ from random_models import FAMILIES, image_inputs, padded_inputs, save, text_inpu
 from runner import Runner, main
 from safetensors.torch import load_file, save_file
 from training_peer import BETAS, CLIP, DECAY, EPSILON, WARMUP
-from training_peer import adapted, float32_model, holed, make_rows, share_inputs, train
+from training_peer import FROZEN, adapted, float32_model, freeze, holed, make_rows, share_inputs, train
 
-BOUND, NORM_BOUND, BF16_BOUND = 1e-4, 1e-3, 0.02
+BOUND, NORM_BOUND, BF16_BOUND = 1e-4, 2e-3, 0.02
 FLOOR, KEY_BIAS, KEY_BIAS_FLOOR = 1e-5, ".k_proj.bias", 1e-3
 STEPS, GLOBAL_BATCH, MICRO_BATCH, ROWS = 10, 4, 2, 14
 RECIPES = {
@@ -157,15 +157,18 @@ class Training(Runner):
             draw, folder, note = self.model(family, title)
             home = folder.parent / "rows"
             rows = make_rows(draw, read_json(folder / "config.json"), folder, home, ROWS, with_images)
-            rate = draw.choice([5e-4, 2e-3])
-            expected = train(float32_model(folder), rows, STEPS, GLOBAL_BATCH, rate)
-            _, found, _ = self.run_training(family, folder, home, "float32", rate)
+            # Forty to a hundred times what the recipes have; at 2e-3 rounding grows to 1e-4 now and then, in torch too.
+            rate = draw.choice([2e-4, 5e-4])
+            frozen = draw.sample(sorted(FROZEN), draw.choice([0, 1, 1, 2])) if with_images else []
+            expected = train(freeze(float32_model(folder), frozen), rows, STEPS, GLOBAL_BATCH, rate)
+            _, found, _ = self.run_training(family, folder, home, "float32", rate, *frozen)
             problems = step_problems(expected, found)
-            _, half, _ = self.run_training(family, folder, home, "bf16", rate, "mixed_precision=bf16_mixed")
+            _, half, _ = self.run_training(family, folder, home, "bf16", rate, "mixed_precision=bf16_mixed", *frozen)
             gap = abs(half[-1]["lm_loss"] - expected[-1]["lm_loss"]) / expected[-1]["lm_loss"]
             if not gap <= BF16_BOUND:
                 problems.append(f"bf16_mixed ends at {half[-1]['lm_loss']:.5g}, float32 at {expected[-1]['lm_loss']:.5g}")
             ends = f"{expected[0]['lm_loss']:.3f} to {expected[-1]['lm_loss']:.3f}"
+            note = ", ".join([note, *frozen])
             return f"{note}; {ends}, differs by {largest(expected, found):.1e}, bf16 by {gap:.1e}", problems
 
         self.judge(title, body)
@@ -183,6 +186,9 @@ class Training(Runner):
                 f"peft.scheme={scheme}", f"peft.canonical={str(is_canonical).lower()}", "peft.dropout=0",
                 f"peft.dim={draw.randint(2, 6)}", f"peft.alpha={draw.randint(3, 17)}", f"rng.seed={draw.randrange(999)}",
             ]  # fmt: skip
+            if "vision_config" in config and draw.random() < 0.5:
+                settings.append("--vision-lora")
+                note += ", tower too"
             start = [*settings, "train.train_iters=1", "scheduler.lr_warmup_iters=0"]
             saved, _, _ = self.run_training(family, folder, home, "start", 1e-30, *start)
             model = adapted(folder, self.exported(folder, saved, home / "first"), is_trainable=True).train()

@@ -72,8 +72,8 @@ def make_rows(draw, config, model_folder, folder, count, with_images):
     processor = load_processor(model_folder) if with_images else None
     rows, inputs = [], []
     for number in range(count):
-        # Rows without a picture among the others are what a tower has to live with.
-        seen = with_images and number % 4 != 3
+        # Rows and whole micro-batches without a picture among the others are what a tower has to live with.
+        seen = with_images and number % 5 < 3
         row, extra = image_row(draw, config, processor, folder, number) if seen else text_row(draw, config)
         rows.append(row)
         ids = torch.tensor([row["input_ids"]])
@@ -83,6 +83,21 @@ def make_rows(draw, config, model_folder, folder, count, with_images):
         inputs.append(given)
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return inputs
+
+
+# What each option leaves as it is, by the beginnings of transformers' names.
+FROZEN = {
+    "--freeze-language-model": ("model.language_model.", "lm_head."),
+    "--freeze-vision-model": ("model.vision_tower.",),
+    "--freeze-vision-projection": ("model.multi_modal_projector.",),
+}
+
+
+def freeze(model, options):
+    for name, parameter in model.named_parameters():
+        if any(name.startswith(FROZEN[option]) for option in options):
+            parameter.requires_grad_(False)
+    return model
 
 
 def learning_rate(step, steps, highest):
@@ -122,7 +137,9 @@ def train(model, rows, steps, batch, highest):
         # One row at a time: no padding that could go wrong, and the mean over the tokens of the whole step.
         for inputs in taken:
             part, _ = summed_loss(model, inputs)
-            (part / tokens).backward()
+            # A row of text teaches nothing where only parts that see are trained, and torch then refuses.
+            if part.requires_grad:
+                (part / tokens).backward()
             loss += part.item() / tokens
         norm = torch.nn.utils.clip_grad_norm_(trained, CLIP).item()
         rate = learning_rate(step, steps, highest)
@@ -148,8 +165,10 @@ def share_inputs(model):
             continue
         for other in others:
             twin = modules[name.removesuffix(first) + other]
+            # Modules that are not fused, such as a tower's may be, begin with matrices of their own and keep them.
             if not torch.equal(twin.lora_A["default"].weight, module.lora_A["default"].weight):
-                raise ValueError(f"{name} and {other} were exported with different matrices A")
+                break
             twin.lora_A["default"].weight = module.lora_A["default"].weight
-        shared += 1
+        else:
+            shared += 1
     return shared
