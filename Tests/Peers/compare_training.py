@@ -3,17 +3,18 @@
 
     compare_training.py [BRIDGE] [--seed N] [--only TEXT ...]
 
-gradients   Every parameter's gradient before the first step, for text, a padded batch and images. A gradient may differ by
-            1e-4 of its own largest element, since parameters have gradients of very unlike sizes; but no scale is below
-            1e-5 of the largest element of all. The bias of a key has the gradient 0, because softmax does not see what
-            all keys have in common; torch gives the noise of its rounding, 1e-9 of the largest, so its scale is 1e-3 of
-            the largest. In 40 models all others were within 2e-5.
-sft         Ten steps of float32 on rows of tokens and pictures, several micro-batches to a step: the loss of each within
-            1e-4, the learning rate exact, the gradient norm before clipping within 2e-3. torch takes one row at a time.
-            With pictures some parts are frozen. The last loss in bf16_mixed is within 2 % of float32's.
+gradients   Every parameter's gradient before the first step, for text, a padded batch and images. A gradient may
+            differ by 1e-4 of its own largest element, since parameters have gradients of very unlike sizes; but no
+            scale is below 1e-5 of the largest element of all. The bias of a key has the gradient 0, because softmax
+            does not see what all keys have in common; torch gives the noise of its rounding, 1e-9 of the largest, so
+            its scale is 1e-3 of the largest. In 40 models all others were within 2e-5.
+sft         Ten steps of float32 on rows of tokens and pictures, several micro-batches to a step: the loss of each
+            within 1e-4, the learning rate exact, the gradient norm before clipping within 2e-3. torch takes one row
+            at a time. With pictures some parts are frozen. The last loss in bf16_mixed is within 2 % of float32's.
 lora, dora  The same with adapters, which start from the bridge's own first numbers: a run of one step with a learning
-            rate of 1e-30 is exported and given to peft. Where the adapters are not canonical, peft's modules are made to
-            share the matrix A. Then: the trained adapter gives the same logits in peft, and merged in transformers.
+            rate of 1e-30 is exported and given to peft. Where the adapters are not canonical, peft's modules are made
+            to share the matrix A. Then: the trained adapter gives the same logits in peft, and merged in
+            transformers.
 peft        Adapters that peft made, of some modules only, with unequal A: the same logits in `forward --adapter`.
 tensorboard What a run and its resumption wrote, read by TensorBoard's own EventAccumulator, against the run's log.
 """
@@ -166,7 +167,8 @@ class Training(Runner):
             _, half, _ = self.run_training(family, folder, home, "bf16", rate, "mixed_precision=bf16_mixed", *frozen)
             gap = abs(half[-1]["lm_loss"] - expected[-1]["lm_loss"]) / expected[-1]["lm_loss"]
             if not gap <= BF16_BOUND:
-                problems.append(f"bf16_mixed ends at {half[-1]['lm_loss']:.5g}, float32 at {expected[-1]['lm_loss']:.5g}")
+                ends = half[-1]["lm_loss"], expected[-1]["lm_loss"]
+                problems.append(f"bf16_mixed ends at {ends[0]:.5g}, float32 at {ends[1]:.5g}")
             ends = f"{expected[0]['lm_loss']:.3f} to {expected[-1]['lm_loss']:.3f}"
             note = ", ".join([note, *frozen])
             return f"{note}; {ends}, differs by {largest(expected, found):.1e}, bf16 by {gap:.1e}", problems
@@ -184,7 +186,8 @@ class Training(Runner):
             rows = make_rows(draw, config, folder, home, ROWS, "vision_config" in config and draw.random() < 0.7)
             settings = [
                 f"peft.scheme={scheme}", f"peft.canonical={str(is_canonical).lower()}", "peft.dropout=0",
-                f"peft.dim={draw.randint(2, 6)}", f"peft.alpha={draw.randint(3, 17)}", f"rng.seed={draw.randrange(999)}",
+                f"peft.dim={draw.randint(2, 6)}", f"peft.alpha={draw.randint(3, 17)}",
+                f"rng.seed={draw.randrange(999)}",
             ]  # fmt: skip
             if "vision_config" in config and draw.random() < 0.5:
                 settings.append("--vision-lora")
