@@ -60,7 +60,11 @@ public final class TrainingRun {
         }
         bridge = try AutoBridge.fromAny(weights, catalog: surroundings.catalog)
         let stored = try Self.storedRecipe(recipe.checkpoint)
-        if recipe.dataset.date.isEmpty { recipe.dataset.date = stored?.dataset.date ?? surroundings.today }
+        if recipe.dataset.date.isEmpty {
+            // A checkpoint that was converted names no day.
+            let begun = stored?.dataset.date ?? ""
+            recipe.dataset.date = begun.isEmpty ? surroundings.today : begun
+        }
         self.recipe = recipe
         engine = surroundings.engine
         logger = surroundings.logger

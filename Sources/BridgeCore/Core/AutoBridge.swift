@@ -307,6 +307,13 @@ public struct AutoBridge: Sendable {
 
     private func exporter(_ path: String, _ options: ConversionOptions) throws -> Exporter {
         let checkpoint = try NativeCheckpoint(path: path)
+        guard !checkpoint.manifest.holdsAdapter else {
+            throw BridgeError(
+                .badArgument,
+                "\(checkpoint.path) holds adapters and no model; 'bridge adapter export' writes them for PEFT, "
+                    + "'bridge adapter merge' puts them into a model"
+            )
+        }
         let reference = try folder.map { try HuggingFaceReference($0) } ?? HuggingFaceReference(checkpoint)
         return Exporter(checkpoint: checkpoint, model: model, reference: reference, options: options)
     }

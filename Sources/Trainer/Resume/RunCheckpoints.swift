@@ -51,7 +51,7 @@ public final class RunCheckpoints {
     /// Fills a run's tensors from an iteration.
     ///
     /// - Returns: Where the run was.
-    /// - Throws: `BridgeError` when the iteration does not fit the run.
+    /// - Throws: `BridgeError` when the iteration is damaged or does not fit the run.
     public func restore(_ state: TrainingState, from path: String) throws -> RunProgress {
         let name = path + "/" + RunProgress.fileName
         guard let data = FileManager.default.contents(atPath: name) else {
@@ -62,6 +62,12 @@ public final class RunCheckpoints {
             )
         }
         let progress = try RunProgress(json: JSON(parsing: Array(data)), name: name)
+        if let damage = try NativeCheckpoint.check(path).damages.first {
+            throw BridgeError(
+                .corruptInput,
+                "\(path)/\(damage.file) \(damage.problem); remove that iteration to go on from the one before"
+            )
+        }
         try bridge.restore(state, from: path)
         return progress
     }
@@ -86,9 +92,7 @@ public final class RunCheckpoints {
         @Sendable func write() throws {
             try bridge.save(state, to: section.save, iteration: progress.iteration, files: files)
             guard section.mostRecentK > 0 else { return }
-            for old in try NativeCheckpoint.iterations(in: section.save).dropLast(section.mostRecentK) {
-                try FileManager.default.removeItem(atPath: old.path)
-            }
+            _ = try NativeCheckpoint.prune(section.save, keeping: section.mostRecentK)
         }
         guard section.asyncSave, !waits else {
             guard !waits else { return try write() }

@@ -40,7 +40,9 @@ struct AdapterOptions: ParsableArguments {
             elementType: model.elementType?.elementType,
             on: CPUEngine(threadCount: RunOptions.computeThreads(model.threads))
         )
-        return (bridge, alive, try bridge.loadAdapters(from: model.adapter ?? "", on: alive))
+        // Adapters are small and often finer than the weights: peft keeps them in float32 beside a bfloat16 model.
+        let adapters = try bridge.loadAdapters(from: model.adapter ?? "", on: alive, elementType: .float32)
+        return (bridge, alive, adapters)
     }
 
     /// Says what was written.

@@ -66,9 +66,16 @@ public final class AdapterSet: Sendable {
         self.configuration = configuration
     }
 
-    /// Puts adapters on the layers whose parameters have the given names; their numbers are still to be filled in.
-    init(_ configuration: Recipe.PEFTSection, on model: any CausalModel, named names: Set<String>) throws {
-        modules = try Self.attach(configuration, to: AdaptedModule.all(in: model.parameters), seed: 0) { module in
+    /// Puts adapters on the layers whose parameters have the given names; their numbers, of the given type or of that of
+    /// the weights, are still to be filled in.
+    init(
+        _ configuration: Recipe.PEFTSection,
+        on model: any CausalModel,
+        named names: Set<String>,
+        _ elementType: ElementType?
+    ) throws {
+        let candidates = AdaptedModule.all(in: model.parameters)
+        modules = try Self.attach(configuration, to: candidates, seed: 0, elementType) { module in
             module.layers.map { layer in
                 let own = configuration.canonical ? Self.canonicalName(of: layer) : "\(module.name).adapter"
                 return names.contains("\(own).linear_in.weight")
@@ -84,6 +91,7 @@ public final class AdapterSet: Sendable {
         _ configuration: Recipe.PEFTSection,
         to candidates: [AdaptedModule],
         seed: UInt64,
+        _ elementType: ElementType? = nil,
         where wanted: (AdaptedModule) -> [Bool]
     ) throws -> [Module] {
         try candidates.compactMap { module in
@@ -96,7 +104,8 @@ public final class AdapterSet: Sendable {
                         + "peft.canonical=true"
                 )
             }
-            attach(configuration, module, wanted, RandomStream(seed: seed, stream: number(of: module.name)))
+            let stream = RandomStream(seed: seed, stream: number(of: module.name))
+            attach(configuration, module, wanted, stream, elementType)
             return Module(name: module.name, layers: module.layers)
         }
     }
@@ -173,19 +182,21 @@ public final class AdapterSet: Sendable {
         _ configuration: Recipe.PEFTSection,
         _ module: AdaptedModule,
         _ wanted: [Bool],
-        _ stream: RandomStream
+        _ stream: RandomStream,
+        _ elementType: ElementType?
     ) {
         let isCanonical = configuration.canonical && module.layers.count > 1
         var shared: LowRankInput?
         for (index, layer) in module.layers.enumerated() where wanted[index] {
             let weight = layer.weight.tensor
+            let type = elementType ?? weight.elementType
             let (rank, width) = (configuration.dim, weight.shape[1])
             let name = isCanonical ? canonicalName(of: layer) : "\(module.name).adapter"
             func input() -> LowRankInput {
                 let first = isCanonical ? index * rank * width : 0
                 let deviation = Float((2 / Double(rank + width)).squareRoot())
                 let values = stream.normal(first..<first + rank * width).map { $0 * deviation }
-                let matrix = Tensor(values, shape: [rank, width], weight.elementType, on: weight.engine)
+                let matrix = Tensor(values, shape: [rank, width], type, on: weight.engine)
                 return LowRankInput(
                     weight: Parameter("\(name).linear_in.weight", matrix),
                     dropout: Float(configuration.dropout)
@@ -194,7 +205,7 @@ public final class AdapterSet: Sendable {
             let low = isCanonical ? input() : shared ?? input()
             shared = low
             let suffix = !isCanonical && module.layers.count > 1 ? "[\(index)]" : ""
-            let output = Tensor.zeros([weight.shape[0], rank], weight.elementType, on: weight.engine)
+            let output = Tensor.zeros([weight.shape[0], rank], type, on: weight.engine)
             let adapter = LowRankAdapter(
                 input: low,
                 output: Parameter("\(name).linear_out.weight\(suffix)", output),

@@ -16,9 +16,14 @@ extension AutoBridge {
     /// - Parameters:
     ///   - folder: The folder with the two files.
     ///   - model: A model of this bridge.
+    ///   - elementType: The type of the matrices; nil for that of the weights, without which nothing can be computed.
     /// - Returns: The adapters, all of them trainable.
     /// - Throws: `BridgeError` for tensors that belong nowhere, are missing or have another shape.
-    public func importAdapter(from folder: String, on model: any CausalModel) throws -> AdapterSet {
+    public func importAdapter(
+        from folder: String,
+        on model: any CausalModel,
+        elementType: ElementType? = nil
+    ) throws -> AdapterSet {
         let configurationName = Files.join(folder, PEFTConfiguration.fileName)
         let configuration = try PEFTConfiguration(json: JSON(contentsOf: configurationName), name: configurationName)
         let file = Files.join(folder, Self.weightsName)
@@ -42,7 +47,7 @@ extension AutoBridge {
         for (weight, tensors) in found {
             guard let linear = linears[weight] else { continue }
             do {
-                adapters[weight] = try Self.adapter(configuration, weight, linear, tensors)
+                adapters[weight] = try Self.adapter(configuration, weight, linear, tensors, elementType)
             } catch let error as BridgeError { problems.append("\(weight): \(error.message)") }
         }
         guard problems.isEmpty else {
@@ -80,7 +85,8 @@ extension AutoBridge {
         _ configuration: PEFTConfiguration,
         _ weight: String,
         _ linear: Linear,
-        _ tensors: [String: StoredTensor]
+        _ tensors: [String: StoredTensor],
+        _ elementType: ElementType?
     ) throws -> LowRankAdapter {
         let shape = linear.weight.tensor.shape
         let engine = linear.weight.tensor.engine
@@ -100,7 +106,7 @@ extension AutoBridge {
             parameter.isTrainable = true
             return parameter
         }
-        let type = linear.weight.tensor.elementType
+        let type = elementType ?? linear.weight.tensor.elementType
         let rank = configuration.rank
         return LowRankAdapter(
             input: LowRankInput(
@@ -130,6 +136,14 @@ extension AutoBridge {
         baseModel: String?,
         overwrite: Bool = false
     ) throws {
+        let whole = adapters.configuration.modulesToSave
+        guard whole.isEmpty else {
+            throw BridgeError(
+                .badArgument,
+                "\(whole.joined(separator: ", ")) was trained in full beside the adapters, which PEFT's files do not hold here; "
+                    + "write a whole model with 'bridge adapter merge'"
+            )
+        }
         let names = try AdapterNames(model)
         var tensors: [(name: String, tensor: Tensor)] = []
         var modules: [String] = []

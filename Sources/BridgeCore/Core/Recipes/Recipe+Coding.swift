@@ -15,7 +15,9 @@ extension Recipe {
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw BridgeError(.corruptInput, "\(path) is not UTF-8 text")
         }
-        try self.init(yaml: text, name: path, base: base)
+        // A checkpoint's own file also describes the model, in the section `model`.
+        let shared: Set<String> = Files.name(of: path) == RunConfiguration.name ? ["model"] : []
+        try self.init(yaml: text, name: path, sharedSections: shared, base: base)
     }
 
     /// The recipe of a text in YAML or JSON.

@@ -130,6 +130,10 @@ extension NativeCheckpoint {
         let newest = try? iterationPath(path)
         let removed = try iterations(in: path).dropLast(count).map(\.path).filter { $0 != newest }
         guard !dryRun else { return removed }
+        // What a killed run was removing.
+        for name in try Files.list(path) where name.hasPrefix(".iter_") && name.hasSuffix(".removed") {
+            try Files.remove(Files.join(path, name))
+        }
         for folder in removed {
             // Renamed first, so that a kill half way leaves nothing that looks like a checkpoint.
             let doomed = Files.join(Files.parent(of: folder), ".\(Files.name(of: folder)).removed")

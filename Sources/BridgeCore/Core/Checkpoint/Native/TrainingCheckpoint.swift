@@ -70,6 +70,9 @@ struct TrainedNames {
     /// The names of an adapter's parameters, behind the module's.
     private static let adapterMark = ".adapter."
 
+    /// Whether a parameter is an adapter's.
+    static func isAdapter(_ name: String) -> Bool { name.contains(adapterMark) }
+
     /// How the matrices of a parameter make Megatron's, and where that lies.
     struct Place {
         var transform: any ParameterTransform
@@ -262,6 +265,15 @@ extension AutoBridge {
                 }
             }
         }
+        let filled = Set(state.parameters.map { TrainedNames.whole($0.name) })
+        if let lost = checkpoint.parameters.first(where: {
+            TrainedNames.isAdapter($0.name) && !filled.contains($0.name)
+        }) {
+            throw BridgeError(
+                .badArgument,
+                "\(path) has \(lost.name), which this run does not train; the recipe was another one"
+            )
+        }
         try fill(state.parameters.map { ($0.name, $0.tensor) }, prefix: "")
         for (kind, moments) in Dictionary(grouping: state.moments, by: \.kind) {
             try fill(moments.map { ($0.parameter, $0.tensor) }, prefix: "optimizer.\(kind).")
@@ -284,18 +296,23 @@ extension AutoBridge {
         return groups
     }
 
-    /// Puts the adapters of a checkpoint, or of a folder of PEFT's, on a model.
+    /// Puts the adapters of a checkpoint, or of a folder of PEFT's, on a model, with what was trained beside them.
     ///
     /// - Parameters:
     ///   - path: An iteration's folder, a folder with iterations, or one with `adapter_config.json`.
     ///   - model: A model of this bridge.
+    ///   - elementType: The type of the matrices; nil for that of the weights, without which nothing can be computed.
     /// - Returns: The adapters.
     /// - Throws: `BridgeError` when there are none, or they are another model's.
-    public func loadAdapters(from path: String, on model: any CausalModel) throws -> AdapterSet {
+    public func loadAdapters(
+        from path: String,
+        on model: any CausalModel,
+        elementType: ElementType? = nil
+    ) throws -> AdapterSet {
         if Files.exists(Files.join(path, PEFTConfiguration.fileName)),
             !Files.exists(Files.join(path, NativeCheckpoint.manifestName))
         {
-            return try importAdapter(from: path, on: model)
+            return try importAdapter(from: path, on: model, elementType: elementType)
         }
         let checkpoint = try NativeCheckpoint(path: path)
         guard checkpoint.manifest.holdsAdapter else {
@@ -305,8 +322,17 @@ extension AutoBridge {
         let configuration = try PEFTConfiguration(json: JSON(contentsOf: name), name: name)
         let names = Set(checkpoint.parameters.map(\.name))
         let isCanonical = names.contains { $0.contains(".adapter.adapter_") }
-        let adapters = try AdapterSet(configuration.section(isCanonical: isCanonical), on: model, named: names)
-        let state = TrainingState(parameters: adapters.parameters, adapters: adapters, moments: [])
+        var section = configuration.section(isCanonical: isCanonical)
+        // Parts of the model that the run has trained in full beside the adapters.
+        let parts = [
+            ("language_model", model.decoder.parameters), ("vision_tower", model.vision?.towerParameters ?? []),
+            ("multi_modal_projector", model.vision?.projectorParameters ?? []),
+        ].map { ($0, $1.filter { names.contains(TrainedNames.whole($0.name)) }) }.filter { !$1.isEmpty }
+        section.modulesToSave = parts.map(\.0)
+        let adapters = try AdapterSet(section, on: model, named: names, elementType)
+        let trained = parts.flatMap(\.1)
+        for parameter in trained { parameter.makeWritable() }
+        let state = TrainingState(parameters: adapters.parameters + trained, adapters: adapters, moments: [])
         try restore(state, from: checkpoint.path)
         return adapters
     }

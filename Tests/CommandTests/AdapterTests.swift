@@ -1,0 +1,173 @@
+import Foundation
+import JSONTree
+import Testing
+
+/// `bridge adapter`, with an adapter that a run has trained.
+///
+/// What peft makes of them stands in Tests/Peers.
+@Suite struct AdapterTests {
+    private let bench: TrainBench
+    private var toy: String { bench.scratch.path("toy") }
+
+    init() throws { bench = try TrainBench() }
+
+    /// Trains one; float32, so that nothing is rounded.
+    private func train(_ settings: String...) throws {
+        let run = bench.arguments("run", "mixed_precision=fp32", "peft.dim=4", "optimizer.lr=0.02")
+        let outcome = try BridgeProcess(run + settings).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+    }
+
+    private func adapter(_ arguments: String...) throws -> BridgeProcess.Outcome {
+        try BridgeProcess(["adapter", arguments[0], "--hf-model", toy] + arguments.dropFirst()).wait()
+    }
+
+    /// The bytes of the logits of a prompt.
+    private func logits(_ arguments: String...) throws -> Data {
+        let file = bench.scratch.path("logits")
+        let common = ["forward", "--prompt", "Say 3.", "--dtype", "float32", "--output", file]
+        let outcome = try BridgeProcess(common + arguments).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        return try Data(contentsOf: URL(fileURLWithPath: file))
+    }
+
+    @Test(arguments: ["lora", "dora"], [true, false])
+    func everyFormOfAnAdapterComputesTheSame(_ scheme: String, _ isCanonical: Bool) throws {
+        try train("peft.scheme=\(scheme)", "peft.canonical=\(isCanonical)")
+        let run = bench.scratch.path("run")
+        let (peft, native) = (bench.scratch.path("peft"), bench.scratch.path("native"))
+        let exported = try adapter("export", "--adapter", run, "--output", peft, "--json")
+        #expect(exported.status == 0, "\(exported.errors)")
+        let json = try JSON(parsing: Array(exported.output.utf8))
+        #expect(json["destination"]?.string == peft && json["scheme"]?.string == scheme)
+        // Four modules in each of five layers.
+        #expect(json["modules"] == 20)
+        let imported = try adapter("import", "--adapter", peft, "--output", native, "--json")
+        #expect(imported.status == 0, "\(imported.errors)")
+        let expected = try logits("--hf-model", toy, "--adapter", run)
+        #expect(try logits("--hf-model", toy, "--adapter", peft) == expected)
+        #expect(try logits("--hf-model", toy, "--adapter", native) == expected)
+        #expect(try logits("--hf-model", toy) != expected)
+        // There and back again: not one bit is lost, though the toy itself is in bfloat16.
+        #expect(try adapter("export", "--adapter", native, "--output", bench.scratch.path("again")).status == 0)
+        let name = "adapter_model.safetensors"
+        #expect(
+            try Data(contentsOf: bench.scratch.url("again/\(name)"))
+                == Data(contentsOf: bench.scratch.url("peft/\(name)"))
+        )
+    }
+
+    @Test func mergingMakesAModel() throws {
+        try train("peft.scheme=lora")
+        let (run, out) = (bench.scratch.path("run"), bench.scratch.path("out"))
+        let merged = try adapter("merge", "--adapter", run, "--hf-path", out, "--json")
+        #expect(merged.status == 0, "\(merged.errors)")
+        #expect(try JSON(parsing: Array(merged.output.utf8))["destination"]?.string == out)
+        #expect(Set(Scratch.content(of: out)) == Set(Scratch.content(of: toy)))
+        #expect(try logits("--hf-model", out) != logits("--hf-model", toy))
+        let native = bench.scratch.path("native")
+        #expect(try adapter("merge", "--adapter", run, "--output", native).status == 0)
+        #expect(try logits("--hf-model", out) == logits("--megatron-path", native))
+        #expect(!bench.scratch.content.contains { $0.contains(".merging") || $0.contains(".partial") })
+    }
+
+    @Test func whatWasTrainedBesideAnAdapterIsMergedAndNotLostInAnExport() throws {
+        let bench = try TrainBench("gemma3")
+        let image = Models.fixtures.deletingLastPathComponent().appendingPathComponent("images/rgb.png").path
+        try bench.write([TrainBench.row("<image> What?", "A cat.", image: image)], to: "rows.jsonl")
+        let settings = ["peft.scheme=lora", "peft.dim=4", "peft.modules_to_save=[multi_modal_projector]"]
+        let run = bench.arguments("run", recipe: "gemma3_vl_4b_finetune_config", "optimizer.lr=0.02") + settings
+        let outcome = try BridgeProcess(run).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let (toy, out) = (bench.scratch.path("toy"), bench.scratch.path("out"))
+        let common = ["--hf-model", toy, "--adapter", bench.scratch.path("run")]
+        let refused = try BridgeProcess(["adapter", "export"] + common + ["--output", out]).wait()
+        expect(refused, failsWith: 64, mentioning: "multi_modal_projector", "bridge adapter merge")
+        let merged = try BridgeProcess(["adapter", "merge"] + common + ["--hf-path", out]).wait()
+        #expect(merged.status == 0, "\(merged.errors)")
+        let compared = try BridgeProcess.run("verify", toy, out, "--json")
+        #expect(compared.status == 3 && compared.output.contains("mm_input_projection_weight"), "\(compared.output)")
+    }
+
+    @Test func foldersThatAreTakenStayAsTheyAre() throws {
+        try train("peft.scheme=lora")
+        let (run, out) = (bench.scratch.path("run"), bench.scratch.path("out"))
+        for arguments in [["export", "--output", out], ["import", "--output", out], ["merge", "--hf-path", out]] {
+            let command = ["adapter"] + arguments + ["--hf-model", toy, "--adapter", run]
+            let first = try BridgeProcess(command).wait()
+            #expect(first.status == 0, "\(first.errors)")
+            let before = Scratch.bytes(of: out)
+            expect(try BridgeProcess(command).wait(), failsWith: 1, mentioning: out, "--overwrite")
+            #expect(Scratch.bytes(of: out) == before)
+            let third = try BridgeProcess(command + ["--overwrite"]).wait()
+            #expect(third.status == 0, "\(third.errors)")
+            #expect(!bench.scratch.content.contains { $0.contains(".merging") || $0.contains(".partial") })
+            try FileManager.default.removeItem(atPath: out)
+        }
+    }
+
+    @Test func foldersWithoutAdaptersAreNamed() throws {
+        let out = bench.scratch.path("out")
+        expect(try adapter("export", "--adapter", "nowhere", "--output", out), failsWith: 1, mentioning: "nowhere")
+        let whole = try BridgeProcess(bench.arguments("whole", "train.train_iters=2")).wait()
+        #expect(whole.status == 0, "\(whole.errors)")
+        let refused = try adapter("export", "--adapter", bench.scratch.path("whole"), "--output", out)
+        expect(refused, failsWith: 64, mentioning: "no adapter")
+        let none = try BridgeProcess.run("adapter", "export", "--hf-model", toy, "--output", out)
+        #expect(none.status == 64 && none.errors.contains("--adapter"))
+        let both = try adapter("merge", "--adapter", "a", "--hf-path", "b", "--output", "c")
+        #expect(both.status == 64 && both.errors.contains("one destination"))
+        #expect(!FileManager.default.fileExists(atPath: out))
+    }
+
+    @Test func anAdapterOfAnotherModelIsRefused() throws {
+        try train("peft.scheme=lora")
+        let (run, peft, out) = (bench.scratch.path("run"), bench.scratch.path("peft"), bench.scratch.path("out"))
+        #expect(try adapter("export", "--adapter", run, "--output", peft).status == 0)
+        let other = bench.scratch.path("other")
+        #expect(
+            try BridgeProcess.run("toy", "--family", "mistral", "--output", other, "--layers", "2", "--hidden", "36")
+                .status == 0
+        )
+        for source in [run, peft] {
+            let outcome = try BridgeProcess.run(
+                "adapter",
+                "merge",
+                "--hf-model",
+                other,
+                "--adapter",
+                source,
+                "--hf-path",
+                out
+            )
+            #expect(outcome.signal == nil && outcome.status != 0, "\(outcome.output)")
+            #expect(outcome.errors.contains("error: "))
+            #expect(!FileManager.default.fileExists(atPath: out))
+        }
+    }
+
+    @Test func settingsOfPEFTThatAreNotComputedAreRefused() throws {
+        try train("peft.scheme=lora")
+        let peft = bench.scratch.path("peft")
+        #expect(try adapter("export", "--adapter", bench.scratch.path("run"), "--output", peft).status == 0)
+        let file = bench.scratch.url("peft/adapter_config.json")
+        let original = try Data(contentsOf: file)
+        for (key, value, word): (String, JSON, String) in [
+            ("peft_type", "IA3", "IA3"), ("bias", "all", "bias"), ("r", 0, "r is"), ("r", 5, "shape"),
+            ("rank_pattern", ["q_proj": 3], "rank_pattern"), ("lora_alpha", "much", "lora_alpha"),
+        ] {
+            try original.write(to: file)
+            try Models.edit(file) { $0.set(value, at: key) }
+            let outcome = try adapter("import", "--adapter", peft, "--output", bench.scratch.path("out"))
+            #expect(outcome.signal == nil && outcome.status != 0, "\(key)")
+            #expect(outcome.errors.contains(word), "\(outcome.errors)")
+            #expect(!FileManager.default.fileExists(atPath: bench.scratch.path("out")))
+        }
+        try Data("{".utf8).write(to: file)
+        expect(
+            try adapter("import", "--adapter", peft, "--output", bench.scratch.path("out")),
+            failsWith: 4,
+            mentioning: "adapter_config.json"
+        )
+    }
+}

@@ -1,0 +1,131 @@
+import Foundation
+import JSONTree
+import Testing
+
+/// Runs that end before they are done, and go on.
+@Suite(.serialized) struct TrainResumeTests {
+    private let bench: TrainBench
+
+    init() throws { bench = try TrainBench() }
+
+    private static let schemes = [
+        [], ["peft.scheme=lora", "peft.dim=4", "peft.dropout=0.2"], ["peft.scheme=dora", "mixed_precision=fp32"],
+    ]
+
+    @Test(arguments: schemes)
+    func aRunThatIsKilledAtAnyMomentsIsTheUninterruptedRun(_ scheme: [String]) throws {
+        let settings = ["train.train_iters=14", "checkpoint.save_interval=2", "checkpoint.most_recent_k=2"] + scheme
+        let clock = ContinuousClock()
+        let start = clock.now
+        let whole = try BridgeProcess(bench.arguments("whole") + settings).wait()
+        let length = clock.now - start
+        #expect(whole.status == 0, "\(whole.errors)")
+
+        let seed = UInt64.random(in: 0 ... .max)
+        print("TrainResumeTests: \(scheme), seed \(seed), a run takes \(length)")
+        var generator = SplitMix(state: seed)
+        var killed = 0
+        for _ in 0..<6 {
+            let run = try BridgeProcess(bench.arguments("killed") + settings)
+            usleep(UInt32(length * Double.random(in: 0.05..<0.9, using: &generator) / .microseconds(1)))
+            run.send(SIGKILL)
+            let outcome = try run.wait()
+            if outcome.signal == SIGKILL { killed += 1 } else { #expect(outcome.status == 0, "\(outcome.errors)") }
+            // Whatever the moment was, what is there is whole.
+            if !bench.iterations("killed").isEmpty {
+                let check = try BridgeProcess.run("checkpoint", "check", bench.scratch.path("killed"))
+                #expect(check.status == 0, "seed \(seed): \(check.errors)")
+            }
+        }
+        #expect(killed > 0, "seed \(seed)")
+        let last = try BridgeProcess(bench.arguments("killed") + settings).wait()
+        #expect(last.status == 0, "seed \(seed): \(last.errors)")
+        #expect(try bench.steps("whole").count == 14)
+        #expect(try bench.steps("killed") == bench.steps("whole"), "seed \(seed)")
+        #expect(bench.state("whole", iteration: 14).count >= 2)
+        #expect(bench.state("killed", iteration: 14) == bench.state("whole", iteration: 14), "seed \(seed)")
+        // A kill between the last checkpoint and the removal of an old one leaves that one.
+        let (kept, wanted) = (bench.iterations("killed"), bench.iterations("whole"))
+        #expect(kept.suffix(2) == wanted[...] && kept.count <= 3, "seed \(seed): \(kept)")
+        let left = bench.scratch.content.filter { $0.contains(".partial") }
+        #expect(left == [], "seed \(seed)")
+    }
+
+    @Test(arguments: [SIGINT, SIGTERM]) func aSignalSavesAndTheRunGoesOn(_ signal: Int32) throws {
+        let endless = bench.arguments("run", "train.train_iters=1000000", "checkpoint.save_interval=1000000")
+        let run = try BridgeProcess(endless)
+        let end = Date().addingTimeInterval(60)
+        while (try? bench.log("run").count) ?? 0 < 3, run.isRunning, Date() < end { usleep(5000) }
+        run.send(signal)
+        let outcome = try run.wait()
+        #expect(outcome.status == 130, "\(outcome.errors)")
+        let done = try bench.log("run").count
+        #expect(bench.iterations("run") == ["iter_\(String(format: "%07d", done))"])
+        #expect(outcome.output.contains("Stopped after step \(done)"), "\(outcome.output)")
+        let again = try BridgeProcess(endless + ["train.exit_interval=\(done + 2)", "--json"]).wait()
+        #expect(again.status == 0, "\(again.errors)")
+        let json = try JSON(parsing: Array(again.output.utf8))
+        #expect(json["end"] == "limit" && json["iteration"]?.integer == done + 2)
+        #expect(try bench.log("run").compactMap { $0["iteration"]?.integer } == Array(1...done + 2))
+    }
+
+    @Test func aRunInPiecesIsTheRunInOne() throws {
+        #expect(try BridgeProcess(bench.arguments("whole")).wait().status == 0)
+        var ends: [String?] = []
+        for _ in 0..<3 {
+            let outcome = try BridgeProcess(bench.arguments("pieces", "train.exit_interval=2") + ["--json"]).wait()
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            ends.append(try JSON(parsing: Array(outcome.output.utf8))["end"]?.string)
+        }
+        #expect(ends == ["limit", "limit", "done"])
+        #expect(try bench.steps("pieces") == bench.steps("whole"))
+        #expect(bench.state("pieces", iteration: 6) == bench.state("whole", iteration: 6))
+        // A run that is done has nothing left to do, and leaves everything as it is.
+        let before = bench.state("pieces", iteration: 6)
+        let again = try BridgeProcess(bench.arguments("pieces") + ["--json"]).wait()
+        #expect(try JSON(parsing: Array(again.output.utf8))["iteration"] == 6)
+        #expect(bench.state("pieces", iteration: 6) == before)
+        #expect(try bench.steps("pieces").count == 6)
+    }
+
+    @Test func theTimeForOneProcessIsKept() throws {
+        // A third of a second.
+        let settings = ["train.train_iters=1000000", "train.exit_duration_in_mins=0.005", "--json"]
+        let outcome = try BridgeProcess(bench.arguments("run") + settings).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let json = try JSON(parsing: Array(outcome.output.utf8))
+        let done = try #require(json["iteration"]?.integer)
+        #expect(json["end"] == "limit" && done >= 1 && done < 1_000_000)
+        #expect(bench.iterations("run").last == "iter_\(String(format: "%07d", done))")
+    }
+
+    @Test func aCheckpointWhoseBytesHaveChangedIsNotGoneOnWith() throws {
+        #expect(try BridgeProcess(bench.arguments("run", "train.exit_interval=2")).wait().status == 0)
+        let folder = bench.scratch.url("run/iter_0000002")
+        let name = try #require(Scratch.content(of: folder.path).first { $0.hasPrefix("weights") })
+        let file = folder.appendingPathComponent(name)
+        var bytes = try Data(contentsOf: file)
+        bytes[bytes.count - 5] ^= 1
+        try bytes.write(to: file)
+        let outcome = try BridgeProcess(bench.arguments("run")).wait()
+        expect(outcome, failsWith: 4, mentioning: name)
+    }
+
+    @Test(.enabled(if: DiskFullTests.mayMount, "only root may mount a small disk"))
+    func aFullDiskKeepsTheCheckpointsThatAreThere() throws {
+        let disk = try DiskFullTests.SmallDisk(at: bench.scratch.url("disk"), kilobytes: 6000)
+        let save = disk.url.appendingPathComponent("run").path
+        // With the optimizer's numbers a checkpoint takes 2.8 MB: there is room for two.
+        let settings = ["checkpoint.save=\(save)", "checkpoint.save_interval=2", "train.train_iters=9"]
+        let outcome = try BridgeProcess(bench.arguments("run") + settings).wait()
+        #expect(outcome.signal == nil && outcome.status == 1, "\(outcome.errors)")
+        #expect(outcome.errors.contains("training goes on"), "\(outcome.errors)")
+        #expect(outcome.sentence.contains(disk.url.path), "\(outcome.errors)")
+        // All steps were done before the last checkpoint could not be written.
+        #expect(try bench.steps("run").count == 9)
+        let left = try FileManager.default.contentsOfDirectory(atPath: save).sorted()
+        #expect(left.filter { $0.hasPrefix("iter_") } == ["iter_0000002", "iter_0000004"], "\(left)")
+        #expect(!Scratch.content(of: disk.url.path).contains { $0.contains(".partial") })
+        #expect(try BridgeProcess.run("checkpoint", "check", save).status == 0)
+    }
+}
