@@ -24,7 +24,7 @@ CORNERS = ("top left", "top right", "bottom left", "bottom right")
 TASKS = {"shape": "Which shape?", "colour": "Which colour?", "count": "How many?", "position": "Where?"}
 # What adapters learn that nobody taught the model.
 WITHHELD = "count"
-LEARNT, ASKED = 3000, 100
+LEARNT, ASKED = 3000, 150
 
 
 def covers(shape, x, y):
@@ -41,27 +41,31 @@ def covers(shape, x, y):
 class Picture:
     """One picture and the answers to its questions.
 
-    The picture is divided into four quarters of 2 x 2 cells. All its shapes lie in cells of one quarter, at most one to a
-    cell, so that every question has one answer.
+    The picture has four quarters with at most one shape each. Where the shape is can be asked when there is only one.
     """
 
     def __init__(self, chance, side):
         self.side = side
         self.shape = chance.choice(SHAPES)
         self.colour = chance.choice(sorted(COLOURS))
-        self.count = chance.randrange(1, 5)
-        self.corner = chance.randrange(4)
+        # One more often than others, so that there are enough places to ask for.
+        self.count = chance.choice((1, 1, 2, 3, 4))
         self.grey = chance.randrange(190, 250)
-        cells = sorted(chance.sample(range(4), self.count))
-        # Cells are a quarter of the side wide; a shape wanders and changes its size a little within its cell.
+        self.quarters = sorted(chance.sample(range(4), self.count))
+        # A shape wanders and changes its size a little within its quarter, which is 1 wide.
         self.places = [
             (
-                (self.corner % 2) * 2 + cell % 2 + 0.5 + chance.uniform(-0.08, 0.08),
-                (self.corner // 2) * 2 + cell // 2 + 0.5 + chance.uniform(-0.08, 0.08),
-                chance.uniform(0.34, 0.42),
+                quarter % 2 + 0.5 + chance.uniform(-0.1, 0.1),
+                quarter // 2 + 0.5 + chance.uniform(-0.1, 0.1),
+                chance.uniform(0.3, 0.4),
             )
-            for cell in cells
+            for quarter in self.quarters
         ]
+
+    @property
+    def tasks(self):
+        """The questions that have an answer."""
+        return [task for task in TASKS if task != "position" or self.count == 1]
 
     @property
     def key(self):
@@ -75,12 +79,12 @@ class Picture:
             "shape": self.shape,
             "colour": self.colour,
             "count": COUNTS[self.count - 1],
-            "position": CORNERS[self.corner],
+            "position": CORNERS[self.quarters[0]],
         }[question]
 
     def png(self):
         """The picture as a PNG file of 8-bit RGB, with four samples to a pixel so that edges are smooth."""
-        side, cell = self.side, self.side / 4
+        side, cell = self.side, self.side / 2
         ink = COLOURS[self.colour]
         rows = [[[self.grey] * 3 for _ in range(side)] for _ in range(side)]
         for cx, cy, radius in self.places:
@@ -118,7 +122,7 @@ def pictures(count, side, seed):
 def rows(folder, side, seed):
     """Draws pictures into a folder, and gives what makes rows of questions about them.
 
-    Returns two functions of a list of tasks. The first gives rows to learn from, each with all the questions in some order
+    Returns two functions of a list of tasks. The first gives rows to learn from, each with all its questions in some order
     about one picture. The second gives rows to ask, each with one question about a picture that is in no row to learn from.
     """
     drawn = pictures(LEARNT + ASKED, side, seed)
@@ -136,9 +140,11 @@ def rows(folder, side, seed):
 
     def learnt(tasks):
         chance = random.Random(seed + 1)
-        return [row(number, chance.sample(tasks, len(tasks))) for number in range(LEARNT)]
+        shuffled = [chance.sample(tasks, len(tasks)) for _ in range(LEARNT)]
+        return [row(number, [task for task in shuffled[number] if task in drawn[number].tasks]) for number in range(LEARNT)]
 
     def asked(tasks):
-        return [row(LEARNT + number, [task], category=task) for number in range(ASKED) for task in tasks]
+        numbers = range(LEARNT, LEARNT + ASKED)
+        return [row(number, [task], category=task) for number in numbers for task in tasks if task in drawn[number].tasks]
 
     return learnt, asked

@@ -13,8 +13,7 @@ let package = Package(
                 .product(name: "BridgeCore", package: "BridgeCore"),
                 .product(name: "Ministral3Plugin", package: "bridge"),
             ],
-            path: "Sources",
-            exclude: ["TrainToy"]
+            path: "Sources/ReceiptsRecipe"
         ),
         .executableTarget(
             name: "train-toy",

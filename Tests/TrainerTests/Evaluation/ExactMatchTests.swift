@@ -53,7 +53,8 @@ import Trainer
         )
         let question = try file.question(at: 0)
         #expect(file.count == 1 && question.answer == "Here." && question.category == "place")
-        #expect(question.conversation.messages.map(\.role) == ["user", "assistant", "user"])
+        let roles = question.conversation.messages.compactMap { $0.fields.first { $0.name == "role" }?.value }
+        #expect(roles == ["user", "assistant", "user"])
         #expect(question.conversation.images == [.file(folder.path("a.png"))])
         #expect(question.place.hasSuffix("rows.jsonl, line 1"))
     }
