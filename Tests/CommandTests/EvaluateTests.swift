@@ -65,7 +65,8 @@ import Testing
 
     @Test(arguments: [
         ["--data", "a"], ["--hf-model", "a"], ["--hf-model", "a", "--data", "b", "--at-least", "95"],
-        ["--hf-model", "a", "--data", "b", "--max-new-tokens", "0"], ["--hf-model", "a", "--data", "b", "--show", "-1"],
+        ["--hf-model", "a", "--data", "b", "--max-new-tokens", "0"],
+        ["--hf-model", "a", "--data", "b", "--show", "-1"],
     ])
     func wrongUsageIsStatus64(_ arguments: [String]) throws {
         #expect(try BridgeProcess(["evaluate"] + arguments).wait().status == 64)

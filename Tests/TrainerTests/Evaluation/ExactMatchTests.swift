@@ -1,7 +1,7 @@
 import BridgeCore
 import Foundation
-import Testing
 import TestSupport
+import Testing
 import Tokenizers
 import Trainer
 
