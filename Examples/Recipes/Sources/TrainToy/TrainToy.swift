@@ -1,6 +1,7 @@
 import BridgeCore
 import Foundation
 import Ministral3
+import TensorRuntime
 import Trainer
 
 /// Trains a toy with LoRA on made-up pictures, its projector in full beside the adapters, and says how the loss falls.
