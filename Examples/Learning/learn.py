@@ -109,7 +109,7 @@ class Example:
         self.accuracy("test-known.jsonl", "--hf-model", "base")
         print(f"what nobody taught it, {self.withheld}:")
         before = self.accuracy("test-withheld.jsonl", "--hf-model", "base")
-        last = self.train("adapters", "base", "train-withheld.jsonl", "--peft-scheme", "lora", "train.train_iters=500")
+        last = self.train("adapters", "base", "train-withheld.jsonl", "--peft-scheme", "lora")
         self.run("adapter", "merge", "--hf-model", "base", "--adapter", f"adapters/{last}", "--hf-path", "learnt")
         after = self.accuracy("test-withheld.jsonl", "--hf-model", "learnt")
         print(f"{self.withheld}: {100 * before:.1f} % right before, {100 * after:.1f} % with adapters")
