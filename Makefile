@@ -1,5 +1,5 @@
 # The same few words everywhere. `make demo` and `make test` do all the set-up that a fresh machine needs.
-.PHONY: help setup stamp build demo test test-peers bench bench-inference bench-training format lint docs clean
+.PHONY: help setup stamp build demo learn test test-peers bench bench-inference bench-training format lint docs clean
 
 BRIDGE = .build/release/bridge
 # Tests run unoptimised Swift on optimised kernels: without this the vector code alone takes minutes.
@@ -8,6 +8,7 @@ FORMATTED = Sources Plugins Tests Examples Fuzz/Sources Package.swift
 
 help:
 	@echo "make demo        install what is missing, build, and convert a toy of every family both ways"
+	@echo "make learn       train toys of all three families, in full and with LoRA, and ask them what they never saw"
 	@echo "make test        install what is missing and run every test"
 	@echo "make test-peers  compare with torch and transformers in a Python venv"
 	@echo "make bench-inference  time inference of a 1 billion parameter model beside transformers and llama.cpp"
@@ -28,6 +29,11 @@ build: setup stamp
 
 demo: build
 	@scripts/demo $(BRIDGE)
+
+learn: build
+	@for family in mistral ministral3 gemma3; do for scheme in full lora; do \
+		scripts/learn $$family --scheme $$scheme --output .build/learning/$$family-$$scheme || exit 1; \
+	done; done
 
 test: setup stamp
 	swift build --build-tests $(FAST_C)

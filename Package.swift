@@ -14,7 +14,10 @@ let package = Package(
     name: "bridge",
     products: [.executable(name: "bridge", targets: ["bridge"])]
         + families.map { .library(name: "\($0)Plugin", type: .dynamic, targets: [$0]) }
-        + [.library(name: "BridgeFetch", type: .dynamic, targets: ["BridgeFetch"])],
+        + [
+            .library(name: "BridgeFetch", type: .dynamic, targets: ["BridgeFetch"]),
+            .library(name: "Trainer", targets: ["Trainer"]),
+        ],
     dependencies: [
         .package(path: "Sources/BridgeCore"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),

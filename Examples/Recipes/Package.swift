@@ -13,8 +13,17 @@ let package = Package(
                 .product(name: "BridgeCore", package: "BridgeCore"),
                 .product(name: "Ministral3Plugin", package: "bridge"),
             ],
-            path: "Sources"
-        )
+            path: "Sources/ReceiptsRecipe"
+        ),
+        .executableTarget(
+            name: "train-toy",
+            dependencies: [
+                .product(name: "BridgeCore", package: "BridgeCore"),
+                .product(name: "Ministral3Plugin", package: "bridge"),
+                .product(name: "Trainer", package: "bridge"),
+            ],
+            path: "Sources/TrainToy"
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

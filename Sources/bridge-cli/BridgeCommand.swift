@@ -22,7 +22,8 @@ struct BridgeCommand: ParsableCommand {
         version: PluginLoader.version,
         subcommands: [
             Convert.self, Verify.self, Reshard.self, Inspect.self, CheckpointCommand.self, Generate.self, Chat.self,
-            Forward.self, Train.self, DataCommand.self, Adapter.self, Recipes.self, Tokenize.self, Models.self,
+            Forward.self, Train.self, Evaluate.self, DataCommand.self, Adapter.self, Recipes.self, Tokenize.self,
+            Models.self,
             Plugins.self, Toy.self, ProcessInputs.self,
         ]
     )

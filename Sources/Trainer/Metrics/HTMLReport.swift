@@ -35,7 +35,8 @@ public final class HTMLReport: MetricsSink {
             let seconds = steps.reduce(0) { $0 + $1.seconds }
             let tokens = steps.reduce(0) { $0 + Double($1.tokens) }
             facts += [
-                ("steps", "\(last.iteration) of \(last.totalIterations)"), ("samples", "\(last.consumedSamples)"),
+                ("steps done", "\(last.iteration) of \(last.totalIterations)"),
+                ("samples used", "\(last.consumedSamples)"),
                 ("time of the steps", CFormat.duration(seconds)),
                 ("tokens per second", CFormat.text("%.1f", seconds > 0 ? tokens / seconds : 0)),
                 ("last loss", CFormat.text("%.4g", last.loss)),

@@ -1,0 +1,146 @@
+import ArgumentParser
+import BridgeCore
+import JSONTree
+import TensorRuntime
+import Tokenizers
+import Trainer
+
+/// Asks a model the questions of a file and counts the right answers.
+struct Evaluate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Ask the questions of a file and count the answers that are right to the letter.",
+        discussion: """
+            Each row is a conversation as for training, whose last turn is the answer. A row may have a "category", by which \
+            right answers are counted too. The likeliest token is taken at each step.
+
+            EXAMPLES:
+              bridge evaluate --hf-model toy --data test.jsonl
+              bridge evaluate --hf-model toy --adapter run/iter_0000200 --data test.jsonl --json
+              bridge evaluate --megatron-path run --data test.jsonl --at-least 0.95
+            """
+    )
+
+    @OptionGroup var model: ModelOptions
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("A JSON or JSONL file with conversations that end with an answer.", valueName: "file"),
+        completion: .file(extensions: ["json", "jsonl"])
+    )
+    var data: String
+
+    @Option(
+        name: [.customLong("image-folder"), .customLong("image_folder")],
+        help: ArgumentHelp(
+            "What paths of images are relative to; without it the folder of the data.",
+            valueName: "path"
+        ),
+        completion: .directory
+    )
+    var imageFolder: String?
+
+    @Option(
+        name: [.customLong("max-new-tokens"), .customLong("max_new_tokens")],
+        help: ArgumentHelp("The most tokens of an answer.", valueName: "n")
+    )
+    var maxNewTokens = 64
+
+    @Option(
+        name: .customLong("at-least"),
+        help: ArgumentHelp("End with status 1 when the share of right answers is less.", valueName: "share")
+    )
+    var least: Double?
+
+    @Option(name: .long, help: ArgumentHelp("Show so many of the wrong answers.", valueName: "n"))
+    var show = 5
+
+    @OptionGroup var template: DataTemplateOptions
+
+    @Flag(name: .long, help: "Print the result as JSON, with every wrong answer.")
+    var json = false
+
+    func validate() throws {
+        guard (1...1_000_000).contains(maxNewTokens) else {
+            throw ValidationError("--max-new-tokens is \(maxNewTokens), expected 1 to 1000000")
+        }
+        if let least, !(0...1).contains(least) { throw ValidationError("--at-least is \(least), expected 0 to 1") }
+        guard show >= 0 else { throw ValidationError("--show is \(show), expected 0 or more") }
+    }
+
+    func run() throws {
+        let bridge = try model.bridge()
+        let questions = try AnswerFile(path: data, imageFolder: imageFolder ?? "")
+        let processor = try bridge.processor()
+        let alive = try model.model(bridge)
+        var options = try template.options()
+        options.template.addsGenerationPrompt = true
+        let generation = Generator.Options(maxNewTokens: maxNewTokens, endTokens: try bridge.endTokens())
+        let generator = Generator(alive)
+        let clock = ContinuousClock()
+        let start = clock.now
+        var result = ExactMatch()
+        for row in 0..<questions.count {
+            try check(row)
+            let question = try questions.question(at: row)
+            let batch = TokenBatch(try processor.inputs(question.conversation, options: options), on: alive.engine)
+            let transcript = Transcript(processor.tokenizer, stops: [], isSilent: true)
+            generator.forget()
+            _ = try generator.run(batch.tokens, images: batch.images, options: generation) { step in
+                try transcript.take(step) && !Interrupt.cancellation.isCancelled
+            }
+            try check(row)
+            try transcript.finish()
+            result.count(transcript.text, to: question)
+        }
+        report(result, seconds: start.duration(to: clock.now).seconds)
+        if let least, result.all.accuracy < least { throw ExitCode(1) }
+    }
+
+    private func check(_ row: Int) throws {
+        guard Interrupt.cancellation.isCancelled else { return }
+        throw BridgeError(.cancelled, "stopped as asked, at question \(row + 1)")
+    }
+
+    private func report(_ result: ExactMatch, seconds: Double) {
+        guard !json else {
+            func share(_ share: ExactMatch.Share) -> JSON {
+                [
+                    "questions": share.questions.json, "right": share.right.json,
+                    "accuracy": .number(JSONNumber(share.accuracy)),
+                ]
+            }
+            var report = share(result.all)
+            let categories = result.categories.sorted { $0.key < $1.key }.map { ($0.key, share($0.value)) }
+            report.set(.object(JSONObject(categories)), at: "categories")
+            report.set(.number(JSONNumber(seconds)), at: "seconds")
+            report.set(
+                .array(
+                    result.misses.map {
+                        ["place": .string($0.place), "expected": .string($0.expected), "said": .string($0.said)]
+                    }
+                ),
+                at: "wrong"
+            )
+            return Output.json(report)
+        }
+        func row(_ name: String, _ share: ExactMatch.Share) -> [String] {
+            [name, "\(share.right) of \(share.questions)", ByteFormat.rounded(100 * share.accuracy, digits: 1) + " %"]
+        }
+        Output.table(
+            result.categories.sorted { $0.key < $1.key }.map { row($0.key, $0.value) } + [row("all", result.all)]
+        )
+        for miss in result.misses.prefix(show) {
+            Output.line("\(miss.place): expected \(quoted(miss.expected)), found \(quoted(miss.said))")
+        }
+        let left = result.misses.count - min(show, result.misses.count)
+        if left > 0, show > 0 { Output.line("and \(left) more; --json has them all") }
+        let rate =
+            seconds > 0 ? ", \(ByteFormat.rounded(Double(result.all.questions) / seconds, digits: 1)) questions/s" : ""
+        Output.line("\(ByteFormat.rounded(seconds, digits: 1)) s\(rate)")
+    }
+
+    /// As a JSON string, because what a model says must not steer the terminal.
+    private func quoted(_ text: String) -> String {
+        String(decoding: JSON.string(text).text(pretty: false), as: UTF8.self)
+    }
+}

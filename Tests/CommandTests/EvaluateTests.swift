@@ -1,0 +1,74 @@
+import Foundation
+import JSONTree
+import Testing
+
+/// `bridge evaluate` asks what a file asks, and counts.
+@Suite struct EvaluateTests {
+    private let model = Models.fixtures.appendingPathComponent("ministral3").path
+    private let image = Models.repository.appendingPathComponent("Tests/Fixtures/images/rgb.png").path
+
+    private func row(_ question: String, _ answer: String, image: String? = nil, category: String) -> JSON {
+        var row: JSON = [
+            "messages": [
+                ["role": "user", "content": .string((image == nil ? "" : "<image>") + question)],
+                ["role": "assistant", "content": .string(answer)],
+            ],
+            "category": .string(category),
+        ]
+        if let image { row.set(["path": .string(image)], at: "image") }
+        return row
+    }
+
+    /// Two rows with what `bridge generate`, whose tokens are those of transformers, says, and one with something else.
+    private func data(in scratch: Scratch) throws -> String {
+        let options = ["--hf-model", model, "--date", "2025-03-09", "--max-new-tokens", "6"]
+        let text = try Answer(options + ["--prompt", "Say hello."]).text
+        let seen = try Answer(options + ["--prompt", "What is it?", "--image", image]).text
+        #expect(text != seen)
+        let rows = [
+            row("Say hello.", text, category: "text"), row("What is it?", seen, image: image, category: "picture"),
+            row("What is it?", text, image: image, category: "picture"),
+        ]
+        let lines = rows.map { String(decoding: $0.text(pretty: false), as: UTF8.self) }
+        try Data(lines.joined(separator: "\n").utf8).write(to: scratch.url("rows.jsonl"))
+        return scratch.path("rows.jsonl")
+    }
+
+    @Test func whatGenerateSaysIsRightAndOtherThingsAreWrong() throws {
+        let scratch = try Scratch()
+        let arguments = [
+            "evaluate", "--hf-model", model, "--data", try data(in: scratch), "--date", "2025-03-09",
+            "--max-new-tokens", "6",
+        ]
+        let outcome = try BridgeProcess(arguments + ["--json"]).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let result = try JSON(parsing: Array(outcome.output.utf8))
+        #expect(result["questions"]?.integer == 3 && result["right"]?.integer == 2)
+        #expect(result[path: "categories.text.accuracy"]?.double == 1)
+        #expect(result[path: "categories.picture.accuracy"]?.double == 0.5)
+        let wrong = try #require(result["wrong"]?.array)
+        #expect(wrong.count == 1)
+        #expect(wrong.first?["place"]?.string?.hasSuffix("rows.jsonl, line 3") == true)
+
+        let table = try BridgeProcess(arguments + ["--at-least", "0.7"]).wait()
+        #expect(table.status == 1)
+        #expect(table.output.contains("2 of 3") && table.output.contains("66.7 %"), "\(table.output)")
+        #expect(table.output.contains("line 3: expected"))
+    }
+
+    @Test func aRowWithoutAnswerIsNamed() throws {
+        let scratch = try Scratch()
+        try Data(#"{"messages": [{"role": "user", "content": "Who?"}]}"#.utf8).write(to: scratch.url("rows.jsonl"))
+        let outcome = try BridgeProcess.run("evaluate", "--hf-model", model, "--data", scratch.path("rows.jsonl"))
+        expect(outcome, failsWith: 4, mentioning: "rows.jsonl, line 1")
+    }
+
+    @Test(arguments: [
+        ["--data", "a"], ["--hf-model", "a"], ["--hf-model", "a", "--data", "b", "--at-least", "95"],
+        ["--hf-model", "a", "--data", "b", "--max-new-tokens", "0"],
+        ["--hf-model", "a", "--data", "b", "--show", "-1"],
+    ])
+    func wrongUsageIsStatus64(_ arguments: [String]) throws {
+        #expect(try BridgeProcess(["evaluate"] + arguments).wait().status == 64)
+    }
+}
