@@ -18,7 +18,11 @@ struct SchemaReader {
         guard let root = elements.first else { throw ParquetError("its schema is empty") }
         var reader = SchemaReader(elements)
         var columns: [ParquetNode] = []
-        for _ in 0..<(root[5]?.int ?? 0) {
+        let count = root[5] == nil ? 0 : try root.count(5, "the number of columns")
+        guard count < elements.count else {
+            throw ParquetError("its schema has \(count) columns and \(elements.count) elements in all")
+        }
+        for _ in 0..<count {
             columns.append(try reader.node(path: [], definition: 0, repetition: 0, depth: 0))
         }
         guard reader.next == elements.count else {

@@ -57,6 +57,12 @@ struct Train: ParsableCommand {
         let run = try TrainingRun(resolved, in: surroundings)
         let printer = RunPrinter(run: run, isSilent: json)
         guard !dryRun else { return printer.showPlan(json: json) }
+        if !resolved.logger.wandbProject.isEmpty {
+            Output.complain(
+                "note: nothing is written for Weights & Biases; \(run.recipe.logger.logDir)/log.jsonl and TensorBoard's files "
+                    + "have the numbers"
+            )
+        }
         printer.showParts()
         let trainer = try run.trainer(
             sinks: try RunSinks.standard(for: run, isSilent: json),

@@ -34,9 +34,9 @@ extension Recipe {
         public var logParamsNorm = false
         /// Whether lines have operations per second.
         public var logThroughput = false
-        /// The project at Weights & Biases; empty for no record there.
+        /// The project at Weights & Biases, taken so that the commands of Megatron Bridge run; nothing is written for it.
         public var wandbProject = ""
-        /// The run's name at Weights & Biases; empty for the recipe's.
+        /// The run's name at Weights & Biases, likewise.
         public var wandbExpName = ""
 
         /// The default.
