@@ -33,29 +33,19 @@ enum Gemma3VLRecipes {
     private static let abilities = RecipeTemplate.Abilities(packsSequences: false)
 
     static func recipe(
-        _ name: String,
+        _ choices: Recipe.Choices,
         hfPath: String,
-        peft: Recipe.PEFTSection.Scheme,
-        tensorSize: Int,
-        pipelineSize: Int,
-        globalBatchSize: Int
+        full: Recipe.Scale,
+        adapters: Recipe.Scale
     ) -> Recipe {
-        var recipe = Recipe(name: name, hfPath: hfPath)
-        recipe.peft = Recipe.PEFTSection(peft)
-        recipe.model.tensorModelParallelSize = tensorSize
-        recipe.model.pipelineModelParallelSize = pipelineSize
-        recipe.train.globalBatchSize = globalBatchSize
+        var recipe = Recipe(choices, hfPath: hfPath, full: full, adapters: adapters)
         recipe.train.microBatchSize = 2
         recipe.train.evalInterval = 500
         recipe.train.evalIters = 32
-        recipe.optimizer.lr = peft == .none ? 5e-6 : 1e-4
         // The peer's 3e-5, and a tenth of the rate where that is above it.
-        recipe.optimizer.minLR = peft == .none ? 5e-7 : 3e-5
+        recipe.optimizer.minLR = choices.peft == .none ? 5e-7 : 3e-5
         recipe.scheduler.lrWarmupIters = 500
         recipe.checkpoint.saveInterval = 500
-        // The peer's optimizer says 0.1, but its scheduler sets 0.033 from the first step on. Here the scheduler says
-        // nothing, so that a changed optimizer.weight_decay has an effect.
-        recipe.optimizer.weightDecay = 0.033
         return recipe
     }
 }
@@ -84,21 +74,22 @@ public func gemma3_vl_4bFinetuneConfig(
     freezeVisionModel: Bool = false,
     freezeVisionProjection: Bool = false
 ) -> Recipe {
-    var recipe = Gemma3VLRecipes.recipe(
-        name,
+    Gemma3VLRecipes.recipe(
+        Recipe.Choices(
+            name: name,
+            pretrainedCheckpoint: pretrainedCheckpoint,
+            datasetType: datasetType,
+            peft: peft,
+            trainIters: trainIters,
+            globalBatchSize: globalBatchSize,
+            freezeLanguageModel: freezeLanguageModel,
+            freezeVisionModel: freezeVisionModel,
+            freezeVisionProjection: freezeVisionProjection
+        ),
         hfPath: "google/gemma-3-4b-it",
-        peft: peft,
-        tensorSize: peft == .none ? 1 : 1,
-        pipelineSize: peft == .none ? 1 : 1,
-        globalBatchSize: globalBatchSize ?? (peft == .none ? 32 : 64)
+        full: Recipe.Scale(tensorSize: 1, globalBatchSize: 32),
+        adapters: Recipe.Scale(tensorSize: 1, globalBatchSize: 64)
     )
-    recipe.checkpoint.pretrainedCheckpoint = pretrainedCheckpoint
-    recipe.dataset.datasetType = datasetType
-    recipe.train.trainIters = trainIters
-    recipe.model.freezeLanguageModel = freezeLanguageModel
-    recipe.model.freezeVisionModel = freezeVisionModel
-    recipe.model.freezeVisionProjection = freezeVisionProjection
-    return recipe
 }
 
 /// The recipe `gemma3_vl_12b_finetune_config`: Gemma 3 12B on pictures and text.
@@ -125,21 +116,22 @@ public func gemma3_vl_12bFinetuneConfig(
     freezeVisionModel: Bool = false,
     freezeVisionProjection: Bool = false
 ) -> Recipe {
-    var recipe = Gemma3VLRecipes.recipe(
-        name,
+    Gemma3VLRecipes.recipe(
+        Recipe.Choices(
+            name: name,
+            pretrainedCheckpoint: pretrainedCheckpoint,
+            datasetType: datasetType,
+            peft: peft,
+            trainIters: trainIters,
+            globalBatchSize: globalBatchSize,
+            freezeLanguageModel: freezeLanguageModel,
+            freezeVisionModel: freezeVisionModel,
+            freezeVisionProjection: freezeVisionProjection
+        ),
         hfPath: "google/gemma-3-12b-it",
-        peft: peft,
-        tensorSize: peft == .none ? 4 : 1,
-        pipelineSize: peft == .none ? 1 : 1,
-        globalBatchSize: globalBatchSize ?? (peft == .none ? 32 : 64)
+        full: Recipe.Scale(tensorSize: 4, globalBatchSize: 32),
+        adapters: Recipe.Scale(tensorSize: 1, globalBatchSize: 64)
     )
-    recipe.checkpoint.pretrainedCheckpoint = pretrainedCheckpoint
-    recipe.dataset.datasetType = datasetType
-    recipe.train.trainIters = trainIters
-    recipe.model.freezeLanguageModel = freezeLanguageModel
-    recipe.model.freezeVisionModel = freezeVisionModel
-    recipe.model.freezeVisionProjection = freezeVisionProjection
-    return recipe
 }
 
 /// The recipe `gemma3_vl_27b_finetune_config`: Gemma 3 27B on pictures and text.
@@ -166,19 +158,20 @@ public func gemma3_vl_27bFinetuneConfig(
     freezeVisionModel: Bool = false,
     freezeVisionProjection: Bool = false
 ) -> Recipe {
-    var recipe = Gemma3VLRecipes.recipe(
-        name,
+    Gemma3VLRecipes.recipe(
+        Recipe.Choices(
+            name: name,
+            pretrainedCheckpoint: pretrainedCheckpoint,
+            datasetType: datasetType,
+            peft: peft,
+            trainIters: trainIters,
+            globalBatchSize: globalBatchSize,
+            freezeLanguageModel: freezeLanguageModel,
+            freezeVisionModel: freezeVisionModel,
+            freezeVisionProjection: freezeVisionProjection
+        ),
         hfPath: "google/gemma-3-27b-it",
-        peft: peft,
-        tensorSize: peft == .none ? 8 : 4,
-        pipelineSize: peft == .none ? 2 : 1,
-        globalBatchSize: globalBatchSize ?? (peft == .none ? 16 : 32)
+        full: Recipe.Scale(tensorSize: 8, pipelineSize: 2, globalBatchSize: 16),
+        adapters: Recipe.Scale(tensorSize: 4, globalBatchSize: 32)
     )
-    recipe.checkpoint.pretrainedCheckpoint = pretrainedCheckpoint
-    recipe.dataset.datasetType = datasetType
-    recipe.train.trainIters = trainIters
-    recipe.model.freezeLanguageModel = freezeLanguageModel
-    recipe.model.freezeVisionModel = freezeVisionModel
-    recipe.model.freezeVisionProjection = freezeVisionProjection
-    return recipe
 }

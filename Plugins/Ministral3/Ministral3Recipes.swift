@@ -18,25 +18,17 @@ enum Ministral3Recipes {
     ]
 
     static func recipe(
-        _ name: String,
+        _ choices: Recipe.Choices,
         hfPath: String,
-        peft: Recipe.PEFTSection.Scheme,
-        tensorSize: Int,
-        globalBatchSize: Int
+        full: Recipe.Scale,
+        adapters: Recipe.Scale
     ) -> Recipe {
-        var recipe = Recipe(name: name, hfPath: hfPath)
-        recipe.peft = Recipe.PEFTSection(peft)
-        recipe.model.tensorModelParallelSize = tensorSize
-        recipe.train.globalBatchSize = globalBatchSize
+        var recipe = Recipe(choices, hfPath: hfPath, full: full, adapters: adapters)
         recipe.train.evalInterval = 30
         recipe.train.evalIters = 32
-        recipe.optimizer.lr = peft == .none ? 5e-6 : 1e-4
         recipe.optimizer.minLR = 0
         recipe.scheduler.lrWarmupIters = 50
         recipe.checkpoint.saveInterval = 50
-        // The peer's optimizer says 0.1, but its scheduler sets 0.033 from the first step on. Here the scheduler says
-        // nothing, so that a changed optimizer.weight_decay has an effect.
-        recipe.optimizer.weightDecay = 0.033
         return recipe
     }
 }
@@ -65,20 +57,22 @@ public func ministral3_3bFinetuneConfig(
     freezeVisionModel: Bool = false,
     freezeVisionProjection: Bool = false
 ) -> Recipe {
-    var recipe = Ministral3Recipes.recipe(
-        name,
+    Ministral3Recipes.recipe(
+        Recipe.Choices(
+            name: name,
+            pretrainedCheckpoint: pretrainedCheckpoint,
+            datasetType: datasetType,
+            peft: peft,
+            trainIters: trainIters,
+            globalBatchSize: globalBatchSize,
+            freezeLanguageModel: freezeLanguageModel,
+            freezeVisionModel: freezeVisionModel,
+            freezeVisionProjection: freezeVisionProjection
+        ),
         hfPath: "mistralai/Ministral-3-3B-Instruct-2512",
-        peft: peft,
-        tensorSize: peft == .none ? 1 : 1,
-        globalBatchSize: globalBatchSize ?? (peft == .none ? 32 : 64)
+        full: Recipe.Scale(tensorSize: 1, globalBatchSize: 32),
+        adapters: Recipe.Scale(tensorSize: 1, globalBatchSize: 64)
     )
-    recipe.checkpoint.pretrainedCheckpoint = pretrainedCheckpoint
-    recipe.dataset.datasetType = datasetType
-    recipe.train.trainIters = trainIters
-    recipe.model.freezeLanguageModel = freezeLanguageModel
-    recipe.model.freezeVisionModel = freezeVisionModel
-    recipe.model.freezeVisionProjection = freezeVisionProjection
-    return recipe
 }
 
 /// The recipe `ministral3_8b_finetune_config`: Ministral 3 8B on pictures and text.
@@ -105,20 +99,22 @@ public func ministral3_8bFinetuneConfig(
     freezeVisionModel: Bool = false,
     freezeVisionProjection: Bool = false
 ) -> Recipe {
-    var recipe = Ministral3Recipes.recipe(
-        name,
+    Ministral3Recipes.recipe(
+        Recipe.Choices(
+            name: name,
+            pretrainedCheckpoint: pretrainedCheckpoint,
+            datasetType: datasetType,
+            peft: peft,
+            trainIters: trainIters,
+            globalBatchSize: globalBatchSize,
+            freezeLanguageModel: freezeLanguageModel,
+            freezeVisionModel: freezeVisionModel,
+            freezeVisionProjection: freezeVisionProjection
+        ),
         hfPath: "mistralai/Ministral-3-8B-Instruct-2512",
-        peft: peft,
-        tensorSize: peft == .none ? 2 : 1,
-        globalBatchSize: globalBatchSize ?? (peft == .none ? 32 : 64)
+        full: Recipe.Scale(tensorSize: 2, globalBatchSize: 32),
+        adapters: Recipe.Scale(tensorSize: 1, globalBatchSize: 64)
     )
-    recipe.checkpoint.pretrainedCheckpoint = pretrainedCheckpoint
-    recipe.dataset.datasetType = datasetType
-    recipe.train.trainIters = trainIters
-    recipe.model.freezeLanguageModel = freezeLanguageModel
-    recipe.model.freezeVisionModel = freezeVisionModel
-    recipe.model.freezeVisionProjection = freezeVisionProjection
-    return recipe
 }
 
 /// The recipe `ministral3_14b_finetune_config`: Ministral 3 14B on pictures and text.
@@ -145,18 +141,20 @@ public func ministral3_14bFinetuneConfig(
     freezeVisionModel: Bool = false,
     freezeVisionProjection: Bool = false
 ) -> Recipe {
-    var recipe = Ministral3Recipes.recipe(
-        name,
+    Ministral3Recipes.recipe(
+        Recipe.Choices(
+            name: name,
+            pretrainedCheckpoint: pretrainedCheckpoint,
+            datasetType: datasetType,
+            peft: peft,
+            trainIters: trainIters,
+            globalBatchSize: globalBatchSize,
+            freezeLanguageModel: freezeLanguageModel,
+            freezeVisionModel: freezeVisionModel,
+            freezeVisionProjection: freezeVisionProjection
+        ),
         hfPath: "mistralai/Ministral-3-14B-Instruct-2512",
-        peft: peft,
-        tensorSize: peft == .none ? 4 : 2,
-        globalBatchSize: globalBatchSize ?? (peft == .none ? 16 : 32)
+        full: Recipe.Scale(tensorSize: 4, globalBatchSize: 16),
+        adapters: Recipe.Scale(tensorSize: 2, globalBatchSize: 32)
     )
-    recipe.checkpoint.pretrainedCheckpoint = pretrainedCheckpoint
-    recipe.dataset.datasetType = datasetType
-    recipe.train.trainIters = trainIters
-    recipe.model.freezeLanguageModel = freezeLanguageModel
-    recipe.model.freezeVisionModel = freezeVisionModel
-    recipe.model.freezeVisionProjection = freezeVisionProjection
-    return recipe
 }

@@ -26,21 +26,15 @@ enum MistralRecipes {
     private static let abilities = RecipeTemplate.Abilities(readsImages: false)
 
     static func recipe(
-        _ name: String,
+        _ choices: Recipe.Choices,
         hfPath: String,
-        peft: Recipe.PEFTSection.Scheme,
-        tensorSize: Int,
-        globalBatchSize: Int
+        full: Recipe.Scale,
+        adapters: Recipe.Scale
     ) -> Recipe {
-        var recipe = Recipe(name: name, hfPath: hfPath)
-        recipe.peft = Recipe.PEFTSection(peft)
-        recipe.model.tensorModelParallelSize = tensorSize
-        recipe.train.globalBatchSize = globalBatchSize
-        recipe.optimizer.lr = peft == .none ? 5e-6 : 1e-4
+        var recipe = Recipe(choices, hfPath: hfPath, full: full, adapters: adapters)
         recipe.optimizer.minLR = 0
         recipe.scheduler.lrWarmupIters = 50
         recipe.checkpoint.saveInterval = 50
-        recipe.optimizer.weightDecay = 0.033
         return recipe
     }
 }
@@ -63,17 +57,19 @@ public func mistral_7bFinetuneConfig(
     trainIters: Int = 1000,
     globalBatchSize: Int? = nil
 ) -> Recipe {
-    var recipe = MistralRecipes.recipe(
-        name,
+    MistralRecipes.recipe(
+        Recipe.Choices(
+            name: name,
+            pretrainedCheckpoint: pretrainedCheckpoint,
+            datasetType: datasetType,
+            peft: peft,
+            trainIters: trainIters,
+            globalBatchSize: globalBatchSize
+        ),
         hfPath: "mistralai/Mistral-7B-Instruct-v0.3",
-        peft: peft,
-        tensorSize: peft == .none ? 2 : 1,
-        globalBatchSize: globalBatchSize ?? (peft == .none ? 32 : 64)
+        full: Recipe.Scale(tensorSize: 2, globalBatchSize: 32),
+        adapters: Recipe.Scale(tensorSize: 1, globalBatchSize: 64)
     )
-    recipe.checkpoint.pretrainedCheckpoint = pretrainedCheckpoint
-    recipe.dataset.datasetType = datasetType
-    recipe.train.trainIters = trainIters
-    return recipe
 }
 
 /// The recipe `mistral_small_24b_finetune_config`: Mistral Small 24B on conversations.
@@ -94,15 +90,17 @@ public func mistral_small_24bFinetuneConfig(
     trainIters: Int = 1000,
     globalBatchSize: Int? = nil
 ) -> Recipe {
-    var recipe = MistralRecipes.recipe(
-        name,
+    MistralRecipes.recipe(
+        Recipe.Choices(
+            name: name,
+            pretrainedCheckpoint: pretrainedCheckpoint,
+            datasetType: datasetType,
+            peft: peft,
+            trainIters: trainIters,
+            globalBatchSize: globalBatchSize
+        ),
         hfPath: "mistralai/Mistral-Small-24B-Instruct-2501",
-        peft: peft,
-        tensorSize: peft == .none ? 8 : 4,
-        globalBatchSize: globalBatchSize ?? (peft == .none ? 16 : 32)
+        full: Recipe.Scale(tensorSize: 8, globalBatchSize: 16),
+        adapters: Recipe.Scale(tensorSize: 4, globalBatchSize: 32)
     )
-    recipe.checkpoint.pretrainedCheckpoint = pretrainedCheckpoint
-    recipe.dataset.datasetType = datasetType
-    recipe.train.trainIters = trainIters
-    return recipe
 }

@@ -273,8 +273,3 @@ public final class Trainer {
         logger.info("going on after step \(progress.iteration) from \(found)")
     }
 }
-
-extension Duration {
-    /// In seconds.
-    var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
-}

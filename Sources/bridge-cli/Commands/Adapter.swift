@@ -148,21 +148,16 @@ struct AdapterMerge: ParsableCommand {
 
     func run() throws {
         let (bridge, model, adapters) = try options.load()
-        let state = TrainingState(parameters: adapters.merged(into: model), moments: [])
         if let megatron {
             try options.prepare(megatron)
+            let state = TrainingState(parameters: adapters.merged(into: model), moments: [])
             try bridge.save(state, to: megatron, iteration: 0, files: [])
             return options.report(adapters, megatron)
         }
         guard let huggingFace else { return }
-        // A checkpoint on the way, so that the export is the one that any other goes through.
-        let folder = URL(filePath: huggingFace).deletingLastPathComponent()
-        let middle = folder.appending(path: ".\(URL(filePath: huggingFace).lastPathComponent).merging").path
-        try? FileManager.default.removeItem(atPath: middle)
-        defer { try? FileManager.default.removeItem(atPath: middle) }
-        try bridge.save(state, to: middle, iteration: 0, files: [])
-        try bridge.exportCheckpoint(
-            from: middle,
+        try bridge.exportMerged(
+            adapters,
+            on: model,
             to: huggingFace,
             options: ConversionOptions(overwrite: options.overwrite)
         )

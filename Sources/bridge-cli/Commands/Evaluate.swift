@@ -29,15 +29,7 @@ struct Evaluate: ParsableCommand {
     )
     var data: String
 
-    @Option(
-        name: [.customLong("image-folder"), .customLong("image_folder")],
-        help: ArgumentHelp(
-            "What paths of images are relative to; without it the folder of the data.",
-            valueName: "path"
-        ),
-        completion: .directory
-    )
-    var imageFolder: String?
+    @OptionGroup var images: ImageFolderOptions
 
     @Option(
         name: [.customLong("max-new-tokens"), .customLong("max_new_tokens")],
@@ -54,7 +46,7 @@ struct Evaluate: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Show so many of the wrong answers.", valueName: "n"))
     var show = 5
 
-    @OptionGroup var template: DataTemplateOptions
+    @OptionGroup var template: DateOptions
 
     @Flag(name: .long, help: "Print the result as JSON, with every wrong answer.")
     var json = false
@@ -69,7 +61,7 @@ struct Evaluate: ParsableCommand {
 
     func run() throws {
         let bridge = try model.bridge()
-        let questions = try AnswerFile(path: data, imageFolder: imageFolder ?? "")
+        let questions = try AnswerFile(path: data, imageFolder: images.path)
         let processor = try bridge.processor()
         let alive = try model.model(bridge)
         var options = try template.options()

@@ -53,12 +53,10 @@ struct Generate: ParsableCommand {
         Interrupt.endsAtOnce(true)
         let bridge = try model.bridge()
         let alive = try model.model(bridge)
-        try Interrupt.check()
         let generator = Generator(alive)
         // Tokens from a file need no tokenizer; where there is one it gives their text.
         let processor = inputs == nil ? try bridge.processor() : try? bridge.processor()
         let (tokens, images, asked) = try request(processor, alive)
-        try Interrupt.check()
         let loaded = start.duration(to: clock.now).seconds
         var options = try sampling.options(bridge)
         options.wantsProbabilities = json

@@ -17,15 +17,7 @@ struct DataOptions: ParsableArguments {
     )
     var data: String
 
-    @Option(
-        name: [.customLong("image-folder"), .customLong("image_folder")],
-        help: ArgumentHelp(
-            "What paths of images are relative to; without it the folder of the data.",
-            valueName: "path"
-        ),
-        completion: .directory
-    )
-    var imageFolder: String?
+    @OptionGroup var images: ImageFolderOptions
 
     @Option(
         name: [.customLong("dataset-type"), .customLong("dataset_type")],
@@ -45,7 +37,7 @@ struct DataOptions: ParsableArguments {
     )
     var seqLength: Int?
 
-    @OptionGroup var template: DataTemplateOptions
+    @OptionGroup var template: DateOptions
 
     /// The library's modes.
     enum Learnt: String, ExpressibleByArgument, CaseIterable {
@@ -83,7 +75,7 @@ struct DataOptions: ParsableArguments {
     func open() throws -> Opened {
         let processor = try model.processor()
         let options = try template.options()
-        let folder = imageFolder ?? ""
+        let folder = images.path
         let source: any SampleSource
         switch kind {
         case .tokenized:
@@ -113,29 +105,5 @@ struct DataModelOptions: ParsableArguments {
 
     func processor() throws -> any ModelProcessor {
         try AutoBridge.fromHF(huggingFace, catalog: plugins.catalog()).processor()
-    }
-}
-
-/// What conversations are rendered with.
-struct DataTemplateOptions: ParsableArguments {
-    @Option(
-        name: .long,
-        help: ArgumentHelp("The date that the template writes, instead of today's.", valueName: "yyyy-mm-dd")
-    )
-    var date: String?
-
-    func validate() throws {
-        guard let date else { return }
-        do throws(TokenizerError) { _ = try ChatDate(date) } catch { throw ValidationError("--date: \(error.message)") }
-    }
-
-    /// The library's options.
-    func options() throws -> ProcessingOptions {
-        var options = ProcessingOptions()
-        options.cancellation = Interrupt.cancellation
-        options.template.date = try date.map { try ChatDate($0) }
-        // As for prompts: what is learnt should look like what is asked later.
-        options.template.fillsDatePlaceholders = true
-        return options
     }
 }

@@ -50,7 +50,7 @@ struct PromptOptions: ParsableArguments {
 
     func validate() throws {
         let besides = [
-            ("--system", template.system != nil), ("--tools", tools != nil), ("--date", template.date != nil),
+            ("--system", template.system != nil), ("--tools", tools != nil), ("--date", template.dated.date != nil),
         ]
         if prompt != nil, messages != nil { throw ValidationError("give either --prompt or --messages") }
         if messages != nil, raw { throw ValidationError("--raw goes with --prompt; --messages needs the template") }

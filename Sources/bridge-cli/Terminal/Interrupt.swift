@@ -59,9 +59,4 @@ enum Interrupt {
         install()
         return answer
     }
-
-    /// Stops what has printed nothing yet.
-    static func check() throws {
-        if cancellation.isCancelled { throw BridgeError(.cancelled, "stopped as asked, before the first token") }
-    }
 }

@@ -19,13 +19,18 @@ enum Style {
     }
 
     /// For standard error.
-    static func red(_ text: String) -> String { isFancy ? "\u{1B}[31m\(text)\u{1B}[39m" : text }
+    static func red(_ text: String) -> String { wrapped(text, 31, 39, isFancy) }
     /// For standard error.
-    static func bold(_ text: String) -> String { isFancy ? "\u{1B}[1m\(text)\u{1B}[22m" : text }
+    static func bold(_ text: String) -> String { wrapped(text, 1, 22, isFancy) }
     /// For a progress bar, on standard error.
-    static func bar(_ text: String) -> String { isFancy ? "\u{1B}[32m\(text)\u{1B}[39m" : text }
+    static func bar(_ text: String) -> String { wrapped(text, 32, 39, isFancy) }
     /// For results, on standard output.
-    static func green(_ text: String) -> String { isFancyOutput ? "\u{1B}[32m\(text)\u{1B}[39m" : text }
+    static func green(_ text: String) -> String { wrapped(text, 32, 39, isFancyOutput) }
     /// For results that are not as they should be, on standard output.
-    static func redResult(_ text: String) -> String { isFancyOutput ? "\u{1B}[31m\(text)\u{1B}[39m" : text }
+    static func redResult(_ text: String) -> String { wrapped(text, 31, 39, isFancyOutput) }
+
+    /// A text between the codes that begin and end a style.
+    private static func wrapped(_ text: String, _ begin: Int, _ end: Int, _ isWanted: Bool) -> String {
+        isWanted ? "\u{1B}[\(begin)m\(text)\u{1B}[\(end)m" : text
+    }
 }

@@ -9,7 +9,7 @@ struct AdapterNames {
         let suffix = ".weight"
         for entry in try model.table(.transformers).entries {
             for (index, name) in entry.huggingFace.enumerated() where name.hasSuffix(suffix) {
-                let own = entry.huggingFace.count > 1 ? "\(entry.megatron)[\(index)]" : entry.megatron
+                let own = entry.pieceName(index)
                 // Adapters made with older releases carry the names of their time.
                 for spelled in [name] + model.bridge.dialects.map({ $0.spelled(name) }) {
                     weights[String(spelled.dropLast(suffix.count))] = own
@@ -30,16 +30,16 @@ extension AutoBridge {
         var names: [String: String] = [:]
         for entry in try model.table(.transformers).entries {
             for (index, name) in entry.huggingFace.enumerated() {
-                let own = entry.huggingFace.count > 1 ? "\(entry.megatron)[\(index)]" : entry.megatron
-                names[own] = model.bridge.moduleNames.spelled(name)
+                names[entry.pieceName(index)] = model.bridge.moduleNames.spelled(name)
             }
         }
         return names
     }
 
-    /// Whether transformers has the mirror image of a live model's matrix.
-    public func isMirrored(_ name: String) -> Bool {
-        let entries = (try? model.table(.transformers).entries) ?? []
-        return entries.contains { $0.megatron == name && $0.mapping.transform is Transposition }
+    /// The matrices of a live model of which transformers has the mirror image.
+    ///
+    /// - Throws: `BridgeError` when the family has no parameter table.
+    public func mirroredParameters() throws -> Set<String> {
+        Set(try model.table(.transformers).entries.filter { $0.mapping.transform is Transposition }.map(\.megatron))
     }
 }

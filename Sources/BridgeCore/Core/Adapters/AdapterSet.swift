@@ -104,7 +104,7 @@ public final class AdapterSet: Sendable {
                         + "peft.canonical=true"
                 )
             }
-            let stream = RandomStream(seed: seed, stream: number(of: module.name))
+            let stream = RandomStream(seed: seed, stream: 0).named(module.name)
             attach(configuration, module, wanted, stream, elementType)
             return Module(name: module.name, layers: module.layers)
         }
@@ -123,9 +123,7 @@ public final class AdapterSet: Sendable {
         guard configuration.dropout > 0 else { return }
         for module in modules {
             for case let input? in module.layers.map(\.adapter?.input) {
-                input.stream = stream.map {
-                    RandomStream(seed: $0.seed, stream: $0.stream ^ Self.number(of: input.weight.name))
-                }
+                input.stream = stream?.named(input.weight.name)
             }
         }
     }
@@ -173,11 +171,6 @@ public final class AdapterSet: Sendable {
         }
     }
 
-    /// A number for a name, the same on every machine: FNV-1a.
-    static func number(of name: String) -> UInt64 {
-        name.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-    }
-
     private static func attach(
         _ configuration: Recipe.PEFTSection,
         _ module: AdaptedModule,
@@ -209,18 +202,13 @@ public final class AdapterSet: Sendable {
             let adapter = LowRankAdapter(
                 input: low,
                 output: Parameter("\(name).linear_out.weight\(suffix)", output),
+                // float32 whatever the type of the weight, so that an untrained adapter changes nothing.
                 magnitude: configuration.scheme == .dora
-                    ? Parameter("\(name).weight_magnitude\(suffix)", Self.lengths(of: weight)) : nil,
+                    ? Parameter("\(name).weight_magnitude\(suffix)", weight.detached.rowLengths) : nil,
                 scale: Float(configuration.alpha / Double(rank))
             )
             for parameter in adapter.parameters { parameter.isTrainable = true }
             layer.adapter = adapter
         }
-    }
-
-    /// The lengths of the rows of a weight: float32 whatever its type, so that an untrained adapter changes nothing.
-    private static func lengths(of weight: Tensor) -> Tensor {
-        let exact = weight.detached.cast(to: .float32)
-        return (exact * exact).sum(over: [1]).applying(.squareRoot).reshaped([weight.shape[0]])
     }
 }

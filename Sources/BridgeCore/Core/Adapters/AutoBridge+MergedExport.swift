@@ -4,7 +4,7 @@ extension AutoBridge {
     /// Whether a checkpoint holds adapters and not the model that they belong to.
     public static func holdsAdapter(_ path: String) -> Bool {
         guard let folder = try? NativeCheckpoint.iterationPath(path) else { return false }
-        return (try? NativeCheckpoint(path: folder).manifest.holdsAdapter) ?? false
+        return (try? NativeCheckpoint.manifest(of: folder).holdsAdapter) ?? false
     }
 
     /// Writes the model of a checkpoint with adapters as a Hugging Face folder, the adapters in its weights.

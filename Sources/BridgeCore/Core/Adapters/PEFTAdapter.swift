@@ -98,10 +98,8 @@ extension AutoBridge {
             guard stored.shape == shape, stored.elementType.isFloatingPoint else {
                 throw BridgeError(.corruptInput, "\(stored.name) has the shape \(stored.shape), expected \(shape)")
             }
-            let view = TensorView(stored).cast(to: type)
             let tensor = Tensor(uninitialized: shape, type, on: engine)
-            let bytes = UnsafeMutableRawBufferPointer(start: tensor.pointer, count: view.byteCount)
-            try TensorReader().read(view, at: 0, into: bytes)
+            try TensorReader().read(TensorView(stored), into: tensor)
             let parameter = Parameter("\(name).\(suffix)", tensor)
             parameter.isTrainable = true
             return parameter

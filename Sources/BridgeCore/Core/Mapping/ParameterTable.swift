@@ -33,6 +33,11 @@ public struct ParameterTable: Sendable {
         package var mapping: ParameterMapping
         /// The decoder layer; nil outside the layers.
         package var layer: Int?
+
+        /// What the matrix of a tensor's place is called among a live model's parameters: fused ones are numbered.
+        package func pieceName(_ index: Int) -> String {
+            huggingFace.count > 1 ? "\(megatron)[\(index)]" : megatron
+        }
     }
 
     /// Every parameter, in the order of the table, layer by layer.

@@ -35,6 +35,17 @@ public final class TensorReader {
         }
     }
 
+    /// Fills a tensor without gaps and of the view's shape with its elements, as the tensor's type.
+    ///
+    /// - Throws: `BridgeError` when a stored part cannot be read.
+    func read(_ view: TensorView, into tensor: Tensor) throws {
+        let bytes = UnsafeMutableRawBufferPointer(
+            start: tensor.pointer,
+            count: tensor.count * tensor.elementType.byteCount
+        )
+        try read(view.cast(to: tensor.elementType), at: 0, into: bytes)
+    }
+
     /// All bytes of a view.
     public func bytes(of view: TensorView) throws -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: view.byteCount)

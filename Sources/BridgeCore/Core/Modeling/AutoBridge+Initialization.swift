@@ -26,7 +26,7 @@ extension AutoBridge {
             let whole = entry.mapping.transform.toMegatron(entry.shapes.map { .zeros(.uint8, shape: $0) })
             let shapes = entry.mapping.transform.toLayers(whole).map(\.shape)
             pieces[entry.megatron] = shapes.enumerated().map { index, shape in
-                let name = entry.huggingFace.count > 1 ? "\(entry.megatron)[\(index)]" : entry.megatron
+                let name = entry.pieceName(index)
                 return Parameter(name, initial(name, shape, deviation, seed, elementType, engine))
             }
         }
@@ -53,7 +53,7 @@ extension AutoBridge {
             engine.fill(tensor, with: model.bridge.initialValue(ofVector: name))
             return tensor
         }
-        let stream = RandomStream(seed: seed, stream: AdapterSet.number(of: name))
+        let stream = RandomStream(seed: seed, stream: 0).named(name)
         let values = stream.normal(0..<shape.reduce(1, *)).map { $0 * deviation }
         return Tensor(values, shape: shape, elementType, on: engine)
     }

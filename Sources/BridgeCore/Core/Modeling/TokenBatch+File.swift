@@ -102,8 +102,7 @@ extension TokenBatch {
             )
         }
         let pixels = Tensor(uninitialized: stored.shape, .float32, on: engine)
-        let bytes = UnsafeMutableRawBufferPointer(start: pixels.pointer, count: pixels.count * 4)
-        try TensorReader().read(TensorView(stored).cast(to: .float32), at: 0, into: bytes)
+        try TensorReader().read(TensorView(stored), into: pixels)
         guard let sizes else { return (0..<stored.shape[0]).map { pixels.at($0) } }
         guard sizes.count == 2 * stored.shape[0] else {
             throw BridgeError(.badArgument, "\(path) has \(stored.shape[0]) images and \(sizes.count / 2) image_sizes")

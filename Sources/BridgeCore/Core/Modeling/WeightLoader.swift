@@ -22,8 +22,7 @@ struct WeightLoader {
             // Quantised weights are rounded to the type that a conversion gives them before they are widened.
             let view = view.isDequantised ? view : view.cast(to: elementType)
             return entry.mapping.transform.toLayers(view).enumerated().map { index, view in
-                let name = entry.huggingFace.count > 1 ? "\(entry.megatron)[\(index)]" : entry.megatron
-                return Piece(parameter: entry.megatron, name: name, view: view)
+                Piece(parameter: entry.megatron, name: entry.pieceName(index), view: view)
             }
         }
         var files: [ObjectIdentifier: MappedFile] = [:]

@@ -76,3 +76,94 @@ extension PluginCatalog {
         throw BridgeError(.badArgument, "there is no recipe \(RecipeField.shortened(name))\(hint)")
     }
 }
+
+extension Recipe {
+    /// What the size of a model decides.
+    public struct Scale: Sendable, Equatable {
+        /// The size of the tensor-parallel axis.
+        public var tensorSize: Int
+        /// The size of the pipeline-parallel axis.
+        public var pipelineSize: Int
+        /// Samples in a step.
+        public var globalBatchSize: Int
+
+        /// A scale.
+        public init(tensorSize: Int, pipelineSize: Int = 1, globalBatchSize: Int) {
+            self.tensorSize = tensorSize
+            self.pipelineSize = pipelineSize
+            self.globalBatchSize = globalBatchSize
+        }
+    }
+
+    /// What the functions that give recommended recipes let their callers choose.
+    public struct Choices: Sendable, Equatable {
+        /// The run's name.
+        public var name: String
+        /// The weights to start from.
+        public var pretrainedCheckpoint: String
+        /// What kind of data there is.
+        public var datasetType: DatasetSection.Kind
+        /// The adapters.
+        public var peft: PEFTSection.Scheme
+        /// How many steps there are.
+        public var trainIters: Int
+        /// Samples in a step; nil for what the scale says.
+        public var globalBatchSize: Int?
+        /// Whether the language model stays as it is.
+        public var freezeLanguageModel: Bool
+        /// Whether the vision tower stays as it is.
+        public var freezeVisionModel: Bool
+        /// Whether the projector stays as it is.
+        public var freezeVisionProjection: Bool
+
+        /// Choices.
+        public init(
+            name: String,
+            pretrainedCheckpoint: String,
+            datasetType: DatasetSection.Kind,
+            peft: PEFTSection.Scheme,
+            trainIters: Int,
+            globalBatchSize: Int?,
+            freezeLanguageModel: Bool = false,
+            freezeVisionModel: Bool = false,
+            freezeVisionProjection: Bool = false
+        ) {
+            self.name = name
+            self.pretrainedCheckpoint = pretrainedCheckpoint
+            self.datasetType = datasetType
+            self.peft = peft
+            self.trainIters = trainIters
+            self.globalBatchSize = globalBatchSize
+            self.freezeLanguageModel = freezeLanguageModel
+            self.freezeVisionModel = freezeVisionModel
+            self.freezeVisionProjection = freezeVisionProjection
+        }
+    }
+
+    /// A recommended recipe, as far as those of all families are alike.
+    ///
+    /// - Parameters:
+    ///   - choices: What the caller has chosen.
+    ///   - hfPath: The hub id of the model that it is made for.
+    ///   - full: The scale of full training.
+    ///   - adapters: The scale of training adapters.
+    public init(_ choices: Choices, hfPath: String, full: Scale, adapters: Scale) {
+        self.init(name: choices.name, hfPath: hfPath)
+        let isFull = choices.peft == .none
+        let scale = isFull ? full : adapters
+        peft = PEFTSection(choices.peft)
+        model.tensorModelParallelSize = scale.tensorSize
+        model.pipelineModelParallelSize = scale.pipelineSize
+        model.freezeLanguageModel = choices.freezeLanguageModel
+        model.freezeVisionModel = choices.freezeVisionModel
+        model.freezeVisionProjection = choices.freezeVisionProjection
+        train.globalBatchSize = choices.globalBatchSize ?? scale.globalBatchSize
+        train.trainIters = choices.trainIters
+        dataset.datasetType = choices.datasetType
+        checkpoint.pretrainedCheckpoint = choices.pretrainedCheckpoint
+        optimizer.lr = isFull ? 5e-6 : 1e-4
+        // The peer's optimizer says 0.1, but its scheduler sets 0.033 from the first step on. Here the scheduler says
+        // nothing, so that a changed optimizer.weight_decay has an effect.
+        optimizer.weightDecay = 0.033
+    }
+}

@@ -78,8 +78,7 @@ public final class LowRankAdapter: Sendable {
 
     /// The lengths of the rows of `W + scale B A`, float32 [out].
     public func rowLengths(of weight: Tensor) -> Tensor {
-        let whole = merged(into: weight, scaled: false)
-        return (whole * whole).sum(over: [1]).applying(.squareRoot).reshaped([weight.shape[0]])
+        merged(into: weight, scaled: false).rowLengths
     }
 
     /// The weight with the adapter in it, float32 [out, in].
@@ -93,7 +92,14 @@ public final class LowRankAdapter: Sendable {
         let product = b.cast(to: .float32).matrixProduct(a.cast(to: .float32))
         let whole = weight.detached.cast(to: .float32) + product * scale
         guard scaled, let magnitude else { return whole }
-        let lengths = (whole * whole).sum(over: [1]).applying(.squareRoot)
-        return whole * (magnitude.tensor.detached.cast(to: .float32).reshaped([weight.shape[0], 1]) / lengths)
+        return whole * (magnitude.tensor.detached.cast(to: .float32) / whole.rowLengths).reshaped([-1, 1])
+    }
+}
+
+extension Tensor {
+    /// The Euclidean lengths of the rows of a matrix, float32 [rows] whatever its type.
+    public var rowLengths: Tensor {
+        let exact = cast(to: .float32)
+        return (exact * exact).sum(over: [1]).applying(.squareRoot).reshaped([shape[0]])
     }
 }

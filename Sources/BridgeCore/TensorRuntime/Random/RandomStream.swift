@@ -17,6 +17,12 @@ public struct RandomStream: Sendable, Hashable {
         self.stream = stream
     }
 
+    /// The stream of a use with a name, the same on every machine: the name's FNV-1a hash chooses among streams.
+    public func named(_ name: String) -> RandomStream {
+        let hash = name.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        return RandomStream(seed: seed, stream: stream ^ hash)
+    }
+
     /// Numbers spread evenly over [0, 1), multiples of 2^-24.
     public func uniform(_ places: Range<Int>) -> [Float] {
         numbers(places) { words, lane in Float(words[lane] >> 8) * 0x1p-24 }

@@ -49,8 +49,7 @@ extension NativeCheckpoint {
     /// - Throws: `BridgeError` when there is no checkpoint, or the run was cancelled.
     public static func check(_ path: String, context: RunContext = RunContext()) throws -> Health {
         let path = try iterationPath(path)
-        let name = Files.join(path, manifestName)
-        let manifest = try NativeManifest(json: JSON(contentsOf: name), name: name)
+        let manifest = try Self.manifest(of: path)
         return Health(path: path, fileCount: manifest.files.count, damages: try damages(of: manifest, path, context))
     }
 

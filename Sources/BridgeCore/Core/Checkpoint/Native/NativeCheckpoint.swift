@@ -36,8 +36,7 @@ public struct NativeCheckpoint: Sendable {
     /// - Throws: `BridgeError` when there is none, or a file is missing or not what the manifest says.
     public init(path: String) throws {
         let path = try Self.iterationPath(path)
-        let manifestPath = Files.join(path, Self.manifestName)
-        let manifest = try NativeManifest(json: JSON(contentsOf: manifestPath), name: manifestPath)
+        let manifest = try Self.manifest(of: path)
         self.path = path
         self.manifest = manifest
         configuration = try JSON(
@@ -50,6 +49,12 @@ public struct NativeCheckpoint: Sendable {
     ///
     /// - Throws: `BridgeError` when a file is missing or not what the manifest says.
     func optimizerParameters() throws -> [GlobalParameter] { try Self.parameters(manifest.optimizer, path) }
+
+    /// The manifest of an iteration's folder, alone.
+    static func manifest(of path: String) throws -> NativeManifest {
+        let name = Files.join(path, manifestName)
+        return try NativeManifest(json: JSON(contentsOf: name), name: name)
+    }
 
     /// Whether a folder says that it is a Megatron checkpoint, whole or not.
     static func isOne(_ path: String) -> Bool {

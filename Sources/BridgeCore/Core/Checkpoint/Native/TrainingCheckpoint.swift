@@ -56,12 +56,9 @@ private final class TensorBytes: ByteStorage {
 /// Where the parts of parameters and adapters belong in a Megatron checkpoint.
 struct TrainedNames {
     private let entries: [String: ParameterTable.Entry]
-    private let order: [String]
 
     init(_ table: ParameterTable) {
-        let all = table.entries
-        order = all.map(\.megatron)
-        entries = Dictionary(all.map { ($0.megatron, $0) }) { first, _ in first }
+        entries = Dictionary(table.entries.map { ($0.megatron, $0) }) { first, _ in first }
     }
 
     /// A parameter's name without the number of its piece: `a.weight[1]` is part of `a.weight`.
@@ -80,15 +77,20 @@ struct TrainedNames {
         var stage: ParameterMapping.Stage
         var layer: Int?
         var parts: Int?
-        /// For the order in files.
-        var rank: Int
+
+        init(_ entry: ParameterTable.Entry) {
+            transform = entry.mapping.transform
+            split = entry.mapping.split
+            stage = entry.mapping.stage
+            layer = entry.layer
+            parts = entry.mapping.parts
+        }
     }
 
     /// The place of a parameter of the model or of an adapter; nil for one that the model does not have.
     func place(of whole: String) -> Place? {
-        guard let mark = whole.firstRange(of: Self.adapterMark) else { return place(of: whole, isAdapter: false) }
-        let module = String(whole[..<mark.lowerBound])
-        guard var place = place(of: module + ".weight", isAdapter: true) else { return nil }
+        guard let mark = whole.firstRange(of: Self.adapterMark) else { return entries[whole].map(Place.init) }
+        guard var place = entries["\(whole[..<mark.lowerBound]).weight"].map(Place.init) else { return nil }
         let own = whole[mark.upperBound...]
         let isWholeModule = !own.hasPrefix("adapter_")
         let followsRows = own.hasSuffix("linear_out.weight") || own.hasSuffix("weight_magnitude")
@@ -101,18 +103,6 @@ struct TrainedNames {
         default: break
         }
         return place
-    }
-
-    private func place(of name: String, isAdapter: Bool) -> Place? {
-        guard let entry = entries[name], let rank = order.firstIndex(of: name) else { return nil }
-        return Place(
-            transform: entry.mapping.transform,
-            split: entry.mapping.split,
-            stage: entry.mapping.stage,
-            layer: entry.layer,
-            parts: entry.mapping.parts,
-            rank: rank
-        )
     }
 
     /// Parameters as Megatron has them, put together from the tensors of their pieces.
@@ -257,11 +247,7 @@ extension AutoBridge {
                                 + "the recipe was another one"
                         )
                     }
-                    let bytes = UnsafeMutableRawBufferPointer(
-                        start: tensor.pointer,
-                        count: tensor.count * tensor.elementType.byteCount
-                    )
-                    try reader.read(matrix.cast(to: tensor.elementType), at: 0, into: bytes)
+                    try reader.read(matrix, into: tensor)
                 }
             }
         }

@@ -1,0 +1,26 @@
+import ArgumentParser
+import BridgeCore
+import Tokenizers
+
+/// The date that chat templates write, and everything else that is the same wherever messages are processed.
+struct DateOptions: ParsableArguments {
+    @Option(
+        name: .long,
+        help: ArgumentHelp("The date that the template writes, instead of today's.", valueName: "yyyy-mm-dd")
+    )
+    var date: String?
+
+    func validate() throws {
+        guard let date else { return }
+        do throws(TokenizerError) { _ = try ChatDate(date) } catch { throw ValidationError("--date: \(error.message)") }
+    }
+
+    /// The library's options: what is learnt looks like what is asked.
+    func options() throws -> ProcessingOptions {
+        var options = ProcessingOptions()
+        options.cancellation = Interrupt.cancellation
+        options.template.date = try date.map { try ChatDate($0) }
+        options.template.fillsDatePlaceholders = true
+        return options
+    }
+}

@@ -1,0 +1,17 @@
+import ArgumentParser
+
+/// Where the images are that rows of data name.
+struct ImageFolderOptions: ParsableArguments {
+    @Option(
+        name: [.customLong("image-folder"), .customLong("image_folder")],
+        help: ArgumentHelp(
+            "What paths of images are relative to; without it the folder of the data.",
+            valueName: "path"
+        ),
+        completion: .directory
+    )
+    var imageFolder: String?
+
+    /// The folder; empty for that of the data.
+    var path: String { imageFolder ?? "" }
+}
