@@ -28,7 +28,7 @@ const char *cdnn_version(void) {
     return version;
 }
 
-bool cdnn_supports_bf16(void) {
+bool cdnn_supports_avx512(void) {
     pthread_once(&once, start);
     return engine_status == dnnl_success && (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
 }
@@ -152,4 +152,19 @@ int cdnn_matmul_bf16(int64_t m, int64_t n, int64_t k, cdnn_matrix a, cdnn_matrix
     dnnl_exec_arg_t arguments[] = {{DNNL_ARG_SRC, s->a}, {DNNL_ARG_WEIGHTS, s->b}, {DNNL_ARG_DST, s->c}};
     dnnl_status_t status = dnnl_primitive_execute(s->primitive, state->stream, 3, arguments);
     return status != dnnl_success ? status : dnnl_stream_wait(state->stream);
+}
+
+int cdnn_matmul_f32(int64_t m, int64_t n, int64_t k, cdnn_matrix a, cdnn_matrix b, cdnn_matrix c, bool adds) {
+    pthread_once(&once, start);
+    // Making this thread's state also tells the library to stay on it.
+    if (!this_thread()) return dnnl_out_of_memory;
+    bool transposes_a = a.column_stride != 1 && k > 1, transposes_b = b.column_stride != 1 && n > 1;
+    // A matrix of one row or one column may have any stride along it; the library wants one that covers the other side.
+    int64_t lda = transposes_a ? a.column_stride : a.row_stride, ldb = transposes_b ? b.column_stride : b.row_stride;
+    int64_t least_a = transposes_a ? m : k, least_b = transposes_b ? k : n, ldc = c.row_stride;
+    if (lda < least_a) lda = least_a;
+    if (ldb < least_b) ldb = least_b;
+    if (ldc < n) ldc = n;
+    return dnnl_sgemm(transposes_a ? 'T' : 'N', transposes_b ? 'T' : 'N', m, n, k, 1, a.data, lda, b.data, ldb, adds, c.data,
+                      ldc);
 }

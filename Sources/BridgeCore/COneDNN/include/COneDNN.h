@@ -14,12 +14,15 @@ typedef struct cdnn_matrix {
 // The version of the library, such as "2.6.3".
 const char *cdnn_version(void);
 
-// Whether the processor has instructions that make bfloat16 products fast.
-bool cdnn_supports_bf16(void);
+// Whether the processor has AVX-512, for which the library makes kernels of both types.
+bool cdnn_supports_avx512(void);
 
 // c[m, n] = a[m, k] b[k, n] for bfloat16 a and b, on the calling thread; c is bfloat16 or float32, and is added to with
 // `adds`. Returns 0 or oneDNN's status.
 int cdnn_matmul_bf16(int64_t m, int64_t n, int64_t k, cdnn_matrix a, cdnn_matrix b, cdnn_matrix c, bool is_float32,
                      bool adds);
+
+// The same for float32 a, b and c.
+int cdnn_matmul_f32(int64_t m, int64_t n, int64_t k, cdnn_matrix a, cdnn_matrix b, cdnn_matrix c, bool adds);
 
 #endif

@@ -13,12 +13,16 @@ final class GradientNode: @unchecked Sendable {
     private(set) var backward: ((Tensor) -> [Tensor?])?
     /// Where the gradient of a leaf is added up; nil for one that is handed out.
     let accumulator: GradientAccumulator?
+    /// Makes the tensor's numbers again, where that is cheap and its inputs are kept anyway; gone with ``backward``.
+    private(set) var remake: (() -> Tensor)?
 
     init(
         _ inputs: [GradientNode?],
         accumulator: GradientAccumulator? = nil,
+        remake: (() -> Tensor)? = nil,
         _ backward: ((Tensor) -> [Tensor?])?
     ) {
+        self.remake = remake
         number = Self.counter.add(1, ordering: .relaxed).newValue
         self.inputs = inputs
         self.backward = backward
@@ -26,7 +30,7 @@ final class GradientNode: @unchecked Sendable {
     }
 
     func takeBackward() -> ((Tensor) -> [Tensor?])? {
-        defer { backward = nil }
+        defer { (backward, remake) = (nil, nil) }
         return backward
     }
 }
@@ -47,9 +51,14 @@ extension Tensor {
     ///
     /// - Parameters:
     ///   - inputs: What went in.
+    ///   - remake: Makes this tensor again from what `backward` keeps; nil where that costs more than memory.
     ///   - backward: Gives, for the gradient of this tensor, those of the inputs; nil for one that has none.
     /// - Returns: The same elements, tracked.
-    func tracked(_ inputs: [Tensor], _ backward: @escaping (Tensor) -> [Tensor?]) -> Tensor {
+    func tracked(
+        _ inputs: [Tensor],
+        remake: (() -> Tensor)? = nil,
+        _ backward: @escaping (Tensor) -> [Tensor?]
+    ) -> Tensor {
         guard inputs.contains(where: \.isTracked) else { return self }
         return Tensor(
             storage,
@@ -57,7 +66,7 @@ extension Tensor {
             shape,
             strides,
             offset,
-            node: GradientNode(inputs.map(\.node), backward)
+            node: GradientNode(inputs.map(\.node), remake: remake, backward)
         )
     }
 }

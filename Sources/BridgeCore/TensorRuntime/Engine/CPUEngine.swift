@@ -29,9 +29,15 @@ public final class CPUEngine: TensorEngine, @unchecked Sendable {
         memory = MemoryPool(limit: Self.keptByteCount)
     }
 
-    /// OpenBLAS for float32; for bfloat16 the fastest that the processor has.
+    /// For each type the fastest library that the processor has.
+    ///
+    /// OpenBLAS falls back to AVX2 on processors that are younger than it, which halves its speed where there is AVX-512;
+    /// oneDNN looks at the instructions alone.
     public static var standardLibraries: [any MatrixLibrary] {
-        let candidates: [(any MatrixLibrary)?] = [OpenBLASLibrary(), AMXLibrary(), OneDNNLibrary()]
+        let openBLAS = OpenBLASLibrary()
+        let candidates: [(any MatrixLibrary)?] = [
+            openBLAS.usesAVX512 ? nil : OneDNNLibrary(.float32), openBLAS, AMXLibrary(), OneDNNLibrary(.bfloat16),
+        ]
         return candidates.compactMap { $0 }
     }
 

@@ -6,7 +6,12 @@ public struct OpenBLASLibrary: MatrixLibrary {
     public init() { openblas_set_num_threads(1) }
 
     /// Its name and the kernels that it chose.
-    public var name: String { "OpenBLAS \(String(cString: openblas_get_corename()))" }
+    public var name: String { "OpenBLAS \(core)" }
+
+    /// Whether it chose kernels for AVX-512.
+    var usesAVX512: Bool { ["SkylakeX", "Cooperlake", "SapphireRapids"].contains(core) }
+
+    private var core: String { String(cString: openblas_get_corename()) }
 
     /// float32 alone.
     public func supports(inputs: ElementType, output: ElementType) -> Bool { inputs == .float32 && output == .float32 }

@@ -1,17 +1,18 @@
 extension Tensor {
-    /// How many bytes the float32 logits of all columns may take; more of them are made a part at a time, twice.
+    /// How many bytes the float32 logits of all rows and columns may take; more of them are made a part at a time, twice.
     private static let logitByteLimit = 256 << 20
 
     /// The weighted sum of cross entropies of a linear layer's logits, which never exist as a whole.
     ///
-    /// `sum of weights[i] (log sum exp(logits[i]) - logits[i, targets[i]])` with `logits = self weight^T` in float32. The
-    /// vocabulary is cut into chunks; where all logits are small enough there is one, which is computed once.
+    /// `sum of weights[i] (log sum exp(logits[i]) - logits[i, targets[i]])` with `logits = self weight^T` in float32. Where
+    /// all logits would be small enough they are made once, some rows at a time, and only their gradient waits for the way
+    /// back, as the type of `self`. Otherwise the vocabulary is cut into chunks, whose logits are made there again.
     ///
     /// - Parameters:
     ///   - weight: The output layer [V, D], of the type of `self` [N, D].
     ///   - targets: N columns.
     ///   - weights: N factors.
-    ///   - byteLimit: How many bytes of logits there may be at once; nil for a quarter of a GiB.
+    ///   - byteLimit: How many bytes the logits may take; nil for a quarter of a GiB.
     /// - Returns: float32, a scalar.
     public func crossEntropy(
         _ weight: Tensor,
@@ -23,74 +24,153 @@ extension Tensor {
             targets.count == shape[0], weights.count == shape[0],
             targets.allSatisfy({ $0 >= 0 && Int($0) < weight.shape[0] })
         else { Tensor.fail("crossEntropy", "the shapes, types or targets do not fit", self, weight) }
-        let (x, plain) = (detached.contiguous(), weight.detached.contiguous())
         let (count, vocabulary) = (shape[0], weight.shape[0])
         let limit = byteLimit ?? Self.logitByteLimit
-        let columns = max(1, min(vocabulary, limit / max(4 * count, 1)))
-        let chunks = stride(from: 0, to: vocabulary, by: columns).map { $0..<min($0 + columns, vocabulary) }
-        func logits(_ chunk: Range<Int>) -> Tensor {
-            let out = x.makeTensor([count, chunk.count], .float32)
-            x.engine.multiply(x, plain.narrowed(0, to: chunk).transposed(), into: out, adding: false)
-            return out
-        }
-        let rows = Tensor(weights, shape: [count], on: x.engine)
-        let largest = x.makeTensor([count], .float32)
-        let sums = Tensor.zeros([count], .float32, on: x.engine)
-        x.engine.fill(largest, with: -.infinity)
-        let chosen = Tensor.zeros([count], .float32, on: x.engine)
-        var whole: Tensor?
-        for chunk in chunks {
-            let logits = logits(chunk)
-            x.engine.addSoftmaxSums(
-                logits,
-                first: chunk.lowerBound,
-                targets: targets,
-                largest: largest,
-                sums: sums,
-                chosen: chosen
-            )
-            if chunks.count == 1 { whole = logits }
-        }
-        let logSums = sums.applying(.logarithm) + largest
-        let losses = (logSums - chosen).floats()
-        let loss = zip(losses, weights).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
-        let result = Tensor([Float(loss)], shape: [], on: x.engine)
-        guard isTracked || weight.isTracked else { return result }
-
-        /// The gradient of a chunk's logits [N, C], as the type of `self`.
-        func gradient(_ chunk: Range<Int>, _ logits: Tensor) -> Tensor {
-            let out = x.makeTensor([count, chunk.count])
-            x.engine.softmaxGradient(
-                logits,
-                first: chunk.lowerBound,
-                targets: targets,
-                logSums: logSums,
-                weights: rows,
-                into: out
-            )
-            return out
-        }
-        // Half the memory of the logits, or less, is what waits for the way back.
-        let ready = whole.map { gradient(0..<vocabulary, $0) }
-        whole = nil
-        return result.tracked([self, weight]) { seed in
-            let factor = seed.item
-            let into = self.isTracked ? Tensor.zeros([count, x.shape[1]], .float32, on: x.engine) : nil
-            let sum = weight.isTracked ? weight.accumulator ?? GradientAccumulator(plain.shape, on: x.engine) : nil
-            if chunks.count > 1 { sum?.settle() }
-            for chunk in chunks {
-                var part = ready ?? gradient(chunk, logits(chunk))
-                if factor != 1 { part = part * factor }
-                if let into {
-                    x.engine.multiply(part, plain.narrowed(0, to: chunk), into: into, adding: true)
+        let head = OutputHead(
+            rows: detached.contiguous(),
+            weight: weight.detached.contiguous(),
+            targets: targets,
+            weights: Tensor(weights, shape: [count], on: engine)
+        )
+        let isTracked = isTracked || weight.isTracked
+        guard 4 * count * vocabulary > limit else {
+            // A quarter of the limit at a time is enough to keep products large.
+            let height = max(1, limit / 4 / max(4 * vocabulary, 1))
+            let (losses, gradient) = head.lossesByRows(height, differentiated: isTracked)
+            return head.total(losses).tracked([self, weight]) { seed in
+                guard let gradient else { return [nil, nil] }
+                let part = seed.item == 1 ? gradient : gradient * seed.item
+                let own = self.isTracked ? part.matrixProduct(head.weight) : nil
+                guard weight.isTracked else { return [own, nil] }
+                guard let accumulator = weight.accumulator else {
+                    return [own, part.transposed().matrixProduct(head.rows, outputType: .float32)]
                 }
-                if chunks.count == 1 {
-                    sum?.addProduct(part.transposed(), x)
-                } else {
-                    sum?.addProduct(part.transposed(), x, toRowsFrom: chunk.lowerBound)
-                }
+                accumulator.addProduct(part.transposed(), head.rows)
+                return [own, nil]
             }
-            return [into?.cast(to: x.elementType), weight.accumulator == nil ? sum?.sum : nil]
+        }
+        let columns = max(1, limit / max(4 * count, 1))
+        let (losses, logSums) = head.lossesByColumns(columns)
+        return head.total(losses).tracked([self, weight]) { seed in
+            let engine = head.rows.engine
+            let own = self.isTracked ? Tensor.zeros(head.rows.shape, .float32, on: engine) : nil
+            let sum = weight.isTracked ? weight.accumulator ?? GradientAccumulator(weight.shape, on: engine) : nil
+            sum?.settle()
+            for chunk in chunks(of: vocabulary, columns) {
+                let plain = head.weight.narrowed(0, to: chunk)
+                var part = head.gradient(head.logits(head.rows, plain), 0..<count, chunk.lowerBound, logSums)
+                if seed.item != 1 { part = part * seed.item }
+                if let own { engine.multiply(part, plain, into: own, adding: true) }
+                sum?.addProduct(part.transposed(), head.rows, toRowsFrom: chunk.lowerBound)
+            }
+            return [own?.cast(to: head.rows.elementType), weight.accumulator == nil ? sum?.sum : nil]
         }
     }
+}
+
+/// The ranges that cover `0..<count`, so many at a time.
+private func chunks(of count: Int, _ size: Int) -> [Range<Int>] {
+    stride(from: 0, to: count, by: size).map { $0..<min($0 + size, count) }
+}
+
+/// The rows [N, D] that go into an output layer [V, D], and what should come out.
+private struct OutputHead {
+    let rows, weight: Tensor
+    let targets: [Int32]
+    /// float32 [N].
+    let weights: Tensor
+
+    /// `x weight^T`, float32.
+    func logits(_ x: Tensor, _ weight: Tensor) -> Tensor {
+        x.matrixProduct(weight.transposed(), outputType: .float32)
+    }
+
+    /// The gradient of logits [n, C] with respect to their losses, as the type of the rows.
+    ///
+    /// - Parameters:
+    ///   - logits: Those of `chunk`, whose columns begin at `first`.
+    ///   - chunk: Which rows.
+    ///   - logSums: float32 [n].
+    func gradient(_ logits: Tensor, _ chunk: Range<Int>, _ first: Int, _ logSums: Tensor) -> Tensor {
+        let out = rows.makeTensor(logits.shape)
+        fillGradient(of: logits, chunk, first, logSums, into: out)
+        return out
+    }
+
+    private func fillGradient(
+        of logits: Tensor,
+        _ chunk: Range<Int>,
+        _ first: Int,
+        _ logSums: Tensor,
+        into out: Tensor
+    ) {
+        rows.engine.softmaxGradient(
+            logits,
+            first: first,
+            targets: Array(targets[chunk]),
+            logSums: logSums,
+            weights: weights.narrowed(0, to: chunk),
+            into: out
+        )
+    }
+
+    /// The losses of all rows, and the gradient of all logits if it is wanted; `height` rows of logits exist at a time.
+    func lossesByRows(_ height: Int, differentiated: Bool) -> (losses: [Float], gradient: Tensor?) {
+        let whole = differentiated ? rows.makeTensor([rows.shape[0], weight.shape[0]]) : nil
+        var losses: [Float] = []
+        for chunk in chunks(of: rows.shape[0], height) {
+            let logits = logits(rows.narrowed(0, to: chunk), weight)
+            let sums = SoftmaxSums(targets: Array(targets[chunk]), on: rows.engine)
+            sums.add(logits, first: 0)
+            losses += sums.losses
+            if let whole { fillGradient(of: logits, chunk, 0, sums.logSums, into: whole.narrowed(0, to: chunk)) }
+        }
+        return (losses, whole)
+    }
+
+    /// The losses and the logarithms of the sums of exponentials of all rows; so many columns exist at a time.
+    func lossesByColumns(_ width: Int) -> (losses: [Float], logSums: Tensor) {
+        let sums = SoftmaxSums(targets: targets, on: rows.engine)
+        for chunk in chunks(of: weight.shape[0], width) {
+            sums.add(logits(rows, weight.narrowed(0, to: chunk)), first: chunk.lowerBound)
+        }
+        return (sums.losses, sums.logSums)
+    }
+
+    /// The weighted sum, a scalar.
+    func total(_ losses: [Float]) -> Tensor {
+        let sum = zip(losses, weights.floats()).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+        return Tensor([Float(sum)], shape: [], on: rows.engine)
+    }
+}
+
+/// The softmax of rows of logits that come some columns at a time.
+private struct SoftmaxSums {
+    private let targets: [Int32]
+    /// float32 [n] each: the largest logit, the sum of the exponentials of the distances from it, the target's logit.
+    private let largest, sums, chosen: Tensor
+
+    init(targets: [Int32], on engine: any TensorEngine) {
+        self.targets = targets
+        largest = Tensor(uninitialized: [targets.count], .float32, on: engine)
+        engine.fill(largest, with: -.infinity)
+        sums = .zeros([targets.count], .float32, on: engine)
+        chosen = .zeros([targets.count], .float32, on: engine)
+    }
+
+    func add(_ logits: Tensor, first: Int) {
+        logits.engine.addSoftmaxSums(
+            logits,
+            first: first,
+            targets: targets,
+            largest: largest,
+            sums: sums,
+            chosen: chosen
+        )
+    }
+
+    /// float32 [n].
+    var logSums: Tensor { sums.applying(.logarithm) + largest }
+    /// n cross entropies.
+    var losses: [Float] { (logSums - chosen).floats() }
 }

@@ -16,10 +16,13 @@ extension Tensor {
         guard shape == up.shape, elementType == up.elementType else {
             Tensor.fail("gating", "gate and up differ", self, up)
         }
-        let out = makeTensor(shape)
         let (gate, plain) = (detached, up.detached)
-        engine.gated(function, gate: gate, up: plain, into: out)
-        return out.tracked([self, up]) { gradient in
+        func product() -> Tensor {
+            let out = gate.makeTensor(gate.shape)
+            gate.engine.gated(function, gate: gate, up: plain, into: out)
+            return out
+        }
+        return product().tracked([self, up], remake: product) { gradient in
             let (intoGate, intoUp) = (gate.makeTensor(gate.shape), gate.makeTensor(gate.shape))
             gate.engine.gatedBackward(
                 function,

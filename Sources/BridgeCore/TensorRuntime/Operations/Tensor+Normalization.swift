@@ -11,9 +11,13 @@ extension Tensor {
         guard gain.shape == [width] else { Tensor.fail("rmsNorm", "the gain has another width", self, gain) }
         if outputType == .float32, elementType != .float32 { return cast(to: .float32).rmsNorm(gain: gain, form) }
         let (x, g) = (detached.contiguous(), gain.detached)
-        let (out, inverseRoot) = (makeTensor(shape, outputType), makeTensor([x.count / max(width, 1)], .float32))
-        engine.rmsNorm(x, gain: g, form, into: out, inverseRoot: inverseRoot)
-        return out.tracked([self, gain]) { gradient in
+        let inverseRoot = makeTensor([x.count / max(width, 1)], .float32)
+        func normalized() -> Tensor {
+            let out = x.makeTensor(x.shape, outputType)
+            x.engine.rmsNorm(x, gain: g, form, into: out, inverseRoot: inverseRoot)
+            return out
+        }
+        return normalized().tracked([self, gain], remake: normalized) { gradient in
             let result = x.makeTensor(x.shape)
             let gainGradient = gain.isTracked ? x.makeTensor([width], .float32) : nil
             x.engine.rmsNormBackward(
@@ -39,9 +43,13 @@ extension Tensor {
             return cast(to: .float32).layerNorm(gain: gain, bias: bias, epsilon: epsilon)
         }
         let (x, g) = (detached.contiguous(), gain.detached)
-        let (out, moments) = (makeTensor(shape, outputType), makeTensor([x.count / max(width, 1), 2], .float32))
-        engine.layerNorm(x, gain: g, bias: bias.detached, epsilon: epsilon, into: out, moments: moments)
-        return out.tracked([self, gain, bias]) { gradient in
+        let (b, moments) = (bias.detached, makeTensor([x.count / max(width, 1), 2], .float32))
+        func normalized() -> Tensor {
+            let out = x.makeTensor(x.shape, outputType)
+            x.engine.layerNorm(x, gain: g, bias: b, epsilon: epsilon, into: out, moments: moments)
+            return out
+        }
+        return normalized().tracked([self, gain, bias], remake: normalized) { gradient in
             let result = x.makeTensor(x.shape)
             let gainGradient = gain.isTracked ? x.makeTensor([width], .float32) : nil
             let biasGradient = bias.isTracked ? x.makeTensor([width], .float32) : nil

@@ -36,28 +36,38 @@ extension Tensor {
         let rows = detached.reshaped([-1, width]).contiguous()
         let outs = weights.map { makeTensor([rows.shape[0], $0.shape[0]], outputType) }
         engine.project(rows, weights.map(\.detached.withUnitStride), into: outs)
-        let leading = Array(shape.dropLast())
-        let input = SharedGradient(of: self, count: weights.count)
+        let (leading, type) = (Array(shape.dropLast()), elementType)
+        let (input, sum) = sharingGradient(count: weights.count)
+        let kept = KeptTensor(self) { $0.reshaped([-1, width]).contiguous() }
         return zip(weights, outs).map { weight, out in
             let plain = weight.detached
-            return out.reshaped(leading + [weight.shape[0]]).tracked([input.tensor, weight]) { gradient in
-                let gradient = gradient.cast(to: rows.elementType).reshaped([-1, plain.shape[0]]).contiguous()
+            return out.reshaped(leading + [weight.shape[0]]).tracked([input, weight]) { gradient in
+                let gradient = gradient.cast(to: type).reshaped([-1, plain.shape[0]]).contiguous()
                 return [
-                    input.add(gradient, plain.withUnitStride)?.reshaped(leading + [width]),
-                    weight.gradientOfWeight(gradient, rows),
+                    sum.add(gradient, plain.withUnitStride)?.reshaped(leading + [width]),
+                    weight.gradientOfWeight(gradient, kept.tensor),
                 ]
             }
         }
     }
 
+    /// What several products take in the place of this tensor, so that each adds its part to one gradient.
+    private func sharingGradient(count: Int) -> (Tensor, SharedGradient) {
+        let sum = SharedGradient(isTracked: isTracked, isShared: count > 1)
+        guard count > 1 else { return (self, sum) }
+        let type = elementType
+        // A step of its own, which comes after all products on the way back and finds the finished sum.
+        return (detached.tracked([self]) { [$0.cast(to: type)] }, sum)
+    }
+
     /// The gradient of a weight [n, k] whose rows' gradient is [m, n] for rows [m, k]; nil when it went into a sum.
-    private func gradientOfWeight(_ gradient: Tensor, _ rows: Tensor) -> Tensor? {
+    private func gradientOfWeight(_ gradient: Tensor, _ rows: @autoclosure () -> Tensor) -> Tensor? {
         guard isTracked else { return nil }
         if let accumulator {
-            accumulator.addProduct(gradient.transposed(), rows)
+            accumulator.addProduct(gradient.transposed(), rows())
             return nil
         }
-        return gradient.transposed().matrixProduct(rows, outputType: .float32)
+        return gradient.transposed().matrixProduct(rows(), outputType: .float32)
     }
 
     /// `self + x W^T`, for `self` [..., n] that nobody else uses, `x` [..., r] and a weight [n, r].
@@ -95,22 +105,16 @@ extension Tensor {
 
 /// The gradient of what several products share: each adds its part to one sum.
 private final class SharedGradient {
-    /// What the products take in the place of the shared tensor.
-    let tensor: Tensor
+    private let isTracked, isShared: Bool
     private var sum: Tensor?
-    private let isShared: Bool
 
-    init(of tensor: Tensor, count: Int) {
-        isShared = count > 1
-        // A step of its own, which comes after all products on the way back and finds the finished sum.
-        self.tensor = isShared ? tensor.detached.tracked([tensor]) { [$0.cast(to: tensor.elementType)] } : tensor
-    }
+    init(isTracked: Bool, isShared: Bool) { (self.isTracked, self.isShared) = (isTracked, isShared) }
 
     /// Adds `gradient` [m, n] `weight` [n, k].
     ///
     /// - Returns: The sum, from the first call; the others add to it where it lies.
     func add(_ gradient: Tensor, _ weight: Tensor) -> Tensor? {
-        guard tensor.isTracked else { return nil }
+        guard isTracked else { return nil }
         guard isShared else { return gradient.matrixProduct(weight) }
         if let sum {
             sum.engine.multiply(gradient, weight, into: sum, adding: true)
