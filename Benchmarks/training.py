@@ -35,7 +35,7 @@ MODES = {
 }
 
 
-def ours(bridge, model, rows, scheme, precision, steps, root):
+def ours(bridge, model, rows, scheme, precision, steps, root, *more):
     run = Path(tempfile.mkdtemp(dir=root))
     command = [
         bridge, "train", "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint", model,
@@ -44,7 +44,7 @@ def ours(bridge, model, rows, scheme, precision, steps, root):
         f"checkpoint.save={run}/save", "checkpoint.save_interval=1000000", "checkpoint.save_optim=false",
         f"mixed_precision={precision}", "model.tensor_model_parallel_size=1", "model.pipeline_model_parallel_size=1",
         f"model.seq_length={LENGTH}", f"dataset.seq_length={LENGTH}", "train.eval_interval=0", "dataset.shuffle=false",
-        "--json",
+        "--json", *more,
     ]  # fmt: skip
     if scheme == "lora":
         command += ["--peft-scheme", "lora"]
@@ -52,11 +52,11 @@ def ours(bridge, model, rows, scheme, precision, steps, root):
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"BRIDGE_NUM_THREADS": "2"})
     if done.returncode:
         raise SystemExit(done.stderr)
-    peak = int(done.stderr.strip().splitlines()[-1])
+    *notes, peak = done.stderr.strip().splitlines()
     steps = [json.loads(line) for line in (run / "save_logs" / "log.jsonl").read_text().splitlines()]
     key = "elapsed_time_per_iteration"
     times = sorted(step[key] for step in steps if key in step and step["iteration"] > 1)
-    return {"tokens_per_second": MICRO * LENGTH / times[len(times) // 2], "peak_bytes": peak}
+    return {"tokens_per_second": MICRO * LENGTH / times[len(times) // 2], "peak_bytes": int(peak), "notes": notes}
 
 
 # Runs a command and says how large it became, as a process of its own so that nothing else counts.
@@ -98,7 +98,8 @@ def main():
                     "torch": theirs(model, rows, peer, options.steps, False),
                     "tuned": theirs(model, rows, peer, options.steps, True),
                 })  # fmt: skip
-            results[mode] = rounds
+            profiled = ours(options.bridge, model, rows, scheme, precision, options.steps, root, "--profile")
+            results[mode] = {"rounds": rounds, "breakdown": profiled["notes"]}
 
             def median(who, key):
                 return statistics.median(r[who][key] for r in rounds)
@@ -110,6 +111,9 @@ def main():
                 f"| {peak / median('torch', 'peak_bytes'):.2f} |",
                 flush=True,
             )
+    for mode, result in results.items():
+        print(f"\nWhere a step of {mode} goes:\n")
+        print("\n".join(result["breakdown"]), flush=True)
     target = HERE / "results"
     target.mkdir(exist_ok=True)
     file = target / f"training-{datetime.datetime.now():%Y%m%d-%H%M%S}.json"

@@ -72,6 +72,18 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: bench.scratch.path("again")))
     }
 
+    @Test func aProfileShowsWhereTheTimeGoesAndChangesNothing() throws {
+        let plain = try BridgeProcess(bench.arguments("plain")).wait()
+        #expect(plain.status == 0, "\(plain.errors)")
+        let profiled = try BridgeProcess(bench.arguments("profiled") + ["--profile", "--json"]).wait()
+        #expect(profiled.status == 0, "\(profiled.errors)")
+        #expect(try JSON(parsing: Array(profiled.output.utf8))["end"] == "done")
+        for kind in ["one step of 5", "attention, backward", "optimizer", "outside the engine", "peak, 2048"] {
+            #expect(profiled.errors.contains(kind), "\(profiled.errors)")
+        }
+        #expect(try bench.steps("plain") == bench.steps("profiled"))
+    }
+
     @Test func theSameRunGivesTheSameBitsWhateverTheThreads() throws {
         for threads in 1...2 {
             let outcome = try BridgeProcess(bench.arguments("run\(threads)") + ["--threads", "\(threads)"]).wait()

@@ -42,7 +42,7 @@ func tensor(
     _ shape: [Int],
     _ type: ElementType = .float32,
     _ layout: Layout = .plain,
-    on engine: CPUEngine
+    on engine: any TensorEngine
 ) -> Tensor {
     let plain = Tensor(values, shape: shape, type, on: engine)
     switch layout {

@@ -1,5 +1,5 @@
-public import BridgeCore
-public import JSONTree
+import BridgeCore
+import JSONTree
 import Parquet
 
 /// The rows of a split of a Hugging Face data set, as makers of conversations see them.

@@ -29,6 +29,9 @@ struct Train: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Threads that compute; BRIDGE_NUM_THREADS does the same.", valueName: "n"))
     var threads: Int?
 
+    @Flag(name: .long, help: "Also print where the time of a step goes, kernel by kernel.")
+    var profile = false
+
     @Flag(name: .long, help: "Print the result as JSON.")
     var json = false
 
@@ -46,10 +49,11 @@ struct Train: ParsableCommand {
         try refuseRanks(resolved)
         var logger = Logger(label: "bridge") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .notice
-        let engine = CPUEngine(threadCount: RunOptions.computeThreads(threads))
+        let processor = CPUEngine(threadCount: RunOptions.computeThreads(threads))
+        let measuring = profile ? MeasuringEngine(processor) : nil
         var surroundings = TrainingRun.Surroundings(
             catalog: catalog,
-            engine: engine,
+            engine: measuring ?? processor,
             logger: logger,
             today: Date.now.formatted(.iso8601.year().month().day())
         )
@@ -64,9 +68,12 @@ struct Train: ParsableCommand {
             )
         }
         printer.showParts()
+        let breakdown = measuring.map { engine in
+            StepBreakdown(engine: engine) { Output.table($0, write: json ? Output.complain : { Output.line($0) }) }
+        }
         let trainer = try run.trainer(
-            sinks: try RunSinks.standard(for: run, isSilent: json),
-            facts: [("machine", engine.name), ("threads", "\(engine.pool.threadCount)")]
+            sinks: try RunSinks.standard(for: run, isSilent: json) + (breakdown.map { [$0] } ?? []),
+            facts: [("machine", processor.name), ("threads", "\(processor.pool.threadCount)")]
         )
         let outcome = try trainer.run { Interrupt.cancellation.isCancelled }
         printer.show(outcome, json: json)

@@ -47,8 +47,8 @@ enum Output {
     /// Prints a line about the run.
     static func complain(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
 
-    /// Prints rows with their columns below each other.
-    static func table(_ rows: [[String]], indent: String = "") {
+    /// Prints rows with their columns below each other; to standard output unless `write` takes the lines.
+    static func table(_ rows: [[String]], indent: String = "", write: (String) -> Void = { line($0) }) {
         let widths = (0..<(rows.map(\.count).max() ?? 0)).map { column in
             rows.map { $0.count > column ? $0[column].count : 0 }.max() ?? 0
         }
@@ -58,7 +58,7 @@ enum Output {
             }
             var text = indent + cells.joined(separator: "  ")
             while text.last == " " { text.removeLast() }
-            line(text)
+            write(text)
         }
     }
 }

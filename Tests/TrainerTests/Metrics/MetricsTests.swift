@@ -1,6 +1,7 @@
 import BridgeCore
 import Foundation
 import JSONTree
+import TensorRuntime
 import Testing
 
 @testable import Trainer
@@ -52,6 +53,33 @@ import Testing
         #expect(String(line.dropFirst(22)) == expected.joined())
         for iteration in 4...6 { try console.record(Self.step(iteration, nan: 1)) }
         #expect(lines.last?.contains("number of nan iterations:   0 |") == true)
+    }
+
+    @Test func theBreakdownIsThatOfAllStepsButTheFirst() throws {
+        let engine = MeasuringEngine(CPUEngine(threadCount: 1))
+        func multiply(_ times: Int) {
+            let x = Tensor.zeros([8, 16], .float32, on: engine)
+            for _ in 0..<times { _ = x.matrixProduct(x.transposed()) }
+        }
+        var rows: [[String]] = []
+        let breakdown = StepBreakdown(engine: engine) { rows = $0 }
+        multiply(100)
+        try breakdown.begin(Self.facts, after: 0)
+        for (iteration, times) in [(1, 50), (2, 2), (3, 4)] {
+            multiply(times)
+            try breakdown.record(Self.step(iteration))
+        }
+        multiply(70)
+        try breakdown.record(ValidationRecord(iteration: 3, loss: 1, perplexity: 1, seconds: 1))
+        try breakdown.finish()
+        #expect(rows.first?.first == "one step of 2")
+        // The mean of two and four products.
+        let product = try #require(rows.first { $0[0] == "product 8 x 16 x 8" })
+        #expect(product[1] == "3" && product[5].hasSuffix("%"))
+        // Steps of 0.25 and 0.375 s.
+        let all = try #require(rows.first { $0[0] == "all" })
+        #expect(all[2] == "312.5" && all[3] == "100.0 %")
+        #expect(rows.last?[0] == "peak, 2048 x 2048 x 2048 in float32")
     }
 
     @Test func theLogGoesOnWhereTheResumedRunBegins() throws {

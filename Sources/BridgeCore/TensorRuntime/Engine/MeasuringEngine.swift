@@ -1,0 +1,358 @@
+import Synchronization
+
+/// An engine that keeps count of what another one does: how often, how long, and how many operations.
+///
+/// The results are those of the other engine to the last bit.
+public final class MeasuringEngine: TensorEngine {
+    /// What one kind of work has come to.
+    public struct Work: Sendable, Equatable {
+        /// How often it was asked for.
+        public var calls = 0
+        /// How long it took, in seconds.
+        public var seconds = 0.0
+        /// Floating-point operations, an addition and a multiplication counting two; 0 where memory is what it waits for.
+        public var operations = 0.0
+        /// The type of what is multiplied; nil for work without products.
+        public var type: ElementType?
+    }
+
+    private let base: any TensorEngine
+    private let work = Mutex<[String: Work]>([:])
+
+    /// An engine that measures `base`.
+    public init(_ base: any TensorEngine) { self.base = base }
+
+    /// The name of the engine that is measured.
+    public var name: String { base.name }
+
+    /// What was done since the last call, by kind; for a product the kind has its sizes.
+    public func takeWork() -> [String: Work] {
+        work.withLock { work in
+            defer { work = [:] }
+            return work
+        }
+    }
+
+    /// Operations per second of a large product: what others can be held against.
+    ///
+    /// - Parameters:
+    ///   - type: float32 or bfloat16.
+    ///   - size: Rows and columns of the square matrices.
+    /// - Returns: The best of eight, after one that warms up.
+    public func peakOperationsPerSecond(_ type: ElementType, size: Int = 2048) -> Double {
+        let (a, b) = (Tensor.zeros([size, size], type, on: base), Tensor.zeros([size, size], type, on: base))
+        let out = Tensor.zeros([size, size], .float32, on: base)
+        let times = (0..<9).map { _ in
+            ContinuousClock().measure { base.multiply(a, b.transposed(), into: out, adding: false) }
+        }
+        let best = times.dropFirst().map { $0 / .seconds(1) }.min() ?? .infinity
+        return 2 * Double(size * size * size) / best
+    }
+
+    private func measured(
+        _ kind: @autoclosure () -> String,
+        operations: Double = 0,
+        type: ElementType? = nil,
+        _ body: () -> Void
+    ) {
+        let seconds = ContinuousClock().measure(body) / .seconds(1)
+        let kind = kind()
+        work.withLock { work in
+            work[kind, default: Work(type: type)].calls += 1
+            work[kind]?.seconds += seconds
+            work[kind]?.operations += operations
+        }
+    }
+
+    /// Counts the operations of the scores and of the sum of values, half of them where nobody looks ahead.
+    private static func attentionOperations(_ query: Tensor, _ key: Tensor, _ mask: AttentionMask) -> Double {
+        4 * Double(query.count * key.shape[1]) * (mask.isCausal ? 0.5 : 1)
+    }
+
+    // MARK: What is passed on
+
+    /// Memory of the other engine.
+    public func makeStorage(byteCount: Int) -> TensorStorage {
+        let memory = base.makeStorage(byteCount: byteCount)
+        return TensorStorage(pointer: memory.pointer, byteCount: byteCount, engine: self) { _ in
+            withExtendedLifetime(memory) {}
+        }
+    }
+
+    /// See ``TensorEngine``.
+    public func copy(_ source: Tensor, into target: Tensor) {
+        measured("copies and conversions") { base.copy(source, into: target) }
+    }
+
+    /// See ``TensorEngine``.
+    public func fill(_ target: Tensor, with value: Float) { measured("fills") { base.fill(target, with: value) } }
+
+    /// See ``TensorEngine``.
+    public func combine(_ operation: BinaryOperation, _ left: Tensor, _ right: Tensor, into out: Tensor) {
+        measured("sums and products of elements") { base.combine(operation, left, right, into: out) }
+    }
+
+    /// See ``TensorEngine``.
+    public func affine(_ x: Tensor, scale: Float, shift: Float, into out: Tensor) {
+        measured("sums and products of elements") { base.affine(x, scale: scale, shift: shift, into: out) }
+    }
+
+    /// See ``TensorEngine``.
+    public func apply(_ function: ElementFunction, _ x: Tensor, into out: Tensor) {
+        measured("functions") { base.apply(function, x, into: out) }
+    }
+
+    /// See ``TensorEngine``.
+    public func applyBackward(_ function: ElementFunction, _ x: Tensor, _ gradient: Tensor, into out: Tensor) {
+        measured("functions, backward") { base.applyBackward(function, x, gradient, into: out) }
+    }
+
+    /// See ``TensorEngine``.
+    public func gated(_ function: ElementFunction, gate: Tensor, up: Tensor, into out: Tensor) {
+        measured("gating") { base.gated(function, gate: gate, up: up, into: out) }
+    }
+
+    /// See ``TensorEngine``.
+    public func gatedBackward(
+        _ function: ElementFunction,
+        gate: Tensor,
+        up: Tensor,
+        gradient: Tensor,
+        intoGate: Tensor,
+        intoUp: Tensor
+    ) {
+        measured("gating, backward") {
+            base.gatedBackward(
+                function,
+                gate: gate,
+                up: up,
+                gradient: gradient,
+                intoGate: intoGate,
+                intoUp: intoUp
+            )
+        }
+    }
+
+    /// See ``TensorEngine``.
+    public func sum(_ x: Tensor, scale: Float, into out: Tensor) {
+        measured("reductions") { base.sum(x, scale: scale, into: out) }
+    }
+
+    /// See ``TensorEngine``.
+    public func multiply(_ left: Tensor, _ right: Tensor, into out: Tensor, adding: Bool) {
+        let (m, k, n) = (left.size(ofDimension: -2), left.size(ofDimension: -1), right.size(ofDimension: -1))
+        measured(
+            "product \(m) x \(k) x \(n)",
+            operations: 2 * Double(left.count) * Double(n),
+            type: left.elementType
+        ) { base.multiply(left, right, into: out, adding: adding) }
+    }
+
+    /// See ``TensorEngine``.
+    public func project(_ x: Tensor, _ weights: [Tensor], into outs: [Tensor]) {
+        let n = weights.reduce(0) { $0 + $1.shape[0] }
+        measured(
+            "projection \(x.shape[0]) x \(x.shape[1]) x \(n)",
+            operations: 2 * Double(x.count) * Double(n),
+            type: x.elementType
+        ) { base.project(x, weights, into: outs) }
+    }
+
+    /// See ``TensorEngine``.
+    public func rmsNorm(_ x: Tensor, gain: Tensor, _ form: RMSNormForm, into out: Tensor, inverseRoot: Tensor) {
+        measured("norms") { base.rmsNorm(x, gain: gain, form, into: out, inverseRoot: inverseRoot) }
+    }
+
+    /// See ``TensorEngine``.
+    public func rmsNormBackward(
+        _ x: Tensor,
+        gain: Tensor,
+        _ form: RMSNormForm,
+        inverseRoot: Tensor,
+        gradient: Tensor,
+        into out: Tensor,
+        intoGain: Tensor?
+    ) {
+        measured("norms, backward") {
+            base.rmsNormBackward(
+                x,
+                gain: gain,
+                form,
+                inverseRoot: inverseRoot,
+                gradient: gradient,
+                into: out,
+                intoGain: intoGain
+            )
+        }
+    }
+
+    /// See ``TensorEngine``.
+    public func layerNorm(_ x: Tensor, gain: Tensor, bias: Tensor, epsilon: Float, into out: Tensor, moments: Tensor) {
+        measured("norms") { base.layerNorm(x, gain: gain, bias: bias, epsilon: epsilon, into: out, moments: moments) }
+    }
+
+    /// See ``TensorEngine``.
+    public func layerNormBackward(
+        _ x: Tensor,
+        gain: Tensor,
+        moments: Tensor,
+        gradient: Tensor,
+        into out: Tensor,
+        intoGain: Tensor?,
+        intoBias: Tensor?
+    ) {
+        measured("norms, backward") {
+            base.layerNormBackward(
+                x,
+                gain: gain,
+                moments: moments,
+                gradient: gradient,
+                into: out,
+                intoGain: intoGain,
+                intoBias: intoBias
+            )
+        }
+    }
+
+    /// See ``TensorEngine``.
+    public func rotate(_ x: Tensor, cosines: Tensor, sines: Tensor, inverse: Bool, into out: Tensor) {
+        measured("rotations") { base.rotate(x, cosines: cosines, sines: sines, inverse: inverse, into: out) }
+    }
+
+    /// See ``TensorEngine``.
+    public func attention(
+        _ query: Tensor,
+        _ key: Tensor,
+        _ value: Tensor,
+        mask: AttentionMask,
+        scale: Float,
+        into out: Tensor,
+        logSumExp: Tensor?
+    ) {
+        measured(
+            "attention",
+            operations: Self.attentionOperations(query, key, mask),
+            type: query.elementType
+        ) { base.attention(query, key, value, mask: mask, scale: scale, into: out, logSumExp: logSumExp) }
+    }
+
+    /// See ``TensorEngine``.
+    public func attentionBackward(
+        _ query: Tensor,
+        _ key: Tensor,
+        _ value: Tensor,
+        mask: AttentionMask,
+        scale: Float,
+        out: Tensor,
+        logSumExp: Tensor,
+        gradient: Tensor,
+        intoQuery: Tensor,
+        intoKey: Tensor,
+        intoValue: Tensor
+    ) {
+        // Five products where the way forward has two.
+        measured(
+            "attention, backward",
+            operations: 2.5 * Self.attentionOperations(query, key, mask),
+            type: query.elementType
+        ) {
+            base.attentionBackward(
+                query,
+                key,
+                value,
+                mask: mask,
+                scale: scale,
+                out: out,
+                logSumExp: logSumExp,
+                gradient: gradient,
+                intoQuery: intoQuery,
+                intoKey: intoKey,
+                intoValue: intoValue
+            )
+        }
+    }
+
+    /// See ``TensorEngine``.
+    public func addSoftmaxSums(
+        _ logits: Tensor,
+        first: Int,
+        targets: [Int32],
+        largest: Tensor,
+        sums: Tensor,
+        chosen: Tensor
+    ) {
+        measured("cross entropy") {
+            base.addSoftmaxSums(logits, first: first, targets: targets, largest: largest, sums: sums, chosen: chosen)
+        }
+    }
+
+    /// See ``TensorEngine``.
+    public func softmaxGradient(
+        _ logits: Tensor,
+        first: Int,
+        targets: [Int32],
+        logSums: Tensor,
+        weights: Tensor,
+        into out: Tensor
+    ) {
+        measured("cross entropy, backward") {
+            base.softmaxGradient(
+                logits,
+                first: first,
+                targets: targets,
+                logSums: logSums,
+                weights: weights,
+                into: out
+            )
+        }
+    }
+
+    /// See ``TensorEngine``.
+    public func dropout(_ x: Tensor, probability: Float, stream: RandomStream, into out: Tensor) {
+        measured("dropout") { base.dropout(x, probability: probability, stream: stream, into: out) }
+    }
+
+    /// See ``TensorEngine``.
+    public func squareSum(_ x: Tensor) -> Double {
+        var sum = 0.0
+        measured("norm of the gradient") { sum = base.squareSum(x) }
+        return sum
+    }
+
+    /// See ``TensorEngine``.
+    public func adamW(
+        _ values: Tensor,
+        first: Tensor,
+        second: Tensor,
+        gradient: Tensor,
+        model: Tensor?,
+        _ step: AdamWStep
+    ) {
+        measured("optimizer") {
+            base.adamW(values, first: first, second: second, gradient: gradient, model: model, step)
+        }
+    }
+
+    /// See ``TensorEngine``.
+    public func gradientDescent(
+        _ values: Tensor,
+        velocity: Tensor,
+        gradient: Tensor,
+        model: Tensor?,
+        _ step: DescentStep
+    ) {
+        measured("optimizer") {
+            base.gradientDescent(values, velocity: velocity, gradient: gradient, model: model, step)
+        }
+    }
+
+    /// See ``TensorEngine``.
+    public func takeRows(_ table: Tensor, _ rows: [Int32], into out: Tensor) {
+        measured("rows of tables") { base.takeRows(table, rows, into: out) }
+    }
+
+    /// See ``TensorEngine``.
+    public func addRows(_ x: Tensor, _ rows: [Int32], into table: Tensor) {
+        measured("rows of tables") { base.addRows(x, rows, into: table) }
+    }
+}

@@ -1,0 +1,75 @@
+public import TensorRuntime
+
+/// Finds out where the time of a run's steps goes: a table of the kinds of work, those with products held against a large
+/// matrix product on the same engine.
+///
+/// The first step is left out, in which memory is fresh and libraries get ready.
+public final class StepBreakdown: MetricsSink {
+    private let engine: MeasuringEngine
+    private let write: ([[String]]) -> Void
+    private var work: [String: MeasuringEngine.Work] = [:]
+    private var (steps, seconds) = (0, 0.0)
+    private var isFirst = true
+
+    /// A breakdown.
+    ///
+    /// - Parameters:
+    ///   - engine: What the run computes with.
+    ///   - write: Takes the rows of the table, the first of them the heads of the columns.
+    public init(engine: MeasuringEngine, write: @escaping ([[String]]) -> Void) {
+        (self.engine, self.write) = (engine, write)
+    }
+
+    /// What came before the first step does not count.
+    public func begin(_ run: RunFacts, after iteration: Int) throws { _ = engine.takeWork() }
+
+    /// Counts a step.
+    public func record(_ step: StepRecord) throws {
+        let done = engine.takeWork()
+        defer { isFirst = false }
+        guard !isFirst else { return }
+        steps += 1
+        seconds += step.seconds
+        work.merge(done) { sum, part in
+            var sum = sum
+            sum.calls += part.calls
+            sum.seconds += part.seconds
+            sum.operations += part.operations
+            return sum
+        }
+    }
+
+    /// A validation does not count.
+    public func record(_ validation: ValidationRecord) throws { _ = engine.takeWork() }
+
+    /// Writes the table.
+    public func finish() throws {
+        guard steps > 0 else { return }
+        var peaks: [ElementType: Double] = [:]
+        for type in Set(work.values.compactMap(\.type)) { peaks[type] = engine.peakOperationsPerSecond(type) }
+        var rows = [["one step of \(steps)", "calls", "ms", "share", "GFLOP/s", "of peak"]]
+        func add(_ kind: String, _ calls: Int?, _ time: Double, _ rate: Double? = nil, _ peak: Double? = nil) {
+            let count = Double(steps)
+            rows.append([
+                kind, calls.map { CFormat.text("%ld", Int((Double($0) / count).rounded())) } ?? "",
+                CFormat.text("%.1f", 1000 * time / count), CFormat.text("%.1f %%", 100 * time / seconds),
+                rate.map { CFormat.text("%.0f", $0 / 1e9) } ?? "",
+                rate.flatMap { rate in peak.map { CFormat.text("%.0f %%", 100 * rate / $0) } } ?? "",
+            ])
+        }
+        for (kind, work) in work.sorted(by: { ($0.value.seconds, $1.key) > ($1.value.seconds, $0.key) }) {
+            let rate = work.operations > 0 ? work.operations / work.seconds : nil
+            add(kind, work.calls, work.seconds, rate, work.type.flatMap { peaks[$0] })
+        }
+        add("outside the engine", nil, seconds - work.values.reduce(0) { $0 + $1.seconds })
+        let operations = work.values.reduce(0) { $0 + $1.operations }
+        let atPeak = work.values.reduce(0) { sum, work in
+            sum + (work.type.flatMap { peaks[$0] }.map { work.operations / $0 } ?? 0)
+        }
+        add("all", nil, seconds, operations / seconds, atPeak > 0 ? operations / atPeak : nil)
+        for (type, peak) in peaks.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+            rows.append(["peak, 2048 x 2048 x 2048 in \(type.rawValue)", "", "", "", CFormat.text("%.0f", peak / 1e9), ""])
+        }
+        write(rows)
+    }
+}
