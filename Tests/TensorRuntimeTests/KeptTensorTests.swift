@@ -7,7 +7,9 @@ import Testing
     /// A norm, two products of what it gives, a gated product and its projection: the first half of an MLP.
     private func block(_ inputs: [Tensor], forget: Bool) -> (out: Tensor, middles: [WeakStorage]) {
         // A view has no way of being made again, so it is kept.
-        func kept(_ tensor: Tensor) -> Tensor { forget ? tensor : tensor.reshaped(tensor.shape + [1]).reshaped(tensor.shape) }
+        func kept(_ tensor: Tensor) -> Tensor {
+            forget ? tensor : tensor.reshaped(tensor.shape + [1]).reshaped(tensor.shape)
+        }
         let form = RMSNormForm(epsilon: 1e-6)
         let x = kept(inputs[0].rmsNorm(gain: inputs[1], form))
         let gates = x.projected([inputs[2], inputs[3]])
@@ -24,7 +26,8 @@ import Testing
     func madeAgainTheGradientsAreTheSameAndTheMemoryIsFreeInBetween(_ level: Level, _ type: ElementType) throws {
         func gradients(forget: Bool) throws -> [[Float]] {
             let inputs = [[9, 16], [16], [24, 16], [24, 16], [16, 24]].enumerated().map { index, shape in
-                tensor(numbers(shape.reduce(1, *), seed: UInt64(index)), shape, type, on: level.engine).trackingGradient()
+                tensor(numbers(shape.reduce(1, *), seed: UInt64(index)), shape, type, on: level.engine)
+                    .trackingGradient()
             }
             let (out, middles) = block(inputs, forget: forget)
             #expect(middles.allSatisfy { ($0.storage == nil) == forget })

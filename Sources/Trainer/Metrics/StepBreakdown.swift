@@ -50,11 +50,11 @@ public final class StepBreakdown: MetricsSink {
         var rows = [["one step of \(steps)", "calls", "ms", "share", "GFLOP/s", "of peak"]]
         func add(_ kind: String, _ calls: Int?, _ time: Double, _ rate: Double? = nil, _ peak: Double? = nil) {
             let count = Double(steps)
+            let share = rate.flatMap { rate in peak.map { 100 * rate / $0 } }
             rows.append([
-                kind, calls.map { CFormat.text("%ld", Int((Double($0) / count).rounded())) } ?? "",
+                kind, calls.map { "\(Int((Double($0) / count).rounded()))" } ?? "",
                 CFormat.text("%.1f", 1000 * time / count), CFormat.text("%.1f %%", 100 * time / seconds),
-                rate.map { CFormat.text("%.0f", $0 / 1e9) } ?? "",
-                rate.flatMap { rate in peak.map { CFormat.text("%.0f %%", 100 * rate / $0) } } ?? "",
+                rate.map { CFormat.text("%.0f", $0 / 1e9) } ?? "", share.map { CFormat.text("%.0f %%", $0) } ?? "",
             ])
         }
         for (kind, work) in work.sorted(by: { ($0.value.seconds, $1.key) > ($1.value.seconds, $0.key) }) {
@@ -68,7 +68,8 @@ public final class StepBreakdown: MetricsSink {
         }
         add("all", nil, seconds, operations / seconds, atPeak > 0 ? operations / atPeak : nil)
         for (type, peak) in peaks.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
-            rows.append(["peak, 2048 x 2048 x 2048 in \(type.rawValue)", "", "", "", CFormat.text("%.0f", peak / 1e9), ""])
+            let kind = "peak, 2048 x 2048 x 2048 in \(type.rawValue)"
+            rows.append([kind, "", "", "", CFormat.text("%.0f", peak / 1e9), ""])
         }
         write(rows)
     }

@@ -88,9 +88,11 @@ private struct OutputHead {
     /// The gradient of logits [n, C] with respect to their losses, as the type of the rows.
     ///
     /// - Parameters:
-    ///   - logits: Those of `chunk`, whose columns begin at `first`.
-    ///   - chunk: Which rows.
+    ///   - logits: The logits.
+    ///   - chunk: Which rows they are.
+    ///   - first: Which column is their first.
     ///   - logSums: float32 [n].
+    /// - Returns: [n, C].
     func gradient(_ logits: Tensor, _ chunk: Range<Int>, _ first: Int, _ logSums: Tensor) -> Tensor {
         let out = rows.makeTensor(logits.shape)
         fillGradient(of: logits, chunk, first, logSums, into: out)

@@ -1,0 +1,167 @@
+import JSONTree
+import TensorRuntime
+
+extension AutoBridge {
+    /// Writes the state of a run as an iteration of a Megatron checkpoint.
+    ///
+    /// Without adapters it is a checkpoint like any other: it converts, reshards and exports. The plan of a conversion
+    /// does the work, with memory as its source.
+    ///
+    /// - Parameters:
+    ///   - state: Parameters and the optimizer's numbers, which nobody may change until this returns.
+    ///   - path: The folder of the run's checkpoints.
+    ///   - iteration: How many steps are done.
+    ///   - files: More files, by their names in the iteration's folder.
+    ///   - context: Threads, progress and cancellation.
+    /// - Returns: What was written.
+    /// - Throws: `BridgeError`; the checkpoints in the folder are then as they were.
+    @discardableResult
+    public func save(
+        _ state: TrainingState,
+        to path: String,
+        iteration: Int,
+        files: [(name: String, bytes: [UInt8])],
+        context: RunContext = RunContext()
+    ) throws -> ConversionReport {
+        let names = TrainedNames(try model.table(style))
+        let layout = NativeLayout(
+            layout: RankLayout(),
+            layerCount: model.provider.decoder.numLayers,
+            vocabularyMultiple: nil
+        )
+        let parameters = try names.parameters(state.parameters.map { ($0.name, $0.tensor) })
+        let (weights, lines) = try layout.spread(parameters)
+        let kinds = Dictionary(grouping: state.moments, by: \.kind).sorted { $0.key < $1.key }
+        let moments = try kinds.flatMap { kind, all in
+            try names.parameters(all.map { ($0.parameter, $0.tensor) }).map { parameter in
+                var parameter = parameter
+                parameter.name = "optimizer.\(kind).\(parameter.name)"
+                return parameter
+            }
+        }
+        let (optimizer, optimizerLines) = try moments.isEmpty ? ([], []) : layout.spread(moments, kind: "optimizer")
+        var ledger = Ledger()
+        ledger.mapped = parameters.map(\.name)
+        let spread = RankLayout(stageLayers: RankLayout().layersPerStage(of: model.provider.decoder.numLayers))
+        var manifest = NativeManifest(
+            architecture: model.architecture,
+            family: model.bridge.name,
+            plugin: catalog.pluginName(for: model.architecture),
+            style: style,
+            layout: spread,
+            ledger: ledger.json,
+            parameters: lines,
+            files: []
+        )
+        manifest.optimizer = optimizerLines
+        manifest.holdsAdapter = state.adapters != nil
+        let sealed = manifest
+        let plan = ConversionPlan(
+            kind: .saving,
+            source: "memory",
+            architecture: model.architecture,
+            layout: RankLayout(),
+            ledger: ledger,
+            lines: parameters.map {
+                .init(name: $0.name, sources: [], shape: $0.view.shape, elementType: $0.view.elementType, notes: [])
+            },
+            notes: [],
+            images: weights + optimizer + (try sideImages()) + adapterConfiguration(state)
+                + files.map { .literal(name: $0.name, $0.bytes) },
+            seal: { sealed.sealed($0) }
+        )
+        return try NativeDestination(path: path, iteration: iteration, overwrite: true).write(plan, context: context)
+    }
+
+    /// Fills the tensors of a run with what ``save(_:to:iteration:files:context:)`` wrote.
+    ///
+    /// - Parameters:
+    ///   - state: Tensors of their own memory, of the shapes that were saved; types may differ.
+    ///   - path: The folder of an iteration.
+    /// - Throws: `BridgeError` when the checkpoint lacks something, or has it in another shape.
+    public func restore(_ state: TrainingState, from path: String) throws {
+        let checkpoint = try NativeCheckpoint(path: path)
+        guard checkpoint.manifest.holdsAdapter == (state.adapters != nil) else {
+            throw BridgeError(
+                .badArgument,
+                "\(path) holds \(checkpoint.manifest.holdsAdapter ? "adapters" : "a whole model"), which this run does not "
+                    + "train; use the recipe that it was made with, or another checkpoint.save"
+            )
+        }
+        let names = TrainedNames(try model.table(style))
+        let stored = try checkpoint.parameters + checkpoint.optimizerParameters()
+        let found = Dictionary(stored.map { ($0.name, $0.view) }) { first, _ in first }
+        let reader = TensorReader()
+        func fill(_ pieces: [(name: String, tensor: Tensor)], prefix: String) throws {
+            for (whole, tensors) in Self.grouped(pieces) {
+                guard let view = found[prefix + whole], let place = names.place(of: whole) else {
+                    throw BridgeError(
+                        .corruptInput,
+                        "\(path) has no \(prefix)\(whole), which this run trains; the recipe was another one"
+                    )
+                }
+                let matrices = tensors.count == 1 ? [view] : place.transform.toLayers(view)
+                for (tensor, matrix) in zip(tensors, matrices) {
+                    guard matrix.shape == tensor.shape else {
+                        throw BridgeError(
+                            .corruptInput,
+                            "\(path): \(prefix)\(whole) has the shape \(view.shape), which does not fit this run; "
+                                + "the recipe was another one"
+                        )
+                    }
+                    try reader.read(matrix, into: tensor)
+                }
+            }
+        }
+        let filled = Set(state.parameters.map { TrainedNames.whole($0.name) })
+        if let lost = checkpoint.parameters.first(where: {
+            TrainedNames.isAdapter($0.name) && !filled.contains($0.name)
+        }) {
+            throw BridgeError(
+                .badArgument,
+                "\(path) has \(lost.name), which this run does not train; the recipe was another one"
+            )
+        }
+        try fill(state.parameters.map { ($0.name, $0.tensor) }, prefix: "")
+        for (kind, moments) in Dictionary(grouping: state.moments, by: \.kind) {
+            try fill(moments.map { ($0.parameter, $0.tensor) }, prefix: "optimizer.\(kind).")
+        }
+    }
+
+    /// The tensors of the pieces of each parameter, in their order.
+    private static func grouped(_ pieces: [(name: String, tensor: Tensor)]) -> [(whole: String, tensors: [Tensor])] {
+        var places: [String: Int] = [:]
+        var groups: [(whole: String, tensors: [Tensor])] = []
+        for (name, tensor) in pieces {
+            let whole = TrainedNames.whole(name)
+            if let place = places[whole] {
+                groups[place].tensors.append(tensor)
+            } else {
+                places[whole] = groups.count
+                groups.append((whole, [tensor]))
+            }
+        }
+        return groups
+    }
+
+    /// The numbers that adapters were made with, beside them.
+    private func adapterConfiguration(_ state: TrainingState) -> [FileImage] {
+        guard let adapters = state.adapters else { return [] }
+        let configuration = PEFTConfiguration(adapters.configuration, baseModel: folder?.path)
+        let json = configuration.json(modules: adapters.modules.map(\.name), taskType: nil)
+        return [.literal(name: PEFTConfiguration.fileName, json.text())]
+    }
+
+    /// The files beside the weights, from wherever the model came from.
+    private func sideImages() throws -> [FileImage] {
+        if let folder { return try Importer.sideImages(of: folder) }
+        guard let processorFolder else { return [] }
+        let root = Files.parent(of: processorFolder)
+        return try checkpointSideFiles.map {
+            FileImage.copy(name: $0, of: try FileStorage(path: Files.join(root, $0)))
+        }
+    }
+
+    /// Whose names the Hugging Face side has.
+    private var style: HuggingFaceFolder.Style { folder?.style ?? checkpointStyle }
+}

@@ -1,0 +1,105 @@
+import TensorRuntime
+
+/// Where the parts of parameters and adapters belong in a Megatron checkpoint.
+struct TrainedNames {
+    private let entries: [String: ParameterTable.Entry]
+
+    init(_ table: ParameterTable) {
+        entries = Dictionary(table.entries.map { ($0.megatron, $0) }) { first, _ in first }
+    }
+
+    /// A parameter's name without the number of its piece: `a.weight[1]` is part of `a.weight`.
+    static func whole(_ name: String) -> String { String(name.prefix { $0 != "[" }) }
+
+    /// The names of an adapter's parameters, behind the module's.
+    private static let adapterMark = ".adapter."
+
+    /// Whether a parameter is an adapter's.
+    static func isAdapter(_ name: String) -> Bool { name.contains(adapterMark) }
+
+    /// How the matrices of a parameter make Megatron's, and where that lies.
+    struct Place {
+        var transform: any ParameterTransform
+        var split: SplitRule
+        var stage: ParameterMapping.Stage
+        var layer: Int?
+        var parts: Int?
+
+        init(_ entry: ParameterTable.Entry) {
+            transform = entry.mapping.transform
+            split = entry.mapping.split
+            stage = entry.mapping.stage
+            layer = entry.layer
+            parts = entry.mapping.parts
+        }
+    }
+
+    /// The place of a parameter of the model or of an adapter; nil for one that the model does not have.
+    func place(of whole: String) -> Place? {
+        guard let mark = whole.firstRange(of: Self.adapterMark) else { return entries[whole].map(Place.init) }
+        guard var place = entries["\(whole[..<mark.lowerBound]).weight"].map(Place.init) else { return nil }
+        let own = whole[mark.upperBound...]
+        let isWholeModule = !own.hasPrefix("adapter_")
+        let followsRows = own.hasSuffix("linear_out.weight") || own.hasSuffix("weight_magnitude")
+        if !isWholeModule || !followsRows { place.transform = Identity() }
+        if !isWholeModule { (place.split, place.parts) = (.replicated, nil) }
+        switch place.split {
+        case .row where followsRows: (place.split, place.parts) = (.replicated, nil)
+        case .column where !followsRows, .gatedColumn where !followsRows:
+            (place.split, place.parts) = (.replicated, nil)
+        default: break
+        }
+        return place
+    }
+
+    /// Parameters as Megatron has them, put together from the tensors of their pieces.
+    ///
+    /// - Throws: `BridgeError` for a name that the model does not have.
+    func parameters(_ pieces: [(name: String, tensor: Tensor)]) throws -> [GlobalParameter] {
+        var names: [String] = []
+        var views: [String: [TensorView]] = [:]
+        for (name, tensor) in pieces {
+            let whole = Self.whole(name)
+            if views[whole] == nil { names.append(whole) }
+            let stored = StoredTensor(
+                name: name,
+                elementType: tensor.elementType,
+                shape: tensor.shape,
+                storage: TensorBytes(name: name, tensor: tensor),
+                offset: 0
+            )
+            views[whole, default: []].append(TensorView(stored))
+        }
+        return try names.map { name in
+            guard let place = place(of: name), let views = views[name] else {
+                throw BridgeError(.badPlugin, "the model has a parameter \(name) that its parameter table has not")
+            }
+            return GlobalParameter(
+                name: name,
+                view: place.transform.fromLayers(views),
+                split: place.split,
+                stage: place.stage,
+                layer: place.layer,
+                parts: place.parts
+            )
+        }
+    }
+}
+
+/// The memory of a tensor, for a plan to read.
+private final class TensorBytes: ByteStorage {
+    let name: String
+    let tensor: Tensor
+
+    init(name: String, tensor: Tensor) {
+        self.name = name
+        self.tensor = tensor.detached.contiguous()
+    }
+
+    var byteCount: Int { tensor.count * tensor.elementType.byteCount }
+
+    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) {
+        guard offset >= 0, offset + buffer.count <= byteCount, !buffer.isEmpty else { return }
+        buffer.copyMemory(from: UnsafeRawBufferPointer(start: tensor.pointer + offset, count: buffer.count))
+    }
+}

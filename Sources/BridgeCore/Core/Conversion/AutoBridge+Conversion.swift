@@ -1,0 +1,99 @@
+extension AutoBridge {
+    /// What an import would do.
+    ///
+    /// - Throws: `BridgeError` for tensors that are not accounted for, and for a layout that does not fit.
+    public func plan(_ options: ConversionOptions = ConversionOptions()) throws -> ConversionPlan {
+        guard let folder else {
+            throw BridgeError(
+                .badArgument,
+                "this bridge was made from a configuration alone and has no weights; use fromHF"
+            )
+        }
+        let plugin = catalog.pluginName(for: model.architecture)
+        return try Importer(folder: folder, model: model, plugin: plugin, options: options).plan()
+    }
+
+    /// Writes the weights as a Megatron checkpoint, iteration 0.
+    ///
+    /// - Parameters:
+    ///   - path: The checkpoint's folder. It appears whole or not at all.
+    ///   - options: Layout, types and so on.
+    /// - Returns: What was written.
+    /// - Throws: `BridgeError`; the destination is then as it was.
+    @discardableResult
+    public func importCheckpoint(to path: String, options: ConversionOptions = ConversionOptions()) throws
+        -> ConversionReport
+    {
+        try NativeDestination(path: path, iteration: 0, overwrite: options.overwrite).write(
+            plan(options),
+            context: options.context
+        )
+    }
+
+    /// What an export of a checkpoint of this model would do.
+    ///
+    /// - Throws: `BridgeError` for parameters that are not accounted for.
+    public func exportPlan(from path: String, options: ConversionOptions = ConversionOptions()) throws -> ConversionPlan
+    {
+        try exporter(path, options).plan()
+    }
+
+    /// Writes a Megatron checkpoint as a Hugging Face folder.
+    ///
+    /// - Parameters:
+    ///   - path: The checkpoint, or a folder with iterations, of which the newest is taken.
+    ///   - destination: The folder. It appears whole or not at all.
+    ///   - options: Types and so on; the layout is the checkpoint's.
+    /// - Returns: What was written.
+    /// - Throws: `BridgeError`; the destination is then as it was.
+    @discardableResult
+    public func exportCheckpoint(
+        from path: String,
+        to destination: String,
+        options: ConversionOptions = ConversionOptions()
+    ) throws -> ConversionReport {
+        let plan = try exportPlan(from: path, options: options)
+        try HuggingFaceFolder.checkReplaceable(destination)
+        let folder = try StagedFolder(destination: destination, overwrite: options.overwrite)
+        var report = try plan.write(into: folder.path, context: options.context)
+        try folder.commit()
+        report.destination = folder.destination
+        return report
+    }
+
+    /// The same as ``exportCheckpoint(from:to:options:)``, under the name that users of transformers look for.
+    @discardableResult
+    public func saveHF(
+        _ path: String,
+        to destination: String,
+        options: ConversionOptions = ConversionOptions()
+    ) throws -> ConversionReport {
+        try exportCheckpoint(from: path, to: destination, options: options)
+    }
+
+    /// The Hugging Face tensors of a checkpoint, one at a time; each is read when the loop comes to it.
+    ///
+    /// - Parameters:
+    ///   - path: The checkpoint.
+    ///   - options: Types and what may be missing.
+    /// - Returns: The tensors, none of them read yet.
+    /// - Throws: `BridgeError` for parameters that are not accounted for.
+    public func exportWeights(from path: String, options: ConversionOptions = ConversionOptions()) throws
+        -> ExportedWeights
+    {
+        ExportedWeights(try exporter(path, options).tensors().tensors.map { ($0.name, $0.view) })
+    }
+
+    func exporter(_ path: String, _ options: ConversionOptions) throws -> Exporter {
+        let checkpoint = try NativeCheckpoint(path: path)
+        guard !checkpoint.manifest.holdsAdapter else {
+            throw BridgeError(
+                .badArgument,
+                "\(checkpoint.path) holds adapters and no model; 'bridge adapter export' writes them for PEFT, "
+                    + "'bridge adapter merge' puts them into a model"
+            )
+        }
+        let reference = try folder.map { try HuggingFaceReference($0) } ?? HuggingFaceReference(checkpoint)
+        return Exporter(checkpoint: checkpoint, model: model, reference: reference, options: options)
+    }
+}

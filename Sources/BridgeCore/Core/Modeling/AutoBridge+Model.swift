@@ -1,0 +1,69 @@
+public import TensorRuntime
+
+extension AutoBridge {
+    /// The model, alive: its parameters in memory and its forward pass.
+    ///
+    /// Floating-point matrices that lie in the files as they are needed are mapped, not copied. The plan and its ledger
+    /// are those of a conversion: a tensor that is not accounted for is an error.
+    ///
+    /// - Parameters:
+    ///   - path: A Megatron checkpoint of this model with the weights; nil for those of the Hugging Face folder.
+    ///   - elementType: float32 or bfloat16; nil for bfloat16 where the weights are that, and float32 otherwise.
+    ///   - engine: Where to compute.
+    /// - Returns: The model, with every part frozen.
+    /// - Throws: `BridgeError` for tensors that are not accounted for or cannot be read.
+    public func toModel(
+        weights path: String? = nil,
+        elementType: ElementType? = nil,
+        on engine: any TensorEngine
+    ) throws -> any CausalModel {
+        let parameters = try accountedFor(path)
+        let stored = Set(parameters.map(\.view.elementType).filter(\.isFloatingPoint))
+        let type = elementType ?? (stored == [.bfloat16] ? .bfloat16 : .float32)
+        guard type == .bfloat16 || type == .float32 else {
+            throw BridgeError(.badArgument, "models are computed in float32 or bfloat16, not in \(type.rawValue)")
+        }
+        return try model.provider.provide(WeightLoader(engine: engine, elementType: type).load(parameters))
+    }
+
+    /// The parameters and where their numbers are; a tensor that is not accounted for is said in terms of loading.
+    private func accountedFor(_ path: String?) throws -> [(entry: ParameterTable.Entry, view: TensorView)] {
+        do {
+            guard let path else { return try imported() }
+            let exporter = try exporter(path, ConversionOptions())
+            let other = exporter.checkpoint.manifest.architecture
+            guard other == model.architecture else {
+                throw BridgeError(
+                    .badArgument,
+                    "\(path) holds a \(other), and the configuration describes a \(model.architecture); "
+                        + "give the folder that the checkpoint was made from, or the checkpoint alone"
+                )
+            }
+            return try exporter.parameters().parameters
+        } catch let error as BridgeError where error.code == .unaccountedTensors {
+            throw BridgeError(
+                error.code,
+                "\(ByteFormat.counted(error.names.count, "tensor")) of \(path ?? folder?.path ?? "the model") do not fit the "
+                    + "configuration, so nothing was loaded; configuration and weights belong to different models, or one is damaged",
+                names: error.names
+            )
+        }
+    }
+
+    private func imported() throws -> [(entry: ParameterTable.Entry, view: TensorView)] {
+        guard let folder else {
+            throw BridgeError(.badArgument, "this bridge has a configuration and no weights; name a checkpoint")
+        }
+        let resolver = TensorResolver(
+            tensors: folder.tensors,
+            dialects: model.bridge.dialects,
+            ignoredTensors: model.bridge.ignoredTensors,
+            allowed: [],
+            dequantisedType: model.dequantisedType,
+            elementType: nil
+        )
+        return try resolver.resolve(model.table(folder.style), source: folder.path).parameters.map {
+            ($0.entry, $0.view)
+        }
+    }
+}
