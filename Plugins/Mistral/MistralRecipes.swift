@@ -3,8 +3,8 @@ public import BridgeCore
 // Megatron Bridge has no recipe for this family. Rates, batch sizes and steps are those that it recommends for Ministral 3,
 // models of the same maker with the same layers. The layout keeps a rank's part of the weights as small as there: full
 // training of 8B is spread over 2 ranks and of 14B over 4, at most 4 billion parameters each, so 7B has 2 ranks and 24B
-// has 8; with adapters a rank holds up to 8 billion, so 7B has 1 and 24B has 4. Conversations come from a file, because
-// the makers of the peer are all for pictures.
+// has 8; with adapters a rank holds up to 8 billion, so 7B has 1 and 24B has 4. Conversations come from a file or, with `hf`,
+// from columns of the same names, because the makers of the peer are all for pictures.
 
 /// What the family recommends for training, as templates.
 enum MistralRecipes {
@@ -35,6 +35,7 @@ enum MistralRecipes {
         recipe.optimizer.minLR = 0
         recipe.scheduler.lrWarmupIters = 50
         recipe.checkpoint.saveInterval = 50
+        recipe.dataset.makerName = "make_conversation_dataset"
         return recipe
     }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs every comparison of the bridge with transformers, torch, peft and tokenizers, one after the other.
+"""Runs every comparison of the bridge with transformers, torch, peft, tokenizers and datasets, one after the other.
 
     run.py [BRIDGE] [--seed N]
 
@@ -19,7 +19,8 @@ from pathlib import Path
 from runner import binary
 
 COMPARISONS = [
-    "compare_conversions.py", "compare_models.py", "compare_tokenizers.py", "compare_parquet.py", "compare_training.py",
+    "compare_conversions.py", "compare_models.py", "compare_tokenizers.py", "compare_parquet.py", "compare_datasets.py",
+    "compare_training.py",
 ]  # fmt: skip
 
 

@@ -59,7 +59,21 @@ public struct ConversationMaker: Sendable {
     }
 
     /// The makers that there are.
+    ///
+    /// `make_conversation_dataset` is for tables that hold conversations already, in the forms that files have; the others
+    /// are for one data set each.
     public static let builtIn = [
+        ConversationMaker(name: "make_conversation_dataset") { row in
+            var json: JSON = [:]
+            for key in ConversationRow.keys + ["tools"] {
+                if let value = try row.value(key) { json.set(value, at: key) }
+            }
+            let images = try ConversationRow.imageKeys.map { try row.images($0) }
+            guard images.contains(where: \.isEmpty) else {
+                throw BridgeError(.corruptInput, "the row has both images and image, expected one of them")
+            }
+            return try ConversationRow.conversation(json, images: images.flatMap(\.self), imageFolder: "")
+        },
         ConversationMaker(name: "make_cord_v2_dataset", dataset: "naver-clova-ix/cord-v2") { row in
             let text = try row.text("ground_truth")
             let truth: JSON
@@ -118,6 +132,9 @@ public struct MadeSource: SampleSource {
 
     /// How many rows there are.
     public var count: Int { table.count }
+
+    /// Where a row stands: its file and its number there.
+    public func place(of row: Int) -> String { (try? table.row(at: row).place) ?? "row \(row)" }
 
     /// The sample of a row.
     ///

@@ -18,11 +18,28 @@ struct ConversationRow {
     /// How many places for images of the row there were.
     private var places = 0
 
-    /// The conversation of a row.
+    /// The fields that a conversation can stand in.
+    static let keys = ["conversation", "messages", "conversations"]
+    /// The fields that its images can stand in.
+    static let imageKeys = ["images", "image"]
+
+    /// The conversation of a row, with the images that it names.
     ///
     /// - Throws: `BridgeError` with one sentence, without file and line.
     static func conversation(_ json: JSON, imageFolder: String) throws -> Conversation {
-        let keys = ["conversation", "messages", "conversations"].filter { json[$0].map { !$0.isNull } ?? false }
+        let fields = imageKeys.filter { json[$0].map { !$0.imageList.isEmpty } ?? false }
+        guard fields.count <= 1 else { throw wrong("the row has both images and image, expected one of them") }
+        let sources = try fields.flatMap {
+            try (json[$0] ?? .null).imageList.map { try ImagePaths.source($0, in: imageFolder) }
+        }
+        return try conversation(json, images: sources, imageFolder: imageFolder)
+    }
+
+    /// The conversation of a row whose images are known.
+    ///
+    /// - Throws: `BridgeError` with one sentence, without file and line.
+    static func conversation(_ json: JSON, images sources: [ImageSource], imageFolder: String) throws -> Conversation {
+        let keys = keys.filter { json[$0].map { !$0.isNull } ?? false }
         guard json.object != nil, let key = keys.first else {
             throw wrong(
                 "the row is \(json.object == nil ? json.kind : "an object without a conversation"), "
@@ -39,11 +56,6 @@ struct ConversationRow {
             if let value = json[media], !value.imageList.isEmpty {
                 throw wrong("the row has \(media), and only text and images are read; leave the row out")
             }
-        }
-        let fields = ["images", "image"].filter { json[$0].map { !$0.imageList.isEmpty } ?? false }
-        guard fields.count <= 1 else { throw wrong("the row has both images and image, expected one of them") }
-        let sources = try fields.flatMap {
-            try (json[$0] ?? .null).imageList.map { try ImagePaths.source($0, in: imageFolder) }
         }
         var row = ConversationRow(imageFolder: imageFolder, waiting: sources[...])
         var messages: [ChatMessage] = []
@@ -154,14 +166,16 @@ struct ConversationRow {
             guard let text = json["text"]?.string else { throw Self.wrong("\(place) has no text") }
             return parts(of: text)
         case "image", "image_url":
-            let value = json["image_url"] ?? json
-            if value["image"] == nil, value["path"] == nil, value["url"] == nil, value["base64"] == nil,
-                value.string == nil
-            {
+            // Columns of structures have every field in every part, null where it says nothing.
+            func field(_ json: JSON, _ name: String) -> JSON? {
+                guard let value = json[name], !value.isNull else { return nil }
+                return value
+            }
+            let value = field(json, "image_url") ?? json
+            if value.string == nil, ["image", "path", "url", "base64"].allSatisfy({ field(value, $0) == nil }) {
                 takeWaiting()
             } else {
-                let inner = value["image"] ?? value
-                images.append(try ImagePaths.source(inner, in: imageFolder))
+                images.append(try ImagePaths.source(field(value, "image") ?? value, in: imageFolder))
             }
             return [["type": "image"]]
         case let type?:

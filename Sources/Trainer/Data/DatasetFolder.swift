@@ -110,7 +110,8 @@ struct DatasetFolder {
             var splits: Splits = []
             func add(_ split: String, _ patterns: Node?) {
                 let globs = patterns?.sequence.map { $0.compactMap(\.string) } ?? patterns?.string.map { [$0] } ?? []
-                let found = files.filter { file in globs.contains { Self.matches(file, prefix + $0) } }
+                // In the order of the patterns, and again for each that fits, as `datasets` has it.
+                let found = globs.flatMap { glob in files.filter { Self.matches($0, prefix + glob) } }
                 if let index = splits.firstIndex(where: { $0.name == split }) {
                     splits[index].files += found
                 } else {

@@ -10,10 +10,10 @@ struct DataOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "A JSON or JSONL file with conversations, or JSONL with input_ids and labels.",
-            valueName: "file"
+            "A JSON or JSONL file with conversations, JSONL with input_ids and labels, or the folder or id of a data set.",
+            valueName: "path"
         ),
-        completion: .file(extensions: ["json", "jsonl"])
+        completion: .file()
     )
     var data: String
 
@@ -21,9 +21,21 @@ struct DataOptions: ParsableArguments {
 
     @Option(
         name: [.customLong("dataset-type"), .customLong("dataset_type")],
-        help: ArgumentHelp("preloaded (conversations) or tokenized (input_ids and labels).", valueName: "type")
+        help: ArgumentHelp(
+            "preloaded (conversations), tokenized (input_ids and labels) or hf (a Hugging Face data set).",
+            valueName: "type"
+        )
     )
     var kind = Kind.preloaded
+
+    @Option(
+        name: [.customLong("maker-name"), .customLong("maker_name")],
+        help: ArgumentHelp("What makes conversations of the rows of a data set.", valueName: "name")
+    )
+    var maker = "make_conversation_dataset"
+
+    @Option(name: .long, help: ArgumentHelp("Which split of a data set.", valueName: "name"))
+    var split = "train"
 
     @Option(
         name: [.customLong("loss-mode"), .customLong("loss_mode")],
@@ -58,6 +70,7 @@ struct DataOptions: ParsableArguments {
     enum Kind: String, ExpressibleByArgument, CaseIterable {
         case preloaded
         case tokenized
+        case hf
     }
 
     func validate() throws {
@@ -76,12 +89,15 @@ struct DataOptions: ParsableArguments {
         let processor = try model.processor()
         let options = try template.options()
         let folder = images.path
+        let encoder = SampleEncoder(processor: processor, lossMode: learnt.mode, options: options)
         let source: any SampleSource
         switch kind {
         case .tokenized:
             source = try TokenizedSource(path: data, imageFolder: folder, processor: processor, options: options)
+        case .hf:
+            let maker = try ConversationMaker(named: maker)
+            source = MadeSource(table: try DatasetTables.open(data, split), maker: maker, encoder: encoder)
         case .preloaded:
-            let encoder = SampleEncoder(processor: processor, lossMode: learnt.mode, options: options)
             source = try PreloadedSource(path: data, imageFolder: folder, encoder: encoder)
         }
         let fitter = try SampleFitter(

@@ -85,6 +85,42 @@ import Trainer
         }
     }
 
+    @Test func conversationsInATableAreReadAsThoseInAFile() throws {
+        let maker = try ConversationMaker(named: "make_conversation_dataset")
+        let rows: [JSON] = [
+            ["messages": [["role": "user", "content": "Where?"], ["role": "assistant", "content": "Left."]]],
+            // A column of structures has all fields in each part, and nulls where they say nothing.
+            [
+                "messages": [
+                    [
+                        "role": "user", "tool_calls": .null,
+                        "content": [
+                            ["type": "image", "text": .null, "image": .null],
+                            ["type": "text", "text": "Where?", "image": .null],
+                        ],
+                    ],
+                    ["role": "assistant", "tool_calls": .null, "content": [["type": "text", "text": "Left."]]],
+                ],
+                "images": ["m.png"], "conversations": .null,
+            ],
+            [
+                "conversations": [["from": "human", "value": "<image>Where?"], ["from": "gpt", "value": "Left."]],
+                "images": ["m.png"],
+            ],
+        ]
+        let expected =
+            [exchange([], "Where?", "Left.")] + Array(repeating: exchange(["m.png"], "Where?", "Left."), count: 2)
+        for (row, expected) in zip(rows, expected) { #expect(try maker.conversation(Row(columns: row)) == expected) }
+        expectError(mentioning: "row 3", "2 images and 0 places") {
+            try maker.conversation(
+                Row(columns: ["messages": [["role": "user", "content": "x"]], "images": ["a.png", "b.png"]])
+            )
+        }
+        expectError(mentioning: "row 3", "expected an object with conversation, messages") {
+            try maker.conversation(Row(columns: ["text": "x"]))
+        }
+    }
+
     @Test func aMakerOfOnesOwnMakesSamples() throws {
         let maker = ConversationMaker(name: "own") { row in
             var conversation = Conversation(prompt: "Say it.", images: [])
