@@ -11,6 +11,11 @@ import Tokenizers
         try Conversation(json: JSON(parsing: Array(text.utf8)), name: "chat.json", images: images)
     }
 
+    @Test func nullIsAsGoodAsNothing() throws {
+        let read = try conversation(#"{"tools": null, "messages": [{"role": "user", "content": "hi"}]}"#)
+        #expect(read == Conversation(prompt: "hi", images: []))
+    }
+
     @Test func imagesComeInTheOrderOfTheirParts() throws {
         let read = try conversation(
             """

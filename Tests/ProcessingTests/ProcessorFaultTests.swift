@@ -136,6 +136,18 @@ import Tokenizers
         expectSentence("id 638") { _ = try processor("gemma3", "config.json", [("boi_token_index", 7)]) }
     }
 
+    @Test func aSettingOfNullIsAsGoodAsNone() throws {
+        let image = try image(40, 30)
+        let plain = try processor("ministral3").inputs(rawText: "[IMG]", images: [image])
+        let keys = ["do_center_crop", "crop_size", "do_convert_rgb", "rescale_factor", "resample", "image_mean"]
+        let nulls = try processor(
+            "ministral3",
+            "processor_config.json",
+            keys.map { ("image_processor.\($0)", JSON.null) }
+        )
+        #expect(try nulls.inputs(rawText: "[IMG]", images: [image]).tokenIDs == plain.tokenIDs)
+    }
+
     @Test func aModelWithoutATemplateSaysSo() throws {
         let bare = try processor("mistral", "chat_template.jinja", nil)
         expectSentence("no chat template") { _ = try bare.inputs(Conversation(prompt: "?")) }

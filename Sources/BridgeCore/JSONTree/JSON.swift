@@ -40,6 +40,10 @@ extension JSON {
 
     /// Whether this is `null`.
     public var isNull: Bool { self == .null }
+    /// The value itself; nil for null.
+    ///
+    /// Said here because a literal `nil` where a JSON can stand is null.
+    public var nonNull: JSON? { isNull ? Optional.none : .some(self) }
 
     /// What kind of value this is, for messages: "an object", "a string" and so on.
     public var kind: String {

@@ -167,10 +167,7 @@ struct ConversationRow {
             return parts(of: text)
         case "image", "image_url":
             // Columns of structures have every field in every part, null where it says nothing.
-            func field(_ json: JSON, _ name: String) -> JSON? {
-                guard let value = json[name], !value.isNull else { return nil }
-                return value
-            }
+            func field(_ json: JSON, _ name: String) -> JSON? { json[name]?.nonNull }
             let value = field(json, "image_url") ?? json
             if value.string == nil, ["image", "path", "url", "base64"].allSatisfy({ field(value, $0) == nil }) {
                 takeWaiting()

@@ -37,7 +37,7 @@ extension Conversation {
                     + "add {\"type\": \"image\"} where an image belongs"
             )
         }
-        let tools = json["tools"].flatMap { $0.isNull ? nil : $0 }
+        let tools = json["tools"]?.nonNull
         if let tools, tools.array == nil { throw reader.wrong("tools", "is \(tools.kind), expected a list") }
         self.init(messages: messages, images: reader.images, tools: tools?.array?.map { ChatValue($0) })
     }

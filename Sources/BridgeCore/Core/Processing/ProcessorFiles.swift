@@ -78,7 +78,7 @@ public struct ProcessorSettings: Sendable {
     }
 
     /// The value of a key, which is not null.
-    private subscript(key: String) -> JSON? { json[key].flatMap { $0.isNull ? nil : $0 } }
+    private subscript(key: String) -> JSON? { json[key]?.nonNull }
 
     /// An error about the value of a key.
     private func wrong(_ key: String, _ value: JSON, _ expected: String) -> BridgeError {
