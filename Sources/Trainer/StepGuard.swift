@@ -2,7 +2,7 @@ import BridgeCore
 
 /// Decides whether a step is good enough to be taken.
 struct StepGuard {
-    enum Verdict { case good, notFinite, spike }
+    enum Verdict { case good, notFinite, spike, empty }
 
     private let threshold: Double?
     private let mostInARow: Int
@@ -21,7 +21,9 @@ struct StepGuard {
     /// - Throws: `BridgeError` when too many steps in a row were left out.
     mutating func judge(loss: Double, gradientNorm: Double, iteration: Int, trained: Int) throws -> Verdict {
         let verdict: Verdict
-        if !loss.isFinite || !gradientNorm.isFinite {
+        if trained == 0 {
+            verdict = .empty
+        } else if !loss.isFinite || !gradientNorm.isFinite {
             verdict = .notFinite
         } else if let threshold, let meanLoss, loss > threshold * meanLoss {
             verdict = .spike
@@ -30,11 +32,18 @@ struct StepGuard {
         }
         guard verdict != .good else {
             inARow = 0
-            if trained > 0 { meanLoss = meanLoss.map { $0 + (loss - $0) * Self.share } ?? loss }
+            meanLoss = meanLoss.map { $0 + (loss - $0) * Self.share } ?? loss
             return verdict
         }
         inARow += 1
         guard inARow < mostInARow else {
+            guard verdict != .empty else {
+                throw BridgeError(
+                    .badArgument,
+                    "\(inARow) steps in a row had no token to learn from, the last was \(iteration); "
+                        + "'bridge data check' shows which samples teach nothing and why"
+                )
+            }
             throw BridgeError(
                 .trainingDiverged,
                 "\(inARow) steps in a row were left out, the last, \(iteration), with a loss of \(loss) and a gradient "

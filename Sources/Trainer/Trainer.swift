@@ -24,6 +24,8 @@ public final class Trainer {
         public var end: End
         /// How many steps are done, those of earlier processes included.
         public var iteration: Int
+        /// How many of them this process has done.
+        public var stepsDone = 0
         /// The loss of the last step; nil when there was none.
         public var loss: Double?
         /// The last validation.
@@ -77,6 +79,8 @@ public final class Trainer {
     private let logger: Logger
     private var progress = RunProgress()
     private var guardian: StepGuard
+    /// What takes in the measurements; one that fails on the way is left aside.
+    private var sinks: [any MetricsSink]
 
     /// A run that has not begun.
     ///
@@ -92,6 +96,7 @@ public final class Trainer {
             trainIters: parts.recipe.train.trainIters
         )
         guardian = StepGuard(parts.recipe.train)
+        sinks = parts.sinks
     }
 
     /// How many numbers are trained.
@@ -101,18 +106,24 @@ public final class Trainer {
     ///
     /// - Parameter shouldStop: Asked after every step.
     /// - Returns: What was done.
-    /// - Throws: `BridgeError` for data that cannot be used, for a checkpoint that cannot be written at the end, and after
-    ///   too many steps without a finite loss.
+    /// - Throws: `BridgeError` for data that cannot be used, for a checkpoint that cannot be written at the end, after too
+    ///   many steps without a finite loss, and when no step had anything to learn. What was learnt before is saved.
     public func run(shouldStop: () -> Bool = { false }) throws -> Outcome {
         let train = parts.recipe.train
+        let lock = try parts.checkpoints?.lock()
+        defer { withExtendedLifetime(lock) {} }
         try resume()
-        for sink in parts.sinks { try sink.begin(parts.facts, after: progress.iteration) }
+        for sink in sinks { try sink.begin(parts.facts, after: progress.iteration) }
         var outcome = Outcome(end: .done, iteration: progress.iteration)
+        var trained = 0
         let start = ContinuousClock.now
         while progress.iteration < train.trainIters {
-            let record = try step()
+            let record: StepRecord
+            do { record = try step() } catch { throw outcome.stepsDone == 0 ? error : saved(before: error) }
             outcome.loss = record.loss
-            for sink in parts.sinks { try sink.record(record) }
+            outcome.stepsDone += 1
+            trained += record.trainedTokens
+            tell { try $0.record(record) }
             if train.evalInterval > 0, progress.iteration % train.evalInterval == 0 {
                 outcome.validation = try validate()
             }
@@ -126,8 +137,38 @@ public final class Trainer {
         }
         try parts.checkpoints?.wait()
         outcome.iteration = progress.iteration
-        for sink in parts.sinks { try sink.finish() }
+        tell { try $0.finish() }
+        guard outcome.stepsDone == 0 || trained > 0 else {
+            throw BridgeError(
+                .badArgument,
+                "nothing was learnt: none of the \(outcome.stepsDone) steps had a token to learn from; "
+                    + "'bridge data check' shows why"
+            )
+        }
         return outcome
+    }
+
+    /// Hands something to all sinks.
+    ///
+    /// A run is worth more than its logs: one that cannot be written any more, because the disk is full for instance, is
+    /// given up with a word.
+    private func tell(_ what: (any MetricsSink) throws -> Void) {
+        sinks.removeAll { sink in
+            do { try what(sink) } catch {
+                let reason = (error as? BridgeError)?.message ?? "\(error)"
+                logger.error("\(reason); training goes on without that log")
+                return true
+            }
+            return false
+        }
+    }
+
+    /// An error that ends the run, once the steps before it are saved.
+    private func saved(before error: any Error) -> any Error {
+        guard parts.checkpoints != nil, let cause = error as? BridgeError else { return error }
+        var words = "; the \(progress.iteration) steps before it are saved"
+        do { try save(isEnd: true) } catch { words = "; the steps before it could not be saved: \(error)" }
+        return BridgeError(cause.code, cause.message + words, names: cause.names, cause: cause.cause)
     }
 
     private func reasonToStop(_ start: ContinuousClock.Instant, _ shouldStop: () -> Bool) -> End? {
@@ -189,6 +230,9 @@ public final class Trainer {
         case .notFinite:
             progress.nanIterations += 1
             logger.warning("step \(number) is left out: its loss is \(loss) and its gradient norm \(norm)")
+        case .empty:
+            progress.skippedIterations += 1
+            logger.warning("step \(number) is left out: none of its tokens is learnt from")
         case .spike:
             progress.skippedIterations += 1
             logger.warning("step \(number) is left out: its loss \(loss) is far above the mean of those before")
@@ -238,7 +282,7 @@ public final class Trainer {
             perplexity: exp(min(loss / Double(count), 700)),
             seconds: (ContinuousClock.now - start).seconds
         )
-        for sink in parts.sinks { try sink.record(record) }
+        tell { try $0.record(record) }
         return record
     }
 
@@ -270,6 +314,6 @@ public final class Trainer {
         guardian.meanLoss = progress.meanLoss
         optimizer.resume(after: progress.optimizerSteps)
         if !parts.recipe.checkpoint.saveOptim { optimizer.takeParameters() }
-        logger.info("going on after step \(progress.iteration) from \(found)")
+        logger.notice("going on after step \(progress.iteration), from \(found)")
     }
 }

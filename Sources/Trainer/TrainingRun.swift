@@ -16,6 +16,8 @@ public final class TrainingRun {
     public let adapters: AdapterSet?
     /// How many samples there are to train on.
     public let sampleCount: Int
+    /// The checkpoint that the run goes on from; nil for a run that begins.
+    public let resumedFrom: String?
 
     private let samples: PreparedBatches
     private let validation: PreparedBatches?
@@ -58,12 +60,21 @@ public final class TrainingRun {
                 "checkpoint.pretrained_checkpoint is empty; name the Hugging Face folder or the Megatron checkpoint to start from"
             )
         }
+        try RunCheckpoints.checkFolder(recipe.checkpoint.save)
         bridge = try AutoBridge.fromAny(weights, catalog: surroundings.catalog)
-        let stored = try Self.storedRecipe(recipe.checkpoint)
+        let newest = Self.newestCheckpoint(recipe.checkpoint)
+        let stored = try newest.flatMap(Self.storedRecipe)
+        resumedFrom = newest
         if recipe.dataset.date.isEmpty {
             // A checkpoint that was converted names no day.
             let begun = stored?.dataset.date ?? ""
             recipe.dataset.date = begun.isEmpty ? surroundings.today : begun
+        }
+        if let newest, let stored {
+            let changes = try ResumeCheck(recipe, stored: stored, path: newest).changes
+            if !changes.isEmpty {
+                surroundings.logger.notice("other settings than before: \(changes.joined(separator: ", "))")
+            }
         }
         self.recipe = recipe
         engine = surroundings.engine
@@ -105,21 +116,36 @@ public final class TrainingRun {
             } : nil
     }
 
-    /// The recipe of the run that is gone on with; nil for a new one.
-    private static func storedRecipe(_ section: Recipe.CheckpointSection) throws -> Recipe? {
+    /// The checkpoint that a run goes on from; nil for a new one.
+    private static func newestCheckpoint(_ section: Recipe.CheckpointSection) -> String? {
         for folder in [section.save, section.load] where !folder.isEmpty {
-            guard let path = try? NativeCheckpoint.iterations(in: folder).last?.path else { continue }
-            let name = "\(path)/run_config.yaml"
-            guard let bytes = FileManager.default.contents(atPath: name) else { continue }
-            let text = String(decoding: bytes, as: UTF8.self)
-            return try Recipe(yaml: text, name: name, sharedSections: ["model"])
+            if let path = try? NativeCheckpoint.iterations(in: folder).last?.path { return path }
         }
         return nil
+    }
+
+    /// The recipe of the run that wrote a checkpoint; nil for one that was converted.
+    private static func storedRecipe(_ path: String) throws -> Recipe? {
+        let name = "\(path)/run_config.yaml"
+        guard FileManager.default.fileExists(atPath: "\(path)/\(RunProgress.fileName)"),
+            let bytes = FileManager.default.contents(atPath: name)
+        else { return nil }
+        return try Recipe(yaml: String(decoding: bytes, as: UTF8.self), name: name, sharedSections: ["model"])
     }
 
     private static func date(_ text: String) throws -> ChatDate {
         do throws(TokenizerError) { return try ChatDate(text) } catch {
             throw BridgeError(.badArgument, "dataset.date is \(text): \(error.message)")
+        }
+    }
+
+    /// Where the samples come from, for reports.
+    private var dataName: String {
+        let section = recipe.dataset
+        switch section.datasetType {
+        case .mock: return "made up"
+        case .hf: return section.pathOrDataset.isEmpty ? section.makerName : section.pathOrDataset
+        case .preloaded, .tokenized: return section.trainDataPath
         }
     }
 
@@ -173,7 +199,8 @@ public final class TrainingRun {
             ("scheme", recipe.peft.scheme == .none ? "full" : recipe.peft.scheme.rawValue),
             ("precision", recipe.mixedPrecision.rawValue), ("samples", "\(sampleCount)"),
             ("steps", "\(recipe.train.trainIters)"), ("global batch", "\(recipe.train.globalBatchSize)"),
-            ("sequence", "\(recipe.dataset.seqLength)"), ("seed", "\(recipe.rng.seed)"),
+            ("sequence", "\(recipe.dataset.seqLength)"), ("learning rate", "\(recipe.optimizer.lr)"),
+            ("data", dataName), ("checkpoints", recipe.checkpoint.save), ("seed", "\(recipe.rng.seed)"),
         ]
         return try Trainer(
             Trainer.Parts(

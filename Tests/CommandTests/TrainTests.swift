@@ -12,7 +12,7 @@ import Testing
         let outcome = try BridgeProcess(bench.arguments("run", "train.train_iters=12", "checkpoint.save_interval=5"))
             .wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
-        #expect(outcome.output.contains("language_model") && outcome.output.contains("100 %"), "\(outcome.output)")
+        #expect(outcome.output.contains("language_model") && outcome.output.contains("100.00 %"), "\(outcome.output)")
         #expect(outcome.output.contains("Done after step 12"))
         #expect(bench.iterations("run") == ["iter_0000005", "iter_0000010", "iter_0000012"])
         let losses = try bench.log("run").compactMap { $0["lm_loss"]?.double }

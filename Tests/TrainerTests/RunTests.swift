@@ -59,7 +59,13 @@ import Trainer
         let trainer: Trainer
         let log = Log()
 
-        init(_ recipe: Recipe, _ type: ElementType = .float32, samples: Rows = Rows(), validation: Rows? = nil) throws {
+        init(
+            _ recipe: Recipe,
+            _ type: ElementType = .float32,
+            samples: Rows = Rows(),
+            validation: Rows? = nil,
+            sinks: [any MetricsSink] = []
+        ) throws {
             bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
             model = try bridge.toModel(elementType: type, on: RunTests.engine)
             try model.freeze(by: recipe)
@@ -73,7 +79,7 @@ import Trainer
                     adapters: adapters,
                     samples: samples,
                     validation: validation,
-                    sinks: [log],
+                    sinks: sinks + [log],
                     checkpoints: RunCheckpoints(bridge, recipe.checkpoint, configuration: [], logger: logger),
                     facts: RunFacts(name: recipe.name, facts: [])
                 ),
@@ -245,11 +251,39 @@ import Trainer
         #expect(abs(last.perplexity - exp(sum / count)) < 1e-3 * last.perplexity)
     }
 
+    /// Cannot be written any more from some step on.
+    private final class FullDisk: MetricsSink {
+        var steps = 0
+        func begin(_ run: RunFacts, after iteration: Int) {}
+        func record(_ step: StepRecord) throws {
+            steps += 1
+            if steps == 2 { throw BridgeError(.fileSystem, "cannot write: no space left") }
+        }
+        func record(_ validation: ValidationRecord) {}
+        func finish() {}
+    }
+
+    @Test func aLogThatCannotBeWrittenEndsNoRun() throws {
+        let (disk, folder) = (FullDisk(), try TemporaryFolder())
+        let run = try Run(recipe(save: folder.path("run")), sinks: [disk])
+        #expect(try run.trainer.run().iteration == 6)
+        #expect(disk.steps == 2 && run.log.steps.count == 6 && run.log.finished == 1)
+        #expect(try NativeCheckpoint.iterations(in: folder.path("run")).last?.iteration == 6)
+    }
+
     @Test func samplesThatTeachNothingAreNoStepIntoNowhere() throws {
         let run = try Run(recipe(), samples: Rows(silentFrom: 8))
         _ = try run.trainer.run()
         #expect(run.log.steps.map(\.trainedTokens).suffix(4) == [0, 0, 0, 0])
         #expect(run.log.steps.allSatisfy { $0.loss.isFinite && $0.gradientNorm.isFinite })
+        // They move nothing, also not by what the optimizer remembers or lets decay.
+        #expect(run.log.steps.map(\.skippedIterations) == [0, 0, 1, 2, 3, 4])
+        var short = recipe()
+        short.train.trainIters = 2
+        (short.scheduler.lrDecayIters, short.scheduler.lrWarmupIters) = (6, 2)
+        let first = try Run(short, samples: Rows(silentFrom: 8))
+        _ = try first.trainer.run()
+        #expect(first.log.losses == Array(run.log.losses.prefix(2)) && first.numbers == run.numbers)
     }
 
     @Test(arguments: ["mistral", "ministral3", "gemma3"]) func aModelFromItsConfigurationKnowsNothing(_ name: String)

@@ -68,8 +68,12 @@ public final class ConsoleLine: MetricsSink {
         write(text)
     }
 
-    /// Nothing is left to write: steps behind the last line have none, as in Megatron.
-    public func finish() throws {}
+    /// Writes a line for the steps behind the last one, which Megatron leaves out; a short run would show no loss at all.
+    public func finish() throws {
+        guard let last = steps.last else { return }
+        write(line(last))
+        steps = []
+    }
 
     private func line(_ step: StepRecord) -> String {
         let seconds = steps.reduce(0) { $0 + $1.seconds }

@@ -2,23 +2,36 @@ import BridgeCore
 
 /// Writes one page with the curves and the facts of a run; it needs no other file and no network.
 ///
-/// The page is written at the end of the run. Of very long runs each curve shows means over neighbouring steps.
+/// The page is written at the end of the run, and now and then on the way. Of very long runs each curve shows means over
+/// neighbouring steps. A run that goes on takes the steps of earlier processes from the log beside the page.
 public final class HTMLReport: MetricsSink {
     private let path: String
     private var run = RunFacts(name: "", facts: [])
     private var steps: [StepRecord] = []
     private var validations: [ValidationRecord] = []
+    private var written = ContinuousClock.now
+
+    /// How old the page may become while the run goes on.
+    private static let longestAge = Duration.seconds(30)
 
     /// A report.
     ///
     /// - Parameter path: The file; its folder has to be there.
     public init(path: String) { self.path = path }
 
-    /// Keeps the facts.
-    public func begin(_ run: RunFacts, after iteration: Int) throws { self.run = run }
+    /// Keeps the facts, and the steps and validations that the log `log.jsonl` in the same folder has.
+    public func begin(_ run: RunFacts, after iteration: Int) throws {
+        self.run = run
+        guard iteration > 0 else { return }
+        let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
+        (steps, validations) = JSONLinesLog.records(in: "\(folder)log.jsonl", through: iteration)
+    }
 
     /// Keeps a step.
-    public func record(_ step: StepRecord) throws { steps.append(step) }
+    public func record(_ step: StepRecord) throws {
+        steps.append(step)
+        if ContinuousClock.now - written > Self.longestAge { try write() }
+    }
 
     /// Keeps a validation.
     public func record(_ validation: ValidationRecord) throws { validations.append(validation) }
@@ -26,7 +39,12 @@ public final class HTMLReport: MetricsSink {
     /// Writes the page.
     ///
     /// - Throws: `BridgeError` when it cannot be written.
-    public func finish() throws { try LogFile(path: path, keeping: 0).append(Array(page.utf8)) }
+    public func finish() throws { try write() }
+
+    private func write() throws {
+        try LogFile.replace(path, with: Array(page.utf8))
+        written = ContinuousClock.now
+    }
 
     /// The page.
     var page: String {

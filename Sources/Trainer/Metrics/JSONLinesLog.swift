@@ -63,14 +63,59 @@ public final class JSONLinesLog: MetricsSink {
 
     /// How many bytes of the file belong to the first `iteration` steps; a line that is cut short ends them.
     private func kept(through iteration: Int) -> Int {
-        guard let bytes = try? DatasetFolder.contents(of: path, limit: 1 << 31) else { return 0 }
+        var kept = 0
+        Self.visit(path, through: iteration) { _, end in kept = end }
+        return kept
+    }
+
+    /// The steps and validations that a log has, as far as the numbers of a line make up a record.
+    static func records(in path: String, through iteration: Int) -> ([StepRecord], [ValidationRecord]) {
+        var steps: [StepRecord] = []
+        var validations: [ValidationRecord] = []
+        visit(path, through: iteration) { row, _ in
+            func number(_ key: String) -> Double { row[key]?.double ?? .nan }
+            func count(_ key: String) -> Int { row[key]?.integer ?? 0 }
+            guard row["validation_lm_loss"] == nil else {
+                return validations.append(
+                    ValidationRecord(
+                        iteration: count("iteration"),
+                        loss: number("validation_lm_loss"),
+                        perplexity: number("validation_perplexity"),
+                        seconds: number("validation_seconds")
+                    )
+                )
+            }
+            steps.append(
+                StepRecord(
+                    iteration: count("iteration"),
+                    totalIterations: iteration,
+                    consumedSamples: count("consumed_samples"),
+                    seconds: number("elapsed_time_per_iteration"),
+                    tokens: count("tokens"),
+                    trainedTokens: count("trained_tokens"),
+                    learningRate: number("learning_rate"),
+                    globalBatchSize: count("global_batch_size"),
+                    loss: number("lm_loss"),
+                    gradientNorm: number("grad_norm"),
+                    operations: number("operations"),
+                    skippedIterations: count("skipped_iterations"),
+                    nanIterations: count("nan_iterations")
+                )
+            )
+        }
+        return (steps, validations)
+    }
+
+    /// Shows every line of the first `iteration` steps, with the place where it ends.
+    private static func visit(_ path: String, through iteration: Int, _ body: (JSON, Int) -> Void) {
+        guard let bytes = try? DatasetFolder.contents(of: path, limit: 1 << 31) else { return }
         var start = 0
         while let end = bytes[start...].firstIndex(of: 10) {
             guard let row = try? JSON(parsing: Array(bytes[start..<end])), let number = row["iteration"]?.integer,
                 number <= iteration
-            else { break }
+            else { return }
             start = end + 1
+            body(row, start)
         }
-        return start
     }
 }

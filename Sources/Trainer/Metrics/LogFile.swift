@@ -7,10 +7,19 @@ final class LogFile {
     private let descriptor: Int32
 
     /// Opens a file for appending, behind its first `kept` bytes; nil for all that it has.
+    ///
+    /// - Throws: `BridgeError` when it cannot be opened, or another run has it open.
     init(path: String, keeping kept: Int? = nil) throws {
         self.path = path
         descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw Self.error("cannot open \(path) for writing") }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK else {
+            close(descriptor)
+            throw BridgeError(
+                .destinationTaken,
+                "another run is writing to \(path); wait for it, or name another logger.log_dir"
+            )
+        }
         if let kept, ftruncate(descriptor, kept) != 0 {
             let error = Self.error("cannot shorten \(path)")
             close(descriptor)
@@ -19,6 +28,13 @@ final class LogFile {
     }
 
     deinit { close(descriptor) }
+
+    /// Puts a file in its place as a whole.
+    static func replace(_ path: String, with bytes: [UInt8]) throws {
+        let partial = path + ".partial"
+        try LogFile(path: partial, keeping: 0).append(bytes)
+        guard rename(partial, path) == 0 else { throw error("cannot put \(path) in its place") }
+    }
 
     func append(_ bytes: [UInt8]) throws {
         var done = 0

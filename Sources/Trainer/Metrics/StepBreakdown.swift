@@ -11,6 +11,9 @@ public final class StepBreakdown: MetricsSink {
     private var (steps, seconds) = (0, 0.0)
     private var isFirst = true
 
+    /// How many kinds of work have a row; samples of many lengths make products of as many sizes.
+    private static let mostKinds = 32
+
     /// A breakdown.
     ///
     /// - Parameters:
@@ -57,10 +60,13 @@ public final class StepBreakdown: MetricsSink {
                 rate.map { CFormat.text("%.0f", $0 / 1e9) } ?? "", share.map { CFormat.text("%.0f %%", $0) } ?? "",
             ])
         }
-        for (kind, work) in work.sorted(by: { ($0.value.seconds, $1.key) > ($1.value.seconds, $0.key) }) {
+        let sorted = work.sorted { ($0.value.seconds, $1.key) > ($1.value.seconds, $0.key) }
+        for (kind, work) in sorted.prefix(Self.mostKinds) {
             let rate = work.operations > 0 ? work.operations / work.seconds : nil
             add(kind, work.calls, work.seconds, rate, work.type.flatMap { peaks[$0] })
         }
+        let others = sorted.dropFirst(Self.mostKinds)
+        if !others.isEmpty { add("\(others.count) more kinds", nil, others.reduce(0) { $0 + $1.value.seconds }) }
         add("outside the engine", nil, seconds - work.values.reduce(0) { $0 + $1.seconds })
         let operations = work.values.reduce(0) { $0 + $1.operations }
         let atPeak = work.values.reduce(0) { sum, work in

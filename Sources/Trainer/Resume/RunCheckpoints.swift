@@ -48,6 +48,34 @@ public final class RunCheckpoints {
         return found
     }
 
+    /// Whether a run's checkpoints could be put into a folder, as far as that can be told beforehand.
+    ///
+    /// - Throws: `BridgeError` when something else stands there, or nothing may be written there.
+    static func checkFolder(_ path: String) throws {
+        guard !path.isEmpty else { return }
+        try NativeCheckpoint.checkDestination(path)
+        var place = URL(filePath: path).standardized
+        while !FileManager.default.fileExists(atPath: place.path), place.path != "/" { place.deleteLastPathComponent() }
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: place.path, isDirectory: &isFolder), isFolder.boolValue else {
+            throw BridgeError(
+                .fileSystem,
+                "checkpoint.save is \(path), and \(place.path) is not a folder; name another one"
+            )
+        }
+        guard FileManager.default.isWritableFile(atPath: place.path) else {
+            throw BridgeError(
+                .fileSystem,
+                "checkpoint.save is \(path), and \(place.path) may not be written to; name another folder"
+            )
+        }
+    }
+
+    /// Keeps other runs away from the folder for as long as the result lives; nil where nothing is saved.
+    ///
+    /// - Throws: `BridgeError` when another run writes there, or it cannot be written to.
+    public func lock() throws -> AnyObject? { section.save.isEmpty ? nil : try RunLock(folder: section.save) }
+
     /// Fills a run's tensors from an iteration.
     ///
     /// - Returns: Where the run was.

@@ -45,8 +45,7 @@ struct Train: ParsableCommand {
 
     func run() throws {
         let catalog = try plugins.catalog()
-        let resolved = try recipe.resolved(catalog)
-        try refuseRanks(resolved)
+        let resolved = try recipe.resolvedForOneProcess(catalog) { Output.complain("note: \($0)") }
         var logger = Logger(label: "bridge") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .notice
         let processor = CPUEngine(threadCount: RunOptions.computeThreads(threads))
@@ -75,20 +74,9 @@ struct Train: ParsableCommand {
             sinks: try RunSinks.standard(for: run, isSilent: json) + (breakdown.map { [$0] } ?? []),
             facts: [("machine", processor.name), ("threads", "\(processor.pool.threadCount)")]
         )
+        Interrupt.finishesStep()
         let outcome = try trainer.run { Interrupt.cancellation.isCancelled }
         printer.show(outcome, json: json)
         if outcome.end == .interrupted { throw ExitCode(130) }
-    }
-
-    /// More than one rank is for a launcher.
-    private func refuseRanks(_ recipe: Recipe) throws {
-        let model = recipe.model
-        let count = model.tensorModelParallelSize * model.pipelineModelParallelSize * model.contextParallelSize
-        guard count > 1 else { return }
-        throw BridgeError(
-            .badLayout,
-            "the recipe spreads the model over \(count) ranks, and this is one process; pass "
-                + "model.tensor_model_parallel_size=1 model.pipeline_model_parallel_size=1 model.context_parallel_size=1"
-        )
     }
 }

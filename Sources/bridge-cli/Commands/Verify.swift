@@ -167,9 +167,9 @@ struct Verify: ParsableCommand {
         }
         for field in result.fields { Output.line("configuration: \(field)") }
         if result.isEqual {
-            Output.line(Style.green("✅ All \(result.compared) tensors match: \(left) and \(right) hold the same model"))
+            Output.line(Style.green("✅ All \(result.compared) tensors match: \(left) and \(right) hold the same"))
         } else {
-            Output.line(Style.redResult("❌ \(left) and \(right) do not hold the same model"))
+            Output.line(Style.redResult("❌ \(left) and \(right) do not hold the same"))
         }
     }
 

@@ -49,7 +49,27 @@ struct RecipeOptions: ParsableArguments {
     ///   - dataParallelSize: How many replicas of the model there are.
     /// - Returns: The recipe.
     /// - Throws: `BridgeError` with everything that is wrong.
-    func resolved(_ catalog: PluginCatalog, dataParallelSize: Int = 1) throws -> Recipe {
+    func resolved(_ catalog: PluginCatalog, dataParallelSize: Int) throws -> Recipe {
+        let (recipe, abilities) = try filled(catalog)
+        try RecipeCheck(recipe, dataParallelSize: dataParallelSize, abilities: abilities).validate()
+        return recipe
+    }
+
+    /// The same for a model that one process holds.
+    ///
+    /// - Parameters:
+    ///   - catalog: The plugins.
+    ///   - note: Takes a sentence about what was changed of the recipe by itself.
+    /// - Returns: The recipe.
+    /// - Throws: `BridgeError` with everything that is wrong, ranks that are asked for among it.
+    func resolvedForOneProcess(_ catalog: PluginCatalog, note: (String) -> Void) throws -> Recipe {
+        var (recipe, abilities) = try filled(catalog)
+        try gather(&recipe, note: note)
+        try RecipeCheck(recipe, dataParallelSize: 1, abilities: abilities).validate()
+        return recipe
+    }
+
+    private func filled(_ catalog: PluginCatalog) throws -> (recipe: Recipe, abilities: RecipeTemplate.Abilities) {
         var (recipe, abilities) = try change.recipe(recipe, in: catalog, isChanged: false)
         if let pretrainedCheckpoint { recipe.checkpoint.pretrainedCheckpoint = pretrainedCheckpoint }
         if let datasetType { recipe.dataset.datasetType = datasetType }
@@ -57,10 +77,40 @@ struct RecipeOptions: ParsableArguments {
         if freezeVisionModel { recipe.model.freezeVisionModel = true }
         if freezeVisionProjection { recipe.model.freezeVisionProjection = true }
         if visionLora { recipe.peft.visionLora = true }
+        let before = recipe
         try recipe.apply(change.settings)
+        if recipe.checkpoint.save != before.checkpoint.save { Self.forgetFolders(of: before, in: &recipe) }
         Self.fillFolders(of: &recipe)
-        try RecipeCheck(recipe, dataParallelSize: dataParallelSize, abilities: abilities).validate()
-        return recipe
+        return (recipe, abilities)
+    }
+
+    /// Takes back a layout over several ranks: what a recipe recommends is for as many processes, and only who asks for ranks
+    /// on the command line wants them.
+    private func gather(_ recipe: inout Recipe, note: (String) -> Void) throws {
+        let model = recipe.model
+        let count = model.tensorModelParallelSize * model.pipelineModelParallelSize * model.contextParallelSize
+        guard count > 1 else { return }
+        let sizes = [
+            "model.tensor_model_parallel_size", "model.pipeline_model_parallel_size", "model.context_parallel_size",
+        ]
+        guard !change.settings.contains(where: { setting in sizes.contains { setting.hasPrefix("\($0)=") } }) else {
+            throw BridgeError(
+                .badLayout,
+                "the model is to be spread over \(count) ranks, and this is one process; leave \(sizes.joined(separator: ", ")) at 1"
+            )
+        }
+        (recipe.model.tensorModelParallelSize, recipe.model.pipelineModelParallelSize) = (1, 1)
+        recipe.model.contextParallelSize = 1
+        note("the recipe spreads the model over \(count) ranks; this is one process, which holds all of it")
+    }
+
+    /// Takes back folders for logs that followed from where another run saved, so that its logs stay its own.
+    private static func forgetFolders(of other: Recipe, in recipe: inout Recipe) {
+        var derived = other
+        (derived.logger.logDir, derived.logger.tensorboardDir) = ("", "")
+        fillFolders(of: &derived)
+        if recipe.logger.logDir == derived.logger.logDir { recipe.logger.logDir = "" }
+        if recipe.logger.tensorboardDir == derived.logger.tensorboardDir { recipe.logger.tensorboardDir = "" }
     }
 
     /// Puts a run's files where SAVE_DIR says, or below WORKSPACE or the current folder as the peer does.

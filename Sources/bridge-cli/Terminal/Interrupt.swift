@@ -10,9 +10,19 @@ enum Interrupt {
     /// Whether a signal ends the process at once, because nothing would be lost.
     private static let isExpendable = Atomic(false)
     private static let wantsJSON = Atomic(false)
+    /// Whether a signal is answered with a word, because what it stops takes a while to end.
+    private static let isSlow = Atomic(false)
 
     /// Decides whether a signal ends the process at once: while it computes something and has shown nothing yet.
     static func endsAtOnce(_ value: Bool) { isExpendable.store(value, ordering: .relaxed) }
+
+    /// Has the first signal say that a step is finished and saved before the process ends.
+    static func finishesStep() { isSlow.store(true, ordering: .relaxed) }
+
+    private static func answer() {
+        let sentence: StaticString = "\nthis step is finished and saved; a second signal ends at once, without saving\n"
+        _ = write(STDERR_FILENO, sentence.utf8Start, sentence.utf8CodeUnitCount)
+    }
 
     /// Only calls that are safe in a signal handler.
     private static func endNow() -> Never {
@@ -39,8 +49,9 @@ enum Interrupt {
         for number in [SIGINT, SIGTERM] {
             signal(number) { number in
                 if Interrupt.isExpendable.load(ordering: .relaxed) { Interrupt.endNow() }
+                if Interrupt.isSlow.load(ordering: .relaxed) { Interrupt.answer() }
                 Interrupt.cancellation.cancel()
-                signal(number, SIG_DFL)
+                for other in [SIGINT, SIGTERM] { signal(other, SIG_DFL) }
             }
         }
     }

@@ -19,7 +19,7 @@ struct RunPrinter {
             let share = part.count == 0 ? 0 : 100 * Double(part.trained) / Double(part.count)
             rows.append([
                 part.name, grouped(part.count), grouped(part.trained),
-                share.formatted(.number.precision(.fractionLength(0))) + " %",
+                share.formatted(.number.precision(.fractionLength(2))) + " %",
             ])
         }
         let share = 100 * Double(run.trainedCount) / Double(max(total, 1))
@@ -51,6 +51,7 @@ struct RunPrinter {
                 "micro_batches_per_step": .number(JSONNumber(micro)),
                 "most_tokens_per_step": .number(JSONNumber(tokens)),
                 "samples": .number(JSONNumber(run.sampleCount)),
+                "resumed_from": run.resumedFrom.map { .string($0) } ?? .null,
                 "state_bytes": .number(JSONNumber(run.stateByteCount)),
                 "operations_per_step": .number(JSONNumber(operations)),
                 "parts": .array(
@@ -88,6 +89,7 @@ struct RunPrinter {
             ],
             ["weights, gradients, optimizer", ByteFormat.text(run.stateByteCount)],
             ["checkpoints", recipe.checkpoint.save.isEmpty ? "none" : recipe.checkpoint.save],
+            ["begins", run.resumedFrom.map { "where \($0) ends" } ?? "anew"],
         ])
         Output.line()
         Output.table(
@@ -107,6 +109,7 @@ struct RunPrinter {
         guard !json else {
             var result: JSON = [
                 "end": .string(outcome.end.rawValue), "iteration": .number(JSONNumber(outcome.iteration)),
+                "steps_done": .number(JSONNumber(outcome.stepsDone)),
                 "checkpoints": .string(run.recipe.checkpoint.save),
                 "samples": .number(JSONNumber(statistics.sampleCount)),
                 "samples_without_trained_token": .number(JSONNumber(statistics.withoutTrainedToken)),
@@ -125,6 +128,11 @@ struct RunPrinter {
         }
         let place = run.recipe.checkpoint.save.isEmpty ? "" : "; checkpoints in \(run.recipe.checkpoint.save)"
         switch outcome.end {
+        case .done where outcome.stepsDone == 0:
+            Output.line(
+                "Nothing left to do: \(run.resumedFrom ?? "the checkpoint") has all \(outcome.iteration) steps; raise "
+                    + "train.train_iters to go on, or begin anew with another checkpoint.save"
+            )
         case .done: Output.line(Style.green("✅ Done after step \(outcome.iteration)\(place)"))
         case .interrupted, .limit:
             Output.line("Stopped after step \(outcome.iteration)\(place); the same command goes on from there")

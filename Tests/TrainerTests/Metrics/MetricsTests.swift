@@ -55,6 +55,41 @@ import Testing
         #expect(lines.last?.contains("number of nan iterations:   0 |") == true)
     }
 
+    @Test func aShortRunHasALineToo() throws {
+        var lines: [String] = []
+        let console = ConsoleLine(interval: 10, write: { lines.append($0) })
+        try console.begin(Self.facts, after: 0)
+        for iteration in 1...3 { try console.record(Self.step(iteration)) }
+        #expect(lines.isEmpty)
+        try console.finish()
+        #expect(lines.count == 1 && lines[0].contains(" iteration        3/    1000 |"), "\(lines)")
+        try console.finish()
+        #expect(lines.count == 1)
+    }
+
+    @Test func aReportGoesOnWithTheLogBesideIt() throws {
+        let folder = try Self.folder()
+        let log = JSONLinesLog(path: "\(folder)/log.jsonl")
+        try log.begin(Self.facts, after: 0)
+        for iteration in 1...4 { try log.record(Self.step(iteration, loss: Double(10 - iteration))) }
+        try log.record(ValidationRecord(iteration: 4, loss: 5.5, perplexity: 244.7, seconds: 1))
+        try log.finish()
+        // After step 3: what the log has of later ones is another run's future.
+        let report = HTMLReport(path: "\(folder)/report.html")
+        try report.begin(Self.facts, after: 3)
+        #expect(report.page.contains("3 of 3") && report.page.contains("<td>7</td>"))
+        #expect(!report.page.contains("last validation"))
+        try report.record(Self.step(4, loss: 2.25))
+        try report.finish()
+        let page = try String(contentsOfFile: "\(folder)/report.html", encoding: .utf8)
+        #expect(page.contains("4 of 1000") && page.contains("<td>2.25</td>"))
+        // 0.125 s times 1 + 2 + 3 + 4.
+        #expect(page.contains("<th>tokens per second</th><td>1280.0</td>"))
+        let whole = HTMLReport(path: "\(folder)/again.html")
+        try whole.begin(Self.facts, after: 4)
+        #expect(whole.page.contains("loss 5.5, perplexity 244.7"))
+    }
+
     @Test func theBreakdownIsThatOfAllStepsButTheFirst() throws {
         let engine = MeasuringEngine(CPUEngine(threadCount: 1))
         func multiply(_ times: Int) {

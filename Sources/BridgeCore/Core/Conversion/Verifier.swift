@@ -19,7 +19,9 @@ public struct Checkpoint: Sendable {
     public let kind: Kind
     /// The model's architecture.
     public let architecture: String
-    /// The tensors under Hugging Face's names, in the order of the model.
+    /// Whether it holds adapters, with what was trained beside them, and no whole model.
+    public let holdsAdapter: Bool
+    /// The tensors under Hugging Face's names, in the order of the model; those of adapters under Megatron's.
     public let tensors: [(name: String, view: TensorView)]
     /// The configuration's fields under Megatron-Core's names.
     public let fields: JSONObject
@@ -37,8 +39,11 @@ public struct Checkpoint: Sendable {
             self.path = native.path
             kind = .megatron
             architecture = model.architecture
-            tensors = try Self.tensors(model, views)
-            fields = model.megatronFields()
+            holdsAdapter = native.manifest.holdsAdapter
+            tensors =
+                try holdsAdapter
+                ? native.parameters.map { ($0.name, $0.view) } : Self.tensors(model, views)
+            fields = try holdsAdapter ? Self.adapterFields(native.path) : model.megatronFields()
             facts = [
                 ("format", "native, version \(NativeManifest.formatVersion)"),
                 ("layout", native.manifest.layout.description),
@@ -51,6 +56,7 @@ public struct Checkpoint: Sendable {
             self.path = folder.path
             kind = .huggingFace
             architecture = bridge.architecture
+            holdsAdapter = false
             tensors = try Self.tensors(bridge.model, plan)
             fields = bridge.model.megatronFields()
             facts = [
@@ -58,6 +64,14 @@ public struct Checkpoint: Sendable {
                 ("tensors", "\(folder.tensors.count)"),
             ]
         }
+    }
+
+    /// The numbers that adapters were made with, without the place of their model.
+    private static func adapterFields(_ path: String) throws -> JSONObject {
+        let json = try JSON(contentsOf: Files.join(path, PEFTConfiguration.fileName))
+        return JSONObject(
+            (json.object ?? JSONObject()).filter { $0.key != "base_model_name_or_path" }.map { ($0.key, $0.value) }
+        )
     }
 
     private static func tensors(
@@ -142,8 +156,16 @@ public struct Verifier: Sendable {
     ///   - context: Threads, progress and cancellation.
     ///   - ignoringTypes: Whether tensors with the same numbers match when their types differ.
     /// - Returns: What differs.
-    /// - Throws: `BridgeError` when a file cannot be read or the run was cancelled.
+    /// - Throws: `BridgeError` when a file cannot be read or the run was cancelled, and for adapters beside a model.
     public func run(_ context: RunContext = RunContext(), ignoringTypes: Bool = false) throws -> Result {
+        guard left.holdsAdapter == right.holdsAdapter else {
+            let (adapter, model) = left.holdsAdapter ? (left, right) : (right, left)
+            throw BridgeError(
+                .badArgument,
+                "\(adapter.path) holds adapters and \(model.path) a whole model; compare two of a kind, "
+                    + "or put the adapters into a model first with 'bridge adapter merge'"
+            )
+        }
         let others = Dictionary(right.tensors.map { ($0.name, $0.view) }) { first, _ in first }
         let names = Set(left.tensors.map(\.name))
         var rows = right.tensors.filter { !names.contains($0.name) }

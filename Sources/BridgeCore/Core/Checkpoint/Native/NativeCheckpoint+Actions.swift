@@ -20,6 +20,11 @@ extension NativeCheckpoint {
         return try destination.write(reshardPlan(options), context: options.context)
     }
 
+    /// Whether iterations could be written to a folder: nothing stands there, or iterations do.
+    ///
+    /// - Throws: `BridgeError` with code `destinationTaken` when something else does.
+    public static func checkDestination(_ path: String) throws { _ = try NativeDestination.isFree(Files.trimmed(path)) }
+
     /// A file whose content is not what the manifest says.
     public struct Damage: Sendable, Equatable {
         /// The file.

@@ -11,7 +11,7 @@ struct NativeDestination {
     func write(_ plan: ConversionPlan, context: RunContext) throws -> ConversionReport {
         let root = Files.trimmed(path)
         let name = NativeCheckpoint.iterationName(iteration)
-        let isNew = try isFree(root)
+        let isNew = try Self.isFree(root)
         let staged = try StagedFolder(
             destination: isNew ? root : Files.join(root, name),
             overwrite: !isNew && overwrite
@@ -32,7 +32,7 @@ struct NativeDestination {
     }
 
     /// Whether the whole folder can be made anew; throws when what stands there is something else.
-    private func isFree(_ root: String) throws -> Bool {
+    static func isFree(_ root: String) throws -> Bool {
         switch Files.kind(of: root) {
         case nil: return true
         case .folder:

@@ -1,0 +1,152 @@
+import Foundation
+import JSONTree
+import Testing
+
+/// The folders of `bridge train`: whose they are, what is kept in them, and that nothing in them is lost.
+@Suite struct TrainFolderTests {
+    private let bench: TrainBench
+
+    init() throws { bench = try TrainBench() }
+
+    private func run(_ arguments: [String]) throws -> BridgeProcess.Outcome { try BridgeProcess(arguments).wait() }
+
+    @Test func aReproducedRunLeavesTheLogsOfTheFirstAlone() throws {
+        // Without logger.log_dir, so that the folder follows from checkpoint.save.
+        let first = bench.arguments("one").filter { !$0.hasPrefix("logger.log_dir") }
+        #expect(try run(first).status == 0)
+        let before = Scratch.bytes(of: bench.scratch.path("one_logs"))
+        #expect(before.keys.contains("log.jsonl") && before.keys.contains("report.html"))
+        let again = try run([
+            "train", "--recipe", bench.scratch.path("one/iter_0000006/run_config.yaml"),
+            "checkpoint.save=\(bench.scratch.path("two"))",
+        ])
+        #expect(again.status == 0, "\(again.errors)")
+        #expect(Scratch.bytes(of: bench.scratch.path("one_logs")) == before)
+        let logs = try ["one", "two"].map { name in
+            try String(contentsOf: bench.scratch.url("\(name)_logs/log.jsonl"), encoding: .utf8).split(separator: "\n")
+                .map { try JSON(parsing: Array($0.utf8))["lm_loss"] }
+        }
+        #expect(logs[0] == logs[1] && logs[0].count == 6)
+    }
+
+    @Test func whatIsGoneOnWithIsSaid() throws {
+        #expect(try run(bench.arguments("run")).status == 0)
+        let again = try run(bench.arguments("run"))
+        #expect(again.status == 0 && again.output.contains("Nothing left to do"), "\(again.output)")
+        #expect(again.output.contains("iter_0000006") && !again.output.contains("Done after"))
+        // The page still has all steps.
+        let report = try String(contentsOf: bench.scratch.url("run-log/report.html"), encoding: .utf8)
+        #expect(report.contains("6 of 6"), "\(report)")
+
+        let plan = try run(bench.arguments("run", "train.train_iters=8") + ["--dry-run"])
+        #expect(plan.status == 0 && plan.output.contains("iter_0000006 ends"), "\(plan.output)")
+        let more = try run(bench.arguments("run", "train.train_iters=8", "optimizer.lr=0.001"))
+        #expect(more.status == 0, "\(more.errors)")
+        #expect(more.errors.contains("going on after step 6"), "\(more.errors)")
+        #expect(more.errors.contains("optimizer.lr: 0.002 -> 0.001"), "\(more.errors)")
+        #expect(try bench.log("run").count == 8)
+
+        let other = try BridgeProcess.run("toy", "--family", "mistral", "--output", bench.scratch.path("toy9"))
+        #expect(other.status == 0)
+        let base = ["--pretrained-checkpoint", bench.scratch.path("toy9")]
+        let arguments = bench.arguments("run", "train.train_iters=9").filter {
+            $0 != "--pretrained-checkpoint" && $0 != bench.scratch.path("toy")
+        }
+        let refused = try run(arguments + base)
+        expect(refused, failsWith: 64, mentioning: "another recipe", "checkpoint.pretrained_checkpoint")
+        #expect(bench.iterations("run").last == "iter_0000008")
+    }
+
+    @Test func twoRunsDoNotShareAFolder() throws {
+        let endless = ["train.train_iters=1000000", "checkpoint.save_interval=1000000"]
+        let first = try BridgeProcess(bench.arguments("run") + endless)
+        let end = Date().addingTimeInterval(60)
+        while (try? bench.log("run").count) ?? 0 < 2, first.isRunning, Date() < end { usleep(5000) }
+        expect(
+            try run(bench.arguments("run")),
+            failsWith: 1,
+            mentioning: "another run is writing to",
+            "checkpoint.save"
+        )
+        let sharing = bench.arguments("other").map {
+            $0.hasPrefix("logger.log_dir") ? "logger.log_dir=\(bench.scratch.path("run-log"))" : $0
+        }
+        expect(try run(sharing), failsWith: 1, mentioning: "log.jsonl", "logger.log_dir")
+        first.send(SIGINT)
+        let outcome = try first.wait()
+        #expect(outcome.status == 130, "\(outcome.errors)")
+        #expect(outcome.errors.contains("a second signal ends at once"), "\(outcome.errors)")
+        let steps = try bench.log("run").compactMap { $0["iteration"]?.integer }
+        #expect(steps == Array(1...steps.count))
+        #expect(bench.scratch.content.allSatisfy { !$0.hasSuffix(".running") })
+    }
+
+    @Test(arguments: [[], ["--dry-run"]]) func aFolderThatCannotBeIsRefusedBeforeTheFirstStep(_ more: [String]) throws {
+        try Data("x".utf8).write(to: bench.scratch.url("file"))
+        expect(try run(bench.arguments("file") + more), failsWith: 1, mentioning: "exists and is not a folder")
+        expect(try run(bench.arguments("file/run") + more), failsWith: 1, mentioning: "file", "checkpoint.save")
+        expect(try run(bench.arguments("toy") + more), failsWith: 1, mentioning: "no Megatron checkpoint")
+    }
+
+    @Test func aBadRowOnTheWayCostsNoStep() throws {
+        var rows = TrainBench.rows
+        rows[9] = "{"
+        try bench.write(rows, to: "rows.jsonl")
+        let outcome = try run(bench.arguments("run", "dataset.shuffle=false"))
+        expect(outcome, failsWith: 4, mentioning: "line 10", "the 2 steps before it are saved")
+        #expect(bench.iterations("run") == ["iter_0000002"])
+        try bench.write(TrainBench.rows, to: "rows.jsonl")
+        #expect(try run(bench.arguments("run", "dataset.shuffle=false")).status == 0)
+        #expect(try bench.log("run").count == 6)
+    }
+
+    @Test func aRunThatLearnsNothingFails() throws {
+        let row = #"{"input_ids": [1, 20, 30, 40], "labels": [-100, -100, -100, -100]}"#
+        try bench.write([row], to: "rows.jsonl")
+        let tokenized = "dataset.dataset_type=tokenized"
+        expect(
+            try run(bench.arguments("run", tokenized)),
+            failsWith: 64,
+            mentioning: "none of the 6 steps",
+            "bridge data check"
+        )
+        expect(
+            try run(bench.arguments("long", tokenized, "train.train_iters=50")),
+            failsWith: 64,
+            mentioning: "10 steps in a row had no token to learn from"
+        )
+    }
+
+    @Test func adaptersAreCompared() throws {
+        let lora = ["peft.scheme=lora", "peft.dim=4", "train.train_iters=2"]
+        for (name, more) in [
+            ("a", []), ("b", []), ("c", ["rng.seed=5"]), ("d", ["peft.scheme=dora"]), ("e", ["peft.alpha=7"]),
+        ] { #expect(try run(bench.arguments(name) + lora + more).status == 0) }
+        func verify(_ one: String, _ other: String) throws -> BridgeProcess.Outcome {
+            try BridgeProcess.run("verify", bench.scratch.path(one), bench.scratch.path(other))
+        }
+        let same = try verify("a", "b")
+        #expect(same.status == 0 && !same.output.contains("All 0 tensors"), "\(same.output)")
+        let unlike = try verify("a", "c")
+        #expect(unlike.status == 3 && unlike.output.contains(".adapter.linear_in.weight"), "\(unlike.output)")
+        #expect(try verify("a", "d").status == 3)
+        let scaled = try verify("a", "e")
+        #expect(scaled.status == 3 && scaled.output.contains("lora_alpha: 32 and 7"), "\(scaled.output)")
+        expect(try verify("a", "toy"), failsWith: 64, mentioning: "holds adapters", "bridge adapter merge")
+        let inspected = try BridgeProcess.run("inspect", bench.scratch.path("a"), "--json")
+        #expect((try JSON(parsing: Array(inspected.output.utf8))["numbers"]?.integer ?? 0) > 1000)
+    }
+
+    @Test func aRecommendedLayoutIsForManyProcesses() throws {
+        let arguments = bench.arguments("run").filter { !$0.contains("model_parallel_size") }
+        let outcome = try run(arguments)
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.errors.contains("note: the recipe spreads the model over 2 ranks"), "\(outcome.errors)")
+        expect(
+            try run(arguments + ["model.tensor_model_parallel_size=2"]),
+            failsWith: 1,
+            mentioning: "2 ranks",
+            "model.pipeline_model_parallel_size"
+        )
+    }
+}
