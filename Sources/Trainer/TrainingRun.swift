@@ -158,11 +158,7 @@ public final class TrainingRun {
             let trained = parameters.filter(\.isTrainable).reduce(0) { $0 + $1.tensor.count }
             return (name, parameters.reduce(0) { $0 + $1.tensor.count }, trained)
         }
-        var parts = [part("language_model", model.decoder.parameters)]
-        if let vision = model.vision {
-            parts.append(part("vision_tower", vision.towerParameters))
-            parts.append(part("multi_modal_projector", vision.projectorParameters))
-        }
+        var parts = model.parts.map { part($0.name, $0.parameters) }
         if let adapters { parts.append(part("adapters", adapters.parameters)) }
         return parts
     }

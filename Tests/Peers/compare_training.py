@@ -31,6 +31,7 @@ from safetensors.torch import load_file, save_file
 from training_peer import BETAS, CLIP, DECAY, EPSILON, WARMUP
 from training_peer import FROZEN, adapted, float32_model, freeze, holed, make_rows, share_inputs, train
 
+PROJECTOR = "multi_modal_projector"
 BOUND, NORM_BOUND, BF16_BOUND = 1e-4, 2e-3, 0.02
 FLOOR, KEY_BIAS, KEY_BIAS_FLOOR = 1e-5, ".k_proj.bias", 1e-3
 STEPS, GLOBAL_BATCH, MICRO_BATCH, ROWS = 10, 4, 2, 14
@@ -183,7 +184,8 @@ class Training(Runner):
             config = read_json(folder / "config.json")
             # At 2e-2 losses rise now and then, and torch itself answers a change of 1e-7 with one of 1e-4.
             home, rate = folder.parent / "rows", draw.choice([2e-3, 5e-3])
-            rows = make_rows(draw, config, folder, home, ROWS, "vision_config" in config and draw.random() < 0.7)
+            with_images = "vision_config" in config and draw.random() < 0.7
+            rows = make_rows(draw, config, folder, home, ROWS, with_images)
             settings = [
                 f"peft.scheme={scheme}", f"peft.canonical={str(is_canonical).lower()}", "peft.dropout=0",
                 f"peft.dim={draw.randint(2, 6)}", f"peft.alpha={draw.randint(3, 17)}",
@@ -192,6 +194,9 @@ class Training(Runner):
             if "vision_config" in config and draw.random() < 0.5:
                 settings.append("--vision-lora")
                 note += ", tower too"
+            if with_images and draw.random() < 0.5:
+                settings.append(f"peft.modules_to_save=[{PROJECTOR}]")
+                note += ", projector in full"
             start = [*settings, "train.train_iters=1", "scheduler.lr_warmup_iters=0"]
             saved, _, _ = self.run_training(family, folder, home, "start", 1e-30, *start)
             model = adapted(folder, self.exported(folder, saved, home / "first"), is_trainable=True).train()
@@ -248,16 +253,17 @@ class Training(Runner):
             chosen = sorted(draw.sample(names, draw.randint(len(names) // 3, len(names))))
             rank, alpha = draw.randint(2, 7), draw.randint(3, 20)
             torch.manual_seed(draw.randrange(2**31))
+            saved = [PROJECTOR] if "vision_config" in config and draw.random() < 0.5 else None
             settings = LoraConfig(
                 r=rank, lora_alpha=alpha, target_modules=chosen, use_dora=scheme == "dora", lora_dropout=0.0,
-                use_rslora=draw.random() < 0.5,
+                use_rslora=draw.random() < 0.5, modules_to_save=saved,
             )  # fmt: skip
             model = get_peft_model(model, settings).eval()
             with torch.no_grad():
                 for name, parameter in model.named_parameters():
                     if "lora_B" in name:
                         parameter.normal_(0, 0.1)
-                    elif "magnitude" in name:
+                    elif "magnitude" in name or "modules_to_save" in name:
                         parameter.mul_(torch.rand_like(parameter) * 0.4 + 0.8)
             adapter = folder.parent / "adapter"
             model.save_pretrained(adapter)
@@ -268,6 +274,7 @@ class Training(Runner):
             native = folder.parent / "imported"
             self.call("adapter", "import", "--hf-model", folder, "--adapter", adapter, "--output", native)
             found["imported"] = self.forward(folder, inputs, "--adapter", native)["logits"]
+            note += ", projector in full" if saved else ""
             return f"{note}; {len(chosen)} of {len(names)} layers", self.logit_problems(expected, found)
 
         self.judge(title, body)

@@ -163,7 +163,7 @@ import Trainer
         #expect(expected != untouched)
 
         let adapters = try #require(run.adapters)
-        try run.bridge.exportAdapter(adapters, to: folder.path("peft"), baseModel: "toys/mistral")
+        try run.bridge.exportAdapter(adapters, on: run.model, to: folder.path("peft"), baseModel: "toys/mistral")
         for path in ["peft", "run"] {
             let model = try run.bridge.toModel(elementType: .float32, on: Self.engine)
             let loaded = try run.bridge.loadAdapters(from: folder.path(path), on: model)

@@ -33,7 +33,12 @@ struct AdapterOptions: ParsableArguments {
     }
 
     /// The bridge, the model without adapters, and then the adapters on it.
-    func load() throws -> (AutoBridge, any CausalModel, AdapterSet) {
+    ///
+    /// - Parameter isExact: Whether parts that were trained in full keep all their digits, for a file; they do not fit the
+    ///   rest of a bfloat16 model then.
+    /// - Returns: The three.
+    /// - Throws: `BridgeError` for what cannot be loaded.
+    func load(isExact: Bool = false) throws -> (AutoBridge, any CausalModel, AdapterSet) {
         let bridge = try model.bridge()
         let alive = try bridge.toModel(
             weights: model.megatron,
@@ -41,7 +46,12 @@ struct AdapterOptions: ParsableArguments {
             on: CPUEngine(threadCount: RunOptions.computeThreads(model.threads))
         )
         // Adapters are small and often finer than the weights: peft keeps them in float32 beside a bfloat16 model.
-        let adapters = try bridge.loadAdapters(from: model.adapter ?? "", on: alive, elementType: .float32)
+        let adapters = try bridge.loadAdapters(
+            from: model.adapter ?? "",
+            on: alive,
+            elementType: .float32,
+            partType: isExact ? .float32 : nil
+        )
         return (bridge, alive, adapters)
     }
 
@@ -83,9 +93,9 @@ struct AdapterExport: ParsableCommand {
     var baseModel: String?
 
     func run() throws {
-        let (bridge, _, adapters) = try options.load()
+        let (bridge, model, adapters) = try options.load(isExact: true)
         let base = baseModel ?? options.model.huggingFace
-        try bridge.exportAdapter(adapters, to: output, baseModel: base, overwrite: options.overwrite)
+        try bridge.exportAdapter(adapters, on: model, to: output, baseModel: base, overwrite: options.overwrite)
         options.report(adapters, output)
     }
 }
@@ -107,9 +117,10 @@ struct AdapterImport: ParsableCommand {
     var output: String
 
     func run() throws {
-        let (bridge, _, adapters) = try options.load()
+        let (bridge, model, adapters) = try options.load(isExact: true)
         try options.prepare(output)
-        let state = TrainingState(parameters: adapters.parameters, adapters: adapters, moments: [])
+        let beside = model.parameters(ofParts: adapters.configuration.modulesToSave)
+        let state = TrainingState(parameters: adapters.parameters + beside, adapters: adapters, moments: [])
         try bridge.save(state, to: output, iteration: 0, files: [])
         options.report(adapters, output)
     }

@@ -17,12 +17,14 @@ extension AutoBridge {
     ///   - folder: The folder with the two files.
     ///   - model: A model of this bridge.
     ///   - elementType: The type of the matrices; nil for that of the weights, without which nothing can be computed.
+    ///   - partType: The type of parts that were trained in full; nil likewise.
     /// - Returns: The adapters, all of them trainable.
     /// - Throws: `BridgeError` for tensors that belong nowhere, are missing or have another shape.
     public func importAdapter(
         from folder: String,
         on model: any CausalModel,
-        elementType: ElementType? = nil
+        elementType: ElementType? = nil,
+        partType: ElementType? = nil
     ) throws -> AdapterSet {
         let configurationName = Files.join(folder, PEFTConfiguration.fileName)
         let configuration = try PEFTConfiguration(json: JSON(contentsOf: configurationName), name: configurationName)
@@ -34,7 +36,12 @@ extension AutoBridge {
         ) { first, _ in first }
         var found: [String: [String: StoredTensor]] = [:]
         var problems: [String] = []
+        var whole: [String: StoredTensor] = [:]
         for tensor in stored {
+            if !configuration.savedModules.isEmpty, tensor.name.hasPrefix(Self.prefix), Self.split(tensor.name) == nil {
+                whole[String(tensor.name.dropFirst(Self.prefix.count))] = tensor
+                continue
+            }
             guard let (module, kind) = Self.split(tensor.name), let weight = names.weights[module],
                 linears[weight] != nil
             else {
@@ -50,6 +57,9 @@ extension AutoBridge {
                 adapters[weight] = try Self.adapter(configuration, weight, linear, tensors, elementType)
             } catch let error as BridgeError { problems.append("\(weight): \(error.message)") }
         }
+        let saved = try SavedModules(configuration.savedModules, of: model, self, adapted: [])
+        try saved.fill(from: &whole, of: file, as: partType)
+        problems += whole.values.map { "\($0.name): no layer of this model takes it" }
         guard problems.isEmpty else {
             throw BridgeError(
                 .unaccountedTensors,
@@ -66,6 +76,7 @@ extension AutoBridge {
             for layer in module.layers { layer.adapter = adapters[layer.weight.name] }
         }
         var section = configuration.section(isCanonical: true)
+        section.modulesToSave = configuration.savedModules
         section.targetModules = Set(modules.map(\.kind)).sorted()
         return AdapterSet(section, modules: modules)
     }
@@ -120,30 +131,31 @@ extension AutoBridge {
 
     /// Writes adapters as PEFT does.
     ///
-    /// A fused module's matrix A, which query, key and value share, is written for each of them.
+    /// A fused module's matrix A, which query, key and value share, is written for each of them. Parts of the model that were
+    /// trained in full beside the adapters stand there whole.
     ///
     /// - Parameters:
     ///   - adapters: The adapters.
+    ///   - model: The model that they are on.
     ///   - folder: Where to; the folder appears whole or not at all.
     ///   - baseModel: The model that PEFT is told, a hub id or a folder.
     ///   - overwrite: Whether a folder that stands there is replaced.
     /// - Throws: `BridgeError`; the destination is then as it was.
     public func exportAdapter(
         _ adapters: AdapterSet,
+        on model: any CausalModel,
         to folder: String,
         baseModel: String?,
         overwrite: Bool = false
     ) throws {
-        let whole = adapters.configuration.modulesToSave
-        guard whole.isEmpty else {
-            throw BridgeError(
-                .badArgument,
-                "\(whole.joined(separator: ", ")) was trained in full beside the adapters, which PEFT's files do not hold here; "
-                    + "write a whole model with 'bridge adapter merge'"
-            )
-        }
-        let names = try AdapterNames(model)
-        var tensors: [(name: String, tensor: Tensor)] = []
+        let names = try AdapterNames(self.model)
+        let saved = try SavedModules(
+            adapters.configuration.modulesToSave,
+            of: model,
+            self,
+            adapted: adapters.modules
+        )
+        var tensors = try saved.tensors(prefix: Self.prefix)
         var modules: [String] = []
         for layer in adapters.modules.flatMap(\.layers) {
             guard let adapter = layer.adapter else { continue }

@@ -14,6 +14,8 @@ public struct PEFTConfiguration: Sendable, Equatable {
     public var usesDoRA: Bool
     /// Whether the rank's root divides alpha (rsLoRA).
     public var scalesByRoot: Bool
+    /// Parts of the model that were trained in full beside the adapter, and are stored with it.
+    public var savedModules: [String]
     /// The model that the adapter is for, a hub id or a folder; nil when it is not said.
     public var baseModel: String?
 
@@ -24,6 +26,7 @@ public struct PEFTConfiguration: Sendable, Equatable {
         dropout: Double = 0,
         usesDoRA: Bool = false,
         scalesByRoot: Bool = false,
+        savedModules: [String] = [],
         baseModel: String? = nil
     ) {
         self.rank = rank
@@ -31,6 +34,7 @@ public struct PEFTConfiguration: Sendable, Equatable {
         self.dropout = dropout
         self.usesDoRA = usesDoRA
         self.scalesByRoot = scalesByRoot
+        self.savedModules = savedModules
         self.baseModel = baseModel
     }
 
@@ -42,7 +46,7 @@ public struct PEFTConfiguration: Sendable, Equatable {
     /// Settings that change what an adapter computes and are not computed here, with the value that means none.
     private static let refused: [(key: String, none: [JSON])] = [
         ("bias", ["none"]), ("lora_bias", [false]), ("fan_in_fan_out", [false]), ("rank_pattern", [[:]]),
-        ("alpha_pattern", [[:]]), ("modules_to_save", [[]]), ("layer_replication", [[]]), ("use_qalora", [false]),
+        ("alpha_pattern", [[:]]), ("layer_replication", [[]]), ("use_qalora", [false]),
         ("use_bdlora", [false]), ("target_parameters", [[]]), ("trainable_token_indices", [[]]),
         ("alora_invocation_tokens", [[]]),
     ]
@@ -73,6 +77,13 @@ public struct PEFTConfiguration: Sendable, Equatable {
         guard dropout >= 0, dropout < 1 else { throw problem("lora_dropout is \(dropout), expected 0 to less than 1") }
         usesDoRA = json["use_dora"]?.bool ?? false
         scalesByRoot = json["use_rslora"]?.bool ?? false
+        savedModules =
+            try json["modules_to_save"]?.nonNull.map { value in
+                guard let names = value.array?.map(\.string), !names.contains(nil) else {
+                    throw problem("modules_to_save is \(value.kind), expected a list of names")
+                }
+                return names.compactMap(\.self)
+            } ?? []
         baseModel = json["base_model_name_or_path"]?.string
     }
 
@@ -95,6 +106,7 @@ public struct PEFTConfiguration: Sendable, Equatable {
             alpha: section.alpha,
             dropout: section.dropout,
             usesDoRA: section.scheme == .dora,
+            savedModules: section.modulesToSave,
             baseModel: baseModel
         )
     }
@@ -111,7 +123,9 @@ public struct PEFTConfiguration: Sendable, Equatable {
             "base_model_name_or_path": baseModel.map { .string($0) } ?? .null, "bias": "none",
             "fan_in_fan_out": false, "inference_mode": true, "init_lora_weights": true,
             "lora_alpha": .number(alpha == alpha.rounded() ? JSONNumber(Int(alpha)) : JSONNumber(alpha)),
-            "lora_dropout": .number(JSONNumber(dropout)), "modules_to_save": nil, "peft_type": "LORA",
+            "lora_dropout": .number(JSONNumber(dropout)),
+            "modules_to_save": savedModules.isEmpty ? .null : .array(savedModules.map { .string($0) }),
+            "peft_type": "LORA",
             "r": .number(JSONNumber(rank)), "rank_pattern": [:], "revision": nil,
             "target_modules": .array(modules.map { .string($0) }), "task_type": taskType.map { .string($0) } ?? .null,
             "use_dora": .bool(usesDoRA), "use_rslora": .bool(scalesByRoot),

@@ -49,6 +49,20 @@ extension CausalModel {
         decoder.parameters + (vision.map { $0.towerParameters + $0.projectorParameters } ?? [])
     }
 
+    /// The parts that a recipe can name, with their parameters: `language_model` and, for a model with eyes, `vision_tower`
+    /// and `multi_modal_projector`.
+    public var parts: [(name: String, parameters: [Parameter])] {
+        [("language_model", decoder.parameters)]
+            + (vision.map {
+                [("vision_tower", $0.towerParameters), ("multi_modal_projector", $0.projectorParameters)]
+            } ?? [])
+    }
+
+    /// The parameters of the parts with the given names.
+    public func parameters(ofParts names: [String]) -> [Parameter] {
+        parts.filter { names.contains($0.name) }.flatMap(\.parameters)
+    }
+
     /// Where the model computes.
     public var engine: any TensorEngine { decoder.embedding.tensor.engine }
 

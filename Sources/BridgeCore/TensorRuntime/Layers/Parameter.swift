@@ -37,10 +37,13 @@ public final class Parameter: @unchecked Sendable {
         return accumulator
     }
 
-    /// Gives the parameter memory of its own where it lies in a file.
-    public func makeWritable() {
-        guard tensor.storage.isReadOnly else { return }
-        let copy = Tensor(uninitialized: tensor.shape, tensor.elementType, on: tensor.engine)
+    /// Gives the parameter memory of its own where it lies in a file, or is to be of another type.
+    ///
+    /// - Parameter type: The type; nil for the one that it has.
+    public func makeWritable(as type: ElementType? = nil) {
+        let type = type ?? tensor.elementType
+        guard tensor.storage.isReadOnly || tensor.elementType != type else { return }
+        let copy = Tensor(uninitialized: tensor.shape, type, on: tensor.engine)
         tensor.engine.copy(tensor.detached, into: copy)
         tensor = isTrainable ? copy.trackingGradient(into: accumulator) : copy
     }
