@@ -15,17 +15,18 @@ extension Recipe {
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw BridgeError(.corruptInput, "\(path) is not UTF-8 text")
         }
-        // A checkpoint's own file also describes the model, in the section `model`.
-        let shared: Set<String> = Files.name(of: path) == RunConfiguration.name ? ["model"] : []
-        try self.init(yaml: text, name: path, sharedSections: shared, base: base)
+        try self.init(yaml: text, name: path, base: base)
     }
 
     /// The recipe of a text in YAML or JSON.
     ///
+    /// A checkpoint's `run_config.yaml` is a recipe, too, whatever the file is called: its section `model` also describes the
+    /// model, by `family` and `architecture`, which no recipe has, and what else it says of the model is left alone.
+    ///
     /// - Parameters:
     ///   - yaml: The text.
     ///   - name: The file, for messages.
-    ///   - sharedSections: Sections whose other keys are left alone: `model` of `run_config.yaml` also describes the model.
+    ///   - sharedSections: More sections whose other keys are left alone.
     ///   - base: The recipe that the key `recipe` of the text names.
     /// - Throws: `BridgeError` with code `corruptInput`, or `badArgument` with all that is wrong, line by line.
     public init(
@@ -45,6 +46,9 @@ extension Recipe {
             }
         }
         collect(try RecipeText.tree(yaml, name: name), "")
+        let keys = Set(settings.map(\.key))
+        let isRunConfiguration = keys.isSuperset(of: RunConfiguration.signs.map { "model.\($0)" })
+        let sharedSections = isRunConfiguration ? sharedSections.union(["model"]) : sharedSections
         let scheme = settings.last { $0.key == "peft.scheme" }.flatMap { PEFTSection.Scheme(json: $0.value) } ?? .none
         if let start = settings.first(where: { $0.key == "recipe" }) {
             guard let named = start.value.string else {

@@ -9,7 +9,8 @@ public struct RecipeField: Sendable {
     /// Other keys that mean the same.
     public var aliases: [String]
 
-    let isText: Bool
+    /// The value of what somebody typed; nil where the words make none.
+    private let read: @Sendable (_ words: String) -> JSON?
     private let get: @Sendable (Recipe) -> JSON
     private let put: @Sendable (inout Recipe, JSON) -> Bool
 
@@ -27,7 +28,14 @@ public struct RecipeField: Sendable {
         self.key = key
         self.aliases = aliases
         expectation = Value.expectation
-        isText = Value.self == String.self
+        read =
+            switch Value.self {
+            // A folder may be called "1e3" or "true"; only what means "not set" is no name.
+            case is String.Type:
+                { ["null", "None", "~", ""].contains($0) ? .null : .string(RecipeText.unquoted($0)) }
+            case is [String].Type: RecipeText.words
+            default: { try? RecipeText.value(of: $0) }
+            }
         get = { $0[keyPath: path].json }
         put = { recipe, json in
             // A string that is not set is empty here and null in the files of others.
@@ -58,12 +66,7 @@ public struct RecipeField: Sendable {
     ///
     /// - Returns: A sentence about a value of the wrong kind; nil when it is set.
     public func set(text: String, in recipe: inout Recipe) -> String? {
-        // A folder may be called "1e3" or "true"; only what means "not set" is no name.
-        let words: JSON = ["null", "None", "~", ""].contains(text) ? .null : .string(RecipeText.unquoted(text))
-        if isText { return set(words, in: &recipe) }
-        guard let json = try? RecipeText.value(of: text), put(&recipe, json) else {
-            return set(.string(text), in: &recipe)
-        }
+        guard let json = read(text), put(&recipe, json) else { return set(.string(text), in: &recipe) }
         return nil
     }
 

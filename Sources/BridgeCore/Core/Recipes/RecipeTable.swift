@@ -117,7 +117,12 @@ public enum RecipeTable {
     public static func refusal(of key: String) -> String {
         let shown = RecipeField.shortened(key)
         if let reason = RecipeForeignKeys.reason(key) { return "\(shown) does not apply here: \(reason)" }
-        guard let near = nearest(to: key) else { return "\(shown) is no setting; 'bridge recipes show' lists them all" }
+        if let inside = byKey.keys.filter({ $0.hasPrefix(key + ".") }).min() {
+            return "\(shown) is a section and has no value of its own, expected one of its settings, such as \(inside)"
+        }
+        guard let near = nearest(to: key) else {
+            return "\(shown) is no setting; 'bridge recipes show' lists them all"
+        }
         return "\(shown) is no setting, did you mean \(near)?"
     }
 
