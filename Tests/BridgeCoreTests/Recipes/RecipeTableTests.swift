@@ -91,7 +91,7 @@ import Testing
         ("train.globl_batch_size=3", "train.globl_batch_size is no setting, did you mean train.global_batch_size?"),
         ("global_batch_size=3", "global_batch_size is no setting, did you mean train.global_batch_size?"),
         ("model.lr=3", "model.lr is no setting, did you mean optimizer.lr?"),
-        ("zzz.zzz=3", "zzz.zzz is no setting; 'bridge recipes show' lists them all"),
+        ("zzz.zzz=3", "zzz.zzz is no setting; 'bridge recipes settings' lists them all"),
         (
             "train=3",
             "train is a section and has no value of its own, expected one of its settings, such as train.eval_interval"
@@ -186,6 +186,18 @@ import Testing
         var recipe = Recipe(name: "a")
         try recipe.apply(["peft.target_modules=\(text)"])
         #expect(recipe.peft.targetModules == items)
+    }
+
+    @Test func everySettingHasAMeaning() throws {
+        for field in RecipeTable.fields {
+            #expect(field.meaning.hasSuffix(".") && field.meaning.count > 10, "\(field.key)")
+        }
+        #expect(try RecipeTable.fields(beginningWith: "rng").map(\.key) == ["rng.seed"])
+        let moved = try RecipeTable.fields(beginningWith: "validation.").map(\.key)
+        #expect(moved == ["train.eval_interval", "train.eval_iters"])
+        #expect(try RecipeTable.fields(beginningWith: "").count == RecipeTable.fields.count)
+        let error = #expect(throws: BridgeError.self) { try RecipeTable.fields(beginningWith: "optimiser.lr") }
+        #expect(error?.message == "optimiser.lr is no setting, did you mean optimizer.lr?")
     }
 
     @Test(arguments: [

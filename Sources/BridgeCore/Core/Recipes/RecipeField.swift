@@ -1,9 +1,11 @@
 public import JSONTree
 
-/// One setting of a recipe: its key and where its value is kept.
+/// One setting of a recipe: its key, what it means and where its value is kept.
 public struct RecipeField: Sendable {
     /// The key in Megatron Bridge's spelling, such as `train.global_batch_size`.
     public var key: String
+    /// What it means, in one sentence.
+    public var meaning: String
     /// What the value has to be, for messages: "a whole number".
     public var expectation: String
     /// Other keys that mean the same.
@@ -19,13 +21,16 @@ public struct RecipeField: Sendable {
     /// - Parameters:
     ///   - key: The key.
     ///   - path: Where the value is kept.
+    ///   - meaning: What it means, in one sentence.
     ///   - aliases: Other keys that mean the same.
     public init<Value: ConfigurationValue>(
         _ key: String,
         _ path: any WritableKeyPath<Recipe, Value> & Sendable,
+        _ meaning: String,
         aliases: [String] = []
     ) {
         self.key = key
+        self.meaning = meaning
         self.aliases = aliases
         expectation = Value.expectation
         read =
