@@ -57,9 +57,15 @@ struct RecipeOptions: ParsableArguments {
         if freezeVisionModel { recipe.model.freezeVisionModel = true }
         if freezeVisionProjection { recipe.model.freezeVisionProjection = true }
         if visionLora { recipe.peft.visionLora = true }
-        try recipe.apply(change.settings)
+        let refusals = recipe.applyUsable(change.settings)
         Self.fillFolders(of: &recipe)
-        try RecipeCheck(recipe, dataParallelSize: dataParallelSize, abilities: abilities).validate()
+        let check = RecipeCheck(
+            recipe,
+            dataParallelSize: dataParallelSize,
+            abilities: abilities,
+            refusals: refusals
+        )
+        try check.validate()
         return recipe
     }
 
@@ -110,7 +116,8 @@ struct RecipeChanges: ParsableArguments {
     ) throws -> (recipe: Recipe, abilities: RecipeTemplate.Abilities) {
         // The numbers of a recommended recipe follow from the scheme, wherever it is given.
         var wanted = Recipe(name: "")
-        try wanted.apply(settings.filter { $0.hasPrefix("peft.scheme=") })
+        // One that does not exist is refused with all other settings.
+        _ = wanted.applyUsable(settings.filter { $0.hasPrefix("peft.scheme=") })
         let typed = settings.contains { $0.hasPrefix("peft.scheme=") } ? wanted.peft.scheme : scheme
         var abilities = RecipeTemplate.Abilities()
         var recipe: Recipe

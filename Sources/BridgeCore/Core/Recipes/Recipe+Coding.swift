@@ -113,29 +113,49 @@ extension Recipe {
     /// - Parameter arguments: Lines such as `train.global_batch_size=64`; the last one for a key counts.
     /// - Throws: `BridgeError` with code `badArgument` and all that is wrong.
     public mutating func apply(_ arguments: [String]) throws {
-        var problems: [String] = []
+        let problems = applyUsable(arguments).map(\.problem)
+        guard problems.isEmpty else {
+            if problems.count == 1 { throw BridgeError(.badArgument, problems[0]) }
+            throw BridgeError(.badArgument, "\(problems.count) settings cannot be used", names: problems)
+        }
+    }
+
+    /// A setting that was asked for and cannot be used.
+    public struct Refusal: Sendable, Equatable {
+        /// The setting's key; empty where there is none.
+        public let key: String
+        /// What is wrong, in a sentence.
+        public let problem: String
+    }
+
+    /// Changes the settings that can be changed as asked.
+    ///
+    /// - Parameter arguments: Lines such as `train.global_batch_size=64`; the last one for a key counts.
+    /// - Returns: What cannot be used, which ``RecipeCheck`` lists with the broken rules.
+    public mutating func applyUsable(_ arguments: [String]) -> [Refusal] {
+        var refusals: [Refusal] = []
         for argument in arguments {
-            guard problems.count < Self.mostProblems else {
-                problems.append("and more")
+            guard refusals.count < Self.mostProblems else {
+                refusals.append(Refusal(key: "", problem: "and more"))
                 break
             }
             guard let mark = argument.firstIndex(of: "="), mark > argument.startIndex else {
-                problems.append("'\(RecipeField.shortened(argument))' is no setting, expected section.key=value")
+                let found = RecipeField.shortened(argument)
+                refusals.append(Refusal(key: "", problem: "'\(found)' is no setting, expected section.key=value"))
                 continue
             }
             // Hydra writes a plus before a key that is new to it.
             let key = String(argument[..<mark].drop { $0 == "+" })
             guard let field = RecipeTable.field(key) else {
-                problems.append(RecipeTable.refusal(of: key))
+                refusals.append(Refusal(key: key, problem: RecipeTable.refusal(of: key)))
                 continue
             }
             let text = String(argument[argument.index(after: mark)...])
-            if let problem = field.set(text: text, in: &self) { problems.append(problem) }
+            if let problem = field.set(text: text, in: &self) {
+                refusals.append(Refusal(key: field.key, problem: problem))
+            }
         }
-        guard problems.isEmpty else {
-            if problems.count == 1 { throw BridgeError(.badArgument, problems[0]) }
-            throw BridgeError(.badArgument, "\(problems.count) settings cannot be used", names: problems)
-        }
+        return refusals
     }
 
     /// The settings in which two recipes differ, in the order of the table.
