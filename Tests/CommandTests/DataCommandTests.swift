@@ -76,6 +76,19 @@ import Testing
         #expect(printed["rows"] == 8)
     }
 
+    @Test func checkPrintsTheFirstBadRowsAndCountsTheRest() throws {
+        let scratch = try Scratch()
+        let path = try file((0..<27).map { row("a\($0)", nil) }, in: scratch)
+        let arguments = ["data", "check", "--hf-model", checkpoint("mistral"), "--data", path]
+        let outcome = try BridgeProcess(arguments).wait()
+        #expect(outcome.status == 1, "\(outcome.errors)")
+        let lines = outcome.output.split(separator: "\n").map(String.init)
+        #expect(lines.count == 22 && lines[19].contains("line 20: "), "\(lines)")
+        #expect(lines[20] == "and 7 more bad rows; --json has them all")
+        let printed = try JSON(parsing: Array(BridgeProcess(arguments + ["--json"]).wait().output.utf8))
+        #expect(printed["bad_rows"]?.array?.count == 27)
+    }
+
     @Test func checkIsContentWithGoodRows() throws {
         let scratch = try Scratch()
         let path = try file([#"{"input_ids": [1, 7, 9], "labels": [-100, 7, -100]}"#], in: scratch)

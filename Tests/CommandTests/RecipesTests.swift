@@ -111,14 +111,13 @@ import Testing
         let json = try checked([
             "--recipe", "ministral3_14b_finetune_config", "--pretrained-checkpoint", "weights", "--dataset-type",
             "mock",
-            "--peft-scheme", "dora", "--freeze-language-model", "--freeze-vision-model", "--freeze-vision-projection",
-            "--vision-lora", "train.train_iters=60", "dataset.dataset_type=hf", "peft.dim=7",
+            "--peft-scheme", "dora", "--freeze-language-model", "--freeze-vision-projection", "--vision-lora",
+            "train.train_iters=60", "dataset.dataset_type=hf", "peft.dim=7",
         ])
         #expect(json[path: "checkpoint.pretrained_checkpoint"] == "weights")
         #expect(json[path: "peft.scheme"] == "dora")
         #expect(json[path: "train.global_batch_size"] == 32)
         #expect(json[path: "model.freeze_language_model"] == true)
-        #expect(json[path: "model.freeze_vision_model"] == true)
         #expect(json[path: "model.freeze_vision_projection"] == true)
         #expect(json[path: "peft.vision_lora"] == true)
         #expect(json[path: "train.train_iters"] == 60)
@@ -155,6 +154,52 @@ import Testing
         ] {
             #expect(outcome.errors.contains(key), "\(outcome.errors)")
         }
+    }
+
+    @Test func aFrozenTowerIsFrozen() throws {
+        let json = try checked([
+            "--recipe", "ministral3_3b_finetune_config", "--pretrained-checkpoint", "weights", "--freeze-vision-model",
+        ])
+        #expect(json[path: "model.freeze_vision_model"] == true)
+    }
+
+    @Test func aWrongKindOfValueDoesNotHideBrokenRules() throws {
+        let outcome = try BridgeProcess.run(
+            "recipes",
+            "check",
+            "--recipe",
+            "mistral_7b_finetune_config",
+            "train.train_iters=x",
+            "peft.scheme=qlora",
+            "optimizer.min_lr=1"
+        )
+        expect(
+            outcome,
+            failsWith: 64,
+            mentioning: "train.train_iters is 'x'",
+            "peft.scheme is 'qlora'",
+            "optimizer.min_lr is 1.0",
+            "checkpoint.pretrained_checkpoint is empty"
+        )
+    }
+
+    @Test func settingsAreListedWithTheirMeaning() throws {
+        let outcome = try BridgeProcess.run("recipes", "settings", "optimizer")
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let lines = outcome.output.split(separator: "\n").map(String.init)
+        #expect(lines.count == 10 && lines[0].hasPrefix("SETTING"))
+        #expect(lines[1].contains("optimizer.optimizer") && lines[1].contains("adam or sgd"))
+        #expect(lines[1].contains("  adam  ") && lines[1].hasSuffix("."))
+        let json = try JSON(parsing: Array(BridgeProcess.run("recipes", "settings", "--json").output.utf8))
+        let all = try #require(json.array)
+        #expect(all.count > 60 && all.allSatisfy { !($0["meaning"]?.string ?? "").isEmpty })
+        #expect(all.first { $0["name"] == "train.eval_iters" }?["default"] == 32)
+        #expect(all.first { $0["name"] == "train.eval_iters" }?["aliases"] == ["validation.eval_iters"])
+        expect(
+            try BridgeProcess.run("recipes", "settings", "nothing"),
+            failsWith: 64,
+            mentioning: "nothing is no setting"
+        )
     }
 
     @Test func aSchemeThatDoesNotExistIsWrongUsage() throws {

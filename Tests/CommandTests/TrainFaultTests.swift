@@ -89,6 +89,12 @@ import Testing
             mentioning: "linear_nothing",
             "linear_qkv"
         )
+        try refuse(
+            ["peft.scheme=lora", "--freeze-language-model"],
+            status: 64,
+            mentioning: "the language model is frozen",
+            "peft.vision_lora=true"
+        )
     }
 
     @Test func rowsThatTeachNothingAreCounted() throws {

@@ -10,6 +10,8 @@ public struct ConversationMaker: Sendable {
     public let name: String
     /// The hub id of the data set that it is made for; empty for any.
     public let dataset: String
+    /// The columns without which it can make nothing, in groups of which it needs one each; empty where it does not say.
+    public let columns: [[String]]
     private let make: @Sendable (any DatasetRow) throws -> Conversation
 
     /// A maker of one's own.
@@ -17,14 +19,17 @@ public struct ConversationMaker: Sendable {
     /// - Parameters:
     ///   - name: The name.
     ///   - dataset: The hub id of the data set that it is made for; empty for any.
+    ///   - columns: The columns without which it can make nothing, in groups of which it needs one each.
     ///   - make: The conversation of a row.
     public init(
         name: String,
         dataset: String = "",
+        columns: [[String]] = [],
         make: @escaping @Sendable (any DatasetRow) throws -> Conversation
     ) {
         self.name = name
         self.dataset = dataset
+        self.columns = columns
         self.make = make
     }
 
@@ -33,10 +38,22 @@ public struct ConversationMaker: Sendable {
     /// - Throws: `BridgeError` that names the place of a row that the maker cannot read.
     public func conversation(_ row: any DatasetRow) throws -> Conversation {
         do {
+            let found = row.columns
+            guard columns.allSatisfy({ $0.contains(where: found.contains) }) else { throw unreadable(found) }
             return try make(row)
         } catch let error as BridgeError {
             throw BridgeError(error.code, "\(row.place): \(error.message)", names: error.names, cause: error.cause)
         }
+    }
+
+    private func unreadable(_ found: [String]) -> BridgeError {
+        let needed = columns.map { $0.joined(separator: " or ") }.joined(separator: ", ")
+        return BridgeError(
+            .corruptInput,
+            "\(name) reads the column\(columns.count == 1 ? "" : "s") \(needed), and the data has "
+                + "\(found.isEmpty ? "none" : found.joined(separator: ", ")); name another maker in dataset.maker_name "
+                + "(\(Self.builtIn.map(\.name).joined(separator: ", "))), or rename the columns"
+        )
     }
 
     /// The built-in maker of a name, with or without `make_` and `_dataset`.
@@ -63,9 +80,9 @@ public struct ConversationMaker: Sendable {
     /// `make_conversation_dataset` is for tables that hold conversations already, in the forms that files have; the others
     /// are for one data set each.
     public static let builtIn = [
-        ConversationMaker(name: "make_conversation_dataset") { row in
+        ConversationMaker(name: "make_conversation_dataset", columns: [ConversationRow.keys]) { row in
             var json: JSON = [:]
-            for key in ConversationRow.keys + ["tools"] {
+            for key in ConversationRow.keys + [ConversationRow.systemKey, "tools"] {
                 if let value = try row.value(key) { json.set(value, at: key) }
             }
             let images = try ConversationRow.imageKeys.map { try row.images($0) }
@@ -74,7 +91,11 @@ public struct ConversationMaker: Sendable {
             }
             return try ConversationRow.conversation(json, images: images.flatMap(\.self), imageFolder: "")
         },
-        ConversationMaker(name: "make_cord_v2_dataset", dataset: "naver-clova-ix/cord-v2") { row in
+        ConversationMaker(
+            name: "make_cord_v2_dataset",
+            dataset: "naver-clova-ix/cord-v2",
+            columns: [["image"], ["ground_truth"]]
+        ) { row in
             let text = try row.text("ground_truth")
             let truth: JSON
             do throws(JSONError) {
@@ -88,10 +109,18 @@ public struct ConversationMaker: Sendable {
             }
             return exchange([try row.picture("image")], "Describe this image.", answer: json2token(parse))
         },
-        ConversationMaker(name: "make_medpix_dataset", dataset: "mmoukouba/MedPix-VQA") { row in
+        ConversationMaker(
+            name: "make_medpix_dataset",
+            dataset: "mmoukouba/MedPix-VQA",
+            columns: [["image_id"], ["question"], ["answer"]]
+        ) { row in
             exchange([try row.picture("image_id")], try row.text("question"), answer: try row.text("answer"))
         },
-        ConversationMaker(name: "make_raven_dataset", dataset: "HuggingFaceM4/the_cauldron#raven") { row in
+        ConversationMaker(
+            name: "make_raven_dataset",
+            dataset: "HuggingFaceM4/the_cauldron#raven",
+            columns: [["images"], ["texts"]]
+        ) { row in
             // The first exchange is the only one that the peer reads, too.
             guard let texts = try row.value("texts"), let first = texts.array?.first,
                 let question = first["user"]?.string, let answer = first["assistant"]?.string
@@ -105,7 +134,11 @@ public struct ConversationMaker: Sendable {
             guard !images.isEmpty else { throw BridgeError(.corruptInput, "the column images is empty") }
             return exchange(images, question, answer: answer)
         },
-        ConversationMaker(name: "make_rdr_dataset", dataset: "quintend/rdr-items") { row in
+        ConversationMaker(
+            name: "make_rdr_dataset",
+            dataset: "quintend/rdr-items",
+            columns: [["image"], ["text"]]
+        ) { row in
             exchange([try row.picture("image")], "Describe this image.", answer: try row.text("text"))
         },
     ]

@@ -7,9 +7,14 @@ import Tokenizers
 /// - `{"conversation": [{"role", "content"}]}`, as Megatron Bridge's makers write it;
 /// - `{"messages" or "conversations": [{"role", "content"} or {"from", "value"}], "images" or "image": …}`, with `<image>`
 ///   in the texts. The image stands where `<image>` stands.
+///
+/// A row's `system` is the system message that comes first. In every text `\<image>`, with the backslash, is the text
+/// `<image>` and no place for an image, whether the row has images or not.
 struct ConversationRow {
     /// What stands in a text for an image.
     static let marker = "<image>"
+    /// What stands in a text for the text that ``marker`` is.
+    static let literal = "\\<image>"
 
     private let imageFolder: String
     /// Images of the row that no marker has taken yet.
@@ -20,6 +25,8 @@ struct ConversationRow {
 
     /// The fields that a conversation can stand in.
     static let keys = ["conversation", "messages", "conversations"]
+    /// The field with the system message, where it is none of the messages.
+    static let systemKey = "system"
     /// The fields that its images can stand in.
     static let imageKeys = ["images", "image"]
 
@@ -59,17 +66,33 @@ struct ConversationRow {
         }
         var row = ConversationRow(imageFolder: imageFolder, waiting: sources[...])
         var messages: [ChatMessage] = []
+        if let system = try system(json, beside: list, in: key) {
+            messages.append(try row.message(["role": "system", "content": .string(system)], at: systemKey))
+        }
         for (index, message) in list.enumerated() {
             messages.append(try row.message(message, at: "\(key)[\(index)]"))
         }
         guard row.places == sources.count else {
             throw wrong(
                 "there \(sources.count == 1 ? "is 1 image" : "are \(sources.count) images") and \(row.places) places "
-                    + "for them; write \(marker) once for each image where it belongs"
+                    + "for them; write \(marker) once for each image where it belongs, and \(literal) where the text itself "
+                    + "is meant"
             )
         }
         let tools = json["tools"]?.array.map { $0.map { ChatValue($0) } }
         return Conversation(messages: messages, images: row.images, tools: tools)
+    }
+
+    /// The row's own system message; nil where it has none.
+    private static func system(_ json: JSON, beside list: [JSON], in key: String) throws -> String? {
+        guard let value = json[systemKey]?.nonNull else { return nil }
+        guard let text = value.string else { throw wrong("\(systemKey) is \(value.kind), expected a text") }
+        // Rows of a table without a system message have an empty text there.
+        guard !text.isEmpty else { return nil }
+        if let other = list.firstIndex(where: { ($0["role"] ?? $0["from"])?.string == "system" }) {
+            throw wrong("the row has \(systemKey), and \(key)[\(other)] is a system message too; keep one of them")
+        }
+        return text
     }
 
     private init(imageFolder: String, waiting: ArraySlice<ImageSource>) {
@@ -87,6 +110,7 @@ struct ConversationRow {
             throw Self.wrong("\(place) has \(found), expected \(Self.roles.keys.sorted().joined(separator: ", "))")
         }
         var fields: [ChatValue.Member] = [.init("role", .text(role))]
+        let callsTools = role == "assistant" && !(object["tool_calls"]?.array ?? []).isEmpty
         switch object["content"] ?? object["value"] {
         case .string(let text)?: fields.append(.init("content", content(of: text)))
         case .array(let parts)?:
@@ -96,11 +120,12 @@ struct ConversationRow {
             }
             fields.append(.init("content", isText(values) ?? .list(values)))
         case nil, .null?:
-            guard role == "assistant", object["tool_calls"]?.array != nil else {
+            guard role == "assistant" else {
                 throw Self.wrong("\(place) has no content, expected a text or a list of parts")
             }
         case let other?: throw Self.wrong("\(place) has \(other.kind) as content, expected a text or a list of parts")
         }
+        if role == "assistant" { try Self.checkAnswer(fields.last, callsTools: callsTools, at: place) }
         for (key, value) in object where !["role", "from", "content", "value"].contains(key) && !value.isNull {
             fields.append(.init(key, ChatValue(value)))
         }
@@ -108,6 +133,26 @@ struct ConversationRow {
             return try ChatMessage(.object(fields))
         } catch {
             throw Self.wrong("\(place): \(error.message)")
+        }
+    }
+
+    /// Stops answers that no template can render or nothing can be learnt from.
+    private static func checkAnswer(_ content: ChatValue.Member?, callsTools: Bool, at place: String) throws {
+        let found: String
+        switch content?.name == "content" ? content?.value : nil {
+        case .text(let text)?: found = text.isEmpty ? "an empty text" : ""
+        case .list(let parts)?:
+            guard !parts.contains(where: { $0["type"] == "image" }) else {
+                throw wrong(
+                    "\(place) is an answer of the assistant with an image in it, and only text can be learnt; move the image "
+                        + "to the user's message, or leave the row out"
+                )
+            }
+            found = parts.allSatisfy { $0["text"] == "" } ? "an empty text" : ""
+        default: found = "no content"
+        }
+        guard found.isEmpty || callsTools else {
+            throw wrong("\(place) is an answer of the assistant with \(found); write the answer, or leave the row out")
         }
     }
 
@@ -132,25 +177,34 @@ struct ConversationRow {
     }
 
     private mutating func parts(of text: String) -> [ChatValue] {
-        let (bytes, marker) = (Array(text.utf8), Array(Self.marker.utf8))
+        let (bytes, marker, literal) = (Array(text.utf8), Array(Self.marker.utf8), Array(Self.literal.utf8))
+        var piece: [UInt8] = []
         var parts: [ChatValue] = []
         var (start, index) = (0, 0)
-        func add(_ range: Range<Int>) {
-            guard !range.isEmpty else { return }
-            parts.append(["type": "text", "text": .text(String(decoding: bytes[range], as: UTF8.self))])
+        func endPiece(_ range: Range<Int>) {
+            piece += bytes[range]
+            guard !piece.isEmpty else { return }
+            parts.append(["type": "text", "text": .text(String(decoding: piece, as: UTF8.self))])
+            piece = []
         }
         while index < bytes.count {
+            if bytes[index] == literal[0], bytes[index...].starts(with: literal) {
+                piece += bytes[start..<index] + marker
+                index += literal.count
+                start = index
+                continue
+            }
             guard bytes[index] == marker[0], bytes[index...].starts(with: marker) else {
                 index += 1
                 continue
             }
-            add(start..<index)
+            endPiece(start..<index)
             parts.append(["type": "image"])
             takeWaiting()
             index += marker.count
             start = index
         }
-        add(start..<bytes.count)
+        endPiece(start..<bytes.count)
         return parts
     }
 

@@ -5,6 +5,8 @@ public import JSONTree
 public protocol DatasetRow: Sendable {
     /// Where the row stands, for messages: file and row.
     var place: String { get }
+    /// The names of the columns that the row has.
+    var columns: [String] { get }
     /// The text in a column; nil where there is none.
     ///
     /// - Throws: `BridgeError` when the column holds something else.

@@ -41,6 +41,11 @@ private struct HuggingFaceRow: DatasetRow {
         BridgeError(.corruptInput, "the column \(column) holds no \(expected)")
     }
 
+    var columns: [String] {
+        guard case .structure(let fields) = values else { return [] }
+        return fields.map(\.name)
+    }
+
     func string(_ column: String) throws -> String? {
         switch values[column] {
         case nil, .null: return nil

@@ -9,7 +9,8 @@ struct DataCheck: ParsableCommand {
         commandName: "check",
         abstract: "Find every row that a run would refuse or learn nothing from.",
         discussion: """
-            Each bad row is one line with file and line number. The exit status is 1 when there is any.
+            Each bad row is one line with file and line number, as far as the first 20; --json has all. The exit status is 1 \
+            when there is any.
 
             EXAMPLE:
               bridge data check --hf-model toy --data train.jsonl --seq-length 2048
@@ -84,6 +85,15 @@ struct DataCheck: ParsableCommand {
         return finding
     }
 
+    /// More rows than this say nothing new: most often all have the same mistake.
+    private static let mostLines = 20
+
+    private static func lines(_ rows: [(row: Int, message: String)], _ thing: String, _ prefix: String = "") {
+        for row in rows.prefix(mostLines) { Output.line(prefix + row.message) }
+        guard rows.count > mostLines else { return }
+        Output.line("\(prefix)and \(counted(rows.count - mostLines, "more \(thing)")); --json has them all")
+    }
+
     private func report(
         _ count: Int,
         _ statistics: SampleStatistics,
@@ -100,8 +110,8 @@ struct DataCheck: ParsableCommand {
                 "images": statistics.imageCount.json, "cut_tokens": statistics.cutTokens.json,
             ])
         }
-        for finding in findings { Output.line(finding.message) }
-        for warning in warnings { Output.line("warning: \(warning.message)") }
+        Self.lines(findings, "bad row")
+        Self.lines(warnings, "cut row", "warning: ")
         Output.line(
             "\(counted(count, "row")): \(findings.count) bad, \(warnings.count) cut, "
                 + "\(counted(statistics.tokenCount, "token")), \(statistics.trainedCount) trained, "

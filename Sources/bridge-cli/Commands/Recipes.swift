@@ -14,10 +14,11 @@ struct Recipes: ParsableCommand {
               bridge recipes list
               bridge recipes show ministral3_3b_finetune_config --peft-scheme lora > run.yaml
               bridge recipes show run.yaml train.global_batch_size=64
+              bridge recipes settings optimizer
               bridge recipes diff ministral3_3b_finetune_config gemma3_vl_4b_finetune_config
               bridge recipes check --recipe run.yaml --pretrained-checkpoint model train.train_iters=50
             """,
-        subcommands: [List.self, Show.self, Diff.self, Check.self]
+        subcommands: [List.self, Show.self, Settings.self, Diff.self, Check.self]
     )
 
     /// All names.

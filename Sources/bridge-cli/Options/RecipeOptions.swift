@@ -50,9 +50,7 @@ struct RecipeOptions: ParsableArguments {
     /// - Returns: The recipe.
     /// - Throws: `BridgeError` with everything that is wrong.
     func resolved(_ catalog: PluginCatalog, dataParallelSize: Int) throws -> Recipe {
-        let (recipe, abilities) = try filled(catalog)
-        try RecipeCheck(recipe, dataParallelSize: dataParallelSize, abilities: abilities).validate()
-        return recipe
+        try filled(catalog).checked(dataParallelSize: dataParallelSize)
     }
 
     /// The same for a model that one process holds.
@@ -63,13 +61,31 @@ struct RecipeOptions: ParsableArguments {
     /// - Returns: The recipe.
     /// - Throws: `BridgeError` with everything that is wrong, ranks that are asked for among it.
     func resolvedForOneProcess(_ catalog: PluginCatalog, note: (String) -> Void) throws -> Recipe {
-        var (recipe, abilities) = try filled(catalog)
-        try gather(&recipe, note: note)
-        try RecipeCheck(recipe, dataParallelSize: 1, abilities: abilities).validate()
-        return recipe
+        var filled = try filled(catalog)
+        try gather(&filled.recipe, note: note)
+        return try filled.checked(dataParallelSize: 1)
     }
 
-    private func filled(_ catalog: PluginCatalog) throws -> (recipe: Recipe, abilities: RecipeTemplate.Abilities) {
+    /// A recipe with its settings and folders, not checked yet.
+    private struct Filled {
+        var recipe: Recipe
+        let abilities: RecipeTemplate.Abilities
+        /// Settings that could not be used.
+        let refusals: [Recipe.Refusal]
+
+        func checked(dataParallelSize: Int) throws -> Recipe {
+            let check = RecipeCheck(
+                recipe,
+                dataParallelSize: dataParallelSize,
+                abilities: abilities,
+                refusals: refusals
+            )
+            try check.validate()
+            return recipe
+        }
+    }
+
+    private func filled(_ catalog: PluginCatalog) throws -> Filled {
         var (recipe, abilities) = try change.recipe(recipe, in: catalog, isChanged: false)
         if let pretrainedCheckpoint { recipe.checkpoint.pretrainedCheckpoint = pretrainedCheckpoint }
         if let datasetType { recipe.dataset.datasetType = datasetType }
@@ -78,10 +94,10 @@ struct RecipeOptions: ParsableArguments {
         if freezeVisionProjection { recipe.model.freezeVisionProjection = true }
         if visionLora { recipe.peft.visionLora = true }
         let before = recipe
-        try recipe.apply(change.settings)
+        let refusals = recipe.applyUsable(change.settings)
         if recipe.checkpoint.save != before.checkpoint.save { Self.forgetFolders(of: before, in: &recipe) }
         Self.fillFolders(of: &recipe)
-        return (recipe, abilities)
+        return Filled(recipe: recipe, abilities: abilities, refusals: refusals)
     }
 
     /// Takes back a layout over several ranks: what a recipe recommends is for as many processes, and only who asks for ranks
@@ -160,7 +176,8 @@ struct RecipeChanges: ParsableArguments {
     ) throws -> (recipe: Recipe, abilities: RecipeTemplate.Abilities) {
         // The numbers of a recommended recipe follow from the scheme, wherever it is given.
         var wanted = Recipe(name: "")
-        try wanted.apply(settings.filter { $0.hasPrefix("peft.scheme=") })
+        // One that does not exist is refused with all other settings.
+        _ = wanted.applyUsable(settings.filter { $0.hasPrefix("peft.scheme=") })
         let typed = settings.contains { $0.hasPrefix("peft.scheme=") } ? wanted.peft.scheme : scheme
         var abilities = RecipeTemplate.Abilities()
         var recipe: Recipe

@@ -40,6 +40,11 @@ import Testing
             ["peft.scheme=lora", "peft.target_modules=[linear_qkv]", "peft.exclude_modules=[linear_qkv]"],
             "peft.exclude_modules takes out all"
         ),
+        (
+            ["peft.scheme=lora", "peft.vision_lora=true", "model.freeze_vision_model=true"],
+            "peft.vision_lora and model.freeze_vision_model are both true"
+        ),
+        (["peft.scheme=lora", "model.freeze_language_model=true"], "the language model is frozen"),
     ])
     func oneBrokenRuleIsOneProblem(_ settings: [String], _ beginning: String) throws {
         var recipe = try sound()
@@ -53,6 +58,27 @@ import Testing
         var recipe = Recipe(name: "broken")
         try recipe.apply(["train.global_batch_size=31", "optimizer.min_lr=1", "dataset.seq_length=1"])
         #expect(RecipeCheck(recipe, dataParallelSize: 2).problems.count == 4)
+    }
+
+    @Test func whatCannotBeUsedIsListedWithTheBrokenRules() throws {
+        var recipe = Recipe(name: "broken")
+        let refusals = recipe.applyUsable([
+            "optimizer.min_lr=1", "dataset.seq_length=x", "model.seq_length=5", "train.nothing=1",
+        ])
+        #expect(recipe.model.seqLength == 5)
+        let problems = RecipeCheck(recipe, refusals: refusals).problems
+        // That the two lengths differ follows from the one that could not be set.
+        #expect(problems.count == 4, "\(problems)")
+        #expect(problems[0] == "dataset.seq_length is 'x', expected a whole number")
+        #expect(problems[1].hasPrefix("train.nothing is no setting"))
+        #expect(problems[2].hasPrefix("optimizer.min_lr is 1.0"))
+        #expect(problems[3].hasPrefix("checkpoint.pretrained_checkpoint is empty"))
+    }
+
+    @Test func aFrozenLanguageModelHasATowerWithAdapters() throws {
+        var recipe = try sound()
+        try recipe.apply(["peft.scheme=lora", "model.freeze_language_model=true", "peft.vision_lora=true"])
+        #expect(RecipeCheck(recipe).problems.isEmpty)
     }
 
     @Test func aFamilyThatReadsTextHasNothingToTrainBesidesItsLanguageModel() throws {

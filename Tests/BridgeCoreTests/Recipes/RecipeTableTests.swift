@@ -1,5 +1,6 @@
 import BridgeCore
 import JSONTree
+import TestSupport
 import Testing
 
 /// Keys, files and arguments of recipes.
@@ -90,7 +91,18 @@ import Testing
         ("train.globl_batch_size=3", "train.globl_batch_size is no setting, did you mean train.global_batch_size?"),
         ("global_batch_size=3", "global_batch_size is no setting, did you mean train.global_batch_size?"),
         ("model.lr=3", "model.lr is no setting, did you mean optimizer.lr?"),
-        ("zzz.zzz=3", "zzz.zzz is no setting; 'bridge recipes show' lists them all"),
+        ("zzz.zzz=3", "zzz.zzz is no setting; 'bridge recipes settings' lists them all"),
+        (
+            "train=3",
+            "train is a section and has no value of its own, expected one of its settings, such as train.eval_interval"
+        ),
+        (
+            "peft.target_modules=linear_qkv",
+            "peft.target_modules is 'linear_qkv', expected a list, each of it a string"
+        ),
+        ("peft.target_modules=[a,,b]", "peft.target_modules is '[a,,b]', expected a list, each of it a string"),
+        ("peft.target_modules=['a]", "peft.target_modules is '['a]', expected a list, each of it a string"),
+        ("peft.target_modules=[[a]]", "peft.target_modules is '[[a]]', expected a list, each of it a string"),
         ("train.manual_gc=true", "train.manual_gc does not apply here: there is no garbage collector"),
         ("=3", "'=3' is no setting, expected section.key=value"),
         ("--fast", "'--fast' is no setting, expected section.key=value"),
@@ -146,10 +158,79 @@ import Testing
         #expect(recipe.train.trainIters == 77 && recipe.peft.dim == 5 && recipe.peft.scheme == .dora)
     }
 
-    @Test func theModelsOwnKeysOfARunConfigurationAreLeftAlone() throws {
-        let text = "model:\n  family: x\n  num_layers: 3\n  seq_length: 99\n"
-        #expect(try Recipe(yaml: text, name: "run.yaml", sharedSections: ["model"]).model.seqLength == 99)
-        #expect(throws: BridgeError.self) { try Recipe(yaml: text, name: "run.yaml") }
+    @Test func aRunConfigurationIsKnownByItsContent() throws {
+        let model = "model:\n  family: x\n  architecture: y\n  num_layers: 3\n  seq_length: 99\n"
+        #expect(try Recipe(yaml: model, name: "copy.yaml").model.seqLength == 99)
+        // Other sections are a recipe's own in both.
+        let error = #expect(throws: BridgeError.self) {
+            try Recipe(yaml: model + "train:\n  trainiters: 5\n", name: "copy.yaml")
+        }
+        #expect(error?.names == ["copy.yaml:7: train.trainiters is no setting, did you mean train.train_iters?"])
+        let recipe = "model:\n  num_layers: 3\n  seq_length: 99\n"
+        #expect(throws: BridgeError.self) { try Recipe(yaml: recipe, name: "run_config.yaml") }
+    }
+
+    @Test func whatARunWritesIsARecipeUnderAnyName() throws {
+        let folder = try TemporaryFolder()
+        var recipe = Recipe(name: "mine")
+        recipe.train.trainIters = 77
+        let bytes = try AutoBridge.fromHF(Fixtures.checkpoint("mistral")).runConfiguration(recipe)
+        #expect(try Recipe(contentsOf: folder.write(bytes, to: "other.yaml")) == recipe)
+    }
+
+    @Test(arguments: [
+        ("[*.layers.0.*.linear_qkv]", ["*.layers.0.*.linear_qkv"]), ("[]", []), (" [ ] ", []),
+        ("[a, 'b, c' ,\"*d\",]", ["a", "b, c", "*d"]), ("[1, true, null, &x, !y]", ["1", "true", "null", "&x", "!y"]),
+    ])
+    func textsOfAListNeedNoQuotationMarks(_ text: String, _ items: [String]) throws {
+        var recipe = Recipe(name: "a")
+        try recipe.apply(["peft.target_modules=\(text)"])
+        #expect(recipe.peft.targetModules == items)
+    }
+
+    @Test func everySettingHasAMeaning() throws {
+        for field in RecipeTable.fields {
+            #expect(field.meaning.hasSuffix(".") && field.meaning.count > 10, "\(field.key)")
+        }
+        #expect(try RecipeTable.fields(beginningWith: "rng").map(\.key) == ["rng.seed"])
+        let moved = try RecipeTable.fields(beginningWith: "validation.").map(\.key)
+        #expect(moved == ["train.eval_interval", "train.eval_iters"])
+        #expect(try RecipeTable.fields(beginningWith: "").count == RecipeTable.fields.count)
+        let error = #expect(throws: BridgeError.self) { try RecipeTable.fields(beginningWith: "optimiser.lr") }
+        #expect(error?.message == "optimiser.lr is no setting, did you mean optimizer.lr?")
+    }
+
+    @Test(arguments: [
+        ("train: [", "run.yaml:1: not valid YAML"),
+        ("train:\n  train_iters: 5\n lr: 1\n", "run.yaml:3: not valid YAML"),
+        (
+            "train: {train_iters: 1, train_iters: 2}",
+            "run.yaml:1: train_iters is there more than once, first in line 1; keep one of them"
+        ),
+        (
+            "train:\n  train_iters: 1\n  eval_iters: 2\n  # train_iters: 4\n  'train_iters' : 3\n",
+            "run.yaml:5: train_iters is there more than once, first in line 2; keep one of them"
+        ),
+        (
+            "train:\n  eval_iters: 1\noptimizer:\n  lr: 1\ntrain:\n  eval_iters: 2\n",
+            "run.yaml:5: train is there more than once, first in line 1; keep one of them"
+        ),
+        (
+            "peft:\n  target_modules: [*.linear_qkv]\n",
+            "run.yaml:2: not valid YAML, while scanning an alias: did not find expected alphabetic or numeric character; "
+                + "a text that begins with * stands in quotation marks"
+        ),
+        ("train: \u{0}", "run.yaml:1: not valid YAML"), ("a: \"x\n", "run.yaml:1: not valid YAML, while scanning"),
+    ])
+    func aMistakeInYAMLHasItsLine(_ text: String, _ beginning: String) throws {
+        let error = #expect(throws: BridgeError.self) { try Recipe(yaml: text, name: "run.yaml") }
+        let message = error?.message ?? ""
+        #expect(message.hasPrefix(beginning) && !message.hasSuffix(":"), "\(message)")
+    }
+
+    @Test func aSectionWithAValueIsToldFromASetting() throws {
+        let error = #expect(throws: BridgeError.self) { try Recipe(yaml: "train: 5\n", name: "run.yaml") }
+        #expect(error?.names.first?.hasPrefix("run.yaml:1: train is a section and has no value of its own") ?? false)
     }
 
     @Test func aFileOfAnotherKindIsRefusedSoon() throws {

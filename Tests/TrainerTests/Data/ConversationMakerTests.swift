@@ -8,13 +8,17 @@ import Trainer
 @Suite struct ConversationMakerTests {
     private struct Row: DatasetRow {
         let place = "rows.parquet, row 3"
-        var columns: JSON
-        func string(_ column: String) throws -> String? { columns[column]?.string }
-        func image(_ column: String) throws -> ImageSource? { columns[column]?.string.map { .file($0) } }
+        let values: JSON
+        var columns: [String] { values.object?.map(\.key) ?? [] }
+
+        init(columns values: JSON) { self.values = values }
+
+        func string(_ column: String) throws -> String? { values[column]?.string }
+        func image(_ column: String) throws -> ImageSource? { values[column]?.string.map { .file($0) } }
         func images(_ column: String) throws -> [ImageSource] {
-            (columns[column]?.array ?? []).compactMap { $0.string.map { .file($0) } }
+            (values[column]?.array ?? []).compactMap { $0.string.map { .file($0) } }
         }
-        func value(_ column: String) throws -> JSON? { columns[column] }
+        func value(_ column: String) throws -> JSON? { values[column] }
     }
 
     private struct Table: DatasetTable {
@@ -117,7 +121,31 @@ import Trainer
             )
         }
         expectError(mentioning: "row 3", "expected an object with conversation, messages") {
-            try maker.conversation(Row(columns: ["text": "x"]))
+            try maker.conversation(Row(columns: ["messages": .null]))
+        }
+    }
+
+    @Test func aSystemColumnIsTheFirstMessage() throws {
+        let maker = try ConversationMaker(named: "make_conversation_dataset")
+        let messages: JSON = [["role": "user", "content": "Where?"], ["role": "assistant", "content": "Left."]]
+        var expected = exchange([], "Where?", "Left.")
+        #expect(try maker.conversation(Row(columns: ["messages": messages, "system": ""])) == expected)
+        expected.messages.insert(ChatMessage(role: "system", content: "Be brief."), at: 0)
+        #expect(try maker.conversation(Row(columns: ["messages": messages, "system": "Be brief."])) == expected)
+    }
+
+    @Test func aMissingColumnIsAMatterOfTheMaker() throws {
+        for maker in ConversationMaker.builtIn {
+            expectError(
+                mentioning: "row 3",
+                "\(maker.name) reads the column",
+                "the data has picture, caption;",
+                "dataset.maker_name"
+            ) { try maker.conversation(Row(columns: ["picture": "a.png", "caption": "x"])) }
+        }
+        let half: JSON = ["image_id": "m.png", "question": "Where?"]
+        expectError(mentioning: "image_id, question, answer, and the data has image_id, question;") {
+            try ConversationMaker(named: "medpix").conversation(Row(columns: half))
         }
     }
 

@@ -39,6 +39,7 @@ import Trainer
 
     private struct Row: DatasetRow {
         let place: String
+        let columns = ["image", "ground_truth", "image_id", "question", "answer"]
         func string(_ column: String) throws -> String? { column }
         func image(_ column: String) throws -> ImageSource? { .file(DataSupport.picture) }
         func images(_ column: String) throws -> [ImageSource] { [.file(DataSupport.picture)] }

@@ -181,11 +181,93 @@ import Trainer
         #expect(try processor.tokenizer.decode(Array(sample.tokens[..<first])).contains("x"))
     }
 
+    @Test func aSystemTextOfARowIsTheFirstMessage() throws {
+        let folder = try TemporaryFolder()
+        let turns = #"[{"from": "human", "value": "x"}, {"from": "gpt", "value": "z"}]"#
+        let rows = [
+            #"{"conversations": \#(turns), "system": "Be brief."}"#, #"{"conversations": \#(turns), "system": ""}"#,
+            #"{"conversations": \#(turns), "system": null}"#,
+        ]
+        let source = try preloaded(rows.joined(separator: "\n"), in: folder)
+        let rest = [ChatMessage(role: "user", content: "x"), ChatMessage(role: "assistant", content: "z")]
+        #expect(
+            try source.conversation(at: 0).messages == [ChatMessage(role: "system", content: "Be brief.")] + rest
+        )
+        for row in 1...2 { #expect(try source.conversation(at: row).messages == rest) }
+    }
+
+    @Test func aBackslashMakesTextOfAPlace() throws {
+        let folder = try TemporaryFolder()
+        let rows = [
+            #"{"messages": [{"role": "user", "content": "<\\<image> is \\<image>"}, {"role": "assistant", "content": "<b>\\<image>"}]}"#,
+            #"{"messages": [{"role": "user", "content": [{"type": "text", "text": "<\\<image> is \\<image>"}]}, {"role": "assistant", "content": "<b>\\<image>"}]}"#,
+            #"{"messages": [{"role": "user", "content": "\\<image>: <image>\\<image>"}, {"role": "assistant", "content": "z"}], "images": ["rgb.png"]}"#,
+        ]
+        let source = try preloaded(rows.joined(separator: "\n"), in: folder)
+        for row in 0...1 {
+            #expect(
+                try source.conversation(at: row)
+                    == Conversation(messages: [
+                        ChatMessage(role: "user", content: "<<image> is <image>"),
+                        ChatMessage(role: "assistant", content: "<b><image>"),
+                    ])
+            )
+        }
+        let mixed = try source.conversation(at: 2)
+        #expect(
+            mixed.messages.first
+                == ChatMessage(role: "user", parts: [.text("<image>: "), .image, .text("<image>")])
+        )
+        #expect(mixed.images.count == 1)
+    }
+
+    @Test func aCallOfAToolNeedsNoText() throws {
+        let folder = try TemporaryFolder()
+        let call = #""tool_calls": [{"type": "function", "function": {"name": "f", "arguments": {}}}]"#
+        let rows = ["null", "\"\""].map {
+            #"{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": \#($0), \#(call)}]}"#
+        }
+        let source = try preloaded(rows.joined(separator: "\n"), in: folder)
+        for row in 0...1 {
+            let last = try source.conversation(at: row).messages.last
+            #expect(last?.fields.contains { $0.name == "tool_calls" } ?? false)
+        }
+    }
+
     @Test(arguments: [
         (
             #"{"messages": [{"role": "user", "content": "<image><image>"}], "images": ["rgb.png"]}"#,
             "1 image and 2 places"
         ),
+        (
+            #"{"messages": [{"role": "user", "content": "<image>"}]}"#,
+            #"write <image> once for each image where it belongs, and \<image> where the text itself is meant"#
+        ),
+        (
+            #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": ""}]}"#,
+            "messages[1] is an answer of the assistant with an empty text"
+        ),
+        (
+            #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": null}]}"#,
+            "messages[1] is an answer of the assistant with no content"
+        ),
+        (
+            #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": null, "tool_calls": []}]}"#,
+            "messages[1] is an answer of the assistant with no content"
+        ),
+        (
+            #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": [{"type": "text", "text": ""}]}]}"#,
+            "messages[1] is an answer of the assistant with an empty text"
+        ),
+        (
+            #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "<image> b"}], "images": ["rgb.png"]}"#,
+            "messages[1] is an answer of the assistant with an image in it"
+        ),
+        (
+            #"{"messages": [{"role": "user", "content": "a"}, {"role": "system", "content": "b"}], "system": "c"}"#,
+            "the row has system, and messages[1] is a system message too"
+        ),
+        (#"{"messages": [{"role": "user", "content": "a"}], "system": 3}"#, "system is a number, expected a text"),
         (#"{"messages": [{"role": "user", "content": "no place"}], "images": ["rgb.png"]}"#, "1 image and 0 places"),
         (#"{"messages": [{"role": "user", "content": "<image>"}]}"#, "are 0 images and 1 places"),
         (#"{"messages": [{"role": "king", "content": "a"}]}"#, "messages[0] has the role king"),

@@ -43,24 +43,26 @@ public final class AdapterSet: Sendable {
     ///   - model: The model.
     ///   - freezesLanguageModel: Whether the language model gets none.
     ///   - seed: What the random numbers follow from.
-    /// - Throws: `BridgeError` when no layer is a target.
+    /// - Throws: `BridgeError` when no layer is a target, or a name of the configuration is that of no module.
     public init(
         _ configuration: Recipe.PEFTSection,
         on model: any CausalModel,
         freezesLanguageModel: Bool = false,
         seed: UInt64
     ) throws {
+        let targets = try AdapterTargets(configuration, in: model)
         let tower = configuration.visionLora ? model.vision?.towerParameters ?? [] : []
         let language = freezesLanguageModel ? [] : model.decoder.parameters
         let candidates = AdaptedModule.all(in: language) + AdaptedModule.all(in: tower)
+        guard !candidates.isEmpty else { throw BridgeError(.badConfiguration, AdapterTargets.frozenModel) }
         modules = try Self.attach(configuration, to: candidates, seed: seed) { module in
-            Self.wantedLayers(of: module, configuration, isTower: module.isPart(of: tower))
+            targets.layers(of: module, isTower: module.isPart(of: tower))
         }
         guard !modules.isEmpty else {
             throw BridgeError(
                 .badConfiguration,
-                "no module of this model is a target of the adapters (\(configuration.targetModules.joined(separator: ", "))); "
-                    + "it has \(Self.kinds(candidates))"
+                "peft.exclude_modules (\(configuration.excludeModules.joined(separator: ", "))) takes out every module that "
+                    + "peft.target_modules (\(configuration.targetModules.joined(separator: ", "))) names; leave one in"
             )
         }
         self.configuration = configuration
@@ -144,32 +146,6 @@ public final class AdapterSet: Sendable {
 
     /// Takes the adapters off.
     public func detach() { for layer in modules.flatMap(\.layers) { layer.adapter = nil } }
-
-    private static func kinds(_ modules: [AdaptedModule]) -> String {
-        Set(modules.map(\.kind)).sorted().joined(separator: ", ")
-    }
-
-    /// Which layers of a module get an adapter.
-    private static func wantedLayers(
-        of module: AdaptedModule,
-        _ configuration: Recipe.PEFTSection,
-        isTower: Bool
-    ) -> [Bool] {
-        func isNamed(_ patterns: [String], _ part: String?) -> Bool {
-            patterns.contains { pattern in
-                if pattern == module.kind || pattern == part { return true }
-                guard pattern.contains("*") else { return pattern == module.name }
-                return NameGlob(pattern).matches(module.name)
-            }
-        }
-        let parts = AdaptedModule.parts[module.kind]
-        return module.layers.indices.map { index in
-            let part = parts.flatMap { $0.indices.contains(index) ? $0[index] : nil }
-            if isNamed(configuration.excludeModules, part) { return false }
-            // A tower's layers have names of their own, so asking for the tower asks for all of them.
-            return isTower || isNamed(configuration.targetModules, part)
-        }
-    }
 
     private static func attach(
         _ configuration: Recipe.PEFTSection,

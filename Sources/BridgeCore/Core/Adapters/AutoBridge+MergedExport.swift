@@ -64,8 +64,7 @@ extension AutoBridge {
         let name = Files.join(folder, RunConfiguration.name)
         let found = try? Recipe(
             yaml: String(decoding: Files.contents(of: name, limit: 16 << 20), as: UTF8.self),
-            name: name,
-            sharedSections: ["model"]
+            name: name
         ).checkpoint.pretrainedCheckpoint
         guard let start = found, !start.isEmpty, Files.exists(start) else {
             throw BridgeError(

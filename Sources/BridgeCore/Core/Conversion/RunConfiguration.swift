@@ -6,6 +6,9 @@ import Yams
 enum RunConfiguration {
     static let name = "run_config.yaml"
 
+    /// Fields of `model` that are always there, and by which the file is known.
+    static let signs = ["family", "architecture"]
+
     /// The text of the file.
     ///
     /// With a recipe it is everything that reproduces a run: the recipe's sections, of which `model` has the provider's

@@ -15,17 +15,18 @@ extension Recipe {
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw BridgeError(.corruptInput, "\(path) is not UTF-8 text")
         }
-        // A checkpoint's own file also describes the model, in the section `model`.
-        let shared: Set<String> = Files.name(of: path) == RunConfiguration.name ? ["model"] : []
-        try self.init(yaml: text, name: path, sharedSections: shared, base: base)
+        try self.init(yaml: text, name: path, base: base)
     }
 
     /// The recipe of a text in YAML or JSON.
     ///
+    /// A checkpoint's `run_config.yaml` is a recipe, too, whatever the file is called: its section `model` also describes the
+    /// model, by `family` and `architecture`, which no recipe has, and what else it says of the model is left alone.
+    ///
     /// - Parameters:
     ///   - yaml: The text.
     ///   - name: The file, for messages.
-    ///   - sharedSections: Sections whose other keys are left alone: `model` of `run_config.yaml` also describes the model.
+    ///   - sharedSections: More sections whose other keys are left alone.
     ///   - base: The recipe that the key `recipe` of the text names.
     /// - Throws: `BridgeError` with code `corruptInput`, or `badArgument` with all that is wrong, line by line.
     public init(
@@ -45,6 +46,9 @@ extension Recipe {
             }
         }
         collect(try RecipeText.tree(yaml, name: name), "")
+        let keys = Set(settings.map(\.key))
+        let isRunConfiguration = keys.isSuperset(of: RunConfiguration.signs.map { "model.\($0)" })
+        let sharedSections = isRunConfiguration ? sharedSections.union(["model"]) : sharedSections
         let scheme = settings.last { $0.key == "peft.scheme" }.flatMap { PEFTSection.Scheme(json: $0.value) } ?? .none
         if let start = settings.first(where: { $0.key == "recipe" }) {
             guard let named = start.value.string else {
@@ -109,29 +113,49 @@ extension Recipe {
     /// - Parameter arguments: Lines such as `train.global_batch_size=64`; the last one for a key counts.
     /// - Throws: `BridgeError` with code `badArgument` and all that is wrong.
     public mutating func apply(_ arguments: [String]) throws {
-        var problems: [String] = []
+        let problems = applyUsable(arguments).map(\.problem)
+        guard problems.isEmpty else {
+            if problems.count == 1 { throw BridgeError(.badArgument, problems[0]) }
+            throw BridgeError(.badArgument, "\(problems.count) settings cannot be used", names: problems)
+        }
+    }
+
+    /// A setting that was asked for and cannot be used.
+    public struct Refusal: Sendable, Equatable {
+        /// The setting's key; empty where there is none.
+        public let key: String
+        /// What is wrong, in a sentence.
+        public let problem: String
+    }
+
+    /// Changes the settings that can be changed as asked.
+    ///
+    /// - Parameter arguments: Lines such as `train.global_batch_size=64`; the last one for a key counts.
+    /// - Returns: What cannot be used, which ``RecipeCheck`` lists with the broken rules.
+    public mutating func applyUsable(_ arguments: [String]) -> [Refusal] {
+        var refusals: [Refusal] = []
         for argument in arguments {
-            guard problems.count < Self.mostProblems else {
-                problems.append("and more")
+            guard refusals.count < Self.mostProblems else {
+                refusals.append(Refusal(key: "", problem: "and more"))
                 break
             }
             guard let mark = argument.firstIndex(of: "="), mark > argument.startIndex else {
-                problems.append("'\(RecipeField.shortened(argument))' is no setting, expected section.key=value")
+                let found = RecipeField.shortened(argument)
+                refusals.append(Refusal(key: "", problem: "'\(found)' is no setting, expected section.key=value"))
                 continue
             }
             // Hydra writes a plus before a key that is new to it.
             let key = String(argument[..<mark].drop { $0 == "+" })
             guard let field = RecipeTable.field(key) else {
-                problems.append(RecipeTable.refusal(of: key))
+                refusals.append(Refusal(key: key, problem: RecipeTable.refusal(of: key)))
                 continue
             }
             let text = String(argument[argument.index(after: mark)...])
-            if let problem = field.set(text: text, in: &self) { problems.append(problem) }
+            if let problem = field.set(text: text, in: &self) {
+                refusals.append(Refusal(key: field.key, problem: problem))
+            }
         }
-        guard problems.isEmpty else {
-            if problems.count == 1 { throw BridgeError(.badArgument, problems[0]) }
-            throw BridgeError(.badArgument, "\(problems.count) settings cannot be used", names: problems)
-        }
+        return refusals
     }
 
     /// The settings in which two recipes differ, in the order of the table.

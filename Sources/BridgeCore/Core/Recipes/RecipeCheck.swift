@@ -12,11 +12,13 @@ public struct RecipeCheck: Sendable {
     ///   - dataParallelSize: How many replicas of the model there are.
     ///   - abilities: What the family can do.
     ///   - needsPretrained: Whether the run has to start from weights; a run from a configuration does not.
+    ///   - refusals: Settings that were asked for and are not in the recipe; they come first, and rules about them are left out.
     public init(
         _ recipe: Recipe,
         dataParallelSize: Int = 1,
         abilities: RecipeTemplate.Abilities = RecipeTemplate.Abilities(),
-        needsPretrained: Bool = true
+        needsPretrained: Bool = true,
+        refusals: [Recipe.Refusal] = []
     ) {
         self.recipe = recipe
         checkRanges()
@@ -29,6 +31,10 @@ public struct RecipeCheck: Sendable {
                 "checkpoint.pretrained_checkpoint is empty, expected the weights to start from (or checkpoint.load)"
             )
         }
+        // A rule that a setting breaks which could not be set says nothing that its own sentence does not.
+        let unset = Set(refusals.map(\.key)).subtracting([""])
+        problems =
+            refusals.map(\.problem) + problems.filter { problem in !unset.contains { problem.contains($0) } }
     }
 
     /// Stops a recipe that cannot run.
@@ -198,5 +204,11 @@ public struct RecipeCheck: Sendable {
             !peft.visionLora || abilities.readsImages,
             "peft.vision_lora is true, but this family has no vision tower"
         )
+        // What is frozen gets no adapters: nothing else could be meant by asking for both.
+        require(
+            !peft.visionLora || !model.freezeVisionModel,
+            "peft.vision_lora and model.freeze_vision_model are both true, but a frozen part gets no adapters; choose one"
+        )
+        require(!model.freezeLanguageModel || peft.visionLora, AdapterTargets.frozenModel)
     }
 }

@@ -1,15 +1,18 @@
 public import JSONTree
 
-/// One setting of a recipe: its key and where its value is kept.
+/// One setting of a recipe: its key, what it means and where its value is kept.
 public struct RecipeField: Sendable {
     /// The key in Megatron Bridge's spelling, such as `train.global_batch_size`.
     public var key: String
+    /// What it means, in one sentence.
+    public var meaning: String
     /// What the value has to be, for messages: "a whole number".
     public var expectation: String
     /// Other keys that mean the same.
     public var aliases: [String]
 
-    let isText: Bool
+    /// The value of what somebody typed; nil where the words make none.
+    private let read: @Sendable (_ words: String) -> JSON?
     private let get: @Sendable (Recipe) -> JSON
     private let put: @Sendable (inout Recipe, JSON) -> Bool
 
@@ -18,16 +21,26 @@ public struct RecipeField: Sendable {
     /// - Parameters:
     ///   - key: The key.
     ///   - path: Where the value is kept.
+    ///   - meaning: What it means, in one sentence.
     ///   - aliases: Other keys that mean the same.
     public init<Value: ConfigurationValue>(
         _ key: String,
         _ path: any WritableKeyPath<Recipe, Value> & Sendable,
+        _ meaning: String,
         aliases: [String] = []
     ) {
         self.key = key
+        self.meaning = meaning
         self.aliases = aliases
         expectation = Value.expectation
-        isText = Value.self == String.self
+        read =
+            switch Value.self {
+            // A folder may be called "1e3" or "true"; only what means "not set" is no name.
+            case is String.Type:
+                { ["null", "None", "~", ""].contains($0) ? .null : .string(RecipeText.unquoted($0)) }
+            case is [String].Type: RecipeText.words
+            default: { try? RecipeText.value(of: $0) }
+            }
         get = { $0[keyPath: path].json }
         put = { recipe, json in
             // A string that is not set is empty here and null in the files of others.
@@ -58,12 +71,7 @@ public struct RecipeField: Sendable {
     ///
     /// - Returns: A sentence about a value of the wrong kind; nil when it is set.
     public func set(text: String, in recipe: inout Recipe) -> String? {
-        // A folder may be called "1e3" or "true"; only what means "not set" is no name.
-        let words: JSON = ["null", "None", "~", ""].contains(text) ? .null : .string(RecipeText.unquoted(text))
-        if isText { return set(words, in: &recipe) }
-        guard let json = try? RecipeText.value(of: text), put(&recipe, json) else {
-            return set(.string(text), in: &recipe)
-        }
+        guard let json = read(text), put(&recipe, json) else { return set(.string(text), in: &recipe) }
         return nil
     }
 

@@ -25,7 +25,7 @@ enum RecipeText {
         try checkBounds(text, name: name)
         let root: Node?
         do { root = try Yams.compose(yaml: text) } catch let error as YamlError {
-            throw BridgeError(.corruptInput, "\(name) is not valid YAML: \(firstLine("\(error)"))")
+            throw YAMLProblem(error, in: text).error(name)
         } catch { throw BridgeError(.corruptInput, "\(name) is not valid YAML", cause: error) }
         guard let root, root.mapping != nil else {
             throw BridgeError(.corruptInput, "\(name) has no sections, expected lines such as 'train:'")
@@ -46,6 +46,41 @@ enum RecipeText {
             return text
         }
         return String(text.dropFirst().dropLast())
+    }
+
+    /// The list of texts that somebody typed: `[a, "b, c", *.d]`, in which no text needs quotation marks because of
+    /// what YAML would take it for.
+    static func words(_ text: String) -> JSON? {
+        let text = trimmed(text[...])
+        guard text.count >= 2, text.first == "[", text.last == "]" else { return nil }
+        let inside = text.dropFirst().dropLast()
+        var items: [Substring] = []
+        var quote: Character?
+        var start = inside.startIndex
+        for index in inside.indices {
+            let character = inside[index]
+            if let open = quote {
+                if character == open { quote = nil }
+            } else if character == "'" || character == "\"" {
+                quote = character
+            } else if character == "," {
+                items.append(inside[start..<index])
+                start = inside.index(after: index)
+            } else if "[]{}".contains(character) {
+                return nil
+            }
+        }
+        guard quote == nil else { return nil }
+        // Nothing behind the last comma is no text.
+        let words = items.map(trimmed) + [trimmed(inside[start...])].filter { !$0.isEmpty }
+        guard !words.contains("") else { return nil }
+        return .array(words.map { .string(unquoted(String($0))) })
+    }
+
+    private static func trimmed(_ text: Substring) -> Substring {
+        var text = text.drop { $0.isWhitespace }
+        while text.last?.isWhitespace ?? false { text.removeLast() }
+        return text
     }
 
     /// The parser calls itself for each level and copies what an alias stands for, so both are bounded before it runs.
@@ -125,10 +160,6 @@ enum RecipeText {
         guard text.utf8.allSatisfy({ "+-.0123456789eE".utf8.contains($0) }), let number = Double(text), number.isFinite
         else { return .string(text) }
         return .number(JSONNumber(number))
-    }
-
-    private static func firstLine(_ text: String) -> String {
-        text.split(separator: "\n").prefix(1).joined().trimmingPrefix("error: ").description
     }
 
     /// The YAML of sections and settings.

@@ -1,0 +1,108 @@
+/// Which layers of a model get adapters, by the names in a recipe.
+///
+/// A name is the last part of a module's full name, or all of it, or a pattern of all of it with `*` and `?`; the parts of a
+/// fused module have names of their own, such as `linear_q`.
+struct AdapterTargets {
+    private let configuration: Recipe.PEFTSection
+
+    /// What is said when the language model gets no adapters and no other part does.
+    static let frozenModel =
+        "the language model is frozen (model.freeze_language_model) and so gets no adapters; thaw it, or give the vision "
+        + "tower adapters with --vision-lora (peft.vision_lora=true)"
+
+    /// Checks every name of a configuration.
+    ///
+    /// - Throws: `BridgeError` with the names that are those of no module, and the modules that there are.
+    init(_ configuration: Recipe.PEFTSection, in model: any CausalModel) throws {
+        self.configuration = configuration
+        let language = AdaptedModule.all(in: model.decoder.parameters)
+        let tower = AdaptedModule.all(in: model.vision?.towerParameters ?? [])
+        if !configuration.visionLora,
+            let name = configuration.targetModules.first(where: { isOne($0, of: tower) && !isOne($0, of: language) })
+        {
+            throw BridgeError(
+                .badConfiguration,
+                "peft.target_modules names \(name), which is the vision tower's; --vision-lora (peft.vision_lora=true) "
+                    + "gives all modules of the tower adapters"
+            )
+        }
+        try check(configuration.targetModules, "peft.target_modules", language + tower, listed: language)
+        try check(configuration.excludeModules, "peft.exclude_modules", language + tower, listed: language + tower)
+    }
+
+    /// Which layers of a module get an adapter.
+    ///
+    /// - Parameters:
+    ///   - module: The module.
+    ///   - isTower: Whether it is the vision tower's, whose modules are targets all together.
+    /// - Returns: For each of its layers whether it does.
+    func layers(of module: AdaptedModule, isTower: Bool) -> [Bool] {
+        module.layers.indices.map { index in
+            let names = Self.names(of: module, layer: index)
+            if Self.isNamed(names, configuration.excludeModules) { return false }
+            return isTower || Self.isNamed(names, configuration.targetModules)
+        }
+    }
+
+    /// What a layer is called: its module's last name and its full one, and those of its own.
+    private static func names(of module: AdaptedModule, layer: Int) -> [String] {
+        var names = [module.kind, module.name]
+        if let parts = AdaptedModule.parts[module.kind], parts.indices.contains(layer), module.layers.count > 1 {
+            names += [parts[layer], module.name.dropLast(module.kind.count) + parts[layer]]
+        }
+        return names
+    }
+
+    private static func isNamed(_ names: [String], _ patterns: [String]) -> Bool {
+        patterns.contains { pattern in
+            names.contains { $0 == pattern || (pattern.contains("*") && NameGlob(pattern).matches($0)) }
+        }
+    }
+
+    private func isOne(_ pattern: String, of modules: [AdaptedModule]) -> Bool {
+        modules.contains { module in
+            module.layers.indices.contains { Self.isNamed(Self.names(of: module, layer: $0), [pattern]) }
+        }
+    }
+
+    private func check(
+        _ patterns: [String],
+        _ key: String,
+        _ modules: [AdaptedModule],
+        listed: [AdaptedModule]
+    ) throws {
+        let wrong = patterns.filter { !isOne($0, of: modules) }
+        guard !wrong.isEmpty else { return }
+        let words = wrong.map { name in ownName(of: name).map { "\(name), which is \($0) here" } ?? name }
+        throw BridgeError(
+            .badConfiguration,
+            "\(key) names what no module of this model is called: \(words.joined(separator: "; ")); it has "
+                + "\(kinds(listed).joined(separator: ", ")), and takes patterns of full names such as "
+                + "*.layers.0.*.linear_qkv"
+        )
+    }
+
+    /// The last names of modules, and of their parts where those can have adapters of their own.
+    private func kinds(_ modules: [AdaptedModule]) -> [String] {
+        var kinds = Set(modules.map(\.kind))
+        if configuration.canonical {
+            for module in modules where module.layers.count > 1 {
+                kinds.formUnion(AdaptedModule.parts[module.kind] ?? [])
+            }
+        }
+        return kinds.sorted()
+    }
+
+    /// Megatron-Core's name of a module that PEFT knows under another one.
+    private func ownName(of name: String) -> String? {
+        let last = name.split(separator: ".").last.map(String.init) ?? name
+        switch last {
+        case "q_proj", "k_proj", "v_proj": return configuration.canonical ? "linear_\(last.prefix(1))" : "linear_qkv"
+        case "gate_proj", "up_proj":
+            return configuration.canonical ? "linear_fc1_\(last.dropLast("_proj".count))" : "linear_fc1"
+        case "down_proj": return "linear_fc2"
+        case "o_proj": return "linear_proj"
+        default: return nil
+        }
+    }
+}
