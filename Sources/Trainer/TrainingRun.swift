@@ -37,6 +37,9 @@ public final class TrainingRun {
         /// Makes conversations of rows in the place of the maker that the recipe names.
         public var maker: ConversationMaker?
 
+        /// Where ids of models lead to.
+        public var hub = Hub.standard
+
         /// Surroundings.
         public init(catalog: PluginCatalog, engine: any TensorEngine, logger: Logger, today: String) {
             self.catalog = catalog
@@ -58,7 +61,7 @@ public final class TrainingRun {
                 "checkpoint.pretrained_checkpoint is empty; name the Hugging Face folder or the Megatron checkpoint to start from"
             )
         }
-        bridge = try AutoBridge.fromAny(weights, catalog: surroundings.catalog)
+        bridge = try AutoBridge.fromAny(weights, catalog: surroundings.catalog, hub: surroundings.hub)
         let stored = try Self.storedRecipe(recipe.checkpoint)
         if recipe.dataset.date.isEmpty {
             // A checkpoint that was converted names no day.

@@ -41,7 +41,7 @@ struct AdapterOptions: ParsableArguments {
             on: CPUEngine(threadCount: RunOptions.computeThreads(model.threads))
         )
         // Adapters are small and often finer than the weights: peft keeps them in float32 beside a bfloat16 model.
-        let adapters = try bridge.loadAdapters(from: model.adapter ?? "", on: alive, elementType: .float32)
+        let adapters = try bridge.loadAdapters(from: model.adapterFolder() ?? "", on: alive, elementType: .float32)
         return (bridge, alive, adapters)
     }
 

@@ -12,7 +12,7 @@ struct Convert: ParsableCommand {
             Without a subcommand it imports; 'bridge convert import --help' has the options.
 
             EXAMPLES:
-              bridge convert --hf-model Ministral-3-3B-Instruct-2512-BF16 --megatron-path megatron/ministral-3-3b
+              bridge convert --hf-model mistralai/Ministral-3-3B-Instruct-2512-BF16 --megatron-path megatron/ministral-3-3b
               bridge convert import --hf-model gemma-3-27b-it --megatron-path megatron/gemma --tp 8 --pp 2
               bridge convert import --hf-model toy --megatron-path out --dry-run
               bridge convert export --megatron-path megatron/ministral-3-3b --hf-path exported
@@ -35,7 +35,10 @@ struct Import: ParsableCommand {
 
     @Option(
         name: [.customLong("hf-model"), .customLong("hf-model-path"), .customLong("hf_model_path")],
-        help: ArgumentHelp("The folder with the Hugging Face model.", valueName: "folder"),
+        help: ArgumentHelp(
+            "The Hugging Face model: a folder, or org/name[@revision] on the hub.",
+            valueName: "path|id"
+        ),
         completion: .directory
     )
     var hfModel: String
@@ -54,7 +57,7 @@ struct Import: ParsableCommand {
 
     func run() throws {
         if !arguments.dryRun { output.say("🔄 Starting import: \(hfModel) -> \(megatronPath)") }
-        let bridge = try AutoBridge.fromHF(hfModel, catalog: plugins.catalog())
+        let bridge = try AutoBridge.fromHF(HubFolder.resolve(hfModel), catalog: plugins.catalog())
         let report = try output.watched { context in
             let options = arguments.options(layout, context: context)
             let plan = try bridge.plan(options)

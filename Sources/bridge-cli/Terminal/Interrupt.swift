@@ -14,6 +14,13 @@ enum Interrupt {
     /// Decides whether a signal ends the process at once: while it computes something and has shown nothing yet.
     static func endsAtOnce(_ value: Bool) { isExpendable.store(value, ordering: .relaxed) }
 
+    /// Does something that a signal may not end at once, because it keeps what it has done so far.
+    static func inGoodOrder<Result>(_ body: () throws -> Result) rethrows -> Result {
+        let before = isExpendable.exchange(false, ordering: .relaxed)
+        defer { endsAtOnce(before) }
+        return try body()
+    }
+
     /// Only calls that are safe in a signal handler.
     private static func endNow() -> Never {
         let sentence: StaticString = "error: stopped as asked, before there was a result\n"

@@ -67,7 +67,7 @@ extension AutoBridge {
             name: name,
             sharedSections: ["model"]
         ).checkpoint.pretrainedCheckpoint
-        guard let start = found, !start.isEmpty, Files.exists(start) else {
+        guard let start = found, !start.isEmpty, Files.exists(start) || HubRepository(start) != nil else {
             throw BridgeError(
                 .badArgument,
                 "\(folder) holds adapters alone, and the model that they were trained on"

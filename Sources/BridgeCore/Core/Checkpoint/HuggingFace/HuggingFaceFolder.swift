@@ -51,7 +51,7 @@ public struct HuggingFaceFolder: Sendable {
             throw BridgeError(
                 .fileSystem,
                 "\(path) is not a folder; give the path of a folder with config.json and model*.safetensors, "
-                    + "for a model on the hub that of a copy made with 'hf download'"
+                    + "or the id of a model on the hub, such as org/name"
             )
         }
         let names = try Files.list(path)
