@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -288,6 +289,30 @@ def pythons_lock_is_waited_for(hub):
     return "", problems + hub.problems(Path(out.strip()), self_names(hub))
 
 
+def uploads(hub):
+    """Both upload the same folder: the same commit, and the server's side of it is what huggingface_hub expects."""
+    import huggingface_hub
+
+    folder = hub.work / "upload"
+    for name, content in hub.files.items():
+        if not name.startswith("."):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+    environment = hub.environment(hub.cache(), HF_TOKEN=TOKEN)
+    command = [str(hub.bridge), "hub", "upload", "me/bridges", str(folder), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise running.Failure(done.stderr.strip())
+    ours = json.loads(done.stdout)["commit"]
+    api = huggingface_hub.HfApi(endpoint=hub.store.endpoint, token=TOKEN)
+    shutil.rmtree(hub.root / "objects")
+    api.create_repo("me/pythons")
+    theirs = api.upload_folder(repo_id="me/pythons", folder_path=folder).oid
+    back = hub.python_download(hub.cache(), repo_id="me/bridges")
+    problems = [] if ours == theirs else [f"{ours} and {theirs}"]
+    return f"{len(hub.files) - 1} files", problems + hub.problems(back, {name for name in hub.files if not name.startswith(".")})
+
+
 def body(hub, options):
     hub.prepare()
     for title, check in [
@@ -299,6 +324,7 @@ def body(hub, options):
         ("two of each at once", both_at_once),
         ("killed and gone on with", killed_and_gone_on_with),
         ("a lock that Python holds is waited for", pythons_lock_is_waited_for),
+        ("the same folder, uploaded by both", uploads),
     ]:
         hub.judge(title, lambda check=check: check(hub))
 

@@ -82,11 +82,14 @@ struct AdapterExport: ParsableCommand {
     )
     var baseModel: String?
 
+    @OptionGroup var pushing: PushOptions
+
     func run() throws {
         let (bridge, _, adapters) = try options.load()
         let base = baseModel ?? options.model.huggingFace
         try bridge.exportAdapter(adapters, to: output, baseModel: base, overwrite: options.overwrite)
         options.report(adapters, output)
+        try pushing.push(output, isSilent: options.json)
     }
 }
 
@@ -138,12 +141,15 @@ struct AdapterMerge: ParsableCommand {
     )
     var megatron: String?
 
+    @OptionGroup var pushing: PushOptions
+
     func validate() throws {
         guard (huggingFace == nil) != (megatron == nil) else {
             throw ValidationError(
                 "name one destination: --hf-path for a Hugging Face folder, --output for a checkpoint"
             )
         }
+        if pushing.id != nil, huggingFace == nil { throw ValidationError("--push-to-hub goes with --hf-path") }
     }
 
     func run() throws {
@@ -162,6 +168,7 @@ struct AdapterMerge: ParsableCommand {
             options: ConversionOptions(overwrite: options.overwrite)
         )
         options.report(adapters, huggingFace)
+        try pushing.push(huggingFace, isSilent: options.json)
     }
 }
 

@@ -92,6 +92,7 @@ struct Export: ParsableCommand {
             EXAMPLES:
               bridge convert export --megatron-path toy-megatron --hf-path toy-again
               bridge convert export --megatron-path toy-megatron/iter_0000000 --hf-path toy-f32 --dtype float32
+              bridge convert export --megatron-path tuned-megatron --hf-path tuned --push-to-hub me/tuned
             """
     )
 
@@ -122,6 +123,7 @@ struct Export: ParsableCommand {
     )
     var hfPath: String
 
+    @OptionGroup var pushing: PushOptions
     @OptionGroup var arguments: ConversionArguments
     @OptionGroup var plugins: PluginOptions
     @OptionGroup var output: RunOptions
@@ -169,6 +171,7 @@ struct Export: ParsableCommand {
             done: "✅ Successfully exported model to: \(hfPath)",
             structure: "📁 Export structure:"
         )
+        try pushing.push(hfPath, isSilent: output.json)
         let kind = bridge.architecture.hasSuffix("ForCausalLM") ? "AutoModelForCausalLM" : "AutoModelForImageTextToText"
         output.say("🔍 You can now load this model with:")
         output.say("   from transformers import \(kind)")

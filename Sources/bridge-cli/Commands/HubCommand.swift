@@ -6,7 +6,7 @@ import JSONTree
 struct HubCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "hub",
-        abstract: "Download from the Hugging Face hub; look at the hub and at the cache.",
+        abstract: "Download from the Hugging Face hub and upload to it; look at the hub and at the cache.",
         discussion: """
             Wherever a command takes a model, a data set or adapters, an id does as well as a folder; these commands are for
             what goes beyond that. The cache and the login are those of huggingface_hub: HF_HOME, HF_HUB_CACHE, HF_TOKEN,
@@ -17,8 +17,9 @@ struct HubCommand: ParsableCommand {
               bridge hub download HuggingFaceM4/ChartQA --type dataset --all
               bridge hub ls mistralai/Ministral-3-3B-Instruct-2512-BF16@main
               bridge hub cache
+              bridge hub upload me/my-model exported --dry-run
             """,
-        subcommands: [HubDownloadCommand.self, HubLs.self, HubCacheCommand.self]
+        subcommands: [HubDownloadCommand.self, HubLs.self, HubCacheCommand.self, HubUploadCommand.self]
     )
 }
 

@@ -95,7 +95,9 @@ public struct Hub: Sendable {
         }
     }
 
-    /// The files of a commit that the cache knows. Without a network what is here counts as all there is.
+    /// The files of a commit that the cache knows.
+    ///
+    /// Without a network what is here counts as all there is.
     private func listing(_ commit: String, of repository: HubRepository) throws -> HubListing? {
         if let listing = cache.listing(commit, of: repository) { return listing }
         let folder = cache.snapshot(commit, of: repository)

@@ -84,9 +84,26 @@ final class HubClient {
         try question(HTTPRequest(address: address), about: repository)
     }
 
-    /// What the hub answers to a request, as JSON; asked again when it is busy or the line is bad.
-    func question(_ request: HTTPRequest, about repository: HubRepository) throws -> (HTTPAnswer, JSON) {
+    /// What the hub answers to a request.
+    ///
+    /// - Parameters:
+    ///   - request: The request, without a token.
+    ///   - repository: What it is about, for messages.
+    ///   - isRepeatable: Whether it is made again when the hub is busy or the line is bad.
+    ///   - isJSON: Whether the answer's body is looked at.
+    ///   - accepted: Statuses besides 2xx that are no refusal.
+    /// - Returns: The answer's head and its body, null where it is not looked at.
+    /// - Throws: `HTTPFailure`, `BridgeError`.
+    func question(
+        _ request: HTTPRequest,
+        about repository: HubRepository,
+        isRepeatable: Bool = true,
+        isJSON: Bool = true,
+        accepting accepted: Set<Int> = []
+    ) throws -> (HTTPAnswer, JSON) {
         var bytes: [UInt8] = []
+        var patience = patience
+        if !isRepeatable { patience.attempts = 1 }
         let answer = try patience.trying(isCancelled: isCancelled) {
             bytes = []
             return try self.exchange(request, about: repository) { _, piece in
@@ -100,10 +117,11 @@ final class HubClient {
                 return true
             }
         }
+        if accepted.contains(answer.status) { return (answer, .null) }
         guard (200..<300).contains(answer.status) else {
             throw HubRefusal(answer: answer, repository: repository, environment: environment).error
         }
-        guard !bytes.isEmpty else { return (answer, .null) }
+        guard isJSON, !bytes.isEmpty else { return (answer, .null) }
         do throws(JSONError) { return (answer, try JSON(parsing: bytes)) } catch {
             throw BridgeError(
                 .network,
@@ -113,7 +131,9 @@ final class HubClient {
         }
     }
 
-    /// One request with its redirects. The token goes to the hub itself and to nobody that the hub points to.
+    /// One request with its redirects.
+    ///
+    /// The token goes to the hub itself and to nobody that the hub points to.
     ///
     /// - Parameters:
     ///   - request: The request, without a token.

@@ -65,12 +65,18 @@ final class HubDownload: Sendable {
             progress?(Progress(activity: "Downloading", doneBytes: done, totalBytes: totalBytes))
         }
         defer { for transfer in work.withLock({ $0.transfers }) { try? transfer.mark() } }
-        try Workers.run(items: count, workers: count, makeState: {}, whileWaiting: show) { [self] (_: inout Void, _) in
-            do { try workThroughFiles() } catch {
-                hasStopped.store(true, ordering: .relaxed)
-                throw error
+        try Workers.run(
+            items: count,
+            workers: count,
+            makeState: {},
+            whileWaiting: show,
+            body: { [self] (_: inout Void, _) in
+                do { try workThroughFiles() } catch {
+                    hasStopped.store(true, ordering: .relaxed)
+                    throw error
+                }
             }
-        }
+        )
     }
 
     private func checkSpace(_ files: [HubFile]) throws {
@@ -114,7 +120,9 @@ final class HubDownload: Sendable {
         }
     }
 
-    /// The next thing to do, as soon as there is one; a transfer without a piece has come whole. Nil when all is done.
+    /// The next thing to do, as soon as there is one; a transfer without a piece has come whole.
+    ///
+    /// Nil when all is done.
     private func next() throws -> (HubTransfer, HubTransfer.Piece?)? {
         while true {
             if isCancelled { throw BridgeError(.cancelled, "stopped as asked; what has come is kept") }
@@ -229,18 +237,23 @@ final class HubDownload: Sendable {
         var request = HTTPRequest(address: address)
         request.headers.append(("Range", "bytes=\(offset)-\(piece.range.upperBound - 1)"))
         defer { (piece, offset) = (progress.piece, progress.offset) }
-        return try client.exchange(request, about: repository, moved: { transfer.location = $0 }) {
-            [self] answer, bytes in
-            guard answer.status == 206 || answer.status == 200 else { return false }
-            if progress.isFirst { try progress.begin(answer, of: transfer) }
-            let useful = progress.useful(bytes)
-            if useful.count > 0 {
-                try transfer.write(useful, at: progress.offset, of: progress.piece)
-                progress.offset += useful.count
-                arrived.add(useful.count, ordering: .relaxed)
+        return try client.exchange(
+            request,
+            about: repository,
+            moved: { transfer.location = $0 },
+            take: {
+                [self] answer, bytes in
+                guard answer.status == 206 || answer.status == 200 else { return false }
+                if progress.isFirst { try progress.begin(answer, of: transfer) }
+                let useful = progress.useful(bytes)
+                if useful.count > 0 {
+                    try transfer.write(useful, at: progress.offset, of: progress.piece)
+                    progress.offset += useful.count
+                    arrived.add(useful.count, ordering: .relaxed)
+                }
+                return progress.offset < progress.piece.range.upperBound
             }
-            return progress.offset < progress.piece.range.upperBound
-        }
+        )
     }
 }
 

@@ -18,10 +18,11 @@ public struct HubRepository: Sendable, Hashable, CustomStringConvertible {
 
     /// A repository by the text that a person writes.
     ///
+    /// Nil when the text cannot be an id.
+    ///
     /// - Parameters:
     ///   - text: `org/name` or `org/name@revision`; a data set's id may lack the `org/`.
     ///   - kind: What it holds.
-    /// - Returns: The repository; nil when the text cannot be an id.
     public init?(_ text: String, kind: Kind = .model) {
         let halves = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         let parts = halves[0].split(separator: "/", omittingEmptySubsequences: false)

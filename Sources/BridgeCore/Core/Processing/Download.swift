@@ -30,14 +30,15 @@ struct Download {
             do {
                 answer = try connection.perform(
                     HTTPRequest(address: address),
-                    isCancelled: { cancellation.isCancelled || ContinuousClock.now > deadline }
-                ) { answer, piece in
-                    guard (200..<300).contains(answer.status) else { return false }
-                    try check(count: Int(answer["content-length"] ?? "") ?? 0)
-                    bytes += piece
-                    try check(count: bytes.count)
-                    return true
-                }
+                    isCancelled: { cancellation.isCancelled || ContinuousClock.now > deadline },
+                    take: { answer, piece in
+                        guard (200..<300).contains(answer.status) else { return false }
+                        try check(count: Int(answer["content-length"] ?? "") ?? 0)
+                        bytes += piece
+                        try check(count: bytes.count)
+                        return true
+                    }
+                )
             } catch let failure as HTTPFailure {
                 throw self.failure(Self.words(failure, address == url))
             } catch let error as BridgeError where error.code == .cancelled && !cancellation.isCancelled {
