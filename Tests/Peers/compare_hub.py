@@ -25,6 +25,9 @@ import hub_server  # noqa: E402
 
 TOKEN = "hf_test"
 
+# The hub here has no Xet, which huggingface_hub would try for minutes.
+os.environ["HF_HUB_DISABLE_XET"] = "1"
+
 # What Python does in a process of its own, since huggingface_hub reads its variables once.
 SNAPSHOT = """
 import json, sys, huggingface_hub
