@@ -35,10 +35,13 @@ public struct AutoBridge: Sendable {
     public static func fromHF(_ path: String, catalog: PluginCatalog? = nil, hub: Hub = .standard) throws -> AutoBridge
     {
         let folder = try HuggingFaceFolder(path: hub.folder(of: path, for: .model))
-        let catalog = try catalog ?? .standard()
+        return try AutoBridge(folder: folder, catalog: catalog ?? .standard())
+    }
+
+    init(folder: HuggingFaceFolder, catalog: PluginCatalog) throws {
         let name = Files.join(folder.path, folder.style.configurationName)
         let model = try FamilyModel(json: folder.configuration, style: folder.style, name: name, catalog: catalog)
-        return AutoBridge(catalog: catalog, folder: folder, model: model)
+        self.init(catalog: catalog, folder: folder, model: model)
     }
 
     /// The bridge for a model whose weights are not needed and need not be there.
@@ -202,7 +205,9 @@ public struct AutoBridge: Sendable {
             )
         }
         let plugin = catalog.pluginName(for: model.architecture)
-        return try Importer(folder: folder, model: model, plugin: plugin, options: options).plan()
+        var plan = try Importer(folder: folder, model: model, plugin: plugin, options: options).plan()
+        plan.confirm = folder.confirm
+        return plan
     }
 
     /// Writes the weights as a Megatron checkpoint, iteration 0.

@@ -50,6 +50,12 @@ struct Import: ParsableCommand {
     )
     var megatronPath: String
 
+    @Flag(
+        name: .customLong("no-cache"),
+        help: "Keep no copy of a model of the hub: it is fetched beside the checkpoint and removed at the end."
+    )
+    var noCache = false
+
     @OptionGroup var layout: LayoutOptions
     @OptionGroup var arguments: ConversionArguments
     @OptionGroup var plugins: PluginOptions
@@ -57,26 +63,33 @@ struct Import: ParsableCommand {
 
     func run() throws {
         if !arguments.dryRun { output.say("🔄 Starting import: \(hfModel) -> \(megatronPath)") }
-        let bridge = try AutoBridge.fromHF(HubFolder.resolve(hfModel), catalog: plugins.catalog())
+        let catalog = try plugins.catalog()
         let report = try output.watched { context in
-            let options = arguments.options(layout, context: context)
-            let plan = try bridge.plan(options)
-            guard !arguments.dryRun else {
-                PlanPrinter(plan: plan, context: context, json: output.json).show()
-                return nil as ConversionReport?
+            try HubFolder.whileDownloading(hfModel, catalog, keepingNoCopyBeside: noCache ? megatronPath : nil) {
+                try write($0, context)
             }
-            output.say("   Using dtype: \(arguments.elementType?.rawValue ?? "as stored"), \(options.layout)")
-            output.say("📥 Loading HuggingFace model: \(hfModel)")
-            output.say(
-                "   \(bridge.architecture), \(plan.ledger.mapped.count) tensors, \(ByteFormat.text(bridge.folder?.byteCount ?? 0))"
-            )
-            return try bridge.importCheckpoint(to: megatronPath, options: options)
         }
         guard let report else { return }
         ReportPrinter(report: report, json: output.json).show(
             done: "✅ Successfully imported model to: \(megatronPath)",
             structure: "📁 Checkpoint structure:"
         )
+    }
+
+    /// Writes the checkpoint, or shows the plan.
+    private func write(_ bridge: AutoBridge, _ context: RunContext) throws -> ConversionReport? {
+        let options = arguments.options(layout, context: context)
+        let plan = try bridge.plan(options)
+        guard !arguments.dryRun else {
+            PlanPrinter(plan: plan, context: context, json: output.json).show()
+            return nil as ConversionReport?
+        }
+        output.say("   Using dtype: \(arguments.elementType?.rawValue ?? "as stored"), \(options.layout)")
+        output.say("📥 Loading HuggingFace model: \(hfModel)")
+        output.say(
+            "   \(bridge.architecture), \(plan.ledger.mapped.count) tensors, \(ByteFormat.text(bridge.folder?.byteCount ?? 0))"
+        )
+        return try bridge.importCheckpoint(to: megatronPath, options: options)
     }
 }
 

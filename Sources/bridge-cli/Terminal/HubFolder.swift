@@ -27,6 +27,37 @@ enum HubFolder {
         try watched { try $0.folder(of: text, for: purpose) }
     }
 
+    /// Does something with a model that may still be on its way from the hub.
+    ///
+    /// - Parameters:
+    ///   - text: A folder or an id.
+    ///   - catalog: The families.
+    ///   - path: Where the result goes, when no copy of what comes from the hub is to stay; nil to keep it in the cache.
+    ///   - body: What is done.
+    /// - Returns: What `body` returns.
+    /// - Throws: `BridgeError`, and what `body` throws.
+    static func whileDownloading<Result>(
+        _ text: String,
+        _ catalog: PluginCatalog,
+        keepingNoCopyBeside path: String?,
+        _ body: (AutoBridge) throws -> Result
+    ) throws -> Result {
+        try watched { hub in
+            var hub = hub
+            // The bar is that of what is done.
+            hub.context.progress = nil
+            var place: URL?
+            // What is in the cache need not come again.
+            if let path, (try? hub.isHere(text)) != true {
+                let target = URL(filePath: path).standardizedFileURL
+                place = target.deletingLastPathComponent().appending(path: ".\(target.lastPathComponent).source")
+                hub.environment.cache = place?.path ?? ""
+            }
+            defer { if let place { try? FileManager.default.removeItem(at: place) } }
+            return try AutoBridge.whileDownloading(text, catalog: catalog, hub: hub, body)
+        }
+    }
+
     /// The processor of a model of any kind, of which no weights are needed.
     static func processor(_ text: String, _ catalog: PluginCatalog) throws -> any ModelProcessor {
         try AutoBridge.forProcessing(resolve(text, for: .processor), catalog: catalog).processor()

@@ -109,6 +109,17 @@ public struct Hub: Sendable {
         return HubListing(commit: commit, files: files)
     }
 
+    /// Whether a text names a folder, or a repository of which a model is in the cache, whole.
+    ///
+    /// - Throws: `BridgeError` when the cache cannot be read.
+    public func isHere(_ text: String) throws -> Bool {
+        guard !Files.exists(text), let repository = HubRepository(text) else { return true }
+        var quiet = self
+        quiet.environment.isOffline = true
+        let snapshot = try quiet.snapshot(of: repository)
+        return try snapshot.files(for: .model).allSatisfy { snapshot.holds($0) }
+    }
+
     func client() throws -> HubClient {
         try HubClient(environment, patience: patience, idleSeconds: environment.questionSeconds) { [context] in
             context.cancellation.isCancelled

@@ -16,7 +16,7 @@ final class HubDownload: Sendable {
     private let arrived = Atomic(0)
     private let totalBytes: Int
     private let work: Mutex<Work>
-    private let whenWhole: @Sendable (HubFile) throws -> Void
+    private let arriving: [String: HubArrival]
 
     private struct Work {
         /// Files that nobody has begun, or that another program fetches.
@@ -31,13 +31,13 @@ final class HubDownload: Sendable {
     ///   - hub: Where they come from and go to.
     ///   - repository: What they belong to.
     ///   - commit: The commit that they belong to.
-    ///   - whenWhole: Told each file that is in its place, from any thread.
+    ///   - arriving: Readers that are told, by path, how far a file is.
     init(
         _ files: [HubFile],
         from hub: Hub,
         repository: HubRepository,
         commit: String,
-        whenWhole: @escaping @Sendable (HubFile) throws -> Void = { _ in }
+        arriving: [String: HubArrival]
     ) {
         environment = hub.environment
         patience = hub.patience
@@ -47,7 +47,7 @@ final class HubDownload: Sendable {
         cancellation = hub.context.cancellation
         totalBytes = files.reduce(0) { $0 + $1.byteCount }
         work = Mutex(Work(waiting: files))
-        self.whenWhole = whenWhole
+        self.arriving = arriving
     }
 
     /// Fetches what is not there.
@@ -113,6 +113,7 @@ final class HubDownload: Sendable {
             }
             guard try transfer.commit() else {
                 arrived.subtract(transfer.file.byteCount, ordering: .relaxed)
+                arriving[transfer.file.path]?.fails(HubTransfer.hasOtherBytes(transfer.file))
                 continue
             }
             try settle(transfer.file)
@@ -164,6 +165,7 @@ final class HubDownload: Sendable {
                 lock: lock
             )
             arrived.add(transfer.prefix, ordering: .relaxed)
+            arriving[file.path]?.begins(transfer)
             work.transfers.append(transfer)
             if let piece = transfer.nextPiece() { return (transfer, piece) }
             if try transfer.isWhole() { return (transfer, nil) }
@@ -173,7 +175,7 @@ final class HubDownload: Sendable {
 
     private func settle(_ file: HubFile) throws {
         try cache.link(file, commit, of: repository)
-        try whenWhole(file)
+        try arriving[file.path]?.isWhole(at: cache.blob(file, of: repository))
     }
 
     /// Fetches a piece, from where it breaks off as often as patience allows.

@@ -22,6 +22,13 @@ public struct HubSnapshot: Sendable {
         try fetch(weights(of: selection))
     }
 
+    /// Fetches what a model needs besides its weights, and returns those.
+    func fetchAllButWeights() throws -> [HubFile] {
+        let selection = try HubSelection(.model, in: listing, of: repository)
+        try fetch(selection.small)
+        return try weights(of: selection)
+    }
+
     /// The files that a purpose needs.
     ///
     /// - Throws: `BridgeError`; the index of the weights has to be fetched for this.
@@ -48,11 +55,12 @@ public struct HubSnapshot: Sendable {
 
     /// Fetches files that are not here.
     ///
-    /// - Parameters:
-    ///   - files: The files, in the order in which they are wanted.
-    ///   - whenWhole: Told each file that was fetched as soon as it is in its place, from any thread.
+    /// - Parameter files: The files, in the order in which they are wanted.
     /// - Throws: `BridgeError`; what has come is kept, and the next call goes on from there.
-    public func fetch(_ files: [HubFile], whenWhole: @escaping @Sendable (HubFile) throws -> Void = { _ in }) throws {
+    public func fetch(_ files: [HubFile]) throws { try fetch(files, arriving: [:]) }
+
+    /// Fetches files that are not here, and tells their readers, by path, how far they are.
+    func fetch(_ files: [HubFile], arriving: [String: HubArrival]) throws {
         let missing = files.filter { !holds($0) }
         guard !missing.isEmpty else { return }
         guard !hub.environment.isOffline else {
@@ -69,8 +77,8 @@ public struct HubSnapshot: Sendable {
             from: hub,
             repository: repository,
             commit: listing.commit,
-            whenWhole: whenWhole
+            arriving: arriving
         )
-        try download.run(progress: hub.context.progress)
+        try download.run(progress: arriving.isEmpty ? hub.context.progress : nil)
     }
 }

@@ -205,6 +205,23 @@ final class HubTransfer: Sendable {
         return state.withLock { $0.hashed == file.byteCount && $0.running == 0 }
     }
 
+    /// Copies bytes that have come.
+    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
+        var done = 0
+        while done < buffer.count, let base = buffer.baseAddress {
+            let count = pread(descriptor, base + done, buffer.count - done, off_t(offset + done))
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw BridgeError.system("cannot read \(path)") }
+            guard count > 0 else { throw Self.hasOtherBytes(file) }
+            done += count
+        }
+    }
+
+    /// What is wrong when a reader has seen bytes that are not the hub's.
+    static func hasOtherBytes(_ file: HubFile) -> BridgeError {
+        BridgeError(.network, "\(file.path) has come with other bytes than the hub's; run it again")
+    }
+
     /// Gives the content its name when its checksum is the hub's.
     ///
     /// - Returns: Whether it is; otherwise everything is fetched once more.

@@ -33,9 +33,11 @@ struct Download {
                     isCancelled: { cancellation.isCancelled || ContinuousClock.now > deadline },
                     take: { answer, piece in
                         guard (200..<300).contains(answer.status) else { return false }
-                        try check(count: Int(answer["content-length"] ?? "") ?? 0)
+                        try check(announced: Int(answer["content-length"] ?? "") ?? 0)
                         bytes += piece
-                        try check(count: bytes.count)
+                        guard bytes.count <= mostBytes else {
+                            throw failure("it has more than the \(mostBytes) bytes that are taken")
+                        }
                         return true
                     }
                 )
@@ -56,9 +58,9 @@ struct Download {
         throw failure("it leads from one address to the next without an end")
     }
 
-    private func check(count: Int) throws {
+    private func check(announced count: Int) throws {
         guard count <= mostBytes else {
-            throw failure("it has more than the \(mostBytes) bytes that are taken")
+            throw failure("it has \(count) bytes and at most \(mostBytes) are taken")
         }
     }
 
