@@ -3,8 +3,8 @@ import Synchronization
 
 /// Fetches files of a commit into the cache: several at once, and several pieces of a large one.
 final class HubDownload: Sendable {
-    /// How many connections there are at most.
-    static let mostConnections = 8
+    /// How many connections there are at most: on a machine with few cores more of them only take turns at writing.
+    static var mostConnections: Int { Workers.defaultCount }
 
     private let environment: HubEnvironment
     private let patience: HubPatience
