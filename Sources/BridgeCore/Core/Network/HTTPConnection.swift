@@ -141,7 +141,9 @@ final class HTTPConnection {
         if isCancelled() { throw BridgeError(.cancelled, "stopped as asked") }
         let reason = withUnsafeBytes(of: outcome.reason) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
         guard let kind = Self.kind(outcome.failure) else { return exchange.answer }
-        throw HTTPFailure(kind: kind, reason: reason.prefix(1).lowercased() + reason.dropFirst())
+        // Within a sentence it starts small, but for abbreviations.
+        let isWord = reason.dropFirst().first?.isLowercase == true
+        throw HTTPFailure(kind: kind, reason: isWord ? reason.prefix(1).lowercased() + reason.dropFirst() : reason)
     }
 
     /// The kind of a failure; nil for none, and where the taker wanted no more.
