@@ -1,5 +1,5 @@
 # The same few words everywhere. `make demo` and `make test` do all the set-up that a fresh machine needs.
-.PHONY: help setup stamp build demo learn test test-peers bench bench-inference bench-training format lint docs clean
+.PHONY: help setup stamp build demo learn test test-peers bench bench-inference bench-training bench-hub format lint docs clean
 
 BRIDGE = .build/release/bridge
 # Tests run unoptimised Swift on optimised kernels: without this the vector code alone takes minutes.
@@ -13,6 +13,7 @@ help:
 	@echo "make test-peers  compare with torch and transformers in a Python venv"
 	@echo "make bench-inference  time inference of a 1 billion parameter model beside transformers and llama.cpp"
 	@echo "make bench-training   time training steps beside torch, transformers and peft"
+	@echo "make bench-hub        time downloads from a hub on this machine beside huggingface_hub"
 	@echo "make bench       time conversions of a 7.7 GB model beside cp and other tools (needs 40 GB of disk)"
 	@echo "make docs        build the documentation, warnings are errors"
 	@echo "make lint        check the format; make format mends it"
@@ -56,6 +57,10 @@ bench-inference: build
 bench-training: build
 	@scripts/setup-peers
 	.venv-peers/bin/python Benchmarks/training.py $(BRIDGE)
+
+bench-hub: build
+	@scripts/setup-peers
+	.venv-peers/bin/python Benchmarks/hub.py $(BRIDGE)
 
 docs: setup stamp
 	@scripts/docs

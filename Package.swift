@@ -52,7 +52,12 @@ let package = Package(
             swiftSettings: strict
         ),
         // Loaded when something is fetched from the network: what it links takes as long to load as all the rest together.
-        .target(name: "BridgeFetch", path: "Sources/BridgeFetch", swiftSettings: strict),
+        .target(
+            name: "BridgeFetch",
+            path: "Sources/BridgeFetch",
+            cSettings: [.headerSearchPath("../BridgeCore/CFetch/include")],
+            linkerSettings: [.linkedLibrary("curl"), .linkedLibrary("crypto")]
+        ),
         .target(name: "TestSupport", dependencies: [core], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(
             name: "JSONTreeTests",
@@ -113,6 +118,13 @@ let package = Package(
             name: "ProcessingTests",
             dependencies: [core, "TestSupport"],
             path: "Tests/ProcessingTests",
+            swiftSettings: strict
+        ),
+        // Against a hub of its own, Tests/HubServer.
+        .testTarget(
+            name: "HubTests",
+            dependencies: [core, "TestSupport", "bridge"],
+            path: "Tests/HubTests",
             swiftSettings: strict
         ),
         // Runs the built program, which `swift test` builds together with the plugins before it starts.

@@ -40,6 +40,7 @@ let package = Package(
         .target(name: "CImageCodecs", dependencies: ["CPNG", "CJPEG", "CWebP"], path: "CImageCodecs"),
         .target(name: "CPluginABI", path: "CPluginABI"),
         .target(name: "CSystem", path: "CSystem"),
+        .target(name: "CFetch", path: "CFetch"),
         .target(name: "CTensorKernels", path: "CTensorKernels"),
         .target(name: "JSONTree", dependencies: ["CJSONC"], path: "JSONTree", swiftSettings: strict),
         .target(
@@ -59,7 +60,7 @@ let package = Package(
             name: "BridgeCore",
             dependencies: [
                 "JSONTree", "TensorRuntime", "Tokenizers", "Imaging", "CTensorKernels", "CPluginABI", "CSystem",
-                "CXXHash",
+                "CFetch", "CXXHash",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Yams", package: "Yams"),
             ],

@@ -39,6 +39,9 @@ public final class TrainingRun {
         /// Makes conversations of rows in the place of the maker that the recipe names.
         public var maker: ConversationMaker?
 
+        /// Where ids of models lead to.
+        public var hub = Hub.standard
+
         /// Surroundings.
         public init(catalog: PluginCatalog, engine: any TensorEngine, logger: Logger, today: String) {
             self.catalog = catalog
@@ -61,7 +64,7 @@ public final class TrainingRun {
             )
         }
         try RunCheckpoints.checkFolder(recipe.checkpoint.save)
-        bridge = try AutoBridge.fromAny(weights, catalog: surroundings.catalog)
+        bridge = try AutoBridge.fromAny(weights, catalog: surroundings.catalog, hub: surroundings.hub)
         let newest = Self.newestCheckpoint(recipe.checkpoint)
         let stored = try newest.flatMap(Self.storedRecipe)
         resumedFrom = newest

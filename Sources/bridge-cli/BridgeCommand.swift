@@ -23,7 +23,7 @@ struct BridgeCommand: ParsableCommand {
         subcommands: [
             Convert.self, Verify.self, Reshard.self, Inspect.self, CheckpointCommand.self, Generate.self, Chat.self,
             Forward.self, Train.self, Evaluate.self, DataCommand.self, Adapter.self, Recipes.self, Tokenize.self,
-            Models.self,
+            Models.self, HubCommand.self,
             Plugins.self, Toy.self, ProcessInputs.self,
         ]
     )

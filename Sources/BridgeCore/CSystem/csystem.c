@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 int csys_create(const char *path, int direct) {
@@ -34,3 +35,10 @@ const char *csys_own_library(void) {
     Dl_info info;
     return dladdr((const void *)csys_own_library, &info) != 0 ? info.dli_fname : NULL;
 }
+
+int64_t csys_web_date(const char *text) {
+    struct tm date = {0};
+    return strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &date) ? (int64_t)timegm(&date) : -1;
+}
+
+char **csys_environment(void) { return environ; }

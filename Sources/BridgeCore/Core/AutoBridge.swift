@@ -26,16 +26,50 @@ public struct AutoBridge: Sendable {
     /// Reads the configuration and the headers of the weight files, no weight.
     ///
     /// - Parameters:
-    ///   - path: The folder.
+    ///   - path: The folder, or the id of a repository on the hub: `org/name` or `org/name@revision`. A folder of that name
+    ///     goes first, then the hub's cache, and what is not there is downloaded.
     ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
+    ///   - hub: Where ids lead to; the hub that the process's environment describes.
     /// - Returns: The bridge.
-    /// - Throws: `BridgeError` when the folder holds no model, or one that no plugin knows.
-    public static func fromHF(_ path: String, catalog: PluginCatalog? = nil) throws -> AutoBridge {
-        let folder = try HuggingFaceFolder(path: path)
-        let catalog = try catalog ?? .standard()
+    /// - Throws: `BridgeError` when the folder holds no model, or one that no plugin knows, or it cannot be downloaded.
+    public static func fromHF(_ path: String, catalog: PluginCatalog? = nil, hub: Hub = .standard) throws -> AutoBridge
+    {
+        let folder = try HuggingFaceFolder(path: hub.folder(of: path, for: .model))
+        return try AutoBridge(folder: folder, catalog: catalog ?? .standard())
+    }
+
+    init(folder: HuggingFaceFolder, catalog: PluginCatalog) throws {
         let name = Files.join(folder.path, folder.style.configurationName)
         let model = try FamilyModel(json: folder.configuration, style: folder.style, name: name, catalog: catalog)
-        return AutoBridge(catalog: catalog, folder: folder, model: model)
+        self.init(catalog: catalog, folder: folder, model: model)
+    }
+
+    /// The bridge for a model whose weights are not needed and need not be there.
+    ///
+    /// - Parameters:
+    ///   - path: A Megatron checkpoint, a Hugging Face folder, or the id of a repository on the hub, of which no weights are downloaded.
+    ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
+    ///   - hub: Where ids lead to; the hub that the process's environment describes.
+    /// - Returns: The bridge, with a processor and without weights.
+    /// - Throws: `BridgeError` when there is no configuration, or one that no plugin knows, or it cannot be downloaded.
+    public static func forProcessing(
+        _ path: String,
+        catalog: PluginCatalog? = nil,
+        hub: Hub = .standard
+    ) throws -> AutoBridge {
+        if NativeCheckpoint.isOne(path) { return try fromMegatron(path, catalog: catalog) }
+        let folder = Files.trimmed(try hub.folder(of: path, for: .processor))
+        let style = HuggingFaceFolder.Style.allCases.first { Files.exists(Files.join(folder, $0.configurationName)) }
+        guard let style else {
+            throw BridgeError(
+                .fileSystem,
+                "\(path) has no config.json; give the path of a folder with a Hugging Face model, or the id of one on the hub"
+            )
+        }
+        let catalog = try catalog ?? .standard()
+        let name = Files.join(folder, style.configurationName)
+        let model = try FamilyModel(json: JSON(contentsOf: name), style: style, name: name, catalog: catalog)
+        return AutoBridge(catalog: catalog, folder: nil, model: model, processorFolder: folder)
     }
 
     /// The bridge for a configuration alone, which has no weights to convert.
@@ -70,9 +104,10 @@ public struct AutoBridge: Sendable {
     /// The bridge for a folder of either kind.
     ///
     /// - Throws: `BridgeError` when the folder holds no model, or one that no plugin knows.
-    public static func fromAny(_ path: String, catalog: PluginCatalog? = nil) throws -> AutoBridge {
+    public static func fromAny(_ path: String, catalog: PluginCatalog? = nil, hub: Hub = .standard) throws -> AutoBridge
+    {
         (try? NativeCheckpoint.iterationPath(path)) == nil
-            ? try fromHF(path, catalog: catalog) : try fromMegatron(path, catalog: catalog)
+            ? try fromHF(path, catalog: catalog, hub: hub) : try fromMegatron(path, catalog: catalog)
     }
 
     init(checkpoint: NativeCheckpoint, catalog: PluginCatalog) throws {
@@ -95,20 +130,25 @@ public struct AutoBridge: Sendable {
         )
     }
 
-    private init(catalog: PluginCatalog, folder: HuggingFaceFolder?, model: FamilyModel) {
+    private init(
+        catalog: PluginCatalog,
+        folder: HuggingFaceFolder?,
+        model: FamilyModel,
+        processorFolder: String? = nil
+    ) {
         self.catalog = catalog
         self.folder = folder
         self.model = model
-        processorFolder = folder?.path
+        self.processorFolder = processorFolder ?? folder?.path
         checkpointStyle = .transformers
         checkpointSideFiles = []
     }
 
     /// Whether a folder holds a model that can be converted.
     ///
-    /// Never throws; ``fromHF(_:catalog:)`` says why not.
+    /// Never throws and asks no server; ``fromHF(_:catalog:hub:)`` says why not.
     public static func canHandle(_ path: String, catalog: PluginCatalog? = nil) -> Bool {
-        (try? fromHF(path, catalog: catalog)) != nil
+        (Files.kind(of: path) == .folder) && (try? fromHF(path, catalog: catalog)) != nil
     }
 
     /// The architectures that can be converted, sorted.

@@ -29,6 +29,8 @@ public struct BridgeError: Error, Sendable, CustomStringConvertible {
         public static let cancelled = Code("cancelled")
         /// A training run whose loss is no number any more, step after step.
         public static let trainingDiverged = Code("training_diverged")
+        /// A server that cannot be reached, refuses, or gives something else than it promised.
+        public static let network = Code("network")
         /// Arguments that contradict each other.
         public static let badArgument = Code("bad_argument")
     }

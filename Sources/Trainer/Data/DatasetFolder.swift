@@ -8,7 +8,8 @@ import Yams
 struct DatasetFolder {
     private typealias Splits = [(name: String, files: [String])]
 
-    private let path: String
+    /// The folder.
+    let path: String
     private let files: [String]
 
     init(path: String) throws {
@@ -18,35 +19,17 @@ struct DatasetFolder {
         self.files = files.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
     }
 
-    /// The folder of a name: itself where it is one, or the snapshot of a hub id in the cache.
-    static func resolve(_ name: String, cacheRoot: String?) throws -> String {
-        var status = stat()
-        if stat(name, &status) == 0 {
-            if status.st_mode & S_IFMT == S_IFDIR { return name }
-            throw BridgeError(.badArgument, "\(name) is a file; name the folder of a data set")
-        }
-        let parts = name.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
-        let id = parts[0].split(separator: "/", omittingEmptySubsequences: false)
-        let revision = parts.count == 2 ? String(parts[1]) : "main"
-        let plain = (id + [Substring(revision)]).allSatisfy {
-            !$0.isEmpty && $0 != "." && $0 != ".." && !$0.contains("/") && !$0.contains("\0")
-        }
-        guard let cacheRoot, (1...2).contains(id.count), plain else {
-            throw BridgeError(.fileSystem, "\(name) is neither a folder nor the id of a data set in the cache")
-        }
-        let root = "\(cacheRoot)/hub/datasets--" + id.joined(separator: "--")
-        var commit = revision
-        if let bytes = try? contents(of: "\(root)/refs/\(revision)", limit: 256) {
-            commit = String(decoding: bytes.filter { $0 > 32 }, as: UTF8.self)
-        }
-        let folder = "\(root)/snapshots/\(commit)"
-        guard !commit.contains("/"), commit != "..", stat(folder, &status) == 0 else {
-            throw BridgeError(
-                .fileSystem,
-                "data set \(name) is not in \(cacheRoot)/hub; fetch it there, or name a folder that holds it"
-            )
-        }
-        return folder
+    /// A folder of which only some of the files are here, README.md among them where there is one.
+    init(path: String, listing: [String]) {
+        self.path = path
+        files = listing.filter(Self.isData).sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
+    }
+
+    /// Whether a path is that of a file with rows.
+    private static func isData(_ path: String) -> Bool {
+        let parts = path.split(separator: "/")
+        return !parts.contains { $0.hasPrefix(".") } && parts.last.map { !sideFiles.contains(String($0)) } ?? false
+            && [".parquet", ".jsonl", ".json"].contains(where: path.hasSuffix)
     }
 
     /// The files of a split.
@@ -225,7 +208,7 @@ struct DatasetFolder {
             guard lstat(root + "/" + path, &status) == 0 else { continue }
             if status.st_mode & S_IFMT == S_IFDIR {
                 if depth < 8 { try walk(root, path, depth: depth + 1, &files) }
-            } else if [".parquet", ".jsonl", ".json"].contains(where: name.hasSuffix), !sideFiles.contains(name) {
+            } else if isData(path) {
                 files.append(path)
             }
         }

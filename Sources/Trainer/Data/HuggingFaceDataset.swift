@@ -1,4 +1,4 @@
-import BridgeCore
+public import BridgeCore
 import JSONTree
 public import Parquet
 
@@ -32,14 +32,17 @@ public final class HuggingFaceDataset: Sendable {
     /// Opens a split.
     ///
     /// - Parameters:
-    ///   - name: A folder, or a hub id, `org/name` or `org/name@revision`, that is in the cache.
+    ///   - name: A folder, or a hub id, `org/name` or `org/name@revision`; of it the split's files are
+    ///     downloaded where they are not in the cache.
     ///   - config: The configuration; nil for the default one.
     ///   - split: The split, such as `train`.
-    ///   - cacheRoot: The folder that `HF_HOME` names, for hub ids; nil where there is none.
+    ///   - hub: Where ids lead to; nil where only folders count.
     /// - Throws: `BridgeError` when there is no such data set, configuration or split, or a file cannot be read.
-    public init(_ name: String, config: String? = nil, split: String = "train", cacheRoot: String? = nil) throws {
-        folder = try DatasetFolder.resolve(name, cacheRoot: cacheRoot)
-        let choice = try DatasetFolder(path: folder).files(config: config, split: split)
+    public init(_ name: String, config: String? = nil, split: String = "train", hub: Hub? = nil) throws {
+        let place = try DatasetPlace(name, hub: hub)
+        folder = place.folder.path
+        let choice = try place.folder.files(config: config, split: split)
+        try place.fetch(choice.files)
         self.config = choice.config
         self.split = choice.split
         var parts: [(path: String, rows: Range<Int>, part: Part)] = []

@@ -1,4 +1,4 @@
-import BridgeCore
+public import BridgeCore
 import JSONTree
 import Parquet
 
@@ -11,15 +11,15 @@ public struct HuggingFaceTable: DatasetTable {
     /// - Parameters:
     ///   - name: A folder or a hub id, with `#configuration` behind it where there are several.
     ///   - split: The split.
-    ///   - cacheRoot: The folder that `HF_HOME` names, for hub ids.
-    /// - Throws: `BridgeError` when there is no such data set, configuration or split.
-    public init(_ name: String, split: String, cacheRoot: String?) throws {
+    ///   - hub: Where ids lead to; nil where only folders count.
+    /// - Throws: `BridgeError` when there is no such data set, configuration or split, or it cannot be downloaded.
+    public init(_ name: String, split: String, hub: Hub?) throws {
         let parts = name.split(separator: "#", maxSplits: 1).map(String.init)
         dataset = try HuggingFaceDataset(
             parts.first ?? name,
             config: parts.count > 1 ? parts[1] : nil,
             split: split,
-            cacheRoot: cacheRoot
+            hub: hub
         )
     }
 

@@ -47,7 +47,7 @@ struct AdapterOptions: ParsableArguments {
         )
         // Adapters are small and often finer than the weights: peft keeps them in float32 beside a bfloat16 model.
         let adapters = try bridge.loadAdapters(
-            from: model.adapter ?? "",
+            from: model.adapterFolder() ?? "",
             on: alive,
             elementType: .float32,
             partType: isExact ? .float32 : nil
@@ -92,11 +92,14 @@ struct AdapterExport: ParsableCommand {
     )
     var baseModel: String?
 
+    @OptionGroup var pushing: PushOptions
+
     func run() throws {
         let (bridge, model, adapters) = try options.load(isExact: true)
         let base = baseModel ?? options.model.huggingFace
         try bridge.exportAdapter(adapters, on: model, to: output, baseModel: base, overwrite: options.overwrite)
         options.report(adapters, output)
+        try pushing.push(output, isSilent: options.json)
     }
 }
 
@@ -149,12 +152,15 @@ struct AdapterMerge: ParsableCommand {
     )
     var megatron: String?
 
+    @OptionGroup var pushing: PushOptions
+
     func validate() throws {
         guard (huggingFace == nil) != (megatron == nil) else {
             throw ValidationError(
                 "name one destination: --hf-path for a Hugging Face folder, --output for a checkpoint"
             )
         }
+        if pushing.id != nil, huggingFace == nil { throw ValidationError("--push-to-hub goes with --hf-path") }
     }
 
     func run() throws {
@@ -173,6 +179,7 @@ struct AdapterMerge: ParsableCommand {
             options: ConversionOptions(overwrite: options.overwrite)
         )
         options.report(adapters, huggingFace)
+        try pushing.push(huggingFace, isSilent: options.json)
     }
 }
 

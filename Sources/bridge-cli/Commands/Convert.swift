@@ -12,7 +12,7 @@ struct Convert: ParsableCommand {
             Without a subcommand it imports; 'bridge convert import --help' has the options.
 
             EXAMPLES:
-              bridge convert --hf-model Ministral-3-3B-Instruct-2512-BF16 --megatron-path megatron/ministral-3-3b
+              bridge convert --hf-model mistralai/Ministral-3-3B-Instruct-2512-BF16 --megatron-path megatron/ministral-3-3b
               bridge convert import --hf-model gemma-3-27b-it --megatron-path megatron/gemma --tp 8 --pp 2
               bridge convert import --hf-model toy --megatron-path out --dry-run
               bridge convert export --megatron-path megatron/ministral-3-3b --hf-path exported
@@ -35,7 +35,10 @@ struct Import: ParsableCommand {
 
     @Option(
         name: [.customLong("hf-model"), .customLong("hf-model-path"), .customLong("hf_model_path")],
-        help: ArgumentHelp("The folder with the Hugging Face model.", valueName: "folder"),
+        help: ArgumentHelp(
+            "The Hugging Face model: a folder, or org/name[@revision] on the hub.",
+            valueName: "path|id"
+        ),
         completion: .directory
     )
     var hfModel: String
@@ -47,6 +50,12 @@ struct Import: ParsableCommand {
     )
     var megatronPath: String
 
+    @Flag(
+        name: .customLong("no-cache"),
+        help: "Keep no copy of a model of the hub: it is fetched beside the checkpoint and removed at the end."
+    )
+    var noCache = false
+
     @OptionGroup var layout: LayoutOptions
     @OptionGroup var arguments: ConversionArguments
     @OptionGroup var plugins: PluginOptions
@@ -54,26 +63,33 @@ struct Import: ParsableCommand {
 
     func run() throws {
         if !arguments.dryRun { output.say("🔄 Starting import: \(hfModel) -> \(megatronPath)") }
-        let bridge = try AutoBridge.fromHF(hfModel, catalog: plugins.catalog())
+        let catalog = try plugins.catalog()
         let report = try output.watched { context in
-            let options = arguments.options(layout, context: context)
-            let plan = try bridge.plan(options)
-            guard !arguments.dryRun else {
-                PlanPrinter(plan: plan, context: context, json: output.json).show()
-                return nil as ConversionReport?
+            try HubFolder.whileDownloading(hfModel, catalog, keepingNoCopyBeside: noCache ? megatronPath : nil) {
+                try write($0, context)
             }
-            output.say("   Using dtype: \(arguments.elementType?.rawValue ?? "as stored"), \(options.layout)")
-            output.say("📥 Loading HuggingFace model: \(hfModel)")
-            output.say(
-                "   \(bridge.architecture), \(plan.ledger.mapped.count) tensors, \(ByteFormat.text(bridge.folder?.byteCount ?? 0))"
-            )
-            return try bridge.importCheckpoint(to: megatronPath, options: options)
         }
         guard let report else { return }
         ReportPrinter(report: report, json: output.json).show(
             done: "✅ Successfully imported model to: \(megatronPath)",
             structure: "📁 Checkpoint structure:"
         )
+    }
+
+    /// Writes the checkpoint, or shows the plan.
+    private func write(_ bridge: AutoBridge, _ context: RunContext) throws -> ConversionReport? {
+        let options = arguments.options(layout, context: context)
+        let plan = try bridge.plan(options)
+        guard !arguments.dryRun else {
+            PlanPrinter(plan: plan, context: context, json: output.json).show()
+            return nil as ConversionReport?
+        }
+        output.say("   Using dtype: \(arguments.elementType?.rawValue ?? "as stored"), \(options.layout)")
+        output.say("📥 Loading HuggingFace model: \(hfModel)")
+        output.say(
+            "   \(bridge.architecture), \(plan.ledger.mapped.count) tensors, \(ByteFormat.text(bridge.folder?.byteCount ?? 0))"
+        )
+        return try bridge.importCheckpoint(to: megatronPath, options: options)
     }
 }
 
@@ -89,6 +105,7 @@ struct Export: ParsableCommand {
             EXAMPLES:
               bridge convert export --megatron-path toy-megatron --hf-path toy-again
               bridge convert export --megatron-path toy-megatron/iter_0000000 --hf-path toy-f32 --dtype float32
+              bridge convert export --megatron-path tuned-megatron --hf-path tuned --push-to-hub me/tuned
             """
     )
 
@@ -119,6 +136,7 @@ struct Export: ParsableCommand {
     )
     var hfPath: String
 
+    @OptionGroup var pushing: PushOptions
     @OptionGroup var arguments: ConversionArguments
     @OptionGroup var plugins: PluginOptions
     @OptionGroup var output: RunOptions
@@ -166,6 +184,7 @@ struct Export: ParsableCommand {
             done: "✅ Successfully exported model to: \(hfPath)",
             structure: "📁 Export structure:"
         )
+        try pushing.push(hfPath, isSilent: output.json)
         let kind = bridge.architecture.hasSuffix("ForCausalLM") ? "AutoModelForCausalLM" : "AutoModelForImageTextToText"
         output.say("🔍 You can now load this model with:")
         output.say("   from transformers import \(kind)")

@@ -14,7 +14,7 @@ struct Inspect: ParsableCommand {
             """
     )
 
-    @Argument(help: "A Hugging Face folder or a Megatron checkpoint.", completion: .directory)
+    @Argument(help: "A Hugging Face folder, a hub id, or a Megatron checkpoint.", completion: .directory)
     var path: String
 
     @Flag(name: .long, help: "List every tensor.")
@@ -31,6 +31,7 @@ struct Inspect: ParsableCommand {
 
     func run() throws {
         let catalog = try plugins.catalog()
+        let path = try HubFolder.resolve(path)
         if hfConfig { return Output.json(try AutoBridge.fromAny(path, catalog: catalog).configuration()) }
         let checkpoint = try Checkpoint(path: path, catalog: catalog)
         if output.json { return Output.json(json(checkpoint)) }

@@ -26,7 +26,7 @@ struct ProcessInputs: ParsableCommand {
     struct Prompt: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Process a prompt or a conversation.")
 
-        @Argument(help: "A Hugging Face folder or a Megatron checkpoint.", completion: .directory)
+        @Argument(help: "A Hugging Face folder, a hub id, or a Megatron checkpoint.", completion: .directory)
         var model: String
 
         @OptionGroup var prompt: PromptOptions
@@ -46,7 +46,7 @@ struct ProcessInputs: ParsableCommand {
         }
 
         func run() throws {
-            let processor = try AutoBridge.fromAny(model, catalog: plugins.catalog()).processor()
+            let processor = try HubFolder.processor(model, plugins.catalog())
             let inputs = try prompt.inputs(processor, asksForAnswer: !noGenerationPrompt)
             if let output {
                 var file = InputsFile()
@@ -64,7 +64,7 @@ struct ProcessInputs: ParsableCommand {
     struct Strings: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Print the token ids of each string of a list.")
 
-        @Argument(help: "A Hugging Face folder or a Megatron checkpoint.", completion: .directory)
+        @Argument(help: "A Hugging Face folder, a hub id, or a Megatron checkpoint.", completion: .directory)
         var model: String
 
         @Argument(help: "A JSON file with a list of strings.", completion: .file(extensions: ["json"]))
@@ -76,7 +76,7 @@ struct ProcessInputs: ParsableCommand {
         @OptionGroup var plugins: PluginOptions
 
         func run() throws {
-            let tokenizer = try AutoBridge.fromAny(model, catalog: plugins.catalog()).processor().tokenizer
+            let tokenizer = try HubFolder.processor(model, plugins.catalog()).tokenizer
             let texts = try JSON(contentsOf: strings).array?.map(\.string) ?? [nil]
             let lists = try texts.map { text in
                 guard let text else {
@@ -99,7 +99,7 @@ struct ProcessInputs: ParsableCommand {
                 """
         )
 
-        @Argument(help: "A Hugging Face folder or a Megatron checkpoint.", completion: .directory)
+        @Argument(help: "A Hugging Face folder, a hub id, or a Megatron checkpoint.", completion: .directory)
         var model: String
 
         @Argument(help: "A JSON file with a list of requests.", completion: .file(extensions: ["json"]))
@@ -111,7 +111,7 @@ struct ProcessInputs: ParsableCommand {
         @OptionGroup var plugins: PluginOptions
 
         func run() throws {
-            let processor = try AutoBridge.fromAny(model, catalog: plugins.catalog()).processor()
+            let processor = try HubFolder.processor(model, plugins.catalog())
             guard let list = try JSON(contentsOf: requests).array else {
                 throw BridgeError(.corruptInput, "\(requests) is not a list of requests, which is expected")
             }

@@ -20,7 +20,7 @@ struct Tokenize: ParsableCommand {
 
     @Option(
         name: [.customLong("hf-model"), .customLong("hf_model_path")],
-        help: ArgumentHelp("A Hugging Face folder, or a Megatron checkpoint.", valueName: "path"),
+        help: ArgumentHelp("A Hugging Face folder, a hub id, or a Megatron checkpoint.", valueName: "path"),
         completion: .directory
     )
     var model: String
@@ -34,7 +34,7 @@ struct Tokenize: ParsableCommand {
     @OptionGroup var plugins: PluginOptions
 
     func run() throws {
-        let tokenizer = try AutoBridge.fromAny(model, catalog: plugins.catalog()).processor().tokenizer
+        let tokenizer = try HubFolder.processor(model, plugins.catalog()).tokenizer
         let lines = try Self.lines(of: file)
         let clock = ContinuousClock()
         let start = clock.now

@@ -57,6 +57,7 @@ struct Train: ParsableCommand {
             today: Date.now.formatted(.iso8601.year().month().day())
         )
         surroundings.openTable = DatasetTables.open
+        surroundings.hub = HubFolder.hub()
         let run = try TrainingRun(resolved, in: surroundings)
         let printer = RunPrinter(run: run, isSilent: json)
         guard !dryRun else { return printer.showPlan(json: json) }

@@ -79,8 +79,8 @@ struct Verify: ParsableCommand {
         let catalog = try plugins.catalog()
         if let logits { return try compareLogits(of: logits, catalog) }
         let globs = allowMissing.map { NameGlob($0) }
-        let one = try Checkpoint(path: left, catalog: catalog, allowMissing: globs)
-        let other = try Checkpoint(path: right, catalog: catalog, allowMissing: globs)
+        let one = try Checkpoint(path: HubFolder.resolve(left), catalog: catalog, allowMissing: globs)
+        let other = try Checkpoint(path: HubFolder.resolve(right), catalog: catalog, allowMissing: globs)
         let result = try output.watched { try Verifier(one, other).run($0, ignoringTypes: ignoreDtype) }
         if output.json { Output.json(json(result)) } else { show(result) }
         guard result.isEqual else {
@@ -97,6 +97,7 @@ struct Verify: ParsableCommand {
         Interrupt.endsAtOnce(true)
         let engine = CPUEngine(threadCount: RunOptions.computeThreads(output.threads))
         let conversation = Conversation(prompt: prompt, images: try images.map { try ImageSource($0) })
+        let (left, right) = (try HubFolder.resolve(left), try HubFolder.resolve(right))
         let inputs = try AutoBridge.fromAny(left, catalog: catalog).processor().inputs(conversation)
         func logits(_ path: String) throws -> Tensor {
             let bridge = try AutoBridge.fromAny(path, catalog: catalog)

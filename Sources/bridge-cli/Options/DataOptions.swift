@@ -112,7 +112,10 @@ struct DataOptions: ParsableArguments {
 struct DataModelOptions: ParsableArguments {
     @Option(
         name: [.customLong("hf-model"), .customLong("hf_model_path")],
-        help: ArgumentHelp("The Hugging Face folder: configuration, tokenizer, chat template.", valueName: "path"),
+        help: ArgumentHelp(
+            "The Hugging Face model, of which no weights are needed: a folder, or org/name[@revision] on the hub.",
+            valueName: "path|id"
+        ),
         completion: .directory
     )
     var huggingFace: String
@@ -120,6 +123,6 @@ struct DataModelOptions: ParsableArguments {
     @OptionGroup var plugins: PluginOptions
 
     func processor() throws -> any ModelProcessor {
-        try AutoBridge.fromHF(huggingFace, catalog: plugins.catalog()).processor()
+        try HubFolder.processor(huggingFace, plugins.catalog())
     }
 }

@@ -6,7 +6,10 @@ import TensorRuntime
 struct ModelOptions: ParsableArguments {
     @Option(
         name: [.customLong("hf-model"), .customLong("hf_model_path")],
-        help: ArgumentHelp("The Hugging Face folder: configuration, tokenizer, and the weights.", valueName: "path"),
+        help: ArgumentHelp(
+            "The Hugging Face model: a folder, or org/name[@revision] on the hub.",
+            valueName: "path|id"
+        ),
         completion: .directory
     )
     var huggingFace: String?
@@ -33,12 +36,15 @@ struct ModelOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Adapters to put on the model: a folder of PEFT's, or a checkpoint of a LoRA or DoRA run.",
-            valueName: "folder"
+            "Adapters to put on the model: a folder or a hub id of PEFT's, or a checkpoint of a LoRA or DoRA run.",
+            valueName: "path|id"
         ),
         completion: .directory
     )
     var adapter: String?
+
+    /// The folder with the adapters; nil for none.
+    func adapterFolder() throws -> String? { try adapter.map { try HubFolder.resolve($0, for: .adapter) } }
 
     @Option(name: .long, help: ArgumentHelp("Threads that compute; BRIDGE_NUM_THREADS does the same.", valueName: "n"))
     var threads: Int?
@@ -65,7 +71,7 @@ struct ModelOptions: ParsableArguments {
     /// The model's description.
     func bridge() throws -> AutoBridge {
         let catalog = try plugins.catalog()
-        if let huggingFace { return try .fromHF(huggingFace, catalog: catalog) }
+        if let huggingFace { return try .fromHF(HubFolder.resolve(huggingFace), catalog: catalog) }
         return try .fromMegatron(megatron ?? "", catalog: catalog)
     }
 
@@ -76,7 +82,7 @@ struct ModelOptions: ParsableArguments {
             elementType: elementType?.elementType,
             on: CPUEngine(threadCount: RunOptions.computeThreads(threads))
         )
-        if let adapter {
+        if let adapter = try adapterFolder() {
             for parameter in try bridge.loadAdapters(from: adapter, on: model).parameters {
                 parameter.isTrainable = false
             }

@@ -14,8 +14,8 @@ struct RecipeOptions: ParsableArguments {
     @Option(
         name: [.customLong("pretrained-checkpoint"), .customLong("pretrained_checkpoint")],
         help: ArgumentHelp(
-            "The weights to start from: a Megatron checkpoint or a Hugging Face folder.",
-            valueName: "path"
+            "The weights to start from: a Megatron checkpoint, a Hugging Face folder, or org/name[@revision] on the hub.",
+            valueName: "path|id"
         ),
         completion: .directory
     )

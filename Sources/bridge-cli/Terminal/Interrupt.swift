@@ -24,6 +24,13 @@ enum Interrupt {
         _ = write(STDERR_FILENO, sentence.utf8Start, sentence.utf8CodeUnitCount)
     }
 
+    /// Does something that a signal may not end at once, because it keeps what it has done so far.
+    static func inGoodOrder<Result>(_ body: () throws -> Result) rethrows -> Result {
+        let before = isExpendable.exchange(false, ordering: .relaxed)
+        defer { endsAtOnce(before) }
+        return try body()
+    }
+
     /// Only calls that are safe in a signal handler.
     private static func endNow() -> Never {
         let sentence: StaticString = "error: stopped as asked, before there was a result\n"

@@ -33,11 +33,8 @@ enum RunSinks {
 
 /// Tables of Hugging Face data sets.
 enum DatasetTables {
-    /// Opens a folder, or a data set that is in the cache that HF_HOME names.
+    /// Opens a folder, or a data set of the hub's, of which the split's files are downloaded where they are not here.
     static let open: @Sendable (_ path: String, _ split: String) throws -> any DatasetTable = { path, split in
-        let environment = ProcessInfo.processInfo.environment
-        let home = environment["HF_HOME"].flatMap { $0.isEmpty ? nil : $0 }
-        let root = home ?? FileManager.default.homeDirectoryForCurrentUser.appending(path: ".cache/huggingface").path
-        return try HuggingFaceTable(path, split: split, cacheRoot: root)
+        try HubFolder.watched { try HuggingFaceTable(path, split: split, hub: $0) }
     }
 }

@@ -107,14 +107,16 @@ import Testing
 
     @Test func aHubIdIsFoundInTheCache() throws {
         let base = "hub/datasets--some--thing"
+        let commit = String(repeating: "0a1b2", count: 8)
         let cache = try folder(
-            ["\(base)/snapshots/abc123/data/train-00000-of-00001.parquet"],
-            texts: ["\(base)/refs/main": "abc123"]
+            ["\(base)/snapshots/\(commit)/data/train-00000-of-00001.parquet"],
+            texts: ["\(base)/refs/main": commit]
         )
-        #expect(try HuggingFaceDataset("some/thing", cacheRoot: cache).count == 9)
-        #expect(try HuggingFaceDataset("some/thing@abc123", cacheRoot: cache).count == 9)
+        let hub = Hub(environment: HubEnvironment(variables: ["HF_HOME": cache, "HF_HUB_OFFLINE": "1"]))
+        #expect(try HuggingFaceDataset("some/thing", hub: hub).count == 9)
+        #expect(try HuggingFaceDataset("some/thing@\(commit)", hub: hub).count == 9)
         for name in ["some/other", "some/thing@other", "../thing", "some/thing@..", "a/b/c", ""] {
-            #expect(throws: BridgeError.self) { try HuggingFaceDataset(name, cacheRoot: cache) }
+            #expect(throws: BridgeError.self) { try HuggingFaceDataset(name, hub: hub) }
         }
     }
 

@@ -19,4 +19,10 @@ int csys_rename_new(const char *from, const char *to);
 // The path of the library or program that this function is part of; NULL when the loader does not know.
 const char *csys_own_library(void);
 
+// The seconds since 1970 of a date as HTTP writes it; -1 when it is none.
+int64_t csys_web_date(const char *text);
+
+// The variables of the environment, "NAME=value" each, the last one NULL.
+char **csys_environment(void);
+
 #endif

@@ -66,7 +66,7 @@ extension AutoBridge {
             yaml: String(decoding: Files.contents(of: name, limit: 16 << 20), as: UTF8.self),
             name: name
         ).checkpoint.pretrainedCheckpoint
-        guard let start = found, !start.isEmpty, Files.exists(start) else {
+        guard let start = found, !start.isEmpty, Files.exists(start) || HubRepository(start) != nil else {
             throw BridgeError(
                 .badArgument,
                 "\(folder) holds adapters alone, and the model that they were trained on"

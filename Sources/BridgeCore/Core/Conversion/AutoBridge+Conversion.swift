@@ -10,7 +10,9 @@ extension AutoBridge {
             )
         }
         let plugin = catalog.pluginName(for: model.architecture)
-        return try Importer(folder: folder, model: model, plugin: plugin, options: options).plan()
+        var plan = try Importer(folder: folder, model: model, plugin: plugin, options: options).plan()
+        plan.confirm = folder.confirm
+        return plan
     }
 
     /// Writes the weights as a Megatron checkpoint, iteration 0.

@@ -65,6 +65,8 @@ public struct ConversionPlan: Sendable {
     /// Things worth knowing that are no errors.
     public let notes: [String]
 
+    /// Asked before what was written counts, where the source was still on its way.
+    var confirm: (@Sendable () throws -> Void)?
     package let images: [FileImage]
     /// Makes the files that hold the checksums of the others.
     package let seal: @Sendable ([ImageWriter.Written]) -> [FileImage]
@@ -96,6 +98,7 @@ public struct ConversionPlan: Sendable {
             guard case .bytes(let bytes)? = image.parts.first else { continue }
             try Files.write(bytes, to: Files.join(folder, image.name))
         }
+        try confirm?()
         try context.cancellation.check()
         let elapsed = clock.now - start
         return ConversionReport(

@@ -15,9 +15,13 @@ public struct Progress: Sendable {
 /// The run then leaves its destination as it was and throws `BridgeError` with code `cancelled`.
 public final class Cancellation: Sendable {
     private let flag = Atomic(false)
+    private let other: Cancellation?
 
     /// A switch that is off.
-    public init() {}
+    public init() { other = nil }
+
+    /// A switch that is on as soon as another one is.
+    package init(after other: Cancellation) { self.other = other }
 
     /// Asks for the stop.
     ///
@@ -28,7 +32,7 @@ public final class Cancellation: Sendable {
     public func renew() { flag.store(false, ordering: .relaxed) }
 
     /// Whether somebody has asked.
-    public var isCancelled: Bool { flag.load(ordering: .relaxed) }
+    public var isCancelled: Bool { flag.load(ordering: .relaxed) || (other?.isCancelled ?? false) }
 
     package func check() throws {
         if isCancelled { throw BridgeError(.cancelled, "stopped as asked; the destination is as it was before") }

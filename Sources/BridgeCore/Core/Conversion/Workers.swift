@@ -24,7 +24,7 @@ package enum Workers {
     ) throws {
         let board = Board(count: count, running: max(1, min(workers, count)))
         for _ in 0..<board.initial {
-            start {
+            detach {
                 var state = makeState()
                 while let item = board.next() {
                     do { try body(&state, item) } catch { board.fail(error) }
@@ -37,7 +37,8 @@ package enum Workers {
         if let error = board.error { throw error }
     }
 
-    private static func start(_ body: @escaping @Sendable () -> Void) {
+    /// Runs something on a thread of its own.
+    package static func detach(_ body: @escaping @Sendable () -> Void) {
         let box = Unmanaged.passRetained(Box(body))
         var thread = pthread_t()
         let status = pthread_create(

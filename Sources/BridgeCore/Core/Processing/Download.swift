@@ -1,10 +1,6 @@
-import CSystem
 import Glibc
 
-/// Fetches something from the network.
-///
-/// What that takes, libcurl and all it links, would double the time in which the program starts. So it is a library of
-/// its own, `libBridgeFetch.so` beside the core's, and is loaded here when the first address comes.
+/// Fetches a picture from the network.
 struct Download {
     /// The address.
     var url: String
@@ -12,59 +8,76 @@ struct Download {
     var mostBytes: Int
     /// The most seconds that it may take.
     var seconds: Double
+    /// How servers are reached.
+    var settings = HTTPSettings.process
 
-    /// The types of the C function `bridge_fetch`; `Sources/BridgeFetch` has the same.
-    private typealias Receive = @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<UInt8>?, Int) -> Void
-    private typealias IsCancelled = @convention(c) (UnsafeMutableRawPointer?) -> Bool
-    private typealias Fetch =
-        @convention(c) (UnsafePointer<CChar>?, Int, Double, UnsafeMutableRawPointer?, IsCancelled?, Receive?) ->
-        UnsafeMutablePointer<CChar>?
-
-    /// What the callbacks reach.
-    private final class State {
-        let cancellation: Cancellation
-        var bytes: [UInt8] = []
-
-        init(_ cancellation: Cancellation) { self.cancellation = cancellation }
-    }
+    /// The most addresses that lead on to another.
+    private static let mostRedirects = 20
 
     /// The bytes at the address.
     ///
     /// - Throws: `BridgeError` when they cannot be had within the limits, or the caller asks to stop.
     func bytes(cancellation: Cancellation) throws -> [UInt8] {
-        let fetch = try Self.library()
-        let state = State(cancellation)
-        let context = Unmanaged.passUnretained(state)
-        let failure = withExtendedLifetime(state) {
-            fetch(
-                url,
-                mostBytes,
-                seconds,
-                context.toOpaque(),
-                { $0.map { Unmanaged<State>.fromOpaque($0).takeUnretainedValue().cancellation.isCancelled } ?? true },
-                { context, start, count in
-                    guard let context else { return }
-                    let chunk = UnsafeBufferPointer(start: start, count: count)
-                    Unmanaged<State>.fromOpaque(context).takeUnretainedValue().bytes += chunk
-                }
-            )
+        let deadline = ContinuousClock.now + .seconds(seconds)
+        var settings = settings
+        settings.idleSeconds = seconds
+        settings.connectSeconds = seconds
+        let connection = try HTTPConnection(settings)
+        var address = url
+        for _ in 0...Self.mostRedirects {
+            var bytes: [UInt8] = []
+            let answer: HTTPAnswer
+            do {
+                answer = try connection.perform(
+                    HTTPRequest(address: address),
+                    isCancelled: { cancellation.isCancelled || ContinuousClock.now > deadline },
+                    take: { answer, piece in
+                        guard (200..<300).contains(answer.status) else { return false }
+                        try check(announced: Int(answer["content-length"] ?? "") ?? 0)
+                        bytes += piece
+                        guard bytes.count <= mostBytes else {
+                            throw failure("it has more than the \(mostBytes) bytes that are taken")
+                        }
+                        return true
+                    }
+                )
+            } catch let failure as HTTPFailure {
+                throw self.failure(Self.words(failure, address == url))
+            } catch let error as BridgeError where error.code == .cancelled && !cancellation.isCancelled {
+                throw self.failure("it took more than \(Int(seconds)) seconds")
+            }
+            if let next = answer.redirect(from: address) {
+                address = next
+                continue
+            }
+            guard (200..<300).contains(answer.status) else {
+                throw failure("the server answers with status \(answer.status)")
+            }
+            return bytes
         }
-        try cancellation.check()
-        guard let failure else { return state.bytes }
-        defer { free(failure) }
-        throw BridgeError(.fileSystem, "\(url) cannot be fetched: \(String(cString: failure))")
+        throw failure("it leads from one address to the next without an end")
     }
 
-    private static func library() throws -> Fetch {
-        let folder = csys_own_library().map { Files.parent(of: String(cString: $0)) } ?? "."
-        let path = Files.join(folder, "libBridgeFetch.so")
-        guard let handle = dlopen(path, RTLD_NOW | RTLD_LOCAL), let symbol = dlsym(handle, "bridge_fetch") else {
-            let reason = dlerror().map { String(cString: $0) } ?? "no reason given"
-            throw BridgeError(
-                .fileSystem,
-                "\(path) cannot be loaded, and nothing is fetched without it; download the file and give its path (\(reason))"
-            )
+    private func check(announced count: Int) throws {
+        guard count <= mostBytes else {
+            throw failure("it has \(count) bytes and at most \(mostBytes) are taken")
         }
-        return unsafeBitCast(symbol, to: Fetch.self)
+    }
+
+    private func failure(_ reason: String) -> BridgeError {
+        BridgeError(.network, "\(url) cannot be fetched: \(reason)")
+    }
+
+    private static func words(_ failure: HTTPFailure, _ isFirst: Bool) -> String {
+        switch failure.kind {
+        case .badAddress where isFirst: "it is no http:// or https:// address (\(failure.reason))"
+        case .badAddress: "it leads to an address that is not http:// or https://"
+        case .unreachable: "no connection (\(failure.reason))"
+        case .proxy: "the proxy does not help (\(failure.reason))"
+        case .certificate: "the server's certificate is not trusted (\(failure.reason)); SSL_CERT_FILE names others"
+        case .timeout: "the server does not answer in time (\(failure.reason))"
+        case .cut: "the connection ended too early (\(failure.reason))"
+        case .other: failure.reason
+        }
     }
 }

@@ -29,3 +29,24 @@ package enum Base64 {
         return output
     }
 }
+
+extension Base64 {
+    private static let letters = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+
+    /// The text of some bytes, with `=` at its end where they are no multiple of three.
+    package static func encode(_ bytes: [UInt8]) -> String {
+        var text: [UInt8] = []
+        text.reserveCapacity((bytes.count + 2) / 3 * 4)
+        for start in stride(from: 0, to: bytes.count, by: 3) {
+            var number: UInt32 = 0
+            for place in 0..<3 {
+                number = number << 8 | (start + place < bytes.count ? UInt32(bytes[start + place]) : 0)
+            }
+            for place in 0..<4 {
+                let isThere = place == 0 || start + place - 1 < bytes.count
+                text.append(isThere ? letters[Int(number >> (18 - 6 * UInt32(place))) & 63] : UInt8(ascii: "="))
+            }
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+}

@@ -41,20 +41,27 @@ public struct HuggingFaceFolder: Sendable {
     public let sideFiles: [String]
     /// Weight files that were left out, because they hold the same model in another format.
     public let leftOut: [String]
+    /// Asked before what was made of the weights counts, where they were still on their way.
+    let confirm: (@Sendable () throws -> Void)?
 
     /// Opens a folder and reads the headers of its weight files.
     ///
     /// - Throws: `BridgeError` when a file is missing or cannot be what it claims to be.
-    public init(path: String) throws {
+    public init(path: String) throws { try self.init(path: path, arriving: nil) }
+
+    /// Opens a folder of which some weight files are still on their way.
+    init(path: String, arriving stream: HubStream?) throws {
         let path = Files.trimmed(path)
         guard Files.kind(of: path) == .folder else {
             throw BridgeError(
                 .fileSystem,
                 "\(path) is not a folder; give the path of a folder with config.json and model*.safetensors, "
-                    + "for a model on the hub that of a copy made with 'hf download'"
+                    + "or the id of a model on the hub, such as org/name"
             )
         }
-        let names = try Files.list(path)
+        let arriving = stream?.arrivals ?? [:]
+        let here: [String] = try Files.list(path)
+        let names = here.filter { arriving[$0] == nil } + arriving.keys.sorted()
         guard let style = Self.style(of: names) else { throw Self.noModel(in: path, names) }
         let weights = try Self.weightFiles(of: style, in: path, names)
 
@@ -62,7 +69,9 @@ public struct HuggingFaceFolder: Sendable {
         var tensors: [String: StoredTensor] = [:]
         var homes: [String: String] = [:]
         for name in weights.files {
-            let file = try SafetensorsFile(path: Files.join(path, name))
+            let place = Files.join(path, name)
+            let arrival: (any ByteStorage)? = arriving[name]
+            let file = try SafetensorsFile(path: place, storage: arrival ?? FileStorage(path: place))
             shards.append(Shard(name: name, header: file.header))
             for tensor in file.tensors {
                 if let other = homes.updateValue(name, forKey: tensor.name) {
@@ -81,6 +90,7 @@ public struct HuggingFaceFolder: Sendable {
         self.shards = shards
         indexName = weights.index?.name
         self.tensors = tensors
+        if let stream { confirm = { try stream.confirm() } } else { confirm = nil }
         (sideFiles, leftOut) = try Self.otherFiles(in: path, besides: Set(weights.files))
     }
 

@@ -1,0 +1,67 @@
+// What crosses between the core and `libBridgeFetch.so`, which is loaded when the first byte comes from a network:
+// exchanges of HTTP and digests of what came. Sources/BridgeFetch has the functions.
+#ifndef BRIDGE_FETCH_H
+#define BRIDGE_FETCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define BRIDGE_FETCH_VERSION 1
+
+// Why an exchange has no answer, or not a whole one.
+enum {
+    BRIDGE_FETCH_DONE = 0,
+    BRIDGE_FETCH_STOPPED = 1,      // a callback wanted no more
+    BRIDGE_FETCH_BAD_ADDRESS = 2,  // no http:// or https:// address
+    BRIDGE_FETCH_UNREACHABLE = 3,  // no such host, or nobody answers there
+    BRIDGE_FETCH_PROXY = 4,        // the proxy is not there or refuses
+    BRIDGE_FETCH_CERTIFICATE = 5,  // the server cannot show who it is
+    BRIDGE_FETCH_TIMEOUT = 6,      // nothing came for too long
+    BRIDGE_FETCH_CUT = 7,          // the connection ended too early
+    BRIDGE_FETCH_OTHER = 8
+};
+
+// One request, to one address: redirects are answers like others. Strings may be NULL where something may be absent.
+typedef struct bridge_fetch_request {
+    const char *method;
+    const char *address;
+    const char *const *headers;      // "Name: value" each
+    size_t header_count;
+    const char *proxy;               // NULL for none
+    const char *no_proxy;            // hosts that are reached without it, as in NO_PROXY
+    const char *certificates;        // a file of certificates to trust; NULL for the system's
+    const char *certificate_folder;  // a folder of them; NULL for the system's
+    double connect_seconds;          // the longest that a connection may take
+    double idle_seconds;             // the longest that nothing may come or go
+    int64_t body_count;              // bytes that `give` has; negative for a request without a body
+    void *context;                   // what the callbacks are given
+    int (*is_cancelled)(void *context);                                // asked some times a second; not 0 stops
+    int (*head)(void *context, const char *line, size_t count);        // a line of the answer's head; not 0 stops
+    int (*take)(void *context, const void *bytes, size_t count);       // bytes of the answer's body; not 0 stops
+    size_t (*give)(void *context, void *bytes, size_t most);           // the next bytes of the request's body
+} bridge_fetch_request;
+
+// How an exchange went.
+typedef struct bridge_fetch_outcome {
+    int failure;         // one of those above
+    int status;          // the answer's status, 0 when there is none
+    char reason[256];    // what the library says when something failed
+} bridge_fetch_outcome;
+
+// The functions of the library, which exports `const bridge_fetch_functions *bridge_fetch(void)`.
+typedef struct bridge_fetch_functions {
+    int version;
+    const char *library;  // what does the work, with its version
+    // Connections that are kept open between requests, for one thread at a time; NULL without memory.
+    void *(*open)(void);
+    void (*close)(void *connections);
+    void (*perform)(void *connections, const bridge_fetch_request *request, bridge_fetch_outcome *outcome);
+    // A digest, "SHA1" or "SHA256"; NULL without memory. `finish` writes at most 64 bytes, frees it and returns their count.
+    void *(*digest)(const char *name);
+    void (*update)(void *digest, const void *bytes, size_t count);
+    size_t (*finish)(void *digest, uint8_t *result);
+} bridge_fetch_functions;
+
+typedef const bridge_fetch_functions *(*bridge_fetch_entry)(void);
+
+#endif

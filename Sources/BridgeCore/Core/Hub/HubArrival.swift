@@ -1,0 +1,148 @@
+import Glibc
+import Synchronization
+
+/// The content of a file that is on its way: bytes are read as soon as they have come, and a reader waits for them.
+///
+/// The checksum is known at the very end, so what was read before counts only when ``HubStream/confirm()`` has gone well.
+final class HubArrival: ByteStorage {
+    private enum State {
+        case awaited
+        case coming(HubTransfer)
+        case whole(FileStorage)
+        case failed(any Error)
+    }
+
+    let name: String
+    let byteCount: Int
+    private let state = Mutex(State.awaited)
+    private let cancellation: Cancellation
+
+    init(_ file: HubFile, name: String, cancellation: Cancellation) {
+        self.name = name
+        byteCount = file.byteCount
+        self.cancellation = cancellation
+    }
+
+    /// Says that it has begun to come.
+    func begins(_ transfer: HubTransfer) { state.withLock { $0 = .coming(transfer) } }
+
+    /// Says that it is whole, checked, and in its place.
+    func isWhole(at path: String) throws {
+        let file = try FileStorage(path: path)
+        state.withLock { if case .failed = $0 {} else { $0 = .whole(file) } }
+    }
+
+    /// Says that it does not come, or was not what it should be.
+    func fails(_ error: any Error) {
+        state.withLock { if case .whole = $0 {} else { $0 = .failed(error) } }
+    }
+
+    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
+        let end = offset + buffer.count
+        guard offset >= 0, end <= byteCount else {
+            throw BridgeError(.corruptInput, "\(name) has \(byteCount) bytes, \(end) were asked for")
+        }
+        while true {
+            switch state.withLock({ $0 }) {
+            case .whole(let file): return try file.read(at: offset, into: buffer)
+            case .coming(let transfer) where transfer.prefix >= end: return try transfer.read(at: offset, into: buffer)
+            case .failed(let error): throw error
+            case .awaited, .coming: break
+            }
+            try cancellation.check()
+            usleep(2000)
+        }
+    }
+
+    /// Waits until it is whole and checked.
+    func confirm() throws {
+        while true {
+            switch state.withLock({ $0 }) {
+            case .whole: return
+            case .failed(let error): throw error
+            case .awaited, .coming: break
+            }
+            try cancellation.check()
+            usleep(2000)
+        }
+    }
+}
+
+/// A model that is read while its weights still come.
+final class HubStream: Sendable {
+    /// The folder of the snapshot; the weights appear in it as they become whole.
+    let folder: String
+    /// The weights that are on their way, by their names in the folder.
+    let arrivals: [String: HubArrival]
+
+    private let isDone = Atomic(false)
+
+    /// Fetches what a model needs besides its weights, and starts to fetch those.
+    ///
+    /// - Throws: `BridgeError` when the hub does not give them.
+    init(_ snapshot: HubSnapshot) throws {
+        folder = snapshot.folder
+        let weights = try snapshot.fetchAllButWeights().filter { !snapshot.holds($0) }
+        var arrivals: [String: HubArrival] = [:]
+        for file in weights {
+            let name = Files.join(snapshot.folder, file.path)
+            arrivals[file.path] = HubArrival(file, name: name, cancellation: snapshot.hub.context.cancellation)
+        }
+        self.arrivals = arrivals
+        Workers.detach { [self] in
+            do { try snapshot.fetch(weights, arriving: self.arrivals) } catch {
+                for arrival in self.arrivals.values { arrival.fails(error) }
+            }
+            isDone.store(true, ordering: .releasing)
+        }
+    }
+
+    /// Waits until all weights are here and their checksums are right.
+    ///
+    /// - Throws: `BridgeError` when one is not; what was read of it is then worth nothing.
+    func confirm() throws {
+        for arrival in arrivals.values { try arrival.confirm() }
+    }
+
+    /// Waits until no thread is at it any more, which an error elsewhere has stopped.
+    func wait() {
+        while !isDone.load(ordering: .acquiring) { usleep(2000) }
+    }
+}
+
+extension AutoBridge {
+    /// Uses a model of the hub while its weights still come: a conversion begins with the first of them.
+    ///
+    /// What is here already, a folder or a whole repository in the cache, is used as it is.
+    ///
+    /// - Parameters:
+    ///   - text: A folder, or `org/name` or `org/name@revision`.
+    ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
+    ///   - hub: Where ids lead to. Its context's cancellation ends the download, also when `body` fails.
+    ///   - body: What is done with the bridge. A conversion is put in its place only after every checksum was right.
+    /// - Returns: What `body` returns.
+    /// - Throws: `BridgeError`, and what `body` throws; the conversion's destination is then as it was.
+    public static func whileDownloading<Result>(
+        _ text: String,
+        catalog: PluginCatalog? = nil,
+        hub: Hub = .standard,
+        _ body: (AutoBridge) throws -> Result
+    ) throws -> Result {
+        guard !Files.exists(text), let repository = HubRepository(text) else {
+            return try body(fromHF(text, catalog: catalog, hub: hub))
+        }
+        var hub = hub
+        let caller = hub.context.cancellation
+        // Ends with the caller's wish, or here; the caller's own switch is not for others to turn.
+        hub.context.cancellation = Cancellation(after: caller)
+        let stream = try HubStream(hub.snapshot(of: repository))
+        defer {
+            hub.context.cancellation.cancel()
+            stream.wait()
+        }
+        let folder = try HuggingFaceFolder(path: stream.folder, arriving: stream)
+        let result = try body(AutoBridge(folder: folder, catalog: catalog ?? .standard()))
+        try stream.confirm()
+        return result
+    }
+}

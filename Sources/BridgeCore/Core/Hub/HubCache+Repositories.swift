@@ -1,0 +1,87 @@
+import Glibc
+
+extension HubCache {
+    /// A repository in the cache.
+    public struct Held: Sendable {
+        /// Its id.
+        public var id: String
+        /// What it holds.
+        public var kind: HubRepository.Kind
+        /// The bytes of its contents.
+        public var byteCount: Int
+        /// The bytes of contents that have not come whole.
+        public var incompleteByteCount: Int
+        /// The branches and tags, and commits without one, that are here; sorted.
+        public var revisions: [String]
+        fileprivate var folder: String
+    }
+
+    /// The repositories that are here, by id.
+    ///
+    /// - Throws: `BridgeError` when the folder cannot be read.
+    public func repositories() throws -> [Held] {
+        guard Files.kind(of: path) == .folder else { return [] }
+        return try Files.list(path).compactMap { name in
+            for kind in HubRepository.Kind.allCases where name.hasPrefix("\(kind.rawValue)s--") {
+                let id = name.dropFirst(kind.rawValue.count + 3).split(separator: "--").joined(separator: "/")
+                return try held(id, kind, Files.join(path, name))
+            }
+            return nil
+        }.sorted { ($0.id, $0.kind.rawValue) < ($1.id, $1.kind.rawValue) }
+    }
+
+    private func held(_ id: String, _ kind: HubRepository.Kind, _ folder: String) throws -> Held {
+        let blobs = Files.join(folder, "blobs")
+        let contents = Files.kind(of: blobs) == .folder ? try Files.list(blobs) : []
+        let (whole, parts) = (
+            contents.filter { !$0.hasSuffix(".incomplete") }, contents.filter { $0.hasSuffix(".incomplete") }
+        )
+        func size(_ names: [String]) -> Int { names.reduce(0) { $0 + Self.blocks(of: Files.join(blobs, $1)) } }
+        var named: [String] = []
+        var commits: Set<String> = []
+        func visit(_ inner: String) throws {
+            let place = Files.join(Files.join(folder, "refs"), inner)
+            guard Files.kind(of: place) == .folder else {
+                if let bytes = try? Files.contents(of: place, limit: 256) {
+                    named.append(inner)
+                    commits.insert(String(decoding: bytes, as: UTF8.self).trimmed)
+                }
+                return
+            }
+            for name in try Files.list(place) { try visit(inner.isEmpty ? name : "\(inner)/\(name)") }
+        }
+        if Files.kind(of: Files.join(folder, "refs")) == .folder { try visit("") }
+        let snapshots = Files.join(folder, "snapshots")
+        let others =
+            Files.kind(of: snapshots) == .folder ? try Files.list(snapshots).filter { !commits.contains($0) } : []
+        return Held(
+            id: id,
+            kind: kind,
+            byteCount: whole.reduce(0) { $0 + Files.size(of: Files.join(blobs, $1)) },
+            incompleteByteCount: size(parts),
+            revisions: named.sorted() + others,
+            folder: folder
+        )
+    }
+
+    /// The bytes that a file takes on the disk; one that has not come whole has holes.
+    private static func blocks(of path: String) -> Int {
+        var status = stat()
+        return stat(path, &status) == 0 ? Int(status.st_blocks) * 512 : 0
+    }
+
+    /// Removes a repository, unless a program is downloading it.
+    ///
+    /// - Throws: `BridgeError` when one is, or the folder cannot be removed.
+    public func remove(_ repository: Held) throws {
+        let locks = "\(path)/.locks/\(Files.name(of: repository.folder))"
+        var taken: [HubLock] = []
+        for name in Files.kind(of: locks) == .folder ? try Files.list(locks) : [] {
+            guard let lock = try HubLock.take(Files.join(locks, name)) else {
+                throw BridgeError(.destinationTaken, "\(repository.id) is being downloaded; wait, or end that first")
+            }
+            taken.append(lock)
+        }
+        try withExtendedLifetime(taken) { try Files.remove(repository.folder) }
+    }
+}

@@ -1,0 +1,185 @@
+import Glibc
+import JSONTree
+
+/// Asks the hub about repositories.
+final class HubClient {
+    let environment: HubEnvironment
+    let patience: HubPatience
+    private let isCancelled: () -> Bool
+    private let connection: HTTPConnection
+
+    /// The most bytes of an answer that is no file.
+    private static let mostBytes = 256 << 20
+    /// The most addresses that lead on to another.
+    static let mostRedirects = 10
+
+    /// A client for one thread.
+    ///
+    /// - Throws: `BridgeError` when the library that speaks HTTP is not there.
+    init(
+        _ environment: HubEnvironment,
+        patience: HubPatience = .standard,
+        idleSeconds: Double? = nil,
+        isCancelled: @escaping () -> Bool
+    ) throws {
+        self.environment = environment
+        self.patience = patience
+        self.isCancelled = isCancelled
+        var http = environment.http
+        if let idleSeconds { http.idleSeconds = idleSeconds }
+        connection = try HTTPConnection(http)
+    }
+
+    /// The commit that a revision is at now.
+    ///
+    /// - Throws: `BridgeError` with code `network` that says what to do.
+    func commit(of repository: HubRepository) throws -> String {
+        let address = "\(environment.endpoint)/\(repository.api)/revision/\(WebAddress.escaped(repository.revision))"
+        let (_, json) = try question(address, about: repository)
+        guard let commit = json["sha"]?.string, HubRepository.isCommit(commit) else {
+            throw BridgeError(
+                .network,
+                "\(address) answers without the commit of \(repository), so it is no hub; check HF_ENDPOINT and the proxy"
+            )
+        }
+        return commit
+    }
+
+    /// The files of a commit.
+    ///
+    /// - Throws: `BridgeError` with code `network` that says what to do.
+    func listing(_ commit: String, of repository: HubRepository) throws -> HubListing {
+        var address = "\(environment.endpoint)/\(repository.api)/tree/\(commit)?recursive=true&expand=false"
+        var files: [HubFile] = []
+        var seen: Set<String> = []
+        while seen.insert(address).inserted {
+            let (answer, json) = try question(address, about: repository)
+            let place = WebAddress.shown(address)
+            guard let entries = json.array else {
+                throw BridgeError(
+                    .network,
+                    "\(place) answers with \(json.kind) where a list of files is expected; check HF_ENDPOINT"
+                )
+            }
+            files += try entries.compactMap { try HubFile(answer: $0, of: place) }
+            guard let next = Self.nextPage(answer["link"] ?? "") else { break }
+            address = WebAddress.resolve(next, against: address)
+        }
+        return HubListing(commit: commit, files: files)
+    }
+
+    /// The address behind `rel="next"` in a `Link` header.
+    private static func nextPage(_ header: String) -> String? {
+        for part in header.split(separator: ",") where part.contains("rel=\"next\"") {
+            guard let start = part.firstIndex(of: "<"), let end = part.firstIndex(of: ">"), start < end else {
+                continue
+            }
+            return String(part[part.index(after: start)..<end])
+        }
+        return nil
+    }
+
+    /// What the hub answers to a question, as JSON; asked again when it is busy or the line is bad.
+    func question(_ address: String, about repository: HubRepository) throws -> (HTTPAnswer, JSON) {
+        try question(HTTPRequest(address: address), about: repository)
+    }
+
+    /// What the hub answers to a request.
+    ///
+    /// - Parameters:
+    ///   - request: The request, without a token.
+    ///   - repository: What it is about, for messages.
+    ///   - isRepeatable: Whether it is made again when the hub is busy or the line is bad.
+    ///   - isJSON: Whether the answer's body is looked at.
+    ///   - accepted: Statuses besides 2xx that are no refusal.
+    /// - Returns: The answer's head and its body, null where it is not looked at.
+    /// - Throws: `HTTPFailure`, `BridgeError`.
+    func question(
+        _ request: HTTPRequest,
+        about repository: HubRepository,
+        isRepeatable: Bool = true,
+        isJSON: Bool = true,
+        accepting accepted: Set<Int> = []
+    ) throws -> (HTTPAnswer, JSON) {
+        var bytes: [UInt8] = []
+        var patience = patience
+        if !isRepeatable { patience.attempts = 1 }
+        let answer = try patience.trying(isCancelled: isCancelled) {
+            bytes = []
+            return try self.exchange(request, about: repository) { _, piece in
+                guard bytes.count + piece.count <= Self.mostBytes else {
+                    throw BridgeError(
+                        .network,
+                        "\(WebAddress.shown(request.address)) answers without an end; check HF_ENDPOINT"
+                    )
+                }
+                bytes += piece
+                return true
+            }
+        }
+        if accepted.contains(answer.status) { return (answer, .null) }
+        guard (200..<300).contains(answer.status) else {
+            throw HubRefusal(answer: answer, repository: repository, environment: environment).error
+        }
+        guard isJSON, !bytes.isEmpty else { return (answer, .null) }
+        do throws(JSONError) { return (answer, try JSON(parsing: bytes)) } catch {
+            throw BridgeError(
+                .network,
+                "\(WebAddress.shown(request.address)) answers with something that is no JSON (\(error)), so it is no hub; "
+                    + "check HF_ENDPOINT and the proxy"
+            )
+        }
+    }
+
+    /// One request with its redirects.
+    ///
+    /// The token goes to the hub itself and to nobody that the hub points to.
+    ///
+    /// - Parameters:
+    ///   - request: The request, without a token.
+    ///   - repository: What it is about, for messages.
+    ///   - moved: Told the last address, when redirects led to it.
+    ///   - take: Takes the last answer's body.
+    /// - Returns: The last answer, whatever its status.
+    /// - Throws: `HTTPFailure`, `BridgeError`.
+    func exchange(
+        _ request: HTTPRequest,
+        about repository: HubRepository,
+        moved: (String) -> Void = { _ in },
+        take: @escaping (HTTPAnswer, UnsafeRawBufferPointer) throws -> Bool
+    ) throws -> HTTPAnswer {
+        guard !environment.isOffline else {
+            throw BridgeError(
+                .network,
+                "\(repository) needs the hub, and HF_HUB_OFFLINE says not to ask it; unset it, or download it where there is a network"
+            )
+        }
+        var request = request
+        let headers = request.headers + [("User-Agent", "bridge"), ("Accept-Encoding", "identity")]
+        for _ in 0...Self.mostRedirects {
+            request.headers = headers
+            if let token = environment.token,
+                WebAddress.origin(of: request.address) == WebAddress.origin(of: environment.endpoint)
+            {
+                request.headers.append(("Authorization", "Bearer \(token.value)"))
+            }
+            let address = request.address
+            let answer = try connection.perform(request, isCancelled: isCancelled) { answer, piece in
+                answer.redirect(from: address) == nil ? try take(answer, piece) : true
+            }
+            guard let next = answer.redirect(from: request.address) else { return answer }
+            guard !(address.lowercased().hasPrefix("https:") && next.lowercased().hasPrefix("http:")) else {
+                throw BridgeError(
+                    .network,
+                    "\(WebAddress.shown(address)) leads to \(WebAddress.shown(next)), which is not encrypted; check HF_ENDPOINT and the proxy"
+                )
+            }
+            request.address = next
+            moved(next)
+        }
+        throw BridgeError(
+            .network,
+            "\(WebAddress.shown(request.address)) leads from one address to the next without an end; check HF_ENDPOINT"
+        )
+    }
+}

@@ -1,0 +1,312 @@
+import Glibc
+import Synchronization
+
+/// Fetches files of a commit into the cache: several at once, and several pieces of a large one.
+final class HubDownload: Sendable {
+    /// How many connections there are at most: on a machine with few cores more of them only take turns at writing.
+    static var mostConnections: Int { Workers.defaultCount }
+
+    private let environment: HubEnvironment
+    private let patience: HubPatience
+    private let cache: HubCache
+    private let repository: HubRepository
+    private let commit: String
+    private let cancellation: Cancellation
+    private let hasStopped = Atomic(false)
+    private let arrived = Atomic(0)
+    private let totalBytes: Int
+    private let work: Mutex<Work>
+    private let arriving: [String: HubArrival]
+
+    private struct Work {
+        /// Files that nobody has begun, or that another program fetches.
+        var waiting: [HubFile]
+        var transfers: [HubTransfer] = []
+    }
+
+    /// A download.
+    ///
+    /// - Parameters:
+    ///   - files: The files, in the order in which they are wanted.
+    ///   - hub: Where they come from and go to.
+    ///   - repository: What they belong to.
+    ///   - commit: The commit that they belong to.
+    ///   - arriving: Readers that are told, by path, how far a file is.
+    init(
+        _ files: [HubFile],
+        from hub: Hub,
+        repository: HubRepository,
+        commit: String,
+        arriving: [String: HubArrival]
+    ) {
+        environment = hub.environment
+        patience = hub.patience
+        cache = hub.cache
+        self.repository = repository
+        self.commit = commit
+        cancellation = hub.context.cancellation
+        totalBytes = files.reduce(0) { $0 + $1.byteCount }
+        work = Mutex(Work(waiting: files))
+        self.arriving = arriving
+    }
+
+    /// Fetches what is not there.
+    ///
+    /// - Parameter progress: Told a few times a second how far it is.
+    /// - Throws: `BridgeError`; what has come is then kept, and the next download goes on from there.
+    func run(progress: (@Sendable (Progress) -> Void)?) throws {
+        let files = work.withLock { $0.waiting }
+        guard !files.isEmpty else { return }
+        try checkSpace(files)
+        let pieces = files.reduce(0) { $0 + max(1, $1.byteCount / HubTransfer.pieceSize) }
+        let count = min(Self.mostConnections, pieces)
+        func show() {
+            let done = min(arrived.load(ordering: .relaxed), totalBytes)
+            progress?(Progress(activity: "Downloading", doneBytes: done, totalBytes: totalBytes))
+        }
+        defer { for transfer in work.withLock({ $0.transfers }) { try? transfer.mark() } }
+        try Workers.run(
+            items: count,
+            workers: count,
+            makeState: {},
+            whileWaiting: show,
+            body: { [self] (_: inout Void, _) in
+                do { try workThroughFiles() } catch {
+                    hasStopped.store(true, ordering: .relaxed)
+                    throw error
+                }
+            }
+        )
+    }
+
+    private func checkSpace(_ files: [HubFile]) throws {
+        let needed = files.reduce(0) { sum, file in
+            let here = Files.kind(of: cache.blob(file, of: repository)) == .file
+            return sum + (here ? 0 : file.byteCount)
+        }
+        guard let free = Files.freeSpace(at: cache.path), free < needed else { return }
+        throw BridgeError(
+            .fileSystem,
+            "\(repository) needs \(ByteFormat.text(needed)) in \(cache.path), and there are \(ByteFormat.text(free)); free "
+                + "some, or name a cache on another disk with HF_HUB_CACHE"
+        )
+    }
+
+    private var isCancelled: Bool { cancellation.isCancelled || hasStopped.load(ordering: .relaxed) }
+
+    /// What one thread does.
+    private func workThroughFiles() throws {
+        let client = try HubClient(
+            environment,
+            patience: patience,
+            idleSeconds: environment.http.idleSeconds,
+            isCancelled: { [self] in isCancelled }
+        )
+        while let (transfer, piece) = try next() {
+            if let piece {
+                var piece = piece
+                do { try fetch(&piece, of: transfer, client) } catch {
+                    _ = try? transfer.finish(piece, isWhole: false)
+                    throw error
+                }
+                guard try transfer.finish(piece, isWhole: true) else { continue }
+            }
+            guard try transfer.commit() else {
+                arrived.subtract(transfer.file.byteCount, ordering: .relaxed)
+                arriving[transfer.file.path]?.fails(HubTransfer.hasOtherBytes(transfer.file))
+                continue
+            }
+            try settle(transfer.file)
+            work.withLock { $0.transfers.removeAll { $0 === transfer } }
+        }
+    }
+
+    /// The next thing to do, as soon as there is one; a transfer without a piece has come whole.
+    ///
+    /// Nil when all is done.
+    private func next() throws -> (HubTransfer, HubTransfer.Piece?)? {
+        while true {
+            if isCancelled { throw BridgeError(.cancelled, "stopped as asked; what has come is kept") }
+            let found: (HubTransfer, HubTransfer.Piece?)? = try work.withLock { work in
+                for transfer in work.transfers {
+                    if let piece = transfer.nextPiece() { return (transfer, piece) }
+                }
+                return try begin(&work)
+            }
+            if let found { return found }
+            let isDone = work.withLock { $0.waiting.isEmpty && $0.transfers.isEmpty }
+            if isDone { return nil }
+            usleep(5000)
+        }
+    }
+
+    /// Begins a file that nobody else is at; nil when there is none.
+    private func begin(_ work: inout Work) throws -> (HubTransfer, HubTransfer.Piece?)? {
+        var index = 0
+        while index < work.waiting.count {
+            let file = work.waiting[index]
+            if Files.kind(of: cache.blob(file, of: repository)) == .file {
+                work.waiting.remove(at: index)
+                arrived.add(file.byteCount, ordering: .relaxed)
+                try settle(file)
+                continue
+            }
+            guard let lock = try HubLock.take(cache.lock(file, of: repository)) else {
+                index += 1
+                continue
+            }
+            // Who held the lock may have brought it.
+            if Files.kind(of: cache.blob(file, of: repository)) == .file { continue }
+            work.waiting.remove(at: index)
+            let transfer = try HubTransfer(
+                file,
+                path: cache.incomplete(file, of: repository),
+                destination: cache.blob(file, of: repository),
+                lock: lock
+            )
+            arrived.add(transfer.prefix, ordering: .relaxed)
+            arriving[file.path]?.begins(transfer)
+            work.transfers.append(transfer)
+            if let piece = transfer.nextPiece() { return (transfer, piece) }
+            if try transfer.isWhole() { return (transfer, nil) }
+        }
+        return nil
+    }
+
+    private func settle(_ file: HubFile) throws {
+        try cache.link(file, commit, of: repository)
+        try arriving[file.path]?.isWhole(at: cache.blob(file, of: repository))
+    }
+
+    /// Fetches a piece, from where it breaks off as often as patience allows.
+    private func fetch(_ piece: inout HubTransfer.Piece, of transfer: HubTransfer, _ client: HubClient) throws {
+        var offset = piece.range.lowerBound
+        var failed = 0
+        while offset < piece.range.upperBound {
+            let start = offset
+            var wish: Double?
+            do {
+                let answer = try ask(&piece, of: transfer, client, offset: &offset)
+                if offset == piece.range.upperBound { return }
+                if !(200..<300).contains(answer.status) {
+                    wish = HubPatience.wish(answer)
+                    try check(answer, transfer, failed)
+                }
+            } catch let failure as HTTPFailure {
+                guard failure.isPassing, failed + 1 < patience.attempts || offset > start else {
+                    throw failure.error("\(repository)", environment)
+                }
+            }
+            // Whoever brings something is not given up.
+            failed = offset > start ? 0 : failed + 1
+            guard failed < patience.attempts else {
+                throw HTTPFailure(kind: .cut, reason: "it ends at byte \(offset) of \(transfer.file.path)")
+                    .error("\(repository)", environment)
+            }
+            try patience.wait(after: max(0, failed - 1), wish: wish) { [self] in isCancelled }
+        }
+    }
+
+    /// Decides whether an answer without the bytes may be followed by one with them.
+    private func check(_ answer: HTTPAnswer, _ transfer: HubTransfer, _ failed: Int) throws {
+        // Addresses of storage hold for some time only; the hub gives another.
+        if transfer.location != nil, answer.status < 500, answer.status != 429, failed + 1 < patience.attempts {
+            transfer.location = nil
+            return
+        }
+        guard HubPatience.isPassing(answer.status), failed + 1 < patience.attempts else {
+            throw HubRefusal(
+                answer: answer,
+                repository: repository,
+                file: transfer.file.path,
+                environment: environment
+            ).error
+        }
+    }
+
+    /// One request for the rest of a piece.
+    private func ask(
+        _ piece: inout HubTransfer.Piece,
+        of transfer: HubTransfer,
+        _ client: HubClient,
+        offset: inout Int
+    ) throws -> HTTPAnswer {
+        let file = transfer.file
+        let address =
+            transfer.location ?? "\(environment.endpoint)/\(repository.page)/resolve/\(commit)/"
+            + WebAddress.escaped(file.path, keeping: "/")
+        let progress = PieceProgress(piece: piece, offset: offset)
+        var request = HTTPRequest(address: address)
+        request.headers.append(("Range", "bytes=\(offset)-\(piece.range.upperBound - 1)"))
+        defer { (piece, offset) = (progress.piece, progress.offset) }
+        return try client.exchange(
+            request,
+            about: repository,
+            moved: { transfer.location = $0 },
+            take: {
+                [self] answer, bytes in
+                guard answer.status == 206 || answer.status == 200 else { return false }
+                if progress.isFirst { try progress.begin(answer, of: transfer) }
+                let useful = progress.useful(bytes)
+                if useful.count > 0 {
+                    try transfer.write(useful, at: progress.offset, of: progress.piece)
+                    progress.offset += useful.count
+                    arrived.add(useful.count, ordering: .relaxed)
+                }
+                return progress.offset < progress.piece.range.upperBound
+            }
+        )
+    }
+}
+
+/// How far the answer to one request has come.
+private final class PieceProgress {
+    var piece: HubTransfer.Piece
+    var offset: Int
+    var isFirst = true
+    /// Bytes at the start of the answer that are here already, where a server gives whole files only.
+    private var surplus = 0
+
+    init(piece: HubTransfer.Piece, offset: Int) {
+        self.piece = piece
+        self.offset = offset
+    }
+
+    /// Looks at what the server is about to send.
+    ///
+    /// - Throws: `BridgeError` when it is another stretch or another file.
+    func begin(_ answer: HTTPAnswer, of transfer: HubTransfer) throws {
+        isFirst = false
+        let size = transfer.file.byteCount
+        if answer.status == 200 {
+            surplus = offset
+            transfer.extend(&piece)
+            if let length = answer["content-length"].flatMap({ Int($0) }), length != size {
+                throw wrong(transfer, "has \(length) bytes")
+            }
+            return
+        }
+        // Content-Range: bytes 0-99/1000
+        let range = answer["content-range"] ?? ""
+        let numbers = range.split { !("0"..."9").contains($0) }.map { Int($0) }
+        guard numbers.count >= 2, numbers[0] == offset, numbers.count < 3 || numbers[2] == size else {
+            throw wrong(transfer, "gives the stretch '\(range)' where byte \(offset) was asked for")
+        }
+    }
+
+    private func wrong(_ transfer: HubTransfer, _ what: String) -> BridgeError {
+        BridgeError(
+            .network,
+            "\(transfer.file.path) \(what), and the hub lists \(transfer.file.byteCount) bytes; something on the way changes "
+                + "it: check HF_ENDPOINT and the proxy"
+        )
+    }
+
+    /// The part of some bytes of the answer that belongs to the piece and is not here yet.
+    func useful(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        let skipped = min(surplus, bytes.count)
+        surplus -= skipped
+        let count = min(bytes.count - skipped, piece.range.upperBound - offset)
+        return UnsafeRawBufferPointer(rebasing: bytes[skipped..<skipped + count])
+    }
+}

@@ -1,0 +1,129 @@
+import JSONTree
+
+/// A file of a repository, as the hub lists it.
+public struct HubFile: Sendable, Hashable {
+    /// Its path inside the repository.
+    public var path: String
+    /// Its size in bytes.
+    public var byteCount: Int
+    /// The name that git gives its content, or the pointer in its place: 40 hexadecimal digits.
+    public var blobID: String
+    /// The SHA-256 of its content, where large-file storage holds it: 64 hexadecimal digits.
+    public var sha256: String?
+    /// The name of its content in the hub's own storage, kept for huggingface_hub.
+    var xetHash: String?
+
+    /// The name of its content in the cache.
+    var blobName: String { sha256 ?? blobID }
+
+    /// Its entry in an answer of the hub's; nil for a folder.
+    ///
+    /// - Throws: `BridgeError` for an entry that is none.
+    init?(answer: JSON, of place: String) throws {
+        guard answer["type"]?.string != "directory" else { return nil }
+        try self.init(
+            path: answer["path"]?.string,
+            byteCount: answer["lfs"]?["size"]?.integer ?? answer["size"]?.integer,
+            blobID: answer["oid"]?.string,
+            sha256: answer["lfs"]?["oid"]?.string,
+            xetHash: answer["xetHash"]?.string,
+            of: place
+        )
+    }
+
+    /// Its entry in a listing of the cache's.
+    fileprivate init(path: String, cached: JSON, of place: String) throws {
+        try self.init(
+            path: path,
+            byteCount: cached["lfs_size"]?.integer ?? cached["size"]?.integer,
+            blobID: cached["blob_id"]?.string,
+            sha256: cached["lfs_sha256"]?.string,
+            xetHash: cached["xet_hash"]?.string,
+            of: place
+        )
+    }
+
+    /// A file that is here, of which nothing else is known.
+    init(path: String, byteCount: Int, blobID: String) {
+        self.path = path
+        self.byteCount = byteCount
+        self.blobID = blobID
+    }
+
+    private init(
+        path: String?,
+        byteCount: Int?,
+        blobID: String?,
+        sha256: String?,
+        xetHash: String?,
+        of place: String
+    ) throws {
+        func isHexadecimal(_ text: String, _ count: Int) -> Bool {
+            text.utf8.count == count && text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
+        }
+        guard let path, Self.isPlain(path), let byteCount, byteCount >= 0, byteCount < 1 << 50, let blobID,
+            isHexadecimal(blobID, 40), sha256.map({ isHexadecimal($0, 64) }) ?? true
+        else {
+            throw BridgeError(
+                .network,
+                "\(place) lists '\(path ?? "?")' with size \(byteCount.map { "\($0)" } ?? "?") and content "
+                    + "'\(sha256 ?? blobID ?? "?")', which is no file of a repository; check HF_ENDPOINT"
+            )
+        }
+        self.path = path
+        self.byteCount = byteCount
+        self.blobID = blobID
+        self.sha256 = sha256
+        self.xetHash = xetHash
+    }
+
+    /// Whether a path stays inside the folder that it is put into.
+    private static func isPlain(_ path: String) -> Bool {
+        path.split(separator: "/", omittingEmptySubsequences: false).allSatisfy { Files.isPlainName(String($0)) }
+            && path.utf8.count < 1024 && !path.utf8.contains { $0 < 32 || $0 == 127 }
+    }
+}
+
+/// All files of a repository at one commit.
+///
+/// A commit never changes, so its listing is kept: in `trees/COMMIT.json`, as huggingface_hub 2.4 keeps it.
+public struct HubListing: Sendable {
+    /// The commit.
+    public var commit: String
+    /// The files, sorted by path.
+    public var files: [HubFile]
+
+    init(commit: String, files: [HubFile]) {
+        self.commit = commit
+        self.files = files.sorted { Array($0.path.utf8).lexicographicallyPrecedes(Array($1.path.utf8)) }
+    }
+
+    /// The file of a path.
+    public func file(_ path: String) -> HubFile? { files.first { $0.path == path } }
+
+    private static let formatVersion = 1
+
+    /// A listing of the cache's.
+    ///
+    /// - Throws: `BridgeError` for one of another format.
+    init(commit: String, cached json: JSON, at place: String) throws {
+        guard json["format_version"]?.integer == Self.formatVersion, let entries = json["files"]?.object else {
+            throw BridgeError(.corruptInput, "\(place) is no listing of format \(Self.formatVersion)")
+        }
+        try self.init(commit: commit, files: entries.map { try HubFile(path: $0.key, cached: $0.value, of: place) })
+    }
+
+    /// The listing for the cache.
+    var json: JSON {
+        let entries = files.map { file in
+            var entry: JSON = ["size": .number(JSONNumber(file.byteCount)), "blob_id": .string(file.blobID)]
+            if let sha256 = file.sha256 {
+                entry.set(.string(sha256), at: "lfs_sha256")
+                entry.set(.number(JSONNumber(file.byteCount)), at: "lfs_size")
+            }
+            if let xetHash = file.xetHash { entry.set(.string(xetHash), at: "xet_hash") }
+            return (file.path, entry)
+        }
+        return ["format_version": .number(JSONNumber(Self.formatVersion)), "files": .object(JSONObject(entries))]
+    }
+}

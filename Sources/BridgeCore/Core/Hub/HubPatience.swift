@@ -1,0 +1,83 @@
+import CSystem
+import Glibc
+
+/// How often a request is made again, and how long it waits before.
+///
+/// What may pass is tried again: a bad line, a busy server. Each pause is twice as long as the one before, or as long as the
+/// server asks for in `Retry-After`.
+public struct HubPatience: Sendable {
+    /// How many times in a row a request may fail.
+    public var attempts = 6
+    /// The first pause in seconds.
+    public var firstPause = 1.0
+    /// The longest pause in seconds that is not the server's wish.
+    public var longestPause = 8.0
+    /// The longest pause in seconds that a server may ask for.
+    public var longestWish = 300.0
+
+    /// Six times, with pauses from 1 to 8 seconds.
+    public static let standard = HubPatience()
+
+    /// Patience as given.
+    public init(attempts: Int = 6, firstPause: Double = 1, longestPause: Double = 8, longestWish: Double = 300) {
+        self.attempts = attempts
+        self.firstPause = firstPause
+        self.longestPause = longestPause
+        self.longestWish = longestWish
+    }
+
+    /// Whether a server that answers so may answer otherwise a moment later.
+    static func isPassing(_ status: Int) -> Bool { [408, 425, 429, 500, 502, 503, 504].contains(status) }
+
+    /// Makes a request until it goes well, or its failure is none that passes, or patience ends.
+    ///
+    /// - Returns: The last answer, whatever its status.
+    /// - Throws: What the request throws, the last time; `BridgeError` with code `cancelled`.
+    func trying(isCancelled: () -> Bool, _ request: () throws -> HTTPAnswer) throws -> HTTPAnswer {
+        var failed = 0
+        while true {
+            var wish: Double?
+            do {
+                let answer = try request()
+                guard Self.isPassing(answer.status), failed + 1 < attempts else { return answer }
+                wish = Self.wish(answer)
+            } catch let failure as HTTPFailure {
+                guard failure.isPassing, failed + 1 < attempts else { throw failure }
+            }
+            try wait(after: failed, wish: wish, isCancelled: isCancelled)
+            failed += 1
+        }
+    }
+
+    /// Waits before the next attempt.
+    ///
+    /// - Throws: `BridgeError` with code `cancelled`, and when the server wishes for more than patience.
+    func wait(after failed: Int, wish: Double?, isCancelled: () -> Bool) throws {
+        if let wish, wish > longestWish {
+            throw BridgeError(
+                .network,
+                "the hub is busy and asks to come back in \(Int(wish)) seconds; do that, or log in, which raises its limits"
+            )
+        }
+        var pause = firstPause
+        for _ in 0..<min(failed, 30) { pause *= 2 }
+        let end = ContinuousClock.now + .seconds(wish ?? min(pause, longestPause))
+        while ContinuousClock.now < end {
+            if isCancelled() { throw BridgeError(.cancelled, "stopped as asked") }
+            usleep(20_000)
+        }
+    }
+
+    /// The seconds that a server asks to wait, in `Retry-After` or, as the hub does it, in `RateLimit`; nil for none.
+    static func wish(_ answer: HTTPAnswer) -> Double? {
+        if let text = answer["retry-after"] {
+            if let seconds = Double(text) { return seconds.isFinite ? max(0, seconds) : nil }
+            let date = csys_web_date(text)
+            return date < 0 ? nil : max(0, Double(date - Int64(time(nil))))
+        }
+        // RateLimit: "api";r=0;t=55
+        let parts = (answer["ratelimit"] ?? "").split(separator: ";").map(\.trimmed)
+        guard parts.contains("r=0") else { return nil }
+        return parts.first { $0.hasPrefix("t=") }.flatMap { Double($0.dropFirst(2)) }.map { $0 + 1 }
+    }
+}

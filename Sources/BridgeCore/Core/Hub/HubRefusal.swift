@@ -1,0 +1,120 @@
+/// What the hub's refusals mean, and what to do about them.
+struct HubRefusal {
+    var answer: HTTPAnswer
+    var repository: HubRepository
+    /// The file that was asked for; nil for the repository itself.
+    var file: String?
+    var environment: HubEnvironment
+
+    /// The sentence for the user.
+    var error: BridgeError {
+        let page = "\(environment.endpoint)/\(repository.page)"
+        let code = answer["x-error-code"] ?? ""
+        let said = answer["x-error-message"].map { ": \($0.prefix(300))" } ?? ""
+        let who = environment.token == nil
+        switch (answer.status, code) {
+        case (_, "GatedRepo"):
+            return failure(
+                who
+                    ? "\(repository) is for those who have accepted its terms; accept them at \(page), then log in with "
+                        + "'hf auth login' or set HF_TOKEN"
+                    : "\(repository) is for those who have accepted its terms, and the owner of the token is not one of them; "
+                        + "accept them at \(page)"
+            )
+        case (_, "RevisionNotFound"):
+            return failure(
+                "\(repository.id) has no branch, tag or commit '\(repository.revision)'; see \(page)/tree/main"
+            )
+        case (404, "EntryNotFound"):
+            return failure("\(repository) has no file \(file ?? "of that name"); see \(page)")
+        case (401, _) where !who && code != "RepoNotFound":
+            return failure(
+                "the hub does not accept the token\(said); get another at \(environment.endpoint)/settings/tokens and "
+                    + "log in with 'hf auth login' or set HF_TOKEN"
+            )
+        case (401, _), (404, _), (_, "RepoNotFound"):
+            let near = HubCache(path: environment.cache).names(near: repository)
+            return BridgeError(
+                .network,
+                "\(environment.endpoint) has no \(repository.kind.rawValue) \(repository.id) that "
+                    + (who
+                        ? "everybody may see, and no folder has that name here; check the name, or log in with "
+                            + "'hf auth login' where it is private"
+                        : "the owner of the token may see, and no folder has that name here; check the name")
+                    + (near.isEmpty ? "" : "; the cache holds these, which are like it"),
+                names: near
+            )
+        case (403, _):
+            return failure(
+                "the hub does not allow this\(said); check what the token may do at \(environment.endpoint)/settings/tokens"
+            )
+        case (429, _):
+            return failure(
+                "the hub is busy and has said so again and again; wait some minutes, or log in, which raises its limits"
+            )
+        case (500..., _):
+            return failure("the hub answers with status \(answer.status)\(said); try again later")
+        default:
+            return failure(
+                "the hub answers with status \(answer.status)\(said) for \(file ?? repository.id); see \(page)"
+            )
+        }
+    }
+
+    private func failure(_ sentence: String) -> BridgeError { BridgeError(.network, sentence) }
+}
+
+extension HTTPFailure {
+    /// The sentence for a user who wanted something of the hub.
+    func error(_ what: String, _ environment: HubEnvironment) -> BridgeError {
+        let host = environment.endpoint
+        let sentence =
+            switch kind {
+            case .badAddress: "\(host) is no address that can be asked (\(reason)); check HF_ENDPOINT"
+            case .unreachable:
+                "\(what) is not here, and \(host) cannot be reached (\(reason)); check the network, HF_ENDPOINT and "
+                    + "HTTPS_PROXY, or set HF_HUB_OFFLINE=1 to use what is in the cache"
+            case .proxy: "the proxy does not lead to \(host) (\(reason)); check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
+            case .certificate:
+                "the certificate that \(host) or its storage shows is not trusted (\(reason)); if your network puts its own "
+                    + "in the way, name it with SSL_CERT_FILE"
+            case .timeout:
+                "nothing has come from \(host) for too long (\(reason)); try again, what has come is kept, or raise "
+                    + "HF_HUB_DOWNLOAD_TIMEOUT"
+            case .cut: "the connection to \(host) ends again and again (\(reason)); try again, what has come is kept"
+            case .other: "\(what) cannot be fetched from \(host) (\(reason)); try again, what has come is kept"
+            }
+        return BridgeError(.network, sentence)
+    }
+}
+
+extension HubCache {
+    /// Repositories in the cache whose ids are like one that is not there, the most alike first.
+    func names(near repository: HubRepository) -> [String] {
+        let wanted = Array(repository.id.lowercased())
+        let prefix = "\(repository.kind.rawValue)s--"
+        let ids = ((try? Files.list(path)) ?? []).filter { $0.hasPrefix(prefix) }.map {
+            String($0.dropFirst(prefix.count))
+                .replacing("--", with: "/", maxReplacements: 1)
+        }
+        let rated = ids.filter { $0 != repository.id }.map { ($0, Self.distance(wanted, Array($0.lowercased()))) }
+        return rated.filter { $0.1 <= max(3, wanted.count / 4) }.sorted { ($0.1, $0.0) < ($1.1, $1.0) }.prefix(5).map(
+            \.0
+        )
+    }
+
+    /// How many letters have to be put in, taken out or changed to make one text of another (Levenshtein's distance).
+    private static func distance(_ one: [Character], _ other: [Character]) -> Int {
+        var row = Array(0...other.count)
+        for (i, letter) in one.enumerated() {
+            var diagonal = row[0]
+            row[0] = i + 1
+            for (j, against) in other.enumerated() {
+                let change = diagonal + (letter == against ? 0 : 1)
+                diagonal = row[j + 1]
+                row[j + 1] = min(change, row[j] + 1, row[j + 1] + 1)
+            }
+        }
+        return row[other.count]
+    }
+}

@@ -1,0 +1,81 @@
+/// What a repository is needed for.
+public enum HubPurpose: Sendable, Hashable {
+    /// A model: configuration, tokenizer, processor, weights.
+    case model
+    /// A model without its weights.
+    case processor
+    /// Adapters of PEFT's.
+    case adapter
+    /// All that it has.
+    case everything
+}
+
+/// The files of a repository that a purpose needs.
+struct HubSelection {
+    /// What is needed besides weights.
+    var small: [HubFile]
+    /// The index that says which files hold the weights; nil where there is none.
+    var index: String?
+    /// The weights where no index names them.
+    var weights: [HubFile] = []
+
+    /// Endings of files that describe a model: configurations, tokenizers, templates, and what its makers say about it.
+    private static let endings = [".json", ".txt", ".model", ".jinja", ".md", ".tiktoken"]
+
+    /// The files.
+    ///
+    /// - Throws: `BridgeError` when the repository cannot serve the purpose.
+    init(_ purpose: HubPurpose, in listing: HubListing, of repository: HubRepository) throws {
+        if purpose == .everything {
+            small = listing.files
+            return
+        }
+        let styles = HuggingFaceFolder.Style.allCases
+        small = listing.files.filter { file in
+            let parts = file.path.split(separator: "/")
+            let name = parts.last.map(String.init) ?? ""
+            let isInPlace = parts.count == 1 || (parts.count == 2 && parts[0] == "additional_chat_templates")
+            let isKnown = Self.endings.contains { name.hasSuffix($0) } || !name.contains(".")
+            let isIndex = name.hasSuffix(".index.json")
+            return isInPlace && isKnown && !isIndex
+        }
+        switch purpose {
+        case .processor, .everything: return
+        case .adapter:
+            weights = listing.files.filter { $0.path == "adapter_model.safetensors" }
+            guard listing.file(PEFTConfiguration.fileName) != nil, !weights.isEmpty else {
+                throw BridgeError(
+                    .badArgument,
+                    "\(repository) has no \(PEFTConfiguration.fileName) with adapter_model.safetensors, so it holds no adapters"
+                )
+            }
+        case .model:
+            let names = listing.files.map(\.path)
+            guard let style = styles.first(where: { !Self.weights(of: $0, names).isEmpty }) else {
+                throw BridgeError(
+                    .badArgument,
+                    "\(repository) has no config.json with model*.safetensors, so there is no model that can be read; "
+                        + (names.contains { $0.hasSuffix(".gguf") || $0.hasSuffix(".bin") }
+                            ? "look for one that has safetensors beside GGUF or pickled weights"
+                            : "check the name")
+                )
+            }
+            if names.contains(style.indexName), let file = listing.file(style.indexName) {
+                small.append(file)
+                index = style.indexName
+            } else {
+                let wanted = Set(Self.weights(of: style, names))
+                weights = listing.files.filter { wanted.contains($0.path) }
+            }
+        }
+    }
+
+    /// The weight files of a style, as a folder with these names would be read; empty where the style is not there.
+    private static func weights(of style: HuggingFaceFolder.Style, _ names: [String]) -> [String] {
+        guard names.contains(style.configurationName) else { return [] }
+        if names.contains(style.indexName) { return [style.indexName] }
+        let single = "\(style.weightsPrefix).safetensors"
+        if names.contains(single) { return [single] }
+        return names.filter { NamePattern("\(style.weightsPrefix)-*-of-*.safetensors").match($0) != nil }
+    }
+}

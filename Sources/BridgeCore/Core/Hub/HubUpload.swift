@@ -1,0 +1,370 @@
+import JSONTree
+import Synchronization
+import Tokenizers
+
+/// Puts the files of a folder into a repository of the hub, in one commit.
+///
+/// Large files go to the hub's storage first, in parts where the hub asks for them, and only what it lacks; the commit then
+/// names them and carries the small ones. What fails before the commit leaves the repository as it was.
+///
+/// The interface is that of huggingface_hub 2.4 (`create_repo`, `preupload`, the batch interface of git-lfs, `commit`).
+public struct HubUpload: Sendable {
+    /// A file of the folder.
+    public struct Item: Sendable, Hashable {
+        /// Its path inside the folder, and in the repository.
+        public var path: String
+        /// Its size in bytes.
+        public var byteCount: Int
+    }
+
+    /// What was uploaded.
+    public struct Report: Sendable {
+        /// The commit.
+        public var commit: String
+        /// Where people see it.
+        public var address: String
+        /// The files that the commit has.
+        public var fileCount: Int
+        /// The bytes that the hub's storage did not have before.
+        public var sentByteCount: Int
+    }
+
+    /// The hub.
+    public let hub: Hub
+    /// Where the files go.
+    public let repository: HubRepository
+    /// The folder.
+    public let folder: String
+    /// The files, sorted by path.
+    public let items: [Item]
+    /// What the commit says about itself.
+    public var message = "Upload by Bridge"
+    /// Whether a repository that has to be made is for its owner alone.
+    public var isPrivate = false
+
+    /// How many files one question may be about.
+    private static let questionSize = 100
+    /// How many connections send at once.
+    private static let connections = 4
+
+    /// An upload of all files of a folder but hidden ones.
+    ///
+    /// - Throws: `BridgeError` when there is no folder, or nothing in it.
+    public init(_ folder: String, to repository: HubRepository, of hub: Hub) throws {
+        self.hub = hub
+        self.repository = repository
+        self.folder = Files.trimmed(folder)
+        var items: [Item] = []
+        func visit(_ inner: String) throws {
+            for name in try Files.list(inner.isEmpty ? folder : Files.join(folder, inner)) where !name.hasPrefix(".") {
+                let path = inner.isEmpty ? name : "\(inner)/\(name)"
+                switch Files.kind(of: Files.join(folder, path)) {
+                case .folder: try visit(path)
+                case .file: items.append(Item(path: path, byteCount: Files.size(of: Files.join(folder, path))))
+                default:
+                    throw BridgeError(
+                        .fileSystem,
+                        "\(Files.join(folder, path)) is no file that can be uploaded; remove it"
+                    )
+                }
+            }
+        }
+        guard Files.kind(of: folder) == .folder else {
+            throw BridgeError(.fileSystem, "\(folder) is not a folder; give the one whose files are uploaded")
+        }
+        try visit("")
+        guard !items.isEmpty else { throw BridgeError(.fileSystem, "\(folder) has no files to upload") }
+        self.items = items
+    }
+
+    /// Uploads.
+    ///
+    /// - Returns: What was uploaded.
+    /// - Throws: `BridgeError`; the repository is then as it was, or was made and is empty.
+    public func run() throws -> Report {
+        guard hub.environment.token != nil else {
+            throw BridgeError(
+                .network,
+                "\(repository.id) can only be written by somebody; log in with 'hf auth login' or set HF_TOKEN to a token that may write"
+            )
+        }
+        do {
+            let client = try hub.client()
+            try makeRepository(client)
+            let files = try prepared(client)
+            let large = try hashed(files.filter(\.isLarge))
+            let sent = try send(large, client)
+            return try commit(files.filter { !$0.isLarge }, large, sent: sent, client)
+        } catch let failure as HTTPFailure {
+            throw failure.error("\(repository)", hub.environment)
+        }
+    }
+
+    /// A file and how the hub wants it.
+    private struct Prepared {
+        var item: Item
+        var isLarge: Bool
+        var sha256 = ""
+    }
+
+    private func post(_ address: String, _ json: JSON, type: String = "application/json") -> HTTPRequest {
+        post(address, json.text(pretty: false), type: type)
+    }
+
+    private func post(_ address: String, _ bytes: [UInt8], type: String) -> HTTPRequest {
+        HTTPRequest(
+            method: "POST",
+            address: address,
+            headers: [("Content-Type", type), ("Accept", "application/vnd.git-lfs+json, application/json")],
+            body: .bytes(bytes)
+        )
+    }
+
+    private func makeRepository(_ client: HubClient) throws {
+        let parts = repository.id.split(separator: "/").map(String.init)
+        var wanted: JSON = ["name": .string(parts.last ?? ""), "private": .bool(isPrivate)]
+        if parts.count == 2 { wanted.set(.string(parts[0]), at: "organization") }
+        if repository.kind == .dataset { wanted.set("dataset", at: "type") }
+        let request = post("\(hub.environment.endpoint)/api/repos/create", wanted)
+        // 409 says that it is there.
+        _ = try client.question(request, about: repository, accepting: [409])
+    }
+
+    /// Asks how the hub wants each file, by its size and its first bytes; what it ignores is left out.
+    private func prepared(_ client: HubClient) throws -> [Prepared] {
+        let address =
+            "\(hub.environment.endpoint)/\(repository.api)/preupload/\(WebAddress.escaped(repository.revision))"
+        var prepared: [Prepared] = []
+        for start in stride(from: 0, to: items.count, by: Self.questionSize) {
+            let chunk = items[start..<min(items.count, start + Self.questionSize)]
+            let files: [JSON] = try chunk.map { item in
+                let sample = try FileStorage(path: Files.join(folder, item.path)).bytes(0..<min(512, item.byteCount))
+                return [
+                    "path": .string(item.path), "sample": .string(Base64.encode(sample)),
+                    "size": .number(JSONNumber(item.byteCount)),
+                ]
+            }
+            let (_, answer) = try client.question(post(address, ["files": .array(files)]), about: repository)
+            var modes: [String: JSON] = [:]
+            for file in answer["files"]?.array ?? [] { modes[file["path"]?.string ?? ""] = file }
+            for item in chunk {
+                guard let mode = modes[item.path], let kind = mode["uploadMode"]?.string else {
+                    throw wrong("says nothing about \(item.path)")
+                }
+                if mode["shouldIgnore"]?.bool == true { continue }
+                prepared.append(Prepared(item: item, isLarge: kind == "lfs" && item.byteCount > 0))
+            }
+        }
+        guard !prepared.isEmpty else { throw wrong("ignores every file of \(folder)") }
+        return prepared
+    }
+
+    private func wrong(_ what: String) -> BridgeError {
+        BridgeError(.network, "\(hub.environment.endpoint) \(what), which no hub does; check HF_ENDPOINT")
+    }
+
+    /// The checksums of large files.
+    private func hashed(_ files: [Prepared]) throws -> [Prepared] {
+        let sums = Mutex([String: String]())
+        let done = Atomic(0)
+        let (total, cancellation, folder) = (
+            files.reduce(0) { $0 + $1.item.byteCount }, hub.context.cancellation, folder
+        )
+        try Workers.run(
+            items: files.count,
+            workers: Self.connections,
+            makeState: {},
+            whileWaiting: { show("Checking", done.load(ordering: .relaxed), total) },
+            body: { (_: inout Void, index) in
+                let item = files[index].item
+                let (file, digest) = (try FileStorage(path: Files.join(folder, item.path)), try Digest(.sha256))
+                for start in stride(from: 0, to: item.byteCount, by: 1 << 22) {
+                    try cancellation.check()
+                    let bytes = try file.bytes(start..<min(item.byteCount, start + 1 << 22))
+                    bytes.withUnsafeBytes { digest.update($0) }
+                    done.add(bytes.count, ordering: .relaxed)
+                }
+                sums.withLock { $0[item.path] = digest.hexadecimal() }
+            }
+        )
+        return files.map { file in
+            var file = file
+            file.sha256 = sums.withLock { $0[file.item.path] } ?? ""
+            return file
+        }
+    }
+
+    private func show(_ activity: String, _ done: Int, _ total: Int) {
+        guard total > 0 else { return }
+        hub.context.progress?(Progress(activity: activity, doneBytes: done, totalBytes: total))
+    }
+
+    /// Sends what the hub's storage lacks; returns how many bytes.
+    private func send(_ files: [Prepared], _ client: HubClient) throws -> Int {
+        var sent = 0
+        var seen: Set<String> = []
+        let distinct = files.filter { seen.insert($0.sha256).inserted }
+        for start in stride(from: 0, to: distinct.count, by: Self.questionSize) {
+            let chunk = Array(distinct[start..<min(distinct.count, start + Self.questionSize)])
+            let objects = try objects(chunk, client)
+            try send(objects)
+            for object in objects { try finish(object, client) }
+            sent += objects.reduce(0) { $0 + $1.file.byteCount }
+        }
+        return sent
+    }
+
+    /// A content that the storage lacks, and where its parts go.
+    private final class StoredObject: Sendable {
+        let file: Item
+        let sha256: String
+        let href: String
+        let verify: String?
+        let parts: [(address: String, range: Range<Int>)]
+        let isMultipart: Bool
+        let tags = Mutex([Int: String]())
+
+        init(
+            file: Item,
+            sha256: String,
+            href: String,
+            verify: String?,
+            parts: [(address: String, range: Range<Int>)],
+            isMultipart: Bool
+        ) {
+            (self.file, self.sha256, self.href, self.verify) = (file, sha256, href, verify)
+            (self.parts, self.isMultipart) = (parts, isMultipart)
+        }
+    }
+
+    /// Asks where contents go; those that are there already are left out.
+    private func objects(_ files: [Prepared], _ client: HubClient) throws -> [StoredObject] {
+        let wanted: JSON = [
+            "operation": "upload", "transfers": ["basic", "multipart"], "hash_algo": "sha256",
+            "objects": .array(
+                files.map { ["oid": .string($0.sha256), "size": .number(JSONNumber($0.item.byteCount))] }
+            ),
+        ]
+        let address = "\(hub.environment.endpoint)/\(repository.page).git/info/lfs/objects/batch"
+        let request = post(address, wanted, type: "application/vnd.git-lfs+json")
+        let (_, answer) = try client.question(request, about: repository)
+        guard let objects = answer["objects"]?.array else { throw wrong("does not say where large files go") }
+        return try objects.compactMap { object in
+            guard let file = files.first(where: { $0.sha256 == object["oid"]?.string }) else {
+                throw wrong("speaks of a file that nobody asked about")
+            }
+            if let text = object["error"]?["message"]?.string {
+                throw BridgeError(.network, "the hub does not take \(file.item.path): \(text.prefix(300))")
+            }
+            guard let upload = object["actions"]?["upload"] else { return nil }
+            guard let href = upload["href"]?.string else { throw wrong("does not say where \(file.item.path) goes") }
+            let header = upload["header"]?.object ?? JSONObject()
+            let size = header["chunk_size"].flatMap { $0.integer ?? $0.string.flatMap { Int($0) } }
+            let parts = try Self.parts(file.item.byteCount, size, header) ?? [(href, 0..<file.item.byteCount)]
+            return StoredObject(
+                file: file.item,
+                sha256: file.sha256,
+                href: href,
+                verify: object["actions"]?["verify"]?["href"]?.string,
+                parts: parts,
+                isMultipart: size != nil
+            )
+        }
+    }
+
+    /// The addresses of parts, under their numbers beside the size of one; nil for a content in one piece.
+    private static func parts(
+        _ byteCount: Int,
+        _ size: Int?,
+        _ header: JSONObject
+    ) throws -> [(address: String, range: Range<Int>)]? {
+        guard let size else { return nil }
+        let count = size > 0 ? (byteCount + size - 1) / size : 0
+        let addresses = (0..<min(count, 100_000)).compactMap { header["\($0 + 1)"]?.string }
+        guard count > 0, addresses.count == count else {
+            throw BridgeError(
+                .network,
+                "the hub names \(addresses.count) parts of \(size) bytes for a file of \(byteCount); try again later"
+            )
+        }
+        return addresses.enumerated().map { ($1, $0 * size..<min(byteCount, ($0 + 1) * size)) }
+    }
+
+    private func send(_ objects: [StoredObject]) throws {
+        let units = objects.flatMap { object in object.parts.indices.map { (object, $0) } }
+        guard !units.isEmpty else { return }
+        let done = Atomic(0)
+        let total = objects.reduce(0) { $0 + $1.file.byteCount }
+        let (hub, repository, folder) = (hub, repository, folder)
+        try Workers.run(
+            items: units.count,
+            workers: min(Self.connections, units.count),
+            makeState: { Result { try hub.client() } },
+            whileWaiting: { show("Uploading", done.load(ordering: .relaxed), total) },
+            body: { (client: inout Result<HubClient, any Error>, index) in
+                let (object, part) = units[index]
+                let (address, range) = object.parts[part]
+                let client = try client.get()
+                let file = try FileStorage(path: Files.join(folder, object.file.path))
+                let request = HTTPRequest(method: "PUT", address: address, body: .file(file, range))
+                do {
+                    let (answer, _) = try client.question(request, about: repository, isJSON: false)
+                    object.tags.withLock { $0[part + 1] = answer["etag"] ?? "" }
+                } catch let failure as HTTPFailure {
+                    throw failure.error("\(repository)", hub.environment)
+                }
+                done.add(range.count, ordering: .relaxed)
+            }
+        )
+    }
+
+    /// Says that all parts are there, and asks whether they are.
+    private func finish(_ object: StoredObject, _ client: HubClient) throws {
+        if object.isMultipart {
+            let tags = object.tags.withLock { $0 }
+            let parts: [JSON] = tags.sorted { $0.key < $1.key }.map {
+                ["partNumber": .number(JSONNumber($0.key)), "etag": .string($0.value)]
+            }
+            let json: JSON = ["oid": .string(object.sha256), "parts": .array(parts)]
+            let request = post(object.href, json, type: "application/vnd.git-lfs+json")
+            _ = try client.question(request, about: repository, isJSON: false)
+        }
+        guard let verify = object.verify else { return }
+        let json: JSON = ["oid": .string(object.sha256), "size": .number(JSONNumber(object.file.byteCount))]
+        _ = try client.question(post(verify, json), about: repository, isJSON: false)
+    }
+
+    private func commit(_ small: [Prepared], _ large: [Prepared], sent: Int, _ client: HubClient) throws -> Report {
+        var lines: [JSON] = [["key": "header", "value": ["summary": .string(message), "description": ""]]]
+        for file in small {
+            let content = try Files.contents(of: Files.join(folder, file.item.path), limit: 64 << 20)
+            lines.append([
+                "key": "file",
+                "value": [
+                    "content": .string(Base64.encode(content)), "path": .string(file.item.path), "encoding": "base64",
+                ],
+            ])
+        }
+        for file in large {
+            lines.append([
+                "key": "lfsFile",
+                "value": [
+                    "path": .string(file.item.path), "algo": "sha256", "oid": .string(file.sha256),
+                    "size": .number(JSONNumber(file.item.byteCount)),
+                ],
+            ])
+        }
+        let bytes = lines.flatMap { line in line.text(pretty: false).filter { $0 != 10 } + [10] }
+        let address = "\(hub.environment.endpoint)/\(repository.api)/commit/\(WebAddress.escaped(repository.revision))"
+        let request = post(address, bytes, type: "application/x-ndjson")
+        // Not again: the answer to a commit that was made may have been lost.
+        let (_, answer) = try client.question(request, about: repository, isRepeatable: false)
+        guard let commit = answer["commitOid"]?.string else { throw wrong("does not name the commit") }
+        return Report(
+            commit: commit,
+            address: answer["commitUrl"]?.string ?? "\(hub.environment.endpoint)/\(repository.page)",
+            fileCount: small.count + large.count,
+            sentByteCount: sent
+        )
+    }
+}

@@ -1,0 +1,43 @@
+import CFetch
+import CSystem
+import Glibc
+import Synchronization
+
+/// The library that speaks HTTP: `libBridgeFetch.so` beside the core's, loaded when the first byte comes from a network.
+///
+/// What it links, libcurl and all that libcurl links, would double the time in which the program starts.
+struct FetchLibrary: @unchecked Sendable {
+    /// The C functions, which may be called from any thread.
+    let functions: bridge_fetch_functions
+
+    private static let loaded = Mutex<FetchLibrary?>(nil)
+
+    /// The library.
+    ///
+    /// - Throws: `BridgeError` when it is not there or another version's.
+    static func shared() throws -> FetchLibrary {
+        try loaded.withLock { loaded in
+            let library = try loaded ?? load()
+            loaded = library
+            return library
+        }
+    }
+
+    private static func load() throws -> FetchLibrary {
+        let folder = csys_own_library().map { Files.parent(of: String(cString: $0)) } ?? "."
+        let path = Files.join(folder, "libBridgeFetch.so")
+        guard let handle = dlopen(path, RTLD_NOW | RTLD_LOCAL), let symbol = dlsym(handle, "bridge_fetch") else {
+            let reason = dlerror().map { String(cString: $0) } ?? "no reason given"
+            throw BridgeError(
+                .fileSystem,
+                "\(path) cannot be loaded, and nothing is fetched without it; build it again with 'make build', or "
+                    + "download by other means and give the path (\(reason))"
+            )
+        }
+        let entry = unsafeBitCast(symbol, to: bridge_fetch_entry.self)
+        guard let functions = entry()?.pointee, functions.version == BRIDGE_FETCH_VERSION else {
+            throw BridgeError(.fileSystem, "\(path) belongs to another version of Bridge; build it again")
+        }
+        return FetchLibrary(functions: functions)
+    }
+}

@@ -1,0 +1,216 @@
+import ArgumentParser
+import BridgeCore
+import JSONTree
+
+/// The Hugging Face hub and what was downloaded from it.
+struct HubCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "hub",
+        abstract: "Download from the Hugging Face hub and upload to it; look at the hub and at the cache.",
+        discussion: """
+            Wherever a command takes a model, a data set or adapters, an id does as well as a folder; these commands are for
+            what goes beyond that. The cache and the login are those of huggingface_hub: HF_HOME, HF_HUB_CACHE, HF_TOKEN,
+            HF_ENDPOINT, HF_HUB_OFFLINE and so on mean the same.
+
+            EXAMPLES:
+              bridge hub download mistralai/Ministral-3-3B-Instruct-2512-BF16
+              bridge hub download HuggingFaceM4/ChartQA --type dataset --all
+              bridge hub ls mistralai/Ministral-3-3B-Instruct-2512-BF16@main
+              bridge hub cache
+              bridge hub upload me/my-model exported --dry-run
+            """,
+        subcommands: [HubDownloadCommand.self, HubLs.self, HubCacheCommand.self, HubUploadCommand.self]
+    )
+}
+
+/// Which repository a command is about.
+struct RepositoryArguments: ParsableArguments {
+    @Argument(help: "The repository: org/name, or org/name@revision.")
+    var id: String
+
+    @Option(name: .customLong("type"), help: ArgumentHelp("model or dataset.", valueName: "type"))
+    var kind = Kind.model
+
+    /// The library's kinds.
+    enum Kind: String, ExpressibleByArgument, CaseIterable {
+        case model
+        case dataset
+
+        var kind: HubRepository.Kind { self == .model ? .model : .dataset }
+    }
+
+    func validate() throws { _ = try repository() }
+
+    /// The repository.
+    func repository() throws -> HubRepository {
+        guard let repository = HubRepository(id, kind: kind.kind) else {
+            throw ValidationError("'\(id)' is no id of a repository; expected org/name or org/name@revision")
+        }
+        return repository
+    }
+}
+
+/// Into the cache.
+struct HubDownloadCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "download",
+        abstract: "Download a repository into the cache and print its folder.",
+        discussion: """
+            Of a model come configuration, tokenizer, processor and safetensors weights, not the same weights in other forms.
+            A branch is asked for anew. What was interrupted goes on where it was.
+            """
+    )
+
+    @OptionGroup var repository: RepositoryArguments
+
+    @Flag(name: .long, help: "Download every file.")
+    var all = false
+
+    @Flag(name: .customLong("adapter"), help: "Download adapters of PEFT's, not a model.")
+    var adapter = false
+
+    @Flag(name: .customLong("dry-run"), help: "Say what would be downloaded, and download nothing.")
+    var dryRun = false
+
+    @Flag(name: .customLong("no-progress"), help: "Show no progress bar.")
+    var noProgress = false
+
+    @Flag(name: .long, help: "Print the result as JSON.")
+    var json = false
+
+    func run() throws {
+        let wanted = try repository.repository()
+        let purpose: HubPurpose = all || wanted.kind == .dataset ? .everything : adapter ? .adapter : .model
+        let snapshot = try HubFolder.watched(.always) { hub in
+            let snapshot = try hub.snapshot(of: wanted)
+            if !dryRun { try snapshot.fetch(for: purpose) }
+            return snapshot
+        }
+        if dryRun { return try HubLs.show(snapshot, snapshot.files(for: purpose), json: json) }
+        guard json else { return Output.line(snapshot.folder) }
+        Output.json([
+            "repository": .string("\(wanted)"), "commit": .string(snapshot.listing.commit),
+            "folder": .string(snapshot.folder),
+        ])
+    }
+}
+
+/// What a repository has.
+struct HubLs: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ls",
+        abstract: "List the files of a repository, and which of them are in the cache."
+    )
+
+    @OptionGroup var repository: RepositoryArguments
+
+    @Flag(name: .long, help: "Print the result as JSON.")
+    var json = false
+
+    func run() throws {
+        let snapshot = try HubFolder.watched(.always) { try $0.snapshot(of: repository.repository()) }
+        Self.show(snapshot, snapshot.listing.files, json: json)
+    }
+
+    /// Prints files with their sizes.
+    static func show(_ snapshot: HubSnapshot, _ files: [HubFile], json: Bool) {
+        let missing = files.filter { !snapshot.holds($0) }
+        guard !json else {
+            return Output.json([
+                "repository": .string("\(snapshot.repository)"), "commit": .string(snapshot.listing.commit),
+                "files": .array(
+                    files.map { file in
+                        [
+                            "path": .string(file.path), "bytes": .number(JSONNumber(file.byteCount)),
+                            "cached": .bool(snapshot.holds(file)),
+                        ]
+                    }
+                ),
+            ])
+        }
+        Output.table(
+            [["FILE", "SIZE", "CACHED"]]
+                + files.map { [$0.path, ByteFormat.text($0.byteCount), snapshot.holds($0) ? "yes" : "no"] }
+        )
+        let bytes = missing.reduce(0) { $0 + $1.byteCount }
+        Output.line(
+            "\(ByteFormat.counted(files.count, "file")), of which \(missing.count) with \(ByteFormat.text(bytes)) are not in the cache"
+        )
+    }
+}
+
+/// What is in the cache.
+struct HubCacheCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "cache",
+        abstract: "List the repositories in the cache, or remove some.",
+        discussion: """
+            EXAMPLES:
+              bridge hub cache
+              bridge hub cache --remove mistralai/Ministral-3-3B-Instruct-2512-BF16
+            """
+    )
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("A repository to remove, with all its revisions; may be repeated.", valueName: "id")
+    )
+    var remove: [String] = []
+
+    @Flag(name: .customLong("dry-run"), help: "Only say what would be removed.")
+    var dryRun = false
+
+    @Flag(name: .long, help: "Print the result as JSON.")
+    var json = false
+
+    func run() throws {
+        let cache = HubFolder.hub().cache
+        let held = try cache.repositories()
+        guard remove.isEmpty else {
+            for id in remove {
+                let fitting = held.filter { $0.id == id }
+                guard !fitting.isEmpty else {
+                    throw BridgeError(
+                        .badArgument,
+                        "\(cache.path) holds no \(id); these are there",
+                        names: held.map(\.id)
+                    )
+                }
+                for repository in fitting {
+                    if !dryRun { try cache.remove(repository) }
+                    Output.line(
+                        "\(dryRun ? "would remove" : "removed") \(repository.id), \(ByteFormat.text(repository.byteCount))"
+                    )
+                }
+            }
+            return
+        }
+        guard !json else {
+            return Output.json([
+                "path": .string(cache.path),
+                "repositories": .array(
+                    held.map { repository in
+                        [
+                            "id": .string(repository.id), "type": .string(repository.kind.rawValue),
+                            "bytes": .number(JSONNumber(repository.byteCount)),
+                            "revisions": .array(repository.revisions.map { .string($0) }),
+                            "incomplete_bytes": .number(JSONNumber(repository.incompleteByteCount)),
+                        ]
+                    }
+                ),
+            ])
+        }
+        Output.table(
+            [["REPOSITORY", "TYPE", "SIZE", "UNFINISHED", "REVISIONS"]]
+                + held.map {
+                    [
+                        $0.id, $0.kind.rawValue, ByteFormat.text($0.byteCount), ByteFormat.text($0.incompleteByteCount),
+                        $0.revisions.joined(separator: " "),
+                    ]
+                }
+        )
+        Output.line(
+            "\(ByteFormat.text(held.reduce(0) { $0 + $1.byteCount + $1.incompleteByteCount })) in \(cache.path)"
+        )
+    }
+}

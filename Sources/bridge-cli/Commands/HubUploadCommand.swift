@@ -1,0 +1,120 @@
+import ArgumentParser
+import BridgeCore
+import JSONTree
+
+/// From a folder.
+struct HubUploadCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "upload",
+        abstract: "Upload the files of a folder to a repository, in one commit.",
+        discussion: """
+            The repository is made where there is none. Hidden files are left out; files of the same name are replaced, others
+            stay. It takes a token that may write: HF_TOKEN, or 'hf auth login'.
+
+            EXAMPLES:
+              bridge hub upload me/my-model exported --dry-run
+              bridge hub upload me/my-model exported --private --message 'First version'
+            """
+    )
+
+    @OptionGroup var repository: RepositoryArguments
+
+    @Argument(help: "The folder.", completion: .directory)
+    var folder: String
+
+    @OptionGroup var options: UploadOptions
+
+    @Flag(name: .customLong("dry-run"), help: "Say what would be uploaded, and ask nobody.")
+    var dryRun = false
+
+    @Flag(name: .customLong("no-progress"), help: "Show no progress bar.")
+    var noProgress = false
+
+    @Flag(name: .long, help: "Print the result as JSON.")
+    var json = false
+
+    func run() throws {
+        let wanted = try repository.repository()
+        guard dryRun else {
+            let report = try options.upload(folder, to: wanted)
+            guard json else { return UploadOptions.show(report) }
+            return Output.json(UploadOptions.json(report))
+        }
+        let upload = try HubUpload(folder, to: wanted, of: HubFolder.hub())
+        let bytes = upload.items.reduce(0) { $0 + $1.byteCount }
+        if json {
+            return Output.json([
+                "repository": .string("\(wanted)"), "bytes": .number(JSONNumber(bytes)),
+                "files": .array(
+                    upload.items.map { ["path": .string($0.path), "bytes": .number(JSONNumber($0.byteCount))] }
+                ),
+            ])
+        }
+        Output.table([["FILE", "SIZE"]] + upload.items.map { [$0.path, ByteFormat.text($0.byteCount)] })
+        Output.line(
+            "would upload \(ByteFormat.counted(upload.items.count, "file")), \(ByteFormat.text(bytes)), to \(wanted)"
+        )
+    }
+}
+
+/// How a folder is uploaded.
+struct UploadOptions: ParsableArguments {
+    @Flag(name: .customLong("private"), help: "Make a repository that is not there for its owner alone.")
+    var isPrivate = false
+
+    @Option(name: .long, help: ArgumentHelp("What the commit says about itself.", valueName: "text"))
+    var message: String?
+
+    /// Uploads a folder, with a progress bar.
+    func upload(_ folder: String, to repository: HubRepository) throws -> HubUpload.Report {
+        try HubFolder.watched { hub in
+            var upload = try HubUpload(folder, to: repository, of: hub)
+            upload.isPrivate = isPrivate
+            if let message { upload.message = message }
+            return try upload.run()
+        }
+    }
+
+    /// Says what was uploaded.
+    static func show(_ report: HubUpload.Report) {
+        Output.line(
+            Style.green(
+                "✅ Uploaded \(ByteFormat.counted(report.fileCount, "file")), \(ByteFormat.text(report.sentByteCount)) of them new: \(report.address)"
+            )
+        )
+    }
+
+    /// What was uploaded.
+    static func json(_ report: HubUpload.Report) -> JSON {
+        [
+            "commit": .string(report.commit), "address": .string(report.address),
+            "files": .number(JSONNumber(report.fileCount)), "sent_bytes": .number(JSONNumber(report.sentByteCount)),
+        ]
+    }
+}
+
+/// Where a result is uploaded to when it is written.
+struct PushOptions: ParsableArguments {
+    @Option(
+        name: .customLong("push-to-hub"),
+        help: ArgumentHelp("Upload the result to this repository of the hub: org/name.", valueName: "id")
+    )
+    var id: String?
+
+    func validate() throws { _ = try repository() }
+
+    private func repository() throws -> HubRepository? {
+        guard let id else { return nil }
+        guard let repository = HubRepository(id) else {
+            throw ValidationError("--push-to-hub is '\(id)', expected the id of a repository such as org/name")
+        }
+        return repository
+    }
+
+    /// Uploads a folder where that was asked for.
+    func push(_ folder: String, isSilent: Bool) throws {
+        guard let repository = try repository() else { return }
+        let report = try UploadOptions.parse([]).upload(folder, to: repository)
+        if !isSilent { UploadOptions.show(report) }
+    }
+}

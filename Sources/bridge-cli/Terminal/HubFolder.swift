@@ -1,0 +1,74 @@
+import BridgeCore
+import Foundation
+import Synchronization
+
+/// The folders that commands are given: those that are here, and those of repositories on the hub, by their ids.
+///
+/// Every command comes through here, so that a download looks the same and is stopped the same way everywhere.
+enum HubFolder {
+    private static let bar = ProgressBar()
+
+    /// The hub that the environment describes, with a progress bar where a person is watching.
+    static func hub(_ freshness: Hub.Freshness = .whenMissing) -> Hub {
+        let arguments = CommandLine.arguments
+        let isWatched =
+            isatty(STDERR_FILENO) == 1 && !arguments.contains("--json") && !arguments.contains("--no-progress")
+        let show: @Sendable (BridgeCore.Progress) -> Void = { progress in
+            bar.show(progress)
+            if progress.doneBytes >= progress.totalBytes { bar.finish() }
+        }
+        let context = RunContext(progress: isWatched ? show : nil, cancellation: Interrupt.cancellation)
+        let environment = HubEnvironment(variables: ProcessInfo.processInfo.environment)
+        return Hub(environment: environment, context: context, freshness: freshness)
+    }
+
+    /// The folder that a person means, downloaded where it is not here.
+    static func resolve(_ text: String, for purpose: HubPurpose = .model) throws -> String {
+        try watched { try $0.folder(of: text, for: purpose) }
+    }
+
+    /// Does something with a model that may still be on its way from the hub.
+    ///
+    /// - Parameters:
+    ///   - text: A folder or an id.
+    ///   - catalog: The families.
+    ///   - path: Where the result goes, when no copy of what comes from the hub is to stay; nil to keep it in the cache.
+    ///   - body: What is done.
+    /// - Returns: What `body` returns.
+    /// - Throws: `BridgeError`, and what `body` throws.
+    static func whileDownloading<Result>(
+        _ text: String,
+        _ catalog: PluginCatalog,
+        keepingNoCopyBeside path: String?,
+        _ body: (AutoBridge) throws -> Result
+    ) throws -> Result {
+        try watched { hub in
+            var hub = hub
+            // The bar is that of what is done.
+            hub.context.progress = nil
+            var place: URL?
+            // What is in the cache need not come again.
+            if let path, (try? hub.isHere(text)) != true {
+                let target = URL(filePath: path).standardizedFileURL
+                place = target.deletingLastPathComponent().appending(path: ".\(target.lastPathComponent).source")
+                hub.environment.cache = place?.path ?? ""
+            }
+            defer { if let place { try? FileManager.default.removeItem(at: place) } }
+            return try AutoBridge.whileDownloading(text, catalog: catalog, hub: hub, body)
+        }
+    }
+
+    /// The processor of a model of any kind, of which no weights are needed.
+    static func processor(_ text: String, _ catalog: PluginCatalog) throws -> any ModelProcessor {
+        try AutoBridge.forProcessing(resolve(text, for: .processor), catalog: catalog).processor()
+    }
+
+    /// Does something with the hub; Ctrl-C then ends it in good order, so that what has come is gone on with.
+    static func watched<Result>(
+        _ freshness: Hub.Freshness = .whenMissing,
+        _ body: (Hub) throws -> Result
+    ) throws -> Result {
+        defer { bar.finish() }
+        return try Interrupt.inGoodOrder { try body(hub(freshness)) }
+    }
+}

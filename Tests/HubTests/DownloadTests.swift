@@ -1,0 +1,181 @@
+import Foundation
+import JSONTree
+import Testing
+
+@testable import BridgeCore
+
+/// What comes from the hub into the cache.
+@Suite struct DownloadTests {
+    private let server: HubServer
+    private static let content = HubServer.bytes(40_000_000)
+    private var large: [UInt8] { Self.content }
+
+    init() throws {
+        server = try HubServer()
+        try server.put("config.json", "{\"hidden_size\": 7}")
+        try server.put("model.safetensors", large)
+    }
+
+    private func fetch(_ hub: Hub) throws -> String { try hub.folder(of: "org/name", for: .everything) }
+
+    private func bytes(_ folder: String) throws -> [UInt8] {
+        [UInt8](try Data(contentsOf: URL(filePath: "\(folder)/model.safetensors")))
+    }
+
+    /// Names in the cache that nobody may be left with.
+    private func leftovers() throws -> [String] {
+        let all = try FileManager.default.subpathsOfDirectory(atPath: server.home)
+        return all.filter { $0.hasSuffix(".incomplete") || $0.hasSuffix(".partial") }
+    }
+
+    private func failure(_ hub: Hub) -> String {
+        do {
+            return "nothing was wrong: \(try fetch(hub))"
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    @Test func everyByteComesAndTheSecondTimeNothingIsAsked() async throws {
+        let folder = try fetch(server.hub())
+        #expect(try bytes(folder) == large)
+        #expect(try leftovers().isEmpty)
+        let before = try await server.log().count
+        #expect(try fetch(server.hub()) == folder)
+        #expect(try await server.log().count == before)
+        #expect(try fetch(server.hub(["HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:1"])) == folder)
+    }
+
+    @Test func theLayoutIsThatOfHuggingfaceHub() throws {
+        let folder = try fetch(server.hub())
+        let root = "\(server.home)/hub/models--org--name"
+        let commit = try String(contentsOfFile: "\(root)/refs/main", encoding: .utf8)
+        #expect(folder == "\(root)/snapshots/\(commit)")
+        let links = try ["config.json", "model.safetensors"].map {
+            try FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\($0)")
+        }
+        // `git hash-object` of {"hidden_size": 7}
+        #expect(links[0] == "../../blobs/fedc609553e513fa7fbe7e5ae30afe80a733a3ee")
+        #expect(links[1].wholeMatch(of: #/\.\./\.\./blobs/[0-9a-f]{64}/#) != nil)
+        let tree = try JSON(contentsOf: "\(root)/trees/\(commit).json")
+        #expect(tree["format_version"]?.integer == 1)
+        #expect(tree["files"]?["model.safetensors"]?["lfs_size"]?.integer == large.count)
+    }
+
+    @Test func aConnectionThatIsCutGoesOnWhereItBroke() async throws {
+        try await server.fail(["match": "GET /models/", "times": 2, "cut": 1_000_003])
+        #expect(try bytes(fetch(server.hub())) == large)
+        let ranges = try await server.log().filter { $0.path.hasPrefix("/models/") }.map(\.range)
+        #expect(ranges.contains { $0.hasPrefix("bytes=1000003-") })
+    }
+
+    @Test func aDownloadThatEndedIsGoneOnWith() async throws {
+        // The first pieces come, the last one never does.
+        try await server.fail(["match": "GET /org/name/resolve/.*model", "times": 1000, "status": 500])
+        #expect(failure(server.hub()).contains("status 500"))
+        try await server.fail(["match": "GET /models/", "times": 1000, "cut": 700_000])
+        let impatient = Hub(environment: server.hub().environment, patience: HubPatience(attempts: 1, firstPause: 0))
+        // Each attempt brings something, so it goes on to the end.
+        #expect(try bytes(fetch(impatient)) == large)
+    }
+
+    @Test func whatWasKeptIsNotFetchedAgain() async throws {
+        let cancellation = Cancellation()
+        var hub = server.hub()
+        hub.context.cancellation = cancellation
+        hub.context.progress = { if $0.doneBytes > 8_000_000 { cancellation.cancel() } }
+        try await server.fail(["match": "GET /models/", "times": 3, "drip": 10_000_000])
+        let error = #expect(throws: BridgeError.self) { try fetch(hub) }
+        #expect(error?.code == .cancelled)
+        #expect(try leftovers().count == 1)
+        try await server.fail()
+        let before = try await server.log().count
+        #expect(try bytes(fetch(server.hub())) == large)
+        let wanted = try await server.log()[before...].filter { $0.path.hasPrefix("/models/") }.map(\.range)
+        #expect(!wanted.isEmpty && !wanted.contains { $0.hasPrefix("bytes=0-") }, "\(wanted)")
+        #expect(try leftovers().isEmpty)
+    }
+
+    @Test func whatAnotherProgramLeftBehindIsNotTrusted() throws {
+        let blobs = "\(server.home)/hub/models--org--name/blobs"
+        let repository = try #require(HubRepository("org/name"))
+        let name = try #require(try server.hub().snapshot(of: repository).listing.file("model.safetensors")?.sha256)
+        try FileManager.default.createDirectory(atPath: blobs, withIntermediateDirectories: true)
+        // As long as one of Bridge's, with a mark that says that all has come.
+        var bytes = [UInt8](repeating: 7, count: large.count)
+        withUnsafeBytes(of: UInt64(large.count).littleEndian) { bytes += $0 }
+        try Data(bytes).write(to: URL(filePath: "\(blobs)/\(name).b41d6e00.incomplete"))
+        #expect(try self.bytes(fetch(server.hub())) == large)
+        #expect(try leftovers().isEmpty)
+    }
+
+    @Test func wrongBytesAreFetchedOnceMoreAndThenRefused() async throws {
+        try await server.fail(["match": "GET /models/", "times": 1, "wrong": true])
+        #expect(try bytes(fetch(server.hub())) == large)
+        try FileManager.default.removeItem(atPath: server.home)
+        try await server.fail(["match": "GET /models/", "times": 1000, "wrong": true])
+        let text = failure(server.hub())
+        #expect(text.contains("model.safetensors has come twice with the checksum"))
+        #expect(try leftovers().isEmpty)
+        let blobs = try FileManager.default.contentsOfDirectory(atPath: "\(server.home)/hub/models--org--name/blobs")
+        #expect(!blobs.contains { $0.count == 64 })
+    }
+
+    @Test func aServerThatGivesNoPartsGivesTheWhole() async throws {
+        try await server.fail(["match": "GET /models/", "times": 1000, "no_range": true])
+        #expect(try bytes(fetch(server.hub())) == large)
+    }
+
+    @Test(arguments: [429, 500, 502, 503])
+    func aBusyServerIsAskedAgain(_ status: Int) async throws {
+        try await server.fail(["match": "GET", "times": 3, "status": .number(JSONNumber(status))])
+        #expect(try bytes(fetch(server.hub())) == large)
+    }
+
+    @Test func retryAfterIsHonoured() async throws {
+        try await server.fail(["match": "revision", "times": 1, "status": 429, "headers": ["Retry-After": "1"]])
+        let start = ContinuousClock.now
+        _ = try fetch(server.hub())
+        #expect(ContinuousClock.now - start >= .seconds(1))
+        try await server.fail(["match": "revision", "times": 9, "status": 429, "headers": ["Retry-After": "86400"]])
+        #expect(failure(server.hub(freshness: .always)).contains("come back in 86400 seconds"))
+    }
+
+    @Test func aServerThatSaysNothingIsLeft() async throws {
+        try await server.fail(["match": "GET /models/", "times": 1000, "wait": 5])
+        let text = failure(
+            Hub(
+                environment: server.hub(["HF_HUB_DOWNLOAD_TIMEOUT": "1"]).environment,
+                patience: HubPatience(attempts: 1, firstPause: 0)
+            )
+        )
+        #expect(text.contains("HF_HUB_DOWNLOAD_TIMEOUT"))
+    }
+
+    @Test func manyDownloadsAtOnceLeaveOneWholeCopy() async throws {
+        let hub = server.hub()
+        let folders = try await withThrowingTaskGroup(of: String.self) { group in
+            for _ in 0..<3 { group.addTask { try hub.folder(of: "org/name", for: .everything) } }
+            return try await group.reduce(into: Set<String>()) { $0.insert($1) }
+        }
+        #expect(folders.count == 1)
+        let folder = try #require(folders.first)
+        #expect(try bytes(folder) == large)
+        #expect(try leftovers().isEmpty)
+        // Nobody fetched what another was at: 40 MB are three pieces.
+        #expect(try await server.log().filter { $0.path.hasPrefix("/models/") }.count == 3)
+    }
+
+    @Test func aDirectoryOfManyPagesComesWhole() throws {
+        for number in 0..<120 { try server.put("parts/\(number).txt", "\(number)") }
+        let folder = try fetch(server.hub())
+        for number in 0..<120 {
+            #expect(try String(contentsOfFile: "\(folder)/parts/\(number).txt", encoding: .utf8) == "\(number)")
+        }
+    }
+
+    @Test func anEmptyFileIsAFile() throws {
+        try server.put("empty.txt", "")
+        #expect(try Data(contentsOf: URL(filePath: "\(fetch(server.hub()))/empty.txt")).isEmpty)
+    }
+}

@@ -1,0 +1,114 @@
+import BridgeCore
+import Foundation
+import FoundationNetworking
+import JSONTree
+import TestSupport
+import Testing
+
+/// A hub on this machine (Tests/HubServer/hub_server.py) with repositories in a folder of its own, and a cache beside it.
+final class HubServer {
+    /// A request that it got.
+    struct Request {
+        var method: String
+        var path: String
+        var host: String
+        var authorization: String
+        var range: String
+    }
+
+    /// The token that it accepts.
+    static let token = "hf_test"
+
+    let endpoint: String
+    let storage: String
+    let root: URL
+    private let process = Process()
+    private let input = Pipe()
+
+    /// Starts one.
+    init() throws {
+        root = FileManager.default.temporaryDirectory.appending(path: "bridge-hub-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: root, withIntermediateDirectories: true)
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = ["python3", "\(Fixtures.repository)/Tests/HubServer/hub_server.py", root.path]
+        let output = Pipe()
+        process.standardOutput = output
+        process.standardInput = input
+        try process.run()
+        var line = Data()
+        while !line.contains(10) {
+            let piece = output.fileHandleForReading.availableData
+            guard !piece.isEmpty else { break }
+            line += piece
+        }
+        let json = try JSON(parsing: [UInt8](line))
+        endpoint = try #require(json["endpoint"]?.string)
+        storage = try #require(json["storage"]?.string)
+    }
+
+    deinit {
+        try? input.fileHandleForWriting.close()
+        process.waitUntilExit()
+        try? FileManager.default.removeItem(at: root)
+    }
+
+    /// Puts a file into a repository.
+    @discardableResult
+    func put(_ path: String, _ bytes: [UInt8], in repository: String = "models/org/name") throws -> [UInt8] {
+        let url = root.appending(path: "\(repository)/\(path)")
+        try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try Data(bytes).write(to: url)
+        return bytes
+    }
+
+    /// Puts a text into a repository.
+    func put(_ path: String, _ text: String, in repository: String = "models/org/name") throws {
+        try put(path, Array(text.utf8), in: repository)
+    }
+
+    /// Lets the next requests go wrong, as the server's own text says.
+    func fail(_ faults: JSON...) async throws {
+        var request = URLRequest(url: try #require(URL(string: "\(endpoint)/_faults")))
+        request.httpMethod = "POST"
+        request.httpBody = Data(JSON.array(faults).text())
+        _ = try await URLSession.shared.data(for: request)
+    }
+
+    /// The requests so far.
+    func log() async throws -> [Request] {
+        let data = try await URLSession.shared.data(from: try #require(URL(string: "\(endpoint)/_log"))).0
+        return try (try JSON(parsing: [UInt8](data)).array ?? []).map { json in
+            Request(
+                method: try #require(json["method"]?.string),
+                path: try #require(json["path"]?.string),
+                host: try #require(json["host"]?.string),
+                authorization: try #require(json["authorization"]?.string),
+                range: try #require(json["range"]?.string)
+            )
+        }
+    }
+
+    /// The folder that `HF_HOME` names.
+    var home: String { root.appending(path: "home").path }
+
+    /// The hub as a program sees it, with a cache beside the repositories.
+    func hub(_ variables: [String: String] = [:], freshness: Hub.Freshness = .whenMissing) -> Hub {
+        let own = ["HF_ENDPOINT": endpoint, "HF_HOME": home, "NO_PROXY": "*"]
+        return Hub(
+            environment: HubEnvironment(variables: own.merging(variables) { $1 }),
+            freshness: freshness,
+            patience: HubPatience(attempts: 4, firstPause: 0.01, longestPause: 0.05)
+        )
+    }
+
+    /// Bytes that nothing repeats in.
+    static func bytes(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
+        var state = seed &* 0x9E37_79B9_7F4A_7C15 | 1
+        return (0..<count).map { _ in
+            state ^= state << 13
+            state ^= state >> 7
+            state ^= state << 17
+            return UInt8(truncatingIfNeeded: state >> 32)
+        }
+    }
+}

@@ -1,0 +1,69 @@
+import Foundation
+import JSONTree
+import Testing
+
+@testable import BridgeCore
+
+/// The token goes to the hub and to nobody else, and is shown to nobody.
+@Suite struct SecretTests {
+    private let server: HubServer
+
+    init() throws {
+        server = try HubServer()
+        try server.put("model.safetensors", HubServer.bytes(3000))
+        try server.put("config.json", "{}")
+        try server.put(".repo.json", "{\"private\": true}")
+    }
+
+    @Test func theStorageNeverSeesIt() async throws {
+        _ = try server.hub(["HF_TOKEN": HubServer.token]).folder(of: "org/name", for: .everything)
+        let log = try await server.log()
+        let (own, others) = (
+            log.filter { $0.path.contains("org/name") && !$0.path.hasPrefix("/models/") },
+            log.filter { $0.path.hasPrefix("/models/") }
+        )
+        #expect(own.count >= 4 && own.allSatisfy { $0.authorization == "Bearer \(HubServer.token)" })
+        #expect(!others.isEmpty && others.allSatisfy { $0.authorization.isEmpty && $0.host.hasPrefix("localhost:") })
+    }
+
+    @Test func aRedirectOfAQuestionDoesNotTakeItAlong() async throws {
+        try await server.fail(["match": "revision", "times": 1, "location": .string("\(server.storage)/elsewhere")])
+        _ = try? server.hub(["HF_TOKEN": HubServer.token]).snapshot(of: try #require(HubRepository("org/name")))
+        let moved = try #require(try await server.log().first { $0.path == "/elsewhere" })
+        #expect(moved.authorization.isEmpty)
+    }
+
+    @Test func itIsNeverPrinted() async throws {
+        let secret = "hf_secretsecret"
+        let environment = server.hub(["HF_TOKEN": secret]).environment
+        #expect(!"\(environment)".contains(secret))
+        var dumped = ""
+        dump(environment, to: &dumped)
+        #expect(!dumped.contains(secret))
+        do {
+            _ = try server.hub(["HF_TOKEN": secret]).folder(of: "org/name", for: .everything)
+            Issue.record("a wrong token was accepted")
+        } catch {
+            #expect("\(error)".contains("does not accept the token"))
+            #expect(!"\(error)".contains(secret))
+        }
+    }
+
+    @Test func aSignedAddressIsNotShown() async throws {
+        try await server.fail(["match": "GET /models/", "times": 100, "status": 404])
+        do {
+            _ = try server.hub(["HF_TOKEN": HubServer.token]).folder(of: "org/name", for: .everything)
+            Issue.record("nothing was wrong")
+        } catch {
+            #expect(!"\(error)".contains("signature"))
+        }
+    }
+
+    @Test func aStoredTokenIsTaken() throws {
+        try FileManager.default.createDirectory(atPath: server.home, withIntermediateDirectories: true)
+        try "\(HubServer.token)\n".write(toFile: "\(server.home)/token", atomically: true, encoding: .utf8)
+        #expect(server.hub().environment.token?.value == HubServer.token)
+        _ = try server.hub().folder(of: "org/name", for: .everything)
+        #expect(server.hub(["HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"]).environment.token == nil)
+    }
+}

@@ -1,0 +1,98 @@
+import Foundation
+import JSONTree
+import TestSupport
+import Testing
+
+@testable import BridgeCore
+@testable import Tokenizers
+
+/// What goes to the hub.
+@Suite struct UploadTests {
+    private let server: HubServer
+    private let folder: TemporaryFolder
+    /// In several parts, in one, and by the commit itself.
+    private let files: [String: [UInt8]] = [
+        "model.safetensors": HubServer.bytes(300_001), "small.safetensors": HubServer.bytes(500, seed: 2),
+        "config.json": Array("{\"hidden_size\": 3}".utf8), "sub/notes.txt": Array("ä note".utf8), "empty.txt": [],
+    ]
+
+    init() throws {
+        server = try HubServer()
+        folder = try TemporaryFolder()
+        for (path, bytes) in files.merging([".hidden": [1], "left.ignored": [2]], uniquingKeysWith: { $1 }) {
+            let url = URL(filePath: folder.path(path))
+            try FileManager.default.createDirectory(
+                at: url.deletingLastPathComponent(),
+                withIntermediateDirectories: true
+            )
+            try Data(bytes).write(to: url)
+        }
+    }
+
+    private func upload(_ hub: Hub, to id: String = "me/new") throws -> HubUpload.Report {
+        try HubUpload(folder.path, to: #require(HubRepository(id)), of: hub).run()
+    }
+
+    private var hub: Hub { server.hub(["HF_TOKEN": HubServer.token]) }
+
+    private func stored(_ id: String = "me/new") throws -> [String: [UInt8]] {
+        let root = server.root.appending(path: "models/\(id)").path
+        let names = try FileManager.default.subpathsOfDirectory(atPath: root)
+        return Dictionary(
+            uniqueKeysWithValues: try names.compactMap { name in
+                var isFolder: ObjCBool = false
+                _ = FileManager.default.fileExists(atPath: "\(root)/\(name)", isDirectory: &isFolder)
+                return isFolder.boolValue
+                    ? nil : (name, [UInt8](try Data(contentsOf: URL(filePath: "\(root)/\(name)"))))
+            }
+        )
+    }
+
+    @Test func everyFileArrivesAndComesBack() throws {
+        let report = try upload(hub)
+        #expect(try stored() == files)
+        #expect(report.fileCount == files.count && report.sentByteCount == 300_501)
+        let back = try hub.folder(of: "me/new", for: .everything)
+        #expect(back.hasSuffix(report.commit))
+        for (path, bytes) in files { #expect([UInt8](try Data(contentsOf: URL(filePath: "\(back)/\(path)"))) == bytes) }
+    }
+
+    @Test func whatIsThereIsNotSentAgain() async throws {
+        _ = try upload(hub)
+        let before = try await server.log().count
+        #expect(try upload(hub, to: "me/other").sentByteCount == 0)
+        #expect(try await server.log()[before...].allSatisfy { $0.method != "PUT" })
+        #expect(try stored("me/other") == files)
+    }
+
+    @Test func theTokenDoesNotGoToTheStorage() async throws {
+        _ = try upload(hub)
+        let sent = try await server.log().filter { $0.method == "PUT" }
+        // 300,001 bytes in parts of 65,536, and 500 in one.
+        #expect(sent.count == 6 && sent.allSatisfy { $0.authorization.isEmpty })
+    }
+
+    @Test func aPartThatFailsIsSentAgain() async throws {
+        try await server.fail(["match": "PUT", "times": 3, "status": 500])
+        _ = try upload(hub)
+        #expect(try stored() == files)
+    }
+
+    @Test func aCommitThatFailsIsNotMadeTwice() async throws {
+        try await server.fail(["match": "commit", "times": 9, "status": 503])
+        #expect(throws: BridgeError.self) { try upload(hub) }
+        #expect(try await server.log().count { $0.path.contains("/commit/") } == 1)
+        #expect(try stored().isEmpty)
+    }
+
+    @Test func withoutATokenNothingIsAsked() async throws {
+        let error = #expect(throws: BridgeError.self) { try upload(server.hub()) }
+        #expect(error?.message.contains("HF_TOKEN") == true)
+        #expect(try await server.log().isEmpty)
+    }
+
+    @Test(arguments: ["", "a", "ab", "abc", "abcd", "\u{0}\u{FF}ÿ"])
+    func base64IsFoundations(_ text: String) {
+        #expect(Base64.encode(Array(text.utf8)) == Data(text.utf8).base64EncodedString())
+    }
+}
