@@ -133,7 +133,7 @@ public final class TrainingRun {
         guard FileManager.default.fileExists(atPath: "\(path)/\(RunProgress.fileName)"),
             let bytes = FileManager.default.contents(atPath: name)
         else { return nil }
-        return try Recipe(yaml: String(decoding: bytes, as: UTF8.self), name: name, sharedSections: ["model"])
+        return try Recipe(yaml: String(decoding: bytes, as: UTF8.self), name: name)
     }
 
     private static func date(_ text: String) throws -> ChatDate {

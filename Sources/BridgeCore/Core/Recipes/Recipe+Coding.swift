@@ -26,13 +26,11 @@ extension Recipe {
     /// - Parameters:
     ///   - yaml: The text.
     ///   - name: The file, for messages.
-    ///   - sharedSections: More sections whose other keys are left alone.
     ///   - base: The recipe that the key `recipe` of the text names.
     /// - Throws: `BridgeError` with code `corruptInput`, or `badArgument` with all that is wrong, line by line.
     public init(
         yaml: String,
         name: String,
-        sharedSections: Set<String> = [],
         base: (_ name: String, _ scheme: PEFTSection.Scheme) throws -> Recipe = Recipe.noBase
     ) throws {
         var settings: [(key: String, value: JSON, line: Int)] = []
@@ -48,7 +46,6 @@ extension Recipe {
         collect(try RecipeText.tree(yaml, name: name), "")
         let keys = Set(settings.map(\.key))
         let isRunConfiguration = keys.isSuperset(of: RunConfiguration.signs.map { "model.\($0)" })
-        let sharedSections = isRunConfiguration ? sharedSections.union(["model"]) : sharedSections
         let scheme = settings.last { $0.key == "peft.scheme" }.flatMap { PEFTSection.Scheme(json: $0.value) } ?? .none
         if let start = settings.first(where: { $0.key == "recipe" }) {
             guard let named = start.value.string else {
@@ -71,7 +68,7 @@ extension Recipe {
                 if let problem = field.set(setting.value, in: &self) {
                     problems.append("\(name):\(setting.line): \(problem)")
                 }
-            } else if !sharedSections.contains(setting.key.split(separator: ".").first.map(String.init) ?? "") {
+            } else if !(isRunConfiguration && setting.key.hasPrefix("model.")) {
                 // An empty section is no mistake.
                 if setting.value.isNull, RecipeTable.fields.contains(where: { $0.key.hasPrefix(setting.key + ".") }) {
                     continue
