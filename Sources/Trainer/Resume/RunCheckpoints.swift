@@ -74,7 +74,21 @@ public final class RunCheckpoints {
     /// Keeps other runs away from the folder for as long as the result lives; nil where nothing is saved.
     ///
     /// - Throws: `BridgeError` when another run writes there, or it cannot be written to.
-    public func lock() throws -> AnyObject? { section.save.isEmpty ? nil : try RunLock(folder: section.save) }
+    public func lock() throws -> FileLock? {
+        guard !section.save.isEmpty else { return nil }
+        let folder = URL(filePath: section.save).standardized
+        let parent = folder.deletingLastPathComponent().path
+        try LogFile.makeFolder(parent)
+        guard
+            let lock = try FileLock.take("\(parent)/.\(folder.lastPathComponent).running", isTemporary: true)
+        else {
+            throw BridgeError(
+                .destinationTaken,
+                "another run is writing to \(section.save); wait for it, or name another checkpoint.save"
+            )
+        }
+        return lock
+    }
 
     /// Fills a run's tensors from an iteration.
     ///

@@ -98,16 +98,18 @@ package enum Files {
 
     /// Writes a file and flushes it to the disk.
     package static func write(_ bytes: [UInt8], to path: String) throws {
-        try write(to: path) { put in try bytes.withUnsafeBytes(put) }
-    }
-
-    /// Writes a file piece by piece and flushes it to the disk.
-    private static func write(to path: String, _ content: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void)
-        throws
-    {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw BridgeError.system("cannot write \(path)") }
         defer { close(descriptor) }
+        try write(to: descriptor, path) { put in try bytes.withUnsafeBytes(put) }
+    }
+
+    /// Writes an open file piece by piece and flushes it to the disk.
+    private static func write(
+        to descriptor: Int32,
+        _ path: String,
+        _ content: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void
+    ) throws {
         try content { piece in
             var done = 0
             while done < piece.count, let base = piece.baseAddress {
@@ -126,13 +128,19 @@ package enum Files {
     }
 
     /// Puts a file that is written piece by piece in the place of another in one step.
+    ///
+    /// Until then it is called `PATH.partial` and locked: what a killed program has left there is used up by the next.
     package static func replace(
         _ path: String,
         _ content: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void
     ) throws {
-        let temporary = "\(path).\(getpid()).partial"
+        let temporary = "\(path).partial"
+        guard let lock = try FileLock.take(temporary, waits: true) else {
+            throw BridgeError(.fileSystem, "\(temporary) is locked by another program")
+        }
         do {
-            try write(to: temporary, content)
+            guard ftruncate(lock.descriptor, 0) == 0 else { throw BridgeError.system("cannot write \(path)") }
+            try write(to: lock.descriptor, path, content)
             guard rename(temporary, path) == 0 else { throw BridgeError.system("cannot write \(path)") }
         } catch {
             unlink(temporary)

@@ -1,0 +1,44 @@
+import Glibc
+
+/// A lock that programs take on a file by `flock`; it ends with the object, or with the process.
+public final class FileLock: Sendable {
+    let descriptor: Int32
+    /// The file, where it goes with the lock.
+    private let temporary: String?
+
+    private init(_ descriptor: Int32, temporary: String?) {
+        (self.descriptor, self.temporary) = (descriptor, temporary)
+    }
+
+    /// Takes a lock.
+    ///
+    /// - Parameters:
+    ///   - path: The file, made where it is not there; its folder has to be.
+    ///   - waits: Whether to wait for somebody else who holds it.
+    ///   - isTemporary: Whether the file is removed at the end.
+    /// - Returns: The lock; nil when somebody else holds it.
+    /// - Throws: `BridgeError` when the file cannot be made. On a file system that knows no locks everybody gets one.
+    public static func take(_ path: String, waits: Bool = false, isTemporary: Bool = false) throws -> FileLock? {
+        while true {
+            let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o666)
+            guard descriptor >= 0 else { throw BridgeError.system("cannot lock \(path)") }
+            while flock(descriptor, waits ? LOCK_EX : LOCK_EX | LOCK_NB) != 0 {
+                if errno == EINTR { continue }
+                guard [EWOULDBLOCK, EACCES].contains(errno) else { break }
+                close(descriptor)
+                return nil
+            }
+            // Who held it may have removed or renamed the file that was opened here, which then guards nothing.
+            var (locked, named) = (stat(), stat())
+            if fstat(descriptor, &locked) == 0, lstat(path, &named) == 0, locked.st_ino == named.st_ino {
+                return FileLock(descriptor, temporary: isTemporary ? path : nil)
+            }
+            close(descriptor)
+        }
+    }
+
+    deinit {
+        if let temporary { unlink(temporary) }
+        close(descriptor)
+    }
+}
