@@ -5,7 +5,7 @@ import JSONTree
 final class HubClient {
     let environment: HubEnvironment
     let patience: HubPatience
-    private let isCancelled: () -> Bool
+    let isCancelled: () -> Bool
     private let connection: HTTPConnection
 
     /// The most bytes of an answer that is no file.

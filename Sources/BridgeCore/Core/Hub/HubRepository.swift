@@ -37,6 +37,12 @@ public struct HubRepository: Sendable, Hashable, CustomStringConvertible {
         self.revision = revision
     }
 
+    /// The repository that a person means where a folder does as well; nil when there is such a folder, and for what is no id.
+    public init?(meantBy text: String) {
+        guard !Files.exists(text) else { return nil }
+        self.init(text)
+    }
+
     /// The rules of the hub for one part of an id.
     private static func isName(_ name: Substring) -> Bool {
         let isPlain = name.utf8.allSatisfy {
