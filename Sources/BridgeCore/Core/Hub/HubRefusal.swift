@@ -12,6 +12,9 @@ struct HubRefusal {
         let code = answer["x-error-code"] ?? ""
         let said = answer["x-error-message"].map { ": \($0.prefix(300))" } ?? ""
         let who = environment.token == nil
+        // Some proxies refuse in the hub's name.
+        let proxy = said.isEmpty ? environment.http.proxy(for: environment.endpoint) : nil
+        let way = proxy.map { "; if the proxy \(WebAddress.shown($0)) says so, ask who runs it" } ?? ""
         switch (answer.status, code) {
         case (_, "GatedRepo"):
             return failure(
@@ -47,13 +50,19 @@ struct HubRefusal {
         case (403, _):
             return failure(
                 "the hub does not allow this\(said); check what the token may do at \(environment.endpoint)/settings/tokens"
+                    + way
+            )
+        case (407, _):
+            return failure(
+                "the proxy wants a name and a password; put them into HTTP_PROXY and HTTPS_PROXY, as "
+                    + "http://name:password@host:port"
             )
         case (429, _):
             return failure(
                 "the hub is busy and has said so again and again; wait some minutes, or log in, which raises its limits"
             )
         case (500..., _):
-            return failure("the hub answers with status \(answer.status)\(said); try again later")
+            return failure("the hub answers with status \(answer.status)\(said); try again later\(way)")
         default:
             return failure(
                 "the hub answers with status \(answer.status)\(said) for \(file ?? repository.id); see \(page)"
