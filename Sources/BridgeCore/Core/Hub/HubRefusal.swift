@@ -6,6 +6,22 @@ struct HubRefusal {
     var file: String?
     var environment: HubEnvironment
 
+    /// Whether it says that there is no such repository.
+    var isAboutName: Bool {
+        let code = answer["x-error-code"]
+        return code == "RepoNotFound" || (answer.status == 404 && code == nil)
+    }
+
+    /// The sentence where a repository of the same name holds the other thing.
+    var errorBesideTwin: BridgeError {
+        failure(
+            repository.kind == .model
+                ? "\(repository.id) is a data set and no model; name it where data are asked for, or to 'bridge hub' with "
+                    + "'--type dataset', and a model here"
+                : "\(repository.id) is a model and no data set; name it where a model is asked for, and a data set here"
+        )
+    }
+
     /// The sentence for the user.
     var error: BridgeError {
         let page = "\(environment.endpoint)/\(repository.page)"
@@ -26,7 +42,8 @@ struct HubRefusal {
             )
         case (_, "RevisionNotFound"):
             return failure(
-                "\(repository.id) has no branch, tag or commit '\(repository.revision)'; see \(page)/tree/main"
+                "\(repository.id) has no branch, tag or commit '\(repository.revision)'; leave '@\(repository.revision)' out, or "
+                    + "choose another at \(page)/tree/main"
             )
         case (404, "EntryNotFound"):
             return failure("\(repository) has no file \(file ?? "of that name"); see \(page)")

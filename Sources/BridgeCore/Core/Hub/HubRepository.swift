@@ -70,6 +70,14 @@ public struct HubRepository: Sendable, Hashable, CustomStringConvertible {
     /// The id, with the revision where it is not the usual one.
     public var description: String { revision == Self.standardRevision ? id : "\(id)@\(revision)" }
 
+    /// A repository of the same name that holds the other thing.
+    var twin: HubRepository {
+        var twin = self
+        twin.kind = kind == .model ? .dataset : .model
+        twin.revision = Self.standardRevision
+        return twin
+    }
+
     /// Where people see it, below the hub's address.
     var page: String { kind == .model ? id : "\(kind.rawValue)s/\(id)" }
     /// Where programs ask for it, below the hub's address.
