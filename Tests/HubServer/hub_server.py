@@ -13,7 +13,8 @@ It is told and asked by HTTP as well:
 
     POST /_faults   a list of {"match": REGEX, "times": N, ...}: the next N requests whose "METHOD path" fits go wrong by
                     "status" and "headers"; "cut": bytes after which the connection ends; "wrong": true for other bytes;
-                    "wait": seconds before the answer; "drip": bytes a second; "no_range": true for whole files only;
+                    "wait": seconds before the answer; "drip": bytes a second; "stall": bytes after which nothing more
+                    comes until other faults are told; "no_range": true for whole files only;
                     "location": where a redirect leads
     GET /_log       all other requests so far: [{"method", "path", "host", "authorization", "range", "sent"}], the last
                     of which are the bytes of the answer's body that have gone out
@@ -417,7 +418,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return None
         self.wfile.flush()
-        stop = min(end, start + fault["cut"]) if "cut" in fault else end
+        most = fault.get("cut", fault.get("stall"))
+        stop = end if most is None else min(end, start + most)
         with path.open("rb") as file:
             if fault.get("wrong"):
                 file.seek(start)
@@ -438,7 +440,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     count = os.sendfile(self.connection.fileno(), file.fileno(), start, min(stop - start, 64 << 20))
                     self.entry["sent"] += count
                     start += count
-        if "cut" in fault:
+        while "stall" in fault and any(fault is other for other in self.store.faults):
+            time.sleep(0.02)
+        if most is not None:
             self.close_connection = True
         return None
 

@@ -17,11 +17,13 @@ import Testing
         try server.put("config.json", "{}")
     }
 
-    private func download(to home: String, shell: String = "exec \"$@\"") throws -> BridgeProcess {
+    private func download(to home: String, shell: String = "exec \"$@\"", waiting seconds: Int = 10) throws
+        -> BridgeProcess
+    {
         try BridgeProcess(
             ["hub", "download", "org/name", "--all"],
             shell: shell,
-            environment: server.variables.merging(["HF_HOME": home]) { $1 }
+            environment: server.variables.merging(["HF_HOME": home, "HF_HUB_DOWNLOAD_TIMEOUT": "\(seconds)"]) { $1 }
         )
     }
 
@@ -58,18 +60,18 @@ import Testing
     @Test(.enabled(if: SmallDisk.mayMount, "only root may mount a small disk"))
     func aDiskThatFillsUpKeepsWhatHasCome() async throws {
         let disk = try SmallDisk(at: scratch.url("disk"), kilobytes: 4000)
-        try await server.fail(["match": "GET /models/", "times": 9, "drip": 1_000_000])
-        let run = try download(to: disk.url.path)
+        try await server.fail(["match": "GET /models/", "times": 9, "stall": 1_000_000])
+        let run = try download(to: disk.url.path, waiting: 600)
         let end = Date().addingTimeInterval(60)
-        func sent() async throws -> Int { try await server.log().reduce(0) { $0 + $1.sent } }
-        while try await sent() < 1_000_000, run.isRunning, Date() < end { usleep(10_000) }
+        while try disk.usedByteCount() < 1_000_000, run.isRunning, Date() < end { usleep(10_000) }
         let filler = disk.url.appending(path: "filler")
         // Takes what is left, and fails at the end of it.
         try? Data(count: 4000 << 10).write(to: filler)
+        // The hub goes on where it stopped.
+        try await server.fail()
         expect(try run.wait(), failsWith: 1, mentioning: disk.url.path, "no space is left")
         #expect(halves(disk.url.path).isEmpty)
         try FileManager.default.removeItem(at: filler)
-        try await server.fail()
         let before = try await server.log().count
         let outcome = try download(to: disk.url.path).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")

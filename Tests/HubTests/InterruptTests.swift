@@ -8,26 +8,39 @@ import Testing
 @Suite struct InterruptTests {
     private let server: HubServer
     private let scratch: Scratch
-    private static let weights = "GET /models/.*safetensors"
+    private static let weights = "GET /models/.*safetensors.sig"
 
     init() throws {
         server = try HubServer()
         scratch = try Scratch()
     }
 
-    /// The contents that have not come whole.
-    private func parts() -> [URL] {
-        let blobs = URL(filePath: "\(server.home)/hub/models--org--name/blobs")
-        return ((try? FileManager.default.contentsOfDirectory(atPath: blobs.path)) ?? [])
-            .filter { $0.hasSuffix(".incomplete") }.map { blobs.appending(path: $0) }
+    /// The contents below a folder that have not come whole.
+    private func parts(_ folder: String? = nil) -> [String] {
+        let folder = folder ?? server.home
+        return Scratch.content(of: folder).filter { $0.hasSuffix(".incomplete") }.map { "\(folder)/\($0)" }
     }
 
-    /// Starts a run against a hub that gives 400 kB a second, and waits until it has sent some.
-    private func started(_ arguments: [String], sent: Int) async throws -> BridgeProcess {
-        try await server.fail(["match": .string(Self.weights), "times": 1000, "drip": 400_000])
-        let run = try BridgeProcess(arguments, environment: server.variables)
+    /// Starts a run against a hub that gives `stall` bytes of each file and then nothing, and waits until they are on the disk.
+    private func started(
+        _ arguments: [String],
+        stall: Int,
+        files: Int = 1,
+        below folder: String? = nil
+    ) async throws -> BridgeProcess {
+        let number = JSON.number(JSONNumber(stall))
+        try await server.fail(["match": .string(Self.weights), "times": 1000, "stall": number])
+        let patient = server.variables.merging(["HF_HUB_DOWNLOAD_TIMEOUT": "600"]) { $1 }
+        let run = try BridgeProcess(arguments, environment: patient)
         let end = Date().addingTimeInterval(60)
-        while try await weights().reduce(0, { $0 + $1.sent }) < sent, run.isRunning, Date() < end { usleep(10_000) }
+        /// What is not a hole.
+        func byteCount() -> Int {
+            parts(folder).reduce(0) { sum, path in
+                var status = stat()
+                return stat(path, &status) == 0 ? sum + Int(status.st_blocks) * 512 : sum
+            }
+        }
+        while byteCount() < files * stall, run.isRunning, Date() < end { usleep(10_000) }
         return run
     }
 
@@ -50,7 +63,7 @@ import Testing
         let content = try server.put("model.safetensors", HubServer.bytes(3_000_000))
         try server.put("config.json", "{}")
         let arguments = ["hub", "download", "org/name", "--all"]
-        let run = try await started(arguments, sent: 600_000)
+        let run = try await started(arguments, stall: 600_000)
         run.send(signal)
         expect(try run.wait(), failsWith: 130, mentioning: "stopped as asked", "kept")
         #expect(parts().count == 1)
@@ -75,11 +88,11 @@ import Testing
         #expect(first.status == 0, "\(first.errors)")
         let before = Scratch.bytes(of: scratch.root.path)
         let arguments = ["convert", "--hf-model", "org/name", "--megatron-path", out, "--overwrite", "--tp", "2"]
-        let run = try await started(arguments, sent: 60_000)
+        let run = try await started(arguments, stall: 40_000, files: 3)
         run.send(SIGINT)
         expect(try run.wait(), failsWith: 130, mentioning: "stopped as asked")
         #expect(Scratch.bytes(of: scratch.root.path) == before)
-        #expect(!parts().isEmpty)
+        #expect(parts().count == 3)
         // Of 276,560 bytes of weights.
         let (_, sent) = try await again(arguments)
         #expect(sent < 276_560 - 40_000, "\(sent)")
@@ -91,7 +104,9 @@ import Testing
         try server.put(folder: Fixtures.checkpoint("mistral"))
         let run = try await started(
             ["convert", "--hf-model", "org/name", "--megatron-path", scratch.path("out"), "--no-cache"],
-            sent: 60_000
+            stall: 40_000,
+            files: 3,
+            below: scratch.path(".out.source")
         )
         #expect(scratch.content.contains(".out.source"))
         run.send(SIGINT)

@@ -20,6 +20,13 @@ final class SmallDisk {
 
     deinit { _ = try? Self.run("umount '\(url.path)'") }
 
+    /// How many bytes of it are taken.
+    func usedByteCount() throws -> Int {
+        var status = statvfs()
+        guard statvfs(url.path, &status) == 0 else { throw Failure() }
+        return Int(status.f_blocks - status.f_bfree) * Int(status.f_frsize)
+    }
+
     private static func run(_ command: String) throws -> Bool {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/bin/sh")

@@ -55,6 +55,7 @@ public struct HuggingFaceFolder: Sendable {
     ///   - path: The folder.
     ///   - elsewhere: What holds their bytes, by their names in the folder.
     ///   - confirm: Asked before what was made of the weights counts; nil where nobody has to be asked.
+    /// - Throws: `BridgeError` when a file is missing or cannot be what it claims to be.
     init(
         path: String,
         elsewhere: [String: any ByteStorage],
