@@ -5,6 +5,7 @@
 #include <curl/curl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +171,8 @@ void bridge_exchange(void *opaque, const bridge_fetch_request *request, bridge_f
     CURLcode code = transfer(mine, request);
     long status = 0;
     curl_easy_getinfo(mine->one, CURLINFO_RESPONSE_CODE, &status);
+    long tunnel = 0;
+    curl_easy_getinfo(mine->one, CURLINFO_HTTP_CONNECTCODE, &tunnel);
     // What the callbacks reach is gone when this returns.
     curl_easy_reset(mine->one);
     curl_slist_free_all(headers);
@@ -178,7 +181,9 @@ void bridge_exchange(void *opaque, const bridge_fetch_request *request, bridge_f
         while (sigtimedwait(&pipe, NULL, &now) == SIGPIPE) {}
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    outcome->failure = failure_of(code);
+    // Some versions call a proxy that refuses a tunnel a line that breaks.
+    bool is_refused = code == CURLE_RECV_ERROR && tunnel >= 300;
+    outcome->failure = is_refused ? BRIDGE_FETCH_PROXY : failure_of(code);
     outcome->status = (int)status;
     snprintf(outcome->reason, sizeof outcome->reason, "%s", reason[0] ? reason : curl_easy_strerror(code));
 }

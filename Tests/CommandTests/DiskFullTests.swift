@@ -3,41 +3,10 @@ import Testing
 
 /// Disks that fill up while a run writes.
 @Suite(.serialized) struct DiskFullTests {
-    /// Whether this process may mount a file system.
-    static let mayMount: Bool = {
-        guard geteuid() == 0, let scratch = try? Scratch() else { return false }
-        return withExtendedLifetime(scratch) { (try? SmallDisk(at: scratch.url("disk"), kilobytes: 64)) != nil }
-    }()
-
-    /// A tmpfs that is there as long as this object.
-    final class SmallDisk {
-        struct Failure: Error {}
-
-        let url: URL
-
-        init(at url: URL, kilobytes: Int) throws {
-            self.url = url
-            try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-            guard try Self.run("mount -t tmpfs -o size=\(kilobytes)k tmpfs '\(url.path)'") else { throw Failure() }
-        }
-
-        deinit { _ = try? Self.run("umount '\(url.path)'") }
-
-        private static func run(_ command: String) throws -> Bool {
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: "/bin/sh")
-            process.arguments = ["-c", command]
-            process.standardError = FileHandle.nullDevice
-            try process.run()
-            process.waitUntilExit()
-            return process.terminationStatus == 0
-        }
-    }
-
     /// How many kB are free when the run starts; the checkpoint takes a bit more than 320, its manifest included.
     static let free = [0, 4, 16, 100, 200, 280, 300, 308, 316, 324, 332, 340, 360, 600]
 
-    @Test(.enabled(if: mayMount, "only root may mount a small disk"))
+    @Test(.enabled(if: SmallDisk.mayMount, "only root may mount a small disk"))
     func aFullDiskLeavesNothingBehind() throws {
         let scratch = try Scratch()
         try Models.copy("mistral", to: scratch.url("model"))
@@ -61,7 +30,7 @@ import Testing
         #expect(statuses.last == 0)
     }
 
-    @Test(.enabled(if: mayMount, "only root may mount a small disk"))
+    @Test(.enabled(if: SmallDisk.mayMount, "only root may mount a small disk"))
     func aFullDiskKeepsTheCheckpointThatStandsThere() throws {
         let scratch = try Scratch()
         try Models.copy("mistral", to: scratch.url("model"))

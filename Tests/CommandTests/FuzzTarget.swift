@@ -1,1 +1,162 @@
-../../Fuzz/Sources/FuzzTargets/FuzzTarget.swift
+import Imaging
+import JSONTree
+import Parquet
+import TensorRuntime
+
+@testable import BridgeCore
+@testable import Tokenizers
+
+/// A reader of outside bytes, and what has to hold for whatever it accepts.
+///
+/// `Tests/CommandTests/CorpusTests.swift` replays the corpus through this file without libFuzzer.
+enum FuzzTarget: String, CaseIterable {
+    case conversation
+    case header
+    case image
+    case index
+    case json
+    case manifest
+    case parquet
+    case template
+    case tokenizer
+
+    /// Reads an input; what must hold and does not ends the process.
+    ///
+    /// - Returns: Whether the reader accepted it.
+    @discardableResult
+    func run(_ bytes: [UInt8]) -> Bool {
+        switch self {
+        case .conversation: Self.conversation(bytes)
+        case .header: Self.header(bytes)
+        case .image: Self.image(bytes)
+        case .index: Self.index(bytes)
+        case .json: Self.json(bytes)
+        case .manifest: Self.manifest(bytes)
+        case .parquet: Self.parquet(bytes)
+        case .template: Self.template(bytes)
+        case .tokenizer: Self.tokenizer(bytes)
+        }
+    }
+
+    /// Any bytes as a conversation: of one that is accepted, every part that is an image has one.
+    private static func conversation(_ bytes: [UInt8]) -> Bool {
+        guard let json = try? JSON(parsing: bytes), let read = try? Conversation(json: json, name: "fuzz") else {
+            return false
+        }
+        let parts = read.messages.flatMap { message -> [ChatValue] in
+            guard case .list(let parts) = message.fields.last(where: { $0.name == "content" })?.value else { return [] }
+            return parts
+        }
+        precondition(parts.count { $0["type"] == "image" } == read.images.count, "an image is lost")
+        return true
+    }
+
+    /// Any bytes as a safetensors file: of one that is accepted, every tensor lies inside it.
+    private static func header(_ bytes: [UInt8]) -> Bool {
+        let file = try? SafetensorsFile(path: "fuzz", storage: MemoryStorage(name: "fuzz", bytes: bytes))
+        for tensor in file?.tensors ?? [] {
+            let view = TensorView(tensor)
+            precondition((try? TensorReader().bytes(of: view))?.count == view.byteCount, "a tensor cannot be read")
+        }
+        // The bytes as the header alone, so that nobody has to guess the length before it.
+        let header = try? SafetensorsHeader(parsing: bytes, name: "fuzz")
+        return file != nil || header != nil
+    }
+
+    /// Any bytes as a PNG, JPEG or WebP file: one that is accepted has all its pixels, also in another size.
+    private static func image(_ bytes: [UInt8]) -> Bool {
+        let limits = ImageLimits(bytes: 1 << 20, side: 1 << 14, pixels: 1 << 20)
+        guard let image = try? Image(decoding: bytes, limits: limits) else { return false }
+        precondition(image.bytes.count == image.width * image.height * image.channels, "pixels are missing")
+        let small = try? image.compositedOnWhite.resized(width: 14, height: 9, filter: .bicubic, limits: limits)
+        // The pass along the rows keeps the height, so that a resize can only fail beyond the limits.
+        precondition(small?.bytes.count == 14 * 9 * 3 || image.height * 14 > limits.pixels, "a resize fails")
+        return true
+    }
+
+    /// Any bytes as the index of a checkpoint: one that is accepted names only files beside it.
+    private static func index(_ bytes: [UInt8]) -> Bool {
+        guard let json = try? JSON(parsing: bytes, named: "fuzz"),
+            let index = try? ShardIndex(path: "fuzz", json: json)
+        else { return false }
+        precondition(index.files.allSatisfy { !$0.utf8.contains(UInt8(ascii: "/")) }, "a file outside the folder")
+        try? index.check(against: ["model.embed_tokens.weight": index.files.first ?? ""])
+        return true
+    }
+
+    /// Any bytes as JSON: what is read comes back the same from its own text.
+    private static func json(_ bytes: [UInt8]) -> Bool {
+        guard let json = try? JSON(parsing: bytes) else { return false }
+        for pretty in [true, false] {
+            precondition((try? JSON(parsing: json.text(pretty: pretty))) == json, "JSON differs from its own text")
+        }
+        return true
+    }
+
+    /// Any bytes as the manifest of a native checkpoint: one that is accepted reads the same from its own text.
+    private static func manifest(_ bytes: [UInt8]) -> Bool {
+        guard let json = try? JSON(parsing: bytes, named: "fuzz"),
+            let manifest = try? NativeManifest(json: json, name: "fuzz")
+        else { return false }
+        _ = (manifest.layout.description, manifest.files.reduce(0) { $0 + $1.byteCount })
+        let again = try? NativeManifest(json: manifest.json, name: "fuzz")
+        precondition(again?.json == manifest.json, "a manifest differs from its own text")
+        return true
+    }
+
+    /// Any bytes as a Parquet file: of one that is accepted, a row has all columns, whichever are asked for.
+    private static func parquet(_ bytes: [UInt8]) -> Bool {
+        let limits = ParquetLimits(pageBytes: 1 << 20, values: 1 << 14, cachedBytes: 1 << 20)
+        guard let file = try? ParquetFile(bytes: bytes, limits: limits) else { return false }
+        var isReadable = true
+        for row in 0..<min(file.rowCount, 40) {
+            guard case .structure(let fields)? = try? file.row(at: row) else {
+                isReadable = false
+                continue
+            }
+            precondition(fields.map(\.name) == file.schema.map(\.name), "a column is lost")
+        }
+        for column in file.schema { _ = try? file.row(at: 0, columns: [column.name]) }
+        return isReadable
+    }
+
+    /// Any bytes as a chat template: what it makes of a conversation is bounded, and its marks lie inside in order.
+    private static func template(_ bytes: [UInt8]) -> Bool {
+        guard let source = String(validating: bytes, as: UTF8.self), let template = try? ChatTemplate(source) else {
+            return false
+        }
+        var options = ChatTemplate.Options()
+        options.date = ChatDate(year: 2025, month: 3, day: 9)
+        options.tools = [["type": "function", "function": ["name": "look", "parameters": ["type": "object"]]]]
+        let messages = [
+            ChatMessage(role: "system", content: "s"), ChatMessage(role: "user", parts: [.text(" é "), .image]),
+            ChatMessage(role: "assistant", content: "a"), ChatMessage(role: "user", content: "?"),
+        ]
+        let tokens = ["bos_token": "<s>", "eos_token": "</s>"]
+        if let chat = try? template.render(messages, specialTokens: tokens, options: options) {
+            var end = 0
+            for span in chat.assistantSpans {
+                precondition(span.lowerBound >= end, "a mark lies in another")
+                end = span.upperBound
+            }
+            precondition(end <= chat.text.utf8.count, "a mark lies outside")
+        }
+        return true
+    }
+
+    /// Any bytes as `tokenizer.json`: of one that is accepted, every id has its token and is decoded as it comes.
+    private static func tokenizer(_ bytes: [UInt8]) -> Bool {
+        guard let json = try? JSON(parsing: bytes), let tokenizer = try? Tokenizer(json: json) else { return false }
+        for text in ["Hé  the 12\n<s>[INST]\u{1F600}\u{FF9E}", "", " "] {
+            guard let ids = try? tokenizer.encode(text), let encoding = try? tokenizer.encodeWithOffsets(text) else {
+                continue
+            }
+            precondition(encoding.ids == ids && encoding.offsets.count == ids.count, "offsets change the ids")
+            precondition(encoding.offsets.allSatisfy { $0.upperBound <= text.utf8.count }, "an offset lies outside")
+            _ = try? tokenizer.decode(ids)
+            var decoder = tokenizer.streamingDecoder()
+            for id in ids { _ = try? decoder.append(id) }
+        }
+        return true
+    }
+}

@@ -111,9 +111,9 @@ import Testing
         expect(outcome, failsWith: 4, mentioning: name)
     }
 
-    @Test(.enabled(if: DiskFullTests.mayMount, "only root may mount a small disk"))
+    @Test(.enabled(if: SmallDisk.mayMount, "only root may mount a small disk"))
     func aFullDiskKeepsTheCheckpointsThatAreThere() throws {
-        let disk = try DiskFullTests.SmallDisk(at: bench.scratch.url("disk"), kilobytes: 6000)
+        let disk = try SmallDisk(at: bench.scratch.url("disk"), kilobytes: 6000)
         let save = disk.url.appendingPathComponent("run").path
         // With the optimizer's numbers a checkpoint takes 2.8 MB: there is room for two.
         let settings = ["checkpoint.save=\(save)", "checkpoint.save_interval=2", "train.train_iters=9"]

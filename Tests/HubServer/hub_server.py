@@ -1,20 +1,23 @@
 #!/usr/bin/env python3
 """A Hugging Face hub on this machine, for tests: what the hub's HTTP interface says, and what can go wrong with it.
 
-    hub_server.py ROOT [--token TOKEN]
+    hub_server.py ROOT [--token TOKEN] [--tls]
 
 ROOT/models/org/name/ and ROOT/datasets/org/name/ are repositories at their branch main; a folder name@REVISION beside
 them is another branch. `.repo.json` in a repository, which is not listed, may say {"private": true} or {"gated": true}.
 Files of at least 1000 bytes and all *.safetensors are in large-file storage: a server on another port and under another
-host name, to which the hub redirects. Prints one line of JSON when it listens: {"endpoint": ..., "storage": ...}.
+host name, to which the hub redirects. Prints one line of JSON when it listens: {"endpoint": ..., "storage": ...}, with
+--tls also {"certificate": PATH} of the certificate that it has made for itself.
 
 It is told and asked by HTTP as well:
 
     POST /_faults   a list of {"match": REGEX, "times": N, ...}: the next N requests whose "METHOD path" fits go wrong by
                     "status" and "headers"; "cut": bytes after which the connection ends; "wrong": true for other bytes;
-                    "wait": seconds before the answer; "drip": bytes a second; "no_range": true for whole files only;
+                    "wait": seconds before the answer; "drip": bytes a second; "stall": bytes after which nothing more
+                    comes until other faults are told; "no_range": true for whole files only;
                     "location": where a redirect leads
-    GET /_log       all other requests so far: [{"method", "path", "host", "authorization", "range"}]
+    GET /_log       all other requests so far: [{"method", "path", "host", "authorization", "range", "sent"}], the last
+                    of which are the bytes of the answer's body that have gone out
 
 Its answers are those that huggingface_hub 2.4 is checked against in Tests/Peers/compare_hub.py.
 """
@@ -28,6 +31,8 @@ import os
 import re
 import shutil
 import socketserver
+import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -132,7 +137,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.send(body)
+
+    def send(self, bytes):
+        self.wfile.write(bytes)
+        self.entry["sent"] += len(bytes)
 
     def refuse(self, status, code=None, message="not here"):
         headers = [("X-Error-Message", message)] + ([("X-Error-Code", code)] if code else [])
@@ -156,6 +165,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def handle_any(self):
         store = self.store
         self.content = self.read_body()
+        self.entry = {
+            "method": self.command, "path": self.path, "host": self.headers.get("Host", ""),
+            "authorization": self.headers.get("Authorization", ""), "range": self.headers.get("Range", ""), "sent": 0,
+        }  # fmt: skip
         if self.path.startswith("/_"):
             if self.path == "/_faults":
                 with store.lock:
@@ -165,10 +178,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 log = list(store.log)
             return self.answer(200, log)
         with store.lock:
-            store.log.append({
-                "method": self.command, "path": self.path, "host": self.headers.get("Host", ""),
-                "authorization": self.headers.get("Authorization", ""), "range": self.headers.get("Range", ""),
-            })  # fmt: skip
+            store.log.append(self.entry)
         fault = store.fault(f"{self.command} {self.path}")
         time.sleep(fault.get("wait", 0))
         if "location" in fault:
@@ -408,23 +418,31 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return None
         self.wfile.flush()
-        stop = min(end, start + fault["cut"]) if "cut" in fault else end
+        most = fault.get("cut", fault.get("stall"))
+        stop = end if most is None else min(end, start + most)
         with path.open("rb") as file:
             if fault.get("wrong"):
                 file.seek(start)
-                self.wfile.write(bytes(255 - byte for byte in file.read(stop - start)))
+                self.send(bytes(255 - byte for byte in file.read(stop - start)))
             elif "drip" in fault:
                 while start < stop:
                     file.seek(start)
                     piece = file.read(min(stop - start, max(1, int(fault["drip"] / 20))))
-                    self.wfile.write(piece)
+                    self.send(piece)
                     self.wfile.flush()
                     start += len(piece)
                     time.sleep(0.05)
+            elif isinstance(self.connection, ssl.SSLSocket):
+                file.seek(start)
+                self.send(file.read(stop - start))
             else:
                 while start < stop:
-                    start += os.sendfile(self.connection.fileno(), file.fileno(), start, min(stop - start, 64 << 20))
-        if "cut" in fault:
+                    count = os.sendfile(self.connection.fileno(), file.fileno(), start, min(stop - start, 64 << 20))
+                    self.entry["sent"] += count
+                    start += count
+        while "stall" in fault and any(fault is other for other in self.store.faults):
+            time.sleep(0.02)
+        if most is not None:
             self.close_connection = True
         return None
 
@@ -434,17 +452,35 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request, client_address):
-        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
+        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError, ssl.SSLError)):
             super().handle_error(request, client_address)
 
 
-def start(root, token="hf_test"):
+def make_certificate(folder):
+    """A certificate for both hosts that nobody has signed, and its key, in one file."""
+    path = Path(folder) / "certificate.pem"
+    subprocess.run([
+        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=hub",
+        "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", str(path), "-out", str(path) + ".own",
+    ], check=True, stderr=subprocess.DEVNULL)  # fmt: skip
+    path.write_text(path.read_text() + Path(str(path) + ".own").read_text())
+    return path
+
+
+def start(root, token="hf_test", certificate=None):
     """Starts both servers on threads; returns what they share."""
     store = Store(root, token)
+    tls = None
+    if certificate:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
     for name, is_storage in (("127.0.0.1", False), ("localhost", True)):
         handler = type("Bound", (Handler,), {"store": store, "is_storage": is_storage})
         server = Server(("127.0.0.1", 0), handler)
-        address = f"http://{name}:{server.server_address[1]}"
+        if tls:
+            # Whoever does not trust the certificate hangs up in the handshake, which is that thread's affair.
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        address = f"http{'s' if tls else ''}://{name}:{server.server_address[1]}"
         if is_storage:
             store.storage = address
         else:
@@ -457,9 +493,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root")
     parser.add_argument("--token", default="hf_test", help="the one token that is accepted")
+    parser.add_argument("--tls", action="store_true", help="https, with a certificate of its own")
     options = parser.parse_args()
-    store = start(options.root, options.token)
-    print(json.dumps({"endpoint": store.endpoint, "storage": store.storage}), flush=True)
+    certificate = make_certificate(options.root) if options.tls else None
+    store = start(options.root, options.token, certificate)
+    line = {"endpoint": store.endpoint, "storage": store.storage}
+    if certificate:
+        line["certificate"] = f"{certificate}.own"
+    print(json.dumps(line), flush=True)
     # Ends with whoever started it, who holds the other end of standard input.
     sys.stdin.read()
 

@@ -14,6 +14,8 @@ final class HubServer {
         var host: String
         var authorization: String
         var range: String
+        /// The bytes that it gave as the answer's body.
+        var sent: Int
     }
 
     /// The token that it accepts.
@@ -22,35 +24,21 @@ final class HubServer {
     let endpoint: String
     let storage: String
     let root: URL
-    private let process = Process()
-    private let input = Pipe()
+    /// The certificate of its own that it shows; nil for one without TLS.
+    let certificate: String?
+    private let server: PythonServer
 
     /// Starts one.
-    init() throws {
+    init(isEncrypted: Bool = false) throws {
         root = FileManager.default.temporaryDirectory.appending(path: "bridge-hub-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: root, withIntermediateDirectories: true)
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["python3", "\(Fixtures.repository)/Tests/HubServer/hub_server.py", root.path]
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardInput = input
-        try process.run()
-        var line = Data()
-        while !line.contains(10) {
-            let piece = output.fileHandleForReading.availableData
-            guard !piece.isEmpty else { break }
-            line += piece
-        }
-        let json = try JSON(parsing: [UInt8](line))
-        endpoint = try #require(json["endpoint"]?.string)
-        storage = try #require(json["storage"]?.string)
+        server = try PythonServer("hub_server.py", [root.path] + (isEncrypted ? ["--tls"] : []))
+        endpoint = try #require(server.announcement["endpoint"]?.string)
+        storage = try #require(server.announcement["storage"]?.string)
+        certificate = server.announcement["certificate"]?.string
     }
 
-    deinit {
-        try? input.fileHandleForWriting.close()
-        process.waitUntilExit()
-        try? FileManager.default.removeItem(at: root)
-    }
+    deinit { try? FileManager.default.removeItem(at: root) }
 
     /// Puts a file into a repository.
     @discardableResult
@@ -64,6 +52,11 @@ final class HubServer {
     /// Puts a text into a repository.
     func put(_ path: String, _ text: String, in repository: String = "models/org/name") throws {
         try put(path, Array(text.utf8), in: repository)
+    }
+
+    /// Puts all files of a folder into a repository.
+    func put(folder: String, in repository: String = "models/org/name") throws {
+        for (name, bytes) in try contents(of: folder) { try put(name, [UInt8](bytes), in: repository) }
     }
 
     /// Lets the next requests go wrong, as the server's own text says.
@@ -83,7 +76,8 @@ final class HubServer {
                 path: try #require(json["path"]?.string),
                 host: try #require(json["host"]?.string),
                 authorization: try #require(json["authorization"]?.string),
-                range: try #require(json["range"]?.string)
+                range: try #require(json["range"]?.string),
+                sent: try #require(json["sent"]?.integer)
             )
         }
     }
@@ -91,11 +85,13 @@ final class HubServer {
     /// The folder that `HF_HOME` names.
     var home: String { root.appending(path: "home").path }
 
+    /// What an environment says so that programs ask this hub.
+    var variables: [String: String] { ["HF_ENDPOINT": endpoint, "HF_HOME": home, "NO_PROXY": "*"] }
+
     /// The hub as a program sees it, with a cache beside the repositories.
     func hub(_ variables: [String: String] = [:], freshness: Hub.Freshness = .whenMissing) -> Hub {
-        let own = ["HF_ENDPOINT": endpoint, "HF_HOME": home, "NO_PROXY": "*"]
-        return Hub(
-            environment: HubEnvironment(variables: own.merging(variables) { $1 }),
+        Hub(
+            environment: HubEnvironment(variables: self.variables.merging(variables) { $1 }),
             freshness: freshness,
             patience: HubPatience(attempts: 4, firstPause: 0.01, longestPause: 0.05)
         )

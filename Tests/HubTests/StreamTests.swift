@@ -14,9 +14,7 @@ import Testing
     init() throws {
         server = try HubServer()
         scratch = try TemporaryFolder()
-        for name in try FileManager.default.contentsOfDirectory(atPath: source) {
-            try server.put(name, [UInt8](try Data(contentsOf: URL(filePath: "\(source)/\(name)"))))
-        }
+        try server.put(folder: source)
     }
 
     private func convert(to name: String) throws {

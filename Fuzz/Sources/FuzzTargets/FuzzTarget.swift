@@ -12,6 +12,7 @@ import TensorRuntime
 enum FuzzTarget: String, CaseIterable {
     case conversation
     case header
+    case hub
     case image
     case index
     case json
@@ -28,6 +29,7 @@ enum FuzzTarget: String, CaseIterable {
         switch self {
         case .conversation: Self.conversation(bytes)
         case .header: Self.header(bytes)
+        case .hub: Self.hub(bytes)
         case .image: Self.image(bytes)
         case .index: Self.index(bytes)
         case .json: Self.json(bytes)
@@ -61,6 +63,46 @@ enum FuzzTarget: String, CaseIterable {
         // The bytes as the header alone, so that nobody has to guess the length before it.
         let header = try? SafetensorsHeader(parsing: bytes, name: "fuzz")
         return file != nil || header != nil
+    }
+
+    /// Any bytes as what a hub says: a listing, in the cache or as an answer, or the head of an answer of HTTP.
+    ///
+    /// Of a listing that is accepted all files lie inside the folder, and it reads the same from its own text; what a head
+    /// asks for, a pause or a place, can be done.
+    private static func hub(_ bytes: [UInt8]) -> Bool {
+        let commit = String(repeating: "c", count: 40)
+        if let json = try? JSON(parsing: bytes) {
+            let files = json.array.flatMap { entries in
+                try? entries.compactMap { try HubFile(answer: $0, of: "fuzz") }
+            }
+            guard
+                let listing = files.map({ HubListing(commit: commit, files: $0) })
+                    ?? (try? HubListing(commit: commit, cached: json, at: "fuzz"))
+            else { return false }
+            precondition(listing.files.reduce(0) { $0 + $1.byteCount } >= 0, "sizes without a sum")
+            for file in listing.files {
+                let parts = file.path.split(separator: "/", omittingEmptySubsequences: false)
+                precondition(!parts.contains { ["", ".", ".."].contains($0) }, "a file outside the folder")
+            }
+            let again = try? HubListing(commit: commit, cached: listing.json, at: "fuzz")
+            // A path that stands there twice is one file in the cache.
+            precondition(Set(again?.files.map(\.path) ?? []) == Set(listing.files.map(\.path)), "a file is lost")
+            return true
+        }
+        var answer = HTTPAnswer()
+        for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") { answer.take(String(line)) }
+        if let stretch = answer.contentRange {
+            precondition(!stretch.range.isEmpty && stretch.range.upperBound <= stretch.size ?? .max, "an empty stretch")
+        }
+        let address = "https://huggingface.co/org/name?a=b"
+        let next = answer.redirect(from: address).map { WebAddress.resolve($0, against: address) }
+        _ = next.map { (WebAddress.origin(of: $0), WebAddress.shown($0)) }
+        let wish = HubPatience.wish(answer)
+        if let wish { precondition(wish >= 0, "a pause that has gone by") }
+        // Whoever is asked to come back later than at once is refused, by a sentence that names the seconds.
+        let patience = HubPatience(attempts: 1, firstPause: 0, longestPause: 0, longestWish: 0)
+        do { try patience.wait(after: 0, wish: wish) { true } } catch { _ = "\(error)" }
+        return answer.status > 0
     }
 
     /// Any bytes as a PNG, JPEG or WebP file: one that is accepted has all its pixels, also in another size.

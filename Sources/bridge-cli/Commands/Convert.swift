@@ -62,28 +62,32 @@ struct Import: ParsableCommand {
     @OptionGroup var output: RunOptions
 
     func run() throws {
-        if !arguments.dryRun { output.say("🔄 Starting import: \(hfModel) -> \(megatronPath)") }
         let catalog = try plugins.catalog()
+        guard !arguments.dryRun else { return try showPlan(HubFolder.planning(hfModel, catalog)) }
+        output.say("🔄 Starting import: \(hfModel) -> \(megatronPath)")
         let report = try output.watched { context in
             try HubFolder.whileDownloading(hfModel, catalog, keepingNoCopyBeside: noCache ? megatronPath : nil) {
                 try write($0, context)
             }
         }
-        guard let report else { return }
         ReportPrinter(report: report, json: output.json).show(
             done: "✅ Successfully imported model to: \(megatronPath)",
             structure: "📁 Checkpoint structure:"
         )
     }
 
-    /// Writes the checkpoint, or shows the plan.
-    private func write(_ bridge: AutoBridge, _ context: RunContext) throws -> ConversionReport? {
+    /// Shows what would be done.
+    private func showPlan(_ bridge: AutoBridge) throws {
+        try output.watched { context in
+            let plan = try bridge.plan(arguments.options(layout, context: context))
+            PlanPrinter(plan: plan, context: context, json: output.json).show()
+        }
+    }
+
+    /// Writes the checkpoint.
+    private func write(_ bridge: AutoBridge, _ context: RunContext) throws -> ConversionReport {
         let options = arguments.options(layout, context: context)
         let plan = try bridge.plan(options)
-        guard !arguments.dryRun else {
-            PlanPrinter(plan: plan, context: context, json: output.json).show()
-            return nil as ConversionReport?
-        }
         output.say("   Using dtype: \(arguments.elementType?.rawValue ?? "as stored"), \(options.layout)")
         output.say("📥 Loading HuggingFace model: \(hfModel)")
         output.say(

@@ -11,6 +11,7 @@ struct Inspect: ParsableCommand {
             EXAMPLES:
               bridge inspect toy
               bridge inspect toy-megatron --tensors
+              bridge inspect mistralai/Ministral-3-3B-Instruct-2512-BF16    # no weights are downloaded
             """
     )
 
@@ -31,9 +32,13 @@ struct Inspect: ParsableCommand {
 
     func run() throws {
         let catalog = try plugins.catalog()
-        let path = try HubFolder.resolve(path)
-        if hfConfig { return Output.json(try AutoBridge.fromAny(path, catalog: catalog).configuration()) }
-        let checkpoint = try Checkpoint(path: path, catalog: catalog)
+        if hfConfig {
+            let folder = try HubFolder.resolve(path, for: .processor)
+            return Output.json(try AutoBridge.forProcessing(folder, catalog: catalog).configuration())
+        }
+        let checkpoint =
+            try HubRepository(meantBy: path) == nil
+            ? Checkpoint(path: path, catalog: catalog) : Checkpoint(HubFolder.planning(path, catalog))
         if output.json { return Output.json(json(checkpoint)) }
         Output.table(
             [

@@ -58,6 +58,11 @@ enum HubFolder {
         }
     }
 
+    /// A model that is only to be described: of one on the hub come the headers of its weight files and no weight.
+    static func planning(_ text: String, _ catalog: PluginCatalog) throws -> AutoBridge {
+        try watched { try .forPlanning(text, catalog: catalog, hub: $0) }
+    }
+
     /// The processor of a model of any kind, of which no weights are needed.
     static func processor(_ text: String, _ catalog: PluginCatalog) throws -> any ModelProcessor {
         try AutoBridge.forProcessing(resolve(text, for: .processor), catalog: catalog).processor()

@@ -33,37 +33,48 @@ public struct Checkpoint: Sendable {
     /// - Throws: `BridgeError` when there is none, or one that is not accounted for.
     public init(path: String, catalog: PluginCatalog, allowMissing: [NameGlob] = []) throws {
         if NativeCheckpoint.isOne(path) {
-            let native = try NativeCheckpoint(path: path)
-            let model = try AutoBridge(checkpoint: native, catalog: catalog).model
-            let views = Dictionary(native.parameters.map { ($0.name, $0.view) }) { first, _ in first }
-            self.path = native.path
-            kind = .megatron
-            architecture = model.architecture
-            holdsAdapter = native.manifest.holdsAdapter
-            tensors =
-                try holdsAdapter
-                ? native.parameters.map { ($0.name, $0.view) } : Self.tensors(model, views)
-            fields = try holdsAdapter ? Self.adapterFields(native.path) : model.megatronFields()
-            facts = [
-                ("format", "native, version \(NativeManifest.formatVersion)"),
-                ("layout", native.manifest.layout.description),
-                ("written by", native.manifest.plugin), ("parameters", "\(native.parameters.count)"),
-            ]
+            try self.init(NativeCheckpoint(path: path), catalog)
         } else {
-            let bridge = try AutoBridge.fromHF(path, catalog: catalog)
-            guard let folder = bridge.folder else { throw BridgeError(.badArgument, "\(path) has no weights") }
-            let plan = try bridge.resolved(allowMissing: allowMissing)
-            self.path = folder.path
-            kind = .huggingFace
-            architecture = bridge.architecture
-            holdsAdapter = false
-            tensors = try Self.tensors(bridge.model, plan)
-            fields = bridge.model.megatronFields()
-            facts = [
-                ("format", "\(folder.style.rawValue), \(folder.shards.count) weight files"),
-                ("tensors", "\(folder.tensors.count)"),
-            ]
+            try self.init(AutoBridge.fromHF(path, catalog: catalog), allowMissing: allowMissing)
         }
+    }
+
+    private init(_ native: NativeCheckpoint, _ catalog: PluginCatalog) throws {
+        let model = try AutoBridge(checkpoint: native, catalog: catalog).model
+        let views = Dictionary(native.parameters.map { ($0.name, $0.view) }) { first, _ in first }
+        path = native.path
+        kind = .megatron
+        architecture = model.architecture
+        holdsAdapter = native.manifest.holdsAdapter
+        tensors =
+            try holdsAdapter
+            ? native.parameters.map { ($0.name, $0.view) } : Self.tensors(model, views)
+        fields = try holdsAdapter ? Self.adapterFields(native.path) : model.megatronFields()
+        facts = [
+            ("format", "native, version \(NativeManifest.formatVersion)"),
+            ("layout", native.manifest.layout.description),
+            ("written by", native.manifest.plugin), ("parameters", "\(native.parameters.count)"),
+        ]
+    }
+
+    /// The checkpoint that a bridge was made for, of which weights are read when they are asked for.
+    ///
+    /// - Throws: `BridgeError` for a bridge without weights, and for tensors that are not accounted for.
+    public init(_ bridge: AutoBridge, allowMissing: [NameGlob] = []) throws {
+        guard let folder = bridge.folder else {
+            throw BridgeError(.badArgument, "the bridge was made without weights; use AutoBridge.fromHF")
+        }
+        let plan = try bridge.resolved(allowMissing: allowMissing)
+        path = folder.path
+        kind = .huggingFace
+        architecture = bridge.architecture
+        holdsAdapter = false
+        tensors = try Self.tensors(bridge.model, plan)
+        fields = bridge.model.megatronFields()
+        facts = [
+            ("format", "\(folder.style.rawValue), \(folder.shards.count) weight files"),
+            ("tensors", "\(folder.tensors.count)"),
+        ]
     }
 
     /// The numbers that adapters were made with, without the place of their model.

@@ -50,7 +50,7 @@ public struct Hub: Sendable {
     /// - Returns: The folder; the text itself when it names a folder, or cannot be an id.
     /// - Throws: `BridgeError` when it has to be downloaded and cannot be.
     public func folder(of text: String, for purpose: HubPurpose) throws -> String {
-        guard !Files.exists(text), let repository = HubRepository(text) else { return text }
+        guard let repository = HubRepository(meantBy: text) else { return text }
         return try folder(of: repository, for: purpose)
     }
 
@@ -113,7 +113,7 @@ public struct Hub: Sendable {
     ///
     /// - Throws: `BridgeError` when the cache cannot be read.
     public func isHere(_ text: String) throws -> Bool {
-        guard !Files.exists(text), let repository = HubRepository(text) else { return true }
+        guard let repository = HubRepository(meantBy: text) else { return true }
         var quiet = self
         quiet.environment.isOffline = true
         let snapshot = try quiet.snapshot(of: repository)

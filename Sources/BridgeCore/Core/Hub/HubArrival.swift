@@ -128,7 +128,7 @@ extension AutoBridge {
         hub: Hub = .standard,
         _ body: (AutoBridge) throws -> Result
     ) throws -> Result {
-        guard !Files.exists(text), let repository = HubRepository(text) else {
+        guard let repository = HubRepository(meantBy: text) else {
             return try body(fromHF(text, catalog: catalog, hub: hub))
         }
         var hub = hub
@@ -140,7 +140,7 @@ extension AutoBridge {
             hub.context.cancellation.cancel()
             stream.wait()
         }
-        let folder = try HuggingFaceFolder(path: stream.folder, arriving: stream)
+        let folder = try HuggingFaceFolder(path: stream.folder, elsewhere: stream.arrivals) { try stream.confirm() }
         let result = try body(AutoBridge(folder: folder, catalog: catalog ?? .standard()))
         try stream.confirm()
         return result

@@ -5,7 +5,7 @@ import JSONTree
 final class HubClient {
     let environment: HubEnvironment
     let patience: HubPatience
-    private let isCancelled: () -> Bool
+    let isCancelled: () -> Bool
     private let connection: HTTPConnection
 
     /// The most bytes of an answer that is no file.
@@ -35,7 +35,11 @@ final class HubClient {
     /// - Throws: `BridgeError` with code `network` that says what to do.
     func commit(of repository: HubRepository) throws -> String {
         let address = "\(environment.endpoint)/\(repository.api)/revision/\(WebAddress.escaped(repository.revision))"
-        let (_, json) = try question(address, about: repository)
+        let (answer, json) = try question(HTTPRequest(address: address), about: repository, accepting: [401, 404])
+        guard (200..<300).contains(answer.status) else {
+            let refusal = HubRefusal(answer: answer, repository: repository, environment: environment)
+            throw refusal.isAboutName && hasTwin(repository) ? refusal.errorBesideTwin : refusal.error
+        }
         guard let commit = json["sha"]?.string, HubRepository.isCommit(commit) else {
             throw BridgeError(
                 .network,
@@ -43,6 +47,13 @@ final class HubClient {
             )
         }
         return commit
+    }
+
+    /// Whether there is a repository of the same name and of the other kind.
+    private func hasTwin(_ repository: HubRepository) -> Bool {
+        let twin = repository.twin
+        let request = HTTPRequest(address: "\(environment.endpoint)/\(twin.api)")
+        return (try? question(request, about: twin, isRepeatable: false, isJSON: false)) != nil
     }
 
     /// The files of a commit.

@@ -232,12 +232,9 @@ final class HubDownload: Sendable {
         offset: inout Int
     ) throws -> HTTPAnswer {
         let file = transfer.file
-        let address =
-            transfer.location ?? "\(environment.endpoint)/\(repository.page)/resolve/\(commit)/"
-            + WebAddress.escaped(file.path, keeping: "/")
+        let address = transfer.location ?? client.address(of: file, commit, in: repository)
         let progress = PieceProgress(piece: piece, offset: offset)
-        var request = HTTPRequest(address: address)
-        request.headers.append(("Range", "bytes=\(offset)-\(piece.range.upperBound - 1)"))
+        let request = HTTPRequest(address: address, range: offset..<piece.range.upperBound)
         defer { (piece, offset) = (progress.piece, progress.offset) }
         return try client.exchange(
             request,
@@ -277,29 +274,15 @@ private final class PieceProgress {
     /// - Throws: `BridgeError` when it is another stretch or another file.
     func begin(_ answer: HTTPAnswer, of transfer: HubTransfer) throws {
         isFirst = false
-        let size = transfer.file.byteCount
         if answer.status == 200 {
             surplus = offset
             transfer.extend(&piece)
-            if let length = answer["content-length"].flatMap({ Int($0) }), length != size {
-                throw wrong(transfer, "has \(length) bytes")
+            if let length = answer["content-length"].flatMap({ Int($0) }), length != transfer.file.byteCount {
+                throw HTTPAnswer.wrong(transfer.file, "has \(length) bytes")
             }
             return
         }
-        // Content-Range: bytes 0-99/1000
-        let range = answer["content-range"] ?? ""
-        let numbers = range.split { !("0"..."9").contains($0) }.map { Int($0) }
-        guard numbers.count >= 2, numbers[0] == offset, numbers.count < 3 || numbers[2] == size else {
-            throw wrong(transfer, "gives the stretch '\(range)' where byte \(offset) was asked for")
-        }
-    }
-
-    private func wrong(_ transfer: HubTransfer, _ what: String) -> BridgeError {
-        BridgeError(
-            .network,
-            "\(transfer.file.path) \(what), and the hub lists \(transfer.file.byteCount) bytes; something on the way changes "
-                + "it: check HF_ENDPOINT and the proxy"
-        )
+        try answer.check(startsAt: offset, of: transfer.file)
     }
 
     /// The part of some bytes of the answer that belongs to the piece and is not here yet.

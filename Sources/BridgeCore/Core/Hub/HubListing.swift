@@ -13,6 +13,9 @@ public struct HubFile: Sendable, Hashable {
     /// The name of its content in the hub's own storage, kept for huggingface_hub.
     var xetHash: String?
 
+    /// The most bytes of a file: no hub takes a larger one, and the sum of a listing's sizes then is a number, too.
+    private static let mostBytes = 1 << 40
+
     /// The name of its content in the cache.
     var blobName: String { sha256 ?? blobID }
 
@@ -61,7 +64,7 @@ public struct HubFile: Sendable, Hashable {
         func isHexadecimal(_ text: String, _ count: Int) -> Bool {
             text.utf8.count == count && text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
         }
-        guard let path, Self.isPlain(path), let byteCount, byteCount >= 0, byteCount < 1 << 50, let blobID,
+        guard let path, Self.isPlain(path), let byteCount, byteCount >= 0, byteCount <= Self.mostBytes, let blobID,
             isHexadecimal(blobID, 40), sha256.map({ isHexadecimal($0, 64) }) ?? true
         else {
             throw BridgeError(

@@ -42,7 +42,9 @@ public struct HubPatience: Sendable {
                 guard Self.isPassing(answer.status), failed + 1 < attempts else { return answer }
                 wish = Self.wish(answer)
             } catch let failure as HTTPFailure {
-                guard failure.isPassing, failed + 1 < attempts else { throw failure }
+                // Whom nobody reaches is asked once more and no oftener: there is most likely no network.
+                let most = failure.kind == .unreachable ? min(2, attempts) : attempts
+                guard failure.isPassing, failed + 1 < most else { throw failure }
             }
             try wait(after: failed, wish: wish, isCancelled: isCancelled)
             failed += 1
@@ -71,13 +73,19 @@ public struct HubPatience: Sendable {
     /// The seconds that a server asks to wait, in `Retry-After` or, as the hub does it, in `RateLimit`; nil for none.
     static func wish(_ answer: HTTPAnswer) -> Double? {
         if let text = answer["retry-after"] {
-            if let seconds = Double(text) { return seconds.isFinite ? max(0, seconds) : nil }
+            if let wish = seconds(text) { return wish }
             let date = csys_web_date(text)
-            return date < 0 ? nil : max(0, Double(date - Int64(time(nil))))
+            return date < 0 ? nil : seconds("\(date - Int64(time(nil)))")
         }
         // RateLimit: "api";r=0;t=55
         let parts = (answer["ratelimit"] ?? "").split(separator: ";").map(\.trimmed)
         guard parts.contains("r=0") else { return nil }
-        return parts.first { $0.hasPrefix("t=") }.flatMap { Double($0.dropFirst(2)) }.map { $0 + 1 }
+        return parts.first { $0.hasPrefix("t=") }.flatMap { seconds($0.dropFirst(2)) }.map { $0 + 1 }
+    }
+
+    /// A number of seconds that a server has written, at most a century; nil for what is none.
+    private static func seconds(_ text: some StringProtocol) -> Double? {
+        guard let seconds = Double(text), seconds.isFinite else { return nil }
+        return min(max(0, seconds), 3_155_760_000)
     }
 }

@@ -6,12 +6,31 @@ struct HubRefusal {
     var file: String?
     var environment: HubEnvironment
 
+    /// Whether it says that there is no such repository.
+    var isAboutName: Bool {
+        let code = answer["x-error-code"]
+        return code == "RepoNotFound" || (answer.status == 404 && code == nil)
+    }
+
+    /// The sentence where a repository of the same name holds the other thing.
+    var errorBesideTwin: BridgeError {
+        failure(
+            repository.kind == .model
+                ? "\(repository.id) is a data set and no model; name it where data are asked for, or to 'bridge hub' with "
+                    + "'--type dataset', and a model here"
+                : "\(repository.id) is a model and no data set; name it where a model is asked for, and a data set here"
+        )
+    }
+
     /// The sentence for the user.
     var error: BridgeError {
         let page = "\(environment.endpoint)/\(repository.page)"
         let code = answer["x-error-code"] ?? ""
         let said = answer["x-error-message"].map { ": \($0.prefix(300))" } ?? ""
         let who = environment.token == nil
+        // Some proxies refuse in the hub's name.
+        let proxy = said.isEmpty ? environment.http.proxy(for: environment.endpoint) : nil
+        let way = proxy.map { "; if the proxy \(WebAddress.shown($0)) says so, ask who runs it" } ?? ""
         switch (answer.status, code) {
         case (_, "GatedRepo"):
             return failure(
@@ -23,7 +42,8 @@ struct HubRefusal {
             )
         case (_, "RevisionNotFound"):
             return failure(
-                "\(repository.id) has no branch, tag or commit '\(repository.revision)'; see \(page)/tree/main"
+                "\(repository.id) has no branch, tag or commit '\(repository.revision)'; leave '@\(repository.revision)' out, or "
+                    + "choose another at \(page)/tree/main"
             )
         case (404, "EntryNotFound"):
             return failure("\(repository) has no file \(file ?? "of that name"); see \(page)")
@@ -47,13 +67,19 @@ struct HubRefusal {
         case (403, _):
             return failure(
                 "the hub does not allow this\(said); check what the token may do at \(environment.endpoint)/settings/tokens"
+                    + way
+            )
+        case (407, _):
+            return failure(
+                "the proxy wants a name and a password; put them into HTTP_PROXY and HTTPS_PROXY, as "
+                    + "http://name:password@host:port"
             )
         case (429, _):
             return failure(
                 "the hub is busy and has said so again and again; wait some minutes, or log in, which raises its limits"
             )
         case (500..., _):
-            return failure("the hub answers with status \(answer.status)\(said); try again later")
+            return failure("the hub answers with status \(answer.status)\(said); try again later\(way)")
         default:
             return failure(
                 "the hub answers with status \(answer.status)\(said) for \(file ?? repository.id); see \(page)"

@@ -37,6 +37,12 @@ public struct HubRepository: Sendable, Hashable, CustomStringConvertible {
         self.revision = revision
     }
 
+    /// The repository that a person means where a folder does as well; nil when there is such a folder, and for what is no id.
+    public init?(meantBy text: String) {
+        guard !Files.exists(text) else { return nil }
+        self.init(text)
+    }
+
     /// The rules of the hub for one part of an id.
     private static func isName(_ name: Substring) -> Bool {
         let isPlain = name.utf8.allSatisfy {
@@ -63,6 +69,14 @@ public struct HubRepository: Sendable, Hashable, CustomStringConvertible {
 
     /// The id, with the revision where it is not the usual one.
     public var description: String { revision == Self.standardRevision ? id : "\(id)@\(revision)" }
+
+    /// A repository of the same name that holds the other thing.
+    var twin: HubRepository {
+        var twin = self
+        twin.kind = kind == .model ? .dataset : .model
+        twin.revision = Self.standardRevision
+        return twin
+    }
 
     /// Where people see it, below the hub's address.
     var page: String { kind == .model ? id : "\(kind.rawValue)s/\(id)" }

@@ -69,6 +69,8 @@ final class HubTransfer: Sendable {
             close(descriptor)
             throw error
         }
+        // So the mark has its place on the disk before the content can fill that up.
+        try mark()
     }
 
     deinit { close(descriptor) }

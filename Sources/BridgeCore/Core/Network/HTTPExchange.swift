@@ -20,6 +20,14 @@ struct HTTPRequest {
     var body: Body?
 }
 
+extension HTTPRequest {
+    /// A request for some bytes of what is at an address.
+    init(address: String, range: Range<Int>) {
+        self.init(address: address)
+        headers.append(("Range", "bytes=\(range.lowerBound)-\(range.upperBound - 1)"))
+    }
+}
+
 /// The head of an answer.
 struct HTTPAnswer: Sendable {
     /// The status, such as 200.
@@ -39,6 +47,21 @@ struct HTTPAnswer: Sendable {
         } else if let colon = line.firstIndex(of: ":") {
             headers[line[..<colon].lowercased()] = String(line[line.index(after: colon)...]).trimmed
         }
+    }
+
+    /// Which bytes of how many the answer brings, as `Content-Range: bytes 0-99/1000` says; nil where it does not.
+    ///
+    /// The size is nil when the server does not know it.
+    var contentRange: (range: Range<Int>, size: Int?)? {
+        guard let text = self["content-range"], text.lowercased().hasPrefix("bytes ") else { return nil }
+        let halves = text.dropFirst(6).split(separator: "/", omittingEmptySubsequences: false).map(\.trimmed)
+        let ends = halves.first?.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) } ?? []
+        guard halves.count == 2, ends.count == 2, let first = ends[0], let last = ends[1], first >= 0, last >= first,
+            last < Int.max
+        else { return nil }
+        if halves[1] == "*" { return (first..<last + 1, nil) }
+        guard let size = Int(halves[1]), size > last else { return nil }
+        return (first..<last + 1, size)
     }
 
     /// Where the answer points to, as a whole address; nil when it points nowhere.

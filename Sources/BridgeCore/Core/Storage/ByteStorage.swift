@@ -126,6 +126,7 @@ extension BridgeError {
             case ENOSPC, EDQUOT: "no space is left; free some, or choose another destination"
             case EACCES, EPERM: "permission denied"
             case ENOENT: "it does not exist"
+            case EFBIG: "it is too large for this file system, or for the limit that 'ulimit -f' sets; raise it"
             default: String(cString: strerror(number)).lowercased()
             }
         return BridgeError(code, "\(what): \(reason)", fileID: fileID, line: line)

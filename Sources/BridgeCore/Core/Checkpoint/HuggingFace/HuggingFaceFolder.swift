@@ -47,10 +47,20 @@ public struct HuggingFaceFolder: Sendable {
     /// Opens a folder and reads the headers of its weight files.
     ///
     /// - Throws: `BridgeError` when a file is missing or cannot be what it claims to be.
-    public init(path: String) throws { try self.init(path: path, arriving: nil) }
+    public init(path: String) throws { try self.init(path: path, elsewhere: [:]) }
 
-    /// Opens a folder of which some weight files are still on their way.
-    init(path: String, arriving stream: HubStream?) throws {
+    /// Opens a folder of which some weight files are not there.
+    ///
+    /// - Parameters:
+    ///   - path: The folder.
+    ///   - elsewhere: What holds their bytes, by their names in the folder.
+    ///   - confirm: Asked before what was made of the weights counts; nil where nobody has to be asked.
+    /// - Throws: `BridgeError` when a file is missing or cannot be what it claims to be.
+    init(
+        path: String,
+        elsewhere: [String: any ByteStorage],
+        confirm: (@Sendable () throws -> Void)? = nil
+    ) throws {
         let path = Files.trimmed(path)
         guard Files.kind(of: path) == .folder else {
             throw BridgeError(
@@ -59,9 +69,8 @@ public struct HuggingFaceFolder: Sendable {
                     + "or the id of a model on the hub, such as org/name"
             )
         }
-        let arriving = stream?.arrivals ?? [:]
         let here: [String] = try Files.list(path)
-        let names = here.filter { arriving[$0] == nil } + arriving.keys.sorted()
+        let names = here.filter { elsewhere[$0] == nil } + elsewhere.keys.sorted()
         guard let style = Self.style(of: names) else { throw Self.noModel(in: path, names) }
         let weights = try Self.weightFiles(of: style, in: path, names)
 
@@ -70,8 +79,7 @@ public struct HuggingFaceFolder: Sendable {
         var homes: [String: String] = [:]
         for name in weights.files {
             let place = Files.join(path, name)
-            let arrival: (any ByteStorage)? = arriving[name]
-            let file = try SafetensorsFile(path: place, storage: arrival ?? FileStorage(path: place))
+            let file = try SafetensorsFile(path: place, storage: elsewhere[name] ?? FileStorage(path: place))
             shards.append(Shard(name: name, header: file.header))
             for tensor in file.tensors {
                 if let other = homes.updateValue(name, forKey: tensor.name) {
@@ -90,7 +98,7 @@ public struct HuggingFaceFolder: Sendable {
         self.shards = shards
         indexName = weights.index?.name
         self.tensors = tensors
-        if let stream { confirm = { try stream.confirm() } } else { confirm = nil }
+        self.confirm = confirm
         (sideFiles, leftOut) = try Self.otherFiles(in: path, besides: Set(weights.files))
     }
 

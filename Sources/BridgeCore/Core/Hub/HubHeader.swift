@@ -1,0 +1,93 @@
+import Synchronization
+
+/// The header of a weight file that stays on the hub: enough for a plan, which reads no weight.
+final class HubHeader: ByteStorage {
+    let name: String
+    let byteCount: Int
+    private let head: [UInt8]
+
+    /// How many bytes the first request asks for; most headers are shorter.
+    static let firstByteCount = 256 << 10
+
+    /// Fetches the header of a file: by one request, and a second one where it is longer than that.
+    ///
+    /// - Throws: `HTTPFailure`, `BridgeError`.
+    init(_ file: HubFile, of snapshot: HubSnapshot, by client: HubClient) throws {
+        name = Files.join(snapshot.folder, file.path)
+        byteCount = file.byteCount
+        func bytes(_ range: Range<Int>) throws -> [UInt8] {
+            try client.bytes(range, of: file, snapshot.listing.commit, in: snapshot.repository)
+        }
+        var head = try bytes(0..<min(Self.firstByteCount, byteCount))
+        let length = head.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        // What cannot be a header is named by whoever reads it.
+        let most = UInt64(min(byteCount - min(8, byteCount), SafetensorsHeader.largestHeader))
+        if length <= most, 8 + Int(length) > head.count { head += try bytes(head.count..<8 + Int(length)) }
+        self.head = head
+    }
+
+    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
+        guard offset >= 0, offset + buffer.count <= head.count else {
+            throw BridgeError(
+                .badArgument,
+                "of \(name) only the header was fetched, for a plan; open the model with AutoBridge.fromHF to read its weights"
+            )
+        }
+        head.withUnsafeBytes {
+            buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<offset + buffer.count]))
+        }
+    }
+}
+
+extension HubSnapshot {
+    /// Fetches what a model needs besides its weights, and the headers of those that are not here.
+    ///
+    /// - Returns: The headers by the paths of their files.
+    /// - Throws: `BridgeError` when the hub does not give them.
+    func fetchHeaders() throws -> [String: HubHeader] {
+        let missing = try fetchAllButWeights().filter { !holds($0) }
+        let found = Mutex<[String: HubHeader]>([:])
+        do {
+            try Workers.run(
+                items: missing.count,
+                workers: min(HubDownload.mostConnections, missing.count),
+                makeState: { nil },
+                body: { (client: inout HubClient?, index) in
+                    let asking = try client ?? hub.client()
+                    client = asking
+                    let header = try HubHeader(missing[index], of: self, by: asking)
+                    found.withLock { $0[missing[index].path] = header }
+                }
+            )
+        } catch let failure as HTTPFailure {
+            throw failure.error("\(repository)", hub.environment)
+        }
+        return found.withLock { $0 }
+    }
+}
+
+extension AutoBridge {
+    /// The bridge for a model that is only to be described: of one on the hub the headers of the weight files are fetched
+    /// and no weight.
+    ///
+    /// ``plan(_:)`` works as ever; whatever reads weights that are not here throws.
+    ///
+    /// - Parameters:
+    ///   - text: A folder, or `org/name` or `org/name@revision`.
+    ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
+    ///   - hub: Where ids lead to; the hub that the process's environment describes.
+    /// - Returns: The bridge.
+    /// - Throws: `BridgeError` when there is no model, or one that no plugin knows, or the hub does not give it.
+    public static func forPlanning(
+        _ text: String,
+        catalog: PluginCatalog? = nil,
+        hub: Hub = .standard
+    ) throws -> AutoBridge {
+        guard let repository = HubRepository(meantBy: text) else {
+            return try fromHF(text, catalog: catalog, hub: hub)
+        }
+        let snapshot = try hub.snapshot(of: repository)
+        let folder = try HuggingFaceFolder(path: snapshot.folder, elsewhere: snapshot.fetchHeaders())
+        return try AutoBridge(folder: folder, catalog: catalog ?? .standard())
+    }
+}

@@ -1,0 +1,63 @@
+import Foundation
+import TestSupport
+import Testing
+
+@testable import BridgeCore
+
+/// A hub whose certificate nobody has signed but itself.
+@Suite struct EncryptionTests {
+    private let server: HubServer
+    private let content: [UInt8]
+
+    init() throws {
+        server = try HubServer(isEncrypted: true)
+        content = try server.put("model.safetensors", HubServer.bytes(2_000_000))
+    }
+
+    private func fetch(_ variables: [String: String]) throws -> [UInt8] {
+        let folder = try server.hub(variables).folder(of: "org/name", for: .everything)
+        return [UInt8](try Data(contentsOf: URL(filePath: "\(folder)/model.safetensors")))
+    }
+
+    @Test func itIsRefused() throws {
+        let error = #expect(throws: BridgeError.self) { try fetch([:]) }
+        #expect(error?.code == .network)
+        let text = error?.message ?? ""
+        #expect(text.contains("certificate that \(server.endpoint)") && text.contains("SSL_CERT_FILE"), "\(text)")
+    }
+
+    @Test func itIsAcceptedWhereItIsNamed() throws {
+        #expect(try fetch(["SSL_CERT_FILE": try #require(server.certificate)]) == content)
+    }
+
+    @Test func anotherCertificateDoesNotDo() throws {
+        let other = try HubServer(isEncrypted: true)
+        let text = #expect(throws: BridgeError.self) {
+            try fetch(["SSL_CERT_FILE": try #require(other.certificate)])
+        }?.message
+        #expect(text?.contains("not trusted") == true, "\(text ?? "")")
+    }
+
+    @Test func aFileThatIsNotThereIsTheReason() throws {
+        let text = #expect(throws: BridgeError.self) { try fetch(["SSL_CERT_FILE": "/none.pem"]) }?.message
+        #expect(text?.contains("/none.pem") == true, "\(text ?? "")")
+    }
+
+    @Test func aProxyTunnelsWhatIsEncrypted() throws {
+        let proxy = try ProxyServer()
+        let trusted = ["SSL_CERT_FILE": try #require(server.certificate), "HTTPS_PROXY": proxy.address]
+        #expect(try fetch(trusted.merging(["NO_PROXY": ""]) { $1 }) == content)
+        let requests = try proxy.requests()
+        let hosts = [server.endpoint, server.storage].map { "CONNECT \($0.dropFirst("https://".count))" }
+        #expect(Set(requests) == Set(hosts), "\(requests)")
+    }
+
+    @Test(arguments: [403, 407, 502]) func aProxyThatRefusesATunnelIsTheReason(_ status: Int) throws {
+        let proxy = try ProxyServer(refusingWith: status)
+        let text = #expect(throws: BridgeError.self) {
+            try fetch(["HTTPS_PROXY": proxy.address, "NO_PROXY": ""])
+        }?.message
+        #expect(text?.contains("the proxy does not lead to \(server.endpoint)") == true, "\(text ?? "")")
+        #expect(text?.contains("\(status)") == true && text?.contains("HTTPS_PROXY") == true, "\(text ?? "")")
+    }
+}

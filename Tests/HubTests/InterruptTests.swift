@@ -1,0 +1,117 @@
+import BridgeCore
+import Foundation
+import JSONTree
+import TestSupport
+import Testing
+
+/// What ends a download from outside: what has come is kept, and the next run asks for the rest.
+@Suite struct InterruptTests {
+    private let server: HubServer
+    private let scratch: Scratch
+    private static let weights = "GET /models/.*safetensors.sig"
+
+    init() throws {
+        server = try HubServer()
+        scratch = try Scratch()
+    }
+
+    /// The contents below a folder that have not come whole.
+    private func parts(_ folder: String? = nil) -> [String] {
+        let folder = folder ?? server.home
+        return Scratch.content(of: folder).filter { $0.hasSuffix(".incomplete") }.map { "\(folder)/\($0)" }
+    }
+
+    /// Starts a run against a hub that gives `stall` bytes of each file and then nothing, and waits until they are on the disk.
+    private func started(
+        _ arguments: [String],
+        stall: Int,
+        files: Int = 1,
+        below folder: String? = nil
+    ) async throws -> BridgeProcess {
+        let number = JSON.number(JSONNumber(stall))
+        try await server.fail(["match": .string(Self.weights), "times": 1000, "stall": number])
+        let patient = server.variables.merging(["HF_HUB_DOWNLOAD_TIMEOUT": "600"]) { $1 }
+        let run = try BridgeProcess(arguments, environment: patient)
+        let end = Date().addingTimeInterval(60)
+        /// What is not a hole.
+        func byteCount() -> Int {
+            parts(folder).reduce(0) { sum, path in
+                var status = stat()
+                return stat(path, &status) == 0 ? sum + Int(status.st_blocks) * 512 : sum
+            }
+        }
+        while byteCount() < files * stall, run.isRunning, Date() < end { usleep(10_000) }
+        return run
+    }
+
+    /// The requests for weights.
+    private func weights() async throws -> [HubServer.Request] {
+        try await server.log().filter { $0.path.hasPrefix("/models/") }
+    }
+
+    /// Runs it again, and says which stretches it asked for and how many bytes of weights came.
+    private func again(_ arguments: [String]) async throws -> (ranges: [String], sent: Int) {
+        try await server.fail()
+        let before = try await weights().count
+        let outcome = try BridgeProcess(arguments, environment: server.variables).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let later = try await weights()[before...]
+        return (later.map(\.range), later.reduce(0) { $0 + $1.sent })
+    }
+
+    @Test(arguments: [SIGINT, SIGTERM]) func aDownloadGoesOnWhereItWasStopped(_ signal: Int32) async throws {
+        let content = try server.put("model.safetensors", HubServer.bytes(3_000_000))
+        try server.put("config.json", "{}")
+        let arguments = ["hub", "download", "org/name", "--all"]
+        let run = try await started(arguments, stall: 600_000)
+        run.send(signal)
+        expect(try run.wait(), failsWith: 130, mentioning: "stopped as asked", "kept")
+        #expect(parts().count == 1)
+        let (ranges, sent) = try await again(arguments)
+        #expect(!ranges.isEmpty && !ranges.contains { $0.hasPrefix("bytes=0-") }, "\(ranges)")
+        #expect(sent < content.count - 400_000, "\(sent)")
+        #expect(parts().isEmpty)
+        let folder = try server.hub(["HF_HUB_OFFLINE": "1"]).folder(of: "org/name", for: .everything)
+        #expect(try [UInt8](Data(contentsOf: URL(filePath: "\(folder)/model.safetensors"))) == content)
+    }
+
+    @Test func aConversionLeavesTheDestinationAsItWas() async throws {
+        try server.put(folder: Fixtures.checkpoint("mistral"))
+        let out = scratch.path("out")
+        let first = try BridgeProcess.run(
+            "convert",
+            "--hf-model",
+            Fixtures.checkpoint("mistral"),
+            "--megatron-path",
+            out
+        )
+        #expect(first.status == 0, "\(first.errors)")
+        let before = Scratch.bytes(of: scratch.root.path)
+        let arguments = ["convert", "--hf-model", "org/name", "--megatron-path", out, "--overwrite", "--tp", "2"]
+        let run = try await started(arguments, stall: 40_000, files: 3)
+        run.send(SIGINT)
+        expect(try run.wait(), failsWith: 130, mentioning: "stopped as asked")
+        #expect(Scratch.bytes(of: scratch.root.path) == before)
+        #expect(parts().count == 3)
+        // Of 276,560 bytes of weights.
+        let (_, sent) = try await again(arguments)
+        #expect(sent < 276_560 - 40_000, "\(sent)")
+        #expect(try BridgeProcess.run("checkpoint", "check", out).status == 0)
+        #expect(parts().isEmpty)
+    }
+
+    @Test func withoutACacheAnInterruptLeavesNothing() async throws {
+        try server.put(folder: Fixtures.checkpoint("mistral"))
+        let run = try await started(
+            ["convert", "--hf-model", "org/name", "--megatron-path", scratch.path("out"), "--no-cache"],
+            stall: 40_000,
+            files: 3,
+            below: scratch.path(".out.source")
+        )
+        #expect(scratch.content.contains(".out.source"))
+        run.send(SIGINT)
+        expect(try run.wait(), failsWith: 130, mentioning: "stopped as asked")
+        #expect(scratch.content.isEmpty)
+        #expect(Scratch.content(of: server.home).isEmpty)
+    }
+}
