@@ -90,7 +90,7 @@ enum FuzzTarget: String, CaseIterable {
             return true
         }
         var answer = HTTPAnswer()
-        for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") { answer.take(String(line)) }
+        for line in bytes.split(separator: UInt8(ascii: "\n")) { answer.take(String(decoding: line, as: UTF8.self)) }
         if let stretch = answer.contentRange {
             precondition(!stretch.range.isEmpty && stretch.range.upperBound <= stretch.size ?? .max, "an empty stretch")
         }
