@@ -16,7 +16,7 @@ public struct PEFTConfiguration: Sendable, Equatable {
     public var scalesByRoot: Bool
     /// Parts of the model that were trained in full beside the adapter, and are stored with it.
     public var savedModules: [String]
-    /// The model that the adapter is for, a hub id or a folder; nil when it is not said.
+    /// The model that the adapter is for, a folder or a hub id with its revision, `org/name@revision`; nil when it is not said.
     public var baseModel: String?
 
     /// A configuration.
@@ -84,7 +84,8 @@ public struct PEFTConfiguration: Sendable, Equatable {
                 }
                 return names.compactMap(\.self)
             } ?? []
-        baseModel = json["base_model_name_or_path"]?.string
+        let base = json["base_model_name_or_path"]?.string
+        baseModel = base.map { base in json["revision"]?.string.map { "\(base)@\($0)" } ?? base }
     }
 
     /// The same as a recipe's section.
@@ -118,15 +119,18 @@ public struct PEFTConfiguration: Sendable, Equatable {
     ///   - taskType: `CAUSAL_LM` for a model of PEFT's own class for it; nil for others.
     /// - Returns: The content of the file.
     public func json(modules: [String], taskType: String?) -> JSON {
-        [
+        let repository = baseModel.flatMap { HubRepository(meantBy: $0) }
+        let revision = repository.flatMap { $0.revision == HubRepository.standardRevision ? nil : $0.revision }
+        return [
             "alpha_pattern": [:], "auto_mapping": nil,
-            "base_model_name_or_path": baseModel.map { .string($0) } ?? .null, "bias": "none",
+            "base_model_name_or_path": (repository?.id ?? baseModel).map { .string($0) } ?? .null, "bias": "none",
             "fan_in_fan_out": false, "inference_mode": true, "init_lora_weights": true,
             "lora_alpha": .number(alpha == alpha.rounded() ? JSONNumber(Int(alpha)) : JSONNumber(alpha)),
             "lora_dropout": .number(JSONNumber(dropout)),
             "modules_to_save": savedModules.isEmpty ? .null : .array(savedModules.map { .string($0) }),
             "peft_type": "LORA",
-            "r": .number(JSONNumber(rank)), "rank_pattern": [:], "revision": nil,
+            "r": .number(JSONNumber(rank)), "rank_pattern": [:],
+            "revision": revision.map { .string($0) } ?? .null,
             "target_modules": .array(modules.map { .string($0) }), "task_type": taskType.map { .string($0) } ?? .null,
             "use_dora": .bool(usesDoRA), "use_rslora": .bool(scalesByRoot),
         ]
