@@ -65,6 +65,11 @@ public final class TrainingRun {
         }
         try RunCheckpoints.checkFolder(recipe.checkpoint.save)
         bridge = try AutoBridge.fromAny(weights, catalog: surroundings.catalog, hub: surroundings.hub)
+        // A branch may have moved when the run is gone on with; a commit has not.
+        if let repository = HubRepository(meantBy: weights), let commit = surroundings.hub.cache.commit(of: repository)
+        {
+            recipe.checkpoint.pretrainedCheckpoint = "\(repository.id)@\(commit)"
+        }
         let newest = Self.newestCheckpoint(recipe.checkpoint)
         let stored = try newest.flatMap(Self.storedRecipe)
         resumedFrom = newest

@@ -30,8 +30,8 @@ struct FetchLibrary: @unchecked Sendable {
             let reason = dlerror().map { String(cString: $0) } ?? "no reason given"
             throw BridgeError(
                 .fileSystem,
-                "\(path) cannot be loaded, and nothing is fetched without it; build it again with 'make build', or "
-                    + "download by other means and give the path (\(reason))"
+                "\(path) cannot be loaded, and nothing is fetched without it; build the product BridgeFetch of "
+                    + "the package bridge beside the program, or download by other means and give the path (\(reason))"
             )
         }
         let entry = unsafeBitCast(symbol, to: bridge_fetch_entry.self)

@@ -1,0 +1,50 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Runs that start from a model of the hub.
+@Suite struct TrainingTests {
+    private let server: HubServer
+    private let scratch: Scratch
+
+    init() throws {
+        server = try HubServer()
+        scratch = try Scratch()
+        try server.put(folder: Fixtures.checkpoint("mistral"))
+        let row = #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#
+        try Data(row.utf8).write(to: scratch.url("rows.jsonl"))
+    }
+
+    private func train(_ steps: Int) throws -> BridgeProcess.Outcome {
+        let arguments = [
+            "train", "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint", "org/name", "--dataset-type",
+            "preloaded", "dataset.train_data_path=\(scratch.path("rows.jsonl"))", "train.train_iters=\(steps)",
+            "checkpoint.save=\(scratch.path("run"))", "train.global_batch_size=1", "train.micro_batch_size=1",
+            "train.eval_interval=0", "scheduler.lr_warmup_iters=1", "model.seq_length=64", "dataset.seq_length=64",
+        ]
+        return try BridgeProcess(arguments, environment: server.variables).wait()
+    }
+
+    @Test func aRunKeepsToTheCommitThatItBeganWith() throws {
+        let first = try train(2)
+        #expect(first.status == 0, "\(first.errors)")
+        let configuration = try String(
+            contentsOf: scratch.url("run/iter_0000002/run_config.yaml"),
+            encoding: .utf8
+        )
+        #expect(configuration.contains(#/pretrained_checkpoint: "?org\/name@[0-9a-f]{40}/#), "\(configuration)")
+        let same = try train(3)
+        #expect(same.status == 0 && same.errors.contains("going on after step 2"), "\(same.errors)")
+
+        // The branch moves on, and the cache with it.
+        try server.put("README.md", "# Another commit\n")
+        let moved = try BridgeProcess.run("hub", "download", "org/name", environment: server.variables)
+        #expect(moved.status == 0, "\(moved.errors)")
+        expect(
+            try train(4),
+            failsWith: 64,
+            mentioning: "checkpoint.pretrained_checkpoint: org/name@",
+            "begin anew with another checkpoint.save"
+        )
+    }
+}
