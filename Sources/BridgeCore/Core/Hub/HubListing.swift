@@ -95,6 +95,8 @@ public struct HubListing: Sendable {
     public var commit: String
     /// The files, sorted by path.
     public var files: [HubFile]
+    /// Whether it names what is in the cache, since nobody could be asked what else there is.
+    var isOfTheCache = false
 
     init(commit: String, files: [HubFile]) {
         self.commit = commit
