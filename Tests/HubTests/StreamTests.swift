@@ -101,6 +101,19 @@ import Testing
         #expect(shown.withLock { $0 } == count * 1_200_000)
     }
 
+    @Test func theDownloadIsShownUntilSomethingElseIs() async throws {
+        try await server.fail(["match": "GET /models/.*safetensors", "times": 9, "drip": 60_000])
+        let shown = Mutex(0)
+        var hub = server.hub()
+        hub.context.progress = { _ in shown.withLock { $0 += 1 } }
+        try AutoBridge.whileDownloading("org/name", catalog: .standard(), hub: hub) { _ in
+            let before = shown.withLock { $0 }
+            // Files of 90 kB take more than a second, and a download is shown ten times in one.
+            usleep(500_000)
+            #expect(shown.withLock { $0 } == before && before > 0)
+        }
+    }
+
     @Test func bytesAreReadBeforeTheFileIsWhole() async throws {
         let large = HubServer.bytes(8_000_000, seed: 5)
         try server.put("config.json", "{}", in: "models/org/slow")

@@ -88,7 +88,9 @@ public struct HubCache: Sendable {
     /// Remembers which files a commit has.
     func remember(_ listing: HubListing, of repository: HubRepository) throws {
         let place = "\(folder(of: repository))/trees/\(listing.commit).json"
-        guard !listing.isOfTheCache, self.listing(listing.commit, of: repository) == nil else { return }
+        guard !listing.isKept, !listing.isOfTheCache, self.listing(listing.commit, of: repository) == nil else {
+            return
+        }
         try Files.makeFolder(Files.parent(of: place))
         try Files.replace(place, with: listing.json.text())
     }
