@@ -77,7 +77,8 @@ import Testing
 
     @Test func aKillCostsLittle() async throws {
         // Four pieces of 16 MiB, each of which stalls when 10 MB of it are here.
-        let content = try server.put("model.safetensors", HubServer.bytes(4 << 24))
+        let stretch = HubServer.bytes(1_000_003)
+        let content = try server.put("model.safetensors", Array((0..<68).flatMap { _ in stretch }.prefix(4 << 24)))
         try server.put("config.json", "{}")
         let arguments = ["hub", "download", "org/name", "--all"]
         let run = try await started(arguments, stall: 10_000_000, files: 4)
