@@ -150,6 +150,10 @@ import Testing
         #expect(outcome.status == 0)
         #expect(outcome.errors.contains("status 429; waiting 1 s as the hub asks (2 of 6)"), "\(outcome.errors)")
         #expect(outcome.errors.contains("status 503; trying again (2 of 6)"), "\(outcome.errors)")
+        // Whom nobody reaches is asked once more.
+        let away = ["HF_ENDPOINT": "http://127.0.0.1:1", "HF_HOME": "\(server.home)-other", "NO_PROXY": "*"]
+        let other = try BridgeProcess.run("hub", "ls", "org/name", environment: away)
+        #expect(other.errors.contains("trying again (2 of 2)"), "\(other.errors)")
     }
 
     @Test func aServerThatSaysNothingIsLeft() async throws {
