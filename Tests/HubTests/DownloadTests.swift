@@ -141,6 +141,21 @@ import Testing
         #expect(failure(server.hub(freshness: .always)).contains("come back in 86400 seconds"))
     }
 
+    @Test func aPauseIsSaid() async throws {
+        try await server.fail(
+            ["match": "revision", "times": 1, "status": 429, "headers": ["Retry-After": "1"]],
+            ["match": "GET /models/", "times": 1, "status": 503]
+        )
+        let outcome = try BridgeProcess.run("hub", "download", "org/name", "--all", environment: server.variables)
+        #expect(outcome.status == 0)
+        #expect(outcome.errors.contains("status 429; waiting 1 s as the hub asks (2 of 6)"), "\(outcome.errors)")
+        #expect(outcome.errors.contains("status 503; trying again (2 of 6)"), "\(outcome.errors)")
+        // Whom nobody reaches is asked once more.
+        let away = ["HF_ENDPOINT": "http://127.0.0.1:1", "HF_HOME": "\(server.home)-other", "NO_PROXY": "*"]
+        let other = try BridgeProcess.run("hub", "ls", "org/name", environment: away)
+        #expect(other.errors.contains("trying again (2 of 2)"), "\(other.errors)")
+    }
+
     @Test func aServerThatSaysNothingIsLeft() async throws {
         try await server.fail(["match": "GET /models/", "times": 1000, "wait": 5])
         let text = failure(

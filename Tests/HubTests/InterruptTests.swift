@@ -75,6 +75,23 @@ import Testing
         #expect(try [UInt8](Data(contentsOf: URL(filePath: "\(folder)/model.safetensors"))) == content)
     }
 
+    @Test func aKillCostsLittle() async throws {
+        // Four pieces of 16 MiB, each of which stalls when 10 MB of it are here.
+        let stretch = HubServer.bytes(1_000_003)
+        let content = try server.put("model.safetensors", Array((0..<68).flatMap { _ in stretch }.prefix(4 << 24)))
+        try server.put("config.json", "{}")
+        let arguments = ["hub", "download", "org/name", "--all"]
+        let run = try await started(arguments, stall: 10_000_000, files: 4)
+        run.send(SIGKILL)
+        #expect(try run.wait().signal == SIGKILL)
+        let (ranges, sent) = try await again(arguments)
+        // What had not been written down yet is less than a MiB, and what of each piece was in the last buffers.
+        #expect(sent < content.count - 40_000_000 + (2 << 20), "\(ranges)")
+        let folder = try server.hub(["HF_HUB_OFFLINE": "1"]).folder(of: "org/name", for: .everything)
+        #expect(try [UInt8](Data(contentsOf: URL(filePath: "\(folder)/model.safetensors"))) == content)
+        #expect(parts().isEmpty)
+    }
+
     @Test func aConversionLeavesTheDestinationAsItWas() async throws {
         try server.put(folder: Fixtures.checkpoint("mistral"))
         let out = scratch.path("out")

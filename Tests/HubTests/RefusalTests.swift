@@ -63,6 +63,34 @@ import Testing
         #expect(error.message.contains("not whole") && error.names == ["model.safetensors"])
     }
 
+    @Test func withoutANetworkWeightsThatPythonDidNotFetchAreMissing() throws {
+        // huggingface_hub of a version without listings, asked for one file.
+        let root = "\(server.home)/hub/models--org--name"
+        let commit = String(repeating: "c", count: 40)
+        for folder in ["refs", "blobs", "snapshots/\(commit)"] {
+            try FileManager.default.createDirectory(atPath: "\(root)/\(folder)", withIntermediateDirectories: true)
+        }
+        try commit.write(toFile: "\(root)/refs/main", atomically: true, encoding: .utf8)
+        try "{}".write(toFile: "\(root)/snapshots/\(commit)/config.json", atomically: true, encoding: .utf8)
+        let message = failure("org/name", ["HF_HUB_OFFLINE": "1"], for: .model).message
+        #expect(message.contains("its weights are not there") && message.contains("HF_HUB_OFFLINE"), "\(message)")
+        #expect(!message.contains("check the name"))
+    }
+
+    @Test func onlyAWholeCacheIsAdvised() throws {
+        let away = ["HF_ENDPOINT": "http://127.0.0.1:1"]
+        func message() throws -> String {
+            let hub = server.hub(away, freshness: .always)
+            let error = #expect(throws: BridgeError.self) { try hub.folder(of: "org/name", for: .model) }
+            return error?.message ?? ""
+        }
+        let snapshot = try server.hub().snapshot(of: try #require(HubRepository("org/name")))
+        try snapshot.fetch(snapshot.listing.files.filter { $0.path == "config.json" })
+        #expect(try !message().contains("HF_HUB_OFFLINE"))
+        try snapshot.fetch(for: .model)
+        #expect(try message().contains("set HF_HUB_OFFLINE=1"))
+    }
+
     @Test func anAddressWhereNobodyAnswersIsNamed() {
         let text = failure("org/name", ["HF_ENDPOINT": "http://127.0.0.1:1"]).message
         #expect(text.contains("http://127.0.0.1:1 cannot be reached"))

@@ -59,6 +59,40 @@ import Testing
         }
     }
 
+    @Test func aNameAndAPasswordInTheAddressAreSentAndNotShown() async throws {
+        let address = server.endpoint.replacing("http://", with: "http://user:se%40cret@")
+        let environment = server.hub(["HF_ENDPOINT": address]).environment
+        #expect(environment.endpoint == server.endpoint)
+        var dumped = "\(environment)"
+        dump(environment, to: &dumped)
+        let error = #expect(throws: BridgeError.self) {
+            try server.hub(["HF_ENDPOINT": address]).folder(of: "org/none", for: .everything)
+        }
+        let text = dumped + "\(error.map { "\($0)" } ?? "")"
+        #expect(!text.contains("cret") && !text.contains("user"), "\(text)")
+        // printf 'user:se@cret' | base64
+        #expect(try await server.log().first?.authorization == "Basic dXNlcjpzZUBjcmV0")
+    }
+
+    @Test(arguments: ["ftp://user:secret@host", "https://", "user:secret@host", "http://:80", "not an address"])
+    func anAddressOfNoServerIsRefusedAtOnce(_ address: String) throws {
+        let error = #expect(throws: BridgeError.self) {
+            try server.hub(["HF_ENDPOINT": address]).folder(of: "org/name", for: .everything)
+        }
+        #expect(error?.message.contains("expected http:// or https:// and the name of a host") == true)
+        #expect(error?.message.contains("secret") == false)
+    }
+
+    @Test(arguments: ["hf_a b", "hf_a\nhf_b", "hf_ä"]) func aTokenThatCanBeNoneIsASentence(_ token: String) async throws
+    {
+        let error = #expect(throws: BridgeError.self) {
+            try server.hub(["HF_TOKEN": token]).folder(of: "org/name", for: .everything)
+        }
+        #expect(error?.message.contains("HF_TOKEN has characters that no token has") == true)
+        #expect(error?.message.contains(token) == false)
+        #expect(try await server.log().isEmpty)
+    }
+
     @Test func aStoredTokenIsTaken() throws {
         try FileManager.default.createDirectory(atPath: server.home, withIntermediateDirectories: true)
         try "\(HubServer.token)\n".write(toFile: "\(server.home)/token", atomically: true, encoding: .utf8)

@@ -1,5 +1,6 @@
 import Foundation
 import JSONTree
+import Synchronization
 import TestSupport
 import Testing
 
@@ -47,6 +48,70 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: scratch.path("found")))
         try convert(to: "found")
         #expect(try !bytes(scratch.path("found")).isEmpty)
+    }
+
+    @Test(arguments: [1, 3]) func wrongBytesAreDoubtedBeforeTheyAreDescribed(_ times: Int) async throws {
+        let number = JSON.number(JSONNumber(times))
+        try await server.fail(["match": "GET /models/.*safetensors.sig", "times": number, "wrong": true])
+        let error = #expect(throws: BridgeError.self) { try convert(to: "found") }
+        #expect(error?.code == .network)
+        #expect(error?.message.contains("other bytes than the hub's") == true, "\(error as Any)")
+        try await server.fail()
+        try convert(to: "found")
+        #expect(try !bytes(scratch.path("found")).isEmpty)
+    }
+
+    @Test func whatIsLeftOfAHeaderIsNotTrusted() async throws {
+        let repository = try #require(HubRepository("org/name"))
+        let snapshot = try server.hub().snapshot(of: repository)
+        for file in snapshot.listing.files where file.path.hasSuffix(".safetensors") {
+            let part = snapshot.hub.cache.incomplete(file, of: repository)
+            try Files.makeFolder(Files.parent(of: part))
+            try Data(repeating: 0xFE, count: file.byteCount).write(to: URL(filePath: part))
+            let handle = try FileHandle(forUpdating: URL(filePath: part))
+            let mark = HubMark(prefix: file.byteCount - 5, parts: [])
+            #expect(mark.write(to: handle.fileDescriptor, byteCount: file.byteCount))
+            try handle.close()
+        }
+        try convert(to: "found")
+        #expect(try !bytes(scratch.path("found")).isEmpty)
+    }
+
+    @Test func theStartOfEveryFileComesFirst() async throws {
+        let count = 16
+        let names = (1...count).map { "model-\($0)-of-\(count).safetensors" }
+        let map = names.map { "\"\($0)\": \"\($0)\"" }.joined(separator: ", ")
+        try server.put("config.json", "{}", in: "models/org/many")
+        try server.put("model.safetensors.index.json", "{\"weight_map\": {\(map)}}", in: "models/org/many")
+        // Contents differ, or one would do for all.
+        for (index, name) in names.enumerated() {
+            try server.put(name, HubServer.bytes(1_200_000, seed: UInt64(index + 2)), in: "models/org/many")
+        }
+        let shown = Mutex(0)
+        var hub = server.hub()
+        hub.context.progress = { progress in shown.withLock { $0 = max($0, progress.totalBytes) } }
+        let stream = try HubStream(hub.snapshot(of: try #require(HubRepository("org/many"))))
+        try stream.confirm()
+        stream.wait()
+        let ranges = try await server.log().filter { $0.path.hasPrefix("/models/") }.map(\.range)
+        #expect(ranges.count == 2 * count)
+        // When the rest of a file is asked for, the other connections may still be about to ask for the start of one each.
+        let early = ranges.prefix { $0 == "bytes=0-1048575" }
+        #expect(early.count > count - HubDownload.mostConnections, "\(ranges)")
+        #expect(shown.withLock { $0 } == count * 1_200_000)
+    }
+
+    @Test func theDownloadIsShownUntilSomethingElseIs() async throws {
+        try await server.fail(["match": "GET /models/.*safetensors", "times": 9, "drip": 60_000])
+        let shown = Mutex(0)
+        var hub = server.hub()
+        hub.context.progress = { _ in shown.withLock { $0 += 1 } }
+        try AutoBridge.whileDownloading("org/name", catalog: .standard(), hub: hub) { _ in
+            let before = shown.withLock { $0 }
+            // Files of 90 kB take more than a second, and a download is shown ten times in one.
+            usleep(500_000)
+            #expect(shown.withLock { $0 } == before && before > 0)
+        }
     }
 
     @Test func bytesAreReadBeforeTheFileIsWhole() async throws {

@@ -14,12 +14,17 @@ import Testing
     private let files: [String: [UInt8]] = [
         "model.safetensors": HubServer.bytes(300_001), "small.safetensors": HubServer.bytes(500, seed: 2),
         "config.json": Array("{\"hidden_size\": 3}".utf8), "sub/notes.txt": Array("ä note".utf8), "empty.txt": [],
+        "huggingface/.safetensors/headers.json": Array("{}".utf8), ".gitattributes": Array("*.bin".utf8),
+    ]
+    /// What is no part of what the folder holds, and what the hub ignores.
+    private static let foreign = [
+        ".DS_Store", ".cache/huggingface/x", ".env", ".git/config", "left.ignored", "sub/a.incomplete", "sub/b.partial",
     ]
 
     init() throws {
         server = try HubServer()
         folder = try TemporaryFolder()
-        for (path, bytes) in files.merging([".hidden": [1], "left.ignored": [2]], uniquingKeysWith: { $1 }) {
+        for (path, bytes) in files.map({ ($0.key, $0.value) }) + Self.foreign.map({ ($0, [1]) }) {
             let url = URL(filePath: folder.path(path))
             try FileManager.default.createDirectory(
                 at: url.deletingLastPathComponent(),
@@ -52,6 +57,12 @@ import Testing
         let report = try upload(hub)
         #expect(try stored() == files)
         #expect(report.fileCount == files.count && report.sentByteCount == 300_501)
+        // Of a folder that stays here its name says enough.
+        #expect(
+            report.leftOut.sorted() == [
+                ".DS_Store", ".cache", ".env", ".git", "left.ignored", "sub/a.incomplete", "sub/b.partial",
+            ]
+        )
         let back = try hub.folder(of: "me/new", for: .everything)
         #expect(back.hasSuffix(report.commit))
         for (path, bytes) in files { #expect([UInt8](try Data(contentsOf: URL(filePath: "\(back)/\(path)"))) == bytes) }
@@ -89,6 +100,45 @@ import Testing
         let error = #expect(throws: BridgeError.self) { try upload(server.hub()) }
         #expect(error?.message.contains("HF_TOKEN") == true)
         #expect(try await server.log().isEmpty)
+    }
+
+    @Test func whatCannotBePushedIsNotMade() throws {
+        let out = folder.path("made")
+        let export = [
+            "convert", "export", "--megatron-path", folder.path, "--hf-path", out, "--push-to-hub", "me/new",
+        ]
+        expect(
+            try BridgeProcess(export, environment: server.variables).wait(),
+            failsWith: 1,
+            mentioning: "me/new can only be written by somebody"
+        )
+        let offline = server.variables.merging(["HF_TOKEN": HubServer.token, "HF_HUB_OFFLINE": "1"]) { $1 }
+        expect(
+            try BridgeProcess(export, environment: offline).wait(),
+            failsWith: 1,
+            mentioning: "me/new cannot be written while HF_HUB_OFFLINE"
+        )
+        #expect(!FileManager.default.fileExists(atPath: out))
+    }
+
+    @Test func aPlanSaysWhatWouldBePushed() throws {
+        let megatron = folder.path("megatron")
+        let model = Fixtures.checkpoint("mistral")
+        #expect(try BridgeProcess.run("convert", "--hf-model", model, "--megatron-path", megatron).status == 0)
+        let outcome = try BridgeProcess.run(
+            "convert",
+            "export",
+            "--megatron-path",
+            megatron,
+            "--hf-path",
+            folder.path("made"),
+            "--dry-run",
+            "--push-to-hub",
+            "me/new",
+            environment: server.variables
+        )
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.output.contains("would upload \(folder.path("made"))") && outcome.output.contains("to me/new"))
     }
 
     @Test(arguments: ["", "a", "ab", "abc", "abcd", "\u{0}\u{FF}ÿ"])

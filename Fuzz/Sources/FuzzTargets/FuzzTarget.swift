@@ -101,7 +101,7 @@ enum FuzzTarget: String, CaseIterable {
         if let wish { precondition(wish >= 0, "a pause that has gone by") }
         // Whoever is asked to come back later than at once is refused, by a sentence that names the seconds.
         let patience = HubPatience(attempts: 1, firstPause: 0, longestPause: 0, longestWish: 0)
-        do { try patience.wait(after: 0, wish: wish) { true } } catch { _ = "\(error)" }
+        do { try patience.wait(after: 0, wish: wish, because: "busy") { true } } catch { _ = "\(error)" }
         return answer.status > 0
     }
 

@@ -95,6 +95,7 @@ struct AdapterExport: ParsableCommand {
     @OptionGroup var pushing: PushOptions
 
     func run() throws {
+        try pushing.check()
         let (bridge, model, adapters) = try options.load(isExact: true)
         let base = baseModel ?? options.model.huggingFace
         try bridge.exportAdapter(adapters, on: model, to: output, baseModel: base, overwrite: options.overwrite)
@@ -164,6 +165,7 @@ struct AdapterMerge: ParsableCommand {
     }
 
     func run() throws {
+        try pushing.check()
         let (bridge, model, adapters) = try options.load()
         if let megatron {
             try options.prepare(megatron)

@@ -156,6 +156,7 @@ struct Export: ParsableCommand {
     }
 
     func run() throws {
+        if !arguments.dryRun { try pushing.check() }
         if !arguments.dryRun { output.say("🔄 Starting export: \(megatronPath) -> \(hfPath)") }
         let catalog = try plugins.catalog()
         let bridge = try source(catalog)
@@ -171,6 +172,7 @@ struct Export: ParsableCommand {
             let plan = try bridge.exportPlan(from: megatronPath, options: options)
             guard !arguments.dryRun else {
                 PlanPrinter(plan: plan, context: context, json: output.json).show()
+                if !output.json { try pushing.showPlan(hfPath, byteCount: plan.byteCount) }
                 return nil as ConversionReport?
             }
             output.say("📂 Found Megatron checkpoint: \(plan.source)")

@@ -83,10 +83,14 @@ struct HubDownloadCommand: ParsableCommand {
         let purpose: HubPurpose = all || wanted.kind == .dataset ? .everything : adapter ? .adapter : .model
         let snapshot = try HubFolder.watched(.always) { hub in
             let snapshot = try hub.snapshot(of: wanted)
-            if !dryRun { try snapshot.fetch(for: purpose) }
+            if dryRun {
+                try HubLs.show(snapshot, snapshot.files(for: purpose), json: json)
+            } else {
+                try snapshot.fetch(for: purpose)
+            }
             return snapshot
         }
-        if dryRun { return try HubLs.show(snapshot, snapshot.files(for: purpose), json: json) }
+        guard !dryRun else { return }
         guard json else { return Output.line(snapshot.folder) }
         Output.json([
             "repository": .string("\(wanted)"), "commit": .string(snapshot.listing.commit),
@@ -114,7 +118,7 @@ struct HubLs: ParsableCommand {
 
     /// Prints files with their sizes.
     static func show(_ snapshot: HubSnapshot, _ files: [HubFile], json: Bool) {
-        let missing = files.filter { !snapshot.holds($0) }
+        let missing = files.filter { !snapshot.isCached($0) }
         guard !json else {
             return Output.json([
                 "repository": .string("\(snapshot.repository)"), "commit": .string(snapshot.listing.commit),
@@ -122,7 +126,7 @@ struct HubLs: ParsableCommand {
                     files.map { file in
                         [
                             "path": .string(file.path), "bytes": .number(JSONNumber(file.byteCount)),
-                            "cached": .bool(snapshot.holds(file)),
+                            "cached": .bool(snapshot.isCached(file)),
                         ]
                     }
                 ),
@@ -130,7 +134,7 @@ struct HubLs: ParsableCommand {
         }
         Output.table(
             [["FILE", "SIZE", "CACHED"]]
-                + files.map { [$0.path, ByteFormat.text($0.byteCount), snapshot.holds($0) ? "yes" : "no"] }
+                + files.map { [$0.path, ByteFormat.text($0.byteCount), snapshot.isCached($0) ? "yes" : "no"] }
         )
         let bytes = missing.reduce(0) { $0 + $1.byteCount }
         Output.line(

@@ -8,8 +8,8 @@ struct HubUploadCommand: ParsableCommand {
         commandName: "upload",
         abstract: "Upload the files of a folder to a repository, in one commit.",
         discussion: """
-            The repository is made where there is none. Hidden files are left out; files of the same name are replaced, others
-            stay. It takes a token that may write: HF_TOKEN, or 'hf auth login'.
+            The repository is made where there is none. Files of the same name are replaced, others stay. What tools leave in
+            a folder (.git, .cache, .DS_Store), secrets (.env, .netrc) and unfinished files stay here, and are named. It takes a token that may write: HF_TOKEN, or 'hf auth login'.
 
             EXAMPLES:
               bridge hub upload me/my-model exported --dry-run
@@ -37,6 +37,7 @@ struct HubUploadCommand: ParsableCommand {
         let wanted = try repository.repository()
         guard dryRun else {
             let report = try options.upload(folder, to: wanted)
+            UploadOptions.showLeftOut(report.leftOut)
             guard json else { return UploadOptions.show(report) }
             return Output.json(UploadOptions.json(report))
         }
@@ -48,8 +49,10 @@ struct HubUploadCommand: ParsableCommand {
                 "files": .array(
                     upload.items.map { ["path": .string($0.path), "bytes": .number(JSONNumber($0.byteCount))] }
                 ),
+                "left_out": .array(upload.leftOut.map { .string($0) }),
             ])
         }
+        UploadOptions.showLeftOut(upload.leftOut)
         Output.table([["FILE", "SIZE"]] + upload.items.map { [$0.path, ByteFormat.text($0.byteCount)] })
         Output.line(
             "would upload \(ByteFormat.counted(upload.items.count, "file")), \(ByteFormat.text(bytes)), to \(wanted)"
@@ -75,6 +78,12 @@ struct UploadOptions: ParsableArguments {
         }
     }
 
+    /// Says what stays here.
+    static func showLeftOut(_ paths: [String]) {
+        guard !paths.isEmpty else { return }
+        Output.complain("   left out: \(paths.joined(separator: ", "))")
+    }
+
     /// Says what was uploaded.
     static func show(_ report: HubUpload.Report) {
         Output.line(
@@ -89,6 +98,7 @@ struct UploadOptions: ParsableArguments {
         [
             "commit": .string(report.commit), "address": .string(report.address),
             "files": .number(JSONNumber(report.fileCount)), "sent_bytes": .number(JSONNumber(report.sentByteCount)),
+            "left_out": .array(report.leftOut.map { .string($0) }),
         ]
     }
 }
@@ -111,10 +121,22 @@ struct PushOptions: ParsableArguments {
         return repository
     }
 
+    /// Makes sure that it can be uploaded, before it is made.
+    func check() throws {
+        if let repository = try repository() { try HubUpload.check(repository, of: HubFolder.hub()) }
+    }
+
+    /// Says what would be uploaded.
+    func showPlan(_ folder: String, byteCount: Int) throws {
+        guard let repository = try repository() else { return }
+        Output.line("would upload \(folder), about \(ByteFormat.text(byteCount)), to \(repository)")
+    }
+
     /// Uploads a folder where that was asked for.
     func push(_ folder: String, isSilent: Bool) throws {
         guard let repository = try repository() else { return }
         let report = try UploadOptions.parse([]).upload(folder, to: repository)
+        UploadOptions.showLeftOut(report.leftOut)
         if !isSilent { UploadOptions.show(report) }
     }
 }

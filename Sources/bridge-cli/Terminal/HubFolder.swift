@@ -1,5 +1,6 @@
 import BridgeCore
 import Foundation
+import Logging
 import Synchronization
 
 /// The folders that commands are given: those that are here, and those of repositories on the hub, by their ids.
@@ -17,7 +18,11 @@ enum HubFolder {
             bar.show(progress)
             if progress.doneBytes >= progress.totalBytes { bar.finish() }
         }
-        let context = RunContext(progress: isWatched ? show : nil, cancellation: Interrupt.cancellation)
+        let context = RunContext(
+            progress: isWatched ? show : nil,
+            cancellation: Interrupt.cancellation,
+            logger: Logger(label: "bridge") { _ in NoticeLog { bar.finish() } }
+        )
         let environment = HubEnvironment(variables: ProcessInfo.processInfo.environment)
         return Hub(environment: environment, context: context, freshness: freshness)
     }
@@ -44,8 +49,6 @@ enum HubFolder {
     ) throws -> Result {
         try watched { hub in
             var hub = hub
-            // The bar is that of what is done.
-            hub.context.progress = nil
             var place: URL?
             // What is in the cache need not come again.
             if let path, (try? hub.isHere(text)) != true {
@@ -54,7 +57,11 @@ enum HubFolder {
                 hub.environment.cache = place?.path ?? ""
             }
             defer { if let place { try? FileManager.default.removeItem(at: place) } }
-            return try AutoBridge.whileDownloading(text, catalog: catalog, hub: hub, body)
+            return try AutoBridge.whileDownloading(text, catalog: catalog, hub: hub) { bridge in
+                // From here on the bar is that of what is done.
+                bar.finish()
+                return try body(bridge)
+            }
         }
     }
 

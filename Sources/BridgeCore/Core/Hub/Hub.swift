@@ -65,6 +65,8 @@ public struct Hub: Sendable {
 
     /// A repository at a commit: what it holds, and what of that is here.
     ///
+    /// Nothing in the cache is changed by this.
+    ///
     /// - Throws: `BridgeError` when the hub has to be asked and does not answer.
     public func snapshot(of repository: HubRepository) throws -> HubSnapshot {
         let known = cache.commit(of: repository)
@@ -86,12 +88,9 @@ public struct Hub: Sendable {
             let client = try client()
             let commit = isFixed ? repository.revision : try client.commit(of: repository)
             let listing = try cache.listing(commit, of: repository) ?? client.listing(commit, of: repository)
-            try cache.prepare()
-            try cache.remember(listing, of: repository)
-            try cache.remember(commit, of: repository)
             return HubSnapshot(hub: self, repository: repository, listing: listing)
         } catch let failure as HTTPFailure {
-            throw failure.error("\(repository)", environment)
+            throw failure.error("\(repository)", environment, isHere: (try? isHere(repository)) == true)
         }
     }
 
@@ -106,7 +105,9 @@ public struct Hub: Sendable {
         let files = try cache.files(commit, of: repository).map {
             HubFile(path: $0, byteCount: Files.size(of: Files.join(folder, $0)), blobID: none)
         }
-        return HubListing(commit: commit, files: files)
+        var listing = HubListing(commit: commit, files: files)
+        listing.isOfTheCache = true
+        return listing
     }
 
     /// Whether a text names a folder, or a repository of which a model is in the cache, whole.
@@ -114,6 +115,10 @@ public struct Hub: Sendable {
     /// - Throws: `BridgeError` when the cache cannot be read.
     public func isHere(_ text: String) throws -> Bool {
         guard let repository = HubRepository(meantBy: text) else { return true }
+        return try isHere(repository)
+    }
+
+    private func isHere(_ repository: HubRepository) throws -> Bool {
         var quiet = self
         quiet.environment.isOffline = true
         let snapshot = try quiet.snapshot(of: repository)
@@ -121,7 +126,10 @@ public struct Hub: Sendable {
     }
 
     func client() throws -> HubClient {
-        try HubClient(environment, patience: patience, idleSeconds: environment.questionSeconds) { [context] in
+        try environment.check()
+        var patience = patience
+        patience.logger = context.logger
+        return try HubClient(environment, patience: patience, idleSeconds: environment.questionSeconds) { [context] in
             context.cancellation.isCancelled
         }
     }

@@ -76,6 +76,8 @@ final class HubStream: Sendable {
     let arrivals: [String: HubArrival]
 
     private let isDone = Atomic(false)
+    /// Whether the download's progress is shown; it stays so until somebody else has something to show.
+    private let isShown = Mutex(true)
 
     /// Fetches what a model needs besides its weights, and starts to fetch those.
     ///
@@ -90,12 +92,21 @@ final class HubStream: Sendable {
         }
         self.arrivals = arrivals
         Workers.detach { [self] in
-            do { try snapshot.fetch(weights, arriving: self.arrivals) } catch {
+            var snapshot = snapshot
+            if let show = snapshot.hub.context.progress {
+                snapshot.hub.context.progress = { [self] progress in isShown.withLock { if $0 { show(progress) } } }
+            }
+            do {
+                try snapshot.remember(afterFetching: snapshot.fetch(weights, arriving: self.arrivals))
+            } catch {
                 for arrival in self.arrivals.values { arrival.fails(error) }
             }
             isDone.store(true, ordering: .releasing)
         }
     }
+
+    /// Shows no more of the download, since what is made of it has begun.
+    func hide() { isShown.withLock { $0 = false } }
 
     /// Waits until all weights are here and their checksums are right.
     ///
@@ -140,8 +151,17 @@ extension AutoBridge {
             hub.context.cancellation.cancel()
             stream.wait()
         }
-        let folder = try HuggingFaceFolder(path: stream.folder, elsewhere: stream.arrivals) { try stream.confirm() }
-        let result = try body(AutoBridge(folder: folder, catalog: catalog ?? .standard()))
+        let result: Result
+        do {
+            let folder = try HuggingFaceFolder(path: stream.folder, elsewhere: stream.arrivals) { try stream.confirm() }
+            let bridge = try AutoBridge(folder: folder, catalog: catalog ?? .standard())
+            stream.hide()
+            result = try body(bridge)
+        } catch let error as BridgeError where error.code == .corruptInput || error.code == .unaccountedTensors {
+            // Bytes that were read before their checksum was known are the first to be doubted.
+            try stream.confirm()
+            throw error
+        }
         try stream.confirm()
         return result
     }

@@ -65,7 +65,7 @@ extension HubCache {
     }
 
     /// The bytes that a file takes on the disk; one that has not come whole has holes.
-    private static func blocks(of path: String) -> Int {
+    static func blocks(of path: String) -> Int {
         var status = stat()
         return stat(path, &status) == 0 ? Int(status.st_blocks) * 512 : 0
     }

@@ -36,9 +36,19 @@ public struct HubCache: Sendable {
         return HubRepository.isCommit(commit) ? commit : nil
     }
 
-    /// Whether a file of a commit is here, whole.
-    public func holds(_ file: String, _ commit: String, of repository: HubRepository) -> Bool {
-        Files.kind(of: Files.join(snapshot(commit, of: repository), file)) == .file
+    /// Whether a file of a commit is here, under its own path and with the size that it should have.
+    public func holds(_ file: HubFile, _ commit: String, of repository: HubRepository) -> Bool {
+        Self.isWhole(Files.join(snapshot(commit, of: repository), file.path), file)
+    }
+
+    /// Whether the content of a file is here, be it under another commit, with the size that it should have.
+    public func holdsContent(of file: HubFile, of repository: HubRepository) -> Bool {
+        Self.isWhole(blob(file, of: repository), file)
+    }
+
+    /// A content of another size than the hub's was damaged.
+    private static func isWhole(_ path: String, _ file: HubFile) -> Bool {
+        Files.kind(of: path) == .file && Files.size(of: path) == file.byteCount
     }
 
     /// The files of a commit as they were listed; nil when they never were.
@@ -78,6 +88,9 @@ public struct HubCache: Sendable {
     /// Remembers which files a commit has.
     func remember(_ listing: HubListing, of repository: HubRepository) throws {
         let place = "\(folder(of: repository))/trees/\(listing.commit).json"
+        guard !listing.isKept, !listing.isOfTheCache, self.listing(listing.commit, of: repository) == nil else {
+            return
+        }
         try Files.makeFolder(Files.parent(of: place))
         try Files.replace(place, with: listing.json.text())
     }
@@ -103,6 +116,15 @@ public struct HubCache: Sendable {
         "\(blob(file, of: repository)).b41d6e00.incomplete"
     }
 
+    /// Removes what has come of a content that somebody else has brought whole.
+    func clearIncomplete(_ file: HubFile, of repository: HubRepository) {
+        let part = incomplete(file, of: repository)
+        guard Files.exists(part), holdsContent(of: file, of: repository),
+            let lock = try? HubLock.take(self.lock(file, of: repository))
+        else { return }
+        withExtendedLifetime(lock) { _ = unlink(part) }
+    }
+
     /// What is locked while the content of a file is fetched.
     func lock(_ file: HubFile, of repository: HubRepository) -> String {
         "\(path)/.locks/\(repository.folderName)/\(file.blobName).lock"
@@ -111,17 +133,17 @@ public struct HubCache: Sendable {
     /// Puts a link to the content of a file into the snapshot of a commit.
     func link(_ file: HubFile, _ commit: String, of repository: HubRepository) throws {
         let place = Files.join(snapshot(commit, of: repository), file.path)
-        guard Files.kind(of: place) != .file else { return }
+        guard !Self.isWhole(place, file) else { return }
         try Files.makeFolder(Files.parent(of: place))
         // From `snapshots/COMMIT` two levels up, and one more for each folder of the file's own path.
         let up = String(repeating: "../", count: 2 + file.path.utf8.count { $0 == UInt8(ascii: "/") })
         let target = "\(up)blobs/\(file.blobName)"
         if symlink(target, place) == 0 { return }
         guard errno == EEXIST else { throw BridgeError.system("cannot link \(place)") }
-        // A link that leads nowhere is in the way, or somebody else has just made the same.
-        guard Files.kind(of: place) != .file else { return }
+        // A link that leads nowhere or a damaged copy is in the way, or somebody else has just made the same.
+        guard !Self.isWhole(place, file) else { return }
         unlink(place)
-        guard symlink(target, place) == 0 || Files.kind(of: place) == .file else {
+        guard symlink(target, place) == 0 || Self.isWhole(place, file) else {
             throw BridgeError.system("cannot link \(place)")
         }
     }

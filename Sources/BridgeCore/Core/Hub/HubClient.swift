@@ -169,10 +169,10 @@ final class HubClient {
         let headers = request.headers + [("User-Agent", "bridge"), ("Accept-Encoding", "identity")]
         for _ in 0...Self.mostRedirects {
             request.headers = headers
-            if let token = environment.token,
+            if let secret = environment.authorization,
                 WebAddress.origin(of: request.address) == WebAddress.origin(of: environment.endpoint)
             {
-                request.headers.append(("Authorization", "Bearer \(token.value)"))
+                request.headers.append(("Authorization", secret))
             }
             let address = request.address
             let answer = try connection.perform(request, isCancelled: isCancelled) { answer, piece in

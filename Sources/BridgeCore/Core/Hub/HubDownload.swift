@@ -40,7 +40,9 @@ final class HubDownload: Sendable {
         arriving: [String: HubArrival]
     ) {
         environment = hub.environment
-        patience = hub.patience
+        var patience = hub.patience
+        patience.logger = hub.context.logger
+        self.patience = patience
         cache = hub.cache
         self.repository = repository
         self.commit = commit
@@ -81,8 +83,8 @@ final class HubDownload: Sendable {
 
     private func checkSpace(_ files: [HubFile]) throws {
         let needed = files.reduce(0) { sum, file in
-            let here = Files.kind(of: cache.blob(file, of: repository)) == .file
-            return sum + (here ? 0 : file.byteCount)
+            guard !cache.holdsContent(of: file, of: repository) else { return sum }
+            return sum + max(0, file.byteCount - HubCache.blocks(of: cache.incomplete(file, of: repository)))
         }
         guard let free = Files.freeSpace(at: cache.path), free < needed else { return }
         throw BridgeError(
@@ -128,10 +130,12 @@ final class HubDownload: Sendable {
         while true {
             if isCancelled { throw BridgeError(.cancelled, "stopped as asked; what has come is kept") }
             let found: (HubTransfer, HubTransfer.Piece?)? = try work.withLock { work in
+                // Whoever reads while it comes wants to know how all files begin before the rest of one.
+                if !arriving.isEmpty, let first = try begin(&work) { return first }
                 for transfer in work.transfers {
                     if let piece = transfer.nextPiece() { return (transfer, piece) }
                 }
-                return try begin(&work)
+                return arriving.isEmpty ? try begin(&work) : nil
             }
             if let found { return found }
             let isDone = work.withLock { $0.waiting.isEmpty && $0.transfers.isEmpty }
@@ -145,7 +149,8 @@ final class HubDownload: Sendable {
         var index = 0
         while index < work.waiting.count {
             let file = work.waiting[index]
-            if Files.kind(of: cache.blob(file, of: repository)) == .file {
+            if cache.holdsContent(of: file, of: repository) {
+                cache.clearIncomplete(file, of: repository)
                 work.waiting.remove(at: index)
                 arrived.add(file.byteCount, ordering: .relaxed)
                 try settle(file)
@@ -156,15 +161,16 @@ final class HubDownload: Sendable {
                 continue
             }
             // Who held the lock may have brought it.
-            if Files.kind(of: cache.blob(file, of: repository)) == .file { continue }
+            if cache.holdsContent(of: file, of: repository) { continue }
             work.waiting.remove(at: index)
             let transfer = try HubTransfer(
                 file,
                 path: cache.incomplete(file, of: repository),
                 destination: cache.blob(file, of: repository),
-                lock: lock
+                lock: lock,
+                isReadEarly: arriving[file.path] != nil
             )
-            arrived.add(transfer.prefix, ordering: .relaxed)
+            arrived.add(transfer.byteCountAtStart, ordering: .relaxed)
             arriving[file.path]?.begins(transfer)
             work.transfers.append(transfer)
             if let piece = transfer.nextPiece() { return (transfer, piece) }
@@ -185,17 +191,20 @@ final class HubDownload: Sendable {
         while offset < piece.range.upperBound {
             let start = offset
             var wish: Double?
+            var reason = "the connection ends early"
             do {
                 let answer = try ask(&piece, of: transfer, client, offset: &offset)
                 if offset == piece.range.upperBound { return }
                 if !(200..<300).contains(answer.status) {
                     wish = HubPatience.wish(answer)
+                    reason = "the hub answers with status \(answer.status)"
                     try check(answer, transfer, failed)
                 }
             } catch let failure as HTTPFailure {
                 guard failure.isPassing, failed + 1 < patience.attempts || offset > start else {
                     throw failure.error("\(repository)", environment)
                 }
+                reason = failure.reason
             }
             // Whoever brings something is not given up.
             failed = offset > start ? 0 : failed + 1
@@ -203,7 +212,9 @@ final class HubDownload: Sendable {
                 throw HTTPFailure(kind: .cut, reason: "it ends at byte \(offset) of \(transfer.file.path)")
                     .error("\(repository)", environment)
             }
-            try patience.wait(after: max(0, failed - 1), wish: wish) { [self] in isCancelled }
+            try patience.wait(after: max(0, failed - 1), wish: wish, because: "\(transfer.file.path): \(reason)") {
+                [self] in isCancelled
+            }
         }
     }
 

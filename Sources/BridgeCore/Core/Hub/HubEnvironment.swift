@@ -1,10 +1,14 @@
+import Tokenizers
+
 /// Where the hub is, where its cache is, and who asks: what the variables of an environment say.
 ///
 /// The variables and what they mean are those of the Python package `huggingface_hub` (2.4), so that both share one cache
 /// and one login: https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables
 public struct HubEnvironment: Sendable {
-    /// The hub's address, without a slash at its end; `HF_ENDPOINT`.
+    /// The hub's address, without a slash at its end and without a name and password; `HF_ENDPOINT`.
     public var endpoint: String
+    /// The name and password in the hub's address, as `name:password`; sent where there is no token.
+    var login: HubToken?
     /// The folder with everything of the hub's; `HF_HOME`, or `huggingface` in `XDG_CACHE_HOME` or `~/.cache`.
     public var home: String
     /// The folder with the repositories that were downloaded; `HF_HUB_CACHE`, or `hub` in ``home``.
@@ -17,6 +21,8 @@ public struct HubEnvironment: Sendable {
     public var questionSeconds: Double
     /// How servers are reached, with `HF_HUB_DOWNLOAD_TIMEOUT` as the longest that nothing may come.
     public var http: HTTPSettings
+    /// Where a token was given that can be none; nil where all is well.
+    private var badToken: String?
 
     /// The hub as variables describe it.
     ///
@@ -33,21 +39,62 @@ public struct HubEnvironment: Sendable {
 
         var address = value("HF_ENDPOINT") ?? "https://huggingface.co"
         while address.hasSuffix("/") { address.removeLast() }
-        endpoint = address
+        (endpoint, login) = Self.split(address)
         home = path(value("HF_HOME") ?? Files.join(value("XDG_CACHE_HOME") ?? "~/.cache", "huggingface"))
         cache = path(value("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE") ?? Files.join(home, "hub"))
         isOffline = isTrue("HF_HUB_OFFLINE") || (value("HF_HUB_OFFLINE") == nil && isTrue("TRANSFORMERS_OFFLINE"))
         questionSeconds = seconds("HF_HUB_ETAG_TIMEOUT")
         http = HTTPSettings(variables: variables)
         http.idleSeconds = seconds("HF_HUB_DOWNLOAD_TIMEOUT")
-        let given = value("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN").flatMap { HubToken($0) }
         let place = path(value("HF_TOKEN_PATH") ?? Files.join(home, "token"))
+        let given = value("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN").flatMap { $0.trimmed.isEmpty ? nil : $0 }
         // A token that was stored is sent unasked, which this variable forbids; one that is given is meant.
         let stored =
-            isTrue("HF_HUB_DISABLE_IMPLICIT_TOKEN")
-            ? nil
-            : (try? Files.contents(of: place, limit: 4096)).flatMap { HubToken(String(decoding: $0, as: UTF8.self)) }
-        token = given ?? stored
+            given != nil || isTrue("HF_HUB_DISABLE_IMPLICIT_TOKEN")
+            ? nil : (try? Files.contents(of: place, limit: 4096)).map { String(decoding: $0, as: UTF8.self) }
+        token = (given ?? stored).flatMap { HubToken($0) }
+        if let text = given ?? stored, !text.trimmed.isEmpty, token == nil {
+            badToken = given == nil ? "the token in \(place)" : "HF_TOKEN"
+        }
+    }
+
+    /// Makes sure that there is somebody to ask, and that who asks is who was meant.
+    ///
+    /// - Throws: `BridgeError` for an address that is none of a server's, and for a token that can be none.
+    func check() throws {
+        let origin = WebAddress.origin(of: endpoint)
+        let hasHost = origin.hasPrefix("http://") || origin.hasPrefix("https://")
+        let host = origin.drop { $0 != "/" }.dropFirst(2)
+        guard hasHost, !host.isEmpty, !host.hasPrefix(":"), !endpoint.utf8.contains(where: { $0 <= 32 || $0 == 127 })
+        else {
+            throw BridgeError(
+                .network,
+                "HF_ENDPOINT is '\(WebAddress.shown(endpoint))', expected http:// or https:// and the name of a host; "
+                    + "check HF_ENDPOINT, or unset it to ask https://huggingface.co"
+            )
+        }
+        if let badToken {
+            throw BridgeError(
+                .network,
+                "\(badToken) has characters that no token has, such as a space or a line break in the middle; copy it again "
+                    + "from \(endpoint)/settings/tokens, or unset it"
+            )
+        }
+    }
+
+    /// What the hub is told about who asks; nil for nothing.
+    var authorization: String? {
+        if let token { return "Bearer \(token.value)" }
+        return login.map { "Basic \(Base64.encode(Array($0.value.utf8)))" }
+    }
+
+    /// An address without the name and password in it, and these.
+    private static func split(_ address: String) -> (String, HubToken?) {
+        let scheme = address.firstRange(of: "://")?.upperBound ?? address.startIndex
+        let host = address[scheme...].prefix { !"/?#".contains($0) }
+        guard let at = host.lastIndex(of: "@") else { return (address, nil) }
+        let login = WebAddress.unescaped(String(host[..<at]))
+        return (String(address[..<scheme]) + address[address.index(after: at)...], HubToken(login))
     }
 
     /// The hub as the process's own environment describes it.

@@ -95,6 +95,10 @@ public struct HubListing: Sendable {
     public var commit: String
     /// The files, sorted by path.
     public var files: [HubFile]
+    /// Whether it names what is in the cache, since nobody could be asked what else there is.
+    var isOfTheCache = false
+    /// Whether it was read from where it is kept.
+    private(set) var isKept = false
 
     init(commit: String, files: [HubFile]) {
         self.commit = commit
@@ -114,6 +118,7 @@ public struct HubListing: Sendable {
             throw BridgeError(.corruptInput, "\(place) is no listing of format \(Self.formatVersion)")
         }
         try self.init(commit: commit, files: entries.map { try HubFile(path: $0.key, cached: $0.value, of: place) })
+        isKept = true
     }
 
     /// The listing for the cache.

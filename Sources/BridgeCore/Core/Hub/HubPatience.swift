@@ -1,5 +1,6 @@
 import CSystem
 import Glibc
+import Logging
 
 /// How often a request is made again, and how long it waits before.
 ///
@@ -14,6 +15,8 @@ public struct HubPatience: Sendable {
     public var longestPause = 8.0
     /// The longest pause in seconds that a server may ask for.
     public var longestWish = 300.0
+    /// Told of every pause.
+    var logger = RunContext().logger
 
     /// Six times, with pauses from 1 to 8 seconds.
     public static let standard = HubPatience()
@@ -37,24 +40,40 @@ public struct HubPatience: Sendable {
         var failed = 0
         while true {
             var wish: Double?
+            var reason: String
+            var most = attempts
             do {
                 let answer = try request()
                 guard Self.isPassing(answer.status), failed + 1 < attempts else { return answer }
                 wish = Self.wish(answer)
+                reason = "the hub answers with status \(answer.status)"
             } catch let failure as HTTPFailure {
                 // Whom nobody reaches is asked once more and no oftener: there is most likely no network.
-                let most = failure.kind == .unreachable ? min(2, attempts) : attempts
+                if failure.kind == .unreachable { most = min(2, attempts) }
                 guard failure.isPassing, failed + 1 < most else { throw failure }
+                reason = failure.reason
             }
-            try wait(after: failed, wish: wish, isCancelled: isCancelled)
+            try wait(after: failed, of: most, wish: wish, because: reason, isCancelled: isCancelled)
             failed += 1
         }
     }
 
-    /// Waits before the next attempt.
+    /// Waits before the next attempt, and says so.
     ///
+    /// - Parameters:
+    ///   - failed: How many attempts in a row have failed before the last one.
+    ///   - most: How many attempts there are, for the message; nil for the usual.
+    ///   - wish: How many seconds the server asks for.
+    ///   - reason: Why the last attempt failed.
+    ///   - isCancelled: Asked some times a second; true ends it.
     /// - Throws: `BridgeError` with code `cancelled`, and when the server wishes for more than patience.
-    func wait(after failed: Int, wish: Double?, isCancelled: () -> Bool) throws {
+    func wait(
+        after failed: Int,
+        of most: Int? = nil,
+        wish: Double?,
+        because reason: String,
+        isCancelled: () -> Bool
+    ) throws {
         if let wish, wish > longestWish {
             throw BridgeError(
                 .network,
@@ -63,7 +82,10 @@ public struct HubPatience: Sendable {
         }
         var pause = firstPause
         for _ in 0..<min(failed, 30) { pause *= 2 }
-        let end = ContinuousClock.now + .seconds(wish ?? min(pause, longestPause))
+        pause = min(pause, longestPause)
+        let what = wish.map { "waiting \(Int($0.rounded(.up))) s as the hub asks" } ?? "trying again"
+        logger.notice("\(reason); \(what) (\(failed + 2) of \(most ?? attempts))")
+        let end = ContinuousClock.now + .seconds(wish ?? pause)
         while ContinuousClock.now < end {
             if isCancelled() { throw BridgeError(.cancelled, "stopped as asked") }
             usleep(20_000)

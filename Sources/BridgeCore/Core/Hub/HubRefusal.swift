@@ -92,14 +92,21 @@ struct HubRefusal {
 
 extension HTTPFailure {
     /// The sentence for a user who wanted something of the hub.
-    func error(_ what: String, _ environment: HubEnvironment) -> BridgeError {
+    ///
+    /// - Parameters:
+    ///   - what: What was wanted.
+    ///   - environment: Of whom.
+    ///   - isHere: Whether the cache could do instead.
+    /// - Returns: The sentence.
+    func error(_ what: String, _ environment: HubEnvironment, isHere: Bool = false) -> BridgeError {
         let host = environment.endpoint
         let sentence =
             switch kind {
             case .badAddress: "\(host) is no address that can be asked (\(reason)); check HF_ENDPOINT"
             case .unreachable:
-                "\(what) is not here, and \(host) cannot be reached (\(reason)); check the network, HF_ENDPOINT and "
-                    + "HTTPS_PROXY, or set HF_HUB_OFFLINE=1 to use what is in the cache"
+                (isHere ? "what is new in \(what) is not known, since \(host)" : "\(what) is not here, and \(host)")
+                    + " cannot be reached (\(reason)); check the network, HF_ENDPOINT and HTTPS_PROXY"
+                    + (isHere ? ", or set HF_HUB_OFFLINE=1 to use what is in the cache" : "")
             case .proxy: "the proxy does not lead to \(host) (\(reason)); check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
             case .certificate:
                 "the certificate that \(host) or its storage shows is not trusted (\(reason)); if your network puts its own "

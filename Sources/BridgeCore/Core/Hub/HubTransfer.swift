@@ -3,8 +3,8 @@ import Synchronization
 
 /// The content of one file on its way into the cache, piece by piece and by several threads at once.
 ///
-/// Until it is whole it lies in a file of its own, eight bytes longer than the content: the last eight say up to where it
-/// has come without a gap, so that whoever finds it after a kill goes on from there. The checksum follows the pieces as they
+/// Until it is whole it lies in a file of its own, with a ``HubMark`` behind the content that says which stretches have come,
+/// so that whoever finds it after a kill goes on from there. The checksum follows the pieces as they
 /// become one stretch; only what agrees with the hub's takes the content's name.
 final class HubTransfer: Sendable {
     /// A stretch of the content that one thread fetches.
@@ -16,8 +16,12 @@ final class HubTransfer: Sendable {
 
     /// How many bytes a piece has; the last one has fewer.
     static let pieceSize = 16 << 20
-    /// How far pieces may be ahead of the first gap: what a kill can cost.
+    /// How many bytes the first piece has where somebody waits to read how a file begins.
+    static let firstPieceSize = 1 << 20
+    /// How far pieces may be ahead of the first gap.
     static let reach = 8 * pieceSize
+    /// How many bytes come before they are written down as here: what a kill can cost.
+    private static let markedEvery = 1 << 20
 
     private struct State {
         /// Where the next piece starts.
@@ -29,6 +33,8 @@ final class HubTransfer: Sendable {
         /// Up to where the checksum has come.
         var hashed = 0
         var isHashing = false
+        /// Bytes that have come since the last mark.
+        var unmarked = 0
         /// The pieces that threads are at.
         var running = 0
         /// Where the content was found to be; nil while only the hub knows.
@@ -42,6 +48,9 @@ final class HubTransfer: Sendable {
     private let destination: String
     private let descriptor: Int32
     private let lock: HubLock
+    private let firstPiece: Int
+    /// How many bytes were here when it was found.
+    let byteCountAtStart: Int
 
     private struct SendableDigest: @unchecked Sendable { var digest: Digest }
 
@@ -52,8 +61,10 @@ final class HubTransfer: Sendable {
     ///   - path: Where it is until it is whole.
     ///   - destination: Where it will be.
     ///   - lock: What keeps others from doing the same.
+    ///   - isReadEarly: Whether somebody reads its bytes before their checksum is known: what was left behind then has to
+    ///     begin as such a file begins.
     /// - Throws: `BridgeError` when the file cannot be made.
-    init(_ file: HubFile, path: String, destination: String, lock: HubLock) throws {
+    init(_ file: HubFile, path: String, destination: String, lock: HubLock, isReadEarly: Bool) throws {
         self.file = file
         self.path = path
         self.destination = destination
@@ -62,8 +73,16 @@ final class HubTransfer: Sendable {
         descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o666)
         guard descriptor >= 0 else { throw BridgeError.system("cannot write \(path)") }
         var state = State()
-        state.prefix = Self.resumable(descriptor, file.byteCount)
+        let held = HubMark(readFrom: descriptor, byteCount: file.byteCount)
+        if let held, !isReadEarly || Self.beginsWell(descriptor, file, held.prefix) {
+            state.prefix = held.prefix
+            for part in held.parts { state.parts[part.lowerBound] = (part.upperBound, true) }
+        } else {
+            ftruncate(descriptor, 0)
+        }
         state.next = state.prefix
+        byteCountAtStart = state.prefix + state.parts.reduce(0) { $0 + $1.value.end - $1.key }
+        firstPiece = isReadEarly && state.prefix == 0 ? Self.firstPieceSize : Self.pieceSize
         self.state = Mutex(state)
         do { digest = Mutex(SendableDigest(digest: try Self.makeDigest(file))) } catch {
             close(descriptor)
@@ -75,18 +94,16 @@ final class HubTransfer: Sendable {
 
     deinit { close(descriptor) }
 
-    /// How many bytes a file that was left behind has without a gap; 0 for one that is none of Bridge's.
-    private static func resumable(_ descriptor: Int32, _ byteCount: Int) -> Int {
-        var status = stat()
-        var mark: UInt64 = 0
-        guard fstat(descriptor, &status) == 0, Int(status.st_size) == byteCount + 8,
-            pread(descriptor, &mark, 8, off_t(byteCount)) == 8
-        else {
-            ftruncate(descriptor, 0)
-            return 0
-        }
-        let prefix = UInt64(littleEndian: mark)
-        return prefix <= UInt64(byteCount) ? Int(prefix) : 0
+    /// Whether what was left behind can be the start of a file of weights, as far as it goes.
+    private static func beginsWell(_ descriptor: Int32, _ file: HubFile, _ prefix: Int) -> Bool {
+        var length: UInt64 = 0
+        guard prefix >= 8, pread(descriptor, &length, 8, 0) == 8 else { return true }
+        length = UInt64(littleEndian: length)
+        guard length <= UInt64(min(file.byteCount - 8, SafetensorsHeader.largestHeader)) else { return false }
+        guard 8 + Int(length) <= prefix else { return true }
+        var text = [UInt8](repeating: 0, count: Int(length))
+        guard pread(descriptor, &text, text.count, 8) == text.count else { return false }
+        return (try? SafetensorsHeader(parsing: text, name: file.path)) != nil
     }
 
     /// Git's names are checksums of the content behind a line that says what it is.
@@ -110,8 +127,13 @@ final class HubTransfer: Sendable {
     /// The next piece to fetch; nil when there is none now.
     func nextPiece() -> Piece? {
         state.withLock { state in
+            state.next = max(state.next, state.prefix)
+            // What an earlier run has left beyond a gap.
+            while let held = state.parts[state.next] { state.next = held.end }
             guard state.next < file.byteCount, state.next < state.prefix + Self.reach else { return nil }
-            let range = state.next..<min(file.byteCount, state.next + Self.pieceSize)
+            let size = state.next == 0 ? firstPiece : Self.pieceSize
+            let held = state.parts.keys.filter { $0 > state.next }.min() ?? file.byteCount
+            let range = state.next..<min(held, state.next + size)
             state.next = range.upperBound
             state.parts[range.lowerBound] = (range.lowerBound, false)
             state.running += 1
@@ -138,10 +160,15 @@ final class HubTransfer: Sendable {
             guard count > 0 else { throw BridgeError.system("cannot write \(path)") }
             done += count
         }
-        state.withLock { state in
+        let isDue = state.withLock { state in
             state.parts[piece.range.lowerBound]?.end = offset + bytes.count
             Self.advance(&state)
+            state.unmarked += bytes.count
+            guard state.unmarked >= Self.markedEvery else { return false }
+            state.unmarked = 0
+            return true
         }
+        if isDue { try mark() }
     }
 
     /// Moves the end of the stretch without a gap.
@@ -173,8 +200,10 @@ final class HubTransfer: Sendable {
 
     /// Writes down how far it has come.
     func mark() throws {
-        var mark = UInt64(prefix).littleEndian
-        guard pwrite(descriptor, &mark, 8, off_t(file.byteCount)) == 8 else {
+        let mark = state.withLock { state in
+            HubMark(prefix: state.prefix, parts: state.parts.map { $0.key..<max($0.key, $0.value.end) })
+        }
+        guard mark.write(to: descriptor, byteCount: file.byteCount) else {
             throw BridgeError.system("cannot write \(path)")
         }
     }

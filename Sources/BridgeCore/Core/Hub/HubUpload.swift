@@ -27,6 +27,8 @@ public struct HubUpload: Sendable {
         public var fileCount: Int
         /// The bytes that the hub's storage did not have before.
         public var sentByteCount: Int
+        /// What stayed here: the upload's own ``HubUpload/leftOut``, and what the hub ignores.
+        public var leftOut: [String]
     }
 
     /// The hub.
@@ -37,6 +39,8 @@ public struct HubUpload: Sendable {
     public let folder: String
     /// The files, sorted by path.
     public let items: [Item]
+    /// What stays here, as paths inside the folder: what tools leave behind, secrets, and files that are not whole.
+    public let leftOut: [String]
     /// What the commit says about itself.
     public var message = "Upload by Bridge"
     /// Whether a repository that has to be made is for its owner alone.
@@ -47,7 +51,12 @@ public struct HubUpload: Sendable {
     /// How many connections send at once.
     private static let connections = 4
 
-    /// An upload of all files of a folder but hidden ones.
+    /// Names that belong to the folder's place and not to what it holds.
+    private static let foreignNames: Set<String> = [".git", ".cache", ".DS_Store", ".env", ".netrc"]
+    /// Endings of files that have not come or been written whole.
+    private static let unfinishedEndings = [".incomplete", ".partial"]
+
+    /// An upload of all files of a folder but ``leftOut``; names that start with a dot may be part of its format.
     ///
     /// - Throws: `BridgeError` when there is no folder, or nothing in it.
     public init(_ folder: String, to repository: HubRepository, of hub: Hub) throws {
@@ -55,9 +64,14 @@ public struct HubUpload: Sendable {
         self.repository = repository
         self.folder = Files.trimmed(folder)
         var items: [Item] = []
+        var leftOut: [String] = []
         func visit(_ inner: String) throws {
-            for name in try Files.list(inner.isEmpty ? folder : Files.join(folder, inner)) where !name.hasPrefix(".") {
+            for name in try Files.list(inner.isEmpty ? folder : Files.join(folder, inner)) {
                 let path = inner.isEmpty ? name : "\(inner)/\(name)"
+                if Self.foreignNames.contains(name) || Self.unfinishedEndings.contains(where: { name.hasSuffix($0) }) {
+                    leftOut.append(path)
+                    continue
+                }
                 switch Files.kind(of: Files.join(folder, path)) {
                 case .folder: try visit(path)
                 case .file: items.append(Item(path: path, byteCount: Files.size(of: Files.join(folder, path))))
@@ -75,6 +89,27 @@ public struct HubUpload: Sendable {
         try visit("")
         guard !items.isEmpty else { throw BridgeError(.fileSystem, "\(folder) has no files to upload") }
         self.items = items
+        self.leftOut = leftOut
+    }
+
+    /// Makes sure that an upload can be tried, before hours go into what is uploaded.
+    ///
+    /// - Throws: `BridgeError` without a token, and where the hub may not be asked.
+    public static func check(_ repository: HubRepository, of hub: Hub) throws {
+        try hub.environment.check()
+        guard !hub.environment.isOffline else {
+            throw BridgeError(
+                .network,
+                "\(repository.id) cannot be written while HF_HUB_OFFLINE says not to ask the hub; unset it, or upload the "
+                    + "result later with 'bridge hub upload'"
+            )
+        }
+        guard hub.environment.token != nil else {
+            throw BridgeError(
+                .network,
+                "\(repository.id) can only be written by somebody; log in with 'hf auth login' or set HF_TOKEN to a token that may write"
+            )
+        }
     }
 
     /// Uploads.
@@ -82,19 +117,17 @@ public struct HubUpload: Sendable {
     /// - Returns: What was uploaded.
     /// - Throws: `BridgeError`; the repository is then as it was, or was made and is empty.
     public func run() throws -> Report {
-        guard hub.environment.token != nil else {
-            throw BridgeError(
-                .network,
-                "\(repository.id) can only be written by somebody; log in with 'hf auth login' or set HF_TOKEN to a token that may write"
-            )
-        }
+        try Self.check(repository, of: hub)
         do {
             let client = try hub.client()
             try makeRepository(client)
             let files = try prepared(client)
             let large = try hashed(files.filter(\.isLarge))
             let sent = try send(large, client)
-            return try commit(files.filter { !$0.isLarge }, large, sent: sent, client)
+            var report = try commit(files.filter { !$0.isLarge }, large, sent: sent, client)
+            let paths = Set(files.map(\.item.path))
+            report.leftOut += items.map(\.path).filter { !paths.contains($0) }
+            return report
         } catch let failure as HTTPFailure {
             throw failure.error("\(repository)", hub.environment)
         }
@@ -364,7 +397,8 @@ public struct HubUpload: Sendable {
             commit: commit,
             address: answer["commitUrl"]?.string ?? "\(hub.environment.endpoint)/\(repository.page)",
             fileCount: small.count + large.count,
-            sentByteCount: sent
+            sentByteCount: sent,
+            leftOut: leftOut
         )
     }
 }

@@ -131,6 +131,22 @@ enum WebAddress {
         return path[...(path.lastIndex(of: "/") ?? path.startIndex)] + place
     }
 
+    /// A text with percent signs and digits replaced by what they stand for; those that stand for nothing stay.
+    static func unescaped(_ text: String) -> String {
+        var bytes: [UInt8] = []
+        var rest = Array(text.utf8)[...]
+        while let byte = rest.popFirst() {
+            let digits = String(decoding: rest.prefix(2), as: UTF8.self)
+            if byte == UInt8(ascii: "%"), digits.utf8.count == 2, let value = UInt8(digits, radix: 16) {
+                bytes.append(value)
+                rest = rest.dropFirst(2)
+            } else {
+                bytes.append(byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     /// A text with everything but letters, digits and `keeping` as percent signs and digits.
     static func escaped(_ text: String, keeping: String = "") -> String {
         let kept = Set("-._~\(keeping)".utf8)
