@@ -78,7 +78,6 @@ public final class RunCheckpoints {
         guard !section.save.isEmpty else { return nil }
         let folder = URL(filePath: section.save).standardized
         let parent = folder.deletingLastPathComponent().path
-        try LogFile.makeFolder(parent)
         guard
             let lock = try FileLock.take("\(parent)/.\(folder.lastPathComponent).running", isTemporary: true)
         else {

@@ -75,9 +75,9 @@ extension HubCache {
     /// - Throws: `BridgeError` when one is, or the folder cannot be removed.
     public func remove(_ repository: Held) throws {
         let locks = "\(path)/.locks/\(Files.name(of: repository.folder))"
-        var taken: [HubLock] = []
+        var taken: [FileLock] = []
         for name in Files.kind(of: locks) == .folder ? try Files.list(locks) : [] {
-            guard let lock = try HubLock.take(Files.join(locks, name)) else {
+            guard let lock = try FileLock.take(Files.join(locks, name)) else {
                 throw BridgeError(.destinationTaken, "\(repository.id) is being downloaded; wait, or end that first")
             }
             taken.append(lock)

@@ -120,7 +120,7 @@ public struct HubCache: Sendable {
     func clearIncomplete(_ file: HubFile, of repository: HubRepository) {
         let part = incomplete(file, of: repository)
         guard Files.exists(part), holdsContent(of: file, of: repository),
-            let lock = try? HubLock.take(self.lock(file, of: repository))
+            let lock = try? FileLock.take(self.lock(file, of: repository))
         else { return }
         withExtendedLifetime(lock) { _ = unlink(part) }
     }

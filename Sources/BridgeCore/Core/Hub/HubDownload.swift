@@ -156,7 +156,7 @@ final class HubDownload: Sendable {
                 try settle(file)
                 continue
             }
-            guard let lock = try HubLock.take(cache.lock(file, of: repository)) else {
+            guard let lock = try FileLock.take(cache.lock(file, of: repository)) else {
                 index += 1
                 continue
             }

@@ -47,7 +47,7 @@ final class HubTransfer: Sendable {
     private let path: String
     private let destination: String
     private let descriptor: Int32
-    private let lock: HubLock
+    private let lock: FileLock
     private let firstPiece: Int
     /// How many bytes were here when it was found.
     let byteCountAtStart: Int
@@ -64,7 +64,7 @@ final class HubTransfer: Sendable {
     ///   - isReadEarly: Whether somebody reads its bytes before their checksum is known: what was left behind then has to
     ///     begin as such a file begins.
     /// - Throws: `BridgeError` when the file cannot be made.
-    init(_ file: HubFile, path: String, destination: String, lock: HubLock, isReadEarly: Bool) throws {
+    init(_ file: HubFile, path: String, destination: String, lock: FileLock, isReadEarly: Bool) throws {
         self.file = file
         self.path = path
         self.destination = destination

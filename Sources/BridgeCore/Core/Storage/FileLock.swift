@@ -1,6 +1,8 @@
 import Glibc
 
 /// A lock that programs take on a file by `flock`; it ends with the object, or with the process.
+///
+/// The Python package filelock, which huggingface_hub uses, takes the same.
 public final class FileLock: Sendable {
     let descriptor: Int32
     /// The file, where it goes with the lock.
@@ -13,7 +15,7 @@ public final class FileLock: Sendable {
     /// Takes a lock.
     ///
     /// - Parameters:
-    ///   - path: The file, made where it is not there; its folder has to be.
+    ///   - path: The file, made with its folder where it is not there.
     ///   - waits: Whether to wait for somebody else who holds it.
     ///   - isTemporary: Whether the file is removed at the end.
     /// - Returns: The lock; nil when somebody else holds it.
@@ -21,6 +23,10 @@ public final class FileLock: Sendable {
     public static func take(_ path: String, waits: Bool = false, isTemporary: Bool = false) throws -> FileLock? {
         while true {
             let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o666)
+            if descriptor < 0, errno == ENOENT, !Files.exists(Files.parent(of: path)) {
+                try Files.makeFolder(Files.parent(of: path))
+                continue
+            }
             guard descriptor >= 0 else { throw BridgeError.system("cannot lock \(path)") }
             while flock(descriptor, waits ? LOCK_EX : LOCK_EX | LOCK_NB) != 0 {
                 if errno == EINTR { continue }
