@@ -17,7 +17,22 @@
 typedef struct connections {
     CURLM *many;  // holds the connections that stay open
     CURL *one;    // the request that is under way
+    const bridge_fetch_request *request;
+    double heard;    // when the last byte came or went, in seconds
+    bool has_heard;  // whether there was one, or at least a connection
 } connections;
+
+static double now_in_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+// The other side's silence is measured from the end of a callback on: one that waits for a slow disk is no fault of the line.
+static void hear(connections *mine) {
+    mine->heard = now_in_seconds();
+    mine->has_heard = true;
+}
 
 static void start(void) { curl_global_init(CURL_GLOBAL_DEFAULT); }
 
@@ -43,20 +58,27 @@ void bridge_connections_close(void *opaque) {
 const char *bridge_exchange_library(void) { return curl_version(); }
 
 static size_t take(char *bytes, size_t size, size_t count, void *opaque) {
-    const bridge_fetch_request *request = opaque;
+    connections *mine = opaque;
+    const bridge_fetch_request *request = mine->request;
     if (request->take && request->take(request->context, bytes, size * count) != 0) return 0;
+    hear(mine);
     return size * count;
 }
 
 static size_t take_head(char *line, size_t size, size_t count, void *opaque) {
-    const bridge_fetch_request *request = opaque;
+    connections *mine = opaque;
+    const bridge_fetch_request *request = mine->request;
     if (request->head && request->head(request->context, line, size * count) != 0) return 0;
+    hear(mine);
     return size * count;
 }
 
 static size_t give(char *bytes, size_t size, size_t count, void *opaque) {
-    const bridge_fetch_request *request = opaque;
-    return request->give ? request->give(request->context, bytes, size * count) : 0;
+    connections *mine = opaque;
+    const bridge_fetch_request *request = mine->request;
+    size_t given = request->give ? request->give(request->context, bytes, size * count) : 0;
+    hear(mine);
+    return given;
 }
 
 static int failure_of(CURLcode code) {
@@ -95,7 +117,8 @@ static struct curl_slist *header_list(const bridge_fetch_request *request) {
     return list;
 }
 
-static void prepare(CURL *curl, const bridge_fetch_request *request, struct curl_slist *headers, char *reason) {
+static void prepare(connections *mine, const bridge_fetch_request *request, struct curl_slist *headers, char *reason) {
+    CURL *curl = mine->one;
     curl_easy_reset(curl);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, reason);
     curl_easy_setopt(curl, CURLOPT_URL, request->address);
@@ -116,19 +139,17 @@ static void prepare(CURL *curl, const bridge_fetch_request *request, struct curl
     if (request->certificates) curl_easy_setopt(curl, CURLOPT_CAINFO, request->certificates);
     if (request->certificate_folder) curl_easy_setopt(curl, CURLOPT_CAPATH, request->certificate_folder);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)(request->connect_seconds * 1000));
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, request->idle_seconds < 1 ? 1L : (long)request->idle_seconds);
     curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 512L * 1024);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, request);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, mine);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_head);
-    curl_easy_setopt(curl, CURLOPT_HEADERDATA, request);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, mine);
     if (request->body_count >= 0) {
         curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
         curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, 512L * 1024);
         curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->body_count);
         curl_easy_setopt(curl, CURLOPT_READFUNCTION, give);
-        curl_easy_setopt(curl, CURLOPT_READDATA, request);
+        curl_easy_setopt(curl, CURLOPT_READDATA, mine);
     } else if (strcmp(request->method, "HEAD") == 0) {
         curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
     }
@@ -136,11 +157,23 @@ static void prepare(CURL *curl, const bridge_fetch_request *request, struct curl
 }
 
 // Runs the transfer to its end; CURLE_ABORTED_BY_CALLBACK when the caller wants to stop.
-static CURLcode transfer(connections *mine, const bridge_fetch_request *request) {
+static CURLcode transfer(connections *mine, const bridge_fetch_request *request, char *reason) {
     if (curl_multi_add_handle(mine->many, mine->one) != CURLM_OK) return CURLE_OUT_OF_MEMORY;
     CURLcode code = CURLE_ABORTED_BY_CALLBACK;
+    mine->heard = now_in_seconds();
+    mine->has_heard = false;
+    double idle = request->idle_seconds < 1 ? 1 : request->idle_seconds;
     for (;;) {
         if (request->is_cancelled && request->is_cancelled(request->context)) break;
+        // Making a connection has a limit of its own; once there is one, the other side is listened to.
+        curl_off_t connected = 0;
+        if (!mine->has_heard) curl_easy_getinfo(mine->one, CURLINFO_PRETRANSFER_TIME_T, &connected);
+        if (connected > 0) hear(mine);
+        if (mine->has_heard && now_in_seconds() - mine->heard > idle) {
+            snprintf(reason, CURL_ERROR_SIZE, "not a byte came or went for %.0f seconds", idle);
+            code = CURLE_OPERATION_TIMEDOUT;
+            break;
+        }
         int running = 0, left = 0;
         if (curl_multi_perform(mine->many, &running) != CURLM_OK) {
             code = CURLE_OUT_OF_MEMORY;
@@ -167,8 +200,9 @@ void bridge_exchange(void *opaque, const bridge_fetch_request *request, bridge_f
     sigpending(&pending);
     pthread_sigmask(SIG_BLOCK, &pipe, &before);
     struct curl_slist *headers = header_list(request);
-    prepare(mine->one, request, headers, reason);
-    CURLcode code = transfer(mine, request);
+    mine->request = request;
+    prepare(mine, request, headers, reason);
+    CURLcode code = transfer(mine, request, reason);
     long status = 0;
     curl_easy_getinfo(mine->one, CURLINFO_RESPONSE_CODE, &status);
     long tunnel = 0;
