@@ -70,7 +70,8 @@ public final class TrainingRun {
         {
             recipe.checkpoint.pretrainedCheckpoint = "\(repository.id)@\(commit)"
         }
-        let newest = Self.newestCheckpoint(recipe.checkpoint)
+        // A folder to go on from that has nothing is said by the run itself, once it begins.
+        let newest = try? RunCheckpoints.newest(recipe.checkpoint)
         let stored = try newest.flatMap(Self.storedRecipe)
         resumedFrom = newest
         if recipe.dataset.date.isEmpty {
@@ -122,14 +123,6 @@ public final class TrainingRun {
             ? try opener.validation().map {
                 PreparedBatches(try opener.preparer($0, shuffles: false), workers: workers, on: surroundings.engine)
             } : nil
-    }
-
-    /// The checkpoint that a run goes on from; nil for a new one.
-    private static func newestCheckpoint(_ section: Recipe.CheckpointSection) -> String? {
-        for folder in [section.save, section.load] where !folder.isEmpty {
-            if let path = try? NativeCheckpoint.iterations(in: folder).last?.path { return path }
-        }
-        return nil
     }
 
     /// The recipe of the run that wrote a checkpoint; nil for one that was converted.

@@ -37,7 +37,9 @@ public final class RunCheckpoints {
     /// The newest iteration of the run, or of the one that it goes on from; nil when there is none.
     ///
     /// - Throws: `BridgeError` when the folder that is to be gone on from has none.
-    public func newest() throws -> String? {
+    public func newest() throws -> String? { try Self.newest(section) }
+
+    static func newest(_ section: Recipe.CheckpointSection) throws -> String? {
         if !section.save.isEmpty, let found = try? NativeCheckpoint.iterations(in: section.save).last?.path {
             return found
         }
