@@ -41,6 +41,16 @@ import Tokenizers
         "{% set s = 'a' * 3000000 %}{% set z = s.rfind('a' * 1000000 + 'b') %}",
         "{% set l = [['a' * 3000000] * 1000] * 1000 %}{{ l }}",
         "{% set ns = namespace(l=['a' * 1000]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l | tojson }}",
+        "{% set s = 'x' * 30000000 %}{% for i in range(99999) %}{% for c in s %}{% break %}{% endfor %}{% endfor %}",
+        "{% set s = 'x' * 30000000 %}{% for i in range(99999) %}{% set a, b = s %}{% endfor %}",
+        "{% macro m() %}{% endmacro %}{% set s = 'x' * 3000000 %}{% for i in range(99999) %}{{ m(*s) }}{% endfor %}",
+        "{% set s = ' ' * 300000 %}{% for i in range(99999) %}{{ s.strip() }}{{ s | wordcount }}{% endfor %}",
+        "{% set s = 'b' * 300000 %}{% for i in range(99999) %}{{ 'a'.strip(s) }}{{ 'a' | trim(s) }}{% endfor %}",
+        "{% set s = ['a' * 300000] %}{% for i in range(99999) %}{% set t = s | string %}{% endfor %}",
+        "{% set s = 'a' * 300000 %}{% for i in range(99999) %}{% set t = {}[s] %}{% endfor %}",
+        "{% set ns = namespace(l=(1,)) %}{% for i in range(99999) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
+        "{% for i in range(99999) %}{% set l = [1] | batch(100000, 'x') %}{% endfor %}",
+        "{% set s = '\n' * 3000000 %}{% set s = s | indent(s * 10) %}",
         "{% set ns = namespace() %}{% set ns.me = ns %}",
         "{% set ns = namespace() %}{% set x = [ns] %}",
         "{{ namespace(__class__=1) }}",
@@ -84,6 +94,13 @@ import Tokenizers
         let open = String(repeating: "{% if (((((1))))) %}", count: 50)
         #expect(Self.failure(open + "x" + String(repeating: "{% endif %}", count: 50)) == nil)
         #expect(Self.failure("{% macro m(x) %}{% if x > 0 %}{{ m(x - 1) }}{% endif %}{% endmacro %}{{ m(20) }}") == nil)
+    }
+
+    @Test func aMissingKeyIsNamedByItsStart() {
+        #expect(
+            Self.failure("{{ {}['a' * 100].x }}")?.description
+                == "chat template, line 1: 'dict object' has no attribute '\(String(repeating: "a", count: 60))…'"
+        )
     }
 
     @Test func anErrorNamesItsLine() {

@@ -59,12 +59,13 @@ enum PythonText {
 
     /// `str.strip` and its two halves; without a set, white space goes.
     static func strip(_ text: String, _ set: String?, left: Bool, right: Bool) -> String {
-        var scalars = text.unicodeScalars[...]
+        let scalars = text.unicodeScalars
         let members = set.map { Set($0.unicodeScalars) }
-        func goes(_ scalar: Unicode.Scalar) -> Bool { members?.contains(scalar) ?? isSpace(scalar) }
-        while left, let first = scalars.first, goes(first) { scalars.removeFirst() }
-        while right, let last = scalars.last, goes(last) { scalars.removeLast() }
-        return String(scalars)
+        func stays(_ scalar: Unicode.Scalar) -> Bool { !(members?.contains(scalar) ?? isSpace(scalar)) }
+        let start = left ? scalars.firstIndex(where: stays) ?? scalars.endIndex : scalars.startIndex
+        guard right else { return String(scalars[start...]) }
+        let end = scalars[start...].lastIndex(where: stays).map { scalars.index(after: $0) } ?? start
+        return String(scalars[start..<end])
     }
 
     /// `str.split`: at white space, or at a separator; `limit` below 0 means all.
@@ -86,10 +87,11 @@ enum PythonText {
         var parts: [String] = []
         var rest = text.unicodeScalars[...]
         while true {
+            func stays(_ scalar: Unicode.Scalar) -> Bool { !isSpace(scalar) }
             if fromRight {
-                while let last = rest.last, isSpace(last) { rest.removeLast() }
+                rest = rest[..<(rest.lastIndex(where: stays).map { rest.index(after: $0) } ?? rest.startIndex)]
             } else {
-                while let first = rest.first, isSpace(first) { rest.removeFirst() }
+                rest = rest[(rest.firstIndex(where: stays) ?? rest.endIndex)...]
             }
             guard !rest.isEmpty else { break }
             if limit >= 0, parts.count == limit {
@@ -172,10 +174,21 @@ enum PythonText {
         var result = ""
         var followsLetter = false
         for scalar in text.unicodeScalars {
-            let properties = scalar.properties
-            result += followsLetter ? properties.lowercaseMapping : properties.titlecaseMapping
-            followsLetter = properties.isCased
+            if scalar.isASCII {
+                append(scalar, isCapital: !followsLetter, to: &result)
+                followsLetter = ("a"..."z").contains(scalar) || ("A"..."Z").contains(scalar)
+            } else {
+                let properties = scalar.properties
+                result += followsLetter ? properties.lowercaseMapping : properties.titlecaseMapping
+                followsLetter = properties.isCased
+            }
         }
         return result
+    }
+
+    /// Appends a scalar of ASCII in upper or lower case, without the tables that other scalars need.
+    static func append(_ scalar: Unicode.Scalar, isCapital: Bool, to text: inout String) {
+        let isLetter = isCapital ? ("a"..."z").contains(scalar) : ("A"..."Z").contains(scalar)
+        text.unicodeScalars.append(isLetter ? Unicode.Scalar(UInt8(scalar.value) ^ 0x20) : scalar)
     }
 }

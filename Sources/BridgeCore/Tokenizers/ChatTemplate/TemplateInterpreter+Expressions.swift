@@ -2,8 +2,12 @@ extension TemplateInterpreter {
     mutating func evaluate(_ expression: TemplateExpression) throws(TokenizerError) -> TemplateValue {
         try spend()
         switch expression {
-        case .literal(let value): return filledIn(value)
-        case .name(let name): return lookUp(name)
+        case .literal(let value):
+            try visit(value)
+            return filledIn(value)
+        case .name(let name):
+            try spend(scopes.count / 8)
+            return lookUp(name)
         default: return try deeper { inner throws(TokenizerError) in try inner.evaluateCompound(expression) }
         }
     }
@@ -75,7 +79,7 @@ extension TemplateInterpreter {
             } else if values[0].depth > 0 {
                 throw failure("unhashable type: '\(values[0].typeName)'")
             }
-            try visit(values[0])
+            if let text = values[0].text { try scan(text) } else { try visit(values[0]) }
             dictionary.set(values[0], values[1])
         }
         return try checked(.dictionary(dictionary))
@@ -85,16 +89,21 @@ extension TemplateInterpreter {
         var result = TemplateArguments()
         for argument in arguments {
             let value = try evaluate(argument.value)
+            try visit(value)
             switch argument.kind {
             case .position: result.positions.append(value)
             case .keyword(let name): result.keywords[name] = value
             case .spread:
-                guard let elements = value.elements else { throw failure("argument after * must be iterable") }
+                guard let elements = try elements(of: value) else {
+                    throw failure("argument after * must be iterable")
+                }
+                try spend(elements.count)
                 result.positions += elements
             case .spreadKeywords:
                 guard case .dictionary(let dictionary) = value else {
                     throw failure("argument after ** must be a mapping")
                 }
+                try spend(dictionary.entries.count)
                 for entry in dictionary.entries { result.keywords[entry.key.printed] = entry.value }
             }
         }
@@ -130,12 +139,12 @@ extension TemplateInterpreter {
 
     /// `base[key]`: first the item, then the attribute.
     mutating func item(_ key: TemplateValue, of base: TemplateValue) throws(TokenizerError) -> TemplateValue {
-        try visit(key)
-        if base.text != nil { try visit(base) }
+        if let text = key.text { try scan(text) } else { try visit(key) }
+        if let text = base.text { try scan(text) }
         switch base {
         case .undefined(let reason): throw failure(reason)
         case .dictionary(let dictionary):
-            return dictionary[key] ?? .undefined("'dict object' has no attribute \(key.represented)")
+            return dictionary[key] ?? .undefined("'dict object' has no attribute \(key.brief)")
         case .list(let list), .tuple(let list):
             guard let index = key.integer else { break }
             let position = index < 0 ? index + list.elements.count : index
@@ -151,7 +160,7 @@ extension TemplateInterpreter {
         default: break
         }
         if let name = key.text { return try attribute(name, of: base) }
-        return .undefined("\(base.typeName) object has no element \(key.represented)")
+        return .undefined("\(base.typeName) object has no element \(key.brief)")
     }
 
     private mutating func slice(
@@ -165,17 +174,19 @@ extension TemplateInterpreter {
         try visit(value)
         if case .undefined(let reason) = value { throw failure(reason) }
         if let text = value.text {
+            try scan(text)
             let scalars = Array(text.unicodeScalars)
             let indices = try sliceIndices(bounds, count: scalars.count)
             return try made(PythonText.string(indices.map { scalars[$0] }))
         }
-        guard let elements = value.elements, value.depth > 0 else {
+        guard value.depth > 0, let elements = value.elements else {
             throw failure("'\(value.typeName)' object is not subscriptable")
         }
         if case .dictionary = value { throw failure("a dictionary cannot be sliced") }
         let part = try sliceIndices(bounds, count: elements.count).map { elements[$0] }
-        if case .tuple = value { return .tuple(part) }
-        return try made(part)
+        guard case .tuple = value else { return try made(part) }
+        try spend(part.count)
+        return .tuple(part)
     }
 
     private mutating func bound(_ expression: TemplateExpression?) throws(TokenizerError) -> Int? {

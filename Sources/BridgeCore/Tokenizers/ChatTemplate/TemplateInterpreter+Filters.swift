@@ -6,12 +6,12 @@ extension TemplateInterpreter {
         _ arguments: TemplateArguments
     ) throws(TokenizerError) -> TemplateValue {
         let first = arguments.positions.first
-        try visit(value)
+        if let text = value.text { try scan(text) } else { try visit(value) }
         switch name {
         case "trim":
-            return .string(
-                PythonText.strip(try stringified(value), arguments.value(0, "chars")?.text, left: true, right: true)
-            )
+            let set = arguments.value(0, "chars")?.text
+            if let set { try scan(set) }
+            return .string(PythonText.strip(try stringified(value), set, left: true, right: true))
         case "upper": return .string(try stringified(value).uppercased())
         case "lower": return .string(PythonText.lowered(try stringified(value)))
         case "capitalize": return .string(PythonText.capitalize(try stringified(value)))
@@ -76,8 +76,16 @@ extension TemplateInterpreter {
         var result = ""
         var isStart = true
         for scalar in text.unicodeScalars {
-            result += isStart ? scalar.properties.uppercaseMapping : scalar.properties.lowercaseMapping
-            isStart = PythonText.isSpace(scalar) || "-({[<".unicodeScalars.contains(scalar)
+            if scalar.isASCII {
+                PythonText.append(scalar, isCapital: isStart, to: &result)
+            } else {
+                result += isStart ? scalar.properties.uppercaseMapping : scalar.properties.lowercaseMapping
+            }
+            isStart =
+                switch scalar {
+                case "-", "(", "{", "[", "<": true
+                default: PythonText.isSpace(scalar)
+                }
         }
         return result
     }
@@ -102,7 +110,7 @@ extension TemplateInterpreter {
             writer.indent = indent
             writer.itemSeparator = ","
         }
-        if let separators = arguments.value(2, "separators")?.elements, separators.count == 2 {
+        if let pair = arguments.value(2, "separators"), let separators = try elements(of: pair), separators.count == 2 {
             writer.itemSeparator = separators[0].printed
             writer.keySeparator = separators[1].printed
         }
@@ -155,7 +163,9 @@ extension TemplateInterpreter {
         separator: String,
         attribute: TemplateValue?
     ) throws(TokenizerError) -> TemplateValue {
-        guard let elements = value.elements else { throw failure("'\(value.typeName)' object is not iterable") }
+        guard let elements = try elements(of: value) else {
+            throw failure("'\(value.typeName)' object is not iterable")
+        }
         var text = ""
         for (index, element) in elements.enumerated() {
             if index > 0 { text += separator }
@@ -174,6 +184,7 @@ extension TemplateInterpreter {
     ) throws(TokenizerError) -> TemplateValue {
         guard let attribute else { return element }
         guard let path = attribute.text else { return try item(attribute, of: element) }
+        try scan(path)
         var value = element
         for name in path.split(separator: ".", omittingEmptySubsequences: false) {
             value = try item(Int(name).map { .integer($0) } ?? .string(String(name)), of: value)
@@ -191,7 +202,8 @@ extension TemplateInterpreter {
         let first = arguments.value(1, "first")?.isTrue ?? false
         let blank = arguments.value(2, "blank")?.isTrue ?? false
         var lines = PythonText.lines(text + "\n")
-        try spendBytes(text.utf8.count + (lines.count &* space.utf8.count))
+        let (spaces, overflow) = lines.count.multipliedReportingOverflow(by: space.utf8.count)
+        try spendBytes(overflow ? .max : TemplateValue.sum(text.utf8.count, spaces))
         for index in lines.indices where (index > 0 && (blank || !lines[index].isEmpty)) || (index == 0 && first) {
             lines[index] = space + lines[index]
         }

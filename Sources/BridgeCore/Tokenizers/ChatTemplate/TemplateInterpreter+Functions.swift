@@ -15,6 +15,7 @@ extension TemplateInterpreter {
         case "dict":
             var dictionary = TemplateDictionary()
             for case .dictionary(let other) in arguments.positions {
+                try spend(other.entries.count)
                 for entry in other.entries { dictionary.set(entry.key, entry.value) }
             }
             for (name, value) in arguments.keywords.sorted(by: { $0.key < $1.key }) {
@@ -125,8 +126,9 @@ extension TemplateInterpreter {
         ofText text: String,
         _ arguments: TemplateArguments
     ) throws(TokenizerError) -> TemplateValue {
-        try spendBytes(text.utf8.count)
+        try scan(text)
         let first = arguments.positions.first
+        if let text = first?.text { try scan(text) }
         switch name {
         case "strip", "lstrip", "rstrip":
             return .string(PythonText.strip(text, first?.text, left: name != "rstrip", right: name != "lstrip"))
@@ -226,6 +228,7 @@ extension TemplateInterpreter {
     private mutating func braceFormatted(_ format: String, _ arguments: TemplateArguments) throws(TokenizerError)
         -> String
     {
+        try spend(format.utf8.count)
         var result = ""
         var next = 0
         var rest = format.unicodeScalars[...]

@@ -8,7 +8,9 @@ extension TemplateInterpreter {
         guard Self.listFilters.contains(name) else {
             throw TokenizerError(.templateFailure, "No filter named '\(name)'.", line: line)
         }
-        guard let elements = value.elements else { throw failure("'\(value.typeName)' object is not iterable") }
+        guard let elements = try elements(of: value) else {
+            throw failure("'\(value.typeName)' object is not iterable")
+        }
         try spend(elements.count)
         switch name {
         case "list": return try made(elements)
@@ -65,6 +67,7 @@ extension TemplateInterpreter {
             var keys: [TemplateValue] = []
             for path in paths ?? [attribute ?? .none] {
                 let key = try part(attribute == nil ? nil : path, of: element)
+                if let text = key.text { try scan(text) }
                 keys.append(folded(key, isExact: isExact))
             }
             keyed.append((keys.count == 1 ? keys[0] : .tuple(keys), element))
@@ -101,8 +104,9 @@ extension TemplateInterpreter {
         var seen = TemplateDictionary()
         var kept: [TemplateValue] = []
         for element in elements {
-            let key = folded(try part(arguments.value(1, "attribute"), of: element), isExact: isExact)
-            if key.text == nil { try spend(seen.entries.count) }
+            let value = try part(arguments.value(1, "attribute"), of: element)
+            if let text = value.text { try scan(text) } else { try visit(value) }
+            let key = folded(value, isExact: isExact)
             guard seen[key] == nil else { continue }
             seen.set(key, .none)
             kept.append(element)
@@ -167,6 +171,7 @@ extension TemplateInterpreter {
             throw failure("\(name) needs a count above 0")
         }
         let filler = arguments.value(1, "fill_with")
+        try spend(count)
         var parts: [TemplateValue] = []
         if name == "batch" {
             for start in stride(from: 0, to: elements.count, by: count) {
@@ -197,6 +202,7 @@ extension TemplateInterpreter {
         var groups: [(key: TemplateValue, folded: TemplateValue, items: [TemplateValue])] = []
         for element in ordered {
             let key = try part(attribute, of: element)
+            if let text = key.text { try scan(text) }
             let folded = folded(key, isExact: false)
             if let last = groups.last, last.folded.equals(folded) {
                 groups[groups.count - 1].items.append(element)
@@ -216,7 +222,7 @@ extension TemplateInterpreter {
         _ arguments: TemplateArguments
     ) throws(TokenizerError) -> Bool {
         let other = arguments.positions.first ?? .none
-        try visit(value)
+        if let text = value.text { try scan(text) } else { try visit(value) }
         switch name {
         case "defined": return !value.isUndefined
         case "undefined": return value.isUndefined
@@ -237,10 +243,10 @@ extension TemplateInterpreter {
         case "mapping":
             if case .dictionary = value { return true }
             return false
-        case "iterable": return value.elements != nil
+        case "iterable": return value.isIterable
         case "sequence":
             if case .undefined = value { return true }
-            return value.elements != nil
+            return value.isIterable
         case "callable":
             switch value {
             case .macro, .function: return true

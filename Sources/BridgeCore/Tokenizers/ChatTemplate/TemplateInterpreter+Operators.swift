@@ -33,6 +33,7 @@ extension TemplateInterpreter {
         case (.add, .list(let a), .list(let b)):
             return try made(a.elements + b.elements)
         case (.add, .tuple(let a), .tuple(let b)):
+            try spend(1 + a.elements.count + b.elements.count)
             return .tuple(a.elements + b.elements)
         case (.add, .string(let a), .string(let b)):
             try spendBytes(a.utf8.count + b.utf8.count)
@@ -187,6 +188,7 @@ extension TemplateInterpreter {
             try spendBytes(text.utf8.count)
             return part.isEmpty || !PythonText.ranges(of: Array(part.utf8), in: Array(text.utf8), limit: 1).isEmpty
         case .dictionary(let dictionary):
+            if let text = element.text { try scan(text) }
             return dictionary[element] != nil
         case .list(let list), .tuple(let list):
             try spend(list.elements.count)
@@ -198,6 +200,7 @@ extension TemplateInterpreter {
 
     /// Python's `%` on a string, for the conversions that templates use.
     mutating func formatted(_ format: String, _ value: TemplateValue) throws(TokenizerError) -> String {
+        try spend(format.utf8.count)
         var arguments = [value][...]
         if case .tuple(let list) = value { arguments = list.elements[...] }
         var result = ""
@@ -224,7 +227,7 @@ extension TemplateInterpreter {
             switch conversion {
             case "s": result += try text(of: argument)
             case "r":
-                try visit(argument)
+                try spend(argument.size / 16)
                 result += argument.represented
             case "d", "i":
                 guard let number = argument.number, number.isFinite else {

@@ -4,7 +4,7 @@ struct TemplateInterpreter {
     ///
     /// A real template stays far below.
     struct Limits: Sendable {
-        /// Steps; a step is a node of the syntax, or 64 bytes that are made.
+        /// Steps; a step is a node of the syntax, 64 bytes that are made, or 16 bytes that are gone through one by one.
         var steps = 5_000_000
         /// Bytes of the output and of every string on the way.
         var bytes = 32 << 20
@@ -59,12 +59,25 @@ struct TemplateInterpreter {
     /// The text that a value prints, which is accounted for before it is made.
     mutating func text(of value: TemplateValue) throws(TokenizerError) -> String {
         try spendBytes(value.size)
+        if value.text == nil { try spend(value.size / 16) }
         return value.printed
     }
 
     /// Accounts for a walk over a value.
     mutating func visit(_ value: TemplateValue) throws(TokenizerError) {
         try spend(value.size / 64)
+    }
+
+    /// Accounts for going through a text scalar by scalar, which takes longer than copying it.
+    mutating func scan(_ text: String) throws(TokenizerError) {
+        try spend(1 + text.utf8.count / 16)
+    }
+
+    /// The elements of what can be walked over, or nil; those of a text are made here and accounted for before.
+    mutating func elements(of value: TemplateValue) throws(TokenizerError) -> [TemplateValue]? {
+        // An element of its own takes the memory and the time of several steps.
+        if let text = value.text { try spend(4 * text.utf8.count) }
+        return value.elements
     }
 
     mutating func spendBytes(_ count: Int) throws(TokenizerError) {
@@ -215,7 +228,7 @@ struct TemplateInterpreter {
 
     private mutating func runLoop(_ loop: TemplateLoopSyntax) throws(TokenizerError) {
         let source = try evaluate(loop.items)
-        guard var items = source.elements else { throw failure("'\(source.typeName)' object is not iterable") }
+        guard var items = try elements(of: source) else { throw failure("'\(source.typeName)' object is not iterable") }
         if let condition = loop.condition {
             var kept: [TemplateValue] = []
             for item in items {
@@ -262,7 +275,7 @@ struct TemplateInterpreter {
             }
             try assign(value, to: name, of: namespace)
         case .tuple(let targets):
-            guard let elements = value.elements else {
+            guard let elements = try elements(of: value) else {
                 throw failure("cannot unpack non-iterable \(value.typeName) object")
             }
             guard elements.count == targets.count else {

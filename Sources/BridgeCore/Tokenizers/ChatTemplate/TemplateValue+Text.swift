@@ -36,6 +36,13 @@ extension TemplateValue {
         }
     }
 
+    /// The start of what `repr` gives, for an error's message.
+    var brief: String {
+        guard let text else { return size > 100 ? "of type '\(typeName)'" : represented }
+        let start = text.unicodeScalars.prefix(60)
+        return Self.quoted(String(start) + (start.endIndex == text.endIndex ? "" : "…"))
+    }
+
     /// Python's form of a floating-point number: the shortest that reads back, with an exponent outside of 1e-4 to 1e16.
     static func printed(_ value: Double) -> String {
         if value.isNaN { return "nan" }
@@ -80,7 +87,11 @@ extension TemplateValue {
             case "\r": result += "\\r"
             case "\t": result += "\\t"
             default:
-                if isPrintable(scalar) { result.unicodeScalars.append(scalar) } else { result += escaped(scalar) }
+                if (0x20..<0x7F).contains(scalar.value) || isPrintable(scalar) {
+                    result.unicodeScalars.append(scalar)
+                } else {
+                    result += escaped(scalar)
+                }
             }
         }
         result.unicodeScalars.append(quote)

@@ -38,10 +38,37 @@ struct TemplateList: Sendable {
 
 /// A dictionary in the order of its making.
 struct TemplateDictionary: Sendable {
+    /// What finds an entry: values that are equal in Python have one key.
+    private enum Key: Hashable {
+        case none
+        case text([UInt8])
+        case integer(Int)
+        case double(Double)
+        case tuple([Key])
+
+        init?(_ value: TemplateValue) {
+            switch value {
+            case .none: self = .none
+            case .string(let text), .markup(let text): self = .text(Array(text.utf8))
+            case .bool(let flag): self = .integer(flag ? 1 : 0)
+            case .integer(let number): self = .integer(number)
+            case .double(let number): self = Int(exactly: number).map { .integer($0) } ?? .double(number)
+            case .tuple(let list):
+                var keys: [Key] = []
+                for element in list.elements {
+                    guard let key = Key(element) else { return nil }
+                    keys.append(key)
+                }
+                self = .tuple(keys)
+            default: return nil
+            }
+        }
+    }
+
     private(set) var entries: [(key: TemplateValue, value: TemplateValue)] = []
     private(set) var depth = 1
     private(set) var size = 1
-    private var positions: [[UInt8]: Int] = [:]
+    private var positions: [Key: Int] = [:]
 
     init() {}
 
@@ -52,25 +79,22 @@ struct TemplateDictionary: Sendable {
     mutating func set(_ key: TemplateValue, _ value: TemplateValue) {
         depth = max(depth, 1 + value.depth)
         size = TemplateValue.sum(size, TemplateValue.sum(key.size, value.size))
-        if let position = position(of: key) {
-            entries[position].value = value
-            return
+        if let key = Key(key) {
+            if let position = positions[key] {
+                entries[position].value = value
+                return
+            }
+            positions[key] = entries.count
         }
-        if let text = key.text { positions[Array(text.utf8)] = entries.count }
         entries.append((key, value))
     }
 
-    private func position(of key: TemplateValue) -> Int? {
-        if let text = key.text { return positions[Array(text.utf8)] }
-        return entries.firstIndex { $0.key.equals(key) }
-    }
-
     subscript(key: TemplateValue) -> TemplateValue? {
-        position(of: key).map { entries[$0].value }
+        Key(key).flatMap { positions[$0] }.map { entries[$0].value }
     }
 
     subscript(name: String) -> TemplateValue? {
-        positions[Array(name.utf8)].map { entries[$0].value }
+        positions[.text(Array(name.utf8))].map { entries[$0].value }
     }
 }
 
@@ -170,6 +194,13 @@ extension TemplateValue {
         case .dictionary(let dictionary): dictionary.entries.map(\.key)
         case .undefined: []
         default: nil
+        }
+    }
+
+    var isIterable: Bool {
+        switch self {
+        case .list, .tuple, .string, .markup, .dictionary, .undefined: true
+        default: false
         }
     }
 
