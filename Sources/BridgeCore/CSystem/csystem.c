@@ -13,6 +13,8 @@ int csys_create(const char *path, int direct) {
     return open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | (direct ? O_DIRECT : 0), 0666);
 }
 
+int csys_open_direct(const char *path) { return open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_DIRECT); }
+
 int csys_reserve(int descriptor, int64_t size) { return fallocate(descriptor, 0, 0, size); }
 
 int csys_exchange(const char *one, const char *other) {

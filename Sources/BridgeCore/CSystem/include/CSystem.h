@@ -7,6 +7,9 @@
 // Creates a file for writing, past the page cache when `direct` is not 0.
 int csys_create(const char *path, int direct);
 
+// Opens a file that is there for reading and writing past the page cache.
+int csys_open_direct(const char *path);
+
 // Reserves the blocks of a file of `size` bytes.
 int csys_reserve(int descriptor, int64_t size);
 

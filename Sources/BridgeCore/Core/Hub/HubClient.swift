@@ -150,13 +150,15 @@ final class HubClient {
     ///   - request: The request, without a token.
     ///   - repository: What it is about, for messages.
     ///   - moved: Told the last address, when redirects led to it.
+    ///   - whileWaiting: Called some times a second.
     ///   - take: Takes the last answer's body.
     /// - Returns: The last answer, whatever its status.
-    /// - Throws: `HTTPFailure`, `BridgeError`.
+    /// - Throws: `HTTPFailure`, `BridgeError`, and what `whileWaiting` and `take` throw.
     func exchange(
         _ request: HTTPRequest,
         about repository: HubRepository,
         moved: (String) -> Void = { _ in },
+        whileWaiting: @escaping () throws -> Void = {},
         take: @escaping (HTTPAnswer, UnsafeRawBufferPointer) throws -> Bool
     ) throws -> HTTPAnswer {
         guard !environment.isOffline else {
@@ -175,7 +177,13 @@ final class HubClient {
                 request.headers.append(("Authorization", secret))
             }
             let address = request.address
-            let answer = try connection.perform(request, isCancelled: isCancelled) { answer, piece in
+            let answer = try connection.perform(
+                request,
+                isCancelled: { [self] in
+                    try whileWaiting()
+                    return isCancelled()
+                }
+            ) { answer, piece in
                 answer.redirect(from: address) == nil ? try take(answer, piece) : true
             }
             guard let next = answer.redirect(from: request.address) else { return answer }

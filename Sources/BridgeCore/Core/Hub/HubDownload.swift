@@ -104,14 +104,15 @@ final class HubDownload: Sendable {
             idleSeconds: environment.http.idleSeconds,
             isCancelled: { [self] in isCancelled }
         )
-        while let (transfer, piece) = try next() {
+        let block = HubBlock()
+        while let (transfer, piece) = try next(block) {
             if let piece {
                 var piece = piece
-                do { try fetch(&piece, of: transfer, client) } catch {
-                    _ = try? transfer.finish(piece, isWhole: false)
+                do { try fetch(&piece, of: transfer, client, block) } catch {
+                    _ = try? transfer.finish(piece, isWhole: false, through: block)
                     throw error
                 }
-                guard try transfer.finish(piece, isWhole: true) else { continue }
+                guard try transfer.finish(piece, isWhole: true, through: block) else { continue }
             }
             guard try transfer.commit() else {
                 arrived.subtract(transfer.file.byteCount, ordering: .relaxed)
@@ -126,16 +127,24 @@ final class HubDownload: Sendable {
     /// The next thing to do, as soon as there is one; a transfer without a piece has come whole.
     ///
     /// Nil when all is done.
-    private func next() throws -> (HubTransfer, HubTransfer.Piece?)? {
+    private func next(_ block: HubBlock) throws -> (HubTransfer, HubTransfer.Piece?)? {
         while true {
             if isCancelled { throw BridgeError(.cancelled, "stopped as asked; what has come is kept") }
             let found: (HubTransfer, HubTransfer.Piece?)? = try work.withLock { work in
                 // Whoever reads while it comes wants to know how all files begin before the rest of one.
-                if !arriving.isEmpty, let first = try begin(&work) { return first }
+                if !arriving.isEmpty, let first = try begin(&work, block) { return first }
+                // Otherwise files that nobody is at come first: the checksum of one that comes by a single connection is made
+                // of what is still in memory.
+                if arriving.isEmpty {
+                    for transfer in work.transfers where transfer.isIdle {
+                        if let piece = transfer.nextPiece() { return (transfer, piece) }
+                    }
+                    if let first = try begin(&work, block) { return first }
+                }
                 for transfer in work.transfers {
                     if let piece = transfer.nextPiece() { return (transfer, piece) }
                 }
-                return arriving.isEmpty ? try begin(&work) : nil
+                return nil
             }
             if let found { return found }
             let isDone = work.withLock { $0.waiting.isEmpty && $0.transfers.isEmpty }
@@ -145,7 +154,7 @@ final class HubDownload: Sendable {
     }
 
     /// Begins a file that nobody else is at; nil when there is none.
-    private func begin(_ work: inout Work) throws -> (HubTransfer, HubTransfer.Piece?)? {
+    private func begin(_ work: inout Work, _ block: HubBlock) throws -> (HubTransfer, HubTransfer.Piece?)? {
         var index = 0
         while index < work.waiting.count {
             let file = work.waiting[index]
@@ -174,7 +183,7 @@ final class HubDownload: Sendable {
             arriving[file.path]?.begins(transfer)
             work.transfers.append(transfer)
             if let piece = transfer.nextPiece() { return (transfer, piece) }
-            if try transfer.isWhole() { return (transfer, nil) }
+            if try transfer.isWhole(through: block) { return (transfer, nil) }
         }
         return nil
     }
@@ -185,7 +194,12 @@ final class HubDownload: Sendable {
     }
 
     /// Fetches a piece, from where it breaks off as often as patience allows.
-    private func fetch(_ piece: inout HubTransfer.Piece, of transfer: HubTransfer, _ client: HubClient) throws {
+    private func fetch(
+        _ piece: inout HubTransfer.Piece,
+        of transfer: HubTransfer,
+        _ client: HubClient,
+        _ block: HubBlock
+    ) throws {
         var offset = piece.range.lowerBound
         var failed = 0
         while offset < piece.range.upperBound {
@@ -193,7 +207,7 @@ final class HubDownload: Sendable {
             var wish: Double?
             var reason = "the connection ends early"
             do {
-                let answer = try ask(&piece, of: transfer, client, offset: &offset)
+                let answer = try ask(&piece, of: transfer, client, block, offset: &offset)
                 if offset == piece.range.upperBound { return }
                 if !(200..<300).contains(answer.status) {
                     wish = HubPatience.wish(answer)
@@ -240,6 +254,7 @@ final class HubDownload: Sendable {
         _ piece: inout HubTransfer.Piece,
         of transfer: HubTransfer,
         _ client: HubClient,
+        _ block: HubBlock,
         offset: inout Int
     ) throws -> HTTPAnswer {
         let file = transfer.file
@@ -251,13 +266,14 @@ final class HubDownload: Sendable {
             request,
             about: repository,
             moved: { transfer.location = $0 },
+            whileWaiting: { if block.isStale { try transfer.flush(block, of: progress.piece) } },
             take: {
                 [self] answer, bytes in
                 guard answer.status == 206 || answer.status == 200 else { return false }
                 if progress.isFirst { try progress.begin(answer, of: transfer) }
                 let useful = progress.useful(bytes)
                 if useful.count > 0 {
-                    try transfer.write(useful, at: progress.offset, of: progress.piece)
+                    try transfer.write(useful, at: progress.offset, of: progress.piece, through: block)
                     progress.offset += useful.count
                     arrived.add(useful.count, ordering: .relaxed)
                 }

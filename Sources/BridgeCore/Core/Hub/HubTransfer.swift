@@ -20,8 +20,6 @@ final class HubTransfer: Sendable {
     static let firstPieceSize = 1 << 20
     /// How far pieces may be ahead of the first gap.
     static let reach = 8 * pieceSize
-    /// How many bytes come before they are written down as here: what a kill can cost.
-    private static let markedEvery = 1 << 20
 
     private struct State {
         /// Where the next piece starts.
@@ -33,8 +31,6 @@ final class HubTransfer: Sendable {
         /// Up to where the checksum has come.
         var hashed = 0
         var isHashing = false
-        /// Bytes that have come since the last mark.
-        var unmarked = 0
         /// The pieces that threads are at.
         var running = 0
         /// Where the content was found to be; nil while only the hub knows.
@@ -44,9 +40,8 @@ final class HubTransfer: Sendable {
 
     private let state: Mutex<State>
     private let digest: Mutex<SendableDigest>
-    private let path: String
+    private let storage: PagedFile
     private let destination: String
-    private let descriptor: Int32
     private let lock: FileLock
     private let firstPiece: Int
     /// How many bytes were here when it was found.
@@ -66,12 +61,11 @@ final class HubTransfer: Sendable {
     /// - Throws: `BridgeError` when the file cannot be made.
     init(_ file: HubFile, path: String, destination: String, lock: FileLock, isReadEarly: Bool) throws {
         self.file = file
-        self.path = path
         self.destination = destination
         self.lock = lock
         try Files.makeFolder(Files.parent(of: path))
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o666)
-        guard descriptor >= 0 else { throw BridgeError.system("cannot write \(path)") }
+        storage = try PagedFile(path: path)
+        let descriptor = storage.descriptor
         var state = State()
         let held = HubMark(readFrom: descriptor, byteCount: file.byteCount)
         if let held, !isReadEarly || Self.beginsWell(descriptor, file, held.prefix) {
@@ -84,15 +78,10 @@ final class HubTransfer: Sendable {
         byteCountAtStart = state.prefix + state.parts.reduce(0) { $0 + $1.value.end - $1.key }
         firstPiece = isReadEarly && state.prefix == 0 ? Self.firstPieceSize : Self.pieceSize
         self.state = Mutex(state)
-        do { digest = Mutex(SendableDigest(digest: try Self.makeDigest(file))) } catch {
-            close(descriptor)
-            throw error
-        }
+        digest = Mutex(SendableDigest(digest: try Self.makeDigest(file)))
         // So the mark has its place on the disk before the content can fill that up.
         try mark()
     }
-
-    deinit { close(descriptor) }
 
     /// Whether what was left behind can be the start of a file of weights, as far as it goes.
     private static func beginsWell(_ descriptor: Int32, _ file: HubFile, _ prefix: Int) -> Bool {
@@ -117,6 +106,9 @@ final class HubTransfer: Sendable {
 
     /// How many bytes are here without a gap.
     var prefix: Int { state.withLock { $0.prefix } }
+
+    /// Whether no thread is at it.
+    var isIdle: Bool { state.withLock { $0.running == 0 } }
 
     /// Where the content was found to be.
     var location: String? {
@@ -151,24 +143,34 @@ final class HubTransfer: Sendable {
         }
     }
 
-    /// Writes bytes of a piece at their place in the content.
-    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int, of piece: Piece) throws {
+    /// Takes bytes of a piece, which come in their order.
+    ///
+    /// - Parameters:
+    ///   - offset: Their place in the content.
+    ///   - block: Where bytes of this piece wait until they are enough for a write.
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int, of piece: Piece, through block: HubBlock) throws {
         var done = 0
-        while done < bytes.count, let base = bytes.baseAddress {
-            let count = pwrite(descriptor, base + done, bytes.count - done, off_t(offset + done))
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { throw BridgeError.system("cannot write \(path)") }
-            done += count
+        while done < bytes.count {
+            done += block.take(UnsafeRawBufferPointer(rebasing: bytes[done...]), at: offset + done)
+            if block.isFull { try flush(block, of: piece) }
         }
-        let isDue = state.withLock { state in
-            state.parts[piece.range.lowerBound]?.end = offset + bytes.count
+    }
+
+    /// Writes what waits of a piece at its place in the content.
+    func flush(_ block: HubBlock, of piece: Piece) throws {
+        guard !block.isEmpty else { return }
+        // Also when it cannot be written: what follows would come to the wrong place.
+        defer { block.clear() }
+        try storage.write(block.bytes, at: block.range.lowerBound)
+        let isNext = state.withLock { state in
+            state.parts[piece.range.lowerBound]?.end = block.range.upperBound
             Self.advance(&state)
-            state.unmarked += bytes.count
-            guard state.unmarked >= Self.markedEvery else { return false }
-            state.unmarked = 0
+            guard !state.isHashing, state.hashed == block.range.lowerBound else { return false }
+            state.isHashing = true
             return true
         }
-        if isDue { try mark() }
+        if isNext { hash(block.bytes, endingAt: block.range.upperBound) }
+        try mark()
     }
 
     /// Moves the end of the stretch without a gap.
@@ -184,14 +186,16 @@ final class HubTransfer: Sendable {
 
     /// Ends a piece, whether it has come whole or not, and brings the checksum up to date.
     ///
+    /// - Parameter block: What waits of the piece; empty afterwards.
     /// - Returns: Whether the content has come to its end and nobody is at it any more.
-    func finish(_ piece: Piece, isWhole: Bool) throws -> Bool {
+    func finish(_ piece: Piece, isWhole: Bool, through block: HubBlock) throws -> Bool {
+        try flush(block, of: piece)
         state.withLock { state in
             if isWhole { state.parts[piece.range.lowerBound]?.hasEnded = true }
             Self.advance(&state)
         }
         try mark()
-        try hash()
+        try hash(through: block)
         return state.withLock { state in
             state.running -= 1
             return state.running == 0 && state.hashed == file.byteCount
@@ -203,36 +207,40 @@ final class HubTransfer: Sendable {
         let mark = state.withLock { state in
             HubMark(prefix: state.prefix, parts: state.parts.map { $0.key..<max($0.key, $0.value.end) })
         }
-        guard mark.write(to: descriptor, byteCount: file.byteCount) else {
-            throw BridgeError.system("cannot write \(path)")
+        guard mark.write(to: storage.descriptor, byteCount: file.byteCount) else {
+            throw BridgeError.system("cannot write \(storage.path)")
         }
     }
 
-    /// Brings the checksum up to the first gap, unless another thread is at it.
-    private func hash() throws {
-        var buffer = [UInt8](repeating: 0, count: 1 << 20)
+    /// Brings the checksum further by what comes next in the content; the state says that somebody is at it.
+    private func hash(_ bytes: UnsafeRawBufferPointer, endingAt end: Int) {
+        digest.withLock { $0.digest.update(bytes) }
+        state.withLock { state in
+            state.hashed = end
+            state.isHashing = false
+        }
+    }
+
+    /// Brings the checksum up to the first gap by what lies in the file, unless another thread is at it.
+    private func hash(through block: HubBlock) throws {
         while true {
             let range: Range<Int>? = state.withLock { state in
                 guard !state.isHashing, state.hashed < state.prefix else { return nil }
                 state.isHashing = true
-                return state.hashed..<min(state.prefix, state.hashed + buffer.count)
+                let end = state.hashed / HubBlock.byteCount * HubBlock.byteCount + HubBlock.byteCount
+                return state.hashed..<min(state.prefix, end)
             }
             guard let range else { return }
-            defer { state.withLock { $0.isHashing = false } }
-            let count = buffer.withUnsafeMutableBytes {
-                pread(descriptor, $0.baseAddress, range.count, off_t(range.lowerBound))
+            do { hash(try storage.read(range, into: block.memory), endingAt: range.upperBound) } catch {
+                state.withLock { $0.isHashing = false }
+                throw error
             }
-            guard count == range.count else { throw BridgeError.system("cannot read \(path)") }
-            digest.withLock { shared in
-                buffer.withUnsafeBytes { shared.digest.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
-            }
-            state.withLock { $0.hashed = range.upperBound }
         }
     }
 
     /// Whether all has come, also for a file that was whole when it was found.
-    func isWhole() throws -> Bool {
-        try hash()
+    func isWhole(through block: HubBlock) throws -> Bool {
+        try hash(through: block)
         return state.withLock { $0.hashed == file.byteCount && $0.running == 0 }
     }
 
@@ -240,9 +248,9 @@ final class HubTransfer: Sendable {
     func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
         var done = 0
         while done < buffer.count, let base = buffer.baseAddress {
-            let count = pread(descriptor, base + done, buffer.count - done, off_t(offset + done))
+            let count = pread(storage.descriptor, base + done, buffer.count - done, off_t(offset + done))
             if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw BridgeError.system("cannot read \(path)") }
+            guard count >= 0 else { throw BridgeError.system("cannot read \(storage.path)") }
             guard count > 0 else { throw Self.hasOtherBytes(file) }
             done += count
         }
@@ -263,23 +271,23 @@ final class HubTransfer: Sendable {
         guard found == expected else {
             let fresh = SendableDigest(digest: try Self.makeDigest(file))
             digest.withLock { $0 = fresh }
-            ftruncate(descriptor, 0)
+            ftruncate(storage.descriptor, 0)
             let isSecond = state.withLock { state in
                 defer { state = State(hasFailedOnce: true) }
                 return state.hasFailedOnce
             }
             guard isSecond else { return false }
-            unlink(path)
+            unlink(storage.path)
             throw BridgeError(
                 .network,
                 "\(file.path) has come twice with the checksum \(found), and the hub says \(expected); something on the way "
                     + "changes it, or the hub's copy is damaged: check HF_ENDPOINT and the proxy"
             )
         }
-        guard ftruncate(descriptor, off_t(file.byteCount)) == 0 else {
-            throw BridgeError.system("cannot write \(path)")
+        guard ftruncate(storage.descriptor, off_t(file.byteCount)) == 0 else {
+            throw BridgeError.system("cannot write \(storage.path)")
         }
-        guard rename(path, destination) == 0 || Files.kind(of: destination) == .file else {
+        guard rename(storage.path, destination) == 0 || Files.kind(of: destination) == .file else {
             throw BridgeError.system("cannot put \(destination) in its place")
         }
         return true

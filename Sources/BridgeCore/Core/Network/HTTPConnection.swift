@@ -27,12 +27,12 @@ final class HTTPConnection {
         var error: (any Error)?
         var sent = 0
         let body: HTTPRequest.Body?
-        let isCancelled: () -> Bool
+        let isCancelled: () throws -> Bool
         let take: (HTTPAnswer, UnsafeRawBufferPointer) throws -> Bool
 
         init(
             _ body: HTTPRequest.Body?,
-            _ isCancelled: @escaping () -> Bool,
+            _ isCancelled: @escaping () throws -> Bool,
             _ take: @escaping (HTTPAnswer, UnsafeRawBufferPointer) throws -> Bool
         ) {
             self.body = body
@@ -66,17 +66,17 @@ final class HTTPConnection {
 
     /// Makes a request.
     ///
-    /// Redirects are answers like others.
+    /// All closures are called by the thread that calls this. Redirects are answers like others.
     ///
     /// - Parameters:
     ///   - request: The request.
     ///   - isCancelled: Asked some times a second; true ends it.
     ///   - take: Takes the body piece by piece; false ends the request, which then has gone well.
     /// - Returns: The answer's head, whatever its status.
-    /// - Throws: `HTTPFailure`, what `take` throws, and `BridgeError` with code `cancelled`.
+    /// - Throws: `HTTPFailure`, what `isCancelled` and `take` throw, and `BridgeError` with code `cancelled`.
     func perform(
         _ request: HTTPRequest,
-        isCancelled: @escaping () -> Bool = { false },
+        isCancelled: @escaping () throws -> Bool = { false },
         take: @escaping (HTTPAnswer, UnsafeRawBufferPointer) throws -> Bool
     ) throws -> HTTPAnswer {
         let exchange = Exchange(request.body, isCancelled, take)
@@ -114,7 +114,13 @@ final class HTTPConnection {
                 raw.idle_seconds = settings.idleSeconds
                 raw.body_count = Int64(request.body?.count ?? -1)
                 raw.context = Unmanaged.passUnretained(exchange).toOpaque()
-                raw.is_cancelled = { Exchange.at($0)?.isCancelled() == false ? 0 : 1 }
+                raw.is_cancelled = { context in
+                    guard let exchange = Exchange.at(context) else { return 1 }
+                    do { return try exchange.isCancelled() ? 1 : 0 } catch {
+                        exchange.error = error
+                        return 1
+                    }
+                }
                 raw.head = { context, line, count in
                     guard let line else { return 0 }
                     let bytes = UnsafeRawBufferPointer(start: line, count: count)
@@ -138,7 +144,7 @@ final class HTTPConnection {
             }
         }
         if let error = exchange.error { throw error }
-        if isCancelled() { throw BridgeError(.cancelled, "stopped as asked") }
+        if try isCancelled() { throw BridgeError(.cancelled, "stopped as asked") }
         let reason = withUnsafeBytes(of: outcome.reason) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
         guard let kind = Self.kind(outcome.failure) else { return exchange.answer }
         // Within a sentence it starts small, but for abbreviations.
