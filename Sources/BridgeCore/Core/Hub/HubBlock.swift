@@ -30,7 +30,9 @@ final class HubBlock {
 
     /// Copies as many bytes as there is room for.
     ///
-    /// - Parameter offset: Where they belong, which is where those before them end.
+    /// - Parameters:
+    ///   - new: The bytes.
+    ///   - offset: Where they belong, which is where those before them end.
     /// - Returns: How many that were.
     func take(_ new: UnsafeRawBufferPointer, at offset: Int) -> Int {
         if range.isEmpty {

@@ -182,10 +182,9 @@ final class HubClient {
                 isCancelled: { [self] in
                     try whileWaiting()
                     return isCancelled()
-                }
-            ) { answer, piece in
-                answer.redirect(from: address) == nil ? try take(answer, piece) : true
-            }
+                },
+                take: { answer, piece in answer.redirect(from: address) == nil ? try take(answer, piece) : true }
+            )
             guard let next = answer.redirect(from: request.address) else { return answer }
             guard !(address.lowercased().hasPrefix("https:") && next.lowercased().hasPrefix("http:")) else {
                 throw BridgeError(

@@ -146,8 +146,11 @@ final class HubTransfer: Sendable {
     /// Takes bytes of a piece, which come in their order.
     ///
     /// - Parameters:
+    ///   - bytes: The bytes.
     ///   - offset: Their place in the content.
+    ///   - piece: The piece.
     ///   - block: Where bytes of this piece wait until they are enough for a write.
+    /// - Throws: `BridgeError` when the disk is full or does not take them.
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int, of piece: Piece, through block: HubBlock) throws {
         var done = 0
         while done < bytes.count {
@@ -186,8 +189,12 @@ final class HubTransfer: Sendable {
 
     /// Ends a piece, whether it has come whole or not, and brings the checksum up to date.
     ///
-    /// - Parameter block: What waits of the piece; empty afterwards.
+    /// - Parameters:
+    ///   - piece: The piece.
+    ///   - isWhole: Whether all of it has come.
+    ///   - block: What waits of it; empty afterwards.
     /// - Returns: Whether the content has come to its end and nobody is at it any more.
+    /// - Throws: `BridgeError` when the disk is full or does not give back what it has.
     func finish(_ piece: Piece, isWhole: Bool, through block: HubBlock) throws -> Bool {
         try flush(block, of: piece)
         state.withLock { state in

@@ -39,7 +39,9 @@ final class PagedFile: Sendable {
         let page = AlignedBuffer.alignment
         let start = (offset + page - 1) / page * page
         let end = (offset + bytes.count) / page * page
-        guard start < end, isDirect.load(ordering: .relaxed) else { return try write(bytes, at: offset, to: descriptor) }
+        guard start < end, isDirect.load(ordering: .relaxed) else {
+            return try write(bytes, at: offset, to: descriptor)
+        }
         // A page of which only a part is here is left to the page cache, which knows the rest.
         try write(part(bytes, offset, offset..<start), at: offset, to: descriptor)
         try write(part(bytes, offset, start..<end), at: start, to: direct)
