@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Runs that are ended from outside while they write.
@@ -149,20 +150,5 @@ import Testing
         )
         expect(outcome, failsWith: 1, mentioning: ".out.partial")
         #expect(FileManager.default.fileExists(atPath: scratch.path("precious/file")))
-    }
-}
-
-/// A small generator with a seed that can be printed.
-///
-/// Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-        return word ^ (word >> 31)
     }
 }

@@ -7,8 +7,11 @@
 // Creates a file for writing, past the page cache when `direct` is not 0.
 int csys_create(const char *path, int direct);
 
-// Opens a file that is there for reading and writing past the page cache.
-int csys_open_direct(const char *path);
+// Opens the file behind a descriptor once more, for reading or also for writing past the page cache.
+int csys_open_direct(int descriptor, int writable);
+
+// How many pages of a stretch of a file are in the page cache; -1 where the kernel does not say.
+int64_t csys_cached_pages(int descriptor, int64_t offset, int64_t count);
 
 // Reserves the blocks of a file of `size` bytes.
 int csys_reserve(int descriptor, int64_t size);

@@ -94,7 +94,7 @@ package struct ImageWriter {
 
 /// A worker's buffers.
 private struct WriterState: ~Copyable {
-    let reader = TensorReader()
+    let reader = TensorReader(readsOnce: true)
     var buffer = AlignedBuffer(byteCount: BlockChecksum.blockByteCount)
 
     mutating func write(_ file: OutputFile, _ range: Range<Int>) throws {

@@ -269,7 +269,7 @@ public struct Verifier: Sendable {
 
 /// A worker's buffers.
 private struct PieceComparer: ~Copyable {
-    private let reader = TensorReader()
+    private let reader = TensorReader(readsOnce: true)
     private var one = AlignedBuffer(byteCount: 8 << 20)
     private var other = AlignedBuffer(byteCount: 8 << 20)
 

@@ -4,7 +4,7 @@ import Synchronization
 /// The content of a file that is on its way: bytes are read as soon as they have come, and a reader waits for them.
 ///
 /// The checksum is known at the very end, so what was read before counts only when ``HubStream/confirm()`` has gone well.
-final class HubArrival: ByteStorage {
+final class HubArrival: ByteStorage, OnceReadableStorage {
     private enum State {
         case awaited
         case coming(HubTransfer)
@@ -38,14 +38,24 @@ final class HubArrival: ByteStorage {
     }
 
     func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
+        var scratch = AlignedBuffer(byteCount: 0)
+        try readOnce(at: offset, into: buffer, through: &scratch)
+    }
+
+    func readOnce(
+        at offset: Int,
+        into buffer: UnsafeMutableRawBufferPointer,
+        through scratch: inout AlignedBuffer
+    ) throws {
         let end = offset + buffer.count
         guard offset >= 0, end <= byteCount else {
             throw BridgeError(.corruptInput, "\(name) has \(byteCount) bytes, \(end) were asked for")
         }
         while true {
             switch state.withLock({ $0 }) {
-            case .whole(let file): return try file.read(at: offset, into: buffer)
-            case .coming(let transfer) where transfer.prefix >= end: return try transfer.read(at: offset, into: buffer)
+            case .whole(let file): return try file.readOnce(at: offset, into: buffer, through: &scratch)
+            case .coming(let transfer) where transfer.prefix >= end:
+                return try transfer.readOnce(at: offset, into: buffer, through: &scratch)
             case .failed(let error): throw error
             case .awaited, .coming: break
             }

@@ -238,7 +238,11 @@ final class HubTransfer: Sendable {
                 return state.hashed..<min(state.prefix, end)
             }
             guard let range else { return }
-            do { hash(try storage.read(range, into: block.memory), endingAt: range.upperBound) } catch {
+            do {
+                let bytes = try storage.readPages(range, into: block.memory)
+                guard bytes.count == range.count else { throw Self.hasOtherBytes(file) }
+                hash(bytes, endingAt: range.upperBound)
+            } catch {
                 state.withLock { $0.isHashing = false }
                 throw error
             }
@@ -251,16 +255,14 @@ final class HubTransfer: Sendable {
         return state.withLock { $0.hashed == file.byteCount && $0.running == 0 }
     }
 
-    /// Copies bytes that have come.
-    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
-        var done = 0
-        while done < buffer.count, let base = buffer.baseAddress {
-            let count = pread(storage.descriptor, base + done, buffer.count - done, off_t(offset + done))
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw BridgeError.system("cannot read \(storage.path)") }
-            guard count > 0 else { throw Self.hasOtherBytes(file) }
-            done += count
-        }
+    /// Copies bytes that have come, for somebody who reads them once.
+    func readOnce(
+        at offset: Int,
+        into buffer: UnsafeMutableRawBufferPointer,
+        through scratch: inout AlignedBuffer
+    ) throws {
+        let count = try storage.readOnce(at: offset, into: buffer, through: &scratch)
+        guard count == buffer.count else { throw Self.hasOtherBytes(file) }
     }
 
     /// What is wrong when a reader has seen bytes that are not the hub's.

@@ -17,8 +17,21 @@ public final class TensorReader {
     private var mirrored = AlignedBuffer(byteCount: 0)
     private var factors: [ObjectIdentifier: [Int: [Float]]] = [:]
 
+    private var pages = AlignedBuffer(byteCount: 0)
+    private let readsOnce: Bool
+
     /// A reader.
-    public init() {}
+    ///
+    /// - Parameter readsOnce: Whether nobody reads the stored bytes again soon: then those of files that are not in the page
+    ///   cache do not go there. A conversion writes past it too, and leaves it to others as it was.
+    public init(readsOnce: Bool = false) { self.readsOnce = readsOnce }
+
+    private func copy(_ storage: any ByteStorage, at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
+        guard readsOnce, let storage = storage as? any OnceReadableStorage else {
+            return try storage.read(at: offset, into: buffer)
+        }
+        try storage.readOnce(at: offset, into: buffer, through: &pages)
+    }
 
     /// Fills `target` with the bytes of a view from `offset` on, counted from the view's first byte.
     ///
@@ -77,13 +90,15 @@ public final class TensorReader {
         if isPlain, isFullWidth, content.tensor.width == view.width {
             let first = block.rows.lowerBound * rowBytes
             let piece = wanted.clamped(to: first..<block.rows.upperBound * rowBytes)
-            try content.tensor.storage.read(
+            try copy(
+                content.tensor.storage,
                 at: start + piece.lowerBound - first,
                 into: slice(target, piece.lowerBound - wanted.lowerBound, piece.count)
             )
         } else if isPlain, run >= Self.shortestRun {
             try forEachRun(of: block, rowBytes: rowBytes, element: element, wanted: wanted) { row, skipped, piece in
-                try content.tensor.storage.read(
+                try copy(
+                    content.tensor.storage,
                     at: start + row * storedRowBytes + skipped,
                     into: UnsafeMutableRawBufferPointer(rebasing: target[piece])
                 )
@@ -203,10 +218,11 @@ public final class TensorReader {
         stored.grow(to: range.count * run)
         let start = tensor.offset + range.lowerBound * rowBytes
         if columns.count == tensor.width {
-            try tensor.storage.read(at: start, into: .init(start: stored.bytes, count: range.count * run))
+            try copy(tensor.storage, at: start, into: .init(start: stored.bytes, count: range.count * run))
         } else if run >= Self.shortestRun || rowBytes > Self.pieceByteCount {
             for index in 0..<range.count {
-                try tensor.storage.read(
+                try copy(
+                    tensor.storage,
                     at: start + index * rowBytes + columns.lowerBound * element,
                     into: .init(start: stored.bytes + index * run, count: run)
                 )
@@ -217,7 +233,8 @@ public final class TensorReader {
             for first in stride(from: 0, to: range.count, by: atOnce) {
                 let count = min(atOnce, range.count - first)
                 rows.grow(to: count * rowBytes)
-                try tensor.storage.read(
+                try copy(
+                    tensor.storage,
                     at: start + first * rowBytes,
                     into: .init(start: rows.bytes, count: count * rowBytes)
                 )

@@ -11,15 +11,9 @@ public protocol ByteStorage: AnyObject, Sendable {
     ///
     /// - Throws: `BridgeError` when they cannot be read or end early.
     func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws
-
-    /// Says that a range will be read soon; may do nothing.
-    func prefetch(_ range: Range<Int>)
 }
 
 extension ByteStorage {
-    /// Does nothing.
-    public func prefetch(_ range: Range<Int>) {}
-
     /// The bytes of a range as an array.
     public func bytes(_ range: Range<Int>) throws -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: range.count)
@@ -32,20 +26,20 @@ extension ByteStorage {
 ///
 /// It is read with `pread` rather than mapped: a file that somebody cuts short during the run gives an error, where a
 /// mapping would end the process, and into reused buffers this is also the faster way.
-public final class FileStorage: ByteStorage {
+public final class FileStorage: ByteStorage, OnceReadableStorage {
     /// The path.
     public let name: String
     /// The file's size when it was opened.
     public let byteCount: Int
 
-    private let descriptor: Int32
+    private let file: PagedFile
 
     /// Opens a regular file.
     ///
     /// - Throws: `BridgeError` with code `fileSystem`.
     public init(path: String) throws {
         // Without O_NONBLOCK a named pipe would wait here for somebody who writes into it.
-        descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw BridgeError.system("cannot open \(path) for reading") }
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
@@ -54,32 +48,29 @@ public final class FileStorage: ByteStorage {
         }
         name = path
         byteCount = Int(status.st_size)
+        file = PagedFile(descriptor, path: path, isWritable: false)
     }
-
-    deinit { close(descriptor) }
 
     /// Copies the bytes from `offset` on into the whole of `buffer`.
     public func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
-        guard let base = buffer.baseAddress else { return }
-        var done = 0
-        while done < buffer.count {
-            let count = pread(descriptor, base + done, buffer.count - done, off_t(offset + done))
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw BridgeError.system("cannot read \(name)") }
-            guard count > 0 else {
-                throw BridgeError(
-                    .corruptInput,
-                    "\(name) ends at byte \(offset + done), but its header places a tensor behind that; "
-                        + "the file was cut short, fetch it again"
-                )
-            }
-            done += count
-        }
+        try check(try file.read(at: offset, into: buffer), of: buffer.count, at: offset)
     }
 
-    /// Asks the kernel to read ahead.
-    public func prefetch(_ range: Range<Int>) {
-        posix_fadvise(descriptor, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_WILLNEED)
+    func readOnce(
+        at offset: Int,
+        into buffer: UnsafeMutableRawBufferPointer,
+        through scratch: inout AlignedBuffer
+    ) throws {
+        try check(try file.readOnce(at: offset, into: buffer, through: &scratch), of: buffer.count, at: offset)
+    }
+
+    private func check(_ count: Int, of wanted: Int, at offset: Int) throws {
+        guard count < wanted else { return }
+        throw BridgeError(
+            .corruptInput,
+            "\(name) ends at byte \(offset + count), but its header places a tensor behind that; "
+                + "the file was cut short, fetch it again"
+        )
     }
 }
 

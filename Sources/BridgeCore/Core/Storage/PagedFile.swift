@@ -9,25 +9,49 @@ final class PagedFile: Sendable {
     let path: String
     /// The file as others see it, for what is no whole page.
     let descriptor: Int32
-    /// The same file past the page cache, or -1.
-    private let direct: Int32
-    private let isDirect: Atomic<Bool>
+    private let isWritable: Bool
+    /// The same file past the page cache: nil before it is wanted, -1 where the file system has no such thing.
+    private let opened = Mutex<Int32?>(nil)
+    private let isRefused = Atomic(false)
 
-    /// Opens a file, and makes it where there is none.
+    /// How much is read past the page cache at once: what stays in a core's own cache until it is copied.
+    static let pieceSize = 1 << 20
+    /// A shorter piece is not worth the pages around it.
+    private static let shortestPiece = 128 << 10
+
+    /// Takes a file that is open, and closes it in the end.
+    init(_ descriptor: Int32, path: String, isWritable: Bool) {
+        self.descriptor = descriptor
+        self.path = path
+        self.isWritable = isWritable
+    }
+
+    /// Opens a file for reading and writing, and makes it where there is none.
     ///
     /// - Throws: `BridgeError` when that cannot be, also where the path is a link.
-    init(path: String) throws {
-        self.path = path
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o666)
+    convenience init(path: String) throws {
+        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o666)
         guard descriptor >= 0 else { throw BridgeError.system("cannot write \(path)") }
-        direct = csys_open_direct(path)
-        isDirect = Atomic(direct >= 0)
+        self.init(descriptor, path: path, isWritable: true)
     }
 
     deinit {
         close(descriptor)
-        if direct >= 0 { close(direct) }
+        if let direct = opened.withLock({ $0 }), direct >= 0 { close(direct) }
     }
+
+    /// The file past the page cache; nil where there is no way past it.
+    private var direct: Int32? {
+        guard !isRefused.load(ordering: .relaxed) else { return nil }
+        let found = opened.withLock { opened in
+            let found = opened ?? csys_open_direct(descriptor, isWritable ? 1 : 0)
+            opened = found
+            return found
+        }
+        return found >= 0 ? found : nil
+    }
+
+    // MARK: Writing
 
     /// Writes bytes.
     ///
@@ -39,9 +63,7 @@ final class PagedFile: Sendable {
         let page = AlignedBuffer.alignment
         let start = (offset + page - 1) / page * page
         let end = (offset + bytes.count) / page * page
-        guard start < end, isDirect.load(ordering: .relaxed) else {
-            return try write(bytes, at: offset, to: descriptor)
-        }
+        guard start < end, let direct else { return try write(bytes, at: offset, to: descriptor) }
         // A page of which only a part is here is left to the page cache, which knows the rest.
         try write(part(bytes, offset, offset..<start), at: offset, to: descriptor)
         try write(part(bytes, offset, start..<end), at: start, to: direct)
@@ -58,9 +80,9 @@ final class PagedFile: Sendable {
         while done < bytes.count, let base = bytes.baseAddress {
             let count = pwrite(descriptor, base + done, bytes.count - done, off_t(offset + done))
             if count < 0, errno == EINTR { continue }
-            if count < 0, errno == EINVAL, descriptor == direct {
+            if count < 0, errno == EINVAL, descriptor != self.descriptor {
                 // Some file systems open such files and refuse the writes.
-                isDirect.store(false, ordering: .relaxed)
+                isRefused.store(true, ordering: .relaxed)
                 descriptor = self.descriptor
                 continue
             }
@@ -69,34 +91,107 @@ final class PagedFile: Sendable {
         }
     }
 
-    /// Reads bytes.
+    // MARK: Reading
+
+    /// Copies bytes by way of the page cache, where they then stay.
+    ///
+    /// - Returns: How many there were: fewer than asked for where the file ends.
+    /// - Throws: `BridgeError` when it cannot be read.
+    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+        try read(at: offset, into: buffer, from: descriptor)
+    }
+
+    /// Copies bytes that nobody reads again soon: what is not in the page cache does not go there.
+    ///
+    /// - Parameters:
+    ///   - offset: Where they start.
+    ///   - buffer: Where they go.
+    ///   - scratch: Memory that is used on the way.
+    /// - Returns: How many there were: fewer than asked for where the file ends.
+    /// - Throws: `BridgeError` when it cannot be read.
+    func readOnce(
+        at offset: Int,
+        into buffer: UnsafeMutableRawBufferPointer,
+        through scratch: inout AlignedBuffer
+    ) throws -> Int {
+        guard buffer.count >= Self.shortestPiece, direct != nil else { return try read(at: offset, into: buffer) }
+        scratch.grow(to: Self.pieceSize)
+        let memory = UnsafeMutableRawBufferPointer(start: scratch.bytes, count: Self.pieceSize)
+        var done = 0
+        while done < buffer.count {
+            let start = offset + done
+            let end = min(offset + buffer.count, start / Self.pieceSize * Self.pieceSize + Self.pieceSize)
+            let target = UnsafeMutableRawBufferPointer(rebasing: buffer[done..<done + end - start])
+            let count: Int
+            if isCached(start..<end) {
+                count = try read(at: start, into: target)
+            } else {
+                let bytes = try readPages(start..<end, into: memory)
+                target.copyMemory(from: bytes)
+                count = bytes.count
+            }
+            done += count
+            guard count == end - start else { break }
+        }
+        return done
+    }
+
+    /// Whether bytes are in the page cache, or the kernel does not say.
+    private func isCached(_ range: Range<Int>) -> Bool {
+        let page = AlignedBuffer.alignment
+        let pages = (range.upperBound + page - 1) / page - range.lowerBound / page
+        let cached = csys_cached_pages(descriptor, Int64(range.lowerBound), Int64(range.count))
+        return cached < 0 || cached >= pages
+    }
+
+    /// Reads bytes past the page cache.
     ///
     /// - Parameters:
     ///   - range: Which.
-    ///   - buffer: Memory that starts on a page and holds all pages that the range touches.
-    /// - Returns: The bytes, in the buffer.
-    /// - Throws: `BridgeError` when the file ends before, or cannot be read.
-    func read(_ range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws -> UnsafeRawBufferPointer {
+    ///   - memory: Memory that starts on a page and holds all pages that the range touches.
+    /// - Returns: The bytes, in that memory; fewer than asked for where the file ends.
+    /// - Throws: `BridgeError` when it cannot be read.
+    func readPages(_ range: Range<Int>, into memory: UnsafeMutableRawBufferPointer) throws -> UnsafeRawBufferPointer {
         let page = AlignedBuffer.alignment
         let start = range.lowerBound / page * page
         let end = (range.upperBound + page - 1) / page * page
-        precondition(end - start <= buffer.count, "the buffer is too small")
-        var descriptor = isDirect.load(ordering: .relaxed) ? direct : descriptor
+        let pages = UnsafeMutableRawBufferPointer(rebasing: memory[..<(end - start)])
+        let count = try read(at: start, into: pages, from: direct ?? descriptor)
+        let first = min(count, range.lowerBound - start)
+        return UnsafeRawBufferPointer(rebasing: pages[first..<max(first, min(count, range.upperBound - start))])
+    }
+
+    private func read(
+        at offset: Int,
+        into buffer: UnsafeMutableRawBufferPointer,
+        from descriptor: Int32
+    ) throws -> Int {
+        var descriptor = descriptor
         var done = 0
-        while start + done < range.upperBound, let base = buffer.baseAddress {
-            let count = pread(descriptor, base + done, end - start - done, off_t(start + done))
+        while done < buffer.count, let base = buffer.baseAddress {
+            let count = pread(descriptor, base + done, buffer.count - done, off_t(offset + done))
             if count < 0, errno == EINTR { continue }
-            if descriptor == direct, count < 0 && errno == EINVAL || count > 0 && count % page != 0 {
-                // The end of the file, or a file system that refuses such reads.
+            if count < 0, errno == EINVAL, descriptor != self.descriptor {
+                // A file system that refuses such reads, or one that did so behind the last whole page.
                 descriptor = self.descriptor
-                done += max(0, count)
                 continue
             }
-            guard count > 0 else { throw BridgeError.system("cannot read \(path)") }
+            guard count >= 0 else { throw BridgeError.system("cannot read \(path)") }
+            guard count > 0 else { break }
             done += count
         }
-        return UnsafeRawBufferPointer(
-            rebasing: UnsafeRawBufferPointer(buffer)[range.lowerBound - start..<range.upperBound - start]
-        )
+        return done
     }
+}
+
+/// Storage whose bytes can be had without leaving them in the page cache.
+protocol OnceReadableStorage: ByteStorage {
+    /// Copies the bytes from `offset` on into the whole of `buffer`, for somebody who reads them once.
+    ///
+    /// - Throws: `BridgeError` when they cannot be read or end early.
+    func readOnce(
+        at offset: Int,
+        into buffer: UnsafeMutableRawBufferPointer,
+        through scratch: inout AlignedBuffer
+    ) throws
 }

@@ -92,7 +92,7 @@ extension NativeCheckpoint {
         try Workers.run(
             items: count,
             workers: ImageWriter.workerCount(context),
-            makeState: { AlignedBuffer(byteCount: size) },
+            makeState: { CheckState(size) },
             whileWaiting: {
                 context.progress?(
                     Progress(
@@ -102,13 +102,13 @@ extension NativeCheckpoint {
                     )
                 )
             },
-            body: { buffer, index in
+            body: { state, index in
                 try context.cancellation.check()
                 let bytes = UnsafeMutableRawBufferPointer(
-                    start: buffer.bytes,
+                    start: state.buffer.bytes,
                     count: min(size, file.byteCount - index * size)
                 )
-                try storage.read(at: index * size, into: bytes)
+                try storage.readOnce(at: index * size, into: bytes, through: &state.pages)
                 digests.set(index, BlockChecksum.digest(UnsafeRawBufferPointer(bytes)))
             }
         )
@@ -180,4 +180,12 @@ private final class Digests: @unchecked Sendable {
         count += 1
         pthread_mutex_unlock(lock)
     }
+}
+
+/// A worker's buffers.
+private struct CheckState: ~Copyable {
+    var buffer: AlignedBuffer
+    var pages = AlignedBuffer(byteCount: 0)
+
+    init(_ byteCount: Int) { buffer = AlignedBuffer(byteCount: byteCount) }
 }
