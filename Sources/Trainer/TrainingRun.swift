@@ -42,6 +42,9 @@ public final class TrainingRun {
         /// Where ids of models lead to.
         public var hub = Hub.standard
 
+        /// Whether the run is only described: no weight is read then, nor downloaded.
+        public var isOutline = false
+
         /// Surroundings.
         public init(catalog: PluginCatalog, engine: any TensorEngine, logger: Logger, today: String) {
             self.catalog = catalog
@@ -64,7 +67,10 @@ public final class TrainingRun {
             )
         }
         try RunCheckpoints.checkFolder(recipe.checkpoint.save)
-        bridge = try AutoBridge.fromAny(weights, catalog: surroundings.catalog, hub: surroundings.hub)
+        bridge =
+            try surroundings.isOutline && HubRepository(meantBy: weights) != nil
+            ? AutoBridge.forPlanning(weights, catalog: surroundings.catalog, hub: surroundings.hub)
+            : AutoBridge.fromAny(weights, catalog: surroundings.catalog, hub: surroundings.hub)
         // A branch may have moved when the run is gone on with; a commit has not.
         if let repository = HubRepository(meantBy: weights), let commit = surroundings.hub.cache.commit(of: repository)
         {
@@ -89,10 +95,15 @@ public final class TrainingRun {
         engine = surroundings.engine
         logger = surroundings.logger
         let type: ElementType = recipe.mixedPrecision == .bf16Mixed ? .bfloat16 : .float32
-        model =
-            recipe.checkpoint.randomInit
-            ? try bridge.initializedModel(seed: recipe.rng.seed, elementType: type, on: engine)
-            : try bridge.toModel(weights: bridge.folder == nil ? weights : nil, elementType: type, on: engine)
+        let path = bridge.folder == nil ? weights : nil
+        if surroundings.isOutline {
+            if !recipe.checkpoint.randomInit { try bridge.checkWeights(path) }
+            model = try bridge.outlinedModel(elementType: type, on: engine)
+        } else if recipe.checkpoint.randomInit {
+            model = try bridge.initializedModel(seed: recipe.rng.seed, elementType: type, on: engine)
+        } else {
+            model = try bridge.toModel(weights: path, elementType: type, on: engine)
+        }
         try model.freeze(by: recipe)
         adapters =
             recipe.peft.scheme == .none

@@ -40,7 +40,15 @@ import Testing
 
     @Test func aFileThatIsNotThereIsTheReason() throws {
         let text = #expect(throws: BridgeError.self) { try fetch(["SSL_CERT_FILE": "/none.pem"]) }?.message
-        #expect(text?.contains("/none.pem") == true, "\(text ?? "")")
+        #expect(text?.contains("SSL_CERT_FILE names /none.pem, which is not there") == true, "\(text ?? "")")
+    }
+
+    @Test func aServerThatDoesNotEncryptIsTheReason() throws {
+        let plain = try HubServer()
+        let text = #expect(throws: BridgeError.self) {
+            try fetch(["HF_ENDPOINT": plain.endpoint.replacing("http:", with: "https:")])
+        }?.message
+        #expect(text?.contains("answers without encryption") == true, "\(text ?? "")")
     }
 
     @Test func aProxyTunnelsWhatIsEncrypted() throws {

@@ -109,6 +109,17 @@ import Testing
         )
     }
 
+    @Test func aRevisionMayStandApart() throws {
+        let commands = [["org/name@main"], ["org/name", "--revision", "main"]]
+        let found = try commands.map { command in
+            try BridgeProcess(["hub", "download"] + command, environment: server.variables).wait()
+        }
+        #expect(found.allSatisfy { $0.status == 0 } && found[0].output == found[1].output, "\(found)")
+        let twice = ["hub", "ls", "org/name@main", "--revision", "v1"]
+        let both = try BridgeProcess(twice, environment: server.variables).wait()
+        #expect(both.status == 64 && both.errors.contains("both name a revision"), "\(both.errors)")
+    }
+
     @Test func aModelIsNoAdapter() throws {
         expect(try run("adapter", "org/name"), failsWith: 64, mentioning: "org/name", "it holds no adapters")
         expectNothingMade()

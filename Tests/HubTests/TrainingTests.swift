@@ -1,4 +1,5 @@
 import Foundation
+import JSONTree
 import TestSupport
 import Testing
 
@@ -15,14 +16,29 @@ import Testing
         try Data(row.utf8).write(to: scratch.url("rows.jsonl"))
     }
 
-    private func train(_ steps: Int) throws -> BridgeProcess.Outcome {
+    private func train(_ steps: Int, _ more: String...) throws -> BridgeProcess.Outcome {
         let arguments = [
             "train", "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint", "org/name", "--dataset-type",
             "preloaded", "dataset.train_data_path=\(scratch.path("rows.jsonl"))", "train.train_iters=\(steps)",
             "checkpoint.save=\(scratch.path("run"))", "train.global_batch_size=1", "train.micro_batch_size=1",
             "train.eval_interval=0", "scheduler.lr_warmup_iters=1", "model.seq_length=64", "dataset.seq_length=64",
         ]
-        return try BridgeProcess(arguments, environment: server.variables).wait()
+        return try BridgeProcess(arguments + more, environment: server.variables).wait()
+    }
+
+    @Test func aDescriptionOfARunTakesNoWeights() throws {
+        let described = try train(2, "--dry-run", "--json")
+        #expect(described.status == 0, "\(described.errors)")
+        #expect(!Scratch.content(of: "\(server.home)/hub").contains { $0.hasSuffix(".safetensors") })
+        // With the weights here it is the same, but for the commit that the recipe then names.
+        #expect(try BridgeProcess.run("hub", "download", "org/name", environment: server.variables).status == 0)
+        let again = try train(2, "--dry-run", "--json")
+        let (found, expected) = (
+            try JSON(parsing: Array(described.output.utf8)), try JSON(parsing: Array(again.output.utf8))
+        )
+        for key in ["parts", "state_bytes", "operations_per_step", "samples", "schedule"] {
+            #expect(found[key] == expected[key] && expected[key] != nil, "\(key)")
+        }
     }
 
     @Test func aRunKeepsToTheCommitThatItBeganWith() throws {

@@ -125,20 +125,23 @@ import Testing
         let megatron = folder.path("megatron")
         let model = Fixtures.checkpoint("mistral")
         #expect(try BridgeProcess.run("convert", "--hf-model", model, "--megatron-path", megatron).status == 0)
-        let outcome = try BridgeProcess.run(
-            "convert",
-            "export",
-            "--megatron-path",
-            megatron,
-            "--hf-path",
-            folder.path("made"),
-            "--dry-run",
-            "--push-to-hub",
-            "me/new",
-            environment: server.variables
-        )
+        let export = [
+            "convert", "export", "--megatron-path", megatron, "--hf-path", folder.path("made"), "--dry-run",
+            "--push-to-hub", "me/new",
+        ]
+        let outcome = try BridgeProcess(export, environment: server.variables).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
         #expect(outcome.output.contains("would upload \(folder.path("made"))") && outcome.output.contains("to me/new"))
+        let plan = try BridgeProcess(export + ["--json"], environment: server.variables).wait()
+        #expect(try JSON(parsing: Array(plan.output.utf8))["push_to_hub"]?.string == "me/new", "\(plan.output)")
+    }
+
+    @Test func aCheckpointOfMegatronIsNotSoughtOnTheHub() throws {
+        expect(
+            try BridgeProcess.run("convert", "export", "--megatron-path", "me/new", "--hf-path", folder.path("made")),
+            failsWith: 1,
+            mentioning: "bridge convert --hf-model me/new"
+        )
     }
 
     @Test(arguments: ["", "a", "ab", "abc", "abcd", "\u{0}\u{FF}ÿ"])

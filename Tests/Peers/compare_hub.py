@@ -27,6 +27,7 @@ TOKEN = "hf_test"
 
 # The hub here has no Xet, which huggingface_hub would try for minutes.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 # What Python does in a process of its own, since huggingface_hub reads its variables once.
 SNAPSHOT = """

@@ -306,6 +306,16 @@ import Trainer
         #expect(Set(model.parameters.map(\.name)) == Set(try bridge.toModel(on: Self.engine).parameters.map(\.name)))
     }
 
+    @Test(arguments: ["mistral", "ministral3", "gemma3"]) func anOutlineHasTheShapesOfTheModel(_ name: String) throws {
+        let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
+        func shapes(_ model: any CausalModel) -> [String: [Int]] {
+            Dictionary(model.parameters.map { ($0.name, $0.tensor.shape) }) { first, _ in first }
+        }
+        let outline = try bridge.outlinedModel(elementType: .bfloat16, on: Self.engine)
+        #expect(shapes(outline) == shapes(try bridge.toModel(elementType: .bfloat16, on: Self.engine)))
+        #expect(outline.parameters.allSatisfy { $0.tensor.elementType == .bfloat16 })
+    }
+
     @Test func nothingToTrainIsAnError() throws {
         var recipe = recipe()
         recipe.model.freezeLanguageModel = true

@@ -80,7 +80,8 @@ struct Import: ParsableCommand {
     private func showPlan(_ bridge: AutoBridge) throws {
         try output.watched { context in
             let plan = try bridge.plan(arguments.options(layout, context: context))
-            PlanPrinter(plan: plan, context: context, json: output.json).show()
+            let source = HubRepository(meantBy: hfModel).map { "\($0)" }
+            PlanPrinter(plan: plan, context: context, json: output.json, source: source).show()
         }
     }
 
@@ -147,6 +148,15 @@ struct Export: ParsableCommand {
 
     /// The model that is followed; a --hf-model that is no folder here is not needed, the checkpoint carries all.
     private func source(_ catalog: PluginCatalog) throws -> AutoBridge {
+        if !FileManager.default.fileExists(atPath: megatronPath),
+            let repository = HubRepository(meantBy: megatronPath)
+        {
+            throw BridgeError(
+                .fileSystem,
+                "\(megatronPath) is not a folder, and Megatron checkpoints do not come from the hub; make one with "
+                    + "'bridge convert --hf-model \(repository) --megatron-path megatron'"
+            )
+        }
         guard let hfModel else { return try AutoBridge.fromMegatron(megatronPath, catalog: catalog) }
         if FileManager.default.fileExists(atPath: hfModel) { return try AutoBridge.fromHF(hfModel, catalog: catalog) }
         output.say(
@@ -171,8 +181,9 @@ struct Export: ParsableCommand {
             }
             let plan = try bridge.exportPlan(from: megatronPath, options: options)
             guard !arguments.dryRun else {
-                PlanPrinter(plan: plan, context: context, json: output.json).show()
-                if !output.json { try pushing.showPlan(hfPath, byteCount: plan.byteCount) }
+                var printer = PlanPrinter(plan: plan, context: context, json: output.json)
+                printer.upload = try pushing.plan(hfPath, byteCount: plan.byteCount)
+                printer.show()
                 return nil as ConversionReport?
             }
             output.say("📂 Found Megatron checkpoint: \(plan.source)")

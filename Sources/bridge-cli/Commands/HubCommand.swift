@@ -31,6 +31,9 @@ struct RepositoryArguments: ParsableArguments {
     @Option(name: .customLong("type"), help: ArgumentHelp("model or dataset.", valueName: "type"))
     var kind = Kind.model
 
+    @Option(name: .long, help: ArgumentHelp("A branch, tag or commit; the same as @revision.", valueName: "name"))
+    var revision: String?
+
     /// The library's kinds.
     enum Kind: String, ExpressibleByArgument, CaseIterable {
         case model
@@ -46,7 +49,14 @@ struct RepositoryArguments: ParsableArguments {
         guard let repository = HubRepository(id, kind: kind.kind) else {
             throw ValidationError("'\(id)' is no id of a repository; expected org/name or org/name@revision")
         }
-        return repository
+        guard let revision else { return repository }
+        guard !id.contains("@") else {
+            throw ValidationError("'\(id)' and --revision \(revision) both name a revision; give one of them")
+        }
+        guard let other = HubRepository("\(id)@\(revision)", kind: kind.kind) else {
+            throw ValidationError("'\(revision)' is no name of a branch, tag or commit")
+        }
+        return other
     }
 }
 

@@ -126,10 +126,11 @@ struct PushOptions: ParsableArguments {
         if let repository = try repository() { try HubUpload.check(repository, of: HubFolder.hub()) }
     }
 
-    /// Says what would be uploaded.
-    func showPlan(_ folder: String, byteCount: Int) throws {
-        guard let repository = try repository() else { return }
-        Output.line("would upload \(folder), about \(ByteFormat.text(byteCount)), to \(repository)")
+    /// What would be uploaded, and where; nil when nothing is to be.
+    func plan(_ folder: String, byteCount: Int) throws -> (repository: String, sentence: String)? {
+        try repository().map { repository in
+            ("\(repository)", "would upload \(folder), about \(ByteFormat.text(byteCount)), to \(repository)")
+        }
     }
 
     /// Uploads a folder where that was asked for.

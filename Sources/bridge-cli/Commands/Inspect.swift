@@ -36,12 +36,13 @@ struct Inspect: ParsableCommand {
             let folder = try HubFolder.resolve(path, for: .processor)
             return Output.json(try AutoBridge.forProcessing(folder, catalog: catalog).configuration())
         }
+        let repository = HubRepository(meantBy: path)
         let checkpoint =
-            try HubRepository(meantBy: path) == nil
+            try repository == nil
             ? Checkpoint(path: path, catalog: catalog) : Checkpoint(HubFolder.planning(path, catalog))
         if output.json { return Output.json(json(checkpoint)) }
         Output.table(
-            [
+            (repository.map { [["repository", "\($0)"]] } ?? []) + [
                 ["path", checkpoint.path], ["kind", checkpoint.kind.rawValue],
                 ["architecture", checkpoint.architecture],
             ]

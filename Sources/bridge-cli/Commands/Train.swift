@@ -58,6 +58,7 @@ struct Train: ParsableCommand {
         )
         surroundings.openTable = DatasetTables.open
         surroundings.hub = HubFolder.hub()
+        surroundings.isOutline = dryRun
         let run = try TrainingRun(resolved, in: surroundings)
         let printer = RunPrinter(run: run, isSilent: json)
         guard !dryRun else { return printer.showPlan(json: json) }

@@ -7,14 +7,19 @@ struct PlanPrinter {
     let plan: ConversionPlan
     let context: RunContext
     let json: Bool
+    /// What is converted, where a person calls it something else than the folder that it lies in.
+    var source: String?
+    /// Where the result is uploaded to: the repository, and a sentence about it.
+    var upload: (repository: String, sentence: String)?
 
     func show() {
         guard !json else {
             var json = plan.json
             json.set(.number(.init(plan.peakMemory(context))), at: "peak_memory_bytes")
+            if let upload { json.set(.string(upload.repository), at: "push_to_hub") }
             return Output.json(json)
         }
-        Output.line("\(plan.kind.rawValue) of \(plan.source): \(plan.architecture), \(plan.layout)")
+        Output.line("\(plan.kind.rawValue) of \(source ?? plan.source): \(plan.architecture), \(plan.layout)")
         Output.line()
         Output.table(
             [["TENSOR", "SHAPE", "TYPE", "FROM", ""]]
@@ -40,6 +45,7 @@ struct PlanPrinter {
         Output.line(
             "\(ByteFormat.text(plan.byteCount)) will be written, with at most \(ByteFormat.text(plan.peakMemory(context))) of buffers; this was a dry run"
         )
+        if let upload { Output.line(upload.sentence) }
     }
 
     /// Several sources by what they have in common.

@@ -108,6 +108,12 @@ extension HTTPFailure {
                     + " cannot be reached (\(reason)); check the network, HF_ENDPOINT and HTTPS_PROXY"
                     + (isHere ? ", or set HF_HUB_OFFLINE=1 to use what is in the cache" : "")
             case .proxy: "the proxy does not lead to \(host) (\(reason)); check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
+            case .certificate where ["wrong version number", "packet length too long"].contains { reason.contains($0) }:
+                "\(host) or its storage answers without encryption where the address says https (\(reason)); check the "
+                    + "address and the port in HF_ENDPOINT"
+            case .certificate where environment.http.certificates.map { !Files.exists($0) } ?? false:
+                "SSL_CERT_FILE names \(environment.http.certificates ?? ""), which is not there; name a file of certificates, "
+                    + "or unset it for the system's"
             case .certificate:
                 "the certificate that \(host) or its storage shows is not trusted (\(reason)); if your network puts its own "
                     + "in the way, name it with SSL_CERT_FILE"

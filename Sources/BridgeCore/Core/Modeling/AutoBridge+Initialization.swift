@@ -21,13 +21,37 @@ extension AutoBridge {
         on engine: any TensorEngine
     ) throws -> any CausalModel {
         let deviation = Float(initializerRange)
+        return try modelOfTable(elementType, on: engine) { name, shape in
+            initial(name, shape, deviation, seed, elementType, engine)
+        }
+    }
+
+    /// The model with parameters of the right shapes and of no certain numbers, for somebody who counts them.
+    ///
+    /// No weight is read, and memory is reserved and not touched.
+    ///
+    /// - Parameters:
+    ///   - elementType: float32 or bfloat16.
+    ///   - engine: Where it would be computed.
+    /// - Returns: The model, with every part frozen.
+    /// - Throws: `BridgeError` when the configuration asks for something that is not computed here.
+    public func outlinedModel(elementType: ElementType, on engine: any TensorEngine) throws -> any CausalModel {
+        try modelOfTable(elementType, on: engine) { _, shape in Tensor(uninitialized: shape, elementType, on: engine) }
+    }
+
+    /// The model whose parameters are made one after the other, from their names and shapes.
+    private func modelOfTable(
+        _ elementType: ElementType,
+        on engine: any TensorEngine,
+        _ make: (_ name: String, _ shape: [Int]) -> Tensor
+    ) throws -> any CausalModel {
         var pieces: [String: [Parameter]] = [:]
         for entry in try model.table(.transformers).entries where entry.mapping.sharedWith == nil {
             let whole = entry.mapping.transform.toMegatron(entry.shapes.map { .zeros(.uint8, shape: $0) })
             let shapes = entry.mapping.transform.toLayers(whole).map(\.shape)
             pieces[entry.megatron] = shapes.enumerated().map { index, shape in
                 let name = entry.pieceName(index)
-                return Parameter(name, initial(name, shape, deviation, seed, elementType, engine))
+                return Parameter(name, make(name, shape))
             }
         }
         return try model.provider.provide(ModelWeights(pieces: pieces, elementType: elementType, engine: engine))

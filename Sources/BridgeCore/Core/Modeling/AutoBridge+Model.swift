@@ -26,6 +26,12 @@ extension AutoBridge {
         return try model.provider.provide(WeightLoader(engine: engine, elementType: type).load(parameters))
     }
 
+    /// Makes sure that ``toModel(weights:elementType:on:)`` has all tensors that it needs, and no others; no weight is read.
+    ///
+    /// - Parameter path: A Megatron checkpoint of this model; nil for the Hugging Face folder.
+    /// - Throws: `BridgeError` for tensors that are not accounted for.
+    public func checkWeights(_ path: String? = nil) throws { _ = try accountedFor(path) }
+
     /// The parameters and where their numbers are; a tensor that is not accounted for is said in terms of loading.
     private func accountedFor(_ path: String?) throws -> [(entry: ParameterTable.Entry, view: TensorView)] {
         do {

@@ -147,8 +147,8 @@ final class HTTPConnection {
         if try isCancelled() { throw BridgeError(.cancelled, "stopped as asked") }
         let reason = withUnsafeBytes(of: outcome.reason) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
         guard let kind = Self.kind(outcome.failure) else { return exchange.answer }
-        // Within a sentence it starts small, but for abbreviations.
-        let isWord = reason.dropFirst().first?.isLowercase == true
+        // Within a sentence it starts small, but for abbreviations and names.
+        let isWord = reason.prefix { $0 != " " }.dropFirst().allSatisfy { $0.isLowercase }
         throw HTTPFailure(kind: kind, reason: isWord ? reason.prefix(1).lowercased() + reason.dropFirst() : reason)
     }
 
