@@ -16,11 +16,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
-from measuring import anonymous, machine, warm
+import measuring
+from measuring import machine, warm
 
 PEERS = {
     "transformers load + save": """
@@ -66,21 +66,11 @@ def run(command, target):
     """Seconds until the result is on the disk, and the most anonymous memory."""
     shutil.rmtree(target, ignore_errors=True)
     os.sync()
-    box, stop = [0], threading.Event()
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    watcher = threading.Thread(target=anonymous, args=(process.pid, box, stop))
-    watcher.start()
-    _, errors = process.communicate()
-    if target.exists():
-        flush(target)
-    seconds = time.perf_counter() - start
-    stop.set()
-    watcher.join()
-    if process.returncode:
-        sys.exit(f"{' '.join(map(str, command))} failed:\n{errors.decode()}")
+    done = measuring.run(command, afterwards=lambda: flush(target) if target.exists() else None)
+    if done.status:
+        sys.exit(f"{' '.join(map(str, command))} failed:\n{done.said}")
     shutil.rmtree(target, ignore_errors=True)
-    return seconds, box[0]
+    return done.seconds, done.anonymous
 
 
 def main():

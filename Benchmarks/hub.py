@@ -18,11 +18,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
-from measuring import anonymous, machine, warm
+from measuring import machine, run, warm
 
 SERVER = Path(__file__).resolve().parents[1] / "Tests" / "HubServer" / "hub_server.py"
 PYTHON = "import huggingface_hub; huggingface_hub.snapshot_download('org/model', max_workers=8)"
@@ -41,22 +39,6 @@ def make(folder, size, shards):
     (folder / "config.json").write_text("{}")
     index = {"weight_map": {f"t{number}": name for number, name in enumerate(names)}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-
-
-def measured(command, environment):
-    """Seconds and anonymous memory of a process."""
-    box, stop = [0], threading.Event()
-    start = time.monotonic()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    watcher = threading.Thread(target=anonymous, args=(process.pid, box, stop))
-    watcher.start()
-    _, said = process.communicate()
-    seconds = time.monotonic() - start
-    stop.set()
-    watcher.join()
-    if process.returncode:
-        raise SystemExit(said)
-    return seconds, box[0]
 
 
 def main():
@@ -94,9 +76,11 @@ def main():
             for name, command in programs.items():
                 shutil.rmtree(home, ignore_errors=True)
                 os.sync()
-                seconds, most = measured(command, environment)
-                times[name].append(seconds)
-                memory[name] = max(memory[name], most)
+                done = run(command, environment)
+                if done.status:
+                    raise SystemExit(done.said)
+                times[name].append(done.seconds)
+                memory[name] = max(memory[name], done.anonymous)
         server.stdin.close()
         server.wait()
     print(f"{machine()}; {size / 1e9:.2f} GB in {options.shards} files, {options.rounds} rounds\n")

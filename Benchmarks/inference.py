@@ -20,11 +20,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
-from measuring import anonymous, machine, warm
+import measuring
+from measuring import machine, warm
 
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("BRIDGE_BENCHMARKS_CACHE", Path.home() / ".cache" / "bridge-benchmarks"))
@@ -42,22 +41,12 @@ class Refused(Exception):
 
 def run(command, environment=None):
     """The JSON object that a program prints, with its wall seconds and the most anonymous memory."""
-    box, stop = [0], threading.Event()
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | (environment or {})
-    )
-    watcher = threading.Thread(target=anonymous, args=(process.pid, box, stop))
-    watcher.start()
-    output, said = process.communicate()
-    seconds = time.perf_counter() - start
-    stop.set()
-    watcher.join()
-    if process.returncode:
-        lines = said.decode(errors="replace").strip().splitlines() or ["no message"]
+    done = measuring.run(command, os.environ | (environment or {}))
+    if done.status:
+        lines = done.said.strip().splitlines() or ["no message"]
         reason = next((line for line in lines if line.startswith("Error")), lines[-1])
         raise Refused(f"{Path(command[0]).name} {command[1]}: {reason}")
-    return json.loads(output) | {"wall_seconds": seconds, "anonymous": box[0]}
+    return json.loads(done.output) | {"wall_seconds": done.seconds, "anonymous": done.anonymous}
 
 
 def bandwidth(folder):

@@ -1,7 +1,11 @@
-"""What the benchmarks share: the page cache, the memory of a process, the machine in words."""
+"""What the benchmarks share: the page cache, the time and memory of a process, the machine in words."""
 
 import os
 import platform
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -15,7 +19,35 @@ def warm(folder):
                     pass
 
 
-def anonymous(pid, box, stop):
+@dataclass
+class Run:
+    """How a process went."""
+
+    status: int
+    output: bytes
+    said: str
+    seconds: float
+    anonymous: int
+
+
+def run(command, environment=None, afterwards=lambda: None):
+    """Runs a command in an environment, with the seconds until `afterwards` is done and the most anonymous memory."""
+    box, stop = [0], threading.Event()
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        list(map(str, command)), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    watcher = threading.Thread(target=_watch, args=(process.pid, box, stop))
+    watcher.start()
+    output, said = process.communicate()
+    afterwards()
+    seconds = time.perf_counter() - start
+    stop.set()
+    watcher.join()
+    return Run(process.returncode, output, said.decode(errors="replace"), seconds, box[0])
+
+
+def _watch(pid, box, stop):
     """Keeps the most RssAnon of a process in box[0], looking every 5 ms until `stop` is set."""
     while not stop.wait(0.005):
         try:
