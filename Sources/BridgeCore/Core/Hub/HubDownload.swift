@@ -67,19 +67,30 @@ final class HubDownload: Sendable {
             progress?(Progress(activity: "Downloading", doneBytes: done, totalBytes: totalBytes))
         }
         defer { for transfer in work.withLock({ $0.transfers }) { try? transfer.mark() } }
-        try Workers.run(
-            items: count,
-            workers: count,
-            makeState: {},
-            whileWaiting: show,
-            body: { [self] (_: inout Void, _) in
-                do { try workThroughFiles() } catch {
-                    hasStopped.store(true, ordering: .relaxed)
-                    throw error
+        // The first error is the reason; those of the other threads only say that they were stopped.
+        let reason = Mutex<(any Error)?>(nil)
+        do {
+            try Workers.run(
+                items: count,
+                workers: count,
+                makeState: {},
+                whileWaiting: show,
+                body: { [self] (_: inout Void, _) in
+                    do { try workThroughFiles() } catch {
+                        reason.withLock { $0 = $0 ?? error }
+                        hasStopped.store(true, ordering: .releasing)
+                        throw error
+                    }
                 }
-            }
-        )
+            )
+        } catch {
+            let error = reason.withLock { $0 } ?? error
+            throw (error as? BridgeError)?.code == .cancelled ? Self.stopped : error
+        }
     }
+
+    /// What a wish to stop ends with, whatever a thread was at.
+    private static var stopped: BridgeError { BridgeError(.cancelled, "stopped as asked; what has come is kept") }
 
     private func checkSpace(_ files: [HubFile]) throws {
         let needed = files.reduce(0) { sum, file in
@@ -94,7 +105,7 @@ final class HubDownload: Sendable {
         )
     }
 
-    private var isCancelled: Bool { cancellation.isCancelled || hasStopped.load(ordering: .relaxed) }
+    private var isCancelled: Bool { cancellation.isCancelled || hasStopped.load(ordering: .acquiring) }
 
     /// What one thread does.
     private func workThroughFiles() throws {
@@ -129,7 +140,7 @@ final class HubDownload: Sendable {
     /// Nil when all is done.
     private func next(_ block: HubBlock) throws -> (HubTransfer, HubTransfer.Piece?)? {
         while true {
-            if isCancelled { throw BridgeError(.cancelled, "stopped as asked; what has come is kept") }
+            if isCancelled { throw Self.stopped }
             let found: (HubTransfer, HubTransfer.Piece?)? = try work.withLock { work in
                 // Whoever reads while it comes wants to know how all files begin before the rest of one.
                 if !arriving.isEmpty, let first = try begin(&work, block) { return first }
