@@ -49,6 +49,7 @@ enum Interrupt {
     static func install() {
         // Made here, so that no handler is the first to ask for them.
         _ = cancellation.isCancelled
+        _ = isSlow.load(ordering: .relaxed)
         endsAtOnce(false)
         wantsJSON.store(CommandLine.arguments.contains("--json"), ordering: .relaxed)
         // Past `ulimit -f` a write then fails like any other, where the signal would end the process.
@@ -58,7 +59,9 @@ enum Interrupt {
                 if Interrupt.isExpendable.load(ordering: .relaxed) { Interrupt.endNow() }
                 if Interrupt.isSlow.load(ordering: .relaxed) { Interrupt.answer() }
                 Interrupt.cancellation.cancel()
-                for other in [SIGINT, SIGTERM] { signal(other, SIG_DFL) }
+                // Not in a loop: its list takes memory, and the signal may have come in the middle of getting some.
+                signal(SIGINT, SIG_DFL)
+                signal(SIGTERM, SIG_DFL)
             }
         }
     }
