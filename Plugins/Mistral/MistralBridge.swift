@@ -5,6 +5,7 @@ import JSONTree
 struct MistralBridge: ModelBridge {
     let name = "mistral"
     let architectures = ["MistralForCausalLM"]
+    let modelTypes = ["mistral": "MistralForCausalLM"]
 
     var configuration: ConfigurationTable<MistralProvider> { MistralProvider.table }
 
