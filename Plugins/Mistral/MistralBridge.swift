@@ -4,7 +4,7 @@ import JSONTree
 /// The Mistral family: decoder only, grouped-query attention, SwiGLU, optionally a sliding window.
 struct MistralBridge: ModelBridge {
     let name = "mistral"
-    let architectures = ["MistralForCausalLM"]
+    let architectures = ["MistralForCausalLM", "MinistralForCausalLM"]
 
     var configuration: ConfigurationTable<MistralProvider> { MistralProvider.table }
 
