@@ -4,8 +4,8 @@ import JSONTree
 /// The Mistral family: decoder only, grouped-query attention, SwiGLU, optionally a sliding window.
 struct MistralBridge: ModelBridge {
     let name = "mistral"
-    let architectures = ["MistralForCausalLM"]
-    let modelTypes = ["mistral": "MistralForCausalLM"]
+    let architectures = ["MistralForCausalLM", "MinistralForCausalLM"]
+    let modelTypes = ["mistral": "MistralForCausalLM", "ministral": "MinistralForCausalLM"]
 
     var configuration: ConfigurationTable<MistralProvider> { MistralProvider.table }
 

@@ -70,7 +70,8 @@ public final class AdapterSet: Sendable {
         seed: UInt64
     ) throws {
         // A tied output layer is a module once it has a parameter of its own.
-        if configuration.targetModules.contains(where: { $0 == "output_layer" || $0 == model.decoder.outputModule }),
+        let output = ["output_layer", model.decoder.outputModule]
+        if configuration.targetModules.contains(where: output.contains),
             !freezesLanguageModel
         {
             try Self.checkUntied(configuration, model)
@@ -85,9 +86,13 @@ public final class AdapterSet: Sendable {
             rank: configuration.dim,
             scale: PEFTConfiguration.scale(configuration.alpha, configuration.dim, byRoot: configuration.usesRSLoRA)
         )
-        modules = try Self.attach(configuration, to: candidates, seed: seed, shape: { _ in shape }) { module in
-            targets.layers(of: module, isTower: module.isPart(of: tower))
-        }
+        modules = try Self.attach(
+            configuration,
+            to: candidates,
+            seed: seed,
+            shape: { _ in shape },
+            where: { targets.layers(of: $0, isTower: $0.isPart(of: tower)) }
+        )
         wholeParameters = model.parameters(ofParts: configuration.modulesToSave)
         notes = []
         guard !modules.isEmpty else {
@@ -126,12 +131,18 @@ public final class AdapterSet: Sendable {
         self.wholeParameters = wholeParameters
         self.notes = notes
         let candidates = AdaptedModule.all(in: model.parameters)
-        modules = try Self.attach(configuration, to: candidates, seed: 0, elementType, shape: shape) { module in
-            module.layers.map { layer in
-                let own = configuration.canonical ? Self.canonicalName(of: layer) : "\(module.name).adapter"
-                return names.contains("\(own).linear_in.weight")
-            }
+        func hasAdapter(_ layer: Linear, of module: AdaptedModule) -> Bool {
+            let own = configuration.canonical ? Self.canonicalName(of: layer) : "\(module.name).adapter"
+            return names.contains("\(own).linear_in.weight")
         }
+        modules = try Self.attach(
+            configuration,
+            to: candidates,
+            seed: 0,
+            elementType,
+            shape: shape,
+            where: { module in module.layers.map { hasAdapter($0, of: module) } }
+        )
         guard !modules.isEmpty || !wholeParameters.isEmpty else {
             throw BridgeError(.corruptInput, "the adapters are those of another model: none of its modules has one")
         }

@@ -13,13 +13,12 @@ struct AdapterStart {
     /// The share of an error that a random start may leave in the subspace before the result counts as drawn by chance.
     private static let tolerance = 1e-3
 
-    /// Computes the matrices.
+    /// Computes the matrices; nil where nothing is taken out.
     ///
     /// - Parameters:
     ///   - start: What is taken out.
     ///   - weight: The base weight.
     ///   - shape: The adapter's rank and scale.
-    /// - Returns: nil where nothing is taken out.
     /// - Throws: `BridgeError` for a weight that cannot be decomposed, and for one of which PEFT takes out another part
     ///   each time.
     init?(_ start: PEFTConfiguration.Start, of weight: Tensor, _ shape: AdapterShape) throws {

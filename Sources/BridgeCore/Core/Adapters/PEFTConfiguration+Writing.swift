@@ -7,6 +7,7 @@ extension PEFTConfiguration {
     ///   - adapters: The adapters.
     ///   - layers: The layers that have one, with the names that the patterns are to have.
     ///   - baseModel: The model that they are for.
+    /// - Throws: `BridgeError` for a name that is not an expression.
     init(_ adapters: AdapterSet, layers: [(name: String, shape: AdapterShape)], baseModel: String?) throws {
         let section = adapters.configuration
         let byRoot = section.usesRSLoRA

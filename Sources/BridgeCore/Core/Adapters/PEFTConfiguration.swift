@@ -2,7 +2,7 @@ public import JSONTree
 
 /// `adapter_config.json` of an adapter in the form of Hugging Face's PEFT.
 ///
-/// Source: `LoraConfig` in peft/tuners/lora/config.py, 0.21. ``PEFTSetting`` says what becomes of every key.
+/// Source: `LoraConfig` in peft/tuners/lora/config.py, 0.21. ``settings`` accounts for every key.
 public struct PEFTConfiguration: Sendable {
     /// The rank.
     public var rank: Int
@@ -72,6 +72,8 @@ public struct PEFTConfiguration: Sendable {
     /// The rank and the scale of a module's adapter.
     ///
     /// - Parameter module: Its name in the model's memory.
+    /// - Returns: The two.
+    /// - Throws: `BridgeError` for a pattern that takes too long.
     func shape(of module: String) throws -> AdapterShape {
         let rank = try PEFTPattern.value(of: module, in: rankPatterns).map { Int($0) } ?? rank
         let alpha = try PEFTPattern.value(of: module, in: alphaPatterns) ?? alpha
@@ -89,7 +91,8 @@ public struct PEFTConfiguration: Sendable {
             let type = json["peft_type"]?.string ?? "missing"
             throw problem("peft_type is \(type); LoRA and DoRA adapters can be used here")
         }
-        unknownKeys = try PEFTSetting.check(json, name: name)
+        try Self.settings.check(json, name: name)
+        unknownKeys = Self.settings.unknownKeys(of: json)
         guard let rank = json["r"]?.integer, Self.ranks.contains(rank) else {
             throw problem("r is no whole number from 1 to \(Self.ranks.upperBound)")
         }
@@ -148,7 +151,7 @@ public struct PEFTConfiguration: Sendable {
         }
         throw BridgeError(
             .badConfiguration,
-            "\(name): init_lora_weights is \(PEFTSetting.text(value)), with which PEFT changes the base weights in a way that "
+            "\(name): init_lora_weights is \(PEFTConfiguration.text(value)), with which PEFT changes the base weights in a way that "
                 + "is not supported; supported are true, false, gaussian, orthogonal, eva, lora_ga, mica, pissa, "
                 + "pissa_niter_N and olora. Save the adapter with peft's path_initial_model_for_weight_conversion, or merge it with peft"
         )

@@ -34,7 +34,7 @@ struct PEFTPattern: Sendable, Equatable {
             guard let number = value.double, isValid(number) else {
                 throw BridgeError(
                     .badConfiguration,
-                    "\(name): \(key) has \(PEFTSetting.text(value)) for \(pattern), which is not a \(key.prefix { $0 != "_" })"
+                    "\(name): \(key) has \(PEFTConfiguration.text(value)) for \(pattern), which is not a \(key.prefix { $0 != "_" })"
                 )
             }
             return try PEFTPattern(pattern, number, name: name)

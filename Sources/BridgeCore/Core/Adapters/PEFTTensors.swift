@@ -141,6 +141,7 @@ extension PEFTConfiguration {
     /// Source: `_set_trainable` in peft/utils/other.py, 0.21, which compares the ends of names.
     ///
     /// - Parameter parameter: Its name in transformers' memory.
+    /// - Returns: Whether it does.
     func saves(_ parameter: String) -> Bool {
         let parts = parameter.split(separator: ".")
         return parts.indices.dropLast().contains { last in

@@ -41,7 +41,7 @@ struct TensorResolver {
             guard missing.isEmpty else {
                 if let other = entry.mapping.sharedWith, missing.count == names.count {
                     ledger.shared[entry.megatron] = other
-                } else {
+                } else if !entry.mapping.isOptional {
                     for name in missing {
                         if isAllowed(name) || isAllowed(entry.megatron) {
                             ledger.allowed.append(name)
@@ -155,6 +155,7 @@ extension IgnoredTensors {
     /// - Parameters:
     ///   - name: The tensor.
     ///   - rules: The family's own rules.
+    /// - Returns: The reason.
     static func reason(for name: String, in rules: [IgnoredTensors]) -> String? {
         if Quantisation.isActivationScale(name) {
             return "scale of quantised activations, which are not quantised here"

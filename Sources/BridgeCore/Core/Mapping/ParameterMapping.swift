@@ -32,6 +32,15 @@ public struct ParameterMapping: Sendable {
     public var sharedWith: String?
     /// Whether this is the output layer, which some models tie to the embedding and others do not.
     public var isOutputLayer = false
+    /// Whether a checkpoint may lack the tensors, because nothing is computed with them.
+    public var isOptional = false
+
+    /// The same line for tensors that a checkpoint may lack, because nothing is computed with them.
+    public func optional() -> ParameterMapping {
+        var mapping = self
+        mapping.isOptional = true
+        return mapping
+    }
 }
 
 /// One tensor under another name.
