@@ -156,7 +156,7 @@ extension AutoBridge {
             settings.isKnown
             ? []
             : [
-                "no params.json beside \(file) says how the adapter is scaled; \(LoRAFile.defaultScale) is taken, mistral-finetune's default"
+                "no params.json beside \(file) says how the adapter is scaled; \(LoRAFile.defaultScale) is taken, the default of the programs that write and read such files"
             ]
         return AdapterSet(section, modules: modules, wholeParameters: whole, notes: notes)
     }
