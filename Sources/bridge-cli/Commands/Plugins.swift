@@ -113,6 +113,9 @@ struct Plugins: ParsableCommand {
         @Flag(name: .long, help: "With --settings: print Markdown, as the documentation has it.")
         var markdown = false
 
+        @Flag(name: .long, help: "With --settings: print the keys by file as JSON.")
+        var json = false
+
         @OptionGroup var plugins: PluginOptions
 
         func run() throws {
@@ -127,6 +130,9 @@ struct Plugins: ParsableCommand {
                 throw BridgeError(.badArgument, "there is no plugin or family \(name); there are \(known)")
             }
             guard !settings else { return show(bridge.settings) }
+            guard !markdown, !json else {
+                throw BridgeError(.badArgument, "--markdown and --json are for --settings; add it")
+            }
             let description = try FamilyDescription(bridge)
             Output.line("family         \(bridge.name)")
             Output.line("architectures  \(bridge.architectures.joined(separator: ", "))")
@@ -145,6 +151,16 @@ struct Plugins: ParsableCommand {
         }
 
         private func show(_ tables: [SettingsTable]) {
+            guard !json else {
+                let files = tables.map { table -> (String, JSON) in
+                    let keys = table.settings.map { setting -> (String, JSON) in
+                        let (word, detail) = (setting.verdict.word, setting.verdict.detail)
+                        return (setting.key, ["verdict": .string(word), "detail": .string(detail)])
+                    }
+                    return (table.file, .object(JSONObject(keys)))
+                }
+                return Output.json(.object(JSONObject(files)))
+            }
             for table in tables {
                 let rows = table.settings.map { [$0.key, $0.verdict.word, $0.verdict.detail] }
                 guard markdown else {
