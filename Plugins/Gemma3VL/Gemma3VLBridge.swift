@@ -40,6 +40,8 @@ struct Gemma3VLBridge: ModelBridge {
 
     var recipes: [RecipeTemplate] { Gemma3VLRecipes.all }
 
+    var processorSettings: [SettingsTable] { Gemma3VLProcessor.settings }
+
     func processor(for provider: Gemma3VLProvider, files: ProcessorFiles) throws -> (any ModelProcessor)? {
         try Gemma3VLProcessor(provider, files: files)
     }

@@ -25,8 +25,10 @@ public enum RopeStandardization {
     public static func flat(_ json: JSON, into target: String, defaultTheta: Double, classDefault: JSON? = nil) -> JSON {
         guard json.object != nil else { return json }
         var result = json
-        let scaling = json["rope_scaling"]?.nonNull.flatMap { $0.object?.isEmpty == true ? nil : $0 }
-        var parameters = scaling ?? json["rope_parameters"]?.nonNull ?? classDefault ?? .object(JSONObject())
+        // An empty object is as good as none, as in Python.
+        let scaling = json["rope_scaling"]?.nonNull
+        let isGiven = scaling.map { $0.object?.isEmpty != true } ?? false
+        var parameters = isGiven ? scaling ?? .null : json["rope_parameters"]?.nonNull ?? classDefault ?? .object(JSONObject())
         guard parameters.object != nil else {
             // The fields below it are then read from what is not an object, so the key itself is reported.
             return result
@@ -134,17 +136,18 @@ public enum RopeStandardization {
             inside + ["rope_theta", "original_max_position_embeddings", "partial_rotary_factor"],
             as: target
         )
-            + Field.noEffect(
-                "\(target).max_position_embeddings",
-                "\(target).finetuned",
-                because: "written for information; the class does not read it"
-            )
-            + others.flatMap {
+            + (others + [target]).flatMap { object in
                 Field.noEffect(
-                    "\($0).max_position_embeddings",
-                    "\($0).finetuned",
+                    "\(object).max_position_embeddings",
+                    "\(object).finetuned",
                     because: "written for information; the class does not read it"
                 )
+                    + Field.noEffect(
+                        "\(object).short_factor",
+                        "\(object).long_factor",
+                        "\(object).mrope_section",
+                        because: "only for rope types that are refused"
+                    )
             }
     }
 }

@@ -8,7 +8,7 @@ struct FamilyModel {
     /// The configuration in the form of `config.json`.
     let configuration: JSON
     let architecture: String
-    /// Keys of the configuration that nothing reads.
+    /// Keys of the configuration file that have no verdict.
     let unreadKeys: [String]
 
     /// The model that a configuration file describes.
@@ -38,7 +38,10 @@ struct FamilyModel {
         self.bridge = bridge
         self.architecture = architecture
         self.configuration = configuration
-        (provider, unreadKeys) = try Self.provide(bridge, configuration, name)
+        let (provider, unread) = try Self.provide(bridge, configuration, name)
+        self.provider = provider
+        // What a params.json does not say is not in its translation either, so its own keys are looked at.
+        unreadKeys = style == .consolidated ? bridge.parameterSettings?.unknownKeys(of: json) ?? [] : unread
     }
 
     /// The class of a configuration's model: the one that it names, or transformers' for its `model_type`.

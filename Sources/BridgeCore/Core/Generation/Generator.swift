@@ -120,17 +120,19 @@ public final class Generator {
         imagesSeen = digests
         var sequence = prompt
         var seen = Set(prompt)
+        // The model's own bound on prompt and answer together, where the caller has set none.
+        let mostNew = max(1, min(options.maxNewTokens, (options.settings.maxLength ?? .max) - prompt.count))
         let processing = LogitsProcessing(
             settings: options.settings,
             promptLength: prompt.count,
-            maxLength: prompt.count + options.maxNewTokens,
+            maxLength: prompt.count + mostNew,
             endTokens: options.endTokens
         )
         let deadline = options.settings.maxTime.map { start.advanced(by: .seconds($0)) }
         var sampler = Sampler(options.sampling)
         var first: ContinuousClock.Instant?
         timings.prefillTokens = tokens.count
-        for count in 1...max(1, options.maxNewTokens) where options.maxNewTokens > 0 {
+        for count in 1...mostNew where options.maxNewTokens > 0 {
             var scores = logits
             if !processing.isEmpty { processing.apply(to: &scores, after: sequence) }
             let token = sampler.choose(scores, seen: seen)
@@ -148,7 +150,7 @@ public final class Generator {
                 logits: logits,
                 isEnd: options.endTokens.contains(token)
             )
-            guard try visit(step), !step.isEnd, count < options.maxNewTokens, cache.length < limit else { break }
+            guard try visit(step), !step.isEnd, count < mostNew, cache.length < limit else { break }
             if let deadline, clock.now > deadline { break }
             logits = try model.forward(TokenBatch(tokens: [token], start: cache.length), cache: cache).logits.floats()
             history.append(token)
