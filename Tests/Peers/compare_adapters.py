@@ -8,8 +8,8 @@ folder gets. Compared are `forward --adapter` with the folder, with what `adapte
 `adapter export` makes of that (by peft again), and the model that `adapter merge` writes (by the bridge and by
 transformers). Logits may differ by 1e-4 of the largest.
 
-settings    Every field of LoraConfig and of its base classes has a verdict: a configuration that has all of them with
-            their defaults, and one more, makes the bridge report the one more alone.
+settings    Every field of LoraConfig and of its base classes has a verdict. A configuration that has all of them with their
+            defaults, and one more, makes the bridge report the one more alone, and refuse it with --strict.
 refused     Settings that mean another computation are refused by their name.
 finetune    mistral-finetune's lora.safetensors, merged by the formula of its merge_lora.py.
 """
@@ -75,7 +75,7 @@ KINDS = {
     },
     "resized": {"target_modules": [Q, V], "resize": 5},
     "resized, in full": {"target_modules": [Q], "resize": 5, "modules_to_save": ["embed_tokens", "lm_head"]},
-    "resized head": {"target_modules": [Q, "lm_head"], "resize": 3},
+    "resized, adapted": {"target_modules": [Q, "embed_tokens", "lm_head"], "resize": 3},
 }  # fmt: skip
 
 REFUSED = {
@@ -177,20 +177,22 @@ class Adapters(Training):
             draw, folder, _ = self.model("mistral", "settings")
             adapter, _ = self.made(folder, "plain", draw)
             path = adapter / "adapter_config.json"
-            known = {field.name for field in dataclasses.fields(LoraConfig)}
-            defaults = LoraConfig(target_modules=[Q, V]).to_dict()
-            missing = known - set(defaults) - {"runtime_config"}
-            json_values = json.loads(json.dumps(defaults, default=list))
-            config = {**json_values, **read_json(path), "runtime_config": None, "of_the_future": 1}
-            write_json(path, config)
-            notes = json.loads(
-                self.call("adapter", "import", "--hf-model", folder, "--adapter", adapter, "--output", folder.parent / "out", "--json")
-            )["notes"]
-            named = [note for note in notes if "of_the_future" in note]
-            problems = [f"{name} is not in a configuration of peft's" for name in missing]
-            if len(named) != 1:
-                problems.append(f"the unknown key is reported {len(named)} times: {notes}")
-            problems += [f"{name} has no verdict" for name in known if any(f" {name}" in n.split("PEFT:")[-1] for n in named)]
+            fields = {field.name for field in dataclasses.fields(LoraConfig)}
+            defaults = json.loads(json.dumps(LoraConfig(target_modules=[Q, V]).to_dict(), default=list))
+            tables = json.loads(self.call("plugins", "describe", "mistral", "--settings", "--json"))
+            known = set(json.loads(json.dumps(tables["adapter_config.json"])))
+            problems = [f"{name} has no verdict" for name in sorted((fields | set(defaults)) - known)]
+            write_json(path, {**defaults, **read_json(path), "of_the_future": 1})
+            command = "forward", "--hf-model", folder, "--adapter", adapter, "--prompt", "a", "--output", folder.parent / "x"
+            unknown = json.loads(self.call(*command, "--json"))["unknown_settings"]
+            if "of_the_future" not in json.dumps(unknown) or any(name in json.dumps(unknown) for name in fields - {"r"}):
+                problems.append(f"unknown settings are {unknown}")
+            try:
+                self.call(*command, "--strict")
+                problems.append("--strict lets an unknown key pass")
+            except Failure as failure:
+                if "of_the_future" not in str(failure):
+                    problems.append(str(failure))
             return f"{len(known)} keys", problems
 
         self.judge("settings", body)

@@ -27,6 +27,10 @@ extension AutoBridge {
     ) throws -> AdapterSet {
         let name = Files.join(folder, PEFTConfiguration.fileName)
         let configuration = try PEFTConfiguration(json: JSON(contentsOf: name), name: name)
+        if !configuration.unknownKeys.isEmpty {
+            let unknown = UnknownSettings(file: PEFTConfiguration.fileName, keys: configuration.unknownKeys)
+            try catalog.accountForUnknown([unknown], folder)
+        }
         let file = try PEFTTensors.file(in: folder)
         let names = try AdapterNames(self.model)
         let layers = Set(model.parameters.filter { $0.linear != nil }.map(\.name))
@@ -35,14 +39,7 @@ extension AutoBridge {
             layers.contains(weight) || ends.contains(weight)
         }
         let adapters = try PEFTImport(configuration, tensors, names, model, file: file, elementType, partType).run()
-        var notes = adapters.notes
-        if !configuration.unknownKeys.isEmpty {
-            notes.append(
-                "\(name) has keys that nothing here knows; they are ignored, as in PEFT: "
-                    + configuration.unknownKeys.joined(separator: ", ")
-            )
-        }
-        notes += baseNotes(of: configuration.baseModel, adapter: folder)
+        let notes = adapters.notes + baseNotes(of: configuration.baseModel, adapter: folder)
         return adapters.with(notes: notes)
     }
 

@@ -31,8 +31,12 @@ extension PEFTConfiguration {
         )
         let name = Self.fileName
         for (layer, shape) in layers where shape != main {
-            if shape.rank != main.rank { rankPatterns.append(try PEFTPattern(layer, Double(shape.rank), name: name)) }
-            if alpha(shape) != self.alpha { alphaPatterns.append(try PEFTPattern(layer, alpha(shape), name: name)) }
+            if shape.rank != main.rank {
+                rankPatterns.append(try PEFTPattern(layer, Double(shape.rank), of: "rank_pattern", name: name))
+            }
+            if alpha(shape) != self.alpha {
+                alphaPatterns.append(try PEFTPattern(layer, alpha(shape), of: "alpha_pattern", name: name))
+            }
         }
     }
 

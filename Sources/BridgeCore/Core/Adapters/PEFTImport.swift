@@ -37,8 +37,8 @@ struct PEFTImport {
     ///   used then.
     func run() throws -> AdapterSet {
         var problems = tensors.problems
-        let untied = untieIfNeeded()
-        var changed: Set<String> = []
+        let (untied, isSharedChanged) = untieIfNeeded()
+        var changed: Set<String> = isSharedChanged ? [decoder.embedding.name, decoder.outputName] : []
         func attempt(_ name: String, _ body: () throws -> Void) {
             do { try body() } catch {
                 let reason = (error as? BridgeError)?.message ?? "\(error)"
@@ -124,27 +124,30 @@ struct PEFTImport {
     // MARK: Embedding and output layer
 
     /// Gives a tied output layer its own parameter where PEFT would change one of the two and not the other.
-    private func untieIfNeeded() -> Bool {
+    ///
+    /// - Returns: Whether it did, and whether it has put other numbers into both before.
+    private func untieIfNeeded() -> (untied: Bool, isChanged: Bool) {
         let (embedding, output) = (decoder.embedding.name, decoder.outputName)
-        guard decoder.isTied else { return false }
+        guard decoder.isTied, !configuration.tiesWeights else { return (false, false) }
         func isCopy(_ name: String) -> Bool { tensors.whole[name]?.isSavedModule ?? false }
         func hasAdapter(_ name: String) -> Bool {
             tensors.parts[name].map { parts in parts.keys.contains { $0 != .tokens } } ?? false
         }
         let tokens = (tensors.parts[embedding]?[.tokens], tensors.parts[output]?[.tokens])
-        guard !configuration.tiesWeights else { return false }
         guard
             isCopy(embedding) || isCopy(output) || hasAdapter(embedding) || hasAdapter(output) || tokens.1 != nil
-        else { return false }
+        else { return (false, false) }
+        var isChanged = false
         // What PEFT loads into the base model goes into both.
         if let shared = [embedding, output].lazy.compactMap({ tensors.whole[$0] }).first(where: { !$0.isSavedModule }),
             isFloating(shared.tensor), shared.tensor.shape.count == 2,
             let tensor = try? read(shared.tensor, as: decoder.embedding.tensor.elementType)
         {
             decoder.embedding.replace(with: tensor)
+            isChanged = true
         }
         decoder.untie()
-        return true
+        return (true, isChanged)
     }
 
     /// Replaces a parameter by a tensor of the file.

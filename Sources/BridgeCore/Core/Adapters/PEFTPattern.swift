@@ -13,9 +13,17 @@ struct PEFTPattern: Sendable, Equatable {
 
     static func == (left: Self, right: Self) -> Bool { left.key == right.key && left.value == right.value }
 
-    init(_ key: String, _ value: Double, name: String) throws {
+    /// An entry.
+    ///
+    /// - Parameters:
+    ///   - key: The expression.
+    ///   - value: The rank or alpha.
+    ///   - setting: What the entry is part of, for messages.
+    ///   - name: The file, for messages.
+    /// - Throws: `BridgeError` for a key that is not an expression.
+    init(_ key: String, _ value: Double, of setting: String, name: String) throws {
         (self.key, self.value) = (key, value)
-        expression = try PEFTTargets.expression("(?:.*\\.)?(?:\(key))", of: key, name)
+        expression = try PEFTTargets.expression("(?:.*\\.)?(?:\(key))", of: "\(key) of \(setting)", name)
     }
 
     /// The value of the first pattern that fits a module's name, in the order of the file.
@@ -37,7 +45,7 @@ struct PEFTPattern: Sendable, Equatable {
                     "\(name): \(key) has \(PEFTConfiguration.text(value)) for \(pattern), which is not a \(key.prefix { $0 != "_" })"
                 )
             }
-            return try PEFTPattern(pattern, number, name: name)
+            return try PEFTPattern(pattern, number, of: key, name: name)
         }
     }
 }

@@ -23,12 +23,14 @@ extension Linear {
         var total: Tensor?
         for first in stride(from: 0, to: targets.count, by: height) {
             let chunk = first..<min(first + height, targets.count)
-            let parts = [rows, low.dropped, low.product].map { $0.narrowed(0, to: chunk) }
+            // The factor goes in as well: what several passes share has its gradient summed outside of them.
+            let parts =
+                [rows, low.dropped, low.product].map { $0.narrowed(0, to: chunk) } + (factor.map { [$0] } ?? [])
             let (own, share) = (Array(targets[chunk]), Array(weights[chunk]))
             let loss = Tensor.recomputed(parts) { [bias] parts in
                 let out = parts[0].projected([matrix], outputType: .float32)[0]
                 let low = LowRankAdapter.Lowered(dropped: parts[1], product: parts[2])
-                let logits = adapter.applied(to: out, low, weight: matrix, factor: factor)
+                let logits = adapter.applied(to: out, low, weight: matrix, factor: parts.count > 3 ? parts[3] : nil)
                 return (bias.map { logits + $0.tensor.cast(to: .float32) } ?? logits)
                     .crossEntropyOfLogits(targets: own, weights: share)
             }
