@@ -32,6 +32,7 @@ extension AutoBridge {
 extension ModelBridge {
     /// Every settings file of the family with its keys and their verdicts.
     public var settings: [SettingsTable] {
-        [configurationSettings] + (parameterSettings.map { [$0] } ?? []) + [GenerationSettings.table] + processorSettings
+        [configurationSettings] + (parameterSettings.map { [$0] } ?? []) + [GenerationSettings.table]
+            + processorSettings
     }
 }

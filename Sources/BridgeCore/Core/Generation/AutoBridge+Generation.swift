@@ -5,7 +5,8 @@ extension AutoBridge {
     ///
     /// - Throws: `BridgeError` for a file that is no JSON object.
     func generationFile() throws -> (json: JSON, name: String)? {
-        guard let name = processorFolder.map({ Files.join($0, GenerationSettings.table.file) }), Files.exists(name) else {
+        guard let name = processorFolder.map({ Files.join($0, GenerationSettings.table.file) }), Files.exists(name)
+        else {
             return nil
         }
         let json = try JSON(contentsOf: name)
