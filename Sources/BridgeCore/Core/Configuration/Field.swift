@@ -148,6 +148,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
     ///   - source: The class whose default the first value is; nil for a key that must be there.
     ///   - isSpelledOut: Whether a new configuration has the key.
     ///   - note: What another value would ask for, for messages.
+    /// - Returns: The line.
     public static func fixed(
         _ path: String,
         _ accepted: [JSON],
