@@ -64,6 +64,26 @@ import Testing
         #expect(outcome.output == alone + second.text + "\n")
     }
 
+    @Test func aTekkenFileAloneFramesAChat() throws {
+        // No tokenizer.json, no template: the control tokens of the file's version.
+        let answer = try answer("mistral-native", ["--prompt", "Hello"])
+        #expect(answer.tokens.count == 6)
+        let outcome = try chat("mistral-native", "Hello", "Hello")
+        #expect(outcome.status == 0 && outcome.errors.isEmpty, "\(outcome.errors)")
+        #expect(outcome.output.hasPrefix(answer.text + "\n"))
+        let raw = try Answer([
+            "--hf-model", folder("mistral-native"), "--raw", "--prompt", "[INST]Hello[/INST]", "--max-new-tokens", "6",
+            "--ignore-eos", "--dtype", "float32",
+        ])
+        let margin = try margin(
+            of: answer.tokens,
+            to: Conversation(prompt: "Hello"),
+            by: folder("mistral-native")
+        )
+        try #require(margin.isCertain, "\(margin)")
+        #expect(answer.tokens == raw.tokens)
+    }
+
     @Test func aResetForgetsTheFirstTurn() throws {
         let alone = try said("mistral", "Hello")
         #expect(try chat("mistral", "Hello", "/reset", "Hello", "/exit", "never asked").output == alone + alone)

@@ -24,6 +24,10 @@ public struct Tokenizer: Sendable {
     private var rawMatcher = AddedTokenMatcher()
     private var normalizedMatcher = AddedTokenMatcher()
     private let caches = WordCachePool()
+    /// How conversations are framed where there is no template; nil where only a template can say it.
+    var instructChat: InstructChat?
+    /// The longest side that images are shrunk to, where the tokenizer's file holds it.
+    public internal(set) var largestImageSide: Int?
 
     /// The names of the tokens that mark begin, end and padding, and the chat templates of the model.
     public internal(set) var settings = TokenizerSettings()

@@ -156,44 +156,30 @@ extension Tokenizer {
             )
         }
         settings = try TokenizerSettings(folder: folder)
+        if instructChat != nil {
+            // The file's own control tokens, where no other file gives them roles.
+            for (role, token) in [
+                ("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>"), ("pad_token", "<pad>"),
+            ]
+            where settings.specialTokens[role] == nil && id(of: token) != nil { settings.specialTokens[role] = token }
+        }
         guard FileBytes.exists("\(folder)/tokenizer.json") else { return }
         try applySettings()
     }
 
     /// What transformers changes in a `tokenizer.json` after the files beside it.
     private mutating func applySettings() throws(TokenizerError) {
-        var tokens = addedInOrder
-        let largest = tokens.map(\.id).max() ?? -1
-        var next = max(largest + 1, encoder.vocabulary.count + unreachable.count)
-        /// Adds a token; one that is there already gets its flags, so that the last of them count.
-        func add(_ token: AddedToken) {
-            let content = Array(token.content.utf8)
-            guard !content.isEmpty else { return }
-            if let index = tokens.firstIndex(where: { $0.content.utf8.elementsEqual(content) }) {
-                let id = tokens[index].id
-                tokens[index] = token
-                tokens[index].id = id
-                return
-            }
-            var token = token
-            if let id = id(of: token.content) {
-                token.id = Int(id)
-            } else {
-                token.id = next
-                next += 1
-            }
-            tokens.append(token)
-        }
+        var list = AddedTokenList(self)
         var byID = Dictionary(settings.tokensByID.map { ($0.id, $0) }) { $1 }
-        if settings.repeatsOwnTokens { for token in tokens { byID[token.id] = token } }
+        if settings.repeatsOwnTokens { for token in list.tokens { byID[token.id] = token } }
         let roles = Set(settings.specialTokens.values.map { Array($0.utf8) })
         for var token in byID.values.sorted(by: { $0.id < $1.id }) {
             if roles.contains(Array(token.content.utf8)) { token.isSpecial = true }
-            add(token)
+            list.add(token)
         }
-        let known = Set(tokens.map { Array($0.content.utf8) })
-        for token in settings.namedTokens where !known.contains(Array(token.content.utf8)) { add(token) }
-        if tokens != addedInOrder { try replaceAddedTokens(by: tokens) }
+        let known = Set(list.tokens.map { Array($0.content.utf8) })
+        for token in settings.namedTokens where !known.contains(Array(token.content.utf8)) { list.add(token) }
+        if list.tokens != addedInOrder { try replaceAddedTokens(by: list.tokens) }
         guard let adds = settings.addsTokens else { return }
         let begin = settings.beginToken.flatMap { id(of: $0) }
         let end = settings.endToken.flatMap { id(of: $0) }

@@ -1,4 +1,5 @@
 import JSONTree
+import Tokenizers
 
 extension AutoBridge {
     /// The tokens that end a text, from `generation_config.json`, or from the configuration where that says nothing.
@@ -12,6 +13,10 @@ extension AutoBridge {
             let tokens = [Int](json: value) ?? Int(json: value).map { [$0] } ?? []
             if !tokens.isEmpty { return Set(tokens.map { Int32(clamping: $0) }) }
         }
-        return []
+        // Where a tekken.json stands alone no file names an end token; the tokenizer has it.
+        guard generation == nil, let tokenizer = try? processor().tokenizer, tokenizer.framesConversations else {
+            return []
+        }
+        return Set([tokenizer.settings.endToken.flatMap { tokenizer.id(of: $0) }].compactMap { $0 })
     }
 }
