@@ -11,7 +11,7 @@ struct Adapter: ParsableCommand {
         discussion: """
             EXAMPLES:
               bridge adapter export --hf-model toy --adapter run/iter_0000100 --output toy-lora
-              bridge adapter import --hf-model toy --adapter toy-lora --megatron-path toy-lora-megatron
+              bridge adapter import --hf-model toy --adapter toy-lora --output toy-lora-megatron
               bridge adapter merge --hf-model toy --adapter toy-lora --hf-path toy-merged
             """,
         subcommands: [AdapterExport.self, AdapterImport.self, AdapterMerge.self]

@@ -1,4 +1,5 @@
 public import JSONTree
+import Tokenizers
 
 extension AutoBridge {
     /// The model's `generation_config.json`; nil where there is none.
@@ -34,6 +35,10 @@ extension AutoBridge {
             let tokens = [Int](json: value) ?? Int(json: value).map { [$0] } ?? []
             if !tokens.isEmpty { return Set(tokens.map { Int32(clamping: $0) }) }
         }
-        return []
+        // Where a tekken.json stands alone no file names an end token; the tokenizer has it.
+        guard generation == nil, let tokenizer = try? processor().tokenizer, tokenizer.framesConversations else {
+            return []
+        }
+        return Set([tokenizer.settings.endToken.flatMap { tokenizer.id(of: $0) }].compactMap { $0 })
     }
 }
