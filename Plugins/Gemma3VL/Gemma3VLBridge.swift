@@ -5,6 +5,7 @@ import JSONTree
 struct Gemma3VLBridge: ModelBridge {
     let name = "gemma3"
     let architectures = ["Gemma3ForConditionalGeneration"]
+    let modelTypes = ["gemma3": "Gemma3ForConditionalGeneration"]
 
     var configuration: ConfigurationTable<Gemma3VLProvider> { Gemma3VLProvider.table }
 

@@ -5,6 +5,7 @@ import JSONTree
 struct Ministral3Bridge: ModelBridge {
     let name = "ministral3"
     let architectures = ["Mistral3ForConditionalGeneration"]
+    let modelTypes = ["mistral3": "Mistral3ForConditionalGeneration"]
 
     var configuration: ConfigurationTable<Ministral3Provider> { Ministral3Provider.table }
 

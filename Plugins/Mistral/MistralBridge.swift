@@ -5,6 +5,7 @@ import JSONTree
 struct MistralBridge: ModelBridge {
     let name = "mistral"
     let architectures = ["MistralForCausalLM", "MinistralForCausalLM"]
+    let modelTypes = ["mistral": "MistralForCausalLM", "ministral": "MinistralForCausalLM"]
 
     var configuration: ConfigurationTable<MistralProvider> { MistralProvider.table }
 

@@ -136,6 +136,62 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: out))
     }
 
+    @Test func anAdapterOfAModelOfTheSameShapeNamesBothModels() throws {
+        try train("peft.scheme=lora")
+        let (run, peft, other) = (bench.scratch.path("run"), bench.scratch.path("peft"), bench.scratch.path("other"))
+        #expect(try adapter("export", "--adapter", run, "--output", peft).status == 0)
+        let made = try BridgeProcess.run("toy", "--family", "mistral", "--output", other, "--seed", "4")
+        #expect(made.status == 0, "\(made.errors)")
+        let file = bench.scratch.path("logits")
+        for source in [run, peft] {
+            let common = ["forward", "--prompt", "Say 3.", "--adapter", source, "--output", file, "--hf-model"]
+            let own = try BridgeProcess(common + [toy]).wait()
+            #expect(own.status == 0 && !own.errors.contains("warning"), "\(own.errors)")
+            let foreign = try BridgeProcess(common + [other]).wait()
+            #expect(foreign.status == 0, "\(foreign.errors)")
+            #expect(foreign.errors.contains("warning: ") && foreign.errors.contains("\(other);"), "\(foreign.errors)")
+            #expect(foreign.errors.contains("trained on \(toy)"), "\(foreign.errors)")
+        }
+    }
+
+    @Test func whatIsNotReadSaysWhatToDo() throws {
+        try train("peft.scheme=lora")
+        let (peft, out) = (bench.scratch.path("peft"), bench.scratch.path("out"))
+        #expect(try adapter("export", "--adapter", bench.scratch.path("run"), "--output", peft).status == 0)
+        for command in [
+            ["generate", "--prompt", "a", "--hf-model", peft], ["inspect", peft],
+            ["convert", "--megatron-path", out, "--hf-model", peft],
+            bench.arguments("more", "checkpoint.pretrained_checkpoint=\(peft)"),
+        ] {
+            expect(try BridgeProcess(command).wait(), failsWith: 64, mentioning: "--adapter", toy)
+        }
+        let weights = bench.scratch.path("peft/adapter_model.safetensors")
+        try FileManager.default.moveItem(atPath: weights, toPath: bench.scratch.path("peft/adapter_model.bin"))
+        expect(
+            try adapter("import", "--adapter", peft, "--output", out),
+            failsWith: 4,
+            mentioning: "adapter_model.bin",
+            "safe_serialization=True"
+        )
+        #expect(!FileManager.default.fileExists(atPath: out))
+    }
+
+    @Test func unknownKeysAreReportedAndStrictRefusesThem() throws {
+        try train("peft.scheme=lora")
+        let (peft, file) = (bench.scratch.path("peft"), bench.scratch.path("logits"))
+        #expect(try adapter("export", "--adapter", bench.scratch.path("run"), "--output", peft).status == 0)
+        try Models.edit(bench.scratch.url("peft/adapter_config.json")) { $0.set(1, at: "of_the_future") }
+        let command = ["forward", "--prompt", "a", "--hf-model", toy, "--adapter", peft, "--output", file, "--json"]
+        let outcome = try BridgeProcess(command).wait()
+        #expect(
+            outcome.status == 0 && outcome.errors.contains("adapter_config.json: of_the_future"),
+            "\(outcome.errors)"
+        )
+        #expect(outcome.output.contains("of_the_future"))
+        let refused = try BridgeProcess(command + ["--strict"]).wait()
+        #expect(refused.status != 0 && refused.errors.contains("of_the_future"), "\(refused.errors)")
+    }
+
     @Test func anAdapterOfAnotherModelIsRefused() throws {
         try train("peft.scheme=lora")
         let (run, peft, out) = (bench.scratch.path("run"), bench.scratch.path("peft"), bench.scratch.path("out"))
@@ -169,8 +225,14 @@ import Testing
         let file = bench.scratch.url("peft/adapter_config.json")
         let original = try Data(contentsOf: file)
         for (key, value, word): (String, JSON, String) in [
-            ("peft_type", "IA3", "IA3"), ("bias", "all", "bias"), ("r", 0, "r is"), ("r", 5, "shape"),
-            ("rank_pattern", ["q_proj": 3], "rank_pattern"), ("lora_alpha", "much", "lora_alpha"),
+            ("peft_type", "IA3", "IA3"), ("lora_bias", true, "lora_bias"), ("r", 0, "r is"), ("r", 5, "shape"),
+            ("rank_pattern", ["q_proj": 3], "shape"), ("rank_pattern", ["q_proj": 0], "rank_pattern"),
+            ("rank_pattern", ["q_(proj": 3], "rank_pattern"), ("rank_pattern", [3], "rank_pattern"),
+            ("lora_alpha", "much", "lora_alpha"), ("init_lora_weights", "corda", "init_lora_weights"),
+            ("init_lora_weights", "loftq", "pissa"), ("init_lora_weights", 3, "init_lora_weights"),
+            ("kasa_config", ["beta": 1], "kasa_config"), ("target_parameters", ["a"], "target_parameters"),
+            ("trainable_token_indices", "all", "trainable_token_indices"), ("use_dora", "yes", "use_dora"),
+            ("modules_to_save", ["lm_head"], "lm_head.weight: missing"),
         ] {
             try original.write(to: file)
             try Models.edit(file) { $0.set(value, at: key) }

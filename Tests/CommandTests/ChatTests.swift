@@ -96,7 +96,7 @@ import Testing
 
     @Test(arguments: ["ministral3", "gemma3"]) func aPictureGoesWithTheNextMessage(_ model: String) throws {
         let outcome = try chat(model, "/image \(picture("rgb.png"))", "What is it?", more: ["--system", "Be brief."])
-        #expect(outcome.status == 0 && outcome.errors.isEmpty, "\(outcome.errors)")
+        #expect(outcome.status == 0 && Self.holdsNotesOnly(outcome.errors), "\(outcome.errors)")
         let image = picture("rgb.png")
         #expect(outcome.output == (try said(model, "What is it?", "--image", image, "--system", "Be brief.")))
     }

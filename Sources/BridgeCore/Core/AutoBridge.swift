@@ -20,6 +20,8 @@ public struct AutoBridge: Sendable {
     let checkpointStyle: HuggingFaceFolder.Style
     /// The checkpoint's files from the Hugging Face side, as paths inside it.
     let checkpointSideFiles: [String]
+    /// Whether the model's configuration is not that of the files.
+    private(set) var isReconfigured = false
 
     /// The bridge for a Hugging Face folder.
     ///
@@ -62,6 +64,9 @@ public struct AutoBridge: Sendable {
         let folder = Files.trimmed(try hub.folder(of: path, for: .processor))
         let style = HuggingFaceFolder.Style.allCases.first { Files.exists(Files.join(folder, $0.configurationName)) }
         guard let style else {
+            if let names = try? Files.list(folder), let adapter = HuggingFaceFolder.adapter(in: path, names) {
+                throw adapter
+            }
             throw BridgeError(
                 .fileSystem,
                 "\(path) has no config.json; give the path of a folder with a Hugging Face model, or the id of one on the hub"
@@ -132,6 +137,14 @@ public struct AutoBridge: Sendable {
             catalog: catalog
         )
         try accountForSettings()
+    }
+
+    /// The same files with another configuration of the model, which is what is written beside weights then.
+    init(_ other: AutoBridge, model: FamilyModel) {
+        (catalog, folder, processorFolder) = (other.catalog, other.folder, other.processorFolder)
+        (checkpointStyle, checkpointSideFiles) = (other.checkpointStyle, other.checkpointSideFiles)
+        self.model = model
+        isReconfigured = true
     }
 
     private init(

@@ -9,7 +9,8 @@ struct ResumeCheck {
 
     /// What makes up the tensors in a checkpoint, or what they mean.
     private static let fixed: Set<String> = [
-        "peft.scheme", "peft.dim", "peft.alpha", "peft.target_modules", "peft.exclude_modules", "peft.canonical",
+        "peft.scheme", "peft.dim", "peft.alpha", "peft.use_rslora", "peft.target_modules", "peft.exclude_modules",
+        "peft.canonical",
         "peft.vision_lora", "peft.modules_to_save", "optimizer.optimizer",
     ]
     /// Sections that say where a run's files are and who tells of it, and nothing about the numbers.

@@ -52,6 +52,7 @@ struct AdapterOptions: ParsableArguments {
             elementType: .float32,
             partType: isExact ? .float32 : nil
         )
+        for note in adapters.notes { Output.complain("warning: \(note)") }
         return (bridge, alive, adapters)
     }
 
@@ -67,6 +68,7 @@ struct AdapterOptions: ParsableArguments {
         Output.json([
             "destination": .string(destination), "scheme": .string(adapters.configuration.scheme.rawValue),
             "modules": .number(JSONNumber(adapters.modules.count)), "parameters": .number(JSONNumber(count)),
+            "notes": .array(adapters.notes.map { .string($0) }),
         ])
     }
 }
@@ -121,10 +123,10 @@ struct AdapterImport: ParsableCommand {
     var output: String
 
     func run() throws {
-        let (bridge, model, adapters) = try options.load(isExact: true)
+        let (bridge, _, adapters) = try options.load(isExact: true)
         try options.prepare(output)
-        let beside = model.parameters(ofParts: adapters.configuration.modulesToSave)
-        let state = TrainingState(parameters: adapters.parameters + beside, adapters: adapters, moments: [])
+        let parameters = adapters.parameters + adapters.wholeParameters
+        let state = TrainingState(parameters: parameters, adapters: adapters, moments: [])
         try bridge.save(state, to: output, iteration: 0, files: [])
         options.report(adapters, output)
     }
@@ -169,8 +171,7 @@ struct AdapterMerge: ParsableCommand {
         let (bridge, model, adapters) = try options.load()
         if let megatron {
             try options.prepare(megatron)
-            let state = TrainingState(parameters: adapters.merged(into: model), moments: [])
-            try bridge.save(state, to: megatron, iteration: 0, files: [])
+            try bridge.saveMerged(adapters, on: model, to: megatron)
             return options.report(adapters, megatron)
         }
         guard let huggingFace else { return }

@@ -36,7 +36,7 @@ struct ModelOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Adapters to put on the model: a folder or a hub id of PEFT's, or a checkpoint of a LoRA or DoRA run.",
+            "Adapters to put on the model: a folder or a hub id of PEFT's or mistral-finetune's, or a checkpoint of a LoRA or DoRA run.",
             valueName: "path|id"
         ),
         completion: .directory
@@ -83,9 +83,9 @@ struct ModelOptions: ParsableArguments {
             on: CPUEngine(threadCount: RunOptions.computeThreads(threads))
         )
         if let adapter = try adapterFolder() {
-            for parameter in try bridge.loadAdapters(from: adapter, on: model).parameters {
-                parameter.isTrainable = false
-            }
+            let adapters = try bridge.loadAdapters(from: adapter, on: model)
+            for parameter in adapters.parameters { parameter.isTrainable = false }
+            for note in adapters.notes { Output.complain("warning: \(note)") }
         }
         return model
     }

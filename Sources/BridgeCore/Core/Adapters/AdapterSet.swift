@@ -18,11 +18,30 @@ public final class AdapterSet: Sendable {
     }
     /// The modules, in the order of the model.
     public let modules: [Module]
+    /// Parameters of the model itself that belong to the adapters: those that were trained in full beside them.
+    public let wholeParameters: [Parameter]
+    /// What the user should know of the adapters that were loaded.
+    public let notes: [String]
 
     /// Adapters that are on their layers already.
-    init(_ configuration: Recipe.PEFTSection, modules: [AdaptedModule]) {
+    init(
+        _ configuration: Recipe.PEFTSection,
+        modules: [AdaptedModule],
+        wholeParameters: [Parameter] = [],
+        notes: [String] = []
+    ) {
         self.configuration = configuration
         self.modules = modules.map { Module(name: $0.name, layers: $0.layers) }
+        self.wholeParameters = wholeParameters
+        self.notes = notes
+    }
+
+    /// The same adapters with other notes.
+    func with(notes: [String]) -> AdapterSet { AdapterSet(self, notes: notes) }
+
+    private init(_ other: AdapterSet, notes: [String]) {
+        (configuration, modules, wholeParameters) = (other.configuration, other.modules, other.wholeParameters)
+        self.notes = notes
     }
 
     /// The name before the parameters of a layer's own adapter.
@@ -50,14 +69,32 @@ public final class AdapterSet: Sendable {
         freezesLanguageModel: Bool = false,
         seed: UInt64
     ) throws {
+        // A tied output layer is a module once it has a parameter of its own.
+        let output = ["output_layer", model.decoder.outputModule]
+        if configuration.targetModules.contains(where: output.contains),
+            !freezesLanguageModel
+        {
+            try Self.checkUntied(configuration, model)
+            model.decoder.untie()
+        }
         let targets = try AdapterTargets(configuration, in: model)
         let tower = configuration.visionLora ? model.vision?.towerParameters ?? [] : []
         let language = freezesLanguageModel ? [] : model.decoder.parameters
         let candidates = AdaptedModule.all(in: language) + AdaptedModule.all(in: tower)
         guard !candidates.isEmpty else { throw BridgeError(.badConfiguration, AdapterTargets.frozenModel) }
-        modules = try Self.attach(configuration, to: candidates, seed: seed) { module in
-            targets.layers(of: module, isTower: module.isPart(of: tower))
-        }
+        let shape = AdapterShape(
+            rank: configuration.dim,
+            scale: PEFTConfiguration.scale(configuration.alpha, configuration.dim, byRoot: configuration.usesRSLoRA)
+        )
+        modules = try Self.attach(
+            configuration,
+            to: candidates,
+            seed: seed,
+            shape: { _ in shape },
+            where: { targets.layers(of: $0, isTower: $0.isPart(of: tower)) }
+        )
+        wholeParameters = model.parameters(ofParts: configuration.modulesToSave)
+        notes = []
         guard !modules.isEmpty else {
             throw BridgeError(
                 .badConfiguration,
@@ -68,22 +105,45 @@ public final class AdapterSet: Sendable {
         self.configuration = configuration
     }
 
+    /// A tied output layer cannot have adapters while the embedding, which is the same parameter, is trained.
+    private static func checkUntied(_ configuration: Recipe.PEFTSection, _ model: any CausalModel) throws {
+        guard model.decoder.isTied,
+            model.parameters(ofParts: configuration.modulesToSave).contains(where: { $0 === model.decoder.embedding })
+        else { return }
+        throw BridgeError(
+            .badConfiguration,
+            "peft.target_modules names output_layer, which is tied to the embedding, and peft.modules_to_save trains the "
+                + "embedding; choose one"
+        )
+    }
+
     /// Puts adapters on the layers whose parameters have the given names; their numbers, of the given type or of that of
     /// the weights, are still to be filled in.
     init(
         _ configuration: Recipe.PEFTSection,
         on model: any CausalModel,
         named names: Set<String>,
-        _ elementType: ElementType?
+        _ elementType: ElementType?,
+        wholeParameters: [Parameter],
+        notes: [String],
+        shape: (String) throws -> AdapterShape
     ) throws {
+        self.wholeParameters = wholeParameters
+        self.notes = notes
         let candidates = AdaptedModule.all(in: model.parameters)
-        modules = try Self.attach(configuration, to: candidates, seed: 0, elementType) { module in
-            module.layers.map { layer in
-                let own = configuration.canonical ? Self.canonicalName(of: layer) : "\(module.name).adapter"
-                return names.contains("\(own).linear_in.weight")
-            }
+        func hasAdapter(_ layer: Linear, of module: AdaptedModule) -> Bool {
+            let own = configuration.canonical ? Self.canonicalName(of: layer) : "\(module.name).adapter"
+            return names.contains("\(own).linear_in.weight")
         }
-        guard !modules.isEmpty else {
+        modules = try Self.attach(
+            configuration,
+            to: candidates,
+            seed: 0,
+            elementType,
+            shape: shape,
+            where: { module in module.layers.map { hasAdapter($0, of: module) } }
+        )
+        guard !modules.isEmpty || !wholeParameters.isEmpty else {
             throw BridgeError(.corruptInput, "the adapters are those of another model: none of its modules has one")
         }
         self.configuration = configuration
@@ -94,6 +154,7 @@ public final class AdapterSet: Sendable {
         to candidates: [AdaptedModule],
         seed: UInt64,
         _ elementType: ElementType? = nil,
+        shape: (String) throws -> AdapterShape,
         where wanted: (AdaptedModule) -> [Bool]
     ) throws -> [Module] {
         try candidates.compactMap { module in
@@ -107,7 +168,7 @@ public final class AdapterSet: Sendable {
                 )
             }
             let stream = RandomStream(seed: seed, stream: 0).named(module.name)
-            attach(configuration, module, wanted, stream, elementType)
+            try attach(configuration, module, wanted, stream, elementType, shape)
             return Module(name: module.name, layers: module.layers)
         }
     }
@@ -152,15 +213,17 @@ public final class AdapterSet: Sendable {
         _ module: AdaptedModule,
         _ wanted: [Bool],
         _ stream: RandomStream,
-        _ elementType: ElementType?
-    ) {
+        _ elementType: ElementType?,
+        _ shape: (String) throws -> AdapterShape
+    ) rethrows {
         let isCanonical = configuration.canonical && module.layers.count > 1
         var shared: LowRankInput?
         for (index, layer) in module.layers.enumerated() where wanted[index] {
             let weight = layer.weight.tensor
             let type = elementType ?? weight.elementType
-            let (rank, width) = (configuration.dim, weight.shape[1])
             let name = isCanonical ? canonicalName(of: layer) : "\(module.name).adapter"
+            let own = try shape(name)
+            let (rank, width) = (own.rank, weight.shape[1])
             func input() -> LowRankInput {
                 let first = isCanonical ? index * rank * width : 0
                 let deviation = Float((2 / Double(rank + width)).squareRoot())
@@ -181,7 +244,7 @@ public final class AdapterSet: Sendable {
                 // float32 whatever the type of the weight, so that an untrained adapter changes nothing.
                 magnitude: configuration.scheme == .dora
                     ? Parameter("\(name).weight_magnitude\(suffix)", weight.detached.rowLengths) : nil,
-                scale: Float(configuration.alpha / Double(rank))
+                scale: own.scale
             )
             for parameter in adapter.parameters { parameter.isTrainable = true }
             layer.adapter = adapter

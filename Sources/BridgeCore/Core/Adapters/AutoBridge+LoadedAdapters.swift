@@ -2,10 +2,12 @@ import JSONTree
 public import TensorRuntime
 
 extension AutoBridge {
-    /// Puts the adapters of a checkpoint, or of a folder of PEFT's, on a model, with what was trained beside them.
+    /// Puts adapters on a model, with what was trained beside them: those of a checkpoint, of a folder of PEFT's, or of
+    /// mistral-finetune's.
     ///
     /// - Parameters:
-    ///   - path: An iteration's folder, a folder with iterations, or one with `adapter_config.json`.
+    ///   - path: An iteration's folder, a folder with iterations, one with `adapter_config.json`, one with
+    ///     `lora.safetensors`, or that file.
     ///   - model: A model of this bridge.
     ///   - elementType: The type of the matrices; nil for that of the weights, without which nothing can be computed.
     ///   - partType: The type of parts of the model that were trained in full; nil likewise.
@@ -17,10 +19,13 @@ extension AutoBridge {
         elementType: ElementType? = nil,
         partType: ElementType? = nil
     ) throws -> AdapterSet {
-        if Files.exists(Files.join(path, PEFTConfiguration.fileName)),
-            !Files.exists(Files.join(path, NativeCheckpoint.manifestName))
-        {
-            return try importAdapter(from: path, on: model, elementType: elementType, partType: partType)
+        if !Files.exists(Files.join(path, NativeCheckpoint.manifestName)) {
+            if Files.exists(Files.join(path, PEFTConfiguration.fileName)) {
+                return try importAdapter(from: path, on: model, elementType: elementType, partType: partType)
+            }
+            if let file = LoRAFile.file(at: path) {
+                return try importLoRAFile(file, on: model, elementType: elementType, partType: partType)
+            }
         }
         let checkpoint = try NativeCheckpoint(path: path)
         guard checkpoint.manifest.holdsAdapter else {
@@ -31,15 +36,43 @@ extension AutoBridge {
         let names = Set(checkpoint.parameters.map(\.name))
         let isCanonical = names.contains { $0.contains(".adapter.adapter_") }
         var section = configuration.section(isCanonical: isCanonical)
-        // Parts of the model that the run has trained in full beside the adapters.
-        let parts = model.parts.map { part in
-            (name: part.name, parameters: part.parameters.filter { names.contains(TrainedNames.whole($0.name)) })
-        }.filter { !$0.parameters.isEmpty }
-        section.modulesToSave = parts.map(\.name)
-        let adapters = try AdapterSet(section, on: model, named: names, elementType)
-        let trained = parts.flatMap(\.parameters)
-        for parameter in trained { parameter.makeWritable(as: partType) }
-        let state = TrainingState(parameters: adapters.parameters + trained, adapters: adapters, moments: [])
+        // An output layer of its own, or with adapters, cannot be the embedding.
+        if names.contains(where: {
+            $0 == model.decoder.outputName || $0.hasPrefix("\(model.decoder.outputModule).adapter.")
+        }) {
+            model.decoder.untie()
+        }
+        // Parameters of the model that the run has trained in full beside the adapters.
+        let whole = model.parameters.filter { names.contains(TrainedNames.whole($0.name)) }
+        section.modulesToSave = model.parts.filter { part in
+            part.parameters.contains { own in whole.contains { $0 === own } }
+        }.map(\.name)
+        let shapes = Dictionary(checkpoint.parameters.map { ($0.name, $0.view.shape) }) { first, _ in first }
+        for parameter in whole {
+            // The vocabulary may have been resized.
+            let isTable = parameter === model.decoder.embedding || parameter === model.decoder.output.weight
+            guard isTable, let shape = shapes[parameter.name], shape.count == 2, shape[1] == parameter.tensor.shape[1],
+                shape != parameter.tensor.shape
+            else { continue }
+            parameter.replace(
+                with: Tensor(uninitialized: shape, partType ?? parameter.tensor.elementType, on: model.engine)
+            )
+        }
+        let adapters = try AdapterSet(
+            section,
+            on: model,
+            named: names,
+            elementType,
+            wholeParameters: whole,
+            notes: baseNotes(of: configuration.baseModel, adapter: path),
+            shape: { try configuration.shape(of: $0) }
+        )
+        for parameter in whole {
+            let type = partType ?? parameter.tensor.elementType
+            // A tied embedding's memory may be shared with an output layer that stays.
+            parameter.replace(with: Tensor(uninitialized: parameter.tensor.shape, type, on: model.engine))
+        }
+        let state = TrainingState(parameters: adapters.parameters + whole, adapters: adapters, moments: [])
         try restore(state, from: checkpoint.path)
         return adapters
     }

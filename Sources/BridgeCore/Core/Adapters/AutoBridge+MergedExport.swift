@@ -54,8 +54,35 @@ extension AutoBridge {
         if Files.exists(middle) { try Files.remove(middle) }
         defer { try? Files.remove(middle) }
         let state = TrainingState(parameters: adapters.merged(into: model), moments: [])
-        try save(state, to: middle, iteration: 0, files: [], context: options.context)
-        return try exportCheckpoint(from: middle, to: destination, options: options)
+        let merged = try merged(model)
+        try merged.save(state, to: middle, iteration: 0, files: [], context: options.context)
+        var options = options
+        options.dropsQuantisation = true
+        var report = try merged.exportCheckpoint(from: middle, to: destination, options: options)
+        report.notes += adapters.notes
+        return report
+    }
+
+    /// Writes a model with adapters as an iteration of a Megatron checkpoint, the adapters in its weights.
+    ///
+    /// - Parameters:
+    ///   - adapters: The adapters.
+    ///   - model: The model that they are on.
+    ///   - path: The folder of the checkpoint.
+    /// - Throws: `BridgeError`; the destination is then as it was.
+    public func saveMerged(_ adapters: AdapterSet, on model: any CausalModel, to path: String) throws {
+        let state = TrainingState(parameters: adapters.merged(into: model), moments: [])
+        try merged(model).save(state, to: path, iteration: 0, files: [])
+    }
+
+    /// The bridge of a model whose adapters have resized its vocabulary or given its output layer weights of its own.
+    private func merged(_ model: any CausalModel) throws -> AutoBridge {
+        let words = model.decoder.embedding.tensor.shape[0]
+        let own = self.model.provider.decoder
+        let isUntied = model.decoder.wasTied && !model.decoder.isTied
+        guard words != own.vocabSize || isUntied else { return self }
+        let isTied = own.shareEmbeddingsAndOutputWeights && !isUntied
+        return AutoBridge(self, model: try self.model.with(vocabSize: words, isTied: isTied, catalog: catalog))
     }
 
     /// The bridge of the model that adapters were trained on, and the checkpoint with its weights where it is one.

@@ -2,8 +2,8 @@ public import JSONTree
 
 /// `adapter_config.json` of an adapter in the form of Hugging Face's PEFT.
 ///
-/// Source: `LoraConfig` in peft/tuners/lora/config.py, 0.21.
-public struct PEFTConfiguration: Sendable, Equatable {
+/// Source: `LoraConfig` in peft/tuners/lora/config.py, 0.21. ``settings`` accounts for every key.
+public struct PEFTConfiguration: Sendable {
     /// The rank.
     public var rank: Int
     /// What the product is multiplied by, times the rank, or times its root with ``scalesByRoot``.
@@ -14,10 +14,34 @@ public struct PEFTConfiguration: Sendable, Equatable {
     public var usesDoRA: Bool
     /// Whether the rank's root divides alpha (rsLoRA).
     public var scalesByRoot: Bool
-    /// Parts of the model that were trained in full beside the adapter, and are stored with it.
+    /// Modules that were trained in full beside the adapter, and are stored with it.
     public var savedModules: [String]
-    /// The model that the adapter is for, a folder or a hub id with its revision, `org/name@revision`; nil when it is not said.
+    /// The model that the adapter is for, a folder or a hub id with its revision, `org/name@revision`; nil when it is not named.
     public var baseModel: String?
+    /// Ranks of some modules.
+    var rankPatterns: [PEFTPattern] = []
+    /// Alphas of some modules.
+    var alphaPatterns: [PEFTPattern] = []
+    /// What the base weights were before training began.
+    var start = Start.unchanged
+    /// Tokens whose rows of a table were trained, by the table's module; nil for the word embeddings.
+    var tokenIndices: [(module: String?, indices: [Int])] = []
+    /// Whether a tied output layer follows what was trained of the embedding.
+    var tiesWeights = false
+    /// Which modules have adapters; nil for a configuration that was not read from a file.
+    var targets: PEFTTargets?
+    /// Keys that are not known.
+    var unknownKeys: [String] = []
+
+    /// What an initialization does to the base weights, which PEFT does again when it loads the adapter.
+    enum Start: Sendable, Equatable {
+        /// They stay.
+        case unchanged
+        /// The largest singular values with their vectors are taken out; by so many iterations, or exactly.
+        case pissa(iterations: Int?)
+        /// The first columns' share is taken out.
+        case olora
+    }
 
     /// A configuration.
     public init(
@@ -38,35 +62,39 @@ public struct PEFTConfiguration: Sendable, Equatable {
         self.baseModel = baseModel
     }
 
-    /// What the product of the two matrices is multiplied by.
-    public var scale: Double { alpha / (scalesByRoot ? Double(rank).squareRoot() : Double(rank)) }
+    /// What the product of the two matrices is multiplied by, where no pattern has other numbers for a module.
+    public var scale: Double { Self.scale(alpha, rank, byRoot: scalesByRoot) }
+
+    static func scale(_ alpha: Double, _ rank: Int, byRoot: Bool) -> Double {
+        alpha / (byRoot ? Double(rank).squareRoot() : Double(rank))
+    }
+
+    /// The rank and the scale of a module's adapter.
+    ///
+    /// - Parameter module: Its name in the model's memory.
+    /// - Returns: The two.
+    /// - Throws: `BridgeError` for a pattern that takes too long.
+    func shape(of module: String) throws -> AdapterShape {
+        let rank = try PEFTPattern.value(of: module, in: rankPatterns).map { Int($0) } ?? rank
+        let alpha = try PEFTPattern.value(of: module, in: alphaPatterns) ?? alpha
+        return AdapterShape(rank: rank, scale: Self.scale(alpha, rank, byRoot: scalesByRoot))
+    }
 
     static let fileName = "adapter_config.json"
 
-    /// Settings that change what an adapter computes and are not computed here, with the value that means none.
-    private static let refused: [(key: String, none: [JSON])] = [
-        ("bias", ["none"]), ("lora_bias", [false]), ("fan_in_fan_out", [false]), ("rank_pattern", [[:]]),
-        ("alpha_pattern", [[:]]), ("layer_replication", [[]]), ("use_qalora", [false]),
-        ("use_bdlora", [false]), ("target_parameters", [[]]), ("trainable_token_indices", [[]]),
-        ("alora_invocation_tokens", [[]]),
-    ]
-
     /// Reads a configuration.
     ///
-    /// - Throws: `BridgeError` for another kind of adapter, and for settings that are not computed here.
+    /// - Throws: `BridgeError` for another kind of adapter, and for settings that are not supported.
     public init(json: JSON, name: String) throws {
         func problem(_ what: String) -> BridgeError { BridgeError(.badConfiguration, "\(name): \(what)") }
         guard json["peft_type"]?.string?.uppercased() == "LORA" else {
             let type = json["peft_type"]?.string ?? "missing"
             throw problem("peft_type is \(type); LoRA and DoRA adapters can be used here")
         }
-        for (key, none) in Self.refused {
-            guard let value = json[key], !value.isNull, !none.contains(value) else { continue }
-            let text = String(decoding: value.text(pretty: false).prefix(60), as: UTF8.self)
-            throw problem("\(key) is \(text), which is not computed here; merge the adapter with peft instead")
-        }
-        guard let rank = json["r"]?.integer, (1...1 << 16).contains(rank) else {
-            throw problem("r is no whole number from 1 to 65536")
+        try Self.settings.check(json, name: name)
+        unknownKeys = Self.settings.unknownKeys(of: json)
+        guard let rank = json["r"]?.integer, Self.ranks.contains(rank) else {
+            throw problem("r is no whole number from 1 to \(Self.ranks.upperBound)")
         }
         guard let alpha = json["lora_alpha"]?.double, alpha.isFinite else {
             throw problem("lora_alpha is no number")
@@ -75,8 +103,14 @@ public struct PEFTConfiguration: Sendable, Equatable {
         self.alpha = alpha
         dropout = json["lora_dropout"]?.double ?? 0
         guard dropout >= 0, dropout < 1 else { throw problem("lora_dropout is \(dropout), expected 0 to less than 1") }
-        usesDoRA = json["use_dora"]?.bool ?? false
-        scalesByRoot = json["use_rslora"]?.bool ?? false
+        func flag(_ key: String) throws -> Bool {
+            guard let value = json[key]?.nonNull else { return false }
+            guard let flag = value.bool else { throw problem("\(key) is \(value.kind), expected true or false") }
+            return flag
+        }
+        usesDoRA = try flag("use_dora")
+        scalesByRoot = try flag("use_rslora")
+        tiesWeights = try flag("ensure_weight_tying")
         savedModules =
             try json["modules_to_save"]?.nonNull.map { value in
                 guard let names = value.array?.map(\.string), !names.contains(nil) else {
@@ -86,6 +120,56 @@ public struct PEFTConfiguration: Sendable, Equatable {
             } ?? []
         let base = json["base_model_name_or_path"]?.string
         baseModel = base.map { base in json["revision"]?.string.map { "\(base)@\($0)" } ?? base }
+        rankPatterns = try PEFTPattern.all(json, "rank_pattern", name: name) { value in
+            Int(exactly: value).map(Self.ranks.contains) ?? false
+        }
+        alphaPatterns = try PEFTPattern.all(json, "alpha_pattern", name: name, isValid: \.isFinite)
+        start = try Self.start(json["init_lora_weights"], name)
+        tokenIndices = try Self.tokens(json["trainable_token_indices"], name)
+        targets = try PEFTTargets(json, savedModules: savedModules, name: name)
+    }
+
+    private static let ranks = 1...1 << 16
+
+    /// What `init_lora_weights` does to the base weights when PEFT loads the adapter.
+    ///
+    /// Source: `update_layer` in peft/tuners/lora/layer.py, 0.21. Of lora_ga, eva and mica the base weights stay as they
+    /// are there; corda's need a file that is not part of an adapter.
+    private static func start(_ value: JSON?, _ name: String) throws -> Start {
+        guard let value = value?.nonNull, value.bool == nil else { return .unchanged }
+        if let text = value.string {
+            switch text.lowercased() {
+            case "gaussian", "mica": return .unchanged
+            case "olora": return .olora
+            default: break
+            }
+            if ["orthogonal", "eva", "lora_ga"].contains(text) { return .unchanged }
+            if text == "pissa" { return .pissa(iterations: nil) }
+            if text.hasPrefix("pissa_niter_"), let count = Int(text.dropFirst("pissa_niter_".count)), count >= 0 {
+                return .pissa(iterations: count)
+            }
+        }
+        throw BridgeError(
+            .badConfiguration,
+            "\(name): init_lora_weights is \(PEFTConfiguration.text(value)), with which PEFT changes the base weights in a way that "
+                + "is not supported; supported are true, false, gaussian, orthogonal, eva, lora_ga, mica, pissa, "
+                + "pissa_niter_N and olora. Save the adapter with peft's path_initial_model_for_weight_conversion, or merge it with peft"
+        )
+    }
+
+    private static func tokens(_ value: JSON?, _ name: String) throws -> [(module: String?, indices: [Int])] {
+        func indices(_ value: JSON) throws -> [Int] {
+            guard let numbers = value.array?.map(\.integer), !numbers.contains(nil) else {
+                throw BridgeError(
+                    .badConfiguration,
+                    "\(name): trainable_token_indices holds \(value.kind), expected a list of token ids"
+                )
+            }
+            return numbers.compactMap(\.self)
+        }
+        guard let value = value?.nonNull else { return [] }
+        guard let object = value.object else { return [(nil, try indices(value))] }
+        return try object.map { ($0.key, try indices($0.value)) }
     }
 
     /// The same as a recipe's section.
@@ -95,44 +179,15 @@ public struct PEFTConfiguration: Sendable, Equatable {
     func section(isCanonical: Bool) -> Recipe.PEFTSection {
         var section = Recipe.PEFTSection()
         section.scheme = usesDoRA ? .dora : .lora
-        (section.dim, section.alpha, section.dropout) = (rank, scale * Double(rank), dropout)
+        (section.dim, section.alpha, section.dropout) = (rank, alpha, dropout)
+        section.usesRSLoRA = scalesByRoot
         section.canonical = isCanonical
         return section
     }
+}
 
-    /// The configuration of a recipe's section.
-    init(_ section: Recipe.PEFTSection, baseModel: String?) {
-        self.init(
-            rank: section.dim,
-            alpha: section.alpha,
-            dropout: section.dropout,
-            usesDoRA: section.scheme == .dora,
-            savedModules: section.modulesToSave,
-            baseModel: baseModel
-        )
-    }
-
-    /// The configuration for PEFT.
-    ///
-    /// - Parameters:
-    ///   - modules: The names of the adapted modules, of which PEFT gets the list.
-    ///   - taskType: `CAUSAL_LM` for a model of PEFT's own class for it; nil for others.
-    /// - Returns: The content of the file.
-    public func json(modules: [String], taskType: String?) -> JSON {
-        let repository = baseModel.flatMap { HubRepository(meantBy: $0) }
-        let revision = repository.flatMap { $0.revision == HubRepository.standardRevision ? nil : $0.revision }
-        return [
-            "alpha_pattern": [:], "auto_mapping": nil,
-            "base_model_name_or_path": (repository?.id ?? baseModel).map { .string($0) } ?? .null, "bias": "none",
-            "fan_in_fan_out": false, "inference_mode": true, "init_lora_weights": true,
-            "lora_alpha": .number(alpha == alpha.rounded() ? JSONNumber(Int(alpha)) : JSONNumber(alpha)),
-            "lora_dropout": .number(JSONNumber(dropout)),
-            "modules_to_save": savedModules.isEmpty ? .null : .array(savedModules.map { .string($0) }),
-            "peft_type": "LORA",
-            "r": .number(JSONNumber(rank)), "rank_pattern": [:],
-            "revision": revision.map { .string($0) } ?? .null,
-            "target_modules": .array(modules.map { .string($0) }), "task_type": taskType.map { .string($0) } ?? .null,
-            "use_dora": .bool(usesDoRA), "use_rslora": .bool(scalesByRoot),
-        ]
-    }
+/// The rank of an adapter and what its product is multiplied by.
+struct AdapterShape: Hashable {
+    var rank: Int
+    var scale: Double
 }

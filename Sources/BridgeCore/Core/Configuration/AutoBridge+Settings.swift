@@ -34,5 +34,6 @@ extension ModelBridge {
     public var settings: [SettingsTable] {
         [configurationSettings] + (parameterSettings.map { [$0] } ?? []) + [GenerationSettings.table]
             + processorSettings
+            + [PEFTConfiguration.settings]
     }
 }

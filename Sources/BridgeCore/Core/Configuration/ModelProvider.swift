@@ -32,6 +32,8 @@ public protocol ModelBridge: Sendable {
     var name: String { get }
     /// The values of `architectures` in `config.json` that are this family's.
     var architectures: [String] { get }
+    /// The architecture that transformers' auto classes choose for a `model_type`, for configurations that name none.
+    var modelTypes: [String: String] { get }
     /// The keys of `config.json` and the provider's fields.
     var configuration: ConfigurationTable<Provider> { get }
     /// Other names under which transformers has stored the same tensors.
@@ -85,6 +87,8 @@ public protocol ModelBridge: Sendable {
 }
 
 extension ModelBridge {
+    /// None is chosen.
+    public var modelTypes: [String: String] { [:] }
     /// No other names.
     public var dialects: [NameDialect] { [] }
     /// The table's names.

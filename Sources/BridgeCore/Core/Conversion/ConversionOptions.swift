@@ -14,6 +14,8 @@ public struct ConversionOptions: Sendable {
     public var vocabularyMultiple: Int?
     /// Threads, progress and cancellation.
     public var context: RunContext
+    /// Whether a `quantization_config` goes though the source's weights were not quantised, as of weights that were changed.
+    var dropsQuantisation = false
 
     /// Options; without arguments: one rank, the tensors' own types, nothing let through, nothing overwritten.
     public init(

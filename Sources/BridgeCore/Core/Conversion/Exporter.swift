@@ -78,9 +78,15 @@ struct Exporter {
     func tensors() throws -> (tensors: [Exported], ledger: Ledger) {
         let (parameters, ledger) = try parameters()
         let names = reference.tensorNames
+        let widened = checkpoint.manifest.ledger["widened"]
         let tensors = parameters.flatMap { entry, view in
             zip(entry.huggingFace, entry.mapping.transform.toHuggingFace(view)).map { name, view in
-                Exported(name: spelling(name, in: names), sources: [entry.megatron], view: view)
+                let name = spelling(name, in: names)
+                // What was widened to be fused goes back to the type that it had, which loses nothing.
+                let own =
+                    options.elementType == nil
+                    ? widened?[name]?.string.flatMap { ElementType(rawValue: $0) } : nil
+                return Exported(name: name, sources: [entry.megatron], view: own.map { view.cast(to: $0) } ?? view)
             }
         }
         return (tensors, ledger)
@@ -90,17 +96,25 @@ struct Exporter {
     func plan() throws -> ConversionPlan {
         let (tensors, ledger) = try tensors()
         let byName = Dictionary(tensors.map { ($0.name, $0) }) { first, _ in first }
-        let dropped = Set(
+        var dropped = Set(
             ["dequantised_scales", "allowed_missing"].flatMap {
                 (checkpoint.manifest.ledger[$0]?.array ?? []).compactMap(\.string)
             }
                 + (checkpoint.manifest.ledger["ignored"]?.array ?? []).compactMap { $0["name"]?.string }
         )
-        try check(byName, dropped)
-        let shards = reference.shards.isEmpty ? defaultShards(tensors) : reference.shards.map { revised($0, byName) }
+        let needless = needless(byName).subtracting(dropped)
+        dropped.formUnion(needless)
+        let added = try check(byName, dropped)
+        let shards =
+            reference.shards.isEmpty
+            ? defaultShards(tensors)
+            : reference.shards.enumerated().map { index, shard in
+                revised(shard, byName, adding: index == reference.shards.count - 1 ? added : [])
+            }
         let changed =
             zip(reference.shards, shards).contains { $0.header.entries != $1.header.entries }
             || reference.shards.isEmpty
+            || options.dropsQuantisation && reference.configuration["quantization_config"] != nil
         let weights = shards.map { shard in
             FileImage.safetensors(
                 name: shard.name,
@@ -112,6 +126,12 @@ struct Exporter {
         if !ledger.allowed.isEmpty {
             notes.append(
                 "\(ByteFormat.counted(ledger.allowed.count, "parameter")) missing, as allowed: \(ledger.allowed.joined(separator: ", "))"
+            )
+        }
+        if !needless.isEmpty {
+            notes.append(
+                "\(ByteFormat.counted(needless.count, "tensor")) of the source that transformers does not need beside these weights "
+                    + "are not written: \(needless.sorted().prefix(3).joined(separator: ", "))\(needless.count > 3 ? ", ..." : "")"
             )
         }
         if changed, !reference.shards.isEmpty {
@@ -143,14 +163,36 @@ struct Exporter {
         return model.bridge.dialects.lazy.map { $0.spelled(name) }.first { names.contains($0) } ?? name
     }
 
+    /// Tensors of the source that only its quantised weights needed, or that no model needs.
+    private func needless(_ tensors: [String: Exported]) -> Set<String> {
+        let scales = Set(
+            tensors.values.filter { $0.view.elementType.byteCount > 1 }.flatMap { Quantisation.scaleNames(of: $0.name) }
+        )
+        return reference.tensorNames.filter { name in
+            tensors[name] == nil
+                && (scales.contains(name) || IgnoredTensors.reason(for: name, in: model.bridge.ignoredTensors) != nil)
+        }
+    }
+
     /// Every tensor of the source has to come back, and every tensor has to have a place.
-    private func check(_ tensors: [String: Exported], _ dropped: Set<String>) throws {
-        guard !reference.shards.isEmpty else { return }
+    ///
+    /// - Returns: The tensors that the source has not and that a place is made for: those of an output layer that was tied
+    ///   to the embedding there, and no longer is.
+    private func check(_ tensors: [String: Exported], _ dropped: Set<String>) throws -> [String] {
+        guard !reference.shards.isEmpty else { return [] }
         let names = reference.tensorNames
         let missing = names.subtracting(tensors.keys).subtracting(dropped).sorted().map {
             "\($0): in the source, not in the checkpoint"
         }
-        let extra = tensors.keys.filter { !names.contains($0) }.sorted().map {
+        let unknown = tensors.keys.filter { !names.contains($0) }.sorted()
+        let tied = try Set(
+            model.table(reference.style).entries.filter(\.mapping.isOutputLayer).map(\.megatron)
+        )
+        let added = unknown.filter { name in
+            !model.provider.decoder.shareEmbeddingsAndOutputWeights
+                && (tensors[name]?.sources.contains(where: tied.contains) ?? false)
+        }
+        let extra = unknown.filter { !added.contains($0) }.map {
             "\($0): in the checkpoint, not in \(reference.name)"
         }
         guard missing.isEmpty, extra.isEmpty else {
@@ -160,17 +202,23 @@ struct Exporter {
                 names: missing + extra
             )
         }
+        return added
     }
 
     /// A weight file with the tensors that are there and their types; untouched when nothing differs.
-    private func revised(_ shard: HuggingFaceFolder.Shard, _ tensors: [String: Exported]) -> HuggingFaceFolder.Shard {
+    private func revised(
+        _ shard: HuggingFaceFolder.Shard,
+        _ tensors: [String: Exported],
+        adding added: [String]
+    ) -> HuggingFaceFolder.Shard {
         let kept = shard.header.entries.compactMap { entry in tensors[entry.name].map { (entry, $0.view) } }
         let isSame =
-            kept.count == shard.header.entries.count
+            kept.count == shard.header.entries.count && added.isEmpty
             && kept.allSatisfy { $0.elementType == $1.elementType && $0.shape == $1.shape }
         guard !isSame else { return shard }
         let header = SafetensorsHeader(
-            tensors: kept.map { ($0.name, $1.elementType, $1.shape) },
+            tensors: kept.map { ($0.name, $1.elementType, $1.shape) }
+                + added.compactMap { name in tensors[name].map { (name, $0.view.elementType, $0.view.shape) } },
             metadata: shard.header.metadata
         )
         return HuggingFaceFolder.Shard(name: shard.name, header: header)

@@ -33,12 +33,7 @@ struct FamilyModel {
             }
             configuration = translated
         }
-        guard let architecture = configuration["architectures"]?.array?.first?.string else {
-            throw BridgeError(
-                .badConfiguration,
-                "\(name) has no architectures, so there is no telling what model it describes"
-            )
-        }
+        let architecture = try Self.architecture(of: configuration, name: name, catalog: catalog)
         let bridge = try catalog.bridge(for: architecture)
         self.bridge = bridge
         self.architecture = architecture
@@ -47,6 +42,31 @@ struct FamilyModel {
         self.provider = provider
         // What a params.json does not say is not in its translation either, so its own keys are looked at.
         unreadKeys = style == .consolidated ? bridge.parameterSettings?.unknownKeys(of: json) ?? [] : unread
+    }
+
+    /// The class of a configuration's model: the one that it names, or transformers' for its `model_type`.
+    private static func architecture(of configuration: JSON, name: String, catalog: PluginCatalog) throws -> String {
+        if let architecture = configuration["architectures"]?.array?.first?.string { return architecture }
+        let type = configuration["model_type"]?.string
+        if let architecture = type.flatMap({ catalog.architecture(ofModelType: $0) }) { return architecture }
+        throw BridgeError(
+            .badConfiguration,
+            "\(name) has no architectures, and its model_type is \(type ?? "missing"); expected one of \(catalog.summary), "
+                + "written as \"architectures\": [\"\(catalog.architectures.first ?? "...")\"]"
+        )
+    }
+
+    /// The same model with another vocabulary or another output layer.
+    ///
+    /// - Throws: `BridgeError` when the family cannot be described so.
+    func with(vocabSize: Int, isTied: Bool, catalog: PluginCatalog) throws -> FamilyModel {
+        func open<Bridge: ModelBridge>(_ bridge: Bridge) -> JSON {
+            guard var provider = provider as? Bridge.Provider else { return configuration }
+            provider.decoder.vocabSize = vocabSize
+            provider.decoder.shareEmbeddingsAndOutputWeights = isTied
+            return bridge.configuration.encode(provider, into: configuration)
+        }
+        return try FamilyModel(json: open(bridge), style: .transformers, name: "the configuration", catalog: catalog)
     }
 
     private static func provide<Bridge: ModelBridge>(

@@ -18,7 +18,8 @@ struct Importer {
             ignoredTensors: model.bridge.ignoredTensors,
             allowed: options.allowMissing,
             dequantisedType: model.dequantisedType,
-            elementType: options.elementType
+            elementType: options.elementType,
+            configuration: folder.configuration
         )
         let (resolved, ledger) = try resolver.resolve(model.table(folder.style), source: folder.path)
         let parameters = resolved.map {
@@ -100,7 +101,20 @@ struct Importer {
                 "\(ByteFormat.counted(ledger.dequantised.count, "quantised tensor")) become \((options.elementType ?? model.dequantisedType).rawValue)"
             )
         }
-        for name in folder.leftOut { notes.append("\(name) holds weights in another format and is left out") }
+        if !ledger.widened.isEmpty {
+            notes.append(
+                "\(ByteFormat.counted(ledger.widened.count, "tensor")) of another type than the rest of a fused parameter become "
+                    + "that of the rest; an export gives them their own types again"
+            )
+        }
+        for name in folder.leftOut {
+            let isOther = name.hasSuffix(".safetensors") || name.hasSuffix(".safetensors.index.json")
+            notes.append(
+                isOther
+                    ? "\(name) is not part of the model, whose weights are in \(folder.shards.map(\.name).joined(separator: ", ")), as in transformers"
+                    : "\(name) holds weights in another format and is left out"
+            )
+        }
         if model.provider.decoder.shareEmbeddingsAndOutputWeights, ledger.shared.isEmpty {
             notes.append(
                 "the configuration ties the output layer to the embedding, but the checkpoint stores both; both are kept"

@@ -1,5 +1,5 @@
 public import JSONTree
-import TensorRuntime
+public import TensorRuntime
 
 /// What became of every tensor of the source and of every parameter of the model, each counted once.
 public struct Ledger: Sendable, Equatable {
@@ -17,6 +17,8 @@ public struct Ledger: Sendable, Equatable {
     public var dequantised: [String] = []
     /// Parameters that share the values of another: the name of that one by the name of this one.
     public var shared: [String: String] = [:]
+    /// Tensors that became part of a parameter of a wider type, with the type that they had.
+    public var widened: [String: ElementType] = [:]
     /// Tensors that are left aside by a rule.
     public var ignored: [Ignored] = []
     /// Parameters and tensors that nothing accounts for and that the user let through.
@@ -29,10 +31,12 @@ public struct Ledger: Sendable, Equatable {
     public var json: JSON {
         var ties = JSONObject()
         for (name, other) in shared.sorted(by: { $0.key < $1.key }) { ties[name] = .string(other) }
+        let types = widened.sorted { $0.key < $1.key }.map { ($0.key, JSON.string($0.value.rawValue)) }
         return [
             "mapped": .number(JSONNumber(mapped.count)),
             "dequantised_scales": .array(dequantised.map { .string($0) }),
             "shared": .object(ties),
+            "widened": .object(JSONObject(types)),
             "ignored": .array(ignored.map { ["name": .string($0.name), "reason": .string($0.reason)] }),
             "allowed_missing": .array(allowed.map { .string($0) }),
         ]

@@ -1,9 +1,13 @@
+import JSONTree
 import TensorRuntime
 
 /// How 8-bit checkpoints name and shape the factors of their weights.
 enum Quantisation {
     /// The side of the square that one factor belongs to in block-wise checkpoints (`weight_block_size`).
     private static let blockSide = 128
+
+    /// What a message about a scheme that is not supported has.
+    static let mark = "is quantised: its quant_method is"
 
     /// The names under which the factors of a weight may be stored: transformers', then Mistral's own.
     static func scaleNames(of weight: String) -> [String] {
@@ -34,5 +38,46 @@ enum Quantisation {
             .corruptInput,
             "\(factors.name) has the shape \(factors.shape); expected one factor, \([height, 1]) or \(squares)"
         )
+    }
+
+    /// How the weights of a checkpoint are stored that cannot be read here, in words; nil where nothing says so.
+    ///
+    /// A configuration alone is not enough: weights that somebody has dequantised often keep their `quantization_config`.
+    ///
+    /// - Parameters:
+    ///   - configuration: The model's configuration.
+    ///   - tensors: The tensors.
+    /// - Returns: The scheme as its makers call it, such as `bitsandbytes (4 bits, nf4)`.
+    static func unsupportedScheme(of configuration: JSON, _ tensors: [String: StoredTensor]) -> String? {
+        let mark = marks(in: tensors.keys)
+        let holdsIntegers = tensors.values.contains { !$0.elementType.isFloatingPoint && $0.elementType != .bool }
+        guard mark != nil || holdsIntegers else { return nil }
+        let found = ["quantization_config", "compression_config", "text_config.quantization_config"].lazy.compactMap {
+            configuration[path: $0]?.nonNull
+        }.first
+        guard let settings = found else { return mark }
+        var details: [String] = []
+        if let bits = settings["bits"]?.integer ?? settings["w_bit"]?.integer { details.append("\(bits) bits") }
+        if settings["load_in_4bit"]?.bool == true { details.append("4 bits") }
+        if settings["load_in_8bit"]?.bool == true { details.append("8 bits") }
+        for key in ["bnb_4bit_quant_type", "format", "quant_type", "fmt"] {
+            if let text = settings[key]?.string { details.append(text) }
+        }
+        let method = settings["quant_method"]?.string ?? settings["quant_algo"]?.string ?? mark ?? "not named"
+        return details.isEmpty ? method : "\(method) (\(details.joined(separator: ", ")))"
+    }
+
+    /// The scheme whose tensors have names of their own.
+    private static func marks(in names: some Sequence<String>) -> String? {
+        let endings = [
+            (".absmax", "bitsandbytes"), (".SCB", "bitsandbytes"), (".qzeros", "GPTQ or AWQ"),
+            (".qweight", "GPTQ or AWQ"),
+            (".weight_packed", "compressed-tensors"), (".weight_zero_point", "compressed-tensors"),
+            ("_blocks", "MXFP4"), (".W_q", "HQQ"), (".weight_codes", "AQLM"),
+        ]
+        for name in names {
+            if let found = endings.first(where: { name.hasSuffix($0.0) }) { return found.1 }
+        }
+        return nil
     }
 }

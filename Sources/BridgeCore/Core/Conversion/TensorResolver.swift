@@ -15,6 +15,8 @@ struct TensorResolver {
     let dequantisedType: ElementType
     /// The type that every floating-point tensor gets; nil for its own.
     let elementType: ElementType?
+    /// The model's configuration, which may say that the weights are quantised.
+    let configuration: JSON
 
     /// A parameter and the view that makes it.
     struct Resolved {
@@ -66,19 +68,17 @@ struct TensorResolver {
                 }
             }
             guard views.count == entry.shapes.count else { continue }
-            // Pieces of one parameter have one type; where they do not, the widest holds them all.
-            if let widest = views.map(\.elementType).max(by: { $0.byteCount < $1.byteCount }),
-                Set(views.map(\.elementType)).count > 1
-            {
-                guard elementType != nil || views.allSatisfy({ $0.elementType.isFloatingPoint }) else {
+            // Pieces of one parameter have one type; where they do not, the narrowest that holds them all.
+            let types = Set(views.map(\.elementType))
+            if types.count > 1 {
+                guard let common = ElementType.common(types) else {
                     problems.append("\(entry.megatron): its pieces have the types \(views.map(\.elementType.rawValue))")
                     continue
                 }
-                problems.append(
-                    "\(entry.megatron): its pieces have different types, \(views.map(\.elementType.rawValue).joined(separator: ", ")); "
-                        + "pass --dtype, for instance \(widest.rawValue), to give all of them one"
-                )
-                continue
+                for (name, view) in zip(names.compactMap { $0 }, views) where view.elementType != common {
+                    ledger.widened[name] = view.elementType
+                }
+                views = views.map { $0.cast(to: common) }
             }
             ledger.mapped += names.compactMap { $0 }
             parameters.append(
@@ -91,7 +91,7 @@ struct TensorResolver {
         }
 
         for name in tensors.keys.sorted() where !used.contains(name) {
-            if let rule = rule(for: name) {
+            if let rule = IgnoredTensors.reason(for: name, in: ignoredTensors) {
                 ledger.ignored.append(Ledger.Ignored(name: name, reason: rule))
             } else if isAllowed(name) {
                 ledger.allowed.append(name)
@@ -100,6 +100,15 @@ struct TensorResolver {
             }
         }
         guard problems.isEmpty else {
+            if let scheme = Quantisation.unsupportedScheme(of: configuration, tensors) {
+                throw BridgeError(
+                    .unaccountedTensors,
+                    "\(source) \(Quantisation.mark) \(scheme), which is not supported; supported are 16 and 32 bits, "
+                        + "and FP8 with weight_scale_inv, weight_scale or qscale_weight. Take the 16-bit model that it was made "
+                        + "from, or write one with transformers' dequantize()",
+                    names: problems
+                )
+            }
             throw BridgeError(
                 .unaccountedTensors,
                 "\(ByteFormat.counted(problems.count, "tensor")) of \(source) not accounted for, so nothing was written; "
@@ -117,14 +126,6 @@ struct TensorResolver {
     }
 
     private func isAllowed(_ name: String) -> Bool { allowed.contains { $0.matches(name) } }
-
-    private func rule(for name: String) -> String? {
-        if Quantisation.isActivationScale(name) {
-            return "scale of quantised activations, which are not quantised here"
-        }
-        if name.hasSuffix(".rotary_emb.inv_freq") { return "rotary frequencies, which follow from the configuration" }
-        return ignoredTensors.first { $0.names.matches(name) }?.reason
-    }
 
     private func view(of tensor: StoredTensor, used: inout Set<String>, ledger: inout Ledger) throws -> TensorView {
         guard tensor.elementType == .float8E4M3 || tensor.elementType == .float8E5M2 else {
@@ -145,5 +146,31 @@ struct TensorResolver {
             blockColumns: block.columns,
             to: elementType ?? dequantisedType
         )
+    }
+}
+
+extension IgnoredTensors {
+    /// Why a tensor is not needed; nil for one that is.
+    ///
+    /// - Parameters:
+    ///   - name: The tensor.
+    ///   - rules: The family's own rules.
+    /// - Returns: The reason.
+    static func reason(for name: String, in rules: [IgnoredTensors]) -> String? {
+        if Quantisation.isActivationScale(name) {
+            return "scale of quantised activations, which are not quantised here"
+        }
+        // transformers ignores these when it loads a model.
+        if name.hasSuffix("rotary_emb.inv_freq") { return "rotary frequencies, which follow from the configuration" }
+        return rules.first { $0.names.matches(name) }?.reason
+    }
+}
+
+extension ElementType {
+    /// The narrowest type that holds the numbers of all of some floating-point types; nil for others.
+    static func common(_ types: Set<ElementType>) -> ElementType? {
+        guard types.allSatisfy({ $0.isFloatingPoint && $0.byteCount > 1 }) else { return nil }
+        if types.contains(.float64) { return .float64 }
+        return types.count == 1 ? types.first : .float32
     }
 }

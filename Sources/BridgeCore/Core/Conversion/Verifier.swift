@@ -115,7 +115,8 @@ extension AutoBridge {
             ignoredTensors: model.bridge.ignoredTensors,
             allowed: allowMissing,
             dequantisedType: model.dequantisedType,
-            elementType: nil
+            elementType: nil,
+            configuration: folder.configuration
         )
         let parameters = try resolver.resolve(model.table(folder.style), source: folder.path).parameters
         return Dictionary(parameters.map { ($0.entry.megatron, $0.view) }) { first, _ in first }

@@ -42,16 +42,30 @@ struct HubSelection {
         switch purpose {
         case .processor, .everything: return
         case .adapter:
-            weights = listing.files.filter { $0.path == "adapter_model.safetensors" }
-            guard listing.file(PEFTConfiguration.fileName) != nil, !weights.isEmpty else {
+            weights = listing.files.filter { $0.path == PEFTTensors.fileName }
+            if listing.file(PEFTConfiguration.fileName) != nil, !weights.isEmpty { return }
+            weights = listing.files.filter { $0.path == LoRAFile.name }
+            guard !weights.isEmpty else {
+                let isPickled = listing.file("adapter_model.bin") != nil
                 throw BridgeError(
                     .badArgument,
-                    "\(repository) has no \(PEFTConfiguration.fileName) with adapter_model.safetensors, so it holds no adapters"
+                    "\(repository) has no \(PEFTConfiguration.fileName) with \(PEFTTensors.fileName), and no \(LoRAFile.name), so it "
+                        + "holds no adapters that can be read"
+                        + (isPickled
+                            ? "; its adapter_model.bin is pickled: write it with peft's save_pretrained(safe_serialization=True)"
+                            : "")
                 )
             }
         case .model:
             let names = listing.files.map(\.path)
             guard let style = styles.first(where: { !Self.weights(of: $0, names).isEmpty }) else {
+                guard !names.contains(PEFTConfiguration.fileName), !names.contains(LoRAFile.name) else {
+                    throw BridgeError(
+                        .badArgument,
+                        "\(repository) holds an adapter and not a model; give the model that it was trained on, and "
+                            + "\(repository) with --adapter"
+                    )
+                }
                 throw BridgeError(
                     .badArgument,
                     "\(repository) has no config.json with model*.safetensors, so there is no model that can be read; "
@@ -60,7 +74,7 @@ struct HubSelection {
                             : "check the name")
                 )
             }
-            if names.contains(style.indexName), let file = listing.file(style.indexName) {
+            if Self.weights(of: style, names) == [style.indexName], let file = listing.file(style.indexName) {
                 small.append(file)
                 index = style.indexName
             } else {
@@ -73,9 +87,9 @@ struct HubSelection {
     /// The weight files of a style, as a folder with these names would be read; empty where the style is not there.
     private static func weights(of style: HuggingFaceFolder.Style, _ names: [String]) -> [String] {
         guard names.contains(style.configurationName) else { return [] }
-        if names.contains(style.indexName) { return [style.indexName] }
         let single = "\(style.weightsPrefix).safetensors"
         if names.contains(single) { return [single] }
+        if names.contains(style.indexName) { return [style.indexName] }
         return names.filter { NamePattern("\(style.weightsPrefix)-*-of-*.safetensors").match($0) != nil }
     }
 }

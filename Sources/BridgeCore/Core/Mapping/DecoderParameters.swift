@@ -141,15 +141,17 @@ public struct DecoderParameters: Sendable {
 
     /// The norm behind the last layer, and the output layer.
     public var head: [ParameterMapping] {
-        LastStage {
+        var output = Rename(
+            "\(megatron)output_layer.weight",
+            NamePattern(names.output),
+            [decoder.vocabSize, decoder.hiddenSize],
+            split: .vocabulary,
+            sharedWith: decoder.shareEmbeddingsAndOutputWeights ? embeddingName : nil
+        )
+        output.isOutputLayer = true
+        return LastStage {
             Rename("\(megatron)decoder.final_layernorm.weight", NamePattern(names.finalNorm), [decoder.hiddenSize])
-            Rename(
-                "\(megatron)output_layer.weight",
-                NamePattern(names.output),
-                [decoder.vocabSize, decoder.hiddenSize],
-                split: .vocabulary,
-                sharedWith: decoder.shareEmbeddingsAndOutputWeights ? embeddingName : nil
-            )
+            output
         }
     }
 }

@@ -30,6 +30,8 @@ public struct ParameterMapping: Sendable {
     public var parts: Int?
     /// The parameter whose values this one shares when the checkpoint does not store it.
     public var sharedWith: String?
+    /// Whether this is the output layer, which some models tie to the embedding and others do not.
+    public var isOutputLayer = false
     /// Whether a checkpoint may lack the tensors, because nothing is computed with them.
     public var isOptional = false
 

@@ -47,6 +47,8 @@ extension AutoBridge {
             }
             return try exporter.parameters().parameters
         } catch let error as BridgeError where error.code == .unaccountedTensors {
+            // A quantised model says so itself.
+            if error.message.contains(Quantisation.mark) { throw error }
             throw BridgeError(
                 error.code,
                 "\(ByteFormat.counted(error.names.count, "tensor")) of \(path ?? folder?.path ?? "the model") do not fit the "
@@ -66,7 +68,8 @@ extension AutoBridge {
             ignoredTensors: model.bridge.ignoredTensors,
             allowed: [],
             dequantisedType: model.dequantisedType,
-            elementType: nil
+            elementType: nil,
+            configuration: folder.configuration
         )
         return try resolver.resolve(model.table(folder.style), source: folder.path).parameters.map {
             ($0.entry, $0.view)

@@ -17,7 +17,8 @@ extension CausalModel {
         }
         let frozen = [
             "language_model": model.freezeLanguageModel, "vision_tower": model.freezeVisionModel,
-            "multi_modal_projector": model.freezeVisionProjection,
+            "multi_modal_projector": model.freezeVisionProjection, "word_embeddings": model.freezeLanguageModel,
+            "output_layer": model.freezeLanguageModel,
         ]
         for name in recipe.peft.modulesToSave {
             guard let isFrozen = frozen[name] else {
@@ -36,6 +37,7 @@ extension CausalModel {
             visionModel: isFixed("vision_tower"),
             visionProjection: isFixed("multi_modal_projector")
         )
+        for parameter in parameters(ofParts: recipe.peft.modulesToSave) { parameter.isTrainable = true }
     }
 
     /// The weighted sum of the cross entropies of tokens to come.
@@ -61,8 +63,8 @@ extension CausalModel {
         let stream_ND = stream_BTD.reshaped([targets.count, -1])
         // Only what is learnt goes through the output layer, which is much of the work for large vocabularies.
         let rows_ND = places.count == targets.count ? stream_ND : stream_ND.rows(places.map(Int32.init))
-        return decoder.finalNorm(rows_ND).crossEntropy(
-            decoder.output.weight.tensor,
+        return decoder.output.crossEntropy(
+            decoder.finalNorm(rows_ND),
             targets: places.map { targets[$0] },
             weights: [Float](repeating: weight, count: places.count)
         )

@@ -65,9 +65,13 @@ extension CausalModel {
             } ?? [])
     }
 
-    /// The parameters of the parts with the given names.
+    /// The parameters of the parts with the given names, each once: those of ``parts``, `word_embeddings` and `output_layer`.
     public func parameters(ofParts names: [String]) -> [Parameter] {
-        parts.filter { names.contains($0.name) }.flatMap(\.parameters)
+        let ends = [("word_embeddings", [decoder.embedding]), ("output_layer", [decoder.output.weight])]
+        var seen: Set<ObjectIdentifier> = []
+        return (parts + ends).filter { names.contains($0.name) }.flatMap(\.parameters).filter {
+            seen.insert(ObjectIdentifier($0)).inserted
+        }
     }
 
     /// Where the model computes.
@@ -131,7 +135,7 @@ extension CausalModel {
             states.append(normalized_BTD)
             if let last { normalized_BTD = normalized_BTD.narrowed(1, to: max(0, batch.length - last)..<batch.length) }
         }
-        return ModelOutput(logits: decoder.logits(normalized_BTD), hiddenStates: states)
+        return ModelOutput(logits: try decoder.logits(normalized_BTD), hiddenStates: states)
     }
 
     /// So many tokens at once are enough to make matrix products fast; more would only take memory.

@@ -16,7 +16,11 @@ public final class TransformerDecoder: @unchecked Sendable {
     /// The norm behind the last layer.
     public let finalNorm: RMSNorm
     /// The output layer; the embedding itself where the two are tied.
-    public let output: Linear
+    public private(set) var output: Linear
+    /// What the output layer's weight is called where it is not the embedding.
+    let outputName: String
+    /// Whether the output layer was the embedding before any adapter was there.
+    let wasTied: Bool
     private let engine: any TensorEngine
 
     /// A decoder.
@@ -47,8 +51,23 @@ public final class TransformerDecoder: @unchecked Sendable {
             )
         }
         finalNorm = RMSNorm(try weights["\(prefix)decoder.final_layernorm.weight"], form.norm)
-        let outputName = "\(prefix)output_layer.weight"
-        output = Linear(weight: weights.holds(outputName) ? try weights[outputName] : embedding)
+        outputName = "\(prefix)output_layer.weight"
+        wasTied = !weights.holds(outputName)
+        output = Linear(weight: wasTied ? embedding : try weights[outputName])
+    }
+
+    /// Whether the output layer is the embedding.
+    public var isTied: Bool { output.weight === embedding }
+
+    /// What the output layer is called as a module.
+    var outputModule: String { String(outputName.dropLast(".weight".count)) }
+
+    /// Gives a tied output layer a parameter of its own with the embedding's numbers.
+    ///
+    /// The two share their memory until one of them is replaced or made writable.
+    func untie() {
+        guard isTied else { return }
+        output = Linear(weight: Parameter(outputName, embedding.tensor))
     }
 
     /// The parameters, each once.
@@ -108,9 +127,8 @@ public final class TransformerDecoder: @unchecked Sendable {
     /// The logits of normalised states.
     ///
     /// - Returns: float32 [..., V].
-    public func logits(_ normalized: Tensor) -> Tensor {
-        normalized.projected([output.weight.tensor], outputType: .float32)[0]
-    }
+    /// - Throws: What the tensor-parallel group throws.
+    public func logits(_ normalized: Tensor) throws -> Tensor { try output(normalized, as: .float32) }
 
     private func queryScale(_ batch: TokenBatch, _ type: ElementType) -> Tensor? {
         guard let scale = form.queryScale else { return nil }

@@ -82,6 +82,11 @@ public struct PluginCatalog: Sendable {
     /// The architectures that can be converted, sorted.
     public var architectures: [String] { homes.keys.sorted() }
 
+    /// transformers' class for a `model_type`; nil for one that no family has.
+    func architecture(ofModelType type: String) -> String? {
+        bridges.lazy.compactMap { $0.modelTypes[type] }.first { homes[$0] != nil }
+    }
+
     /// What is loaded, in a few words for an error.
     var summary: String { architectures.isEmpty ? "no plugin is loaded" : architectures.joined(separator: ", ") }
 

@@ -72,8 +72,10 @@ extension Recipe {
         public var scheme = Scheme.none
         /// The rank.
         public var dim = 32
-        /// What the adapters' output is multiplied by, times the rank.
+        /// What the adapters' output is multiplied by, times the rank, or times its root with ``usesRSLoRA``.
         public var alpha = 32.0
+        /// Whether the root of the rank divides alpha (Kalajdzievski, arXiv 2312.03732), not the rank itself.
+        public var usesRSLoRA = false
         /// The probability with which an input of an adapter is dropped.
         public var dropout = 0.0
         /// Modules that get adapters, by name or by a pattern of the full name.
@@ -85,7 +87,7 @@ extension Recipe {
         /// Whether the vision tower gets adapters too.
         public var visionLora = false
         /// Parts of the model that are trained in full beside the adapters: `language_model`, `vision_tower`,
-        /// `multi_modal_projector`.
+        /// `multi_modal_projector`, `word_embeddings`, `output_layer`.
         public var modulesToSave: [String] = []
 
         /// The default.

@@ -75,6 +75,11 @@ extension RecipeTable {
         RecipeField("peft.dim", \.peft.dim, "The rank of the adapters."),
         RecipeField("peft.alpha", \.peft.alpha, "Adapters count alpha / dim times."),
         RecipeField(
+            "peft.use_rslora",
+            \.peft.usesRSLoRA,
+            "Whether adapters count alpha / sqrt(dim) times (rsLoRA), as with PEFT's use_rslora."
+        ),
+        RecipeField(
             "peft.dropout",
             \.peft.dropout,
             "The share of an adapter's inputs that is dropped in training, from 0 to less than 1."
@@ -102,7 +107,7 @@ extension RecipeTable {
         RecipeField(
             "peft.modules_to_save",
             \.peft.modulesToSave,
-            "Parts trained in full beside the adapters: language_model, vision_tower, multi_modal_projector."
+            "Parts trained in full beside the adapters: language_model, vision_tower, multi_modal_projector, word_embeddings, output_layer."
         ),
     ]
 

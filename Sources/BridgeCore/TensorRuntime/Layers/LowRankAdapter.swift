@@ -31,16 +31,19 @@ public final class LowRankAdapter: Sendable {
     public let output: Parameter
     /// DoRA's magnitude, [out]; nil for LoRA.
     public let magnitude: Parameter?
-    /// What the product is multiplied by.
-    public let scale: Float
+    /// What the product is multiplied by; in double precision, so that alpha follows from it and the rank.
+    public let scale: Double
 
     /// An adapter.
-    public init(input: LowRankInput, output: Parameter, magnitude: Parameter? = nil, scale: Float) {
+    public init(input: LowRankInput, output: Parameter, magnitude: Parameter? = nil, scale: Double) {
         self.input = input
         self.output = output
         self.magnitude = magnitude
         self.scale = scale
     }
+
+    /// The rank: how many rows A has.
+    public var rank: Int { input.weight.tensor.shape[0] }
 
     /// The parameters.
     public var parameters: [Parameter] { [input.weight, output] + (magnitude.map { [$0] } ?? []) }
@@ -62,11 +65,13 @@ public final class LowRankAdapter: Sendable {
     ///   - out: `x W^T`, which nobody else uses.
     ///   - low: What the adapter sees of x.
     ///   - weight: W.
+    ///   - factor: What ``factor(for:)`` gives for W, where it is known already.
     /// - Returns: The shape and type of `out`.
-    func applied(to out: Tensor, _ low: Lowered, weight: Tensor) -> Tensor {
-        let product = low.product * scale
-        guard let magnitude else { return out.addingProjection(of: product, output.tensor) }
-        let factor = (magnitude.tensor.cast(to: .float32) / rowLengths(of: weight)).cast(to: out.elementType)
+    func applied(to out: Tensor, _ low: Lowered, weight: Tensor, factor: Tensor? = nil) -> Tensor {
+        let product = low.product * Float(scale)
+        guard let factor = (factor ?? self.factor(for: weight))?.cast(to: out.elementType) else {
+            return out.addingProjection(of: product, output.tensor)
+        }
         guard input.stream != nil, input.dropout > 0 else {
             return out.addingProjection(of: product, output.tensor) * factor
         }
@@ -74,6 +79,11 @@ public final class LowRankAdapter: Sendable {
         let plain = low.dropped.projected([weight], outputType: out.elementType)[0]
         let added = product.projected([output.tensor], outputType: out.elementType)[0]
         return out + (plain + added) * factor - plain
+    }
+
+    /// What DoRA multiplies each output by, float32 [out]; nil for LoRA.
+    func factor(for weight: Tensor) -> Tensor? {
+        magnitude.map { $0.tensor.cast(to: .float32) / rowLengths(of: weight) }
     }
 
     /// The lengths of the rows of `W + scale B A`, float32 [out].
@@ -90,7 +100,7 @@ public final class LowRankAdapter: Sendable {
     public func merged(into weight: Tensor, scaled: Bool = true) -> Tensor {
         let (a, b) = (input.weight.tensor.detached, output.tensor.detached)
         let product = b.cast(to: .float32).matrixProduct(a.cast(to: .float32))
-        let whole = weight.detached.cast(to: .float32) + product * scale
+        let whole = weight.detached.cast(to: .float32) + product * Float(scale)
         guard scaled, let magnitude else { return whole }
         return whole * (magnitude.tensor.detached.cast(to: .float32) / whole.rowLengths).reshaped([-1, 1])
     }

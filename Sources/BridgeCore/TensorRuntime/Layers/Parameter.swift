@@ -47,4 +47,13 @@ public final class Parameter: @unchecked Sendable {
         tensor.engine.copy(tensor.detached, into: copy)
         tensor = isTrainable ? copy.trackingGradient(into: accumulator) : copy
     }
+
+    /// Takes other numbers, of any shape; whoever shared the old ones keeps them.
+    ///
+    /// Gradients that were added up for the old ones are dropped.
+    public func replace(with tensor: Tensor) {
+        let wasTrainable = isTrainable
+        accumulator = nil
+        self.tensor = wasTrainable ? tensor.detached.trackingGradient(into: nil) : tensor.detached
+    }
 }

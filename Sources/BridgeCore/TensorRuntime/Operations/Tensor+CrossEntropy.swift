@@ -66,6 +66,35 @@ extension Tensor {
             return [own?.cast(to: head.rows.elementType), weight.accumulator == nil ? sum?.sum : nil]
         }
     }
+
+    /// The weighted sum of cross entropies of logits [N, V], which are float32 and exist.
+    ///
+    /// - Parameters:
+    ///   - targets: N columns.
+    ///   - weights: N factors.
+    /// - Returns: float32, a scalar.
+    func crossEntropyOfLogits(targets: [Int32], weights: [Float]) -> Tensor {
+        guard rank == 2, elementType == .float32, targets.count == shape[0], weights.count == shape[0],
+            targets.allSatisfy({ $0 >= 0 && Int($0) < shape[1] })
+        else { Tensor.fail("crossEntropyOfLogits", "the shapes, types or targets do not fit", self) }
+        let plain = detached.contiguous()
+        let sums = SoftmaxSums(targets: targets, on: engine)
+        sums.add(plain, first: 0)
+        let total = zip(sums.losses, weights).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+        let (logSums, factors) = (sums.logSums, Tensor(weights, shape: [weights.count], on: engine))
+        return Tensor([Float(total)], shape: [], on: engine).tracked([self]) { seed in
+            let out = plain.makeTensor(plain.shape)
+            plain.engine.softmaxGradient(
+                plain,
+                first: 0,
+                targets: targets,
+                logSums: logSums,
+                weights: factors,
+                into: out
+            )
+            return [seed.item == 1 ? out : out * seed.item]
+        }
+    }
 }
 
 /// The ranges that cover `0..<count`, so many at a time.

@@ -91,15 +91,21 @@ public struct HuggingFaceFolder: Sendable {
                 tensors[tensor.name] = tensor
             }
         }
-        try weights.index?.check(against: homes)
+        var index = weights.index
+        // transformers does not look at the index beside a single file, so an old one there does no harm.
+        if weights.isSingle {
+            if (try? index?.check(against: homes)) == nil { index = nil }
+        } else {
+            try index?.check(against: homes)
+        }
         self.path = path
         self.style = style
         configuration = try JSON(contentsOf: Files.join(path, style.configurationName))
         self.shards = shards
-        indexName = weights.index?.name
+        indexName = index?.name
         self.tensors = tensors
         self.confirm = confirm
-        (sideFiles, leftOut) = try Self.otherFiles(in: path, besides: Set(weights.files))
+        (sideFiles, leftOut) = try Self.otherFiles(in: path, besides: Set(weights.files), index: index?.name)
     }
 
     /// The tensors' bytes together.
@@ -127,21 +133,50 @@ public struct HuggingFaceFolder: Sendable {
     }
 
     private static func noModel(in path: String, _ names: [String]) -> BridgeError {
+        if let adapter = adapter(in: path, names) { return adapter }
         if names.contains("config.json"), names.contains(where: { $0.hasSuffix(".bin") || $0.hasSuffix(".pth") }) {
             return BridgeError(
                 .corruptInput,
                 "\(path) holds pickled weights only; convert them to safetensors first, pickles can run code when they are read"
             )
         }
+        if names.contains("config.json"),
+            let variant = names.first(where: { $0.hasPrefix("model.") && $0.hasSuffix(".safetensors") })
+        {
+            return BridgeError(
+                .corruptInput,
+                "\(path) has only the variant \(variant) of the weights, expected model.safetensors; rename it to use it"
+            )
+        }
         let missing = names.contains("config.json") ? "model*.safetensors" : "config.json"
         return BridgeError(.corruptInput, "\(path) has no \(missing), so it is not a folder with a Hugging Face model")
     }
 
+    /// What to do with a folder that holds an adapter and was given as a model; nil for another folder.
+    static func adapter(in path: String, _ names: [String]) -> BridgeError? {
+        guard names.contains(PEFTConfiguration.fileName) || names.contains(LoRAFile.name) else { return nil }
+        let json = try? JSON(contentsOf: Files.join(path, PEFTConfiguration.fileName))
+        let base = json?["base_model_name_or_path"]?.string.flatMap { $0.isEmpty ? nil : $0 }
+        return BridgeError(
+            .badArgument,
+            "\(path) holds an adapter and not a model; give the model that it was trained on"
+                + (base.map { ", \($0)," } ?? "") + " as the model, and \(path) with --adapter"
+        )
+    }
+
+    /// The weight files in the order in which transformers looks for them: a single file, then those of an index.
+    ///
+    /// Source: `_get_resolved_checkpoint_files` in modeling_utils.py, transformers 5.23.
     private static func weightFiles(
         of style: Style,
         in path: String,
         _ names: [String]
-    ) throws -> (files: [String], index: ShardIndex?) {
+    ) throws -> (files: [String], index: ShardIndex?, isSingle: Bool) {
+        let single = "\(style.weightsPrefix).safetensors"
+        if names.contains(single) {
+            let index = names.contains(style.indexName) ? try? ShardIndex(path: Files.join(path, style.indexName)) : nil
+            return ([single], index?.files == [single] ? index : nil, true)
+        }
         if names.contains(style.indexName) {
             let index = try ShardIndex(path: Files.join(path, style.indexName))
             let missing = index.files.filter { !names.contains($0) }
@@ -152,10 +187,8 @@ public struct HuggingFaceFolder: Sendable {
                     names: missing
                 )
             }
-            return (index.files, index)
+            return (index.files, index, false)
         }
-        let single = "\(style.weightsPrefix).safetensors"
-        if names.contains(single) { return ([single], nil) }
         let numbered = names.filter { NamePattern("\(style.weightsPrefix)-*-of-*.safetensors").match($0) != nil }
         guard
             let total = numbered.first.flatMap({
@@ -170,7 +203,7 @@ public struct HuggingFaceFolder: Sendable {
                 "\(path) has \(numbered.count) of \(total) weight files and no \(style.indexName); fetch the others"
             )
         }
-        return (numbered, nil)
+        return (numbered, nil, false)
     }
 
     /// Endings of files that hold weights, and are therefore never carried along.
@@ -179,7 +212,7 @@ public struct HuggingFaceFolder: Sendable {
         ".distcp", ".bin.index.json", ".safetensors.index.json",
     ]
 
-    private static func otherFiles(in path: String, besides weights: Set<String>) throws -> (
+    private static func otherFiles(in path: String, besides weights: Set<String>, index: String?) throws -> (
         side: [String], leftOut: [String]
     ) {
         var side: [String] = []
@@ -195,7 +228,7 @@ public struct HuggingFaceFolder: Sendable {
                 switch Files.kind(of: Files.join(path, inside)) {
                 case .folder where !name.hasPrefix("."): try visit(inside)
                 case .file where weights.contains(inside): break
-                case .file where isIndex(of: weights, inside): side.append(inside)
+                case .file where inside == index: side.append(inside)
                 case .file where weightEndings.contains { name.hasSuffix($0) }: leftOut.append(inside)
                 case .file: side.append(inside)
                 // Caches and editors leave links that lead nowhere under such names.
@@ -212,11 +245,5 @@ public struct HuggingFaceFolder: Sendable {
         }
         try visit("")
         return (side, leftOut)
-    }
-
-    private static func isIndex(of weights: Set<String>, _ name: String) -> Bool {
-        Style.allCases.contains { style in
-            name == style.indexName && weights.contains { $0.hasPrefix(style.weightsPrefix) }
-        }
     }
 }

@@ -69,6 +69,8 @@ public struct SafetensorsHeader: Sendable {
         var metadata = JSONObject()
         for (key, value) in object {
             if key == "__metadata__" {
+                // The same as no metadata, in safetensors' own reader.
+                if value.isNull { continue }
                 guard let members = value.object, members.allSatisfy({ $0.value.string != nil }) else {
                     throw BridgeError(.corruptInput, "__metadata__ in the header of \(name) must hold strings only")
                 }

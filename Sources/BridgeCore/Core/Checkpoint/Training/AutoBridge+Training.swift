@@ -66,7 +66,7 @@ extension AutoBridge {
                 .init(name: $0.name, sources: [], shape: $0.view.shape, elementType: $0.view.elementType, notes: [])
             },
             notes: [],
-            images: weights + optimizer + (try sideImages()) + adapterConfiguration(state)
+            images: weights + optimizer + (try sideImages()) + (try adapterConfiguration(state))
                 + files.map { .literal(name: $0.name, $0.bytes) },
             seal: { sealed.sealed($0) }
         )
@@ -117,8 +117,9 @@ extension AutoBridge {
             }
         }
         let filled = Set(state.parameters.map { TrainedNames.whole($0.name) })
+        // Beside adapters every parameter of the model is one that was trained.
         if let lost = checkpoint.parameters.first(where: {
-            TrainedNames.isAdapter($0.name) && !filled.contains($0.name)
+            (TrainedNames.isAdapter($0.name) || state.adapters != nil) && !filled.contains($0.name)
         }) {
             throw BridgeError(
                 .badArgument,
@@ -148,21 +149,42 @@ extension AutoBridge {
     }
 
     /// The numbers that adapters were made with, beside them.
-    private func adapterConfiguration(_ state: TrainingState) -> [FileImage] {
+    private func adapterConfiguration(_ state: TrainingState) throws -> [FileImage] {
         guard let adapters = state.adapters else { return [] }
-        let configuration = PEFTConfiguration(adapters.configuration, baseModel: folder?.path)
+        let layers = adapters.modules.flatMap { module in
+            module.layers.compactMap { layer in
+                layer.adapter.map { adapter in
+                    // Patterns go by the names of the matrices, behind which the parts of a fused module differ.
+                    let name = adapter.input.weight.name
+                    return (name: String(name.dropLast(".linear_in.weight".count)), shape: adapter.shape)
+                }
+            }
+        }
+        let configuration = try PEFTConfiguration(adapters, layers: layers, baseModel: modelPath)
         let json = configuration.json(modules: adapters.modules.map(\.name), taskType: nil)
         return [.literal(name: PEFTConfiguration.fileName, json.text())]
     }
 
     /// The files beside the weights, from wherever the model came from.
     private func sideImages() throws -> [FileImage] {
-        if let folder { return try Importer.sideImages(of: folder) }
-        guard let processorFolder else { return [] }
-        let root = Files.parent(of: processorFolder)
-        return try checkpointSideFiles.map {
-            FileImage.copy(name: $0, of: try FileStorage(path: Files.join(root, $0)))
+        var images: [FileImage] = []
+        if let folder {
+            images = try Importer.sideImages(of: folder)
+        } else if let processorFolder {
+            let root = Files.parent(of: processorFolder)
+            images = try checkpointSideFiles.map {
+                FileImage.copy(name: $0, of: try FileStorage(path: Files.join(root, $0)))
+            }
         }
+        guard isReconfigured else { return images }
+        let name = Files.join(NativeCheckpoint.huggingFaceFolder, style.configurationName)
+        images.removeAll { $0.name == name }
+        let source = folder?.configuration ?? JSON.object(JSONObject())
+        let json =
+            style == .consolidated
+            ? model.bridge.parameters(configuration: model.configuration, base: source)
+            : model.configuration
+        return images + [.literal(name: name, json.text())]
     }
 
     /// Whose names the Hugging Face side has.

@@ -1,0 +1,53 @@
+extension AutoBridge {
+    /// Says so when adapters name another model than this one as theirs.
+    ///
+    /// Two models of one shape take each other's adapters without an error, and compute something that nobody has trained.
+    ///
+    /// - Parameters:
+    ///   - base: The model that the adapters name, a folder or a hub id with its revision.
+    ///   - adapter: The folder of the adapters.
+    /// - Returns: A sentence for the user; none where the two are, or may well be, the same model.
+    func baseNotes(of base: String?, adapter: String) -> [String] {
+        guard let base, !base.isEmpty, let own = modelPath else { return [] }
+        let (theirs, ours) = (ModelPlace(base), ModelPlace(own))
+        guard !theirs.maySame(as: ours) else { return [] }
+        return [
+            "\(adapter) was trained on \(base), and the model is \(own); make sure that they are the same, since adapters of "
+                + "another model of this shape load without an error"
+        ]
+    }
+
+    /// Where this bridge's model is: a Hugging Face folder or an iteration of a checkpoint.
+    var modelPath: String? { folder?.path ?? processorFolder.map { Files.parent(of: $0) } }
+}
+
+/// Where a model is, for a comparison.
+private struct ModelPlace {
+    /// The repository's id; nil for a folder.
+    private let repository: String?
+    /// What the system says of the folder; nil for one that is not here.
+    private let identity: String?
+    private let isNative: Bool
+    private let name: String
+
+    init(_ text: String) {
+        let path = (try? NativeCheckpoint.iterationPath(text)) ?? Files.trimmed(text)
+        identity = Files.identity(of: path)
+        isNative = Files.exists(Files.join(path, NativeCheckpoint.manifestName))
+        let cached = path.split(separator: "/").last { $0.hasPrefix("models--") }.map {
+            String($0.dropFirst("models--".count).replacing("--", with: "/"))
+        }
+        repository = cached ?? (identity == nil ? HubRepository(text)?.id : nil)
+        name = (repository ?? Files.name(of: path)).split(separator: "/").last.map { $0.lowercased() } ?? ""
+    }
+
+    /// Whether nothing speaks against the two being the same model.
+    func maySame(as other: ModelPlace) -> Bool {
+        if let identity, identity == other.identity { return true }
+        if let repository, let theirs = other.repository { return repository.lowercased() == theirs.lowercased() }
+        // A checkpoint does not say which folder it was imported from.
+        if isNative != other.isNative { return true }
+        if identity != nil, other.identity != nil, repository == nil, other.repository == nil { return false }
+        return name == other.name
+    }
+}

@@ -1,0 +1,41 @@
+extension Linear {
+    /// How many bytes of float32 logits of an adapted layer exist at a time.
+    private static let logitByteLimit = 64 << 20
+
+    /// The weighted sum of cross entropies of the layer's outputs, taken as logits, which never exist as a whole.
+    ///
+    /// - Parameters:
+    ///   - rows: [N, in].
+    ///   - targets: N columns.
+    ///   - weights: N factors.
+    ///   - byteLimit: How many bytes the logits of an adapted layer may take; nil for 64 MiB.
+    /// - Returns: float32, a scalar.
+    public func crossEntropy(_ rows: Tensor, targets: [Int32], weights: [Float], byteLimit: Int? = nil) -> Tensor {
+        let matrix = weight.tensor
+        guard let adapter, !targets.isEmpty else {
+            return rows.crossEntropy(matrix, targets: targets, weights: weights)
+        }
+        // What the adapter adds to the logits does not fit the fused product above, so some rows at a time go through
+        // the layer, and go through it again in the backward pass.
+        let low = adapter.lowered(rows)
+        let factor = adapter.factor(for: matrix)
+        let height = max(1, (byteLimit ?? Self.logitByteLimit) / max(4 * matrix.shape[0], 1))
+        var total: Tensor?
+        for first in stride(from: 0, to: targets.count, by: height) {
+            let chunk = first..<min(first + height, targets.count)
+            // The factor goes in as well: what several passes share has its gradient summed outside of them.
+            let parts =
+                [rows, low.dropped, low.product].map { $0.narrowed(0, to: chunk) } + (factor.map { [$0] } ?? [])
+            let (own, share) = (Array(targets[chunk]), Array(weights[chunk]))
+            let loss = Tensor.recomputed(parts) { [bias] parts in
+                let out = parts[0].projected([matrix], outputType: .float32)[0]
+                let low = LowRankAdapter.Lowered(dropped: parts[1], product: parts[2])
+                let logits = adapter.applied(to: out, low, weight: matrix, factor: parts.count > 3 ? parts[3] : nil)
+                return (bias.map { logits + $0.tensor.cast(to: .float32) } ?? logits)
+                    .crossEntropyOfLogits(targets: own, weights: share)
+            }
+            total = total.map { $0 + loss } ?? loss
+        }
+        return total ?? rows.crossEntropy(matrix, targets: targets, weights: weights)
+    }
+}

@@ -1,0 +1,133 @@
+import BridgeCore
+import Foundation
+import JSONTree
+import TensorRuntime
+import TestSupport
+import Testing
+import Trainer
+
+/// Adapters of the kinds that PEFT's configuration has, against peft: see `Tests/Fixtures/make_adapter_fixtures.py`.
+@Suite struct AdapterParityTests {
+    static let names: [String] = {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: "\(Fixtures.root)/adapters")) ?? []
+        return names.filter { !$0.contains(".") }.sorted()
+    }()
+    private static let engine = CPUEngine(threadCount: 2)
+
+    private let reference: Reference
+
+    init() throws { reference = try Reference("adapters", in: "adapters") }
+
+    private func base(_ name: String) -> String { name.hasPrefix("mistral-tied") ? "mistral-tied" : "mistral" }
+
+    private func tokens(_ name: String) throws -> TokenBatch {
+        try TokenBatch(inputs: reference.path, prefix: "\(base(name)).", on: Self.engine)
+    }
+
+    private func model(_ bridge: AutoBridge) throws -> any CausalModel {
+        try bridge.toModel(elementType: .float32, on: Self.engine)
+    }
+
+    private func expect(_ logits: Tensor, _ name: String, _ what: Comment) throws {
+        let (difference, scale) = gap(logits.floats(), try reference.floats("\(name).logits"))
+        #expect(difference <= 1e-4 * scale, what)
+    }
+
+    @Test func everyKindIsThere() { #expect(Self.names.count == 12) }
+
+    @Test(arguments: names) func logitsAreThoseOfPEFTWhateverTheAdapterIsStoredAs(_ name: String) throws {
+        let folder = try TemporaryFolder()
+        let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(base(name)))
+        let adapted = try model(bridge)
+        let adapters = try bridge.loadAdapters(from: "\(Fixtures.root)/adapters/\(name)", on: adapted)
+        try expect(adapted.forward(tokens(name)).logits, name, "as PEFT stores it")
+        let state = TrainingState(
+            parameters: adapters.parameters + adapters.wholeParameters,
+            adapters: adapters,
+            moments: []
+        )
+        try bridge.save(state, to: folder.path("native"), iteration: 0, files: [])
+        try bridge.exportAdapter(adapters, on: adapted, to: folder.path("peft"), baseModel: nil)
+        for place in ["native", "peft"] {
+            let other = try model(bridge)
+            _ = try bridge.loadAdapters(from: folder.path(place), on: other)
+            try expect(other.forward(tokens(name)).logits, name, "\(place)")
+        }
+        try bridge.exportMerged(adapters, on: adapted, to: folder.path("merged"))
+        try expect(model(.fromHF(folder.path("merged"))).forward(tokens(name)).logits, name, "merged")
+        try bridge.saveMerged(adapters, on: adapted, to: folder.path("whole"))
+        let whole = try AutoBridge.fromMegatron(folder.path("whole"))
+        let loaded = try whole.toModel(weights: folder.path("whole"), elementType: .float32, on: Self.engine)
+        try expect(loaded.forward(tokens(name)).logits, name, "merged into a checkpoint")
+    }
+
+    @Test(arguments: ["mistral-head", "mistral-head-dora", "mistral-tied-head"])
+    func adaptersOfTheHeadHaveTheLossesOfPEFT(_ name: String) throws {
+        let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(base(name)))
+        let model = try model(bridge)
+        let adapters = try bridge.loadAdapters(from: "\(Fixtures.root)/adapters/\(name)", on: model)
+        var section = Recipe.OptimizerSection()
+        (section.adamBeta1, section.adamBeta2, section.adamEps) = (0.9, 0.95, 1e-5)
+        let optimizer = try Optimizer(section, adapters.parameters, on: Self.engine)
+        let ids = try reference.integers("\(base(name)).input_ids").map(Int32.init)
+        let targets = ids.indices.map { $0 + 1 < ids.count && $0 > 0 ? ids[$0 + 1] : -100 }
+        let (losses, norms) = (try reference.floats("\(name).losses"), try reference.floats("\(name).norms"))
+        for step in losses.indices {
+            optimizer.clearGradients()
+            let loss = try model.loss(tokens(name), targets: targets, weight: 1 / Float(ids.count - 2))
+            _ = Gradients(of: loss)
+            let norm = optimizer.gradientNorm()
+            optimizer.step(rate: 2e-3, weightDecay: 0.1, gradientScale: min(1, 1 / (norm + 1e-6)))
+            #expect(abs(loss.item - losses[step]) <= 1e-4 * losses[step], "loss of step \(step)")
+            #expect(abs(norm - Double(norms[step])) <= 2e-3 * Double(norms[step]), "norm of step \(step)")
+        }
+    }
+
+    @Test func tyingGoesWhenTheEmbeddingAloneIsReplaced() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral-tied"))
+        let adapted = try model(bridge)
+        let adapters = try bridge.loadAdapters(from: "\(Fixtures.root)/adapters/mistral-tied-words", on: adapted)
+        try bridge.exportMerged(adapters, on: adapted, to: folder.path("merged"))
+        let merged = try HuggingFaceFolder(path: folder.path("merged"))
+        #expect(merged.configuration["tie_word_embeddings"] == false)
+        #expect(merged.tensors["lm_head.weight"] != nil)
+    }
+
+    @Test func aResizedVocabularyIsInTheMergedConfiguration() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral-tied"))
+        let adapted = try model(bridge)
+        let adapters = try bridge.loadAdapters(from: "\(Fixtures.root)/adapters/mistral-tied-resized", on: adapted)
+        let words = bridge.toProvider().decoder.vocabSize
+        #expect(adapters.notes.contains { $0.contains("\(words + 5) tokens") && $0.contains("\(words)") })
+        try bridge.exportMerged(adapters, on: adapted, to: folder.path("merged"))
+        let merged = try HuggingFaceFolder(path: folder.path("merged"))
+        #expect(merged.configuration["vocab_size"]?.integer == words + 5)
+    }
+
+    @Test func rsLoRADividesAlphaByTheRoot() throws {
+        var recipe = Recipe(name: "a")
+        try recipe.apply(["peft.scheme=lora", "peft.dim=4", "peft.alpha=6", "peft.use_rslora=true"])
+        let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
+        let model = try model(bridge)
+        let adapters = try AdapterSet(recipe.peft, on: model, seed: 1)
+        #expect(adapters.modules[0].layers[0].adapter?.scale == 6 / 4.0.squareRoot())
+        let folder = try TemporaryFolder()
+        try bridge.exportAdapter(adapters, on: model, to: folder.path("peft"), baseModel: nil)
+        let json = try JSON(contentsOf: folder.path("peft/adapter_config.json"))
+        #expect(json["use_rslora"] == true && json["lora_alpha"] == 6 && json["r"] == 4)
+    }
+
+    @Test func theOutputLayerOfATiedModelCanHaveAdaptersOfItsOwn() throws {
+        var recipe = Recipe(name: "a")
+        try recipe.apply(["peft.scheme=lora", "peft.dim=4", "peft.target_modules=[output_layer]"])
+        let model = try model(.fromHF(Fixtures.checkpoint("mistral-tied")))
+        let adapters = try AdapterSet(recipe.peft, on: model, seed: 1)
+        #expect(adapters.parameters.map(\.name).contains("output_layer.adapter.linear_in.weight"))
+        try recipe.apply(["peft.modules_to_save=[word_embeddings]"])
+        let other = try self.model(.fromHF(Fixtures.checkpoint("mistral-tied")))
+        let error = #expect(throws: BridgeError.self) { _ = try AdapterSet(recipe.peft, on: other, seed: 1) }
+        #expect(error?.message.contains("tied") ?? false)
+    }
+}
