@@ -1,5 +1,5 @@
 # The same few words everywhere. `make demo` and `make test` do all the set-up that a fresh machine needs.
-.PHONY: help setup stamp build demo learn test test-peers bench bench-inference bench-training bench-hub format lint docs clean
+.PHONY: help setup stamp build demo learn test test-levels test-peers bench bench-inference bench-training bench-hub format lint docs clean
 
 BRIDGE = .build/release/bridge
 # Tests run unoptimised Swift on optimised kernels: without this the vector code alone takes minutes.
@@ -10,6 +10,7 @@ help:
 	@echo "make demo        install what is missing, build, and convert a toy of every family both ways"
 	@echo "make learn       train toys of all three families, in full and with LoRA, and ask them what they never saw"
 	@echo "make test        install what is missing and run every test"
+	@echo "make test-levels  run the tests that compute at every instruction level below the machine's best"
 	@echo "make test-peers  compare with torch and transformers in a Python venv"
 	@echo "make bench-inference  time inference of a 1 billion parameter model beside transformers and llama.cpp"
 	@echo "make bench-training   time training steps beside torch, transformers and peft"
@@ -40,6 +41,10 @@ test: setup stamp
 	swift build --build-tests $(FAST_C)
 	swift test --skip-build $(FAST_C)
 	@scripts/test-packages
+
+test-levels: setup stamp
+	swift build --build-tests $(FAST_C)
+	@scripts/test-levels
 
 test-peers: build
 	@scripts/setup-peers

@@ -130,7 +130,7 @@ let package = Package(
         // Runs the built program, which `swift test` builds together with the plugins before it starts.
         .testTarget(
             name: "CommandTests",
-            dependencies: [core, "Parquet", "bridge"],
+            dependencies: [core, "Parquet", "TestSupport", "bridge"],
             path: "Tests/CommandTests",
             swiftSettings: strict
         ),

@@ -149,7 +149,9 @@ struct Gemma3TextConfiguration: ConfigurationRoot, Equatable {
         Field.noEffect("dtype", "torch_dtype", because: "a type beside text_config goes first; weights keep their own")
     }
 
-    /// What the decoder computes. Source: `modeling_gemma3.py`, transformers 5.23.
+    /// What the decoder computes.
+    ///
+    /// Source: `modeling_gemma3.py`, transformers 5.23.
     func form(elementType: ElementType) throws -> DecoderForm {
         let (full, sliding) = (0, 1)
         var form = DecoderForm(

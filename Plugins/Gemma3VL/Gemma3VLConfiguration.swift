@@ -38,12 +38,14 @@ struct Gemma3VLProvider: ModelProvider {
 extension Gemma3VLProvider {
     private static let source = "Gemma3Config, transformers 5.23"
 
-    /// `config.json` and the provider's fields.
-    static let table = ConfigurationTable<Gemma3VLProvider>(standardizing: { json in
+    @Sendable private static func standardized(_ json: JSON) -> JSON {
         var result = json
         if let text = json["text_config"] { result.set(Gemma3TextConfiguration.standardized(text), at: "text_config") }
         return result
-    }) {
+    }
+
+    /// `config.json` and the provider's fields.
+    static let table = ConfigurationTable<Gemma3VLProvider>(standardizing: standardized) {
         Field.fixed("model_type", ["gemma3"], ifAbsent: source)
         Field(
             ["torch_dtype", "dtype", "text_config.dtype", "text_config.torch_dtype"],

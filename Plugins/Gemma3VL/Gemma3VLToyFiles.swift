@@ -35,6 +35,7 @@ extension Gemma3VLToy {
     /// - Parameters:
     ///   - configuration: The content of `config.json`.
     ///   - imageToken: The soft token of an image; nil for a model without a vision tower.
+    /// - Returns: The files.
     static func textFiles(_ configuration: JSON, imageToken: Int?) -> [ToyFile] {
         let generation: JSON = [
             "bos_token_id": 2, "cache_implementation": "hybrid", "do_sample": true,

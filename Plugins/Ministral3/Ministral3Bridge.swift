@@ -125,7 +125,11 @@ extension Ministral3Bridge {
             "llama_4_scaling.beta",
             "llama_4_scaling.original_max_position_embeddings"
         ) + [
-            SettingsTable.only("yarn.apply_scale", [nil, false], "the attention factor is 1, as transformers reads these files")
+            SettingsTable.only(
+                "yarn.apply_scale",
+                [nil, false],
+                "the attention factor is 1, as transformers reads these files"
+            )
         ]
             + SettingsTable.honoured(
                 "vision_encoder.image_token_id",
@@ -185,7 +189,9 @@ extension Ministral3Bridge {
                 }
                 rope.set(value, at: other)
             }
-            if let beta = parameters[path: "llama_4_scaling.beta"]?.nonNull { rope.set(beta, at: "llama_4_scaling_beta") }
+            if let beta = parameters[path: "llama_4_scaling.beta"]?.nonNull {
+                rope.set(beta, at: "llama_4_scaling_beta")
+            }
             let original = parameters[path: "llama_4_scaling.original_max_position_embeddings"]?.nonNull
             if let original, original.double != yarn["original_max_position_embeddings"]?.double {
                 throw BridgeError(

@@ -117,24 +117,49 @@ extension Ministral3Provider {
             ifNull: "num_attention_heads",
             \.numAttentionHeads
         )
-        Field("head_dim", "kv_channels", \.kvChannels, ifAbsent: byType("128", "hidden_size / num_attention_heads") {
-            $0.modelType == "ministral3" ? 128 : $0.hiddenSize / max($0.numAttentionHeads, 1)
-        })
-        Field("vocab_size", "vocab_size", \.vocabSize, ifAbsent: byType("131072", "32000") {
-            $0.modelType == "ministral3" ? 131_072 : 32000
-        })
-        Field("max_position_embeddings", "seq_length", \.seqLength, ifAbsent: byType("262144", "131072") {
-            $0.modelType == "ministral3" ? 262_144 : 131_072
-        })
-        Field("rms_norm_eps", "layernorm_epsilon", \.layernormEpsilon, ifAbsent: byType("1e-05", "1e-06") {
-            $0.modelType == "ministral3" ? 1e-5 : 1e-6
-        })
+        Field(
+            "head_dim",
+            "kv_channels",
+            \.kvChannels,
+            ifAbsent: byType("128", "hidden_size / num_attention_heads") {
+                $0.modelType == "ministral3" ? 128 : $0.hiddenSize / max($0.numAttentionHeads, 1)
+            }
+        )
+        Field(
+            "vocab_size",
+            "vocab_size",
+            \.vocabSize,
+            ifAbsent: byType("131072", "32000") {
+                $0.modelType == "ministral3" ? 131_072 : 32000
+            }
+        )
+        Field(
+            "max_position_embeddings",
+            "seq_length",
+            \.seqLength,
+            ifAbsent: byType("262144", "131072") {
+                $0.modelType == "ministral3" ? 262_144 : 131_072
+            }
+        )
+        Field(
+            "rms_norm_eps",
+            "layernorm_epsilon",
+            \.layernormEpsilon,
+            ifAbsent: byType("1e-05", "1e-06") {
+                $0.modelType == "ministral3" ? 1e-5 : 1e-6
+            }
+        )
         Field("rope_parameters.rope_theta", "rotary_base", \.rotaryBase)
         RopeScaling.fields(in: "rope_parameters", \.ropeScaling)
         RopeStandardization.otherSpellings(of: "rope_parameters", ["rope_scaling"])
-        Field("sliding_window", "sliding_window", \.slidingWindow, ifAbsent: byType("null", "4096") {
-            $0.modelType == "ministral3" ? nil : 4096
-        })
+        Field(
+            "sliding_window",
+            "sliding_window",
+            \.slidingWindow,
+            ifAbsent: byType("null", "4096") {
+                $0.modelType == "ministral3" ? nil : 4096
+            }
+        )
         Field(
             "initializer_range",
             "init_method_std",

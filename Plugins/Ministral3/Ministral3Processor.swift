@@ -11,6 +11,8 @@ struct Ministral3Processor: ModelProcessor {
 
     /// What takes an image's longest sides, height and width.
     private let largest: (height: Int, width: Int)
+    /// Whether that is in the tokenizer's file, as Mistral's own code has it, which rounds where transformers cuts.
+    private let isOfTokenizer: Bool
     /// Pixels along a side of what becomes one feature.
     private let unit: Int
     /// Pixels along a side of the largest image that the tower has positions for.
@@ -61,7 +63,11 @@ struct Ministral3Processor: ModelProcessor {
             classMean: Self.classMean,
             classDeviation: Self.classDeviation
         )
-        largest = try Self.largest(files.image, towerSize: towerSize)
+        if !files.image.exists, let side = files.tokenizer.largestImageSide {
+            (largest, isOfTokenizer) = ((side, side), true)
+        } else {
+            (largest, isOfTokenizer) = (try Self.largest(files.image, towerSize: towerSize), false)
+        }
     }
 
     /// The size that images are shrunk to: `longest_edge`, else a height and a width.
@@ -102,8 +108,10 @@ struct Ministral3Processor: ModelProcessor {
         var (height, width) = (image.height, image.width)
         let ratio = max(Double(height) / Double(largest.height), Double(width) / Double(largest.width))
         if ratio > 1 {
-            height = Int((Double(height) / ratio).rounded(.down))
-            width = Int((Double(width) / ratio).rounded(.down))
+            let rule: FloatingPointRoundingRule = isOfTokenizer ? .toNearestOrEven : .down
+            height = Int((Double(height) / ratio).rounded(rule))
+            width = Int((Double(width) / ratio).rounded(rule))
+            if isOfTokenizer { (height, width) = (max(height, 1), max(width, 1)) }
         }
         guard height > 0, width > 0 else {
             throw BridgeError(
@@ -129,7 +137,16 @@ extension Ministral3Processor {
     static let settings = ProcessorSettings.tables(
         processor: "PixtralProcessor, transformers 5.23",
         image: "PixtralImageProcessor, transformers 5.23",
-        SettingsTable.honoured("image_token", "image_break_token", "image_end_token", "patch_size", "spatial_merge_size"),
-        SettingsTable.noEffect("patch_size", because: "the processor overrides it with the size of what becomes one feature")
+        SettingsTable.honoured(
+            "image_token",
+            "image_break_token",
+            "image_end_token",
+            "patch_size",
+            "spatial_merge_size"
+        ),
+        SettingsTable.noEffect(
+            "patch_size",
+            because: "the processor overrides it with the size of what becomes one feature"
+        )
     )
 }

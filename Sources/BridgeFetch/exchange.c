@@ -139,6 +139,9 @@ static void prepare(connections *mine, const bridge_fetch_request *request, stru
     if (request->certificates) curl_easy_setopt(curl, CURLOPT_CAINFO, request->certificates);
     if (request->certificate_folder) curl_easy_setopt(curl, CURLOPT_CAPATH, request->certificate_folder);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)(request->connect_seconds * 1000));
+    // A server that sends a byte now and then is not silent, and would hold a download for ever.
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)request->least_rate);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)request->least_rate_seconds);
     curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 512L * 1024);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, mine);

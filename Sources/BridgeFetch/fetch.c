@@ -9,6 +9,8 @@ const bridge_fetch_functions *bridge_fetch(void) {
         .digest = bridge_digest_make,
         .update = bridge_digest_update,
         .finish = bridge_digest_finish,
+        .resolve = bridge_address_resolve,
+        .origin = bridge_address_origin,
     };
     functions.library = bridge_exchange_library();
     return &functions;

@@ -1,5 +1,6 @@
 public import BridgeCore
 import Foundation
+import JSONTree
 public import Logging
 public import TensorRuntime
 import Tokenizers
@@ -54,6 +55,21 @@ public final class TrainingRun {
         }
     }
 
+    /// Refuses a model that drops attention weights in training, which is not computed here.
+    private static func checkDropout(_ fields: JSONObject, _ recipe: Recipe) throws {
+        guard recipe.model.attentionDropout == nil else { return }
+        for (field, key) in [
+            ("attention_dropout", "attention_dropout"), ("vision_attention_dropout", "vision_config.attention_dropout"),
+        ] {
+            guard let dropout = fields[field]?.double, dropout != 0 else { continue }
+            throw BridgeError(
+                .badConfiguration,
+                "config.json: \(key) is \(dropout), but attention weights are not dropped in training; "
+                    + "set model.attention_dropout=0 to train without it"
+            )
+        }
+    }
+
     /// Loads the model and opens the data.
     ///
     /// - Throws: `BridgeError` for weights or data that cannot be used, and when nothing would be trained.
@@ -71,6 +87,7 @@ public final class TrainingRun {
             try surroundings.isOutline && HubRepository(meantBy: weights) != nil
             ? AutoBridge.forPlanning(weights, catalog: surroundings.catalog, hub: surroundings.hub)
             : AutoBridge.fromAny(weights, catalog: surroundings.catalog, hub: surroundings.hub)
+        try Self.checkDropout(bridge.megatronFields, recipe)
         // A branch may have moved when the run is gone on with; a commit has not.
         if let repository = HubRepository(meantBy: weights), let commit = surroundings.hub.cache.commit(of: repository)
         {

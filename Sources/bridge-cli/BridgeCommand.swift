@@ -15,6 +15,9 @@ struct BridgeCommand: ParsableCommand {
               bridge verify toy toy-again
               bridge generate --hf-model toy --prompt 'Hello' --max-new-tokens 20
 
+            'bridge --version --json' also says what this machine computes with; BRIDGE_MAX_CPU_ISA=PORTABLE, AVX2, AVX512,
+            AVX512_BF16 or AMX limits the instructions that are used.
+
             EXIT STATUS:
               0 done   1 failed   2 tensors not accounted for   3 verification failed   4 corrupt input
               64 wrong usage   130 interrupted
@@ -35,13 +38,18 @@ enum Main {
         Interrupt.install()
         MappedFileFault.install()
         do {
-            var command = try BridgeCommand.parseAsRoot()
+            let arguments = CommandLine.arguments.dropFirst()
+            if let script = CompletionScript.asked(by: arguments) { return Output.line(script) }
+            let asksForReport = VersionReport.isAsked(by: arguments)
+            var command: any ParsableCommand = asksForReport ? BridgeCommand() : try BridgeCommand.parseAsRoot()
+            try ProcessorLimit.apply()
+            if asksForReport { return Output.json(VersionReport.json) }
             try command.run()
         } catch let error as BridgeError {
             Failure.report(error)
         } catch {
             let status = BridgeCommand.exitCode(for: error)
-            if status == .validationFailure, CommandLine.arguments.contains("--json"), !Output.hasPrintedJSON {
+            if status == .validationFailure, ArgumentList.wantsJSON, !Output.hasPrintedJSON {
                 let message = BridgeCommand.message(for: error)
                 Output.json(["error": ["code": "usage", "message": .string(message), "names": []]])
             }

@@ -5,7 +5,7 @@ import TensorRuntime
 import Testing
 
 @Suite struct ToyTests {
-    static let families = ["gemma3", "ministral3", "mistral"]
+    static let families = ["gemma3", "gemma3_text", "ministral3", "mistral"]
 
     /// What the published checkpoints hold, calculated from their configurations without this program; nil where only the
     /// parameters were counted.
@@ -14,6 +14,7 @@ import Testing
         ("ministral3", "3b", 458, 3_849_090_048), ("ministral3", "8b", nil, 8_918_026_240),
         ("ministral3", "14b", nil, 13_945_031_680), ("gemma3", "4b", 883, 4_300_079_472),
         ("gemma3", "12b", nil, 12_187_325_040), ("gemma3", "27b", nil, 27_432_406_640),
+        ("gemma3_text", "270m", 236, 268_098_176), ("gemma3_text", "1b", 340, 999_885_952),
     ]
 
     @Test(arguments: published)
@@ -133,7 +134,7 @@ import Testing
     @Test(arguments: families) func noNumberIsNeutral(_ family: String) throws {
         try withFolder { folder in
             try ToyModel(family: family, options: .init(elementType: .float32)).write(to: folder, overwrite: true)
-            let isZeroCentred = family == "gemma3"
+            let isZeroCentred = family.hasPrefix("gemma3")
             for (name, tensor) in try HuggingFaceFolder(path: folder).tensors {
                 let bytes = try tensor.storage.bytes(tensor.offset..<tensor.offset + tensor.byteCount)
                 let numbers = bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
@@ -157,7 +158,7 @@ import Testing
                 return (error as? BridgeError)?.message ?? "\(error)"
             }
         }
-        #expect(message("bert", .init()).contains("the families are gemma3, ministral3, mistral"))
+        #expect(message("bert", .init()).contains("the families are gemma3, gemma3_text, ministral3, mistral"))
         #expect(message("gemma3", .init(realSize: "3b")).contains("its sizes are 4b, 12b, 27b"))
         #expect(message("gemma3", .init(hiddenSize: 60)).contains("not a multiple of 8"))
         #expect(message("mistral", .init(hiddenSize: 100, realSize: "7b")).contains("not a multiple of 64"))

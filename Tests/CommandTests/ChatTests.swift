@@ -1,54 +1,92 @@
+import BridgeCore
 import Foundation
+import TestSupport
 import Testing
 
 /// `bridge chat` over a pipe, line by line.
 @Suite struct ChatTests {
     private let fixtures = Models.fixtures
 
+    /// What every run gets: float32, since two runs that add up in another order may only differ in the last bits, and
+    /// tokens are compared.
+    private static let options = [
+        "--max-new-tokens", "6", "--ignore-eos", "--date", "2025-01-01", "--dtype", "float32",
+    ]
+
+    private func folder(_ model: String) -> String { fixtures.appendingPathComponent(model).path }
+
     private func chat(_ model: String, _ lines: String..., more: [String] = []) throws -> BridgeProcess.Outcome {
         try BridgeProcess(
-            [
-                "chat", "--hf-model", fixtures.appendingPathComponent(model).path, "--max-new-tokens", "6",
-                "--ignore-eos", "--date", "2025-01-01",
-            ] + more,
+            ["chat", "--hf-model", folder(model)] + Self.options + more,
             input: lines.map { $0 + "\n" }.joined()
         ).wait()
+    }
+
+    /// Whether nothing went wrong; models that recommend sampling are told that they are not followed.
+    private static func holdsNotesOnly(_ errors: String) -> Bool {
+        errors.split(separator: "\n").allSatisfy { $0.hasPrefix("note: generation_config.json recommends sampling") }
     }
 
     private func picture(_ name: String) -> String {
         fixtures.deletingLastPathComponent().appendingPathComponent("images/\(name)").path
     }
 
+    private func answer(_ model: String, _ prompt: [String]) throws -> Answer {
+        try Answer(["--hf-model", folder(model)] + prompt + Self.options)
+    }
+
     /// What `generate` says to one question.
     private func said(_ model: String, _ prompt: String, _ more: String...) throws -> String {
-        try Answer(
-            [
-                "--hf-model", fixtures.appendingPathComponent(model).path, "--prompt", prompt,
-                "--max-new-tokens", "6", "--ignore-eos", "--date", "2025-01-01",
-            ] + more
-        ).text + "\n"
+        try answer(model, ["--prompt", prompt] + more).text + "\n"
     }
 
     @Test(arguments: ["mistral", "ministral3", "gemma3"])
     func aSecondTurnKnowsTheFirst(_ model: String) throws {
-        let alone = try said(model, "Hello")
+        let first = try answer(model, ["--prompt", "Hello"])
         let outcome = try chat(model, "Hello", "", "Hello")
         #expect(outcome.status == 0)
-        #expect(outcome.errors.isEmpty)
+        #expect(Self.holdsNotesOnly(outcome.errors), "\(outcome.errors)")
+        let alone = first.text + "\n"
         #expect(outcome.output.hasPrefix(alone) && outcome.output.count > alone.count)
         let messages = """
             [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": ANSWER},
              {"role": "user", "content": "Hello"}]
             """
         let scratch = try Scratch()
-        let answer = try JSONEncoder().encode(String(alone.dropLast()))
-        let text = messages.replacing("ANSWER", with: String(decoding: answer, as: UTF8.self))
+        let text = messages.replacing(
+            "ANSWER",
+            with: String(decoding: try JSONEncoder().encode(first.text), as: UTF8.self)
+        )
         try Data(text.utf8).write(to: scratch.url("chat.json"))
-        let second = try Answer([
-            "--hf-model", fixtures.appendingPathComponent(model).path, "--messages", scratch.path("chat.json"),
-            "--max-new-tokens", "6", "--ignore-eos", "--date", "2025-01-01",
-        ])
+        let second = try answer(model, ["--messages", scratch.path("chat.json")])
+        // The chat computes the second turn behind what it has cached, and this run in one pass: the tokens may be compared
+        // because no other is nearly as likely.
+        let turns = try Conversation(contentsOf: scratch.path("chat.json"))
+        for (answer, asked) in [(first, Conversation(prompt: "Hello")), (second, turns)] {
+            let margin = try margin(of: answer.tokens, to: asked, by: folder(model))
+            try #require(margin.isCertain, "\(margin)")
+        }
         #expect(outcome.output == alone + second.text + "\n")
+    }
+
+    @Test func aTekkenFileAloneFramesAChat() throws {
+        // No tokenizer.json, no template: the control tokens of the file's version.
+        let answer = try answer("mistral-native", ["--prompt", "Hello"])
+        #expect(answer.tokens.count == 6)
+        let outcome = try chat("mistral-native", "Hello", "Hello")
+        #expect(outcome.status == 0 && outcome.errors.isEmpty, "\(outcome.errors)")
+        #expect(outcome.output.hasPrefix(answer.text + "\n"))
+        let raw = try Answer([
+            "--hf-model", folder("mistral-native"), "--raw", "--prompt", "[INST]Hello[/INST]", "--max-new-tokens", "6",
+            "--ignore-eos", "--dtype", "float32",
+        ])
+        let margin = try margin(
+            of: answer.tokens,
+            to: Conversation(prompt: "Hello"),
+            by: folder("mistral-native")
+        )
+        try #require(margin.isCertain, "\(margin)")
+        #expect(answer.tokens == raw.tokens)
     }
 
     @Test func aResetForgetsTheFirstTurn() throws {
@@ -58,7 +96,7 @@ import Testing
 
     @Test(arguments: ["ministral3", "gemma3"]) func aPictureGoesWithTheNextMessage(_ model: String) throws {
         let outcome = try chat(model, "/image \(picture("rgb.png"))", "What is it?", more: ["--system", "Be brief."])
-        #expect(outcome.status == 0 && outcome.errors.isEmpty, "\(outcome.errors)")
+        #expect(outcome.status == 0 && Self.holdsNotesOnly(outcome.errors), "\(outcome.errors)")
         let image = picture("rgb.png")
         #expect(outcome.output == (try said(model, "What is it?", "--image", image, "--system", "Be brief.")))
     }

@@ -21,7 +21,7 @@ import Testing
 
     /// Two rows with what `bridge generate`, whose tokens are those of transformers, says, and one with something else.
     private func data(in scratch: Scratch) throws -> String {
-        let options = ["--hf-model", model, "--date", "2025-03-09", "--max-new-tokens", "6"]
+        let options = ["--hf-model", model, "--date", "2025-03-09", "--max-new-tokens", "6", "--dtype", "float32"]
         let text = try Answer(options + ["--prompt", "Say hello."]).text
         let seen = try Answer(options + ["--prompt", "What is it?", "--image", image]).text
         #expect(text != seen)
@@ -38,7 +38,7 @@ import Testing
         let scratch = try Scratch()
         let arguments = [
             "evaluate", "--hf-model", model, "--data", try data(in: scratch), "--date", "2025-03-09",
-            "--max-new-tokens", "6",
+            "--max-new-tokens", "6", "--dtype", "float32",
         ]
         let outcome = try BridgeProcess(arguments + ["--json"]).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")

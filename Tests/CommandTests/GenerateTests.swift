@@ -1,6 +1,7 @@
 import BridgeCore
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// `bridge generate`, from what a person gives to what comes out.
@@ -30,6 +31,18 @@ import Testing
                 "--date", "2025-03-09", "--dtype", "float32", "--ignore-eos", "--max-new-tokens", "\(expected.count)",
             ] + images + system
         )
+        let conversation = Conversation(
+            prompt: one["prompt"]?.string ?? "",
+            images: (one["images"]?.array ?? []).compactMap(\.string).map { .file(picture($0)) },
+            system: one["system"]?.string
+        )
+        let margin = try margin(
+            of: expected,
+            to: conversation,
+            by: folder(one["checkpoint"]?.string ?? ""),
+            date: "2025-03-09"
+        )
+        try #require(margin.isCertain, "\(margin)")
         #expect(answer.tokens == expected)
         #expect(answer.reason == "length")
         #expect(answer.logProbabilities.count == expected.count && answer.logProbabilities.allSatisfy { $0 <= 0 })

@@ -16,6 +16,48 @@ import Testing
         #expect(outcome.errors.isEmpty)
     }
 
+    @Test func convertIsCompletedWithAndWithoutImport() throws {
+        let options = try completions("bridge", "convert", "--")
+        #expect(options.isSuperset(of: ["--hf-model", "--megatron-path", "--tp", "--dry-run"]), "\(options)")
+        #expect(try completions("bridge", "convert", "import", "--").isSuperset(of: ["--hf-model", "--megatron-path"]))
+        #expect(try completions("bridge", "convert", "export", "--").contains("--hf-path"))
+        #expect(try completions("bridge", "convert", "").isSuperset(of: ["import", "export"]))
+        #expect(try completions("bridge", "gener") == ["generate"])
+    }
+
+    @Test func aShellThatIsUnknownIsWrongUsage() throws {
+        #expect(try BridgeProcess.run("--generate-completion-script", "nonsense").status != 0)
+        for shell in ["zsh", "fish"] {
+            let outcome = try BridgeProcess.run("--generate-completion-script=\(shell)")
+            #expect(outcome.status == 0 && outcome.output.contains("megatron-path"))
+        }
+    }
+
+    /// What bash offers behind some words.
+    private func completions(_ words: String...) throws -> Set<String> {
+        let scratch = try Scratch()
+        let script = try BridgeProcess.run("--generate-completion-script", "bash")
+        #expect(script.status == 0 && script.errors.isEmpty)
+        try Data(script.output.utf8).write(to: scratch.url("bridge.bash"))
+        let line = words.joined(separator: " ")
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/bash")
+        process.arguments = [
+            "-c",
+            """
+            source '\(scratch.path("bridge.bash"))'; COMP_WORDS=(\(words.map { "'\($0)'" }.joined(separator: " ")))
+            COMP_CWORD=\(words.count - 1) COMP_LINE='\(line)' COMP_POINT=\(line.utf8.count)
+            _bridge bridge '\(words.last ?? "")' '\(words.dropLast().last ?? "")'; printf '%s\\n' "${COMPREPLY[@]}"
+            """,
+        ]
+        let output = Pipe()
+        process.standardOutput = output
+        try process.run()
+        let data = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return Set(String(decoding: data, as: UTF8.self).split(separator: "\n").map(String.init))
+    }
+
     @Test func helpNamesTheExitStatuses() throws {
         let help = try BridgeProcess.run("--help").output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
         for status in [

@@ -63,6 +63,35 @@ import Testing
         #expect(json[path: "error.message"]?.string?.contains("--max-new-tokens is 0") == true)
     }
 
+    @Test func aPromptThatLooksLikeAFlagIsNone() throws {
+        // The prompt is `--json`, and the error one for people.
+        for arguments in [
+            ["--prompt", "--json"], ["--system", "--json", "--prompt", "a"], ["--prompt", "a", "--stop", "--json"],
+        ] {
+            let wrong = try BridgeProcess(
+                ["generate", "--hf-model", model] + arguments + ["--max-new-tokens", "0"]
+            ).wait()
+            #expect(wrong.status == 64 && wrong.output.isEmpty, "\(wrong.output)")
+            let missing = try BridgeProcess(["generate", "--hf-model", "/nowhere"] + arguments).wait()
+            #expect(missing.status == 1 && missing.output.isEmpty, "\(missing.output)")
+            let both = try BridgeProcess(["generate", "--hf-model", "/nowhere"] + arguments + ["--json"]).wait()
+            #expect(try JSON(parsing: Array(both.output.utf8))[path: "error.code"]?.string == "file_system")
+        }
+        // Behind `--` everything is a value.
+        let positional = try run("verify", "/nowhere", "--", "--json")
+        #expect(positional.status == 1 && positional.output.isEmpty, "\(positional.output)")
+        let flag = try run(
+            "convert",
+            "--hf-model",
+            "/nowhere",
+            "--megatron-path",
+            scratch.path("m"),
+            "--dry-run",
+            "--json"
+        )
+        #expect(try JSON(parsing: Array(flag.output.utf8))["error"] != nil)
+    }
+
     @Test func aScriptedChatEndsAsItWent() throws {
         let bad = try run("chat", "--hf-model", model, "--max-new-tokens", "1", input: "/image nowhere.png\n")
         #expect(bad.status == 1)

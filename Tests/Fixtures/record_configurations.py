@@ -29,7 +29,7 @@ def decoder(text):
         "layernorm_epsilon": text.rms_norm_eps,
         "rotary_base": full["rope_theta"],
         "rotary_scaling_type": full["rope_type"],
-        "rotary_scaling_factor": full.get("factor", 1.0),
+        "rotary_scaling_factor": full.get("factor"),
         "yarn_original_max_position_embeddings": full.get("original_max_position_embeddings"),
         "yarn_beta_fast": full.get("beta_fast"),
         "yarn_beta_slow": full.get("beta_slow"),

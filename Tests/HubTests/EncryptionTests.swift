@@ -1,4 +1,5 @@
 import Foundation
+import JSONTree
 import TestSupport
 import Testing
 
@@ -58,6 +59,34 @@ import Testing
         let requests = try proxy.requests()
         let hosts = [server.endpoint, server.storage].map { "CONNECT \($0.dropFirst("https://".count))" }
         #expect(Set(requests) == Set(hosts), "\(requests)")
+    }
+
+    @Test func aDownloadOfAnImageStaysEncrypted() async throws {
+        let plain = try HubServer()
+        let settings = HTTPSettings(variables: ["SSL_CERT_FILE": try #require(server.certificate)])
+        func fetch() throws -> [UInt8] {
+            try Download(
+                url: "\(server.endpoint)/org/name/resolve/main/model.safetensors",
+                mostBytes: 1 << 24,
+                seconds: 20,
+                settings: settings
+            ).bytes(cancellation: Cancellation())
+        }
+        #expect(try fetch() == content)
+        // Foundation does not trust the server's certificate.
+        func redirect(to place: String) throws {
+            let faults: JSON = [["match": "GET /org", "times": 1, "location": .string(place)]]
+            var request = HTTPRequest(method: "POST", address: "\(server.endpoint)/_faults")
+            request.body = .bytes(faults.text(pretty: false))
+            _ = try HTTPConnection(settings).perform(request) { _, _ in true }
+        }
+        try redirect(to: "\(plain.endpoint)/elsewhere")
+        let text = #expect(throws: BridgeError.self) { try fetch() }?.message
+        #expect(text?.contains("leads to \(plain.endpoint)/elsewhere, which is not") == true, "\(text ?? "")")
+        #expect(try await plain.log().isEmpty)
+        // Relative places keep the scheme, whatever their queries hold.
+        try redirect(to: "?next=http://elsewhere")
+        #expect(try fetch() == content)
     }
 
     @Test(arguments: [403, 407, 502]) func aProxyThatRefusesATunnelIsTheReason(_ status: Int) throws {

@@ -24,13 +24,13 @@ import Testing
         for _ in 0..<3 {
             let address = request.address
             let answer = try connection.perform(request) { answer, piece in
-                guard answer.redirect(from: address) == nil else { return true }
+                guard !answer.isRedirect else { return true }
                 if !hasPaused { Thread.sleep(forTimeInterval: pause) }
                 hasPaused = true
                 count += piece.count
                 return true
             }
-            guard let next = answer.redirect(from: address) else { break }
+            guard let next = try answer.redirect(from: address) else { break }
             request.address = next
         }
         return count
@@ -38,6 +38,20 @@ import Testing
 
     @Test func aSlowReaderIsNotTakenForASlowLine() throws {
         #expect(try fetch(pause: 2.5) == content.count)
+    }
+
+    @Test func aLineThatGivesAByteNowAndThenIsGivenUp() async throws {
+        // 40 bytes a second are no silence, and would take a day for 3 MB.
+        try await server.fail(["match": "GET /models/", "times": 9, "drip": 50])
+        var settings = HTTPSettings()
+        (settings.idleSeconds, settings.leastRateSeconds) = (1, 2)
+        let request = HTTPRequest(address: "\(server.endpoint)/org/name/resolve/main/data.bin")
+        let connection = try HTTPConnection(settings)
+        let start = ContinuousClock.now
+        let failure = #expect(throws: HTTPFailure.self) { _ = try connection.follow(request) { _, _ in true } }
+        #expect(failure?.kind == .timeout, "\(String(describing: failure))")
+        #expect(ContinuousClock.now - start < .seconds(15))
+        try await server.fail()
     }
 
     @Test func aSilentLineIsGivenUp() async throws {

@@ -106,4 +106,25 @@ import Testing
             #expect(outcome.status == 0, "\(outcome.errors)")
         }
     }
+
+    @Test func aCacheWithoutLinksHasItsSizeToo() async throws {
+        try server.put("a/b.bin", HubServer.bytes(5000))
+        try server.put("c.json", "{}")
+        let hub = server.hub()
+        let folder = try hub.folder(of: "org/name", for: .everything)
+        let before = try #require(try hub.cache.repositories().first { $0.id == "org/name" }).byteCount
+        #expect(before >= 5002)
+        // As huggingface_hub lays it out where links cannot be made, and as a copy with second names of one file does.
+        for name in try FileManager.default.subpathsOfDirectory(atPath: folder) {
+            let path = "\(folder)/\(name)"
+            guard let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path) else { continue }
+            let blob = URL(filePath: target, relativeTo: URL(filePath: path).deletingLastPathComponent()).path
+            try FileManager.default.removeItem(atPath: path)
+            try FileManager.default.linkItem(atPath: blob, toPath: path)
+        }
+        #expect(try hub.cache.repositories().first { $0.id == "org/name" }?.byteCount == before)
+        let root = URL(filePath: folder).deletingLastPathComponent().deletingLastPathComponent()
+        try FileManager.default.removeItem(at: root.appending(path: "blobs"))
+        #expect(try hub.cache.repositories().first { $0.id == "org/name" }?.byteCount == before)
+    }
 }

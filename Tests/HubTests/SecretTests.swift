@@ -33,6 +33,16 @@ import Testing
         #expect(moved.authorization.isEmpty)
     }
 
+    @Test(arguments: [
+        ("http://host/a", "http://HOST:80/b?c", true), ("https://host", "https://host:443/", true),
+        ("http://host", "https://host", false), ("http://host:81", "http://host", false),
+        ("http://host", "http://host@other/", false), ("http://host", "http://user:secret@host/", true),
+        ("http://host", "http://host.other/", false), ("http://host", "http://other/?http://host/", false),
+        ("http://host", "nothing/", false), ("http://host", "", false),
+    ]) func itGoesToOneSchemeHostAndPort(_ one: String, _ other: String, _ expected: Bool) throws {
+        #expect(try WebAddress.haveOneOrigin(one, other) == expected)
+    }
+
     @Test func itIsNeverPrinted() async throws {
         let secret = "hf_secretsecret"
         let environment = server.hub(["HF_TOKEN": secret]).environment

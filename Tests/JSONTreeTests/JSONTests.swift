@@ -55,10 +55,40 @@ import Testing
     }
 
     @Test func whatStandsForANullIsNotTakenForOne() throws {
-        let noncharacter = String(decoding: [0xEF, 0xB7, 0x90] as [UInt8], as: UTF8.self)
+        let noncharacter = Self.noncharacter(0x90)
         #expect(try parse(#"["\ufdd0"]"#) == [.string(noncharacter)])
-        #expect(throws: JSONError.self) { try parse(#"["\ufdd0","\u0000"]"#) }
-        #expect(throws: JSONError.self) { try parse("[\"\(noncharacter)\",\"\\u0000\"]") }
+        let pair: JSON = .array([.string(noncharacter), .string("\0")])
+        #expect(try parse(#"["\ufdd0","\u0000"]"#) == pair)
+        #expect(try parse("[\"\(noncharacter)\",\"\\u0000\"]") == pair)
+    }
+
+    /// U+FDD0 for 0x90, which Swift does not spell.
+    private static func noncharacter(_ last: UInt8) -> String { String(decoding: [0xEF, 0xB7, last], as: UTF8.self) }
+
+    @Test func everyMixOfANullAndNoncharactersIsRead() throws {
+        let (first, second) = (Self.noncharacter(0x90), Self.noncharacter(0x91))
+        let scalars: [(text: String, escape: String)] = [
+            ("\0", #"\u0000"#), (first, #"\uFDD0"#), (first, first), (second, #"\ufdd1"#), (second, second),
+            (#"\u0000"#, #"\\u0000"#), ("a", "a"),
+        ]
+        // All texts of four of them, as keys and as values, there and back.
+        for number in 0..<scalars.count * scalars.count * scalars.count * scalars.count {
+            let places = [number % 7, number / 7 % 7, number / 49 % 7, number / 343]
+            let text = places.map { scalars[$0].text }.joined()
+            let escaped = places.map { scalars[$0].escape }.joined()
+            let json = try parse("{\"\(escaped)\":\"\(escaped)\",\"\":[\"\(escaped)x\"]}")
+            #expect(json.object?.keys.first.map { Array($0.utf8) } == Array(text.utf8))
+            #expect(json[text]?.string.map { Array($0.utf8) } == Array(text.utf8))
+            #expect(json[""]?.array?.first?.string.map { Array($0.utf8) } == Array((text + "x").utf8))
+            #expect(try parse(self.text(json)) == json)
+        }
+    }
+
+    @Test func keysThatOnlyTheNullTellsApartAreDifferent() throws {
+        let (first, second) = (Self.noncharacter(0x90), Self.noncharacter(0x91))
+        let json = try parse("{\"\\u0000\":1,\"\(first)\":2,\"\(first)\(first)\":3,\"\(first)\(second)\":4}")
+        #expect(json.object?.map(\.value) == [1, 2, 3, 4])
+        #expect(json["\0"] == 1 && json[first] == 2)
     }
 
     @Test func nestingEndsBeforeTheStackDoes() throws {

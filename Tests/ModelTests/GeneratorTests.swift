@@ -5,7 +5,7 @@ import Testing
 
 /// Long prompts, conversations and pictures in the loop that generates.
 @Suite struct GeneratorTests {
-    static let engine = CPUEngine(threadCount: 2)
+    static let engine = TestEngine.cpu(threadCount: 2)
 
     private func model(_ name: String) throws -> any CausalModel {
         try AutoBridge.fromHF(Fixtures.checkpoint(name)).toModel(elementType: .float32, on: Self.engine)
@@ -60,6 +60,9 @@ import Testing
         let other = try said(generator, second)
         // The last token of the answer was said and not yet seen.
         #expect(other.timings.prefillTokens == 10)
+        // One pass over the whole prompt adds up in another order than two.
+        let margin = try Margin(of: other.tokens.map(Int.init), to: second, by: model)
+        try #require(margin.isCertain, "\(margin)")
         #expect(try said(Generator(model), second).tokens == other.tokens)
     }
 
@@ -70,6 +73,8 @@ import Testing
         for prompt in [tokens(40, from: 3), tokens(10), tokens(23)] {
             let answer = try said(generator, prompt)
             #expect(answer.timings.prefillTokens == prompt.count)
+            let margin = try Margin(of: answer.tokens.map(Int.init), to: prompt, by: model)
+            try #require(margin.isCertain, "\(margin)")
             #expect(try said(Generator(model), prompt).tokens == answer.tokens)
         }
     }

@@ -5,7 +5,7 @@ import Testing
 
 /// The cache against one that keeps everything, written out below.
 @Suite struct KVCacheTests {
-    static let engine = CPUEngine(threadCount: 1)
+    static let engine = TestEngine.cpu(threadCount: 1)
 
     struct Case: CustomTestStringConvertible {
         var window: Int?

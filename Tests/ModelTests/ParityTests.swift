@@ -6,7 +6,7 @@ import Testing
 /// The models against what transformers computes for the same weights and inputs.
 @Suite struct ParityTests {
     static let names = Fixtures.all.filter { $0 != "mistral-peer" }
-    static let engine = CPUEngine(threadCount: 2)
+    static let engine = TestEngine.cpu(threadCount: 2)
 
     @Test(arguments: names)
     func float32LogitsAreThoseOfTransformers(_ name: String) throws {
@@ -61,6 +61,9 @@ import Testing
                 let next = TokenBatch(tokens: [Int32(token)], start: cache.length)
                 logits = try model.forward(next, cache: cache).logits.floats()
             }
+            // Both sides add up in another order.
+            let margin = Margin(steps, expected)
+            #expect(margin.isCertain, "\(prefix)greedy_ids have \(margin)")
             #expect(tokens == expected, "\(prefix)greedy_ids")
             // The logits of the last steps, which are those of cached decoding.
             let kept = try reference.shape("\(prefix)greedy_logits")[0]

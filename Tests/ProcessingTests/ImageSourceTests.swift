@@ -1,6 +1,7 @@
 import BridgeCore
 import Foundation
 import Imaging
+import Synchronization
 import TestSupport
 import Testing
 
@@ -82,6 +83,29 @@ import Testing
         #expect(try ImageSource(server.url("moved")).load() == Image(decoding: bytes).withoutAlpha)
         #expect(failure(.url("http://127.0.0.1:1/a.png")).contains("cannot be fetched"))
         #expect(failure(.url("http://")).contains("no http:// or https:// address"))
+    }
+
+    /// The targets are those of Python's urllib.parse.urljoin.
+    @Test(
+        arguments: [
+            ("/login?next=https://x.org/y", "/login?next=https://x.org/y"), ("?x=1", "/a/b/c?x=1"), ("../x", "/a/x"),
+            ("./x", "/a/b/x"), ("x/y?z=://", "/a/b/x/y?z=://"), ("../../../x", "/x"), ("/x//y", "/x//y"),
+            ("/x y", "/x%20y"),
+            ("//HOST/z#part", "/z"), ("HTTP://HOST/q", "/q"),
+        ]
+    ) func aRedirectMayBeAnyReference(_ place: String, _ target: String) throws {
+        let bytes = try Self.bytes()
+        let seen = Mutex<[String]>([])
+        let host = Mutex("")
+        let server = try TinyServer { path in
+            seen.withLock { $0.append(path) }
+            let place = place.replacing("HOST", with: host.withLock { $0 })
+            return path == "/a/b/c?d" ? .init(status: "302 Found", headers: ["Location: \(place)"]) : .init(body: bytes)
+        }
+        defer { server.stop() }
+        host.withLock { $0 = String(server.url("").dropFirst("http://".count).dropLast()) }
+        #expect(try ImageSource(server.url("a/b/c?d")).load() == Image(decoding: bytes).withoutAlpha)
+        #expect(seen.withLock { $0 } == ["/a/b/c?d", target])
     }
 
     @Test func aServerThatSaysNothingIsLeftWhenAskedTo() throws {

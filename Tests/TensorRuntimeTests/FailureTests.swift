@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import TensorRuntime
@@ -10,7 +11,7 @@ import Testing
 
     @Test func shapesThatDoNotStretchAreNamed() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-            let engine = CPUEngine(threadCount: 1)
+            let engine = TestEngine.cpu(threadCount: 1)
             _ = Tensor.zeros([2, 3], .float32, on: engine) + Tensor.zeros([2, 4], .float32, on: engine)
         }
         #expect(Self.text(result).contains("add: the shapes do not stretch to one (float32[2, 3], float32[2, 4])"))
@@ -18,7 +19,7 @@ import Testing
 
     @Test func typesThatDifferAreNamed() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-            let engine = CPUEngine(threadCount: 1)
+            let engine = TestEngine.cpu(threadCount: 1)
             _ = Tensor.zeros([2], .float32, on: engine) * Tensor.zeros([2], .bfloat16, on: engine)
         }
         #expect(Self.text(result).contains("multiply: the types differ (float32[2], bfloat16[2])"))
@@ -26,7 +27,7 @@ import Testing
 
     @Test func matricesThatDoNotFitAreNamed() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-            let engine = CPUEngine(threadCount: 1)
+            let engine = TestEngine.cpu(threadCount: 1)
             _ = Tensor.zeros([2, 3], .float32, on: engine).matrixProduct(Tensor.zeros([2, 3], .float32, on: engine))
         }
         #expect(
@@ -36,14 +37,14 @@ import Testing
 
     @Test func rowsOutsideATableAreRefused() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-            _ = Tensor.zeros([3, 2], .float32, on: CPUEngine(threadCount: 1)).rows([0, 3])
+            _ = Tensor.zeros([3, 2], .float32, on: TestEngine.cpu(threadCount: 1)).rows([0, 3])
         }
         #expect(Self.text(result).contains("rows: a row is not in the table (float32[3, 2])"))
     }
 
     @Test func masksThatDoNotFitAreRefused() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-            let x = Tensor.zeros([1, 3, 2, 4], .float32, on: CPUEngine(threadCount: 1))
+            let x = Tensor.zeros([1, 3, 2, 4], .float32, on: TestEngine.cpu(threadCount: 1))
             _ = x.attending(
                 to: x,
                 x,

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import TensorRuntime
@@ -21,7 +22,7 @@ import Testing
     }
 
     @Test func theNumbersAreThoseOfTheOtherEngineAndProductsAreCounted() throws {
-        let plain = CPUEngine(threadCount: 2)
+        let plain = TestEngine.cpu(threadCount: 2)
         let measuring = MeasuringEngine(plain)
         #expect(try gradients(on: measuring) == gradients(on: plain))
         let work = measuring.takeWork()

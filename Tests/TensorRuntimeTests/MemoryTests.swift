@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import TensorRuntime
@@ -21,7 +22,7 @@ import Testing
     }
 
     @Test func tensorsGiveTheirMemoryBack() {
-        let engine = CPUEngine(threadCount: 1)
+        let engine = TestEngine.cpu(threadCount: 1)
         var tensor: Tensor? = Tensor(uninitialized: [1000], .float32, on: engine)
         let address = tensor?.pointer
         let view = tensor?.narrowed(0, to: 5..<9)
@@ -33,7 +34,7 @@ import Testing
     }
 
     @Test func aBlockIsUsedAgainWhenItsTensorIsGone() {
-        let engine = CPUEngine(threadCount: 1)
+        let engine = TestEngine.cpu(threadCount: 1)
         func address() -> UnsafeMutableRawPointer { Tensor(uninitialized: [999], .float32, on: engine).pointer }
         #expect(address() == address())
     }
@@ -47,7 +48,7 @@ import Testing
             }
             deinit { bytes.deallocate() }
         }
-        let engine = CPUEngine(threadCount: 1)
+        let engine = TestEngine.cpu(threadCount: 1)
         var owner: Owner? = Owner()
         weak let watched = owner
         var tensor = owner.map { owner in

@@ -1,4 +1,5 @@
 import CTensorKernels
+import TestSupport
 import Testing
 
 @testable import TensorRuntime
@@ -10,7 +11,7 @@ struct Level: CustomTestStringConvertible, Sendable {
 
     var testDescription: String { String(cString: ctk_isa_name(isa)) }
 
-    static let all = (0...ctk_best_isa().rawValue).map { number in
+    static let all = (0...UInt32(TestEngine.level.rawValue)).map { number in
         let isa = ctk_isa(number)
         return Level(isa: isa, engine: CPUEngine(threadCount: 2, libraries: nil, isa: isa))
     }

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import TensorRuntime
@@ -84,14 +85,17 @@ import Testing
     }
 
     /// Every library that this machine has, each as an engine's only one.
-    static let libraries: [any MatrixLibrary] =
-        [OpenBLASLibrary()]
-        + [AMXLibrary() as (any MatrixLibrary)?, OneDNNLibrary(.float32), OneDNNLibrary(.bfloat16)].compactMap(\.self)
+    static let libraries: [any MatrixLibrary] = {
+        _ = TestEngine.level
+        return [OpenBLASLibrary()]
+            + [AMXLibrary() as (any MatrixLibrary)?, OneDNNLibrary(.float32), OneDNNLibrary(.bfloat16)]
+            .compactMap(\.self)
+    }()
 
     @Test(arguments: libraries.indices, [(70, 300, 41), (33, 40, 300), (5, 513, 64), (6, 1, 9), (1, 7, 5), (7, 6, 1)])
     func everyLibraryMultipliesAllLayouts(_ library: Int, _ size: (m: Int, k: Int, n: Int)) {
         // Pieces are cut by columns and rows, and blocks inside a library end where the matrix does not.
-        let engine = CPUEngine(threadCount: 2, libraries: [Self.libraries[library]])
+        let engine = TestEngine.cpu(threadCount: 2, libraries: [Self.libraries[library]])
         let (m, k, n) = size
         for type in [ElementType.float32, .bfloat16] where Self.libraries[library].supports(inputs: type, output: type)
         {

@@ -11,8 +11,15 @@ public struct Reference {
 
     /// Opens the file of a name in a folder of the fixtures.
     public init(_ name: String, in folder: String = "reference") throws {
+        try self.init(name: name, file: "\(Fixtures.root)/\(folder)/\(name).safetensors")
+    }
+
+    /// Opens any file.
+    public init(file: String) throws { try self.init(name: file, file: file) }
+
+    private init(name: String, file: String) throws {
         self.name = name
-        path = "\(Fixtures.root)/\(folder)/\(name).safetensors"
+        path = file
         tensors = Dictionary(try SafetensorsFile(path: path).tensors.map { ($0.name, $0) }) { first, _ in first }
     }
 

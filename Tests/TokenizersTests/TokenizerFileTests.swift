@@ -147,19 +147,6 @@ import Tokenizers
         #expect(throws: TokenizerError.self) { try tokenizer.chatTemplate(named: "other") }
     }
 
-    @Test func theConfigurationDecidesOnTheTokensAround() throws {
-        let folder = try Folder()
-        try folder.copy("llama-style/tokenizer.json")
-        let names = #""bos_token": "<s>", "eos_token": "</s>""#
-        try folder.write("tokenizer_config.json", "{\(names), \"add_bos_token\": true, \"add_eos_token\": false}".utf8)
-        let with = try Tokenizer(folder: folder.path)
-        #expect(try with.encode("Hi").first == 1)
-        #expect(try with.encode("Hi").last != 2)
-        try folder.write("tokenizer_config.json", "{\(names), \"add_bos_token\": false}".utf8)
-        let without = try Tokenizer(folder: folder.path)
-        #expect(try without.encode("Hi") == with.encode("Hi", addingSpecialTokens: false))
-    }
-
     @Test func aPromptHasOneBeginToken() throws {
         let tokenizer = try Tokenizer(folder: "\(FixtureFolder.path)/tekken-style")
         let plain = try tokenizer.encodePrompt("[INST]Hi[/INST]")

@@ -7,7 +7,7 @@ import Trainer
 
 /// Whole runs: checkpoints, resumption, adapters, guards.
 @Suite struct RunTests {
-    static let engine = CPUEngine(threadCount: 2)
+    static let engine = TestEngine.cpu(threadCount: 2)
 
     /// Rows of tokens that follow from their place in the run.
     private struct Rows: BatchSource {

@@ -8,7 +8,7 @@ import Trainer
 /// Training against torch, transformers and peft: see `Tests/Fixtures/make_training_fixtures.py`.
 @Suite struct TrainingParityTests {
     static let names = ["mistral", "ministral3", "gemma3"]
-    static let engine = CPUEngine(threadCount: 2)
+    static let engine = TestEngine.cpu(threadCount: 2)
 
     private struct Run {
         let reference: Reference

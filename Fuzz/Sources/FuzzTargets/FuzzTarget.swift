@@ -95,7 +95,8 @@ enum FuzzTarget: String, CaseIterable {
             precondition(!stretch.range.isEmpty && stretch.range.upperBound <= stretch.size ?? .max, "an empty stretch")
         }
         let address = "https://huggingface.co/org/name?a=b"
-        let next = answer.redirect(from: address).map { WebAddress.resolve($0, against: address) }
+        // Resolved by libcurl, which is a library beside the program and may not be there.
+        let next = try? answer.redirect(from: address)
         _ = next.map { (WebAddress.origin(of: $0), WebAddress.shown($0)) }
         let wish = HubPatience.wish(answer)
         if let wish { precondition(wish >= 0, "a pause that has gone by") }

@@ -23,6 +23,14 @@ static void start(void) {
     set_threads = (void (*)(int))dlsym(RTLD_DEFAULT, "omp_set_num_threads");
 }
 
+bool cdnn_limit(cdnn_level level) {
+    static const dnnl_cpu_isa_t limits[] = {dnnl_cpu_isa_sse41, dnnl_cpu_isa_avx2, dnnl_cpu_isa_avx512_core,
+                                            dnnl_cpu_isa_avx512_core_bf16};
+    dnnl_status_t status = dnnl_set_max_cpu_isa(limits[level]);
+    // Builds for other processors and builds without the choice have one level only.
+    return status == dnnl_success || status == dnnl_unimplemented;
+}
+
 const char *cdnn_version(void) {
     pthread_once(&once, start);
     return version;

@@ -69,7 +69,7 @@ __attribute__((target("avx2,f16c,fma"))) static void store_half_f16c(uint8_t *ta
     }
 }
 
-static inline int has_f16c(void) { return __builtin_cpu_supports("f16c") && __builtin_cpu_supports("avx2"); }
+static inline int has_f16c(void) { return ctk_best_isa() >= CTK_AVX2; }
 
 void ctk_load_f32(float *target, const void *source, ctk_type type, size_t count) {
     const uint8_t *bytes = source;

@@ -30,8 +30,8 @@ static ctk_isa find_best_isa(void) {
 #endif
 }
 
-ctk_isa ctk_best_isa(void) {
-    // Found once; whoever comes at the same time finds the same.
+ctk_isa ctk_processor_isa(void) {
+    // Found once; threads that look at the same time find the same.
     static int found = -1;
     int best = __atomic_load_n(&found, __ATOMIC_RELAXED);
     if (best < 0) {
@@ -40,6 +40,37 @@ ctk_isa ctk_best_isa(void) {
     }
     return (ctk_isa)best;
 }
+
+static int limit = CTK_AMX;
+
+void ctk_limit_isa(ctk_isa isa) { __atomic_store_n(&limit, (int)isa, __ATOMIC_RELAXED); }
+
+ctk_isa ctk_best_isa(void) {
+    int processor = (int)ctk_processor_isa(), most = __atomic_load_n(&limit, __ATOMIC_RELAXED);
+    return (ctk_isa)(processor < most ? processor : most);
+}
+
+// The features that the levels are made of, and those that oneDNN and OpenBLAS choose their kernels by.
+#if defined(__x86_64__)
+#define EACH_FEATURE(FEATURE)                                                                                        \
+    FEATURE("avx2") FEATURE("fma") FEATURE("f16c") FEATURE("avx512f") FEATURE("avx512bw") FEATURE("avx512dq")        \
+    FEATURE("avx512vl") FEATURE("avx512vnni") FEATURE("avx512bf16")
+#define FEATURE_NAME(name) name,
+#define FEATURE_TEST(name) __builtin_cpu_supports(name) != 0,
+static const char *const feature_names[] = {EACH_FEATURE(FEATURE_NAME) "amx-bf16"};
+
+const char *ctk_feature(size_t index, bool *is_present) {
+    const bool present[] = {EACH_FEATURE(FEATURE_TEST) ctk_processor_isa() == CTK_AMX};
+    if (index >= sizeof present) return NULL;
+    *is_present = present[index];
+    return feature_names[index];
+}
+#else
+const char *ctk_feature(size_t index, bool *is_present) {
+    (void)index, (void)is_present;
+    return NULL;
+}
+#endif
 
 const char *ctk_isa_name(ctk_isa isa) {
     static const char *const names[] = {"portable", "AVX2", "AVX-512", "AVX-512 BF16", "AMX"};

@@ -125,5 +125,5 @@ void ctk_random_within(ctk_isa isa, void *target, ctk_type type, uint64_t seed, 
 }
 
 void ctk_random(void *target, ctk_type type, uint64_t seed, uint64_t first, float center, float scale, size_t count) {
-    ctk_random_within(CTK_AVX512, target, type, seed, first, center, scale, count);
+    ctk_random_within(ctk_best_isa(), target, type, seed, first, center, scale, count);
 }

@@ -17,7 +17,7 @@ extension JSON {
         }
         defer { json_tokener_free(tokener) }
         json_tokener_set_flags(tokener, Int32(JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8))
-        let escapes = try JSONEscapes(text)
+        let escapes = JSONEscapes(text)
         // The NUL at the end tells json-c that a number at the end of the text is complete.
         let root = (escapes.text + [0]).withUnsafeBufferPointer { buffer in
             buffer.withMemoryRebound(to: CChar.self) { json_tokener_parse_ex(tokener, $0.baseAddress, Int32($0.count)) }
@@ -43,16 +43,15 @@ extension JSON {
 
     /// The text in UTF-8: one line without spaces, or indented by two spaces with a line break at the end.
     public func text(pretty: Bool = true) -> [UInt8] {
-        let root = cValue
+        let isCoded = hasNullInKey
+        let root = cValue(isCoded: isCoded)
         defer { json_object_put(root) }
         let layout = pretty ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED : JSON_C_TO_STRING_PLAIN
         var length = 0
         let flags = Int32(layout | JSON_C_TO_STRING_NOSLASHESCAPE)
         guard let text = json_object_to_json_string_length(root, flags, &length) else { return [] }
-        let bytes = JSONEscapes.restoringNull(
-            [UInt8](UnsafeRawBufferPointer(start: text, count: length)),
-            isHidden: hasNullInKey
-        )
+        let written = [UInt8](UnsafeRawBufferPointer(start: text, count: length))
+        let bytes = isCoded ? JSONEscapes.document(written) : written
         return pretty ? bytes + [UInt8(ascii: "\n")] : bytes
     }
 
@@ -114,7 +113,7 @@ extension JSON {
     }
 
     /// A new json-c value that the caller owns.
-    private var cValue: OpaquePointer? {
+    private func cValue(isCoded: Bool) -> OpaquePointer? {
         switch self {
         case .null: return nil
         case .bool(let value): return json_object_new_boolean(value ? 1 : 0)
@@ -122,7 +121,7 @@ extension JSON {
             if let integer = Int64(number.text) { return json_object_new_int64(integer) }
             return json_object_new_double_s(number.double, number.text)
         case .string(let value):
-            var value = value
+            var value = isCoded ? JSONEscapes.coded(value) : value
             return value.withUTF8 { bytes in
                 bytes.withMemoryRebound(to: CChar.self) {
                     json_object_new_string_len($0.baseAddress, Int32($0.count))
@@ -130,7 +129,7 @@ extension JSON {
             }
         case .array(let items):
             let array = json_object_new_array()
-            for item in items { json_object_array_add(array, item.cValue) }
+            for item in items { json_object_array_add(array, item.cValue(isCoded: isCoded)) }
             return array
         case .object(let members):
             let object = json_object_new_object()
@@ -138,7 +137,10 @@ extension JSON {
             if members.isEmpty {
                 json_object_set_serializer(object, { _, buffer, _, _ in printbuf_memappend(buffer, "{}", 2) }, nil, nil)
             }
-            for (key, value) in members { json_object_object_add(object, JSONEscapes.hidingNull(key), value.cValue) }
+            for (key, value) in members {
+                let key = isCoded ? JSONEscapes.coded(key) : key
+                json_object_object_add(object, key, value.cValue(isCoded: isCoded))
+            }
             return object
         }
     }

@@ -1,25 +1,24 @@
 /// Rewrites the two escapes that json-c 0.16 does not read well, before it reads the text.
 ///
 /// It keeps keys as C strings, which end at U+0000; and it turns escaped pairs of surrogates whose scalar ends in D800 to
-/// DFFF, one in thirty, into U+FFFD. So the former travels as a noncharacter, and pairs become the UTF-8 they stand for.
+/// DFFF, one in thirty, into U+FFFD. So pairs become the UTF-8 they stand for, and a text with U+0000 travels in a code of
+/// two noncharacters: U+0000 as U+FDD0 U+FDD0, and U+FDD0 itself, which may be in the same text, as U+FDD0 U+FDD1.
 struct JSONEscapes {
     /// The text for json-c.
     let text: [UInt8]
-    /// Whether some U+0000 travels as the noncharacter, which ``reveal(_:)`` turns back.
-    let hidesNull: Bool
+    /// Whether the text holds U+0000 and so travels in the code, which ``reveal(_:)`` turns back.
+    let isCoded: Bool
 
-    private static let standInEscape = Array("\\ufdd0".utf8)
-    private static let standIn: [UInt8] = [0xEF, 0xB7, 0x90]
+    /// U+FDD0 in UTF-8, and U+FDD1.
+    private static let first: [UInt8] = [0xEF, 0xB7, 0x90]
+    private static let second: [UInt8] = [0xEF, 0xB7, 0x91]
 
     /// Rewrites a text.
-    ///
-    /// - Throws: `JSONError` for a text that holds both U+0000 and the noncharacter that stands for it.
-    init(_ bytes: [UInt8]) throws(JSONError) {
+    init(_ bytes: [UInt8]) {
+        isCoded = Self.holdsNull(bytes)
         var result: [UInt8] = []
         var copied = 0
         var index = 0
-        var hidesNull = false
-        var holdsStandIn = false
         func take(upTo end: Int, then replacement: some Sequence<UInt8>, skipping count: Int) {
             result.append(contentsOf: bytes[copied..<end])
             result.append(contentsOf: replacement)
@@ -28,10 +27,11 @@ struct JSONEscapes {
         }
         while index < bytes.count {
             guard bytes[index] == UInt8(ascii: "\\") else {
-                if bytes[index] == Self.standIn[0], bytes[index...].prefix(3).elementsEqual(Self.standIn) {
-                    holdsStandIn = true
+                if isCoded, bytes[index] == Self.first[0], bytes[index...].starts(with: Self.first) {
+                    take(upTo: index, then: Self.first + Self.second, skipping: 3)
+                } else {
+                    index += 1
                 }
-                index += 1
                 continue
             }
             guard let unit = Self.unit(bytes, at: index) else {
@@ -39,19 +39,16 @@ struct JSONEscapes {
                 continue
             }
             if unit == 0 {
-                hidesNull = true
-                take(upTo: index, then: Self.standInEscape, skipping: 6)
+                take(upTo: index, then: Self.first + Self.first, skipping: 6)
+            } else if unit == 0xFDD0, isCoded {
+                take(upTo: index, then: Self.first + Self.second, skipping: 6)
             } else if UTF16.isLeadSurrogate(unit), let low = Self.unit(bytes, at: index + 6),
                 UTF16.isTrailSurrogate(low)
             {
                 take(upTo: index, then: String(UTF16.decode(UTF16.EncodedScalar([unit, low]))).utf8, skipping: 12)
             } else {
-                holdsStandIn = holdsStandIn || unit == 0xFDD0
                 index += 6
             }
-        }
-        guard !hidesNull || !holdsStandIn else {
-            throw JSONError("a text with both U+0000 and U+FDD0, which cannot be told apart here,", at: 0)
         }
         if copied == 0 {
             text = bytes
@@ -59,49 +56,67 @@ struct JSONEscapes {
             result.append(contentsOf: bytes[min(copied, bytes.count)...])
             text = result
         }
-        self.hidesNull = hidesNull
     }
 
     /// A string that came out of json-c.
     func reveal(_ bytes: UnsafeBufferPointer<UInt8>) -> String {
-        guard hidesNull else { return String(decoding: bytes, as: UTF8.self) }
-        var revealed: [UInt8] = []
-        var index = 0
-        while index < bytes.count {
-            if index + 3 <= bytes.count, bytes[index..<index + 3].elementsEqual(Self.standIn) {
-                revealed.append(0)
-                index += 3
+        guard isCoded else { return String(decoding: bytes, as: UTF8.self) }
+        return String(decoding: Self.decoded(bytes, null: [0]), as: UTF8.self)
+    }
+
+    /// A string of a document for json-c, which would end a key at U+0000.
+    static func coded(_ text: String) -> String {
+        guard text.utf8.contains(where: { $0 == 0 || $0 == first[0] }) else { return text }
+        var result: [UInt8] = []
+        var rest = Array(text.utf8)[...]
+        while let byte = rest.first {
+            if byte == 0 {
+                result += first + first
+                rest = rest.dropFirst()
+            } else if rest.starts(with: first) {
+                result += first + second
+                rest = rest.dropFirst(3)
             } else {
-                revealed.append(bytes[index])
-                index += 1
+                result.append(byte)
+                rest = rest.dropFirst()
             }
         }
-        return String(decoding: revealed, as: UTF8.self)
+        return String(decoding: result, as: UTF8.self)
     }
 
-    /// A key for json-c, which would end it at U+0000.
-    static func hidingNull(_ key: String) -> String {
-        key.utf8.contains(0) ? String(decoding: key.utf8.flatMap { $0 == 0 ? standIn : [$0] }, as: UTF8.self) : key
-    }
+    /// The text that json-c made of a document whose strings were ``coded(_:)``.
+    static func document(_ text: [UInt8]) -> [UInt8] { decoded(text, null: Array("\\u0000".utf8)) }
 
-    /// The text of json-c with the escapes that stand for what ``hidingNull(_:)`` has hidden.
-    static func restoringNull(_ text: [UInt8], isHidden: Bool) -> [UInt8] {
-        guard isHidden else { return text }
+    private static func decoded(_ bytes: some RandomAccessCollection<UInt8>, null: [UInt8]) -> [UInt8] {
         var result: [UInt8] = []
-        var index = 0
-        while index < text.count {
-            if index + 3 <= text.count, text[index..<index + 3].elementsEqual(standIn) {
-                result += Array("\\u0000".utf8)
-                index += 3
+        var rest = bytes[...]
+        while let byte = rest.first {
+            let isPair = byte == first[0] && rest.count >= 6 && rest.starts(with: first)
+            if isPair, rest.dropFirst(3).starts(with: first) {
+                result += null
+                rest = rest.dropFirst(6)
+            } else if isPair, rest.dropFirst(3).starts(with: second) {
+                result += first
+                rest = rest.dropFirst(6)
             } else {
-                result.append(text[index])
-                index += 1
+                result.append(byte)
+                rest = rest.dropFirst()
             }
         }
         return result
     }
 
-    /// The unit that `\uXXXX` at a place stands for.
+    private static func holdsNull(_ bytes: [UInt8]) -> Bool {
+        var index = 0
+        while let next = bytes[index...].firstIndex(of: UInt8(ascii: "\\")) {
+            let unit = unit(bytes, at: next)
+            if unit == 0 { return true }
+            index = min(next + (unit == nil ? 2 : 6), bytes.count)
+        }
+        return false
+    }
+
+    /// The unit that `\uXXXX` at an index stands for.
     private static func unit(_ bytes: [UInt8], at index: Int) -> UInt16? {
         guard index + 6 <= bytes.count, bytes[index] == UInt8(ascii: "\\"), bytes[index + 1] == UInt8(ascii: "u"),
             bytes[index + 2] != UInt8(ascii: "+"), bytes[index + 2] != UInt8(ascii: "-")

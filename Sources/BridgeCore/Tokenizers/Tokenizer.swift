@@ -15,6 +15,8 @@ public struct Tokenizer: Sendable {
     /// What a token is decoded as instead of its spelling.
     var surfaces: [Int: [UInt8]] = [:]
     private(set) var added: [Int: AddedToken] = [:]
+    /// The added tokens in the order in which they were added, which decides between equal texts.
+    private(set) var addedInOrder: [AddedToken] = []
     /// How the added tokens are spelled in the normalized text; their ids are decoded as that.
     private var addedSpellings: [Int: [UInt8]] = [:]
     private var addedByContent: [[UInt8]: Int] = [:]
@@ -22,6 +24,10 @@ public struct Tokenizer: Sendable {
     private var rawMatcher = AddedTokenMatcher()
     private var normalizedMatcher = AddedTokenMatcher()
     private let caches = WordCachePool()
+    /// How conversations are framed where there is no template; nil where only a template can say it.
+    var instructChat: InstructChat?
+    /// The longest side that images are shrunk to, where the tokenizer's file holds it.
+    public internal(set) var largestImageSide: Int?
 
     /// The names of the tokens that mark begin, end and padding, and the chat templates of the model.
     public internal(set) var settings = TokenizerSettings()
@@ -31,10 +37,18 @@ public struct Tokenizer: Sendable {
         self.isByteLevel = isByteLevel
     }
 
+    /// Replaces all added tokens; what was special once stays so.
+    mutating func replaceAddedTokens(by tokens: [AddedToken]) throws(TokenizerError) {
+        (added, addedInOrder, addedSpellings, addedByContent) = ([:], [], [:], [:])
+        (rawMatcher, normalizedMatcher) = (AddedTokenMatcher(), AddedTokenMatcher())
+        try add(tokens)
+    }
+
     /// Adds tokens that are found in the text before it is split.
     ///
     /// The order decides between equal texts.
     mutating func add(_ tokens: [AddedToken]) throws(TokenizerError) {
+        addedInOrder += tokens
         for token in tokens where !token.content.isEmpty {
             let content = Array(token.content.utf8)
             added[token.id] = token

@@ -14,26 +14,27 @@ public struct TokenizerSettings: Sendable, Equatable {
     /// The token that fills a batch.
     public var paddingToken: String? { specialTokens["pad_token"] }
 
-    private static let roles = [
-        "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
-    ]
-
     /// Reads the settings from a folder.
     ///
-    /// What is not there stays empty.
+    /// What is not there stays empty. The order is that of transformers 5.23 (`_from_pretrained`): templates in files of
+    /// their own before the one in the configuration, and `special_tokens_map.json` and `added_tokens.json` only where the
+    /// configuration has no `added_tokens_decoder`, the former then before the configuration.
     init(folder: String) throws(TokenizerError) {
-        for name in ["special_tokens_map.json", "tokenizer_config.json"] {
-            guard let json = try Self.json(folder, name) else { continue }
-            for role in Self.roles {
-                // A token is its text, or an object that describes it.
-                if let text = json[role]?.string ?? json[role]?["content"]?.string { specialTokens[role] = text }
+        let configuration = try Self.json(folder, "tokenizer_config.json") ?? .object(JSONObject())
+        let legacy = configuration["added_tokens_decoder"] == nil
+        let map = legacy ? try Self.json(folder, "special_tokens_map.json") : nil
+        do {
+            try readTemplates(configuration["chat_template"])
+            let names = try NamedTokens(configuration: configuration, map: map)
+            (specialTokens, addsTokens) = (names.byRole, names.addsTokens)
+            namedTokens = names.tokens
+            tokensByID = try Self.addedTokens(configuration["added_tokens_decoder"])
+            repeatsOwnTokens = legacy
+            if legacy, let json = try Self.json(folder, "added_tokens.json") {
+                tokensByID = try Self.addedTokens(byContent: json, specials: names.plainContents)
             }
-            do {
-                try readAddedTokens(json)
-                try readTemplates(json["chat_template"])
-            } catch {
-                throw error.inFile("\(folder)/\(name)")
-            }
+        } catch {
+            throw error.inFile("\(folder)/tokenizer_config.json")
         }
         if let json = try Self.json(folder, "chat_template.json") {
             do {
@@ -42,7 +43,25 @@ public struct TokenizerSettings: Sendable, Equatable {
                 throw error.inFile("\(folder)/chat_template.json")
             }
         }
-        // Templates in files of their own take the place of all others.
+        try readTemplateFiles(folder)
+    }
+
+    init() {}
+
+    /// Whether encoding puts tokens in front and behind, where the files say so for a `tokenizer.json`.
+    ///
+    /// transformers 5.23 takes that from the `tokenizer.json` alone; only `special_tokens_map.json` still gets through.
+    var addsTokens: (begin: Bool, end: Bool)?
+    /// Tokens that have a role, in the order in which they are added; the tokenizer may not know yet that they are found in
+    /// a text.
+    var namedTokens: [AddedToken] = []
+    /// Tokens that the files list by id.
+    private(set) var tokensByID: [AddedToken] = []
+    /// Whether the tokenizer's own tokens are added again, between those listed by id.
+    private(set) var repeatsOwnTokens = false
+
+    /// Templates in files of their own take the place of all others.
+    private mutating func readTemplateFiles(_ folder: String) throws(TokenizerError) {
         var files = [("default", "\(folder)/chat_template.jinja")].filter { FileBytes.exists($0.1) }
         let others = "\(folder)/additional_chat_templates"
         for name in FileBytes.names(in: others) where name.hasSuffix(".jinja") && FileBytes.exists("\(others)/\(name)")
@@ -58,33 +77,32 @@ public struct TokenizerSettings: Sendable, Equatable {
         }
     }
 
-    init() {}
-
-    /// Whether encoding puts tokens in front and behind, where the configuration says so; it then wins over the tokenizer.
-    var addsTokens: (begin: Bool, end: Bool)?
-    /// Tokens that the configuration names; the tokenizer may not know yet that they are found in a text.
-    var namedTokens: [AddedToken] = []
-
-    /// Reads which tokens are put around a text, and the tokens that are named outside of the tokenizer.
-    private mutating func readAddedTokens(_ json: JSON) throws(TokenizerError) {
-        if json["add_bos_token"] != nil || json["add_eos_token"] != nil {
-            addsTokens = (json["add_bos_token"]?.bool ?? false, json["add_eos_token"]?.bool ?? false)
-        }
-        for (key, entry) in json["added_tokens_decoder"]?.members ?? [] {
+    /// The tokens of `added_tokens_decoder`, which are added in the order of their ids; what the tokenizer does not have
+    /// gets the next id that is free.
+    private static func addedTokens(_ json: JSON?) throws(TokenizerError) -> [AddedToken] {
+        var tokens: [AddedToken] = []
+        for (key, entry) in json?.members ?? [] {
             guard let id = Int(key), (0...RequiredField.largestID).contains(id) else {
                 throw TokenizerError(.badFile, "'added_tokens_decoder' has the id '\(key)'; expected a number")
             }
-            namedTokens.append(try AddedToken(json: entry, id: id))
+            tokens.append(try AddedToken(json: entry, id: id))
         }
-        for (role, value) in json["extra_special_tokens"]?.members ?? [] {
-            if let text = value.string ?? value["content"]?.string { specialTokens[role] = text }
+        return tokens.sorted { $0.id < $1.id }
+    }
+
+    /// The tokens of `added_tokens.json`, an object of ids by content.
+    private static func addedTokens(byContent json: JSON, specials: [String]) throws(TokenizerError) -> [AddedToken] {
+        var tokens: [AddedToken] = []
+        for (content, value) in json.members ?? [] {
+            guard let id = value.integer, (0...RequiredField.largestID).contains(id) else {
+                throw TokenizerError(.badFile, "'added_tokens.json' has no id for '\(content)'; expected a number")
+            }
+            var token = AddedToken(id: id, content: content)
+            token.isSpecial = specials.contains { $0.utf8.elementsEqual(content.utf8) }
+            token.isNormalized = !token.isSpecial
+            tokens.append(token)
         }
-        let lists = (json["additional_special_tokens"]?.array ?? []) + (json["extra_special_tokens"]?.array ?? [])
-        for content in lists.compactMap({ $0.string ?? $0["content"]?.string }) + specialTokens.values.sorted() {
-            var token = AddedToken(id: -1, content: content)
-            token.isSpecial = true
-            namedTokens.append(token)
-        }
+        return tokens.sorted { $0.id < $1.id }
     }
 
     /// Whether two settings name the same control tokens and templates.
@@ -138,21 +156,30 @@ extension Tokenizer {
             )
         }
         settings = try TokenizerSettings(folder: folder)
+        if instructChat != nil {
+            // The file's own control tokens, where no other file gives them roles.
+            for (role, token) in [
+                ("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>"), ("pad_token", "<pad>"),
+            ]
+            where settings.specialTokens[role] == nil && id(of: token) != nil { settings.specialTokens[role] = token }
+        }
         guard FileBytes.exists("\(folder)/tokenizer.json") else { return }
         try applySettings()
     }
 
     /// What transformers changes in a `tokenizer.json` after the files beside it.
     private mutating func applySettings() throws(TokenizerError) {
-        var missing: [AddedToken] = []
-        for token in settings.namedTokens {
-            var token = token
-            if token.id < 0 { token.id = id(of: token.content).map(Int.init) ?? -1 }
-            let isKnown = addedTokens.contains { $0.content.utf8.elementsEqual(token.content.utf8) }
-            let isListed = missing.contains { $0.content.utf8.elementsEqual(token.content.utf8) }
-            if token.id >= 0, !isKnown, !isListed { missing.append(token) }
+        var list = AddedTokenList(self)
+        var byID = Dictionary(settings.tokensByID.map { ($0.id, $0) }) { $1 }
+        if settings.repeatsOwnTokens { for token in list.tokens { byID[token.id] = token } }
+        let roles = Set(settings.specialTokens.values.map { Array($0.utf8) })
+        for var token in byID.values.sorted(by: { $0.id < $1.id }) {
+            if roles.contains(Array(token.content.utf8)) { token.isSpecial = true }
+            list.add(token)
         }
-        if !missing.isEmpty { try add(missing) }
+        let known = Set(list.tokens.map { Array($0.content.utf8) })
+        for token in settings.namedTokens where !known.contains(Array(token.content.utf8)) { list.add(token) }
+        if list.tokens != addedInOrder { try replaceAddedTokens(by: list.tokens) }
         guard let adds = settings.addsTokens else { return }
         let begin = settings.beginToken.flatMap { id(of: $0) }
         let end = settings.endToken.flatMap { id(of: $0) }

@@ -80,6 +80,8 @@ struct Import: ParsableCommand {
     private func showPlan(_ bridge: AutoBridge) throws {
         try output.watched { context in
             let plan = try bridge.plan(arguments.options(layout, context: context))
+            // What would end the conversion ends the dry run, too.
+            try AutoBridge.checkImport(to: megatronPath, overwrite: arguments.overwrite)
             let source = HubRepository(meantBy: hfModel).map { "\($0)" }
             PlanPrinter(plan: plan, context: context, json: output.json, source: source).show()
         }
@@ -94,7 +96,7 @@ struct Import: ParsableCommand {
         output.say(
             "   \(bridge.architecture), \(plan.ledger.mapped.count) tensors, \(ByteFormat.text(bridge.folder?.byteCount ?? 0))"
         )
-        return try bridge.importCheckpoint(to: megatronPath, options: options)
+        return try bridge.importCheckpoint(plan, to: megatronPath, options: options)
     }
 }
 
@@ -181,6 +183,7 @@ struct Export: ParsableCommand {
             }
             let plan = try bridge.exportPlan(from: megatronPath, options: options)
             guard !arguments.dryRun else {
+                try AutoBridge.checkExport(to: hfPath, overwrite: arguments.overwrite)
                 var printer = PlanPrinter(plan: plan, context: context, json: output.json)
                 printer.upload = try pushing.plan(hfPath, byteCount: plan.byteCount)
                 printer.show()
@@ -194,7 +197,7 @@ struct Export: ParsableCommand {
                 "📥 Loading \(bridge.architecture), \(plan.ledger.mapped.count) parameters, \(ByteFormat.text(plan.byteCount))"
             )
             output.say("📤 Exporting to HuggingFace format...")
-            return try bridge.exportCheckpoint(from: megatronPath, to: hfPath, options: options)
+            return try bridge.exportCheckpoint(plan, to: hfPath, options: options)
         }
         guard let report else { return }
         ReportPrinter(report: report, json: output.json).show(

@@ -61,7 +61,11 @@ struct Generate: ParsableCommand {
         let loaded = start.duration(to: clock.now).seconds
         var options = try sampling.options(bridge)
         options.wantsProbabilities = json
-        let transcript = Transcript(processor?.tokenizer, stops: sampling.stop + options.settings.stopStrings, isSilent: json || verboseSteps)
+        let transcript = Transcript(
+            processor?.tokenizer,
+            stops: sampling.stop + options.settings.stopStrings,
+            isSilent: json || verboseSteps
+        )
         var chosen: [Generator.Step] = []
         var firstToken: Double?
         let timings = try generator.run(tokens, images: images, options: options) { step in

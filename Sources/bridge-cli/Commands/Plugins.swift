@@ -68,6 +68,7 @@ struct Plugins: ParsableCommand {
             Output.line(
                 "Bridge \(PluginLoader.coreBuild), plugin ABI \(PluginLoader.abiVersion), \(PluginLoader.compiler)"
             )
+            for line in VersionReport.lines { Output.line(line) }
             var paths = files
             if paths.isEmpty {
                 for folder in PluginOptions.folders {

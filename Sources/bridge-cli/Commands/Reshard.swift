@@ -32,7 +32,9 @@ struct Reshard: ParsableCommand {
         let report = try printing.watched { context in
             let options = arguments.options(layout, context: context)
             guard !arguments.dryRun else {
-                PlanPrinter(plan: try checkpoint.reshardPlan(options), context: context, json: printing.json).show()
+                let plan = try checkpoint.reshardPlan(options)
+                try checkpoint.checkReshard(to: output, overwrite: arguments.overwrite)
+                PlanPrinter(plan: plan, context: context, json: printing.json).show()
                 return nil as ConversionReport?
             }
             printing.say(

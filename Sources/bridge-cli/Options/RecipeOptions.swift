@@ -62,6 +62,7 @@ struct RecipeOptions: ParsableArguments {
     /// - Throws: `BridgeError` with everything that is wrong, ranks that are asked for among it.
     func resolvedForOneProcess(_ catalog: PluginCatalog, note: (String) -> Void) throws -> Recipe {
         var filled = try filled(catalog)
+        filled.notes.forEach(note)
         try gather(&filled.recipe, note: note)
         return try filled.checked(dataParallelSize: 1)
     }
@@ -72,6 +73,8 @@ struct RecipeOptions: ParsableArguments {
         let abilities: RecipeTemplate.Abilities
         /// Settings that could not be used.
         let refusals: [Recipe.Refusal]
+        /// What was changed of the recipe by itself.
+        let notes: [String]
 
         func checked(dataParallelSize: Int) throws -> Recipe {
             let check = RecipeCheck(
@@ -95,9 +98,10 @@ struct RecipeOptions: ParsableArguments {
         if visionLora { recipe.peft.visionLora = true }
         let before = recipe
         let refusals = recipe.applyUsable(change.settings)
+        let notes = recipe.followTrainIters(of: before, changed: change.settings)
         if recipe.checkpoint.save != before.checkpoint.save { Self.forgetFolders(of: before, in: &recipe) }
         Self.fillFolders(of: &recipe)
-        return Filled(recipe: recipe, abilities: abilities, refusals: refusals)
+        return Filled(recipe: recipe, abilities: abilities, refusals: refusals, notes: notes)
     }
 
     /// Takes back a layout over several ranks: what a recipe recommends is for as many processes, and only who asks for ranks

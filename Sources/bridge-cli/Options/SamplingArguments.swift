@@ -27,7 +27,10 @@ struct SamplingArguments: ParsableArguments {
 
     @Option(
         name: [.customLong("top-k"), .customLong("top_k")],
-        help: ArgumentHelp("Sample among this many likeliest tokens; 0 for all. (default: the model's, or 0)", valueName: "k")
+        help: ArgumentHelp(
+            "Sample among this many likeliest tokens; 0 for all. (default: the model's, or 0)",
+            valueName: "k"
+        )
     )
     var topK: Int?
 
@@ -86,7 +89,9 @@ struct SamplingArguments: ParsableArguments {
         }
         guard !stop.contains("") else { throw ValidationError("--stop is empty; name the text that ends the answer") }
         if doSample, temperature == 0 {
-            throw ValidationError("--do-sample samples, and --temperature 0 takes the likeliest token; give one of them")
+            throw ValidationError(
+                "--do-sample samples, and --temperature 0 takes the likeliest token; give one of them"
+            )
         }
         let wantsRandom = (topK ?? 0) != 0 || (topP ?? 1) != 1 || (minP ?? 0) != 0
         if !samples, wantsRandom {
@@ -116,7 +121,10 @@ struct SamplingArguments: ParsableArguments {
                     names: file.unsupported
                 )
             }
-        } else if file.doSample {
+        } else {
+            sampling.temperature = temperature ?? 0
+        }
+        if !samples, file.doSample {
             Output.complain(
                 "note: generation_config.json recommends sampling"
                     + (file.summary.isEmpty ? "" : " (\(file.summary))")

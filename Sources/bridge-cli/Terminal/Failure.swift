@@ -13,7 +13,7 @@ enum Failure {
 
     /// Prints an error and ends the process.
     static func report(_ error: BridgeError) -> Never {
-        if CommandLine.arguments.contains("--json"), !Output.hasPrintedJSON {
+        if ArgumentList.wantsJSON, !Output.hasPrintedJSON {
             Output.json([
                 "error": [
                     "code": .string(error.code.description),
@@ -24,7 +24,7 @@ enum Failure {
         }
         Output.complain("\(Style.bold(Style.red("error:"))) \(error.message)")
         for name in error.names.prefix(mostNames) { Output.complain("  \(name)") }
-        if error.names.count > mostNames, !CommandLine.arguments.contains("--json") {
+        if error.names.count > mostNames, !ArgumentList.wantsJSON {
             Output.complain("  and \(error.names.count - mostNames) more; --json lists them all")
         }
         exit(statuses[error.code] ?? 1)

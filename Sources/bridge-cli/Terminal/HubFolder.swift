@@ -11,9 +11,8 @@ enum HubFolder {
 
     /// The hub that the environment describes, with a progress bar where a person is watching.
     static func hub(_ freshness: Hub.Freshness = .whenMissing) -> Hub {
-        let arguments = CommandLine.arguments
         let isWatched =
-            isatty(STDERR_FILENO) == 1 && !arguments.contains("--json") && !arguments.contains("--no-progress")
+            isatty(STDERR_FILENO) == 1 && !ArgumentList.wantsJSON && !ArgumentList.holds("--no-progress")
         let show: @Sendable (BridgeCore.Progress) -> Void = { progress in
             bar.show(progress)
             if progress.doneBytes >= progress.totalBytes { bar.finish() }

@@ -51,7 +51,7 @@ enum Interrupt {
         _ = cancellation.isCancelled
         _ = isSlow.load(ordering: .relaxed)
         endsAtOnce(false)
-        wantsJSON.store(CommandLine.arguments.contains("--json"), ordering: .relaxed)
+        wantsJSON.store(ArgumentList.wantsJSON, ordering: .relaxed)
         // Past `ulimit -f` a write then fails like any other, where the signal would end the process.
         signal(SIGXFSZ, SIG_IGN)
         for number in [SIGINT, SIGTERM] {

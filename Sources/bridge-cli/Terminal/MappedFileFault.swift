@@ -13,7 +13,7 @@ enum MappedFileFault {
     static func install() {
         // Made here, so that no handler is the first to ask for it.
         isSaid.store(false, ordering: .relaxed)
-        if CommandLine.arguments.contains("--json") {
+        if ArgumentList.wantsJSON {
             signal(SIGBUS) { _ in
                 MappedFileFault.waitUnlessFirst()
                 MappedFileFault.put(#"{"error": {"code": "corrupt_input", "message": ""#, to: STDOUT_FILENO)

@@ -68,8 +68,18 @@ import Testing
     @Test(arguments: [
         ("hidden_size", JSON.string("36"), "hidden_size is \"36\", expected a whole number"),
         ("num_hidden_layers", JSON.null, "num_hidden_layers is null, expected a whole number"),
-        ("hidden_act", JSON.string("gelu"), "hidden_act is \"gelu\"; only \"silu\" is computed here"),
-        ("rope_scaling", JSON.object(JSONObject([("rope_type", "llama3")])), "the rope type llama3"),
+        ("hidden_act", JSON.string("quick_gelu"), "the activation quick_gelu is not supported; supported: silu"),
+        (
+            "rope_scaling", JSON.object(JSONObject([("rope_type", "longrope")])),
+            "the rope type longrope; supported: default"
+        ),
+        ("rope_scaling", JSON.object(JSONObject([("rope_type", "yarn")])), "a factor of null, expected more than 0"),
+        ("model_type", JSON.string("llama"), "model_type is \"llama\"; supported: mistral"),
+        ("is_causal", JSON.bool(false), "is_causal is false; supported: true"),
+        (
+            "layer_types", JSON.array(["full_attention"]),
+            "layer_types has 1 entries, expected one for each of the 4 layers"
+        ),
         ("num_attention_heads", 6, "num_attention_heads is 6, not a multiple of num_query_groups, 4"),
     ])
     func aValueThatIsNotComputedEndsTheLoad(_ key: String, _ value: JSON, _ sentence: String) throws {
@@ -82,13 +92,14 @@ import Testing
         #expect(error?.description.contains(sentence) ?? false, "\(String(describing: error))")
     }
 
+    /// Two spellings of one key that must agree, as the tokens of an image must.
     @Test func twoSpellingsThatContradictEachOtherEndTheLoad() throws {
         let folder = try TemporaryFolder()
-        var json = try JSON(contentsOf: "\(folder.copy(ofCheckpoint: "mistral"))/config.json")
-        json.set(["rope_theta": 123.0], at: "rope_parameters")
+        var json = try JSON(contentsOf: "\(folder.copy(ofCheckpoint: "ministral3"))/config.json")
+        json.set(123_456, at: "image_token_id")
         try folder.write(json.text(), to: "source/config.json")
         let error = #expect(throws: BridgeError.self) { try AutoBridge.fromHF(folder.path("source")) }
-        #expect(error?.names.first?.contains("rope_theta says") ?? false)
+        #expect(error?.names.first?.contains("image_token_id is 123456, but image_token_index says") ?? false)
     }
 
     @Test func nullIsNotTheSameAsAbsent() throws {

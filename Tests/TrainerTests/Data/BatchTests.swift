@@ -63,7 +63,7 @@ import Trainer
 
     @Test(arguments: ["mistral", "ministral3", "gemma3"])
     func packedSamplesHaveTheLogitsThatTheyHaveAlone(_ name: String) throws {
-        let engine = CPUEngine(threadCount: 1)
+        let engine = TestEngine.cpu(threadCount: 1)
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
         let model = try bridge.toModel(elementType: .float32, on: engine)
         let encoder = try DataSupport.encoder(bridge.processor())

@@ -2,6 +2,7 @@ import BridgeCore
 import Foundation
 import JSONTree
 import TensorRuntime
+import TestSupport
 import Testing
 
 @testable import Trainer
@@ -91,7 +92,7 @@ import Testing
     }
 
     @Test func theBreakdownIsThatOfAllStepsButTheFirst() throws {
-        let engine = MeasuringEngine(CPUEngine(threadCount: 1))
+        let engine = MeasuringEngine(TestEngine.cpu(threadCount: 1))
         func multiply(_ times: Int) {
             let x = Tensor.zeros([8, 16], .float32, on: engine)
             for _ in 0..<times { _ = x.matrixProduct(x.transposed()) }

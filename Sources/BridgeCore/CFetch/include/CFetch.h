@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BRIDGE_FETCH_VERSION 1
+#define BRIDGE_FETCH_VERSION 2
 
 // Why an exchange has no answer, or not a whole one.
 enum {
@@ -33,6 +33,8 @@ typedef struct bridge_fetch_request {
     const char *certificate_folder;  // a folder of them; NULL for the system's
     double connect_seconds;          // the longest that a connection may take
     double idle_seconds;             // the longest that nothing may come or go
+    int64_t least_rate;              // the fewest bytes per second, as a mean over `least_rate_seconds`
+    double least_rate_seconds;       // how long the transfer may be slower than that
     int64_t body_count;              // bytes that `give` has; negative for a request without a body
     void *context;                   // what the callbacks are given
     int (*is_cancelled)(void *context);                                // asked some times a second; not 0 stops
@@ -60,6 +62,10 @@ typedef struct bridge_fetch_functions {
     void *(*digest)(const char *name);
     void (*update)(void *digest, const void *bytes, size_t count);
     size_t (*finish)(void *digest, uint8_t *result);
+    // The address that `reference` means at `base`, and an address's scheme, host and port, as the library that connects
+    // reads them; 0 when `result` holds it, ended by a zero, not 0 for what is no address or does not fit.
+    int (*resolve)(const char *reference, const char *base, char *result, size_t size);
+    int (*origin)(const char *address, char *result, size_t size);
 } bridge_fetch_functions;
 
 typedef const bridge_fetch_functions *(*bridge_fetch_entry)(void);

@@ -11,6 +11,13 @@ typedef struct cdnn_matrix {
     int64_t row_stride, column_stride;
 } cdnn_matrix;
 
+// The levels below the most that the library has.
+typedef enum cdnn_level { CDNN_SSE41 = 0, CDNN_AVX2 = 1, CDNN_AVX512 = 2, CDNN_AVX512_BF16 = 3 } cdnn_level;
+
+// Sets the most instructions that the library uses in this process, in the place of ONEDNN_MAX_CPU_ISA; false once it has
+// chosen.
+bool cdnn_limit(cdnn_level level);
+
 // The version of the library, such as "2.6.3".
 const char *cdnn_version(void);
 

@@ -62,9 +62,16 @@ typedef enum ctk_isa {
 void ctk_random_within(ctk_isa isa, void *target, ctk_type type, uint64_t seed, uint64_t first, float center, float scale,
                        size_t count);
 
-// The best of them that this processor has, and its name. The kernels below never use more than they are told to.
+// The best of them that this processor has.
+ctk_isa ctk_processor_isa(void);
+// Sets the most that `ctk_best_isa` gives, for the whole process.
+void ctk_limit_isa(ctk_isa isa);
+// The best of them that this processor has and the limit allows, and its name. The kernels below never use more than they
+// are told to.
 ctk_isa ctk_best_isa(void);
 const char *ctk_isa_name(ctk_isa isa);
+// The name of the processor's feature `index`, and whether it has it; NULL behind the last one.
+const char *ctk_feature(size_t index, bool *is_present);
 
 #define CTK_MAX_RANK 16
 #define CTK_MAX_OPERANDS 5

@@ -75,11 +75,15 @@ public struct DecoderConfiguration: ConfigurationRoot, Equatable {
     /// - Throws: `BridgeError` with everything that is wrong.
     public func validate(name: String) throws {
         var problems: [String] = []
-        do { _ = try ElementFunction(huggingFace: activation) } catch let error as BridgeError { problems.append(error.message) }
+        do { _ = try ElementFunction(huggingFace: activation) } catch let error as BridgeError {
+            problems.append(error.message)
+        }
         if let problem = ropeScaling.problem { problems.append(problem) }
         if let layerTypes {
             if layerTypes.count != numLayers {
-                problems.append("layer_types has \(layerTypes.count) entries, expected one for each of the \(numLayers) layers")
+                problems.append(
+                    "layer_types has \(layerTypes.count) entries, expected one for each of the \(numLayers) layers"
+                )
             }
             if let other = layerTypes.first(where: { $0 != Self.slidingAttention && $0 != Self.fullAttention }) {
                 problems.append(

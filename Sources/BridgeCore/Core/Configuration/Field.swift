@@ -148,6 +148,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
     ///   - source: The class whose default the first value is; nil for a key that must be there.
     ///   - isSpelledOut: Whether a new configuration has the key.
     ///   - note: What another value would ask for, for messages.
+    /// - Returns: The line.
     public static func fixed(
         _ path: String,
         _ accepted: [JSON],
@@ -166,7 +167,9 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
                     if source == nil { reading.missing([path], "one of the known values") }
                     return
                 }
-                if !accepted.contains(where: { Setting.isSame($0, found) }) { reading.refuse(path, found, accepted, note) }
+                if !accepted.contains(where: { Setting.isSame($0, found) }) {
+                    reading.refuse(path, found, accepted, note)
+                }
             },
             encode: { _, json, isNew in
                 if isNew, isSpelledOut, json[path: path] == nil, !accepted[0].isNull { json.set(accepted[0], at: path) }
@@ -302,7 +305,8 @@ public struct ConfigurationReading: Sendable {
     mutating func refuse(_ path: String, _ found: JSON, _ accepted: [JSON], _ note: String) {
         let supported = accepted.map(Self.text).joined(separator: " or ")
         problems.append(
-            "\(prefix)\(path) is \(Self.text(found)); only \(supported) is computed here" + (note.isEmpty ? "" : " (\(note))")
+            "\(prefix)\(path) is \(Self.text(found)); only \(supported) is computed here"
+                + (note.isEmpty ? "" : " (\(note))")
         )
     }
 

@@ -86,7 +86,8 @@ public struct RopeScaling: ConfigurationRoot, Equatable {
             return "the rope type \(type); supported: default, linear, yarn and llama3"
         }
         guard let factor, factor > 0 else {
-            return "rotary scaling of type \(type) with a factor of \(factor.map { "\($0)" } ?? "null"), expected more than 0"
+            return
+                "rotary scaling of type \(type) with a factor of \(factor.map { "\($0)" } ?? "null"), expected more than 0"
         }
         if let partialRotaryFactor, partialRotaryFactor != 1 {
             return "a partial_rotary_factor of \(partialRotaryFactor) with rope type \(type); supported: 1"
@@ -95,9 +96,11 @@ public struct RopeScaling: ConfigurationRoot, Equatable {
             return "rope type \(type) with original_max_position_embeddings of \(original), expected more than 0"
         }
         if type == "llama3" {
-            guard let low = lowFreqFactor, let high = highFreqFactor, originalMaxPositionEmbeddings != nil, low > 0, high > low
+            guard let low = lowFreqFactor, let high = highFreqFactor, originalMaxPositionEmbeddings != nil, low > 0,
+                high > low
             else {
-                return "rope type llama3 without original_max_position_embeddings, low_freq_factor and a larger high_freq_factor"
+                return
+                    "rope type llama3 without original_max_position_embeddings, low_freq_factor and a larger high_freq_factor"
             }
         }
         return nil

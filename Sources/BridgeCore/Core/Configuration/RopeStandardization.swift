@@ -9,7 +9,8 @@ public import JSONTree
 public enum RopeStandardization {
     /// The keys that may be in an object of rotary parameters.
     static let keys = [
-        "rope_theta", "rope_type", "type", "factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "mscale",
+        "rope_theta", "rope_type", "type", "factor", "original_max_position_embeddings", "beta_fast", "beta_slow",
+        "mscale",
         "mscale_all_dim", "attention_factor", "truncate", "llama_4_scaling_beta", "partial_rotary_factor",
         "low_freq_factor", "high_freq_factor",
     ]
@@ -22,19 +23,23 @@ public enum RopeStandardization {
     ///   - defaultTheta: The class's base, for a configuration that names none.
     ///   - classDefault: The class's parameters, for a configuration without any.
     /// - Returns: The configuration with every rotary parameter in `target`, and without the other spellings.
-    public static func flat(_ json: JSON, into target: String, defaultTheta: Double, classDefault: JSON? = nil) -> JSON {
+    public static func flat(_ json: JSON, into target: String, defaultTheta: Double, classDefault: JSON? = nil) -> JSON
+    {
         guard json.object != nil else { return json }
         var result = json
         // An empty object is as good as none, as in Python.
         let scaling = json["rope_scaling"]?.nonNull
         let isGiven = scaling.map { $0.object?.isEmpty != true } ?? false
-        var parameters = isGiven ? scaling ?? .null : json["rope_parameters"]?.nonNull ?? classDefault ?? .object(JSONObject())
+        var parameters =
+            isGiven ? scaling ?? .null : json["rope_parameters"]?.nonNull ?? classDefault ?? .object(JSONObject())
         guard parameters.object != nil else {
             // The fields below it are then read from what is not an object, so the key itself is reported.
             return result
         }
         setDefault(&parameters, "rope_theta", json["rope_theta"] ?? defaultTheta.json)
-        if let partial = json["partial_rotary_factor"]?.nonNull { setDefault(&parameters, "partial_rotary_factor", partial) }
+        if let partial = json["partial_rotary_factor"]?.nonNull {
+            setDefault(&parameters, "partial_rotary_factor", partial)
+        }
         setDefault(&parameters, "rope_type", parameters["type"] ?? "default")
         if isScaledFromOriginal(parameters) {
             if let original = json["original_max_position_embeddings"] {
@@ -75,7 +80,9 @@ public enum RopeStandardization {
         if given != nil, full == .object(JSONObject()) { full = initial }
         setDefault(&full, "rope_theta", json["rope_theta"] ?? theta.full.json)
         setDefault(&sliding, "rope_theta", json["rope_local_base_freq"] ?? theta.sliding.json)
-        for key in ["rope_scaling", "rope_parameters", "rope_theta", "rope_local_base_freq"] { result.set(nil, at: key) }
+        for key in ["rope_scaling", "rope_parameters", "rope_theta", "rope_local_base_freq"] {
+            result.set(nil, at: key)
+        }
         for (name, object) in [("full", full), ("sliding", sliding)] {
             var parameters = object
             if let partial = json["partial_rotary_factor"]?.nonNull {
@@ -102,7 +109,11 @@ public enum RopeStandardization {
         for key in ["beta_fast", "beta_slow", "mscale", "mscale_all_dim"] {
             if let value = parameters[key], value.isNull || value.double == 0 { parameters.set(nil, at: key) }
         }
-        if let truncate { parameters.set(.bool(isTrue(truncate)), at: "truncate") } else { parameters.set(nil, at: "truncate") }
+        if let truncate {
+            parameters.set(.bool(isTrue(truncate)), at: "truncate")
+        } else {
+            parameters.set(nil, at: "truncate")
+        }
         if parameters["factor"]?.isNull == true, let length = length?.double,
             let original = parameters["original_max_position_embeddings"]?.double, original > 0
         {

@@ -26,10 +26,32 @@ extension AutoBridge {
     public func importCheckpoint(to path: String, options: ConversionOptions = ConversionOptions()) throws
         -> ConversionReport
     {
+        try importCheckpoint(plan(options), to: path, options: options)
+    }
+
+    /// Writes a plan that ``plan(_:)`` made as a Megatron checkpoint, iteration 0.
+    ///
+    /// - Parameters:
+    ///   - plan: The plan.
+    ///   - path: The checkpoint's directory. It appears atomically.
+    ///   - options: Whether what exists is replaced, and the context.
+    /// - Returns: What was written.
+    /// - Throws: `BridgeError`; the destination is then as it was.
+    @discardableResult
+    public func importCheckpoint(_ plan: ConversionPlan, to path: String, options: ConversionOptions) throws
+        -> ConversionReport
+    {
         try NativeDestination(path: path, iteration: 0, overwrite: options.overwrite).write(
-            plan(options),
+            plan,
             context: options.context
         )
+    }
+
+    /// Makes sure that an import could write its checkpoint, as far as that can be told beforehand.
+    ///
+    /// - Throws: `BridgeError` with code `destinationTaken`.
+    public static func checkImport(to path: String, overwrite: Bool) throws {
+        try NativeDestination(path: path, iteration: 0, overwrite: overwrite).check()
     }
 
     /// What an export of a checkpoint of this model would do.
@@ -54,7 +76,29 @@ extension AutoBridge {
         to destination: String,
         options: ConversionOptions = ConversionOptions()
     ) throws -> ConversionReport {
-        let plan = try exportPlan(from: path, options: options)
+        try exportCheckpoint(exportPlan(from: path, options: options), to: destination, options: options)
+    }
+
+    /// Makes sure that an export could write its directory, as far as that can be told beforehand.
+    ///
+    /// - Throws: `BridgeError` with code `destinationTaken`.
+    public static func checkExport(to destination: String, overwrite: Bool) throws {
+        try HuggingFaceFolder.checkReplaceable(destination)
+        try StagedFolder.check(Files.trimmed(destination), overwrite: overwrite)
+    }
+
+    /// Writes a plan that ``exportPlan(from:options:)`` made as a Hugging Face directory.
+    ///
+    /// - Parameters:
+    ///   - plan: The plan.
+    ///   - destination: The directory. It appears atomically.
+    ///   - options: Whether what exists is replaced, and the context.
+    /// - Returns: What was written.
+    /// - Throws: `BridgeError`; the destination is then as it was.
+    @discardableResult
+    public func exportCheckpoint(_ plan: ConversionPlan, to destination: String, options: ConversionOptions) throws
+        -> ConversionReport
+    {
         try HuggingFaceFolder.checkReplaceable(destination)
         let folder = try StagedFolder(destination: destination, overwrite: options.overwrite)
         var report = try plan.write(into: folder.path, context: options.context)

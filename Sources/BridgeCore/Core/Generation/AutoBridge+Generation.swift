@@ -1,11 +1,13 @@
 public import JSONTree
+import Tokenizers
 
 extension AutoBridge {
     /// The model's `generation_config.json`; nil where there is none.
     ///
     /// - Throws: `BridgeError` for a file that is no JSON object.
     func generationFile() throws -> (json: JSON, name: String)? {
-        guard let name = processorFolder.map({ Files.join($0, GenerationSettings.table.file) }), Files.exists(name) else {
+        guard let name = processorFolder.map({ Files.join($0, GenerationSettings.table.file) }), Files.exists(name)
+        else {
             return nil
         }
         let json = try JSON(contentsOf: name)
@@ -33,6 +35,10 @@ extension AutoBridge {
             let tokens = [Int](json: value) ?? Int(json: value).map { [$0] } ?? []
             if !tokens.isEmpty { return Set(tokens.map { Int32(clamping: $0) }) }
         }
-        return []
+        // Where a tekken.json stands alone no file names an end token; the tokenizer has it.
+        guard generation == nil, let tokenizer = try? processor().tokenizer, tokenizer.framesConversations else {
+            return []
+        }
+        return Set([tokenizer.settings.endToken.flatMap { tokenizer.id(of: $0) }].compactMap { $0 })
     }
 }

@@ -7,9 +7,21 @@ extension GenerationSettings {
         source: "GenerationConfig, transformers 5.23"
     ) {
         SettingsTable.honoured(
-            "eos_token_id", "sequence_bias", "repetition_penalty", "no_repeat_ngram_size", "bad_words_ids", "min_length",
-            "min_new_tokens", "forced_bos_token_id", "forced_eos_token_id", "remove_invalid_values",
-            "exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens", "stop_strings", "max_time"
+            "eos_token_id",
+            "sequence_bias",
+            "repetition_penalty",
+            "no_repeat_ngram_size",
+            "bad_words_ids",
+            "min_length",
+            "min_new_tokens",
+            "forced_bos_token_id",
+            "forced_eos_token_id",
+            "remove_invalid_values",
+            "exponential_decay_length_penalty",
+            "suppress_tokens",
+            "begin_suppress_tokens",
+            "stop_strings",
+            "max_time"
         )
         SettingsTable.noEffect(
             "max_new_tokens",

@@ -115,7 +115,9 @@ public struct GenerationSettings: Sendable, Equatable {
         sampling.topK = reader.count("top_k")
         sampling.topP = reader.number("top_p", in: 0...1).map { Float($0) }
         sampling.minP = reader.number("min_p", in: 0...1).map { Float($0) }
-        for (key, neutral) in [("typical_p", [1.0]), ("epsilon_cutoff", [0, 1]), ("eta_cutoff", [0, 1]), ("top_h", [])] {
+        for (key, neutral) in [
+            ("typical_p", [1.0]), ("epsilon_cutoff", [0, 1]), ("eta_cutoff", [0, 1]), ("top_h", []),
+        ] {
             if let value = reader.number(key, in: 0...1), !neutral.contains(value) {
                 sampling.unsupported.append("\(key) is \(value)")
             }

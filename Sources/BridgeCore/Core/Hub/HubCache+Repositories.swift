@@ -33,9 +33,7 @@ extension HubCache {
     private func held(_ id: String, _ kind: HubRepository.Kind, _ folder: String) throws -> Held {
         let blobs = Files.join(folder, "blobs")
         let contents = Files.kind(of: blobs) == .folder ? try Files.list(blobs) : []
-        let (whole, parts) = (
-            contents.filter { !$0.hasSuffix(".incomplete") }, contents.filter { $0.hasSuffix(".incomplete") }
-        )
+        let parts = contents.filter { $0.hasSuffix(".incomplete") }
         func size(_ names: [String]) -> Int { names.reduce(0) { $0 + Self.blocks(of: Files.join(blobs, $1)) } }
         var named: [String] = []
         var commits: Set<String> = []
@@ -54,14 +52,39 @@ extension HubCache {
         let snapshots = Files.join(folder, "snapshots")
         let others =
             Files.kind(of: snapshots) == .folder ? try Files.list(snapshots).filter { !commits.contains($0) } : []
+        // The blobs first: a second name of one takes no space of its own.
+        var seen: Set<ino_t> = []
+        for name in parts {
+            var status = stat()
+            if stat(Files.join(blobs, name), &status) == 0 { seen.insert(status.st_ino) }
+        }
+        let byteCount = Self.bytesWithoutLinks(in: blobs, &seen) + Self.bytesWithoutLinks(in: snapshots, &seen)
         return Held(
             id: id,
             kind: kind,
-            byteCount: whole.reduce(0) { $0 + Files.size(of: Files.join(blobs, $1)) },
+            byteCount: byteCount,
             incompleteByteCount: size(parts),
             revisions: named.sorted() + others,
             folder: folder
         )
+    }
+
+    /// The bytes of the files in a folder that are not links, and not names of what was counted before.
+    ///
+    /// Where links cannot be made, huggingface_hub puts the contents themselves into the snapshots.
+    private static func bytesWithoutLinks(in folder: String, _ seen: inout Set<ino_t>) -> Int {
+        var sum = 0
+        for name in Files.kind(of: folder) == .folder ? (try? Files.list(folder)) ?? [] : [] {
+            let path = Files.join(folder, name)
+            var status = stat()
+            guard lstat(path, &status) == 0 else { continue }
+            switch status.st_mode & S_IFMT {
+            case S_IFDIR: sum += bytesWithoutLinks(in: path, &seen)
+            case S_IFREG where seen.insert(status.st_ino).inserted: sum += Int(status.st_size)
+            default: continue
+            }
+        }
+        return sum
     }
 
     /// The bytes that a file takes on the disk; one that has not come whole has holes.

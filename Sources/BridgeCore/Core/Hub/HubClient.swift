@@ -10,8 +10,6 @@ final class HubClient {
 
     /// The most bytes of an answer that is no file.
     private static let mostBytes = 256 << 20
-    /// The most addresses that lead on to another.
-    static let mostRedirects = 10
 
     /// A client for one thread.
     ///
@@ -74,7 +72,7 @@ final class HubClient {
             }
             files += try entries.compactMap { try HubFile(answer: $0, of: place) }
             guard let next = Self.nextPage(answer["link"] ?? "") else { break }
-            address = WebAddress.resolve(next, against: address)
+            address = try WebAddress.resolve(next, against: address)
         }
         return HubListing(commit: commit, files: files)
     }
@@ -168,36 +166,21 @@ final class HubClient {
             )
         }
         var request = request
-        let headers = request.headers + [("User-Agent", "bridge"), ("Accept-Encoding", "identity")]
-        for _ in 0...Self.mostRedirects {
-            request.headers = headers
-            if let secret = environment.authorization,
-                WebAddress.origin(of: request.address) == WebAddress.origin(of: environment.endpoint)
-            {
-                request.headers.append(("Authorization", secret))
-            }
-            let address = request.address
-            let answer = try connection.perform(
-                request,
-                isCancelled: { [self] in
-                    try whileWaiting()
-                    return isCancelled()
-                },
-                take: { answer, piece in answer.redirect(from: address) == nil ? try take(answer, piece) : true }
-            )
-            guard let next = answer.redirect(from: request.address) else { return answer }
-            guard !(address.lowercased().hasPrefix("https:") && next.lowercased().hasPrefix("http:")) else {
-                throw BridgeError(
-                    .network,
-                    "\(WebAddress.shown(address)) leads to \(WebAddress.shown(next)), which is not encrypted; check HF_ENDPOINT and the proxy"
-                )
-            }
-            request.address = next
-            moved(next)
-        }
-        throw BridgeError(
-            .network,
-            "\(WebAddress.shown(request.address)) leads from one address to the next without an end; check HF_ENDPOINT"
+        request.headers += [("User-Agent", "bridge"), ("Accept-Encoding", "identity")]
+        return try connection.follow(
+            request,
+            addHeaders: { [environment] address in
+                guard let secret = environment.authorization,
+                    try WebAddress.haveOneOrigin(address, environment.endpoint)
+                else { return [] }
+                return [("Authorization", secret)]
+            },
+            moved: moved,
+            isCancelled: { [self] in
+                try whileWaiting()
+                return isCancelled()
+            },
+            take: take
         )
     }
 }

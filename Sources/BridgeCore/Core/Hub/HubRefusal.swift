@@ -103,6 +103,10 @@ extension HTTPFailure {
         let sentence =
             switch kind {
             case .badAddress: "\(host) is no address that can be asked (\(reason)); check HF_ENDPOINT"
+            case .unencryptedRedirect:
+                "\(WebAddress.shown(address)) leads to \(reason), which is not encrypted; check HF_ENDPOINT and the proxy"
+            case .endlessRedirects:
+                "\(reason) leads from one address to the next without an end; check HF_ENDPOINT"
             case .unreachable:
                 (isHere ? "what is new in \(what) is not known, since \(host)" : "\(what) is not here, and \(host)")
                     + " cannot be reached (\(reason)); check the network, HF_ENDPOINT and HTTPS_PROXY"

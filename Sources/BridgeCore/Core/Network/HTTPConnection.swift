@@ -112,6 +112,8 @@ final class HTTPConnection {
                 raw.certificate_folder = optional(3)
                 raw.connect_seconds = settings.connectSeconds
                 raw.idle_seconds = settings.idleSeconds
+                raw.least_rate = Int64(settings.leastBytesPerSecond)
+                raw.least_rate_seconds = max(settings.leastRateSeconds, settings.idleSeconds)
                 raw.body_count = Int64(request.body?.count ?? -1)
                 raw.context = Unmanaged.passUnretained(exchange).toOpaque()
                 raw.is_cancelled = { context in

@@ -64,12 +64,15 @@ struct HTTPAnswer: Sendable {
         return (first..<last + 1, size)
     }
 
+    /// Whether it points to another address, by which it is to be asked for.
+    var isRedirect: Bool { [301, 302, 303, 307, 308].contains(status) && self["location"]?.isEmpty == false }
+
     /// Where the answer points to, as a whole address; nil when it points nowhere.
-    func redirect(from address: String) -> String? {
-        guard [301, 302, 303, 307, 308].contains(status), let place = self["location"], !place.isEmpty else {
-            return nil
-        }
-        return WebAddress.resolve(place, against: address)
+    ///
+    /// - Throws: `HTTPFailure` for a place that is not an address.
+    func redirect(from address: String) throws -> String? {
+        guard isRedirect, let place = self["location"] else { return nil }
+        return try WebAddress.resolve(place, against: address)
     }
 }
 
@@ -77,6 +80,9 @@ struct HTTPAnswer: Sendable {
 struct HTTPFailure: Error {
     enum Kind {
         case badAddress
+        /// From https:// to http://.
+        case unencryptedRedirect
+        case endlessRedirects
         case unreachable
         case proxy
         case certificate
@@ -86,79 +92,13 @@ struct HTTPFailure: Error {
     }
 
     var kind: Kind
-    /// What the library says.
+    /// What the library says; for a redirect that is not followed, the address that it names.
     var reason: String
+    /// The address that was asked last.
+    var address = ""
 
     /// Whether the same request may go well a moment later.
     var isPassing: Bool { [.unreachable, .timeout, .cut, .other].contains(kind) }
-}
-
-/// The parts of web addresses.
-enum WebAddress {
-    /// Scheme, host and port: what a secret is meant for.
-    static func origin(of address: String) -> String {
-        guard let scheme = address.firstRange(of: "://") else { return "" }
-        let rest = address[scheme.upperBound...].prefix { !"/?#".contains($0) }
-        // A name and password before the host are no part of it.
-        let host = rest.split(separator: "@", omittingEmptySubsequences: false).last ?? ""
-        let name = address[..<scheme.lowerBound].lowercased()
-        let usual = name == "https" ? ":443" : ":80"
-        let plain = host.lowercased()
-        return name + "://" + (plain.hasSuffix(usual) ? String(plain.dropLast(usual.count)) : plain)
-    }
-
-    /// The address without what stands behind `?` or `#`, which may be secret, and without name and password.
-    static func shown(_ address: String) -> String {
-        let path = address.prefix { $0 != "?" && $0 != "#" }
-        guard let scheme = path.firstRange(of: "://") else { return String(path) }
-        let rest = path[scheme.upperBound...]
-        let slash = rest.firstIndex(of: "/") ?? rest.endIndex
-        let host = rest[..<slash].split(separator: "@", omittingEmptySubsequences: false).last ?? ""
-        return String(path[..<scheme.upperBound]) + host + rest[slash...]
-    }
-
-    /// The address that a redirect names, which may be a path alone.
-    static func resolve(_ place: String, against address: String) -> String {
-        if place.firstRange(of: "://") != nil { return place }
-        let scheme = address.prefix { $0 != ":" }
-        if place.hasPrefix("//") { return scheme + ":" + place }
-        if place.hasPrefix("/") {
-            guard let start = address.firstRange(of: "://") else { return place }
-            let host = address[start.upperBound...].prefix { !"/?#".contains($0) }
-            return scheme + "://" + host + place
-        }
-        let path = address.prefix { $0 != "?" && $0 != "#" }
-        return path[...(path.lastIndex(of: "/") ?? path.startIndex)] + place
-    }
-
-    /// A text with percent signs and digits replaced by what they stand for; those that stand for nothing stay.
-    static func unescaped(_ text: String) -> String {
-        var bytes: [UInt8] = []
-        var rest = Array(text.utf8)[...]
-        while let byte = rest.popFirst() {
-            let digits = String(decoding: rest.prefix(2), as: UTF8.self)
-            if byte == UInt8(ascii: "%"), digits.utf8.count == 2, let value = UInt8(digits, radix: 16) {
-                bytes.append(value)
-                rest = rest.dropFirst(2)
-            } else {
-                bytes.append(byte)
-            }
-        }
-        return String(decoding: bytes, as: UTF8.self)
-    }
-
-    /// A text with everything but letters, digits and `keeping` as percent signs and digits.
-    static func escaped(_ text: String, keeping: String = "") -> String {
-        let kept = Set("-._~\(keeping)".utf8)
-        let digits = Array("0123456789ABCDEF")
-        return String(
-            text.utf8.flatMap { byte -> [Character] in
-                let isPlain = (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
-                return isPlain || kept.contains(byte)
-                    ? [Character(UnicodeScalar(byte))] : ["%", digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-            }
-        )
-    }
 }
 
 extension StringProtocol {

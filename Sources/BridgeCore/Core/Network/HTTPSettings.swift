@@ -14,6 +14,10 @@ public struct HTTPSettings: Sendable, Equatable {
     public var connectSeconds = 10.0
     /// The longest that nothing may come or go, in seconds.
     public var idleSeconds = 10.0
+    /// The fewest bytes per second that may come or go, as a mean over ``leastRateSeconds``.
+    public var leastBytesPerSecond = 100
+    /// How long a transfer may be slower than that, in seconds; ``idleSeconds`` where that is more.
+    public var leastRateSeconds = 60.0
 
     /// Settings from variables of an environment: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, of which the
     /// spelling in small letters goes first, and `SSL_CERT_FILE` and `SSL_CERT_DIR`.

@@ -11,7 +11,10 @@ public struct PluginCatalog: Sendable {
     /// Told of the keys of a model's settings files that have no verdict; what it throws ends the load.
     ///
     /// By default nothing is done; ``AutoBridge/unknownSettings()`` lists them.
-    public var accountForUnknown: @Sendable (_ unknown: [UnknownSettings], _ directory: String) throws -> Void = { _, _ in }
+    public var accountForUnknown: @Sendable (_ unknown: [UnknownSettings], _ directory: String) throws -> Void = {
+        _,
+        _ in
+    }
 
     private var homes: [String: (bridge: any ModelBridge, plugin: LoadedPlugin)] = [:]
 

@@ -11,9 +11,6 @@ struct Download {
     /// How servers are reached.
     var settings = HTTPSettings.process
 
-    /// The most addresses that lead on to another.
-    private static let mostRedirects = 20
-
     /// The bytes at the address.
     ///
     /// - Throws: `BridgeError` when they cannot be had within the limits, or the caller asks to stop.
@@ -22,40 +19,32 @@ struct Download {
         var settings = settings
         settings.idleSeconds = seconds
         settings.connectSeconds = seconds
-        let connection = try HTTPConnection(settings)
-        var address = url
-        for _ in 0...Self.mostRedirects {
-            var bytes: [UInt8] = []
-            let answer: HTTPAnswer
-            do {
-                answer = try connection.perform(
-                    HTTPRequest(address: address),
-                    isCancelled: { cancellation.isCancelled || ContinuousClock.now > deadline },
-                    take: { answer, piece in
-                        guard (200..<300).contains(answer.status) else { return false }
-                        try check(announced: Int(answer["content-length"] ?? "") ?? 0)
-                        bytes += piece
-                        guard bytes.count <= mostBytes else {
-                            throw failure("it has more than the \(mostBytes) bytes that are taken")
-                        }
-                        return true
+        settings.leastRateSeconds = seconds
+        var bytes: [UInt8] = []
+        let answer: HTTPAnswer
+        do {
+            answer = try HTTPConnection(settings).follow(
+                HTTPRequest(address: url),
+                isCancelled: { cancellation.isCancelled || ContinuousClock.now > deadline },
+                take: { answer, piece in
+                    guard (200..<300).contains(answer.status) else { return false }
+                    try check(announced: Int(answer["content-length"] ?? "") ?? 0)
+                    bytes += piece
+                    guard bytes.count <= mostBytes else {
+                        throw failure("it has more than the \(mostBytes) bytes that are taken")
                     }
-                )
-            } catch let failure as HTTPFailure {
-                throw self.failure(Self.words(failure, address == url))
-            } catch let error as BridgeError where error.code == .cancelled && !cancellation.isCancelled {
-                throw self.failure("it took more than \(Int(seconds)) seconds")
-            }
-            if let next = answer.redirect(from: address) {
-                address = next
-                continue
-            }
-            guard (200..<300).contains(answer.status) else {
-                throw failure("the server answers with status \(answer.status)")
-            }
-            return bytes
+                    return true
+                }
+            )
+        } catch let failure as HTTPFailure {
+            throw self.failure(Self.words(failure, failure.address == url))
+        } catch let error as BridgeError where error.code == .cancelled && !cancellation.isCancelled {
+            throw self.failure("it took more than \(Int(seconds)) seconds")
         }
-        throw failure("it leads from one address to the next without an end")
+        guard (200..<300).contains(answer.status) else {
+            throw failure("the server answers with status \(answer.status)")
+        }
+        return bytes
     }
 
     private func check(announced count: Int) throws {
@@ -72,6 +61,9 @@ struct Download {
         switch failure.kind {
         case .badAddress where isFirst: "it is no http:// or https:// address (\(failure.reason))"
         case .badAddress: "it leads to an address that is not http:// or https://"
+        case .unencryptedRedirect:
+            "it is encrypted and leads to \(failure.reason), which is not; give an address that stays encrypted"
+        case .endlessRedirects: "it leads from one address to the next without an end"
         case .unreachable: "no connection (\(failure.reason))"
         case .proxy: "the proxy does not help (\(failure.reason))"
         case .certificate: "the server's certificate is not trusted (\(failure.reason)); SSL_CERT_FILE names others"

@@ -83,6 +83,11 @@ extension ModelProcessor {
         try checkSeesImages(conversation.images.count)
         var template = options.template
         if template.tools == nil { template.tools = conversation.tools }
+        if tokenizer.framesConversations {
+            return try BridgeError.ofTokenizer { () throws(TokenizerError) in
+                try tokenizer.render(conversation.messages, options: template)
+            }
+        }
         let messages =
             imageTokens == nil ? conversation.messages : conversation.messages.map(\.withPartsForNoContent)
         return try BridgeError.ofTokenizer { () throws(TokenizerError) in
@@ -196,6 +201,10 @@ extension ModelProcessor {
         _ options: ProcessingOptions
     ) throws -> (ids: [Int], isAssistant: [Bool]) {
         let (ids, isAssistant) = try BridgeError.ofTokenizer { () throws(TokenizerError) -> ([Int], [Bool]) in
+            guard chat.literals.isEmpty else {
+                let (encoding, isAssistant) = try tokenizer.encode(chat)
+                return (encoding.ids.map(Int.init), isAssistant)
+            }
             // Offsets cost time, and only spans need them.
             guard !chat.assistantSpans.isEmpty else {
                 let ids = try tokenizer.encode(chat.text, addingSpecialTokens: addsSpecialTokens).map(Int.init)

@@ -20,7 +20,11 @@ extension ProcessorSettings {
             SettingsTable(file: "processor_config.json", source: processor) {
                 own
                 SettingsTable.noEffect("processor_class", "auto_map", because: classReason)
-                SettingsTable.noEffect("chat_template", "audio_tokenizer", because: "the tokenizer's own template is used")
+                SettingsTable.noEffect(
+                    "chat_template",
+                    "audio_tokenizer",
+                    because: "the tokenizer's own template is used"
+                )
                 images.map { Setting("image_processor.\($0.key)", $0.verdict) }
             },
             SettingsTable(file: "preprocessor_config.json", source: image) {
@@ -35,10 +39,15 @@ extension ProcessorSettings {
     /// The keys that every image processor of transformers has: `ImagesKwargs` in `processing_utils.py`, transformers 5.23.
     private static var common: [Setting] {
         SettingsTable.honoured("size", "resample", "rescale_factor", "image_mean", "image_std")
-            + ["do_resize", "do_rescale", "do_normalize"].map { SettingsTable.only($0, [true, nil], "the tower needs it") }
+            + ["do_resize", "do_rescale", "do_normalize"].map {
+                SettingsTable.only($0, [true, nil], "the tower needs it")
+            }
             + [SettingsTable.only("do_center_crop", [false, nil], "images are not cropped")]
             + SettingsTable.noEffect("crop_size", because: "images are not cropped")
-            + SettingsTable.noEffect("do_convert_rgb", because: "the tower has three channels, so images are always converted")
+            + SettingsTable.noEffect(
+                "do_convert_rgb",
+                because: "the tower has three channels, so images are always converted"
+            )
             + SettingsTable.noEffect(
                 "do_pad",
                 "pad_size",

@@ -9,8 +9,15 @@ extension RenderedChat {
         let (text, marker) = (Array(text.utf8), Array(marker.utf8))
         guard let first = marker.first, text.count >= marker.count else { return [] }
         var places: [Range<Int>] = []
+        var literals = literals[...]
         var index = 0
         while index <= text.count - marker.count {
+            // A message that spells the marker out shows no image.
+            while let literal = literals.first, literal.upperBound <= index { literals = literals.dropFirst() }
+            if let literal = literals.first, literal.contains(index) {
+                index = literal.upperBound
+                continue
+            }
             if text[index] == first, text[index..<index + marker.count].elementsEqual(marker) {
                 places.append(index..<index + marker.count)
                 index += marker.count
@@ -39,7 +46,8 @@ extension RenderedChat {
         func moved(_ offset: Int) -> Int { offset + (moves.last { $0.from <= offset }?.by ?? 0) }
         return RenderedChat(
             text: String(decoding: result, as: UTF8.self),
-            assistantSpans: assistantSpans.map { moved($0.lowerBound)..<moved($0.upperBound) }
+            assistantSpans: assistantSpans.map { moved($0.lowerBound)..<moved($0.upperBound) },
+            literals: literals.map { moved($0.lowerBound)..<moved($0.upperBound) }
         )
     }
 }

@@ -15,6 +15,8 @@ extension Recipe {
         public var freezeVisionModel = false
         /// Whether the projector stays as it is.
         public var freezeVisionProjection = false
+        /// The share of attention weights that training drops, instead of the model's own; only 0 is supported.
+        public var attentionDropout: Double?
         /// What is computed again on the way back instead of being kept.
         public var recomputeGranularity = Recomputation.none
 

@@ -70,6 +70,10 @@ public struct RecipeCheck: Sendable {
         require("train.eval_interval", train.evalInterval, in: 0...1 << 31)
         require("train.eval_iters", train.evalIters, in: 0...1 << 31)
         require("train.max_skipped_iters", train.maxSkippedIters, in: 0...1 << 31)
+        require(
+            (model.attentionDropout ?? 0) == 0,
+            "model.attention_dropout is \(model.attentionDropout ?? 0), but attention weights are not dropped; supported: 0"
+        )
         if let minutes = train.exitDurationInMins {
             require(minutes > 0 && minutes < 1e9, "train.exit_duration_in_mins is \(minutes), expected more than 0")
         }

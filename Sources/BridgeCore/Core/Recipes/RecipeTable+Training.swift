@@ -42,6 +42,11 @@ extension RecipeTable {
             "Whether the projector between vision tower and language model stays as it is."
         ),
         RecipeField(
+            "model.attention_dropout",
+            \.model.attentionDropout,
+            "The share of attention weights that is dropped, instead of attention_dropout of the model; only 0 is supported."
+        ),
+        RecipeField(
             "model.recompute_granularity",
             \.model.recomputeGranularity,
             "What is computed again on the way back instead of being kept: nothing, the MLP of each layer, or whole layers."

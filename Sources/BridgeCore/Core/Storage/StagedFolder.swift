@@ -26,6 +26,22 @@ package final class StagedFolder {
     package init(destination: String, overwrite: Bool) throws {
         let destination = Files.trimmed(destination)
         let parent = Files.parent(of: destination)
+        try Self.check(destination, overwrite: overwrite)
+        madeParents = Self.missing(parent)
+        try Files.makeFolder(parent)
+        self.destination = destination
+        replaces = overwrite
+        path = Files.join(parent, ".\(Files.name(of: destination)).partial")
+        lock = try Self.takeLock(path, destination)
+        for name in try Files.list(path) { try Files.remove(Files.join(path, name)) }
+    }
+
+    deinit { abandon() }
+
+    /// Makes sure that a directory could be made; nothing is changed.
+    ///
+    /// - Throws: `BridgeError` with code `destinationTaken` when something else exists there.
+    package static func check(_ destination: String, overwrite: Bool) throws {
         switch Files.kind(of: destination) {
         case .folder where !overwrite:
             guard try Files.list(destination).isEmpty else {
@@ -38,16 +54,7 @@ package final class StagedFolder {
             throw BridgeError(.destinationTaken, "\(destination) exists and is not a folder; choose another path")
         default: break
         }
-        madeParents = Self.missing(parent)
-        try Files.makeFolder(parent)
-        self.destination = destination
-        replaces = overwrite
-        path = Files.join(parent, ".\(Files.name(of: destination)).partial")
-        lock = try Self.takeLock(path, destination)
-        for name in try Files.list(path) { try Files.remove(Files.join(path, name)) }
     }
-
-    deinit { abandon() }
 
     private static func takeLock(_ path: String, _ destination: String) throws -> Int32 {
         for _ in 0..<100 {

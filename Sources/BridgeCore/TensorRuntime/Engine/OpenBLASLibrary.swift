@@ -5,8 +5,14 @@ public struct OpenBLASLibrary: MatrixLibrary {
     /// The library, told to leave threads to the engine.
     public init() { openblas_set_num_threads(1) }
 
-    /// Its name and the kernels that it chose.
-    public var name: String { "OpenBLAS \(core)" }
+    /// Its name, its version and the kernels that it chose.
+    public var name: String { "OpenBLAS \(version) \(core)" }
+
+    /// The second word of a text such as "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH".
+    private var version: String {
+        let words = String(cString: openblas_get_config()).split(separator: " ")
+        return words.count > 1 ? String(words[1]) : "of an unknown version"
+    }
 
     /// Whether it chose kernels for AVX-512.
     var usesAVX512: Bool { ["SkylakeX", "Cooperlake", "SapphireRapids"].contains(core) }

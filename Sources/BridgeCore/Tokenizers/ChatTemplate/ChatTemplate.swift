@@ -125,10 +125,14 @@ public struct RenderedChat: Sendable, Equatable {
     public var text: String
     /// The ranges of UTF-8 bytes that the template marks with `{% generation %}`: what the assistant says.
     public var assistantSpans: [Range<Int>]
+    /// The ranges of UTF-8 bytes that are encoded by themselves and as ordinary text, whatever they spell; empty for the
+    /// text of a template, which is encoded as a whole.
+    package var literals: [Range<Int>]
 
     /// A text from somewhere else than a template.
-    package init(text: String, assistantSpans: [Range<Int>]) {
+    package init(text: String, assistantSpans: [Range<Int>], literals: [Range<Int>] = []) {
         self.text = text
         self.assistantSpans = assistantSpans
+        self.literals = literals
     }
 }

@@ -29,6 +29,9 @@ extension Tokenizer {
         _ messages: [ChatMessage],
         options: ChatTemplate.Options = ChatTemplate.Options()
     ) throws(TokenizerError) -> RenderedChat {
+        if let instructChat, settings.chatTemplates.isEmpty {
+            return try instructChat.render(messages, options: options)
+        }
         let template = try chatTemplate(usingTools: options.tools != nil)
         return try template.render(messages, specialTokens: settings.specialTokens, options: options)
     }
@@ -39,8 +42,39 @@ extension Tokenizer {
     /// - Returns: The tokens, and for each whether the assistant says it.
     /// - Throws: `TokenizerError` when an expression of the tokenizer gives up on the text.
     public func encode(_ chat: RenderedChat) throws(TokenizerError) -> (encoding: Encoding, isAssistant: [Bool]) {
-        let encoding = try encodeWithOffsets(chat.text, addingSpecialTokens: false)
+        let encoding =
+            chat.literals.isEmpty
+            ? try encodeWithOffsets(chat.text, addingSpecialTokens: false) : try encodePieces(of: chat)
         return (encoding, encoding.mask(of: chat.assistantSpans))
+    }
+
+    /// Whether conversations are framed by the tokenizer's own control tokens, since there is no template.
+    public var framesConversations: Bool { instructChat != nil && settings.chatTemplates.isEmpty }
+
+    /// Encodes the texts of a conversation one by one, and the control tokens between them.
+    private func encodePieces(of chat: RenderedChat) throws(TokenizerError) -> Encoding {
+        let bytes = Array(chat.text.utf8)
+        var encoding = Encoding(ids: [], offsets: [])
+        func append(_ range: Range<Int>, isLiteral: Bool) throws(TokenizerError) {
+            guard !range.isEmpty else { return }
+            let piece = try encodeWithOffsets(
+                String(decoding: bytes[range], as: UTF8.self),
+                addingSpecialTokens: false,
+                parsingSpecialTokens: !isLiteral
+            )
+            encoding.ids += piece.ids
+            encoding.offsets += piece.offsets.map {
+                $0.lowerBound + range.lowerBound..<$0.upperBound + range.lowerBound
+            }
+        }
+        var end = 0
+        for literal in chat.literals {
+            try append(end..<literal.lowerBound, isLiteral: false)
+            try append(literal, isLiteral: true)
+            end = literal.upperBound
+        }
+        try append(end..<bytes.count, isLiteral: false)
+        return encoding
     }
 
     /// The token ids of a prompt that may begin with the token that begins a sequence: there is one of it in any case.

@@ -30,12 +30,12 @@ extension Tokenizer {
         postProcessor = try PostProcessor(json: json["post_processor"])
         decoder = try Decoder(json: json["decoder"])
         if let added = json["added_tokens"], !added.isNull {
-            var tokens: [AddedToken] = []
+            var list = AddedTokenList(self)
             for entry in try RequiredField(value: added, name: "added_tokens").list {
                 let id = try entry.required("id", in: "added_tokens").tokenID
-                tokens.append(try AddedToken(json: entry, id: id))
+                list.add(try AddedToken(json: entry, id: id))
             }
-            try add(tokens)
+            try add(list.tokens)
         }
     }
 }

@@ -40,7 +40,15 @@ extension Tokenizer {
         self.init(encoder: encoder, isByteLevel: true)
         preTokenizer = .split(.expression(try RegularExpression(pattern)), .isolated, inverted: false)
         decoder.steps = [.byteLevel]
-        try add(try Self.tekkenSpecials(json, count: specialCount))
+        let specials = try Self.tekkenSpecials(json, count: specialCount)
+        try add(specials)
+        instructChat = InstructChat(
+            versionName: config["version"]?.string ?? "",
+            controlTokens: Set(specials.map(\.content))
+        )
+        largestImageSide = (json["image"] ?? json["multimodal"])?["max_image_size"]?.integer.flatMap {
+            $0 > 0 ? $0 : nil
+        }
         if let begin = id(of: "<s>") { postProcessor.prefix = [begin] }
     }
 

@@ -80,9 +80,16 @@ enum ScalarClass {
         }
     }
 
+    /// The last version of Unicode that Python's tokenizers know: to them a later character has no properties.
+    private static let lastVersion = 16
+
     /// A word character as Unicode's recommendation for regular expressions has it.
+    ///
+    /// The standard library of one toolchain knows less than Python's tokenizers and that of another more.
     static func isWord(_ scalar: Unicode.Scalar) -> Bool {
         let properties = scalar.properties
+        guard let age = properties.age else { return UnicodeAdditions.isWord(scalar) }
+        guard age.major <= lastVersion else { return false }
         if properties.isAlphabetic || properties.isJoinControl || isMark(scalar) { return true }
         let category = properties.generalCategory
         return category == .decimalNumber || category == .connectorPunctuation

@@ -103,6 +103,11 @@ enum UnicodeAdditions {
         return false
     }
 
+    /// Whether the scalar is one that was added, and a letter, a mark or a digit.
+    static func isWord(_ scalar: Unicode.Scalar) -> Bool {
+        [letters, marks, decimalNumbers].contains { $0.contains { $0.contains(scalar.value) } }
+    }
+
     private static func contains(_ scalar: UInt32) -> Bool {
         var low = 0
         var high = all.count

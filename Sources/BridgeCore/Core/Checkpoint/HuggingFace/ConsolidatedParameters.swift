@@ -16,7 +16,7 @@ public enum ConsolidatedParameters {
     /// - Parameter more: The keys of the family besides those.
     /// - Returns: The table.
     public static func settings(_ more: [Setting]) -> SettingsTable {
-        SettingsTable(file: "params.json", source: "Mistral's published files") {
+        SettingsTable(file: "params.json", source: "files that the maker publishes") {
             keys.map { Setting($0.0, .honoured) }
             SettingsTable.honoured(
                 "rope_theta",
@@ -26,7 +26,11 @@ public enum ConsolidatedParameters {
                 "max_seq_len",
                 "quantization"
             )
-            SettingsTable.only("_sliding_window", [nil], "windows that differ from layer to layer are read from config.json")
+            SettingsTable.only(
+                "_sliding_window",
+                [nil],
+                "windows that differ from layer to layer are read from config.json"
+            )
             SettingsTable.only("moe", [nil], "mixtures of experts are another architecture")
             SettingsTable.only("eagle", [nil], "a draft model for speculative decoding is another architecture")
             SettingsTable.only("q_lora_rank", [nil], "latent attention is another architecture")

@@ -10,13 +10,24 @@ extension NativeCheckpoint {
         try Resharder(checkpoint: self, options: options).plan()
     }
 
+    /// Makes sure that ``reshard(to:options:)`` could write its checkpoint, as far as that can be told beforehand.
+    ///
+    /// - Throws: `BridgeError` with code `destinationTaken`.
+    public func checkReshard(to path: String, overwrite: Bool) throws {
+        try destination(path, overwrite: overwrite).check()
+    }
+
+    private func destination(_ path: String, overwrite: Bool) -> NativeDestination {
+        let iteration = Self.iteration(inName: Files.name(of: self.path)) ?? 0
+        return NativeDestination(path: path, iteration: iteration, overwrite: overwrite)
+    }
+
     /// Writes the parameters in another layout, as the same iteration of another folder.
     ///
     /// - Throws: `BridgeError`; the destination is then as it was.
     @discardableResult
     public func reshard(to path: String, options: ConversionOptions) throws -> ConversionReport {
-        let iteration = Self.iteration(inName: Files.name(of: self.path)) ?? 0
-        let destination = NativeDestination(path: path, iteration: iteration, overwrite: options.overwrite)
+        let destination = destination(path, overwrite: options.overwrite)
         return try destination.write(reshardPlan(options), context: options.context)
     }
 

@@ -1,17 +1,42 @@
 import Glibc
 import JSONTree
 
-/// A folder with iterations, to which one is added whole or not at all.
+/// A directory with iterations, to which one is added atomically.
 struct NativeDestination {
     let path: String
     let iteration: Int
     let overwrite: Bool
+    /// Whether the iteration goes on from those in the directory, as that of a run does, and so is the newest in any case.
+    var continuesRun = false
 
-    /// Writes a plan as an iteration and makes it the newest.
+    /// Makes sure that the iteration can be written, as far as that can be told beforehand.
+    ///
+    /// - Returns: Whether the directory is made.
+    /// - Throws: `BridgeError` with code `destinationTaken`.
+    @discardableResult
+    func check() throws -> Bool {
+        let root = Files.trimmed(path)
+        if try Self.isFree(root) { return true }
+        guard !overwrite else { return false }
+        let others = try NativeCheckpoint.iterations(in: root).map(\.iteration)
+        if let newest = others.last, newest > iteration || others.contains(iteration) {
+            let own = "\(NativeCheckpoint.iterationName(iteration))"
+            throw BridgeError(
+                .destinationTaken,
+                others.contains(iteration)
+                    ? "\(root) already has \(own); choose another directory, or pass --overwrite to replace it"
+                    : "\(root) holds iterations up to \(newest), and this would add \(own) to them; choose another directory, "
+                        + "or pass --overwrite to add it and keep \(newest) as the newest"
+            )
+        }
+        return false
+    }
+
+    /// Writes a plan as an iteration, and makes it the newest unless the directory has a later one.
     func write(_ plan: ConversionPlan, context: RunContext) throws -> ConversionReport {
         let root = Files.trimmed(path)
         let name = NativeCheckpoint.iterationName(iteration)
-        let isNew = try Self.isFree(root)
+        let isNew = try check()
         let staged = try StagedFolder(
             destination: isNew ? root : Files.join(root, name),
             overwrite: !isNew && overwrite
@@ -24,7 +49,8 @@ struct NativeDestination {
         if isNew { try Files.write(number, to: Files.join(staged.path, latest)) }
         try staged.commit()
         let latestPath = Files.join(root, latest)
-        if !isNew, (try? Files.contents(of: latestPath, limit: 64)) != number {
+        let isNewest = try continuesRun || isNew || NativeCheckpoint.iterations(in: root).last?.iteration == iteration
+        if !isNew, isNewest, (try? Files.contents(of: latestPath, limit: 64)) != number {
             try Files.replace(latestPath, with: number)
         }
         report.destination = Files.join(root, name)

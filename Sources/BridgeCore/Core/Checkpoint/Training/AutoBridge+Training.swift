@@ -70,7 +70,10 @@ extension AutoBridge {
                 + files.map { .literal(name: $0.name, $0.bytes) },
             seal: { sealed.sealed($0) }
         )
-        return try NativeDestination(path: path, iteration: iteration, overwrite: true).write(plan, context: context)
+        return try NativeDestination(path: path, iteration: iteration, overwrite: true, continuesRun: true).write(
+            plan,
+            context: context
+        )
     }
 
     /// Fills the tensors of a run with what ``save(_:to:iteration:files:context:)`` wrote.

@@ -1,0 +1,35 @@
+extension Recipe {
+    /// Scales the recipe's own schedule to a number of steps that was changed.
+    ///
+    /// A recipe for 1000 steps warms up over 50; of 10 steps that is more than all. What was set by itself stays.
+    ///
+    /// - Parameters:
+    ///   - recommended: The recipe before it was changed.
+    ///   - settings: What was changed, each as `section.key=value`.
+    /// - Returns: A sentence for each setting that follows; empty where nothing had to.
+    public mutating func followTrainIters(of recommended: Recipe, changed settings: [String]) -> [String] {
+        func isSet(_ key: String) -> Bool { settings.contains { $0.hasPrefix("\(key)=") } }
+        let (before, after) = (recommended.train.trainIters, train.trainIters)
+        guard isSet("train.train_iters"), before > 0, after > 0, after < before else { return [] }
+        func scaled(_ steps: Int) -> Int { Int(Double(steps) * Double(after) / Double(before)) }
+        var notes: [String] = []
+        let end = scheduler.lrDecayIters ?? after
+        if !isSet("scheduler.lr_warmup_iters"), scheduler.lrWarmupFraction == nil, scheduler.lrWarmupIters >= end {
+            let steps = scaled(scheduler.lrWarmupIters)
+            notes.append(
+                "scheduler.lr_warmup_iters follows train.train_iters: \(steps) of \(after) steps instead of "
+                    + "\(scheduler.lrWarmupIters) of \(before)"
+            )
+            scheduler.lrWarmupIters = steps
+        }
+        if !isSet("scheduler.lr_wsd_decay_iters"), let decay = scheduler.lrWSDDecayIters, decay > end {
+            let steps = max(1, scaled(decay))
+            notes.append(
+                "scheduler.lr_wsd_decay_iters follows train.train_iters: \(steps) of \(after) steps instead of "
+                    + "\(decay) of \(before)"
+            )
+            scheduler.lrWSDDecayIters = steps
+        }
+        return notes
+    }
+}

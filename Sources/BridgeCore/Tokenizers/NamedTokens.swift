@@ -1,0 +1,108 @@
+import JSONTree
+
+/// The tokens that `tokenizer_config.json` and `special_tokens_map.json` give names to, as transformers 5.23 joins the two.
+struct NamedTokens {
+    /// The contents by their role, such as `bos_token`.
+    private(set) var byRole: [String: String] = [:]
+    /// All of them, in the order in which they are added to a tokenizer that does not have them.
+    private(set) var tokens: [AddedToken] = []
+    /// Whether tokens are put around a text, where the map says so.
+    private(set) var addsTokens: (begin: Bool, end: Bool)?
+
+    /// The contents of those that are written as plain texts, which are the ones that `added_tokens.json` finds special:
+    /// transformers looks for its tokens among the configuration's values before those are made tokens.
+    private(set) var plainContents: [String] = []
+
+    private static let roles = [
+        "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
+    ]
+    private static let (extra, additional) = ("extra_special_tokens", "additional_special_tokens")
+
+    /// Joins the files.
+    ///
+    /// - Parameters:
+    ///   - configuration: `tokenizer_config.json`.
+    ///   - map: `special_tokens_map.json`, which goes first; nil where it is not read.
+    /// - Throws: `TokenizerError` for a token that is not described as one.
+    init(configuration: JSON, map: JSON?) throws(TokenizerError) {
+        var fields = configuration.object ?? JSONObject()
+        if let additional = fields[Self.additional], !(fields[Self.extra].map(Self.isTrue) ?? false) {
+            fields[Self.extra] = additional
+            fields[Self.additional] = nil
+        }
+        var ofModel = JSONObject(
+            fields.filter {
+                $0.key.hasSuffix("_token") && !Self.roles.contains($0.key) && Self.content($0.value) != nil
+            }
+            .map { ($0.key, $0.value) }
+        )
+        for key in ofModel.keys { fields[key] = nil }
+        Self.moveExtra(from: &fields, to: &ofModel)
+        for (key, value) in map?.members ?? [] {
+            var value = value
+            if key == Self.extra, let list = value.array {
+                let existing = fields[Self.extra]?.array ?? []
+                value = .array(existing + list.filter { !existing.contains($0) })
+            }
+            fields[key] = value
+        }
+        Self.moveExtra(from: &fields, to: &ofModel)
+        for role in Self.roles where fields[role]?.string != nil || map?[role] != nil {
+            plainContents += [fields[role].flatMap(Self.content)].compactMap { $0 }
+        }
+        for value in fields[Self.extra]?.array ?? [] where value.string != nil || map?[Self.extra] != nil {
+            plainContents += [Self.content(value)].compactMap { $0 }
+        }
+        if fields[Self.extra] == nil, let list = fields[Self.additional] { fields[Self.extra] = list }
+        if map?["add_bos_token"] != nil || map?["add_eos_token"] != nil {
+            addsTokens = (map?["add_bos_token"]?.bool ?? false, map?["add_eos_token"]?.bool ?? false)
+        }
+        for role in Self.roles { try take(fields[role], as: role) }
+        for (role, value) in fields
+        where role.hasSuffix("_token") && !Self.roles.contains(role) && ofModel[role] == nil {
+            try take(value, as: role)
+        }
+        for (role, value) in ofModel { try take(value, as: role) }
+        for value in fields[Self.extra]?.array ?? [] {
+            if let token = try Self.token(value) { tokens.append(token) }
+        }
+    }
+
+    private mutating func take(_ value: JSON?, as role: String) throws(TokenizerError) {
+        guard let value, let token = try Self.token(value) else { return }
+        byRole[role] = token.content
+        tokens.append(token)
+    }
+
+    /// An object of names is not a list of tokens.
+    private static func moveExtra(from fields: inout JSONObject, to ofModel: inout JSONObject) {
+        guard let named = fields[extra]?.object else { return }
+        for (role, value) in named { ofModel[role] = value }
+        fields[extra] = nil
+    }
+
+    /// Whether Python takes the value for true.
+    private static func isTrue(_ value: JSON) -> Bool {
+        switch value {
+        case .null: false
+        case .bool(let value): value
+        case .number(let number): number.double != 0
+        case .string(let text): !text.isEmpty
+        case .array(let items): !items.isEmpty
+        case .object(let object): !object.isEmpty
+        }
+    }
+
+    /// The text of a token: a token is its text, or an object that describes it.
+    private static func content(_ value: JSON) -> String? { value.string ?? value["content"]?.string }
+
+    /// A special token; nil for null and everything that is not a token.
+    private static func token(_ value: JSON) throws(TokenizerError) -> AddedToken? {
+        guard let content = content(value) else { return nil }
+        var token = AddedToken(id: -1, content: content)
+        if value.object != nil { token = try AddedToken(json: value, id: -1) }
+        token.isSpecial = true
+        if value["normalized"] == nil { token.isNormalized = false }
+        return token
+    }
+}

@@ -1,0 +1,43 @@
+import ArgumentParser
+
+/// The completions of shells.
+///
+/// ArgumentParser completes a command with a default subcommand as if it had none, and nobody types `convert import`.
+enum CompletionScript {
+    private static let flag = "--generate-completion-script"
+
+    /// The script that arguments ask for; nil when they ask for something else, or for a shell that is not known.
+    static func asked(by arguments: ArraySlice<String>) -> String? {
+        guard let first = arguments.first, first == flag || first.hasPrefix(flag + "="), arguments.count <= 2 else {
+            return nil
+        }
+        let name = first == flag ? arguments.dropFirst().first : String(first.dropFirst(flag.count + 1))
+        let shell = name == nil ? CompletionShell.autodetected() : name.flatMap { CompletionShell(rawValue: $0) }
+        return shell.map { Root.completionScript(for: $0) }
+    }
+
+    /// The commands, of which `convert` has the options of its default subcommand.
+    private struct Root: ParsableCommand {
+        static var configuration: CommandConfiguration {
+            let own = BridgeCommand.configuration
+            return CommandConfiguration(
+                commandName: own.commandName,
+                abstract: own.abstract,
+                version: own.version,
+                subcommands: own.subcommands.map { $0 == Convert.self ? ConvertWithOptions.self : $0 }
+            )
+        }
+    }
+
+    private struct ConvertWithOptions: ParsableCommand {
+        static var configuration: CommandConfiguration {
+            CommandConfiguration(
+                commandName: "convert",
+                abstract: Convert.configuration.abstract,
+                subcommands: Convert.configuration.subcommands
+            )
+        }
+
+        @OptionGroup var options: Import
+    }
+}

@@ -1,0 +1,40 @@
+import BridgeCore
+import JSONTree
+import TensorRuntime
+
+/// What this build is and what it computes with on this machine.
+enum VersionReport {
+    /// Whether arguments ask for it as JSON; without `--json` the version alone is printed.
+    static func isAsked(by arguments: ArraySlice<String>) -> Bool {
+        arguments.count == 2 && Set(arguments) == ["--version", "--json"]
+    }
+
+    /// The report as JSON.
+    static var json: JSON {
+        [
+            "version": .string(PluginLoader.version), "core": .string(PluginLoader.coreBuild),
+            "plugin_abi": PluginLoader.abiVersion.json, "compiler": .string(PluginLoader.compiler),
+            "processor": [
+                "features": .array(InstructionLevel.features.filter(\.isPresent).map { .string($0.name) }),
+                "level": .string(InstructionLevel.ofProcessor.name),
+                "level_used": .string(InstructionLevel.inUse.name),
+                "max_level": ProcessorLimit.asked.map { .string($0) } ?? .null,
+            ],
+            "engines": .array(libraries.map { .string($0) }),
+            "threads": RunOptions.computeThreads(nil).json,
+        ]
+    }
+
+    /// The same of the processor for people.
+    static var lines: [String] {
+        let features = InstructionLevel.features.filter(\.isPresent).map(\.name).joined(separator: " ")
+        let limit = ProcessorLimit.asked.map { " (\(ProcessorLimit.variable) is \($0))" } ?? ""
+        return [
+            "processor: \(InstructionLevel.ofProcessor.name), with \(features.isEmpty ? "no features" : features)",
+            "kernels: \(InstructionLevel.inUse.name)\(limit), \(RunOptions.computeThreads(nil)) threads",
+            "matrix products: \(libraries.joined(separator: ", "))",
+        ]
+    }
+
+    private static var libraries: [String] { CPUEngine.standardLibraries.map(\.name) }
+}

@@ -1,0 +1,77 @@
+import Foundation
+import JSONTree
+import TensorRuntime
+import TestSupport
+import Testing
+
+/// What the program computes with, and how that is limited.
+@Suite struct ProcessorLevelTests {
+    private func report(_ level: String?) throws -> JSON {
+        let environment = level.map { ["BRIDGE_MAX_CPU_ISA": $0] } ?? [:]
+        let outcome = try BridgeProcess.run("--version", "--json", environment: environment)
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        return try JSON(parsing: Array(outcome.output.utf8))
+    }
+
+    @Test func theReportNamesTheProcessorAndTheEngines() throws {
+        let report = try report(nil)
+        let best = TestEngine.level
+        #expect(report[path: "processor.level"]?.string == InstructionLevel.ofProcessor.name)
+        #expect(report[path: "processor.level_used"]?.string == best.name)
+        #expect(report["engines"]?.array?.contains { $0.string?.hasPrefix("OpenBLAS ") == true } == true)
+        #expect(report["threads"]?.integer ?? 0 > 0)
+        #expect(report["version"]?.string?.wholeMatch(of: /\d+\.\d+\.\d+/) != nil)
+        // What Linux says of the same processor.
+        let text = try String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)
+        let flags = Set(text.split(whereSeparator: \.isWhitespace).map(String.init))
+        let features = (report[path: "processor.features"]?.array ?? []).compactMap(\.string)
+        for (name, flag) in [("avx2", "avx2"), ("avx512f", "avx512f"), ("avx512bf16", "avx512_bf16")] {
+            #expect(features.contains(name) == flags.contains(flag), "\(name)")
+        }
+    }
+
+    @Test(arguments: InstructionLevel.allCases) func aLevelIsTheMostThatIsUsed(_ level: InstructionLevel) throws {
+        for name in [level.name, level.name.lowercased()] {
+            let report = try report(name)
+            #expect(report[path: "processor.level_used"]?.string == min(level, .ofProcessor).name)
+            #expect(report[path: "processor.max_level"]?.string == name)
+            let engines = (report["engines"]?.array ?? []).compactMap(\.string)
+            #expect(engines.contains { $0.contains("oneDNN") } == (min(level, .ofProcessor) >= .avx512), "\(engines)")
+        }
+    }
+
+    @Test func aLevelThatIsUnknownIsRefusedWithTheListOfLevels() throws {
+        for arguments in [["--version", "--json"], ["models"]] {
+            let outcome = try BridgeProcess(arguments, environment: ["BRIDGE_MAX_CPU_ISA": "SSE9"]).wait()
+            expect(outcome, failsWith: 64, mentioning: "SSE9", "PORTABLE, AVX2, AVX512, AVX512_BF16, AMX")
+        }
+        #expect(try BridgeProcess.run("models", environment: ["BRIDGE_MAX_CPU_ISA": ""]).status == 0)
+    }
+
+    @Test func theDoctorShowsTheLevel() throws {
+        let outcome = try BridgeProcess.run("plugins", "doctor", environment: ["BRIDGE_MAX_CPU_ISA": "portable"])
+        #expect(outcome.output.contains("kernels: PORTABLE (BRIDGE_MAX_CPU_ISA is portable)"), "\(outcome.output)")
+    }
+
+    /// float32 logits of one prompt differ between levels in their last bits and by no more.
+    @Test(arguments: ["mistral", "gemma3"]) func everyLevelComputesTheSameWithinTheBound(_ model: String) throws {
+        let scratch = try Scratch()
+        var first: [Float]?
+        for level in InstructionLevel.allCases where level <= .ofProcessor {
+            let file = scratch.path(level.name)
+            let outcome = try BridgeProcess(
+                [
+                    "forward", "--hf-model", Fixtures.checkpoint(model), "--prompt", "Hello there", "--dtype",
+                    "float32",
+                    "--output", file,
+                ],
+                environment: ["BRIDGE_MAX_CPU_ISA": level.name]
+            ).wait()
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            let logits = try Reference(file: file).floats("logits")
+            let (difference, scale) = gap(logits, first ?? logits)
+            #expect(difference <= Margin.bound * scale, "\(level.name)")
+            first = first ?? logits
+        }
+    }
+}

@@ -1,0 +1,69 @@
+import Foundation
+import JSONTree
+import Testing
+
+@testable import Tokenizers
+
+/// Added tokens and the files that name them, against tokenizers and transformers: see
+/// `Tests/Fixtures/make_added_token_fixtures.py`.
+@Suite struct AddedTokenTests {
+    private static let recorded: JSON =
+        (try? JSON(parsing: [UInt8](Data(contentsOf: URL(fileURLWithPath: "\(FixtureFolder.path)/added-tokens.json")))))
+        ?? .null
+    static let added = recorded["added"]?.array ?? []
+    static let beside = recorded["beside"]?.array ?? []
+
+    /// The tokenizer of the recorded cases.
+    private static func tokenizer() throws -> JSON {
+        let path = URL(fileURLWithPath: FixtureFolder.path).deletingLastPathComponent()
+            .appendingPathComponent("checkpoints/mistral/tokenizer.json")
+        return try JSON(parsing: [UInt8](Data(contentsOf: path)))
+    }
+
+    private static func ids(_ one: JSON) -> [[Int32]] {
+        (one["ids"]?.array ?? []).map { ($0.array ?? []).compactMap(\.integer).map(Int32.init) }
+    }
+
+    @Test func thereAreRecordedCases() { #expect(Self.added.count == 40 && Self.beside.count == 60) }
+
+    @Test func wordCharactersAreThoseOfPython() throws {
+        var next = UInt32(0)
+        func check(_ range: Range<UInt32>, _ isWord: Bool) {
+            let other = range.first { Unicode.Scalar($0).map { ScalarClass.isWord($0) != isWord } ?? false }
+            #expect(other == nil, "U+\(String(other ?? 0, radix: 16)) is a word character: \(!isWord)")
+        }
+        for range in try #require(Self.recorded["word_characters"]?.array) {
+            let ends = (range.array ?? []).compactMap(\.integer).map(UInt32.init)
+            check(next..<ends[0], false)
+            check(ends[0]..<ends[1] + 1, true)
+            next = ends[1] + 1
+        }
+        check(next..<0x110000, false)
+    }
+
+    @Test(arguments: added.indices) func addedTokensAreFoundWherePythonFindsThem(_ index: Int) throws {
+        let one = Self.added[index]
+        var json = try Self.tokenizer()
+        json.set(one["added_tokens"], at: "added_tokens")
+        json.set(one["normalizer"], at: "normalizer")
+        let tokenizer = try Tokenizer(json: json)
+        for (text, ids) in zip((one["texts"]?.array ?? []).compactMap(\.string), Self.ids(one)) {
+            #expect(try tokenizer.encode(text, addingSpecialTokens: false) == ids, "\(text.debugDescription)")
+            #expect(try tokenizer.encodeWithOffsets(text, addingSpecialTokens: false).ids == ids)
+        }
+    }
+
+    @Test(arguments: beside.indices) func theFilesBesideATokenizerCountAsInTransformers(_ index: Int) throws {
+        let one = Self.beside[index]
+        let folder = try TokenizerFileTests.Folder()
+        var json = try Self.tokenizer()
+        if one["drops_post_processor"] == true { json.set(.null, at: "post_processor") }
+        try folder.write("tokenizer.json", json.text())
+        for (name, content) in try #require(one["files"]?.object) { try folder.write(name, content.text()) }
+        let tokenizer = try Tokenizer(folder: folder.path)
+        let texts = (one["texts"]?.array ?? []).compactMap(\.string)
+        for (text, ids) in zip(texts, Self.ids(one)) { #expect(try tokenizer.encode(text) == ids, "\(text)") }
+        let rendered = try tokenizer.render([ChatMessage(role: "user", content: try #require(texts.first))])
+        #expect(rendered.text == one["rendered"]?.string)
+    }
+}
