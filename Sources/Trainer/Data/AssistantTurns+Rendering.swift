@@ -74,9 +74,11 @@ extension AssistantTurns {
 
     /// Where the content of a message is, when the whole is otherwise the same with a sign in its place.
     func content(ofMessage index: Int) -> Range<Int>? {
-        guard let sign = ContentLocator.unusedScalars(1, in: text).first.map({ String(Character($0)) }) else {
-            return nil
-        }
+        var message = conversation.messages[index]
+        // Without a content there is nothing to look for in the text.
+        guard message.replaceContent(by: ""),
+            let sign = ContentLocator.unusedScalars(1, in: text).first.map({ String(Character($0)) })
+        else { return nil }
         var changed = conversation
         guard changed.messages[index].replaceContent(by: sign),
             let rendered = try? processor.rendered(changed, options: options)
