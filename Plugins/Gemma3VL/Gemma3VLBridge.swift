@@ -39,23 +39,23 @@ struct Gemma3VLBridge: ModelBridge {
 
     var recipes: [RecipeTemplate] { Gemma3VLRecipes.all }
 
+    var processorSettings: [SettingsTable] { Gemma3VLProcessor.settings }
+
     func processor(for provider: Gemma3VLProvider, files: ProcessorFiles) throws -> (any ModelProcessor)? {
         try Gemma3VLProcessor(provider, files: files)
     }
 
     func parameters(of provider: Gemma3VLProvider, style: HuggingFaceFolder.Style) -> ParameterTable {
-        let text = provider.decoder
-        let decoder = DecoderParameters(
-            text,
-            names: .transformers(
-                model: "language_model.model.",
-                output: "language_model.lm_head.weight",
-                mlpNorm: "pre_feedforward_layernorm"
-            ),
-            prefix: "language_model."
+        let names = DecoderParameters.Names.transformers(
+            model: "language_model.model.",
+            output: "language_model.lm_head.weight",
+            mlpNorm: "pre_feedforward_layernorm"
         )
         return ParameterTable {
             Tower("vision_tower.**", "vision_tower.**", provider.vision.parameters)
+            if provider.vision.hasHead {
+                Tower("vision_tower.**", "vision_tower.**", provider.vision.headParameters).optional()
+            }
             Rename(
                 "multi_modal_projector.mm_soft_embed_norm.weight",
                 "multi_modal_projector.mm_soft_emb_norm.weight",
@@ -64,27 +64,10 @@ struct Gemma3VLBridge: ModelBridge {
             Transpose(
                 "multi_modal_projector.proj.weight",
                 "multi_modal_projector.mm_input_projection_weight",
-                [provider.vision.tower.hiddenSize, text.hiddenSize],
+                [provider.vision.tower.hiddenSize, provider.decoder.hiddenSize],
                 split: .column
             )
-            decoder.embedding
-            Layers(text.numLayers) {
-                decoder.attention
-                decoder.norm("self_attention.q_layernorm.weight", "self_attn.q_norm.weight", text.kvChannels)
-                decoder.norm("self_attention.k_layernorm.weight", "self_attn.k_norm.weight", text.kvChannels)
-                decoder.norm(
-                    "self_attention.linear_proj.post_layernorm.weight",
-                    "post_attention_layernorm.weight",
-                    text.hiddenSize
-                )
-                decoder.gatedMLP
-                decoder.norm(
-                    "mlp.linear_fc2.post_layernorm.weight",
-                    "post_feedforward_layernorm.weight",
-                    text.hiddenSize
-                )
-            }
-            decoder.head
+            provider.text.parameters(names, prefix: "language_model.")
         }
     }
 }

@@ -1,9 +1,9 @@
 import BridgeCore
 public import CPluginABI
 
-/// The plugin with the Gemma 3 VL family.
+/// The plugin with the Gemma 3 families, with a vision tower and text-only.
 struct Gemma3VLPlugin: ModelPlugin {
-    var bridges: [any ModelBridge] { [Gemma3VLBridge()] }
+    var bridges: [any ModelBridge] { [Gemma3VLBridge(), Gemma3TextBridge()] }
 }
 
 /// What Bridge looks at before it touches anything else of this library.

@@ -122,3 +122,19 @@ struct Gemma3VLProcessor: ModelProcessor {
         }
     }
 }
+
+extension Gemma3VLProcessor {
+    /// Every key of the processor's files.
+    static let settings = ProcessorSettings.tables(
+        processor: "Gemma3Processor, transformers 5.23",
+        image: "Gemma3ImageProcessor, transformers 5.23",
+        SettingsTable.honoured("image_seq_length"),
+        SettingsTable.noEffect(
+            "do_pan_and_scan",
+            "pan_and_scan_min_crop_size",
+            "pan_and_scan_max_num_crops",
+            "pan_and_scan_min_ratio_to_activate",
+            because: "the processor sees whole images unless the caller asks for more"
+        )
+    )
+}

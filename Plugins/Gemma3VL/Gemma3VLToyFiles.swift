@@ -6,11 +6,6 @@ extension Gemma3VLToy {
     static func sideFiles(_ configuration: JSON) -> [ToyFile] {
         let tokens: JSON = configuration["mm_tokens_per_image"] ?? .null
         let side: JSON = configuration[path: "vision_config.image_size"] ?? .null
-        let generation: JSON = [
-            "bos_token_id": 2, "cache_implementation": "hybrid", "do_sample": true,
-            "eos_token_id": configuration["eos_token_id"] ?? .null, "pad_token_id": 0, "top_k": 64, "top_p": 0.95,
-            "transformers_version": configuration["transformers_version"] ?? .null,
-        ]
         let preprocessor: JSON = [
             "do_convert_rgb": nil,
             "do_normalize": true,
@@ -30,48 +25,67 @@ extension Gemma3VLToy {
             "size": ["height": side, "width": side],
         ]
         let processor: JSON = ["image_seq_length": tokens, "processor_class": "Gemma3Processor"]
-        return tokenizerFiles(configuration) + [
-            ToyFile("chat_template.jinja", text: chatTemplate), ToyFile("generation_config.json", generation),
+        return textFiles(configuration, imageToken: configuration["image_token_index"]?.integer ?? 0) + [
             ToyFile("preprocessor_config.json", preprocessor), ToyFile("processor_config.json", processor),
         ]
     }
 
+    /// The files of a model without a vision tower, or those of one with it that are about text.
+    ///
+    /// - Parameters:
+    ///   - configuration: The content of `config.json`.
+    ///   - imageToken: The soft token of an image; nil for a model without a vision tower.
+    static func textFiles(_ configuration: JSON, imageToken: Int?) -> [ToyFile] {
+        let generation: JSON = [
+            "bos_token_id": 2, "cache_implementation": "hybrid", "do_sample": true,
+            "eos_token_id": configuration["eos_token_id"] ?? .null, "pad_token_id": 0, "top_k": 64, "top_p": 0.95,
+            "transformers_version": configuration["transformers_version"] ?? .null,
+        ]
+        return tokenizerFiles(configuration, imageToken: imageToken) + [
+            ToyFile("chat_template.jinja", text: chatTemplate), ToyFile("generation_config.json", generation),
+        ]
+    }
+
     /// The soft token of an image follows the vocabulary, as on the hub; the ids are the configuration's.
-    private static func tokenizerFiles(_ configuration: JSON) -> [ToyFile] {
+    private static func tokenizerFiles(_ configuration: JSON, imageToken: Int?) -> [ToyFile] {
         func id(_ key: String) -> Int { configuration[key]?.integer ?? 0 }
-        let imageToken = id("image_token_index")
         let endOfTurn = configuration["eos_token_id"]?.array?.last?.integer ?? 6
         var special: [ToyTokenizer.Special] = [
             (0, "<pad>"), (1, "<eos>"), (2, "<bos>"), (3, "<unk>"), (4, "<mask>"), (endOfTurn - 1, "<start_of_turn>"),
-            (endOfTurn, "<end_of_turn>"), (id("boi_token_index"), "<start_of_image>"),
-            (id("eoi_token_index"), "<end_of_image>"), (imageToken, "<image_soft_token>"),
+            (endOfTurn, "<end_of_turn>"),
         ]
+        if let imageToken {
+            special += [
+                (id("boi_token_index"), "<start_of_image>"), (id("eoi_token_index"), "<end_of_image>"),
+                (imageToken, "<image_soft_token>"),
+            ]
+        }
         if endOfTurn > 6 { special += (5..<endOfTurn - 1).map { ($0, "<unused\($0 - 5)>") } }
         let tokenizer = ToyTokenizer.bytePieces(
-            size: imageToken,
+            size: imageToken ?? id("vocab_size"),
             special: special,
             start: (2, "<bos>"),
             unknown: "<unk>"
         )
-        let names: [(String, JSON)] = [
-            ("boi_token", "<start_of_image>"), ("bos_token", "<bos>"), ("eoi_token", "<end_of_image>"),
-            ("eos_token", "<eos>"), ("image_token", "<image_soft_token>"), ("pad_token", "<pad>"),
-            ("unk_token", "<unk>"),
+        let image: [(String, JSON)] = [
+            ("boi_token", "<start_of_image>"), ("eoi_token", "<end_of_image>"), ("image_token", "<image_soft_token>"),
         ]
-        let extra: JSON = [
-            "boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>",
-        ]
-        let settings: [(String, JSON)] =
-            [("add_bos_token", true), ("add_eos_token", false)] + names + [
-                ("clean_up_tokenization_spaces", false), ("extra_special_tokens", extra), ("model_max_length", 1e30),
-                ("processor_class", "Gemma3Processor"), ("tokenizer_class", "GemmaTokenizer"),
-            ]
-        return [
-            ToyFile("added_tokens.json", ["<image_soft_token>": .number(JSONNumber(imageToken))]),
-            ToyFile("special_tokens_map.json", .object(JSONObject(names))),
+        let names: [(String, JSON)] =
+            [("bos_token", "<bos>"), ("eos_token", "<eos>"), ("pad_token", "<pad>"), ("unk_token", "<unk>")]
+            + (imageToken == nil ? [] : image)
+        var settings: [(String, JSON)] = [("add_bos_token", true), ("add_eos_token", false)]
+        settings += names.sorted { $0.0 < $1.0 } + [("clean_up_tokenization_spaces", false)]
+        if imageToken != nil { settings.append(("extra_special_tokens", .object(JSONObject(image)))) }
+        settings.append(("model_max_length", 1e30))
+        if imageToken != nil { settings.append(("processor_class", "Gemma3Processor")) }
+        settings.append(("tokenizer_class", "GemmaTokenizer"))
+        let files = [
+            ToyFile("special_tokens_map.json", .object(JSONObject(names.sorted { $0.0 < $1.0 }))),
             ToyFile("tokenizer.json", tokenizer, pretty: false),
             ToyFile("tokenizer_config.json", .object(JSONObject(settings))),
         ]
+        guard let imageToken else { return files }
+        return [ToyFile("added_tokens.json", ["<image_soft_token>": .number(JSONNumber(imageToken))])] + files
     }
 
     private static let chatTemplate = """

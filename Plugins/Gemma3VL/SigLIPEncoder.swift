@@ -15,6 +15,8 @@ final class SigLIPEncoder: VisionEncoder {
     private let finalNorm: LayerNorm
     private let projectorNorm: RMSNorm
     private let projection: Linear
+    /// The parameters of a pooling head that the checkpoint holds; nothing is computed with them.
+    let unusedParameters: [Parameter]
 
     init(_ provider: Gemma3VLProvider, _ weights: ModelWeights) throws {
         let vision = provider.vision
@@ -33,6 +35,8 @@ final class SigLIPEncoder: VisionEncoder {
             .gemma(epsilon: vision.layernormEpsilon)
         )
         projection = try weights.linear("multi_modal_projector.proj")
+        unusedParameters = try (vision.hasHead ? vision.headParameters : []).map { "\(own)\($0.path)" }
+            .filter(weights.holds).map { try weights[$0] }
     }
 
     var towerParameters: [Parameter] {
@@ -88,6 +92,7 @@ private final class SigLIPLayer: Sendable {
     private let projections: [Linear]
     private let attentionOutput, first, second: Linear
     private let headWidth: Int
+    private let activation: ElementFunction
 
     init(_ index: Int, _ vision: SigLIPConfiguration, _ weights: ModelWeights) throws {
         let own = "vision_tower.encoder.layers.\(index)."
@@ -98,6 +103,7 @@ private final class SigLIPLayer: Sendable {
         first = try weights.linear("\(own)mlp.fc1")
         second = try weights.linear("\(own)mlp.fc2")
         headWidth = vision.tower.hiddenSize / vision.tower.numAttentionHeads
+        activation = try ElementFunction(huggingFace: vision.activation)
     }
 
     var parameters: [Parameter] {
@@ -113,7 +119,7 @@ private final class SigLIPLayer: Sendable {
         let scale = 1 / Float(headWidth).squareRoot()
         let attended = heads[0].attending(to: heads[1], heads[2], mask: mask, scale: scale)
         let middle_BND = try stream_BND + attentionOutput(attended.reshaped(shape), as: .float32)
-        return try middle_BND + second(first(mlpNorm(middle_BND)).applying(.geluTanh), as: .float32)
+        return try middle_BND + second(first(mlpNorm(middle_BND)).applying(activation), as: .float32)
     }
 }
 

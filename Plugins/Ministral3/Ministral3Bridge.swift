@@ -25,6 +25,8 @@ struct Ministral3Bridge: ModelBridge {
 
     var recipes: [RecipeTemplate] { Ministral3Recipes.all }
 
+    var processorSettings: [SettingsTable] { Ministral3Processor.settings }
+
     func processor(for provider: Ministral3Provider, files: ProcessorFiles) throws -> (any ModelProcessor)? {
         try Ministral3Processor(provider, files: files)
     }
@@ -111,11 +113,60 @@ struct Ministral3Bridge: ModelBridge {
 // MARK: - params.json
 
 extension Ministral3Bridge {
+    var parameterSettings: SettingsTable? { Self.parameterSettings }
+
+    private static let parameterSettings = ConsolidatedParameters.settings(
+        SettingsTable.honoured(
+            "yarn.original_max_position_embeddings",
+            "yarn.factor",
+            "yarn.beta",
+            "yarn.alpha",
+            "llama_4_scaling.beta",
+            "llama_4_scaling.original_max_position_embeddings"
+        ) + [
+            SettingsTable.only("yarn.apply_scale", [nil, false], "the attention factor is 1, as transformers reads these files")
+        ]
+            + SettingsTable.honoured(
+                "vision_encoder.image_token_id",
+                "vision_encoder.adapter_bias",
+                "vision_encoder.spatial_merge_size",
+                "vision_encoder.rope_theta",
+                "vision_encoder.hidden_size",
+                "vision_encoder.intermediate_size",
+                "vision_encoder.num_hidden_layers",
+                "vision_encoder.num_attention_heads",
+                "vision_encoder.num_channels",
+                "vision_encoder.image_size",
+                "vision_encoder.patch_size"
+            )
+            + SettingsTable.noEffect(
+                "vision_encoder.mm_projector_id",
+                "vision_encoder.add_pre_mm_projector_layer_norm",
+                because: "the tensors of both parts are needed; without them the load fails"
+            )
+            + SettingsTable.noEffect(
+                "vision_encoder.image_break_token_id",
+                "vision_encoder.image_end_token_id",
+                because: "the tokenizer's own ids are used"
+            )
+            + SettingsTable.noEffect(
+                "vision_encoder.max_image_size",
+                because: "image_size bounds the side of an image"
+            )
+    )
+
     func translated(parameters: JSON, name: String) throws -> JSON? {
         guard let vision = parameters["vision_encoder"], !vision.isNull else { return nil }
+        try parameterSettings?.check(parameters, name: name)
         // Both are what transformers' conversion takes for these files when they are silent.
         var text = try ConsolidatedParameters.decoder(parameters, ropeTheta: 1_000_000, seqLength: 262_144, name: name)
-        let yarn = parameters["yarn"]
+        let yarn = parameters["yarn"]?.nonNull
+        if yarn == nil, parameters["llama_4_scaling"]?.nonNull != nil {
+            throw BridgeError(
+                .badConfiguration,
+                "\(name) has llama_4_scaling without yarn; supported: both, as Ministral 3 has them, or neither"
+            )
+        }
         text["model_type"] = yarn == nil ? "mistral" : "ministral3"
         if let yarn {
             var rope: JSON = [
@@ -133,7 +184,15 @@ extension Ministral3Bridge {
                 }
                 rope.set(value, at: other)
             }
-            if let beta = parameters[path: "llama_4_scaling.beta"] { rope.set(beta, at: "llama_4_scaling_beta") }
+            if let beta = parameters[path: "llama_4_scaling.beta"]?.nonNull { rope.set(beta, at: "llama_4_scaling_beta") }
+            let original = parameters[path: "llama_4_scaling.original_max_position_embeddings"]?.nonNull
+            if let original, original.double != yarn["original_max_position_embeddings"]?.double {
+                throw BridgeError(
+                    .badConfiguration,
+                    "\(name): llama_4_scaling.original_max_position_embeddings is not that of yarn; "
+                        + "supported: the value of yarn.original_max_position_embeddings"
+                )
+            }
             text["rope_theta"] = nil
             text["rope_parameters"] = rope
         }

@@ -21,8 +21,15 @@ struct Ministral3Provider: ModelProvider {
     func validate(name: String) throws {
         try decoder.validate(name: name)
         try vision.validate(name: name)
-        if let problem = decoder.ropeScaling.problem {
-            throw BridgeError(.badConfiguration, "\(name) asks for \(problem)")
+        guard Self.textTypes.contains(decoder.modelType) else {
+            throw BridgeError(
+                .badConfiguration,
+                "\(name): text_config.model_type is \"\(decoder.modelType)\"; supported: "
+                    + Self.textTypes.joined(separator: ", ")
+            )
+        }
+        do { _ = try ElementFunction(huggingFace: projectorActivation) } catch let error as BridgeError {
+            throw BridgeError(.badConfiguration, "\(name): projector_hidden_act: \(error.message)")
         }
         guard (1...64).contains(spatialMergeSize) else {
             throw BridgeError(
@@ -43,8 +50,10 @@ extension Ministral3Provider {
     private static let source = "Mistral3Config, transformers 5.23"
     private static let textSource = "Ministral3Config, transformers 5.23"
 
+    private static let textTypes = ["mistral", "ministral", "ministral3"]
+
     /// `config.json` and the provider's fields.
-    static let table = ConfigurationTable<Ministral3Provider> {
+    static let table = ConfigurationTable<Ministral3Provider>(standardizing: standardized) {
         Field(["dtype", "torch_dtype"], "params_dtype", \.elementType, ifAbsent: .classDefault(nil, source: source))
         Field.fixed("model_type", ["mistral3"], ifAbsent: source)
         Field(
@@ -104,43 +113,28 @@ extension Ministral3Provider {
             "num_key_value_heads",
             "num_query_groups",
             \.numQueryGroups,
-            ifAbsent: .classDefault(8, source: textSource)
+            ifAbsent: .classDefault(8, source: textSource),
+            ifNull: "num_attention_heads",
+            \.numAttentionHeads
         )
-        Field(
-            "head_dim",
-            "kv_channels",
-            \.kvChannels,
-            ifAbsent: .follows(
-                rule: "128; for the text model mistral, hidden_size / num_attention_heads (\(textSource))"
-            ) {
-                $0.modelType == "ministral3" ? 128 : $0.hiddenSize / max($0.numAttentionHeads, 1)
-            }
-        )
-        Field("vocab_size", "vocab_size", \.vocabSize, ifAbsent: .classDefault(131_072, source: textSource))
-        Field(
-            "max_position_embeddings",
-            "seq_length",
-            \.seqLength,
-            ifAbsent: .classDefault(262_144, source: textSource)
-        )
-        Field(
-            "rms_norm_eps",
-            "layernorm_epsilon",
-            \.layernormEpsilon,
-            ifAbsent: .follows(rule: "1e-05; for the text model mistral, 1e-06 (\(textSource))") {
-                $0.modelType == "ministral3" ? 1e-5 : 1e-6
-            }
-        )
-        Field(["rope_parameters.rope_theta", "rope_theta"], "rotary_base", \.rotaryBase)
-        RopeScaling.fields(in: ["rope_parameters", "rope_scaling"], \.ropeScaling)
-        Field(
-            "sliding_window",
-            "sliding_window",
-            \.slidingWindow,
-            ifAbsent: .follows(rule: "null; for the text model mistral, 4096 (\(textSource))") {
-                $0.modelType == "ministral3" ? nil : 4096
-            }
-        )
+        Field("head_dim", "kv_channels", \.kvChannels, ifAbsent: byType("128", "hidden_size / num_attention_heads") {
+            $0.modelType == "ministral3" ? 128 : $0.hiddenSize / max($0.numAttentionHeads, 1)
+        })
+        Field("vocab_size", "vocab_size", \.vocabSize, ifAbsent: byType("131072", "32000") {
+            $0.modelType == "ministral3" ? 131_072 : 32000
+        })
+        Field("max_position_embeddings", "seq_length", \.seqLength, ifAbsent: byType("262144", "131072") {
+            $0.modelType == "ministral3" ? 262_144 : 131_072
+        })
+        Field("rms_norm_eps", "layernorm_epsilon", \.layernormEpsilon, ifAbsent: byType("1e-05", "1e-06") {
+            $0.modelType == "ministral3" ? 1e-5 : 1e-6
+        })
+        Field("rope_parameters.rope_theta", "rotary_base", \.rotaryBase)
+        RopeScaling.fields(in: "rope_parameters", \.ropeScaling)
+        RopeStandardization.otherSpellings(of: "rope_parameters", ["rope_scaling"])
+        Field("sliding_window", "sliding_window", \.slidingWindow, ifAbsent: byType("null", "4096") {
+            $0.modelType == "ministral3" ? nil : 4096
+        })
         Field(
             "initializer_range",
             "init_method_std",
@@ -153,13 +147,63 @@ extension Ministral3Provider {
             \.attentionDropout,
             ifAbsent: .classDefault(0, source: textSource)
         )
-        Field.fixed("hidden_act", ["silu"], ifAbsent: textSource)
-        Field.carried(
-            "use_cache",
-            "rope_parameters.max_position_embeddings",
-            "pad_token_id",
-            "bos_token_id",
-            "eos_token_id"
+        Field("hidden_act", "activation_func", \.activation, ifAbsent: .classDefault("silu", source: textSource))
+        Field(
+            ["layer_types"],
+            "layer_types",
+            \.layerTypes,
+            ifAbsent: .classDefault(nil, source: "only MinistralConfig has them, transformers 5.23"),
+            isSpelledOut: false
         )
+        Field.noEffect("dtype", "torch_dtype", because: "the type beside text_config is the one that counts")
+        Field.noEffect(
+            "attention_bias",
+            "mlp_bias",
+            because: "the class has no biases; a bias in the weights is refused as a tensor without a parameter"
+        )
+    }
+
+    /// A default that depends on the class of the text model.
+    private static func byType<Value: ConfigurationValue>(
+        _ ministral3: String,
+        _ others: String,
+        _ value: @escaping @Sendable (DecoderConfiguration) -> Value
+    ) -> Field<DecoderConfiguration>.Absence<Value> {
+        .follows(rule: "\(ministral3); for the text models mistral and ministral \(others) (\(textSource))", value)
+    }
+
+    /// Source: `Ministral3Config.__post_init__`, transformers 5.23.
+    private static func defaultRope(_ text: JSON) -> JSON? {
+        guard text["model_type"] == "ministral3" else { return nil }
+        return [
+            "type": "yarn", "rope_theta": 1_000_000.0, "factor": 16.0, "original_max_position_embeddings": 16384,
+            "beta_fast": 32.0, "beta_slow": 1.0, "mscale_all_dim": 1.0, "mscale": 1.0, "llama_4_scaling_beta": 0.1,
+        ]
+    }
+
+    @Sendable private static func standardized(_ json: JSON) -> JSON {
+        var result = json
+        if let given = json["text_config"], given.object != nil {
+            var text = RopeStandardization.flat(
+                given,
+                into: "rope_parameters",
+                defaultTheta: 10000,
+                classDefault: defaultRope(given)
+            )
+            // Only MinistralConfig has types for its layers; the others' classes do not read them.
+            if text["model_type"] == "ministral" {
+                text = DecoderConfiguration.withCurrentLayerTypes(text)
+            } else {
+                text.set(nil, at: "layer_types")
+            }
+            result.set(text, at: "text_config")
+        }
+        if let vision = json["vision_config"] {
+            result.set(
+                RopeStandardization.flat(vision, into: "rope_parameters", defaultTheta: 10000),
+                at: "vision_config"
+            )
+        }
+        return result
     }
 }

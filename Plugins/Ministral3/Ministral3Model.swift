@@ -9,20 +9,22 @@ final class Ministral3Model: CausalModel {
     let imageTokenID: Int?
 
     init(_ provider: Ministral3Provider, _ weights: ModelWeights) throws {
-        var form = DecoderForm(alike: provider.decoder)
+        var form = try DecoderForm(alike: provider.decoder)
         form.queryScale = Self.queryScale(provider.decoder)
         decoder = try TransformerDecoder(provider.decoder, form: form, weights: weights, prefix: "language_model.")
         vision = try PixtralEncoder(provider, weights)
         imageTokenID = provider.imageTokenID
     }
 
-    /// Llama 4's scale on queries, by true position.
+    /// Llama 4's scale on queries, by true position, every step in float32; the text model `mistral` has none.
     ///
     /// Source: `get_llama_4_attn_scale` in `modeling_ministral3.py`, transformers 5.23.
     private static func queryScale(_ decoder: DecoderConfiguration) -> (@Sendable (Int32) -> Float)? {
-        guard let beta = decoder.ropeScaling.llama4ScalingBeta, beta != 0 else { return nil }
-        let original = Int32(clamping: decoder.ropeScaling.originalMaxPositionEmbeddings ?? decoder.seqLength)
-        return { position in Float(1 + beta * log(1 + Double(position / original))) }
+        guard decoder.modelType == "ministral3", let beta = decoder.ropeScaling.llama4ScalingBeta, beta != 0 else {
+            return nil
+        }
+        let original = max(1, Int32(clamping: decoder.ropeScaling.originalMaxPositionEmbeddings ?? decoder.seqLength))
+        return { position in 1 + Float(beta) * logf(1 + Float(position / original)) }
     }
 }
 

@@ -123,3 +123,13 @@ struct Ministral3Processor: ModelProcessor {
         return (rows, columns)
     }
 }
+
+extension Ministral3Processor {
+    /// Every key of the processor's files.
+    static let settings = ProcessorSettings.tables(
+        processor: "PixtralProcessor, transformers 5.23",
+        image: "PixtralImageProcessor, transformers 5.23",
+        SettingsTable.honoured("image_token", "image_break_token", "image_end_token", "patch_size", "spatial_merge_size"),
+        SettingsTable.noEffect("patch_size", because: "the processor overrides it with the size of what becomes one feature")
+    )
+}

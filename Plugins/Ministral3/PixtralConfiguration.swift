@@ -11,7 +11,22 @@ struct PixtralConfiguration: ConfigurationRoot, Equatable {
     /// The activation of the MLP.
     var activation = ""
 
-    func validate(name: String) throws { try tower.validate(name: name, needsEvenHeads: true) }
+    /// The width of a head where the file names one, which must be the one that follows from the two sizes.
+    var headWidth: Int?
+
+    func validate(name: String) throws {
+        try tower.validate(name: name, needsEvenHeads: true)
+        let follows = tower.hiddenSize / tower.numAttentionHeads
+        if let headWidth, headWidth != follows {
+            throw BridgeError(
+                .badConfiguration,
+                "\(name): vision_config.head_dim is \(headWidth); supported: hidden_size / num_attention_heads, \(follows)"
+            )
+        }
+        do { _ = try ElementFunction(huggingFace: activation) } catch let error as BridgeError {
+            throw BridgeError(.badConfiguration, "\(name): vision_config.hidden_act: \(error.message)")
+        }
+    }
 
     private static let source = "PixtralVisionConfig, transformers 5.23"
 
@@ -32,21 +47,23 @@ struct PixtralConfiguration: ConfigurationRoot, Equatable {
             source: source
         )
         Field(
-            ["rope_parameters.rope_theta", "rope_theta"],
+            "rope_parameters.rope_theta",
             "vision_rotary_base",
             \.rotaryBase,
             ifAbsent: .classDefault(10000, source: source)
         )
+        Field.fixed("rope_parameters.rope_type", ["default", "axial"], ifAbsent: source, isSpelledOut: false)
+        RopeStandardization.otherSpellings(of: "rope_parameters", ["rope_scaling"])
         Field("hidden_act", "vision_hidden_act", \.activation, ifAbsent: .classDefault("gelu", source: source))
-        // The width of a head always follows from the two sizes, whatever is written.
-        Field.carried(
-            "head_dim",
-            "initializer_range",
-            "rope_parameters.rope_type",
-            "rope_parameters.type",
-            "dtype",
-            "torch_dtype"
+        Field(
+            ["head_dim"],
+            "vision_kv_channels",
+            \.headWidth,
+            ifAbsent: .classDefault(nil, source: source),
+            isSpelledOut: false
         )
+        Field.noEffect("dtype", "torch_dtype", because: "the type beside vision_config is the one that counts")
+        Field.noEffect("vocab_size", because: "the tower has no vocabulary")
     }
 
     /// The tensors of the tower below `vision_tower.`, with their shapes.

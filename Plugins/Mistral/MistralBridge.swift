@@ -4,7 +4,7 @@ import JSONTree
 /// The Mistral family: decoder only, grouped-query attention, SwiGLU, optionally a sliding window.
 struct MistralBridge: ModelBridge {
     let name = "mistral"
-    let architectures = ["MistralForCausalLM"]
+    let architectures = ["MistralForCausalLM", "MinistralForCausalLM"]
 
     var configuration: ConfigurationTable<MistralProvider> { MistralProvider.table }
 
@@ -27,10 +27,13 @@ struct MistralBridge: ModelBridge {
         }
     }
 
+    let parameterSettings: SettingsTable? = ConsolidatedParameters.settings([
+        SettingsTable.only("llama_4_scaling", [nil], "a text-only model with this scale is another architecture")
+    ])
+
     func translated(parameters: JSON, name: String) throws -> JSON? {
-        guard parameters["vision_encoder"] == nil, parameters["yarn"] == nil, parameters["moe"] == nil else {
-            return nil
-        }
+        guard parameters["vision_encoder"]?.nonNull == nil, parameters["yarn"]?.nonNull == nil else { return nil }
+        try parameterSettings?.check(parameters, name: name)
         // Before rope_theta came into params.json it was 10000, and the models were made for 32768 positions.
         let decoder = try ConsolidatedParameters.decoder(parameters, ropeTheta: 10000, seqLength: 32768, name: name)
         let head: [(String, JSON)] = [("architectures", ["MistralForCausalLM"]), ("model_type", "mistral")]

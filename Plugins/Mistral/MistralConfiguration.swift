@@ -2,24 +2,28 @@ import BridgeCore
 import JSONTree
 import TensorRuntime
 
-/// A Mistral model, as `MistralForCausalLM` computes it.
+/// A Mistral model, as `MistralForCausalLM` computes it, or, with a type for each layer, `MinistralForCausalLM`.
 struct MistralProvider: ModelProvider {
     var decoder = DecoderConfiguration()
     var elementType: ElementType?
 
     func validate(name: String) throws {
-        try decoder.validate(name: name)
-        if let problem = decoder.ropeScaling.problem {
-            throw BridgeError(.badConfiguration, "\(name) asks for \(problem)")
+        guard Self.modelTypes.contains(decoder.modelType) else {
+            throw BridgeError(
+                .badConfiguration,
+                "\(name): model_type is \"\(decoder.modelType)\"; supported: \(Self.modelTypes.joined(separator: " or "))"
+            )
         }
+        try decoder.validate(name: name)
     }
 }
 
 extension MistralProvider {
     private static let source = "MistralConfig, transformers 5.23"
+    private static let modelTypes = ["mistral", "ministral"]
 
     /// `config.json` and the provider's fields.
-    static let table = ConfigurationTable<MistralProvider> {
+    static let table = ConfigurationTable<MistralProvider>(standardizing: standardized) {
         Field("model_type", "model_type", \.decoder.modelType, ifAbsent: .classDefault("mistral", source: source))
         Field("num_hidden_layers", "num_layers", \.decoder.numLayers, ifAbsent: .classDefault(32, source: source))
         Field("hidden_size", "hidden_size", \.decoder.hiddenSize, ifAbsent: .classDefault(4096, source: source))
@@ -39,7 +43,9 @@ extension MistralProvider {
             "num_key_value_heads",
             "num_query_groups",
             \.decoder.numQueryGroups,
-            ifAbsent: .classDefault(8, source: source)
+            ifAbsent: .classDefault(8, source: source),
+            ifNull: "num_attention_heads",
+            \.decoder.numAttentionHeads
         )
         Field(
             "head_dim",
@@ -62,13 +68,9 @@ extension MistralProvider {
             \.decoder.layernormEpsilon,
             ifAbsent: .classDefault(1e-6, source: source)
         )
-        Field(
-            ["rope_theta", "rope_parameters.rope_theta"],
-            "rotary_base",
-            \.decoder.rotaryBase,
-            ifAbsent: .classDefault(10000, source: source)
-        )
-        RopeScaling.fields(in: ["rope_scaling", "rope_parameters"], \.decoder.ropeScaling)
+        Field("rope_theta", "rotary_base", \.decoder.rotaryBase, ifAbsent: .classDefault(10000, source: source))
+        RopeScaling.fields(in: "rope_scaling", \.decoder.ropeScaling)
+        RopeStandardization.otherSpellings(of: "rope_scaling", ["rope_parameters"])
         Field(
             "sliding_window",
             "sliding_window",
@@ -94,6 +96,25 @@ extension MistralProvider {
             ifAbsent: .classDefault(0, source: source)
         )
         Field(["torch_dtype", "dtype"], "params_dtype", \.elementType, ifAbsent: .classDefault(nil, source: source))
-        Field.fixed("hidden_act", ["silu"], ifAbsent: source)
+        Field("hidden_act", "activation_func", \.decoder.activation, ifAbsent: .classDefault("silu", source: source))
+        Field(
+            ["layer_types"],
+            "layer_types",
+            \.decoder.layerTypes,
+            ifAbsent: .classDefault(nil, source: "MinistralConfig, transformers 5.23"),
+            isSpelledOut: false
+        )
+        Field.noEffect(
+            "attention_bias",
+            "mlp_bias",
+            because: "the class has no biases; a bias in the weights is refused as a tensor without a parameter"
+        )
+    }
+
+    /// AutoConfig takes a `mistral` with `layer_types` for a `ministral`, whose layers have these types.
+    @Sendable private static func standardized(_ json: JSON) -> JSON {
+        DecoderConfiguration.withCurrentLayerTypes(
+            RopeStandardization.flat(json, into: "rope_scaling", defaultTheta: 10000)
+        )
     }
 }

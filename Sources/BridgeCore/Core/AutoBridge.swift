@@ -42,6 +42,7 @@ public struct AutoBridge: Sendable {
         let name = Files.join(folder.path, folder.style.configurationName)
         let model = try FamilyModel(json: folder.configuration, style: folder.style, name: name, catalog: catalog)
         self.init(catalog: catalog, folder: folder, model: model)
+        try accountForSettings()
     }
 
     /// The bridge for a model whose weights are not needed and need not be there.
@@ -69,7 +70,9 @@ public struct AutoBridge: Sendable {
         let catalog = try catalog ?? .standard()
         let name = Files.join(folder, style.configurationName)
         let model = try FamilyModel(json: JSON(contentsOf: name), style: style, name: name, catalog: catalog)
-        return AutoBridge(catalog: catalog, folder: nil, model: model, processorFolder: folder)
+        let bridge = AutoBridge(catalog: catalog, folder: nil, model: model, processorFolder: folder)
+        try bridge.accountForSettings()
+        return bridge
     }
 
     /// The bridge for a configuration alone, which has no weights to convert.
@@ -128,6 +131,7 @@ public struct AutoBridge: Sendable {
             name: name,
             catalog: catalog
         )
+        try accountForSettings()
     }
 
     private init(
@@ -160,7 +164,7 @@ public struct AutoBridge: Sendable {
     public var architecture: String { model.architecture }
     /// The family's bridge.
     public var bridge: any ModelBridge { model.bridge }
-    /// Keys of the configuration that nothing here reads.
+    /// Keys of the configuration that have no verdict.
     public var unreadKeys: [String] { model.unreadKeys }
 
     /// The provider's fields under Megatron-Core's names, as they stand in `run_config.yaml`.

@@ -75,7 +75,11 @@ struct Chat: ParsableCommand {
                 guarded(&failures) {
                     let inputs = try processor.inputs(talk.asking(line), options: processing)
                     let batch = TokenBatch(inputs, on: generator.engine)
-                    let transcript = Transcript(processor.tokenizer, stops: sampling.stop, isSilent: false)
+                    let transcript = Transcript(
+                        processor.tokenizer,
+                        stops: sampling.stop + options.settings.stopStrings,
+                        isSilent: false
+                    )
                     _ = try generator.run(batch.tokens, images: batch.images, options: options) { step in
                         try transcript.take(step) && !Interrupt.cancellation.isCancelled
                     }

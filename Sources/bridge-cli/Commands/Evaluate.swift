@@ -66,7 +66,9 @@ struct Evaluate: ParsableCommand {
         let alive = try model.model(bridge)
         var options = try template.options()
         options.template.addsGenerationPrompt = true
-        let generation = Generator.Options(maxNewTokens: maxNewTokens, endTokens: try bridge.endTokens())
+        var generation = Generator.Options(maxNewTokens: maxNewTokens, endTokens: try bridge.endTokens())
+        generation.settings = try bridge.generationSettings()
+        (generation.settings.maxNewTokens, generation.settings.maxLength) = (nil, nil)
         let generator = Generator(alive)
         let clock = ContinuousClock()
         let start = clock.now
@@ -75,7 +77,11 @@ struct Evaluate: ParsableCommand {
             try check(row)
             let question = try questions.question(at: row)
             let batch = TokenBatch(try processor.inputs(question.conversation, options: options), on: alive.engine)
-            let transcript = Transcript(processor.tokenizer, stops: [], isSilent: true)
+            let transcript = Transcript(
+                processor.tokenizer,
+                stops: generation.settings.stopStrings,
+                isSilent: true
+            )
             generator.forget()
             _ = try generator.run(batch.tokens, images: batch.images, options: generation) { step in
                 try transcript.take(step) && !Interrupt.cancellation.isCancelled

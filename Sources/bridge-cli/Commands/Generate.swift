@@ -10,7 +10,8 @@ struct Generate: ParsableCommand {
         abstract: "Answer a prompt, with pictures or without.",
         discussion: """
             The prompt goes through the chat template of the model; --raw gives it to the model as it is. The likeliest \
-            token is taken at each step, unless --temperature is more than 0.
+            token is taken at each step, unless --temperature is more than 0 or --do-sample is given. Penalties, \
+            forbidden tokens and stop strings of the model's generation_config.json apply in any case.
 
             EXAMPLES:
               bridge generate --hf-model toy --prompt 'What is the capital of France?'
@@ -60,7 +61,7 @@ struct Generate: ParsableCommand {
         let loaded = start.duration(to: clock.now).seconds
         var options = try sampling.options(bridge)
         options.wantsProbabilities = json
-        let transcript = Transcript(processor?.tokenizer, stops: sampling.stop, isSilent: json || verboseSteps)
+        let transcript = Transcript(processor?.tokenizer, stops: sampling.stop + options.settings.stopStrings, isSilent: json || verboseSteps)
         var chosen: [Generator.Step] = []
         var firstToken: Double?
         let timings = try generator.run(tokens, images: images, options: options) { step in

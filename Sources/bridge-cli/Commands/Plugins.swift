@@ -14,6 +14,7 @@ struct Plugins: ParsableCommand {
               bridge plugins list
               bridge plugins doctor build/libMyFamilyPlugin.so
               bridge plugins describe mistral
+              bridge plugins describe gemma3 --settings
             """,
         subcommands: [List.self, Doctor.self, Describe.self]
     )
@@ -103,6 +104,18 @@ struct Plugins: ParsableCommand {
         @Argument(help: "The name of a plugin or of a family.")
         var name: String
 
+        @Flag(
+            name: .long,
+            help: "Show every key of the family's settings files and how it is accounted for, instead of the tables."
+        )
+        var settings = false
+
+        @Flag(name: .long, help: "With --settings: print Markdown, as the documentation has it.")
+        var markdown = false
+
+        @Flag(name: .long, help: "With --settings: print the keys by file as JSON.")
+        var json = false
+
         @OptionGroup var plugins: PluginOptions
 
         func run() throws {
@@ -115,6 +128,10 @@ struct Plugins: ParsableCommand {
                     separator: ", "
                 )
                 throw BridgeError(.badArgument, "there is no plugin or family \(name); there are \(known)")
+            }
+            guard !settings else { return show(bridge.settings) }
+            guard !markdown, !json else {
+                throw BridgeError(.badArgument, "--markdown and --json are for --settings; add it")
             }
             let description = try FamilyDescription(bridge)
             Output.line("family         \(bridge.name)")
@@ -130,6 +147,31 @@ struct Plugins: ParsableCommand {
             for dialect in bridge.dialects {
                 Output.line("\nALSO NAMED BY \(dialect.name)")
                 Output.table(dialect.prefixes.map { ["\($0.table)...", "\($0.dialect)..."] }, indent: "  ")
+            }
+        }
+
+        private func show(_ tables: [SettingsTable]) {
+            guard !json else {
+                let files = tables.map { table -> (String, JSON) in
+                    let keys = table.settings.map { setting -> (String, JSON) in
+                        let (word, detail) = (setting.verdict.word, setting.verdict.detail)
+                        return (setting.key, ["verdict": .string(word), "detail": .string(detail)])
+                    }
+                    return (table.file, .object(JSONObject(keys)))
+                }
+                return Output.json(.object(JSONObject(files)))
+            }
+            for table in tables {
+                let rows = table.settings.map { [$0.key, $0.verdict.word, $0.verdict.detail] }
+                guard markdown else {
+                    Output.line("\(table.file) (\(table.source))")
+                    Output.table(rows, indent: "  ")
+                    Output.line()
+                    continue
+                }
+                Output.line("#### \(table.file)\n\n\(table.source)\n\n| Key | Verdict | |\n|---|---|---|")
+                for row in rows { Output.line("| `\(row[0])` | \(row[1]) | \(row[2]) |") }
+                Output.line()
             }
         }
     }

@@ -11,6 +11,9 @@ struct PluginOptions: ParsableArguments {
     )
     var plugins: [String] = []
 
+    @Flag(name: .long, help: "Treat unknown settings in a model's files as an error.")
+    var strict = false
+
     /// The folders that are searched: those of BRIDGE_PLUGIN_PATH, then the one beside the program.
     static var folders: [String] {
         let path = ProcessInfo.processInfo.environment["BRIDGE_PLUGIN_PATH"] ?? ""
@@ -19,7 +22,9 @@ struct PluginOptions: ParsableArguments {
 
     /// The plugins.
     func catalog() throws -> PluginCatalog {
-        let catalog = try PluginCatalog(files: plugins, folders: Self.folders)
+        var catalog = try PluginCatalog(files: plugins, folders: Self.folders)
+        let isStrict = strict
+        catalog.accountForUnknown = { try SettingsNotice.take($0, of: $1, isStrict: isStrict) }
         for failure in catalog.failures { Output.complain("warning: \(failure.error.message)") }
         return catalog
     }

@@ -5,40 +5,58 @@ import BridgeCore
 struct SamplingArguments: ParsableArguments {
     @Option(
         name: [.customLong("max-new-tokens"), .customLong("max_new_tokens")],
-        help: ArgumentHelp("The most tokens to generate.", valueName: "n")
+        help: ArgumentHelp("The most tokens to generate. (default: \(defaultMaxNewTokens))", valueName: "n")
     )
-    var maxNewTokens = 256
+    var maxNewTokens: Int?
+
+    @Flag(
+        name: [.customLong("do-sample"), .customLong("do_sample")],
+        help: "Sample, with what the model's generation_config.json recommends where no option overrides it."
+    )
+    var doSample = false
 
     @Option(
         name: .long,
         parsing: .unconditional,
-        help: ArgumentHelp("More is more random; 0 takes the likeliest token.", valueName: "t")
+        help: ArgumentHelp(
+            "Sample with this temperature; 0 takes the likeliest token. (default: 0, with --do-sample the model's or 1)",
+            valueName: "t"
+        )
     )
-    var temperature: Float = 0
+    var temperature: Float?
 
     @Option(
-        name: .customLong("top-k"),
-        help: ArgumentHelp("Choose among so many likeliest tokens; 0 for all.", valueName: "k")
+        name: [.customLong("top-k"), .customLong("top_k")],
+        help: ArgumentHelp("Sample among this many likeliest tokens; 0 for all. (default: the model's, or 0)", valueName: "k")
     )
-    var topK = 0
+    var topK: Int?
 
     @Option(
-        name: .customLong("top-p"),
-        help: ArgumentHelp("Choose among the likeliest tokens with this probability together.", valueName: "p")
+        name: [.customLong("top-p"), .customLong("top_p")],
+        help: ArgumentHelp(
+            "Sample among the likeliest tokens with this probability together. (default: the model's, or 1)",
+            valueName: "p"
+        )
     )
-    var topP: Float = 1
+    var topP: Float?
 
     @Option(
-        name: .customLong("min-p"),
-        help: ArgumentHelp("Choose among tokens with this share of the likeliest one's probability.", valueName: "p")
+        name: [.customLong("min-p"), .customLong("min_p")],
+        help: ArgumentHelp(
+            "Sample among tokens with at least this share of the likeliest one's probability. (default: the model's, or 0)",
+            valueName: "p"
+        )
     )
-    var minP: Float = 0
+    var minP: Float?
 
     @Option(
-        name: .customLong("repetition-penalty"),
-        help: ArgumentHelp("More than 1 makes tokens that were there before less likely.", valueName: "x")
+        name: [.customLong("repetition-penalty"), .customLong("repetition_penalty")],
+        help: ArgumentHelp(
+            "More than 1 makes tokens that were there before less likely. (default: the model's, or 1)",
+            valueName: "x"
+        )
     )
-    var repetitionPenalty: Float = 1
+    var repetitionPenalty: Float?
 
     @Option(
         name: .long,
@@ -54,34 +72,69 @@ struct SamplingArguments: ParsableArguments {
     )
     var stop: [String] = []
 
-    @Flag(name: .customLong("ignore-eos"), help: "Go on behind the token that ends a text.")
+    @Flag(name: .customLong("ignore-eos"), help: "Continue after a token that ends a text.")
     var ignoresEnd = false
 
+    private static let defaultMaxNewTokens = 256
+
+    /// Whether tokens are sampled.
+    private var samples: Bool { temperature.map { $0 > 0 } ?? doSample }
+
     func validate() throws {
-        guard (1...1_000_000).contains(maxNewTokens) else {
+        if let maxNewTokens, !(1...1_000_000).contains(maxNewTokens) {
             throw ValidationError("--max-new-tokens is \(maxNewTokens), expected 1 to 1000000")
         }
         guard !stop.contains("") else { throw ValidationError("--stop is empty; name the text that ends the answer") }
-        let wantsRandom = topK != 0 || topP != 1 || minP != 0
-        if temperature == 0, wantsRandom {
-            throw ValidationError("--top-k, --top-p and --min-p choose among random tokens; give a --temperature too")
+        if doSample, temperature == 0 {
+            throw ValidationError("--do-sample samples, and --temperature 0 takes the likeliest token; give one of them")
+        }
+        let wantsRandom = (topK ?? 0) != 0 || (topP ?? 1) != 1 || (minP ?? 0) != 0
+        if !samples, wantsRandom {
+            throw ValidationError(
+                "--top-k, --top-p and --min-p choose among random tokens; give a --temperature or --do-sample too"
+            )
         }
     }
 
-    /// The library's options.
+    /// The library's options: those of the command line, then those of the model's `generation_config.json`.
+    ///
+    /// Greedy decoding, the default, leaves what the file recommends for sampling out, and says so.
     func options(_ bridge: AutoBridge) throws -> Generator.Options {
+        var settings = try bridge.generationSettings()
         var sampling = SamplingOptions()
-        sampling.temperature = temperature
-        sampling.topK = topK
-        sampling.topP = topP
-        sampling.minP = minP
-        sampling.repetitionPenalty = repetitionPenalty
-        sampling.seed = seed
+        let file = settings.sampling
+        if samples {
+            sampling.temperature = temperature ?? file.temperature ?? 1
+            sampling.topK = topK ?? file.topK ?? 0
+            sampling.topP = topP ?? file.topP ?? 1
+            sampling.minP = minP ?? file.minP ?? 0
+            guard file.unsupported.isEmpty else {
+                throw BridgeError(
+                    .badConfiguration,
+                    "generation_config.json has settings that are not supported when tokens are sampled; "
+                        + "remove them, or decode greedily",
+                    names: file.unsupported
+                )
+            }
+        } else if file.doSample {
+            Output.complain(
+                "note: generation_config.json recommends sampling"
+                    + (file.summary.isEmpty ? "" : " (\(file.summary))")
+                    + "; tokens are chosen greedily, --do-sample follows it"
+            )
+        }
+        if let repetitionPenalty { settings.repetitionPenalty = repetitionPenalty }
+        (sampling.repetitionPenalty, sampling.seed) = (settings.repetitionPenalty, seed)
         try sampling.validate()
-        return Generator.Options(
-            maxNewTokens: maxNewTokens,
+        // The penalty is applied with the model's other settings, in their order.
+        sampling.repetitionPenalty = 1
+        if maxNewTokens != nil { (settings.maxNewTokens, settings.maxLength) = (nil, nil) }
+        var options = Generator.Options(
+            maxNewTokens: maxNewTokens ?? min(Self.defaultMaxNewTokens, settings.maxNewTokens ?? .max),
             sampling: sampling,
             endTokens: ignoresEnd ? [] : try bridge.endTokens()
         )
+        options.settings = settings
+        return options
     }
 }

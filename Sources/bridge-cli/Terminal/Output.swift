@@ -38,8 +38,10 @@ enum Output {
         }
     }
 
-    /// Prints JSON as the result.
+    /// Prints JSON as the result; an object also has the unknown settings of the models that were loaded.
     static func json(_ json: JSON) {
+        var json = json
+        if json.object != nil, let unknown = SettingsNotice.json { json.set(unknown, at: "unknown_settings") }
         printedJSON.store(true, ordering: .relaxed)
         put(String(decoding: json.text(), as: UTF8.self))
     }

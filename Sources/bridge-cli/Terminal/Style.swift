@@ -21,6 +21,8 @@ enum Style {
     /// For standard error.
     static func red(_ text: String) -> String { wrapped(text, 31, 39, isFancy) }
     /// For standard error.
+    static func yellow(_ text: String) -> String { wrapped(text, 33, 39, isFancy) }
+    /// For standard error.
     static func bold(_ text: String) -> String { wrapped(text, 1, 22, isFancy) }
     /// For a progress bar, on standard error.
     static func bar(_ text: String) -> String { wrapped(text, 32, 39, isFancy) }

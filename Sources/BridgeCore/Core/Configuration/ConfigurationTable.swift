@@ -4,9 +4,29 @@ public import JSONTree
 public struct ConfigurationTable<Root: ConfigurationRoot>: Sendable {
     /// The lines, in the order in which a new configuration is written.
     public var fields: [Field<Root>]
+    /// Brings a file's spellings to the one that the fields read, as the reference's class does before it uses them.
+    public var standardize: @Sendable (JSON) -> JSON
 
     /// A table of the given lines.
-    public init(@Builder _ fields: () -> [Field<Root>]) { self.fields = fields() }
+    ///
+    /// - Parameters:
+    ///   - standardize: Brings a file's spellings to the one that the fields read.
+    ///   - fields: The lines.
+    public init(
+        standardizing standardize: @escaping @Sendable (JSON) -> JSON = { $0 },
+        @Builder _ fields: () -> [Field<Root>]
+    ) {
+        self.standardize = standardize
+        self.fields = fields()
+    }
+
+    /// The keys and their verdicts, each key once.
+    public var settings: [Setting] {
+        var seen: Set<String> = []
+        return fields.flatMap { field in field.paths.map { Setting($0, field.verdict) } }.filter {
+            seen.insert($0.key).inserted
+        }
+    }
 
     /// Collects the lines of a table.
     @resultBuilder
@@ -28,7 +48,15 @@ public struct ConfigurationTable<Root: ConfigurationRoot>: Sendable {
         table.fields.map { $0.nested(in: prefix).lifted(to: part) }
     }
 
-    /// What a configuration says.
+    /// The lines of a table as part of this one, with the same keys.
+    public static func part<Part: ConfigurationRoot>(
+        _ part: any WritableKeyPath<Root, Part> & Sendable,
+        _ table: ConfigurationTable<Part>
+    ) -> [Field<Root>] {
+        table.fields.map { $0.lifted(to: part) }
+    }
+
+    /// Reads a configuration.
     ///
     /// - Parameters:
     ///   - json: The configuration.
@@ -39,7 +67,7 @@ public struct ConfigurationTable<Root: ConfigurationRoot>: Sendable {
         guard json.object != nil else {
             throw BridgeError(.badConfiguration, "\(name) is \(json.kind), expected an object")
         }
-        var reading = ConfigurationReading(json)
+        var reading = ConfigurationReading(standardize(json))
         var root = Root()
         for field in fields { field.decode(&reading, &root) }
         guard reading.problems.isEmpty else {
@@ -49,7 +77,7 @@ public struct ConfigurationTable<Root: ConfigurationRoot>: Sendable {
                 names: reading.problems
             )
         }
-        return (root, reading.unread)
+        return (root, reading.unread(of: json))
     }
 
     /// The configuration of a value.
@@ -60,7 +88,12 @@ public struct ConfigurationTable<Root: ConfigurationRoot>: Sendable {
     /// - Returns: The configuration.
     public func encode(_ root: Root, into base: JSON? = nil) -> JSON {
         var json = base ?? .object(JSONObject())
-        for field in fields { field.encode(root, &json, base == nil) }
+        // What the base already says, in whatever spelling, stays as it is.
+        let old = base.flatMap { try? decode($0, name: "the configuration").value }
+        for field in fields {
+            if let old, field.value(old) == field.value(root) { continue }
+            field.encode(root, &json, base == nil)
+        }
         return json
     }
 

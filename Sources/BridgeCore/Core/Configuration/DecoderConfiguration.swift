@@ -1,3 +1,4 @@
+public import JSONTree
 import TensorRuntime
 
 /// What a decoder-only transformer computes, in Megatron-Core's terms.
@@ -24,10 +25,14 @@ public struct DecoderConfiguration: ConfigurationRoot, Equatable {
     public var seqLength = 0
     /// The base of the rotary frequencies.
     public var rotaryBase = 0.0
-    /// How the rotary frequencies are stretched.
+    /// How the rotary frequencies are scaled.
     public var ropeScaling = RopeScaling()
     /// How many positions a query sees, itself included; nil for all.
     public var slidingWindow: Int?
+    /// For every layer `sliding_attention` or `full_attention`; nil where all have the window.
+    public var layerTypes: [String]?
+    /// The activation in the gated MLP, under transformers' name.
+    public var activation = ""
     /// Whether the output layer is the embedding.
     public var shareEmbeddingsAndOutputWeights = false
     /// Standard deviation for new weights.
@@ -43,12 +48,48 @@ public struct DecoderConfiguration: ConfigurationRoot, Equatable {
         HeadLayout(queryHeads: numAttentionHeads, groups: numQueryGroups, headWidth: kvChannels)
     }
 
-    /// Checks what has to hold between the numbers.
+    /// How many positions a query of a layer sees, itself included; nil for all.
+    public func window(ofLayer layer: Int) -> Int? {
+        guard let layerTypes, layerTypes.indices.contains(layer) else { return slidingWindow }
+        return layerTypes[layer] == Self.slidingAttention ? slidingWindow : nil
+    }
+
+    /// A text configuration whose `layer_types` have today's names.
+    ///
+    /// Source: `remap_legacy_layer_types` in `configuration_utils.py`, transformers 5.23.
+    public static func withCurrentLayerTypes(_ json: JSON) -> JSON {
+        guard let types = json["layer_types"]?.array, types.contains("attention") else { return json }
+        var result = json
+        result.set(.array(types.map { $0 == "attention" ? .string(fullAttention) : $0 }), at: "layer_types")
+        return result
+    }
+
+    /// The type of a layer whose queries see the window.
+    public static let slidingAttention = "sliding_attention"
+    /// The type of a layer whose queries see everything before them.
+    public static let fullAttention = "full_attention"
+
+    /// Checks what has to hold between the values.
     ///
     /// - Parameter name: The file, for messages.
     /// - Throws: `BridgeError` with everything that is wrong.
     public func validate(name: String) throws {
         var problems: [String] = []
+        do { _ = try ElementFunction(huggingFace: activation) } catch let error as BridgeError { problems.append(error.message) }
+        if let problem = ropeScaling.problem { problems.append(problem) }
+        if let layerTypes {
+            if layerTypes.count != numLayers {
+                problems.append("layer_types has \(layerTypes.count) entries, expected one for each of the \(numLayers) layers")
+            }
+            if let other = layerTypes.first(where: { $0 != Self.slidingAttention && $0 != Self.fullAttention }) {
+                problems.append(
+                    "layer_types has \(other); supported: \(Self.slidingAttention) and \(Self.fullAttention)"
+                )
+            }
+            if layerTypes.contains(Self.slidingAttention), slidingWindow == nil {
+                problems.append("layer_types has \(Self.slidingAttention), but sliding_window is null")
+            }
+        }
         let sizes = [
             ("num_layers", numLayers), ("hidden_size", hiddenSize), ("ffn_hidden_size", ffnHiddenSize),
             ("num_attention_heads", numAttentionHeads), ("num_query_groups", numQueryGroups),

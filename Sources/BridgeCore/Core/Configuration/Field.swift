@@ -26,6 +26,8 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
     public var megatron: String?
     /// What happens without the key, for `bridge plugins describe`.
     public var absence: String
+    /// How the keys are accounted for.
+    public var verdict = SettingVerdict.honoured
 
     var decode: @Sendable (inout ConfigurationReading, inout Root) -> Void
     var encode: @Sendable (Root, inout JSON, _ isNew: Bool) -> Void
@@ -105,16 +107,58 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
         self.init([path], megatron, field, ifAbsent: absence)
     }
 
-    /// A key that has to have one of a few values, because nothing else is computed here; the first is the usual one.
+    /// A field with a single key whose `null` means another value than its absence.
+    ///
+    /// - Parameters:
+    ///   - path: The key path.
+    ///   - megatron: Megatron-Core's name.
+    ///   - field: Where the value goes.
+    ///   - absence: What happens when the key is absent.
+    ///   - rule: What null means, in words.
+    ///   - meaning: The field before this one that null stands for.
+    public init<Value: ConfigurationValue>(
+        _ path: String,
+        _ megatron: String,
+        _ field: any WritableKeyPath<Root, Value> & Sendable,
+        ifAbsent absence: Absence<Value>,
+        ifNull rule: String,
+        _ meaning: any KeyPath<Root, Value> & Sendable
+    ) {
+        self.init(path, megatron, field, ifAbsent: absence)
+        self.absence += "; for null \(rule)"
+        let (decodeValue, encodeValue) = (decode, encode)
+        decode = { reading, root in
+            if reading.json(at: path)?.isNull == true {
+                root[keyPath: field] = root[keyPath: meaning]
+            } else {
+                decodeValue(&reading, &root)
+            }
+        }
+        encode = { root, json, isNew in
+            if json[path: path]?.isNull == true, root[keyPath: field] == root[keyPath: meaning] { return }
+            encodeValue(root, &json, isNew)
+        }
+    }
+
+    /// A key that must have one of a few values, because nothing else is computed here; the first is the default.
+    ///
+    /// - Parameters:
+    ///   - path: The key path.
+    ///   - accepted: The values; null only where it is among them.
+    ///   - source: The class whose default the first value is; nil for a key that must be there.
+    ///   - isSpelledOut: Whether a new configuration has the key.
+    ///   - note: What another value would ask for, for messages.
     public static func fixed(
         _ path: String,
         _ accepted: [JSON],
         ifAbsent source: String? = nil,
-        isSpelledOut: Bool = true
+        isSpelledOut: Bool = true,
+        _ note: String = ""
     ) -> Field {
         Field(
             paths: [path],
             megatron: nil,
+            verdict: .only(accepted, note: note),
             absence: source.map { "\(String(decoding: accepted[0].text(pretty: false), as: UTF8.self)) (\($0))" }
                 ?? "required",
             decode: { reading, _ in
@@ -122,7 +166,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
                     if source == nil { reading.missing([path], "one of the known values") }
                     return
                 }
-                if !accepted.contains(found) { reading.refuse(path, found, accepted) }
+                if !accepted.contains(where: { Setting.isSame($0, found) }) { reading.refuse(path, found, accepted, note) }
             },
             encode: { _, json, isNew in
                 if isNew, isSpelledOut, json[path: path] == nil, !accepted[0].isNull { json.set(accepted[0], at: path) }
@@ -131,23 +175,32 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
         )
     }
 
-    /// Keys that do not change what the model computes; they are carried along and not looked at.
-    public static func carried(_ paths: String...) -> [Field] {
-        paths.map { path in
-            Field(
-                paths: [path],
-                megatron: nil,
-                absence: "carried along",
-                decode: { reading, _ in reading.claim(path) },
-                encode: { _, _, _ in },
-                value: { _ in nil }
-            )
-        }
+    /// Keys that do not change what the model computes, with the reason; they are carried along and not looked at.
+    public static func noEffect(_ paths: String..., because reason: String) -> [Field] {
+        paths.map { claimed($0, .noEffect(reason), absence: "no effect") }
+    }
+
+    /// Keys that the table's standardization has read: their values reach the fields under other names.
+    public static func standardized(_ paths: [String], as name: String) -> [Field] {
+        paths.map { claimed($0, .honoured, absence: "read as \(name)") }
+    }
+
+    private static func claimed(_ path: String, _ verdict: SettingVerdict, absence: String) -> Field {
+        Field(
+            paths: [path],
+            megatron: nil,
+            verdict: verdict,
+            absence: absence,
+            decode: { reading, _ in reading.claim(path) },
+            encode: { _, _, _ in },
+            value: { _ in nil }
+        )
     }
 
     init(
         paths: [String],
         megatron: String?,
+        verdict: SettingVerdict,
         absence: String,
         decode: @escaping @Sendable (inout ConfigurationReading, inout Root) -> Void,
         encode: @escaping @Sendable (Root, inout JSON, Bool) -> Void,
@@ -155,6 +208,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
     ) {
         self.paths = paths
         self.megatron = megatron
+        self.verdict = verdict
         self.absence = absence
         self.decode = decode
         self.encode = encode
@@ -166,6 +220,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
         Field<Outer>(
             paths: paths,
             megatron: megatron,
+            verdict: verdict,
             absence: absence,
             decode: { decode(&$0, &$1[keyPath: part]) },
             encode: { encode($0[keyPath: part], &$1, $2) },
@@ -178,6 +233,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
         Field(
             paths: paths.map { "\(prefix).\($0)" },
             megatron: megatron,
+            verdict: verdict,
             absence: absence,
             decode: { reading, root in reading.inside(prefix) { decode(&$0, &root) } },
             encode: { root, json, isNew in
@@ -243,25 +299,15 @@ public struct ConfigurationReading: Sendable {
         problems.append("\(names) is missing, expected \(expectation)")
     }
 
-    mutating func refuse(_ path: String, _ found: JSON, _ accepted: [JSON]) {
+    mutating func refuse(_ path: String, _ found: JSON, _ accepted: [JSON], _ note: String) {
+        let supported = accepted.map(Self.text).joined(separator: " or ")
         problems.append(
-            "\(prefix)\(path) is \(Self.text(found)); only \(accepted.map(Self.text).joined(separator: " or ")) is computed here"
+            "\(prefix)\(path) is \(Self.text(found)); only \(supported) is computed here" + (note.isEmpty ? "" : " (\(note))")
         )
     }
 
-    /// The paths of all keys that nobody looked at.
-    var unread: [String] {
-        func visit(_ json: JSON, _ path: String) -> [String] {
-            guard let object = json.object else { return [] }
-            return object.flatMap { key, value -> [String] in
-                let here = path.isEmpty ? key : "\(path).\(key)"
-                if claimed.contains(here) { return [] }
-                let below = claimed.contains { $0.hasPrefix(here + ".") }
-                return below ? visit(value, here) : [here]
-            }
-        }
-        return visit(root, "")
-    }
+    /// The paths of all keys of a file that no field claims.
+    func unread(of file: JSON) -> [String] { SettingsTable.unclaimed(in: file, by: claimed) }
 
     private static func text(_ json: JSON) -> String { String(decoding: json.text(pretty: false), as: UTF8.self) }
 }

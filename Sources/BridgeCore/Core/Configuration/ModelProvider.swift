@@ -69,6 +69,12 @@ public protocol ModelBridge: Sendable {
     /// - Throws: `BridgeError` for settings that are wrong, or that do not fit the model.
     func processor(for provider: Provider, files: ProcessorFiles) throws -> (any ModelProcessor)?
 
+    /// The keys of the processor's files, by file; none for a family that reads text only.
+    var processorSettings: [SettingsTable] { get }
+
+    /// The keys of `params.json`; nil for a family that is published with `config.json` only.
+    var parameterSettings: SettingsTable? { get }
+
     /// `config.json` with the same meaning as the `params.json` that some makers publish; nil when it is not this family's.
     ///
     /// - Throws: `BridgeError` for a file of this family that lacks something.
@@ -91,20 +97,41 @@ extension ModelBridge {
     public var recipes: [RecipeTemplate] { [] }
     /// This family reads text only.
     public func processor(for provider: Provider, files: ProcessorFiles) throws -> (any ModelProcessor)? { nil }
+    /// This family reads text only.
+    public var processorSettings: [SettingsTable] { [] }
+    /// This family is published with `config.json` only.
+    public var parameterSettings: SettingsTable? { nil }
     /// This family is published with `config.json` only.
     public func translated(parameters: JSON, name: String) throws -> JSON? { nil }
     /// This family is published with `config.json` only.
     public func parameters(configuration: JSON, base: JSON) -> JSON { base }
 
+    /// Every key of `config.json` with its verdict: those of the table, and those that any configuration may have.
+    public var configurationSettings: SettingsTable {
+        let own = configuration.settings
+        let known = Set(own.map(\.key))
+        // A composite configuration has the common keys in each of its parts.
+        let parts = ["text_config.", "vision_config."].filter { part in own.contains { $0.key.hasPrefix(part) } }
+        let common = ([""] + parts).flatMap { part in
+            CommonSettings.table.settings.map { Setting(part + $0.key, $0.verdict) }
+        }
+        return SettingsTable(
+            file: "config.json",
+            source: CommonSettings.table.source,
+            settings: own + common.filter { !known.contains($0.key) }
+        )
+    }
+
     /// The provider that a configuration describes, checked.
     ///
-    /// - Returns: The provider, and the paths of the keys that nothing here reads.
+    /// - Returns: The provider, and the paths of the keys that have no verdict.
     /// - Throws: `BridgeError` with code `badConfiguration`.
     public func provider(configuration json: JSON, name: String) throws -> (provider: Provider, unread: [String]) {
-        let (provider, unread) = try configuration.decode(json, name: name)
+        let (provider, _) = try configuration.decode(json, name: name)
+        let settings = configurationSettings
+        try settings.check(json, name: name)
         try provider.validate(name: name)
-        let common = Set(CarriedKeys.everywhere)
-        return (provider, unread.filter { !common.contains($0) })
+        return (provider, settings.unknownKeys(of: json))
     }
 }
 
@@ -120,14 +147,4 @@ public struct IgnoredTensors: Sendable {
         self.names = NameGlob(names)
         self.reason = reason
     }
-}
-
-/// Keys that any `config.json` may have and that say nothing about the computation.
-enum CarriedKeys {
-    static let everywhere = [
-        "architectures", "model_type", "transformers_version", "_name_or_path", "use_cache", "bos_token_id",
-        "eos_token_id",
-        "pad_token_id", "auto_map", "quantization_config", "initializer_range", "return_dict", "output_attentions",
-        "output_hidden_states", "unsloth_fixed", "unsloth_version",
-    ]
 }

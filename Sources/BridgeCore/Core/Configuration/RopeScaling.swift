@@ -1,14 +1,14 @@
-/// How rotary frequencies are stretched to sequences longer than those of the first training.
+/// How rotary frequencies are scaled to sequences longer than those of pre-training.
 public struct RopeScaling: ConfigurationRoot, Equatable {
-    /// `default`, `linear` or `yarn`.
+    /// `default`, `linear`, `yarn` or `llama3`.
     public var type = ""
-    /// How many times longer the sequences are.
-    public var factor = 0.0
-    /// The length of the first training, for YaRN.
+    /// The ratio of the scaled context length to the original one; nil where none is given.
+    public var factor: Double?
+    /// The original context length, for YaRN, Llama 3 and Llama 4's query scale.
     public var originalMaxPositionEmbeddings: Int?
-    /// YaRN: frequencies with more turns than this over the original length stay as they are.
+    /// YaRN: frequencies with more rotations than this over the original length stay as they are.
     public var betaFast: Double?
-    /// YaRN: frequencies with fewer turns than this are divided by the factor.
+    /// YaRN: frequencies with fewer rotations than this are divided by the factor.
     public var betaSlow: Double?
     /// YaRN: numerator of the attention factor.
     public var mscale: Double?
@@ -18,65 +18,88 @@ public struct RopeScaling: ConfigurationRoot, Equatable {
     public var attentionFactor: Double?
     /// YaRN: whether the bounds of the ramp are rounded to whole dimensions.
     public var truncate: Bool?
+    /// Llama 3: wavelengths above the original length divided by this are scaled in full.
+    public var lowFreqFactor: Double?
+    /// Llama 3: wavelengths below the original length divided by this stay as they are.
+    public var highFreqFactor: Double?
+    /// The share of a head that is rotated; the default type rotates whole heads whatever it is.
+    public var partialRotaryFactor: Double?
     /// Llama 4's scale on queries: `1 + beta * ln(1 + floor(position / original))`; nil for none.
     public var llama4ScalingBeta: Double?
 
-    /// A scaling that waits to be filled.
+    /// A scaling without values.
     public init() {}
 
-    /// The lines of a table for the keys `names` below each of several objects, such as `rope_parameters` and
-    /// `rope_scaling`; the first object is the one that is written into a new configuration.
+    /// The lines of a table for the keys below an object, such as `rope_scaling`, which ``RopeStandardization`` has filled.
     ///
-    /// Class defaults: transformers 5.23, `modeling_rope_utils.py`: absent means no scaling, a factor of 1, and YaRN's
-    /// own defaults (32, 1, truncated) where the numbers are used.
+    /// Class defaults: `modeling_rope_utils.py`, transformers 5.23: absent means no scaling, and YaRN's own defaults
+    /// (32, 1, truncated) are taken where the values are used.
+    ///
+    /// - Parameters:
+    ///   - object: The key path of the object.
+    ///   - scaling: Where the values go.
+    ///   - suffix: What Megatron's names of the fields end in, for a model with several scalings.
+    /// - Returns: The lines.
     public static func fields<Root: ConfigurationRoot>(
-        in objects: [String],
-        _ scaling: any WritableKeyPath<Root, RopeScaling> & Sendable
+        in object: String,
+        _ scaling: any WritableKeyPath<Root, RopeScaling> & Sendable,
+        suffix: String = ""
     ) -> [Field<Root>] {
         let source = "modeling_rope_utils.py, transformers 5.23"
         func field<Value: ConfigurationValue>(
-            _ keys: [String],
+            _ key: String,
             _ megatron: String,
             _ part: any WritableKeyPath<RopeScaling, Value> & Sendable,
             _ absent: Value
         ) -> Field<Root> {
-            let paths = objects.flatMap { object in keys.map { "\(object).\($0)" } }
             let absence = Field<RopeScaling>.Absence.classDefault(absent, source: source)
-            return Field<RopeScaling>(paths, megatron, part, ifAbsent: absence, isSpelledOut: false).lifted(to: scaling)
+            let path = "\(object).\(key)"
+            return Field<RopeScaling>([path], megatron + suffix, part, ifAbsent: absence, isSpelledOut: false)
+                .lifted(to: scaling)
         }
         return [
-            field(["rope_type", "type"], "rotary_scaling_type", \.type, "default"),
-            field(["factor"], "rotary_scaling_factor", \.factor, 1),
+            field("rope_type", "rotary_scaling_type", \.type, "default"),
+            field("factor", "rotary_scaling_factor", \.factor, nil),
             field(
-                ["original_max_position_embeddings"],
+                "original_max_position_embeddings",
                 "yarn_original_max_position_embeddings",
                 \.originalMaxPositionEmbeddings,
                 nil
             ),
-            field(["beta_fast"], "yarn_beta_fast", \.betaFast, nil),
-            field(["beta_slow"], "yarn_beta_slow", \.betaSlow, nil),
-            field(["mscale"], "yarn_mscale", \.mscale, nil),
-            field(["mscale_all_dim"], "yarn_mscale_all_dim", \.mscaleAllDim, nil),
-            field(["attention_factor"], "yarn_attention_factor", \.attentionFactor, nil),
-            field(["truncate"], "yarn_correction_range_round_to_int", \.truncate, nil),
-            field(["llama_4_scaling_beta"], "llama_4_scaling_beta", \.llama4ScalingBeta, nil),
+            field("beta_fast", "yarn_beta_fast", \.betaFast, nil),
+            field("beta_slow", "yarn_beta_slow", \.betaSlow, nil),
+            field("mscale", "yarn_mscale", \.mscale, nil),
+            field("mscale_all_dim", "yarn_mscale_all_dim", \.mscaleAllDim, nil),
+            field("attention_factor", "yarn_attention_factor", \.attentionFactor, nil),
+            field("truncate", "yarn_correction_range_round_to_int", \.truncate, nil),
+            field("low_freq_factor", "rope_low_freq_factor", \.lowFreqFactor, nil),
+            field("high_freq_factor", "rope_high_freq_factor", \.highFreqFactor, nil),
+            field("partial_rotary_factor", "rotary_percent", \.partialRotaryFactor, nil),
+            field("llama_4_scaling_beta", "llama_4_scaling_beta", \.llama4ScalingBeta, nil),
         ]
     }
 
-    /// Says why this scaling cannot be computed, or nil.
+    /// Why this scaling cannot be computed; nil when it can.
     public var problem: String? {
-        switch type {
-        case "default": nil
-        case "linear": factor > 0 ? nil : "a linear rope factor of \(factor), expected more than 0"
-        case "yarn":
-            if factor <= 0 {
-                "a YaRN factor of \(factor), expected more than 0"
-            } else if (originalMaxPositionEmbeddings ?? 1) <= 0 {
-                "YaRN with original_max_position_embeddings of \(originalMaxPositionEmbeddings ?? 0), expected more than 0"
-            } else {
-                nil
-            }
-        default: "the rope type \(type); default, linear and yarn are computed here"
+        guard type != "default" else { return nil }
+        guard ["linear", "yarn", "llama3"].contains(type) else {
+            return "the rope type \(type); supported: default, linear, yarn and llama3"
         }
+        guard let factor, factor > 0 else {
+            return "rotary scaling of type \(type) with a factor of \(factor.map { "\($0)" } ?? "null"), expected more than 0"
+        }
+        if let partialRotaryFactor, partialRotaryFactor != 1 {
+            return "a partial_rotary_factor of \(partialRotaryFactor) with rope type \(type); supported: 1"
+        }
+        if type != "linear", let original = originalMaxPositionEmbeddings, original <= 0 {
+            return "rope type \(type) with original_max_position_embeddings of \(original), expected more than 0"
+        }
+        if type == "llama3" {
+            guard let low = lowFreqFactor, let high = highFreqFactor, originalMaxPositionEmbeddings != nil, low > 0, high > low
+            else {
+                return "rope type llama3 without original_max_position_embeddings, low_freq_factor and a larger high_freq_factor"
+            }
+        }
+        return nil
     }
 }

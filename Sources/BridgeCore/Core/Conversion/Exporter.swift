@@ -33,7 +33,7 @@ struct Exporter {
                     || options.allowMissing.contains(where: { $0.matches(entry.megatron) })
                 {
                     ledger.allowed.append(entry.megatron)
-                } else {
+                } else if !entry.mapping.isOptional {
                     problems.append("\(entry.megatron): missing in the checkpoint")
                 }
                 continue

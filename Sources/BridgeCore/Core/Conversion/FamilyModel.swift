@@ -8,7 +8,7 @@ struct FamilyModel {
     /// The configuration in the form of `config.json`.
     let configuration: JSON
     let architecture: String
-    /// Keys of the configuration that nothing reads.
+    /// Keys of the configuration file that have no verdict.
     let unreadKeys: [String]
 
     /// The model that a configuration file describes.
@@ -43,7 +43,10 @@ struct FamilyModel {
         self.bridge = bridge
         self.architecture = architecture
         self.configuration = configuration
-        (provider, unreadKeys) = try Self.provide(bridge, configuration, name)
+        let (provider, unread) = try Self.provide(bridge, configuration, name)
+        self.provider = provider
+        // What a params.json does not say is not in its translation either, so its own keys are looked at.
+        unreadKeys = style == .consolidated ? bridge.parameterSettings?.unknownKeys(of: json) ?? [] : unread
     }
 
     private static func provide<Bridge: ModelBridge>(

@@ -90,11 +90,6 @@ struct Importer {
 
     private func notes(_ ledger: Ledger) -> [String] {
         var notes: [String] = []
-        if !model.unreadKeys.isEmpty {
-            notes.append(
-                "\(folder.style.configurationName) has keys that nothing here reads; they are carried along: \(model.unreadKeys.joined(separator: ", "))"
-            )
-        }
         if !ledger.allowed.isEmpty {
             notes.append(
                 "\(ByteFormat.counted(ledger.allowed.count, "tensor")) missing or left over, as allowed: \(ledger.allowed.joined(separator: ", "))"

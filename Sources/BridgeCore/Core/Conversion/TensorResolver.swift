@@ -39,7 +39,7 @@ struct TensorResolver {
             guard missing.isEmpty else {
                 if let other = entry.mapping.sharedWith, missing.count == names.count {
                     ledger.shared[entry.megatron] = other
-                } else {
+                } else if !entry.mapping.isOptional {
                     for name in missing {
                         if isAllowed(name) || isAllowed(entry.megatron) {
                             ledger.allowed.append(name)

@@ -14,8 +14,10 @@ public final class Generator {
         public var endTokens: Set<Int32>
         /// Whether the probability of each token is wanted.
         public var wantsProbabilities: Bool
+        /// What the model's own `generation_config.json` asks for.
+        public var settings = GenerationSettings()
 
-        /// The usual: greedy.
+        /// The default: greedy.
         public init(
             maxNewTokens: Int = 256,
             sampling: SamplingOptions = SamplingOptions(),
@@ -116,12 +118,24 @@ public final class Generator {
         var logits = try model.forward(batch, cache: cache, last: 1, features: features).logits.floats()
         history = prompt
         imagesSeen = digests
+        var sequence = prompt
         var seen = Set(prompt)
+        // The model's own bound on prompt and answer together, where the caller has set none.
+        let mostNew = max(1, min(options.maxNewTokens, (options.settings.maxLength ?? .max) - prompt.count))
+        let processing = LogitsProcessing(
+            settings: options.settings,
+            promptLength: prompt.count,
+            maxLength: prompt.count + mostNew,
+            endTokens: options.endTokens
+        )
+        let deadline = options.settings.maxTime.map { start.advanced(by: .seconds($0)) }
         var sampler = Sampler(options.sampling)
         var first: ContinuousClock.Instant?
         timings.prefillTokens = tokens.count
-        for count in 1...max(1, options.maxNewTokens) where options.maxNewTokens > 0 {
-            let token = sampler.choose(logits, seen: seen)
+        for count in 1...mostNew where options.maxNewTokens > 0 {
+            var scores = logits
+            if !processing.isEmpty { processing.apply(to: &scores, after: sequence) }
+            let token = sampler.choose(scores, seen: seen)
             if first == nil {
                 first = clock.now
                 timings.prefill = start.duration(to: clock.now).seconds
@@ -129,13 +143,15 @@ public final class Generator {
                 timings.decodeTokens += 1
             }
             seen.insert(token)
+            sequence.append(token)
             let step = Step(
                 token: token,
                 logProbability: options.wantsProbabilities ? Sampler.logProbability(of: token, in: logits) : nil,
                 logits: logits,
                 isEnd: options.endTokens.contains(token)
             )
-            guard try visit(step), !step.isEnd, count < options.maxNewTokens, cache.length < limit else { break }
+            guard try visit(step), !step.isEnd, count < mostNew, cache.length < limit else { break }
+            if let deadline, clock.now > deadline { break }
             logits = try model.forward(TokenBatch(tokens: [token], start: cache.length), cache: cache).logits.floats()
             history.append(token)
         }

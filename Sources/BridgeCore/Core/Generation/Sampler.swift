@@ -73,11 +73,16 @@ struct Sampler {
     func penalized(_ logits: [Float], _ seen: Set<Int32>) -> [Float] {
         guard options.repetitionPenalty != 1 else { return logits }
         var scores = logits
-        for token in seen where Int(token) < scores.count {
-            let score = scores[Int(token)]
-            scores[Int(token)] = score < 0 ? score * options.repetitionPenalty : score / options.repetitionPenalty
-        }
+        Self.penalize(&scores, seen, by: options.repetitionPenalty)
         return scores
+    }
+
+    /// Makes tokens that were there before less likely, for a penalty of more than 1.
+    static func penalize(_ scores: inout [Float], _ seen: Set<Int32>, by penalty: Float) {
+        for token in seen where scores.indices.contains(Int(token)) {
+            let score = scores[Int(token)]
+            scores[Int(token)] = score < 0 ? score * penalty : score / penalty
+        }
     }
 
     /// The tokens to draw from, weighted by probability.

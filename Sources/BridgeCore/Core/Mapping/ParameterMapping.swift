@@ -30,6 +30,15 @@ public struct ParameterMapping: Sendable {
     public var parts: Int?
     /// The parameter whose values this one shares when the checkpoint does not store it.
     public var sharedWith: String?
+    /// Whether a checkpoint may lack the tensors, because nothing is computed with them.
+    public var isOptional = false
+
+    /// The same line for tensors that a checkpoint may lack, because nothing is computed with them.
+    public func optional() -> ParameterMapping {
+        var mapping = self
+        mapping.isOptional = true
+        return mapping
+    }
 }
 
 /// One tensor under another name.

@@ -18,6 +18,8 @@ public protocol VisionEncoder: AnyObject, Sendable {
     var towerParameters: [Parameter] { get }
     /// The projector's parameters.
     var projectorParameters: [Parameter] { get }
+    /// Parameters of the checkpoint that nothing is computed with; they are kept and never trained.
+    var unusedParameters: [Parameter] { get }
 
     /// The features of pictures.
     ///
@@ -25,6 +27,11 @@ public protocol VisionEncoder: AnyObject, Sendable {
     /// - Returns: [features, D] for each picture.
     /// - Throws: `BridgeError` for a picture of a size that the tower cannot take.
     func features(of images: [Tensor]) throws -> [Tensor]
+}
+
+extension VisionEncoder {
+    /// None.
+    public var unusedParameters: [Parameter] { [] }
 }
 
 /// What a forward pass gives.
@@ -46,7 +53,7 @@ extension CausalModel {
 
     /// All parameters.
     public var parameters: [Parameter] {
-        decoder.parameters + (vision.map { $0.towerParameters + $0.projectorParameters } ?? [])
+        decoder.parameters + (vision.map { $0.towerParameters + $0.projectorParameters + $0.unusedParameters } ?? [])
     }
 
     /// The parts that a recipe can name, with their parameters: `language_model` and, for a model with eyes, `vision_tower`

@@ -53,32 +53,55 @@ public struct DecoderForm: Sendable {
         self.attentionScale = attentionScale
     }
 
-    /// The form of a decoder whose layers are all alike: Llama's and Mistral's.
-    public init(alike configuration: DecoderConfiguration) {
+    /// The form of Llama's and Mistral's decoders, whose layers differ in their windows at the most.
+    ///
+    /// - Throws: `BridgeError` for an activation that is not supported.
+    public init(alike configuration: DecoderConfiguration) throws {
         self.init(
-            layers: [Layer](repeating: Layer(window: configuration.slidingWindow), count: configuration.numLayers),
+            layers: (0..<configuration.numLayers).map { Layer(window: configuration.window(ofLayer: $0)) },
             rotary: [configuration.rotaryEmbedding],
             norm: RMSNormForm(epsilon: Float(configuration.layernormEpsilon)),
-            activation: .silu,
+            activation: try ElementFunction(huggingFace: configuration.activation),
             attentionScale: Float(1 / Double(configuration.kvChannels).squareRoot())
         )
     }
 }
 
 extension DecoderConfiguration {
-    /// The rotary embedding, stretched as the configuration says.
-    public var rotaryEmbedding: RotaryEmbedding {
-        switch ropeScaling.type {
-        case "linear": RotaryEmbedding(width: kvChannels, base: rotaryBase, stretch: ropeScaling.factor)
-        case "yarn": RotaryEmbedding(width: kvChannels, base: rotaryBase, yarn: ropeScaling.yarn(seqLength: seqLength))
-        default: RotaryEmbedding(width: kvChannels, base: rotaryBase)
-        }
-    }
+    /// The rotary embedding, scaled as the configuration specifies.
+    public var rotaryEmbedding: RotaryEmbedding { ropeScaling.embedding(base: rotaryBase, in: self) }
 }
 
 extension RopeScaling {
-    /// The numbers of YaRN, with the defaults of `_compute_yarn_parameters` in `modeling_rope_utils.py`, transformers 5.23.
-    func yarn(seqLength: Int) -> RotaryEmbedding.YaRN {
+    /// The rotary embedding of heads of `configuration`, with this scaling.
+    ///
+    /// - Parameters:
+    ///   - base: The base of the frequencies.
+    ///   - configuration: The decoder.
+    /// - Returns: The embedding; an unscaled one for a scaling that has a ``problem``.
+    public func embedding(base: Double, in configuration: DecoderConfiguration) -> RotaryEmbedding {
+        let (width, length) = (configuration.kvChannels, originalMaxPositionEmbeddings ?? configuration.seqLength)
+        switch type {
+        case "linear": return RotaryEmbedding(width: width, base: base, factor: factor ?? 1)
+        case "yarn": return RotaryEmbedding(width: width, base: base, yarn: yarn(originalLength: length))
+        case "llama3":
+            return RotaryEmbedding(
+                width: width,
+                base: base,
+                llama3: RotaryEmbedding.Llama3(
+                    factor: factor ?? 1,
+                    originalLength: length,
+                    lowFrequencyFactor: lowFreqFactor ?? 1,
+                    highFrequencyFactor: highFreqFactor ?? 4
+                )
+            )
+        default: return RotaryEmbedding(width: width, base: base)
+        }
+    }
+
+    /// The parameters of YaRN, with the defaults of `_compute_yarn_parameters` in `modeling_rope_utils.py`, transformers 5.23.
+    private func yarn(originalLength: Int) -> RotaryEmbedding.YaRN {
+        let factor = factor ?? 1
         func magnitude(_ scale: Double) -> Double { factor <= 1 ? 1 : 0.1 * scale * log(factor) + 1 }
         let attention: Double
         if let attentionFactor {
@@ -90,7 +113,7 @@ extension RopeScaling {
         }
         return RotaryEmbedding.YaRN(
             factor: factor,
-            originalLength: originalMaxPositionEmbeddings ?? seqLength,
+            originalLength: originalLength,
             betaFast: betaFast ?? 32,
             betaSlow: betaSlow ?? 1,
             truncates: truncate ?? true,
@@ -100,6 +123,12 @@ extension RopeScaling {
 }
 
 extension ElementFunction {
+    /// The names that ``init(huggingFace:)`` takes.
+    public static let huggingFaceNames = [
+        "silu", "swish", "gelu", "gelu_python", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_new", "gelu_fast",
+        "gelu_accurate", "relu", "tanh",
+    ]
+
     /// The function that a Hugging Face configuration names.
     ///
     /// Source: `ACT2FN` in `activations.py`, transformers 5.23.
@@ -108,14 +137,14 @@ extension ElementFunction {
     public init(huggingFace name: String) throws {
         switch name {
         case "silu", "swish": self = .silu
-        case "gelu": self = .gelu
-        case "gelu_pytorch_tanh", "gelu_new": self = .geluTanh
+        case "gelu", "gelu_python": self = .gelu
+        case "gelu_pytorch_tanh", "gelu_new", "gelu_fast", "gelu_accurate", "gelu_python_tanh": self = .geluTanh
         case "relu": self = .relu
         case "tanh": self = .tanh
         default:
             throw BridgeError(
                 .badConfiguration,
-                "the activation \(name) is not computed here; silu, gelu, gelu_pytorch_tanh, relu and tanh are"
+                "the activation \(name) is not supported; supported: \(Self.huggingFaceNames.joined(separator: ", "))"
             )
         }
     }

@@ -8,6 +8,11 @@ public struct PluginCatalog: Sendable {
     /// The files in search folders that could not be loaded, with the reason.
     public private(set) var failures: [(path: String, error: BridgeError)] = []
 
+    /// Told of the keys of a model's settings files that have no verdict; what it throws ends the load.
+    ///
+    /// By default nothing is done; ``AutoBridge/unknownSettings()`` lists them.
+    public var accountForUnknown: @Sendable (_ unknown: [UnknownSettings], _ directory: String) throws -> Void = { _, _ in }
+
     private var homes: [String: (bridge: any ModelBridge, plugin: LoadedPlugin)] = [:]
 
     /// The plugins in the folder of the core's own library, which is where they are built to.

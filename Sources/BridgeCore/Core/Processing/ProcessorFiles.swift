@@ -153,5 +153,8 @@ public struct ProcessorSettings: Sendable {
             if let value = self[key], value.bool != true { throw wrong(key, value, "true") }
         }
         if let value = self["do_center_crop"], value.bool != false { throw wrong("do_center_crop", value, "false") }
+        if let value = self["data_format"], value.string != "channels_first" {
+            throw wrong("data_format", value, "\"channels_first\"")
+        }
     }
 }

@@ -9,6 +9,35 @@ public enum ConsolidatedParameters {
         ("vocab_size", "vocab_size"),
     ]
 
+    /// The keys of a `params.json` that describes a decoder.
+    ///
+    /// Source: Mistral's published files, and what vLLM's and transformers' readers of them make of each key.
+    ///
+    /// - Parameter more: The keys of the family besides those.
+    /// - Returns: The table.
+    public static func settings(_ more: [Setting]) -> SettingsTable {
+        SettingsTable(file: "params.json", source: "Mistral's published files") {
+            keys.map { Setting($0.0, .honoured) }
+            SettingsTable.honoured(
+                "rope_theta",
+                "sliding_window",
+                "tied_embeddings",
+                "max_position_embeddings",
+                "max_seq_len",
+                "quantization"
+            )
+            SettingsTable.only("_sliding_window", [nil], "windows that differ from layer to layer are read from config.json")
+            SettingsTable.only("moe", [nil], "mixtures of experts are another architecture")
+            SettingsTable.only("eagle", [nil], "a draft model for speculative decoding is another architecture")
+            SettingsTable.only("q_lora_rank", [nil], "latent attention is another architecture")
+            SettingsTable.only("kv_lora_rank", [nil], "latent attention is another architecture")
+            SettingsTable.only("use_biases", [nil, false], "the projections have no biases")
+            SettingsTable.only("causal", [nil, true], "attention is causal")
+            SettingsTable.noEffect("model_type", "max_batch_size", because: "written for information")
+            more
+        }
+    }
+
     /// The part of `config.json` that describes the decoder.
     ///
     /// - Parameters:

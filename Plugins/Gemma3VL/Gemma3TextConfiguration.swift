@@ -1,0 +1,207 @@
+import BridgeCore
+import JSONTree
+import TensorRuntime
+
+/// Gemma 3's decoder: layers with full and with sliding attention, four norms a layer.
+struct Gemma3TextConfiguration: ConfigurationRoot, Equatable {
+    var decoder = DecoderConfiguration()
+    /// The scale of attention is the inverse root of this.
+    var queryPreAttentionScalar = 0
+    /// The base of the rotary frequencies of sliding layers; `decoder.rotaryBase` is that of full ones.
+    var rotaryLocalBase = 0.0
+    /// How the rotary frequencies of sliding layers are scaled.
+    var localScaling = RopeScaling()
+    /// Of this many layers in a row, the last has full attention.
+    var slidingWindowPattern = 0
+
+    func validate(name: String) throws {
+        try decoder.validate(name: name)
+        if let problem = localScaling.problem {
+            throw BridgeError(.badConfiguration, "\(name) has, for sliding attention, \(problem)")
+        }
+        guard queryPreAttentionScalar > 0 else {
+            throw BridgeError(
+                .badConfiguration,
+                "\(name) has a query_pre_attn_scalar of \(queryPreAttentionScalar), expected more than 0"
+            )
+        }
+    }
+
+    private static let source = "Gemma3TextConfig, transformers 5.23"
+
+    /// A text configuration with one spelling for everything.
+    @Sendable static func standardized(_ json: JSON) -> JSON {
+        DecoderConfiguration.withCurrentLayerTypes(RopeStandardization.layered(json, theta: (1_000_000, 10000)))
+    }
+
+    /// The text configuration and the fields; `tie_word_embeddings` and the type are the family's, which has them elsewhere.
+    static let table = ConfigurationTable<Gemma3TextConfiguration>(standardizing: standardized) {
+        Field(
+            "model_type",
+            "text_model_type",
+            \.decoder.modelType,
+            ifAbsent: .classDefault("gemma3_text", source: source)
+        )
+        Field("num_hidden_layers", "num_layers", \.decoder.numLayers, ifAbsent: .classDefault(26, source: source))
+        Field("hidden_size", "hidden_size", \.decoder.hiddenSize, ifAbsent: .classDefault(2304, source: source))
+        Field(
+            "intermediate_size",
+            "ffn_hidden_size",
+            \.decoder.ffnHiddenSize,
+            ifAbsent: .classDefault(9216, source: source)
+        )
+        Field(
+            "num_attention_heads",
+            "num_attention_heads",
+            \.decoder.numAttentionHeads,
+            ifAbsent: .classDefault(8, source: source)
+        )
+        Field(
+            "num_key_value_heads",
+            "num_query_groups",
+            \.decoder.numQueryGroups,
+            ifAbsent: .classDefault(4, source: source)
+        )
+        Field("head_dim", "kv_channels", \.decoder.kvChannels, ifAbsent: .classDefault(256, source: source))
+        Field("vocab_size", "vocab_size", \.decoder.vocabSize, ifAbsent: .classDefault(262_208, source: source))
+        Field(
+            "max_position_embeddings",
+            "seq_length",
+            \.decoder.seqLength,
+            ifAbsent: .classDefault(131_072, source: source)
+        )
+        Field(
+            "rms_norm_eps",
+            "layernorm_epsilon",
+            \.decoder.layernormEpsilon,
+            ifAbsent: .classDefault(1e-6, source: source)
+        )
+        Field("rope_theta", "rotary_base", \.decoder.rotaryBase, ifAbsent: .classDefault(1_000_000, source: source))
+        RopeScaling.fields(in: "rope_scaling", \.decoder.ropeScaling)
+        Field(
+            "rope_local_base_freq",
+            "rotary_base_local",
+            \.rotaryLocalBase,
+            ifAbsent: .classDefault(10000, source: source)
+        )
+        RopeScaling.fields(in: "rope_parameters.sliding_attention", \.localScaling, suffix: "_local")
+        RopeStandardization.otherSpellings(
+            of: "rope_scaling",
+            ["rope_parameters.full_attention", "rope_parameters.sliding_attention"]
+        )
+        Field.standardized(["rope_parameters.truncate"], as: "truncate of both")
+        Field(
+            "sliding_window",
+            "sliding_window",
+            \.decoder.slidingWindow,
+            ifAbsent: .classDefault(4096, source: source)
+        )
+        Field(
+            "initializer_range",
+            "init_method_std",
+            \.decoder.initMethodStd,
+            ifAbsent: .classDefault(0.02, source: source)
+        )
+        Field(
+            "attention_dropout",
+            "attention_dropout",
+            \.decoder.attentionDropout,
+            ifAbsent: .classDefault(0, source: source)
+        )
+        Field(
+            "query_pre_attn_scalar",
+            "query_pre_attn_scalar",
+            \.queryPreAttentionScalar,
+            ifAbsent: .classDefault(256, source: source)
+        )
+        Field(
+            "sliding_window_pattern",
+            "sliding_window_pattern",
+            \.slidingWindowPattern,
+            ifAbsent: .classDefault(6, source: source)
+        )
+        Field(
+            "layer_types",
+            "layer_types",
+            \.decoder.layerTypes,
+            ifAbsent: .follows(rule: "every sliding_window_pattern-th layer is full_attention", nullToo: true) { text in
+                (0..<min(max(text.decoder.numLayers, 0), 4096)).map {
+                    ($0 + 1) % max(text.slidingWindowPattern, 1) == 0
+                        ? DecoderConfiguration.fullAttention : DecoderConfiguration.slidingAttention
+                }
+            }
+        )
+        Field(
+            "hidden_activation",
+            "activation_func",
+            \.decoder.activation,
+            ifAbsent: .classDefault("gelu_pytorch_tanh", source: source)
+        )
+        Field.fixed("attention_bias", [false], ifAbsent: source)
+        Field.fixed("attn_logit_softcapping", [nil], ifAbsent: source)
+        Field.fixed("final_logit_softcapping", [nil], ifAbsent: source)
+        Field.fixed("use_bidirectional_attention", [false, nil], ifAbsent: source)
+        Field.noEffect("hidden_act", because: "the class reads hidden_activation")
+        Field.noEffect(
+            "_sliding_window_pattern",
+            because: "the class writes it for information and reads sliding_window_pattern"
+        )
+        Field.noEffect("dtype", "torch_dtype", because: "a type beside text_config goes first; weights keep their own")
+    }
+
+    /// What the decoder computes. Source: `modeling_gemma3.py`, transformers 5.23.
+    func form(elementType: ElementType) throws -> DecoderForm {
+        let (full, sliding) = (0, 1)
+        var form = DecoderForm(
+            layers: (0..<decoder.numLayers).map { layer in
+                decoder.layerTypes?[layer] == DecoderConfiguration.fullAttention
+                    ? .init(rotary: full) : .init(window: decoder.slidingWindow, rotary: sliding)
+            },
+            rotary: [decoder.rotaryEmbedding, localScaling.embedding(base: rotaryLocalBase, in: decoder)],
+            norm: .gemma(epsilon: decoder.layernormEpsilon),
+            activation: try ElementFunction(huggingFace: decoder.activation),
+            attentionScale: Float(1 / Double(queryPreAttentionScalar).squareRoot())
+        )
+        // The root is rounded to the type of the weights: 50.5 for a width of 2560 in bfloat16, and not 50.596.
+        form.embeddingScale = elementType.rounded(Float(decoder.hiddenSize).squareRoot())
+        form.normalizesHeads = true
+        form.normalizesOutputs = true
+        return form
+    }
+
+    /// The decoder's parameters.
+    ///
+    /// - Parameters:
+    ///   - names: What transformers calls its tensors.
+    ///   - prefix: What is before Megatron's names.
+    /// - Returns: The lines of a parameter table.
+    @ParameterTable.Builder
+    func parameters(_ names: DecoderParameters.Names, prefix: String = "") -> [ParameterMapping] {
+        let parameters = DecoderParameters(decoder, names: names, prefix: prefix)
+        parameters.embedding
+        Layers(decoder.numLayers) {
+            parameters.attention
+            parameters.norm("self_attention.q_layernorm.weight", "self_attn.q_norm.weight", decoder.kvChannels)
+            parameters.norm("self_attention.k_layernorm.weight", "self_attn.k_norm.weight", decoder.kvChannels)
+            parameters.norm(
+                "self_attention.linear_proj.post_layernorm.weight",
+                "post_attention_layernorm.weight",
+                decoder.hiddenSize
+            )
+            parameters.gatedMLP
+            parameters.norm(
+                "mlp.linear_fc2.post_layernorm.weight",
+                "post_feedforward_layernorm.weight",
+                decoder.hiddenSize
+            )
+        }
+        parameters.head
+    }
+}
+
+extension RMSNormForm {
+    /// Gemma's norms store the distance of their gain from 1, and multiply before they round.
+    static func gemma(epsilon: Double) -> RMSNormForm {
+        RMSNormForm(epsilon: Float(epsilon), gainOffset: 1, roundsBeforeGain: false)
+    }
+}

@@ -1,0 +1,37 @@
+public import JSONTree
+
+extension AutoBridge {
+    /// The keys of the model's settings files that have no verdict, so that nothing here uses them.
+    ///
+    /// - Returns: The keys by file: the configuration, `generation_config.json` and the files of the processor; none for a
+    ///   file without such keys.
+    /// - Throws: `BridgeError` for a file that is no JSON.
+    public func unknownSettings() throws -> [UnknownSettings] {
+        var found: [UnknownSettings] = []
+        func add(_ file: String, _ keys: [String]) { if !keys.isEmpty { found.append(.init(file: file, keys: keys)) } }
+        add(configurationName, model.unreadKeys)
+        guard let processorFolder else { return found }
+        for table in [GenerationSettings.table] + model.bridge.processorSettings {
+            let path = Files.join(processorFolder, table.file)
+            guard Files.exists(path) else { continue }
+            add(table.file, table.unknownKeys(of: try JSON(contentsOf: path)))
+        }
+        return found
+    }
+
+    /// Hands the unknown keys to whom the catalog names.
+    func accountForSettings() throws {
+        let unknown = try unknownSettings()
+        if !unknown.isEmpty { try catalog.accountForUnknown(unknown, processorFolder ?? "") }
+    }
+
+    /// The name of the configuration file.
+    private var configurationName: String { (folder?.style ?? checkpointStyle).configurationName }
+}
+
+extension ModelBridge {
+    /// Every settings file of the family with its keys and their verdicts.
+    public var settings: [SettingsTable] {
+        [configurationSettings] + (parameterSettings.map { [$0] } ?? []) + [GenerationSettings.table] + processorSettings
+    }
+}

@@ -1,0 +1,38 @@
+public import JSONTree
+
+extension AutoBridge {
+    /// The model's `generation_config.json`; nil where there is none.
+    ///
+    /// - Throws: `BridgeError` for a file that is no JSON object.
+    func generationFile() throws -> (json: JSON, name: String)? {
+        guard let name = processorFolder.map({ Files.join($0, GenerationSettings.table.file) }), Files.exists(name) else {
+            return nil
+        }
+        let json = try JSON(contentsOf: name)
+        guard json.object != nil else {
+            throw BridgeError(.badConfiguration, "\(name) is \(json.kind), expected an object")
+        }
+        return (json, name)
+    }
+
+    /// What the model's `generation_config.json` asks for; nothing where there is none.
+    ///
+    /// - Throws: `BridgeError` for values that cannot be used or would change the result and are not supported.
+    public func generationSettings() throws -> GenerationSettings {
+        guard let (json, name) = try generationFile() else { return GenerationSettings() }
+        return try GenerationSettings(json, name: name, vocabulary: model.provider.decoder.vocabSize)
+    }
+
+    /// The tokens that end a text, from `generation_config.json`, or from the configuration where that names none.
+    ///
+    /// - Throws: `BridgeError` for a file that is no JSON.
+    public func endTokens() throws -> Set<Int32> {
+        let generation = try generationFile()?.json
+        for json in [generation, model.configuration, model.configuration["text_config"]] {
+            guard let value = json?["eos_token_id"] else { continue }
+            let tokens = [Int](json: value) ?? Int(json: value).map { [$0] } ?? []
+            if !tokens.isEmpty { return Set(tokens.map { Int32(clamping: $0) }) }
+        }
+        return []
+    }
+}
