@@ -19,7 +19,8 @@ from pathlib import Path
 from runner import binary
 
 COMPARISONS = [
-    "compare_conversions.py", "compare_models.py", "compare_settings.py", "compare_tokenizers.py", "compare_parquet.py", "compare_datasets.py",
+    "compare_conversions.py", "compare_models.py", "compare_settings.py", "compare_tokenizers.py", "compare_parquet.py",
+    "compare_datasets.py", "compare_images.py",
     "compare_training.py", "compare_hub.py",
 ]  # fmt: skip
 
