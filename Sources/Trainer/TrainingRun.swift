@@ -139,6 +139,7 @@ public final class TrainingRun {
             lossMode: recipe.dataset.lossMode,
             options: options
         )
+        encoder.notes.setReport { [logger = surroundings.logger] in logger.warning("\($0)") }
         var opener = DatasetOpener(section: recipe.dataset, encoder: encoder, seed: recipe.rng.seed)
         opener.openTable = surroundings.openTable
         opener.maker = surroundings.maker
