@@ -6,6 +6,7 @@ import TensorRuntime
 struct Gemma3TextBridge: ModelBridge {
     let name = "gemma3_text"
     let architectures = ["Gemma3ForCausalLM"]
+    let modelTypes = ["gemma3_text": "Gemma3ForCausalLM"]
 
     var configuration: ConfigurationTable<Gemma3TextProvider> { Gemma3TextProvider.table }
 

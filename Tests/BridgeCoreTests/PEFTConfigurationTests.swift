@@ -28,4 +28,43 @@ import Testing
         wrong.set("lm_head", at: "modules_to_save")
         #expect(throws: BridgeError.self) { try PEFTConfiguration(json: wrong, name: "adapter_config.json") }
     }
+
+    @Test func everyRefusedSettingNamesItsKeyItsValueAndWhatIsSupported() {
+        let base: [(String, JSON)] = [("peft_type", "LORA"), ("r", 2), ("lora_alpha", 4)]
+        for (key, value): (String, JSON) in [
+            ("lora_bias", true), ("use_qalora", true), ("layer_replication", [[0, 1]]), ("target_parameters", ["a"]),
+            ("alora_invocation_tokens", [1]), ("arrow_config", [:]), ("kasa_config", [:]), ("monteclora_config", [:]),
+            ("use_bdlora", [:]), ("init_lora_weights", "corda"), ("init_lora_weights", "Pissa"),
+        ] {
+            let error = #expect(throws: BridgeError.self) {
+                _ = try PEFTConfiguration(json: .object(JSONObject(base + [(key, value)])), name: "a")
+            }
+            let text = ([error?.message ?? ""] + (error?.names ?? [])).joined(separator: " ")
+            #expect(text.contains(key) && text.contains("supported"), "\(text)")
+        }
+    }
+
+    @Test func settingsWithoutAnEffectAreAccepted() throws {
+        let json: JSON = [
+            "peft_type": "LORA", "r": 2, "lora_alpha": 4, "fan_in_fan_out": true, "bias": "all",
+            "eva_config": ["rho": 2],
+            "megatron_core": "megatron.core", "lora_bias": false, "target_parameters": nil, "init_lora_weights": "eva",
+        ]
+        #expect(try PEFTConfiguration(json: json, name: "a").rank == 2)
+    }
+
+    @Test(
+        arguments: [
+            (["q_proj": 3], "[8, null]"), (["q_proj": 2.5], "rank_pattern"), (["[": 3], "rank_pattern"),
+        ] as [(JSON, String)]
+    )
+    func patternsHaveRanks(_ value: JSON, _ word: String) throws {
+        let json: JSON = ["peft_type": "LORA", "r": 2, "lora_alpha": 4, "rank_pattern": value]
+        guard word == "rank_pattern" else {
+            let read = try PEFTConfiguration(json: json, name: "a")
+            return #expect(read.json(modules: [], taskType: nil)["rank_pattern"] == ["q_proj": 3])
+        }
+        let error = #expect(throws: BridgeError.self) { _ = try PEFTConfiguration(json: json, name: "a") }
+        #expect(error?.message.contains(word) ?? false, "\(error?.message ?? "")")
+    }
 }

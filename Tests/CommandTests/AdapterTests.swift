@@ -151,6 +151,11 @@ import Testing
             #expect(foreign.status == 0, "\(foreign.errors)")
             #expect(foreign.errors.contains("warning: ") && foreign.errors.contains("\(other);"), "\(foreign.errors)")
             #expect(foreign.errors.contains("trained on \(toy)"), "\(foreign.errors)")
+            // A copy is the same model.
+            let copy = bench.scratch.path("copy")
+            try? FileManager.default.copyItem(atPath: toy, toPath: copy)
+            let copied = try BridgeProcess(common + [copy]).wait()
+            #expect(copied.status == 0 && !copied.errors.contains("warning"), "\(copied.errors)")
         }
     }
 

@@ -83,6 +83,55 @@ import Trainer
         }
     }
 
+    /// A copy of an adapter with another setting.
+    private func edited(_ name: String, _ key: String, _ value: JSON, in folder: TemporaryFolder) throws -> String {
+        let copy = folder.path("edited")
+        try FileManager.default.copyItem(atPath: "\(Fixtures.root)/adapters/\(name)", toPath: copy)
+        var json = try JSON(contentsOf: "\(copy)/adapter_config.json")
+        json.set(value, at: key)
+        try Data(json.text()).write(to: URL(filePath: "\(copy)/adapter_config.json"))
+        return copy
+    }
+
+    @Test func iterationsOfPiSSAAreReadWhereTheyHaveOneResult() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
+        let few = try edited("mistral-pissa", "init_lora_weights", "pissa_niter_2", in: folder)
+        let error = #expect(throws: BridgeError.self) { _ = try bridge.loadAdapters(from: few, on: model(bridge)) }
+        #expect(error?.message.contains("init_lora_weights is pissa_niter_2") ?? false, "\(error?.message ?? "")")
+        let folder2 = try TemporaryFolder()
+        let many = try edited("mistral-pissa", "init_lora_weights", "pissa_niter_100000", in: folder2)
+        let adapted = try model(bridge)
+        _ = try bridge.loadAdapters(from: many, on: adapted)
+        try expect(adapted.forward(tokens("mistral-pissa")).logits, "mistral-pissa", "many iterations")
+    }
+
+    @Test func modulesThatAreNoTargetsAreLeftAloneAsInPEFT() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
+        let path = try edited("mistral-patterns", "target_modules", ["v_proj"], in: folder)
+        let adapters = try bridge.loadAdapters(from: path, on: model(bridge))
+        let adapted = adapters.modules.flatMap(\.layers).filter { $0.adapter != nil }.map(\.weight.name)
+        #expect(!adapted.isEmpty && adapted.allSatisfy { $0.hasSuffix("linear_qkv.weight[2]") })
+        #expect(adapters.notes.contains { $0.contains("target_modules") && $0.contains("q_proj") })
+    }
+
+    @Test func aCheckpointWithMoreThanARunTrainsIsNotResumed() throws {
+        let folder = try TemporaryFolder()
+        let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
+        let adapted = try model(bridge)
+        let adapters = try bridge.loadAdapters(from: "\(Fixtures.root)/adapters/mistral-full", on: adapted)
+        let state = TrainingState(
+            parameters: adapters.parameters + adapters.wholeParameters,
+            adapters: adapters,
+            moments: []
+        )
+        try bridge.save(state, to: folder.path("m"), iteration: 0, files: [])
+        let less = TrainingState(parameters: adapters.parameters, adapters: adapters, moments: [])
+        let error = #expect(throws: BridgeError.self) { try bridge.restore(less, from: folder.path("m")) }
+        #expect(error?.message.contains("does not train") ?? false)
+    }
+
     @Test func tyingGoesWhenTheEmbeddingAloneIsReplaced() throws {
         let folder = try TemporaryFolder()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral-tied"))

@@ -29,9 +29,11 @@ private struct ModelPlace {
     private let identity: String?
     private let isNative: Bool
     private let name: String
+    private let path: String
 
     init(_ text: String) {
         let path = (try? NativeCheckpoint.iterationPath(text)) ?? Files.trimmed(text)
+        self.path = path
         identity = Files.identity(of: path)
         isNative = Files.exists(Files.join(path, NativeCheckpoint.manifestName))
         let cached = path.split(separator: "/").last { $0.hasPrefix("models--") }.map {
@@ -47,7 +49,30 @@ private struct ModelPlace {
         if let repository, let theirs = other.repository { return repository.lowercased() == theirs.lowercased() }
         // A checkpoint does not say which folder it was imported from.
         if isNative != other.isNative { return true }
-        if identity != nil, other.identity != nil, repository == nil, other.repository == nil { return false }
+        if identity != nil, other.identity != nil { return isCopy(of: other) }
         return name == other.name
+    }
+
+    /// How many bytes of a weight file are compared, at its beginning and in its middle.
+    private static let sample = 1 << 16
+
+    /// Whether two folders have weight files of the same names, sizes and, as far as they are looked at, bytes.
+    private func isCopy(of other: ModelPlace) -> Bool {
+        func files(_ path: String) -> [String] {
+            ((try? Files.list(path)) ?? []).filter { $0.hasSuffix(".safetensors") }.sorted()
+        }
+        let names = files(path)
+        guard !names.isEmpty, names == files(other.path) else { return false }
+        return names.allSatisfy { name in
+            guard let mine = try? FileStorage(path: Files.join(path, name)),
+                let theirs = try? FileStorage(path: Files.join(other.path, name)), mine.byteCount == theirs.byteCount
+            else { return false }
+            let middle = mine.byteCount / 2
+            let ranges = [0..<min(Self.sample, mine.byteCount), middle..<min(middle + Self.sample, mine.byteCount)]
+            return ranges.allSatisfy { range in
+                guard let one = try? mine.bytes(range), let two = try? theirs.bytes(range) else { return false }
+                return one == two
+            }
+        }
     }
 }

@@ -141,7 +141,7 @@ struct PEFTImport {
         // What PEFT loads into the base model goes into both.
         if let shared = [embedding, output].lazy.compactMap({ tensors.whole[$0] }).first(where: { !$0.isSavedModule }),
             isFloating(shared.tensor), shared.tensor.shape.count == 2,
-            let tensor = try? read(shared.tensor, as: decoder.embedding.tensor.elementType)
+            let tensor = try? read(shared.tensor, as: partType ?? decoder.embedding.tensor.elementType)
         {
             decoder.embedding.replace(with: tensor)
             isChanged = true

@@ -50,7 +50,8 @@ enum Quantisation {
     /// - Returns: The scheme as its makers call it, such as `bitsandbytes (4 bits, nf4)`.
     static func unsupportedScheme(of configuration: JSON, _ tensors: [String: StoredTensor]) -> String? {
         let mark = marks(in: tensors.keys)
-        let holdsIntegers = tensors.values.contains { !$0.elementType.isFloatingPoint && $0.elementType != .bool }
+        // Positions, which old files of towers have, are 64 bits wide.
+        let holdsIntegers = tensors.values.contains { [.int8, .uint8, .int16, .int32].contains($0.elementType) }
         guard mark != nil || holdsIntegers else { return nil }
         let found = ["quantization_config", "compression_config", "text_config.quantization_config"].lazy.compactMap {
             configuration[path: $0]?.nonNull
