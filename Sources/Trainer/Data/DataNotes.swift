@@ -58,23 +58,13 @@ public final class DataNotes: Sendable {
         for (key, value) in row.object ?? JSONObject() where !value.isNull && !RowKeys.knownOfRow.contains(key) {
             keys.insert(key)
         }
-        var ofMessages: Set<String> = []
-        for message in ConversationRow.keys.lazy.compactMap({ row[$0]?.array }).first ?? [] {
-            for (key, value) in message.object ?? JSONObject() where !value.isNull && value != "" && value != [] {
-                if RowKeys.reasoning.contains(key) || !RowKeys.knownOfMessage.contains(key) { ofMessages.insert(key) }
-            }
-        }
+        let candidates = Self.keysForTheTemplate(of: row)
         let usesTools = row["tools"]?.nonNull != nil
         let (report, new) = state.withLock { state in
-            for key in ofMessages.prefix(Self.mostKeys) {
-                let isNamed =
-                    state.isNamed[key]
-                    ?? processor.chatTemplateMentions(
-                        RowKeys.reasoning.contains(key) ? RowKeys.reasoning : [key],
-                        usingTools: usesTools
-                    )
+            for (key, names) in candidates.prefix(Self.mostKeys) {
+                let isNamed = state.isNamed[key] ?? processor.chatTemplateMentions(names, usingTools: usesTools)
                 if state.isNamed.count < Self.mostKeys { state.isNamed[key] = isNamed }
-                if !isNamed { keys.insert("messages[].\(key)") }
+                if !isNamed { keys.insert(key) }
             }
             guard state.unreadKeys.count < Self.mostKeys else { return (state.report, Set<String>()) }
             let new = keys.subtracting(state.unreadKeys)
@@ -82,6 +72,29 @@ public final class DataNotes: Sendable {
             return (state.report, new)
         }
         if !new.isEmpty { report?(Self.sentence(new.sorted())) }
+    }
+
+    /// The keys that only the chat template can read, each with the names under which it may do so.
+    private static func keysForTheTemplate(of row: JSON) -> [String: [String]] {
+        func isFilled(_ value: JSON) -> Bool { !value.isNull && value != "" && value != [] }
+        var keys: [String: [String]] = [:]
+        if ConversationRow.toolKeys.contains(where: { row[$0].map(isFilled) ?? false }) { keys["tools"] = ["tools"] }
+        for message in ConversationRow.keys.lazy.compactMap({ row[$0]?.array }).first ?? [] {
+            for (key, value) in message.object ?? JSONObject() where isFilled(value) {
+                if RowKeys.reasoning.contains(key) {
+                    keys["messages[].\(key)"] = RowKeys.reasoning
+                } else if ["tool_calls", "function_call"].contains(key) {
+                    keys["messages[].\(key)"] = ["tool_calls"]
+                } else if !RowKeys.knownOfMessage.contains(key) {
+                    keys["messages[].\(key)"] = [key]
+                }
+            }
+            let parts = message["content"]?.array ?? []
+            if parts.contains(where: { ["thinking", "reasoning"].contains($0["type"]?.string) }) {
+                keys["messages[].content[].thinking"] = ["thinking"]
+            }
+        }
+        return keys
     }
 
     /// Takes a sample without a supervised end of a turn into account.
