@@ -45,6 +45,13 @@ let package = Package(
             path: "Tests/ParquetDump",
             swiftSettings: strict
         ),
+        // Prints the pixels of images, for the comparison with Pillow.
+        .executableTarget(
+            name: "ImageDump",
+            dependencies: [core],
+            path: "Tests/ImageDump",
+            swiftSettings: strict
+        ),
         .target(
             name: "Trainer",
             dependencies: [core, "Parquet", .product(name: "Yams", package: "Yams")],

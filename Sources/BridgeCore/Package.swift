@@ -29,6 +29,7 @@ let package = Package(
         .systemLibrary(name: "CPNG", path: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .systemLibrary(name: "CJPEG", path: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"])]),
         .systemLibrary(name: "CWebP", path: "CWebP", pkgConfig: "libwebpdemux", providers: [.apt(["libwebp-dev"])]),
+        .systemLibrary(name: "CTIFF", path: "CTIFF", pkgConfig: "libtiff-4", providers: [.apt(["libtiff-dev"])]),
         .systemLibrary(
             name: "COpenBLAS",
             path: "COpenBLAS",
@@ -37,7 +38,13 @@ let package = Package(
         ),
         .target(name: "COneDNN", path: "COneDNN", linkerSettings: [.linkedLibrary("dnnl")]),
         // A failure inside libpng and libjpeg ends in a jump, which Swift code may not be under.
-        .target(name: "CImageCodecs", dependencies: ["CPNG", "CJPEG", "CWebP"], path: "CImageCodecs"),
+        .target(
+            name: "CImageCodecs",
+            dependencies: ["CPNG", "CJPEG", "CWebP", "CTIFF"],
+            path: "CImageCodecs",
+            // giflib comes without a file for pkg-config.
+            linkerSettings: [.linkedLibrary("gif")]
+        ),
         .target(name: "CPluginABI", path: "CPluginABI"),
         .target(name: "CSystem", path: "CSystem"),
         .target(name: "CFetch", path: "CFetch"),

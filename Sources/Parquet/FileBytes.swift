@@ -7,7 +7,11 @@ final class FileBytes: @unchecked Sendable {
     let buffer: UnsafeRawBufferPointer
     private let mapped: Bool
 
-    init(path: String) throws(ParquetError) {
+    /// - Parameters:
+    ///   - path: The file.
+    ///   - least: How many bytes there are in an empty file of the kind.
+    /// - Throws: `ParquetError` when the file cannot be read or is shorter than that.
+    init(path: String, least: Int = 12) throws(ParquetError) {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw ParquetError("it cannot be opened: \(String(cString: strerror(errno)))") }
         defer { close(descriptor) }
@@ -15,8 +19,8 @@ final class FileBytes: @unchecked Sendable {
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             throw ParquetError("it is not a file")
         }
-        guard status.st_size >= 12 else {
-            throw ParquetError("it has \(status.st_size) bytes, fewer than the 12 of an empty Parquet file")
+        guard status.st_size >= least else {
+            throw ParquetError("it has \(status.st_size) bytes, fewer than the \(least) of an empty file of its kind")
         }
         let count = Int(status.st_size)
         guard let pointer = mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0), pointer != MAP_FAILED else {

@@ -20,6 +20,9 @@ public final class TrainingRun {
     /// The checkpoint that the run goes on from; nil for a run that begins.
     public let resumedFrom: String?
 
+    /// What is to be said about the rows that were read so far.
+    public let notes: DataNotes
+
     private let samples: PreparedBatches
     private let validation: PreparedBatches?
     private let engine: any TensorEngine
@@ -139,6 +142,8 @@ public final class TrainingRun {
             lossMode: recipe.dataset.lossMode,
             options: options
         )
+        notes = encoder.notes
+        notes.setReport { [logger = surroundings.logger] in logger.warning("\($0)") }
         var opener = DatasetOpener(section: recipe.dataset, encoder: encoder, seed: recipe.rng.seed)
         opener.openTable = surroundings.openTable
         opener.maker = surroundings.maker

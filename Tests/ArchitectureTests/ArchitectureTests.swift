@@ -51,6 +51,14 @@ import Testing
         }
     }
 
+    /// An engine that is made before the limit of `BRIDGE_MAX_CPU_ISA` is set fixes oneDNN's level for all tests.
+    @Test func testsMakeTheirEnginesWithinTheLevelThatIsAskedFor() throws {
+        for (path, text) in try sources("Tests") where !path.contains("/TensorRuntimeTests/") {
+            let isAllowed = path.hasSuffix("TestEngine.swift") || path.hasSuffix("ArchitectureTests.swift")
+            #expect(isAllowed || !code(text).contains(" CPUEngine("), "\(path) makes a CPUEngine; use TestEngine.cpu")
+        }
+    }
+
     @Test func nothingIsForcedAndNothingIsLeftToDo() throws {
         for (path, text) in try sources("Sources") + sources("Plugins") {
             let text = code(text)

@@ -89,6 +89,32 @@ import Testing
         #expect(printed["bad_rows"]?.array?.count == 27)
     }
 
+    @Test func whatNothingReadsAndAnEndThatIsNotTrainedAreReported() throws {
+        let scratch = try Scratch()
+        let rows = [
+            #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "wieght": 0}], "id": 1, "odd": 2}"#
+        ]
+        let path = try file(rows, in: scratch)
+        let model = scratch.url("model")
+        try FileManager.default.copyItem(atPath: checkpoint("mistral"), toPath: model.path)
+        let template =
+            "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+        try Data(template.utf8).write(to: model.appendingPathComponent("chat_template.jinja"))
+        let arguments = ["--hf-model", model.path, "--data", path]
+        let check = try BridgeProcess(["data", "check"] + arguments).wait()
+        #expect(check.status == 0, "\(check.errors)")
+        #expect(check.output.contains("warning: nothing reads messages[].wieght, odd of the data"), "\(check.output)")
+        #expect(check.output.contains("warning: the end of the assistant's turns is not trained"), "\(check.output)")
+        let preview = try BridgeProcess(["data", "preview"] + arguments).wait()
+        #expect(preview.errors.contains("warning: nothing reads messages[].wieght, odd"), "\(preview.errors)")
+        for command in ["check", "preview"] {
+            let printed = try JSON(
+                parsing: Array(BridgeProcess(["data", command] + arguments + ["--json"]).wait().output.utf8)
+            )
+            #expect(printed["unread_keys"] == ["messages[].wieght", "odd"] && printed["rows_without_end"] == 1)
+        }
+    }
+
     @Test func checkIsContentWithGoodRows() throws {
         let scratch = try Scratch()
         let path = try file([#"{"input_ids": [1, 7, 9], "labels": [-100, 7, -100]}"#], in: scratch)

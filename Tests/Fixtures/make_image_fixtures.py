@@ -13,6 +13,7 @@ import json
 import pathlib
 import struct
 import sys
+import warnings
 import zlib
 
 import numpy as np
@@ -22,6 +23,10 @@ from transformers.image_transforms import convert_to_rgb
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 from transformers.models.pixtral.image_processing_pil_pixtral import PixtralImageProcessorPil
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import image_formats  # noqa: E402
+
+warnings.simplefilter("ignore")
 FOLDER = pathlib.Path(__file__).parent / "images"
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -159,7 +164,7 @@ def files():
     made["tall.png"] = png(1, 61, 8, 0, lambda y, columns: bytes([y * 4]), interlaced=True)
     late = made["rgb.png"]
     made["orientation-after-pixels.png"] = late[:-12] + chunk(b"eXIf", orientation_block(7, ">")) + late[-12:]
-    return made
+    return made | image_formats.files(picture)
 
 
 def decoded(data):
@@ -175,6 +180,8 @@ def decoded(data):
         "pixels": fixture_hash(pixels.tobytes()),
         "plain": fixture_hash(np.array(upright.convert("RGB")).tobytes()),
         "white": fixture_hash(convert_to_rgb(upright, return_numpy=True).tobytes()),
+        # What load_image gives, and the processor makes of it.
+        "loaded": fixture_hash(convert_to_rgb(upright.convert("RGB"), return_numpy=True).tobytes()),
     }
 
 

@@ -91,6 +91,12 @@ def cases():
             user("Before ", None, " between ", None, " behind"), turn("assistant", "Two pictures."),
             user(None, "And this?"), turn("assistant", "One more."),
         ], [{"noise": [61, 47, 1]}, {"noise": [30, 20, 2]}, {"noise": [24, 50, 3]}]
+    words = ["two", "  spaced \n", "[INST] no [/INST]", "</s>", "same", "same", "é 橋", "a\n\nb", "[/INST] x </s>[INST]", "end", "<end_of_turn>\n", "z"]
+    for model in ["mistral", "ministral3", "gemma3"]:
+        yield model, "many answers", [
+            turn(role, text) for number, word in enumerate(words)
+            for role, text in (("user", f"Say {word}" if number % 3 else "same"), ("assistant", word))
+        ], []
     yield "mistral", "a system prompt that wanders", [
         turn("system", "Be brief."), turn("user", "Why?"), turn("assistant", "So."), turn("user", "How?"), turn("assistant", "Thus."),
     ], []  # fmt: skip

@@ -5,7 +5,7 @@ import Testing
 @Suite struct DecodingTests {
     @Test func everyFileHasThePixelsOfPillow() throws {
         let files = try ImageFixtures.load().files
-        #expect(files.count > 40)
+        #expect(files.count > 140)
         for (name, expected) in files {
             let image = try Image(decoding: ImageFixtures.bytes(name))
             #expect(
@@ -15,6 +15,8 @@ import Testing
             #expect(fixtureHash(image.bytes) == expected.pixels, "pixels of \(name)")
             #expect(fixtureHash(image.withoutAlpha.bytes) == expected.plain, "\(name) without alpha")
             #expect(fixtureHash(image.compositedOnWhite.bytes) == expected.white, "\(name) on white")
+            let loaded = try Image(loading: ImageFixtures.bytes(name))
+            #expect(fixtureHash(loaded.bytes) == expected.loaded && !loaded.hasAlpha, "\(name) as a model gets it")
             #expect(!image.withoutAlpha.hasAlpha && !image.compositedOnWhite.hasAlpha)
         }
     }
@@ -65,12 +67,18 @@ import Testing
 
     @Test func aBadImageIsNamedInOneSentence() throws {
         expectError(.empty, "the image file is empty", [])
-        expectError(.unknownFormat, "begins with the bytes 47 49 46 38", Array("GIF89a and more".utf8))
-        expectError(.unknownFormat, "begins with the bytes 0a", [10])
+        expectError(.unknownFormat, "begins with the bytes 47 49 46 38", Array("GIF88a and more".utf8))
+        expectError(.unknownFormat, "none of PNG, JPEG, WebP, GIF, BMP, TIFF; it begins with the bytes 0a", [10])
         expectError(.truncated, "the PNG image ends after 3 bytes", [0x89, 0x50, 0x4E])
         expectError(.truncated, "the JPEG image ends after 2 bytes", [0xFF, 0xD8])
         expectError(.truncated, "the WebP image ends after 10 bytes", Array("RIFFxxxxWE".utf8))
-        for name in ["rgb.png", "baseline-420.jpg", "progressive.jpg", "lossless.webp"] {
+        expectError(.truncated, "the GIF image ends after 5 bytes", Array("GIF89".utf8))
+        expectError(.truncated, "the TIFF image ends after 3 bytes", [0x4D, 0x4D, 0])
+        let cut = [
+            "rgb.png", "baseline-420.jpg", "progressive.jpg", "lossless.webp", "palette.gif", "rgb.bmp", "runs.bmp",
+        ]
+        expectError(.broken, "the TIFF image is damaged: ", Array(try ImageFixtures.bytes("tiff_lzw.tif").prefix(500)))
+        for name in cut + ["tiles.tif"] {
             let bytes = try ImageFixtures.bytes(name)
             expectError(
                 .truncated,
@@ -90,6 +98,43 @@ import Testing
         components[frame + 5] = 0
         components[frame + 6] = 0
         expectError(.broken, "the JPEG image is damaged: ", components)
+    }
+
+    @Test func aFormatThatIsNotReadIsNamed() {
+        let media = { (brand: String) in [0, 0, 0, 0x20] + Array("ftyp\(brand)".utf8) + [0, 0, 0, 0] }
+        let formats: [(String, [UInt8])] = [
+            ("AVIF", media("avif")), ("AVIF", media("avis")), ("HEIC", media("heic")), ("HEIC", media("mif1")),
+            ("a video", media("isom")),
+            ("JPEG 2000", [0, 0, 0, 0x0C, 0x6A, 0x50, 0x20, 0x20, 0x0D, 0x0A, 0x87, 0x0A, 0]),
+            ("JPEG 2000", [0xFF, 0x4F, 0xFF, 0x51, 0]), ("JPEG XL", [0xFF, 0x0A, 1]),
+            ("SVG", Array("<svg xmlns=''>".utf8)),
+            ("SVG", Array("<?xml version='1.0'?>\n<svg>".utf8)), ("an HTML page", Array("\n<!DOCTYPE HTML>".utf8)),
+            ("PSD", Array("8BPS\0".utf8)), ("an icon (ICO)", [0, 0, 1, 0, 1, 0]), ("PDF", Array("%PDF-1.7".utf8)),
+            ("a portable map (PNM)", Array("P6\n2 2".utf8)), ("QOI", Array("qoif".utf8)),
+        ]
+        for (name, bytes) in formats {
+            expectError(.unsupported, "the image is \(name), which is not read; convert it", bytes)
+        }
+    }
+
+    @Test func kindsOfAFormatThatAreNotReadAreNamed() throws {
+        var bitmap = try ImageFixtures.bytes("rgb.bmp")
+        bitmap[28] = 2
+        expectError(.unsupported, "2 bits for each pixel", bitmap)
+        bitmap = try ImageFixtures.bytes("rgb.bmp")
+        bitmap[30] = 4
+        expectError(.unsupported, "compression 4", bitmap)
+        bitmap[14] = 41
+        expectError(.unsupported, "a header of 41 bytes", bitmap)
+        var huge = try ImageFixtures.bytes("rgb.bmp")
+        huge.replaceSubrange(18..<26, with: [0xFF, 0xFF, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0x7F])
+        expectError(.tooLarge, "2147483647x2147483647", huge)
+        var animation = try ImageFixtures.bytes("palette.gif")
+        let picture = try #require(
+            animation.indices.first { animation[$0...].starts(with: [0x2C, 0, 0, 0, 0, 37, 0]) }
+        )
+        animation[picture] = 0x3B
+        expectError(.broken, "the GIF image is damaged: it has no picture", animation)
     }
 
     private func expectError(

@@ -12,6 +12,7 @@ struct ImageFixtures: Decodable {
         var pixels: UInt32
         var plain: UInt32
         var white: UInt32
+        var loaded: UInt32
     }
 
     /// A resize of noise.

@@ -1,7 +1,7 @@
 import Foundation
 import Parquet
 
-/// Prints the rows of Parquet files as JSON, a line a file, for the comparison with pyarrow.
+/// Prints the rows of Parquet files, and of Arrow files with the ending .arrow, as JSON, a line a file, for the comparison with pyarrow.
 ///
 ///     ParquetDump FILE...
 ///
@@ -13,9 +13,14 @@ struct ParquetDump {
         for path in CommandLine.arguments.dropFirst() {
             var line: Data
             do {
-                let file = try ParquetFile(path: path)
                 var rows: [Any] = []
-                for row in (0..<file.rowCount).reversed() { rows.append(plain(try file.row(at: row))) }
+                if path.hasSuffix(".arrow") {
+                    let file = try ArrowFile(path: path)
+                    for row in (0..<file.rowCount).reversed() { rows.append(plain(try file.row(at: row))) }
+                } else {
+                    let file = try ParquetFile(path: path)
+                    for row in (0..<file.rowCount).reversed() { rows.append(plain(try file.row(at: row))) }
+                }
                 line = try JSONSerialization.data(withJSONObject: Array(rows.reversed()))
             } catch let error as ParquetError {
                 line = try JSONSerialization.data(withJSONObject: ["error": error.description])

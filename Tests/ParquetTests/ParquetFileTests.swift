@@ -113,7 +113,7 @@ private enum Fixture {
 }
 
 /// The value as make.py writes it.
-private func plain(_ value: ParquetValue) -> JSON {
+func plain(_ value: ParquetValue) -> JSON {
     switch value {
     case .null: .null
     case .bool(let value): .bool(value)

@@ -1,4 +1,4 @@
-"""Reads random Parquet files by pyarrow and by Bridge and compares every value; then damages them.
+"""Reads random Parquet and Arrow files by pyarrow and by Bridge and compares every value; then damages them.
 
     python compare_parquet.py BRIDGE [--files N] [--seed N]
 
@@ -13,6 +13,7 @@ import random
 import subprocess
 import tempfile
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 FIXTURES = pathlib.Path(__file__).resolve().parents[1] / "Fixtures" / "parquet" / "make.py"
@@ -26,6 +27,16 @@ def dump(tool, paths):
     if found.returncode != 0:
         raise SystemExit(f"the reader ended with {found.returncode} on one of {paths}: {found.stderr[-400:]}")
     return [json.loads(line) for line in found.stdout.splitlines()]
+
+
+def write_arrow(generator, table, path):
+    """Writes a table as a stream or for random access; returns how."""
+    is_file, compression = generator.random() < 0.3, generator.choice([None, "zstd"])
+    new = pa.ipc.new_file if is_file else pa.ipc.new_stream
+    with pa.OSFile(str(path), "wb") as out:
+        with new(out, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+            writer.write_table(table, max_chunksize=generator.choice([3, 50, 1000]))
+    return {"arrow": "file" if is_file else "stream", "compression": compression}
 
 
 def damage(generator, data):
@@ -54,7 +65,11 @@ def main():
             table = MAKE.random_table(generator, generator.choice([0, 1, 5, 60, 200]))
             chosen = MAKE.random_options(generator, table)
             paths.append(folder / f"{index}.parquet")
-            pq.write_table(table, paths[-1], **chosen)
+            if generator.random() < 0.4:
+                paths[-1] = paths[-1].with_suffix(".arrow")
+                chosen = write_arrow(generator, table, paths[-1])
+            else:
+                pq.write_table(table, paths[-1], **chosen)
             tables.append(table)
             settings.append(chosen)
         values = 0
@@ -68,10 +83,10 @@ def main():
         damaged = []
         for path in paths:
             for copy in range(5):
-                damaged.append(folder / f"damaged-{path.stem}-{copy}.parquet")
+                damaged.append(folder / f"damaged-{path.stem}-{copy}{path.suffix}")
                 damaged[-1].write_bytes(damage(generator, path.read_bytes()))
         refused = sum(isinstance(found, dict) for found in dump(tool, damaged))
-        print(f"parquet: {count} files, {values} values equal; {len(damaged)} damaged files, {refused} refused, no crash")
+        print(f"parquet and arrow: {count} files, {values} values equal; {len(damaged)} damaged files, {refused} refused, no crash")
 
 
 if __name__ == "__main__":

@@ -48,6 +48,29 @@ import Tokenizers
         )
     }
 
+    @Test func toolsInATextAreThoseOfAList() throws {
+        let tool = #"{"type": "function", "function": {"name": "f", "parameters": {"default": null}}}"#
+        func text(_ json: String) -> String { String(decoding: JSON.string(json).text(pretty: false), as: UTF8.self) }
+        let message = #""messages": [{"role": "user", "content": "a"}]"#
+        let plain = try conversation("{\(message), \"tools\": [\(tool)]}")
+        #expect(plain.tools?.count == 1)
+        for tools in [text("[\(tool)]"), "[\(text(tool))]", text(tool)] {
+            #expect(try conversation("{\(message), \"tools\": \(tools)}") == plain)
+        }
+        let call = #"[{"id": "abcdefghi", "type": "function", "function": {"name": "f", "arguments": {}}}]"#
+        func called(_ calls: String) throws -> Conversation {
+            try conversation(#"[{"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": \#(calls)}]"#)
+        }
+        #expect(try called(text(call)) == called(call))
+    }
+
+    @Test func aByteOrderMarkIsNoPartOfAConversation() throws {
+        let folder = try TemporaryFolder()
+        let text = #"[{"role": "user", "content": "a"}]"#
+        let path = try folder.write([0xEF, 0xBB, 0xBF] + Array(text.utf8), to: "chat.json")
+        #expect(try Conversation(contentsOf: path) == conversation(text))
+    }
+
     @Test func aPromptIsPlainTextWithoutImages() throws {
         #expect(Conversation(prompt: "?").messages == [ChatMessage(role: "user", content: "?")])
         let image = ImageSource.file("a.png")

@@ -1,11 +1,12 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import TensorRuntime
 
 /// Bases of parts of a matrix's spaces, and the loss of a layer with an adapter.
 @Suite struct FactorTests {
-    private let engine = CPUEngine(threadCount: 2)
+    private let engine = TestEngine.cpu(threadCount: 2)
 
     /// A matrix with the singular values 9, 5, 2, 1 and reflections as its vectors: H diag H'.
     private func matrix(_ height: Int, _ width: Int) -> (numbers: [Double], left: [[Double]], right: [[Double]]) {

@@ -12,7 +12,7 @@ import Trainer
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "\(Fixtures.root)/adapters")) ?? []
         return names.filter { !$0.contains(".") }.sorted()
     }()
-    private static let engine = CPUEngine(threadCount: 2)
+    private static let engine = TestEngine.cpu(threadCount: 2)
 
     private let reference: Reference
 

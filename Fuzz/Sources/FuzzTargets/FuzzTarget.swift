@@ -10,6 +10,7 @@ import TensorRuntime
 ///
 /// `Tests/CommandTests/CorpusTests.swift` replays the corpus through this file without libFuzzer.
 enum FuzzTarget: String, CaseIterable {
+    case arrow
     case conversation
     case header
     case hub
@@ -27,6 +28,7 @@ enum FuzzTarget: String, CaseIterable {
     @discardableResult
     func run(_ bytes: [UInt8]) -> Bool {
         switch self {
+        case .arrow: Self.arrow(bytes)
         case .conversation: Self.conversation(bytes)
         case .header: Self.header(bytes)
         case .hub: Self.hub(bytes)
@@ -38,6 +40,15 @@ enum FuzzTarget: String, CaseIterable {
         case .template: Self.template(bytes)
         case .tokenizer: Self.tokenizer(bytes)
         }
+    }
+
+    /// Any bytes as an Arrow file: of one that is accepted, every row can be read or is an error.
+    private static func arrow(_ bytes: [UInt8]) -> Bool {
+        let limits = ParquetLimits(pageBytes: 1 << 22, values: 1 << 16, cachedBytes: 1 << 20)
+        guard let file = try? ArrowFile(bytes: bytes, limits: limits) else { return false }
+        var isSound = true
+        for row in 0..<min(file.rowCount, 1000) where (try? file.row(at: row)) == nil { isSound = false }
+        return isSound
     }
 
     /// Any bytes as a conversation: of one that is accepted, every part that is an image has one.

@@ -44,7 +44,29 @@ static void cimg_png_read(png_structp png, png_bytep out, size_t wanted) {
     self->position += wanted;
 }
 
-// Reads up to the pixels and asks for 8 bits of RGB or RGBA, or for 16 bits of grey: Pillow cuts the low byte of
+// Reads the palette and its alphas, and asks for a byte for each index.
+static void cimg_png_palette(cimg_png *self) {
+    png_colorp colours = NULL;
+    png_bytep alphas = NULL;
+    int count = 0, transparent = 0;
+    if (png_get_PLTE(self->png, self->info, &colours, &count) == 0) png_error(self->png, "there is no palette");
+    if (png_get_tRNS(self->png, self->info, &alphas, &transparent, NULL) == 0) transparent = 0;
+    if (alphas == NULL) transparent = 0;
+    for (int index = 0; index < 256; index++) {
+        uint8_t *entry = self->header.palette + 4 * index;
+        if (index < count) {
+            entry[0] = colours[index].red;
+            entry[1] = colours[index].green;
+            entry[2] = colours[index].blue;
+        }
+        entry[3] = index < transparent ? alphas[index] : 255;
+    }
+    self->header.layout = CIMG_PALETTE;
+    self->header.alphas = (uint32_t)transparent;
+    png_set_packing(self->png);
+}
+
+// Reads up to the pixels and asks for 8 bits of each channel, or for 16 bits of grey: Pillow cuts the low byte of
 // 16-bit colours off, and clips 16-bit grey at 255 instead, which the caller does.
 static void cimg_png_start(cimg_png *self) {
     png_structp png = self->png;
@@ -55,23 +77,35 @@ static void cimg_png_start(cimg_png *self) {
     self->header.width = png_get_image_width(png, self->info);
     self->header.height = png_get_image_height(png, self->info);
     int colour = png_get_color_type(png, self->info), depth = png_get_bit_depth(png, self->info);
-    if (colour == PNG_COLOR_TYPE_GRAY && depth == 16) {
-        self->header.layout = CIMG_GREY16;
+    if (colour == PNG_COLOR_TYPE_PALETTE) {
+        cimg_png_palette(self);
         return;
     }
-    png_set_expand(png);
+    // A transparent colour is given as the file has it: what becomes of it is not libpng's way.
+    png_color_16p key = NULL;
+    if ((colour & PNG_COLOR_MASK_ALPHA) == 0 && png_get_tRNS(png, self->info, NULL, NULL, &key) != 0 && key != NULL) {
+        self->header.has_key = 1;
+        self->header.key[0] = colour == PNG_COLOR_TYPE_GRAY ? key->gray : key->red;
+        self->header.key[1] = key->green;
+        self->header.key[2] = key->blue;
+    }
+    if (colour == PNG_COLOR_TYPE_GRAY) {
+        self->header.layout = depth == 16 ? CIMG_GREY16 : depth == 1 ? CIMG_BILEVEL : CIMG_GREY;
+        if (depth < 8) png_set_expand_gray_1_2_4_to_8(png);
+        return;
+    }
     png_set_strip_16(png);
     png_set_gray_to_rgb(png);
-    int alpha = (colour & PNG_COLOR_MASK_ALPHA) != 0 || png_get_valid(png, self->info, PNG_INFO_tRNS) != 0;
-    self->header.layout = alpha ? CIMG_RGBA : CIMG_RGB;
+    self->header.layout = (colour & PNG_COLOR_MASK_ALPHA) != 0 ? CIMG_RGBA : CIMG_RGB;
 }
 
 static void cimg_png_rows(cimg_png *self, uint8_t *pixels) {
     png_structp png = self->png;
     int passes = png_set_interlace_handling(png);
     png_read_update_info(png, self->info);
-    size_t stride = (size_t)self->header.width *
-                    (self->header.layout == CIMG_GREY16 ? 2 : self->header.layout == CIMG_RGBA ? 4 : 3);
+    static const uint8_t sizes[] = {[CIMG_GREY] = 1, [CIMG_GREY16] = 2,  [CIMG_RGB] = 3,
+                                    [CIMG_RGBA] = 4, [CIMG_PALETTE] = 1, [CIMG_BILEVEL] = 1};
+    size_t stride = (size_t)self->header.width * sizes[self->header.layout];
     if (png_get_rowbytes(png, self->info) != stride) png_error(png, "a row has an unexpected length");
     for (int pass = 0; pass < passes; pass++) {
         for (size_t row = 0; row < self->header.height; row++) png_read_row(png, pixels + row * stride, NULL);

@@ -31,6 +31,8 @@ public struct BridgeError: Error, Sendable, CustomStringConvertible {
         public static let trainingDiverged = Code("training_diverged")
         /// A server that cannot be reached, refuses, or gives something else than it promised.
         public static let network = Code("network")
+        /// A data set that has no split of the name.
+        public static let missingSplit = Code("missing_split")
         /// Arguments that contradict each other.
         public static let badArgument = Code("bad_argument")
     }

@@ -11,6 +11,9 @@ enum ImageMetadata {
         case .png: png(bytes, &exif, &xmp)
         case .jpeg: jpeg(bytes, &exif, &xmp)
         case .webp: webp(bytes, &exif, &xmp)
+        // EXIF is a TIFF file without pixels.
+        case .tiff: exif = bytes
+        case .gif, .bmp: break
         }
         return EXIFReader(exif).orientation ?? orientation(inXMP: xmp) ?? 1
     }

@@ -7,6 +7,10 @@ enum StoredPixels {
     case rgb
     case rgba
     case cmyk
+    /// Indices of a palette.
+    case palette
+    /// Grey that is 0 or 255.
+    case bilevel
 
     init(layout: cimg_layout) {
         switch layout {
@@ -14,13 +18,15 @@ enum StoredPixels {
         case CIMG_GREY16: self = .grey16
         case CIMG_RGBA: self = .rgba
         case CIMG_CMYK: self = .cmyk
+        case CIMG_PALETTE: self = .palette
+        case CIMG_BILEVEL: self = .bilevel
         default: self = .rgb
         }
     }
 
     var bytesPerPixel: Int {
         switch self {
-        case .grey: 1
+        case .grey, .palette, .bilevel: 1
         case .grey16: 2
         case .rgb: 3
         case .rgba, .cmyk: 4
@@ -31,7 +37,7 @@ enum StoredPixels {
     func colours(_ pixels: [UInt8]) -> [UInt8] {
         switch self {
         case .rgb, .rgba: pixels
-        case .grey: mapPixels(pixels, step: 1) { pixel in (pixel[0], pixel[0], pixel[0]) }
+        case .grey, .bilevel, .palette: mapPixels(pixels, step: 1) { pixel in (pixel[0], pixel[0], pixel[0]) }
         case .grey16:
             mapPixels(pixels, step: 2) { pixel in
                 let value = pixel[0] > 0 ? 255 : pixel[1]

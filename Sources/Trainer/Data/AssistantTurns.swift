@@ -1,23 +1,42 @@
 import BridgeCore
 import Tokenizers
 
-/// Finds where the assistant's turns stand in a conversation rendered by a template that does not mark them.
+/// Finds where the assistant's turns are in a conversation rendered by a template that does not mark them.
 ///
 /// Templates are programs, and no rule holds for all; so a span counts only when renderings of changed conversations agree:
 ///
-/// - The conversation is rendered with a sign in the place of a turn's content. When all before and all behind the sign is
-///   as it was, the content stands between.
-/// - The messages before a turn are rendered with the start of an answer. When that is how the whole begins, the turn
-///   begins behind it: that is where the model will begin to speak.
-/// - The messages up to a turn are rendered. When that is how the whole begins, the turn ends there.
+/// - The conversation is rendered with a sign in place of a turn's content. When everything before and behind the sign is
+///   unchanged, the content is between (``ContentLocator`` does that for all turns at once).
+/// - The messages before a turn are rendered with the generation prompt. When the whole begins with that, the turn
+///   begins behind it: that is where the model will begin to generate.
+/// - The messages up to a turn are rendered. When the whole begins with that, the turn ends there.
 ///
-/// The turn ends with its first control token behind the content: what comes then, such as a line break, is not said.
+/// The turn ends with the token that the template puts behind the content, an added token or plain text; white space behind
+/// that, such as a line break, is not part of it.
+///
+/// The last two renderings take time in proportion to the conversation. They are made for the first and the last turn and
+/// for the first few of a kind; when these have the same text around their contents, the text around the others decides.
 struct AssistantTurns {
-    private let conversation: Conversation
-    private let text: [UInt8]
-    private let processor: any ModelProcessor
-    private let options: ProcessingOptions
-    private let controlTokens: [[UInt8]]
+    /// A turn of the assistant.
+    struct Turn: Equatable {
+        /// Where it is in the text, in UTF-8 bytes, its end token included.
+        var span: Range<Int>
+        /// Where its content is; nil for a call of a tool without a text.
+        var content: Range<Int>?
+        /// Whether the span holds something that ends the turn.
+        var hasEnd: Bool
+    }
+
+    let conversation: Conversation
+    let text: [UInt8]
+    let processor: any ModelProcessor
+    let options: ProcessingOptions
+    let specialTokens: [[UInt8]]
+    /// Special tokens and others that were added and are not white space.
+    let addedTokens: [[UInt8]]
+    private let turns: [Int]
+    private let locator: ContentLocator?
+    private var rules: [TurnRule.Kind: TurnRule] = [:]
 
     init(
         conversation: Conversation,
@@ -29,130 +48,129 @@ struct AssistantTurns {
         self.text = text
         self.processor = processor
         self.options = options
-        controlTokens = processor.tokenizer.addedTokens.filter(\.isSpecial).map { Array($0.content.utf8) }
-            .filter { !$0.isEmpty }
-    }
-
-    /// Where a turn stands in the text, in UTF-8 bytes, its end token included.
-    ///
-    /// - Throws: `BridgeError` when the template does not show it.
-    func span(ofTurn turn: Int) throws -> Range<Int> {
-        let question = rendered(messages: turn, asksForAnswer: true)
-        let before = question.flatMap { prefixLength($0) }
-        let after = rendered(messages: turn + 1, asksForAnswer: false).flatMap { prefixLength($0) }
-        if let content = content(ofTurn: turn) {
-            let start =
-                before.flatMap { $0 <= content.lowerBound ? $0 : nil }
-                ?? question.flatMap { self.start(before: content.lowerBound, behind: $0) } ?? content.lowerBound
-            let limit = after.flatMap { $0 >= content.upperBound ? $0 : nil }
-            return start..<end(behind: content.upperBound, limit: limit)
-        }
-        // A call of a tool has no content that could be marked.
-        if let before, let after, before < after { return before..<lastControlTokenEnd(in: before..<after) }
-        throw BridgeError(
-            .badArgument,
-            "the chat template does not show where message \(turn) of the assistant begins and ends; "
-                + "put {% generation %} and {% endgeneration %} around it in the template"
-        )
-    }
-
-    /// The first messages alone; nil where the template refuses a conversation that ends there.
-    private func rendered(messages count: Int, asksForAnswer: Bool) -> [UInt8]? {
-        guard count > 0 else { return nil }
-        var part = conversation
-        part.messages = Array(conversation.messages[..<count])
-        var options = options
-        options.template.addsGenerationPrompt = asksForAnswer
-        return (try? processor.rendered(part, options: options)).map { Array($0.text.utf8) }
-    }
-
-    /// How long a beginning is, when the whole does begin with it.
-    private func prefixLength(_ beginning: [UInt8]) -> Int? {
-        beginning.count <= text.count && text.starts(with: beginning) ? beginning.count : nil
-    }
-
-    /// Where a turn begins when only the end of the question is as in the whole, as with a system prompt that always
-    /// stands in the last question: the place that has most before it in common with the question, a control token at least.
-    private func start(before content: Int, behind question: [UInt8]) -> Int? {
-        var best = (start: content, common: 0)
-        for start in max(0, content - Self.longestHeader)...content {
-            let common = zip(text[..<start].reversed(), question.reversed()).prefix { $0 == $1 }.count
-            if common >= best.common { best = (start, common) }
-        }
-        let shared = question.suffix(best.common)
-        let holdsControlToken = shared.indices.contains { index in
-            controlTokens.contains { shared[index...].starts(with: $0) }
-        }
-        return holdsControlToken ? best.start : nil
-    }
-
-    /// More bytes than any template writes between a question and its answer.
-    private static let longestHeader = 256
-
-    /// Where the content of a turn stands.
-    private func content(ofTurn turn: Int) -> Range<Int>? {
-        guard let field = conversation.messages[turn].fields.lastIndex(where: { $0.name == "content" }) else {
-            return nil
-        }
-        let sign = unusedSign
-        var changed = conversation
-        switch conversation.messages[turn].fields[field].value {
-        case .text(let content) where !content.isEmpty:
-            changed.messages[turn].fields[field].value = .text(sign)
-        case .list(let parts) where !parts.isEmpty:
-            changed.messages[turn].fields[field].value = [["type": "text", "text": .text(sign)]]
-        default: return nil
-        }
-        guard let rendered = try? processor.rendered(changed, options: options) else { return nil }
-        let (other, mark) = (Array(rendered.text.utf8), Array(sign.utf8))
-        let places = other.indices.filter { other[$0...].starts(with: mark) }
-        guard places.count == 1, let place = places.first else { return nil }
-        let rest = other[(place + mark.count)...]
-        guard place + rest.count <= text.count, text.starts(with: other[..<place]), text.suffix(rest.count) == rest
-        else {
-            return nil
-        }
-        return place..<text.count - rest.count
-    }
-
-    /// A character that does not stand in the text: trimming leaves it, and nothing is equal to it.
-    private var unusedSign: String {
-        let used = Set(String(decoding: text, as: UTF8.self).unicodeScalars.map(\.value))
-        let sign = (0xE000...0xF8FF).first { !used.contains(UInt32($0)) } ?? 0xE000
-        return Unicode.Scalar(UInt32(sign)).map { String(Character($0)) } ?? "\u{E000}"
-    }
-
-    /// The end of the control token that stands behind a content, perhaps after white space; else the content's own end.
-    private func end(behind contentEnd: Int, limit: Int?) -> Int {
-        var index = contentEnd
-        while index < (limit ?? text.count), [0x20, 0x0A, 0x0D, 0x09].contains(text[index]) { index += 1 }
-        guard let token = controlToken(at: index), index + token.count <= (limit ?? text.count) else {
-            return contentEnd
-        }
-        // Without a limit the token may begin the next turn; the one that ends sequences or the text does not.
-        guard limit != nil || token == processor.tokenizer.settings.endToken.map({ Array($0.utf8) }) || endsText(token)
-        else { return contentEnd }
-        return index + token.count
-    }
-
-    private func controlToken(at index: Int) -> [UInt8]? {
-        controlTokens.filter { text[index...].starts(with: $0) }.max { $0.count < $1.count }
-    }
-
-    /// Whether a token is the last thing in the text, white space aside.
-    private func endsText(_ token: [UInt8]) -> Bool {
-        var end = text.count
-        while end > 0, [0x20, 0x0A, 0x0D, 0x09].contains(text[end - 1]) { end -= 1 }
-        return text[..<end].suffix(token.count).elementsEqual(token)
-    }
-
-    /// The end of the last control token in a range, or of the range when there is none.
-    private func lastControlTokenEnd(in range: Range<Int>) -> Int {
-        for index in range.reversed() {
-            if let token = controlToken(at: index), index + token.count <= range.upperBound {
-                return index + token.count
+        let added = processor.tokenizer.addedTokens.filter { !$0.content.isEmpty }
+        specialTokens = added.filter(\.isSpecial).map { Array($0.content.utf8) }
+        addedTokens = added.map { Array($0.content.utf8) }.filter { !$0.allSatisfy(Self.isSpace) }
+        turns = conversation.messages.indices.filter { conversation.messages[$0].isOfAssistant }
+        // Templates move and repeat system messages.
+        let others = conversation.messages.indices.filter { conversation.messages[$0].role != "system" }
+        func locate(_ indices: [Int]) -> ContentLocator? {
+            ContentLocator(conversation, text: text, of: indices) { changed in
+                (try? processor.rendered(changed, options: options)).map { Array($0.text.utf8) }
             }
         }
-        return range.upperBound
+        // A single turn takes one rendering either way.
+        locator = turns.count > 1 ? locate(others) ?? locate(turns) : nil
+    }
+
+    /// The turn of a message.
+    ///
+    /// - Throws: `BridgeError` when the template does not show it.
+    mutating func turn(ofMessage index: Int) throws -> Turn {
+        let content = locator?.ranges[index] ?? self.content(ofMessage: index)
+        let kind = TurnRule.Kind(conversation.messages, index, hasContent: content != nil)
+        let isAtAnEnd = index == turns.first || index == turns.last
+        let gap = around(index)
+        if !isAtAnEnd, let turn = rules[kind]?.turn(content: content, between: gap, in: text) { return turn }
+        let turn = try renderedTurn(ofMessage: index, content: content)
+        if !isAtAnEnd { rules[kind, default: TurnRule()].learn(from: turn, between: gap, in: text) }
+        return turn
+    }
+
+    /// From the end of the content before a message to the beginning of the one behind it, where both are known.
+    private func around(_ index: Int) -> Range<Int>? {
+        guard let locator, locator.isComplete, let start = locator.ranges[index - 1]?.upperBound,
+            let end = locator.ranges[index + 1]?.lowerBound, start <= end
+        else { return nil }
+        return start..<end
+    }
+
+    static func isSpace(_ byte: UInt8) -> Bool { [0x20, 0x0A, 0x0D, 0x09].contains(byte) }
+}
+
+/// What turns of a kind have in common: the template's text around them, as far as it was the same in all that were rendered.
+struct TurnRule {
+    /// Turns that templates render alike.
+    struct Kind: Hashable {
+        private let before: String?
+        private let after: String?
+        private let callsTools: Bool
+        private let fields: Set<String>
+        private let hasContent: Bool
+
+        init(_ messages: [ChatMessage], _ index: Int, hasContent: Bool) {
+            before = index > 0 ? messages[index - 1].role : nil
+            after = index + 1 < messages.count ? messages[index + 1].role : nil
+            callsTools = messages[index].callsTools
+            fields = Set(messages[index].fields.map(\.name))
+            self.hasContent = hasContent
+        }
+    }
+
+    /// How many turns have to be alike before others are taken to be.
+    private static let leastCount = 3
+    /// More bytes than any template writes between a prompt and its answer.
+    private static let longestHeader = 256
+
+    private var count = 0
+    private var isRegular = true
+    /// What precedes the span.
+    private var before: [UInt8] = []
+    /// What is in the span before and behind the content.
+    private var head: [UInt8] = []
+    private var end: [UInt8] = []
+    private var hasEnd = false
+    /// For a span without content: what is between it and its neighbours' contents.
+    private var left: [UInt8] = []
+    private var right: [UInt8] = []
+
+    /// The turn that has a content, or is between two contents; nil where what was learned does not apply.
+    func turn(content: Range<Int>?, between gap: Range<Int>?, in text: [UInt8]) -> AssistantTurns.Turn? {
+        guard isRegular, count >= Self.leastCount else { return nil }
+        guard let content else {
+            guard let gap, gap.count > left.count + right.count, !left.isEmpty, text[gap].starts(with: left),
+                text[gap].suffix(right.count).elementsEqual(right)
+            else { return nil }
+            return .init(
+                span: gap.lowerBound + left.count..<gap.upperBound - right.count,
+                content: nil,
+                hasEnd: hasEnd
+            )
+        }
+        let start = content.lowerBound - head.count
+        guard !before.isEmpty, start >= before.count,
+            text[start - before.count..<content.lowerBound].elementsEqual(before + head),
+            text[content.upperBound...].starts(with: end)
+        else { return nil }
+        return .init(span: start..<content.upperBound + end.count, content: content, hasEnd: hasEnd)
+    }
+
+    /// Takes a turn that was rendered into account.
+    mutating func learn(from turn: AssistantTurns.Turn, between gap: Range<Int>?, in text: [UInt8]) {
+        count += 1
+        hasEnd = count == 1 ? turn.hasEnd : hasEnd && turn.hasEnd
+        guard let content = turn.content else {
+            guard let gap, gap.lowerBound < turn.span.lowerBound, turn.span.upperBound <= gap.upperBound else {
+                isRegular = false
+                return
+            }
+            let (left, right) = (
+                Array(text[gap.lowerBound..<turn.span.lowerBound]), Array(text[turn.span.upperBound..<gap.upperBound])
+            )
+            if count > 1, (left, right) != (self.left, self.right) { isRegular = false }
+            (self.left, self.right) = (left, right)
+            return
+        }
+        guard turn.span.lowerBound <= content.lowerBound, content.upperBound <= turn.span.upperBound else {
+            isRegular = false
+            return
+        }
+        let head = Array(text[turn.span.lowerBound..<content.lowerBound])
+        let end = Array(text[content.upperBound..<turn.span.upperBound])
+        if count > 1, head != self.head || end != self.end { isRegular = false }
+        (self.head, self.end) = (head, end)
+        let preceding = text[..<turn.span.lowerBound].suffix(Self.longestHeader)
+        let common = zip(preceding.reversed(), before.reversed()).prefix { $0 == $1 }.count
+        before = Array(count == 1 ? preceding : preceding.suffix(common))
     }
 }

@@ -33,6 +33,9 @@ public struct ConversationMaker: Sendable {
         self.make = make
     }
 
+    /// Whether rows are in the forms that files of conversations have.
+    var readsConversations: Bool { columns == [ConversationRow.keys] }
+
     /// The conversation of a row.
     ///
     /// - Throws: `BridgeError` that names the place of a row that the maker cannot read.
@@ -81,10 +84,7 @@ public struct ConversationMaker: Sendable {
     /// are for one data set each.
     public static let builtIn = [
         ConversationMaker(name: "make_conversation_dataset", columns: [ConversationRow.keys]) { row in
-            var json: JSON = [:]
-            for key in ConversationRow.keys + [ConversationRow.systemKey, "tools"] {
-                if let value = try row.value(key) { json.set(value, at: key) }
-            }
+            let json = try conversationColumns(of: row)
             let images = try ConversationRow.imageKeys.map { try row.images($0) }
             guard images.contains(where: \.isEmpty) else {
                 throw BridgeError(.corruptInput, "the row has both images and image, expected one of them")
@@ -143,6 +143,17 @@ public struct ConversationMaker: Sendable {
         },
     ]
 
+    /// The columns of a row that make its conversation, images aside.
+    static func conversationColumns(of row: any DatasetRow) throws -> JSON {
+        var json = JSONObject()
+        let columns = Set(row.columns)
+        let keys = ConversationRow.keys + [ConversationRow.systemKey] + ConversationRow.toolKeys
+        for key in keys + ConversationRow.mediaKeys + TurnMarks.lists + TurnMarks.prompts where columns.contains(key) {
+            if let value = try row.value(key) { json[key] = value }
+        }
+        return .object(json)
+    }
+
     private static func exchange(_ images: [ImageSource], _ question: String, answer: String) -> Conversation {
         var conversation = Conversation(prompt: question, images: images)
         conversation.messages.append(ChatMessage(role: "assistant", content: answer))
@@ -175,6 +186,9 @@ public struct MadeSource: SampleSource {
     public func sample(at row: Int) throws -> TrainingSample {
         let row = try table.row(at: row)
         let conversation = try maker.conversation(row)
+        if maker.readsConversations {
+            encoder.notes.add(try ConversationMaker.conversationColumns(of: row), columns: row.columns)
+        }
         do {
             return try encoder.encode(conversation)
         } catch let error as BridgeError where error.code != .cancelled {

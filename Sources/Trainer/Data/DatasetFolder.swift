@@ -16,20 +16,34 @@ struct DatasetFolder {
         self.path = path
         var files: [String] = []
         try Self.walk(path, "", depth: 0, &files)
-        self.files = files.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
+        self.files = Self.ordered(files)
     }
 
     /// A folder of which only some of the files are here, README.md among them where there is one.
     init(path: String, listing: [String]) {
         self.path = path
-        files = listing.filter(Self.isData).sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
+        files = Self.ordered(listing.filter(Self.isData))
     }
 
     /// Whether a path is that of a file with rows.
     private static func isData(_ path: String) -> Bool {
         let parts = path.split(separator: "/")
+        // `datasets` leaves the results of its transformations beside a data set.
+        if parts.last?.hasPrefix("cache-") == true, path.hasSuffix(".arrow") { return false }
         return !parts.contains { $0.hasPrefix(".") } && parts.last.map { !sideFiles.contains(String($0)) } ?? false
-            && [".parquet", ".jsonl", ".json"].contains(where: path.hasSuffix)
+            && ([".parquet", ".arrow"] + texts + compressedTexts).contains(where: path.hasSuffix)
+    }
+
+    private static let texts = [".jsonl", ".json"]
+    private static let compressedTexts = texts.flatMap { [$0 + ".gz", $0 + ".zst"] }
+
+    /// The data files in their order; of a file that is there unpacked as well, not the compressed one.
+    private static func ordered(_ files: [String]) -> [String] {
+        let names = Set(files)
+        return files.filter { file in
+            let packed = compressedTexts.contains(where: file.hasSuffix)
+            return !packed || !names.contains(String(file[..<(file.lastIndex(of: ".") ?? file.endIndex)]))
+        }.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
     }
 
     /// The files of a split.
@@ -39,7 +53,8 @@ struct DatasetFolder {
         guard !configs.isEmpty else {
             throw BridgeError(
                 .fileSystem,
-                "\(path) has no Parquet, JSON or JSON Lines file; name the folder of a data set"
+                "\(path) has no file with rows (.parquet, .arrow, .jsonl, .json, or one of the last two with .gz or .zst); name the "
+                    + "folder of a data set"
             )
         }
         let preset = configs.count == 1 ? names[0] : configs.first { $0.isDefault || $0.name == "default" }?.name
@@ -54,7 +69,7 @@ struct DatasetFolder {
         let splits = chosen.splits
         guard let found = splits.first(where: { $0.name == split }), !found.files.isEmpty else {
             throw BridgeError(
-                .badArgument,
+                .missingSplit,
                 "configuration \(wanted) of \(path) has no split '\(split)' with files; choose one of these",
                 names: splits.filter { !$0.files.isEmpty }.map(\.name)
             )
@@ -128,7 +143,8 @@ struct DatasetFolder {
     /// The configurations that follow from the names of the files.
     private func guessed() -> [Config] {
         // JSON beside Parquet files describes something; alone it is the data.
-        let tables = self.files.filter { $0.hasSuffix(".parquet") }
+        let parquet = self.files.filter { $0.hasSuffix(".parquet") }
+        let tables = parquet.isEmpty ? self.files.filter { $0.hasSuffix(".arrow") } : parquet
         let files = tables.isEmpty ? self.files : tables
         let folders = Set(files.compactMap { $0.contains("/") ? $0.split(separator: "/").first.map(String.init) : nil })
         let configs = folders.filter { $0 != "data" && Self.keyword(in: $0) == nil }.sorted()

@@ -52,7 +52,8 @@ public struct DatasetOpener: Sendable {
             return try MockSource(count: mockCount, imageCount: section.numImages, seed: ~seed, encoder: encoder)
         case .hf:
             // Some data sets have nothing to validate on.
-            do { return try table(split: "validation") } catch let error as BridgeError where error.code == .badArgument
+            do { return try table(split: "validation") } catch let error as BridgeError
+                where error.code == .missingSplit
             {
                 return nil
             }

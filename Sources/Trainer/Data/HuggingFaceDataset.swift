@@ -1,19 +1,20 @@
 public import BridgeCore
-import JSONTree
 public import Parquet
 
 /// The rows of one split of a data set, in a folder as the Hugging Face hub and the package `datasets` lay it out.
 ///
-/// Parquet files are mapped and read row by row; JSON and JSON Lines files are held in memory. Rows may be asked for from
-/// several threads at once.
+/// Parquet and Arrow files are mapped and read row by row; JSON and JSON Lines files are held in memory, also those that are
+/// compressed with gzip or zstd. Rows may be asked for from several threads at once.
 public final class HuggingFaceDataset: Sendable {
     private enum Part: Sendable {
         case parquet(ParquetFile)
+        case arrow(ArrowFile)
         case json(JSONRows)
 
         var count: Int {
             switch self {
             case .parquet(let file): file.rowCount
+            case .arrow(let file): file.rowCount
             case .json(let rows): rows.count
             }
         }
@@ -39,10 +40,22 @@ public final class HuggingFaceDataset: Sendable {
     ///   - hub: Where ids lead to; nil where only folders count.
     /// - Throws: `BridgeError` when there is no such data set, configuration or split, or a file cannot be read.
     public init(_ name: String, config: String? = nil, split: String = "train", hub: Hub? = nil) throws {
-        let place = try DatasetPlace(name, hub: hub)
-        folder = place.folder.path
-        let choice = try place.folder.files(config: config, split: split)
-        try place.fetch(choice.files)
+        let choice: (config: String, split: String, files: [String])
+        if let saved = try SavedDataset(path: name, split: split) {
+            folder = saved.path
+            choice = ("default", split, saved.files)
+            guard config == nil else {
+                throw BridgeError(
+                    .badArgument,
+                    "\(name) was written by save_to_disk and has no configurations; name it alone"
+                )
+            }
+        } else {
+            let place = try DatasetPlace(name, hub: hub)
+            folder = place.folder.path
+            choice = try place.folder.files(config: config, split: split)
+            try place.fetch(choice.files)
+        }
         self.config = choice.config
         self.split = choice.split
         var parts: [(path: String, rows: Range<Int>, part: Part)] = []
@@ -53,6 +66,10 @@ public final class HuggingFaceDataset: Sendable {
             if file.hasSuffix(".parquet") {
                 do throws(ParquetError) { part = .parquet(try ParquetFile(path: path)) } catch {
                     throw BridgeError(.corruptInput, "\(path) is no readable Parquet file: \(error)")
+                }
+            } else if file.hasSuffix(".arrow") {
+                do throws(ParquetError) { part = .arrow(try ArrowFile(path: path)) } catch {
+                    throw BridgeError(.corruptInput, "\(path) is not a readable Arrow file: \(error)")
                 }
             } else {
                 part = .json(try JSONRows(path: path))
@@ -81,6 +98,10 @@ public final class HuggingFaceDataset: Sendable {
             do throws(ParquetError) { return try file.row(at: index - rows.lowerBound, columns: columns) } catch {
                 throw BridgeError(.corruptInput, "row \(index - rows.lowerBound) of \(path) cannot be read: \(error)")
             }
+        case .arrow(let file):
+            do throws(ParquetError) { return try file.row(at: index - rows.lowerBound, columns: columns) } catch {
+                throw BridgeError(.corruptInput, "row \(index - rows.lowerBound) of \(path) cannot be read: \(error)")
+            }
         case .json(let lines):
             let row = try lines.row(at: index - rows.lowerBound)
             guard let columns else { return row }
@@ -96,6 +117,14 @@ public final class HuggingFaceDataset: Sendable {
         return "row \(index - rows.lowerBound) of \(path)"
     }
 
+    /// Whether a row is of a table whose structures all have the same fields.
+    ///
+    /// Some of them are null only because other values have them; in JSON a null was written by somebody.
+    func padsWithNulls(at index: Int) -> Bool {
+        guard case .json? = try? part(holding: index).part else { return true }
+        return false
+    }
+
     private func part(holding index: Int) throws -> (path: String, rows: Range<Int>, part: Part) {
         guard index >= 0, index < count else {
             throw BridgeError(.badArgument, "row \(index) is asked for, split \(split) of \(folder) has \(count)")
@@ -106,58 +135,5 @@ public final class HuggingFaceDataset: Sendable {
             if parts[middle].rows.lowerBound <= index { low = middle } else { high = middle }
         }
         return parts[low]
-    }
-}
-
-/// The rows of a JSON or JSON Lines file.
-private struct JSONRows: Sendable {
-    private let path: String
-    private let bytes: [UInt8]
-    private let lines: [Range<Int>]
-    private let rows: [JSON]
-
-    var count: Int { lines.isEmpty ? rows.count : lines.count }
-
-    init(path: String) throws {
-        self.path = path
-        bytes = try DatasetFolder.contents(of: path, limit: 1 << 31)
-        // A list, or `datasets`' form of columns' rows under `data`; everything else is taken line by line.
-        let first = bytes.first { $0 > 32 }
-        if first == UInt8(ascii: "["), let list = (try? JSON(parsing: bytes))?.array {
-            rows = list
-            lines = []
-            return
-        }
-        rows = []
-        var found: [Range<Int>] = []
-        for line in bytes.split(separator: 10) where line.contains(where: { $0 > 32 }) {
-            found.append(line.startIndex..<line.endIndex)
-        }
-        lines = found
-    }
-
-    func row(at index: Int) throws -> ParquetValue {
-        var row: JSON
-        if lines.isEmpty {
-            row = rows[index]
-        } else {
-            do throws(JSONError) { row = try JSON(parsing: Array(bytes[lines[index]])) } catch {
-                throw BridgeError(.corruptInput, "row \(index) of \(path) is not valid JSON: \(error)")
-            }
-        }
-        guard row.object != nil else {
-            throw BridgeError(.corruptInput, "row \(index) of \(path) is \(row.kind), expected an object of columns")
-        }
-        return Self.value(row)
-    }
-
-    private static func value(_ json: JSON) -> ParquetValue {
-        if let text = json.string { return .string(text) }
-        if let flag = json.bool { return .bool(flag) }
-        if let number = json.integer { return .int(Int64(number)) }
-        if let number = json.double { return .double(number) }
-        if let list = json.array { return .list(list.map(value)) }
-        guard let object = json.object else { return .null }
-        return .structure(object.makeIterator().map { .init(name: $0.key, value: value($0.value)) })
     }
 }

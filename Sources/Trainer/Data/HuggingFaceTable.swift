@@ -28,7 +28,11 @@ public struct HuggingFaceTable: DatasetTable {
 
     /// A row, all its columns.
     public func row(at index: Int) throws -> any DatasetRow {
-        HuggingFaceRow(place: try dataset.place(of: index), values: try dataset.row(at: index))
+        HuggingFaceRow(
+            place: try dataset.place(of: index),
+            values: try dataset.row(at: index),
+            padsWithNulls: dataset.padsWithNulls(at: index)
+        )
     }
 }
 
@@ -36,6 +40,8 @@ public struct HuggingFaceTable: DatasetTable {
 private struct HuggingFaceRow: DatasetRow {
     let place: String
     let values: ParquetValue
+    /// Whether structures have the fields of all others of their column, null where a value does not have them.
+    let padsWithNulls: Bool
 
     private func problem(_ column: String, _ expected: String) -> BridgeError {
         BridgeError(.corruptInput, "the column \(column) holds no \(expected)")
@@ -81,11 +87,11 @@ private struct HuggingFaceRow: DatasetRow {
     func value(_ column: String) throws -> JSON? {
         switch values[column] {
         case nil, .null: return nil
-        case let value?: return Self.json(value)
+        case let value?: return json(value)
         }
     }
 
-    private static func json(_ value: ParquetValue) -> JSON {
+    private func json(_ value: ParquetValue) -> JSON {
         switch value {
         case .null: .null
         case .bool(let value): .bool(value)
@@ -96,7 +102,10 @@ private struct HuggingFaceRow: DatasetRow {
         case .string(let text): .string(text)
         case .bytes(let bytes): .string(String(decoding: bytes, as: UTF8.self))
         case .list(let items): .array(items.map(json))
-        case .structure(let fields): .object(JSONObject(fields.map { ($0.name, json($0.value)) }))
+        case .structure(let fields):
+            .object(
+                JSONObject(fields.filter { !padsWithNulls || $0.value != .null }.map { ($0.name, json($0.value)) })
+            )
         }
     }
 }

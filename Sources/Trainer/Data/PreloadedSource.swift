@@ -40,7 +40,11 @@ public struct PreloadedSource: SampleSource {
     ///
     /// - Throws: `BridgeError` that names file and line of a row that cannot be used, an image that is not there among them.
     public func sample(at row: Int) throws -> TrainingSample {
-        let conversation = try conversation(at: row)
-        return try file.about(row) { try encoder.encode(conversation) }
+        let json = try file.json(at: row)
+        return try file.about(row) {
+            let conversation = try ConversationRow.conversation(json, imageFolder: imageFolder)
+            encoder.notes.add(json)
+            return try encoder.encode(conversation)
+        }
     }
 }

@@ -1,10 +1,12 @@
 import BridgeCore
 import Glibc
 import JSONTree
+import Parquet
 
 /// A file of JSON rows, one to a line or as one list, of which each row is read when it is asked for.
 ///
-/// Only the places of the rows are kept, 24 bytes each. Rows may be read from several threads at once.
+/// Only the places of the rows are kept, 24 bytes each; of a compressed file the whole text. Rows may be read from several
+/// threads at once.
 final class RowFile: Sendable {
     /// Where a row stands.
     struct Place: Sendable, Equatable {
@@ -19,7 +21,11 @@ final class RowFile: Sendable {
     /// The rows in their order.
     let places: [Place]
     private let descriptor: Int32
+    /// The text of a file that is compressed; nil for one that is read where it is.
+    private let text: [UInt8]?
 
+    /// The most bytes of a compressed file, packed and unpacked, because they are kept in memory.
+    static let largestText = 1 << 31
     /// The longest row that is read; an embedded picture fits, and a file that is no list of rows does not.
     static let longestRow = 256 << 20
 
@@ -44,11 +50,18 @@ final class RowFile: Sendable {
         var scanner = RowScanner(path: path)
         var buffer = [UInt8](repeating: 0, count: 1 << 20)
         var offset = 0
-        while true {
+        text = try Self.text(descriptor, size: Int(status.st_size), &buffer, path)
+        while text == nil {
             let count = try Self.read(descriptor, &buffer, at: offset, path)
             if count == 0 { break }
-            try scanner.scan(buffer[..<count], at: offset)
+            let mark = offset == 0 ? try Self.byteOrderMark(buffer[..<count], path) : 0
+            try scanner.scan(buffer[mark..<count], at: offset + mark)
             offset += count
+        }
+        if let text {
+            let mark = try Self.byteOrderMark(text[...], path)
+            try scanner.scan(text[mark...], at: mark)
+            offset = text.count
         }
         let places = try scanner.finish(at: offset)
         guard !places.isEmpty else {
@@ -82,15 +95,46 @@ final class RowFile: Sendable {
                 "\(name(of: row)): the row has \(place.count) bytes, more than the \(Self.longestRow) that are read"
             )
         }
+        if let text { return try parsed(Array(text[place.offset..<place.offset + place.count]), row) }
         var bytes = [UInt8](repeating: 0, count: place.count)
         let count = try Self.read(descriptor, &bytes, at: place.offset, path)
         guard count == place.count else {
             throw BridgeError(.corruptInput, "\(name(of: row)): the file has become shorter since it was opened")
         }
+        return try parsed(bytes, row)
+    }
+
+    private func parsed(_ bytes: [UInt8], _ row: Int) throws -> JSON {
         do throws(JSONError) {
             return try JSON(parsing: bytes)
         } catch {
             throw BridgeError(.corruptInput, "\(name(of: row)): the row is not valid JSON: \(error)")
+        }
+    }
+
+    private static func byteOrderMark(_ bytes: ArraySlice<UInt8>, _ path: String) throws -> Int {
+        do throws(ParquetError) { return try TextBytes.byteOrderMark(bytes) } catch {
+            throw BridgeError(.corruptInput, "\(path) cannot be read: \(error)")
+        }
+    }
+
+    /// The text of a file that is compressed; nil for another one.
+    private static func text(_ descriptor: Int32, size: Int, _ buffer: inout [UInt8], _ path: String) throws -> [UInt8]?
+    {
+        let count = try read(descriptor, &buffer, at: 0, path)
+        guard TextBytes.isCompressed(buffer[..<min(count, 8)]) else { return nil }
+        guard size <= largestText else {
+            throw BridgeError(
+                .corruptInput,
+                "\(path) is compressed and has \(size) bytes, more than \(largestText); unpack it"
+            )
+        }
+        var bytes = [UInt8](repeating: 0, count: size)
+        guard try read(descriptor, &bytes, at: 0, path) == size else {
+            throw BridgeError(.corruptInput, "\(path) has become shorter while it was read")
+        }
+        do throws(ParquetError) { return try TextBytes.unpacked(bytes, limit: largestText) } catch {
+            throw BridgeError(.corruptInput, "\(path) cannot be read: \(error)")
         }
     }
 

@@ -13,6 +13,8 @@ public struct SampleEncoder: Sendable {
     public let lossMode: Recipe.LossMode
     /// What the template is given, and how images are prepared.
     public let options: ProcessingOptions
+    /// What is to be said about the rows that samples are made of.
+    public let notes: DataNotes
 
     /// An encoder.
     ///
@@ -34,6 +36,7 @@ public struct SampleEncoder: Sendable {
         self.processor = processor
         self.lossMode = lossMode
         self.options = options
+        notes = DataNotes(processor: processor)
     }
 
     /// The sample of a conversation, of any length.
@@ -54,28 +57,17 @@ public struct SampleEncoder: Sendable {
             )
         }
         var chat = try processor.rendered(conversation, options: options)
-        let spans: [Range<Int>]
-        switch lossMode {
-        case .full: spans = [0..<chat.text.utf8.count]
-        case .assistant: spans = try self.spans(of: conversation, chat, onlyLast: false)
-        case .lastTurn: spans = try self.spans(of: conversation, chat, onlyLast: true)
-        }
-        chat.assistantSpans = withoutImages(spans.filter { !$0.isEmpty }, chat.text)
+        var finder = SupervisedSpans(conversation: conversation, chat: chat, processor, options)
+        let found = try finder.find(lossMode)
+        chat.assistantSpans = withoutImages(found.spans.filter { !$0.isEmpty }, chat.text)
         let inputs = try processor.inputs(of: chat, images: conversation.images, options: options)
         let tokens = inputs.tokenIDs.map { Int32(clamping: $0) }
+        if found.endsTurns == false { notes.addRowWithoutEnd() }
         return TrainingSample(
             tokens: tokens,
             labels: zip(tokens, inputs.isAssistant).map { $1 ? $0 : TrainingSample.ignoredLabel },
             images: inputs.images
         )
-    }
-
-    /// The template's own marks where it has them, else what can be found out by rendering.
-    private func spans(of conversation: Conversation, _ chat: RenderedChat, onlyLast: Bool) throws -> [Range<Int>] {
-        if !chat.assistantSpans.isEmpty { return onlyLast ? Array(chat.assistantSpans.suffix(1)) : chat.assistantSpans }
-        let finder = AssistantTurns(conversation: conversation, text: Array(chat.text.utf8), processor, options)
-        let turns = conversation.messages.indices.filter { conversation.messages[$0].isOfAssistant }
-        return try (onlyLast ? turns.suffix(1) : turns[...]).map { try finder.span(ofTurn: $0) }
     }
 
     /// Spans without the markers of images, in whose place there will be tokens that nobody says.

@@ -10,7 +10,8 @@ struct DataCheck: ParsableCommand {
         abstract: "Find every row that a run would refuse or learn nothing from.",
         discussion: """
             Each bad row is one line with file and line number, as far as the first 20; --json has all. The exit status is 1 \
-            when there is any.
+            when there is any. Keys of rows and messages that nothing reads are listed, and rows whose answers have no end \
+            that is trained are counted.
 
             EXAMPLE:
               bridge data check --hf-model toy --data train.jsonl --seq-length 2048
@@ -58,7 +59,7 @@ struct DataCheck: ParsableCommand {
             if let warning = finding.warning { warnings.append((row, warning)) }
             row += 1
         }
-        report(opened.source.count, statistics, findings, warnings)
+        report(opened.source.count, statistics, findings, warnings, opened.notes)
         if !findings.isEmpty { throw ExitCode(1) }
     }
 
@@ -98,7 +99,8 @@ struct DataCheck: ParsableCommand {
         _ count: Int,
         _ statistics: SampleStatistics,
         _ findings: [(row: Int, message: String)],
-        _ warnings: [(row: Int, message: String)]
+        _ warnings: [(row: Int, message: String)],
+        _ notes: DataNotes
     ) {
         func list(_ rows: [(row: Int, message: String)]) -> JSON {
             .array(rows.map { ["row": $0.row.json, "message": .string($0.message)] })
@@ -108,10 +110,13 @@ struct DataCheck: ParsableCommand {
                 "rows": count.json, "bad_rows": list(findings), "cut_rows": list(warnings),
                 "tokens": statistics.tokenCount.json, "trained_tokens": statistics.trainedCount.json,
                 "images": statistics.imageCount.json, "cut_tokens": statistics.cutTokens.json,
+                "unread_keys": .array(notes.unreadKeys.map { .string($0) }),
+                "rows_without_end": notes.rowsWithoutEnd.json,
             ])
         }
         Self.lines(findings, "bad row")
         Self.lines(warnings, "cut row", "warning: ")
+        for sentence in notes.sentences { Output.line("warning: \(sentence)") }
         Output.line(
             "\(counted(count, "row")): \(findings.count) bad, \(warnings.count) cut, "
                 + "\(counted(statistics.tokenCount, "token")), \(statistics.trainedCount) trained, "

@@ -31,7 +31,7 @@ struct DataPreview: ParsableCommand {
     func run() throws {
         let opened = try options.open()
         let (sample, outcome) = try opened.fitter.fit(opened.source.sample(at: row))
-        if json { return printJSON(sample, outcome, opened.processor) }
+        if json { return printJSON(sample, outcome, opened.processor, opened.notes) }
         var text = ""
         for run in Self.runs(of: sample, image: opened.processor.imageTokens?.featureID) {
             text += try piece(run, sample, opened.processor)
@@ -48,9 +48,15 @@ struct DataPreview: ParsableCommand {
             )
         }
         if sample.trainedCount == 0 { Output.complain("warning: nothing is learnt from this sample") }
+        for sentence in opened.notes.sentences { Output.complain("warning: \(sentence)") }
     }
 
-    private func printJSON(_ sample: TrainingSample, _ outcome: SampleFitter.Outcome, _ processor: any ModelProcessor) {
+    private func printJSON(
+        _ sample: TrainingSample,
+        _ outcome: SampleFitter.Outcome,
+        _ processor: any ModelProcessor,
+        _ notes: DataNotes
+    ) {
         var cut = 0
         if case .cut(let count) = outcome { cut = count }
         Output.json([
@@ -59,6 +65,7 @@ struct DataPreview: ParsableCommand {
             "tokens": .array(sample.tokens.map { .string(processor.tokenizer.token(of: $0) ?? "") }),
             "trained_tokens": sample.trainedCount.json, "cut_tokens": cut.json,
             "images": .array(sample.images.map { [$0.height, $0.width].json }),
+            "unread_keys": .array(notes.unreadKeys.map { .string($0) }), "rows_without_end": notes.rowsWithoutEnd.json,
         ])
     }
 

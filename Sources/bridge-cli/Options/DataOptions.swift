@@ -82,6 +82,8 @@ struct DataOptions: ParsableArguments {
         var processor: any ModelProcessor
         var source: any SampleSource
         var fitter: SampleFitter
+        /// What is to be said about the rows once they have been read.
+        var notes: DataNotes
     }
 
     /// Opens the file.
@@ -104,7 +106,7 @@ struct DataOptions: ParsableArguments {
             seqLength: seqLength ?? max(2, processor.decoder.seqLength),
             imageTokenID: processor.imageTokens?.featureID
         )
-        return Opened(processor: processor, source: source, fitter: fitter)
+        return Opened(processor: processor, source: source, fitter: fitter, notes: encoder.notes)
     }
 }
 

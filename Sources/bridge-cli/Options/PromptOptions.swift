@@ -75,10 +75,7 @@ struct PromptOptions: ParsableArguments {
         var options = try template.options()
         options.template.addsGenerationPrompt = asksForAnswer
         options.template.tools = try tools.map { path in
-            guard let list = try JSON(contentsOf: path).array else {
-                throw BridgeError(.corruptInput, "\(path) is no list, expected a list of tools")
-            }
-            return list.map { ChatValue($0) }
+            try ToolSchemas.tools(JSON(contentsOf: path), in: path) ?? []
         }
         if let messages {
             return try processor.inputs(Conversation(contentsOf: messages, images: images), options: options)

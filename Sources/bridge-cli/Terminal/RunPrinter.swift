@@ -118,6 +118,8 @@ struct RunPrinter {
             if let validation = outcome.validation {
                 result.set(.number(JSONNumber(validation.loss)), at: "validation_loss")
             }
+            result.set(.array(run.notes.unreadKeys.map { .string($0) }), at: "unread_keys")
+            result.set(run.notes.rowsWithoutEnd.json, at: "rows_without_end")
             return Output.json(result)
         }
         if statistics.withoutTrainedToken > 0 {

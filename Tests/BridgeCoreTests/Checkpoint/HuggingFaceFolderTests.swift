@@ -17,7 +17,7 @@ import Testing
 
     /// Writes every tensor of the folder, twice as large, into a single file.
     private func writeSingleFile() throws {
-        let engine = CPUEngine(threadCount: 1)
+        let engine = TestEngine.cpu(threadCount: 1)
         let tensors = try StoredNumbers.all(in: path).sorted { $0.key < $1.key }.map { name, tensor in
             (name, Tensor(tensor.values.map { $0 * 2 }, shape: tensor.shape, on: engine))
         }

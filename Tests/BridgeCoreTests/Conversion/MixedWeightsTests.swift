@@ -8,7 +8,7 @@ import Testing
 /// Weights of several types, quantised ones, and what became of them in a run.
 @Suite struct MixedWeightsTests {
     private let folder: TemporaryFolder
-    private let engine = CPUEngine(threadCount: 1)
+    private let engine = TestEngine.cpu(threadCount: 1)
 
     init() throws { folder = try TemporaryFolder() }
 

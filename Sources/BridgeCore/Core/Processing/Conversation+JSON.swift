@@ -9,7 +9,10 @@ extension Conversation {
     ///   - images: Images for the parts that name none.
     /// - Throws: `BridgeError` naming the place in the file.
     public init(contentsOf path: String, images: [ImageSource] = []) throws {
-        try self.init(json: JSON(contentsOf: path, limit: 256 << 20), name: path, images: images)
+        var bytes = try Files.contents(of: path, limit: 256 << 20)
+        // A byte order mark is no part of the JSON.
+        if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes.removeFirst(3) }
+        try self.init(json: JSON(parsing: bytes, named: path), name: path, images: images)
     }
 
     /// Reads a list of messages, or an object with `messages` and perhaps `tools`, as transformers and OpenAI write them.
@@ -37,9 +40,11 @@ extension Conversation {
                     + "add {\"type\": \"image\"} where an image belongs"
             )
         }
-        let tools = json["tools"]?.nonNull
-        if let tools, tools.array == nil { throw reader.wrong("tools", "is \(tools.kind), expected a list") }
-        self.init(messages: messages, images: reader.images, tools: tools?.array?.map { ChatValue($0) })
+        self.init(
+            messages: messages,
+            images: reader.images,
+            tools: try ToolSchemas.tools(json["tools"], in: "\(name): tools")
+        )
     }
 }
 
@@ -84,6 +89,11 @@ private struct ConversationReader {
             message["content"] = .array(read)
         case .some(let other):
             throw wrong("\(place).content", "is \(other.kind), expected a string or a list of parts")
+        }
+        if message["tool_calls"]?.string != nil {
+            message["tool_calls"] = .array(
+                try ToolSchemas.calls(message["tool_calls"], in: "\(name): \(place).tool_calls")
+            )
         }
         do throws(TokenizerError) {
             return try ChatMessage(ChatValue(.object(message)))

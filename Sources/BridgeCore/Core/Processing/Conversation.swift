@@ -9,11 +9,21 @@ public struct Conversation: Sendable, Equatable {
     /// The tools that came with the messages.
     public var tools: [ChatValue]?
 
+    /// For each message whether training may supervise it, as marks of a row such as `"weight": 0` say; nil where nothing is
+    /// marked, which is the same as true for all of them.
+    public var supervised: [Bool]?
+
     /// A conversation from its parts.
-    public init(messages: [ChatMessage], images: [ImageSource] = [], tools: [ChatValue]? = nil) {
+    public init(
+        messages: [ChatMessage],
+        images: [ImageSource] = [],
+        tools: [ChatValue]? = nil,
+        supervised: [Bool]? = nil
+    ) {
         self.messages = messages
         self.images = images
         self.tools = tools
+        self.supervised = supervised
     }
 
     /// One question, with its images before the text.

@@ -61,8 +61,9 @@ public enum ImageSource: Sendable, Equatable {
 
     /// The image, upright and without alpha.
     ///
-    /// As in transformers an image given by path, URL or base64 simply loses its alpha (`load_image` converts it), and one
-    /// given as an object is put on white (the Pillow processors do that).
+    /// As in transformers an image given by path, URL or base64 simply loses its alpha channel (`load_image` converts it), and
+    /// one given as an object is put on white (the Pillow processors do that); so is a transparent colour of a file, which
+    /// `load_image` keeps.
     ///
     /// - Parameters:
     ///   - limits: How large the file and the image may be.
@@ -72,12 +73,12 @@ public enum ImageSource: Sendable, Equatable {
     public func load(limits: ImageLimits = .standard, cancellation: Cancellation = Cancellation()) throws -> Image {
         switch self {
         case .file(let path):
-            return try Image(decoding: Files.contents(of: path, limit: limits.bytes), limits: limits).withoutAlpha
+            return try Image(loading: Files.contents(of: path, limit: limits.bytes), limits: limits)
         case .url(let url):
             let bytes = try Download(url: url, mostBytes: limits.bytes, seconds: Self.longestDownload)
                 .bytes(cancellation: cancellation)
-            return try Image(decoding: bytes, limits: limits).withoutAlpha
-        case .bytes(let bytes, _): return try Image(decoding: bytes, limits: limits).withoutAlpha
+            return try Image(loading: bytes, limits: limits)
+        case .bytes(let bytes, _): return try Image(loading: bytes, limits: limits)
         case .image(let image): return image.compositedOnWhite
         }
     }

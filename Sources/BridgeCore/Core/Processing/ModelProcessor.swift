@@ -92,11 +92,29 @@ extension ModelProcessor {
             imageTokens == nil ? conversation.messages : conversation.messages.map(\.withPartsForNoContent)
         return try BridgeError.ofTokenizer { () throws(TokenizerError) in
             // A tokenizer of transformers takes the template for tools where there is one; a processor does not look.
-            try tokenizer.chatTemplate(
+            let chatTemplate = try tokenizer.chatTemplate(
                 named: imageTokens == nil ? nil : "default",
                 usingTools: template.tools != nil
-            ).render(messages, specialTokens: tokenizer.settings.specialTokens, options: template)
+            )
+            let specialTokens = tokenizer.settings.specialTokens
+            do throws(TokenizerError) {
+                return try chatTemplate.render(messages, specialTokens: specialTokens, options: template)
+            } catch {
+                // Reasoning comes as a text or as a list of texts, and most templates know the text only.
+                guard let plain = messages.withPlainReasoning,
+                    let chat = try? chatTemplate.render(plain, specialTokens: specialTokens, options: template)
+                else { throw error }
+                return chat
+            }
         }
+    }
+
+    /// Whether the chat template that a conversation is rendered by names any of these, such as keys of a message.
+    public func chatTemplateMentions(_ names: [String], usingTools: Bool) -> Bool {
+        let templates = tokenizer.settings.chatTemplates
+        let wanted = imageTokens == nil && usingTools && templates["tool_use"] != nil ? "tool_use" : "default"
+        guard let source = templates[wanted] else { return false }
+        return names.contains { source.contains($0) }
     }
 
     /// The inputs of a rendered conversation, whose spans may have been set by the caller.

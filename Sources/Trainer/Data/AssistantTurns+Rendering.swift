@@ -1,0 +1,147 @@
+import BridgeCore
+import Tokenizers
+
+/// One turn at a time, from renderings of parts of the conversation.
+extension AssistantTurns {
+    /// The turn of a message whose content is known or is not there.
+    func renderedTurn(ofMessage index: Int, content: Range<Int>?) throws -> Turn {
+        let question = rendered(messages: index, asksForAnswer: true)
+        let before = question.flatMap { prefixLength($0) }
+        let after = rendered(messages: index + 1, asksForAnswer: false).flatMap { prefixLength($0) }
+        if let content {
+            let start =
+                before.flatMap { $0 <= content.lowerBound ? $0 : nil }
+                ?? question.flatMap { self.start(before: content.lowerBound, behind: $0, ofMessage: index) }
+                ?? content.lowerBound
+            let limit = after.flatMap { $0 >= content.upperBound ? $0 : nil }
+            // The calls are behind the text, and what ends the turn is behind them.
+            let end =
+                conversation.messages[index].callsTools
+                ? limit.map { self.end(of: content.upperBound..<$0) } : nil
+            let span = start..<(end ?? self.end(behind: content.upperBound, limit: limit))
+            return Turn(span: span, content: content, hasEnd: span.upperBound > content.upperBound)
+        }
+        // A call of a tool has no content that could be replaced.
+        if let before, let after, before < after {
+            let span = before..<end(of: before..<after)
+            let hasEnd = addedTokens.contains { text[span].count > $0.count && text[span].suffix($0.count) == $0[...] }
+            return Turn(span: span, content: nil, hasEnd: hasEnd)
+        }
+        throw BridgeError(
+            .badArgument,
+            "the chat template does not show where message \(index) of the assistant begins and ends; "
+                + "put {% generation %} and {% endgeneration %} around it in the template"
+        )
+    }
+
+    /// The first messages alone; nil where the template refuses a conversation that ends there.
+    private func rendered(messages count: Int, asksForAnswer: Bool) -> [UInt8]? {
+        guard count > 0 else { return nil }
+        var part = conversation
+        part.messages = Array(conversation.messages[..<count])
+        var options = options
+        options.template.addsGenerationPrompt = asksForAnswer
+        return (try? processor.rendered(part, options: options)).map { Array($0.text.utf8) }
+    }
+
+    /// How long a beginning is, when the whole does begin with it.
+    private func prefixLength(_ beginning: [UInt8]) -> Int? {
+        beginning.count <= text.count && text.starts(with: beginning) ? beginning.count : nil
+    }
+
+    /// Where a turn begins when only the end of the prompt is as in the whole, as with a system prompt that is always in
+    /// the last question: the place that has most before it in common with the prompt, an added token at least.
+    private func start(before content: Int, behind prompt: [UInt8], ofMessage index: Int) -> Int? {
+        // Reasoning is part of the turn and before its content.
+        let reasoning = conversation.messages[index].fields.reduce(0) { sum, field in
+            guard field.name != "content", case .text(let text) = field.value else { return sum }
+            return sum + text.utf8.count
+        }
+        var best = (start: content, common: 0)
+        for start in max(0, content - Self.longestHeader - reasoning)...content {
+            let common = zip(text[..<start].reversed(), prompt.reversed()).prefix { $0 == $1 }.count
+            if common >= best.common { best = (start, common) }
+        }
+        let shared = prompt.suffix(best.common)
+        let holdsControlToken = shared.indices.contains { index in
+            addedTokens.contains { shared[index...].starts(with: $0) }
+        }
+        return holdsControlToken ? best.start : nil
+    }
+
+    /// More bytes than any template writes between a prompt and its answer.
+    private static let longestHeader = 256
+
+    /// Where the content of a message is, when the whole is otherwise the same with a sign in its place.
+    func content(ofMessage index: Int) -> Range<Int>? {
+        var message = conversation.messages[index]
+        // Without a content there is nothing to look for in the text.
+        guard message.replaceContent(by: ""),
+            let sign = ContentLocator.unusedScalars(1, in: text).first.map({ String(Character($0)) })
+        else { return nil }
+        var changed = conversation
+        guard changed.messages[index].replaceContent(by: sign),
+            let rendered = try? processor.rendered(changed, options: options)
+        else { return nil }
+        let (other, mark) = (Array(rendered.text.utf8), Array(sign.utf8))
+        let search = ByteSearch(mark)
+        guard let place = search.first(in: other[...]) else { return nil }
+        let rest = other[(place + mark.count)...]
+        guard search.first(in: rest) == nil, place + rest.count <= text.count, text.starts(with: other[..<place]),
+            text.suffix(rest.count) == rest
+        else { return nil }
+        return place..<text.count - rest.count
+    }
+
+    /// The end of what the template puts behind a content to end the turn; the content's own end where it puts nothing.
+    private func end(behind contentEnd: Int, limit: Int?) -> Int {
+        var index = contentEnd
+        while index < (limit ?? text.count), Self.isSpace(text[index]) { index += 1 }
+        if let token = token(at: index, in: addedTokens), index + token.count <= (limit ?? text.count) {
+            // Without a limit the token may begin the next turn; the one that ends sequences or the text does not.
+            let endsTurn =
+                limit != nil || endsText(token)
+                || token == processor.tokenizer.settings.endToken.map { Array($0.utf8) }
+            return endsTurn ? index + token.count : contentEnd
+        }
+        guard let limit else { return contentEnd }
+        // Plain text ends the turn, perhaps with a special token behind it.
+        let end = trimmedEnd(of: contentEnd..<limit)
+        for index in index..<max(index, end) {
+            if let token = token(at: index, in: specialTokens), index + token.count <= end {
+                return index + token.count
+            }
+        }
+        return end
+    }
+
+    private func token(at index: Int, in tokens: [[UInt8]]) -> [UInt8]? {
+        guard index < text.count else { return nil }
+        return tokens.filter { $0[0] == text[index] && text[index...].starts(with: $0) }.max { $0.count < $1.count }
+    }
+
+    /// Whether a token is the last thing in the text, white space aside.
+    private func endsText(_ token: [UInt8]) -> Bool {
+        text[..<trimmedEnd(of: 0..<text.count)].suffix(token.count).elementsEqual(token)
+    }
+
+    /// The end of a range without the white space at its end.
+    private func trimmedEnd(of range: Range<Int>) -> Int {
+        var end = range.upperBound
+        while end > range.lowerBound, Self.isSpace(text[end - 1]) { end -= 1 }
+        return end
+    }
+
+    /// The end of a turn that is somewhere in a range: behind the last token that ends sequences, else of the range.
+    private func end(of range: Range<Int>) -> Int {
+        let end = trimmedEnd(of: range)
+        guard let token = processor.tokenizer.settings.endToken.map({ Array($0.utf8) }), !token.isEmpty else {
+            return end
+        }
+        for index in (range.lowerBound..<max(range.lowerBound, end)).reversed()
+        where end - index >= token.count && text[index] == token[0] && text[index...].starts(with: token) {
+            return index + token.count
+        }
+        return end
+    }
+}

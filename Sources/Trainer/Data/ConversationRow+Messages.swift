@@ -1,0 +1,189 @@
+import BridgeCore
+import JSONTree
+import Tokenizers
+
+/// The messages of a row, one after the other.
+extension ConversationRow {
+    /// What a message of a role is.
+    enum Part {
+        case text
+        /// Calls of tools, as JSON in the place of a text.
+        case calls
+        case result
+    }
+
+    /// The roles that are read, with those that templates know: OpenAI's, ShareGPT's, and LLaMA-Factory's and ms-swift's for
+    /// tools.
+    static let roles: [String: (role: String, part: Part)] = [
+        "user": ("user", .text), "human": ("user", .text),
+        "assistant": ("assistant", .text), "gpt": ("assistant", .text), "model": ("assistant", .text),
+        "system": ("system", .text),
+        "function_call": ("assistant", .calls), "tool_call": ("assistant", .calls), "tool_calls": ("assistant", .calls),
+        "function-call": ("assistant", .calls),
+        "tool": ("tool", .result), "function": ("tool", .result), "observation": ("tool", .result),
+        "tool_response": ("tool", .result), "tool_result": ("tool", .result), "function_response": ("tool", .result),
+        "function-response": ("tool", .result),
+    ]
+
+    /// The role of a message as the row has it.
+    static func roleName(_ json: JSON) -> String? { (json["role"]?.nonNull ?? json["from"])?.string }
+
+    /// Reads a message.
+    mutating func append(_ json: JSON, mark rowMark: Bool?, at place: String) throws {
+        guard let object = json.object else { throw Self.wrong("\(place) is \(json.kind), expected an object") }
+        guard let name = Self.roleName(json), let (role, part) = Self.roles[name] else {
+            let found = Self.roleName(json).map { "the role \($0)" } ?? "no role"
+            throw Self.wrong("\(place) has \(found), expected \(Self.roles.keys.sorted().joined(separator: ", "))")
+        }
+        let ownMark = try TurnMarks.mark(of: object, at: place)
+        let mark = ownMark == false || rowMark == false ? false : ownMark ?? rowMark
+        for key in ["images", "image", "videos", "audios", "audio"] where !(object[key] ?? .null).imageList.isEmpty {
+            throw Self.wrong(
+                "\(place) has \(key), expected images in the row's images or as parts {\"type\": \"image\"} of the content"
+            )
+        }
+        if part == .calls { return try appendCalls(object, mark: mark, at: place) }
+        var fields: [ChatValue.Member] = [.init("role", .text(role))]
+        var calls = try role == "assistant" ? ToolSchemas.calls(object["tool_calls"], in: "\(place).tool_calls") : []
+        if role == "assistant", calls.isEmpty, let call = object["function_call"]?.nonNull {
+            // OpenAI's form before tool_calls.
+            calls = try ToolSchemas.calls(call, in: "\(place).function_call", wrapsFunctions: true)
+                .map { Self.identified($0, number: messages.count) }
+            openCalls += Self.ids(of: calls)
+        }
+        switch object["content"]?.nonNull ?? object["value"] {
+        case .string(let text)?: fields.append(.init("content", content(of: text)))
+        case .array(let parts)?:
+            var values: [ChatValue] = []
+            for (index, part) in parts.enumerated() {
+                values += try self.part(part, at: "\(place).content[\(index)]")
+            }
+            fields.append(.init("content", isText(values) ?? .list(values)))
+        case nil, .null?:
+            guard role == "assistant" else {
+                throw Self.wrong("\(place) has no content, expected a text or a list of parts")
+            }
+        case let other?: throw Self.wrong("\(place) has \(other.kind) as content, expected a text or a list of parts")
+        }
+        if role == "assistant" {
+            let reasons = RowKeys.reasoning.contains { object[$0]?.string.map { !$0.isEmpty } ?? false }
+            try Self.checkAnswer(fields.last, saysMore: !calls.isEmpty || reasons, at: place)
+        }
+        let read =
+            ["role", "from", "content", "value", "tool_calls", "function_call"] + TurnMarks.keys + TurnMarks.details
+            + TurnMarks.prompts
+        for (key, value) in object where !read.contains(key) && !value.isNull {
+            fields.append(.init(key, ChatValue(value)))
+        }
+        if !calls.isEmpty { fields.append(.init("tool_calls", .list(calls.map { ChatValue($0) }))) }
+        if part == .result { addCall(to: &fields) }
+        try append(fields, mark: mark, at: place)
+    }
+
+    private mutating func append(_ fields: [ChatValue.Member], mark: Bool?, at place: String) throws {
+        do throws(TokenizerError) {
+            messages.append(try ChatMessage(.object(fields)))
+            marks.append(mark)
+        } catch {
+            throw Self.wrong("\(place): \(error.message)")
+        }
+    }
+
+    /// A message that is calls of tools: a turn of its own, or the end of the turn of the assistant that it follows.
+    private mutating func appendCalls(_ object: JSONObject, mark: Bool?, at place: String) throws {
+        let json = object["content"]?.nonNull ?? object["value"]?.nonNull ?? object["tool_calls"]?.nonNull
+        let (text, source) = Self.callSource(json ?? .null)
+        let read = try ToolSchemas.calls(source, in: place, wrapsFunctions: true)
+        guard !read.isEmpty, read.allSatisfy({ $0["function"]?["name"]?.string != nil }) else {
+            throw Self.wrong(
+                "\(place) is a call of a tool and holds no JSON with the name and the arguments of a function"
+            )
+        }
+        let calls = read.enumerated().map { Self.identified($1, number: messages.count + $0) }
+        openCalls += Self.ids(of: calls)
+        let values = calls.map { ChatValue($0) }
+        if let last = messages.last, last.role == "assistant", marks.last == mark, text == nil {
+            let index = messages.count - 1
+            if let field = last.fields.lastIndex(where: { $0.name == "tool_calls" }),
+                case .list(let others) = last.fields[field].value
+            {
+                messages[index].fields[field].value = .list(others + values)
+            } else {
+                messages[index].fields.append(.init("tool_calls", .list(values)))
+            }
+            return
+        }
+        var fields: [ChatValue.Member] = [.init("role", "assistant")]
+        if let text { fields.append(.init("content", .text(text))) }
+        fields.append(.init("tool_calls", .list(values)))
+        try append(fields, mark: mark, at: place)
+    }
+
+    private static func ids(of calls: [JSON]) -> [(id: String, name: String?)] {
+        calls.compactMap { call in call["id"]?.string.map { ($0, call["function"]?["name"]?.string) } }
+    }
+
+    /// The JSON of calls, and a text before it where there is one: reasoning, or tags that some writers put around each call.
+    private static func callSource(_ json: JSON) -> (text: String?, calls: JSON) {
+        guard let text = json.string, (try? JSON(parsing: Array(text.utf8))) == nil else { return (nil, json) }
+        let blocks = text.matches(of: #/<tool_call>\s*([\s\S]*?)\s*</tool_call>/#)
+        if let first = blocks.first {
+            let before = text[..<first.range.lowerBound].drop { $0.isWhitespace }
+            return (before.isEmpty ? nil : String(before), .array(blocks.map { .string(String($0.output.1)) }))
+        }
+        if let end = text.firstRange(of: "</think>") {
+            return (String(text[..<end.upperBound]), .string(String(text[end.upperBound...])))
+        }
+        return (nil, json)
+    }
+
+    /// A call with an id of nine letters and digits, which templates of Mistral models ask for, where it has none.
+    private static func identified(_ call: JSON, number: Int) -> JSON {
+        guard var object = call.object, object["id"]?.nonNull == nil else { return call }
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        for byte in call.text(pretty: false) + Array("\(number)".utf8) {
+            hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3
+        }
+        let alphabet = Array("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ".utf8)
+        var id: [UInt8] = []
+        for _ in 0..<9 {
+            id.append(alphabet[Int(hash % UInt64(alphabet.count))])
+            hash /= UInt64(alphabet.count)
+        }
+        object["id"] = .string(String(decoding: id, as: UTF8.self))
+        return .object(object)
+    }
+
+    /// Says of a result which call it is of, where the row does not: calls and results are in the same order.
+    private mutating func addCall(to fields: inout [ChatValue.Member]) {
+        if case .text(let id)? = fields.last(where: { $0.name == "tool_call_id" })?.value {
+            return openCalls.removeAll { $0.id == id }
+        }
+        guard !openCalls.isEmpty else { return }
+        let call = openCalls.removeFirst()
+        fields.append(.init("tool_call_id", .text(call.id)))
+        if let name = call.name, !fields.contains(where: { $0.name == "name" }) {
+            fields.append(.init("name", .text(name)))
+        }
+    }
+
+    /// Stops answers that no template can render or nothing can be learned from.
+    private static func checkAnswer(_ content: ChatValue.Member?, saysMore: Bool, at place: String) throws {
+        let found: String
+        switch content?.name == "content" ? content?.value : nil {
+        case .text(let text)?: found = text.isEmpty ? "an empty text" : ""
+        case .list(let parts)?:
+            guard !parts.contains(where: { $0["type"] == "image" }) else {
+                throw wrong(
+                    "\(place) is an answer of the assistant with an image in it, and only text can be learnt; move the image "
+                        + "to the user's message, or leave the row out"
+                )
+            }
+            found = parts.allSatisfy { $0["text"] == "" } ? "an empty text" : ""
+        default: found = "no content"
+        }
+        guard found.isEmpty || saysMore else {
+            throw wrong("\(place) is an answer of the assistant with \(found); write the answer, or leave the row out")
+        }
+    }
+}

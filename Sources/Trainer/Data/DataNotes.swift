@@ -1,0 +1,108 @@
+public import BridgeCore
+import JSONTree
+import Synchronization
+
+/// What a run should tell its user about the rows that it reads: keys that nothing reads, and answers without an end.
+///
+/// Rows may be read on several threads at once.
+public final class DataNotes: Sendable {
+    private struct State {
+        var unreadKeys: Set<String> = []
+        /// Whether the chat template names a key of messages.
+        var isNamed: [String: Bool] = [:]
+        var rowsWithoutEnd = 0
+        var report: (@Sendable (String) -> Void)?
+    }
+
+    private let state = Mutex(State())
+    private let processor: any ModelProcessor
+    /// A file may have keys without end; a few tell what is the matter.
+    private static let mostKeys = 1000
+
+    /// Notes about rows that become samples of a model.
+    ///
+    /// - Parameter processor: The model's processor: what its chat template names is read.
+    public init(processor: any ModelProcessor) { self.processor = processor }
+
+    /// Has each note reported when it is first made.
+    public func setReport(_ report: @escaping @Sendable (String) -> Void) { state.withLock { $0.report = report } }
+
+    /// The keys that nothing reads, in alphabetical order: those of messages have `messages[].` before them.
+    public var unreadKeys: [String] { state.withLock { $0.unreadKeys.sorted() } }
+
+    /// How many samples have a supervised turn whose end is not supervised.
+    public var rowsWithoutEnd: Int { state.withLock { $0.rowsWithoutEnd } }
+
+    /// The notes as sentences.
+    public var sentences: [String] {
+        let keys = unreadKeys
+        return (keys.isEmpty ? [] : [Self.sentence(keys)]) + (rowsWithoutEnd == 0 ? [] : [Self.noEnd])
+    }
+
+    private static func sentence(_ keys: [String]) -> String {
+        "nothing reads \(keys.joined(separator: ", ")) of the data; if \(keys.count == 1 ? "it is" : "they are") to have an "
+            + "effect on what is trained, rename \(keys.count == 1 ? "it" : "them")"
+    }
+
+    private static let noEnd =
+        "the end of the assistant's turns is not trained, so the model does not learn to stop; have the chat template put an "
+        + "end token behind each answer, and inside {% generation %} where it marks answers"
+
+    /// Takes the keys of a row into account.
+    ///
+    /// - Parameters:
+    ///   - row: The keys of the row with their values.
+    ///   - columns: Keys of the row whose values are not read.
+    func add(_ row: JSON, columns: [String] = []) {
+        var keys = Set(columns.filter { !RowKeys.knownOfRow.contains($0) })
+        for (key, value) in row.object ?? JSONObject() where !value.isNull && !RowKeys.knownOfRow.contains(key) {
+            keys.insert(key)
+        }
+        let candidates = Self.keysForTheTemplate(of: row)
+        let usesTools = row["tools"]?.nonNull != nil
+        let (report, new) = state.withLock { state in
+            for (key, names) in candidates.prefix(Self.mostKeys) {
+                let isNamed = state.isNamed[key] ?? processor.chatTemplateMentions(names, usingTools: usesTools)
+                if state.isNamed.count < Self.mostKeys { state.isNamed[key] = isNamed }
+                if !isNamed { keys.insert(key) }
+            }
+            guard state.unreadKeys.count < Self.mostKeys else { return (state.report, Set<String>()) }
+            let new = keys.subtracting(state.unreadKeys)
+            state.unreadKeys.formUnion(new)
+            return (state.report, new)
+        }
+        if !new.isEmpty { report?(Self.sentence(new.sorted())) }
+    }
+
+    /// The keys that only the chat template can read, each with the names under which it may do so.
+    private static func keysForTheTemplate(of row: JSON) -> [String: [String]] {
+        func isFilled(_ value: JSON) -> Bool { !value.isNull && value != "" && value != [] }
+        var keys: [String: [String]] = [:]
+        if ConversationRow.toolKeys.contains(where: { row[$0].map(isFilled) ?? false }) { keys["tools"] = ["tools"] }
+        for message in ConversationRow.keys.lazy.compactMap({ row[$0]?.array }).first ?? [] {
+            for (key, value) in message.object ?? JSONObject() where isFilled(value) {
+                if RowKeys.reasoning.contains(key) {
+                    keys["messages[].\(key)"] = RowKeys.reasoning
+                } else if ["tool_calls", "function_call"].contains(key) {
+                    keys["messages[].\(key)"] = ["tool_calls"]
+                } else if !RowKeys.knownOfMessage.contains(key) {
+                    keys["messages[].\(key)"] = [key]
+                }
+            }
+            let parts = message["content"]?.array ?? []
+            if parts.contains(where: { ["thinking", "reasoning"].contains($0["type"]?.string) }) {
+                keys["messages[].content[].thinking"] = ["thinking"]
+            }
+        }
+        return keys
+    }
+
+    /// Takes a sample without a supervised end of a turn into account.
+    func addRowWithoutEnd() {
+        let report = state.withLock { state in
+            state.rowsWithoutEnd += 1
+            return state.rowsWithoutEnd == 1 ? state.report : nil
+        }
+        report?(Self.noEnd)
+    }
+}

@@ -1,0 +1,58 @@
+/// What the keys of a row and of its messages do, as settings of other files have it: every key is accounted for.
+public enum RowKeys {
+    /// What becomes of a key.
+    public enum Verdict: Sendable, Equatable {
+        /// It is read.
+        case honoured
+        /// The chat template sees it, and decides.
+        case template
+        /// It changes nothing, for the reason given.
+        case noEffect(String)
+        /// A row that has it is refused, with a sentence.
+        case refused
+    }
+
+    /// A key with its verdict.
+    public typealias Entry = (key: String, verdict: Verdict)
+
+    private static func entries(_ keys: [String], _ verdict: Verdict) -> [Entry] { keys.map { ($0, verdict) } }
+
+    /// The keys of a row.
+    public static let row: [Entry] =
+        entries(ConversationRow.keys + [ConversationRow.systemKey], .honoured)
+        + entries(ConversationRow.toolKeys + ConversationRow.imageKeys + TurnMarks.lists, .honoured)
+        + entries(ConversationRow.mediaKeys + TurnMarks.prompts, .refused)
+        + entries(describing, .noEffect("describes the row"))
+        + entries(["parallel_tool_calls"], .noEffect("a setting of a server's decoding"))
+        + entries(["__index_level_0__"], .noEffect("the index of a pandas table"))
+
+    private static let describing = [
+        "id", "_id", "idx", "index", "uuid", "uid", "conversation_id", "prompt_id", "source", "dataset", "origin",
+        "url",
+        "license", "language", "lang", "category", "categories", "task", "task_type", "tag", "tags", "topic",
+        "difficulty",
+        "score", "scores", "rating", "split", "timestamp", "created", "created_at", "date", "version", "metadata",
+        "meta",
+        "extra_info", "info", "model", "num_turns", "turns", "token_count", "length", "hash", "comment", "note", "name",
+    ]
+
+    /// The keys of a message.
+    public static let message: [Entry] =
+        entries(["role", "from", "content", "value", "tool_calls", "function_call", "tools"], .honoured)
+        + entries(TurnMarks.keys, .honoured)
+        + entries(["images", "image", "videos", "audio", "audios"], .refused)
+        + entries(TurnMarks.details + TurnMarks.prompts, .refused)
+        + entries(["name", "tool_call_id", "id", "prefix"] + reasoning, .template)
+        + entries(describingMessage, .noEffect("describes the message; a chat template that names it sees it"))
+
+    private static let describingMessage = [
+        "refusal", "annotations", "timestamp", "created_at", "end_turn", "status", "recipient", "channel", "author",
+        "metadata",
+        "model", "language", "index", "score", "rank", "emoji", "citations", "usage", "finish_reason", "logprobs",
+    ]
+
+    static let knownOfRow = Set(row.map(\.key))
+    static let knownOfMessage = Set(message.map(\.key))
+    /// The names of reasoning, which the chat template sees under each of them.
+    static let reasoning = ["reasoning_content", "reasoning", "thinking"]
+}

@@ -1,0 +1,124 @@
+import BridgeCore
+import Tokenizers
+
+/// Which parts of a rendered conversation are supervised: the turns of the assistant that the mode asks for and no mark of
+/// the row excludes.
+struct SupervisedSpans {
+    private let conversation: Conversation
+    private let chat: RenderedChat
+    private let turns: [Int]
+    private let processor: any ModelProcessor
+    private let options: ProcessingOptions
+    private var found: AssistantTurns?
+
+    init(
+        conversation: Conversation,
+        chat: RenderedChat,
+        _ processor: any ModelProcessor,
+        _ options: ProcessingOptions
+    ) {
+        self.conversation = conversation
+        self.chat = chat
+        self.processor = processor
+        self.options = options
+        turns = conversation.messages.indices.filter { conversation.messages[$0].isOfAssistant }
+    }
+
+    /// The parts, in UTF-8 bytes, and whether the end of each supervised turn is among them; nil where that is not known.
+    mutating func find(_ mode: Recipe.LossMode) throws -> (spans: [Range<Int>], endsTurns: Bool?) {
+        switch mode {
+        case .full:
+            let whole = 0..<chat.text.utf8.count
+            return (Self.subtracting(try excludedFromWhole(), from: [whole]), nil)
+        case .assistant: return try spans(of: turns)
+        case .lastTurn: return try spans(of: turns.suffix(1))
+        }
+    }
+
+    private func isSupervised(_ message: Int) -> Bool {
+        guard let marks = conversation.supervised, marks.indices.contains(message) else { return true }
+        return marks[message]
+    }
+
+    private mutating func spans(of wanted: [Int]) throws -> ([Range<Int>], Bool?) {
+        let supervised = wanted.filter { isSupervised($0) }
+        // The template's own marks where it has them, else what can be found out by rendering.
+        guard chat.assistantSpans.isEmpty else {
+            let spans = try markedSpans(wanted, supervised)
+            return (spans, spans.isEmpty ? nil : endsTurns(spans))
+        }
+        let found = try supervised.map { try turn($0) }
+        return (found.map(\.span), found.isEmpty ? nil : found.allSatisfy(\.hasEnd))
+    }
+
+    /// The template's own marks, without those of turns that the row excludes.
+    private mutating func markedSpans(_ wanted: [Int], _ supervised: [Int]) throws -> [Range<Int>] {
+        let isLastOnly = wanted.count < turns.count
+        if supervised == wanted { return isLastOnly ? Array(chat.assistantSpans.suffix(1)) : chat.assistantSpans }
+        if chat.assistantSpans.count == turns.count {
+            return zip(turns, chat.assistantSpans).filter { supervised.contains($0.0) }.map(\.1)
+        }
+        let excluded = try wanted.filter { !isSupervised($0) }.map { try turn($0).span }
+        return Self.subtracting(excluded, from: isLastOnly ? Array(chat.assistantSpans.suffix(1)) : chat.assistantSpans)
+    }
+
+    /// Whether the marks of a template take in what ends a turn; nil where that cannot be told.
+    private func endsTurns(_ spans: [Range<Int>]) -> Bool? {
+        let text = Array(chat.text.utf8)
+        let tokens = processor.tokenizer.addedTokens.map { Array($0.content.utf8) }
+            .filter { !$0.isEmpty && !$0.allSatisfy(AssistantTurns.isSpace) }
+        var isKnown = true
+        for span in spans {
+            var end = span.upperBound
+            while end > span.lowerBound, AssistantTurns.isSpace(text[end - 1]) { end -= 1 }
+            if tokens.contains(where: { text[span.lowerBound..<end].suffix($0.count).elementsEqual($0) }) { continue }
+            var next = span.upperBound
+            while next < text.count, AssistantTurns.isSpace(text[next]) { next += 1 }
+            if next < text.count, tokens.contains(where: { text[next...].starts(with: $0) }) { return false }
+            isKnown = false
+        }
+        return isKnown ? true : nil
+    }
+
+    /// What marks of the row exclude where otherwise everything is supervised.
+    private mutating func excludedFromWhole() throws -> [Range<Int>] {
+        let excluded = conversation.messages.indices.filter { !isSupervised($0) }
+        if let other = excluded.first(where: { !turns.contains($0) }) {
+            throw BridgeError(
+                .badArgument,
+                "message \(other) of the \(conversation.messages[other].role ?? "") is marked as not to be trained, and the loss "
+                    + "mode full trains everything but marked turns of the assistant; set dataset.loss_mode=assistant"
+            )
+        }
+        if chat.assistantSpans.count == turns.count, !excluded.isEmpty {
+            return zip(turns, chat.assistantSpans).filter { excluded.contains($0.0) }.map(\.1)
+        }
+        return try excluded.map { try turn($0).span }
+    }
+
+    private mutating func turn(_ message: Int) throws -> AssistantTurns.Turn {
+        var finder =
+            found
+            ?? AssistantTurns(
+                conversation: conversation,
+                text: Array(chat.text.utf8),
+                processor,
+                options
+            )
+        found = nil
+        defer { found = finder }
+        return try finder.turn(ofMessage: message)
+    }
+
+    /// Ranges without the parts that others take.
+    static func subtracting(_ excluded: [Range<Int>], from spans: [Range<Int>]) -> [Range<Int>] {
+        excluded.reduce(spans) { spans, excluded in
+            spans.flatMap { span in
+                [
+                    span.lowerBound..<max(span.lowerBound, min(span.upperBound, excluded.lowerBound)),
+                    min(span.upperBound, max(span.lowerBound, excluded.upperBound))..<span.upperBound,
+                ].filter { !$0.isEmpty }
+            }
+        }
+    }
+}

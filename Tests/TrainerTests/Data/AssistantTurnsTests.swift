@@ -1,0 +1,156 @@
+import BridgeCore
+import Foundation
+import JSONTree
+import TestSupport
+import Testing
+import Tokenizers
+
+@testable import Trainer
+
+/// The turns that are found from the text around them are those that rendering each of them would give.
+@Suite struct AssistantTurnsTests {
+    private static let templates = [
+        "mistral": "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
+            + "{% elif m.tool_calls %}CALL{% for c in m.tool_calls %} {{ c.function.name }}{% endfor %}{{ eos_token }}\n"
+            + "{% elif m.role == 'tool' %}GOT {{ m.content }};{% else %} {{ m.content | trim }}{{ eos_token }}{% endif %}{% endfor %}",
+        "chatml": "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}{{ m.content or '' }}"
+            + "{% for c in m.tool_calls or [] %}[call {{ c.function.name }}]{% endfor %}{{ '<|im_end|>\\n' }}{% endfor %}"
+            + "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
+        "no end": "{% for m in messages %}{% if m.role == 'user' %}Q: {{ m.content }}\nA:{% elif m.tool_calls %} call\n"
+            + "{% elif m.role == 'tool' %}T: {{ m.content }}\n{% else %} {{ m.content }}\n{% endif %}{% endfor %}",
+        "last is other": "{% for m in messages %}{% if m.role == 'user' %}[INST]{{ m.content }}[/INST]"
+            + "{% elif loop.last %}<final>{{ m.content }}{{ eos_token }}{% else %}{{ m.content or 'call' }}</s>{% endif %}{% endfor %}",
+    ]
+
+    private func processor(_ template: String, _ folder: TemporaryFolder) throws -> any ModelProcessor {
+        let copy = try folder.copy(ofCheckpoint: "mistral")
+        try folder.write(Array(template.utf8), to: "source/chat_template.jinja")
+        return try AutoBridge.fromHF(copy).processor()
+    }
+
+    private func conversation(turns: Int, callsTools: Bool) throws -> Conversation {
+        var messages: [JSON] = []
+        for turn in 0..<turns {
+            messages.append([
+                "role": "user", "content": .string(turn % 4 == 0 ? "same" : "Question \(turn) [/INST] </s>"),
+            ])
+            if callsTools, turn % 3 == 1 {
+                messages.append(["role": "assistant", "tool_calls": [["function": ["name": .string("f\(turn)")]]]])
+                messages.append(["role": "tool", "content": .string("result \(turn)")])
+            }
+            let texts = ["same", " spaced ", "answer \(turn)", "[INST] odd </s> one", "CALL look", "two\n\nlines"]
+            messages.append(["role": "assistant", "content": .string(texts[turn % texts.count])])
+        }
+        return try Conversation(json: .array(messages), name: "test")
+    }
+
+    @Test(arguments: templates.keys.sorted(), [false, true])
+    func aLongConversationHasTheTurnsThatRenderingEachOneGives(_ name: String, _ callsTools: Bool) throws {
+        let folder = try TemporaryFolder()
+        let processor = try processor(try #require(Self.templates[name]), folder)
+        let options = try DataSupport.encoder(processor).options
+        let conversation = try conversation(turns: 24, callsTools: callsTools && name != "last is other")
+        let text = Array(try processor.rendered(conversation, options: options).text.utf8)
+        var finder = AssistantTurns(conversation: conversation, text: text, processor, options)
+        for index in conversation.messages.indices where conversation.messages[index].isOfAssistant {
+            let slow = try finder.renderedTurn(ofMessage: index, content: finder.content(ofMessage: index))
+            #expect(try finder.turn(ofMessage: index) == slow, "message \(index)")
+        }
+    }
+
+    @Test(arguments: [
+        // The third could end at either of two places, if only the text around it were looked at.
+        ("{% for m in messages %}({{ m.content }}){% endfor %}", ["one", "two", "a)(b", " four "]),
+        ("{% for m in messages %}({{ m.content | trim }}){% endfor %}", ["one", "two", "a)(b", "four"]),
+        (
+            "{% for m in messages %}<{{ loop.index }}>{{ m.content | upper }}{% endfor %}",
+            ["ONE", "TWO", "A)(B", " FOUR "]
+        ),
+        ("{% for m in messages %}({{ m.content | upper }}){% endfor %}", nil),
+    ])
+    func contentsAreFoundWhereverTheyCanBeReadInOneWayOnly(_ template: String, _ expected: [String]?) throws {
+        let folder = try TemporaryFolder()
+        let processor = try processor(template, folder)
+        let options = ProcessingOptions()
+        let texts = ["one", "two", "a)(b", " four "]
+        let conversation = Conversation(messages: texts.map { ChatMessage(role: "user", content: $0) })
+        let text = Array(try processor.rendered(conversation, options: options).text.utf8)
+        let located = try #require(
+            ContentLocator(conversation, text: text, of: [0, 1, 2, 3]) { changed in
+                (try? processor.rendered(changed, options: options)).map { Array($0.text.utf8) }
+            }
+        )
+        let found = (0...3).map { index in located.ranges[index].map { String(decoding: text[$0], as: UTF8.self) } }
+        #expect(found == expected ?? [nil, nil, nil, nil])
+    }
+
+    @Test func bytesAreFoundAsASlowSearchFindsThem() {
+        var state: UInt32 = 3
+        func random(_ bound: Int) -> Int {
+            state = state &* 1_664_525 &+ 1_013_904_223
+            return Int(state >> 8) % bound
+        }
+        for _ in 0..<500 {
+            let text = (0..<random(40)).map { _ in UInt8(random(2)) }
+            let pattern = (0..<random(5)).map { _ in UInt8(random(2)) }
+            let slow = (0...text.count).first { text[$0...].starts(with: pattern) }
+            #expect(ByteSearch(pattern).first(in: text[...]) == slow)
+        }
+    }
+
+    @Test func anEndOfTurnThatIsNotASpecialTokenIsTrained() throws {
+        let folder = try TemporaryFolder()
+        let copy = try folder.copy(ofCheckpoint: "mistral")
+        // As add_tokens leaves it: a token of its own, not a special one.
+        let path = "\(copy)/tokenizer.json"
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        let added = try #require(JSON(parsing: Array(text.utf8))["added_tokens"]?.array)
+        let name = try #require(added.last?["content"]?.string)
+        var json = try JSON(parsing: Array(text.replacingOccurrences(of: "\"\(name)\"", with: "\"<|im_end|>\"").utf8))
+        var tokens = added
+        tokens[tokens.count - 1].set("<|im_end|>", at: "content")
+        tokens[tokens.count - 1].set(false, at: "special")
+        json.set(.array(tokens), at: "added_tokens")
+        try folder.write(json.text(), to: "source/tokenizer.json")
+        try folder.write(Array(try #require(Self.templates["chatml"]).utf8), to: "source/chat_template.jinja")
+        let encoder = try DataSupport.encoder(AutoBridge.fromHF(copy).processor())
+        let conversation = try conversation(turns: 2, callsTools: false)
+        let runs = try DataSupport.trained(encoder.encode(conversation), encoder.processor)
+        #expect(runs.map { $0.filter { $0 != " " } } == ["same<|im_end|>", "spaced<|im_end|>"], "\(runs)")
+        #expect(encoder.notes.sentences.isEmpty)
+    }
+
+    @Test func anEndOfTurnInPlainTextIsTrained() throws {
+        let folder = try TemporaryFolder()
+        let encoder = try DataSupport.encoder(processor(try #require(Self.templates["chatml"]), folder))
+        let runs = try DataSupport.trained(encoder.encode(conversation(turns: 3, callsTools: true)), encoder.processor)
+        #expect(runs.count == 4 && runs.allSatisfy { $0.hasSuffix("<|im_end|>") }, "\(runs)")
+    }
+
+    @Test func textAndCallsOfOneMessageAreOneTurn() throws {
+        let folder = try TemporaryFolder()
+        let encoder = try DataSupport.encoder(processor(try #require(Self.templates["chatml"]), folder))
+        let messages: JSON = [
+            ["role": "user", "content": "a"],
+            ["role": "assistant", "content": "I look.", "tool_calls": [["function": ["name": "look"]]]],
+            ["role": "tool", "content": "seen"], ["role": "assistant", "content": "Done."],
+        ]
+        let conversation = try Conversation(json: messages, name: "test")
+        let runs = try DataSupport.trained(encoder.encode(conversation), encoder.processor)
+        #expect(runs.map { $0.drop { $0 == " " } } == ["I look.[call look]<|im_end|>", "Done.<|im_end|>"], "\(runs)")
+    }
+
+    @Test(arguments: [false, true])
+    func answersWithoutATrainedEndAreNoted(_ marks: Bool) throws {
+        let folder = try TemporaryFolder()
+        let marked =
+            "{% for m in messages %}{% if m.role == 'user' %}Q: {{ m.content }}\nA:{% else %}{% generation %}"
+            + "{{ m.content }}{% endgeneration %}{{ eos_token }}{% endif %}{% endfor %}"
+        let encoder = try DataSupport.encoder(
+            processor(marks ? marked : try #require(Self.templates["no end"]), folder)
+        )
+        _ = try encoder.encode(conversation(turns: 2, callsTools: false))
+        #expect(encoder.notes.rowsWithoutEnd == 1)
+        #expect(encoder.notes.sentences.count == 1 && encoder.notes.sentences[0].contains("does not learn to stop"))
+    }
+}
