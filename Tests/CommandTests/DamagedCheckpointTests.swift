@@ -10,7 +10,15 @@ import Testing
 
     init() throws {
         scratch = try Scratch()
-        let outcome = try BridgeProcess.run("convert", "--hf-model", model, "--megatron-path", scratch.path("megatron"), "--tp", "2")
+        let outcome = try BridgeProcess.run(
+            "convert",
+            "--hf-model",
+            model,
+            "--megatron-path",
+            scratch.path("megatron"),
+            "--tp",
+            "2"
+        )
         try #require(outcome.status == 0, "\(outcome.errors)")
     }
 
@@ -28,7 +36,10 @@ import Testing
         try flip(file, at: share)
         let inputs = ["--prompt", "a", "--max-new-tokens", "2"]
         for (command, made) in [
-            (["convert", "export", "--megatron-path", scratch.path("megatron"), "--hf-path", scratch.path("hf")], "hf"),
+            (
+                ["convert", "export", "--megatron-path", scratch.path("megatron"), "--hf-path", scratch.path("hf")],
+                "hf"
+            ),
             (["reshard", "--megatron-path", scratch.path("megatron"), "--output", scratch.path("tp1")], "tp1"),
             (["generate", "--megatron-path", scratch.path("megatron")] + inputs, ""),
             (["generate", "--megatron-path", scratch.path("megatron"), "--dtype", "float32"] + inputs, ""),
@@ -40,14 +51,20 @@ import Testing
             ),
             (
                 [
-                    "train", "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint", scratch.path("megatron"),
+                    "train", "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint",
+                    scratch.path("megatron"),
                     "--dataset-type", "mock", "dataset.num_images=0", "train.train_iters=1",
                     "checkpoint.save=\(scratch.path("run"))",
                 ], "run"
             ),
         ] {
             let outcome = try BridgeProcess(command).wait()
-            expect(outcome, failsWith: 4, mentioning: "\(iteration)/\(file) is damaged around byte 0", "restore it from a copy")
+            expect(
+                outcome,
+                failsWith: 4,
+                mentioning: "\(iteration)/\(file) is damaged around byte 0",
+                "restore it from a copy"
+            )
             #expect(made.isEmpty || !FileManager.default.fileExists(atPath: scratch.path(made)), "\(command)")
         }
         // A comparison passes nothing on, and says what differs.

@@ -80,6 +80,8 @@ struct ModelOptions: ParsableArguments {
     /// - Parameters:
     ///   - bridge: The model's description.
     ///   - verification: What compares a checkpoint's weights with their checksums meanwhile; nil to do it at once.
+    /// - Returns: The model with its adapters.
+    /// - Throws: `BridgeError` for weights that cannot be used.
     func model(_ bridge: AutoBridge, verification: WeightVerification? = nil) throws -> any CausalModel {
         let model = try bridge.toModel(
             weights: megatron,

@@ -41,7 +41,7 @@ import Testing
         let storage = try storage(limit: limit)
         let count = content.count
         let wrong = Atomic(0)
-        try Workers.run(items: 64, workers: 6, makeState: { [UInt8](repeating: 0, count: 1 << 20) }) { [content] buffer, item in
+        let check: @Sendable (inout [UInt8], Int) throws -> Void = { [content] buffer, item in
             var random = SplitMix(state: UInt64(item))
             for _ in 0..<8 {
                 let length = Int(random.next() % UInt64(buffer.count))
@@ -54,6 +54,7 @@ import Testing
                 }
             }
         }
+        try Workers.run(items: 64, workers: 6, makeState: { [UInt8](repeating: 0, count: 1 << 20) }, body: check)
         #expect(wrong.load(ordering: .relaxed) == 0)
     }
 
@@ -75,7 +76,9 @@ import Testing
             if index == block {
                 // Not only the piece with the byte, and again when somebody asks again.
                 for _ in 0..<2 {
-                    let error = #expect(throws: BridgeError.self) { try storage.bytes(range.lowerBound..<range.lowerBound + 3) }
+                    let error = #expect(throws: BridgeError.self) {
+                        try storage.bytes(range.lowerBound..<range.lowerBound + 3)
+                    }
                     #expect(error?.code == .corruptInput)
                     #expect(error?.message.contains("file is damaged around byte \(range.lowerBound): ") ?? false)
                 }

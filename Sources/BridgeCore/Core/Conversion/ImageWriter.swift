@@ -31,6 +31,7 @@ package struct ImageWriter {
     /// Buffers and scratch of one worker, in bytes.
     ///
     /// - Parameter isVerified: Whether blocks of the source are kept while they are compared with their checksums.
+    /// - Returns: The bytes.
     package static func memoryPerWorker(isVerified: Bool = false) -> Int {
         (isVerified ? 3 : 1) * BlockChecksum.blockByteCount + 4 << 20
     }

@@ -26,7 +26,9 @@ extension AutoBridge {
         guard type == .bfloat16 || type == .float32 else {
             throw BridgeError(.badArgument, "models are computed in float32 or bfloat16, not in \(type.rawValue)")
         }
-        return try model.provider.provide(WeightLoader(engine: engine, elementType: type, verification: verification).load(parameters))
+        return try model.provider.provide(
+            WeightLoader(engine: engine, elementType: type, verification: verification).load(parameters)
+        )
     }
 
     /// Makes sure that ``toModel(weights:elementType:on:)`` has all tensors that it needs, and no others; no weight is read.
