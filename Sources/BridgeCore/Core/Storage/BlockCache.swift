@@ -1,5 +1,3 @@
-import Glibc
-
 /// Blocks of files in memory, shared by threads that read pieces of them.
 ///
 /// A block is read once by the first thread that asks for it, the others wait for that; the block that was asked for least
@@ -25,23 +23,13 @@ final class BlockCache: @unchecked Sendable {
     private var slots: [Slot] = []
     private var places: [Key: Slot] = [:]
     private var clock = 0
-    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private let lock = ConditionLock()
 
     /// A cache without blocks.
     ///
     /// - Parameter limit: The most blocks at a time.
     init(limit: Int) {
         self.limit = max(1, limit)
-        pthread_mutex_init(mutex, nil)
-        pthread_cond_init(condition, nil)
-    }
-
-    deinit {
-        pthread_cond_destroy(condition)
-        pthread_mutex_destroy(mutex)
-        condition.deallocate()
-        mutex.deallocate()
     }
 
     /// Calls `body` with the memory of a block, which stays as it is meanwhile.
@@ -58,15 +46,15 @@ final class BlockCache: @unchecked Sendable {
     ) throws {
         let slot = try taken(key, load)
         body(UnsafeRawBufferPointer(start: slot.buffer.bytes, count: slot.buffer.byteCount))
-        locked {
+        lock.locked {
             slot.users -= 1
-            if slot.users == 0 { pthread_cond_broadcast(condition) }
+            if slot.users == 0 { lock.signalAll() }
         }
     }
 
     /// The slot with the block, counted as in use.
     private func taken(_ key: Key, _ load: (UnsafeMutableRawBufferPointer) throws -> Void) throws -> Slot {
-        let (slot, isMine) = locked { () -> (Slot, Bool) in
+        let (slot, isMine) = lock.locked { () -> (Slot, Bool) in
             while true {
                 if let slot = places[key] {
                     if !slot.isLoading {
@@ -80,23 +68,23 @@ final class BlockCache: @unchecked Sendable {
                     use(slot)
                     return (slot, true)
                 }
-                pthread_cond_wait(condition, mutex)
+                lock.wait()
             }
         }
         guard isMine else { return slot }
         do {
             try load(UnsafeMutableRawBufferPointer(start: slot.buffer.bytes, count: slot.buffer.byteCount))
         } catch {
-            locked {
+            lock.locked {
                 places[key] = nil
                 (slot.key, slot.isLoading, slot.users) = (nil, false, 0)
-                pthread_cond_broadcast(condition)
+                lock.signalAll()
             }
             throw error
         }
-        locked {
+        lock.locked {
             slot.isLoading = false
-            pthread_cond_broadcast(condition)
+            lock.signalAll()
         }
         return slot
     }
@@ -119,11 +107,5 @@ final class BlockCache: @unchecked Sendable {
         clock += 1
         slot.users += 1
         slot.lastUse = clock
-    }
-
-    private func locked<Result>(_ body: () -> Result) -> Result {
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
-        return body()
     }
 }
