@@ -118,7 +118,7 @@ struct Gemma3TextConfiguration: ConfigurationRoot, Equatable {
             "sliding_window_pattern",
             "sliding_window_pattern",
             \.slidingWindowPattern,
-            ifAbsent: .classDefault(6, source: source)
+            ifAbsent: .follows(rule: "6 (\(source)); not looked at beside layer_types", nullToo: true) { _ in 6 }
         )
         Field(
             "layer_types",

@@ -313,6 +313,8 @@ class Settings(Runner):
                     meant[key] = [first]
             write_json(folder / "generation_config.json", meant)
             limit = {} if "max_new_tokens" in meant else {"max_new_tokens": TOKENS}
+            if "eos_token_id" not in meant:
+                model.generation_config.eos_token_id = None  # What a call does not name is taken from here.
             theirs = transformers.GenerationConfig(**meant, **limit)
             expected = model.generate(**inputs, generation_config=theirs)[0, inputs["input_ids"].shape[1] :].tolist()
             file = folder.parent / f"prompt-{number}.safetensors"

@@ -23,6 +23,13 @@ public struct TokenizerSettings: Sendable, Equatable {
         let configuration = try Self.json(folder, "tokenizer_config.json") ?? .object(JSONObject())
         let legacy = configuration["added_tokens_decoder"] == nil
         let map = legacy ? try Self.json(folder, "special_tokens_map.json") : nil
+        guard configuration["split_special_tokens"]?.bool != true else {
+            throw TokenizerError(
+                .badFile,
+                "\(folder)/tokenizer_config.json: split_special_tokens is true; supported: false, with which special tokens in a "
+                    + "text stay whole"
+            )
+        }
         do {
             try readTemplates(configuration["chat_template"])
             let names = try NamedTokens(configuration: configuration, map: map)
@@ -36,14 +43,11 @@ public struct TokenizerSettings: Sendable, Equatable {
         } catch {
             throw error.inFile("\(folder)/tokenizer_config.json")
         }
-        if let json = try Self.json(folder, "chat_template.json") {
-            do {
-                try readTemplates(json["chat_template"])
-            } catch {
-                throw error.inFile("\(folder)/chat_template.json")
-            }
-        }
         try readTemplateFiles(folder)
+        // transformers' tokenizers do not look at this older file; it is better than no template.
+        if chatTemplates.isEmpty, let template = try Self.legacyTemplate(folder) {
+            chatTemplates = ["default": template]
+        }
     }
 
     init() {}
@@ -118,6 +122,38 @@ public struct TokenizerSettings: Sendable, Equatable {
         } catch {
             throw error.inFile(path)
         }
+    }
+
+    /// The template in `chat_template.json`, the file that processors had before `chat_template.jinja`.
+    ///
+    /// - Throws: `TokenizerError` for a file that holds none.
+    static func legacyTemplate(_ folder: String) throws(TokenizerError) -> String? {
+        guard let json = try json(folder, "chat_template.json") else { return nil }
+        guard let text = json["chat_template"]?.string else {
+            throw TokenizerError(.badFile, "\(folder)/chat_template.json: has no text as chat_template")
+        }
+        return text
+    }
+
+    /// Takes the templates that a processor of transformers takes: that of `processor_config.json`, then that of
+    /// `chat_template.json`, then those of the files that a tokenizer looks at.
+    ///
+    /// Source: `get_processor_dict` in `processing_utils.py`, transformers 5.23.
+    ///
+    /// - Parameters:
+    ///   - folder: The folder.
+    ///   - ofProcessor: `chat_template` of `processor_config.json`; nil where it has none.
+    /// - Throws: `TokenizerError` for files that contradict each other.
+    mutating func takeProcessorTemplates(_ folder: String, ofProcessor: String?) throws(TokenizerError) {
+        let legacy = try Self.legacyTemplate(folder)
+        if legacy != nil, !FileBytes.names(in: "\(folder)/additional_chat_templates").isEmpty {
+            throw TokenizerError(
+                .badFile,
+                "\(folder): has both chat_template.json and additional_chat_templates, of which transformers reads neither; "
+                    + "replace chat_template.json by chat_template.jinja"
+            )
+        }
+        if let template = ofProcessor ?? legacy { chatTemplates = ["default": template] }
     }
 
     /// One template, or a list of templates with names.

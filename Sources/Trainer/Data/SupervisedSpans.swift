@@ -54,12 +54,19 @@ struct SupervisedSpans {
     /// The template's own marks, without those of turns that the row excludes.
     private mutating func markedSpans(_ wanted: [Int], _ supervised: [Int]) throws -> [Range<Int>] {
         let isLastOnly = wanted.count < turns.count
-        if supervised == wanted { return isLastOnly ? Array(chat.assistantSpans.suffix(1)) : chat.assistantSpans }
-        if chat.assistantSpans.count == turns.count {
-            return zip(turns, chat.assistantSpans).filter { supervised.contains($0.0) }.map(\.1)
+        if supervised == wanted, !isLastOnly { return chat.assistantSpans }
+        // A turn may have several marks, or none: which are its own is found by where it is in the text.
+        do {
+            let excluded = try turns.filter { !supervised.contains($0) }.map { try turn($0).span }
+            return chat.assistantSpans.filter { span in !excluded.contains { $0.overlaps(span) } }
+        } catch let error as BridgeError {
+            // What cannot be found in the text is taken for one mark a turn where there are as many.
+            if chat.assistantSpans.count == turns.count {
+                return zip(turns, chat.assistantSpans).filter { supervised.contains($0.0) }.map(\.1)
+            }
+            guard isLastOnly, supervised == wanted else { throw error }
+            return Array(chat.assistantSpans.suffix(1))
         }
-        let excluded = try wanted.filter { !isSupervised($0) }.map { try turn($0).span }
-        return Self.subtracting(excluded, from: isLastOnly ? Array(chat.assistantSpans.suffix(1)) : chat.assistantSpans)
     }
 
     /// Whether the marks of a template take in what ends a turn; nil where that cannot be told.

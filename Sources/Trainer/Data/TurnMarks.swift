@@ -72,8 +72,11 @@ enum TurnMarks {
                     marks[index] = inverted.contains(key) ? truth.map { !$0 } : truth
                 }
             } else {
-                // A number other than 0 and 1 beside the messages is more likely a property of the row than a mark.
-                guard keys.contains(key), let truth = try? truth(value, key) else { continue }
+                guard keys.contains(key) else { continue }
+                // A number other than 0 and 1 beside the messages is more likely a property of the row than a mark, such as a
+                // recorded loss; a weight is nothing else.
+                let isWeight = ["weight", "loss_weight", "loss_scale"].contains(key)
+                guard let truth = try isWeight ? truth(value, key) : (try? truth(value, key)) else { continue }
                 marks = roles.map { _ in inverted.contains(key) ? !truth : truth }
             }
             result = zip(result ?? roles.map { _ in nil }, marks).map { $0 == false || $1 == false ? false : $1 ?? $0 }

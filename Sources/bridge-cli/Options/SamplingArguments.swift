@@ -28,7 +28,7 @@ struct SamplingArguments: ParsableArguments {
     @Option(
         name: [.customLong("top-k"), .customLong("top_k")],
         help: ArgumentHelp(
-            "Sample among this many likeliest tokens; 0 for all. (default: the model's, or 0)",
+            "Sample among this many likeliest tokens; 0 for all. (default: the model's, or 50)",
             valueName: "k"
         )
     )
@@ -79,6 +79,8 @@ struct SamplingArguments: ParsableArguments {
     var ignoresEnd = false
 
     private static let defaultMaxNewTokens = 256
+    /// What transformers samples among where nobody names a number.
+    private static let defaultTopK = 50
 
     /// Whether tokens are sampled.
     private var samples: Bool { temperature.map { $0 > 0 } ?? doSample }
@@ -110,7 +112,7 @@ struct SamplingArguments: ParsableArguments {
         let file = settings.sampling
         if samples {
             sampling.temperature = temperature ?? file.temperature ?? 1
-            sampling.topK = topK ?? file.topK ?? 0
+            sampling.topK = topK ?? file.topK ?? Self.defaultTopK
             sampling.topP = topP ?? file.topP ?? 1
             sampling.minP = minP ?? file.minP ?? 0
             guard file.unsupported.isEmpty else {
@@ -136,7 +138,8 @@ struct SamplingArguments: ParsableArguments {
         try sampling.validate()
         // The penalty is applied with the model's other settings, in their order.
         sampling.repetitionPenalty = 1
-        if maxNewTokens != nil { (settings.maxNewTokens, settings.maxLength) = (nil, nil) }
+        // A number of new tokens goes before one of all tokens, wherever it comes from.
+        if maxNewTokens != nil || settings.maxNewTokens != nil { settings.maxLength = nil }
         var options = Generator.Options(
             maxNewTokens: maxNewTokens ?? min(Self.defaultMaxNewTokens, settings.maxNewTokens ?? .max),
             sampling: sampling,

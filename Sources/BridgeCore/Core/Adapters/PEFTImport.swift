@@ -37,7 +37,7 @@ struct PEFTImport {
     ///   used then.
     func run() throws -> AdapterSet {
         var problems = tensors.problems
-        let (untied, isSharedChanged) = untieIfNeeded()
+        let (untied, isSharedChanged) = try untieIfNeeded()
         var changed: Set<String> = isSharedChanged ? [decoder.embedding.name, decoder.outputName] : []
         func attempt(_ name: String, _ body: () throws -> Void) {
             do { try body() } catch {
@@ -126,7 +126,7 @@ struct PEFTImport {
     /// Gives a tied output layer its own parameter where PEFT would change one of the two and not the other.
     ///
     /// - Returns: Whether it did, and whether it has put other numbers into both before.
-    private func untieIfNeeded() -> (untied: Bool, isChanged: Bool) {
+    private func untieIfNeeded() throws -> (untied: Bool, isChanged: Bool) {
         let (embedding, output) = (decoder.embedding.name, decoder.outputName)
         guard decoder.isTied, !configuration.tiesWeights else { return (false, false) }
         func isCopy(_ name: String) -> Bool { tensors.whole[name]?.isSavedModule ?? false }
@@ -134,6 +134,13 @@ struct PEFTImport {
             tensors.parts[name].map { parts in parts.keys.contains { $0 != .tokens } } ?? false
         }
         let tokens = (tensors.parts[embedding]?[.tokens], tensors.parts[output]?[.tokens])
+        if tokens.0 != nil, hasAdapter(output) {
+            throw BridgeError(
+                .badConfiguration,
+                "the adapter has both trainable_token_indices and an adapter on the output layer, which is tied to the embedding; "
+                    + "supported: one of them, or a model whose output layer is not tied"
+            )
+        }
         guard
             isCopy(embedding) || isCopy(output) || hasAdapter(embedding) || hasAdapter(output) || tokens.1 != nil
         else { return (false, false) }

@@ -33,8 +33,10 @@ struct WholeParameters {
         if model.decoder.isTied, whole.contains(where: { $0.parameter === model.decoder.embedding }) {
             whole.append((try name(model.decoder.outputName), model.decoder.embedding))
         }
+        let biases = Set(adapters.modules.map { "\($0.name).bias" })
         let adapted = whole.filter {
             $0.parameter.linear?.adapter != nil && $0.parameter.linear?.weight === $0.parameter
+                || biases.contains($0.parameter.name)
         }
         let adaptedNames = Set(adapted.map(\.name))
         let plain = Set(whole.map(\.name)).subtracting(adaptedNames)

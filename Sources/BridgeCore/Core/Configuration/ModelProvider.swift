@@ -117,7 +117,14 @@ extension ModelBridge {
         // A composite configuration has the common keys in each of its parts.
         let parts = ["text_config.", "vision_config."].filter { part in own.contains { $0.key.hasPrefix(part) } }
         let common = ([""] + parts).flatMap { part in
-            CommonSettings.table.settings.map { Setting(part + $0.key, $0.verdict) }
+            CommonSettings.table.settings.map { setting in
+                // Towers attend in both directions whatever it says.
+                let isTowers = part == "vision_config." && setting.key == "is_causal"
+                return Setting(
+                    part + setting.key,
+                    isTowers ? .noEffect("the tower attends in both directions") : setting.verdict
+                )
+            }
         }
         return SettingsTable(
             file: "config.json",

@@ -115,7 +115,7 @@ struct FamilyModel {
 
     /// What turns text and images into inputs, from the files in a folder.
     func processor(folder: String) throws -> any ModelProcessor {
-        let files = try ProcessorFiles(folder: folder)
+        let files = try ProcessorFiles(folder: folder, hasProcessor: !bridge.processorSettings.isEmpty)
         func open<Bridge: ModelBridge>(_ bridge: Bridge) throws -> (any ModelProcessor)? {
             guard let provider = provider as? Bridge.Provider else {
                 throw BridgeError(.badPlugin, "the plugin \(bridge.name) was given another family's provider")

@@ -53,9 +53,10 @@ enum Quantisation {
         // Positions, which old files of towers have, are 64 bits wide.
         let holdsIntegers = tensors.values.contains { [.int8, .uint8, .int16, .int32].contains($0.elementType) }
         guard mark != nil || holdsIntegers else { return nil }
-        let found = ["quantization_config", "compression_config", "text_config.quantization_config"].lazy.compactMap {
-            configuration[path: $0]?.nonNull
-        }.first
+        let found = ["quantization_config", "compression_config", "text_config.quantization_config", "quantization"]
+            .lazy.compactMap {
+                configuration[path: $0]?.nonNull
+            }.first
         guard let settings = found else { return mark }
         var details: [String] = []
         if let bits = settings["bits"]?.integer ?? settings["w_bit"]?.integer { details.append("\(bits) bits") }
@@ -79,6 +80,7 @@ enum Quantisation {
         for name in names {
             if let found = endings.first(where: { name.hasSuffix($0.0) }) { return found.1 }
         }
-        return nil
+        // GPTQ and AWQ have these, too, beside those above.
+        return names.contains { $0.hasSuffix(".scales") } ? "MLX" : nil
     }
 }

@@ -25,12 +25,14 @@ extension AutoBridge {
         return try GenerationSettings(json, name: name, vocabulary: model.provider.decoder.vocabSize)
     }
 
-    /// The tokens that end a text, from `generation_config.json`, or from the configuration where that names none.
+    /// The tokens that end a text, from `generation_config.json`, or from the configuration where there is no such file.
+    ///
+    /// As in transformers, a file that names none means that nothing ends a text but its length.
     ///
     /// - Throws: `BridgeError` for a file that is no JSON.
     public func endTokens() throws -> Set<Int32> {
         let generation = try generationFile()?.json
-        for json in [generation, model.configuration, model.configuration["text_config"]] {
+        for json in generation.map({ [$0] }) ?? [model.configuration, model.configuration["text_config"]] {
             guard let value = json?["eos_token_id"] else { continue }
             let tokens = [Int](json: value) ?? Int(json: value).map { [$0] } ?? []
             if !tokens.isEmpty { return Set(tokens.map { Int32(clamping: $0) }) }

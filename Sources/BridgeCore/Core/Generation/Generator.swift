@@ -120,6 +120,13 @@ public final class Generator {
         imagesSeen = digests
         var sequence = prompt
         var seen = Set(prompt)
+        if let most = options.settings.maxLength, prompt.count >= most {
+            throw BridgeError(
+                .badArgument,
+                "the prompt has \(prompt.count) tokens, and max_length of generation_config.json allows \(most) for prompt and "
+                    + "answer together; shorten it, or set the number of new tokens"
+            )
+        }
         // The model's own bound on prompt and answer together, where the caller has set none.
         let mostNew = max(1, min(options.maxNewTokens, (options.settings.maxLength ?? .max) - prompt.count))
         let processing = LogitsProcessing(

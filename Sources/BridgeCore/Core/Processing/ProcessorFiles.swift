@@ -15,11 +15,20 @@ public struct ProcessorFiles: Sendable {
 
     /// Reads the files of a folder; one that is not there counts as empty.
     ///
+    /// - Parameters:
+    ///   - folder: The folder.
+    ///   - hasProcessor: Whether transformers has a processor for the model, which looks for chat templates in files of its own.
     /// - Throws: `BridgeError` when there is no tokenizer, or a file is not what it claims to be.
-    public init(folder: String) throws {
+    public init(folder: String, hasProcessor: Bool = false) throws {
         self.folder = Files.trimmed(folder)
-        tokenizer = try BridgeError.ofTokenizer { () throws(TokenizerError) in try Tokenizer(folder: folder) }
-        processor = try ProcessorSettings(file: Files.join(folder, "processor_config.json"))
+        let settings = try ProcessorSettings(file: Files.join(folder, "processor_config.json"))
+        let template = try hasProcessor ? settings.optionalText("chat_template") : nil
+        tokenizer = try BridgeError.ofTokenizer { () throws(TokenizerError) in
+            var tokenizer = try Tokenizer(folder: folder)
+            if hasProcessor { try tokenizer.takeProcessorTemplates(folder, ofProcessor: template) }
+            return tokenizer
+        }
+        processor = settings
         image =
             try processor.section("image_processor")
             ?? ProcessorSettings(file: Files.join(folder, "preprocessor_config.json"))
@@ -99,6 +108,13 @@ public struct ProcessorSettings: Sendable {
     public func text(_ key: String, classDefault: String) throws -> String {
         guard let value = self[key] else { return classDefault }
         guard let text = value.string, !text.isEmpty else { throw wrong(key, value, "a text") }
+        return text
+    }
+
+    /// A text; nil where it is absent.
+    func optionalText(_ key: String) throws -> String? {
+        guard let value = self[key] else { return nil }
+        guard let text = value.string else { throw wrong(key, value, "a text") }
         return text
     }
 

@@ -20,11 +20,8 @@ extension ProcessorSettings {
             SettingsTable(file: "processor_config.json", source: processor) {
                 own
                 SettingsTable.noEffect("processor_class", "auto_map", because: classReason)
-                SettingsTable.noEffect(
-                    "chat_template",
-                    "audio_tokenizer",
-                    because: "the tokenizer's own template is used"
-                )
+                SettingsTable.honoured("chat_template")
+                SettingsTable.noEffect("audio_tokenizer", because: "these models hear nothing")
                 images.map { Setting("image_processor.\($0.key)", $0.verdict) }
             },
             SettingsTable(file: "preprocessor_config.json", source: image) {

@@ -1,4 +1,15 @@
 extension Tokenizer {
+    /// Takes the templates that transformers' processor of a model takes, and not those of its tokenizer.
+    ///
+    /// - Parameters:
+    ///   - folder: The model's folder.
+    ///   - template: `chat_template` of `processor_config.json`; nil where it has none.
+    /// - Throws: `TokenizerError` for files that contradict each other.
+    public mutating func takeProcessorTemplates(_ folder: String, ofProcessor template: String?) throws(TokenizerError)
+    {
+        try settings.takeProcessorTemplates(folder, ofProcessor: template)
+    }
+
     /// The chat template that the files of the model hold.
     ///
     /// - Parameters:

@@ -73,6 +73,13 @@ public struct HuggingFaceFolder: Sendable {
         let names = here.filter { elsewhere[$0] == nil } + elsewhere.keys.sorted()
         guard let style = Self.style(of: names) else { throw Self.noModel(in: path, names) }
         let weights = try Self.weightFiles(of: style, in: path, names)
+        if names.contains(PEFTConfiguration.fileName), names.contains(where: { $0.hasPrefix("adapter_model.") }) {
+            throw BridgeError(
+                .badArgument,
+                "\(path) holds a model and an adapter (\(PEFTConfiguration.fileName)), and transformers would load the adapter on "
+                    + "its base model; give the model with --adapter \(path), or move the adapter's files away to use the model alone"
+            )
+        }
 
         var shards: [Shard] = []
         var tensors: [String: StoredTensor] = [:]
