@@ -8,6 +8,8 @@ struct TemplateInterpreter {
         var steps = 5_000_000
         /// Bytes of the output and of every string on the way.
         var bytes = 32 << 20
+        /// Bytes of all strings, lists and dictionaries that are made, whether they are still needed or not.
+        var memory = 512 << 20
         /// How deep macros and expressions nest while they run.
         var depth = 220
         /// Elements of a list that is made, such as by `range`.
@@ -26,6 +28,7 @@ struct TemplateInterpreter {
     var scopes: [[String: TemplateValue]]
     var line = 1
     private var steps = 0
+    private var memory = 0
     private var depth = 0
     private(set) var output = ""
     private(set) var spans: [Range<Int>] = []
@@ -50,6 +53,20 @@ struct TemplateInterpreter {
         guard steps <= limits.steps else { throw failure("the template takes more than \(limits.steps) steps") }
     }
 
+    /// Accounts for memory before it is taken.
+    mutating func hold(_ bytes: Int) throws(TokenizerError) {
+        memory = TemplateValue.sum(memory, bytes)
+        guard memory <= limits.memory else {
+            throw failure("the template takes more than \(limits.memory) bytes of memory")
+        }
+    }
+
+    /// Accounts for a list before its elements are made.
+    mutating func holdElements(_ count: Int, bytesEach: Int = TemplateValue.elementBytes) throws(TokenizerError) {
+        let (bytes, overflow) = count.multipliedReportingOverflow(by: bytesEach)
+        try hold(overflow ? .max : bytes)
+    }
+
     /// Accounts for a string that was made.
     mutating func made(_ text: String) throws(TokenizerError) -> TemplateValue {
         try spendBytes(text.utf8.count)
@@ -59,8 +76,19 @@ struct TemplateInterpreter {
     /// The text that a value prints, which is accounted for before it is made.
     mutating func text(of value: TemplateValue) throws(TokenizerError) -> String {
         try spendBytes(value.size)
-        if value.text == nil { try spend(value.size / 16) }
-        return value.printed
+        if let text = value.text { return text }
+        try spend(value.size / 16)
+        if case .undefined = value { return "" }
+        return try represented(value)
+    }
+
+    /// Python's `repr` of a value, which may be much longer than the value is large.
+    mutating func represented(_ value: TemplateValue) throws(TokenizerError) -> String {
+        guard let text = value.represented(limit: limits.bytes) else {
+            throw failure("the template makes a text of more than \(limits.bytes) bytes")
+        }
+        try hold(text.utf8.count)
+        return text
     }
 
     /// Accounts for a walk over a value.
@@ -77,6 +105,7 @@ struct TemplateInterpreter {
     mutating func elements(of value: TemplateValue) throws(TokenizerError) -> [TemplateValue]? {
         // An element of its own takes the memory and the time of several steps.
         if let text = value.text { try spend(4 * text.utf8.count) }
+        if case .dictionary(let dictionary) = value { try spend(dictionary.entries.count / 8) }
         return value.elements
     }
 
@@ -85,6 +114,7 @@ struct TemplateInterpreter {
             throw failure("the template makes a text of more than \(limits.bytes) bytes")
         }
         try spend(1 + count / 64)
+        try hold(TemplateValue.sum(count, 32))
     }
 
     /// Accounts for a list that was made.
