@@ -65,7 +65,7 @@ import Testing
         try Data("x".utf8).write(to: scratch.url("file"))
         for (arguments, sentence) in [
             (["convert", "--hf-model", model, "--megatron-path", scratch.path("file")], "is not a folder"),
-            (["convert", "export", "--megatron-path", run, "--hf-path", run], ""),
+            (["convert", "export", "--megatron-path", run, "--hf-path", run], "choose another"),
             (["convert", "export", "--megatron-path", run, "--hf-path", scratch.path("file")], "is not a folder"),
             (["reshard", "--megatron-path", run, "--output", run], "already has iter_0000060"),
         ] {
