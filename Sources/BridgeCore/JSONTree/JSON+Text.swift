@@ -5,7 +5,7 @@ extension JSON {
     /// The deepest nesting that is read.
     public static let maximumDepth = 64
 
-    /// About how many bytes of memory the values of one text may take.
+    /// About how many bytes of memory the values of one text may take, or twice as many as the text has where that is more.
     public static let maximumMemory = 256 << 20
 
     /// Reads JSON text.
@@ -13,7 +13,7 @@ extension JSON {
     /// - Throws: `JSONError` for anything that RFC 8259 does not allow, for text that is not UTF-8, for a key that stands
     ///   twice in one object, for nesting deeper than ``maximumDepth``, and for more values than ``maximumMemory`` holds.
     public init(parsing text: [UInt8]) throws(JSONError) {
-        try self.init(parsing: text, maximumMemory: Self.maximumMemory)
+        try self.init(parsing: text, maximumMemory: max(Self.maximumMemory, 2 * text.count))
     }
 
     /// Reads JSON text whose values may take only so much memory.

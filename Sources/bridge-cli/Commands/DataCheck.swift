@@ -10,7 +10,7 @@ struct DataCheck: ParsableCommand {
         abstract: "Find every row that a run would refuse or learn nothing from.",
         discussion: """
             Each bad row is one line with file and line number, as far as the first 20; --json has the first 10,000. The exit \
-            status is 1 when there is any, and after a million the check stops. Keys of rows and messages that nothing reads are listed, and rows whose answers have no end \
+            status is 1 when there is any, and after half a million the check stops. Keys of rows and messages that nothing reads are listed, and rows whose answers have no end \
             that is trained are counted.
 
             EXAMPLE:
@@ -64,7 +64,7 @@ struct DataCheck: ParsableCommand {
     }
 
     /// After so many bad rows the file is not what it is taken for, and the rest of it says nothing new.
-    private static let mostBadRows = 1_000_000
+    private static let mostBadRows = 500_000
 
     /// What was found in many rows: how many they are, and the sentences about the first of them.
     private struct Findings {
