@@ -8,7 +8,7 @@ final class ColumnChunk {
         let repetition: [UInt32]
         let definition: [UInt32]
         /// One for every entry; null where the definition level is not the highest.
-        let values: [ParquetValue]
+        let values: PageValues
         /// About how much memory it takes.
         let cost: Int
 
@@ -17,7 +17,7 @@ final class ColumnChunk {
             starts: [Int],
             repetition: [UInt32],
             definition: [UInt32],
-            values: [ParquetValue],
+            values: PageValues,
             cost: Int
         ) {
             self.rows = rows
@@ -62,7 +62,9 @@ final class ColumnChunk {
                 guard dictionary == nil, pages.isEmpty else { throw ParquetError("a column has a second dictionary") }
                 let decoder = ValueDecoder(leaf: leaf, limits: limits)
                 dictionary = try page.read(codec: chunk.codec, leaf: leaf) { (_, _, content) throws(ParquetError) in
-                    try decoder.decode(&content, encoding: 0, count: page.valueCount, dictionary: nil)
+                    let piece = try decoder.decode(&content, encoding: 0, count: page.valueCount, dictionary: nil)
+                    if case .plain(let values) = piece { return values }
+                    return (0..<piece.count).map { piece[$0] }
                 }
             } else {
                 pages.append((page, values))
@@ -92,12 +94,14 @@ final class ColumnChunk {
         let (page, first) = pages[low]
         guard (first..<first + page.valueCount).contains(row) else { throw ParquetError("row \(row) is in no page") }
         let part = try decode(page)
+        var values = PageValues()
+        values.append(part.values)
         return Segment(
             rows: first..<first + page.valueCount,
             starts: [],
             repetition: [],
             definition: part.definition,
-            values: part.values,
+            values: values,
             cost: part.cost
         )
     }
@@ -105,13 +109,13 @@ final class ColumnChunk {
     private func repeated() throws(ParquetError) -> Segment {
         var repetition: [UInt32] = []
         var definition: [UInt32] = []
-        var values: [ParquetValue] = []
+        var values = PageValues()
         var cost = 0
         for (page, _) in pages {
             let part = try decode(page)
             repetition += part.repetition
             definition += part.definition
-            values += part.values
+            values.append(part.values)
             cost += part.cost
         }
         var starts = repetition.indices.filter { repetition[$0] == 0 }
@@ -131,7 +135,7 @@ final class ColumnChunk {
         )
     }
 
-    private typealias Part = (repetition: [UInt32], definition: [UInt32], values: [ParquetValue], cost: Int)
+    private typealias Part = (repetition: [UInt32], definition: [UInt32], values: PageValues.Piece, cost: Int)
 
     private func decode(_ page: Page) throws(ParquetError) -> Part {
         let decoder = ValueDecoder(leaf: leaf, limits: limits)
@@ -143,13 +147,9 @@ final class ColumnChunk {
             let count = maximum == 0 ? total : definition.count { $0 == maximum }
             let size = content.remaining
             let present = try decoder.decode(&content, encoding: page.encoding, count: count, dictionary: dictionary)
-            let cost = size + total * (MemoryLayout<ParquetValue>.stride + 8)
+            let cost = size + present.cost + total * 8
             guard count < total else { return (repetition, definition, present, cost) }
-            var values: [ParquetValue] = []
-            values.reserveCapacity(total)
-            var next = present.makeIterator()
-            for level in definition { values.append(level == maximum ? next.next() ?? .null : .null) }
-            return (repetition, definition, values, cost)
+            return (repetition, definition, present.spread(over: definition, highest: maximum), cost)
         }
     }
 }

@@ -30,6 +30,12 @@ final class FileBytes: @unchecked Sendable {
         mapped = true
     }
 
+    /// Takes over memory that was allocated.
+    init(adopting memory: UnsafeMutableRawBufferPointer) {
+        buffer = UnsafeRawBufferPointer(memory)
+        mapped = false
+    }
+
     init(_ bytes: [UInt8]) {
         let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 16)
         copy.copyBytes(from: bytes)

@@ -100,7 +100,7 @@ public final class ParquetFile: Sendable {
         let inner = row - footer.groups[low].rows.lowerBound
         var fields: [ParquetValue.Field] = []
         for node in nodes {
-            var assembler = RowAssembler(cursors: [:])
+            var assembler = RowAssembler(cursors: [:], valuesLeft: min(limits.values, limits.rowValues))
             for leaf in node.leaves {
                 let segment = try segment(Key(group: low, leaf: leaf), holding: inner, &cache)
                 let entries = segment.entries(of: inner)

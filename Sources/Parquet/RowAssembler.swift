@@ -26,6 +26,8 @@ struct RowAssembler {
 
     /// By the number of the leaf.
     var cursors: [Int: Cursor]
+    /// How many values the row may still have.
+    var valuesLeft: Int
 
     /// Reads a column's value and checks that nothing of the row is left.
     mutating func row(_ node: ParquetNode) throws(ParquetError) -> ParquetValue {
@@ -39,6 +41,8 @@ struct RowAssembler {
     }
 
     private mutating func read(_ node: ParquetNode) throws(ParquetError) -> ParquetValue {
+        valuesLeft -= 1
+        guard valuesLeft >= 0 else { throw ParquetError("a row has more values than are read") }
         switch node.kind {
         case .list:
             let level = try definition(of: node)

@@ -18,6 +18,8 @@ public enum TextBytes {
             )
         }
         var output = Output(limit: limit)
+        // What is not written to takes no memory, and an array that grows is copied to twice as much of it.
+        output.bytes.reserveCapacity(limit)
         let status = withUnsafeMutablePointer(to: &output) { output in
             bytes.withUnsafeBufferPointer { input in
                 let take: ccomp_take = { context, bytes, count in

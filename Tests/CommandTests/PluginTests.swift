@@ -154,6 +154,63 @@ import Testing
         expect(try Self.models(with: copy.path), failsWith: 1, mentioning: "chmod go-w \(open.path)")
     }
 
+    @Test func aFolderFartherUpThatOthersMayWriteToIsRefused() throws {
+        let scratch = try Scratch()
+        let inner = scratch.url("open/mine/inner")
+        try FileManager.default.createDirectory(at: inner, withIntermediateDirectories: true)
+        let path = try Self.compile("int nothing(void) { return 0; }", to: inner.appendingPathComponent("libTiny.so"))
+        let isLoaded = "does not export bridge_plugin_abi"
+        expect(try Self.models(with: path), failsWith: 1, mentioning: isLoaded)
+        for mode in [mode_t(0o777), 0o775, 0o757] {
+            chmod(scratch.path("open"), mode)
+            expect(try Self.models(with: path), failsWith: 1, mentioning: path, "chmod go-w \(scratch.path("open"))")
+        }
+        // With the sticky bit others may not rename what is in it.
+        chmod(scratch.path("open"), 0o1777)
+        expect(try Self.models(with: path), failsWith: 1, mentioning: isLoaded)
+    }
+
+    @Test func aLinkInTheMiddleThatOthersMayReplaceIsRefused() throws {
+        let scratch = try Scratch()
+        for name in ["mine", "open"] {
+            try FileManager.default.createDirectory(at: scratch.url(name), withIntermediateDirectories: false)
+        }
+        _ = try Self.compile("int nothing(void) { return 0; }", to: scratch.url("mine/libTiny.so"))
+        // start.so leads to open/middle and that to mine/libTiny.so; and one folder is behind a link.
+        func link(_ name: String, _ target: String) throws {
+            try FileManager.default.createSymbolicLink(atPath: scratch.path(name), withDestinationPath: target)
+        }
+        try link("open/middle", "../mine/libTiny.so")
+        try link("start.so", "open/middle")
+        try link("open/folder", "../mine")
+        for place in [scratch.path("start.so"), scratch.path("open/folder/libTiny.so")] {
+            chmod(scratch.path("open"), 0o755)
+            expect(try Self.models(with: place), failsWith: 1, mentioning: "does not export bridge_plugin_abi")
+            chmod(scratch.path("open"), 0o777)
+            expect(try Self.models(with: place), failsWith: 1, mentioning: place, "chmod go-w \(scratch.path("open"))")
+        }
+    }
+
+    @Test func linksWithoutAnEndAreNamed() throws {
+        let scratch = try Scratch()
+        try FileManager.default.createSymbolicLink(atPath: scratch.path("a.so"), withDestinationPath: "b.so")
+        try FileManager.default.createSymbolicLink(atPath: scratch.path("b.so"), withDestinationPath: "a.so")
+        expect(try Self.models(with: scratch.path("a.so")), failsWith: 1, mentioning: "there is no plugin at")
+    }
+
+    @Test func theSameNameInTwoFoldersIsTwoLibraries() throws {
+        let scratch = try Scratch()
+        var paths: [String] = []
+        for (folder, source) in [("a", Descriptor(abi: "7u").source), ("b", "int nothing(void) { return 0; }")] {
+            try FileManager.default.createDirectory(at: scratch.url(folder), withIntermediateDirectories: false)
+            paths.append(try Self.compile(source, to: scratch.url("\(folder)/libTinyPlugin.so")))
+        }
+        let variables = ["BRIDGE_PLUGIN_PATH": "\(scratch.path("a")):\(scratch.path("b"))"]
+        let errors = try BridgeProcess.run("models", environment: variables).errors
+        #expect(errors.contains("\(paths[0]) has plugin ABI 7"), "\(errors)")
+        #expect(errors.contains("\(paths[1]) does not export bridge_plugin_abi"), "\(errors)")
+    }
+
     @Test(arguments: [mode_t(0o757), 0o775, 0o1757]) func aFileThatOthersMayWriteToIsRefused(_ mode: mode_t) throws {
         let scratch = try Scratch()
         let copy = scratch.url("libMistralPlugin.so")

@@ -12,7 +12,7 @@ host name, to which the hub redirects. Prints one line of JSON when it listens: 
 It is told and asked by HTTP as well:
 
     POST /_faults   a list of {"match": REGEX, "times": N, ...}: the next N requests whose "METHOD path" fits go wrong by
-                    "status" and "headers"; "cut": bytes after which the connection ends; "wrong": true for other bytes;
+                    "status", "headers" and "body"; "cut": bytes after which the connection ends; "wrong": true for other bytes;
                     "wait": seconds before the answer; "drip": bytes a second; "stall": bytes after which nothing more
                     comes until other faults are told; "no_range": true for whole files only;
                     "location": where a redirect leads
@@ -184,7 +184,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "location" in fault:
             return self.answer(fault.get("status", 302), b"", [("Location", fault["location"])])
         if "status" in fault:
-            return self.answer(fault["status"], b"no", list(fault.get("headers", {}).items()))
+            return self.answer(fault["status"], fault.get("body", "no").encode(), list(fault.get("headers", {}).items()))
         url = urllib.parse.urlsplit(self.path)
         path = urllib.parse.unquote(url.path)
         query = urllib.parse.parse_qs(url.query)

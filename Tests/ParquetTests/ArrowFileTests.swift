@@ -55,6 +55,11 @@ import Testing
         #expect(other != nil)
     }
 
+    @Test func aBatchThatBecomesThousandsOfTimesItsSizeIsRefused() throws {
+        let error = #expect(throws: ParquetError.self) { try ArrowFile(path: path("grown.arrow")).row(at: 0) }
+        #expect(error?.description.contains("more than 67108864 bytes once it is unpacked") == true)
+    }
+
     @Test func aRowMayNotTakeMoreThanTheLimits() throws {
         let limits = ParquetLimits(pageBytes: 40, values: 10)
         #expect(throws: ParquetError.self) { try ArrowFile(bytes: bytes("kinds"), limits: limits).row(at: 6) }

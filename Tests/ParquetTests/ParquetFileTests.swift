@@ -40,6 +40,29 @@ import Testing
         #expect(file.schema.map(\.kind) == [.structure, .string])
     }
 
+    @Test func aPageThatBecomesThousandsOfTimesItsSizeIsRefused() throws {
+        let file = try ParquetFile(path: Fixture.path("grown.parquet"))
+        let error = #expect(throws: ParquetError.self) { try file.row(at: 0) }
+        #expect(error?.description.contains("at most 67108864") == true, "\(error?.description ?? "")")
+    }
+
+    @Test func aPageOfMillionsOfValuesThatAreAlikeIsRead() throws {
+        let file = try ParquetFile(path: Fixture.path("alike.parquet"))
+        #expect(file.rowCount == 2_100_000 && file.rowGroups.count == 1)
+        for row in [0, 1, 3, 419, 1_000_003, 2_099_999] {
+            let place = row % 420
+            let flag: ParquetValue = place % 7 == 3 ? .null : .bool(place % 3 == 0)
+            #expect(try file.row(at: row)["flag"] == flag && file.row(at: row)["text"] == .string("same"), "\(row)")
+        }
+    }
+
+    @Test func aRowOfMoreValuesThanTheLimitIsRefused() throws {
+        let limits = ParquetLimits(rowValues: 4)
+        let file = try ParquetFile(path: Fixture.path("nested-v1.parquet"), limits: limits)
+        let error = #expect(throws: ParquetError.self) { try file.row(at: 3) }
+        #expect(error?.description.contains("more values than are read") == true)
+    }
+
     @Test(arguments: ["decimal", "brotli", "int96"]) func whatIsNotReadIsNamed(_ name: String) throws {
         let file = try ParquetFile(path: Fixture.path(name + ".parquet"))
         let error = #expect(throws: ParquetError.self) { try file.row(at: 0) }

@@ -10,14 +10,18 @@ import TensorRuntime
 ///
 /// `Tests/CommandTests/CorpusTests.swift` replays the corpus through this file without libFuzzer.
 enum FuzzTarget: String, CaseIterable {
+    case adapter
     case arrow
     case conversation
+    case growth
     case header
     case hub
     case image
     case index
     case json
+    case listing
     case manifest
+    case memory
     case parquet
     case template
     case tokenizer
@@ -28,14 +32,18 @@ enum FuzzTarget: String, CaseIterable {
     @discardableResult
     func run(_ bytes: [UInt8]) -> Bool {
         switch self {
+        case .adapter: Self.adapter(bytes)
         case .arrow: Self.arrow(bytes)
         case .conversation: Self.conversation(bytes)
+        case .growth: Self.growth(bytes)
         case .header: Self.header(bytes)
         case .hub: Self.hub(bytes)
         case .image: Self.image(bytes)
         case .index: Self.index(bytes)
         case .json: Self.json(bytes)
+        case .listing: Self.listing(bytes)
         case .manifest: Self.manifest(bytes)
+        case .memory: Self.memory(bytes)
         case .parquet: Self.parquet(bytes)
         case .template: Self.template(bytes)
         case .tokenizer: Self.tokenizer(bytes)

@@ -2,7 +2,11 @@
 public struct JSONObject: Sendable {
     /// The keys, in order.
     public private(set) var keys: [String] = []
-    private var values: [Key: JSON] = [:]
+    private var values: [JSON] = []
+    /// Where each key is; empty for a few members, among which looking is faster and takes no memory.
+    private var places: [Key: Int] = [:]
+
+    private static let fewMembers = 8
 
     /// A key, compared byte by byte: Swift's strings are equal when they look alike, and a vocabulary holds such pairs.
     private struct Key: Hashable {
@@ -24,14 +28,40 @@ public struct JSONObject: Sendable {
         for (key, value) in members { self[key] = value }
     }
 
+    private func place(of key: String) -> Int? {
+        guard places.isEmpty else { return places[Key(text: key)] }
+        return keys.firstIndex { Key(text: $0) == Key(text: key) }
+    }
+
+    /// Puts a member behind the others; false, and nothing done, where the key is there already.
+    mutating func append(_ value: JSON, for key: String) -> Bool {
+        guard place(of: key) == nil else { return false }
+        keys.append(key)
+        values.append(value)
+        if !places.isEmpty {
+            places[Key(text: key)] = keys.count - 1
+        } else if keys.count > Self.fewMembers {
+            number()
+        }
+        return true
+    }
+
+    private mutating func number() {
+        places = [:]
+        guard keys.count > Self.fewMembers else { return }
+        for (place, key) in keys.enumerated() { places[Key(text: key)] = place }
+    }
+
     /// The value of a key; a new key goes to the end, nil removes the key.
     public subscript(key: String) -> JSON? {
-        get { values[Key(text: key)] }
+        get { place(of: key).map { values[$0] } }
         set {
             if let newValue {
-                if values.updateValue(newValue, forKey: Key(text: key)) == nil { keys.append(key) }
-            } else if values.removeValue(forKey: Key(text: key)) != nil {
-                keys.removeAll { Key(text: $0) == Key(text: key) }
+                if let place = place(of: key) { values[place] = newValue } else { _ = append(newValue, for: key) }
+            } else if let place = place(of: key) {
+                keys.remove(at: place)
+                values.remove(at: place)
+                number()
             }
         }
     }
@@ -41,6 +71,15 @@ public struct JSONObject: Sendable {
 
     /// Whether there are none.
     public var isEmpty: Bool { keys.isEmpty }
+
+    /// About how many bytes an object takes that has members.
+    static var memory: Int { 64 }
+
+    /// About how many bytes the member behind so many others takes.
+    static func memory(ofMember index: Int) -> Int {
+        let member = MemoryLayout<String>.stride + MemoryLayout<JSON>.stride
+        return index < fewMembers ? member : member + 2 * (MemoryLayout<String>.stride + MemoryLayout<Int>.stride)
+    }
 }
 
 extension JSONObject: Sequence {
@@ -48,12 +87,9 @@ extension JSONObject: Sequence {
     public func makeIterator() -> AnyIterator<(key: String, value: JSON)> {
         var index = 0
         return AnyIterator {
-            while index < keys.count {
-                let key = keys[index]
-                index += 1
-                if let value = self[key] { return (key, value) }
-            }
-            return nil
+            guard index < keys.count else { return nil }
+            defer { index += 1 }
+            return (keys[index], values[index])
         }
     }
 }

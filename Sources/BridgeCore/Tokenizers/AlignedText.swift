@@ -7,10 +7,18 @@ struct AlignedText: Sendable {
     let tracksOrigins: Bool
     /// Whether the text starts where the whole input starts.
     let isAtInputStart: Bool
+    /// What the text may take.
+    let budget: EncodingBudget
 
     /// A copy of a part of the input.
-    init(copying source: UnsafeBufferPointer<UInt8>, range: Range<Int>, tracksOrigins: Bool) {
+    init(
+        copying source: UnsafeBufferPointer<UInt8>,
+        range: Range<Int>,
+        tracksOrigins: Bool,
+        budget: EncodingBudget
+    ) {
         bytes = Array(source[range])
+        self.budget = budget
         self.tracksOrigins = tracksOrigins
         isAtInputStart = range.lowerBound == 0
         origins = []
@@ -28,6 +36,7 @@ struct AlignedText: Sendable {
     /// A part of another text.
     init(_ other: AlignedText, range: Range<Int>) {
         bytes = Array(other.bytes[range])
+        budget = other.budget
         tracksOrigins = other.tracksOrigins
         origins = tracksOrigins ? Array(other.origins[range]) : []
         isAtInputStart = other.isAtInputStart && range.lowerBound == 0
@@ -43,29 +52,31 @@ struct AlignedText: Sendable {
         return start..<max(start, Int(origins[range.upperBound - 1].upperBound))
     }
 
-    /// Replaces each range, in order and without overlap, by the same content.
+    /// Replaces each match, in order and without overlap, by the same content.
     ///
     /// New bytes point to the last byte that they replace, as in Python's tokenizers.
-    mutating func replace(_ ranges: [Range<Int>], with content: [UInt8]) {
-        guard !ranges.isEmpty else { return }
-        var rewritten = TextRewriter(self, capacity: bytes.count + ranges.count * content.count)
+    mutating func replace(_ pattern: TextPattern, with content: [UInt8]) throws(TokenizerError) {
+        var rewritten = TextRewriter(self)
         var copied = 0
-        for range in ranges {
-            rewritten.keep(copied..<range.lowerBound)
-            rewritten.insert(content, originOf: range.upperBound - 1)
-            copied = range.upperBound
+        try bytes.withUnsafeBufferPointer { buffer throws(TokenizerError) in
+            try pattern.forEachMatch(in: buffer, budget) { match in
+                rewritten.keep(copied..<match.lowerBound)
+                rewritten.insert(content, originOf: match.upperBound - 1)
+                copied = match.upperBound
+            }
         }
+        guard copied > 0 || !rewritten.bytes.isEmpty || rewritten.isTooLong else { return }
         rewritten.keep(copied..<bytes.count)
-        rewritten.finish(&self)
+        try rewritten.finish(&self)
     }
 
     /// Puts content in front; it points to the first character.
-    mutating func prepend(_ content: [UInt8]) {
+    mutating func prepend(_ content: [UInt8]) throws(TokenizerError) {
         guard !bytes.isEmpty else { return }
-        var rewritten = TextRewriter(self, capacity: bytes.count + content.count)
+        var rewritten = TextRewriter(self)
         rewritten.insert(content, originOf: 0)
         rewritten.keep(0..<bytes.count)
-        rewritten.finish(&self)
+        try rewritten.finish(&self)
     }
 
     /// Keeps only this part.
@@ -81,26 +92,36 @@ struct AlignedText: Sendable {
     }
 }
 
-/// Builds changed text beside the old one.
+/// Builds changed text beside the old one, as far as the budget goes.
 struct TextRewriter {
     private let source: AlignedText
     private(set) var bytes: [UInt8] = []
     private var origins: [Range<Int32>] = []
+    /// Whether there was more to add than the budget allows; what came then is not there.
+    private(set) var isTooLong = false
 
-    init(_ source: AlignedText, capacity: Int) {
+    init(_ source: AlignedText) {
         self.source = source
-        bytes.reserveCapacity(capacity)
-        if source.tracksOrigins { origins.reserveCapacity(capacity) }
+        bytes.reserveCapacity(source.count)
+        if source.tracksOrigins { origins.reserveCapacity(source.count) }
+    }
+
+    /// Whether so many bytes more are within the budget.
+    private mutating func holds(_ count: Int) -> Bool {
+        if bytes.count + count > source.budget.bytesLeft { isTooLong = true }
+        return !isTooLong
     }
 
     /// Copies a part of the old text.
     mutating func keep(_ range: Range<Int>) {
+        guard holds(range.count) else { return }
         bytes.append(contentsOf: source.bytes[range])
         if source.tracksOrigins { origins.append(contentsOf: source.origins[range]) }
     }
 
     /// Adds new bytes that point where one byte of the old text points; a position before the text points to its start.
     mutating func insert(_ content: [UInt8], originOf position: Int) {
+        guard holds(content.count) else { return }
         bytes.append(contentsOf: content)
         guard source.tracksOrigins else { return }
         let origin = source.origins.indices.contains(position) ? source.origins[position] : 0..<0
@@ -115,7 +136,11 @@ struct TextRewriter {
         }
     }
 
-    func finish(_ text: inout AlignedText) {
+    /// Puts the new text in the place of the old one.
+    ///
+    /// - Throws: `TokenizerError` when it is more than the budget allows.
+    func finish(_ text: inout AlignedText) throws(TokenizerError) {
+        guard !isTooLong else { throw source.budget.tooLong }
         text.replaceAll(bytes, origins: origins)
     }
 }

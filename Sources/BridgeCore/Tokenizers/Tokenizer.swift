@@ -11,16 +11,22 @@ public struct Tokenizer: Sendable {
     /// Whether the vocabulary is spelled in the byte alphabet.
     var isByteLevel: Bool
     /// Tokens of the vocabulary that no text can become: spelled outside of the byte alphabet.
-    var unreachable: [Int: [UInt8]] = [:]
+    var unreachable: [Int: [UInt8]] = [:] {
+        didSet { unreachableIDs = Dictionary(unreachable.map { ($1, $0) }) { min($0, $1) } }
+    }
+    private var unreachableIDs: [[UInt8]: Int] = [:]
     /// What a token is decoded as instead of its spelling.
     var surfaces: [Int: [UInt8]] = [:]
     private(set) var added: [Int: AddedToken] = [:]
     /// The added tokens in the order in which they were added, which decides between equal texts.
     private(set) var addedInOrder: [AddedToken] = []
     /// How the added tokens are spelled in the normalized text; their ids are decoded as that.
-    private var addedSpellings: [Int: [UInt8]] = [:]
+    private(set) var addedSpellings: [Int: [UInt8]] = [:]
     private var addedByContent: [[UInt8]: Int] = [:]
     private var specialContents: Set<[UInt8]> = []
+    /// The added tokens with the texts that they are searched by, as they stand and in the normalized text.
+    private var rawTexts: [(token: AddedToken, content: [UInt8])] = []
+    private var normalizedTexts: [(token: AddedToken, content: [UInt8])] = []
     private var rawMatcher = AddedTokenMatcher()
     private var normalizedMatcher = AddedTokenMatcher()
     private let caches = WordCachePool()
@@ -40,7 +46,7 @@ public struct Tokenizer: Sendable {
     /// Replaces all added tokens; what was special once stays so.
     mutating func replaceAddedTokens(by tokens: [AddedToken]) throws(TokenizerError) {
         (added, addedInOrder, addedSpellings, addedByContent) = ([:], [], [:], [:])
-        (rawMatcher, normalizedMatcher) = (AddedTokenMatcher(), AddedTokenMatcher())
+        (rawTexts, normalizedTexts) = ([], [])
         try add(tokens)
     }
 
@@ -61,20 +67,27 @@ public struct Tokenizer: Sendable {
                 let content = Array(token.content.utf8)
                 guard token.isNormalized, let normalizer else {
                     if token.isNormalized {
-                        normalizedMatcher.insert(token, as: content)
+                        normalizedTexts.append((token, content))
                     } else {
-                        rawMatcher.insert(token, as: content)
+                        rawTexts.append((token, content))
                     }
                     continue
                 }
                 var text = content.withUnsafeBufferPointer {
-                    AlignedText(copying: $0, range: 0..<content.count, tracksOrigins: false)
+                    AlignedText(
+                        copying: $0,
+                        range: 0..<content.count,
+                        tracksOrigins: false,
+                        budget: EncodingBudget(textBytes: content.count)
+                    )
                 }
                 try normalizer.apply(to: &text)
                 addedSpellings[token.id] = text.bytes
-                normalizedMatcher.insert(token, as: text.bytes)
+                normalizedTexts.append((token, text.bytes))
             }
         }
+        rawMatcher = AddedTokenMatcher(rawTexts)
+        normalizedMatcher = AddedTokenMatcher(normalizedTexts)
     }
 }
 
@@ -95,7 +108,7 @@ extension Tokenizer {
         if let id = addedByContent[spelling] { return Int32(id) }
         let bytes = isByteLevel ? ByteAlphabet.decode(token) : spelling
         if let bytes, let id = encoder.vocabulary.id(of: bytes) { return Int32(id) }
-        return unreachable.first { $0.value == spelling }.map { Int32($0.key) }
+        return unreachableIDs[spelling].map { Int32($0) }
     }
 
     /// The spelling of a token in the vocabulary file, or nil where the id has none.
@@ -151,28 +164,41 @@ extension Tokenizer {
         return encoding
     }
 
-    private func run(
+    /// The most bytes of text that are encoded at once.
+    public static let largestText = EncodingBudget.textBytes
+
+    /// Encodes a text without the tokens around it, within a budget; nil for the one of its size.
+    func run(
         _ text: String,
         tracksOrigins: Bool,
-        parsingSpecialTokens: Bool
+        parsingSpecialTokens: Bool = true,
+        budget: EncodingBudget? = nil
     ) throws(TokenizerError) -> Encoding {
-        guard text.utf8.count < Int(Int32.max) else {
+        guard text.utf8.count <= Self.largestText else {
             throw TokenizerError(
-                .unsupported,
-                "the text has \(text.utf8.count) bytes; at most \(Int32.max) are encoded at once"
+                .tooLarge,
+                "the text has \(text.utf8.count) bytes; at most \(Self.largestText) are encoded at once, so split it"
             )
         }
+        let budget = budget ?? EncodingBudget(textBytes: text.utf8.count)
         var text = text
         text.makeContiguousUTF8()
         let bytes = Array(text.utf8)
         return try caches.withCache { cache throws(TokenizerError) in
             try bytes.withUnsafeBufferPointer { buffer throws(TokenizerError) in
                 var state = EncodingState(cache: cache, tracksOrigins: tracksOrigins)
-                for piece in rawMatcher.split(buffer, allowsSpecial: parsingSpecialTokens) {
+                try rawMatcher.forEachPiece(of: buffer, allowsSpecial: parsingSpecialTokens, budget) {
+                    piece throws(TokenizerError) in
+                    try budget.tick()
                     if let id = piece.id {
                         state.append(id, offset: piece.range)
                     } else {
-                        let section = AlignedText(copying: buffer, range: piece.range, tracksOrigins: tracksOrigins)
+                        let section = AlignedText(
+                            copying: buffer,
+                            range: piece.range,
+                            tracksOrigins: tracksOrigins,
+                            budget: budget
+                        )
                         try encodeSection(section, parsingSpecialTokens, into: &state)
                     }
                 }
@@ -188,16 +214,16 @@ extension Tokenizer {
     ) throws(TokenizerError) {
         var text = section
         if let normalizer { try normalizer.apply(to: &text) }
-        if let sentencePiece { sentencePiece.apply(to: &text) }
+        if let sentencePiece { try sentencePiece.apply(to: &text) }
         guard !normalizedMatcher.isEmpty else { return try encodeWords(of: text, into: &state) }
-        let pieces = text.bytes.withUnsafeBufferPointer {
-            normalizedMatcher.split($0, allowsSpecial: parsingSpecialTokens)
-        }
-        for piece in pieces {
-            if let id = piece.id {
-                state.append(id, offset: text.origin(of: piece.range))
-            } else {
-                try encodeWords(of: AlignedText(text, range: piece.range), into: &state)
+        try text.bytes.withUnsafeBufferPointer { buffer throws(TokenizerError) in
+            try normalizedMatcher.forEachPiece(of: buffer, allowsSpecial: parsingSpecialTokens, text.budget) {
+                piece throws(TokenizerError) in
+                if let id = piece.id {
+                    state.append(id, offset: text.origin(of: piece.range))
+                } else {
+                    try encodeWords(of: AlignedText(text, range: piece.range), into: &state)
+                }
             }
         }
     }
@@ -205,8 +231,11 @@ extension Tokenizer {
     private func encodeWords(of text: AlignedText, into state: inout EncodingState) throws(TokenizerError) {
         var list = WordList(text)
         try preTokenizer?.apply(to: &list)
+        try text.budget.take(list.text.count)
         try list.text.bytes.withUnsafeBufferPointer { buffer throws(TokenizerError) in
-            for word in list.words {
+            for part in list.words {
+                let word = Int(part.lowerBound)..<Int(part.upperBound)
+                try text.budget.tick(1 + word.count / 8)
                 let before = state.run.ids.count
                 try encoder.encode(
                     UnsafeBufferPointer(rebasing: buffer[word]),
@@ -245,46 +274,4 @@ private struct EncodingState {
     }
 
     var encoding: Encoding { Encoding(ids: run.ids, offsets: offsets) }
-}
-
-extension Tokenizer {
-    /// The text of some tokens.
-    ///
-    /// Ids that are no tokens are left out, as in Python's tokenizers.
-    ///
-    /// - Parameters:
-    ///   - ids: The tokens.
-    ///   - skippingSpecialTokens: Whether control tokens are left out.
-    /// - Returns: The text; bytes that form no character are replaced by U+FFFD.
-    /// - Throws: `TokenizerError` when an expression of the decoder gives up on the text.
-    public func decode(
-        _ ids: some Sequence<Int32>,
-        skippingSpecialTokens: Bool = false
-    ) throws(TokenizerError) -> String {
-        var tokens: [[UInt8]] = []
-        for id in ids {
-            if let token = decodable(id, skippingSpecialTokens: skippingSpecialTokens) { tokens.append(token) }
-        }
-        return String(decoding: try decoder.decode(tokens), as: UTF8.self)
-    }
-
-    /// A decoder that takes tokens one by one.
-    public func streamingDecoder(skippingSpecialTokens: Bool = false) -> StreamingDecoder {
-        StreamingDecoder(self, skippingSpecialTokens: skippingSpecialTokens)
-    }
-
-    /// What the decoder reads for a token, or nil where the id is left out.
-    func decodable(_ id: Int32, skippingSpecialTokens: Bool) -> [UInt8]? {
-        if skippingSpecialTokens, isSpecial(id) { return nil }
-        if let surface = surfaces[Int(id)] { return surface }
-        if isByteLevel, decoder.readsBytes {
-            if let spelling = addedSpellings[Int(id)] {
-                return ByteAlphabet.decode(String(decoding: spelling, as: UTF8.self)) ?? spelling
-            }
-            return encoder.vocabulary[Int(id)].map(Array.init) ?? unreachable[Int(id)]
-        }
-        guard let token = token(of: id) else { return nil }
-        if decoder.readsBytes { return ByteAlphabet.decode(token) ?? Array(token.utf8) }
-        return Array(token.utf8)
-    }
 }

@@ -10,6 +10,8 @@ public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertibl
         case unsupported
         /// A regular expression is wrong, or needs more steps than it may take on this text.
         case regularExpression
+        /// A text, or what a file makes of one, takes more memory or time than is allowed.
+        case tooLarge
         /// The syntax of a chat template is wrong.
         case templateSyntax
         /// A chat template failed while it ran, or exceeded its limits.

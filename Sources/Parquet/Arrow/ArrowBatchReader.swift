@@ -129,21 +129,21 @@ struct ArrowBatchReader {
         let size = Int64(littleEndian: bytes.loadUnaligned(as: Int64.self))
         let packed = UnsafeRawBufferPointer(rebasing: bytes[8...])
         if size == -1 { return ArrowBuffer(bytes: packed, owner: file) }
-        guard size >= 0, size <= limits.pageBytes - rest.unpackedBytes else {
-            throw ParquetError("a batch has more than \(limits.pageBytes) bytes once it is unpacked")
+        let mostBytes = limits.bytes(ofPacked: rest.body.count)
+        guard size >= 0, size <= mostBytes - rest.unpackedBytes else {
+            throw ParquetError(
+                "a batch of \(rest.body.count) bytes has more than \(mostBytes) bytes once it is unpacked"
+            )
         }
         rest.unpackedBytes += Int(size)
-        var isSound = false
-        let unpacked = [UInt8](unsafeUninitializedCapacity: Int(size)) { output, written in
-            isSound =
-                ccomp_zstd(packed.bindMemory(to: UInt8.self).baseAddress, packed.count, output.baseAddress, Int(size))
-                == 1
-            if !isSound { output.initialize(repeating: 0) }
-            written = Int(size)
+        // One byte more, so that there is an address even where there is no content.
+        let unpacked = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(size) + 1, alignment: 16)
+        let owner = FileBytes(adopting: unpacked)
+        let output = unpacked.bindMemory(to: UInt8.self).baseAddress
+        guard ccomp_zstd(packed.bindMemory(to: UInt8.self).baseAddress, packed.count, output, Int(size)) == 1 else {
+            throw ParquetError("a compressed buffer is damaged")
         }
-        guard isSound else { throw ParquetError("a compressed buffer is damaged") }
-        let owner = FileBytes(unpacked)
-        return ArrowBuffer(bytes: owner.buffer, owner: owner)
+        return ArrowBuffer(bytes: UnsafeRawBufferPointer(rebasing: owner.buffer[..<Int(size)]), owner: owner)
     }
 }
 

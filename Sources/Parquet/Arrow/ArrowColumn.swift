@@ -3,7 +3,11 @@ struct ArrowBudget {
     private var values: Int
     private var bytes: Int
 
-    init(_ limits: ParquetLimits) { (values, bytes) = (limits.values, limits.pageBytes) }
+    /// A budget for a row of a file of so many bytes.
+    init(_ limits: ParquetLimits, fileBytes: Int) {
+        values = min(limits.values, limits.rowValues)
+        bytes = min(limits.pageBytes, max(limits.bytes(ofPacked: 0), fileBytes))
+    }
 
     mutating func take(values count: Int, bytes size: Int = 0) throws(ParquetError) {
         (values, bytes) = (values - count, bytes - size)

@@ -110,7 +110,7 @@ public final class ArrowFile: Sendable {
                 )
                 cache.batch = (index, try reader.columns(of: entry.message, fields: fields))
             }
-            var budget = ArrowBudget(limits)
+            var budget = ArrowBudget(limits, fileBytes: file.buffer.count)
             var values: [ParquetValue.Field] = []
             for name in names {
                 guard let place = fields.firstIndex(where: { $0.name == name }),

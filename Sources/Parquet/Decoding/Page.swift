@@ -30,8 +30,11 @@ struct Page {
         packed = try reader.take(try header.count(3, "the size of a page"))
         guard let kind, kind != .index else { return nil }
         self.kind = kind
-        guard unpackedSize <= limits.pageBytes else {
-            throw ParquetError("a page of \(unpackedSize) bytes is announced, at most \(limits.pageBytes)")
+        let mostBytes = limits.bytes(ofPacked: packed.count)
+        guard unpackedSize <= mostBytes else {
+            throw ParquetError(
+                "a page of \(packed.count) bytes that unpacks to \(unpackedSize) is announced, at most \(mostBytes)"
+            )
         }
         checksum = header[4]?.int.map { UInt32(truncatingIfNeeded: $0) }
         let facts = header[kind == .data ? 5 : kind == .dictionary ? 7 : 8] ?? .structure([:])

@@ -6,37 +6,46 @@ struct ValueDecoder {
     /// Decodes `count` values; `dictionary` is what indices stand for, nil where none was there.
     func decode(_ content: inout ByteReader, encoding: Int, count: Int, dictionary: [ParquetValue]?)
         throws(ParquetError)
-        -> [ParquetValue]
+        -> PageValues.Piece
     {
+        // A few bytes of differences can stand for any number of values.
+        if (5...7).contains(encoding), count > max(limits.values / 4, content.remaining) {
+            throw ParquetError("\(count) values are announced in a page of \(content.remaining) bytes")
+        }
+        // What texts that begin like the ones before them may become together.
+        let mostBytes = limits.bytes(ofPacked: content.remaining)
         switch (encoding, leaf.physical) {
-        case (0, _): return try plain(&content, count: count)
+        case (0, .boolean):
+            let bytes = try content.take((count + 7) / 8)
+            var numbers: [UInt32] = []
+            numbers.reserveCapacity(count)
+            BitUnpacker.unpack(bytes, width: 1, count: count) { numbers.append(UInt32($0)) }
+            return .coded(numbers, Self.truthValues)
+        case (0, _): return .plain(try plain(&content, count: count))
         case (2, _), (8, _):
             guard let dictionary else { throw ParquetError("a page has indices where there is no dictionary") }
-            guard count > 0 else { return [] }
+            guard count > 0 else { return .plain([]) }
             let width = Int(try content.byte())
             let indices = try HybridDecoder.decode(try content.take(content.remaining), width: width, count: count)
-            var values: [ParquetValue] = []
-            values.reserveCapacity(count)
-            for index in indices {
-                guard Int(index) < dictionary.count else {
-                    throw ParquetError("index \(index) points into a dictionary of \(dictionary.count) values")
-                }
-                values.append(dictionary[Int(index)])
+            for index in indices where Int(index) >= dictionary.count {
+                throw ParquetError("index \(index) points into a dictionary of \(dictionary.count) values")
             }
-            return values
+            return .coded(indices, dictionary)
         case (3, .boolean):
             let bytes = try content.take(Int(try content.number(UInt32.self)))
-            return try HybridDecoder.decode(bytes, width: 1, count: count).map { .bool($0 == 1) }
+            return .coded(try HybridDecoder.decode(bytes, width: 1, count: count), Self.truthValues)
         case (5, .int32):
-            return try DeltaDecoder.numbers(&content, count: count).map { int32(Int32(truncatingIfNeeded: $0)) }
-        case (5, .int64): return try DeltaDecoder.numbers(&content, count: count).map(int64)
+            return .plain(
+                try DeltaDecoder.numbers(&content, count: count).map { int32(Int32(truncatingIfNeeded: $0)) }
+            )
+        case (5, .int64): return .plain(try DeltaDecoder.numbers(&content, count: count).map(int64))
         case (6, .byteArray):
             var values: [ParquetValue] = []
             for bytes in try DeltaDecoder.byteArrays(&content, count: count) { values.append(try text(bytes)) }
-            return values
+            return .plain(values)
         case (7, .byteArray), (7, .fixed):
             var values: [ParquetValue] = []
-            for bytes in try DeltaDecoder.prefixed(&content, count: count, limit: limits.pageBytes) {
+            for bytes in try DeltaDecoder.prefixed(&content, count: count, limit: mostBytes) {
                 guard leaf.physical == .byteArray || bytes.count == leaf.width else {
                     throw ParquetError("a value has \(bytes.count) bytes, expected \(leaf.width)")
                 }
@@ -46,15 +55,17 @@ struct ValueDecoder {
                     values.append(try text(bytes))
                 }
             }
-            return values
+            return .plain(values)
         case (9, .float), (9, .double), (9, .int32), (9, .int64), (9, .fixed):
-            return try split(&content, count: count)
+            return .plain(try split(&content, count: count))
         default:
             throw ParquetError(
                 "column \(leaf.path.joined(separator: ".")) has the encoding \(encoding), which is not read"
             )
         }
     }
+
+    private static let truthValues: [ParquetValue] = [.bool(false), .bool(true)]
 
     private var valueBytes: Int {
         switch leaf.physical {
@@ -68,11 +79,6 @@ struct ValueDecoder {
 
     private func plain(_ content: inout ByteReader, count: Int) throws(ParquetError) -> [ParquetValue] {
         var values: [ParquetValue] = []
-        if leaf.physical == .boolean {
-            let bytes = try content.take((count + 7) / 8)
-            BitUnpacker.unpack(bytes, width: 1, count: count) { values.append(.bool($0 == 1)) }
-            return values
-        }
         // Checked before room is made: what is announced has to be there.
         guard count <= content.remaining / (leaf.physical == .byteArray ? 4 : valueBytes) else {
             throw ParquetError("\(count) values are announced in a page that has no room for them")

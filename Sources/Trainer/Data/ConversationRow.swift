@@ -28,6 +28,9 @@ struct ConversationRow {
     /// The calls of tools whose results are still to come.
     var openCalls: [(id: String, name: String?)] = []
 
+    /// More messages than the steps of any chat template reach.
+    static let mostMessages = 1 << 17
+
     /// The fields that a conversation can be in.
     static let keys = ["conversation", "messages", "conversations"]
     /// The field with the system message, where it is none of the messages.
@@ -66,6 +69,11 @@ struct ConversationRow {
         guard let list = json[key]?.array, !list.isEmpty else {
             throw wrong(
                 "\(key) is \(json[key]?.array == nil ? json[key]?.kind ?? "" : "empty"), expected a list of messages"
+            )
+        }
+        guard list.count <= mostMessages else {
+            throw wrong(
+                "\(key) is a list of \(list.count) messages, and at most \(mostMessages) are read; split the row"
             )
         }
         for media in mediaKeys {

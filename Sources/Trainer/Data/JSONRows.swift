@@ -2,58 +2,21 @@ import BridgeCore
 import JSONTree
 import Parquet
 
-/// The rows of a JSON or JSON Lines file.
+/// The rows of a JSON or JSON Lines file of a data set, one to a line or as one list.
 struct JSONRows: Sendable {
-    private let path: String
-    private let bytes: [UInt8]
-    private let lines: [Range<Int>]
-    private let rows: [JSON]
+    private let file: RowFile
 
-    var count: Int { lines.isEmpty ? rows.count : lines.count }
+    var count: Int { file.count }
 
-    init(path: String) throws {
-        self.path = path
-        bytes = try Self.text(of: path)
-        // A list, or `datasets`' form of columns' rows under `data`; everything else is taken line by line.
-        let first = bytes.first { $0 > 32 }
-        if first == UInt8(ascii: "["), let list = (try? JSON(parsing: bytes))?.array {
-            rows = list
-            lines = []
-            return
-        }
-        rows = []
-        var found: [Range<Int>] = []
-        for line in bytes.split(separator: 10) where line.contains(where: { $0 > 32 }) {
-            found.append(line.startIndex..<line.endIndex)
-        }
-        lines = found
-    }
-
-    /// The text of a file, unpacked and without a byte order mark.
-    private static func text(of path: String) throws -> [UInt8] {
-        let limit = RowFile.largestText
-        var bytes = try DatasetFolder.contents(of: path, limit: limit)
-        do throws(ParquetError) {
-            bytes = try TextBytes.unpacked(bytes, limit: limit) ?? bytes
-            let mark = try TextBytes.byteOrderMark(bytes)
-            if mark > 0 { bytes.removeFirst(mark) }
-        } catch {
-            throw BridgeError(.corruptInput, "\(path) cannot be read: \(error)")
-        }
-        return bytes
-    }
+    init(path: String) throws { file = try RowFile(path: path, allowsNone: true) }
 
     func row(at index: Int) throws -> ParquetValue {
-        var row: JSON
-        if lines.isEmpty {
-            row = rows[index]
-        } else {
-            do throws(JSONError) { row = try JSON(parsing: Array(bytes[lines[index]])) } catch {
-                throw BridgeError(.corruptInput, "row \(index) of \(path) is not valid JSON: \(error)")
-            }
-        }
+        let row = try file.json(at: index)
         guard row.object != nil else {
-            throw BridgeError(.corruptInput, "row \(index) of \(path) is \(row.kind), expected an object of columns")
+            throw BridgeError(
+                .corruptInput,
+                "\(file.name(of: index)): the row is \(row.kind), expected an object of columns"
+            )
         }
         return Self.value(row)
     }

@@ -5,7 +5,7 @@ import Parquet
 
 /// A file of JSON rows, one to a line or as one list, of which each row is read when it is asked for.
 ///
-/// Only the places of the rows are kept, 24 bytes each; of a compressed file the whole text. Rows may be read from several
+/// Only the places of the rows are kept, a few bytes each; of a compressed file the whole text. Rows may be read from several
 /// threads at once.
 final class RowFile: Sendable {
     /// Where a row stands.
@@ -19,20 +19,36 @@ final class RowFile: Sendable {
     /// The file, for messages.
     let path: String
     /// The rows in their order.
-    let places: [Place]
+    let places: RowPlaces
     private let descriptor: Int32
     /// The text of a file that is compressed; nil for one that is read where it is.
     private let text: [UInt8]?
 
     /// The most bytes of a compressed file, packed and unpacked, because they are kept in memory.
     static let largestText = 1 << 31
+    /// Up to here a compressed file may unpack to any multiple of its size.
+    private static let freeText = 256 << 20
+    /// How many times its size a compressed file beyond that may become.
+    private static let mostGrowth = 64
+
+    /// The most bytes that a compressed file of so many may become.
+    private static func largestText(ofPacked size: Int) -> Int {
+        min(largestText, max(freeText, min(size, largestText) * mostGrowth))
+    }
+
+    /// The memory that the values of a row may take: of a text of small values many times its size.
+    private static func memory(ofRow count: Int) -> Int { max(128 << 20, 2 * count) }
+
     /// The longest row that is read; an embedded picture fits, and a file that is no list of rows does not.
     static let longestRow = 256 << 20
 
     /// Opens a file and finds its rows.
     ///
-    /// - Throws: `BridgeError` when it cannot be read, is no file, or holds no row.
-    init(path: String) throws {
+    /// - Parameters:
+    ///   - path: The file.
+    ///   - allowsNone: Whether it may hold no row.
+    /// - Throws: `BridgeError` when it cannot be read, is no file, or holds no row where it has to.
+    init(path: String, allowsNone: Bool = false) throws {
         guard !path.isEmpty, !path.utf8.contains(0) else {
             throw BridgeError(.badArgument, "the path of the data is empty or has a zero byte; give the path of a file")
         }
@@ -64,7 +80,7 @@ final class RowFile: Sendable {
             offset = text.count
         }
         let places = try scanner.finish(at: offset)
-        guard !places.isEmpty else {
+        guard allowsNone || !places.isEmpty else {
             throw BridgeError(.corruptInput, "\(path) holds no row, expected JSON rows, one to a line or as one list")
         }
         (self.path, self.places, self.descriptor) = (path, places, descriptor)
@@ -106,7 +122,7 @@ final class RowFile: Sendable {
 
     private func parsed(_ bytes: [UInt8], _ row: Int) throws -> JSON {
         do throws(JSONError) {
-            return try JSON(parsing: bytes)
+            return try JSON(parsing: bytes, maximumMemory: Self.memory(ofRow: bytes.count))
         } catch {
             throw BridgeError(.corruptInput, "\(name(of: row)): the row is not valid JSON: \(error)")
         }
@@ -133,7 +149,7 @@ final class RowFile: Sendable {
         guard try read(descriptor, &bytes, at: 0, path) == size else {
             throw BridgeError(.corruptInput, "\(path) has become shorter while it was read")
         }
-        do throws(ParquetError) { return try TextBytes.unpacked(bytes, limit: largestText) } catch {
+        do throws(ParquetError) { return try TextBytes.unpacked(bytes, limit: largestText(ofPacked: size)) } catch {
             throw BridgeError(.corruptInput, "\(path) cannot be read: \(error)")
         }
     }

@@ -9,8 +9,8 @@ struct DataCheck: ParsableCommand {
         commandName: "check",
         abstract: "Find every row that a run would refuse or learn nothing from.",
         discussion: """
-            Each bad row is one line with file and line number, as far as the first 20; --json has all. The exit status is 1 \
-            when there is any. Keys of rows and messages that nothing reads are listed, and rows whose answers have no end \
+            Each bad row is one line with file and line number, as far as the first 20; --json has the first 10,000. The exit \
+            status is 1 when there is any, and after half a million the check stops. Keys of rows and messages that nothing reads are listed, and rows whose answers have no end \
             that is trained are counted.
 
             EXAMPLE:
@@ -50,17 +50,33 @@ struct DataCheck: ParsableCommand {
             return try Self.look(at: row, opened)
         }
         var statistics = SampleStatistics()
-        var findings: [(row: Int, message: String)] = []
-        var warnings: [(row: Int, message: String)] = []
+        var findings = Findings()
+        var warnings = Findings()
         var row = 0
-        while let finding = try rows.next() {
+        while findings.count < Self.mostBadRows, let finding = try rows.next() {
             statistics += finding.statistics
-            if let bad = finding.bad { findings.append((row, bad)) }
-            if let warning = finding.warning { warnings.append((row, warning)) }
+            if let bad = finding.bad { findings.add(row, bad) }
+            if let warning = finding.warning { warnings.add(row, warning) }
             row += 1
         }
-        report(opened.source.count, statistics, findings, warnings, opened.notes)
-        if !findings.isEmpty { throw ExitCode(1) }
+        report(opened.source.count, looked: row, statistics, findings, warnings, opened.notes)
+        if findings.count > 0 { throw ExitCode(1) }
+    }
+
+    /// After so many bad rows the file is not what it is taken for, and the rest of it says nothing new.
+    private static let mostBadRows = 500_000
+
+    /// What was found in many rows: how many they are, and the sentences about the first of them.
+    private struct Findings {
+        private(set) var rows: [(row: Int, message: String)] = []
+        private(set) var count = 0
+
+        private static let mostKept = 10_000
+
+        mutating func add(_ row: Int, _ message: String) {
+            count += 1
+            if rows.count < Self.mostKept { rows.append((row, message)) }
+        }
     }
 
     private static func look(at row: Int, _ opened: DataOptions.Opened) throws -> Finding {
@@ -89,25 +105,29 @@ struct DataCheck: ParsableCommand {
     /// More rows than this say nothing new: most often all have the same mistake.
     private static let mostLines = 20
 
-    private static func lines(_ rows: [(row: Int, message: String)], _ thing: String, _ prefix: String = "") {
-        for row in rows.prefix(mostLines) { Output.line(prefix + row.message) }
-        guard rows.count > mostLines else { return }
-        Output.line("\(prefix)and \(counted(rows.count - mostLines, "more \(thing)")); --json has them all")
+    private static func lines(_ found: Findings, _ thing: String, _ prefix: String = "") {
+        for row in found.rows.prefix(mostLines) { Output.line(prefix + row.message) }
+        guard found.count > mostLines else { return }
+        let extent = found.count > found.rows.count ? "the first \(found.rows.count)" : "them all"
+        Output.line("\(prefix)and \(counted(found.count - mostLines, "more \(thing)")); --json has \(extent)")
     }
 
     private func report(
         _ count: Int,
+        looked: Int,
         _ statistics: SampleStatistics,
-        _ findings: [(row: Int, message: String)],
-        _ warnings: [(row: Int, message: String)],
+        _ findings: Findings,
+        _ warnings: Findings,
         _ notes: DataNotes
     ) {
-        func list(_ rows: [(row: Int, message: String)]) -> JSON {
-            .array(rows.map { ["row": $0.row.json, "message": .string($0.message)] })
+        func list(_ found: Findings) -> JSON {
+            .array(found.rows.map { ["row": $0.row.json, "message": .string($0.message)] })
         }
         if json {
             return Output.json([
-                "rows": count.json, "bad_rows": list(findings), "cut_rows": list(warnings),
+                "rows": count.json, "checked_rows": looked.json, "bad_rows": list(findings),
+                "bad_row_count": findings.count.json, "cut_rows": list(warnings),
+                "cut_row_count": warnings.count.json,
                 "tokens": statistics.tokenCount.json, "trained_tokens": statistics.trainedCount.json,
                 "images": statistics.imageCount.json, "cut_tokens": statistics.cutTokens.json,
                 "unread_keys": .array(notes.unreadKeys.map { .string($0) }),
@@ -116,6 +136,11 @@ struct DataCheck: ParsableCommand {
         }
         Self.lines(findings, "bad row")
         Self.lines(warnings, "cut row", "warning: ")
+        if looked < count {
+            Output.line(
+                "warning: the check stopped after \(findings.count) bad rows; \(count - looked) rows were not looked at"
+            )
+        }
         for sentence in notes.sentences { Output.line("warning: \(sentence)") }
         Output.line(
             "\(counted(count, "row")): \(findings.count) bad, \(warnings.count) cut, "

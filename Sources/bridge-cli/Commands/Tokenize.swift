@@ -35,14 +35,19 @@ struct Tokenize: ParsableCommand {
 
     func run() throws {
         let tokenizer = try HubFolder.processor(model, plugins.catalog()).tokenizer
-        let lines = try Self.lines(of: file)
         let clock = ContinuousClock()
-        let start = clock.now
-        var count = 0
-        for line in lines { count += try tokenizer.encode(line, addingSpecialTokens: false).count }
-        let seconds = start.duration(to: clock.now).seconds
+        var (count, size, seconds) = (0, 0, 0.0)
+        try Self.forEachLine(of: file) { line, text in
+            size += text.utf8.count + (line > 1 ? 1 : 0)
+            let start = clock.now
+            do {
+                count += try tokenizer.encode(text, addingSpecialTokens: false).count
+            } catch let error as TokenizerError {
+                throw BridgeError(.corruptInput, "line \(line) of \(file): \(error)")
+            }
+            seconds += start.duration(to: clock.now).seconds
+        }
         guard json else {
-            let size = lines.reduce(max(0, lines.count - 1)) { $0 + $1.utf8.count }
             let rate = seconds > 0 ? ByteFormat.text(Int(Double(size) / seconds)) : "-"
             return Output.line("\(count) tokens in \(ByteFormat.rounded(seconds, digits: 3)) s, \(rate)/s")
         }
@@ -51,23 +56,48 @@ struct Tokenize: ParsableCommand {
         ])
     }
 
-    private static func lines(of path: String) throws -> [String] {
-        let bytes: Data
+    /// Reads a file line by line, of which only one is in memory.
+    private static func forEachLine(of path: String, _ body: (_ line: Int, _ text: String) throws -> Void) throws {
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), !isFolder.boolValue,
-            let handle = FileHandle(forReadingAtPath: path), let content = try? handle.readToEnd() ?? Data()
+            let handle = FileHandle(forReadingAtPath: path)
         else {
             throw BridgeError(
                 .fileSystem,
                 "cannot read \(path): \(isFolder.boolValue ? "it is a folder" : "no such file that may be read")"
             )
         }
-        bytes = content
-        return try bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated().map {
-            guard let line = String(validating: $1, as: UTF8.self) else {
-                throw BridgeError(.corruptInput, "line \($0 + 1) of \(path) is not UTF-8, which is expected")
+        defer { try? handle.close() }
+        var (number, line) = (1, [UInt8]())
+        func take() throws {
+            guard let text = String(validating: line, as: UTF8.self) else {
+                throw BridgeError(.corruptInput, "line \(number) of \(path) is not UTF-8, which is expected")
             }
-            return line
+            try body(number, text)
+            number += 1
+            line.removeAll(keepingCapacity: true)
         }
+        while true {
+            // A folder or a broken disk shows only here.
+            guard let piece = try? handle.read(upToCount: 1 << 20) ?? Data() else {
+                throw BridgeError(.fileSystem, "cannot read \(path): the system does not give its content")
+            }
+            if piece.isEmpty { break }
+            var rest = [UInt8](piece)[...]
+            while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
+                line += rest[..<end]
+                try take()
+                rest = rest[(end + 1)...]
+            }
+            line += rest
+            guard line.count <= Tokenizer.largestText else {
+                throw BridgeError(
+                    .corruptInput,
+                    "line \(number) of \(path) has more than the \(Tokenizer.largestText) bytes that are tokenized at "
+                        + "once; split it"
+                )
+            }
+        }
+        try take()
     }
 }

@@ -153,6 +153,9 @@ def main():
     for name in ("kinds", "kinds-file", "kinds-zstd", "delta", "replaced", "none"):
         (CORPUS / f"good-{name}").write_bytes((HERE / f"{name}.arrow").read_bytes())
     whole = (HERE / "delta.arrow").read_bytes()
+    grown = pa.table({"text": ["a" * 80_000_000]})
+    with pa.ipc.new_stream(HERE / "grown.arrow", grown.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as out:
+        out.write_table(grown)
     (CORPUS / "empty").write_bytes(b"")
     (CORPUS / "eight-bytes").write_bytes(whole[:8])
     (CORPUS / "cut-in-the-schema").write_bytes(whole[:100])

@@ -181,6 +181,16 @@ def main():
     pq.write_table(pa.table({"kept": [5]}), folder / "brotli.parquet", compression="brotli")
     pq.write_table(pa.table({"when": pa.array([5], pa.timestamp("ns"))}), folder / "int96.parquet",
                    use_deprecated_int96_timestamps=True)
+    grown(folder)
+
+
+def grown(folder):
+    """Files that are small and hold much: a page that unpacks to thousands of times its size, and rows that are all alike."""
+    options = {"compression": "zstd", "use_dictionary": False}
+    pq.write_table(pa.table({"text": ["a" * 80_000_000]}), folder / "grown.parquet", **options)
+    flags = pa.array([None if row % 7 == 3 else row % 3 == 0 for row in range(420)] * 5000, pa.bool_())
+    alike = pa.table({"text": pa.array(["same"] * len(flags)).dictionary_encode(), "flag": flags})
+    pq.write_table(alike, folder / "alike.parquet", compression="zstd", row_group_size=len(flags), data_page_size=1 << 30)
 
 
 if __name__ == "__main__":

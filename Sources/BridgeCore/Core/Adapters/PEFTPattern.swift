@@ -38,6 +38,7 @@ struct PEFTPattern: Sendable, Equatable {
         guard let object = value.object else {
             throw BridgeError(.badConfiguration, "\(name): \(key) is \(value.kind), expected an object")
         }
+        try PEFTTargets.check(object.count, key, name)
         return try object.map { pattern, value in
             guard let number = value.double, isValid(number) else {
                 throw BridgeError(
@@ -87,6 +88,7 @@ struct PEFTTargets: Sendable {
         }
         targets = try names("target_modules", absent: .any)
         excluded = try names("exclude_modules", absent: .list([]))
+        try Self.check(savedModules.count, "modules_to_save", name)
         self.savedModules = try savedModules.map { try Self.expression("(?:.*\\.)?(?:\($0))(?:\\..*)?", of: $0, name) }
         let index = json["layers_to_transform"]?.nonNull
         let indices = index?.array ?? index.map { [$0] } ?? []
@@ -99,8 +101,22 @@ struct PEFTTargets: Sendable {
         let patterns = try json["layers_pattern"]?.nonNull.map { value in
             try value.string.map { [$0] } ?? Self.strings(value, "layers_pattern", name)
         }
+        try Self.check(patterns?.count ?? 0, "layers_pattern", name)
         layersPatterns = try (patterns ?? []).filter { !$0.isEmpty }.map {
             try Self.expression("(?:.*\\.)?(?:\($0))", of: $0, name)
+        }
+    }
+
+    /// More expressions than any model has modules that need one: each takes memory, and is tried on every module.
+    private static let mostExpressions = 8192
+
+    /// Refuses too many expressions before they are compiled.
+    static func check(_ count: Int, _ key: String, _ name: String) throws {
+        guard count <= mostExpressions else {
+            throw BridgeError(
+                .badConfiguration,
+                "\(name): \(key) has \(count) entries, and at most \(mostExpressions) are read"
+            )
         }
     }
 

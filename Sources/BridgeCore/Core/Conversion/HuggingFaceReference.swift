@@ -28,7 +28,7 @@ struct HuggingFaceReference {
                 sideFiles.append(
                     (
                         String(file.name.dropFirst(NativeCheckpoint.huggingFaceFolder.count + 1)),
-                        try FileStorage(path: path)
+                        try CarriedFiles.open(file.name, in: checkpoint.path)
                     )
                 )
             }
@@ -46,7 +46,7 @@ struct HuggingFaceReference {
         style = folder.style
         configuration = folder.configuration
         shards = folder.shards
-        sideFiles = try folder.sideFiles.map { ($0, try FileStorage(path: Files.join(folder.path, $0))) }
+        sideFiles = try folder.sideFiles.map { ($0, try CarriedFiles.open($0, in: folder.path)) }
     }
 
     /// The names of all tensors.

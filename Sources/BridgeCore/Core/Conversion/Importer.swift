@@ -130,7 +130,7 @@ struct Importer {
         let copies = try folder.sideFiles.map { name in
             FileImage.copy(
                 name: Files.join(NativeCheckpoint.huggingFaceFolder, name),
-                of: try FileStorage(path: Files.join(folder.path, name))
+                of: try CarriedFiles.open(name, in: folder.path)
             )
         }
         let headers = folder.shards.map { shard in

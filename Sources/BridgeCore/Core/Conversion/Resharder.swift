@@ -34,7 +34,7 @@ struct Resharder {
         let others = try checkpoint.manifest.files.map(\.name).filter {
             $0.hasPrefix("\(NativeCheckpoint.huggingFaceFolder)/")
         }
-        .map { FileImage.copy(name: $0, of: try FileStorage(path: Files.join(checkpoint.path, $0))) }
+        .map { FileImage.copy(name: $0, of: try CarriedFiles.open($0, in: checkpoint.path)) }
         return ConversionPlan(
             kind: .resharding,
             source: checkpoint.path,

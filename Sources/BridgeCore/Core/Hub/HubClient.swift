@@ -71,10 +71,35 @@ final class HubClient {
                 )
             }
             files += try entries.compactMap { try HubFile(answer: $0, of: place) }
+            guard files.count <= Self.mostFiles, seen.count <= Self.mostPages else {
+                throw BridgeError(.network, "\(place) lists files without an end; check HF_ENDPOINT")
+            }
             guard let next = Self.nextPage(answer["link"] ?? "") else { break }
             address = try WebAddress.resolve(next, against: address)
         }
-        return HubListing(commit: commit, files: files)
+        return HubListing(commit: commit, files: try Self.distinct(files, in: repository))
+    }
+
+    /// More files and pages of them than any repository has.
+    private static let mostFiles = 1 << 20
+    private static let mostPages = 10_000
+
+    /// The files without those that are listed again.
+    ///
+    /// - Throws: `BridgeError` when one path has two contents.
+    static func distinct(_ files: [HubFile], in repository: HubRepository) throws -> [HubFile] {
+        var known: [[UInt8]: HubFile] = [:]
+        return try files.filter { file in
+            guard let other = known.updateValue(file, forKey: Array(file.path.utf8)) else { return true }
+            guard other == file else {
+                throw BridgeError(
+                    .network,
+                    "the hub lists '\(file.path)' of \(repository) twice, with the contents '\(other.blobName)' and "
+                        + "'\(file.blobName)'; check HF_ENDPOINT"
+                )
+            }
+            return false
+        }
     }
 
     /// The address behind `rel="next"` in a `Link` header.

@@ -278,6 +278,15 @@ final class HubTransfer: Sendable {
         let found = digest.withLock { $0.digest.hexadecimal() }
         let expected = file.blobName
         guard found == expected else {
+            // Nothing can be fetched once more where nothing is to come.
+            guard file.byteCount > 0 else {
+                unlink(storage.path)
+                throw BridgeError(
+                    .network,
+                    "the hub lists \(file.path) with 0 bytes and the content '\(expected)', which is not that of an empty "
+                        + "file; its listing is wrong: check HF_ENDPOINT"
+                )
+            }
             let fresh = SendableDigest(digest: try Self.makeDigest(file))
             digest.withLock { $0 = fresh }
             ftruncate(storage.descriptor, 0)

@@ -73,8 +73,16 @@ public struct HubUpload: Sendable {
                     continue
                 }
                 switch Files.kind(of: Files.join(folder, path)) {
-                case .folder: try visit(path)
-                case .file: items.append(Item(path: path, byteCount: Files.size(of: Files.join(folder, path))))
+                case .folder:
+                    try CarriedFiles.check(Files.join(folder, path), in: folder)
+                    try visit(path)
+                case .file:
+                    // Weights may lie on another disk; what they are is seen before they are sent.
+                    if !name.hasSuffix(".safetensors") || (try? SafetensorsFile(path: Files.join(folder, path))) == nil
+                    {
+                        try CarriedFiles.check(Files.join(folder, path), in: folder)
+                    }
+                    items.append(Item(path: path, byteCount: Files.size(of: Files.join(folder, path))))
                 default:
                     throw BridgeError(
                         .fileSystem,

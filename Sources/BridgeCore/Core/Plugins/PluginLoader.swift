@@ -34,16 +34,18 @@ public enum PluginLoader {
     ///
     /// - Throws: `BridgeError` with code `badPlugin`.
     public static func load(_ path: String) throws -> LoadedPlugin {
-        // A full path, or dlopen would look in the system's folders.
-        let fullPath =
-            realpath(path, nil).map { pointer in
-                defer { free(pointer) }
-                return String(cString: pointer)
-            } ?? path
-        try checkPermissions(path, fullPath)
-        try checkLibrary(path)
-        guard let handle = dlopen(fullPath, RTLD_NOW | RTLD_LOCAL) else {
-            let reason = dlerror().map { String(cString: $0) } ?? "no reason given"
+        let found = try TrustedFile(path)
+        try checkLibrary(path, TrustedFile.path(of: found.file))
+        // Through the directory that was checked. It stays open as long as the process lives: the loader knows the library
+        // by this name, and would take another one of the name for it.
+        let directory = dup(found.directory)
+        guard directory >= 0 else { throw BridgeError.system("cannot open \(path)", code: .badPlugin) }
+        var isLoaded = false
+        defer { if !isLoaded { close(directory) } }
+        let checked = Files.join(TrustedFile.path(of: directory), found.name)
+        guard let handle = dlopen(checked, RTLD_NOW | RTLD_LOCAL) else {
+            let said = dlerror().map { String(cString: $0) } ?? "no reason given"
+            let reason = said.hasPrefix(checked) ? path + said.dropFirst(checked.count) : said
             if reason.contains("undefined symbol") {
                 throw bad(
                     "\(path) was built against another Bridge than this \(coreBuild); rebuild the plugin (\(reason))"
@@ -51,6 +53,7 @@ public enum PluginLoader {
             }
             throw bad("\(path) cannot be loaded: \(reason)")
         }
+        isLoaded = true
         guard let abi = dlsym(handle, "bridge_plugin_abi"), let make = dlsym(handle, "bridge_plugin_make") else {
             let missing = dlsym(handle, "bridge_plugin_abi") == nil ? "bridge_plugin_abi" : "bridge_plugin_make"
             dlclose(handle)
@@ -96,30 +99,10 @@ public enum PluginLoader {
         }
     }
 
-    /// A library that others may replace is code that others may run.
-    private static func checkPermissions(_ path: String, _ fullPath: String) throws {
-        guard Files.kind(of: path) == .file else { throw bad("there is no plugin at \(path)") }
-        let folders = Set([path, fullPath].map { Files.parent(of: $0) }).sorted()
-        for (place, what) in folders.map({ ($0, "folder") }) + [(path, "file")] {
-            var status = stat()
-            guard stat(place, &status) == 0 else {
-                throw BridgeError.system("cannot look at \(place)", code: .badPlugin)
-            }
-            // In a folder with the sticky bit others may only change what is their own.
-            let isSticky = what == "folder" && status.st_mode & S_ISVTX != 0
-            let othersMayWrite = status.st_mode & (S_IWGRP | S_IWOTH) != 0 && !isSticky
-            let isForeign = status.st_uid != 0 && status.st_uid != geteuid()
-            guard !othersMayWrite, !isForeign else {
-                let fix = isForeign ? "chown it to you" : "chmod go-w \(place)"
-                throw bad("\(path) is not loaded, because other users may write to the \(what) \(place); \(fix) first")
-            }
-        }
-    }
-
     /// Looks at what the system's loader takes on trust: it maps what the program headers name, and a file that ends
     /// before that ends the process with SIGBUS.
-    private static func checkLibrary(_ path: String) throws {
-        let file = try FileStorage(path: path)
+    private static func checkLibrary(_ path: String, _ opened: String) throws {
+        let file = try FileStorage(path: opened)
         var header = Elf64_Ehdr()
         let size = MemoryLayout<Elf64_Ehdr>.size
         if file.byteCount >= size { try withUnsafeMutableBytes(of: &header) { try file.read(at: 0, into: $0) } }

@@ -118,6 +118,13 @@ struct BytePairEncoder: Sendable {
 
     private func split(_ word: UnsafeBufferPointer<UInt8>, into symbols: inout SymbolList) throws(TokenizerError) {
         symbols.removeAll()
+        // Each byte of a word takes some forty of memory while its symbols merge.
+        guard word.count <= EncodingBudget.textBytes else {
+            throw TokenizerError(
+                .tooLarge,
+                "the text has a word of \(word.count) bytes; at most \(EncodingBudget.textBytes) are encoded, so split it"
+            )
+        }
         if prefersWholeWords {
             let whole = vocabulary.id(of: word)
             if whole >= 0 {

@@ -7,7 +7,7 @@ public struct ChatTemplate: Sendable {
     private let limits: TemplateInterpreter.Limits
 
     /// The largest template that is read, in bytes.
-    static let largestSource = 1 << 22
+    static let largestSource = 1 << 20
 
     /// Parses a template in Jinja's language.
     public init(_ source: String) throws(TokenizerError) {
@@ -85,12 +85,16 @@ public struct ChatTemplate: Sendable {
         return try openEnd?.cut(chat) ?? chat
     }
 
-    func render(_ variables: [String: TemplateValue], _ options: Options) throws(TokenizerError) -> RenderedChat {
+    func render(
+        _ variables: [String: TemplateValue],
+        _ options: Options,
+        limits: TemplateInterpreter.Limits? = nil
+    ) throws(TokenizerError) -> RenderedChat {
         var interpreter = TemplateInterpreter(
             variables: variables,
             date: options.date ?? .now(),
             fillsPlaceholders: options.fillsDatePlaceholders,
-            limits: limits
+            limits: limits ?? self.limits
         )
         try interpreter.run(statements)
         return RenderedChat(text: interpreter.output, assistantSpans: Self.disjoint(interpreter.spans))

@@ -16,6 +16,22 @@ extension PythonText {
         return start < bytes.count ? lines + [String(decoding: bytes[start...], as: UTF8.self)] : lines
     }
 
+    /// How many lines `str.splitlines` makes.
+    static func lineCount(_ text: String) -> Int {
+        let bytes = Array(text.utf8)
+        var count = 0
+        var start = 0
+        var index = 0
+        while index < bytes.count {
+            let length = lineEnd(bytes, at: index)
+            index += max(1, length)
+            guard length > 0 else { continue }
+            count += 1
+            start = index
+        }
+        return start < bytes.count ? count + 1 : count
+    }
+
     /// How many bytes the end of a line takes that starts here, or 0.
     private static func lineEnd(_ bytes: [UInt8], at index: Int) -> Int {
         func follows(_ offset: Int, _ values: ClosedRange<UInt8>) -> Bool {

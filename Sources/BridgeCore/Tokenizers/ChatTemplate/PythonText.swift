@@ -111,6 +111,28 @@ enum PythonText {
         return fromRight ? parts.reversed() : parts
     }
 
+    /// How many parts `str.split` makes; `limit` below 0 means all.
+    static func partCount(_ text: String, _ separator: String?, limit: Int) -> Int {
+        var count = 0
+        if let separator {
+            count = 1 + self.count(of: separator, in: text)
+        } else {
+            var isInside = false
+            for scalar in text.unicodeScalars {
+                let isSpace = isSpace(scalar)
+                if !isSpace, !isInside { count += 1 }
+                isInside = !isSpace
+            }
+        }
+        return limit < 0 ? count : min(count, limit < Int.max ? limit + 1 : limit)
+    }
+
+    /// How often one text occurs in another without overlap.
+    static func count(of part: String, in text: String) -> Int {
+        var text = text
+        return text.withUTF8 { ByteSearch.count(of: Array(part.utf8), in: $0) }
+    }
+
     /// Where one byte string occurs in another, without overlap.
     static func ranges(of part: [UInt8], in bytes: [UInt8], limit: Int = .max) -> [Range<Int>] {
         bytes.withUnsafeBufferPointer { ByteSearch.ranges(of: part, in: $0, limit: limit) }
@@ -133,10 +155,12 @@ enum PythonText {
         let bytes = Array(text.utf8)
         var result: [UInt8] = []
         var start = 0
-        for range in ranges(of: Array(old.utf8), in: bytes, limit: most) {
-            result += bytes[start..<range.lowerBound]
-            result += new.utf8
-            start = range.upperBound
+        bytes.withUnsafeBufferPointer { buffer in
+            ByteSearch.forEachRange(of: Array(old.utf8), in: buffer, limit: most) { range in
+                result += buffer[start..<range.lowerBound]
+                result += new.utf8
+                start = range.upperBound
+            }
         }
         return String(decoding: result + bytes[start...], as: UTF8.self)
     }

@@ -104,7 +104,7 @@ extension TemplateInterpreter {
                     throw failure("argument after ** must be a mapping")
                 }
                 try spend(dictionary.entries.count)
-                for entry in dictionary.entries { result.keywords[entry.key.printed] = entry.value }
+                for entry in dictionary.entries { result.keywords[try text(of: entry.key)] = entry.value }
             }
         }
         return result
@@ -177,7 +177,7 @@ extension TemplateInterpreter {
             try scan(text)
             let scalars = Array(text.unicodeScalars)
             let indices = try sliceIndices(bounds, count: scalars.count)
-            return try made(PythonText.string(indices.map { scalars[$0] }))
+            return try made(PythonText.string(indices.lazy.map { scalars[$0] }))
         }
         guard value.depth > 0, let elements = value.elements else {
             throw failure("'\(value.typeName)' object is not subscriptable")
@@ -199,7 +199,7 @@ extension TemplateInterpreter {
         return index
     }
 
-    private func sliceIndices(_ bounds: [Int?], count: Int) throws(TokenizerError) -> [Int] {
+    private func sliceIndices(_ bounds: [Int?], count: Int) throws(TokenizerError) -> StrideTo<Int> {
         let step = bounds[2] ?? 1
         guard step != 0 else { throw failure("slice step cannot be zero") }
         func clamp(_ index: Int, _ low: Int, _ high: Int) -> Int {
@@ -208,11 +208,11 @@ extension TemplateInterpreter {
         if step > 0 {
             let start = bounds[0].map { clamp($0, 0, count) } ?? 0
             let stop = bounds[1].map { clamp($0, 0, count) } ?? count
-            return Array(stride(from: start, to: stop, by: step))
+            return stride(from: start, to: stop, by: step)
         }
         let start = bounds[0].map { clamp($0, -1, count - 1) } ?? count - 1
         let stop = bounds[1].map { clamp($0, -1, count - 1) } ?? -1
-        return Array(stride(from: start, to: stop, by: max(step, -count - 1)))
+        return stride(from: start, to: stop, by: max(step, -count - 1))
     }
 
     // MARK: Calls

@@ -12,15 +12,17 @@ extension TemplateInterpreter {
             let set = arguments.value(0, "chars")?.text
             if let set { try scan(set) }
             return .string(PythonText.strip(try stringified(value), set, left: true, right: true))
-        case "upper": return .string(try stringified(value).uppercased())
-        case "lower": return .string(PythonText.lowered(try stringified(value)))
-        case "capitalize": return .string(PythonText.capitalize(try stringified(value)))
-        case "title": return .string(titled(try stringified(value)))
+        case "upper": return try made(try stringified(value).uppercased())
+        case "lower": return try made(PythonText.lowered(try stringified(value)))
+        case "capitalize": return try made(PythonText.capitalize(try stringified(value)))
+        case "title": return try made(titled(try stringified(value)))
         case "string": return .string(try text(of: value))
         case "safe": return .markup(try stringified(value))
         case "escape", "e":
             if case .markup = value { return value }
-            return .markup(TemplateValue.escapedForHTML(try stringified(value)))
+            let text = try stringified(value)
+            try spendBytes(TemplateValue.countEscapedForHTML(text))
+            return .markup(TemplateValue.escapedForHTML(text))
         case "length", "count": return try length(value)
         case "default", "d":
             let fallback = arguments.value(0, "default_value") ?? .string("")
@@ -38,26 +40,26 @@ extension TemplateInterpreter {
             return .double(number.magnitude)
         case "round": return try rounded(value, arguments)
         case "replace":
-            guard let old = first?.printed, let new = arguments.value(1, "new")?.printed else {
-                throw failure("replace needs two strings")
-            }
+            guard let first, let second = arguments.value(1, "new") else { throw failure("replace needs two strings") }
+            let (old, new) = (try text(of: first), try text(of: second))
             return try replaced(try stringified(value), old, new, limit: arguments.value(2, "count")?.integer ?? -1)
         case "join":
             return try joined(
                 value,
-                separator: arguments.value(0, "d")?.printed ?? "",
+                separator: try text(of: arguments.value(0, "d") ?? .string("")),
                 attribute: arguments.value(1, "attribute")
             )
         case "indent": return try indented(try stringified(value), arguments)
         case "format":
             return try made(try formatted(try stringified(value), .tuple(arguments.positions)))
         case "wordcount":
-            return .integer(PythonText.split(try stringified(value), nil, limit: -1, fromRight: false).count)
+            return .integer(PythonText.partCount(try stringified(value), nil, limit: -1))
         case "items":
             if value.isUndefined { return .list([]) }
             guard case .dictionary(let dictionary) = value else {
                 throw failure("Can only get item pairs from a mapping.")
             }
+            try holdElements(dictionary.entries.count, bytesEach: 3 * TemplateValue.elementBytes)
             return try made(dictionary.entries.map { .tuple([$0.key, $0.value]) })
         default:
             return try applyToList(name, value, arguments)
@@ -111,8 +113,8 @@ extension TemplateInterpreter {
             writer.itemSeparator = ","
         }
         if let pair = arguments.value(2, "separators"), let separators = try elements(of: pair), separators.count == 2 {
-            writer.itemSeparator = separators[0].printed
-            writer.keySeparator = separators[1].printed
+            writer.itemSeparator = try text(of: separators[0])
+            writer.keySeparator = try text(of: separators[1])
         }
         writer.sortsKeys = arguments.value(3, "sort_keys")?.isTrue ?? false
         try visit(value)
@@ -201,6 +203,8 @@ extension TemplateInterpreter {
         let space = width?.text ?? String(repeating: " ", count: max(0, width?.integer ?? 4))
         let first = arguments.value(1, "first")?.isTrue ?? false
         let blank = arguments.value(2, "blank")?.isTrue ?? false
+        try holdElements(PythonText.lineCount(text) + 1)
+        try hold(text.utf8.count)
         var lines = PythonText.lines(text + "\n")
         let (spaces, overflow) = lines.count.multipliedReportingOverflow(by: space.utf8.count)
         try spendBytes(overflow ? .max : TemplateValue.sum(text.utf8.count, spaces))

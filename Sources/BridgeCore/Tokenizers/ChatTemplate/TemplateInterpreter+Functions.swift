@@ -8,7 +8,7 @@ extension TemplateInterpreter {
         case "namespace":
             let namespace = TemplateNamespace()
             for case .dictionary(let dictionary) in arguments.positions {
-                for entry in dictionary.entries { try assign(entry.value, to: entry.key.printed, of: namespace) }
+                for entry in dictionary.entries { try assign(entry.value, to: try text(of: entry.key), of: namespace) }
             }
             for (name, value) in arguments.keywords { try assign(value, to: name, of: namespace) }
             return .namespace(namespace)
@@ -16,6 +16,7 @@ extension TemplateInterpreter {
             var dictionary = TemplateDictionary()
             for case .dictionary(let other) in arguments.positions {
                 try spend(other.entries.count)
+                try holdElements(other.entries.count, bytesEach: 2 * TemplateValue.elementBytes)
                 for entry in other.entries { dictionary.set(entry.key, entry.value) }
             }
             for (name, value) in arguments.keywords.sorted(by: { $0.key < $1.key }) {
@@ -23,7 +24,8 @@ extension TemplateInterpreter {
             }
             return try checked(.dictionary(dictionary))
         case "raise_exception":
-            let message = arguments.value(0, "message")?.printed ?? "the template refused the conversation"
+            let given = try arguments.value(0, "message").map { value throws(TokenizerError) in try text(of: value) }
+            let message = given ?? "the template refused the conversation"
             throw TokenizerError(.templateRefusal, message, line: line)
         case "strftime_now":
             guard let format = arguments.value(0, "format")?.text else { throw failure("strftime_now needs a format") }
@@ -87,7 +89,9 @@ extension TemplateInterpreter {
             try spend(dictionary.entries.count)
             if let key = arguments.positions.first { try visit(key) }
             switch name {
-            case "items": return .list(dictionary.entries.map { .tuple([$0.key, $0.value]) })
+            case "items":
+                try holdElements(dictionary.entries.count, bytesEach: 3 * TemplateValue.elementBytes)
+                return .list(dictionary.entries.map { .tuple([$0.key, $0.value]) })
             case "keys": return .list(dictionary.entries.map(\.key))
             case "values": return .list(dictionary.entries.map(\.value))
             case "get":
@@ -132,17 +136,22 @@ extension TemplateInterpreter {
         switch name {
         case "strip", "lstrip", "rstrip":
             return .string(PythonText.strip(text, first?.text, left: name != "rstrip", right: name != "lstrip"))
-        case "upper": return .string(text.uppercased())
-        case "lower": return .string(PythonText.lowered(text))
-        case "title": return .string(PythonText.title(text))
-        case "capitalize": return .string(PythonText.capitalize(text))
+        case "upper": return try made(text.uppercased())
+        case "lower": return try made(PythonText.lowered(text))
+        case "title": return try made(PythonText.title(text))
+        case "capitalize": return try made(PythonText.capitalize(text))
         case "split", "rsplit":
             let separator = arguments.value(0, "sep")?.text
             guard separator?.isEmpty != true else { throw failure("empty separator") }
             let limit = arguments.value(1, "maxsplit")?.integer ?? -1
+            try holdElements(PythonText.partCount(text, separator, limit: limit))
+            try hold(text.utf8.count)
             let parts = PythonText.split(text, separator, limit: limit, fromRight: name == "rsplit")
             return try made(parts.map { .string($0) })
-        case "splitlines": return try made(PythonText.lines(text).map { .string($0) })
+        case "splitlines":
+            try holdElements(PythonText.lineCount(text))
+            try hold(text.utf8.count)
+            return try made(PythonText.lines(text).map { .string($0) })
         case "partition", "rpartition": return try partition(text, first?.text, fromRight: name == "rpartition")
         case "startswith", "endswith":
             var parts = [first?.text]
@@ -182,7 +191,7 @@ extension TemplateInterpreter {
         let (growth, overflow) = most.multipliedReportingOverflow(by: max(0, new.utf8.count - old.utf8.count))
         // Only where it could be too much is the exact size worth counting.
         if overflow || text.utf8.count + growth > limits.bytes {
-            let count = old.isEmpty ? most : PythonText.ranges(of: Array(old.utf8), in: Array(text.utf8)).count
+            let count = old.isEmpty ? most : PythonText.count(of: old, in: text)
             let (exact, tooFar) = count.multipliedReportingOverflow(by: new.utf8.count)
             try spendBytes(tooFar ? Int.max - 64 : exact)
         }
@@ -206,8 +215,10 @@ extension TemplateInterpreter {
     {
         guard let part else { throw failure("\(name) needs a string") }
         let bytes = Array(text.utf8)
-        let found = PythonText.ranges(of: Array(part.utf8), in: bytes)
-        if name == "count" { return .integer(part.isEmpty ? text.unicodeScalars.count + 1 : found.count) }
+        if name == "count" {
+            return .integer(part.isEmpty ? text.unicodeScalars.count + 1 : PythonText.count(of: part, in: text))
+        }
+        let found = PythonText.ranges(of: Array(part.utf8), in: bytes, limit: 1)
         if part.isEmpty { return .integer(name == "rfind" ? text.unicodeScalars.count : 0) }
         var place = found.first?.lowerBound
         if name == "rfind" {

@@ -89,6 +89,7 @@ extension TemplateInterpreter {
         _ arguments: TemplateArguments
     ) throws(TokenizerError) -> TemplateValue {
         guard case .dictionary(let dictionary) = value else { throw failure("dictsort needs a mapping") }
+        try holdElements(dictionary.entries.count, bytesEach: 3 * TemplateValue.elementBytes)
         let place = arguments.value(1, "by")?.text == "value" ? 1 : 0
         let pairs: [TemplateValue] = dictionary.entries.map { .tuple([$0.key, $0.value]) }
         let isExact = arguments.value(0, "case_sensitive")?.isTrue ?? false
@@ -172,6 +173,8 @@ extension TemplateInterpreter {
         }
         let filler = arguments.value(1, "fill_with")
         try spend(count)
+        let partCount = name == "slice" ? count : elements.count / count + 1
+        try holdElements(partCount, bytesEach: 2 * TemplateValue.elementBytes)
         var parts: [TemplateValue] = []
         if name == "batch" {
             for start in stride(from: 0, to: elements.count, by: count) {
@@ -207,6 +210,7 @@ extension TemplateInterpreter {
             if let last = groups.last, last.folded.equals(folded) {
                 groups[groups.count - 1].items.append(element)
             } else {
+                try holdElements(1, bytesEach: 4 * TemplateValue.elementBytes)
                 groups.append((key, folded, [element]))
             }
         }
@@ -272,8 +276,8 @@ extension TemplateInterpreter {
                 throw failure("'divisibleby' needs two whole numbers")
             }
             return integer.isMultiple(of: divisor)
-        case "lower": return PythonText.satisfies("islower", value.printed)
-        case "upper": return PythonText.satisfies("isupper", value.printed)
+        case "lower": return PythonText.satisfies("islower", try text(of: value))
+        case "upper": return PythonText.satisfies("isupper", try text(of: value))
         case "escaped":
             if case .markup = value { return true }
             return false

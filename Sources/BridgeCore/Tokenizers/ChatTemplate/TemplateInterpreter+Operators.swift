@@ -228,7 +228,7 @@ extension TemplateInterpreter {
             case "s": result += try text(of: argument)
             case "r":
                 try spend(argument.size / 16)
-                result += argument.represented
+                result += try represented(argument)
             case "d", "i":
                 guard let number = argument.number, number.isFinite else {
                     throw failure("%d format: a number is required")

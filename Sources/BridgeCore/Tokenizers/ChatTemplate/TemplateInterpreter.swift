@@ -8,6 +8,8 @@ struct TemplateInterpreter {
         var steps = 5_000_000
         /// Bytes of the output and of every string on the way.
         var bytes = 32 << 20
+        /// Bytes of all strings, lists and dictionaries that are made, whether they are still needed or not.
+        var memory = 512 << 20
         /// How deep macros and expressions nest while they run.
         var depth = 220
         /// Elements of a list that is made, such as by `range`.
@@ -25,8 +27,10 @@ struct TemplateInterpreter {
     let fillsPlaceholders: Bool
     var scopes: [[String: TemplateValue]]
     var line = 1
-    private var steps = 0
-    private var depth = 0
+    // What was used of the limits.
+    var steps = 0
+    var memory = 0
+    var depth = 0
     private(set) var output = ""
     private(set) var spans: [Range<Int>] = []
     /// The length of the output of the template itself while the output of a part is collected apart.
@@ -37,76 +41,6 @@ struct TemplateInterpreter {
         self.date = date
         self.fillsPlaceholders = fillsPlaceholders
         scopes = [variables]
-    }
-
-    // MARK: Limits and errors
-
-    func failure(_ message: String) -> TokenizerError {
-        TokenizerError(.templateFailure, message, line: line)
-    }
-
-    mutating func spend(_ count: Int = 1) throws(TokenizerError) {
-        steps = TemplateValue.sum(steps, count)
-        guard steps <= limits.steps else { throw failure("the template takes more than \(limits.steps) steps") }
-    }
-
-    /// Accounts for a string that was made.
-    mutating func made(_ text: String) throws(TokenizerError) -> TemplateValue {
-        try spendBytes(text.utf8.count)
-        return .string(text)
-    }
-
-    /// The text that a value prints, which is accounted for before it is made.
-    mutating func text(of value: TemplateValue) throws(TokenizerError) -> String {
-        try spendBytes(value.size)
-        if value.text == nil { try spend(value.size / 16) }
-        return value.printed
-    }
-
-    /// Accounts for a walk over a value.
-    mutating func visit(_ value: TemplateValue) throws(TokenizerError) {
-        try spend(value.size / 64)
-    }
-
-    /// Accounts for going through a text scalar by scalar, which takes longer than copying it.
-    mutating func scan(_ text: String) throws(TokenizerError) {
-        try spend(1 + text.utf8.count / 16)
-    }
-
-    /// The elements of what can be walked over, or nil; those of a text are made here and accounted for before.
-    mutating func elements(of value: TemplateValue) throws(TokenizerError) -> [TemplateValue]? {
-        // An element of its own takes the memory and the time of several steps.
-        if let text = value.text { try spend(4 * text.utf8.count) }
-        return value.elements
-    }
-
-    mutating func spendBytes(_ count: Int) throws(TokenizerError) {
-        guard count <= limits.bytes else {
-            throw failure("the template makes a text of more than \(limits.bytes) bytes")
-        }
-        try spend(1 + count / 64)
-    }
-
-    /// Accounts for a list that was made.
-    mutating func made(_ elements: [TemplateValue]) throws(TokenizerError) -> TemplateValue {
-        try spend(1 + elements.count)
-        return try checked(.list(elements))
-    }
-
-    func checked(_ value: TemplateValue) throws(TokenizerError) -> TemplateValue {
-        guard value.depth <= TemplateValue.deepestNesting else {
-            throw failure("a value nests more than \(TemplateValue.deepestNesting) levels deep")
-        }
-        return value
-    }
-
-    mutating func deeper<Result>(
-        _ body: (inout TemplateInterpreter) throws(TokenizerError) -> Result
-    ) throws(TokenizerError) -> Result {
-        guard depth < limits.depth else { throw failure("the template nests more than \(limits.depth) levels deep") }
-        depth += 1
-        defer { depth -= 1 }
-        return try body(&self)
     }
 
     // MARK: Statements

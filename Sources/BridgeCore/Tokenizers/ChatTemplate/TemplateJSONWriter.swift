@@ -21,10 +21,12 @@ struct TemplateJSONWriter {
         return output
     }
 
+    private var tooLong: TokenizerError {
+        TokenizerError(.templateFailure, "tojson makes more than \(limit) bytes")
+    }
+
     private mutating func append(_ value: TemplateValue, level: Int) throws(TokenizerError) {
-        guard output.utf8.count <= limit else {
-            throw TokenizerError(.templateFailure, "tojson makes more than \(limit) bytes")
-        }
+        guard output.utf8.count <= limit else { throw tooLong }
         switch value {
         case .none: output += "null"
         case .bool(let flag): output += flag ? "true" : "false"
@@ -33,7 +35,7 @@ struct TemplateJSONWriter {
             output +=
                 number.isFinite
                 ? TemplateValue.printed(number) : number.isNaN ? "NaN" : number < 0 ? "-Infinity" : "Infinity"
-        case .string(let text), .markup(let text): appendQuoted(text)
+        case .string(let text), .markup(let text): try appendQuoted(text)
         case .list(let list), .tuple(let list):
             try appendItems(list.elements, "[", "]", level: level) { (writer, element) throws(TokenizerError) in
                 try writer.append(element, level: level + 1)
@@ -75,7 +77,7 @@ struct TemplateJSONWriter {
 
     private mutating func appendKey(_ key: TemplateValue) throws(TokenizerError) {
         switch key {
-        case .string(let text), .markup(let text): appendQuoted(text)
+        case .string(let text), .markup(let text): try appendQuoted(text)
         case .bool(let flag): output += flag ? "\"true\"" : "\"false\""
         case .none: output += "\"null\""
         case .integer, .double: output += "\"\(key.printed)\""
@@ -84,9 +86,11 @@ struct TemplateJSONWriter {
         }
     }
 
-    private mutating func appendQuoted(_ text: String) {
+    private mutating func appendQuoted(_ text: String) throws(TokenizerError) {
         output += "\""
         for scalar in text.unicodeScalars {
+            // An escape is longer than what it stands for.
+            guard output.utf8.count <= limit else { throw tooLong }
             switch scalar {
             case "\"": output += "\\\""
             case "\\": output += "\\\\"

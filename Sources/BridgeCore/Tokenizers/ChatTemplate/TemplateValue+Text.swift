@@ -4,41 +4,71 @@ extension TemplateValue {
         switch self {
         case .undefined: ""
         case .string(let text), .markup(let text): text
-        default: represented
+        default: represented(limit: .max) ?? ""
         }
     }
 
-    /// What Python's `repr` gives.
-    var represented: String {
-        switch self {
-        case .undefined: return "Undefined"
-        case .none: return "None"
-        case .bool(let value): return value ? "True" : "False"
-        case .integer(let value): return String(value)
-        case .double(let value): return Self.printed(value)
-        case .string(let text): return Self.quoted(text)
-        case .markup(let text): return "Markup(\(Self.quoted(text)))"
-        case .list(let list): return "[" + list.elements.map(\.represented).joined(separator: ", ") + "]"
-        case .tuple(let list):
-            let inner = list.elements.map(\.represented).joined(separator: ", ")
-            return list.elements.count == 1 ? "(\(inner),)" : "(\(inner))"
-        case .dictionary(let dictionary):
-            let inner = dictionary.entries.map { "\($0.key.represented): \($0.value.represented)" }
-            return "{" + inner.joined(separator: ", ") + "}"
-        case .namespace(let namespace):
-            let inner = namespace.values.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map { name, value in
-                "\(Self.quoted(String(decoding: name, as: UTF8.self))): \(value.represented)"
+    /// What Python's `repr` gives; nil where that is more than `limit` bytes and what one string adds to them.
+    ///
+    /// A list may refer to one value many times, so the text can be longer than all the memory there is.
+    func represented(limit: Int) -> String? {
+        var text = ""
+        return represent(in: &text, limit: limit) ? text : nil
+    }
+
+    /// Appends what `repr` gives; false where it is too much.
+    private func represent(in text: inout String, limit: Int) -> Bool {
+        func list(_ elements: [TemplateValue]) -> Bool {
+            for (index, element) in elements.enumerated() {
+                if index > 0 { text += ", " }
+                guard element.represent(in: &text, limit: limit) else { return false }
             }
-            return "<Namespace {\(inner.joined(separator: ", "))}>"
-        case .loop(let loop): return "<LoopContext \(loop.index + 1)/\(loop.items.count)>"
-        case .macro(let macro): return "<Macro '\(macro.definition.name)'>"
-        case .function(let name): return "<function \(name)>"
+            return true
         }
+        switch self {
+        case .undefined: text += "Undefined"
+        case .none: text += "None"
+        case .bool(let value): text += value ? "True" : "False"
+        case .integer(let value): text += String(value)
+        case .double(let value): text += Self.printed(value)
+        case .string(let string): text += Self.quoted(string)
+        case .markup(let string): text += "Markup(\(Self.quoted(string)))"
+        case .list(let items):
+            text += "["
+            guard list(items.elements) else { return false }
+            text += "]"
+        case .tuple(let items):
+            text += "("
+            guard list(items.elements) else { return false }
+            text += items.elements.count == 1 ? ",)" : ")"
+        case .dictionary(let dictionary):
+            text += "{"
+            for (index, entry) in dictionary.entries.enumerated() {
+                if index > 0 { text += ", " }
+                guard entry.key.represent(in: &text, limit: limit) else { return false }
+                text += ": "
+                guard entry.value.represent(in: &text, limit: limit) else { return false }
+            }
+            text += "}"
+        case .namespace(let namespace):
+            text += "<Namespace {"
+            let entries = namespace.values.sorted { $0.key.lexicographicallyPrecedes($1.key) }
+            for (index, entry) in entries.enumerated() {
+                if index > 0 { text += ", " }
+                text += Self.quoted(String(decoding: entry.key, as: UTF8.self)) + ": "
+                guard entry.value.represent(in: &text, limit: limit) else { return false }
+            }
+            text += "}>"
+        case .loop(let loop): text += "<LoopContext \(loop.index + 1)/\(loop.items.count)>"
+        case .macro(let macro): text += "<Macro '\(macro.definition.name)'>"
+        case .function(let name): text += "<function \(name)>"
+        }
+        return text.utf8.count <= limit
     }
 
     /// The start of what `repr` gives, for an error's message.
     var brief: String {
-        guard let text else { return size > 100 ? "of type '\(typeName)'" : represented }
+        guard let text else { return size > 100 ? "of type '\(typeName)'" : printed }
         let start = text.unicodeScalars.prefix(60)
         return Self.quoted(String(start) + (start.endIndex == text.endIndex ? "" : "…"))
     }
@@ -114,6 +144,17 @@ extension TemplateValue {
         let digits = String(value, radix: 16)
         let (letter, width) = value < 0x100 ? ("x", 2) : value < 0x10000 ? ("u", 4) : ("U", 8)
         return "\\\(letter)" + String(repeating: "0", count: width - digits.count) + digits
+    }
+
+    /// How many bytes Markupsafe's escape of a text has.
+    static func countEscapedForHTML(_ text: String) -> Int {
+        text.utf8.reduce(0) { count, byte in
+            switch byte {
+            case UInt8(ascii: "<"), UInt8(ascii: ">"): count + 4
+            case UInt8(ascii: "&"), UInt8(ascii: "'"), UInt8(ascii: "\""): count + 5
+            default: count + 1
+            }
+        }
     }
 
     /// Markupsafe's escape.

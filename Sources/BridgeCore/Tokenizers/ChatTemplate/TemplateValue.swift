@@ -19,6 +19,9 @@ indirect enum TemplateValue: Sendable {
     case macro(TemplateMacro)
     case function(String)
 
+    /// About how many bytes an element of a list takes, beside what is in it.
+    static let elementBytes = 64
+
     /// Deeper nesting is refused, so that nothing that walks a value runs out of stack.
     static let deepestNesting = 120
 }

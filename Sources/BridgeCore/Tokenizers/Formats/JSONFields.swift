@@ -33,6 +33,20 @@ struct RequiredField {
         }
     }
 
+    /// The steps of a sequence, which may not be too many: each goes through the whole text.
+    var steps: [JSON] {
+        get throws(TokenizerError) {
+            let steps = try list
+            guard steps.count <= EncodingBudget.mostSteps else {
+                throw TokenizerError(
+                    .tooLarge,
+                    "'\(name)' has \(steps.count) steps; at most \(EncodingBudget.mostSteps) are run"
+                )
+            }
+            return steps
+        }
+    }
+
     var members: [(key: String, value: JSON)] {
         get throws(TokenizerError) {
             guard let members = value.members else { throw mismatch("an object") }

@@ -110,7 +110,7 @@ extension Tokenizer {
         }
         var vocabulary = Vocabulary(capacity: model.pieces.count)
         for (id, piece) in model.pieces.enumerated() { vocabulary.insert(piece.content, id: id) }
-        let merges = Self.merges(of: model, vocabulary)
+        let merges = try Self.merges(of: model, vocabulary)
         var encoder = BytePairEncoder(.characters, vocabulary: vocabulary, merges: merges)
         encoder.unknown = model.pieces.firstIndex { $0.kind == .unknown }.map { Int32($0) }
         encoder.fusesUnknown = true
@@ -125,6 +125,7 @@ extension Tokenizer {
 
         var tokens: [AddedToken] = []
         var normalizer = model.normalizer
+        var protected: [(token: AddedToken, content: [UInt8])] = []
         for (id, piece) in model.pieces.enumerated() {
             var token = AddedToken(id: id, content: String(decoding: piece.content, as: UTF8.self))
             switch piece.kind {
@@ -135,12 +136,13 @@ extension Tokenizer {
                 token.isSpecial = true
             case .userDefined:
                 token.isNormalized = true
-                normalizer.protected.insert(token, as: piece.content)
+                protected.append((token, piece.content))
             default:
                 continue
             }
             tokens.append(token)
         }
+        normalizer.protected = AddedTokenMatcher(protected)
         sentencePiece = normalizer
         try add(tokens)
         let mark = BytePairEncoder.metaspace
@@ -155,7 +157,11 @@ extension Tokenizer {
     }
 
     /// Any two neighbours join whose text together is a piece; the score says which first.
-    private static func merges(of model: SentencePieceModel, _ vocabulary: Vocabulary) -> MergeTable {
+    private static func merges(
+        of model: SentencePieceModel,
+        _ vocabulary: Vocabulary
+    ) throws(TokenizerError) -> MergeTable {
+        try vocabulary.checkSplits(of: model.pieces.lazy.map(\.content.count))
         let joinable = model.pieces.indices.filter { id in
             (model.pieces[id].kind == .normal || model.pieces[id].kind == .unused) && !model.pieces[id].score.isNaN
         }
@@ -180,6 +186,15 @@ extension SentencePieceModel.Piece {
 }
 
 extension Vocabulary {
+    /// Refuses tokens so long that looking at all the ways to cut them would take minutes.
+    func checkSplits(of lengths: some Sequence<Int>) throws(TokenizerError) {
+        var work = 0.0
+        for length in lengths { work += Double(length) * Double(length) }
+        guard work <= 4e9 else {
+            throw TokenizerError(.tooLarge, "the vocabulary has tokens of many thousand bytes, which are not read")
+        }
+    }
+
     /// All ways to cut a token into two tokens.
     func splits(of token: [UInt8], atCharacters: Bool) -> [(left: Int32, right: Int32)] {
         token.withUnsafeBufferPointer { buffer in

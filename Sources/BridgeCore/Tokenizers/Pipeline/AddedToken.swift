@@ -31,69 +31,102 @@ struct AddedTokenMatcher: Sendable {
         var isSpecial = false
     }
 
-    private struct Node {
-        var children: [UInt8: Int32] = [:]
-        /// An index into `tokens`, -1 for none.
-        var token: Int32 = -1
+    private struct Entry {
+        var content: [UInt8]
+        var token: AddedToken
     }
 
-    private var tokens: [AddedToken] = []
-    private var nodes: [Node] = [Node()]
-    private var startsToken = [Bool](repeating: false, count: 256)
+    // In the order of their bytes, which takes no more memory than the tokens: those that begin as the text does are
+    // neighbours.
+    private var entries: [Entry] = []
+    /// The entries with each first byte.
+    private var byFirstByte = [Range<Int>](repeating: 0..<0, count: 256)
 
-    var isEmpty: Bool { tokens.isEmpty }
+    var isEmpty: Bool { entries.isEmpty }
 
-    /// Adds a token under the text it is searched by; the first of two equal texts counts.
-    mutating func insert(_ token: AddedToken, as content: [UInt8]) {
-        guard let first = content.first else { return }
-        var node = 0
-        for byte in content {
-            if let child = nodes[node].children[byte] {
-                node = Int(child)
-            } else {
-                nodes.append(Node())
-                nodes[node].children[byte] = Int32(nodes.count - 1)
-                node = nodes.count - 1
+    /// A matcher without tokens.
+    init() {}
+
+    /// A matcher for tokens under the texts that they are searched by; the first of two equal texts counts.
+    init(_ tokens: [(token: AddedToken, content: [UInt8])]) {
+        var seen: Set<[UInt8]> = []
+        entries = tokens.filter { !$0.content.isEmpty && seen.insert($0.content).inserted }
+            .map { Entry(content: $0.content, token: $0.token) }
+        entries.sort { $0.content.lexicographicallyPrecedes($1.content) }
+        var start = 0
+        while start < entries.count {
+            let first = entries[start].content[0]
+            var end = start + 1
+            while end < entries.count, entries[end].content[0] == first { end += 1 }
+            byFirstByte[Int(first)] = start..<end
+            start = end
+        }
+    }
+
+    /// The number of the longest token that starts here, and where it ends.
+    private func longestMatch(
+        in text: UnsafeBufferPointer<UInt8>,
+        at start: Int,
+        _ budget: EncodingBudget
+    ) throws(TokenizerError) -> (entry: Int, end: Int)? {
+        var range = byFirstByte[Int(text[start])]
+        guard !range.isEmpty else { return nil }
+        var found: (entry: Int, end: Int)?
+        var depth = 1
+        while true {
+            // The shortest comes first.
+            if entries[range.lowerBound].content.count == depth {
+                found = (range.lowerBound, start + depth)
+                range = range.lowerBound + 1..<range.upperBound
             }
+            guard !range.isEmpty, start + depth < text.count else { break }
+            let byte = text[start + depth]
+            let low = partition(range) { $0[depth] < byte }
+            range = low..<partition(low..<range.upperBound) { $0[depth] <= byte }
+            if range.isEmpty { break }
+            depth += 1
         }
-        startsToken[Int(first)] = true
-        guard nodes[node].token < 0 else { return }
-        nodes[node].token = Int32(tokens.count)
-        tokens.append(token)
+        try budget.tick(depth)
+        return found
     }
 
-    private func longestMatch(in text: UnsafeBufferPointer<UInt8>, at start: Int) -> (token: AddedToken, end: Int)? {
-        var node = 0
-        var found: (token: Int32, end: Int)?
-        var index = start
-        while index < text.count, let child = nodes[node].children[text[index]] {
-            node = Int(child)
-            index += 1
-            if nodes[node].token >= 0 { found = (nodes[node].token, index) }
+    /// Where in a range the contents begin that do not come before.
+    @inline(__always)
+    private func partition(_ range: Range<Int>, _ comesBefore: ([UInt8]) -> Bool) -> Int {
+        var (low, high) = (range.lowerBound, range.upperBound)
+        while low < high {
+            let middle = (low + high) / 2
+            if comesBefore(entries[middle].content) { low = middle + 1 } else { high = middle }
         }
-        return found.map { (tokens[Int($0.token)], $0.end) }
+        return low
     }
 
     /// Where the longest token that starts here ends.
-    func longestEnd(in text: UnsafeBufferPointer<UInt8>, at start: Int) -> Int? {
-        guard startsToken[Int(text[start])] else { return nil }
-        return longestMatch(in: text, at: start)?.end
+    func longestEnd(
+        in text: UnsafeBufferPointer<UInt8>,
+        at start: Int,
+        _ budget: EncodingBudget
+    ) throws(TokenizerError) -> Int? {
+        try longestMatch(in: text, at: start, budget)?.end
     }
 
     /// Splits the text; `allowsSpecial` false leaves the control tokens in the text as text.
-    func split(_ text: UnsafeBufferPointer<UInt8>, allowsSpecial: Bool) -> [Piece] {
-        guard text.count > 0 else { return [] }
-        guard !isEmpty else { return [Piece(range: 0..<text.count)] }
-        var pieces: [Piece] = []
+    func forEachPiece(
+        of text: UnsafeBufferPointer<UInt8>,
+        allowsSpecial: Bool,
+        _ budget: EncodingBudget,
+        _ body: (Piece) throws(TokenizerError) -> Void
+    ) throws(TokenizerError) {
         var done = 0
         // Where the white space that was last looked at ends, so that no run is walked twice.
         var knownRun = 0..<0
-        var index = 0
+        var index = isEmpty ? text.count : 0
         while index < text.count {
-            guard startsToken[Int(text[index])], let (token, end) = longestMatch(in: text, at: index) else {
+            guard let (entry, end) = try longestMatch(in: text, at: index, budget) else {
                 index += 1
                 continue
             }
+            let token = entries[entry].token
             var start = index
             var stop = end
             index = end
@@ -113,14 +146,11 @@ struct AddedTokenMatcher: Sendable {
                 }
                 stop = max(stop, knownRun.upperBound)
             }
-            if done < start { pieces.append(Piece(range: done..<start)) }
-            pieces.append(
-                Piece(range: start..<stop, id: Int32(truncatingIfNeeded: token.id), isSpecial: token.isSpecial)
-            )
+            if done < start { try body(Piece(range: done..<start)) }
+            try body(Piece(range: start..<stop, id: Int32(truncatingIfNeeded: token.id), isSpecial: token.isSpecial))
             done = stop
         }
-        if done < text.count { pieces.append(Piece(range: done..<text.count)) }
-        return pieces
+        if done < text.count { try body(Piece(range: done..<text.count)) }
     }
 
     private static func endOfWhitespace(in text: UnsafeBufferPointer<UInt8>, from start: Int) -> Int {

@@ -23,6 +23,7 @@ struct Decoder: Sendable {
 
     /// The text of all tokens as UTF-8 that may still hold ill-formed bytes.
     func decode(_ tokens: [[UInt8]]) throws(TokenizerError) -> [UInt8] {
+        guard tokens.reduce(0, { $0 + $1.count }) <= EncodingBudget.decodedBytes else { throw Self.tooLong }
         guard let steps else { return Array(tokens.joined(separator: [0x20])) }
         return Array(try Self.apply(steps[...], to: tokens, areBytes: readsBytes).joined())
     }
@@ -41,17 +42,30 @@ struct Decoder: Sendable {
     ) throws(TokenizerError) -> [[UInt8]] {
         var tokens = tokens
         var areBytes = areBytes
+        let budget = EncodingBudget(textBytes: tokens.reduce(0) { $0 + $1.count })
         for step in steps {
+            try budget.check()
             if case .byteLevel = step, !areBytes {
                 tokens = tokens.map { ByteAlphabet.decode(String(decoding: $0, as: UTF8.self)) ?? $0 }
             }
             areBytes = false
-            tokens = try apply(step, to: tokens)
+            tokens = try apply(step, to: tokens, budget)
         }
         return tokens
     }
 
-    private static func apply(_ step: Step, to tokens: [[UInt8]]) throws(TokenizerError) -> [[UInt8]] {
+    private static var tooLong: TokenizerError {
+        TokenizerError(
+            .tooLarge,
+            "the tokens are decoded to more than the \(EncodingBudget.decodedBytes) bytes that are allowed at once"
+        )
+    }
+
+    private static func apply(
+        _ step: Step,
+        to tokens: [[UInt8]],
+        _ budget: EncodingBudget
+    ) throws(TokenizerError) -> [[UInt8]] {
         switch step {
         case .byteLevel:
             return [Array(String(decoding: tokens.joined(), as: UTF8.self).utf8)]
@@ -63,16 +77,12 @@ struct Decoder: Sendable {
             return spaces(tokens, dropsAllLeading: dropsAllLeading)
         case .replace(let pattern, let content):
             var result: [[UInt8]] = []
+            var total = 0
             for token in tokens {
-                let matches = try pattern.matches(in: token)
-                var changed: [UInt8] = []
-                var copied = 0
-                for match in matches {
-                    changed += token[copied..<match.lowerBound]
-                    changed += content
-                    copied = match.upperBound
-                }
-                result.append(matches.isEmpty ? token : changed + token[copied...])
+                let changed = try replaced(token, pattern, content, budget)
+                total += changed.count
+                guard total <= EncodingBudget.decodedBytes else { throw tooLong }
+                result.append(changed)
             }
             return result
         case .strip(let scalar, let start, let stop):
@@ -86,9 +96,32 @@ struct Decoder: Sendable {
             let pattern = TextPattern.literal(suffix)
             return try tokens.enumerated().map { index, token throws(TokenizerError) in
                 let content: [UInt8] = index == last ? [] : [0x20]
-                return try apply(.replace(pattern, by: content), to: [token]).first ?? token
+                return try replaced(token, pattern, content, budget)
             }
         }
+    }
+
+    private static func replaced(
+        _ token: [UInt8],
+        _ pattern: TextPattern,
+        _ content: [UInt8],
+        _ budget: EncodingBudget
+    ) throws(TokenizerError) -> [UInt8] {
+        var changed: [UInt8] = []
+        var copied = 0
+        var isTooLong = false
+        try budget.tick()
+        try token.withUnsafeBufferPointer { bytes throws(TokenizerError) in
+            try pattern.forEachMatch(in: bytes, budget) { match in
+                isTooLong = isTooLong || changed.count + content.count > EncodingBudget.decodedBytes
+                guard !isTooLong else { return }
+                changed += token[copied..<match.lowerBound]
+                changed += content
+                copied = match.upperBound
+            }
+        }
+        guard !isTooLong else { throw tooLong }
+        return changed.isEmpty && copied == 0 ? token : changed + token[copied...]
     }
 
     /// The byte that a `<0xNN>` token stands for.
@@ -191,7 +224,13 @@ extension Decoder {
         let type = try json.required("type", in: "decoder").text
         switch type {
         case "Sequence":
-            for step in try json.required("decoders", in: type).list { try read(step, into: &steps) }
+            for step in try json.required("decoders", in: type).steps { try read(step, into: &steps) }
+            guard steps.count <= EncodingBudget.mostSteps else {
+                throw TokenizerError(
+                    .tooLarge,
+                    "'decoder' has more than the \(EncodingBudget.mostSteps) steps that are run"
+                )
+            }
         case "ByteLevel":
             steps.append(.byteLevel)
         case "ByteFallback":

@@ -13,17 +13,20 @@ indirect enum Normalizer: Sendable {
         if text.isEmpty { return }
         switch self {
         case .sequence(let steps):
-            for step in steps { try step.apply(to: &text) }
+            for step in steps {
+                try text.budget.tick(64 + text.count / 64)
+                try step.apply(to: &text)
+            }
         case .replace(let pattern, let content):
-            text.replace(try pattern.matches(in: text.bytes), with: content)
+            try text.replace(pattern, with: content)
         case .prepend(let content):
-            text.prepend(content)
+            try text.prepend(content)
         case .strip(let left, let right):
             text.keep(Self.stripped(text.bytes, left: left, right: right))
         case .lowercase:
-            mapScalars(of: &text) { $0.properties.lowercaseMapping }
+            try mapScalars(of: &text) { $0.properties.lowercaseMapping }
         case .unicode(let form):
-            form.apply(to: &text)
+            try form.apply(to: &text)
         }
     }
 
@@ -46,8 +49,11 @@ indirect enum Normalizer: Sendable {
     }
 
     /// Replaces each scalar by what `transform` makes of it; the new bytes keep the origin of the scalar.
-    private func mapScalars(of text: inout AlignedText, _ transform: (Unicode.Scalar) -> String) {
-        var rewritten = TextRewriter(text, capacity: text.count)
+    private func mapScalars(
+        of text: inout AlignedText,
+        _ transform: (Unicode.Scalar) -> String
+    ) throws(TokenizerError) {
+        var rewritten = TextRewriter(text)
         text.bytes.withUnsafeBufferPointer { buffer in
             var index = 0
             while index < buffer.count {
@@ -56,7 +62,7 @@ indirect enum Normalizer: Sendable {
                 index = end
             }
         }
-        rewritten.finish(&text)
+        try rewritten.finish(&text)
     }
 }
 
@@ -68,7 +74,7 @@ extension Normalizer {
         switch type {
         case "Sequence":
             var steps: [Normalizer] = []
-            for item in try json.required("normalizers", in: type).list {
+            for item in try json.required("normalizers", in: type).steps {
                 if let step = try Normalizer(json: item) { steps.append(step) }
             }
             self = .sequence(steps)

@@ -20,8 +20,9 @@ struct PostProcessor: Sendable, Equatable {
         case "Sequence":
             for step in try json.required("processors", in: type).list {
                 let inner = try PostProcessor(json: step)
-                prefix = inner.prefix + prefix
+                if !inner.prefix.isEmpty { prefix = inner.prefix + prefix }
                 suffix += inner.suffix
+                try checkCount()
             }
         case "ByteLevel":
             // It only trims the offsets that are reported.
@@ -43,6 +44,18 @@ struct PostProcessor: Sendable, Equatable {
         return Int32(id)
     }
 
+    /// Each text gets them, so that a file with a million of them would take as much for every line.
+    private static var tooMany: TokenizerError {
+        TokenizerError(
+            .tooLarge,
+            "'post_processor' puts more than the \(EncodingBudget.mostSurroundingTokens) tokens around a text that are allowed"
+        )
+    }
+
+    private func checkCount() throws(TokenizerError) {
+        guard prefix.count + suffix.count <= EncodingBudget.mostSurroundingTokens else { throw Self.tooMany }
+    }
+
     private mutating func readTemplate(_ json: JSON) throws(TokenizerError) {
         let specials = try json.required("special_tokens", in: "TemplateProcessing")
         var hasText = false
@@ -60,11 +73,14 @@ struct PostProcessor: Sendable, Equatable {
             guard let ids = specials.value[name]?["ids"]?.array else {
                 throw TokenizerError(.badFile, "'TemplateProcessing.special_tokens' has no ids for '\(name)'")
             }
+            guard ids.count <= EncodingBudget.mostSurroundingTokens else { throw Self.tooMany }
+            try checkCount()
             for value in ids {
                 let id = Int32(try RequiredField(value: value, name: "TemplateProcessing.special_tokens").tokenID)
                 if hasText { suffix.append(id) } else { prefix.append(id) }
             }
         }
+        try checkCount()
         guard hasText else {
             throw TokenizerError(.badFile, "'TemplateProcessing.single' has no Sequence, so it would drop the text")
         }

@@ -26,7 +26,13 @@ extension PreTokenizer {
         }
         switch type {
         case "Sequence":
-            for step in try json.required("pretokenizers", in: type).list { try read(step, into: &description) }
+            for step in try json.required("pretokenizers", in: type).steps { try read(step, into: &description) }
+            guard description.steps.count <= EncodingBudget.mostSteps else {
+                throw TokenizerError(
+                    .tooLarge,
+                    "'pre_tokenizer' has more than the \(EncodingBudget.mostSteps) steps that are run"
+                )
+            }
         case "Split":
             let behavior = try Self.behavior(try json.required("behavior", in: type).text)
             let pattern = try TextPattern(json: json["pattern"], in: type)

@@ -26,70 +26,74 @@ indirect enum PreTokenizer: Sendable {
     func apply(to words: inout WordList) throws(TokenizerError) {
         switch self {
         case .sequence(let steps):
-            for step in steps { try step.apply(to: &words) }
-        case .split(let pattern, let behavior, let inverted):
-            try words.split(behavior) { text throws(TokenizerError) in
-                Self.pieces(try pattern.matches(in: text), count: text.count, inverted: inverted)
+            for step in steps {
+                try words.text.budget.tick(64 + words.text.count / 64)
+                try step.apply(to: &words)
             }
+        case .split(let pattern, let behavior, let inverted):
+            try words.split(pattern, behavior, inverted: inverted)
         case .prefixSpace:
-            words.prependToEach([0x20]) { text, _ in text.first != 0x20 }
+            try words.prependToEach([0x20]) { text, _ in text.first != 0x20 }
         case .metaspace(let replacement, let scheme, let splits):
-            words.replaceSpaces(by: replacement)
+            try words.replaceSpaces(by: replacement)
             if scheme != .never {
-                words.prependToEach(replacement) { text, isFirst in
+                try words.prependToEach(replacement) { text, isFirst in
                     !text.starts(with: replacement) && (scheme == .always || isFirst)
                 }
             }
-            guard splits else { return }
-            try words.split(.mergedWithNext) { text throws(TokenizerError) in
-                Self.pieces(try TextPattern.literal(replacement).matches(in: text), count: text.count, inverted: false)
-            }
+            if splits { try words.split(.literal(replacement), .mergedWithNext, inverted: false) }
         }
-    }
-
-    /// The matches and what is between them.
-    private static func pieces(_ matches: [Range<Int>], count: Int, inverted: Bool) -> [WordList.Piece] {
-        var pieces: [WordList.Piece] = []
-        pieces.reserveCapacity(matches.count + 1)
-        var last = 0
-        for match in matches {
-            if match.lowerBound > last {
-                pieces.append(WordList.Piece(range: last..<match.lowerBound, isMatch: inverted))
-            }
-            pieces.append(WordList.Piece(range: match, isMatch: !inverted))
-            last = match.upperBound
-        }
-        if last < count { pieces.append(WordList.Piece(range: last..<count, isMatch: inverted)) }
-        return pieces
     }
 }
 
 /// A text and the words that it was split into so far.
 struct WordList {
     /// A part of a word that a split found, or what is between two.
-    struct Piece {
-        var range: Range<Int>
+    ///
+    /// Numbers of 32 bits, because a text may be all words of one byte.
+    private struct Piece {
+        var range: Range<Int32>
         var isMatch: Bool
     }
 
     private(set) var text: AlignedText
-    private(set) var words: [Range<Int>]
+    private(set) var words: [Range<Int32>]
 
     init(_ text: AlignedText) {
         self.text = text
-        words = text.isEmpty ? [] : [0..<text.count]
+        words = text.isEmpty ? [] : [0..<Int32(text.count)]
     }
 
+    /// Splits each word at the matches of a pattern.
     mutating func split(
+        _ pattern: TextPattern,
         _ behavior: PreTokenizer.Behavior,
-        _ find: (UnsafeBufferPointer<UInt8>) throws(TokenizerError) -> [Piece]
+        inverted: Bool
     ) throws(TokenizerError) {
-        var result: [Range<Int>] = []
+        var result: [Range<Int32>] = []
         result.reserveCapacity(words.count)
+        let budget = text.budget
         try text.bytes.withUnsafeBufferPointer { buffer throws(TokenizerError) in
             for word in words {
-                let pieces = try find(UnsafeBufferPointer(rebasing: buffer[word]))
-                Self.join(pieces, behavior, at: word.lowerBound, into: &result)
+                try budget.tick()
+                let bytes = UnsafeBufferPointer(rebasing: buffer[Int(word.lowerBound)..<Int(word.upperBound)])
+                var pieces: [Piece] = []
+                var last: Int32 = 0
+                func add(_ start: Int32, _ end: Int32, isMatch: Bool) {
+                    if behavior != .isolated {
+                        pieces.append(Piece(range: start..<end, isMatch: isMatch))
+                    } else if start < end {
+                        result.append((start + word.lowerBound)..<(end + word.lowerBound))
+                    }
+                }
+                try pattern.forEachMatch(in: bytes, budget) { match in
+                    let (start, end) = (Int32(match.lowerBound), Int32(match.upperBound))
+                    if start > last { add(last, start, isMatch: inverted) }
+                    add(start, end, isMatch: !inverted)
+                    last = end
+                }
+                if last < Int32(bytes.count) { add(last, Int32(bytes.count), isMatch: inverted) }
+                if behavior != .isolated { Self.join(pieces, behavior, at: word.lowerBound, into: &result) }
             }
         }
         words = result
@@ -98,18 +102,14 @@ struct WordList {
     private static func join(
         _ pieces: [Piece],
         _ behavior: PreTokenizer.Behavior,
-        at offset: Int,
-        into result: inout [Range<Int>]
+        at offset: Int32,
+        into result: inout [Range<Int32>]
     ) {
-        var joined: [Range<Int>] = []
+        var joined: [Range<Int32>] = []
         var previousWasMatch = false
-        func append(_ range: Range<Int>) { joined.append(range) }
+        func append(_ range: Range<Int32>) { joined.append(range) }
         switch behavior {
-        case .isolated:
-            for piece in pieces where !piece.range.isEmpty {
-                result.append((piece.range.lowerBound + offset)..<(piece.range.upperBound + offset))
-            }
-            return
+        case .isolated: break
         case .removed:
             for piece in pieces where !piece.isMatch { append(piece.range) }
         case .contiguous:
@@ -147,8 +147,8 @@ struct WordList {
     }
 
     /// Replaces every space inside the words.
-    mutating func replaceSpaces(by content: [UInt8]) {
-        rewrite { rewriter, range, source in
+    mutating func replaceSpaces(by content: [UInt8]) throws(TokenizerError) {
+        try rewrite { rewriter, range, source in
             var copied = range.lowerBound
             for index in range where source[index] == 0x20 {
                 rewriter.keep(copied..<index)
@@ -160,9 +160,12 @@ struct WordList {
     }
 
     /// Puts content in front of the words that ask for it; the second argument says whether the input starts there.
-    mutating func prependToEach(_ content: [UInt8], where isWanted: (ArraySlice<UInt8>, Bool) -> Bool) {
+    mutating func prependToEach(
+        _ content: [UInt8],
+        where isWanted: (ArraySlice<UInt8>, Bool) -> Bool
+    ) throws(TokenizerError) {
         let isAtInputStart = text.isAtInputStart
-        rewrite { rewriter, range, source in
+        try rewrite { rewriter, range, source in
             if isWanted(source[range], isAtInputStart && range.lowerBound == 0) {
                 rewriter.insert(content, originOf: range.lowerBound)
             }
@@ -170,14 +173,16 @@ struct WordList {
         }
     }
 
-    private mutating func rewrite(_ body: (inout TextRewriter, Range<Int>, [UInt8]) -> Void) {
-        var rewriter = TextRewriter(text, capacity: text.count + words.count)
+    private mutating func rewrite(
+        _ body: (inout TextRewriter, Range<Int>, [UInt8]) -> Void
+    ) throws(TokenizerError) {
+        var rewriter = TextRewriter(text)
         let source = text.bytes
-        words = words.map { word in
-            let start = rewriter.bytes.count
-            body(&rewriter, word, source)
-            return start..<rewriter.bytes.count
+        for index in words.indices where !rewriter.isTooLong {
+            let start = Int32(rewriter.bytes.count)
+            body(&rewriter, Int(words[index].lowerBound)..<Int(words[index].upperBound), source)
+            words[index] = start..<Int32(rewriter.bytes.count)
         }
-        rewriter.finish(&text)
+        try rewriter.finish(&text)
     }
 }

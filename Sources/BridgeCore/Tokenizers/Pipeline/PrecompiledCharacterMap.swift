@@ -55,11 +55,11 @@ struct PrecompiledCharacterMap: Sendable {
     }
 
     /// Replaces from left to right, the longest entry first.
-    func apply(to text: inout AlignedText) {
-        var rewritten = TextRewriter(text, capacity: text.count)
+    func apply(to text: inout AlignedText) throws(TokenizerError) {
+        var rewritten = TextRewriter(text)
         text.bytes.withUnsafeBufferPointer { buffer in
             var index = 0
-            while index < buffer.count {
+            while index < buffer.count, !rewritten.isTooLong {
                 if let match = longestMatch(in: buffer, at: index) {
                     rewritten.insert(Array(match.replacement), originOf: index)
                     index = match.end
@@ -70,6 +70,6 @@ struct PrecompiledCharacterMap: Sendable {
                 }
             }
         }
-        rewritten.finish(&text)
+        try rewritten.finish(&text)
     }
 }

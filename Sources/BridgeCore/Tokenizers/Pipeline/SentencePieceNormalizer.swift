@@ -10,22 +10,25 @@ struct SentencePieceNormalizer: Sendable {
 
     private static let space: [UInt8] = [0x20]
 
-    func apply(to text: inout AlignedText) {
+    func apply(to text: inout AlignedText) throws(TokenizerError) {
         let space = escapesSpaces ? BytePairEncoder.metaspace : Self.space
-        var output = TextRewriter(text, capacity: text.count + text.count / 4 + 3)
+        var output = TextRewriter(text)
         let isAtStart = text.isAtInputStart
-        text.bytes.withUnsafeBufferPointer { buffer in
+        let budget = text.budget
+        try text.bytes.withUnsafeBufferPointer { buffer throws(TokenizerError) in
             var index = 0
             while removesExtraSpaces, index < buffer.count {
-                let step = self.step(in: buffer, at: index)
+                try budget.tick()
+                let step = try self.step(in: buffer, at: index, budget)
                 guard step.content.elementsEqual(Self.space) else { break }
                 index = step.end
             }
             guard index < buffer.count else { return }
             if addsDummyPrefix, isAtStart, !dummyIsSuffix { output.insert(space, originOf: index) }
             var followsSpace = removesExtraSpaces
-            while index < buffer.count {
-                let step = self.step(in: buffer, at: index)
+            while index < buffer.count, !output.isTooLong {
+                try budget.tick()
+                let step = try self.step(in: buffer, at: index, budget)
                 var content = step.content
                 if followsSpace { content = content.drop { $0 == 0x20 } }
                 if let last = content.last { followsSpace = last == 0x20 }
@@ -38,12 +41,18 @@ struct SentencePieceNormalizer: Sendable {
             if removesExtraSpaces { output.dropTrailing(space) }
             if addsDummyPrefix, dummyIsSuffix { output.insert(space, originOf: buffer.count - 1) }
         }
-        output.finish(&text)
+        try output.finish(&text)
     }
 
     /// The normalized form of what starts here, and where it ends.
-    private func step(in text: UnsafeBufferPointer<UInt8>, at index: Int) -> (content: ArraySlice<UInt8>, end: Int) {
-        if let end = protected.longestEnd(in: text, at: index) { return (Array(text[index..<end])[...], end) }
+    private func step(
+        in text: UnsafeBufferPointer<UInt8>,
+        at index: Int,
+        _ budget: EncodingBudget
+    ) throws(TokenizerError) -> (content: ArraySlice<UInt8>, end: Int) {
+        if let end = try protected.longestEnd(in: text, at: index, budget) {
+            return (Array(text[index..<end])[...], end)
+        }
         if let match = characterMap?.longestMatch(in: text, at: index) { return (match.replacement, match.end) }
         let end = ScalarClass.scalar(in: text, at: index).end
         return (Array(text[index..<end])[...], end)

@@ -3,20 +3,16 @@ enum TextPattern: Sendable {
     case literal([UInt8])
     case expression(RegularExpression)
 
-    /// The byte ranges of all matches, from left to right.
-    func matches(in text: UnsafeBufferPointer<UInt8>) throws(TokenizerError) -> [Range<Int>] {
-        var found: [Range<Int>] = []
+    /// Calls `body` with the byte range of every match, from left to right.
+    func forEachMatch(
+        in text: UnsafeBufferPointer<UInt8>,
+        _ budget: EncodingBudget,
+        _ body: (Range<Int>) -> Void
+    ) throws(TokenizerError) {
         switch self {
-        case .literal(let content):
-            found = ByteSearch.ranges(of: content, in: text)
-        case .expression(let expression):
-            try expression.forEachMatch(in: text) { found.append($0) }
+        case .literal(let content): ByteSearch.forEachRange(of: content, in: text, body)
+        case .expression(let expression): try expression.forEachMatch(in: text, budget, body)
         }
-        return found
-    }
-
-    func matches(in bytes: [UInt8]) throws(TokenizerError) -> [Range<Int>] {
-        try bytes.withUnsafeBufferPointer { buffer throws(TokenizerError) in try matches(in: buffer) }
     }
 }
 
@@ -28,45 +24,65 @@ enum ByteSearch {
         in bytes: UnsafeBufferPointer<UInt8>,
         limit: Int = .max
     ) -> [Range<Int>] {
-        guard let first = part.first, part.count <= bytes.count else { return [] }
-        guard part.count <= 16 else { return longRanges(of: part, in: bytes, limit: limit) }
         var found: [Range<Int>] = []
+        forEachRange(of: part, in: bytes, limit: limit) { found.append($0) }
+        return found
+    }
+
+    /// How often one byte string occurs in another without overlap.
+    static func count(of part: [UInt8], in bytes: UnsafeBufferPointer<UInt8>) -> Int {
+        var count = 0
+        forEachRange(of: part, in: bytes) { _ in count += 1 }
+        return count
+    }
+
+    /// Calls `body` with the first `limit` places where one byte string occurs in another without overlap.
+    static func forEachRange(
+        of part: [UInt8],
+        in bytes: UnsafeBufferPointer<UInt8>,
+        limit: Int = .max,
+        _ body: (Range<Int>) -> Void
+    ) {
+        guard let first = part.first, part.count <= bytes.count else { return }
+        guard part.count <= 16 else { return forEachLongRange(of: part, in: bytes, limit: limit, body) }
+        var found = 0
         var index = 0
-        while index + part.count <= bytes.count, found.count < limit {
+        while index + part.count <= bytes.count, found < limit {
             if bytes[index] == first, bytes[index..<(index + part.count)].elementsEqual(part) {
-                found.append(index..<(index + part.count))
+                body(index..<(index + part.count))
+                found += 1
                 index += part.count
             } else {
                 index += 1
             }
         }
-        return found
     }
 
     /// The search of Knuth, Morris and Pratt: a text that nearly matches everywhere takes no longer.
-    private static func longRanges(
+    private static func forEachLongRange(
         of part: [UInt8],
         in bytes: UnsafeBufferPointer<UInt8>,
-        limit: Int
-    ) -> [Range<Int>] {
-        var fallbacks = [Int](repeating: 0, count: part.count)
+        limit: Int,
+        _ body: (Range<Int>) -> Void
+    ) {
+        var fallbacks = [Int32](repeating: 0, count: part.count)
         var matched = 0
         for index in 1..<part.count {
-            while matched > 0, part[index] != part[matched] { matched = fallbacks[matched - 1] }
+            while matched > 0, part[index] != part[matched] { matched = Int(fallbacks[matched - 1]) }
             if part[index] == part[matched] { matched += 1 }
-            fallbacks[index] = matched
+            fallbacks[index] = Int32(truncatingIfNeeded: matched)
         }
-        var found: [Range<Int>] = []
+        var found = 0
         matched = 0
-        for index in 0..<bytes.count where found.count < limit {
-            while matched > 0, bytes[index] != part[matched] { matched = fallbacks[matched - 1] }
+        for index in 0..<bytes.count where found < limit {
+            while matched > 0, bytes[index] != part[matched] { matched = Int(fallbacks[matched - 1]) }
             if bytes[index] == part[matched] { matched += 1 }
             if matched == part.count {
-                found.append((index + 1 - part.count)..<(index + 1))
+                body((index + 1 - part.count)..<(index + 1))
+                found += 1
                 matched = 0
             }
         }
-        return found
     }
 }
 

@@ -7,11 +7,12 @@ enum UnicodeForm: Sendable {
     case nfkc
     case nfkd
 
-    func apply(to text: inout AlignedText) {
+    func apply(to text: inout AlignedText) throws(TokenizerError) {
         guard !text.bytes.allSatisfy({ $0 < 0x80 }) else { return }
         guard text.tracksOrigins else {
-            text.replaceAll(Array(normalized(text.bytes[...]).utf8), origins: [])
-            return
+            let bytes = Array(normalized(text.bytes[...]).utf8)
+            guard bytes.count <= text.budget.bytesLeft else { throw text.budget.tooLong }
+            return text.replaceAll(bytes, origins: [])
         }
         // Segments that normalize alone: each starts where a scalar of class 0 cannot join what is before it. A byte of
         // a segment points to the whole segment when the segment changed.
@@ -21,6 +22,7 @@ enum UnicodeForm: Sendable {
             let old = text.bytes[segment]
             let new = Array(normalized(old).utf8)
             bytes.append(contentsOf: new)
+            try text.budget.tick()
             if new.elementsEqual(old) {
                 origins.append(contentsOf: text.origins[segment])
             } else {
@@ -30,6 +32,7 @@ enum UnicodeForm: Sendable {
                 )
             }
         }
+        guard bytes.count <= text.budget.bytesLeft else { throw text.budget.tooLong }
         text.replaceAll(bytes, origins: origins)
     }
 

@@ -20,7 +20,7 @@ package struct NameExpression: Sendable {
         var failure: TokenizerError?
         bytes.withUnsafeBufferPointer { buffer in
             do throws(TokenizerError) {
-                try expression.forEachMatch(in: buffer) { _ in isFound = true }
+                try expression.forEachMatch(in: buffer, EncodingBudget(textBytes: buffer.count)) { _ in isFound = true }
             } catch { failure = error }
         }
         if let failure { throw failure }

@@ -88,6 +88,12 @@ public struct HuggingFaceFolder: Sendable {
             let place = Files.join(path, name)
             let file = try SafetensorsFile(path: place, storage: elsewhere[name] ?? FileStorage(path: place))
             shards.append(Shard(name: name, header: file.header))
+            guard tensors.count + file.header.entries.count <= 2 * SafetensorsHeader.mostTensors else {
+                throw BridgeError(
+                    .corruptInput,
+                    "the weight files of \(path) list more than \(2 * SafetensorsHeader.mostTensors) tensors, which no model has"
+                )
+            }
             for tensor in file.tensors {
                 if let other = homes.updateValue(name, forKey: tensor.name) {
                     throw BridgeError(

@@ -20,6 +20,8 @@ public struct SafetensorsHeader: Sendable {
 
     /// The largest header that is read, in bytes; safetensors' own limit.
     public static let largestHeader = 100_000_000
+    /// The most tensors of one file; the largest models that are published have fewer in all their files together.
+    public static let mostTensors = 1 << 18
 
     /// The tensors in the order of their bytes.
     public var entries: [Entry]
@@ -61,13 +63,14 @@ public struct SafetensorsHeader: Sendable {
                 "\(name) has a header of \(text.count) bytes; at most \(Self.largestHeader) are allowed"
             )
         }
-        let json = try JSON(parsing: text, named: "the header of \(name)")
-        guard let object = json.object else {
-            throw BridgeError(.corruptInput, "the header of \(name) is \(json.kind), expected an object")
-        }
-        var entries: [Entry] = []
-        var metadata = JSONObject()
-        for (key, value) in object {
+        var (entries, metadata) = ([Entry](), JSONObject())
+        var seen: Set<[UInt8]> = []
+        var members = try Self.read(name) { () throws(JSONError) in try JSONMembers(text) }
+        // Member by member: a tree of all of them would take many times as much memory as the entries.
+        while let (key, value) = try Self.read(name, { () throws(JSONError) in try members.next() }) {
+            guard seen.insert(Array(key.utf8)).inserted else {
+                throw BridgeError(.corruptInput, "the key \"\(key)\" stands twice in the header of \(name)")
+            }
             if key == "__metadata__" {
                 // The same as no metadata, in safetensors' own reader.
                 if value.isNull { continue }
@@ -76,6 +79,13 @@ public struct SafetensorsHeader: Sendable {
                 }
                 metadata = members
             } else {
+                guard entries.count < Self.mostTensors else {
+                    throw BridgeError(
+                        .corruptInput,
+                        "the header of \(name) lists more than \(Self.mostTensors) tensors, which no model has; it is "
+                            + "damaged, or not a file with a model"
+                    )
+                }
                 entries.append(try Self.entry(key, value, name: name))
             }
         }
@@ -121,6 +131,15 @@ public struct SafetensorsHeader: Sendable {
             ]
         }
         return .object(object)
+    }
+
+    private static func read<Result>(
+        _ name: String,
+        _ body: () throws(JSONError) -> Result
+    ) throws -> Result {
+        do throws(JSONError) { return try body() } catch {
+            throw BridgeError(.corruptInput, "the header of \(name) is not valid JSON: \(error)")
+        }
     }
 
     private static func entry(_ tensor: String, _ value: JSON, name: String) throws -> Entry {

@@ -173,7 +173,7 @@ extension AutoBridge {
         } else if let processorFolder {
             let root = Files.parent(of: processorFolder)
             images = try checkpointSideFiles.map {
-                FileImage.copy(name: $0, of: try FileStorage(path: Files.join(root, $0)))
+                FileImage.copy(name: $0, of: try CarriedFiles.open($0, in: root))
             }
         }
         guard isReconfigured else { return images }

@@ -1,0 +1,171 @@
+import Glibc
+
+/// A library that nobody but its owner and root can have put where it is, held open as it was checked.
+///
+/// The path is walked component by component from the root directory. Whoever may write to a directory on the way, or to one
+/// that holds a link on the way, may put another library there; so each of them is checked as it is opened, and the library
+/// is loaded through the directory that was checked last and not by its path.
+struct TrustedFile: ~Copyable {
+    /// The directory that the library is in.
+    let directory: Int32
+    /// The library.
+    let file: Int32
+    /// Its name in that directory.
+    let name: String
+
+    private static let mostLinks = 40
+    /// Opens a directory or a link itself, for looking only; Linux's `O_PATH`.
+    private static let lookOnly: Int32 = 0o10000000 | O_NOFOLLOW | O_CLOEXEC
+
+    deinit {
+        close(directory)
+        close(file)
+    }
+
+    /// Walks a path to a file.
+    ///
+    /// - Throws: `BridgeError` with code `badPlugin` when there is none, or others may have put it there.
+    init(_ path: String) throws {
+        var walk = try Walk(path)
+        defer { walk.closeAll() }
+        while let component = walk.next() { try walk.step(component) }
+        guard let (directory, file, name) = walk.takeResult() else {
+            throw BridgeError(.badPlugin, "there is no plugin at \(path)")
+        }
+        self.directory = directory
+        self.file = file
+        self.name = name
+    }
+
+    /// The path of an open file or directory, whatever has become of its name.
+    static func path(of descriptor: Int32) -> String { "/proc/self/fd/\(descriptor)" }
+
+    /// How far a path has been walked.
+    private struct Walk {
+        private let path: String
+        private var rest: [String]
+        private var directory: Int32
+        private var file: Int32?
+        private var name = ""
+        /// The path of the directory, for messages.
+        private var place = "/"
+        private var links = 0
+        /// The directories that hold the program: whoever may write to them may replace the program itself.
+        private let ofTheProgram: Set<String>
+
+        init(_ path: String) throws {
+            self.path = path
+            var start = path
+            if !path.hasPrefix("/") {
+                guard let current = getcwd(nil, 0) else {
+                    throw BridgeError.system("cannot find \(path)", code: .badPlugin)
+                }
+                start = String(cString: current) + "/" + path
+                free(current)
+            }
+            rest = start.split(separator: "/").reversed().map(String.init)
+            directory = Glibc.open("/", TrustedFile.lookOnly | O_DIRECTORY)
+            var holders: Set<String> = []
+            var holder = "/proc/self/exe"
+            if let program = realpath(holder, nil) {
+                holder = String(cString: program)
+                free(program)
+                while holder != "/" {
+                    holder = Files.parent(of: holder)
+                    if let identity = Files.identity(of: holder) { holders.insert(identity) }
+                }
+            }
+            ofTheProgram = holders
+            guard directory >= 0 else { throw BridgeError.system("cannot open /", code: .badPlugin) }
+        }
+
+        mutating func next() -> String? { rest.popLast() }
+
+        mutating func step(_ component: String) throws {
+            guard file == nil else { throw missing }
+            if component == "." { return }
+            let descriptor = openat(directory, component, TrustedFile.lookOnly)
+            guard descriptor >= 0 else { throw missing }
+            var keeps = false
+            defer { if !keeps { close(descriptor) } }
+            var status = stat()
+            guard fstat(descriptor, &status) == 0 else {
+                throw BridgeError.system("cannot look at \(place)", code: .badPlugin)
+            }
+            switch status.st_mode & S_IFMT {
+            case S_IFLNK:
+                try checkDirectory(holdsDirectories: false, link: (component, status))
+                try follow(descriptor, component)
+            case S_IFDIR:
+                try checkDirectory(holdsDirectories: true, link: nil)
+                close(directory)
+                directory = descriptor
+                keeps = true
+                place = component == ".." ? Files.parent(of: place) : Files.join(place, component)
+            case S_IFREG:
+                try checkDirectory(holdsDirectories: false, link: nil)
+                try check(status, Files.join(place, component), "file", isSticky: false)
+                (file, name) = (descriptor, component)
+                keeps = true
+            default: throw missing
+            }
+        }
+
+        private var missing: BridgeError { BridgeError(.badPlugin, "there is no plugin at \(path)") }
+
+        private mutating func follow(_ link: Int32, _ name: String) throws {
+            links += 1
+            var target = [CChar](repeating: 0, count: Int(PATH_MAX))
+            let count = readlinkat(link, "", &target, target.count)
+            guard links <= TrustedFile.mostLinks, count > 0, count < target.count else { throw missing }
+            let text = String(decoding: target[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            rest += text.split(separator: "/").reversed().map(String.init)
+            guard text.hasPrefix("/") else { return }
+            let top = Glibc.open("/", TrustedFile.lookOnly | O_DIRECTORY)
+            guard top >= 0 else { throw BridgeError.system("cannot open /", code: .badPlugin) }
+            close(directory)
+            (directory, place) = (top, "/")
+        }
+
+        /// Checks the directory that a component was found in.
+        private func checkDirectory(holdsDirectories: Bool, link: (name: String, status: stat)?) throws {
+            var status = stat()
+            guard fstat(directory, &status) == 0 else {
+                throw BridgeError.system("cannot look at \(place)", code: .badPlugin)
+            }
+            if holdsDirectories, ofTheProgram.contains("\(status.st_dev):\(status.st_ino)") { return }
+            // In a directory with the sticky bit others may only change what is their own, such as a link.
+            let isSticky = status.st_mode & S_ISVTX != 0
+            try check(status, place, "folder", isSticky: isSticky)
+            guard let link, isSticky, link.status.st_uid != 0, link.status.st_uid != geteuid() else { return }
+            throw BridgeError(
+                .badPlugin,
+                "\(path) is not loaded, because another user made the link \(Files.join(place, link.name)); name the library "
+                    + "itself"
+            )
+        }
+
+        private func check(_ status: stat, _ place: String, _ what: String, isSticky: Bool) throws {
+            let othersMayWrite = status.st_mode & (S_IWGRP | S_IWOTH) != 0 && !isSticky
+            let isForeign = status.st_uid != 0 && status.st_uid != geteuid()
+            guard othersMayWrite || isForeign else { return }
+            let fix = isForeign ? "chown it to you" : "chmod go-w \(place)"
+            throw BridgeError(
+                .badPlugin,
+                "\(path) is not loaded, because other users may write to the \(what) \(place); \(fix) first"
+            )
+        }
+
+        /// What was found, which is the caller's to close.
+        mutating func takeResult() -> (directory: Int32, file: Int32, name: String)? {
+            guard let file else { return nil }
+            defer { (directory, self.file) = (-1, nil) }
+            return (directory, file, name)
+        }
+
+        mutating func closeAll() {
+            if directory >= 0 { close(directory) }
+            if let file { close(file) }
+        }
+    }
+}
