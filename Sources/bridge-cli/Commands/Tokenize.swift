@@ -39,11 +39,15 @@ struct Tokenize: ParsableCommand {
         let clock = ContinuousClock()
         let start = clock.now
         var count = 0
-        for line in lines { count += try tokenizer.encode(line, addingSpecialTokens: false).count }
+        for (index, line) in lines.enumerated() {
+            count += try BridgeError.ofTokenizer(in: "\(file), line \(index + 1)") { () throws(TokenizerError) in
+                try tokenizer.encode(line, addingSpecialTokens: false).count
+            }
+        }
         let seconds = start.duration(to: clock.now).seconds
         guard json else {
             let size = lines.reduce(max(0, lines.count - 1)) { $0 + $1.utf8.count }
-            let rate = seconds > 0 ? ByteFormat.text(Int(Double(size) / seconds)) : "-"
+            let rate = seconds > 0 ? ByteFormat.text(Int(saturating: Double(size) / seconds)) : "-"
             return Output.line("\(count) tokens in \(ByteFormat.rounded(seconds, digits: 3)) s, \(rate)/s")
         }
         Output.json([

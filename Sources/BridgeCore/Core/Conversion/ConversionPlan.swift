@@ -82,6 +82,19 @@ public struct ConversionPlan: Sendable {
         ImageWriter.workerCount(context) * ImageWriter.memoryPerWorker
     }
 
+    /// The files that parts of the result are copied from.
+    private var sourceFiles: [FileStorage] {
+        var files: [ObjectIdentifier: FileStorage] = [:]
+        for case .tensor(let view) in images.lazy.flatMap(\.parts) {
+            for content in view.blocks.lazy.compactMap(\.content) {
+                for storage in [content.tensor.storage, content.scale?.factors.storage] {
+                    if let file = storage as? FileStorage { files[ObjectIdentifier(file)] = file }
+                }
+            }
+        }
+        return files.values.sorted { $0.name < $1.name }
+    }
+
     /// Writes the files of the plan into a folder that is being made.
     package func write(into folder: String, context: RunContext) throws -> ConversionReport {
         for note in notes { context.logger.info("\(note)") }
@@ -99,6 +112,8 @@ public struct ConversionPlan: Sendable {
             try Files.write(bytes, to: Files.join(folder, image.name))
         }
         try confirm?()
+        try context.confirm?()
+        for file in sourceFiles { try file.confirmUnchanged() }
         try context.cancellation.check()
         let elapsed = clock.now - start
         return ConversionReport(
