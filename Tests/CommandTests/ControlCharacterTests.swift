@@ -55,6 +55,7 @@ import Testing
             ["plugins", "doctor", "/\(hostile)"], ["models", "--plugin", "/\(hostile)"], ["recipes", "show", hostile],
             ["recipes", "show", "mistral_7b_finetune_config", "train.\(hostile)=1"],
             ["recipes", "show", "mistral_7b_finetune_config", "train.train_iters=\(hostile)"],
+            ["recipes", "show", "mistral_7b_finetune_config", "dataset.train_data_path=\(hostile)"],
             ["recipes", "settings", hostile], ["hub", "ls", hostile],
             ["hub", "download", "a/b", "--revision", hostile],
             [

@@ -190,4 +190,49 @@ import Testing
         run.send(SIGTERM)
         #expect(try run.wait().status == 130)
     }
+
+    /// A model that generates until it is stopped.
+    private func makeEndlessModel() throws -> [String] {
+        let model = try Models.copy("mistral", to: scratch.url("endless"))
+        try Models.edit(model.appendingPathComponent("config.json")) {
+            $0.set(1_000_000, at: "max_position_embeddings")
+        }
+        return ["--hf-model", model.path, "--max-new-tokens", "900000", "--ignore-eos"]
+    }
+
+    @Test func ctrlCStopsAnAnswerAndTheOthersEndTheChat() throws {
+        let endless = try makeEndlessModel()
+        for signal in Self.signals {
+            let chat = try BridgeProcess(["chat"] + endless, input: "hello\n/help\n")
+            try chat.waitForOutput()
+            chat.send(signal)
+            let outcome = try chat.wait()
+            #expect(outcome.status == (signal == SIGINT ? 0 : 130), "signal \(signal): \(outcome.errors)")
+            // Whether what was typed behind the answer is still read.
+            #expect(outcome.errors.contains("/reset") == (signal == SIGINT), "signal \(signal): \(outcome.errors)")
+        }
+    }
+
+    @Test func aReaderWhoDoesNotReadKeepsNoCommandFromEnding() throws {
+        let pipe = scratch.path("pipe")
+        #expect(mkfifo(pipe, 0o600) == 0)
+        let reader = open(pipe, O_RDWR | O_NONBLOCK | O_CLOEXEC)
+        defer { close(reader) }
+        // The smallest that Linux has, F_SETPIPE_SZ.
+        let size = fcntl(reader, 1031, 4096)
+        #expect(size == 4096)
+        let generate = ["generate", "--prompt", "a"] + (try makeEndlessModel())
+        for (arguments, signal) in [(["recipes", "settings"], SIGINT), (["recipes", "settings", "--json"], SIGHUP)]
+            + Self.signals.map({ (generate, $0) })
+        {
+            let run = try BridgeProcess(arguments, shell: "exec \"$@\" >\(pipe)")
+            var waiting: Int32 = 0
+            // With the first bytes its only page is taken, and there is more to come.
+            while run.isRunning, ioctl(reader, UInt(FIONREAD), &waiting) == 0, waiting == 0 { usleep(1000) }
+            run.send(signal)
+            #expect(try run.wait().status == 130, "\(arguments) with signal \(signal)")
+            var rest = [UInt8](repeating: 0, count: 1 << 16)
+            while read(reader, &rest, rest.count) > 0 {}
+        }
+    }
 }

@@ -27,8 +27,8 @@ enum Output {
     static func finish() -> Int32 {
         let number = failure.load(ordering: .relaxed)
         guard number != 0 else { return 0 }
-        // A reader that closed the pipe has what it wanted.
-        if number != EPIPE {
+        // A reader that closed the pipe has what it wanted, and a signal is what the user knows of.
+        if number != EPIPE, number != EINTR {
             complain("\(Style.bold(Style.red("error:"))) cannot write to standard output: \(reason(number))")
         }
         return 1

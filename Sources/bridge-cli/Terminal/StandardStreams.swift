@@ -1,3 +1,4 @@
+import BridgeCore
 import Glibc
 
 /// The three descriptors that every program expects to be open.
@@ -15,23 +16,43 @@ enum StandardStreams {
         }
     }
 
-    /// Writes bytes.
+    /// Writes bytes, as long as nobody asks to stop while a reader keeps the program waiting.
     ///
-    /// - Returns: 0, or the number of the error with which the system refused.
+    /// - Returns: 0, or the number of the error with which the system refused; `EINTR` when the wait was given up.
     static func write(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Int32 {
+        let mayBlock = !isRegularFile(descriptor)
         var done = 0
         while done < bytes.count {
-            let count = Glibc.write(descriptor, bytes.baseAddress.map { $0 + done }, bytes.count - done)
+            if mayBlock, !waits(for: descriptor) { return EINTR }
+            // What a pipe that is ready takes without waiting.
+            let size = mayBlock ? min(bytes.count - done, pipeSize) : bytes.count - done
+            let count = Glibc.write(descriptor, bytes.baseAddress.map { $0 + done }, size)
             if count >= 0 {
                 done += count
-            } else if errno == EAGAIN {
-                // Another program has made the pipe or terminal that both share non-blocking.
-                var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-                _ = poll(&ready, 1, 1000)
-            } else if errno != EINTR {
+            } else if errno != EINTR, errno != EAGAIN {
                 return errno
             }
         }
         return 0
+    }
+
+    /// `PIPE_BUF` of Linux.
+    private static let pipeSize = 4096
+
+    private static func isRegularFile(_ descriptor: Int32) -> Bool {
+        var status = stat()
+        return fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+    }
+
+    /// Waits until something can be written, or the write would fail.
+    ///
+    /// - Returns: Whether to write; false when a signal has asked to stop.
+    private static func waits(for descriptor: Int32) -> Bool {
+        while true {
+            var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+            // Looked at again some times a second: the signal may come right before the wait.
+            if poll(&ready, 1, 200) > 0 { return true }
+            if Interrupt.cancellation.isCancelled { return false }
+        }
     }
 }

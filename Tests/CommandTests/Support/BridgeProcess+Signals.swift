@@ -33,7 +33,7 @@ extension BridgeProcess {
     ///
     /// - Returns: Whether it is stopped; false when it has ended before.
     func holdWhenListening() -> Bool {
-        hold { (UInt64(status("SigCgt"), radix: 16) ?? 0) >> UInt64(SIGTERM - 1) & 1 == 1 }
+        hold { (UInt64(status("SigCgt"), radix: 16) ?? 0) >> UInt64(SIGHUP - 1) & 1 == 1 }
     }
 
     /// Lets a held process continue with a signal, which it gets before anything else.
