@@ -17,6 +17,8 @@ let package = Package(
         + [
             .library(name: "BridgeFetch", type: .dynamic, targets: ["BridgeFetch"]),
             .library(name: "Trainer", targets: ["Trainer"]),
+            // Loaded before the program by tests that make its system calls fail.
+            .library(name: "FaultInjection", type: .dynamic, targets: ["FaultInjection"]),
         ],
     dependencies: [
         .package(path: "Sources/BridgeCore"),
@@ -67,6 +69,7 @@ let package = Package(
             cSettings: [.headerSearchPath("../BridgeCore/CFetch/include")],
             linkerSettings: [.linkedLibrary("curl"), .linkedLibrary("crypto")]
         ),
+        .target(name: "FaultInjection", path: "Tests/FaultInjection", linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "TestSupport", dependencies: [core], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(
             name: "JSONTreeTests",

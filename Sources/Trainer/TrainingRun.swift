@@ -16,7 +16,7 @@ public final class TrainingRun {
     /// The adapters; nil where the model itself is trained.
     public let adapters: AdapterSet?
     /// How many samples there are to train on.
-    public let sampleCount: Int
+    public let sampleCount: Int?
     /// The checkpoint that the run goes on from; nil for a run that begins.
     public let resumedFrom: String?
 
@@ -171,12 +171,15 @@ public final class TrainingRun {
         var opener = DatasetOpener(section: recipe.dataset, encoder: encoder, seed: recipe.rng.seed)
         opener.openTable = surroundings.openTable
         opener.maker = surroundings.maker
-        let source = try opener.training()
-        sampleCount = source.count
+        // A dry run downloads no data: of a data set that is not here it says so.
+        let isElsewhere = surroundings.isOutline && opener.isOnTheHubOnly(surroundings.hub)
+        let source: any SampleSource =
+            try isElsewhere ? MockSource(count: 1, imageCount: 0, seed: 0, encoder: encoder) : opener.training()
+        sampleCount = isElsewhere ? nil : source.count
         let workers = recipe.dataset.numWorkers
         samples = PreparedBatches(try opener.preparer(source), workers: workers, on: engine)
         validation =
-            recipe.train.evalInterval > 0 && recipe.train.evalIters > 0
+            !isElsewhere && recipe.train.evalInterval > 0 && recipe.train.evalIters > 0
             ? try opener.validation().map {
                 PreparedBatches(try opener.preparer($0, shuffles: false), workers: workers, on: surroundings.engine)
             } : nil
@@ -251,7 +254,7 @@ public final class TrainingRun {
             ("model", bridge.architecture), ("weights", recipe.checkpoint.pretrainedCheckpoint),
             ("parameters", "\(parts.reduce(0) { $0 + $1.count })"), ("trained", "\(trainedCount)"),
             ("scheme", recipe.peft.scheme == .none ? "full" : recipe.peft.scheme.rawValue),
-            ("precision", recipe.mixedPrecision.rawValue), ("samples", "\(sampleCount)"),
+            ("precision", recipe.mixedPrecision.rawValue), ("samples", sampleCount.map(String.init) ?? "not known"),
             ("steps", "\(recipe.train.trainIters)"), ("global batch", "\(recipe.train.globalBatchSize)"),
             ("sequence", "\(recipe.dataset.seqLength)"), ("learning rate", "\(recipe.optimizer.lr)"),
             ("data", dataName), ("checkpoints", recipe.checkpoint.save), ("seed", "\(recipe.rng.seed)"),

@@ -41,6 +41,26 @@ import Testing
         }
     }
 
+    @Test func aDescriptionOfARunDownloadsNoData() throws {
+        try server.put("README.md", "# A model\n")
+        #expect(try BridgeProcess.run("hub", "download", "org/name", environment: server.variables).status == 0)
+        let data = ["dataset.path_or_dataset=org/rows", "dataset.maker_name=make_conversation_dataset"]
+        let arguments = [
+            "train", "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint", "org/name", "--dataset-type",
+            "hf",
+            "checkpoint.save=\(scratch.path("run"))", "--dry-run",
+        ]
+        // Without a network, too.
+        for variables in [server.variables, server.variables.merging(["HF_HUB_OFFLINE": "1"]) { $1 }] {
+            let shown = try BridgeProcess(arguments + data, environment: variables).wait()
+            #expect(shown.status == 0, "\(shown.errors)")
+            #expect(shown.output.contains("not known: the data set is on the hub"))
+            let json = try BridgeProcess(arguments + data + ["--json"], environment: variables).wait()
+            #expect(try JSON(parsing: Array(json.output.utf8))["samples"] == .some(.null))
+        }
+        #expect(!Scratch.content(of: "\(server.home)/hub").contains { $0.contains("datasets--") })
+    }
+
     @Test func aRunKeepsToTheCommitThatItBeganWith() throws {
         let first = try train(2)
         #expect(first.status == 0, "\(first.errors)")

@@ -19,6 +19,11 @@ int csys_open_direct(int descriptor, int writable) {
     return open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_DIRECT);
 }
 
+int csys_leave_direct(int descriptor) {
+    int flags = fcntl(descriptor, F_GETFL);
+    return flags < 0 ? -1 : fcntl(descriptor, F_SETFL, flags & ~O_DIRECT);
+}
+
 int64_t csys_cached_pages(int descriptor, int64_t offset, int64_t count) {
     // cachestat(2) of Linux 6.5, which C libraries do not know yet; it has one number everywhere.
     struct {

@@ -14,6 +14,8 @@ public struct AutoBridge: Sendable {
     public let folder: HuggingFaceFolder?
 
     let model: FamilyModel
+    /// The checkpoint that the bridge was made from, open; nil for a bridge that was made from something else.
+    let checkpoint: NativeCheckpoint?
     /// The folder with the tokenizer; nil for a bridge made from a configuration alone.
     let processorFolder: String?
     /// Whose names the Hugging Face side of the checkpoint has that the bridge was made from.
@@ -124,6 +126,7 @@ public struct AutoBridge: Sendable {
             "\(NativeCheckpoint.huggingFaceFolder)/\(checkpoint.manifest.style.configurationName)"
         )
         self.catalog = catalog
+        self.checkpoint = checkpoint
         folder = nil
         processorFolder = Files.join(checkpoint.path, NativeCheckpoint.huggingFaceFolder)
         checkpointStyle = checkpoint.manifest.style
@@ -143,6 +146,7 @@ public struct AutoBridge: Sendable {
     init(_ other: AutoBridge, model: FamilyModel) {
         (catalog, folder, processorFolder) = (other.catalog, other.folder, other.processorFolder)
         (checkpointStyle, checkpointSideFiles) = (other.checkpointStyle, other.checkpointSideFiles)
+        checkpoint = other.checkpoint
         self.model = model
         isReconfigured = true
     }
@@ -154,6 +158,7 @@ public struct AutoBridge: Sendable {
         processorFolder: String? = nil
     ) {
         self.catalog = catalog
+        checkpoint = nil
         self.folder = folder
         self.model = model
         self.processorFolder = processorFolder ?? folder?.path

@@ -1,4 +1,5 @@
 public import BridgeCore
+import Foundation
 import Tokenizers
 
 /// Opens the data that a recipe names.
@@ -94,6 +95,19 @@ public struct DatasetOpener: Sendable {
             processor: encoder.processor,
             options: encoder.options
         )
+    }
+
+    /// Whether the data set is one of the hub's of which nothing is in the cache.
+    func isOnTheHubOnly(_ hub: Hub) -> Bool {
+        guard section.datasetType == .hf, let maker = try? maker ?? ConversationMaker(named: section.makerName) else {
+            return false
+        }
+        let name = section.pathOrDataset.isEmpty ? maker.dataset : section.pathOrDataset
+        let id = String(name.prefix { $0 != "#" })
+        guard !FileManager.default.fileExists(atPath: id), let repository = HubRepository(id, kind: .dataset) else {
+            return false
+        }
+        return hub.cache.commit(of: repository) == nil
     }
 
     private func table(split: String) throws -> any SampleSource {

@@ -31,11 +31,13 @@ struct Chat: ParsableCommand {
         let processor = try bridge.processor()
         let options = try sampling.options(bridge)
         let processing = try template.options()
-        let generator = Generator(try model.model(bridge))
+        let verification = WeightVerification()
+        let generator = Generator(try model.model(bridge, verification: verification))
         Interrupt.endsAtOnce(false)
         var talk = Talk(system: template.system)
         var failures = 0
         while let line = ask(talk.pending.count) {
+            try verification.check()
             if line.utf8.count == Self.longestTypedLine, isatty(STDIN_FILENO) == 1 {
                 Output.complain(
                     "\(Style.red("error:")) the line has \(line.utf8.count) bytes, the most that a terminal lets through, so "

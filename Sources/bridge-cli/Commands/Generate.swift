@@ -53,7 +53,8 @@ struct Generate: ParsableCommand {
         let start = clock.now
         Interrupt.endsAtOnce(true)
         let bridge = try model.bridge()
-        let alive = try model.model(bridge)
+        let verification = WeightVerification()
+        let alive = try model.model(bridge, verification: verification)
         let generator = Generator(alive)
         // Tokens from a file need no tokenizer; where there is one it gives their text.
         let processor = inputs == nil ? try bridge.processor() : try? bridge.processor()
@@ -81,6 +82,8 @@ struct Generate: ParsableCommand {
             return try transcript.take(step) && !Interrupt.cancellation.isCancelled
         }
         try transcript.finish()
+        // What damaged weights have said is not a result.
+        if !Interrupt.cancellation.isCancelled { try verification.finish() }
         if json {
             Output.json(report(transcript, chosen, timings, loaded: loaded, first: firstToken ?? 0))
         } else if verboseSteps {

@@ -76,11 +76,18 @@ struct ModelOptions: ParsableArguments {
     }
 
     /// The model, alive.
-    func model(_ bridge: AutoBridge) throws -> any CausalModel {
+    ///
+    /// - Parameters:
+    ///   - bridge: The model's description.
+    ///   - verification: What compares a checkpoint's weights with their checksums meanwhile; nil to do it at once.
+    /// - Returns: The model with its adapters.
+    /// - Throws: `BridgeError` for weights that cannot be used.
+    func model(_ bridge: AutoBridge, verification: WeightVerification? = nil) throws -> any CausalModel {
         let model = try bridge.toModel(
             weights: megatron,
             elementType: elementType?.elementType,
-            on: CPUEngine(threadCount: RunOptions.computeThreads(threads))
+            on: CPUEngine(threadCount: RunOptions.computeThreads(threads)),
+            verification: verification
         )
         if let adapter = try adapterFolder() {
             let adapters = try bridge.loadAdapters(from: adapter, on: model)

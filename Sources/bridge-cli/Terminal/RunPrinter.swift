@@ -50,7 +50,7 @@ struct RunPrinter {
                 "recipe": recipe.json,
                 "micro_batches_per_step": .number(JSONNumber(micro)),
                 "most_tokens_per_step": .number(JSONNumber(tokens)),
-                "samples": .number(JSONNumber(run.sampleCount)),
+                "samples": run.sampleCount.map { .number(JSONNumber($0)) } ?? .null,
                 "resumed_from": run.resumedFrom.map { .string($0) } ?? .null,
                 "state_bytes": .number(JSONNumber(run.stateByteCount)),
                 "operations_per_step": .number(JSONNumber(operations)),
@@ -74,13 +74,13 @@ struct RunPrinter {
             ])
         }
         showParts()
-        let epochs = Double(last * recipe.train.globalBatchSize) / Double(max(run.sampleCount, 1))
+        let samples = run.sampleCount.map { count in
+            let epochs = Double(last * recipe.train.globalBatchSize) / Double(max(count, 1))
+            return "\(grouped(count)), used \(epochs.formatted(.number.precision(.fractionLength(2)))) times"
+        }
         Output.table([
             ["recipe", recipe.name], ["scheme", recipe.peft.scheme == .none ? "full" : recipe.peft.scheme.rawValue],
-            [
-                "samples",
-                "\(grouped(run.sampleCount)), used \(epochs.formatted(.number.precision(.fractionLength(2)))) times",
-            ],
+            ["samples", samples ?? "not known: the data set is on the hub, and a dry run downloads no data"],
             ["micro-batches per step", "\(micro) of \(recipe.train.microBatchSize)"],
             ["tokens per step", "at most \(grouped(tokens))"],
             [

@@ -133,7 +133,7 @@ extension AutoBridge {
     }
 
     func exporter(_ path: String, _ options: ConversionOptions) throws -> Exporter {
-        let checkpoint = try NativeCheckpoint(path: path)
+        let checkpoint = try opened(path)
         guard !checkpoint.manifest.holdsAdapter else {
             throw BridgeError(
                 .badArgument,
@@ -143,5 +143,11 @@ extension AutoBridge {
         }
         let reference = try folder.map { try HuggingFaceReference($0) } ?? HuggingFaceReference(checkpoint)
         return Exporter(checkpoint: checkpoint, model: model, reference: reference, options: options)
+    }
+
+    /// A checkpoint, opened unless it is the one that this bridge was made from.
+    func opened(_ path: String) throws -> NativeCheckpoint {
+        if let checkpoint, checkpoint.path == (try? NativeCheckpoint.iterationPath(path)) { return checkpoint }
+        return try NativeCheckpoint(path: path)
     }
 }

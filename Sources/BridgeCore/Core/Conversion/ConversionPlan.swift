@@ -79,7 +79,7 @@ public struct ConversionPlan: Sendable {
 
     /// How much memory the buffers of a run will take at most, in bytes.
     public func peakMemory(_ context: RunContext) -> Int {
-        ImageWriter.workerCount(context) * ImageWriter.memoryPerWorker
+        ImageWriter.workerCount(context, isVerified: isVerified) * ImageWriter.memoryPerWorker(isVerified: isVerified)
     }
 
     /// The files that parts of the result are copied from.
@@ -88,23 +88,27 @@ public struct ConversionPlan: Sendable {
         for case .tensor(let view) in images.lazy.flatMap(\.parts) {
             for content in view.blocks.lazy.compactMap(\.content) {
                 for storage in [content.tensor.storage, content.scale?.factors.storage] {
-                    if let file = storage as? FileStorage { files[ObjectIdentifier(file)] = file }
+                    let file = (storage as? VerifiedStorage)?.file ?? storage as? FileStorage
+                    if let file { files[ObjectIdentifier(file)] = file }
                 }
             }
         }
         return files.values.sorted { $0.name < $1.name }
     }
 
+    /// Whether the source has checksums, with which its blocks are compared as they are read.
+    private var isVerified: Bool { kind == .exporting || kind == .resharding }
+
     /// Writes the files of the plan into a folder that is being made.
     package func write(into folder: String, context: RunContext) throws -> ConversionReport {
         for note in notes { context.logger.info("\(note)") }
         context.logger.debug(
             "writing \(images.count) files, \(byteCount) bytes",
-            metadata: ["folder": "\(folder)", "workers": "\(ImageWriter.workerCount(context))"]
+            metadata: ["folder": "\(folder)", "workers": "\(ImageWriter.workerCount(context, isVerified: isVerified))"]
         )
         let clock = ContinuousClock()
         let start = clock.now
-        let writer = ImageWriter(folder: folder, context: context)
+        let writer = ImageWriter(folder: folder, context: context, isVerified: isVerified)
         let written = try writer.write(images, activity: kind.activity)
         let sealed = seal(written)
         for image in sealed {

@@ -122,7 +122,7 @@ struct Exporter {
                 views: shard.header.entries.compactMap { byName[$0.name]?.view }
             )
         }
-        var notes: [String] = []
+        var notes = try checkpoint.sideFileNotes()
         if !ledger.allowed.isEmpty {
             notes.append(
                 "\(ByteFormat.counted(ledger.allowed.count, "parameter")) missing, as allowed: \(ledger.allowed.joined(separator: ", "))"

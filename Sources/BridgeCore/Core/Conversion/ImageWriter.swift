@@ -12,6 +12,8 @@ package struct ImageWriter {
     package let folder: String
     /// Threads and so on.
     package let context: RunContext
+    /// Whether blocks of the source are kept while they are compared with their checksums.
+    package let isVerified: Bool
 
     /// What has been written of one file.
     package struct Written: Sendable {
@@ -20,19 +22,25 @@ package struct ImageWriter {
         package var blocks: [BlockChecksum.Digest]
     }
 
-    package init(folder: String, context: RunContext) {
+    package init(folder: String, context: RunContext, isVerified: Bool = false) {
         self.folder = folder
         self.context = context
+        self.isVerified = isVerified
     }
 
     /// Buffers and scratch of one worker, in bytes.
-    package static let memoryPerWorker = BlockChecksum.blockByteCount + 4 << 20
+    ///
+    /// - Parameter isVerified: Whether blocks of the source are kept while they are compared with their checksums.
+    /// - Returns: The bytes.
+    package static func memoryPerWorker(isVerified: Bool = false) -> Int {
+        (isVerified ? 3 : 1) * BlockChecksum.blockByteCount + 4 << 20
+    }
 
     /// How many threads a context asks for.
-    package static func workerCount(_ context: RunContext) -> Int {
+    package static func workerCount(_ context: RunContext, isVerified: Bool = false) -> Int {
         let wanted = context.workers ?? Workers.defaultCount
         guard let limit = context.memoryLimit else { return max(1, wanted) }
-        return max(1, min(wanted, limit / memoryPerWorker))
+        return max(1, min(wanted, limit / memoryPerWorker(isVerified: isVerified)))
     }
 
     /// Writes the images and flushes them.
@@ -63,7 +71,7 @@ package struct ImageWriter {
         let cancellation = context.cancellation
         try Workers.run(
             items: items.count,
-            workers: Self.workerCount(context),
+            workers: Self.workerCount(context, isVerified: isVerified),
             makeState: { WriterState() },
             whileWaiting: {
                 context.progress?(
@@ -151,11 +159,16 @@ private final class OutputFile: @unchecked Sendable {
         // A direct write is a whole number of pages; what is too much is cut off at the end.
         let page = AlignedBuffer.alignment
         let count = isDirect ? min(capacity, (bytes.count + page - 1) / page * page) : bytes.count
-        var done = 0
+        var (done, hasLeftDirect) = (0, false)
         while done < count {
             guard let base = bytes.baseAddress else { return }
             let written = pwrite(descriptor, base + done, count - done, off_t(offset + done))
             if written < 0, errno == EINTR { continue }
+            // Some file systems open a file for direct writes and refuse the writes.
+            if written < 0, errno == EINVAL, isDirect, !hasLeftDirect, csys_leave_direct(descriptor) == 0 {
+                hasLeftDirect = true
+                continue
+            }
             guard written > 0 else { throw BridgeError.system("cannot write \(path)") }
             done += written
         }

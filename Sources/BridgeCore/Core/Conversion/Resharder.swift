@@ -54,7 +54,7 @@ struct Resharder {
                     notes: notes
                 )
             },
-            notes: [],
+            notes: try checkpoint.sideFileNotes(),
             images: weights + others + (try runConfiguration(manifest.layout)),
             seal: { sealed.sealed($0) }
         )

@@ -33,7 +33,8 @@ public struct Checkpoint: Sendable {
     /// - Throws: `BridgeError` when there is none, or one that is not accounted for.
     public init(path: String, catalog: PluginCatalog, allowMissing: [NameGlob] = []) throws {
         if NativeCheckpoint.isOne(path) {
-            try self.init(NativeCheckpoint(path: path), catalog)
+            // A comparison passes nothing on, and a difference is what it is asked for.
+            try self.init(NativeCheckpoint(path: path, isVerified: false), catalog)
         } else {
             try self.init(AutoBridge.fromHF(path, catalog: catalog), allowMissing: allowMissing)
         }

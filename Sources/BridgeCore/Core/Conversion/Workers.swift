@@ -65,8 +65,7 @@ private final class Board: @unchecked Sendable {
     private let count: Int
     private let cursor = Atomic(0)
     private let stopped = Atomic(false)
-    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private let lock = ConditionLock()
     private var running: Int
     private var firstError: (any Error)?
 
@@ -74,22 +73,9 @@ private final class Board: @unchecked Sendable {
         self.count = count
         self.running = running
         initial = running
-        pthread_mutex_init(mutex, nil)
-        pthread_cond_init(condition, nil)
     }
 
-    deinit {
-        pthread_cond_destroy(condition)
-        pthread_mutex_destroy(mutex)
-        condition.deallocate()
-        mutex.deallocate()
-    }
-
-    var error: (any Error)? {
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
-        return firstError
-    }
+    var error: (any Error)? { lock.locked { firstError } }
 
     func next() -> Int? {
         guard !stopped.load(ordering: .relaxed) else { return nil }
@@ -99,28 +85,20 @@ private final class Board: @unchecked Sendable {
 
     func fail(_ error: any Error) {
         stopped.store(true, ordering: .relaxed)
-        pthread_mutex_lock(mutex)
-        firstError = firstError ?? error
-        pthread_mutex_unlock(mutex)
+        lock.locked { firstError = firstError ?? error }
     }
 
     func leave() {
-        pthread_mutex_lock(mutex)
-        running -= 1
-        if running == 0 { pthread_cond_broadcast(condition) }
-        pthread_mutex_unlock(mutex)
+        lock.locked {
+            running -= 1
+            if running == 0 { lock.signalAll() }
+        }
     }
 
     func waitUntilDone(milliseconds: Int) -> Bool {
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
-        guard running > 0 else { return true }
-        var deadline = timespec()
-        clock_gettime(CLOCK_REALTIME, &deadline)
-        deadline.tv_nsec += milliseconds * 1_000_000
-        deadline.tv_sec += deadline.tv_nsec / 1_000_000_000
-        deadline.tv_nsec %= 1_000_000_000
-        pthread_cond_timedwait(condition, mutex, &deadline)
-        return running == 0
+        lock.locked {
+            if running > 0 { lock.wait(milliseconds: milliseconds) }
+            return running == 0
+        }
     }
 }

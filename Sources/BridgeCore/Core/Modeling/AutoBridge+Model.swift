@@ -10,12 +10,15 @@ extension AutoBridge {
     ///   - path: A Megatron checkpoint of this model with the weights; nil for those of the Hugging Face folder.
     ///   - elementType: float32 or bfloat16; nil for bfloat16 where the weights are that, and float32 otherwise.
     ///   - engine: Where to compute.
+    ///   - verification: What compares the weights of a checkpoint with their checksums while the model is at work, to be
+    ///     asked in the end; nil to do that before this returns.
     /// - Returns: The model, with every part frozen.
-    /// - Throws: `BridgeError` for tensors that are not accounted for or cannot be read.
+    /// - Throws: `BridgeError` for tensors that are not accounted for, cannot be read or are damaged.
     public func toModel(
         weights path: String? = nil,
         elementType: ElementType? = nil,
-        on engine: any TensorEngine
+        on engine: any TensorEngine,
+        verification: WeightVerification? = nil
     ) throws -> any CausalModel {
         let parameters = try accountedFor(path)
         let stored = Set(parameters.map(\.view.elementType).filter(\.isFloatingPoint))
@@ -23,7 +26,9 @@ extension AutoBridge {
         guard type == .bfloat16 || type == .float32 else {
             throw BridgeError(.badArgument, "models are computed in float32 or bfloat16, not in \(type.rawValue)")
         }
-        return try model.provider.provide(WeightLoader(engine: engine, elementType: type).load(parameters))
+        return try model.provider.provide(
+            WeightLoader(engine: engine, elementType: type, verification: verification).load(parameters)
+        )
     }
 
     /// Makes sure that ``toModel(weights:elementType:on:)`` has all tensors that it needs, and no others; no weight is read.

@@ -5,6 +5,8 @@ struct WeightLoader {
     let engine: any TensorEngine
     /// The type of the floating-point numbers.
     let elementType: ElementType
+    /// What compares mapped weights with their checksums later; nil to do that while they are loaded.
+    var verification: WeightVerification?
 
     private struct Piece {
         var parameter: String
@@ -43,6 +45,7 @@ struct WeightLoader {
             return Tensor(storage: storage, elementType: elementType, shape: piece.view.shape)
         }
         try fill(targets, with: pieces.map(\.view), files)
+        try verify(pieces.map(\.view), files)
         var found: [String: [Parameter]] = [:]
         for (piece, tensor) in zip(pieces, targets) {
             found[piece.parameter, default: []].append(Parameter(piece.name, tensor.cast(to: elementType)))
@@ -50,11 +53,26 @@ struct WeightLoader {
         return ModelWeights(pieces: found, elementType: elementType, engine: engine)
     }
 
+    /// Compares the mapped files that have checksums with them: what is mapped is not read by anybody who does.
+    private func verify(_ views: [TensorView], _ files: [ObjectIdentifier: MappedFile]) throws {
+        var mapped: [ObjectIdentifier: (VerifiedStorage, MappedFile)] = [:]
+        for view in views where place(of: view) != nil {
+            guard let storage = view.blocks.first?.content?.tensor.storage as? VerifiedStorage,
+                let file = files[ObjectIdentifier(storage.file)]
+            else { continue }
+            mapped[ObjectIdentifier(storage)] = (storage, file)
+        }
+        let verification = verification ?? WeightVerification()
+        verification.start(Array(mapped.values))
+        if self.verification == nil { try verification.finish() }
+    }
+
     /// The file in which a view lies as it is, and where; nil when its elements have to be moved or changed.
     private func place(of view: TensorView) -> (FileStorage, Int)? {
         guard view.blocks.count == 1, let content = view.blocks[0].content, !content.isTransposed, content.scale == nil,
             content.tensor.elementType == elementType, content.column == 0, content.tensor.width == view.width,
-            view.byteCount > 0, let file = content.tensor.storage as? FileStorage
+            view.byteCount > 0,
+            let file = content.tensor.storage as? FileStorage ?? (content.tensor.storage as? VerifiedStorage)?.file
         else { return nil }
         let offset = content.tensor.offset + content.row * view.width * elementType.byteCount
         // Half a number's width off its boundary would be too much even for kernels that take any alignment.

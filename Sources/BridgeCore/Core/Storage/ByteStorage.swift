@@ -79,6 +79,16 @@ public final class FileStorage: ByteStorage, OnceReadableStorage {
         else { throw FileStamp.changed(name) }
     }
 
+    /// Reads a range that starts on a page, past the page cache where it is not in there.
+    ///
+    /// - Parameters:
+    ///   - range: The bytes.
+    ///   - memory: Memory that starts on a page and has room for all pages that the range touches.
+    /// - Throws: `BridgeError` when they cannot be read or end early.
+    func readBlock(_ range: Range<Int>, into memory: UnsafeMutableRawBufferPointer) throws {
+        try check(try file.readBlock(range, into: memory), of: range.count, at: range.lowerBound)
+    }
+
     private func check(_ count: Int, of wanted: Int, at offset: Int) throws {
         guard count < wanted else { return }
         throw BridgeError(

@@ -136,6 +136,17 @@ final class PagedFile: Sendable {
         return done
     }
 
+    /// Reads a range that starts on a page into memory that does, too, and has room for all pages that it touches.
+    ///
+    /// - Returns: How many bytes there were: fewer than asked for where the file ends.
+    /// - Throws: `BridgeError` when it cannot be read.
+    func readBlock(_ range: Range<Int>, into memory: UnsafeMutableRawBufferPointer) throws -> Int {
+        if direct == nil || isCached(range) {
+            return try read(at: range.lowerBound, into: UnsafeMutableRawBufferPointer(rebasing: memory[..<range.count]))
+        }
+        return try readPages(range, into: memory).count
+    }
+
     /// Whether bytes are in the page cache, or the kernel does not say.
     private func isCached(_ range: Range<Int>) -> Bool {
         let page = AlignedBuffer.alignment

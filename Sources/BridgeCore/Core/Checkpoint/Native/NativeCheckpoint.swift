@@ -11,6 +11,9 @@ public struct NativeCheckpoint: Sendable {
     public let configuration: JSON
 
     let parameters: [GlobalParameter]
+    /// Whether the weights are compared with their checksums as they are read.
+    private let isVerified: Bool
+    private let cache: BlockCache
 
     /// The file with the number of the newest checkpoint.
     static let latestName = "latest_checkpointed_iteration.txt"
@@ -33,22 +36,59 @@ public struct NativeCheckpoint: Sendable {
 
     /// Opens a checkpoint: an iteration's folder, or a folder with iterations, of which the newest is taken.
     ///
+    /// - Parameters:
+    ///   - path: The folder.
+    ///   - isVerified: Whether the weights are compared with their checksums as they are read, so that a damaged one is an
+    ///     error and goes nowhere.
     /// - Throws: `BridgeError` when there is none, or a file is missing or not what the manifest says.
-    public init(path: String) throws {
+    public init(path: String, isVerified: Bool = true) throws {
         let path = try Self.iterationPath(path)
         let manifest = try Self.manifest(of: path)
         self.path = path
         self.manifest = manifest
+        self.isVerified = isVerified
+        cache = BlockCache(limit: 2 * Workers.defaultCount)
         configuration = try JSON(
             contentsOf: Files.join(path, Files.join(Self.huggingFaceFolder, manifest.style.configurationName))
         )
-        parameters = try Self.parameters(manifest.parameters, path)
+        parameters = try Self.parameters(manifest.parameters, path, isVerified ? (manifest, cache) : nil)
     }
 
     /// What the optimizer kept, by names that begin with `optimizer.`; empty where nothing was trained.
     ///
     /// - Throws: `BridgeError` when a file is missing or not what the manifest says.
-    func optimizerParameters() throws -> [GlobalParameter] { try Self.parameters(manifest.optimizer, path) }
+    func optimizerParameters() throws -> [GlobalParameter] {
+        try Self.parameters(manifest.optimizer, path, isVerified ? (manifest, cache) : nil)
+    }
+
+    /// The files beside the weights that are not what was written, because they were edited or damaged.
+    ///
+    /// - Returns: Their paths inside the checkpoint.
+    /// - Throws: `BridgeError` when one cannot be read.
+    func changedSideFiles() throws -> [String] {
+        let size = BlockChecksum.blockByteCount
+        var buffer = [UInt8](repeating: 0, count: 0)
+        return try manifest.files.filter { $0.name.hasPrefix("\(Self.huggingFaceFolder)/") }.filter { file in
+            let storage = try FileStorage(path: Files.join(path, file.name))
+            guard storage.byteCount == file.byteCount else { return true }
+            for (index, start) in stride(from: 0, to: file.byteCount, by: size).enumerated() {
+                buffer = try storage.bytes(start..<min(start + size, file.byteCount))
+                let digest = buffer.withUnsafeBytes(BlockChecksum.digest)
+                if !file.expects(index, digest) { return true }
+            }
+            return false
+        }.map(\.name)
+    }
+
+    /// A note for a plan that copies these files; none where all are as they were written.
+    func sideFileNotes() throws -> [String] {
+        let changed = try changedSideFiles()
+        guard !changed.isEmpty else { return [] }
+        return [
+            "\(changed.joined(separator: ", ")): not as written with the checkpoint, edited or damaged since; "
+                + "copied as \(changed.count == 1 ? "it is" : "they are")"
+        ]
+    }
 
     /// The manifest of an iteration's folder, alone.
     static func manifest(of path: String) throws -> NativeManifest {
@@ -115,11 +155,29 @@ public struct NativeCheckpoint: Sendable {
         }.sorted { $0.iteration < $1.iteration }
     }
 
-    private static func parameters(_ lines: [NativeManifest.Parameter], _ path: String) throws -> [GlobalParameter] {
+    private static func parameters(
+        _ lines: [NativeManifest.Parameter],
+        _ path: String,
+        _ verification: (manifest: NativeManifest, cache: BlockCache)?
+    ) throws -> [GlobalParameter] {
         var tensors: [String: [String: StoredTensor]] = [:]
         for name in Set(lines.flatMap { $0.chunks.map(\.file) }).sorted() {
-            let file = try SafetensorsFile(path: Files.join(path, name))
-            tensors[name] = Dictionary(file.tensors.map { ($0.name, $0) }) { first, _ in first }
+            let storage = try FileStorage(path: Files.join(path, name))
+            let file = try SafetensorsFile(path: storage.name, storage: storage)
+            let line = verification?.manifest.files.first { $0.name == name }
+            let verified: VerifiedStorage? =
+                if let line, let verification {
+                    VerifiedStorage(storage, cache: verification.cache) { line.expects($0, $1) }
+                } else {
+                    nil
+                }
+            tensors[name] = Dictionary(
+                file.tensors.map { tensor in
+                    var tensor = tensor
+                    if let verified { tensor.storage = verified }
+                    return (tensor.name, tensor)
+                }
+            ) { first, _ in first }
         }
         return try lines.map { parameter in
             func corrupt(_ what: String) -> BridgeError {

@@ -70,6 +70,12 @@ public struct NativeManifest: Sendable {
         public var checksum: String
         /// The checksums of the blocks; empty for a file of one block.
         public var blocks: [String]
+
+        /// Whether a block has the checksum that it was written with.
+        func expects(_ index: Int, _ digest: BlockChecksum.Digest) -> Bool {
+            guard !blocks.isEmpty else { return index == 0 && BlockChecksum.root([digest]).description == checksum }
+            return blocks.indices.contains(index) && blocks[index] == digest.description
+        }
     }
 }
 

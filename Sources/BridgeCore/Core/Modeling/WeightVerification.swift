@@ -1,0 +1,48 @@
+import Foundation
+import Synchronization
+
+/// Compares the weights of a model with the checksums of their checkpoint while the model is already at work.
+///
+/// Loading a model maps its files, so that the first token waits for no byte that it does not need. Each block is compared
+/// on a thread of its own; who uses the model asks in the end whether all was well.
+public final class WeightVerification: Sendable {
+    private let group = DispatchGroup()
+    private let failure = Mutex<(any Error)?>(nil)
+
+    /// A verification with nothing to do.
+    public init() {}
+
+    /// Waits until every block has been compared.
+    ///
+    /// - Throws: `BridgeError` with code `corruptInput` for a damaged file.
+    public func finish() throws {
+        group.wait()
+        try check()
+    }
+
+    /// Whether all that has been compared so far is well; does not wait.
+    ///
+    /// - Throws: `BridgeError` with code `corruptInput` for a damaged file.
+    public func check() throws {
+        if let error = failure.withLock({ $0 }) { throw error }
+    }
+
+    func start(_ files: [(VerifiedStorage, MappedFile)]) {
+        guard !files.isEmpty else { return }
+        group.enter()
+        Workers.detach { [self] in
+            defer { group.leave() }
+            do {
+                for (storage, mapped) in files {
+                    for index in 0..<storage.blockCount {
+                        let range = storage.range(of: index)
+                        let bytes = UnsafeRawBufferPointer(start: mapped.pointer + range.lowerBound, count: range.count)
+                        try storage.compare(index, bytes)
+                    }
+                }
+            } catch {
+                failure.withLock { $0 = error }
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+/// Blocks of files in memory, shared by threads that read pieces of them.
+///
+/// A block is read once by the first thread that asks for it, the others wait for that; the block that was asked for least
+/// recently makes room for a new one.
+final class BlockCache: @unchecked Sendable {
+    /// A block of a file.
+    struct Key: Hashable {
+        /// The file.
+        var file: ObjectIdentifier
+        /// The block's number.
+        var index: Int
+    }
+
+    private final class Slot {
+        var key: Key?
+        var isLoading = false
+        var users = 0
+        var lastUse = 0
+        var buffer = AlignedBuffer(byteCount: BlockChecksum.blockByteCount)
+    }
+
+    private let limit: Int
+    private var slots: [Slot] = []
+    private var places: [Key: Slot] = [:]
+    private var clock = 0
+    private let lock = ConditionLock()
+
+    /// A cache without blocks.
+    ///
+    /// - Parameter limit: The most blocks at a time.
+    init(limit: Int) {
+        self.limit = max(1, limit)
+    }
+
+    /// Calls `body` with the memory of a block, which stays as it is meanwhile.
+    ///
+    /// - Parameters:
+    ///   - key: The block.
+    ///   - load: Fills the memory, called without a lock when the block is not there.
+    ///   - body: Reads the memory.
+    /// - Throws: What `load` throws; the block is then not there, and the next that asks tries again.
+    func withBlock(
+        _ key: Key,
+        load: (UnsafeMutableRawBufferPointer) throws -> Void,
+        body: (UnsafeRawBufferPointer) -> Void
+    ) throws {
+        let slot = try taken(key, load)
+        body(UnsafeRawBufferPointer(start: slot.buffer.bytes, count: slot.buffer.byteCount))
+        lock.locked {
+            slot.users -= 1
+            if slot.users == 0 { lock.signalAll() }
+        }
+    }
+
+    /// The slot with the block, counted as in use.
+    private func taken(_ key: Key, _ load: (UnsafeMutableRawBufferPointer) throws -> Void) throws -> Slot {
+        let (slot, isMine) = lock.locked { () -> (Slot, Bool) in
+            while true {
+                if let slot = places[key] {
+                    if !slot.isLoading {
+                        use(slot)
+                        return (slot, false)
+                    }
+                } else if let slot = free() {
+                    if let old = slot.key { places[old] = nil }
+                    (slot.key, slot.isLoading) = (key, true)
+                    places[key] = slot
+                    use(slot)
+                    return (slot, true)
+                }
+                lock.wait()
+            }
+        }
+        guard isMine else { return slot }
+        do {
+            try load(UnsafeMutableRawBufferPointer(start: slot.buffer.bytes, count: slot.buffer.byteCount))
+        } catch {
+            lock.locked {
+                places[key] = nil
+                (slot.key, slot.isLoading, slot.users) = (nil, false, 0)
+                lock.signalAll()
+            }
+            throw error
+        }
+        lock.locked {
+            slot.isLoading = false
+            lock.signalAll()
+        }
+        return slot
+    }
+
+    /// A slot that nobody uses, the one of longest ago; a new one as long as there may be more.
+    ///
+    /// Twice as many blocks as there are threads at them are kept: one that a thread has read to its end is the one that the
+    /// next thread begins with.
+    private func free() -> Slot? {
+        let busy = slots.count { $0.users > 0 }
+        if slots.count < min(limit, 2 * (busy + 1)) {
+            let slot = Slot()
+            slots.append(slot)
+            return slot
+        }
+        return slots.filter { $0.users == 0 }.min { $0.lastUse < $1.lastUse }
+    }
+
+    private func use(_ slot: Slot) {
+        clock += 1
+        slot.users += 1
+        slot.lastUse = clock
+    }
+}
