@@ -30,7 +30,9 @@ let package = Package(
     } + [
         .executableTarget(
             name: "bridge",
-            dependencies: [core, "Trainer", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                core, "Trainer", "Parquet", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             path: "Sources/bridge-cli",
             swiftSettings: strict
         ),

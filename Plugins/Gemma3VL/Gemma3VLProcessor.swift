@@ -1,5 +1,6 @@
 import BridgeCore
 import Imaging
+import JSONTree
 import Tokenizers
 
 /// Text and images as Gemma 3's processor prepares them: every image becomes a square of one size and a fixed number of
@@ -107,7 +108,7 @@ struct Gemma3VLProcessor: ModelProcessor {
         let (long, short) = (max(image.width, image.height), min(image.width, image.height))
         let ratio = Double(long) / Double(short)
         guard ratio >= options.smallestRatio else { return [] }
-        let wanted = min(long / options.smallestSide, Int((ratio + 0.5).rounded(.down)))
+        let wanted = min(long / options.smallestSide, Int(saturating: (ratio + 0.5).rounded(.down)))
         let count = min(options.mostCrops, max(2, wanted))
         let length = (long + count - 1) / count
         guard min(length, short) >= options.smallestSide else { return [] }

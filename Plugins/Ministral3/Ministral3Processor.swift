@@ -1,5 +1,6 @@
 import BridgeCore
 import Imaging
+import JSONTree
 import Tokenizers
 
 /// Text and images as Pixtral's processor prepares them: images keep their shape, and every row of features ends in a
@@ -109,8 +110,8 @@ struct Ministral3Processor: ModelProcessor {
         let ratio = max(Double(height) / Double(largest.height), Double(width) / Double(largest.width))
         if ratio > 1 {
             let rule: FloatingPointRoundingRule = isOfTokenizer ? .toNearestOrEven : .down
-            height = Int((Double(height) / ratio).rounded(rule))
-            width = Int((Double(width) / ratio).rounded(rule))
+            height = Int(saturating: (Double(height) / ratio).rounded(rule))
+            width = Int(saturating: (Double(width) / ratio).rounded(rule))
             if isOfTokenizer { (height, width) = (max(height, 1), max(width, 1)) }
         }
         guard height > 0, width > 0 else {

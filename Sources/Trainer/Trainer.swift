@@ -125,7 +125,7 @@ public final class Trainer {
             trained += record.trainedTokens
             tell { try $0.record(record) }
             if train.evalInterval > 0, progress.iteration % train.evalInterval == 0 {
-                outcome.validation = try validate()
+                outcome.validation = try validate(shouldStop)
             }
             let isLast = progress.iteration == train.trainIters
             let end = isLast ? nil : reasonToStop(start, shouldStop)
@@ -260,7 +260,7 @@ public final class Trainer {
 
     // MARK: Validation
 
-    private func validate() throws -> ValidationRecord? {
+    private func validate(_ shouldStop: () -> Bool) throws -> ValidationRecord? {
         guard let samples = parts.validation else { return nil }
         let start = ContinuousClock.now
         let train = parts.recipe.train
@@ -270,6 +270,8 @@ public final class Trainer {
         defer { for parameter in trained { parameter.isTrainable = true } }
         var (loss, count) = (0.0, 0)
         for micro in 0..<train.evalIters * max(1, train.globalBatchSize / train.microBatchSize) {
+            // The step is done, and a validation of some of the samples would be another number.
+            if shouldStop() { return nil }
             let batch = try samples.batch(first: micro * train.microBatchSize, count: train.microBatchSize)
             guard batch.trainedCount > 0 else { continue }
             loss += Double(try parts.model.loss(batch.tokens, targets: batch.targets).item)

@@ -35,25 +35,21 @@ struct BridgeCommand: ParsableCommand {
 @main
 enum Main {
     static func main() {
-        Interrupt.install()
+        StandardStreams.openMissing()
+        // Commands that write something say when a signal has to wait, see Interrupt.inGoodOrder.
+        Interrupt.install(endsAtOnce: true)
         MappedFileFault.install()
-        do {
-            let arguments = CommandLine.arguments.dropFirst()
-            if let script = CompletionScript.asked(by: arguments) { return Output.line(script) }
-            let asksForReport = VersionReport.isAsked(by: arguments)
-            var command: any ParsableCommand = asksForReport ? BridgeCommand() : try BridgeCommand.parseAsRoot()
-            try ProcessorLimit.apply()
-            if asksForReport { return Output.json(VersionReport.json) }
-            try command.run()
-        } catch let error as BridgeError {
-            Failure.report(error)
-        } catch {
-            let status = BridgeCommand.exitCode(for: error)
-            if status == .validationFailure, ArgumentList.wantsJSON, !Output.hasPrintedJSON {
-                let message = BridgeCommand.message(for: error)
-                Output.json(["error": ["code": "usage", "message": .string(message), "names": []]])
-            }
-            BridgeCommand.exit(withError: error)
-        }
+        do { try run() } catch { Failure.report(error) }
+        Failure.end(0)
+    }
+
+    private static func run() throws {
+        let arguments = CommandLine.arguments.dropFirst()
+        if let script = CompletionScript.asked(by: arguments) { return Output.lines(script) }
+        let asksForReport = VersionReport.isAsked(by: arguments)
+        var command: any ParsableCommand = asksForReport ? BridgeCommand() : try BridgeCommand.parseAsRoot()
+        try ProcessorLimit.apply()
+        if asksForReport { return Output.json(VersionReport.json) }
+        try command.run()
     }
 }

@@ -29,7 +29,7 @@ import Testing
         let outcome = try BridgeProcess(arguments).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
         #expect(
-            outcome.output.contains("<start_of_turn>model\n[[A cat.\u{FFFD}[31m<end_of_turn>]]\n"),
+            outcome.output.contains("<start_of_turn>model\n[[A cat.\\x1b[31m<end_of_turn>]]\n"),
             "\(outcome.output)"
         )
         #expect(outcome.output.contains("<image_soft_token>x16<end_of_image>"), "\(outcome.output)")

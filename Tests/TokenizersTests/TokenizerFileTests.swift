@@ -124,7 +124,8 @@ import Tokenizers
 
         try folder.write("chat_template.json", #"{"chat_template": "B{{ eos_token }}"}"#.utf8)
         tokenizer = try Tokenizer(folder: folder.path)
-        #expect(try tokenizer.render([ChatMessage(role: "user", content: "x")]).text == "B</s>")
+        // The file is a processor's: transformers' AutoTokenizer does not read it.
+        #expect(try tokenizer.render([ChatMessage(role: "user", content: "x")]).text == "A<s>")
 
         try folder.write("chat_template.jinja", "C{{ messages[0].content }}\n".utf8)
         tokenizer = try Tokenizer(folder: folder.path)

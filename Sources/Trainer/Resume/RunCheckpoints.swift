@@ -56,6 +56,7 @@ public final class RunCheckpoints {
     static func checkFolder(_ path: String) throws {
         guard !path.isEmpty else { return }
         try NativeCheckpoint.checkDestination(path)
+        try Destination.check(path, against: [])
         var place = URL(filePath: path).standardized
         while !FileManager.default.fileExists(atPath: place.path), place.path != "/" { place.deleteLastPathComponent() }
         var isFolder: ObjCBool = false
@@ -104,7 +105,7 @@ public final class RunCheckpoints {
                     + "give it as checkpoint.pretrained_checkpoint"
             )
         }
-        let progress = try RunProgress(json: JSON(parsing: Array(data)), name: name)
+        let progress = try RunProgress(json: Self.json(data, name), name: name)
         if let damage = try NativeCheckpoint.check(path).damages.first {
             throw BridgeError(
                 .corruptInput,
@@ -113,6 +114,15 @@ public final class RunCheckpoints {
         }
         try bridge.restore(state, from: path)
         return progress
+    }
+
+    private static func json(_ data: Data, _ name: String) throws -> JSON {
+        do throws(JSONError) { return try JSON(parsing: Array(data)) } catch {
+            throw BridgeError(
+                .corruptInput,
+                "\(name) is not valid JSON: \(error); remove that iteration to resume from the one before"
+            )
+        }
     }
 
     /// Writes a checkpoint, in the background where the recipe says so.

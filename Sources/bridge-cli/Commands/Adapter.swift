@@ -98,9 +98,19 @@ struct AdapterExport: ParsableCommand {
 
     func run() throws {
         try pushing.check()
+        try options.checkDestination(output)
         let (bridge, model, adapters) = try options.load(isExact: true)
         let base = baseModel ?? options.model.huggingFace
-        try bridge.exportAdapter(adapters, on: model, to: output, baseModel: base, overwrite: options.overwrite)
+        try Interrupt.inGoodOrder {
+            try bridge.exportAdapter(
+                adapters,
+                on: model,
+                to: output,
+                baseModel: base,
+                overwrite: options.overwrite,
+                cancellation: Interrupt.cancellation
+            )
+        }
         options.report(adapters, output)
         try pushing.push(output, isSilent: options.json)
     }
@@ -123,11 +133,15 @@ struct AdapterImport: ParsableCommand {
     var output: String
 
     func run() throws {
-        let (bridge, _, adapters) = try options.load(isExact: true)
+        try options.checkDestination(output)
         try options.prepare(output)
+        let (bridge, _, adapters) = try options.load(isExact: true)
         let parameters = adapters.parameters + adapters.wholeParameters
         let state = TrainingState(parameters: parameters, adapters: adapters, moments: [])
-        try bridge.save(state, to: output, iteration: 0, files: [])
+        try Interrupt.inGoodOrder {
+            let context = RunContext(cancellation: Interrupt.cancellation)
+            _ = try bridge.save(state, to: output, iteration: 0, files: [], context: context)
+        }
         options.report(adapters, output)
     }
 }
@@ -168,25 +182,39 @@ struct AdapterMerge: ParsableCommand {
 
     func run() throws {
         try pushing.check()
+        try options.checkDestination(huggingFace ?? megatron ?? "")
+        if let huggingFace { try AutoBridge.checkExport(to: huggingFace, overwrite: options.overwrite) }
+        if let megatron { try options.prepare(megatron) }
+        let sources = SourceFiles([options.model.huggingFace, options.model.megatron, options.model.adapter])
         let (bridge, model, adapters) = try options.load()
+        var context = RunContext(cancellation: Interrupt.cancellation)
+        context.confirm = { try sources.confirmUnchanged() }
         if let megatron {
-            try options.prepare(megatron)
-            try bridge.saveMerged(adapters, on: model, to: megatron)
+            try Interrupt.inGoodOrder {
+                try bridge.saveMerged(adapters, on: model, to: megatron, context: context)
+            }
             return options.report(adapters, megatron)
         }
         guard let huggingFace else { return }
-        try bridge.exportMerged(
-            adapters,
-            on: model,
-            to: huggingFace,
-            options: ConversionOptions(overwrite: options.overwrite)
-        )
+        try Interrupt.inGoodOrder {
+            _ = try bridge.exportMerged(
+                adapters,
+                on: model,
+                to: huggingFace,
+                options: ConversionOptions(overwrite: options.overwrite, context: context)
+            )
+        }
         options.report(adapters, huggingFace)
         try pushing.push(huggingFace, isSilent: options.json)
     }
 }
 
 extension AdapterOptions {
+    /// Refuses a destination that would change the model or the adapters.
+    func checkDestination(_ destination: String) throws {
+        try Destination.check(destination, against: [model.huggingFace, model.megatron, model.adapter])
+    }
+
     /// Refuses to add to a checkpoint that is there, or clears it away.
     func prepare(_ destination: String) throws {
         guard FileManager.default.fileExists(atPath: destination) else { return }

@@ -33,6 +33,7 @@ struct Chat: ParsableCommand {
         let processing = try template.options()
         let verification = WeightVerification()
         let generator = Generator(try model.model(bridge, verification: verification))
+        Interrupt.endsAtOnce(false)
         var talk = Talk(system: template.system)
         var failures = 0
         while let line = ask(talk.pending.count) {
@@ -62,7 +63,7 @@ struct Chat: ParsableCommand {
                     talk.pending.append(source)
                 }
             case "/help":
-                Output.complain(
+                Output.complainLines(
                     """
                     /image PATH   show a picture with the next message
                     /reset        begin anew
@@ -89,6 +90,9 @@ struct Chat: ParsableCommand {
                     talk.settle(line, answer: transcript.text)
                 }
             }
+            // Ctrl-C stops one answer; SIGTERM and the end of the session, and a reader who has gone, end them all.
+            if Interrupt.endsProgram { throw ExitCode(130) }
+            if Output.isBroken { break }
         }
         try end(failures)
     }
@@ -103,7 +107,7 @@ struct Chat: ParsableCommand {
 
     private func ask(_ images: Int) -> String? {
         let hint = images == 0 ? "" : images == 1 ? "1 image " : "\(images) images "
-        if isatty(STDIN_FILENO) == 1 { FileHandle.standardError.write(Data(Style.bold("\(hint)> ").utf8)) }
+        if isatty(STDIN_FILENO) == 1 { Output.tell(PrintableText.line(Style.bold("\(hint)> "))) }
         let line = Interrupt.whileAsking { readLine() }
         // The shell's own prompt belongs on a line of its own.
         if line == nil, isatty(STDIN_FILENO) == 1 { Output.complain("") }
@@ -114,7 +118,7 @@ struct Chat: ParsableCommand {
     private func guarded(_ failures: inout Int, _ body: () throws -> Void) {
         do { try body() } catch {
             failures += 1
-            Output.complain("\(Style.red("error:")) \((error as? BridgeError)?.message ?? "\(error)")")
+            Output.complain("\(Style.red("error:")) \(Failure.described(error).message)")
         }
     }
 }

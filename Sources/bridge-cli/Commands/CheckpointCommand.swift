@@ -113,7 +113,9 @@ struct CheckpointCommand: ParsableCommand {
         var dryRun = false
 
         func run() throws {
-            let removed = try NativeCheckpoint.prune(path, keeping: keep, dryRun: dryRun)
+            let removed = try Interrupt.inGoodOrder {
+                try NativeCheckpoint.prune(path, keeping: keep, dryRun: dryRun)
+            }
             if removed.isEmpty {
                 Output.line("nothing to remove; the newest \(keep) and the one that \(path) names as its latest stay")
             }

@@ -62,6 +62,7 @@ struct Import: ParsableCommand {
     @OptionGroup var output: RunOptions
 
     func run() throws {
+        try Destination.check(megatronPath, against: [hfModel])
         let catalog = try plugins.catalog()
         guard !arguments.dryRun else { return try showPlan(HubFolder.planning(hfModel, catalog)) }
         output.say("🔄 Starting import: \(hfModel) -> \(megatronPath)")
@@ -169,6 +170,7 @@ struct Export: ParsableCommand {
 
     func run() throws {
         if !arguments.dryRun { try pushing.check() }
+        try Destination.check(hfPath, against: [hfModel, megatronPath])
         if !arguments.dryRun { output.say("🔄 Starting export: \(megatronPath) -> \(hfPath)") }
         let catalog = try plugins.catalog()
         let bridge = try source(catalog)

@@ -36,7 +36,7 @@ struct DataPreview: ParsableCommand {
         for run in Self.runs(of: sample, image: opened.processor.imageTokens?.featureID) {
             text += try piece(run, sample, opened.processor)
         }
-        Output.line(text)
+        Output.lines(text)
         let images = sample.images.map { "\($0.width)x\($0.height)" }.joined(separator: ", ")
         Output.complain(
             "row \(row): \(counted(sample.tokens.count, "token")), \(sample.trainedCount) trained, "
@@ -93,23 +93,16 @@ struct DataPreview: ParsableCommand {
     private func piece(_ run: Run, _ sample: TrainingSample, _ processor: any ModelProcessor) throws -> String {
         let ids = sample.tokens[run.range]
         let name = run.isImage ? ids.first.flatMap { processor.tokenizer.token(of: $0) } : nil
-        // What a file holds must not steer the terminal.
-        let text = Self.printable(try name.map { "\($0)x\(ids.count)" } ?? processor.tokenizer.decode(ids))
+        let text = try BridgeError.ofTokenizer(in: "row \(row) of \(options.data)") { () throws(TokenizerError) in
+            if let name { return "\(name)x\(ids.count)" }
+            return try processor.tokenizer.decode(ids)
+        }
         guard run.isTrained else { return text }
         return Self.isTerminal ? Style.green(text) : "[[\(text)]]"
     }
 
     /// Colours tell what is trained only where standard output, too, is a terminal.
     private static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 && Style.isFancy }
-
-    private static func printable(_ text: String) -> String {
-        var result = String.UnicodeScalarView()
-        for scalar in text.unicodeScalars {
-            let isControl = scalar.properties.generalCategory == .control && scalar != "\n" && scalar != "\t"
-            result.append(isControl ? "\u{FFFD}" : scalar)
-        }
-        return String(result)
-    }
 }
 
 extension Int {

@@ -74,7 +74,6 @@ struct Evaluate: ParsableCommand {
         let start = clock.now
         var result = ExactMatch()
         for row in 0..<questions.count {
-            try check(row)
             let question = try questions.question(at: row)
             let batch = TokenBatch(try processor.inputs(question.conversation, options: options), on: alive.engine)
             let transcript = Transcript(
@@ -84,19 +83,13 @@ struct Evaluate: ParsableCommand {
             )
             generator.forget()
             _ = try generator.run(batch.tokens, images: batch.images, options: generation) { step in
-                try transcript.take(step) && !Interrupt.cancellation.isCancelled
+                try transcript.take(step)
             }
-            try check(row)
             try transcript.finish()
             result.count(transcript.text, to: question)
         }
         report(result, seconds: start.duration(to: clock.now).seconds)
         if let least, result.all.accuracy < least { throw ExitCode(1) }
-    }
-
-    private func check(_ row: Int) throws {
-        guard Interrupt.cancellation.isCancelled else { return }
-        throw BridgeError(.cancelled, "stopped as asked, at question \(row + 1)")
     }
 
     private func report(_ result: ExactMatch, seconds: Double) {

@@ -80,6 +80,10 @@ struct Forward: ParsableCommand {
         let done = clock.now
         let states = result.hiddenStates.enumerated().map { ("hidden_states.\($0)", $1.cast(to: .float32)) }
         let learnt = try inputs.map { try self.loss(alive, bridge, batch, inputs: $0) } ?? []
+        let problem = LogitCheck.problem(result.logits.floats())
+        if let problem {
+            Output.complain("\(Style.yellow("warning:")) \(problem) in \(output): \(LogitCheck.advice)")
+        }
         Interrupt.endsAtOnce(false)
         try SafetensorsFile.write([("logits", result.logits)] + states + learnt, to: output)
         guard json else {
@@ -99,14 +103,14 @@ struct Forward: ParsableCommand {
 
     /// A model's own files and the inputs are no place for a result.
     private func refuseToReplaceInputs() throws {
-        func real(_ path: String) -> String { URL(filePath: path).resolvingSymlinksInPath().path }
-        let target = real(output)
-        let folders = [model.huggingFace, model.megatron, model.adapter].compactMap { $0 }.map(real)
-        let isInside = folders.contains { target == $0 || target.hasPrefix("\($0)/") }
-        guard isInside || inputs.map(real) == target else { return }
+        let isModels = [model.huggingFace, model.megatron, model.adapter].compactMap { $0 }.contains {
+            Destination.relation(of: output, to: $0) != nil
+        }
+        let files = ([inputs, prompt.messages, prompt.tools].compactMap { $0 }) + prompt.images
+        guard isModels || files.contains(where: { Destination.relation(of: output, to: $0) != nil }) else { return }
         throw BridgeError(
             .badArgument,
-            "--output \(output) would replace a file of the \(isInside ? "model" : "inputs"); choose another file"
+            "--output \(output) would replace a file of the \(isModels ? "model" : "inputs"); choose another file"
         )
     }
 

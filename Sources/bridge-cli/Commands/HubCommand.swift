@@ -191,7 +191,7 @@ struct HubCacheCommand: ParsableCommand {
                     )
                 }
                 for repository in fitting {
-                    if !dryRun { try cache.remove(repository) }
+                    if !dryRun { try Interrupt.inGoodOrder { try cache.remove(repository) } }
                     Output.line(
                         "\(dryRun ? "would remove" : "removed") \(repository.id), \(ByteFormat.text(repository.byteCount))"
                     )

@@ -138,15 +138,16 @@ struct Plugins: ParsableCommand {
             Output.line("family         \(bridge.name)")
             Output.line("architectures  \(bridge.architectures.joined(separator: ", "))")
             Output.line("toy sizes      \(bridge.toy.realSizes.map(\.name).joined(separator: ", "))")
-            Output.line("\nCONFIGURATION")
+            Output.lines("\nCONFIGURATION")
             Output.table([["config.json", "Megatron", "when absent"]] + description.configuration, indent: "  ")
-            Output.line("\nPARAMETERS (with the sizes of the toy)")
+            Output.lines("\nPARAMETERS (with the sizes of the toy)")
             Output.table(
                 [["Megatron", "Hugging Face", "shape", "split", "stage", "how"]] + description.parameters,
                 indent: "  "
             )
             for dialect in bridge.dialects {
-                Output.line("\nALSO NAMED BY \(dialect.name)")
+                Output.line()
+                Output.line("ALSO NAMED BY \(dialect.name)")
                 Output.table(dialect.prefixes.map { ["\($0.table)...", "\($0.dialect)..."] }, indent: "  ")
             }
         }
@@ -170,7 +171,7 @@ struct Plugins: ParsableCommand {
                     Output.line()
                     continue
                 }
-                Output.line("#### \(table.file)\n\n\(table.source)\n\n| Key | Verdict | |\n|---|---|---|")
+                Output.lines("#### \(table.file)\n\n\(table.source)\n\n| Key | Verdict | |\n|---|---|---|")
                 for row in rows { Output.line("| `\(row[0])` | \(row[1]) | \(row[2]) |") }
                 Output.line()
             }

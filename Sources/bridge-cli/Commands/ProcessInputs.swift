@@ -46,12 +46,15 @@ struct ProcessInputs: ParsableCommand {
         }
 
         func run() throws {
+            if let output {
+                try Destination.check(output, against: [model, prompt.messages, prompt.tools] + prompt.images)
+            }
             let processor = try HubFolder.processor(model, plugins.catalog())
             let inputs = try prompt.inputs(processor, asksForAnswer: !noGenerationPrompt)
             if let output {
                 var file = InputsFile()
                 try file.add(inputs, prefix: "")
-                return try file.write(to: output)
+                return try Interrupt.inGoodOrder { try file.write(to: output) }
             }
             Output.json([
                 "prompt": .string(inputs.prompt), "input_ids": inputs.tokenIDs.json,
@@ -82,7 +85,9 @@ struct ProcessInputs: ParsableCommand {
                 guard let text else {
                     throw BridgeError(.corruptInput, "\(strings) is not a list of strings, which is expected")
                 }
-                return try tokenizer.encode(text, addingSpecialTokens: !noSpecialTokens)
+                return try BridgeError.ofTokenizer(in: strings) { () throws(TokenizerError) in
+                    try tokenizer.encode(text, addingSpecialTokens: !noSpecialTokens)
+                }
             }
             Output.json(.array(lists.map { $0.map(Int.init).json }))
         }
@@ -111,6 +116,7 @@ struct ProcessInputs: ParsableCommand {
         @OptionGroup var plugins: PluginOptions
 
         func run() throws {
+            try Destination.check(output, against: [model, requests])
             let processor = try HubFolder.processor(model, plugins.catalog())
             guard let list = try JSON(contentsOf: requests).array else {
                 throw BridgeError(.corruptInput, "\(requests) is not a list of requests, which is expected")
@@ -123,7 +129,7 @@ struct ProcessInputs: ParsableCommand {
                     file.note(error.message, as: "\(index).error")
                 }
             }
-            try file.write(to: output)
+            try Interrupt.inGoodOrder { try file.write(to: output) }
         }
 
         private static func inputs(_ request: JSON, _ processor: any ModelProcessor, name: String) throws -> ModelInputs

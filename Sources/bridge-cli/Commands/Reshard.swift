@@ -28,6 +28,7 @@ struct Reshard: ParsableCommand {
     @OptionGroup var printing: RunOptions
 
     func run() throws {
+        try Destination.check(output, against: [megatronPath])
         let checkpoint = try NativeCheckpoint(path: megatronPath)
         let report = try printing.watched { context in
             let options = arguments.options(layout, context: context)

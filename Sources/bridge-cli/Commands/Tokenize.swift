@@ -40,15 +40,13 @@ struct Tokenize: ParsableCommand {
         try Self.forEachLine(of: file) { line, text in
             size += text.utf8.count + (line > 1 ? 1 : 0)
             let start = clock.now
-            do {
-                count += try tokenizer.encode(text, addingSpecialTokens: false).count
-            } catch let error as TokenizerError {
-                throw BridgeError(.corruptInput, "line \(line) of \(file): \(error)")
+            count += try BridgeError.ofTokenizer(in: "\(file), line \(line)") { () throws(TokenizerError) in
+                try tokenizer.encode(text, addingSpecialTokens: false).count
             }
             seconds += start.duration(to: clock.now).seconds
         }
         guard json else {
-            let rate = seconds > 0 ? ByteFormat.text(Int(Double(size) / seconds)) : "-"
+            let rate = seconds > 0 ? ByteFormat.text(Int(saturating: Double(size) / seconds)) : "-"
             return Output.line("\(count) tokens in \(ByteFormat.rounded(seconds, digits: 3)) s, \(rate)/s")
         }
         Output.json([

@@ -64,6 +64,8 @@ struct Toy: ParsableCommand {
     }
 
     func run() throws {
+        try Destination.check(output, against: [])
+        try AutoBridge.checkExport(to: output, overwrite: overwrite)
         let toy = try ToyModel(
             family: family,
             options: .init(

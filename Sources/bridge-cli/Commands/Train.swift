@@ -10,7 +10,8 @@ struct Train: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Fine-tune a model: in full, or with LoRA or DoRA adapters.",
         discussion: """
-            A run that was interrupted goes on where its newest checkpoint is. Ctrl-C and SIGTERM finish the step, save and end.
+            A run that was interrupted goes on where its newest checkpoint is. Ctrl-C, SIGTERM and
+            the end of the session (SIGHUP) finish the step, save and end.
 
             EXAMPLES:
               bridge train --recipe mistral_7b_finetune_config --pretrained-checkpoint toy --dataset-type preloaded \\
@@ -46,7 +47,7 @@ struct Train: ParsableCommand {
     func run() throws {
         let catalog = try plugins.catalog()
         let resolved = try recipe.resolvedForOneProcess(catalog) { Output.complain("note: \($0)") }
-        var logger = Logger(label: "bridge") { StreamLogHandler.standardError(label: $0) }
+        var logger = Logger(label: "bridge") { StandardErrorLog(label: $0) }
         logger.logLevel = .notice
         let processor = CPUEngine(threadCount: RunOptions.computeThreads(threads))
         let measuring = profile ? MeasuringEngine(processor) : nil
@@ -59,6 +60,9 @@ struct Train: ParsableCommand {
         surroundings.openTable = DatasetTables.open
         surroundings.hub = HubFolder.hub()
         surroundings.isOutline = dryRun
+        let weights = resolved.checkpoint.pretrainedCheckpoint
+        // What is downloaded is kept; while weights are loaded a signal loses nothing.
+        if !dryRun, HubRepository(meantBy: weights) != nil { _ = try HubFolder.resolve(weights) }
         let run = try TrainingRun(resolved, in: surroundings)
         let printer = RunPrinter(run: run, isSilent: json)
         guard !dryRun else { return printer.showPlan(json: json) }
@@ -68,15 +72,16 @@ struct Train: ParsableCommand {
                     + "have the numbers"
             )
         }
+        Output.countsAsLog(!json)
         printer.showParts()
         let breakdown = measuring.map { engine in
             StepBreakdown(engine: engine) { Output.table($0, write: json ? Output.complain : { Output.line($0) }) }
         }
+        Interrupt.finishesStep()
         let trainer = try run.trainer(
             sinks: try RunSinks.standard(for: run, isSilent: json) + (breakdown.map { [$0] } ?? []),
             facts: [("machine", processor.name), ("threads", "\(processor.pool.threadCount)")]
         )
-        Interrupt.finishesStep()
         let outcome = try trainer.run { Interrupt.cancellation.isCancelled }
         printer.show(outcome, json: json)
         if outcome.end == .interrupted { throw ExitCode(130) }

@@ -112,7 +112,12 @@ struct Verify: ParsableCommand {
             }
             return try model.forward(TokenBatch(inputs, on: engine)).logits
         }
-        let result = try LogitComparison(logits(left), logits(right))
+        let (one, other) = (try logits(left), try logits(right))
+        let result = try LogitComparison(one, other)
+        // Two that are not numbers are never equal, so this belongs to a comparison that fails.
+        let problems = [(left, one), (right, other)].compactMap { path, logits in
+            LogitCheck.problem(logits.floats()).map { "\(path): \($0): \(LogitCheck.advice)" }
+        }
         Interrupt.endsAtOnce(false)
         let isClose = result.largestDifference <= tolerance * result.scale
         if output.json {
@@ -136,7 +141,8 @@ struct Verify: ParsableCommand {
             throw BridgeError(
                 .verificationFailed,
                 "the logits of \(left) and \(right) are up to \(result.largestDifference) apart, "
-                    + "more than \(tolerance) of the largest one, \(result.scale)"
+                    + "more than \(tolerance) of the largest one, \(result.scale)",
+                names: problems
             )
         }
     }

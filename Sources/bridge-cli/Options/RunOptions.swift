@@ -47,7 +47,7 @@ struct RunOptions: ParsableArguments {
     }
 
     private var logger: Logger {
-        var logger = Logger(label: "bridge") { StreamLogHandler.standardError(label: $0) }
+        var logger = Logger(label: "bridge") { StandardErrorLog(label: $0) }
         logger.logLevel = verbose ? .debug : .warning
         return logger
     }
@@ -66,11 +66,11 @@ struct RunOptions: ParsableArguments {
         return count
     }
 
-    /// Runs something that takes a while.
+    /// Runs something that takes a while and asks the context whether to stop, so that a signal leaves nothing behind.
     func watched<Result>(_ body: (RunContext) throws -> Result) throws -> Result {
         let bar = ProgressBar()
         defer { bar.finish() }
-        return try body(context(bar))
+        return try Interrupt.inGoodOrder { try body(context(bar)) }
     }
 
     /// Prints a line for people, and nothing with `--json`.

@@ -1,9 +1,16 @@
 import ArgumentParser
 import BridgeCore
+import Foundation
 import Glibc
+import Imaging
 import JSONTree
+import Parquet
+import TensorRuntime
+import Tokenizers
 
 /// Tells the user what went wrong, and the shell how.
+///
+/// Every error of the program ends here.
 enum Failure {
     /// The exit status of each kind of error; every other one is 1.
     private static let statuses: [BridgeError.Code: Int32] = [
@@ -11,23 +18,74 @@ enum Failure {
         .badArgument: 64, .missingSplit: 64, .cancelled: 130,
     ]
 
-    /// Prints an error and ends the process.
-    static func report(_ error: BridgeError) -> Never {
+    /// Reports an error and ends the process.
+    static func report(_ error: any Error) -> Never {
+        if let error = error as? BridgeError { report(error) }
+        let code = BridgeCommand.exitCode(for: error)
+        if error is ExitCode { end(code.rawValue) }
+        switch code {
+        case .success:
+            // The text of --help and --version.
+            Output.lines(BridgeCommand.fullMessage(for: error))
+            end(0)
+        case .validationFailure: reportUsage(error)
+        default: report(described(error))
+        }
+    }
+
+    /// An error of another type as the program's own: no module's error is without a status and a document.
+    static func described(_ error: any Error) -> BridgeError {
+        switch error {
+        case let error as BridgeError: error
+        case is JSONError, is TokenizerError, is ImageError, is ParquetError: BridgeError(.corruptInput, "\(error)")
+        case is InstructionLevel.LimitError: BridgeError(.badArgument, "\(error)")
+        case let error as DecodingError: BridgeError(.corruptInput, "\(error)")
+        default: BridgeError(.fileSystem, (error as NSError).localizedDescription)
+        }
+    }
+
+    /// Ends the process with a status, or with 1 where everything went well but standard output could not be written.
+    static func end(_ status: Int32) -> Never {
+        let output = Output.finish()
+        exit(status == 0 ? output : status)
+    }
+
+    private static func report(_ error: BridgeError) -> Never {
         if ArgumentList.wantsJSON, !Output.hasPrintedJSON {
-            Output.json([
-                "error": [
-                    "code": .string(error.code.description),
-                    "message": .string(error.message),
-                    "names": .array(error.names.map { .string($0) }),
-                ]
-            ])
+            Output.json(document(code: error.code.description, message: error.message, names: error.names))
         }
         Output.complain("\(Style.bold(Style.red("error:"))) \(error.message)")
         for name in error.names.prefix(mostNames) { Output.complain("  \(name)") }
         if error.names.count > mostNames, !ArgumentList.wantsJSON {
             Output.complain("  and \(error.names.count - mostNames) more; --json lists them all")
         }
-        exit(statuses[error.code] ?? 1)
+        end(statuses[error.code] ?? 1)
+    }
+
+    /// Reports arguments that the parser refuses, with its lines about the usage.
+    private static func reportUsage(_ error: any Error) -> Never {
+        if ArgumentList.wantsJSON, !Output.hasPrintedJSON {
+            Output.json(document(code: "usage", message: BridgeCommand.message(for: error), names: []))
+        }
+        var text = BridgeCommand.fullMessage(for: error)
+        // The parser's own lines stay lines, and what was typed is one.
+        for word in CommandLine.arguments where word.unicodeScalars.contains(where: PrintableText.isControl) {
+            let value = word.split(separator: "=", maxSplits: 1).suffix(1).map(String.init)
+            for part in [word] + value where !part.allSatisfy(\.isWhitespace) {
+                text = text.replacing(part, with: PrintableText.line(part))
+            }
+        }
+        let prefix = "Error: "
+        Output.complainLines(text.hasPrefix(prefix) ? "error: " + text.dropFirst(prefix.count) : text)
+        end(ExitCode.validationFailure.rawValue)
+    }
+
+    private static func document(code: String, message: String, names: [String]) -> JSON {
+        [
+            "error": [
+                "code": .string(code), "message": .string(message), "names": .array(names.map { .string($0) }),
+            ]
+        ]
     }
 
     /// The whole list is what a user needs; a terminal still has an end.

@@ -1,16 +1,48 @@
-import Foundation
+import Glibc
 import JSONTree
 import Synchronization
 
 /// Results go to standard output, everything else to standard error.
+///
+/// What comes from outside is escaped on its way, see ``PrintableText``. Standard output that cannot be written is an
+/// error of the run, reported when its work is done; standard error that cannot be written changes nothing.
 enum Output {
     /// Whether JSON has been printed; a second document would make the first one useless.
     static var hasPrintedJSON: Bool { printedJSON.load(ordering: .relaxed) }
 
     private static let printedJSON = Atomic(false)
+    /// The error with which the first write that failed was refused; 0 for none.
+    private static let failure = Atomic<Int32>(0)
+    private static let isOnlyLog = Atomic(false)
+
+    /// Whether nothing can be written to standard output any more, so that what only prints may end.
+    static var isBroken: Bool { failure.load(ordering: .relaxed) != 0 }
+
+    /// Has what is printed from here on count as a log: losing it is a warning, and the run continues.
+    static func countsAsLog(_ value: Bool) { isOnlyLog.store(value, ordering: .relaxed) }
+
+    /// The status that a run without another error ends with.
+    ///
+    /// - Returns: 0 when all was written; 1 when it was not, once the reason has been reported.
+    static func finish() -> Int32 {
+        let number = failure.load(ordering: .relaxed)
+        guard number != 0 else { return 0 }
+        // A reader that closed the pipe has what it wanted, and a signal is what the user knows of.
+        if number != EPIPE, number != EINTR {
+            complain("\(Style.bold(Style.red("error:"))) cannot write to standard output: \(reason(number))")
+        }
+        return 1
+    }
+
+    private static func reason(_ number: Int32) -> String {
+        number == EBADF ? "it is closed" : String(cString: strerror(number)).lowercased()
+    }
 
     /// Prints a line of the result.
-    static func line(_ text: String = "") { put(text + "\n") }
+    static func line(_ text: String = "") { put(PrintableText.line(text) + "\n") }
+
+    /// Prints text of several lines, and its end of line.
+    static func lines(_ text: String) { put(PrintableText.lines(text) + "\n") }
 
     /// Whether results go to a terminal.
     static let isTerminal = isatty(STDOUT_FILENO) == 1
@@ -18,39 +50,48 @@ enum Output {
     /// Prints bytes of a text as they are.
     static func text(_ bytes: ArraySlice<UInt8>) { bytes.withUnsafeBytes(put) }
 
-    /// Writes at once, so that in a log the lines stand in the order in which they were said.
+    /// Writes at once, so that in a log the lines stand in the order in which they were printed.
     private static func put(_ text: String) { Array(text.utf8).withUnsafeBytes(put) }
 
     private static func put(_ bytes: UnsafeRawBufferPointer) {
-        var done = 0
-        while done < bytes.count {
-            let count = write(STDOUT_FILENO, bytes.baseAddress.map { $0 + done }, bytes.count - done)
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else {
-                // Whoever read along has seen enough, or the disk is full.
-                if errno != EPIPE {
-                    let reason = String(cString: strerror(errno)).lowercased()
-                    complain("\(Style.red("error:")) cannot write to standard output: \(reason)")
-                }
-                exit(1)
-            }
-            done += count
+        guard !isBroken else { return }
+        Interrupt.hasBegunOutput()
+        let number = StandardStreams.write(bytes, to: STDOUT_FILENO)
+        guard number != 0 else { return }
+        if isOnlyLog.load(ordering: .relaxed) {
+            // Each line is tried: space may have been freed by then.
+            guard !hasWarned.exchange(true, ordering: .relaxed) else { return }
+            let sentence = "cannot write to standard output: \(reason(number)); the run continues"
+            complain("\(Style.yellow("warning:")) \(sentence)")
+        } else {
+            failure.store(number, ordering: .relaxed)
         }
     }
+
+    private static let hasWarned = Atomic(false)
 
     /// Prints JSON as the result; an object also has the unknown settings of the models that were loaded.
     static func json(_ json: JSON) {
         var json = json
         if json.object != nil, let unknown = SettingsNotice.json { json.set(unknown, at: "unknown_settings") }
         printedJSON.store(true, ordering: .relaxed)
-        put(String(decoding: json.text(), as: UTF8.self))
+        put(PrintableText.json(String(decoding: json.text(), as: UTF8.self)))
     }
 
     /// Prints a line about the run.
-    static func complain(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+    static func complain(_ text: String) { tell(PrintableText.line(text) + "\n") }
+
+    /// Prints lines about the run.
+    static func complainLines(_ text: String) { tell(PrintableText.lines(text) + "\n") }
+
+    /// Writes to standard error, in which control characters are the program's own.
+    static func tell(_ text: String) {
+        Array(text.utf8).withUnsafeBytes { _ = StandardStreams.write($0, to: STDERR_FILENO) }
+    }
 
     /// Prints rows with their columns below each other; to standard output unless `write` takes the lines.
     static func table(_ rows: [[String]], indent: String = "", write: (String) -> Void = { line($0) }) {
+        let rows = rows.map { $0.map(PrintableText.line) }
         let widths = (0..<(rows.map(\.count).max() ?? 0)).map { column in
             rows.map { $0.count > column ? $0[column].count : 0 }.max() ?? 0
         }

@@ -1,5 +1,5 @@
 import BridgeCore
-import Foundation
+import JSONTree
 import Synchronization
 
 /// A line on a terminal that shows how far a run is, how fast, and how long it will take.
@@ -23,15 +23,15 @@ final class ProgressBar: Sendable {
         let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
         let share = progress.totalBytes > 0 ? Double(progress.doneBytes) / Double(progress.totalBytes) : 1
         let rate = seconds > 0.2 ? Double(progress.doneBytes) / seconds : 0
-        let speed = rate > 0 ? "\(ByteFormat.text(Int(rate)))/s" : ""
+        let speed = rate > 0 ? "\(ByteFormat.text(Int(saturating: rate)))/s" : ""
         let left = rate > 0 ? Self.time(Double(progress.totalBytes - progress.doneBytes) / rate) + " left" : ""
-        let percent = "\(Int(share * 100))".leftPadded(to: 3) + " %"
+        let percent = "\(Int(saturating: share * 100))".leftPadded(to: 3) + " %"
         let tail =
             " \(percent)  \(ByteFormat.text(progress.doneBytes)) of \(ByteFormat.text(progress.totalBytes))  \(speed)  \(left)"
         let width = max(8, min(40, Style.width - progress.activity.count - tail.count - 4))
-        let full = Int(share * Double(width))
+        let full = min(max(0, Int(saturating: share * Double(width))), width)
         let bar = Style.bar(String(repeating: "━", count: full)) + String(repeating: "╌", count: width - full)
-        write("\r\u{1B}[2K  \(progress.activity) \(bar)\(tail)")
+        Output.tell("\r\u{1B}[2K" + PrintableText.line("  \(progress.activity) \(bar)\(tail)"))
     }
 
     /// Ends the line.
@@ -40,10 +40,8 @@ final class ProgressBar: Sendable {
             defer { state.isShown = false }
             return state.isShown
         }
-        if wasShown { write("\n") }
+        if wasShown { Output.tell("\n") }
     }
-
-    private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
 
     private static func time(_ seconds: Double) -> String {
         let whole = Int(min(max(seconds, 0), 359_999).rounded(.up))

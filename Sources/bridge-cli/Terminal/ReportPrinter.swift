@@ -1,4 +1,5 @@
 import BridgeCore
+import JSONTree
 
 /// Shows what a conversion has done.
 struct ReportPrinter {
@@ -9,7 +10,8 @@ struct ReportPrinter {
         guard !json else { return Output.json(report.json) }
         for note in report.notes { Output.line("   note: \(note)") }
         Output.line(Style.green(done))
-        let rate = report.seconds > 0 ? ByteFormat.text(Int(Double(report.byteCount) / report.seconds)) : "-"
+        let rate =
+            report.seconds > 0 ? ByteFormat.text(Int(saturating: Double(report.byteCount) / report.seconds)) : "-"
         Output.line(
             "   \(report.tensors) tensors, \(ByteFormat.text(report.byteCount)) in \(ByteFormat.rounded(report.seconds, digits: 2)) s, \(rate)/s"
         )
@@ -17,7 +19,10 @@ struct ReportPrinter {
         let folder = report.destination.split(separator: "/").last.map(String.init) ?? ""
         let isIteration = folder.hasPrefix("iter_")
         let indent = isIteration ? "      " : "   "
-        if isIteration { Output.line("   📄 latest_checkpointed_iteration.txt\n   📂 \(folder)/") }
+        if isIteration {
+            Output.line("   📄 latest_checkpointed_iteration.txt")
+            Output.line("   📂 \(folder)/")
+        }
         var seen: Set<String> = []
         for file in report.files {
             guard let slash = file.name.firstIndex(of: "/") else {

@@ -26,8 +26,8 @@ enum StepPrinter {
     static func frame(images: [String], prompt: String, text: String) {
         Output.line("======== GENERATED TEXT OUTPUT ========")
         for image in images { Output.line("Image: \(image)") }
-        Output.line("Prompt: \(prompt)")
-        Output.line("Generated: \(text)")
+        Output.lines("Prompt: \(prompt)")
+        Output.lines("Generated: \(text)")
         Output.line("=======================================")
     }
 

@@ -7,6 +7,14 @@ enum Style {
     /// Whether standard output is one.
     static let isFancyOutput = wantsColours(STDOUT_FILENO)
 
+    /// Whether either is one.
+    static let isUsed = isFancy || isFancyOutput
+
+    /// What stands for the beginning of a code until the text is printed.
+    ///
+    /// Text from outside is escaped there, and cannot hold what it cannot guess.
+    static let mark = "\u{1}\(UInt64.random(in: 0 ... .max))\u{2}"
+
     private static func wantsColours(_ descriptor: Int32) -> Bool {
         let environment = ProcessInfo.processInfo.environment
         return isatty(descriptor) == 1 && environment["NO_COLOR"] == nil && environment["TERM"] != "dumb"
@@ -31,8 +39,8 @@ enum Style {
     /// For results that are not as they should be, on standard output.
     static func redResult(_ text: String) -> String { wrapped(text, 31, 39, isFancyOutput) }
 
-    /// A text between the codes that begin and end a style.
+    /// A text between the codes that begin and end a style, to be printed by ``Output``.
     private static func wrapped(_ text: String, _ begin: Int, _ end: Int, _ isWanted: Bool) -> String {
-        isWanted ? "\u{1B}[\(begin)m\(text)\u{1B}[\(end)m" : text
+        isWanted ? "\(mark)\(begin)m\(text)\(mark)\(end)m" : text
     }
 }

@@ -31,7 +31,7 @@ final class Transcript {
     /// Takes in a token; returns whether to go on.
     func take(_ step: Generator.Step) throws -> Bool {
         if !step.isEnd { try add(decoder?.append(step.token)) }
-        return !isStopped
+        return !isStopped && (isSilent || !Output.isBroken)
     }
 
     /// Prints what was held back.

@@ -29,6 +29,8 @@ final class BridgeProcess {
     /// The folder with the executable, the core's library and the plugins.
     static var buildFolder: URL { executable.deletingLastPathComponent() }
 
+    private static let hangupIsNotIgnored: Void = { signal(SIGHUP, SIG_DFL) }()
+
     private let process = Process()
     private let logs: Scratch
 
@@ -60,8 +62,16 @@ final class BridgeProcess {
         sigemptyset(&none)
         pthread_sigmask(SIG_SETMASK, &none, &before)
         defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+        // A shell hands on what it was told to ignore, and nohup may have started the tests.
+        _ = Self.hangupIsNotIgnored
         try process.run()
     }
+
+    /// Its number.
+    var identifier: Int32 { process.processIdentifier }
+
+    /// What it has printed by now.
+    var outputSoFar: String { (try? String(contentsOf: logs.url("out"), encoding: .utf8)) ?? "" }
 
     /// Sends a signal.
     func send(_ signal: Int32) { kill(process.processIdentifier, signal) }

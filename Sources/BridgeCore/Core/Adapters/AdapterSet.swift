@@ -195,14 +195,20 @@ public final class AdapterSet: Sendable {
     ///
     /// - Parameter model: The model that the adapters are on; it stays as it is.
     /// - Returns: The parameters, in the model's order.
-    public func merged(into model: any CausalModel) -> [Parameter] {
-        model.parameters.map { parameter in
-            guard let adapter = parameter.linear?.adapter, parameter.linear?.weight === parameter else {
-                return parameter
-            }
-            let whole = adapter.merged(into: parameter.tensor)
-            return Parameter(parameter.name, whole.cast(to: parameter.tensor.elementType))
+    public func merged(into model: any CausalModel) -> [Parameter] { model.parameters.map(merged) }
+
+    /// The same, for somebody who may ask to stop.
+    func merged(into model: any CausalModel, cancellation: Cancellation) throws -> [Parameter] {
+        try model.parameters.map { parameter in
+            try cancellation.check()
+            return merged(parameter)
         }
+    }
+
+    private func merged(_ parameter: Parameter) -> Parameter {
+        guard let adapter = parameter.linear?.adapter, parameter.linear?.weight === parameter else { return parameter }
+        let whole = adapter.merged(into: parameter.tensor)
+        return Parameter(parameter.name, whole.cast(to: parameter.tensor.elementType))
     }
 
     /// Takes the adapters off.

@@ -27,6 +27,15 @@ extension AutoBridge {
     ) throws -> ConversionReport {
         let folder = try NativeCheckpoint.iterationPath(path)
         let (base, weights) = try base(of: folder)
+        try Destination.check(destination, against: [path, base.folder?.path, weights])
+        try Self.checkExport(to: destination, overwrite: options.overwrite)
+        let sources = SourceFiles([folder, base.folder?.path, weights])
+        var options = options
+        let confirm = options.context.confirm
+        options.context.confirm = {
+            try confirm?()
+            try sources.confirmUnchanged()
+        }
         let model = try base.toModel(weights: weights, on: engine)
         let adapters = try base.loadAdapters(from: folder, on: model)
         return try base.exportMerged(adapters, on: model, to: destination, options: options)
@@ -48,12 +57,15 @@ extension AutoBridge {
         to destination: String,
         options: ConversionOptions = ConversionOptions()
     ) throws -> ConversionReport {
+        try Destination.check(destination, against: [folder?.path])
+        try Self.checkExport(to: destination, overwrite: options.overwrite)
         // A checkpoint on the way, so that the export is the one that any other goes through.
         let target = Files.trimmed(destination)
         let middle = Files.join(Files.parent(of: target), ".\(Files.name(of: target)).merging")
         if Files.exists(middle) { try Files.remove(middle) }
         defer { try? Files.remove(middle) }
-        let state = TrainingState(parameters: adapters.merged(into: model), moments: [])
+        let parameters = try adapters.merged(into: model, cancellation: options.context.cancellation)
+        let state = TrainingState(parameters: parameters, moments: [])
         let merged = try merged(model)
         try merged.save(state, to: middle, iteration: 0, files: [], context: options.context)
         var options = options
@@ -69,10 +81,18 @@ extension AutoBridge {
     ///   - adapters: The adapters.
     ///   - model: The model that they are on.
     ///   - path: The folder of the checkpoint.
+    ///   - context: Threads, progress and cancellation.
     /// - Throws: `BridgeError`; the destination is then as it was.
-    public func saveMerged(_ adapters: AdapterSet, on model: any CausalModel, to path: String) throws {
-        let state = TrainingState(parameters: adapters.merged(into: model), moments: [])
-        try merged(model).save(state, to: path, iteration: 0, files: [])
+    public func saveMerged(
+        _ adapters: AdapterSet,
+        on model: any CausalModel,
+        to path: String,
+        context: RunContext = RunContext()
+    ) throws {
+        try Destination.check(path, against: [folder?.path])
+        let parameters = try adapters.merged(into: model, cancellation: context.cancellation)
+        let state = TrainingState(parameters: parameters, moments: [])
+        try merged(model).save(state, to: path, iteration: 0, files: [], context: context)
     }
 
     /// The bridge of a model whose adapters have resized its vocabulary or given its output layer weights of its own.

@@ -54,14 +54,18 @@ extension AutoBridge {
     ///   - folder: Where to; the folder appears whole or not at all.
     ///   - baseModel: The model that PEFT is told, a hub id or a folder.
     ///   - overwrite: Whether an existing folder is replaced.
+    ///   - cancellation: Asks to stop.
     /// - Throws: `BridgeError`; the destination is then as it was.
     public func exportAdapter(
         _ adapters: AdapterSet,
         on model: any CausalModel,
         to folder: String,
         baseModel: String?,
-        overwrite: Bool = false
+        overwrite: Bool = false,
+        cancellation: Cancellation = Cancellation()
     ) throws {
+        try Destination.check(folder, against: [self.folder?.path])
+        try cancellation.check()
         let names = try AdapterNames(self.model)
         let whole = try WholeParameters(adapters, on: model, self)
         func stored(_ module: String, _ kind: PEFTTensors.Kind, _ parameter: Parameter) -> (
@@ -94,6 +98,7 @@ extension AutoBridge {
             taskType: architecture.hasSuffix("ForCausalLM") ? "CAUSAL_LM" : nil
         )
         try Files.write(json.text(), to: Files.join(staged.path, PEFTConfiguration.fileName))
+        try cancellation.check()
         try staged.commit()
     }
 }

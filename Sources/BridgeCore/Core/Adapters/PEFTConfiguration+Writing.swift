@@ -50,7 +50,8 @@ extension PEFTConfiguration {
         let repository = baseModel.flatMap { HubRepository(meantBy: $0) }
         let revision = repository.flatMap { $0.revision == HubRepository.standardRevision ? nil : $0.revision }
         func number(_ value: Double) -> JSON {
-            .number(value == value.rounded() && abs(value) < 1e15 ? JSONNumber(Int(value)) : JSONNumber(value))
+            let isWhole = value == value.rounded() && abs(value) < 1e15
+            return .number(isWhole ? JSONNumber(Int(saturating: value)) : JSONNumber(value))
         }
         func object(_ patterns: [PEFTPattern]) -> JSON {
             .object(JSONObject(patterns.map { ($0.key, number($0.value)) }))

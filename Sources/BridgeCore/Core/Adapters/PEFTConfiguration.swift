@@ -75,7 +75,7 @@ public struct PEFTConfiguration: Sendable {
     /// - Returns: The two.
     /// - Throws: `BridgeError` for a pattern that takes too long.
     func shape(of module: String) throws -> AdapterShape {
-        let rank = try PEFTPattern.value(of: module, in: rankPatterns).map { Int($0) } ?? rank
+        let rank = try PEFTPattern.value(of: module, in: rankPatterns).map { Int(saturating: $0) } ?? rank
         let alpha = try PEFTPattern.value(of: module, in: alphaPatterns) ?? alpha
         return AdapterShape(rank: rank, scale: Self.scale(alpha, rank, byRoot: scalesByRoot))
     }

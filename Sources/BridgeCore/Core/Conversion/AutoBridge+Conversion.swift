@@ -41,7 +41,8 @@ extension AutoBridge {
     public func importCheckpoint(_ plan: ConversionPlan, to path: String, options: ConversionOptions) throws
         -> ConversionReport
     {
-        try NativeDestination(path: path, iteration: 0, overwrite: options.overwrite).write(
+        try Destination.check(path, against: [plan.source, folder?.path])
+        return try NativeDestination(path: path, iteration: 0, overwrite: options.overwrite).write(
             plan,
             context: options.context
         )
@@ -99,6 +100,7 @@ extension AutoBridge {
     public func exportCheckpoint(_ plan: ConversionPlan, to destination: String, options: ConversionOptions) throws
         -> ConversionReport
     {
+        try Destination.check(destination, against: [plan.source, folder?.path])
         try HuggingFaceFolder.checkReplaceable(destination)
         let folder = try StagedFolder(destination: destination, overwrite: options.overwrite)
         var report = try plan.write(into: folder.path, context: options.context)

@@ -18,7 +18,10 @@ public enum ByteFormat {
 
     /// A number with a fixed count of digits behind the point.
     public static func rounded(_ value: Double, digits: Int) -> String {
+        // A number without digits to cut off stands as it is: NaN, infinities, and more than a Double has places for.
+        guard value.magnitude < 1e15 else { return "\(value)" }
         var scale = 1.0
+        let digits = min(max(digits, 0), 3)
         for _ in 0..<digits { scale *= 10 }
         let whole = Int((value.magnitude * scale).rounded())
         let sign = value < 0 && whole > 0 ? "-" : ""

@@ -82,6 +82,20 @@ public struct ConversionPlan: Sendable {
         ImageWriter.workerCount(context, isVerified: isVerified) * ImageWriter.memoryPerWorker(isVerified: isVerified)
     }
 
+    /// The files that parts of the result are copied from.
+    private var sourceFiles: [FileStorage] {
+        var files: [ObjectIdentifier: FileStorage] = [:]
+        for case .tensor(let view) in images.lazy.flatMap(\.parts) {
+            for content in view.blocks.lazy.compactMap(\.content) {
+                for storage in [content.tensor.storage, content.scale?.factors.storage] {
+                    let file = (storage as? VerifiedStorage)?.file ?? storage as? FileStorage
+                    if let file { files[ObjectIdentifier(file)] = file }
+                }
+            }
+        }
+        return files.values.sorted { $0.name < $1.name }
+    }
+
     /// Whether the source has checksums, with which its blocks are compared as they are read.
     private var isVerified: Bool { kind == .exporting || kind == .resharding }
 
@@ -102,6 +116,8 @@ public struct ConversionPlan: Sendable {
             try Files.write(bytes, to: Files.join(folder, image.name))
         }
         try confirm?()
+        try context.confirm?()
+        for file in sourceFiles { try file.confirmUnchanged() }
         try context.cancellation.check()
         let elapsed = clock.now - start
         return ConversionReport(

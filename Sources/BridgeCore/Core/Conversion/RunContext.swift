@@ -11,6 +11,9 @@ public struct RunContext: Sendable {
     /// Asks the run to stop.
     public var cancellation: Cancellation
 
+    /// Asked before what was written counts; what it throws ends the run, and the destination is as it was.
+    public var confirm: (@Sendable () throws -> Void)?
+
     /// Told what is worth knowing and no error; says nothing unless a program gives one that does.
     public var logger: Logger
 

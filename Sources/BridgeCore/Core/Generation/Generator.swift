@@ -83,7 +83,7 @@ public final class Generator {
     ///   - options: When to stop, and how to choose.
     ///   - visit: Shown every token, the ending one too; returns whether to go on.
     /// - Returns: The time it took.
-    /// - Throws: `BridgeError` for a prompt that does not fit the model.
+    /// - Throws: `BridgeError` for a prompt that does not fit the model, and for logits that are not numbers.
     public func run(
         _ prompt: [Int32],
         images: [Tensor] = [],
@@ -137,9 +137,16 @@ public final class Generator {
         )
         let deadline = options.settings.maxTime.map { start.advanced(by: .seconds($0)) }
         var sampler = Sampler(options.sampling)
+        let isGreedy = options.sampling.temperature == 0 && !options.wantsProbabilities
         var first: ContinuousClock.Instant?
         timings.prefillTokens = tokens.count
         for count in 1...mostNew where options.maxNewTokens > 0 {
+            if let problem = LogitCheck.problem(logits, allowsInfinity: isGreedy) {
+                throw BridgeError(
+                    .corruptInput,
+                    "\(problem) behind \(sequence.count) tokens, so no token can be chosen: \(LogitCheck.advice)"
+                )
+            }
             var scores = logits
             if !processing.isEmpty { processing.apply(to: &scores, after: sequence) }
             let token = sampler.choose(scores, seen: seen)

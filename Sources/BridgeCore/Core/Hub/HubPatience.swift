@@ -1,5 +1,6 @@
 import CSystem
 import Glibc
+import JSONTree
 import Logging
 
 /// How often a request is made again, and how long it waits before.
@@ -77,13 +78,13 @@ public struct HubPatience: Sendable {
         if let wish, wish > longestWish {
             throw BridgeError(
                 .network,
-                "the hub is busy and asks to come back in \(Int(wish)) seconds; do that, or log in, which raises its limits"
+                "the hub is busy and asks to come back in \(Int(saturating: wish)) seconds; do that, or log in, which raises its limits"
             )
         }
         var pause = firstPause
         for _ in 0..<min(failed, 30) { pause *= 2 }
         pause = min(pause, longestPause)
-        let what = wish.map { "waiting \(Int($0.rounded(.up))) s as the hub asks" } ?? "trying again"
+        let what = wish.map { "waiting \(Int(saturating: $0.rounded(.up))) s as the hub asks" } ?? "trying again"
         logger.notice("\(reason); \(what) (\(failed + 2) of \(most ?? attempts))")
         let end = ContinuousClock.now + .seconds(wish ?? pause)
         while ContinuousClock.now < end {

@@ -1,4 +1,5 @@
 import Glibc
+import JSONTree
 
 /// Fetches a picture from the network.
 struct Download {
@@ -39,7 +40,7 @@ struct Download {
         } catch let failure as HTTPFailure {
             throw self.failure(Self.words(failure, failure.address == url))
         } catch let error as BridgeError where error.code == .cancelled && !cancellation.isCancelled {
-            throw self.failure("it took more than \(Int(seconds)) seconds")
+            throw self.failure("it took more than \(Int(saturating: seconds)) seconds")
         }
         guard (200..<300).contains(answer.status) else {
             throw failure("the server answers with status \(answer.status)")

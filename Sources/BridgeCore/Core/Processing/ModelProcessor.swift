@@ -263,12 +263,22 @@ extension ChatMessage {
 
 extension BridgeError {
     /// Runs something of the tokenizer's and turns what it throws into the error of this module.
-    static func ofTokenizer<Result>(_ body: () throws(TokenizerError) -> Result) throws -> Result {
+    ///
+    /// - Parameters:
+    ///   - place: The file, or the row of one, that the text comes from; nil where the error names it itself.
+    ///   - body: What is run.
+    /// - Returns: What `body` returns.
+    /// - Throws: `BridgeError`.
+    public static func ofTokenizer<Result>(
+        in place: String? = nil,
+        _ body: () throws(TokenizerError) -> Result
+    ) throws -> Result {
         do throws(TokenizerError) {
             return try body()
         } catch {
             let isOfTheRequest = error.code == .templateRefusal || error.code == .unsupported
-            throw BridgeError(isOfTheRequest ? .badArgument : .corruptInput, error.description)
+            let message = place.map { "\($0): \(error)" } ?? error.description
+            throw BridgeError(isOfTheRequest ? .badArgument : .corruptInput, message)
         }
     }
 }

@@ -1,3 +1,5 @@
+import JSONTree
+
 extension Recipe {
     /// Scales the recipe's own schedule to a number of steps that was changed.
     ///
@@ -11,7 +13,7 @@ extension Recipe {
         func isSet(_ key: String) -> Bool { settings.contains { $0.hasPrefix("\(key)=") } }
         let (before, after) = (recommended.train.trainIters, train.trainIters)
         guard isSet("train.train_iters"), before > 0, after > 0, after < before else { return [] }
-        func scaled(_ steps: Int) -> Int { Int(Double(steps) * Double(after) / Double(before)) }
+        func scaled(_ steps: Int) -> Int { Int(saturating: Double(steps) * Double(after) / Double(before)) }
         var notes: [String] = []
         let end = scheduler.lrDecayIters ?? after
         if !isSet("scheduler.lr_warmup_iters"), scheduler.lrWarmupFraction == nil, scheduler.lrWarmupIters >= end {

@@ -33,6 +33,8 @@ public final class FileStorage: ByteStorage, OnceReadableStorage {
     public let byteCount: Int
 
     private let file: PagedFile
+    /// The file when it was opened.
+    private let stamp: FileStamp
 
     /// Opens a regular file.
     ///
@@ -48,6 +50,7 @@ public final class FileStorage: ByteStorage, OnceReadableStorage {
         }
         name = path
         byteCount = Int(status.st_size)
+        stamp = FileStamp(status)
         file = PagedFile(descriptor, path: path, isWritable: false)
     }
 
@@ -62,6 +65,18 @@ public final class FileStorage: ByteStorage, OnceReadableStorage {
         through scratch: inout AlignedBuffer
     ) throws {
         try check(try file.readOnce(at: offset, into: buffer, through: &scratch), of: buffer.count, at: offset)
+    }
+
+    /// Makes sure that what was read is the file as it was opened, and not partly what it has become since.
+    ///
+    /// A file that was removed, or whose name was given away after it was read, does no harm: its bytes are those of one
+    /// state. Another file under its name is reported all the same, as the result is not that of what is there now.
+    ///
+    /// - Throws: `BridgeError` that names the file.
+    package func confirmUnchanged() throws {
+        guard let now = FileStamp(descriptor: file.descriptor), now == stamp,
+            FileStamp(path: name).map({ $0 == stamp }) ?? true
+        else { throw FileStamp.changed(name) }
     }
 
     /// Reads a range that starts on a page, past the page cache where it is not in there.

@@ -42,6 +42,14 @@ package final class StagedFolder {
     ///
     /// - Throws: `BridgeError` with code `destinationTaken` when something else exists there.
     package static func check(_ destination: String, overwrite: Bool) throws {
+        try Destination.checkReplaceable(destination)
+        var status = stat()
+        if !overwrite, lstat(destination, &status) == 0, status.st_mode & S_IFMT == S_IFLNK {
+            throw BridgeError(
+                .destinationTaken,
+                "\(destination) is a link; name the directory that it leads to, or pass --overwrite to replace the link"
+            )
+        }
         switch Files.kind(of: destination) {
         case .folder where !overwrite:
             guard try Files.list(destination).isEmpty else {

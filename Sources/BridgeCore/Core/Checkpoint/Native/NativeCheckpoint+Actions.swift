@@ -27,6 +27,7 @@ extension NativeCheckpoint {
     /// - Throws: `BridgeError`; the destination is then as it was.
     @discardableResult
     public func reshard(to path: String, options: ConversionOptions) throws -> ConversionReport {
+        try Destination.check(path, against: [self.path])
         let destination = destination(path, overwrite: options.overwrite)
         return try destination.write(reshardPlan(options), context: options.context)
     }

@@ -1,0 +1,78 @@
+import Glibc
+
+extension Destination {
+    /// Makes sure that something can be put at a path when all work is done.
+    ///
+    /// - Throws: `BridgeError` for a path that no new directory can take.
+    static func checkPlace(_ path: String) throws {
+        guard !path.isEmpty, !path.utf8.contains(0) else {
+            throw BridgeError(.badArgument, "the destination is empty; name the path to write to")
+        }
+        // A directory with iterations gets another one, and stays itself.
+        let isGrown = (try? NativeCheckpoint.iterations(in: path))?.isEmpty == false
+        if !isGrown { try checkReplaceable(path) }
+    }
+
+    /// Makes sure that a directory could be put at a path as a whole.
+    ///
+    /// - Throws: `BridgeError` with code `destinationTaken`, or `fileSystem` where nothing may be written.
+    static func checkReplaceable(_ path: String) throws {
+        func refuse(_ what: String) -> BridgeError { BridgeError(.destinationTaken, "\(path) \(what)") }
+        guard !path.isEmpty else { throw refuse("is empty; name the path to write to") }
+        let target = resolved(path)
+        if let here = real("."), target == here || ancestors(of: here).contains(target) {
+            throw refuse(
+                "is the current directory or contains it, and a result is put in place as a whole; name a new directory, "
+                    + "such as \(Files.join(path, "result"))"
+            )
+        }
+        if let last = path.split(separator: "/").last, last == "." || last == ".." {
+            throw refuse("ends with \(last); give the directory's own name")
+        }
+        if isMountPoint(target) {
+            throw refuse("is a mount point, which cannot be replaced; name a directory inside of it")
+        }
+        var status = stat()
+        if lstat(Files.trimmed(path), &status) == 0, status.st_mode & S_IFMT == S_IFLNK, !Files.exists(path) {
+            throw refuse("is a link to what does not exist; remove it, or name the path that it leads to")
+        }
+        guard let above = ancestors(of: target).first(where: { Files.exists($0) }), Files.kind(of: above) == .folder
+        else {
+            return
+        }
+        guard access(above, W_OK | X_OK) == 0 else { throw BridgeError.system("cannot write \(path) in \(above)") }
+    }
+
+    /// Whether another file system, or a part of one, is mounted at a path.
+    private static func isMountPoint(_ path: String) -> Bool {
+        guard Files.kind(of: path) == .folder,
+            let table = pseudoFile("/proc/self/mountinfo")
+        else { return false }
+        return table.split(separator: "\n").contains { line in
+            let fields = line.split(separator: " ")
+            return fields.count > 4 && unescaped(fields[4]) == path
+        }
+    }
+
+    /// The text of a file whose size the system does not tell.
+    private static func pseudoFile(_ path: String) -> String? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var (bytes, buffer) = ([UInt8](), [UInt8](repeating: 0, count: 64 << 10))
+        while bytes.count < 16 << 20 {
+            let count = read(descriptor, &buffer, buffer.count)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { break }
+            bytes += buffer[..<count]
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// A path of the table of mounts, in which spaces are octal numbers.
+    private static func unescaped(_ field: Substring) -> String {
+        [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")].reduce(String(field)) {
+            $0.replacing($1.0, with: $1.1)
+        }
+    }
+}

@@ -1,0 +1,135 @@
+import Glibc
+
+/// Keeps what is written away from what it is made of, and from places where it cannot be put in the end.
+public enum Destination {
+    /// Where a destination is, as seen from a source.
+    public enum Relation: Sendable {
+        /// It is the source.
+        case same
+        /// It is inside of the source.
+        case inside
+        /// The source is inside of it.
+        case above
+    }
+
+    /// Makes sure that a destination can be written without changing a source; nothing is touched.
+    ///
+    /// Both are compared by what the paths lead to, whatever links and dots they go through. Files that a source has links
+    /// to belong to it.
+    ///
+    /// - Parameters:
+    ///   - path: Where the result goes: a file, or a directory that is put in place as a whole or gets another iteration.
+    ///   - sources: What it is made of; nil and what is not here, such as an id on the hub, count for nothing.
+    /// - Throws: `BridgeError` with code `badArgument` for a source in the way, `destinationTaken` or `fileSystem` for a path
+    ///   at which nothing can be put.
+    public static func check(_ path: String, against sources: [String?]) throws {
+        try checkPlace(path)
+        for case let source? in sources {
+            guard let relation = relation(of: path, to: source) else { continue }
+            throw BridgeError(.badArgument, sentence(path, relation, source))
+        }
+    }
+
+    static func sentence(_ path: String, _ relation: Relation, _ source: String) -> String {
+        let what =
+            switch relation {
+            case .same: "is"
+            case .inside: "is inside of"
+            case .above: "contains"
+            }
+        return
+            "\(path) \(what) \(source), which is read; writing there would change or remove it, so choose a destination "
+            + "outside of it"
+    }
+
+    /// Where a destination is, as seen from a source; nil where neither contains the other, or the source is not here.
+    public static func relation(of destination: String, to source: String) -> Relation? {
+        guard let kind = Files.kind(of: source) else { return nil }
+        if let relation = plainRelation(of: destination, to: source) { return relation }
+        guard kind == .folder else { return nil }
+        // What links inside of the source lead to is read as well.
+        for target in linkTargets(in: source) {
+            if let relation = plainRelation(of: destination, to: target) { return relation == .above ? .above : .same }
+        }
+        return nil
+    }
+
+    /// The relation of the two paths themselves.
+    private static func plainRelation(of destination: String, to source: String) -> Relation? {
+        let (mine, other) = (resolved(destination), resolved(source))
+        if mine == other || isOneFile(mine, other) { return .same }
+        // Also by identity: a mount may show one directory at two paths.
+        if ancestors(of: mine).contains(where: { $0 == other || isOneFile($0, other) }) { return .inside }
+        if ancestors(of: other).contains(where: { $0 == mine || isOneFile($0, mine) }) { return .above }
+        return nil
+    }
+
+    private static func isOneFile(_ one: String, _ other: String) -> Bool {
+        guard let identity = Files.identity(of: one) else { return false }
+        return identity == Files.identity(of: other)
+    }
+
+    /// The directories above an absolute path, the innermost first.
+    static func ancestors(of path: String) -> [String] {
+        var (found, path) = ([String](), path)
+        while path != "/", found.count < 4096 {
+            path = Files.parent(of: path)
+            found.append(path)
+        }
+        return found
+    }
+
+    /// What the links of a directory lead to, as far as a checkpoint goes deep.
+    private static func linkTargets(in folder: String, depth: Int = 0) -> [String] {
+        guard depth < 3, let names = try? Files.list(folder), names.count <= 10_000 else { return [] }
+        return names.flatMap { name -> [String] in
+            let path = Files.join(folder, name)
+            var status = stat()
+            guard lstat(path, &status) == 0 else { return [] }
+            switch status.st_mode & S_IFMT {
+            case S_IFLNK: return [resolved(path)]
+            case S_IFDIR: return linkTargets(in: path, depth: depth + 1)
+            default: return []
+            }
+        }
+    }
+
+    /// An absolute path without links, `.` and `..`; its end need not exist.
+    package static func resolved(_ path: String) -> String { resolved(path, links: 0) }
+
+    private static func resolved(_ path: String, links: Int) -> String {
+        var current = path.hasPrefix("/") ? "/" : real(".") ?? "/"
+        for part in path.split(separator: "/") where part != "." {
+            guard part != ".." else {
+                current = Files.parent(of: current)
+                continue
+            }
+            let next = Files.join(current, String(part))
+            if let found = real(next) {
+                current = found
+            } else if links < 40, let target = linkTarget(next) {
+                // A link to what does not exist yet.
+                current = resolved(target.hasPrefix("/") ? target : Files.join(current, target), links: links + 1)
+            } else {
+                current = next
+            }
+        }
+        return current
+    }
+
+    static func real(_ path: String) -> String? {
+        guard let found = realpath(path, nil) else { return nil }
+        defer { free(found) }
+        return String(cString: found)
+    }
+
+    private static func linkTarget(_ path: String) -> String? {
+        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
+        let count = buffer.withUnsafeMutableBytes { bytes in
+            bytes.withMemoryRebound(to: CChar.self) { text in
+                text.baseAddress.map { readlink(path, $0, text.count) } ?? 0
+            }
+        }
+        return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+    }
+}

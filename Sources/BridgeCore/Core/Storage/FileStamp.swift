@@ -1,0 +1,75 @@
+import Glibc
+
+/// What tells one state of a file from another without reading it: which file it is, its size and when it was changed.
+struct FileStamp: Equatable, Sendable {
+    private let device: UInt64
+    private let inode: UInt64
+    private let size: Int64
+    private let seconds: Int64
+    private let nanoseconds: Int64
+
+    init(_ status: stat) {
+        (device, inode, size) = (UInt64(status.st_dev), UInt64(status.st_ino), Int64(status.st_size))
+        (seconds, nanoseconds) = (Int64(status.st_mtim.tv_sec), Int64(status.st_mtim.tv_nsec))
+    }
+
+    /// The state of the file at a path, links followed; nil when there is none.
+    init?(path: String) {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        self.init(status)
+    }
+
+    /// The state of an open file; nil when the system does not tell.
+    init?(descriptor: Int32) {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { return nil }
+        self.init(status)
+    }
+
+    /// The error for a file that is not what it was.
+    static func changed(_ path: String) -> BridgeError {
+        BridgeError(
+            .fileSystem,
+            "\(path) was changed while it was read, so the result would be a mixture; the destination is as it was before. "
+                + "Run again when nothing writes to the file"
+        )
+    }
+}
+
+/// The files of some directories at one moment, to find out later whether any of them was changed.
+public struct SourceFiles: Sendable {
+    private var stamps: [(path: String, stamp: FileStamp)] = []
+
+    /// More directories below each other than a checkpoint has; it also ends at a link to a directory above.
+    private static let deepest = 4
+    private static let most = 100_000
+
+    /// Takes note of the files.
+    ///
+    /// - Parameter paths: Files and directories; nil and what is not here, such as an id on the hub, count for nothing.
+    public init(_ paths: [String?]) {
+        for case let path? in paths { add(path, depth: 0) }
+    }
+
+    private mutating func add(_ path: String, depth: Int) {
+        switch Files.kind(of: path) {
+        case .file:
+            if stamps.count < Self.most, let stamp = FileStamp(path: path) { stamps.append((path, stamp)) }
+        case .folder where depth < Self.deepest:
+            for name in (try? Files.list(path)) ?? [] where !name.hasPrefix(".") {
+                add(Files.join(path, name), depth: depth + 1)
+            }
+        default: break
+        }
+    }
+
+    /// Makes sure that every file is what it was; one that was removed does no harm to what was read.
+    ///
+    /// - Throws: `BridgeError` that names the file.
+    public func confirmUnchanged() throws {
+        for (path, stamp) in stamps {
+            if let now = FileStamp(path: path), now != stamp { throw FileStamp.changed(path) }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+import Glibc
+import Logging
+
+/// A log on standard error: one line for each event, with its time and level.
+///
+/// swift-log's own handler writes control characters as they are, and a stream of the C library, which it uses, keeps what
+/// could not be written and tries it again.
+struct StandardErrorLog: LogHandler {
+    let label: String
+    var metadata: Logger.Metadata = [:]
+    var logLevel = Logger.Level.info
+
+    init(label: String) { self.label = label }
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        let all = metadata.merging(event.metadata ?? [:]) { $1 }
+        let pairs = all.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
+        Output.complain("\(Self.timestamp()) \(event.level) \(label):\(pairs) \(event.message)")
+    }
+
+    /// The local time with its distance from UTC, as swift-log writes it.
+    private static func timestamp() -> String {
+        var (now, parts) = (Glibc.time(nil), tm())
+        localtime_r(&now, &parts)
+        var buffer = [CChar](repeating: 0, count: 64)
+        let count = strftime(&buffer, buffer.count, "%Y-%m-%dT%H:%M:%S%z", &parts)
+        return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}

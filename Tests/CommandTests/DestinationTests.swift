@@ -1,0 +1,164 @@
+import BridgeCore
+import Foundation
+import Testing
+
+/// Nothing is written over, into or around what is read.
+@Suite struct DestinationTests {
+    private let bench: TrainBench
+    private var scratch: Scratch { bench.scratch }
+    private var toy: String { scratch.path("toy") }
+    private var native: String { scratch.path("native") }
+    private var lora: String { scratch.path("lora") }
+
+    init() throws { bench = try TrainBench() }
+
+    /// Makes what the commands read.
+    private func prepare() throws {
+        #expect(try BridgeProcess(["convert", "--hf-model", toy, "--megatron-path", native]).wait().status == 0)
+        let settings = ["peft.scheme=lora", "peft.dim=4", "train.train_iters=2"]
+        #expect(try BridgeProcess(bench.arguments("run") + settings).wait().status == 0)
+        let export = ["adapter", "export", "--hf-model", toy, "--adapter", scratch.path("run"), "--output", lora]
+        #expect(try BridgeProcess(export).wait().status == 0)
+        let files = FileManager.default
+        try files.createSymbolicLink(atPath: scratch.path("link"), withDestinationPath: "native")
+        try files.createDirectory(atPath: scratch.path("beside/deep"), withIntermediateDirectories: true)
+        try files.createSymbolicLink(atPath: scratch.path("beside/up"), withDestinationPath: "../native/iter_0000000")
+        try files.createDirectory(atPath: scratch.path("upper/models"), withIntermediateDirectories: true)
+        try files.copyItem(atPath: toy, toPath: scratch.path("upper/models/toy"))
+        // As in a cache: the files of a directory are links to where the bytes lie.
+        try files.createDirectory(atPath: scratch.path("linked"), withIntermediateDirectories: true)
+        try files.createDirectory(atPath: scratch.path("blobs"), withIntermediateDirectories: true)
+        for name in try files.contentsOfDirectory(atPath: toy) {
+            try files.copyItem(atPath: "\(toy)/\(name)", toPath: scratch.path("blobs/\(name)"))
+            try files.createSymbolicLink(
+                atPath: scratch.path("linked/\(name)"),
+                withDestinationPath: "../blobs/\(name)"
+            )
+        }
+    }
+
+    /// The bytes and links of everything.
+    private func state() -> [String: Data] { Scratch.bytes(of: scratch.root.path) }
+
+    @Test func aDestinationThatIsInsideOrAboveASourceIsRefusedBeforeAnyWork() throws {
+        try prepare()
+        let forms = [
+            native, "\(native)/", "\(native)/iter_0000000", "\(native)/iter_0000000/huggingface", "\(native)/new/deep",
+            "\(native)/absent/../iter_0000000", "\(native)/./iter_0000000/", scratch.path("link"),
+            scratch.path("link/new"), scratch.path("beside/up"), scratch.path("beside/up/new"),
+            scratch.path("beside/deep/../up/../new"), scratch.path("toy/../native"), scratch.root.path,
+        ]
+        var commands: [[String]] = forms.flatMap { form in
+            [
+                ["convert", "export", "--megatron-path", native, "--hf-path", form, "--overwrite"],
+                ["reshard", "--megatron-path", native, "--output", form, "--overwrite", "--tp", "2"],
+                ["adapter", "merge", "--megatron-path", native, "--adapter", lora, "--hf-path", form, "--overwrite"],
+            ]
+        }
+        for form in [toy, "\(toy)/new", scratch.path("upper/../toy"), scratch.root.path] {
+            commands += [
+                ["convert", "--hf-model", toy, "--megatron-path", form, "--overwrite"],
+                ["convert", "export", "--hf-model", toy, "--megatron-path", native, "--hf-path", form, "--overwrite"],
+                ["adapter", "merge", "--hf-model", toy, "--adapter", lora, "--hf-path", form, "--overwrite"],
+                ["adapter", "merge", "--hf-model", toy, "--adapter", lora, "--output", form, "--overwrite"],
+                ["adapter", "export", "--hf-model", toy, "--adapter", lora, "--output", form, "--overwrite"],
+                ["adapter", "import", "--hf-model", toy, "--adapter", lora, "--output", form, "--overwrite"],
+            ]
+        }
+        commands += [
+            ["adapter", "export", "--hf-model", toy, "--adapter", lora, "--output", lora, "--overwrite"],
+            ["adapter", "merge", "--hf-model", toy, "--adapter", lora, "--hf-path", "\(lora)/merged"],
+            ["convert", "--hf-model", scratch.path("upper/models/toy"), "--megatron-path", scratch.path("upper")],
+            ["convert", "--hf-model", scratch.path("linked"), "--megatron-path", scratch.path("blobs"), "--overwrite"],
+            ["process", "prompt", toy, "--prompt", "a", "--output", "\(toy)/config.json"],
+            ["process", "requests", toy, "\(toy)/config.json", "\(toy)/config.json"],
+            ["forward", "--hf-model", toy, "--prompt", "a", "--output", "\(toy)/config.json"],
+            [
+                "forward", "--hf-model", scratch.path("linked"), "--prompt", "a", "--output",
+                scratch.path("blobs/config.json"),
+            ],
+        ]
+        let before = state()
+        for command in commands {
+            let outcome = try BridgeProcess(command).wait()
+            #expect(outcome.status == 64, "\(command): \(outcome.errors)")
+            #expect(outcome.sentence.contains("choose a"), "\(outcome.errors)")
+            #expect(outcome.output.isEmpty, "\(command) began: \(outcome.output)")
+        }
+        #expect(state() == before)
+    }
+
+    @Test(arguments: ["toy", "toy/run", "toy/../toy/deep/run"])
+    func aRunDoesNotSaveIntoTheModelItStartsFrom(_ name: String) throws {
+        let before = state()
+        var arguments = bench.arguments("run")
+        arguments.append("checkpoint.save=\(scratch.path(name))")
+        let outcome = try BridgeProcess(arguments).wait()
+        #expect(outcome.status == 64 || name == "toy", "\(outcome.errors)")
+        #expect(outcome.status != 0)
+        #expect(state() == before)
+    }
+
+    @Test(arguments: [".", "./", "..", "new/..", "new/.", ""]) func aPathThatNoDirectoryCanTakeIsRefusedBeforeTheWork(
+        _ path: String
+    ) throws {
+        #expect(try BridgeProcess(["convert", "--hf-model", toy, "--megatron-path", native]).wait().status == 0)
+        try FileManager.default.createDirectory(atPath: scratch.path("a/b"), withIntermediateDirectories: true)
+        let before = state()
+        for command in [
+            ["toy", "--family", "mistral", "--output", path], ["convert", "--hf-model", toy, "--megatron-path", path],
+            ["convert", "export", "--megatron-path", native, "--hf-path", path],
+            ["reshard", "--megatron-path", native, "--output", path, "--overwrite"],
+        ] {
+            let outcome = try BridgeProcess(command, shell: "cd \(scratch.path("a/b")) && exec \"$@\"").wait()
+            #expect([1, 64].contains(outcome.status), "\(command): \(outcome.errors)")
+            #expect(outcome.errors.hasPrefix("error: ") && outcome.output.isEmpty, "\(command): \(outcome.output)")
+        }
+        #expect(state() == before)
+    }
+
+    @Test func aLinkIsNotTakenForTheDirectoryThatItLeadsTo() throws {
+        try FileManager.default.createDirectory(atPath: scratch.path("empty"), withIntermediateDirectories: true)
+        for (link, target) in [("to-empty", "empty"), ("to-nothing", "absent")] {
+            try FileManager.default.createSymbolicLink(atPath: scratch.path(link), withDestinationPath: target)
+            let outcome = try BridgeProcess(["toy", "--family", "mistral", "--output", scratch.path(link)]).wait()
+            expect(outcome, failsWith: 1, mentioning: "is a link")
+            #expect(outcome.output.isEmpty, "\(outcome.output)")
+        }
+    }
+
+    @Test(.enabled(if: SmallDisk.mayMount, "only root may mount a small disk"))
+    func aMountPointIsRefusedBeforeTheWork() throws {
+        let disk = try SmallDisk(at: scratch.url("disk"), kilobytes: 4096)
+        let outcome = try BridgeProcess(["toy", "--family", "mistral", "--output", disk.url.path]).wait()
+        expect(outcome, failsWith: 1, mentioning: "is a mount point", "inside of it")
+        let inside = disk.url.appendingPathComponent("toy").path
+        #expect(try BridgeProcess(["toy", "--family", "mistral", "--output", inside]).wait().status == 0)
+    }
+
+    @Test func aDestinationBesideASourceIsFine() throws {
+        try prepare()
+        for (index, command) in [
+            ["convert", "export", "--megatron-path", "\(native)/iter_0000000", "--hf-path"],
+            ["convert", "export", "--megatron-path", scratch.path("link"), "--hf-path"],
+            ["reshard", "--megatron-path", native, "--output"],
+            ["adapter", "merge", "--hf-model", toy, "--adapter", lora, "--hf-path"],
+            ["convert", "--hf-model", scratch.path("linked"), "--megatron-path"],
+        ].enumerated() {
+            // The name begins with that of a source, and is another one.
+            let outcome = try BridgeProcess(command + [scratch.path("native\(index)")]).wait()
+            #expect(outcome.status == 0, "\(command): \(outcome.errors)")
+        }
+    }
+
+    @Test func relationsFollowWhatThePathsLeadTo() throws {
+        try prepare()
+        #expect(Destination.relation(of: native, to: native) == .same)
+        #expect(Destination.relation(of: scratch.path("link"), to: native) == .same)
+        #expect(Destination.relation(of: "\(native)/a/b", to: native) == .inside)
+        #expect(Destination.relation(of: scratch.root.path, to: native) == .above)
+        #expect(Destination.relation(of: "\(native)-two", to: native) == nil)
+        #expect(Destination.relation(of: scratch.path("x"), to: "org/name") == nil)
+        #expect(Destination.relation(of: "\(native)/a/../../x", to: native) == nil)
+    }
+}
