@@ -138,12 +138,21 @@ import Testing
 
     @Test func aDestinationBesideASourceIsFine() throws {
         try prepare()
+        let files = FileManager.default
+        try files.copyItem(atPath: toy, toPath: scratch.path("weights-elsewhere"))
+        for name in try files.contentsOfDirectory(atPath: toy) where name.hasSuffix(".safetensors") {
+            try files.removeItem(atPath: scratch.path("weights-elsewhere/\(name)"))
+            try files.createSymbolicLink(
+                atPath: scratch.path("weights-elsewhere/\(name)"),
+                withDestinationPath: "../blobs/\(name)"
+            )
+        }
         for (index, command) in [
             ["convert", "export", "--megatron-path", "\(native)/iter_0000000", "--hf-path"],
             ["convert", "export", "--megatron-path", scratch.path("link"), "--hf-path"],
             ["reshard", "--megatron-path", native, "--output"],
             ["adapter", "merge", "--hf-model", toy, "--adapter", lora, "--hf-path"],
-            ["convert", "--hf-model", scratch.path("linked"), "--megatron-path"],
+            ["convert", "--hf-model", scratch.path("weights-elsewhere"), "--megatron-path"],
         ].enumerated() {
             // The name begins with that of a source, and is another one.
             let outcome = try BridgeProcess(command + [scratch.path("native\(index)")]).wait()
