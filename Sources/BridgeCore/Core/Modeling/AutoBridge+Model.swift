@@ -31,7 +31,7 @@ extension AutoBridge {
         )
     }
 
-    /// Makes sure that ``toModel(weights:elementType:on:)`` has all tensors that it needs, and no others; no weight is read.
+    /// Makes sure that ``toModel(weights:elementType:on:verification:)`` has all tensors that it needs, and no others; no weight is read.
     ///
     /// - Parameter path: A Megatron checkpoint of this model; nil for the Hugging Face folder.
     /// - Throws: `BridgeError` for tensors that are not accounted for.
