@@ -132,6 +132,35 @@ import Tokenizers
         #expect(try tokenizer.render([ChatMessage(role: "user", content: "x")]).text == "Cx")
     }
 
+    /// Source of the order: `get_processor_dict` in `processing_utils.py`, transformers 5.23.
+    @Test func theTemplateOfAProcessorComesBeforeThatOfItsTokenizer() throws {
+        let folder = try Folder()
+        try folder.copy("llama-style/tokenizer.json")
+        try folder.write("tokenizer_config.json", #"{"chat_template": "A"}"#.utf8)
+        func text(ofProcessor template: String?) throws -> String {
+            var tokenizer = try Tokenizer(folder: folder.path)
+            try tokenizer.takeProcessorTemplates(folder.path, ofProcessor: template)
+            return try tokenizer.render([ChatMessage(role: "user", content: "x")]).text
+        }
+        #expect(try text(ofProcessor: nil) == "A")
+        try folder.write("chat_template.json", #"{"chat_template": "B"}"#.utf8)
+        #expect(try text(ofProcessor: nil) == "B")
+        #expect(try text(ofProcessor: "P") == "P")
+    }
+
+    @Test func specialTokensThatAreToBeSplitAreRefused() throws {
+        let folder = try Folder()
+        try folder.copy("llama-style/tokenizer.json")
+        try folder.write("tokenizer_config.json", #"{"split_special_tokens": false}"#.utf8)
+        _ = try Tokenizer(folder: folder.path)
+        try folder.write("tokenizer_config.json", #"{"split_special_tokens": true}"#.utf8)
+        #expect {
+            try Tokenizer(folder: folder.path)
+        } throws: { error in
+            (error as? TokenizerError)?.message.contains("split_special_tokens is true; supported: false") == true
+        }
+    }
+
     @Test func templatesWithNamesAreChosenByName() throws {
         let folder = try Folder()
         try folder.copy("llama-style/tokenizer.json")
