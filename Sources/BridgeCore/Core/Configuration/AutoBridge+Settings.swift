@@ -1,4 +1,4 @@
-public import JSONTree
+import JSONTree
 
 extension AutoBridge {
     /// The keys of the model's settings files that have no verdict, so that nothing here uses them.

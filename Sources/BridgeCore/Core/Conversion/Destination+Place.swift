@@ -20,7 +20,7 @@ extension Destination {
         func refuse(_ what: String) -> BridgeError { BridgeError(.destinationTaken, "\(path) \(what)") }
         guard !path.isEmpty else { throw refuse("is empty; name the path to write to") }
         let target = resolved(path)
-        if let here = real("."), target == here || ancestors(of: here).contains(target) {
+        if let here = Files.real("."), target == here || ancestors(of: here).contains(target) {
             throw refuse(
                 "is the current directory or contains it, and a result is put in place as a whole; name a new directory, "
                     + "such as \(Files.join(path, "result"))"

@@ -57,16 +57,11 @@ public enum Destination {
     /// The relation of the two paths themselves.
     private static func plainRelation(of destination: String, to source: String) -> Relation? {
         let (mine, other) = (resolved(destination), resolved(source))
-        if mine == other || isOneFile(mine, other) { return .same }
+        if mine == other || Files.areOne(mine, other) { return .same }
         // Also by identity: a mount may show one directory at two paths.
-        if ancestors(of: mine).contains(where: { $0 == other || isOneFile($0, other) }) { return .inside }
-        if ancestors(of: other).contains(where: { $0 == mine || isOneFile($0, mine) }) { return .above }
+        if ancestors(of: mine).contains(where: { $0 == other || Files.areOne($0, other) }) { return .inside }
+        if ancestors(of: other).contains(where: { $0 == mine || Files.areOne($0, mine) }) { return .above }
         return nil
-    }
-
-    private static func isOneFile(_ one: String, _ other: String) -> Bool {
-        guard let identity = Files.identity(of: one) else { return false }
-        return identity == Files.identity(of: other)
     }
 
     /// The directories above an absolute path, the innermost first.
@@ -98,14 +93,14 @@ public enum Destination {
     package static func resolved(_ path: String) -> String { resolved(path, links: 0) }
 
     private static func resolved(_ path: String, links: Int) -> String {
-        var current = path.hasPrefix("/") ? "/" : real(".") ?? "/"
+        var current = path.hasPrefix("/") ? "/" : Files.real(".") ?? "/"
         for part in path.split(separator: "/") where part != "." {
             guard part != ".." else {
                 current = Files.parent(of: current)
                 continue
             }
             let next = Files.join(current, String(part))
-            if let found = real(next) {
+            if let found = Files.real(next) {
                 current = found
             } else if links < 40, let target = linkTarget(next) {
                 // A link to what does not exist yet.
@@ -115,12 +110,6 @@ public enum Destination {
             }
         }
         return current
-    }
-
-    static func real(_ path: String) -> String? {
-        guard let found = realpath(path, nil) else { return nil }
-        defer { free(found) }
-        return String(cString: found)
     }
 
     private static func linkTarget(_ path: String) -> String? {

@@ -1,5 +1,4 @@
 import CSystem
-import Glibc
 
 /// The plugins of a process and the families that they bring.
 public struct PluginCatalog: Sendable {
@@ -35,7 +34,7 @@ public struct PluginCatalog: Sendable {
             guard Files.kind(of: folder) == .folder else { continue }
             for name in try Files.list(folder) where name.hasPrefix("lib") && name.hasSuffix("Plugin.so") {
                 let path = Files.join(folder, name)
-                if plugins.contains(where: { Files.name(of: $0.path) == name && Self.isSame($0.path, path) }) {
+                if plugins.contains(where: { Files.name(of: $0.path) == name && Files.areOne($0.path, path) }) {
                     continue
                 }
                 do {
@@ -55,11 +54,6 @@ public struct PluginCatalog: Sendable {
     }
 
     private static let claimMark = "both claim the architecture"
-
-    private static func isSame(_ one: String, _ other: String) -> Bool {
-        var (a, b) = (stat(), stat())
-        return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev
-    }
 
     private mutating func add(_ plugin: LoadedPlugin) throws {
         for bridge in plugin.plugin.bridges {

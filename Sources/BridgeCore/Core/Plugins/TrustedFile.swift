@@ -66,10 +66,7 @@ struct TrustedFile: ~Copyable {
             rest = start.split(separator: "/").reversed().map(String.init)
             directory = Glibc.open("/", TrustedFile.lookOnly | O_DIRECTORY)
             var holders: Set<String> = []
-            var holder = "/proc/self/exe"
-            if let program = realpath(holder, nil) {
-                holder = String(cString: program)
-                free(program)
+            if var holder = Files.real("/proc/self/exe") {
                 while holder != "/" {
                     holder = Files.parent(of: holder)
                     if let identity = Files.identity(of: holder) { holders.insert(identity) }
@@ -133,7 +130,7 @@ struct TrustedFile: ~Copyable {
             guard fstat(directory, &status) == 0 else {
                 throw BridgeError.system("cannot look at \(place)", code: .badPlugin)
             }
-            if holdsDirectories, ofTheProgram.contains("\(status.st_dev):\(status.st_ino)") { return }
+            if holdsDirectories, ofTheProgram.contains(Files.identity(of: status)) { return }
             // In a directory with the sticky bit others may only change what is their own, such as a link.
             let isSticky = status.st_mode & S_ISVTX != 0
             try check(status, place, "folder", isSticky: isSticky)

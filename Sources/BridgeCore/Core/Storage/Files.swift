@@ -23,7 +23,23 @@ package enum Files {
     /// What tells a file or folder from all others, whatever path leads to it; nil when nothing is there.
     package static func identity(of path: String) -> String? {
         var status = stat()
-        return stat(path, &status) == 0 ? "\(status.st_dev):\(status.st_ino)" : nil
+        return stat(path, &status) == 0 ? identity(of: status) : nil
+    }
+
+    /// What tells the file or folder that the system has described from all others.
+    static func identity(of status: stat) -> String { "\(status.st_dev):\(status.st_ino)" }
+
+    /// Whether both paths lead to one file or folder, which is there.
+    package static func areOne(_ one: String, _ other: String) -> Bool {
+        guard let identity = identity(of: one) else { return false }
+        return identity == Self.identity(of: other)
+    }
+
+    /// The absolute path without links of what stands at a path; nil when nothing does.
+    package static func real(_ path: String) -> String? {
+        guard let found = realpath(path, nil) else { return nil }
+        defer { free(found) }
+        return String(cString: found)
     }
 
     /// Whether anything stands at a path.

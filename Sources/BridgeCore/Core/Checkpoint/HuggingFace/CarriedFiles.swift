@@ -1,5 +1,3 @@
-import Glibc
-
 /// Which files of a directory may be carried along, into another directory or to the hub.
 ///
 /// A directory may come from anyone, and a link in it may lead to any file of the user: the text of what it leads to would go
@@ -13,7 +11,7 @@ enum CarriedFiles {
     ///   - root: The directory that it belongs to.
     /// - Throws: `BridgeError` for one that leads out.
     static func check(_ path: String, in root: String) throws {
-        guard let target = resolved(path), let home = resolved(root) else { return }
+        guard let target = Files.real(path), let home = Files.real(root) else { return }
         guard target != home, !target.hasPrefix(home == "/" ? home : home + "/"), !isCached(target) else { return }
         throw BridgeError(
             .fileSystem,
@@ -39,12 +37,5 @@ enum CarriedFiles {
         let path = Files.join(root, name)
         try check(path, in: root)
         return try FileStorage(path: path)
-    }
-
-    private static func resolved(_ path: String) -> String? {
-        realpath(path, nil).map { pointer in
-            defer { free(pointer) }
-            return String(cString: pointer)
-        }
     }
 }
