@@ -1,18 +1,6 @@
 import Glibc
 
 extension Destination {
-    /// Makes sure that something can be put at a path when all work is done.
-    ///
-    /// - Throws: `BridgeError` for a path that no new directory can take.
-    static func checkPlace(_ path: String) throws {
-        guard !path.isEmpty, !path.utf8.contains(0) else {
-            throw BridgeError(.badArgument, "the destination is empty; name the path to write to")
-        }
-        // A directory with iterations gets another one, and stays itself.
-        let isGrown = (try? NativeCheckpoint.iterations(in: path))?.isEmpty == false
-        if !isGrown { try checkReplaceable(path) }
-    }
-
     /// Makes sure that a directory could be put at a path as a whole.
     ///
     /// - Throws: `BridgeError` with code `destinationTaken`, or `fileSystem` where nothing may be written.

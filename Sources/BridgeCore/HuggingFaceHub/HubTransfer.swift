@@ -47,7 +47,7 @@ final class HubTransfer: Sendable {
     /// How many bytes were here when it was found.
     let byteCountAtStart: Int
 
-    private struct SendableDigest: @unchecked Sendable { var digest: Digest }
+    private struct SendableDigest: @unchecked Sendable { var digest: StreamingHash }
 
     /// Starts or goes on.
     ///
@@ -96,8 +96,8 @@ final class HubTransfer: Sendable {
     }
 
     /// Git's names are checksums of the content behind a line that says what it is.
-    private static func makeDigest(_ file: HubFile) throws -> Digest {
-        let digest = try Digest(file.sha256 == nil ? .sha1 : .sha256)
+    private static func makeDigest(_ file: HubFile) throws -> StreamingHash {
+        let digest = try StreamingHash(file.sha256 == nil ? .sha1 : .sha256)
         if file.sha256 == nil {
             Array("blob \(file.byteCount)\0".utf8).withUnsafeBytes { digest.update($0) }
         }

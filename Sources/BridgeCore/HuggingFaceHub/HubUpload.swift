@@ -218,7 +218,7 @@ public struct HubUpload: Sendable {
             whileWaiting: { show("Checking", done.load(ordering: .relaxed), total) },
             body: { (_: inout Void, index) in
                 let item = files[index].item
-                let (file, digest) = (try FileStorage(path: Files.join(folder, item.path)), try Digest(.sha256))
+                let (file, digest) = (try FileStorage(path: Files.join(folder, item.path)), try StreamingHash(.sha256))
                 for start in stride(from: 0, to: item.byteCount, by: 1 << 22) {
                     try cancellation.check()
                     let bytes = try file.bytes(start..<min(item.byteCount, start + 1 << 22))

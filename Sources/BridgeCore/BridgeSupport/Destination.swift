@@ -12,7 +12,7 @@ public enum Destination {
         case above
     }
 
-    /// Makes sure that a destination can be written without changing a source; nothing is touched.
+    /// Makes sure that a destination is not a source, inside of one or above one; nothing is touched.
     ///
     /// Both are compared by what the paths lead to, whatever links and dots they go through. Files that a source has links
     /// to belong to it.
@@ -20,10 +20,8 @@ public enum Destination {
     /// - Parameters:
     ///   - path: Where the result goes: a file, or a directory that is put in place as a whole or gets another iteration.
     ///   - sources: What it is made of; nil and what is not here, such as an id on the hub, count for nothing.
-    /// - Throws: `BridgeError` with code `badArgument` for a source in the way, `destinationTaken` or `fileSystem` for a path
-    ///   at which nothing can be put.
-    public static func check(_ path: String, against sources: [String?]) throws {
-        try checkPlace(path)
+    /// - Throws: `BridgeError` with code `badArgument` for a source in the way.
+    public static func checkRelation(_ path: String, to sources: [String?]) throws {
         for case let source? in sources {
             guard let relation = relation(of: path, to: source) else { continue }
             throw BridgeError(.badArgument, sentence(path, relation, source))

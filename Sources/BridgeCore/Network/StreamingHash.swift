@@ -1,7 +1,7 @@
 import CFetch
 
 /// A checksum of bytes that come one after the other.
-final class Digest {
+final class StreamingHash {
     /// Which checksum.
     enum Kind: String {
         case sha1 = "SHA1"
