@@ -8,13 +8,90 @@ let strict: [SwiftSetting] = ["ExistentialAny", "InternalImportsByDefault", "Mem
     .enableUpcomingFeature($0)
 }
 
+/// The modules of the core, each in the directory of its name: one uses only those above it.
+let modules: [(name: String, uses: [String])] = [
+    ("JSONTree", ["CJSONC"]),
+    ("TensorRuntime", ["CTensorKernels", "COpenBLAS", "COneDNN"]),
+    ("Imaging", ["CImageCodecs"]),
+    ("JinjaTemplates", ["JSONTree"]),
+    ("Tokenizers", ["JSONTree", "JinjaTemplates", "CPCRE2"]),
+    ("BridgeSupport", ["JSONTree", "CSystem", "CXXHash", "Logging"]),
+    ("TensorFiles", ["JSONTree", "TensorRuntime", "BridgeSupport", "CTensorKernels"]),
+    ("ModelSchema", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles"]),
+    ("CheckpointFormats", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "ModelSchema", "CSystem"]),
+    ("Recipes", ["JSONTree", "BridgeSupport", "ModelSchema", "Yams"]),
+    ("Network", ["BridgeSupport", "CFetch", "CSystem"]),
+    (
+        "Processing",
+        ["JSONTree", "Imaging", "JinjaTemplates", "Tokenizers", "BridgeSupport", "ModelSchema", "Network"]
+    ),
+    (
+        "Models",
+        [
+            "JSONTree", "TensorRuntime", "Imaging", "BridgeSupport", "TensorFiles", "ModelSchema", "Recipes",
+            "Processing",
+        ]
+    ),
+    (
+        "ModelPlugins",
+        [
+            "JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "ModelSchema", "CheckpointFormats", "Recipes",
+            "Processing", "Models", "CPluginABI", "CSystem",
+        ]
+    ),
+    (
+        "Adapters",
+        [
+            "JSONTree", "TensorRuntime", "Tokenizers", "BridgeSupport", "TensorFiles", "ModelSchema",
+            "CheckpointFormats", "Recipes", "Models", "ModelPlugins",
+        ]
+    ),
+    (
+        "Conversion",
+        [
+            "JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "ModelSchema", "CheckpointFormats", "Recipes",
+            "ModelPlugins", "Adapters", "CTensorKernels", "Yams",
+        ]
+    ),
+    (
+        "HuggingFaceHub",
+        [
+            "JSONTree", "Tokenizers", "BridgeSupport", "TensorFiles", "ModelSchema", "CheckpointFormats", "Network",
+            "CSystem",
+        ]
+    ),
+    (
+        "Toys",
+        [
+            "JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "ModelSchema", "CheckpointFormats",
+            "ModelPlugins", "Conversion", "CTensorKernels",
+        ]
+    ),
+    (
+        "BridgeCore",
+        [
+            "JSONTree", "TensorRuntime", "Tokenizers", "BridgeSupport", "TensorFiles", "ModelSchema",
+            "CheckpointFormats", "Recipes", "Processing", "Models", "ModelPlugins", "Adapters", "Conversion",
+            "HuggingFaceHub", "Toys",
+        ]
+    ),
+]
+
+func dependency(_ name: String) -> Target.Dependency {
+    switch name {
+    case "Logging": .product(name: "Logging", package: "swift-log")
+    case "Yams": .product(name: "Yams", package: "Yams")
+    default: .byName(name: name)
+    }
+}
+
 let package = Package(
     name: "BridgeCore",
     products: [
         .library(
             name: "BridgeCore",
             type: .dynamic,
-            targets: ["BridgeCore", "TensorRuntime", "Tokenizers", "Imaging", "JSONTree"]
+            targets: modules.map(\.name)
         )
     ],
     dependencies: [
@@ -49,31 +126,14 @@ let package = Package(
         .target(name: "CSystem", path: "CSystem"),
         .target(name: "CFetch", path: "CFetch"),
         .target(name: "CTensorKernels", path: "CTensorKernels"),
-        .target(name: "JSONTree", dependencies: ["CJSONC"], path: "JSONTree", swiftSettings: strict),
-        .target(
-            name: "TensorRuntime",
-            dependencies: ["CTensorKernels", "COpenBLAS", "COneDNN"],
-            path: "TensorRuntime",
-            swiftSettings: strict
-        ),
-        .target(
-            name: "Tokenizers",
-            dependencies: ["JSONTree", "CPCRE2"],
-            path: "Tokenizers",
-            swiftSettings: strict
-        ),
-        .target(name: "Imaging", dependencies: ["CImageCodecs"], path: "Imaging", swiftSettings: strict),
-        .target(
-            name: "BridgeCore",
-            dependencies: [
-                "JSONTree", "TensorRuntime", "Tokenizers", "Imaging", "CTensorKernels", "CPluginABI", "CSystem",
-                "CFetch", "CXXHash",
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "Yams", package: "Yams"),
-            ],
-            path: "Core",
-            swiftSettings: strict
-        ),
-    ],
+    ]
+        + modules.map { module in
+            .target(
+                name: module.name,
+                dependencies: module.uses.map(dependency),
+                path: module.name,
+                swiftSettings: strict
+            )
+        },
     swiftLanguageModes: [.v6]
 )

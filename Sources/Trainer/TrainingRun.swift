@@ -195,7 +195,7 @@ public final class TrainingRun {
     }
 
     private static func date(_ text: String) throws -> ChatDate {
-        do throws(TokenizerError) { return try ChatDate(text) } catch {
+        do throws(TemplateError) { return try ChatDate(text) } catch {
             throw BridgeError(.badArgument, "dataset.date is \(text): \(error.message)")
         }
     }

@@ -28,6 +28,7 @@ import Tokenizers
             "BridgeError": BridgeError(.corruptInput, "a"),
             "JSONError": thrown { _ = try JSON(parsing: Array("{".utf8)) },
             "TokenizerError": thrown { _ = try Tokenizer(folder: scratch.path("nothing")) },
+            "TemplateError": thrown { _ = try ChatTemplate("{% if %}") },
             "ImageError": thrown {
                 _ = try Image(loading: [1, 2], limits: ImageLimits(bytes: 9, side: 9, pixels: 9))
             },

@@ -4,6 +4,8 @@ import TestSupport
 import Testing
 
 @testable import BridgeCore
+@testable import Network
+@testable import Processing
 
 /// A hub whose certificate nobody has signed but itself.
 @Suite struct EncryptionTests {

@@ -3,6 +3,7 @@ import JSONTree
 import Testing
 
 @testable import BridgeCore
+@testable import Network
 
 /// Silence on the line ends a request; a slow disk on this side does not.
 @Suite struct IdleTests {

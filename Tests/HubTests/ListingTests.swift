@@ -3,6 +3,7 @@ import JSONTree
 import Testing
 
 @testable import BridgeCore
+@testable import HuggingFaceHub
 
 /// Listings of a hub that cannot be true end with a sentence.
 @Suite struct ListingTests {

@@ -5,6 +5,8 @@ import TestSupport
 import Testing
 
 @testable import BridgeCore
+@testable import BridgeSupport
+@testable import HuggingFaceHub
 
 /// A conversion begins before the last byte has come, and counts only when all of them were right.
 @Suite struct StreamTests {

@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 
 @testable import BridgeCore
+@testable import Models
 
 /// Settings of `generation_config.json` against transformers' processors, recorded by
 /// `Tests/Fixtures/make_settings_fixtures.py`.

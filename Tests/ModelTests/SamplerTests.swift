@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 
 @testable import BridgeCore
+@testable import Models
 
 /// The sampler against transformers' logits processors, recorded by `Tests/Fixtures/make_generation_fixtures.py`.
 @Suite struct SamplerTests {

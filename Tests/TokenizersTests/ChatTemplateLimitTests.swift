@@ -3,7 +3,7 @@ import Tokenizers
 
 /// Templates that try to hang or crash the process end with an error.
 @Suite struct ChatTemplateLimitTests {
-    static func failure(_ source: String, _ options: ChatTemplate.Options = .init()) -> TokenizerError? {
+    static func failure(_ source: String, _ options: ChatTemplate.Options = .init()) -> TemplateError? {
         do {
             let template = try ChatTemplate(source)
             _ = try template.render([ChatMessage(role: "user", content: "Hi")], specialTokens: [:], options: options)
@@ -99,7 +99,7 @@ import Tokenizers
 
     @Test func deepBlocksAreAnError() {
         let opened = String(repeating: "{% if 1 %}", count: 50_000)
-        #expect(Self.failure(opened + String(repeating: "{% endif %}", count: 50_000))?.code == .templateSyntax)
+        #expect(Self.failure(opened + String(repeating: "{% endif %}", count: 50_000))?.code == .syntax)
         let mixed = String(repeating: "{% for a in [1] %}{% if ((((1)))) %}", count: 40)
         #expect(Self.failure(mixed) != nil)
     }
@@ -121,7 +121,7 @@ import Tokenizers
         #expect(Self.failure("a\nb\n{{ missing.x }}")?.line == 3)
         #expect(Self.failure("a\nb\n{% if 1 %}\n{{ 1 +")?.line == 4)
         #expect(Self.failure("\n{{ raise_exception('no') }}")?.description == "chat template, line 2: no")
-        #expect(Self.failure("\n{{ raise_exception('no') }}")?.code == .templateRefusal)
+        #expect(Self.failure("\n{{ raise_exception('no') }}")?.code == .refusal)
     }
 
     @Test func deepValuesOfTheCallerAreRefused() throws {
@@ -130,11 +130,11 @@ import Tokenizers
         var options = ChatTemplate.Options()
         options.variables = [.init("deep", value)]
         #expect(Self.failure("{{ deep }}", options) != nil)
-        #expect(throws: TokenizerError.self) { try ChatValue(json: String(repeating: "[", count: 100_000)) }
+        #expect(throws: TemplateError.self) { try ChatValue(json: String(repeating: "[", count: 100_000)) }
     }
 
     @Test func anEmptyConversationIsAnError() throws {
         let template = try ChatTemplate("x")
-        #expect(throws: TokenizerError.self) { try template.render([], specialTokens: [:]) }
+        #expect(throws: TemplateError.self) { try template.render([], specialTokens: [:]) }
     }
 }

@@ -55,7 +55,7 @@ import Tokenizers
                 #expect(chat.assistantSpans == Self.spans(entry["spans"]), "\(label)")
                 rendered += 1
             case (.failure(let error), nil):
-                #expect(error is TokenizerError, "\(label)")
+                #expect(error is TemplateError, "\(label)")
             case (.failure(let error), _):
                 Issue.record("\(label): \(error)")
             case (.success(let chat), nil):
@@ -87,7 +87,7 @@ import Tokenizers
                 #expect(Array(chat.text.utf8) == Array(text.utf8), "\(source)")
                 #expect(chat.assistantSpans == Self.spans(entry["spans"]), "\(source)")
             case (.failure(let error), nil):
-                #expect((error as? TokenizerError)?.line != nil, "\(source): \(error)")
+                #expect((error as? TemplateError)?.line != nil, "\(source): \(error)")
             case (.failure(let error), _):
                 Issue.record("\(source): \(error)")
             case (.success(let chat), nil):

@@ -222,8 +222,8 @@ import Tokenizers
         options.fillsDatePlaceholders = true
         let filled = try template.render(messages, specialTokens: [:], options: options).text
         #expect(filled == "It is 2024-03-01, after 2024-02-29. {today}")
-        #expect(throws: TokenizerError.self) { try ChatDate("2023-02-29") }
-        #expect(throws: TokenizerError.self) { try ChatDate("yesterday") }
+        #expect(throws: TemplateError.self) { try ChatDate("2023-02-29") }
+        #expect(throws: TemplateError.self) { try ChatDate("yesterday") }
     }
 
     @Test func everyEscapedScalarOfJSONIsRead() throws {

@@ -1,6 +1,8 @@
 import JSONTree
 
 @testable import BridgeCore
+@testable import HuggingFaceHub
+@testable import JinjaTemplates
 @testable import Tokenizers
 
 /// Readers of what may ask for much memory or time; libFuzzer's own bounds on both end a run that goes beyond them.

@@ -4,6 +4,8 @@ import Parquet
 import TensorRuntime
 
 @testable import BridgeCore
+@testable import CheckpointFormats
+@testable import Network
 @testable import Tokenizers
 
 /// A reader of outside bytes, and what has to hold for whatever it accepts.

@@ -1,4 +1,7 @@
+package import BridgeSupport
 import Glibc
+public import Models
+public import Recipes
 public import TensorRuntime
 
 /// The adapters of a model: where they are, and their parameters.
@@ -37,7 +40,7 @@ public final class AdapterSet: Sendable {
     }
 
     /// The same adapters with other notes.
-    func with(notes: [String]) -> AdapterSet { AdapterSet(self, notes: notes) }
+    package func with(notes: [String]) -> AdapterSet { AdapterSet(self, notes: notes) }
 
     private init(_ other: AdapterSet, notes: [String]) {
         (configuration, modules, wholeParameters) = (other.configuration, other.modules, other.wholeParameters)
@@ -81,7 +84,7 @@ public final class AdapterSet: Sendable {
         let tower = configuration.visionLora ? model.vision?.towerParameters ?? [] : []
         let language = freezesLanguageModel ? [] : model.decoder.parameters
         let candidates = AdaptedModule.all(in: language) + AdaptedModule.all(in: tower)
-        guard !candidates.isEmpty else { throw BridgeError(.badConfiguration, AdapterTargets.frozenModel) }
+        guard !candidates.isEmpty else { throw BridgeError(.badConfiguration, Recipe.frozenLanguageModelProblem) }
         let shape = AdapterShape(
             rank: configuration.dim,
             scale: PEFTConfiguration.scale(configuration.alpha, configuration.dim, byRoot: configuration.usesRSLoRA)
@@ -119,7 +122,7 @@ public final class AdapterSet: Sendable {
 
     /// Puts adapters on the layers whose parameters have the given names; their numbers, of the given type or of that of
     /// the weights, are still to be filled in.
-    init(
+    package init(
         _ configuration: Recipe.PEFTSection,
         on model: any CausalModel,
         named names: Set<String>,
@@ -198,7 +201,7 @@ public final class AdapterSet: Sendable {
     public func merged(into model: any CausalModel) -> [Parameter] { model.parameters.map(merged) }
 
     /// The same, for somebody who may ask to stop.
-    func merged(into model: any CausalModel, cancellation: Cancellation) throws -> [Parameter] {
+    package func merged(into model: any CausalModel, cancellation: Cancellation) throws -> [Parameter] {
         try model.parameters.map { parameter in
             try cancellation.check()
             return merged(parameter)
@@ -256,4 +259,9 @@ public final class AdapterSet: Sendable {
             layer.adapter = adapter
         }
     }
+}
+
+extension LowRankAdapter {
+    /// The rank and the scale.
+    package var shape: AdapterShape { AdapterShape(rank: rank, scale: scale) }
 }

@@ -1,3 +1,4 @@
+import BridgeSupport
 import TensorRuntime
 
 /// What an initialization of PEFT's takes out of a layer's base weight, as two more matrices of the adapter.

@@ -1,14 +1,14 @@
+import BridgeSupport
+import ModelSchema
+import Models
+import Recipes
+
 /// Which layers of a model get adapters, by the names in a recipe.
 ///
 /// A name is the last part of a module's full name, or all of it, or a pattern of all of it with `*` and `?`; the parts of a
 /// fused module have names of their own, such as `linear_q`.
 struct AdapterTargets {
     private let configuration: Recipe.PEFTSection
-
-    /// What is said when the language model gets no adapters and no other part does.
-    static let frozenModel =
-        "the language model is frozen (model.freeze_language_model) and so gets no adapters; thaw it, or give the vision "
-        + "tower adapters with --vision-lora (peft.vision_lora=true)"
 
     /// Checks every name of a configuration.
     ///

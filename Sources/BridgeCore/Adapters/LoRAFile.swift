@@ -1,19 +1,26 @@
+import BridgeSupport
+import CheckpointFormats
 import JSONTree
-public import TensorRuntime
+package import ModelPlugins
+import ModelSchema
+package import Models
+import Recipes
+import TensorFiles
+package import TensorRuntime
 
 /// Adapters as mistral-finetune stores them: `lora.safetensors` under the names of `consolidated.safetensors`, with the
 /// scale in the `params.json` beside it.
 ///
 /// Source: `save_checkpoint` in finetune/checkpointing.py and model/lora.py of mistral-finetune.
-enum LoRAFile {
-    static let name = "lora.safetensors"
+package enum LoRAFile {
+    static let name = AdapterFiles.mistralFinetune
 
     /// What the product is multiplied by where no file says so: the default of mistral-inference and of mistral-finetune's
     /// merge_lora.py.
     static let defaultScale = 2.0
 
     /// The file that a path means; nil when it means another thing.
-    static func file(at path: String) -> String? {
+    package static func file(at path: String) -> String? {
         if Files.kind(of: path) == .file, path.hasSuffix(".safetensors") { return path }
         let inside = Files.join(path, name)
         return Files.exists(inside) ? inside : nil
@@ -36,25 +43,27 @@ enum LoRAFile {
     }
 }
 
-extension AutoBridge {
+extension LoRAFile {
     /// Puts an adapter of mistral-finetune's on a model.
     ///
     /// - Parameters:
     ///   - file: The file.
-    ///   - model: A model of this bridge.
+    ///   - family: The family and configuration of the model.
+    ///   - model: The model.
     ///   - elementType: The type of the matrices; nil for that of the weights, without which nothing can be computed.
     ///   - partType: The type of norms that were trained beside the adapter; nil likewise.
     /// - Returns: The adapters, all of them trainable.
     /// - Throws: `BridgeError` for tensors that belong nowhere, are missing or have another shape.
-    public func importLoRAFile(
+    package static func load(
         _ file: String,
+        family: FamilyModel,
         on model: any CausalModel,
         elementType: ElementType? = nil,
         partType: ElementType? = nil
     ) throws -> AdapterSet {
-        let settings = try LoRAFile.settings(beside: file)
+        let settings = try settings(beside: file)
         let stored = try SafetensorsFile(path: file).tensors
-        let entries = try self.model.table(.consolidated).entries
+        let entries = try family.table(.consolidated).entries
         let tensors = Dictionary(stored.map { ($0.name, $0) }) { first, _ in first }
         let parameters = Dictionary(model.parameters.map { ($0.name, $0) }) { first, _ in first }
         var used: Set<String> = []
@@ -156,7 +165,7 @@ extension AutoBridge {
             settings.isKnown
             ? []
             : [
-                "no params.json beside \(file) says how the adapter is scaled; \(LoRAFile.defaultScale) is taken, the default of the programs that write and read such files"
+                "no params.json beside \(file) says how the adapter is scaled; \(defaultScale) is taken, the default of the programs that write and read such files"
             ]
         return AdapterSet(section, modules: modules, wholeParameters: whole, notes: notes)
     }

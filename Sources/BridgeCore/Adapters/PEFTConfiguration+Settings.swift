@@ -1,4 +1,5 @@
-public import JSONTree
+import JSONTree
+public import ModelSchema
 
 extension PEFTConfiguration {
     /// The keys of `adapter_config.json` with their verdicts.

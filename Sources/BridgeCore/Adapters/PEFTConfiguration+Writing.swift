@@ -1,4 +1,6 @@
+import CheckpointFormats
 public import JSONTree
+import Recipes
 
 extension PEFTConfiguration {
     /// The configuration of adapters, with patterns for those whose rank or scale is not that of most of them.
@@ -8,7 +10,7 @@ extension PEFTConfiguration {
     ///   - layers: The layers that have one, with the names that the patterns are to have.
     ///   - baseModel: The model that they are for.
     /// - Throws: `BridgeError` for a name that is not an expression.
-    init(_ adapters: AdapterSet, layers: [(name: String, shape: AdapterShape)], baseModel: String?) throws {
+    package init(_ adapters: AdapterSet, layers: [(name: String, shape: AdapterShape)], baseModel: String?) throws {
         let section = adapters.configuration
         let byRoot = section.usesRSLoRA
         func alpha(_ shape: AdapterShape) -> Double {

@@ -1,4 +1,8 @@
+import BridgeSupport
+import CheckpointFormats
 public import JSONTree
+import ModelSchema
+package import Recipes
 
 /// `adapter_config.json` of an adapter in the form of Hugging Face's PEFT.
 ///
@@ -31,7 +35,7 @@ public struct PEFTConfiguration: Sendable {
     /// Which modules have adapters; nil for a configuration that was not read from a file.
     var targets: PEFTTargets?
     /// Keys that are not known.
-    var unknownKeys: [String] = []
+    package var unknownKeys: [String] = []
 
     /// What an initialization does to the base weights, which PEFT does again when it loads the adapter.
     enum Start: Sendable, Equatable {
@@ -74,13 +78,13 @@ public struct PEFTConfiguration: Sendable {
     /// - Parameter module: Its name in the model's memory.
     /// - Returns: The two.
     /// - Throws: `BridgeError` for a pattern that takes too long.
-    func shape(of module: String) throws -> AdapterShape {
+    package func shape(of module: String) throws -> AdapterShape {
         let rank = try PEFTPattern.value(of: module, in: rankPatterns).map { Int(saturating: $0) } ?? rank
         let alpha = try PEFTPattern.value(of: module, in: alphaPatterns) ?? alpha
         return AdapterShape(rank: rank, scale: Self.scale(alpha, rank, byRoot: scalesByRoot))
     }
 
-    static let fileName = "adapter_config.json"
+    package static let fileName = AdapterFiles.configuration
 
     /// Reads a configuration.
     ///
@@ -176,7 +180,7 @@ public struct PEFTConfiguration: Sendable {
     ///
     /// - Parameter isCanonical: Whether the parts of fused modules have adapters of their own.
     /// - Returns: The section.
-    func section(isCanonical: Bool) -> Recipe.PEFTSection {
+    package func section(isCanonical: Bool) -> Recipe.PEFTSection {
         var section = Recipe.PEFTSection()
         section.scheme = usesDoRA ? .dora : .lora
         (section.dim, section.alpha, section.dropout) = (rank, alpha, dropout)
@@ -187,7 +191,7 @@ public struct PEFTConfiguration: Sendable {
 }
 
 /// The rank of an adapter and what its product is multiplied by.
-struct AdapterShape: Hashable {
+package struct AdapterShape: Hashable {
     var rank: Int
     var scale: Double
 }

@@ -1,3 +1,6 @@
+import BridgeSupport
+import Models
+import TensorFiles
 import TensorRuntime
 
 // Adapters of the embedding, and trained tokens.

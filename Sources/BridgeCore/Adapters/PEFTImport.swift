@@ -1,8 +1,13 @@
+import BridgeSupport
+import ModelSchema
+package import Models
+import Recipes
 import Synchronization
-import TensorRuntime
+import TensorFiles
+package import TensorRuntime
 
 /// Puts the tensors of an adapter's file on a model, as PEFT does.
-struct PEFTImport {
+package struct PEFTImport {
     let configuration: PEFTConfiguration
     let tensors: PEFTTensors
     let names: AdapterNames
@@ -17,7 +22,7 @@ struct PEFTImport {
     private let reader = TensorReader()
     var decoder: TransformerDecoder { model.decoder }
 
-    init(
+    package init(
         _ configuration: PEFTConfiguration,
         _ tensors: PEFTTensors,
         _ names: AdapterNames,
@@ -35,7 +40,7 @@ struct PEFTImport {
     /// - Returns: The adapters.
     /// - Throws: `BridgeError` for tensors that belong nowhere, are missing or have another shape; the model is not to be
     ///   used then.
-    func run() throws -> AdapterSet {
+    package func run() throws -> AdapterSet {
         var problems = tensors.problems
         let (untied, isSharedChanged) = try untieIfNeeded()
         var changed: Set<String> = isSharedChanged ? [decoder.embedding.name, decoder.outputName] : []

@@ -1,3 +1,4 @@
+import BridgeSupport
 import JSONTree
 import Tokenizers
 

@@ -1,11 +1,14 @@
+import BridgeSupport
+import CheckpointFormats
+package import TensorFiles
 import TensorRuntime
 
 /// The tensors of an adapter's file, sorted by what they are for.
 ///
 /// Source: the names that `get_peft_model_state_dict` in peft/utils/save_and_load.py writes, 0.21.
-struct PEFTTensors {
+package struct PEFTTensors {
     /// The parts of an adapter.
-    enum Kind: String, CaseIterable {
+    package enum Kind: String, CaseIterable {
         /// A.
         case down = ".lora_A.weight"
         /// B.
@@ -30,8 +33,8 @@ struct PEFTTensors {
         var isSavedModule: Bool
     }
 
-    static let prefix = "base_model.model."
-    static let fileName = "adapter_model.safetensors"
+    package static let prefix = "base_model.model."
+    package static let fileName = AdapterFiles.weights
 
     /// The parts of adapters, by the name of the weight among the model's parameters.
     private(set) var parts: [String: [Kind: StoredTensor]] = [:]
@@ -45,7 +48,7 @@ struct PEFTTensors {
     /// The file with the tensors.
     ///
     /// - Throws: `BridgeError` when it is not there.
-    static func file(in folder: String) throws -> String {
+    package static func file(in folder: String) throws -> String {
         let file = Files.join(folder, fileName)
         guard !Files.exists(file) else { return file }
         guard Files.exists(Files.join(folder, "adapter_model.bin")) else {
@@ -69,7 +72,7 @@ struct PEFTTensors {
     ///   - names: What the model's layers are called.
     ///   - hasLayer: Whether a weight of the model is a linear layer's or a table's.
     /// - Throws: `BridgeError` for a pattern that takes too long.
-    init(
+    package init(
         _ stored: [StoredTensor],
         _ configuration: PEFTConfiguration,
         _ names: AdapterNames,

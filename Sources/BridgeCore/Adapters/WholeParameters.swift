@@ -1,14 +1,16 @@
-import TensorRuntime
+import BridgeSupport
+package import Models
+package import TensorRuntime
 
 /// Parameters that were trained in full beside adapters, as PEFT stores them: under their names in transformers' memory,
 /// in the adapter's own file.
 ///
 /// Source: `modules_to_save` in `get_peft_model_state_dict`, peft/utils/save_and_load.py, 0.21.
-struct WholeParameters {
+package struct WholeParameters {
     /// The tensors, under their names behind PEFT's prefix.
-    let tensors: [(name: String, tensor: Tensor)]
+    package let tensors: [(name: String, tensor: Tensor)]
     /// The modules for `modules_to_save`.
-    let modules: [String]
+    package let modules: [String]
 
     /// The tensors and modules of adapters.
     ///
@@ -16,18 +18,16 @@ struct WholeParameters {
     /// output layer is stored beside its embedding, as PEFT would leave it at the base model's numbers.
     ///
     /// - Throws: `BridgeError` for a parameter without a name in transformers' memory.
-    init(_ adapters: AdapterSet, on model: any CausalModel, _ bridge: AutoBridge) throws {
-        let names = try bridge.huggingFaceNames()
-        let mirrored = try bridge.mirroredParameters()
+    package init(_ adapters: AdapterSet, on model: any CausalModel, _ names: AdapterNames) throws {
         func name(_ own: String) throws -> String {
-            guard let name = names[own] else {
+            guard let name = names.names[own] else {
                 throw BridgeError(.badPlugin, "\(own) has no name in Hugging Face's model")
             }
             return name
         }
         func stored(_ parameter: Parameter) -> Tensor {
             let tensor = parameter.tensor.detached
-            return mirrored.contains(parameter.name) ? tensor.transposed() : tensor
+            return names.transposed.contains(parameter.name) ? tensor.transposed() : tensor
         }
         var whole = try adapters.wholeParameters.map { (name: try name($0.name), parameter: $0) }
         if model.decoder.isTied, whole.contains(where: { $0.parameter === model.decoder.embedding }) {

@@ -1,3 +1,6 @@
+import BridgeSupport
+import CheckpointFormats
+
 extension AutoBridge {
     /// Says so when adapters name another model than this one as theirs.
     ///

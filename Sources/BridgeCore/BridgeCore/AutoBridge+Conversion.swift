@@ -1,3 +1,8 @@
+import BridgeSupport
+import CheckpointFormats
+public import Conversion
+import ModelPlugins
+
 extension AutoBridge {
     /// What an import would do.
     ///

@@ -1,4 +1,9 @@
+import BridgeSupport
 import JSONTree
+import ModelPlugins
+import ModelSchema
+public import Models
+import Processing
 import Tokenizers
 
 extension AutoBridge {

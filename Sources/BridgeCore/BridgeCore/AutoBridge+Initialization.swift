@@ -1,4 +1,9 @@
+import CheckpointFormats
 import JSONTree
+import ModelPlugins
+import ModelSchema
+public import Models
+import TensorFiles
 public import TensorRuntime
 
 extension AutoBridge {

@@ -1,4 +1,11 @@
+public import Adapters
+import BridgeSupport
+import CheckpointFormats
+import Conversion
 import JSONTree
+public import Models
+import Recipes
+import TensorFiles
 public import TensorRuntime
 
 extension AutoBridge {
@@ -24,7 +31,13 @@ extension AutoBridge {
                 return try importAdapter(from: path, on: model, elementType: elementType, partType: partType)
             }
             if let file = LoRAFile.file(at: path) {
-                return try importLoRAFile(file, on: model, elementType: elementType, partType: partType)
+                return try LoRAFile.load(
+                    file,
+                    family: self.model,
+                    on: model,
+                    elementType: elementType,
+                    partType: partType
+                )
             }
         }
         let checkpoint = try NativeCheckpoint(path: path)

@@ -1,3 +1,11 @@
+public import Adapters
+public import BridgeSupport
+import CheckpointFormats
+public import Conversion
+import ModelPlugins
+import ModelSchema
+public import Models
+import Recipes
 public import TensorRuntime
 
 extension AutoBridge {

@@ -1,3 +1,10 @@
+import BridgeSupport
+import CheckpointFormats
+import Conversion
+import ModelPlugins
+import ModelSchema
+public import Models
+import TensorFiles
 public import TensorRuntime
 
 extension AutoBridge {
@@ -67,15 +74,7 @@ extension AutoBridge {
         guard let folder else {
             throw BridgeError(.badArgument, "this bridge has a configuration and no weights; name a checkpoint")
         }
-        let resolver = TensorResolver(
-            tensors: folder.tensors,
-            dialects: model.bridge.dialects,
-            ignoredTensors: model.bridge.ignoredTensors,
-            allowed: [],
-            dequantisedType: model.dequantisedType,
-            elementType: nil,
-            configuration: folder.configuration
-        )
+        let resolver = TensorResolver(folder, model)
         return try resolver.resolve(model.table(folder.style), source: folder.path).parameters.map {
             ($0.entry, $0.view)
         }

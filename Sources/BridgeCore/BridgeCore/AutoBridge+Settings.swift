@@ -1,4 +1,10 @@
+import Adapters
+import BridgeSupport
+import CheckpointFormats
 import JSONTree
+public import ModelPlugins
+public import ModelSchema
+import Models
 
 extension AutoBridge {
     /// The keys of the model's settings files that have no verdict, so that nothing here uses them.

@@ -1,4 +1,11 @@
+import Adapters
+public import BridgeSupport
+import CheckpointFormats
+public import Conversion
 import JSONTree
+import ModelPlugins
+import ModelSchema
+import TensorFiles
 import TensorRuntime
 
 extension AutoBridge {

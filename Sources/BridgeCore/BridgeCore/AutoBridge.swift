@@ -1,4 +1,9 @@
+import BridgeSupport
+public import CheckpointFormats
+public import HuggingFaceHub
 public import JSONTree
+public import ModelPlugins
+public import Processing
 public import TensorRuntime
 
 /// The way in: a model by the place of its files, whatever its family.

@@ -1,2 +1,13 @@
-// The core's library holds the only copy of swift-log in a process; who passes a Logger to the core gets it from here.
-@_exported public import Logging
+// A program that imports BridgeCore sees the whole framework; a module of the core imports what it needs.
+@_exported public import Adapters
+@_exported public import BridgeSupport
+@_exported public import CheckpointFormats
+@_exported public import Conversion
+@_exported public import HuggingFaceHub
+@_exported public import ModelPlugins
+@_exported public import ModelSchema
+@_exported public import Models
+@_exported public import Processing
+@_exported public import Recipes
+@_exported public import TensorFiles
+@_exported public import Toys

@@ -1,14 +1,14 @@
 import Glibc
 
 /// Memory whose start lies on a page, kept for reuse.
-struct AlignedBuffer: ~Copyable {
+package struct AlignedBuffer: ~Copyable {
     /// What direct writes need of addresses, lengths and offsets.
-    static let alignment = 4096
+    package static let alignment = 4096
 
-    private(set) var bytes: UnsafeMutableRawPointer
-    private(set) var byteCount: Int
+    package private(set) var bytes: UnsafeMutableRawPointer
+    package private(set) var byteCount: Int
 
-    init(byteCount: Int) {
+    package init(byteCount: Int) {
         self.byteCount = byteCount
         bytes = .allocate(byteCount: max(byteCount, 1), alignment: Self.alignment)
     }
@@ -16,7 +16,7 @@ struct AlignedBuffer: ~Copyable {
     deinit { bytes.deallocate() }
 
     /// Makes room for `byteCount` bytes; what was there may be gone.
-    mutating func grow(to byteCount: Int) {
+    package mutating func grow(to byteCount: Int) {
         guard byteCount > self.byteCount else { return }
         bytes.deallocate()
         bytes = .allocate(byteCount: byteCount, alignment: Self.alignment)

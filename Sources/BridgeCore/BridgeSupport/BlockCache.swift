@@ -2,7 +2,7 @@
 ///
 /// A block is read once by the first thread that asks for it, the others wait for that; the block that was asked for least
 /// recently makes room for a new one.
-final class BlockCache: @unchecked Sendable {
+package final class BlockCache: @unchecked Sendable {
     /// A block of a file.
     struct Key: Hashable {
         /// The file.
@@ -28,7 +28,7 @@ final class BlockCache: @unchecked Sendable {
     /// A cache without blocks.
     ///
     /// - Parameter limit: The most blocks at a time.
-    init(limit: Int) {
+    package init(limit: Int) {
         self.limit = max(1, limit)
     }
 

@@ -59,7 +59,7 @@ public final class FileStorage: ByteStorage, OnceReadableStorage {
         try check(try file.read(at: offset, into: buffer), of: buffer.count, at: offset)
     }
 
-    func readOnce(
+    package func readOnce(
         at offset: Int,
         into buffer: UnsafeMutableRawBufferPointer,
         through scratch: inout AlignedBuffer

@@ -4,7 +4,7 @@ extension Destination {
     /// Makes sure that a directory could be put at a path as a whole.
     ///
     /// - Throws: `BridgeError` with code `destinationTaken`, or `fileSystem` where nothing may be written.
-    static func checkReplaceable(_ path: String) throws {
+    package static func checkReplaceable(_ path: String) throws {
         func refuse(_ what: String) -> BridgeError { BridgeError(.destinationTaken, "\(path) \(what)") }
         guard !path.isEmpty else { throw refuse("is empty; name the path to write to") }
         let target = resolved(path)

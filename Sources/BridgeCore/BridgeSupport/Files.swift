@@ -1,4 +1,4 @@
-import Glibc
+package import Glibc
 
 /// The few file system calls that Bridge needs, with errors as sentences.
 package enum Files {
@@ -27,7 +27,7 @@ package enum Files {
     }
 
     /// What tells the file or folder that the system has described from all others.
-    static func identity(of status: stat) -> String { "\(status.st_dev):\(status.st_ino)" }
+    package static func identity(of status: stat) -> String { "\(status.st_dev):\(status.st_ino)" }
 
     /// Whether both paths lead to one file or folder, which is there.
     package static func areOne(_ one: String, _ other: String) -> Bool {

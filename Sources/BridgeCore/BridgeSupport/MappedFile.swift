@@ -1,15 +1,15 @@
 import Glibc
 
 /// A file that is mapped into memory, so that its bytes can be used where the kernel keeps them.
-final class MappedFile: @unchecked Sendable {
+package final class MappedFile: @unchecked Sendable {
     /// The first byte.
-    let pointer: UnsafeRawPointer
+    package let pointer: UnsafeRawPointer
     private let byteCount: Int
 
     /// Maps a whole file.
     ///
     /// - Throws: `BridgeError` with code `fileSystem`.
-    init(path: String, byteCount: Int) throws {
+    package init(path: String, byteCount: Int) throws {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw BridgeError.system("cannot open \(path) for reading") }
         defer { close(descriptor) }
@@ -23,7 +23,7 @@ final class MappedFile: @unchecked Sendable {
     deinit { munmap(UnsafeMutableRawPointer(mutating: pointer), byteCount) }
 
     /// Brings a range into this process's page table now rather than page by page when it is first used.
-    func populate(_ range: Range<Int>) {
+    package func populate(_ range: Range<Int>) {
         let start = range.lowerBound & ~4095
         // MADV_POPULATE_READ, Linux 5.14 and later; where it is not known the pages come when they are used.
         madvise(UnsafeMutableRawPointer(mutating: pointer + start), range.upperBound - start, 22)

@@ -5,10 +5,10 @@ import Synchronization
 /// A file whose whole pages are written and read past the page cache, where the file system lets that be.
 ///
 /// Fresh page-cache memory is slow to get, above all on virtual machines. Several threads may be at it, at different bytes.
-final class PagedFile: Sendable {
-    let path: String
+package final class PagedFile: Sendable {
+    package let path: String
     /// The file as others see it, for what is no whole page.
-    let descriptor: Int32
+    package let descriptor: Int32
     private let isWritable: Bool
     /// The same file past the page cache: nil before it is wanted, -1 where the file system has no such thing.
     private let opened = Mutex<Int32?>(nil)
@@ -29,7 +29,7 @@ final class PagedFile: Sendable {
     /// Opens a file for reading and writing, and makes it where there is none.
     ///
     /// - Throws: `BridgeError` when that cannot be, also where the path is a link.
-    convenience init(path: String) throws {
+    package convenience init(path: String) throws {
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o666)
         guard descriptor >= 0 else { throw BridgeError.system("cannot write \(path)") }
         self.init(descriptor, path: path, isWritable: true)
@@ -59,7 +59,7 @@ final class PagedFile: Sendable {
     ///   - bytes: The bytes, as far behind the start of a page as `offset` is.
     ///   - offset: Where they go.
     /// - Throws: `BridgeError` when the disk is full or does not take them.
-    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
+    package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
         let page = AlignedBuffer.alignment
         let start = (offset + page - 1) / page * page
         let end = (offset + bytes.count) / page * page
@@ -109,7 +109,7 @@ final class PagedFile: Sendable {
     ///   - scratch: Memory that is used on the way.
     /// - Returns: How many there were: fewer than asked for where the file ends.
     /// - Throws: `BridgeError` when it cannot be read.
-    func readOnce(
+    package func readOnce(
         at offset: Int,
         into buffer: UnsafeMutableRawBufferPointer,
         through scratch: inout AlignedBuffer
@@ -162,7 +162,9 @@ final class PagedFile: Sendable {
     ///   - memory: Memory that starts on a page and holds all pages that the range touches.
     /// - Returns: The bytes, in that memory; fewer than asked for where the file ends.
     /// - Throws: `BridgeError` when it cannot be read.
-    func readPages(_ range: Range<Int>, into memory: UnsafeMutableRawBufferPointer) throws -> UnsafeRawBufferPointer {
+    package func readPages(_ range: Range<Int>, into memory: UnsafeMutableRawBufferPointer) throws
+        -> UnsafeRawBufferPointer
+    {
         let page = AlignedBuffer.alignment
         let start = range.lowerBound / page * page
         let end = (range.upperBound + page - 1) / page * page
@@ -196,7 +198,7 @@ final class PagedFile: Sendable {
 }
 
 /// Storage whose bytes can be had without leaving them in the page cache.
-protocol OnceReadableStorage: ByteStorage {
+package protocol OnceReadableStorage: ByteStorage {
     /// Copies the bytes from `offset` on into the whole of `buffer`, for somebody who reads them once.
     ///
     /// - Throws: `BridgeError` when they cannot be read or end early.

@@ -8,6 +8,12 @@ public struct Progress: Sendable {
     public var doneBytes: Int
     /// Bytes in all.
     public var totalBytes: Int
+
+    package init(activity: String, doneBytes: Int, totalBytes: Int) {
+        self.activity = activity
+        self.doneBytes = doneBytes
+        self.totalBytes = totalBytes
+    }
 }
 
 /// A switch that asks a run to stop.

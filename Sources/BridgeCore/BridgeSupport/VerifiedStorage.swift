@@ -4,9 +4,9 @@ import Synchronization
 ///
 /// Pieces are copied out of whole blocks, which a ``BlockCache`` keeps while the threads of a conversion are at them, so
 /// that each byte is read from the disk once and hashed once: a wrong byte ends what reads it, and never gets further.
-final class VerifiedStorage: ByteStorage {
+package final class VerifiedStorage: ByteStorage {
     /// The file.
-    let file: FileStorage
+    package let file: FileStorage
     private let isExpected: @Sendable (_ block: Int, BlockChecksum.Digest) -> Bool
     private let cache: BlockCache
     /// A bit for each block that has been compared.
@@ -19,7 +19,7 @@ final class VerifiedStorage: ByteStorage {
     ///   - cache: Where blocks are kept.
     ///   - isExpected: Whether a block of ``BlockChecksum/blockByteCount`` bytes, the last one shorter, has the checksum that it
     ///     was written with.
-    init(
+    package init(
         _ file: FileStorage,
         cache: BlockCache,
         isExpected: @escaping @Sendable (_ block: Int, BlockChecksum.Digest) -> Bool
@@ -31,12 +31,12 @@ final class VerifiedStorage: ByteStorage {
         compared = Mutex([Bool](repeating: false, count: blockCount))
     }
 
-    var name: String { file.name }
-    var byteCount: Int { file.byteCount }
+    package var name: String { file.name }
+    package var byteCount: Int { file.byteCount }
     /// How many blocks there are.
-    let blockCount: Int
+    package let blockCount: Int
 
-    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
+    package func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
         let size = BlockChecksum.blockByteCount
         guard offset >= 0, offset + buffer.count <= byteCount else { return try file.read(at: offset, into: buffer) }
         var done = 0
@@ -57,7 +57,7 @@ final class VerifiedStorage: ByteStorage {
     /// The bytes of a block as they lie in memory, compared with their checksum.
     ///
     /// - Throws: `BridgeError` with code `corruptInput` when they are not those that were written.
-    func compare(_ index: Int, _ bytes: UnsafeRawBufferPointer) throws {
+    package func compare(_ index: Int, _ bytes: UnsafeRawBufferPointer) throws {
         guard isExpected(index, BlockChecksum.digest(bytes)) else {
             throw BridgeError(
                 .corruptInput,
@@ -69,7 +69,7 @@ final class VerifiedStorage: ByteStorage {
     }
 
     /// The range of a block in the file.
-    func range(of index: Int) -> Range<Int> {
+    package func range(of index: Int) -> Range<Int> {
         let start = index * BlockChecksum.blockByteCount
         return start..<min(byteCount, start + BlockChecksum.blockByteCount)
     }

@@ -1,3 +1,5 @@
+public import BridgeSupport
+
 extension Destination {
     /// Makes sure that a destination can be written without changing a source; nothing is touched.
     ///

@@ -1,3 +1,5 @@
+package import BridgeSupport
+package import TensorFiles
 import TensorRuntime
 
 /// A file that is going to be written: literal bytes and tensors, one behind the other.

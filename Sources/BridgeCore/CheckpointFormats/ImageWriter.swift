@@ -1,6 +1,8 @@
+package import BridgeSupport
 import CSystem
 import Glibc
 import Synchronization
+import TensorFiles
 
 /// Writes file images into a folder: several threads, a few reused buffers, past the page cache where that is possible.
 ///

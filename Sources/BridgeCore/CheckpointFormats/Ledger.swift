@@ -9,6 +9,11 @@ public struct Ledger: Sendable, Equatable {
         public var name: String
         /// Why nothing is lost without it.
         public var reason: String
+
+        package init(name: String, reason: String) {
+            self.name = name
+            self.reason = reason
+        }
     }
 
     /// Tensors that became part of a parameter.

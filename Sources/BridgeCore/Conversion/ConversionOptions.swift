@@ -1,3 +1,5 @@
+public import BridgeSupport
+public import ModelSchema
 public import TensorRuntime
 
 /// What a conversion is asked for besides its two ends.
@@ -15,7 +17,7 @@ public struct ConversionOptions: Sendable {
     /// Threads, progress and cancellation.
     public var context: RunContext
     /// Whether a `quantization_config` goes though the source's weights were not quantised, as of weights that were changed.
-    var dropsQuantisation = false
+    package var dropsQuantisation = false
 
     /// Options; without arguments: one rank, the tensors' own types, nothing let through, nothing overwritten.
     public init(

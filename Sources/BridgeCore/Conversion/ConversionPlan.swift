@@ -1,4 +1,8 @@
+public import BridgeSupport
+public import CheckpointFormats
 public import JSONTree
+import ModelSchema
+import TensorFiles
 public import TensorRuntime
 
 /// Everything that a conversion will do, worked out from headers alone, before one weight is read.
@@ -40,6 +44,14 @@ public struct ConversionPlan: Sendable {
         public var elementType: ElementType
         /// What happens besides moving rows and columns: `cast`, `dequantised`, `padded to N rows`.
         public var notes: [String]
+
+        package init(name: String, sources: [String], shape: [Int], elementType: ElementType, notes: [String]) {
+            self.name = name
+            self.sources = sources
+            self.shape = shape
+            self.elementType = elementType
+            self.notes = notes
+        }
     }
 
     /// A file that will be written.
@@ -48,6 +60,11 @@ public struct ConversionPlan: Sendable {
         public var name: String
         /// The size.
         public var byteCount: Int
+
+        package init(name: String, byteCount: Int) {
+            self.name = name
+            self.byteCount = byteCount
+        }
     }
 
     /// The direction.
@@ -66,10 +83,34 @@ public struct ConversionPlan: Sendable {
     public let notes: [String]
 
     /// Asked before what was written counts, where the source was still on its way.
-    var confirm: (@Sendable () throws -> Void)?
+    package var confirm: (@Sendable () throws -> Void)?
     package let images: [FileImage]
     /// Makes the files that hold the checksums of the others.
     package let seal: @Sendable ([ImageWriter.Written]) -> [FileImage]
+
+    package init(
+        kind: Kind,
+        source: String,
+        architecture: String,
+        layout: RankLayout,
+        ledger: Ledger,
+        lines: [Line],
+        notes: [String],
+        confirm: (@Sendable () throws -> Void)? = nil,
+        images: [FileImage],
+        seal: @escaping @Sendable ([ImageWriter.Written]) -> [FileImage]
+    ) {
+        self.kind = kind
+        self.source = source
+        self.architecture = architecture
+        self.layout = layout
+        self.ledger = ledger
+        self.lines = lines
+        self.notes = notes
+        self.confirm = confirm
+        self.images = images
+        self.seal = seal
+    }
 
     /// The files that will be written.
     public var files: [File] { images.map { File(name: $0.name, byteCount: $0.byteCount) } }
@@ -149,6 +190,24 @@ public struct ConversionReport: Sendable, Equatable {
     public var seconds: Double
     /// Things worth knowing that are no errors.
     public var notes: [String]
+
+    package init(
+        kind: ConversionPlan.Kind,
+        source: String,
+        destination: String,
+        tensors: Int,
+        files: [ConversionPlan.File],
+        seconds: Double,
+        notes: [String]
+    ) {
+        self.kind = kind
+        self.source = source
+        self.destination = destination
+        self.tensors = tensors
+        self.files = files
+        self.seconds = seconds
+        self.notes = notes
+    }
 
     /// The bytes of all files together.
     public var byteCount: Int { files.reduce(0) { $0 + $1.byteCount } }

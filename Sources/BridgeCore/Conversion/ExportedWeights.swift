@@ -1,3 +1,4 @@
+package import TensorFiles
 public import TensorRuntime
 
 /// The tensors of a model as bytes, read one after the other.
@@ -21,7 +22,7 @@ public struct ExportedWeights: Sequence, Sendable {
 
     private let weights: [Weight]
 
-    init(_ tensors: [(name: String, view: TensorView)]) {
+    package init(_ tensors: [(name: String, view: TensorView)]) {
         weights = tensors.map {
             Weight(name: $0.name, elementType: $0.view.elementType, shape: $0.view.shape, view: $0.view)
         }

@@ -1,24 +1,42 @@
+import BridgeSupport
+package import CheckpointFormats
 import JSONTree
+package import ModelPlugins
+package import ModelSchema
+package import TensorFiles
 import TensorRuntime
 
 /// Plans the way from a native checkpoint to a Hugging Face folder like the one that it came from.
-struct Exporter {
-    let checkpoint: NativeCheckpoint
+package struct Exporter {
+    package let checkpoint: NativeCheckpoint
     let model: FamilyModel
     let reference: HuggingFaceReference
     let options: ConversionOptions
 
+    package init(
+        checkpoint: NativeCheckpoint,
+        model: FamilyModel,
+        reference: HuggingFaceReference,
+        options: ConversionOptions
+    ) {
+        self.checkpoint = checkpoint
+        self.model = model
+        self.reference = reference
+        self.options = options
+    }
+
     /// A tensor as it will be exported.
-    struct Exported {
-        var name: String
+    package struct Exported {
+        package var name: String
         var sources: [String]
-        var view: TensorView
+        package var view: TensorView
     }
 
     /// The parameters with their places in the table, in the order of the model.
     ///
     /// - Throws: `BridgeError` when a parameter is missing, left over, or has another shape than the configuration gives.
-    func parameters() throws -> (parameters: [(entry: ParameterTable.Entry, view: TensorView)], ledger: Ledger) {
+    package func parameters() throws -> (parameters: [(entry: ParameterTable.Entry, view: TensorView)], ledger: Ledger)
+    {
         let parameters = Dictionary(checkpoint.parameters.map { ($0.name, $0) }) { first, _ in first }
         let allowed = Set((checkpoint.manifest.ledger["allowed_missing"]?.array ?? []).compactMap(\.string))
         var ledger = Ledger()
@@ -75,7 +93,7 @@ struct Exporter {
     /// The tensors, in the order of the model.
     ///
     /// - Throws: `BridgeError` when a parameter is missing, left over, or has another shape than the configuration gives.
-    func tensors() throws -> (tensors: [Exported], ledger: Ledger) {
+    package func tensors() throws -> (tensors: [Exported], ledger: Ledger) {
         let (parameters, ledger) = try parameters()
         let names = reference.tensorNames
         let widened = checkpoint.manifest.ledger["widened"]
@@ -93,7 +111,7 @@ struct Exporter {
     }
 
     /// The plan.
-    func plan() throws -> ConversionPlan {
+    package func plan() throws -> ConversionPlan {
         let (tensors, ledger) = try tensors()
         let byName = Dictionary(tensors.map { ($0.name, $0) }) { first, _ in first }
         var dropped = Set(

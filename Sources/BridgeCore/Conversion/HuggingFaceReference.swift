@@ -1,7 +1,10 @@
+import BridgeSupport
+package import CheckpointFormats
 import JSONTree
+import TensorFiles
 
 /// What an exported folder has to look like: the source folder's files besides its weights, and its weight files' headers.
-struct HuggingFaceReference {
+package struct HuggingFaceReference {
     /// The folder the reference stands in, for messages.
     let name: String
     let style: HuggingFaceFolder.Style
@@ -12,7 +15,7 @@ struct HuggingFaceReference {
     let sideFiles: [(name: String, storage: any ByteStorage)]
 
     /// The reference that a native checkpoint carries.
-    init(_ checkpoint: NativeCheckpoint) throws {
+    package init(_ checkpoint: NativeCheckpoint) throws {
         let root = Files.join(checkpoint.path, NativeCheckpoint.huggingFaceFolder)
         let shardRoot = "\(NativeCheckpoint.shardFolder)/"
         var shards: [HuggingFaceFolder.Shard] = []
@@ -41,7 +44,7 @@ struct HuggingFaceReference {
     }
 
     /// A Hugging Face folder as the reference.
-    init(_ folder: HuggingFaceFolder) throws {
+    package init(_ folder: HuggingFaceFolder) throws {
         name = folder.path
         style = folder.style
         configuration = folder.configuration

@@ -1,25 +1,34 @@
+import BridgeSupport
+package import CheckpointFormats
 import JSONTree
+package import ModelPlugins
+import ModelSchema
+import TensorFiles
 import TensorRuntime
 
 /// Plans the way from a Hugging Face folder to a native checkpoint.
-struct Importer {
+package struct Importer {
     let folder: HuggingFaceFolder
     let model: FamilyModel
     let plugin: String
     let options: ConversionOptions
 
+    package init(folder: HuggingFaceFolder, model: FamilyModel, plugin: String, options: ConversionOptions) {
+        self.folder = folder
+        self.model = model
+        self.plugin = plugin
+        self.options = options
+    }
+
     /// The plan.
     ///
     /// - Throws: `BridgeError` for tensors that are not accounted for, and for a layout that does not fit.
-    func plan() throws -> ConversionPlan {
+    package func plan() throws -> ConversionPlan {
         let resolver = TensorResolver(
-            tensors: folder.tensors,
-            dialects: model.bridge.dialects,
-            ignoredTensors: model.bridge.ignoredTensors,
+            folder,
+            model,
             allowed: options.allowMissing,
-            dequantisedType: model.dequantisedType,
-            elementType: options.elementType,
-            configuration: folder.configuration
+            elementType: options.elementType
         )
         let (resolved, ledger) = try resolver.resolve(model.table(folder.style), source: folder.path)
         let parameters = resolved.map {
@@ -126,7 +135,7 @@ struct Importer {
     private func sideImages() throws -> [FileImage] { try Self.sideImages(of: folder) }
 
     /// The files that an export will need: everything beside the weights, and the headers of the weight files.
-    static func sideImages(of folder: HuggingFaceFolder) throws -> [FileImage] {
+    package static func sideImages(of folder: HuggingFaceFolder) throws -> [FileImage] {
         let copies = try folder.sideFiles.map { name in
             FileImage.copy(
                 name: Files.join(NativeCheckpoint.huggingFaceFolder, name),
@@ -160,7 +169,7 @@ extension ConversionPlan.Line {
 
 extension NativeManifest {
     /// The manifest with the checksums of the files, as a file.
-    func sealed(_ written: [ImageWriter.Written]) -> [FileImage] {
+    package func sealed(_ written: [ImageWriter.Written]) -> [FileImage] {
         var manifest = self
         manifest.files = written.map { file in
             File(

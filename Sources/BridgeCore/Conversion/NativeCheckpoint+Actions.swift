@@ -1,3 +1,5 @@
+public import BridgeSupport
+public import CheckpointFormats
 import Glibc
 import JSONTree
 import TensorRuntime

@@ -1,20 +1,29 @@
+package import BridgeSupport
+import CheckpointFormats
 import Glibc
 import JSONTree
 
 /// A directory with iterations, to which one is added atomically.
-struct NativeDestination {
+package struct NativeDestination {
     let path: String
     let iteration: Int
     let overwrite: Bool
     /// Whether the iteration goes on from those in the directory, as that of a run does, and so is the newest in any case.
     var continuesRun = false
 
+    package init(path: String, iteration: Int, overwrite: Bool, continuesRun: Bool = false) {
+        self.path = path
+        self.iteration = iteration
+        self.overwrite = overwrite
+        self.continuesRun = continuesRun
+    }
+
     /// Makes sure that the iteration can be written, as far as that can be told beforehand.
     ///
     /// - Returns: Whether the directory is made.
     /// - Throws: `BridgeError` with code `destinationTaken`.
     @discardableResult
-    func check() throws -> Bool {
+    package func check() throws -> Bool {
         let root = Files.trimmed(path)
         if try Self.isFree(root) { return true }
         guard !overwrite else { return false }
@@ -33,7 +42,7 @@ struct NativeDestination {
     }
 
     /// Writes a plan as an iteration, and makes it the newest unless the directory has a later one.
-    func write(_ plan: ConversionPlan, context: RunContext) throws -> ConversionReport {
+    package func write(_ plan: ConversionPlan, context: RunContext) throws -> ConversionReport {
         let root = Files.trimmed(path)
         let name = NativeCheckpoint.iterationName(iteration)
         let isNew = try check()

@@ -1,13 +1,15 @@
+import BridgeSupport
 import JSONTree
+import TensorFiles
 import TensorRuntime
 
 /// How 8-bit checkpoints name and shape the factors of their weights.
-enum Quantisation {
+package enum Quantisation {
     /// The side of the square that one factor belongs to in block-wise checkpoints (`weight_block_size`).
     private static let blockSide = 128
 
     /// What a message about a scheme that is not supported has.
-    static let mark = "is quantised: its quant_method is"
+    package static let mark = "is quantised: its quant_method is"
 
     /// The names under which the factors of a weight may be stored: transformers', then Mistral's own.
     static func scaleNames(of weight: String) -> [String] {

@@ -1,4 +1,7 @@
+import BridgeSupport
+import CheckpointFormats
 import JSONTree
+import TensorFiles
 import TensorRuntime
 
 /// Plans the way from one layout of a native checkpoint to another.

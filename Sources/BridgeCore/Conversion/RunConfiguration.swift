@@ -1,19 +1,20 @@
+import BridgeSupport
 import JSONTree
-import TensorRuntime
+package import ModelPlugins
+import ModelSchema
+package import Recipes
+package import TensorRuntime
 import Yams
 
 /// `run_config.yaml`: the provider, with every field under Megatron-Core's name.
-enum RunConfiguration {
-    static let name = "run_config.yaml"
-
-    /// Fields of `model` that are always there, and by which the file is known.
-    static let signs = ["family", "architecture"]
+package enum RunConfiguration {
+    package static let name = "run_config.yaml"
 
     /// The text of the file.
     ///
     /// With a recipe it is everything that reproduces a run: the recipe's sections, of which `model` has the provider's
     /// fields too.
-    static func text(of model: FamilyModel, layout: RankLayout, recipe: Recipe? = nil) throws -> [UInt8] {
+    package static func text(of model: FamilyModel, layout: RankLayout, recipe: Recipe? = nil) throws -> [UInt8] {
         var fields: [(Node, Node)] = [
             ("family", .scalar(string(model.bridge.name))), ("architecture", .scalar(string(model.architecture))),
         ]
@@ -91,13 +92,4 @@ enum RunConfiguration {
     private static func mapping(_ pairs: [(Node, Node)]) -> Node { .mapping(Node.Mapping(pairs)) }
 
     private static func string(_ text: String) -> Node.Scalar { Node.Scalar(text, Tag(.str), .doubleQuoted) }
-}
-
-extension AutoBridge {
-    /// `run_config.yaml` of a run: the recipe and the model, every field.
-    ///
-    /// - Throws: `BridgeError` when it cannot be written as YAML.
-    public func runConfiguration(_ recipe: Recipe) throws -> [UInt8] {
-        try RunConfiguration.text(of: model, layout: RankLayout(), recipe: recipe)
-    }
 }

@@ -1,8 +1,13 @@
+import BridgeSupport
+package import CheckpointFormats
 import JSONTree
-import TensorRuntime
+package import ModelPlugins
+package import ModelSchema
+package import TensorFiles
+package import TensorRuntime
 
 /// Finds the tensors of a Hugging Face checkpoint that make each parameter, and keeps the ledger.
-struct TensorResolver {
+package struct TensorResolver {
     /// The tensors that are there.
     let tensors: [String: StoredTensor]
     /// The other spellings of their names.
@@ -18,10 +23,32 @@ struct TensorResolver {
     /// The model's configuration, which may say that the weights are quantised.
     let configuration: JSON
 
+    /// The resolver of an opened Hugging Face directory.
+    ///
+    /// - Parameters:
+    ///   - folder: The directory.
+    ///   - model: The model that it describes.
+    ///   - allowed: Names that may be missing or unused.
+    ///   - elementType: The type that every floating-point tensor gets; nil for its own.
+    package init(
+        _ folder: HuggingFaceFolder,
+        _ model: FamilyModel,
+        allowed: [NameGlob] = [],
+        elementType: ElementType? = nil
+    ) {
+        tensors = folder.tensors
+        dialects = model.bridge.dialects
+        ignoredTensors = model.bridge.ignoredTensors
+        self.allowed = allowed
+        dequantisedType = model.dequantisedType
+        self.elementType = elementType
+        configuration = folder.configuration
+    }
+
     /// A parameter and the view that makes it.
-    struct Resolved {
-        var entry: ParameterTable.Entry
-        var view: TensorView
+    package struct Resolved {
+        package var entry: ParameterTable.Entry
+        package var view: TensorView
         /// The tensors' names as they are in the checkpoint.
         var huggingFace: [String]
     }
@@ -29,7 +56,7 @@ struct TensorResolver {
     /// Resolves every parameter of a table.
     ///
     /// - Throws: `BridgeError` with code `unaccountedTensors` and all names, unless the user lets them through.
-    func resolve(_ table: ParameterTable, source: String) throws -> (parameters: [Resolved], ledger: Ledger) {
+    package func resolve(_ table: ParameterTable, source: String) throws -> (parameters: [Resolved], ledger: Ledger) {
         var ledger = Ledger()
         var used: Set<String> = []
         var problems: [String] = []

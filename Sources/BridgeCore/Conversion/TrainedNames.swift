@@ -1,25 +1,29 @@
-import TensorRuntime
+import BridgeSupport
+package import CheckpointFormats
+package import ModelSchema
+import TensorFiles
+package import TensorRuntime
 
 /// Where the parts of parameters and adapters belong in a Megatron checkpoint.
-struct TrainedNames {
+package struct TrainedNames {
     private let entries: [String: ParameterTable.Entry]
 
-    init(_ table: ParameterTable) {
+    package init(_ table: ParameterTable) {
         entries = Dictionary(table.entries.map { ($0.megatron, $0) }) { first, _ in first }
     }
 
     /// A parameter's name without the number of its piece: `a.weight[1]` is part of `a.weight`.
-    static func whole(_ name: String) -> String { String(name.prefix { $0 != "[" }) }
+    package static func whole(_ name: String) -> String { String(name.prefix { $0 != "[" }) }
 
     /// The names of an adapter's parameters, behind the module's.
     private static let adapterMark = ".adapter."
 
     /// Whether a parameter is an adapter's.
-    static func isAdapter(_ name: String) -> Bool { name.contains(adapterMark) }
+    package static func isAdapter(_ name: String) -> Bool { name.contains(adapterMark) }
 
     /// How the matrices of a parameter make Megatron's, and where that lies.
-    struct Place {
-        var transform: any ParameterTransform
+    package struct Place {
+        package var transform: any ParameterTransform
         var split: SplitRule
         var stage: ParameterMapping.Stage
         var layer: Int?
@@ -35,7 +39,7 @@ struct TrainedNames {
     }
 
     /// The place of a parameter of the model or of an adapter; nil for one that the model does not have.
-    func place(of whole: String) -> Place? {
+    package func place(of whole: String) -> Place? {
         guard let mark = whole.firstRange(of: Self.adapterMark) else { return entries[whole].map(Place.init) }
         guard var place = entries["\(whole[..<mark.lowerBound]).weight"].map(Place.init) else { return nil }
         let own = whole[mark.upperBound...]
@@ -55,7 +59,7 @@ struct TrainedNames {
     /// Parameters as Megatron has them, put together from the tensors of their pieces.
     ///
     /// - Throws: `BridgeError` for a name that the model does not have.
-    func parameters(_ pieces: [(name: String, tensor: Tensor)]) throws -> [GlobalParameter] {
+    package func parameters(_ pieces: [(name: String, tensor: Tensor)]) throws -> [GlobalParameter] {
         var names: [String] = []
         var views: [String: [TensorView]] = [:]
         for (name, tensor) in pieces {

@@ -1,3 +1,4 @@
+public import Adapters
 public import TensorRuntime
 
 /// What a training run puts into a checkpoint, all of it in memory: parameters, and what the optimizer keeps for them.

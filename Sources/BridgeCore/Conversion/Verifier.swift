@@ -1,6 +1,12 @@
+import Adapters
+public import BridgeSupport
 import CTensorKernels
+package import CheckpointFormats
 import Glibc
 public import JSONTree
+package import ModelPlugins
+package import ModelSchema
+public import TensorFiles
 import TensorRuntime
 
 /// A checkpoint of either kind, with its tensors under one set of names.
@@ -28,20 +34,13 @@ public struct Checkpoint: Sendable {
     /// What is true of it besides: the layout, the layer count and so on, for people.
     public let facts: [(name: String, value: String)]
 
-    /// Opens a checkpoint of either kind.
+    /// An opened Megatron checkpoint.
     ///
-    /// - Throws: `BridgeError` when there is none, or one that is not accounted for.
-    public init(path: String, catalog: PluginCatalog, allowMissing: [NameGlob] = []) throws {
-        if NativeCheckpoint.isOne(path) {
-            // A comparison passes nothing on, and a difference is what it is asked for.
-            try self.init(NativeCheckpoint(path: path, isVerified: false), catalog)
-        } else {
-            try self.init(AutoBridge.fromHF(path, catalog: catalog), allowMissing: allowMissing)
-        }
-    }
-
-    private init(_ native: NativeCheckpoint, _ catalog: PluginCatalog) throws {
-        let model = try AutoBridge(checkpoint: native, catalog: catalog).model
+    /// - Parameters:
+    ///   - native: The checkpoint.
+    ///   - model: The model that it describes.
+    /// - Throws: `BridgeError` for a parameter table that does not fit.
+    package init(_ native: NativeCheckpoint, model: FamilyModel) throws {
         let views = Dictionary(native.parameters.map { ($0.name, $0.view) }) { first, _ in first }
         path = native.path
         kind = .megatron
@@ -58,20 +57,25 @@ public struct Checkpoint: Sendable {
         ]
     }
 
-    /// The checkpoint that a bridge was made for, of which weights are read when they are asked for.
+    /// An opened Hugging Face directory.
     ///
-    /// - Throws: `BridgeError` for a bridge without weights, and for tensors that are not accounted for.
-    public init(_ bridge: AutoBridge, allowMissing: [NameGlob] = []) throws {
-        guard let folder = bridge.folder else {
-            throw BridgeError(.badArgument, "the bridge was made without weights; use AutoBridge.fromHF")
-        }
-        let plan = try bridge.resolved(allowMissing: allowMissing)
+    /// - Parameters:
+    ///   - folder: The directory.
+    ///   - model: The model that it describes.
+    ///   - allowMissing: Names of tensors that may be missing.
+    /// - Throws: `BridgeError` for tensors that are not accounted for.
+    package init(_ folder: HuggingFaceFolder, model: FamilyModel, allowMissing: [NameGlob]) throws {
+        let parameters = try TensorResolver(folder, model, allowed: allowMissing)
+            .resolve(model.table(folder.style), source: folder.path).parameters
         path = folder.path
         kind = .huggingFace
-        architecture = bridge.architecture
+        architecture = model.architecture
         holdsAdapter = false
-        tensors = try Self.tensors(bridge.model, plan)
-        fields = bridge.model.megatronFields()
+        tensors = try Self.tensors(
+            model,
+            Dictionary(parameters.map { ($0.entry.megatron, $0.view) }) { first, _ in first }
+        )
+        fields = model.megatronFields()
         facts = [
             ("format", "\(folder.style.rawValue), \(folder.shards.count) weight files"),
             ("tensors", "\(folder.tensors.count)"),
@@ -104,24 +108,6 @@ public struct Checkpoint: Sendable {
 
     /// The bytes of the tensors together.
     public var byteCount: Int { tensors.reduce(0) { $0 + $1.view.byteCount } }
-}
-
-extension AutoBridge {
-    /// The Megatron parameters of a Hugging Face folder by name.
-    func resolved(allowMissing: [NameGlob]) throws -> [String: TensorView] {
-        guard let folder else { return [:] }
-        let resolver = TensorResolver(
-            tensors: folder.tensors,
-            dialects: model.bridge.dialects,
-            ignoredTensors: model.bridge.ignoredTensors,
-            allowed: allowMissing,
-            dequantisedType: model.dequantisedType,
-            elementType: nil,
-            configuration: folder.configuration
-        )
-        let parameters = try resolver.resolve(model.table(folder.style), source: folder.path).parameters
-        return Dictionary(parameters.map { ($0.entry.megatron, $0.view) }) { first, _ in first }
-    }
 }
 
 /// Compares two checkpoints of any kind, number by number.

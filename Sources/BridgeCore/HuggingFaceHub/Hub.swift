@@ -1,3 +1,7 @@
+public import BridgeSupport
+public import CheckpointFormats
+import Network
+
 /// The Hugging Face hub and the cache of what was downloaded from it.
 ///
 /// ```swift

@@ -1,10 +1,11 @@
+import BridgeSupport
 import Glibc
 import Synchronization
 
 /// The content of a file that is on its way: bytes are read as soon as they have come, and a reader waits for them.
 ///
 /// The checksum is known at the very end, so what was read before counts only when ``HubStream/confirm()`` has gone well.
-final class HubArrival: ByteStorage, OnceReadableStorage {
+package final class HubArrival: ByteStorage, OnceReadableStorage {
     private enum State {
         case awaited
         case coming(HubTransfer)
@@ -79,11 +80,11 @@ final class HubArrival: ByteStorage, OnceReadableStorage {
 }
 
 /// A model that is read while its weights still come.
-final class HubStream: Sendable {
+package final class HubStream: Sendable {
     /// The folder of the snapshot; the weights appear in it as they become whole.
-    let folder: String
+    package let folder: String
     /// The weights that are on their way, by their names in the folder.
-    let arrivals: [String: HubArrival]
+    package let arrivals: [String: HubArrival]
 
     private let isDone = Atomic(false)
     /// Whether the download's progress is shown; it stays so until somebody else has something to show.
@@ -92,7 +93,7 @@ final class HubStream: Sendable {
     /// Fetches what a model needs besides its weights, and starts to fetch those.
     ///
     /// - Throws: `BridgeError` when the hub does not give them.
-    init(_ snapshot: HubSnapshot) throws {
+    package init(_ snapshot: HubSnapshot) throws {
         folder = snapshot.folder
         let weights = try snapshot.fetchAllButWeights().filter { !snapshot.holds($0) }
         var arrivals: [String: HubArrival] = [:]
@@ -116,63 +117,17 @@ final class HubStream: Sendable {
     }
 
     /// Shows no more of the download, since what is made of it has begun.
-    func hide() { isShown.withLock { $0 = false } }
+    package func hide() { isShown.withLock { $0 = false } }
 
     /// Waits until all weights are here and their checksums are right.
     ///
     /// - Throws: `BridgeError` when one is not; what was read of it is then worth nothing.
-    func confirm() throws {
+    package func confirm() throws {
         for arrival in arrivals.values { try arrival.confirm() }
     }
 
     /// Waits until no thread is at it any more, which an error elsewhere has stopped.
-    func wait() {
+    package func wait() {
         while !isDone.load(ordering: .acquiring) { usleep(2000) }
-    }
-}
-
-extension AutoBridge {
-    /// Uses a model of the hub while its weights still come: a conversion begins with the first of them.
-    ///
-    /// What is here already, a folder or a whole repository in the cache, is used as it is.
-    ///
-    /// - Parameters:
-    ///   - text: A folder, or `org/name` or `org/name@revision`.
-    ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
-    ///   - hub: Where ids lead to. Its context's cancellation ends the download, also when `body` fails.
-    ///   - body: What is done with the bridge. A conversion is put in its place only after every checksum was right.
-    /// - Returns: What `body` returns.
-    /// - Throws: `BridgeError`, and what `body` throws; the conversion's destination is then as it was.
-    public static func whileDownloading<Result>(
-        _ text: String,
-        catalog: PluginCatalog? = nil,
-        hub: Hub = .standard,
-        _ body: (AutoBridge) throws -> Result
-    ) throws -> Result {
-        guard let repository = HubRepository(meantBy: text) else {
-            return try body(fromHF(text, catalog: catalog, hub: hub))
-        }
-        var hub = hub
-        let caller = hub.context.cancellation
-        // Ends with the caller's wish, or here; the caller's own switch is not for others to turn.
-        hub.context.cancellation = Cancellation(after: caller)
-        let stream = try HubStream(hub.snapshot(of: repository))
-        defer {
-            hub.context.cancellation.cancel()
-            stream.wait()
-        }
-        let result: Result
-        do {
-            let folder = try HuggingFaceFolder(path: stream.folder, elsewhere: stream.arrivals) { try stream.confirm() }
-            let bridge = try AutoBridge(folder: folder, catalog: catalog ?? .standard())
-            stream.hide()
-            result = try body(bridge)
-        } catch let error as BridgeError where error.code == .corruptInput || error.code == .unaccountedTensors {
-            // Bytes that were read before their checksum was known are the first to be doubted.
-            try stream.confirm()
-            throw error
-        }
-        try stream.confirm()
-        return result
     }
 }

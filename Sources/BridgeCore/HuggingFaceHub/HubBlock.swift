@@ -1,3 +1,5 @@
+import BridgeSupport
+
 /// Bytes of one piece that have come and are not in the file yet, kept by one thread from piece to piece.
 ///
 /// They lie as far behind the start of a page of memory as they do behind the start of a page of the file, so that all

@@ -1,4 +1,7 @@
+import BridgeSupport
+public import CheckpointFormats
 import Glibc
+import Network
 
 extension HubCache {
     /// A repository in the cache.

@@ -1,5 +1,8 @@
+import BridgeSupport
+public import CheckpointFormats
 import Glibc
 import JSONTree
+import Network
 
 /// The folder with the repositories that were downloaded, laid out as huggingface_hub 2.4 lays it out.
 ///

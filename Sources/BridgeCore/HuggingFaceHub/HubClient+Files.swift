@@ -1,3 +1,7 @@
+import BridgeSupport
+import CheckpointFormats
+import Network
+
 extension HubClient {
     /// Where the content of a file is asked for.
     func address(of file: HubFile, _ commit: String, in repository: HubRepository) -> String {

@@ -1,5 +1,9 @@
+import BridgeSupport
+import CheckpointFormats
 import Glibc
 import JSONTree
+import Network
+import Tokenizers
 
 /// Asks the hub about repositories.
 final class HubClient {

@@ -1,4 +1,7 @@
+import BridgeSupport
+import CheckpointFormats
 import Glibc
+import Network
 import Synchronization
 
 /// Fetches files of a commit into the cache: several at once, and several pieces of a large one.

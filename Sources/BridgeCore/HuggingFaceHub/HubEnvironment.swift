@@ -1,3 +1,5 @@
+import BridgeSupport
+public import Network
 import Tokenizers
 
 /// Where the hub is, where its cache is, and who asks: what the variables of an environment say.

@@ -1,7 +1,10 @@
+import BridgeSupport
+import Network
 import Synchronization
+import TensorFiles
 
 /// The header of a weight file that stays on the hub: enough for a plan, which reads no weight.
-final class HubHeader: ByteStorage {
+package final class HubHeader: ByteStorage {
     let name: String
     let byteCount: Int
     private let head: [UInt8]
@@ -44,7 +47,7 @@ extension HubSnapshot {
     ///
     /// - Returns: The headers by the paths of their files.
     /// - Throws: `BridgeError` when the hub does not give them.
-    func fetchHeaders() throws -> [String: HubHeader] {
+    package func fetchHeaders() throws -> [String: HubHeader] {
         let missing = try fetchAllButWeights().filter { !holds($0) }
         let found = Mutex<[String: HubHeader]>([:])
         do {
@@ -63,31 +66,5 @@ extension HubSnapshot {
             throw failure.error("\(repository)", hub.environment)
         }
         return found.withLock { $0 }
-    }
-}
-
-extension AutoBridge {
-    /// The bridge for a model that is only to be described: of one on the hub the headers of the weight files are fetched
-    /// and no weight.
-    ///
-    /// ``plan(_:)`` works as ever; whatever reads weights that are not here throws.
-    ///
-    /// - Parameters:
-    ///   - text: A folder, or `org/name` or `org/name@revision`.
-    ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
-    ///   - hub: Where ids lead to; the hub that the process's environment describes.
-    /// - Returns: The bridge.
-    /// - Throws: `BridgeError` when there is no model, or one that no plugin knows, or the hub does not give it.
-    public static func forPlanning(
-        _ text: String,
-        catalog: PluginCatalog? = nil,
-        hub: Hub = .standard
-    ) throws -> AutoBridge {
-        guard let repository = HubRepository(meantBy: text) else {
-            return try fromHF(text, catalog: catalog, hub: hub)
-        }
-        let snapshot = try hub.snapshot(of: repository)
-        let folder = try HuggingFaceFolder(path: snapshot.folder, elsewhere: snapshot.fetchHeaders())
-        return try AutoBridge(folder: folder, catalog: catalog ?? .standard())
     }
 }

@@ -1,3 +1,4 @@
+import BridgeSupport
 import JSONTree
 
 /// A file of a repository, as the hub lists it.

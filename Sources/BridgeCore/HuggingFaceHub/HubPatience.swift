@@ -1,7 +1,8 @@
+import BridgeSupport
 import CSystem
 import Glibc
 import JSONTree
-import Logging
+import Network
 
 /// How often a request is made again, and how long it waits before.
 ///

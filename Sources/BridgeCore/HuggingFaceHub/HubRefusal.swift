@@ -1,3 +1,7 @@
+import BridgeSupport
+import CheckpointFormats
+import Network
+
 /// What the hub's refusals mean, and what to do about them.
 struct HubRefusal {
     var answer: HTTPAnswer

@@ -1,3 +1,7 @@
+import BridgeSupport
+import CheckpointFormats
+import ModelSchema
+
 /// What a repository is needed for.
 public enum HubPurpose: Sendable, Hashable {
     /// A model: configuration, tokenizer, processor, weights.
@@ -42,14 +46,14 @@ struct HubSelection {
         switch purpose {
         case .processor, .everything: return
         case .adapter:
-            weights = listing.files.filter { $0.path == PEFTTensors.fileName }
-            if listing.file(PEFTConfiguration.fileName) != nil, !weights.isEmpty { return }
-            weights = listing.files.filter { $0.path == LoRAFile.name }
+            weights = listing.files.filter { $0.path == AdapterFiles.weights }
+            if listing.file(AdapterFiles.configuration) != nil, !weights.isEmpty { return }
+            weights = listing.files.filter { $0.path == AdapterFiles.mistralFinetune }
             guard !weights.isEmpty else {
                 let isPickled = listing.file("adapter_model.bin") != nil
                 throw BridgeError(
                     .badArgument,
-                    "\(repository) has no \(PEFTConfiguration.fileName) with \(PEFTTensors.fileName), and no \(LoRAFile.name), so it "
+                    "\(repository) has no \(AdapterFiles.configuration) with \(AdapterFiles.weights), and no \(AdapterFiles.mistralFinetune), so it "
                         + "holds no adapters that can be read"
                         + (isPickled
                             ? "; its adapter_model.bin is pickled: write it with peft's save_pretrained(safe_serialization=True)"
@@ -59,7 +63,7 @@ struct HubSelection {
         case .model:
             let names = listing.files.map(\.path)
             guard let style = styles.first(where: { !Self.weights(of: $0, names).isEmpty }) else {
-                guard !names.contains(PEFTConfiguration.fileName), !names.contains(LoRAFile.name) else {
+                guard !names.contains(AdapterFiles.configuration), !names.contains(AdapterFiles.mistralFinetune) else {
                     throw BridgeError(
                         .badArgument,
                         "\(repository) holds an adapter and not a model; give the model that it was trained on, and "

@@ -1,4 +1,7 @@
+import BridgeSupport
+public import CheckpointFormats
 import JSONTree
+import Network
 
 /// A repository at a commit: what it holds, and what of that is in the cache.
 public struct HubSnapshot: Sendable {

@@ -1,5 +1,8 @@
+import BridgeSupport
 import Glibc
+import Network
 import Synchronization
+import TensorFiles
 
 /// The content of one file on its way into the cache, piece by piece and by several threads at once.
 ///

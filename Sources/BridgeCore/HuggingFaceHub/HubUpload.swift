@@ -1,5 +1,9 @@
+import BridgeSupport
+public import CheckpointFormats
 import JSONTree
+import Network
 import Synchronization
+import TensorFiles
 import Tokenizers
 
 /// Puts the files of a folder into a repository of the hub, in one commit.

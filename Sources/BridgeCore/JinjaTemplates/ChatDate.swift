@@ -31,7 +31,7 @@ public struct ChatDate: Sendable, Equatable {
     }
 
     /// Reads `2025-12-31`, or with a time `2025-12-31T23:59:58`.
-    public init(_ text: String) throws(TokenizerError) {
+    public init(_ text: String) throws(TemplateError) {
         let halves = text.split(whereSeparator: { $0 == "T" || $0 == " " })
         let date = (halves.first ?? "").split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
         let time = halves.count > 1 ? halves[1].split(separator: ":").map { Int($0) } : []
@@ -40,8 +40,8 @@ public struct ChatDate: Sendable, Equatable {
             (1...9999).contains(year), (1...12).contains(month), (1...31).contains(day), time.count <= 3,
             time.allSatisfy({ $0.map { (0...60).contains($0) } ?? false })
         else {
-            throw TokenizerError(
-                .badFile,
+            throw TemplateError(
+                .badValue,
                 "'\(text)' is not a date; expected one such as 2025-12-31 or 2025-12-31T23:59:58"
             )
         }
@@ -50,7 +50,7 @@ public struct ChatDate: Sendable, Equatable {
         if time.count > 1 { minute = time[1] ?? 0 }
         if time.count > 2 { second = time[2] ?? 0 }
         guard hour < 24, minute < 60, Self(Self.normalized(parts)) == self else {
-            throw TokenizerError(.badFile, "'\(text)' is not in the calendar")
+            throw TemplateError(.badValue, "'\(text)' is not in the calendar")
         }
     }
 

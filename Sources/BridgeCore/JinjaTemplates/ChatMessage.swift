@@ -16,19 +16,19 @@ public struct ChatMessage: Sendable, Equatable {
     /// A turn from its members, such as one with tool calls.
     ///
     /// Members that are null count as missing, as in transformers.
-    public init(_ value: ChatValue) throws(TokenizerError) {
+    public init(_ value: ChatValue) throws(TemplateError) {
         guard case .object(let members) = value else {
-            throw TokenizerError(.badFile, "a chat message is not an object")
+            throw TemplateError(.badValue, "a chat message is not an object")
         }
         fields = members.filter { $0.value != .null }
     }
 
     /// Reads a list of messages, such as a conversation of a data set.
-    public static func list(_ value: ChatValue) throws(TokenizerError) -> [ChatMessage] {
+    public static func list(_ value: ChatValue) throws(TemplateError) -> [ChatMessage] {
         guard case .list(let items) = value else {
-            throw TokenizerError(.badFile, "a conversation is not a list of messages")
+            throw TemplateError(.badValue, "a conversation is not a list of messages")
         }
-        return try items.map { item throws(TokenizerError) in try ChatMessage(item) }
+        return try items.map { item throws(TemplateError) in try ChatMessage(item) }
     }
 
     /// What the template sees: older names of the reasoning are joined by the one that templates read.

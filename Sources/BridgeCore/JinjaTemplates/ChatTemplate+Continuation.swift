@@ -9,7 +9,7 @@ struct OpenEnd {
     /// The text that the model continues.
     private let text: String
 
-    init(_ messages: [ChatMessage]) throws(TokenizerError) {
+    init(_ messages: [ChatMessage]) throws(TemplateError) {
         var messages = messages
         guard let index = messages[messages.count - 1].fields.lastIndex(where: { $0.name == "content" }) else {
             throw Self.error("has no content")
@@ -21,11 +21,11 @@ struct OpenEnd {
         self.text = text
     }
 
-    private static func error(_ what: String) -> TokenizerError {
-        TokenizerError(.templateFailure, "the last message is to be continued, and \(what)")
+    private static func error(_ what: String) -> TemplateError {
+        TemplateError(.failure, "the last message is to be continued, and \(what)")
     }
 
-    private static func marked(_ content: ChatValue) throws(TokenizerError) -> (ChatValue, text: String) {
+    private static func marked(_ content: ChatValue) throws(TemplateError) -> (ChatValue, text: String) {
         switch content {
         case .text(let text): return (.text(text + mark), text)
         case .list(var parts):
@@ -45,7 +45,7 @@ struct OpenEnd {
     }
 
     /// What was rendered up to the end of the message.
-    func cut(_ chat: RenderedChat) throws(TokenizerError) -> RenderedChat {
+    func cut(_ chat: RenderedChat) throws(TemplateError) -> RenderedChat {
         let bytes = Array(chat.text.utf8)
         let strippedMark = Array(PythonText.strip(Self.mark, nil, left: true, right: true).utf8)
         let strippedText = Array(PythonText.strip(text, nil, left: true, right: true).utf8)

@@ -10,10 +10,10 @@ public struct ChatTemplate: Sendable {
     static let largestSource = 1 << 20
 
     /// Parses a template in Jinja's language.
-    public init(_ source: String) throws(TokenizerError) {
+    public init(_ source: String) throws(TemplateError) {
         guard source.utf8.count <= Self.largestSource else {
-            throw TokenizerError(
-                .templateSyntax,
+            throw TemplateError(
+                .syntax,
                 "the template has \(source.utf8.count) bytes; at most \(Self.largestSource) are read"
             )
         }
@@ -51,18 +51,18 @@ public struct ChatTemplate: Sendable {
     ///   - specialTokens: The control tokens by their role, such as `bos_token`.
     ///   - options: What the template is given beside them.
     /// - Returns: The text, and where in it the assistant speaks.
-    /// - Throws: `TokenizerError`; with the code `templateRefusal` where the template does not take the conversation.
+    /// - Throws: `TemplateError`; with the code `templateRefusal` where the template does not take the conversation.
     public func render(
         _ messages: [ChatMessage],
         specialTokens: [String: String],
         options: Options = Options()
-    ) throws(TokenizerError) -> RenderedChat {
+    ) throws(TemplateError) -> RenderedChat {
         guard !messages.isEmpty else {
-            throw TokenizerError(.templateFailure, "the conversation is empty; it needs at least one message")
+            throw TemplateError(.failure, "the conversation is empty; it needs at least one message")
         }
         guard !options.continuesFinalMessage || !options.addsGenerationPrompt else {
-            throw TokenizerError(
-                .templateRefusal,
+            throw TemplateError(
+                .refusal,
                 "either the last message is continued or a new answer begins; ask for one of the two"
             )
         }
@@ -89,7 +89,7 @@ public struct ChatTemplate: Sendable {
         _ variables: [String: TemplateValue],
         _ options: Options,
         limits: TemplateInterpreter.Limits? = nil
-    ) throws(TokenizerError) -> RenderedChat {
+    ) throws(TemplateError) -> RenderedChat {
         var interpreter = TemplateInterpreter(
             variables: variables,
             date: options.date ?? .now(),
@@ -113,10 +113,10 @@ public struct ChatTemplate: Sendable {
         return result
     }
 
-    private static func checkDepth(_ value: ChatValue) throws(TokenizerError) {
+    private static func checkDepth(_ value: ChatValue) throws(TemplateError) {
         let most = TemplateValue.deepestNesting - 20
         guard value.depth(limit: most) < most else {
-            throw TokenizerError(.templateFailure, "a message or tool nests more than \(most) levels deep")
+            throw TemplateError(.failure, "a message or tool nests more than \(most) levels deep")
         }
     }
 }

@@ -27,8 +27,12 @@ public indirect enum ChatValue: Sendable, Equatable {
     }
 
     /// Reads JSON, such as a line of a data set or a list of tools.
-    public init(json: String) throws(TokenizerError) {
-        self.init(try JSON(tokenizerFile: Array(json.utf8)))
+    public init(json: String) throws(TemplateError) {
+        do {
+            self.init(try JSON(parsing: Array(json.utf8)))
+        } catch {
+            throw TemplateError(.badValue, "is not valid JSON: \(error)")
+        }
     }
 
     /// The same value as parsed JSON.

@@ -1,8 +1,8 @@
 /// What Python's strings do, scalar by scalar.
-enum PythonText {
+package enum PythonText {
     /// What `str.isspace` and `str.strip` take for white space.
     static func isSpace(_ scalar: Unicode.Scalar) -> Bool {
-        ScalarClass.isWhitespace(scalar) || (0x1C...0x1F).contains(scalar.value)
+        scalar.properties.isWhitespace || (0x1C...0x1F).contains(scalar.value)
     }
 
     static func string(_ scalars: some Sequence<Unicode.Scalar>) -> String {
@@ -58,7 +58,7 @@ enum PythonText {
     }
 
     /// `str.strip` and its two halves; without a set, white space goes.
-    static func strip(_ text: String, _ set: String?, left: Bool, right: Bool) -> String {
+    package static func strip(_ text: String, _ set: String?, left: Bool, right: Bool) -> String {
         let scalars = text.unicodeScalars
         let members = set.map { Set($0.unicodeScalars) }
         func stays(_ scalar: Unicode.Scalar) -> Bool { !(members?.contains(scalar) ?? isSpace(scalar)) }

@@ -1,5 +1,5 @@
 extension TemplateInterpreter {
-    mutating func evaluate(_ expression: TemplateExpression) throws(TokenizerError) -> TemplateValue {
+    mutating func evaluate(_ expression: TemplateExpression) throws(TemplateError) -> TemplateValue {
         try spend()
         switch expression {
         case .literal(let value):
@@ -8,11 +8,11 @@ extension TemplateInterpreter {
         case .name(let name):
             try spend(scopes.count / 8)
             return lookUp(name)
-        default: return try deeper { inner throws(TokenizerError) in try inner.evaluateCompound(expression) }
+        default: return try deeper { inner throws(TemplateError) in try inner.evaluateCompound(expression) }
         }
     }
 
-    private mutating func evaluateCompound(_ expression: TemplateExpression) throws(TokenizerError) -> TemplateValue {
+    private mutating func evaluateCompound(_ expression: TemplateExpression) throws(TemplateError) -> TemplateValue {
         switch expression {
         case .literal(let value): return value
         case .name(let name): return lookUp(name)
@@ -59,7 +59,7 @@ extension TemplateInterpreter {
         return .string(PythonText.replace(today, "{yesterday}", date.yesterday.formatted("%Y-%m-%d"), limit: -1))
     }
 
-    private mutating func evaluateAll(_ items: [TemplateExpression]) throws(TokenizerError) -> [TemplateValue] {
+    private mutating func evaluateAll(_ items: [TemplateExpression]) throws(TemplateError) -> [TemplateValue] {
         var values: [TemplateValue] = []
         for item in items {
             let value = try evaluate(item)
@@ -71,7 +71,7 @@ extension TemplateInterpreter {
 
     private mutating func evaluateDictionary(
         _ entries: [(key: TemplateExpression, value: TemplateExpression)]
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         var dictionary = TemplateDictionary()
         for entry in entries {
             let values = try evaluateAll([entry.key, entry.value])
@@ -85,7 +85,7 @@ extension TemplateInterpreter {
         return try checked(.dictionary(dictionary))
     }
 
-    mutating func evaluate(_ arguments: [TemplateArgument]) throws(TokenizerError) -> TemplateArguments {
+    mutating func evaluate(_ arguments: [TemplateArgument]) throws(TemplateError) -> TemplateArguments {
         var result = TemplateArguments()
         for argument in arguments {
             let value = try evaluate(argument.value)
@@ -113,7 +113,7 @@ extension TemplateInterpreter {
     private mutating func firstValue(
         _ values: [TemplateExpression],
         where isWanted: Bool
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         var last = TemplateValue.none
         for value in values {
             last = try evaluate(value)
@@ -125,7 +125,7 @@ extension TemplateInterpreter {
     // MARK: Parts of values
 
     /// `base.name`: what Jinja's sandbox gives, first the attribute, then the item.
-    func attribute(_ name: String, of base: TemplateValue) throws(TokenizerError) -> TemplateValue {
+    func attribute(_ name: String, of base: TemplateValue) throws(TemplateError) -> TemplateValue {
         switch base {
         case .undefined(let reason): throw failure(reason)
         case .dictionary(let dictionary):
@@ -138,7 +138,7 @@ extension TemplateInterpreter {
     }
 
     /// `base[key]`: first the item, then the attribute.
-    mutating func item(_ key: TemplateValue, of base: TemplateValue) throws(TokenizerError) -> TemplateValue {
+    mutating func item(_ key: TemplateValue, of base: TemplateValue) throws(TemplateError) -> TemplateValue {
         if let text = key.text { try scan(text) } else { try visit(key) }
         if let text = base.text { try scan(text) }
         switch base {
@@ -168,7 +168,7 @@ extension TemplateInterpreter {
         _ start: TemplateExpression?,
         _ stop: TemplateExpression?,
         _ step: TemplateExpression?
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         let value = try evaluate(base)
         let bounds = [try bound(start), try bound(stop), try bound(step)]
         try visit(value)
@@ -189,7 +189,7 @@ extension TemplateInterpreter {
         return .tuple(part)
     }
 
-    private mutating func bound(_ expression: TemplateExpression?) throws(TokenizerError) -> Int? {
+    private mutating func bound(_ expression: TemplateExpression?) throws(TemplateError) -> Int? {
         guard let expression else { return nil }
         let value = try evaluate(expression)
         if case .none = value { return nil }
@@ -199,7 +199,7 @@ extension TemplateInterpreter {
         return index
     }
 
-    private func sliceIndices(_ bounds: [Int?], count: Int) throws(TokenizerError) -> StrideTo<Int> {
+    private func sliceIndices(_ bounds: [Int?], count: Int) throws(TemplateError) -> StrideTo<Int> {
         let step = bounds[2] ?? 1
         guard step != 0 else { throw failure("slice step cannot be zero") }
         func clamp(_ index: Int, _ low: Int, _ high: Int) -> Int {
@@ -220,7 +220,7 @@ extension TemplateInterpreter {
     private mutating func evaluateCall(
         _ callee: TemplateExpression,
         _ arguments: [TemplateArgument]
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         if case .attribute(let base, let name) = callee {
             let owner = try evaluate(base)
             if hasMethod(name, owner) { return try callMethod(name, of: owner, try evaluate(arguments)) }
@@ -232,7 +232,7 @@ extension TemplateInterpreter {
     private mutating func call(
         _ callee: TemplateValue,
         _ arguments: TemplateArguments
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         switch callee {
         case .macro(let macro): return try call(macro, arguments, caller: nil)
         case .function(let name): return try callFunction(name, arguments)
@@ -245,7 +245,7 @@ extension TemplateInterpreter {
     mutating func filtered(
         _ value: TemplateValue,
         _ filters: [TemplateCallSyntax]
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         var value = value
         for filter in filters { value = try apply(filter.name, to: value, try evaluate(filter.arguments)) }
         return value

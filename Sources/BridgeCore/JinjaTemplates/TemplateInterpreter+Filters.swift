@@ -4,7 +4,7 @@ extension TemplateInterpreter {
         _ name: String,
         to value: TemplateValue,
         _ arguments: TemplateArguments
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         let first = arguments.positions.first
         if let text = value.text { try scan(text) } else { try visit(value) }
         switch name {
@@ -69,7 +69,7 @@ extension TemplateInterpreter {
     /// The text of a value, where a filter makes one of it.
     ///
     /// The text is accounted for.
-    private mutating func stringified(_ value: TemplateValue) throws(TokenizerError) -> String {
+    private mutating func stringified(_ value: TemplateValue) throws(TemplateError) -> String {
         try text(of: value)
     }
 
@@ -92,7 +92,7 @@ extension TemplateInterpreter {
         return result
     }
 
-    private func length(_ value: TemplateValue) throws(TokenizerError) -> TemplateValue {
+    private func length(_ value: TemplateValue) throws(TemplateError) -> TemplateValue {
         switch value {
         case .string(let text), .markup(let text): return .integer(text.unicodeScalars.count)
         case .list(let list), .tuple(let list): return .integer(list.elements.count)
@@ -102,7 +102,7 @@ extension TemplateInterpreter {
         }
     }
 
-    private mutating func json(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TokenizerError)
+    private mutating func json(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TemplateError)
         -> TemplateValue
     {
         var writer = TemplateJSONWriter(limit: limits.bytes)
@@ -125,7 +125,7 @@ extension TemplateInterpreter {
         }
     }
 
-    private func wholeNumber(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TokenizerError)
+    private func wholeNumber(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TemplateError)
         -> TemplateValue
     {
         if let integer = value.integer { return .integer(integer) }
@@ -142,7 +142,7 @@ extension TemplateInterpreter {
         return fallback
     }
 
-    private mutating func rounded(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TokenizerError)
+    private mutating func rounded(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TemplateError)
         -> TemplateValue
     {
         guard let number = value.number else { throw failure("type \(value.typeName) doesn't define __round__ method") }
@@ -164,7 +164,7 @@ extension TemplateInterpreter {
         _ value: TemplateValue,
         separator: String,
         attribute: TemplateValue?
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         guard let elements = try elements(of: value) else {
             throw failure("'\(value.typeName)' object is not iterable")
         }
@@ -183,7 +183,7 @@ extension TemplateInterpreter {
         _ attribute: TemplateValue?,
         of element: TemplateValue,
         default fallback: TemplateValue? = nil
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         guard let attribute else { return element }
         guard let path = attribute.text else { return try item(attribute, of: element) }
         try scan(path)
@@ -195,7 +195,7 @@ extension TemplateInterpreter {
         return value
     }
 
-    private mutating func indented(_ text: String, _ arguments: TemplateArguments) throws(TokenizerError)
+    private mutating func indented(_ text: String, _ arguments: TemplateArguments) throws(TemplateError)
         -> TemplateValue
     {
         let width = arguments.value(0, "width")

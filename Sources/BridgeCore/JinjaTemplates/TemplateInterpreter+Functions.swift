@@ -2,7 +2,7 @@ extension TemplateInterpreter {
     /// The functions that transformers gives to templates.
     static let functions: Set<String> = ["range", "namespace", "dict", "raise_exception", "strftime_now"]
 
-    mutating func callFunction(_ name: String, _ arguments: TemplateArguments) throws(TokenizerError) -> TemplateValue {
+    mutating func callFunction(_ name: String, _ arguments: TemplateArguments) throws(TemplateError) -> TemplateValue {
         switch name {
         case "range": return try range(arguments)
         case "namespace":
@@ -24,9 +24,9 @@ extension TemplateInterpreter {
             }
             return try checked(.dictionary(dictionary))
         case "raise_exception":
-            let given = try arguments.value(0, "message").map { value throws(TokenizerError) in try text(of: value) }
+            let given = try arguments.value(0, "message").map { value throws(TemplateError) in try text(of: value) }
             let message = given ?? "the template refused the conversation"
-            throw TokenizerError(.templateRefusal, message, line: line)
+            throw TemplateError(.refusal, message, line: line)
         case "strftime_now":
             guard let format = arguments.value(0, "format")?.text else { throw failure("strftime_now needs a format") }
             try spendBytes(format.utf8.count * 32)
@@ -36,7 +36,7 @@ extension TemplateInterpreter {
         }
     }
 
-    private mutating func range(_ arguments: TemplateArguments) throws(TokenizerError) -> TemplateValue {
+    private mutating func range(_ arguments: TemplateArguments) throws(TemplateError) -> TemplateValue {
         let numbers = arguments.positions.compactMap(\.integer)
         guard (1...3).contains(numbers.count), numbers.count == arguments.positions.count else {
             throw failure("range needs one to three whole numbers")
@@ -81,7 +81,7 @@ extension TemplateInterpreter {
         _ name: String,
         of owner: TemplateValue,
         _ arguments: TemplateArguments
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         switch owner {
         case .string(let text), .markup(let text):
             return try callMethod(name, ofText: text, arguments)
@@ -129,7 +129,7 @@ extension TemplateInterpreter {
         _ name: String,
         ofText text: String,
         _ arguments: TemplateArguments
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         try scan(text)
         let first = arguments.positions.first
         if let text = first?.text { try scan(text) }
@@ -184,7 +184,7 @@ extension TemplateInterpreter {
         }
     }
 
-    mutating func replaced(_ text: String, _ old: String, _ new: String, limit: Int) throws(TokenizerError)
+    mutating func replaced(_ text: String, _ old: String, _ new: String, limit: Int) throws(TemplateError)
         -> TemplateValue
     {
         let most = old.isEmpty ? text.utf8.count + 1 : text.utf8.count / old.utf8.count
@@ -198,7 +198,7 @@ extension TemplateInterpreter {
         return try made(PythonText.replace(text, old, new, limit: limit))
     }
 
-    private mutating func partition(_ text: String, _ separator: String?, fromRight: Bool) throws(TokenizerError)
+    private mutating func partition(_ text: String, _ separator: String?, fromRight: Bool) throws(TemplateError)
         -> TemplateValue
     {
         guard let separator, !separator.isEmpty else { throw failure("empty separator") }
@@ -211,7 +211,7 @@ extension TemplateInterpreter {
         return .tuple([.string(parts[0]), .string(separator), .string(parts[1])])
     }
 
-    private mutating func find(_ name: String, _ part: String?, in text: String) throws(TokenizerError) -> TemplateValue
+    private mutating func find(_ name: String, _ part: String?, in text: String) throws(TemplateError) -> TemplateValue
     {
         guard let part else { throw failure("\(name) needs a string") }
         let bytes = Array(text.utf8)
@@ -236,7 +236,7 @@ extension TemplateInterpreter {
     }
 
     /// `str.format` with `{}`, `{0}` and `{name}`; format specifications are refused.
-    private mutating func braceFormatted(_ format: String, _ arguments: TemplateArguments) throws(TokenizerError)
+    private mutating func braceFormatted(_ format: String, _ arguments: TemplateArguments) throws(TemplateError)
         -> String
     {
         try spend(format.utf8.count)

@@ -4,9 +4,9 @@ extension TemplateInterpreter {
         _ name: String,
         _ value: TemplateValue,
         _ arguments: TemplateArguments
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         guard Self.listFilters.contains(name) else {
-            throw TokenizerError(.templateFailure, "No filter named '\(name)'.", line: line)
+            throw TemplateError(.failure, "No filter named '\(name)'.", line: line)
         }
         guard let elements = try elements(of: value) else {
             throw failure("'\(value.typeName)' object is not iterable")
@@ -60,7 +60,7 @@ extension TemplateInterpreter {
         by attribute: TemplateValue?,
         isReversed: Bool,
         isExact: Bool
-    ) throws(TokenizerError) -> [TemplateValue] {
+    ) throws(TemplateError) -> [TemplateValue] {
         let paths = attribute?.text?.split(separator: ",").map { TemplateValue.string(String($0)) }
         var keyed: [(key: TemplateValue, value: TemplateValue)] = []
         for element in elements {
@@ -87,7 +87,7 @@ extension TemplateInterpreter {
     private mutating func dictionarySorted(
         _ value: TemplateValue,
         _ arguments: TemplateArguments
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         guard case .dictionary(let dictionary) = value else { throw failure("dictsort needs a mapping") }
         try holdElements(dictionary.entries.count, bytesEach: 3 * TemplateValue.elementBytes)
         let place = arguments.value(1, "by")?.text == "value" ? 1 : 0
@@ -100,7 +100,7 @@ extension TemplateInterpreter {
     private mutating func unique(
         _ elements: [TemplateValue],
         _ arguments: TemplateArguments
-    ) throws(TokenizerError) -> [TemplateValue] {
+    ) throws(TemplateError) -> [TemplateValue] {
         let isExact = arguments.value(0, "case_sensitive")?.isTrue ?? false
         var seen = TemplateDictionary()
         var kept: [TemplateValue] = []
@@ -115,7 +115,7 @@ extension TemplateInterpreter {
         return kept
     }
 
-    private mutating func sum(_ elements: [TemplateValue], _ arguments: TemplateArguments) throws(TokenizerError)
+    private mutating func sum(_ elements: [TemplateValue], _ arguments: TemplateArguments) throws(TemplateError)
         -> TemplateValue
     {
         var total = arguments.value(1, "start") ?? .integer(0)
@@ -129,7 +129,7 @@ extension TemplateInterpreter {
     private mutating func mapped(
         _ elements: [TemplateValue],
         _ arguments: TemplateArguments
-    ) throws(TokenizerError) -> [TemplateValue] {
+    ) throws(TemplateError) -> [TemplateValue] {
         var result: [TemplateValue] = []
         if let attribute = arguments.keywords["attribute"] {
             for element in elements {
@@ -147,7 +147,7 @@ extension TemplateInterpreter {
         _ name: String,
         _ elements: [TemplateValue],
         _ arguments: TemplateArguments
-    ) throws(TokenizerError) -> [TemplateValue] {
+    ) throws(TemplateError) -> [TemplateValue] {
         var positions = arguments.positions[...]
         let attribute = name.hasSuffix("attr") ? positions.popFirst() : nil
         if name.hasSuffix("attr"), attribute == nil { throw failure("Missing parameter for attribute name") }
@@ -157,7 +157,7 @@ extension TemplateInterpreter {
         for element in elements {
             let value = try part(attribute, of: element)
             let passes =
-                try test.map { test throws(TokenizerError) in try self.passes(test, value, inner) } ?? value.isTrue
+                try test.map { test throws(TemplateError) in try self.passes(test, value, inner) } ?? value.isTrue
             if passes == name.hasPrefix("select") { kept.append(element) }
         }
         return kept
@@ -167,7 +167,7 @@ extension TemplateInterpreter {
         _ name: String,
         _ elements: [TemplateValue],
         _ arguments: TemplateArguments
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         guard let count = arguments.positions.first?.integer, count > 0, count <= limits.elements else {
             throw failure("\(name) needs a count above 0")
         }
@@ -199,7 +199,7 @@ extension TemplateInterpreter {
     private mutating func grouped(
         _ elements: [TemplateValue],
         _ arguments: TemplateArguments
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         guard let attribute = arguments.value(0, "attribute") else { throw failure("groupby needs an attribute") }
         let ordered = try sorted(elements, by: attribute, isReversed: false, isExact: false)
         var groups: [(key: TemplateValue, folded: TemplateValue, items: [TemplateValue])] = []
@@ -224,7 +224,7 @@ extension TemplateInterpreter {
         _ name: String,
         _ value: TemplateValue,
         _ arguments: TemplateArguments
-    ) throws(TokenizerError) -> Bool {
+    ) throws(TemplateError) -> Bool {
         let other = arguments.positions.first ?? .none
         if let text = value.text { try scan(text) } else { try visit(value) }
         switch name {

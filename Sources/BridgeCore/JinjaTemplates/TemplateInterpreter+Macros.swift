@@ -3,7 +3,7 @@ extension TemplateInterpreter {
     mutating func runCall(
         _ expression: TemplateExpression,
         _ caller: TemplateMacroSyntax
-    ) throws(TokenizerError) {
+    ) throws(TemplateError) {
         guard case .call(let callee, let arguments) = expression else { return }
         guard case .macro(let macro) = try evaluate(callee) else {
             throw failure("only a macro can be called with a body")
@@ -18,7 +18,7 @@ extension TemplateInterpreter {
         _ macro: TemplateMacro,
         _ arguments: TemplateArguments,
         caller: TemplateValue? = nil
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         let definition = macro.definition
         var values: [String: TemplateValue] = [:]
         var keywords = arguments.keywords
@@ -42,11 +42,11 @@ extension TemplateInterpreter {
             scopes = saved
             line = callLine
         }
-        let text = try collected { interpreter throws(TokenizerError) in
-            try interpreter.scoped(values) { inner throws(TokenizerError) in
+        let text = try collected { interpreter throws(TemplateError) in
+            try interpreter.scoped(values) { inner throws(TemplateError) in
                 for parameter in definition.parameters where inner.scopes[inner.scopes.count - 1][parameter.name] == nil
                 {
-                    let value = try parameter.value.map { value throws(TokenizerError) in try inner.evaluate(value) }
+                    let value = try parameter.value.map { value throws(TemplateError) in try inner.evaluate(value) }
                     inner.scopes[inner.scopes.count - 1][parameter.name] =
                         value ?? .undefined("parameter '\(parameter.name)' was not provided")
                 }

@@ -1,13 +1,13 @@
 import Glibc
 
 extension TemplateInterpreter {
-    mutating func negated(_ value: TemplateValue) throws(TokenizerError) -> TemplateValue {
+    mutating func negated(_ value: TemplateValue) throws(TemplateError) -> TemplateValue {
         if case .double(let number) = value { return .double(-number) }
         guard let integer = value.integer else { throw failure("bad operand type for unary -: '\(value.typeName)'") }
         return .integer(try whole(0.subtractingReportingOverflow(integer)))
     }
 
-    private func whole(_ result: (partialValue: Int, overflow: Bool)) throws(TokenizerError) -> Int {
+    private func whole(_ result: (partialValue: Int, overflow: Bool)) throws(TemplateError) -> Int {
         guard !result.overflow else { throw failure("a number does not fit in 64 bits") }
         return result.partialValue
     }
@@ -15,7 +15,7 @@ extension TemplateInterpreter {
     mutating func evaluateChain(
         _ first: TemplateExpression,
         _ rest: [(TemplateExpression.Operator, TemplateExpression)]
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         var value = try evaluate(first)
         for (step, expression) in rest { value = try combine(value, step, try evaluate(expression)) }
         return value
@@ -25,7 +25,7 @@ extension TemplateInterpreter {
         _ left: TemplateValue,
         _ step: TemplateExpression.Operator,
         _ right: TemplateValue
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         for case .undefined(let reason) in [left, right] { throw failure(reason) }
         if let left = left.integer, let right = right.integer { return try combine(left, step, right) }
         if let left = left.number, let right = right.number { return try combine(left, step, right) }
@@ -57,7 +57,7 @@ extension TemplateInterpreter {
         _ leftText: String,
         _ right: TemplateValue,
         _ rightText: String
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         var parts = [leftText, rightText]
         if case .string = left { parts[0] = TemplateValue.escapedForHTML(leftText) }
         if case .string = right { parts[1] = TemplateValue.escapedForHTML(rightText) }
@@ -71,7 +71,7 @@ extension TemplateInterpreter {
         _ count: Int,
         _ step: TemplateExpression.Operator,
         _ other: TemplateValue
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         let count = max(0, count)
         if let text = value.text {
             try spendBytes(try whole(text.utf8.count.multipliedReportingOverflow(by: count)))
@@ -89,7 +89,7 @@ extension TemplateInterpreter {
         _ left: Int,
         _ step: TemplateExpression.Operator,
         _ right: Int
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         switch step {
         case .add: return .integer(try whole(left.addingReportingOverflow(right)))
         case .subtract: return .integer(try whole(left.subtractingReportingOverflow(right)))
@@ -122,7 +122,7 @@ extension TemplateInterpreter {
         _ left: Double,
         _ step: TemplateExpression.Operator,
         _ right: Double
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         switch step {
         case .add: return .double(left + right)
         case .subtract: return .double(left - right)
@@ -139,7 +139,7 @@ extension TemplateInterpreter {
     mutating func evaluateComparison(
         _ first: TemplateExpression,
         _ rest: [(TemplateExpression.Comparison, TemplateExpression)]
-    ) throws(TokenizerError) -> TemplateValue {
+    ) throws(TemplateError) -> TemplateValue {
         var left = try evaluate(first)
         for (comparison, expression) in rest {
             let right = try evaluate(expression)
@@ -154,7 +154,7 @@ extension TemplateInterpreter {
         _ left: TemplateValue,
         _ comparison: TemplateExpression.Comparison,
         _ right: TemplateValue
-    ) throws(TokenizerError) -> Bool {
+    ) throws(TemplateError) -> Bool {
         try visit(left)
         try visit(right)
         switch comparison {
@@ -178,8 +178,7 @@ extension TemplateInterpreter {
         }
     }
 
-    private mutating func contains(_ container: TemplateValue, _ element: TemplateValue) throws(TokenizerError) -> Bool
-    {
+    private mutating func contains(_ container: TemplateValue, _ element: TemplateValue) throws(TemplateError) -> Bool {
         switch container {
         case .string(let text), .markup(let text):
             guard let part = element.text else {
@@ -199,7 +198,7 @@ extension TemplateInterpreter {
     }
 
     /// Python's `%` on a string, for the conversions that templates use.
-    mutating func formatted(_ format: String, _ value: TemplateValue) throws(TokenizerError) -> String {
+    mutating func formatted(_ format: String, _ value: TemplateValue) throws(TemplateError) -> String {
         try spend(format.utf8.count)
         var arguments = [value][...]
         if case .tuple(let list) = value { arguments = list.elements[...] }

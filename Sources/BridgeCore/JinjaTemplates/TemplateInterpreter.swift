@@ -46,11 +46,11 @@ struct TemplateInterpreter {
     // MARK: Statements
 
     /// Runs a whole template.
-    mutating func run(_ statements: [TemplateStatement]) throws(TokenizerError) {
+    mutating func run(_ statements: [TemplateStatement]) throws(TemplateError) {
         _ = try runBody(statements)
     }
 
-    mutating func emit(_ text: String) throws(TokenizerError) {
+    mutating func emit(_ text: String) throws(TemplateError) {
         try spend(1 + text.utf8.count / 64)
         output += text
         guard output.utf8.count <= limits.bytes else {
@@ -58,7 +58,7 @@ struct TemplateInterpreter {
         }
     }
 
-    mutating func runBody(_ statements: [TemplateStatement]) throws(TokenizerError) -> Flow {
+    mutating func runBody(_ statements: [TemplateStatement]) throws(TemplateError) -> Flow {
         for statement in statements {
             line = statement.line
             try spend()
@@ -68,7 +68,7 @@ struct TemplateInterpreter {
         return .next
     }
 
-    private mutating func run(_ statement: TemplateStatement) throws(TokenizerError) -> Flow {
+    private mutating func run(_ statement: TemplateStatement) throws(TemplateError) -> Flow {
         switch statement.kind {
         case .text(let text):
             try emit(text)
@@ -81,8 +81,8 @@ struct TemplateInterpreter {
         case .set(let target, let expression):
             try assign(try evaluate(expression), to: target)
         case .setBlock(let target, let filters, let body):
-            let text = try collected { interpreter throws(TokenizerError) in
-                try interpreter.scoped([:]) { inner throws(TokenizerError) in _ = try inner.runBody(body) }
+            let text = try collected { interpreter throws(TemplateError) in
+                try interpreter.scoped([:]) { inner throws(TemplateError) in _ = try inner.runBody(body) }
             }
             try assign(try filtered(.string(text), filters), to: target)
         case .macro(let definition):
@@ -91,16 +91,16 @@ struct TemplateInterpreter {
         case .call(let expression, let caller):
             try runCall(expression, caller)
         case .filter(let filters, let body):
-            let text = try collected { interpreter throws(TokenizerError) in
-                try interpreter.scoped([:]) { inner throws(TokenizerError) in _ = try inner.runBody(body) }
+            let text = try collected { interpreter throws(TemplateError) in
+                try interpreter.scoped([:]) { inner throws(TemplateError) in _ = try inner.runBody(body) }
             }
             try emit(try self.text(of: try filtered(.string(text), filters)))
         case .with(let values, let body):
             try runWith(values, body)
         case .generation(let body):
             let start = outerCount ?? output.utf8.count
-            let text = try collected { interpreter throws(TokenizerError) in
-                try interpreter.scoped([:]) { inner throws(TokenizerError) in _ = try inner.runBody(body) }
+            let text = try collected { interpreter throws(TemplateError) in
+                try interpreter.scoped([:]) { inner throws(TemplateError) in _ = try inner.runBody(body) }
             }
             spans.append(start..<(start + text.utf8.count))
             try emit(text)
@@ -113,20 +113,20 @@ struct TemplateInterpreter {
     private mutating func runConditional(
         _ branches: [(condition: TemplateExpression, body: [TemplateStatement])],
         _ otherwise: [TemplateStatement]
-    ) throws(TokenizerError) -> Flow {
+    ) throws(TemplateError) -> Flow {
         for branch in branches where try evaluate(branch.condition).isTrue {
-            return try deeper { inner throws(TokenizerError) in try inner.runBody(branch.body) }
+            return try deeper { inner throws(TemplateError) in try inner.runBody(branch.body) }
         }
-        return try deeper { inner throws(TokenizerError) in try inner.runBody(otherwise) }
+        return try deeper { inner throws(TemplateError) in try inner.runBody(otherwise) }
     }
 
     private mutating func runWith(
         _ values: [(TemplateTarget, TemplateExpression)],
         _ body: [TemplateStatement]
-    ) throws(TokenizerError) {
+    ) throws(TemplateError) {
         var evaluated: [(TemplateTarget, TemplateValue)] = []
         for (target, expression) in values { evaluated.append((target, try evaluate(expression))) }
-        try scoped([:]) { inner throws(TokenizerError) in
+        try scoped([:]) { inner throws(TemplateError) in
             for (target, value) in evaluated { try inner.assign(value, to: target) }
             _ = try inner.runBody(body)
         }
@@ -135,8 +135,8 @@ struct TemplateInterpreter {
     /// Runs `body` with a scope of its own.
     mutating func scoped(
         _ values: [String: TemplateValue],
-        _ body: (inout TemplateInterpreter) throws(TokenizerError) -> Void
-    ) throws(TokenizerError) {
+        _ body: (inout TemplateInterpreter) throws(TemplateError) -> Void
+    ) throws(TemplateError) {
         scopes.append(values)
         defer { scopes.removeLast() }
         try deeper(body)
@@ -144,8 +144,8 @@ struct TemplateInterpreter {
 
     /// What `body` prints, instead of printing it.
     mutating func collected(
-        _ body: (inout TemplateInterpreter) throws(TokenizerError) -> Void
-    ) throws(TokenizerError) -> String {
+        _ body: (inout TemplateInterpreter) throws(TemplateError) -> Void
+    ) throws(TemplateError) -> String {
         let outer = output
         let savedCount = outerCount
         if outerCount == nil { outerCount = output.utf8.count }
@@ -160,14 +160,14 @@ struct TemplateInterpreter {
 
     // MARK: Loops
 
-    private mutating func runLoop(_ loop: TemplateLoopSyntax) throws(TokenizerError) {
+    private mutating func runLoop(_ loop: TemplateLoopSyntax) throws(TemplateError) {
         let source = try evaluate(loop.items)
         guard var items = try elements(of: source) else { throw failure("'\(source.typeName)' object is not iterable") }
         if let condition = loop.condition {
             var kept: [TemplateValue] = []
             for item in items {
                 var isKept = false
-                try scoped([:]) { inner throws(TokenizerError) in
+                try scoped([:]) { inner throws(TemplateError) in
                     try inner.assign(item, to: loop.target)
                     isKept = try inner.evaluate(condition).isTrue
                 }
@@ -176,13 +176,13 @@ struct TemplateInterpreter {
             items = kept
         }
         if items.isEmpty {
-            try scoped([:]) { inner throws(TokenizerError) in _ = try inner.runBody(loop.otherwise) }
+            try scoped([:]) { inner throws(TemplateError) in _ = try inner.runBody(loop.otherwise) }
             return
         }
         for (index, item) in items.enumerated() {
             var flow = Flow.next
             let state = TemplateLoop(index: index, items: items)
-            try scoped(["loop": .loop(state)]) { inner throws(TokenizerError) in
+            try scoped(["loop": .loop(state)]) { inner throws(TemplateError) in
                 try inner.assign(item, to: loop.target)
                 flow = try inner.runBody(loop.body)
             }
@@ -199,7 +199,7 @@ struct TemplateInterpreter {
         return Self.functions.contains(name) ? .function(name) : .undefined("'\(name)' is undefined")
     }
 
-    mutating func assign(_ value: TemplateValue, to target: TemplateTarget) throws(TokenizerError) {
+    mutating func assign(_ value: TemplateValue, to target: TemplateTarget) throws(TemplateError) {
         switch target {
         case .name(let name):
             scopes[scopes.count - 1][name] = value
@@ -219,7 +219,7 @@ struct TemplateInterpreter {
         }
     }
 
-    func assign(_ value: TemplateValue, to name: String, of namespace: TemplateNamespace) throws(TokenizerError) {
+    func assign(_ value: TemplateValue, to name: String, of namespace: TemplateNamespace) throws(TemplateError) {
         switch value {
         case .namespace, .macro, .loop:
             // Values form no cycles this way, and no chains that nothing bounds.

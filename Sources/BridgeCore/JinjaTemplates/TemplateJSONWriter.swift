@@ -1,3 +1,5 @@
+import JSONTree
+
 /// Python's `json.dumps` as transformers gives it to templates under `tojson`.
 struct TemplateJSONWriter {
     var indent: Int?
@@ -15,17 +17,17 @@ struct TemplateJSONWriter {
     }
 
     /// The JSON of a value, or nil where the limit is exceeded; throws for what JSON cannot say.
-    mutating func write(_ value: TemplateValue) throws(TokenizerError) -> String {
+    mutating func write(_ value: TemplateValue) throws(TemplateError) -> String {
         output = ""
         try append(value, level: 0)
         return output
     }
 
-    private var tooLong: TokenizerError {
-        TokenizerError(.templateFailure, "tojson makes more than \(limit) bytes")
+    private var tooLong: TemplateError {
+        TemplateError(.failure, "tojson makes more than \(limit) bytes")
     }
 
-    private mutating func append(_ value: TemplateValue, level: Int) throws(TokenizerError) {
+    private mutating func append(_ value: TemplateValue, level: Int) throws(TemplateError) {
         guard output.utf8.count <= limit else { throw tooLong }
         switch value {
         case .none: output += "null"
@@ -37,19 +39,19 @@ struct TemplateJSONWriter {
                 ? TemplateValue.printed(number) : number.isNaN ? "NaN" : number < 0 ? "-Infinity" : "Infinity"
         case .string(let text), .markup(let text): try appendQuoted(text)
         case .list(let list), .tuple(let list):
-            try appendItems(list.elements, "[", "]", level: level) { (writer, element) throws(TokenizerError) in
+            try appendItems(list.elements, "[", "]", level: level) { (writer, element) throws(TemplateError) in
                 try writer.append(element, level: level + 1)
             }
         case .dictionary(let dictionary):
             var entries = dictionary.entries
             if sortsKeys { entries.sort { $0.key.precedes($1.key) ?? false } }
-            try appendItems(entries, "{", "}", level: level) { (writer, entry) throws(TokenizerError) in
+            try appendItems(entries, "{", "}", level: level) { (writer, entry) throws(TemplateError) in
                 try writer.appendKey(entry.key)
                 writer.output += writer.keySeparator
                 try writer.append(entry.value, level: level + 1)
             }
         default:
-            throw TokenizerError(.templateFailure, "Object of type \(value.typeName) is not JSON serializable")
+            throw TemplateError(.failure, "Object of type \(value.typeName) is not JSON serializable")
         }
     }
 
@@ -58,8 +60,8 @@ struct TemplateJSONWriter {
         _ open: String,
         _ close: String,
         level: Int,
-        _ body: (inout TemplateJSONWriter, Item) throws(TokenizerError) -> Void
-    ) throws(TokenizerError) {
+        _ body: (inout TemplateJSONWriter, Item) throws(TemplateError) -> Void
+    ) throws(TemplateError) {
         output += open
         for (index, item) in items.enumerated() {
             if index > 0 { output += itemSeparator }
@@ -75,18 +77,18 @@ struct TemplateJSONWriter {
         output += "\n" + String(repeating: " ", count: max(0, indent) * level)
     }
 
-    private mutating func appendKey(_ key: TemplateValue) throws(TokenizerError) {
+    private mutating func appendKey(_ key: TemplateValue) throws(TemplateError) {
         switch key {
         case .string(let text), .markup(let text): try appendQuoted(text)
         case .bool(let flag): output += flag ? "\"true\"" : "\"false\""
         case .none: output += "\"null\""
         case .integer, .double: output += "\"\(key.printed)\""
         default:
-            throw TokenizerError(.templateFailure, "keys must be str, int, float, bool or None, not \(key.typeName)")
+            throw TemplateError(.failure, "keys must be str, int, float, bool or None, not \(key.typeName)")
         }
     }
 
-    private mutating func appendQuoted(_ text: String) throws(TokenizerError) {
+    private mutating func appendQuoted(_ text: String) throws(TemplateError) {
         output += "\""
         for scalar in text.unicodeScalars {
             // An escape is longer than what it stands for.
@@ -111,5 +113,16 @@ struct TemplateJSONWriter {
             }
         }
         output += "\""
+    }
+}
+
+extension ChatValue {
+    /// The value as Python's `json.dumps(value, ensure_ascii=False)` writes it.
+    ///
+    /// - Parameter limit: The most bytes that are written.
+    /// - Throws: `TemplateError` for a longer text.
+    package func pythonJSON(limit: Int) throws(TemplateError) -> String {
+        var writer = TemplateJSONWriter(limit: limit)
+        return try writer.write(TemplateValue(self))
     }
 }

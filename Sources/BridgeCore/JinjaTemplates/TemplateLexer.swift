@@ -50,17 +50,17 @@ struct TemplateLexer {
     }
 
     /// All tokens, the last of which is `end`.
-    mutating func run() throws(TokenizerError) -> [TemplateToken] {
+    mutating func run() throws(TemplateError) -> [TemplateToken] {
         while index < source.count { try lexTextAndTag() }
         tokens.append(TemplateToken(kind: .end, line: line))
         return tokens
     }
 
-    private func failure(_ message: String) -> TokenizerError {
-        TokenizerError(.templateSyntax, message, line: line)
+    private func failure(_ message: String) -> TemplateError {
+        TemplateError(.syntax, message, line: line)
     }
 
-    private mutating func append(_ kind: TemplateToken.Kind) throws(TokenizerError) {
+    private mutating func append(_ kind: TemplateToken.Kind) throws(TemplateError) {
         guard tokens.count < Self.mostTokens else { throw failure("the template is too long") }
         tokens.append(TemplateToken(kind: kind, line: line))
     }
@@ -81,7 +81,7 @@ struct TemplateLexer {
         }
     }
 
-    private mutating func lexTextAndTag() throws(TokenizerError) {
+    private mutating func lexTextAndTag() throws(TemplateError) {
         let start = index
         var open = start
         while open < source.count {
@@ -122,14 +122,14 @@ struct TemplateLexer {
         }
     }
 
-    private mutating func appendText(_ text: ArraySlice<Unicode.Scalar>) throws(TokenizerError) {
+    private mutating func appendText(_ text: ArraySlice<Unicode.Scalar>) throws(TemplateError) {
         guard !text.isEmpty else { return }
         var string = ""
         string.unicodeScalars.append(contentsOf: text)
         try append(.text(string))
     }
 
-    private mutating func lexComment() throws(TokenizerError) {
+    private mutating func lexComment() throws(TemplateError) {
         var close = index + 2
         while close < source.count, !starts("#}", at: close) { close += 1 }
         guard close < source.count else { throw failure("Missing end of comment tag") }
@@ -163,7 +163,7 @@ struct TemplateLexer {
         return starts("%}", at: position) ? position : nil
     }
 
-    private mutating func lexRaw(_ open: Int) throws(TokenizerError) {
+    private mutating func lexRaw(_ open: Int) throws(TemplateError) {
         guard let close = rawTagEnd(at: open, name: "raw") else { return }
         var start = close + 2
         if source[close - 1] == "-" { while start < source.count, PythonText.isSpace(source[start]) { start += 1 } }
@@ -184,7 +184,7 @@ struct TemplateLexer {
         finishTag(at: last, closing: "%}")
     }
 
-    private mutating func lexExpression(closing: String, _ end: TemplateToken.Kind) throws(TokenizerError) {
+    private mutating func lexExpression(closing: String, _ end: TemplateToken.Kind) throws(TemplateError) {
         var open: [Unicode.Scalar] = []
         while true {
             while index < source.count, PythonText.isSpace(source[index]) { advance(to: index + 1) }
@@ -207,7 +207,7 @@ struct TemplateLexer {
         "{", "}", ";",
     ]
 
-    private mutating func lexToken(_ open: inout [Unicode.Scalar]) throws(TokenizerError) {
+    private mutating func lexToken(_ open: inout [Unicode.Scalar]) throws(TemplateError) {
         let scalar = source[index]
         if scalar == "'" || scalar == "\"" { return try lexString(scalar) }
         if ("0"..."9").contains(scalar) { return try lexNumber() }
@@ -233,7 +233,7 @@ struct TemplateLexer {
         advance(to: index + symbol.unicodeScalars.count)
     }
 
-    private mutating func lexString(_ quote: Unicode.Scalar) throws(TokenizerError) {
+    private mutating func lexString(_ quote: Unicode.Scalar) throws(TemplateError) {
         var end = index + 1
         while end < source.count, source[end] != quote { end += source[end] == "\\" ? 2 : 1 }
         guard end < source.count else { throw failure("the string is not closed") }
@@ -243,7 +243,7 @@ struct TemplateLexer {
         advance(to: end + 1)
     }
 
-    private mutating func lexNumber() throws(TokenizerError) {
+    private mutating func lexNumber() throws(TemplateError) {
         var end = index
         func isDigit(_ position: Int) -> Bool {
             position < source.count && (("0"..."9").contains(source[position]) || source[position] == "_")

@@ -3,8 +3,8 @@ extension TemplateParser {
     static let longestPostfix = 120
 
     /// An expression with `a if b else c`.
-    mutating func parseExpression() throws(TokenizerError) -> TemplateExpression {
-        try nested { parser throws(TokenizerError) in
+    mutating func parseExpression() throws(TemplateError) -> TemplateExpression {
+        try nested { parser throws(TemplateError) in
             var value = try parser.parseOr()
             var count = 0
             while parser.skip(name: "if") {
@@ -21,7 +21,7 @@ extension TemplateParser {
     }
 
     /// An expression, or several with commas between them.
-    mutating func parseTuple(allowsConditional: Bool = true) throws(TokenizerError) -> TemplateExpression {
+    mutating func parseTuple(allowsConditional: Bool = true) throws(TemplateError) -> TemplateExpression {
         var values: [TemplateExpression] = []
         var isTuple = false
         while !isTupleEnd {
@@ -40,19 +40,19 @@ extension TemplateParser {
         }
     }
 
-    private mutating func parseOr() throws(TokenizerError) -> TemplateExpression {
+    private mutating func parseOr() throws(TemplateError) -> TemplateExpression {
         var values = [try parseAnd()]
         while skip(name: "or") { values.append(try parseAnd()) }
         return values.count == 1 ? values[0] : .or(values)
     }
 
-    private mutating func parseAnd() throws(TokenizerError) -> TemplateExpression {
+    private mutating func parseAnd() throws(TemplateError) -> TemplateExpression {
         var values = [try parseNot()]
         while skip(name: "and") { values.append(try parseNot()) }
         return values.count == 1 ? values[0] : .and(values)
     }
 
-    private mutating func parseNot() throws(TokenizerError) -> TemplateExpression {
+    private mutating func parseNot() throws(TemplateError) -> TemplateExpression {
         var count = 0
         while skip(name: "not") { count += 1 }
         let value = try parseComparison()
@@ -60,7 +60,7 @@ extension TemplateParser {
         return count % 2 == 1 ? .not(value) : .not(.not(value))
     }
 
-    private mutating func parseComparison() throws(TokenizerError) -> TemplateExpression {
+    private mutating func parseComparison() throws(TemplateError) -> TemplateExpression {
         let first = try parseSum()
         var rest: [(TemplateExpression.Comparison, TemplateExpression)] = []
         while true {
@@ -78,7 +78,7 @@ extension TemplateParser {
         return rest.isEmpty ? first : .compare(first, rest)
     }
 
-    private mutating func parseSum() throws(TokenizerError) -> TemplateExpression {
+    private mutating func parseSum() throws(TemplateError) -> TemplateExpression {
         let first = try parseConcatenation()
         var rest: [(TemplateExpression.Operator, TemplateExpression)] = []
         while let step = operatorHere([.add, .subtract]) {
@@ -88,13 +88,13 @@ extension TemplateParser {
         return rest.isEmpty ? first : .chain(first, rest)
     }
 
-    private mutating func parseConcatenation() throws(TokenizerError) -> TemplateExpression {
+    private mutating func parseConcatenation() throws(TemplateError) -> TemplateExpression {
         var values = [try parseProduct()]
         while skip("~") { values.append(try parseProduct()) }
         return values.count == 1 ? values[0] : .concatenate(values)
     }
 
-    private mutating func parseProduct() throws(TokenizerError) -> TemplateExpression {
+    private mutating func parseProduct() throws(TemplateError) -> TemplateExpression {
         let first = try parsePower()
         var rest: [(TemplateExpression.Operator, TemplateExpression)] = []
         while let step = operatorHere([.multiply, .divide, .floorDivide, .remainder]) {
@@ -104,7 +104,7 @@ extension TemplateParser {
         return rest.isEmpty ? first : .chain(first, rest)
     }
 
-    private mutating func parsePower() throws(TokenizerError) -> TemplateExpression {
+    private mutating func parsePower() throws(TemplateError) -> TemplateExpression {
         let first = try parseUnary(allowsFilter: true)
         var rest: [(TemplateExpression.Operator, TemplateExpression)] = []
         while skip("**") { rest.append((.power, try parseUnary(allowsFilter: true))) }
@@ -116,12 +116,12 @@ extension TemplateParser {
         return allowed.first { $0.rawValue == symbol }
     }
 
-    private mutating func parseUnary(allowsFilter: Bool) throws(TokenizerError) -> TemplateExpression {
+    private mutating func parseUnary(allowsFilter: Bool) throws(TemplateError) -> TemplateExpression {
         var value: TemplateExpression
         if skip("-") {
-            value = .negate(try nested { parser throws(TokenizerError) in try parser.parseUnary(allowsFilter: false) })
+            value = .negate(try nested { parser throws(TemplateError) in try parser.parseUnary(allowsFilter: false) })
         } else if skip("+") {
-            value = .plus(try nested { parser throws(TokenizerError) in try parser.parseUnary(allowsFilter: false) })
+            value = .plus(try nested { parser throws(TemplateError) in try parser.parseUnary(allowsFilter: false) })
         } else {
             value = try parsePrimary()
         }
@@ -139,7 +139,7 @@ extension TemplateParser {
         return value
     }
 
-    mutating func parsePrimary() throws(TokenizerError) -> TemplateExpression {
+    mutating func parsePrimary() throws(TemplateError) -> TemplateExpression {
         let token = current
         switch token {
         case .name(let name):
@@ -186,7 +186,7 @@ extension TemplateParser {
         }
     }
 
-    private mutating func parseDictionary() throws(TokenizerError) -> TemplateExpression {
+    private mutating func parseDictionary() throws(TemplateError) -> TemplateExpression {
         advance()
         var entries: [(key: TemplateExpression, value: TemplateExpression)] = []
         while current != .symbol("}") {
@@ -200,7 +200,7 @@ extension TemplateParser {
         return .dictionary(entries)
     }
 
-    mutating func parsePostfix(_ base: TemplateExpression) throws(TokenizerError) -> TemplateExpression? {
+    mutating func parsePostfix(_ base: TemplateExpression) throws(TemplateError) -> TemplateExpression? {
         if skip(".") {
             if case .integer(let index) = current {
                 advance()
@@ -216,7 +216,7 @@ extension TemplateParser {
         return current == .symbol("(") ? .call(base, try parseArguments()) : nil
     }
 
-    private mutating func parseSubscript(_ base: TemplateExpression) throws(TokenizerError) -> TemplateExpression {
+    private mutating func parseSubscript(_ base: TemplateExpression) throws(TemplateError) -> TemplateExpression {
         var parts: [TemplateExpression?] = []
         var isSlice = false
         while true {
@@ -236,7 +236,7 @@ extension TemplateParser {
         return .slice(base, start: parts[0], stop: parts.count > 1 ? parts[1] : nil, step: step)
     }
 
-    mutating func parseArguments() throws(TokenizerError) -> [TemplateArgument] {
+    mutating func parseArguments() throws(TemplateError) -> [TemplateArgument] {
         try expect(.symbol("("))
         var arguments: [TemplateArgument] = []
         while current != .symbol(")") {

@@ -1,12 +1,12 @@
 extension TemplateParser {
     /// The name of a filter and its arguments, without the pipe.
-    mutating func parseFilterName() throws(TokenizerError) -> TemplateCallSyntax {
+    mutating func parseFilterName() throws(TemplateError) -> TemplateCallSyntax {
         var name = try expectName()
         while skip(".") { name += "." + (try expectName()) }
         return TemplateCallSyntax(name: name, arguments: current == .symbol("(") ? try parseArguments() : [])
     }
 
-    mutating func parseFilterOrTest(_ base: TemplateExpression) throws(TokenizerError) -> TemplateExpression? {
+    mutating func parseFilterOrTest(_ base: TemplateExpression) throws(TemplateError) -> TemplateExpression? {
         if skip("|") { return .filter(base, try parseFilterName()) }
         if skip(name: "is") {
             let isNegated = skip(name: "not")
@@ -22,7 +22,7 @@ extension TemplateParser {
     }
 
     /// A test takes arguments in parentheses, or one value without them.
-    private mutating func parseTestArguments() throws(TokenizerError) -> [TemplateArgument] {
+    private mutating func parseTestArguments() throws(TemplateError) -> [TemplateArgument] {
         switch current {
         case .symbol("("):
             return try parseArguments()
@@ -31,7 +31,7 @@ extension TemplateParser {
         case .name("is"):
             throw failure("You cannot chain multiple tests with is")
         case .name, .string, .integer, .double, .symbol("["), .symbol("{"):
-            var value = try nested { parser throws(TokenizerError) in try parser.parsePrimary() }
+            var value = try nested { parser throws(TemplateError) in try parser.parsePrimary() }
             var count = 0
             while let longer = try parsePostfix(value) {
                 value = longer

@@ -7,7 +7,7 @@ struct TemplateParser {
     /// Deeper nesting is refused, so that no template runs the parser or the interpreter out of stack.
     static let deepestNesting = 60
 
-    static func parse(_ template: String) throws(TokenizerError) -> [TemplateStatement] {
+    static func parse(_ template: String) throws(TemplateError) -> [TemplateStatement] {
         var lexer = TemplateLexer(template)
         var parser = TemplateParser(tokens: try lexer.run())
         return try parser.parseBody(until: []).body
@@ -30,8 +30,8 @@ struct TemplateParser {
         if index + 1 < tokens.count { index += 1 }
     }
 
-    func failure(_ message: String) -> TokenizerError {
-        TokenizerError(.templateSyntax, message, line: line)
+    func failure(_ message: String) -> TemplateError {
+        TemplateError(.syntax, message, line: line)
     }
 
     mutating func skip(_ kind: TemplateToken.Kind) -> Bool {
@@ -43,13 +43,13 @@ struct TemplateParser {
     mutating func skip(_ symbol: String) -> Bool { skip(.symbol(symbol)) }
     mutating func skip(name: String) -> Bool { skip(.name(name)) }
 
-    mutating func expect(_ kind: TemplateToken.Kind) throws(TokenizerError) {
+    mutating func expect(_ kind: TemplateToken.Kind) throws(TemplateError) {
         guard skip(kind) else {
             throw failure("expected \(TemplateParser.describe(kind)), found \(TemplateParser.describe(current))")
         }
     }
 
-    mutating func expectName() throws(TokenizerError) -> String {
+    mutating func expectName() throws(TemplateError) -> String {
         guard case .name(let name) = current else {
             throw failure("expected a name, found \(TemplateParser.describe(current))")
         }
@@ -74,8 +74,8 @@ struct TemplateParser {
 
     /// Runs `body` one level deeper.
     mutating func nested<Result>(
-        _ body: (inout TemplateParser) throws(TokenizerError) -> Result
-    ) throws(TokenizerError) -> Result {
+        _ body: (inout TemplateParser) throws(TemplateError) -> Result
+    ) throws(TemplateError) -> Result {
         guard depth < Self.deepestNesting else {
             throw failure("the template nests more than \(Self.deepestNesting) levels deep")
         }
@@ -89,7 +89,7 @@ struct TemplateParser {
     /// Statements until a tag with one of these names, whose name is taken; none means until the end.
     private mutating func parseBody(
         until names: Set<String>
-    ) throws(TokenizerError) -> (body: [TemplateStatement], end: String) {
+    ) throws(TemplateError) -> (body: [TemplateStatement], end: String) {
         var body: [TemplateStatement] = []
         while true {
             let line = self.line
@@ -106,7 +106,7 @@ struct TemplateParser {
                 advance()
                 let name = try expectName()
                 if names.contains(name) { return (body, name) }
-                let kind = try nested { parser throws(TokenizerError) in try parser.parseStatement(name, line: line) }
+                let kind = try nested { parser throws(TemplateError) in try parser.parseStatement(name, line: line) }
                 body.append(TemplateStatement(kind: kind, line: line))
             case .end:
                 guard names.isEmpty else {
@@ -122,7 +122,7 @@ struct TemplateParser {
     }
 
     /// A body that ends with one tag, and the end of that tag.
-    private mutating func parseBlock(_ end: String) throws(TokenizerError) -> [TemplateStatement] {
+    private mutating func parseBlock(_ end: String) throws(TemplateError) -> [TemplateStatement] {
         try expect(.blockEnd)
         let body = try parseBody(until: [end]).body
         if end == "endmacro" || end == "endcall", case .name = current { advance() }
@@ -133,7 +133,7 @@ struct TemplateParser {
     private mutating func parseStatement(
         _ name: String,
         line: Int
-    ) throws(TokenizerError) -> TemplateStatement.Kind {
+    ) throws(TemplateError) -> TemplateStatement.Kind {
         switch name {
         case "if": return try parseIf()
         case "for": return try parseFor()
@@ -167,13 +167,13 @@ struct TemplateParser {
             try expect(.blockEnd)
             return name == "break" ? .break : .continue
         case "block", "extends", "include", "import", "from", "autoescape", "trans", "do":
-            throw TokenizerError(.templateSyntax, "the tag '\(name)' is not supported in chat templates", line: line)
+            throw TemplateError(.syntax, "the tag '\(name)' is not supported in chat templates", line: line)
         default:
-            throw TokenizerError(.templateSyntax, "Encountered unknown tag '\(name)'.", line: line)
+            throw TemplateError(.syntax, "Encountered unknown tag '\(name)'.", line: line)
         }
     }
 
-    private mutating func parseIf() throws(TokenizerError) -> TemplateStatement.Kind {
+    private mutating func parseIf() throws(TemplateError) -> TemplateStatement.Kind {
         var branches: [(condition: TemplateExpression, body: [TemplateStatement])] = []
         var otherwise: [TemplateStatement] = []
         var end = "elif"
@@ -192,7 +192,7 @@ struct TemplateParser {
         return .conditional(branches, otherwise: otherwise)
     }
 
-    private mutating func parseFor() throws(TokenizerError) -> TemplateStatement.Kind {
+    private mutating func parseFor() throws(TemplateError) -> TemplateStatement.Kind {
         let target = try parseTarget(allowsAttribute: false, endsAtIn: true)
         try expect(.name("in"))
         let items = try parseTuple(allowsConditional: false)
@@ -217,7 +217,7 @@ struct TemplateParser {
         )
     }
 
-    private mutating func parseSet() throws(TokenizerError) -> TemplateStatement.Kind {
+    private mutating func parseSet() throws(TemplateError) -> TemplateStatement.Kind {
         let target = try parseTarget(allowsAttribute: true)
         if skip("=") {
             let value = try parseTuple()
@@ -231,14 +231,14 @@ struct TemplateParser {
     private mutating func parseTarget(
         allowsAttribute: Bool,
         endsAtIn: Bool = false
-    ) throws(TokenizerError) -> TemplateTarget {
+    ) throws(TemplateError) -> TemplateTarget {
         var targets: [TemplateTarget] = []
         var isTuple = false
         repeat {
             if endsAtIn, current == .name("in") { break }
             if current == .symbol("=") || current == .blockEnd { break }
             if skip("(") {
-                let inner = try nested { parser throws(TokenizerError) in
+                let inner = try nested { parser throws(TemplateError) in
                     try parser.parseTarget(allowsAttribute: allowsAttribute)
                 }
                 try expect(.symbol(")"))
@@ -260,7 +260,7 @@ struct TemplateParser {
 
     private static let constants: Set<String> = ["true", "false", "none", "True", "False", "None"]
 
-    private mutating func parseParameters() throws(TokenizerError) -> [(name: String, value: TemplateExpression?)] {
+    private mutating func parseParameters() throws(TemplateError) -> [(name: String, value: TemplateExpression?)] {
         var parameters: [(name: String, value: TemplateExpression?)] = []
         try expect(.symbol("("))
         while current != .symbol(")") {
@@ -278,7 +278,7 @@ struct TemplateParser {
         return parameters
     }
 
-    private mutating func parseFilters(startsWithPipe: Bool = false) throws(TokenizerError) -> [TemplateCallSyntax] {
+    private mutating func parseFilters(startsWithPipe: Bool = false) throws(TemplateError) -> [TemplateCallSyntax] {
         var filters: [TemplateCallSyntax] = []
         if startsWithPipe { try expect(.symbol("|")) }
         repeat { filters.append(try parseFilterName()) } while skip("|")

@@ -1,3 +1,7 @@
+import CheckpointFormats
+import ModelSchema
+import TensorFiles
+
 /// A family's tables as text, for people.
 public struct FamilyDescription: Sendable {
     /// The lines of the configuration table: keys, Megatron's name, what happens without the key.

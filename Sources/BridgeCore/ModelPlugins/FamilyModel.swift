@@ -1,15 +1,19 @@
-import JSONTree
-import TensorRuntime
+import BridgeSupport
+package import CheckpointFormats
+package import JSONTree
+package import ModelSchema
+package import Processing
+package import TensorRuntime
 
 /// A model of a known family: its bridge, its provider and its configuration, with the types put aside.
-struct FamilyModel {
-    let bridge: any ModelBridge
-    let provider: any ModelProvider
+package struct FamilyModel {
+    package let bridge: any ModelBridge
+    package let provider: any ModelProvider
     /// The configuration in the form of `config.json`.
-    let configuration: JSON
-    let architecture: String
+    package let configuration: JSON
+    package let architecture: String
     /// Keys of the configuration file that have no verdict.
-    let unreadKeys: [String]
+    package let unreadKeys: [String]
 
     /// The model that a configuration file describes.
     ///
@@ -19,7 +23,7 @@ struct FamilyModel {
     ///   - name: The file, for messages.
     ///   - catalog: The families to choose from.
     /// - Throws: `BridgeError` when no plugin knows the model, or the configuration lacks something.
-    init(json: JSON, style: HuggingFaceFolder.Style, name: String, catalog: PluginCatalog) throws {
+    package init(json: JSON, style: HuggingFaceFolder.Style, name: String, catalog: PluginCatalog) throws {
         var configuration = json
         if style == .consolidated {
             guard
@@ -59,7 +63,7 @@ struct FamilyModel {
     /// The same model with another vocabulary or another output layer.
     ///
     /// - Throws: `BridgeError` when the family cannot be described so.
-    func with(vocabSize: Int, isTied: Bool, catalog: PluginCatalog) throws -> FamilyModel {
+    package func with(vocabSize: Int, isTied: Bool, catalog: PluginCatalog) throws -> FamilyModel {
         func open<Bridge: ModelBridge>(_ bridge: Bridge) -> JSON {
             guard var provider = provider as? Bridge.Provider else { return configuration }
             provider.decoder.vocabSize = vocabSize
@@ -79,12 +83,12 @@ struct FamilyModel {
     }
 
     /// The type that quantised weights get: the configuration's when numbers can be computed with it.
-    var dequantisedType: ElementType {
+    package var dequantisedType: ElementType {
         provider.elementType.flatMap { $0.isFloatingPoint && $0.byteCount > 1 ? $0 : nil } ?? .bfloat16
     }
 
     /// The parameters and the tensors that they are made of.
-    func table(_ style: HuggingFaceFolder.Style) throws -> ParameterTable {
+    package func table(_ style: HuggingFaceFolder.Style) throws -> ParameterTable {
         func open<Bridge: ModelBridge>(_ bridge: Bridge) throws -> ParameterTable {
             guard let provider = provider as? Bridge.Provider else {
                 throw BridgeError(.badPlugin, "the plugin \(bridge.name) was given another family's provider")
@@ -95,7 +99,7 @@ struct FamilyModel {
     }
 
     /// The provider's fields under Megatron-Core's names.
-    func megatronFields() -> JSONObject {
+    package func megatronFields() -> JSONObject {
         func open<Bridge: ModelBridge>(_ bridge: Bridge) -> JSONObject {
             guard let provider = provider as? Bridge.Provider else { return JSONObject() }
             return bridge.configuration.megatronFields(of: provider)
@@ -104,7 +108,7 @@ struct FamilyModel {
     }
 
     /// The configuration of the provider, into `base` or from nothing.
-    func encoded(elementType: ElementType?, into base: JSON?) -> JSON {
+    package func encoded(elementType: ElementType?, into base: JSON?) -> JSON {
         func open<Bridge: ModelBridge>(_ bridge: Bridge) -> JSON {
             guard var provider = provider as? Bridge.Provider else { return base ?? .object(JSONObject()) }
             if let elementType { provider.elementType = elementType }
@@ -114,7 +118,7 @@ struct FamilyModel {
     }
 
     /// What turns text and images into inputs, from the files in a folder.
-    func processor(folder: String) throws -> any ModelProcessor {
+    package func processor(folder: String) throws -> any ModelProcessor {
         let files = try ProcessorFiles(folder: folder, hasProcessor: !bridge.processorSettings.isEmpty)
         func open<Bridge: ModelBridge>(_ bridge: Bridge) throws -> (any ModelProcessor)? {
             guard let provider = provider as? Bridge.Provider else {

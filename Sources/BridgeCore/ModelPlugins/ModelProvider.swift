@@ -1,4 +1,9 @@
+public import CheckpointFormats
 public import JSONTree
+public import ModelSchema
+public import Models
+public import Processing
+public import Recipes
 public import TensorRuntime
 
 /// A model's translated configuration, from which the model and its parameters follow.

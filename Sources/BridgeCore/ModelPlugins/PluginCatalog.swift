@@ -1,4 +1,6 @@
+public import BridgeSupport
 import CSystem
+public import ModelSchema
 
 /// The plugins of a process and the families that they bring.
 public struct PluginCatalog: Sendable {
@@ -104,7 +106,7 @@ public struct PluginCatalog: Sendable {
     }
 
     /// The plugin that brings an architecture, as `name version`.
-    func pluginName(for architecture: String) -> String {
+    package func pluginName(for architecture: String) -> String {
         homes[architecture].map { "\($0.plugin.name) \($0.plugin.version)" } ?? "unknown"
     }
 }

@@ -1,3 +1,4 @@
+import BridgeSupport
 import CPluginABI
 import Glibc
 

@@ -1,4 +1,5 @@
 public import JSONTree
+public import ModelSchema
 
 /// What a family says about its toy models: configurations, how its weights are spread, and the files beside them.
 public struct ToyRecipe: Sendable {
@@ -72,7 +73,7 @@ public struct ToyValues: Sendable, Equatable {
     ///
     /// A uniform number in [-a, a) has the deviation a / sqrt(3), and a sum over `width` inputs of deviation 1 should
     /// have the deviation 1 again.
-    static func standard(_ shape: [Int]) -> ToyValues {
+    package static func standard(_ shape: [Int]) -> ToyValues {
         guard shape.count > 1 else { return ToyValues(around: 0, spread: 0.1) }
         let width = shape.dropFirst().reduce(1, *)
         return ToyValues(around: 0, spread: Float((3 / Double(width)).squareRoot()))

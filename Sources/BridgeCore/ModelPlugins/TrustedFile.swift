@@ -1,3 +1,4 @@
+import BridgeSupport
 import Glibc
 
 /// A library that nobody but its owner and root can have put where it is, held open as it was checked.

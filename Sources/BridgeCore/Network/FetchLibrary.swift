@@ -1,3 +1,4 @@
+import BridgeSupport
 import CFetch
 import CSystem
 import Glibc

@@ -16,7 +16,7 @@ extension HTTPConnection {
     /// - Returns: The last answer's head, whatever its status.
     /// - Throws: `HTTPFailure` with the address that it is about, what the closures throw, and `BridgeError` with code
     ///   `cancelled`.
-    func follow(
+    package func follow(
         _ request: HTTPRequest,
         addHeaders: (String) throws -> [(name: String, value: String)] = { _ in [] },
         moved: (String) -> Void = { _ in },

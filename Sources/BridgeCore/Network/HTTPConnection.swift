@@ -1,8 +1,9 @@
+import BridgeSupport
 import CFetch
 import Glibc
 
 /// Speaks HTTP with one server after the other and keeps connections open between requests; for one thread at a time.
-final class HTTPConnection {
+package final class HTTPConnection {
     private let library: FetchLibrary
     private let connections: UnsafeMutableRawPointer
     private let settings: HTTPSettings
@@ -10,7 +11,7 @@ final class HTTPConnection {
     /// A connection.
     ///
     /// - Throws: `BridgeError` when the library that speaks HTTP is not there.
-    init(_ settings: HTTPSettings) throws {
+    package init(_ settings: HTTPSettings) throws {
         library = try FetchLibrary.shared()
         guard let opened = library.functions.open() else {
             throw BridgeError(.fileSystem, "there is no memory for a connection")

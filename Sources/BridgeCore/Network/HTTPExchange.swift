@@ -1,7 +1,9 @@
+package import BridgeSupport
+
 /// A request of HTTP to one address.
-struct HTTPRequest {
+package struct HTTPRequest {
     /// What a request carries along.
-    enum Body {
+    package enum Body {
         case bytes([UInt8])
         /// A stretch of a file.
         case file(FileStorage, Range<Int>)
@@ -15,28 +17,40 @@ struct HTTPRequest {
     }
 
     var method = "GET"
-    var address: String
-    var headers: [(name: String, value: String)] = []
+    package var address: String
+    package var headers: [(name: String, value: String)] = []
     var body: Body?
+
+    package init(
+        method: String = "GET",
+        address: String,
+        headers: [(name: String, value: String)] = [],
+        body: Body? = nil
+    ) {
+        self.method = method
+        self.address = address
+        self.headers = headers
+        self.body = body
+    }
 }
 
 extension HTTPRequest {
     /// A request for some bytes of what is at an address.
-    init(address: String, range: Range<Int>) {
+    package init(address: String, range: Range<Int>) {
         self.init(address: address)
         headers.append(("Range", "bytes=\(range.lowerBound)-\(range.upperBound - 1)"))
     }
 }
 
 /// The head of an answer.
-struct HTTPAnswer: Sendable {
+package struct HTTPAnswer: Sendable {
     /// The status, such as 200.
-    var status = 0
+    package var status = 0
     /// The headers, their names in small letters.
     var headers: [String: String] = [:]
 
     /// The value of a header.
-    subscript(name: String) -> String? { headers[name.lowercased()] }
+    package subscript(name: String) -> String? { headers[name.lowercased()] }
 
     /// Takes in a line of the head.
     mutating func take(_ line: String) {
@@ -52,7 +66,7 @@ struct HTTPAnswer: Sendable {
     /// Which bytes of how many the answer brings, as `Content-Range: bytes 0-99/1000` says; nil where it does not.
     ///
     /// The size is nil when the server does not know it.
-    var contentRange: (range: Range<Int>, size: Int?)? {
+    package var contentRange: (range: Range<Int>, size: Int?)? {
         guard let text = self["content-range"], text.lowercased().hasPrefix("bytes ") else { return nil }
         let halves = text.dropFirst(6).split(separator: "/", omittingEmptySubsequences: false).map(\.trimmed)
         let ends = halves.first?.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) } ?? []
@@ -77,8 +91,8 @@ struct HTTPAnswer: Sendable {
 }
 
 /// Why there is no answer, or not a whole one.
-struct HTTPFailure: Error {
-    enum Kind {
+package struct HTTPFailure: Error {
+    package enum Kind {
         case badAddress
         /// From https:// to http://.
         case unencryptedRedirect
@@ -91,19 +105,25 @@ struct HTTPFailure: Error {
         case other
     }
 
-    var kind: Kind
+    package var kind: Kind
     /// What the library says; for a redirect that is not followed, the address that it names.
-    var reason: String
+    package var reason: String
     /// The address that was asked last.
-    var address = ""
+    package var address = ""
+
+    package init(kind: Kind, reason: String, address: String = "") {
+        self.kind = kind
+        self.reason = reason
+        self.address = address
+    }
 
     /// Whether the same request may go well a moment later.
-    var isPassing: Bool { [.unreachable, .timeout, .cut, .other].contains(kind) }
+    package var isPassing: Bool { [.unreachable, .timeout, .cut, .other].contains(kind) }
 }
 
 extension StringProtocol {
     /// The text without white space at its ends.
-    var trimmed: String {
+    package var trimmed: String {
         var text = self[...]
         while text.first?.isWhitespace == true { text = text.dropFirst() }
         while text.last?.isWhitespace == true { text = text.dropLast() }

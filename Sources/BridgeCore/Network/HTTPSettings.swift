@@ -34,7 +34,7 @@ public struct HTTPSettings: Sendable, Equatable {
     }
 
     /// The proxy for an address.
-    func proxy(for address: String) -> String? {
+    package func proxy(for address: String) -> String? {
         address.lowercased().hasPrefix("https:") ? httpsProxy : httpProxy
     }
 }

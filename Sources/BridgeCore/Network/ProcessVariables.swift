@@ -4,9 +4,9 @@ import CSystem
 ///
 /// The core reads them here and nowhere else, for what every program that uses the hub shares by convention: where the
 /// cache is, the token, proxies and certificates. Everything takes them as a parameter too.
-enum ProcessVariables {
+package enum ProcessVariables {
     /// The variables by name.
-    static var all: [String: String] {
+    package static var all: [String: String] {
         var variables: [String: String] = [:]
         guard var next = csys_environment() else { return variables }
         while let line = next.pointee {
@@ -20,5 +20,5 @@ enum ProcessVariables {
 
 extension HTTPSettings {
     /// The settings that the process's environment asks for.
-    static var process: HTTPSettings { HTTPSettings(variables: ProcessVariables.all) }
+    package static var process: HTTPSettings { HTTPSettings(variables: ProcessVariables.all) }
 }

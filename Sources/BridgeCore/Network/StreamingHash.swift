@@ -1,9 +1,10 @@
+import BridgeSupport
 import CFetch
 
 /// A checksum of bytes that come one after the other.
-final class StreamingHash {
+package final class StreamingHash {
     /// Which checksum.
-    enum Kind: String {
+    package enum Kind: String {
         case sha1 = "SHA1"
         case sha256 = "SHA256"
     }
@@ -14,7 +15,7 @@ final class StreamingHash {
     /// A checksum of no bytes yet.
     ///
     /// - Throws: `BridgeError` when the library that makes it is not there.
-    init(_ kind: Kind) throws {
+    package init(_ kind: Kind) throws {
         library = try FetchLibrary.shared()
         state = library.functions.digest(kind.rawValue)
         guard state != nil else {
@@ -25,13 +26,13 @@ final class StreamingHash {
     deinit { _ = hexadecimal() }
 
     /// Takes in bytes.
-    func update(_ bytes: UnsafeRawBufferPointer) {
+    package func update(_ bytes: UnsafeRawBufferPointer) {
         guard let state, bytes.count > 0 else { return }
         library.functions.update(state, bytes.baseAddress, bytes.count)
     }
 
     /// The checksum in hexadecimal digits; empty when it was asked for before.
-    func hexadecimal() -> String {
+    package func hexadecimal() -> String {
         guard let state else { return "" }
         var result = [UInt8](repeating: 0, count: 64)
         let count = library.functions.finish(state, &result)

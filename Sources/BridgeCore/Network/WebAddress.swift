@@ -1,9 +1,9 @@
 import CFetch
 
 /// The parts of web addresses.
-enum WebAddress {
+package enum WebAddress {
     /// Scheme, host and port: what a secret is meant for.
-    static func origin(of address: String) -> String {
+    package static func origin(of address: String) -> String {
         guard let scheme = address.firstRange(of: "://") else { return "" }
         let rest = address[scheme.upperBound...].prefix { !"/?#".contains($0) }
         // A name and password before the host are no part of it.
@@ -15,7 +15,7 @@ enum WebAddress {
     }
 
     /// The address without what stands behind `?` or `#`, which may be secret, and without name and password.
-    static func shown(_ address: String) -> String {
+    package static func shown(_ address: String) -> String {
         let path = address.prefix { $0 != "?" && $0 != "#" }
         guard let scheme = path.firstRange(of: "://") else { return String(path) }
         let rest = path[scheme.upperBound...]
@@ -27,7 +27,7 @@ enum WebAddress {
     /// The address that a redirect or a link names, which may be a part of one, as RFC 3986 resolves it.
     ///
     /// - Throws: `HTTPFailure` for what is not an address.
-    static func resolve(_ place: String, against address: String) throws -> String {
+    package static func resolve(_ place: String, against address: String) throws -> String {
         let functions = try FetchLibrary.shared().functions
         guard let whole = text({ functions.resolve(place, address, $0, $1) }) else {
             throw HTTPFailure(kind: .badAddress, reason: "\(shown(place)) is not an address", address: address)
@@ -36,7 +36,7 @@ enum WebAddress {
     }
 
     /// Whether two addresses lead to the same scheme, host and port, as the library that connects to them reads them.
-    static func haveOneOrigin(_ one: String, _ other: String) throws -> Bool {
+    package static func haveOneOrigin(_ one: String, _ other: String) throws -> Bool {
         let functions = try FetchLibrary.shared().functions
         guard let first = text({ functions.origin(one, $0, $1) }),
             let second = text({ functions.origin(other, $0, $1) })
@@ -54,7 +54,7 @@ enum WebAddress {
     }
 
     /// A text with percent signs and digits replaced by what they stand for; those that stand for nothing stay.
-    static func unescaped(_ text: String) -> String {
+    package static func unescaped(_ text: String) -> String {
         var bytes: [UInt8] = []
         var rest = Array(text.utf8)[...]
         while let byte = rest.popFirst() {
@@ -70,7 +70,7 @@ enum WebAddress {
     }
 
     /// A text with everything but letters, digits and `keeping` as percent signs and digits.
-    static func escaped(_ text: String, keeping: String = "") -> String {
+    package static func escaped(_ text: String, keeping: String = "") -> String {
         let kept = Set("-._~\(keeping)".utf8)
         let digits = Array("0123456789ABCDEF")
         return String(

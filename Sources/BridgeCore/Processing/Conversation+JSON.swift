@@ -1,4 +1,6 @@
+import BridgeSupport
 public import JSONTree
+import JinjaTemplates
 import Tokenizers
 
 extension Conversation {
@@ -95,7 +97,7 @@ private struct ConversationReader {
                 try ToolSchemas.calls(message["tool_calls"], in: "\(name): \(place).tool_calls")
             )
         }
-        do throws(TokenizerError) {
+        do throws(TemplateError) {
             return try ChatMessage(ChatValue(.object(message)))
         } catch {
             throw wrong(place, error.message)

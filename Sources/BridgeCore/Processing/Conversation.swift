@@ -1,4 +1,5 @@
-public import Tokenizers
+public import JinjaTemplates
+import Tokenizers
 
 /// Messages with the images that belong to them.
 public struct Conversation: Sendable, Equatable {

@@ -1,5 +1,7 @@
+import BridgeSupport
 import Glibc
 import JSONTree
+import Network
 
 /// Fetches a picture from the network.
 struct Download {

@@ -1,3 +1,4 @@
+public import BridgeSupport
 public import Imaging
 import Tokenizers
 

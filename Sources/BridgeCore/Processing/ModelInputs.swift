@@ -1,5 +1,7 @@
+public import BridgeSupport
 public import Imaging
-public import Tokenizers
+public import JinjaTemplates
+import Tokenizers
 
 /// What goes into a model's forward pass.
 public struct ModelInputs: Sendable, Equatable {

@@ -1,4 +1,7 @@
+public import BridgeSupport
 public import Imaging
+public import JinjaTemplates
+public import ModelSchema
 public import Tokenizers
 
 /// Turns what a person gives, text and images, into what a model takes.
@@ -97,13 +100,13 @@ extension ModelProcessor {
                 usingTools: template.tools != nil
             )
             let specialTokens = tokenizer.settings.specialTokens
-            do throws(TokenizerError) {
+            do throws(TemplateError) {
                 return try chatTemplate.render(messages, specialTokens: specialTokens, options: template)
             } catch {
                 // Reasoning comes as a text or as a list of texts, and most templates know the text only.
                 guard let plain = messages.withPlainReasoning,
                     let chat = try? chatTemplate.render(plain, specialTokens: specialTokens, options: template)
-                else { throw error }
+                else { throw TokenizerError(error) }
                 return chat
             }
         }

@@ -1,3 +1,4 @@
+import BridgeSupport
 public import Imaging
 import JSONTree
 public import Tokenizers

@@ -1,4 +1,5 @@
 import JSONTree
+public import ModelSchema
 
 extension ProcessorSettings {
     /// The keys of a processor's two files.

@@ -1,3 +1,4 @@
+import JinjaTemplates
 import Tokenizers
 
 extension RenderedChat {

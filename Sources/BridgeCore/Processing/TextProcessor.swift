@@ -1,3 +1,4 @@
+public import ModelSchema
 public import Tokenizers
 
 /// The processor of a family that reads text only.

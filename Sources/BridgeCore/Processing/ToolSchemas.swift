@@ -1,5 +1,7 @@
+import BridgeSupport
 public import JSONTree
-public import Tokenizers
+public import JinjaTemplates
+import Tokenizers
 
 /// The tools and the calls of tools of a conversation, as lists of objects or as JSON texts of them.
 ///

@@ -1,6 +1,10 @@
+import BridgeSupport
 public import JSONTree
 
 extension Recipe {
+    /// Fields of `model` that `run_config.yaml` always has, and by which it is told from a recipe.
+    package static let runConfigurationKeys = ["family", "architecture"]
+
     /// The recipe of a file in YAML or JSON.
     ///
     /// - Parameters:
@@ -45,7 +49,7 @@ extension Recipe {
         }
         collect(try RecipeText.tree(yaml, name: name), "")
         let keys = Set(settings.map(\.key))
-        let isRunConfiguration = keys.isSuperset(of: RunConfiguration.signs.map { "model.\($0)" })
+        let isRunConfiguration = keys.isSuperset(of: Recipe.runConfigurationKeys.map { "model.\($0)" })
         let scheme = settings.last { $0.key == "peft.scheme" }.flatMap { PEFTSection.Scheme(json: $0.value) } ?? .none
         if let start = settings.first(where: { $0.key == "recipe" }) {
             guard let named = start.value.string else {

@@ -1,3 +1,5 @@
+import BridgeSupport
+
 /// Every rule between the settings of a recipe, looked at in one go.
 public struct RecipeCheck: Sendable {
     /// What is wrong, each in a sentence; empty for a recipe that can run.
@@ -213,6 +215,13 @@ public struct RecipeCheck: Sendable {
             !peft.visionLora || !model.freezeVisionModel,
             "peft.vision_lora and model.freeze_vision_model are both true, but a frozen part gets no adapters; choose one"
         )
-        require(!model.freezeLanguageModel || peft.visionLora, AdapterTargets.frozenModel)
+        require(!model.freezeLanguageModel || peft.visionLora, Recipe.frozenLanguageModelProblem)
     }
+}
+
+extension Recipe {
+    /// What is said when the language model gets no adapters and no other part does.
+    package static let frozenLanguageModelProblem =
+        "the language model is frozen (model.freeze_language_model) and so gets no adapters; thaw it, or give the vision "
+        + "tower adapters with --vision-lora (peft.vision_lora=true)"
 }

@@ -1,4 +1,5 @@
 public import JSONTree
+public import ModelSchema
 
 /// One setting of a recipe: its key, what it means and where its value is kept.
 public struct RecipeField: Sendable {
@@ -78,7 +79,7 @@ public struct RecipeField: Sendable {
     static func text(_ json: JSON) -> String { String(decoding: json.text(pretty: false), as: UTF8.self) }
 
     /// A value of a megabyte helps nobody in a message.
-    static func shortened(_ text: String) -> String { text.count > 60 ? text.prefix(57) + "..." : text }
+    package static func shortened(_ text: String) -> String { text.count > 60 ? text.prefix(57) + "..." : text }
 }
 
 extension ConfigurationValue where Self: RawRepresentable & CaseIterable, RawValue == String {

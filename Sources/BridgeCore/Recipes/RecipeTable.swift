@@ -1,3 +1,5 @@
+import BridgeSupport
+
 /// All settings of a recipe, read in both directions.
 public enum RecipeTable {
     /// The settings, in the order in which they are written.
@@ -50,7 +52,7 @@ public enum RecipeTable {
     }
 
     /// How many letters have to be put in, taken out or changed (Levenshtein).
-    static func distance(_ one: String, _ other: String) -> Int {
+    package static func distance(_ one: String, _ other: String) -> Int {
         let (a, b) = (Array(one.utf8), Array(other.utf8))
         var row = Array(0...b.count)
         for i in 0..<a.count {

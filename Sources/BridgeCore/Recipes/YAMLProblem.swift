@@ -1,3 +1,4 @@
+import BridgeSupport
 import Yams
 
 /// What is wrong with a YAML text: the line, and one sentence.

@@ -1,3 +1,4 @@
+import BridgeSupport
 import JSONTree
 public import TensorRuntime
 

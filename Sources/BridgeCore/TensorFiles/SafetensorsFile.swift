@@ -1,3 +1,4 @@
+public import BridgeSupport
 import TensorRuntime
 
 /// A safetensors file that is open for reading.

@@ -1,3 +1,4 @@
+import BridgeSupport
 public import JSONTree
 public import TensorRuntime
 
@@ -178,7 +179,7 @@ extension ElementType {
     /// The bytes of a tensor; nil when that, or the product of some of its sizes, does not fit into an `Int`.
     ///
     /// A size of 0 makes a tensor empty, but it does not make the width of its rows a number that fits.
-    func byteCount(ofShape shape: [Int]) -> Int? {
+    package func byteCount(ofShape shape: [Int]) -> Int? {
         var count = byteCount
         for size in shape {
             let (product, overflow) = count.multipliedReportingOverflow(by: max(size, 1))

@@ -1,3 +1,4 @@
+public import BridgeSupport
 public import TensorRuntime
 
 /// A tensor as it lies in some storage: its header, and where its bytes are.

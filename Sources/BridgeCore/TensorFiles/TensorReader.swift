@@ -1,5 +1,6 @@
+import BridgeSupport
 import CTensorKernels
-import TensorRuntime
+package import TensorRuntime
 
 /// Makes the bytes of tensor views: reads the stored parts and puts them where the view wants them.
 ///
@@ -51,7 +52,7 @@ public final class TensorReader {
     /// Fills a tensor without gaps and of the view's shape with its elements, as the tensor's type.
     ///
     /// - Throws: `BridgeError` when a stored part cannot be read.
-    func read(_ view: TensorView, into tensor: Tensor) throws {
+    package func read(_ view: TensorView, into tensor: Tensor) throws {
         let bytes = UnsafeMutableRawBufferPointer(
             start: tensor.pointer,
             count: tensor.count * tensor.elementType.byteCount

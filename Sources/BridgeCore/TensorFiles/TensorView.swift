@@ -22,6 +22,12 @@ public struct TensorView: Sendable {
         package var columns: Range<Int>
         /// What is there; nil stands for zeros.
         package var content: Content?
+
+        package init(rows: Range<Int>, columns: Range<Int>, content: Content? = nil) {
+            self.rows = rows
+            self.columns = columns
+            self.content = content
+        }
     }
 
     /// A rectangle of a stored tensor.
@@ -34,6 +40,14 @@ public struct TensorView: Sendable {
         package var isTransposed: Bool
         /// The factors that turn stored numbers into real ones, for quantised weights.
         package var scale: Scale?
+
+        package init(tensor: StoredTensor, row: Int, column: Int, isTransposed: Bool, scale: Scale? = nil) {
+            self.tensor = tensor
+            self.row = row
+            self.column = column
+            self.isTransposed = isTransposed
+            self.scale = scale
+        }
     }
 
     /// The factors of a quantised tensor: one for every `blockRows` x `blockColumns` rectangle of it.
@@ -187,7 +201,7 @@ extension TensorView {
     }
 
     /// A quantised matrix multiplied by its factors, one for each `blockRows` x `blockColumns` rectangle.
-    func dequantised(by factors: StoredTensor, blockRows: Int, blockColumns: Int, to elementType: ElementType)
+    package func dequantised(by factors: StoredTensor, blockRows: Int, blockColumns: Int, to elementType: ElementType)
         -> TensorView
     {
         let perRow = max(1, (width + blockColumns - 1) / max(blockColumns, 1))

@@ -1,3 +1,5 @@
+public import JinjaTemplates
+
 extension Tokenizer {
     /// Takes the templates that transformers' processor of a model takes, and not those of its tokenizer.
     ///
@@ -32,7 +34,7 @@ extension Tokenizer {
                     + "add a chat_template.jinja, or give the prompt as it is (--raw)"
             )
         }
-        return try ChatTemplate(source)
+        do throws(TemplateError) { return try ChatTemplate(source) } catch { throw TokenizerError(error) }
     }
 
     /// The text of a conversation under the model's own template.
@@ -44,7 +46,9 @@ extension Tokenizer {
             return try instructChat.render(messages, options: options)
         }
         let template = try chatTemplate(usingTools: options.tools != nil)
-        return try template.render(messages, specialTokens: settings.specialTokens, options: options)
+        do throws(TemplateError) {
+            return try template.render(messages, specialTokens: settings.specialTokens, options: options)
+        } catch { throw TokenizerError(error) }
     }
 
     /// The tokens of a rendered conversation, with exactly the control tokens that the template wrote.

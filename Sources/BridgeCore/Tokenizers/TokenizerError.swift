@@ -1,3 +1,5 @@
+public import JinjaTemplates
+
 /// What went wrong while a tokenizer or a chat template was read or used: one sentence for the user.
 public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The kind of failure, for a caller that reacts to it.
@@ -31,6 +33,18 @@ public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertibl
         self.code = code
         self.message = message
         self.line = line
+    }
+
+    /// The error of a chat template, as an error of the tokenizer that has the template.
+    public init(_ error: TemplateError) {
+        let code: Code =
+            switch error.code {
+            case .badValue: .badFile
+            case .syntax: .templateSyntax
+            case .failure: .templateFailure
+            case .refusal: .templateRefusal
+            }
+        self.init(code, error.message, line: error.line)
     }
 
     /// The message, with the line in front where there is one.

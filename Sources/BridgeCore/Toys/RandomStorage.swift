@@ -1,4 +1,6 @@
+import BridgeSupport
 import CTensorKernels
+import ModelPlugins
 import TensorRuntime
 
 /// The bytes of a tensor of random numbers, made when they are read.

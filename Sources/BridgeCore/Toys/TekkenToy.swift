@@ -1,4 +1,5 @@
 import JSONTree
+public import ModelPlugins
 
 /// The tokenizer files of toys whose real models have a tekken tokenizer.
 public enum TekkenToy {

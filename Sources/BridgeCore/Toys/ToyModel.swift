@@ -1,4 +1,10 @@
+public import BridgeSupport
+import CheckpointFormats
+public import Conversion
 public import JSONTree
+public import ModelPlugins
+import ModelSchema
+import TensorFiles
 public import TensorRuntime
 
 /// A model of a known family with random weights, complete with tokenizer and all, made without any network.

@@ -1,4 +1,6 @@
+import CheckpointFormats
 import JSONTree
+import TensorFiles
 import TensorRuntime
 
 /// The weight files of a toy: tensors spread over shards as the hub has them, and their index.

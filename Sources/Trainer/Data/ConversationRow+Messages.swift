@@ -81,7 +81,7 @@ extension ConversationRow {
     }
 
     private mutating func append(_ fields: [ChatValue.Member], mark: Bool?, at place: String) throws {
-        do throws(TokenizerError) {
+        do throws(TemplateError) {
             messages.append(try ChatMessage(.object(fields)))
             marks.append(mark)
         } catch {

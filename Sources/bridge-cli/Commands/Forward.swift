@@ -128,13 +128,13 @@ struct Forward: ParsableCommand {
         let weight = 1 / Float(max(targets.count { $0 >= 0 }, 1))
         let loss = try model.loss(batch, targets: targets, weight: weight)
         guard gradients else { return [("loss", loss)] }
-        let (names, mirrored) = (try bridge.huggingFaceNames(), try bridge.mirroredParameters())
+        let (names, transposed) = (try bridge.huggingFaceNames(), try bridge.transposedParameters())
         let found = Gradients(of: loss)
         return [("loss", loss)]
             + model.parameters.compactMap { parameter in
                 guard let gradient = found[parameter.tensor], let name = names[parameter.name] else { return nil }
                 // A matrix that transformers has mirrored is so in its gradient too.
-                let isMirrored = mirrored.contains(parameter.name)
+                let isMirrored = transposed.contains(parameter.name)
                 return ("grad.\(name)", (isMirrored ? gradient.transposed() : gradient).cast(to: .float32))
             }
     }

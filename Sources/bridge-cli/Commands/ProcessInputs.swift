@@ -139,7 +139,7 @@ struct ProcessInputs: ParsableCommand {
             options.template.addsGenerationPrompt = request["add_generation_prompt"]?.bool ?? false
             options.template.continuesFinalMessage = request["continue_final_message"]?.bool ?? false
             options.template.tools = request["tools"]?.array?.map { ChatValue($0) }
-            do throws(TokenizerError) {
+            do throws(TemplateError) {
                 if let date = request["date"]?.string { options.template.date = try ChatDate(date) }
             } catch {
                 throw BridgeError(.badArgument, "\(name): \(error)")

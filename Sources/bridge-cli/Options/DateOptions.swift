@@ -12,7 +12,7 @@ struct DateOptions: ParsableArguments {
 
     func validate() throws {
         guard let date else { return }
-        do throws(TokenizerError) { _ = try ChatDate(date) } catch { throw ValidationError("--date: \(error.message)") }
+        do throws(TemplateError) { _ = try ChatDate(date) } catch { throw ValidationError("--date: \(error.message)") }
     }
 
     /// The library's options: what is learnt looks like what is asked.

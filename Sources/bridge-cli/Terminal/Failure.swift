@@ -37,7 +37,8 @@ enum Failure {
     static func described(_ error: any Error) -> BridgeError {
         switch error {
         case let error as BridgeError: error
-        case is JSONError, is TokenizerError, is ImageError, is ParquetError: BridgeError(.corruptInput, "\(error)")
+        case is JSONError, is TokenizerError, is TemplateError, is ImageError, is ParquetError:
+            BridgeError(.corruptInput, "\(error)")
         case is InstructionLevel.LimitError: BridgeError(.badArgument, "\(error)")
         case let error as DecodingError: BridgeError(.corruptInput, "\(error)")
         default: BridgeError(.fileSystem, (error as NSError).localizedDescription)

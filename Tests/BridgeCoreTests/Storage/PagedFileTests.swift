@@ -4,6 +4,8 @@ import TestSupport
 import Testing
 
 @testable import BridgeCore
+@testable import BridgeSupport
+@testable import HuggingFaceHub
 
 /// Bytes past the page cache are those that went there, wherever a stretch starts and ends.
 @Suite struct PagedFileTests {

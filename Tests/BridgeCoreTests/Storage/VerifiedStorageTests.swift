@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 
 @testable import BridgeCore
+@testable import BridgeSupport
 
 /// Bytes that are compared with checksums as they are read.
 @Suite struct VerifiedStorageTests {

@@ -1,16 +1,18 @@
+package import BridgeSupport
+
 /// Which files of a directory may be carried along, into another directory or to the hub.
 ///
 /// A directory may come from anyone, and a link in it may lead to any file of the user: the text of what it leads to would go
 /// wherever the model goes. So it has to stay inside of the directory, or lead to the contents of a cache of the hub, which
 /// is where the links of a downloaded model lead to.
-enum CarriedFiles {
+package enum CarriedFiles {
     /// Makes sure that a path leads to something inside.
     ///
     /// - Parameters:
     ///   - path: The file or directory, be it a link or behind one.
     ///   - root: The directory that it belongs to.
     /// - Throws: `BridgeError` for one that leads out.
-    static func check(_ path: String, in root: String) throws {
+    package static func check(_ path: String, in root: String) throws {
         guard let target = Files.real(path), let home = Files.real(root) else { return }
         guard target != home, !target.hasPrefix(home == "/" ? home : home + "/"), !isCached(target) else { return }
         throw BridgeError(
@@ -33,7 +35,7 @@ enum CarriedFiles {
     /// Opens a file that is copied.
     ///
     /// - Throws: `BridgeError` for one that is outside of the directory, and one that cannot be opened.
-    static func open(_ name: String, in root: String) throws -> FileStorage {
+    package static func open(_ name: String, in root: String) throws -> FileStorage {
         let path = Files.join(root, name)
         try check(path, in: root)
         return try FileStorage(path: path)

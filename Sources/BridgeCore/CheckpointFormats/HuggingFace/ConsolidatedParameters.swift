@@ -1,4 +1,6 @@
+import BridgeSupport
 public import JSONTree
+public import ModelSchema
 
 /// The keys of `params.json` that describe a decoder, and what they are called in `config.json`.
 public enum ConsolidatedParameters {

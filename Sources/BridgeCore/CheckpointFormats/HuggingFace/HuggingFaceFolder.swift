@@ -1,4 +1,7 @@
+package import BridgeSupport
 public import JSONTree
+import ModelSchema
+public import TensorFiles
 
 /// A folder with a model as Hugging Face or the model's makers publish it.
 public struct HuggingFaceFolder: Sendable {
@@ -12,9 +15,9 @@ public struct HuggingFaceFolder: Sendable {
         /// The file with the configuration.
         public var configurationName: String { self == .transformers ? "config.json" : "params.json" }
         /// What the names of the weight files start with.
-        var weightsPrefix: String { self == .transformers ? "model" : "consolidated" }
+        package var weightsPrefix: String { self == .transformers ? "model" : "consolidated" }
         /// The index of several weight files.
-        var indexName: String { "\(weightsPrefix).safetensors.index.json" }
+        package var indexName: String { "\(weightsPrefix).safetensors.index.json" }
     }
 
     /// A file with weights.
@@ -23,6 +26,11 @@ public struct HuggingFaceFolder: Sendable {
         public var name: String
         /// Its header.
         public var header: SafetensorsHeader
+
+        package init(name: String, header: SafetensorsHeader) {
+            self.name = name
+            self.header = header
+        }
     }
 
     /// The folder.
@@ -42,7 +50,7 @@ public struct HuggingFaceFolder: Sendable {
     /// Weight files that were left out, because they hold the same model in another format.
     public let leftOut: [String]
     /// Asked before what was made of the weights counts, where they were still on their way.
-    let confirm: (@Sendable () throws -> Void)?
+    package let confirm: (@Sendable () throws -> Void)?
 
     /// Opens a folder and reads the headers of its weight files.
     ///
@@ -56,7 +64,7 @@ public struct HuggingFaceFolder: Sendable {
     ///   - elsewhere: What holds their bytes, by their names in the folder.
     ///   - confirm: Asked before what was made of the weights counts; nil where nobody has to be asked.
     /// - Throws: `BridgeError` when a file is missing or cannot be what it claims to be.
-    init(
+    package init(
         path: String,
         elsewhere: [String: any ByteStorage],
         confirm: (@Sendable () throws -> Void)? = nil
@@ -73,10 +81,10 @@ public struct HuggingFaceFolder: Sendable {
         let names = here.filter { elsewhere[$0] == nil } + elsewhere.keys.sorted()
         guard let style = Self.style(of: names) else { throw Self.noModel(in: path, names) }
         let weights = try Self.weightFiles(of: style, in: path, names)
-        if names.contains(PEFTConfiguration.fileName), names.contains(where: { $0.hasPrefix("adapter_model.") }) {
+        if names.contains(AdapterFiles.configuration), names.contains(where: { $0.hasPrefix("adapter_model.") }) {
             throw BridgeError(
                 .badArgument,
-                "\(path) holds a model and an adapter (\(PEFTConfiguration.fileName)), and transformers would load the adapter on "
+                "\(path) holds a model and an adapter (\(AdapterFiles.configuration)), and transformers would load the adapter on "
                     + "its base model; give the model with --adapter \(path), or move the adapter's files away to use the model alone"
             )
         }
@@ -125,7 +133,7 @@ public struct HuggingFaceFolder: Sendable {
     public var byteCount: Int { shards.reduce(0) { $0 + $1.header.dataByteCount } }
 
     /// Keeps `--overwrite` from taking away a folder that holds something else.
-    static func checkReplaceable(_ path: String) throws {
+    package static func checkReplaceable(_ path: String) throws {
         guard Files.kind(of: path) == .folder else { return }
         let names = try Files.list(path)
         guard names.isEmpty || Style.allCases.contains(where: { names.contains($0.configurationName) }) else {
@@ -166,9 +174,11 @@ public struct HuggingFaceFolder: Sendable {
     }
 
     /// What to do with a folder that holds an adapter and was given as a model; nil for another folder.
-    static func adapter(in path: String, _ names: [String]) -> BridgeError? {
-        guard names.contains(PEFTConfiguration.fileName) || names.contains(LoRAFile.name) else { return nil }
-        let json = try? JSON(contentsOf: Files.join(path, PEFTConfiguration.fileName))
+    package static func adapter(in path: String, _ names: [String]) -> BridgeError? {
+        guard names.contains(AdapterFiles.configuration) || names.contains(AdapterFiles.mistralFinetune) else {
+            return nil
+        }
+        let json = try? JSON(contentsOf: Files.join(path, AdapterFiles.configuration))
         let base = json?["base_model_name_or_path"]?.string.flatMap { $0.isEmpty ? nil : $0 }
         return BridgeError(
             .badArgument,

@@ -1,11 +1,12 @@
-import JSONTree
+import BridgeSupport
+package import JSONTree
 
 /// The index of a checkpoint in several files: which tensor is in which.
-struct ShardIndex {
+package struct ShardIndex {
     /// The index's own name.
     let name: String
     /// The files, sorted by name.
-    let files: [String]
+    package let files: [String]
 
     private let path: String
     private let weightMap: JSONObject
@@ -13,9 +14,9 @@ struct ShardIndex {
     /// Reads an index.
     ///
     /// - Throws: `BridgeError` for a file that is no index or that names files outside its folder.
-    init(path: String) throws { try self.init(path: path, json: JSON(contentsOf: path)) }
+    package init(path: String) throws { try self.init(path: path, json: JSON(contentsOf: path)) }
 
-    init(path: String, json: JSON) throws {
+    package init(path: String, json: JSON) throws {
         guard let weightMap = json["weight_map"]?.object, !weightMap.isEmpty else {
             throw BridgeError(.corruptInput, "\(path) has no weight_map with tensors in it")
         }

@@ -1,4 +1,7 @@
+import BridgeSupport
 public import JSONTree
+package import ModelSchema
+package import TensorFiles
 import TensorRuntime
 
 /// A Megatron checkpoint in the native container, open for reading.
@@ -10,26 +13,26 @@ public struct NativeCheckpoint: Sendable {
     /// The model's configuration, as it was imported.
     public let configuration: JSON
 
-    let parameters: [GlobalParameter]
+    package let parameters: [GlobalParameter]
     /// Whether the weights are compared with their checksums as they are read.
     private let isVerified: Bool
     private let cache: BlockCache
 
     /// The file with the number of the newest checkpoint.
-    static let latestName = "latest_checkpointed_iteration.txt"
-    static let manifestName = "manifest.json"
-    static let huggingFaceFolder = "huggingface"
+    package static let latestName = "latest_checkpointed_iteration.txt"
+    package static let manifestName = "manifest.json"
+    package static let huggingFaceFolder = "huggingface"
     /// Where the headers of the source's weight files are kept.
-    static let shardFolder = "huggingface/.safetensors"
+    package static let shardFolder = "huggingface/.safetensors"
 
     /// The name of the folder of an iteration.
-    static func iterationName(_ iteration: Int) -> String {
+    package static func iterationName(_ iteration: Int) -> String {
         let digits = String(iteration)
         return "iter_" + String(repeating: "0", count: max(0, 7 - digits.count)) + digits
     }
 
     /// The iteration in a folder's name; nil for another name.
-    static func iteration(inName name: String) -> Int? {
+    package static func iteration(inName name: String) -> Int? {
         guard name.hasPrefix("iter_"), name.dropFirst(5).allSatisfy(\.isNumber) else { return nil }
         return Int(name.dropFirst(5))
     }
@@ -57,7 +60,7 @@ public struct NativeCheckpoint: Sendable {
     /// What the optimizer kept, by names that begin with `optimizer.`; empty where nothing was trained.
     ///
     /// - Throws: `BridgeError` when a file is missing or not what the manifest says.
-    func optimizerParameters() throws -> [GlobalParameter] {
+    package func optimizerParameters() throws -> [GlobalParameter] {
         try Self.parameters(manifest.optimizer, path, isVerified ? (manifest, cache) : nil)
     }
 
@@ -81,7 +84,7 @@ public struct NativeCheckpoint: Sendable {
     }
 
     /// A note for a plan that copies these files; none where all are as they were written.
-    func sideFileNotes() throws -> [String] {
+    package func sideFileNotes() throws -> [String] {
         let changed = try changedSideFiles()
         guard !changed.isEmpty else { return [] }
         return [
@@ -91,18 +94,18 @@ public struct NativeCheckpoint: Sendable {
     }
 
     /// The manifest of an iteration's folder, alone.
-    static func manifest(of path: String) throws -> NativeManifest {
+    package static func manifest(of path: String) throws -> NativeManifest {
         let name = Files.join(path, manifestName)
         return try NativeManifest(json: JSON(contentsOf: name), name: name)
     }
 
     /// Whether a folder says that it is a Megatron checkpoint, whole or not.
-    static func isOne(_ path: String) -> Bool {
+    package static func isOne(_ path: String) -> Bool {
         [manifestName, latestName].contains { Files.exists(Files.join(path, $0)) }
     }
 
     /// The iteration's folder that a path means.
-    static func iterationPath(_ path: String) throws -> String {
+    package static func iterationPath(_ path: String) throws -> String {
         let path = Files.trimmed(path)
         guard Files.kind(of: path) == .folder else {
             throw BridgeError(.fileSystem, "\(path) is not a folder; give the folder of a Megatron checkpoint")
@@ -239,6 +242,22 @@ package struct GlobalParameter: Sendable {
     package var stage: ParameterMapping.Stage
     package var layer: Int?
     package var parts: Int?
+
+    package init(
+        name: String,
+        view: TensorView,
+        split: SplitRule,
+        stage: ParameterMapping.Stage,
+        layer: Int? = nil,
+        parts: Int? = nil
+    ) {
+        self.name = name
+        self.view = view
+        self.split = split
+        self.stage = stage
+        self.layer = layer
+        self.parts = parts
+    }
 }
 
 extension TensorView {

@@ -1,12 +1,21 @@
+import BridgeSupport
 import JSONTree
-import TensorRuntime
+import ModelSchema
+import TensorFiles
+package import TensorRuntime
 
 /// Spreads parameters over the rank files of the native container.
-struct NativeLayout {
+package struct NativeLayout {
     let layout: RankLayout
     let layerCount: Int
     /// A vocabulary is padded to a multiple of this and of the tensor size; nil where it only has to divide evenly.
     let vocabularyMultiple: Int?
+
+    package init(layout: RankLayout, layerCount: Int, vocabularyMultiple: Int?) {
+        self.layout = layout
+        self.layerCount = layerCount
+        self.vocabularyMultiple = vocabularyMultiple
+    }
 
     /// The files of the ranks, and the manifest's lines about the parameters in them.
     ///
@@ -15,7 +24,7 @@ struct NativeLayout {
     ///   - kind: What the files' names begin with.
     /// - Returns: Files and lines.
     /// - Throws: `BridgeError` for a layout that does not fit.
-    func spread(_ parameters: [GlobalParameter], kind: String = "weights") throws
+    package func spread(_ parameters: [GlobalParameter], kind: String = "weights") throws
         -> (images: [FileImage], parameters: [NativeManifest.Parameter])
     {
         try check(parameters)
@@ -73,7 +82,7 @@ struct NativeLayout {
     private static let largestMultiple = 1 << 20
 
     /// How many rows a parameter has with its padding; nil when it is no vocabulary.
-    func paddedHeight(of parameter: GlobalParameter) -> Int? {
+    package func paddedHeight(of parameter: GlobalParameter) -> Int? {
         guard parameter.split == .vocabulary else { return nil }
         let height = parameter.view.height
         let unit = vocabularyMultiple.map { $0 * layout.tensorSize } ?? layout.tensorSize

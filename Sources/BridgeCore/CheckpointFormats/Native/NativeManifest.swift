@@ -1,11 +1,14 @@
+import BridgeSupport
 public import JSONTree
+public import ModelSchema
+public import TensorFiles
 public import TensorRuntime
 
 /// `manifest.json` of the native container: everything that is known about a checkpoint besides its numbers.
 public struct NativeManifest: Sendable {
     /// The format's name and version that are written and read here.
     static let format = "bridge-native"
-    static let formatVersion = 1
+    package static let formatVersion = 1
 
     /// The architecture, as `config.json` has it.
     public var architecture: String
@@ -27,6 +30,30 @@ public struct NativeManifest: Sendable {
     public var holdsAdapter = false
     /// Every file by its path inside the checkpoint.
     public var files: [File]
+
+    package init(
+        architecture: String,
+        family: String,
+        plugin: String,
+        style: HuggingFaceFolder.Style,
+        layout: RankLayout,
+        ledger: JSON,
+        parameters: [Parameter],
+        optimizer: [Parameter] = [],
+        holdsAdapter: Bool = false,
+        files: [File]
+    ) {
+        self.architecture = architecture
+        self.family = family
+        self.plugin = plugin
+        self.style = style
+        self.layout = layout
+        self.ledger = ledger
+        self.parameters = parameters
+        self.optimizer = optimizer
+        self.holdsAdapter = holdsAdapter
+        self.files = files
+    }
 
     /// A parameter and where its parts are.
     public struct Parameter: Sendable {
@@ -70,6 +97,13 @@ public struct NativeManifest: Sendable {
         public var checksum: String
         /// The checksums of the blocks; empty for a file of one block.
         public var blocks: [String]
+
+        package init(name: String, byteCount: Int, checksum: String, blocks: [String]) {
+            self.name = name
+            self.byteCount = byteCount
+            self.checksum = checksum
+            self.blocks = blocks
+        }
 
         /// Whether a block has the checksum that it was written with.
         func expects(_ index: Int, _ digest: BlockChecksum.Digest) -> Bool {

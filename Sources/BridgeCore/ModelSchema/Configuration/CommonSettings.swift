@@ -4,8 +4,8 @@ import JSONTree
 ///
 /// Sources: the fields of `PreTrainedConfig` and the attributes that older versions of it wrote, `configuration_utils.py`,
 /// transformers 5.23 and 4.57; `GenerationConfig` for what may also be in `generation_config.json`.
-enum CommonSettings {
-    static let table = SettingsTable(file: "config.json", source: "PreTrainedConfig, transformers 5.23") {
+package enum CommonSettings {
+    package static let table = SettingsTable(file: "config.json", source: "PreTrainedConfig, transformers 5.23") {
         SettingsTable.honoured("architectures", "model_type", "quantization_config")
         SettingsTable.honoured("bos_token_id", "eos_token_id", "pad_token_id", "initializer_range")
         SettingsTable.only(

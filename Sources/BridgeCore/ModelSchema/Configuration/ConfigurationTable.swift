@@ -1,3 +1,4 @@
+import BridgeSupport
 public import JSONTree
 
 /// The keys of a family's `config.json` and the provider's fields, read in both directions.

@@ -1,3 +1,4 @@
+import BridgeSupport
 public import JSONTree
 import TensorRuntime
 
@@ -126,7 +127,7 @@ public struct DecoderConfiguration: ConfigurationRoot, Equatable {
     }
 
     /// A bound on each size, so that products of two of them cannot overflow.
-    static let largestSize = 1 << 28
+    package static let largestSize = 1 << 28
     /// A bound on the layers, so that a table of parameters stays small.
     static let mostLayers = 4096
 }

@@ -1,3 +1,4 @@
+import BridgeSupport
 public import JSONTree
 
 /// The keys of a settings file with their verdicts.
@@ -16,7 +17,7 @@ public struct SettingsTable: Sendable {
         self.settings = settings()
     }
 
-    init(file: String, source: String, settings: [Setting]) {
+    package init(file: String, source: String, settings: [Setting]) {
         self.file = file
         self.source = source
         self.settings = settings

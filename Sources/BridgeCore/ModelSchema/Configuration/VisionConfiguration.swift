@@ -1,3 +1,5 @@
+import BridgeSupport
+
 /// What vision transformers have in common: the sizes of the tower and of the images that it sees.
 public struct VisionConfiguration: ConfigurationRoot, Equatable {
     /// Layers.

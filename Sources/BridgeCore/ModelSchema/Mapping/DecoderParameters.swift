@@ -1,3 +1,5 @@
+import TensorFiles
+
 /// The parameters that decoder-only transformers have in common, under the names of one publisher.
 ///
 /// A family's table takes the lines that fit and writes its own where it differs.

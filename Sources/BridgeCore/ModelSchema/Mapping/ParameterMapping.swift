@@ -1,3 +1,5 @@
+public import TensorFiles
+
 /// One line of a parameter table: which Hugging Face tensors make which Megatron parameter, and how it is divided.
 public struct ParameterMapping: Sendable {
     /// Which pipeline stage holds a parameter.

@@ -1,3 +1,5 @@
+public import TensorFiles
+
 /// A rearrangement of rows and columns between Hugging Face's tensors and Megatron's parameter, with its inverse.
 ///
 /// A transform is pure: it sees views and the sizes it was made with, never ranks, files or sockets. Applying one

@@ -1,4 +1,5 @@
 import JSONTree
+public import ModelSchema
 
 extension GenerationSettings {
     /// Every key of `generation_config.json`.

@@ -1,4 +1,6 @@
+import BridgeSupport
 public import JSONTree
+import ModelSchema
 
 /// The settings of `generation_config.json` that change which tokens are chosen, whatever the command line says.
 ///

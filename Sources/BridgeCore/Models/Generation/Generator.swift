@@ -1,3 +1,5 @@
+import BridgeSupport
+import ModelSchema
 public import TensorRuntime
 
 /// Continues a prompt, token by token.

@@ -1,3 +1,5 @@
+import BridgeSupport
+public import Recipes
 public import TensorRuntime
 
 extension CausalModel {

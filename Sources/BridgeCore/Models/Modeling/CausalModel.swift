@@ -1,3 +1,4 @@
+import BridgeSupport
 public import TensorRuntime
 
 /// A model that continues text, with or without eyes: what a family's provider makes.

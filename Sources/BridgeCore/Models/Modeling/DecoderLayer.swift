@@ -1,3 +1,5 @@
+import BridgeSupport
+import ModelSchema
 public import TensorRuntime
 
 /// One layer of a decoder: attention and a gated MLP, each with its norms, added to the residual stream.

@@ -1,3 +1,4 @@
+import BridgeSupport
 public import TensorRuntime
 
 /// The weights of a model in memory, found by Megatron-Core's names.

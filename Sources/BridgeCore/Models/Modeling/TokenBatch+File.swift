@@ -1,3 +1,5 @@
+import BridgeSupport
+import TensorFiles
 public import TensorRuntime
 
 extension TokenBatch {

@@ -1,4 +1,5 @@
 import Imaging
+public import Processing
 public import TensorRuntime
 
 /// Tokens for a forward pass: B sequences of T tokens, and the pictures that some of the tokens stand for.

@@ -1,3 +1,5 @@
+public import ModelSchema
+public import Recipes
 public import TensorRuntime
 
 /// A decoder-only transformer: embedding, layers, final norm, output layer.
@@ -18,9 +20,9 @@ public final class TransformerDecoder: @unchecked Sendable {
     /// The output layer; the embedding itself where the two are tied.
     public private(set) var output: Linear
     /// What the output layer's weight is called where it is not the embedding.
-    let outputName: String
+    package let outputName: String
     /// Whether the output layer was the embedding before any adapter was there.
-    let wasTied: Bool
+    package let wasTied: Bool
     private let engine: any TensorEngine
 
     /// A decoder.
@@ -60,12 +62,12 @@ public final class TransformerDecoder: @unchecked Sendable {
     public var isTied: Bool { output.weight === embedding }
 
     /// What the output layer is called as a module.
-    var outputModule: String { String(outputName.dropLast(".weight".count)) }
+    package var outputModule: String { String(outputName.dropLast(".weight".count)) }
 
     /// Gives a tied output layer a parameter of its own with the embedding's numbers.
     ///
     /// The two share their memory until one of them is replaced or made writable.
-    func untie() {
+    package func untie() {
         guard isTied else { return }
         output = Linear(weight: Parameter(outputName, embedding.tensor))
     }

@@ -1,12 +1,21 @@
-import TensorRuntime
+import BridgeSupport
+package import ModelSchema
+package import TensorFiles
+package import TensorRuntime
 
 /// Carries out a plan with memory as its destination: the parameters of a live model.
-struct WeightLoader {
+package struct WeightLoader {
     let engine: any TensorEngine
     /// The type of the floating-point numbers.
     let elementType: ElementType
     /// What compares mapped weights with their checksums later; nil to do that while they are loaded.
     var verification: WeightVerification?
+
+    package init(engine: any TensorEngine, elementType: ElementType, verification: WeightVerification? = nil) {
+        self.engine = engine
+        self.elementType = elementType
+        self.verification = verification
+    }
 
     private struct Piece {
         var parameter: String
@@ -19,7 +28,7 @@ struct WeightLoader {
     /// A matrix that lies in a file as it is needed is mapped; all others are read, converted and put together.
     ///
     /// - Throws: `BridgeError` when something cannot be read.
-    func load(_ parameters: [(entry: ParameterTable.Entry, view: TensorView)]) throws -> ModelWeights {
+    package func load(_ parameters: [(entry: ParameterTable.Entry, view: TensorView)]) throws -> ModelWeights {
         let pieces = parameters.flatMap { entry, view in
             // Quantised weights are rounded to the type that a conversion gives them before they are widened.
             let view = view.isDequantised ? view : view.cast(to: elementType)

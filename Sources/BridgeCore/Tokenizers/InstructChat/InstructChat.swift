@@ -1,3 +1,5 @@
+import JinjaTemplates
+
 /// Conversations as the control tokens of a `tekken.json` frame them, for folders without a chat template.
 ///
 /// The tokens are those of mistral-common 1.13 for the version that the file names. Unlike a template it encodes each text
@@ -62,7 +64,7 @@ struct InstructChat: Sendable, Equatable {
 
 /// A tool as it is written into a prompt: names, description and parameters, in this order, and nothing else.
 struct InstructTool {
-    let value: TemplateValue
+    let value: ChatValue
 
     init(_ tool: ChatValue) throws(TokenizerError) {
         guard case .object(let function)? = tool["function"], case .text(let name)? = tool["function"]?["name"] else {
@@ -79,17 +81,15 @@ struct InstructTool {
         case .null, .object: break
         default: throw InstructCheck.refusal("the parameters of the tool \(name) are not an object")
         }
-        value = TemplateValue(
-            .object([
-                .init("type", "function"),
-                .init(
-                    "function",
-                    .object([
-                        .init("name", .text(name)), .init("description", description),
-                        .init("parameters", parameters == .null ? .object([]) : parameters),
-                    ])
-                ),
-            ])
-        )
+        value = .object([
+            .init("type", "function"),
+            .init(
+                "function",
+                .object([
+                    .init("name", .text(name)), .init("description", description),
+                    .init("parameters", parameters == .null ? .object([]) : parameters),
+                ])
+            ),
+        ])
     }
 }

@@ -1,3 +1,5 @@
+import JinjaTemplates
+
 /// A message as the framing sees it.
 struct InstructTurn {
     enum Role: String {
@@ -30,7 +32,7 @@ struct InstructTurn {
         var id: String
         var name: String
         /// Any value: arguments that are a text without JSON stay a text.
-        var arguments: TemplateValue
+        var arguments: ChatValue
     }
 
     var role: Role
@@ -132,8 +134,8 @@ struct InstructTurn {
         var id = "null"
         if case .text(let own)? = value["id"] { id = own }
         switch value["function"]?["arguments"] ?? .null {
-        case .null: return Call(id: id, name: name, arguments: TemplateValue(.object([])))
-        case .object(let members): return Call(id: id, name: name, arguments: TemplateValue(.object(members)))
+        case .null: return Call(id: id, name: name, arguments: .object([]))
+        case .object(let members): return Call(id: id, name: name, arguments: .object(members))
         case .text(let text): return Call(id: id, name: name, arguments: PythonJSON.value(of: text))
         default:
             throw InstructCheck.refusal("the arguments of a tool call of \(place) are neither an object nor a text")
@@ -144,21 +146,18 @@ struct InstructTurn {
 /// JSON in texts, as Python's `json` reads it for the framing.
 enum PythonJSON {
     /// The value of a text; an empty one is an empty object, and one without JSON is itself.
-    static func value(of text: String) -> TemplateValue {
-        guard !text.isEmpty else { return TemplateValue(.object([])) }
+    static func value(of text: String) -> ChatValue {
+        guard !text.isEmpty else { return .object([]) }
         switch text {
-        case "NaN": return .double(.nan)
-        case "Infinity": return .double(.infinity)
-        case "-Infinity": return .double(-.infinity)
-        default: break
+        case "NaN": return .number(.nan)
+        case "Infinity": return .number(.infinity)
+        case "-Infinity": return .number(-.infinity)
+        default: return (try? ChatValue(json: text)) ?? .text(text)
         }
-        guard let parsed = try? ChatValue(json: text) else { return .string(text) }
-        return TemplateValue(parsed)
     }
 
     /// `json.dumps(value, ensure_ascii=False)`.
-    static func text(of value: TemplateValue) throws(TokenizerError) -> String {
-        var writer = TemplateJSONWriter(limit: 1 << 26)
-        return try writer.write(value)
+    static func text(of value: ChatValue) throws(TokenizerError) -> String {
+        do throws(TemplateError) { return try value.pythonJSON(limit: 1 << 26) } catch { throw TokenizerError(error) }
     }
 }

@@ -1,3 +1,5 @@
+import JinjaTemplates
+
 /// Writes a conversation as control tokens and texts.
 struct InstructWriter {
     private let version: InstructChat.Version
@@ -124,9 +126,9 @@ struct InstructWriter {
             var calls: [String] = []
             for call in turn.calls {
                 let arguments = try PythonJSON.text(of: call.arguments)
-                var json = "{\"name\": \(try PythonJSON.text(of: .string(call.name))), \"arguments\": \(arguments)"
+                var json = "{\"name\": \(try PythonJSON.text(of: .text(call.name))), \"arguments\": \(arguments)"
                 if !call.id.isEmpty, call.id != "null" {
-                    json += ", \"id\": \(try PythonJSON.text(of: .string(call.id)))"
+                    json += ", \"id\": \(try PythonJSON.text(of: .text(call.id)))"
                 }
                 calls.append(json + "}")
             }
@@ -152,7 +154,7 @@ struct InstructWriter {
         switch version {
         case .v3:
             let content = try PythonJSON.text(of: PythonJSON.value(of: result))
-            literal("{\"content\": \(content), \"call_id\": \(try PythonJSON.text(of: .string(id)))}")
+            literal("{\"content\": \(content), \"call_id\": \(try PythonJSON.text(of: .text(id)))}")
         case .v7, .v11:
             literal(id)
             try control("[TOOL_CONTENT]")

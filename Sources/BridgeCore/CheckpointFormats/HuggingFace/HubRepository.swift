@@ -1,3 +1,5 @@
+import BridgeSupport
+
 /// A repository of the hub at a revision: `org/name` or `org/name@revision`.
 public struct HubRepository: Sendable, Hashable, CustomStringConvertible {
     /// What a repository holds.
@@ -60,7 +62,7 @@ public struct HubRepository: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// Whether a text is the whole name of a commit.
-    static func isCommit(_ text: String) -> Bool {
+    package static func isCommit(_ text: String) -> Bool {
         text.utf8.count == 40 && text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
     }
 
@@ -71,7 +73,7 @@ public struct HubRepository: Sendable, Hashable, CustomStringConvertible {
     public var description: String { revision == Self.standardRevision ? id : "\(id)@\(revision)" }
 
     /// A repository of the same name that holds the other thing.
-    var twin: HubRepository {
+    package var twin: HubRepository {
         var twin = self
         twin.kind = kind == .model ? .dataset : .model
         twin.revision = Self.standardRevision
@@ -79,7 +81,7 @@ public struct HubRepository: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// Where people see it, below the hub's address.
-    var page: String { kind == .model ? id : "\(kind.rawValue)s/\(id)" }
+    package var page: String { kind == .model ? id : "\(kind.rawValue)s/\(id)" }
     /// Where programs ask for it, below the hub's address.
-    var api: String { "api/\(kind.rawValue)s/\(id)" }
+    package var api: String { "api/\(kind.rawValue)s/\(id)" }
 }

@@ -1,4 +1,11 @@
+public import Adapters
+public import BridgeSupport
+import CheckpointFormats
 import JSONTree
+import ModelPlugins
+import ModelSchema
+public import Models
+import TensorFiles
 public import TensorRuntime
 
 /// Adapters as PEFT stores them: `adapter_config.json` and `adapter_model.safetensors`.
@@ -67,7 +74,7 @@ extension AutoBridge {
         try Destination.check(folder, against: [self.folder?.path])
         try cancellation.check()
         let names = try AdapterNames(self.model)
-        let whole = try WholeParameters(adapters, on: model, self)
+        let whole = try WholeParameters(adapters, on: model, names)
         func stored(_ module: String, _ kind: PEFTTensors.Kind, _ parameter: Parameter) -> (
             name: String, tensor: Tensor
         ) {
@@ -101,9 +108,4 @@ extension AutoBridge {
         try cancellation.check()
         try staged.commit()
     }
-}
-
-extension LowRankAdapter {
-    /// The rank and the scale.
-    var shape: AdapterShape { AdapterShape(rank: rank, scale: scale) }
 }

@@ -1,0 +1,30 @@
+import BridgeSupport
+import CheckpointFormats
+public import Conversion
+public import ModelPlugins
+public import ModelSchema
+
+extension Checkpoint {
+    /// Opens a checkpoint of either kind.
+    ///
+    /// - Throws: `BridgeError` when there is none, or one that is not accounted for.
+    public init(path: String, catalog: PluginCatalog, allowMissing: [NameGlob] = []) throws {
+        if NativeCheckpoint.isOne(path) {
+            // A comparison passes nothing on, and a difference is what it is asked for.
+            let native = try NativeCheckpoint(path: path, isVerified: false)
+            try self.init(native, model: AutoBridge(checkpoint: native, catalog: catalog).model)
+        } else {
+            try self.init(AutoBridge.fromHF(path, catalog: catalog), allowMissing: allowMissing)
+        }
+    }
+
+    /// The checkpoint that a bridge was made for, of which weights are read when they are asked for.
+    ///
+    /// - Throws: `BridgeError` for a bridge without weights, and for tensors that are not accounted for.
+    public init(_ bridge: AutoBridge, allowMissing: [NameGlob] = []) throws {
+        guard let folder = bridge.folder else {
+            throw BridgeError(.badArgument, "the bridge was made without weights; use AutoBridge.fromHF")
+        }
+        try self.init(folder, model: bridge.model, allowMissing: allowMissing)
+    }
+}
