@@ -31,7 +31,8 @@ let package = Package(
         .executableTarget(
             name: "bridge",
             dependencies: [
-                core, "Trainer", "Parquet", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                core, "Trainer", "Datasets", "Parquet",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/bridge-cli",
             swiftSettings: strict
@@ -57,8 +58,14 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(
-            name: "Trainer",
+            name: "Datasets",
             dependencies: [core, "Parquet", .product(name: "Yams", package: "Yams")],
+            path: "Sources/Datasets",
+            swiftSettings: strict
+        ),
+        .target(
+            name: "Trainer",
+            dependencies: [core, "Datasets"],
             path: "Sources/Trainer",
             swiftSettings: strict
         ),
@@ -121,7 +128,7 @@ let package = Package(
         ),
         .testTarget(
             name: "TrainerTests",
-            dependencies: [core, "Trainer", "Parquet", "TestSupport"],
+            dependencies: [core, "Trainer", "Datasets", "Parquet", "TestSupport"],
             path: "Tests/TrainerTests",
             swiftSettings: strict
         ),

@@ -1,4 +1,5 @@
 public import BridgeCore
+public import Datasets
 import Foundation
 import JSONTree
 public import Logging

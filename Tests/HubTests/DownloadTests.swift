@@ -3,6 +3,7 @@ import JSONTree
 import Testing
 
 @testable import BridgeCore
+@testable import HuggingFaceHub
 
 /// What comes from the hub into the cache.
 @Suite struct DownloadTests {

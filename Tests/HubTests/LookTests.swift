@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 
 @testable import BridgeCore
+@testable import HuggingFaceHub
 
 /// Looking at the hub changes nothing here, and what is here is told by its content.
 @Suite struct LookTests {

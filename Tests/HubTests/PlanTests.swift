@@ -4,6 +4,8 @@ import TestSupport
 import Testing
 
 @testable import BridgeCore
+@testable import HuggingFaceHub
+@testable import TensorFiles
 
 /// A plan of what is on the hub is made from headers.
 @Suite struct PlanTests {

@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 
 @testable import BridgeCore
+@testable import HuggingFaceHub
 
 /// What lies between a program and the hub.
 @Suite struct ProxyTests {

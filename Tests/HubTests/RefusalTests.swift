@@ -3,6 +3,7 @@ import JSONTree
 import Testing
 
 @testable import BridgeCore
+@testable import HuggingFaceHub
 
 /// What goes wrong is one sentence with what to do.
 @Suite struct RefusalTests {

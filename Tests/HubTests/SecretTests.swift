@@ -3,6 +3,7 @@ import JSONTree
 import Testing
 
 @testable import BridgeCore
+@testable import HuggingFaceHub
 @testable import Network
 
 /// The token goes to the hub and to nobody else, and is shown to nobody.

@@ -1,6 +1,8 @@
 import JSONTree
 
+@testable import Adapters
 @testable import BridgeCore
+@testable import BridgeSupport
 @testable import HuggingFaceHub
 @testable import JinjaTemplates
 @testable import Tokenizers

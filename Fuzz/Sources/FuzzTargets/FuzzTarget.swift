@@ -4,8 +4,11 @@ import Parquet
 import TensorRuntime
 
 @testable import BridgeCore
+@testable import BridgeSupport
 @testable import CheckpointFormats
+@testable import HuggingFaceHub
 @testable import Network
+@testable import TensorFiles
 @testable import Tokenizers
 
 /// A reader of outside bytes, and what has to hold for whatever it accepts.

@@ -13,7 +13,7 @@ package import TensorRuntime
 ///
 /// Source: `save_checkpoint` in finetune/checkpointing.py and model/lora.py of mistral-finetune.
 package enum LoRAFile {
-    static let name = AdapterFiles.mistralFinetune
+    static let name = AdapterFiles.lora
 
     /// What the product is multiplied by where no file says so: the default of mistral-inference and of mistral-finetune's
     /// merge_lora.py.

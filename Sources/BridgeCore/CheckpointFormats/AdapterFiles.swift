@@ -5,5 +5,5 @@ package enum AdapterFiles {
     /// The weights of an adapter in PEFT's format.
     package static let weights = "adapter_model.safetensors"
     /// An adapter in mistral-finetune's format.
-    package static let mistralFinetune = "lora.safetensors"
+    package static let lora = "lora.safetensors"
 }

@@ -48,12 +48,12 @@ struct HubSelection {
         case .adapter:
             weights = listing.files.filter { $0.path == AdapterFiles.weights }
             if listing.file(AdapterFiles.configuration) != nil, !weights.isEmpty { return }
-            weights = listing.files.filter { $0.path == AdapterFiles.mistralFinetune }
+            weights = listing.files.filter { $0.path == AdapterFiles.lora }
             guard !weights.isEmpty else {
                 let isPickled = listing.file("adapter_model.bin") != nil
                 throw BridgeError(
                     .badArgument,
-                    "\(repository) has no \(AdapterFiles.configuration) with \(AdapterFiles.weights), and no \(AdapterFiles.mistralFinetune), so it "
+                    "\(repository) has no \(AdapterFiles.configuration) with \(AdapterFiles.weights), and no \(AdapterFiles.lora), so it "
                         + "holds no adapters that can be read"
                         + (isPickled
                             ? "; its adapter_model.bin is pickled: write it with peft's save_pretrained(safe_serialization=True)"
@@ -63,7 +63,7 @@ struct HubSelection {
         case .model:
             let names = listing.files.map(\.path)
             guard let style = styles.first(where: { !Self.weights(of: $0, names).isEmpty }) else {
-                guard !names.contains(AdapterFiles.configuration), !names.contains(AdapterFiles.mistralFinetune) else {
+                guard !names.contains(AdapterFiles.configuration), !names.contains(AdapterFiles.lora) else {
                     throw BridgeError(
                         .badArgument,
                         "\(repository) holds an adapter and not a model; give the model that it was trained on, and "

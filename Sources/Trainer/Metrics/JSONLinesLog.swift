@@ -1,4 +1,5 @@
 import BridgeCore
+import Datasets
 import JSONTree
 
 /// Writes a line of JSON for each step and each validation into a file.

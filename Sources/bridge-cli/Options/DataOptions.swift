@@ -1,5 +1,6 @@
 import ArgumentParser
 import BridgeCore
+import Datasets
 import Tokenizers
 import Trainer
 
@@ -98,7 +99,7 @@ struct DataOptions: ParsableArguments {
             source = try TokenizedSource(path: data, imageFolder: folder, processor: processor, options: options)
         case .hf:
             let maker = try ConversationMaker(named: maker)
-            source = MadeSource(table: try DatasetTables.open(data, split), maker: maker, encoder: encoder)
+            source = TableSource(table: try DatasetTables.open(data, split), maker: maker, encoder: encoder)
         case .preloaded:
             source = try PreloadedSource(path: data, imageFolder: folder, encoder: encoder)
         }

@@ -116,7 +116,7 @@ import Testing
     /// The documentation has what the program prints.
     @Test func theArticleHasEveryVerdict() throws {
         let article = try String(
-            contentsOfFile: "\(Fixtures.repository)/Sources/BridgeCore/Core/Documentation.docc/Settings.md",
+            contentsOfFile: "\(Fixtures.repository)/Sources/BridgeCore/BridgeCore/Documentation.docc/Settings.md",
             encoding: .utf8
         )
         for bridge in try PluginCatalog.standard().bridges {

@@ -1,4 +1,5 @@
 import BridgeCore
+import Datasets
 import JSONTree
 import TestSupport
 import Testing
@@ -156,7 +157,7 @@ import Trainer
             return conversation
         }
         let processor = try DataSupport.processor("mistral")
-        let source = MadeSource(
+        let source = TableSource(
             table: Table(columns: ["text": "It."]),
             maker: maker,
             encoder: try DataSupport.encoder(processor)
@@ -164,7 +165,7 @@ import Trainer
         let sample = try source.sample(at: 0)
         #expect(try DataSupport.trained(sample, processor).joined().contains("It."))
         let rdr = try ConversationMaker(named: "rdr")
-        let bad = MadeSource(
+        let bad = TableSource(
             table: Table(columns: ["image": "gone.png", "text": "x"]),
             maker: rdr,
             encoder: try DataSupport.encoder(DataSupport.processor("gemma3"))

@@ -1,4 +1,5 @@
 import BridgeCore
+import Datasets
 import JSONTree
 import TestSupport
 import Testing

@@ -3,6 +3,7 @@ import Foundation
 import Parquet
 import Testing
 
+@testable import Datasets
 @testable import Trainer
 
 /// The layouts are those of https://huggingface.co/docs/hub/datasets-data-files-configuration.

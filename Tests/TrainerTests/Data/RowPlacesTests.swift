@@ -3,6 +3,7 @@ import JSONTree
 import TestSupport
 import Testing
 
+@testable import Datasets
 @testable import Trainer
 
 /// Rows of files that are many, or hold much: what is kept of them is small, and what is too much is refused.

@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 import Tokenizers
 
+@testable import Datasets
 @testable import Trainer
 
 /// What `datasets.save_to_disk` wrote (Tests/Fixtures/arrow/make.py), and files that other programs compress or mark.

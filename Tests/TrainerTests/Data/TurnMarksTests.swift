@@ -1,4 +1,5 @@
 import BridgeCore
+import Datasets
 import Foundation
 import JSONTree
 import TestSupport

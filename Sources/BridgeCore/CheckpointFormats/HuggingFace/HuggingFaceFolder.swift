@@ -175,7 +175,7 @@ public struct HuggingFaceFolder: Sendable {
 
     /// What to do with a folder that holds an adapter and was given as a model; nil for another folder.
     package static func adapter(in path: String, _ names: [String]) -> BridgeError? {
-        guard names.contains(AdapterFiles.configuration) || names.contains(AdapterFiles.mistralFinetune) else {
+        guard names.contains(AdapterFiles.configuration) || names.contains(AdapterFiles.lora) else {
             return nil
         }
         let json = try? JSON(contentsOf: Files.join(path, AdapterFiles.configuration))

@@ -92,14 +92,3 @@ public struct SampleEncoder: Sendable {
         }
     }
 }
-
-extension ChatMessage {
-    /// The role, as the template sees it.
-    var role: String? {
-        guard case .text(let role)? = fields.last(where: { $0.name == "role" })?.value else { return nil }
-        return role
-    }
-
-    /// Whether the assistant says it.
-    var isOfAssistant: Bool { role == "assistant" || role == "model" }
-}

@@ -1,4 +1,5 @@
 public import BridgeCore
+public import Datasets
 import Foundation
 import Tokenizers
 
@@ -119,6 +120,6 @@ public struct DatasetOpener: Sendable {
                 "dataset.path_or_dataset names no table that can be opened; name a folder with Parquet files or a hub id"
             )
         }
-        return MadeSource(table: try openTable(path, split), maker: maker, encoder: encoder)
+        return TableSource(table: try openTable(path, split), maker: maker, encoder: encoder)
     }
 }

@@ -51,8 +51,8 @@ public enum RowKeys {
         "model", "language", "index", "score", "rank", "emoji", "citations", "usage", "finish_reason", "logprobs",
     ]
 
-    static let knownOfRow = Set(row.map(\.key))
-    static let knownOfMessage = Set(message.map(\.key))
+    package static let knownOfRow = Set(row.map(\.key))
+    package static let knownOfMessage = Set(message.map(\.key))
     /// The names of reasoning, which the chat template sees under each of them.
-    static let reasoning = ["reasoning_content", "reasoning", "thinking"]
+    package static let reasoning = ["reasoning_content", "reasoning", "thinking"]
 }

@@ -5,7 +5,7 @@ import Yams
 /// A folder with the files of a data set: which of them make up which configuration and split.
 ///
 /// The rules are those of the hub: https://huggingface.co/docs/hub/datasets-data-files-configuration
-struct DatasetFolder {
+package struct DatasetFolder {
     private typealias Splits = [(name: String, files: [String])]
 
     /// The folder.
@@ -236,7 +236,7 @@ struct DatasetFolder {
     ]
 
     /// The content of a file of at most `limit` bytes.
-    static func contents(of path: String, limit: Int) throws -> [UInt8] {
+    package static func contents(of path: String, limit: Int) throws -> [UInt8] {
         guard let file = fopen(path, "re") else {
             throw BridgeError(.fileSystem, "cannot open \(path): \(String(cString: strerror(errno)))")
         }

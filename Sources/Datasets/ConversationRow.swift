@@ -1,5 +1,5 @@
-import BridgeCore
-import JSONTree
+package import BridgeCore
+package import JSONTree
 import Tokenizers
 
 /// Reads a conversation from a row in one of the forms in which people keep them.
@@ -10,7 +10,7 @@ import Tokenizers
 ///
 /// A row's `system` is the system message that comes first. In every text `\<image>`, with the backslash, is the text
 /// `<image>` and no place for an image, whether the row has images or not. ``RowKeys`` has all keys with what they do.
-struct ConversationRow {
+package struct ConversationRow {
     /// What is in a text for an image.
     static let marker = "<image>"
     /// What is in a text for the text that ``marker`` is.
@@ -32,11 +32,11 @@ struct ConversationRow {
     static let mostMessages = 1 << 17
 
     /// The fields that a conversation can be in.
-    static let keys = ["conversation", "messages", "conversations"]
+    package static let keys = ["conversation", "messages", "conversations"]
     /// The field with the system message, where it is none of the messages.
     static let systemKey = "system"
     /// The fields that its tools can be in.
-    static let toolKeys = ["tools", "functions"]
+    package static let toolKeys = ["tools", "functions"]
     /// The fields that its images can be in.
     static let imageKeys = ["images", "image"]
     /// The fields of what no model here reads.
@@ -45,7 +45,7 @@ struct ConversationRow {
     /// The conversation of a row, with the images that it names.
     ///
     /// - Throws: `BridgeError` with one sentence, without file and line.
-    static func conversation(_ json: JSON, imageFolder: String) throws -> Conversation {
+    package static func conversation(_ json: JSON, imageFolder: String) throws -> Conversation {
         let fields = imageKeys.filter { json[$0].map { !$0.imageList.isEmpty } ?? false }
         guard fields.count <= 1 else { throw wrong("the row has both images and image, expected one of them") }
         let sources = try fields.flatMap {

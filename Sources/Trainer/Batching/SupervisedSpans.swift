@@ -1,4 +1,5 @@
 import BridgeCore
+import Datasets
 import Tokenizers
 
 /// Which parts of a rendered conversation are supervised: the turns of the assistant that the mode asks for and no mark of

@@ -1,13 +1,13 @@
 import BridgeCore
 import Glibc
-import JSONTree
+package import JSONTree
 import Parquet
 
 /// A file of JSON rows, one to a line or as one list, of which each row is read when it is asked for.
 ///
 /// Only the places of the rows are kept, a few bytes each; of a compressed file the whole text. Rows may be read from several
 /// threads at once.
-final class RowFile: Sendable {
+package final class RowFile: Sendable {
     /// Where a row stands.
     struct Place: Sendable, Equatable {
         var offset: Int
@@ -48,7 +48,7 @@ final class RowFile: Sendable {
     ///   - path: The file.
     ///   - allowsNone: Whether it may hold no row.
     /// - Throws: `BridgeError` when it cannot be read, is no file, or holds no row where it has to.
-    init(path: String, allowsNone: Bool = false) throws {
+    package init(path: String, allowsNone: Bool = false) throws {
         guard !path.isEmpty, !path.utf8.contains(0) else {
             throw BridgeError(.badArgument, "the path of the data is empty or has a zero byte; give the path of a file")
         }
@@ -90,17 +90,17 @@ final class RowFile: Sendable {
     deinit { close(descriptor) }
 
     /// How many rows there are.
-    var count: Int { places.count }
+    package var count: Int { places.count }
 
     /// Words that say where a row stands.
-    func name(of row: Int) -> String {
+    package func name(of row: Int) -> String {
         places.indices.contains(row) ? "\(path), line \(places[row].line)" : "\(path), row \(row)"
     }
 
     /// A row.
     ///
     /// - Throws: `BridgeError` with file and line when the row cannot be read or is not JSON.
-    func json(at row: Int) throws -> JSON {
+    package func json(at row: Int) throws -> JSON {
         guard places.indices.contains(row) else {
             throw BridgeError(.badArgument, "\(path) has \(count) rows and no row \(row); rows are counted from 0")
         }
@@ -173,7 +173,7 @@ final class RowFile: Sendable {
     }
 
     /// Runs something about a row and puts file and line before what it throws.
-    func about<Result>(_ row: Int, _ body: () throws -> Result) throws -> Result {
+    package func about<Result>(_ row: Int, _ body: () throws -> Result) throws -> Result {
         do {
             return try body()
         } catch let error as BridgeError where error.code != .cancelled {

@@ -1,4 +1,5 @@
 public import BridgeCore
+import Datasets
 import Imaging
 import JSONTree
 

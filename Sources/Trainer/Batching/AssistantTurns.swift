@@ -1,4 +1,5 @@
 import BridgeCore
+import Datasets
 import Tokenizers
 
 /// Finds where the assistant's turns are in a conversation rendered by a template that does not mark them.

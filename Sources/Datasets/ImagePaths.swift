@@ -1,10 +1,10 @@
-import BridgeCore
-import JSONTree
+package import BridgeCore
+package import JSONTree
 
 /// Where the images of a data set are.
-enum ImagePaths {
+package enum ImagePaths {
     /// The folder that paths are relative to: the one that was asked for, else that of the data.
-    static func folder(_ asked: String, for path: String) -> String {
+    package static func folder(_ asked: String, for path: String) -> String {
         guard asked.isEmpty else { return asked }
         guard let slash = path.lastIndex(of: "/") else { return "" }
         return String(path[...slash])
@@ -13,7 +13,7 @@ enum ImagePaths {
     /// An image as a row names it: a path, an address, a `data:` URL, or an object that holds one of these or base64.
     ///
     /// - Throws: `BridgeError` when it names nothing.
-    static func source(_ json: JSON, in folder: String) throws -> ImageSource {
+    package static func source(_ json: JSON, in folder: String) throws -> ImageSource {
         if let text = json.string { return try source(text, in: folder) }
         if let base64 = json["base64"]?.string ?? json["bytes"]?.string {
             return try ImageSource(base64: base64, name: "an image in base64")
@@ -33,5 +33,5 @@ enum ImagePaths {
 
 extension JSON {
     /// The images of a field: a list, one alone, or none.
-    var imageList: [JSON] { isNull ? [] : array ?? [self] }
+    package var imageList: [JSON] { isNull ? [] : array ?? [self] }
 }

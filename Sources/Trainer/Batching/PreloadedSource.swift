@@ -1,4 +1,5 @@
 public import BridgeCore
+import Datasets
 import JSONTree
 
 /// Conversations in a JSON or JSONL file of one's own, with paths of images.

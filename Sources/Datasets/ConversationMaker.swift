@@ -1,5 +1,5 @@
 public import BridgeCore
-import JSONTree
+package import JSONTree
 import Tokenizers
 
 /// Makes conversations of a table's rows.
@@ -34,7 +34,7 @@ public struct ConversationMaker: Sendable {
     }
 
     /// Whether rows are in the forms that files of conversations have.
-    var readsConversations: Bool { columns == [ConversationRow.keys] }
+    package var readsConversations: Bool { columns == [ConversationRow.keys] }
 
     /// The conversation of a row.
     ///
@@ -144,7 +144,7 @@ public struct ConversationMaker: Sendable {
     ]
 
     /// The columns of a row that make its conversation, images aside.
-    static func conversationColumns(of row: any DatasetRow) throws -> JSON {
+    package static func conversationColumns(of row: any DatasetRow) throws -> JSON {
         var json = JSONObject()
         let columns = Set(row.columns)
         let keys = ConversationRow.keys + [ConversationRow.systemKey] + ConversationRow.toolKeys
@@ -158,41 +158,5 @@ public struct ConversationMaker: Sendable {
         var conversation = Conversation(prompt: question, images: images)
         conversation.messages.append(ChatMessage(role: "assistant", content: answer))
         return conversation
-    }
-}
-
-/// Samples of a table's rows, by a maker.
-public struct MadeSource: SampleSource {
-    private let table: any DatasetTable
-    private let maker: ConversationMaker
-    private let encoder: SampleEncoder
-
-    /// A source.
-    public init(table: any DatasetTable, maker: ConversationMaker, encoder: SampleEncoder) {
-        self.table = table
-        self.maker = maker
-        self.encoder = encoder
-    }
-
-    /// How many rows there are.
-    public var count: Int { table.count }
-
-    /// Where a row stands: its file and its number there.
-    public func place(of row: Int) -> String { (try? table.row(at: row).place) ?? "row \(row)" }
-
-    /// The sample of a row.
-    ///
-    /// - Throws: `BridgeError` that names the place of a row that cannot be used.
-    public func sample(at row: Int) throws -> TrainingSample {
-        let row = try table.row(at: row)
-        let conversation = try maker.conversation(row)
-        if maker.readsConversations {
-            encoder.notes.add(try ConversationMaker.conversationColumns(of: row), columns: row.columns)
-        }
-        do {
-            return try encoder.encode(conversation)
-        } catch let error as BridgeError where error.code != .cancelled {
-            throw BridgeError(error.code, "\(row.place): \(error.message)", names: error.names, cause: error.cause)
-        }
     }
 }

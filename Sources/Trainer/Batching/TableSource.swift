@@ -1,0 +1,39 @@
+public import BridgeCore
+public import Datasets
+import JSONTree
+
+/// Samples of a table's rows, by a maker.
+public struct TableSource: SampleSource {
+    private let table: any DatasetTable
+    private let maker: ConversationMaker
+    private let encoder: SampleEncoder
+
+    /// A source.
+    public init(table: any DatasetTable, maker: ConversationMaker, encoder: SampleEncoder) {
+        self.table = table
+        self.maker = maker
+        self.encoder = encoder
+    }
+
+    /// How many rows there are.
+    public var count: Int { table.count }
+
+    /// Where a row stands: its file and its number there.
+    public func place(of row: Int) -> String { (try? table.row(at: row).place) ?? "row \(row)" }
+
+    /// The sample of a row.
+    ///
+    /// - Throws: `BridgeError` that names the place of a row that cannot be used.
+    public func sample(at row: Int) throws -> TrainingSample {
+        let row = try table.row(at: row)
+        let conversation = try maker.conversation(row)
+        if maker.readsConversations {
+            encoder.notes.add(try ConversationMaker.conversationColumns(of: row), columns: row.columns)
+        }
+        do {
+            return try encoder.encode(conversation)
+        } catch let error as BridgeError where error.code != .cancelled {
+            throw BridgeError(error.code, "\(row.place): \(error.message)", names: error.names, cause: error.cause)
+        }
+    }
+}
