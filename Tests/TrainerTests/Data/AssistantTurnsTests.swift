@@ -1,4 +1,5 @@
 import BridgeCore
+@testable import Datasets
 import Foundation
 import JSONTree
 import TestSupport
