@@ -31,6 +31,7 @@ struct TemplateJSONWriter {
         case .none: output += "null"
         case .bool(let flag): output += flag ? "true" : "false"
         case .integer(let number): output += String(number)
+        case .largeInteger(let digits): output += digits
         case .double(let number):
             output +=
                 number.isFinite
@@ -80,7 +81,7 @@ struct TemplateJSONWriter {
         case .string(let text), .markup(let text): try appendQuoted(text)
         case .bool(let flag): output += flag ? "\"true\"" : "\"false\""
         case .none: output += "\"null\""
-        case .integer, .double: output += "\"\(key.printed)\""
+        case .integer, .largeInteger, .double: output += "\"\(key.printed)\""
         default:
             throw TokenizerError(.templateFailure, "keys must be str, int, float, bool or None, not \(key.typeName)")
         }
