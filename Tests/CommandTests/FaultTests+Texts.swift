@@ -33,13 +33,13 @@ extension FaultTests {
         Fault(
             testDescription: "an index that names a file outside the folder",
             status: 4,
-            words: ["index.json", "lm_head.weight", "../other.safetensors", "in the same folder"],
+            words: ["index.json", "lm_head.weight", "../other.safetensors", "in the same directory"],
             damage: place("../other.safetensors")
         ),
         Fault(
             testDescription: "an index that names an absolute path",
             status: 4,
-            words: ["index.json", "/etc/other.safetensors", "in the same folder"],
+            words: ["index.json", "/etc/other.safetensors", "in the same directory"],
             damage: place("/etc/other.safetensors")
         ),
         Fault(
@@ -51,7 +51,7 @@ extension FaultTests {
         Fault(
             testDescription: "an index that places a tensor in another shard",
             status: 4,
-            words: ["index.json", "lm_head.weight", "disagree about 1"],
+            words: ["index.json", "lm_head.weight", "1 tensor found in another file", "Download the index"],
             damage: place("model-00001-of-00003.safetensors")
         ),
         Fault(

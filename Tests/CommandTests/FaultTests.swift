@@ -144,7 +144,13 @@ import Testing
                 to: $0.appendingPathComponent(second)
             )
         },
-        Fault(testDescription: "a missing shard", status: 4, words: [second, "lacks 1 of the 3 files"]) {
+        Fault(
+            testDescription: "a missing shard",
+            status: 4,
+            words: [
+                second, "lacks 1 of the 3 files", "found model-00001-of-00003.safetensors, model-00003", "download",
+            ]
+        ) {
             try FileManager.default.removeItem(at: $0.appendingPathComponent(second))
         },
         Fault(testDescription: "a missing shard without an index", status: 4, words: ["2 of 00003 weight files"]) {

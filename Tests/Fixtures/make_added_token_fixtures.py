@@ -5,7 +5,8 @@
 
 Writes tokenizers/added-tokens.json: the word characters of tokenizers, as ranges; random sets of added tokens with the ids of
 some texts; and random combinations of tokenizer_config.json, special_tokens_map.json and added_tokens.json beside the tokenizer
-of checkpoints/mistral, with the ids and the rendered template.
+of checkpoints/mistral, with the ids and the rendered template; and tokens that are described in part, with the normalizer that
+shows whether they are searched in the normalized text, whether they are special, and null where the files are refused.
 """
 
 import json
@@ -135,6 +136,53 @@ def beside(draw, folder):
     return {"files": files, "drops_post_processor": drops, "texts": texts, "ids": ids, "rendered": rendered}
 
 
+def part(name, flags, folder):
+    """A token with some of its flags in one of the files beside a tokenizer that writes in lower case."""
+    shutil.copytree(MODEL, folder)
+    for file in ["special_tokens_map.json", "tokenizer_config.json", "chat_template.jinja"]:
+        (folder / file).unlink()
+    entry = {"content": "<W>"} | flags
+    typed = entry | {"__type": "AddedToken"}
+    own = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")) | {"normalizer": {"type": "Lowercase"}}
+    if name == "tokenizer":
+        own["added_tokens"].append({"id": 1000} | entry)
+    configuration = {
+        "tokenizer": {},
+        "decoder": {"added_tokens_decoder": {"1000": entry}},
+        "decoder and role": {"added_tokens_decoder": {"1000": entry}, "pad_token": "<W>"},
+        "decoder and extra": {"added_tokens_decoder": {"1000": entry}, "extra_special_tokens": ["<W>"]},
+        "role": {"pad_token": typed},
+        "model role": {"image_token": typed},
+        "extra": {"extra_special_tokens": [typed]},
+        "additional": {"additional_special_tokens": [typed]},
+    }[name]
+    files = {"tokenizer.json": own, "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast"} | configuration}
+    for file, content in files.items():
+        (folder / file).write_text(json.dumps(content), encoding="utf-8")
+    found = {"place": name, "flags": flags, "files": {"tokenizer_config.json": files["tokenizer_config.json"]}}
+    found["added_tokens"] = own["added_tokens"] if name == "tokenizer" else None
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except Exception as error:
+        return found | {"ids": None, "error": str(error)}
+    ids = tokenizer("x <w> <W> y", add_special_tokens=False)["input_ids"]
+    return found | {"ids": ids, "shown": tokenizer.decode(ids, skip_special_tokens=True)}
+
+
+def parts(work):
+    places = ["decoder", "decoder and role", "decoder and extra", "role", "model role", "extra", "additional"]
+    choices = [
+        (place, {name: value for name, value in [("special", special), ("normalized", normalized)] if value is not None})
+        for place in places
+        for special in [None, False, True]
+        for normalized in [None, False, True]
+    ]
+    every = dict.fromkeys(["single_word", "lstrip", "rstrip", "normalized", "special"], False)
+    choices += [("tokenizer", every)] + [("tokenizer", {key: every[key] for key in every if key != name}) for name in every]
+    choices += [("decoder", {"normalized": "yes"})]
+    return [part(place, flags, work / f"part-{number}") for number, (place, flags) in enumerate(choices)]
+
+
 def main():
     logging.disable(logging.CRITICAL)
     draw = random.Random(5)
@@ -143,6 +191,7 @@ def main():
             "word_characters": ranges(),
             "added": [added(draw) for _ in range(40)],
             "beside": [beside(draw, Path(work) / str(number)) for number in range(60)],
+            "parts": parts(Path(work)),
         }
     path = HERE / "tokenizers" / "added-tokens.json"
     path.write_text(json.dumps(result, ensure_ascii=True, separators=(",", ":")) + "\n", encoding="utf-8")

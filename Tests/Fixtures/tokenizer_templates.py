@@ -334,6 +334,8 @@ VALUES = {
     "l": [3, 1, 2], "e": [], "d": {"b": 1, "a": {"x": [1, 2]}, "items": 5, "Ä": "é"}, "w": "x\ny\n\n z", "q": "it's \"q\" \\ \t\u00e9\u200b😀\x00",
     "u": [{"n": "B", "v": 2, "k": {"z": 1}}, {"n": "a", "v": 1}, {"n": "b", "v": 2, "k": {"z": None}}], "nested": [[1, [2.0, "x"]], {"k": [1]}],
     "big": 12345678901234, "words": ["apple", "Banana", "cherry", "apple"], "html": "<b>'&\"</b>", "mixed": [1, "1", 1.0, True, None],
+    "huge": 123456789012345678901234567890, "least": -9223372036854775809, "above": 9223372036854775808, "hugef": 1e20,
+    "calls": {"name": "f", "arguments": {"id": 18446744073709551615, "list": [-99999999999999999999, 1]}},
 }
 
 SNIPPETS = """
@@ -389,6 +391,28 @@ break' }} {{ '\\U0001F600' }}
 {{ {'a': 1, 'b': [1, {'c': none}]} }} {{ {'a': 1}.a }} {{ {1: 2}[1] }} {{ [] }} {{ () }} {{ (1,) }} {{ [1, 2,] }} {{ {'a': 1,} }} {{ {'x': 1, 'x': 2} }} {{ 'a', 1 }}
 {{ messages is defined }} {{ l.index(1) }} {{ l.count(3) }} {{ (n, s) }} {{ [s, f, none, true] }} {{ [1, 2] is sameas [1, 2] }} {{ big }} {{ big * 1000 }} {{ u[0].k.z }} {{ u[1].k is defined }} {{ u[1]['k'] }}
 {{ "x" if s == "y" }}|{{ s|upper|lower|length + 1 }} {{ not s == 'x' }} {{ n is not string and s is string }} {{ (l|length) * 2 }} {{ l|length * 2 }} {{ 'a' if n is defined and n > 1 else 'b' }} {{ 10 - 2 - 3 }} {{ 2 * 3 % 4 }} {{ 'a' + 'b' ~ 1 }}
+{{ 'ab'.center(7) }}|{{ 'abc'.center(8, '*') }}|{{ 'ab'.ljust(5) }}|{{ 'ab'.ljust(5, '.') }}|{{ 'ab'.rjust(5) }}|{{ 'ab'.rjust(1) }}|{{ 'é😀'.rjust(4, 'ß') }}|{{ '42'.zfill(5) }}|{{ '-42'.zfill(5) }}|{{ '+1'.zfill(4) }}|{{ 'abc'.zfill(2) }}|{{ ''.zfill(3) }}|{{ '-'.zfill(3) }}
+{{ 'aBc ßÉ'.swapcase() }} {{ 'ABC x'.casefold() }} {{ 'a\\tbc\\td'.expandtabs() }}|{{ 'a\\tbc\\n\\td'.expandtabs(4) }}|{{ 'a\\tb'.expandtabs(tabsize=0) }}|{{ 'abcabc'.rindex('b') }} {{ '{a} {b}'.format_map({'a': 1, 'b': 'x'}) }}
+{{ 'abc'.isascii() }} {{ 'é'.isascii() }} {{ ''.isascii() }} {{ '12'.isdecimal() }} {{ '²'.isdecimal() }} {{ '½'.isnumeric() }} {{ 'a1'.isnumeric() }} {{ 'ab_1'.isidentifier() }} {{ '1ab'.isidentifier() }} {{ 'é'.isidentifier() }} {{ ''.isidentifier() }} {{ 'ab'.isprintable() }} {{ 'a\\n'.isprintable() }} {{ ''.isprintable() }} {{ 'Ab Cd'.istitle() }} {{ 'Ab cd'.istitle() }} {{ 'AB'.istitle() }} {{ '12'.istitle() }} {{ "It'S"  .istitle() }}
+{{ 'abcabc'.find('b', 2) }} {{ 'abcabc'.find('b', 2, 4) }} {{ 'abcabc'.find('b', -2) }} {{ 'abcabc'.rfind('a', 0, 3) }} {{ 'abcabc'.index('c', 3) }} {{ 'abcabc'.count('b', 2) }} {{ 'abc'.find('', 2) }} {{ 'abc'.find('', 4) }} {{ 'abc'.count('', 1) }} {{ 'abc'.count('', 4) }} {{ 'abcabc'.startswith('bc', 1) }} {{ 'abcabc'.startswith('abc', 1) }} {{ 'abcabc'.endswith('b', 0, 2) }} {{ 'abc'.startswith('', 4) }} {{ 'aéb'.find('b', none) }} {{ 'abc'.startswith(('x', 'c'), 2) }} {{ [1, 2, 1].index(1, 1) }}
+{{ 'a\\nb\\r\\nc'.splitlines(true) }} {{ 'a\\nb'.splitlines(keepends=false) }} {{ 'a\\n'.splitlines(true) }}
+{{ '%5d|%-5d|%05d|%+d|% d|%x|%X|%#x|%o|%5s|%-5s|%.2s|%c|%c|%i' % (42, 42, 42, 42, 42, 255, 255, 255, 8, 'ab', 'ab', 'abc', 65, 'z', 3.9) }}
+{{ '%8.3f|%-8.2f|%08.2f|%+.1f|%e|%.2E|%g|%g|%G|%.3g' % (3.14159, 2.5, -2.5, 2.0, 12345.678, 0.00012, 1e20, 0.5, 1e-10, 1234.5) }} {{ '%*d|%-*d|%.*f' % (5, 1, 4, 2, 2, 1.005) }} {{ '%.50f' % 0.1 }} {{ '%.3d' % 7 }} {{ '%5.1f%%' % 99.55 }} {{ '%05s|%-05d' % ('a', 3) }}
+{{ '%(a)s and %(b)05.1f' % {'a': 'x', 'b': 2.25} }} {{ 'plain' % {} }} {{ 'plain' % [] }} {{ "%(x)s-%(y)d" | format(x=1, y=2) }} {{ '%s' % [1, 2] }} {{ '%s' % ((1, 2),) }} {{ '%d' % huge }} {{ '%d' % true }} {{ '%f' % 3 }} {{ '%s' % huge }} {{ '%d' % 1e22 }}
+{{ '{:>6}|{:<6}|{:^6}|{:*^7}|{:6}|{:6}'.format('ab', 'ab', 'ab', 'ab', 'ab', 12) }} {{ '{:05d}|{:+d}|{: d}|{:x}|{:#X}|{:b}|{:#o}|{:,}|{:_}|{:,.2f}'.format(42, 42, 42, 255, 255, 5, 8, 1234567, 1234567, 1234567.891) }} {{ '{:.2f}|{:8.3f}|{:<8.1f}|{:e}|{:g}|{:%}|{:.1%}'.format(3.14159, 2.5, 2.25, 12345.678, 0.0001, 0.25, 0.1234) }}
+{{ '{!r}|{!s}|{0!r:>5}'.format('a', 'b') if no else '{!r}|{!s}|{!r:>5}'.format('a', 'b', 'c') }} {{ '{0.b}'.format(namespace(b=3)) if no else '' }} {{ '{:.2}|{:5.1}'.format('abc', 'xyz') }} {{ '{{}} {}'.format(1) }} {{ '{:d}|{:>4}|{}'.format(true, true, true) }} {{ '{}'.format(none) }} {{ '{:,}'.format(999) }} {{ '{:,}'.format(-1234) }} {{ '{:=+6d}|{:-<6d}|{:06.1f}'.format(42, 42, -2.5) }} {{ '{:x}'.format(-255) }} {{ '{}|{:5}'.format(huge, 2.0) }} {{ '{:c}{:s}'.format(97, 'b') }}
+{{ 'ab' | center(7) }}|{{ 12 | center(6) }}|{{ 'ab' | center | length }}|{{ 'Lorem ipsum dolor sit amet' | truncate(12) }}|{{ 'Lorem ipsum dolor sit amet' | truncate(12, true) }}|{{ 'Lorem ipsum dolor sit amet' | truncate(12, false, '…') }}|{{ 'Lorem ipsum' | truncate(9) }}|{{ 'Lorem ipsum' | truncate(9, leeway=0) }}|{{ 'Lorem ipsum' | truncate(5, killwords=true, end='', leeway=0) }}|{{ 'Loremipsumdolor' | truncate(6, leeway=0) }}|{{ 'short' | truncate }}
+{{ 1 | filesizeformat }} {{ 0 | filesizeformat }} {{ 999 | filesizeformat }} {{ 1000 | filesizeformat }} {{ 1500000 | filesizeformat }} {{ 1536 | filesizeformat(true) }} {{ '2048' | filesizeformat(binary=true) }} {{ 1e30 | filesizeformat }} {{ 12.7 | filesizeformat }} {{ html | forceescape }} {{ ('<' | safe) | forceescape }} {{ ('<' | safe) | escape }}
+{{ 'a b/c?ä&=' | urlencode }} {{ {'a b': 'c/d', 'ä': 1} | urlencode }} {{ [('x', 1), ('y', '&')] | urlencode }} {{ 7 | urlencode }} {{ namespace(q=5) | attr('q') }}|{{ d | attr('b') }}|{{ s | attr('nope') }}|{{ [1, 2] | attr('x') | default('none') }}
+{% set c = cycler('odd', 'even', 3) %}{{ c.next() }} {{ c.next() }} {{ c.current }} {{ c.pos }} {{ c.items }} {{ c.next() }}{{ c.next() }} {{ c.reset() }} {{ c.current }} {{ c.nope }}|{% set j = joiner() %}{% for i in l %}{{ j() }}{{ i }}{% endfor %} {% set k = joiner('|') %}{{ k() }}{{ k() }}{{ k.sep }}{{ k.used }} {% for i in range(3) %}{{ c.next() }}{% endfor %}
+{% for i in [1, 1, 2, 2, 1] %}{{ loop.changed(i) }}{% endfor %} {% for i in [1, 2] %}{% for j in [3, 3] %}{{ loop.changed(j, i) }}{% endfor %}{% endfor %} {% for i in [1, '1', 1.0] %}{{ loop.changed(i) }}{% endfor %}
+{{ dict(b=1, a=2) }} {{ dict({'z': 0}, b=1, a=2) | tojson }} {{ dict([('x', 1), ('y', 2)]) }} {{ dict(**{'q': 1, 'b': 2}) }} {% macro kw() %}{{ kwargs }}{% endmacro %}{{ kw(z=1, b=2, a=3) }} {{ dict() }}
+{{ huge }} {{ huge | tojson }} {{ calls }} {{ calls | tojson }} {{ calls.arguments.id }} {{ least }} {{ above }} {{ -above }} {{ -huge }} {{ huge | string | length }} {{ huge is number }} {{ huge is integer }} {{ huge is float }} {{ huge | abs }} {{ least | abs }} {{ huge | int }} {{ above | float }} {{ huge == huge }} {{ huge > 1 }} {{ least < -5 }} {{ huge < above }} {{ above == 9223372036854775808.0 }} {{ hugef == 100000000000000000000 }} {{ huge is even }} {{ above is odd }} {{ huge and 'true' }} {{ [huge, 1, least] | sort }} {{ huge in [huge] }} {{ {huge: 'a'}[huge] }} {{ {huge: 1} | tojson }} {{ huge + 0.5 }} {{ 12345678901234567890 }} {{ huge ~ '!' }} {{ above | round }} {{ '99999999999999999999' | int }} {{ hugef | int }} {{ '-00012345678901234567890' | int }}
+{{ 7 | round }} {{ 7 | round(2) }} {{ true | round }} {{ 7 | round(0, 'ceil') }} {{ '0x1f' | int(base=16) }} {{ '0x1f' | int(0, 0) }} {{ '0x1f' | int }} {{ '0x10' | float }} {{ '1_000' | int }} {{ '1__0' | int }} {{ '_1' | int }} {{ ' 12 ' | int }} {{ '+5' | int }} {{ '--5' | int }} {{ '1e3' | int }} {{ 'inf' | float }} {{ '1_0.5' | float }} {{ '0b11' | int(base=2) }} {{ 'zz' | int(base=36) }} {{ 'x' | float('d') }} {{ none | int(default='n') }} {{ 2.5.is_integer() }} {{ 2.0.is_integer() }} {{ 'nan' | int(3) }}
+{{ "it's a well-known e-mail, x_y 3.5" | wordcount }} {{ 'é ü' | wordcount }} {{ '' | wordcount }} {{ ['a', 'B', 'A'] | max }} {{ ['a', 'B', 'A', 'b'] | max }} {{ ['b', 'A', 'a'] | min }} {{ ['a', 'B', 'A'] | max(case_sensitive=true) }} {{ ['b', 'A', 'B'] | min(true) }} {% for g in u | groupby('v') %}{{ g.grouper }}:{{ g.list | map(attribute='n') | join('') }}:{{ g[0] }} {% endfor %}{{ u | groupby('k.z', default=0) | map('first') | list if no else '' }}{% for k, i in [{'a': 'x'}, {'a': 'X'}, {}] | groupby('a', default='q') %}{{ k }}{{ i | length }} {% endfor %}{% for k, i in [{'a': 'x'}, {'a': 'X'}] | groupby('a', case_sensitive=true) %}{{ k }}{{ i | length }} {% endfor %}
+{{ 'upper' is filter }} {{ 'nope' is filter }} {{ 'defined' is test }} {{ 'nope' is test }} {{ 'truncate' is filter }}
+{% for m in [{'r': 'u'}, {'r': 'a', 'p': ['x', 'é', '']}, {'r': 'a', 'p': ['z']}] %}{% if m.r == 'a' %}{% generation %}<a>{% endgeneration %}{% for p in m.p %} {% generation %}{{ p }}{% endgeneration %}{% endfor %}{% generation %}</a>{% endgeneration %}{% else %}<u/>{% endif %}{% endfor %}
+{% macro turn(x) %}{% generation %}{{ x }}{% endgeneration %}{% endmacro %}{% generation %}a{% endgeneration %}{% generation %}b{% endgeneration %}|{% generation %}{% if yes %}c{% endif %}{% endgeneration %}{% set ns = namespace(t='') %}{% generation %}{% set ns.t = 'in' %}{% endgeneration %}{{ ns.t }}
 {% generation %}x{{ s }}{% endgeneration %}y{% for i in range(2) %}{% generation %}é{{ i }}{% endgeneration %}-{% endfor %}{% if yes %}{%- generation -%} z {%- endgeneration -%}{% endif %}
 """
 
@@ -434,6 +458,33 @@ FAILING = """
 {{ 'x' in n }}
 {{ 1 in s }}
 {{ -s }}
+{{ 'a'.center(5, 'xy') }}
+{{ 'a'.ljust() }}
+{{ 'a'.ljust('5') }}
+{{ 'a'.rindex('b') }}
+{{ 'abc'.index('a', 1) }}
+{{ 'abc' | truncate(2) }}
+{{ 'abc' | truncate(2, true, '') if no else missing.x }}
+{{ cycler() }}
+{{ '%d' % 'x' }}
+{{ '%x' % 1.5 }}
+{{ '%(a)s' % 'x' }}
+{{ '%(a)s' % {} }}
+{{ 'plain' % 5 }}
+{{ '%y' % 1 }}
+{{ '{:d}'.format('x') }}
+{{ '{:s}'.format(1) }}
+{{ '{:5}'.format(none) }}
+{{ '{:.1d}'.format(3) }}
+{{ '}'.format() }}
+{{ '{'.format() }}
+{{ '{} {}'.format(1) }}
+{{ dict(1) }}
+{{ dict([1]) }}
+{{ 'x' | filesizeformat }}
+{{ loop.changed }}{{ missing.changed(1) }}
+{{ [1, 2].index(1, 1) }}
+{{ huge + 'a' }}
 {{ tojson }}{{ range | tojson }}
 {{ '%d' % 'x' }}
 {{ '%s %s' % 'x' }}

@@ -19,6 +19,29 @@ import Testing
         }
     }
 
+    /// Padding is not seen, and what it computes itself counts where it has labels, as in transformers.
+    ///
+    /// See `Tests/Fixtures/make_padding_fixtures.py`.
+    @Test(arguments: ["mistral", "mistral-window", "ministral3", "gemma3"], ["right", "left"])
+    func paddedRowsHaveTheLogitsAndLossesOfTransformers(_ name: String, _ side: String) throws {
+        let reference = try Reference("padding")
+        let model = try AutoBridge.fromHF(Fixtures.checkpoint(name)).toModel(elementType: .float32, on: Self.engine)
+        let prefix = "\(name).\(side)."
+        let batch = try TokenBatch(inputs: reference.path, prefix: prefix, on: Self.engine)
+        #expect(batch.isPresent?.contains(false) ?? false)
+        // The first and the last token of the second row, of which one is padding.
+        let row = try model.forward(batch).logits.at(1)
+        let (first, last) = (row.at(0).floats(), row.at(batch.length - 1).floats())
+        let (difference, scale) = gap(first + last, try reference.floats("\(prefix)logits"))
+        #expect(difference <= 1e-4 * scale)
+        for labels in ["", "whole."] {
+            let targets = try #require(try batch.targets(inputs: reference.path, prefix: "\(prefix)\(labels)"))
+            let loss = try model.loss(batch, targets: targets, weight: 1 / Float(targets.count { $0 >= 0 })).item
+            let expected = try reference.floats("\(prefix)\(labels)loss")[0]
+            #expect(abs(loss - expected) <= 1e-5 * expected, "\(labels)labels")
+        }
+    }
+
     @Test(arguments: names)
     func bfloat16LogitsAreAsCloseAsThoseOfTransformers(_ name: String) throws {
         let reference = try Reference(name)

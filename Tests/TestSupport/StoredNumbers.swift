@@ -10,12 +10,19 @@ public struct StoredNumbers: Sendable {
 
     /// All tensors of a Hugging Face folder, by name.
     public static func all(in folder: String) throws -> [String: StoredNumbers] {
-        try HuggingFaceFolder(path: folder).tensors.mapValues { tensor in
-            let bytes = try TensorReader().bytes(of: TensorView(tensor).cast(to: .float32))
-            return StoredNumbers(
-                values: bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) },
-                shape: tensor.shape
-            )
-        }
+        try HuggingFaceFolder(path: folder).tensors.mapValues(numbers)
+    }
+
+    /// All tensors of a file, by name.
+    public static func all(inFile path: String) throws -> [String: StoredNumbers] {
+        try Dictionary(uniqueKeysWithValues: SafetensorsFile(path: path).tensors.map { ($0.name, try numbers($0)) })
+    }
+
+    private static func numbers(_ tensor: StoredTensor) throws -> StoredNumbers {
+        let bytes = try TensorReader().bytes(of: TensorView(tensor).cast(to: .float32))
+        return StoredNumbers(
+            values: bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) },
+            shape: tensor.shape
+        )
     }
 }

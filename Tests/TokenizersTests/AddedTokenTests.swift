@@ -12,6 +12,7 @@ import Testing
         ?? .null
     static let added = recorded["added"]?.array ?? []
     static let beside = recorded["beside"]?.array ?? []
+    static let parts = recorded["parts"]?.array ?? []
 
     /// The tokenizer of the recorded cases.
     private static func tokenizer() throws -> JSON {
@@ -24,7 +25,9 @@ import Testing
         (one["ids"]?.array ?? []).map { ($0.array ?? []).compactMap(\.integer).map(Int32.init) }
     }
 
-    @Test func thereAreRecordedCases() { #expect(Self.added.count == 40 && Self.beside.count == 60) }
+    @Test func thereAreRecordedCases() {
+        #expect(Self.added.count == 40 && Self.beside.count == 60 && Self.parts.count == 70)
+    }
 
     @Test func wordCharactersAreThoseOfPython() throws {
         var next = UInt32(0)
@@ -65,5 +68,27 @@ import Testing
         for (text, ids) in zip(texts, Self.ids(one)) { #expect(try tokenizer.encode(text) == ids, "\(text)") }
         let rendered = try tokenizer.render([ChatMessage(role: "user", content: try #require(texts.first))])
         #expect(rendered.text == one["rendered"]?.string)
+    }
+
+    @Test(arguments: parts.indices) func flagsThatAreNotGivenAreThoseOfTransformers(_ index: Int) throws {
+        let one = Self.parts[index]
+        let folder = try TokenizerFileTests.Folder()
+        var json = try Self.tokenizer()
+        json.set(["type": "Lowercase"], at: "normalizer")
+        if let added = one["added_tokens"]?.array { json.set(.array(added), at: "added_tokens") }
+        try folder.write("tokenizer.json", json.text())
+        for (name, content) in try #require(one["files"]?.object) { try folder.write(name, content.text()) }
+        let label = "\(one["place"]?.string ?? ""), \(String(decoding: (one["flags"] ?? .null).text(), as: UTF8.self))"
+        guard let ids = one["ids"]?.array?.compactMap(\.integer).map(Int32.init) else {
+            let error = #expect(throws: TokenizerError.self, "\(label)") { try Tokenizer(folder: folder.path) }
+            #expect(
+                error?.message.contains("expected true or false") == true
+                    || error?.message.contains("has to be true or false") == true
+            )
+            return
+        }
+        let tokenizer = try Tokenizer(folder: folder.path)
+        #expect(try tokenizer.encode("x <w> <W> y", addingSpecialTokens: false) == ids, "\(label)")
+        #expect(try tokenizer.decode(ids, skippingSpecialTokens: true) == one["shown"]?.string, "\(label)")
     }
 }

@@ -60,7 +60,12 @@ import Testing
     @Test func growthOfManyPiecesIsCountedTogether() throws {
         let tokenizer = try Self.tokenizer([
             "normalizer": ["type": "Prepend", "prepend": Self.text(50_000)],
-            "added_tokens": [["id": 5, "content": "|", "special": true]],
+            "added_tokens": [
+                [
+                    "id": 5, "content": "|", "single_word": false, "lstrip": false, "rstrip": false,
+                    "normalized": false, "special": true,
+                ]
+            ],
         ])
         #expect(try tokenizer.encode("a|a", addingSpecialTokens: false).count == 100_003)
         let error = #expect(throws: TokenizerError.self) { try tokenizer.encode(String(repeating: "a|", count: 100)) }

@@ -179,4 +179,129 @@ import Trainer
         let error = #expect(throws: BridgeError.self) { _ = try AdapterSet(recipe.peft, on: other, seed: 1) }
         #expect(error?.message.contains("tied") ?? false)
     }
+
+    /// PEFT wraps an adapted layer, whose own parameters are then `base_layer.weight` and `base_layer.bias`
+    /// (peft/tuners/lora/layer.py, 0.21).
+    @Test func theBiasOfAnAdaptedModuleIsPartOfItsBaseLayer() throws {
+        var recipe = Recipe(name: "a")
+        try recipe.apply([
+            "peft.scheme=lora", "peft.dim=2", "peft.vision_lora=true", "peft.modules_to_save=[vision_tower]",
+        ])
+        let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("gemma3"))
+        let model = try model(bridge)
+        let adapters = try AdapterSet(recipe.peft, on: model, seed: 3)
+        for (index, parameter) in adapters.wholeParameters.enumerated() {
+            let shape = parameter.tensor.shape
+            let values = (0..<shape.reduce(1, *)).map { Float(($0 * 7 + index) % 13) / 64 - 0.1 }
+            parameter.replace(with: Tensor(values, shape: shape, on: Self.engine))
+        }
+        let folder = try TemporaryFolder()
+        try bridge.exportAdapter(adapters, on: model, to: folder.path("peft"), baseModel: nil)
+        let names = Set(try SafetensorsFile(path: folder.path("peft/adapter_model.safetensors")).tensors.map(\.name))
+        let tower = "base_model.model.model.vision_tower."
+        let adapted = names.filter { $0.hasPrefix(tower) && $0.hasSuffix(".lora_A.weight") }
+            .map { String($0.dropLast(".lora_A.weight".count)) }
+        #expect(adapted.count > 4, "\(adapted)")
+        for module in adapted {
+            #expect(names.contains("\(module).base_layer.weight"), "\(module)")
+            #expect(names.contains("\(module).base_layer.bias"), "\(module)")
+            #expect(!names.contains("\(module).bias") && !names.contains("\(module).weight"), "\(module)")
+        }
+        let other = try self.model(bridge)
+        _ = try bridge.loadAdapters(from: folder.path("peft"), on: other)
+        let found = Dictionary(uniqueKeysWithValues: other.parameters.map { ($0.name, $0) })
+        for parameter in adapters.wholeParameters {
+            #expect(found[parameter.name]?.tensor.floats() == parameter.tensor.floats(), "\(parameter.name)")
+        }
+    }
+
+    /// PEFT would train the rows of the embedding and an adapter of the same matrix beside each other.
+    @Test func trainedTokensBesideAnAdapterOfATiedOutputLayerAreRefused() throws {
+        let folder = try TemporaryFolder()
+        let copy = try edited("mistral-tied-tokens", "target_modules", ["q_proj", "lm_head"], in: folder)
+        let file = "\(copy)/adapter_model.safetensors"
+        let head = try StoredNumbers.all(
+            inFile: "\(Fixtures.root)/adapters/mistral-tied-head/adapter_model.safetensors"
+        )
+        let both = try StoredNumbers.all(inFile: file).merging(head.filter { $0.key.contains("lm_head") }) { $1 }
+        try SafetensorsFile.write(
+            both.sorted { $0.key < $1.key }.map {
+                ($0.key, Tensor($0.value.values, shape: $0.value.shape, on: Self.engine))
+            },
+            to: file
+        )
+        let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral-tied"))
+        let error = #expect(throws: BridgeError.self) { _ = try bridge.loadAdapters(from: copy, on: model(bridge)) }
+        for word in ["trainable_token_indices", "output layer", "tied", "supported"] {
+            #expect(error?.message.contains(word) ?? false, "\(error?.message ?? "")")
+        }
+    }
+
+    /// Adapters that were saved under transformers 4.50 have the names of its modules: the language model's layers below
+    /// `language_model.model.`, SigLIP's below `vision_tower.vision_model.` (modeling_gemma3.py and
+    /// modeling_mistral3.py, 4.50).
+    ///
+    /// The same numbers under transformers 5's names are the reference.
+    @Test(arguments: ["gemma3", "ministral3"], [false, true])
+    func theNamesOfTransformers450AreThoseOfTheSameModules(_ family: String, _ usesExpression: Bool) throws {
+        let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(family))
+        let adapted = try model(bridge)
+        var recipe = Recipe(name: "a")
+        try recipe.apply(["peft.scheme=lora", "peft.dim=2", "peft.alpha=6", "peft.vision_lora=true"])
+        let adapters = try AdapterSet(recipe.peft, on: adapted, seed: 3)
+        for (index, parameter) in adapters.parameters.enumerated() {
+            let shape = parameter.tensor.shape
+            let values = (0..<shape.reduce(1, *)).map { Float(($0 * 5 + index) % 11) / 32 - 0.15 }
+            parameter.replace(with: Tensor(values, shape: shape, on: Self.engine))
+        }
+        let folder = try TemporaryFolder()
+        try bridge.exportAdapter(adapters, on: adapted, to: folder.path("new"), baseModel: nil)
+        let tower = family == "gemma3" ? "vision_tower.vision_model." : "vision_tower."
+        func old(_ name: String) -> String {
+            name.replacingOccurrences(of: "model.model.language_model.", with: "model.language_model.model.")
+                .replacingOccurrences(of: "model.model.vision_tower.", with: "model.\(tower)")
+        }
+        try FileManager.default.copyItem(atPath: folder.path("new"), toPath: folder.path("old"))
+        let file = folder.path("old/adapter_model.safetensors")
+        let tensors = try StoredNumbers.all(inFile: file)
+        #expect(tensors.keys.contains { $0.contains("vision_tower") && old($0) != $0 })
+        // A pattern of that time gives one module another alpha: 9 in the place of 6.
+        let pattern = "language_model.model.layers.1.self_attn.q_proj"
+        try SafetensorsFile.write(
+            tensors.map { (old($0.key), $0.value) }.sorted { $0.0 < $1.0 }.map { name, stored in
+                let scale: Float = name.contains("\(pattern).lora_B") ? 6 / 9 : 1
+                return (name, Tensor(stored.values.map { $0 * scale }, shape: stored.shape, on: Self.engine))
+            },
+            to: file
+        )
+        var json = try JSON(contentsOf: folder.path("old/adapter_config.json"))
+        json.set(["\(pattern)": 9], at: "alpha_pattern")
+        if usesExpression {
+            json.set(
+                .string(
+                    "(?:language_model\\.model\\.layers\\..*_proj|\(tower.replacingOccurrences(of: ".", with: "\\."))"
+                        + ".*(?:_proj|fc1|fc2))"
+                ),
+                at: "target_modules"
+            )
+        }
+        try folder.write(json.text(), to: "old/adapter_config.json")
+        let other = try model(bridge)
+        let read = try bridge.loadAdapters(from: folder.path("old"), on: other)
+        #expect(!read.notes.contains { $0.contains("target_modules") }, "\(read.notes)")
+        let found = Dictionary(
+            uniqueKeysWithValues: read.modules.flatMap(\.layers).compactMap { layer in
+                layer.adapter.map { (layer.weight.name, $0) }
+            }
+        )
+        for layer in adapters.modules.flatMap(\.layers) {
+            guard let expected = layer.adapter else { continue }
+            let adapter = try #require(found[layer.weight.name], "\(layer.weight.name)")
+            let (mine, theirs) = (adapter.output.tensor.floats(), expected.output.tensor.floats())
+            #expect(adapter.input.weight.tensor.floats() == expected.input.weight.tensor.floats())
+            // The product of factor and matrix is what counts; 6 / 9 is rounded once.
+            let differences = zip(mine, theirs).map { abs($0 * Float(adapter.scale) - $1 * Float(expected.scale)) }
+            #expect((differences.max() ?? 1) < 1e-6, "\(layer.weight.name)")
+        }
+    }
 }

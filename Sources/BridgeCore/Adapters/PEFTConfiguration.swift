@@ -75,12 +75,20 @@ public struct PEFTConfiguration: Sendable {
 
     /// The rank and the scale of a module's adapter.
     ///
-    /// - Parameter module: Its name in the model's memory.
+    /// - Parameters:
+    ///   - module: Its name in the model's memory.
+    ///   - others: What older releases of transformers call it; their patterns count where none fits the name.
     /// - Returns: The two.
     /// - Throws: `BridgeError` for a pattern that takes too long.
-    package func shape(of module: String) throws -> AdapterShape {
-        let rank = try PEFTPattern.value(of: module, in: rankPatterns).map { Int(saturating: $0) } ?? rank
-        let alpha = try PEFTPattern.value(of: module, in: alphaPatterns) ?? alpha
+    package func shape(of module: String, alsoCalled others: Set<String> = []) throws -> AdapterShape {
+        func value(_ patterns: [PEFTPattern]) throws -> Double? {
+            for name in [module] + others.subtracting([module]).sorted() {
+                if let value = try PEFTPattern.value(of: name, in: patterns) { return value }
+            }
+            return nil
+        }
+        let rank = try value(rankPatterns).map { Int(saturating: $0) } ?? rank
+        let alpha = try value(alphaPatterns) ?? alpha
         return AdapterShape(rank: rank, scale: Self.scale(alpha, rank, byRoot: scalesByRoot))
     }
 

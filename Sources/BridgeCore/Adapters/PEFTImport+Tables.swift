@@ -55,7 +55,7 @@ extension PEFTImport {
     /// Source: `Embedding` in peft/tuners/lora/layer.py, `DoraEmbeddingLayer` in peft/tuners/lora/dora.py, 0.21.
     private func addEmbedding(_ parts: [PEFTTensors.Kind: StoredTensor], to table: Parameter) throws {
         let (height, width) = (table.tensor.shape[0], table.tensor.shape[1])
-        let shape = try configuration.shape(of: names.modules[table.name] ?? "")
+        let shape = try shape(of: table.name)
         func matrix(_ kind: PEFTTensors.Kind, _ size: [Int]) throws -> Tensor {
             guard let stored = parts[kind] else {
                 throw BridgeError(.corruptInput, "lacks \(kind.rawValue.dropFirst())")

@@ -206,7 +206,7 @@ package struct PEFTImport {
     /// What the initialization has taken out of each weight; several weights at a time, as each keeps one core busy.
     private func starts(of parameters: [Parameter]) throws -> [AdapterStart?] {
         guard configuration.start != .unchanged else { return parameters.map { _ in nil } }
-        let shapes = try parameters.map { try configuration.shape(of: names.modules[$0.name] ?? "") }
+        let shapes = try parameters.map { try shape(of: $0.name) }
         let results = Starts(count: parameters.count)
         let (start, weights) = (configuration.start, parameters.map(\.tensor.detached))
         // A weight that is in the file is what was left of it.
@@ -227,6 +227,11 @@ package struct PEFTImport {
         init(count: Int) { values = Mutex([AdapterStart?](repeating: nil, count: count)) }
     }
 
+    /// Rank and scale of the adapter of a weight.
+    func shape(of own: String) throws -> AdapterShape {
+        try configuration.shape(of: names.modules[own] ?? "", alsoCalled: names.spellings[own] ?? [])
+    }
+
     private func adapter(
         _ parameter: Parameter,
         _ parts: [PEFTTensors.Kind: StoredTensor],
@@ -235,7 +240,7 @@ package struct PEFTImport {
         guard let linear = parameter.linear else { throw BridgeError(.corruptInput, "is not a linear layer") }
         let size = parameter.tensor.shape
         let name = AdapterSet.canonicalName(of: linear)
-        let shape = try configuration.shape(of: names.modules[parameter.name] ?? "")
+        let shape = try shape(of: parameter.name)
         let rank = start == nil ? shape.rank : AdapterStart.rank(shape.rank, of: parameter.tensor)
         let type = elementType ?? parameter.tensor.elementType
         func matrix(_ kind: PEFTTensors.Kind, _ size: [Int], _ type: ElementType) throws -> Tensor {

@@ -1,12 +1,13 @@
 import BridgeSupport
 import JSONTree
+import ModelSchema
 import TensorFiles
 import TensorRuntime
 
 /// How 8-bit checkpoints name and shape the factors of their weights.
 package enum Quantisation {
-    /// The side of the square that one factor belongs to in block-wise checkpoints (`weight_block_size`).
-    private static let blockSide = 128
+    /// The rows and columns that one factor belongs to in block-wise checkpoints that name no `weight_block_size`.
+    static let defaultBlock = (rows: 128, columns: 128)
 
     /// What a message about a scheme that is not supported has.
     package static let mark = "is quantised: its quant_method is"
@@ -22,11 +23,51 @@ package enum Quantisation {
         [".activation_scale", ".qscale_act", ".input_scale"].contains { name.hasSuffix($0) }
     }
 
-    /// The rectangle of a weight that each factor belongs to: all of it, one row, or a square of 128.
-    static func block(of weight: StoredTensor, factors: StoredTensor) throws -> (rows: Int, columns: Int) {
+    /// The rows and columns that one factor belongs to, where a configuration has them: `weight_block_size` of
+    /// `quantization_config`, as transformers writes it, or `block_structure`, as compressed-tensors does.
+    ///
+    /// - Parameter configuration: The model's configuration.
+    /// - Returns: The size; nil where there is none.
+    /// - Throws: `BridgeError` for a size that is not two positive numbers.
+    static func blockSize(in configuration: JSON) throws -> (rows: Int, columns: Int)? {
+        for path in ["quantization_config", "text_config.quantization_config", "compression_config"] {
+            guard let settings = configuration[path: path] else { continue }
+            let groups = settings["config_groups"]?.object.map { $0.map(\.value) } ?? []
+            let structures = groups.compactMap { $0["weights"]?["block_structure"]?.nonNull }
+            for (key, value) in [("weight_block_size", settings["weight_block_size"]?.nonNull)]
+                + structures.map({ ("block_structure", $0) })
+            {
+                guard let value else { continue }
+                guard let sides = [Int](json: value), sides.count == 2, sides.allSatisfy({ $0 > 0 }) else {
+                    throw BridgeError(
+                        .badConfiguration,
+                        "\(key) of \(path) is \(String(decoding: value.text(pretty: false).prefix(80), as: UTF8.self)); supported "
+                            + "are two positive numbers, rows and columns"
+                    )
+                }
+                return (sides[0], sides[1])
+            }
+        }
+        return nil
+    }
+
+    /// The rectangle of a weight that each factor belongs to: all of it, one row, or a block.
+    ///
+    /// - Parameters:
+    ///   - weight: The weight.
+    ///   - factors: Its factors.
+    ///   - size: The size of a block that the configuration names; nil for the default.
+    /// - Returns: Rows and columns.
+    /// - Throws: `BridgeError` for factors that fit none of them.
+    static func block(
+        of weight: StoredTensor,
+        factors: StoredTensor,
+        size: (rows: Int, columns: Int)?
+    ) throws -> (rows: Int, columns: Int) {
         let (height, width) = (max(weight.height, 1), max(weight.width, 1))
         let count = factors.shape.reduce(1, *)
-        let squares = [(height + blockSide - 1) / blockSide, (width + blockSide - 1) / blockSide]
+        let block = size ?? defaultBlock
+        let blocks = [(height - 1) / block.rows + 1, (width - 1) / block.columns + 1]
         guard factors.elementType.isFloatingPoint else {
             throw BridgeError(
                 .corruptInput,
@@ -34,11 +75,16 @@ package enum Quantisation {
             )
         }
         if count == 1 { return (height, width) }
+        if size != nil, factors.shape == blocks { return block }
         if factors.shape == [height] || factors.shape == [height, 1] { return (1, width) }
-        if factors.shape == squares { return (blockSide, blockSide) }
+        if factors.shape == blocks { return block }
+        let source =
+            size == nil ? "no weight_block_size in the configuration" : "weight_block_size of the configuration"
         throw BridgeError(
             .corruptInput,
-            "\(factors.name) has the shape \(factors.shape); expected one factor, \([height, 1]) or \(squares)"
+            "\(factors.name) has the shape \(factors.shape), which fits no block of \(block.rows) x \(block.columns) (\(source)); "
+                + "expected one factor, \([height, 1]) for rows or \(blocks) for blocks. Set weight_block_size of "
+                + "quantization_config in config.json to the size that the weights were quantised with"
         )
     }
 

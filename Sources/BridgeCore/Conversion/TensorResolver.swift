@@ -166,7 +166,8 @@ package struct TensorResolver {
         }
         used.insert(factors.name)
         ledger.dequantised.append(factors.name)
-        let block = try Quantisation.block(of: tensor, factors: factors)
+        let size = try Quantisation.blockSize(in: configuration)
+        let block = try Quantisation.block(of: tensor, factors: factors, size: size)
         return TensorView(tensor).dequantised(
             by: factors,
             blockRows: block.rows,

@@ -5,6 +5,8 @@ public indirect enum ChatValue: Sendable, Equatable {
     case null
     case bool(Bool)
     case integer(Int)
+    /// A whole number that does not fit in 64 bits, as its digits; templates print them as Python does.
+    case largeInteger(String)
     case number(Double)
     case text(String)
     case list([ChatValue])
@@ -40,7 +42,15 @@ public indirect enum ChatValue: Sendable, Equatable {
         switch json {
         case .null: self = .null
         case .bool(let value): self = .bool(value)
-        case .number(let value): self = Int(value.text).map { .integer($0) } ?? .number(value.double)
+        case .number(let value):
+            if let integer = Int(value.text) {
+                self = .integer(integer)
+            } else if value.text.utf8.dropFirst(value.text.hasPrefix("-") ? 1 : 0).allSatisfy({ (48...57).contains($0) }
+            ) {
+                self = .largeInteger(value.text)
+            } else {
+                self = .number(value.double)
+            }
         case .string(let value): self = .text(value)
         case .array(let values): self = .list(values.map { ChatValue($0) })
         case .object(let members): self = .object(members.map { Member($0.key, ChatValue($0.value)) })

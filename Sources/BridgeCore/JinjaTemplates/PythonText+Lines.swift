@@ -1,6 +1,6 @@
 extension PythonText {
     /// `str.splitlines`.
-    static func lines(_ text: String) -> [String] {
+    static func lines(_ text: String, keepingEnds: Bool = false) -> [String] {
         let bytes = Array(text.utf8)
         var lines: [String] = []
         var start = 0
@@ -8,7 +8,7 @@ extension PythonText {
         while index < bytes.count {
             let length = lineEnd(bytes, at: index)
             if length > 0 {
-                lines.append(String(decoding: bytes[start..<index], as: UTF8.self))
+                lines.append(String(decoding: bytes[start..<index + (keepingEnds ? length : 0)], as: UTF8.self))
                 start = index + length
             }
             index += max(1, length)
@@ -60,7 +60,7 @@ extension PythonText {
     /// `str.isdigit` and its like.
     static func satisfies(_ name: String, _ text: String) -> Bool {
         let scalars = text.unicodeScalars
-        guard !scalars.isEmpty else { return false }
+        guard !scalars.isEmpty else { return name == "isascii" || name == "isprintable" }
         func isDigit(_ scalar: Unicode.Scalar) -> Bool {
             scalar.isASCII
                 ? ("0"..."9").contains(scalar)
@@ -80,6 +80,27 @@ extension PythonText {
             scalar.isASCII ? ("a"..."z").contains(scalar) : scalar.properties.isLowercase
         }
         switch name {
+        case "isascii": return scalars.allSatisfy(\.isASCII)
+        case "isdecimal":
+            return scalars.allSatisfy {
+                $0.isASCII ? ("0"..."9").contains($0) : $0.properties.generalCategory == .decimalNumber
+            }
+        case "isnumeric":
+            return scalars.allSatisfy { $0.isASCII ? ("0"..."9").contains($0) : $0.properties.numericType != nil }
+        case "isprintable": return scalars.allSatisfy(TemplateValue.isPrintable)
+        case "isidentifier":
+            return scalars.enumerated().allSatisfy { index, scalar in
+                scalar == "_" || (index == 0 ? scalar.properties.isXIDStart : scalar.properties.isXIDContinue)
+            }
+        case "istitle":
+            var (followsLetter, hasLetter) = (false, false)
+            for scalar in scalars {
+                let isCapital = isUpper(scalar) || scalar.properties.generalCategory == .titlecaseLetter
+                if isCapital ? followsLetter : isLower(scalar) && !followsLetter { return false }
+                followsLetter = isCapital || isLower(scalar)
+                hasLetter = hasLetter || followsLetter
+            }
+            return hasLetter
         case "isdigit": return scalars.allSatisfy(isDigit)
         case "isalpha": return scalars.allSatisfy(isLetter)
         case "isspace": return scalars.allSatisfy(isSpace)
@@ -88,5 +109,82 @@ extension PythonText {
         case "isupper": return scalars.contains(where: isUpper) && !scalars.contains(where: isLower)
         default: return scalars.contains(where: isLower) && !scalars.contains(where: isUpper)
         }
+    }
+
+    /// How many runs of letters, digits and underscores there are, as the filter `wordcount` counts.
+    static func wordCount(_ text: String) -> Int {
+        var count = 0
+        var isInside = false
+        for scalar in text.unicodeScalars {
+            let isWord =
+                switch scalar {
+                case "_", "0"..."9", "a"..."z", "A"..."Z": true
+                default: !scalar.isASCII && satisfies("isalnum", String(Character(scalar)))
+                }
+            if isWord, !isInside { count += 1 }
+            isInside = isWord
+        }
+        return count
+    }
+
+    /// What `float` reads; nil for what it refuses.
+    static func number(_ text: String) -> Double? {
+        let text = strip(text, nil, left: true, right: true)
+        // Swift reads hexadecimal numbers and `nan(...)`, Python neither.
+        guard !text.utf8.contains(where: { [UInt8(ascii: "x"), UInt8(ascii: "X"), UInt8(ascii: "(")].contains($0) })
+        else {
+            return nil
+        }
+        return withoutUnderscores(text).flatMap { Double($0) }
+    }
+
+    /// The digits of what `int` reads in a base, in base ten; nil for what it refuses.
+    static func digits(_ text: String, base: Int) -> String? {
+        guard let text = withoutUnderscores(strip(text, nil, left: true, right: true)) else { return nil }
+        let isNegative = text.hasPrefix("-")
+        var digits = isNegative || text.hasPrefix("+") ? text.dropFirst() : text[...]
+        var base = base
+        for (name, radix) in [("0x", 16), ("0o", 8), ("0b", 2)]
+        where digits.lowercased().hasPrefix(name) && (base == radix || base == 0) {
+            digits = digits.dropFirst(2)
+            base = radix
+        }
+        if base == 0 { base = 10 }
+        guard (2...36).contains(base), let first = digits.utf8.first, first != UInt8(ascii: "+"),
+            first != UInt8(ascii: "-")
+        else { return nil }
+        if let integer = Int((isNegative ? "-" : "") + digits, radix: base) { return String(integer) }
+        guard base == 10, digits.utf8.allSatisfy({ (48...57).contains($0) }) else { return nil }
+        let significant = digits.drop { $0 == "0" }
+        return (isNegative ? "-" : "") + significant
+    }
+
+    /// A number without the underscores that Python allows between digits; nil where one is elsewhere.
+    private static func withoutUnderscores(_ text: String) -> String? {
+        guard text.utf8.contains(UInt8(ascii: "_")) else { return text }
+        let parts = text.split(separator: "_", omittingEmptySubsequences: false)
+        for (left, right) in zip(parts, parts.dropFirst()) {
+            guard left.last?.isHexDigit == true, right.first?.isHexDigit == true else { return nil }
+        }
+        return parts.joined()
+    }
+
+    /// `urllib.parse.quote` as the filter `urlencode` calls it.
+    static func urlQuoted(_ text: String, isQuery: Bool) -> String {
+        var result = ""
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "."), UInt8(ascii: "-"),
+                UInt8(ascii: "~"):
+                result.unicodeScalars.append(Unicode.Scalar(byte))
+            case UInt8(ascii: "/") where !isQuery: result += "/"
+            case UInt8(ascii: " ") where isQuery: result += "+"
+            default:
+                let digits = String(byte, radix: 16, uppercase: true)
+                result += "%" + (digits.count < 2 ? "0" : "") + digits
+            }
+        }
+        return result
     }
 }

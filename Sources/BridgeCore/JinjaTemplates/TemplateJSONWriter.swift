@@ -33,6 +33,7 @@ struct TemplateJSONWriter {
         case .none: output += "null"
         case .bool(let flag): output += flag ? "true" : "false"
         case .integer(let number): output += String(number)
+        case .largeInteger(let digits): output += digits
         case .double(let number):
             output +=
                 number.isFinite
@@ -82,7 +83,7 @@ struct TemplateJSONWriter {
         case .string(let text), .markup(let text): try appendQuoted(text)
         case .bool(let flag): output += flag ? "\"true\"" : "\"false\""
         case .none: output += "\"null\""
-        case .integer, .double: output += "\"\(key.printed)\""
+        case .integer, .largeInteger, .double: output += "\"\(key.printed)\""
         default:
             throw TemplateError(.failure, "keys must be str, int, float, bool or None, not \(key.typeName)")
         }

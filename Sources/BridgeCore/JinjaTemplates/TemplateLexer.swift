@@ -10,6 +10,7 @@ struct TemplateToken: Sendable, Equatable {
         case name(String)
         case string(String)
         case integer(Int)
+        case largeInteger(String)
         case double(Double)
         case symbol(String)
         case end
@@ -280,7 +281,9 @@ struct TemplateLexer {
         } else if let value = Int(digits) {
             try append(.integer(value))
         } else {
-            throw failure("the number \(digits.prefix(40)) is too large")
+            // Zeros in front do not make a number large.
+            let significant = digits.drop { $0 == "0" }
+            try append(Int(significant).map { .integer($0) } ?? .largeInteger(String(significant)))
         }
         advance(to: end)
     }

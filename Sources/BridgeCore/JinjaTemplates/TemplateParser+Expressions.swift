@@ -157,6 +157,9 @@ extension TemplateParser {
                 advance()
             }
             return .literal(.string(text))
+        case .largeInteger(let digits):
+            advance()
+            return .literal(.largeInteger(digits))
         case .integer(let value):
             advance()
             return .literal(.integer(value))

@@ -30,7 +30,7 @@ extension TemplateParser {
             return []
         case .name("is"):
             throw failure("You cannot chain multiple tests with is")
-        case .name, .string, .integer, .double, .symbol("["), .symbol("{"):
+        case .name, .string, .integer, .largeInteger, .double, .symbol("["), .symbol("{"):
             var value = try nested { parser throws(TemplateError) in try parser.parsePrimary() }
             var count = 0
             while let longer = try parsePostfix(value) {

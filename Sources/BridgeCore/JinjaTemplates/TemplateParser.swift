@@ -66,7 +66,7 @@ struct TemplateParser {
         case .blockEnd: "'%}'"
         case .name(let name): "'\(name)'"
         case .string: "a string"
-        case .integer, .double: "a number"
+        case .integer, .largeInteger, .double: "a number"
         case .symbol(let symbol): "'\(symbol)'"
         case .end: "the end of the template"
         }

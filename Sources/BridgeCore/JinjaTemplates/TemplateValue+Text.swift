@@ -30,6 +30,7 @@ extension TemplateValue {
         case .none: text += "None"
         case .bool(let value): text += value ? "True" : "False"
         case .integer(let value): text += String(value)
+        case .largeInteger(let digits): text += digits
         case .double(let value): text += Self.printed(value)
         case .string(let string): text += Self.quoted(string)
         case .markup(let string): text += "Markup(\(Self.quoted(string)))"
@@ -62,6 +63,7 @@ extension TemplateValue {
         case .loop(let loop): text += "<LoopContext \(loop.index + 1)/\(loop.items.count)>"
         case .macro(let macro): text += "<Macro '\(macro.definition.name)'>"
         case .function(let name): text += "<function \(name)>"
+        case .iterator: text += "<\(typeName)>"
         }
         return text.utf8.count <= limit
     }
@@ -128,7 +130,7 @@ extension TemplateValue {
         return result
     }
 
-    private static func isPrintable(_ scalar: Unicode.Scalar) -> Bool {
+    static func isPrintable(_ scalar: Unicode.Scalar) -> Bool {
         if scalar == " " { return true }
         switch scalar.properties.generalCategory {
         case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator,

@@ -7,6 +7,8 @@ indirect enum TemplateValue: Sendable {
     case none
     case bool(Bool)
     case integer(Int)
+    /// A whole number that does not fit in 64 bits, as its digits.
+    case largeInteger(String)
     case double(Double)
     case string(String)
     /// A string that the filter `safe` went over: joined to others, those are escaped for HTML.
@@ -18,6 +20,8 @@ indirect enum TemplateValue: Sendable {
     case loop(TemplateLoop)
     case macro(TemplateMacro)
     case function(String)
+    /// A `cycler` or `joiner`.
+    case iterator(TemplateIterator)
 
     /// About how many bytes an element of a list takes, beside what is in it.
     static let elementBytes = 64
@@ -31,9 +35,12 @@ struct TemplateList: Sendable {
     let elements: [TemplateValue]
     let depth: Int
     let size: Int
+    /// The names of the elements, where a tuple has them.
+    let names: [String]
 
-    init(_ elements: [TemplateValue]) {
+    init(_ elements: [TemplateValue], names: [String] = []) {
         self.elements = elements
+        self.names = names
         depth = 1 + (elements.lazy.map(\.depth).max() ?? 0)
         size = elements.reduce(1) { TemplateValue.sum($0, $1.size) }
     }
@@ -46,6 +53,7 @@ struct TemplateDictionary: Sendable {
         case none
         case text([UInt8])
         case integer(Int)
+        case largeInteger(String)
         case double(Double)
         case tuple([Key])
 
@@ -55,7 +63,11 @@ struct TemplateDictionary: Sendable {
             case .string(let text), .markup(let text): self = .text(Array(text.utf8))
             case .bool(let flag): self = .integer(flag ? 1 : 0)
             case .integer(let number): self = .integer(number)
-            case .double(let number): self = Int(exactly: number).map { .integer($0) } ?? .double(number)
+            case .largeInteger(let digits): self = .largeInteger(digits)
+            case .double(let number):
+                self =
+                    Int(exactly: number).map { .integer($0) } ?? value.exactDigits.map { .largeInteger($0) }
+                    ?? .double(number)
             case .tuple(let list):
                 var keys: [Key] = []
                 for element in list.elements {
@@ -112,6 +124,38 @@ final class TemplateNamespace: @unchecked Sendable {
 struct TemplateLoop: Sendable {
     var index: Int
     var items: [TemplateValue]
+    /// What `loop.changed` was last called with in this loop.
+    var memory: TemplateLoopMemory
+}
+
+/// What all iterations of a loop share.
+///
+/// Only the run that made it touches it.
+final class TemplateLoopMemory: @unchecked Sendable {
+    var changed: TemplateValue?
+}
+
+/// What `cycler()` and `joiner()` make.
+///
+/// Only the run that made it touches it.
+final class TemplateIterator: @unchecked Sendable {
+    /// The items of a cycler; nil for a joiner.
+    let items: TemplateList?
+    /// What a joiner gives after its first call.
+    let separator: TemplateValue
+    let size: Int
+    var position = 0
+    var isUsed = false
+
+    init(items: [TemplateValue]) {
+        let list = TemplateList(items)
+        (self.items, separator, size) = (list, .none, list.size)
+    }
+
+    init(separator: TemplateValue) {
+        (items, self.separator) = (nil, separator)
+        size = separator.size
+    }
 }
 
 /// A macro and how many scopes it can see.
@@ -126,6 +170,7 @@ extension TemplateValue {
         case .null: self = .none
         case .bool(let value): self = .bool(value)
         case .integer(let value): self = .integer(value)
+        case .largeInteger(let digits): self = .largeInteger(digits)
         case .number(let value): self = .double(value)
         case .text(let value): self = .string(value)
         case .list(let values): self = .list(TemplateList(values.map { TemplateValue($0) }))
@@ -148,7 +193,8 @@ extension TemplateValue {
     /// How much there is to walk over or print: bytes of text and elements, all the way down.
     var size: Int {
         switch self {
-        case .string(let text), .markup(let text): 1 + text.utf8.count
+        case .string(let text), .markup(let text), .largeInteger(let text): 1 + text.utf8.count
+        case .iterator(let iterator): iterator.size
         case .list(let list), .tuple(let list): list.size
         case .dictionary(let dictionary): dictionary.size
         case .namespace(let namespace): namespace.values.values.reduce(1) { Self.sum($0, $1.size) }
@@ -180,8 +226,37 @@ extension TemplateValue {
     }
 
     var number: Double? {
-        if case .double(let value) = self { return value }
-        return integer.map(Double.init)
+        switch self {
+        case .double(let value): value
+        case .largeInteger(let digits): Double(digits)
+        default: integer.map(Double.init)
+        }
+    }
+
+    var isDouble: Bool {
+        if case .double = self { return true }
+        return false
+    }
+
+    /// The digits of a whole number of any size.
+    var wholeDigits: String? {
+        if case .largeInteger(let digits) = self { return digits }
+        return integer.map { String($0) }
+    }
+
+    /// The digits of a number without its fraction; nil for what is no finite number.
+    var truncatedDigits: String? {
+        guard case .double(let value) = self else { return wholeDigits }
+        guard value.isFinite, let text = try? PythonFormat.printed(value.rounded(.towardZero), "f", 0) else {
+            return nil
+        }
+        return text == "-0" ? "0" : text
+    }
+
+    /// The digits of a number that is whole.
+    var exactDigits: String? {
+        guard case .double(let value) = self else { return wholeDigits }
+        return value == value.rounded() ? truncatedDigits : nil
     }
 
     var isUndefined: Bool {
@@ -213,10 +288,11 @@ extension TemplateValue {
         case .bool(let value): value
         case .integer(let value): value != 0
         case .double(let value): value != 0
+        case .largeInteger: true
         case .string(let text), .markup(let text): !text.isEmpty
         case .list(let list), .tuple(let list): !list.elements.isEmpty
         case .dictionary(let dictionary): !dictionary.entries.isEmpty
-        case .namespace, .loop, .macro, .function: true
+        case .namespace, .loop, .macro, .function, .iterator: true
         }
     }
 
@@ -226,7 +302,7 @@ extension TemplateValue {
         case .undefined: "Undefined"
         case .none: "NoneType"
         case .bool: "bool"
-        case .integer: "int"
+        case .integer, .largeInteger: "int"
         case .double: "float"
         case .string, .markup: "str"
         case .list: "list"
@@ -236,6 +312,7 @@ extension TemplateValue {
         case .loop: "LoopContext"
         case .macro: "Macro"
         case .function: "function"
+        case .iterator(let iterator): iterator.items == nil ? "Joiner" : "Cycler"
         }
     }
 }
@@ -244,7 +321,10 @@ extension TemplateValue {
     func equals(_ other: TemplateValue) -> Bool {
         if let left = text, let right = other.text { return left.utf8.elementsEqual(right.utf8) }
         if let left = integer, let right = other.integer { return left == right }
-        if let left = number, let right = other.number { return left == right }
+        if let left = number, let right = other.number {
+            guard let left = exactDigits, let right = other.exactDigits else { return left == right }
+            return left == right
+        }
         switch (self, other) {
         case (.none, .none), (.undefined, .undefined): return true
         case (.list(let left), .list(let right)), (.tuple(let left), .tuple(let right)):
@@ -267,7 +347,10 @@ extension TemplateValue {
             return left.utf8.lexicographicallyPrecedes(right.utf8)
         }
         if let left = integer, let right = other.integer { return left < right }
-        if let left = number, let right = other.number { return left < right }
+        if let left = number, let right = other.number {
+            guard let digits = exactDigits, let others = other.exactDigits else { return left < right }
+            return Self.precedes(digits, others)
+        }
         switch (self, other) {
         case (.list(let left), .list(let right)), (.tuple(let left), .tuple(let right)):
             for (a, b) in zip(left.elements, right.elements) where !a.equals(b) { return a.precedes(b) }
@@ -275,5 +358,13 @@ extension TemplateValue {
         default:
             return nil
         }
+    }
+
+    /// Whether a whole number is below another, by their digits.
+    private static func precedes(_ left: String, _ right: String) -> Bool {
+        let isNegative = left.hasPrefix("-")
+        guard isNegative == right.hasPrefix("-") else { return isNegative }
+        let (small, large) = isNegative ? (right, left) : (left, right)
+        return (small.utf8.count, small) < (large.utf8.count, large)
     }
 }

@@ -64,7 +64,10 @@ struct NamedTokens {
         }
         for (role, value) in ofModel { try take(value, as: role) }
         for value in fields[Self.extra]?.array ?? [] {
-            if let token = try Self.token(value) { tokens.append(token) }
+            guard var token = try Self.token(value) else { continue }
+            // transformers makes the entries of a list tokens with the flags that they have, which need not be special.
+            if value["__type"] != nil { token = try AddedToken(json: value, id: -1) }
+            tokens.append(token)
         }
     }
 

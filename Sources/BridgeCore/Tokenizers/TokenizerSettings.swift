@@ -35,7 +35,10 @@ public struct TokenizerSettings: Sendable, Equatable {
             let names = try NamedTokens(configuration: configuration, map: map)
             (specialTokens, addsTokens) = (names.byRole, names.addsTokens)
             namedTokens = names.tokens
-            tokensByID = try Self.addedTokens(configuration["added_tokens_decoder"])
+            tokensByID = try Self.addedTokens(
+                configuration["added_tokens_decoder"],
+                specials: Set(names.byRole.values.map { Array($0.utf8) })
+            )
             repeatsOwnTokens = legacy
             if legacy, let json = try Self.json(folder, "added_tokens.json") {
                 tokensByID = try Self.addedTokens(byContent: json, specials: names.plainContents)
@@ -83,13 +86,17 @@ public struct TokenizerSettings: Sendable, Equatable {
 
     /// The tokens of `added_tokens_decoder`, which are added in the order of their ids; what the tokenizer does not have
     /// gets the next id that is free.
-    private static func addedTokens(_ json: JSON?) throws(TokenizerError) -> [AddedToken] {
+    ///
+    /// A token with a role is special, and that before the default of `normalized` is taken.
+    private static func addedTokens(_ json: JSON?, specials: Set<[UInt8]>) throws(TokenizerError) -> [AddedToken] {
         var tokens: [AddedToken] = []
         for (key, entry) in json?.members ?? [] {
             guard let id = Int(key), (0...RequiredField.largestID).contains(id) else {
                 throw TokenizerError(.badFile, "'added_tokens_decoder' has the id '\(key)'; expected a number")
             }
-            tokens.append(try AddedToken(json: entry, id: id))
+            var token = try AddedToken(json: entry, id: id)
+            if entry["normalized"] == nil, specials.contains(Array(token.content.utf8)) { token.isNormalized = false }
+            tokens.append(token)
         }
         return tokens.sorted { $0.id < $1.id }
     }

@@ -1,4 +1,5 @@
 import BridgeCore
+import Datasets
 import Tokenizers
 
 /// One turn at a time, from renderings of parts of the conversation.
@@ -18,7 +19,14 @@ extension AssistantTurns {
             let end =
                 conversation.messages[index].callsTools
                 ? limit.map { self.end(of: content.upperBound..<$0) } : nil
-            let span = start..<(end ?? self.end(behind: content.upperBound, limit: limit))
+            // Where the message is the last one of a part, the template may leave out the end that is in the whole.
+            let isOpen = limit == content.upperBound && index < conversation.messages.count - 1
+            var span = start..<(end ?? self.end(behind: content.upperBound, limit: isOpen ? nil : limit))
+            if isOpen || limit == nil, span.upperBound == content.upperBound,
+                let closing = closing(ofMessage: index, content: content)
+            {
+                span = start..<content.upperBound + closing
+            }
             return Turn(span: span, content: content, hasEnd: span.upperBound > content.upperBound)
         }
         // A call of a tool has no content that could be replaced.
@@ -114,6 +122,51 @@ extension AssistantTurns {
         }
         return end
     }
+
+    /// How many bytes behind a content end the turn in plain text, from what the rest of the conversation shows; nil where
+    /// nothing does.
+    private func closing(ofMessage index: Int, content: Range<Int>) -> Int? {
+        let last = conversation.messages.count - 1
+        func starts(_ closing: ArraySlice<UInt8>) -> Int? {
+            let isMore = !closing.isEmpty && !closing.allSatisfy(Self.isSpace)
+            return isMore && text[content.upperBound...].starts(with: closing) ? closing.count : nil
+        }
+        // What ends the text ends the last turn of the assistant, and so the others.
+        if index < last, conversation.messages[last].isOfAssistant, let content = range(ofMessage: last),
+            let count = starts(text[content.upperBound..<max(content.upperBound, trimmedEnd(of: 0..<text.count))])
+        {
+            return count
+        }
+        guard index > 0, index < last, let first = range(ofMessage: 0), let before = range(ofMessage: index - 1),
+            let after = range(ofMessage: index + 1), content.upperBound <= after.lowerBound,
+            before.upperBound <= content.lowerBound
+        else { return nil }
+        let gap = text[content.upperBound..<after.lowerBound]
+        let begin = processor.tokenizer.settings.beginToken.map { Array($0.utf8) } ?? []
+        let header = text[(text.starts(with: begin) ? begin.count : 0)..<max(first.lowerBound, begin.count)]
+        // Before the next message of the first one's role is its header; what is before that ends the turn. Other text may
+        // precede the first header, so that only white space shows where the header begins.
+        if conversation.messages[0].role == conversation.messages[index + 1].role {
+            let shared = zip(gap.reversed(), header.reversed()).prefix { $0 == $1 }.count
+            let cut = gap.endIndex - shared
+            let isSeparate =
+                cut > gap.startIndex && cut < gap.endIndex && (Self.isSpace(text[cut]) || Self.isSpace(text[cut - 1]))
+                && !text[cut..<gap.endIndex].allSatisfy(Self.isSpace)
+            if shared > 0, shared == header.count || isSeparate {
+                return starts(text[gap.startIndex..<trimmedEnd(of: gap.startIndex..<cut)])
+            }
+        }
+        // What both neighbours' ends have in common, up to the beginning of a header.
+        let common = zip(gap, text[before.upperBound..<content.lowerBound]).prefix { $0 == $1 }.count
+        let shared = gap.prefix(common)
+        guard let tag = (1..<common + 1).reversed().first(where: { header.starts(with: shared.suffix($0)) }) else {
+            return nil
+        }
+        return starts(text[gap.startIndex..<trimmedEnd(of: gap.startIndex..<gap.startIndex + common - tag)])
+    }
+
+    /// Where the content of any message is; nil where that cannot be told.
+    private func range(ofMessage index: Int) -> Range<Int>? { locator?.ranges[index] ?? content(ofMessage: index) }
 
     private func token(at index: Int, in tokens: [[UInt8]]) -> [UInt8]? {
         guard index < text.count else { return nil }

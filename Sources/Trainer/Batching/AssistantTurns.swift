@@ -36,7 +36,7 @@ struct AssistantTurns {
     /// Special tokens and others that were added and are not white space.
     let addedTokens: [[UInt8]]
     private let turns: [Int]
-    private let locator: ContentLocator?
+    let locator: ContentLocator?
     private var rules: [TurnRule.Kind: TurnRule] = [:]
 
     init(

@@ -6,7 +6,8 @@ import JSONTree
 /// Samples that somebody else has tokenized: rows of `input_ids`, `labels` and perhaps `images`.
 ///
 /// Labels stand where their tokens stand, not shifted, with -100 where nothing is learnt, as transformers' models take them.
-/// Image tokens are in `input_ids` already, as often as the images have features.
+/// Image tokens are in `input_ids` already, as often as the images have features. Padding at the end, which an
+/// `attention_mask` of zeros shows, is removed where it has no labels; other padding is refused.
 public struct TokenizedSource: SampleSource {
     private let file: RowFile
     private let imageFolder: String
@@ -46,8 +47,8 @@ public struct TokenizedSource: SampleSource {
     public func sample(at row: Int) throws -> TrainingSample {
         let json = try file.json(at: row)
         return try file.about(row) {
-            let tokens = try ids("input_ids", of: json)
-            let labels = try ids("labels", of: json)
+            var tokens = try ids("input_ids", of: json)
+            var labels = try ids("labels", of: json)
             guard !tokens.isEmpty else { throw BridgeError(.corruptInput, "input_ids is empty, expected tokens") }
             guard tokens.count == labels.count else {
                 throw BridgeError(
@@ -55,9 +56,49 @@ public struct TokenizedSource: SampleSource {
                     "there are \(labels.count) labels for \(tokens.count) input_ids; labels are not shifted and as many"
                 )
             }
+            let padding = try self.padding(of: json, labels: labels)
+            (tokens, labels) = (tokens.dropLast(padding), labels.dropLast(padding))
             let images = try self.images(of: json, tokens: tokens)
             return TrainingSample(tokens: tokens, labels: labels, images: images)
         }
+    }
+
+    /// How many tokens at the end are padding.
+    ///
+    /// Padding on the right changes no other token; padding elsewhere, and labels of padding, would change the loss.
+    private func padding(of json: JSON, labels: [Int32]) throws -> Int {
+        if let positions = json["position_ids"]?.nonNull,
+            positions.array?.enumerated().allSatisfy({ $1.integer == $0 }) != true
+                || positions.array?.count != labels.count
+        {
+            throw BridgeError(
+                .corruptInput,
+                "position_ids do not count the tokens from 0 on, which is all that is supported; leave them out"
+            )
+        }
+        guard let mask = json["attention_mask"]?.nonNull else { return 0 }
+        let flags = mask.array?.compactMap(\.integer) ?? []
+        guard flags.count == labels.count, mask.array?.count == flags.count, flags.allSatisfy({ $0 == 0 || $0 == 1 })
+        else {
+            throw BridgeError(
+                .corruptInput,
+                "attention_mask has to be a list of \(labels.count) zeros and ones, as many as input_ids"
+            )
+        }
+        let present = flags.count { $0 == 1 }
+        guard present > 0, flags.prefix(present).allSatisfy({ $0 == 1 }) else {
+            throw BridgeError(
+                .corruptInput,
+                "attention_mask has zeros before its last one; padding is supported at the end of a row only, so remove it"
+            )
+        }
+        guard labels[present...].allSatisfy({ $0 == TrainingSample.ignoredLabel }) else {
+            throw BridgeError(
+                .corruptInput,
+                "labels of padding, where attention_mask is 0, are not -100; set them to -100, so that it is not learnt"
+            )
+        }
+        return flags.count - present
     }
 
     private func ids(_ key: String, of json: JSON) throws -> [Int32] {

@@ -7,7 +7,7 @@ final class Transcript {
     private(set) var isStopped = false
 
     private var decoder: StreamingDecoder?
-    private let stops: [[UInt8]]
+    private var stops: StopTexts?
     private let isSilent: Bool
     /// Bytes, because a stop text may be a part of what is one character together with what stands beside it.
     private var bytes: [UInt8] = []
@@ -17,12 +17,17 @@ final class Transcript {
     ///
     /// - Parameters:
     ///   - tokenizer: Turns tokens into text; without one there is none.
-    ///   - stops: Texts that end it.
+    ///   - stops: Texts that end it; they may begin in the prompt.
+    ///   - prompt: The tokens before it.
     ///   - isSilent: Whether to print nothing.
-    init(_ tokenizer: Tokenizer?, stops: [String], isSilent: Bool) {
+    /// - Throws: `BridgeError` when the decoder gives up on the prompt.
+    init(_ tokenizer: Tokenizer?, stops: [String], behind prompt: [Int32], isSilent: Bool) throws {
         decoder = tokenizer?.streamingDecoder(skippingSpecialTokens: true)
-        self.stops = stops.filter { !$0.isEmpty }.map { Array($0.utf8) }
         self.isSilent = isSilent
+        guard let tokenizer else { return }
+        self.stops = try Self.decoding { () throws(TokenizerError) in
+            try StopTexts(stops, tokenizer: tokenizer, prompt: prompt)
+        }
     }
 
     /// The text so far, without the stop text.
@@ -30,7 +35,17 @@ final class Transcript {
 
     /// Takes in a token; returns whether to go on.
     func take(_ step: Generator.Step) throws -> Bool {
-        if !step.isEnd { try add(decoder?.append(step.token)) }
+        guard !step.isEnd else { return !isStopped && (isSilent || !Output.isBroken) }
+        let stopped = try Self.decoding { () throws(TokenizerError) in try stops?.append(step.token) }
+        try add(decoder?.append(step.token))
+        if let stopped {
+            try add(decoder?.finish())
+            // What was printed holds no beginning of a stop text.
+            bytes.removeLast(min(stopped, bytes.count - printed))
+            isStopped = true
+        }
+        // What may be the beginning of a stop text waits until it is clear.
+        show(upTo: bytes.count - (isStopped ? 0 : stops?.openBytes ?? 0))
         return !isStopped && (isSilent || !Output.isBroken)
     }
 
@@ -42,25 +57,15 @@ final class Transcript {
     }
 
     private func add(_ piece: @autoclosure () throws(TokenizerError) -> String?) throws {
+        bytes += try Self.decoding(piece)?.utf8.map { $0 } ?? []
+    }
+
+    private static func decoding<Value>(_ body: () throws(TokenizerError) -> Value) throws -> Value {
         do throws(TokenizerError) {
-            bytes += try piece()?.utf8.map { $0 } ?? []
+            return try body()
         } catch {
             throw BridgeError(.corruptInput, "the tokenizer cannot decode what the model says: \(error.message)")
         }
-        // What was printed holds no beginning of a stop text.
-        if let found = stops.compactMap({ bytes[printed...].firstRange(of: $0)?.lowerBound }).min() {
-            bytes.removeSubrange(found...)
-            isStopped = true
-        }
-        // What may be the beginning of a stop text waits until it is clear.
-        let held = isStopped ? 0 : stops.map(overlap).max() ?? 0
-        show(upTo: bytes.count - held)
-    }
-
-    /// How many bytes at the end of the text are the beginning of a stop text.
-    private func overlap(_ stop: [UInt8]) -> Int {
-        let longest = min(stop.count - 1, bytes.count - printed)
-        return stride(from: longest, to: 0, by: -1).first { bytes.suffix($0) == stop.prefix($0) } ?? 0
     }
 
     /// The bytes with signs in the place of control characters, which a terminal would obey.

@@ -86,6 +86,20 @@ import Testing
         #expect(message(plain).contains("--adapter"))
     }
 
+    /// transformers would load the adapter on its base model, whatever model is beside it (`find_adapter_config_file`).
+    @Test func aDirectoryWithAModelAndAnAdapterAsksWhichIsMeant() throws {
+        for name in ["adapter_config.json", "adapter_model.safetensors"] {
+            try FileManager.default.copyItem(
+                atPath: "\(Fixtures.root)/adapters/mistral-head/\(name)",
+                toPath: "\(path)/\(name)"
+            )
+        }
+        let text = message(path)
+        #expect(text.contains("a model and an adapter") && text.contains("--adapter \(path)"), "\(text)")
+        try FileManager.default.removeItem(atPath: "\(path)/adapter_model.safetensors")
+        #expect(message(path) == "no error")
+    }
+
     @Test func aVariantAloneIsNamed() throws {
         try writeSingleFile()
         try remove("of-00003.safetensors")

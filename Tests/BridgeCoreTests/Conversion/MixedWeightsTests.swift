@@ -110,6 +110,31 @@ import Testing
         #expect(try JSON(contentsOf: folder.path("again/config.json"))["quantization_config"] != nil)
     }
 
+    /// The layout that mlx_lm.convert writes (mlx-lm, utils.py): `quantization` in the configuration, packed weights, scales
+    /// and biases.
+    @Test(arguments: [#"{"group_size": 64, "bits": 4}"#, #"{"group_size": 32, "bits": 8, "mode": "affine"}"#])
+    func weightsThatMLXQuantisedAreNamed(_ settings: String) throws {
+        let path = try folder.copy(ofCheckpoint: "mistral")
+        var json = try JSON(contentsOf: "\(path)/config.json")
+        let settings = try JSON(parsing: Array(settings.utf8))
+        json.set(settings, at: "quantization")
+        try folder.write(json.text(), to: "source/config.json")
+        let tensors = try StoredNumbers.all(in: path).sorted { $0.key < $1.key }.flatMap { name, tensor in
+            let stored = (name, Tensor(tensor.values, shape: tensor.shape, on: engine))
+            guard name.hasSuffix("_proj.weight") else { return [stored] }
+            let base = String(name.dropLast(".weight".count))
+            return [stored] + ["scales", "biases"].map { ("\(base).\($0)", Tensor([1, 2], shape: [2], on: engine)) }
+        }
+        try SafetensorsFile.write(tensors, to: "\(path)/model.safetensors")
+        let bridge = try AutoBridge.fromHF(path)
+        let bits = try #require(settings["bits"]?.integer)
+        for body in [{ _ = try bridge.plan() }, { _ = try bridge.toModel(on: engine) }] {
+            let error = #expect(throws: BridgeError.self) { try body() }
+            let text = error?.message ?? ""
+            #expect(text.contains("MLX (\(bits) bits)") && text.contains("16-bit"), "\(text)")
+        }
+    }
+
     @Test(arguments: [
         (
             #"{"quant_method": "bitsandbytes", "load_in_4bit": true, "bnb_4bit_quant_type": "nf4"}"#, ".absmax",

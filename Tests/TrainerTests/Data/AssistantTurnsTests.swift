@@ -1,11 +1,11 @@
 import BridgeCore
-@testable import Datasets
 import Foundation
 import JSONTree
 import TestSupport
 import Testing
 import Tokenizers
 
+@testable import Datasets
 @testable import Trainer
 
 /// The turns that are found from the text around them are those that rendering each of them would give.
@@ -126,6 +126,90 @@ import Tokenizers
         let encoder = try DataSupport.encoder(processor(try #require(Self.templates["chatml"]), folder))
         let runs = try DataSupport.trained(encoder.encode(conversation(turns: 3, callsTools: true)), encoder.processor)
         #expect(runs.count == 4 && runs.allSatisfy { $0.hasSuffix("<|im_end|>") }, "\(runs)")
+    }
+
+    /// The end is what the template writes behind an answer, by its text.
+    @Test(arguments: [
+        // Nothing ends the last message; the same with a generation prompt that ends the one before.
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content }}{% if not loop.last %}{{ '<|im_end|>\n' }}"
+            + "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content }}{% if not loop.last %}{{ '<|im_end|>\n' }}"
+            + "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|im_end|>\n<|im_start|>assistant\n' }}{% endif %}",
+        // A system prompt of the template's own before the first header, which moves where the conversation is longer.
+        "{{ bos_token }}<{{ messages | length }}>{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content }}"
+            + "{% if not loop.last %}{{ '<|im_end|>\n' }}{% endif %}{% endfor %}"
+            + "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
+        // No part of a conversation can be rendered.
+        "{% if messages | length < 6 %}{{ raise_exception('short') }}{% endif %}{% for m in messages %}"
+            + "{{ m.role + ': ' + m.content + '<|im_end|>\n' }}{% endfor %}",
+        // Words as headers, and an end between the messages only.
+        "{% for m in messages %}{{ m.role + ': ' + m.content }}{% if not loop.last %}{{ '<|im_end|>\n' }}{% endif %}{% endfor %}"
+            + "{% if add_generation_prompt %}assistant: {% endif %}",
+        // What precedes depends on the whole.
+        "{% for m in messages %}{% if m.role == 'user' and loop.index0 == messages | length - 2 %}(last) {% endif %}"
+            + "{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+            + "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
+    ])
+    func theEndOfTurnsBeforeTheLastIsTrainedWhateverTheTemplateDoesWithTheLast(_ template: String) throws {
+        let folder = try TemporaryFolder()
+        let encoder = try DataSupport.encoder(processor(template, folder))
+        let messages: JSON = [
+            ["role": "user", "content": "one"], ["role": "assistant", "content": "eins"],
+            ["role": "user", "content": "two"], ["role": "assistant", "content": "zwei"],
+            ["role": "user", "content": "three"], ["role": "assistant", "content": "drei"],
+        ]
+        let runs = try DataSupport.trained(
+            encoder.encode(Conversation(json: messages, name: "test")),
+            encoder.processor
+        )
+        let texts = runs.map { String($0.drop { $0 == " " }) }
+        #expect(texts.count == 3 && texts.prefix(2) == ["eins<|im_end|>", "zwei<|im_end|>"], "\(texts)")
+        #expect(texts.last?.hasPrefix("drei") == true)
+    }
+
+    /// Where no end is, none is invented: the text between is the next header.
+    @Test(arguments: [
+        "{% for m in messages %}{{ '### ' + m.role + ':\n' + m.content + '\n\n' }}{% endfor %}"
+            + "{% if add_generation_prompt %}{{ '### assistant:\n' }}{% endif %}",
+        "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]{% else %} {{ m.content }} {% endif %}"
+            + "{% endfor %}",
+        "{% for m in messages %}{% if m.role == 'user' %}<user>{{ m.content }}<eou>{% else %}<bot>{{ m.content }}{% endif %}{% endfor %}"
+            + "{% if add_generation_prompt %}<bot>{% endif %}",
+    ])
+    func aHeaderIsNotAnEnd(_ template: String) throws {
+        let folder = try TemporaryFolder()
+        let encoder = try DataSupport.encoder(processor(template, folder))
+        let messages: JSON = [
+            ["role": "user", "content": "one"], ["role": "assistant", "content": "eins"],
+            ["role": "user", "content": "two"], ["role": "assistant", "content": "zwei"],
+        ]
+        let runs = try DataSupport.trained(
+            encoder.encode(Conversation(json: messages, name: "test")),
+            encoder.processor
+        )
+        #expect(runs.map { $0.filter { $0 != " " } } == ["eins", "zwei"], "\(runs)")
+    }
+
+    /// The mask is that of transformers: the tokens of all marked parts, which for three parts of a turn are these texts.
+    @Test func allMarkedPartsOfATurnAreTrained() throws {
+        let folder = try TemporaryFolder()
+        let template =
+            "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]{% else %}"
+            + "{% generation %}{{ m.reasoning_content }}{% endgeneration %}|{% generation %}{{ m.content }}{% endgeneration %}"
+            + "#{% generation %}{{ eos_token }}{% endgeneration %}{% endif %}{% endfor %}"
+        let encoder = try DataSupport.encoder(processor(template, folder))
+        let messages: JSON = [
+            ["role": "user", "content": "one"],
+            ["role": "assistant", "content": "eins", "reasoning_content": "hm"],
+            ["role": "user", "content": "two"],
+            ["role": "assistant", "content": "zwei", "reasoning_content": "so"],
+        ]
+        let conversation = try Conversation(json: messages, name: "test")
+        let runs = try DataSupport.trained(encoder.encode(conversation), encoder.processor)
+        #expect(
+            runs.map { $0.filter { $0 != " " } } == ["hm", "eins", "</s>", "so", "zwei", "</s>"],
+            "\(runs)"
+        )
     }
 
     @Test func textAndCallsOfOneMessageAreOneTurn() throws {

@@ -31,6 +31,19 @@ import Trainer
         #expect(try source.sample(at: 1) == TrainingSample(tokens: [3], labels: [7]))
     }
 
+    @Test func paddingAtTheEndOfATokenizedRowIsRemoved() throws {
+        let folder = try TemporaryFolder()
+        let rows = [
+            #"{"input_ids": [1, 5, 0, 0], "labels": [-100, 5, -100, -100], "attention_mask": [1, 1, 0, 0]}"#,
+            #"{"input_ids": [1, 5], "labels": [-100, 5], "attention_mask": [1, 1], "position_ids": [0, 1]}"#,
+            #"{"input_ids": [1, 5], "labels": [-100, 5], "attention_mask": null, "position_ids": null}"#,
+        ]
+        let source = try source(rows.joined(separator: "\n"), in: folder)
+        for row in 0..<3 {
+            #expect(try source.sample(at: row) == TrainingSample(tokens: [1, 5], labels: [-100, 5]))
+        }
+    }
+
     @Test(arguments: [
         ("[1", "not valid JSON"), ("3", "input_ids is not there"), (#"{"input_ids": [1]}"#, "labels is not there"),
         (#"{"input_ids": [1, 2], "labels": [1]}"#, "1 labels for 2"),
@@ -39,6 +52,14 @@ import Trainer
         (#"{"input_ids": [99999999999999999999], "labels": [1]}"#, "input_ids[0]"),
         (#"{"input_ids": [1], "labels": [1.5]}"#, "labels[0] is 1.5"),
         (#"{"input_ids": [1], "labels": [1], "images": ["none.png"]}"#, "reads text only"),
+        (#"{"input_ids": [0, 5, 9], "labels": [-100, 5, 9], "attention_mask": [0, 1, 1]}"#, "at the end of a row only"),
+        (#"{"input_ids": [5, 0, 9], "labels": [5, -100, 9], "attention_mask": [1, 0, 1]}"#, "at the end of a row only"),
+        (#"{"input_ids": [5, 9, 0], "labels": [5, 9, 0], "attention_mask": [1, 1, 0]}"#, "labels of padding"),
+        (#"{"input_ids": [5], "labels": [5], "attention_mask": [0]}"#, "attention_mask"),
+        (#"{"input_ids": [5, 9], "labels": [5, 9], "attention_mask": [1]}"#, "a list of 2 zeros and ones"),
+        (#"{"input_ids": [5, 9], "labels": [5, 9], "attention_mask": [1, 2]}"#, "a list of 2 zeros and ones"),
+        (#"{"input_ids": [5, 9], "labels": [5, 9], "attention_mask": "11"}"#, "a list of 2 zeros and ones"),
+        (#"{"input_ids": [5, 9], "labels": [5, 9], "position_ids": [1, 2]}"#, "position_ids"),
     ])
     func aTokenizedRowThatIsWrongNamesFileAndLine(_ row: String, _ words: String) throws {
         let folder = try TemporaryFolder()

@@ -67,6 +67,7 @@ import Trainer
     @Test(arguments: [
         (#""loss_mask": [0, 1, 0, 0]"#, ["first</s>"]), (#""loss_mask": [0, 1]"#, ["second</s>"]),
         (#""loss_mask": [true, false, true, true]"#, ["second</s>"]), (#""weights": [1, 0]"#, ["first</s>"]),
+        (#""weight": 0"#, []), (#""weight": 1.0"#, ["first</s>", "second</s>"]), (#""loss_weight": 0"#, []),
         (#""train": false"#, []), (#""masked": [true, false]"#, ["second</s>"]),
         (#""loss": 0.73"#, ["first</s>", "second</s>"]),
     ])
@@ -84,7 +85,11 @@ import Trainer
             "messages[1] has train_detail"
         ),
         ("", #", "loss_mask": [1, 0, 1]"#, "loss_mask has 3 elements for 4 messages, of which 2"),
-        ("", #", "loss_mask": [1, 0.5]"#, "loss_mask is 0.5"), ("", #", "train_on_inputs": true"#, "loss_mode=full"),
+        ("", #", "loss_mask": [1, 0.5]"#, "loss_mask is 0.5"),
+        ("", #", "weight": 0.5"#, "weight is 0.5, expected true or false, or 1 or 0"),
+        ("", #", "weight": 2"#, "weight is 2, expected true or false, or 1 or 0"),
+        ("", #", "loss_weight": -1"#, "loss_weight is -1"), ("", #", "loss_scale": "high""#, #"loss_scale is "high""#),
+        ("", #", "train_on_inputs": true"#, "loss_mode=full"),
     ])
     func aMarkThatCannotBeFollowedIsRefused(_ mark: String, _ more: String, _ words: String) throws {
         expectError(mentioning: "rows.jsonl, line 1", words) { try trained(row(mark, row: more)) }

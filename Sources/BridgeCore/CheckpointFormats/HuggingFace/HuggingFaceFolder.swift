@@ -206,7 +206,10 @@ public struct HuggingFaceFolder: Sendable {
             guard missing.isEmpty else {
                 throw BridgeError(
                     .corruptInput,
-                    "\(path) lacks \(missing.count) of the \(index.files.count) files that \(style.indexName) lists; fetch them again",
+                    "\(path) lacks \(missing.count) of the \(index.files.count) files that \(style.indexName) lists: found "
+                        + Self.listed(names.filter { $0.hasSuffix(".safetensors") })
+                        + ", expected \(Self.listed(index.files)); "
+                        + "download the missing files, or correct weight_map where they have another name",
                     names: missing
                 )
             }
@@ -227,6 +230,11 @@ public struct HuggingFaceFolder: Sendable {
             )
         }
         return (numbered, nil, false)
+    }
+
+    /// Names of files for a message.
+    private static func listed(_ names: [String]) -> String {
+        names.isEmpty ? "no weight file" : names.prefix(4).joined(separator: ", ") + (names.count > 4 ? ", ..." : "")
     }
 
     /// Endings of files that hold weights, and are therefore never carried along.

@@ -26,7 +26,8 @@ package struct ShardIndex {
                 let text = String(decoding: file.text(pretty: false), as: UTF8.self)
                 throw BridgeError(
                     .corruptInput,
-                    "\(path) places \(tensor) in \(text), expected the name of a .safetensors file in the same folder"
+                    "weight_map of \(path) has \(tensor) in \(text), expected the name of a .safetensors file in the same directory; "
+                        + "download the index again, or correct the name"
                 )
             }
             files.insert(file)
@@ -44,13 +45,16 @@ package struct ShardIndex {
     func check(against homes: [String: String]) throws {
         let wrong = weightMap.compactMap { tensor, file in
             homes[tensor] == file.string
-                ? nil : "\(tensor): \(file.string ?? "?") lists it, \(homes[tensor] ?? "no file") holds it"
+                ? nil : "\(tensor): weight_map has \(file.string ?? "?"), found in \(homes[tensor] ?? "no file")"
         }
-        let unlisted = homes.keys.filter { weightMap[$0] == nil }.sorted().map { "\($0): not in the index" }
+        let unlisted = homes.sorted { $0.key < $1.key }.filter { weightMap[$0.key] == nil }
+            .map { "\($0.key): not in weight_map, found in \($0.value)" }
         guard wrong.isEmpty, unlisted.isEmpty else {
             throw BridgeError(
                 .corruptInput,
-                "\(path) and the files beside it disagree about \(wrong.count + unlisted.count) tensors; fetch the index and the files again",
+                "weight_map of \(path) does not match the weight files beside it: \(ByteFormat.counted(wrong.count, "tensor")) found in "
+                    + "another file or in none, \(unlisted.count) not listed; expected every tensor in the file that weight_map names. "
+                    + "Download the index and the weight files again from one revision, or correct weight_map",
                 names: wrong + unlisted
             )
         }

@@ -87,9 +87,9 @@ public final class DecoderLayer: @unchecked Sendable {
         let angles = step.angles[layer.rotary]
         (query_BTHK, key_BTGK) = (query_BTHK.rotated(by: angles), key_BTGK.rotated(by: angles))
         if let scale = step.queryScale { query_BTHK = query_BTHK * scale }
-        var keys = step.tokens
-        if let cache { (key_BTGK, value_BTGK, keys) = cache.append(key_BTGK, value_BTGK, step.tokens) }
-        let mask = AttentionMask(isCausal: true, window: layer.window, queries: step.tokens, keys: keys)
+        var keys = step.keys
+        if let cache { (key_BTGK, value_BTGK, keys) = cache.append(key_BTGK, value_BTGK, step.keys) }
+        let mask = AttentionMask(isCausal: true, window: layer.window, queries: step.queries, keys: keys)
         let out_BTHK = query_BTHK.attending(to: key_BTGK, value_BTGK, mask: mask, scale: form.attentionScale)
         return try attentionOutput(out_BTHK.reshaped([batch, length, -1]), as: .float32)
     }

@@ -12,7 +12,8 @@ public struct TokenBatch: Sendable {
     public var positions: [Int32]
     /// For every token whether it is there at all, B x T; nil when all are.
     ///
-    /// Padding is neither seen nor worth seeing.
+    /// Padding is not seen. What padding itself sees are the tokens before it, as with `attention_mask` of transformers, so
+    /// that its logits, and a loss that labels of padding have, are those of transformers too.
     public var isPresent: [Bool]?
     /// For every token the sample of its row that it belongs to, from 0 on, and -1 for padding, B x T; nil when each row
     /// is one sample.
@@ -66,12 +67,15 @@ public struct TokenBatch: Sendable {
     /// - Parameters:
     ///   - start: The place of the first column.
     ///   - blocks: The number of the picture that each token belongs to, 0 for none.
-    /// - Returns: A label for each token.
-    func labels(start: Int, blocks: [Int32]?) -> AttentionMask.Labels {
-        AttentionMask.Labels(
+    /// - Returns: A label for each token as a query and as a key.
+    func labels(start: Int, blocks: [Int32]?) -> (queries: AttentionMask.Labels, keys: AttentionMask.Labels) {
+        var labels = AttentionMask.Labels(
             positions: (0..<batch).flatMap { _ in (0..<length).map { Int32(start + $0) } },
-            segments: segments ?? isPresent.map { $0.map { $0 ? 0 : -1 } },
+            segments: segments,
             blocks: blocks
         )
+        let queries = labels
+        labels.segments = segments ?? isPresent.map { $0.map { $0 ? 0 : -1 } }
+        return (queries, labels)
     }
 }

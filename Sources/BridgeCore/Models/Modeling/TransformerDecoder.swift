@@ -107,10 +107,12 @@ public final class TransformerDecoder: @unchecked Sendable {
         visit: ((Tensor) -> Void)? = nil
     ) throws -> Tensor {
         let start = cache?.length ?? 0
+        let labels = batch.labels(start: start, blocks: blocks)
         let step = DecoderStep(
             angles: form.rotary.map { $0.angles(batch.positions, batch: batch.batch, on: engine) },
             queryScale: queryScale(batch, embedding.tensor.elementType),
-            tokens: batch.labels(start: start, blocks: blocks),
+            queries: labels.queries,
+            keys: labels.keys,
             recomputesMLP: recomputation == .selective
         )
         var stream_BTD = hidden_BTD.cast(to: .float32)
@@ -146,8 +148,10 @@ struct DecoderStep {
     var angles: [RotaryAngles]
     /// [B, T, 1, 1]; nil for ones.
     var queryScale: Tensor?
-    /// What the tokens are.
-    var tokens: AttentionMask.Labels
+    /// What the tokens are as queries.
+    var queries: AttentionMask.Labels
+    /// What the tokens are as keys.
+    var keys: AttentionMask.Labels
     /// Whether the MLPs are computed again on the way back.
     var recomputesMLP = false
 }

@@ -33,6 +33,12 @@ extension Tokenizer {
             var list = AddedTokenList(self)
             for entry in try RequiredField(value: added, name: "added_tokens").list {
                 let id = try entry.required("id", in: "added_tokens").tokenID
+                for flag in AddedToken.flags where entry[flag] == nil {
+                    throw TokenizerError(
+                        .badFile,
+                        "'added_tokens' has the token \(id) without '\(flag)', which has to be true or false; add it"
+                    )
+                }
                 list.add(try AddedToken(json: entry, id: id))
             }
             try add(list.tokens)
@@ -41,14 +47,30 @@ extension Tokenizer {
 }
 
 extension AddedToken {
+    /// The flags of a token; an entry of `added_tokens` in a `tokenizer.json` has all of them, as tokenizers requires.
+    static let flags = ["single_word", "lstrip", "rstrip", "normalized", "special"]
+
     /// Reads a token with its flags.
+    ///
+    /// Without `normalized` a token is searched in the normalized text unless it is special, as in tokenizers.
     init(json: JSON, id: Int) throws(TokenizerError) {
         self.init(id: id, content: try json.required("content", in: "added token \(id)").text)
-        isSingleWord = json["single_word"]?.bool ?? false
-        stripsLeft = json["lstrip"]?.bool ?? false
-        stripsRight = json["rstrip"]?.bool ?? false
-        isSpecial = json["special"]?.bool ?? false
-        isNormalized = json["normalized"]?.bool ?? !isSpecial
+        var values: [String: Bool] = [:]
+        for flag in Self.flags {
+            guard let value = json[flag] else { continue }
+            guard let flagValue = value.bool else {
+                throw TokenizerError(
+                    .badFile,
+                    "'\(flag)' of added token \(id) is \(value.kind); expected true or false"
+                )
+            }
+            values[flag] = flagValue
+        }
+        isSingleWord = values["single_word"] ?? false
+        stripsLeft = values["lstrip"] ?? false
+        stripsRight = values["rstrip"] ?? false
+        isSpecial = values["special"] ?? false
+        isNormalized = values["normalized"] ?? !isSpecial
     }
 }
 

@@ -78,9 +78,10 @@ struct Chat: ParsableCommand {
                 guarded(&failures) {
                     let inputs = try processor.inputs(talk.asking(line), options: processing)
                     let batch = TokenBatch(inputs, on: generator.engine)
-                    let transcript = Transcript(
+                    let transcript = try Transcript(
                         processor.tokenizer,
                         stops: sampling.stop + options.settings.stopStrings,
+                        behind: batch.tokens,
                         isSilent: false
                     )
                     _ = try generator.run(batch.tokens, images: batch.images, options: options) { step in

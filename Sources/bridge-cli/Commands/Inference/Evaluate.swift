@@ -76,9 +76,10 @@ struct Evaluate: ParsableCommand {
         for row in 0..<questions.count {
             let question = try questions.question(at: row)
             let batch = TokenBatch(try processor.inputs(question.conversation, options: options), on: alive.engine)
-            let transcript = Transcript(
+            let transcript = try Transcript(
                 processor.tokenizer,
                 stops: generation.settings.stopStrings,
+                behind: batch.tokens,
                 isSilent: true
             )
             generator.forget()

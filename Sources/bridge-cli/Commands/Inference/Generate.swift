@@ -62,9 +62,10 @@ struct Generate: ParsableCommand {
         let loaded = start.duration(to: clock.now).seconds
         var options = try sampling.options(bridge)
         options.wantsProbabilities = json
-        let transcript = Transcript(
+        let transcript = try Transcript(
             processor?.tokenizer,
             stops: sampling.stop + options.settings.stopStrings,
+            behind: tokens,
             isSilent: json || verboseSteps
         )
         var chosen: [Generator.Step] = []
@@ -101,12 +102,33 @@ struct Generate: ParsableCommand {
             guard batch.batch == 1 else {
                 throw BridgeError(.badArgument, "\(inputs) holds \(batch.batch) sequences; generate continues one")
             }
-            return (batch.tokens, batch.images, "")
+            return (try Self.tokens(of: batch, inputs), batch.images, "")
         }
         guard let processor else { return ([], [], "") }
         let prepared = try prompt.inputs(processor)
         let batch = TokenBatch(prepared, on: model.engine)
         return (batch.tokens, batch.images, prepared.prompt)
+    }
+
+    /// The tokens of a sequence without padding on its left, which transformers neither sees nor counts.
+    private static func tokens(of batch: TokenBatch, _ inputs: String) throws -> [Int32] {
+        let padding = batch.isPresent?.firstIndex(of: true) ?? 0
+        guard batch.isPresent?[padding...].allSatisfy({ $0 }) ?? true else {
+            throw BridgeError(
+                .badArgument,
+                "attention_mask of \(inputs) has zeros behind its first one; generate takes padding on the left only"
+            )
+        }
+        let tokens = Array(batch.tokens[padding...])
+        let positions = batch.positions[padding...]
+        let isPlain = positions.elementsEqual((0..<tokens.count).map { Int32($0) })
+        guard isPlain || positions.elementsEqual((padding..<batch.tokens.count).map { Int32($0) }) else {
+            throw BridgeError(
+                .badArgument,
+                "position_ids of \(inputs) do not count the tokens from 0 on, which generate does; leave them out"
+            )
+        }
+        return tokens
     }
 
     private func report(

@@ -33,7 +33,9 @@ extension TemplateInterpreter {
         let known = definition.parameters.count
         values["varargs"] = .tuple(arguments.positions.count > known ? Array(arguments.positions[known...]) : [])
         values["kwargs"] = .dictionary(
-            TemplateDictionary(keywords.sorted { $0.key < $1.key }.map { (.string($0.key), $0.value) })
+            TemplateDictionary(
+                arguments.named.filter { keywords[$0.name] != nil }.map { (.string($0.name), $0.value) }
+            )
         )
         if let caller { values["caller"] = caller }
         let saved = scopes
@@ -60,7 +62,27 @@ extension TemplateInterpreter {
 /// What a call passes.
 struct TemplateArguments: Sendable {
     var positions: [TemplateValue] = []
-    var keywords: [String: TemplateValue] = [:]
+    /// The arguments with names.
+    private(set) var keywords: [String: TemplateValue] = [:]
+    /// Their names in the order of the call.
+    private(set) var names: [String] = []
+
+    init(positions: [TemplateValue] = []) { self.positions = positions }
+
+    /// The same arguments behind others.
+    init(positions: [TemplateValue], keywordsOf other: TemplateArguments) {
+        self.positions = positions
+        (keywords, names) = (other.keywords, other.names)
+    }
+
+    /// The arguments with names, in the order of the call.
+    var named: [(name: String, value: TemplateValue)] {
+        names.compactMap { name in keywords[name].map { (name, $0) } }
+    }
+
+    mutating func set(_ name: String, _ value: TemplateValue) {
+        if keywords.updateValue(value, forKey: name) == nil { names.append(name) }
+    }
 
     /// A parameter by its place or its name.
     func value(_ index: Int, _ name: String) -> TemplateValue? {

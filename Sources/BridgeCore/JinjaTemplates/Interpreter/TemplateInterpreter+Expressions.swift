@@ -92,7 +92,7 @@ extension TemplateInterpreter {
             try visit(value)
             switch argument.kind {
             case .position: result.positions.append(value)
-            case .keyword(let name): result.keywords[name] = value
+            case .keyword(let name): result.set(name, value)
             case .spread:
                 guard let elements = try elements(of: value) else {
                     throw failure("argument after * must be iterable")
@@ -104,7 +104,7 @@ extension TemplateInterpreter {
                     throw failure("argument after ** must be a mapping")
                 }
                 try spend(dictionary.entries.count)
-                for entry in dictionary.entries { result.keywords[try text(of: entry.key)] = entry.value }
+                for entry in dictionary.entries { result.set(try text(of: entry.key), entry.value) }
             }
         }
         return result
@@ -133,6 +133,9 @@ extension TemplateInterpreter {
         case .namespace(let namespace):
             return namespace.values[Array(name.utf8)] ?? .undefined("namespace has no attribute '\(name)'")
         case .loop(let loop): return loop.attribute(name)
+        case .iterator(let iterator): return iterator.attribute(name)
+        case .tuple(let list) where list.names.contains(name):
+            return zip(list.names, list.elements).first { $0.0 == name }?.1 ?? .none
         default: return .undefined("'\(base.typeName) object' has no attribute '\(name)'")
         }
     }
@@ -236,6 +239,9 @@ extension TemplateInterpreter {
         switch callee {
         case .macro(let macro): return try call(macro, arguments, caller: nil)
         case .function(let name): return try callFunction(name, arguments)
+        case .iterator(let iterator) where iterator.items == nil:
+            defer { iterator.isUsed = true }
+            return iterator.isUsed ? iterator.separator : .string("")
         case .undefined(let reason): throw failure(reason)
         default: throw failure("'\(callee.typeName)' object is not callable")
         }
@@ -269,6 +275,25 @@ extension TemplateLoop {
         case "previtem": index > 0 ? items[index - 1] : .undefined("there is no previous item")
         case "nextitem": index + 1 < items.count ? items[index + 1] : .undefined("there is no next item")
         default: .undefined("'LoopContext' has no attribute '\(name)'")
+        }
+    }
+}
+
+extension TemplateIterator {
+    /// What `cycler` and `joiner` offer to the template.
+    func attribute(_ name: String) -> TemplateValue {
+        guard let items else {
+            switch name {
+            case "sep": return separator
+            case "used": return .bool(isUsed)
+            default: return .undefined("'Joiner object' has no attribute '\(name)'")
+            }
+        }
+        switch name {
+        case "items": return .tuple(items)
+        case "pos": return .integer(position)
+        case "current": return items.elements[position]
+        default: return .undefined("'Cycler object' has no attribute '\(name)'")
         }
     }
 }

@@ -179,9 +179,10 @@ struct TemplateInterpreter {
             try scoped([:]) { inner throws(TemplateError) in _ = try inner.runBody(loop.otherwise) }
             return
         }
+        let memory = TemplateLoopMemory()
         for (index, item) in items.enumerated() {
             var flow = Flow.next
-            let state = TemplateLoop(index: index, items: items)
+            let state = TemplateLoop(index: index, items: items, memory: memory)
             try scoped(["loop": .loop(state)]) { inner throws(TemplateError) in
                 try inner.assign(item, to: loop.target)
                 flow = try inner.runBody(loop.body)
@@ -221,7 +222,7 @@ struct TemplateInterpreter {
 
     func assign(_ value: TemplateValue, to name: String, of namespace: TemplateNamespace) throws(TemplateError) {
         switch value {
-        case .namespace, .macro, .loop:
+        case .namespace, .macro, .loop, .iterator:
             // Values form no cycles this way, and no chains that nothing bounds.
             throw failure("a namespace cannot hold a \(value.typeName)")
         default:

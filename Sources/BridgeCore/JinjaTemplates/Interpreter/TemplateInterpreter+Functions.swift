@@ -1,6 +1,8 @@
 extension TemplateInterpreter {
     /// The functions that transformers gives to templates.
-    static let functions: Set<String> = ["range", "namespace", "dict", "raise_exception", "strftime_now"]
+    static let functions: Set<String> = [
+        "range", "namespace", "dict", "raise_exception", "strftime_now", "cycler", "joiner",
+    ]
 
     mutating func callFunction(_ name: String, _ arguments: TemplateArguments) throws(TemplateError) -> TemplateValue {
         switch name {
@@ -10,18 +12,27 @@ extension TemplateInterpreter {
             for case .dictionary(let dictionary) in arguments.positions {
                 for entry in dictionary.entries { try assign(entry.value, to: try text(of: entry.key), of: namespace) }
             }
-            for (name, value) in arguments.keywords { try assign(value, to: name, of: namespace) }
+            for (name, value) in arguments.named { try assign(value, to: name, of: namespace) }
             return .namespace(namespace)
+        case "cycler":
+            guard !arguments.positions.isEmpty else { throw failure("at least one item has to be provided") }
+            try refuseNamespaces(arguments.positions)
+            try holdElements(arguments.positions.count)
+            return .iterator(TemplateIterator(items: arguments.positions))
+        case "joiner":
+            let separator = arguments.value(0, "sep") ?? .string(", ")
+            try refuseNamespaces([separator])
+            return .iterator(TemplateIterator(separator: separator))
         case "dict":
             var dictionary = TemplateDictionary()
-            for case .dictionary(let other) in arguments.positions {
-                try spend(other.entries.count)
-                try holdElements(other.entries.count, bytesEach: 2 * TemplateValue.elementBytes)
-                for entry in other.entries { dictionary.set(entry.key, entry.value) }
+            guard arguments.positions.count <= 1 else { throw failure("dict expected at most 1 argument") }
+            for other in arguments.positions {
+                let entries = try self.entries(of: other)
+                try spend(entries.count)
+                try holdElements(entries.count, bytesEach: 2 * TemplateValue.elementBytes)
+                for entry in entries { dictionary.set(entry.key, entry.value) }
             }
-            for (name, value) in arguments.keywords.sorted(by: { $0.key < $1.key }) {
-                dictionary.set(.string(name), value)
-            }
+            for (name, value) in arguments.named { dictionary.set(.string(name), value) }
             return try checked(.dictionary(dictionary))
         case "raise_exception":
             let given = try arguments.value(0, "message").map { value throws(TemplateError) in try text(of: value) }
@@ -33,6 +44,35 @@ extension TemplateInterpreter {
             return .string(date.formatted(format))
         default:
             throw failure("'\(name)' is undefined")
+        }
+    }
+
+    /// The entries of a mapping, or those that a list of pairs stands for.
+    private mutating func entries(
+        of value: TemplateValue
+    ) throws(TemplateError) -> [(key: TemplateValue, value: TemplateValue)] {
+        if case .dictionary(let dictionary) = value { return dictionary.entries }
+        guard let pairs = try elements(of: value) else {
+            throw failure("'\(value.typeName)' object is not iterable")
+        }
+        var entries: [(key: TemplateValue, value: TemplateValue)] = []
+        for pair in pairs {
+            guard let parts = try elements(of: pair), parts.count == 2, parts[0].depth == 0 else {
+                throw failure("dict needs a mapping or a list of pairs of a key and a value")
+            }
+            entries.append((parts[0], parts[1]))
+        }
+        return entries
+    }
+
+    /// What holds values for later holds no namespace, so that values form no cycles.
+    private func refuseNamespaces(_ values: [TemplateValue]) throws(TemplateError) {
+        for value in values {
+            switch value {
+            case .namespace, .macro, .loop, .iterator:
+                throw failure("a cycler or joiner cannot hold a \(value.typeName)")
+            default: break
+            }
         }
     }
 
@@ -59,7 +99,11 @@ extension TemplateInterpreter {
         "lower",
         "title", "capitalize", "join", "find", "rfind", "index", "count", "isdigit", "isalpha", "isspace", "isupper",
         "islower",
-        "isalnum", "format", "removeprefix", "removesuffix", "zfill", "encode", "partition", "rpartition",
+        "isalnum", "format", "removeprefix", "removesuffix", "zfill", "encode", "partition", "rpartition", "center",
+        "ljust",
+        "rjust", "swapcase", "casefold", "expandtabs", "isascii", "isdecimal", "isnumeric", "isidentifier",
+        "isprintable",
+        "istitle", "rindex", "format_map", "translate", "maketrans",
     ]
 
     /// Whether a name after a dot is a method of the value; templates use methods only to call them.
@@ -67,12 +111,14 @@ extension TemplateInterpreter {
         switch owner {
         case .string, .markup: Self.stringMethods.contains(name)
         case .dictionary:
-            ["items", "keys", "values", "get", "copy", "pop", "update", "setdefault", "clear"].contains(name)
+            ["items", "keys", "values", "get", "copy", "pop", "popitem", "update", "setdefault", "clear"].contains(name)
         case .list:
             ["index", "count", "copy", "append", "extend", "insert", "pop", "remove", "sort", "reverse", "clear"]
                 .contains(name)
         case .tuple: ["index", "count"].contains(name)
         case .loop: ["cycle", "changed"].contains(name)
+        case .iterator(let iterator): iterator.items != nil && ["next", "reset"].contains(name)
+        case .double: name == "is_integer"
         default: false
         }
     }
@@ -104,8 +150,9 @@ extension TemplateInterpreter {
             try visit(owner)
             switch name {
             case "index":
-                guard let element = arguments.positions.first,
-                    let index = list.elements.firstIndex(where: { $0.equals(element) })
+                let bounds = try bounds(arguments, count: list.elements.count)
+                guard let element = arguments.positions.first, let bounds,
+                    let index = list.elements[bounds].firstIndex(where: { $0.equals(element) })
                 else { throw failure("the element is not in the list") }
                 return .integer(index)
             case "count":
@@ -118,8 +165,20 @@ extension TemplateInterpreter {
             guard !arguments.positions.isEmpty else { throw failure("no items for cycling given") }
             return arguments.positions[loop.index % arguments.positions.count]
         case .loop(let loop):
-            guard loop.index > 0 else { return .bool(true) }
-            throw failure("loop.changed is not supported in chat templates")
+            let value = TemplateValue.tuple(arguments.positions)
+            try visit(value)
+            if let last = loop.memory.changed, last.equals(value) { return .bool(false) }
+            loop.memory.changed = value
+            return .bool(true)
+        case .iterator(let iterator):
+            guard let items = iterator.items else { break }
+            guard name == "next" else {
+                iterator.position = 0
+                return .none
+            }
+            defer { iterator.position = (iterator.position + 1) % items.elements.count }
+            return items.elements[iterator.position]
+        case .double(let number): return .bool(number.isFinite && number == number.rounded())
         default: break
         }
         throw failure("access to attribute '\(name)' of '\(owner.typeName)' object is unsafe.")
@@ -149,11 +208,13 @@ extension TemplateInterpreter {
             let parts = PythonText.split(text, separator, limit: limit, fromRight: name == "rsplit")
             return try made(parts.map { .string($0) })
         case "splitlines":
+            let keepsEnds = arguments.value(0, "keepends")?.isTrue ?? false
             try holdElements(PythonText.lineCount(text))
             try hold(text.utf8.count)
-            return try made(PythonText.lines(text).map { .string($0) })
+            return try made(PythonText.lines(text, keepingEnds: keepsEnds).map { .string($0) })
         case "partition", "rpartition": return try partition(text, first?.text, fromRight: name == "rpartition")
         case "startswith", "endswith":
+            guard let text = try part(of: text, arguments) else { return .bool(false) }
             var parts = [first?.text]
             if case .tuple(let list) = first { parts = list.elements.map(\.text) }
             for part in parts {
@@ -171,16 +232,16 @@ extension TemplateInterpreter {
             return try replaced(text, old, new, limit: arguments.value(2, "count")?.integer ?? -1)
         case "join":
             return try joined(first ?? .none, separator: text, attribute: nil)
-        case "find", "rfind", "index", "count":
-            return try find(name, first?.text, in: text)
+        case "find", "rfind", "index", "rindex", "count":
+            return try find(name, first?.text, in: text, arguments)
         case "format": return try made(try braceFormatted(text, arguments))
         case "removeprefix", "removesuffix":
             guard let part = first?.text else { throw failure("\(name) needs a string") }
             return .string(PythonText.removed(part, from: text, atEnd: name == "removesuffix"))
-        case "isdigit", "isalpha", "isspace", "isupper", "islower", "isalnum":
+        case "isdigit", "isalpha", "isspace", "isupper", "islower", "isalnum", "isascii", "isdecimal", "isnumeric",
+            "isprintable", "isidentifier", "istitle":
             return .bool(PythonText.satisfies(name, text))
-        default:
-            throw failure("the string method '\(name)' is not supported in chat templates")
+        default: return try callOtherMethod(name, ofText: text, arguments)
         }
     }
 
@@ -209,60 +270,5 @@ extension TemplateInterpreter {
             )
         }
         return .tuple([.string(parts[0]), .string(separator), .string(parts[1])])
-    }
-
-    private mutating func find(_ name: String, _ part: String?, in text: String) throws(TemplateError) -> TemplateValue
-    {
-        guard let part else { throw failure("\(name) needs a string") }
-        let bytes = Array(text.utf8)
-        if name == "count" {
-            return .integer(part.isEmpty ? text.unicodeScalars.count + 1 : PythonText.count(of: part, in: text))
-        }
-        let found = PythonText.ranges(of: Array(part.utf8), in: bytes, limit: 1)
-        if part.isEmpty { return .integer(name == "rfind" ? text.unicodeScalars.count : 0) }
-        var place = found.first?.lowerBound
-        if name == "rfind" {
-            // The last occurrence may overlap an earlier one.
-            let (work, overflow) = bytes.count.multipliedReportingOverflow(by: part.utf8.count)
-            try spend(overflow ? .max : work / 64)
-            place = stride(from: bytes.count - part.utf8.count, through: 0, by: -1)
-                .first { bytes[$0...].starts(with: part.utf8) }
-        }
-        guard let place else {
-            if name == "index" { throw failure("substring not found") }
-            return .integer(-1)
-        }
-        return .integer(String(decoding: bytes[..<place], as: UTF8.self).unicodeScalars.count)
-    }
-
-    /// `str.format` with `{}`, `{0}` and `{name}`; format specifications are refused.
-    private mutating func braceFormatted(_ format: String, _ arguments: TemplateArguments) throws(TemplateError)
-        -> String
-    {
-        try spend(format.utf8.count)
-        var result = ""
-        var next = 0
-        var rest = format.unicodeScalars[...]
-        while let scalar = rest.popFirst() {
-            if scalar == "{" || scalar == "}", rest.first == scalar {
-                rest.removeFirst()
-                result.unicodeScalars.append(scalar)
-            } else if scalar == "{" {
-                guard let end = rest.firstIndex(of: "}") else { throw failure("expected '}' before end of string") }
-                let field = String(rest[..<end])
-                rest = rest[rest.index(after: end)...]
-                let index = field.isEmpty ? next : Int(field)
-                if field.isEmpty { next += 1 }
-                let value = index.flatMap { arguments.positions.indices.contains($0) ? arguments.positions[$0] : nil }
-                guard let value = value ?? arguments.keywords[field] else {
-                    throw failure("the field '\(field)' of the format has no argument, or is not supported")
-                }
-                result += try self.text(of: value)
-                try spendBytes(result.utf8.count)
-            } else {
-                result.unicodeScalars.append(scalar)
-            }
-        }
-        return result
     }
 }

@@ -32,9 +32,12 @@ extension TemplateInterpreter {
         case "int": return try wholeNumber(value, arguments)
         case "float":
             if let number = value.number { return .double(number) }
-            let text = value.text.map { PythonText.strip($0, nil, left: true, right: true) } ?? ""
-            return .double(Double(text) ?? arguments.value(0, "default")?.number ?? 0)
+            return value.text.flatMap(PythonText.number).map { .double($0) } ?? arguments.value(0, "default")
+                ?? .double(0)
         case "abs":
+            if case .largeInteger(let digits) = value {
+                return digits.hasPrefix("-") ? .largeInteger(String(digits.dropFirst())) : value
+            }
             if let integer = value.integer { return integer < 0 ? try negated(.integer(integer)) : .integer(integer) }
             guard let number = value.number else { throw failure("bad operand type for abs(): '\(value.typeName)'") }
             return .double(number.magnitude)
@@ -51,9 +54,34 @@ extension TemplateInterpreter {
             )
         case "indent": return try indented(try stringified(value), arguments)
         case "format":
-            return try made(try formatted(try stringified(value), .tuple(arguments.positions)))
+            guard arguments.names.isEmpty || arguments.positions.isEmpty else {
+                throw failure("can't handle positional and keyword arguments at the same time")
+            }
+            let given: TemplateValue =
+                arguments.names.isEmpty
+                ? .tuple(arguments.positions)
+                : .dictionary(TemplateDictionary(arguments.named.map { (.string($0.name), $0.value) }))
+            return try made(try formatted(try stringified(value), given))
         case "wordcount":
-            return .integer(PythonText.partCount(try stringified(value), nil, limit: -1))
+            return .integer(PythonText.wordCount(try stringified(value)))
+        case "center":
+            let width = arguments.value(0, "width") ?? .integer(80)
+            guard let width = width.integer else { throw failure("center needs a width") }
+            return try justified(try stringified(value), width, " ", name)
+        case "truncate": return try truncated(try stringified(value), arguments)
+        case "filesizeformat": return try fileSize(value, arguments)
+        case "urlencode": return try urlEncoded(value)
+        case "forceescape":
+            let text = try stringified(value)
+            try spendBytes(TemplateValue.countEscapedForHTML(text))
+            return .markup(TemplateValue.escapedForHTML(text))
+        case "attr":
+            let name = try text(of: arguments.value(0, "name") ?? .none)
+            switch value {
+            case .namespace, .loop, .iterator, .tuple: return try attribute(name, of: value)
+            case .undefined(let reason): throw failure(reason)
+            default: return .undefined("'\(value.typeName) object' has no attribute \(TemplateValue.quoted(name))")
+            }
         case "items":
             if value.isUndefined { return .list([]) }
             guard case .dictionary(let dictionary) = value else {
@@ -128,18 +156,16 @@ extension TemplateInterpreter {
     private func wholeNumber(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TemplateError)
         -> TemplateValue
     {
+        func whole(_ digits: String?) -> TemplateValue? {
+            digits.map { digits in Int(digits).map { .integer($0) } ?? .largeInteger(digits) }
+        }
         if let integer = value.integer { return .integer(integer) }
         let fallback = arguments.value(0, "default") ?? .integer(0)
-        if let number = value.number {
-            return Int(exactly: number.rounded(.towardZero)).map { .integer($0) } ?? fallback
-        }
-        guard let text = value.text.map({ PythonText.strip($0, nil, left: true, right: true) }) else { return fallback }
+        if let digits = value.truncatedDigits { return whole(digits) ?? fallback }
+        guard let text = value.text else { return fallback }
         let base = arguments.value(1, "base")?.integer ?? 10
-        if (2...36).contains(base), let integer = Int(text, radix: base) { return .integer(integer) }
-        if let number = Double(text), let integer = Int(exactly: number.rounded(.towardZero)) {
-            return .integer(integer)
-        }
-        return fallback
+        if let digits = PythonText.digits(text, base: base) { return whole(digits) ?? fallback }
+        return whole(PythonText.number(text).flatMap { TemplateValue.double($0).truncatedDigits }) ?? fallback
     }
 
     private mutating func rounded(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TemplateError)
@@ -149,6 +175,10 @@ extension TemplateInterpreter {
         let precision = arguments.value(0, "precision")?.integer ?? 0
         guard (0...15).contains(precision) else { throw failure("round takes a precision from 0 to 15") }
         let method = arguments.value(1, "method")?.text ?? "common"
+        // Python rounds whole numbers to themselves.
+        if method == "common", let digits = value.wholeDigits {
+            return Int(digits).map { .integer($0) } ?? .largeInteger(digits)
+        }
         let factor = (0..<precision).reduce(1.0) { scale, _ in scale * 10 }
         switch method {
         case "ceil": return .double((number * factor).rounded(.up) / factor)
@@ -212,5 +242,81 @@ extension TemplateInterpreter {
             lines[index] = space + lines[index]
         }
         return try made(lines.joined(separator: "\n"))
+    }
+
+    private mutating func truncated(_ text: String, _ arguments: TemplateArguments) throws(TemplateError)
+        -> TemplateValue
+    {
+        guard let length = (arguments.value(0, "length") ?? .integer(255)).integer else {
+            throw failure("truncate needs a whole number as length")
+        }
+        let cutsWords = arguments.value(1, "killwords")?.isTrue ?? false
+        let end = try self.text(of: arguments.value(2, "end") ?? .string("..."))
+        let leeway = arguments.value(3, "leeway").flatMap { if case .none = $0 { nil } else { $0.integer ?? -1 } } ?? 5
+        let endCount = end.unicodeScalars.count
+        guard length >= endCount else { throw failure("expected length >= \(endCount), got \(length)") }
+        guard leeway >= 0 else { throw failure("expected leeway >= 0, got \(leeway)") }
+        let scalars = text.unicodeScalars
+        guard scalars.count > TemplateValue.sum(length, leeway) else { return .string(text) }
+        var kept = String(String.UnicodeScalarView(scalars.prefix(length - endCount)))
+        if !cutsWords { kept = PythonText.split(kept, " ", limit: 1, fromRight: true)[0] }
+        return try made(kept + end)
+    }
+
+    private mutating func fileSize(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TemplateError)
+        -> TemplateValue
+    {
+        guard let bytes = value.number ?? value.text.flatMap(PythonText.number) else {
+            throw failure("filesizeformat needs a number")
+        }
+        let isBinary = arguments.value(0, "binary")?.isTrue ?? false
+        let base = isBinary ? 1024.0 : 1000
+        if bytes == 1 { return .string("1 Byte") }
+        guard bytes >= base else {
+            guard let digits = TemplateValue.double(bytes).truncatedDigits else {
+                throw failure("filesizeformat needs a number")
+            }
+            return .string("\(digits) Bytes")
+        }
+        let prefixes =
+            isBinary
+            ? ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"]
+            : ["kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"]
+        var unit = base
+        for (index, prefix) in prefixes.enumerated() {
+            unit *= base
+            guard bytes < unit || index == prefixes.count - 1 else { continue }
+            let text = try formatted("%.1f", .double(base * bytes / unit))
+            return .string("\(text) \(prefix)")
+        }
+        return .string("")
+    }
+
+    private mutating func urlEncoded(_ value: TemplateValue) throws(TemplateError) -> TemplateValue {
+        guard !value.isIterable || value.text != nil else {
+            var pairs: [(TemplateValue, TemplateValue)] = []
+            if case .dictionary(let dictionary) = value {
+                pairs = dictionary.entries.map { ($0.key, $0.value) }
+            } else {
+                for element in try elements(of: value) ?? [] {
+                    guard let parts = try elements(of: element), parts.count == 2 else {
+                        throw failure("urlencode needs a text, a mapping or a list of pairs")
+                    }
+                    pairs.append((parts[0], parts[1]))
+                }
+            }
+            var parts: [String] = []
+            for (key, value) in pairs {
+                let (key, value) = (try text(of: key), try text(of: value))
+                try spendBytes(3 * (key.utf8.count + value.utf8.count))
+                parts.append(
+                    "\(PythonText.urlQuoted(key, isQuery: true))=\(PythonText.urlQuoted(value, isQuery: true))"
+                )
+            }
+            return try made(parts.joined(separator: "&"))
+        }
+        let text = try stringified(value)
+        try spendBytes(3 * text.utf8.count)
+        return .string(PythonText.urlQuoted(text, isQuery: false))
     }
 }

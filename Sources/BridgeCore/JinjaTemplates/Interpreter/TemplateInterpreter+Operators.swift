@@ -3,6 +3,10 @@ import Glibc
 extension TemplateInterpreter {
     mutating func negated(_ value: TemplateValue) throws(TemplateError) -> TemplateValue {
         if case .double(let number) = value { return .double(-number) }
+        if case .largeInteger(let digits) = value {
+            let negated = digits.hasPrefix("-") ? String(digits.dropFirst()) : "-" + digits
+            return Int(negated).map { .integer($0) } ?? .largeInteger(negated)
+        }
         guard let integer = value.integer else { throw failure("bad operand type for unary -: '\(value.typeName)'") }
         return .integer(try whole(0.subtractingReportingOverflow(integer)))
     }
@@ -28,7 +32,12 @@ extension TemplateInterpreter {
     ) throws(TemplateError) -> TemplateValue {
         for case .undefined(let reason) in [left, right] { throw failure(reason) }
         if let left = left.integer, let right = right.integer { return try combine(left, step, right) }
-        if let left = left.number, let right = right.number { return try combine(left, step, right) }
+        if let leftNumber = left.number, let rightNumber = right.number {
+            guard left.isDouble || right.isDouble else {
+                throw failure("arithmetic with a number of more than 64 bits is not supported in chat templates")
+            }
+            return try combine(leftNumber, step, rightNumber)
+        }
         switch (step, left, right) {
         case (.add, .list(let a), .list(let b)):
             return try made(a.elements + b.elements)
@@ -195,60 +204,5 @@ extension TemplateInterpreter {
         case .undefined: return false
         default: throw failure("argument of type '\(container.typeName)' is not iterable")
         }
-    }
-
-    /// Python's `%` on a string, for the conversions that templates use.
-    mutating func formatted(_ format: String, _ value: TemplateValue) throws(TemplateError) -> String {
-        try spend(format.utf8.count)
-        var arguments = [value][...]
-        if case .tuple(let list) = value { arguments = list.elements[...] }
-        var result = ""
-        var rest = format.unicodeScalars[...]
-        while let scalar = rest.popFirst() {
-            guard scalar == "%" else {
-                result.unicodeScalars.append(scalar)
-                continue
-            }
-            var precision: Int?
-            if rest.first == "." {
-                rest.removeFirst()
-                let digits = rest.prefix { ("0"..."9").contains($0) }
-                rest = rest.dropFirst(digits.count)
-                precision = Int(String(digits)).map { min($0, 40) } ?? 0
-            }
-            guard let conversion = rest.popFirst() else { throw failure("incomplete format") }
-            if conversion == "%" {
-                result += "%"
-                continue
-            }
-            try spendBytes(result.utf8.count)
-            guard let argument = arguments.popFirst() else { throw failure("not enough arguments for format string") }
-            switch conversion {
-            case "s": result += try text(of: argument)
-            case "r":
-                try spend(argument.size / 16)
-                result += try represented(argument)
-            case "d", "i":
-                guard let number = argument.number, number.isFinite else {
-                    throw failure("%d format: a number is required")
-                }
-                result += argument.integer.map { String($0) } ?? fixed(number.rounded(.towardZero), 0)
-            case "f":
-                guard let number = argument.number else {
-                    throw failure("must be real number, not \(argument.typeName)")
-                }
-                result += fixed(number, precision ?? 6)
-            default: throw failure("the format character '\(conversion)' is not supported")
-            }
-        }
-        guard arguments.isEmpty else { throw failure("not all arguments converted during string formatting") }
-        return result
-    }
-
-    private func fixed(_ number: Double, _ precision: Int) -> String {
-        var buffer = [CChar](repeating: 0, count: 400)
-        let count = withVaList([Int32(precision), number]) { vsnprintf(&buffer, buffer.count, "%.*f", $0) }
-        let bytes = buffer.prefix(max(0, min(Int(count), buffer.count - 1))).map { UInt8(bitPattern: $0) }
-        return String(decoding: bytes, as: UTF8.self)
     }
 }

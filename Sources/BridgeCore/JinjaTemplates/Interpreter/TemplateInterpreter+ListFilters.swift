@@ -6,7 +6,10 @@ extension TemplateInterpreter {
         _ arguments: TemplateArguments
     ) throws(TemplateError) -> TemplateValue {
         guard Self.listFilters.contains(name) else {
-            throw TemplateError(.failure, "No filter named '\(name)'.", line: line)
+            let isOfJinja = Self.jinjaFilters.contains(name)
+            throw failure(
+                isOfJinja ? "the filter '\(name)' is not supported in chat templates" : "No filter named '\(name)'."
+            )
         }
         guard let elements = try elements(of: value) else {
             throw failure("'\(value.typeName)' object is not iterable")
@@ -33,8 +36,14 @@ extension TemplateInterpreter {
         case "dictsort": return try dictionarySorted(value, arguments)
         case "unique": return try made(try unique(elements, arguments))
         case "min", "max":
-            let ordered = try sorted(elements, by: arguments.value(1, "attribute"), isReversed: false, isExact: false)
-            return (name == "min" ? ordered.first : ordered.last)
+            // Of equals the first counts, as Python's min and max have it.
+            let ordered = try sorted(
+                elements,
+                by: arguments.value(1, "attribute"),
+                isReversed: name == "max",
+                isExact: arguments.value(0, "case_sensitive")?.isTrue ?? false
+            )
+            return ordered.first
                 ?? .undefined("No aggregated item, sequence was empty.")
         case "sum": return try sum(elements, arguments)
         case "map": return try made(try mapped(elements, arguments))
@@ -58,6 +67,7 @@ extension TemplateInterpreter {
     private mutating func sorted(
         _ elements: [TemplateValue],
         by attribute: TemplateValue?,
+        default fallback: TemplateValue? = nil,
         isReversed: Bool,
         isExact: Bool
     ) throws(TemplateError) -> [TemplateValue] {
@@ -66,7 +76,7 @@ extension TemplateInterpreter {
         for element in elements {
             var keys: [TemplateValue] = []
             for path in paths ?? [attribute ?? .none] {
-                let key = try part(attribute == nil ? nil : path, of: element)
+                let key = try part(attribute == nil ? nil : path, of: element, default: fallback)
                 if let text = key.text { try scan(text) }
                 keys.append(folded(key, isExact: isExact))
             }
@@ -138,7 +148,7 @@ extension TemplateInterpreter {
             return result
         }
         guard let name = arguments.positions.first?.text else { throw failure("map requires a filter argument") }
-        let inner = TemplateArguments(positions: Array(arguments.positions.dropFirst()), keywords: arguments.keywords)
+        let inner = TemplateArguments(positions: Array(arguments.positions.dropFirst()), keywordsOf: arguments)
         for element in elements { result.append(try apply(name, to: element, inner)) }
         return result
     }
@@ -152,7 +162,7 @@ extension TemplateInterpreter {
         let attribute = name.hasSuffix("attr") ? positions.popFirst() : nil
         if name.hasSuffix("attr"), attribute == nil { throw failure("Missing parameter for attribute name") }
         let test = positions.popFirst()?.text
-        let inner = TemplateArguments(positions: Array(positions), keywords: arguments.keywords)
+        let inner = TemplateArguments(positions: Array(positions), keywordsOf: arguments)
         var kept: [TemplateValue] = []
         for element in elements {
             let value = try part(attribute, of: element)
@@ -201,12 +211,14 @@ extension TemplateInterpreter {
         _ arguments: TemplateArguments
     ) throws(TemplateError) -> TemplateValue {
         guard let attribute = arguments.value(0, "attribute") else { throw failure("groupby needs an attribute") }
-        let ordered = try sorted(elements, by: attribute, isReversed: false, isExact: false)
+        let fallback = arguments.value(1, "default")
+        let isExact = arguments.value(2, "case_sensitive")?.isTrue ?? false
+        let ordered = try sorted(elements, by: attribute, default: fallback, isReversed: false, isExact: isExact)
         var groups: [(key: TemplateValue, folded: TemplateValue, items: [TemplateValue])] = []
         for element in ordered {
-            let key = try part(attribute, of: element)
+            let key = try part(attribute, of: element, default: fallback)
             if let text = key.text { try scan(text) }
-            let folded = folded(key, isExact: false)
+            let folded = folded(key, isExact: isExact)
             if let last = groups.last, last.folded.equals(folded) {
                 groups[groups.count - 1].items.append(element)
             } else {
@@ -214,7 +226,9 @@ extension TemplateInterpreter {
                 groups.append((key, folded, [element]))
             }
         }
-        return try made(groups.map { .tuple([$0.key, .list($0.items)]) })
+        return try made(
+            groups.map { .tuple(TemplateList([$0.key, .list($0.items)], names: ["grouper", "list"])) }
+        )
     }
 
     // MARK: Tests
@@ -237,8 +251,12 @@ extension TemplateInterpreter {
             guard case .bool(let flag) = value else { return false }
             return name == "boolean" || flag == (name == "true")
         case "integer":
-            if case .integer = value { return true }
-            return false
+            switch value {
+            case .integer, .largeInteger: return true
+            default: return false
+            }
+        case "filter": return value.text.map { Self.jinjaFilters.contains($0) } ?? false
+        case "test": return value.text.map { Self.jinjaTests.contains($0) } ?? false
         case "float":
             if case .double = value { return true }
             return false
@@ -267,10 +285,10 @@ extension TemplateInterpreter {
         case "ge", ">=": return try holds(value, .greaterOrEqual, other)
         case "in": return try holds(value, .contained, other)
         case "odd", "even":
-            guard let integer = value.integer else {
+            guard let last = value.wholeDigits?.utf8.last else {
                 throw failure("'\(name)' needs a whole number, not \(value.typeName)")
             }
-            return (integer % 2 != 0) == (name == "odd")
+            return (last % 2 != 0) == (name == "odd")
         case "divisibleby":
             guard let integer = value.integer, let divisor = other.integer, divisor != 0 else {
                 throw failure("'divisibleby' needs two whole numbers")
@@ -284,4 +302,26 @@ extension TemplateInterpreter {
         default: throw failure("No test named '\(name)'.")
         }
     }
+}
+
+extension TemplateInterpreter {
+    /// The filters of Jinja 3.1, which the test `filter` knows.
+    static let jinjaFilters: Set<String> = [
+        "abs", "attr", "batch", "capitalize", "center", "count", "d", "default", "dictsort", "e", "escape",
+        "filesizeformat", "first", "float", "forceescape", "format", "groupby", "indent", "int", "items", "join",
+        "last",
+        "length", "list", "lower", "map", "max", "min", "pprint", "random", "reject", "rejectattr", "replace",
+        "reverse",
+        "round", "safe", "select", "selectattr", "slice", "sort", "string", "striptags", "sum", "title", "tojson",
+        "trim",
+        "truncate", "unique", "upper", "urlencode", "urlize", "wordcount", "wordwrap", "xmlattr",
+    ]
+
+    /// The tests of Jinja 3.1, which the test `test` knows.
+    static let jinjaTests: Set<String> = [
+        "!=", "<", "<=", "==", ">", ">=", "boolean", "callable", "defined", "divisibleby", "eq", "equalto", "escaped",
+        "even", "false", "filter", "float", "ge", "greaterthan", "gt", "in", "integer", "iterable", "le", "lessthan",
+        "lower", "lt", "mapping", "ne", "none", "number", "odd", "sameas", "sequence", "string", "test", "true",
+        "undefined", "upper",
+    ]
 }
