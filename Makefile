@@ -10,7 +10,7 @@ help:
 	@echo "make demo        install what is missing, build, and convert a toy of every family both ways"
 	@echo "make learn       train toys of all three families, in full and with LoRA, and ask them what they never saw"
 	@echo "make test        install what is missing and run every test"
-	@echo "make test-levels  run the tests that compute at every instruction level below the machine's best"
+	@echo "make test-levels  run the tests that compute at other instruction levels, emulated ones too"
 	@echo "make test-peers  compare with torch and transformers in a Python venv"
 	@echo "make bench-inference  time inference of a 1 billion parameter model beside transformers and llama.cpp"
 	@echo "make bench-training   time training steps beside torch, transformers and peft"

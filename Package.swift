@@ -19,6 +19,8 @@ let package = Package(
             .library(name: "Trainer", targets: ["Trainer"]),
             // Loaded before the program by tests that make its system calls fail.
             .library(name: "FaultInjection", type: .dynamic, targets: ["FaultInjection"]),
+            // Loaded before tests and the program, which then run the kernels for AMX on a processor without it.
+            .library(name: "AMXEmulation", type: .dynamic, targets: ["AMXEmulation"]),
         ],
     dependencies: [
         .package(path: "Sources/BridgeCore"),
@@ -77,6 +79,15 @@ let package = Package(
             linkerSettings: [.linkedLibrary("curl"), .linkedLibrary("crypto")]
         ),
         .target(name: "FaultInjection", path: "Tests/FaultInjection", linkerSettings: [.linkedLibrary("dl")]),
+        .target(name: "TileEmulation", path: "Tests/TileEmulation"),
+        // Compiles sources of CTensorKernels again, with emulated instructions.
+        .target(
+            name: "AMXEmulation",
+            dependencies: ["TileEmulation"],
+            path: "Tests/AMXEmulation",
+            cSettings: [.headerSearchPath("../../Sources/BridgeCore/CTensorKernels/include")],
+            linkerSettings: [.linkedLibrary("m")]
+        ),
         .target(name: "TestSupport", dependencies: [core], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(
             name: "JSONTreeTests",
@@ -110,7 +121,7 @@ let package = Package(
         ),
         .testTarget(
             name: "TensorRuntimeTests",
-            dependencies: [core, "TestSupport"],
+            dependencies: [core, "TestSupport", "TileEmulation"],
             path: "Tests/TensorRuntimeTests",
             swiftSettings: strict
         ),
@@ -149,7 +160,7 @@ let package = Package(
         // Runs the built program, which `swift test` builds together with the plugins before it starts.
         .testTarget(
             name: "CommandTests",
-            dependencies: [core, "Parquet", "TestSupport", "bridge"],
+            dependencies: [core, "Parquet", "TestSupport", "TileEmulation", "bridge"],
             path: "Tests/CommandTests",
             swiftSettings: strict
         ),

@@ -74,29 +74,6 @@ public final class TrainingRun {
         }
     }
 
-    /// Refuses to put a run's checkpoints into the model or the data that it starts from.
-    private static func checkSources(_ recipe: Recipe) throws {
-        let save = recipe.checkpoint.save
-        // A run that is there already is resumed where it is.
-        guard !save.isEmpty, (try? NativeCheckpoint.iterations(in: save))?.isEmpty ?? true else { return }
-        let dataset = recipe.dataset
-        let sources = [
-            recipe.checkpoint.pretrainedCheckpoint, recipe.hfPath, dataset.trainDataPath, dataset.validDataPath,
-            dataset.pathOrDataset, dataset.imageFolder,
-        ]
-        for source in sources where !source.isEmpty {
-            switch Destination.relation(of: save, to: source) {
-            case .same, .inside:
-                throw BridgeError(
-                    .badArgument,
-                    "checkpoint.save is \(save), which is inside of \(source), from which the run starts; "
-                        + "name a directory outside of it"
-                )
-            case .above, nil: continue
-            }
-        }
-    }
-
     /// Loads the model and opens the data.
     ///
     /// - Throws: `BridgeError` for weights or data that cannot be used, and when nothing would be trained.
@@ -110,7 +87,8 @@ public final class TrainingRun {
             )
         }
         try RunCheckpoints.checkFolder(recipe.checkpoint.save)
-        try Self.checkSources(recipe)
+        try Self.checkCheckpoints(recipe)
+        try Self.checkLogs(recipe)
         bridge =
             try surroundings.isOutline && HubRepository(meantBy: weights) != nil
             ? AutoBridge.forPlanning(weights, catalog: surroundings.catalog, hub: surroundings.hub)

@@ -99,6 +99,61 @@ import Testing
         #expect(state() == before)
     }
 
+    /// A log is started from scratch: in the place of data it would remove them.
+    @Test func aRunDoesNotLogIntoWhatItReads() throws {
+        let files = FileManager.default
+        try files.createDirectory(atPath: scratch.path("data"), withIntermediateDirectories: true)
+        try files.copyItem(atPath: scratch.path("rows.jsonl"), toPath: scratch.path("data/log.jsonl"))
+        try files.createSymbolicLink(atPath: scratch.path("link"), withDestinationPath: "toy")
+        try files.createDirectory(atPath: scratch.path("linked"), withIntermediateDirectories: true)
+        try files.createSymbolicLink(atPath: scratch.path("linked/log.jsonl"), withDestinationPath: "../rows.jsonl")
+        #expect(try BridgeProcess(bench.arguments("one", "train.train_iters=2")).wait().status == 0)
+        let before = state()
+        func settings(_ changes: [String: String]) -> [String] {
+            let names = changes.keys
+            return bench.arguments("run").filter { argument in !names.contains { argument.hasPrefix("\($0)=") } }
+                + changes.map { "\($0)=\(scratch.path($1))" }
+        }
+        for (changes, setting, source) in [
+            (["logger.log_dir": "toy"], "logger.log_dir", "toy"),
+            (["logger.log_dir": "toy/logs"], "logger.log_dir", "toy"),
+            (["logger.log_dir": "link/logs"], "logger.log_dir", "toy"),
+            (["logger.log_dir": "data/../toy"], "logger.log_dir", "toy"),
+            (["logger.tensorboard_dir": "toy/tb_logs"], "logger.tensorboard_dir", "toy"),
+            // The log would be the data, or what the data lead to.
+            (["logger.log_dir": "data", "dataset.train_data_path": "data/log.jsonl"], "logger.log_dir", "log.jsonl"),
+            (["logger.log_dir": "linked"], "logger.log_dir", "rows.jsonl"),
+            (["logger.log_dir": "data", "dataset.valid_data_path": "data/log.jsonl"], "logger.log_dir", "log.jsonl"),
+            // Beside checkpoints a log is at home, inside of one it is not; nor where another run's weights come from.
+            (["checkpoint.save": "one", "logger.log_dir": "one/iter_0000002"], "logger.log_dir", "iter_0000002"),
+            (["checkpoint.load": "one", "logger.log_dir": "one/iter_0000002/x"], "logger.log_dir", "iter_0000002"),
+            (["logger.log_dir": "one"], "logger.log_dir", "one"),
+        ] {
+            // The last of the settings counts.
+            let start = source == "one" ? ["--pretrained-checkpoint", scratch.path("one")] : []
+            for more in [[], ["--dry-run"]] {
+                let outcome = try BridgeProcess(settings(changes) + start + more).wait()
+                expect(outcome, failsWith: 64, mentioning: "\(setting) is", source, "name a directory outside of it")
+            }
+        }
+        #expect(state() == before)
+    }
+
+    @Test func aLogBesideCheckpointsAndDataIsFine() throws {
+        let log = { (path: String) in "logger.log_dir=\(scratch.path(path))" }
+        // Above model and data, with no file of theirs in the way; then inside of the run, which is resumed.
+        #expect(try BridgeProcess(bench.arguments("run", "train.train_iters=2", log("."))).wait().status == 0)
+        for count in [4, 6] {
+            let outcome = try BridgeProcess(bench.arguments("run", "train.train_iters=\(count)", log("run"))).wait()
+            #expect(outcome.status == 0, "\(outcome.errors)")
+        }
+        // A run that is inside of its model, as could once be begun, is resumed where it is.
+        try FileManager.default.moveItem(atPath: scratch.path("run"), toPath: scratch.path("toy/run"))
+        let inside = bench.arguments("toy/run", "train.train_iters=8", log("toy/run_logs"))
+        let outcome = try BridgeProcess(inside).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+    }
+
     @Test(arguments: [".", "./", "..", "new/..", "new/.", ""]) func aPathThatNoDirectoryCanTakeIsRefusedBeforeTheWork(
         _ path: String
     ) throws {

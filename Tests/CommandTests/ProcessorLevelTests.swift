@@ -3,6 +3,7 @@ import JSONTree
 import TensorRuntime
 import TestSupport
 import Testing
+import TileEmulation
 
 /// What the program computes with, and how that is limited.
 @Suite struct ProcessorLevelTests {
@@ -73,5 +74,37 @@ import Testing
             #expect(difference <= Margin.bound * scale, "\(level.name)")
             first = first ?? logits
         }
+    }
+
+    /// Nothing but the library of the tests emulates tiles.
+    @Test(.enabled(if: can_emulate_tiles())) func theLevelAMXRunsOnEveryProcessorWithAVX512() throws {
+        let scratch = try Scratch()
+        let emulation = ["LD_PRELOAD": BridgeProcess.buildFolder.appendingPathComponent("libAMXEmulation.so").path]
+        let version = try BridgeProcess(["--version", "--json"], environment: emulation).wait()
+        let report = try JSON(parsing: Array(version.output.utf8))
+        #expect(report[path: "processor.level"]?.string == InstructionLevel.amx.name)
+        #expect(report["engines"]?.array?.contains(.string("AMX")) == true)
+        // As many tokens as rows are taken together by attention in tiles.
+        let prompt = String(repeating: "Hello there, ", count: 12)
+        let runs = [
+            ("float32", "AVX512", [:]), ("bfloat16", "AVX512", [:]), ("bfloat16", "AMX", emulation),
+        ]
+        let logits = try runs.map { type, level, environment in
+            let file = scratch.path("\(type)-\(level)")
+            let outcome = try BridgeProcess(
+                [
+                    "forward", "--hf-model", Fixtures.checkpoint("gemma3"), "--prompt", prompt, "--dtype", type,
+                    "--output", file,
+                ],
+                environment: environment.merging(["BRIDGE_MAX_CPU_ISA": level]) { $1 }
+            ).wait()
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            return try Reference(file: file).floats("logits")
+        }
+        // What rounding to bfloat16 does shows beside float32. Two levels round different sums, so that one may be twice as
+        // far off as the other; 1 % of the largest logit is two and a half steps of bfloat16.
+        let (rounding, scale) = gap(logits[1], logits[0])
+        #expect(gap(logits[2], logits[0]).0 <= 2 * rounding + 0.01 * scale)
+        #expect(logits[2] != logits[1])
     }
 }

@@ -431,7 +431,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     self.send(piece)
                     self.wfile.flush()
                     start += len(piece)
-                    time.sleep(0.05)
+                    time.sleep(len(piece) / fault["drip"])
             elif isinstance(self.connection, ssl.SSLSocket):
                 file.seek(start)
                 self.send(file.read(stop - start))

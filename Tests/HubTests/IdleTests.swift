@@ -41,11 +41,11 @@ import Testing
         #expect(try fetch(pause: 2.5) == content.count)
     }
 
-    @Test func aLineThatGivesAByteNowAndThenIsGivenUp() async throws {
-        // 40 bytes a second are no silence, and would take a day for 3 MB.
-        try await server.fail(["match": "GET /models/", "times": 9, "drip": 50])
+    /// Neither is silence; 3 MB would take a day or a month.
+    @Test(arguments: [50, 1]) func aLineThatGivesAByteNowAndThenIsGivenUp(_ rate: Int) async throws {
+        try await server.fail(["match": "GET /models/", "times": 9, "drip": .number(JSONNumber(rate))])
         var settings = HTTPSettings()
-        (settings.idleSeconds, settings.leastRateSeconds) = (1, 2)
+        (settings.idleSeconds, settings.leastRateSeconds) = (2.5, 3)
         let request = HTTPRequest(address: "\(server.endpoint)/org/name/resolve/main/data.bin")
         let connection = try HTTPConnection(settings)
         let start = ContinuousClock.now
@@ -53,6 +53,33 @@ import Testing
         #expect(failure?.kind == .timeout, "\(String(describing: failure))")
         #expect(ContinuousClock.now - start < .seconds(15))
         try await server.fail()
+    }
+
+    /// Each attempt goes on where the last one ended, and what it brings is no progress when it is less than the least rate.
+    @Test(arguments: [["drip": 1], ["cut": 1]] as [JSON])
+    func aDownloadThatHardlyMovesIsGivenUp(_ fault: JSON) async throws {
+        var fault = fault
+        fault.set("GET /models/", at: "match")
+        fault.set(1000, at: "times")
+        try await server.fail(fault)
+        var environment = HubEnvironment(variables: server.variables)
+        (environment.http.idleSeconds, environment.http.leastRateSeconds) = (2.5, 3)
+        let attempts = 3
+        let hub = Hub(
+            environment: environment,
+            patience: HubPatience(attempts: attempts, firstPause: 0.05, longestPause: 0.05)
+        )
+        let start = ContinuousClock.now
+        let error = #expect(throws: BridgeError.self) { _ = try hub.folder(of: "org/name", for: .everything) }
+        #expect(error?.code == .network, "\(error?.message ?? "")")
+        #expect(ContinuousClock.now - start < .seconds(30))
+        // The first attempt has no pause before it, and a byte at once is not slow.
+        let count = try await server.log().count { $0.path.hasPrefix("/models/") }
+        #expect((attempts...attempts + 1).contains(count), "\(count)")
+        // What came stays, and a line that is as it should be brings the rest.
+        try await server.fail()
+        let folder = try hub.folder(of: "org/name", for: .everything)
+        #expect(try [UInt8](Data(contentsOf: URL(filePath: "\(folder)/data.bin"))) == content)
     }
 
     @Test func aSilentLineIsGivenUp() async throws {

@@ -144,6 +144,57 @@ import Testing
         )
     }
 
+    /// What a link of a stranger's directory may lead to.
+    private func link(_ name: String, _ target: String) throws {
+        try FileManager.default.createSymbolicLink(atPath: folder.path(name), withDestinationPath: target)
+    }
+
+    /// A file and a directory outside of what is uploaded.
+    private func secrets() throws -> TemporaryFolder {
+        let outside = try TemporaryFolder()
+        try outside.write(Array("secret".utf8), to: "key.txt")
+        return outside
+    }
+
+    @Test(arguments: [
+        ("notes.txt", "key.txt", "notes.txt is a link to"),
+        ("tokenizer.json", "key.txt", "tokenizer.json is a link to"),
+        // No weights, whatever its name says.
+        ("extra.safetensors", "key.txt", "extra.safetensors is a link to"), ("private", "", "private is a link to"),
+        ("sub/deep.txt", "key.txt", "sub/deep.txt is a link to"),
+    ]) func aLinkThatLeadsOutIsNotUploaded(_ name: String, _ target: String, _ message: String) async throws {
+        let outside = try secrets()
+        try link(name, target.isEmpty ? outside.path : outside.path(target))
+        for more in [[], ["--dry-run"]] {
+            let outcome = try BridgeProcess(
+                ["hub", "upload", "me/new", folder.path] + more,
+                environment: server.variables.merging(["HF_TOKEN": HubServer.token]) { $1 }
+            ).wait()
+            expect(outcome, failsWith: 1, mentioning: message, outside.path, "put a copy of the file in its place")
+        }
+        #expect(try await server.log().isEmpty)
+    }
+
+    @Test func linksThatStayAndThoseOfTheHubsCacheAreUploaded() throws {
+        let outside = try TemporaryFolder()
+        let blobs = "models--org--name/blobs"
+        let blob = "\(blobs)/\(String(repeating: "0123456789", count: 4))"
+        try FileManager.default.createDirectory(atPath: outside.path(blobs), withIntermediateDirectories: true)
+        try outside.write(Array("cached".utf8), to: blob)
+        try FileManager.default.copyItem(
+            atPath: "\(Fixtures.checkpoint("mistral"))/model-00001-of-00003.safetensors",
+            toPath: outside.path("weights")
+        )
+        try link("cached.txt", outside.path(blob))
+        try link("again.json", "config.json")
+        // Weights may lie on another disk.
+        try link("linked.safetensors", outside.path("weights"))
+        _ = try upload(hub)
+        let stored = try stored()
+        #expect(stored["cached.txt"] == Array("cached".utf8) && stored["again.json"] == files["config.json"])
+        #expect(try stored["linked.safetensors"] == [UInt8](Data(contentsOf: URL(filePath: outside.path("weights")))))
+    }
+
     @Test(arguments: ["", "a", "ab", "abc", "abcd", "\u{0}\u{FF}ÿ"])
     func base64IsFoundations(_ text: String) {
         #expect(Base64.encode(Array(text.utf8)) == Data(text.utf8).base64EncodedString())

@@ -122,6 +122,23 @@ import Testing
         check(test, .bfloat16, tolerance: bfloat16Tolerance)
     }
 
+    /// Tiles take 256 keys at once, and what came before is scaled when a later key has the largest score.
+    @Test(arguments: [nil, 200])
+    func manyKeysAreSeenByManyQueries(_ window: Int?) {
+        let test = AttentionTests.Case(
+            name: "more keys than tiles take at once, with a window the first of them all unseen",
+            sizes: (1, 36, 2, 560, 1, 20),
+            mask: AttentionMask(
+                isCausal: true,
+                window: window,
+                queries: .init(positions: AttentionTests.positions(524..<560)),
+                keys: .init(positions: AttentionTests.positions(0..<560))
+            )
+        )
+        check(test, .float32, tolerance: 1e-5)
+        check(test, .bfloat16, tolerance: bfloat16Tolerance)
+    }
+
     @Test(arguments: [1, 31, 64, 72, 80, 128, 256])
     func headsOfAnyWidthAttend(_ width: Int) {
         // Three rows are read where they are, ten are a block.

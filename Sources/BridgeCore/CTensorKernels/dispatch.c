@@ -1,21 +1,5 @@
 #include "kernels.h"
 
-#if defined(__x86_64__) && defined(__linux__)
-#include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-// Whether the processor multiplies tiles of bfloat16 and the kernel lets this process do so, which has to be asked for.
-static bool has_amx(void) {
-    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18, AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 };
-    unsigned a, b, c, d;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & (AMX_BF16 | AMX_TILE)) != (AMX_BF16 | AMX_TILE)) return false;
-    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
-}
-#else
-static bool has_amx(void) { return false; }
-#endif
-
 static ctk_isa find_best_isa(void) {
 #if defined(__x86_64__)
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c"))
@@ -23,8 +7,8 @@ static ctk_isa find_best_isa(void) {
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq")
         || !__builtin_cpu_supports("avx512vl"))
         return CTK_AVX2;
-    if (!__builtin_cpu_supports("avx512bf16")) return CTK_AVX512;
-    return has_amx() ? CTK_AMX : CTK_AVX512_BF16;
+    if (ctk_has_amx()) return CTK_AMX;
+    return __builtin_cpu_supports("avx512bf16") ? CTK_AVX512_BF16 : CTK_AVX512;
 #else
     return CTK_PORTABLE;
 #endif

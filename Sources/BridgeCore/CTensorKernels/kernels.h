@@ -73,6 +73,9 @@ typedef struct kernels {
 } kernels;
 #undef KERNEL_FIELD
 
+// Whether the processor multiplies tiles of bfloat16 and the system lets this process do so.
+bool ctk_has_amx(void);
+
 extern const kernels kernels_portable;
 #if defined(__x86_64__)
 extern const kernels kernels_avx2, kernels_avx512, kernels_avx512_bf16, kernels_amx;

@@ -216,8 +216,15 @@ final class HubDownload: Sendable {
     ) throws {
         var offset = piece.range.lowerBound
         var failed = 0
+        // An attempt begins with the pause before it: many short ones are no faster than their pauses.
+        var attempt = (start: ContinuousClock.now, offset: offset)
+        // Whoever brings something is not given up, as long as it is not less than the line has to bring.
+        func hasProgress() -> Bool {
+            let seconds = (ContinuousClock.now - attempt.start) / .seconds(1)
+            return offset > attempt.offset
+                && Double(offset - attempt.offset) >= seconds * Double(environment.http.leastBytesPerSecond)
+        }
         while offset < piece.range.upperBound {
-            let start = offset
             var wish: Double?
             var reason = "the connection ends early"
             do {
@@ -229,13 +236,13 @@ final class HubDownload: Sendable {
                     try check(answer, transfer, failed)
                 }
             } catch let failure as HTTPFailure {
-                guard failure.isPassing, failed + 1 < patience.attempts || offset > start else {
+                guard failure.isPassing, failed + 1 < patience.attempts || hasProgress() else {
                     throw failure.error("\(repository)", environment)
                 }
                 reason = failure.reason
             }
-            // Whoever brings something is not given up.
-            failed = offset > start ? 0 : failed + 1
+            failed = hasProgress() ? 0 : failed + 1
+            attempt = (.now, offset)
             guard failed < patience.attempts else {
                 throw HTTPFailure(kind: .cut, reason: "it ends at byte \(offset) of \(transfer.file.path)")
                     .error("\(repository)", environment)

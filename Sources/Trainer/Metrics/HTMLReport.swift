@@ -5,6 +5,9 @@ import BridgeCore
 /// The page is written at the end of the run, and now and then on the way. Of very long runs each curve shows means over
 /// neighbouring steps. A run that goes on takes the steps of earlier processes from the log beside the page.
 public final class HTMLReport: MetricsSink {
+    /// What a run's report is called.
+    public static let fileName = "report.html"
+
     private let path: String
     private var run = RunFacts(name: "", facts: [])
     private var steps: [StepRecord] = []
@@ -24,7 +27,7 @@ public final class HTMLReport: MetricsSink {
         self.run = run
         guard iteration > 0 else { return }
         let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
-        (steps, validations) = JSONLinesLog.records(in: "\(folder)log.jsonl", through: iteration)
+        (steps, validations) = JSONLinesLog.records(in: "\(folder)\(JSONLinesLog.fileName)", through: iteration)
     }
 
     /// Keeps a step.

@@ -7,6 +7,9 @@ import JSONTree
 /// The keys are Megatron's, spelled as in its configuration: `iteration`, `lm_loss`, `learning_rate`, `grad_norm` and so on.
 /// A number that JSON has no form for stands as `null`.
 public final class JSONLinesLog: MetricsSink {
+    /// What a run's log is called.
+    public static let fileName = "log.jsonl"
+
     private let path: String
     private var file: LogFile?
 

@@ -6,6 +6,9 @@ import Glibc
 /// The file: length, masked CRC-32C, bytes and masked CRC-32C of each record, as in TensorFlow's `record_writer.cc`; the bytes
 /// are an `Event` of `event.proto`. The tags are Megatron's.
 public final class TensorBoardWriter: MetricsSink {
+    /// What the names of event files begin with.
+    static let fileNamePrefix = "events.out.tfevents"
+
     private let folder: String
     private var file: LogFile?
 
@@ -20,7 +23,7 @@ public final class TensorBoardWriter: MetricsSink {
     public func begin(_ run: RunFacts, after iteration: Int) throws {
         try LogFile.makeFolder(folder)
         // Files of one folder are read in the order of their names; the process number keeps two of one second apart.
-        let name = CFormat.text("events.out.tfevents.%010ld.bridge.%d.%ld", time(nil), getpid(), iteration)
+        let name = Self.fileNamePrefix + CFormat.text(".%010ld.bridge.%d.%ld", time(nil), getpid(), iteration)
         let file = try LogFile(path: folder + "/" + name)
         self.file = file
         try file.append(EventRecord.framed(EventRecord.version(at: Self.now())))

@@ -19,8 +19,8 @@ enum RunSinks {
         }
         if !logger.logDir.isEmpty {
             try makeFolder(logger.logDir)
-            sinks.append(JSONLinesLog(path: "\(logger.logDir)/log.jsonl"))
-            sinks.append(HTMLReport(path: "\(logger.logDir)/report.html"))
+            sinks.append(JSONLinesLog(path: "\(logger.logDir)/\(JSONLinesLog.fileName)"))
+            sinks.append(HTMLReport(path: "\(logger.logDir)/\(HTMLReport.fileName)"))
         }
         return sinks
     }

@@ -68,7 +68,9 @@ final class Transcript {
         }
     }
 
-    /// The bytes with signs in the place of control characters, which a terminal would obey.
+    /// The bytes with signs in the place of control characters and of what turns the direction of the text behind it.
+    ///
+    /// Marks of direction and tags, which Arabic, Hebrew and flags are written with, stay.
     static func visible(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
         String(decoding: bytes, as: UTF8.self).unicodeScalars.flatMap { scalar -> [UInt8] in
             switch scalar.value {
@@ -76,6 +78,7 @@ final class Transcript {
             case 0..<0x20: return Array("\(UnicodeScalar(0x2400 + scalar.value).map(String.init) ?? "")".utf8)
             case 0x7F: return Array("\u{2421}".utf8)
             case 0x80...0x9F: return Array("\u{FFFD}".utf8)
+            case 0x2028...0x202E, 0x2066...0x2069, 0xFFF9...0xFFFB: return Array(PrintableText.escape(scalar).utf8)
             default: return Array(String(scalar).utf8)
             }
         }

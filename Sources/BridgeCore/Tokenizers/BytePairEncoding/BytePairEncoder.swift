@@ -106,7 +106,7 @@ struct BytePairEncoder: Sendable {
             output.append(symbols)
             return
         }
-        let hash = ByteHash.hash(word)
+        let hash = ByteHash.hash(word, seed: cache.seed)
         if let range = cache.tokens(of: word, hash: hash) {
             output.append(cache, range)
             return

@@ -10,6 +10,7 @@ struct MergeTable: Sendable {
     private var keys: [UInt64]
     private var values: [UInt64]
     private var mask: Int
+    private let seed = ByteHash.newSeed()
     private(set) var count = 0
 
     private static let empty = UInt64.max
@@ -51,7 +52,7 @@ struct MergeTable: Sendable {
 
     @inline(__always)
     private func slot(of key: UInt64) -> Int {
-        var slot = Int(truncatingIfNeeded: ByteHash.mix(key)) & mask
+        var slot = Int(truncatingIfNeeded: ByteHash.mix(key ^ seed)) & mask
         while keys[slot] != key && keys[slot] != Self.empty { slot = (slot + 1) & mask }
         return slot
     }

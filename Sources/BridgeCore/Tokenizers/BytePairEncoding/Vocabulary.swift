@@ -7,6 +7,7 @@ struct Vocabulary: Sendable {
     private var lengths: [Int32] = []
     private var slots: [Int32]
     private var mask: Int
+    private let seed = ByteHash.newSeed()
     /// The number of tokens; ids may have holes.
     private(set) var count = 0
 
@@ -72,7 +73,7 @@ struct Vocabulary: Sendable {
     }
 
     private func find(_ token: UnsafeBufferPointer<UInt8>) -> (slot: Int, id: Int32) {
-        var slot = Int(truncatingIfNeeded: ByteHash.hash(token)) & mask
+        var slot = Int(truncatingIfNeeded: ByteHash.hash(token, seed: seed)) & mask
         while true {
             let id = slots[slot]
             if id < 0 { return (slot, -1) }
@@ -94,11 +95,17 @@ struct Vocabulary: Sendable {
     }
 }
 
-/// A fast hash for short byte strings; not for keys that an attacker could choose to collide at length.
+/// A fast hash for short byte strings.
+///
+/// Each table has a seed of its own: with a known one, a file or a text could be made of strings that all collide, and a
+/// table of a million of them takes hours.
 enum ByteHash {
+    /// A seed that nobody outside of the process knows.
+    static func newSeed() -> UInt64 { UInt64.random(in: .min ... .max) }
+
     @inline(__always)
-    static func hash(_ bytes: UnsafeBufferPointer<UInt8>) -> UInt64 {
-        var state = UInt64(truncatingIfNeeded: bytes.count) &* 0x9E37_79B9_7F4A_7C15
+    static func hash(_ bytes: UnsafeBufferPointer<UInt8>, seed: UInt64) -> UInt64 {
+        var state = seed ^ UInt64(truncatingIfNeeded: bytes.count) &* 0x9E37_79B9_7F4A_7C15
         var index = 0
         while index + 8 <= bytes.count {
             let word = UnsafeRawPointer(bytes.baseAddress.unsafelyUnwrapped + index).loadUnaligned(as: UInt64.self)

@@ -16,6 +16,9 @@ final class WordCache {
     static let longestWord = 96
     private static let largestCount = 1 << 17
 
+    /// What the hash of a word is made with.
+    let seed = ByteHash.newSeed()
+
     private var keys: [UInt8] = []
     private var entries: [Entry] = []
     private var slots: [Int32] = [Int32](repeating: -1, count: 1 << 10)

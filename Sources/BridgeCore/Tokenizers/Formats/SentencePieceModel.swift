@@ -176,6 +176,7 @@ extension Tokenizer {
                 guard model.pieces[Int(left)].isJoinable, model.pieces[Int(right)].isJoinable else { continue }
                 merges.insert(left, right, rank: rank, result: Int32(id))
             }
+            try merges.checkCount()
         }
         return merges
     }
@@ -183,30 +184,4 @@ extension Tokenizer {
 
 extension SentencePieceModel.Piece {
     fileprivate var isJoinable: Bool { kind == .normal || kind == .unused }
-}
-
-extension Vocabulary {
-    /// Refuses tokens so long that looking at all the ways to cut them would take minutes.
-    func checkSplits(of lengths: some Sequence<Int>) throws(TokenizerError) {
-        var work = 0.0
-        for length in lengths { work += Double(length) * Double(length) }
-        guard work <= 4e9 else {
-            throw TokenizerError(.tooLarge, "the vocabulary has tokens of many thousand bytes, which are not read")
-        }
-    }
-
-    /// All ways to cut a token into two tokens.
-    func splits(of token: [UInt8], atCharacters: Bool) -> [(left: Int32, right: Int32)] {
-        token.withUnsafeBufferPointer { buffer in
-            var result: [(left: Int32, right: Int32)] = []
-            for cut in 1..<max(1, buffer.count) {
-                if atCharacters, buffer[cut] & 0xC0 == 0x80 { continue }
-                let left = id(of: UnsafeBufferPointer(rebasing: buffer[..<cut]))
-                guard left >= 0 else { continue }
-                let right = id(of: UnsafeBufferPointer(rebasing: buffer[cut...]))
-                if right >= 0 { result.append((left, right)) }
-            }
-            return result
-        }
-    }
 }

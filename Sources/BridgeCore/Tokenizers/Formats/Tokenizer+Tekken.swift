@@ -15,6 +15,12 @@ extension Tokenizer {
         let pattern = try config.required("pattern", in: "config").text
         let specialCount = try config.required("default_num_special_tokens", in: "config").tokenID
         let size = try config.required("default_vocab_size", in: "config").tokenID
+        guard specialCount <= Self.mostTekkenSpecials else {
+            throw TokenizerError(
+                .tooLarge,
+                "'config.default_num_special_tokens' is \(specialCount); at most \(Self.mostTekkenSpecials) are read"
+            )
+        }
         let entries = try json.required("vocab", in: "tekken").list
         guard size > specialCount, size - specialCount <= entries.count else {
             throw TokenizerError(
@@ -23,13 +29,15 @@ extension Tokenizer {
             )
         }
         let vocabulary = try Self.tekkenVocabulary(entries.prefix(size - specialCount), offset: specialCount)
-        var merges = MergeTable(capacity: entries.count * 3)
+        try vocabulary.checkSplits(of: (specialCount..<size).lazy.map { vocabulary[$0]?.count ?? 0 })
+        var merges = MergeTable(capacity: min(entries.count * 3, 1 << 20))
         for id in specialCount..<size {
             guard let token = vocabulary[id] else { continue }
             let rank = UInt32(id - specialCount)
             for (left, right) in vocabulary.splits(of: Array(token), atCharacters: false) {
                 merges.insert(left, right, rank: rank, result: Int32(id))
             }
+            try merges.checkCount()
         }
         var encoder = BytePairEncoder(.bytes, vocabulary: vocabulary, merges: merges)
         encoder.prefersWholeWords = true
@@ -51,6 +59,11 @@ extension Tokenizer {
         }
         if let begin = id(of: "<s>") { postProcessor.prefix = [begin] }
     }
+
+    /// The most special tokens, named or not.
+    ///
+    /// The files in use have 1,000. Each takes memory, and a file only states how many there are.
+    private static let mostTekkenSpecials = 1 << 16
 
     private static func tekkenVocabulary(
         _ entries: ArraySlice<JSON>,

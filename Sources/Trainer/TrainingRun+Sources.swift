@@ -1,0 +1,68 @@
+import BridgeCore
+
+/// What a run writes stays away from what it reads.
+extension TrainingRun {
+    /// The paths that a run starts from and is trained on.
+    private static func sources(_ recipe: Recipe) -> [String] {
+        let dataset = recipe.dataset
+        return [
+            recipe.checkpoint.pretrainedCheckpoint, recipe.hfPath, dataset.trainDataPath, dataset.validDataPath,
+            dataset.pathOrDataset, dataset.imageFolder,
+        ].filter { !$0.isEmpty }
+    }
+
+    /// Refuses to put a run's checkpoints into the model or the data that it starts from.
+    static func checkCheckpoints(_ recipe: Recipe) throws {
+        let save = recipe.checkpoint.save
+        // A run that is there already is resumed where it is.
+        guard !save.isEmpty, (try? NativeCheckpoint.iterations(in: save))?.isEmpty ?? true else { return }
+        for source in sources(recipe) {
+            switch Destination.relation(of: save, to: source) {
+            case .same, .inside:
+                throw BridgeError(
+                    .badArgument,
+                    "checkpoint.save is \(save), which is inside of \(source), from which the run starts; "
+                        + "name a directory outside of it"
+                )
+            case .above, nil: continue
+            }
+        }
+    }
+
+    /// Refuses logs inside of the model or the data of a run, or in the place of one of their files.
+    ///
+    /// A log may lie among a run's own checkpoints, but in none of them.
+    static func checkLogs(_ recipe: Recipe) throws {
+        let (logger, checkpoint) = (recipe.logger, recipe.checkpoint)
+        // A run starts a log from scratch, and puts its report in place; TensorBoard's files have names of their own.
+        let logs = logger.logDir.isEmpty ? [] : [JSONLinesLog.fileName, HTMLReport.fileName]
+        var written = logs.map { (setting: "logger.log_dir", folder: logger.logDir, path: "\(logger.logDir)/\($0)") }
+        if !logger.tensorboardDir.isEmpty {
+            let folder = logger.tensorboardDir
+            written.append(("logger.tensorboard_dir", folder, "\(folder)/\(TensorBoardWriter.fileNamePrefix)"))
+        }
+        let iterations = [checkpoint.save, checkpoint.load].filter { !$0.isEmpty }.flatMap { folder in
+            (try? NativeCheckpoint.iterations(in: folder))?.map(\.path) ?? []
+        }
+        for (setting, folder, path) in written {
+            // A run that is inside of its model already has its logs beside it.
+            let sources = sources(recipe).filter { iterations.isEmpty || !isInside(checkpoint.save, $0) }
+            for source in sources + iterations where Destination.relation(of: path, to: source) != nil {
+                throw BridgeError(
+                    .badArgument,
+                    "\(setting) is \(folder), and writing to it would change \(source), which the run reads; "
+                        + "name a directory outside of it"
+                )
+            }
+        }
+    }
+
+    /// Whether a path is a directory that is here, or inside of it.
+    private static func isInside(_ path: String, _ folder: String) -> Bool {
+        guard !path.isEmpty else { return false }
+        return switch Destination.relation(of: path, to: folder) {
+        case .same, .inside: true
+        case .above, nil: false
+        }
+    }
+}
