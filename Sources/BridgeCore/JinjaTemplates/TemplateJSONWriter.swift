@@ -121,6 +121,7 @@ extension ChatValue {
     /// The value as Python's `json.dumps(value, ensure_ascii=False)` writes it.
     ///
     /// - Parameter limit: The most bytes that are written.
+    /// - Returns: The text.
     /// - Throws: `TemplateError` for a longer text.
     package func pythonJSON(limit: Int) throws(TemplateError) -> String {
         var writer = TemplateJSONWriter(limit: limit)

@@ -5,6 +5,8 @@ import TestSupport
 import Testing
 
 @testable import BridgeCore
+@testable import Conversion
+@testable import TensorFiles
 
 /// Weights in 8 bits with a factor for each block of any size: the expected number is that of the byte times the factor.
 @Suite struct BlockScaleTests {
