@@ -39,7 +39,7 @@ import Tokenizers
     }
 
     /// Types that never leave the file or the module that declares them, where a compiler-checked `catch` takes them.
-    private static let inner: Set<String> = ["HTTPFailure", "NotASize"]
+    private static let inner: Set<String> = ["HTTPFailure", "NotASize", "Refusal"]
 
     @Test func everyErrorTypeOfTheSourcesHasAStatusAndASentence() throws {
         let errors = try errors()

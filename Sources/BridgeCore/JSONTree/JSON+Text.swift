@@ -1,4 +1,4 @@
-internal import CJSONC
+import CJSONC
 import Glibc
 
 extension JSON {
