@@ -24,7 +24,6 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CJSONC", path: "CJSONC", pkgConfig: "json-c", providers: [.apt(["libjson-c-dev"])]),
-        .systemLibrary(name: "CXXHash", path: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
         .systemLibrary(name: "CPCRE2", path: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
         .systemLibrary(name: "CPNG", path: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .systemLibrary(name: "CJPEG", path: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"])]),
@@ -48,6 +47,8 @@ let package = Package(
         .target(name: "CPluginABI", path: "CPluginABI"),
         .target(name: "CSystem", path: "CSystem"),
         .target(name: "CFetch", path: "CFetch"),
+        // Of libxxhash it takes the header, which has all of it.
+        .target(name: "CBlockHash", path: "CBlockHash"),
         .target(name: "CTensorKernels", path: "CTensorKernels"),
         .target(name: "JSONTree", dependencies: ["CJSONC"], path: "JSONTree", swiftSettings: strict),
         .target(
@@ -67,7 +68,7 @@ let package = Package(
             name: "BridgeCore",
             dependencies: [
                 "JSONTree", "TensorRuntime", "Tokenizers", "Imaging", "CTensorKernels", "CPluginABI", "CSystem",
-                "CFetch", "CXXHash",
+                "CFetch", "CBlockHash",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Yams", package: "Yams"),
             ],
