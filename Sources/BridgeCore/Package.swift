@@ -15,7 +15,7 @@ let modules: [(name: String, uses: [String])] = [
     ("Imaging", ["CImageCodecs"]),
     ("JinjaTemplates", ["JSONTree"]),
     ("Tokenizers", ["JSONTree", "JinjaTemplates", "CPCRE2"]),
-    ("BridgeSupport", ["JSONTree", "CSystem", "CXXHash", "Logging"]),
+    ("BridgeSupport", ["JSONTree", "CSystem", "CBlockHash", "Logging"]),
     ("TensorFiles", ["JSONTree", "TensorRuntime", "BridgeSupport", "CTensorKernels"]),
     ("ModelSchema", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles"]),
     ("CheckpointFormats", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "ModelSchema", "CSystem"]),
@@ -101,7 +101,6 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CJSONC", path: "CJSONC", pkgConfig: "json-c", providers: [.apt(["libjson-c-dev"])]),
-        .systemLibrary(name: "CXXHash", path: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
         .systemLibrary(name: "CPCRE2", path: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
         .systemLibrary(name: "CPNG", path: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .systemLibrary(name: "CJPEG", path: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"])]),
@@ -125,6 +124,8 @@ let package = Package(
         .target(name: "CPluginABI", path: "CPluginABI"),
         .target(name: "CSystem", path: "CSystem"),
         .target(name: "CFetch", path: "CFetch"),
+        // Of libxxhash it takes the header, which has all of it.
+        .target(name: "CBlockHash", path: "CBlockHash"),
         .target(name: "CTensorKernels", path: "CTensorKernels"),
     ]
         + modules.map { module in

@@ -47,6 +47,7 @@ import Tokenizers
         let declaration = try Regex(#"(?:struct|enum|class) (\w+): (?:\w+, )*Error\b"#)
         for folder in ["Sources", "Plugins"] {
             let root = Models.repository.appendingPathComponent(folder)
+            // The documentation is built among the sources, with packages of others.
             for name in Scratch.content(of: root.path) where name.hasSuffix(".swift") && !name.contains(".build/") {
                 let text = try String(contentsOf: root.appendingPathComponent(name), encoding: .utf8)
                 for match in text.matches(of: declaration) { declared.insert(String(match[1].substring ?? "")) }

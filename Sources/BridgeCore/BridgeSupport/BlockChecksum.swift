@@ -1,4 +1,4 @@
-import CXXHash
+import CBlockHash
 
 /// The checksum of a file that is written and read in blocks of one size, in any order.
 ///
@@ -13,8 +13,13 @@ package enum BlockChecksum {
 
     /// The checksum of one block.
     package struct Digest: Sendable, Hashable, CustomStringConvertible {
-        fileprivate var high: UInt64
-        fileprivate var low: UInt64
+        private var high: UInt64
+        private var low: UInt64
+
+        fileprivate init(_ digest: cbh_digest) { (high, low) = (digest.high, digest.low) }
+
+        /// As it goes into the checksum of a file.
+        fileprivate var words: [UInt64] { [high.bigEndian, low.bigEndian] }
 
         /// 32 hexadecimal digits.
         package var description: String { Self.hex(high) + Self.hex(low) }
@@ -27,13 +32,37 @@ package enum BlockChecksum {
 
     /// The checksum of some bytes.
     package static func digest(_ bytes: UnsafeRawBufferPointer) -> Digest {
-        let hash = XXH3_128bits(bytes.baseAddress, bytes.count)
-        return Digest(high: hash.high64, low: hash.low64)
+        Digest(cbh_hash(bytes.baseAddress, bytes.count))
+    }
+
+    /// How much of a block is read or made at once, and hashed while it is still in a core's own cache.
+    package static let pieceByteCount = 256 << 10
+
+    /// The checksum of bytes that come in pieces.
+    package struct Stream: ~Copyable {
+        private let state = UnsafeMutableRawPointer.allocate(
+            byteCount: Int(CBH_STATE_BYTES),
+            alignment: Int(CBH_STATE_ALIGNMENT)
+        )
+
+        /// The checksum of no bytes.
+        package init() { cbh_reset(state) }
+
+        deinit { state.deallocate() }
+
+        /// Starts from scratch.
+        package func reset() { cbh_reset(state) }
+
+        /// Takes in the next bytes.
+        package func update(_ bytes: UnsafeRawBufferPointer) { cbh_update(state, bytes.baseAddress, bytes.count) }
+
+        /// The checksum of all bytes so far.
+        package var digest: Digest { Digest(cbh_finish(state)) }
     }
 
     /// The checksum of a file with the given blocks.
     package static func root(_ blocks: [Digest]) -> Digest {
-        let words = blocks.flatMap { [$0.high.bigEndian, $0.low.bigEndian] }
+        let words = blocks.flatMap(\.words)
         return words.withUnsafeBytes { digest($0) }
     }
 }

@@ -84,9 +84,14 @@ public final class FileStorage: ByteStorage, OnceReadableStorage {
     /// - Parameters:
     ///   - range: The bytes.
     ///   - memory: Memory that starts on a page and has room for all pages that the range touches.
+    ///   - each: Called with each piece as it comes, in their order.
     /// - Throws: `BridgeError` when they cannot be read or end early.
-    func readBlock(_ range: Range<Int>, into memory: UnsafeMutableRawBufferPointer) throws {
-        try check(try file.readBlock(range, into: memory), of: range.count, at: range.lowerBound)
+    func readBlock(
+        _ range: Range<Int>,
+        into memory: UnsafeMutableRawBufferPointer,
+        each: (UnsafeRawBufferPointer) -> Void = { _ in }
+    ) throws {
+        try check(try file.readBlock(range, into: memory, each: each), of: range.count, at: range.lowerBound)
     }
 
     private func check(_ count: Int, of wanted: Int, at offset: Int) throws {

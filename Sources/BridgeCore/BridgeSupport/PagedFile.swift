@@ -138,13 +138,33 @@ package final class PagedFile: Sendable {
 
     /// Reads a range that starts on a page into memory that does, too, and has room for all pages that it touches.
     ///
+    /// - Parameters:
+    ///   - range: The bytes.
+    ///   - memory: Where they go.
+    ///   - each: Called with each piece, in their order, while it is in a core's own cache if it came from the page cache.
     /// - Returns: How many bytes there were: fewer than asked for where the file ends.
     /// - Throws: `BridgeError` when it cannot be read.
-    func readBlock(_ range: Range<Int>, into memory: UnsafeMutableRawBufferPointer) throws -> Int {
-        if direct == nil || isCached(range) {
-            return try read(at: range.lowerBound, into: UnsafeMutableRawBufferPointer(rebasing: memory[..<range.count]))
+    func readBlock(
+        _ range: Range<Int>,
+        into memory: UnsafeMutableRawBufferPointer,
+        each: (UnsafeRawBufferPointer) -> Void
+    ) throws -> Int {
+        guard direct == nil || isCached(range) else {
+            // The disk is quickest when it is asked for all at once.
+            let bytes = try readPages(range, into: memory)
+            each(bytes)
+            return bytes.count
         }
-        return try readPages(range, into: memory).count
+        var done = 0
+        while done < range.count {
+            let wanted = min(BlockChecksum.pieceByteCount, range.count - done)
+            let piece = UnsafeMutableRawBufferPointer(rebasing: memory[done..<done + wanted])
+            let count = try read(at: range.lowerBound + done, into: piece)
+            each(UnsafeRawBufferPointer(rebasing: piece[..<count]))
+            done += count
+            guard count == wanted else { break }
+        }
+        return done
     }
 
     /// Whether bytes are in the page cache, or the kernel does not say.

@@ -58,7 +58,11 @@ package final class VerifiedStorage: ByteStorage {
     ///
     /// - Throws: `BridgeError` with code `corruptInput` when they are not those that were written.
     package func compare(_ index: Int, _ bytes: UnsafeRawBufferPointer) throws {
-        guard isExpected(index, BlockChecksum.digest(bytes)) else {
+        try compare(index, BlockChecksum.digest(bytes))
+    }
+
+    private func compare(_ index: Int, _ digest: BlockChecksum.Digest) throws {
+        guard isExpected(index, digest) else {
             throw BridgeError(
                 .corruptInput,
                 "\(name) is damaged around byte \(index * BlockChecksum.blockByteCount): its checksum is not the one in the "
@@ -76,8 +80,9 @@ package final class VerifiedStorage: ByteStorage {
 
     private func load(_ index: Int, into memory: UnsafeMutableRawBufferPointer) throws {
         let range = range(of: index)
-        try file.readBlock(range, into: memory)
-        guard !compared.withLock({ $0[index] }) else { return }
-        try compare(index, UnsafeRawBufferPointer(rebasing: memory[..<range.count]))
+        guard !compared.withLock({ $0[index] }) else { return try file.readBlock(range, into: memory) }
+        let checksum = BlockChecksum.Stream()
+        try file.readBlock(range, into: memory) { checksum.update($0) }
+        try compare(index, checksum.digest)
     }
 }
