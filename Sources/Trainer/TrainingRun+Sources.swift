@@ -16,16 +16,12 @@ extension TrainingRun {
         let save = recipe.checkpoint.save
         // A run that is there already is resumed where it is.
         guard !save.isEmpty, (try? NativeCheckpoint.iterations(in: save))?.isEmpty ?? true else { return }
-        for source in sources(recipe) {
-            switch Destination.relation(of: save, to: source) {
-            case .same, .inside:
-                throw BridgeError(
-                    .badArgument,
-                    "checkpoint.save is \(save), which is inside of \(source), from which the run starts; "
-                        + "name a directory outside of it"
-                )
-            case .above, nil: continue
-            }
+        for source in sources(recipe) where isInside(save, source) {
+            throw BridgeError(
+                .badArgument,
+                "checkpoint.save is \(save), which is inside of \(source), from which the run starts; "
+                    + "name a directory outside of it"
+            )
         }
     }
 
@@ -44,9 +40,9 @@ extension TrainingRun {
         let iterations = [checkpoint.save, checkpoint.load].filter { !$0.isEmpty }.flatMap { folder in
             (try? NativeCheckpoint.iterations(in: folder))?.map(\.path) ?? []
         }
+        // A run that is inside of its model already has its logs beside it.
+        let sources = sources(recipe).filter { iterations.isEmpty || !isInside(checkpoint.save, $0) }
         for (setting, folder, path) in written {
-            // A run that is inside of its model already has its logs beside it.
-            let sources = sources(recipe).filter { iterations.isEmpty || !isInside(checkpoint.save, $0) }
             for source in sources + iterations where Destination.relation(of: path, to: source) != nil {
                 throw BridgeError(
                     .badArgument,

@@ -4,13 +4,6 @@ import Testing
 
 /// What the structure promises, read off the sources.
 @Suite struct ArchitectureTests {
-    private func sources(_ folder: String, ending: String = ".swift") throws -> [(path: String, text: String)] {
-        let root = "\(Fixtures.repository)/\(folder)"
-        return try FileManager.default.subpathsOfDirectory(atPath: root)
-            .filter { $0.hasSuffix(ending) && !$0.contains(".build/") && !$0.hasPrefix("Snippets/") }
-            .map { ("\(folder)/\($0)", try String(contentsOfFile: "\(root)/\($0)", encoding: .utf8)) }
-    }
-
     /// The code of a file without its comments.
     private func code(_ text: String) -> String {
         text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
@@ -20,8 +13,8 @@ import Testing
 
     @Test func theCoreNamesNoFamily() throws {
         let files =
-            try sources("Sources/BridgeCore") + sources("Sources/BridgeCore", ending: ".h")
-            + sources("Sources/BridgeCore", ending: ".c")
+            try SourceTree.files("Sources/BridgeCore") + SourceTree.files("Sources/BridgeCore", ending: ".h")
+            + SourceTree.files("Sources/BridgeCore", ending: ".c")
         #expect(files.count > 50)
         for (path, text) in files {
             let words = code(text).lowercased()
@@ -34,13 +27,13 @@ import Testing
     @Test func noPluginImportsAnother() throws {
         let families = try FileManager.default.contentsOfDirectory(atPath: "\(Fixtures.repository)/Plugins").sorted()
         #expect(families == ["Gemma3VL", "Ministral3", "Mistral"])
-        for (path, text) in try sources("Plugins") {
+        for (path, text) in try SourceTree.files("Plugins") {
             for family in families { #expect(!text.contains("import \(family)\n"), "\(path) imports \(family)") }
         }
     }
 
     @Test func onlyTheCommandLinePrintsAndReadsTheEnvironment() throws {
-        for (path, text) in try sources("Sources/BridgeCore") + sources("Plugins") {
+        for (path, text) in try SourceTree.files("Sources/BridgeCore") + SourceTree.files("Plugins") {
             #expect(code(text).firstMatch(of: /(^|[^.\w])(print|debugPrint)\(/) == nil, "\(path) prints")
             #expect(
                 !text.contains("getenv(") && !text.contains("ProcessInfo.processInfo.environment")
@@ -53,14 +46,14 @@ import Testing
 
     /// An engine that is made before the limit of `BRIDGE_MAX_CPU_ISA` is set fixes oneDNN's level for all tests.
     @Test func testsMakeTheirEnginesWithinTheLevelThatIsAskedFor() throws {
-        for (path, text) in try sources("Tests") where !path.contains("/TensorRuntimeTests/") {
+        for (path, text) in try SourceTree.files("Tests") where !path.contains("/TensorRuntimeTests/") {
             let isAllowed = path.hasSuffix("TestEngine.swift") || path.hasSuffix("ArchitectureTests.swift")
             #expect(isAllowed || !code(text).contains(" CPUEngine("), "\(path) makes a CPUEngine; use TestEngine.cpu")
         }
     }
 
     @Test func nothingIsForcedAndNothingIsLeftToDo() throws {
-        for (path, text) in try sources("Sources") + sources("Plugins") {
+        for (path, text) in try SourceTree.files("Sources") + SourceTree.files("Plugins") {
             let text = code(text)
             for word in ["try!", "as!", "fatalError(", "TODO", "FIXME"] {
                 // A wrong shape inside a forward pass stops the process, there and nowhere else.
@@ -71,7 +64,7 @@ import Testing
     }
 
     @Test func noFileIsTooLong() throws {
-        for (path, text) in try sources("Sources") + sources("Plugins") + sources("Tests") {
+        for (path, text) in try SourceTree.files("Sources") + SourceTree.files("Plugins") + SourceTree.files("Tests") {
             #expect(text.split(separator: "\n", omittingEmptySubsequences: false).count <= 500, "\(path)")
         }
     }

@@ -42,13 +42,11 @@ import Testing
         let system: Set<String> = ["Glibc", "Synchronization", "Foundation"]
         for (name, uses) in try Self.modules() {
             var imported: Set<String> = []
-            for file in try FileManager.default.subpathsOfDirectory(atPath: "\(Self.core)/\(name)")
-            where file.hasSuffix(".swift") {
-                let text = try String(contentsOfFile: "\(Self.core)/\(name)/\(file)", encoding: .utf8)
+            for (path, text) in try SourceTree.files("Sources/BridgeCore/\(name)") {
                 let own = text.matches(of: /(?m)^(?:@_exported |public |package )*import (\w+)/).map { String($0.1) }
                 imported.formUnion(own)
                 let unknown = Set(own).subtracting(uses).subtracting(system)
-                #expect(unknown.isEmpty, "\(name)/\(file) imports \(unknown.sorted())")
+                #expect(unknown.isEmpty, "\(path) imports \(unknown.sorted())")
             }
             #expect(Set(uses).subtracting(imported).isEmpty, "\(name) declares what it does not import")
         }
@@ -69,13 +67,10 @@ import Testing
 
     @Test func noDirectoryHoldsMoreThanAReaderOverlooks() throws {
         for root in ["Sources", "Plugins"] {
-            let base = "\(Fixtures.repository)/\(root)"
-            let files = try FileManager.default.subpathsOfDirectory(atPath: base).filter {
-                $0.hasSuffix(".swift") && !$0.contains(".build/")
-            }
+            let files = try SourceTree.files(root).map(\.path)
             let counts = Dictionary(grouping: files) { ($0 as NSString).deletingLastPathComponent }
             for (directory, files) in counts {
-                #expect(files.count <= 25, "\(root)/\(directory) has \(files.count) files")
+                #expect(files.count <= 25, "\(directory) has \(files.count) files")
             }
         }
     }

@@ -13,8 +13,6 @@ package import TensorRuntime
 ///
 /// Source: `save_checkpoint` in finetune/checkpointing.py and model/lora.py of mistral-finetune.
 package enum LoRAFile {
-    static let name = AdapterFiles.lora
-
     /// What the product is multiplied by where no file says so: the default of mistral-inference and of mistral-finetune's
     /// merge_lora.py.
     static let defaultScale = 2.0
@@ -22,7 +20,7 @@ package enum LoRAFile {
     /// The file that a path means; nil when it means another thing.
     package static func file(at path: String) -> String? {
         if Files.kind(of: path) == .file, path.hasSuffix(".safetensors") { return path }
-        let inside = Files.join(path, name)
+        let inside = Files.join(path, AdapterFiles.lora)
         return Files.exists(inside) ? inside : nil
     }
 

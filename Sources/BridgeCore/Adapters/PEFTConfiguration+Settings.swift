@@ -1,3 +1,4 @@
+import CheckpointFormats
 import JSONTree
 public import ModelSchema
 
@@ -6,7 +7,7 @@ extension PEFTConfiguration {
     ///
     /// PEFT ignores keys that it does not know, and warns of them.
     public static let settings = SettingsTable(
-        file: fileName,
+        file: AdapterFiles.configuration,
         source: "LoraConfig, peft 0.21 (peft/tuners/lora/config.py and peft/config.py)"
     ) {
         SettingsTable.honoured(

@@ -31,7 +31,7 @@ extension PEFTConfiguration {
             savedModules: section.modulesToSave,
             baseModel: baseModel
         )
-        let name = Self.fileName
+        let name = AdapterFiles.configuration
         for (layer, shape) in layers where shape != main {
             if shape.rank != main.rank {
                 rankPatterns.append(try PEFTPattern(layer, Double(shape.rank), of: "rank_pattern", name: name))

@@ -92,8 +92,6 @@ public struct PEFTConfiguration: Sendable {
         return AdapterShape(rank: rank, scale: Self.scale(alpha, rank, byRoot: scalesByRoot))
     }
 
-    package static let fileName = AdapterFiles.configuration
-
     /// Reads a configuration.
     ///
     /// - Throws: `BridgeError` for another kind of adapter, and for settings that are not supported.

@@ -34,7 +34,6 @@ package struct PEFTTensors {
     }
 
     package static let prefix = "base_model.model."
-    package static let fileName = AdapterFiles.weights
 
     /// The parts of adapters, by the name of the weight among the model's parameters.
     private(set) var parts: [String: [Kind: StoredTensor]] = [:]
@@ -49,17 +48,17 @@ package struct PEFTTensors {
     ///
     /// - Throws: `BridgeError` when it is not there.
     package static func file(in folder: String) throws -> String {
-        let file = Files.join(folder, fileName)
+        let file = Files.join(folder, AdapterFiles.weights)
         guard !Files.exists(file) else { return file }
         guard Files.exists(Files.join(folder, "adapter_model.bin")) else {
             throw BridgeError(
                 .fileSystem,
-                "\(folder) has an \(PEFTConfiguration.fileName) and no \(fileName); fetch that file, or save the adapter again"
+                "\(folder) has an \(AdapterFiles.configuration) and no \(AdapterFiles.weights); fetch that file, or save the adapter again"
             )
         }
         throw BridgeError(
             .corruptInput,
-            "\(folder) has adapter_model.bin only, which is pickled and can run code when it is read; expected \(fileName). "
+            "\(folder) has adapter_model.bin only, which is pickled and can run code when it is read; expected \(AdapterFiles.weights). "
                 + "Load it with PeftModel.from_pretrained and write it with save_pretrained(safe_serialization=True)"
         )
     }
@@ -120,7 +119,7 @@ package struct PEFTTensors {
         if parts.isEmpty, !outside.isEmpty {
             parts = found
             notes.append(
-                "target_modules of \(PEFTConfiguration.fileName) fits no module of this model; all adapters are used"
+                "target_modules of \(AdapterFiles.configuration) fits no module of this model; all adapters are used"
             )
         } else if !outside.isEmpty {
             let modules = outside.compactMap { names.modules[$0] }.sorted()

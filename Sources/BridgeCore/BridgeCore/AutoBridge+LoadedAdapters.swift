@@ -27,7 +27,7 @@ extension AutoBridge {
         partType: ElementType? = nil
     ) throws -> AdapterSet {
         if !Files.exists(Files.join(path, NativeCheckpoint.manifestName)) {
-            if Files.exists(Files.join(path, PEFTConfiguration.fileName)) {
+            if Files.exists(Files.join(path, AdapterFiles.configuration)) {
                 return try importAdapter(from: path, on: model, elementType: elementType, partType: partType)
             }
             if let file = LoRAFile.file(at: path) {
@@ -44,7 +44,7 @@ extension AutoBridge {
         guard checkpoint.manifest.holdsAdapter else {
             throw BridgeError(.badArgument, "\(path) holds a whole model and no adapter; convert it as it is")
         }
-        let name = Files.join(checkpoint.path, PEFTConfiguration.fileName)
+        let name = Files.join(checkpoint.path, AdapterFiles.configuration)
         let configuration = try PEFTConfiguration(json: JSON(contentsOf: name), name: name)
         let names = Set(checkpoint.parameters.map(\.name))
         let isCanonical = names.contains { $0.contains(".adapter.adapter_") }

@@ -32,10 +32,10 @@ extension AutoBridge {
         elementType: ElementType? = nil,
         partType: ElementType? = nil
     ) throws -> AdapterSet {
-        let name = Files.join(folder, PEFTConfiguration.fileName)
+        let name = Files.join(folder, AdapterFiles.configuration)
         let configuration = try PEFTConfiguration(json: JSON(contentsOf: name), name: name)
         if !configuration.unknownKeys.isEmpty {
-            let unknown = UnknownSettings(file: PEFTConfiguration.fileName, keys: configuration.unknownKeys)
+            let unknown = UnknownSettings(file: AdapterFiles.configuration, keys: configuration.unknownKeys)
             try catalog.accountForUnknown([unknown], folder)
         }
         let file = try PEFTTensors.file(in: folder)
@@ -98,13 +98,13 @@ extension AutoBridge {
         tensors.sort { $0.name < $1.name }
         try SafetensorsFile.write(
             tensors.map { ($0.name, $0.tensor.detached.contiguous()) },
-            to: Files.join(staged.path, PEFTTensors.fileName)
+            to: Files.join(staged.path, AdapterFiles.weights)
         )
         let json = configuration.json(
             modules: layers.map(\.name).sorted(),
             taskType: architecture.hasSuffix("ForCausalLM") ? "CAUSAL_LM" : nil
         )
-        try Files.write(json.text(), to: Files.join(staged.path, PEFTConfiguration.fileName))
+        try Files.write(json.text(), to: Files.join(staged.path, AdapterFiles.configuration))
         try cancellation.check()
         try staged.commit()
     }

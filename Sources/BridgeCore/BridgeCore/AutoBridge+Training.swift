@@ -169,7 +169,7 @@ extension AutoBridge {
         }
         let configuration = try PEFTConfiguration(adapters, layers: layers, baseModel: modelPath)
         let json = configuration.json(modules: adapters.modules.map(\.name), taskType: nil)
-        return [.literal(name: PEFTConfiguration.fileName, json.text())]
+        return [.literal(name: AdapterFiles.configuration, json.text())]
     }
 
     /// The files beside the weights, from wherever the model came from.

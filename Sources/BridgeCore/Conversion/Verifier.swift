@@ -84,7 +84,7 @@ public struct Checkpoint: Sendable {
 
     /// The numbers that adapters were made with, without the place of their model.
     private static func adapterFields(_ path: String) throws -> JSONObject {
-        let json = try JSON(contentsOf: Files.join(path, PEFTConfiguration.fileName))
+        let json = try JSON(contentsOf: Files.join(path, AdapterFiles.configuration))
         return JSONObject(
             (json.object ?? JSONObject()).filter { $0.key != "base_model_name_or_path" }.map { ($0.key, $0.value) }
         )

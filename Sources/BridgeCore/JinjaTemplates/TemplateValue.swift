@@ -238,6 +238,11 @@ extension TemplateValue {
         return false
     }
 
+    /// The whole number of some digits, of any size.
+    static func whole(_ digits: some StringProtocol) -> TemplateValue {
+        Int(digits).map { .integer($0) } ?? .largeInteger(String(digits))
+    }
+
     /// The digits of a whole number of any size.
     var wholeDigits: String? {
         if case .largeInteger(let digits) = self { return digits }
@@ -257,6 +262,12 @@ extension TemplateValue {
     var exactDigits: String? {
         guard case .double(let value) = self else { return wholeDigits }
         return value == value.rounded() ? truncatedDigits : nil
+    }
+
+    /// The digits of this number and another, where they are whole and a comparison of doubles could round one of them.
+    private func exactDigits(besides other: TemplateValue) -> (String, String)? {
+        guard !isDouble || !other.isDouble, let digits = exactDigits, let others = other.exactDigits else { return nil }
+        return (digits, others)
     }
 
     var isUndefined: Bool {
@@ -322,8 +333,7 @@ extension TemplateValue {
         if let left = text, let right = other.text { return left.utf8.elementsEqual(right.utf8) }
         if let left = integer, let right = other.integer { return left == right }
         if let left = number, let right = other.number {
-            guard let left = exactDigits, let right = other.exactDigits else { return left == right }
-            return left == right
+            return exactDigits(besides: other).map { $0 == $1 } ?? (left == right)
         }
         switch (self, other) {
         case (.none, .none), (.undefined, .undefined): return true
@@ -348,8 +358,7 @@ extension TemplateValue {
         }
         if let left = integer, let right = other.integer { return left < right }
         if let left = number, let right = other.number {
-            guard let digits = exactDigits, let others = other.exactDigits else { return left < right }
-            return Self.precedes(digits, others)
+            return exactDigits(besides: other).map { Self.precedes($0, $1) } ?? (left < right)
         }
         switch (self, other) {
         case (.list(let left), .list(let right)), (.tuple(let left), .tuple(let right)):

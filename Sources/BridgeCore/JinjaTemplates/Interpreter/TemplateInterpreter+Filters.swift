@@ -156,16 +156,14 @@ extension TemplateInterpreter {
     private func wholeNumber(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TemplateError)
         -> TemplateValue
     {
-        func whole(_ digits: String?) -> TemplateValue? {
-            digits.map { digits in Int(digits).map { .integer($0) } ?? .largeInteger(digits) }
-        }
         if let integer = value.integer { return .integer(integer) }
         let fallback = arguments.value(0, "default") ?? .integer(0)
-        if let digits = value.truncatedDigits { return whole(digits) ?? fallback }
+        if let digits = value.truncatedDigits { return .whole(digits) }
         guard let text = value.text else { return fallback }
         let base = arguments.value(1, "base")?.integer ?? 10
-        if let digits = PythonText.digits(text, base: base) { return whole(digits) ?? fallback }
-        return whole(PythonText.number(text).flatMap { TemplateValue.double($0).truncatedDigits }) ?? fallback
+        if let digits = PythonText.digits(text, base: base) { return .whole(digits) }
+        return PythonText.number(text).flatMap { TemplateValue.double($0).truncatedDigits }.map { .whole($0) }
+            ?? fallback
     }
 
     private mutating func rounded(_ value: TemplateValue, _ arguments: TemplateArguments) throws(TemplateError)
@@ -176,9 +174,7 @@ extension TemplateInterpreter {
         guard (0...15).contains(precision) else { throw failure("round takes a precision from 0 to 15") }
         let method = arguments.value(1, "method")?.text ?? "common"
         // Python rounds whole numbers to themselves.
-        if method == "common", let digits = value.wholeDigits {
-            return Int(digits).map { .integer($0) } ?? .largeInteger(digits)
-        }
+        if method == "common", let digits = value.wholeDigits { return .whole(digits) }
         let factor = (0..<precision).reduce(1.0) { scale, _ in scale * 10 }
         switch method {
         case "ceil": return .double((number * factor).rounded(.up) / factor)

@@ -145,7 +145,7 @@ extension TemplateInterpreter {
     /// A whole number with as many digits as its precision asks for.
     private mutating func padded(_ digits: String, _ format: inout PythonFormat) throws(TemplateError) -> TemplateValue
     {
-        guard let least = format.precision else { return Int(digits).map { .integer($0) } ?? .largeInteger(digits) }
+        guard let least = format.precision else { return .whole(digits) }
         format.precision = nil
         try spendBytes(least)
         let isNegative = digits.hasPrefix("-")
@@ -214,14 +214,8 @@ extension TemplateInterpreter {
         default: throw failure("Unknown conversion specifier '\(conversion ?? "")'")
         }
         guard !specification.isEmpty else { return try text(of: value) }
-        do {
-            return try formatted(value, try PythonFormat(specification: specification))
-        } catch let error as PythonFormat.Refusal {
-            throw failure(error.message)
-        } catch let error as TemplateError {
-            throw error
-        } catch {
-            throw failure("\(error)")
-        }
+        let parsed: PythonFormat
+        do { parsed = try PythonFormat(specification: specification) } catch { throw failure(error.message) }
+        return try formatted(value, parsed)
     }
 }

@@ -214,7 +214,7 @@ extension TemplateInterpreter {
             return try made(PythonText.lines(text, keepingEnds: keepsEnds).map { .string($0) })
         case "partition", "rpartition": return try partition(text, first?.text, fromRight: name == "rpartition")
         case "startswith", "endswith":
-            guard let text = try part(of: text, arguments) else { return .bool(false) }
+            guard let (text, _) = try part(of: text, arguments) else { return .bool(false) }
             var parts = [first?.text]
             if case .tuple(let list) = first { parts = list.elements.map(\.text) }
             for part in parts {

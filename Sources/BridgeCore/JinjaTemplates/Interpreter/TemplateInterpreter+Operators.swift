@@ -4,8 +4,7 @@ extension TemplateInterpreter {
     mutating func negated(_ value: TemplateValue) throws(TemplateError) -> TemplateValue {
         if case .double(let number) = value { return .double(-number) }
         if case .largeInteger(let digits) = value {
-            let negated = digits.hasPrefix("-") ? String(digits.dropFirst()) : "-" + digits
-            return Int(negated).map { .integer($0) } ?? .largeInteger(negated)
+            return .whole(digits.hasPrefix("-") ? String(digits.dropFirst()) : "-" + digits)
         }
         guard let integer = value.integer else { throw failure("bad operand type for unary -: '\(value.typeName)'") }
         return .integer(try whole(0.subtractingReportingOverflow(integer)))

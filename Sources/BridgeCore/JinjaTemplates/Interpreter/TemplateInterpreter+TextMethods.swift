@@ -103,12 +103,16 @@ extension TemplateInterpreter {
         return start <= end ? start..<end : nil
     }
 
-    /// The part of a text that a search looks at; nil where there is none.
-    func part(of text: String, _ arguments: TemplateArguments) throws(TemplateError) -> String? {
-        guard arguments.positions.count > 1 else { return text }
+    /// The part of a text that a search looks at, and how many characters are before it; nil where there is none.
+    func part(
+        of text: String,
+        _ arguments: TemplateArguments
+    ) throws(TemplateError) -> (text: String, offset: Int)? {
+        guard arguments.positions.count > 1 else { return (text, 0) }
         let scalars = text.unicodeScalars
         guard let bounds = try bounds(arguments, count: scalars.count) else { return nil }
-        return String(String.UnicodeScalarView(scalars.dropFirst(bounds.lowerBound).prefix(bounds.count)))
+        let part = scalars.dropFirst(bounds.lowerBound).prefix(bounds.count)
+        return (String(String.UnicodeScalarView(part)), bounds.lowerBound)
     }
 
     mutating func find(
@@ -118,13 +122,10 @@ extension TemplateInterpreter {
         _ arguments: TemplateArguments
     ) throws(TemplateError) -> TemplateValue {
         guard let part else { throw failure("\(name) needs a string") }
-        guard let text = try self.part(of: whole, arguments) else {
+        guard let (text, offset) = try self.part(of: whole, arguments) else {
             if name.hasSuffix("index") { throw failure("substring not found") }
             return .integer(name == "count" ? 0 : -1)
         }
-        let offset =
-            arguments.positions.count > 1
-            ? try bounds(arguments, count: whole.unicodeScalars.count)?.lowerBound ?? 0 : 0
         let bytes = Array(text.utf8)
         if name == "count" {
             return .integer(part.isEmpty ? text.unicodeScalars.count + 1 : PythonText.count(of: part, in: text))
