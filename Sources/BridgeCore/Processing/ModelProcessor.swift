@@ -191,20 +191,20 @@ extension ModelProcessor {
 
     private func check(_ markers: Int, against images: Int, _ marker: String) throws {
         guard markers != images else { return }
-        let place = markers == 1 ? "1 place" : "\(markers) places"
+        let location = markers == 1 ? "1 location" : "\(markers) places"
         let advice =
             markers == 0
             ? "write \(marker) where an image belongs, or use a chat template that does"
             : "give one image for each \(marker) in the prompt"
         throw BridgeError(
             .badArgument,
-            "there \(images == 1 ? "is 1 image" : "are \(images) images") and the prompt has \(place) for images; \(advice)"
+            "there \(images == 1 ? "is 1 image" : "are \(images) images") and the prompt has \(location) for images; \(advice)"
         )
     }
 
-    /// What a model takes for one picture, wherever that comes from.
+    /// What a model takes for one image, wherever that comes from.
     ///
-    /// - Throws: `BridgeError` with one sentence when the picture cannot be had or is not one that the model takes.
+    /// - Throws: `BridgeError` with one sentence when the image cannot be had or is not one that the model takes.
     public func prepared(_ source: ImageSource, options: ProcessingOptions) throws -> PreparedImage {
         try checkSeesImages(1)
         do {
@@ -280,7 +280,7 @@ extension BridgeError {
             return try body()
         } catch {
             let isOfTheRequest = error.code == .templateRefusal || error.code == .unsupported
-            let message = place.map { "\($0): \(error)" } ?? error.description
+            let message = location.map { "\($0): \(error)" } ?? error.description
             throw BridgeError(isOfTheRequest ? .badArgument : .corruptInput, message)
         }
     }

@@ -140,9 +140,9 @@ import Trainer
             expectError(
                 mentioning: "row 3",
                 "\(maker.name) reads the column",
-                "the data has picture, caption;",
+                "the data has image, caption;",
                 "dataset.maker_name"
-            ) { try maker.conversation(Row(columns: ["picture": "a.png", "caption": "x"])) }
+            ) { try maker.conversation(Row(columns: ["image": "a.png", "caption": "x"])) }
         }
         let half: JSON = ["image_id": "m.png", "question": "Where?"]
         expectError(mentioning: "image_id, question, answer, and the data has image_id, question;") {
