@@ -7,7 +7,7 @@ let strict: [SwiftSetting] = ["ExistentialAny", "InternalImportsByDefault", "Mem
 
 let core: Target.Dependency = .product(name: "BridgeCore", package: "BridgeCore")
 
-// The model families. Each is one folder under `Plugins/` and one shared library, loaded with dlopen at run time.
+// The model families. Each is one directory under `Plugins/` and one shared library, loaded with dlopen at run time.
 let families = ["Mistral", "Ministral3", "Gemma3VL"]
 
 let package = Package(

@@ -10,7 +10,7 @@ let package = Package(
     products: [.library(name: "FuzzTargets", type: .dynamic, targets: ["FuzzTargets"])],
     dependencies: [.package(path: "../Sources/BridgeCore")],
     targets: [
-        // Links to the folders of the main package.
+        // Links to the directories of the main package.
         .target(
             name: "CCompression",
             linkerSettings: [.linkedLibrary("snappy"), .linkedLibrary("z"), .linkedLibrary("zstd")]

@@ -10,12 +10,12 @@ struct Gemma3TextBridge: ModelBridge {
 
     var configuration: ConfigurationTable<Gemma3TextProvider> { Gemma3TextProvider.table }
 
-    /// The gains of all norms are stored as their distance from 1.
+    /// The weights of all norms are stored as their distance from 1.
     func initialValue(ofVector name: String) -> Float { 0 }
 
     var toy: ToyRecipe { Gemma3TextToy.recipe }
 
-    func parameters(of provider: Gemma3TextProvider, style: HuggingFaceFolder.Style) -> ParameterTable {
+    func parameters(of provider: Gemma3TextProvider, style: HuggingFaceDirectory.Style) -> ParameterTable {
         ParameterTable { provider.text.parameters(.transformers(mlpNorm: "pre_feedforward_layernorm")) }
     }
 }
@@ -53,7 +53,7 @@ struct Gemma3TextProvider: ModelProvider {
             "params_dtype",
             \.elementType,
             ifAbsent: .classDefault(nil, source: source),
-            firstCounts: true
+            firstMatchWins: true
         )
         Field(
             "tie_word_embeddings",

@@ -118,13 +118,14 @@ struct Gemma3TextConfiguration: ConfigurationRoot, Equatable {
             "sliding_window_pattern",
             "sliding_window_pattern",
             \.slidingWindowPattern,
-            ifAbsent: .follows(rule: "6 (\(source)); not looked at beside layer_types", nullToo: true) { _ in 6 }
+            ifAbsent: .derived(rule: "6 (\(source)); not looked at beside layer_types", nullIsMissing: true) { _ in 6 }
         )
         Field(
             "layer_types",
             "layer_types",
             \.decoder.layerTypes,
-            ifAbsent: .follows(rule: "every sliding_window_pattern-th layer is full_attention", nullToo: true) { text in
+            ifAbsent: .derived(rule: "every sliding_window_pattern-th layer is full_attention", nullIsMissing: true) {
+                text in
                 (0..<min(max(text.decoder.numLayers, 0), 4096)).map {
                     ($0 + 1) % max(text.slidingWindowPattern, 1) == 0
                         ? DecoderConfiguration.fullAttention : DecoderConfiguration.slidingAttention
@@ -152,9 +153,9 @@ struct Gemma3TextConfiguration: ConfigurationRoot, Equatable {
     /// What the decoder computes.
     ///
     /// Source: `modeling_gemma3.py`, transformers 5.23.
-    func form(elementType: ElementType) throws -> DecoderForm {
+    func form(elementType: ElementType) throws -> DecoderArchitecture {
         let (full, sliding) = (0, 1)
-        var form = DecoderForm(
+        var form = DecoderArchitecture(
             layers: (0..<decoder.numLayers).map { layer in
                 decoder.layerTypes?[layer] == DecoderConfiguration.fullAttention
                     ? .init(rotary: full) : .init(window: decoder.slidingWindow, rotary: sliding)
@@ -201,9 +202,9 @@ struct Gemma3TextConfiguration: ConfigurationRoot, Equatable {
     }
 }
 
-extension RMSNormForm {
-    /// Gemma's norms store the distance of their gain from 1, and multiply before they round.
-    static func gemma(epsilon: Double) -> RMSNormForm {
-        RMSNormForm(epsilon: Float(epsilon), gainOffset: 1, roundsBeforeGain: false)
+extension RMSNormOptions {
+    /// Gemma's norms store the distance of their weight from 1, and multiply before they round.
+    static func gemma(epsilon: Double) -> RMSNormOptions {
+        RMSNormOptions(epsilon: Float(epsilon), gainOffset: 1, roundsBeforeGain: false)
     }
 }

@@ -10,9 +10,9 @@ struct Gemma3VLBridge: ModelBridge {
     var configuration: ConfigurationTable<Gemma3VLProvider> { Gemma3VLProvider.table }
 
     /// The table has transformers 5's names of the tower, which are also Megatron's here; the hub puts `vision_model.` in between.
-    let dialects = [
-        NameDialect("hub", [("vision_tower.", "vision_tower.vision_model.")]),
-        NameDialect(
+    let keyMappings = [
+        KeyMapping("hub", [("vision_tower.", "vision_tower.vision_model.")]),
+        KeyMapping(
             "transformers 4.52 and later",
             [
                 ("language_model.model.", "model.language_model."), ("language_model.lm_head.", "lm_head."),
@@ -20,10 +20,10 @@ struct Gemma3VLBridge: ModelBridge {
                 ("multi_modal_projector.", "model.multi_modal_projector."),
             ]
         ),
-        NameDialect("transformers 5, in memory", [("vision_tower.", "model.vision_tower.")]),
+        KeyMapping("transformers 5, in memory", [("vision_tower.", "model.vision_tower.")]),
     ]
 
-    let moduleNames = NameDialect(
+    let moduleNames = KeyMapping(
         "transformers 5, in memory",
         [
             ("language_model.model.", "model.language_model."), ("language_model.lm_head.", "lm_head."),
@@ -46,7 +46,7 @@ struct Gemma3VLBridge: ModelBridge {
         try Gemma3VLProcessor(provider, files: files)
     }
 
-    func parameters(of provider: Gemma3VLProvider, style: HuggingFaceFolder.Style) -> ParameterTable {
+    func parameters(of provider: Gemma3VLProvider, style: HuggingFaceDirectory.Style) -> ParameterTable {
         let names = DecoderParameters.Names.transformers(
             model: "language_model.model.",
             output: "language_model.lm_head.weight",

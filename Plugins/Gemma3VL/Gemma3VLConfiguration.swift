@@ -52,8 +52,8 @@ extension Gemma3VLProvider {
             "params_dtype",
             \.elementType,
             ifAbsent: .classDefault(nil, source: source),
-            isSpelledOut: true,
-            firstCounts: true
+            writesDefault: true,
+            firstMatchWins: true
         )
         Field(
             ["image_token_index", "image_token_id"],
@@ -84,7 +84,7 @@ extension Gemma3VLProvider {
             "share_embeddings_and_output_weights",
             \.text.decoder.shareEmbeddingsAndOutputWeights,
             ifAbsent: .classDefault(true, source: source),
-            firstCounts: true
+            firstMatchWins: true
         )
         ConfigurationTable.section("text_config", \.text, Gemma3TextConfiguration.table)
         ConfigurationTable.section("vision_config", \.vision, SigLIPConfiguration.table)

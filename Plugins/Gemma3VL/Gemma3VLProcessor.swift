@@ -30,7 +30,7 @@ struct Gemma3VLProcessor: ModelProcessor {
             else {
                 throw BridgeError(
                     .badConfiguration,
-                    "the tokenizer in \(files.folder) names no \(name) and has no token \(id), so images cannot be written; "
+                    "the tokenizer in \(files.directory) names no \(name) and has no token \(id), so images cannot be written; "
                         + "fetch the tokenizer's files again"
                 )
             }
@@ -38,7 +38,7 @@ struct Gemma3VLProcessor: ModelProcessor {
             guard known == id else {
                 throw BridgeError(
                     .badConfiguration,
-                    "the tokenizer in \(files.folder) has the id \(known) for \(text), and the model expects \(id); "
+                    "the tokenizer in \(files.directory) has the id \(known) for \(text), and the model expects \(id); "
                         + "the files are of two models"
                 )
             }

@@ -8,28 +8,28 @@ enum Gemma3VLRecipes {
     static let all = [
         RecipeTemplate(
             name: "gemma3_vl_4b_finetune_config",
-            summary: "Gemma 3 4B on pictures and text",
+            summary: "Gemma 3 4B on images and text",
             abilities: abilities
         ) {
             gemma3_vl_4bFinetuneConfig(peft: $0)
         },
         RecipeTemplate(
             name: "gemma3_vl_12b_finetune_config",
-            summary: "Gemma 3 12B on pictures and text",
+            summary: "Gemma 3 12B on images and text",
             abilities: abilities
         ) {
             gemma3_vl_12bFinetuneConfig(peft: $0)
         },
         RecipeTemplate(
             name: "gemma3_vl_27b_finetune_config",
-            summary: "Gemma 3 27B on pictures and text",
+            summary: "Gemma 3 27B on images and text",
             abilities: abilities
         ) {
             gemma3_vl_27bFinetuneConfig(peft: $0)
         },
     ]
 
-    /// Tokens of one picture look at each other in both directions, which packed rows do not keep apart.
+    /// Tokens of one image look at each other in both directions, which packed rows do not keep apart.
     private static let abilities = RecipeTemplate.Abilities(packsSequences: false)
 
     static func recipe(
@@ -50,11 +50,11 @@ enum Gemma3VLRecipes {
     }
 }
 
-/// The recipe `gemma3_vl_4b_finetune_config`: Gemma 3 4B on pictures and text.
+/// The recipe `gemma3_vl_4b_finetune_config`: Gemma 3 4B on images and text.
 ///
 /// - Parameters:
 ///   - name: The run's name.
-///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face folder.
+///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face directory.
 ///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
 ///   - peft: The adapters; `.none` trains the model itself.
 ///   - trainIters: How many steps there are.
@@ -92,11 +92,11 @@ public func gemma3_vl_4bFinetuneConfig(
     )
 }
 
-/// The recipe `gemma3_vl_12b_finetune_config`: Gemma 3 12B on pictures and text.
+/// The recipe `gemma3_vl_12b_finetune_config`: Gemma 3 12B on images and text.
 ///
 /// - Parameters:
 ///   - name: The run's name.
-///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face folder.
+///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face directory.
 ///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
 ///   - peft: The adapters; `.none` trains the model itself.
 ///   - trainIters: How many steps there are.
@@ -134,11 +134,11 @@ public func gemma3_vl_12bFinetuneConfig(
     )
 }
 
-/// The recipe `gemma3_vl_27b_finetune_config`: Gemma 3 27B on pictures and text.
+/// The recipe `gemma3_vl_27b_finetune_config`: Gemma 3 27B on images and text.
 ///
 /// - Parameters:
 ///   - name: The run's name.
-///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face folder.
+///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face directory.
 ///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
 ///   - peft: The adapters; `.none` trains the model itself.
 ///   - trainIters: How many steps there are.

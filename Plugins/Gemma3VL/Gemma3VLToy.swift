@@ -24,7 +24,7 @@ enum Gemma3VLToy {
                 )
             ),
         ],
-        dialect: "hub",
+        keyMapping: "hub",
         layersPath: "text_config.num_hidden_layers",
         hiddenPath: "text_config.hidden_size",
         hiddenDivisor: { configuration in

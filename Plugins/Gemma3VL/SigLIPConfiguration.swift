@@ -59,7 +59,7 @@ struct SigLIPConfiguration: ConfigurationRoot, Equatable {
             "vision_use_head",
             \.hasHead,
             ifAbsent: .classDefault(true, source: source),
-            isSpelledOut: true
+            writesDefault: true
         )
         Field.noEffect("dtype", "torch_dtype", because: "the type beside vision_config is the one that counts")
         Field.noEffect("projection_dim", "projector_hidden_act", because: "the class does not read it")

@@ -40,9 +40,9 @@ final class SigLIPEncoder: VisionEncoder {
     }
 
     var towerParameters: [Parameter] {
-        [patch.weight, patch.bias, positions] + layers.flatMap(\.parameters) + [finalNorm.gain, finalNorm.bias]
+        [patch.weight, patch.bias, positions] + layers.flatMap(\.parameters) + [finalNorm.weight, finalNorm.bias]
     }
-    var projectorParameters: [Parameter] { [projectorNorm.gain] + projection.parameters }
+    var projectorParameters: [Parameter] { [projectorNorm.weight] + projection.parameters }
 
     func features(of images: [Tensor]) throws -> [Tensor] {
         let side = sizes.imageSize
@@ -50,7 +50,7 @@ final class SigLIPEncoder: VisionEncoder {
             // The table of positions is not interpolated, so another size would be another model.
             throw BridgeError(
                 .badArgument,
-                "a picture of \(image.shape.map(String.init).joined(separator: " x ")) values, where the tower takes "
+                "a image of \(image.shape.map(String.init).joined(separator: " x ")) values, where the tower takes "
                     + "\(sizes.numChannels) x \(side) x \(side)"
             )
         }
@@ -70,7 +70,7 @@ final class SigLIPEncoder: VisionEncoder {
         return try images.indices.map { try project(normalized_BND.at($0)) }
     }
 
-    /// The patches of a picture, [1, N, channels x height x width].
+    /// The patches of a image, [1, N, channels x height x width].
     private func patches(_ image: Tensor) -> Tensor {
         let (grid, side) = (patchesPerSide, sizes.patchSize)
         return image.narrowed(1, to: 0..<grid * side).narrowed(2, to: 0..<grid * side)
@@ -107,17 +107,17 @@ private final class SigLIPLayer: Sendable {
     }
 
     var parameters: [Parameter] {
-        [attentionNorm.gain, attentionNorm.bias, mlpNorm.gain, mlpNorm.bias]
+        [attentionNorm.weight, attentionNorm.bias, mlpNorm.weight, mlpNorm.bias]
             + (projections + [attentionOutput, first, second]).flatMap(\.parameters)
     }
 
     func callAsFunction(_ stream_BND: Tensor, _ mask: AttentionMask) throws -> Tensor {
         let shape = stream_BND.shape
-        let heads = Linear.together(attentionNorm(stream_BND), projections).map {
+        let heads = Linear.applyAll(attentionNorm(stream_BND), projections).map {
             $0.reshaped([shape[0], shape[1], -1, headWidth])
         }
         let scale = 1 / Float(headWidth).squareRoot()
-        let attended = heads[0].attending(to: heads[1], heads[2], mask: mask, scale: scale)
+        let attended = heads[0].scaledDotProductAttention(to: heads[1], heads[2], mask: mask, scale: scale)
         let middle_BND = try stream_BND + attentionOutput(attended.reshaped(shape), as: .float32)
         return try middle_BND + second(first(mlpNorm(middle_BND)).applying(activation), as: .float32)
     }
@@ -126,7 +126,7 @@ private final class SigLIPLayer: Sendable {
 extension ModelWeights {
     fileprivate func layerNorm(_ name: String, _ vision: SigLIPConfiguration) throws -> LayerNorm {
         LayerNorm(
-            gain: try self["\(name).weight"],
+            weight: try self["\(name).weight"],
             bias: try self["\(name).bias"],
             epsilon: Float(vision.layernormEpsilon)
         )

@@ -10,8 +10,8 @@ struct Ministral3Bridge: ModelBridge {
     var configuration: ConfigurationTable<Ministral3Provider> { Ministral3Provider.table }
 
     /// transformers 4.52 moved the submodules below `model.`; the hub keeps the older names, which the table has.
-    let dialects = [
-        NameDialect(
+    let keyMappings = [
+        KeyMapping(
             "transformers 4.52 and later, in memory",
             [
                 ("language_model.model.", "model.language_model."), ("language_model.lm_head.", "lm_head."),
@@ -20,7 +20,7 @@ struct Ministral3Bridge: ModelBridge {
         )
     ]
 
-    var moduleNames: NameDialect { dialects[0] }
+    var moduleNames: KeyMapping { keyMappings[0] }
 
     var toy: ToyRecipe { Ministral3Toy.recipe }
 
@@ -32,7 +32,7 @@ struct Ministral3Bridge: ModelBridge {
         try Ministral3Processor(provider, files: files)
     }
 
-    func parameters(of provider: Ministral3Provider, style: HuggingFaceFolder.Style) -> ParameterTable {
+    func parameters(of provider: Ministral3Provider, style: HuggingFaceDirectory.Style) -> ParameterTable {
         let names: DecoderParameters.Names =
             style == .consolidated
             ? .consolidated
@@ -51,7 +51,7 @@ struct Ministral3Bridge: ModelBridge {
     }
 
     @ParameterTable.Builder
-    private func tower(of vision: PixtralConfiguration, _ style: HuggingFaceFolder.Style) -> [ParameterMapping] {
+    private func tower(of vision: PixtralConfiguration, _ style: HuggingFaceDirectory.Style) -> [ParameterMapping] {
         if style == .consolidated {
             for (path, shape) in vision.parameters {
                 consolidated(path, shape, headWidth: vision.tower.hiddenSize / vision.tower.numAttentionHeads)
@@ -80,7 +80,7 @@ struct Ministral3Bridge: ModelBridge {
     }
 
     @ParameterTable.Builder
-    private func projector(of provider: Ministral3Provider, _ style: HuggingFaceFolder.Style) -> [ParameterMapping] {
+    private func projector(of provider: Ministral3Provider, _ style: HuggingFaceDirectory.Style) -> [ParameterMapping] {
         let isConsolidated = style == .consolidated
         let (vision, text) = (provider.vision.tower.hiddenSize, provider.decoder.hiddenSize)
         let merged = vision * provider.spatialMergeSize * provider.spatialMergeSize

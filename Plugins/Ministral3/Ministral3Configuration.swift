@@ -92,7 +92,7 @@ extension Ministral3Provider {
             "share_embeddings_and_output_weights",
             \.decoder.shareEmbeddingsAndOutputWeights,
             ifAbsent: .classDefault(true, source: source),
-            firstCounts: true
+            firstMatchWins: true
         )
         ConfigurationTable.section("text_config", \.decoder, text)
         ConfigurationTable.section("vision_config", \.vision, PixtralConfiguration.table)
@@ -178,7 +178,7 @@ extension Ministral3Provider {
             "layer_types",
             \.layerTypes,
             ifAbsent: .classDefault(nil, source: "only MinistralConfig has them, transformers 5.23"),
-            isSpelledOut: false
+            writesDefault: false
         )
         Field.noEffect("dtype", "torch_dtype", because: "the type beside text_config is the one that counts")
         Field.noEffect(
@@ -194,7 +194,7 @@ extension Ministral3Provider {
         _ others: String,
         _ value: @escaping @Sendable (DecoderConfiguration) -> Value
     ) -> Field<DecoderConfiguration>.Absence<Value> {
-        .follows(rule: "\(ministral3); for the text models mistral and ministral \(others) (\(textSource))", value)
+        .derived(rule: "\(ministral3); for the text models mistral and ministral \(others) (\(textSource))", value)
     }
 
     /// Source: `Ministral3Config.__post_init__`, transformers 5.23.

@@ -9,7 +9,7 @@ final class Ministral3Model: CausalModel {
     let imageTokenID: Int?
 
     init(_ provider: Ministral3Provider, _ weights: ModelWeights) throws {
-        var form = try DecoderForm(alike: provider.decoder)
+        var form = try DecoderArchitecture(alike: provider.decoder)
         form.queryScale = Self.queryScale(provider.decoder)
         decoder = try TransformerDecoder(provider.decoder, form: form, weights: weights, prefix: "language_model.")
         vision = try PixtralEncoder(provider, weights)

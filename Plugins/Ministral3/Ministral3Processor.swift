@@ -38,7 +38,7 @@ struct Ministral3Processor: ModelProcessor {
         guard id == provider.imageTokenID else {
             throw BridgeError(
                 .badConfiguration,
-                "the tokenizer in \(files.folder) has the id \(id) for \(image), and the model puts images in the place of "
+                "the tokenizer in \(files.directory) has the id \(id) for \(image), and the model puts images in the place of "
                     + "token \(provider.imageTokenID); the files are of two models"
             )
         }

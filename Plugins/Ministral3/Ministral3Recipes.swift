@@ -6,13 +6,13 @@ public import BridgeCore
 /// What the family recommends for training, as templates.
 enum Ministral3Recipes {
     static let all = [
-        RecipeTemplate(name: "ministral3_3b_finetune_config", summary: "Ministral 3 3B on pictures and text") {
+        RecipeTemplate(name: "ministral3_3b_finetune_config", summary: "Ministral 3 3B on images and text") {
             ministral3_3bFinetuneConfig(peft: $0)
         },
-        RecipeTemplate(name: "ministral3_8b_finetune_config", summary: "Ministral 3 8B on pictures and text") {
+        RecipeTemplate(name: "ministral3_8b_finetune_config", summary: "Ministral 3 8B on images and text") {
             ministral3_8bFinetuneConfig(peft: $0)
         },
-        RecipeTemplate(name: "ministral3_14b_finetune_config", summary: "Ministral 3 14B on pictures and text") {
+        RecipeTemplate(name: "ministral3_14b_finetune_config", summary: "Ministral 3 14B on images and text") {
             ministral3_14bFinetuneConfig(peft: $0)
         },
     ]
@@ -33,11 +33,11 @@ enum Ministral3Recipes {
     }
 }
 
-/// The recipe `ministral3_3b_finetune_config`: Ministral 3 3B on pictures and text.
+/// The recipe `ministral3_3b_finetune_config`: Ministral 3 3B on images and text.
 ///
 /// - Parameters:
 ///   - name: The run's name.
-///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face folder.
+///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face directory.
 ///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
 ///   - peft: The adapters; `.none` trains the model itself.
 ///   - trainIters: How many steps there are.
@@ -75,11 +75,11 @@ public func ministral3_3bFinetuneConfig(
     )
 }
 
-/// The recipe `ministral3_8b_finetune_config`: Ministral 3 8B on pictures and text.
+/// The recipe `ministral3_8b_finetune_config`: Ministral 3 8B on images and text.
 ///
 /// - Parameters:
 ///   - name: The run's name.
-///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face folder.
+///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face directory.
 ///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
 ///   - peft: The adapters; `.none` trains the model itself.
 ///   - trainIters: How many steps there are.
@@ -117,11 +117,11 @@ public func ministral3_8bFinetuneConfig(
     )
 }
 
-/// The recipe `ministral3_14b_finetune_config`: Ministral 3 14B on pictures and text.
+/// The recipe `ministral3_14b_finetune_config`: Ministral 3 14B on images and text.
 ///
 /// - Parameters:
 ///   - name: The run's name.
-///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face folder.
+///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face directory.
 ///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
 ///   - peft: The adapters; `.none` trains the model itself.
 ///   - trainIters: How many steps there are.

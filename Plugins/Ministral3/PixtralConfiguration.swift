@@ -52,7 +52,7 @@ struct PixtralConfiguration: ConfigurationRoot, Equatable {
             \.rotaryBase,
             ifAbsent: .classDefault(10000, source: source)
         )
-        Field.fixed("rope_parameters.rope_type", ["default", "axial"], ifAbsent: source, isSpelledOut: false)
+        Field.fixed("rope_parameters.rope_type", ["default", "axial"], ifAbsent: source, writesDefault: false)
         RopeStandardization.otherSpellings(of: "rope_parameters", ["rope_scaling"])
         Field("hidden_act", "vision_hidden_act", \.activation, ifAbsent: .classDefault("gelu", source: source))
         Field(
@@ -60,7 +60,7 @@ struct PixtralConfiguration: ConfigurationRoot, Equatable {
             "vision_kv_channels",
             \.headWidth,
             ifAbsent: .classDefault(nil, source: source),
-            isSpelledOut: false
+            writesDefault: false
         )
         Field.noEffect("dtype", "torch_dtype", because: "the type beside vision_config is the one that counts")
         Field.noEffect("vocab_size", because: "the tower has no vocabulary")

@@ -3,8 +3,8 @@ import TensorRuntime
 
 /// The Pixtral tower and Mistral 3's projector.
 ///
-/// All pictures go through as one sequence, N patches long, in which a patch sees the patches of its own picture; its
-/// place in the picture turns queries and keys. Source: `modeling_pixtral.py` and `modeling_mistral3.py`, transformers 5.23.
+/// All images go through as one sequence, N patches long, in which a patch sees the patches of its own image; its
+/// place in the image turns queries and keys. Source: `modeling_pixtral.py` and `modeling_mistral3.py`, transformers 5.23.
 final class PixtralEncoder: VisionEncoder {
     private let sizes: VisionConfiguration
     private let rotary: RotaryEmbedding
@@ -40,7 +40,7 @@ final class PixtralEncoder: VisionEncoder {
         projector = try PatchProjector(provider, weights)
     }
 
-    var towerParameters: [Parameter] { [patchWeight, inputNorm.gain] + layers.flatMap(\.parameters) }
+    var towerParameters: [Parameter] { [patchWeight, inputNorm.weight] + layers.flatMap(\.parameters) }
     var projectorParameters: [Parameter] { projector.parameters }
 
     func features(of images: [Tensor]) throws -> [Tensor] {
@@ -75,14 +75,14 @@ final class PixtralEncoder: VisionEncoder {
         else {
             throw BridgeError(
                 .badArgument,
-                "a picture of \(image.shape[0]) x \(height) x \(width) values, where the tower takes "
+                "a image of \(image.shape[0]) x \(height) x \(width) values, where the tower takes "
                     + "\(sizes.numChannels) channels and sides that are multiples of \(side) up to \(sizes.imageSize)"
             )
         }
         return PatchGrid(rows: height / side, columns: width / side)
     }
 
-    /// Every patch of a picture as one row of channels x height x width.
+    /// Every patch of a image as one row of channels x height x width.
     private func patches(_ image: Tensor, _ grid: PatchGrid) -> Tensor {
         let side = sizes.patchSize
         return image.reshaped([sizes.numChannels, grid.rows, side, grid.columns, side]).permuted([1, 3, 0, 2, 4])
@@ -105,7 +105,7 @@ final class PixtralEncoder: VisionEncoder {
     }
 }
 
-/// How many patches a picture has.
+/// How many patches a image has.
 struct PatchGrid {
     let rows: Int
     let columns: Int
@@ -114,7 +114,7 @@ struct PatchGrid {
 /// One layer of the tower.
 private final class PixtralLayer: Sendable {
     /// The tower's norms have an epsilon of their own, whatever the configuration says: `PixtralRMSNorm(..., eps=1e-5)`.
-    static let norm = RMSNormForm(epsilon: 1e-5)
+    static let norm = RMSNormOptions(epsilon: 1e-5)
 
     private let attentionNorm, mlpNorm: RMSNorm
     private let projections: [Linear]
@@ -137,23 +137,23 @@ private final class PixtralLayer: Sendable {
     }
 
     var parameters: [Parameter] {
-        [attentionNorm.gain, mlpNorm.gain]
+        [attentionNorm.weight, mlpNorm.weight]
             + (projections + [attentionOutput] + gateAndUp + [down]).flatMap(\.parameters)
     }
 
     func callAsFunction(_ stream_1ND: Tensor, _ angles: RotaryAngles, _ mask: AttentionMask) throws -> Tensor {
-        let heads = Linear.together(attentionNorm(stream_1ND), projections).map {
+        let heads = Linear.applyAll(attentionNorm(stream_1ND), projections).map {
             $0.reshaped([1, stream_1ND.shape[1], -1, headWidth])
         }
-        let attended = heads[0].rotated(by: angles).attending(
-            to: heads[1].rotated(by: angles),
+        let attended = heads[0].applyingRotaryEmbedding(angles).scaledDotProductAttention(
+            to: heads[1].applyingRotaryEmbedding(angles),
             heads[2],
             mask: mask,
             scale: 1 / Float(headWidth).squareRoot()
         )
         let middle_1ND = try stream_1ND + attentionOutput(attended.reshaped(stream_1ND.shape), as: .float32)
-        let gates = Linear.together(mlpNorm(middle_1ND), gateAndUp)
-        return try middle_1ND + down(gates[0].gating(gates[1], by: activation), as: .float32)
+        let gates = Linear.applyAll(mlpNorm(middle_1ND), gateAndUp)
+        return try middle_1ND + down(gates[0].gatedActivation(gates[1], by: activation), as: .float32)
     }
 }
 
@@ -168,7 +168,7 @@ private final class PatchProjector: Sendable {
         let own = "multi_modal_projector."
         norm = RMSNorm(
             try weights["\(own)norm.weight"],
-            RMSNormForm(epsilon: Float(provider.decoder.layernormEpsilon))
+            RMSNormOptions(epsilon: Float(provider.decoder.layernormEpsilon))
         )
         merge = try weights.linear("\(own)patch_merger.merging_layer")
         first = try weights.linear("\(own)linear_1")
@@ -177,7 +177,7 @@ private final class PatchProjector: Sendable {
         side = provider.spatialMergeSize
     }
 
-    var parameters: [Parameter] { [norm.gain] + (merge.parameters + first.parameters + second.parameters) }
+    var parameters: [Parameter] { [norm.weight] + (merge.parameters + first.parameters + second.parameters) }
 
     func callAsFunction(_ patches_ND: Tensor, _ grid: PatchGrid) throws -> Tensor {
         let width = patches_ND.shape[1]

@@ -13,7 +13,7 @@ struct MistralBridge: ModelBridge {
 
     var recipes: [RecipeTemplate] { MistralRecipes.all }
 
-    func parameters(of provider: MistralProvider, style: HuggingFaceFolder.Style) -> ParameterTable {
+    func parameters(of provider: MistralProvider, style: HuggingFaceDirectory.Style) -> ParameterTable {
         let decoder = DecoderParameters(
             provider.decoder,
             names: style == .consolidated ? .consolidated : .transformers()

@@ -51,7 +51,7 @@ extension MistralProvider {
             "head_dim",
             "kv_channels",
             \.decoder.kvChannels,
-            ifAbsent: .follows(rule: "hidden_size / num_attention_heads", nullToo: true) {
+            ifAbsent: .derived(rule: "hidden_size / num_attention_heads", nullIsMissing: true) {
                 $0.decoder.hiddenSize / max($0.decoder.numAttentionHeads, 1)
             }
         )
@@ -102,7 +102,7 @@ extension MistralProvider {
             "layer_types",
             \.decoder.layerTypes,
             ifAbsent: .classDefault(nil, source: "MinistralConfig, transformers 5.23"),
-            isSpelledOut: false
+            writesDefault: false
         )
         Field.noEffect(
             "attention_bias",

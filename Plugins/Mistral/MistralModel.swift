@@ -8,7 +8,7 @@ final class MistralModel: CausalModel {
     init(_ provider: MistralProvider, _ weights: ModelWeights) throws {
         decoder = try TransformerDecoder(
             provider.decoder,
-            form: try DecoderForm(alike: provider.decoder),
+            form: try DecoderArchitecture(alike: provider.decoder),
             weights: weights
         )
     }

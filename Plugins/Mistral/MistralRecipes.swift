@@ -4,7 +4,7 @@ public import BridgeCore
 // models of the same maker with the same layers. The layout keeps a rank's part of the weights as small as there: full
 // training of 8B is spread over 2 ranks and of 14B over 4, at most 4 billion parameters each, so 7B has 2 ranks and 24B
 // has 8; with adapters a rank holds up to 8 billion, so 7B has 1 and 24B has 4. Conversations come from a file or, with `hf`,
-// from columns of the same names, because the makers of the peer are all for pictures.
+// from columns of the same names, because the makers of the peer are all for images.
 
 /// What the family recommends for training, as templates.
 enum MistralRecipes {
@@ -44,7 +44,7 @@ enum MistralRecipes {
 ///
 /// - Parameters:
 ///   - name: The run's name.
-///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face folder.
+///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face directory.
 ///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
 ///   - peft: The adapters; `.none` trains the model itself.
 ///   - trainIters: How many steps there are.
@@ -77,7 +77,7 @@ public func mistral_7bFinetuneConfig(
 ///
 /// - Parameters:
 ///   - name: The run's name.
-///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face folder.
+///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face directory.
 ///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
 ///   - peft: The adapters; `.none` trains the model itself.
 ///   - trainIters: How many steps there are.

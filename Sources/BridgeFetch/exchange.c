@@ -137,7 +137,7 @@ static void prepare(connections *mine, const bridge_fetch_request *request, stru
     // What a proxy answers to CONNECT is not the server's answer.
     curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     if (request->certificates) curl_easy_setopt(curl, CURLOPT_CAINFO, request->certificates);
-    if (request->certificate_folder) curl_easy_setopt(curl, CURLOPT_CAPATH, request->certificate_folder);
+    if (request->certificate_directory) curl_easy_setopt(curl, CURLOPT_CAPATH, request->certificate_directory);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)(request->connect_seconds * 1000));
     // A server that sends a byte now and then is not silent, and would hold a download for ever.
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)request->least_rate);

@@ -45,7 +45,7 @@ public struct ConversationMaker: Sendable {
             guard columns.allSatisfy({ $0.contains(where: found.contains) }) else { throw unreadable(found) }
             return try make(row)
         } catch let error as BridgeError {
-            throw BridgeError(error.code, "\(row.place): \(error.message)", names: error.names, cause: error.cause)
+            throw BridgeError(error.code, "\(row.location): \(error.message)", names: error.names, cause: error.cause)
         }
     }
 
@@ -107,14 +107,14 @@ public struct ConversationMaker: Sendable {
             guard let parse = truth["gt_parses"]?.array?.first ?? truth["gt_parse"] else {
                 throw BridgeError(.corruptInput, "the column ground_truth has neither gt_parses nor gt_parse")
             }
-            return exchange([try row.picture("image")], "Describe this image.", answer: json2token(parse))
+            return exchange([try row.image("image")], "Describe this image.", answer: json2token(parse))
         },
         ConversationMaker(
             name: "make_medpix_dataset",
             dataset: "mmoukouba/MedPix-VQA",
             columns: [["image_id"], ["question"], ["answer"]]
         ) { row in
-            exchange([try row.picture("image_id")], try row.text("question"), answer: try row.text("answer"))
+            exchange([try row.image("image_id")], try row.text("question"), answer: try row.text("answer"))
         },
         ConversationMaker(
             name: "make_raven_dataset",
@@ -139,7 +139,7 @@ public struct ConversationMaker: Sendable {
             dataset: "quintend/rdr-items",
             columns: [["image"], ["text"]]
         ) { row in
-            exchange([try row.picture("image")], "Describe this image.", answer: try row.text("text"))
+            exchange([try row.image("image")], "Describe this image.", answer: try row.text("text"))
         },
     ]
 

@@ -57,10 +57,10 @@ extension ConversationRow {
         if let source = waiting.popFirst() { images.append(source) }
     }
 
-    mutating func part(_ json: JSON, at place: String) throws -> [ChatValue] {
+    mutating func part(_ json: JSON, at location: String) throws -> [ChatValue] {
         switch json["type"]?.string {
         case "text":
-            guard let text = json["text"]?.string else { throw Self.wrong("\(place) has no text") }
+            guard let text = json["text"]?.string else { throw Self.wrong("\(location) has no text") }
             return parts(of: text)
         case "image", "image_url":
             // Columns of structures have every field in every part, null where it says nothing.
@@ -75,16 +75,16 @@ extension ConversationRow {
         case "thinking", "reasoning":
             let name = ["thinking", "reasoning", "text"].first { json[$0]?.nonNull != nil }
             guard let name, let reasoning = json[name], reasoning.string != nil || reasoning.array != nil else {
-                throw Self.wrong("\(place) has no thinking, expected a text or a list of texts")
+                throw Self.wrong("\(location) has no thinking, expected a text or a list of texts")
             }
             var part: JSON = ["type": "thinking", "thinking": Self.withoutNulls(reasoning)]
             if let closed = json["closed"]?.nonNull { part.set(closed, at: "closed") }
             return [ChatValue(part)]
         case let type?:
             throw Self.wrong(
-                "\(place) is of the type \(type), expected text, image or thinking; leave the row out"
+                "\(location) is of the type \(type), expected text, image or thinking; leave the row out"
             )
-        case nil: throw Self.wrong("\(place) has no type, expected text, image or thinking")
+        case nil: throw Self.wrong("\(location) has no type, expected text, image or thinking")
         }
     }
 

@@ -29,25 +29,25 @@ extension ConversationRow {
     static func roleName(_ json: JSON) -> String? { (json["role"]?.nonNull ?? json["from"])?.string }
 
     /// Reads a message.
-    mutating func append(_ json: JSON, mark rowMark: Bool?, at place: String) throws {
-        guard let object = json.object else { throw Self.wrong("\(place) is \(json.kind), expected an object") }
+    mutating func append(_ json: JSON, mark rowMark: Bool?, at location: String) throws {
+        guard let object = json.object else { throw Self.wrong("\(location) is \(json.kind), expected an object") }
         guard let name = Self.roleName(json), let (role, part) = Self.roles[name] else {
             let found = Self.roleName(json).map { "the role \($0)" } ?? "no role"
-            throw Self.wrong("\(place) has \(found), expected \(Self.roles.keys.sorted().joined(separator: ", "))")
+            throw Self.wrong("\(location) has \(found), expected \(Self.roles.keys.sorted().joined(separator: ", "))")
         }
-        let ownMark = try TurnMarks.mark(of: object, at: place)
+        let ownMark = try TurnMarks.mark(of: object, at: location)
         let mark = ownMark == false || rowMark == false ? false : ownMark ?? rowMark
         for key in ["images", "image", "videos", "audios", "audio"] where !(object[key] ?? .null).imageList.isEmpty {
             throw Self.wrong(
-                "\(place) has \(key), expected images in the row's images or as parts {\"type\": \"image\"} of the content"
+                "\(location) has \(key), expected images in the row's images or as parts {\"type\": \"image\"} of the content"
             )
         }
-        if part == .calls { return try appendCalls(object, mark: mark, at: place) }
+        if part == .calls { return try appendCalls(object, mark: mark, at: location) }
         var fields: [ChatValue.Member] = [.init("role", .text(role))]
-        var calls = try role == "assistant" ? ToolSchemas.calls(object["tool_calls"], in: "\(place).tool_calls") : []
+        var calls = try role == "assistant" ? ToolSchemas.calls(object["tool_calls"], in: "\(location).tool_calls") : []
         if role == "assistant", calls.isEmpty, let call = object["function_call"]?.nonNull {
             // OpenAI's form before tool_calls.
-            calls = try ToolSchemas.calls(call, in: "\(place).function_call", wrapsFunctions: true)
+            calls = try ToolSchemas.calls(call, in: "\(location).function_call", wrapsFunctions: true)
                 .map { Self.identified($0, number: messages.count) }
             openCalls += Self.ids(of: calls)
         }
@@ -56,18 +56,19 @@ extension ConversationRow {
         case .array(let parts)?:
             var values: [ChatValue] = []
             for (index, part) in parts.enumerated() {
-                values += try self.part(part, at: "\(place).content[\(index)]")
+                values += try self.part(part, at: "\(location).content[\(index)]")
             }
             fields.append(.init("content", isText(values) ?? .list(values)))
         case nil, .null?:
             guard role == "assistant" else {
-                throw Self.wrong("\(place) has no content, expected a text or a list of parts")
+                throw Self.wrong("\(location) has no content, expected a text or a list of parts")
             }
-        case let other?: throw Self.wrong("\(place) has \(other.kind) as content, expected a text or a list of parts")
+        case let other?:
+            throw Self.wrong("\(location) has \(other.kind) as content, expected a text or a list of parts")
         }
         if role == "assistant" {
             let reasons = RowKeys.reasoning.contains { object[$0]?.string.map { !$0.isEmpty } ?? false }
-            try Self.checkAnswer(fields.last, saysMore: !calls.isEmpty || reasons, at: place)
+            try Self.checkAnswer(fields.last, saysMore: !calls.isEmpty || reasons, at: location)
         }
         let read =
             ["role", "from", "content", "value", "tool_calls", "function_call"] + TurnMarks.keys + TurnMarks.details
@@ -77,26 +78,26 @@ extension ConversationRow {
         }
         if !calls.isEmpty { fields.append(.init("tool_calls", .list(calls.map { ChatValue($0) }))) }
         if part == .result { addCall(to: &fields) }
-        try append(fields, mark: mark, at: place)
+        try append(fields, mark: mark, at: location)
     }
 
-    private mutating func append(_ fields: [ChatValue.Member], mark: Bool?, at place: String) throws {
+    private mutating func append(_ fields: [ChatValue.Member], mark: Bool?, at location: String) throws {
         do throws(TemplateError) {
             messages.append(try ChatMessage(.object(fields)))
             marks.append(mark)
         } catch {
-            throw Self.wrong("\(place): \(error.message)")
+            throw Self.wrong("\(location): \(error.message)")
         }
     }
 
     /// A message that is calls of tools: a turn of its own, or the end of the turn of the assistant that it follows.
-    private mutating func appendCalls(_ object: JSONObject, mark: Bool?, at place: String) throws {
+    private mutating func appendCalls(_ object: JSONObject, mark: Bool?, at location: String) throws {
         let json = object["content"]?.nonNull ?? object["value"]?.nonNull ?? object["tool_calls"]?.nonNull
         let (text, source) = Self.callSource(json ?? .null)
-        let read = try ToolSchemas.calls(source, in: place, wrapsFunctions: true)
+        let read = try ToolSchemas.calls(source, in: location, wrapsFunctions: true)
         guard !read.isEmpty, read.allSatisfy({ $0["function"]?["name"]?.string != nil }) else {
             throw Self.wrong(
-                "\(place) is a call of a tool and holds no JSON with the name and the arguments of a function"
+                "\(location) is a call of a tool and holds no JSON with the name and the arguments of a function"
             )
         }
         let calls = read.enumerated().map { Self.identified($1, number: messages.count + $0) }
@@ -116,7 +117,7 @@ extension ConversationRow {
         var fields: [ChatValue.Member] = [.init("role", "assistant")]
         if let text { fields.append(.init("content", .text(text))) }
         fields.append(.init("tool_calls", .list(values)))
-        try append(fields, mark: mark, at: place)
+        try append(fields, mark: mark, at: location)
     }
 
     private static func ids(of calls: [JSON]) -> [(id: String, name: String?)] {
@@ -168,14 +169,14 @@ extension ConversationRow {
     }
 
     /// Stops answers that no template can render or nothing can be learned from.
-    private static func checkAnswer(_ content: ChatValue.Member?, saysMore: Bool, at place: String) throws {
+    private static func checkAnswer(_ content: ChatValue.Member?, saysMore: Bool, at location: String) throws {
         let found: String
         switch content?.name == "content" ? content?.value : nil {
         case .text(let text)?: found = text.isEmpty ? "an empty text" : ""
         case .list(let parts)?:
             guard !parts.contains(where: { $0["type"] == "image" }) else {
                 throw wrong(
-                    "\(place) is an answer of the assistant with an image in it, and only text can be learnt; move the image "
+                    "\(location) is an answer of the assistant with an image in it, and only text can be supervised; move the image "
                         + "to the user's message, or leave the row out"
                 )
             }
@@ -183,7 +184,9 @@ extension ConversationRow {
         default: found = "no content"
         }
         guard found.isEmpty || saysMore else {
-            throw wrong("\(place) is an answer of the assistant with \(found); write the answer, or leave the row out")
+            throw wrong(
+                "\(location) is an answer of the assistant with \(found); write the answer, or leave the row out"
+            )
         }
     }
 }

@@ -4,18 +4,18 @@ public import JSONTree
 /// A row of a table, such as one of a Parquet file, as makers of conversations see it.
 public protocol DatasetRow: Sendable {
     /// Where the row stands, for messages: file and row.
-    var place: String { get }
+    var location: String { get }
     /// The names of the columns that the row has.
     var columns: [String] { get }
     /// The text in a column; nil where there is none.
     ///
     /// - Throws: `BridgeError` when the column holds something else.
     func string(_ column: String) throws -> String?
-    /// The picture in a column: bytes of a file, or a path; nil where there is none.
+    /// The image in a column: bytes of a file, or a path; nil where there is none.
     ///
     /// - Throws: `BridgeError` when the column holds something else.
     func image(_ column: String) throws -> ImageSource?
-    /// The pictures in a column with a list, or the one of a column without.
+    /// The images in a column with a list, or the one of a column without.
     ///
     /// - Throws: `BridgeError` when the column holds something else.
     func images(_ column: String) throws -> [ImageSource]
@@ -34,8 +34,8 @@ extension DatasetRow {
         return text
     }
 
-    /// The picture in a column that has to be there.
-    func picture(_ column: String) throws -> ImageSource {
+    /// The image in a column that has to be there.
+    func image(_ column: String) throws -> ImageSource {
         guard let image = try image(column) else {
             throw BridgeError(
                 .corruptInput,

@@ -1,7 +1,7 @@
 public import BridgeCore
 public import Parquet
 
-/// The rows of one split of a data set, in a folder as the Hugging Face hub and the package `datasets` lay it out.
+/// The rows of one split of a data set, in a directory as the Hugging Face hub and the package `datasets` lay it out.
 ///
 /// Parquet and Arrow files are mapped and read row by row; JSON and JSON Lines files are held in memory, also those that are
 /// compressed with gzip or zstd. Rows may be asked for from several threads at once.
@@ -20,8 +20,8 @@ public final class HuggingFaceDataset: Sendable {
         }
     }
 
-    /// The folder.
-    public let folder: String
+    /// The directory.
+    public let directory: String
     /// The configuration that was chosen.
     public let config: String
     /// The split that was chosen.
@@ -33,16 +33,16 @@ public final class HuggingFaceDataset: Sendable {
     /// Opens a split.
     ///
     /// - Parameters:
-    ///   - name: A folder, or a hub id, `org/name` or `org/name@revision`; of it the split's files are
+    ///   - name: A directory, or a hub id, `org/name` or `org/name@revision`; of it the split's files are
     ///     downloaded where they are not in the cache.
     ///   - config: The configuration; nil for the default one.
     ///   - split: The split, such as `train`.
-    ///   - hub: Where ids lead to; nil where only folders count.
+    ///   - hub: Where ids lead to; nil where only directories count.
     /// - Throws: `BridgeError` when there is no such data set, configuration or split, or a file cannot be read.
     public init(_ name: String, config: String? = nil, split: String = "train", hub: Hub? = nil) throws {
         let choice: (config: String, split: String, files: [String])
         if let saved = try SavedDataset(path: name, split: split) {
-            folder = saved.path
+            directory = saved.path
             choice = ("default", split, saved.files)
             guard config == nil else {
                 throw BridgeError(
@@ -51,17 +51,17 @@ public final class HuggingFaceDataset: Sendable {
                 )
             }
         } else {
-            let place = try DatasetPlace(name, hub: hub)
-            folder = place.folder.path
-            choice = try place.folder.files(config: config, split: split)
-            try place.fetch(choice.files)
+            let location = try DatasetLocation(name, hub: hub)
+            directory = location.directory.path
+            choice = try location.directory.files(config: config, split: split)
+            try location.fetch(choice.files)
         }
         self.config = choice.config
         self.split = choice.split
         var parts: [(path: String, rows: Range<Int>, part: Part)] = []
         var row = 0
         for file in choice.files {
-            let path = folder + "/" + file
+            let path = directory + "/" + file
             let part: Part
             if file.hasSuffix(".parquet") {
                 do throws(ParquetError) { part = .parquet(try ParquetFile(path: path)) } catch {
@@ -112,7 +112,7 @@ public final class HuggingFaceDataset: Sendable {
     /// Words that say where a row stands: its file, and its number there from 0 on.
     ///
     /// - Throws: `BridgeError` when there is no such row.
-    public func place(of index: Int) throws -> String {
+    public func location(of index: Int) throws -> String {
         let (path, rows, _) = try part(holding: index)
         return "row \(index - rows.lowerBound) of \(path)"
     }
@@ -127,7 +127,7 @@ public final class HuggingFaceDataset: Sendable {
 
     private func part(holding index: Int) throws -> (path: String, rows: Range<Int>, part: Part) {
         guard index >= 0, index < count else {
-            throw BridgeError(.badArgument, "row \(index) is asked for, split \(split) of \(folder) has \(count)")
+            throw BridgeError(.badArgument, "row \(index) is asked for, split \(split) of \(directory) has \(count)")
         }
         var (low, high) = (0, parts.count)
         while high - low > 1 {

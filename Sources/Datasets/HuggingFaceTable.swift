@@ -9,9 +9,9 @@ public struct HuggingFaceTable: DatasetTable {
     /// Opens a split.
     ///
     /// - Parameters:
-    ///   - name: A folder or a hub id, with `#configuration` behind it where there are several.
+    ///   - name: A directory or a hub id, with `#configuration` behind it where there are several.
     ///   - split: The split.
-    ///   - hub: Where ids lead to; nil where only folders count.
+    ///   - hub: Where ids lead to; nil where only directories count.
     /// - Throws: `BridgeError` when there is no such data set, configuration or split, or it cannot be downloaded.
     public init(_ name: String, split: String, hub: Hub?) throws {
         let parts = name.split(separator: "#", maxSplits: 1).map(String.init)
@@ -29,7 +29,7 @@ public struct HuggingFaceTable: DatasetTable {
     /// A row, all its columns.
     public func row(at index: Int) throws -> any DatasetRow {
         HuggingFaceRow(
-            place: try dataset.place(of: index),
+            location: try dataset.location(of: index),
             values: try dataset.row(at: index),
             padsWithNulls: dataset.padsWithNulls(at: index)
         )
@@ -38,7 +38,7 @@ public struct HuggingFaceTable: DatasetTable {
 
 /// A row of a data set.
 private struct HuggingFaceRow: DatasetRow {
-    let place: String
+    let location: String
     let values: ParquetValue
     /// Whether structures have the fields of all others of their column, null where a value does not have them.
     let padsWithNulls: Bool
@@ -70,14 +70,14 @@ private struct HuggingFaceRow: DatasetRow {
         return try items.compactMap { try image($0, column) }
     }
 
-    /// `datasets` stores a picture as the bytes of its file, as the file's path, or as both.
+    /// `datasets` stores a image as the bytes of its file, as the file's path, or as both.
     private func image(_ value: ParquetValue?, _ column: String) throws -> ImageSource? {
         switch value {
         case nil, .null: return nil
-        case .bytes(let bytes): return .bytes(bytes, name: "\(column) of \(place)")
+        case .bytes(let bytes): return .bytes(bytes, name: "\(column) of \(location)")
         case .string(let path): return .file(path)
         case .structure?:
-            if case .bytes(let bytes)? = value?["bytes"] { return .bytes(bytes, name: "\(column) of \(place)") }
+            if case .bytes(let bytes)? = value?["bytes"] { return .bytes(bytes, name: "\(column) of \(location)") }
             if case .string(let path)? = value?["path"] { return .file(path) }
             return nil
         default: throw problem(column, "image")

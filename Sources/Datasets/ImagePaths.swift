@@ -3,8 +3,8 @@ package import JSONTree
 
 /// Where the images of a data set are.
 package enum ImagePaths {
-    /// The folder that paths are relative to: the one that was asked for, else that of the data.
-    package static func folder(_ asked: String, for path: String) -> String {
+    /// The directory that paths are relative to: the one that was asked for, else that of the data.
+    package static func directory(_ asked: String, for path: String) -> String {
         guard asked.isEmpty else { return asked }
         guard let slash = path.lastIndex(of: "/") else { return "" }
         return String(path[...slash])
@@ -13,21 +13,21 @@ package enum ImagePaths {
     /// An image as a row names it: a path, an address, a `data:` URL, or an object that holds one of these or base64.
     ///
     /// - Throws: `BridgeError` when it names nothing.
-    package static func source(_ json: JSON, in folder: String) throws -> ImageSource {
-        if let text = json.string { return try source(text, in: folder) }
+    package static func source(_ json: JSON, in directory: String) throws -> ImageSource {
+        if let text = json.string { return try source(text, in: directory) }
         if let base64 = json["base64"]?.string ?? json["bytes"]?.string {
             return try ImageSource(base64: base64, name: "an image in base64")
         }
         if let text = ["path", "image", "url", "file_name"].lazy.compactMap({ json[$0]?.string }).first {
-            return try source(text, in: folder)
+            return try source(text, in: directory)
         }
         throw BridgeError(.corruptInput, "an image is \(json.kind), expected a path, an address or an object with one")
     }
 
-    private static func source(_ text: String, in folder: String) throws -> ImageSource {
+    private static func source(_ text: String, in directory: String) throws -> ImageSource {
         let source = try ImageSource(text)
-        guard case .file(let path) = source, !path.hasPrefix("/"), !folder.isEmpty else { return source }
-        return .file(folder.hasSuffix("/") ? folder + path : "\(folder)/\(path)")
+        guard case .file(let path) = source, !path.hasPrefix("/"), !directory.isEmpty else { return source }
+        return .file(directory.hasSuffix("/") ? directory + path : "\(directory)/\(path)")
     }
 }
 

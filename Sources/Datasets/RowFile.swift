@@ -19,7 +19,7 @@ package final class RowFile: Sendable {
     /// The file, for messages.
     let path: String
     /// The rows in their order.
-    let places: RowPlaces
+    let places: RowOffsets
     private let descriptor: Int32
     /// The text of a file that is compressed; nil for one that is read where it is.
     private let text: [UInt8]?
@@ -39,7 +39,7 @@ package final class RowFile: Sendable {
     /// The memory that the values of a row may take: of a text of small values many times its size.
     private static func memory(ofRow count: Int) -> Int { max(128 << 20, 2 * count) }
 
-    /// The longest row that is read; an embedded picture fits, and a file that is no list of rows does not.
+    /// The longest row that is read; an embedded image fits, and a file that is no list of rows does not.
     static let longestRow = 256 << 20
 
     /// Opens a file and finds its rows.
@@ -104,17 +104,17 @@ package final class RowFile: Sendable {
         guard places.indices.contains(row) else {
             throw BridgeError(.badArgument, "\(path) has \(count) rows and no row \(row); rows are counted from 0")
         }
-        let place = places[row]
-        guard place.count <= Self.longestRow else {
+        let location = places[row]
+        guard location.count <= Self.longestRow else {
             throw BridgeError(
                 .corruptInput,
-                "\(name(of: row)): the row has \(place.count) bytes, more than the \(Self.longestRow) that are read"
+                "\(name(of: row)): the row has \(location.count) bytes, more than the \(Self.longestRow) that are read"
             )
         }
-        if let text { return try parsed(Array(text[place.offset..<place.offset + place.count]), row) }
-        var bytes = [UInt8](repeating: 0, count: place.count)
-        let count = try Self.read(descriptor, &bytes, at: place.offset, path)
-        guard count == place.count else {
+        if let text { return try parsed(Array(text[location.offset..<location.offset + location.count]), row) }
+        var bytes = [UInt8](repeating: 0, count: location.count)
+        let count = try Self.read(descriptor, &bytes, at: location.offset, path)
+        guard count == location.count else {
             throw BridgeError(.corruptInput, "\(name(of: row)): the file has become shorter since it was opened")
         }
         return try parsed(bytes, row)

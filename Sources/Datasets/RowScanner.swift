@@ -9,7 +9,7 @@ struct RowScanner {
     private let path: String
     private var form = Form.unknown
     private var line = 1
-    private var places = RowPlaces()
+    private var places = RowOffsets()
     /// The row that has begun.
     private var current: RowFile.Place?
     /// The end of what is not white space in it.
@@ -109,7 +109,7 @@ struct RowScanner {
     }
 
     /// The rows of a file that ends here.
-    mutating func finish(at offset: Int) throws -> RowPlaces {
+    mutating func finish(at offset: Int) throws -> RowOffsets {
         guard form != .list else {
             throw BridgeError(
                 .corruptInput,

@@ -2,19 +2,19 @@ import BridgeCore
 import Glibc
 import JSONTree
 
-/// A folder that `datasets.save_to_disk` wrote: Arrow files, with a `state.json` that lists them, or such a folder for each
+/// A directory that `datasets.save_to_disk` wrote: Arrow files, with a `state.json` that lists them, or such a directory for each
 /// split with a `dataset_dict.json` beside them.
 struct SavedDataset {
-    /// The folder of the split.
+    /// The directory of the split.
     let path: String
     /// Its files in their order.
     let files: [String]
 
     private static let largestFile = 1 << 26
 
-    /// Finds a split; nil where the folder was not written by `save_to_disk`.
+    /// Finds a split; nil where the directory was not written by `save_to_disk`.
     ///
-    /// - Throws: `BridgeError` when there is no such split, or the folder does not describe its files.
+    /// - Throws: `BridgeError` when there is no such split, or the directory does not describe its files.
     init?(path: String, split: String) throws {
         if let splits = try Self.json(path + "/dataset_dict.json") {
             guard let names = splits["splits"]?.array?.map(\.string), !names.contains(nil) else {
@@ -70,7 +70,7 @@ struct SavedDataset {
         self.path = path
     }
 
-    /// Whether a name is one of a file in the folder itself.
+    /// Whether a name is one of a file in the directory itself.
     private static func isName(_ name: String) -> Bool {
         !name.isEmpty && name != "." && name != ".." && !name.utf8.contains { $0 == 0 || $0 == UInt8(ascii: "/") }
     }
@@ -78,7 +78,7 @@ struct SavedDataset {
     private static func json(_ path: String) throws -> JSON? {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }
-        let bytes = try DatasetFolder.contents(of: path, limit: largestFile)
+        let bytes = try DatasetDirectory.contents(of: path, limit: largestFile)
         do throws(JSONError) { return try JSON(parsing: bytes) } catch {
             throw BridgeError(.corruptInput, "\(path) is not valid JSON: \(error)")
         }

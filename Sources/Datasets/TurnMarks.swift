@@ -24,24 +24,26 @@ enum TurnMarks {
     /// Whether a message is marked as supervised or as not; nil where nothing marks it.
     ///
     /// - Throws: `BridgeError` for a mark that is neither, and for marks that contradict each other.
-    static func mark(of message: JSONObject, at place: String) throws -> Bool? {
+    static func mark(of message: JSONObject, at location: String) throws -> Bool? {
         for key in details {
             for detail in message[key]?.nonNull?.array ?? []
-            where try truth(detail["train"], "\(place).\(key)") == false {
+            where try truth(detail["train"], "\(location).\(key)") == false {
                 throw BridgeError(
                     .corruptInput,
-                    "\(place) has \(key), which excludes parts of the message from training, and only whole messages can be; "
+                    "\(location) has \(key), which excludes parts of the message from training, and only whole messages can be; "
                         + "split the message, or mark all of it with \"train\": false"
                 )
             }
         }
-        for key in prompts where try truth(message[key], "\(place).\(key)") == true { throw promptMark(place, key) }
+        for key in prompts where try truth(message[key], "\(location).\(key)") == true {
+            throw promptMark(location, key)
+        }
         var found: (key: String, value: Bool)?
         for key in keys {
-            guard let truth = try truth(message[key], "\(place).\(key)") else { continue }
+            guard let truth = try truth(message[key], "\(location).\(key)") else { continue }
             let value = inverted.contains(key) ? !truth : truth
             if let found, found.value != value {
-                throw BridgeError(.corruptInput, "\(place) has \(found.key) and \(key), which contradict each other")
+                throw BridgeError(.corruptInput, "\(location) has \(found.key) and \(key), which contradict each other")
             }
             found = (key, value)
         }
@@ -100,10 +102,10 @@ enum TurnMarks {
         }
     }
 
-    private static func promptMark(_ place: String, _ key: String) -> BridgeError {
+    private static func promptMark(_ location: String, _ key: String) -> BridgeError {
         BridgeError(
             .corruptInput,
-            "\(place) has \(key), and which parts are trained is the same for all rows; set dataset.loss_mode=full to train "
+            "\(location) has \(key), and which parts are trained is the same for all rows; set dataset.loss_mode=full to train "
                 + "prompts too, or remove \(key)"
         )
     }

@@ -33,10 +33,10 @@ public final class Trainer {
     }
 
     /// What the run is made of.
-    public struct Parts {
+    public struct Components {
         /// The recipe, checked.
         public var recipe: Recipe
-        /// The model, its parts frozen as the recipe says.
+        /// The model, its components frozen as the recipe says.
         public var model: any CausalModel
         /// The model's adapters; nil where the model itself is trained.
         public var adapters: AdapterSet?
@@ -49,9 +49,9 @@ public final class Trainer {
         /// Saves and restores; nil for a run without checkpoints.
         public var checkpoints: RunCheckpoints?
         /// Facts for reports.
-        public var facts: RunFacts
+        public var metadata: RunMetadata
 
-        /// Parts.
+        /// Components.
         public init(
             recipe: Recipe,
             model: any CausalModel,
@@ -60,7 +60,7 @@ public final class Trainer {
             validation: (any BatchSource)? = nil,
             sinks: [any MetricsSink] = [],
             checkpoints: RunCheckpoints? = nil,
-            facts: RunFacts
+            metadata: RunMetadata
         ) {
             self.recipe = recipe
             self.model = model
@@ -69,34 +69,34 @@ public final class Trainer {
             self.validation = validation
             self.sinks = sinks
             self.checkpoints = checkpoints
-            self.facts = facts
+            self.metadata = metadata
         }
     }
 
-    private let parts: Parts
+    private let components: Components
     private let optimizer: Optimizer
     private let schedule: LearningRateSchedule
     private let logger: Logger
     private var progress = RunProgress()
-    private var guardian: StepGuard
+    private var lossMonitor: LossMonitor
     /// What takes in the measurements; one that fails on the way is left aside.
     private var sinks: [any MetricsSink]
 
     /// A run that has not begun.
     ///
     /// - Throws: `BridgeError` when nothing is trained.
-    public init(_ parts: Parts, logger: Logger) throws {
-        self.parts = parts
+    public init(_ components: Components, logger: Logger) throws {
+        self.components = components
         self.logger = logger
-        let trained = parts.model.parameters + (parts.adapters?.parameters ?? [])
-        optimizer = try Optimizer(parts.recipe.optimizer, trained, on: parts.model.engine)
+        let trained = components.model.parameters + (components.adapters?.parameters ?? [])
+        optimizer = try Optimizer(components.recipe.optimizer, trained, on: components.model.engine)
         schedule = LearningRateSchedule(
-            optimizer: parts.recipe.optimizer,
-            scheduler: parts.recipe.scheduler,
-            trainIters: parts.recipe.train.trainIters
+            optimizer: components.recipe.optimizer,
+            scheduler: components.recipe.scheduler,
+            trainIters: components.recipe.train.trainIters
         )
-        guardian = StepGuard(parts.recipe.train)
-        sinks = parts.sinks
+        lossMonitor = LossMonitor(components.recipe.train)
+        sinks = components.sinks
     }
 
     /// How many numbers are trained.
@@ -107,13 +107,13 @@ public final class Trainer {
     /// - Parameter shouldStop: Asked after every step.
     /// - Returns: What was done.
     /// - Throws: `BridgeError` for data that cannot be used, for a checkpoint that cannot be written at the end, after too
-    ///   many steps without a finite loss, and when no step had anything to learn. What was learnt before is saved.
+    ///   many steps without a finite loss, and when no step had anything to learn. What was supervised before is saved.
     public func run(shouldStop: () -> Bool = { false }) throws -> Outcome {
-        let train = parts.recipe.train
-        let lock = try parts.checkpoints?.lock()
+        let train = components.recipe.train
+        let lock = try components.checkpoints?.lock()
         defer { withExtendedLifetime(lock) {} }
         try resume()
-        for sink in sinks { try sink.begin(parts.facts, after: progress.iteration) }
+        for sink in sinks { try sink.begin(components.metadata, after: progress.iteration) }
         var outcome = Outcome(end: .done, iteration: progress.iteration)
         var trained = 0
         let start = ContinuousClock.now
@@ -135,13 +135,13 @@ public final class Trainer {
                 break
             }
         }
-        try parts.checkpoints?.wait()
+        try components.checkpoints?.wait()
         outcome.iteration = progress.iteration
         tell { try $0.finish() }
         guard outcome.stepsDone == 0 || trained > 0 else {
             throw BridgeError(
                 .badArgument,
-                "nothing was learnt: none of the \(outcome.stepsDone) steps had a token to learn from; "
+                "nothing was supervised: none of the \(outcome.stepsDone) steps had a token to learn from; "
                     + "'bridge data check' shows why"
             )
         }
@@ -165,7 +165,7 @@ public final class Trainer {
 
     /// An error that ends the run, once the steps before it are saved.
     private func saved(before error: any Error) -> any Error {
-        guard parts.checkpoints != nil, let cause = error as? BridgeError else { return error }
+        guard components.checkpoints != nil, let cause = error as? BridgeError else { return error }
         var words = "; the \(progress.iteration) steps before it are saved"
         do { try save(isEnd: true) } catch { words = "; the steps before it could not be saved: \(error)" }
         return BridgeError(cause.code, cause.message + words, names: cause.names, cause: cause.cause)
@@ -173,10 +173,10 @@ public final class Trainer {
 
     private func reasonToStop(_ start: ContinuousClock.Instant, _ shouldStop: () -> Bool) -> End? {
         if shouldStop() { return .interrupted }
-        if let interval = parts.recipe.train.exitInterval, interval > 0, progress.iteration % interval == 0 {
+        if let interval = components.recipe.train.exitInterval, interval > 0, progress.iteration % interval == 0 {
             return .limit
         }
-        if let minutes = parts.recipe.train.exitDurationInMins {
+        if let minutes = components.recipe.train.exitDurationInMins {
             if ContinuousClock.now - start >= .seconds(minutes * 60) { return .limit }
         }
         return nil
@@ -186,30 +186,30 @@ public final class Trainer {
 
     private func step() throws -> StepRecord {
         let start = ContinuousClock.now
-        let (train, section) = (parts.recipe.train, parts.recipe.optimizer)
+        let (train, section) = (components.recipe.train, components.recipe.optimizer)
         let count = max(1, train.globalBatchSize / train.microBatchSize)
         optimizer.clearGradients()
         var (loss, trained, tokens) = (0.0, 0, 0)
         for micro in 0..<count {
             let first = progress.consumedSamples + micro * train.microBatchSize
-            let batch = try parts.samples.batch(first: first, count: train.microBatchSize)
-            let learnt = batch.trainedCount
+            let batch = try components.samples.batch(first: first, count: train.microBatchSize)
+            let supervised = batch.supervisedCount
             tokens += batch.targets.count
-            guard learnt > 0 else { continue }
+            guard supervised > 0 else { continue }
             // Dropout depends on the place of the micro-batch in the run and on nothing else.
-            parts.adapters?.drop(
-                by: RandomStream(seed: parts.recipe.rng.seed, stream: UInt64(first) << 20)
+            components.adapters?.drop(
+                by: RandomStream(seed: components.recipe.rng.seed, stream: UInt64(first) << 20)
             )
-            let weight = train.meanOfMeans ? 1 / Float(learnt) : 1
-            let value = try parts.model.loss(
+            let weight = train.meanOfMeans ? 1 / Float(supervised) : 1
+            let value = try components.model.loss(
                 batch.tokens,
                 targets: batch.targets,
                 weight: weight,
-                recomputation: parts.recipe.model.recomputeGranularity
+                recomputation: components.recipe.model.recomputeGranularity
             )
             _ = Gradients(of: value)
             loss += Double(value.item)
-            trained += learnt
+            trained += supervised
         }
         // With micro-batches that all count the same there are as many means as micro-batches, and tokens otherwise.
         let total = train.meanOfMeans ? Double(count) : Double(max(trained, 1))
@@ -218,8 +218,8 @@ public final class Trainer {
         let number = progress.iteration + 1
         let rate = schedule.learningRate(at: number)
         // A checkpoint that is still being written reads what the next line changes.
-        try parts.checkpoints?.wait()
-        switch try guardian.judge(loss: loss, gradientNorm: norm, iteration: number, trained: trained) {
+        try components.checkpoints?.wait()
+        switch try lossMonitor.check(loss: loss, gradientNorm: norm, iteration: number, trained: trained) {
         case .good:
             let clip = section.clipGrad > 0 ? min(1, section.clipGrad / (norm + 1e-6)) : 1
             optimizer.step(
@@ -232,14 +232,14 @@ public final class Trainer {
             logger.warning("step \(number) is left out: its loss is \(loss) and its gradient norm \(norm)")
         case .empty:
             progress.skippedIterations += 1
-            logger.warning("step \(number) is left out: none of its tokens is learnt from")
+            logger.warning("step \(number) is left out: none of its tokens is supervised from")
         case .spike:
             progress.skippedIterations += 1
             logger.warning("step \(number) is left out: its loss \(loss) is far above the mean of those before")
         }
         progress.iteration = number
         progress.consumedSamples += count * train.microBatchSize
-        progress.meanLoss = guardian.meanLoss
+        progress.meanLoss = lossMonitor.meanLoss
         return StepRecord(
             iteration: number,
             totalIterations: train.trainIters,
@@ -251,8 +251,8 @@ public final class Trainer {
             globalBatchSize: train.globalBatchSize,
             loss: loss,
             gradientNorm: norm,
-            parametersNorm: parts.recipe.logger.logParamsNorm ? optimizer.parametersNorm() : nil,
-            operations: parts.model.trainingOperations(tokens: tokens),
+            parametersNorm: components.recipe.logger.logParamsNorm ? optimizer.parametersNorm() : nil,
+            operations: components.model.trainingOperations(tokens: tokens),
             skippedIterations: progress.skippedIterations,
             nanIterations: progress.nanIterations
         )
@@ -261,21 +261,21 @@ public final class Trainer {
     // MARK: Validation
 
     private func validate(_ shouldStop: () -> Bool) throws -> ValidationRecord? {
-        guard let samples = parts.validation else { return nil }
+        guard let samples = components.validation else { return nil }
         let start = ContinuousClock.now
-        let train = parts.recipe.train
-        let trained = (parts.model.parameters + (parts.adapters?.parameters ?? [])).filter(\.isTrainable)
+        let train = components.recipe.train
+        let trained = (components.model.parameters + (components.adapters?.parameters ?? [])).filter(\.isTrainable)
         for parameter in trained { parameter.isTrainable = false }
-        parts.adapters?.drop(by: nil)
+        components.adapters?.drop(by: nil)
         defer { for parameter in trained { parameter.isTrainable = true } }
         var (loss, count) = (0.0, 0)
         for micro in 0..<train.evalIters * max(1, train.globalBatchSize / train.microBatchSize) {
             // The step is done, and a validation of some of the samples would be another number.
             if shouldStop() { return nil }
             let batch = try samples.batch(first: micro * train.microBatchSize, count: train.microBatchSize)
-            guard batch.trainedCount > 0 else { continue }
-            loss += Double(try parts.model.loss(batch.tokens, targets: batch.targets).item)
-            count += batch.trainedCount
+            guard batch.supervisedCount > 0 else { continue }
+            loss += Double(try components.model.loss(batch.tokens, targets: batch.targets).item)
+            count += batch.supervisedCount
         }
         guard count > 0 else { return nil }
         let record = ValidationRecord(
@@ -292,17 +292,17 @@ public final class Trainer {
 
     private var state: TrainingState {
         TrainingState(
-            parameters: parts.adapters.map { adapters in
-                adapters.parameters + parts.model.parameters.filter(\.isTrainable)
-            } ?? parts.model.parameters,
-            adapters: parts.adapters,
-            moments: parts.recipe.checkpoint.saveOptim ? optimizer.moments : []
+            parameters: components.adapters.map { adapters in
+                adapters.parameters + components.model.parameters.filter(\.isTrainable)
+            } ?? components.model.parameters,
+            adapters: components.adapters,
+            moments: components.recipe.checkpoint.saveOptim ? optimizer.moments : []
         )
     }
 
     private func save(isEnd: Bool) throws {
-        let interval = parts.recipe.checkpoint.saveInterval
-        guard let checkpoints = parts.checkpoints, progress.iteration > 0,
+        let interval = components.recipe.checkpoint.saveInterval
+        guard let checkpoints = components.checkpoints, progress.iteration > 0,
             isEnd || (interval > 0 && progress.iteration % interval == 0)
         else { return }
         var progress = progress
@@ -311,11 +311,11 @@ public final class Trainer {
     }
 
     private func resume() throws {
-        guard let checkpoints = parts.checkpoints, let found = try checkpoints.newest() else { return }
+        guard let checkpoints = components.checkpoints, let found = try checkpoints.newest() else { return }
         progress = try checkpoints.restore(state, from: found)
-        guardian.meanLoss = progress.meanLoss
+        lossMonitor.meanLoss = progress.meanLoss
         optimizer.resume(after: progress.optimizerSteps)
-        if !parts.recipe.checkpoint.saveOptim { optimizer.takeParameters() }
+        if !components.recipe.checkpoint.saveOptim { optimizer.takeParameters() }
         logger.notice("going on after step \(progress.iteration), from \(found)")
     }
 }

@@ -32,21 +32,21 @@ extension TrainingRun {
         let (logger, checkpoint) = (recipe.logger, recipe.checkpoint)
         // A run starts a log from scratch, and puts its report in place; TensorBoard's files have names of their own.
         let logs = logger.logDir.isEmpty ? [] : [JSONLinesLog.fileName, HTMLReport.fileName]
-        var written = logs.map { (setting: "logger.log_dir", folder: logger.logDir, path: "\(logger.logDir)/\($0)") }
+        var written = logs.map { (setting: "logger.log_dir", directory: logger.logDir, path: "\(logger.logDir)/\($0)") }
         if !logger.tensorboardDir.isEmpty {
-            let folder = logger.tensorboardDir
-            written.append(("logger.tensorboard_dir", folder, "\(folder)/\(TensorBoardWriter.fileNamePrefix)"))
+            let directory = logger.tensorboardDir
+            written.append(("logger.tensorboard_dir", directory, "\(directory)/\(TensorBoardWriter.fileNamePrefix)"))
         }
-        let iterations = [checkpoint.save, checkpoint.load].filter { !$0.isEmpty }.flatMap { folder in
-            (try? NativeCheckpoint.iterations(in: folder))?.map(\.path) ?? []
+        let iterations = [checkpoint.save, checkpoint.load].filter { !$0.isEmpty }.flatMap { directory in
+            (try? NativeCheckpoint.iterations(in: directory))?.map(\.path) ?? []
         }
         // A run that is inside of its model already has its logs beside it.
         let sources = sources(recipe).filter { iterations.isEmpty || !isInside(checkpoint.save, $0) }
-        for (setting, folder, path) in written {
+        for (setting, directory, path) in written {
             for source in sources + iterations where Destination.relation(of: path, to: source) != nil {
                 throw BridgeError(
                     .badArgument,
-                    "\(setting) is \(folder), and writing to it would change \(source), which the run reads; "
+                    "\(setting) is \(directory), and writing to it would change \(source), which the run reads; "
                         + "name a directory outside of it"
                 )
             }
@@ -54,9 +54,9 @@ extension TrainingRun {
     }
 
     /// Whether a path is a directory that is here, or inside of it.
-    private static func isInside(_ path: String, _ folder: String) -> Bool {
+    private static func isInside(_ path: String, _ directory: String) -> Bool {
         guard !path.isEmpty else { return false }
-        return switch Destination.relation(of: path, to: folder) {
+        return switch Destination.relation(of: path, to: directory) {
         case .same, .inside: true
         case .above, nil: false
         }

@@ -24,13 +24,13 @@ public final class TrainingRun {
     /// What is to be said about the rows that were read so far.
     public let notes: DataNotes
 
-    private let samples: PreparedBatches
-    private let validation: PreparedBatches?
+    private let samples: DataLoader
+    private let validation: DataLoader?
     private let engine: any TensorEngine
     private let logger: Logger
 
     /// What a run needs besides its recipe.
-    public struct Surroundings {
+    public struct Environment {
         /// The families.
         public var catalog: PluginCatalog
         /// Where to compute.
@@ -48,9 +48,9 @@ public final class TrainingRun {
         public var hub = Hub.standard
 
         /// Whether the run is only described: no weight is read then, nor downloaded.
-        public var isOutline = false
+        public var isShapeOnly = false
 
-        /// Surroundings.
+        /// Environment.
         public init(catalog: PluginCatalog, engine: any TensorEngine, logger: Logger, today: String) {
             self.catalog = catalog
             self.engine = engine
@@ -77,51 +77,50 @@ public final class TrainingRun {
     /// Loads the model and opens the data.
     ///
     /// - Throws: `BridgeError` for weights or data that cannot be used, and when nothing would be trained.
-    public init(_ recipe: Recipe, in surroundings: Surroundings) throws {
+    public init(_ recipe: Recipe, in environment: Environment) throws {
         var recipe = recipe
         let weights = recipe.checkpoint.pretrainedCheckpoint
         guard !weights.isEmpty else {
             throw BridgeError(
                 .badArgument,
-                "checkpoint.pretrained_checkpoint is empty; name the Hugging Face folder or the Megatron checkpoint to start from"
+                "checkpoint.pretrained_checkpoint is empty; name the Hugging Face directory or the Megatron checkpoint to start from"
             )
         }
-        try RunCheckpoints.checkFolder(recipe.checkpoint.save)
+        try RunCheckpoints.checkDirectory(recipe.checkpoint.save)
         try Self.checkCheckpoints(recipe)
         try Self.checkLogs(recipe)
         bridge =
-            try surroundings.isOutline && HubRepository(meantBy: weights) != nil
-            ? AutoBridge.forPlanning(weights, catalog: surroundings.catalog, hub: surroundings.hub)
-            : AutoBridge.fromAny(weights, catalog: surroundings.catalog, hub: surroundings.hub)
+            try environment.isShapeOnly && HubRepository(meantBy: weights) != nil
+            ? AutoBridge.forPlanning(weights, catalog: environment.catalog, hub: environment.hub)
+            : AutoBridge.fromAny(weights, catalog: environment.catalog, hub: environment.hub)
         try Self.checkDropout(bridge.megatronFields, recipe)
         // A branch may have moved when the run is gone on with; a commit has not.
-        if let repository = HubRepository(meantBy: weights), let commit = surroundings.hub.cache.commit(of: repository)
-        {
+        if let repository = HubRepository(meantBy: weights), let commit = environment.hub.cache.commit(of: repository) {
             recipe.checkpoint.pretrainedCheckpoint = "\(repository.id)@\(commit)"
         }
-        // A folder to go on from that has nothing is said by the run itself, once it begins.
+        // A directory to go on from that has nothing is said by the run itself, once it begins.
         let newest = try? RunCheckpoints.newest(recipe.checkpoint)
         let stored = try newest.flatMap(Self.storedRecipe)
         resumedFrom = newest
         if recipe.dataset.date.isEmpty {
             // A checkpoint that was converted names no day.
             let begun = stored?.dataset.date ?? ""
-            recipe.dataset.date = begun.isEmpty ? surroundings.today : begun
+            recipe.dataset.date = begun.isEmpty ? environment.today : begun
         }
         if let newest, let stored {
             let changes = try ResumeCheck(recipe, stored: stored, path: newest).changes
             if !changes.isEmpty {
-                surroundings.logger.notice("other settings than before: \(changes.joined(separator: ", "))")
+                environment.logger.notice("other settings than before: \(changes.joined(separator: ", "))")
             }
         }
         self.recipe = recipe
-        engine = surroundings.engine
-        logger = surroundings.logger
+        engine = environment.engine
+        logger = environment.logger
         let type: ElementType = recipe.mixedPrecision == .bf16Mixed ? .bfloat16 : .float32
-        let path = bridge.folder == nil ? weights : nil
-        if surroundings.isOutline {
+        let path = bridge.directory == nil ? weights : nil
+        if environment.isShapeOnly {
             if !recipe.checkpoint.randomInit { try bridge.checkWeights(path) }
-            model = try bridge.outlinedModel(elementType: type, on: engine)
+            model = try bridge.shapeOnlyModel(elementType: type, on: engine)
         } else if recipe.checkpoint.randomInit {
             model = try bridge.initializedModel(seed: recipe.rng.seed, elementType: type, on: engine)
         } else {
@@ -146,21 +145,21 @@ public final class TrainingRun {
             options: options
         )
         notes = encoder.notes
-        notes.setReport { [logger = surroundings.logger] in logger.warning("\($0)") }
+        notes.setReport { [logger = environment.logger] in logger.warning("\($0)") }
         var opener = DatasetOpener(section: recipe.dataset, encoder: encoder, seed: recipe.rng.seed)
-        opener.openTable = surroundings.openTable
-        opener.maker = surroundings.maker
+        opener.openTable = environment.openTable
+        opener.maker = environment.maker
         // A dry run downloads no data: of a data set that is not here it says so.
-        let isElsewhere = surroundings.isOutline && opener.isOnTheHubOnly(surroundings.hub)
+        let isElsewhere = environment.isShapeOnly && opener.isOnTheHubOnly(environment.hub)
         let source: any SampleSource =
             try isElsewhere ? MockSource(count: 1, imageCount: 0, seed: 0, encoder: encoder) : opener.training()
         sampleCount = isElsewhere ? nil : source.count
         let workers = recipe.dataset.numWorkers
-        samples = PreparedBatches(try opener.preparer(source), workers: workers, on: engine)
+        samples = DataLoader(try opener.preparer(source), workers: workers, on: engine)
         validation =
             !isElsewhere && recipe.train.evalInterval > 0 && recipe.train.evalIters > 0
             ? try opener.validation().map {
-                PreparedBatches(try opener.preparer($0, shuffles: false), workers: workers, on: surroundings.engine)
+                DataLoader(try opener.preparer($0, shuffles: false), workers: workers, on: environment.engine)
             } : nil
     }
 
@@ -204,7 +203,7 @@ public final class TrainingRun {
     }
 
     /// How many numbers are trained.
-    public var trainedCount: Int { parts.reduce(0) { $0 + $1.trained } }
+    public var supervisedCount: Int { parts.reduce(0) { $0 + $1.trained } }
 
     /// How many bytes weights, gradients and the optimizer take, without activations.
     public var stateByteCount: Int {
@@ -219,10 +218,10 @@ public final class TrainingRun {
     ///
     /// - Parameters:
     ///   - sinks: What takes in the measurements.
-    ///   - facts: Facts for reports besides those that the run knows.
+    ///   - metadata: Facts for reports besides those that the run knows.
     /// - Returns: The trainer, not begun.
     /// - Throws: `BridgeError` when nothing is trained.
-    public func trainer(sinks: [any MetricsSink], facts: [(name: String, value: String)] = []) throws -> Trainer {
+    public func trainer(sinks: [any MetricsSink], metadata: [(name: String, value: String)] = []) throws -> Trainer {
         let checkpoints = RunCheckpoints(
             bridge,
             recipe.checkpoint,
@@ -231,7 +230,7 @@ public final class TrainingRun {
         )
         let own = [
             ("model", bridge.architecture), ("weights", recipe.checkpoint.pretrainedCheckpoint),
-            ("parameters", "\(parts.reduce(0) { $0 + $1.count })"), ("trained", "\(trainedCount)"),
+            ("parameters", "\(parts.reduce(0) { $0 + $1.count })"), ("trained", "\(supervisedCount)"),
             ("scheme", recipe.peft.scheme == .none ? "full" : recipe.peft.scheme.rawValue),
             ("precision", recipe.mixedPrecision.rawValue), ("samples", sampleCount.map(String.init) ?? "not known"),
             ("steps", "\(recipe.train.trainIters)"), ("global batch", "\(recipe.train.globalBatchSize)"),
@@ -239,7 +238,7 @@ public final class TrainingRun {
             ("data", dataName), ("checkpoints", recipe.checkpoint.save), ("seed", "\(recipe.rng.seed)"),
         ]
         return try Trainer(
-            Trainer.Parts(
+            Trainer.Components(
                 recipe: recipe,
                 model: model,
                 adapters: adapters,
@@ -247,7 +246,7 @@ public final class TrainingRun {
                 validation: validation,
                 sinks: sinks,
                 checkpoints: recipe.checkpoint.save.isEmpty && recipe.checkpoint.load.isEmpty ? nil : checkpoints,
-                facts: RunFacts(name: recipe.name, facts: own + facts)
+                metadata: RunMetadata(name: recipe.name, metadata: own + metadata)
             ),
             logger: logger
         )

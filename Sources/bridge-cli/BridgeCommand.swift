@@ -36,8 +36,8 @@ struct BridgeCommand: ParsableCommand {
 enum Main {
     static func main() {
         StandardStreams.openMissing()
-        // Commands that write something say when a signal has to wait, see Interrupt.inGoodOrder.
-        Interrupt.install(endsAtOnce: true)
+        // Commands that write something say when a signal has to wait, see Interrupt.withGracefulInterrupt.
+        Interrupt.install(exitsImmediately: true)
         MappedFileFault.install()
         do { try run() } catch { Failure.report(error) }
         Failure.end(0)

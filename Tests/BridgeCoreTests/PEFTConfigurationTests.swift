@@ -8,7 +8,7 @@ import Testing
     @Test(
         arguments: [
             ("org/name@exp", "org/name", "exp"), ("org/name", "org/name", nil), ("org/name@main", "org/name", nil),
-            ("/a folder/of@mine", "/a folder/of@mine", nil), ("toy", "toy", nil),
+            ("/a directory/of@mine", "/a directory/of@mine", nil), ("toy", "toy", nil),
         ] as [(String, String, String?)]
     )
     func theModelAndItsRevisionAreApart(_ base: String, _ name: String, _ revision: String?) throws {

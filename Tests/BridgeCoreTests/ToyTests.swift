@@ -53,15 +53,15 @@ import Testing
     }
 
     @Test(arguments: families) func theSameSeedGivesTheSameBytesWhateverTheThreads(_ family: String) throws {
-        try withFolder { folder in
+        try withFolder { directory in
             let toy = try ToyModel(family: family, options: .init(seed: 5))
-            try toy.write(to: "\(folder)/one", context: RunContext(workers: 1))
+            try toy.write(to: "\(directory)/one", context: RunContext(workers: 1))
             try ToyModel(family: family, options: .init(seed: 5))
-                .write(to: "\(folder)/seven", context: RunContext(workers: 7))
-            try ToyModel(family: family, options: .init(seed: 6)).write(to: "\(folder)/other")
-            let one = try contents(of: "\(folder)/one")
-            #expect(try contents(of: "\(folder)/seven") == one)
-            let other = try contents(of: "\(folder)/other")
+                .write(to: "\(directory)/seven", context: RunContext(workers: 7))
+            try ToyModel(family: family, options: .init(seed: 6)).write(to: "\(directory)/other")
+            let one = try contents(of: "\(directory)/one")
+            #expect(try contents(of: "\(directory)/seven") == one)
+            let other = try contents(of: "\(directory)/other")
             #expect(other.keys.sorted() == one.keys.sorted())
             let weights = one.keys.filter { $0.hasSuffix(".safetensors") }
             #expect(!weights.isEmpty && weights.allSatisfy { other[$0] != one[$0] })
@@ -71,9 +71,9 @@ import Testing
     }
 
     @Test func theStreamOfATensorStaysWhatItIs() throws {
-        try withFolder { folder in
-            try ToyModel(family: "mistral", options: .init(elementType: .float32)).write(to: folder, overwrite: true)
-            let tensors = try HuggingFaceFolder(path: folder).tensors
+        try withFolder { directory in
+            try ToyModel(family: "mistral", options: .init(elementType: .float32)).write(to: directory, overwrite: true)
+            let tensors = try HuggingFaceDirectory(path: directory).tensors
             let norm = try #require(tensors["model.norm.weight"])
             let bytes = try norm.storage.bytes(norm.offset..<norm.offset + 16)
             #expect(bytes == Self.firstNumbersOfTheNorm)
@@ -86,12 +86,12 @@ import Testing
     ]
 
     @Test(arguments: families) func shardsAndIndexAgree(_ family: String) throws {
-        try withFolder { folder in
+        try withFolder { directory in
             let toy = try ToyModel(family: family, options: .init(seed: 1))
-            let report = try toy.write(to: folder, overwrite: true)
+            let report = try toy.write(to: directory, overwrite: true)
             #expect(report.tensors == toy.tensorCount)
             // Opening compares the index with the files.
-            let opened = try HuggingFaceFolder(path: folder)
+            let opened = try HuggingFaceDirectory(path: directory)
             #expect((2...3).contains(opened.shards.count))
             #expect(opened.indexName == "model.safetensors.index.json")
             #expect(opened.tensors.count == toy.tensorCount)
@@ -100,42 +100,42 @@ import Testing
                 #expect(shard.name == "model-0000\(index + 1)-of-0000\(opened.shards.count).safetensors")
                 #expect(shard.header.metadata == JSONObject([("format", "pt")]))
             }
-            let index = try JSON(contentsOf: "\(folder)/model.safetensors.index.json")
+            let index = try JSON(contentsOf: "\(directory)/model.safetensors.index.json")
             #expect(index[path: "metadata.total_size"]?.integer == toy.byteCount)
         }
     }
 
     @Test(arguments: families) func importAndExportGiveTheSameFolder(_ family: String) throws {
-        try withFolder { folder in
-            try ToyModel(family: family, options: .init(seed: 2)).write(to: "\(folder)/toy")
-            let bridge = try AutoBridge.fromHF("\(folder)/toy")
+        try withFolder { directory in
+            try ToyModel(family: family, options: .init(seed: 2)).write(to: "\(directory)/toy")
+            let bridge = try AutoBridge.fromHF("\(directory)/toy")
             #expect(bridge.unreadKeys.isEmpty)
             let options = ConversionOptions(layout: RankLayout(tensorSize: 4, pipelineSize: 2))
-            try bridge.importCheckpoint(to: "\(folder)/megatron", options: options)
-            try AutoBridge.fromMegatron("\(folder)/megatron")
-                .exportCheckpoint(from: "\(folder)/megatron", to: "\(folder)/again")
-            #expect(try contents(of: "\(folder)/again") == contents(of: "\(folder)/toy"))
+            try bridge.importCheckpoint(to: "\(directory)/megatron", options: options)
+            try AutoBridge.fromMegatron("\(directory)/megatron")
+                .exportCheckpoint(from: "\(directory)/megatron", to: "\(directory)/again")
+            #expect(try contents(of: "\(directory)/again") == contents(of: "\(directory)/toy"))
         }
     }
 
     @Test(arguments: families) func layersHiddenSizeAndTypeAreAsAskedFor(_ family: String) throws {
-        try withFolder { folder in
+        try withFolder { directory in
             let options = ToyModel.Options(layers: 9, hiddenSize: 64, elementType: .float16)
-            try ToyModel(family: family, options: options).write(to: folder, overwrite: true)
-            let bridge = try AutoBridge.fromHF(folder)
+            try ToyModel(family: family, options: options).write(to: directory, overwrite: true)
+            let bridge = try AutoBridge.fromHF(directory)
             #expect(bridge.toProvider().decoder.numLayers == 9)
             #expect(bridge.toProvider().decoder.hiddenSize == 64)
             #expect(bridge.toProvider().elementType == .float16)
-            #expect(try HuggingFaceFolder(path: folder).tensors.values.allSatisfy { $0.elementType == .float16 })
-            #expect(try bridge.plan().ledger.mapped.count == HuggingFaceFolder(path: folder).tensors.count)
+            #expect(try HuggingFaceDirectory(path: directory).tensors.values.allSatisfy { $0.elementType == .float16 })
+            #expect(try bridge.plan().ledger.mapped.count == HuggingFaceDirectory(path: directory).tensors.count)
         }
     }
 
     @Test(arguments: families) func noNumberIsNeutral(_ family: String) throws {
-        try withFolder { folder in
-            try ToyModel(family: family, options: .init(elementType: .float32)).write(to: folder, overwrite: true)
+        try withFolder { directory in
+            try ToyModel(family: family, options: .init(elementType: .float32)).write(to: directory, overwrite: true)
             let isZeroCentred = family.hasPrefix("gemma3")
-            for (name, tensor) in try HuggingFaceFolder(path: folder).tensors {
+            for (name, tensor) in try HuggingFaceDirectory(path: directory).tensors {
                 let bytes = try tensor.storage.bytes(tensor.offset..<tensor.offset + tensor.byteCount)
                 let numbers = bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
                 #expect(Set(numbers).count > numbers.count / 2, "\(name) repeats itself")
@@ -167,27 +167,27 @@ import Testing
     }
 
     @Test func aFolderThatStandsThereIsKept() throws {
-        try withFolder { folder in
+        try withFolder { directory in
             let toy = try ToyModel(family: "mistral")
-            try toy.write(to: "\(folder)/toy")
-            #expect(throws: BridgeError.self) { try toy.write(to: "\(folder)/toy") }
-            try ToyModel(family: "mistral", options: .init(seed: 3)).write(to: "\(folder)/toy", overwrite: true)
-            #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["toy"])
+            try toy.write(to: "\(directory)/toy")
+            #expect(throws: BridgeError.self) { try toy.write(to: "\(directory)/toy") }
+            try ToyModel(family: "mistral", options: .init(seed: 3)).write(to: "\(directory)/toy", overwrite: true)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: directory) == ["toy"])
         }
     }
 
     private func withFolder(_ body: (String) throws -> Void) throws {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("toy-\(UUID().uuidString)").path
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(atPath: folder) }
-        try body(folder)
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("toy-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        try body(directory)
     }
 
-    private func contents(of folder: String) throws -> [String: Data] {
-        let names = try FileManager.default.subpathsOfDirectory(atPath: folder)
+    private func contents(of directory: String) throws -> [String: Data] {
+        let names = try FileManager.default.subpathsOfDirectory(atPath: directory)
         return Dictionary(
             uniqueKeysWithValues: try names.map {
-                ($0, try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\($0)")))
+                ($0, try Data(contentsOf: URL(fileURLWithPath: "\(directory)/\($0)")))
             }
         )
     }

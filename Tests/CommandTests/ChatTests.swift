@@ -13,11 +13,11 @@ import Testing
         "--max-new-tokens", "6", "--ignore-eos", "--date", "2025-01-01", "--dtype", "float32",
     ]
 
-    private func folder(_ model: String) -> String { fixtures.appendingPathComponent(model).path }
+    private func directory(_ model: String) -> String { fixtures.appendingPathComponent(model).path }
 
     private func chat(_ model: String, _ lines: String..., more: [String] = []) throws -> BridgeProcess.Outcome {
         try BridgeProcess(
-            ["chat", "--hf-model", folder(model)] + Self.options + more,
+            ["chat", "--hf-model", directory(model)] + Self.options + more,
             input: lines.map { $0 + "\n" }.joined()
         ).wait()
     }
@@ -27,12 +27,12 @@ import Testing
         errors.split(separator: "\n").allSatisfy { $0.hasPrefix("note: generation_config.json recommends sampling") }
     }
 
-    private func picture(_ name: String) -> String {
+    private func image(_ name: String) -> String {
         fixtures.deletingLastPathComponent().appendingPathComponent("images/\(name)").path
     }
 
     private func answer(_ model: String, _ prompt: [String]) throws -> Answer {
-        try Answer(["--hf-model", folder(model)] + prompt + Self.options)
+        try Answer(["--hf-model", directory(model)] + prompt + Self.options)
     }
 
     /// What `generate` says to one question.
@@ -63,7 +63,7 @@ import Testing
         // because no other is nearly as likely.
         let turns = try Conversation(contentsOf: scratch.path("chat.json"))
         for (answer, asked) in [(first, Conversation(prompt: "Hello")), (second, turns)] {
-            let margin = try margin(of: answer.tokens, to: asked, by: folder(model))
+            let margin = try margin(of: answer.tokens, to: asked, by: directory(model))
             try #require(margin.isCertain, "\(margin)")
         }
         #expect(outcome.output == alone + second.text + "\n")
@@ -77,13 +77,14 @@ import Testing
         #expect(outcome.status == 0 && outcome.errors.isEmpty, "\(outcome.errors)")
         #expect(outcome.output.hasPrefix(answer.text + "\n"))
         let raw = try Answer([
-            "--hf-model", folder("mistral-native"), "--raw", "--prompt", "[INST]Hello[/INST]", "--max-new-tokens", "6",
+            "--hf-model", directory("mistral-native"), "--raw", "--prompt", "[INST]Hello[/INST]", "--max-new-tokens",
+            "6",
             "--ignore-eos", "--dtype", "float32",
         ])
         let margin = try margin(
             of: answer.tokens,
             to: Conversation(prompt: "Hello"),
-            by: folder("mistral-native")
+            by: directory("mistral-native")
         )
         try #require(margin.isCertain, "\(margin)")
         #expect(answer.tokens == raw.tokens)
@@ -95,9 +96,9 @@ import Testing
     }
 
     @Test(arguments: ["ministral3", "gemma3"]) func aPictureGoesWithTheNextMessage(_ model: String) throws {
-        let outcome = try chat(model, "/image \(picture("rgb.png"))", "What is it?", more: ["--system", "Be brief."])
+        let outcome = try chat(model, "/image \(image("rgb.png"))", "What is it?", more: ["--system", "Be brief."])
         #expect(outcome.status == 0 && Self.holdsNotesOnly(outcome.errors), "\(outcome.errors)")
-        let image = picture("rgb.png")
+        let image = image("rgb.png")
         #expect(outcome.output == (try said(model, "What is it?", "--image", image, "--system", "Be brief.")))
     }
 
@@ -122,7 +123,7 @@ import Testing
     }
 
     @Test func aModelOfTextTakesNoPictureAndGoesOn() throws {
-        let outcome = try chat("mistral", "/image \(picture("rgb.png"))", "Hello")
+        let outcome = try chat("mistral", "/image \(image("rgb.png"))", "Hello")
         #expect(outcome.errors.contains("text only"))
         #expect(outcome.output == (try said("mistral", "Hello")))
     }

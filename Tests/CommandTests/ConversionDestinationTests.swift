@@ -67,9 +67,12 @@ import Testing
             try BridgeProcess.run("convert", "--hf-model", model, "--megatron-path", scratch.path("other")).status == 0
         )
         for (arguments, status, sentence) in [
-            (["convert", "--hf-model", model, "--megatron-path", scratch.path("file")], 1, "is not a folder"),
+            (["convert", "--hf-model", model, "--megatron-path", scratch.path("file")], 1, "is not a directory"),
             (["convert", "export", "--megatron-path", run, "--hf-path", run], 64, "which is read"),
-            (["convert", "export", "--megatron-path", run, "--hf-path", scratch.path("file")], 1, "is not a folder"),
+            (
+                ["convert", "export", "--megatron-path", run, "--hf-path", scratch.path("file")], 1,
+                "is not a directory"
+            ),
             (["reshard", "--megatron-path", run, "--output", run], 64, "which is read"),
             (["reshard", "--megatron-path", scratch.path("other"), "--output", run], 1, "holds iterations up to 60"),
         ] as [([String], Int32, String)] {

@@ -27,7 +27,7 @@ import Tokenizers
         let all: [String: (any Error)?] = [
             "BridgeError": BridgeError(.corruptInput, "a"),
             "JSONError": thrown { _ = try JSON(parsing: Array("{".utf8)) },
-            "TokenizerError": thrown { _ = try Tokenizer(folder: scratch.path("nothing")) },
+            "TokenizerError": thrown { _ = try Tokenizer(directory: scratch.path("nothing")) },
             "TemplateError": thrown { _ = try ChatTemplate("{% if %}") },
             "ImageError": thrown {
                 _ = try Image(loading: [1, 2], limits: ImageLimits(bytes: 9, side: 9, pixels: 9))
@@ -45,8 +45,8 @@ import Tokenizers
         let errors = try errors()
         var declared: Set<String> = []
         let declaration = try Regex(#"(?:struct|enum|class) (\w+): (?:\w+, )*Error\b"#)
-        for folder in ["Sources", "Plugins"] {
-            let root = Models.repository.appendingPathComponent(folder)
+        for directory in ["Sources", "Plugins"] {
+            let root = Models.repository.appendingPathComponent(directory)
             // The documentation is built among the sources, with packages of others.
             for name in Scratch.content(of: root.path) where name.hasSuffix(".swift") && !name.contains(".build/") {
                 let text = try String(contentsOf: root.appendingPathComponent(name), encoding: .utf8)
@@ -116,21 +116,25 @@ import Tokenizers
         try Models.copy("ministral3", to: model)
         let files = ["image.png": "\u{89}PNG broken", "rows.json": "[{", "table.parquet": "PAR1 broken PAR1"]
         for (name, text) in files { try Data(text.utf8).write(to: scratch.url(name)) }
-        let folder = ["--hf-model", model.path]
-        let picture = folder + ["--prompt", "a", "--image", scratch.path("image.png")]
-        try expectSentence(["generate"] + picture, status: 4, naming: scratch.path("image.png"))
+        let directory = ["--hf-model", model.path]
+        let image = directory + ["--prompt", "a", "--image", scratch.path("image.png")]
+        try expectSentence(["generate"] + image, status: 4, naming: scratch.path("image.png"))
         try expectSentence(
-            ["generate", "--messages", scratch.path("rows.json")] + folder,
+            ["generate", "--messages", scratch.path("rows.json")] + directory,
             status: 4,
             naming: "rows.json"
         )
-        try expectSentence(["evaluate", "--data", scratch.path("rows.json")] + folder, status: 4, naming: "rows.json")
+        try expectSentence(
+            ["evaluate", "--data", scratch.path("rows.json")] + directory,
+            status: 4,
+            naming: "rows.json"
+        )
         try FileManager.default.createDirectory(at: scratch.url("set"), withIntermediateDirectories: true)
         try FileManager.default.moveItem(at: scratch.url("table.parquet"), to: scratch.url("set/train.parquet"))
         let table = ["--dataset-type", "hf", "--data", scratch.path("set")]
-        try expectSentence(["data", "check"] + table + folder, status: 4, naming: "train.parquet")
+        try expectSentence(["data", "check"] + table + directory, status: 4, naming: "train.parquet")
         try Data("{".utf8).write(to: model.appendingPathComponent("tokenizer.json"))
-        try expectSentence(["generate", "--prompt", "a"] + folder, status: 4, naming: "tokenizer.json")
+        try expectSentence(["generate", "--prompt", "a"] + directory, status: 4, naming: "tokenizer.json")
     }
 
     @Test func wrongUsageBeginsLikeEveryOtherError() throws {

@@ -26,8 +26,8 @@ import Testing
         let seen = try Answer(options + ["--prompt", "What is it?", "--image", image]).text
         #expect(text != seen)
         let rows = [
-            row("Say hello.", text, category: "text"), row("What is it?", seen, image: image, category: "picture"),
-            row("What is it?", text, image: image, category: "picture"),
+            row("Say hello.", text, category: "text"), row("What is it?", seen, image: image, category: "image"),
+            row("What is it?", text, image: image, category: "image"),
         ]
         let lines = rows.map { String(decoding: $0.text(pretty: false), as: UTF8.self) }
         try Data(lines.joined(separator: "\n").utf8).write(to: scratch.url("rows.jsonl"))
@@ -45,7 +45,7 @@ import Testing
         let result = try JSON(parsing: Array(outcome.output.utf8))
         #expect(result["questions"]?.integer == 3 && result["right"]?.integer == 2)
         #expect(result[path: "categories.text.accuracy"]?.double == 1)
-        #expect(result[path: "categories.picture.accuracy"]?.double == 0.5)
+        #expect(result[path: "categories.image.accuracy"]?.double == 0.5)
         let wrong = try #require(result["wrong"]?.array)
         #expect(wrong.count == 1)
         #expect(wrong.first?["place"]?.string?.hasSuffix("rows.jsonl, line 3") == true)

@@ -137,7 +137,7 @@ import Testing
                 #expect(outcome.signal == nil || (outcome.signal == SIGKILL && action == .kill), "\(what)")
                 let iterations = (try? NativeCheckpoint.iterations(in: bench.scratch.path(name))) ?? []
                 for iteration in iterations {
-                    #expect(try NativeCheckpoint.check(iteration.path).damages.isEmpty, "\(what)")
+                    #expect(try NativeCheckpoint.check(iteration.path).corruptFiles.isEmpty, "\(what)")
                 }
                 let again = try BridgeProcess(arguments(name)).wait()
                 #expect(again.status == 0, "again after \(what): \(again.errors)")

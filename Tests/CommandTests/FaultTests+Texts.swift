@@ -31,7 +31,7 @@ extension FaultTests {
     /// What can be wrong in an index and in a configuration.
     static let texts: [Fault] = [
         Fault(
-            testDescription: "an index that names a file outside the folder",
+            testDescription: "an index that names a file outside the directory",
             status: 4,
             words: ["index.json", "lm_head.weight", "../other.safetensors", "in the same directory"],
             damage: place("../other.safetensors")

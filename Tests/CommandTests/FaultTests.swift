@@ -25,8 +25,8 @@ import Testing
     }
 
     static let shards: [Fault] = [
-        Fault(testDescription: "a truncated shard", status: 4, words: [second, "cut short"]) { folder in
-            let file = folder.appendingPathComponent(second)
+        Fault(testDescription: "a truncated shard", status: 4, words: [second, "cut short"]) { directory in
+            let file = directory.appendingPathComponent(second)
             try Data(contentsOf: file).dropLast(100).write(to: file)
         },
         Fault(
@@ -156,7 +156,7 @@ import Testing
         Fault(testDescription: "a missing shard without an index", status: 4, words: ["2 of 00003 weight files"]) {
             for name in [second, index] { try FileManager.default.removeItem(at: $0.appendingPathComponent(name)) }
         },
-        Fault(testDescription: "a folder in place of a shard", status: 1, words: [second, "not a regular file"]) {
+        Fault(testDescription: "a directory in place of a shard", status: 1, words: [second, "not a regular file"]) {
             try FileManager.default.removeItem(at: $0.appendingPathComponent(second))
             try FileManager.default.createDirectory(
                 at: $0.appendingPathComponent(second),

@@ -10,11 +10,13 @@ import Testing
 
     init() throws { scratch = try Scratch() }
 
-    private func folder(_ name: String) -> String { Models.fixtures.appendingPathComponent(name).path }
+    private func directory(_ name: String) -> String { Models.fixtures.appendingPathComponent(name).path }
 
     private func forward(_ model: String, _ more: String...) throws -> BridgeProcess.Outcome {
-        try BridgeProcess(["forward", "--hf-model", folder(model), "--output", scratch.path("out.safetensors")] + more)
-            .wait()
+        try BridgeProcess(
+            ["forward", "--hf-model", directory(model), "--output", scratch.path("out.safetensors")] + more
+        )
+        .wait()
     }
 
     private func shapes() throws -> [String: [Int]] {
@@ -77,18 +79,18 @@ import Testing
         let outcome = try BridgeProcess.run(
             "forward",
             "--hf-model",
-            folder("mistral"),
+            directory("mistral"),
             "--prompt",
             "a",
             "--output",
             scratch.path("no/out")
         )
-        expect(outcome, failsWith: 1, mentioning: "no folder")
+        expect(outcome, failsWith: 1, mentioning: "no directory")
     }
 
     @Test func aFullDiskLeavesNoFile() throws {
         let run = try BridgeProcess(
-            ["forward", "--hf-model", folder("mistral"), "--prompt", "a", "--output", scratch.path("out")],
+            ["forward", "--hf-model", directory("mistral"), "--prompt", "a", "--output", scratch.path("out")],
             shell: "ulimit -f 4; exec \"$@\""
         )
         expect(try run.wait(), failsWith: 1, mentioning: "cannot write")
@@ -99,7 +101,7 @@ import Testing
         let made = try BridgeProcess.run(
             "convert",
             "--hf-model",
-            folder("gemma3"),
+            directory("gemma3"),
             "--megatron-path",
             scratch.path("m"),
             "--tp",
@@ -111,7 +113,7 @@ import Testing
         let image = Models.fixtures.deletingLastPathComponent().appendingPathComponent("images/rgb.png").path
         let outcome = try BridgeProcess.run(
             "verify",
-            folder("gemma3"),
+            directory("gemma3"),
             scratch.path("m"),
             "--logits",
             "What is it?",
@@ -131,14 +133,21 @@ import Testing
         var bytes = try Data(contentsOf: file)
         for index in bytes.indices.suffix(400) { bytes[index] ^= 0x40 }
         try bytes.write(to: file)
-        let outcome = try BridgeProcess.run("verify", folder("mistral"), model.path, "--logits", "Hello")
+        let outcome = try BridgeProcess.run("verify", directory("mistral"), model.path, "--logits", "Hello")
         expect(outcome, failsWith: 3, mentioning: "apart")
         #expect(outcome.output.contains("same likeliest token"))
     }
 
     @Test(arguments: [("mistral", "mistral-float32"), ("mistral-float32", "mistral")])
     func vocabulariesThatDifferAreOneSentence(_ one: String, _ other: String) throws {
-        let outcome = try BridgeProcess.run("verify", folder(one), folder(other), "--logits", "Hello there", "--json")
+        let outcome = try BridgeProcess.run(
+            "verify",
+            directory(one),
+            directory(other),
+            "--logits",
+            "Hello there",
+            "--json"
+        )
         expect(outcome, failsWith: 3, mentioning: "words")
     }
 }

@@ -11,11 +11,11 @@ import Testing
         return (try? JSON(contentsOf: path))?["answers"]?.array ?? []
     }()
 
-    private func picture(_ name: String) -> String {
+    private func image(_ name: String) -> String {
         Models.fixtures.deletingLastPathComponent().appendingPathComponent("images/\(name)").path
     }
 
-    private func folder(_ name: String) -> String { Models.fixtures.appendingPathComponent(name).path }
+    private func directory(_ name: String) -> String { Models.fixtures.appendingPathComponent(name).path }
 
     @Test func thereAreRecordedAnswers() { #expect(Self.recorded.count == 8) }
 
@@ -23,23 +23,23 @@ import Testing
     func theTokensAreThoseOfTransformers(_ index: Int) throws {
         let one = Self.recorded[index]
         let expected = try #require(one["tokens"]?.array).compactMap(\.integer)
-        let images = (one["images"]?.array ?? []).compactMap(\.string).flatMap { ["--image", picture($0)] }
+        let images = (one["images"]?.array ?? []).compactMap(\.string).flatMap { ["--image", image($0)] }
         let system = one["system"]?.string.map { ["--system", $0] } ?? []
         let answer = try Answer(
             [
-                "--hf-model", folder(one["checkpoint"]?.string ?? ""), "--prompt", one["prompt"]?.string ?? "",
+                "--hf-model", directory(one["checkpoint"]?.string ?? ""), "--prompt", one["prompt"]?.string ?? "",
                 "--date", "2025-03-09", "--dtype", "float32", "--ignore-eos", "--max-new-tokens", "\(expected.count)",
             ] + images + system
         )
         let conversation = Conversation(
             prompt: one["prompt"]?.string ?? "",
-            images: (one["images"]?.array ?? []).compactMap(\.string).map { .file(picture($0)) },
+            images: (one["images"]?.array ?? []).compactMap(\.string).map { .file(image($0)) },
             system: one["system"]?.string
         )
         let margin = try margin(
             of: expected,
             to: conversation,
-            by: folder(one["checkpoint"]?.string ?? ""),
+            by: directory(one["checkpoint"]?.string ?? ""),
             date: "2025-03-09"
         )
         try #require(margin.isCertain, "\(margin)")
@@ -54,7 +54,7 @@ import Testing
         let made = try BridgeProcess.run(
             "convert",
             "--hf-model",
-            folder(name),
+            directory(name),
             "--megatron-path",
             scratch.path("m"),
             "--tp",
@@ -65,12 +65,12 @@ import Testing
         #expect(made.status == 0, "\(made.errors)")
         let request =
             ["--prompt", "Hello", "--max-new-tokens", "12", "--ignore-eos"]
-            + (name == "mistral" ? [] : ["--image", picture("rgb.png")])
-        let direct = try Answer(["--hf-model", folder(name)] + request)
+            + (name == "mistral" ? [] : ["--image", image("rgb.png")])
+        let direct = try Answer(["--hf-model", directory(name)] + request)
         #expect(direct.tokens.count == 12)
         for source in [
             ["--megatron-path", scratch.path("m")],
-            ["--megatron_model_path", scratch.path("m"), "--hf_model_path", folder(name)],
+            ["--megatron_model_path", scratch.path("m"), "--hf_model_path", directory(name)],
         ] {
             let converted = try Answer(source + request)
             #expect(converted.tokens == direct.tokens)
@@ -80,7 +80,9 @@ import Testing
     }
 
     @Test func whatIsStreamedIsTheWholeText() throws {
-        let request = ["--hf-model", folder("mistral"), "--prompt", "Hello", "--max-new-tokens", "40", "--ignore-eos"]
+        let request = [
+            "--hf-model", directory("mistral"), "--prompt", "Hello", "--max-new-tokens", "40", "--ignore-eos",
+        ]
         let outcome = try BridgeProcess(["generate"] + request).wait()
         #expect(outcome.output == (try Answer(request).text) + "\n")
         #expect(outcome.errors.isEmpty)
@@ -88,7 +90,8 @@ import Testing
 
     @Test func theJSONHasTimings() throws {
         let answer = try Answer([
-            "--hf-model", folder("ministral3"), "--prompt", "x", "--image", picture("rgb.png"), "--max-new-tokens", "3",
+            "--hf-model", directory("ministral3"), "--prompt", "x", "--image", image("rgb.png"), "--max-new-tokens",
+            "3",
         ])
         for key in ["load_seconds", "vision_seconds", "prefill_seconds", "decode_seconds", "first_token_seconds"] {
             #expect(answer.json[path: "timings.\(key)"]?.double ?? -1 > 0, "\(key)")
@@ -102,13 +105,13 @@ import Testing
         let chat = #"[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]"#
         try Data(chat.utf8).write(to: scratch.url("chat.json"))
         let rest = ["--max-new-tokens", "8", "--date", "2025-01-01"]
-        let model = ["--hf-model", folder("ministral3")]
+        let model = ["--hf-model", directory("ministral3")]
         let one = try Answer(model + ["--messages", scratch.path("chat.json")] + rest)
         #expect(one.tokens == (try Answer(model + ["--prompt", "Hello", "--system", "Be brief."] + rest).tokens))
     }
 
     @Test func aRawPromptGoesAroundTheTemplate() throws {
-        let model = ["--hf-model", folder("mistral"), "--max-new-tokens", "2"]
+        let model = ["--hf-model", directory("mistral"), "--max-new-tokens", "2"]
         let one = try Answer(model + ["--prompt", "Hello", "--raw"])
         let other = try Answer(model + ["--prompt", "Hello"])
         let tokens = "timings.prefill_tokens"
@@ -117,7 +120,7 @@ import Testing
 
     @Test func aStopTextEndsTheAnswerAndIsCutOff() throws {
         let request = [
-            "--hf-model", folder("mistral"), "--prompt", "Hello there", "--max-new-tokens", "20", "--ignore-eos",
+            "--hf-model", directory("mistral"), "--prompt", "Hello there", "--max-new-tokens", "20", "--ignore-eos",
         ]
         let whole = try Answer(request)
         // It spans tokens, since one token here is at most a few characters. Bytes that form no character are not the U+FFFD that is
@@ -138,7 +141,7 @@ import Testing
     @Test func aSeedGivesTheSameTextAndAnotherSeedAnother() throws {
         func tokens(_ seed: String) throws -> [Int] {
             try Answer([
-                "--hf-model", folder("mistral"), "--prompt", "Hello", "--max-new-tokens", "12", "--ignore-eos",
+                "--hf-model", directory("mistral"), "--prompt", "Hello", "--max-new-tokens", "12", "--ignore-eos",
                 "--temperature", "5", "--top-k", "200", "--top-p", "0.99", "--min-p", "0.001",
                 "--repetition-penalty", "1.1", "--seed", seed,
             ]).tokens
@@ -152,11 +155,11 @@ import Testing
         let outcome = try BridgeProcess.run(
             "generate",
             "--hf-model",
-            folder("gemma3"),
+            directory("gemma3"),
             "--prompt",
             "What?",
             "--image_path",
-            picture("rgb.png"),
+            image("rgb.png"),
             "--max_new_tokens",
             "7",
             "--ignore-eos",
@@ -168,7 +171,7 @@ import Testing
         #expect(lines.filter { $0.hasPrefix("Selected: ") }.count == 5)
         #expect(lines.filter { $0.hasPrefix("Top 5: [(") }.count == 5)
         #expect(lines.contains("======== GENERATED TEXT OUTPUT ========"))
-        #expect(lines.contains("Image: \(picture("rgb.png"))") && lines.contains("Prompt: What?"))
+        #expect(lines.contains("Image: \(image("rgb.png"))") && lines.contains("Prompt: What?"))
         #expect(lines.last == "=======================================")
     }
 

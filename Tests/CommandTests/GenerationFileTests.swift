@@ -90,7 +90,7 @@ import Tokenizers
     }
 
     @Test func aStopStringMayBeginInThePrompt() throws {
-        let tokenizer = try Tokenizer(folder: model)
+        let tokenizer = try Tokenizer(directory: model)
         let free = try Answer(plain + ["--max-new-tokens", "6", "--ignore-eos"])
         // What the first two tokens add behind a text.
         let base = try tokenizer.encode("a", addingSpecialTokens: false)

@@ -9,7 +9,7 @@ import Testing
         var testDescription: String
         var words: [String]
         var status: Int32 = 4
-        /// Changes the folder `iter_0000000`.
+        /// Changes the directory `iter_0000000`.
         var damage: @Sendable (URL) throws -> Void
     }
 
@@ -154,7 +154,7 @@ import Testing
         ),
         Fault(testDescription: "a negative layer", words: [qkv, "layer is -1"], damage: parameter(qkv, "layer", -1)),
         Fault(
-            testDescription: "a chunk in a file outside the folder",
+            testDescription: "a chunk in a file outside the directory",
             words: [embedding, "../x.safetensors", "not inside"],
             damage: parameter(
                 embedding,
@@ -163,7 +163,7 @@ import Testing
             )
         ),
         Fault(
-            testDescription: "a file outside the folder",
+            testDescription: "a file outside the directory",
             words: ["huggingface/../../x", "not inside"],
             damage: manifest { manifest in
                 var files = manifest["files"]?.object ?? JSONObject()
@@ -211,18 +211,18 @@ import Testing
     ]
 
     private let scratch: Scratch
-    private let folder: URL
+    private let directory: URL
 
     init() throws {
         scratch = try Scratch()
         let model = Models.fixtures.appendingPathComponent("mistral").path
         let made = try BridgeProcess.run("convert", "--hf-model", model, "--megatron-path", scratch.path("in"))
         #expect(made.status == 0, "\(made.errors)")
-        folder = scratch.url("in/iter_0000000")
+        directory = scratch.url("in/iter_0000000")
     }
 
     @Test(arguments: faults) func isOneSentenceAndLeavesNothing(_ fault: Fault) throws {
-        try fault.damage(folder)
+        try fault.damage(directory)
         let before = scratch.content
         let outcome = try BridgeProcess.run(
             "convert",
@@ -248,7 +248,7 @@ import Testing
             }.0,
     ])
     func aRunConfigurationThatIsNoneIsOneSentence(_ text: String) throws {
-        try Data(text.utf8).write(to: folder.appendingPathComponent("run_config.yaml"))
+        try Data(text.utf8).write(to: directory.appendingPathComponent("run_config.yaml"))
         let outcome = try BridgeProcess.run(
             "reshard",
             "--megatron-path",
@@ -263,7 +263,7 @@ import Testing
     }
 
     @Test func checkNamesTheFileThatHasChanged() throws {
-        let file = folder.appendingPathComponent("weights_tp00_pp00.safetensors")
+        let file = directory.appendingPathComponent("weights_tp00_pp00.safetensors")
         var bytes = try Data(contentsOf: file)
         bytes[bytes.count / 2] ^= 1
         try bytes.write(to: file)
@@ -283,7 +283,7 @@ import Testing
             scratch.path("mine"),
             "--overwrite"
         )
-        expect(outcome, failsWith: 1, mentioning: scratch.path("mine"), "choose another folder")
+        expect(outcome, failsWith: 1, mentioning: scratch.path("mine"), "choose another directory")
         #expect(FileManager.default.fileExists(atPath: scratch.path("mine/thesis")))
     }
 }

@@ -11,9 +11,9 @@ import Testing
 
     /// A model of which all elements of one tensor have the same bits.
     private func makeModel(_ tensor: String, bits: UInt16) throws {
-        let folder = try Models.copy("mistral", to: scratch.url("model"))
-        for name in Scratch.content(of: folder.path) where name.hasSuffix(".safetensors") {
-            let url = folder.appendingPathComponent(name)
+        let directory = try Models.copy("mistral", to: scratch.url("model"))
+        for name in Scratch.content(of: directory.path) where name.hasSuffix(".safetensors") {
+            let url = directory.appendingPathComponent(name)
             var bytes = try [UInt8](Data(contentsOf: url))
             let length = bytes[..<8].reversed().reduce(0) { $0 << 8 | Int($1) }
             let header = try JSON(parsing: Array(bytes[8..<8 + length]))

@@ -141,11 +141,11 @@ import Testing
             try Self.models(with: copy.path),
             failsWith: 1,
             mentioning: copy.path,
-            "other users may write to the folder",
+            "other users may write to the directory",
             "chmod go-w \(scratch.root.path)"
         )
         chmod(scratch.root.path, 0o755)
-        // Nor may the folder be hidden behind a link.
+        // Nor may the directory be hidden behind a link.
         let open = scratch.url("open")
         try FileManager.default.createDirectory(at: open, withIntermediateDirectories: false)
         try FileManager.default.moveItem(at: copy, to: open.appendingPathComponent("libMistralPlugin.so"))
@@ -176,7 +176,7 @@ import Testing
             try FileManager.default.createDirectory(at: scratch.url(name), withIntermediateDirectories: false)
         }
         _ = try Self.compile("int nothing(void) { return 0; }", to: scratch.url("mine/libTiny.so"))
-        // start.so leads to open/middle and that to mine/libTiny.so; and one folder is behind a link.
+        // start.so leads to open/middle and that to mine/libTiny.so; and one directory is behind a link.
         func link(_ name: String, _ target: String) throws {
             try FileManager.default.createSymbolicLink(atPath: scratch.path(name), withDestinationPath: target)
         }
@@ -201,9 +201,9 @@ import Testing
     @Test func theSameNameInTwoFoldersIsTwoLibraries() throws {
         let scratch = try Scratch()
         var paths: [String] = []
-        for (folder, source) in [("a", Descriptor(abi: "7u").source), ("b", "int nothing(void) { return 0; }")] {
-            try FileManager.default.createDirectory(at: scratch.url(folder), withIntermediateDirectories: false)
-            paths.append(try Self.compile(source, to: scratch.url("\(folder)/libTinyPlugin.so")))
+        for (directory, source) in [("a", Descriptor(abi: "7u").source), ("b", "int nothing(void) { return 0; }")] {
+            try FileManager.default.createDirectory(at: scratch.url(directory), withIntermediateDirectories: false)
+            paths.append(try Self.compile(source, to: scratch.url("\(directory)/libTinyPlugin.so")))
         }
         let variables = ["BRIDGE_PLUGIN_PATH": "\(scratch.path("a")):\(scratch.path("b"))"]
         let errors = try BridgeProcess.run("models", environment: variables).errors

@@ -8,9 +8,9 @@ import Testing
 
     init() throws { scratch = try Scratch() }
 
-    private func folder(_ name: String) -> String { Models.fixtures.appendingPathComponent(name).path }
+    private func directory(_ name: String) -> String { Models.fixtures.appendingPathComponent(name).path }
 
-    private var picture: String {
+    private var image: String {
         Models.fixtures.deletingLastPathComponent().appendingPathComponent("images/rgb.png").path
     }
 
@@ -20,7 +20,7 @@ import Testing
 
     @Test func aPromptLongerThanTheLimit() throws {
         let long = String(repeating: "on and on ", count: 10000)
-        let outcome = try generate(folder("mistral"), "--prompt", long)
+        let outcome = try generate(directory("mistral"), "--prompt", long)
         expect(outcome, failsWith: 64, mentioning: "takes at most", "shorter")
     }
 
@@ -30,26 +30,26 @@ import Testing
             ("gemma3", "<start_of_image><start_of_image>", "2 places"), ("ministral3", "[IMG][IMG]", "2 places"),
         ]
         for (model, prompt, words) in cases {
-            let outcome = try generate(folder(model), "--prompt", prompt, "--raw", "--image", picture)
+            let outcome = try generate(directory(model), "--prompt", prompt, "--raw", "--image", image)
             expect(outcome, failsWith: 64, mentioning: "1 image", words)
         }
-        let outcome = try generate(folder("gemma3"), "--prompt", "x <start_of_image>", "--image", picture)
+        let outcome = try generate(directory("gemma3"), "--prompt", "x <start_of_image>", "--image", image)
         expect(outcome, failsWith: 64, mentioning: "1 image", "2 places")
     }
 
     @Test func aPictureForAModelOfText() throws {
-        let outcome = try generate(folder("mistral"), "--prompt", "x", "--image", picture)
+        let outcome = try generate(directory("mistral"), "--prompt", "x", "--image", image)
         expect(outcome, failsWith: 64, mentioning: "text only")
     }
 
     @Test func picturesThatAreNone() throws {
-        try Data("no picture".utf8).write(to: scratch.url("text.png"))
+        try Data("no image".utf8).write(to: scratch.url("text.png"))
         for (path, status) in [("/nowhere.png", Int32(1)), (scratch.path("text.png"), 4)] {
-            let outcome = try generate(folder("gemma3"), "--prompt", "x", "--image", path)
+            let outcome = try generate(directory("gemma3"), "--prompt", "x", "--image", path)
             expect(outcome, failsWith: status, mentioning: path)
         }
         expect(
-            try generate(folder("gemma3"), "--prompt", "x", "--image", "data:image/png;base64,!"),
+            try generate(directory("gemma3"), "--prompt", "x", "--image", "data:image/png;base64,!"),
             failsWith: 4,
             mentioning: "base64"
         )
@@ -60,15 +60,15 @@ import Testing
         try Models.edit(model.appendingPathComponent("processor_config.json")) {
             $0.set("<no_such_token>", at: "image_break_token")
         }
-        let outcome = try generate(model.path, "--prompt", "x", "--image", picture)
+        let outcome = try generate(model.path, "--prompt", "x", "--image", image)
         expect(outcome, failsWith: 1, mentioning: "<no_such_token>")
     }
 
     @Test func aFolderThatIsNoCheckpoint() throws {
-        let outcome = try generate(folder("mistral"), "--megatron-path", folder("gemma3"), "--prompt", "x")
+        let outcome = try generate(directory("mistral"), "--megatron-path", directory("gemma3"), "--prompt", "x")
         expect(outcome, failsWith: 4, mentioning: "no Megatron checkpoint")
-        let none = try generate(folder("mistral"), "--megatron-path", scratch.path("none"), "--prompt", "x")
-        expect(none, failsWith: 1, mentioning: "is not a folder")
+        let none = try generate(directory("mistral"), "--megatron-path", scratch.path("none"), "--prompt", "x")
+        expect(none, failsWith: 1, mentioning: "is not a directory")
     }
 
     @Test func aTokenizerThatIsMissingOrDamaged() throws {
@@ -83,7 +83,7 @@ import Testing
     @Test func messagesThatAreNone() throws {
         for (text, words) in [("{", "messages.json"), ("[]", "no messages"), (#"[{"content": "x"}]"#, "role")] {
             try Data(text.utf8).write(to: scratch.url("messages.json"))
-            let outcome = try generate(folder("mistral"), "--messages", scratch.path("messages.json"))
+            let outcome = try generate(directory("mistral"), "--messages", scratch.path("messages.json"))
             expect(outcome, failsWith: 4, mentioning: words)
         }
     }
@@ -94,7 +94,7 @@ import Testing
         ] {
             let temperature = flag == "--temperature" ? [] : ["--temperature", "1"]
             let outcome = try BridgeProcess(
-                ["generate", "--hf-model", folder("mistral"), "--prompt", "x", flag, value] + temperature
+                ["generate", "--hf-model", directory("mistral"), "--prompt", "x", flag, value] + temperature
             ).wait()
             expect(outcome, failsWith: 64, mentioning: "expected")
         }
@@ -102,9 +102,15 @@ import Testing
 
     @Test func aTextToTokenizeThatIsNone() throws {
         try Data([0x61, 0x0A, 0xFF]).write(to: scratch.url("text"))
-        let bytes = try BridgeProcess.run("tokenize", "--hf-model", folder("mistral"), "--file", scratch.path("text"))
+        let bytes = try BridgeProcess.run(
+            "tokenize",
+            "--hf-model",
+            directory("mistral"),
+            "--file",
+            scratch.path("text")
+        )
         expect(bytes, failsWith: 4, mentioning: "line 2", "UTF-8")
-        let none = try BridgeProcess.run("tokenize", "--hf-model", folder("mistral"), "--file", scratch.path("none"))
+        let none = try BridgeProcess.run("tokenize", "--hf-model", directory("mistral"), "--file", scratch.path("none"))
         expect(none, failsWith: 1, mentioning: "cannot read")
     }
 
@@ -114,7 +120,7 @@ import Testing
         let counted = try BridgeProcess.run(
             "tokenize",
             "--hf-model",
-            folder("mistral"),
+            directory("mistral"),
             "--file",
             scratch.path("text"),
             "--json"
@@ -123,7 +129,7 @@ import Testing
         let strings = try BridgeProcess.run(
             "process",
             "strings",
-            folder("mistral"),
+            directory("mistral"),
             scratch.path("strings.json"),
             "--no-special-tokens"
         )

@@ -9,27 +9,27 @@ import Testing
     init() throws { scratch = try Scratch() }
 
     private func model() throws -> URL {
-        let folder = scratch.url("model")
-        try FileManager.default.copyItem(at: Models.fixtures.appendingPathComponent("mistral"), to: folder)
-        return folder
+        let directory = scratch.url("model")
+        try FileManager.default.copyItem(at: Models.fixtures.appendingPathComponent("mistral"), to: directory)
+        return directory
     }
 
     private func repeated(_ text: String, _ count: Int) -> Data { Data(String(repeating: text, count: count).utf8) }
 
     @Test func aHeaderOfMoreTensorsThanAnyModelHasIsNamed() throws {
-        let folder = try model()
+        let directory = try model()
         let entries = (0..<262_145).map { "\"t\($0)\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}" }
         let header = Models.safetensors("{\(entries.joined(separator: ","))}", data: 0)
-        try header.write(to: folder.appendingPathComponent("model-00002-of-00003.safetensors"))
-        let outcome = try BridgeProcess.run("inspect", folder.path)
+        try header.write(to: directory.appendingPathComponent("model-00002-of-00003.safetensors"))
+        let outcome = try BridgeProcess.run("inspect", directory.path)
         expect(outcome, failsWith: 4, mentioning: "model-00002-of-00003.safetensors lists more than 262144 tensors")
     }
 
     @Test func aTokenizerOfMillionsOfValuesIsNamed() throws {
-        let folder = try model()
+        let directory = try model()
         let list = Data("[".utf8) + repeated("[0],", 6_000_000) + Data("0]".utf8)
-        try list.write(to: folder.appendingPathComponent("tokenizer.json"))
-        let outcome = try BridgeProcess.run("generate", "--hf-model", folder.path, "--prompt", "a")
+        try list.write(to: directory.appendingPathComponent("tokenizer.json"))
+        let outcome = try BridgeProcess.run("generate", "--hf-model", directory.path, "--prompt", "a")
         #expect(outcome.status != 0 && outcome.signal == nil)
         let sentence = outcome.sentence
         #expect(sentence.contains("tokenizer.json") && sentence.contains("bytes of memory"), "\(outcome.errors)")

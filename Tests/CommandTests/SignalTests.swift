@@ -170,7 +170,7 @@ import Testing
         let run = try BridgeProcess(endless)
         while run.isRunning, !run.outputSoFar.contains("iteration") { usleep(500) }
         run.send(signal)
-        // A session that ends sends it again, and must not be taken for somebody who has no patience.
+        // A session that ends sends it again, and must not be taken for somebody who has no retryPolicy.
         if signal == SIGHUP { run.send(signal) }
         let outcome = try run.wait()
         #expect(outcome.status == 130, "\(outcome.errors)")

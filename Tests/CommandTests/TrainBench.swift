@@ -61,8 +61,8 @@ struct TrainBench {
 
     /// The tensors, and where the run was, in an iteration of a run.
     func state(_ name: String, iteration: Int) -> [String: Data] {
-        let folder = "\(scratch.path(name))/iter_\(String(format: "%07d", iteration))"
-        return Scratch.bytes(of: folder).filter {
+        let directory = "\(scratch.path(name))/iter_\(String(format: "%07d", iteration))"
+        return Scratch.bytes(of: directory).filter {
             $0.key.hasSuffix(".safetensors") || $0.key.hasSuffix("train_state.json")
         }
     }

@@ -59,7 +59,7 @@ import Testing
 
     @Test func anImageThatDoesNotDecodeNamesItsRow() throws {
         let bench = try TrainBench("gemma3")
-        try Data("no picture".utf8).write(to: bench.scratch.url("bad.png"))
+        try Data("no image".utf8).write(to: bench.scratch.url("bad.png"))
         let rows = [TrainBench.row("Hello", "Hi"), TrainBench.row("<image> What?", "A cat.", image: "bad.png")]
         try bench.write(rows, to: "rows.jsonl")
         let run = bench.arguments("run", recipe: "gemma3_vl_4b_finetune_config", "dataset.shuffle=false")

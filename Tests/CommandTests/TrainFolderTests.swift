@@ -2,7 +2,7 @@ import Foundation
 import JSONTree
 import Testing
 
-/// The folders of `bridge train`: whose they are, what is kept in them, and that nothing in them is lost.
+/// The directories of `bridge train`: whose they are, what is kept in them, and that nothing in them is lost.
 @Suite struct TrainFolderTests {
     private let bench: TrainBench
 
@@ -11,7 +11,7 @@ import Testing
     private func run(_ arguments: [String]) throws -> BridgeProcess.Outcome { try BridgeProcess(arguments).wait() }
 
     @Test func aReproducedRunLeavesTheLogsOfTheFirstAlone() throws {
-        // Without logger.log_dir, so that the folder follows from checkpoint.save.
+        // Without logger.log_dir, so that the directory follows from checkpoint.save.
         let first = bench.arguments("one").filter { !$0.hasPrefix("logger.log_dir") }
         #expect(try run(first).status == 0)
         let before = Scratch.bytes(of: bench.scratch.path("one_logs"))
@@ -83,7 +83,7 @@ import Testing
 
     @Test(arguments: [[], ["--dry-run"]]) func aFolderThatCannotBeIsRefusedBeforeTheFirstStep(_ more: [String]) throws {
         try Data("x".utf8).write(to: bench.scratch.url("file"))
-        expect(try run(bench.arguments("file") + more), failsWith: 1, mentioning: "exists and is not a folder")
+        expect(try run(bench.arguments("file") + more), failsWith: 1, mentioning: "exists and is not a directory")
         expect(try run(bench.arguments("file/run") + more), failsWith: 1, mentioning: "file", "checkpoint.save")
         expect(try run(bench.arguments("toy") + more), failsWith: 1, mentioning: "no Megatron checkpoint")
     }

@@ -104,9 +104,9 @@ import Testing
 
     @Test func aCheckpointWhoseBytesHaveChangedIsNotGoneOnWith() throws {
         #expect(try BridgeProcess(bench.arguments("run", "train.exit_interval=2")).wait().status == 0)
-        let folder = bench.scratch.url("run/iter_0000002")
-        let name = try #require(Scratch.content(of: folder.path).first { $0.hasPrefix("weights") })
-        let file = folder.appendingPathComponent(name)
+        let directory = bench.scratch.url("run/iter_0000002")
+        let name = try #require(Scratch.content(of: directory.path).first { $0.hasPrefix("weights") })
+        let file = directory.appendingPathComponent(name)
         var bytes = try Data(contentsOf: file)
         bytes[bytes.count - 5] ^= 1
         try bytes.write(to: file)

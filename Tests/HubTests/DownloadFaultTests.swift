@@ -7,7 +7,7 @@ import Testing
     @Test func aDownloadSurvivesEveryFault() throws {
         let server = try HubServer()
         let scratch = try Scratch()
-        try server.put(folder: Fixtures.checkpoint("mistral-single-file"))
+        try server.put(directory: Fixtures.checkpoint("mistral-single-file"))
         let expected = Scratch.bytes(of: Fixtures.checkpoint("mistral-single-file"))
         let cache = "\(server.home)/hub"
         let arguments = ["hub", "download", "org/name"]

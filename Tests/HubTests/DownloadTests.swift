@@ -17,10 +17,10 @@ import Testing
         try server.put("model.safetensors", large)
     }
 
-    private func fetch(_ hub: Hub) throws -> String { try hub.folder(of: "org/name", for: .everything) }
+    private func fetch(_ hub: Hub) throws -> String { try hub.directory(of: "org/name", for: .everything) }
 
-    private func bytes(_ folder: String) throws -> [UInt8] {
-        [UInt8](try Data(contentsOf: URL(filePath: "\(folder)/model.safetensors")))
+    private func bytes(_ directory: String) throws -> [UInt8] {
+        [UInt8](try Data(contentsOf: URL(filePath: "\(directory)/model.safetensors")))
     }
 
     /// Names in the cache that nobody may be left with.
@@ -38,22 +38,22 @@ import Testing
     }
 
     @Test func everyByteComesAndTheSecondTimeNothingIsAsked() async throws {
-        let folder = try fetch(server.hub())
-        #expect(try bytes(folder) == large)
+        let directory = try fetch(server.hub())
+        #expect(try bytes(directory) == large)
         #expect(try leftovers().isEmpty)
         let before = try await server.log().count
-        #expect(try fetch(server.hub()) == folder)
+        #expect(try fetch(server.hub()) == directory)
         #expect(try await server.log().count == before)
-        #expect(try fetch(server.hub(["HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:1"])) == folder)
+        #expect(try fetch(server.hub(["HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:1"])) == directory)
     }
 
     @Test func theLayoutIsThatOfHuggingfaceHub() throws {
-        let folder = try fetch(server.hub())
+        let directory = try fetch(server.hub())
         let root = "\(server.home)/hub/models--org--name"
         let commit = try String(contentsOfFile: "\(root)/refs/main", encoding: .utf8)
-        #expect(folder == "\(root)/snapshots/\(commit)")
+        #expect(directory == "\(root)/snapshots/\(commit)")
         let links = try ["config.json", "model.safetensors"].map {
-            try FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\($0)")
+            try FileManager.default.destinationOfSymbolicLink(atPath: "\(directory)/\($0)")
         }
         // `git hash-object` of {"hidden_size": 7}
         #expect(links[0] == "../../blobs/fedc609553e513fa7fbe7e5ae30afe80a733a3ee")
@@ -77,7 +77,10 @@ import Testing
         try await server.fail(["match": "GET /org/name/resolve/.*model", "times": 1000, "status": 500])
         #expect(failure(server.hub()).contains("status 500"))
         try await server.fail(["match": "GET /models/", "times": 1000, "cut": 700_000])
-        let impatient = Hub(environment: server.hub().environment, patience: HubPatience(attempts: 1, firstPause: 0))
+        let impatient = Hub(
+            environment: server.hub().environment,
+            retryPolicy: RetryPolicy(attempts: 1, initialBackoff: 0)
+        )
         // Each attempt brings something, so it goes on to the end.
         #expect(try bytes(fetch(impatient)) == large)
     }
@@ -141,7 +144,7 @@ import Testing
         _ = try fetch(server.hub())
         #expect(ContinuousClock.now - start >= .seconds(1))
         try await server.fail(["match": "revision", "times": 9, "status": 429, "headers": ["Retry-After": "86400"]])
-        #expect(failure(server.hub(freshness: .always)).contains("come back in 86400 seconds"))
+        #expect(failure(server.hub(cachePolicy: .forceRevalidate)).contains("come back in 86400 seconds"))
     }
 
     @Test func aPauseIsSaid() async throws {
@@ -164,7 +167,7 @@ import Testing
         let text = failure(
             Hub(
                 environment: server.hub(["HF_HUB_DOWNLOAD_TIMEOUT": "1"]).environment,
-                patience: HubPatience(attempts: 1, firstPause: 0)
+                retryPolicy: RetryPolicy(attempts: 1, initialBackoff: 0)
             )
         )
         #expect(text.contains("HF_HUB_DOWNLOAD_TIMEOUT"))
@@ -172,13 +175,13 @@ import Testing
 
     @Test func manyDownloadsAtOnceLeaveOneWholeCopy() async throws {
         let hub = server.hub()
-        let folders = try await withThrowingTaskGroup(of: String.self) { group in
-            for _ in 0..<3 { group.addTask { try hub.folder(of: "org/name", for: .everything) } }
+        let directories = try await withThrowingTaskGroup(of: String.self) { group in
+            for _ in 0..<3 { group.addTask { try hub.directory(of: "org/name", for: .everything) } }
             return try await group.reduce(into: Set<String>()) { $0.insert($1) }
         }
-        #expect(folders.count == 1)
-        let folder = try #require(folders.first)
-        #expect(try bytes(folder) == large)
+        #expect(directories.count == 1)
+        let directory = try #require(directories.first)
+        #expect(try bytes(directory) == large)
         #expect(try leftovers().isEmpty)
         // Nobody fetched what another was at: 40 MB are three pieces.
         #expect(try await server.log().filter { $0.path.hasPrefix("/models/") }.count == 3)
@@ -186,9 +189,9 @@ import Testing
 
     @Test func aDirectoryOfManyPagesComesWhole() throws {
         for number in 0..<120 { try server.put("parts/\(number).txt", "\(number)") }
-        let folder = try fetch(server.hub())
+        let directory = try fetch(server.hub())
         for number in 0..<120 {
-            #expect(try String(contentsOfFile: "\(folder)/parts/\(number).txt", encoding: .utf8) == "\(number)")
+            #expect(try String(contentsOfFile: "\(directory)/parts/\(number).txt", encoding: .utf8) == "\(number)")
         }
     }
 

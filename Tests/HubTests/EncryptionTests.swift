@@ -18,8 +18,8 @@ import Testing
     }
 
     private func fetch(_ variables: [String: String]) throws -> [UInt8] {
-        let folder = try server.hub(variables).folder(of: "org/name", for: .everything)
-        return [UInt8](try Data(contentsOf: URL(filePath: "\(folder)/model.safetensors")))
+        let directory = try server.hub(variables).directory(of: "org/name", for: .everything)
+        return [UInt8](try Data(contentsOf: URL(filePath: "\(directory)/model.safetensors")))
     }
 
     @Test func itIsRefused() throws {
@@ -51,7 +51,7 @@ import Testing
         let text = #expect(throws: BridgeError.self) {
             try fetch(["HF_ENDPOINT": plain.endpoint.replacing("http:", with: "https:")])
         }?.message
-        #expect(text?.contains("answers without encryption") == true, "\(text ?? "")")
+        #expect(text?.contains("responses without encryption") == true, "\(text ?? "")")
     }
 
     @Test func aProxyTunnelsWhatIsEncrypted() throws {
@@ -76,8 +76,8 @@ import Testing
         }
         #expect(try fetch() == content)
         // Foundation does not trust the server's certificate.
-        func redirect(to place: String) throws {
-            let faults: JSON = [["match": "GET /org", "times": 1, "location": .string(place)]]
+        func redirect(to location: String) throws {
+            let faults: JSON = [["match": "GET /org", "times": 1, "location": .string(location)]]
             var request = HTTPRequest(method: "POST", address: "\(server.endpoint)/_faults")
             request.body = .bytes(faults.text(pretty: false))
             _ = try HTTPConnection(settings).perform(request) { _, _ in true }

@@ -27,7 +27,7 @@ import Testing
         )
     }
 
-    /// Contents below a folder that have their own names though they are not whole.
+    /// Contents below a directory that have their own names though they are not whole.
     private func halves(_ home: String) -> [String] {
         let whole = Scratch.bytes(of: home).filter { $0.key.contains("/blobs/") && !$0.key.hasSuffix(".incomplete") }
         return whole.filter { $0.key.split(separator: "/").last?.count == 64 && [UInt8]($0.value) != content }.map(
@@ -35,9 +35,12 @@ import Testing
         )
     }
 
-    private func isWhole(_ home: String) throws -> Bool {
-        let folder = try server.hub(["HF_HOME": home, "HF_HUB_OFFLINE": "1"]).folder(of: "org/name", for: .everything)
-        return try [UInt8](Data(contentsOf: URL(filePath: "\(folder)/model.safetensors"))) == content
+    private func isComplete(_ home: String) throws -> Bool {
+        let directory = try server.hub(["HF_HOME": home, "HF_HUB_OFFLINE": "1"]).directory(
+            of: "org/name",
+            for: .everything
+        )
+        return try [UInt8](Data(contentsOf: URL(filePath: "\(directory)/model.safetensors"))) == content
     }
 
     @Test func aLimitOnTheSizeOfFilesIsASentence() throws {
@@ -45,9 +48,9 @@ import Testing
         let outcome = try download(to: home, shell: "ulimit -f 2048; exec \"$@\"").wait()
         expect(outcome, failsWith: 1, mentioning: home, "too large", "ulimit -f")
         #expect(halves(home).isEmpty)
-        #expect(throws: BridgeError.self) { try isWhole(home) }
+        #expect(throws: BridgeError.self) { try isComplete(home) }
         #expect(try download(to: home).wait().status == 0)
-        #expect(try isWhole(home))
+        #expect(try isComplete(home))
     }
 
     @Test(.enabled(if: SmallDisk.mayMount, "only root may mount a small disk"))
@@ -70,7 +73,7 @@ import Testing
         try await server.fail()
         let outcome = try download(to: disk.url.path).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
-        #expect(try isWhole(disk.url.path))
+        #expect(try isComplete(disk.url.path))
     }
 
     @Test(.enabled(if: SmallDisk.mayMount, "only root may mount a small disk"))
@@ -93,6 +96,6 @@ import Testing
         #expect(outcome.status == 0, "\(outcome.errors)")
         let later = try await server.log()[before...].filter { $0.path.hasPrefix("/models/") }
         #expect(!later.isEmpty && !later.contains { $0.range.hasPrefix("bytes=0-") }, "\(later.map(\.range))")
-        #expect(try isWhole(disk.url.path))
+        #expect(try isComplete(disk.url.path))
     }
 }

@@ -5,7 +5,7 @@ import JSONTree
 import TestSupport
 import Testing
 
-/// A hub on this machine (Tests/HubServer/hub_server.py) with repositories in a folder of its own, and a cache beside it.
+/// A hub on this machine (Tests/HubServer/hub_server.py) with repositories in a directory of its own, and a cache beside it.
 final class HubServer {
     /// A request that it got.
     struct Request {
@@ -14,7 +14,7 @@ final class HubServer {
         var host: String
         var authorization: String
         var range: String
-        /// The bytes that it gave as the answer's body.
+        /// The bytes that it gave as the response's body.
         var sent: Int
     }
 
@@ -54,9 +54,9 @@ final class HubServer {
         try put(path, Array(text.utf8), in: repository)
     }
 
-    /// Puts all files of a folder into a repository.
-    func put(folder: String, in repository: String = "models/org/name") throws {
-        for (name, bytes) in try contents(of: folder) { try put(name, [UInt8](bytes), in: repository) }
+    /// Puts all files of a directory into a repository.
+    func put(directory: String, in repository: String = "models/org/name") throws {
+        for (name, bytes) in try contents(of: directory) { try put(name, [UInt8](bytes), in: repository) }
     }
 
     /// Lets the next requests go wrong, as the server's own text says.
@@ -82,18 +82,18 @@ final class HubServer {
         }
     }
 
-    /// The folder that `HF_HOME` names.
+    /// The directory that `HF_HOME` names.
     var home: String { root.appending(path: "home").path }
 
     /// What an environment says so that programs ask this hub.
     var variables: [String: String] { ["HF_ENDPOINT": endpoint, "HF_HOME": home, "NO_PROXY": "*"] }
 
     /// The hub as a program sees it, with a cache beside the repositories.
-    func hub(_ variables: [String: String] = [:], freshness: Hub.Freshness = .whenMissing) -> Hub {
+    func hub(_ variables: [String: String] = [:], cachePolicy: Hub.CachePolicy = .ifMissing) -> Hub {
         Hub(
             environment: HubEnvironment(variables: self.variables.merging(variables) { $1 }),
-            freshness: freshness,
-            patience: HubPatience(attempts: 4, firstPause: 0.01, longestPause: 0.05)
+            cachePolicy: cachePolicy,
+            retryPolicy: RetryPolicy(attempts: 4, initialBackoff: 0.01, longestPause: 0.05)
         )
     }
 

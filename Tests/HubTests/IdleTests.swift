@@ -15,7 +15,7 @@ import Testing
         try server.put("data.bin", content)
     }
 
-    /// Fetches the file with little patience and takes each piece with a pause at the first.
+    /// Fetches the file with little retryPolicy and takes each piece with a pause at the first.
     private func fetch(pause: TimeInterval) throws -> Int {
         var settings = HTTPSettings()
         settings.idleSeconds = 1
@@ -24,14 +24,14 @@ import Testing
         var request = HTTPRequest(method: "GET", address: "\(server.endpoint)/org/name/resolve/main/data.bin")
         for _ in 0..<3 {
             let address = request.address
-            let answer = try connection.perform(request) { answer, piece in
-                guard !answer.isRedirect else { return true }
+            let response = try connection.perform(request) { response, piece in
+                guard !response.isRedirect else { return true }
                 if !hasPaused { Thread.sleep(forTimeInterval: pause) }
                 hasPaused = true
                 count += piece.count
                 return true
             }
-            guard let next = try answer.redirect(from: address) else { break }
+            guard let next = try response.redirect(from: address) else { break }
             request.address = next
         }
         return count
@@ -67,10 +67,10 @@ import Testing
         let attempts = 3
         let hub = Hub(
             environment: environment,
-            patience: HubPatience(attempts: attempts, firstPause: 0.05, longestPause: 0.05)
+            retryPolicy: RetryPolicy(attempts: attempts, initialBackoff: 0.05, longestPause: 0.05)
         )
         let start = ContinuousClock.now
-        let error = #expect(throws: BridgeError.self) { _ = try hub.folder(of: "org/name", for: .everything) }
+        let error = #expect(throws: BridgeError.self) { _ = try hub.directory(of: "org/name", for: .everything) }
         #expect(error?.code == .network, "\(error?.message ?? "")")
         #expect(ContinuousClock.now - start < .seconds(30))
         // The first attempt has no pause before it, and a byte at once is not slow.
@@ -78,8 +78,8 @@ import Testing
         #expect((attempts...attempts + 1).contains(count), "\(count)")
         // What came stays, and a line that is as it should be brings the rest.
         try await server.fail()
-        let folder = try hub.folder(of: "org/name", for: .everything)
-        #expect(try [UInt8](Data(contentsOf: URL(filePath: "\(folder)/data.bin"))) == content)
+        let directory = try hub.directory(of: "org/name", for: .everything)
+        #expect(try [UInt8](Data(contentsOf: URL(filePath: "\(directory)/data.bin"))) == content)
     }
 
     @Test func aSilentLineIsGivenUp() async throws {

@@ -15,10 +15,10 @@ import Testing
         scratch = try Scratch()
     }
 
-    /// The contents below a folder that have not come whole.
-    private func parts(_ folder: String? = nil) -> [String] {
-        let folder = folder ?? server.home
-        return Scratch.content(of: folder).filter { $0.hasSuffix(".incomplete") }.map { "\(folder)/\($0)" }
+    /// The contents below a directory that have not come whole.
+    private func parts(_ directory: String? = nil) -> [String] {
+        let directory = directory ?? server.home
+        return Scratch.content(of: directory).filter { $0.hasSuffix(".incomplete") }.map { "\(directory)/\($0)" }
     }
 
     /// Starts a run against a hub that gives `stall` bytes of each file and then nothing, and waits until they are on the disk.
@@ -26,7 +26,7 @@ import Testing
         _ arguments: [String],
         stall: Int,
         files: Int = 1,
-        below folder: String? = nil
+        below directory: String? = nil
     ) async throws -> BridgeProcess {
         let number = JSON.number(JSONNumber(stall))
         try await server.fail(["match": .string(Self.weights), "times": 1000, "stall": number])
@@ -35,7 +35,7 @@ import Testing
         let end = Date().addingTimeInterval(60)
         /// What is not a hole.
         func byteCount() -> Int {
-            parts(folder).reduce(0) { sum, path in
+            parts(directory).reduce(0) { sum, path in
                 var status = stat()
                 return stat(path, &status) == 0 ? sum + Int(status.st_blocks) * 512 : sum
             }
@@ -71,8 +71,8 @@ import Testing
         #expect(!ranges.isEmpty && !ranges.contains { $0.hasPrefix("bytes=0-") }, "\(ranges)")
         #expect(sent < content.count - 400_000, "\(sent)")
         #expect(parts().isEmpty)
-        let folder = try server.hub(["HF_HUB_OFFLINE": "1"]).folder(of: "org/name", for: .everything)
-        #expect(try [UInt8](Data(contentsOf: URL(filePath: "\(folder)/model.safetensors"))) == content)
+        let directory = try server.hub(["HF_HUB_OFFLINE": "1"]).directory(of: "org/name", for: .everything)
+        #expect(try [UInt8](Data(contentsOf: URL(filePath: "\(directory)/model.safetensors"))) == content)
     }
 
     @Test func aKillCostsLittle() async throws {
@@ -87,13 +87,13 @@ import Testing
         let (ranges, sent) = try await again(arguments)
         // What had not been written down yet is less than a MiB, and what of each piece was in the last buffers.
         #expect(sent < content.count - 40_000_000 + (2 << 20), "\(ranges)")
-        let folder = try server.hub(["HF_HUB_OFFLINE": "1"]).folder(of: "org/name", for: .everything)
-        #expect(try [UInt8](Data(contentsOf: URL(filePath: "\(folder)/model.safetensors"))) == content)
+        let directory = try server.hub(["HF_HUB_OFFLINE": "1"]).directory(of: "org/name", for: .everything)
+        #expect(try [UInt8](Data(contentsOf: URL(filePath: "\(directory)/model.safetensors"))) == content)
         #expect(parts().isEmpty)
     }
 
     @Test func aConversionLeavesTheDestinationAsItWas() async throws {
-        try server.put(folder: Fixtures.checkpoint("mistral"))
+        try server.put(directory: Fixtures.checkpoint("mistral"))
         let out = scratch.path("out")
         let first = try BridgeProcess.run(
             "convert",
@@ -118,7 +118,7 @@ import Testing
     }
 
     @Test func withoutACacheAnInterruptLeavesNothing() async throws {
-        try server.put(folder: Fixtures.checkpoint("mistral"))
+        try server.put(directory: Fixtures.checkpoint("mistral"))
         let run = try await started(
             ["convert", "--hf-model", "org/name", "--megatron-path", scratch.path("out"), "--no-cache"],
             stall: 40_000,

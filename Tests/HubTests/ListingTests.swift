@@ -30,7 +30,7 @@ import Testing
             "match": "GET /api/models/org/name/tree", "times": 9, "status": 200, "body": .string(body),
         ])
         do {
-            return "nothing was wrong: \(try server.hub().folder(of: "org/name", for: .everything))"
+            return "nothing was wrong: \(try server.hub().directory(of: "org/name", for: .everything))"
         } catch { return "\(error)" }
     }
 

@@ -14,7 +14,7 @@ import Testing
     init() throws {
         server = try HubServer()
         repository = try #require(HubRepository("org/name"))
-        try server.put(folder: Fixtures.checkpoint("mistral"))
+        try server.put(directory: Fixtures.checkpoint("mistral"))
     }
 
     private func run(_ arguments: String..., variables: [String: String] = [:], shell: String = "exec \"$@\"") throws
@@ -31,7 +31,7 @@ import Testing
     }
 
     @Test(arguments: [["ls"], ["download", "--dry-run"]]) func aLookMovesNoBranch(_ command: [String]) throws {
-        _ = try server.hub().folder(of: repository, for: .model)
+        _ = try server.hub().directory(of: repository, for: .model)
         let before = Scratch.bytes(of: server.home)
         // The branch moves, and its files are not here.
         try server.put("config.json", "{\"other\": 1}")
@@ -39,7 +39,7 @@ import Testing
         let outcome = try BridgeProcess(arguments, environment: server.variables).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
         #expect(Scratch.bytes(of: server.home) == before)
-        _ = try server.hub(["HF_HUB_OFFLINE": "1"]).folder(of: repository, for: .model)
+        _ = try server.hub(["HF_HUB_OFFLINE": "1"]).directory(of: repository, for: .model)
     }
 
     @Test func aLookAtWhatIsNotHereLeavesNothing() throws {
@@ -49,22 +49,22 @@ import Testing
     }
 
     @Test func aDownloadThatEndsEarlyMovesNoBranch() async throws {
-        _ = try server.hub().folder(of: repository, for: .model)
+        _ = try server.hub().directory(of: repository, for: .model)
         let ref = "\(server.home)/hub/models--org--name/refs/main"
         let before = try String(contentsOfFile: ref, encoding: .utf8)
         try server.put("notes.txt", "new")
         try await server.fail(["match": "resolve/.*/notes", "times": 100, "status": 404])
-        let hub = server.hub(freshness: .always)
-        #expect(throws: BridgeError.self) { try hub.folder(of: repository, for: .model) }
+        let hub = server.hub(cachePolicy: .forceRevalidate)
+        #expect(throws: BridgeError.self) { try hub.directory(of: repository, for: .model) }
         #expect(try String(contentsOfFile: ref, encoding: .utf8) == before)
         try await server.fail()
-        let folder = try hub.folder(of: repository, for: .model)
-        #expect(try folder.hasSuffix(String(contentsOfFile: ref, encoding: .utf8)))
-        #expect(!folder.hasSuffix(before))
+        let directory = try hub.directory(of: repository, for: .model)
+        #expect(try directory.hasSuffix(String(contentsOfFile: ref, encoding: .utf8)))
+        #expect(!directory.hasSuffix(before))
     }
 
     @Test func aContentOfAnotherCommitCounts() throws {
-        _ = try server.hub().folder(of: repository, for: .model)
+        _ = try server.hub().directory(of: repository, for: .model)
         try server.put("config.json", "{\"other\": 1}")
         let outcome = try run("hub", "ls", "org/name", "--json")
         let files = try #require(try JSON(parsing: Array(outcome.output.utf8))["files"]?.array)
@@ -73,22 +73,22 @@ import Testing
     }
 
     @Test func aDamagedContentIsFetchedAgain() throws {
-        let folder = try server.hub().folder(of: repository, for: .model)
+        let directory = try server.hub().directory(of: repository, for: .model)
         let (path, file) = try weights()
         let content = try Data(contentsOf: URL(filePath: path))
         try content.dropLast(3).write(to: URL(filePath: path))
         #expect(try !server.hub().snapshot(of: repository).isCached(file))
-        #expect(try server.hub().folder(of: repository, for: .model) == folder)
-        #expect(try Data(contentsOf: URL(filePath: "\(folder)/\(file.path)")) == content)
+        #expect(try server.hub().directory(of: repository, for: .model) == directory)
+        #expect(try Data(contentsOf: URL(filePath: "\(directory)/\(file.path)")) == content)
     }
 
     @Test func whatAnotherProgramHasFinishedLeavesNoPart() throws {
-        _ = try server.hub().folder(of: repository, for: .model)
+        _ = try server.hub().directory(of: repository, for: .model)
         let (path, file) = try weights()
         let part = server.hub().cache.incomplete(file, of: repository)
         #expect(part.hasPrefix(path))
         try Data(count: 100).write(to: URL(filePath: part))
-        _ = try server.hub().folder(of: repository, for: .model)
+        _ = try server.hub().directory(of: repository, for: .model)
         #expect(!FileManager.default.fileExists(atPath: part))
         #expect(FileManager.default.fileExists(atPath: path))
     }
@@ -112,19 +112,19 @@ import Testing
         try server.put("a/b.bin", HubServer.bytes(5000))
         try server.put("c.json", "{}")
         let hub = server.hub()
-        let folder = try hub.folder(of: "org/name", for: .everything)
+        let directory = try hub.directory(of: "org/name", for: .everything)
         let before = try #require(try hub.cache.repositories().first { $0.id == "org/name" }).byteCount
         #expect(before >= 5002)
         // As huggingface_hub lays it out where links cannot be made, and as a copy with second names of one file does.
-        for name in try FileManager.default.subpathsOfDirectory(atPath: folder) {
-            let path = "\(folder)/\(name)"
+        for name in try FileManager.default.subpathsOfDirectory(atPath: directory) {
+            let path = "\(directory)/\(name)"
             guard let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path) else { continue }
             let blob = URL(filePath: target, relativeTo: URL(filePath: path).deletingLastPathComponent()).path
             try FileManager.default.removeItem(atPath: path)
             try FileManager.default.linkItem(atPath: blob, toPath: path)
         }
         #expect(try hub.cache.repositories().first { $0.id == "org/name" }?.byteCount == before)
-        let root = URL(filePath: folder).deletingLastPathComponent().deletingLastPathComponent()
+        let root = URL(filePath: directory).deletingLastPathComponent().deletingLastPathComponent()
         try FileManager.default.removeItem(at: root.appending(path: "blobs"))
         #expect(try hub.cache.repositories().first { $0.id == "org/name" }?.byteCount == before)
     }

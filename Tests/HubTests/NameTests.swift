@@ -11,7 +11,7 @@ import Testing
     init() throws {
         server = try HubServer()
         scratch = try Scratch()
-        try server.put(folder: Fixtures.checkpoint("mistral"))
+        try server.put(directory: Fixtures.checkpoint("mistral"))
         try server.put("data/train.jsonl", "{\"a\": 1}\n", in: "datasets/org/data")
         try Data("{\"messages\": []}\n".utf8).write(to: scratch.url("rows.jsonl"))
     }
@@ -75,7 +75,7 @@ import Testing
             try run(command, "org/none"),
             failsWith: 1,
             mentioning: "no model org/none",
-            "no folder has that name here",
+            "no directory has that name here",
             "check the name"
         )
         expectNothingMade()

@@ -21,7 +21,7 @@ import Testing
         try server.put("tokenizer_config.json", "{}", in: "models/org/large")
     }
 
-    /// The same model as a folder.
+    /// The same model as a directory.
     private var local: String { server.root.appending(path: "models/org/large").path }
 
     /// What is in the cache.
@@ -68,10 +68,10 @@ import Testing
     {
         let outcome = try BridgeProcess(["inspect", "org/large", "--json"] + more, environment: server.variables).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
-        let folder = try BridgeProcess(["inspect", local, "--json"] + more).wait()
+        let directory = try BridgeProcess(["inspect", local, "--json"] + more).wait()
         let key = more.isEmpty ? "numbers" : more == ["--tensors"] ? "tensors" : "hidden_size"
         let (found, expected) = (
-            try JSON(parsing: Array(outcome.output.utf8)), try JSON(parsing: Array(folder.output.utf8))
+            try JSON(parsing: Array(outcome.output.utf8)), try JSON(parsing: Array(directory.output.utf8))
         )
         #expect(found[key] == expected[key] && expected[key] != nil)
         #expect(try await given().reduce(0) { $0 + $1.sent } <= 256 << 10)
@@ -99,7 +99,7 @@ import Testing
     @Test func aServerThatGivesNoPartsIsStopped() async throws {
         try await server.fail(["match": .string(Self.weights), "times": 9, "no_range": true])
         let bridge = try AutoBridge.forPlanning("org/large", catalog: .standard(), hub: server.hub())
-        #expect(bridge.folder?.tensors.count == 21)
+        #expect(bridge.directory?.tensors.count == 21)
         // What the sockets' buffers hold goes out before the server knows.
         #expect(try await given().reduce(0) { $0 + $1.sent } < 60 << 20)
     }
@@ -107,7 +107,8 @@ import Testing
     @Test func aBadLineAndAWrongStretchAreNoPlan() async throws {
         try await server.fail(["match": .string(Self.weights), "times": 2, "cut": 1000])
         #expect(
-            try AutoBridge.forPlanning("org/large", catalog: .standard(), hub: server.hub()).folder?.shards.count == 1
+            try AutoBridge.forPlanning("org/large", catalog: .standard(), hub: server.hub()).directory?.shards.count
+                == 1
         )
         try await server.fail(["match": .string(Self.weights), "times": 9, "wrong": true])
         let error = #expect(throws: BridgeError.self) {

@@ -16,7 +16,7 @@ import Testing
     }
 
     private func fetch(_ variables: [String: String]) throws {
-        _ = try server.hub(variables).folder(of: "org/name", for: .everything)
+        _ = try server.hub(variables).directory(of: "org/name", for: .everything)
     }
 
     @Test func itSeesEveryRequest() async throws {

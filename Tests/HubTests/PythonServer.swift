@@ -37,21 +37,21 @@ final class PythonServer {
 final class ProxyServer {
     let address: String
     private let server: PythonServer
-    private let folder: TemporaryFolder
+    private let directory: TemporaryFolder
 
-    /// Starts one that passes on what it is asked for, or answers everything with a status.
+    /// Starts one that passes on what it is asked for, or responses everything with a status.
     init(refusingWith status: Int? = nil) throws {
-        folder = try TemporaryFolder()
-        try folder.write([], to: "log")
+        directory = try TemporaryFolder()
+        try directory.write([], to: "log")
         server = try PythonServer(
             "proxy_server.py",
-            [folder.path("log")] + (status.map { ["--refuse", "\($0)"] } ?? [])
+            [directory.path("log")] + (status.map { ["--refuse", "\($0)"] } ?? [])
         )
         address = server.announcement["address"]?.string ?? ""
     }
 
     /// What it was asked for, "METHOD TARGET" each.
     func requests() throws -> [String] {
-        try String(contentsOfFile: folder.path("log"), encoding: .utf8).split(separator: "\n").map(String.init)
+        try String(contentsOfFile: directory.path("log"), encoding: .utf8).split(separator: "\n").map(String.init)
     }
 }

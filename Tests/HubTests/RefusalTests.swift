@@ -21,7 +21,7 @@ import Testing
         -> BridgeError
     {
         do {
-            _ = try server.hub(variables).folder(of: id, for: purpose)
+            _ = try server.hub(variables).directory(of: id, for: purpose)
             return BridgeError(.badArgument, "nothing was wrong")
         } catch let error as BridgeError {
             return error
@@ -31,7 +31,7 @@ import Testing
     }
 
     @Test func aNameThatIsNotThereComesWithThoseLikeIt() throws {
-        _ = try server.hub().folder(of: "org/name", for: .everything)
+        _ = try server.hub().directory(of: "org/name", for: .everything)
         let error = failure("org/naem", ["HF_TOKEN": HubServer.token])
         #expect(error.code == .network)
         #expect(error.message.contains("no model org/naem") && error.names == ["org/name"])
@@ -68,8 +68,8 @@ import Testing
         // huggingface_hub of a version without listings, asked for one file.
         let root = "\(server.home)/hub/models--org--name"
         let commit = String(repeating: "c", count: 40)
-        for folder in ["refs", "blobs", "snapshots/\(commit)"] {
-            try FileManager.default.createDirectory(atPath: "\(root)/\(folder)", withIntermediateDirectories: true)
+        for directory in ["refs", "blobs", "snapshots/\(commit)"] {
+            try FileManager.default.createDirectory(atPath: "\(root)/\(directory)", withIntermediateDirectories: true)
         }
         try commit.write(toFile: "\(root)/refs/main", atomically: true, encoding: .utf8)
         try "{}".write(toFile: "\(root)/snapshots/\(commit)/config.json", atomically: true, encoding: .utf8)
@@ -81,8 +81,8 @@ import Testing
     @Test func onlyAWholeCacheIsAdvised() throws {
         let away = ["HF_ENDPOINT": "http://127.0.0.1:1"]
         func message() throws -> String {
-            let hub = server.hub(away, freshness: .always)
-            let error = #expect(throws: BridgeError.self) { try hub.folder(of: "org/name", for: .model) }
+            let hub = server.hub(away, cachePolicy: .forceRevalidate)
+            let error = #expect(throws: BridgeError.self) { try hub.directory(of: "org/name", for: .model) }
             return error?.message ?? ""
         }
         let snapshot = try server.hub().snapshot(of: try #require(HubRepository("org/name")))
@@ -117,7 +117,7 @@ import Testing
         let entry: JSON = [
             "type": "file", "path": .string(path), "size": 3, "oid": .string(String(repeating: "a", count: 40)),
         ]
-        #expect(throws: BridgeError.self) { try HubFile(answer: entry, of: "a hub") }
+        #expect(throws: BridgeError.self) { try HubFile(response: entry, of: "a hub") }
     }
 
     @Test func aModelOfOtherFormsIsRefusedWithAHint() throws {

@@ -18,7 +18,7 @@ import Testing
     }
 
     @Test func theStorageNeverSeesIt() async throws {
-        _ = try server.hub(["HF_TOKEN": HubServer.token]).folder(of: "org/name", for: .everything)
+        _ = try server.hub(["HF_TOKEN": HubServer.token]).directory(of: "org/name", for: .everything)
         let log = try await server.log()
         let (own, others) = (
             log.filter { $0.path.contains("org/name") && !$0.path.hasPrefix("/models/") },
@@ -42,7 +42,7 @@ import Testing
         ("http://host", "http://host.other/", false), ("http://host", "http://other/?http://host/", false),
         ("http://host", "nothing/", false), ("http://host", "", false),
     ]) func itGoesToOneSchemeHostAndPort(_ one: String, _ other: String, _ expected: Bool) throws {
-        #expect(try WebAddress.haveOneOrigin(one, other) == expected)
+        #expect(try WebURL.haveOneOrigin(one, other) == expected)
     }
 
     @Test func itIsNeverPrinted() async throws {
@@ -53,7 +53,7 @@ import Testing
         dump(environment, to: &dumped)
         #expect(!dumped.contains(secret))
         do {
-            _ = try server.hub(["HF_TOKEN": secret]).folder(of: "org/name", for: .everything)
+            _ = try server.hub(["HF_TOKEN": secret]).directory(of: "org/name", for: .everything)
             Issue.record("a wrong token was accepted")
         } catch {
             #expect("\(error)".contains("does not accept the token"))
@@ -64,7 +64,7 @@ import Testing
     @Test func aSignedAddressIsNotShown() async throws {
         try await server.fail(["match": "GET /models/", "times": 100, "status": 404])
         do {
-            _ = try server.hub(["HF_TOKEN": HubServer.token]).folder(of: "org/name", for: .everything)
+            _ = try server.hub(["HF_TOKEN": HubServer.token]).directory(of: "org/name", for: .everything)
             Issue.record("nothing was wrong")
         } catch {
             #expect(!"\(error)".contains("signature"))
@@ -78,7 +78,7 @@ import Testing
         var dumped = "\(environment)"
         dump(environment, to: &dumped)
         let error = #expect(throws: BridgeError.self) {
-            try server.hub(["HF_ENDPOINT": address]).folder(of: "org/none", for: .everything)
+            try server.hub(["HF_ENDPOINT": address]).directory(of: "org/none", for: .everything)
         }
         let text = dumped + "\(error.map { "\($0)" } ?? "")"
         #expect(!text.contains("cret") && !text.contains("user"), "\(text)")
@@ -89,7 +89,7 @@ import Testing
     @Test(arguments: ["ftp://user:secret@host", "https://", "user:secret@host", "http://:80", "not an address"])
     func anAddressOfNoServerIsRefusedAtOnce(_ address: String) throws {
         let error = #expect(throws: BridgeError.self) {
-            try server.hub(["HF_ENDPOINT": address]).folder(of: "org/name", for: .everything)
+            try server.hub(["HF_ENDPOINT": address]).directory(of: "org/name", for: .everything)
         }
         #expect(error?.message.contains("expected http:// or https:// and the name of a host") == true)
         #expect(error?.message.contains("secret") == false)
@@ -98,7 +98,7 @@ import Testing
     @Test(arguments: ["hf_a b", "hf_a\nhf_b", "hf_ä"]) func aTokenThatCanBeNoneIsASentence(_ token: String) async throws
     {
         let error = #expect(throws: BridgeError.self) {
-            try server.hub(["HF_TOKEN": token]).folder(of: "org/name", for: .everything)
+            try server.hub(["HF_TOKEN": token]).directory(of: "org/name", for: .everything)
         }
         #expect(error?.message.contains("HF_TOKEN has characters that no token has") == true)
         #expect(error?.message.contains(token) == false)
@@ -109,7 +109,7 @@ import Testing
         try FileManager.default.createDirectory(atPath: server.home, withIntermediateDirectories: true)
         try "\(HubServer.token)\n".write(toFile: "\(server.home)/token", atomically: true, encoding: .utf8)
         #expect(server.hub().environment.token?.value == HubServer.token)
-        _ = try server.hub().folder(of: "org/name", for: .everything)
+        _ = try server.hub().directory(of: "org/name", for: .everything)
         #expect(server.hub(["HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"]).environment.token == nil)
     }
 }

@@ -17,7 +17,7 @@ import Testing
     init() throws {
         server = try HubServer()
         scratch = try TemporaryFolder()
-        try server.put(folder: source)
+        try server.put(directory: source)
     }
 
     private func convert(to name: String) throws {
@@ -27,10 +27,10 @@ import Testing
         }
     }
 
-    private func bytes(_ folder: String) throws -> [String: Data] {
-        let names = try FileManager.default.subpathsOfDirectory(atPath: folder).filter { $0.contains("/weights") }
+    private func bytes(_ directory: String) throws -> [String: Data] {
+        let names = try FileManager.default.subpathsOfDirectory(atPath: directory).filter { $0.contains("/weights") }
         return Dictionary(
-            uniqueKeysWithValues: try names.map { ($0, try Data(contentsOf: URL(filePath: "\(folder)/\($0)"))) }
+            uniqueKeysWithValues: try names.map { ($0, try Data(contentsOf: URL(filePath: "\(directory)/\($0)"))) }
         )
     }
 
@@ -40,7 +40,7 @@ import Testing
         let expected = try bytes(scratch.path("expected"))
         #expect(try !expected.isEmpty && bytes(scratch.path("found")) == expected)
         // What came is in the cache.
-        _ = try server.hub(["HF_HUB_OFFLINE": "1"]).folder(of: "org/name", for: .model)
+        _ = try server.hub(["HF_HUB_OFFLINE": "1"]).directory(of: "org/name", for: .model)
     }
 
     @Test func wrongBytesLeaveNoCheckpoint() async throws {
@@ -68,10 +68,10 @@ import Testing
         let snapshot = try server.hub().snapshot(of: repository)
         for file in snapshot.listing.files where file.path.hasSuffix(".safetensors") {
             let part = snapshot.hub.cache.incomplete(file, of: repository)
-            try Files.makeFolder(Files.parent(of: part))
+            try Files.createDirectory(Files.parent(of: part))
             try Data(repeating: 0xFE, count: file.byteCount).write(to: URL(filePath: part))
             let handle = try FileHandle(forUpdating: URL(filePath: part))
-            let mark = HubMark(prefix: file.byteCount - 5, parts: [])
+            let mark = DownloadState(prefix: file.byteCount - 5, parts: [])
             #expect(mark.write(to: handle.fileDescriptor, byteCount: file.byteCount))
             try handle.close()
         }
@@ -123,12 +123,12 @@ import Testing
         try await server.fail(["match": "GET /models/org/slow", "times": 9, "drip": 4_000_000])
         let repository = try #require(HubRepository("org/slow"))
         let stream = try HubStream(server.hub().snapshot(of: repository))
-        let arrival = try #require(stream.arrivals["model.safetensors"])
+        let pendingFile = try #require(stream.pendingFiles["model.safetensors"])
         let blobs = "\(server.home)/hub/models--org--slow/blobs"
-        #expect(try arrival.bytes(1000..<2000) == Array(large[1000..<2000]))
+        #expect(try pendingFile.bytes(1000..<2000) == Array(large[1000..<2000]))
         // Two seconds are the least that it can take.
         #expect(try FileManager.default.contentsOfDirectory(atPath: blobs).contains { $0.hasSuffix(".incomplete") })
-        #expect(try arrival.bytes(large.count - 1000..<large.count) == Array(large.suffix(1000)))
+        #expect(try pendingFile.bytes(large.count - 1000..<large.count) == Array(large.suffix(1000)))
         try stream.confirm()
         #expect(try !FileManager.default.contentsOfDirectory(atPath: blobs).contains { $0.hasSuffix(".incomplete") })
         stream.wait()

@@ -11,7 +11,7 @@ import Testing
     init() throws {
         server = try HubServer()
         scratch = try Scratch()
-        try server.put(folder: Fixtures.checkpoint("mistral"))
+        try server.put(directory: Fixtures.checkpoint("mistral"))
         let row = #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#
         try Data(row.utf8).write(to: scratch.url("rows.jsonl"))
     }

@@ -9,23 +9,23 @@ import Testing
 /// What goes to the hub.
 @Suite struct UploadTests {
     private let server: HubServer
-    private let folder: TemporaryFolder
+    private let directory: TemporaryFolder
     /// In several parts, in one, and by the commit itself.
     private let files: [String: [UInt8]] = [
         "model.safetensors": HubServer.bytes(300_001), "small.safetensors": HubServer.bytes(500, seed: 2),
         "config.json": Array("{\"hidden_size\": 3}".utf8), "sub/notes.txt": Array("ä note".utf8), "empty.txt": [],
         "huggingface/.safetensors/headers.json": Array("{}".utf8), ".gitattributes": Array("*.bin".utf8),
     ]
-    /// What is no part of what the folder holds, and what the hub ignores.
+    /// What is no part of what the directory holds, and what the hub ignores.
     private static let foreign = [
         ".DS_Store", ".cache/huggingface/x", ".env", ".git/config", "left.ignored", "sub/a.incomplete", "sub/b.partial",
     ]
 
     init() throws {
         server = try HubServer()
-        folder = try TemporaryFolder()
+        directory = try TemporaryFolder()
         for (path, bytes) in files.map({ ($0.key, $0.value) }) + Self.foreign.map({ ($0, [1]) }) {
-            let url = URL(filePath: folder.path(path))
+            let url = URL(filePath: directory.path(path))
             try FileManager.default.createDirectory(
                 at: url.deletingLastPathComponent(),
                 withIntermediateDirectories: true
@@ -35,7 +35,7 @@ import Testing
     }
 
     private func upload(_ hub: Hub, to id: String = "me/new") throws -> HubUpload.Report {
-        try HubUpload(folder.path, to: #require(HubRepository(id)), of: hub).run()
+        try HubUpload(directory.path, to: #require(HubRepository(id)), of: hub).run()
     }
 
     private var hub: Hub { server.hub(["HF_TOKEN": HubServer.token]) }
@@ -45,9 +45,9 @@ import Testing
         let names = try FileManager.default.subpathsOfDirectory(atPath: root)
         return Dictionary(
             uniqueKeysWithValues: try names.compactMap { name in
-                var isFolder: ObjCBool = false
-                _ = FileManager.default.fileExists(atPath: "\(root)/\(name)", isDirectory: &isFolder)
-                return isFolder.boolValue
+                var isDirectory: ObjCBool = false
+                _ = FileManager.default.fileExists(atPath: "\(root)/\(name)", isDirectory: &isDirectory)
+                return isDirectory.boolValue
                     ? nil : (name, [UInt8](try Data(contentsOf: URL(filePath: "\(root)/\(name)"))))
             }
         )
@@ -57,13 +57,13 @@ import Testing
         let report = try upload(hub)
         #expect(try stored() == files)
         #expect(report.fileCount == files.count && report.sentByteCount == 300_501)
-        // Of a folder that stays here its name says enough.
+        // Of a directory that stays here its name says enough.
         #expect(
             report.leftOut.sorted() == [
                 ".DS_Store", ".cache", ".env", ".git", "left.ignored", "sub/a.incomplete", "sub/b.partial",
             ]
         )
-        let back = try hub.folder(of: "me/new", for: .everything)
+        let back = try hub.directory(of: "me/new", for: .everything)
         #expect(back.hasSuffix(report.commit))
         for (path, bytes) in files { #expect([UInt8](try Data(contentsOf: URL(filePath: "\(back)/\(path)"))) == bytes) }
     }
@@ -103,9 +103,9 @@ import Testing
     }
 
     @Test func whatCannotBePushedIsNotMade() throws {
-        let out = folder.path("made")
+        let out = directory.path("made")
         let export = [
-            "convert", "export", "--megatron-path", folder.path, "--hf-path", out, "--push-to-hub", "me/new",
+            "convert", "export", "--megatron-path", directory.path, "--hf-path", out, "--push-to-hub", "me/new",
         ]
         expect(
             try BridgeProcess(export, environment: server.variables).wait(),
@@ -122,23 +122,32 @@ import Testing
     }
 
     @Test func aPlanSaysWhatWouldBePushed() throws {
-        let megatron = folder.path("megatron")
+        let megatron = directory.path("megatron")
         let model = Fixtures.checkpoint("mistral")
         #expect(try BridgeProcess.run("convert", "--hf-model", model, "--megatron-path", megatron).status == 0)
         let export = [
-            "convert", "export", "--megatron-path", megatron, "--hf-path", folder.path("made"), "--dry-run",
+            "convert", "export", "--megatron-path", megatron, "--hf-path", directory.path("made"), "--dry-run",
             "--push-to-hub", "me/new",
         ]
         let outcome = try BridgeProcess(export, environment: server.variables).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
-        #expect(outcome.output.contains("would upload \(folder.path("made"))") && outcome.output.contains("to me/new"))
+        #expect(
+            outcome.output.contains("would upload \(directory.path("made"))") && outcome.output.contains("to me/new")
+        )
         let plan = try BridgeProcess(export + ["--json"], environment: server.variables).wait()
         #expect(try JSON(parsing: Array(plan.output.utf8))["push_to_hub"]?.string == "me/new", "\(plan.output)")
     }
 
     @Test func aCheckpointOfMegatronIsNotSoughtOnTheHub() throws {
         expect(
-            try BridgeProcess.run("convert", "export", "--megatron-path", "me/new", "--hf-path", folder.path("made")),
+            try BridgeProcess.run(
+                "convert",
+                "export",
+                "--megatron-path",
+                "me/new",
+                "--hf-path",
+                directory.path("made")
+            ),
             failsWith: 1,
             mentioning: "bridge convert --hf-model me/new"
         )
@@ -146,7 +155,7 @@ import Testing
 
     /// What a link of a stranger's directory may lead to.
     private func link(_ name: String, _ target: String) throws {
-        try FileManager.default.createSymbolicLink(atPath: folder.path(name), withDestinationPath: target)
+        try FileManager.default.createSymbolicLink(atPath: directory.path(name), withDestinationPath: target)
     }
 
     /// A file and a directory outside of what is uploaded.
@@ -167,7 +176,7 @@ import Testing
         try link(name, target.isEmpty ? outside.path : outside.path(target))
         for more in [[], ["--dry-run"]] {
             let outcome = try BridgeProcess(
-                ["hub", "upload", "me/new", folder.path] + more,
+                ["hub", "upload", "me/new", directory.path] + more,
                 environment: server.variables.merging(["HF_TOKEN": HubServer.token]) { $1 }
             ).wait()
             expect(outcome, failsWith: 1, mentioning: message, outside.path, "put a copy of the file in its place")

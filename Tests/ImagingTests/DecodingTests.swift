@@ -82,7 +82,7 @@ import Testing
             let bytes = try ImageFixtures.bytes(name)
             expectError(
                 .truncated,
-                "\(bytes.count / 2) bytes end before the picture",
+                "\(bytes.count / 2) bytes end before the image",
                 Array(bytes.prefix(bytes.count / 2))
             )
         }
@@ -130,11 +130,11 @@ import Testing
         huge.replaceSubrange(18..<26, with: [0xFF, 0xFF, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0x7F])
         expectError(.tooLarge, "2147483647x2147483647", huge)
         var animation = try ImageFixtures.bytes("palette.gif")
-        let picture = try #require(
+        let image = try #require(
             animation.indices.first { animation[$0...].starts(with: [0x2C, 0, 0, 0, 0, 37, 0]) }
         )
-        animation[picture] = 0x3B
-        expectError(.broken, "the GIF image is damaged: it has no picture", animation)
+        animation[image] = 0x3B
+        expectError(.broken, "the GIF image is damaged: it has no image", animation)
     }
 
     private func expectError(

@@ -60,18 +60,18 @@ struct ImageFixtures: Decodable {
     var planes: [Planes]
     var composited: UInt32
 
-    static let folder = URL(fileURLWithPath: #filePath)
+    static let directory = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Fixtures/images").path
 
     static func load() throws -> ImageFixtures {
         try JSONDecoder().decode(
             ImageFixtures.self,
-            from: Data(contentsOf: URL(fileURLWithPath: "\(folder)/expected.json"))
+            from: Data(contentsOf: URL(fileURLWithPath: "\(directory)/expected.json"))
         )
     }
 
     static func bytes(_ name: String) throws -> [UInt8] {
-        Array(try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\(name)")))
+        Array(try Data(contentsOf: URL(fileURLWithPath: "\(directory)/\(name)")))
     }
 }
 

@@ -3,7 +3,7 @@ import TensorRuntime
 import TestSupport
 import Testing
 
-/// Long prompts, conversations and pictures in the loop that generates.
+/// Long prompts, conversations and images in the loop that generates.
 @Suite struct GeneratorTests {
     static let engine = TestEngine.cpu(threadCount: 2)
 
@@ -104,7 +104,7 @@ import Testing
         let said = try logits(id)
         #expect(said.allSatisfy { $0.isFinite })
         #expect(try said != logits(0))
-        // In a prompt it waits for a picture.
+        // In a prompt it waits for a image.
         #expect(throws: BridgeError.self) { _ = try model.forward(TokenBatch(tokens: [id])) }
     }
 

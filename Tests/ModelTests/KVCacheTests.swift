@@ -53,7 +53,7 @@ import Testing
         if let window = one.window { #expect(cache.byteCount <= 2 * window * 2 * 4) }
     }
 
-    /// Two pictures among the tokens.
+    /// Two images among the tokens.
     private func block(_ position: Int32) -> Int32 {
         switch position {
         case 2...5: return 3

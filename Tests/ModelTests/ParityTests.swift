@@ -78,7 +78,7 @@ import Testing
             var tokens: [Int] = []
             var steps: [[Float]] = []
             while tokens.count < expected.count {
-                let token = Self.likeliest(logits)
+                let token = Self.argmax(logits)
                 tokens.append(token)
                 steps.append(logits)
                 let next = TokenBatch(tokens: [Int32(token)], start: cache.length)
@@ -100,14 +100,14 @@ import Testing
 
     @Test(arguments: ["mistral", "ministral3", "gemma3"])
     func aMegatronCheckpointOfAnyLayoutGivesTheSameLogits(_ name: String) throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
         let layout = RankLayout(tensorSize: 2, pipelineSize: 2)
-        try bridge.importCheckpoint(to: folder.path("megatron"), options: ConversionOptions(layout: layout))
+        try bridge.importCheckpoint(to: directory.path("megatron"), options: ConversionOptions(layout: layout))
         let reference = try Reference(name)
         let direct = try bridge.toModel(on: Self.engine)
-        let converted = try AutoBridge.fromMegatron(folder.path("megatron")).toModel(
-            weights: folder.path("megatron"),
+        let converted = try AutoBridge.fromMegatron(directory.path("megatron")).toModel(
+            weights: directory.path("megatron"),
             on: Self.engine
         )
         let (one, other) = (try last(of: direct, reference, ""), try last(of: converted, reference, ""))
@@ -135,7 +135,7 @@ import Testing
     /// The logits of the positions that the reference has: the last ones, or those that `last` names.
     private func last(of model: any CausalModel, _ reference: Reference, _ prefix: String) throws -> [Float] {
         var batch = try TokenBatch(inputs: reference.path, prefix: prefix, on: Self.engine)
-        // The padded rows show the picture of `one_image`.
+        // The padded rows show the image of `one_image`.
         if prefix.hasPrefix("padded"), reference.holds("one_image.pixel_values") {
             batch.images = try TokenBatch(inputs: reference.path, prefix: "one_image.", on: Self.engine).images
         }
@@ -148,7 +148,7 @@ import Testing
         return places.enumerated().flatMap { row, place in logits.at(row).at(place).floats() }
     }
 
-    private static func likeliest(_ values: [Float]) -> Int {
+    private static func argmax(_ values: [Float]) -> Int {
         values.indices.max { values[$0] < values[$1] } ?? 0
     }
 }

@@ -65,9 +65,9 @@ import Tokenizers
     }
 
     @Test func aByteOrderMarkIsNoPartOfAConversation() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let text = #"[{"role": "user", "content": "a"}]"#
-        let path = try folder.write([0xEF, 0xBB, 0xBF] + Array(text.utf8), to: "chat.json")
+        let path = try directory.write([0xEF, 0xBB, 0xBF] + Array(text.utf8), to: "chat.json")
         #expect(try Conversation(contentsOf: path) == conversation(text))
     }
 

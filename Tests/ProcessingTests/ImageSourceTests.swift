@@ -7,9 +7,9 @@ import Testing
 
 /// Images come from files, addresses and data URLs, within limits.
 @Suite struct ImageSourceTests {
-    private static let picture = "\(Fixtures.root)/images/rgba.png"
+    private static let image = "\(Fixtures.root)/images/rgba.png"
 
-    private static func bytes() throws -> [UInt8] { [UInt8](try Data(contentsOf: URL(filePath: picture))) }
+    private static func bytes() throws -> [UInt8] { [UInt8](try Data(contentsOf: URL(filePath: image))) }
 
     private func failure(_ source: ImageSource, limits: ImageLimits = .standard) -> String {
         do {
@@ -26,7 +26,7 @@ import Testing
         let server = try TinyServer { _ in .init(body: bytes) }
         defer { server.stop() }
         let base64 = Data(bytes).base64EncodedString(options: .lineLength64Characters)
-        for text in [Self.picture, server.url("a.png"), "data:image/png;base64,\(base64)", "DATA:;BASE64,\(base64)"] {
+        for text in [Self.image, server.url("a.png"), "data:image/png;base64,\(base64)", "DATA:;BASE64,\(base64)"] {
             #expect(try ImageSource(text).load() == expected, "\(text.prefix(40))")
         }
         #expect(try ImageSource(base64: base64, name: "x").load() == expected)
@@ -47,7 +47,7 @@ import Testing
         #expect(failure(.file(scratch.path)).contains("not a regular file"))
         #expect(failure(.file("/dev/zero")).contains("not a regular file"))
         #expect(
-            failure(.file(Self.picture), limits: .init(bytes: 100, side: 100, pixels: 10000)).contains(
+            failure(.file(Self.image), limits: .init(bytes: 100, side: 100, pixels: 10000)).contains(
                 "more than the 100"
             )
         )
@@ -93,13 +93,13 @@ import Testing
             ("/x y", "/x%20y"),
             ("//HOST/z#part", "/z"), ("HTTP://HOST/q", "/q"),
         ]
-    ) func aRedirectMayBeAnyReference(_ place: String, _ target: String) throws {
+    ) func aRedirectMayBeAnyReference(_ location: String, _ target: String) throws {
         let bytes = try Self.bytes()
         let seen = Mutex<[String]>([])
         let host = Mutex("")
         let server = try TinyServer { path in
             seen.withLock { $0.append(path) }
-            let place = place.replacing("HOST", with: host.withLock { $0 })
+            let place = location.replacing("HOST", with: host.withLock { $0 })
             return path == "/a/b/c?d" ? .init(status: "302 Found", headers: ["Location: \(place)"]) : .init(body: bytes)
         }
         defer { server.stop() }

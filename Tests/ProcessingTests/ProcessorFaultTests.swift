@@ -168,7 +168,7 @@ import Tokenizers
         let values: [JSON?] = [
             nil, true, 0, .number(JSONNumber(Int.max)), "x", [[:]], ["height": 1_048_576, "width": 3],
         ]
-        let picture = try image(31, 57)
+        let image = try image(31, 57)
         let catalog = try PluginCatalog.standard()
         var (taken, refused) = (0, 0)
         for key in keys(original, "") {
@@ -178,7 +178,7 @@ import Tokenizers
                 try Data(changed.text()).write(to: URL(filePath: path))
                 do {
                     let processor = try AutoBridge.fromHF(scratch.path("source"), catalog: catalog).processor()
-                    let inputs = try processor.inputs(rawText: "a\(marker)b", images: [picture])
+                    let inputs = try processor.inputs(rawText: "a\(marker)b", images: [image])
                     #expect(inputs.images.count == 1)
                     taken += 1
                 } catch let error as BridgeError {

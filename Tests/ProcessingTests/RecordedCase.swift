@@ -36,12 +36,12 @@ struct RecordedCase: Sendable, CustomTestStringConvertible {
     }
 
     /// The checkpoint, or a copy with other files in it.
-    func folder(in scratch: TemporaryFolder) throws -> String {
+    func directory(in scratch: TemporaryFolder) throws -> String {
         guard let files = json["files"]?.object else { return Fixtures.checkpoint(checkpoint) }
         let copy = try scratch.copy(ofCheckpoint: checkpoint)
         for (name, content) in files {
-            let folder = URL(filePath: "\(copy)/\(name)").deletingLastPathComponent()
-            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            let directory = URL(filePath: "\(copy)/\(name)").deletingLastPathComponent()
+            try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
             try Data(content.string.map { Array($0.utf8) } ?? content.text()).write(
                 to: URL(filePath: "\(copy)/\(name)")
             )
@@ -52,7 +52,7 @@ struct RecordedCase: Sendable, CustomTestStringConvertible {
     /// The inputs as they are made here.
     func inputs() throws -> ModelInputs {
         let scratch = try TemporaryFolder()
-        let processor = try AutoBridge.fromHF(folder(in: scratch)).processor()
+        let processor = try AutoBridge.fromHF(directory(in: scratch)).processor()
         var options = ProcessingOptions()
         options.template.date = try ChatDate(json["date"]?.string ?? "2025-03-09")
         options.template.addsGenerationPrompt = json["prompt"]?.bool ?? true

@@ -113,7 +113,7 @@ import Testing
         for layout in level.layouts {
             let check = OperationCheck(
                 shapes: [[b, t, h, k], [b, s, g, k], [b, s, g, k]],
-                operation: { $0[0].attending(to: $0[1], $0[2], mask: test.mask, scale: 0.7) },
+                operation: { $0[0].scaledDotProductAttention(to: $0[1], $0[2], mask: test.mask, scale: 0.7) },
                 formula: Self.formula(test, scale: 0.7)
             )
             check.run(on: level.engine, .float32, layout)

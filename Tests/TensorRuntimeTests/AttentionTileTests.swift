@@ -61,7 +61,7 @@ import Testing
             let expected =
                 reference ?? Reference(test, scale: 0.4, inputs: Array(exact.prefix(3)), gradient: exact[3])
             reference = expected
-            let out = inputs[0].attending(to: inputs[1], inputs[2], mask: test.mask, scale: 0.4)
+            let out = inputs[0].scaledDotProductAttention(to: inputs[1], inputs[2], mask: test.mask, scale: 0.4)
             expectClose(out.floats(), expected.out, tolerance, "\(level.testDescription) value")
             let gradients = Gradients(of: out, seed: tensors[3])
             for (index, input) in inputs.enumerated() {
@@ -184,10 +184,10 @@ import Testing
             )
             let query = tensor(numbers(tokens * 8, seed: 1), [1, tokens, 2, 4], type, on: level.engine)
             let cache = tensor(numbers(36, seed: 2), [1, 9, 1, 4], type, on: level.engine)
-            let clean = query.attending(to: cache, cache, mask: mask, scale: 1).floats()
+            let clean = query.scaledDotProductAttention(to: cache, cache, mask: mask, scale: 1).floats()
             level.engine.fill(cache.narrowed(1, to: 4..<9), with: .nan)
             let inputs = [query, cache, cache].map { $0.trackingGradient() }
-            let out = inputs[0].attending(to: inputs[1], inputs[2], mask: mask, scale: 1)
+            let out = inputs[0].scaledDotProductAttention(to: inputs[1], inputs[2], mask: mask, scale: 1)
             #expect(out.floats() == clean)
             let gradients = Gradients(of: out, seed: query)
             for input in inputs { #expect(gradients[input]?.floats().allSatisfy(\.isFinite) == true) }
@@ -208,7 +208,7 @@ import Testing
                 .trackingGradient()
             }
             let mask = AttentionMask(isCausal: true, tokens: .init(positions: AttentionTests.positions(0..<70)))
-            let out = inputs[0].attending(to: inputs[1], inputs[2], mask: mask, scale: 0.3)
+            let out = inputs[0].scaledDotProductAttention(to: inputs[1], inputs[2], mask: mask, scale: 0.3)
             let gradients = Gradients(of: out, seed: out.detached)
             return [out.floats()] + inputs.map { gradients[$0]?.floats() }
         }

@@ -96,7 +96,7 @@ import Testing
             let check = OperationCheck(
                 shapes: [[5, 19], [5, 19]],
                 domain: { $0 + 1.25 },
-                operation: { $0[0].gating($0[1], by: function) },
+                operation: { $0[0].gatedActivation($0[1], by: function) },
                 formula: { inputs in zip(inputs[0], inputs[1]).map { Self.formula(function, $0) * $1 } }
             )
             check.run(on: level.engine, .float32, layout)

@@ -94,7 +94,7 @@ import Testing
         let tensors = zip(inputs, sizes).map { Tensor($0.map { Float($0) }, shape: $1, on: engine) }
         let layer = Linear(weight: Parameter("w", tensors[1]))
         let adapter = LowRankAdapter(
-            input: LowRankInput(weight: Parameter("a", tensors[2])),
+            input: LoRADownProjection(weight: Parameter("a", tensors[2])),
             output: Parameter("b", tensors[3]),
             magnitude: magnitudes ? Parameter("m", tensors[4]) : nil,
             scale: 1.5

@@ -45,13 +45,13 @@ import Testing
     @Test func masksThatDoNotFitAreRefused() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             let x = Tensor.zeros([1, 3, 2, 4], .float32, on: TestEngine.cpu(threadCount: 1))
-            _ = x.attending(
+            _ = x.scaledDotProductAttention(
                 to: x,
                 x,
                 mask: AttentionMask(isCausal: true, tokens: .init(positions: [0, 1])),
                 scale: 1
             )
         }
-        #expect(Self.text(result).contains("attending: queries, keys, values and mask do not fit"))
+        #expect(Self.text(result).contains("scaledDotProductAttention: queries, keys, values and mask do not fit"))
     }
 }

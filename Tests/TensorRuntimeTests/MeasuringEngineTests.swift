@@ -8,17 +8,19 @@ import Testing
     /// A loss through most of what a layer does, and its gradients.
     private func gradients(on engine: any TensorEngine) throws -> [[Float]] {
         let x = tensor(numbers(2 * 6 * 8, seed: 1), [2, 6, 8], on: engine).trackingGradient()
-        let gain = tensor(numbers(8, seed: 2), [8], on: engine).trackingGradient()
+        let weight = tensor(numbers(8, seed: 2), [8], on: engine).trackingGradient()
         let weights = (3...5).map { tensor(numbers(64, seed: $0), [8, 8], on: engine).trackingGradient() }
         let labels = AttentionMask.Labels(positions: (0..<2).flatMap { _ in (0..<6).map(Int32.init) })
-        let heads = x.rmsNorm(gain: gain, RMSNormForm(epsilon: 1e-6)).projected(weights).map {
+        let heads = x.rmsNorm(weight: weight, RMSNormOptions(epsilon: 1e-6)).projected(weights).map {
             $0.reshaped([2, 6, 2, 4])
         }
         let mask = AttentionMask(isCausal: true, queries: labels, keys: labels)
-        let attended = heads[0].attending(to: heads[1], heads[2], mask: mask, scale: 0.5).reshaped([2, 6, 8])
-        let loss = (attended.gating(x, by: .silu).applying(.tanh) * 2).sum()
+        let attended = heads[0].scaledDotProductAttention(to: heads[1], heads[2], mask: mask, scale: 0.5).reshaped([
+            2, 6, 8,
+        ])
+        let loss = (attended.gatedActivation(x, by: .silu).applying(.tanh) * 2).sum()
         let found = Gradients(of: loss)
-        return try ([x, gain] + weights).map { try #require(found[$0]).floats() } + [[loss.item]]
+        return try ([x, weight] + weights).map { try #require(found[$0]).floats() } + [[loss.item]]
     }
 
     @Test func theNumbersAreThoseOfTheOtherEngineAndProductsAreCounted() throws {

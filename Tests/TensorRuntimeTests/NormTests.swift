@@ -9,7 +9,7 @@ import Testing
         stride(from: 0, to: values.count, by: width).flatMap { body(Array(values[$0..<$0 + width])) }
     }
 
-    private func rmsFormula(_ form: RMSNormForm, width: Int) -> ([[Double]]) -> [Double] {
+    private func rmsFormula(_ form: RMSNormOptions, width: Int) -> ([[Double]]) -> [Double] {
         { inputs in
             self.rows(inputs[0], of: width) { row in
                 let root = (row.reduce(0) { $0 + $1 * $1 } / Double(width) + Double(form.epsilon)).squareRoot()
@@ -22,11 +22,11 @@ import Testing
     func theRootMeanSquareNormFollowsItsFormula(_ level: Level, _ layout: Layout) {
         for width in [1, 16, 37] {
             for form in [
-                RMSNormForm(epsilon: 0.01), RMSNormForm(epsilon: 0.02, gainOffset: 1, roundsBeforeGain: false),
+                RMSNormOptions(epsilon: 0.01), RMSNormOptions(epsilon: 0.02, gainOffset: 1, roundsBeforeGain: false),
             ] {
                 let check = OperationCheck(
                     shapes: [[2, 3, width], [width]],
-                    operation: { $0[0].rmsNorm(gain: $0[1], form) },
+                    operation: { $0[0].rmsNorm(weight: $0[1], form) },
                     formula: rmsFormula(form, width: width)
                 )
                 check.run(on: level.engine, .float32, layout, gradientTypes: [.float32, .float32])
@@ -43,18 +43,18 @@ import Testing
 
     @Test(arguments: Level.all)
     func theNormRoundsBeforeItsGainWhenAsked(_ level: Level) {
-        // Some gains show the difference between one rounding and two, and there have to be such among them.
+        // Some weights show the difference between one rounding and two, and there have to be such among them.
         let x = Tensor([3, 1], shape: [1, 2], .bfloat16, on: level.engine)
         var differing = 0
         for step in 0..<128 {
-            let gain = 1 + Float(step) / 128
+            let weight = 1 + Float(step) / 128
             let exact = [3 / Float(5).squareRoot(), 1 / Float(5).squareRoot()]
             func bfloat16(_ value: Float) -> Float { Tensor([value], shape: [1], .bfloat16, on: level.engine).item }
-            let early = exact.map { bfloat16(bfloat16($0) * gain) }
-            let late = exact.map { bfloat16($0 * gain) }
-            let gains = Tensor([gain, gain], shape: [2], .bfloat16, on: level.engine)
-            #expect(x.rmsNorm(gain: gains, RMSNormForm(epsilon: 0, roundsBeforeGain: true)).floats() == early)
-            #expect(x.rmsNorm(gain: gains, RMSNormForm(epsilon: 0, roundsBeforeGain: false)).floats() == late)
+            let early = exact.map { bfloat16(bfloat16($0) * weight) }
+            let late = exact.map { bfloat16($0 * weight) }
+            let weights = Tensor([weight, weight], shape: [2], .bfloat16, on: level.engine)
+            #expect(x.rmsNorm(weight: weights, RMSNormOptions(epsilon: 0, roundsBeforeGain: true)).floats() == early)
+            #expect(x.rmsNorm(weight: weights, RMSNormOptions(epsilon: 0, roundsBeforeGain: false)).floats() == late)
             if early != late { differing += 1 }
         }
         #expect(differing > 10)
@@ -65,7 +65,7 @@ import Testing
         for width in [16, 37] {
             let check = OperationCheck(
                 shapes: [[2, 3, width], [width], [width]],
-                operation: { $0[0].layerNorm(gain: $0[1], bias: $0[2], epsilon: 0.01) },
+                operation: { $0[0].layerNorm(weight: $0[1], bias: $0[2], epsilon: 0.01) },
                 formula: { inputs in
                     self.rows(inputs[0], of: width) { row in
                         let mean = row.reduce(0, +) / Double(width)
@@ -91,9 +91,9 @@ import Testing
         let found = [1, 2, 3].map { threads in
             let engine = CPUEngine(threadCount: threads, libraries: nil, isa: level.isa)
             let x = tensor(numbers(3000 * 24, seed: 1), [3000, 24], on: engine).trackingGradient()
-            let gain = tensor(numbers(24, seed: 2), [24], on: engine).trackingGradient()
-            let gradients = Gradients(of: x.rmsNorm(gain: gain, RMSNormForm(epsilon: 0.1)).sum())
-            return gradients[gain]?.floats()
+            let weight = tensor(numbers(24, seed: 2), [24], on: engine).trackingGradient()
+            let gradients = Gradients(of: x.rmsNorm(weight: weight, RMSNormOptions(epsilon: 0.1)).sum())
+            return gradients[weight]?.floats()
         }
         #expect(found[0] != nil && found[0] == found[1] && found[0] == found[2])
     }

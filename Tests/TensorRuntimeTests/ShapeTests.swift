@@ -124,7 +124,7 @@ import Testing
         for (type, layout) in [ElementType.float32, .bfloat16].flatMap({ type in Layout.allCases.map { (type, $0) } }) {
             OperationCheck(
                 shapes: [[2, tokens, heads, 2 * half]],
-                operation: { $0[0].rotated(by: exact) },
+                operation: { $0[0].applyingRotaryEmbedding(exact) },
                 formula: { input in
                     input[0].indices.map { place in
                         let (i, row) = (place % (2 * half), place / (2 * half))

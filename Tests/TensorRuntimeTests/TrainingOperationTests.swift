@@ -69,7 +69,7 @@ import Testing
         _ = Gradients(of: loss(1))
         expectClose(sum.sum.floats(), expected[0].map(Double.init), 1e-6)
         sum.clear()
-        sum.settle()
+        sum.zeroIfEmpty()
         #expect(sum.sum.floats() == [Float](repeating: 0, count: 12))
     }
 
@@ -220,12 +220,12 @@ import Testing
         let velocity = Tensor.zeros([count], .float32, on: level.engine)
         for step in 1...3 {
             let g = numbers(count, seed: UInt64(10 + step))
-            level.engine.gradientDescent(
+            level.engine.sgd(
                 values,
                 velocity: velocity,
                 gradient: tensor(g, [count], on: level.engine),
                 model: nil,
-                DescentStep(gradientScale: 2, rate: 0.1, momentum: 0.8, weightDecay: 0.05)
+                SGDStep(gradientScale: 2, rate: 0.1, momentum: 0.8, weightDecay: 0.05)
             )
             for i in 0..<count {
                 v[i] = 0.8 * v[i] + 2 * Double(g[i]) + 0.05 * p[i]
@@ -238,10 +238,10 @@ import Testing
     @Test(arguments: Level.all) func squaresAreAddedUpWithoutLoss(_ level: Level) {
         let values = numbers(200_003, seed: 4)
         let expected = values.reduce(0.0) { $0 + Double($1) * Double($1) }
-        let found = level.engine.squareSum(tensor(values, [200_003], on: level.engine))
+        let found = level.engine.sumOfSquares(tensor(values, [200_003], on: level.engine))
         #expect(abs(found - expected) < 1e-6 * expected)
-        #expect(level.engine.squareSum(tensor([1, .infinity], [2], on: level.engine)) == .infinity)
-        #expect(level.engine.squareSum(tensor([1, .nan], [2], on: level.engine)).isNaN)
+        #expect(level.engine.sumOfSquares(tensor([1, .infinity], [2], on: level.engine)) == .infinity)
+        #expect(level.engine.sumOfSquares(tensor([1, .nan], [2], on: level.engine)).isNaN)
     }
 }
 

@@ -10,7 +10,7 @@ public enum Fixtures {
     public static let repository = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().path
 
-    /// The folder of a checkpoint.
+    /// The directory of a checkpoint.
     public static func checkpoint(_ name: String) -> String { "\(root)/checkpoints/\(name)" }
 
     /// The names of all checkpoints.
@@ -23,12 +23,12 @@ public enum Fixtures {
     public static let exact = all.filter { !$0.contains("fp8") && $0 != "mistral-both-formats" }
 }
 
-/// A folder that is gone with the object.
+/// A directory that is gone with the object.
 public final class TemporaryFolder: Sendable {
-    /// The folder.
+    /// The directory.
     public let path: String
 
-    /// Makes a folder.
+    /// Makes a directory.
     public init() throws {
         path = FileManager.default.temporaryDirectory.appending(path: "bridge-\(UUID().uuidString)").path
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
@@ -53,13 +53,13 @@ public final class TemporaryFolder: Sendable {
     }
 }
 
-/// The paths below a folder with the content of each file.
-public func contents(of folder: String) throws -> [String: Data] {
+/// The paths below a directory with the content of each file.
+public func contents(of directory: String) throws -> [String: Data] {
     var files: [String: Data] = [:]
-    for name in try FileManager.default.subpathsOfDirectory(atPath: folder) {
-        let path = "\(folder)/\(name)"
-        var isFolder: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), !isFolder.boolValue else {
+    for name in try FileManager.default.subpathsOfDirectory(atPath: directory) {
+        let path = "\(directory)/\(name)"
+        var isDirectory: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), !isDirectory.boolValue else {
             continue
         }
         files[name] = try Data(contentsOf: URL(filePath: path))

@@ -9,9 +9,9 @@ public struct Reference {
     public let path: String
     private let tensors: [String: StoredTensor]
 
-    /// Opens the file of a name in a folder of the fixtures.
-    public init(_ name: String, in folder: String = "reference") throws {
-        try self.init(name: name, file: "\(Fixtures.root)/\(folder)/\(name).safetensors")
+    /// Opens the file of a name in a directory of the fixtures.
+    public init(_ name: String, in directory: String = "reference") throws {
+        try self.init(name: name, file: "\(Fixtures.root)/\(directory)/\(name).safetensors")
     }
 
     /// Opens any file.

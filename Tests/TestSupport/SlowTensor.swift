@@ -76,10 +76,10 @@ public struct SlowTensor: Equatable {
         return tensors
     }
 
-    /// The tensors of all safetensors files of a folder whose names start with a prefix.
-    public static func readAll(_ folder: String, prefix: String) throws -> [String: SlowTensor] {
-        try FileManager.default.contentsOfDirectory(atPath: folder)
+    /// The tensors of all safetensors files of a directory whose names start with a prefix.
+    public static func readAll(_ directory: String, prefix: String) throws -> [String: SlowTensor] {
+        try FileManager.default.contentsOfDirectory(atPath: directory)
             .filter { $0.hasPrefix(prefix) && $0.hasSuffix(".safetensors") }
-            .reduce(into: [:]) { try $0.merge(read("\(folder)/\($1)")) { first, _ in first } }
+            .reduce(into: [:]) { try $0.merge(read("\(directory)/\($1)")) { first, _ in first } }
     }
 }

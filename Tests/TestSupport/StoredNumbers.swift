@@ -8,9 +8,9 @@ public struct StoredNumbers: Sendable {
     /// The sizes.
     public let shape: [Int]
 
-    /// All tensors of a Hugging Face folder, by name.
-    public static func all(in folder: String) throws -> [String: StoredNumbers] {
-        try HuggingFaceFolder(path: folder).tensors.mapValues(numbers)
+    /// All tensors of a Hugging Face directory, by name.
+    public static func all(in directory: String) throws -> [String: StoredNumbers] {
+        try HuggingFaceDirectory(path: directory).tensors.mapValues(numbers)
     }
 
     /// All tensors of a file, by name.

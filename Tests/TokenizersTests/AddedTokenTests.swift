@@ -58,12 +58,12 @@ import Testing
 
     @Test(arguments: beside.indices) func theFilesBesideATokenizerCountAsInTransformers(_ index: Int) throws {
         let one = Self.beside[index]
-        let folder = try TokenizerFileTests.Folder()
+        let directory = try TokenizerFileTests.Directory()
         var json = try Self.tokenizer()
         if one["drops_post_processor"] == true { json.set(.null, at: "post_processor") }
-        try folder.write("tokenizer.json", json.text())
-        for (name, content) in try #require(one["files"]?.object) { try folder.write(name, content.text()) }
-        let tokenizer = try Tokenizer(folder: folder.path)
+        try directory.write("tokenizer.json", json.text())
+        for (name, content) in try #require(one["files"]?.object) { try directory.write(name, content.text()) }
+        let tokenizer = try Tokenizer(directory: directory.path)
         let texts = (one["texts"]?.array ?? []).compactMap(\.string)
         for (text, ids) in zip(texts, Self.ids(one)) { #expect(try tokenizer.encode(text) == ids, "\(text)") }
         let rendered = try tokenizer.render([ChatMessage(role: "user", content: try #require(texts.first))])
@@ -72,22 +72,22 @@ import Testing
 
     @Test(arguments: parts.indices) func flagsThatAreNotGivenAreThoseOfTransformers(_ index: Int) throws {
         let one = Self.parts[index]
-        let folder = try TokenizerFileTests.Folder()
+        let directory = try TokenizerFileTests.Directory()
         var json = try Self.tokenizer()
         json.set(["type": "Lowercase"], at: "normalizer")
         if let added = one["added_tokens"]?.array { json.set(.array(added), at: "added_tokens") }
-        try folder.write("tokenizer.json", json.text())
-        for (name, content) in try #require(one["files"]?.object) { try folder.write(name, content.text()) }
+        try directory.write("tokenizer.json", json.text())
+        for (name, content) in try #require(one["files"]?.object) { try directory.write(name, content.text()) }
         let label = "\(one["place"]?.string ?? ""), \(String(decoding: (one["flags"] ?? .null).text(), as: UTF8.self))"
         guard let ids = one["ids"]?.array?.compactMap(\.integer).map(Int32.init) else {
-            let error = #expect(throws: TokenizerError.self, "\(label)") { try Tokenizer(folder: folder.path) }
+            let error = #expect(throws: TokenizerError.self, "\(label)") { try Tokenizer(directory: directory.path) }
             #expect(
                 error?.message.contains("expected true or false") == true
                     || error?.message.contains("has to be true or false") == true
             )
             return
         }
-        let tokenizer = try Tokenizer(folder: folder.path)
+        let tokenizer = try Tokenizer(directory: directory.path)
         #expect(try tokenizer.encode("x <w> <W> y", addingSpecialTokens: false) == ids, "\(label)")
         #expect(try tokenizer.decode(ids, skippingSpecialTokens: true) == one["shown"]?.string, "\(label)")
     }

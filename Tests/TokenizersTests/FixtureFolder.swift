@@ -6,12 +6,12 @@ enum FixtureFolder {
     static let path = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Fixtures/tokenizers").path
 
-    /// A JSON file of the folder.
+    /// A JSON file of the directory.
     static func json<Value: Decodable>(_ name: String, as type: Value.Type) throws -> Value {
         try JSONDecoder().decode(type, from: Data(contentsOf: URL(fileURLWithPath: "\(path)/\(name)")))
     }
 
-    /// A file of the folder as text.
+    /// A file of the directory as text.
     static func text(_ name: String) throws -> String {
         try String(contentsOf: URL(fileURLWithPath: "\(path)/\(name)"), encoding: .utf8)
     }

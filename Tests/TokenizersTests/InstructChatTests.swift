@@ -14,7 +14,7 @@ import Testing
         ?? .null
     static let chats = recorded["chats"]?.array ?? []
 
-    /// A tokenizer of a version, alone in its folder.
+    /// A tokenizer of a version, alone in its directory.
     private static func tokenizer(_ version: String, image: Int? = nil) throws -> Tokenizer {
         let path = URL(fileURLWithPath: "\(FixtureFolder.path)/tekken/tekken.json")
         var json = try JSON(parsing: [UInt8](Data(contentsOf: path)))
@@ -25,9 +25,9 @@ import Testing
         }
         json.set(.array(special), at: "special_tokens")
         if let image { json.set(["max_image_size": .number(JSONNumber(image))], at: "image") }
-        let folder = try TokenizerFileTests.Folder()
-        try folder.write("tekken.json", json.text())
-        return try Tokenizer(folder: folder.path)
+        let directory = try TokenizerFileTests.Directory()
+        try directory.write("tekken.json", json.text())
+        return try Tokenizer(directory: directory.path)
     }
 
     @Test(arguments: ["v3", "v7", "v11", "v13"]) func theTokensAreThoseOfMistralCommon(_ version: String) throws {
@@ -83,10 +83,10 @@ import Testing
     }
 
     @Test func aTemplateBesideTheFileGoesFirst() throws {
-        let folder = try TokenizerFileTests.Folder()
-        try folder.copy("tekken/tekken.json")
-        try folder.write("chat_template.jinja", "{{ bos_token }}T{{ messages[0].content }}{{ eos_token }}".utf8)
-        let tokenizer = try Tokenizer(folder: folder.path)
+        let directory = try TokenizerFileTests.Directory()
+        try directory.copy("tekken/tekken.json")
+        try directory.write("chat_template.jinja", "{{ bos_token }}T{{ messages[0].content }}{{ eos_token }}".utf8)
+        let tokenizer = try Tokenizer(directory: directory.path)
         #expect(!tokenizer.framesConversations)
         #expect(try tokenizer.render([ChatMessage(role: "user", content: "x")]).text == "<s>Tx</s>")
     }

@@ -14,7 +14,7 @@ import Tokenizers
     }
 
     @Test(arguments: names) func idsEqualThoseOfPython(_ name: String) throws {
-        let tokenizer = try Tokenizer(folder: "\(FixtureFolder.path)/\(name)")
+        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/\(name)")
         let recorded = try FixtureFolder.json("\(name)/expected.json", as: Recorded.self)
         let hashes = try Recorded.hashes(recorded.ids)
         let parses = Self.parsesSpecialTokens(name)
@@ -29,7 +29,7 @@ import Tokenizers
     }
 
     @Test(arguments: names) func decodedTextEqualsThatOfPython(_ name: String) throws {
-        let tokenizer = try Tokenizer(folder: "\(FixtureFolder.path)/\(name)")
+        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/\(name)")
         let recorded = try FixtureFolder.json("\(name)/expected.json", as: Recorded.self)
         let hashes = try Recorded.hashes(recorded.text)
         let parses = Self.parsesSpecialTokens(name)
@@ -46,7 +46,7 @@ import Tokenizers
     @Test(arguments: names) func offsetsEqualThoseOfPython(_ name: String) throws {
         let recorded = try FixtureFolder.json("\(name)/expected.json", as: Recorded.self)
         guard recorded.offsets != nil else { return }
-        let tokenizer = try Tokenizer(folder: "\(FixtureFolder.path)/\(name)")
+        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/\(name)")
         let hashes = try Recorded.hashes(recorded.offsets)
         for (index, text) in try FixtureFolder.strings().enumerated() {
             let encoding = try tokenizer.encodeWithOffsets(text, addingSpecialTokens: false)
@@ -61,7 +61,7 @@ import Tokenizers
     @Test(arguments: names) func anySequenceOfTokensDecodesAsInPython(_ name: String) throws {
         let recorded = try FixtureFolder.json("\(name)/expected.json", as: Recorded.self)
         guard let sequences = recorded.random else { return }
-        let tokenizer = try Tokenizer(folder: "\(FixtureFolder.path)/\(name)")
+        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/\(name)")
         let kept = try Recorded.hashes(recorded.randomText)
         let skipped = try Recorded.hashes(recorded.randomSkipped)
         for (index, ids) in sequences.enumerated() {
@@ -77,7 +77,7 @@ import Tokenizers
 
     @Test(arguments: names) func streamedPiecesAreWholeAndJoinToTheDecodedText(_ name: String) throws {
         let recorded = try FixtureFolder.json("\(name)/expected.json", as: Recorded.self)
-        let tokenizer = try Tokenizer(folder: "\(FixtureFolder.path)/\(name)")
+        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/\(name)")
         var sequences = recorded.random ?? []
         for text in try FixtureFolder.strings() { sequences.append(try tokenizer.encode(text)) }
         for ids in sequences {
@@ -92,7 +92,7 @@ import Tokenizers
 
     @Test(arguments: names) func theTokensAroundATextAndTheSizeAreThoseOfPython(_ name: String) throws {
         let recorded = try FixtureFolder.json("\(name)/expected.json", as: Recorded.self)
-        let tokenizer = try Tokenizer(folder: "\(FixtureFolder.path)/\(name)")
+        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/\(name)")
         let text = Self.parsesSpecialTokens(name) ? "Hello [INST] there" : "Hello there"
         #expect(try tokenizer.encode(text) == recorded.hello)
         #expect(tokenizer.vocabularySize == recorded.vocabularySize)

@@ -4,8 +4,8 @@ import Tokenizers
 
 /// Files that are damaged, hostile or unknown end with an error, and what stands beside a tokenizer is read.
 @Suite struct TokenizerFileTests {
-    /// A folder that is removed at the end.
-    struct Folder: ~Copyable {
+    /// A directory that is removed at the end.
+    struct Directory: ~Copyable {
         let path: String
 
         init() throws {
@@ -28,10 +28,10 @@ import Tokenizers
     }
 
     static func failure(_ files: [String: String]) throws -> TokenizerError? {
-        let folder = try Folder()
-        for (name, text) in files { try folder.write(name, text.utf8) }
+        let directory = try Directory()
+        for (name, text) in files { try directory.write(name, text.utf8) }
         do {
-            _ = try Tokenizer(folder: folder.path)
+            _ = try Tokenizer(directory: directory.path)
             return nil
         } catch {
             #expect(!error.message.contains("\n"), "\(error.message)")
@@ -74,7 +74,7 @@ import Tokenizers
 
     @Test func anEmptyOrMissingFolderIsAnError() throws {
         #expect(try Self.failure([:])?.code == .unreadableFile)
-        #expect(throws: TokenizerError.self) { try Tokenizer(folder: "/nonexistent/model") }
+        #expect(throws: TokenizerError.self) { try Tokenizer(directory: "/nonexistent/model") }
         #expect(try Self.failure(["tokenizer.model": ""])?.code == .badFile)
         #expect(try Self.failure(["tokenizer.model": "text"])?.code == .badFile)
     }
@@ -93,7 +93,7 @@ import Tokenizers
         "word-ends/tokenizer.json", "metaspace-first/tokenizer.json", "byte-level/tokenizer.json", "tekken/tekken.json",
         "sentencepiece/tokenizer.model", "sentencepiece-rules/tokenizer.model",
     ]) func damagedFilesNeverTrap(_ fixture: String) throws {
-        let folder = try Folder()
+        let directory = try Directory()
         let original = [UInt8](try Data(contentsOf: URL(fileURLWithPath: "\(FixtureFolder.path)/\(fixture)")))
         let name = (fixture as NSString).lastPathComponent
         var random = Seeded(state: UInt64(original.count))
@@ -103,71 +103,71 @@ import Tokenizers
             for _ in 0..<Int.random(in: 1...8, using: &random) {
                 bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
             }
-            try folder.write(name, bytes)
-            guard let tokenizer = try? Tokenizer(folder: folder.path) else { continue }
+            try directory.write(name, bytes)
+            guard let tokenizer = try? Tokenizer(directory: directory.path) else { continue }
             let ids = try? tokenizer.encode("Hello  wörld [INST] 👩‍👩‍👧‍👦\n\t<keep> 123 안녕")
             _ = try? tokenizer.decode((ids ?? []) + [0, 5, 700, -1, .max, .min])
         }
     }
 
     @Test func theControlTokensAndTheTemplateComeFromTheFilesBeside() throws {
-        let folder = try Folder()
-        try folder.copy("llama-style/tokenizer.json")
-        try folder.write(
+        let directory = try Directory()
+        try directory.copy("llama-style/tokenizer.json")
+        try directory.write(
             "tokenizer_config.json",
             #"{"bos_token": {"content": "<s>"}, "eos_token": "</s>", "chat_template": "A{{ bos_token }}"}"#.utf8
         )
-        var tokenizer = try Tokenizer(folder: folder.path)
+        var tokenizer = try Tokenizer(directory: directory.path)
         #expect(tokenizer.settings.beginToken == "<s>")
         #expect(tokenizer.settings.endToken == "</s>")
         #expect(try tokenizer.render([ChatMessage(role: "user", content: "x")]).text == "A<s>")
 
-        try folder.write("chat_template.json", #"{"chat_template": "B{{ eos_token }}"}"#.utf8)
-        tokenizer = try Tokenizer(folder: folder.path)
+        try directory.write("chat_template.json", #"{"chat_template": "B{{ eos_token }}"}"#.utf8)
+        tokenizer = try Tokenizer(directory: directory.path)
         // The file is a processor's: transformers' AutoTokenizer does not read it.
         #expect(try tokenizer.render([ChatMessage(role: "user", content: "x")]).text == "A<s>")
 
-        try folder.write("chat_template.jinja", "C{{ messages[0].content }}\n".utf8)
-        tokenizer = try Tokenizer(folder: folder.path)
+        try directory.write("chat_template.jinja", "C{{ messages[0].content }}\n".utf8)
+        tokenizer = try Tokenizer(directory: directory.path)
         #expect(try tokenizer.render([ChatMessage(role: "user", content: "x")]).text == "Cx")
     }
 
     /// Source of the order: `get_processor_dict` in `processing_utils.py`, transformers 5.23.
     @Test func theTemplateOfAProcessorComesBeforeThatOfItsTokenizer() throws {
-        let folder = try Folder()
-        try folder.copy("llama-style/tokenizer.json")
-        try folder.write("tokenizer_config.json", #"{"chat_template": "A"}"#.utf8)
+        let directory = try Directory()
+        try directory.copy("llama-style/tokenizer.json")
+        try directory.write("tokenizer_config.json", #"{"chat_template": "A"}"#.utf8)
         func text(ofProcessor template: String?) throws -> String {
-            var tokenizer = try Tokenizer(folder: folder.path)
-            try tokenizer.takeProcessorTemplates(folder.path, ofProcessor: template)
+            var tokenizer = try Tokenizer(directory: directory.path)
+            try tokenizer.takeProcessorTemplates(directory.path, ofProcessor: template)
             return try tokenizer.render([ChatMessage(role: "user", content: "x")]).text
         }
         #expect(try text(ofProcessor: nil) == "A")
-        try folder.write("chat_template.json", #"{"chat_template": "B"}"#.utf8)
+        try directory.write("chat_template.json", #"{"chat_template": "B"}"#.utf8)
         #expect(try text(ofProcessor: nil) == "B")
         #expect(try text(ofProcessor: "P") == "P")
     }
 
     @Test func specialTokensThatAreToBeSplitAreRefused() throws {
-        let folder = try Folder()
-        try folder.copy("llama-style/tokenizer.json")
-        try folder.write("tokenizer_config.json", #"{"split_special_tokens": false}"#.utf8)
-        _ = try Tokenizer(folder: folder.path)
-        try folder.write("tokenizer_config.json", #"{"split_special_tokens": true}"#.utf8)
+        let directory = try Directory()
+        try directory.copy("llama-style/tokenizer.json")
+        try directory.write("tokenizer_config.json", #"{"split_special_tokens": false}"#.utf8)
+        _ = try Tokenizer(directory: directory.path)
+        try directory.write("tokenizer_config.json", #"{"split_special_tokens": true}"#.utf8)
         #expect {
-            try Tokenizer(folder: folder.path)
+            try Tokenizer(directory: directory.path)
         } throws: { error in
             (error as? TokenizerError)?.message.contains("split_special_tokens is true; supported: false") == true
         }
     }
 
     @Test func templatesWithNamesAreChosenByName() throws {
-        let folder = try Folder()
-        try folder.copy("llama-style/tokenizer.json")
+        let directory = try Directory()
+        try directory.copy("llama-style/tokenizer.json")
         let list =
             #"[{"name": "default", "template": "D"}, {"name": "tool_use", "template": "T"}, {"name": "rag", "template": "R"}]"#
-        try folder.write("tokenizer_config.json", "{\"chat_template\": \(list)}".utf8)
-        let tokenizer = try Tokenizer(folder: folder.path)
+        try directory.write("tokenizer_config.json", "{\"chat_template\": \(list)}".utf8)
+        let tokenizer = try Tokenizer(directory: directory.path)
         let messages = [ChatMessage(role: "user", content: "x")]
         var options = ChatTemplate.Options()
         #expect(try tokenizer.render(messages, options: options).text == "D")
@@ -178,7 +178,7 @@ import Tokenizers
     }
 
     @Test func aPromptHasOneBeginToken() throws {
-        let tokenizer = try Tokenizer(folder: "\(FixtureFolder.path)/tekken-style")
+        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/tekken-style")
         let plain = try tokenizer.encodePrompt("[INST]Hi[/INST]")
         #expect(plain == (try tokenizer.encodePrompt("<s>[INST]Hi[/INST]")))
         #expect(plain.filter { $0 == 1 }.count == 1)
@@ -187,7 +187,7 @@ import Tokenizers
     }
 
     @Test func theMaskCoversWhatTheAssistantSays() throws {
-        let tokenizer = try Tokenizer(folder: "\(FixtureFolder.path)/tekken-style")
+        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/tekken-style")
         let template = try ChatTemplate(
             "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST]{{ m.content }}[/INST]{% else %}"
                 + "{% generation %}{{ m.content }}{{ eos_token }}{% endgeneration %}{% endif %}{% endfor %}"
@@ -204,7 +204,7 @@ import Tokenizers
     }
 
     @Test func textFromStrangersHoldsNoControlTokens() throws {
-        let tokenizer = try Tokenizer(folder: "\(FixtureFolder.path)/tekken-style")
+        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/tekken-style")
         let ids = try tokenizer.encode("[INST]</s>", addingSpecialTokens: false, parsingSpecialTokens: false)
         #expect(!ids.contains { tokenizer.isSpecial($0) })
         #expect(try tokenizer.decode(ids) == "[INST]</s>")
@@ -239,11 +239,11 @@ import Tokenizers
     }
 
     @Test func aPatternWithoutEndIsAnError() throws {
-        let folder = try Folder()
+        let directory = try Directory()
         let text =
             #"{"model": {"vocab": {"a": 0}, "merges": []}, "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a|a|aa)+$|(a+)+b"}, "behavior": "Isolated"}}"#
-        try folder.write("tokenizer.json", text.utf8)
-        let tokenizer = try Tokenizer(folder: folder.path)
+        try directory.write("tokenizer.json", text.utf8)
+        let tokenizer = try Tokenizer(directory: directory.path)
         #expect(throws: TokenizerError.self) { try tokenizer.encode(String(repeating: "a", count: 60) + "c") }
     }
 }

@@ -36,7 +36,7 @@ import Trainer
     @Test func everyKindIsThere() { #expect(Self.names.count == 12) }
 
     @Test(arguments: names) func logitsAreThoseOfPEFTWhateverTheAdapterIsStoredAs(_ name: String) throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(base(name)))
         let adapted = try model(bridge)
         let adapters = try bridge.loadAdapters(from: "\(Fixtures.root)/adapters/\(name)", on: adapted)
@@ -46,18 +46,18 @@ import Trainer
             adapters: adapters,
             moments: []
         )
-        try bridge.save(state, to: folder.path("native"), iteration: 0, files: [])
-        try bridge.exportAdapter(adapters, on: adapted, to: folder.path("peft"), baseModel: nil)
+        try bridge.save(state, to: directory.path("native"), iteration: 0, files: [])
+        try bridge.exportAdapter(adapters, on: adapted, to: directory.path("peft"), baseModel: nil)
         for place in ["native", "peft"] {
             let other = try model(bridge)
-            _ = try bridge.loadAdapters(from: folder.path(place), on: other)
+            _ = try bridge.loadAdapters(from: directory.path(place), on: other)
             try expect(other.forward(tokens(name)).logits, name, "\(place)")
         }
-        try bridge.exportMerged(adapters, on: adapted, to: folder.path("merged"))
-        try expect(model(.fromHF(folder.path("merged"))).forward(tokens(name)).logits, name, "merged")
-        try bridge.saveMerged(adapters, on: adapted, to: folder.path("whole"))
-        let whole = try AutoBridge.fromMegatron(folder.path("whole"))
-        let loaded = try whole.toModel(weights: folder.path("whole"), elementType: .float32, on: Self.engine)
+        try bridge.exportMerged(adapters, on: adapted, to: directory.path("merged"))
+        try expect(model(.fromHF(directory.path("merged"))).forward(tokens(name)).logits, name, "merged")
+        try bridge.saveMerged(adapters, on: adapted, to: directory.path("whole"))
+        let whole = try AutoBridge.fromMegatron(directory.path("whole"))
+        let loaded = try whole.toModel(weights: directory.path("whole"), elementType: .float32, on: Self.engine)
         try expect(loaded.forward(tokens(name)).logits, name, "merged into a checkpoint")
     }
 
@@ -84,8 +84,8 @@ import Trainer
     }
 
     /// A copy of an adapter with another setting.
-    private func edited(_ name: String, _ key: String, _ value: JSON, in folder: TemporaryFolder) throws -> String {
-        let copy = folder.path("edited")
+    private func edited(_ name: String, _ key: String, _ value: JSON, in directory: TemporaryFolder) throws -> String {
+        let copy = directory.path("edited")
         try FileManager.default.copyItem(atPath: "\(Fixtures.root)/adapters/\(name)", toPath: copy)
         var json = try JSON(contentsOf: "\(copy)/adapter_config.json")
         json.set(value, at: key)
@@ -94,9 +94,9 @@ import Trainer
     }
 
     @Test func iterationsOfPiSSAAreReadWhereTheyHaveOneResult() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
-        let few = try edited("mistral-pissa", "init_lora_weights", "pissa_niter_2", in: folder)
+        let few = try edited("mistral-pissa", "init_lora_weights", "pissa_niter_2", in: directory)
         let error = #expect(throws: BridgeError.self) { _ = try bridge.loadAdapters(from: few, on: model(bridge)) }
         #expect(error?.message.contains("init_lora_weights is pissa_niter_2") ?? false, "\(error?.message ?? "")")
         let folder2 = try TemporaryFolder()
@@ -107,9 +107,9 @@ import Trainer
     }
 
     @Test func modulesThatAreNoTargetsAreLeftAloneAsInPEFT() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
-        let path = try edited("mistral-patterns", "target_modules", ["v_proj"], in: folder)
+        let path = try edited("mistral-patterns", "target_modules", ["v_proj"], in: directory)
         let adapters = try bridge.loadAdapters(from: path, on: model(bridge))
         let adapted = adapters.modules.flatMap(\.layers).filter { $0.adapter != nil }.map(\.weight.name)
         #expect(!adapted.isEmpty && adapted.allSatisfy { $0.hasSuffix("linear_qkv.weight[2]") })
@@ -117,7 +117,7 @@ import Trainer
     }
 
     @Test func aCheckpointWithMoreThanARunTrainsIsNotResumed() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
         let adapted = try model(bridge)
         let adapters = try bridge.loadAdapters(from: "\(Fixtures.root)/adapters/mistral-full", on: adapted)
@@ -126,32 +126,32 @@ import Trainer
             adapters: adapters,
             moments: []
         )
-        try bridge.save(state, to: folder.path("m"), iteration: 0, files: [])
+        try bridge.save(state, to: directory.path("m"), iteration: 0, files: [])
         let less = TrainingState(parameters: adapters.parameters, adapters: adapters, moments: [])
-        let error = #expect(throws: BridgeError.self) { try bridge.restore(less, from: folder.path("m")) }
+        let error = #expect(throws: BridgeError.self) { try bridge.restore(less, from: directory.path("m")) }
         #expect(error?.message.contains("does not train") ?? false)
     }
 
     @Test func tyingGoesWhenTheEmbeddingAloneIsReplaced() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral-tied"))
         let adapted = try model(bridge)
         let adapters = try bridge.loadAdapters(from: "\(Fixtures.root)/adapters/mistral-tied-words", on: adapted)
-        try bridge.exportMerged(adapters, on: adapted, to: folder.path("merged"))
-        let merged = try HuggingFaceFolder(path: folder.path("merged"))
+        try bridge.exportMerged(adapters, on: adapted, to: directory.path("merged"))
+        let merged = try HuggingFaceDirectory(path: directory.path("merged"))
         #expect(merged.configuration["tie_word_embeddings"] == false)
         #expect(merged.tensors["lm_head.weight"] != nil)
     }
 
     @Test func aResizedVocabularyIsInTheMergedConfiguration() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral-tied"))
         let adapted = try model(bridge)
         let adapters = try bridge.loadAdapters(from: "\(Fixtures.root)/adapters/mistral-tied-resized", on: adapted)
         let words = bridge.toProvider().decoder.vocabSize
         #expect(adapters.notes.contains { $0.contains("\(words + 5) tokens") && $0.contains("\(words)") })
-        try bridge.exportMerged(adapters, on: adapted, to: folder.path("merged"))
-        let merged = try HuggingFaceFolder(path: folder.path("merged"))
+        try bridge.exportMerged(adapters, on: adapted, to: directory.path("merged"))
+        let merged = try HuggingFaceDirectory(path: directory.path("merged"))
         #expect(merged.configuration["vocab_size"]?.integer == words + 5)
     }
 
@@ -162,9 +162,9 @@ import Trainer
         let model = try model(bridge)
         let adapters = try AdapterSet(recipe.peft, on: model, seed: 1)
         #expect(adapters.modules[0].layers[0].adapter?.scale == 6 / 4.0.squareRoot())
-        let folder = try TemporaryFolder()
-        try bridge.exportAdapter(adapters, on: model, to: folder.path("peft"), baseModel: nil)
-        let json = try JSON(contentsOf: folder.path("peft/adapter_config.json"))
+        let directory = try TemporaryFolder()
+        try bridge.exportAdapter(adapters, on: model, to: directory.path("peft"), baseModel: nil)
+        let json = try JSON(contentsOf: directory.path("peft/adapter_config.json"))
         #expect(json["use_rslora"] == true && json["lora_alpha"] == 6 && json["r"] == 4)
     }
 
@@ -195,9 +195,9 @@ import Trainer
             let values = (0..<shape.reduce(1, *)).map { Float(($0 * 7 + index) % 13) / 64 - 0.1 }
             parameter.replace(with: Tensor(values, shape: shape, on: Self.engine))
         }
-        let folder = try TemporaryFolder()
-        try bridge.exportAdapter(adapters, on: model, to: folder.path("peft"), baseModel: nil)
-        let names = Set(try SafetensorsFile(path: folder.path("peft/adapter_model.safetensors")).tensors.map(\.name))
+        let directory = try TemporaryFolder()
+        try bridge.exportAdapter(adapters, on: model, to: directory.path("peft"), baseModel: nil)
+        let names = Set(try SafetensorsFile(path: directory.path("peft/adapter_model.safetensors")).tensors.map(\.name))
         let tower = "base_model.model.model.vision_tower."
         let adapted = names.filter { $0.hasPrefix(tower) && $0.hasSuffix(".lora_A.weight") }
             .map { String($0.dropLast(".lora_A.weight".count)) }
@@ -208,7 +208,7 @@ import Trainer
             #expect(!names.contains("\(module).bias") && !names.contains("\(module).weight"), "\(module)")
         }
         let other = try self.model(bridge)
-        _ = try bridge.loadAdapters(from: folder.path("peft"), on: other)
+        _ = try bridge.loadAdapters(from: directory.path("peft"), on: other)
         let found = Dictionary(uniqueKeysWithValues: other.parameters.map { ($0.name, $0) })
         for parameter in adapters.wholeParameters {
             #expect(found[parameter.name]?.tensor.floats() == parameter.tensor.floats(), "\(parameter.name)")
@@ -217,8 +217,8 @@ import Trainer
 
     /// PEFT would train the rows of the embedding and an adapter of the same matrix beside each other.
     @Test func trainedTokensBesideAnAdapterOfATiedOutputLayerAreRefused() throws {
-        let folder = try TemporaryFolder()
-        let copy = try edited("mistral-tied-tokens", "target_modules", ["q_proj", "lm_head"], in: folder)
+        let directory = try TemporaryFolder()
+        let copy = try edited("mistral-tied-tokens", "target_modules", ["q_proj", "lm_head"], in: directory)
         let file = "\(copy)/adapter_model.safetensors"
         let head = try StoredNumbers.all(
             inFile: "\(Fixtures.root)/adapters/mistral-tied-head/adapter_model.safetensors"
@@ -254,15 +254,15 @@ import Trainer
             let values = (0..<shape.reduce(1, *)).map { Float(($0 * 5 + index) % 11) / 32 - 0.15 }
             parameter.replace(with: Tensor(values, shape: shape, on: Self.engine))
         }
-        let folder = try TemporaryFolder()
-        try bridge.exportAdapter(adapters, on: adapted, to: folder.path("new"), baseModel: nil)
+        let directory = try TemporaryFolder()
+        try bridge.exportAdapter(adapters, on: adapted, to: directory.path("new"), baseModel: nil)
         let tower = family == "gemma3" ? "vision_tower.vision_model." : "vision_tower."
         func old(_ name: String) -> String {
             name.replacingOccurrences(of: "model.model.language_model.", with: "model.language_model.model.")
                 .replacingOccurrences(of: "model.model.vision_tower.", with: "model.\(tower)")
         }
-        try FileManager.default.copyItem(atPath: folder.path("new"), toPath: folder.path("old"))
-        let file = folder.path("old/adapter_model.safetensors")
+        try FileManager.default.copyItem(atPath: directory.path("new"), toPath: directory.path("old"))
+        let file = directory.path("old/adapter_model.safetensors")
         let tensors = try StoredNumbers.all(inFile: file)
         #expect(tensors.keys.contains { $0.contains("vision_tower") && old($0) != $0 })
         // A pattern of that time gives one module another alpha: 9 in the place of 6.
@@ -274,7 +274,7 @@ import Trainer
             },
             to: file
         )
-        var json = try JSON(contentsOf: folder.path("old/adapter_config.json"))
+        var json = try JSON(contentsOf: directory.path("old/adapter_config.json"))
         json.set(["\(pattern)": 9], at: "alpha_pattern")
         if usesExpression {
             json.set(
@@ -285,9 +285,9 @@ import Trainer
                 at: "target_modules"
             )
         }
-        try folder.write(json.text(), to: "old/adapter_config.json")
+        try directory.write(json.text(), to: "old/adapter_config.json")
         let other = try model(bridge)
-        let read = try bridge.loadAdapters(from: folder.path("old"), on: other)
+        let read = try bridge.loadAdapters(from: directory.path("old"), on: other)
         #expect(!read.notes.contains { $0.contains("target_modules") }, "\(read.notes)")
         let found = Dictionary(
             uniqueKeysWithValues: read.modules.flatMap(\.layers).compactMap { layer in

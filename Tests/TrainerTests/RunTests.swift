@@ -17,7 +17,9 @@ import Trainer
         var silentFrom = Int.max
 
         func batch(first: Int, count: Int) -> TrainingBatch {
-            func token(_ sample: Int, _ place: Int) -> Int32 { Int32(20 + (sample * 37 + place * place * 11) % words) }
+            func token(_ sample: Int, _ location: Int) -> Int32 {
+                Int32(20 + (sample * 37 + location * location * 11) % words)
+            }
             let tokens: [Int32] = (0..<count * length).map { token(first + $0 / length, $0 % length) }
             let targets = tokens.indices.map { place -> Int32 in
                 let isLast = (place + 1) % length == 0
@@ -33,7 +35,7 @@ import Trainer
         var steps: [StepRecord] = []
         var validations: [ValidationRecord] = []
         var finished = 0
-        func begin(_ run: RunFacts, after iteration: Int) {}
+        func begin(_ run: RunMetadata, after iteration: Int) {}
         func record(_ step: StepRecord) { steps.append(step) }
         func record(_ validation: ValidationRecord) { validations.append(validation) }
         func finish() { finished += 1 }
@@ -73,7 +75,7 @@ import Trainer
                 recipe.peft.scheme == .none ? nil : try AdapterSet(recipe.peft, on: model, seed: recipe.rng.seed)
             let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
             trainer = try Trainer(
-                Trainer.Parts(
+                Trainer.Components(
                     recipe: recipe,
                     model: model,
                     adapters: adapters,
@@ -81,7 +83,7 @@ import Trainer
                     validation: validation,
                     sinks: sinks + [log],
                     checkpoints: RunCheckpoints(bridge, recipe.checkpoint, configuration: [], logger: logger),
-                    facts: RunFacts(name: recipe.name, facts: [])
+                    metadata: RunMetadata(name: recipe.name, metadata: [])
                 ),
                 logger: logger
             )
@@ -97,8 +99,8 @@ import Trainer
         #expect(whole.log.steps.map(\.iteration) == [1, 2, 3, 4, 5, 6])
         #expect(Set(whole.log.losses).count == 6)
 
-        let folder = try TemporaryFolder()
-        let recipe = recipe(scheme, save: folder.path("run"))
+        let directory = try TemporaryFolder()
+        let recipe = recipe(scheme, save: directory.path("run"))
         let first = try Run(recipe, type)
         var steps = 0
         let outcome = try first.trainer.run {
@@ -112,22 +114,22 @@ import Trainer
         #expect(second.numbers == whole.numbers)
         #expect(second.log.steps.last?.consumedSamples == 24)
         #expect(first.log.finished == 1)
-        let kept = try NativeCheckpoint.iterations(in: folder.path("run")).map(\.iteration)
+        let kept = try NativeCheckpoint.iterations(in: directory.path("run")).map(\.iteration)
         #expect(kept == [2, 3, 4, 6])
     }
 
     @Test func onlyTheLastCheckpointsAreKept() throws {
-        let folder = try TemporaryFolder()
-        var recipe = recipe(save: folder.path("run"))
+        let directory = try TemporaryFolder()
+        var recipe = recipe(save: directory.path("run"))
         (recipe.checkpoint.saveInterval, recipe.checkpoint.mostRecentK) = (1, 2)
         _ = try Run(recipe).trainer.run()
-        #expect(try NativeCheckpoint.iterations(in: folder.path("run")).map(\.iteration) == [5, 6])
-        let health = try NativeCheckpoint.check(folder.path("run"))
-        #expect(health.damages.isEmpty)
+        #expect(try NativeCheckpoint.iterations(in: directory.path("run")).map(\.iteration) == [5, 6])
+        let health = try NativeCheckpoint.check(directory.path("run"))
+        #expect(health.corruptFiles.isEmpty)
     }
 
     @Test(arguments: ["mistral", "gemma3"]) func theCheckpointOfARunConvertsLikeAnyOther(_ name: String) throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
         let model = try bridge.toModel(on: Self.engine)
         for parameter in model.parameters {
@@ -135,23 +137,23 @@ import Trainer
             Self.engine.affine(parameter.tensor, scale: 1.25, shift: 0, into: parameter.tensor)
         }
         let state = TrainingState(parameters: model.parameters, moments: [])
-        try bridge.save(state, to: folder.path("run"), iteration: 7, files: [("note.txt", Array("hello".utf8))])
-        let saved = try AutoBridge.fromMegatron(folder.path("run"))
-        try saved.exportCheckpoint(from: folder.path("run"), to: folder.path("hf"))
-        let exported = try AutoBridge.fromHF(folder.path("hf")).toModel(on: Self.engine)
-        let live = try saved.toModel(weights: folder.path("run"), on: Self.engine)
+        try bridge.save(state, to: directory.path("run"), iteration: 7, files: [("note.txt", Array("hello".utf8))])
+        let saved = try AutoBridge.fromMegatron(directory.path("run"))
+        try saved.exportCheckpoint(from: directory.path("run"), to: directory.path("hf"))
+        let exported = try AutoBridge.fromHF(directory.path("hf")).toModel(on: Self.engine)
+        let live = try saved.toModel(weights: directory.path("run"), on: Self.engine)
         let batch = TokenBatch(tokens: [20, 33, 47, 91])
         let expected = try model.forward(batch).logits.floats()
         #expect(try exported.forward(batch).logits.floats() == expected)
         #expect(try live.forward(batch).logits.floats() == expected)
         // A quarter is exact in every type, so nothing but the numbers may have changed.
-        #expect(FileManager.default.fileExists(atPath: folder.path("run/iter_0000007/note.txt")))
+        #expect(FileManager.default.fileExists(atPath: directory.path("run/iter_0000007/note.txt")))
     }
 
     @Test(arguments: [Recipe.PEFTSection.Scheme.lora, .dora], [false, true])
     func adaptersGoOutAndComeBack(_ scheme: Recipe.PEFTSection.Scheme, _ isCanonical: Bool) throws {
-        let folder = try TemporaryFolder()
-        var recipe = recipe(scheme, save: folder.path("run"))
+        let directory = try TemporaryFolder()
+        var recipe = recipe(scheme, save: directory.path("run"))
         recipe.peft.canonical = isCanonical
         if isCanonical { recipe.peft.targetModules = ["linear_q", "linear_v", "linear_fc1", "linear_fc2"] }
         let run = try Run(recipe)
@@ -163,16 +165,16 @@ import Trainer
         #expect(expected != untouched)
 
         let adapters = try #require(run.adapters)
-        try run.bridge.exportAdapter(adapters, on: run.model, to: folder.path("peft"), baseModel: "toys/mistral")
+        try run.bridge.exportAdapter(adapters, on: run.model, to: directory.path("peft"), baseModel: "toys/mistral")
         for path in ["peft", "run"] {
             let model = try run.bridge.toModel(elementType: .float32, on: Self.engine)
-            let loaded = try run.bridge.loadAdapters(from: folder.path(path), on: model)
+            let loaded = try run.bridge.loadAdapters(from: directory.path(path), on: model)
             #expect(try model.forward(batch).logits.floats() == expected, "\(path)")
             // What is merged computes the same without adapters.
             let merged = TrainingState(parameters: loaded.merged(into: model), moments: [])
-            try run.bridge.save(merged, to: folder.path("merged-\(path)"), iteration: 0, files: [])
+            try run.bridge.save(merged, to: directory.path("merged-\(path)"), iteration: 0, files: [])
             let plain = try run.bridge.toModel(
-                weights: folder.path("merged-\(path)"),
+                weights: directory.path("merged-\(path)"),
                 elementType: .float32,
                 on: Self.engine
             )
@@ -180,16 +182,16 @@ import Trainer
             #expect(difference <= 1e-5 * scale, "\(path)")
         }
         // A checkpoint of adapters is exported like any other: with the model that it belongs to.
-        #expect(AutoBridge.holdsAdapter(folder.path("run")))
-        try run.bridge.exportMerged(from: folder.path("run"), to: folder.path("hf"), on: Self.engine)
-        let exported = try AutoBridge.fromHF(folder.path("hf")).toModel(elementType: .float32, on: Self.engine)
+        #expect(AutoBridge.holdsAdapter(directory.path("run")))
+        try run.bridge.exportMerged(from: directory.path("run"), to: directory.path("hf"), on: Self.engine)
+        let exported = try AutoBridge.fromHF(directory.path("hf")).toModel(elementType: .float32, on: Self.engine)
         let (apart, size) = gap(try exported.forward(batch).logits.floats(), expected)
         // The model's own type is bfloat16, to which merged weights are rounded.
         #expect(apart <= 0.05 * size)
         // The run's checkpoint holds the adapters alone.
-        let files = try FileManager.default.subpathsOfDirectory(atPath: folder.path("run/iter_0000006"))
+        let files = try FileManager.default.subpathsOfDirectory(atPath: directory.path("run/iter_0000006"))
         let weights = try #require(files.first { $0.hasPrefix("weights_") })
-        let names = try SafetensorsFile(path: folder.path("run/iter_0000006/\(weights)")).tensors.map(\.name)
+        let names = try SafetensorsFile(path: directory.path("run/iter_0000006/\(weights)")).tensors.map(\.name)
         #expect(!names.isEmpty && names.allSatisfy { $0.contains(".adapter.") })
     }
 
@@ -201,7 +203,7 @@ import Trainer
             let parts = try [0, 2].map { first -> (sum: Double, count: Double) in
                 let batch = Rows().batch(first: first, count: 2)
                 return (
-                    Double(try run.model.loss(batch.tokens, targets: batch.targets).item), Double(batch.trainedCount)
+                    Double(try run.model.loss(batch.tokens, targets: batch.targets).item), Double(batch.supervisedCount)
                 )
             }
             _ = try run.trainer.run()
@@ -221,7 +223,7 @@ import Trainer
         var recipe = recipe()
         recipe.train.maxSkippedIters = 3
         let run = try Run(recipe)
-        let norm = run.model.decoder.finalNorm.gain.tensor
+        let norm = run.model.decoder.finalNorm.weight.tensor
         Self.engine.fill(norm, with: .nan)
         #expect {
             try run.trainer.run()
@@ -244,7 +246,7 @@ import Trainer
         for first in stride(from: 0, to: 8, by: 2) {
             let batch = Rows(length: 7).batch(first: first, count: 2)
             sum += Double(try run.model.loss(batch.tokens, targets: batch.targets).item)
-            count += Double(batch.trainedCount)
+            count += Double(batch.supervisedCount)
         }
         let last = try #require(outcome.validation)
         #expect(abs(last.loss - sum / count) < 1e-6)
@@ -254,7 +256,7 @@ import Trainer
     /// Cannot be written any more from some step on.
     private final class FullDisk: MetricsSink {
         var steps = 0
-        func begin(_ run: RunFacts, after iteration: Int) {}
+        func begin(_ run: RunMetadata, after iteration: Int) {}
         func record(_ step: StepRecord) throws {
             steps += 1
             if steps == 2 { throw BridgeError(.fileSystem, "cannot write: no space left") }
@@ -264,11 +266,11 @@ import Trainer
     }
 
     @Test func aLogThatCannotBeWrittenEndsNoRun() throws {
-        let (disk, folder) = (FullDisk(), try TemporaryFolder())
-        let run = try Run(recipe(save: folder.path("run")), sinks: [disk])
+        let (disk, directory) = (FullDisk(), try TemporaryFolder())
+        let run = try Run(recipe(save: directory.path("run")), sinks: [disk])
         #expect(try run.trainer.run().iteration == 6)
         #expect(disk.steps == 2 && run.log.steps.count == 6 && run.log.finished == 1)
-        #expect(try NativeCheckpoint.iterations(in: folder.path("run")).last?.iteration == 6)
+        #expect(try NativeCheckpoint.iterations(in: directory.path("run")).last?.iteration == 6)
     }
 
     @Test func samplesThatTeachNothingAreNoStepIntoNowhere() throws {
@@ -294,7 +296,7 @@ import Trainer
         let batch = Rows(words: 600).batch(first: 0, count: 4)
         // With small weights all words are about as likely, which is the logarithm of their number.
         let vocabulary = Double(model.decoder.embedding.tensor.shape[0])
-        let loss = Double(try model.loss(batch.tokens, targets: batch.targets).item) / Double(batch.trainedCount)
+        let loss = Double(try model.loss(batch.tokens, targets: batch.targets).item) / Double(batch.supervisedCount)
         #expect(abs(loss - log(vocabulary)) < 0.2)
         let again = try bridge.initializedModel(seed: 5, elementType: .float32, on: Self.engine)
         let other = try bridge.initializedModel(seed: 6, elementType: .float32, on: Self.engine)
@@ -311,7 +313,7 @@ import Trainer
         func shapes(_ model: any CausalModel) -> [String: [Int]] {
             Dictionary(model.parameters.map { ($0.name, $0.tensor.shape) }) { first, _ in first }
         }
-        let outline = try bridge.outlinedModel(elementType: .bfloat16, on: Self.engine)
+        let outline = try bridge.shapeOnlyModel(elementType: .bfloat16, on: Self.engine)
         #expect(shapes(outline) == shapes(try bridge.toModel(elementType: .bfloat16, on: Self.engine)))
         #expect(outline.parameters.allSatisfy { $0.tensor.elementType == .bfloat16 })
     }

@@ -45,7 +45,7 @@ import Trainer
                 let loss = try model.loss(
                     batch.tokens,
                     targets: batch.targets,
-                    weight: 1 / Float(batch.trainedCount),
+                    weight: 1 / Float(batch.supervisedCount),
                     recomputation: recomputation
                 )
                 _ = Gradients(of: loss)
@@ -101,7 +101,7 @@ import Trainer
         let run = try Run(name)
         run.model.freeze(languageModel: false, visionModel: false, visionProjection: false)
         let (batch, prefix) = (run.batches[which], ["text", "image"][which])
-        let loss = try run.model.loss(batch.tokens, targets: batch.targets, weight: 1 / Float(batch.trainedCount))
+        let loss = try run.model.loss(batch.tokens, targets: batch.targets, weight: 1 / Float(batch.supervisedCount))
         let gradients = Gradients(of: loss)
         let names = try run.bridge.huggingFaceNames()
         var compared = 0

@@ -2,7 +2,7 @@ import BridgeCore
 import Foundation
 import TensorRuntime
 
-/// Converts a Hugging Face folder to Megatron and back, and shows that nothing has changed.
+/// Converts a Hugging Face directory to Megatron and back, and shows that nothing has changed.
 @main
 enum ConvertFromSwift {
     static func main() throws {
@@ -13,11 +13,13 @@ enum ConvertFromSwift {
         exit(try comesBack(CommandLine.arguments[1]) ? 0 : 1)
     }
 
-    /// Does everything in a temporary folder, which is gone when this returns.
+    /// Does everything in a temporary directory, which is gone when this returns.
     private static func comesBack(_ source: String) throws -> Bool {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "convert-from-swift-\(UUID().uuidString)")
-            .path
-        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let directory = FileManager.default.temporaryDirectory.appending(
+            path: "convert-from-swift-\(UUID().uuidString)"
+        )
+        .path
+        defer { try? FileManager.default.removeItem(atPath: directory) }
 
         let bridge = try AutoBridge.fromHF(source)
         print("\(source) is a \(bridge.architecture) with \(bridge.toProvider().decoder.numLayers) layers")
@@ -27,18 +29,18 @@ enum ConvertFromSwift {
         let plan = try bridge.plan(options)
         print("\(plan.lines.count) parameters, \(ByteFormat.text(plan.byteCount)) in \(plan.files.count) files")
 
-        let report = try bridge.importCheckpoint(to: "\(folder)/megatron", options: options)
+        let report = try bridge.importCheckpoint(to: "\(directory)/megatron", options: options)
         print("wrote \(report.destination)")
 
         var count = 0
-        for weight in try bridge.exportWeights(from: "\(folder)/megatron") { count += try weight.bytes().count }
+        for weight in try bridge.exportWeights(from: "\(directory)/megatron") { count += try weight.bytes().count }
         print("read \(count) bytes of weights back, one tensor at a time")
 
-        try bridge.saveHF("\(folder)/megatron", to: "\(folder)/again")
+        try bridge.saveHF("\(directory)/megatron", to: "\(directory)/again")
         let catalog = try PluginCatalog.standard()
         let result = try Verifier(
             Checkpoint(path: source, catalog: catalog),
-            Checkpoint(path: "\(folder)/again", catalog: catalog)
+            Checkpoint(path: "\(directory)/again", catalog: catalog)
         ).run()
         print(result.isEqual ? "all \(result.compared) tensors came back" : "something differs: \(result.rows)")
         return result.isEqual

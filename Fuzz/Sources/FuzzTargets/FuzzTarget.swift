@@ -91,7 +91,7 @@ enum FuzzTarget: String, CaseIterable {
 
     /// Any bytes as what a hub says: a listing, in the cache or as an answer, or the head of an answer of HTTP.
     ///
-    /// Of a listing that is accepted all files lie inside the folder, and it reads the same from its own text; what a head
+    /// Of a listing that is accepted all files lie inside the directory, and it reads the same from its own text; what a head
     /// asks for, a pause or a place, can be done.
     private static func hub(_ bytes: [UInt8]) -> Bool {
         let commit = String(repeating: "c", count: 40)
@@ -106,14 +106,14 @@ enum FuzzTarget: String, CaseIterable {
             precondition(listing.files.reduce(0) { $0 + $1.byteCount } >= 0, "sizes without a sum")
             for file in listing.files {
                 let parts = file.path.split(separator: "/", omittingEmptySubsequences: false)
-                precondition(!parts.contains { ["", ".", ".."].contains($0) }, "a file outside the folder")
+                precondition(!parts.contains { ["", ".", ".."].contains($0) }, "a file outside the directory")
             }
             let again = try? HubListing(commit: commit, cached: listing.json, at: "fuzz")
             // A path that stands there twice is one file in the cache.
             precondition(Set(again?.files.map(\.path) ?? []) == Set(listing.files.map(\.path)), "a file is lost")
             return true
         }
-        var answer = HTTPAnswer()
+        var answer = HTTPResponse()
         for line in bytes.split(separator: UInt8(ascii: "\n")) { answer.take(String(decoding: line, as: UTF8.self)) }
         if let stretch = answer.contentRange {
             precondition(!stretch.range.isEmpty && stretch.range.upperBound <= stretch.size ?? .max, "an empty stretch")
@@ -121,12 +121,12 @@ enum FuzzTarget: String, CaseIterable {
         let address = "https://huggingface.co/org/name?a=b"
         // Resolved by libcurl, which is a library beside the program and may not be there.
         let next = try? answer.redirect(from: address)
-        _ = next.map { (WebAddress.origin(of: $0), WebAddress.shown($0)) }
-        let wish = HubPatience.wish(answer)
-        if let wish { precondition(wish >= 0, "a pause that has gone by") }
+        _ = next.map { (WebURL.origin(of: $0), WebURL.shown($0)) }
+        let retryAfter = RetryPolicy.retryAfter(answer)
+        if let retryAfter { precondition(retryAfter >= 0, "a pause that has gone by") }
         // Whoever is asked to come back later than at once is refused, by a sentence that names the seconds.
-        let patience = HubPatience(attempts: 1, firstPause: 0, longestPause: 0, longestWish: 0)
-        do { try patience.wait(after: 0, wish: wish, because: "busy") { true } } catch { _ = "\(error)" }
+        let retryPolicy = RetryPolicy(attempts: 1, initialBackoff: 0, longestPause: 0, maxRetryAfter: 0)
+        do { try retryPolicy.wait(after: 0, retryAfter: retryAfter, because: "busy") { true } } catch { _ = "\(error)" }
         return answer.status > 0
     }
 
@@ -146,7 +146,7 @@ enum FuzzTarget: String, CaseIterable {
         guard let json = try? JSON(parsing: bytes, named: "fuzz"),
             let index = try? ShardIndex(path: "fuzz", json: json)
         else { return false }
-        precondition(index.files.allSatisfy { !$0.utf8.contains(UInt8(ascii: "/")) }, "a file outside the folder")
+        precondition(index.files.allSatisfy { !$0.utf8.contains(UInt8(ascii: "/")) }, "a file outside the directory")
         try? index.check(against: ["model.embed_tokens.weight": index.files.first ?? ""])
         return true
     }

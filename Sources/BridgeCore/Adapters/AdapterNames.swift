@@ -23,10 +23,10 @@ package struct AdapterNames {
             if entry.mapping.transform is Transposition { transposed.insert(entry.megatron) }
             for (index, name) in entry.huggingFace.enumerated() {
                 let own = entry.pieceName(index)
-                let current = model.bridge.moduleNames.spelled(name)
+                let current = model.bridge.moduleNames.renamed(name)
                 names[own] = current
                 // Adapters made with older releases carry the names of their time.
-                for spelled in [name] + model.bridge.dialects.map({ $0.spelled(name) }) + [current] {
+                for spelled in [name] + model.bridge.keyMappings.map({ $0.renamed(name) }) + [current] {
                     parameters[spelled] = own
                     guard spelled.hasSuffix(suffix) else { continue }
                     let module = String(spelled.dropLast(suffix.count))

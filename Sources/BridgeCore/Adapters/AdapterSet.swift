@@ -226,19 +226,19 @@ public final class AdapterSet: Sendable {
         _ shape: (String) throws -> AdapterShape
     ) rethrows {
         let isCanonical = configuration.canonical && module.layers.count > 1
-        var shared: LowRankInput?
+        var shared: LoRADownProjection?
         for (index, layer) in module.layers.enumerated() where wanted[index] {
             let weight = layer.weight.tensor
             let type = elementType ?? weight.elementType
             let name = isCanonical ? canonicalName(of: layer) : "\(module.name).adapter"
             let own = try shape(name)
             let (rank, width) = (own.rank, weight.shape[1])
-            func input() -> LowRankInput {
+            func input() -> LoRADownProjection {
                 let first = isCanonical ? index * rank * width : 0
                 let deviation = Float((2 / Double(rank + width)).squareRoot())
                 let values = stream.normal(first..<first + rank * width).map { $0 * deviation }
                 let matrix = Tensor(values, shape: [rank, width], type, on: weight.engine)
-                return LowRankInput(
+                return LoRADownProjection(
                     weight: Parameter("\(name).linear_in.weight", matrix),
                     dropout: Float(configuration.dropout)
                 )

@@ -124,7 +124,7 @@ extension LoRAFile {
                 let type = elementType ?? linear.weight.tensor.elementType
                 let name = AdapterSet.canonicalName(of: linear)
                 let adapter = LowRankAdapter(
-                    input: LowRankInput(
+                    input: LoRADownProjection(
                         weight: Parameter("\(name).linear_in.weight", try read(TensorView(down), type)),
                         dropout: Float(settings.dropout)
                     ),

@@ -20,7 +20,7 @@ public struct PEFTConfiguration: Sendable {
     public var scalesByRoot: Bool
     /// Modules that were trained in full beside the adapter, and are stored with it.
     public var savedModules: [String]
-    /// The model that the adapter is for, a folder or a hub id with its revision, `org/name@revision`; nil when it is not named.
+    /// The model that the adapter is for, a directory or a hub id with its revision, `org/name@revision`; nil when it is not named.
     public var baseModel: String?
     /// Ranks of some modules.
     var rankPatterns: [PEFTPattern] = []

@@ -46,7 +46,7 @@ extension PEFTImport {
         let rows = try read(stored, as: type)
         let whole = Tensor(uninitialized: table.tensor.shape, type, on: table.tensor.engine)
         table.tensor.engine.copy(table.tensor.detached, into: whole)
-        for (place, row) in indices.enumerated() { table.tensor.engine.copy(rows.at(place), into: whole.at(row)) }
+        for (location, row) in indices.enumerated() { table.tensor.engine.copy(rows.at(location), into: whole.at(row)) }
         table.replace(with: whole)
     }
 

@@ -264,7 +264,7 @@ package struct PEFTImport {
             up = .concatenated([up, (start.up * -1).cast(to: type)], dimension: 1)
         }
         return LowRankAdapter(
-            input: LowRankInput(weight: trained("linear_in.weight", down), dropout: Float(configuration.dropout)),
+            input: LoRADownProjection(weight: trained("linear_in.weight", down), dropout: Float(configuration.dropout)),
             output: trained("linear_out.weight", up),
             magnitude: configuration.usesDoRA
                 ? trained("weight_magnitude", try matrix(.magnitude, [size[0]], .float32)) : nil,

@@ -135,13 +135,13 @@ struct PEFTTargets: Sendable {
     /// The number of the layer that a module is in.
     private func layer(of module: String) throws -> Int? {
         let parts = module.split(separator: ".", omittingEmptySubsequences: false)
-        for place in parts.indices.dropLast() where place > 0 {
-            guard let number = Int(parts[place]), number >= 0 else { continue }
+        for location in parts.indices.dropLast() where location > 0 {
+            guard let number = Int(parts[location]), number >= 0 else { continue }
             if layersPatterns.isEmpty {
-                if place > 1 { return number }
+                if location > 1 { return number }
                 continue
             }
-            let before = parts[..<place].joined(separator: ".")
+            let before = parts[..<location].joined(separator: ".")
             for pattern in layersPatterns where try Self.matches(pattern, before) { return number }
         }
         return nil

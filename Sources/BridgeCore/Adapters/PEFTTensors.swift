@@ -47,18 +47,18 @@ package struct PEFTTensors {
     /// The file with the tensors.
     ///
     /// - Throws: `BridgeError` when it is not there.
-    package static func file(in folder: String) throws -> String {
-        let file = Files.join(folder, AdapterFiles.weights)
+    package static func file(in directory: String) throws -> String {
+        let file = Files.join(directory, AdapterFiles.weights)
         guard !Files.exists(file) else { return file }
-        guard Files.exists(Files.join(folder, "adapter_model.bin")) else {
+        guard Files.exists(Files.join(directory, "adapter_model.bin")) else {
             throw BridgeError(
                 .fileSystem,
-                "\(folder) has an \(AdapterFiles.configuration) and no \(AdapterFiles.weights); fetch that file, or save the adapter again"
+                "\(directory) has an \(AdapterFiles.configuration) and no \(AdapterFiles.weights); fetch that file, or save the adapter again"
             )
         }
         throw BridgeError(
             .corruptInput,
-            "\(folder) has adapter_model.bin only, which is pickled and can run code when it is read; expected \(AdapterFiles.weights). "
+            "\(directory) has adapter_model.bin only, which is pickled and can run code when it is read; expected \(AdapterFiles.weights). "
                 + "Load it with PeftModel.from_pretrained and write it with save_pretrained(safe_serialization=True)"
         )
     }

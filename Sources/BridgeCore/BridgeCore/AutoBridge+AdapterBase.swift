@@ -7,12 +7,12 @@ extension AutoBridge {
     /// Two models of one shape take each other's adapters without an error, and compute something that nobody has trained.
     ///
     /// - Parameters:
-    ///   - base: The model that the adapters name, a folder or a hub id with its revision.
-    ///   - adapter: The folder of the adapters.
+    ///   - base: The model that the adapters name, a directory or a hub id with its revision.
+    ///   - adapter: The directory of the adapters.
     /// - Returns: A sentence for the user; none where the two are, or may well be, the same model.
     func baseNotes(of base: String?, adapter: String) -> [String] {
         guard let base, !base.isEmpty, let own = modelPath else { return [] }
-        let (theirs, ours) = (ModelPlace(base), ModelPlace(own))
+        let (theirs, ours) = (ModelLocation(base), ModelLocation(own))
         guard !theirs.maySame(as: ours) else { return [] }
         return [
             "\(adapter) was trained on \(base), and the model is \(own); make sure that they are the same, since adapters of "
@@ -20,15 +20,15 @@ extension AutoBridge {
         ]
     }
 
-    /// Where this bridge's model is: a Hugging Face folder or an iteration of a checkpoint.
-    var modelPath: String? { folder?.path ?? processorFolder.map { Files.parent(of: $0) } }
+    /// Where this bridge's model is: a Hugging Face directory or an iteration of a checkpoint.
+    var modelPath: String? { directory?.path ?? processorDirectory.map { Files.parent(of: $0) } }
 }
 
 /// Where a model is, for a comparison.
-private struct ModelPlace {
-    /// The repository's id; nil for a folder.
+private struct ModelLocation {
+    /// The repository's id; nil for a directory.
     private let repository: String?
-    /// What the system says of the folder; nil for one that is not here.
+    /// What the system says of the directory; nil for one that is not here.
     private let identity: String?
     private let isNative: Bool
     private let name: String
@@ -47,10 +47,10 @@ private struct ModelPlace {
     }
 
     /// Whether nothing speaks against the two being the same model.
-    func maySame(as other: ModelPlace) -> Bool {
+    func maySame(as other: ModelLocation) -> Bool {
         if let identity, identity == other.identity { return true }
         if let repository, let theirs = other.repository { return repository.lowercased() == theirs.lowercased() }
-        // A checkpoint does not say which folder it was imported from.
+        // A checkpoint does not say which directory it was imported from.
         if isNative != other.isNative { return true }
         if identity != nil, other.identity != nil { return isCopy(of: other) }
         return name == other.name
@@ -59,8 +59,8 @@ private struct ModelPlace {
     /// How many bytes of a weight file are compared, at its beginning and in its middle.
     private static let sample = 1 << 16
 
-    /// Whether two folders have weight files of the same names, sizes and, as far as they are looked at, bytes.
-    private func isCopy(of other: ModelPlace) -> Bool {
+    /// Whether two directories have weight files of the same names, sizes and, as far as they are looked at, bytes.
+    private func isCopy(of other: ModelLocation) -> Bool {
         func files(_ path: String) -> [String] {
             ((try? Files.list(path)) ?? []).filter { $0.hasSuffix(".safetensors") }.sorted()
         }

@@ -8,22 +8,22 @@ extension AutoBridge {
     ///
     /// - Throws: `BridgeError` for tensors that are not accounted for, and for a layout that does not fit.
     public func plan(_ options: ConversionOptions = ConversionOptions()) throws -> ConversionPlan {
-        guard let folder else {
+        guard let directory else {
             throw BridgeError(
                 .badArgument,
                 "this bridge was made from a configuration alone and has no weights; use fromHF"
             )
         }
         let plugin = catalog.pluginName(for: model.architecture)
-        var plan = try Importer(folder: folder, model: model, plugin: plugin, options: options).plan()
-        plan.confirm = folder.confirm
+        var plan = try Importer(directory: directory, model: model, plugin: plugin, options: options).plan()
+        plan.confirm = directory.confirm
         return plan
     }
 
     /// Writes the weights as a Megatron checkpoint, iteration 0.
     ///
     /// - Parameters:
-    ///   - path: The checkpoint's folder. It appears whole or not at all.
+    ///   - path: The checkpoint's directory. It appears whole or not at all.
     ///   - options: Layout, types and so on.
     /// - Returns: What was written.
     /// - Throws: `BridgeError`; the destination is then as it was.
@@ -46,7 +46,7 @@ extension AutoBridge {
     public func importCheckpoint(_ plan: ConversionPlan, to path: String, options: ConversionOptions) throws
         -> ConversionReport
     {
-        try Destination.check(path, against: [plan.source, folder?.path])
+        try Destination.check(path, against: [plan.source, directory?.path])
         return try NativeDestination(path: path, iteration: 0, overwrite: options.overwrite).write(
             plan,
             context: options.context
@@ -68,11 +68,11 @@ extension AutoBridge {
         try exporter(path, options).plan()
     }
 
-    /// Writes a Megatron checkpoint as a Hugging Face folder.
+    /// Writes a Megatron checkpoint as a Hugging Face directory.
     ///
     /// - Parameters:
-    ///   - path: The checkpoint, or a folder with iterations, of which the newest is taken.
-    ///   - destination: The folder. It appears whole or not at all.
+    ///   - path: The checkpoint, or a directory with iterations, of which the newest is taken.
+    ///   - destination: The directory. It appears whole or not at all.
     ///   - options: Types and so on; the layout is the checkpoint's.
     /// - Returns: What was written.
     /// - Throws: `BridgeError`; the destination is then as it was.
@@ -89,8 +89,8 @@ extension AutoBridge {
     ///
     /// - Throws: `BridgeError` with code `destinationTaken`.
     public static func checkExport(to destination: String, overwrite: Bool) throws {
-        try HuggingFaceFolder.checkReplaceable(destination)
-        try StagedFolder.check(Files.trimmed(destination), overwrite: overwrite)
+        try HuggingFaceDirectory.checkReplaceable(destination)
+        try StagedDirectory.check(Files.trimmed(destination), overwrite: overwrite)
     }
 
     /// Writes a plan that ``exportPlan(from:options:)`` made as a Hugging Face directory.
@@ -105,12 +105,12 @@ extension AutoBridge {
     public func exportCheckpoint(_ plan: ConversionPlan, to destination: String, options: ConversionOptions) throws
         -> ConversionReport
     {
-        try Destination.check(destination, against: [plan.source, folder?.path])
-        try HuggingFaceFolder.checkReplaceable(destination)
-        let folder = try StagedFolder(destination: destination, overwrite: options.overwrite)
-        var report = try plan.write(into: folder.path, context: options.context)
-        try folder.commit()
-        report.destination = folder.destination
+        try Destination.check(destination, against: [plan.source, directory?.path])
+        try HuggingFaceDirectory.checkReplaceable(destination)
+        let directory = try StagedDirectory(destination: destination, overwrite: options.overwrite)
+        var report = try plan.write(into: directory.path, context: options.context)
+        try directory.commit()
+        report.destination = directory.destination
         return report
     }
 
@@ -146,7 +146,7 @@ extension AutoBridge {
                     + "'bridge adapter merge' puts them into a model"
             )
         }
-        let reference = try folder.map { try HuggingFaceReference($0) } ?? HuggingFaceReference(checkpoint)
+        let reference = try directory.map { try HuggingFaceReference($0) } ?? HuggingFaceReference(checkpoint)
         return Exporter(checkpoint: checkpoint, model: model, reference: reference, options: options)
     }
 

@@ -11,7 +11,7 @@ extension AutoBridge {
     ///
     /// - Throws: `BridgeError` for a file that is no JSON object.
     func generationFile() throws -> (json: JSON, name: String)? {
-        guard let name = processorFolder.map({ Files.join($0, GenerationSettings.table.file) }), Files.exists(name)
+        guard let name = processorDirectory.map({ Files.join($0, GenerationSettings.table.file) }), Files.exists(name)
         else {
             return nil
         }

@@ -10,7 +10,7 @@ extension AutoBridge {
     /// ``plan(_:)`` works as ever; whatever reads weights that are not here throws.
     ///
     /// - Parameters:
-    ///   - text: A folder, or `org/name` or `org/name@revision`.
+    ///   - text: A directory, or `org/name` or `org/name@revision`.
     ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
     ///   - hub: Where ids lead to; the hub that the process's environment describes.
     /// - Returns: The bridge.
@@ -24,16 +24,16 @@ extension AutoBridge {
             return try fromHF(text, catalog: catalog, hub: hub)
         }
         let snapshot = try hub.snapshot(of: repository)
-        let folder = try HuggingFaceFolder(path: snapshot.folder, elsewhere: snapshot.fetchHeaders())
-        return try AutoBridge(folder: folder, catalog: catalog ?? .standard())
+        let directory = try HuggingFaceDirectory(path: snapshot.directory, elsewhere: snapshot.fetchHeaders())
+        return try AutoBridge(directory: directory, catalog: catalog ?? .standard())
     }
 
     /// Uses a model of the hub while its weights still come: a conversion begins with the first of them.
     ///
-    /// What is here already, a folder or a whole repository in the cache, is used as it is.
+    /// What is here already, a directory or a whole repository in the cache, is used as it is.
     ///
     /// - Parameters:
-    ///   - text: A folder, or `org/name` or `org/name@revision`.
+    ///   - text: A directory, or `org/name` or `org/name@revision`.
     ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
     ///   - hub: Where ids lead to. Its context's cancellation ends the download, also when `body` fails.
     ///   - body: What is done with the bridge. A conversion is put in its place only after every checksum was right.
@@ -59,8 +59,10 @@ extension AutoBridge {
         }
         let result: Result
         do {
-            let folder = try HuggingFaceFolder(path: stream.folder, elsewhere: stream.arrivals) { try stream.confirm() }
-            let bridge = try AutoBridge(folder: folder, catalog: catalog ?? .standard())
+            let directory = try HuggingFaceDirectory(path: stream.directory, elsewhere: stream.pendingFiles) {
+                try stream.confirm()
+            }
+            let bridge = try AutoBridge(directory: directory, catalog: catalog ?? .standard())
             stream.hide()
             result = try body(bridge)
         } catch let error as BridgeError where error.code == .corruptInput || error.code == .unaccountedTensors {

@@ -40,7 +40,7 @@ extension AutoBridge {
     ///   - engine: Where it would be computed.
     /// - Returns: The model, with every part frozen.
     /// - Throws: `BridgeError` when the configuration asks for something that is not computed here.
-    public func outlinedModel(elementType: ElementType, on engine: any TensorEngine) throws -> any CausalModel {
+    public func shapeOnlyModel(elementType: ElementType, on engine: any TensorEngine) throws -> any CausalModel {
         try modelOfTable(elementType, on: engine) { _, shape in Tensor(uninitialized: shape, elementType, on: engine) }
     }
 

@@ -9,11 +9,11 @@ import TensorFiles
 public import TensorRuntime
 
 extension AutoBridge {
-    /// Puts adapters on a model, with what was trained beside them: those of a checkpoint, of a folder of PEFT's, or of
+    /// Puts adapters on a model, with what was trained beside them: those of a checkpoint, of a directory of PEFT's, or of
     /// mistral-finetune's.
     ///
     /// - Parameters:
-    ///   - path: An iteration's folder, a folder with iterations, one with `adapter_config.json`, one with
+    ///   - path: An iteration's directory, a directory with iterations, one with `adapter_config.json`, one with
     ///     `lora.safetensors`, or that file.
     ///   - model: A model of this bridge.
     ///   - elementType: The type of the matrices; nil for that of the weights, without which nothing can be computed.

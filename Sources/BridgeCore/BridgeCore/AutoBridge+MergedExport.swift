@@ -11,17 +11,17 @@ public import TensorRuntime
 extension AutoBridge {
     /// Whether a checkpoint holds adapters and not the model that they belong to.
     public static func holdsAdapter(_ path: String) -> Bool {
-        guard let folder = try? NativeCheckpoint.iterationPath(path) else { return false }
-        return (try? NativeCheckpoint.manifest(of: folder).holdsAdapter) ?? false
+        guard let directory = try? NativeCheckpoint.iterationPath(path) else { return false }
+        return (try? NativeCheckpoint.manifest(of: directory).holdsAdapter) ?? false
     }
 
-    /// Writes the model of a checkpoint with adapters as a Hugging Face folder, the adapters in its weights.
+    /// Writes the model of a checkpoint with adapters as a Hugging Face directory, the adapters in its weights.
     ///
     /// The model is this bridge's when it has weights, and otherwise the one that the run started from.
     ///
     /// - Parameters:
     ///   - path: The checkpoint with adapters.
-    ///   - destination: The folder. It appears whole or not at all.
+    ///   - destination: The directory. It appears whole or not at all.
     ///   - engine: Where to compute.
     ///   - options: Types and so on.
     /// - Returns: What was written.
@@ -33,11 +33,11 @@ extension AutoBridge {
         on engine: any TensorEngine,
         options: ConversionOptions = ConversionOptions()
     ) throws -> ConversionReport {
-        let folder = try NativeCheckpoint.iterationPath(path)
-        let (base, weights) = try base(of: folder)
-        try Destination.check(destination, against: [path, base.folder?.path, weights])
+        let directory = try NativeCheckpoint.iterationPath(path)
+        let (base, weights) = try base(of: directory)
+        try Destination.check(destination, against: [path, base.directory?.path, weights])
         try Self.checkExport(to: destination, overwrite: options.overwrite)
-        let sources = SourceFiles([folder, base.folder?.path, weights])
+        let sources = SourceFiles([directory, base.directory?.path, weights])
         var options = options
         let confirm = options.context.confirm
         options.context.confirm = {
@@ -45,16 +45,16 @@ extension AutoBridge {
             try sources.confirmUnchanged()
         }
         let model = try base.toModel(weights: weights, on: engine)
-        let adapters = try base.loadAdapters(from: folder, on: model)
+        let adapters = try base.loadAdapters(from: directory, on: model)
         return try base.exportMerged(adapters, on: model, to: destination, options: options)
     }
 
-    /// Writes a model with adapters as a Hugging Face folder, the adapters in its weights.
+    /// Writes a model with adapters as a Hugging Face directory, the adapters in its weights.
     ///
     /// - Parameters:
     ///   - adapters: The adapters.
     ///   - model: The model that they are on.
-    ///   - destination: The folder. It appears whole or not at all.
+    ///   - destination: The directory. It appears whole or not at all.
     ///   - options: Types and so on.
     /// - Returns: What was written.
     /// - Throws: `BridgeError`; the destination is then as it was.
@@ -65,7 +65,7 @@ extension AutoBridge {
         to destination: String,
         options: ConversionOptions = ConversionOptions()
     ) throws -> ConversionReport {
-        try Destination.check(destination, against: [folder?.path])
+        try Destination.check(destination, against: [directory?.path])
         try Self.checkExport(to: destination, overwrite: options.overwrite)
         // A checkpoint on the way, so that the export is the one that any other goes through.
         let target = Files.trimmed(destination)
@@ -88,7 +88,7 @@ extension AutoBridge {
     /// - Parameters:
     ///   - adapters: The adapters.
     ///   - model: The model that they are on.
-    ///   - path: The folder of the checkpoint.
+    ///   - path: The directory of the checkpoint.
     ///   - context: Threads, progress and cancellation.
     /// - Throws: `BridgeError`; the destination is then as it was.
     public func saveMerged(
@@ -97,7 +97,7 @@ extension AutoBridge {
         to path: String,
         context: RunContext = RunContext()
     ) throws {
-        try Destination.check(path, against: [folder?.path])
+        try Destination.check(path, against: [directory?.path])
         let parameters = try adapters.merged(into: model, cancellation: context.cancellation)
         let state = TrainingState(parameters: parameters, moments: [])
         try merged(model).save(state, to: path, iteration: 0, files: [], context: context)
@@ -114,9 +114,9 @@ extension AutoBridge {
     }
 
     /// The bridge of the model that adapters were trained on, and the checkpoint with its weights where it is one.
-    private func base(of folder: String) throws -> (AutoBridge, String?) {
-        if self.folder != nil { return (self, nil) }
-        let name = Files.join(folder, RunConfiguration.name)
+    private func base(of directory: String) throws -> (AutoBridge, String?) {
+        if self.directory != nil { return (self, nil) }
+        let name = Files.join(directory, RunConfiguration.name)
         let found = try? Recipe(
             yaml: String(decoding: Files.contents(of: name, limit: 16 << 20), as: UTF8.self),
             name: name
@@ -124,11 +124,11 @@ extension AutoBridge {
         guard let start = found, !start.isEmpty, Files.exists(start) || HubRepository(start) != nil else {
             throw BridgeError(
                 .badArgument,
-                "\(folder) holds adapters alone, and the model that they were trained on"
+                "\(directory) holds adapters alone, and the model that they were trained on"
                     + (found.map { $0.isEmpty ? "" : ", \($0)," } ?? "") + " is not here; name it with --hf-model"
             )
         }
         let base = try AutoBridge.fromAny(start, catalog: catalog)
-        return (base, base.folder == nil ? start : nil)
+        return (base, base.directory == nil ? start : nil)
     }
 }

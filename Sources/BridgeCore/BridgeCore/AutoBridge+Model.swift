@@ -14,7 +14,7 @@ extension AutoBridge {
     /// are those of a conversion: a tensor that is not accounted for is an error.
     ///
     /// - Parameters:
-    ///   - path: A Megatron checkpoint of this model with the weights; nil for those of the Hugging Face folder.
+    ///   - path: A Megatron checkpoint of this model with the weights; nil for those of the Hugging Face directory.
     ///   - elementType: float32 or bfloat16; nil for bfloat16 where the weights are that, and float32 otherwise.
     ///   - engine: Where to compute.
     ///   - verification: What compares the weights of a checkpoint with their checksums while the model is at work, to be
@@ -40,7 +40,7 @@ extension AutoBridge {
 
     /// Makes sure that ``toModel(weights:elementType:on:verification:)`` has all tensors that it needs, and no others; no weight is read.
     ///
-    /// - Parameter path: A Megatron checkpoint of this model; nil for the Hugging Face folder.
+    /// - Parameter path: A Megatron checkpoint of this model; nil for the Hugging Face directory.
     /// - Throws: `BridgeError` for tensors that are not accounted for.
     public func checkWeights(_ path: String? = nil) throws { _ = try accountedFor(path) }
 
@@ -54,7 +54,7 @@ extension AutoBridge {
                 throw BridgeError(
                     .badArgument,
                     "\(path) holds a \(other), and the configuration describes a \(model.architecture); "
-                        + "give the folder that the checkpoint was made from, or the checkpoint alone"
+                        + "give the directory that the checkpoint was made from, or the checkpoint alone"
                 )
             }
             return try exporter.parameters().parameters
@@ -63,7 +63,7 @@ extension AutoBridge {
             if error.message.contains(Quantisation.mark) { throw error }
             throw BridgeError(
                 error.code,
-                "\(ByteFormat.counted(error.names.count, "tensor")) of \(path ?? folder?.path ?? "the model") do not fit the "
+                "\(ByteFormat.counted(error.names.count, "tensor")) of \(path ?? directory?.path ?? "the model") do not fit the "
                     + "configuration, so nothing was loaded; configuration and weights belong to different models, or one is damaged",
                 names: error.names
             )
@@ -71,11 +71,11 @@ extension AutoBridge {
     }
 
     private func imported() throws -> [(entry: ParameterTable.Entry, view: TensorView)] {
-        guard let folder else {
+        guard let directory else {
             throw BridgeError(.badArgument, "this bridge has a configuration and no weights; name a checkpoint")
         }
-        let resolver = TensorResolver(folder, model)
-        return try resolver.resolve(model.table(folder.style), source: folder.path).parameters.map {
+        let resolver = TensorResolver(directory, model)
+        return try resolver.resolve(model.table(directory.style), source: directory.path).parameters.map {
             ($0.entry, $0.view)
         }
     }

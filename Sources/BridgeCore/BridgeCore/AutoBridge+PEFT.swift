@@ -19,7 +19,7 @@ extension AutoBridge {
     /// stays as it is. Adapters of the embedding, and trained tokens, become an embedding of their own.
     ///
     /// - Parameters:
-    ///   - folder: The folder with the two files.
+    ///   - directory: The directory with the two files.
     ///   - model: A model of this bridge.
     ///   - elementType: The type of the matrices; nil for that of the weights, without which nothing can be computed.
     ///   - partType: The type of parameters that were trained in full; nil likewise.
@@ -27,18 +27,18 @@ extension AutoBridge {
     /// - Throws: `BridgeError` for settings that are not supported, and for tensors that belong nowhere, are missing or have
     ///   another shape.
     public func importAdapter(
-        from folder: String,
+        from directory: String,
         on model: any CausalModel,
         elementType: ElementType? = nil,
         partType: ElementType? = nil
     ) throws -> AdapterSet {
-        let name = Files.join(folder, AdapterFiles.configuration)
+        let name = Files.join(directory, AdapterFiles.configuration)
         let configuration = try PEFTConfiguration(json: JSON(contentsOf: name), name: name)
         if !configuration.unknownKeys.isEmpty {
             let unknown = UnknownSettings(file: AdapterFiles.configuration, keys: configuration.unknownKeys)
-            try catalog.accountForUnknown([unknown], folder)
+            try catalog.accountForUnknown([unknown], directory)
         }
-        let file = try PEFTTensors.file(in: folder)
+        let file = try PEFTTensors.file(in: directory)
         let names = try AdapterNames(self.model)
         let layers = Set(model.parameters.filter { $0.linear != nil }.map(\.name))
         let ends: Set<String> = [model.decoder.embedding.name, model.decoder.outputName]
@@ -46,7 +46,7 @@ extension AutoBridge {
             layers.contains(weight) || ends.contains(weight)
         }
         let adapters = try PEFTImport(configuration, tensors, names, model, file: file, elementType, partType).run()
-        let notes = adapters.notes + baseNotes(of: configuration.baseModel, adapter: folder)
+        let notes = adapters.notes + baseNotes(of: configuration.baseModel, adapter: directory)
         return adapters.with(notes: notes)
     }
 
@@ -58,20 +58,20 @@ extension AutoBridge {
     /// - Parameters:
     ///   - adapters: The adapters.
     ///   - model: The model that they are on.
-    ///   - folder: Where to; the folder appears whole or not at all.
-    ///   - baseModel: The model that PEFT is told, a hub id or a folder.
-    ///   - overwrite: Whether an existing folder is replaced.
+    ///   - directory: Where to; the directory appears whole or not at all.
+    ///   - baseModel: The model that PEFT is told, a hub id or a directory.
+    ///   - overwrite: Whether an existing directory is replaced.
     ///   - cancellation: Asks to stop.
     /// - Throws: `BridgeError`; the destination is then as it was.
     public func exportAdapter(
         _ adapters: AdapterSet,
         on model: any CausalModel,
-        to folder: String,
+        to directory: String,
         baseModel: String?,
         overwrite: Bool = false,
         cancellation: Cancellation = Cancellation()
     ) throws {
-        try Destination.check(folder, against: [self.folder?.path])
+        try Destination.check(directory, against: [self.directory?.path])
         try cancellation.check()
         let names = try AdapterNames(self.model)
         let whole = try WholeParameters(adapters, on: model, names)
@@ -94,7 +94,7 @@ extension AutoBridge {
         }
         var configuration = try PEFTConfiguration(adapters, layers: layers, baseModel: baseModel)
         configuration.savedModules = whole.modules
-        let staged = try StagedFolder(destination: folder, overwrite: overwrite)
+        let staged = try StagedDirectory(destination: directory, overwrite: overwrite)
         tensors.sort { $0.name < $1.name }
         try SafetensorsFile.write(
             tensors.map { ($0.name, $0.tensor.detached.contiguous()) },

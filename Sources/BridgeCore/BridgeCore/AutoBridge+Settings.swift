@@ -16,9 +16,9 @@ extension AutoBridge {
         var found: [UnknownSettings] = []
         func add(_ file: String, _ keys: [String]) { if !keys.isEmpty { found.append(.init(file: file, keys: keys)) } }
         add(configurationName, model.unreadKeys)
-        guard let processorFolder else { return found }
+        guard let processorDirectory else { return found }
         for table in [GenerationSettings.table] + model.bridge.processorSettings {
-            let path = Files.join(processorFolder, table.file)
+            let path = Files.join(processorDirectory, table.file)
             guard Files.exists(path) else { continue }
             add(table.file, table.unknownKeys(of: try JSON(contentsOf: path)))
         }
@@ -28,11 +28,11 @@ extension AutoBridge {
     /// Hands the unknown keys to whom the catalog names.
     func accountForSettings() throws {
         let unknown = try unknownSettings()
-        if !unknown.isEmpty { try catalog.accountForUnknown(unknown, processorFolder ?? "") }
+        if !unknown.isEmpty { try catalog.accountForUnknown(unknown, processorDirectory ?? "") }
     }
 
     /// The name of the configuration file.
-    private var configurationName: String { (folder?.style ?? checkpointStyle).configurationName }
+    private var configurationName: String { (directory?.style ?? checkpointStyle).configurationName }
 }
 
 extension ModelBridge {

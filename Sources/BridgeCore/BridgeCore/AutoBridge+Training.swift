@@ -16,12 +16,12 @@ extension AutoBridge {
     ///
     /// - Parameters:
     ///   - state: Parameters and the optimizer's numbers, which nobody may change until this returns.
-    ///   - path: The folder of the run's checkpoints.
+    ///   - path: The directory of the run's checkpoints.
     ///   - iteration: How many steps are done.
-    ///   - files: More files, by their names in the iteration's folder.
+    ///   - files: More files, by their names in the iteration's directory.
     ///   - context: Threads, progress and cancellation.
     /// - Returns: What was written.
-    /// - Throws: `BridgeError`; the checkpoints in the folder are then as they were.
+    /// - Throws: `BridgeError`; the checkpoints in the directory are then as they were.
     @discardableResult
     public func save(
         _ state: TrainingState,
@@ -62,7 +62,7 @@ extension AutoBridge {
         )
         manifest.optimizer = optimizerLines
         manifest.holdsAdapter = state.adapters != nil
-        let sealed = manifest
+        let pending = manifest
         let plan = ConversionPlan(
             kind: .saving,
             source: "memory",
@@ -73,9 +73,9 @@ extension AutoBridge {
                 .init(name: $0.name, sources: [], shape: $0.view.shape, elementType: $0.view.elementType, notes: [])
             },
             notes: [],
-            images: weights + optimizer + (try sideImages()) + (try adapterConfiguration(state))
+            plannedFiles: weights + optimizer + (try sideFiles()) + (try adapterConfiguration(state))
                 + files.map { .literal(name: $0.name, $0.bytes) },
-            seal: { sealed.sealed($0) }
+            finalize: { pending.withChecksums($0) }
         )
         return try NativeDestination(path: path, iteration: iteration, overwrite: true, continuesRun: true).write(
             plan,
@@ -87,7 +87,7 @@ extension AutoBridge {
     ///
     /// - Parameters:
     ///   - state: Tensors of their own memory, of the shapes that were saved; types may differ.
-    ///   - path: The folder of an iteration.
+    ///   - path: The directory of an iteration.
     /// - Throws: `BridgeError` when the checkpoint lacks something, or has it in another shape.
     public func restore(_ state: TrainingState, from path: String) throws {
         let checkpoint = try NativeCheckpoint(path: path)
@@ -104,13 +104,13 @@ extension AutoBridge {
         let reader = TensorReader()
         func fill(_ pieces: [(name: String, tensor: Tensor)], prefix: String) throws {
             for (whole, tensors) in Self.grouped(pieces) {
-                guard let view = found[prefix + whole], let place = names.place(of: whole) else {
+                guard let view = found[prefix + whole], let location = names.location(of: whole) else {
                     throw BridgeError(
                         .corruptInput,
                         "\(path) has no \(prefix)\(whole), which this run trains; the recipe was another one"
                     )
                 }
-                let matrices = tensors.count == 1 ? [view] : place.transform.toLayers(view)
+                let matrices = tensors.count == 1 ? [view] : location.transform.toLayers(view)
                 for (tensor, matrix) in zip(tensors, matrices) {
                     guard matrix.shape == tensor.shape else {
                         throw BridgeError(
@@ -145,8 +145,8 @@ extension AutoBridge {
         var groups: [(whole: String, tensors: [Tensor])] = []
         for (name, tensor) in pieces {
             let whole = TrainedNames.whole(name)
-            if let place = places[whole] {
-                groups[place].tensors.append(tensor)
+            if let location = places[whole] {
+                groups[location].tensors.append(tensor)
             } else {
                 places[whole] = groups.count
                 groups.append((whole, [tensor]))
@@ -156,7 +156,7 @@ extension AutoBridge {
     }
 
     /// The numbers that adapters were made with, beside them.
-    private func adapterConfiguration(_ state: TrainingState) throws -> [FileImage] {
+    private func adapterConfiguration(_ state: TrainingState) throws -> [PlannedFile] {
         guard let adapters = state.adapters else { return [] }
         let layers = adapters.modules.flatMap { module in
             module.layers.compactMap { layer in
@@ -173,27 +173,27 @@ extension AutoBridge {
     }
 
     /// The files beside the weights, from wherever the model came from.
-    private func sideImages() throws -> [FileImage] {
-        var images: [FileImage] = []
-        if let folder {
-            images = try Importer.sideImages(of: folder)
-        } else if let processorFolder {
-            let root = Files.parent(of: processorFolder)
-            images = try checkpointSideFiles.map {
-                FileImage.copy(name: $0, of: try CarriedFiles.open($0, in: root))
+    private func sideFiles() throws -> [PlannedFile] {
+        var plannedFiles: [PlannedFile] = []
+        if let directory {
+            plannedFiles = try Importer.sideFiles(of: directory)
+        } else if let processorDirectory {
+            let root = Files.parent(of: processorDirectory)
+            plannedFiles = try checkpointSideFiles.map {
+                PlannedFile.copy(name: $0, of: try CarriedFiles.open($0, in: root))
             }
         }
-        guard isReconfigured else { return images }
-        let name = Files.join(NativeCheckpoint.huggingFaceFolder, style.configurationName)
-        images.removeAll { $0.name == name }
-        let source = folder?.configuration ?? JSON.object(JSONObject())
+        guard isReconfigured else { return plannedFiles }
+        let name = Files.join(NativeCheckpoint.huggingFaceDirectory, style.configurationName)
+        plannedFiles.removeAll { $0.name == name }
+        let source = directory?.configuration ?? JSON.object(JSONObject())
         let json =
             style == .consolidated
             ? model.bridge.parameters(configuration: model.configuration, base: source)
             : model.configuration
-        return images + [.literal(name: name, json.text())]
+        return plannedFiles + [.literal(name: name, json.text())]
     }
 
     /// Whose names the Hugging Face side has.
-    private var style: HuggingFaceFolder.Style { folder?.style ?? checkpointStyle }
+    private var style: HuggingFaceDirectory.Style { directory?.style ?? checkpointStyle }
 }

@@ -15,49 +15,49 @@ public import TensorRuntime
 public struct AutoBridge: Sendable {
     /// The families that are known.
     public let catalog: PluginCatalog
-    /// The folder with the weights; nil for a bridge made from a configuration alone.
-    public let folder: HuggingFaceFolder?
+    /// The directory with the weights; nil for a bridge made from a configuration alone.
+    public let directory: HuggingFaceDirectory?
 
     let model: FamilyModel
     /// The checkpoint that the bridge was made from, open; nil for a bridge that was made from something else.
     let checkpoint: NativeCheckpoint?
-    /// The folder with the tokenizer; nil for a bridge made from a configuration alone.
-    let processorFolder: String?
+    /// The directory with the tokenizer; nil for a bridge made from a configuration alone.
+    let processorDirectory: String?
     /// Whose names the Hugging Face side of the checkpoint has that the bridge was made from.
-    let checkpointStyle: HuggingFaceFolder.Style
+    let checkpointStyle: HuggingFaceDirectory.Style
     /// The checkpoint's files from the Hugging Face side, as paths inside it.
     let checkpointSideFiles: [String]
     /// Whether the model's configuration is not that of the files.
     private(set) var isReconfigured = false
 
-    /// The bridge for a Hugging Face folder.
+    /// The bridge for a Hugging Face directory.
     ///
     /// Reads the configuration and the headers of the weight files, no weight.
     ///
     /// - Parameters:
-    ///   - path: The folder, or the id of a repository on the hub: `org/name` or `org/name@revision`. A folder of that name
+    ///   - path: The directory, or the id of a repository on the hub: `org/name` or `org/name@revision`. A directory of that name
     ///     goes first, then the hub's cache, and what is not there is downloaded.
     ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
     ///   - hub: Where ids lead to; the hub that the process's environment describes.
     /// - Returns: The bridge.
-    /// - Throws: `BridgeError` when the folder holds no model, or one that no plugin knows, or it cannot be downloaded.
+    /// - Throws: `BridgeError` when the directory holds no model, or one that no plugin knows, or it cannot be downloaded.
     public static func fromHF(_ path: String, catalog: PluginCatalog? = nil, hub: Hub = .standard) throws -> AutoBridge
     {
-        let folder = try HuggingFaceFolder(path: hub.folder(of: path, for: .model))
-        return try AutoBridge(folder: folder, catalog: catalog ?? .standard())
+        let directory = try HuggingFaceDirectory(path: hub.directory(of: path, for: .model))
+        return try AutoBridge(directory: directory, catalog: catalog ?? .standard())
     }
 
-    init(folder: HuggingFaceFolder, catalog: PluginCatalog) throws {
-        let name = Files.join(folder.path, folder.style.configurationName)
-        let model = try FamilyModel(json: folder.configuration, style: folder.style, name: name, catalog: catalog)
-        self.init(catalog: catalog, folder: folder, model: model)
+    init(directory: HuggingFaceDirectory, catalog: PluginCatalog) throws {
+        let name = Files.join(directory.path, directory.style.configurationName)
+        let model = try FamilyModel(json: directory.configuration, style: directory.style, name: name, catalog: catalog)
+        self.init(catalog: catalog, directory: directory, model: model)
         try accountForSettings()
     }
 
     /// The bridge for a model whose weights are not needed and need not be there.
     ///
     /// - Parameters:
-    ///   - path: A Megatron checkpoint, a Hugging Face folder, or the id of a repository on the hub, of which no weights are downloaded.
+    ///   - path: A Megatron checkpoint, a Hugging Face directory, or the id of a repository on the hub, of which no weights are downloaded.
     ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
     ///   - hub: Where ids lead to; the hub that the process's environment describes.
     /// - Returns: The bridge, with a processor and without weights.
@@ -68,21 +68,23 @@ public struct AutoBridge: Sendable {
         hub: Hub = .standard
     ) throws -> AutoBridge {
         if NativeCheckpoint.isOne(path) { return try fromMegatron(path, catalog: catalog) }
-        let folder = Files.trimmed(try hub.folder(of: path, for: .processor))
-        let style = HuggingFaceFolder.Style.allCases.first { Files.exists(Files.join(folder, $0.configurationName)) }
+        let directory = Files.trimmed(try hub.directory(of: path, for: .processor))
+        let style = HuggingFaceDirectory.Style.allCases.first {
+            Files.exists(Files.join(directory, $0.configurationName))
+        }
         guard let style else {
-            if let names = try? Files.list(folder), let adapter = HuggingFaceFolder.adapter(in: path, names) {
+            if let names = try? Files.list(directory), let adapter = HuggingFaceDirectory.adapter(in: path, names) {
                 throw adapter
             }
             throw BridgeError(
                 .fileSystem,
-                "\(path) has no config.json; give the path of a folder with a Hugging Face model, or the id of one on the hub"
+                "\(path) has no config.json; give the path of a directory with a Hugging Face model, or the id of one on the hub"
             )
         }
         let catalog = try catalog ?? .standard()
-        let name = Files.join(folder, style.configurationName)
+        let name = Files.join(directory, style.configurationName)
         let model = try FamilyModel(json: JSON(contentsOf: name), style: style, name: name, catalog: catalog)
-        let bridge = AutoBridge(catalog: catalog, folder: nil, model: model, processorFolder: folder)
+        let bridge = AutoBridge(catalog: catalog, directory: nil, model: model, processorDirectory: directory)
         try bridge.accountForSettings()
         return bridge
     }
@@ -102,13 +104,13 @@ public struct AutoBridge: Sendable {
             name: "the configuration",
             catalog: catalog
         )
-        return AutoBridge(catalog: catalog, folder: nil, model: model)
+        return AutoBridge(catalog: catalog, directory: nil, model: model)
     }
 
     /// The bridge for a Megatron checkpoint, which carries the configuration of its model.
     ///
     /// - Parameters:
-    ///   - path: The checkpoint, or a folder with iterations, of which the newest is taken.
+    ///   - path: The checkpoint, or a directory with iterations, of which the newest is taken.
     ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
     /// - Returns: The bridge.
     /// - Throws: `BridgeError` when there is no checkpoint, or one of a model that no plugin knows.
@@ -116,9 +118,9 @@ public struct AutoBridge: Sendable {
         try AutoBridge(checkpoint: NativeCheckpoint(path: path), catalog: catalog ?? .standard())
     }
 
-    /// The bridge for a folder of either kind.
+    /// The bridge for a directory of either kind.
     ///
-    /// - Throws: `BridgeError` when the folder holds no model, or one that no plugin knows.
+    /// - Throws: `BridgeError` when the directory holds no model, or one that no plugin knows.
     public static func fromAny(_ path: String, catalog: PluginCatalog? = nil, hub: Hub = .standard) throws -> AutoBridge
     {
         (try? NativeCheckpoint.iterationPath(path)) == nil
@@ -128,15 +130,15 @@ public struct AutoBridge: Sendable {
     init(checkpoint: NativeCheckpoint, catalog: PluginCatalog) throws {
         let name = Files.join(
             checkpoint.path,
-            "\(NativeCheckpoint.huggingFaceFolder)/\(checkpoint.manifest.style.configurationName)"
+            "\(NativeCheckpoint.huggingFaceDirectory)/\(checkpoint.manifest.style.configurationName)"
         )
         self.catalog = catalog
         self.checkpoint = checkpoint
-        folder = nil
-        processorFolder = Files.join(checkpoint.path, NativeCheckpoint.huggingFaceFolder)
+        directory = nil
+        processorDirectory = Files.join(checkpoint.path, NativeCheckpoint.huggingFaceDirectory)
         checkpointStyle = checkpoint.manifest.style
         checkpointSideFiles = checkpoint.manifest.files.map(\.name).filter {
-            $0.hasPrefix("\(NativeCheckpoint.huggingFaceFolder)/")
+            $0.hasPrefix("\(NativeCheckpoint.huggingFaceDirectory)/")
         }
         model = try FamilyModel(
             json: checkpoint.configuration,
@@ -149,7 +151,7 @@ public struct AutoBridge: Sendable {
 
     /// The same files with another configuration of the model, which is what is written beside weights then.
     init(_ other: AutoBridge, model: FamilyModel) {
-        (catalog, folder, processorFolder) = (other.catalog, other.folder, other.processorFolder)
+        (catalog, directory, processorDirectory) = (other.catalog, other.directory, other.processorDirectory)
         (checkpointStyle, checkpointSideFiles) = (other.checkpointStyle, other.checkpointSideFiles)
         checkpoint = other.checkpoint
         self.model = model
@@ -158,24 +160,24 @@ public struct AutoBridge: Sendable {
 
     private init(
         catalog: PluginCatalog,
-        folder: HuggingFaceFolder?,
+        directory: HuggingFaceDirectory?,
         model: FamilyModel,
-        processorFolder: String? = nil
+        processorDirectory: String? = nil
     ) {
         self.catalog = catalog
         checkpoint = nil
-        self.folder = folder
+        self.directory = directory
         self.model = model
-        self.processorFolder = processorFolder ?? folder?.path
+        self.processorDirectory = processorDirectory ?? directory?.path
         checkpointStyle = .transformers
         checkpointSideFiles = []
     }
 
-    /// Whether a folder holds a model that can be converted.
+    /// Whether a directory holds a model that can be converted.
     ///
     /// Never throws and asks no server; ``fromHF(_:catalog:hub:)`` says why not.
     public static func canHandle(_ path: String, catalog: PluginCatalog? = nil) -> Bool {
-        (Files.kind(of: path) == .folder) && (try? fromHF(path, catalog: catalog)) != nil
+        (Files.kind(of: path) == .directory) && (try? fromHF(path, catalog: catalog)) != nil
     }
 
     /// The architectures that can be converted, sorted.
@@ -200,13 +202,13 @@ public struct AutoBridge: Sendable {
     ///
     /// - Throws: `BridgeError` when there is no tokenizer beside the model, or its files do not fit the model.
     public func processor() throws -> any ModelProcessor {
-        guard let processorFolder else {
+        guard let processorDirectory else {
             throw BridgeError(
                 .badArgument,
                 "this bridge was made from a configuration alone and has no tokenizer; use fromHF"
             )
         }
-        return try model.processor(folder: processorFolder)
+        return try model.processor(directory: processorDirectory)
     }
 
     /// `config.json` made from the provider alone.

@@ -22,9 +22,9 @@ extension Checkpoint {
     ///
     /// - Throws: `BridgeError` for a bridge without weights, and for tensors that are not accounted for.
     public init(_ bridge: AutoBridge, allowMissing: [NameGlob] = []) throws {
-        guard let folder = bridge.folder else {
+        guard let directory = bridge.directory else {
             throw BridgeError(.badArgument, "the bridge was made without weights; use AutoBridge.fromHF")
         }
-        try self.init(folder, model: bridge.model, allowMissing: allowMissing)
+        try self.init(directory, model: bridge.model, allowMissing: allowMissing)
     }
 }

@@ -26,13 +26,13 @@ extension ByteStorage {
 ///
 /// It is read with `pread` rather than mapped: a file that somebody cuts short during the run gives an error, where a
 /// mapping would end the process, and into reused buffers this is also the faster way.
-public final class FileStorage: ByteStorage, OnceReadableStorage {
+public final class FileStorage: ByteStorage, UncachedReadable {
     /// The path.
     public let name: String
     /// The file's size when it was opened.
     public let byteCount: Int
 
-    private let file: PagedFile
+    private let file: DirectIOFile
     /// The file when it was opened.
     private let stamp: FileStamp
 
@@ -51,7 +51,7 @@ public final class FileStorage: ByteStorage, OnceReadableStorage {
         name = path
         byteCount = Int(status.st_size)
         stamp = FileStamp(status)
-        file = PagedFile(descriptor, path: path, isWritable: false)
+        file = DirectIOFile(descriptor, path: path, isWritable: false)
     }
 
     /// Copies the bytes from `offset` on into the whole of `buffer`.
@@ -59,12 +59,12 @@ public final class FileStorage: ByteStorage, OnceReadableStorage {
         try check(try file.read(at: offset, into: buffer), of: buffer.count, at: offset)
     }
 
-    package func readOnce(
+    package func readUncached(
         at offset: Int,
         into buffer: UnsafeMutableRawBufferPointer,
         through scratch: inout AlignedBuffer
     ) throws {
-        try check(try file.readOnce(at: offset, into: buffer, through: &scratch), of: buffer.count, at: offset)
+        try check(try file.readUncached(at: offset, into: buffer, through: &scratch), of: buffer.count, at: offset)
     }
 
     /// Makes sure that what was read is the file as it was opened, and not partly what it has become since.

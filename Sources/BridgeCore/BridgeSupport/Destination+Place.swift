@@ -24,7 +24,7 @@ extension Destination {
         if lstat(Files.trimmed(path), &status) == 0, status.st_mode & S_IFMT == S_IFLNK, !Files.exists(path) {
             throw refuse("is a link to what does not exist; remove it, or name the path that it leads to")
         }
-        guard let above = ancestors(of: target).first(where: { Files.exists($0) }), Files.kind(of: above) == .folder
+        guard let above = ancestors(of: target).first(where: { Files.exists($0) }), Files.kind(of: above) == .directory
         else {
             return
         }
@@ -33,7 +33,7 @@ extension Destination {
 
     /// Whether another file system, or a part of one, is mounted at a path.
     private static func isMountPoint(_ path: String) -> Bool {
-        guard Files.kind(of: path) == .folder,
+        guard Files.kind(of: path) == .directory,
             let table = pseudoFile("/proc/self/mountinfo")
         else { return false }
         return table.split(separator: "\n").contains { line in

@@ -44,7 +44,7 @@ public enum Destination {
     public static func relation(of destination: String, to source: String) -> Relation? {
         guard let kind = Files.kind(of: source) else { return nil }
         if let relation = plainRelation(of: destination, to: source) { return relation }
-        guard kind == .folder else { return nil }
+        guard kind == .directory else { return nil }
         // What links inside of the source lead to is read as well.
         for target in linkTargets(in: source) {
             if let relation = plainRelation(of: destination, to: target) { return relation == .above ? .above : .same }
@@ -73,10 +73,10 @@ public enum Destination {
     }
 
     /// What the links of a directory lead to, as far as a checkpoint goes deep.
-    private static func linkTargets(in folder: String, depth: Int = 0) -> [String] {
-        guard depth < 3, let names = try? Files.list(folder), names.count <= 10_000 else { return [] }
+    private static func linkTargets(in directory: String, depth: Int = 0) -> [String] {
+        guard depth < 3, let names = try? Files.list(directory), names.count <= 10_000 else { return [] }
         return names.flatMap { name -> [String] in
-            let path = Files.join(folder, name)
+            let path = Files.join(directory, name)
             var status = stat()
             guard lstat(path, &status) == 0 else { return [] }
             switch status.st_mode & S_IFMT {

@@ -15,7 +15,7 @@ public final class FileLock: Sendable {
     /// Takes a lock.
     ///
     /// - Parameters:
-    ///   - path: The file, made with its folder where it is not there.
+    ///   - path: The file, made with its directory where it is not there.
     ///   - waits: Whether to wait for somebody else who holds it.
     ///   - isTemporary: Whether the file is removed at the end.
     /// - Returns: The lock; nil when somebody else holds it.
@@ -24,7 +24,7 @@ public final class FileLock: Sendable {
         while true {
             let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o666)
             if descriptor < 0, errno == ENOENT, !Files.exists(Files.parent(of: path)) {
-                try Files.makeFolder(Files.parent(of: path))
+                try Files.createDirectory(Files.parent(of: path))
                 continue
             }
             guard descriptor >= 0 else { throw BridgeError.system("cannot lock \(path)") }

@@ -56,7 +56,7 @@ public struct SourceFiles: Sendable {
         switch Files.kind(of: path) {
         case .file:
             if stamps.count < Self.most, let stamp = FileStamp(path: path) { stamps.append((path, stamp)) }
-        case .folder where depth < Self.deepest:
+        case .directory where depth < Self.deepest:
             for name in (try? Files.list(path)) ?? [] where !name.hasPrefix(".") {
                 add(Files.join(path, name), depth: depth + 1)
             }

@@ -5,7 +5,7 @@ package enum Files {
     /// What a path leads to.
     package enum Kind {
         case file
-        case folder
+        case directory
         case other
     }
 
@@ -15,21 +15,21 @@ package enum Files {
         guard stat(path, &status) == 0 else { return nil }
         switch status.st_mode & S_IFMT {
         case S_IFREG: return .file
-        case S_IFDIR: return .folder
+        case S_IFDIR: return .directory
         default: return .other
         }
     }
 
-    /// What tells a file or folder from all others, whatever path leads to it; nil when nothing is there.
+    /// What tells a file or directory from all others, whatever path leads to it; nil when nothing is there.
     package static func identity(of path: String) -> String? {
         var status = stat()
         return stat(path, &status) == 0 ? identity(of: status) : nil
     }
 
-    /// What tells the file or folder that the system has described from all others.
+    /// What tells the file or directory that the system has described from all others.
     package static func identity(of status: stat) -> String { "\(status.st_dev):\(status.st_ino)" }
 
-    /// Whether both paths lead to one file or folder, which is there.
+    /// Whether both paths lead to one file or directory, which is there.
     package static func areOne(_ one: String, _ other: String) -> Bool {
         guard let identity = identity(of: one) else { return false }
         return identity == Self.identity(of: other)
@@ -51,9 +51,9 @@ package enum Files {
         return stat(path, &status) == 0 ? Int(status.st_size) : 0
     }
 
-    /// A path inside a folder.
-    package static func join(_ folder: String, _ name: String) -> String {
-        folder.isEmpty ? name : folder.hasSuffix("/") ? folder + name : "\(folder)/\(name)"
+    /// A path inside a directory.
+    package static func join(_ directory: String, _ name: String) -> String {
+        directory.isEmpty ? name : directory.hasSuffix("/") ? directory + name : "\(directory)/\(name)"
     }
 
     /// The last part of a path.
@@ -76,9 +76,9 @@ package enum Files {
         return path
     }
 
-    /// The names in a folder, sorted by their bytes.
-    package static func list(_ folder: String) throws -> [String] {
-        guard let stream = opendir(folder) else { throw BridgeError.system("cannot list \(folder)") }
+    /// The names in a directory, sorted by their bytes.
+    package static func list(_ directory: String) throws -> [String] {
+        guard let stream = opendir(directory) else { throw BridgeError.system("cannot list \(directory)") }
         defer { closedir(stream) }
         var names: [String] = []
         while let entry = readdir(stream) {
@@ -102,13 +102,13 @@ package enum Files {
         return try file.bytes(0..<file.byteCount)
     }
 
-    /// Makes a folder and those above it.
-    package static func makeFolder(_ path: String) throws {
-        if kind(of: path) == .folder { return }
+    /// Makes a directory and those above it.
+    package static func createDirectory(_ path: String) throws {
+        if kind(of: path) == .directory { return }
         let above = parent(of: path)
-        if above != path, !exists(above) { try makeFolder(above) }
-        guard mkdir(path, 0o777) == 0 || (errno == EEXIST && kind(of: path) == .folder) else {
-            throw BridgeError.system("cannot make the folder \(path)")
+        if above != path, !exists(above) { try createDirectory(above) }
+        guard mkdir(path, 0o777) == 0 || (errno == EEXIST && kind(of: path) == .directory) else {
+            throw BridgeError.system("cannot make the directory \(path)")
         }
     }
 
@@ -162,21 +162,21 @@ package enum Files {
             unlink(temporary)
             throw error
         }
-        try flushFolder(parent(of: path))
+        try flushDirectory(parent(of: path))
     }
 
-    /// Flushes a folder's entries to the disk.
-    package static func flushFolder(_ path: String) throws {
+    /// Flushes a directory's entries to the disk.
+    package static func flushDirectory(_ path: String) throws {
         let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw BridgeError.system("cannot open the folder \(path)") }
+        guard descriptor >= 0 else { throw BridgeError.system("cannot open the directory \(path)") }
         defer { close(descriptor) }
-        // Some file systems cannot flush a folder and say EINVAL; there is nothing more to do there.
+        // Some file systems cannot flush a directory and say EINVAL; there is nothing more to do there.
         guard fsync(descriptor) == 0 || errno == EINVAL else {
-            throw BridgeError.system("cannot flush the folder \(path)")
+            throw BridgeError.system("cannot flush the directory \(path)")
         }
     }
 
-    /// Removes a file, or a folder with all that is in it.
+    /// Removes a file, or a directory with all that is in it.
     ///
     /// Does not follow symbolic links.
     package static func remove(_ path: String) throws {
@@ -197,7 +197,7 @@ package enum Files {
         return Int(status.f_bavail) * Int(status.f_frsize)
     }
 
-    /// Whether a name can stand for a file inside a folder and nowhere else.
+    /// Whether a name can stand for a file inside a directory and nowhere else.
     package static func isPlainName(_ name: String) -> Bool {
         !name.isEmpty && name != "." && name != ".." && !name.contains("/") && !name.contains("\0")
     }

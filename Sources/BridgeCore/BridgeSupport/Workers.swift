@@ -22,7 +22,7 @@ package enum Workers {
         whileWaiting: () -> Void = {},
         body: @escaping @Sendable (inout State, Int) throws -> Void
     ) throws {
-        let board = Board(count: count, running: max(1, min(workers, count)))
+        let board = WorkQueue(count: count, running: max(1, min(workers, count)))
         for _ in 0..<board.initial {
             detach {
                 var state = makeState()
@@ -60,7 +60,7 @@ package enum Workers {
 }
 
 /// What the threads of one run share.
-private final class Board: @unchecked Sendable {
+private final class WorkQueue: @unchecked Sendable {
     let initial: Int
     private let count: Int
     private let cursor = Atomic(0)

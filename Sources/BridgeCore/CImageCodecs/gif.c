@@ -28,7 +28,7 @@ static int cimg_gif_read(GifFileType *gif, GifByteType *out, int wanted) {
     return 1;
 }
 
-// Walks over the blocks of the picture: whether they are all there, but for the mark behind them.
+// Walks over the blocks of the image: whether they are all there, but for the mark behind them.
 static int cimg_gif_is_whole(cimg_gif *self) {
     size_t place = self->position;
     while (place < self->count && self->bytes[place] != 0) place += 1 + (size_t)self->bytes[place];
@@ -48,17 +48,17 @@ static cimg_status cimg_gif_broken(cimg_gif *self, const char *text) {
     return self->ended ? CIMG_TRUNCATED : CIMG_BROKEN;
 }
 
-// Reads up to the first picture.
+// Reads up to the first image.
 static cimg_status cimg_gif_start(cimg_gif *self) {
     int error = 0;
     self->gif = DGifOpen(self, cimg_gif_read, &error);
     if (self->gif == NULL) return cimg_gif_failed(self, error);
     for (;;) {
         GifRecordType kind;
-        if (self->ended) return cimg_gif_broken(self, "it ends before the first picture");
+        if (self->ended) return cimg_gif_broken(self, "it ends before the first image");
         if (DGifGetRecordType(self->gif, &kind) != GIF_OK) return cimg_gif_failed(self, self->gif->Error);
         if (kind == IMAGE_DESC_RECORD_TYPE) break;
-        if (kind != EXTENSION_RECORD_TYPE) return cimg_gif_broken(self, "it has no picture");
+        if (kind != EXTENSION_RECORD_TYPE) return cimg_gif_broken(self, "it has no image");
         int code = 0;
         GifByteType *block = NULL;
         if (DGifGetExtension(self->gif, &code, &block) != GIF_OK) return cimg_gif_failed(self, self->gif->Error);
@@ -71,12 +71,12 @@ static cimg_status cimg_gif_start(cimg_gif *self) {
         }
     }
     if (DGifGetImageDesc(self->gif) != GIF_OK) return cimg_gif_failed(self, self->gif->Error);
-    if (self->ended) return cimg_gif_broken(self, "it ends before the first picture");
+    if (self->ended) return cimg_gif_broken(self, "it ends before the first image");
     const GifImageDesc *image = &self->gif->Image;
     if (image->Left < 0 || image->Top < 0 || image->Width < 0 || image->Height < 0) {
-        return cimg_gif_broken(self, "the picture has no place");
+        return cimg_gif_broken(self, "the image has no place");
     }
-    // The canvas grows when the picture is larger.
+    // The canvas grows when the image is larger.
     uint32_t right = (uint32_t)image->Left + (uint32_t)image->Width;
     uint32_t bottom = (uint32_t)image->Top + (uint32_t)image->Height;
     uint32_t width = (uint32_t)self->gif->SWidth, height = (uint32_t)self->gif->SHeight;

@@ -51,7 +51,7 @@ cimg_status cimg_webp_pixels(const uint8_t *bytes, size_t count, const cimg_head
         info.canvas_height != header->height) {
         status = cimg_webp_fail(CIMG_BROKEN, "its parts have different sizes", message);
     } else if (!WebPAnimDecoderGetNext(decoder, &canvas, &time) || canvas == NULL) {
-        status = cimg_webp_fail(CIMG_BROKEN, "the picture cannot be decoded", message);
+        status = cimg_webp_fail(CIMG_BROKEN, "the image cannot be decoded", message);
     } else {
         size_t count_of_pixels = (size_t)header->width * header->height;
         if (header->layout == CIMG_RGBA) {

@@ -16,19 +16,19 @@
     KERNEL(add_rows, (float *sums, size_t sums_stride, const int32_t *rows, size_t count, const void *x,          \
                       ctk_type type, size_t x_stride, size_t columns),                                              \
            (sums, sums_stride, rows, count, x, type, x_stride, columns))                                          \
-    KERNEL(rms_norm, (void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *gain, float epsilon, bool rounds,\
+    KERNEL(rms_norm, (void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *weight, float epsilon, bool rounds,\
                       size_t rows, size_t width, float *inverse_root),                                              \
-           (out, x, x_type, out_type, gain, epsilon, rounds, rows, width, inverse_root))                            \
+           (out, x, x_type, out_type, weight, epsilon, rounds, rows, width, inverse_root))                            \
     KERNEL(rms_norm_backward, (void *out, float *into_gain, const void *x, const void *gradient, ctk_type x_type, ctk_type out_type,\
-                               const float *gain, const float *inverse_root, size_t rows, size_t width),            \
-           (out, into_gain, x, gradient, x_type, out_type, gain, inverse_root, rows, width))                        \
-    KERNEL(layer_norm, (void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *gain, const float *bias,\
+                               const float *weight, const float *inverse_root, size_t rows, size_t width),            \
+           (out, into_gain, x, gradient, x_type, out_type, weight, inverse_root, rows, width))                        \
+    KERNEL(layer_norm, (void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *weight, const float *bias,\
                         float epsilon, size_t rows, size_t width, float *moments),                                  \
-           (out, x, x_type, out_type, gain, bias, epsilon, rows, width, moments))                                   \
+           (out, x, x_type, out_type, weight, bias, epsilon, rows, width, moments))                                   \
     KERNEL(layer_norm_backward, (void *out, float *into_gain, float *into_bias, const void *x,                      \
-                                 const void *gradient, ctk_type x_type, ctk_type out_type, const float *gain, const float *moments,\
+                                 const void *gradient, ctk_type x_type, ctk_type out_type, const float *weight, const float *moments,\
                                  size_t rows, size_t width),                                                        \
-           (out, into_gain, into_bias, x, gradient, x_type, out_type, gain, moments, rows, width))                  \
+           (out, into_gain, into_bias, x, gradient, x_type, out_type, weight, moments, rows, width))                  \
     KERNEL(rotate, (void *out, const ptrdiff_t *out_strides, const void *x, const ptrdiff_t *x_strides,             \
                     ctk_type type, const float *cosines, const float *sines, bool inverse, size_t tokens,           \
                     size_t heads, size_t half),                                                                     \

@@ -1,6 +1,6 @@
 // Norms over rows without gaps. Sums of one row are float32.
 
-INLINE void rms_norm_rows(void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *gain, float epsilon, bool rounds,
+INLINE void rms_norm_rows(void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *weight, float epsilon, bool rounds,
                           size_t rows, size_t width, float *inverse_root) {
     for (size_t row = 0; row < rows; row++) {
         const char *in = (const char *)x + row * width * byte_count(x_type);
@@ -15,23 +15,23 @@ INLINE void rms_norm_rows(void *out, const void *x, ctk_type x_type, ctk_type ou
         for (size_t i = 0; i < width; i += LANES) {
             vf value = v_load_up_to(in, x_type, i, width) * root;
             if (rounds && out_type == CTK_BFLOAT16) value = v_round_bf16(value);
-            v_store_up_to(target, out_type, i, width, value * v_load_up_to(gain, CTK_FLOAT32, i, width));
+            v_store_up_to(target, out_type, i, width, value * v_load_up_to(weight, CTK_FLOAT32, i, width));
         }
     }
 }
 
-static void level_rms_norm(void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *gain, float epsilon, bool rounds,
+static void level_rms_norm(void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *weight, float epsilon, bool rounds,
                            size_t rows, size_t width, float *inverse_root) {
     if (out_type == CTK_FLOAT32)
-        rms_norm_rows(out, x, CTK_FLOAT32, CTK_FLOAT32, gain, epsilon, rounds, rows, width, inverse_root);
+        rms_norm_rows(out, x, CTK_FLOAT32, CTK_FLOAT32, weight, epsilon, rounds, rows, width, inverse_root);
     else if (x_type == CTK_FLOAT32)
-        rms_norm_rows(out, x, CTK_FLOAT32, CTK_BFLOAT16, gain, epsilon, rounds, rows, width, inverse_root);
+        rms_norm_rows(out, x, CTK_FLOAT32, CTK_BFLOAT16, weight, epsilon, rounds, rows, width, inverse_root);
     else
-        rms_norm_rows(out, x, CTK_BFLOAT16, CTK_BFLOAT16, gain, epsilon, rounds, rows, width, inverse_root);
+        rms_norm_rows(out, x, CTK_BFLOAT16, CTK_BFLOAT16, weight, epsilon, rounds, rows, width, inverse_root);
 }
 
 INLINE void rms_norm_backward_rows(void *out, float *into_gain, const void *x, const void *gradient, ctk_type x_type, ctk_type out_type,
-                                   const float *gain, const float *inverse_root, size_t rows, size_t width) {
+                                   const float *weight, const float *inverse_root, size_t rows, size_t width) {
     for (size_t row = 0; row < rows; row++) {
         size_t start = row * width * byte_count(x_type);
         const char *in = (const char *)x + start;
@@ -41,30 +41,30 @@ INLINE void rms_norm_backward_rows(void *out, float *into_gain, const void *x, c
         vf sums = v_set(0);
         for (size_t i = 0; i < width; i += LANES) {
             vf product = v_load_up_to(in, x_type, i, width) * v_load_up_to(dy, out_type, i, width);
-            sums += product * v_load_up_to(gain, CTK_FLOAT32, i, width);
+            sums += product * v_load_up_to(weight, CTK_FLOAT32, i, width);
             if (into_gain)
                 v_store_up_to(into_gain, CTK_FLOAT32, i, width,
                               v_load_up_to(into_gain, CTK_FLOAT32, i, width) + product * root);
         }
         float factor = v_sum(sums) / (float)width * root * root;
         for (size_t i = 0; i < width; i += LANES) {
-            vf value = v_load_up_to(dy, out_type, i, width) * v_load_up_to(gain, CTK_FLOAT32, i, width);
+            vf value = v_load_up_to(dy, out_type, i, width) * v_load_up_to(weight, CTK_FLOAT32, i, width);
             v_store_up_to(target, x_type, i, width, (value - v_load_up_to(in, x_type, i, width) * factor) * root);
         }
     }
 }
 
 static void level_rms_norm_backward(void *out, float *into_gain, const void *x, const void *gradient, ctk_type x_type, ctk_type out_type,
-                                    const float *gain, const float *inverse_root, size_t rows, size_t width) {
+                                    const float *weight, const float *inverse_root, size_t rows, size_t width) {
     if (out_type == CTK_FLOAT32)
-        rms_norm_backward_rows(out, into_gain, x, gradient, CTK_FLOAT32, CTK_FLOAT32, gain, inverse_root, rows, width);
+        rms_norm_backward_rows(out, into_gain, x, gradient, CTK_FLOAT32, CTK_FLOAT32, weight, inverse_root, rows, width);
     else if (x_type == CTK_FLOAT32)
-        rms_norm_backward_rows(out, into_gain, x, gradient, CTK_FLOAT32, CTK_BFLOAT16, gain, inverse_root, rows, width);
+        rms_norm_backward_rows(out, into_gain, x, gradient, CTK_FLOAT32, CTK_BFLOAT16, weight, inverse_root, rows, width);
     else
-        rms_norm_backward_rows(out, into_gain, x, gradient, CTK_BFLOAT16, CTK_BFLOAT16, gain, inverse_root, rows, width);
+        rms_norm_backward_rows(out, into_gain, x, gradient, CTK_BFLOAT16, CTK_BFLOAT16, weight, inverse_root, rows, width);
 }
 
-INLINE void layer_norm_rows(void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *gain, const float *bias, float epsilon,
+INLINE void layer_norm_rows(void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *weight, const float *bias, float epsilon,
                             size_t rows, size_t width, float *moments) {
     for (size_t row = 0; row < rows; row++) {
         const char *in = (const char *)x + row * width * byte_count(x_type);
@@ -82,23 +82,23 @@ INLINE void layer_norm_rows(void *out, const void *x, ctk_type x_type, ctk_type 
         for (size_t i = 0; i < width; i += LANES) {
             vf value = (v_load_up_to(in, x_type, i, width) - mean) * root;
             v_store_up_to(target, out_type, i, width,
-                          value * v_load_up_to(gain, CTK_FLOAT32, i, width) + v_load_up_to(bias, CTK_FLOAT32, i, width));
+                          value * v_load_up_to(weight, CTK_FLOAT32, i, width) + v_load_up_to(bias, CTK_FLOAT32, i, width));
         }
     }
 }
 
-static void level_layer_norm(void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *gain, const float *bias, float epsilon,
+static void level_layer_norm(void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *weight, const float *bias, float epsilon,
                              size_t rows, size_t width, float *moments) {
     if (out_type == CTK_FLOAT32)
-        layer_norm_rows(out, x, CTK_FLOAT32, CTK_FLOAT32, gain, bias, epsilon, rows, width, moments);
+        layer_norm_rows(out, x, CTK_FLOAT32, CTK_FLOAT32, weight, bias, epsilon, rows, width, moments);
     else if (x_type == CTK_FLOAT32)
-        layer_norm_rows(out, x, CTK_FLOAT32, CTK_BFLOAT16, gain, bias, epsilon, rows, width, moments);
+        layer_norm_rows(out, x, CTK_FLOAT32, CTK_BFLOAT16, weight, bias, epsilon, rows, width, moments);
     else
-        layer_norm_rows(out, x, CTK_BFLOAT16, CTK_BFLOAT16, gain, bias, epsilon, rows, width, moments);
+        layer_norm_rows(out, x, CTK_BFLOAT16, CTK_BFLOAT16, weight, bias, epsilon, rows, width, moments);
 }
 
 INLINE void layer_norm_backward_rows(void *out, float *into_gain, float *into_bias, const void *x, const void *gradient,
-                                     ctk_type x_type, ctk_type out_type, const float *gain, const float *moments, size_t rows, size_t width) {
+                                     ctk_type x_type, ctk_type out_type, const float *weight, const float *moments, size_t rows, size_t width) {
     for (size_t row = 0; row < rows; row++) {
         size_t start = row * width * byte_count(x_type);
         const char *in = (const char *)x + start;
@@ -108,7 +108,7 @@ INLINE void layer_norm_backward_rows(void *out, float *into_gain, float *into_bi
         vf sums = v_set(0), products = v_set(0);
         for (size_t i = 0; i < width; i += LANES) {
             vf normal = (v_load_up_to(in, x_type, i, width) - mean) * root, d = v_load_up_to(dy, out_type, i, width);
-            vf value = d * v_load_up_to(gain, CTK_FLOAT32, i, width);
+            vf value = d * v_load_up_to(weight, CTK_FLOAT32, i, width);
             sums += value;
             products += value * normal;
             if (into_gain)
@@ -120,18 +120,18 @@ INLINE void layer_norm_backward_rows(void *out, float *into_gain, float *into_bi
         float sum = v_sum(sums) / (float)width, product = v_sum(products) / (float)width;
         for (size_t i = 0; i < width; i += LANES) {
             vf normal = (v_load_up_to(in, x_type, i, width) - mean) * root;
-            vf value = v_load_up_to(dy, out_type, i, width) * v_load_up_to(gain, CTK_FLOAT32, i, width);
+            vf value = v_load_up_to(dy, out_type, i, width) * v_load_up_to(weight, CTK_FLOAT32, i, width);
             v_store_up_to(target, x_type, i, width, (value - sum - normal * product) * root);
         }
     }
 }
 
 static void level_layer_norm_backward(void *out, float *into_gain, float *into_bias, const void *x, const void *gradient,
-                                      ctk_type x_type, ctk_type out_type, const float *gain, const float *moments, size_t rows, size_t width) {
+                                      ctk_type x_type, ctk_type out_type, const float *weight, const float *moments, size_t rows, size_t width) {
     if (out_type == CTK_FLOAT32)
-        layer_norm_backward_rows(out, into_gain, into_bias, x, gradient, CTK_FLOAT32, CTK_FLOAT32, gain, moments, rows, width);
+        layer_norm_backward_rows(out, into_gain, into_bias, x, gradient, CTK_FLOAT32, CTK_FLOAT32, weight, moments, rows, width);
     else if (x_type == CTK_FLOAT32)
-        layer_norm_backward_rows(out, into_gain, into_bias, x, gradient, CTK_FLOAT32, CTK_BFLOAT16, gain, moments, rows, width);
+        layer_norm_backward_rows(out, into_gain, into_bias, x, gradient, CTK_FLOAT32, CTK_BFLOAT16, weight, moments, rows, width);
     else
-        layer_norm_backward_rows(out, into_gain, into_bias, x, gradient, CTK_BFLOAT16, CTK_BFLOAT16, gain, moments, rows, width);
+        layer_norm_backward_rows(out, into_gain, into_bias, x, gradient, CTK_BFLOAT16, CTK_BFLOAT16, weight, moments, rows, width);
 }

@@ -84,9 +84,9 @@ public struct ConversionPlan: Sendable {
 
     /// Asked before what was written counts, where the source was still on its way.
     package var confirm: (@Sendable () throws -> Void)?
-    package let images: [FileImage]
+    package let plannedFiles: [PlannedFile]
     /// Makes the files that hold the checksums of the others.
-    package let seal: @Sendable ([ImageWriter.Written]) -> [FileImage]
+    package let finalize: @Sendable ([CheckpointWriter.Written]) -> [PlannedFile]
 
     package init(
         kind: Kind,
@@ -97,8 +97,8 @@ public struct ConversionPlan: Sendable {
         lines: [Line],
         notes: [String],
         confirm: (@Sendable () throws -> Void)? = nil,
-        images: [FileImage],
-        seal: @escaping @Sendable ([ImageWriter.Written]) -> [FileImage]
+        plannedFiles: [PlannedFile],
+        finalize: @escaping @Sendable ([CheckpointWriter.Written]) -> [PlannedFile]
     ) {
         self.kind = kind
         self.source = source
@@ -108,25 +108,26 @@ public struct ConversionPlan: Sendable {
         self.lines = lines
         self.notes = notes
         self.confirm = confirm
-        self.images = images
-        self.seal = seal
+        self.plannedFiles = plannedFiles
+        self.finalize = finalize
     }
 
     /// The files that will be written.
-    public var files: [File] { images.map { File(name: $0.name, byteCount: $0.byteCount) } }
+    public var files: [File] { plannedFiles.map { File(name: $0.name, byteCount: $0.byteCount) } }
 
     /// The bytes of all files together.
-    public var byteCount: Int { images.reduce(0) { $0 + $1.byteCount } }
+    public var byteCount: Int { plannedFiles.reduce(0) { $0 + $1.byteCount } }
 
     /// How much memory the buffers of a run will take at most, in bytes.
     public func peakMemory(_ context: RunContext) -> Int {
-        ImageWriter.workerCount(context, isVerified: isVerified) * ImageWriter.memoryPerWorker(isVerified: isVerified)
+        CheckpointWriter.workerCount(context, isVerified: isVerified)
+            * CheckpointWriter.memoryPerWorker(isVerified: isVerified)
     }
 
     /// The files that parts of the result are copied from.
     private var sourceFiles: [FileStorage] {
         var files: [ObjectIdentifier: FileStorage] = [:]
-        for case .tensor(let view) in images.lazy.flatMap(\.parts) {
+        for case .tensor(let view) in plannedFiles.lazy.flatMap(\.parts) {
             for content in view.blocks.lazy.compactMap(\.content) {
                 for storage in [content.tensor.storage, content.scale?.factors.storage] {
                     let file = (storage as? VerifiedStorage)?.file ?? storage as? FileStorage
@@ -140,21 +141,24 @@ public struct ConversionPlan: Sendable {
     /// Whether the source has checksums, with which its blocks are compared as they are read.
     private var isVerified: Bool { kind == .exporting || kind == .resharding }
 
-    /// Writes the files of the plan into a folder that is being made.
-    package func write(into folder: String, context: RunContext) throws -> ConversionReport {
+    /// Writes the files of the plan into a directory that is being made.
+    package func write(into directory: String, context: RunContext) throws -> ConversionReport {
         for note in notes { context.logger.info("\(note)") }
         context.logger.debug(
-            "writing \(images.count) files, \(byteCount) bytes",
-            metadata: ["folder": "\(folder)", "workers": "\(ImageWriter.workerCount(context, isVerified: isVerified))"]
+            "writing \(plannedFiles.count) files, \(byteCount) bytes",
+            metadata: [
+                "directory": "\(directory)",
+                "workers": "\(CheckpointWriter.workerCount(context, isVerified: isVerified))",
+            ]
         )
         let clock = ContinuousClock()
         let start = clock.now
-        let writer = ImageWriter(folder: folder, context: context, isVerified: isVerified)
-        let written = try writer.write(images, activity: kind.activity)
-        let sealed = seal(written)
-        for image in sealed {
-            guard case .bytes(let bytes)? = image.parts.first else { continue }
-            try Files.write(bytes, to: Files.join(folder, image.name))
+        let writer = CheckpointWriter(directory: directory, context: context, isVerified: isVerified)
+        let written = try writer.write(plannedFiles, activity: kind.activity)
+        let finalized = finalize(written)
+        for planned in finalized {
+            guard case .bytes(let bytes)? = planned.parts.first else { continue }
+            try Files.write(bytes, to: Files.join(directory, planned.name))
         }
         try confirm?()
         try context.confirm?()
@@ -164,10 +168,10 @@ public struct ConversionPlan: Sendable {
         return ConversionReport(
             kind: kind,
             source: source,
-            destination: folder,
+            destination: directory,
             tensors: lines.count,
             files: written.map { File(name: $0.name, byteCount: $0.byteCount) }
-                + sealed.map { File(name: $0.name, byteCount: $0.byteCount) },
+                + finalized.map { File(name: $0.name, byteCount: $0.byteCount) },
             seconds: Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18,
             notes: notes
         )
@@ -180,7 +184,7 @@ public struct ConversionReport: Sendable, Equatable {
     public var kind: ConversionPlan.Kind
     /// Where the tensors came from.
     public var source: String
-    /// The folder that was made.
+    /// The directory that was made.
     public var destination: String
     /// How many tensors were written.
     public var tensors: Int

@@ -6,7 +6,7 @@ package import ModelSchema
 package import TensorFiles
 import TensorRuntime
 
-/// Plans the way from a native checkpoint to a Hugging Face folder like the one that it came from.
+/// Plans the way from a native checkpoint to a Hugging Face directory like the one that it came from.
 package struct Exporter {
     package let checkpoint: NativeCheckpoint
     let model: FamilyModel
@@ -134,7 +134,7 @@ package struct Exporter {
             || reference.shards.isEmpty
             || options.dropsQuantisation && reference.configuration["quantization_config"] != nil
         let weights = shards.map { shard in
-            FileImage.safetensors(
+            PlannedFile.safetensors(
                 name: shard.name,
                 header: shard.header,
                 views: shard.header.entries.compactMap { byName[$0.name]?.view }
@@ -171,14 +171,14 @@ package struct Exporter {
                 )
             },
             notes: notes,
-            images: try weights + sideImages(shards, changed: changed),
-            seal: { _ in [] }
+            plannedFiles: try weights + sideFiles(shards, changed: changed),
+            finalize: { _ in [] }
         )
     }
 
     private func spelling(_ name: String, in names: Set<String>) -> String {
         if names.contains(name) { return name }
-        return model.bridge.dialects.lazy.map { $0.spelled(name) }.first { names.contains($0) } ?? name
+        return model.bridge.keyMappings.lazy.map { $0.renamed(name) }.first { names.contains($0) } ?? name
     }
 
     /// Tensors of the source that only its quantised weights needed, or that no model needs.
@@ -225,10 +225,10 @@ package struct Exporter {
 
     /// A weight file with the tensors that are there and their types; untouched when nothing differs.
     private func revised(
-        _ shard: HuggingFaceFolder.Shard,
+        _ shard: HuggingFaceDirectory.Shard,
         _ tensors: [String: Exported],
         adding added: [String]
-    ) -> HuggingFaceFolder.Shard {
+    ) -> HuggingFaceDirectory.Shard {
         let kept = shard.header.entries.compactMap { entry in tensors[entry.name].map { (entry, $0.view) } }
         let isSame =
             kept.count == shard.header.entries.count && added.isEmpty
@@ -239,13 +239,13 @@ package struct Exporter {
                 + added.compactMap { name in tensors[name].map { (name, $0.view.elementType, $0.view.shape) } },
             metadata: shard.header.metadata
         )
-        return HuggingFaceFolder.Shard(name: shard.name, header: header)
+        return HuggingFaceDirectory.Shard(name: shard.name, header: header)
     }
 
     /// The most bytes of tensors in a file when the source gives no shards to follow; transformers' own bound.
     private static let shardByteCount = 5_000_000_000
 
-    private func defaultShards(_ tensors: [Exported]) -> [HuggingFaceFolder.Shard] {
+    private func defaultShards(_ tensors: [Exported]) -> [HuggingFaceDirectory.Shard] {
         var groups: [[Exported]] = [[]]
         var size = 0
         for tensor in tensors {
@@ -265,29 +265,29 @@ package struct Exporter {
                 tensors: group.map { ($0.name, $0.view.elementType, $0.view.shape) },
                 metadata: JSONObject([("format", "pt")])
             )
-            return HuggingFaceFolder.Shard(
+            return HuggingFaceDirectory.Shard(
                 name: "\(reference.style.weightsPrefix)\(number).safetensors",
                 header: header
             )
         }
     }
 
-    private func sideImages(_ shards: [HuggingFaceFolder.Shard], changed: Bool) throws -> [FileImage] {
-        var images = reference.sideFiles.map { FileImage.copy(name: $0.name, of: $0.storage) }
+    private func sideFiles(_ shards: [HuggingFaceDirectory.Shard], changed: Bool) throws -> [PlannedFile] {
+        var plannedFiles = reference.sideFiles.map { PlannedFile.copy(name: $0.name, of: $0.storage) }
         func put(_ name: String, _ json: JSON) {
-            images.removeAll { $0.name == name }
-            images.append(.literal(name: name, json.text()))
+            plannedFiles.removeAll { $0.name == name }
+            plannedFiles.append(.literal(name: name, json.text()))
         }
-        guard changed else { return images }
+        guard changed else { return plannedFiles }
         put(reference.style.configurationName, try configuration(shards))
         if shards.count > 1 || reference.sideFiles.contains(where: { $0.name == reference.style.indexName }) {
             put(reference.style.indexName, index(shards))
         }
-        return images
+        return plannedFiles
     }
 
     /// The configuration with the type that the weights have now, and without a quantisation that is gone.
-    private func configuration(_ shards: [HuggingFaceFolder.Shard]) throws -> JSON {
+    private func configuration(_ shards: [HuggingFaceDirectory.Shard]) throws -> JSON {
         let entries = shards.flatMap(\.header.entries)
         let bytes = Dictionary(grouping: entries.filter(\.elementType.isFloatingPoint), by: \.elementType)
             .mapValues { $0.reduce(0) { $0 + $1.range.count } }
@@ -299,7 +299,7 @@ package struct Exporter {
     }
 
     /// The index, with what the source's index said besides sizes and places.
-    private func index(_ shards: [HuggingFaceFolder.Shard]) -> JSON {
+    private func index(_ shards: [HuggingFaceDirectory.Shard]) -> JSON {
         let old = reference.sideFiles.first { $0.name == reference.style.indexName }
             .flatMap { try? JSON(parsing: $0.storage.bytes(0..<$0.storage.byteCount)) }
         var json = old ?? ["metadata": .object(JSONObject()), "weight_map": .object(JSONObject())]

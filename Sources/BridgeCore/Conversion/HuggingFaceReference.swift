@@ -3,24 +3,24 @@ package import CheckpointFormats
 import JSONTree
 import TensorFiles
 
-/// What an exported folder has to look like: the source folder's files besides its weights, and its weight files' headers.
+/// What an exported directory has to look like: the source directory's files besides its weights, and its weight files' headers.
 package struct HuggingFaceReference {
-    /// The folder the reference stands in, for messages.
+    /// The directory the reference stands in, for messages.
     let name: String
-    let style: HuggingFaceFolder.Style
+    let style: HuggingFaceDirectory.Style
     /// The configuration file's content.
     let configuration: JSON
-    let shards: [HuggingFaceFolder.Shard]
-    /// Everything besides weights, as paths inside the folder.
+    let shards: [HuggingFaceDirectory.Shard]
+    /// Everything besides weights, as paths inside the directory.
     let sideFiles: [(name: String, storage: any ByteStorage)]
 
     /// The reference that a native checkpoint carries.
     package init(_ checkpoint: NativeCheckpoint) throws {
-        let root = Files.join(checkpoint.path, NativeCheckpoint.huggingFaceFolder)
-        let shardRoot = "\(NativeCheckpoint.shardFolder)/"
-        var shards: [HuggingFaceFolder.Shard] = []
+        let root = Files.join(checkpoint.path, NativeCheckpoint.huggingFaceDirectory)
+        let shardRoot = "\(NativeCheckpoint.shardDirectory)/"
+        var shards: [HuggingFaceDirectory.Shard] = []
         var sideFiles: [(String, any ByteStorage)] = []
-        for file in checkpoint.manifest.files where file.name.hasPrefix("\(NativeCheckpoint.huggingFaceFolder)/") {
+        for file in checkpoint.manifest.files where file.name.hasPrefix("\(NativeCheckpoint.huggingFaceDirectory)/") {
             let path = Files.join(checkpoint.path, file.name)
             if file.name.hasPrefix(shardRoot) {
                 let name = String(file.name.dropFirst(shardRoot.count).dropLast(".json".count))
@@ -30,7 +30,7 @@ package struct HuggingFaceReference {
             } else {
                 sideFiles.append(
                     (
-                        String(file.name.dropFirst(NativeCheckpoint.huggingFaceFolder.count + 1)),
+                        String(file.name.dropFirst(NativeCheckpoint.huggingFaceDirectory.count + 1)),
                         try CarriedFiles.open(file.name, in: checkpoint.path)
                     )
                 )
@@ -43,13 +43,13 @@ package struct HuggingFaceReference {
         self.sideFiles = sideFiles
     }
 
-    /// A Hugging Face folder as the reference.
-    package init(_ folder: HuggingFaceFolder) throws {
-        name = folder.path
-        style = folder.style
-        configuration = folder.configuration
-        shards = folder.shards
-        sideFiles = try folder.sideFiles.map { ($0, try CarriedFiles.open($0, in: folder.path)) }
+    /// A Hugging Face directory as the reference.
+    package init(_ directory: HuggingFaceDirectory) throws {
+        name = directory.path
+        style = directory.style
+        configuration = directory.configuration
+        shards = directory.shards
+        sideFiles = try directory.sideFiles.map { ($0, try CarriedFiles.open($0, in: directory.path)) }
     }
 
     /// The names of all tensors.

@@ -6,15 +6,15 @@ import ModelSchema
 import TensorFiles
 import TensorRuntime
 
-/// Plans the way from a Hugging Face folder to a native checkpoint.
+/// Plans the way from a Hugging Face directory to a native checkpoint.
 package struct Importer {
-    let folder: HuggingFaceFolder
+    let directory: HuggingFaceDirectory
     let model: FamilyModel
     let plugin: String
     let options: ConversionOptions
 
-    package init(folder: HuggingFaceFolder, model: FamilyModel, plugin: String, options: ConversionOptions) {
-        self.folder = folder
+    package init(directory: HuggingFaceDirectory, model: FamilyModel, plugin: String, options: ConversionOptions) {
+        self.directory = directory
         self.model = model
         self.plugin = plugin
         self.options = options
@@ -25,12 +25,12 @@ package struct Importer {
     /// - Throws: `BridgeError` for tensors that are not accounted for, and for a layout that does not fit.
     package func plan() throws -> ConversionPlan {
         let resolver = TensorResolver(
-            folder,
+            directory,
             model,
             allowed: options.allowMissing,
             elementType: options.elementType
         )
-        let (resolved, ledger) = try resolver.resolve(model.table(folder.style), source: folder.path)
+        let (resolved, ledger) = try resolver.resolve(model.table(directory.style), source: directory.path)
         let parameters = resolved.map {
             GlobalParameter(
                 name: $0.entry.megatron,
@@ -51,15 +51,15 @@ package struct Importer {
             tensorSize: options.layout.tensorSize,
             stageLayers: options.layout.layersPerStage(of: model.provider.decoder.numLayers)
         )
-        let images =
-            try weights + sideImages() + [
+        let plannedFiles =
+            try weights + sideFiles() + [
                 .literal(name: RunConfiguration.name, RunConfiguration.text(of: model, layout: spread))
             ]
         let manifest = NativeManifest(
             architecture: model.architecture,
             family: model.bridge.name,
             plugin: plugin,
-            style: folder.style,
+            style: directory.style,
             layout: spread,
             ledger: ledger.json,
             parameters: lines,
@@ -67,14 +67,14 @@ package struct Importer {
         )
         return ConversionPlan(
             kind: .importing,
-            source: folder.path,
+            source: directory.path,
             architecture: model.architecture,
             layout: options.layout,
             ledger: ledger,
             lines: resolved.map { line($0, layout) },
             notes: notes(ledger),
-            images: images,
-            seal: { manifest.sealed($0) }
+            plannedFiles: plannedFiles,
+            finalize: { manifest.withChecksums($0) }
         )
     }
 
@@ -116,11 +116,11 @@ package struct Importer {
                     + "that of the rest; an export gives them their own types again"
             )
         }
-        for name in folder.leftOut {
+        for name in directory.leftOut {
             let isOther = name.hasSuffix(".safetensors") || name.hasSuffix(".safetensors.index.json")
             notes.append(
                 isOther
-                    ? "\(name) is not part of the model, whose weights are in \(folder.shards.map(\.name).joined(separator: ", ")), as in transformers"
+                    ? "\(name) is not part of the model, whose weights are in \(directory.shards.map(\.name).joined(separator: ", ")), as in transformers"
                     : "\(name) holds weights in another format and is left out"
             )
         }
@@ -132,19 +132,19 @@ package struct Importer {
         return notes
     }
 
-    private func sideImages() throws -> [FileImage] { try Self.sideImages(of: folder) }
+    private func sideFiles() throws -> [PlannedFile] { try Self.sideFiles(of: directory) }
 
     /// The files that an export will need: everything beside the weights, and the headers of the weight files.
-    package static func sideImages(of folder: HuggingFaceFolder) throws -> [FileImage] {
-        let copies = try folder.sideFiles.map { name in
-            FileImage.copy(
-                name: Files.join(NativeCheckpoint.huggingFaceFolder, name),
-                of: try CarriedFiles.open(name, in: folder.path)
+    package static func sideFiles(of directory: HuggingFaceDirectory) throws -> [PlannedFile] {
+        let copies = try directory.sideFiles.map { name in
+            PlannedFile.copy(
+                name: Files.join(NativeCheckpoint.huggingFaceDirectory, name),
+                of: try CarriedFiles.open(name, in: directory.path)
             )
         }
-        let headers = folder.shards.map { shard in
-            FileImage.literal(
-                name: Files.join(NativeCheckpoint.shardFolder, "\(shard.name).json"),
+        let headers = directory.shards.map { shard in
+            PlannedFile.literal(
+                name: Files.join(NativeCheckpoint.shardDirectory, "\(shard.name).json"),
                 shard.header.text ?? []
             )
         }
@@ -169,7 +169,7 @@ extension ConversionPlan.Line {
 
 extension NativeManifest {
     /// The manifest with the checksums of the files, as a file.
-    package func sealed(_ written: [ImageWriter.Written]) -> [FileImage] {
+    package func withChecksums(_ written: [CheckpointWriter.Written]) -> [PlannedFile] {
         var manifest = self
         manifest.files = written.map { file in
             File(

@@ -24,7 +24,7 @@ extension NativeCheckpoint {
         return NativeDestination(path: path, iteration: iteration, overwrite: overwrite)
     }
 
-    /// Writes the parameters in another layout, as the same iteration of another folder.
+    /// Writes the parameters in another layout, as the same iteration of another directory.
     ///
     /// - Throws: `BridgeError`; the destination is then as it was.
     @discardableResult
@@ -34,13 +34,13 @@ extension NativeCheckpoint {
         return try destination.write(reshardPlan(options), context: options.context)
     }
 
-    /// Whether iterations could be written to a folder: nothing stands there, or iterations do.
+    /// Whether iterations could be written to a directory: nothing stands there, or iterations do.
     ///
     /// - Throws: `BridgeError` with code `destinationTaken` when something else does.
     public static func checkDestination(_ path: String) throws { _ = try NativeDestination.isFree(Files.trimmed(path)) }
 
     /// A file whose content is not what the manifest says.
-    public struct Damage: Sendable, Equatable {
+    public struct CorruptFile: Sendable, Equatable {
         /// The file.
         public var file: String
         /// What is wrong with it.
@@ -48,13 +48,13 @@ extension NativeCheckpoint {
     }
 
     /// What a check has found.
-    public struct Health: Sendable, Equatable {
-        /// The folder of the iteration.
+    public struct CheckResult: Sendable, Equatable {
+        /// The directory of the iteration.
         public var path: String
         /// How many files were read.
         public var fileCount: Int
         /// What is damaged; empty when all is well.
-        public var damages: [Damage]
+        public var corruptFiles: [CorruptFile]
     }
 
     /// Reads every file of a checkpoint and compares it with its checksum.
@@ -62,31 +62,37 @@ extension NativeCheckpoint {
     /// Needs the manifest alone, so that every damaged file is found and not only the first.
     ///
     /// - Parameters:
-    ///   - path: The checkpoint, or a folder with iterations, of which the newest is taken.
+    ///   - path: The checkpoint, or a directory with iterations, of which the newest is taken.
     ///   - context: Threads, progress and cancellation.
     /// - Returns: What is damaged.
     /// - Throws: `BridgeError` when there is no checkpoint, or the run was cancelled.
-    public static func check(_ path: String, context: RunContext = RunContext()) throws -> Health {
+    public static func check(_ path: String, context: RunContext = RunContext()) throws -> CheckResult {
         let path = try iterationPath(path)
         let manifest = try Self.manifest(of: path)
-        return Health(path: path, fileCount: manifest.files.count, damages: try damages(of: manifest, path, context))
+        return CheckResult(
+            path: path,
+            fileCount: manifest.files.count,
+            corruptFiles: try corruptFiles(of: manifest, path, context)
+        )
     }
 
-    private static func damages(of manifest: NativeManifest, _ path: String, _ context: RunContext) throws -> [Damage] {
+    private static func corruptFiles(of manifest: NativeManifest, _ path: String, _ context: RunContext) throws
+        -> [CorruptFile]
+    {
         let total = manifest.files.reduce(0) { $0 + $1.byteCount }
-        var damages: [Damage] = []
+        var corruptFiles: [CorruptFile] = []
         var before = 0
         for file in manifest.files {
             do {
                 if let problem = try check(file, in: path, context, before: before, total: total) {
-                    damages.append(Damage(file: file.name, problem: problem))
+                    corruptFiles.append(CorruptFile(file: file.name, problem: problem))
                 }
             } catch let error as BridgeError where error.code != .cancelled {
-                damages.append(Damage(file: file.name, problem: error.message))
+                corruptFiles.append(CorruptFile(file: file.name, problem: error.message))
             }
             before += file.byteCount
         }
-        return damages
+        return corruptFiles
     }
 
     private static func check(
@@ -105,7 +111,7 @@ extension NativeCheckpoint {
         let digests = Digests(count: count)
         try Workers.run(
             items: count,
-            workers: ImageWriter.workerCount(context),
+            workers: CheckpointWriter.workerCount(context),
             makeState: { CheckState(size) },
             whileWaiting: {
                 context.progress?(
@@ -122,7 +128,7 @@ extension NativeCheckpoint {
                     start: state.buffer.bytes,
                     count: min(size, file.byteCount - index * size)
                 )
-                try storage.readOnce(at: index * size, into: bytes, through: &state.pages)
+                try storage.readUncached(at: index * size, into: bytes, through: &state.pages)
                 digests.set(index, BlockChecksum.digest(UnsafeRawBufferPointer(bytes)))
             }
         )
@@ -136,10 +142,10 @@ extension NativeCheckpoint {
     /// Removes all iterations but the newest ones.
     ///
     /// - Parameters:
-    ///   - path: A folder with iterations.
-    ///   - count: How many stay, at least 1; the one that the folder names as its newest stays in any case.
+    ///   - path: A directory with iterations.
+    ///   - count: How many stay, at least 1; the one that the directory names as its newest stays in any case.
     ///   - dryRun: Whether to remove nothing and only say what would go.
-    /// - Returns: The folders that were removed.
+    /// - Returns: The directories that were removed.
     /// - Throws: `BridgeError` when one cannot be removed.
     public static func prune(_ path: String, keeping count: Int, dryRun: Bool = false) throws -> [String] {
         guard count >= 1 else {
@@ -152,10 +158,10 @@ extension NativeCheckpoint {
         for name in try Files.list(path) where name.hasPrefix(".iter_") && name.hasSuffix(".removed") {
             try Files.remove(Files.join(path, name))
         }
-        for folder in removed {
+        for directory in removed {
             // Renamed first, so that a kill half way leaves nothing that looks like a checkpoint.
-            let doomed = Files.join(Files.parent(of: folder), ".\(Files.name(of: folder)).removed")
-            guard rename(folder, doomed) == 0 else { throw BridgeError.system("cannot remove \(folder)") }
+            let doomed = Files.join(Files.parent(of: directory), ".\(Files.name(of: directory)).removed")
+            guard rename(directory, doomed) == 0 else { throw BridgeError.system("cannot remove \(directory)") }
             try Files.remove(doomed)
         }
         return removed

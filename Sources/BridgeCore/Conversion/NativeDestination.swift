@@ -46,13 +46,13 @@ package struct NativeDestination {
         let root = Files.trimmed(path)
         let name = NativeCheckpoint.iterationName(iteration)
         let isNew = try check()
-        let staged = try StagedFolder(
+        let staged = try StagedDirectory(
             destination: isNew ? root : Files.join(root, name),
             overwrite: !isNew && overwrite
         )
-        let folder = isNew ? Files.join(staged.path, name) : staged.path
-        if isNew { try Files.makeFolder(folder) }
-        var report = try plan.write(into: folder, context: context)
+        let directory = isNew ? Files.join(staged.path, name) : staged.path
+        if isNew { try Files.createDirectory(directory) }
+        var report = try plan.write(into: directory, context: context)
         let latest = NativeCheckpoint.latestName
         let number = Array(String(iteration).utf8)
         if isNew { try Files.write(number, to: Files.join(staged.path, latest)) }
@@ -66,11 +66,11 @@ package struct NativeDestination {
         return report
     }
 
-    /// Whether the whole folder can be made anew; throws when what stands there is something else.
+    /// Whether the whole directory can be made anew; throws when what stands there is something else.
     static func isFree(_ root: String) throws -> Bool {
         switch Files.kind(of: root) {
         case nil: return true
-        case .folder:
+        case .directory:
             let names = try Files.list(root)
             if names.isEmpty { return true }
             let isCheckpoint =
@@ -79,11 +79,11 @@ package struct NativeDestination {
             guard isCheckpoint else {
                 throw BridgeError(
                     .destinationTaken,
-                    "\(root) is not empty and no Megatron checkpoint; choose another folder"
+                    "\(root) is not empty and no Megatron checkpoint; choose another directory"
                 )
             }
             return false
-        default: throw BridgeError(.destinationTaken, "\(root) exists and is not a folder; choose another path")
+        default: throw BridgeError(.destinationTaken, "\(root) exists and is not a directory; choose another path")
         }
     }
 }

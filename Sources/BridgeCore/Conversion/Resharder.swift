@@ -33,11 +33,11 @@ struct Resharder {
             stageLayers: options.layout.layersPerStage(of: layerCount)
         )
         manifest.parameters = lines
-        let sealed = manifest
+        let pending = manifest
         let others = try checkpoint.manifest.files.map(\.name).filter {
-            $0.hasPrefix("\(NativeCheckpoint.huggingFaceFolder)/")
+            $0.hasPrefix("\(NativeCheckpoint.huggingFaceDirectory)/")
         }
-        .map { FileImage.copy(name: $0, of: try CarriedFiles.open($0, in: checkpoint.path)) }
+        .map { PlannedFile.copy(name: $0, of: try CarriedFiles.open($0, in: checkpoint.path)) }
         return ConversionPlan(
             kind: .resharding,
             source: checkpoint.path,
@@ -58,8 +58,8 @@ struct Resharder {
                 )
             },
             notes: try checkpoint.sideFileNotes(),
-            images: weights + others + (try runConfiguration(manifest.layout)),
-            seal: { sealed.sealed($0) }
+            plannedFiles: weights + others + (try runConfiguration(manifest.layout)),
+            finalize: { pending.withChecksums($0) }
         )
     }
 
@@ -70,7 +70,7 @@ struct Resharder {
     }
 
     /// `run_config.yaml` with the sizes of the new layout; all other lines stay.
-    private func runConfiguration(_ layout: RankLayout) throws -> [FileImage] {
+    private func runConfiguration(_ layout: RankLayout) throws -> [PlannedFile] {
         let path = Files.join(checkpoint.path, RunConfiguration.name)
         guard Files.exists(path) else { return [] }
         let text = String(decoding: try Files.contents(of: path, limit: 16 << 20), as: UTF8.self)

@@ -11,7 +11,7 @@ package struct TensorResolver {
     /// The tensors that are there.
     let tensors: [String: StoredTensor]
     /// The other spellings of their names.
-    let dialects: [NameDialect]
+    let keyMappings: [KeyMapping]
     /// The family's rules for what is left aside.
     let ignoredTensors: [IgnoredTensors]
     /// What the user lets through.
@@ -26,23 +26,23 @@ package struct TensorResolver {
     /// The resolver of an opened Hugging Face directory.
     ///
     /// - Parameters:
-    ///   - folder: The directory.
+    ///   - directory: The directory.
     ///   - model: The model that it describes.
     ///   - allowed: Names that may be missing or unused.
     ///   - elementType: The type that every floating-point tensor gets; nil for its own.
     package init(
-        _ folder: HuggingFaceFolder,
+        _ directory: HuggingFaceDirectory,
         _ model: FamilyModel,
         allowed: [NameGlob] = [],
         elementType: ElementType? = nil
     ) {
-        tensors = folder.tensors
-        dialects = model.bridge.dialects
+        tensors = directory.tensors
+        keyMappings = model.bridge.keyMappings
         ignoredTensors = model.bridge.ignoredTensors
         self.allowed = allowed
         dequantisedType = model.dequantisedType
         self.elementType = elementType
-        configuration = folder.configuration
+        configuration = directory.configuration
     }
 
     /// A parameter and the view that makes it.
@@ -149,7 +149,7 @@ package struct TensorResolver {
     /// The spelling of a table's name that is in the checkpoint.
     private func spelling(_ name: String) -> String? {
         if tensors[name] != nil { return name }
-        return dialects.lazy.map { $0.spelled(name) }.first { tensors[$0] != nil }
+        return keyMappings.lazy.map { $0.renamed(name) }.first { tensors[$0] != nil }
     }
 
     private func isAllowed(_ name: String) -> Bool { allowed.contains { $0.matches(name) } }

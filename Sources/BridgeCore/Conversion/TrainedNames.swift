@@ -39,21 +39,21 @@ package struct TrainedNames {
     }
 
     /// The place of a parameter of the model or of an adapter; nil for one that the model does not have.
-    package func place(of whole: String) -> Place? {
+    package func location(of whole: String) -> Place? {
         guard let mark = whole.firstRange(of: Self.adapterMark) else { return entries[whole].map(Place.init) }
-        guard var place = entries["\(whole[..<mark.lowerBound]).weight"].map(Place.init) else { return nil }
+        guard var position = entries["\(whole[..<mark.lowerBound]).weight"].map(Place.init) else { return nil }
         let own = whole[mark.upperBound...]
         let isWholeModule = !own.hasPrefix("adapter_")
         let followsRows = own.hasSuffix("linear_out.weight") || own.hasSuffix("weight_magnitude")
-        if !isWholeModule || !followsRows { place.transform = Identity() }
-        if !isWholeModule { (place.split, place.parts) = (.replicated, nil) }
-        switch place.split {
-        case .row where followsRows: (place.split, place.parts) = (.replicated, nil)
+        if !isWholeModule || !followsRows { position.transform = Identity() }
+        if !isWholeModule { (position.split, position.parts) = (.replicated, nil) }
+        switch position.split {
+        case .row where followsRows: (position.split, position.parts) = (.replicated, nil)
         case .column where !followsRows, .gatedColumn where !followsRows:
-            (place.split, place.parts) = (.replicated, nil)
+            (position.split, position.parts) = (.replicated, nil)
         default: break
         }
-        return place
+        return position
     }
 
     /// Parameters as Megatron has them, put together from the tensors of their pieces.
@@ -75,16 +75,16 @@ package struct TrainedNames {
             views[whole, default: []].append(TensorView(stored))
         }
         return try names.map { name in
-            guard let place = place(of: name), let views = views[name] else {
+            guard let position = location(of: name), let views = views[name] else {
                 throw BridgeError(.badPlugin, "the model has a parameter \(name) that its parameter table has not")
             }
             return GlobalParameter(
                 name: name,
-                view: place.transform.fromLayers(views),
-                split: place.split,
-                stage: place.stage,
-                layer: place.layer,
-                parts: place.parts
+                view: position.transform.fromLayers(views),
+                split: position.split,
+                stage: position.stage,
+                layer: position.layer,
+                parts: position.parts
             )
         }
     }

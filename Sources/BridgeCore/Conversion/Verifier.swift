@@ -13,13 +13,13 @@ import TensorRuntime
 public struct Checkpoint: Sendable {
     /// Which kind.
     public enum Kind: String, Sendable {
-        /// A Hugging Face folder.
+        /// A Hugging Face directory.
         case huggingFace = "huggingface"
         /// A Megatron checkpoint.
         case megatron
     }
 
-    /// The folder.
+    /// The directory.
     public let path: String
     /// Which kind it is.
     public let kind: Kind
@@ -60,14 +60,14 @@ public struct Checkpoint: Sendable {
     /// An opened Hugging Face directory.
     ///
     /// - Parameters:
-    ///   - folder: The directory.
+    ///   - directory: The directory.
     ///   - model: The model that it describes.
     ///   - allowMissing: Names of tensors that may be missing.
     /// - Throws: `BridgeError` for tensors that are not accounted for.
-    package init(_ folder: HuggingFaceFolder, model: FamilyModel, allowMissing: [NameGlob]) throws {
-        let parameters = try TensorResolver(folder, model, allowed: allowMissing)
-            .resolve(model.table(folder.style), source: folder.path).parameters
-        path = folder.path
+    package init(_ directory: HuggingFaceDirectory, model: FamilyModel, allowMissing: [NameGlob]) throws {
+        let parameters = try TensorResolver(directory, model, allowed: allowMissing)
+            .resolve(model.table(directory.style), source: directory.path).parameters
+        path = directory.path
         kind = .huggingFace
         architecture = model.architecture
         holdsAdapter = false
@@ -77,8 +77,8 @@ public struct Checkpoint: Sendable {
         )
         fields = model.megatronFields()
         facts = [
-            ("format", "\(folder.style.rawValue), \(folder.shards.count) weight files"),
-            ("tensors", "\(folder.tensors.count)"),
+            ("format", "\(directory.style.rawValue), \(directory.shards.count) weight files"),
+            ("tensors", "\(directory.tensors.count)"),
         ]
     }
 
@@ -205,10 +205,10 @@ public struct Verifier: Sendable {
             stride(from: 0, to: pairs[pair].left.shape.reduce(1, *), by: Self.pieceElements).map { (pair, $0) }
         }
         let total = pairs.reduce(0) { $0 + $1.left.byteCount }
-        let tally = Tally(count: pairs.count)
+        let tally = DifferenceAccumulator(count: pairs.count)
         try Workers.run(
             items: items.count,
-            workers: ImageWriter.workerCount(context),
+            workers: CheckpointWriter.workerCount(context),
             makeState: { PieceComparer() },
             whileWaiting: {
                 context.progress?(
@@ -246,8 +246,8 @@ public struct Verifier: Sendable {
         }
     }
 
-    private static func index(_ place: Int, in shape: [Int]) -> [Int] {
-        var rest = place
+    private static func index(_ position: Int, in shape: [Int]) -> [Int] {
+        var rest = position
         return shape.reversed().map { size in
             defer { rest /= max(size, 1) }
             return rest % max(size, 1)
@@ -281,8 +281,8 @@ private struct PieceComparer: ~Copyable {
             ctk_compare(&difference, bytes.baseAddress, others.baseAddress, kernel, elements.count)
         } else {
             let wrong = elements.indices.filter { index in
-                let place = (index - elements.lowerBound) * size
-                return !bytes[place..<place + size].elementsEqual(others[place..<place + size])
+                let position = (index - elements.lowerBound) * size
+                return !bytes[position..<position + size].elementsEqual(others[position..<position + size])
             }
             difference.differing = wrong.count
             difference.first = (wrong.first ?? elements.lowerBound) - elements.lowerBound
@@ -292,7 +292,7 @@ private struct PieceComparer: ~Copyable {
 }
 
 /// The differences found so far, by tensor.
-private final class Tally: @unchecked Sendable {
+private final class DifferenceAccumulator: @unchecked Sendable {
     private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private var found: [ctk_difference]
     private var byteCount = 0
@@ -320,8 +320,8 @@ private final class Tally: @unchecked Sendable {
         locked {
             byteCount += bytes
             guard difference.differing > 0 else { return }
-            let place = start + difference.first
-            found[tensor].first = found[tensor].differing == 0 ? place : min(found[tensor].first, place)
+            let position = start + difference.first
+            found[tensor].first = found[tensor].differing == 0 ? position : min(found[tensor].first, position)
             found[tensor].differing += difference.differing
             found[tensor].ulps = max(found[tensor].ulps, difference.ulps)
             if difference.gap > found[tensor].gap || difference.gap.isNaN { found[tensor].gap = difference.gap }

@@ -5,7 +5,7 @@ import Network
 
 extension HubCache {
     /// A repository in the cache.
-    public struct Held: Sendable {
+    public struct CachedRepository: Sendable {
         /// Its id.
         public var id: String
         /// What it holds.
@@ -16,45 +16,47 @@ extension HubCache {
         public var incompleteByteCount: Int
         /// The branches and tags, and commits without one, that are here; sorted.
         public var revisions: [String]
-        fileprivate var folder: String
+        fileprivate var directory: String
     }
 
     /// The repositories that are here, by id.
     ///
-    /// - Throws: `BridgeError` when the folder cannot be read.
-    public func repositories() throws -> [Held] {
-        guard Files.kind(of: path) == .folder else { return [] }
+    /// - Throws: `BridgeError` when the directory cannot be read.
+    public func repositories() throws -> [CachedRepository] {
+        guard Files.kind(of: path) == .directory else { return [] }
         return try Files.list(path).compactMap { name in
             for kind in HubRepository.Kind.allCases where name.hasPrefix("\(kind.rawValue)s--") {
                 let id = name.dropFirst(kind.rawValue.count + 3).split(separator: "--").joined(separator: "/")
-                return try held(id, kind, Files.join(path, name))
+                return try cachedRepository(id, kind, Files.join(path, name))
             }
             return nil
         }.sorted { ($0.id, $0.kind.rawValue) < ($1.id, $1.kind.rawValue) }
     }
 
-    private func held(_ id: String, _ kind: HubRepository.Kind, _ folder: String) throws -> Held {
-        let blobs = Files.join(folder, "blobs")
-        let contents = Files.kind(of: blobs) == .folder ? try Files.list(blobs) : []
+    private func cachedRepository(_ id: String, _ kind: HubRepository.Kind, _ directory: String) throws
+        -> CachedRepository
+    {
+        let blobs = Files.join(directory, "blobs")
+        let contents = Files.kind(of: blobs) == .directory ? try Files.list(blobs) : []
         let parts = contents.filter { $0.hasSuffix(".incomplete") }
         func size(_ names: [String]) -> Int { names.reduce(0) { $0 + Self.blocks(of: Files.join(blobs, $1)) } }
         var named: [String] = []
         var commits: Set<String> = []
         func visit(_ inner: String) throws {
-            let place = Files.join(Files.join(folder, "refs"), inner)
-            guard Files.kind(of: place) == .folder else {
-                if let bytes = try? Files.contents(of: place, limit: 256) {
+            let location = Files.join(Files.join(directory, "refs"), inner)
+            guard Files.kind(of: location) == .directory else {
+                if let bytes = try? Files.contents(of: location, limit: 256) {
                     named.append(inner)
                     commits.insert(String(decoding: bytes, as: UTF8.self).trimmed)
                 }
                 return
             }
-            for name in try Files.list(place) { try visit(inner.isEmpty ? name : "\(inner)/\(name)") }
+            for name in try Files.list(location) { try visit(inner.isEmpty ? name : "\(inner)/\(name)") }
         }
-        if Files.kind(of: Files.join(folder, "refs")) == .folder { try visit("") }
-        let snapshots = Files.join(folder, "snapshots")
+        if Files.kind(of: Files.join(directory, "refs")) == .directory { try visit("") }
+        let snapshots = Files.join(directory, "snapshots")
         let others =
-            Files.kind(of: snapshots) == .folder ? try Files.list(snapshots).filter { !commits.contains($0) } : []
+            Files.kind(of: snapshots) == .directory ? try Files.list(snapshots).filter { !commits.contains($0) } : []
         // The blobs first: a second name of one takes no space of its own.
         var seen: Set<ino_t> = []
         for name in parts {
@@ -62,23 +64,23 @@ extension HubCache {
             if stat(Files.join(blobs, name), &status) == 0 { seen.insert(status.st_ino) }
         }
         let byteCount = Self.bytesWithoutLinks(in: blobs, &seen) + Self.bytesWithoutLinks(in: snapshots, &seen)
-        return Held(
+        return CachedRepository(
             id: id,
             kind: kind,
             byteCount: byteCount,
             incompleteByteCount: size(parts),
             revisions: named.sorted() + others,
-            folder: folder
+            directory: directory
         )
     }
 
-    /// The bytes of the files in a folder that are not links, and not names of what was counted before.
+    /// The bytes of the files in a directory that are not links, and not names of what was counted before.
     ///
     /// Where links cannot be made, huggingface_hub puts the contents themselves into the snapshots.
-    private static func bytesWithoutLinks(in folder: String, _ seen: inout Set<ino_t>) -> Int {
+    private static func bytesWithoutLinks(in directory: String, _ seen: inout Set<ino_t>) -> Int {
         var sum = 0
-        for name in Files.kind(of: folder) == .folder ? (try? Files.list(folder)) ?? [] : [] {
-            let path = Files.join(folder, name)
+        for name in Files.kind(of: directory) == .directory ? (try? Files.list(directory)) ?? [] : [] {
+            let path = Files.join(directory, name)
             var status = stat()
             guard lstat(path, &status) == 0 else { continue }
             switch status.st_mode & S_IFMT {
@@ -98,16 +100,16 @@ extension HubCache {
 
     /// Removes a repository, unless a program is downloading it.
     ///
-    /// - Throws: `BridgeError` when one is, or the folder cannot be removed.
-    public func remove(_ repository: Held) throws {
-        let locks = "\(path)/.locks/\(Files.name(of: repository.folder))"
+    /// - Throws: `BridgeError` when one is, or the directory cannot be removed.
+    public func remove(_ repository: CachedRepository) throws {
+        let locks = "\(path)/.locks/\(Files.name(of: repository.directory))"
         var taken: [FileLock] = []
-        for name in Files.kind(of: locks) == .folder ? try Files.list(locks) : [] {
+        for name in Files.kind(of: locks) == .directory ? try Files.list(locks) : [] {
             guard let lock = try FileLock.take(Files.join(locks, name)) else {
                 throw BridgeError(.destinationTaken, "\(repository.id) is being downloaded; wait, or end that first")
             }
             taken.append(lock)
         }
-        try withExtendedLifetime(taken) { try Files.remove(repository.folder) }
+        try withExtendedLifetime(taken) { try Files.remove(repository.directory) }
     }
 }

@@ -5,7 +5,7 @@ import Network
 extension HubClient {
     /// Where the content of a file is asked for.
     func address(of file: HubFile, _ commit: String, in repository: HubRepository) -> String {
-        "\(environment.endpoint)/\(repository.page)/resolve/\(commit)/" + WebAddress.escaped(file.path, keeping: "/")
+        "\(environment.endpoint)/\(repository.page)/resolve/\(commit)/" + WebURL.escaped(file.path, keeping: "/")
     }
 
     /// Some bytes of a file, which go nowhere but to the caller.
@@ -23,32 +23,37 @@ extension HubClient {
         let request = HTTPRequest(address: address(of: file, commit, in: repository), range: range)
         var bytes: [UInt8] = []
         var skipped: Int?
-        let answer = try patience.trying(isCancelled: isCancelled) {
+        let response = try retryPolicy.withRetries(isCancelled: isCancelled) {
             (bytes, skipped) = ([], nil)
-            let answer = try exchange(request, about: repository) { answer, piece in
-                guard answer.status == 206 || answer.status == 200 else { return false }
-                if skipped == nil, answer.status == 206 { try answer.check(startsAt: range.lowerBound, of: file) }
-                let before = skipped ?? (answer.status == 206 ? range.lowerBound : 0)
+            let response = try exchange(request, about: repository) { response, piece in
+                guard response.status == 206 || response.status == 200 else { return false }
+                if skipped == nil, response.status == 206 { try response.check(startsAt: range.lowerBound, of: file) }
+                let before = skipped ?? (response.status == 206 ? range.lowerBound : 0)
                 skipped = min(range.lowerBound, before + piece.count)
                 bytes += piece.dropFirst(range.lowerBound - before).prefix(range.count - bytes.count)
                 return bytes.count < range.count
             }
-            guard !(200..<300).contains(answer.status) || bytes.count == range.count else {
+            guard !(200..<300).contains(response.status) || bytes.count == range.count else {
                 throw HTTPFailure(
                     kind: .cut,
                     reason: "\(bytes.count) of \(range.count) bytes of \(file.path) have come"
                 )
             }
-            return answer
+            return response
         }
-        guard (200..<300).contains(answer.status) else {
-            throw HubRefusal(answer: answer, repository: repository, file: file.path, environment: environment).error
+        guard (200..<300).contains(response.status) else {
+            throw HubErrorResponse(
+                response: response,
+                repository: repository,
+                file: file.path,
+                environment: environment
+            ).error
         }
         return bytes
     }
 }
 
-extension HTTPAnswer {
+extension HTTPResponse {
     /// Makes sure that a part of a file is the one that was asked for.
     ///
     /// - Throws: `BridgeError` when it is another stretch, or one of another file.

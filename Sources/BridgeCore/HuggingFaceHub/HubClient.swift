@@ -8,11 +8,11 @@ import Tokenizers
 /// Asks the hub about repositories.
 final class HubClient {
     let environment: HubEnvironment
-    let patience: HubPatience
+    let retryPolicy: RetryPolicy
     let isCancelled: () -> Bool
     private let connection: HTTPConnection
 
-    /// The most bytes of an answer that is no file.
+    /// The most bytes of an response that is no file.
     private static let mostBytes = 256 << 20
 
     /// A client for one thread.
@@ -20,12 +20,12 @@ final class HubClient {
     /// - Throws: `BridgeError` when the library that speaks HTTP is not there.
     init(
         _ environment: HubEnvironment,
-        patience: HubPatience = .standard,
+        retryPolicy: RetryPolicy = .standard,
         idleSeconds: Double? = nil,
         isCancelled: @escaping () -> Bool
     ) throws {
         self.environment = environment
-        self.patience = patience
+        self.retryPolicy = retryPolicy
         self.isCancelled = isCancelled
         var http = environment.http
         if let idleSeconds { http.idleSeconds = idleSeconds }
@@ -36,16 +36,17 @@ final class HubClient {
     ///
     /// - Throws: `BridgeError` with code `network` that says what to do.
     func commit(of repository: HubRepository) throws -> String {
-        let address = "\(environment.endpoint)/\(repository.api)/revision/\(WebAddress.escaped(repository.revision))"
-        let (answer, json) = try question(HTTPRequest(address: address), about: repository, accepting: [401, 404])
-        guard (200..<300).contains(answer.status) else {
-            let refusal = HubRefusal(answer: answer, repository: repository, environment: environment)
-            throw refusal.isAboutName && hasTwin(repository) ? refusal.errorBesideTwin : refusal.error
+        let address = "\(environment.endpoint)/\(repository.api)/revision/\(WebURL.escaped(repository.revision))"
+        let (response, json) = try send(HTTPRequest(address: address), about: repository, accepting: [401, 404])
+        guard (200..<300).contains(response.status) else {
+            let errorResponse = HubErrorResponse(response: response, repository: repository, environment: environment)
+            throw errorResponse.isAboutName && hasTwin(repository)
+                ? errorResponse.wrongRepositoryTypeError : errorResponse.error
         }
         guard let commit = json["sha"]?.string, HubRepository.isCommit(commit) else {
             throw BridgeError(
                 .network,
-                "\(address) answers without the commit of \(repository), so it is no hub; check HF_ENDPOINT and the proxy"
+                "\(address) responses without the commit of \(repository), so it is no hub; check HF_ENDPOINT and the proxy"
             )
         }
         return commit
@@ -53,9 +54,9 @@ final class HubClient {
 
     /// Whether there is a repository of the same name and of the other kind.
     private func hasTwin(_ repository: HubRepository) -> Bool {
-        let twin = repository.twin
-        let request = HTTPRequest(address: "\(environment.endpoint)/\(twin.api)")
-        return (try? question(request, about: twin, isRepeatable: false, isJSON: false)) != nil
+        let otherType = repository.otherType
+        let request = HTTPRequest(address: "\(environment.endpoint)/\(otherType.api)")
+        return (try? send(request, about: otherType, isRepeatable: false, isJSON: false)) != nil
     }
 
     /// The files of a commit.
@@ -66,20 +67,20 @@ final class HubClient {
         var files: [HubFile] = []
         var seen: Set<String> = []
         while seen.insert(address).inserted {
-            let (answer, json) = try question(address, about: repository)
-            let place = WebAddress.shown(address)
+            let (response, json) = try send(address, about: repository)
+            let location = WebURL.shown(address)
             guard let entries = json.array else {
                 throw BridgeError(
                     .network,
-                    "\(place) answers with \(json.kind) where a list of files is expected; check HF_ENDPOINT"
+                    "\(location) responses with \(json.kind) where a list of files is expected; check HF_ENDPOINT"
                 )
             }
-            files += try entries.compactMap { try HubFile(answer: $0, of: place) }
+            files += try entries.compactMap { try HubFile(response: $0, of: location) }
             guard files.count <= Self.mostFiles, seen.count <= Self.mostPages else {
-                throw BridgeError(.network, "\(place) lists files without an end; check HF_ENDPOINT")
+                throw BridgeError(.network, "\(location) lists files without an end; check HF_ENDPOINT")
             }
-            guard let next = Self.nextPage(answer["link"] ?? "") else { break }
-            address = try WebAddress.resolve(next, against: address)
+            guard let next = Self.nextPage(response["link"] ?? "") else { break }
+            address = try WebURL.resolve(next, against: address)
         }
         return HubListing(commit: commit, files: try Self.distinct(files, in: repository))
     }
@@ -117,53 +118,53 @@ final class HubClient {
         return nil
     }
 
-    /// What the hub answers to a question, as JSON; asked again when it is busy or the line is bad.
-    func question(_ address: String, about repository: HubRepository) throws -> (HTTPAnswer, JSON) {
-        try question(HTTPRequest(address: address), about: repository)
+    /// What the hub responses to a question, as JSON; asked again when it is busy or the line is bad.
+    func send(_ address: String, about repository: HubRepository) throws -> (HTTPResponse, JSON) {
+        try send(HTTPRequest(address: address), about: repository)
     }
 
-    /// What the hub answers to a request.
+    /// What the hub responses to a request.
     ///
     /// - Parameters:
     ///   - request: The request, without a token.
     ///   - repository: What it is about, for messages.
     ///   - isRepeatable: Whether it is made again when the hub is busy or the line is bad.
-    ///   - isJSON: Whether the answer's body is looked at.
-    ///   - accepted: Statuses besides 2xx that are no refusal.
-    /// - Returns: The answer's head and its body, null where it is not looked at.
+    ///   - isJSON: Whether the response's body is looked at.
+    ///   - accepted: Statuses besides 2xx that are no errorResponse.
+    /// - Returns: The response's head and its body, null where it is not looked at.
     /// - Throws: `HTTPFailure`, `BridgeError`.
-    func question(
+    func send(
         _ request: HTTPRequest,
         about repository: HubRepository,
         isRepeatable: Bool = true,
         isJSON: Bool = true,
         accepting accepted: Set<Int> = []
-    ) throws -> (HTTPAnswer, JSON) {
+    ) throws -> (HTTPResponse, JSON) {
         var bytes: [UInt8] = []
-        var patience = patience
-        if !isRepeatable { patience.attempts = 1 }
-        let answer = try patience.trying(isCancelled: isCancelled) {
+        var retryPolicy = retryPolicy
+        if !isRepeatable { retryPolicy.attempts = 1 }
+        let response = try retryPolicy.withRetries(isCancelled: isCancelled) {
             bytes = []
             return try self.exchange(request, about: repository) { _, piece in
                 guard bytes.count + piece.count <= Self.mostBytes else {
                     throw BridgeError(
                         .network,
-                        "\(WebAddress.shown(request.address)) answers without an end; check HF_ENDPOINT"
+                        "\(WebURL.shown(request.address)) responses without an end; check HF_ENDPOINT"
                     )
                 }
                 bytes += piece
                 return true
             }
         }
-        if accepted.contains(answer.status) { return (answer, .null) }
-        guard (200..<300).contains(answer.status) else {
-            throw HubRefusal(answer: answer, repository: repository, environment: environment).error
+        if accepted.contains(response.status) { return (response, .null) }
+        guard (200..<300).contains(response.status) else {
+            throw HubErrorResponse(response: response, repository: repository, environment: environment).error
         }
-        guard isJSON, !bytes.isEmpty else { return (answer, .null) }
-        do throws(JSONError) { return (answer, try JSON(parsing: bytes)) } catch {
+        guard isJSON, !bytes.isEmpty else { return (response, .null) }
+        do throws(JSONError) { return (response, try JSON(parsing: bytes)) } catch {
             throw BridgeError(
                 .network,
-                "\(WebAddress.shown(request.address)) answers with something that is no JSON (\(error)), so it is no hub; "
+                "\(WebURL.shown(request.address)) responses with something that is no JSON (\(error)), so it is no hub; "
                     + "check HF_ENDPOINT and the proxy"
             )
         }
@@ -178,16 +179,16 @@ final class HubClient {
     ///   - repository: What it is about, for messages.
     ///   - moved: Told the last address, when redirects led to it.
     ///   - whileWaiting: Called some times a second.
-    ///   - take: Takes the last answer's body.
-    /// - Returns: The last answer, whatever its status.
+    ///   - take: Takes the last response's body.
+    /// - Returns: The last response, whatever its status.
     /// - Throws: `HTTPFailure`, `BridgeError`, and what `whileWaiting` and `take` throw.
     func exchange(
         _ request: HTTPRequest,
         about repository: HubRepository,
         moved: (String) -> Void = { _ in },
         whileWaiting: @escaping () throws -> Void = {},
-        take: @escaping (HTTPAnswer, UnsafeRawBufferPointer) throws -> Bool
-    ) throws -> HTTPAnswer {
+        take: @escaping (HTTPResponse, UnsafeRawBufferPointer) throws -> Bool
+    ) throws -> HTTPResponse {
         guard !environment.isOffline else {
             throw BridgeError(
                 .network,
@@ -200,7 +201,7 @@ final class HubClient {
             request,
             addHeaders: { [environment] address in
                 guard let secret = environment.authorization,
-                    try WebAddress.haveOneOrigin(address, environment.endpoint)
+                    try WebURL.haveOneOrigin(address, environment.endpoint)
                 else { return [] }
                 return [("Authorization", secret)]
             },

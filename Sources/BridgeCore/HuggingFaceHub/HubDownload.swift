@@ -10,7 +10,7 @@ final class HubDownload: Sendable {
     static var mostConnections: Int { Workers.defaultCount }
 
     private let environment: HubEnvironment
-    private let patience: HubPatience
+    private let retryPolicy: RetryPolicy
     private let cache: HubCache
     private let repository: HubRepository
     private let commit: String
@@ -19,7 +19,7 @@ final class HubDownload: Sendable {
     private let arrived = Atomic(0)
     private let totalBytes: Int
     private let work: Mutex<Work>
-    private let arriving: [String: HubArrival]
+    private let pending: [String: PendingFile]
 
     private struct Work {
         /// Files that nobody has begun, or that another program fetches.
@@ -34,25 +34,25 @@ final class HubDownload: Sendable {
     ///   - hub: Where they come from and go to.
     ///   - repository: What they belong to.
     ///   - commit: The commit that they belong to.
-    ///   - arriving: Readers that are told, by path, how far a file is.
+    ///   - pending: Readers that are told, by path, how far a file is.
     init(
         _ files: [HubFile],
         from hub: Hub,
         repository: HubRepository,
         commit: String,
-        arriving: [String: HubArrival]
+        pending: [String: PendingFile]
     ) {
         environment = hub.environment
-        var patience = hub.patience
-        patience.logger = hub.context.logger
-        self.patience = patience
+        var retryPolicy = hub.retryPolicy
+        retryPolicy.logger = hub.context.logger
+        self.retryPolicy = retryPolicy
         cache = hub.cache
         self.repository = repository
         self.commit = commit
         cancellation = hub.context.cancellation
         totalBytes = files.reduce(0) { $0 + $1.byteCount }
         work = Mutex(Work(waiting: files))
-        self.arriving = arriving
+        self.pending = pending
     }
 
     /// Fetches what is not there.
@@ -92,7 +92,7 @@ final class HubDownload: Sendable {
         }
     }
 
-    /// What a wish to stop ends with, whatever a thread was at.
+    /// What a retryAfter to stop ends with, whatever a thread was at.
     private static var stopped: BridgeError { BridgeError(.cancelled, "stopped as asked; what has come is kept") }
 
     private func checkSpace(_ files: [HubFile]) throws {
@@ -114,23 +114,23 @@ final class HubDownload: Sendable {
     private func workThroughFiles() throws {
         let client = try HubClient(
             environment,
-            patience: patience,
+            retryPolicy: retryPolicy,
             idleSeconds: environment.http.idleSeconds,
             isCancelled: { [self] in isCancelled }
         )
-        let block = HubBlock()
+        let block = WriteBuffer()
         while let (transfer, piece) = try next(block) {
             if let piece {
                 var piece = piece
                 do { try fetch(&piece, of: transfer, client, block) } catch {
-                    _ = try? transfer.finish(piece, isWhole: false, through: block)
+                    _ = try? transfer.finish(piece, isComplete: false, through: block)
                     throw error
                 }
-                guard try transfer.finish(piece, isWhole: true, through: block) else { continue }
+                guard try transfer.finish(piece, isComplete: true, through: block) else { continue }
             }
             guard try transfer.commit() else {
                 arrived.subtract(transfer.file.byteCount, ordering: .relaxed)
-                arriving[transfer.file.path]?.fails(HubTransfer.hasOtherBytes(transfer.file))
+                pending[transfer.file.path]?.fails(HubTransfer.hasOtherBytes(transfer.file))
                 continue
             }
             try settle(transfer.file)
@@ -141,15 +141,15 @@ final class HubDownload: Sendable {
     /// The next thing to do, as soon as there is one; a transfer without a piece has come whole.
     ///
     /// Nil when all is done.
-    private func next(_ block: HubBlock) throws -> (HubTransfer, HubTransfer.Piece?)? {
+    private func next(_ block: WriteBuffer) throws -> (HubTransfer, HubTransfer.Piece?)? {
         while true {
             if isCancelled { throw Self.stopped }
             let found: (HubTransfer, HubTransfer.Piece?)? = try work.withLock { work in
                 // Whoever reads while it comes wants to know how all files begin before the rest of one.
-                if !arriving.isEmpty, let first = try begin(&work, block) { return first }
+                if !pending.isEmpty, let first = try begin(&work, block) { return first }
                 // Otherwise files that nobody is at come first: the checksum of one that comes by a single connection is made
                 // of what is still in memory.
-                if arriving.isEmpty {
+                if pending.isEmpty {
                     for transfer in work.transfers where transfer.isIdle {
                         if let piece = transfer.nextPiece() { return (transfer, piece) }
                     }
@@ -168,7 +168,7 @@ final class HubDownload: Sendable {
     }
 
     /// Begins a file that nobody else is at; nil when there is none.
-    private func begin(_ work: inout Work, _ block: HubBlock) throws -> (HubTransfer, HubTransfer.Piece?)? {
+    private func begin(_ work: inout Work, _ block: WriteBuffer) throws -> (HubTransfer, HubTransfer.Piece?)? {
         var index = 0
         while index < work.waiting.count {
             let file = work.waiting[index]
@@ -191,28 +191,28 @@ final class HubDownload: Sendable {
                 path: cache.incomplete(file, of: repository),
                 destination: cache.blob(file, of: repository),
                 lock: lock,
-                isReadEarly: arriving[file.path] != nil
+                isReadEarly: pending[file.path] != nil
             )
             arrived.add(transfer.byteCountAtStart, ordering: .relaxed)
-            arriving[file.path]?.begins(transfer)
+            pending[file.path]?.begins(transfer)
             work.transfers.append(transfer)
             if let piece = transfer.nextPiece() { return (transfer, piece) }
-            if try transfer.isWhole(through: block) { return (transfer, nil) }
+            if try transfer.isComplete(through: block) { return (transfer, nil) }
         }
         return nil
     }
 
     private func settle(_ file: HubFile) throws {
         try cache.link(file, commit, of: repository)
-        try arriving[file.path]?.isWhole(at: cache.blob(file, of: repository))
+        try pending[file.path]?.isComplete(at: cache.blob(file, of: repository))
     }
 
-    /// Fetches a piece, from where it breaks off as often as patience allows.
+    /// Fetches a piece, from where it breaks off as often as retryPolicy allows.
     private func fetch(
         _ piece: inout HubTransfer.Piece,
         of transfer: HubTransfer,
         _ client: HubClient,
-        _ block: HubBlock
+        _ block: WriteBuffer
     ) throws {
         var offset = piece.range.lowerBound
         var failed = 0
@@ -225,44 +225,48 @@ final class HubDownload: Sendable {
                 && Double(offset - attempt.offset) >= seconds * Double(environment.http.leastBytesPerSecond)
         }
         while offset < piece.range.upperBound {
-            var wish: Double?
+            var retryAfter: Double?
             var reason = "the connection ends early"
             do {
-                let answer = try ask(&piece, of: transfer, client, block, offset: &offset)
+                let response = try ask(&piece, of: transfer, client, block, offset: &offset)
                 if offset == piece.range.upperBound { return }
-                if !(200..<300).contains(answer.status) {
-                    wish = HubPatience.wish(answer)
-                    reason = "the hub answers with status \(answer.status)"
-                    try check(answer, transfer, failed)
+                if !(200..<300).contains(response.status) {
+                    retryAfter = RetryPolicy.retryAfter(response)
+                    reason = "the hub responses with status \(response.status)"
+                    try check(response, transfer, failed)
                 }
             } catch let failure as HTTPFailure {
-                guard failure.isPassing, failed + 1 < patience.attempts || hasProgress() else {
+                guard failure.isTransient, failed + 1 < retryPolicy.attempts || hasProgress() else {
                     throw failure.error("\(repository)", environment)
                 }
                 reason = failure.reason
             }
             failed = hasProgress() ? 0 : failed + 1
             attempt = (.now, offset)
-            guard failed < patience.attempts else {
+            guard failed < retryPolicy.attempts else {
                 throw HTTPFailure(kind: .cut, reason: "it ends at byte \(offset) of \(transfer.file.path)")
                     .error("\(repository)", environment)
             }
-            try patience.wait(after: max(0, failed - 1), wish: wish, because: "\(transfer.file.path): \(reason)") {
+            try retryPolicy.wait(
+                after: max(0, failed - 1),
+                retryAfter: retryAfter,
+                because: "\(transfer.file.path): \(reason)"
+            ) {
                 [self] in isCancelled
             }
         }
     }
 
-    /// Decides whether an answer without the bytes may be followed by one with them.
-    private func check(_ answer: HTTPAnswer, _ transfer: HubTransfer, _ failed: Int) throws {
+    /// Decides whether an response without the bytes may be followed by one with them.
+    private func check(_ response: HTTPResponse, _ transfer: HubTransfer, _ failed: Int) throws {
         // Addresses of storage hold for some time only; the hub gives another.
-        if transfer.location != nil, answer.status < 500, answer.status != 429, failed + 1 < patience.attempts {
+        if transfer.location != nil, response.status < 500, response.status != 429, failed + 1 < retryPolicy.attempts {
             transfer.location = nil
             return
         }
-        guard HubPatience.isPassing(answer.status), failed + 1 < patience.attempts else {
-            throw HubRefusal(
-                answer: answer,
+        guard RetryPolicy.isTransient(response.status), failed + 1 < retryPolicy.attempts else {
+            throw HubErrorResponse(
+                response: response,
                 repository: repository,
                 file: transfer.file.path,
                 environment: environment
@@ -275,9 +279,9 @@ final class HubDownload: Sendable {
         _ piece: inout HubTransfer.Piece,
         of transfer: HubTransfer,
         _ client: HubClient,
-        _ block: HubBlock,
+        _ block: WriteBuffer,
         offset: inout Int
-    ) throws -> HTTPAnswer {
+    ) throws -> HTTPResponse {
         let file = transfer.file
         let address = transfer.location ?? client.address(of: file, commit, in: repository)
         let progress = PieceProgress(piece: piece, offset: offset)
@@ -289,9 +293,9 @@ final class HubDownload: Sendable {
             moved: { transfer.location = $0 },
             whileWaiting: { if block.isStale { try transfer.flush(block, of: progress.piece) } },
             take: {
-                [self] answer, bytes in
-                guard answer.status == 206 || answer.status == 200 else { return false }
-                if progress.isFirst { try progress.begin(answer, of: transfer) }
+                [self] response, bytes in
+                guard response.status == 206 || response.status == 200 else { return false }
+                if progress.isFirst { try progress.begin(response, of: transfer) }
                 let useful = progress.useful(bytes)
                 if useful.count > 0 {
                     try transfer.write(useful, at: progress.offset, of: progress.piece, through: block)
@@ -304,12 +308,12 @@ final class HubDownload: Sendable {
     }
 }
 
-/// How far the answer to one request has come.
+/// How far the response to one request has come.
 private final class PieceProgress {
     var piece: HubTransfer.Piece
     var offset: Int
     var isFirst = true
-    /// Bytes at the start of the answer that are here already, where a server gives whole files only.
+    /// Bytes at the start of the response that are here already, where a server gives whole files only.
     private var surplus = 0
 
     init(piece: HubTransfer.Piece, offset: Int) {
@@ -320,20 +324,20 @@ private final class PieceProgress {
     /// Looks at what the server is about to send.
     ///
     /// - Throws: `BridgeError` when it is another stretch or another file.
-    func begin(_ answer: HTTPAnswer, of transfer: HubTransfer) throws {
+    func begin(_ response: HTTPResponse, of transfer: HubTransfer) throws {
         isFirst = false
-        if answer.status == 200 {
+        if response.status == 200 {
             surplus = offset
             transfer.extend(&piece)
-            if let length = answer["content-length"].flatMap({ Int($0) }), length != transfer.file.byteCount {
-                throw HTTPAnswer.wrong(transfer.file, "has \(length) bytes")
+            if let length = response["content-length"].flatMap({ Int($0) }), length != transfer.file.byteCount {
+                throw HTTPResponse.wrong(transfer.file, "has \(length) bytes")
             }
             return
         }
-        try answer.check(startsAt: offset, of: transfer.file)
+        try response.check(startsAt: offset, of: transfer.file)
     }
 
-    /// The part of some bytes of the answer that belongs to the piece and is not here yet.
+    /// The part of some bytes of the response that belongs to the piece and is not here yet.
     func useful(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
         let skipped = min(surplus, bytes.count)
         surplus -= skipped

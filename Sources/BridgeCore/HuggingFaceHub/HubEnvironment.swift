@@ -11,16 +11,16 @@ public struct HubEnvironment: Sendable {
     public var endpoint: String
     /// The name and password in the hub's address, as `name:password`; sent where there is no token.
     var login: HubToken?
-    /// The folder with everything of the hub's; `HF_HOME`, or `huggingface` in `XDG_CACHE_HOME` or `~/.cache`.
+    /// The directory with everything of the hub's; `HF_HOME`, or `huggingface` in `XDG_CACHE_HOME` or `~/.cache`.
     public var home: String
-    /// The folder with the repositories that were downloaded; `HF_HUB_CACHE`, or `hub` in ``home``.
+    /// The directory with the repositories that were downloaded; `HF_HUB_CACHE`, or `hub` in ``home``.
     public var cache: String
     /// Who asks: `HF_TOKEN`, or what was stored by a login; nil for nobody.
     public var token: HubToken?
     /// Whether nothing may be asked; `HF_HUB_OFFLINE`.
     public var isOffline: Bool
     /// The longest that a question about a repository may wait, in seconds; `HF_HUB_ETAG_TIMEOUT`.
-    public var questionSeconds: Double
+    public var requestTimeout: Double
     /// How servers are reached, with `HF_HUB_DOWNLOAD_TIMEOUT` as the longest that nothing may come.
     public var http: HTTPSettings
     /// Where a token was given that can be none; nil where all is well.
@@ -45,18 +45,18 @@ public struct HubEnvironment: Sendable {
         home = path(value("HF_HOME") ?? Files.join(value("XDG_CACHE_HOME") ?? "~/.cache", "huggingface"))
         cache = path(value("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE") ?? Files.join(home, "hub"))
         isOffline = isTrue("HF_HUB_OFFLINE") || (value("HF_HUB_OFFLINE") == nil && isTrue("TRANSFORMERS_OFFLINE"))
-        questionSeconds = seconds("HF_HUB_ETAG_TIMEOUT")
+        requestTimeout = seconds("HF_HUB_ETAG_TIMEOUT")
         http = HTTPSettings(variables: variables)
         http.idleSeconds = seconds("HF_HUB_DOWNLOAD_TIMEOUT")
-        let place = path(value("HF_TOKEN_PATH") ?? Files.join(home, "token"))
+        let location = path(value("HF_TOKEN_PATH") ?? Files.join(home, "token"))
         let given = value("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN").flatMap { $0.trimmed.isEmpty ? nil : $0 }
         // A token that was stored is sent unasked, which this variable forbids; one that is given is meant.
         let stored =
             given != nil || isTrue("HF_HUB_DISABLE_IMPLICIT_TOKEN")
-            ? nil : (try? Files.contents(of: place, limit: 4096)).map { String(decoding: $0, as: UTF8.self) }
+            ? nil : (try? Files.contents(of: location, limit: 4096)).map { String(decoding: $0, as: UTF8.self) }
         token = (given ?? stored).flatMap { HubToken($0) }
         if let text = given ?? stored, !text.trimmed.isEmpty, token == nil {
-            badToken = given == nil ? "the token in \(place)" : "HF_TOKEN"
+            badToken = given == nil ? "the token in \(location)" : "HF_TOKEN"
         }
     }
 
@@ -64,14 +64,14 @@ public struct HubEnvironment: Sendable {
     ///
     /// - Throws: `BridgeError` for an address that is none of a server's, and for a token that can be none.
     func check() throws {
-        let origin = WebAddress.origin(of: endpoint)
+        let origin = WebURL.origin(of: endpoint)
         let hasHost = origin.hasPrefix("http://") || origin.hasPrefix("https://")
         let host = origin.drop { $0 != "/" }.dropFirst(2)
         guard hasHost, !host.isEmpty, !host.hasPrefix(":"), !endpoint.utf8.contains(where: { $0 <= 32 || $0 == 127 })
         else {
             throw BridgeError(
                 .network,
-                "HF_ENDPOINT is '\(WebAddress.shown(endpoint))', expected http:// or https:// and the name of a host; "
+                "HF_ENDPOINT is '\(WebURL.shown(endpoint))', expected http:// or https:// and the name of a host; "
                     + "check HF_ENDPOINT, or unset it to ask https://huggingface.co"
             )
         }
@@ -95,7 +95,7 @@ public struct HubEnvironment: Sendable {
         let scheme = address.firstRange(of: "://")?.upperBound ?? address.startIndex
         let host = address[scheme...].prefix { !"/?#".contains($0) }
         guard let at = host.lastIndex(of: "@") else { return (address, nil) }
-        let login = WebAddress.unescaped(String(host[..<at]))
+        let login = WebURL.unescaped(String(host[..<at]))
         return (String(address[..<scheme]) + address[address.index(after: at)...], HubToken(login))
     }
 

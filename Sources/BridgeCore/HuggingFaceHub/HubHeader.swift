@@ -16,7 +16,7 @@ package final class HubHeader: ByteStorage {
     ///
     /// - Throws: `HTTPFailure`, `BridgeError`.
     init(_ file: HubFile, of snapshot: HubSnapshot, by client: HubClient) throws {
-        name = Files.join(snapshot.folder, file.path)
+        name = Files.join(snapshot.directory, file.path)
         byteCount = file.byteCount
         func bytes(_ range: Range<Int>) throws -> [UInt8] {
             try client.bytes(range, of: file, snapshot.listing.commit, in: snapshot.repository)

@@ -20,30 +20,30 @@ public struct HubFile: Sendable, Hashable {
     /// The name of its content in the cache.
     var blobName: String { sha256 ?? blobID }
 
-    /// Its entry in an answer of the hub's; nil for a folder.
+    /// Its entry in an response of the hub's; nil for a directory.
     ///
     /// - Throws: `BridgeError` for an entry that is none.
-    init?(answer: JSON, of place: String) throws {
-        guard answer["type"]?.string != "directory" else { return nil }
+    init?(response: JSON, of location: String) throws {
+        guard response["type"]?.string != "directory" else { return nil }
         try self.init(
-            path: answer["path"]?.string,
-            byteCount: answer["lfs"]?["size"]?.integer ?? answer["size"]?.integer,
-            blobID: answer["oid"]?.string,
-            sha256: answer["lfs"]?["oid"]?.string,
-            xetHash: answer["xetHash"]?.string,
-            of: place
+            path: response["path"]?.string,
+            byteCount: response["lfs"]?["size"]?.integer ?? response["size"]?.integer,
+            blobID: response["oid"]?.string,
+            sha256: response["lfs"]?["oid"]?.string,
+            xetHash: response["xetHash"]?.string,
+            of: location
         )
     }
 
     /// Its entry in a listing of the cache's.
-    fileprivate init(path: String, cached: JSON, of place: String) throws {
+    fileprivate init(path: String, cached: JSON, of location: String) throws {
         try self.init(
             path: path,
             byteCount: cached["lfs_size"]?.integer ?? cached["size"]?.integer,
             blobID: cached["blob_id"]?.string,
             sha256: cached["lfs_sha256"]?.string,
             xetHash: cached["xet_hash"]?.string,
-            of: place
+            of: location
         )
     }
 
@@ -60,7 +60,7 @@ public struct HubFile: Sendable, Hashable {
         blobID: String?,
         sha256: String?,
         xetHash: String?,
-        of place: String
+        of location: String
     ) throws {
         func isHexadecimal(_ text: String, _ count: Int) -> Bool {
             text.utf8.count == count && text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
@@ -70,7 +70,7 @@ public struct HubFile: Sendable, Hashable {
         else {
             throw BridgeError(
                 .network,
-                "\(place) lists '\(path ?? "?")' with size \(byteCount.map { "\($0)" } ?? "?") and content "
+                "\(location) lists '\(path ?? "?")' with size \(byteCount.map { "\($0)" } ?? "?") and content "
                     + "'\(sha256 ?? blobID ?? "?")', which is no file of a repository; check HF_ENDPOINT"
             )
         }
@@ -81,7 +81,7 @@ public struct HubFile: Sendable, Hashable {
         self.xetHash = xetHash
     }
 
-    /// Whether a path stays inside the folder that it is put into.
+    /// Whether a path stays inside the directory that it is put into.
     private static func isPlain(_ path: String) -> Bool {
         path.split(separator: "/", omittingEmptySubsequences: false).allSatisfy { Files.isPlainName(String($0)) }
             && path.utf8.count < 1024 && !path.utf8.contains { $0 < 32 || $0 == 127 }
@@ -114,11 +114,11 @@ public struct HubListing: Sendable {
     /// A listing of the cache's.
     ///
     /// - Throws: `BridgeError` for one of another format.
-    init(commit: String, cached json: JSON, at place: String) throws {
+    init(commit: String, cached json: JSON, at location: String) throws {
         guard json["format_version"]?.integer == Self.formatVersion, let entries = json["files"]?.object else {
-            throw BridgeError(.corruptInput, "\(place) is no listing of format \(Self.formatVersion)")
+            throw BridgeError(.corruptInput, "\(location) is no listing of format \(Self.formatVersion)")
         }
-        try self.init(commit: commit, files: entries.map { try HubFile(path: $0.key, cached: $0.value, of: place) })
+        try self.init(commit: commit, files: entries.map { try HubFile(path: $0.key, cached: $0.value, of: location) })
         isKept = true
     }
 

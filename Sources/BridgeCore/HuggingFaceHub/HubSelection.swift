@@ -34,7 +34,7 @@ struct HubSelection {
             small = listing.files
             return
         }
-        let styles = HuggingFaceFolder.Style.allCases
+        let styles = HuggingFaceDirectory.Style.allCases
         small = listing.files.filter { file in
             let parts = file.path.split(separator: "/")
             let name = parts.last.map(String.init) ?? ""
@@ -88,8 +88,8 @@ struct HubSelection {
         }
     }
 
-    /// The weight files of a style, as a folder with these names would be read; empty where the style is not there.
-    private static func weights(of style: HuggingFaceFolder.Style, _ names: [String]) -> [String] {
+    /// The weight files of a style, as a directory with these names would be read; empty where the style is not there.
+    private static func weights(of style: HuggingFaceDirectory.Style, _ names: [String]) -> [String] {
         guard names.contains(style.configurationName) else { return [] }
         let single = "\(style.weightsPrefix).safetensors"
         if names.contains(single) { return [single] }

@@ -12,8 +12,8 @@ public struct HubSnapshot: Sendable {
     /// The files that the commit has.
     public let listing: HubListing
 
-    /// The folder with those that are here.
-    public var folder: String { hub.cache.snapshot(listing.commit, of: repository) }
+    /// The directory with those that are here.
+    public var directory: String { hub.cache.snapshot(listing.commit, of: repository) }
 
     /// Whether a file is here.
     public func holds(_ file: HubFile) -> Bool { hub.cache.holds(file, listing.commit, of: repository) }
@@ -29,7 +29,7 @@ public struct HubSnapshot: Sendable {
     public func fetch(for purpose: HubPurpose) throws {
         let selection = try selection(purpose)
         let (small, weights) = (
-            try fetch(selection.small, arriving: [:]), try fetch(weights(of: selection), arriving: [:])
+            try fetch(selection.small, pending: [:]), try fetch(weights(of: selection), pending: [:])
         )
         try remember(afterFetching: small || weights)
     }
@@ -65,7 +65,7 @@ public struct HubSnapshot: Sendable {
     /// Fetches what a model needs besides its weights, and returns those.
     func fetchAllButWeights() throws -> [HubFile] {
         let selection = try selection(.model)
-        try fetch(selection.small, arriving: [:])
+        try fetch(selection.small, pending: [:])
         return try weights(of: selection)
     }
 
@@ -79,14 +79,14 @@ public struct HubSnapshot: Sendable {
 
     /// The index of the weights, from the cache or, without leaving it there, from the hub.
     private func shards(_ index: String) throws -> ShardIndex {
-        let place = Files.join(folder, index)
-        guard let file = listing.file(index), !holds(file) else { return try ShardIndex(path: place) }
+        let location = Files.join(directory, index)
+        guard let file = listing.file(index), !holds(file) else { return try ShardIndex(path: location) }
         if hub.cache.holdsContent(of: file, of: repository) {
-            return try ShardIndex(path: place, json: JSON(contentsOf: hub.cache.blob(file, of: repository)))
+            return try ShardIndex(path: location, json: JSON(contentsOf: hub.cache.blob(file, of: repository)))
         }
         do {
             let bytes = try hub.client().bytes(0..<file.byteCount, of: file, listing.commit, in: repository)
-            return try ShardIndex(path: place, json: JSON(parsing: bytes, named: place))
+            return try ShardIndex(path: location, json: JSON(parsing: bytes, named: location))
         } catch let failure as HTTPFailure {
             throw failure.error("\(repository)", hub.environment)
         }
@@ -113,14 +113,14 @@ public struct HubSnapshot: Sendable {
     /// - Throws: `BridgeError`; what has come is kept, and the next call goes on from there.
     public func fetch(_ files: [HubFile]) throws {
         guard !files.isEmpty else { return }
-        try remember(afterFetching: fetch(files, arriving: [:]))
+        try remember(afterFetching: fetch(files, pending: [:]))
     }
 
     /// Fetches files that are not here, and tells their readers, by path, how far they are.
     ///
     /// - Returns: Whether something had to come.
     @discardableResult
-    func fetch(_ files: [HubFile], arriving: [String: HubArrival]) throws -> Bool {
+    func fetch(_ files: [HubFile], pending: [String: PendingFile]) throws -> Bool {
         let missing = files.filter { !holds($0) }
         for file in files where holds(file) { hub.cache.clearIncomplete(file, of: repository) }
         guard !missing.isEmpty else { return false }
@@ -132,7 +132,7 @@ public struct HubSnapshot: Sendable {
             from: hub,
             repository: repository,
             commit: listing.commit,
-            arriving: arriving
+            pending: pending
         )
         try download.run(progress: hub.context.progress)
         return true

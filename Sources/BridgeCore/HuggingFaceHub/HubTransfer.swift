@@ -6,7 +6,7 @@ import TensorFiles
 
 /// The content of one file on its way into the cache, piece by piece and by several threads at once.
 ///
-/// Until it is whole it lies in a file of its own, with a ``HubMark`` behind the content that says which stretches have come,
+/// Until it is whole it lies in a file of its own, with a ``DownloadState`` behind the content that says which stretches have come,
 /// so that whoever finds it after a kill goes on from there. The checksum follows the pieces as they
 /// become one stretch; only what agrees with the hub's takes the content's name.
 final class HubTransfer: Sendable {
@@ -43,7 +43,7 @@ final class HubTransfer: Sendable {
 
     private let state: Mutex<State>
     private let digest: Mutex<SendableDigest>
-    private let storage: PagedFile
+    private let storage: DirectIOFile
     private let destination: String
     private let lock: FileLock
     private let firstPiece: Int
@@ -66,11 +66,11 @@ final class HubTransfer: Sendable {
         self.file = file
         self.destination = destination
         self.lock = lock
-        try Files.makeFolder(Files.parent(of: path))
-        storage = try PagedFile(path: path)
+        try Files.createDirectory(Files.parent(of: path))
+        storage = try DirectIOFile(path: path)
         let descriptor = storage.descriptor
         var state = State()
-        let held = HubMark(readFrom: descriptor, byteCount: file.byteCount)
+        let held = DownloadState(readFrom: descriptor, byteCount: file.byteCount)
         if let held, !isReadEarly || Self.beginsWell(descriptor, file, held.prefix) {
             state.prefix = held.prefix
             for part in held.parts { state.parts[part.lowerBound] = (part.upperBound, true) }
@@ -154,7 +154,7 @@ final class HubTransfer: Sendable {
     ///   - piece: The piece.
     ///   - block: Where bytes of this piece wait until they are enough for a write.
     /// - Throws: `BridgeError` when the disk is full or does not take them.
-    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int, of piece: Piece, through block: HubBlock) throws {
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int, of piece: Piece, through block: WriteBuffer) throws {
         var done = 0
         while done < bytes.count {
             done += block.take(UnsafeRawBufferPointer(rebasing: bytes[done...]), at: offset + done)
@@ -163,7 +163,7 @@ final class HubTransfer: Sendable {
     }
 
     /// Writes what waits of a piece at its place in the content.
-    func flush(_ block: HubBlock, of piece: Piece) throws {
+    func flush(_ block: WriteBuffer, of piece: Piece) throws {
         guard !block.isEmpty else { return }
         // Also when it cannot be written: what follows would come to the wrong place.
         defer { block.clear() }
@@ -194,14 +194,14 @@ final class HubTransfer: Sendable {
     ///
     /// - Parameters:
     ///   - piece: The piece.
-    ///   - isWhole: Whether all of it has come.
+    ///   - isComplete: Whether all of it has come.
     ///   - block: What waits of it; empty afterwards.
     /// - Returns: Whether the content has come to its end and nobody is at it any more.
     /// - Throws: `BridgeError` when the disk is full or does not give back what it has.
-    func finish(_ piece: Piece, isWhole: Bool, through block: HubBlock) throws -> Bool {
+    func finish(_ piece: Piece, isComplete: Bool, through block: WriteBuffer) throws -> Bool {
         try flush(block, of: piece)
         state.withLock { state in
-            if isWhole { state.parts[piece.range.lowerBound]?.hasEnded = true }
+            if isComplete { state.parts[piece.range.lowerBound]?.hasEnded = true }
             Self.advance(&state)
         }
         try mark()
@@ -215,7 +215,7 @@ final class HubTransfer: Sendable {
     /// Writes down how far it has come.
     func mark() throws {
         let mark = state.withLock { state in
-            HubMark(prefix: state.prefix, parts: state.parts.map { $0.key..<max($0.key, $0.value.end) })
+            DownloadState(prefix: state.prefix, parts: state.parts.map { $0.key..<max($0.key, $0.value.end) })
         }
         guard mark.write(to: storage.descriptor, byteCount: file.byteCount) else {
             throw BridgeError.system("cannot write \(storage.path)")
@@ -232,12 +232,12 @@ final class HubTransfer: Sendable {
     }
 
     /// Brings the checksum up to the first gap by what lies in the file, unless another thread is at it.
-    private func hash(through block: HubBlock) throws {
+    private func hash(through block: WriteBuffer) throws {
         while true {
             let range: Range<Int>? = state.withLock { state in
                 guard !state.isHashing, state.hashed < state.prefix else { return nil }
                 state.isHashing = true
-                let end = state.hashed / HubBlock.byteCount * HubBlock.byteCount + HubBlock.byteCount
+                let end = state.hashed / WriteBuffer.byteCount * WriteBuffer.byteCount + WriteBuffer.byteCount
                 return state.hashed..<min(state.prefix, end)
             }
             guard let range else { return }
@@ -253,18 +253,18 @@ final class HubTransfer: Sendable {
     }
 
     /// Whether all has come, also for a file that was whole when it was found.
-    func isWhole(through block: HubBlock) throws -> Bool {
+    func isComplete(through block: WriteBuffer) throws -> Bool {
         try hash(through: block)
         return state.withLock { $0.hashed == file.byteCount && $0.running == 0 }
     }
 
     /// Copies bytes that have come, for somebody who reads them once.
-    func readOnce(
+    func readUncached(
         at offset: Int,
         into buffer: UnsafeMutableRawBufferPointer,
         through scratch: inout AlignedBuffer
     ) throws {
-        let count = try storage.readOnce(at: offset, into: buffer, through: &scratch)
+        let count = try storage.readUncached(at: offset, into: buffer, through: &scratch)
         guard count == buffer.count else { throw Self.hasOtherBytes(file) }
     }
 
@@ -309,7 +309,7 @@ final class HubTransfer: Sendable {
             throw BridgeError.system("cannot write \(storage.path)")
         }
         guard rename(storage.path, destination) == 0 || Files.kind(of: destination) == .file else {
-            throw BridgeError.system("cannot put \(destination) in its place")
+            throw BridgeError.system("cannot put \(destination) in place")
         }
         return true
     }

@@ -6,16 +6,16 @@ import Synchronization
 import TensorFiles
 import Tokenizers
 
-/// Puts the files of a folder into a repository of the hub, in one commit.
+/// Puts the files of a directory into a repository of the hub, in one commit.
 ///
 /// Large files go to the hub's storage first, in parts where the hub asks for them, and only what it lacks; the commit then
 /// names them and carries the small ones. What fails before the commit leaves the repository as it was.
 ///
 /// The interface is that of huggingface_hub 2.4 (`create_repo`, `preupload`, the batch interface of git-lfs, `commit`).
 public struct HubUpload: Sendable {
-    /// A file of the folder.
+    /// A file of the directory.
     public struct Item: Sendable, Hashable {
-        /// Its path inside the folder, and in the repository.
+        /// Its path inside the directory, and in the repository.
         public var path: String
         /// Its size in bytes.
         public var byteCount: Int
@@ -39,11 +39,11 @@ public struct HubUpload: Sendable {
     public let hub: Hub
     /// Where the files go.
     public let repository: HubRepository
-    /// The folder.
-    public let folder: String
+    /// The directory.
+    public let directory: String
     /// The files, sorted by path.
     public let items: [Item]
-    /// What stays here, as paths inside the folder: what tools leave behind, secrets, and files that are not whole.
+    /// What stays here, as paths inside the directory: what tools leave behind, secrets, and files that are not whole.
     public let leftOut: [String]
     /// What the commit says about itself.
     public var message = "Upload by Bridge"
@@ -51,55 +51,56 @@ public struct HubUpload: Sendable {
     public var isPrivate = false
 
     /// How many files one question may be about.
-    private static let questionSize = 100
+    private static let batchSize = 100
     /// How many connections send at once.
     private static let connections = 4
 
-    /// Names that belong to the folder's place and not to what it holds.
+    /// Names that belong to the directory's place and not to what it holds.
     private static let foreignNames: Set<String> = [".git", ".cache", ".DS_Store", ".env", ".netrc"]
     /// Endings of files that have not come or been written whole.
     private static let unfinishedEndings = [".incomplete", ".partial"]
 
-    /// An upload of all files of a folder but ``leftOut``; names that start with a dot may be part of its format.
+    /// An upload of all files of a directory but ``leftOut``; names that start with a dot may be part of its format.
     ///
-    /// - Throws: `BridgeError` when there is no folder, or nothing in it.
-    public init(_ folder: String, to repository: HubRepository, of hub: Hub) throws {
+    /// - Throws: `BridgeError` when there is no directory, or nothing in it.
+    public init(_ directory: String, to repository: HubRepository, of hub: Hub) throws {
         self.hub = hub
         self.repository = repository
-        self.folder = Files.trimmed(folder)
+        self.directory = Files.trimmed(directory)
         var items: [Item] = []
         var leftOut: [String] = []
         func visit(_ inner: String) throws {
-            for name in try Files.list(inner.isEmpty ? folder : Files.join(folder, inner)) {
+            for name in try Files.list(inner.isEmpty ? directory : Files.join(directory, inner)) {
                 let path = inner.isEmpty ? name : "\(inner)/\(name)"
                 if Self.foreignNames.contains(name) || Self.unfinishedEndings.contains(where: { name.hasSuffix($0) }) {
                     leftOut.append(path)
                     continue
                 }
-                switch Files.kind(of: Files.join(folder, path)) {
-                case .folder:
-                    try CarriedFiles.check(Files.join(folder, path), in: folder)
+                switch Files.kind(of: Files.join(directory, path)) {
+                case .directory:
+                    try CarriedFiles.check(Files.join(directory, path), in: directory)
                     try visit(path)
                 case .file:
                     // Weights may lie on another disk; what they are is seen before they are sent.
-                    if !name.hasSuffix(".safetensors") || (try? SafetensorsFile(path: Files.join(folder, path))) == nil
+                    if !name.hasSuffix(".safetensors")
+                        || (try? SafetensorsFile(path: Files.join(directory, path))) == nil
                     {
-                        try CarriedFiles.check(Files.join(folder, path), in: folder)
+                        try CarriedFiles.check(Files.join(directory, path), in: directory)
                     }
-                    items.append(Item(path: path, byteCount: Files.size(of: Files.join(folder, path))))
+                    items.append(Item(path: path, byteCount: Files.size(of: Files.join(directory, path))))
                 default:
                     throw BridgeError(
                         .fileSystem,
-                        "\(Files.join(folder, path)) is no file that can be uploaded; remove it"
+                        "\(Files.join(directory, path)) is no file that can be uploaded; remove it"
                     )
                 }
             }
         }
-        guard Files.kind(of: folder) == .folder else {
-            throw BridgeError(.fileSystem, "\(folder) is not a folder; give the one whose files are uploaded")
+        guard Files.kind(of: directory) == .directory else {
+            throw BridgeError(.fileSystem, "\(directory) is not a directory; give the one whose files are uploaded")
         }
         try visit("")
-        guard !items.isEmpty else { throw BridgeError(.fileSystem, "\(folder) has no files to upload") }
+        guard !items.isEmpty else { throw BridgeError(.fileSystem, "\(directory) has no files to upload") }
         self.items = items
         self.leftOut = leftOut
     }
@@ -172,26 +173,26 @@ public struct HubUpload: Sendable {
         if repository.kind == .dataset { wanted.set("dataset", at: "type") }
         let request = post("\(hub.environment.endpoint)/api/repos/create", wanted)
         // 409 says that it is there.
-        _ = try client.question(request, about: repository, accepting: [409])
+        _ = try client.send(request, about: repository, accepting: [409])
     }
 
     /// Asks how the hub wants each file, by its size and its first bytes; what it ignores is left out.
     private func prepared(_ client: HubClient) throws -> [Prepared] {
         let address =
-            "\(hub.environment.endpoint)/\(repository.api)/preupload/\(WebAddress.escaped(repository.revision))"
+            "\(hub.environment.endpoint)/\(repository.api)/preupload/\(WebURL.escaped(repository.revision))"
         var prepared: [Prepared] = []
-        for start in stride(from: 0, to: items.count, by: Self.questionSize) {
-            let chunk = items[start..<min(items.count, start + Self.questionSize)]
+        for start in stride(from: 0, to: items.count, by: Self.batchSize) {
+            let chunk = items[start..<min(items.count, start + Self.batchSize)]
             let files: [JSON] = try chunk.map { item in
-                let sample = try FileStorage(path: Files.join(folder, item.path)).bytes(0..<min(512, item.byteCount))
+                let sample = try FileStorage(path: Files.join(directory, item.path)).bytes(0..<min(512, item.byteCount))
                 return [
                     "path": .string(item.path), "sample": .string(Base64.encode(sample)),
                     "size": .number(JSONNumber(item.byteCount)),
                 ]
             }
-            let (_, answer) = try client.question(post(address, ["files": .array(files)]), about: repository)
+            let (_, response) = try client.send(post(address, ["files": .array(files)]), about: repository)
             var modes: [String: JSON] = [:]
-            for file in answer["files"]?.array ?? [] { modes[file["path"]?.string ?? ""] = file }
+            for file in response["files"]?.array ?? [] { modes[file["path"]?.string ?? ""] = file }
             for item in chunk {
                 guard let mode = modes[item.path], let kind = mode["uploadMode"]?.string else {
                     throw wrong("says nothing about \(item.path)")
@@ -200,7 +201,7 @@ public struct HubUpload: Sendable {
                 prepared.append(Prepared(item: item, isLarge: kind == "lfs" && item.byteCount > 0))
             }
         }
-        guard !prepared.isEmpty else { throw wrong("ignores every file of \(folder)") }
+        guard !prepared.isEmpty else { throw wrong("ignores every file of \(directory)") }
         return prepared
     }
 
@@ -212,8 +213,8 @@ public struct HubUpload: Sendable {
     private func hashed(_ files: [Prepared]) throws -> [Prepared] {
         let sums = Mutex([String: String]())
         let done = Atomic(0)
-        let (total, cancellation, folder) = (
-            files.reduce(0) { $0 + $1.item.byteCount }, hub.context.cancellation, folder
+        let (total, cancellation, directory) = (
+            files.reduce(0) { $0 + $1.item.byteCount }, hub.context.cancellation, directory
         )
         try Workers.run(
             items: files.count,
@@ -222,7 +223,9 @@ public struct HubUpload: Sendable {
             whileWaiting: { show("Checking", done.load(ordering: .relaxed), total) },
             body: { (_: inout Void, index) in
                 let item = files[index].item
-                let (file, digest) = (try FileStorage(path: Files.join(folder, item.path)), try StreamingHash(.sha256))
+                let (file, digest) = (
+                    try FileStorage(path: Files.join(directory, item.path)), try StreamingHash(.sha256)
+                )
                 for start in stride(from: 0, to: item.byteCount, by: 1 << 22) {
                     try cancellation.check()
                     let bytes = try file.bytes(start..<min(item.byteCount, start + 1 << 22))
@@ -249,8 +252,8 @@ public struct HubUpload: Sendable {
         var sent = 0
         var seen: Set<String> = []
         let distinct = files.filter { seen.insert($0.sha256).inserted }
-        for start in stride(from: 0, to: distinct.count, by: Self.questionSize) {
-            let chunk = Array(distinct[start..<min(distinct.count, start + Self.questionSize)])
+        for start in stride(from: 0, to: distinct.count, by: Self.batchSize) {
+            let chunk = Array(distinct[start..<min(distinct.count, start + Self.batchSize)])
             let objects = try objects(chunk, client)
             try send(objects)
             for object in objects { try finish(object, client) }
@@ -292,8 +295,8 @@ public struct HubUpload: Sendable {
         ]
         let address = "\(hub.environment.endpoint)/\(repository.page).git/info/lfs/objects/batch"
         let request = post(address, wanted, type: "application/vnd.git-lfs+json")
-        let (_, answer) = try client.question(request, about: repository)
-        guard let objects = answer["objects"]?.array else { throw wrong("does not say where large files go") }
+        let (_, response) = try client.send(request, about: repository)
+        guard let objects = response["objects"]?.array else { throw wrong("does not say where large files go") }
         return try objects.compactMap { object in
             guard let file = files.first(where: { $0.sha256 == object["oid"]?.string }) else {
                 throw wrong("speaks of a file that nobody asked about")
@@ -340,7 +343,7 @@ public struct HubUpload: Sendable {
         guard !units.isEmpty else { return }
         let done = Atomic(0)
         let total = objects.reduce(0) { $0 + $1.file.byteCount }
-        let (hub, repository, folder) = (hub, repository, folder)
+        let (hub, repository, directory) = (hub, repository, directory)
         try Workers.run(
             items: units.count,
             workers: min(Self.connections, units.count),
@@ -350,11 +353,11 @@ public struct HubUpload: Sendable {
                 let (object, part) = units[index]
                 let (address, range) = object.parts[part]
                 let client = try client.get()
-                let file = try FileStorage(path: Files.join(folder, object.file.path))
+                let file = try FileStorage(path: Files.join(directory, object.file.path))
                 let request = HTTPRequest(method: "PUT", address: address, body: .file(file, range))
                 do {
-                    let (answer, _) = try client.question(request, about: repository, isJSON: false)
-                    object.tags.withLock { $0[part + 1] = answer["etag"] ?? "" }
+                    let (response, _) = try client.send(request, about: repository, isJSON: false)
+                    object.tags.withLock { $0[part + 1] = response["etag"] ?? "" }
                 } catch let failure as HTTPFailure {
                     throw failure.error("\(repository)", hub.environment)
                 }
@@ -372,17 +375,17 @@ public struct HubUpload: Sendable {
             }
             let json: JSON = ["oid": .string(object.sha256), "parts": .array(parts)]
             let request = post(object.href, json, type: "application/vnd.git-lfs+json")
-            _ = try client.question(request, about: repository, isJSON: false)
+            _ = try client.send(request, about: repository, isJSON: false)
         }
         guard let verify = object.verify else { return }
         let json: JSON = ["oid": .string(object.sha256), "size": .number(JSONNumber(object.file.byteCount))]
-        _ = try client.question(post(verify, json), about: repository, isJSON: false)
+        _ = try client.send(post(verify, json), about: repository, isJSON: false)
     }
 
     private func commit(_ small: [Prepared], _ large: [Prepared], sent: Int, _ client: HubClient) throws -> Report {
         var lines: [JSON] = [["key": "header", "value": ["summary": .string(message), "description": ""]]]
         for file in small {
-            let content = try Files.contents(of: Files.join(folder, file.item.path), limit: 64 << 20)
+            let content = try Files.contents(of: Files.join(directory, file.item.path), limit: 64 << 20)
             lines.append([
                 "key": "file",
                 "value": [
@@ -400,14 +403,14 @@ public struct HubUpload: Sendable {
             ])
         }
         let bytes = lines.flatMap { line in line.text(pretty: false).filter { $0 != 10 } + [10] }
-        let address = "\(hub.environment.endpoint)/\(repository.api)/commit/\(WebAddress.escaped(repository.revision))"
+        let address = "\(hub.environment.endpoint)/\(repository.api)/commit/\(WebURL.escaped(repository.revision))"
         let request = post(address, bytes, type: "application/x-ndjson")
-        // Not again: the answer to a commit that was made may have been lost.
-        let (_, answer) = try client.question(request, about: repository, isRepeatable: false)
-        guard let commit = answer["commitOid"]?.string else { throw wrong("does not name the commit") }
+        // Not again: the response to a commit that was made may have been lost.
+        let (_, response) = try client.send(request, about: repository, isRepeatable: false)
+        guard let commit = response["commitOid"]?.string else { throw wrong("does not name the commit") }
         return Report(
             commit: commit,
-            address: answer["commitUrl"]?.string ?? "\(hub.environment.endpoint)/\(repository.page)",
+            address: response["commitUrl"]?.string ?? "\(hub.environment.endpoint)/\(repository.page)",
             fileCount: small.count + large.count,
             sentByteCount: sent,
             leftOut: leftOut

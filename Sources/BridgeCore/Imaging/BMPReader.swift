@@ -27,14 +27,14 @@ struct BMPReader {
     }
 
     private var truncated: ImageError {
-        ImageError(.truncated, "the BMP image is cut off: its \(bytes.count) bytes end before the picture")
+        ImageError(.truncated, "the BMP image is cut off: its \(bytes.count) bytes end before the image")
     }
 
     private func unsupported(_ what: String) -> ImageError {
         ImageError(.unsupported, "the BMP image is of a kind that is not read: \(what)")
     }
 
-    /// The picture.
+    /// The image.
     func image(limits: ImageLimits) throws(ImageError) -> StoredImage {
         let headerBytes = try number(at: 14, count: 4)
         var header = try self.header(headerBytes)
@@ -107,7 +107,7 @@ struct BMPReader {
         return bits
     }
 
-    /// A palette of greys in their order says nothing, and one of black and white makes a picture of bits.
+    /// A palette of greys in their order says nothing, and one of black and white makes a image of bits.
     private func readPalette(_ header: Header, at start: Int, into stored: inout StoredImage) throws(ImageError) {
         guard start <= bytes.count - header.entryBytes * header.colours else { throw truncated }
         stored.palette = [UInt8](repeating: 0, count: 1024)
@@ -188,7 +188,7 @@ struct BMPReader {
                 }
                 let pixel = line + column * bits / 8
                 switch places {
-                case .bytes(let places): for place in places { pixels.append(bytes[pixel + place]) }
+                case .bytes(let places): for location in places { pixels.append(bytes[pixel + location]) }
                 case .fiveBits:
                     let value = Int(bytes[pixel]) | Int(bytes[pixel + 1]) << 8
                     for shift in [10, 5, 0] { pixels.append(UInt8((value >> shift & 31) * 255 / 31)) }
@@ -210,11 +210,11 @@ struct BMPReader {
         let (width, count) = (header.width, header.width * header.height)
         var data: [UInt8] = []
         data.reserveCapacity(count)
-        var (place, x) = (start, 0)
+        var (location, x) = (start, 0)
         func taken(_ count: Int) -> ArraySlice<UInt8> {
-            let first = min(place, bytes.count)
-            place = min(first + count, bytes.count)
-            return bytes[first..<place]
+            let first = min(location, bytes.count)
+            location = min(first + count, bytes.count)
+            return bytes[first..<location]
         }
         reading: while data.count < count {
             let pair = Array(taken(2))
@@ -247,7 +247,7 @@ struct BMPReader {
                 }
                 if found.count < bytesWanted || data.count == count { break reading }
                 x += Int(value)
-                if place % 2 != 0 { place += 1 }
+                if location % 2 != 0 { location += 1 }
             }
         }
         guard data.count >= count else { throw truncated }

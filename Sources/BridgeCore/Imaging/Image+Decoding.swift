@@ -4,7 +4,7 @@ extension Image {
     /// The pixels are those of Pillow's `ImageOps.exif_transpose` followed by `convert("RGBA")` when the file has an
     /// alpha channel or a transparent colour, and by `convert("RGB")` otherwise: a palette is looked up, grey is
     /// repeated, 16-bit colours lose their low byte, 16-bit grey is clipped at 255, CMYK becomes 255 minus ink. Of an
-    /// animation or a file of several pages it is the first picture. Colour profiles and gamma are not applied, as Pillow does
+    /// animation or a file of several pages it is the first image. Colour profiles and gamma are not applied, as Pillow does
     /// not.
     ///
     /// It differs from Pillow on purpose where a PNG has no end (an error here) and where EXIF is malformed (no orientation

@@ -1,4 +1,4 @@
-/// A picture of 8 bits for each channel, rows from the top, red before green before blue before alpha.
+/// A image of 8 bits for each channel, rows from the top, red before green before blue before alpha.
 public struct Image: Sendable, Equatable {
     /// The number of columns, at least 1.
     public let width: Int
@@ -9,7 +9,7 @@ public struct Image: Sendable, Equatable {
     /// `height` rows of `width` pixels of `channels` bytes, with nothing between them.
     public let bytes: [UInt8]
 
-    /// A picture from its bytes.
+    /// A image from its bytes.
     ///
     /// - Throws: ``ImageError`` when a size is not positive, `channels` is neither 3 nor 4, or the bytes are not
     ///   `width * height * channels`.

@@ -77,7 +77,7 @@ enum ImageFormat: String, CaseIterable {
         }
     }
 
-    /// The picture as it is stored, not yet upright.
+    /// The image as it is stored, not yet upright.
     func decode(_ bytes: [UInt8], limits: ImageLimits) throws(ImageError) -> StoredImage {
         guard let codec else { return try BMPReader(bytes).image(limits: limits) }
         // libpng calls this a broken header, which says less.
@@ -113,7 +113,7 @@ enum ImageFormat: String, CaseIterable {
         let reason = String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         switch status {
         case CIMG_TRUNCATED:
-            throw ImageError(.truncated, "the \(rawValue) image is cut off: its \(count) bytes end before the picture")
+            throw ImageError(.truncated, "the \(rawValue) image is cut off: its \(count) bytes end before the image")
         case CIMG_NO_MEMORY:
             throw ImageError(.tooLarge, "the \(rawValue) image needs more memory than there is: \(reason)")
         case CIMG_UNSUPPORTED:

@@ -1,8 +1,8 @@
 import CImageCodecs
 
-/// A picture as its file stores it.
+/// A image as its file stores it.
 ///
-/// What becomes of a transparent colour is Pillow's way, which depends on what a picture is converted to.
+/// What becomes of a transparent colour is Pillow's way, which depends on what a image is converted to.
 struct StoredImage {
     var width: Int
     var height: Int

@@ -28,14 +28,14 @@ public struct JSONObject: Sendable {
         for (key, value) in members { self[key] = value }
     }
 
-    private func place(of key: String) -> Int? {
+    private func location(of key: String) -> Int? {
         guard places.isEmpty else { return places[Key(text: key)] }
         return keys.firstIndex { Key(text: $0) == Key(text: key) }
     }
 
     /// Puts a member behind the others; false, and nothing done, where the key is there already.
     mutating func append(_ value: JSON, for key: String) -> Bool {
-        guard place(of: key) == nil else { return false }
+        guard location(of: key) == nil else { return false }
         keys.append(key)
         values.append(value)
         if !places.isEmpty {
@@ -49,18 +49,22 @@ public struct JSONObject: Sendable {
     private mutating func number() {
         places = [:]
         guard keys.count > Self.fewMembers else { return }
-        for (place, key) in keys.enumerated() { places[Key(text: key)] = place }
+        for (location, key) in keys.enumerated() { places[Key(text: key)] = location }
     }
 
     /// The value of a key; a new key goes to the end, nil removes the key.
     public subscript(key: String) -> JSON? {
-        get { place(of: key).map { values[$0] } }
+        get { location(of: key).map { values[$0] } }
         set {
             if let newValue {
-                if let place = place(of: key) { values[place] = newValue } else { _ = append(newValue, for: key) }
-            } else if let place = place(of: key) {
-                keys.remove(at: place)
-                values.remove(at: place)
+                if let location = location(of: key) {
+                    values[location] = newValue
+                } else {
+                    _ = append(newValue, for: key)
+                }
+            } else if let location = location(of: key) {
+                keys.remove(at: location)
+                values.remove(at: location)
                 number()
             }
         }

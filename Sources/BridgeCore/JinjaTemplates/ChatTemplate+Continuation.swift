@@ -32,10 +32,10 @@ struct OpenEnd {
             // Images may stand behind the last text; what is continued is the text.
             for index in parts.indices.reversed() {
                 guard case .object(var members) = parts[index],
-                    let place = members.lastIndex(where: { $0.name == "text" }),
-                    case .text(let text) = members[place].value
+                    let location = members.lastIndex(where: { $0.name == "text" }),
+                    case .text(let text) = members[location].value
                 else { continue }
-                members[place].value = .text(text + mark)
+                members[location].value = .text(text + mark)
                 parts[index] = .object(members)
                 return (.list(parts), text)
             }
@@ -50,12 +50,12 @@ struct OpenEnd {
         let strippedMark = Array(PythonText.strip(Self.mark, nil, left: true, right: true).utf8)
         let strippedText = Array(PythonText.strip(text, nil, left: true, right: true).utf8)
         let holdsText = strippedText.isEmpty || !PythonText.ranges(of: strippedText, in: bytes, limit: 1).isEmpty
-        guard holdsText, let place = PythonText.ranges(of: strippedMark, in: bytes).last else {
+        guard holdsText, let location = PythonText.ranges(of: strippedMark, in: bytes).last else {
             throw Self.error("the template does not write it out as it is")
         }
-        var kept = String(decoding: bytes[..<place.lowerBound], as: UTF8.self)
+        var kept = String(decoding: bytes[..<location.lowerBound], as: UTF8.self)
         // A template that trims its messages has trimmed the mark, so what stood before it would have gone as well.
-        if !bytes[place.lowerBound...].starts(with: Self.mark.utf8) {
+        if !bytes[location.lowerBound...].starts(with: Self.mark.utf8) {
             kept = PythonText.strip(kept, nil, left: false, right: true)
         }
         let end = kept.utf8.count

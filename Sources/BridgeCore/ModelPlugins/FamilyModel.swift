@@ -23,7 +23,7 @@ package struct FamilyModel {
     ///   - name: The file, for messages.
     ///   - catalog: The families to choose from.
     /// - Throws: `BridgeError` when no plugin knows the model, or the configuration lacks something.
-    package init(json: JSON, style: HuggingFaceFolder.Style, name: String, catalog: PluginCatalog) throws {
+    package init(json: JSON, style: HuggingFaceDirectory.Style, name: String, catalog: PluginCatalog) throws {
         var configuration = json
         if style == .consolidated {
             guard
@@ -88,7 +88,7 @@ package struct FamilyModel {
     }
 
     /// The parameters and the tensors that they are made of.
-    package func table(_ style: HuggingFaceFolder.Style) throws -> ParameterTable {
+    package func table(_ style: HuggingFaceDirectory.Style) throws -> ParameterTable {
         func open<Bridge: ModelBridge>(_ bridge: Bridge) throws -> ParameterTable {
             guard let provider = provider as? Bridge.Provider else {
                 throw BridgeError(.badPlugin, "the plugin \(bridge.name) was given another family's provider")
@@ -117,9 +117,9 @@ package struct FamilyModel {
         return open(bridge)
     }
 
-    /// What turns text and images into inputs, from the files in a folder.
-    package func processor(folder: String) throws -> any ModelProcessor {
-        let files = try ProcessorFiles(folder: folder, hasProcessor: !bridge.processorSettings.isEmpty)
+    /// What turns text and images into inputs, from the files in a directory.
+    package func processor(directory: String) throws -> any ModelProcessor {
+        let files = try ProcessorFiles(directory: directory, hasProcessor: !bridge.processorSettings.isEmpty)
         func open<Bridge: ModelBridge>(_ bridge: Bridge) throws -> (any ModelProcessor)? {
             guard let provider = provider as? Bridge.Provider else {
                 throw BridgeError(.badPlugin, "the plugin \(bridge.name) was given another family's provider")

@@ -42,15 +42,15 @@ public protocol ModelBridge: Sendable {
     /// The keys of `config.json` and the provider's fields.
     var configuration: ConfigurationTable<Provider> { get }
     /// Other names under which transformers has stored the same tensors.
-    var dialects: [NameDialect] { get }
+    var keyMappings: [KeyMapping] { get }
     /// What the modules are called in transformers' memory, where that is not what the table's tensors are called.
     ///
     /// Adapters are stored under these names. Of transformers 5.23.
-    var moduleNames: NameDialect { get }
-    /// What the elements of a norm's gain or of a bias are before any training.
+    var moduleNames: KeyMapping { get }
+    /// What the elements of a norm's weight or of a bias are before any training.
     ///
     /// - Parameter name: Megatron's name.
-    /// - Returns: The number that changes nothing: 1 for a gain, 0 for a bias.
+    /// - Returns: The number that changes nothing: 1 for a weight, 0 for a bias.
     func initialValue(ofVector name: String) -> Float
     /// Tensors that may be in a checkpoint and are not needed, with the reason.
     var ignoredTensors: [IgnoredTensors] { get }
@@ -65,7 +65,7 @@ public protocol ModelBridge: Sendable {
     ///   - provider: The model.
     ///   - style: Whose names the tensors have.
     /// - Returns: The table.
-    func parameters(of provider: Provider, style: HuggingFaceFolder.Style) -> ParameterTable
+    func parameters(of provider: Provider, style: HuggingFaceDirectory.Style) -> ParameterTable
 
     /// What turns text and images into the inputs of a model.
     ///
@@ -95,10 +95,10 @@ extension ModelBridge {
     /// None is chosen.
     public var modelTypes: [String: String] { [:] }
     /// No other names.
-    public var dialects: [NameDialect] { [] }
+    public var keyMappings: [KeyMapping] { [] }
     /// The table's names.
-    public var moduleNames: NameDialect { NameDialect("transformers, in memory", []) }
-    /// 0 for a bias, 1 for a gain.
+    public var moduleNames: KeyMapping { KeyMapping("transformers, in memory", []) }
+    /// 0 for a bias, 1 for a weight.
     public func initialValue(ofVector name: String) -> Float { name.hasSuffix("bias") ? 0 : 1 }
     /// No tensor is left aside.
     public var ignoredTensors: [IgnoredTensors] { [] }

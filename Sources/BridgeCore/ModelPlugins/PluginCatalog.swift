@@ -6,7 +6,7 @@ public import ModelSchema
 public struct PluginCatalog: Sendable {
     /// The plugins, in the order in which they were found.
     public private(set) var plugins: [LoadedPlugin] = []
-    /// The files in search folders that could not be loaded, with the reason.
+    /// The files in search directories that could not be loaded, with the reason.
     public private(set) var failures: [(path: String, error: BridgeError)] = []
 
     /// Told of the keys of a model's settings files that have no verdict; what it throws ends the load.
@@ -19,23 +19,23 @@ public struct PluginCatalog: Sendable {
 
     private var homes: [String: (bridge: any ModelBridge, plugin: LoadedPlugin)] = [:]
 
-    /// The plugins in the folder of the core's own library, which is where they are built to.
+    /// The plugins in the directory of the core's own library, which is where they are built to.
     ///
     /// - Throws: `BridgeError` for two plugins that claim one architecture.
-    public static func standard() throws -> PluginCatalog { try PluginCatalog(folders: standardFolders) }
+    public static func standard() throws -> PluginCatalog { try PluginCatalog(directories: standardDirectories) }
 
     /// Loads plugins.
     ///
     /// - Parameters:
     ///   - files: Libraries that have to load.
-    ///   - folders: Folders whose `lib*Plugin.so` are loaded; one that does not load is kept in ``failures``.
+    ///   - directories: Directories whose `lib*Plugin.so` are loaded; one that does not load is kept in ``failures``.
     /// - Throws: `BridgeError` for a file that does not load, and for two plugins that claim one architecture.
-    public init(files: [String] = [], folders: [String]) throws {
+    public init(files: [String] = [], directories: [String]) throws {
         for path in files { try add(PluginLoader.load(path)) }
-        for folder in folders {
-            guard Files.kind(of: folder) == .folder else { continue }
-            for name in try Files.list(folder) where name.hasPrefix("lib") && name.hasSuffix("Plugin.so") {
-                let path = Files.join(folder, name)
+        for directory in directories {
+            guard Files.kind(of: directory) == .directory else { continue }
+            for name in try Files.list(directory) where name.hasPrefix("lib") && name.hasSuffix("Plugin.so") {
+                let path = Files.join(directory, name)
                 if plugins.contains(where: { Files.name(of: $0.path) == name && Files.areOne($0.path, path) }) {
                     continue
                 }
@@ -50,8 +50,8 @@ public struct PluginCatalog: Sendable {
         }
     }
 
-    /// The folder that holds the core's own library, where the plugins are built to.
-    public static var standardFolders: [String] {
+    /// The directory that holds the core's own library, where the plugins are built to.
+    public static var standardDirectories: [String] {
         csys_own_library().map { [Files.parent(of: String(cString: $0))] } ?? []
     }
 
@@ -95,7 +95,7 @@ public struct PluginCatalog: Sendable {
             throw BridgeError(
                 .unsupportedArchitecture,
                 "no plugin was found, so \(architecture) cannot be converted; build the plugins' products so that they lie "
-                    + "beside libBridgeCore.so, or name their folder"
+                    + "beside libBridgeCore.so, or name their directory"
             )
         }
         let broken = failures.isEmpty ? "" : "; \(failures.count) plugins did not load, see 'bridge plugins doctor'"

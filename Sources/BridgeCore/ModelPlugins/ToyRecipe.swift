@@ -7,8 +7,8 @@ public struct ToyRecipe: Sendable {
     public var tiny: JSON
     /// The configurations of the published models by the name of their size, such as `3b`.
     public var realSizes: [(name: String, configuration: JSON)]
-    /// The dialect in which the hub's files spell the tensors' names; nil for the table's own names.
-    public var dialect: String?
+    /// The keyMapping in which the hub's files spell the tensors' names; nil for the table's own names.
+    public var keyMapping: String?
     /// The key path that `--layers` changes.
     public var layersPath: String
     /// The key path that `--hidden` changes.
@@ -24,7 +24,7 @@ public struct ToyRecipe: Sendable {
     public init(
         tiny: JSON,
         realSizes: [(name: String, configuration: JSON)],
-        dialect: String? = nil,
+        keyMapping: String? = nil,
         layersPath: String,
         hiddenPath: String,
         hiddenDivisor: @escaping @Sendable (_ configuration: JSON) -> ToyDivisor? = { _ in nil },
@@ -33,7 +33,7 @@ public struct ToyRecipe: Sendable {
     ) {
         self.tiny = tiny
         self.realSizes = realSizes
-        self.dialect = dialect
+        self.keyMapping = keyMapping
         self.layersPath = layersPath
         self.hiddenPath = hiddenPath
         self.hiddenDivisor = hiddenDivisor
@@ -80,7 +80,7 @@ public struct ToyValues: Sendable, Equatable {
     }
 }
 
-/// A small file of a toy's folder.
+/// A small file of a toy's directory.
 public struct ToyFile: Sendable {
     /// Its name.
     public var name: String

@@ -49,7 +49,7 @@ struct TrustedFile: ~Copyable {
         private var file: Int32?
         private var name = ""
         /// The path of the directory, for messages.
-        private var place = "/"
+        private var location = "/"
         private var links = 0
         /// The directories that hold the program: whoever may write to them may replace the program itself.
         private let ofTheProgram: Set<String>
@@ -88,7 +88,7 @@ struct TrustedFile: ~Copyable {
             defer { if !keeps { close(descriptor) } }
             var status = stat()
             guard fstat(descriptor, &status) == 0 else {
-                throw BridgeError.system("cannot look at \(place)", code: .badPlugin)
+                throw BridgeError.system("cannot look at \(location)", code: .badPlugin)
             }
             switch status.st_mode & S_IFMT {
             case S_IFLNK:
@@ -99,10 +99,10 @@ struct TrustedFile: ~Copyable {
                 close(directory)
                 directory = descriptor
                 keeps = true
-                place = component == ".." ? Files.parent(of: place) : Files.join(place, component)
+                location = component == ".." ? Files.parent(of: location) : Files.join(location, component)
             case S_IFREG:
                 try checkDirectory(holdsDirectories: false, link: nil)
-                try check(status, Files.join(place, component), "file", isSticky: false)
+                try check(status, Files.join(location, component), "file", isSticky: false)
                 (file, name) = (descriptor, component)
                 keeps = true
             default: throw missing
@@ -122,35 +122,35 @@ struct TrustedFile: ~Copyable {
             let top = Glibc.open("/", TrustedFile.lookOnly | O_DIRECTORY)
             guard top >= 0 else { throw BridgeError.system("cannot open /", code: .badPlugin) }
             close(directory)
-            (directory, place) = (top, "/")
+            (directory, location) = (top, "/")
         }
 
         /// Checks the directory that a component was found in.
         private func checkDirectory(holdsDirectories: Bool, link: (name: String, status: stat)?) throws {
             var status = stat()
             guard fstat(directory, &status) == 0 else {
-                throw BridgeError.system("cannot look at \(place)", code: .badPlugin)
+                throw BridgeError.system("cannot look at \(location)", code: .badPlugin)
             }
             if holdsDirectories, ofTheProgram.contains(Files.identity(of: status)) { return }
             // In a directory with the sticky bit others may only change what is their own, such as a link.
             let isSticky = status.st_mode & S_ISVTX != 0
-            try check(status, place, "folder", isSticky: isSticky)
+            try check(status, location, "directory", isSticky: isSticky)
             guard let link, isSticky, link.status.st_uid != 0, link.status.st_uid != geteuid() else { return }
             throw BridgeError(
                 .badPlugin,
-                "\(path) is not loaded, because another user made the link \(Files.join(place, link.name)); name the library "
+                "\(path) is not loaded, because another user made the link \(Files.join(location, link.name)); name the library "
                     + "itself"
             )
         }
 
-        private func check(_ status: stat, _ place: String, _ what: String, isSticky: Bool) throws {
+        private func check(_ status: stat, _ location: String, _ what: String, isSticky: Bool) throws {
             let othersMayWrite = status.st_mode & (S_IWGRP | S_IWOTH) != 0 && !isSticky
             let isForeign = status.st_uid != 0 && status.st_uid != geteuid()
             guard othersMayWrite || isForeign else { return }
-            let fix = isForeign ? "chown it to you" : "chmod go-w \(place)"
+            let fix = isForeign ? "chown it to you" : "chmod go-w \(location)"
             throw BridgeError(
                 .badPlugin,
-                "\(path) is not loaded, because other users may write to the \(what) \(place); \(fix) first"
+                "\(path) is not loaded, because other users may write to the \(what) \(location); \(fix) first"
             )
         }
 

@@ -25,8 +25,8 @@ struct FetchLibrary: @unchecked Sendable {
     }
 
     private static func load() throws -> FetchLibrary {
-        let folder = csys_own_library().map { Files.parent(of: String(cString: $0)) } ?? "."
-        let path = Files.join(folder, "libBridgeFetch.so")
+        let directory = csys_own_library().map { Files.parent(of: String(cString: $0)) } ?? "."
+        let path = Files.join(directory, "libBridgeFetch.so")
         guard let handle = dlopen(path, RTLD_NOW | RTLD_LOCAL), let symbol = dlsym(handle, "bridge_fetch") else {
             let reason = dlerror().map { String(cString: $0) } ?? "no reason given"
             throw BridgeError(

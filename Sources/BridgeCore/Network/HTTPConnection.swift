@@ -24,17 +24,17 @@ package final class HTTPConnection {
 
     /// What the callbacks reach.
     private final class Exchange {
-        var answer = HTTPAnswer()
+        var response = HTTPResponse()
         var error: (any Error)?
         var sent = 0
         let body: HTTPRequest.Body?
         let isCancelled: () throws -> Bool
-        let take: (HTTPAnswer, UnsafeRawBufferPointer) throws -> Bool
+        let take: (HTTPResponse, UnsafeRawBufferPointer) throws -> Bool
 
         init(
             _ body: HTTPRequest.Body?,
             _ isCancelled: @escaping () throws -> Bool,
-            _ take: @escaping (HTTPAnswer, UnsafeRawBufferPointer) throws -> Bool
+            _ take: @escaping (HTTPResponse, UnsafeRawBufferPointer) throws -> Bool
         ) {
             self.body = body
             self.isCancelled = isCancelled
@@ -67,29 +67,29 @@ package final class HTTPConnection {
 
     /// Makes a request.
     ///
-    /// All closures are called by the thread that calls this. Redirects are answers like others.
+    /// All closures are called by the thread that calls this. Redirects are responses like others.
     ///
     /// - Parameters:
     ///   - request: The request.
     ///   - isCancelled: Asked some times a second; true ends it.
     ///   - take: Takes the body piece by piece; false ends the request, which then has gone well.
-    /// - Returns: The answer's head, whatever its status.
+    /// - Returns: The response's head, whatever its status.
     /// - Throws: `HTTPFailure`, what `isCancelled` and `take` throw, and `BridgeError` with code `cancelled`.
     func perform(
         _ request: HTTPRequest,
         isCancelled: @escaping () throws -> Bool = { false },
-        take: @escaping (HTTPAnswer, UnsafeRawBufferPointer) throws -> Bool
-    ) throws -> HTTPAnswer {
+        take: @escaping (HTTPResponse, UnsafeRawBufferPointer) throws -> Bool
+    ) throws -> HTTPResponse {
         let exchange = Exchange(request.body, isCancelled, take)
         let texts =
             [request.method, request.address] + request.headers.map { "\($0.name): \($0.value)" }
             + [
                 settings.proxy(for: request.address), settings.noProxy, settings.certificates,
-                settings.certificateFolder,
+                settings.certificateDirectory,
             ]
             .map { $0 ?? "" }
         guard !texts.contains(where: { $0.utf8.contains { $0 < 32 || $0 == 127 } }) else {
-            throw HTTPFailure(kind: .badAddress, reason: "it has characters that no request may have")
+            throw HTTPFailure(kind: .invalidURL, reason: "it has characters that no request may have")
         }
         let strings = texts.map { strdup($0) }
         defer { for string in strings { free(string) } }
@@ -110,7 +110,7 @@ package final class HTTPConnection {
                 raw.proxy = optional(0)
                 raw.no_proxy = optional(1)
                 raw.certificates = optional(2)
-                raw.certificate_folder = optional(3)
+                raw.certificate_directory = optional(3)
                 raw.connect_seconds = settings.connectSeconds
                 raw.idle_seconds = settings.idleSeconds
                 raw.least_rate = Int64(settings.leastBytesPerSecond)
@@ -127,14 +127,14 @@ package final class HTTPConnection {
                 raw.head = { context, line, count in
                     guard let line else { return 0 }
                     let bytes = UnsafeRawBufferPointer(start: line, count: count)
-                    Exchange.at(context)?.answer.take(String(decoding: bytes, as: UTF8.self))
+                    Exchange.at(context)?.response.take(String(decoding: bytes, as: UTF8.self))
                     return 0
                 }
                 raw.take = { context, bytes, count in
                     guard let exchange = Exchange.at(context) else { return 1 }
                     do {
                         let piece = UnsafeRawBufferPointer(start: bytes, count: count)
-                        return try exchange.take(exchange.answer, piece) ? 0 : 1
+                        return try exchange.take(exchange.response, piece) ? 0 : 1
                     } catch {
                         exchange.error = error
                         return 1
@@ -149,7 +149,7 @@ package final class HTTPConnection {
         if let error = exchange.error { throw error }
         if try isCancelled() { throw BridgeError(.cancelled, "stopped as asked") }
         let reason = withUnsafeBytes(of: outcome.reason) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-        guard let kind = Self.kind(outcome.failure) else { return exchange.answer }
+        guard let kind = Self.kind(outcome.failure) else { return exchange.response }
         // Within a sentence it starts small, but for abbreviations and names.
         let isWord = reason.prefix { $0 != " " }.dropFirst().allSatisfy { $0.isLowercase }
         throw HTTPFailure(kind: kind, reason: isWord ? reason.prefix(1).lowercased() + reason.dropFirst() : reason)
@@ -159,7 +159,7 @@ package final class HTTPConnection {
     private static func kind(_ failure: Int32) -> HTTPFailure.Kind? {
         switch Int(failure) {
         case Int(BRIDGE_FETCH_DONE), Int(BRIDGE_FETCH_STOPPED): nil
-        case Int(BRIDGE_FETCH_BAD_ADDRESS): .badAddress
+        case Int(BRIDGE_FETCH_BAD_ADDRESS): .invalidURL
         case Int(BRIDGE_FETCH_UNREACHABLE): .unreachable
         case Int(BRIDGE_FETCH_PROXY): .proxy
         case Int(BRIDGE_FETCH_CERTIFICATE): .certificate

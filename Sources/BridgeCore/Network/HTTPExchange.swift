@@ -42,8 +42,8 @@ extension HTTPRequest {
     }
 }
 
-/// The head of an answer.
-package struct HTTPAnswer: Sendable {
+/// The head of an response.
+package struct HTTPResponse: Sendable {
     /// The status, such as 200.
     package var status = 0
     /// The headers, their names in small letters.
@@ -56,14 +56,14 @@ package struct HTTPAnswer: Sendable {
     mutating func take(_ line: String) {
         let line = line.trimmed
         if line.hasPrefix("HTTP/") {
-            // The last answer counts; those before it said "go on".
-            self = HTTPAnswer(status: Int(line.split(separator: " ").dropFirst().first ?? "") ?? 0)
+            // The last response counts; those before it said "go on".
+            self = HTTPResponse(status: Int(line.split(separator: " ").dropFirst().first ?? "") ?? 0)
         } else if let colon = line.firstIndex(of: ":") {
             headers[line[..<colon].lowercased()] = String(line[line.index(after: colon)...]).trimmed
         }
     }
 
-    /// Which bytes of how many the answer brings, as `Content-Range: bytes 0-99/1000` says; nil where it does not.
+    /// Which bytes of how many the response brings, as `Content-Range: bytes 0-99/1000` says; nil where it does not.
     ///
     /// The size is nil when the server does not know it.
     package var contentRange: (range: Range<Int>, size: Int?)? {
@@ -81,19 +81,19 @@ package struct HTTPAnswer: Sendable {
     /// Whether it points to another address, by which it is to be asked for.
     var isRedirect: Bool { [301, 302, 303, 307, 308].contains(status) && self["location"]?.isEmpty == false }
 
-    /// Where the answer points to, as a whole address; nil when it points nowhere.
+    /// Where the response points to, as a whole address; nil when it points nowhere.
     ///
     /// - Throws: `HTTPFailure` for a place that is not an address.
     func redirect(from address: String) throws -> String? {
         guard isRedirect, let place = self["location"] else { return nil }
-        return try WebAddress.resolve(place, against: address)
+        return try WebURL.resolve(place, against: address)
     }
 }
 
-/// Why there is no answer, or not a whole one.
+/// Why there is no response, or not a whole one.
 package struct HTTPFailure: Error {
     package enum Kind {
-        case badAddress
+        case invalidURL
         /// From https:// to http://.
         case unencryptedRedirect
         case endlessRedirects
@@ -118,7 +118,7 @@ package struct HTTPFailure: Error {
     }
 
     /// Whether the same request may go well a moment later.
-    package var isPassing: Bool { [.unreachable, .timeout, .cut, .other].contains(kind) }
+    package var isTransient: Bool { [.unreachable, .timeout, .cut, .other].contains(kind) }
 }
 
 extension StringProtocol {

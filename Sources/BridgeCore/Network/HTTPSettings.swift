@@ -1,4 +1,4 @@
-/// How servers are reached: proxies, certificates, patience.
+/// How servers are reached: proxies, certificates, retryPolicy.
 public struct HTTPSettings: Sendable, Equatable {
     /// The proxy for `http://` addresses; nil for none.
     public var httpProxy: String?
@@ -8,8 +8,8 @@ public struct HTTPSettings: Sendable, Equatable {
     public var noProxy: String?
     /// A file of certificates to trust; nil for the system's.
     public var certificates: String?
-    /// A folder of certificates to trust; nil for the system's.
-    public var certificateFolder: String?
+    /// A directory of certificates to trust; nil for the system's.
+    public var certificateDirectory: String?
     /// The longest that a connection may take, in seconds.
     public var connectSeconds = 10.0
     /// The longest that nothing may come or go, in seconds.
@@ -30,7 +30,7 @@ public struct HTTPSettings: Sendable, Equatable {
         httpsProxy = value("https_proxy", "HTTPS_PROXY") ?? everywhere
         noProxy = value("no_proxy", "NO_PROXY")
         certificates = value("SSL_CERT_FILE")
-        certificateFolder = value("SSL_CERT_DIR")
+        certificateDirectory = value("SSL_CERT_DIR")
     }
 
     /// The proxy for an address.

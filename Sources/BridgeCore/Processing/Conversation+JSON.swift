@@ -62,8 +62,8 @@ private struct ConversationReader {
         self.given = given
     }
 
-    func wrong(_ place: String, _ what: String) -> BridgeError {
-        BridgeError(.corruptInput, "\(name): \(place) \(what)")
+    func wrong(_ location: String, _ what: String) -> BridgeError {
+        BridgeError(.corruptInput, "\(name): \(location) \(what)")
     }
 
     func messages(_ json: JSON) throws -> [JSON] {
@@ -76,81 +76,82 @@ private struct ConversationReader {
         return list
     }
 
-    mutating func message(_ json: JSON, at place: String) throws -> ChatMessage {
-        guard var message = json.object else { throw wrong(place, "is \(json.kind), expected an object") }
+    mutating func message(_ json: JSON, at location: String) throws -> ChatMessage {
+        guard var message = json.object else { throw wrong(location, "is \(json.kind), expected an object") }
         guard message["role"]?.string != nil else {
-            throw wrong(place, "has no role, expected one such as \"user\"")
+            throw wrong(location, "has no role, expected one such as \"user\"")
         }
         switch message["content"] {
         case nil, .null, .string: break
         case .array(let parts):
             var read: [JSON] = []
             for (index, part) in parts.enumerated() {
-                read.append(try self.part(part, at: "\(place).content[\(index)]"))
+                read.append(try self.part(part, at: "\(location).content[\(index)]"))
             }
             message["content"] = .array(read)
         case .some(let other):
-            throw wrong("\(place).content", "is \(other.kind), expected a string or a list of parts")
+            throw wrong("\(location).content", "is \(other.kind), expected a string or a list of parts")
         }
         if message["tool_calls"]?.string != nil {
             message["tool_calls"] = .array(
-                try ToolSchemas.calls(message["tool_calls"], in: "\(name): \(place).tool_calls")
+                try ToolSchemas.calls(message["tool_calls"], in: "\(name): \(location).tool_calls")
             )
         }
         do throws(TemplateError) {
             return try ChatMessage(ChatValue(.object(message)))
         } catch {
-            throw wrong(place, error.message)
+            throw wrong(location, error.message)
         }
     }
 
     /// A part as templates know it; an image's source is put aside.
-    private mutating func part(_ json: JSON, at place: String) throws -> JSON {
-        guard json.object != nil else { throw wrong(place, "is \(json.kind), expected an object with a type") }
+    private mutating func part(_ json: JSON, at location: String) throws -> JSON {
+        guard json.object != nil else { throw wrong(location, "is \(json.kind), expected an object with a type") }
         switch json["type"]?.string {
-        case nil: throw wrong(place, "has no type, expected \"text\", \"image\" or \"image_url\"")
+        case nil: throw wrong(location, "has no type, expected \"text\", \"image\" or \"image_url\"")
         case "text":
-            guard json["text"]?.string != nil else { throw wrong(place, "has no text") }
+            guard json["text"]?.string != nil else { throw wrong(location, "has no text") }
             return json
         case "image":
-            images.append(try image(json, at: place))
+            images.append(try image(json, at: location))
             return json
         case "image_url":
             let value = json["image_url"]
             guard let url = value?.string ?? value?["url"]?.string else {
-                throw wrong("\(place).image_url", "has no url")
+                throw wrong("\(location).image_url", "has no url")
             }
-            images.append(try source(url, at: "\(place).image_url"))
+            images.append(try source(url, at: "\(location).image_url"))
             return ["type": "image", "url": .string(url)]
         case "video", "audio", "input_audio", "video_url", "audio_url":
-            throw wrong(place, "is \(json["type"]?.string ?? ""), and only text and images are read")
+            throw wrong(location, "is \(json["type"]?.string ?? ""), and only text and images are read")
         default: return json
         }
     }
 
-    private mutating func image(_ json: JSON, at place: String) throws -> ImageSource {
+    private mutating func image(_ json: JSON, at location: String) throws -> ImageSource {
         let keys = ["image", "url", "path", "base64"].filter { json[$0].map { !$0.isNull } ?? false }
         guard keys.count <= 1 else {
-            throw wrong(place, "names its image \(keys.count) times, as \(keys.joined(separator: " and "))")
+            throw wrong(location, "names its image \(keys.count) times, as \(keys.joined(separator: " and "))")
         }
         guard let key = keys.first else {
             guard !given.isEmpty else {
-                throw wrong(place, "names no image; give it a path or a url, or one more image with the messages")
+                throw wrong(location, "names no image; give it a path or a url, or one more image with the messages")
             }
             return given.removeFirst()
         }
         guard let text = json[key]?.string else {
-            throw wrong("\(place).\(key)", "is \(json[key]?.kind ?? "nothing"), expected a string")
+            throw wrong("\(location).\(key)", "is \(json[key]?.kind ?? "nothing"), expected a string")
         }
         return key == "base64"
-            ? try ImageSource(base64: text, name: "\(name): \(place).base64") : try source(text, at: "\(place).\(key)")
+            ? try ImageSource(base64: text, name: "\(name): \(location).base64")
+            : try source(text, at: "\(location).\(key)")
     }
 
-    private func source(_ text: String, at place: String) throws -> ImageSource {
+    private func source(_ text: String, at location: String) throws -> ImageSource {
         do {
             return try ImageSource(text)
         } catch let error as BridgeError {
-            throw BridgeError(error.code, "\(name): \(place): \(error.message)")
+            throw BridgeError(error.code, "\(name): \(location): \(error.message)")
         }
     }
 }

@@ -3,7 +3,7 @@ import Glibc
 import JSONTree
 import Network
 
-/// Fetches a picture from the network.
+/// Fetches a image from the network.
 struct Download {
     /// The address.
     var url: String
@@ -24,14 +24,14 @@ struct Download {
         settings.connectSeconds = seconds
         settings.leastRateSeconds = seconds
         var bytes: [UInt8] = []
-        let answer: HTTPAnswer
+        let response: HTTPResponse
         do {
-            answer = try HTTPConnection(settings).follow(
+            response = try HTTPConnection(settings).follow(
                 HTTPRequest(address: url),
                 isCancelled: { cancellation.isCancelled || ContinuousClock.now > deadline },
-                take: { answer, piece in
-                    guard (200..<300).contains(answer.status) else { return false }
-                    try check(announced: Int(answer["content-length"] ?? "") ?? 0)
+                take: { response, piece in
+                    guard (200..<300).contains(response.status) else { return false }
+                    try check(announced: Int(response["content-length"] ?? "") ?? 0)
                     bytes += piece
                     guard bytes.count <= mostBytes else {
                         throw failure("it has more than the \(mostBytes) bytes that are taken")
@@ -44,8 +44,8 @@ struct Download {
         } catch let error as BridgeError where error.code == .cancelled && !cancellation.isCancelled {
             throw self.failure("it took more than \(Int(saturating: seconds)) seconds")
         }
-        guard (200..<300).contains(answer.status) else {
-            throw failure("the server answers with status \(answer.status)")
+        guard (200..<300).contains(response.status) else {
+            throw failure("the server responses with status \(response.status)")
         }
         return bytes
     }
@@ -62,15 +62,15 @@ struct Download {
 
     private static func words(_ failure: HTTPFailure, _ isFirst: Bool) -> String {
         switch failure.kind {
-        case .badAddress where isFirst: "it is no http:// or https:// address (\(failure.reason))"
-        case .badAddress: "it leads to an address that is not http:// or https://"
+        case .invalidURL where isFirst: "it is no http:// or https:// address (\(failure.reason))"
+        case .invalidURL: "it leads to an address that is not http:// or https://"
         case .unencryptedRedirect:
             "it is encrypted and leads to \(failure.reason), which is not; give an address that stays encrypted"
         case .endlessRedirects: "it leads from one address to the next without an end"
         case .unreachable: "no connection (\(failure.reason))"
         case .proxy: "the proxy does not help (\(failure.reason))"
         case .certificate: "the server's certificate is not trusted (\(failure.reason)); SSL_CERT_FILE names others"
-        case .timeout: "the server does not answer in time (\(failure.reason))"
+        case .timeout: "the server does not response in time (\(failure.reason))"
         case .cut: "the connection ended too early (\(failure.reason))"
         case .other: failure.reason
         }

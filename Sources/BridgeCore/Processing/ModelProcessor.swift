@@ -191,20 +191,20 @@ extension ModelProcessor {
 
     private func check(_ markers: Int, against images: Int, _ marker: String) throws {
         guard markers != images else { return }
-        let place = markers == 1 ? "1 place" : "\(markers) places"
+        let placeholders = markers == 1 ? "1 placeholder" : "\(markers) placeholders"
         let advice =
             markers == 0
             ? "write \(marker) where an image belongs, or use a chat template that does"
             : "give one image for each \(marker) in the prompt"
         throw BridgeError(
             .badArgument,
-            "there \(images == 1 ? "is 1 image" : "are \(images) images") and the prompt has \(place) for images; \(advice)"
+            "there \(images == 1 ? "is 1 image" : "are \(images) images") and the prompt has \(placeholders) for images; \(advice)"
         )
     }
 
-    /// What a model takes for one picture, wherever that comes from.
+    /// What a model takes for one image, wherever that comes from.
     ///
-    /// - Throws: `BridgeError` with one sentence when the picture cannot be had or is not one that the model takes.
+    /// - Throws: `BridgeError` with one sentence when the image cannot be had or is not one that the model takes.
     public func prepared(_ source: ImageSource, options: ProcessingOptions) throws -> PreparedImage {
         try checkSeesImages(1)
         do {
@@ -268,19 +268,19 @@ extension BridgeError {
     /// Runs something of the tokenizer's and turns what it throws into the error of this module.
     ///
     /// - Parameters:
-    ///   - place: The file, or the row of one, that the text comes from; nil where the error names it itself.
+    ///   - location: The file, or the row of one, that the text comes from; nil where the error names it itself.
     ///   - body: What is run.
     /// - Returns: What `body` returns.
     /// - Throws: `BridgeError`.
     public static func ofTokenizer<Result>(
-        in place: String? = nil,
+        in location: String? = nil,
         _ body: () throws(TokenizerError) -> Result
     ) throws -> Result {
         do throws(TokenizerError) {
             return try body()
         } catch {
             let isOfTheRequest = error.code == .templateRefusal || error.code == .unsupported
-            let message = place.map { "\($0): \(error)" } ?? error.description
+            let message = location.map { "\($0): \(error)" } ?? error.description
             throw BridgeError(isOfTheRequest ? .badArgument : .corruptInput, message)
         }
     }

@@ -5,8 +5,8 @@ public import Tokenizers
 
 /// The files beside a model that say how text and images become its inputs.
 public struct ProcessorFiles: Sendable {
-    /// The folder.
-    public let folder: String
+    /// The directory.
+    public let directory: String
     /// The tokenizer.
     public let tokenizer: Tokenizer
     /// `processor_config.json`.
@@ -14,25 +14,25 @@ public struct ProcessorFiles: Sendable {
     /// The part about images: `image_processor` in `processor_config.json`, else `preprocessor_config.json`.
     public let image: ProcessorSettings
 
-    /// Reads the files of a folder; one that is not there counts as empty.
+    /// Reads the files of a directory; one that is not there counts as empty.
     ///
     /// - Parameters:
-    ///   - folder: The folder.
+    ///   - directory: The directory.
     ///   - hasProcessor: Whether transformers has a processor for the model, which looks for chat templates in files of its own.
     /// - Throws: `BridgeError` when there is no tokenizer, or a file is not what it claims to be.
-    public init(folder: String, hasProcessor: Bool = false) throws {
-        self.folder = Files.trimmed(folder)
-        let settings = try ProcessorSettings(file: Files.join(folder, "processor_config.json"))
+    public init(directory: String, hasProcessor: Bool = false) throws {
+        self.directory = Files.trimmed(directory)
+        let settings = try ProcessorSettings(file: Files.join(directory, "processor_config.json"))
         let template = try hasProcessor ? settings.optionalText("chat_template") : nil
         tokenizer = try BridgeError.ofTokenizer { () throws(TokenizerError) in
-            var tokenizer = try Tokenizer(folder: folder)
-            if hasProcessor { try tokenizer.takeProcessorTemplates(folder, ofProcessor: template) }
+            var tokenizer = try Tokenizer(directory: directory)
+            if hasProcessor { try tokenizer.takeProcessorTemplates(directory, ofProcessor: template) }
             return tokenizer
         }
         processor = settings
         image =
             try processor.section("image_processor")
-            ?? ProcessorSettings(file: Files.join(folder, "preprocessor_config.json"))
+            ?? ProcessorSettings(file: Files.join(directory, "preprocessor_config.json"))
     }
 
     /// The id of a token that is found in a text as a whole.
@@ -46,7 +46,7 @@ public struct ProcessorFiles: Sendable {
         guard let known = tokenizer.addedTokens.first(where: { $0.content.utf8.elementsEqual(token.utf8) }) else {
             throw BridgeError(
                 .badConfiguration,
-                "the tokenizer in \(folder) does not know \(token) as a special token, and \(role) is written with it; "
+                "the tokenizer in \(directory) does not know \(token) as a special token, and \(role) is written with it; "
                     + "fetch the tokenizer's files again"
             )
         }

@@ -37,11 +37,11 @@ extension RenderedChat {
         var end = 0
         /// Behind each place, how far the rest has moved.
         var moves: [(from: Int, by: Int)] = []
-        for (place, text) in zip(places, texts) {
-            result += bytes[end..<place.lowerBound]
+        for (location, text) in zip(places, texts) {
+            result += bytes[end..<location.lowerBound]
             result += text.utf8
-            end = place.upperBound
-            moves.append((place.upperBound, result.count - end))
+            end = location.upperBound
+            moves.append((location.upperBound, result.count - end))
         }
         result += bytes[end...]
         func moved(_ offset: Int) -> Int { offset + (moves.last { $0.from <= offset }?.by ?? 0) }

@@ -22,16 +22,16 @@ public enum ToolSchemas {
         guard let value = try unpacked(json, name) else { return nil }
         if isText, value.array?.isEmpty == true { return nil }
         return try list(value, name).enumerated().map { index, element in
-            let place = "\(name)[\(index)]"
+            let location = "\(name)[\(index)]"
             let wasText = isText || element.string != nil
-            guard let tool = try unpacked(element, place), var object = tool.object else {
+            guard let tool = try unpacked(element, location), var object = tool.object else {
                 throw BridgeError(
                     .corruptInput,
-                    "\(place) is \(element.kind), expected an object with the schema of a function, or its JSON text"
+                    "\(location) is \(element.kind), expected an object with the schema of a function, or its JSON text"
                 )
             }
             if let text = object["function"], text.string != nil {
-                object["function"] = try unpacked(text, "\(place).function")
+                object["function"] = try unpacked(text, "\(location).function")
             }
             return ChatValue(wasText || wrapsFunctions ? wrapped(object) : .object(object))
         }
@@ -51,11 +51,11 @@ public enum ToolSchemas {
             return []
         }
         return try list(value, name).enumerated().map { index, element in
-            let place = "\(name)[\(index)]"
-            guard let call = try unpacked(element, place), var object = call.object else {
+            let location = "\(name)[\(index)]"
+            guard let call = try unpacked(element, location), var object = call.object else {
                 throw BridgeError(
                     .corruptInput,
-                    "\(place) is \(element.kind), expected an object with the name and the arguments of a function"
+                    "\(location) is \(element.kind), expected an object with the name and the arguments of a function"
                 )
             }
             let wraps = wrapsFunctions || json.string != nil || element.string != nil
@@ -69,7 +69,7 @@ public enum ToolSchemas {
                 return .object(whole)
             }
             if let text = object["function"], text.string != nil {
-                object["function"] = try unpacked(text, "\(place).function")
+                object["function"] = try unpacked(text, "\(location).function")
             }
             return .object(object)
         }

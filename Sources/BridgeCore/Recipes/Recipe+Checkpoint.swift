@@ -1,13 +1,13 @@
 extension Recipe {
     /// What is loaded and saved.
     public struct CheckpointSection: Sendable, Equatable {
-        /// The weights to start from: a Megatron checkpoint or a Hugging Face folder; empty for random ones.
+        /// The weights to start from: a Megatron checkpoint or a Hugging Face directory; empty for random ones.
         public var pretrainedCheckpoint = ""
         /// Whether the weights are drawn anew, so that only configuration and tokenizer come from `pretrainedCheckpoint`.
         public var randomInit = false
-        /// The folder of the run's checkpoints, from the newest of which a run goes on; empty for none.
+        /// The directory of the run's checkpoints, from the newest of which a run goes on; empty for none.
         public var save = ""
-        /// A folder with checkpoints to go on from; empty for `save`.
+        /// A directory with checkpoints to go on from; empty for `save`.
         public var load = ""
         /// How many steps lie between two checkpoints.
         public var saveInterval = 50
@@ -26,9 +26,9 @@ extension Recipe {
     public struct LoggerSection: Sendable, Equatable {
         /// How many steps a line of the console stands for.
         public var logInterval = 10
-        /// The folder of the run's log and report, `log.jsonl` and `report.html`; empty for none.
+        /// The directory of the run's log and report, `log.jsonl` and `report.html`; empty for none.
         public var logDir = ""
-        /// The folder of TensorBoard's event files; empty for none.
+        /// The directory of TensorBoard's event files; empty for none.
         public var tensorboardDir = ""
         /// Whether lines have the norm of all parameters.
         public var logParamsNorm = false

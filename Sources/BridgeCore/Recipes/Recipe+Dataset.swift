@@ -3,7 +3,7 @@ extension Recipe {
     public struct DatasetSection: Sendable, Equatable {
         /// What kind of source there is.
         public enum Kind: String, Sendable, CaseIterable {
-            /// Made-up pictures with one question and answer.
+            /// Made-up images with one question and answer.
             case mock
             /// JSON or JSONL with conversations.
             case preloaded
@@ -17,13 +17,13 @@ extension Recipe {
         public var datasetType = Kind.hf
         /// The maker, for `hf`.
         public var makerName = "make_cord_v2_dataset"
-        /// Folder, file or hub id of the data; empty for the maker's own.
+        /// Directory, file or hub id of the data; empty for the maker's own.
         public var pathOrDataset = ""
         /// The file with the samples to train on, for `preloaded` and `tokenized`.
         public var trainDataPath = ""
         /// The file with the samples to validate on; empty for none.
         public var validDataPath = ""
-        /// The folder that image paths in the data are relative to; empty for the file's own.
+        /// The directory that image paths in the data are relative to; empty for the file's own.
         public var imageFolder = ""
         /// The longest sample, in tokens.
         public var seqLength = 4096
@@ -31,7 +31,7 @@ extension Recipe {
         public var shuffle = true
         /// Whether several samples share one row.
         public var packSequencesInBatch = false
-        /// Which tokens of a conversation are learnt.
+        /// Which tokens of a conversation are supervised.
         public var lossMode = LossMode.assistant
         /// The date that chat templates write, as yyyy-mm-dd; empty for that of the run's first day.
         public var date = ""
@@ -46,7 +46,7 @@ extension Recipe {
         public init() {}
     }
 
-    /// Which tokens of a conversation are learnt.
+    /// Which tokens of a conversation are supervised.
     public enum LossMode: String, Sendable, CaseIterable {
         /// What the assistant says, with the token that ends its turn.
         case assistant

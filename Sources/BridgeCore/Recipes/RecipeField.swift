@@ -36,7 +36,7 @@ public struct RecipeField: Sendable {
         expectation = Value.expectation
         read =
             switch Value.self {
-            // A folder may be called "1e3" or "true"; only what means "not set" is no name.
+            // A directory may be called "1e3" or "true"; only what means "not set" is no name.
             case is String.Type:
                 { ["null", "None", "~", ""].contains($0) ? .null : .string(RecipeText.unquoted($0)) }
             case is [String].Type: RecipeText.words

@@ -1,7 +1,7 @@
 /// The settings of the model and of its training.
 extension RecipeTable {
     static let first = [
-        RecipeField("name", \.name, "The run's name, of which its folders are called."),
+        RecipeField("name", \.name, "The run's name, of which its directories are called."),
         RecipeField("hf_path", \.hfPath, "The hub id of the model that the recipe is made for; empty for any model."),
     ]
 

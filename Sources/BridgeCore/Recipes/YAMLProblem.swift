@@ -15,8 +15,8 @@ struct YAMLProblem {
             let lines = text.count { $0.isNewline } + (text.last?.isNewline ?? true ? 0 : 1)
             line = min(mark.line, max(1, lines))
             // "while parsing a block mapping" begins before the place where the parser gave up.
-            let place = context.map { $0.mark.line == mark.line ? "" : " of line \($0.mark.line)" } ?? ""
-            let begun = context.map { ", \($0.text)\(place)" } ?? ""
+            let location = context.map { $0.mark.line == mark.line ? "" : " of line \($0.mark.line)" } ?? ""
+            let begun = context.map { ", \($0.text)\(location)" } ?? ""
             // A pattern that begins with a star is what people mean by it.
             let isAlias = (begun + problem).contains("alias")
             let hint = isAlias ? "; a text that begins with * stands in quotation marks" : ""

@@ -12,8 +12,8 @@ let model = try bridge.toModel(on: engine)
 // snippet.end
 
 // snippet.inputs
-let picture = try ImageSource("table.png")
-let inputs = try processor.inputs(Conversation(prompt: "What is on the table?", images: [picture]))
+let image = try ImageSource("table.png")
+let inputs = try processor.inputs(Conversation(prompt: "What is on the table?", images: [image]))
 let batch = TokenBatch(inputs, on: engine)
 // snippet.end
 
@@ -38,7 +38,7 @@ print(output.logits.shape, output.hiddenStates.count)
 let converted = try AutoBridge.fromMegatron("megatron/ministral-3-3b")
 let same = try converted.toModel(weights: "megatron/ministral-3-3b", elementType: .float32, on: engine)
 let gap = try LogitComparison(model.forward(batch).logits, same.forward(batch).logits)
-print(gap.largestDifference, gap.sameLikeliest, gap.positions)
+print(gap.largestDifference, gap.sameArgmax, gap.positions)
 // snippet.end
 
 // snippet.freeze

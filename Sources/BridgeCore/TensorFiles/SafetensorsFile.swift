@@ -31,7 +31,7 @@ public struct SafetensorsFile: Sendable {
         guard try storage.bytes(0..<8) != Array("version ".utf8) else {
             throw BridgeError(
                 .corruptInput,
-                "\(path) is a pointer of Git LFS, not the file itself; run 'git lfs pull' in its folder"
+                "\(path) is a pointer of Git LFS, not the file itself; run 'git lfs pull' in its directory"
             )
         }
         guard length <= UInt64(storage.byteCount - 8) else {

@@ -21,7 +21,7 @@ package struct RankSlice: Sendable {
     /// What it holds.
     package var view: TensorView
     /// Where that stands in the whole parameter.
-    package var places: [Place]
+    package var positions: [Place]
 
     /// A rectangle that stands at one place in the rank's tensor and at another in the whole parameter.
     package struct Place: Sendable, Equatable {
@@ -46,14 +46,14 @@ extension SplitRule {
         let height = view.height
         switch self {
         case .replicated:
-            return [RankSlice(tensorRank: 0, view: view, places: [.rows(0, at: 0, height, view.width)])]
+            return [RankSlice(tensorRank: 0, view: view, positions: [.rows(0, at: 0, height, view.width)])]
         case .column:
             let part = height / tensorSize
             return (0..<tensorSize).map { rank in
                 RankSlice(
                     tensorRank: rank,
                     view: view.rows(rank * part..<(rank + 1) * part),
-                    places: [.rows(0, at: rank * part, part, view.width)]
+                    positions: [.rows(0, at: rank * part, part, view.width)]
                 )
             }
         case .vocabulary:
@@ -65,13 +65,13 @@ extension SplitRule {
                 return RankSlice(
                     tensorRank: rank,
                     view: whole.rows(rank * part..<(rank + 1) * part),
-                    places: real > 0 ? [.rows(0, at: rank * part, real, view.width)] : []
+                    positions: real > 0 ? [.rows(0, at: rank * part, real, view.width)] : []
                 )
             }
         case .row:
             let part = view.width / tensorSize
             return (0..<tensorSize).map { rank in
-                let place = RankSlice.Place(
+                let position = RankSlice.Place(
                     localRow: 0,
                     localColumn: 0,
                     globalRow: 0,
@@ -80,7 +80,7 @@ extension SplitRule {
                     width: part
                 )
                 let columns = tensorSize == 1 ? view : view.columns(rank * part..<(rank + 1) * part)
-                return RankSlice(tensorRank: rank, view: columns, places: [place])
+                return RankSlice(tensorRank: rank, view: columns, positions: [position])
             }
         case .gatedColumn:
             let half = height / 2
@@ -91,7 +91,7 @@ extension SplitRule {
                 return RankSlice(
                     tensorRank: rank,
                     view: .concatenate(rows: [view.rows(gate), view.rows(up)]),
-                    places: [
+                    positions: [
                         .rows(0, at: gate.lowerBound, part, view.width),
                         .rows(part, at: up.lowerBound, part, view.width),
                     ]

@@ -15,7 +15,7 @@ public final class TensorReader {
     private var rows = AlignedBuffer(byteCount: 0)
     private var floats = AlignedBuffer(byteCount: 0)
     private var converted = AlignedBuffer(byteCount: 0)
-    private var mirrored = AlignedBuffer(byteCount: 0)
+    private var transposedBytes = AlignedBuffer(byteCount: 0)
     private var factors: [ObjectIdentifier: [Int: [Float]]] = [:]
 
     private var pages = AlignedBuffer(byteCount: 0)
@@ -28,10 +28,10 @@ public final class TensorReader {
     public init(readsOnce: Bool = false) { self.readsOnce = readsOnce }
 
     private func copy(_ storage: any ByteStorage, at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
-        guard readsOnce, let storage = storage as? any OnceReadableStorage else {
+        guard readsOnce, let storage = storage as? any UncachedReadable else {
             return try storage.read(at: offset, into: buffer)
         }
-        try storage.readOnce(at: offset, into: buffer, through: &pages)
+        try storage.readUncached(at: offset, into: buffer, through: &pages)
     }
 
     /// Fills `target` with the bytes of a view from `offset` on, counted from the view's first byte.
@@ -194,9 +194,9 @@ public final class TensorReader {
         }
         if content.isTransposed {
             let size = elementType.byteCount
-            mirrored.grow(to: bytes.count)
+            transposedBytes.grow(to: bytes.count)
             ctk_transpose(
-                mirrored.bytes,
+                transposedBytes.bytes,
                 storedRows.count * size,
                 bytes.baseAddress,
                 storedColumns.count * size,
@@ -204,7 +204,7 @@ public final class TensorReader {
                 storedColumns.count,
                 size
             )
-            bytes = UnsafeRawBufferPointer(start: mirrored.bytes, count: bytes.count)
+            bytes = UnsafeRawBufferPointer(start: transposedBytes.bytes, count: bytes.count)
         }
         return bytes
     }
@@ -263,8 +263,8 @@ public final class TensorReader {
             while column < columns.upperBound {
                 let block = column / scale.blockColumns
                 let end = min(columns.upperBound, (block + 1) * scale.blockColumns)
-                let place = (row - rows.lowerBound) * columns.count + column - columns.lowerBound
-                ctk_scale_f32(numbers + place, factors[line + block], end - column)
+                let position = (row - rows.lowerBound) * columns.count + column - columns.lowerBound
+                ctk_scale_f32(numbers + position, factors[line + block], end - column)
                 column = end
             }
         }

@@ -180,14 +180,16 @@ extension TensorView {
 extension TensorView {
     /// The mirror image of a matrix.
     public var transposed: TensorView {
-        var mirrored = blocks.map { block in
+        var transposedBytes = blocks.map { block in
             var block = block
             swap(&block.rows, &block.columns)
             block.content?.isTransposed.toggle()
             return block
         }
-        mirrored.sort { ($0.rows.lowerBound, $0.columns.lowerBound) < ($1.rows.lowerBound, $1.columns.lowerBound) }
-        return TensorView(elementType: elementType, shape: [width, height], blocks: mirrored)
+        transposedBytes.sort {
+            ($0.rows.lowerBound, $0.columns.lowerBound) < ($1.rows.lowerBound, $1.columns.lowerBound)
+        }
+        return TensorView(elementType: elementType, shape: [width, height], blocks: transposedBytes)
     }
 
     /// The same tensor with other elements, rounded to nearest even.

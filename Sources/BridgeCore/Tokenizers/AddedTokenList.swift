@@ -2,7 +2,7 @@
 struct AddedTokenList {
     /// The tokens.
     private(set) var tokens: [AddedToken] = []
-    private var places: [[UInt8]: Int] = [:]
+    private var positions: [[UInt8]: Int] = [:]
     private var next: Int
     private let tokenizer: Tokenizer
 
@@ -12,7 +12,7 @@ struct AddedTokenList {
         tokens = tokenizer.addedInOrder
         next = tokenizer.encoder.vocabulary.count + tokenizer.unreachable.count
         for (index, token) in tokens.enumerated() {
-            places[Array(token.content.utf8)] = index
+            positions[Array(token.content.utf8)] = index
             next = max(next, token.id + 1)
         }
     }
@@ -25,9 +25,9 @@ struct AddedTokenList {
         let content = Array(token.content.utf8)
         guard !content.isEmpty else { return }
         var token = token
-        if let place = places[content] {
-            token.id = tokens[place].id
-            tokens[place] = token
+        if let position = positions[content] {
+            token.id = tokens[position].id
+            tokens[position] = token
             return
         }
         if let id = tokenizer.id(of: token.content) {
@@ -36,7 +36,7 @@ struct AddedTokenList {
             token.id = next
         }
         next = max(next, token.id + 1)
-        places[content] = tokens.count
+        positions[content] = tokens.count
         tokens.append(token)
     }
 }

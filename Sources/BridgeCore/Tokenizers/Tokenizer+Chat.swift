@@ -4,12 +4,13 @@ extension Tokenizer {
     /// Takes the templates that transformers' processor of a model takes, and not those of its tokenizer.
     ///
     /// - Parameters:
-    ///   - folder: The model's folder.
+    ///   - directory: The model's directory.
     ///   - template: `chat_template` of `processor_config.json`; nil where it has none.
     /// - Throws: `TokenizerError` for files that contradict each other.
-    public mutating func takeProcessorTemplates(_ folder: String, ofProcessor template: String?) throws(TokenizerError)
+    public mutating func takeProcessorTemplates(_ directory: String, ofProcessor template: String?)
+        throws(TokenizerError)
     {
-        try settings.takeProcessorTemplates(folder, ofProcessor: template)
+        try settings.takeProcessorTemplates(directory, ofProcessor: template)
     }
 
     /// The chat template that the files of the model hold.

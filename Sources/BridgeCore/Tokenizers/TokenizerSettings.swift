@@ -14,19 +14,19 @@ public struct TokenizerSettings: Sendable, Equatable {
     /// The token that fills a batch.
     public var paddingToken: String? { specialTokens["pad_token"] }
 
-    /// Reads the settings from a folder.
+    /// Reads the settings from a directory.
     ///
     /// What is not there stays empty. The order is that of transformers 5.23 (`_from_pretrained`): templates in files of
     /// their own before the one in the configuration, and `special_tokens_map.json` and `added_tokens.json` only where the
     /// configuration has no `added_tokens_decoder`, the former then before the configuration.
-    init(folder: String) throws(TokenizerError) {
-        let configuration = try Self.json(folder, "tokenizer_config.json") ?? .object(JSONObject())
+    init(directory: String) throws(TokenizerError) {
+        let configuration = try Self.json(directory, "tokenizer_config.json") ?? .object(JSONObject())
         let legacy = configuration["added_tokens_decoder"] == nil
-        let map = legacy ? try Self.json(folder, "special_tokens_map.json") : nil
+        let map = legacy ? try Self.json(directory, "special_tokens_map.json") : nil
         guard configuration["split_special_tokens"]?.bool != true else {
             throw TokenizerError(
                 .badFile,
-                "\(folder)/tokenizer_config.json: split_special_tokens is true; supported: false, with which special tokens in a "
+                "\(directory)/tokenizer_config.json: split_special_tokens is true; supported: false, with which special tokens in a "
                     + "text stay whole"
             )
         }
@@ -40,15 +40,15 @@ public struct TokenizerSettings: Sendable, Equatable {
                 specials: Set(names.byRole.values.map { Array($0.utf8) })
             )
             repeatsOwnTokens = legacy
-            if legacy, let json = try Self.json(folder, "added_tokens.json") {
+            if legacy, let json = try Self.json(directory, "added_tokens.json") {
                 tokensByID = try Self.addedTokens(byContent: json, specials: names.plainContents)
             }
         } catch {
-            throw error.inFile("\(folder)/tokenizer_config.json")
+            throw error.inFile("\(directory)/tokenizer_config.json")
         }
-        try readTemplateFiles(folder)
+        try readTemplateFiles(directory)
         // transformers' tokenizers do not look at this older file; it is better than no template.
-        if chatTemplates.isEmpty, let template = try Self.legacyTemplate(folder) {
+        if chatTemplates.isEmpty, let template = try Self.legacyTemplate(directory) {
             chatTemplates = ["default": template]
         }
     }
@@ -68,9 +68,9 @@ public struct TokenizerSettings: Sendable, Equatable {
     private(set) var repeatsOwnTokens = false
 
     /// Templates in files of their own take the place of all others.
-    private mutating func readTemplateFiles(_ folder: String) throws(TokenizerError) {
-        var files = [("default", "\(folder)/chat_template.jinja")].filter { FileBytes.exists($0.1) }
-        let others = "\(folder)/additional_chat_templates"
+    private mutating func readTemplateFiles(_ directory: String) throws(TokenizerError) {
+        var files = [("default", "\(directory)/chat_template.jinja")].filter { FileBytes.exists($0.1) }
+        let others = "\(directory)/additional_chat_templates"
         for name in FileBytes.names(in: others) where name.hasSuffix(".jinja") && FileBytes.exists("\(others)/\(name)")
         {
             files.append((String(name.dropLast(6)), "\(others)/\(name)"))
@@ -121,8 +121,8 @@ public struct TokenizerSettings: Sendable, Equatable {
         left.specialTokens == right.specialTokens && left.chatTemplates == right.chatTemplates
     }
 
-    private static func json(_ folder: String, _ name: String) throws(TokenizerError) -> JSON? {
-        let path = "\(folder)/\(name)"
+    private static func json(_ directory: String, _ name: String) throws(TokenizerError) -> JSON? {
+        let path = "\(directory)/\(name)"
         guard FileBytes.exists(path) else { return nil }
         do {
             return try JSON(tokenizerFile: try FileBytes.read(path))
@@ -134,10 +134,10 @@ public struct TokenizerSettings: Sendable, Equatable {
     /// The template in `chat_template.json`, the file that processors had before `chat_template.jinja`.
     ///
     /// - Throws: `TokenizerError` for a file that holds none.
-    static func legacyTemplate(_ folder: String) throws(TokenizerError) -> String? {
-        guard let json = try json(folder, "chat_template.json") else { return nil }
+    static func legacyTemplate(_ directory: String) throws(TokenizerError) -> String? {
+        guard let json = try json(directory, "chat_template.json") else { return nil }
         guard let text = json["chat_template"]?.string else {
-            throw TokenizerError(.badFile, "\(folder)/chat_template.json: has no text as chat_template")
+            throw TokenizerError(.badFile, "\(directory)/chat_template.json: has no text as chat_template")
         }
         return text
     }
@@ -148,15 +148,15 @@ public struct TokenizerSettings: Sendable, Equatable {
     /// Source: `get_processor_dict` in `processing_utils.py`, transformers 5.23.
     ///
     /// - Parameters:
-    ///   - folder: The folder.
+    ///   - directory: The directory.
     ///   - ofProcessor: `chat_template` of `processor_config.json`; nil where it has none.
     /// - Throws: `TokenizerError` for files that contradict each other.
-    mutating func takeProcessorTemplates(_ folder: String, ofProcessor: String?) throws(TokenizerError) {
-        let legacy = try Self.legacyTemplate(folder)
-        if legacy != nil, !FileBytes.names(in: "\(folder)/additional_chat_templates").isEmpty {
+    mutating func takeProcessorTemplates(_ directory: String, ofProcessor: String?) throws(TokenizerError) {
+        let legacy = try Self.legacyTemplate(directory)
+        if legacy != nil, !FileBytes.names(in: "\(directory)/additional_chat_templates").isEmpty {
             throw TokenizerError(
                 .badFile,
-                "\(folder): has both chat_template.json and additional_chat_templates, of which transformers reads neither; "
+                "\(directory): has both chat_template.json and additional_chat_templates, of which transformers reads neither; "
                     + "replace chat_template.json by chat_template.jinja"
             )
         }
@@ -181,24 +181,24 @@ public struct TokenizerSettings: Sendable, Equatable {
 }
 
 extension Tokenizer {
-    /// Reads the tokenizer of a model folder: `tokenizer.json`, else `tekken.json`, else `tokenizer.model`.
-    public init(folder: String) throws(TokenizerError) {
-        guard FileBytes.isFolder(folder) else {
-            throw TokenizerError(.unreadableFile, "\(folder): is not a folder")
+    /// Reads the tokenizer of a model directory: `tokenizer.json`, else `tekken.json`, else `tokenizer.model`.
+    public init(directory: String) throws(TokenizerError) {
+        guard FileBytes.isDirectory(directory) else {
+            throw TokenizerError(.unreadableFile, "\(directory): is not a directory")
         }
-        if FileBytes.exists("\(folder)/tokenizer.json") {
-            try self.init(tokenizerJSON: "\(folder)/tokenizer.json")
-        } else if FileBytes.exists("\(folder)/tekken.json") {
-            try self.init(tekken: "\(folder)/tekken.json")
-        } else if FileBytes.exists("\(folder)/tokenizer.model") {
-            try self.init(sentencePieceModel: "\(folder)/tokenizer.model")
+        if FileBytes.exists("\(directory)/tokenizer.json") {
+            try self.init(tokenizerJSON: "\(directory)/tokenizer.json")
+        } else if FileBytes.exists("\(directory)/tekken.json") {
+            try self.init(tekken: "\(directory)/tekken.json")
+        } else if FileBytes.exists("\(directory)/tokenizer.model") {
+            try self.init(sentencePieceModel: "\(directory)/tokenizer.model")
         } else {
             throw TokenizerError(
                 .unreadableFile,
-                "\(folder): has no tokenizer.json, tekken.json or tokenizer.model; copy the tokenizer files of the model there"
+                "\(directory): has no tokenizer.json, tekken.json or tokenizer.model; copy the tokenizer files of the model there"
             )
         }
-        settings = try TokenizerSettings(folder: folder)
+        settings = try TokenizerSettings(directory: directory)
         if instructChat != nil {
             // The file's own control tokens, where no other file gives them roles.
             for (role, token) in [
@@ -206,7 +206,7 @@ extension Tokenizer {
             ]
             where settings.specialTokens[role] == nil && id(of: token) != nil { settings.specialTokens[role] = token }
         }
-        guard FileBytes.exists("\(folder)/tokenizer.json") else { return }
+        guard FileBytes.exists("\(directory)/tokenizer.json") else { return }
         try applySettings()
     }
 

@@ -81,14 +81,17 @@ public struct ToyModel: Sendable {
         let elementType = options.elementType ?? model.provider.elementType ?? .bfloat16
         configuration = model.encoded(elementType: elementType, into: configuration)
 
-        let dialect = bridge.dialects.first { $0.name == recipe.dialect }
-        if let wanted = recipe.dialect, dialect == nil {
-            throw BridgeError(.badPlugin, "the toy of \(family) wants the dialect \(wanted), which the family has not")
+        let keyMapping = bridge.keyMappings.first { $0.name == recipe.keyMapping }
+        if let wanted = recipe.keyMapping, keyMapping == nil {
+            throw BridgeError(
+                .badPlugin,
+                "the toy of \(family) wants the keyMapping \(wanted), which the family has not"
+            )
         }
         var tensors: [StoredTensor] = []
         for entry in try model.table(.transformers).entries where entry.mapping.sharedWith == nil {
             for (name, shape) in zip(entry.huggingFace, entry.shapes) {
-                let name = dialect?.spelled(name) ?? name
+                let name = keyMapping?.renamed(name) ?? name
                 let values = recipe.values.first { $0.names.matches(name) }?.values ?? .standard(shape)
                 let count = shape.reduce(1, *)
                 let storage = try RandomStorage(
@@ -158,11 +161,11 @@ public struct ToyModel: Sendable {
         shards.shards.map { ($0.name, $0.tensors.reduce(0) { $0 + $1.byteCount }) }
     }
 
-    /// Writes the folder.
+    /// Writes the directory.
     ///
     /// - Parameters:
-    ///   - path: The folder. It appears whole or not at all.
-    ///   - overwrite: Whether a folder that stands there is replaced.
+    ///   - path: The directory. It appears whole or not at all.
+    ///   - overwrite: Whether a directory that stands there is replaced.
     ///   - context: Threads, progress and cancellation.
     /// - Returns: What was written, and how long it took.
     /// - Throws: `BridgeError`; the destination is then as it was.
@@ -172,20 +175,20 @@ public struct ToyModel: Sendable {
     {
         let clock = ContinuousClock()
         let start = clock.now
-        let folder = try StagedFolder(destination: path, overwrite: overwrite)
+        let directory = try StagedDirectory(destination: path, overwrite: overwrite)
         let sideFiles = [ToyFile("config.json", configuration), readme] + recipe.sideFiles(configuration)
-        let images = shards.images + sideFiles.map { FileImage.literal(name: $0.name, $0.bytes) }
-        let written = try ImageWriter(folder: folder.path, context: context).write(
+        let images = shards.images + sideFiles.map { PlannedFile.literal(name: $0.name, $0.bytes) }
+        let written = try CheckpointWriter(directory: directory.path, context: context).write(
             images,
             activity: ConversionPlan.Kind.making.activity
         )
         try context.cancellation.check()
-        try folder.commit()
+        try directory.commit()
         let elapsed = clock.now - start
         return ConversionReport(
             kind: .making,
             source: "\(family), seed \(options.seed)",
-            destination: folder.destination,
+            destination: directory.destination,
             tensors: tensorCount,
             files: written.map { .init(name: $0.name, byteCount: $0.byteCount) },
             seconds: Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18,

@@ -38,9 +38,9 @@ struct ToyShards {
     }
 
     /// The files.
-    var images: [FileImage] {
+    var images: [PlannedFile] {
         let weights = shards.map { name, tensors in
-            FileImage.safetensors(
+            PlannedFile.safetensors(
                 name: name,
                 header: SafetensorsHeader(
                     tensors: tensors.map { ($0.name, $0.elementType, $0.shape) },

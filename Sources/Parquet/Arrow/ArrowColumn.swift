@@ -134,16 +134,16 @@ struct ArrowColumn {
     private func entry(_ index: Int, _ width: Int, _ isSigned: Bool, _ budget: inout ArrowBudget) throws(ParquetError)
         -> ParquetValue
     {
-        var place: Int
+        var position: Int
         switch Self.integer(values.bytes, index, width: width, isSigned: isSigned) {
-        case .int(let number): place = Int(number)
-        case .unsigned(let number): place = Int(clamping: number)
-        default: place = -1
+        case .int(let number): position = Int(number)
+        case .unsigned(let number): position = Int(clamping: number)
+        default: position = -1
         }
-        let wanted = place
+        let wanted = position
         for piece in dictionary {
-            if place >= 0, place < piece.count { return try piece.value(at: place, &budget) }
-            place -= piece.count
+            if position >= 0, position < piece.count { return try piece.value(at: position, &budget) }
+            position -= piece.count
         }
         throw ParquetError("the dictionary of \(field.name) has no value \(wanted)")
     }

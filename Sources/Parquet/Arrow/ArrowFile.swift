@@ -113,8 +113,8 @@ public final class ArrowFile: Sendable {
             var budget = ArrowBudget(limits, fileBytes: file.buffer.count)
             var values: [ParquetValue.Field] = []
             for name in names {
-                guard let place = fields.firstIndex(where: { $0.name == name }),
-                    let column = cache.batch?.columns[place]
+                guard let position = fields.firstIndex(where: { $0.name == name }),
+                    let column = cache.batch?.columns[position]
                 else {
                     throw ParquetError("it has no column '\(name)'; it has \(self.columns.joined(separator: ", "))")
                 }

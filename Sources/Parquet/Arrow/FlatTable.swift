@@ -43,20 +43,20 @@ struct FlatTable {
     }
 
     private func target(_ field: Int) throws(ParquetError) -> Int? {
-        guard let place = try place(field) else { return nil }
-        return place + Int(try Self.number(bytes, at: place, UInt32.self))
+        guard let position = try place(field) else { return nil }
+        return position + Int(try Self.number(bytes, at: position, UInt32.self))
     }
 
     /// A number; the default where the table does not have it.
     func number<Number: FixedWidthInteger>(_ field: Int, default value: Number) throws(ParquetError) -> Number {
-        guard let place = try place(field) else { return value }
-        return try Self.number(bytes, at: place, Number.self)
+        guard let position = try place(field) else { return value }
+        return try Self.number(bytes, at: position, Number.self)
     }
 
     /// A table.
     func table(_ field: Int) throws(ParquetError) -> FlatTable? {
-        guard let place = try target(field) else { return nil }
-        return try FlatTable(bytes, at: place)
+        guard let position = try target(field) else { return nil }
+        return try FlatTable(bytes, at: position)
     }
 
     /// A text.
@@ -70,8 +70,8 @@ struct FlatTable {
         guard let (start, count) = try vector(field, width: 4) else { return [] }
         var tables: [FlatTable] = []
         for index in 0..<count {
-            let place = start + 4 * index
-            tables.append(try FlatTable(bytes, at: place + Int(Self.number(bytes, at: place, UInt32.self))))
+            let position = start + 4 * index
+            tables.append(try FlatTable(bytes, at: position + Int(Self.number(bytes, at: position, UInt32.self))))
         }
         return tables
     }
@@ -81,10 +81,11 @@ struct FlatTable {
         guard let (start, count) = try vector(field, width: 16) else { return [] }
         var pairs: [(Int64, Int64)] = []
         for index in 0..<count {
-            let place = start + 16 * index
+            let position = start + 16 * index
             pairs.append(
                 (
-                    try Self.number(bytes, at: place, Int64.self), try Self.number(bytes, at: place + 8, Int64.self)
+                    try Self.number(bytes, at: position, Int64.self),
+                    try Self.number(bytes, at: position + 8, Int64.self)
                 )
             )
         }
@@ -92,11 +93,11 @@ struct FlatTable {
     }
 
     private func vector(_ field: Int, width: Int) throws(ParquetError) -> (start: Int, count: Int)? {
-        guard let place = try target(field) else { return nil }
-        let count = Int(try Self.number(bytes, at: place, UInt32.self))
-        guard count <= (bytes.count - place - 4) / width else {
+        guard let position = try target(field) else { return nil }
+        let count = Int(try Self.number(bytes, at: position, UInt32.self))
+        guard count <= (bytes.count - position - 4) / width else {
             throw ParquetError("its metadata has a list longer than itself")
         }
-        return (place + 4, count)
+        return (position + 4, count)
     }
 }

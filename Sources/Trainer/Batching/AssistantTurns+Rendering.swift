@@ -93,12 +93,12 @@ extension AssistantTurns {
         else { return nil }
         let (other, mark) = (Array(rendered.text.utf8), Array(sign.utf8))
         let search = ByteSearch(mark)
-        guard let place = search.first(in: other[...]) else { return nil }
-        let rest = other[(place + mark.count)...]
-        guard search.first(in: rest) == nil, place + rest.count <= text.count, text.starts(with: other[..<place]),
+        guard let location = search.first(in: other[...]) else { return nil }
+        let rest = other[(location + mark.count)...]
+        guard search.first(in: rest) == nil, location + rest.count <= text.count, text.starts(with: other[..<location]),
             text.suffix(rest.count) == rest
         else { return nil }
-        return place..<text.count - rest.count
+        return location..<text.count - rest.count
     }
 
     /// The end of what the template puts behind a content to end the turn; the content's own end where it puts nothing.

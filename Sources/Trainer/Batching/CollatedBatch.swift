@@ -5,7 +5,7 @@ public import Imaging
 public struct CollatedBatch: Sendable, Equatable {
     /// The tokens, row by row: B x T.
     public private(set) var tokens: [Int32] = []
-    /// For every token the one that follows it in its sample where that is learnt, -100 elsewhere: B x T.
+    /// For every token the one that follows it in its sample where that is supervised, -100 elsewhere: B x T.
     public private(set) var targets: [Int32] = []
     /// The place of every token in its sample, 0 for padding: B x T.
     public private(set) var positions: [Int32] = []
@@ -13,17 +13,17 @@ public struct CollatedBatch: Sendable, Equatable {
     public private(set) var isPresent: [Bool]?
     /// Which sample of its row each token belongs to, -1 for padding, B x T; nil when no row has two.
     public private(set) var segments: [Int32]?
-    /// The pictures, in the order in which their features take the place of image tokens.
+    /// The images, in the order in which their features take the place of image tokens.
     public private(set) var images: [PixelPlanes] = []
     /// B.
     public let batch: Int
     /// T.
     public let length: Int
-    /// How many targets are learnt.
-    public private(set) var trainedCount = 0
+    /// How many targets are supervised.
+    public private(set) var supervisedCount = 0
 
     /// How samples are put into rows.
-    public struct Form: Sendable, Equatable {
+    public struct Options: Sendable, Equatable {
         /// What stands behind the end of a row.
         public var paddingToken: Int32 = 0
         /// What the length of rows is a multiple of.
@@ -41,11 +41,11 @@ public struct CollatedBatch: Sendable, Equatable {
     ///
     /// - Throws: `BridgeError` when there is no sample, one is empty or longer than a packed row, or labels and tokens are
     ///   not as many.
-    public init(_ samples: [TrainingSample], form: Form = Form()) throws {
-        guard !samples.isEmpty, form.padToMultipleOf > 0 else {
+    public init(_ samples: [TrainingSample], options: Options = Options()) throws {
+        guard !samples.isEmpty, options.padToMultipleOf > 0 else {
             throw BridgeError(
                 .badArgument,
-                "a batch of \(samples.count) samples padded to a multiple of \(form.padToMultipleOf); both are at least 1"
+                "a batch of \(samples.count) samples padded to a multiple of \(options.padToMultipleOf); both are at least 1"
             )
         }
         for sample in samples where sample.tokens.isEmpty || sample.labels.count != sample.tokens.count {
@@ -54,23 +54,23 @@ public struct CollatedBatch: Sendable, Equatable {
                 "a sample has \(sample.tokens.count) tokens and \(sample.labels.count) labels, expected as many and some"
             )
         }
-        let rows = try Self.rows(samples.map(\.tokens.count), packedLength: form.packedLength)
+        let rows = try Self.rows(samples.map(\.tokens.count), packedLength: options.packedLength)
         let longest = rows.map { $0.reduce(0) { $0 + samples[$1].tokens.count } }.max() ?? 0
-        let (rounded, overflow) = longest.addingReportingOverflow(form.padToMultipleOf - 1)
+        let (rounded, overflow) = longest.addingReportingOverflow(options.padToMultipleOf - 1)
         guard !overflow, rounded <= 1 << 24 else {
             throw BridgeError(
                 .badArgument,
-                "dataset.pad_to_multiple_of is \(form.padToMultipleOf), which no row can be"
+                "dataset.pad_to_multiple_of is \(options.padToMultipleOf), which no row can be"
             )
         }
         batch = rows.count
-        length = rounded / form.padToMultipleOf * form.padToMultipleOf
+        length = rounded / options.padToMultipleOf * options.padToMultipleOf
         let isPadded = rows.contains { $0.reduce(0) { $0 + samples[$1].tokens.count } < length }
         if isPadded { isPresent = [] }
         if rows.contains(where: { $0.count > 1 }) { segments = [] }
         for row in rows {
             for (segment, index) in row.enumerated() { append(samples[index], segment: Int32(segment)) }
-            pad(to: length, count: row.reduce(0) { $0 + samples[$1].tokens.count }, form.paddingToken)
+            pad(to: length, count: row.reduce(0) { $0 + samples[$1].tokens.count }, options.paddingToken)
         }
     }
 
@@ -100,7 +100,7 @@ public struct CollatedBatch: Sendable, Equatable {
         tokens += sample.tokens
         let shifted = sample.labels.dropFirst() + [TrainingSample.ignoredLabel]
         targets += shifted
-        trainedCount += shifted.count { $0 != TrainingSample.ignoredLabel }
+        supervisedCount += shifted.count { $0 != TrainingSample.ignoredLabel }
         positions += (0..<count).map { Int32($0) }
         isPresent?.append(contentsOf: repeatElement(true, count: count))
         segments?.append(contentsOf: repeatElement(segment, count: count))

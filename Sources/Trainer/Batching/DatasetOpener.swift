@@ -50,7 +50,7 @@ public struct DatasetOpener: Sendable {
         switch section.datasetType {
         case .preloaded, .tokenized: return section.validDataPath.isEmpty ? nil : try file(section.validDataPath)
         case .mock:
-            // Other pictures than those of the training.
+            // Other images than those of the training.
             return try MockSource(count: mockCount, imageCount: section.numImages, seed: ~seed, encoder: encoder)
         case .hf:
             // Some data sets have nothing to validate on.
@@ -69,20 +69,20 @@ public struct DatasetOpener: Sendable {
     ///   - shuffles: Whether they come in another order in each epoch; nil for what the section says.
     /// - Returns: What makes micro-batches.
     /// - Throws: `BridgeError` for lengths that make no sense, and a source without samples.
-    public func preparer(_ source: any SampleSource, shuffles: Bool? = nil) throws -> BatchPreparer {
+    public func preparer(_ source: any SampleSource, shuffles: Bool? = nil) throws -> BatchCollator {
         let tokenizer = encoder.processor.tokenizer
-        var form = CollatedBatch.Form()
-        form.paddingToken = tokenizer.settings.paddingToken.flatMap { tokenizer.id(of: $0) } ?? 0
-        form.padToMultipleOf = section.padToMultipleOf
-        form.packedLength = section.packSequencesInBatch ? section.seqLength : nil
-        return try BatchPreparer(
+        var options = CollatedBatch.Options()
+        options.paddingToken = tokenizer.settings.paddingToken.flatMap { tokenizer.id(of: $0) } ?? 0
+        options.padToMultipleOf = section.padToMultipleOf
+        options.packedLength = section.packSequencesInBatch ? section.seqLength : nil
+        return try BatchCollator(
             source: source,
-            order: SampleOrder(count: source.count, shuffles: shuffles ?? section.shuffle, seed: seed),
-            fitter: SampleFitter(
+            order: EpochSampler(count: source.count, shuffles: shuffles ?? section.shuffle, seed: seed),
+            fitter: SampleTruncation(
                 seqLength: section.seqLength,
                 imageTokenID: encoder.processor.imageTokens?.featureID
             ),
-            form: form
+            options: options
         )
     }
 
@@ -117,7 +117,7 @@ public struct DatasetOpener: Sendable {
         guard let openTable, !path.isEmpty else {
             throw BridgeError(
                 .badArgument,
-                "dataset.path_or_dataset names no table that can be opened; name a folder with Parquet files or a hub id"
+                "dataset.path_or_dataset names no table that can be opened; name a directory with Parquet files or a hub id"
             )
         }
         return TableSource(table: try openTable(path, split), maker: maker, encoder: encoder)

@@ -3,9 +3,9 @@ import Imaging
 import TensorRuntime
 import Tokenizers
 
-/// Made-up samples: pictures of noise with one question and one answer, for trying a run without data.
+/// Made-up samples: images of noise with one question and one answer, for trying a run without data.
 public struct MockSource: SampleSource {
-    /// The sides of a picture, in pixels.
+    /// The sides of a image, in pixels.
     public static let side = 256
     /// What is asked.
     public static let question = "Describe this image."
@@ -18,22 +18,22 @@ public struct MockSource: SampleSource {
     private let seed: UInt64
     private let encoder: SampleEncoder
 
-    /// The numbers of the pictures are a stream of their own, so that nothing else of a run uses them.
+    /// The numbers of the images are a stream of their own, so that nothing else of a run uses them.
     private static let stream: UInt64 = 0x6d6f_636b_0000_0000
 
     /// Samples.
     ///
     /// - Parameters:
     ///   - count: How many.
-    ///   - imageCount: How many pictures each has; 0 for text alone.
-    ///   - seed: What the pictures follow from.
+    ///   - imageCount: How many images each has; 0 for text alone.
+    ///   - seed: What the images follow from.
     ///   - encoder: Makes samples of conversations.
-    /// - Throws: `BridgeError` for counts that make no sense, and pictures for a model that reads text only.
+    /// - Throws: `BridgeError` for counts that make no sense, and images for a model that reads text only.
     public init(count: Int, imageCount: Int = 1, seed: UInt64, encoder: SampleEncoder) throws {
         guard count > 0, (0...64).contains(imageCount) else {
             throw BridgeError(
                 .badArgument,
-                "\(count) samples with \(imageCount) pictures each were asked for, expected at least 1 and at most 64 pictures"
+                "\(count) samples with \(imageCount) images each were asked for, expected at least 1 and at most 64 images"
             )
         }
         guard imageCount == 0 || encoder.processor.imageTokens != nil else {

@@ -9,7 +9,7 @@ import Tokenizers
 public struct SampleEncoder: Sendable {
     /// The model's processor.
     public let processor: any ModelProcessor
-    /// Which tokens are learnt.
+    /// Which tokens are supervised.
     public let lossMode: Recipe.LossMode
     /// What the template is given, and how images are prepared.
     public let options: ProcessingOptions
@@ -20,7 +20,7 @@ public struct SampleEncoder: Sendable {
     ///
     /// - Parameters:
     ///   - processor: The model's processor.
-    ///   - lossMode: Which tokens are learnt.
+    ///   - lossMode: Which tokens are supervised.
     ///   - options: What the template is given. A template that writes the date writes the one of now when none is named,
     ///     and the same for every sample of this encoder.
     public init(
@@ -53,7 +53,7 @@ public struct SampleEncoder: Sendable {
         guard lossMode == .full || conversation.messages.contains(where: \.isOfAssistant) else {
             throw BridgeError(
                 .corruptInput,
-                "the conversation has no turn of the assistant, so nothing can be learnt from it; add the answer"
+                "the conversation has no turn of the assistant, so nothing can be supervised from it; add the answer"
             )
         }
         var chat = try processor.rendered(conversation, options: options)

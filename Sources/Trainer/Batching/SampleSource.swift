@@ -9,10 +9,10 @@ public protocol SampleSource: Sendable {
     /// - Throws: `BridgeError` that names file and line of a row that cannot be used.
     func sample(at row: Int) throws -> TrainingSample
     /// Words that say where a row stands, such as a file and a line.
-    func place(of row: Int) -> String
+    func location(of row: Int) -> String
 }
 
 extension SampleSource {
     /// The row's number.
-    public func place(of row: Int) -> String { "row \(row)" }
+    public func location(of row: Int) -> String { "row \(row)" }
 }

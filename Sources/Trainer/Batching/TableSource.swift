@@ -19,7 +19,7 @@ public struct TableSource: SampleSource {
     public var count: Int { table.count }
 
     /// Where a row stands: its file and its number there.
-    public func place(of row: Int) -> String { (try? table.row(at: row).place) ?? "row \(row)" }
+    public func location(of row: Int) -> String { (try? table.row(at: row).location) ?? "row \(row)" }
 
     /// The sample of a row.
     ///
@@ -33,7 +33,7 @@ public struct TableSource: SampleSource {
         do {
             return try encoder.encode(conversation)
         } catch let error as BridgeError where error.code != .cancelled {
-            throw BridgeError(error.code, "\(row.place): \(error.message)", names: error.names, cause: error.cause)
+            throw BridgeError(error.code, "\(row.location): \(error.message)", names: error.names, cause: error.cause)
         }
     }
 }

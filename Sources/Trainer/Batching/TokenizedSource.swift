@@ -5,7 +5,7 @@ import JSONTree
 
 /// Samples that somebody else has tokenized: rows of `input_ids`, `labels` and perhaps `images`.
 ///
-/// Labels stand where their tokens stand, not shifted, with -100 where nothing is learnt, as transformers' models take them.
+/// Labels stand where their tokens stand, not shifted, with -100 where nothing is supervised, as transformers' models take them.
 /// Image tokens are in `input_ids` already, as often as the images have features. Padding at the end, which an
 /// `attention_mask` of zeros shows, is removed where it has no labels; other padding is refused.
 public struct TokenizedSource: SampleSource {
@@ -18,7 +18,7 @@ public struct TokenizedSource: SampleSource {
     ///
     /// - Parameters:
     ///   - path: The file.
-    ///   - imageFolder: What paths of images are relative to; empty for the file's own folder.
+    ///   - imageFolder: What paths of images are relative to; empty for the file's own directory.
     ///   - processor: The model's processor, which prepares images and knows the vocabulary.
     ///   - options: How images are prepared.
     /// - Throws: `BridgeError` when the file cannot be read or holds no row.
@@ -29,7 +29,7 @@ public struct TokenizedSource: SampleSource {
         options: ProcessingOptions = ProcessingOptions()
     ) throws {
         file = try RowFile(path: path)
-        self.imageFolder = ImagePaths.folder(imageFolder, for: path)
+        self.imageFolder = ImagePaths.directory(imageFolder, for: path)
         self.processor = processor
         self.options = options
     }
@@ -38,7 +38,7 @@ public struct TokenizedSource: SampleSource {
     public var count: Int { file.count }
 
     /// Where a row stands: the file and the line it begins in.
-    public func place(of row: Int) -> String { file.name(of: row) }
+    public func location(of row: Int) -> String { file.name(of: row) }
 
     /// The sample of a row.
     ///
@@ -95,7 +95,7 @@ public struct TokenizedSource: SampleSource {
         guard labels[present...].allSatisfy({ $0 == TrainingSample.ignoredLabel }) else {
             throw BridgeError(
                 .corruptInput,
-                "labels of padding, where attention_mask is 0, are not -100; set them to -100, so that it is not learnt"
+                "labels of padding, where attention_mask is 0, are not -100; set them to -100, so that it is not supervised"
             )
         }
         return flags.count - present

@@ -1,8 +1,8 @@
 public import Imaging
 
-/// One example to learn from: tokens, which of them are learnt, and the pictures that some of them stand for.
+/// One example to learn from: tokens, which of them are supervised, and the images that some of them stand for.
 public struct TrainingSample: Sendable, Equatable {
-    /// What a label is that nothing is learnt from.
+    /// What a label is that nothing is supervised from.
     public static let ignoredLabel: Int32 = -100
 
     /// The tokens of the whole conversation, T of them.
@@ -20,5 +20,5 @@ public struct TrainingSample: Sendable, Equatable {
     }
 
     /// How many tokens the model learns to say; the first token of a sequence follows nothing and is not among them.
-    public var trainedCount: Int { labels.dropFirst().count { $0 != Self.ignoredLabel } }
+    public var supervisedCount: Int { labels.dropFirst().count { $0 != Self.ignoredLabel } }
 }

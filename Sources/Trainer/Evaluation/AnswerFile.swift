@@ -16,14 +16,14 @@ public struct AnswerFile: Sendable {
         /// What kind of question it is; nil where the row does not say.
         public var category: String?
         /// File and line.
-        public var place: String
+        public var location: String
 
         /// A question from its parts.
-        public init(conversation: Conversation, answer: String, category: String? = nil, place: String) {
+        public init(conversation: Conversation, answer: String, category: String? = nil, location: String) {
             self.conversation = conversation
             self.answer = answer
             self.category = category
-            self.place = place
+            self.location = location
         }
     }
 
@@ -34,11 +34,11 @@ public struct AnswerFile: Sendable {
     ///
     /// - Parameters:
     ///   - path: The file: a row to a line, or one list of rows.
-    ///   - imageFolder: What paths of images are relative to; empty for the file's own folder.
+    ///   - imageFolder: What paths of images are relative to; empty for the file's own directory.
     /// - Throws: `BridgeError` when the file cannot be read or holds no row.
     public init(path: String, imageFolder: String = "") throws {
         file = try RowFile(path: path)
-        self.imageFolder = ImagePaths.folder(imageFolder, for: path)
+        self.imageFolder = ImagePaths.directory(imageFolder, for: path)
     }
 
     /// How many questions there are.
@@ -66,7 +66,7 @@ public struct AnswerFile: Sendable {
                 conversation: conversation,
                 answer: answer,
                 category: json["category"]?.string,
-                place: file.name(of: row)
+                location: file.name(of: row)
             )
         }
     }

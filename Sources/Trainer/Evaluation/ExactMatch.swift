@@ -22,7 +22,7 @@ public struct ExactMatch: Sendable, Equatable {
     /// An answer that was another one.
     public struct Miss: Sendable, Equatable {
         /// File and line of the question.
-        public var place: String
+        public var location: String
         /// What the file says.
         public var expected: String
         /// What the model said.
@@ -49,7 +49,7 @@ public struct ExactMatch: Sendable, Equatable {
         let isRight = said == expected
         all.count(isRight)
         if let category = question.category { categories[category, default: Share()].count(isRight) }
-        if !isRight { misses.append(Miss(place: question.place, expected: expected, said: said)) }
+        if !isRight { misses.append(Miss(location: question.location, expected: expected, said: said)) }
     }
 
     private static func trimmed(_ text: String) -> String {

@@ -37,7 +37,7 @@ public final class ConsoleLine: MetricsSink {
     }
 
     /// Nothing is written before the first step.
-    public func begin(_ run: RunFacts, after iteration: Int) throws {}
+    public func begin(_ run: RunMetadata, after iteration: Int) throws {}
 
     /// Counts a step and writes a line when it is due, at multiples of the interval.
     public func record(_ step: StepRecord) throws {

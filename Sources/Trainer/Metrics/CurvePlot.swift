@@ -32,7 +32,7 @@ struct CurvePlot {
         guard let first = all.first else { return "<figure>\(caption)<p>No finite value was recorded.</p></figure>" }
         let x = Self.ticks(all.reduce(first.x) { min($0, $1.x) }, all.reduce(first.x) { max($0, $1.x) }, whole: true)
         let y = Self.ticks(all.reduce(first.y) { min($0, $1.y) }, all.reduce(first.y) { max($0, $1.y) }, whole: false)
-        func place(_ point: Point) -> (String, String) {
+        func location(_ point: Point) -> (String, String) {
             let across = (point.x - x.low) / (x.high - x.low)
             let up = (point.y - y.low) / (y.high - y.low)
             return (
@@ -42,19 +42,19 @@ struct CurvePlot {
         }
         var body = ""
         for tick in y.values {
-            let (_, height) = place(Point(x: x.low, y: tick))
+            let (_, height) = location(Point(x: x.low, y: tick))
             body +=
                 "<path class=\"grid\" d=\"M\(Self.text(Self.left)) \(height)H\(Self.text(Self.width - Self.right))\"/>"
             body += "<text x=\"\(Self.text(Self.left - 8))\" y=\"\(height)\" dy=\"4\" text-anchor=\"end\">"
             body += CFormat.text("%.6g</text>", abs(tick) < (y.high - y.low) * 1e-9 ? 0 : tick)
         }
         for tick in x.values {
-            let (across, _) = place(Point(x: tick, y: y.low))
+            let (across, _) = location(Point(x: tick, y: y.low))
             body += "<text x=\"\(across)\" y=\"\(Self.text(Self.height - 8))\" text-anchor=\"middle\">"
             body += CFormat.text("%.6g</text>", tick)
         }
-        body += curve(line.map(place), path: "line", dot: "dot", dots: line.count == 1)
-        body += curve(marks.map(place), path: "marks", dot: "mark", dots: marks.count <= 60)
+        body += curve(line.map(location), path: "line", dot: "dot", dots: line.count == 1)
+        body += curve(marks.map(location), path: "marks", dot: "mark", dots: marks.count <= 60)
         let box = "0 0 \(Int(Self.width)) \(Int(Self.height))"
         return "<figure>\(caption)<svg viewBox=\"\(box)\" role=\"img\" aria-label=\"\(title)\">\(body)</svg></figure>"
     }
@@ -63,7 +63,9 @@ struct CurvePlot {
         guard !places.isEmpty else { return "" }
         var text = "<path class=\"\(path)\" d=\"M" + places.map { "\($0.0) \($0.1)" }.joined(separator: "L") + "\"/>"
         if dots {
-            for place in places { text += "<circle class=\"\(dot)\" cx=\"\(place.0)\" cy=\"\(place.1)\" r=\"3\"/>" }
+            for location in places {
+                text += "<circle class=\"\(dot)\" cx=\"\(location.0)\" cy=\"\(location.1)\" r=\"3\"/>"
+            }
         }
         return text
     }

@@ -1,6 +1,6 @@
 import BridgeCore
 
-/// Writes one page with the curves and the facts of a run; it needs no other file and no network.
+/// Writes one page with the curves and the metadata of a run; it needs no other file and no network.
 ///
 /// The page is written at the end of the run, and now and then on the way. Of very long runs each curve shows means over
 /// neighbouring steps. A run that goes on takes the steps of earlier processes from the log beside the page.
@@ -9,7 +9,7 @@ public final class HTMLReport: MetricsSink {
     public static let fileName = "report.html"
 
     private let path: String
-    private var run = RunFacts(name: "", facts: [])
+    private var run = RunMetadata(name: "", metadata: [])
     private var steps: [StepRecord] = []
     private var validations: [ValidationRecord] = []
     private var written = ContinuousClock.now
@@ -19,15 +19,15 @@ public final class HTMLReport: MetricsSink {
 
     /// A report.
     ///
-    /// - Parameter path: The file; its folder has to be there.
+    /// - Parameter path: The file; its directory has to be there.
     public init(path: String) { self.path = path }
 
-    /// Keeps the facts, and the steps and validations that the log `log.jsonl` in the same folder has.
-    public func begin(_ run: RunFacts, after iteration: Int) throws {
+    /// Keeps the metadata, and the steps and validations that the log `log.jsonl` in the same directory has.
+    public func begin(_ run: RunMetadata, after iteration: Int) throws {
         self.run = run
         guard iteration > 0 else { return }
-        let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
-        (steps, validations) = JSONLinesLog.records(in: "\(folder)\(JSONLinesLog.fileName)", through: iteration)
+        let directory = path.lastIndex(of: "/").map { path[...$0] } ?? ""
+        (steps, validations) = JSONLinesLog.records(in: "\(directory)\(JSONLinesLog.fileName)", through: iteration)
     }
 
     /// Keeps a step.
@@ -51,11 +51,11 @@ public final class HTMLReport: MetricsSink {
 
     /// The page.
     var page: String {
-        var facts = run.facts
+        var metadata = run.metadata
         if let last = steps.last {
             let seconds = steps.reduce(0) { $0 + $1.seconds }
             let tokens = steps.reduce(0) { $0 + Double($1.tokens) }
-            facts += [
+            metadata += [
                 ("steps done", "\(last.iteration) of \(last.totalIterations)"),
                 ("samples used", "\(last.consumedSamples)"),
                 ("time of the steps", CFormat.duration(seconds)),
@@ -65,9 +65,9 @@ public final class HTMLReport: MetricsSink {
             ]
         }
         if let last = validations.last {
-            facts.append(("last validation", CFormat.text("loss %.4g, perplexity %.4g", last.loss, last.perplexity)))
+            metadata.append(("last validation", CFormat.text("loss %.4g, perplexity %.4g", last.loss, last.perplexity)))
         }
-        let rows = facts.map { "<tr><th>\(Self.escaped($0.name))</th><td>\(Self.escaped($0.value))</td></tr>" }
+        let rows = metadata.map { "<tr><th>\(Self.escaped($0.name))</th><td>\(Self.escaped($0.value))</td></tr>" }
         let loss = steps.map { CurvePlot.Point(x: Double($0.iteration), y: $0.loss) }
         let held = validations.map { CurvePlot.Point(x: Double($0.iteration), y: $0.loss) }
         let plots = [

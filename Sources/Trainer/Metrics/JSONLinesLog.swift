@@ -15,13 +15,13 @@ public final class JSONLinesLog: MetricsSink {
 
     /// A log.
     ///
-    /// - Parameter path: The file; its folder has to be there.
+    /// - Parameter path: The file; its directory has to be there.
     public init(path: String) { self.path = path }
 
     /// Opens the file and cuts off what it has of steps that are done again.
     ///
     /// - Throws: `BridgeError` when it cannot be written.
-    public func begin(_ run: RunFacts, after iteration: Int) throws {
+    public func begin(_ run: RunMetadata, after iteration: Int) throws {
         file = try LogFile(path: path, keeping: iteration > 0 ? kept(through: iteration) : 0)
     }
 
@@ -112,7 +112,7 @@ public final class JSONLinesLog: MetricsSink {
 
     /// Shows every line of the first `iteration` steps, with the place where it ends.
     private static func visit(_ path: String, through iteration: Int, _ body: (JSON, Int) -> Void) {
-        guard let bytes = try? DatasetFolder.contents(of: path, limit: 1 << 31) else { return }
+        guard let bytes = try? DatasetDirectory.contents(of: path, limit: 1 << 31) else { return }
         var start = 0
         while let end = bytes[start...].firstIndex(of: 10) {
             guard let row = try? JSON(parsing: Array(bytes[start..<end])), let number = row["iteration"]?.integer,

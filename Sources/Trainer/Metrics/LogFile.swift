@@ -33,7 +33,7 @@ final class LogFile {
     static func replace(_ path: String, with bytes: [UInt8]) throws {
         let partial = path + ".partial"
         try LogFile(path: partial, keeping: 0).append(bytes)
-        guard rename(partial, path) == 0 else { throw error("cannot put \(path) in its place") }
+        guard rename(partial, path) == 0 else { throw error("cannot put \(path) in its location") }
     }
 
     func append(_ bytes: [UInt8]) throws {
@@ -48,16 +48,16 @@ final class LogFile {
         }
     }
 
-    /// Makes a folder and those above it.
-    static func makeFolder(_ path: String) throws {
+    /// Makes a directory and those above it.
+    static func createDirectory(_ path: String) throws {
         var made = path.hasPrefix("/") ? "" : "."
         for part in path.split(separator: "/") {
             made += "/" + part
-            guard mkdir(made, 0o755) == 0 || errno == EEXIST else { throw error("cannot make the folder \(path)") }
+            guard mkdir(made, 0o755) == 0 || errno == EEXIST else { throw error("cannot make the directory \(path)") }
         }
     }
 
     private static func error(_ what: String) -> BridgeError {
-        BridgeError(.fileSystem, "\(what): \(String(cString: strerror(errno))); free space or name another place")
+        BridgeError(.fileSystem, "\(what): \(String(cString: strerror(errno))); free space or name another location")
     }
 }

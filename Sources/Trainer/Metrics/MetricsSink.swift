@@ -8,7 +8,7 @@ public protocol MetricsSink: AnyObject {
     ///   - run: What the run is.
     ///   - iteration: How many steps earlier processes have done; what a sink has of later ones is to be left aside.
     /// - Throws: `BridgeError` when nothing can be written.
-    func begin(_ run: RunFacts, after iteration: Int) throws
+    func begin(_ run: RunMetadata, after iteration: Int) throws
     /// Called for every step.
     func record(_ step: StepRecord) throws
     /// Called for every validation.

@@ -24,7 +24,7 @@ public final class StepBreakdown: MetricsSink {
     }
 
     /// What came before the first step does not count.
-    public func begin(_ run: RunFacts, after iteration: Int) throws { _ = engine.takeWork() }
+    public func begin(_ run: RunMetadata, after iteration: Int) throws { _ = engine.takeWork() }
 
     /// Counts a step.
     public func record(_ step: StepRecord) throws {

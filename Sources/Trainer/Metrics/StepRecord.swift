@@ -84,20 +84,20 @@ public struct ValidationRecord: Sendable, Equatable {
 }
 
 /// What stays the same over a run, for reports.
-public struct RunFacts: Sendable, Equatable {
+public struct RunMetadata: Sendable, Equatable {
     /// The name of the recipe.
     public var name: String
     /// Facts in the order in which a reader wants them: model, parameters, machine, data, and so on.
-    public var facts: [(name: String, value: String)]
+    public var metadata: [(name: String, value: String)]
 
     /// Facts.
-    public init(name: String, facts: [(name: String, value: String)]) {
+    public init(name: String, metadata: [(name: String, value: String)]) {
         self.name = name
-        self.facts = facts
+        self.metadata = metadata
     }
 
-    /// Whether name and facts are equal.
-    public static func == (left: RunFacts, right: RunFacts) -> Bool {
-        left.name == right.name && left.facts.elementsEqual(right.facts, by: ==)
+    /// Whether name and metadata are equal.
+    public static func == (left: RunMetadata, right: RunMetadata) -> Bool {
+        left.name == right.name && left.metadata.elementsEqual(right.metadata, by: ==)
     }
 }

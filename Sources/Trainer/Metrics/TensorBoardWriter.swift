@@ -9,22 +9,22 @@ public final class TensorBoardWriter: MetricsSink {
     /// What the names of event files begin with.
     static let fileNamePrefix = "events.out.tfevents"
 
-    private let folder: String
+    private let directory: String
     private var file: LogFile?
 
     /// A writer.
     ///
-    /// - Parameter folder: Where the event file is put; made if it is not there.
-    public init(folder: String) { self.folder = folder }
+    /// - Parameter directory: Where the event file is put; made if it is not there.
+    public init(directory: String) { self.directory = directory }
 
     /// Opens a new event file; of a run that goes on, TensorBoard is told to leave later steps of older files aside.
     ///
     /// - Throws: `BridgeError` when it cannot be written.
-    public func begin(_ run: RunFacts, after iteration: Int) throws {
-        try LogFile.makeFolder(folder)
-        // Files of one folder are read in the order of their names; the process number keeps two of one second apart.
+    public func begin(_ run: RunMetadata, after iteration: Int) throws {
+        try LogFile.createDirectory(directory)
+        // Files of one directory are read in the order of their names; the process number keeps two of one second apart.
         let name = Self.fileNamePrefix + CFormat.text(".%010ld.bridge.%d.%ld", time(nil), getpid(), iteration)
-        let file = try LogFile(path: folder + "/" + name)
+        let file = try LogFile(path: directory + "/" + name)
         self.file = file
         try file.append(EventRecord.framed(EventRecord.version(at: Self.now())))
         if iteration > 0 {

@@ -65,14 +65,14 @@ public final class Optimizer {
     /// The L2 norm of all gradients together, in their order, so that it is the same on every run.
     public func gradientNorm() -> Double {
         slots.reduce(0) { sum, slot in
-            slot.gradient.settle()
-            return sum + engine.squareSum(slot.gradient.sum)
+            slot.gradient.zeroIfEmpty()
+            return sum + engine.sumOfSquares(slot.gradient.sum)
         }.squareRoot()
     }
 
     /// The L2 norm of all main parameters together.
     public func parametersNorm() -> Double {
-        slots.reduce(0) { $0 + engine.squareSum($1.main) }.squareRoot()
+        slots.reduce(0) { $0 + engine.sumOfSquares($1.main) }.squareRoot()
     }
 
     /// The gradients, for whoever wants to look at them.
@@ -87,15 +87,15 @@ public final class Optimizer {
     public func step(rate: Double, weightDecay: Double, gradientScale: Double) {
         stepCount += 1
         for slot in slots {
-            slot.gradient.settle()
+            slot.gradient.zeroIfEmpty()
             let decay = slot.decays ? weightDecay : 0
             guard let second = slot.second else {
-                engine.gradientDescent(
+                engine.sgd(
                     slot.main,
                     velocity: slot.first,
                     gradient: slot.gradient.sum,
                     model: slot.model,
-                    DescentStep(
+                    SGDStep(
                         gradientScale: Float(gradientScale),
                         rate: Float(rate),
                         momentum: Float(section.sgdMomentum),

@@ -21,7 +21,7 @@ public final class RunCheckpoints {
         let failure = Mutex<(any Error)?>(nil)
     }
 
-    /// Checkpoints in the folder `section.save`.
+    /// Checkpoints in the directory `section.save`.
     public init(
         _ bridge: AutoBridge,
         _ section: Recipe.CheckpointSection,
@@ -36,7 +36,7 @@ public final class RunCheckpoints {
 
     /// The newest iteration of the run, or of the one that it goes on from; nil when there is none.
     ///
-    /// - Throws: `BridgeError` when the folder that is to be gone on from has none.
+    /// - Throws: `BridgeError` when the directory that is to be gone on from has none.
     public func newest() throws -> String? { try Self.newest(section) }
 
     static func newest(_ section: Recipe.CheckpointSection) throws -> String? {
@@ -50,39 +50,42 @@ public final class RunCheckpoints {
         return found
     }
 
-    /// Whether a run's checkpoints could be put into a folder, as far as that can be told beforehand.
+    /// Whether a run's checkpoints could be put into a directory, as far as that can be told beforehand.
     ///
     /// - Throws: `BridgeError` when something else stands there, or nothing may be written there.
-    static func checkFolder(_ path: String) throws {
+    static func checkDirectory(_ path: String) throws {
         guard !path.isEmpty else { return }
         try NativeCheckpoint.checkDestination(path)
         try Destination.check(path, against: [])
-        var place = URL(filePath: path).standardized
-        while !FileManager.default.fileExists(atPath: place.path), place.path != "/" { place.deleteLastPathComponent() }
-        var isFolder: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: place.path, isDirectory: &isFolder), isFolder.boolValue else {
+        var location = URL(filePath: path).standardized
+        while !FileManager.default.fileExists(atPath: location.path), location.path != "/" {
+            location.deleteLastPathComponent()
+        }
+        var isDirectory: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: location.path, isDirectory: &isDirectory), isDirectory.boolValue
+        else {
             throw BridgeError(
                 .fileSystem,
-                "checkpoint.save is \(path), and \(place.path) is not a folder; name another one"
+                "checkpoint.save is \(path), and \(location.path) is not a directory; name another one"
             )
         }
-        guard FileManager.default.isWritableFile(atPath: place.path) else {
+        guard FileManager.default.isWritableFile(atPath: location.path) else {
             throw BridgeError(
                 .fileSystem,
-                "checkpoint.save is \(path), and \(place.path) may not be written to; name another folder"
+                "checkpoint.save is \(path), and \(location.path) may not be written to; name another directory"
             )
         }
     }
 
-    /// Keeps other runs away from the folder for as long as the result lives; nil where nothing is saved.
+    /// Keeps other runs away from the directory for as long as the result lives; nil where nothing is saved.
     ///
     /// - Throws: `BridgeError` when another run writes there, or it cannot be written to.
     public func lock() throws -> FileLock? {
         guard !section.save.isEmpty else { return nil }
-        let folder = URL(filePath: section.save).standardized
-        let parent = folder.deletingLastPathComponent().path
+        let directory = URL(filePath: section.save).standardized
+        let parent = directory.deletingLastPathComponent().path
         guard
-            let lock = try FileLock.take("\(parent)/.\(folder.lastPathComponent).running", isTemporary: true)
+            let lock = try FileLock.take("\(parent)/.\(directory.lastPathComponent).running", isTemporary: true)
         else {
             throw BridgeError(
                 .destinationTaken,
@@ -106,7 +109,7 @@ public final class RunCheckpoints {
             )
         }
         let progress = try RunProgress(json: Self.json(data, name), name: name)
-        if let damage = try NativeCheckpoint.check(path).damages.first {
+        if let damage = try NativeCheckpoint.check(path).corruptFiles.first {
             throw BridgeError(
                 .corruptInput,
                 "\(path)/\(damage.file) \(damage.problem); remove that iteration to go on from the one before"

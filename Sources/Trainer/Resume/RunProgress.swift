@@ -21,7 +21,7 @@ public struct RunProgress: Sendable, Equatable {
     /// The beginning.
     public init() {}
 
-    /// The file's name in an iteration's folder.
+    /// The file's name in an iteration's directory.
     static let fileName = "train_state.json"
 
     private static let counts: [(String, any WritableKeyPath<RunProgress, Int> & Sendable)] = [

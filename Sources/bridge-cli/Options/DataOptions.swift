@@ -11,7 +11,7 @@ struct DataOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "A JSON or JSONL file with conversations, JSONL with input_ids and labels, or the folder or id of a data set.",
+            "A JSON or JSONL file with conversations, JSONL with input_ids and labels, or the directory or id of a data set.",
             valueName: "path"
         ),
         completion: .file()
@@ -40,9 +40,9 @@ struct DataOptions: ParsableArguments {
 
     @Option(
         name: [.customLong("loss-mode"), .customLong("loss_mode")],
-        help: ArgumentHelp("What is learnt: assistant, last_turn or full.", valueName: "mode")
+        help: ArgumentHelp("What is supervised: assistant, last_turn or full.", valueName: "mode")
     )
-    var learnt = Learnt.assistant
+    var supervised = Learnt.assistant
 
     @Option(
         name: [.customLong("seq-length"), .customLong("seq_length")],
@@ -82,7 +82,7 @@ struct DataOptions: ParsableArguments {
     struct Opened: Sendable {
         var processor: any ModelProcessor
         var source: any SampleSource
-        var fitter: SampleFitter
+        var fitter: SampleTruncation
         /// What is to be said about the rows once they have been read.
         var notes: DataNotes
     }
@@ -91,19 +91,19 @@ struct DataOptions: ParsableArguments {
     func open() throws -> Opened {
         let processor = try model.processor()
         let options = try template.options()
-        let folder = images.path
-        let encoder = SampleEncoder(processor: processor, lossMode: learnt.mode, options: options)
+        let directory = images.path
+        let encoder = SampleEncoder(processor: processor, lossMode: supervised.mode, options: options)
         let source: any SampleSource
         switch kind {
         case .tokenized:
-            source = try TokenizedSource(path: data, imageFolder: folder, processor: processor, options: options)
+            source = try TokenizedSource(path: data, imageFolder: directory, processor: processor, options: options)
         case .hf:
             let maker = try ConversationMaker(named: maker)
             source = TableSource(table: try DatasetTables.open(data, split), maker: maker, encoder: encoder)
         case .preloaded:
-            source = try PreloadedSource(path: data, imageFolder: folder, encoder: encoder)
+            source = try PreloadedSource(path: data, imageFolder: directory, encoder: encoder)
         }
-        let fitter = try SampleFitter(
+        let fitter = try SampleTruncation(
             seqLength: seqLength ?? max(2, processor.decoder.seqLength),
             imageTokenID: processor.imageTokens?.featureID
         )
@@ -116,7 +116,7 @@ struct DataModelOptions: ParsableArguments {
     @Option(
         name: [.customLong("hf-model"), .customLong("hf_model_path")],
         help: ArgumentHelp(
-            "The Hugging Face model, of which no weights are needed: a folder, or org/name[@revision] on the hub.",
+            "The Hugging Face model, of which no weights are needed: a directory, or org/name[@revision] on the hub.",
             valueName: "path|id"
         ),
         completion: .directory
@@ -126,6 +126,6 @@ struct DataModelOptions: ParsableArguments {
     @OptionGroup var plugins: PluginOptions
 
     func processor() throws -> any ModelProcessor {
-        try HubFolder.processor(huggingFace, plugins.catalog())
+        try HubDirectory.processor(huggingFace, plugins.catalog())
     }
 }

@@ -15,7 +15,7 @@ struct DateOptions: ParsableArguments {
         do throws(TemplateError) { _ = try ChatDate(date) } catch { throw ValidationError("--date: \(error.message)") }
     }
 
-    /// The library's options: what is learnt looks like what is asked.
+    /// The library's options: what is supervised looks like what is asked.
     func options() throws -> ProcessingOptions {
         var options = ProcessingOptions()
         options.cancellation = Interrupt.cancellation

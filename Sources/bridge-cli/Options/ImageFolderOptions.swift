@@ -5,13 +5,13 @@ struct ImageFolderOptions: ParsableArguments {
     @Option(
         name: [.customLong("image-folder"), .customLong("image_folder")],
         help: ArgumentHelp(
-            "What paths of images are relative to; without it the folder of the data.",
+            "What paths of images are relative to; without it the directory of the data.",
             valueName: "path"
         ),
         completion: .directory
     )
     var imageFolder: String?
 
-    /// The folder; empty for that of the data.
+    /// The directory; empty for that of the data.
     var path: String { imageFolder ?? "" }
 }

@@ -7,7 +7,7 @@ struct ModelOptions: ParsableArguments {
     @Option(
         name: [.customLong("hf-model"), .customLong("hf_model_path")],
         help: ArgumentHelp(
-            "The Hugging Face model: a folder, or org/name[@revision] on the hub.",
+            "The Hugging Face model: a directory, or org/name[@revision] on the hub.",
             valueName: "path|id"
         ),
         completion: .directory
@@ -36,15 +36,15 @@ struct ModelOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Adapters to put on the model: a folder or a hub id of PEFT's or mistral-finetune's, or a checkpoint of a LoRA or DoRA run.",
+            "Adapters to put on the model: a directory or a hub id of PEFT's or mistral-finetune's, or a checkpoint of a LoRA or DoRA run.",
             valueName: "path|id"
         ),
         completion: .directory
     )
     var adapter: String?
 
-    /// The folder with the adapters; nil for none.
-    func adapterFolder() throws -> String? { try adapter.map { try HubFolder.resolve($0, for: .adapter) } }
+    /// The directory with the adapters; nil for none.
+    func adapterDirectory() throws -> String? { try adapter.map { try HubDirectory.resolve($0, for: .adapter) } }
 
     @Option(name: .long, help: ArgumentHelp("Threads that compute; BRIDGE_NUM_THREADS does the same.", valueName: "n"))
     var threads: Int?
@@ -71,7 +71,7 @@ struct ModelOptions: ParsableArguments {
     /// The model's description.
     func bridge() throws -> AutoBridge {
         let catalog = try plugins.catalog()
-        if let huggingFace { return try .fromHF(HubFolder.resolve(huggingFace), catalog: catalog) }
+        if let huggingFace { return try .fromHF(HubDirectory.resolve(huggingFace), catalog: catalog) }
         return try .fromMegatron(megatron ?? "", catalog: catalog)
     }
 
@@ -89,10 +89,10 @@ struct ModelOptions: ParsableArguments {
             on: CPUEngine(threadCount: RunOptions.computeThreads(threads)),
             verification: verification
         )
-        if let adapter = try adapterFolder() {
+        if let adapter = try adapterDirectory() {
             let adapters = try bridge.loadAdapters(from: adapter, on: model)
             for parameter in adapters.parameters { parameter.isTrainable = false }
-            for note in adapters.notes { Output.complain("warning: \(note)") }
+            for note in adapters.notes { Output.printError("warning: \(note)") }
         }
         return model
     }

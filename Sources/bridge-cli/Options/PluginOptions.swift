@@ -14,18 +14,18 @@ struct PluginOptions: ParsableArguments {
     @Flag(name: .long, help: "Treat unknown settings in a model's files as an error.")
     var strict = false
 
-    /// The folders that are searched: those of BRIDGE_PLUGIN_PATH, then the one beside the program.
-    static var folders: [String] {
+    /// The directories that are searched: those of BRIDGE_PLUGIN_PATH, then the one beside the program.
+    static var directories: [String] {
         let path = ProcessInfo.processInfo.environment["BRIDGE_PLUGIN_PATH"] ?? ""
-        return path.split(separator: ":").map(String.init) + PluginCatalog.standardFolders
+        return path.split(separator: ":").map(String.init) + PluginCatalog.standardDirectories
     }
 
     /// The plugins.
     func catalog() throws -> PluginCatalog {
-        var catalog = try PluginCatalog(files: plugins, folders: Self.folders)
+        var catalog = try PluginCatalog(files: plugins, directories: Self.directories)
         let isStrict = strict
         catalog.accountForUnknown = { try SettingsNotice.take($0, of: $1, isStrict: isStrict) }
-        for failure in catalog.failures { Output.complain("warning: \(failure.error.message)") }
+        for failure in catalog.failures { Output.printError("warning: \(failure.error.message)") }
         return catalog
     }
 }

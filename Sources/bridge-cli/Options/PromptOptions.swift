@@ -14,7 +14,7 @@ struct PromptOptions: ParsableArguments {
 
     @Option(
         name: [.customLong("image"), .customLong("image_path")],
-        help: ArgumentHelp("A picture: a file, an http(s) or a data URL; may be repeated.", valueName: "path"),
+        help: ArgumentHelp("A image: a file, an http(s) or a data URL; may be repeated.", valueName: "path"),
         completion: .file(extensions: ["png", "jpg", "jpeg", "webp"])
     )
     var images: [String] = []
@@ -25,7 +25,7 @@ struct PromptOptions: ParsableArguments {
             """
             A conversation in JSON instead of a prompt: a list of {"role": "user", "content": ...}, the content a text or \
             a list of {"type": "image", "path": "a.png"} and {"type": "text", "text": "..."}; paths are relative to the \
-            current folder.
+            current directory.
             """,
             valueName: "file"
         ),

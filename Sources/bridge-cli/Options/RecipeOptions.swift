@@ -14,7 +14,7 @@ struct RecipeOptions: ParsableArguments {
     @Option(
         name: [.customLong("pretrained-checkpoint"), .customLong("pretrained_checkpoint")],
         help: ArgumentHelp(
-            "The weights to start from: a Megatron checkpoint, a Hugging Face folder, or org/name[@revision] on the hub.",
+            "The weights to start from: a Megatron checkpoint, a Hugging Face directory, or org/name[@revision] on the hub.",
             valueName: "path|id"
         ),
         completion: .directory
@@ -67,7 +67,7 @@ struct RecipeOptions: ParsableArguments {
         return try filled.checked(dataParallelSize: 1)
     }
 
-    /// A recipe with its settings and folders, not checked yet.
+    /// A recipe with its settings and directories, not checked yet.
     private struct Filled {
         var recipe: Recipe
         let abilities: RecipeTemplate.Abilities
@@ -99,8 +99,8 @@ struct RecipeOptions: ParsableArguments {
         let before = recipe
         let refusals = recipe.applyUsable(change.settings)
         let notes = recipe.followTrainIters(of: before, changed: change.settings)
-        if recipe.checkpoint.save != before.checkpoint.save { Self.forgetFolders(of: before, in: &recipe) }
-        Self.fillFolders(of: &recipe)
+        if recipe.checkpoint.save != before.checkpoint.save { Self.forgetDirectories(of: before, in: &recipe) }
+        Self.fillDirectories(of: &recipe)
         return Filled(recipe: recipe, abilities: abilities, refusals: refusals, notes: notes)
     }
 
@@ -124,26 +124,27 @@ struct RecipeOptions: ParsableArguments {
         note("the recipe spreads the model over \(count) ranks; this is one process, which holds all of it")
     }
 
-    /// Takes back folders for logs that followed from where another run saved, so that its logs stay its own.
-    private static func forgetFolders(of other: Recipe, in recipe: inout Recipe) {
+    /// Takes back directories for logs that followed from where another run saved, so that its logs stay its own.
+    private static func forgetDirectories(of other: Recipe, in recipe: inout Recipe) {
         var derived = other
         (derived.logger.logDir, derived.logger.tensorboardDir) = ("", "")
-        fillFolders(of: &derived)
+        fillDirectories(of: &derived)
         if recipe.logger.logDir == derived.logger.logDir { recipe.logger.logDir = "" }
         if recipe.logger.tensorboardDir == derived.logger.tensorboardDir { recipe.logger.tensorboardDir = "" }
     }
 
-    /// Puts a run's files where SAVE_DIR says, or below WORKSPACE or the current folder as the peer does.
-    private static func fillFolders(of recipe: inout Recipe) {
+    /// Puts a run's files where SAVE_DIR says, or below WORKSPACE or the current directory as the peer does.
+    private static func fillDirectories(of recipe: inout Recipe) {
         let environment = ProcessInfo.processInfo.environment
-        func folder(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
-        let root = folder("SAVE_DIR") ?? folder("WORKSPACE").map { "\($0)/results" } ?? "nemo_experiments"
-        // A name with a slash would leave the folder.
+        func directory(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
+        let root = directory("SAVE_DIR") ?? directory("WORKSPACE").map { "\($0)/results" } ?? "nemo_experiments"
+        // A name with a slash would leave the directory.
         let name = String(recipe.name.map { $0 == "/" ? "_" : $0 })
         let home = "\(root)/\([".", "..", ""].contains(name) ? "run" : name)"
         if recipe.logger.logDir.isEmpty {
             // Where the environment says nothing, beside the checkpoints.
-            let isBeside = folder("SAVE_DIR") == nil && folder("WORKSPACE") == nil && !recipe.checkpoint.save.isEmpty
+            let isBeside =
+                directory("SAVE_DIR") == nil && directory("WORKSPACE") == nil && !recipe.checkpoint.save.isEmpty
             recipe.logger.logDir = isBeside ? "\(recipe.checkpoint.save)_logs" : home
         }
         if recipe.checkpoint.save.isEmpty { recipe.checkpoint.save = "\(home)/checkpoints" }

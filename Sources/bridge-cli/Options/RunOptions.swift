@@ -60,7 +60,7 @@ struct RunOptions: ParsableArguments {
     private static var threadsOfEnvironment: Int? {
         guard let text = ProcessInfo.processInfo.environment["BRIDGE_NUM_THREADS"], !text.isEmpty else { return nil }
         guard let count = Int(text), (1...1024).contains(count) else {
-            Output.complain("warning: BRIDGE_NUM_THREADS is \(text), expected 1 to 1024; every core is used")
+            Output.printError("warning: BRIDGE_NUM_THREADS is \(text), expected 1 to 1024; every core is used")
             return nil
         }
         return count
@@ -70,7 +70,7 @@ struct RunOptions: ParsableArguments {
     func watched<Result>(_ body: (RunContext) throws -> Result) throws -> Result {
         let bar = ProgressBar()
         defer { bar.finish() }
-        return try Interrupt.inGoodOrder { try body(context(bar)) }
+        return try Interrupt.withGracefulInterrupt { try body(context(bar)) }
     }
 
     /// Prints a line for people, and nothing with `--json`.

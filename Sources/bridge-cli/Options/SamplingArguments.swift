@@ -127,7 +127,7 @@ struct SamplingArguments: ParsableArguments {
             sampling.temperature = temperature ?? 0
         }
         if !samples, file.doSample {
-            Output.complain(
+            Output.printError(
                 "note: generation_config.json recommends sampling"
                     + (file.summary.isEmpty ? "" : " (\(file.summary))")
                     + "; tokens are chosen greedily, --do-sample follows it"

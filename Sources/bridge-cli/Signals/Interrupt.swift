@@ -19,11 +19,11 @@ enum Interrupt {
     private static let wasTerminated = Atomic(false)
 
     /// Decides whether a signal ends the process at once: while nothing would be lost or left behind.
-    static func endsAtOnce(_ value: Bool) { isExpendable.store(value, ordering: .relaxed) }
+    static func exitsImmediately(_ value: Bool) { isExpendable.store(value, ordering: .relaxed) }
 
     /// Has the first signal say that a step is finished and saved before the process ends.
     static func finishesStep() {
-        endsAtOnce(false)
+        exitsImmediately(false)
         isSlow.store(true, ordering: .relaxed)
     }
 
@@ -39,9 +39,9 @@ enum Interrupt {
     }
 
     /// Does something that a signal may not end at once, because it would leave half a result, or lose what can be kept.
-    static func inGoodOrder<Result>(_ body: () throws -> Result) rethrows -> Result {
+    static func withGracefulInterrupt<Result>(_ body: () throws -> Result) rethrows -> Result {
         let before = isExpendable.exchange(false, ordering: .relaxed)
-        defer { endsAtOnce(before) }
+        defer { exitsImmediately(before) }
         return try body()
     }
 
@@ -61,14 +61,14 @@ enum Interrupt {
 
     /// Starts to listen.
     ///
-    /// - Parameter endsAtOnce: Whether a signal ends the process at once from here on, see ``endsAtOnce(_:)``.
-    static func install(endsAtOnce: Bool) {
+    /// - Parameter exitsImmediately: Whether a signal ends the process at once from here on, see ``exitsImmediately(_:)``.
+    static func install(exitsImmediately: Bool) {
         // Made here, so that no handler is the first to ask for them.
         _ = cancellation.isCancelled
         _ = isSlow.load(ordering: .relaxed)
         _ = hasOutput.load(ordering: .relaxed)
         _ = wasTerminated.load(ordering: .relaxed)
-        self.endsAtOnce(endsAtOnce)
+        self.exitsImmediately(exitsImmediately)
         wantsJSON.store(ArgumentList.wantsJSON, ordering: .relaxed)
         // Past `ulimit -f` a write then fails like any other, where the signal would end the process.
         signal(SIGXFSZ, SIG_IGN)
@@ -103,7 +103,7 @@ enum Interrupt {
     }
 
     /// Lets a signal end the process while a person is asked for something; later ones stop what is done next.
-    static func whileAsking<Answer>(_ ask: () -> Answer) -> Answer {
+    static func withDefaultSignals<Answer>(_ ask: () -> Answer) -> Answer {
         for number in ignoresHangup ? [SIGINT, SIGTERM] : [SIGINT, SIGTERM, SIGHUP] {
             signal(number) { number in
                 var newline = UInt8(ascii: "\n")
@@ -113,7 +113,7 @@ enum Interrupt {
         }
         let answer = ask()
         cancellation.renew()
-        install(endsAtOnce: false)
+        install(exitsImmediately: false)
         return answer
     }
 }

@@ -55,10 +55,10 @@ enum Failure {
         if ArgumentList.wantsJSON, !Output.hasPrintedJSON {
             Output.json(document(code: error.code.description, message: error.message, names: error.names))
         }
-        Output.complain("\(Style.bold(Style.red("error:"))) \(error.message)")
-        for name in error.names.prefix(mostNames) { Output.complain("  \(name)") }
+        Output.printError("\(Style.bold(Style.red("error:"))) \(error.message)")
+        for name in error.names.prefix(mostNames) { Output.printError("  \(name)") }
         if error.names.count > mostNames, !ArgumentList.wantsJSON {
-            Output.complain("  and \(error.names.count - mostNames) more; --json lists them all")
+            Output.printError("  and \(error.names.count - mostNames) more; --json lists them all")
         }
         end(statuses[error.code] ?? 1)
     }

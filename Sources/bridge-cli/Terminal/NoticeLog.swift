@@ -17,6 +17,6 @@ struct NoticeLog: LogHandler {
 
     func log(event: LogEvent) {
         before()
-        Output.complain("   \(event.message)")
+        Output.printError("   \(event.message)")
     }
 }

@@ -29,7 +29,7 @@ enum Output {
         guard number != 0 else { return 0 }
         // A reader that closed the pipe has what it wanted, and a signal is what the user knows of.
         if number != EPIPE, number != EINTR {
-            complain("\(Style.bold(Style.red("error:"))) cannot write to standard output: \(reason(number))")
+            printError("\(Style.bold(Style.red("error:"))) cannot write to standard output: \(reason(number))")
         }
         return 1
     }
@@ -62,7 +62,7 @@ enum Output {
             // Each line is tried: space may have been freed by then.
             guard !hasWarned.exchange(true, ordering: .relaxed) else { return }
             let sentence = "cannot write to standard output: \(reason(number)); the run continues"
-            complain("\(Style.yellow("warning:")) \(sentence)")
+            printError("\(Style.yellow("warning:")) \(sentence)")
         } else {
             failure.store(number, ordering: .relaxed)
         }
@@ -79,7 +79,7 @@ enum Output {
     }
 
     /// Prints a line about the run.
-    static func complain(_ text: String) { tell(PrintableText.line(text) + "\n") }
+    static func printError(_ text: String) { tell(PrintableText.line(text) + "\n") }
 
     /// Prints lines about the run.
     static func complainLines(_ text: String) { tell(PrintableText.lines(text) + "\n") }

@@ -7,7 +7,7 @@ struct PlanPrinter {
     let plan: ConversionPlan
     let context: RunContext
     let json: Bool
-    /// What is converted, where a person calls it something else than the folder that it lies in.
+    /// What is converted, where a person calls it something else than the directory that it lies in.
     var source: String?
     /// Where the result is uploaded to: the repository, and a sentence about it.
     var upload: (repository: String, sentence: String)?

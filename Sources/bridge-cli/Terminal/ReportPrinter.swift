@@ -16,12 +16,12 @@ struct ReportPrinter {
             "   \(report.tensors) tensors, \(ByteFormat.text(report.byteCount)) in \(ByteFormat.rounded(report.seconds, digits: 2)) s, \(rate)/s"
         )
         Output.line(structure)
-        let folder = report.destination.split(separator: "/").last.map(String.init) ?? ""
-        let isIteration = folder.hasPrefix("iter_")
+        let directory = report.destination.split(separator: "/").last.map(String.init) ?? ""
+        let isIteration = directory.hasPrefix("iter_")
         let indent = isIteration ? "      " : "   "
         if isIteration {
             Output.line("   📄 latest_checkpointed_iteration.txt")
-            Output.line("   📂 \(folder)/")
+            Output.line("   📂 \(directory)/")
         }
         var seen: Set<String> = []
         for file in report.files {
@@ -29,8 +29,8 @@ struct ReportPrinter {
                 Output.line("\(indent)📄 \(file.name)")
                 continue
             }
-            let folder = String(file.name[...slash])
-            if seen.insert(folder).inserted { Output.line("\(indent)📂 \(folder)") }
+            let directory = String(file.name[...slash])
+            if seen.insert(directory).inserted { Output.line("\(indent)📂 \(directory)") }
         }
     }
 }

@@ -22,9 +22,9 @@ struct RunPrinter {
                 share.formatted(.number.precision(.fractionLength(2))) + " %",
             ])
         }
-        let share = 100 * Double(run.trainedCount) / Double(max(total, 1))
+        let share = 100 * Double(run.supervisedCount) / Double(max(total, 1))
         rows.append([
-            "all", grouped(total), grouped(run.trainedCount),
+            "all", grouped(total), grouped(run.supervisedCount),
             share.formatted(.number.precision(.fractionLength(2))) + " %",
         ])
         Output.table(rows)
@@ -123,21 +123,21 @@ struct RunPrinter {
             return Output.json(result)
         }
         if statistics.withoutTrainedToken > 0 {
-            Output.complain(
+            Output.printError(
                 "warning: \(statistics.withoutTrainedToken) of \(statistics.sampleCount) samples taught nothing; "
                     + "'bridge data check' shows which"
             )
         }
-        let place = run.recipe.checkpoint.save.isEmpty ? "" : "; checkpoints in \(run.recipe.checkpoint.save)"
+        let location = run.recipe.checkpoint.save.isEmpty ? "" : "; checkpoints in \(run.recipe.checkpoint.save)"
         switch outcome.end {
         case .done where outcome.stepsDone == 0:
             Output.line(
                 "Nothing left to do: \(run.resumedFrom ?? "the checkpoint") has all \(outcome.iteration) steps; raise "
                     + "train.train_iters to go on, or begin anew with another checkpoint.save"
             )
-        case .done: Output.line(Style.green("✅ Done after step \(outcome.iteration)\(place)"))
+        case .done: Output.line(Style.green("✅ Done after step \(outcome.iteration)\(location)"))
         case .interrupted, .limit:
-            Output.line("Stopped after step \(outcome.iteration)\(place); the same command goes on from there")
+            Output.line("Stopped after step \(outcome.iteration)\(location); the same command goes on from there")
         }
     }
 }

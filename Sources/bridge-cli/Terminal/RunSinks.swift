@@ -14,28 +14,28 @@ enum RunSinks {
             )
         }
         if !logger.tensorboardDir.isEmpty {
-            try makeFolder(logger.tensorboardDir)
-            sinks.append(TensorBoardWriter(folder: logger.tensorboardDir))
+            try createDirectory(logger.tensorboardDir)
+            sinks.append(TensorBoardWriter(directory: logger.tensorboardDir))
         }
         if !logger.logDir.isEmpty {
-            try makeFolder(logger.logDir)
+            try createDirectory(logger.logDir)
             sinks.append(JSONLinesLog(path: "\(logger.logDir)/\(JSONLinesLog.fileName)"))
             sinks.append(HTMLReport(path: "\(logger.logDir)/\(HTMLReport.fileName)"))
         }
         return sinks
     }
 
-    private static func makeFolder(_ path: String) throws {
+    private static func createDirectory(_ path: String) throws {
         do { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
-            throw BridgeError(.fileSystem, "cannot make the folder \(path) for the run's logs", cause: error)
+            throw BridgeError(.fileSystem, "cannot make the directory \(path) for the run's logs", cause: error)
         }
     }
 }
 
 /// Tables of Hugging Face data sets.
 enum DatasetTables {
-    /// Opens a folder, or a data set of the hub's, of which the split's files are downloaded where they are not here.
+    /// Opens a directory, or a data set of the hub's, of which the split's files are downloaded where they are not here.
     static let open: @Sendable (_ path: String, _ split: String) throws -> any DatasetTable = { path, split in
-        try HubFolder.watched { try HuggingFaceTable(path, split: split, hub: $0) }
+        try HubDirectory.watched { try HuggingFaceTable(path, split: split, hub: $0) }
     }
 }

@@ -25,7 +25,7 @@ enum SettingsNotice {
         }
         // The same model is opened more than once by some commands.
         guard found.withLock({ $0.updateValue(unknown, forKey: directory) == nil }) else { return }
-        Output.complain(
+        Output.printError(
             "\(Style.yellow("warning:")) \(directory) has \(ByteFormat.counted(names.count, "unknown setting")), which "
                 + "\(names.count == 1 ? "is" : "are") ignored: \(names.joined(separator: ", ")) (--strict makes this an error)"
         )

@@ -20,7 +20,7 @@ struct StandardErrorLog: LogHandler {
     func log(event: LogEvent) {
         let all = metadata.merging(event.metadata ?? [:]) { $1 }
         let pairs = all.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
-        Output.complain("\(Self.timestamp()) \(event.level) \(label):\(pairs) \(event.message)")
+        Output.printError("\(Self.timestamp()) \(event.level) \(label):\(pairs) \(event.message)")
     }
 
     /// The local time with its distance from UTC, as swift-log writes it.

@@ -3,12 +3,12 @@ import Foundation
 /// Colours, on a terminal only.
 enum Style {
     /// Whether standard error is a terminal that wants colours.
-    static let isFancy = wantsColours(STDERR_FILENO)
+    static let supportsColor = wantsColours(STDERR_FILENO)
     /// Whether standard output is one.
     static let isFancyOutput = wantsColours(STDOUT_FILENO)
 
     /// Whether either is one.
-    static let isUsed = isFancy || isFancyOutput
+    static let isUsed = supportsColor || isFancyOutput
 
     /// What stands for the beginning of a code until the text is printed.
     ///
@@ -27,13 +27,13 @@ enum Style {
     }
 
     /// For standard error.
-    static func red(_ text: String) -> String { wrapped(text, 31, 39, isFancy) }
+    static func red(_ text: String) -> String { wrapped(text, 31, 39, supportsColor) }
     /// For standard error.
-    static func yellow(_ text: String) -> String { wrapped(text, 33, 39, isFancy) }
+    static func yellow(_ text: String) -> String { wrapped(text, 33, 39, supportsColor) }
     /// For standard error.
-    static func bold(_ text: String) -> String { wrapped(text, 1, 22, isFancy) }
+    static func bold(_ text: String) -> String { wrapped(text, 1, 22, supportsColor) }
     /// For a progress bar, on standard error.
-    static func bar(_ text: String) -> String { wrapped(text, 32, 39, isFancy) }
+    static func bar(_ text: String) -> String { wrapped(text, 32, 39, supportsColor) }
     /// For results, on standard output.
     static func green(_ text: String) -> String { wrapped(text, 32, 39, isFancyOutput) }
     /// For results that are not as they should be, on standard output.

@@ -44,21 +44,21 @@ import Testing
     }
 
     @Test func anUnknownKeyIsReportedAndSurvives() throws {
-        let folder = try TemporaryFolder()
-        let source = try folder.copy(ofCheckpoint: "mistral")
+        let directory = try TemporaryFolder()
+        let source = try directory.copy(ofCheckpoint: "mistral")
         var json = try JSON(contentsOf: "\(source)/config.json")
         json.set(["depth": 3], at: "some_new_feature")
-        try folder.write(json.text(), to: "source/config.json")
+        try directory.write(json.text(), to: "source/config.json")
         let bridge = try AutoBridge.fromHF(source)
         #expect(bridge.unreadKeys == ["some_new_feature"])
-        try bridge.importCheckpoint(to: folder.path("m"))
-        let report = try AutoBridge.fromMegatron(folder.path("m")).exportCheckpoint(
-            from: folder.path("m"),
-            to: folder.path("f32"),
+        try bridge.importCheckpoint(to: directory.path("m"))
+        let report = try AutoBridge.fromMegatron(directory.path("m")).exportCheckpoint(
+            from: directory.path("m"),
+            to: directory.path("f32"),
             options: ConversionOptions(elementType: .float32)
         )
         #expect(report.notes.count == 1)
-        let exported = try JSON(contentsOf: folder.path("f32/config.json"))
+        let exported = try JSON(contentsOf: directory.path("f32/config.json"))
         #expect(exported["some_new_feature"] == ["depth": 3])
         // Only the type has changed, in its place and in its spelling.
         json.set("float32", at: "torch_dtype")
@@ -83,22 +83,22 @@ import Testing
         ("num_attention_heads", 6, "num_attention_heads is 6, not a multiple of num_query_groups, 4"),
     ])
     func aValueThatIsNotComputedEndsTheLoad(_ key: String, _ value: JSON, _ sentence: String) throws {
-        let folder = try TemporaryFolder()
-        var json = try JSON(contentsOf: "\(folder.copy(ofCheckpoint: "mistral"))/config.json")
+        let directory = try TemporaryFolder()
+        var json = try JSON(contentsOf: "\(directory.copy(ofCheckpoint: "mistral"))/config.json")
         json.set(value, at: key)
-        try folder.write(json.text(), to: "source/config.json")
-        let error = #expect(throws: BridgeError.self) { try AutoBridge.fromHF(folder.path("source")) }
+        try directory.write(json.text(), to: "source/config.json")
+        let error = #expect(throws: BridgeError.self) { try AutoBridge.fromHF(directory.path("source")) }
         #expect(error?.code == .badConfiguration)
         #expect(error?.description.contains(sentence) ?? false, "\(String(describing: error))")
     }
 
     /// Two spellings of one key that must agree, as the tokens of an image must.
     @Test func twoSpellingsThatContradictEachOtherEndTheLoad() throws {
-        let folder = try TemporaryFolder()
-        var json = try JSON(contentsOf: "\(folder.copy(ofCheckpoint: "ministral3"))/config.json")
+        let directory = try TemporaryFolder()
+        var json = try JSON(contentsOf: "\(directory.copy(ofCheckpoint: "ministral3"))/config.json")
         json.set(123_456, at: "image_token_id")
-        try folder.write(json.text(), to: "source/config.json")
-        let error = #expect(throws: BridgeError.self) { try AutoBridge.fromHF(folder.path("source")) }
+        try directory.write(json.text(), to: "source/config.json")
+        let error = #expect(throws: BridgeError.self) { try AutoBridge.fromHF(directory.path("source")) }
         #expect(error?.names.first?.contains("image_token_id is 123456, but image_token_index says") ?? false)
     }
 

@@ -30,9 +30,9 @@ import Testing
 
     @Test func noToyHasUnknownSettings() throws {
         for family in ToyTests.families {
-            let folder = try TemporaryFolder()
-            try ToyModel(family: family).write(to: folder.path("toy"))
-            #expect(try AutoBridge.fromHF(folder.path("toy")).unknownSettings().isEmpty, "\(family)")
+            let directory = try TemporaryFolder()
+            try ToyModel(family: family).write(to: directory.path("toy"))
+            #expect(try AutoBridge.fromHF(directory.path("toy")).unknownSettings().isEmpty, "\(family)")
         }
     }
 
@@ -41,8 +41,8 @@ import Testing
     }
 
     @Test func eachFileOfAModelIsAccountedFor() throws {
-        let folder = try TemporaryFolder()
-        let source = try folder.copy(ofCheckpoint: "ministral3")
+        let directory = try TemporaryFolder()
+        let source = try directory.copy(ofCheckpoint: "ministral3")
         for (file, key) in [
             ("config.json", "text_config.rope_parameters.novel"), ("generation_config.json", "mirostat"),
             ("processor_config.json", "crop_pct"), ("preprocessor_config.json", "gamma"),
@@ -51,7 +51,7 @@ import Testing
                 FileManager.default.fileExists(atPath: "\(source)/\(file)")
                 ? try JSON(contentsOf: "\(source)/\(file)") : [:]
             json.set(0.5, at: key)
-            try folder.write(json.text(), to: "source/\(file)")
+            try directory.write(json.text(), to: "source/\(file)")
         }
         let unknown = try AutoBridge.fromHF(source).unknownSettings()
         #expect(
@@ -63,17 +63,17 @@ import Testing
             ]
         )
         // The same from a checkpoint, which carries the files.
-        try AutoBridge.fromHF(source).importCheckpoint(to: folder.path("megatron"))
-        #expect(try AutoBridge.fromMegatron(folder.path("megatron")).unknownSettings() == unknown)
+        try AutoBridge.fromHF(source).importCheckpoint(to: directory.path("megatron"))
+        #expect(try AutoBridge.fromMegatron(directory.path("megatron")).unknownSettings() == unknown)
     }
 
     @Test func whatTheCatalogIsToldCanEndTheLoad() throws {
         struct Unwanted: Error {}
-        let folder = try TemporaryFolder()
-        let source = try folder.copy(ofCheckpoint: "mistral")
+        let directory = try TemporaryFolder()
+        let source = try directory.copy(ofCheckpoint: "mistral")
         var json = try JSON(contentsOf: "\(source)/config.json")
         json.set(1, at: "novel")
-        try folder.write(json.text(), to: "source/config.json")
+        try directory.write(json.text(), to: "source/config.json")
         var catalog = try PluginCatalog.standard()
         catalog.accountForUnknown = { unknown, directory in
             #expect(unknown == [UnknownSettings(file: "config.json", keys: ["novel"])])
@@ -92,21 +92,21 @@ import Testing
         ("ministral3-native", "llama_4_scaling.original_max_position_embeddings", 77),
     ])
     func aParameterFileThatAsksForSomethingElseIsRefused(_ name: String, _ key: String, _ value: JSON) throws {
-        let folder = try TemporaryFolder()
-        let source = try folder.copy(ofCheckpoint: name)
+        let directory = try TemporaryFolder()
+        let source = try directory.copy(ofCheckpoint: name)
         var json = try JSON(contentsOf: "\(source)/params.json")
         json.set(value, at: key)
-        try folder.write(json.text(), to: "source/params.json")
+        try directory.write(json.text(), to: "source/params.json")
         let error = #expect(throws: BridgeError.self) { try AutoBridge.fromHF(source) }
         #expect(error?.description.contains(key) ?? false, "\(String(describing: error))")
     }
 
     @Test func aParameterFileWithAnUnknownKeyIsReported() throws {
-        let folder = try TemporaryFolder()
-        let source = try folder.copy(ofCheckpoint: "ministral3-native")
+        let directory = try TemporaryFolder()
+        let source = try directory.copy(ofCheckpoint: "ministral3-native")
         var json = try JSON(contentsOf: "\(source)/params.json")
         json.set(3, at: "vision_encoder.novel")
-        try folder.write(json.text(), to: "source/params.json")
+        try directory.write(json.text(), to: "source/params.json")
         #expect(
             try AutoBridge.fromHF(source).unknownSettings().first
                 == UnknownSettings(file: "params.json", keys: ["vision_encoder.novel"])

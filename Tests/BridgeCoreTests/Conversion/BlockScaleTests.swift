@@ -10,9 +10,9 @@ import Testing
 
 /// Weights in 8 bits with a factor for each block of any size: the expected number is that of the byte times the factor.
 @Suite struct BlockScaleTests {
-    private let folder: TemporaryFolder
+    private let directory: TemporaryFolder
 
-    init() throws { folder = try TemporaryFolder() }
+    init() throws { directory = try TemporaryFolder() }
 
     private static let (rows, columns) = (20, 36)
     private static let bytes: [UInt8] = (0..<rows * columns).map { index -> UInt8 in
@@ -44,7 +44,7 @@ import Testing
         for index in 0..<count {
             withUnsafeBytes(of: Self.factor(index).bitPattern.littleEndian) { data.append(contentsOf: $0) }
         }
-        let path = folder.path("w.safetensors")
+        let path = directory.path("w.safetensors")
         try data.write(to: URL(filePath: path))
         let found = try SafetensorsFile(path: path).tensors
         return (

@@ -7,14 +7,14 @@ import Testing
 
 /// Weights of several types, quantised ones, and what became of them in a run.
 @Suite struct MixedWeightsTests {
-    private let folder: TemporaryFolder
+    private let directory: TemporaryFolder
     private let engine = TestEngine.cpu(threadCount: 1)
 
-    init() throws { folder = try TemporaryFolder() }
+    init() throws { directory = try TemporaryFolder() }
 
     /// Writes the tensors of a checkpoint into one file, some of them as another type.
     private func mixed(_ types: (String) -> ElementType) throws -> String {
-        let path = try folder.copy(ofCheckpoint: "mistral-float32")
+        let path = try directory.copy(ofCheckpoint: "mistral-float32")
         let tensors = try StoredNumbers.all(in: path).sorted { $0.key < $1.key }.map { name, tensor in
             (name, Tensor(tensor.values, shape: tensor.shape, types(name), on: engine))
         }
@@ -37,9 +37,15 @@ import Testing
     ) throws {
         let path = try mixed { tensor in others.contains { tensor.contains($0) } ? type : .bfloat16 }
         let bridge = try AutoBridge.fromHF(path)
-        try bridge.importCheckpoint(to: folder.path("m"), options: ConversionOptions(layout: RankLayout(tensorSize: 2)))
-        try AutoBridge.fromMegatron(folder.path("m")).exportCheckpoint(from: folder.path("m"), to: folder.path("again"))
-        #expect(try contents(of: folder.path("again")) == contents(of: path))
+        try bridge.importCheckpoint(
+            to: directory.path("m"),
+            options: ConversionOptions(layout: RankLayout(tensorSize: 2))
+        )
+        try AutoBridge.fromMegatron(directory.path("m")).exportCheckpoint(
+            from: directory.path("m"),
+            to: directory.path("again")
+        )
+        #expect(try contents(of: directory.path("again")) == contents(of: path))
         // Every number of the file is in the model: nothing was rounded to the narrower type.
         let model = try bridge.toModel(on: engine)
         let names = try bridge.huggingFaceNames()
@@ -57,16 +63,16 @@ import Testing
         let model = try bridge.toModel(elementType: .bfloat16, on: engine)
         try bridge.save(
             TrainingState(parameters: model.parameters, moments: []),
-            to: folder.path("run"),
+            to: directory.path("run"),
             iteration: 3,
             files: []
         )
-        let report = try AutoBridge.fromMegatron(folder.path("run")).exportCheckpoint(
-            from: folder.path("run"),
-            to: folder.path("out")
+        let report = try AutoBridge.fromMegatron(directory.path("run")).exportCheckpoint(
+            from: directory.path("run"),
+            to: directory.path("out")
         )
         #expect(report.notes.contains { $0.contains("does not need") })
-        let out = try HuggingFaceFolder(path: folder.path("out"))
+        let out = try HuggingFaceDirectory(path: directory.path("out"))
         #expect(out.configuration["quantization_config"] == nil)
         #expect(Set(out.tensors.values.map(\.elementType)) == [.bfloat16])
         #expect(!out.tensors.keys.contains { $0.contains("scale") })
@@ -77,7 +83,7 @@ import Testing
     }
 
     @Test func rotaryFrequenciesInTheFileDoNotKeepARunFromItsExport() throws {
-        let path = try folder.copy(ofCheckpoint: "mistral-single-file")
+        let path = try directory.copy(ofCheckpoint: "mistral-single-file")
         let file = "\(path)/model.safetensors"
         var tensors = try StoredNumbers.all(in: path).map { name, tensor in
             (name, Tensor(tensor.values, shape: tensor.shape, .bfloat16, on: engine))
@@ -87,13 +93,15 @@ import Testing
         let bridge = try AutoBridge.fromHF(path)
         let model = try bridge.toModel(on: engine)
         let state = TrainingState(parameters: model.parameters, moments: [])
-        try bridge.save(state, to: folder.path("run"), iteration: 1, files: [])
-        try bridge.exportCheckpoint(from: folder.path("run"), to: folder.path("out"))
-        #expect(try !HuggingFaceFolder(path: folder.path("out")).tensors.keys.contains { $0.contains("inv_freq") })
+        try bridge.save(state, to: directory.path("run"), iteration: 1, files: [])
+        try bridge.exportCheckpoint(from: directory.path("run"), to: directory.path("out"))
+        #expect(
+            try !HuggingFaceDirectory(path: directory.path("out")).tensors.keys.contains { $0.contains("inv_freq") }
+        )
     }
 
     @Test func aMergeDropsAQuantisationThatIsGone() throws {
-        let path = try folder.copy(ofCheckpoint: "mistral")
+        let path = try directory.copy(ofCheckpoint: "mistral")
         let file = URL(filePath: "\(path)/config.json")
         var json = try JSON(parsing: Array(Data(contentsOf: file)))
         json.set(["quant_method": "fp8"], at: "quantization_config")
@@ -101,24 +109,24 @@ import Testing
         let bridge = try AutoBridge.fromHF(path)
         let model = try bridge.toModel(on: engine)
         let adapters = try bridge.loadAdapters(from: "\(Fixtures.root)/adapters/mistral-layers", on: model)
-        try bridge.exportMerged(adapters, on: model, to: folder.path("out"))
-        let out = try JSON(contentsOf: folder.path("out/config.json"))
+        try bridge.exportMerged(adapters, on: model, to: directory.path("out"))
+        let out = try JSON(contentsOf: directory.path("out/config.json"))
         #expect(out["quantization_config"] == nil && out["model_type"] == "mistral")
         // What was not changed comes back as it was.
-        try bridge.importCheckpoint(to: folder.path("m"))
-        try bridge.exportCheckpoint(from: folder.path("m"), to: folder.path("again"))
-        #expect(try JSON(contentsOf: folder.path("again/config.json"))["quantization_config"] != nil)
+        try bridge.importCheckpoint(to: directory.path("m"))
+        try bridge.exportCheckpoint(from: directory.path("m"), to: directory.path("again"))
+        #expect(try JSON(contentsOf: directory.path("again/config.json"))["quantization_config"] != nil)
     }
 
     /// The layout that mlx_lm.convert writes (mlx-lm, utils.py): `quantization` in the configuration, packed weights, scales
     /// and biases.
     @Test(arguments: [#"{"group_size": 64, "bits": 4}"#, #"{"group_size": 32, "bits": 8, "mode": "affine"}"#])
     func weightsThatMLXQuantisedAreNamed(_ settings: String) throws {
-        let path = try folder.copy(ofCheckpoint: "mistral")
+        let path = try directory.copy(ofCheckpoint: "mistral")
         var json = try JSON(contentsOf: "\(path)/config.json")
         let settings = try JSON(parsing: Array(settings.utf8))
         json.set(settings, at: "quantization")
-        try folder.write(json.text(), to: "source/config.json")
+        try directory.write(json.text(), to: "source/config.json")
         let tensors = try StoredNumbers.all(in: path).sorted { $0.key < $1.key }.flatMap { name, tensor in
             let stored = (name, Tensor(tensor.values, shape: tensor.shape, on: engine))
             guard name.hasSuffix("_proj.weight") else { return [stored] }
@@ -149,7 +157,7 @@ import Testing
         ("null", ".SCB", "bitsandbytes"),
     ])
     func weightsInFewerBitsNameTheirScheme(_ settings: String, _ ending: String, _ words: String) throws {
-        let path = try folder.copy(ofCheckpoint: "mistral")
+        let path = try directory.copy(ofCheckpoint: "mistral")
         let file = URL(filePath: "\(path)/config.json")
         var json = try JSON(parsing: Array(Data(contentsOf: file)))
         json.set(try JSON(parsing: Array(settings.utf8)), at: "quantization_config")

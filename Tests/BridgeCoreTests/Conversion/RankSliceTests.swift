@@ -11,10 +11,10 @@ import Testing
     @Test(arguments: ["mistral", "mistral-odd-vocab", "ministral3-untied", "gemma3-untied"], layouts)
     func everyRankHoldsItsSlice(_ name: String, _ sizes: (tensor: Int, pipeline: Int)) throws {
         let (tensorSize, pipelineSize) = sizes
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
         let layout = RankLayout(tensorSize: tensorSize, pipelineSize: pipelineSize)
-        try bridge.importCheckpoint(to: folder.path("m"), options: ConversionOptions(layout: layout))
+        try bridge.importCheckpoint(to: directory.path("m"), options: ConversionOptions(layout: layout))
 
         let source = try SlowTensor.readAll(Fixtures.checkpoint(name), prefix: "model")
         let expected = SlowMegatron(
@@ -26,7 +26,7 @@ import Testing
         var seen = 0
         for stage in 0..<pipelineSize {
             for rank in 0..<tensorSize {
-                let file = folder.path("m/iter_0000000/weights_tp0\(rank)_pp0\(stage).safetensors")
+                let file = directory.path("m/iter_0000000/weights_tp0\(rank)_pp0\(stage).safetensors")
                 let found = try SlowTensor.read(file)
                 let wanted = try expected.file(rank: rank, stage: stage)
                 #expect(Set(found.keys) == Set(wanted.keys))

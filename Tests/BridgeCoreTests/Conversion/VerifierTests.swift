@@ -22,20 +22,20 @@ import Testing
     }
 
     @Test func aCheckpointEqualsItsSourceInAnyLayout() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let source = Fixtures.checkpoint("gemma3-452-names")
         let bridge = try AutoBridge.fromHF(source)
         try bridge.importCheckpoint(
-            to: folder.path("m"),
+            to: directory.path("m"),
             options: ConversionOptions(layout: RankLayout(tensorSize: 2, pipelineSize: 3))
         )
-        #expect(try compare(source, folder.path("m")).isEqual)
-        #expect(try compare(folder.path("m"), source).isEqual)
+        #expect(try compare(source, directory.path("m")).isEqual)
+        #expect(try compare(directory.path("m"), source).isEqual)
     }
 
     @Test func aDifferenceIsFoundWithItsPlaceAndItsSize() throws {
-        let folder = try TemporaryFolder()
-        let source = try folder.copy(ofCheckpoint: "mistral-single-file")
+        let directory = try TemporaryFolder()
+        let source = try directory.copy(ofCheckpoint: "mistral-single-file")
         let path = "\(source)/model.safetensors"
         let header = try SafetensorsFile(path: path).header
         let entry = try #require(header.entries.first { $0.name == "model.layers.2.mlp.down_proj.weight" })
@@ -43,7 +43,7 @@ import Testing
         // Row 1, column 5 of float16; the last bit but one, so two steps away.
         let place = header.prefix().count + entry.range.lowerBound + 2 * (entry.shape[1] + 5)
         bytes[place] ^= 2
-        try folder.write(bytes, to: "source/model.safetensors")
+        try directory.write(bytes, to: "source/model.safetensors")
         let result = try compare(Fixtures.checkpoint("mistral-single-file"), source)
         #expect(result.rows.count == 1)
         #expect(result.rows.first?.name == "model.layers.2.mlp.down_proj.weight")
@@ -53,23 +53,23 @@ import Testing
     }
 
     @Test func anotherTypeAndAnotherConfigurationAreDifferences() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
-        try bridge.importCheckpoint(to: folder.path("f32"), options: ConversionOptions(elementType: .float32))
-        let types = try compare(Fixtures.checkpoint("mistral"), folder.path("f32"))
+        try bridge.importCheckpoint(to: directory.path("f32"), options: ConversionOptions(elementType: .float32))
+        let types = try compare(Fixtures.checkpoint("mistral"), directory.path("f32"))
         #expect(types.rows.count == 39)
         #expect(types.rows.allSatisfy { $0.what == "bfloat16 and float32, the same numbers" })
         let catalog = try PluginCatalog.standard()
-        let sides = try [Fixtures.checkpoint("mistral"), folder.path("f32")].map {
+        let sides = try [Fixtures.checkpoint("mistral"), directory.path("f32")].map {
             try Checkpoint(path: $0, catalog: catalog)
         }
         #expect(try Verifier(sides[0], sides[1]).run(ignoringTypes: true).isEqual)
 
-        var json = try JSON(contentsOf: "\(folder.copy(ofCheckpoint: "mistral"))/config.json")
+        var json = try JSON(contentsOf: "\(directory.copy(ofCheckpoint: "mistral"))/config.json")
         json.set(0.004, at: "rms_norm_eps")
-        try folder.write(json.text(), to: "source/config.json")
+        try directory.write(json.text(), to: "source/config.json")
         #expect(
-            try compare(Fixtures.checkpoint("mistral"), folder.path("source")).fields == [
+            try compare(Fixtures.checkpoint("mistral"), directory.path("source")).fields == [
                 "layernorm_epsilon: 0.003 and 0.004"
             ]
         )

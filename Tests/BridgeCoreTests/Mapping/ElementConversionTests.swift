@@ -104,14 +104,14 @@ import Testing
 
     @Test(arguments: ["ministral3-fp8", "ministral3-fp8-row", "ministral3-fp8-block"])
     func quantisedWeightsBecomeTheNumbersThatTorchMakes(_ name: String) throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
         try bridge.importCheckpoint(
-            to: folder.path("m"),
+            to: directory.path("m"),
             options: ConversionOptions(layout: RankLayout(tensorSize: 2, pipelineSize: 2))
         )
-        try bridge.exportCheckpoint(from: folder.path("m"), to: folder.path("out"))
-        let exported = try SlowTensor.readAll(folder.path("out"), prefix: "model")
+        try bridge.exportCheckpoint(from: directory.path("m"), to: directory.path("out"))
+        let exported = try SlowTensor.readAll(directory.path("out"), prefix: "model")
         let recorded = try SlowTensor.read("\(Fixtures.root)/reference/\(name).safetensors").filter {
             $0.key.hasPrefix("dequantised.")
         }

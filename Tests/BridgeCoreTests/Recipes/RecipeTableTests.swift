@@ -171,11 +171,11 @@ import Testing
     }
 
     @Test func whatARunWritesIsARecipeUnderAnyName() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         var recipe = Recipe(name: "mine")
         recipe.train.trainIters = 77
         let bytes = try AutoBridge.fromHF(Fixtures.checkpoint("mistral")).runConfiguration(recipe)
-        #expect(try Recipe(contentsOf: folder.write(bytes, to: "other.yaml")) == recipe)
+        #expect(try Recipe(contentsOf: directory.write(bytes, to: "other.yaml")) == recipe)
     }
 
     @Test(arguments: [

@@ -9,17 +9,17 @@ import Testing
 /// Bytes that are compared with checksums as they are read.
 @Suite struct VerifiedStorageTests {
     private static let size = BlockChecksum.blockByteCount
-    private let folder: TemporaryFolder
+    private let directory: TemporaryFolder
     private let content: [UInt8]
 
     /// A file of two blocks and a half.
     init() throws {
-        folder = try TemporaryFolder()
+        directory = try TemporaryFolder()
         var random = SplitMix(state: 5)
         content = (0..<(Self.size * 5 / 2 + 13) / 8).flatMap { _ in
             withUnsafeBytes(of: random.next()) { Array($0) }
         }
-        try folder.write(content, to: "file")
+        try directory.write(content, to: "file")
     }
 
     private func storage(limit: Int) throws -> VerifiedStorage {
@@ -27,7 +27,7 @@ import Testing
             content[start..<min(start + Self.size, content.count)].withUnsafeBytes(BlockChecksum.digest)
         }
         return VerifiedStorage(
-            try FileStorage(path: folder.path("file")),
+            try FileStorage(path: directory.path("file")),
             cache: BlockCache(limit: limit)
         ) { digests[$0] == $1 }
     }
@@ -35,7 +35,7 @@ import Testing
     private func damage(at offset: Int) throws {
         var bytes = content
         bytes[offset] ^= 4
-        try folder.write(bytes, to: "file")
+        try directory.write(bytes, to: "file")
     }
 
     @Test(arguments: [1, 2, 16]) func manyThreadsReadWhatIsThere(_ limit: Int) throws {

@@ -3,7 +3,7 @@ import TensorRuntime
 import TestSupport
 import Tokenizers
 
-/// The margin of the tokens that a model's folder answered a conversation with.
+/// The margin of the tokens that a model's directory answered a conversation with.
 func margin(
     of tokens: [Int],
     to conversation: Conversation,

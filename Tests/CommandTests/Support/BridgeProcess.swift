@@ -26,7 +26,7 @@ final class BridgeProcess {
         return URL(fileURLWithPath: program).deletingLastPathComponent().appendingPathComponent("bridge")
     }()
 
-    /// The folder with the executable, the core's library and the plugins.
+    /// The directory with the executable, the core's library and the plugins.
     static var buildFolder: URL { executable.deletingLastPathComponent() }
 
     private static let hangupIsNotIgnored: Void = { signal(SIGHUP, SIG_DFL) }()

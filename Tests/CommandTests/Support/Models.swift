@@ -3,7 +3,7 @@ import JSONTree
 
 /// Models to convert: copies of the fixtures, and larger ones made here.
 enum Models {
-    /// The folder with the fixtures.
+    /// The directory with the fixtures.
     static let fixtures = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
         .appendingPathComponent("Fixtures/checkpoints")

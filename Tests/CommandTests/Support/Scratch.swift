@@ -1,6 +1,6 @@
 import Foundation
 
-/// A folder that is there as long as this object.
+/// A directory that is there as long as this object.
 final class Scratch {
     let root: URL
 
@@ -14,12 +14,12 @@ final class Scratch {
 
     deinit { try? FileManager.default.removeItem(at: root) }
 
-    /// A place in the folder.
+    /// A place in the directory.
     func url(_ name: String) -> URL { root.appendingPathComponent(name) }
-    /// The path of a place in the folder.
+    /// The path of a place in the directory.
     func path(_ name: String) -> String { url(name).path }
 
-    /// Everything in the folder, hidden or not, as sorted paths.
+    /// Everything in the directory, hidden or not, as sorted paths.
     var content: [String] { Self.content(of: root.path) }
 
     /// Everything below a path.

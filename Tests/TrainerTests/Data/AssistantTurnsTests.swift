@@ -23,9 +23,9 @@ import Tokenizers
             + "{% elif loop.last %}<final>{{ m.content }}{{ eos_token }}{% else %}{{ m.content or 'call' }}</s>{% endif %}{% endfor %}",
     ]
 
-    private func processor(_ template: String, _ folder: TemporaryFolder) throws -> any ModelProcessor {
-        let copy = try folder.copy(ofCheckpoint: "mistral")
-        try folder.write(Array(template.utf8), to: "source/chat_template.jinja")
+    private func processor(_ template: String, _ directory: TemporaryFolder) throws -> any ModelProcessor {
+        let copy = try directory.copy(ofCheckpoint: "mistral")
+        try directory.write(Array(template.utf8), to: "source/chat_template.jinja")
         return try AutoBridge.fromHF(copy).processor()
     }
 
@@ -47,8 +47,8 @@ import Tokenizers
 
     @Test(arguments: templates.keys.sorted(), [false, true])
     func aLongConversationHasTheTurnsThatRenderingEachOneGives(_ name: String, _ callsTools: Bool) throws {
-        let folder = try TemporaryFolder()
-        let processor = try processor(try #require(Self.templates[name]), folder)
+        let directory = try TemporaryFolder()
+        let processor = try processor(try #require(Self.templates[name]), directory)
         let options = try DataSupport.encoder(processor).options
         let conversation = try conversation(turns: 24, callsTools: callsTools && name != "last is other")
         let text = Array(try processor.rendered(conversation, options: options).text.utf8)
@@ -70,8 +70,8 @@ import Tokenizers
         ("{% for m in messages %}({{ m.content | upper }}){% endfor %}", nil),
     ])
     func contentsAreFoundWhereverTheyCanBeReadInOneWayOnly(_ template: String, _ expected: [String]?) throws {
-        let folder = try TemporaryFolder()
-        let processor = try processor(template, folder)
+        let directory = try TemporaryFolder()
+        let processor = try processor(template, directory)
         let options = ProcessingOptions()
         let texts = ["one", "two", "a)(b", " four "]
         let conversation = Conversation(messages: texts.map { ChatMessage(role: "user", content: $0) })
@@ -100,8 +100,8 @@ import Tokenizers
     }
 
     @Test func anEndOfTurnThatIsNotASpecialTokenIsTrained() throws {
-        let folder = try TemporaryFolder()
-        let copy = try folder.copy(ofCheckpoint: "mistral")
+        let directory = try TemporaryFolder()
+        let copy = try directory.copy(ofCheckpoint: "mistral")
         // As add_tokens leaves it: a token of its own, not a special one.
         let path = "\(copy)/tokenizer.json"
         let text = try String(contentsOfFile: path, encoding: .utf8)
@@ -112,8 +112,8 @@ import Tokenizers
         tokens[tokens.count - 1].set("<|im_end|>", at: "content")
         tokens[tokens.count - 1].set(false, at: "special")
         json.set(.array(tokens), at: "added_tokens")
-        try folder.write(json.text(), to: "source/tokenizer.json")
-        try folder.write(Array(try #require(Self.templates["chatml"]).utf8), to: "source/chat_template.jinja")
+        try directory.write(json.text(), to: "source/tokenizer.json")
+        try directory.write(Array(try #require(Self.templates["chatml"]).utf8), to: "source/chat_template.jinja")
         let encoder = try DataSupport.encoder(AutoBridge.fromHF(copy).processor())
         let conversation = try conversation(turns: 2, callsTools: false)
         let runs = try DataSupport.trained(encoder.encode(conversation), encoder.processor)
@@ -122,8 +122,8 @@ import Tokenizers
     }
 
     @Test func anEndOfTurnInPlainTextIsTrained() throws {
-        let folder = try TemporaryFolder()
-        let encoder = try DataSupport.encoder(processor(try #require(Self.templates["chatml"]), folder))
+        let directory = try TemporaryFolder()
+        let encoder = try DataSupport.encoder(processor(try #require(Self.templates["chatml"]), directory))
         let runs = try DataSupport.trained(encoder.encode(conversation(turns: 3, callsTools: true)), encoder.processor)
         #expect(runs.count == 4 && runs.allSatisfy { $0.hasSuffix("<|im_end|>") }, "\(runs)")
     }
@@ -151,8 +151,8 @@ import Tokenizers
             + "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
     ])
     func theEndOfTurnsBeforeTheLastIsTrainedWhateverTheTemplateDoesWithTheLast(_ template: String) throws {
-        let folder = try TemporaryFolder()
-        let encoder = try DataSupport.encoder(processor(template, folder))
+        let directory = try TemporaryFolder()
+        let encoder = try DataSupport.encoder(processor(template, directory))
         let messages: JSON = [
             ["role": "user", "content": "one"], ["role": "assistant", "content": "eins"],
             ["role": "user", "content": "two"], ["role": "assistant", "content": "zwei"],
@@ -177,8 +177,8 @@ import Tokenizers
             + "{% if add_generation_prompt %}<bot>{% endif %}",
     ])
     func aHeaderIsNotAnEnd(_ template: String) throws {
-        let folder = try TemporaryFolder()
-        let encoder = try DataSupport.encoder(processor(template, folder))
+        let directory = try TemporaryFolder()
+        let encoder = try DataSupport.encoder(processor(template, directory))
         let messages: JSON = [
             ["role": "user", "content": "one"], ["role": "assistant", "content": "eins"],
             ["role": "user", "content": "two"], ["role": "assistant", "content": "zwei"],
@@ -192,12 +192,12 @@ import Tokenizers
 
     /// The mask is that of transformers: the tokens of all marked parts, which for three parts of a turn are these texts.
     @Test func allMarkedPartsOfATurnAreTrained() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let template =
             "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]{% else %}"
             + "{% generation %}{{ m.reasoning_content }}{% endgeneration %}|{% generation %}{{ m.content }}{% endgeneration %}"
             + "#{% generation %}{{ eos_token }}{% endgeneration %}{% endif %}{% endfor %}"
-        let encoder = try DataSupport.encoder(processor(template, folder))
+        let encoder = try DataSupport.encoder(processor(template, directory))
         let messages: JSON = [
             ["role": "user", "content": "one"],
             ["role": "assistant", "content": "eins", "reasoning_content": "hm"],
@@ -213,8 +213,8 @@ import Tokenizers
     }
 
     @Test func textAndCallsOfOneMessageAreOneTurn() throws {
-        let folder = try TemporaryFolder()
-        let encoder = try DataSupport.encoder(processor(try #require(Self.templates["chatml"]), folder))
+        let directory = try TemporaryFolder()
+        let encoder = try DataSupport.encoder(processor(try #require(Self.templates["chatml"]), directory))
         let messages: JSON = [
             ["role": "user", "content": "a"],
             ["role": "assistant", "content": "I look.", "tool_calls": [["function": ["name": "look"]]]],
@@ -227,12 +227,12 @@ import Tokenizers
 
     @Test(arguments: [false, true])
     func answersWithoutATrainedEndAreNoted(_ marks: Bool) throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let marked =
             "{% for m in messages %}{% if m.role == 'user' %}Q: {{ m.content }}\nA:{% else %}{% generation %}"
             + "{{ m.content }}{% endgeneration %}{{ eos_token }}{% endif %}{% endfor %}"
         let encoder = try DataSupport.encoder(
-            processor(marks ? marked : try #require(Self.templates["no end"]), folder)
+            processor(marks ? marked : try #require(Self.templates["no end"]), directory)
         )
         _ = try encoder.encode(conversation(turns: 2, callsTools: false))
         #expect(encoder.notes.rowsWithoutEnd == 1)

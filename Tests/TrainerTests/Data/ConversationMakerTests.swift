@@ -8,7 +8,7 @@ import Trainer
 
 @Suite struct ConversationMakerTests {
     private struct Row: DatasetRow {
-        let place = "rows.parquet, row 3"
+        let location = "rows.parquet, row 3"
         let values: JSON
         var columns: [String] { values.object?.map(\.key) ?? [] }
 
@@ -140,9 +140,9 @@ import Trainer
             expectError(
                 mentioning: "row 3",
                 "\(maker.name) reads the column",
-                "the data has picture, caption;",
+                "the data has image, caption;",
                 "dataset.maker_name"
-            ) { try maker.conversation(Row(columns: ["picture": "a.png", "caption": "x"])) }
+            ) { try maker.conversation(Row(columns: ["image": "a.png", "caption": "x"])) }
         }
         let half: JSON = ["image_id": "m.png", "question": "Where?"]
         expectError(mentioning: "image_id, question, answer, and the data has image_id, question;") {

@@ -21,8 +21,8 @@ enum DataSupport {
         return SampleEncoder(processor: processor, lossMode: mode, options: options)
     }
 
-    /// A picture that is committed.
-    static var picture: String { "\(Fixtures.root)/images/rgb.png" }
+    /// A image that is committed.
+    static var image: String { "\(Fixtures.root)/images/rgb.png" }
 
     /// What stands in the labels, as the texts of neighbouring tokens.
     static func trained(_ sample: TrainingSample, _ processor: any ModelProcessor) throws -> [String] {

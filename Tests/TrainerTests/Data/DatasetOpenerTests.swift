@@ -14,10 +14,10 @@ import Trainer
     }
 
     @Test func aTokenizedFileGivesExactBatchesInItsOrder() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let rows = (3...6).map { "{\"input_ids\": [\($0), 1, \($0)], \"labels\": [-100, -100, \($0)]}" }
         var opener = try opener(.tokenized)
-        opener.section.trainDataPath = try folder.write(Array(rows.joined(separator: "\n").utf8), to: "train.jsonl")
+        opener.section.trainDataPath = try directory.write(Array(rows.joined(separator: "\n").utf8), to: "train.jsonl")
         opener.section.shuffle = false
         opener.section.padToMultipleOf = 4
         let preparer = try opener.preparer(opener.training())
@@ -39,18 +39,18 @@ import Trainer
     }
 
     private struct Row: DatasetRow {
-        let place: String
+        let location: String
         let columns = ["image", "ground_truth", "image_id", "question", "answer"]
         func string(_ column: String) throws -> String? { column }
-        func image(_ column: String) throws -> ImageSource? { .file(DataSupport.picture) }
-        func images(_ column: String) throws -> [ImageSource] { [.file(DataSupport.picture)] }
+        func image(_ column: String) throws -> ImageSource? { .file(DataSupport.image) }
+        func images(_ column: String) throws -> [ImageSource] { [.file(DataSupport.image)] }
         func value(_ column: String) throws -> JSON? { nil }
     }
 
     private struct Table: DatasetTable {
         let name: String
         let count = 2
-        func row(at index: Int) throws -> any DatasetRow { Row(place: "\(name), row \(index)") }
+        func row(at index: Int) throws -> any DatasetRow { Row(location: "\(name), row \(index)") }
     }
 
     @Test func aTableIsOpenedByItsPathOrTheMakersOwn() throws {

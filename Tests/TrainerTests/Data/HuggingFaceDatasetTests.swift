@@ -8,8 +8,8 @@ import Testing
 
 /// The layouts are those of https://huggingface.co/docs/hub/datasets-data-files-configuration.
 @Suite struct HuggingFaceDatasetTests {
-    /// A folder with copies of the fixture of nine rows (`.parquet`), or of given text.
-    private func folder(_ files: [String], texts: [String: String] = [:]) throws -> String {
+    /// A directory with copies of the fixture of nine rows (`.parquet`), or of given text.
+    private func directory(_ files: [String], texts: [String: String] = [:]) throws -> String {
         let root = FileManager.default.temporaryDirectory.appending(path: "bridge-dataset-\(UUID().uuidString)")
         let fixture = URL(filePath: #filePath).deletingLastPathComponent()
             .appending(path: "../../Fixtures/parquet/images.parquet")
@@ -29,7 +29,7 @@ import Testing
     }
 
     @Test func shardsFollowOneAnother() throws {
-        let path = try folder([
+        let path = try directory([
             "data/train-00001-of-00002.parquet", "data/train-00000-of-00002.parquet",
             "data/odd_one-00000-of-00001.parquet",
         ])
@@ -38,7 +38,7 @@ import Testing
         #expect(data.config == "default")
         #expect(try data.row(at: 12)["question"] == .string("what is 3?"))
         #expect(try data.row(at: 12, columns: ["image"])["image"]?["path"] == .string("3.png"))
-        #expect(try data.place(of: 12) == "row 3 of \(path)/data/train-00001-of-00002.parquet")
+        #expect(try data.location(of: 12) == "row 3 of \(path)/data/train-00001-of-00002.parquet")
         #expect(try HuggingFaceDataset(path, split: "odd_one").count == 9)
         #expect(throws: BridgeError.self) { try data.row(at: 18) }
         let error = #expect(throws: BridgeError.self) { try HuggingFaceDataset(path, split: "test") }
@@ -63,7 +63,7 @@ import Testing
             ---
             # Words
             """
-        let path = try folder(
+        let path = try directory(
             [
                 "small/tr1.parquet", "small/tr2.parquet", "small/a/other.parquet", "large/x.parquet",
                 "large/deep/y.parquet",
@@ -79,18 +79,18 @@ import Testing
     }
 
     @Test func foldersAreConfigurationsAndSplits() throws {
-        let path = try folder(["english/train/0000.parquet", "english/test/0000.parquet", "french/val-1.parquet"])
+        let path = try directory(["english/train/0000.parquet", "english/test/0000.parquet", "french/val-1.parquet"])
         #expect(try HuggingFaceDataset(path, config: "english", split: "test").count == 9)
         #expect(try HuggingFaceDataset(path, config: "french", split: "validation").count == 9)
         let error = #expect(throws: BridgeError.self) { try HuggingFaceDataset(path) }
         #expect(error?.names == ["english", "french"])
-        let plain = try folder(["train/a.parquet", "dev/b.parquet"], texts: ["notes.json": "[1]"])
+        let plain = try directory(["train/a.parquet", "dev/b.parquet"], texts: ["notes.json": "[1]"])
         #expect(try HuggingFaceDataset(plain, split: "validation").count == 9)
     }
 
     @Test func jsonRowsAreRows() throws {
         let lines = "{\"n\": 1, \"t\": [\"a\", null]}\n\n{\"n\": 2.5, \"flag\": true}\n"
-        let path = try folder([], texts: ["train.jsonl": lines, "test.json": #"[{"n": 7}]"#])
+        let path = try directory([], texts: ["train.jsonl": lines, "test.json": #"[{"n": 7}]"#])
         let data = try HuggingFaceDataset(path)
         #expect(data.count == 2)
         #expect(try data.row(at: 0)["t"] == .list([.string("a"), .null]))
@@ -101,7 +101,7 @@ import Testing
                 ])
         )
         #expect(try HuggingFaceDataset(path, split: "test").row(at: 0)["n"] == .int(7))
-        let bad = try HuggingFaceDataset(try folder([], texts: ["train.jsonl": "{\"n\": 1}\n[2]\n{"]))
+        let bad = try HuggingFaceDataset(try directory([], texts: ["train.jsonl": "{\"n\": 1}\n[2]\n{"]))
         #expect(throws: BridgeError.self) { try bad.row(at: 1) }
         #expect(throws: BridgeError.self) { try bad.row(at: 2) }
     }
@@ -109,7 +109,7 @@ import Testing
     @Test func aHubIdIsFoundInTheCache() throws {
         let base = "hub/datasets--some--thing"
         let commit = String(repeating: "0a1b2", count: 8)
-        let cache = try folder(
+        let cache = try directory(
             ["\(base)/snapshots/\(commit)/data/train-00000-of-00001.parquet"],
             texts: ["\(base)/refs/main": commit]
         )
@@ -122,13 +122,13 @@ import Testing
     }
 
     @Test func aDamagedFileAndAnEmptyFolderAreNamed() throws {
-        let path = try folder([], texts: ["train.parquet": "PAR1 this is no table PAR1"])
+        let path = try directory([], texts: ["train.parquet": "PAR1 this is no table PAR1"])
         let error = #expect(throws: BridgeError.self) { try HuggingFaceDataset(path) }
         #expect(error?.message.hasPrefix("\(path)/train.parquet is no readable Parquet file") == true)
-        #expect(throws: BridgeError.self) { try HuggingFaceDataset(try folder([], texts: ["a.txt": "x"])) }
+        #expect(throws: BridgeError.self) { try HuggingFaceDataset(try directory([], texts: ["a.txt": "x"])) }
         let deep = "---\nconfigs: " + String(repeating: "[", count: 5000) + "\n---\n"
         #expect(throws: BridgeError.self) {
-            try HuggingFaceDataset(try folder(["a.parquet"], texts: ["README.md": deep]))
+            try HuggingFaceDataset(try directory(["a.parquet"], texts: ["README.md": deep]))
         }
     }
 }

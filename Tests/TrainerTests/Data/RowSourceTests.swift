@@ -8,37 +8,38 @@ import Tokenizers
 import Trainer
 
 @Suite struct RowSourceTests {
-    private func source(_ text: String, model: String = "mistral", in folder: TemporaryFolder) throws -> TokenizedSource
+    private func source(_ text: String, model: String = "mistral", in directory: TemporaryFolder) throws
+        -> TokenizedSource
     {
-        let path = try folder.write(Array(text.utf8), to: "rows.jsonl")
+        let path = try directory.write(Array(text.utf8), to: "rows.jsonl")
         return try TokenizedSource(path: path, processor: DataSupport.processor(model))
     }
 
-    private func preloaded(_ text: String, model: String = "gemma3", in folder: TemporaryFolder) throws
+    private func preloaded(_ text: String, model: String = "gemma3", in directory: TemporaryFolder) throws
         -> PreloadedSource
     {
-        let path = try folder.write(Array(text.utf8), to: "rows.json")
+        let path = try directory.write(Array(text.utf8), to: "rows.json")
         let encoder = try DataSupport.encoder(DataSupport.processor(model))
         return try PreloadedSource(path: path, imageFolder: "\(Fixtures.root)/images", encoder: encoder)
     }
 
     @Test func tokenizedRowsComeAsTheyAre() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let text = "{\"input_ids\": [1, 5, 9], \"labels\": [-100, 5, 8]}\n\n  \r\n{\"labels\":[7],\"input_ids\":[3]}"
-        let source = try source(text, in: folder)
+        let source = try source(text, in: directory)
         #expect(source.count == 2)
         #expect(try source.sample(at: 0) == TrainingSample(tokens: [1, 5, 9], labels: [-100, 5, 8]))
         #expect(try source.sample(at: 1) == TrainingSample(tokens: [3], labels: [7]))
     }
 
     @Test func paddingAtTheEndOfATokenizedRowIsRemoved() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let rows = [
             #"{"input_ids": [1, 5, 0, 0], "labels": [-100, 5, -100, -100], "attention_mask": [1, 1, 0, 0]}"#,
             #"{"input_ids": [1, 5], "labels": [-100, 5], "attention_mask": [1, 1], "position_ids": [0, 1]}"#,
             #"{"input_ids": [1, 5], "labels": [-100, 5], "attention_mask": null, "position_ids": null}"#,
         ]
-        let source = try source(rows.joined(separator: "\n"), in: folder)
+        let source = try source(rows.joined(separator: "\n"), in: directory)
         for row in 0..<3 {
             #expect(try source.sample(at: row) == TrainingSample(tokens: [1, 5], labels: [-100, 5]))
         }
@@ -62,24 +63,24 @@ import Trainer
         (#"{"input_ids": [5, 9], "labels": [5, 9], "position_ids": [1, 2]}"#, "position_ids"),
     ])
     func aTokenizedRowThatIsWrongNamesFileAndLine(_ row: String, _ words: String) throws {
-        let folder = try TemporaryFolder()
-        let source = try source("{\"input_ids\": [1], \"labels\": [1]}\n\n\(row)\n", in: folder)
+        let directory = try TemporaryFolder()
+        let source = try source("{\"input_ids\": [1], \"labels\": [1]}\n\n\(row)\n", in: directory)
         expectError(mentioning: "rows.jsonl, line 3", words) { try source.sample(at: 1) }
         expectError(mentioning: "no row 2") { try source.sample(at: 2) }
         expectError(mentioning: "no row -1") { try source.sample(at: -1) }
     }
 
     @Test func tokenizedImagesHaveToFitTheirTokens() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let processor = try DataSupport.processor("gemma3")
         let id = try #require(processor.imageTokens?.featureID)
         // An image of this model has 16 features.
         func row(_ count: Int) -> String {
             let ids = [2] + [Int](repeating: id, count: count) + [5]
             return
-                "{\"input_ids\": \(ids), \"labels\": \(ids.map { $0 == 5 ? 5 : -100 }), \"images\": [\"\(DataSupport.picture)\"]}"
+                "{\"input_ids\": \(ids), \"labels\": \(ids.map { $0 == 5 ? 5 : -100 }), \"images\": [\"\(DataSupport.image)\"]}"
         }
-        let source = try source("\(row(16))\n\(row(15))\n", model: "gemma3", in: folder)
+        let source = try source("\(row(16))\n\(row(15))\n", model: "gemma3", in: directory)
         let sample = try source.sample(at: 0)
         #expect(sample.images.map(\.width) == [32] && sample.tokens.count == 18)
         expectError(mentioning: "line 2", "16 features", "15 image tokens") { try source.sample(at: 1) }
@@ -90,27 +91,29 @@ import Trainer
         ("[1]\n2", "line 2: something follows"), ("[\n,1]", "line 2: a comma"),
     ])
     func aFileWithoutRowsIsRefused(_ text: String, _ words: String) throws {
-        let folder = try TemporaryFolder()
-        expectError(mentioning: words) { try source(text, in: folder) }
+        let directory = try TemporaryFolder()
+        expectError(mentioning: words) { try source(text, in: directory) }
     }
 
     @Test func whatIsNoFileIsRefused() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let processor = try DataSupport.processor("mistral")
-        expectError(mentioning: "not a file") { try TokenizedSource(path: folder.path, processor: processor) }
+        expectError(mentioning: "not a file") { try TokenizedSource(path: directory.path, processor: processor) }
         expectError(mentioning: "none.jsonl") {
-            try TokenizedSource(path: folder.path("none.jsonl"), processor: processor)
+            try TokenizedSource(path: directory.path("none.jsonl"), processor: processor)
         }
         expectError(mentioning: "zero byte") { try TokenizedSource(path: "a\0b", processor: processor) }
         // A pipe that nobody writes to must not be waited for.
-        mkfifo(folder.path("pipe"), 0o600)
-        expectError(mentioning: "not a file") { try TokenizedSource(path: folder.path("pipe"), processor: processor) }
+        mkfifo(directory.path("pipe"), 0o600)
+        expectError(mentioning: "not a file") {
+            try TokenizedSource(path: directory.path("pipe"), processor: processor)
+        }
     }
 
     @Test func aListOverManyLinesHasTheLineOfEachRow() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let good = #"{"messages": [{"role": "user", "content": "a\"]},{"}, {"role": "assistant", "content": "b"}]}"#
-        let source = try preloaded("[\n \(good),\n\n {\n\"messages\": 3},\(good)\n]\n", in: folder)
+        let source = try preloaded("[\n \(good),\n\n {\n\"messages\": 3},\(good)\n]\n", in: directory)
         #expect(source.count == 3)
         #expect(try source.sample(at: 0) == source.sample(at: 2))
         expectError(mentioning: "line 4", "messages is a number") { try source.sample(at: 1) }
@@ -118,21 +121,21 @@ import Trainer
 
     @Test(arguments: [true, false])
     func rowsAreFoundInFilesLongerThanABuffer(_ isList: Bool) throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         // Two and a half buffers of one MiB, in a member that nobody reads; brackets in it are text.
         let long = "[\\\"" + String(repeating: "{\\\\,", count: 650_000)
         let rows = (1...3).map { "{\"input_ids\": [\($0)], \"labels\": [-100], \"note\": \"\($0 == 2 ? long : "")\"}" }
         let text = isList ? "[\n\(rows.joined(separator: ",\n"))]" : rows.joined(separator: "\n")
-        let source = try source(text, in: folder)
+        let source = try source(text, in: directory)
         #expect(source.count == 3)
         for row in 0..<3 {
             #expect(try source.sample(at: row).tokens == [Int32(row + 1)])
-            #expect(source.place(of: row).hasSuffix("rows.jsonl, line \(row + (isList ? 2 : 1))"))
+            #expect(source.location(of: row).hasSuffix("rows.jsonl, line \(row + (isList ? 2 : 1))"))
         }
     }
 
     @Test func damagedFilesAreErrorsWithAFileOrSamplesThatFit() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let good = [
             #"{"messages": [{"role": "user", "content": "x <image> y"}, {"role": "assistant", "content": "z"}], "images": ["rgb.png"]}"#,
             #"{"input_ids": [1, 5, 9], "labels": [-100, 5, 8]}"#,
@@ -156,7 +159,7 @@ import Trainer
                 }
                 if bytes.isEmpty { bytes = [0x5B] }
             }
-            let path = try folder.write(bytes, to: "rows.json")
+            let path = try directory.write(bytes, to: "rows.json")
             do {
                 let source: any SampleSource =
                     round % 2 == 0
@@ -180,13 +183,13 @@ import Trainer
     }
 
     @Test func imagesStayWhereTheyStandInEveryForm() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let forms = [
             #"{"conversation": [{"role": "user", "content": [{"type": "text", "text": "x "}, {"type": "image", "image": "rgb.png"}, {"type": "text", "text": " y"}]}, {"role": "assistant", "content": [{"type": "text", "text": "z"}]}]}"#,
             #"{"messages": [{"role": "user", "content": "x <image> y"}, {"role": "assistant", "content": "z"}], "images": ["rgb.png"]}"#,
             #"{"conversations": [{"from": "human", "value": "x <image> y"}, {"from": "gpt", "value": "z"}], "image": "rgb.png"}"#,
         ]
-        let source = try preloaded(forms.joined(separator: "\n"), in: folder)
+        let source = try preloaded(forms.joined(separator: "\n"), in: directory)
         let processor = try DataSupport.processor("gemma3")
         // The same conversation as transformers' parts, which have tests against transformers of their own.
         var expected = Conversation(messages: [
@@ -203,13 +206,13 @@ import Trainer
     }
 
     @Test func aSystemTextOfARowIsTheFirstMessage() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let turns = #"[{"from": "human", "value": "x"}, {"from": "gpt", "value": "z"}]"#
         let rows = [
             #"{"conversations": \#(turns), "system": "Be brief."}"#, #"{"conversations": \#(turns), "system": ""}"#,
             #"{"conversations": \#(turns), "system": null}"#,
         ]
-        let source = try preloaded(rows.joined(separator: "\n"), in: folder)
+        let source = try preloaded(rows.joined(separator: "\n"), in: directory)
         let rest = [ChatMessage(role: "user", content: "x"), ChatMessage(role: "assistant", content: "z")]
         #expect(
             try source.conversation(at: 0).messages == [ChatMessage(role: "system", content: "Be brief.")] + rest
@@ -218,13 +221,13 @@ import Trainer
     }
 
     @Test func aBackslashMakesTextOfAPlace() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let rows = [
             #"{"messages": [{"role": "user", "content": "<\\<image> is \\<image>"}, {"role": "assistant", "content": "<b>\\<image>"}]}"#,
             #"{"messages": [{"role": "user", "content": [{"type": "text", "text": "<\\<image> is \\<image>"}]}, {"role": "assistant", "content": "<b>\\<image>"}]}"#,
             #"{"messages": [{"role": "user", "content": "\\<image>: <image>\\<image>"}, {"role": "assistant", "content": "z"}], "images": ["rgb.png"]}"#,
         ]
-        let source = try preloaded(rows.joined(separator: "\n"), in: folder)
+        let source = try preloaded(rows.joined(separator: "\n"), in: directory)
         for row in 0...1 {
             #expect(
                 try source.conversation(at: row)
@@ -243,12 +246,12 @@ import Trainer
     }
 
     @Test func aCallOfAToolNeedsNoText() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let call = #""tool_calls": [{"type": "function", "function": {"name": "f", "arguments": {}}}]"#
         let rows = ["null", "\"\""].map {
             #"{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": \#($0), \#(call)}]}"#
         }
-        let source = try preloaded(rows.joined(separator: "\n"), in: folder)
+        let source = try preloaded(rows.joined(separator: "\n"), in: directory)
         for row in 0...1 {
             let last = try source.conversation(at: row).messages.last
             #expect(last?.fields.contains { $0.name == "tool_calls" } ?? false)
@@ -312,17 +315,17 @@ import Trainer
         ("[1]x", "not valid JSON"),
     ])
     func aConversationThatIsWrongNamesFileAndLine(_ row: String, _ words: String) throws {
-        let folder = try TemporaryFolder()
-        let source = try preloaded("{}\n\(row)\n", in: folder)
+        let directory = try TemporaryFolder()
+        let source = try preloaded("{}\n\(row)\n", in: directory)
         expectError(mentioning: "rows.json, line 2", words) { try source.sample(at: 1) }
     }
 
     @Test func anImageThatDoesNotDecodeNamesFileAndLine() throws {
-        let folder = try TemporaryFolder()
-        let picture = try folder.write([1, 2, 3], to: "bad.png")
+        let directory = try TemporaryFolder()
+        let image = try directory.write([1, 2, 3], to: "bad.png")
         let row =
-            #"{"messages": [{"role": "user", "content": "<image>"}, {"role": "assistant", "content": "b"}], "image": "\#(picture)"}"#
-        let source = try preloaded(row, in: folder)
+            #"{"messages": [{"role": "user", "content": "<image>"}, {"role": "assistant", "content": "b"}], "image": "\#(image)"}"#
+        let source = try preloaded(row, in: directory)
         expectError(mentioning: "line 1", "bad.png cannot be used") { try source.sample(at: 0) }
     }
 
@@ -330,7 +333,7 @@ import Trainer
         let encoder = try DataSupport.encoder(DataSupport.processor("gemma3"))
         let source = try MockSource(count: 3, imageCount: 2, seed: 7, encoder: encoder)
         let sample = try source.sample(at: 1)
-        #expect(sample.images.count == 2 && sample.trainedCount > 3)
+        #expect(sample.images.count == 2 && sample.supervisedCount > 3)
         #expect(sample.images[0] != sample.images[1])
         #expect(try source.sample(at: 1) == sample)
         #expect(try source.sample(at: 2).images[0] != sample.images[0])

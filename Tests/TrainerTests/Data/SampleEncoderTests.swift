@@ -25,9 +25,9 @@ struct RecordedSample: Sendable, CustomTestStringConvertible {
     /// The processor with the model's own template, or with another one.
     func processor(template: String?) throws -> any ModelProcessor {
         guard let template else { return try DataSupport.processor(model) }
-        let folder = try TemporaryFolder()
-        let copy = try folder.copy(ofCheckpoint: model)
-        try folder.write(Array(template.utf8), to: "source/chat_template.jinja")
+        let directory = try TemporaryFolder()
+        let copy = try directory.copy(ofCheckpoint: model)
+        try directory.write(Array(template.utf8), to: "source/chat_template.jinja")
         return try AutoBridge.fromHF(copy).processor()
     }
 
@@ -91,7 +91,7 @@ struct RecordedSample: Sendable, CustomTestStringConvertible {
             images: conversation.images,
             options: ProcessingOptions()
         )
-        #expect(sample.trainedCount > 0 && sample.trainedCount < text.tokenIDs.count)
+        #expect(sample.supervisedCount > 0 && sample.supervisedCount < text.tokenIDs.count)
         let runs = try DataSupport.trained(sample, processor)
         #expect(runs.count == 2 && runs[1].contains("What?") && runs[1].contains("That."))
     }
@@ -103,11 +103,11 @@ struct RecordedSample: Sendable, CustomTestStringConvertible {
     }
 
     @Test func aTemplateThatShowsNothingIsRefused() throws {
-        let folder = try TemporaryFolder()
-        let copy = try folder.copy(ofCheckpoint: "mistral")
+        let directory = try TemporaryFolder()
+        let copy = try directory.copy(ofCheckpoint: "mistral")
         // The content decides what stands before it, so no rendering of another content tells where it stands.
         let template = "{{ messages | length }}{{ messages[-1].content | length }}{{ messages[-1].content }}"
-        try folder.write(Array(template.utf8), to: "source/chat_template.jinja")
+        try directory.write(Array(template.utf8), to: "source/chat_template.jinja")
         let encoder = try DataSupport.encoder(AutoBridge.fromHF(copy).processor())
         var conversation = Conversation(prompt: "a")
         conversation.messages.append(ChatMessage(role: "assistant", content: "something"))
@@ -115,13 +115,13 @@ struct RecordedSample: Sendable, CustomTestStringConvertible {
     }
 
     @Test func theCallOfAToolIsLearntWhereTheTemplateShowsIt() throws {
-        let folder = try TemporaryFolder()
-        let copy = try folder.copy(ofCheckpoint: "mistral")
+        let directory = try TemporaryFolder()
+        let copy = try directory.copy(ofCheckpoint: "mistral")
         let template =
             "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
             + "{% elif m.tool_calls %}CALL{% for c in m.tool_calls %} {{ c.function.name }}{% endfor %}{{ eos_token }}\n"
             + "{% elif m.role == 'tool' %}GOT {{ m.content }};{% else %}{{ m.content + eos_token }}{% endif %}{% endfor %}"
-        try folder.write(Array(template.utf8), to: "source/chat_template.jinja")
+        try directory.write(Array(template.utf8), to: "source/chat_template.jinja")
         let processor = try AutoBridge.fromHF(copy).processor()
         let messages = #"""
             [{"role": "user", "content": "CALL look"}, {"role": "assistant", "tool_calls": [{"function": {"name": "look"}}]},
@@ -133,12 +133,12 @@ struct RecordedSample: Sendable, CustomTestStringConvertible {
     }
 
     @Test func aTemplateWithoutAnEndTokenTrainsTheContentAlone() throws {
-        let folder = try TemporaryFolder()
-        let copy = try folder.copy(ofCheckpoint: "mistral")
+        let directory = try TemporaryFolder()
+        let copy = try directory.copy(ofCheckpoint: "mistral")
         let template =
             "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
             + "{% else %}{{ m.content }}{% endif %}{% endfor %}"
-        try folder.write(Array(template.utf8), to: "source/chat_template.jinja")
+        try directory.write(Array(template.utf8), to: "source/chat_template.jinja")
         let processor = try AutoBridge.fromHF(copy).processor()
         let messages = [("user", "one"), ("assistant", "two"), ("user", "three"), ("assistant", "four")]
         let conversation = Conversation(messages: messages.map { ChatMessage(role: $0.0, content: $0.1) })

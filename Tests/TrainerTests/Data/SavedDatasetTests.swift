@@ -54,9 +54,9 @@ import Tokenizers
         (#"{"_data_files": [{"filename": "a"}], "_indices_data_files": [{"filename": "b"}]}"#, "an order of its own"),
     ])
     func aFolderThatDescribesItselfWronglyIsRefused(_ state: String, _ words: String) throws {
-        let folder = try TemporaryFolder()
-        try folder.write(Array(state.utf8), to: "state.json")
-        expectError(mentioning: words) { try HuggingFaceDataset(folder.path) }
+        let directory = try TemporaryFolder()
+        try directory.write(Array(state.utf8), to: "state.json")
+        expectError(mentioning: words) { try HuggingFaceDataset(directory.path) }
     }
 
     @Test func aValidationSplitThatCannotBeOpenedIsAnError() throws {
@@ -86,21 +86,21 @@ import Tokenizers
         let plain = try PreloadedSource(path: "\(fixtures)/compressed/rows.jsonl", encoder: encoder)
         let packed = try PreloadedSource(path: "\(fixtures)/compressed/\(name)", encoder: encoder)
         #expect(plain.count == 2 && packed.count == 2)
-        // A folder of that file alone is a data set, too.
-        let folder = try TemporaryFolder()
-        try folder.write([UInt8](Data(contentsOf: URL(filePath: "\(fixtures)/compressed/\(name)"))), to: name)
+        // A directory of that file alone is a data set, too.
+        let directory = try TemporaryFolder()
+        try directory.write([UInt8](Data(contentsOf: URL(filePath: "\(fixtures)/compressed/\(name)"))), to: name)
         for row in 0..<2 {
             #expect(try packed.conversation(at: row) == plain.conversation(at: row))
-            #expect(try conversation(folder.path, row: row) == plain.conversation(at: row))
+            #expect(try conversation(directory.path, row: row) == plain.conversation(at: row))
         }
     }
 
     @Test func aFileThatIsThereUnpackedAsWellIsReadOnce() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         for name in ["rows.jsonl", "rows.jsonl.gz"] {
-            try folder.write([UInt8](Data(contentsOf: URL(filePath: "\(fixtures)/compressed/\(name)"))), to: name)
+            try directory.write([UInt8](Data(contentsOf: URL(filePath: "\(fixtures)/compressed/\(name)"))), to: name)
         }
-        #expect(try HuggingFaceDataset(folder.path).count == 2)
+        #expect(try HuggingFaceDataset(directory.path).count == 2)
     }
 
     @Test func whatCannotBeUnpackedIsASentence() throws {
@@ -110,11 +110,11 @@ import Tokenizers
                 try PreloadedSource(path: "\(fixtures)/compressed/\(name)", encoder: encoder)
             }
         }
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         for name in ["rows.jsonl.gz", "rows.jsonl.zst"] {
             let bytes = [UInt8](try Data(contentsOf: URL(filePath: "\(fixtures)/compressed/\(name)")))
             for cut in 6..<bytes.count - 1 {
-                let path = try folder.write(Array(bytes[..<cut]), to: name)
+                let path = try directory.write(Array(bytes[..<cut]), to: name)
                 // A cut between two members leaves a whole file of one row.
                 if let source = try? PreloadedSource(path: path, encoder: encoder) { #expect(source.count == 1) }
             }
@@ -122,7 +122,7 @@ import Tokenizers
             guard name.hasSuffix(".gz") else { continue }
             var damaged = bytes
             damaged[bytes.count / 3] ^= 0x55
-            let path = try folder.write(damaged, to: name)
+            let path = try directory.write(damaged, to: name)
             expectError(mentioning: name) { try PreloadedSource(path: path, encoder: encoder).conversation(at: 1) }
         }
         let zeros = [UInt8](try Data(contentsOf: URL(filePath: "\(fixtures)/compressed/zeros.gz")))
@@ -132,21 +132,21 @@ import Tokenizers
     }
 
     @Test func aByteOrderMarkIsNoPartOfTheRows() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let encoder = try DataSupport.encoder(DataSupport.processor("mistral"))
         let expected = try PreloadedSource(
-            path: folder.write(Array(Self.row.utf8), to: "plain.jsonl"),
+            path: directory.write(Array(Self.row.utf8), to: "plain.jsonl"),
             encoder: encoder
         )
         .conversation(at: 0)
         for text in [Self.row + "\n", "[\(Self.row)]", "\r\n" + Self.row] {
-            let path = try folder.write([0xEF, 0xBB, 0xBF] + Array(text.utf8), to: "rows.jsonl")
+            let path = try directory.write([0xEF, 0xBB, 0xBF] + Array(text.utf8), to: "rows.jsonl")
             #expect(try PreloadedSource(path: path, encoder: encoder).conversation(at: 0) == expected)
             let other = try TemporaryFolder()
             try other.write([0xEF, 0xBB, 0xBF] + Array(text.utf8), to: "rows.jsonl")
             #expect(try self.conversation(other.path) == expected)
         }
-        let path = try folder.write([0xFF, 0xFE] + Self.row.utf8.flatMap { [$0, 0] }, to: "rows.jsonl")
+        let path = try directory.write([0xFF, 0xFE] + Self.row.utf8.flatMap { [$0, 0] }, to: "rows.jsonl")
         expectError(mentioning: "UTF-16", "save it as UTF-8") { try PreloadedSource(path: path, encoder: encoder) }
     }
 }

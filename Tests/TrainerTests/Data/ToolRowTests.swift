@@ -9,8 +9,8 @@ import Trainer
 /// Tools, their calls and results, and reasoning, in the forms that data sets have them.
 @Suite struct ToolRowTests {
     private func conversation(_ row: String) throws -> Conversation {
-        let folder = try TemporaryFolder()
-        let path = try folder.write(Array(row.utf8), to: "rows.jsonl")
+        let directory = try TemporaryFolder()
+        let path = try directory.write(Array(row.utf8), to: "rows.jsonl")
         let encoder = try DataSupport.encoder(DataSupport.processor("mistral"))
         return try PreloadedSource(path: path, encoder: encoder).conversation(at: 0)
     }
@@ -34,14 +34,14 @@ import Trainer
         #""tools": \#(text(#"[{"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}]"#))"#,
         #""tools": [{"type": "function", "function": \#(text(function))}]"#,
     ])
-    func toolsAreTheSameInEveryForm(_ form: String) throws {
+    func toolsAreTheSameInEveryForm(_ options: String) throws {
         let plain = try conversation(row(#", "tools": [\#(Self.tool)]"#))
         #expect(plain.tools?.count == 1)
-        #expect(try conversation(row(", \(form)")) == plain)
+        #expect(try conversation(row(", \(options)")) == plain)
     }
 
     @Test(arguments: [#""tools": null"#, #""tools": """#, #""tools": "[]""#, #""tools": "null""#, #""tools": "  ""#])
-    func aRowMayHaveNoTools(_ form: String) throws { #expect(try conversation(row(", \(form)")).tools == nil) }
+    func aRowMayHaveNoTools(_ options: String) throws { #expect(try conversation(row(", \(options)")).tools == nil) }
 
     @Test(arguments: [
         (#""tools": 3"#, "tools is a number, expected a list"),
@@ -49,8 +49,8 @@ import Trainer
         (#""tools": [3]"#, "tools[0] is a number"), (#""tools": {"a": 1}"#, "tools is an object"),
         (#""tools": [\#(tool)], "functions": [{"name": "other"}]"#, "tools in tools and others in functions"),
     ])
-    func toolsThatCannotBeReadAreRefused(_ form: String, _ words: String) throws {
-        expectError(mentioning: "line 1", words) { try conversation(row(", \(form)")) }
+    func toolsThatCannotBeReadAreRefused(_ options: String, _ words: String) throws {
+        expectError(mentioning: "line 1", words) { try conversation(row(", \(options)")) }
     }
 
     @Test func aMessageMayBringTheToolsAlong() throws {
@@ -134,15 +134,15 @@ import Trainer
     }
 
     @Test func reasoningIsAPartOfTheAnswer() throws {
-        let folder = try TemporaryFolder()
-        let copy = try folder.copy(ofCheckpoint: "mistral")
+        let directory = try TemporaryFolder()
+        let copy = try directory.copy(ofCheckpoint: "mistral")
         // As the templates of reasoning models write it: with a text only.
         let template =
             "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST]{{ m.content }}[/INST]{% else %}"
             + "{% if m.content is string %}{{ m.content }}{% else %}{% for b in m.content %}{% if b.type == 'text' %}{{ b.text }}"
             + "{% elif b.type == 'thinking' %}{{ '<think>' + b.thinking + '</think>' }}{% endif %}{% endfor %}{% endif %}"
             + "{{ eos_token }}{% endif %}{% endfor %}"
-        try folder.write(Array(template.utf8), to: "source/chat_template.jinja")
+        try directory.write(Array(template.utf8), to: "source/chat_template.jinja")
         let encoder = try DataSupport.encoder(AutoBridge.fromHF(copy).processor())
         let parts = [
             #"{"type": "thinking", "thinking": "why", "closed": true}"#,
@@ -152,7 +152,7 @@ import Trainer
         for part in parts {
             let row =
                 #"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": [\#(part), {"type": "text", "text": "So."}]}]}"#
-            let path = try folder.write(Array(row.utf8), to: "rows.jsonl")
+            let path = try directory.write(Array(row.utf8), to: "rows.jsonl")
             let sample = try PreloadedSource(path: path, encoder: encoder).sample(at: 0)
             let runs = try DataSupport.trained(sample, encoder.processor)
             #expect(runs.count == 1 && runs[0].hasSuffix("<think>why</think>So.</s>"), "\(runs)")

@@ -19,11 +19,11 @@ import Trainer
         mode: Recipe.LossMode = .assistant,
         template: String? = nil
     ) throws -> [String] {
-        let folder = try TemporaryFolder()
-        let copy = try folder.copy(ofCheckpoint: "mistral")
-        if let template { try folder.write(Array(template.utf8), to: "source/chat_template.jinja") }
+        let directory = try TemporaryFolder()
+        let copy = try directory.copy(ofCheckpoint: "mistral")
+        if let template { try directory.write(Array(template.utf8), to: "source/chat_template.jinja") }
         let encoder = try DataSupport.encoder(AutoBridge.fromHF(copy).processor(), mode)
-        let path = try folder.write(Array(row.utf8), to: "rows.jsonl")
+        let path = try directory.write(Array(row.utf8), to: "rows.jsonl")
         let sample = try PreloadedSource(path: path, encoder: encoder).sample(at: 0)
         return try DataSupport.trained(sample, encoder.processor).map { $0.filter { $0 != " " } }
     }
@@ -111,7 +111,7 @@ import Trainer
     }
 
     @Test func keysThatNothingReadsAreListedOnce() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let encoder = try DataSupport.encoder(DataSupport.processor("mistral"))
         let rows = [
             row(
@@ -120,7 +120,7 @@ import Trainer
             ),
             row(#", "reasoning_content": "why", "wieght": 1"#),
         ]
-        let path = try folder.write(Array(rows.joined(separator: "\n").utf8), to: "rows.jsonl")
+        let path = try directory.write(Array(rows.joined(separator: "\n").utf8), to: "rows.jsonl")
         let source = try PreloadedSource(path: path, encoder: encoder)
         for index in 0..<2 { _ = try source.sample(at: index) }
         // The template of this model names no reasoning.

@@ -7,14 +7,14 @@ import Trainer
 
 /// Right answers are counted to the letter, and rows without a question and an answer are named.
 @Suite struct ExactMatchTests {
-    private func file(_ text: String) throws -> (folder: TemporaryFolder, file: AnswerFile) {
-        let folder = try TemporaryFolder()
-        try folder.write(Array(text.utf8), to: "rows.jsonl")
-        return (folder, try AnswerFile(path: folder.path("rows.jsonl")))
+    private func file(_ text: String) throws -> (directory: TemporaryFolder, file: AnswerFile) {
+        let directory = try TemporaryFolder()
+        try directory.write(Array(text.utf8), to: "rows.jsonl")
+        return (directory, try AnswerFile(path: directory.path("rows.jsonl")))
     }
 
     private func question(_ answer: String, _ category: String? = nil) -> AnswerFile.Question {
-        .init(conversation: Conversation(prompt: "?"), answer: answer, category: category, place: "rows, line 7")
+        .init(conversation: Conversation(prompt: "?"), answer: answer, category: category, location: "rows, line 7")
     }
 
     @Test func onlyTheSameLettersAreRight() {
@@ -27,7 +27,7 @@ import Trainer
         #expect(result.all.questions == 5 && result.all.right == 2)
         #expect(result.all.accuracy == 0.4)
         #expect(result.misses.map(\.said) == ["Two", "two!", ""])
-        #expect(result.misses.allSatisfy { $0.place == "rows, line 7" && $0.expected == "two" })
+        #expect(result.misses.allSatisfy { $0.location == "rows, line 7" && $0.expected == "two" })
     }
 
     @Test func categoriesAreCountedByThemselves() {
@@ -44,7 +44,7 @@ import Trainer
     @Test func noQuestionsAreNoAccuracy() { #expect(ExactMatch().all.accuracy == 0) }
 
     @Test func theLastTurnIsTheAnswerAndTheRestTheQuestion() throws {
-        let (folder, file) = try file(
+        let (directory, file) = try file(
             """
             {"messages": [{"role": "user", "content": "<image>Who?"}, {"role": "assistant", "content": "I."}, \
             {"role": "user", "content": "Where?"}, {"role": "assistant", "content": "Here."}], "images": ["a.png"], \
@@ -55,8 +55,8 @@ import Trainer
         #expect(file.count == 1 && question.answer == "Here." && question.category == "place")
         let roles = question.conversation.messages.compactMap { $0.fields.first { $0.name == "role" }?.value }
         #expect(roles == ["user", "assistant", "user"])
-        #expect(question.conversation.images == [.file(folder.path("a.png"))])
-        #expect(question.place.hasSuffix("rows.jsonl, line 1"))
+        #expect(question.conversation.images == [.file(directory.path("a.png"))])
+        #expect(question.location.hasSuffix("rows.jsonl, line 1"))
     }
 
     @Test(arguments: [
@@ -66,8 +66,8 @@ import Trainer
     ])
     func aRowWithoutQuestionAndAnswerIsNamedWithItsLine(_ row: String) throws {
         let good = #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#
-        let (folder, file) = try file("\(good)\n\(row)\n")
-        _ = folder
+        let (directory, file) = try file("\(good)\n\(row)\n")
+        _ = directory
         _ = try file.question(at: 0)
         let error = #expect(throws: BridgeError.self) { try file.question(at: 1) }
         #expect(error?.code == .corruptInput)
@@ -75,13 +75,13 @@ import Trainer
     }
 
     @Test func anAnswerWithAnImageIsRefused() throws {
-        let (folder, file) = try file(
+        let (directory, file) = try file(
             """
             {"messages": [{"role": "user", "content": "Draw."}, {"role": "assistant", "content": "<image>"}], \
             "images": ["a.png"]}
             """
         )
-        _ = folder
+        _ = directory
         #expect(throws: BridgeError.self) { try file.question(at: 0) }
     }
 }

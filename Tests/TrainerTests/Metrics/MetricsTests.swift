@@ -26,19 +26,20 @@ import Testing
         )
     }
 
-    private static let facts = RunFacts(name: "tiny", facts: [("model", "toy <1>")])
+    private static let metadata = RunMetadata(name: "tiny", metadata: [("model", "toy <1>")])
 
-    private static func folder() throws -> String {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "bridge-metrics-\(UUID().uuidString)").path
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        return folder
+    private static func directory() throws -> String {
+        let directory = FileManager.default.temporaryDirectory.appending(path: "bridge-metrics-\(UUID().uuidString)")
+            .path
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        return directory
     }
 
     /// The form is that of `training_log` in Megatron-LM; means are (0.125 + 0.25 + 0.375) / 3 s and (1 + 3) / 2.
     @Test func theConsoleLineIsMegatrons() throws {
         var lines: [String] = []
         let console = ConsoleLine(interval: 3, hasThroughput: true, now: { 1_767_261_600 }, write: { lines.append($0) })
-        try console.begin(Self.facts, after: 0)
+        try console.begin(Self.metadata, after: 0)
         try console.record(Self.step(1, loss: 1))
         try console.record(Self.step(2, loss: .nan, nan: 1))
         #expect(lines.isEmpty)
@@ -59,7 +60,7 @@ import Testing
     @Test func aShortRunHasALineToo() throws {
         var lines: [String] = []
         let console = ConsoleLine(interval: 10, write: { lines.append($0) })
-        try console.begin(Self.facts, after: 0)
+        try console.begin(Self.metadata, after: 0)
         for iteration in 1...3 { try console.record(Self.step(iteration)) }
         #expect(lines.isEmpty)
         try console.finish()
@@ -69,25 +70,25 @@ import Testing
     }
 
     @Test func aReportGoesOnWithTheLogBesideIt() throws {
-        let folder = try Self.folder()
-        let log = JSONLinesLog(path: "\(folder)/log.jsonl")
-        try log.begin(Self.facts, after: 0)
+        let directory = try Self.directory()
+        let log = JSONLinesLog(path: "\(directory)/log.jsonl")
+        try log.begin(Self.metadata, after: 0)
         for iteration in 1...4 { try log.record(Self.step(iteration, loss: Double(10 - iteration))) }
         try log.record(ValidationRecord(iteration: 4, loss: 5.5, perplexity: 244.7, seconds: 1))
         try log.finish()
         // After step 3: what the log has of later ones is another run's future.
-        let report = HTMLReport(path: "\(folder)/report.html")
-        try report.begin(Self.facts, after: 3)
+        let report = HTMLReport(path: "\(directory)/report.html")
+        try report.begin(Self.metadata, after: 3)
         #expect(report.page.contains("3 of 3") && report.page.contains("<td>7</td>"))
         #expect(!report.page.contains("last validation"))
         try report.record(Self.step(4, loss: 2.25))
         try report.finish()
-        let page = try String(contentsOfFile: "\(folder)/report.html", encoding: .utf8)
+        let page = try String(contentsOfFile: "\(directory)/report.html", encoding: .utf8)
         #expect(page.contains("4 of 1000") && page.contains("<td>2.25</td>"))
         // 0.125 s times 1 + 2 + 3 + 4.
         #expect(page.contains("<th>tokens per second</th><td>1280.0</td>"))
-        let whole = HTMLReport(path: "\(folder)/again.html")
-        try whole.begin(Self.facts, after: 4)
+        let whole = HTMLReport(path: "\(directory)/again.html")
+        try whole.begin(Self.metadata, after: 4)
         #expect(whole.page.contains("loss 5.5, perplexity 244.7"))
     }
 
@@ -100,7 +101,7 @@ import Testing
         var rows: [[String]] = []
         let breakdown = StepBreakdown(engine: engine) { rows = $0 }
         multiply(100)
-        try breakdown.begin(Self.facts, after: 0)
+        try breakdown.begin(Self.metadata, after: 0)
         for (iteration, times) in [(1, 50), (2, 2), (3, 4)] {
             multiply(times)
             try breakdown.record(Self.step(iteration))
@@ -119,9 +120,9 @@ import Testing
     }
 
     @Test func theLogGoesOnWhereTheResumedRunBegins() throws {
-        let path = try Self.folder() + "/log.jsonl"
+        let path = try Self.directory() + "/log.jsonl"
         let first = JSONLinesLog(path: path)
-        try first.begin(Self.facts, after: 0)
+        try first.begin(Self.metadata, after: 0)
         for iteration in 1...5 { try first.record(Self.step(iteration, loss: Double(iteration))) }
         try first.record(ValidationRecord(iteration: 5, loss: 0.5, perplexity: 1.6, seconds: 2))
         try first.finish()
@@ -130,7 +131,7 @@ import Testing
         try handle.seekToEnd()
         try handle.write(contentsOf: Data(#"{"iteration":6,"lm_"#.utf8))
         let second = JSONLinesLog(path: path)
-        try second.begin(Self.facts, after: 3)
+        try second.begin(Self.metadata, after: 3)
         try second.record(Self.step(4, loss: .infinity))
         try second.finish()
         let rows = try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n").map {
@@ -166,22 +167,22 @@ import Testing
     }
 
     @Test func aRunWritesOneEventFile() throws {
-        let folder = try Self.folder() + "/deep/er"
-        let writer = TensorBoardWriter(folder: folder)
-        try writer.begin(Self.facts, after: 0)
+        let directory = try Self.directory() + "/deep/er"
+        let writer = TensorBoardWriter(directory: directory)
+        try writer.begin(Self.metadata, after: 0)
         try writer.record(Self.step(1))
         try writer.record(ValidationRecord(iteration: 1, loss: 0.5, perplexity: 1.6, seconds: 2))
         try writer.finish()
-        let names = try FileManager.default.contentsOfDirectory(atPath: folder)
+        let names = try FileManager.default.contentsOfDirectory(atPath: directory)
         #expect(names.count == 1 && names.allSatisfy { $0.hasPrefix("events.out.tfevents.") })
-        let bytes = try Data(contentsOf: URL(filePath: folder + "/" + (names.first ?? "")))
+        let bytes = try Data(contentsOf: URL(filePath: directory + "/" + (names.first ?? "")))
         #expect(bytes.range(of: Data("lm loss validation ppl".utf8)) != nil)
     }
 
     @Test func theReportHasEveryCurveAndNothingFromOutside() throws {
-        let path = try Self.folder() + "/report.html"
+        let path = try Self.directory() + "/report.html"
         let report = HTMLReport(path: path)
-        try report.begin(RunFacts(name: "<b>&\"", facts: [("model", "toy <1>")]), after: 0)
+        try report.begin(RunMetadata(name: "<b>&\"", metadata: [("model", "toy <1>")]), after: 0)
         for iteration in 1...300 {
             try report.record(Self.step(iteration, loss: iteration == 7 ? .nan : 3 + 9 / Double(iteration)))
         }
@@ -204,9 +205,9 @@ import Testing
     }
 
     @Test func aReportOfNothingIsAPageToo() throws {
-        let path = try Self.folder() + "/report.html"
+        let path = try Self.directory() + "/report.html"
         let report = HTMLReport(path: path)
-        try report.begin(Self.facts, after: 0)
+        try report.begin(Self.metadata, after: 0)
         try report.record(Self.step(1, loss: .infinity))
         try report.finish()
         #expect(try String(contentsOfFile: path, encoding: .utf8).contains("No finite value was recorded."))
@@ -221,8 +222,10 @@ import Testing
     }
 
     @Test func whatCannotBeWrittenIsAnError() {
-        #expect(throws: BridgeError.self) { try JSONLinesLog(path: "/proc/none/log").begin(Self.facts, after: 0) }
-        #expect(throws: BridgeError.self) { try TensorBoardWriter(folder: "/proc/none").begin(Self.facts, after: 0) }
+        #expect(throws: BridgeError.self) { try JSONLinesLog(path: "/proc/none/log").begin(Self.metadata, after: 0) }
+        #expect(throws: BridgeError.self) {
+            try TensorBoardWriter(directory: "/proc/none").begin(Self.metadata, after: 0)
+        }
     }
 }
 

@@ -4,22 +4,22 @@ import Ministral3
 import TensorRuntime
 import Trainer
 
-/// Trains a toy with LoRA on made-up pictures, its projector in full beside the adapters, and says how the loss falls.
+/// Trains a toy with LoRA on made-up images, its projector in full beside the adapters, and says how the loss falls.
 ///
 ///     swift run -c release train-toy
 ///
-/// Nothing is kept but what `checkpoint.save` names, a folder for temporary files here.
+/// Nothing is kept but what `checkpoint.save` names, a directory for temporary files here.
 @main
 enum TrainToy {
     static func main() throws {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "train-toy-\(UUID().uuidString)").path
-        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let directory = FileManager.default.temporaryDirectory.appending(path: "train-toy-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: directory) }
         let catalog = try PluginCatalog.standard()
-        try ToyModel(family: "ministral3", options: .init(layers: 2), catalog: catalog).write(to: "\(folder)/toy")
+        try ToyModel(family: "ministral3", options: .init(layers: 2), catalog: catalog).write(to: "\(directory)/toy")
 
         var recipe = ministral3_3bFinetuneConfig(
             name: "train-toy",
-            pretrainedCheckpoint: "\(folder)/toy",
+            pretrainedCheckpoint: "\(directory)/toy",
             datasetType: .mock,
             peft: .lora,
             trainIters: 12,
@@ -32,12 +32,12 @@ enum TrainToy {
         recipe.mixedPrecision = .fp32
         recipe.model.seqLength = 400
         recipe.dataset.seqLength = 400
-        recipe.checkpoint.save = "\(folder)/run"
+        recipe.checkpoint.save = "\(directory)/run"
         try RecipeCheck(recipe).validate()
 
         let run = try TrainingRun(
             recipe,
-            in: TrainingRun.Surroundings(
+            in: TrainingRun.Environment(
                 catalog: catalog,
                 engine: CPUEngine(threadCount: 2),
                 logger: Logger(label: "train-toy"),
@@ -58,7 +58,7 @@ enum TrainToy {
 final class Losses: MetricsSink {
     private(set) var values: [Double] = []
 
-    func begin(_ facts: RunFacts, after iteration: Int) {}
+    func begin(_ metadata: RunMetadata, after iteration: Int) {}
 
     func record(_ step: StepRecord) { values.append(step.loss) }
 

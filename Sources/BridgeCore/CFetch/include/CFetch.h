@@ -30,7 +30,7 @@ typedef struct bridge_fetch_request {
     const char *proxy;               // NULL for none
     const char *no_proxy;            // hosts that are reached without it, as in NO_PROXY
     const char *certificates;        // a file of certificates to trust; NULL for the system's
-    const char *certificate_folder;  // a folder of them; NULL for the system's
+    const char *certificate_directory;  // a directory of them; NULL for the system's
     double connect_seconds;          // the longest that a connection may take
     double idle_seconds;             // the longest that nothing may come or go
     int64_t least_rate;              // the fewest bytes per second, as a mean over `least_rate_seconds`

@@ -56,13 +56,13 @@ cimg_status cimg_png_pixels(const uint8_t *bytes, size_t count, const cimg_heade
                             char *message);
 cimg_status cimg_jpeg_pixels(const uint8_t *bytes, size_t count, const cimg_header *header, uint8_t *pixels,
                              char *message);
-// The first picture of an animation.
+// The first image of an animation.
 cimg_status cimg_webp_pixels(const uint8_t *bytes, size_t count, const cimg_header *header, uint8_t *pixels,
                              char *message);
-// The first picture of an animation, on the canvas of all of them.
+// The first image of an animation, on the canvas of all of them.
 cimg_status cimg_gif_pixels(const uint8_t *bytes, size_t count, const cimg_header *header, uint8_t *pixels,
                             char *message);
-// The first picture of the file.
+// The first image of the file.
 cimg_status cimg_tiff_pixels(const uint8_t *bytes, size_t count, const cimg_header *header, uint8_t *pixels,
                              char *message);
 

@@ -22,7 +22,7 @@ int csys_reserve(int descriptor, int64_t size);
 // Swaps two paths in one step.
 int csys_exchange(const char *one, const char *other);
 
-// Renames a path, failing with EEXIST when the new one is taken; an empty folder there counts as free.
+// Renames a path, failing with EEXIST when the new one is taken; an empty directory there counts as free.
 int csys_rename_new(const char *from, const char *to);
 
 // The path of the library or program that this function is part of; NULL when the loader does not know.

@@ -133,16 +133,16 @@ void ctk_add_rows(ctk_isa isa, float *table, size_t table_stride, const int32_t 
                   ctk_type type, size_t x_stride, size_t columns);
 
 // Norms of `rows` rows of `width` elements without gaps; TensorEngine says what they compute. x may be float32 where the
-// result is bfloat16. Backwards, the gradient has the type of the result, and `out` that of x; gradients of gain and bias
+// result is bfloat16. Backwards, the gradient has the type of the result, and `out` that of x; gradients of weight and bias
 // are added to, and may be NULL.
-void ctk_rms_norm(ctk_isa isa, void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *gain, float epsilon, bool rounds,
+void ctk_rms_norm(ctk_isa isa, void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *weight, float epsilon, bool rounds,
                   size_t rows, size_t width, float *inverse_root);
 void ctk_rms_norm_backward(ctk_isa isa, void *out, float *into_gain, const void *x, const void *gradient, ctk_type x_type, ctk_type out_type,
-                           const float *gain, const float *inverse_root, size_t rows, size_t width);
-void ctk_layer_norm(ctk_isa isa, void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *gain, const float *bias,
+                           const float *weight, const float *inverse_root, size_t rows, size_t width);
+void ctk_layer_norm(ctk_isa isa, void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *weight, const float *bias,
                     float epsilon, size_t rows, size_t width, float *moments);
 void ctk_layer_norm_backward(ctk_isa isa, void *out, float *into_gain, float *into_bias, const void *x,
-                             const void *gradient, ctk_type x_type, ctk_type out_type, const float *gain, const float *moments, size_t rows,
+                             const void *gradient, ctk_type x_type, ctk_type out_type, const float *weight, const float *moments, size_t rows,
                              size_t width);
 
 // Turns the pairs (i, i + half) of the heads of `tokens` tokens. Strides: from token to token and from head to head.

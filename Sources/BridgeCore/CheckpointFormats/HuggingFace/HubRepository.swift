@@ -39,7 +39,7 @@ public struct HubRepository: Sendable, Hashable, CustomStringConvertible {
         self.revision = revision
     }
 
-    /// The repository that a person means where a folder does as well; nil when there is such a folder, and for what is no id.
+    /// The repository that a person means where a directory does as well; nil when there is such a directory, and for what is no id.
     public init?(meantBy text: String) {
         guard !Files.exists(text) else { return nil }
         self.init(text)
@@ -66,18 +66,18 @@ public struct HubRepository: Sendable, Hashable, CustomStringConvertible {
         text.utf8.count == 40 && text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
     }
 
-    /// The name of its folder in the cache.
-    public var folderName: String { "\(kind.rawValue)s--" + id.split(separator: "/").joined(separator: "--") }
+    /// The name of its directory in the cache.
+    public var directoryName: String { "\(kind.rawValue)s--" + id.split(separator: "/").joined(separator: "--") }
 
     /// The id, with the revision where it is not the usual one.
     public var description: String { revision == Self.standardRevision ? id : "\(id)@\(revision)" }
 
     /// A repository of the same name that holds the other thing.
-    package var twin: HubRepository {
-        var twin = self
-        twin.kind = kind == .model ? .dataset : .model
-        twin.revision = Self.standardRevision
-        return twin
+    package var otherType: HubRepository {
+        var otherType = self
+        otherType.kind = kind == .model ? .dataset : .model
+        otherType.revision = Self.standardRevision
+        return otherType
     }
 
     /// Where people see it, below the hub's address.

@@ -13,7 +13,7 @@ package struct ShardIndex {
 
     /// Reads an index.
     ///
-    /// - Throws: `BridgeError` for a file that is no index or that names files outside its folder.
+    /// - Throws: `BridgeError` for a file that is no index or that names files outside its directory.
     package init(path: String) throws { try self.init(path: path, json: JSON(contentsOf: path)) }
 
     package init(path: String, json: JSON) throws {

@@ -6,7 +6,7 @@ import TensorRuntime
 
 /// A Megatron checkpoint in the native container, open for reading.
 public struct NativeCheckpoint: Sendable {
-    /// The folder with `manifest.json`, an `iter_NNNNNNN`.
+    /// The directory with `manifest.json`, an `iter_NNNNNNN`.
     public let path: String
     /// The manifest.
     public let manifest: NativeManifest
@@ -21,26 +21,26 @@ public struct NativeCheckpoint: Sendable {
     /// The file with the number of the newest checkpoint.
     package static let latestName = "latest_checkpointed_iteration.txt"
     package static let manifestName = "manifest.json"
-    package static let huggingFaceFolder = "huggingface"
+    package static let huggingFaceDirectory = "huggingface"
     /// Where the headers of the source's weight files are kept.
-    package static let shardFolder = "huggingface/.safetensors"
+    package static let shardDirectory = "huggingface/.safetensors"
 
-    /// The name of the folder of an iteration.
+    /// The name of the directory of an iteration.
     package static func iterationName(_ iteration: Int) -> String {
         let digits = String(iteration)
         return "iter_" + String(repeating: "0", count: max(0, 7 - digits.count)) + digits
     }
 
-    /// The iteration in a folder's name; nil for another name.
+    /// The iteration in a directory's name; nil for another name.
     package static func iteration(inName name: String) -> Int? {
         guard name.hasPrefix("iter_"), name.dropFirst(5).allSatisfy(\.isNumber) else { return nil }
         return Int(name.dropFirst(5))
     }
 
-    /// Opens a checkpoint: an iteration's folder, or a folder with iterations, of which the newest is taken.
+    /// Opens a checkpoint: an iteration's directory, or a directory with iterations, of which the newest is taken.
     ///
     /// - Parameters:
-    ///   - path: The folder.
+    ///   - path: The directory.
     ///   - isVerified: Whether the weights are compared with their checksums as they are read, so that a damaged one is an
     ///     error and goes nowhere.
     /// - Throws: `BridgeError` when there is none, or a file is missing or not what the manifest says.
@@ -52,7 +52,7 @@ public struct NativeCheckpoint: Sendable {
         self.isVerified = isVerified
         cache = BlockCache(limit: 2 * Workers.defaultCount)
         configuration = try JSON(
-            contentsOf: Files.join(path, Files.join(Self.huggingFaceFolder, manifest.style.configurationName))
+            contentsOf: Files.join(path, Files.join(Self.huggingFaceDirectory, manifest.style.configurationName))
         )
         parameters = try Self.parameters(manifest.parameters, path, isVerified ? (manifest, cache) : nil)
     }
@@ -71,7 +71,7 @@ public struct NativeCheckpoint: Sendable {
     func changedSideFiles() throws -> [String] {
         let size = BlockChecksum.blockByteCount
         var buffer = [UInt8](repeating: 0, count: 0)
-        return try manifest.files.filter { $0.name.hasPrefix("\(Self.huggingFaceFolder)/") }.filter { file in
+        return try manifest.files.filter { $0.name.hasPrefix("\(Self.huggingFaceDirectory)/") }.filter { file in
             let storage = try FileStorage(path: Files.join(path, file.name))
             guard storage.byteCount == file.byteCount else { return true }
             for (index, start) in stride(from: 0, to: file.byteCount, by: size).enumerated() {
@@ -93,22 +93,22 @@ public struct NativeCheckpoint: Sendable {
         ]
     }
 
-    /// The manifest of an iteration's folder, alone.
+    /// The manifest of an iteration's directory, alone.
     package static func manifest(of path: String) throws -> NativeManifest {
         let name = Files.join(path, manifestName)
         return try NativeManifest(json: JSON(contentsOf: name), name: name)
     }
 
-    /// Whether a folder says that it is a Megatron checkpoint, whole or not.
+    /// Whether a directory says that it is a Megatron checkpoint, whole or not.
     package static func isOne(_ path: String) -> Bool {
         [manifestName, latestName].contains { Files.exists(Files.join(path, $0)) }
     }
 
-    /// The iteration's folder that a path means.
+    /// The iteration's directory that a path means.
     package static func iterationPath(_ path: String) throws -> String {
         let path = Files.trimmed(path)
-        guard Files.kind(of: path) == .folder else {
-            throw BridgeError(.fileSystem, "\(path) is not a folder; give the folder of a Megatron checkpoint")
+        guard Files.kind(of: path) == .directory else {
+            throw BridgeError(.fileSystem, "\(path) is not a directory; give the directory of a Megatron checkpoint")
         }
         if Files.exists(Files.join(path, manifestName)) { return path }
         try refuseOtherContainer(path)
@@ -119,15 +119,15 @@ public struct NativeCheckpoint: Sendable {
             guard let iteration = Int(digits), iteration >= 0 else {
                 throw BridgeError(.corruptInput, "\(latest) holds \"\(digits)\", expected the number of an iteration")
             }
-            let folder = Files.join(path, iterationName(iteration))
-            try refuseOtherContainer(folder)
-            guard Files.exists(Files.join(folder, manifestName)) else {
+            let directory = Files.join(path, iterationName(iteration))
+            try refuseOtherContainer(directory)
+            guard Files.exists(Files.join(directory, manifestName)) else {
                 throw BridgeError(
                     .corruptInput,
-                    "\(latest) names iteration \(iteration), but \(folder) has no \(manifestName)"
+                    "\(latest) names iteration \(iteration), but \(directory) has no \(manifestName)"
                 )
             }
-            return folder
+            return directory
         }
         throw BridgeError(
             .corruptInput,
@@ -135,26 +135,26 @@ public struct NativeCheckpoint: Sendable {
         )
     }
 
-    /// Says so when a folder holds what Megatron-LM and Megatron Bridge write.
-    private static func refuseOtherContainer(_ folder: String) throws {
-        guard let names = try? Files.list(folder), !names.contains(manifestName) else { return }
+    /// Says so when a directory holds what Megatron-LM and Megatron Bridge write.
+    private static func refuseOtherContainer(_ directory: String) throws {
+        guard let names = try? Files.list(directory), !names.contains(manifestName) else { return }
         let isDistributed = names.contains { $0.hasSuffix(".distcp") || $0 == "common.pt" }
         guard isDistributed || names.contains(where: { $0.hasPrefix("mp_rank_") }) else { return }
         throw BridgeError(
             .corruptInput,
-            "\(folder) is a \(isDistributed ? "torch distributed" : "legacy Megatron-LM") checkpoint; "
+            "\(directory) is a \(isDistributed ? "torch distributed" : "legacy Megatron-LM") checkpoint; "
                 + "this Bridge reads and writes its own container, see the article NativeContainer"
         )
     }
 
-    /// The iterations below a folder, oldest first.
+    /// The iterations below a directory, oldest first.
     public static func iterations(in path: String) throws -> [(iteration: Int, path: String)] {
         try Files.list(path).compactMap { name in
-            let folder = Files.join(path, name)
-            guard let iteration = iteration(inName: name), Files.exists(Files.join(folder, manifestName)) else {
+            let directory = Files.join(path, name)
+            guard let iteration = iteration(inName: name), Files.exists(Files.join(directory, manifestName)) else {
                 return nil
             }
-            return (iteration, folder)
+            return (iteration, directory)
         }.sorted { $0.iteration < $1.iteration }
     }
 

@@ -25,7 +25,7 @@ package struct NativeLayout {
     /// - Returns: Files and lines.
     /// - Throws: `BridgeError` for a layout that does not fit.
     package func spread(_ parameters: [GlobalParameter], kind: String = "weights") throws
-        -> (images: [FileImage], parameters: [NativeManifest.Parameter])
+        -> (plannedFiles: [PlannedFile], parameters: [NativeManifest.Parameter])
     {
         try check(parameters)
         var files: [String: [(name: String, view: TensorView)]] = [:]
@@ -38,7 +38,7 @@ package struct NativeLayout {
             {
                 let file = Self.fileName(kind, tensorRank: slice.tensorRank, stage: stage)
                 files[file, default: []].append((parameter.name, slice.view))
-                chunks += slice.places.map {
+                chunks += slice.positions.map {
                     NativeManifest.Chunk(
                         file: file,
                         global: [$0.globalRow, $0.globalColumn],
@@ -60,20 +60,20 @@ package struct NativeLayout {
                 )
             )
         }
-        let images = files.sorted { $0.key < $1.key }.map { name, tensors in
+        let plannedFiles = files.sorted { $0.key < $1.key }.map { name, tensors in
             let header = SafetensorsHeader(
                 tensors: tensors.map { ($0.name, $0.view.elementType, $0.view.shape) },
                 metadata: JSONObject([("format", "pt")])
             )
             // On a page, so that a reader can map the file and hand out aligned tensors.
-            return FileImage.safetensors(
+            return PlannedFile.safetensors(
                 name: name,
                 header: header,
                 views: tensors.map(\.view),
                 alignment: AlignedBuffer.alignment
             )
         }
-        return (images, lines)
+        return (plannedFiles, lines)
     }
 
     /// A bound on each axis, so that products with it cannot overflow.

@@ -17,7 +17,7 @@ public struct NativeManifest: Sendable {
     /// The plugin's name and version at the time of writing.
     public var plugin: String
     /// Whose names and files the Hugging Face side has.
-    public var style: HuggingFaceFolder.Style
+    public var style: HuggingFaceDirectory.Style
     /// How the parameters are spread over the files.
     public var layout: RankLayout
     /// What was accounted for, and how.
@@ -35,7 +35,7 @@ public struct NativeManifest: Sendable {
         architecture: String,
         family: String,
         plugin: String,
-        style: HuggingFaceFolder.Style,
+        style: HuggingFaceDirectory.Style,
         layout: RankLayout,
         ledger: JSON,
         parameters: [Parameter],

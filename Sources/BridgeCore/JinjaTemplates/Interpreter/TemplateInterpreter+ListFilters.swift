@@ -100,11 +100,11 @@ extension TemplateInterpreter {
     ) throws(TemplateError) -> TemplateValue {
         guard case .dictionary(let dictionary) = value else { throw failure("dictsort needs a mapping") }
         try holdElements(dictionary.entries.count, bytesEach: 3 * TemplateValue.elementBytes)
-        let place = arguments.value(1, "by")?.text == "value" ? 1 : 0
+        let location = arguments.value(1, "by")?.text == "value" ? 1 : 0
         let pairs: [TemplateValue] = dictionary.entries.map { .tuple([$0.key, $0.value]) }
         let isExact = arguments.value(0, "case_sensitive")?.isTrue ?? false
         let isReversed = arguments.value(2, "reverse")?.isTrue ?? false
-        return try made(try sorted(pairs, by: .integer(place), isReversed: isReversed, isExact: isExact))
+        return try made(try sorted(pairs, by: .integer(location), isReversed: isReversed, isExact: isExact))
     }
 
     private mutating func unique(

@@ -133,18 +133,18 @@ extension TemplateInterpreter {
         let found = PythonText.ranges(of: Array(part.utf8), in: bytes, limit: 1)
         let isFromRight = name.hasPrefix("r")
         if part.isEmpty { return .integer(offset + (isFromRight ? text.unicodeScalars.count : 0)) }
-        var place = found.first?.lowerBound
+        var location = found.first?.lowerBound
         if isFromRight {
             // The last occurrence may overlap an earlier one.
             let (work, overflow) = bytes.count.multipliedReportingOverflow(by: part.utf8.count)
             try spend(overflow ? .max : work / 64)
-            place = stride(from: bytes.count - part.utf8.count, through: 0, by: -1)
+            location = stride(from: bytes.count - part.utf8.count, through: 0, by: -1)
                 .first { bytes[$0...].starts(with: part.utf8) }
         }
-        guard let place else {
+        guard let location else {
             if name.hasSuffix("index") { throw failure("substring not found") }
             return .integer(-1)
         }
-        return .integer(offset + String(decoding: bytes[..<place], as: UTF8.self).unicodeScalars.count)
+        return .integer(offset + String(decoding: bytes[..<location], as: UTF8.self).unicodeScalars.count)
     }
 }

@@ -68,7 +68,7 @@ public struct ConfigurationTable<Root: ConfigurationRoot>: Sendable {
         guard json.object != nil else {
             throw BridgeError(.badConfiguration, "\(name) is \(json.kind), expected an object")
         }
-        var reading = ConfigurationReading(standardize(json))
+        var reading = ConfigurationDecoder(standardize(json))
         var root = Root()
         for field in fields { field.decode(&reading, &root) }
         guard reading.problems.isEmpty else {

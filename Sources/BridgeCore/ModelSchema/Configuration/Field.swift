@@ -11,13 +11,13 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
     /// What happens when the key is absent.
     public enum Absence<Value: ConfigurationValue>: Sendable {
         /// The load fails.
-        case isAnError
+        case required
         /// The value that Hugging Face's class supplies, with the place where that is written.
         case classDefault(Value, source: String)
         /// A value that follows from the fields before it, with the rule in words.
         ///
-        /// - Parameter nullToo: Whether `null` means the same as an absent key.
-        case follows(rule: String, nullToo: Bool = false, @Sendable (Root) -> Value)
+        /// - Parameter nullIsMissing: Whether `null` means the same as an absent key.
+        case derived(rule: String, nullIsMissing: Bool = false, @Sendable (Root) -> Value)
     }
 
     /// The key paths that are read, joined by dots; the first is the one that is written into a new configuration.
@@ -29,7 +29,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
     /// How the keys are accounted for.
     public var verdict = SettingVerdict.honoured
 
-    var decode: @Sendable (inout ConfigurationReading, inout Root) -> Void
+    var decode: @Sendable (inout ConfigurationDecoder, inout Root) -> Void
     var encode: @Sendable (Root, inout JSON, _ isNew: Bool) -> Void
     var value: @Sendable (Root) -> JSON?
 
@@ -40,34 +40,34 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
     ///   - megatron: Megatron-Core's name.
     ///   - field: Where the value goes.
     ///   - absence: What happens when no path is there, or the value is `null` where null is no value.
-    ///   - isSpelledOut: Whether a new configuration has the key also where its absence would mean the same.
-    ///   - firstCounts: Whether the first path that is there decides, whatever the others say.
+    ///   - writesDefault: Whether a new configuration has the key also where its absence would mean the same.
+    ///   - firstMatchWins: Whether the first path that is there decides, whatever the others say.
     public init<Value: ConfigurationValue>(
         _ paths: [String],
         _ megatron: String,
         _ field: any WritableKeyPath<Root, Value> & Sendable,
-        ifAbsent absence: Absence<Value> = .isAnError,
-        isSpelledOut: Bool = true,
-        firstCounts: Bool = false
+        ifAbsent absence: Absence<Value> = .required,
+        writesDefault: Bool = true,
+        firstMatchWins: Bool = false
     ) {
         self.paths = paths
         self.megatron = megatron
         switch absence {
-        case .isAnError: self.absence = "required"
+        case .required: self.absence = "required"
         case .classDefault(let value, let source):
             self.absence = "\(String(decoding: value.json.text(pretty: false), as: UTF8.self)) (\(source))"
-        case .follows(let rule, _, _): self.absence = rule
+        case .derived(let rule, _, _): self.absence = rule
         }
-        let nullIsAbsent = if case .follows(_, let nullToo, _) = absence { nullToo } else { false }
+        let nullIsAbsent = if case .derived(_, let nullIsMissing, _) = absence { nullIsMissing } else { false }
         decode = { reading, root in
-            if let value: Value = reading.value(at: paths, nullIsAbsent: nullIsAbsent, firstCounts: firstCounts) {
+            if let value: Value = reading.value(at: paths, nullIsAbsent: nullIsAbsent, firstMatchWins: firstMatchWins) {
                 root[keyPath: field] = value
                 return
             }
             switch absence {
-            case .isAnError: reading.missing(paths, Value.expectation)
+            case .required: reading.missing(paths, Value.expectation)
             case .classDefault(let value, _): root[keyPath: field] = value
-            case .follows(_, _, let rule): root[keyPath: field] = rule(root)
+            case .derived(_, _, let rule): root[keyPath: field] = rule(root)
             }
         }
         encode = { root, json, isNew in
@@ -77,16 +77,16 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
             if present.isEmpty {
                 let implied: Value? =
                     switch absence {
-                    case .isAnError: nil
+                    case .required: nil
                     case .classDefault(let value, _): value
-                    case .follows(_, _, let rule): rule(root)
+                    case .derived(_, _, let rule): rule(root)
                     }
-                if implied?.json == value, !isNew || !isSpelledOut { return }
+                if implied?.json == value, !isNew || !writesDefault { return }
             }
-            for path in present.isEmpty ? [paths[0]] : firstCounts ? Array(present.prefix(1)) : present {
+            for path in present.isEmpty ? [paths[0]] : firstMatchWins ? Array(present.prefix(1)) : present {
                 // A number that means the same keeps the digits that it was written with.
                 if let old = json[path: path], let kept = Value(json: old), kept == root[keyPath: field] { continue }
-                if nullIsAbsent, json[path: path]?.isNull ?? false, case .follows(_, _, let rule) = absence,
+                if nullIsAbsent, json[path: path]?.isNull ?? false, case .derived(_, _, let rule) = absence,
                     rule(root).json == value
                 {
                     continue
@@ -102,7 +102,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
         _ path: String,
         _ megatron: String,
         _ field: any WritableKeyPath<Root, Value> & Sendable,
-        ifAbsent absence: Absence<Value> = .isAnError
+        ifAbsent absence: Absence<Value> = .required
     ) {
         self.init([path], megatron, field, ifAbsent: absence)
     }
@@ -146,14 +146,14 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
     ///   - path: The key path.
     ///   - accepted: The values; null only where it is among them.
     ///   - source: The class whose default the first value is; nil for a key that must be there.
-    ///   - isSpelledOut: Whether a new configuration has the key.
+    ///   - writesDefault: Whether a new configuration has the key.
     ///   - note: What another value would ask for, for messages.
     /// - Returns: The line.
     public static func fixed(
         _ path: String,
         _ accepted: [JSON],
         ifAbsent source: String? = nil,
-        isSpelledOut: Bool = true,
+        writesDefault: Bool = true,
         _ note: String = ""
     ) -> Field {
         Field(
@@ -172,7 +172,9 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
                 }
             },
             encode: { _, json, isNew in
-                if isNew, isSpelledOut, json[path: path] == nil, !accepted[0].isNull { json.set(accepted[0], at: path) }
+                if isNew, writesDefault, json[path: path] == nil, !accepted[0].isNull {
+                    json.set(accepted[0], at: path)
+                }
             },
             value: { _ in nil }
         )
@@ -205,7 +207,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
         megatron: String?,
         verdict: SettingVerdict,
         absence: String,
-        decode: @escaping @Sendable (inout ConfigurationReading, inout Root) -> Void,
+        decode: @escaping @Sendable (inout ConfigurationDecoder, inout Root) -> Void,
         encode: @escaping @Sendable (Root, inout JSON, Bool) -> Void,
         value: @escaping @Sendable (Root) -> JSON?
     ) {
@@ -250,7 +252,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
 }
 
 /// A `config.json` while it is read: what was found wrong, and which keys somebody looked at.
-public struct ConfigurationReading: Sendable {
+public struct ConfigurationDecoder: Sendable {
     private let root: JSON
     private var prefix = ""
     private(set) var problems: [String] = []
@@ -258,7 +260,7 @@ public struct ConfigurationReading: Sendable {
 
     init(_ root: JSON) { self.root = root }
 
-    mutating func inside(_ part: String, _ body: (inout ConfigurationReading) -> Void) {
+    mutating func inside(_ part: String, _ body: (inout ConfigurationDecoder) -> Void) {
         let outer = prefix
         prefix += part + "."
         body(&self)
@@ -273,7 +275,8 @@ public struct ConfigurationReading: Sendable {
     }
 
     /// The value at the first of several paths that is there; all that are there have to agree unless the first counts.
-    mutating func value<Value: ConfigurationValue>(at paths: [String], nullIsAbsent: Bool, firstCounts: Bool) -> Value?
+    mutating func value<Value: ConfigurationValue>(at paths: [String], nullIsAbsent: Bool, firstMatchWins: Bool)
+        -> Value?
     {
         var result: (path: String, value: Value)?
         for path in paths {
@@ -283,7 +286,7 @@ public struct ConfigurationReading: Sendable {
                 problems.append("\(prefix)\(path) is \(Self.text(found)), expected \(Value.expectation)")
                 continue
             }
-            if let result, firstCounts || result.value == value { continue }
+            if let result, firstMatchWins || result.value == value { continue }
             if let result {
                 problems.append(
                     "\(prefix)\(path) is \(Self.text(found)), but \(prefix)\(result.path) says \(Self.text(result.value.json))"

@@ -54,7 +54,7 @@ public struct RopeScaling: ConfigurationRoot, Equatable {
         ) -> Field<Root> {
             let absence = Field<RopeScaling>.Absence.classDefault(absent, source: source)
             let path = "\(object).\(key)"
-            return Field<RopeScaling>([path], megatron + suffix, part, ifAbsent: absence, isSpelledOut: false)
+            return Field<RopeScaling>([path], megatron + suffix, part, ifAbsent: absence, writesDefault: false)
                 .lifted(to: scaling)
         }
         return [

@@ -71,7 +71,7 @@ public func Rename(
     )
 }
 
-/// One matrix that Megatron stores mirrored.
+/// One matrix that Megatron stores transposed.
 ///
 /// `shape` is Hugging Face's.
 public func Transpose(

@@ -43,7 +43,7 @@ public struct Identity: ParameterTransform {
     public func toHuggingFace(_ parameter: TensorView) -> [TensorView] { [parameter] }
 }
 
-/// One matrix, mirrored.
+/// One matrix, transposed.
 public struct Transposition: ParameterTransform {
     /// A transform that swaps rows and columns.
     public init() {}

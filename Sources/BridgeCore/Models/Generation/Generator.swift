@@ -63,8 +63,8 @@ public final class Generator {
     private var cache: KVCache?
     /// The tokens that the cache holds.
     private var history: [Int32] = []
-    /// The pictures that it holds, by their checksums.
-    private var imagesSeen: [BlockChecksum.Digest] = []
+    /// The images that it holds, by their checksums.
+    private var processedImages: [BlockChecksum.Digest] = []
 
     /// A generator that has seen nothing.
     public init(_ model: any CausalModel) { self.model = model }
@@ -104,11 +104,11 @@ public final class Generator {
             )
         }
         let digests = images.map { $0.floats().withUnsafeBytes(BlockChecksum.digest) }
-        if prompt.count <= history.count || !prompt.starts(with: history) || !digests.starts(with: imagesSeen) {
-            forget()
+        if prompt.count <= history.count || !prompt.starts(with: history) || !digests.starts(with: processedImages) {
+            reset()
         }
         let tokens = Array(prompt[history.count...])
-        let images = Array(images.dropFirst(imagesSeen.count))
+        let images = Array(images.dropFirst(processedImages.count))
         var timings = Timings()
         let clock = ContinuousClock()
         let start = clock.now
@@ -119,7 +119,7 @@ public final class Generator {
         let batch = TokenBatch(tokens: tokens, images: images, start: cache.length)
         var logits = try model.forward(batch, cache: cache, last: 1, features: features).logits.floats()
         history = prompt
-        imagesSeen = digests
+        processedImages = digests
         var sequence = prompt
         var seen = Set(prompt)
         if let most = options.settings.maxLength, prompt.count >= most {
@@ -176,10 +176,10 @@ public final class Generator {
     }
 
     /// Forgets all that was seen.
-    public func forget() {
+    public func reset() {
         cache = nil
         history = []
-        imagesSeen = []
+        processedImages = []
     }
 }
 

@@ -59,7 +59,7 @@ struct Sampler {
     /// - Returns: One of the words.
     mutating func choose(_ logits: [Float], seen: Set<Int32>) -> Int32 {
         let scores = penalized(logits, seen)
-        guard options.temperature > 0 else { return Self.likeliest(scores) }
+        guard options.temperature > 0 else { return Self.argmax(scores) }
         let candidates = candidates(scores)
         defer { drawn += 1 }
         var rest = Double(random.uniform(drawn..<drawn + 1)[0]) * candidates.reduce(0) { $0 + $1.weight }
@@ -135,7 +135,7 @@ struct Sampler {
     }
 
     /// The place of the largest number, the first of equals.
-    static func likeliest(_ scores: [Float]) -> Int32 {
+    static func argmax(_ scores: [Float]) -> Int32 {
         var best = 0
         for index in scores.indices where scores[index] > scores[best] { best = index }
         return Int32(best)

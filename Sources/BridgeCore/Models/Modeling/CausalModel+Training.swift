@@ -45,11 +45,11 @@ extension CausalModel {
     /// The weighted sum of the cross entropies of tokens to come.
     ///
     /// - Parameters:
-    ///   - batch: The tokens and pictures.
-    ///   - targets: For each of the B x T tokens the one that follows; negative where none is learnt.
+    ///   - batch: The tokens and images.
+    ///   - targets: For each of the B x T tokens the one that follows; negative where none is supervised.
     ///   - weight: What each cross entropy is multiplied by.
     ///   - recomputation: What is computed again on the way back.
-    ///   - features: The features of the batch's pictures, where they are known already.
+    ///   - features: The features of the batch's images, where they are known already.
     /// - Returns: float32, a scalar, tracked where something is trained.
     /// - Throws: As ``forward(_:cache:last:features:keepsHiddenStates:)``.
     public func loss(
@@ -59,11 +59,11 @@ extension CausalModel {
         recomputation: Recipe.Recomputation = .none,
         features: [Tensor]? = nil
     ) throws -> Tensor {
-        let (hidden_BTD, blocks) = try embeddings(of: batch, features: features, goesOn: false)
+        let (hidden_BTD, blocks) = try embeddings(of: batch, features: features, isContinuation: false)
         let stream_BTD = try decoder(hidden_BTD, batch, blocks: blocks, recomputation: recomputation)
         let places = targets.indices.filter { targets[$0] >= 0 }
         let stream_ND = stream_BTD.reshaped([targets.count, -1])
-        // Only what is learnt goes through the output layer, which is much of the work for large vocabularies.
+        // Only what is supervised goes through the output layer, which is much of the work for large vocabularies.
         let rows_ND = places.count == targets.count ? stream_ND : stream_ND.rows(places.map(Int32.init))
         return decoder.output.crossEntropy(
             decoder.finalNorm(rows_ND),

@@ -9,7 +9,7 @@ public protocol CausalModel: AnyObject, Sendable {
     var vision: (any VisionEncoder)? { get }
     /// The token that image features take the place of; nil for a model that only reads.
     var imageTokenID: Int? { get }
-    /// Whether the tokens of one picture see each other in both directions.
+    /// Whether the tokens of one image see each other in both directions.
     var imagesAttendBothWays: Bool { get }
 }
 
@@ -22,11 +22,11 @@ public protocol VisionEncoder: AnyObject, Sendable {
     /// Parameters of the checkpoint that nothing is computed with; they are kept and never trained.
     var unusedParameters: [Parameter] { get }
 
-    /// The features of pictures.
+    /// The features of images.
     ///
     /// - Parameter images: Pixel values [3, height, width], float32, processed as the family's processor does.
-    /// - Returns: [features, D] for each picture.
-    /// - Throws: `BridgeError` for a picture of a size that the tower cannot take.
+    /// - Returns: [features, D] for each image.
+    /// - Throws: `BridgeError` for a image of a size that the tower cannot take.
     func features(of images: [Tensor]) throws -> [Tensor]
 }
 
@@ -101,13 +101,13 @@ extension CausalModel {
     /// One pass over tokens.
     ///
     /// - Parameters:
-    ///   - batch: The tokens and pictures.
+    ///   - batch: The tokens and images.
     ///   - cache: What earlier tokens left behind; the batch is then one sequence.
     ///   - last: The logits of how many last positions; nil for all.
-    ///   - features: The features of the batch's pictures, where they are known already.
+    ///   - features: The features of the batch's images, where they are known already.
     ///   - keepsHiddenStates: Whether the states between the layers are wanted.
     /// - Returns: Logits and states.
-    /// - Throws: `BridgeError` for tokens that are not in the vocabulary and pictures that do not fit their tokens.
+    /// - Throws: `BridgeError` for tokens that are not in the vocabulary and images that do not fit their tokens.
     public func forward(
         _ batch: TokenBatch,
         cache: KVCache? = nil,
@@ -118,7 +118,7 @@ extension CausalModel {
         let (hidden_BTD, blocks) = try embeddings(
             of: batch,
             features: features,
-            goesOn: cache.map { $0.length > 0 } ?? false
+            isContinuation: cache.map { $0.length > 0 } ?? false
         )
         var states: [Tensor] = []
         let visit: ((Tensor) -> Void)? = keepsHiddenStates ? { states.append($0) } : nil
@@ -154,7 +154,7 @@ extension CausalModel {
         while true {
             var end = min(first + Self.longestPass, batch.length)
             if batch.length - end < last { end = batch.length }
-            // The tokens of a picture see each other, so they go together.
+            // The tokens of a image see each other, so they go together.
             while end < batch.length, let blocks, blocks[end] > 0, blocks[end] == blocks[end - 1] { end += 1 }
             let range = first..<end
             let part = TokenBatch(tokens: Array(batch.tokens[range]), positions: Array(batch.positions[range]))
@@ -169,13 +169,13 @@ extension CausalModel {
         }
     }
 
-    /// The embeddings with the features of pictures in the places of image tokens.
-    func embeddings(of batch: TokenBatch, features: [Tensor]?, goesOn: Bool) throws
+    /// The embeddings with the features of images in the places of image tokens.
+    func embeddings(of batch: TokenBatch, features: [Tensor]?, isContinuation: Bool) throws
         -> (Tensor, blocks: [Int32]?)
     {
         let vocabulary = decoder.embedding.tensor.shape[0]
         // An image token that the model says itself is a word like any other.
-        let areWords = goesOn && batch.images.isEmpty
+        let areWords = isContinuation && batch.images.isEmpty
         let imageTokenID = areWords ? nil : imageTokenID
         // An image token may lie outside the vocabulary, since nobody looks its embedding up.
         let words = imageTokenID.map { id in batch.tokens.map { $0 == Int32(id) ? 0 : $0 } } ?? batch.tokens
@@ -197,7 +197,7 @@ extension CausalModel {
         guard count == places.count else {
             throw BridgeError(
                 .badArgument,
-                "the pictures have \(count) features, but \(places.count) image tokens (\(imageTokenID ?? 0)) wait for them"
+                "the images have \(count) features, but \(places.count) image tokens (\(imageTokenID ?? 0)) wait for them"
             )
         }
         let all = Tensor.concatenated(features, dimension: 0).cast(to: embedded.elementType)
@@ -208,7 +208,7 @@ extension CausalModel {
     private func seen(_ images: [Tensor]) throws -> [Tensor] {
         guard !images.isEmpty else { return [] }
         guard let vision else {
-            throw BridgeError(.badArgument, "\(images.count) pictures were given to a model that only reads text")
+            throw BridgeError(.badArgument, "\(images.count) images were given to a model that only reads text")
         }
         return try vision.features(of: images)
     }
@@ -218,9 +218,9 @@ extension CausalModel {
         var blocks = [Int32](repeating: 0, count: batch.tokens.count)
         var number: Int32 = 0
         for index in blocks.indices where batch.tokens[index] == Int32(imageTokenID ?? -1) {
-            let goesOn = index % batch.length > 0 && blocks[index - 1] > 0
-            if !goesOn { number += 1 }
-            // Later pictures of a conversation must not be taken for earlier ones, whose numbers are in the cache.
+            let isContinuation = index % batch.length > 0 && blocks[index - 1] > 0
+            if !isContinuation { number += 1 }
+            // Later images of a conversation must not be taken for earlier ones, whose numbers are in the cache.
             blocks[index] = number + batch.positions[0]
         }
         return blocks

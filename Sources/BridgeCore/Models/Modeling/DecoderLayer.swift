@@ -19,14 +19,14 @@ public final class DecoderLayer: @unchecked Sendable {
     private let attentionNorm, mlpNorm: RMSNorm
     private let attentionPostNorm, mlpPostNorm: RMSNorm?
     private let headNorms: (query: RMSNorm, key: RMSNorm)?
-    private let form: DecoderForm
-    private let layer: DecoderForm.Layer
+    private let form: DecoderArchitecture
+    private let layer: DecoderArchitecture.Layer
     private let headWidth: Int
 
     init(
         _ configuration: DecoderConfiguration,
-        form: DecoderForm,
-        layer: DecoderForm.Layer,
+        form: DecoderArchitecture,
+        layer: DecoderArchitecture.Layer,
         weights: ModelWeights,
         prefix: String
     ) throws {
@@ -59,7 +59,7 @@ public final class DecoderLayer: @unchecked Sendable {
     public var parameters: [Parameter] {
         let norms = [attentionNorm, mlpNorm, attentionPostNorm, mlpPostNorm, headNorms?.query, headNorms?.key]
         return (projections + [attentionOutput] + gateAndUp + [down]).flatMap(\.parameters)
-            + norms.compactMap { $0?.gain }
+            + norms.compactMap { $0?.weight }
     }
 
     func callAsFunction(_ stream_BTD: Tensor, _ step: DecoderStep, cache: LayerCache?) throws -> Tensor {
@@ -72,25 +72,30 @@ public final class DecoderLayer: @unchecked Sendable {
     }
 
     private func mlp(_ middle_BTD: Tensor) throws -> Tensor {
-        let gates_BTF = Linear.together(mlpNorm(middle_BTD), gateAndUp)
-        let out_BTD = try down(gates_BTF[0].gating(gates_BTF[1], by: form.activation), as: .float32)
+        let gates_BTF = Linear.applyAll(mlpNorm(middle_BTD), gateAndUp)
+        let out_BTD = try down(gates_BTF[0].gatedActivation(gates_BTF[1], by: form.activation), as: .float32)
         return mlpPostNorm.map { $0(out_BTD, as: .float32) } ?? out_BTD
     }
 
     private func attention(_ x_BTD: Tensor, _ step: DecoderStep, _ cache: LayerCache?) throws -> Tensor {
         let (batch, length) = (x_BTD.shape[0], x_BTD.shape[1])
-        let heads = Linear.together(x_BTD, projections).map { $0.reshaped([batch, length, -1, headWidth]) }
+        let heads = Linear.applyAll(x_BTD, projections).map { $0.reshaped([batch, length, -1, headWidth]) }
         var (query_BTHK, key_BTGK, value_BTGK) = (heads[0], heads[1], heads[2])
         if let headNorms {
             (query_BTHK, key_BTGK) = (headNorms.query(query_BTHK), headNorms.key(key_BTGK))
         }
         let angles = step.angles[layer.rotary]
-        (query_BTHK, key_BTGK) = (query_BTHK.rotated(by: angles), key_BTGK.rotated(by: angles))
+        (query_BTHK, key_BTGK) = (query_BTHK.applyingRotaryEmbedding(angles), key_BTGK.applyingRotaryEmbedding(angles))
         if let scale = step.queryScale { query_BTHK = query_BTHK * scale }
         var keys = step.keys
         if let cache { (key_BTGK, value_BTGK, keys) = cache.append(key_BTGK, value_BTGK, step.keys) }
         let mask = AttentionMask(isCausal: true, window: layer.window, queries: step.queries, keys: keys)
-        let out_BTHK = query_BTHK.attending(to: key_BTGK, value_BTGK, mask: mask, scale: form.attentionScale)
+        let out_BTHK = query_BTHK.scaledDotProductAttention(
+            to: key_BTGK,
+            value_BTGK,
+            mask: mask,
+            scale: form.attentionScale
+        )
         return try attentionOutput(out_BTHK.reshaped([batch, length, -1]), as: .float32)
     }
 }

@@ -15,7 +15,7 @@ public struct LogitComparison: Sendable {
     /// The cosine between all logits of the one and all of the other.
     public let cosine: Double
     /// At how many positions both find the same token likeliest.
-    public let sameLikeliest: Int
+    public let sameArgmax: Int
     /// The mean divergence of the second model's next-token distribution from the first's, in nats (Kullback and Leibler).
     public let divergence: Double
 
@@ -46,7 +46,7 @@ public struct LogitComparison: Sendable {
         var (same, divergence) = (0, 0.0)
         for row in 0..<positions {
             let (one, other) = (Array(a[row * width..<(row + 1) * width]), Array(b[row * width..<(row + 1) * width]))
-            if Sampler.likeliest(one) == Sampler.likeliest(other) { same += 1 }
+            if Sampler.argmax(one) == Sampler.argmax(other) { same += 1 }
             let (p, q) = (Self.logProbabilities(one), Self.logProbabilities(other))
             for index in p.indices { divergence += exp(p[index]) * (p[index] - q[index]) }
         }
@@ -54,7 +54,7 @@ public struct LogitComparison: Sendable {
         meanDifference = Float(total / Double(max(a.count, 1)))
         self.scale = scale
         cosine = lengthA > 0 && lengthB > 0 ? dot / (lengthA * lengthB).squareRoot() : 0
-        sameLikeliest = same
+        sameArgmax = same
         self.divergence = divergence / Double(max(positions, 1))
     }
 

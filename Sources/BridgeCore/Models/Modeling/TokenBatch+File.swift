@@ -48,12 +48,12 @@ extension TokenBatch {
     }
 
     /// For each token the one that follows it, from the `labels` [B, T] of a file: those of transformers, not shifted, -100
-    /// where nothing is learnt.
+    /// where nothing is supervised.
     ///
     /// - Parameters:
     ///   - path: The file.
     ///   - prefix: What stands before the keys.
-    /// - Returns: B x T tokens, negative where none is learnt; nil when the file has no labels.
+    /// - Returns: B x T tokens, negative where none is supervised; nil when the file has no labels.
     /// - Throws: `BridgeError` for labels that do not fit.
     public func targets(inputs path: String, prefix: String = "") throws -> [Int32]? {
         guard let stored = try SafetensorsFile(path: path).tensors.first(where: { $0.name == "\(prefix)labels" }) else {

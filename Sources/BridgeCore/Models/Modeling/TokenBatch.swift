@@ -2,7 +2,7 @@ import Imaging
 public import Processing
 public import TensorRuntime
 
-/// Tokens for a forward pass: B sequences of T tokens, and the pictures that some of the tokens stand for.
+/// Tokens for a forward pass: B sequences of T tokens, and the images that some of the tokens stand for.
 public struct TokenBatch: Sendable {
     /// The tokens, row by row: B x T.
     public var tokens: [Int32]
@@ -66,7 +66,7 @@ public struct TokenBatch: Sendable {
     ///
     /// - Parameters:
     ///   - start: The place of the first column.
-    ///   - blocks: The number of the picture that each token belongs to, 0 for none.
+    ///   - blocks: The number of the image that each token belongs to, 0 for none.
     /// - Returns: A label for each token as a query and as a key.
     func labels(start: Int, blocks: [Int32]?) -> (queries: AttentionMask.Labels, keys: AttentionMask.Labels) {
         var labels = AttentionMask.Labels(

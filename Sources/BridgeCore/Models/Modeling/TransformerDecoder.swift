@@ -10,7 +10,7 @@ public final class TransformerDecoder: @unchecked Sendable {
     /// The sizes.
     public let configuration: DecoderConfiguration
     /// What is computed.
-    public let form: DecoderForm
+    public let form: DecoderArchitecture
     /// [V, D].
     public let embedding: Parameter
     /// The layers.
@@ -35,7 +35,7 @@ public final class TransformerDecoder: @unchecked Sendable {
     /// - Throws: `BridgeError` when a parameter is not in the table.
     public init(
         _ configuration: DecoderConfiguration,
-        form: DecoderForm,
+        form: DecoderArchitecture,
         weights: ModelWeights,
         prefix: String = ""
     ) throws {
@@ -74,7 +74,7 @@ public final class TransformerDecoder: @unchecked Sendable {
 
     /// The parameters, each once.
     public var parameters: [Parameter] {
-        let ends = [embedding, finalNorm.gain] + (output.weight === embedding ? [] : [output.weight])
+        let ends = [embedding, finalNorm.weight] + (output.weight === embedding ? [] : [output.weight])
         return ends + layers.flatMap(\.parameters)
     }
 
@@ -92,7 +92,7 @@ public final class TransformerDecoder: @unchecked Sendable {
     /// - Parameters:
     ///   - hidden_BTD: The embeddings.
     ///   - batch: The tokens.
-    ///   - blocks: The number of the picture that each token belongs to, 0 for none; nil for no pictures.
+    ///   - blocks: The number of the image that each token belongs to, 0 for none; nil for no images.
     ///   - cache: What earlier tokens left behind, one sequence; nil to begin anew and keep nothing.
     ///   - recomputation: What is computed again on the way back.
     ///   - visit: Shown what goes into each layer.

@@ -38,11 +38,11 @@ package struct WeightLoader {
         }
         var files: [ObjectIdentifier: MappedFile] = [:]
         for piece in pieces {
-            guard let (file, _) = place(of: piece.view), files[ObjectIdentifier(file)] == nil else { continue }
+            guard let (file, _) = location(of: piece.view), files[ObjectIdentifier(file)] == nil else { continue }
             files[ObjectIdentifier(file)] = try MappedFile(path: file.name, byteCount: file.byteCount)
         }
         let targets = pieces.map { piece -> Tensor in
-            guard let (file, offset) = place(of: piece.view), let mapped = files[ObjectIdentifier(file)] else {
+            guard let (file, offset) = location(of: piece.view), let mapped = files[ObjectIdentifier(file)] else {
                 return Tensor(uninitialized: piece.view.shape, piece.view.elementType, on: engine)
             }
             let storage = TensorStorage(
@@ -65,7 +65,7 @@ package struct WeightLoader {
     /// Compares the mapped files that have checksums with them: what is mapped is not read by anybody who does.
     private func verify(_ views: [TensorView], _ files: [ObjectIdentifier: MappedFile]) throws {
         var mapped: [ObjectIdentifier: (VerifiedStorage, MappedFile)] = [:]
-        for view in views where place(of: view) != nil {
+        for view in views where location(of: view) != nil {
             guard let storage = view.blocks.first?.content?.tensor.storage as? VerifiedStorage,
                 let file = files[ObjectIdentifier(storage.file)]
             else { continue }
@@ -77,7 +77,7 @@ package struct WeightLoader {
     }
 
     /// The file in which a view lies as it is, and where; nil when its elements have to be moved or changed.
-    private func place(of view: TensorView) -> (FileStorage, Int)? {
+    private func location(of view: TensorView) -> (FileStorage, Int)? {
         guard view.blocks.count == 1, let content = view.blocks[0].content, !content.isTransposed, content.scale == nil,
             content.tensor.elementType == elementType, content.column == 0, content.tensor.width == view.width,
             view.byteCount > 0,
@@ -99,7 +99,7 @@ package struct WeightLoader {
             Job(
                 bytes: UnsafeMutableRawBufferPointer(start: tensor.pointer, count: view.byteCount),
                 view: view,
-                mapped: place(of: view).flatMap { file, offset in
+                mapped: location(of: view).flatMap { file, offset in
                     files[ObjectIdentifier(file)].map { ($0, offset..<offset + view.byteCount) }
                 }
             )

@@ -16,7 +16,7 @@ public final class GradientAccumulator: @unchecked Sendable {
     public func clear() { isEmpty = true }
 
     /// Makes the sum readable also when nothing was added.
-    public func settle() {
+    public func zeroIfEmpty() {
         if isEmpty { sum.engine.fill(sum, with: 0) }
         isEmpty = false
     }
@@ -37,12 +37,12 @@ public final class GradientAccumulator: @unchecked Sendable {
         isEmpty = false
     }
 
-    /// Adds `left` [n, m] `right` [m, k] to n rows from `first` on, after ``settle()``.
+    /// Adds `left` [n, m] `right` [m, k] to n rows from `first` on, after ``zeroIfEmpty()``.
     func addProduct(_ left: Tensor, _ right: Tensor, toRowsFrom first: Int) {
         let rows = sum.narrowed(0, to: first..<first + left.shape[0])
         sum.engine.multiply(left, right, into: rows, adding: true)
     }
 
-    /// Adds rows of `x` to rows of the sum, after ``settle()``.
-    func addRows(_ x: Tensor, _ rows: [Int32]) { sum.engine.addRows(x, rows, into: sum) }
+    /// Adds rows of `x` to rows of the sum, after ``zeroIfEmpty()``.
+    func scatterAddRows(_ x: Tensor, _ rows: [Int32]) { sum.engine.scatterAddRows(x, rows, into: sum) }
 }

@@ -14,15 +14,15 @@ final class GradientNode: @unchecked Sendable {
     /// Where the gradient of a leaf is added up; nil for one that is handed out.
     let accumulator: GradientAccumulator?
     /// Makes the tensor's numbers again, where that is cheap and its inputs are kept anyway; gone with ``backward``.
-    private(set) var remake: (() -> Tensor)?
+    private(set) var recompute: (() -> Tensor)?
 
     init(
         _ inputs: [GradientNode?],
         accumulator: GradientAccumulator? = nil,
-        remake: (() -> Tensor)? = nil,
+        recompute: (() -> Tensor)? = nil,
         _ backward: ((Tensor) -> [Tensor?])?
     ) {
-        self.remake = remake
+        self.recompute = recompute
         number = Self.counter.add(1, ordering: .relaxed).newValue
         self.inputs = inputs
         self.backward = backward
@@ -30,7 +30,7 @@ final class GradientNode: @unchecked Sendable {
     }
 
     func takeBackward() -> ((Tensor) -> [Tensor?])? {
-        defer { (backward, remake) = (nil, nil) }
+        defer { (backward, recompute) = (nil, nil) }
         return backward
     }
 }
@@ -51,12 +51,12 @@ extension Tensor {
     ///
     /// - Parameters:
     ///   - inputs: What went in.
-    ///   - remake: Makes this tensor again from what `backward` keeps; nil where that costs more than memory.
+    ///   - recompute: Makes this tensor again from what `backward` keeps; nil where that costs more than memory.
     ///   - backward: Gives, for the gradient of this tensor, those of the inputs; nil for one that has none.
     /// - Returns: The same elements, tracked.
     func tracked(
         _ inputs: [Tensor],
-        remake: (() -> Tensor)? = nil,
+        recompute: (() -> Tensor)? = nil,
         _ backward: @escaping (Tensor) -> [Tensor?]
     ) -> Tensor {
         guard inputs.contains(where: \.isTracked) else { return self }
@@ -66,7 +66,7 @@ extension Tensor {
             shape,
             strides,
             offset,
-            node: GradientNode(inputs.map(\.node), remake: remake, backward)
+            node: GradientNode(inputs.map(\.node), recompute: recompute, backward)
         )
     }
 }

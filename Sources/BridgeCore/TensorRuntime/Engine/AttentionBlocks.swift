@@ -45,11 +45,11 @@ struct AttentionBlocks {
 
     /// The blocks that see the most keys, which are the last, come first.
     subscript(number: Int) -> Block {
-        let places = count / blocks
-        let (block, place) = (blocks - 1 - number / places, number % places)
-        let first = place % chunks * groupsTogether
+        let positions = count / blocks
+        let (block, position) = (blocks - 1 - number / positions, number % positions)
+        let first = position % chunks * groupsTogether
         return Block(
-            sample: place / chunks,
+            sample: position / chunks,
             groups: first..<min(first + groupsTogether, groups),
             rows: block * height..<min((block + 1) * height, rows)
         )

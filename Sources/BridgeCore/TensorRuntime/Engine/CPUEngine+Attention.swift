@@ -55,10 +55,10 @@ extension CPUEngine {
         let scratchSize = ctk_attention_scratch(width)
         mask.withKernelMasks(samples: query.shape[0]) { masks in
             func withWork(_ block: Int, _ body: (inout ctk_attention, AttentionBlocks.Block, Tensor) -> Void) {
-                let place = blocks[block]
-                var work = ctk_attention(query, key, value, out, place.sample, scale, masks[place.sample])
-                work.log_sum_exp = logSumExp.map { $0.floatPointer + place.sample * $0.strides[0] }
-                body(&work, place, Tensor(uninitialized: [scratchSize], .float32, on: self))
+                let position = blocks[block]
+                var work = ctk_attention(query, key, value, out, position.sample, scale, masks[position.sample])
+                work.log_sum_exp = logSumExp.map { $0.floatPointer + position.sample * $0.strides[0] }
+                body(&work, position, Tensor(uninitialized: [scratchSize], .float32, on: self))
             }
             pool.run(blocks.count * blocks.parts) { piece in
                 withWork(piece / blocks.parts) { work, block, scratch in
@@ -118,8 +118,8 @@ extension CPUEngine {
         let packed = Tensor(uninitialized: [ctk_amx_attention_packed(keys, width)], .uint8, on: self)
         let scratchSize = ctk_amx_attention_scratch(width)
         mask.withKernelMasks(samples: samples) { masks in
-            for place in 0..<samples * groups {
-                let (sample, group) = (place / groups, place % groups)
+            for position in 0..<samples * groups {
+                let (sample, group) = (position / groups, position % groups)
                 func withWork(_ body: (inout ctk_attention) -> Void) {
                     var work = ctk_attention(query, key, value, out, sample, scale, masks[sample])
                     work.log_sum_exp = logSumExp.map { $0.floatPointer + sample * $0.strides[0] }
@@ -175,10 +175,10 @@ extension CPUEngine {
                 withWork(piece / heads) { ctk_attend_delta(isa, &$0, piece % heads, 0, queries) }
             }
             pool.run(samples * groups * (rowTiles + keyTiles)) { piece in
-                let (place, number) = (piece / (rowTiles + keyTiles), piece % (rowTiles + keyTiles))
+                let (position, number) = (piece / (rowTiles + keyTiles), piece % (rowTiles + keyTiles))
                 let scratch = Tensor(uninitialized: [scratchSize], .float32, on: self)
-                withWork(place / groups) { work in
-                    let group = place % groups
+                withWork(position / groups) { work in
+                    let group = position % groups
                     if number < rowTiles {
                         let first = number * tile
                         ctk_attend_query_gradients(

@@ -3,12 +3,12 @@ import CTensorKernels
 extension CPUEngine {
     /// How many elements of rows are worth a thread.
     private static let grain = 8192
-    /// Into how many blocks of rows the sums for a gain are cut, whatever the number of threads.
+    /// Into how many blocks of rows the sums for a weight are cut, whatever the number of threads.
     private static let blockLimit = 32
 
     /// Each thread takes some rows.
-    public func rmsNorm(_ x: Tensor, gain: Tensor, _ form: RMSNormForm, into out: Tensor, inverseRoot: Tensor) {
-        let (x, gain) = (x.contiguous(), shifted(gain, by: form.gainOffset))
+    public func rmsNorm(_ x: Tensor, weight: Tensor, _ form: RMSNormOptions, into out: Tensor, inverseRoot: Tensor) {
+        let (x, weight) = (x.contiguous(), shifted(weight, by: form.gainOffset))
         let width = x.size(ofDimension: -1)
         guard x.count > 0 else { return }
         pool.split(x.count / width, grain: max(1, Self.grain / width)) { rows in
@@ -18,7 +18,7 @@ extension CPUEngine {
                 x.pointer(toRow: rows.lowerBound, of: width),
                 x.kernelType,
                 out.kernelType,
-                gain.floatPointer,
+                weight.floatPointer,
                 form.epsilon,
                 form.roundsBeforeGain,
                 rows.count,
@@ -28,18 +28,18 @@ extension CPUEngine {
         }
     }
 
-    /// Blocks of rows, whose shares of the gain are added up in the end.
+    /// Blocks of rows, whose shares of the weight are added up in the end.
     public func rmsNormBackward(
         _ x: Tensor,
-        gain: Tensor,
-        _ form: RMSNormForm,
+        weight: Tensor,
+        _ form: RMSNormOptions,
         inverseRoot: Tensor,
         gradient: Tensor,
         into out: Tensor,
         intoGain: Tensor?
     ) {
         let (x, gradient) = (x.contiguous(), gradient.contiguous())
-        let gain = shifted(gain, by: form.gainOffset)
+        let weight = shifted(weight, by: form.gainOffset)
         let width = x.size(ofDimension: -1)
         overBlocks(x, addingInto: [intoGain]) { rows, sums in
             ctk_rms_norm_backward(
@@ -50,7 +50,7 @@ extension CPUEngine {
                 gradient.pointer(toRow: rows.lowerBound, of: width),
                 x.kernelType,
                 gradient.kernelType,
-                gain.floatPointer,
+                weight.floatPointer,
                 inverseRoot.floatPointer + rows.lowerBound,
                 rows.count,
                 width
@@ -59,8 +59,9 @@ extension CPUEngine {
     }
 
     /// Each thread takes some rows.
-    public func layerNorm(_ x: Tensor, gain: Tensor, bias: Tensor, epsilon: Float, into out: Tensor, moments: Tensor) {
-        let (x, gain, bias) = (x.contiguous(), shifted(gain, by: 0), shifted(bias, by: 0))
+    public func layerNorm(_ x: Tensor, weight: Tensor, bias: Tensor, epsilon: Float, into out: Tensor, moments: Tensor)
+    {
+        let (x, weight, bias) = (x.contiguous(), shifted(weight, by: 0), shifted(bias, by: 0))
         let width = x.size(ofDimension: -1)
         guard x.count > 0 else { return }
         pool.split(x.count / width, grain: max(1, Self.grain / width)) { rows in
@@ -70,7 +71,7 @@ extension CPUEngine {
                 x.pointer(toRow: rows.lowerBound, of: width),
                 x.kernelType,
                 out.kernelType,
-                gain.floatPointer,
+                weight.floatPointer,
                 bias.floatPointer,
                 epsilon,
                 rows.count,
@@ -80,10 +81,10 @@ extension CPUEngine {
         }
     }
 
-    /// Blocks of rows, whose shares of gain and bias are added up in the end.
+    /// Blocks of rows, whose shares of weight and bias are added up in the end.
     public func layerNormBackward(
         _ x: Tensor,
-        gain: Tensor,
+        weight: Tensor,
         moments: Tensor,
         gradient: Tensor,
         into out: Tensor,
@@ -91,7 +92,7 @@ extension CPUEngine {
         intoBias: Tensor?
     ) {
         let (x, gradient) = (x.contiguous(), gradient.contiguous())
-        let gain = shifted(gain, by: 0)
+        let weight = shifted(weight, by: 0)
         let width = x.size(ofDimension: -1)
         overBlocks(x, addingInto: [intoGain, intoBias]) { rows, sums in
             ctk_layer_norm_backward(
@@ -103,7 +104,7 @@ extension CPUEngine {
                 gradient.pointer(toRow: rows.lowerBound, of: width),
                 x.kernelType,
                 gradient.kernelType,
-                gain.floatPointer,
+                weight.floatPointer,
                 moments.floatPointer + 2 * rows.lowerBound,
                 rows.count,
                 width
@@ -111,7 +112,7 @@ extension CPUEngine {
         }
     }
 
-    /// A gain or a bias as the kernels take them: float32 without gaps, with its offset added.
+    /// A weight or a bias as the kernels take them: float32 without gaps, with its offset added.
     private func shifted(_ vector: Tensor, by offset: Float) -> Tensor {
         if offset == 0, vector.elementType == .float32, vector.isContiguous { return vector }
         let result = Tensor(uninitialized: vector.shape, .float32, on: self)

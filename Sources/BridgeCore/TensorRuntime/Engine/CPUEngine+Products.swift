@@ -102,14 +102,14 @@ private struct Batches {
     }
 
     func operand(_ tensor: Tensor, _ matrix: Int) -> MatrixProduct.Operand {
-        var place = 0
+        var position = 0
         var rest = matrix
         for dimension in sizes.indices.reversed() {
-            place += rest % sizes[dimension] * tensor.strides[dimension]
+            position += rest % sizes[dimension] * tensor.strides[dimension]
             rest /= sizes[dimension]
         }
         return MatrixProduct.Operand(
-            pointer: tensor.pointer + place * tensor.elementType.byteCount,
+            pointer: tensor.pointer + position * tensor.elementType.byteCount,
             rowStride: tensor.strides[tensor.rank - 2],
             columnStride: tensor.strides[tensor.rank - 1]
         )

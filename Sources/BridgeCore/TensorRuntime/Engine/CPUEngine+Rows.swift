@@ -1,22 +1,22 @@
 import CTensorKernels
 
 extension CPUEngine {
-    /// See ``TensorEngine/takeRows(_:_:into:)``.
-    public func takeRows(_ table: Tensor, _ rows: [Int32], into out: Tensor) {
+    /// See ``TensorEngine/gatherRows(_:_:into:)``.
+    public func gatherRows(_ table: Tensor, _ rows: [Int32], into out: Tensor) {
         let table = table.contiguous()
         let byteCount = table.shape[1] * table.elementType.byteCount
         pool.split(rows.count, grain: max(1, 65536 / max(byteCount, 1))) { range in
-            for place in range {
-                (out.pointer + place * byteCount)
-                    .copyMemory(from: table.pointer + Int(rows[place]) * byteCount, byteCount: byteCount)
+            for position in range {
+                (out.pointer + position * byteCount)
+                    .copyMemory(from: table.pointer + Int(rows[position]) * byteCount, byteCount: byteCount)
             }
         }
     }
 
-    /// See ``TensorEngine/addRows(_:_:into:)``.
-    public func addRows(_ x: Tensor, _ rows: [Int32], into table: Tensor) {
+    /// See ``TensorEngine/scatterAddRows(_:_:into:)``.
+    public func scatterAddRows(_ x: Tensor, _ rows: [Int32], into table: Tensor) {
         guard table.elementType == .float32, table.strides[1] == 1 else {
-            Tensor.fail("addRows", "a float32 table with rows of unit stride was expected", table)
+            Tensor.fail("scatterAddRows", "a float32 table with rows of unit stride was expected", table)
         }
         let x = x.contiguous()
         // Threads share the columns, not the rows: a row may come several times.

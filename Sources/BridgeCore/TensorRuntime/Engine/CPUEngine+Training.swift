@@ -6,7 +6,7 @@ extension CPUEngine {
     private static let stateGrain = 16384
 
     /// Each thread takes some rows.
-    public func addSoftmaxSums(
+    public func updateOnlineSoftmax(
         _ logits: Tensor,
         first: Int,
         targets: [Int32],
@@ -92,7 +92,7 @@ extension CPUEngine {
     }
 
     /// Stretches whose sums are added up in their order, so that the result depends on nothing but the numbers.
-    public func squareSum(_ x: Tensor) -> Double {
+    public func sumOfSquares(_ x: Tensor) -> Double {
         let x = x.contiguous()
         let length = 1 << 16
         let parts = (x.count + length - 1) / length
@@ -144,12 +144,12 @@ extension CPUEngine {
     }
 
     /// Each thread takes a part of the numbers.
-    public func gradientDescent(
+    public func sgd(
         _ values: Tensor,
         velocity: Tensor,
         gradient: Tensor,
         model: Tensor?,
-        _ step: DescentStep
+        _ step: SGDStep
     ) {
         checkState([values, velocity, gradient], model)
         var numbers = ctk_sgd_step(

@@ -159,15 +159,15 @@ public final class MeasuringEngine: TensorEngine {
     }
 
     /// See ``TensorEngine``.
-    public func rmsNorm(_ x: Tensor, gain: Tensor, _ form: RMSNormForm, into out: Tensor, inverseRoot: Tensor) {
-        measured("norms") { base.rmsNorm(x, gain: gain, form, into: out, inverseRoot: inverseRoot) }
+    public func rmsNorm(_ x: Tensor, weight: Tensor, _ form: RMSNormOptions, into out: Tensor, inverseRoot: Tensor) {
+        measured("norms") { base.rmsNorm(x, weight: weight, form, into: out, inverseRoot: inverseRoot) }
     }
 
     /// See ``TensorEngine``.
     public func rmsNormBackward(
         _ x: Tensor,
-        gain: Tensor,
-        _ form: RMSNormForm,
+        weight: Tensor,
+        _ form: RMSNormOptions,
         inverseRoot: Tensor,
         gradient: Tensor,
         into out: Tensor,
@@ -176,7 +176,7 @@ public final class MeasuringEngine: TensorEngine {
         measured("norms, backward") {
             base.rmsNormBackward(
                 x,
-                gain: gain,
+                weight: weight,
                 form,
                 inverseRoot: inverseRoot,
                 gradient: gradient,
@@ -187,14 +187,17 @@ public final class MeasuringEngine: TensorEngine {
     }
 
     /// See ``TensorEngine``.
-    public func layerNorm(_ x: Tensor, gain: Tensor, bias: Tensor, epsilon: Float, into out: Tensor, moments: Tensor) {
-        measured("norms") { base.layerNorm(x, gain: gain, bias: bias, epsilon: epsilon, into: out, moments: moments) }
+    public func layerNorm(_ x: Tensor, weight: Tensor, bias: Tensor, epsilon: Float, into out: Tensor, moments: Tensor)
+    {
+        measured("norms") {
+            base.layerNorm(x, weight: weight, bias: bias, epsilon: epsilon, into: out, moments: moments)
+        }
     }
 
     /// See ``TensorEngine``.
     public func layerNormBackward(
         _ x: Tensor,
-        gain: Tensor,
+        weight: Tensor,
         moments: Tensor,
         gradient: Tensor,
         into out: Tensor,
@@ -204,7 +207,7 @@ public final class MeasuringEngine: TensorEngine {
         measured("norms, backward") {
             base.layerNormBackward(
                 x,
-                gain: gain,
+                weight: weight,
                 moments: moments,
                 gradient: gradient,
                 into: out,
@@ -273,7 +276,7 @@ public final class MeasuringEngine: TensorEngine {
     }
 
     /// See ``TensorEngine``.
-    public func addSoftmaxSums(
+    public func updateOnlineSoftmax(
         _ logits: Tensor,
         first: Int,
         targets: [Int32],
@@ -282,7 +285,14 @@ public final class MeasuringEngine: TensorEngine {
         chosen: Tensor
     ) {
         measured("cross entropy") {
-            base.addSoftmaxSums(logits, first: first, targets: targets, largest: largest, sums: sums, chosen: chosen)
+            base.updateOnlineSoftmax(
+                logits,
+                first: first,
+                targets: targets,
+                largest: largest,
+                sums: sums,
+                chosen: chosen
+            )
         }
     }
 
@@ -313,9 +323,9 @@ public final class MeasuringEngine: TensorEngine {
     }
 
     /// See ``TensorEngine``.
-    public func squareSum(_ x: Tensor) -> Double {
+    public func sumOfSquares(_ x: Tensor) -> Double {
         var sum = 0.0
-        measured("norm of the gradient") { sum = base.squareSum(x) }
+        measured("norm of the gradient") { sum = base.sumOfSquares(x) }
         return sum
     }
 
@@ -334,25 +344,25 @@ public final class MeasuringEngine: TensorEngine {
     }
 
     /// See ``TensorEngine``.
-    public func gradientDescent(
+    public func sgd(
         _ values: Tensor,
         velocity: Tensor,
         gradient: Tensor,
         model: Tensor?,
-        _ step: DescentStep
+        _ step: SGDStep
     ) {
         measured("optimizer") {
-            base.gradientDescent(values, velocity: velocity, gradient: gradient, model: model, step)
+            base.sgd(values, velocity: velocity, gradient: gradient, model: model, step)
         }
     }
 
     /// See ``TensorEngine``.
-    public func takeRows(_ table: Tensor, _ rows: [Int32], into out: Tensor) {
-        measured("rows of tables") { base.takeRows(table, rows, into: out) }
+    public func gatherRows(_ table: Tensor, _ rows: [Int32], into out: Tensor) {
+        measured("rows of tables") { base.gatherRows(table, rows, into: out) }
     }
 
     /// See ``TensorEngine``.
-    public func addRows(_ x: Tensor, _ rows: [Int32], into table: Tensor) {
-        measured("rows of tables") { base.addRows(x, rows, into: table) }
+    public func scatterAddRows(_ x: Tensor, _ rows: [Int32], into table: Tensor) {
+        measured("rows of tables") { base.scatterAddRows(x, rows, into: table) }
     }
 }

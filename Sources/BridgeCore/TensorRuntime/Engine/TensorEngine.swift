@@ -47,23 +47,23 @@ public protocol TensorEngine: AnyObject, Sendable {
     func project(_ x: Tensor, _ weights: [Tensor], into outs: [Tensor])
 
     /// Root-mean-square norm over the last dimension; `inverseRoot` gets `rsqrt(mean(x^2) + epsilon)`, float32, per row.
-    func rmsNorm(_ x: Tensor, gain: Tensor, _ form: RMSNormForm, into out: Tensor, inverseRoot: Tensor)
-    /// The gradients of ``rmsNorm(_:gain:_:into:inverseRoot:)``; `intoGain` is float32, nil when it is not wanted.
+    func rmsNorm(_ x: Tensor, weight: Tensor, _ form: RMSNormOptions, into out: Tensor, inverseRoot: Tensor)
+    /// The gradients of ``rmsNorm(_:weight:_:into:inverseRoot:)``; `intoGain` is float32, nil when it is not wanted.
     func rmsNormBackward(
         _ x: Tensor,
-        gain: Tensor,
-        _ form: RMSNormForm,
+        weight: Tensor,
+        _ form: RMSNormOptions,
         inverseRoot: Tensor,
         gradient: Tensor,
         into out: Tensor,
         intoGain: Tensor?
     )
     /// Layer norm over the last dimension; `moments` gets mean and `rsqrt(variance + epsilon)`, float32 [rows, 2].
-    func layerNorm(_ x: Tensor, gain: Tensor, bias: Tensor, epsilon: Float, into out: Tensor, moments: Tensor)
-    /// The gradients of ``layerNorm(_:gain:bias:epsilon:into:moments:)``; those of gain and bias are float32.
+    func layerNorm(_ x: Tensor, weight: Tensor, bias: Tensor, epsilon: Float, into out: Tensor, moments: Tensor)
+    /// The gradients of ``layerNorm(_:weight:bias:epsilon:into:moments:)``; those of weight and bias are float32.
     func layerNormBackward(
         _ x: Tensor,
-        gain: Tensor,
+        weight: Tensor,
         moments: Tensor,
         gradient: Tensor,
         into out: Tensor,
@@ -108,7 +108,7 @@ public protocol TensorEngine: AnyObject, Sendable {
     ///
     /// `largest` [N] is the largest so far, -infinity at first, `sums` [N] that of `exp(logit - largest)`, 0 at first;
     /// `chosen` [N] gets the logit of each row's target, once its column comes by. All are float32.
-    func addSoftmaxSums(
+    func updateOnlineSoftmax(
         _ logits: Tensor,
         first: Int,
         targets: [Int32],
@@ -129,16 +129,16 @@ public protocol TensorEngine: AnyObject, Sendable {
     /// `x * scale` where the random number of an element's place is not below `probability`, 0 elsewhere.
     func dropout(_ x: Tensor, probability: Float, stream: RandomStream, into out: Tensor)
     /// The sum of the squares of float32 numbers.
-    func squareSum(_ x: Tensor) -> Double
+    func sumOfSquares(_ x: Tensor) -> Double
     /// A step of AdamW on float32 numbers without gaps; `model`, if there is one, gets them as its type.
     func adamW(_ values: Tensor, first: Tensor, second: Tensor, gradient: Tensor, model: Tensor?, _ step: AdamWStep)
     /// A step of gradient descent with momentum, likewise.
-    func gradientDescent(_ values: Tensor, velocity: Tensor, gradient: Tensor, model: Tensor?, _ step: DescentStep)
+    func sgd(_ values: Tensor, velocity: Tensor, gradient: Tensor, model: Tensor?, _ step: SGDStep)
 
     /// Row `rows[i]` of `table` [N, D] becomes row i of `out` [rows.count, D].
-    func takeRows(_ table: Tensor, _ rows: [Int32], into out: Tensor)
+    func gatherRows(_ table: Tensor, _ rows: [Int32], into out: Tensor)
     /// Adds row i of `x` [rows.count, D] to row `rows[i]` of `table` [N, D]; the same row may come several times.
-    func addRows(_ x: Tensor, _ rows: [Int32], into table: Tensor)
+    func scatterAddRows(_ x: Tensor, _ rows: [Int32], into table: Tensor)
 }
 
 /// Operations on two numbers.
@@ -166,13 +166,13 @@ public enum ElementFunction: String, Sendable, CaseIterable {
     case squareRoot
 }
 
-/// How an RMS norm treats its gain.
-public struct RMSNormForm: Sendable, Hashable {
+/// How an RMS norm treats its weight.
+public struct RMSNormOptions: Sendable, Hashable {
     /// What is added to the mean square.
     public let epsilon: Float
-    /// What is added to the gain: 1 where weights are stored as their distance from 1.
+    /// What is added to the weight: 1 where weights are stored as their distance from 1.
     public let gainOffset: Float
-    /// Whether the normalised number is rounded to the element type before it is multiplied by the gain.
+    /// Whether the normalised number is rounded to the element type before it is multiplied by the weight.
     ///
     /// Of the norms in transformers 5.23 most round first and some multiply first.
     public let roundsBeforeGain: Bool
@@ -223,7 +223,7 @@ public struct AdamWStep: Sendable, Equatable {
 }
 
 /// The numbers of a step of gradient descent with momentum.
-public struct DescentStep: Sendable, Equatable {
+public struct SGDStep: Sendable, Equatable {
     /// What gradients are multiplied by first.
     public var gradientScale: Float
     /// The learning rate.

@@ -29,7 +29,7 @@ final class ThreadTeam: @unchecked Sendable {
     private static let helpers: UInt64 = isOpen - 1
     private static let nextJob: UInt64 = isOpen << 1
     /// How often an idle thread looks for work before it sleeps: some 50 microseconds.
-    private static let patience = 2000
+    private static let retryPolicy = 2000
 
     init(helperCount: Int) {
         lock = .allocate(capacity: 1)
@@ -126,7 +126,7 @@ final class ThreadTeam: @unchecked Sendable {
 
     private func pause(_ looks: inout Int, _ tired: () -> Void) {
         looks += 1
-        if looks < Self.patience { ctk_pause() } else { tired() }
+        if looks < Self.retryPolicy { ctk_pause() } else { tired() }
     }
 
     private func wake() {

@@ -84,15 +84,18 @@ public final class LayerCache {
         guard let keys, let values else { return }
         var token = first
         while token < count {
-            let place = window == nil ? stored : stored % (window ?? 1)
-            let run = min(count - token, keys.shape[1] - place)
-            keys.engine.copy(key.narrowed(1, to: token..<token + run), into: keys.narrowed(1, to: place..<place + run))
+            let position = window == nil ? stored : stored % (window ?? 1)
+            let run = min(count - token, keys.shape[1] - position)
+            keys.engine.copy(
+                key.narrowed(1, to: token..<token + run),
+                into: keys.narrowed(1, to: position..<position + run)
+            )
             keys.engine.copy(
                 value.narrowed(1, to: token..<token + run),
-                into: values.narrowed(1, to: place..<place + run)
+                into: values.narrowed(1, to: position..<position + run)
             )
             for index in token..<token + run {
-                let (slot, block) = (place + index - token, tokens.blocks?[index] ?? 0)
+                let (slot, block) = (position + index - token, tokens.blocks?[index] ?? 0)
                 if slot < kept {
                     labels.positions[slot] = tokens.positions[index]
                     labels.blocks?[slot] = block

@@ -17,7 +17,7 @@ extension Linear {
         }
         // What the adapter adds to the logits does not fit the fused product above, so some rows at a time go through
         // the layer, and go through it again in the backward pass.
-        let low = adapter.lowered(rows)
+        let low = adapter.projectedDown(rows)
         let factor = adapter.factor(for: matrix)
         let height = max(1, (byteLimit ?? Self.logitByteLimit) / max(4 * matrix.shape[0], 1))
         var total: Tensor?
@@ -29,7 +29,7 @@ extension Linear {
             let (own, share) = (Array(targets[chunk]), Array(weights[chunk]))
             let loss = Tensor.recomputed(parts) { [bias] parts in
                 let out = parts[0].projected([matrix], outputType: .float32)[0]
-                let low = LowRankAdapter.Lowered(dropped: parts[1], product: parts[2])
+                let low = LowRankAdapter.Projection(dropped: parts[1], product: parts[2])
                 let logits = adapter.applied(to: out, low, weight: matrix, factor: parts.count > 3 ? parts[3] : nil)
                 return (bias.map { logits + $0.tensor.cast(to: .float32) } ?? logits)
                     .crossEntropyOfLogits(targets: own, weights: share)

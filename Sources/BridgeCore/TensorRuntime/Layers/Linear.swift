@@ -29,20 +29,20 @@ public final class Linear: @unchecked Sendable {
     /// - Throws: What the group throws.
     public func callAsFunction(_ x: Tensor, as type: ElementType? = nil) throws -> Tensor {
         var out = x.projected([weight.tensor], outputType: type)[0]
-        if let adapter { out = adapter.applied(to: out, adapter.lowered(x), weight: weight.tensor) }
+        if let adapter { out = adapter.applied(to: out, adapter.projectedDown(x), weight: weight.tensor) }
         if let inputGroup { out = try out.summed(over: inputGroup) }
         return bias.map { out + $0.tensor.cast(to: out.elementType) } ?? out
     }
 
     /// Applies several layers to the same `x`, reading all their weights in one pass.
-    public static func together(_ x: Tensor, _ layers: [Linear]) -> [Tensor] {
-        var lowered: [ObjectIdentifier: LowRankAdapter.Lowered] = [:]
+    public static func applyAll(_ x: Tensor, _ layers: [Linear]) -> [Tensor] {
+        var projectedDown: [ObjectIdentifier: LowRankAdapter.Projection] = [:]
         return zip(layers, x.projected(layers.map(\.weight.tensor))).map { layer, out in
             var out = out
             if let adapter = layer.adapter {
                 let key = ObjectIdentifier(adapter.input)
-                let low = lowered[key] ?? adapter.lowered(x)
-                lowered[key] = low
+                let low = projectedDown[key] ?? adapter.projectedDown(x)
+                projectedDown[key] = low
                 out = adapter.applied(to: out, low, weight: layer.weight.tensor)
             }
             return layer.bias.map { out + $0.tensor } ?? out

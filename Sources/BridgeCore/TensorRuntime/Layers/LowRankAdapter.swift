@@ -1,7 +1,7 @@
 /// What a low-rank adapter does to the input of a layer: drops some of it and brings the rest down to a few numbers.
 ///
 /// Layers whose matrices were one, such as query, key and value, may share it.
-public final class LowRankInput: @unchecked Sendable {
+public final class LoRADownProjection: @unchecked Sendable {
     /// A, [r, in].
     public let weight: Parameter
     /// The probability with which an element of the input is dropped.
@@ -26,7 +26,7 @@ public final class LowRankInput: @unchecked Sendable {
 /// function to be differentiated, as in the paper's section 4.3.
 public final class LowRankAdapter: Sendable {
     /// A.
-    public let input: LowRankInput
+    public let input: LoRADownProjection
     /// B, [out, r].
     public let output: Parameter
     /// DoRA's magnitude, [out]; nil for LoRA.
@@ -35,7 +35,7 @@ public final class LowRankAdapter: Sendable {
     public let scale: Double
 
     /// An adapter.
-    public init(input: LowRankInput, output: Parameter, magnitude: Parameter? = nil, scale: Double) {
+    public init(input: LoRADownProjection, output: Parameter, magnitude: Parameter? = nil, scale: Double) {
         self.input = input
         self.output = output
         self.magnitude = magnitude
@@ -49,14 +49,14 @@ public final class LowRankAdapter: Sendable {
     public var parameters: [Parameter] { [input.weight, output] + (magnitude.map { [$0] } ?? []) }
 
     /// What the adapters of several layers see of one input.
-    struct Lowered {
+    struct Projection {
         var dropped: Tensor
         var product: Tensor
     }
 
-    func lowered(_ x: Tensor) -> Lowered {
+    func projectedDown(_ x: Tensor) -> Projection {
         let dropped = input.dropped(x)
-        return Lowered(dropped: dropped, product: dropped.projected([input.weight.tensor])[0])
+        return Projection(dropped: dropped, product: dropped.projected([input.weight.tensor])[0])
     }
 
     /// The layer's output with the adapter's.
@@ -67,7 +67,7 @@ public final class LowRankAdapter: Sendable {
     ///   - weight: W.
     ///   - factor: What ``factor(for:)`` gives for W, where it is known already.
     /// - Returns: The shape and type of `out`.
-    func applied(to out: Tensor, _ low: Lowered, weight: Tensor, factor: Tensor? = nil) -> Tensor {
+    func applied(to out: Tensor, _ low: Projection, weight: Tensor, factor: Tensor? = nil) -> Tensor {
         let product = low.product * Float(scale)
         guard let factor = (factor ?? self.factor(for: weight))?.cast(to: out.elementType) else {
             return out.addingProjection(of: product, output.tensor)

@@ -1,49 +1,49 @@
-/// A root-mean-square norm with its gain.
+/// A root-mean-square norm with its weight.
 public struct RMSNorm: Sendable {
     /// [width].
-    public let gain: Parameter
-    /// How the gain is applied.
-    public let form: RMSNormForm
+    public let weight: Parameter
+    /// How the weight is applied.
+    public let form: RMSNormOptions
 
     /// A norm.
-    public init(_ gain: Parameter, _ form: RMSNormForm) {
-        self.gain = gain
+    public init(_ weight: Parameter, _ form: RMSNormOptions) {
+        self.weight = weight
         self.form = form
     }
 
     /// Applies the norm over the last dimension.
     ///
-    /// - Returns: The same shape, as `type`, or as the type of the gain.
+    /// - Returns: The same shape, as `type`, or as the type of the weight.
     public func callAsFunction(_ x: Tensor, as type: ElementType? = nil) -> Tensor {
-        x.rmsNorm(gain: gain.tensor, form, outputType: type ?? gain.tensor.elementType)
+        x.rmsNorm(weight: weight.tensor, form, outputType: type ?? weight.tensor.elementType)
     }
 }
 
-/// A layer norm with gain and bias.
+/// A layer norm with weight and bias.
 public struct LayerNorm: Sendable {
     /// [width].
-    public let gain: Parameter
+    public let weight: Parameter
     /// [width].
     public let bias: Parameter
     /// What is added to the variance.
     public let epsilon: Float
 
     /// A norm.
-    public init(gain: Parameter, bias: Parameter, epsilon: Float) {
-        self.gain = gain
+    public init(weight: Parameter, bias: Parameter, epsilon: Float) {
+        self.weight = weight
         self.bias = bias
         self.epsilon = epsilon
     }
 
     /// Applies the norm over the last dimension.
     ///
-    /// - Returns: The same shape, as the type of the gain.
+    /// - Returns: The same shape, as the type of the weight.
     public func callAsFunction(_ x: Tensor) -> Tensor {
         x.layerNorm(
-            gain: gain.tensor,
+            weight: weight.tensor,
             bias: bias.tensor,
             epsilon: epsilon,
-            outputType: gain.tensor.elementType
+            outputType: weight.tensor.elementType
         )
     }
 }

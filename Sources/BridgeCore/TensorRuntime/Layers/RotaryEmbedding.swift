@@ -152,7 +152,7 @@ public struct RotaryEmbedding: Sendable, Equatable {
         angles(positions.flatMap { position in frequencies.map { Float(position) * $0 } }, batch: batch, on: engine)
     }
 
-    /// Cosines and sines of angles that are made elsewhere, such as those of places in a picture.
+    /// Cosines and sines of angles that are made elsewhere, such as those of places in a image.
     public func angles(_ values: [Float], batch: Int, on engine: any TensorEngine) -> RotaryAngles {
         let pairs = frequencies.count
         let shape = [batch, values.count / max(batch * pairs, 1), pairs]

@@ -3,16 +3,18 @@ extension Tensor {
     ///
     /// - Parameter angles: Cosines and sines, float32 [B or 1, T, K / 2], for `self` [B, T, H, K].
     /// - Returns: [B, T, H, K].
-    public func rotated(by angles: RotaryAngles) -> Tensor { rotated(by: angles, inverse: false) }
+    public func applyingRotaryEmbedding(_ angles: RotaryAngles) -> Tensor {
+        applyingRotaryEmbedding(angles, inverse: false)
+    }
 
-    private func rotated(by angles: RotaryAngles, inverse: Bool) -> Tensor {
+    private func applyingRotaryEmbedding(_ angles: RotaryAngles, inverse: Bool) -> Tensor {
         guard rank == 4, angles.cosines.rank == 3, angles.cosines.shape[2] * 2 == shape[3],
             angles.cosines.shape[1] == shape[1], [1, shape[0]].contains(angles.cosines.shape[0])
-        else { Tensor.fail("rotated", "the angles do not fit", self, angles.cosines) }
+        else { Tensor.fail("applyingRotaryEmbedding", "the angles do not fit", self, angles.cosines) }
         let out = makeTensor(shape)
         engine.rotate(detached, cosines: angles.cosines, sines: angles.sines, inverse: inverse, into: out)
         // A rotation is undone by the opposite one, which is also its transpose.
-        return out.tracked([self]) { [$0.rotated(by: angles, inverse: !inverse)] }
+        return out.tracked([self]) { [$0.applyingRotaryEmbedding(angles, inverse: !inverse)] }
     }
 
     /// Attention of `self` [B, T, H, K] to keys and values [B, S, G, K], without the score matrix.
@@ -23,11 +25,12 @@ extension Tensor {
     ///   - mask: Which keys each query sees.
     ///   - scale: What scores are multiplied by.
     /// - Returns: [B, T, H, K].
-    public func attending(to key: Tensor, _ value: Tensor, mask: AttentionMask, scale: Float) -> Tensor {
+    public func scaledDotProductAttention(to key: Tensor, _ value: Tensor, mask: AttentionMask, scale: Float) -> Tensor
+    {
         guard rank == 4, key.rank == 4, key.shape == value.shape, key.shape[0] == shape[0], key.shape[3] == shape[3],
             shape[2] % max(key.shape[2], 1) == 0, mask.queries.positions.count == shape[0] * shape[1],
             mask.keys.positions.count == key.shape[0] * key.shape[1]
-        else { Tensor.fail("attending", "queries, keys, values and mask do not fit", self, key, value) }
+        else { Tensor.fail("scaledDotProductAttention", "queries, keys, values and mask do not fit", self, key, value) }
         func dense(_ tensor: Tensor) -> Tensor {
             tensor.strides[3] == 1 ? tensor.detached : tensor.detached.contiguous()
         }

@@ -55,7 +55,7 @@ extension Tensor {
             let engine = head.rows.engine
             let own = self.isTracked ? Tensor.zeros(head.rows.shape, .float32, on: engine) : nil
             let sum = weight.isTracked ? weight.accumulator ?? GradientAccumulator(weight.shape, on: engine) : nil
-            sum?.settle()
+            sum?.zeroIfEmpty()
             for chunk in chunks(of: vocabulary, columns) {
                 let plain = head.weight.narrowed(0, to: chunk)
                 var part = head.gradient(head.logits(head.rows, plain), 0..<count, chunk.lowerBound, logSums)
@@ -190,7 +190,7 @@ private struct SoftmaxSums {
     }
 
     func add(_ logits: Tensor, first: Int) {
-        logits.engine.addSoftmaxSums(
+        logits.engine.updateOnlineSoftmax(
             logits,
             first: first,
             targets: targets,

@@ -12,9 +12,9 @@ extension Tensor {
     }
 
     /// `f(self) * up`: the middle of a gated MLP.
-    public func gating(_ up: Tensor, by function: ElementFunction) -> Tensor {
+    public func gatedActivation(_ up: Tensor, by function: ElementFunction) -> Tensor {
         guard shape == up.shape, elementType == up.elementType else {
-            Tensor.fail("gating", "gate and up differ", self, up)
+            Tensor.fail("gatedActivation", "gate and up differ", self, up)
         }
         let (gate, plain) = (detached, up.detached)
         func product() -> Tensor {
@@ -22,7 +22,7 @@ extension Tensor {
             gate.engine.gated(function, gate: gate, up: plain, into: out)
             return out
         }
-        return product().tracked([self, up], remake: product) { gradient in
+        return product().tracked([self, up], recompute: product) { gradient in
             let (intoGate, intoUp) = (gate.makeTensor(gate.shape), gate.makeTensor(gate.shape))
             gate.engine.gatedBackward(
                 function,

@@ -38,7 +38,7 @@ extension Tensor {
         engine.project(rows, weights.map(\.detached.withUnitStride), into: outs)
         let (leading, type) = (Array(shape.dropLast()), elementType)
         let (input, sum) = sharingGradient(count: weights.count)
-        let kept = KeptTensor(self) { $0.reshaped([-1, width]).contiguous() }
+        let kept = SavedTensor(self) { $0.reshaped([-1, width]).contiguous() }
         return zip(weights, outs).map { weight, out in
             let plain = weight.detached
             return out.reshaped(leading + [weight.shape[0]]).tracked([input, weight]) { gradient in

@@ -8,15 +8,15 @@ extension Tensor {
         }
         let out = makeTensor([rows.count, shape[1]])
         let table = detached.contiguous()
-        engine.takeRows(table, rows, into: out)
+        engine.gatherRows(table, rows, into: out)
         return out.tracked([self]) { gradient in
             if let accumulator {
-                accumulator.settle()
-                accumulator.addRows(gradient.contiguous(), rows)
+                accumulator.zeroIfEmpty()
+                accumulator.scatterAddRows(gradient.contiguous(), rows)
                 return [nil]
             }
             let result = Tensor.zeros(table.shape, .float32, on: table.engine)
-            table.engine.addRows(gradient.contiguous(), rows, into: result)
+            table.engine.scatterAddRows(gradient.contiguous(), rows, into: result)
             return [result]
         }
     }
@@ -29,8 +29,8 @@ extension Tensor {
         let out = makeTensor(shape)
         engine.copy(detached, into: out)
         let plain = values.detached
-        for (place, row) in rows.enumerated() {
-            engine.copy(plain.at(place), into: out.at(Int(row)))
+        for (position, row) in rows.enumerated() {
+            engine.copy(plain.at(position), into: out.at(Int(row)))
         }
         return out.tracked([self, values]) { gradient in
             let rest = gradient.makeTensor(gradient.shape)

@@ -24,13 +24,13 @@ public struct RandomStream: Sendable, Hashable {
     }
 
     /// Numbers spread evenly over [0, 1), multiples of 2^-24.
-    public func uniform(_ places: Range<Int>) -> [Float] {
-        numbers(places) { words, lane in Float(words[lane] >> 8) * 0x1p-24 }
+    public func uniform(_ positions: Range<Int>) -> [Float] {
+        numbers(positions) { words, lane in Float(words[lane] >> 8) * 0x1p-24 }
     }
 
     /// Numbers of the normal distribution with mean 0 and deviation 1.
-    public func normal(_ places: Range<Int>) -> [Float] {
-        numbers(places) { words, lane in
+    public func normal(_ positions: Range<Int>) -> [Float] {
+        numbers(positions) { words, lane in
             // Box and Muller: two even numbers make two normal ones. The first is never 0, whose logarithm is infinite.
             let first = (Double(words[lane & 2]) + 1) * 0x1p-32
             let angle = 2 * Double.pi * Double(words[lane & 2 + 1]) * 0x1p-32
@@ -45,11 +45,11 @@ public struct RandomStream: Sendable, Hashable {
         return (words.x, words.y)
     }
 
-    private func numbers(_ places: Range<Int>, _ number: (SIMD4<UInt32>, Int) -> Float) -> [Float] {
+    private func numbers(_ positions: Range<Int>, _ number: (SIMD4<UInt32>, Int) -> Float) -> [Float] {
         var words = SIMD4<UInt32>()
-        return places.map { place in
-            if place == places.lowerBound || place % 4 == 0 { words = block(UInt64(place / 4)) }
-            return number(words, place % 4)
+        return positions.map { position in
+            if position == positions.lowerBound || position % 4 == 0 { words = block(UInt64(position / 4)) }
+            return number(words, position % 4)
         }
     }
 

@@ -95,11 +95,11 @@ extension Tensor {
     }
 
     /// One place of a dimension, which then is gone.
-    public func at(_ place: Int, ofDimension index: Int = 0) -> Tensor {
+    public func at(_ position: Int, ofDimension index: Int = 0) -> Tensor {
         let index = dimension(index)
         var rest = shape
         rest.remove(at: index)
-        return narrowed(index, to: place..<place + 1).reshaped(rest)
+        return narrowed(index, to: position..<position + 1).reshaped(rest)
     }
 
     /// Dimensions of size 1 stretched to a shape, without a copy; missing ones are added in front.

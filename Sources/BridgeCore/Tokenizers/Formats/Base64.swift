@@ -39,12 +39,12 @@ extension Base64 {
         text.reserveCapacity((bytes.count + 2) / 3 * 4)
         for start in stride(from: 0, to: bytes.count, by: 3) {
             var number: UInt32 = 0
-            for place in 0..<3 {
-                number = number << 8 | (start + place < bytes.count ? UInt32(bytes[start + place]) : 0)
+            for position in 0..<3 {
+                number = number << 8 | (start + position < bytes.count ? UInt32(bytes[start + position]) : 0)
             }
-            for place in 0..<4 {
-                let isThere = place == 0 || start + place - 1 < bytes.count
-                text.append(isThere ? letters[Int(number >> (18 - 6 * UInt32(place))) & 63] : UInt8(ascii: "="))
+            for position in 0..<4 {
+                let isThere = position == 0 || start + position - 1 < bytes.count
+                text.append(isThere ? letters[Int(number >> (18 - 6 * UInt32(position))) & 63] : UInt8(ascii: "="))
             }
         }
         return String(decoding: text, as: UTF8.self)

@@ -1,6 +1,6 @@
 import JinjaTemplates
 
-/// Conversations as the control tokens of a `tekken.json` frame them, for folders without a chat template.
+/// Conversations as the control tokens of a `tekken.json` frame them, for directories without a chat template.
 ///
 /// The tokens are those of mistral-common 1.13 for the version that the file names. Unlike a template it encodes each text
 /// by itself and as ordinary text, so a message that spells out a control token does not make one.

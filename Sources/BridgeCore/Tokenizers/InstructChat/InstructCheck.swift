@@ -78,8 +78,8 @@ struct InstructCheck {
     }
 
     private func check(_ turn: InstructTurn, _ index: Int, isLast: Bool) throws(TokenizerError) {
-        let place = "message \(index + 1)"
-        try checkChunks(turn, place)
+        let position = "message \(index + 1)"
+        try checkChunks(turn, position)
         switch turn.role {
         case .system, .user: break
         case .assistant:
@@ -87,21 +87,21 @@ struct InstructCheck {
             let holdsText = turn.content?.isEmpty == false
             guard version > .v3 || holdsText != !turn.calls.isEmpty else {
                 throw Self.refusal(
-                    "\(place) of the assistant has \(holdsText ? "both a text and" : "neither a text nor") tool calls, "
+                    "\(position) of the assistant has \(holdsText ? "both a text and" : "neither a text nor") tool calls, "
                         + "expected one of them"
                 )
             }
             for call in turn.calls {
-                try checkID(call.id, place, isOptional: isLast && !asksForAnswer)
-                try Self.checkName(call.name, of: "a tool call of \(place)")
+                try checkID(call.id, position, isOptional: isLast && !asksForAnswer)
+                try Self.checkName(call.name, of: "a tool call of \(position)")
             }
         case .tool:
-            if let name = turn.name { try Self.checkName(name, of: place) }
-            try checkID(turn.callID, place, isOptional: false)
+            if let name = turn.name { try Self.checkName(name, of: position) }
+            try checkID(turn.callID, position, isOptional: false)
         }
     }
 
-    private func checkChunks(_ turn: InstructTurn, _ place: String) throws(TokenizerError) {
+    private func checkChunks(_ turn: InstructTurn, _ position: String) throws(TokenizerError) {
         guard case .chunks(let chunks)? = turn.content else { return }
         for chunk in chunks {
             let (isAllowed, what) =
@@ -113,16 +113,16 @@ struct InstructCheck {
                 }
             guard isAllowed else {
                 throw Self.refusal(
-                    "\(place) of the role \(turn.role.rawValue) holds \(what), which v\(version.rawValue) does not allow"
+                    "\(position) of the role \(turn.role.rawValue) holds \(what), which v\(version.rawValue) does not allow"
                 )
             }
         }
     }
 
-    private func checkID(_ id: String?, _ place: String, isOptional: Bool) throws(TokenizerError) {
+    private func checkID(_ id: String?, _ position: String, isOptional: Bool) throws(TokenizerError) {
         guard version < .v13 else {
             guard let id, !id.isEmpty, id != "null" else {
-                throw Self.refusal("a tool call or a result in \(place) has no id, which v13 needs")
+                throw Self.refusal("a tool call or a result in \(position) has no id, which v13 needs")
             }
             return
         }
@@ -130,7 +130,7 @@ struct InstructCheck {
         let isPlain = id?.utf8.allSatisfy(Self.isLetterOrDigit) ?? false
         guard let id, isPlain, id.utf8.count == 9 else {
             throw Self.refusal(
-                "a tool call or a result in \(place) has the id '\(id ?? "null")', expected nine letters and digits"
+                "a tool call or a result in \(position) has the id '\(id ?? "null")', expected nine letters and digits"
             )
         }
     }

@@ -50,43 +50,43 @@ struct InstructTurn {
 
     /// Reads a message in OpenAI's form.
     init(_ message: ChatMessage, at index: Int) throws(TokenizerError) {
-        let place = "message \(index + 1)"
+        let position = "message \(index + 1)"
         let value = ChatValue.object(message.fields)
         guard case .text(let name)? = value["role"], let role = Role(rawValue: name == "developer" ? "system" : name)
         else {
-            throw InstructCheck.refusal("\(place) has no role, expected system, user, assistant or tool")
+            throw InstructCheck.refusal("\(position) has no role, expected system, user, assistant or tool")
         }
         self.role = role
-        content = try Self.content(value["content"], place)
+        content = try Self.content(value["content"], position)
         guard content != nil || role == .assistant else {
-            throw InstructCheck.refusal("\(place) of the role \(role.rawValue) has no content")
+            throw InstructCheck.refusal("\(position) of the role \(role.rawValue) has no content")
         }
         if case .text(let id)? = value["tool_call_id"] { callID = id }
         if case .text(let name)? = value["name"] { self.name = name }
         guard role == .assistant else { return }
-        try takeReasoning(value, place)
+        try takeReasoning(value, position)
         guard let listed = value["tool_calls"], listed != .null else { return }
         guard case .list(let calls) = listed else {
-            throw InstructCheck.refusal("tool_calls of \(place) is not a list")
+            throw InstructCheck.refusal("tool_calls of \(position) is not a list")
         }
-        for call in calls { self.calls.append(try Self.call(call, place)) }
+        for call in calls { self.calls.append(try Self.call(call, position)) }
     }
 
-    private static func content(_ value: ChatValue?, _ place: String) throws(TokenizerError) -> Content? {
+    private static func content(_ value: ChatValue?, _ position: String) throws(TokenizerError) -> Content? {
         switch value {
         case nil, .null?: return nil
         case .text(let text)?: return .text(text)
         case .list(let parts)?:
             var chunks: [Chunk] = []
-            for part in parts { chunks.append(try chunk(part, place)) }
+            for part in parts { chunks.append(try chunk(part, position)) }
             return .chunks(chunks)
-        default: throw InstructCheck.refusal("the content of \(place) is neither a text nor a list of parts")
+        default: throw InstructCheck.refusal("the content of \(position) is neither a text nor a list of parts")
         }
     }
 
-    private static func chunk(_ part: ChatValue, _ place: String) throws(TokenizerError) -> Chunk {
+    private static func chunk(_ part: ChatValue, _ position: String) throws(TokenizerError) -> Chunk {
         guard case .text(let type)? = part["type"] else {
-            throw InstructCheck.refusal("a part of \(place) has no type")
+            throw InstructCheck.refusal("a part of \(position) has no type")
         }
         switch type {
         case "text":
@@ -97,21 +97,21 @@ struct InstructTurn {
             if case .text(let text)? = part["thinking"] { return .thinking(text, isClosed: isClosed) }
         default:
             throw InstructCheck.refusal(
-                "\(place) has a part of type '\(type)', expected text, image, image_url or thinking"
+                "\(position) has a part of type '\(type)', expected text, image, image_url or thinking"
             )
         }
-        throw InstructCheck.refusal("a part of type '\(type)' of \(place) has no text")
+        throw InstructCheck.refusal("a part of type '\(type)' of \(position) has no text")
     }
 
     /// Puts reasoning that stands beside the content in front of it.
-    private mutating func takeReasoning(_ value: ChatValue, _ place: String) throws(TokenizerError) {
+    private mutating func takeReasoning(_ value: ChatValue, _ position: String) throws(TokenizerError) {
         var found: [String] = []
         for key in ["reasoning_content", "reasoning"] {
             if case .text(let text)? = value[key] { found.append(text) }
         }
         guard let reasoning = found.first else { return }
         guard found.allSatisfy({ $0 == reasoning }) else {
-            throw InstructCheck.refusal("reasoning_content and reasoning of \(place) differ")
+            throw InstructCheck.refusal("reasoning_content and reasoning of \(position) differ")
         }
         var chunks: [Chunk] = [.thinking(reasoning, isClosed: true)]
         switch content {
@@ -120,16 +120,16 @@ struct InstructTurn {
         case .chunks(let own)?:
             let thinks = own.contains { if case .thinking = $0 { true } else { false } }
             guard !thinks else {
-                throw InstructCheck.refusal("\(place) has thinking in its content and reasoning beside it")
+                throw InstructCheck.refusal("\(position) has thinking in its content and reasoning beside it")
             }
             chunks += own
         }
         content = .chunks(chunks)
     }
 
-    private static func call(_ value: ChatValue, _ place: String) throws(TokenizerError) -> Call {
+    private static func call(_ value: ChatValue, _ position: String) throws(TokenizerError) -> Call {
         guard case .text(let name)? = value["function"]?["name"] else {
-            throw InstructCheck.refusal("a tool call of \(place) has no function with a name")
+            throw InstructCheck.refusal("a tool call of \(position) has no function with a name")
         }
         var id = "null"
         if case .text(let own)? = value["id"] { id = own }
@@ -138,7 +138,7 @@ struct InstructTurn {
         case .object(let members): return Call(id: id, name: name, arguments: .object(members))
         case .text(let text): return Call(id: id, name: name, arguments: PythonJSON.value(of: text))
         default:
-            throw InstructCheck.refusal("the arguments of a tool call of \(place) are neither an object nor a text")
+            throw InstructCheck.refusal("the arguments of a tool call of \(position) are neither an object nor a text")
         }
     }
 }

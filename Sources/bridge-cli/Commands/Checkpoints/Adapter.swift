@@ -40,20 +40,20 @@ struct AdapterOptions: ParsableArguments {
     /// - Throws: `BridgeError` for what cannot be loaded.
     func load(isExact: Bool = false) throws -> (AutoBridge, any CausalModel, AdapterSet) {
         let bridge = try model.bridge()
-        let alive = try bridge.toModel(
+        let model = try bridge.toModel(
             weights: model.megatron,
             elementType: model.elementType?.elementType,
             on: CPUEngine(threadCount: RunOptions.computeThreads(model.threads))
         )
         // Adapters are small and often finer than the weights: peft keeps them in float32 beside a bfloat16 model.
         let adapters = try bridge.loadAdapters(
-            from: model.adapterFolder() ?? "",
-            on: alive,
+            from: self.model.adapterDirectory() ?? "",
+            on: model,
             elementType: .float32,
             partType: isExact ? .float32 : nil
         )
-        for note in adapters.notes { Output.complain("warning: \(note)") }
-        return (bridge, alive, adapters)
+        for note in adapters.notes { Output.printError("warning: \(note)") }
+        return (bridge, model, adapters)
     }
 
     /// Says what was written.
@@ -82,7 +82,11 @@ struct AdapterExport: ParsableCommand {
 
     @OptionGroup var options: AdapterOptions
 
-    @Option(name: .long, help: ArgumentHelp("The folder that is made.", valueName: "folder"), completion: .directory)
+    @Option(
+        name: .long,
+        help: ArgumentHelp("The directory that is made.", valueName: "directory"),
+        completion: .directory
+    )
     var output: String
 
     @Option(
@@ -101,7 +105,7 @@ struct AdapterExport: ParsableCommand {
         try options.checkDestination(output)
         let (bridge, model, adapters) = try options.load(isExact: true)
         let base = baseModel ?? options.model.huggingFace
-        try Interrupt.inGoodOrder {
+        try Interrupt.withGracefulInterrupt {
             try bridge.exportAdapter(
                 adapters,
                 on: model,
@@ -127,7 +131,7 @@ struct AdapterImport: ParsableCommand {
 
     @Option(
         name: .customLong("output"),
-        help: ArgumentHelp("The checkpoint folder that is made.", valueName: "folder"),
+        help: ArgumentHelp("The checkpoint directory that is made.", valueName: "directory"),
         completion: .directory
     )
     var output: String
@@ -138,7 +142,7 @@ struct AdapterImport: ParsableCommand {
         let (bridge, _, adapters) = try options.load(isExact: true)
         let parameters = adapters.parameters + adapters.wholeParameters
         let state = TrainingState(parameters: parameters, adapters: adapters, moments: [])
-        try Interrupt.inGoodOrder {
+        try Interrupt.withGracefulInterrupt {
             let context = RunContext(cancellation: Interrupt.cancellation)
             _ = try bridge.save(state, to: output, iteration: 0, files: [], context: context)
         }
@@ -157,14 +161,14 @@ struct AdapterMerge: ParsableCommand {
 
     @Option(
         name: [.customLong("hf-path"), .customLong("hf_path")],
-        help: ArgumentHelp("The Hugging Face folder that is made.", valueName: "folder"),
+        help: ArgumentHelp("The Hugging Face directory that is made.", valueName: "directory"),
         completion: .directory
     )
     var huggingFace: String?
 
     @Option(
         name: .customLong("output"),
-        help: ArgumentHelp("The Megatron checkpoint that is made.", valueName: "folder"),
+        help: ArgumentHelp("The Megatron checkpoint that is made.", valueName: "directory"),
         completion: .directory
     )
     var megatron: String?
@@ -174,7 +178,7 @@ struct AdapterMerge: ParsableCommand {
     func validate() throws {
         guard (huggingFace == nil) != (megatron == nil) else {
             throw ValidationError(
-                "name one destination: --hf-path for a Hugging Face folder, --output for a checkpoint"
+                "name one destination: --hf-path for a Hugging Face directory, --output for a checkpoint"
             )
         }
         if pushing.id != nil, huggingFace == nil { throw ValidationError("--push-to-hub goes with --hf-path") }
@@ -190,13 +194,13 @@ struct AdapterMerge: ParsableCommand {
         var context = RunContext(cancellation: Interrupt.cancellation)
         context.confirm = { try sources.confirmUnchanged() }
         if let megatron {
-            try Interrupt.inGoodOrder {
+            try Interrupt.withGracefulInterrupt {
                 try bridge.saveMerged(adapters, on: model, to: megatron, context: context)
             }
             return options.report(adapters, megatron)
         }
         guard let huggingFace else { return }
-        try Interrupt.inGoodOrder {
+        try Interrupt.withGracefulInterrupt {
             _ = try bridge.exportMerged(
                 adapters,
                 on: model,
@@ -222,7 +226,7 @@ extension AdapterOptions {
         guard isEmpty || overwrite else {
             throw BridgeError(
                 .destinationTaken,
-                "\(destination) already exists; choose another folder or pass --overwrite"
+                "\(destination) already exists; choose another directory or pass --overwrite"
             )
         }
     }

@@ -17,11 +17,11 @@ struct CheckpointCommand: ParsableCommand {
         subcommands: [List.self, Check.self, Prune.self]
     )
 
-    /// The iterations below a folder.
+    /// The iterations below a directory.
     struct List: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "List the iterations in a folder.")
+        static let configuration = CommandConfiguration(abstract: "List the iterations in a directory.")
 
-        @Argument(help: "A folder with iterations.", completion: .directory)
+        @Argument(help: "A directory with iterations.", completion: .directory)
         var path: String
 
         @Flag(name: .long, help: "Print the result as JSON.")
@@ -68,7 +68,7 @@ struct CheckpointCommand: ParsableCommand {
         )
 
         @Argument(
-            help: "A checkpoint, or a folder with iterations, of which the newest is taken.",
+            help: "A checkpoint, or a directory with iterations, of which the newest is taken.",
             completion: .directory
         )
         var path: String
@@ -77,18 +77,18 @@ struct CheckpointCommand: ParsableCommand {
 
         func run() throws {
             let health = try output.watched { try NativeCheckpoint.check(path, context: $0) }
-            let damages = health.damages
+            let corruptFiles = health.corruptFiles
             if output.json {
                 Output.json([
                     "path": .string(health.path), "files": .number(JSONNumber(health.fileCount)),
-                    "damages": .array(damages.map { ["file": .string($0.file), "problem": .string($0.problem)] }),
+                    "damages": .array(corruptFiles.map { ["file": .string($0.file), "problem": .string($0.problem)] }),
                 ])
             }
-            guard damages.isEmpty else {
+            guard corruptFiles.isEmpty else {
                 throw BridgeError(
                     .verificationFailed,
-                    "\(damages.count) of \(health.fileCount) files of \(health.path) are damaged",
-                    names: damages.map { "\($0.file): \($0.problem)" }
+                    "\(corruptFiles.count) of \(health.fileCount) files of \(health.path) are damaged",
+                    names: corruptFiles.map { "\($0.file): \($0.problem)" }
                 )
             }
             output.say(
@@ -103,7 +103,7 @@ struct CheckpointCommand: ParsableCommand {
     struct Prune: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Remove all but the newest iterations.")
 
-        @Argument(help: "A folder with iterations.", completion: .directory)
+        @Argument(help: "A directory with iterations.", completion: .directory)
         var path: String
 
         @Option(name: .long, help: ArgumentHelp("How many iterations stay.", valueName: "n"))
@@ -113,14 +113,14 @@ struct CheckpointCommand: ParsableCommand {
         var dryRun = false
 
         func run() throws {
-            let removed = try Interrupt.inGoodOrder {
+            let removed = try Interrupt.withGracefulInterrupt {
                 try NativeCheckpoint.prune(path, keeping: keep, dryRun: dryRun)
             }
             if removed.isEmpty {
                 Output.line("nothing to remove; the newest \(keep) and the one that \(path) names as its latest stay")
             }
-            for folder in removed {
-                Output.line("\(dryRun ? "would remove" : "removed") \(folder)")
+            for directory in removed {
+                Output.line("\(dryRun ? "would remove" : "removed") \(directory)")
             }
         }
     }

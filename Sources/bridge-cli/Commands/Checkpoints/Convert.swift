@@ -36,7 +36,7 @@ struct Import: ParsableCommand {
     @Option(
         name: [.customLong("hf-model"), .customLong("hf-model-path"), .customLong("hf_model_path")],
         help: ArgumentHelp(
-            "The Hugging Face model: a folder, or org/name[@revision] on the hub.",
+            "The Hugging Face model: a directory, or org/name[@revision] on the hub.",
             valueName: "path|id"
         ),
         completion: .directory
@@ -45,7 +45,7 @@ struct Import: ParsableCommand {
 
     @Option(
         name: [.customLong("megatron-path"), .customLong("megatron-model-path"), .customLong("megatron_model_path")],
-        help: ArgumentHelp("The folder of the Megatron checkpoint.", valueName: "folder"),
+        help: ArgumentHelp("The directory of the Megatron checkpoint.", valueName: "directory"),
         completion: .directory
     )
     var megatronPath: String
@@ -64,10 +64,10 @@ struct Import: ParsableCommand {
     func run() throws {
         try Destination.check(megatronPath, against: [hfModel])
         let catalog = try plugins.catalog()
-        guard !arguments.dryRun else { return try showPlan(HubFolder.planning(hfModel, catalog)) }
+        guard !arguments.dryRun else { return try showPlan(HubDirectory.planning(hfModel, catalog)) }
         output.say("🔄 Starting import: \(hfModel) -> \(megatronPath)")
         let report = try output.watched { context in
-            try HubFolder.whileDownloading(hfModel, catalog, keepingNoCopyBeside: noCache ? megatronPath : nil) {
+            try HubDirectory.whileDownloading(hfModel, catalog, keepingNoCopyBeside: noCache ? megatronPath : nil) {
                 try write($0, context)
             }
         }
@@ -95,7 +95,7 @@ struct Import: ParsableCommand {
         output.say("   Using dtype: \(arguments.elementType?.rawValue ?? "as stored"), \(options.layout)")
         output.say("📥 Loading HuggingFace model: \(hfModel)")
         output.say(
-            "   \(bridge.architecture), \(plan.ledger.mapped.count) tensors, \(ByteFormat.text(bridge.folder?.byteCount ?? 0))"
+            "   \(bridge.architecture), \(plan.ledger.mapped.count) tensors, \(ByteFormat.text(bridge.directory?.byteCount ?? 0))"
         )
         return try bridge.importCheckpoint(plan, to: megatronPath, options: options)
     }
@@ -106,7 +106,7 @@ struct Export: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Megatron to Hugging Face.",
         discussion: """
-            The checkpoint carries all that is needed. When no weight has changed, the folder equals the imported one byte
+            The checkpoint carries all that is needed. When no weight has changed, the directory equals the imported one byte
             for byte, but for files that the import left out. Of a LoRA or DoRA run the adapters are merged into the model \
             that it started from. Damage on the disk is found by 'bridge checkpoint check'.
 
@@ -120,8 +120,8 @@ struct Export: ParsableCommand {
     @Option(
         name: [.customLong("hf-model"), .customLong("hf-model-path"), .customLong("hf_model_path")],
         help: ArgumentHelp(
-            "A folder whose names, files and order are followed instead of those in the checkpoint.",
-            valueName: "folder"
+            "A directory whose names, files and order are followed instead of those in the checkpoint.",
+            valueName: "directory"
         ),
         completion: .directory
     )
@@ -130,8 +130,8 @@ struct Export: ParsableCommand {
     @Option(
         name: [.customLong("megatron-path"), .customLong("megatron-model-path"), .customLong("megatron_model_path")],
         help: ArgumentHelp(
-            "The Megatron checkpoint: an iteration, or the folder with iterations, of which the newest is taken.",
-            valueName: "folder"
+            "The Megatron checkpoint: an iteration, or the directory with iterations, of which the newest is taken.",
+            valueName: "directory"
         ),
         completion: .directory
     )
@@ -139,7 +139,7 @@ struct Export: ParsableCommand {
 
     @Option(
         name: .customLong("hf-path"),
-        help: ArgumentHelp("The folder that is made.", valueName: "folder"),
+        help: ArgumentHelp("The directory that is made.", valueName: "directory"),
         completion: .directory
     )
     var hfPath: String
@@ -149,21 +149,21 @@ struct Export: ParsableCommand {
     @OptionGroup var plugins: PluginOptions
     @OptionGroup var output: RunOptions
 
-    /// The model that is followed; a --hf-model that is no folder here is not needed, the checkpoint carries all.
+    /// The model that is followed; a --hf-model that is no directory here is not needed, the checkpoint carries all.
     private func source(_ catalog: PluginCatalog) throws -> AutoBridge {
         if !FileManager.default.fileExists(atPath: megatronPath),
             let repository = HubRepository(meantBy: megatronPath)
         {
             throw BridgeError(
                 .fileSystem,
-                "\(megatronPath) is not a folder, and Megatron checkpoints do not come from the hub; make one with "
+                "\(megatronPath) is not a directory, and Megatron checkpoints do not come from the hub; make one with "
                     + "'bridge convert --hf-model \(repository) --megatron-path megatron'"
             )
         }
         guard let hfModel else { return try AutoBridge.fromMegatron(megatronPath, catalog: catalog) }
         if FileManager.default.fileExists(atPath: hfModel) { return try AutoBridge.fromHF(hfModel, catalog: catalog) }
         output.say(
-            "   note: \(hfModel) is no folder here; the checkpoint carries all that is needed, so it is followed instead"
+            "   note: \(hfModel) is no directory here; the checkpoint carries all that is needed, so it is followed instead"
         )
         return try AutoBridge.fromMegatron(megatronPath, catalog: catalog)
     }

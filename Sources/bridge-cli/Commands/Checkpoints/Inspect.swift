@@ -15,7 +15,7 @@ struct Inspect: ParsableCommand {
             """
     )
 
-    @Argument(help: "A Hugging Face folder, a hub id, or a Megatron checkpoint.", completion: .directory)
+    @Argument(help: "A Hugging Face directory, a hub id, or a Megatron checkpoint.", completion: .directory)
     var path: String
 
     @Flag(name: .long, help: "List every tensor.")
@@ -33,13 +33,13 @@ struct Inspect: ParsableCommand {
     func run() throws {
         let catalog = try plugins.catalog()
         if hfConfig {
-            let folder = try HubFolder.resolve(path, for: .processor)
-            return Output.json(try AutoBridge.forProcessing(folder, catalog: catalog).configuration())
+            let directory = try HubDirectory.resolve(path, for: .processor)
+            return Output.json(try AutoBridge.forProcessing(directory, catalog: catalog).configuration())
         }
         let repository = HubRepository(meantBy: path)
         let checkpoint =
             try repository == nil
-            ? Checkpoint(path: path, catalog: catalog) : Checkpoint(HubFolder.planning(path, catalog))
+            ? Checkpoint(path: path, catalog: catalog) : Checkpoint(HubDirectory.planning(path, catalog))
         if output.json { return Output.json(json(checkpoint)) }
         Output.table(
             (repository.map { [["repository", "\($0)"]] } ?? []) + [

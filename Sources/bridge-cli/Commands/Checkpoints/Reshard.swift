@@ -15,12 +15,16 @@ struct Reshard: ParsableCommand {
 
     @Option(
         name: [.customLong("megatron-path"), .customLong("megatron_model_path")],
-        help: ArgumentHelp("The checkpoint: an iteration, or the folder with iterations.", valueName: "folder"),
+        help: ArgumentHelp("The checkpoint: an iteration, or the directory with iterations.", valueName: "directory"),
         completion: .directory
     )
     var megatronPath: String
 
-    @Option(name: .long, help: ArgumentHelp("The folder that is made.", valueName: "folder"), completion: .directory)
+    @Option(
+        name: .long,
+        help: ArgumentHelp("The directory that is made.", valueName: "directory"),
+        completion: .directory
+    )
     var output: String
 
     @OptionGroup var layout: LayoutOptions

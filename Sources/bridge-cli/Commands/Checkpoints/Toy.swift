@@ -5,9 +5,9 @@ import JSONTree
 /// A tiny model to try everything with, or a large one to measure with.
 struct Toy: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Make a complete Hugging Face folder with random weights.",
+        abstract: "Make a complete Hugging Face directory with random weights.",
         discussion: """
-            The folder has everything that one from the hub has: config, weights in several files, tokenizer, processor \
+            The directory has everything that one from the hub has: config, weights in several files, tokenizer, processor \
             and chat template. No network is needed, and the same seed gives the same bytes on every machine. \
             'bridge models' lists the families and their published sizes.
 
@@ -21,7 +21,11 @@ struct Toy: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("The family, such as mistral, ministral3 or gemma3.", valueName: "name"))
     var family: String
 
-    @Option(name: .long, help: ArgumentHelp("The folder that is made.", valueName: "folder"), completion: .directory)
+    @Option(
+        name: .long,
+        help: ArgumentHelp("The directory that is made.", valueName: "directory"),
+        completion: .directory
+    )
     var output: String
 
     @Option(name: .long, help: ArgumentHelp("What the random numbers start from.", valueName: "n"))

@@ -8,7 +8,7 @@ struct Verify: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Compare two checkpoints of any kind, number by number or by what they say.",
         discussion: """
-            Either side may be a Hugging Face folder or a Megatron checkpoint of any layout. Exit status 3 says that they differ. \
+            Either side may be a Hugging Face directory or a Megatron checkpoint of any layout. Exit status 3 says that they differ. \
             With --logits both models run on a prompt, and their logits are compared: also of checkpoints whose numbers are \
             stored in other ways, such as quantised ones.
 
@@ -46,7 +46,7 @@ struct Verify: ParsableCommand {
     @Option(
         name: [.customLong("image"), .customLong("image_path")],
         help: ArgumentHelp(
-            "A picture for --logits: a file, an http(s) or a data URL; may be repeated.",
+            "A image for --logits: a file, an http(s) or a data URL; may be repeated.",
             valueName: "path"
         ),
         completion: .file(extensions: ["png", "jpg", "jpeg", "webp"])
@@ -79,8 +79,8 @@ struct Verify: ParsableCommand {
         let catalog = try plugins.catalog()
         if let logits { return try compareLogits(of: logits, catalog) }
         let globs = allowMissing.map { NameGlob($0) }
-        let one = try Checkpoint(path: HubFolder.resolve(left), catalog: catalog, allowMissing: globs)
-        let other = try Checkpoint(path: HubFolder.resolve(right), catalog: catalog, allowMissing: globs)
+        let one = try Checkpoint(path: HubDirectory.resolve(left), catalog: catalog, allowMissing: globs)
+        let other = try Checkpoint(path: HubDirectory.resolve(right), catalog: catalog, allowMissing: globs)
         let result = try output.watched { try Verifier(one, other).run($0, ignoringTypes: ignoreDtype) }
         if output.json { Output.json(json(result)) } else { show(result) }
         guard result.isEqual else {
@@ -94,14 +94,14 @@ struct Verify: ParsableCommand {
 
     private func compareLogits(of prompt: String, _ catalog: PluginCatalog) throws {
         // There is nothing to keep until all is computed.
-        Interrupt.endsAtOnce(true)
+        Interrupt.exitsImmediately(true)
         let engine = CPUEngine(threadCount: RunOptions.computeThreads(output.threads))
         let conversation = Conversation(prompt: prompt, images: try images.map { try ImageSource($0) })
-        let (left, right) = (try HubFolder.resolve(left), try HubFolder.resolve(right))
+        let (left, right) = (try HubDirectory.resolve(left), try HubDirectory.resolve(right))
         let inputs = try AutoBridge.fromAny(left, catalog: catalog).processor().inputs(conversation)
         func logits(_ path: String) throws -> Tensor {
             let bridge = try AutoBridge.fromAny(path, catalog: catalog)
-            let weights = bridge.folder == nil ? path : nil
+            let weights = bridge.directory == nil ? path : nil
             let model = try bridge.toModel(weights: weights, elementType: elementType.elementType, on: engine)
             let (largest, words) = (inputs.tokenIDs.max() ?? 0, model.decoder.configuration.vocabSize)
             guard largest < words else {
@@ -118,14 +118,14 @@ struct Verify: ParsableCommand {
         let problems = [(left, one), (right, other)].compactMap { path, logits in
             LogitCheck.problem(logits.floats()).map { "\(path): \($0): \(LogitCheck.advice)" }
         }
-        Interrupt.endsAtOnce(false)
+        Interrupt.exitsImmediately(false)
         let isClose = result.largestDifference <= tolerance * result.scale
         if output.json {
             Output.json(json(result, isClose: isClose))
         } else {
             Output.table([
                 ["positions", "\(result.positions)"],
-                ["same likeliest token", "\(result.sameLikeliest)"],
+                ["same likeliest token", "\(result.sameArgmax)"],
                 ["largest difference", "\(result.largestDifference) of logits up to \(result.scale)"],
                 ["mean difference", "\(result.meanDifference)"],
                 ["cosine", "\(result.cosine)"],
@@ -151,7 +151,7 @@ struct Verify: ParsableCommand {
         [
             "equal": .bool(isClose),
             "positions": .number(JSONNumber(result.positions)),
-            "same_likeliest": .number(JSONNumber(result.sameLikeliest)),
+            "same_likeliest": .number(JSONNumber(result.sameArgmax)),
             "max_difference": .number(JSONNumber(Double(result.largestDifference))),
             "mean_difference": .number(JSONNumber(Double(result.meanDifference))),
             "max_logit": .number(JSONNumber(Double(result.scale))),

@@ -8,7 +8,7 @@ struct HubCommand: ParsableCommand {
         commandName: "hub",
         abstract: "Download from the Hugging Face hub and upload to it; look at the hub and at the cache.",
         discussion: """
-            Wherever a command takes a model, a data set or adapters, an id does as well as a folder; these commands are for
+            Wherever a command takes a model, a data set or adapters, an id does as well as a directory; these commands are for
             what goes beyond that. The cache and the login are those of huggingface_hub: HF_HOME, HF_HUB_CACHE, HF_TOKEN,
             HF_ENDPOINT, HF_HUB_OFFLINE and so on mean the same.
 
@@ -64,7 +64,7 @@ struct RepositoryArguments: ParsableArguments {
 struct HubDownloadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "download",
-        abstract: "Download a repository into the cache and print its folder.",
+        abstract: "Download a repository into the cache and print its directory.",
         discussion: """
             Of a model come configuration, tokenizer, processor and safetensors weights, not the same weights in other forms.
             A branch is asked for anew. What was interrupted goes on where it was.
@@ -91,7 +91,7 @@ struct HubDownloadCommand: ParsableCommand {
     func run() throws {
         let wanted = try repository.repository()
         let purpose: HubPurpose = all || wanted.kind == .dataset ? .everything : adapter ? .adapter : .model
-        let snapshot = try HubFolder.watched(.always) { hub in
+        let snapshot = try HubDirectory.watched(.forceRevalidate) { hub in
             let snapshot = try hub.snapshot(of: wanted)
             if dryRun {
                 try HubLs.show(snapshot, snapshot.files(for: purpose), json: json)
@@ -101,10 +101,10 @@ struct HubDownloadCommand: ParsableCommand {
             return snapshot
         }
         guard !dryRun else { return }
-        guard json else { return Output.line(snapshot.folder) }
+        guard json else { return Output.line(snapshot.directory) }
         Output.json([
             "repository": .string("\(wanted)"), "commit": .string(snapshot.listing.commit),
-            "folder": .string(snapshot.folder),
+            "directory": .string(snapshot.directory),
         ])
     }
 }
@@ -122,7 +122,7 @@ struct HubLs: ParsableCommand {
     var json = false
 
     func run() throws {
-        let snapshot = try HubFolder.watched(.always) { try $0.snapshot(of: repository.repository()) }
+        let snapshot = try HubDirectory.watched(.forceRevalidate) { try $0.snapshot(of: repository.repository()) }
         Self.show(snapshot, snapshot.listing.files, json: json)
     }
 
@@ -178,7 +178,7 @@ struct HubCacheCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let cache = HubFolder.hub().cache
+        let cache = HubDirectory.hub().cache
         let held = try cache.repositories()
         guard remove.isEmpty else {
             for id in remove {
@@ -191,7 +191,7 @@ struct HubCacheCommand: ParsableCommand {
                     )
                 }
                 for repository in fitting {
-                    if !dryRun { try Interrupt.inGoodOrder { try cache.remove(repository) } }
+                    if !dryRun { try Interrupt.withGracefulInterrupt { try cache.remove(repository) } }
                     Output.line(
                         "\(dryRun ? "would remove" : "removed") \(repository.id), \(ByteFormat.text(repository.byteCount))"
                     )

@@ -2,14 +2,14 @@ import ArgumentParser
 import BridgeCore
 import JSONTree
 
-/// From a folder.
+/// From a directory.
 struct HubUploadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "upload",
-        abstract: "Upload the files of a folder to a repository, in one commit.",
+        abstract: "Upload the files of a directory to a repository, in one commit.",
         discussion: """
             The repository is made where there is none. Files of the same name are replaced, others stay. What tools leave in
-            a folder (.git, .cache, .DS_Store), secrets (.env, .netrc) and unfinished files stay here, and are named. It takes a token that may write: HF_TOKEN, or 'hf auth login'.
+            a directory (.git, .cache, .DS_Store), secrets (.env, .netrc) and unfinished files stay here, and are named. It takes a token that may write: HF_TOKEN, or 'hf auth login'.
 
             EXAMPLES:
               bridge hub upload me/my-model exported --dry-run
@@ -19,8 +19,8 @@ struct HubUploadCommand: ParsableCommand {
 
     @OptionGroup var repository: RepositoryArguments
 
-    @Argument(help: "The folder.", completion: .directory)
-    var folder: String
+    @Argument(help: "The directory.", completion: .directory)
+    var directory: String
 
     @OptionGroup var options: UploadOptions
 
@@ -36,12 +36,12 @@ struct HubUploadCommand: ParsableCommand {
     func run() throws {
         let wanted = try repository.repository()
         guard dryRun else {
-            let report = try options.upload(folder, to: wanted)
+            let report = try options.upload(directory, to: wanted)
             UploadOptions.showLeftOut(report.leftOut)
             guard json else { return UploadOptions.show(report) }
             return Output.json(UploadOptions.json(report))
         }
-        let upload = try HubUpload(folder, to: wanted, of: HubFolder.hub())
+        let upload = try HubUpload(directory, to: wanted, of: HubDirectory.hub())
         let bytes = upload.items.reduce(0) { $0 + $1.byteCount }
         if json {
             return Output.json([
@@ -60,7 +60,7 @@ struct HubUploadCommand: ParsableCommand {
     }
 }
 
-/// How a folder is uploaded.
+/// How a directory is uploaded.
 struct UploadOptions: ParsableArguments {
     @Flag(name: .customLong("private"), help: "Make a repository that is not there for its owner alone.")
     var isPrivate = false
@@ -68,10 +68,10 @@ struct UploadOptions: ParsableArguments {
     @Option(name: .long, help: ArgumentHelp("What the commit says about itself.", valueName: "text"))
     var message: String?
 
-    /// Uploads a folder, with a progress bar.
-    func upload(_ folder: String, to repository: HubRepository) throws -> HubUpload.Report {
-        try HubFolder.watched { hub in
-            var upload = try HubUpload(folder, to: repository, of: hub)
+    /// Uploads a directory, with a progress bar.
+    func upload(_ directory: String, to repository: HubRepository) throws -> HubUpload.Report {
+        try HubDirectory.watched { hub in
+            var upload = try HubUpload(directory, to: repository, of: hub)
             upload.isPrivate = isPrivate
             if let message { upload.message = message }
             return try upload.run()
@@ -81,7 +81,7 @@ struct UploadOptions: ParsableArguments {
     /// Says what stays here.
     static func showLeftOut(_ paths: [String]) {
         guard !paths.isEmpty else { return }
-        Output.complain("   left out: \(paths.joined(separator: ", "))")
+        Output.printError("   left out: \(paths.joined(separator: ", "))")
     }
 
     /// Says what was uploaded.
@@ -123,20 +123,20 @@ struct PushOptions: ParsableArguments {
 
     /// Makes sure that it can be uploaded, before it is made.
     func check() throws {
-        if let repository = try repository() { try HubUpload.check(repository, of: HubFolder.hub()) }
+        if let repository = try repository() { try HubUpload.check(repository, of: HubDirectory.hub()) }
     }
 
     /// What would be uploaded, and where; nil when nothing is to be.
-    func plan(_ folder: String, byteCount: Int) throws -> (repository: String, sentence: String)? {
+    func plan(_ directory: String, byteCount: Int) throws -> (repository: String, sentence: String)? {
         try repository().map { repository in
-            ("\(repository)", "would upload \(folder), about \(ByteFormat.text(byteCount)), to \(repository)")
+            ("\(repository)", "would upload \(directory), about \(ByteFormat.text(byteCount)), to \(repository)")
         }
     }
 
-    /// Uploads a folder where that was asked for.
-    func push(_ folder: String, isSilent: Bool) throws {
+    /// Uploads a directory where that was asked for.
+    func push(_ directory: String, isSilent: Bool) throws {
         guard let repository = try repository() else { return }
-        let report = try UploadOptions.parse([]).upload(folder, to: repository)
+        let report = try UploadOptions.parse([]).upload(directory, to: repository)
         UploadOptions.showLeftOut(report.leftOut)
         if !isSilent { UploadOptions.show(report) }
     }

@@ -6,12 +6,12 @@ import Tokenizers
 /// A conversation at the terminal.
 struct Chat: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Talk with a model.",
+        abstract: "ChatSession with a model.",
         discussion: """
             What you type goes to the model, with all that was said before. Ctrl-C stops an answer; at the prompt it \
             ends the program. Lines that begin with \
             a slash are for the program:
-              /image PATH   show a picture with the next message
+              /image PATH   show a image with the next message
               /reset        begin anew
               /help         list these commands
               /exit         end, as Ctrl-D does
@@ -33,13 +33,13 @@ struct Chat: ParsableCommand {
         let processing = try template.options()
         let verification = WeightVerification()
         let generator = Generator(try model.model(bridge, verification: verification))
-        Interrupt.endsAtOnce(false)
-        var talk = Talk(system: template.system)
+        Interrupt.exitsImmediately(false)
+        var session = ChatSession(system: template.system)
         var failures = 0
-        while let line = ask(talk.pending.count) {
+        while let line = ask(session.pending.count) {
             try verification.check()
             if line.utf8.count == Self.longestTypedLine, isatty(STDIN_FILENO) == 1 {
-                Output.complain(
+                Output.printError(
                     "\(Style.red("error:")) the line has \(line.utf8.count) bytes, the most that a terminal lets through, so "
                         + "its end may be missing; put the text into a file and send it with bridge generate --messages"
                 )
@@ -50,22 +50,22 @@ struct Chat: ParsableCommand {
             case nil: continue
             case "/exit", "/quit": return try end(failures)
             case "/reset":
-                talk = Talk(system: template.system)
-                generator.forget()
+                session = ChatSession(system: template.system)
+                generator.reset()
             case "/image":
                 guarded(&failures) {
                     guard words.count == 2 else {
-                        throw BridgeError(.badArgument, "/image needs the path of a picture")
+                        throw BridgeError(.badArgument, "/image needs the path of a image")
                     }
                     let source = try ImageSource(words[1].trimmingCharacters(in: .whitespaces))
-                    // A picture that cannot be shown would stand in the way of every later message.
+                    // A image that cannot be shown would stand in the way of every later message.
                     _ = try processor.prepared(source, options: processing)
-                    talk.pending.append(source)
+                    session.pending.append(source)
                 }
             case "/help":
                 Output.complainLines(
                     """
-                    /image PATH   show a picture with the next message
+                    /image PATH   show a image with the next message
                     /reset        begin anew
                     /help         list these commands
                     /exit         end, as Ctrl-D does
@@ -73,10 +73,10 @@ struct Chat: ParsableCommand {
                 )
             case let word? where word.hasPrefix("/"):
                 failures += 1
-                Output.complain("\(Style.red("error:")) \(word) is no command here; /help lists them")
+                Output.printError("\(Style.red("error:")) \(word) is no command here; /help lists them")
             default:
                 guarded(&failures) {
-                    let inputs = try processor.inputs(talk.asking(line), options: processing)
+                    let inputs = try processor.inputs(session.asking(line), options: processing)
                     let batch = TokenBatch(inputs, on: generator.engine)
                     let transcript = try Transcript(
                         processor.tokenizer,
@@ -88,7 +88,7 @@ struct Chat: ParsableCommand {
                         try transcript.take(step) && !Interrupt.cancellation.isCancelled
                     }
                     try transcript.finish()
-                    talk.settle(line, answer: transcript.text)
+                    session.append(line, answer: transcript.text)
                 }
             }
             // Ctrl-C stops one answer; SIGTERM and the end of the session, and a reader who has gone, end them all.
@@ -109,9 +109,9 @@ struct Chat: ParsableCommand {
     private func ask(_ images: Int) -> String? {
         let hint = images == 0 ? "" : images == 1 ? "1 image " : "\(images) images "
         if isatty(STDIN_FILENO) == 1 { Output.tell(PrintableText.line(Style.bold("\(hint)> "))) }
-        let line = Interrupt.whileAsking { readLine() }
+        let line = Interrupt.withDefaultSignals { readLine() }
         // The shell's own prompt belongs on a line of its own.
-        if line == nil, isatty(STDIN_FILENO) == 1 { Output.complain("") }
+        if line == nil, isatty(STDIN_FILENO) == 1 { Output.printError("") }
         return line
     }
 
@@ -119,13 +119,13 @@ struct Chat: ParsableCommand {
     private func guarded(_ failures: inout Int, _ body: () throws -> Void) {
         do { try body() } catch {
             failures += 1
-            Output.complain("\(Style.red("error:")) \(Failure.described(error).message)")
+            Output.printError("\(Style.red("error:")) \(Failure.described(error).message)")
         }
     }
 }
 
-/// What has been said, and the pictures that wait for the next message.
-private struct Talk {
+/// What has been said, and the images that wait for the next message.
+private struct ChatSession {
     var pending: [ImageSource] = []
     private var past: Conversation
 
@@ -140,7 +140,7 @@ private struct Talk {
     }
 
     /// Takes a question and its answer into the conversation.
-    mutating func settle(_ question: String, answer: String) {
+    mutating func append(_ question: String, answer: String) {
         past = asking(question)
         past.messages.append(ChatMessage(role: "assistant", content: answer))
         pending = []

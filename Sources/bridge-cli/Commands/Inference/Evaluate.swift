@@ -63,26 +63,26 @@ struct Evaluate: ParsableCommand {
         let bridge = try model.bridge()
         let questions = try AnswerFile(path: data, imageFolder: images.path)
         let processor = try bridge.processor()
-        let alive = try model.model(bridge)
+        let model = try model.model(bridge)
         var options = try template.options()
         options.template.addsGenerationPrompt = true
         var generation = Generator.Options(maxNewTokens: maxNewTokens, endTokens: try bridge.endTokens())
         generation.settings = try bridge.generationSettings()
         (generation.settings.maxNewTokens, generation.settings.maxLength) = (nil, nil)
-        let generator = Generator(alive)
+        let generator = Generator(model)
         let clock = ContinuousClock()
         let start = clock.now
         var result = ExactMatch()
         for row in 0..<questions.count {
             let question = try questions.question(at: row)
-            let batch = TokenBatch(try processor.inputs(question.conversation, options: options), on: alive.engine)
+            let batch = TokenBatch(try processor.inputs(question.conversation, options: options), on: model.engine)
             let transcript = try Transcript(
                 processor.tokenizer,
                 stops: generation.settings.stopStrings,
                 behind: batch.tokens,
                 isSilent: true
             )
-            generator.forget()
+            generator.reset()
             _ = try generator.run(batch.tokens, images: batch.images, options: generation) { step in
                 try transcript.take(step)
             }
@@ -108,7 +108,7 @@ struct Evaluate: ParsableCommand {
             report.set(
                 .array(
                     result.misses.map {
-                        ["place": .string($0.place), "expected": .string($0.expected), "said": .string($0.said)]
+                        ["location": .string($0.location), "expected": .string($0.expected), "said": .string($0.said)]
                     }
                 ),
                 at: "wrong"
@@ -122,7 +122,7 @@ struct Evaluate: ParsableCommand {
             result.categories.sorted { $0.key < $1.key }.map { row($0.key, $0.value) } + [row("all", result.all)]
         )
         for miss in result.misses.prefix(show) {
-            Output.line("\(miss.place): expected \(quoted(miss.expected)), found \(quoted(miss.said))")
+            Output.line("\(miss.location): expected \(quoted(miss.expected)), found \(quoted(miss.said))")
         }
         let left = result.misses.count - min(show, result.misses.count)
         if left > 0, show > 0 { Output.line("and \(left) more; --json has them all") }

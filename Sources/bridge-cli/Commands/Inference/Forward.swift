@@ -58,41 +58,44 @@ struct Forward: ParsableCommand {
 
     func run() throws {
         // Better now than behind minutes of computing.
-        let folder = URL(filePath: output).deletingLastPathComponent().path
-        guard FileManager.default.isWritableFile(atPath: folder) else {
-            throw BridgeError(.fileSystem, "cannot write \(output): \(folder) is no folder that may be written to")
+        let directory = URL(filePath: output).deletingLastPathComponent().path
+        guard FileManager.default.isWritableFile(atPath: directory) else {
+            throw BridgeError(
+                .fileSystem,
+                "cannot write \(output): \(directory) is no directory that may be written to"
+            )
         }
         try refuseToReplaceInputs()
         // There is nothing to keep until all is computed.
-        Interrupt.endsAtOnce(true)
+        Interrupt.exitsImmediately(true)
         let bridge = try model.bridge()
         let clock = ContinuousClock()
         let start = clock.now
-        let alive = try model.model(bridge)
+        let model = try model.model(bridge)
         let loaded = clock.now
         let batch =
-            try inputs.map { try TokenBatch(inputs: $0, on: alive.engine) }
-            ?? TokenBatch(prompt.inputs(bridge.processor()), on: alive.engine)
+            try inputs.map { try TokenBatch(inputs: $0, on: model.engine) }
+            ?? TokenBatch(prompt.inputs(bridge.processor()), on: model.engine)
         let prepared = clock.now
-        let features = try batch.images.isEmpty ? [] : alive.vision?.features(of: batch.images)
+        let features = try batch.images.isEmpty ? [] : model.vision?.features(of: batch.images)
         let seen = clock.now
-        let result = try alive.forward(batch, last: last, features: features, keepsHiddenStates: hiddenStates)
+        let result = try model.forward(batch, last: last, features: features, keepsHiddenStates: hiddenStates)
         let done = clock.now
         let states = result.hiddenStates.enumerated().map { ("hidden_states.\($0)", $1.cast(to: .float32)) }
-        let learnt = try inputs.map { try self.loss(alive, bridge, batch, inputs: $0) } ?? []
+        let supervised = try inputs.map { try self.loss(model, bridge, batch, inputs: $0) } ?? []
         let problem = LogitCheck.problem(result.logits.floats())
         if let problem {
-            Output.complain("\(Style.yellow("warning:")) \(problem) in \(output): \(LogitCheck.advice)")
+            Output.printError("\(Style.yellow("warning:")) \(problem) in \(output): \(LogitCheck.advice)")
         }
-        Interrupt.endsAtOnce(false)
-        try SafetensorsFile.write([("logits", result.logits)] + states + learnt, to: output)
+        Interrupt.exitsImmediately(false)
+        try SafetensorsFile.write([("logits", result.logits)] + states + supervised, to: output)
         guard json else {
             return Output.line(Style.green("✅ Wrote logits \(result.logits.shape) to \(output)"))
         }
         Output.json([
             "output": .string(output),
             "shape": result.logits.shape.json,
-            "dtype": .string(alive.decoder.embedding.tensor.elementType.rawValue),
+            "dtype": .string(model.decoder.embedding.tensor.elementType.rawValue),
             "timings": [
                 "load_seconds": .number(JSONNumber(start.duration(to: loaded).seconds)),
                 "vision_seconds": .number(JSONNumber(prepared.duration(to: seen).seconds)),
@@ -133,9 +136,9 @@ struct Forward: ParsableCommand {
         return [("loss", loss)]
             + model.parameters.compactMap { parameter in
                 guard let gradient = found[parameter.tensor], let name = names[parameter.name] else { return nil }
-                // A matrix that transformers has mirrored is so in its gradient too.
-                let isMirrored = transposed.contains(parameter.name)
-                return ("grad.\(name)", (isMirrored ? gradient.transposed() : gradient).cast(to: .float32))
+                // Gradients of matrices that transformers stores transposed are transposed back.
+                let isTransposed = transposed.contains(parameter.name)
+                return ("grad.\(name)", (isTransposed ? gradient.transposed() : gradient).cast(to: .float32))
             }
     }
 }

@@ -7,7 +7,7 @@ import Tokenizers
 /// Continues a prompt.
 struct Generate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Answer a prompt, with pictures or without.",
+        abstract: "Answer a prompt, with images or without.",
         discussion: """
             The prompt goes through the chat template of the model; --raw gives it to the model as it is. The likeliest \
             token is taken at each step, unless --temperature is more than 0 or --do-sample is given. Penalties, \
@@ -51,14 +51,14 @@ struct Generate: ParsableCommand {
     func run() throws {
         let clock = ContinuousClock()
         let start = clock.now
-        Interrupt.endsAtOnce(true)
+        Interrupt.exitsImmediately(true)
         let bridge = try model.bridge()
         let verification = WeightVerification()
-        let alive = try model.model(bridge, verification: verification)
-        let generator = Generator(alive)
+        let model = try model.model(bridge, verification: verification)
+        let generator = Generator(model)
         // Tokens from a file need no tokenizer; where there is one it gives their text.
         let processor = inputs == nil ? try bridge.processor() : try? bridge.processor()
-        let (tokens, images, asked) = try request(processor, alive)
+        let (tokens, images, asked) = try request(processor, model)
         let loaded = start.duration(to: clock.now).seconds
         var options = try sampling.options(bridge)
         options.wantsProbabilities = json
@@ -73,7 +73,7 @@ struct Generate: ParsableCommand {
         let timings = try generator.run(tokens, images: images, options: options) { step in
             if firstToken == nil {
                 // From here on there is something to keep.
-                Interrupt.endsAtOnce(false)
+                Interrupt.exitsImmediately(false)
                 firstToken = start.duration(to: clock.now).seconds
             }
             if verboseSteps { StepPrinter.show(step, number: chosen.count, processor?.tokenizer) }
@@ -93,7 +93,7 @@ struct Generate: ParsableCommand {
         if Interrupt.cancellation.isCancelled { throw ExitCode(130) }
     }
 
-    /// The tokens and pictures, and the text that they stand for.
+    /// The tokens and images, and the text that they stand for.
     private func request(_ processor: (any ModelProcessor)?, _ model: any CausalModel) throws
         -> ([Int32], [Tensor], String)
     {

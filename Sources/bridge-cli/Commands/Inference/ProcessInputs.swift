@@ -26,7 +26,7 @@ struct ProcessInputs: ParsableCommand {
     struct Prompt: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Process a prompt or a conversation.")
 
-        @Argument(help: "A Hugging Face folder, a hub id, or a Megatron checkpoint.", completion: .directory)
+        @Argument(help: "A Hugging Face directory, a hub id, or a Megatron checkpoint.", completion: .directory)
         var model: String
 
         @OptionGroup var prompt: PromptOptions
@@ -49,12 +49,12 @@ struct ProcessInputs: ParsableCommand {
             if let output {
                 try Destination.check(output, against: [model, prompt.messages, prompt.tools] + prompt.images)
             }
-            let processor = try HubFolder.processor(model, plugins.catalog())
+            let processor = try HubDirectory.processor(model, plugins.catalog())
             let inputs = try prompt.inputs(processor, asksForAnswer: !noGenerationPrompt)
             if let output {
                 var file = InputsFile()
                 try file.add(inputs, prefix: "")
-                return try Interrupt.inGoodOrder { try file.write(to: output) }
+                return try Interrupt.withGracefulInterrupt { try file.write(to: output) }
             }
             Output.json([
                 "prompt": .string(inputs.prompt), "input_ids": inputs.tokenIDs.json,
@@ -67,7 +67,7 @@ struct ProcessInputs: ParsableCommand {
     struct Strings: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Print the token ids of each string of a list.")
 
-        @Argument(help: "A Hugging Face folder, a hub id, or a Megatron checkpoint.", completion: .directory)
+        @Argument(help: "A Hugging Face directory, a hub id, or a Megatron checkpoint.", completion: .directory)
         var model: String
 
         @Argument(help: "A JSON file with a list of strings.", completion: .file(extensions: ["json"]))
@@ -79,7 +79,7 @@ struct ProcessInputs: ParsableCommand {
         @OptionGroup var plugins: PluginOptions
 
         func run() throws {
-            let tokenizer = try HubFolder.processor(model, plugins.catalog()).tokenizer
+            let tokenizer = try HubDirectory.processor(model, plugins.catalog()).tokenizer
             let texts = try JSON(contentsOf: strings).array?.map(\.string) ?? [nil]
             let lists = try texts.map { text in
                 guard let text else {
@@ -104,7 +104,7 @@ struct ProcessInputs: ParsableCommand {
                 """
         )
 
-        @Argument(help: "A Hugging Face folder, a hub id, or a Megatron checkpoint.", completion: .directory)
+        @Argument(help: "A Hugging Face directory, a hub id, or a Megatron checkpoint.", completion: .directory)
         var model: String
 
         @Argument(help: "A JSON file with a list of requests.", completion: .file(extensions: ["json"]))
@@ -117,7 +117,7 @@ struct ProcessInputs: ParsableCommand {
 
         func run() throws {
             try Destination.check(output, against: [model, requests])
-            let processor = try HubFolder.processor(model, plugins.catalog())
+            let processor = try HubDirectory.processor(model, plugins.catalog())
             guard let list = try JSON(contentsOf: requests).array else {
                 throw BridgeError(.corruptInput, "\(requests) is not a list of requests, which is expected")
             }
@@ -129,7 +129,7 @@ struct ProcessInputs: ParsableCommand {
                     file.note(error.message, as: "\(index).error")
                 }
             }
-            try Interrupt.inGoodOrder { try file.write(to: output) }
+            try Interrupt.withGracefulInterrupt { try file.write(to: output) }
         }
 
         private static func inputs(_ request: JSON, _ processor: any ModelProcessor, name: String) throws -> ModelInputs

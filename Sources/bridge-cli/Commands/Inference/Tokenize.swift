@@ -20,7 +20,7 @@ struct Tokenize: ParsableCommand {
 
     @Option(
         name: [.customLong("hf-model"), .customLong("hf_model_path")],
-        help: ArgumentHelp("A Hugging Face folder, a hub id, or a Megatron checkpoint.", valueName: "path"),
+        help: ArgumentHelp("A Hugging Face directory, a hub id, or a Megatron checkpoint.", valueName: "path"),
         completion: .directory
     )
     var model: String
@@ -34,7 +34,7 @@ struct Tokenize: ParsableCommand {
     @OptionGroup var plugins: PluginOptions
 
     func run() throws {
-        let tokenizer = try HubFolder.processor(model, plugins.catalog()).tokenizer
+        let tokenizer = try HubDirectory.processor(model, plugins.catalog()).tokenizer
         let clock = ContinuousClock()
         var (count, size, seconds) = (0, 0, 0.0)
         try Self.forEachLine(of: file) { line, text in
@@ -56,13 +56,13 @@ struct Tokenize: ParsableCommand {
 
     /// Reads a file line by line, of which only one is in memory.
     private static func forEachLine(of path: String, _ body: (_ line: Int, _ text: String) throws -> Void) throws {
-        var isFolder: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), !isFolder.boolValue,
+        var isDirectory: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), !isDirectory.boolValue,
             let handle = FileHandle(forReadingAtPath: path)
         else {
             throw BridgeError(
                 .fileSystem,
-                "cannot read \(path): \(isFolder.boolValue ? "it is a folder" : "no such file that may be read")"
+                "cannot read \(path): \(isDirectory.boolValue ? "it is a directory" : "no such file that may be read")"
             )
         }
         defer { try? handle.close() }
@@ -76,7 +76,7 @@ struct Tokenize: ParsableCommand {
             line.removeAll(keepingCapacity: true)
         }
         while true {
-            // A folder or a broken disk shows only here.
+            // A directory or a broken disk shows only here.
             guard let piece = try? handle.read(upToCount: 1 << 20) ?? Data() else {
                 throw BridgeError(.fileSystem, "cannot read \(path): the system does not give its content")
             }

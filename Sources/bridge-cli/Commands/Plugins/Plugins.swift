@@ -8,7 +8,7 @@ struct Plugins: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show the plugins, what they map, and why one does not load.",
         discussion: """
-            Plugins are found at --plugin, in the folders of BRIDGE_PLUGIN_PATH, and beside the program, in this order.
+            Plugins are found at --plugin, in the directories of BRIDGE_PLUGIN_PATH, and beside the program, in this order.
 
             EXAMPLES:
               bridge plugins list
@@ -71,11 +71,11 @@ struct Plugins: ParsableCommand {
             for line in VersionReport.lines { Output.line(line) }
             var paths = files
             if paths.isEmpty {
-                for folder in PluginOptions.folders {
-                    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder))?.sorted() ?? []
+                for directory in PluginOptions.directories {
+                    let names = (try? FileManager.default.contentsOfDirectory(atPath: directory))?.sorted() ?? []
                     let found = names.filter { $0.hasPrefix("lib") && $0.hasSuffix("Plugin.so") }
-                    Output.line("\(folder): \(found.count) plugins")
-                    paths += found.map { "\(folder)/\($0)" }
+                    Output.line("\(directory): \(found.count) plugins")
+                    paths += found.map { "\(directory)/\($0)" }
                 }
             }
             var broken = 0
@@ -89,7 +89,7 @@ struct Plugins: ParsableCommand {
                 }
             }
             // Also says when two claim one architecture.
-            _ = try PluginCatalog(files: files, folders: PluginOptions.folders)
+            _ = try PluginCatalog(files: files, directories: PluginOptions.directories)
             guard broken == 0 else {
                 throw BridgeError(.badPlugin, "\(broken) of \(paths.count) plugins cannot be used")
             }
@@ -145,10 +145,10 @@ struct Plugins: ParsableCommand {
                 [["Megatron", "Hugging Face", "shape", "split", "stage", "how"]] + description.parameters,
                 indent: "  "
             )
-            for dialect in bridge.dialects {
+            for keyMapping in bridge.keyMappings {
                 Output.line()
-                Output.line("ALSO NAMED BY \(dialect.name)")
-                Output.table(dialect.prefixes.map { ["\($0.table)...", "\($0.dialect)..."] }, indent: "  ")
+                Output.line("ALSO NAMED BY \(keyMapping.name)")
+                Output.table(keyMapping.prefixes.map { ["\($0.table)...", "\($0.keyMapping)..."] }, indent: "  ")
             }
         }
 

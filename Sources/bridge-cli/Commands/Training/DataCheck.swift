@@ -43,7 +43,7 @@ struct DataCheck: ParsableCommand {
         let opened = try options.open()
         let threads = RunOptions.computeThreads(threads)
         // Rows come in the order of the file, whichever thread has looked at them.
-        let rows = SamplePrefetcher(count: opened.source.count, depth: 4 * threads, workers: threads) { row in
+        let rows = Prefetcher(count: opened.source.count, depth: 4 * threads, workers: threads) { row in
             try Self.look(at: row, opened)
         }
         var statistics = SampleStatistics()
@@ -78,20 +78,21 @@ struct DataCheck: ParsableCommand {
 
     private static func look(at row: Int, _ opened: DataOptions.Opened) throws -> Finding {
         var finding = Finding()
-        let place = opened.source.place(of: row)
+        let location = opened.source.location(of: row)
         do {
             let read = try opened.source.sample(at: row)
             do {
                 let (sample, outcome) = try opened.fitter.fit(read)
                 finding.statistics.count(sample, outcome)
                 if case .cut(let count) = outcome {
-                    finding.warning = "\(place): \(count) tokens at the end would be cut off"
+                    finding.warning = "\(location): \(count) tokens at the end would be cut off"
                 }
-                if sample.trainedCount == 0 {
-                    finding.bad = "\(place): no token is trained\(read.trainedCount == 0 ? "" : " once it is cut")"
+                if sample.supervisedCount == 0 {
+                    finding.bad =
+                        "\(location): no token is trained\(read.supervisedCount == 0 ? "" : " once it is cut")"
                 }
             } catch let error as BridgeError {
-                finding.bad = "\(place): \(error.message)"
+                finding.bad = "\(location): \(error.message)"
             }
         } catch let error as BridgeError where error.code != .cancelled {
             finding.bad = error.message
@@ -125,7 +126,7 @@ struct DataCheck: ParsableCommand {
                 "rows": count.json, "checked_rows": looked.json, "bad_rows": list(findings),
                 "bad_row_count": findings.count.json, "cut_rows": list(warnings),
                 "cut_row_count": warnings.count.json,
-                "tokens": statistics.tokenCount.json, "trained_tokens": statistics.trainedCount.json,
+                "tokens": statistics.tokenCount.json, "trained_tokens": statistics.supervisedCount.json,
                 "images": statistics.imageCount.json, "cut_tokens": statistics.cutTokens.json,
                 "unread_keys": .array(notes.unreadKeys.map { .string($0) }),
                 "rows_without_end": notes.rowsWithoutEnd.json,
@@ -141,7 +142,7 @@ struct DataCheck: ParsableCommand {
         for sentence in notes.sentences { Output.line("warning: \(sentence)") }
         Output.line(
             "\(counted(count, "row")): \(findings.count) bad, \(warnings.count) cut, "
-                + "\(counted(statistics.tokenCount, "token")), \(statistics.trainedCount) trained, "
+                + "\(counted(statistics.tokenCount, "token")), \(statistics.supervisedCount) trained, "
                 + counted(statistics.imageCount, "image")
         )
     }

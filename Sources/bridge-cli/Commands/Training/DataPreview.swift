@@ -6,7 +6,7 @@ import JSONTree
 import Tokenizers
 import Trainer
 
-/// One sample, with what is learnt of it.
+/// One sample, with what is supervised of it.
 struct DataPreview: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "preview",
@@ -38,22 +38,22 @@ struct DataPreview: ParsableCommand {
         }
         Output.lines(text)
         let images = sample.images.map { "\($0.width)x\($0.height)" }.joined(separator: ", ")
-        Output.complain(
-            "row \(row): \(counted(sample.tokens.count, "token")), \(sample.trainedCount) trained, "
+        Output.printError(
+            "row \(row): \(counted(sample.tokens.count, "token")), \(sample.supervisedCount) trained, "
                 + "\(counted(sample.images.count, "image"))\(images.isEmpty ? "" : " (\(images))")"
         )
         if case .cut(let count) = outcome {
-            Output.complain(
+            Output.printError(
                 "\(counted(count, "token")) at the end cut off, the longest sample has \(opened.fitter.seqLength)"
             )
         }
-        if sample.trainedCount == 0 { Output.complain("warning: nothing is learnt from this sample") }
-        for sentence in opened.notes.sentences { Output.complain("warning: \(sentence)") }
+        if sample.supervisedCount == 0 { Output.printError("warning: nothing is supervised from this sample") }
+        for sentence in opened.notes.sentences { Output.printError("warning: \(sentence)") }
     }
 
     private func printJSON(
         _ sample: TrainingSample,
-        _ outcome: SampleFitter.Outcome,
+        _ outcome: SampleTruncation.Outcome,
         _ processor: any ModelProcessor,
         _ notes: DataNotes
     ) {
@@ -63,7 +63,7 @@ struct DataPreview: ParsableCommand {
             "row": row.json, "input_ids": sample.tokens.map { Int($0) }.json,
             "labels": sample.labels.map { Int($0) }.json,
             "tokens": .array(sample.tokens.map { .string(processor.tokenizer.token(of: $0) ?? "") }),
-            "trained_tokens": sample.trainedCount.json, "cut_tokens": cut.json,
+            "trained_tokens": sample.supervisedCount.json, "cut_tokens": cut.json,
             "images": .array(sample.images.map { [$0.height, $0.width].json }),
             "unread_keys": .array(notes.unreadKeys.map { .string($0) }), "rows_without_end": notes.rowsWithoutEnd.json,
         ])
@@ -102,7 +102,7 @@ struct DataPreview: ParsableCommand {
     }
 
     /// Colours tell what is trained only where standard output, too, is a terminal.
-    private static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 && Style.isFancy }
+    private static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 && Style.supportsColor }
 }
 
 extension Int {

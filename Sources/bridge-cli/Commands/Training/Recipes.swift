@@ -116,7 +116,7 @@ struct Recipes: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Check every rule between the settings of a run, and print the run as YAML.",
             discussion: """
-                Takes what 'bridge train' takes. Folders that are not given lie in SAVE_DIR, else in WORKSPACE/results, else
+                Takes what 'bridge train' takes. Directories that are not given lie in SAVE_DIR, else in WORKSPACE/results, else
                 in nemo_experiments here.
 
                 EXAMPLES:

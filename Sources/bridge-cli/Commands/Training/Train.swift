@@ -46,28 +46,28 @@ struct Train: ParsableCommand {
 
     func run() throws {
         let catalog = try plugins.catalog()
-        let resolved = try recipe.resolvedForOneProcess(catalog) { Output.complain("note: \($0)") }
+        let resolved = try recipe.resolvedForOneProcess(catalog) { Output.printError("note: \($0)") }
         var logger = Logger(label: "bridge") { StandardErrorLog(label: $0) }
         logger.logLevel = .notice
         let processor = CPUEngine(threadCount: RunOptions.computeThreads(threads))
         let measuring = profile ? MeasuringEngine(processor) : nil
-        var surroundings = TrainingRun.Surroundings(
+        var environment = TrainingRun.Environment(
             catalog: catalog,
             engine: measuring ?? processor,
             logger: logger,
             today: Date.now.formatted(.iso8601.year().month().day())
         )
-        surroundings.openTable = DatasetTables.open
-        surroundings.hub = HubFolder.hub()
-        surroundings.isOutline = dryRun
+        environment.openTable = DatasetTables.open
+        environment.hub = HubDirectory.hub()
+        environment.isShapeOnly = dryRun
         let weights = resolved.checkpoint.pretrainedCheckpoint
         // What is downloaded is kept; while weights are loaded a signal loses nothing.
-        if !dryRun, HubRepository(meantBy: weights) != nil { _ = try HubFolder.resolve(weights) }
-        let run = try TrainingRun(resolved, in: surroundings)
+        if !dryRun, HubRepository(meantBy: weights) != nil { _ = try HubDirectory.resolve(weights) }
+        let run = try TrainingRun(resolved, in: environment)
         let printer = RunPrinter(run: run, isSilent: json)
         guard !dryRun else { return printer.showPlan(json: json) }
         if !resolved.logger.wandbProject.isEmpty {
-            Output.complain(
+            Output.printError(
                 "note: nothing is written for Weights & Biases; \(run.recipe.logger.logDir)/log.jsonl and TensorBoard's files "
                     + "have the numbers"
             )
@@ -75,12 +75,12 @@ struct Train: ParsableCommand {
         Output.countsAsLog(!json)
         printer.showParts()
         let breakdown = measuring.map { engine in
-            StepBreakdown(engine: engine) { Output.table($0, write: json ? Output.complain : { Output.line($0) }) }
+            StepBreakdown(engine: engine) { Output.table($0, write: json ? Output.printError : { Output.line($0) }) }
         }
         Interrupt.finishesStep()
         let trainer = try run.trainer(
             sinks: try RunSinks.standard(for: run, isSilent: json) + (breakdown.map { [$0] } ?? []),
-            facts: [("machine", processor.name), ("threads", "\(processor.pool.threadCount)")]
+            metadata: [("machine", processor.name), ("threads", "\(processor.pool.threadCount)")]
         )
         let outcome = try trainer.run { Interrupt.cancellation.isCancelled }
         printer.show(outcome, json: json)

@@ -2,13 +2,13 @@ import BridgeCore
 import Glibc
 import Yams
 
-/// A folder with the files of a data set: which of them make up which configuration and split.
+/// A directory with the files of a data set: which of them make up which configuration and split.
 ///
 /// The rules are those of the hub: https://huggingface.co/docs/hub/datasets-data-files-configuration
-package struct DatasetFolder {
+package struct DatasetDirectory {
     private typealias Splits = [(name: String, files: [String])]
 
-    /// The folder.
+    /// The directory.
     let path: String
     private let files: [String]
 
@@ -19,7 +19,7 @@ package struct DatasetFolder {
         self.files = Self.ordered(files)
     }
 
-    /// A folder of which only some of the files are here, README.md among them where there is one.
+    /// A directory of which only some of the files are here, README.md among them where there is one.
     init(path: String, listing: [String]) {
         self.path = path
         files = Self.ordered(listing.filter(Self.isData))
@@ -54,7 +54,7 @@ package struct DatasetFolder {
             throw BridgeError(
                 .fileSystem,
                 "\(path) has no file with rows (.parquet, .arrow, .jsonl, .json, or one of the last two with .gz or .zst); name the "
-                    + "folder of a data set"
+                    + "directory of a data set"
             )
         }
         let preset = configs.count == 1 ? names[0] : configs.first { $0.isDefault || $0.name == "default" }?.name
@@ -146,8 +146,10 @@ package struct DatasetFolder {
         let parquet = self.files.filter { $0.hasSuffix(".parquet") }
         let tables = parquet.isEmpty ? self.files.filter { $0.hasSuffix(".arrow") } : parquet
         let files = tables.isEmpty ? self.files : tables
-        let folders = Set(files.compactMap { $0.contains("/") ? $0.split(separator: "/").first.map(String.init) : nil })
-        let configs = folders.filter { $0 != "data" && Self.keyword(in: $0) == nil }.sorted()
+        let directories = Set(
+            files.compactMap { $0.contains("/") ? $0.split(separator: "/").first.map(String.init) : nil }
+        )
+        let configs = directories.filter { $0 != "data" && Self.keyword(in: $0) == nil }.sorted()
         let rest = files.filter { file in !configs.contains { file.hasPrefix($0 + "/") } }
         if !rest.isEmpty || configs.isEmpty {
             return rest.isEmpty ? [] : [("default", true, Self.splits(of: rest, below: ""))]
@@ -186,7 +188,7 @@ package struct DatasetFolder {
         return known.first { $0.1.contains { words.contains(Substring($0)) } }?.0
     }
 
-    /// Whether a path fits a pattern, in which `*` stays within a folder and `**` does not.
+    /// Whether a path fits a pattern, in which `*` stays within a directory and `**` does not.
     static func matches(_ path: String, _ pattern: String) -> Bool {
         var pieces = pattern.split(separator: "/").map(String.init)
         if pieces.first == "." { pieces.removeFirst() }
@@ -207,11 +209,11 @@ package struct DatasetFolder {
         return reached[parts.count]
     }
 
-    /// The data files below a folder; folders that are links are left out, so that there is an end.
+    /// The data files below a directory; directories that are links are left out, so that there is an end.
     private static func walk(_ root: String, _ inner: String, depth: Int, _ files: inout [String]) throws {
-        let folder = inner.isEmpty ? root : root + "/" + inner
-        guard let stream = opendir(folder) else {
-            throw BridgeError(.fileSystem, "cannot list \(folder): \(String(cString: strerror(errno)))")
+        let directory = inner.isEmpty ? root : root + "/" + inner
+        guard let stream = opendir(directory) else {
+            throw BridgeError(.fileSystem, "cannot list \(directory): \(String(cString: strerror(errno)))")
         }
         defer { closedir(stream) }
         while let entry = readdir(stream) {

@@ -2,24 +2,24 @@
 ///
 /// Where its numbers can be made again cheaply from what is kept anyway, such as the product in the middle of a gated MLP,
 /// only that is remembered, and its memory is free in between. Operations on the same tensor share one.
-final class KeptTensor {
-    private let remake: () -> Tensor
+final class SavedTensor {
+    private let recompute: () -> Tensor
     private var made: Tensor?
 
     /// Keeps `tensor` in the form that `shape` gives it.
     init(_ tensor: Tensor, _ shape: @escaping (Tensor) -> Tensor) {
-        if let remake = tensor.node?.remake {
-            self.remake = { shape(remake()) }
+        if let recompute = tensor.node?.recompute {
+            self.recompute = { shape(recompute()) }
         } else {
             let plain = shape(tensor.detached)
-            remake = { plain }
+            recompute = { plain }
         }
     }
 
     /// The numbers; from the first call on they stay until nobody needs them any more.
     var tensor: Tensor {
         if let made { return made }
-        let tensor = remake()
+        let tensor = recompute()
         made = tensor
         return tensor
     }

@@ -10,7 +10,7 @@ import Testing
 @Suite struct RowPlacesTests {
     @Test func everyPlaceIsTheOneThatWasAdded() {
         var random = SplitMix(state: 3)
-        var (places, expected) = (RowPlaces(), [RowFile.Place]())
+        var (places, expected) = (RowOffsets(), [RowFile.Place]())
         var (offset, line) = (0, 1)
         for _ in 0..<1000 {
             offset += Int(random.next() % 3) + (random.next() % 50 == 0 ? 1 << 40 : 0)
@@ -24,21 +24,21 @@ import Testing
     }
 
     @Test func rowsOfLinesAndOfAListAreFound() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         func breaks(_ row: Int) -> String { String(repeating: "\n", count: row % 3) }
         let lines = (0..<500).map { "\(breaks($0)){\"row\": \($0)}" }.joined(separator: "\n")
         let list = "[" + (0..<500).map { "\(breaks($0)){\"row\":\n\($0)}" }.joined(separator: ",") + "]"
         for (name, text) in [("a.jsonl", lines), ("b.json", list)] {
-            let file = try RowFile(path: try folder.write(Array(text.utf8), to: name))
+            let file = try RowFile(path: try directory.write(Array(text.utf8), to: name))
             #expect(file.count == 500)
             for row in [499, 0, 63, 64, 65, 127, 128, 300] { #expect(try file.json(at: row)["row"]?.integer == row) }
         }
     }
 
     @Test func aRowOfMillionsOfValuesIsRefused() throws {
-        let folder = try TemporaryFolder()
+        let directory = try TemporaryFolder()
         let messages = Array(repeating: "{\"role\":{}}", count: 1_500_000).joined(separator: ",")
-        let path = try folder.write(Array("{\"messages\":[\(messages)]}\n".utf8), to: "rows.jsonl")
+        let path = try directory.write(Array("{\"messages\":[\(messages)]}\n".utf8), to: "rows.jsonl")
         expectError(mentioning: "rows.jsonl, line 1", "bytes of memory") { try RowFile(path: path).json(at: 0) }
     }
 
@@ -52,8 +52,8 @@ import Testing
 
     /// 300 MB of zeros are far more than 64 times the file.
     @Test func aFileThatUnpacksToMuchMoreIsRefused() throws {
-        let folder = try TemporaryFolder()
-        let path = "\(folder.path)/rows.jsonl.gz"
+        let directory = try TemporaryFolder()
+        let path = "\(directory.path)/rows.jsonl.gz"
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
         process.arguments = ["-c", "head -c 300000000 /dev/zero | gzip -c > '\(path)'"]

@@ -3,24 +3,24 @@ import BridgeCore
 /// Makes micro-batches: which samples, within which length, in which rows.
 ///
 /// A micro-batch follows from the position of its first sample alone, so any thread may make any of them.
-public struct BatchPreparer: Sendable {
+public struct BatchCollator: Sendable {
     /// Where samples come from.
     public let source: any SampleSource
     /// In which order.
-    public let order: SampleOrder
+    public let order: EpochSampler
     /// How long they may be.
-    public let fitter: SampleFitter
+    public let fitter: SampleTruncation
     /// How they are put into rows.
-    public let form: CollatedBatch.Form
+    public let options: CollatedBatch.Options
 
     /// A preparer from its parts.
     ///
     /// - Throws: `BridgeError` when the order is of another number of samples than there are.
     public init(
         source: any SampleSource,
-        order: SampleOrder,
-        fitter: SampleFitter,
-        form: CollatedBatch.Form = CollatedBatch.Form()
+        order: EpochSampler,
+        fitter: SampleTruncation,
+        options: CollatedBatch.Options = CollatedBatch.Options()
     ) throws {
         guard source.count == order.count else {
             throw BridgeError(
@@ -31,7 +31,7 @@ public struct BatchPreparer: Sendable {
         self.source = source
         self.order = order
         self.fitter = fitter
-        self.form = form
+        self.options = options
     }
 
     /// A micro-batch with what was seen in its samples.
@@ -56,17 +56,17 @@ public struct BatchPreparer: Sendable {
         var samples: [TrainingSample] = []
         for row in order.rows(from: consumed, count: count) {
             let read = try source.sample(at: row)
-            let (sample, outcome): (TrainingSample, SampleFitter.Outcome)
+            let (sample, outcome): (TrainingSample, SampleTruncation.Outcome)
             do {
                 (sample, outcome) = try fitter.fit(read)
             } catch let error as BridgeError {
-                throw BridgeError(error.code, "\(source.place(of: row)): \(error.message)")
+                throw BridgeError(error.code, "\(source.location(of: row)): \(error.message)")
             }
             statistics.count(sample, outcome)
             samples.append(sample)
         }
         return Prepared(
-            batch: try CollatedBatch(samples, form: form),
+            batch: try CollatedBatch(samples, options: options),
             statistics: statistics,
             consumed: consumed + count
         )

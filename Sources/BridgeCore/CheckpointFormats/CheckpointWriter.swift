@@ -4,14 +4,14 @@ import Glibc
 import Synchronization
 import TensorFiles
 
-/// Writes file images into a folder: several threads, a few reused buffers, past the page cache where that is possible.
+/// Writes file plannedFiles into a directory: several threads, a few reused buffers, past the page cache where that is possible.
 ///
 /// Fresh page-cache memory is slow to get, above all on virtual machines, and nobody reads a checkpoint right after it
 /// was written; so the bytes go to the disk from buffers that lie on pages, in blocks of
 /// ``BlockChecksum/blockByteCount``, each hashed while it is still in the cache.
-package struct ImageWriter {
-    /// The folder.
-    package let folder: String
+package struct CheckpointWriter {
+    /// The directory.
+    package let directory: String
     /// Threads and so on.
     package let context: RunContext
     /// Whether blocks of the source are kept while they are compared with their checksums.
@@ -24,8 +24,8 @@ package struct ImageWriter {
         package var blocks: [BlockChecksum.Digest]
     }
 
-    package init(folder: String, context: RunContext, isVerified: Bool = false) {
-        self.folder = folder
+    package init(directory: String, context: RunContext, isVerified: Bool = false) {
+        self.directory = directory
         self.context = context
         self.isVerified = isVerified
     }
@@ -45,28 +45,28 @@ package struct ImageWriter {
         return max(1, min(wanted, limit / memoryPerWorker(isVerified: isVerified)))
     }
 
-    /// Writes the images and flushes them.
+    /// Writes the plannedFiles and flushes them.
     ///
     /// - Throws: `BridgeError` when the disk is full, a source cannot be read, or the run was cancelled.
-    package func write(_ images: [FileImage], activity: String) throws -> [Written] {
-        let total = images.reduce(0) { $0 + $1.byteCount }
+    package func write(_ plannedFiles: [PlannedFile], activity: String) throws -> [Written] {
+        let total = plannedFiles.reduce(0) { $0 + $1.byteCount }
         try checkSpace(total)
         var files: [OutputFile] = []
-        for image in images {
+        for planned in plannedFiles {
             try context.cancellation.check()
-            try Files.makeFolder(Files.parent(of: Files.join(folder, image.name)))
-            let file = try OutputFile(path: Files.join(folder, image.name), image: image)
-            if !file.isDirect, image.byteCount >= OutputFile.smallestDirect {
+            try Files.createDirectory(Files.parent(of: Files.join(directory, planned.name)))
+            let file = try OutputFile(path: Files.join(directory, planned.name), planned: planned)
+            if !file.isDirect, planned.byteCount >= OutputFile.smallestDirect {
                 context.logger.debug(
                     "the file system refuses direct writes, the page cache is used",
-                    metadata: ["file": "\(image.name)"]
+                    metadata: ["file": "\(planned.name)"]
                 )
             }
             files.append(file)
         }
         let block = BlockChecksum.blockByteCount
         let items = files.indices.flatMap { file in
-            stride(from: 0, to: files[file].image.byteCount, by: block).map { (file, $0) }
+            stride(from: 0, to: files[file].planned.byteCount, by: block).map { (file, $0) }
         }
         let outputs = files
         let done = Atomic(0)
@@ -87,20 +87,20 @@ package struct ImageWriter {
             body: { state, index in
                 try cancellation.check()
                 let (file, start) = items[index]
-                let count = min(block, outputs[file].image.byteCount - start)
+                let count = min(block, outputs[file].planned.byteCount - start)
                 try state.write(outputs[file], start..<start + count)
                 done.wrappingAdd(count, ordering: .relaxed)
             }
         )
         for file in files { try file.finish() }
-        return files.map { Written(name: $0.image.name, byteCount: $0.image.byteCount, blocks: $0.digests) }
+        return files.map { Written(name: $0.planned.name, byteCount: $0.planned.byteCount, blocks: $0.digests) }
     }
 
     private func checkSpace(_ needed: Int) throws {
-        guard let free = Files.freeSpace(at: folder), free < needed else { return }
+        guard let free = Files.freeSpace(at: directory), free < needed else { return }
         throw BridgeError(
             .fileSystem,
-            "\(Files.parent(of: folder)) has \(ByteFormat.text(free)) free and \(ByteFormat.text(needed)) are needed; "
+            "\(Files.parent(of: directory)) has \(ByteFormat.text(free)) free and \(ByteFormat.text(needed)) are needed; "
                 + "free some space or choose another destination"
         )
     }
@@ -122,7 +122,7 @@ private struct WriterState: ~Copyable {
         for start in stride(from: 0, to: range.count, by: pieceByteCount) {
             let end = min(range.count, start + pieceByteCount)
             let piece = UnsafeMutableRawBufferPointer(rebasing: bytes[start..<end])
-            try file.image.read(range.lowerBound + start..<range.lowerBound + end, with: reader, into: piece)
+            try file.planned.read(range.lowerBound + start..<range.lowerBound + end, with: reader, into: piece)
             checksum.update(UnsafeRawBufferPointer(piece))
         }
         try file.write(
@@ -136,7 +136,7 @@ private struct WriterState: ~Copyable {
 
 /// A file that several threads write.
 private final class OutputFile: @unchecked Sendable {
-    let image: FileImage
+    let planned: PlannedFile
     private let path: String
     private let descriptor: Int32
     let isDirect: Bool
@@ -146,10 +146,10 @@ private final class OutputFile: @unchecked Sendable {
     /// Files below this size are not worth the alignment.
     static let smallestDirect = 1 << 20
 
-    init(path: String, image: FileImage) throws {
+    init(path: String, planned: PlannedFile) throws {
         self.path = path
-        self.image = image
-        let wantsDirect = image.byteCount >= Self.smallestDirect
+        self.planned = planned
+        let wantsDirect = planned.byteCount >= Self.smallestDirect
         var descriptor = wantsDirect ? csys_create(path, 1) : -1
         isDirect = descriptor >= 0
         if descriptor < 0 {
@@ -159,13 +159,13 @@ private final class OutputFile: @unchecked Sendable {
         }
         guard descriptor >= 0 else { throw BridgeError.system("cannot write \(path)") }
         self.descriptor = descriptor
-        let blocks = (image.byteCount + BlockChecksum.blockByteCount - 1) / BlockChecksum.blockByteCount
+        let blocks = (planned.byteCount + BlockChecksum.blockByteCount - 1) / BlockChecksum.blockByteCount
         storedDigests = .allocate(capacity: blocks)
         storedDigests.initialize(repeating: BlockChecksum.digest(UnsafeRawBufferPointer(start: nil, count: 0)))
-        if image.byteCount > 0, csys_reserve(descriptor, Int64(image.byteCount)) != 0,
+        if planned.byteCount > 0, csys_reserve(descriptor, Int64(planned.byteCount)) != 0,
             [ENOSPC, EDQUOT, EFBIG].contains(errno)
         {
-            throw BridgeError.system("cannot reserve \(ByteFormat.text(image.byteCount)) for \(path)")
+            throw BridgeError.system("cannot reserve \(ByteFormat.text(planned.byteCount)) for \(path)")
         }
     }
 
@@ -197,14 +197,14 @@ private final class OutputFile: @unchecked Sendable {
     }
 
     func finish() throws {
-        guard ftruncate(descriptor, off_t(image.byteCount)) == 0, fsync(descriptor) == 0 else {
+        guard ftruncate(descriptor, off_t(planned.byteCount)) == 0, fsync(descriptor) == 0 else {
             throw BridgeError.system("cannot flush \(path)")
         }
         var status = stat()
-        guard fstat(descriptor, &status) == 0, Int(status.st_size) == image.byteCount else {
+        guard fstat(descriptor, &status) == 0, Int(status.st_size) == planned.byteCount else {
             throw BridgeError(
                 .fileSystem,
-                "\(path) has \(status.st_size) bytes after \(image.byteCount) were written; the file system lost some"
+                "\(path) has \(status.st_size) bytes after \(planned.byteCount) were written; the file system lost some"
             )
         }
     }

@@ -5,7 +5,7 @@ import Synchronization
 /// A file whose whole pages are written and read past the page cache, where the file system lets that be.
 ///
 /// Fresh page-cache memory is slow to get, above all on virtual machines. Several threads may be at it, at different bytes.
-package final class PagedFile: Sendable {
+package final class DirectIOFile: Sendable {
     package let path: String
     /// The file as others see it, for what is no whole page.
     package let descriptor: Int32
@@ -109,7 +109,7 @@ package final class PagedFile: Sendable {
     ///   - scratch: Memory that is used on the way.
     /// - Returns: How many there were: fewer than asked for where the file ends.
     /// - Throws: `BridgeError` when it cannot be read.
-    package func readOnce(
+    package func readUncached(
         at offset: Int,
         into buffer: UnsafeMutableRawBufferPointer,
         through scratch: inout AlignedBuffer
@@ -218,11 +218,11 @@ package final class PagedFile: Sendable {
 }
 
 /// Storage whose bytes can be had without leaving them in the page cache.
-package protocol OnceReadableStorage: ByteStorage {
+package protocol UncachedReadable: ByteStorage {
     /// Copies the bytes from `offset` on into the whole of `buffer`, for somebody who reads them once.
     ///
     /// - Throws: `BridgeError` when they cannot be read or end early.
-    func readOnce(
+    func readUncached(
         at offset: Int,
         into buffer: UnsafeMutableRawBufferPointer,
         through scratch: inout AlignedBuffer

@@ -8,7 +8,7 @@ import Testing
 @testable import HuggingFaceHub
 
 /// Bytes past the page cache are those that went there, wherever a stretch starts and ends.
-@Suite struct PagedFileTests {
+@Suite struct DirectIOFileTests {
     private let scratch: TemporaryFolder
     private let content: [UInt8]
 
@@ -30,8 +30,8 @@ import Testing
 
     @Test func whatIsWrittenPieceByPieceIsThere() throws {
         let path = scratch.path("written")
-        let file = try PagedFile(path: path)
-        let block = HubBlock()
+        let file = try DirectIOFile(path: path)
+        let block = WriteBuffer()
         var generator = SplitMix(state: 12)
         // Two ends are written towards each other, in pieces of any size.
         let middle = 2_345_678
@@ -68,7 +68,7 @@ import Testing
             if index.isMultiple(of: 3) { Self.forget(path, content.count) }
             var bytes = [UInt8](repeating: 0, count: range.count)
             try bytes.withUnsafeMutableBytes {
-                try storage.readOnce(at: range.lowerBound, into: $0, through: &pages)
+                try storage.readUncached(at: range.lowerBound, into: $0, through: &pages)
             }
             #expect(bytes == Array(content[range]), "\(range)")
         }
@@ -83,7 +83,7 @@ import Testing
         var pages = AlignedBuffer(byteCount: 0)
         var bytes = [UInt8](repeating: 0, count: 2_000_000)
         let error = #expect(throws: BridgeError.self) {
-            try bytes.withUnsafeMutableBytes { try storage.readOnce(at: 2_000_000, into: $0, through: &pages) }
+            try bytes.withUnsafeMutableBytes { try storage.readUncached(at: 2_000_000, into: $0, through: &pages) }
         }
         #expect(error?.code == .corruptInput && error?.message.contains("ends at byte 3000001") == true)
     }
@@ -96,14 +96,14 @@ import Testing
         let storage = try FileStorage(path: path)
         var pages = AlignedBuffer(byteCount: 0)
         var bytes = [UInt8](repeating: 0, count: 4 << 20)
-        try bytes.withUnsafeMutableBytes { try storage.readOnce(at: 0, into: $0, through: &pages) }
+        try bytes.withUnsafeMutableBytes { try storage.readUncached(at: 0, into: $0, through: &pages) }
         #expect(bytes == Array(content.prefix(bytes.count)))
         #expect(Self.residentPages(path, content.count) == 0)
     }
 
     /// Whether what is written to a temporary file can leave the memory.
     static let isOnADisk: Bool = {
-        guard let folder = try? TemporaryFolder(), let path = try? folder.write([1, 2, 3], to: "probe") else {
+        guard let directory = try? TemporaryFolder(), let path = try? directory.write([1, 2, 3], to: "probe") else {
             return false
         }
         return forget(path, 3) == 0

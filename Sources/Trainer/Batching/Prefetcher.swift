@@ -5,8 +5,8 @@ import Foundation
 ///
 /// Items come in order, and so does the error of one that cannot be made: those before it are delivered first. At most
 /// `depth` items are made ahead. The threads end with the object.
-public final class SamplePrefetcher<Item: Sendable>: Sendable {
-    private let board: PrefetchBoard<Item>
+public final class Prefetcher<Item: Sendable>: Sendable {
+    private let board: PrefetchQueue<Item>
 
     /// Starts the threads.
     ///
@@ -16,7 +16,7 @@ public final class SamplePrefetcher<Item: Sendable>: Sendable {
     ///   - workers: How many threads, at least 1.
     ///   - make: Makes the item of an index, on any of the threads.
     public init(count: Int? = nil, depth: Int, workers: Int, make: @escaping @Sendable (Int) throws -> Item) {
-        let board = PrefetchBoard<Item>(count: count ?? .max, depth: max(1, depth))
+        let board = PrefetchQueue<Item>(count: count ?? .max, depth: max(1, depth))
         self.board = board
         for _ in 0..<min(max(1, workers), max(1, depth)) {
             // The thread holds the board and not this object, which would otherwise never go.
@@ -43,7 +43,7 @@ public final class SamplePrefetcher<Item: Sendable>: Sendable {
 }
 
 /// What the threads of a prefetcher share.
-private final class PrefetchBoard<Item: Sendable>: @unchecked Sendable {
+private final class PrefetchQueue<Item: Sendable>: @unchecked Sendable {
     // All variables are read and written under the lock of the condition.
     private let condition = NSCondition()
     private let count: Int

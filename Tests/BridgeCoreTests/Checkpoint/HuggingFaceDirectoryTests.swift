@@ -5,17 +5,17 @@ import TensorRuntime
 import TestSupport
 import Testing
 
-/// Which files of a folder are read: `_get_resolved_checkpoint_files` in modeling_utils.py, transformers 5.23.
-@Suite struct HuggingFaceFolderTests {
-    private let folder: TemporaryFolder
+/// Which files of a directory are read: `_get_resolved_checkpoint_files` in modeling_utils.py, transformers 5.23.
+@Suite struct HuggingFaceDirectoryTests {
+    private let directory: TemporaryFolder
     private let path: String
 
     init() throws {
-        folder = try TemporaryFolder()
-        path = try folder.copy(ofCheckpoint: "mistral")
+        directory = try TemporaryFolder()
+        path = try directory.copy(ofCheckpoint: "mistral")
     }
 
-    /// Writes every tensor of the folder, twice as large, into a single file.
+    /// Writes every tensor of the directory, twice as large, into a single file.
     private func writeSingleFile() throws {
         let engine = TestEngine.cpu(threadCount: 1)
         let tensors = try StoredNumbers.all(in: path).sorted { $0.key < $1.key }.map { name, tensor in
@@ -32,7 +32,7 @@ import Testing
 
     @Test func aSingleFileGoesBeforeOldShardsAndTheirIndex() throws {
         try writeSingleFile()
-        let found = try HuggingFaceFolder(path: path)
+        let found = try HuggingFaceDirectory(path: path)
         #expect(found.shards.map(\.name) == ["model.safetensors"] && found.indexName == nil)
         #expect(found.leftOut.contains("model.safetensors.index.json"))
         let notes = try AutoBridge.fromHF(path).plan().notes
@@ -42,15 +42,15 @@ import Testing
     @Test func aSingleFileWithTheIndexOfRemovedShardsIsAModel() throws {
         try writeSingleFile()
         try remove("of-00003.safetensors")
-        #expect(try HuggingFaceFolder(path: path).shards.count == 1)
+        #expect(try HuggingFaceDirectory(path: path).shards.count == 1)
         // The index is not carried along, since it is of other files.
-        #expect(try !HuggingFaceFolder(path: path).sideFiles.contains("model.safetensors.index.json"))
+        #expect(try !HuggingFaceDirectory(path: path).sideFiles.contains("model.safetensors.index.json"))
     }
 
     @Test func anIndexOfTheSingleFileComesBack() throws {
         try writeSingleFile()
         try remove("of-00003.safetensors")
-        let names = try HuggingFaceFolder(path: path).tensors.keys.sorted()
+        let names = try HuggingFaceDirectory(path: path).tensors.keys.sorted()
         var index: JSON = ["metadata": [:], "weight_map": [:]]
         for name in names {
             var map = index["weight_map"]?.object ?? JSONObject()
@@ -58,12 +58,15 @@ import Testing
             index.set(.object(map), at: "weight_map")
         }
         try Data(index.text()).write(to: URL(filePath: "\(path)/model.safetensors.index.json"))
-        let found = try HuggingFaceFolder(path: path)
+        let found = try HuggingFaceDirectory(path: path)
         #expect(found.indexName == "model.safetensors.index.json")
         let bridge = try AutoBridge.fromHF(path)
-        try bridge.importCheckpoint(to: folder.path("m"))
-        try AutoBridge.fromMegatron(folder.path("m")).exportCheckpoint(from: folder.path("m"), to: folder.path("again"))
-        #expect(try contents(of: folder.path("again")) == contents(of: path))
+        try bridge.importCheckpoint(to: directory.path("m"))
+        try AutoBridge.fromMegatron(directory.path("m")).exportCheckpoint(
+            from: directory.path("m"),
+            to: directory.path("again")
+        )
+        #expect(try contents(of: directory.path("again")) == contents(of: path))
     }
 
     private func message(_ path: String) -> String {
@@ -80,7 +83,7 @@ import Testing
             _ = try AutoBridge.forProcessing("\(Fixtures.root)/adapters/mistral-head")
         }
         #expect(processing?.message.contains("--adapter") ?? false)
-        let plain = folder.path("lora")
+        let plain = directory.path("lora")
         try FileManager.default.createDirectory(atPath: plain, withIntermediateDirectories: true)
         try Data().write(to: URL(filePath: "\(plain)/lora.safetensors"))
         #expect(message(plain).contains("--adapter"))
@@ -112,7 +115,7 @@ import Testing
     }
 
     @Test func metadataMayBeNull() throws {
-        let file = folder.path("null.safetensors")
+        let file = directory.path("null.safetensors")
         let header = #"{"__metadata__":null,"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"more":1}}"#
         var bytes = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Data($0) }
         bytes += Data(header.utf8) + Data(count: 4)

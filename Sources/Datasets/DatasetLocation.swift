@@ -1,35 +1,35 @@
 import BridgeCore
 import Glibc
 
-/// Where a data set is: in a folder, or on the hub, of which what is needed is downloaded.
-struct DatasetPlace {
-    /// The folder with the files that are here, and the names of all.
-    let folder: DatasetFolder
+/// Where a data set is: in a directory, or on the hub, of which what is needed is downloaded.
+struct DatasetLocation {
+    /// The directory with the files that are here, and the names of all.
+    let directory: DatasetDirectory
     private let snapshot: HubSnapshot?
 
     /// Finds a data set.
     ///
     /// - Parameters:
-    ///   - name: A folder, or a hub id, `org/name` or `org/name@revision`.
-    ///   - hub: Where ids lead to; nil where only folders count.
+    ///   - name: A directory, or a hub id, `org/name` or `org/name@revision`.
+    ///   - hub: Where ids lead to; nil where only directories count.
     /// - Throws: `BridgeError` when there is none.
     init(_ name: String, hub: Hub?) throws {
         var status = stat()
         if stat(name, &status) == 0 {
             guard status.st_mode & S_IFMT == S_IFDIR else {
-                throw BridgeError(.badArgument, "\(name) is a file; name the folder of a data set")
+                throw BridgeError(.badArgument, "\(name) is a file; name the directory of a data set")
             }
-            folder = try DatasetFolder(path: name)
+            directory = try DatasetDirectory(path: name)
             snapshot = nil
             return
         }
         guard let hub, let repository = HubRepository(name, kind: .dataset) else {
-            throw BridgeError(.fileSystem, "\(name) is neither a folder nor the id of a data set on the hub")
+            throw BridgeError(.fileSystem, "\(name) is neither a directory nor the id of a data set on the hub")
         }
         let snapshot = try hub.snapshot(of: repository)
         // Its head says which files belong to which split.
         try snapshot.fetch(snapshot.listing.files.filter { $0.path == "README.md" })
-        folder = DatasetFolder(path: snapshot.folder, listing: snapshot.listing.files.map(\.path))
+        directory = DatasetDirectory(path: snapshot.directory, listing: snapshot.listing.files.map(\.path))
         self.snapshot = snapshot
     }
 

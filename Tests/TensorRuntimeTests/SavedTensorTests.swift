@@ -3,17 +3,17 @@ import Testing
 @testable import TensorRuntime
 
 /// What is made again on the way back instead of being kept.
-@Suite struct KeptTensorTests {
+@Suite struct SavedTensorTests {
     /// A norm, two products of what it gives, a gated product and its projection: the first half of an MLP.
     private func block(_ inputs: [Tensor], forget: Bool) -> (out: Tensor, middles: [WeakStorage]) {
         // A view has no way of being made again, so it is kept.
         func kept(_ tensor: Tensor) -> Tensor {
             forget ? tensor : tensor.reshaped(tensor.shape + [1]).reshaped(tensor.shape)
         }
-        let form = RMSNormForm(epsilon: 1e-6)
-        let x = kept(inputs[0].rmsNorm(gain: inputs[1], form))
+        let form = RMSNormOptions(epsilon: 1e-6)
+        let x = kept(inputs[0].rmsNorm(weight: inputs[1], form))
         let gates = x.projected([inputs[2], inputs[3]])
-        let product = kept(gates[0].gating(gates[1], by: .silu))
+        let product = kept(gates[0].gatedActivation(gates[1], by: .silu))
         return (product.projected([inputs[4]])[0], [WeakStorage(x.storage), WeakStorage(product.storage)])
     }
 

@@ -1,34 +1,34 @@
 import CSystem
 import Glibc
 
-/// A folder that is made beside its destination and takes the destination's name when it is whole.
+/// A directory that is made beside its destination and takes the destination's name when it is whole.
 ///
-/// The folder being made is called `.NAME.partial` and locked, so that a second run on the same destination is refused,
+/// The directory being made is called `.NAME.partial` and locked, so that a second run on the same destination is refused,
 /// while what a killed run has left is cleared away by the next.
-package final class StagedFolder {
+package final class StagedDirectory {
     /// Where the files are put until ``commit()``.
     package let path: String
-    /// Where the folder will stand.
+    /// Where the directory will stand.
     package let destination: String
 
     private let lock: Int32
     private let replaces: Bool
-    /// The folders above the destination that were made for it, the innermost first.
+    /// The directories above the destination that were made for it, the innermost first.
     private let madeParents: [String]
     private var isOpen = true
 
-    /// Starts to make a folder.
+    /// Starts to make a directory.
     ///
     /// - Parameters:
     ///   - destination: Where it will stand.
-    ///   - overwrite: Whether a folder that stands there is replaced.
+    ///   - overwrite: Whether a directory that stands there is replaced.
     /// - Throws: `BridgeError` with code `destinationTaken`, or `fileSystem`.
     package init(destination: String, overwrite: Bool) throws {
         let destination = Files.trimmed(destination)
         let parent = Files.parent(of: destination)
         try Self.check(destination, overwrite: overwrite)
         madeParents = Self.missing(parent)
-        try Files.makeFolder(parent)
+        try Files.createDirectory(parent)
         self.destination = destination
         replaces = overwrite
         path = Files.join(parent, ".\(Files.name(of: destination)).partial")
@@ -51,15 +51,15 @@ package final class StagedFolder {
             )
         }
         switch Files.kind(of: destination) {
-        case .folder where !overwrite:
+        case .directory where !overwrite:
             guard try Files.list(destination).isEmpty else {
                 throw BridgeError(
                     .destinationTaken,
-                    "\(destination) already exists; choose another folder or pass --overwrite"
+                    "\(destination) already exists; choose another directory or pass --overwrite"
                 )
             }
         case .file, .other:
-            throw BridgeError(.destinationTaken, "\(destination) exists and is not a folder; choose another path")
+            throw BridgeError(.destinationTaken, "\(destination) exists and is not a directory; choose another path")
         default: break
         }
     }
@@ -67,7 +67,7 @@ package final class StagedFolder {
     private static func takeLock(_ path: String, _ destination: String) throws -> Int32 {
         for _ in 0..<100 {
             guard mkdir(path, 0o777) == 0 || errno == EEXIST else {
-                throw BridgeError.system("cannot make a folder beside \(destination)")
+                throw BridgeError.system("cannot make a directory beside \(destination)")
             }
             // A link at this name would lead to somebody else's files, which must not be cleared away.
             let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
@@ -77,10 +77,10 @@ package final class StagedFolder {
                 close(descriptor)
                 throw BridgeError(
                     .destinationTaken,
-                    "another run is writing \(destination); wait for it, or choose another folder"
+                    "another run is writing \(destination); wait for it, or choose another directory"
                 )
             }
-            // The run that held the lock may just have renamed or removed the folder that was opened here.
+            // The run that held the lock may just have renamed or removed the directory that was opened here.
             var (locked, named) = (stat(), stat())
             if fstat(descriptor, &locked) == 0, stat(path, &named) == 0, locked.st_ino == named.st_ino {
                 return descriptor
@@ -89,30 +89,30 @@ package final class StagedFolder {
         }
         throw BridgeError(
             .destinationTaken,
-            "other runs keep writing \(destination); wait for them, or choose another folder"
+            "other runs keep writing \(destination); wait for them, or choose another directory"
         )
     }
 
-    /// Flushes everything and puts the folder in its place.
+    /// Flushes everything and puts the directory in its place.
     ///
     /// - Throws: `BridgeError` when somebody has put something there meanwhile; the destination is then as it was.
     package func commit() throws {
         try Self.flush(path)
         let parent = Files.parent(of: destination)
         if replaces, Files.exists(destination), csys_exchange(path, destination) == 0 {
-            try Files.flushFolder(parent)
-            // The old folder stands under the partial name now.
+            try Files.flushDirectory(parent)
+            // The old directory stands under the partial name now.
             try Files.remove(path)
         } else {
             if replaces { try Files.remove(destination) }
             guard csys_rename_new(path, destination) == 0 else {
-                guard errno == EEXIST else { throw BridgeError.system("cannot put \(destination) in its place") }
+                guard errno == EEXIST else { throw BridgeError.system("cannot put \(destination) in place") }
                 throw BridgeError(
                     .destinationTaken,
-                    "\(destination) has appeared meanwhile; choose another folder or pass --overwrite"
+                    "\(destination) has appeared meanwhile; choose another directory or pass --overwrite"
                 )
             }
-            try Files.flushFolder(parent)
+            try Files.flushDirectory(parent)
         }
         isOpen = false
         close(lock)
@@ -124,24 +124,24 @@ package final class StagedFolder {
         isOpen = false
         try? Files.remove(path)
         // One that somebody else uses by now is not empty and stays.
-        for folder in madeParents where rmdir(folder) != 0 { break }
+        for directory in madeParents where rmdir(directory) != 0 { break }
         close(lock)
     }
 
-    private static func missing(_ folder: String) -> [String] {
-        var folders: [String] = []
-        var folder = folder
-        while !Files.exists(folder), folder != Files.parent(of: folder) {
-            folders.append(folder)
-            folder = Files.parent(of: folder)
+    private static func missing(_ directory: String) -> [String] {
+        var directories: [String] = []
+        var directory = directory
+        while !Files.exists(directory), directory != Files.parent(of: directory) {
+            directories.append(directory)
+            directory = Files.parent(of: directory)
         }
-        return folders
+        return directories
     }
 
-    private static func flush(_ folder: String) throws {
-        for name in try Files.list(folder) where Files.kind(of: Files.join(folder, name)) == .folder {
-            try flush(Files.join(folder, name))
+    private static func flush(_ directory: String) throws {
+        for name in try Files.list(directory) where Files.kind(of: Files.join(directory, name)) == .directory {
+            try flush(Files.join(directory, name))
         }
-        try Files.flushFolder(folder)
+        try Files.flushDirectory(directory)
     }
 }

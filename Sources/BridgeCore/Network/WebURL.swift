@@ -1,7 +1,7 @@
 import CFetch
 
 /// The parts of web addresses.
-package enum WebAddress {
+package enum WebURL {
     /// Scheme, host and port: what a secret is meant for.
     package static func origin(of address: String) -> String {
         guard let scheme = address.firstRange(of: "://") else { return "" }
@@ -30,7 +30,7 @@ package enum WebAddress {
     package static func resolve(_ place: String, against address: String) throws -> String {
         let functions = try FetchLibrary.shared().functions
         guard let whole = text({ functions.resolve(place, address, $0, $1) }) else {
-            throw HTTPFailure(kind: .badAddress, reason: "\(shown(place)) is not an address", address: address)
+            throw HTTPFailure(kind: .invalidURL, reason: "\(shown(place)) is not an address", address: address)
         }
         return whole
     }

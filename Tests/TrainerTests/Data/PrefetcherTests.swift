@@ -4,7 +4,7 @@ import Synchronization
 import Testing
 import Trainer
 
-@Suite struct SamplePrefetcherTests {
+@Suite struct PrefetcherTests {
     /// Something whose end can be seen.
     private final class Witness: Sendable {
         let alive: Mutex<Int>
@@ -24,7 +24,7 @@ import Trainer
 
     @Test(arguments: [(1, 1), (3, 2), (8, 4)])
     func itemsComeInOrderAndThenAnEnd(_ depth: Int, _ workers: Int) throws {
-        let prefetcher = SamplePrefetcher(count: 40, depth: depth, workers: workers) { index in
+        let prefetcher = Prefetcher(count: 40, depth: depth, workers: workers) { index in
             // Later items are often ready before earlier ones.
             usleep(UInt32(index * 37 % 11) * 300)
             return index
@@ -37,7 +37,7 @@ import Trainer
 
     @Test func notMoreIsMadeAheadThanAskedFor() throws {
         let newest = Witness()
-        let prefetcher = SamplePrefetcher(depth: 3, workers: 3) { index in
+        let prefetcher = Prefetcher(depth: 3, workers: 3) { index in
             newest.alive.withLock { $0 = max($0, index + 1) }
             return index
         }
@@ -49,7 +49,7 @@ import Trainer
     }
 
     @Test func anErrorComesInItsPlaceAndStays() throws {
-        let prefetcher = SamplePrefetcher(depth: 6, workers: 3) { index in
+        let prefetcher = Prefetcher(depth: 6, workers: 3) { index in
             if index >= 4 { throw BridgeError(.corruptInput, "item \(index)") }
             usleep(UInt32(5 - index) * 1000)
             return index
@@ -60,7 +60,7 @@ import Trainer
     }
 
     @Test func cancellingWakesWhoeverWaits() throws {
-        let prefetcher = SamplePrefetcher<Int>(depth: 1, workers: 1) { index in
+        let prefetcher = Prefetcher<Int>(depth: 1, workers: 1) { index in
             if index == 1 { sleep(2) }
             return index
         }
@@ -77,7 +77,7 @@ import Trainer
 
     @Test func nothingIsLeftBehindWhenItGoes() throws {
         let witness = Witness()
-        var prefetcher: SamplePrefetcher<Item>? = SamplePrefetcher(depth: 5, workers: 2) { Item($0, witness) }
+        var prefetcher: Prefetcher<Item>? = Prefetcher(depth: 5, workers: 2) { Item($0, witness) }
         #expect(try prefetcher?.next()?.number == 0)
         prefetcher = nil
         let end = Date().addingTimeInterval(10)

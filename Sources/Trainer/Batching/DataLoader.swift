@@ -3,15 +3,15 @@ import Synchronization
 public import TensorRuntime
 
 /// The micro-batches of a run, prepared on other threads while the one before is computed.
-public final class PreparedBatches: BatchSource {
+public final class DataLoader: BatchSource {
     private struct State {
-        var prefetcher: SamplePrefetcher<BatchPreparer.Prepared>?
+        var prefetcher: Prefetcher<BatchCollator.Prepared>?
         /// The place of the next micro-batch, and how many samples each has.
         var next = (first: 0, count: 0)
         var statistics = SampleStatistics()
     }
 
-    private let preparer: BatchPreparer
+    private let preparer: BatchCollator
     private let engine: any TensorEngine
     private let workers: Int
     private let state = Mutex(State())
@@ -24,8 +24,8 @@ public final class PreparedBatches: BatchSource {
     /// - Parameters:
     ///   - preparer: What makes them.
     ///   - workers: How many threads do.
-    ///   - engine: Where pictures become tensors.
-    public init(_ preparer: BatchPreparer, workers: Int, on engine: any TensorEngine) {
+    ///   - engine: Where images become tensors.
+    public init(_ preparer: BatchCollator, workers: Int, on engine: any TensorEngine) {
         self.preparer = preparer
         self.workers = max(1, workers)
         self.engine = engine
@@ -36,10 +36,10 @@ public final class PreparedBatches: BatchSource {
 
     /// See ``BatchSource/batch(first:count:)``; places that follow each other are made ahead.
     public func batch(first: Int, count: Int) throws -> TrainingBatch {
-        let prefetcher = state.withLock { state -> SamplePrefetcher<BatchPreparer.Prepared> in
+        let prefetcher = state.withLock { state -> Prefetcher<BatchCollator.Prepared> in
             if let prefetcher = state.prefetcher, state.next == (first, count) { return prefetcher }
             let preparer = preparer
-            let prefetcher = SamplePrefetcher(depth: workers * Self.depthPerWorker, workers: workers) { index in
+            let prefetcher = Prefetcher(depth: workers * Self.depthPerWorker, workers: workers) { index in
                 try preparer.prepare(from: first + index * count, count: count)
             }
             state.prefetcher = prefetcher

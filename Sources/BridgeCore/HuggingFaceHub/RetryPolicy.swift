@@ -8,54 +8,54 @@ import Network
 ///
 /// What may pass is tried again: a bad line, a busy server. Each pause is twice as long as the one before, or as long as the
 /// server asks for in `Retry-After`.
-public struct HubPatience: Sendable {
+public struct RetryPolicy: Sendable {
     /// How many times in a row a request may fail.
     public var attempts = 6
     /// The first pause in seconds.
-    public var firstPause = 1.0
-    /// The longest pause in seconds that is not the server's wish.
+    public var initialBackoff = 1.0
+    /// The longest pause in seconds that is not the server's retryAfter.
     public var longestPause = 8.0
     /// The longest pause in seconds that a server may ask for.
-    public var longestWish = 300.0
+    public var maxRetryAfter = 300.0
     /// Told of every pause.
     var logger = RunContext().logger
 
     /// Six times, with pauses from 1 to 8 seconds.
-    public static let standard = HubPatience()
+    public static let standard = RetryPolicy()
 
     /// Patience as given.
-    public init(attempts: Int = 6, firstPause: Double = 1, longestPause: Double = 8, longestWish: Double = 300) {
+    public init(attempts: Int = 6, initialBackoff: Double = 1, longestPause: Double = 8, maxRetryAfter: Double = 300) {
         self.attempts = attempts
-        self.firstPause = firstPause
+        self.initialBackoff = initialBackoff
         self.longestPause = longestPause
-        self.longestWish = longestWish
+        self.maxRetryAfter = maxRetryAfter
     }
 
-    /// Whether a server that answers so may answer otherwise a moment later.
-    static func isPassing(_ status: Int) -> Bool { [408, 425, 429, 500, 502, 503, 504].contains(status) }
+    /// Whether a server that responses so may response otherwise a moment later.
+    static func isTransient(_ status: Int) -> Bool { [408, 425, 429, 500, 502, 503, 504].contains(status) }
 
-    /// Makes a request until it goes well, or its failure is none that passes, or patience ends.
+    /// Makes a request until it goes well, or its failure is none that passes, or retryPolicy ends.
     ///
-    /// - Returns: The last answer, whatever its status.
+    /// - Returns: The last response, whatever its status.
     /// - Throws: What the request throws, the last time; `BridgeError` with code `cancelled`.
-    func trying(isCancelled: () -> Bool, _ request: () throws -> HTTPAnswer) throws -> HTTPAnswer {
+    func withRetries(isCancelled: () -> Bool, _ request: () throws -> HTTPResponse) throws -> HTTPResponse {
         var failed = 0
         while true {
-            var wish: Double?
+            var retryAfter: Double?
             var reason: String
             var most = attempts
             do {
-                let answer = try request()
-                guard Self.isPassing(answer.status), failed + 1 < attempts else { return answer }
-                wish = Self.wish(answer)
-                reason = "the hub answers with status \(answer.status)"
+                let response = try request()
+                guard Self.isTransient(response.status), failed + 1 < attempts else { return response }
+                retryAfter = Self.retryAfter(response)
+                reason = "the hub responses with status \(response.status)"
             } catch let failure as HTTPFailure {
                 // Whom nobody reaches is asked once more and no oftener: there is most likely no network.
                 if failure.kind == .unreachable { most = min(2, attempts) }
-                guard failure.isPassing, failed + 1 < most else { throw failure }
+                guard failure.isTransient, failed + 1 < most else { throw failure }
                 reason = failure.reason
             }
-            try wait(after: failed, of: most, wish: wish, because: reason, isCancelled: isCancelled)
+            try wait(after: failed, of: most, retryAfter: retryAfter, because: reason, isCancelled: isCancelled)
             failed += 1
         }
     }
@@ -65,29 +65,29 @@ public struct HubPatience: Sendable {
     /// - Parameters:
     ///   - failed: How many attempts in a row have failed before the last one.
     ///   - most: How many attempts there are, for the message; nil for the usual.
-    ///   - wish: How many seconds the server asks for.
+    ///   - retryAfter: How many seconds the server asks for.
     ///   - reason: Why the last attempt failed.
     ///   - isCancelled: Asked some times a second; true ends it.
-    /// - Throws: `BridgeError` with code `cancelled`, and when the server wishes for more than patience.
+    /// - Throws: `BridgeError` with code `cancelled`, and when the server wishes for more than retryPolicy.
     func wait(
         after failed: Int,
         of most: Int? = nil,
-        wish: Double?,
+        retryAfter: Double?,
         because reason: String,
         isCancelled: () -> Bool
     ) throws {
-        if let wish, wish > longestWish {
+        if let retryAfter, retryAfter > maxRetryAfter {
             throw BridgeError(
                 .network,
-                "the hub is busy and asks to come back in \(Int(saturating: wish)) seconds; do that, or log in, which raises its limits"
+                "the hub is busy and asks to come back in \(Int(saturating: retryAfter)) seconds; do that, or log in, which raises its limits"
             )
         }
-        var pause = firstPause
+        var pause = initialBackoff
         for _ in 0..<min(failed, 30) { pause *= 2 }
         pause = min(pause, longestPause)
-        let what = wish.map { "waiting \(Int(saturating: $0.rounded(.up))) s as the hub asks" } ?? "trying again"
+        let what = retryAfter.map { "waiting \(Int(saturating: $0.rounded(.up))) s as the hub asks" } ?? "trying again"
         logger.notice("\(reason); \(what) (\(failed + 2) of \(most ?? attempts))")
-        let end = ContinuousClock.now + .seconds(wish ?? pause)
+        let end = ContinuousClock.now + .seconds(retryAfter ?? pause)
         while ContinuousClock.now < end {
             if isCancelled() { throw BridgeError(.cancelled, "stopped as asked") }
             usleep(20_000)
@@ -95,14 +95,14 @@ public struct HubPatience: Sendable {
     }
 
     /// The seconds that a server asks to wait, in `Retry-After` or, as the hub does it, in `RateLimit`; nil for none.
-    static func wish(_ answer: HTTPAnswer) -> Double? {
-        if let text = answer["retry-after"] {
-            if let wish = seconds(text) { return wish }
+    static func retryAfter(_ response: HTTPResponse) -> Double? {
+        if let text = response["retry-after"] {
+            if let retryAfter = seconds(text) { return retryAfter }
             let date = csys_web_date(text)
             return date < 0 ? nil : seconds("\(date - Int64(time(nil)))")
         }
         // RateLimit: "api";r=0;t=55
-        let parts = (answer["ratelimit"] ?? "").split(separator: ";").map(\.trimmed)
+        let parts = (response["ratelimit"] ?? "").split(separator: ";").map(\.trimmed)
         guard parts.contains("r=0") else { return nil }
         return parts.first { $0.hasPrefix("t=") }.flatMap { seconds($0.dropFirst(2)) }.map { $0 + 1 }
     }

@@ -2,7 +2,7 @@
 ///
 /// Each row is written as three numbers of as many bytes as they need: the distance from the row before, the length, and
 /// the lines between. Every so many rows the sums are kept, so that a row is found without all those before it.
-struct RowPlaces: Sendable {
+struct RowOffsets: Sendable {
     private var bytes: [UInt8] = []
     /// The bytes, the end and the line before every so many rows.
     private var marks: [(index: Int, end: Int, line: Int)] = []
@@ -19,27 +19,27 @@ struct RowPlaces: Sendable {
     var indices: Range<Int> { 0..<count }
 
     /// Adds a row behind the others.
-    mutating func append(_ place: RowFile.Place) {
+    mutating func append(_ location: RowFile.Place) {
         if count.isMultiple(of: Self.spacing) { marks.append((bytes.count, end, line)) }
-        write(place.offset - end)
-        write(place.count)
-        write(place.line - line)
-        (end, line) = (place.offset + place.count, place.line)
+        write(location.offset - end)
+        write(location.count)
+        write(location.line - line)
+        (end, line) = (location.offset + location.count, location.line)
         count += 1
     }
 
     /// The place of a row.
     subscript(row: Int) -> RowFile.Place {
         var (index, end, line) = marks[row / Self.spacing]
-        var place = RowFile.Place(offset: 0, count: 0, line: 0)
+        var location = RowFile.Place(offset: 0, count: 0, line: 0)
         for _ in 0...row % Self.spacing {
-            place.offset = end + read(&index)
-            place.count = read(&index)
+            location.offset = end + read(&index)
+            location.count = read(&index)
             line += read(&index)
-            end = place.offset + place.count
+            end = location.offset + location.count
         }
-        place.line = line
-        return place
+        location.line = line
+        return location
     }
 
     private mutating func write(_ number: Int) {

@@ -4,10 +4,10 @@ import BridgeSupport
 ///
 /// They lie as far behind the start of a page of memory as they do behind the start of a page of the file, so that all
 /// whole pages can be written past the page cache.
-final class HubBlock {
+final class WriteBuffer {
     /// The most bytes that wait, and how long they do, in seconds: what a kill can cost.
     static let byteCount = 1 << 20
-    private static let patience = 0.25
+    private static let retryPolicy = 0.25
 
     private var buffer = AlignedBuffer(byteCount: byteCount)
     /// Where the bytes belong in the content.
@@ -28,7 +28,7 @@ final class HubBlock {
     var isFull: Bool { range.lowerBound % AlignedBuffer.alignment + range.count == Self.byteCount }
 
     /// Whether bytes wait longer than those who read them, or would lose them, should have to bear.
-    var isStale: Bool { !isEmpty && ContinuousClock.now - start > .seconds(Self.patience) }
+    var isStale: Bool { !isEmpty && ContinuousClock.now - start > .seconds(Self.retryPolicy) }
 
     /// Copies as many bytes as there is room for.
     ///
@@ -41,9 +41,9 @@ final class HubBlock {
             range = offset..<offset
             start = .now
         }
-        let place = range.lowerBound % AlignedBuffer.alignment + range.count
-        let count = min(new.count, Self.byteCount - place)
-        UnsafeMutableRawBufferPointer(start: buffer.bytes + place, count: count)
+        let location = range.lowerBound % AlignedBuffer.alignment + range.count
+        let count = min(new.count, Self.byteCount - location)
+        UnsafeMutableRawBufferPointer(start: buffer.bytes + location, count: count)
             .copyMemory(from: UnsafeRawBufferPointer(rebasing: new[..<count]))
         range = range.lowerBound..<range.upperBound + count
         return count

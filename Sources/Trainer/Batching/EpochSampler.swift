@@ -6,7 +6,7 @@ import TensorRuntime
 ///
 /// The row at a position follows from seed and position alone, so a run goes on where it stopped when it knows how many
 /// samples it has used.
-public final class SampleOrder: Sendable {
+public final class EpochSampler: Sendable {
     /// How many samples an epoch has.
     public let count: Int
     /// Whether each epoch has another order; else it is that of the file.

@@ -4,7 +4,7 @@ import Glibc
 ///
 /// Sixteen-byte pairs of where a stretch starts and ends, in little-endian: first the one from the start on, then those
 /// beyond a gap, filled up with empty ones. A stretch that finds no place is fetched again.
-struct HubMark {
+struct DownloadState {
     /// Up to where there is no gap.
     var prefix: Int
     /// What is here beyond a gap, sorted.

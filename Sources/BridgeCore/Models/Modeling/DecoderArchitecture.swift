@@ -6,7 +6,7 @@ public import TensorRuntime
 /// What a family's decoder computes, as far as decoders differ.
 ///
 /// ``TransformerDecoder`` reads it and knows no family; the family derives it from its configuration.
-public struct DecoderForm: Sendable {
+public struct DecoderArchitecture: Sendable {
     /// One layer.
     public struct Layer: Sendable, Equatable {
         /// How many positions a query sees, itself included; nil for all.
@@ -25,8 +25,8 @@ public struct DecoderForm: Sendable {
     public var layers: [Layer]
     /// The rotary embeddings.
     public var rotary: [RotaryEmbedding]
-    /// How the norms treat their gains.
-    public var norm: RMSNormForm
+    /// How the norms treat their weights.
+    public var norm: RMSNormOptions
     /// The function in the gated MLP.
     public var activation: ElementFunction
     /// What scores are multiplied by.
@@ -44,7 +44,7 @@ public struct DecoderForm: Sendable {
     public init(
         layers: [Layer],
         rotary: [RotaryEmbedding],
-        norm: RMSNormForm,
+        norm: RMSNormOptions,
         activation: ElementFunction,
         attentionScale: Float
     ) {
@@ -62,7 +62,7 @@ public struct DecoderForm: Sendable {
         self.init(
             layers: (0..<configuration.numLayers).map { Layer(window: configuration.window(ofLayer: $0)) },
             rotary: [configuration.rotaryEmbedding],
-            norm: RMSNormForm(epsilon: Float(configuration.layernormEpsilon)),
+            norm: RMSNormOptions(epsilon: Float(configuration.layernormEpsilon)),
             activation: try ElementFunction(huggingFace: configuration.activation),
             attentionScale: Float(1 / Double(configuration.kvChannels).squareRoot())
         )

@@ -3,8 +3,8 @@ import CheckpointFormats
 import Network
 
 /// What the hub's refusals mean, and what to do about them.
-struct HubRefusal {
-    var answer: HTTPAnswer
+struct HubErrorResponse {
+    var response: HTTPResponse
     var repository: HubRepository
     /// The file that was asked for; nil for the repository itself.
     var file: String?
@@ -12,12 +12,12 @@ struct HubRefusal {
 
     /// Whether it says that there is no such repository.
     var isAboutName: Bool {
-        let code = answer["x-error-code"]
-        return code == "RepoNotFound" || (answer.status == 404 && code == nil)
+        let code = response["x-error-code"]
+        return code == "RepoNotFound" || (response.status == 404 && code == nil)
     }
 
     /// The sentence where a repository of the same name holds the other thing.
-    var errorBesideTwin: BridgeError {
+    var wrongRepositoryTypeError: BridgeError {
         failure(
             repository.kind == .model
                 ? "\(repository.id) is a data set and no model; name it where data are asked for, or to 'bridge hub' with "
@@ -29,13 +29,13 @@ struct HubRefusal {
     /// The sentence for the user.
     var error: BridgeError {
         let page = "\(environment.endpoint)/\(repository.page)"
-        let code = answer["x-error-code"] ?? ""
-        let said = answer["x-error-message"].map { ": \($0.prefix(300))" } ?? ""
+        let code = response["x-error-code"] ?? ""
+        let said = response["x-error-message"].map { ": \($0.prefix(300))" } ?? ""
         let who = environment.token == nil
         // Some proxies refuse in the hub's name.
         let proxy = said.isEmpty ? environment.http.proxy(for: environment.endpoint) : nil
-        let way = proxy.map { "; if the proxy \(WebAddress.shown($0)) says so, ask who runs it" } ?? ""
-        switch (answer.status, code) {
+        let way = proxy.map { "; if the proxy \(WebURL.shown($0)) says so, ask who runs it" } ?? ""
+        switch (response.status, code) {
         case (_, "GatedRepo"):
             return failure(
                 who
@@ -62,9 +62,9 @@ struct HubRefusal {
                 .network,
                 "\(environment.endpoint) has no \(repository.kind.rawValue) \(repository.id) that "
                     + (who
-                        ? "everybody may see, and no folder has that name here; check the name, or log in with "
+                        ? "everybody may see, and no directory has that name here; check the name, or log in with "
                             + "'hf auth login' where it is private"
-                        : "the owner of the token may see, and no folder has that name here; check the name")
+                        : "the owner of the token may see, and no directory has that name here; check the name")
                     + (near.isEmpty ? "" : "; the cache holds these, which are like it"),
                 names: near
             )
@@ -83,10 +83,10 @@ struct HubRefusal {
                 "the hub is busy and has said so again and again; wait some minutes, or log in, which raises its limits"
             )
         case (500..., _):
-            return failure("the hub answers with status \(answer.status)\(said); try again later\(way)")
+            return failure("the hub responses with status \(response.status)\(said); try again later\(way)")
         default:
             return failure(
-                "the hub answers with status \(answer.status)\(said) for \(file ?? repository.id); see \(page)"
+                "the hub responses with status \(response.status)\(said) for \(file ?? repository.id); see \(page)"
             )
         }
     }
@@ -106,9 +106,9 @@ extension HTTPFailure {
         let host = environment.endpoint
         let sentence =
             switch kind {
-            case .badAddress: "\(host) is no address that can be asked (\(reason)); check HF_ENDPOINT"
+            case .invalidURL: "\(host) is no address that can be asked (\(reason)); check HF_ENDPOINT"
             case .unencryptedRedirect:
-                "\(WebAddress.shown(address)) leads to \(reason), which is not encrypted; check HF_ENDPOINT and the proxy"
+                "\(WebURL.shown(address)) leads to \(reason), which is not encrypted; check HF_ENDPOINT and the proxy"
             case .endlessRedirects:
                 "\(reason) leads from one address to the next without an end; check HF_ENDPOINT"
             case .unreachable:
@@ -117,7 +117,7 @@ extension HTTPFailure {
                     + (isHere ? ", or set HF_HUB_OFFLINE=1 to use what is in the cache" : "")
             case .proxy: "the proxy does not lead to \(host) (\(reason)); check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
             case .certificate where ["wrong version number", "packet length too long"].contains { reason.contains($0) }:
-                "\(host) or its storage answers without encryption where the address says https (\(reason)); check the "
+                "\(host) or its storage responses without encryption where the address says https (\(reason)); check the "
                     + "address and the port in HF_ENDPOINT"
             case .certificate where environment.http.certificates.map { !Files.exists($0) } ?? false:
                 "SSL_CERT_FILE names \(environment.http.certificates ?? ""), which is not there; name a file of certificates, "

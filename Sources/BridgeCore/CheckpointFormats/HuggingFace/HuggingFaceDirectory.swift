@@ -3,8 +3,8 @@ public import JSONTree
 import ModelSchema
 public import TensorFiles
 
-/// A folder with a model as Hugging Face or the model's makers publish it.
-public struct HuggingFaceFolder: Sendable {
+/// A directory with a model as Hugging Face or the model's makers publish it.
+public struct HuggingFaceDirectory: Sendable {
     /// Which files hold configuration and weights.
     public enum Style: String, Sendable, Codable, CaseIterable {
         /// `config.json` and `model*.safetensors`.
@@ -22,7 +22,7 @@ public struct HuggingFaceFolder: Sendable {
 
     /// A file with weights.
     public struct Shard: Sendable {
-        /// Its name in the folder.
+        /// Its name in the directory.
         public var name: String
         /// Its header.
         public var header: SafetensorsHeader
@@ -33,7 +33,7 @@ public struct HuggingFaceFolder: Sendable {
         }
     }
 
-    /// The folder.
+    /// The directory.
     public let path: String
     /// Which files count.
     public let style: Style
@@ -45,23 +45,23 @@ public struct HuggingFaceFolder: Sendable {
     public let indexName: String?
     /// All tensors of all weight files.
     public let tensors: [String: StoredTensor]
-    /// The files that are carried along unchanged, as paths inside the folder.
+    /// The files that are carried along unchanged, as paths inside the directory.
     public let sideFiles: [String]
     /// Weight files that were left out, because they hold the same model in another format.
     public let leftOut: [String]
     /// Asked before what was made of the weights counts, where they were still on their way.
     package let confirm: (@Sendable () throws -> Void)?
 
-    /// Opens a folder and reads the headers of its weight files.
+    /// Opens a directory and reads the headers of its weight files.
     ///
     /// - Throws: `BridgeError` when a file is missing or cannot be what it claims to be.
     public init(path: String) throws { try self.init(path: path, elsewhere: [:]) }
 
-    /// Opens a folder of which some weight files are not there.
+    /// Opens a directory of which some weight files are not there.
     ///
     /// - Parameters:
-    ///   - path: The folder.
-    ///   - elsewhere: What holds their bytes, by their names in the folder.
+    ///   - path: The directory.
+    ///   - elsewhere: What holds their bytes, by their names in the directory.
     ///   - confirm: Asked before what was made of the weights counts; nil where nobody has to be asked.
     /// - Throws: `BridgeError` when a file is missing or cannot be what it claims to be.
     package init(
@@ -70,10 +70,10 @@ public struct HuggingFaceFolder: Sendable {
         confirm: (@Sendable () throws -> Void)? = nil
     ) throws {
         let path = Files.trimmed(path)
-        guard Files.kind(of: path) == .folder else {
+        guard Files.kind(of: path) == .directory else {
             throw BridgeError(
                 .fileSystem,
-                "\(path) is not a folder; give the path of a folder with config.json and model*.safetensors, "
+                "\(path) is not a directory; give the path of a directory with config.json and model*.safetensors, "
                     + "or the id of a model on the hub, such as org/name"
             )
         }
@@ -93,8 +93,8 @@ public struct HuggingFaceFolder: Sendable {
         var tensors: [String: StoredTensor] = [:]
         var homes: [String: String] = [:]
         for name in weights.files {
-            let place = Files.join(path, name)
-            let file = try SafetensorsFile(path: place, storage: elsewhere[name] ?? FileStorage(path: place))
+            let location = Files.join(path, name)
+            let file = try SafetensorsFile(path: location, storage: elsewhere[name] ?? FileStorage(path: location))
             shards.append(Shard(name: name, header: file.header))
             guard tensors.count + file.header.entries.count <= 2 * SafetensorsHeader.mostTensors else {
                 throw BridgeError(
@@ -132,14 +132,14 @@ public struct HuggingFaceFolder: Sendable {
     /// The tensors' bytes together.
     public var byteCount: Int { shards.reduce(0) { $0 + $1.header.dataByteCount } }
 
-    /// Keeps `--overwrite` from taking away a folder that holds something else.
+    /// Keeps `--overwrite` from taking away a directory that holds something else.
     package static func checkReplaceable(_ path: String) throws {
-        guard Files.kind(of: path) == .folder else { return }
+        guard Files.kind(of: path) == .directory else { return }
         let names = try Files.list(path)
         guard names.isEmpty || Style.allCases.contains(where: { names.contains($0.configurationName) }) else {
             throw BridgeError(
                 .destinationTaken,
-                "\(path) is not empty and no folder with a Hugging Face model; choose another folder"
+                "\(path) is not empty and no directory with a Hugging Face model; choose another directory"
             )
         }
     }
@@ -170,10 +170,13 @@ public struct HuggingFaceFolder: Sendable {
             )
         }
         let missing = names.contains("config.json") ? "model*.safetensors" : "config.json"
-        return BridgeError(.corruptInput, "\(path) has no \(missing), so it is not a folder with a Hugging Face model")
+        return BridgeError(
+            .corruptInput,
+            "\(path) has no \(missing), so it is not a directory with a Hugging Face model"
+        )
     }
 
-    /// What to do with a folder that holds an adapter and was given as a model; nil for another folder.
+    /// What to do with a directory that holds an adapter and was given as a model; nil for another directory.
     package static func adapter(in path: String, _ names: [String]) -> BridgeError? {
         guard names.contains(AdapterFiles.configuration) || names.contains(AdapterFiles.lora) else {
             return nil
@@ -249,15 +252,15 @@ public struct HuggingFaceFolder: Sendable {
         var side: [String] = []
         var leftOut: [String] = []
         var seen: Set<String> = []
-        func visit(_ folder: String) throws {
-            // A link to a folder above would lead here again and again.
-            guard let identity = Files.identity(of: Files.join(path, folder)), seen.insert(identity).inserted else {
+        func visit(_ directory: String) throws {
+            // A link to a directory above would lead here again and again.
+            guard let identity = Files.identity(of: Files.join(path, directory)), seen.insert(identity).inserted else {
                 return
             }
-            for name in try Files.list(Files.join(path, folder)) {
-                let inside = folder.isEmpty ? name : "\(folder)/\(name)"
+            for name in try Files.list(Files.join(path, directory)) {
+                let inside = directory.isEmpty ? name : "\(directory)/\(name)"
                 switch Files.kind(of: Files.join(path, inside)) {
-                case .folder where !name.hasPrefix("."): try visit(inside)
+                case .directory where !name.hasPrefix("."): try visit(inside)
                 case .file where weights.contains(inside): break
                 case .file where inside == index: side.append(inside)
                 case .file where weightEndings.contains { name.hasSuffix($0) }: leftOut.append(inside)

@@ -1,8 +1,8 @@
 import BridgeCore
 
 /// Decides whether a step is good enough to be taken.
-struct StepGuard {
-    enum Verdict { case good, notFinite, spike, empty }
+struct LossMonitor {
+    enum Decision { case good, notFinite, spike, empty }
 
     private let threshold: Double?
     private let mostInARow: Int
@@ -19,25 +19,25 @@ struct StepGuard {
     }
 
     /// - Throws: `BridgeError` when too many steps in a row were left out.
-    mutating func judge(loss: Double, gradientNorm: Double, iteration: Int, trained: Int) throws -> Verdict {
-        let verdict: Verdict
+    mutating func check(loss: Double, gradientNorm: Double, iteration: Int, trained: Int) throws -> Decision {
+        let decision: Decision
         if trained == 0 {
-            verdict = .empty
+            decision = .empty
         } else if !loss.isFinite || !gradientNorm.isFinite {
-            verdict = .notFinite
+            decision = .notFinite
         } else if let threshold, let meanLoss, loss > threshold * meanLoss {
-            verdict = .spike
+            decision = .spike
         } else {
-            verdict = .good
+            decision = .good
         }
-        guard verdict != .good else {
+        guard decision != .good else {
             inARow = 0
             meanLoss = meanLoss.map { $0 + (loss - $0) * Self.share } ?? loss
-            return verdict
+            return decision
         }
         inARow += 1
         guard inARow < mostInARow else {
-            guard verdict != .empty else {
+            guard decision != .empty else {
                 throw BridgeError(
                     .badArgument,
                     "\(inARow) steps in a row had no token to learn from, the last was \(iteration); "
@@ -50,6 +50,6 @@ struct StepGuard {
                     + "norm of \(gradientNorm); lower optimizer.lr, lengthen the warm-up or look at the data"
             )
         }
-        return verdict
+        return decision
     }
 }

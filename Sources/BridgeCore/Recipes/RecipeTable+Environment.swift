@@ -4,7 +4,7 @@ extension RecipeTable {
         RecipeField(
             "dataset.dataset_type",
             \.dataset.datasetType,
-            "Made-up pictures, a file with conversations, a file with tokens and labels, or a Hugging Face data set."
+            "Made-up images, a file with conversations, a file with tokens and labels, or a Hugging Face data set."
         ),
         RecipeField(
             "dataset.maker_name",
@@ -14,7 +14,7 @@ extension RecipeTable {
         RecipeField(
             "dataset.path_or_dataset",
             \.dataset.pathOrDataset,
-            "The folder or the hub id of the data set, for hf; empty for the one that the maker is made for."
+            "The directory or the hub id of the data set, for hf; empty for the one that the maker is made for."
         ),
         RecipeField(
             "dataset.train_data_path",
@@ -29,7 +29,7 @@ extension RecipeTable {
         RecipeField(
             "dataset.image_folder",
             \.dataset.imageFolder,
-            "The folder that paths of images are relative to; empty for that of the file."
+            "The directory that paths of images are relative to; empty for that of the file."
         ),
         RecipeField(
             "dataset.seq_length",
@@ -50,7 +50,7 @@ extension RecipeTable {
         RecipeField(
             "dataset.loss_mode",
             \.dataset.lossMode,
-            "What is learnt: all that the assistant says, the last thing that it says, or every token but images."
+            "What is supervised: all that the assistant says, the last thing that it says, or every token but images."
         ),
         RecipeField(
             "dataset.date",
@@ -115,7 +115,7 @@ extension RecipeTable {
         RecipeField(
             "checkpoint.pretrained_checkpoint",
             \.checkpoint.pretrainedCheckpoint,
-            "The weights to start from: a Megatron checkpoint or a Hugging Face folder."
+            "The weights to start from: a Megatron checkpoint or a Hugging Face directory."
         ),
         RecipeField(
             "checkpoint.random_init",
@@ -125,12 +125,12 @@ extension RecipeTable {
         RecipeField(
             "checkpoint.save",
             \.checkpoint.save,
-            "The folder of the run's checkpoints, from the newest of which it goes on; empty for one below SAVE_DIR or here."
+            "The directory of the run's checkpoints, from the newest of which it goes on; empty for one below SAVE_DIR or here."
         ),
         RecipeField(
             "checkpoint.load",
             \.checkpoint.load,
-            "A folder whose newest checkpoint the run goes on from while checkpoint.save has none; empty for checkpoint.save."
+            "A directory whose newest checkpoint the run goes on from while checkpoint.save has none; empty for checkpoint.save."
         ),
         RecipeField(
             "checkpoint.save_interval",
@@ -155,12 +155,12 @@ extension RecipeTable {
         RecipeField(
             "logger.log_dir",
             \.logger.logDir,
-            "The folder of log.jsonl and report.html; empty for one beside the checkpoints."
+            "The directory of log.jsonl and report.html; empty for one beside the checkpoints."
         ),
         RecipeField(
             "logger.tensorboard_dir",
             \.logger.tensorboardDir,
-            "The folder of TensorBoard's event files; empty for tb_logs in logger.log_dir."
+            "The directory of TensorBoard's event files; empty for tb_logs in logger.log_dir."
         ),
         RecipeField("logger.log_params_norm", \.logger.logParamsNorm, "Whether lines have the norm of all parameters."),
         RecipeField("logger.log_throughput", \.logger.logThroughput, "Whether lines have operations per second."),

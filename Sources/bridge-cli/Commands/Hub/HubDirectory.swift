@@ -3,14 +3,14 @@ import Foundation
 import Logging
 import Synchronization
 
-/// The folders that commands are given: those that are here, and those of repositories on the hub, by their ids.
+/// The directories that commands are given: those that are here, and those of repositories on the hub, by their ids.
 ///
 /// Every command comes through here, so that a download looks the same and is stopped the same way everywhere.
-enum HubFolder {
+enum HubDirectory {
     private static let bar = ProgressBar()
 
     /// The hub that the environment describes, with a progress bar where a person is watching.
-    static func hub(_ freshness: Hub.Freshness = .whenMissing) -> Hub {
+    static func hub(_ cachePolicy: Hub.CachePolicy = .ifMissing) -> Hub {
         let isWatched =
             isatty(STDERR_FILENO) == 1 && !ArgumentList.wantsJSON && !ArgumentList.holds("--no-progress")
         let show: @Sendable (BridgeCore.Progress) -> Void = { progress in
@@ -23,18 +23,18 @@ enum HubFolder {
             logger: Logger(label: "bridge") { _ in NoticeLog { bar.finish() } }
         )
         let environment = HubEnvironment(variables: ProcessInfo.processInfo.environment)
-        return Hub(environment: environment, context: context, freshness: freshness)
+        return Hub(environment: environment, context: context, cachePolicy: cachePolicy)
     }
 
-    /// The folder that a person means, downloaded where it is not here.
+    /// The directory that a person means, downloaded where it is not here.
     static func resolve(_ text: String, for purpose: HubPurpose = .model) throws -> String {
-        try watched { try $0.folder(of: text, for: purpose) }
+        try watched { try $0.directory(of: text, for: purpose) }
     }
 
     /// Does something with a model that may still be on its way from the hub.
     ///
     /// - Parameters:
-    ///   - text: A folder or an id.
+    ///   - text: A directory or an id.
     ///   - catalog: The families.
     ///   - path: Where the result goes, when no copy of what comes from the hub is to stay; nil to keep it in the cache.
     ///   - body: What is done.
@@ -48,14 +48,14 @@ enum HubFolder {
     ) throws -> Result {
         try watched { hub in
             var hub = hub
-            var place: URL?
+            var location: URL?
             // What is in the cache need not come again.
             if let path, (try? hub.isHere(text)) != true {
                 let target = URL(filePath: path).standardizedFileURL
-                place = target.deletingLastPathComponent().appending(path: ".\(target.lastPathComponent).source")
-                hub.environment.cache = place?.path ?? ""
+                location = target.deletingLastPathComponent().appending(path: ".\(target.lastPathComponent).source")
+                hub.environment.cache = location?.path ?? ""
             }
-            defer { if let place { try? FileManager.default.removeItem(at: place) } }
+            defer { if let location { try? FileManager.default.removeItem(at: location) } }
             return try AutoBridge.whileDownloading(text, catalog: catalog, hub: hub) { bridge in
                 // From here on the bar is that of what is done.
                 bar.finish()
@@ -76,10 +76,10 @@ enum HubFolder {
 
     /// Does something with the hub; Ctrl-C then ends it in good order, so that what has come is gone on with.
     static func watched<Result>(
-        _ freshness: Hub.Freshness = .whenMissing,
+        _ cachePolicy: Hub.CachePolicy = .ifMissing,
         _ body: (Hub) throws -> Result
     ) throws -> Result {
         defer { bar.finish() }
-        return try Interrupt.inGoodOrder { try body(hub(freshness)) }
+        return try Interrupt.withGracefulInterrupt { try body(hub(cachePolicy)) }
     }
 }

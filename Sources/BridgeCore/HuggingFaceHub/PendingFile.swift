@@ -5,7 +5,7 @@ import Synchronization
 /// The content of a file that is on its way: bytes are read as soon as they have come, and a reader waits for them.
 ///
 /// The checksum is known at the very end, so what was read before counts only when ``HubStream/confirm()`` has gone well.
-package final class HubArrival: ByteStorage, OnceReadableStorage {
+package final class PendingFile: ByteStorage, UncachedReadable {
     private enum State {
         case awaited
         case coming(HubTransfer)
@@ -28,7 +28,7 @@ package final class HubArrival: ByteStorage, OnceReadableStorage {
     func begins(_ transfer: HubTransfer) { state.withLock { $0 = .coming(transfer) } }
 
     /// Says that it is whole, checked, and in its place.
-    func isWhole(at path: String) throws {
+    func isComplete(at path: String) throws {
         let file = try FileStorage(path: path)
         state.withLock { if case .failed = $0 {} else { $0 = .whole(file) } }
     }
@@ -40,10 +40,10 @@ package final class HubArrival: ByteStorage, OnceReadableStorage {
 
     func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
         var scratch = AlignedBuffer(byteCount: 0)
-        try readOnce(at: offset, into: buffer, through: &scratch)
+        try readUncached(at: offset, into: buffer, through: &scratch)
     }
 
-    func readOnce(
+    func readUncached(
         at offset: Int,
         into buffer: UnsafeMutableRawBufferPointer,
         through scratch: inout AlignedBuffer
@@ -54,9 +54,9 @@ package final class HubArrival: ByteStorage, OnceReadableStorage {
         }
         while true {
             switch state.withLock({ $0 }) {
-            case .whole(let file): return try file.readOnce(at: offset, into: buffer, through: &scratch)
+            case .whole(let file): return try file.readUncached(at: offset, into: buffer, through: &scratch)
             case .coming(let transfer) where transfer.prefix >= end:
-                return try transfer.readOnce(at: offset, into: buffer, through: &scratch)
+                return try transfer.readUncached(at: offset, into: buffer, through: &scratch)
             case .failed(let error): throw error
             case .awaited, .coming: break
             }
@@ -81,10 +81,10 @@ package final class HubArrival: ByteStorage, OnceReadableStorage {
 
 /// A model that is read while its weights still come.
 package final class HubStream: Sendable {
-    /// The folder of the snapshot; the weights appear in it as they become whole.
-    package let folder: String
-    /// The weights that are on their way, by their names in the folder.
-    package let arrivals: [String: HubArrival]
+    /// The directory of the snapshot; the weights appear in it as they become whole.
+    package let directory: String
+    /// The weights that are on their way, by their names in the directory.
+    package let pendingFiles: [String: PendingFile]
 
     private let isDone = Atomic(false)
     /// Whether the download's progress is shown; it stays so until somebody else has something to show.
@@ -94,23 +94,23 @@ package final class HubStream: Sendable {
     ///
     /// - Throws: `BridgeError` when the hub does not give them.
     package init(_ snapshot: HubSnapshot) throws {
-        folder = snapshot.folder
+        directory = snapshot.directory
         let weights = try snapshot.fetchAllButWeights().filter { !snapshot.holds($0) }
-        var arrivals: [String: HubArrival] = [:]
+        var pendingFiles: [String: PendingFile] = [:]
         for file in weights {
-            let name = Files.join(snapshot.folder, file.path)
-            arrivals[file.path] = HubArrival(file, name: name, cancellation: snapshot.hub.context.cancellation)
+            let name = Files.join(snapshot.directory, file.path)
+            pendingFiles[file.path] = PendingFile(file, name: name, cancellation: snapshot.hub.context.cancellation)
         }
-        self.arrivals = arrivals
+        self.pendingFiles = pendingFiles
         Workers.detach { [self] in
             var snapshot = snapshot
             if let show = snapshot.hub.context.progress {
                 snapshot.hub.context.progress = { [self] progress in isShown.withLock { if $0 { show(progress) } } }
             }
             do {
-                try snapshot.remember(afterFetching: snapshot.fetch(weights, arriving: self.arrivals))
+                try snapshot.remember(afterFetching: snapshot.fetch(weights, pending: self.pendingFiles))
             } catch {
-                for arrival in self.arrivals.values { arrival.fails(error) }
+                for pendingFile in self.pendingFiles.values { pendingFile.fails(error) }
             }
             isDone.store(true, ordering: .releasing)
         }
@@ -123,7 +123,7 @@ package final class HubStream: Sendable {
     ///
     /// - Throws: `BridgeError` when one is not; what was read of it is then worth nothing.
     package func confirm() throws {
-        for arrival in arrivals.values { try arrival.confirm() }
+        for pendingFile in pendingFiles.values { try pendingFile.confirm() }
     }
 
     /// Waits until no thread is at it any more, which an error elsewhere has stopped.

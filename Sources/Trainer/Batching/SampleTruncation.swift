@@ -1,9 +1,9 @@
 import BridgeCore
 
 /// Makes samples fit the longest sequence, and counts what becomes of them.
-public struct SampleFitter: Sendable {
+public struct SampleTruncation: Sendable {
     /// What is done with a sample that cannot be cut.
-    public enum TooLong: String, Sendable, CaseIterable {
+    public enum OverlongPolicy: String, Sendable, CaseIterable {
         /// An error that ends the run.
         case refuse
         /// It is left out and counted.
@@ -13,7 +13,7 @@ public struct SampleFitter: Sendable {
     /// The longest sample, in tokens.
     public let seqLength: Int
     /// What is done with a sample that is longer and cannot be cut.
-    public let tooLong: TooLong
+    public let tooLong: OverlongPolicy
     private let imageTokenID: Int32?
 
     /// A rule for lengths.
@@ -23,7 +23,7 @@ public struct SampleFitter: Sendable {
     ///   - imageTokenID: The token in whose place features of images come; nil for text.
     ///   - tooLong: What is done with a sample that is longer and cannot be cut.
     /// - Throws: `BridgeError` for a length that holds no pair of tokens.
-    public init(seqLength: Int, imageTokenID: Int?, tooLong: TooLong = .refuse) throws {
+    public init(seqLength: Int, imageTokenID: Int?, tooLong: OverlongPolicy = .refuse) throws {
         guard seqLength >= 2 else {
             throw BridgeError(.badArgument, "dataset.seq_length is \(seqLength), expected at least 2")
         }
@@ -45,7 +45,7 @@ public struct SampleFitter: Sendable {
     /// The sample within the length.
     ///
     /// It is cut from the right, where no image is cut. A sample that is left out becomes one token from which nothing is
-    /// learnt, so that batches keep their size.
+    /// supervised, so that batches keep their size.
     ///
     /// - Throws: `BridgeError` when the cut would go through an image and such samples are refused.
     public func fit(_ sample: TrainingSample) throws -> (sample: TrainingSample, outcome: Outcome) {
@@ -76,9 +76,9 @@ public struct SampleStatistics: Sendable, Equatable {
     public var sampleCount = 0
     /// Tokens of the samples that were kept, behind the cuts.
     public var tokenCount = 0
-    /// Tokens that are learnt.
-    public var trainedCount = 0
-    /// Samples from which nothing is learnt, the ones left out not counted.
+    /// Tokens that are supervised.
+    public var supervisedCount = 0
+    /// Samples from which nothing is supervised, the ones left out not counted.
     public var withoutTrainedToken = 0
     /// Samples that were left out because they are too long.
     public var tooLong = 0
@@ -96,7 +96,7 @@ public struct SampleStatistics: Sendable, Equatable {
     public mutating func add(_ other: SampleStatistics) {
         sampleCount += other.sampleCount
         tokenCount += other.tokenCount
-        trainedCount += other.trainedCount
+        supervisedCount += other.supervisedCount
         withoutTrainedToken += other.withoutTrainedToken
         tooLong += other.tooLong
         cut += other.cut
@@ -104,8 +104,8 @@ public struct SampleStatistics: Sendable, Equatable {
         imageCount += other.imageCount
     }
 
-    /// Counts a sample as it came out of ``SampleFitter/fit(_:)``.
-    public mutating func count(_ sample: TrainingSample, _ outcome: SampleFitter.Outcome) {
+    /// Counts a sample as it came out of ``SampleTruncation/fit(_:)``.
+    public mutating func count(_ sample: TrainingSample, _ outcome: SampleTruncation.Outcome) {
         sampleCount += 1
         switch outcome {
         case .skipped:
@@ -117,16 +117,16 @@ public struct SampleStatistics: Sendable, Equatable {
         case .whole: break
         }
         tokenCount += sample.tokens.count
-        trainedCount += sample.trainedCount
+        supervisedCount += sample.supervisedCount
         imageCount += sample.images.count
-        if sample.trainedCount == 0 { withoutTrainedToken += 1 }
+        if sample.supervisedCount == 0 { withoutTrainedToken += 1 }
     }
 
     /// Adds what was counted elsewhere.
     public static func += (left: inout SampleStatistics, right: SampleStatistics) {
         left.sampleCount += right.sampleCount
         left.tokenCount += right.tokenCount
-        left.trainedCount += right.trainedCount
+        left.supervisedCount += right.supervisedCount
         left.withoutTrainedToken += right.withoutTrainedToken
         left.tooLong += right.tooLong
         left.cut += right.cut

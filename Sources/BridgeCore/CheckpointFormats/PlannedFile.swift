@@ -4,8 +4,8 @@ import TensorRuntime
 
 /// A file that is going to be written: literal bytes and tensors, one behind the other.
 ///
-/// Every container is a list of such images, so that one writer serves them all.
-package struct FileImage: Sendable {
+/// Every container is a list of such files, so that one writer serves them all.
+package struct PlannedFile: Sendable {
     /// A part of the file.
     package enum Part: Sendable {
         case bytes([UInt8])
@@ -19,7 +19,7 @@ package struct FileImage: Sendable {
         }
     }
 
-    /// The path inside the folder that is made.
+    /// The path inside the directory that is made.
     package let name: String
     /// The parts.
     package let parts: [Part]
@@ -43,18 +43,18 @@ package struct FileImage: Sendable {
 
     /// A safetensors file.
     package static func safetensors(name: String, header: SafetensorsHeader, views: [TensorView], alignment: Int = 8)
-        -> FileImage
+        -> PlannedFile
     {
-        FileImage(name: name, parts: [.bytes(header.prefix(alignment: alignment))] + views.map { .tensor($0) })
+        PlannedFile(name: name, parts: [.bytes(header.prefix(alignment: alignment))] + views.map { .tensor($0) })
     }
 
     /// A file with the given bytes.
-    package static func literal(name: String, _ bytes: [UInt8]) -> FileImage {
-        FileImage(name: name, parts: [.bytes(bytes)])
+    package static func literal(name: String, _ bytes: [UInt8]) -> PlannedFile {
+        PlannedFile(name: name, parts: [.bytes(bytes)])
     }
 
     /// A copy of a file.
-    package static func copy(name: String, of storage: any ByteStorage) -> FileImage {
+    package static func copy(name: String, of storage: any ByteStorage) -> PlannedFile {
         let bytes = StoredTensor(
             name: name,
             elementType: .uint8,
@@ -62,7 +62,7 @@ package struct FileImage: Sendable {
             storage: storage,
             offset: 0
         )
-        return FileImage(name: name, parts: storage.byteCount == 0 ? [] : [.tensor(TensorView(bytes))])
+        return PlannedFile(name: name, parts: storage.byteCount == 0 ? [] : [.tensor(TensorView(bytes))])
     }
 
     /// Makes the bytes of a range of the file.
@@ -76,8 +76,8 @@ package struct FileImage: Sendable {
         }
         while low < parts.count, offsets[low] < range.upperBound {
             let piece = range.clamped(to: offsets[low]..<offsets[low + 1])
-            let place = piece.lowerBound - range.lowerBound..<piece.upperBound - range.lowerBound
-            let buffer = UnsafeMutableRawBufferPointer(rebasing: target[place])
+            let location = piece.lowerBound - range.lowerBound..<piece.upperBound - range.lowerBound
+            let buffer = UnsafeMutableRawBufferPointer(rebasing: target[location])
             switch parts[low] {
             case .bytes(let bytes):
                 let start = piece.lowerBound - offsets[low]
