@@ -196,18 +196,18 @@ public final class Trainer {
             let supervised = batch.supervisedCount
             tokens += batch.targets.count
             guard supervised > 0 else { continue }
-            // Dropout depends on the place of the micro-batch in the run and on nothing else.
-            components.adapters?.drop(
-                by: RandomStream(seed: components.recipe.rng.seed, stream: UInt64(first) << 20)
-            )
             let weight = train.meanOfMeans ? 1 / Float(supervised) : 1
-            let value = try components.model.loss(
-                batch.tokens,
-                targets: batch.targets,
-                weight: weight,
-                recomputation: components.recipe.model.recomputeGranularity
-            )
-            _ = Gradients(of: value)
+            // Dropout depends on the position of the micro-batch in the run and on nothing else.
+            let dropout = RandomStream(seed: components.recipe.rng.seed, stream: UInt64(first) << 20)
+            let value = try withDropout(dropout) {
+                try components.model.loss(
+                    batch.tokens,
+                    targets: batch.targets,
+                    weight: weight,
+                    recomputation: components.recipe.model.recomputeGranularity
+                )
+            }
+            value.backward()
             loss += Double(value.item)
             trained += supervised
         }
@@ -264,17 +264,14 @@ public final class Trainer {
         guard let samples = components.validation else { return nil }
         let start = ContinuousClock.now
         let train = components.recipe.train
-        let trained = (components.model.parameters + (components.adapters?.parameters ?? [])).filter(\.isTrainable)
-        for parameter in trained { parameter.isTrainable = false }
-        components.adapters?.drop(by: nil)
-        defer { for parameter in trained { parameter.isTrainable = true } }
         var (loss, count) = (0.0, 0)
         for micro in 0..<train.evalIters * max(1, train.globalBatchSize / train.microBatchSize) {
             // The step is done, and a validation of some of the samples would be another number.
             if shouldStop() { return nil }
             let batch = try samples.batch(first: micro * train.microBatchSize, count: train.microBatchSize)
             guard batch.supervisedCount > 0 else { continue }
-            loss += Double(try components.model.loss(batch.tokens, targets: batch.targets).item)
+            let value = try withoutGradients { try components.model.loss(batch.tokens, targets: batch.targets) }
+            loss += Double(value.item)
             count += batch.supervisedCount
         }
         guard count > 0 else { return nil }

@@ -30,7 +30,7 @@ import Testing
             failsWith: 1,
             mentioning: "\(model)/\(name) is a link to",
             "secret.txt",
-            "put a copy of the file in its place"
+            "put a copy of the target file here"
         )
         #expect(!scratch.content.contains { $0.hasPrefix("out") })
     }

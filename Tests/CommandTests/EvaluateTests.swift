@@ -48,7 +48,7 @@ import Testing
         #expect(result[path: "categories.image.accuracy"]?.double == 0.5)
         let wrong = try #require(result["wrong"]?.array)
         #expect(wrong.count == 1)
-        #expect(wrong.first?["place"]?.string?.hasSuffix("rows.jsonl, line 3") == true)
+        #expect(wrong.first?["location"]?.string?.hasSuffix("rows.jsonl, line 3") == true)
 
         let table = try BridgeProcess(arguments + ["--at-least", "0.7"]).wait()
         #expect(table.status == 1)

@@ -45,7 +45,7 @@ import Tokenizers
         // Without a file the configuration of the model counts.
         try write(nil)
         let short = try Answer(whole)
-        #expect(short.tokens == Array(free.tokens[...location]) && short.reason == "end")
+        #expect(short.tokens == Array(free.tokens[...place]) && short.reason == "end")
         try write(["eos_token_id": [999, .number(JSONNumber(free.tokens[0]))]])
         #expect(try Answer(whole).tokens == [free.tokens[0]])
     }

@@ -24,17 +24,18 @@ import Testing
         expect(outcome, failsWith: 64, mentioning: "takes at most", "shorter")
     }
 
-    @Test func picturesAndPlacesThatAreNotAsMany() throws {
+    @Test func imagesAndPlaceholdersOfDifferentCounts() throws {
         let cases = [
-            ("gemma3", "no place", "0 places"), ("ministral3", "no place", "0 places"),
-            ("gemma3", "<start_of_image><start_of_image>", "2 places"), ("ministral3", "[IMG][IMG]", "2 places"),
+            ("gemma3", "nothing", "0 placeholders"), ("ministral3", "nothing", "0 placeholders"),
+            ("gemma3", "<start_of_image><start_of_image>", "2 placeholders"),
+            ("ministral3", "[IMG][IMG]", "2 placeholders"),
         ]
         for (model, prompt, words) in cases {
             let outcome = try generate(directory(model), "--prompt", prompt, "--raw", "--image", image)
             expect(outcome, failsWith: 64, mentioning: "1 image", words)
         }
         let outcome = try generate(directory("gemma3"), "--prompt", "x <start_of_image>", "--image", image)
-        expect(outcome, failsWith: 64, mentioning: "1 image", "2 places")
+        expect(outcome, failsWith: 64, mentioning: "1 image", "2 placeholders")
     }
 
     @Test func aPictureForAModelOfText() throws {

@@ -77,7 +77,7 @@ import Testing
         #expect(try fetch() == content)
         // Foundation does not trust the server's certificate.
         func redirect(to location: String) throws {
-            let faults: JSON = [["match": "GET /org", "times": 1, "location": .string(place)]]
+            let faults: JSON = [["match": "GET /org", "times": 1, "location": .string(location)]]
             var request = HTTPRequest(method: "POST", address: "\(server.endpoint)/_faults")
             request.body = .bytes(faults.text(pretty: false))
             _ = try HTTPConnection(settings).perform(request) { _, _ in true }

@@ -179,7 +179,7 @@ import Testing
                 ["hub", "upload", "me/new", directory.path] + more,
                 environment: server.variables.merging(["HF_TOKEN": HubServer.token]) { $1 }
             ).wait()
-            expect(outcome, failsWith: 1, mentioning: message, outside.path, "put a copy of the file in its place")
+            expect(outcome, failsWith: 1, mentioning: message, outside.path, "put a copy of the target file here")
         }
         #expect(try await server.log().isEmpty)
     }

@@ -76,8 +76,8 @@ import Testing
 
     @Test func anUnknownColumnAndARowBehindTheLastAreErrors() throws {
         let file = try ParquetFile(path: Fixture.path("images.parquet"))
-        let error = #expect(throws: ParquetError.self) { try file.row(at: 0, columns: ["image"]) }
-        #expect(error?.description == "it has no column 'image'; it has image, question")
+        let error = #expect(throws: ParquetError.self) { try file.row(at: 0, columns: ["photo"]) }
+        #expect(error?.description == "it has no column 'photo'; it has image, question")
         for row in [-1, 9, Int.max, Int.min] {
             #expect(throws: ParquetError.self) { try file.row(at: row) }
         }

@@ -99,7 +99,7 @@ import Testing
         let host = Mutex("")
         let server = try TinyServer { path in
             seen.withLock { $0.append(path) }
-            let place = place.replacing("HOST", with: host.withLock { $0 })
+            let place = location.replacing("HOST", with: host.withLock { $0 })
             return path == "/a/b/c?d" ? .init(status: "302 Found", headers: ["Location: \(place)"]) : .init(body: bytes)
         }
         defer { server.stop() }

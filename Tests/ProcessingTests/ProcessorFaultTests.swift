@@ -46,12 +46,12 @@ import Tokenizers
     func imagesAndPlacesHaveToBeEqual(_ checkpoint: String, _ marker: String) throws {
         let processor = try processor(checkpoint)
         let one = try image(20, 20)
-        expectSentence("1 image", "0 places", marker) { _ = try processor.inputs(rawText: "text", images: [one]) }
-        expectSentence("0 images", "1 place", marker) { _ = try processor.inputs(rawText: "a \(marker)") }
-        expectSentence("1 image", "2 places") {
+        expectSentence("1 image", "0 placeholders", marker) { _ = try processor.inputs(rawText: "text", images: [one]) }
+        expectSentence("0 images", "1 placeholder", marker) { _ = try processor.inputs(rawText: "a \(marker)") }
+        expectSentence("1 image", "2 placeholders") {
             _ = try processor.inputs(rawText: marker + marker, images: [one])
         }
-        expectSentence("2 images", "1 place") {
+        expectSentence("2 images", "1 placeholder") {
             _ = try processor.inputs(
                 Conversation(messages: [.init(role: "user", parts: [.image])], images: [one, one])
             )

@@ -9,7 +9,7 @@ import Testing
     private final class Counts: Sendable {
         private let counts: Mutex<[Int]>
         init(_ size: Int) { counts = Mutex(Array(repeating: 0, count: size)) }
-        func add(_ location: Int) { counts.withLock { $0[place] += 1 } }
+        func add(_ location: Int) { counts.withLock { $0[location] += 1 } }
         var areAllOne: Bool { counts.withLock { $0.allSatisfy { $0 == 1 } } }
     }
 

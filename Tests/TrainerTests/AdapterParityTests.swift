@@ -75,7 +75,7 @@ import Trainer
         for step in losses.indices {
             optimizer.clearGradients()
             let loss = try model.loss(tokens(name), targets: targets, weight: 1 / Float(ids.count - 2))
-            _ = Gradients(of: loss)
+            loss.backward()
             let norm = optimizer.gradientNorm()
             optimizer.step(rate: 2e-3, weightDecay: 0.1, gradientScale: min(1, 1 / (norm + 1e-6)))
             #expect(abs(loss.item - losses[step]) <= 1e-4 * losses[step], "loss of step \(step)")

@@ -48,7 +48,7 @@ import Trainer
                     weight: 1 / Float(batch.supervisedCount),
                     recomputation: recomputation
                 )
-                _ = Gradients(of: loss)
+                loss.backward()
                 let norm = optimizer.gradientNorm()
                 optimizer.step(rate: 2e-3, weightDecay: 0.1, gradientScale: min(1, 1 / (norm + 1e-6)))
                 losses.append(Double(loss.item))

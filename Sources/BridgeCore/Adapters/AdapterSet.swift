@@ -184,16 +184,6 @@ public final class AdapterSet: Sendable {
         }
     }
 
-    /// Decides what is dropped in the passes from here on; nil for nothing, as in validation.
-    public func drop(by stream: RandomStream?) {
-        guard configuration.dropout > 0 else { return }
-        for module in modules {
-            for case let input? in module.layers.map(\.adapter?.input) {
-                input.stream = stream?.named(input.weight.name)
-            }
-        }
-    }
-
     /// A model's parameters with the adapters in the weights that have one, of the types that they had.
     ///
     /// - Parameter model: The model that the adapters are on; it stays as it is.

@@ -2,6 +2,7 @@ import BridgeSupport
 import CheckpointFormats
 public import Conversion
 import ModelPlugins
+import TensorRuntime
 
 extension AutoBridge {
     /// What an import would do.
@@ -147,7 +148,22 @@ extension AutoBridge {
             )
         }
         let reference = try directory.map { try HuggingFaceReference($0) } ?? HuggingFaceReference(checkpoint)
-        return Exporter(checkpoint: checkpoint, model: model, reference: reference, options: options)
+        return Exporter(source: try ExportSource(checkpoint), model: model, reference: reference, options: options)
+    }
+
+    /// The exporter of parameters in memory, which are those of this bridge's model.
+    func exporter(_ state: TrainingState, _ options: ConversionOptions) throws -> Exporter {
+        let reference =
+            try directory.map { try HuggingFaceReference($0) } ?? checkpoint.map { try HuggingFaceReference($0) }
+            ?? HuggingFaceReference(configuration: model.configuration, style: checkpointStyle)
+        let source = ExportSource(
+            name: modelPath ?? "the model in memory",
+            architecture: model.architecture,
+            parameters: try TrainedNames(model.table(reference.style)).parameters(
+                state.parameters.map { ($0.name, $0.tensor) }
+            )
+        )
+        return Exporter(source: source, model: model, reference: reference, options: options)
     }
 
     /// A checkpoint, opened unless it is the one that this bridge was made from.

@@ -67,18 +67,13 @@ extension AutoBridge {
     ) throws -> ConversionReport {
         try Destination.check(destination, against: [directory?.path])
         try Self.checkExport(to: destination, overwrite: options.overwrite)
-        // A checkpoint on the way, so that the export is the one that any other goes through.
-        let target = Files.trimmed(destination)
-        let middle = Files.join(Files.parent(of: target), ".\(Files.name(of: target)).merging")
-        if Files.exists(middle) { try Files.remove(middle) }
-        defer { try? Files.remove(middle) }
         let parameters = try adapters.merged(into: model, cancellation: options.context.cancellation)
         let state = TrainingState(parameters: parameters, moments: [])
         let merged = try merged(model)
-        try merged.save(state, to: middle, iteration: 0, files: [], context: options.context)
         var options = options
         options.dropsQuantisation = true
-        var report = try merged.exportCheckpoint(from: middle, to: destination, options: options)
+        let plan = try merged.exporter(state, options).plan()
+        var report = try merged.exportCheckpoint(plan, to: destination, options: options)
         report.notes += adapters.notes
         return report
     }

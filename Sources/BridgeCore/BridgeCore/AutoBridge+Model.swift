@@ -49,7 +49,7 @@ extension AutoBridge {
         do {
             guard let path else { return try imported() }
             let exporter = try exporter(path, ConversionOptions())
-            let other = exporter.checkpoint.manifest.architecture
+            let other = exporter.source.architecture
             guard other == model.architecture else {
                 throw BridgeError(
                     .badArgument,

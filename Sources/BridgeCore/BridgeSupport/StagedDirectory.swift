@@ -106,7 +106,7 @@ package final class StagedDirectory {
         } else {
             if replaces { try Files.remove(destination) }
             guard csys_rename_new(path, destination) == 0 else {
-                guard errno == EEXIST else { throw BridgeError.system("cannot put \(destination) in its location") }
+                guard errno == EEXIST else { throw BridgeError.system("cannot put \(destination) in place") }
                 throw BridgeError(
                     .destinationTaken,
                     "\(destination) has appeared meanwhile; choose another directory or pass --overwrite"

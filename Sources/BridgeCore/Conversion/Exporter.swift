@@ -6,20 +6,20 @@ package import ModelSchema
 package import TensorFiles
 import TensorRuntime
 
-/// Plans the way from a native checkpoint to a Hugging Face directory like the one that it came from.
+/// Plans the export of Megatron parameters to a Hugging Face directory like the one that they came from.
 package struct Exporter {
-    package let checkpoint: NativeCheckpoint
+    package let source: ExportSource
     let model: FamilyModel
     let reference: HuggingFaceReference
     let options: ConversionOptions
 
     package init(
-        checkpoint: NativeCheckpoint,
+        source: ExportSource,
         model: FamilyModel,
         reference: HuggingFaceReference,
         options: ConversionOptions
     ) {
-        self.checkpoint = checkpoint
+        self.source = source
         self.model = model
         self.reference = reference
         self.options = options
@@ -37,8 +37,8 @@ package struct Exporter {
     /// - Throws: `BridgeError` when a parameter is missing, left over, or has another shape than the configuration gives.
     package func parameters() throws -> (parameters: [(entry: ParameterTable.Entry, view: TensorView)], ledger: Ledger)
     {
-        let parameters = Dictionary(checkpoint.parameters.map { ($0.name, $0) }) { first, _ in first }
-        let allowed = Set((checkpoint.manifest.ledger["allowed_missing"]?.array ?? []).compactMap(\.string))
+        let parameters = Dictionary(source.parameters.map { ($0.name, $0) }) { first, _ in first }
+        let allowed = Set((source.ledger["allowed_missing"]?.array ?? []).compactMap(\.string))
         var ledger = Ledger()
         var problems: [String] = []
         var found: [(ParameterTable.Entry, TensorView)] = []
@@ -73,7 +73,7 @@ package struct Exporter {
             ledger.mapped.append(entry.megatron)
             found.append((entry, options.elementType.map { parameter.view.cast(to: $0) } ?? parameter.view))
         }
-        for parameter in checkpoint.parameters where !used.contains(parameter.name) {
+        for parameter in source.parameters where !used.contains(parameter.name) {
             if options.allowMissing.contains(where: { $0.matches(parameter.name) }) {
                 ledger.allowed.append(parameter.name)
             } else {
@@ -83,7 +83,7 @@ package struct Exporter {
         guard problems.isEmpty else {
             throw BridgeError(
                 .unaccountedTensors,
-                "\(problems.count) parameters of \(checkpoint.path) are not accounted for, so nothing was written",
+                "\(problems.count) parameters of \(source.name) are not accounted for, so nothing was written",
                 names: problems
             )
         }
@@ -96,7 +96,7 @@ package struct Exporter {
     package func tensors() throws -> (tensors: [Exported], ledger: Ledger) {
         let (parameters, ledger) = try parameters()
         let names = reference.tensorNames
-        let widened = checkpoint.manifest.ledger["widened"]
+        let widened = source.ledger["widened"]
         let tensors = parameters.flatMap { entry, view in
             zip(entry.huggingFace, entry.mapping.transform.toHuggingFace(view)).map { name, view in
                 let name = spelling(name, in: names)
@@ -116,9 +116,9 @@ package struct Exporter {
         let byName = Dictionary(tensors.map { ($0.name, $0) }) { first, _ in first }
         var dropped = Set(
             ["dequantised_scales", "allowed_missing"].flatMap {
-                (checkpoint.manifest.ledger[$0]?.array ?? []).compactMap(\.string)
+                (source.ledger[$0]?.array ?? []).compactMap(\.string)
             }
-                + (checkpoint.manifest.ledger["ignored"]?.array ?? []).compactMap { $0["name"]?.string }
+                + (source.ledger["ignored"]?.array ?? []).compactMap { $0["name"]?.string }
         )
         let needless = needless(byName).subtracting(dropped)
         dropped.formUnion(needless)
@@ -140,7 +140,7 @@ package struct Exporter {
                 views: shard.header.entries.compactMap { byName[$0.name]?.view }
             )
         }
-        var notes = try checkpoint.sideFileNotes()
+        var notes = source.notes
         if !ledger.allowed.isEmpty {
             notes.append(
                 "\(ByteFormat.counted(ledger.allowed.count, "parameter")) missing, as allowed: \(ledger.allowed.joined(separator: ", "))"
@@ -157,9 +157,9 @@ package struct Exporter {
         }
         return ConversionPlan(
             kind: .exporting,
-            source: checkpoint.path,
+            source: source.name,
             architecture: model.architecture,
-            layout: checkpoint.manifest.layout,
+            layout: source.layout,
             ledger: ledger,
             lines: tensors.map {
                 ConversionPlan.Line(

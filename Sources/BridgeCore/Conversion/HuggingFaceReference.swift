@@ -1,13 +1,13 @@
 import BridgeSupport
 package import CheckpointFormats
-import JSONTree
+package import JSONTree
 import TensorFiles
 
 /// What an exported directory has to look like: the source directory's files besides its weights, and its weight files' headers.
 package struct HuggingFaceReference {
     /// The directory the reference stands in, for messages.
     let name: String
-    let style: HuggingFaceDirectory.Style
+    package let style: HuggingFaceDirectory.Style
     /// The configuration file's content.
     let configuration: JSON
     let shards: [HuggingFaceDirectory.Shard]
@@ -50,6 +50,14 @@ package struct HuggingFaceReference {
         configuration = directory.configuration
         shards = directory.shards
         sideFiles = try directory.sideFiles.map { ($0, try CarriedFiles.open($0, in: directory.path)) }
+    }
+
+    /// No source: a configuration alone, with new weight files and no other files.
+    package init(configuration: JSON, style: HuggingFaceDirectory.Style) {
+        name = "the model's parameter table"
+        self.style = style
+        self.configuration = configuration
+        (shards, sideFiles) = ([], [])
     }
 
     /// The names of all tensors.

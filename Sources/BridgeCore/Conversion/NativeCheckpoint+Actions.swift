@@ -40,7 +40,7 @@ extension NativeCheckpoint {
     public static func checkDestination(_ path: String) throws { _ = try NativeDestination.isFree(Files.trimmed(path)) }
 
     /// A file whose content is not what the manifest says.
-    public struct Damage: Sendable, Equatable {
+    public struct CorruptFile: Sendable, Equatable {
         /// The file.
         public var file: String
         /// What is wrong with it.

@@ -39,7 +39,7 @@ package struct TrainedNames {
     }
 
     /// The place of a parameter of the model or of an adapter; nil for one that the model does not have.
-    package func place(of whole: String) -> Place? {
+    package func location(of whole: String) -> Place? {
         guard let mark = whole.firstRange(of: Self.adapterMark) else { return entries[whole].map(Place.init) }
         guard var position = entries["\(whole[..<mark.lowerBound]).weight"].map(Place.init) else { return nil }
         let own = whole[mark.upperBound...]
@@ -75,7 +75,7 @@ package struct TrainedNames {
             views[whole, default: []].append(TensorView(stored))
         }
         return try names.map { name in
-            guard let position = place(of: name), let views = views[name] else {
+            guard let position = location(of: name), let views = views[name] else {
                 throw BridgeError(.badPlugin, "the model has a parameter \(name) that its parameter table has not")
             }
             return GlobalParameter(

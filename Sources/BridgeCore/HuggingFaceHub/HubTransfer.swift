@@ -309,7 +309,7 @@ final class HubTransfer: Sendable {
             throw BridgeError.system("cannot write \(storage.path)")
         }
         guard rename(storage.path, destination) == 0 || Files.kind(of: destination) == .file else {
-            throw BridgeError.system("cannot put \(destination) in its location")
+            throw BridgeError.system("cannot put \(destination) in place")
         }
         return true
     }

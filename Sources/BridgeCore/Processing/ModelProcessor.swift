@@ -191,14 +191,14 @@ extension ModelProcessor {
 
     private func check(_ markers: Int, against images: Int, _ marker: String) throws {
         guard markers != images else { return }
-        let location = markers == 1 ? "1 location" : "\(markers) places"
+        let placeholders = markers == 1 ? "1 placeholder" : "\(markers) placeholders"
         let advice =
             markers == 0
             ? "write \(marker) where an image belongs, or use a chat template that does"
             : "give one image for each \(marker) in the prompt"
         throw BridgeError(
             .badArgument,
-            "there \(images == 1 ? "is 1 image" : "are \(images) images") and the prompt has \(location) for images; \(advice)"
+            "there \(images == 1 ? "is 1 image" : "are \(images) images") and the prompt has \(placeholders) for images; \(advice)"
         )
     }
 
@@ -268,12 +268,12 @@ extension BridgeError {
     /// Runs something of the tokenizer's and turns what it throws into the error of this module.
     ///
     /// - Parameters:
-    ///   - place: The file, or the row of one, that the text comes from; nil where the error names it itself.
+    ///   - location: The file, or the row of one, that the text comes from; nil where the error names it itself.
     ///   - body: What is run.
     /// - Returns: What `body` returns.
     /// - Throws: `BridgeError`.
     public static func ofTokenizer<Result>(
-        in place: String? = nil,
+        in location: String? = nil,
         _ body: () throws(TokenizerError) -> Result
     ) throws -> Result {
         do throws(TokenizerError) {

@@ -31,7 +31,7 @@ public struct BatchCollator: Sendable {
         self.source = source
         self.order = order
         self.fitter = fitter
-        self.options = form
+        self.options = options
     }
 
     /// A micro-batch with what was seen in its samples.

@@ -82,7 +82,7 @@ public struct DatasetOpener: Sendable {
                 seqLength: section.seqLength,
                 imageTokenID: encoder.processor.imageTokens?.featureID
             ),
-            options: form
+            options: options
         )
     }
 

@@ -109,7 +109,7 @@ public final class RunCheckpoints {
             )
         }
         let progress = try RunProgress(json: Self.json(data, name), name: name)
-        if let damage = try NativeCheckpoint.check(path).damages.first {
+        if let damage = try NativeCheckpoint.check(path).corruptFiles.first {
             throw BridgeError(
                 .corruptInput,
                 "\(path)/\(damage.file) \(damage.problem); remove that iteration to go on from the one before"

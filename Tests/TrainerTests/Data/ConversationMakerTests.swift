@@ -8,7 +8,7 @@ import Trainer
 
 @Suite struct ConversationMakerTests {
     private struct Row: DatasetRow {
-        let place = "rows.parquet, row 3"
+        let location = "rows.parquet, row 3"
         let values: JSON
         var columns: [String] { values.object?.map(\.key) ?? [] }
 

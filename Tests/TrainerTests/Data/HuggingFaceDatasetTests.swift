@@ -38,7 +38,7 @@ import Testing
         #expect(data.config == "default")
         #expect(try data.row(at: 12)["question"] == .string("what is 3?"))
         #expect(try data.row(at: 12, columns: ["image"])["image"]?["path"] == .string("3.png"))
-        #expect(try data.place(of: 12) == "row 3 of \(path)/data/train-00001-of-00002.parquet")
+        #expect(try data.location(of: 12) == "row 3 of \(path)/data/train-00001-of-00002.parquet")
         #expect(try HuggingFaceDataset(path, split: "odd_one").count == 9)
         #expect(throws: BridgeError.self) { try data.row(at: 18) }
         let error = #expect(throws: BridgeError.self) { try HuggingFaceDataset(path, split: "test") }

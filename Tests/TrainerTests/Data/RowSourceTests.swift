@@ -130,7 +130,7 @@ import Trainer
         #expect(source.count == 3)
         for row in 0..<3 {
             #expect(try source.sample(at: row).tokens == [Int32(row + 1)])
-            #expect(source.place(of: row).hasSuffix("rows.jsonl, line \(row + (isList ? 2 : 1))"))
+            #expect(source.location(of: row).hasSuffix("rows.jsonl, line \(row + (isList ? 2 : 1))"))
         }
     }
 

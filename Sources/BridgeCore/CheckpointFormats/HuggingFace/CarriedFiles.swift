@@ -18,7 +18,7 @@ package enum CarriedFiles {
         throw BridgeError(
             .fileSystem,
             "\(path) is a link to \(target), outside of \(root) and of the hub's cache, and would be copied; put a copy of "
-                + "the file in its location if it belongs to the model, or remove it"
+                + "the target file here if it belongs to the model, or remove it"
         )
     }
 

@@ -38,7 +38,7 @@ package struct NativeLayout {
             {
                 let file = Self.fileName(kind, tensorRank: slice.tensorRank, stage: stage)
                 files[file, default: []].append((parameter.name, slice.view))
-                chunks += slice.places.map {
+                chunks += slice.positions.map {
                     NativeManifest.Chunk(
                         file: file,
                         global: [$0.globalRow, $0.globalColumn],

@@ -59,7 +59,7 @@ extension Tensor {
         recompute: (() -> Tensor)? = nil,
         _ backward: @escaping (Tensor) -> [Tensor?]
     ) -> Tensor {
-        guard inputs.contains(where: \.isTracked) else { return self }
+        guard inputs.contains(where: \.isTracked), ForwardContext.current.recordsOperations else { return self }
         return Tensor(
             storage,
             elementType,

@@ -1,4 +1,11 @@
-/// The gradients of one number with respect to the tensors that were tracked.
+extension Tensor {
+    /// Computes the gradients of this scalar and adds them to the accumulators of the parameters it depends on.
+    ///
+    /// The recorded operations are released. Gradients of tensors without an accumulator are those of ``Gradients``.
+    public func backward() { _ = Gradients(of: self) }
+}
+
+/// The gradients of a scalar with respect to tracked tensors.
 public struct Gradients {
     private var byNode: [ObjectIdentifier: Tensor] = [:]
 

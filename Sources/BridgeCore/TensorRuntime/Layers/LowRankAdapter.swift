@@ -1,22 +1,25 @@
 /// What a low-rank adapter does to the input of a layer: drops some of it and brings the rest down to a few numbers.
 ///
 /// Layers whose matrices were one, such as query, key and value, may share it.
-public final class LoRADownProjection: @unchecked Sendable {
+public final class LoRADownProjection: Sendable {
     /// A, [r, in].
     public let weight: Parameter
     /// The probability with which an element of the input is dropped.
     public let dropout: Float
-    /// Which random numbers drop; set anew for every pass that trains, nil where nothing is dropped.
-    public var stream: RandomStream?
-
     /// An input.
     public init(weight: Parameter, dropout: Float = 0) {
         self.weight = weight
         self.dropout = dropout
     }
 
-    /// The input as the adapter sees it.
-    func dropped(_ x: Tensor) -> Tensor { stream.map { x.droppingOut(dropout, $0) } ?? x }
+    /// Whether elements of the input are dropped in this forward pass.
+    var drops: Bool { dropout > 0 && ForwardContext.current.dropout != nil }
+
+    /// The input after dropout.
+    func dropped(_ x: Tensor) -> Tensor {
+        guard dropout > 0, let stream = ForwardContext.current.dropout else { return x }
+        return x.droppingOut(dropout, stream.named(weight.name))
+    }
 }
 
 /// An addition to a linear layer that is trained in its place.
@@ -72,7 +75,7 @@ public final class LowRankAdapter: Sendable {
         guard let factor = (factor ?? self.factor(for: weight))?.cast(to: out.elementType) else {
             return out.addingProjection(of: product, output.tensor)
         }
-        guard input.stream != nil, input.dropout > 0 else {
+        guard input.drops else {
             return out.addingProjection(of: product, output.tensor) * factor
         }
         // Only what the adapter adds sees the dropped input: the layer itself sees all of it.

@@ -1,5 +1,5 @@
 extension Tensor {
-    /// The result of `body`, which keeps nothing for the way back but its inputs and is called again there.
+    /// The result of `body`, which keeps only its inputs and is called again in the backward pass.
     ///
     /// - Parameters:
     ///   - inputs: What `body` is given.
@@ -9,6 +9,7 @@ extension Tensor {
     public static func recomputed(_ inputs: [Tensor], _ body: @escaping ([Tensor]) throws -> Tensor) rethrows -> Tensor
     {
         let cut = inputs.map { $0.isTracked ? $0.detached.trackingGradient() : $0 }
+        let context = ForwardContext.current
         let first = try body(cut)
         guard let root = first.node else { return first }
         // Leaves such as the weights of a layer, found on the tape before it is thrown away.
@@ -18,8 +19,8 @@ extension Tensor {
         let sources = inputs.map(\.detached)
         let node = GradientNode(inputs.map(\.node) + leaves) { gradient in
             let again = zip(sources, tracked).map { $1 ? $0.trackingGradient() : $0 }
-            guard let result = try? body(again) else {
-                Tensor.fail("recomputed", "what went well on the way forward failed on the way back")
+            guard let result = try? ForwardContext.$current.withValue(context, operation: { try body(again) }) else {
+                Tensor.fail("recomputed", "the forward pass succeeded and its recomputation in the backward pass threw")
             }
             let gradients = Gradients(of: result, seed: gradient)
             return again.map { gradients[$0] } + leaves.map { gradients[$0] }

@@ -47,7 +47,7 @@ struct AdapterOptions: ParsableArguments {
         )
         // Adapters are small and often finer than the weights: peft keeps them in float32 beside a bfloat16 model.
         let adapters = try bridge.loadAdapters(
-            from: model.adapterDirectory() ?? "",
+            from: self.model.adapterDirectory() ?? "",
             on: model,
             elementType: .float32,
             partType: isExact ? .float32 : nil

@@ -1,0 +1,37 @@
+package import CheckpointFormats
+package import JSONTree
+package import TensorFiles
+package import TensorRuntime
+
+/// The parameters that an export reads, of a checkpoint or in memory.
+package struct ExportSource {
+    /// The checkpoint's directory, or a description of the model, for messages.
+    package let name: String
+    /// The architecture that the parameters belong to.
+    package let architecture: String
+    package let parameters: [GlobalParameter]
+    package let layout: RankLayout
+    /// The ledger of the import that made the checkpoint: what was allowed to be missing, dropped and widened.
+    package let ledger: JSON
+    package let notes: [String]
+
+    /// A Megatron checkpoint.
+    package init(_ checkpoint: NativeCheckpoint) throws {
+        name = checkpoint.path
+        architecture = checkpoint.manifest.architecture
+        parameters = checkpoint.parameters
+        layout = checkpoint.manifest.layout
+        ledger = checkpoint.manifest.ledger
+        notes = try checkpoint.sideFileNotes()
+    }
+
+    /// Parameters in memory.
+    package init(name: String, architecture: String, parameters: [GlobalParameter]) {
+        self.name = name
+        self.architecture = architecture
+        self.parameters = parameters
+        layout = RankLayout()
+        ledger = .object(JSONObject())
+        notes = []
+    }
+}

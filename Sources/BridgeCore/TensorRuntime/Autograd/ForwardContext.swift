@@ -1,0 +1,35 @@
+/// What a forward pass is for: whether operations are recorded for the backward pass, and which random numbers drop.
+///
+/// It holds for the code that a closure runs, on its thread, and for what is recomputed in its backward pass.
+struct ForwardContext: Sendable {
+    /// Whether operations on tracked tensors are recorded.
+    var recordsOperations = true
+    /// Where the random numbers of dropout come from; nil where nothing is dropped.
+    var dropout: RandomStream?
+
+    @TaskLocal static var current = ForwardContext()
+}
+
+/// Runs `body` without recording operations for a backward pass, as `torch.no_grad` does.
+///
+/// - Parameter body: What is computed; its results are not tracked.
+/// - Returns: What `body` returns.
+/// - Throws: What `body` throws.
+public func withoutGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
+    var context = ForwardContext.current
+    context.recordsOperations = false
+    return try ForwardContext.$current.withValue(context, operation: body)
+}
+
+/// Runs `body` with dropout, as a module of torch in training mode does; outside of it nothing is dropped.
+///
+/// - Parameters:
+///   - stream: Where the random numbers come from. Each layer takes the stream of its name.
+///   - body: The forward pass.
+/// - Returns: What `body` returns.
+/// - Throws: What `body` throws.
+public func withDropout<Result>(_ stream: RandomStream, _ body: () throws -> Result) rethrows -> Result {
+    var context = ForwardContext.current
+    context.dropout = stream
+    return try ForwardContext.$current.withValue(context, operation: body)
+}

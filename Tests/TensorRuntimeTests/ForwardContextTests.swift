@@ -1,0 +1,69 @@
+import TensorRuntime
+import Testing
+
+@Suite struct ForwardContextTests {
+    private let engine = CPUEngine(threadCount: 1)
+
+    private func adapter(dropout: Float) -> LowRankAdapter {
+        LowRankAdapter(
+            input: LoRADownProjection(
+                weight: Parameter("a", Tensor([0.3, -0.7, 0.9, 0.2, 0.5, -0.4], shape: [2, 3], on: engine)),
+                dropout: dropout
+            ),
+            output: Parameter("b", Tensor([0.8, -0.6], shape: [1, 2], on: engine)),
+            scale: 1.5
+        )
+    }
+
+    private func layer(dropout: Float) -> Linear {
+        let layer = Linear(weight: Parameter("w", Tensor([1.1, -0.2, 0.6], shape: [1, 3], on: engine)))
+        layer.adapter = adapter(dropout: dropout)
+        return layer
+    }
+
+    private var x: Tensor { Tensor((0..<48).map { Float($0 % 7) - 2.5 }, shape: [16, 3], on: engine) }
+
+    @Test func nothingIsRecordedWithoutGradients() {
+        let x = Tensor([2], shape: [1], on: engine).trackingGradient()
+        #expect((x * x).isTracked)
+        let y = withoutGradients { x * x }
+        #expect(!y.isTracked && y.floats() == [4])
+        #expect((x * x).isTracked, "the closure's end restores recording")
+    }
+
+    @Test func backwardAddsToAccumulators() {
+        let parameter = Parameter("w", Tensor([3], shape: [1], on: engine))
+        parameter.isTrainable = true
+        let sum = parameter.accumulateGradients()
+        // d(w^2)/dw = 2 w, twice.
+        for _ in 0..<2 { (parameter.tensor * parameter.tensor).sum().backward() }
+        #expect(sum.sum.floats() == [12])
+    }
+
+    @Test func dropoutIsThatOfTheStreamAndOnlyInsideOfItsClosure() throws {
+        let (dropping, plain) = (layer(dropout: 0.5), layer(dropout: 0))
+        let stream = RandomStream(seed: 3, stream: 8)
+        let expected = try plain(x).floats()
+        #expect(try dropping(x).floats() == expected)
+        let first = try withDropout(stream) { try dropping(x).floats() }
+        #expect(first != expected)
+        #expect(try withDropout(stream) { try dropping(x).floats() } == first)
+        #expect(try withDropout(RandomStream(seed: 4, stream: 8)) { try dropping(x).floats() } != first)
+        #expect(try dropping(x).floats() == expected)
+    }
+
+    @Test func recomputationDropsWhatTheForwardPassDropped() throws {
+        let layer = layer(dropout: 0.5)
+        let parameters = try #require(layer.adapter).parameters
+        for parameter in parameters { parameter.isTrainable = true }
+        func gradients(recomputed: Bool) throws -> [[Float]] {
+            let out = try withDropout(RandomStream(seed: 5, stream: 1)) {
+                recomputed ? try Tensor.recomputed([x]) { try layer($0[0]) } : try layer(x)
+            }
+            // The backward pass is outside of the closure, as in a training step.
+            let found = Gradients(of: (out * out).sum())
+            return try parameters.map { try #require(found[$0.tensor]).floats() }
+        }
+        #expect(try gradients(recomputed: true) == gradients(recomputed: false))
+    }
+}
