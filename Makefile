@@ -8,16 +8,16 @@ FORMATTED = Sources Plugins Tests Examples Fuzz/Sources Package.swift
 
 help:
 	@echo "make demo        install what is missing, build, and convert a toy of every family both ways"
-	@echo "make learn       train toys of all three families, in full and with LoRA, and ask them what they never saw"
+	@echo "make learn       train toy models of all three families, in full and with LoRA, and evaluate them"
 	@echo "make test        install what is missing and run every test"
-	@echo "make test-levels  run the tests that compute at other instruction levels, emulated ones too"
+	@echo "make test-levels  run the numerical tests at other instruction levels, emulated ones too"
 	@echo "make test-peers  compare with torch and transformers in a Python venv"
 	@echo "make bench-inference  time inference of a 1 billion parameter model beside transformers and llama.cpp"
 	@echo "make bench-training   time training steps beside torch, transformers and peft"
 	@echo "make bench-hub        time downloads from a hub on this machine beside huggingface_hub"
 	@echo "make bench       time conversions of a 7.7 GB model beside cp and other tools (needs 40 GB of disk)"
 	@echo "make docs        build the documentation, warnings are errors"
-	@echo "make lint        check the format; make format mends it"
+	@echo "make lint        check the format and the benchmark tables; make format formats"
 
 setup:
 	@scripts/setup
@@ -75,6 +75,7 @@ format:
 
 lint:
 	swift format lint --strict --recursive $(FORMATTED)
+	python3 Benchmarks/report.py --check
 
 clean:
 	rm -rf .build Sources/BridgeCore/.build Examples/*/.build Fuzz/.build

@@ -5,11 +5,11 @@
 Every round runs every command once, so that a slow moment of the machine hits all of them; the table has medians. The
 source is read into the page cache before each warm run and dropped from it before each cold one (needs root). Every
 command's result is flushed to the disk before its clock stops. Anonymous memory is the largest RssAnon seen in
-/proc, every 5 ms. Needs three times the model's size on the disk. Writes a Markdown table to standard output.
+/proc, every 5 ms. Needs three times the model's size on the disk. Prints a Markdown table; --output writes the results to
+a file for Benchmarks/report.py.
 """
 
 import argparse
-import datetime
 import os
 import shutil
 import statistics
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import measuring
-from measuring import machine, warm
+from measuring import warm
 
 PEERS = {
     "transformers load + save": """
@@ -81,6 +81,7 @@ def main():
     parser.add_argument("--family", default="ministral3")
     parser.add_argument("--size", default="3b")
     parser.add_argument("--folder", type=Path, help="where to work; a temporary folder by default")
+    measuring.add_output(parser)
     arguments = parser.parse_args()
     bridge = arguments.bridge.resolve()
     root = Path(tempfile.mkdtemp(prefix="bridge-bench-", dir=arguments.folder))
@@ -127,25 +128,27 @@ def measure(bridge, root, arguments):
         for name, code in PEERS.items():
             warm(source)
             results[name].append(run([sys.executable, "-c", code, source, out], out))
-    report(results, size, made)
+    report(arguments, results, size, made)
 
 
-def report(results, size, made):
+def report(arguments, results, size, made):
     copy = statistics.median(seconds for seconds, _ in results["cp -r"])
-    print(f"{size / 1e9:.2f} GB, {machine()}, {datetime.date.today()}; made by `bridge toy` in {made:.1f} s.")
-    print("Seconds until the result is on the disk, medians (minimum to maximum).\n")
-    print("| | s | GB/s | of `cp` | anonymous memory |")
-    print("|---|---|---|---|---|")
-    for name, rows in results.items():
-        if not rows:
+    rows = []
+    for name, measured in results.items():
+        if not measured:
             continue
-        times = [seconds for seconds, _ in rows]
+        times = [seconds for seconds, _ in measured]
         median = statistics.median(times)
-        memory = max(bytes for _, bytes in rows) / 2**20
-        print(
-            f"| {name} | {median:.2f} ({min(times):.2f} to {max(times):.2f}) | {size / 1e9 / median:.2f} "
-            f"| {median / copy:.2f} | {memory:,.0f} MiB |"
-        )
+        memory = max(bytes for _, bytes in measured) / 2**20
+        spread = f"{median:.2f} ({min(times):.2f} to {max(times):.2f})"
+        rows.append([name, spread, f"{size / 1e9 / median:.2f}", f"{median / copy:.2f}", f"{memory:,.0f} MiB"])
+    measuring.publish(
+        arguments, "conversion", "make bench",
+        f"A model of {size / 1e9:.2f} GB, which `bridge toy` wrote in {made:.1f} s. Seconds until the result is on the disk, "
+        "medians (minimum to maximum).",
+        [("", ["", "s", "GB/s", "of `cp`", "anonymous memory"], rows)],
+        results,
+    )  # fmt: skip
 
 
 main()

@@ -7,7 +7,8 @@ The hub is Tests/HubServer/hub_server.py in a process of its own, the source in 
 measured is the work that a download makes. huggingface_hub runs with its fastest setting, eight workers and
 HF_XET_HIGH_PERFORMANCE (its other storage, Xet, is no part of the hub that is run here). Rounds are interleaved; every one
 starts with an empty cache. Seconds are those of the whole process until the model is in the cache: Bridge has then compared
-every byte with its checksum, huggingface_hub only the sizes. Memory is the most anonymous memory of the process.
+every byte with its checksum, huggingface_hub only the sizes. Memory is the most anonymous memory of the process. --output
+writes the results to a file for Benchmarks/report.py.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measuring import machine, run, warm
+from measuring import add_output, publish, run, warm
 
 SERVER = Path(__file__).resolve().parents[1] / "Tests" / "HubServer" / "hub_server.py"
 PYTHON = "import huggingface_hub; huggingface_hub.snapshot_download('org/model', max_workers=8)"
@@ -48,6 +49,7 @@ def main():
     parser.add_argument("--shards", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--work", type=Path, help="keep the model here instead of in a temporary folder")
+    add_output(parser)
     options = parser.parse_args()
     size = int(options.gigabytes * 1e9)
     with tempfile.TemporaryDirectory(prefix="bridge-hub-", dir=options.work) as scratch:
@@ -83,17 +85,19 @@ def main():
                 memory[name] = max(memory[name], done.anonymous)
         server.stdin.close()
         server.wait()
-    print(f"{machine()}; {size / 1e9:.2f} GB in {options.shards} files, {options.rounds} rounds\n")
-    print("| | s | GB/s | anonymous memory |")
-    print("|---|---|---|---|")
+    rows = []
     for name, found in times.items():
         middle = statistics.median(found)
-        print(
-            f"| {name} | {middle:.2f} ({min(found):.2f} to {max(found):.2f}) | {size / middle / 1e9:.2f} "
-            f"| {memory[name] / 2**20:.0f} MiB |"
-        )
+        spread = f"{middle:.2f} ({min(found):.2f} to {max(found):.2f})"
+        rows.append([name, spread, f"{size / middle / 1e9:.2f}", f"{memory[name] / 2**20:.0f} MiB"])
     ratios = [theirs / ours for ours, theirs in zip(times["bridge"], times["huggingface_hub"])]
-    print(f"\nthroughput over huggingface_hub's: {statistics.median(ratios):.2f}")
+    publish(
+        options, "hub", "make bench-hub",
+        f"{size / 1e9:.2f} GB in {options.shards} files, medians (minimum to maximum) of {options.rounds} rounds. Throughput of "
+        f"Bridge over that of huggingface_hub, median of the rounds: {statistics.median(ratios):.2f}.",
+        [("", ["", "s", "GB/s", "anonymous memory"], rows)],
+        {"seconds": times, "anonymous": memory},
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

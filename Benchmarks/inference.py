@@ -8,11 +8,10 @@ All compute with the same random bfloat16 weights on the same ids. The weights a
 run. "Allocator tuned" is transformers with glibc told to keep freed memory. Time to the first token is the whole
 process's for the bridge and llama.cpp, for transformers it begins with from_pretrained, after Python's imports, which
 alone take seconds. Anonymous memory is the largest RssAnon seen in /proc, every 5 ms. Parts: text, vision, tokenizer.
-Writes Markdown to standard output and all numbers to Benchmarks/results. Needs 6 GB of disk.
+Prints Markdown tables; --output writes the results to a file for Benchmarks/report.py. Needs 6 GB of disk.
 """
 
 import argparse
-import datetime
 import json
 import os
 import shutil
@@ -23,7 +22,7 @@ import tempfile
 from pathlib import Path
 
 import measuring
-from measuring import machine, warm
+from measuring import warm
 
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("BRIDGE_BENCHMARKS_CACHE", Path.home() / ".cache" / "bridge-benchmarks"))
@@ -135,30 +134,32 @@ def text_part(bridge, root, options):
                 print(f"{name} is left out: {reason}", file=sys.stderr)
                 del runs[name]
         rounds.append(entry)
-    report_text(rounds, read, bytes_per_token, parameters)
-    return {"rounds": rounds, "bandwidth": read, "bytes_per_token": bytes_per_token, "parameters": parameters}
+    measured = {"rounds": rounds, "bandwidth": read, "bytes_per_token": bytes_per_token, "parameters": parameters}
+    return measured, text_tables(rounds, read, bytes_per_token, parameters)
 
 
-def report_text(rounds, read, bytes_per_token, parameters):
+def text_tables(rounds, read, bytes_per_token, parameters):
     best, usual = max(pair[0] for pair in read), statistics.median(pair[1] for pair in read)
-    print(f"## A Mistral of {parameters / 1e9:.2f} billion parameters, bfloat16, {THREADS} threads\n")
-    print(f"Prompt of {PROMPT} tokens, {NEW} new ones; first token after a prompt of {SHORT_PROMPT}.")
-    print(f"Two threads read {usual:.1f} GB/s (best {best:.1f}); a token reads {bytes_per_token / 1e9:.2f} GB.\n")
     keys = list(next(iter(rounds[0].values())))
     names = list(dict.fromkeys(name for entry in rounds for name in entry))
-    print(f"| | {' | '.join(keys)} | of the best read bandwidth |")
-    print("|---|" + "---|" * (len(keys) + 1))
+    rows = []
     for name in names:
         values = [median(rounds, name, key) for key in keys]
         share = values[keys.index("decode tokens/s")] * bytes_per_token / 1e9 / best
-        print(f"| {name} | {' | '.join(f'{value:,.2f}' for value in values)} | {share:.0%} |")
+        rows.append([name, *[f"{value:,.2f}" for value in values], f"{share:.0%}"])
+    title = (
+        f"A Mistral model of {parameters / 1e9:.2f} billion parameters, bfloat16, {THREADS} threads, a prompt of {PROMPT} tokens "
+        f"and {NEW} new ones, the first token after a prompt of {SHORT_PROMPT}. Two threads read {usual:.1f} GB/s (best "
+        f"{best:.1f}); a token reads {bytes_per_token / 1e9:.2f} GB:"
+    )
+    tables = [(title, ["", *keys, "of the best read bandwidth"], rows)]
     if "bridge" in names:
-        print(f"\n| bridge over | {' | '.join(keys)} |")
-        print("|---|" + "---|" * len(keys))
+        rows = []
         for name in names[1:]:
             values = [ratio(rounds, "bridge", name, key) for key in keys]
-            print(f"| {name} | {' | '.join('-' if value is None else f'{value:.2f}' for value in values)} |")
-    print()
+            rows.append([name, *["-" if value is None else f"{value:.2f}" for value in values]])
+        tables.append(("Medians of the rounds' ratios, bridge divided by the other program:", ["", *keys], rows))
+    return tables
 
 
 # Vision.
@@ -184,9 +185,7 @@ def vision_part(bridge, root, options):
             rounds.append(entry)
         results[tower] = rounds
         shutil.rmtree(source)
-    print("## Vision tower and projector, one image, seconds\n")
-    print("| | bridge | transformers | bridge over transformers |")
-    print("|---|---|---|---|")
+    rows = []
     for tower, rounds in results.items():
         cells = []
         for name in ("bridge", "transformers"):
@@ -194,9 +193,9 @@ def vision_part(bridge, root, options):
             cells.append(f"{statistics.median(values):.2f}" if values else "-")
         both = [entry["bridge"] / entry["transformers"] for entry in rounds if "bridge" in entry]
         cells.append(f"{statistics.median(both):.2f}" if both else "-")
-        print(f"| {tower}, {VISION[tower]['words']} | {' | '.join(cells)} |")
-    print()
-    return results
+        rows.append([f"{tower}, {VISION[tower]['words']}", *cells])
+    columns = ["", "bridge", "transformers", "bridge over transformers"]
+    return results, [("Vision tower and projector, one image, seconds:", columns, rows)]
 
 
 # Tokenizer.
@@ -233,15 +232,13 @@ def tokenizer_part(bridge, root, options):
         except Refused as reason:
             print(f"tokenizer: bridge is left out: {reason}", file=sys.stderr)
         rounds.append(entry)
-    print(f"## Tokenizing {megabytes:.0f} MB line by line on one thread, MB/s\n\n| | MB/s |\n|---|---|")
-    for name in rounds[0]:
-        print(f"| {name} | {statistics.median(megabytes / entry[name]['seconds'] for entry in rounds):.1f} |")
-    if value := ratio(
-        [{k: {"s": 1 / v["seconds"]} for k, v in e.items()} for e in rounds], "bridge", "tokenizers", "s"
-    ):
-        print(f"\nbridge over tokenizers: {value:.2f}")
-    print()
-    return rounds
+    rows = [
+        [name, f"{statistics.median(megabytes / entry[name]['seconds'] for entry in rounds):.1f}"] for name in rounds[0]
+    ]
+    speeds = [{name: {"s": 1 / value["seconds"]} for name, value in entry.items()} for entry in rounds]
+    if value := ratio(speeds, "bridge", "tokenizers", "s"):
+        rows.append(["bridge over tokenizers", f"{value:.2f}"])
+    return rounds, [(f"Tokenizing {megabytes:.0f} MB line by line on one thread:", ["", "MB/s"], rows)]
 
 
 def main():
@@ -250,23 +247,22 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--folder", type=Path, help="where to work; a temporary folder by default")
+    measuring.add_output(parser)
     options = parser.parse_args()
     bridge = options.bridge.resolve()
-    print(f"{machine()}, {datetime.date.today()}.\n")
-    results = {"machine": machine(), "date": f"{datetime.datetime.now():%Y-%m-%d %H:%M}"}
+    results, tables = {}, []
     root = Path(tempfile.mkdtemp(prefix="bridge-bench-", dir=options.folder))
     try:
         for part in options.only:
-            results[part] = {"text": text_part, "vision": vision_part, "tokenizer": tokenizer_part}[part](
+            results[part], found = {"text": text_part, "vision": vision_part, "tokenizer": tokenizer_part}[part](
                 bridge, root, options
             )
+            tables += found
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    target = HERE / "results"
-    target.mkdir(exist_ok=True)
-    file = target / f"inference-{datetime.datetime.now():%Y%m%d-%H%M%S}.json"
-    file.write_text(json.dumps(results, indent=1))
-    print(f"All numbers: {file}", file=sys.stderr)
+    measuring.publish(
+        options, "inference", "make bench-inference", f"Medians of {options.rounds} interleaved rounds.", tables, results
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
-"""What the benchmarks share: the page cache, the time and memory of a process, the machine in words."""
+"""What the benchmarks share: the page cache, the time and memory of a process, the machine in words, the results."""
 
+import datetime
+import json
 import os
 import platform
 import subprocess
@@ -7,6 +9,8 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from report import table
 
 
 def warm(folder):
@@ -65,3 +69,31 @@ def machine():
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{os.cpu_count()} cores {name}, {memory:.0f} GiB, Linux {platform.release()}"
+
+
+def add_output(parser):
+    """The option for the file with the results."""
+    parser.add_argument("--output", type=Path, help="write the results in the format of Benchmarks/report.py to this file")
+
+
+def publish(options, benchmark, command, method, tables, rounds):
+    """Prints the tables and, with --output, writes the file that report.py reads.
+
+    `tables` has (title, columns, rows), `rounds` everything that was measured.
+    """
+    date = str(datetime.date.today())
+    print(f"{machine()}, {date}. {method}\n")
+    for title, columns, rows in tables:
+        if title:
+            print(f"{title}\n")
+        print(table(columns, rows), flush=True)
+    if not options.output:
+        return
+    result = {
+        "benchmark": benchmark, "title": machine(), "date": date, "machine": machine(), "command": command,
+        "method": [method],
+        "tables": [{"title": title, "columns": columns, "rows": rows} for title, columns, rows in tables],
+        "notes": [], "rounds": rounds,
+    }  # fmt: skip
+    options.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"results: {options.output}")

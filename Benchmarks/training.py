@@ -7,11 +7,10 @@ A Mistral of 134 million parameters, 12 layers, hidden 768, a vocabulary of 32,0
 micro-batch, two threads. Every round runs each program once, in turn; a program's figure is the median of its rounds, of
 which each is the median of the steps behind the first. "tuned" is torch with tcmalloc-like reuse of memory by glibc
 (MALLOC_TOP_PAD_, MALLOC_MMAP_THRESHOLD_), which is what its users on slow-memory machines do. Peak memory is the largest
-resident set.
+resident set. --output writes the results to a file for Benchmarks/report.py.
 """
 
 import argparse
-import datetime
 import json
 import os
 import statistics
@@ -20,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measuring import machine
+from measuring import add_output, publish
 from training_model import LENGTH, make
 
 HERE = Path(__file__).resolve().parent
@@ -81,10 +80,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--only", nargs="*", choices=MODES, default=list(MODES))
+    add_output(parser)
     options = parser.parse_args()
-    print(f"{machine()}, {datetime.date.today()}.\n")
-    print("| | tokens/s | over torch | over torch, tuned | peak GiB | of torch's |")
-    print("|---|---|---|---|---|---|", flush=True)
+    rows_of_table = []
     results = {}
     with tempfile.TemporaryDirectory(prefix="bridge-bench-") as name:
         root = Path(name)
@@ -105,20 +103,21 @@ def main():
                 return statistics.median(r[who][key] for r in rounds)
 
             speed, peak = median("bridge", "tokens_per_second"), median("bridge", "peak_bytes")
-            print(
-                f"| {mode} | {speed:.0f} | {speed / median('torch', 'tokens_per_second'):.2f} "
-                f"| {speed / median('tuned', 'tokens_per_second'):.2f} | {peak / 2**30:.2f} "
-                f"| {peak / median('torch', 'peak_bytes'):.2f} |",
-                flush=True,
-            )
+            rows_of_table.append([
+                mode, f"{speed:.0f}", f"{speed / median('torch', 'tokens_per_second'):.2f}",
+                f"{speed / median('tuned', 'tokens_per_second'):.2f}", f"{peak / 2**30:.2f} GiB",
+                f"{peak / median('torch', 'peak_bytes'):.2f}",
+            ])  # fmt: skip
     for mode, result in results.items():
-        print(f"\nWhere a step of {mode} goes:\n")
-        print("\n".join(result["breakdown"]), flush=True)
-    target = HERE / "results"
-    target.mkdir(exist_ok=True)
-    file = target / f"training-{datetime.datetime.now():%Y%m%d-%H%M%S}.json"
-    file.write_text(json.dumps({"machine": machine(), "results": results}, indent=2))
-    print(f"\nAll numbers: {file}")
+        print(f"Time of a step of {mode}:\n")
+        print("\n".join(result["breakdown"]) + "\n", flush=True)
+    publish(
+        options, "training", "make bench-training",
+        f"A Mistral model of 134 million parameters, sequences of {LENGTH} tokens, micro-batch of {MICRO}, two threads; medians of "
+        f"{options.rounds} interleaved rounds with {options.steps} steps each.",
+        [("", ["", "tokens/s", "over torch", "over torch, tuned", "peak memory", "of torch's"], rows_of_table)],
+        results,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

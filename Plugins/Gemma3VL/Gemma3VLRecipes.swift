@@ -2,34 +2,55 @@ public import BridgeCore
 
 // Learning rates, batch sizes and layouts are those of the table "Recommended Configurations" in Megatron Bridge's
 // documentation of Gemma 3 VL (the smaller of two batch sizes); the rest are the arguments' defaults in its version 0.3.
+// The recipes for one way of training are those of its main branch of 2026-08-22.
 
 /// What the family recommends for training, as templates.
 enum Gemma3VLRecipes {
-    static let all = [
-        RecipeTemplate(
-            name: "gemma3_vl_4b_finetune_config",
-            summary: "Gemma 3 4B on images and text",
-            abilities: abilities
-        ) {
-            gemma3_vl_4bFinetuneConfig(peft: $0)
-        },
-        RecipeTemplate(
-            name: "gemma3_vl_12b_finetune_config",
-            summary: "Gemma 3 12B on images and text",
-            abilities: abilities
-        ) {
-            gemma3_vl_12bFinetuneConfig(peft: $0)
-        },
-        RecipeTemplate(
-            name: "gemma3_vl_27b_finetune_config",
-            summary: "Gemma 3 27B on images and text",
-            abilities: abilities
-        ) {
-            gemma3_vl_27bFinetuneConfig(peft: $0)
-        },
-    ]
+    static let all =
+        [
+            RecipeTemplate(
+                name: "gemma3_vl_4b_finetune_config",
+                summary: "Gemma 3 4B on images and text",
+                abilities: abilities
+            ) {
+                gemma3_vl_4bFinetuneConfig(peft: $0)
+            },
+            RecipeTemplate(
+                name: "gemma3_vl_12b_finetune_config",
+                summary: "Gemma 3 12B on images and text",
+                abilities: abilities
+            ) {
+                gemma3_vl_12bFinetuneConfig(peft: $0)
+            },
+            RecipeTemplate(
+                name: "gemma3_vl_27b_finetune_config",
+                summary: "Gemma 3 27B on images and text",
+                abilities: abilities
+            ) {
+                gemma3_vl_27bFinetuneConfig(peft: $0)
+            },
+        ] + modes.flatMap(\.self)
 
-    /// Tokens of one image look at each other in both directions, which packed rows do not keep apart.
+    /// Size, tensor- and pipeline-parallel sizes of full training, tensor-parallel size of adapters.
+    private static let modes = [("4b", 1, 1, 1), ("12b", 4, 1, 1), ("27b", 8, 2, 4)].map {
+        size,
+        tensor,
+        pipeline,
+        adapters in
+        RecipeTemplate.modes(
+            stem: "gemma3_vl_\(size)",
+            hfPath: "google/gemma-3-\(size)-it",
+            summary: "Gemma 3 \(size.uppercased()) on images and text",
+            abilities: abilities,
+            sft: .init(tensorSize: tensor, pipelineSize: pipeline, lr: 5e-5, minLR: 5e-6),
+            peft: .init(tensorSize: adapters, lr: 2e-4, minLR: 2e-5)
+        ) {
+            $0.train.microBatchSize = 2
+            $0.checkpoint.saveInterval = 500
+        }
+    }
+
+    /// Attention between the tokens of one image is bidirectional, which the mask of packed rows does not support.
     private static let abilities = RecipeTemplate.Abilities(packsSequences: false)
 
     static func recipe(

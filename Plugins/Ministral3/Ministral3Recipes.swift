@@ -2,20 +2,35 @@ public import BridgeCore
 
 // Learning rates, batch sizes and layouts are those of the table "Recommended Configurations" in Megatron Bridge's
 // documentation of Ministral 3 (the smaller of two batch sizes); the rest are the arguments' defaults in its version 0.3.
+// The recipes for one way of training are those of its main branch of 2026-08-22.
 
 /// What the family recommends for training, as templates.
 enum Ministral3Recipes {
-    static let all = [
-        RecipeTemplate(name: "ministral3_3b_finetune_config", summary: "Ministral 3 3B on images and text") {
-            ministral3_3bFinetuneConfig(peft: $0)
-        },
-        RecipeTemplate(name: "ministral3_8b_finetune_config", summary: "Ministral 3 8B on images and text") {
-            ministral3_8bFinetuneConfig(peft: $0)
-        },
-        RecipeTemplate(name: "ministral3_14b_finetune_config", summary: "Ministral 3 14B on images and text") {
-            ministral3_14bFinetuneConfig(peft: $0)
-        },
-    ]
+    static let all =
+        [
+            RecipeTemplate(name: "ministral3_3b_finetune_config", summary: "Ministral 3 3B on images and text") {
+                ministral3_3bFinetuneConfig(peft: $0)
+            },
+            RecipeTemplate(name: "ministral3_8b_finetune_config", summary: "Ministral 3 8B on images and text") {
+                ministral3_8bFinetuneConfig(peft: $0)
+            },
+            RecipeTemplate(name: "ministral3_14b_finetune_config", summary: "Ministral 3 14B on images and text") {
+                ministral3_14bFinetuneConfig(peft: $0)
+            },
+        ] + modes.flatMap(\.self)
+
+    /// Size, hub id, tensor-parallel sizes of full training and of adapters.
+    private static let modes = [
+        ("3b", "3B", 1, 1), ("8b", "8B", 2, 1), ("14b", "14B", 4, 2),
+    ].map { stem, size, full, adapters in
+        RecipeTemplate.modes(
+            stem: "ministral3_\(stem)",
+            hfPath: "mistralai/Ministral-3-\(size)-Instruct-2512",
+            summary: "Ministral 3 \(size) on images and text",
+            sft: .init(tensorSize: full, lr: 5e-6, minLR: 5e-7),
+            peft: .init(tensorSize: adapters, lr: 2e-4, minLR: 2e-5)
+        ) { _ in }
+    }
 
     static func recipe(
         _ choices: Recipe.Choices,

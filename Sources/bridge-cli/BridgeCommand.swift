@@ -15,7 +15,7 @@ struct BridgeCommand: ParsableCommand {
               bridge verify toy toy-again
               bridge generate --hf-model toy --prompt 'Hello' --max-new-tokens 20
 
-            'bridge --version --json' also says what this machine computes with; BRIDGE_MAX_CPU_ISA=PORTABLE, AVX2, AVX512,
+            'bridge --version --json' also shows the processor's features and libraries; BRIDGE_MAX_CPU_ISA=PORTABLE, AVX2, AVX512,
             AVX512_BF16 or AMX limits the instructions that are used.
 
             EXIT STATUS:

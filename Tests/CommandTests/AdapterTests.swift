@@ -166,7 +166,7 @@ import Testing
         for command in [
             ["generate", "--prompt", "a", "--hf-model", peft], ["inspect", peft],
             ["convert", "--megatron-path", out, "--hf-model", peft],
-            bench.arguments("more", "checkpoint.pretrained_checkpoint=\(peft)"),
+            bench.arguments("more").map { $0 == toy ? peft : $0 },
         ] {
             expect(try BridgeProcess(command).wait(), failsWith: 64, mentioning: "--adapter", toy)
         }

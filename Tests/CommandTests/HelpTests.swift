@@ -1,4 +1,6 @@
 import Foundation
+import JSONTree
+import TestSupport
 import Testing
 
 /// What the program says about itself, and about wrong usage.
@@ -14,6 +16,26 @@ import Testing
         #expect(outcome.output.contains("EXAMPLES:"))
         #expect(outcome.output.contains("  bridge \(words.first ?? "convert")"))
         #expect(outcome.errors.isEmpty)
+    }
+
+    @Test func helpUsesTheTermsOfTheGlossary() throws {
+        let words = try ReplacedWords()
+        let dump = try BridgeProcess.run("--experimental-dump-help")
+        func check(_ command: JSON, _ path: String) {
+            let options = command["arguments"]?.array ?? []
+            for text in ([command] + options).flatMap({ [$0["abstract"]?.string, $0["discussion"]?.string] }) {
+                // Values and options are still named <directory>.
+                let found = words.found(in: text ?? "", allowed: ["directory", "directories"])
+                #expect(
+                    found.isEmpty,
+                    "the help of '\(path)' has replaced words, see Glossary.md: \(found) in \(text ?? "")"
+                )
+            }
+            for subcommand in command["subcommands"]?.array ?? [] {
+                check(subcommand, "\(path) \(subcommand["commandName"]?.string ?? "")")
+            }
+        }
+        check(try JSON(parsing: Array(dump.output.utf8))["command"] ?? .null, "bridge")
     }
 
     @Test func convertIsCompletedWithAndWithoutImport() throws {

@@ -38,12 +38,13 @@ import Testing
     @Test func theListHasEveryRecipe() throws {
         let outcome = try BridgeProcess.run("recipes", "list", "--json")
         let names = try JSON(parsing: Array(outcome.output.utf8)).array?.compactMap { $0["name"]?.string }
+        // Megatron Bridge has no recipe for Mistral, and since 0.6 one for each way of training of the other families.
+        let models = [
+            "gemma3_vl_12b", "gemma3_vl_27b", "gemma3_vl_4b", "ministral3_14b", "ministral3_3b", "ministral3_8b",
+        ]
         #expect(
-            names == [
-                "gemma3_vl_12b_finetune_config", "gemma3_vl_27b_finetune_config", "gemma3_vl_4b_finetune_config",
-                "ministral3_14b_finetune_config", "ministral3_3b_finetune_config", "ministral3_8b_finetune_config",
-                "mistral_7b_finetune_config", "mistral_small_24b_finetune_config",
-            ]
+            names == models.flatMap { ["\($0)_finetune_config", "\($0)_peft_config", "\($0)_sft_config"] }
+                + ["mistral_7b_finetune_config", "mistral_small_24b_finetune_config"]
         )
     }
 

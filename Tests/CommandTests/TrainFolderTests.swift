@@ -141,7 +141,7 @@ import Testing
         let arguments = bench.arguments("run").filter { !$0.contains("model_parallel_size") }
         let outcome = try run(arguments)
         #expect(outcome.status == 0, "\(outcome.errors)")
-        #expect(outcome.errors.contains("note: the recipe spreads the model over 2 ranks"), "\(outcome.errors)")
+        #expect(outcome.errors.contains("note: the recipe shards the model across 2 ranks"), "\(outcome.errors)")
         expect(
             try run(arguments + ["model.tensor_model_parallel_size=2"]),
             failsWith: 1,

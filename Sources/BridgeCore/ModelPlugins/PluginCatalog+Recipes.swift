@@ -5,19 +5,20 @@ extension PluginCatalog {
     /// All recommended recipes, by name.
     public var recipes: [RecipeTemplate] { bridges.flatMap(\.recipes).sorted { $0.name < $1.name } }
 
-    /// The recommended recipe with a name.
+    /// The recommended recipe with a name or an alias.
     ///
     /// - Throws: `BridgeError` with code `badArgument` and the nearest name.
     public func recipe(named name: String) throws -> RecipeTemplate {
         let all = recipes
-        if let found = all.first(where: { $0.name == name }) { return found }
+        if let found = all.first(where: { $0.name == name || $0.aliases.contains(name) }) { return found }
         guard !all.isEmpty else {
             throw BridgeError(
                 .badArgument,
                 "there is no recipe \(RecipeField.shortened(name)), because no loaded plugin has one"
             )
         }
-        let near = all.map { (RecipeTable.distance($0.name, String(name.prefix(200))), $0.name) }.min { $0 < $1 }
+        let near = all.flatMap { [$0.name] + $0.aliases }
+            .map { (RecipeTable.distance($0, String(name.prefix(200))), $0) }.min { $0 < $1 }
         let hint = near.map { $0.0 <= 8 ? ", did you mean \($0.1)?" : "; 'bridge recipes list' shows all" } ?? ""
         throw BridgeError(.badArgument, "there is no recipe \(RecipeField.shortened(name))\(hint)")
     }

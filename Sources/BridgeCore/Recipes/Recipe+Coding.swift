@@ -13,7 +13,7 @@ extension Recipe {
     /// - Throws: `BridgeError` with code `fileSystem`, `corruptInput`, or `badArgument` with all that is wrong, line by line.
     public init(
         contentsOf path: String,
-        base: (_ name: String, _ scheme: PEFTSection.Scheme) throws -> Recipe = Recipe.noBase
+        base: (_ name: String, _ scheme: PEFTSection.Scheme?) throws -> Recipe = Recipe.noBase
     ) throws {
         let bytes = try Files.contents(of: path, limit: RecipeText.limit)
         guard let text = String(validating: bytes, as: UTF8.self) else {
@@ -35,7 +35,7 @@ extension Recipe {
     public init(
         yaml: String,
         name: String,
-        base: (_ name: String, _ scheme: PEFTSection.Scheme) throws -> Recipe = Recipe.noBase
+        base: (_ name: String, _ scheme: PEFTSection.Scheme?) throws -> Recipe = Recipe.noBase
     ) throws {
         var settings: [(key: String, value: JSON, line: Int)] = []
         var problems: [String] = []
@@ -50,7 +50,7 @@ extension Recipe {
         collect(try RecipeText.tree(yaml, name: name), "")
         let keys = Set(settings.map(\.key))
         let isRunConfiguration = keys.isSuperset(of: Recipe.runConfigurationKeys.map { "model.\($0)" })
-        let scheme = settings.last { $0.key == "peft.scheme" }.flatMap { PEFTSection.Scheme(json: $0.value) } ?? .none
+        let scheme = settings.last { $0.key == "peft.scheme" }.flatMap { PEFTSection.Scheme(json: $0.value) }
         if let start = settings.first(where: { $0.key == "recipe" }) {
             guard let named = start.value.string else {
                 throw BridgeError(
@@ -62,6 +62,7 @@ extension Recipe {
         } else {
             self.init(name: Files.name(of: name).split(separator: ".").first.map(String.init) ?? "recipe")
         }
+        var applied: [String: (spelling: String, value: JSON)] = [:]
         for setting in settings where setting.key != "recipe" {
             // A file of another kind has thousands, and each is compared with every key.
             guard problems.count < Self.mostProblems else {
@@ -69,11 +70,15 @@ extension Recipe {
                 break
             }
             if let field = RecipeTable.field(setting.key) {
-                if let problem = field.set(setting.value, in: &self) {
+                let problem = field.set(setting.value, in: &self)
+                let given = (spelling: setting.key, value: field.value(of: self))
+                if let problem = problem ?? Self.conflict(applied[field.key], given) {
                     problems.append("\(name):\(setting.line): \(problem)")
                 }
+                applied[field.key] = given
             } else if !(isRunConfiguration && setting.key.hasPrefix("model.")) {
-                // An empty section is no mistake.
+                if RecipeForeignKeys.isNeutral(setting.key, setting.value) { continue }
+                // An empty section is not an error.
                 if setting.value.isNull, RecipeTable.fields.contains(where: { $0.key.hasPrefix(setting.key + ".") }) {
                     continue
                 }
@@ -89,11 +94,8 @@ extension Recipe {
         }
     }
 
-    /// After so many problems nobody reads on.
-    private static let mostProblems = 100
-
     /// For files that may not name another recipe.
-    public static func noBase(name: String, scheme: PEFTSection.Scheme) throws -> Recipe {
+    public static func noBase(name: String, scheme: PEFTSection.Scheme?) throws -> Recipe {
         throw BridgeError(.badArgument, "a recipe may not name another one here, found recipe: \(name)")
     }
 
@@ -108,56 +110,6 @@ extension Recipe {
     ///
     /// - Throws: What Yams says about text that YAML cannot hold.
     public func yaml() throws -> String { try RecipeText.yaml(json) }
-
-    /// Changes settings.
-    ///
-    /// - Parameter arguments: Lines such as `train.global_batch_size=64`; the last one for a key counts.
-    /// - Throws: `BridgeError` with code `badArgument` and all that is wrong.
-    public mutating func apply(_ arguments: [String]) throws {
-        let problems = applyUsable(arguments).map(\.problem)
-        guard problems.isEmpty else {
-            if problems.count == 1 { throw BridgeError(.badArgument, problems[0]) }
-            throw BridgeError(.badArgument, "\(problems.count) settings cannot be used", names: problems)
-        }
-    }
-
-    /// A setting that was asked for and cannot be used.
-    public struct Refusal: Sendable, Equatable {
-        /// The setting's key; empty where there is none.
-        public let key: String
-        /// What is wrong, in a sentence.
-        public let problem: String
-    }
-
-    /// Changes the settings that can be changed as asked.
-    ///
-    /// - Parameter arguments: Lines such as `train.global_batch_size=64`; the last one for a key counts.
-    /// - Returns: What cannot be used, which ``RecipeCheck`` lists with the broken rules.
-    public mutating func applyUsable(_ arguments: [String]) -> [Refusal] {
-        var refusals: [Refusal] = []
-        for argument in arguments {
-            guard refusals.count < Self.mostProblems else {
-                refusals.append(Refusal(key: "", problem: "and more"))
-                break
-            }
-            guard let mark = argument.firstIndex(of: "="), mark > argument.startIndex else {
-                let found = RecipeField.shortened(argument)
-                refusals.append(Refusal(key: "", problem: "'\(found)' is no setting, expected section.key=value"))
-                continue
-            }
-            // Hydra writes a plus before a key that is new to it.
-            let key = String(argument[..<mark].drop { $0 == "+" })
-            guard let field = RecipeTable.field(key) else {
-                refusals.append(Refusal(key: key, problem: RecipeTable.refusal(of: key)))
-                continue
-            }
-            let text = String(argument[argument.index(after: mark)...])
-            if let problem = field.set(text: text, in: &self) {
-                refusals.append(Refusal(key: field.key, problem: problem))
-            }
-        }
-        return refusals
-    }
 
     /// The settings in which two recipes differ, in the order of the table.
     public func differences(from other: Recipe) -> [(key: String, mine: JSON, theirs: JSON)] {

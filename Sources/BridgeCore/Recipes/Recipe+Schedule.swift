@@ -7,16 +7,17 @@ extension Recipe {
     ///
     /// - Parameters:
     ///   - recommended: The recipe before it was changed.
-    ///   - settings: What was changed, each as `section.key=value`.
+    ///   - keys: The keys of the settings that were changed.
     /// - Returns: A sentence for each setting that follows; empty where nothing had to.
-    public mutating func followTrainIters(of recommended: Recipe, changed settings: [String]) -> [String] {
-        func isSet(_ key: String) -> Bool { settings.contains { $0.hasPrefix("\(key)=") } }
+    public mutating func followTrainIters(of recommended: Recipe, changed keys: Set<String>) -> [String] {
         let (before, after) = (recommended.train.trainIters, train.trainIters)
-        guard isSet("train.train_iters"), before > 0, after > 0, after < before else { return [] }
+        guard keys.contains("train.train_iters"), before > 0, after > 0, after < before else { return [] }
         func scaled(_ steps: Int) -> Int { Int(saturating: Double(steps) * Double(after) / Double(before)) }
         var notes: [String] = []
         let end = scheduler.lrDecayIters ?? after
-        if !isSet("scheduler.lr_warmup_iters"), scheduler.lrWarmupFraction == nil, scheduler.lrWarmupIters >= end {
+        if !keys.contains("scheduler.lr_warmup_iters"), scheduler.lrWarmupFraction == nil,
+            scheduler.lrWarmupIters >= end
+        {
             let steps = scaled(scheduler.lrWarmupIters)
             notes.append(
                 "scheduler.lr_warmup_iters follows train.train_iters: \(steps) of \(after) steps instead of "
@@ -24,7 +25,7 @@ extension Recipe {
             )
             scheduler.lrWarmupIters = steps
         }
-        if !isSet("scheduler.lr_wsd_decay_iters"), let decay = scheduler.lrWSDDecayIters, decay > end {
+        if !keys.contains("scheduler.lr_wsd_decay_iters"), let decay = scheduler.lrWSDDecayIters, decay > end {
             let steps = max(1, scaled(decay))
             notes.append(
                 "scheduler.lr_wsd_decay_iters follows train.train_iters: \(steps) of \(after) steps instead of "

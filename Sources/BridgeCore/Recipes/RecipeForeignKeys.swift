@@ -1,3 +1,5 @@
+import JSONTree
+
 /// Settings of Megatron Bridge that have no meaning here, with the reason.
 ///
 /// The sections are those of its `ConfigContainer`; of their keys there are those that people come across, not all, and the
@@ -9,6 +11,17 @@ enum RecipeForeignKeys {
         let section = key.split(separator: ".", maxSplits: 1).first.map(String.init) ?? key
         return sections[section]
     }
+
+    /// Whether a setting has the value that every run here has anyway, so that a pasted command line loses nothing.
+    static func isNeutral(_ key: String, _ value: JSON) -> Bool { neutral[key]?.contains(value) ?? false }
+
+    private static let neutral: [String: [JSON]] = [
+        "model.virtual_pipeline_model_parallel_size": [.null, 1],
+        "model.expert_model_parallel_size": [1],
+        "model.expert_tensor_parallel_size": [.null, 1],
+        "model.sequence_parallel": [false],
+        "model.calculate_per_token_loss": [true],
+    ]
 
     private static let sections = [
         "ddp": "gradients are always summed in float32, by buckets; there is nothing to choose",

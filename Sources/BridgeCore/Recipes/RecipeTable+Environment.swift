@@ -9,12 +9,15 @@ extension RecipeTable {
         RecipeField(
             "dataset.maker_name",
             \.dataset.makerName,
-            "What makes conversations of the rows of a data set, for hf."
+            "What makes conversations of the rows of a data set, for hf.",
+            // Megatron Bridge's names in 0.6 and in 0.7.
+            aliases: ["dataset.source.dataset_name", "dataset.source.schema_adapter"]
         ),
         RecipeField(
             "dataset.path_or_dataset",
             \.dataset.pathOrDataset,
-            "The directory or the hub id of the data set, for hf; empty for the one that the maker is made for."
+            "The directory or the hub id of the data set, for hf; empty for the one that the maker is made for.",
+            aliases: ["dataset.source.path_or_dataset"]
         ),
         RecipeField(
             "dataset.train_data_path",
@@ -45,7 +48,8 @@ extension RecipeTable {
         RecipeField(
             "dataset.pack_sequences_in_batch",
             \.dataset.packSequencesInBatch,
-            "Whether several samples share one row of dataset.seq_length tokens, without seeing each other."
+            "Whether several samples share one row of dataset.seq_length tokens, without seeing each other.",
+            aliases: ["dataset.enable_in_batch_packing"]
         ),
         RecipeField(
             "dataset.loss_mode",

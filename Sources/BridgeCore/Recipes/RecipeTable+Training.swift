@@ -61,8 +61,7 @@ extension RecipeTable {
             "Samples in one step, a multiple of train.micro_batch_size."
         ),
         RecipeField("train.train_iters", \.train.trainIters, "How many steps the run has."),
-        // The peer moved these two into a section of their own in 0.7.
-        // The peer moved these two into a section of their own in 0.7.
+        // Megatron Bridge moved these two to the section validation in 0.4.
         RecipeField(
             "train.eval_interval",
             \.train.evalInterval,

@@ -1,4 +1,6 @@
-/// A recipe that a family recommends, for each way of training.
+import BridgeSupport
+
+/// A recipe that a family recommends, for the ways of training that it supports.
 public struct RecipeTemplate: Sendable {
     /// What training can make of a family.
     public struct Abilities: Sendable, Equatable {
@@ -16,6 +18,10 @@ public struct RecipeTemplate: Sendable {
 
     /// The name, as `bridge train --recipe` takes it.
     public var name: String
+    /// Other names of the same recipe.
+    public var aliases: [String]
+    /// The adapter schemes that it supports, `none` for full training; the first one is the default.
+    public var schemes: [Recipe.PEFTSection.Scheme]
     /// What it is for, in one line.
     public var summary: String
     /// What the family can do.
@@ -28,22 +34,45 @@ public struct RecipeTemplate: Sendable {
     /// - Parameters:
     ///   - name: The name.
     ///   - summary: What it is for.
+    ///   - aliases: Other names of the same recipe.
+    ///   - schemes: The adapter schemes that it supports, the default first.
     ///   - abilities: What the family can do.
     ///   - make: The recipe for an adapter scheme.
     public init(
         name: String,
         summary: String,
+        aliases: [String] = [],
+        schemes: [Recipe.PEFTSection.Scheme] = Recipe.PEFTSection.Scheme.allCases,
         abilities: Abilities = Abilities(),
         make: @escaping @Sendable (Recipe.PEFTSection.Scheme) -> Recipe
     ) {
         self.name = name
         self.summary = summary
+        self.aliases = aliases
+        self.schemes = schemes
         self.abilities = abilities
         self.make = make
     }
 
+    /// The recipe with its default adapter scheme.
+    public var standard: Recipe { make(schemes.first ?? .none) }
+
     /// The recipe for full training (`none`) or for an adapter scheme.
-    public func recipe(peft scheme: Recipe.PEFTSection.Scheme = .none) -> Recipe { make(scheme) }
+    ///
+    /// - Parameter scheme: The scheme; nil for the recipe's default.
+    /// - Returns: The recipe.
+    /// - Throws: `BridgeError` with code `badArgument` for a scheme that the recipe does not support.
+    public func recipe(peft scheme: Recipe.PEFTSection.Scheme?) throws -> Recipe {
+        guard let scheme else { return standard }
+        guard schemes.contains(scheme) else {
+            throw BridgeError(
+                .badArgument,
+                "\(name) does not support the adapter scheme \(scheme.rawValue), expected "
+                    + "\(schemes.map(\.rawValue).joined(separator: " or ")); 'bridge recipes list' shows the other recipes"
+            )
+        }
+        return make(scheme)
+    }
 }
 
 extension Recipe.PEFTSection {

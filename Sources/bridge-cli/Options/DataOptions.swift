@@ -40,7 +40,7 @@ struct DataOptions: ParsableArguments {
 
     @Option(
         name: [.customLong("loss-mode"), .customLong("loss_mode")],
-        help: ArgumentHelp("What is supervised: assistant, last_turn or full.", valueName: "mode")
+        help: ArgumentHelp("The tokens with loss: assistant, last_turn or full.", valueName: "mode")
     )
     var supervised = Learnt.assistant
 

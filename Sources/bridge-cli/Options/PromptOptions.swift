@@ -14,7 +14,7 @@ struct PromptOptions: ParsableArguments {
 
     @Option(
         name: [.customLong("image"), .customLong("image_path")],
-        help: ArgumentHelp("A image: a file, an http(s) or a data URL; may be repeated.", valueName: "path"),
+        help: ArgumentHelp("An image: a file, an http(s) or a data URL; may be repeated.", valueName: "path"),
         completion: .file(extensions: ["png", "jpg", "jpeg", "webp"])
     )
     var images: [String] = []

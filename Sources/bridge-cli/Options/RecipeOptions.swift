@@ -30,6 +30,8 @@ struct RecipeOptions: ParsableArguments {
 
     @OptionGroup var change: RecipeChanges
 
+    @OptionGroup var flags: TrainingFlags
+
     @Flag(name: .customLong("freeze-language-model"), help: "Leave the language model as it is.")
     var freezeLanguageModel = false
 
@@ -90,22 +92,34 @@ struct RecipeOptions: ParsableArguments {
 
     private func filled(_ catalog: PluginCatalog) throws -> Filled {
         var (recipe, abilities) = try change.recipe(recipe, in: catalog, isChanged: false)
-        if let pretrainedCheckpoint { recipe.checkpoint.pretrainedCheckpoint = pretrainedCheckpoint }
         if let datasetType { recipe.dataset.datasetType = datasetType }
         if freezeLanguageModel { recipe.model.freezeLanguageModel = true }
         if freezeVisionModel { recipe.model.freezeVisionModel = true }
         if freezeVisionProjection { recipe.model.freezeVisionProjection = true }
         if visionLora { recipe.peft.visionLora = true }
         let before = recipe
-        let refusals = recipe.applyUsable(change.settings)
-        let notes = recipe.followTrainIters(of: before, changed: change.settings)
+        let refusals = recipe.applyUsable(change.settings, options: optionChanges)
+        let notes = recipe.followTrainIters(of: before, changed: changedKeys)
         if recipe.checkpoint.save != before.checkpoint.save { Self.forgetDirectories(of: before, in: &recipe) }
         Self.fillDirectories(of: &recipe)
         return Filled(recipe: recipe, abilities: abilities, refusals: refusals, notes: notes)
     }
 
-    /// Takes back a layout over several ranks: what a recipe recommends is for as many processes, and only who asks for ranks
-    /// on the command line wants them.
+    /// The settings that options change, which is an error if `section.key=value` has another value.
+    private var optionChanges: [Recipe.Change] {
+        let weights = pretrainedCheckpoint.map {
+            Recipe.Change(option: "--pretrained-checkpoint", key: "checkpoint.pretrained_checkpoint", text: $0)
+        }
+        return [weights].compactMap(\.self) + flags.changes
+    }
+
+    /// The keys of the settings that the command line changes.
+    private var changedKeys: Set<String> {
+        Set((optionChanges + change.settings.compactMap { Recipe.Change($0) }).map(\.fieldKey))
+    }
+
+    /// Resets a layout over several ranks to one rank, because a recipe recommends it for as many processes; a layout that the
+    /// command line asks for is an error.
     private func gather(_ recipe: inout Recipe, note: (String) -> Void) throws {
         let model = recipe.model
         let count = model.tensorModelParallelSize * model.pipelineModelParallelSize * model.contextParallelSize
@@ -113,15 +127,18 @@ struct RecipeOptions: ParsableArguments {
         let sizes = [
             "model.tensor_model_parallel_size", "model.pipeline_model_parallel_size", "model.context_parallel_size",
         ]
-        guard !change.settings.contains(where: { setting in sizes.contains { setting.hasPrefix("\($0)=") } }) else {
+        guard changedKeys.isDisjoint(with: sizes) else {
             throw BridgeError(
                 .badLayout,
-                "the model is to be spread over \(count) ranks, and this is one process; leave \(sizes.joined(separator: ", ")) at 1"
+                "the settings shard the model across \(count) ranks, expected 1, because training runs in one process; leave "
+                    + "\(sizes.joined(separator: ", ")) (-tp, -pp, -cp) at 1"
             )
         }
         (recipe.model.tensorModelParallelSize, recipe.model.pipelineModelParallelSize) = (1, 1)
         recipe.model.contextParallelSize = 1
-        note("the recipe spreads the model over \(count) ranks; this is one process, which holds all of it")
+        note(
+            "the recipe shards the model across \(count) ranks; training runs in one process, which holds the whole model"
+        )
     }
 
     /// Takes back directories for logs that followed from where another run saved, so that its logs stay its own.
@@ -156,15 +173,37 @@ struct RecipeOptions: ParsableArguments {
 struct RecipeChanges: ParsableArguments {
     @Option(
         name: [.customLong("peft-scheme"), .customLong("peft_scheme")],
-        help: ArgumentHelp("lora or dora; without it the model itself is trained.", valueName: "scheme"),
+        help: ArgumentHelp(
+            "lora, dora, or none for full training; without it the recipe's default.",
+            valueName: "scheme"
+        ),
         transform: choice
     )
     var scheme: Recipe.PEFTSection.Scheme?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "sft (full training), lora or dora: --peft-scheme as in Megatron Bridge.",
+            valueName: "mode"
+        ),
+        transform: schemeOfMode
+    )
+    var mode: Recipe.PEFTSection.Scheme?
 
     @Argument(
         help: ArgumentHelp("Settings to change, such as train.global_batch_size=64.", valueName: "section.key=value")
     )
     var settings: [String] = []
+
+    func validate() throws {
+        if let scheme, let mode, scheme != mode {
+            throw ValidationError(
+                "--peft-scheme is \(scheme.rawValue) and --mode means \(mode.rawValue), but they name the same setting; "
+                    + "give one of them"
+            )
+        }
+    }
 
     /// The recipe of a name or a file.
     ///
@@ -183,23 +222,23 @@ struct RecipeChanges: ParsableArguments {
         var wanted = Recipe(name: "")
         // One that does not exist is refused with all other settings.
         _ = wanted.applyUsable(settings.filter { $0.hasPrefix("peft.scheme=") })
-        let typed = settings.contains { $0.hasPrefix("peft.scheme=") } ? wanted.peft.scheme : scheme
+        let typed = settings.contains { $0.hasPrefix("peft.scheme=") } ? wanted.peft.scheme : scheme ?? mode
         var abilities = RecipeTemplate.Abilities()
         var recipe: Recipe
         if Self.isFile(source) {
             recipe = try Recipe(contentsOf: source) { name, scheme in
                 let template = try catalog.recipe(named: name)
                 abilities = template.abilities
-                return template.recipe(peft: typed ?? scheme)
+                return try template.recipe(peft: typed ?? scheme)
             }
             if let typed { recipe.peft.scheme = typed }
             // A file that 'show' printed names no recipe any more, only the model.
-            if let home = catalog.recipes.first(where: { $0.recipe().hfPath == recipe.hfPath }) {
+            if let home = catalog.recipes.first(where: { $0.standard.hfPath == recipe.hfPath }) {
                 abilities = home.abilities
             }
         } else {
             let template = try catalog.recipe(named: source)
-            (recipe, abilities) = (template.recipe(peft: typed ?? .none), template.abilities)
+            (recipe, abilities) = (try template.recipe(peft: typed), template.abilities)
         }
         if isChanged { try recipe.apply(settings) }
         return (recipe, abilities)
@@ -211,6 +250,13 @@ struct RecipeChanges: ParsableArguments {
 }
 
 extension RecipeChanges {
+    /// The adapter scheme of a mode of Megatron Bridge.
+    static func schemeOfMode(_ text: String) throws -> Recipe.PEFTSection.Scheme {
+        let modes: [String: Recipe.PEFTSection.Scheme] = ["sft": .none, "lora": .lora, "dora": .dora]
+        guard let scheme = modes[text] else { throw ValidationError("found '\(text)', expected sft, lora or dora") }
+        return scheme
+    }
+
     /// The value of an option that the library names too.
     static func choice<Value: ConfigurationValue>(_ text: String) throws -> Value {
         guard let value = Value(json: .string(text)) else {

@@ -22,7 +22,7 @@ struct RunOptions: ParsableArguments {
     )
     var maxMemory: String?
 
-    @Flag(name: .shortAndLong, help: "Say on standard error what is being done.")
+    @Flag(name: .shortAndLong, help: "Print each step on standard error.")
     var verbose = false
 
     func validate() throws {

@@ -8,7 +8,7 @@ struct TemplateOptions: ParsableArguments {
 
     @Flag(
         name: .customLong("pan-and-scan"),
-        help: "Look at long images in pieces too, for models that do that (Gemma 3)."
+        help: "Also encode crops of long images (Gemma 3)."
     )
     var panAndScan = false
 

@@ -133,7 +133,7 @@ struct RunPrinter {
         case .done where outcome.stepsDone == 0:
             Output.line(
                 "Nothing left to do: \(run.resumedFrom ?? "the checkpoint") has all \(outcome.iteration) steps; raise "
-                    + "train.train_iters to go on, or begin anew with another checkpoint.save"
+                    + "train.train_iters to go on, or start a new conversation with another checkpoint.save"
             )
         case .done: Output.line(Style.green("✅ Done after step \(outcome.iteration)\(location)"))
         case .interrupted, .limit:

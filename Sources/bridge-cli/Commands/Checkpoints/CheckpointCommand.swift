@@ -109,7 +109,7 @@ struct CheckpointCommand: ParsableCommand {
         @Option(name: .long, help: ArgumentHelp("How many iterations stay.", valueName: "n"))
         var keep: Int
 
-        @Flag(name: .customLong("dry-run"), help: "Only say what would be removed.")
+        @Flag(name: .customLong("dry-run"), help: "Print what would be removed, and remove nothing.")
         var dryRun = false
 
         func run() throws {

@@ -107,7 +107,7 @@ struct Export: ParsableCommand {
         abstract: "Megatron to Hugging Face.",
         discussion: """
             The checkpoint carries all that is needed. When no weight has changed, the directory equals the imported one byte
-            for byte, but for files that the import left out. Of a LoRA or DoRA run the adapters are merged into the model \
+            for byte, except for files that the import skipped. Of a LoRA or DoRA run the adapters are merged into the model \
             that it started from. Damage on the disk is found by 'bridge checkpoint check'.
 
             EXAMPLES:

@@ -6,9 +6,9 @@ import TensorRuntime
 /// Compares two checkpoints.
 struct Verify: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Compare two checkpoints of any kind, number by number or by what they say.",
+        abstract: "Compare two checkpoints of any format by their tensors or logits.",
         discussion: """
-            Either side may be a Hugging Face directory or a Megatron checkpoint of any layout. Exit status 3 says that they differ. \
+            Either side may be a Hugging Face directory or a Megatron checkpoint of any layout. Exit status 3 means that they differ. \
             With --logits both models run on a prompt, and their logits are compared: also of checkpoints whose numbers are \
             stored in other ways, such as quantised ones.
 
@@ -46,7 +46,7 @@ struct Verify: ParsableCommand {
     @Option(
         name: [.customLong("image"), .customLong("image_path")],
         help: ArgumentHelp(
-            "A image for --logits: a file, an http(s) or a data URL; may be repeated.",
+            "An image for --logits: a file, an http(s) or a data URL; may be repeated.",
             valueName: "path"
         ),
         completion: .file(extensions: ["png", "jpg", "jpeg", "webp"])

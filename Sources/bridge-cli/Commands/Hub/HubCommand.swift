@@ -67,7 +67,7 @@ struct HubDownloadCommand: ParsableCommand {
         abstract: "Download a repository into the cache and print its directory.",
         discussion: """
             Of a model come configuration, tokenizer, processor and safetensors weights, not the same weights in other forms.
-            A branch is asked for anew. What was interrupted goes on where it was.
+            The current commit of a branch is requested. An interrupted download resumes.
             """
     )
 
@@ -79,7 +79,7 @@ struct HubDownloadCommand: ParsableCommand {
     @Flag(name: .customLong("adapter"), help: "Download adapters of PEFT's, not a model.")
     var adapter = false
 
-    @Flag(name: .customLong("dry-run"), help: "Say what would be downloaded, and download nothing.")
+    @Flag(name: .customLong("dry-run"), help: "Print what would be downloaded, and download nothing.")
     var dryRun = false
 
     @Flag(name: .customLong("no-progress"), help: "Show no progress bar.")
@@ -171,7 +171,7 @@ struct HubCacheCommand: ParsableCommand {
     )
     var remove: [String] = []
 
-    @Flag(name: .customLong("dry-run"), help: "Only say what would be removed.")
+    @Flag(name: .customLong("dry-run"), help: "Print what would be removed, and remove nothing.")
     var dryRun = false
 
     @Flag(name: .long, help: "Print the result as JSON.")

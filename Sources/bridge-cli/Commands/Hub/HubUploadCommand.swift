@@ -24,7 +24,7 @@ struct HubUploadCommand: ParsableCommand {
 
     @OptionGroup var options: UploadOptions
 
-    @Flag(name: .customLong("dry-run"), help: "Say what would be uploaded, and ask nobody.")
+    @Flag(name: .customLong("dry-run"), help: "Print what would be uploaded, without a request.")
     var dryRun = false
 
     @Flag(name: .customLong("no-progress"), help: "Show no progress bar.")
@@ -65,7 +65,7 @@ struct UploadOptions: ParsableArguments {
     @Flag(name: .customLong("private"), help: "Make a repository that is not there for its owner alone.")
     var isPrivate = false
 
-    @Option(name: .long, help: ArgumentHelp("What the commit says about itself.", valueName: "text"))
+    @Option(name: .long, help: ArgumentHelp("The commit message.", valueName: "text"))
     var message: String?
 
     /// Uploads a directory, with a progress bar.

@@ -6,13 +6,13 @@ import Tokenizers
 /// A conversation at the terminal.
 struct Chat: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "ChatSession with a model.",
+        abstract: "Chat with a model.",
         discussion: """
-            What you type goes to the model, with all that was said before. Ctrl-C stops an answer; at the prompt it \
+            Each line is a message of the conversation. Ctrl-C stops the generation; at the prompt it \
             ends the program. Lines that begin with \
             a slash are for the program:
-              /image PATH   show a image with the next message
-              /reset        begin anew
+              /image PATH   add an image to the next message
+              /reset        start a new conversation
               /help         list these commands
               /exit         end, as Ctrl-D does
 
@@ -65,8 +65,8 @@ struct Chat: ParsableCommand {
             case "/help":
                 Output.complainLines(
                     """
-                    /image PATH   show a image with the next message
-                    /reset        begin anew
+                    /image PATH   add an image to the next message
+                    /reset        start a new conversation
                     /help         list these commands
                     /exit         end, as Ctrl-D does
                     """

@@ -8,7 +8,7 @@ import Trainer
 /// Asks a model the questions of a file and counts the right answers.
 struct Evaluate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Ask the questions of a file and count the answers that are right to the letter.",
+        abstract: "Generate answers for a file and count exact matches.",
         discussion: """
             Each row is a conversation as for training, whose last turn is the answer. A row may have a "category", by which \
             right answers are counted too. The likeliest token is taken at each step.
@@ -43,7 +43,7 @@ struct Evaluate: ParsableCommand {
     )
     var least: Double?
 
-    @Option(name: .long, help: ArgumentHelp("Show so many of the wrong answers.", valueName: "n"))
+    @Option(name: .long, help: ArgumentHelp("Print at most N wrong answers.", valueName: "n"))
     var show = 5
 
     @OptionGroup var template: DateOptions

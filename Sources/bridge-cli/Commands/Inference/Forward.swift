@@ -40,7 +40,7 @@ struct Forward: ParsableCommand {
     @Flag(name: .long, help: "Write the gradients of the loss; the inputs have labels.")
     var gradients = false
 
-    @Option(name: .long, help: ArgumentHelp("Write the logits of so many last positions only.", valueName: "n"))
+    @Option(name: .long, help: ArgumentHelp("Write the logits of the last N positions only.", valueName: "n"))
     var last: Int?
 
     @Flag(name: .long, help: "Print the result as JSON.")

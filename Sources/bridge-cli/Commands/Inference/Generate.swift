@@ -7,7 +7,7 @@ import Tokenizers
 /// Continues a prompt.
 struct Generate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Answer a prompt, with images or without.",
+        abstract: "Generate from a prompt, with or without images.",
         discussion: """
             The prompt goes through the chat template of the model; --raw gives it to the model as it is. The likeliest \
             token is taken at each step, unless --temperature is more than 0 or --do-sample is given. Penalties, \
@@ -37,7 +37,7 @@ struct Generate: ParsableCommand {
 
     @Flag(
         name: .customLong("verbose-steps"),
-        help: "Print every step with its likeliest tokens, and the result in a frame, as the peer does."
+        help: "Print every step with its likeliest tokens, and the result in a frame, as Megatron Bridge does."
     )
     var verboseSteps = false
 

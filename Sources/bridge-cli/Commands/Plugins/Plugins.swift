@@ -58,7 +58,7 @@ struct Plugins: ParsableCommand {
     /// Why a file does not load.
     struct Doctor: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Load plugins one by one and say what is wrong with each."
+            abstract: "Load plugins one by one and report the errors of each."
         )
 
         @Argument(help: "Files to try; without any, all that are found.", completion: .file(extensions: ["so"]))

@@ -12,8 +12,8 @@ struct DataPreview: ParsableCommand {
         commandName: "preview",
         abstract: "Show a sample and which of its tokens are trained.",
         discussion: """
-            Trained tokens are green on a terminal and stand in [[ ]] elsewhere. A run of image tokens is written as one \
-            token and how often it stands there.
+            Tokens with loss are green on a terminal and in [[ ]] elsewhere. Consecutive image tokens are written as one \
+            token with their number.
 
             EXAMPLE:
               bridge data preview --hf-model toy --data train.jsonl --row 3

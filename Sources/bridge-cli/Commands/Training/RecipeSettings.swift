@@ -9,7 +9,7 @@ extension Recipes {
             abstract: "List the settings of a recipe: default, values and meaning.",
             discussion: """
                 A prefix narrows the list: a section such as 'optimizer', or the beginning of a name. The defaults are those of \
-                a recipe without a name; what a recommended one says instead is in 'bridge recipes show NAME'.
+                a recipe without a name; 'bridge recipes show NAME' shows those of a recommended one.
 
                 EXAMPLES:
                   bridge recipes settings

@@ -38,15 +38,22 @@ struct Recipes: ParsableCommand {
                         templates.map { template in
                             [
                                 "name": .string(template.name), "summary": .string(template.summary),
-                                "hf_path": .string(template.recipe().hfPath),
+                                "hf_path": .string(template.standard.hfPath),
+                                "aliases": .array(template.aliases.map { .string($0) }),
+                                "peft_schemes": .array(template.schemes.map { .string($0.rawValue) }),
                             ]
                         }
                     )
                 )
             }
             Output.table(
-                [["RECIPE", "MODEL", "FOR"]]
-                    + templates.map { [$0.name, $0.recipe().hfPath, $0.summary] }
+                [["RECIPE", "MODEL", "FOR", "PEFT SCHEMES"]]
+                    + templates.map {
+                        [
+                            $0.name, $0.standard.hfPath, $0.summary,
+                            $0.schemes.map(\.rawValue).joined(separator: ", "),
+                        ]
+                    }
             )
         }
     }

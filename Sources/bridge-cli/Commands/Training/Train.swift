@@ -10,7 +10,7 @@ struct Train: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Fine-tune a model: in full, or with LoRA or DoRA adapters.",
         discussion: """
-            A run that was interrupted goes on where its newest checkpoint is. Ctrl-C, SIGTERM and
+            An interrupted run resumes from its newest checkpoint. Ctrl-C, SIGTERM and
             the end of the session (SIGHUP) finish the step, save and end.
 
             EXAMPLES:

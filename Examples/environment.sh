@@ -1,0 +1,48 @@
+# The variables of the scripts in mistral/, ministral3/ and gemma3_vl/, which source this file after their model.sh.
+# Every variable can be set by the caller; the names are those of Megatron Bridge's examples.
+
+EXAMPLES=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+BRIDGE=${BRIDGE:-$EXAMPLES/../.build/release/bridge}
+[ -x "$BRIDGE" ] || { echo "found no program at $BRIDGE; run 'make build', or set BRIDGE to the path of bridge" >&2; exit 2; }
+
+# Checkpoints are written to $WORKSPACE/models, training runs to $WORKSPACE/results.
+WORKSPACE=${WORKSPACE:-/workspace}
+
+# A hub id, org/name or org/name@revision, or the path of a Hugging Face directory, for example of 'bridge toy'.
+HF_MODEL_ID=${HF_MODEL_ID:-$DEFAULT_HF_MODEL_ID}
+name=${HF_MODEL_ID%/}
+name=${name##*/}
+MODEL_NAME=${MODEL_NAME:-${name%%@*}}
+MEGATRON_PATH=${MEGATRON_PATH:-$WORKSPACE/models/$MODEL_NAME}
+HF_EXPORT_PATH=${HF_EXPORT_PATH:-$WORKSPACE/models/$MODEL_NAME-hf-export}
+
+# The layout of the Megatron checkpoint. Generation and training read any layout and run in one process.
+TP=${TP:-1}
+PP=${PP:-1}
+NPROC_PER_NODE=${NPROC_PER_NODE:-1}
+[ "$NPROC_PER_NODE" = 1 ] || echo "note: NPROC_PER_NODE is $NPROC_PER_NODE; bridge runs in one process" >&2
+
+# A model in a directory needs no network: the image comes from this repository, and training uses synthetic images.
+if [ -d "$HF_MODEL_ID" ]; then
+    IMAGE_PATH=${IMAGE_PATH:-$EXAMPLES/../Tests/Fixtures/images/rgb.png}
+    DATASET_TYPE=${DATASET_TYPE:-mock}
+else
+    IMAGE_PATH=${IMAGE_PATH:-https://huggingface.co/nvidia/NVIDIA-Nemotron-Nano-12B-v2-VL-BF16/resolve/main/images/table.png}
+    DATASET_TYPE=${DATASET_TYPE:-hf}
+fi
+MAX_NEW_TOKENS=${MAX_NEW_TOKENS:-100}
+SEQ_LENGTH=${SEQ_LENGTH:-4096}
+
+# Runs bridge and prints the command.
+run() {
+    printf '+ bridge'
+    printf ' %q' "$@"
+    printf '\n'
+    "$BRIDGE" "$@"
+}
+
+# Prints what a training run uses.
+describe_run() {
+    echo "training: one process (TP 1, PP 1) that reads the checkpoint in $MEGATRON_PATH in the layout that it has"
+    echo "data: $1"
+}

@@ -1,0 +1,105 @@
+import BridgeSupport
+import JSONTree
+
+extension Recipe {
+    /// A setting that is to be changed.
+    public struct Change: Sendable, Equatable {
+        /// How the user spelled the setting: its key, an alias, or an option of the command line.
+        public let spelling: String
+        /// The key or one of its aliases.
+        public let key: String
+        /// The text of the value.
+        public let text: String
+
+        /// A change by an option of the command line.
+        public init(option: String, key: String, text: String) {
+            (spelling, self.key, self.text) = (option, key, text)
+        }
+
+        /// A change such as `train.global_batch_size=64`; nil for another text.
+        public init?(_ argument: String) {
+            guard let mark = argument.firstIndex(of: "="), mark > argument.startIndex else { return nil }
+            // Hydra writes a plus before a key that is new to it.
+            key = String(argument[..<mark].drop { $0 == "+" })
+            spelling = key
+            text = String(argument[argument.index(after: mark)...])
+        }
+
+        /// The key of the table, whichever alias was given.
+        public var fieldKey: String { RecipeTable.field(key)?.key ?? key }
+    }
+
+    /// A setting that was asked for and cannot be used.
+    public struct Refusal: Sendable, Equatable {
+        /// The setting's key; empty where there is none.
+        public let key: String
+        /// What is wrong, in a sentence.
+        public let problem: String
+    }
+
+    /// After so many problems nobody reads on.
+    static let mostProblems = 100
+
+    /// Changes settings.
+    ///
+    /// - Parameter arguments: Lines such as `train.global_batch_size=64`; the last one for a key counts.
+    /// - Throws: `BridgeError` with code `badArgument` and all that is wrong.
+    public mutating func apply(_ arguments: [String]) throws {
+        let problems = applyUsable(arguments).map(\.problem)
+        guard problems.isEmpty else {
+            if problems.count == 1 { throw BridgeError(.badArgument, problems[0]) }
+            throw BridgeError(.badArgument, "\(problems.count) settings cannot be used", names: problems)
+        }
+    }
+
+    /// Changes the settings that can be changed as asked.
+    ///
+    /// - Parameters:
+    ///   - arguments: Lines such as `train.global_batch_size=64`; the last one for a key counts.
+    ///   - options: Settings that options of the command line change.
+    /// - Returns: What cannot be used, which ``RecipeCheck`` lists with the broken rules.
+    public mutating func applyUsable(_ arguments: [String], options: [Change] = []) -> [Refusal] {
+        var refusals: [Refusal] = []
+        var applied: [String: (spelling: String, value: JSON)] = [:]
+        for (change, argument) in options.map({ ($0, $0.spelling) }) + arguments.map({ (Change($0), $0) }) {
+            guard refusals.count < Self.mostProblems else {
+                refusals.append(Refusal(key: "", problem: "and more"))
+                break
+            }
+            guard let change else {
+                let found = RecipeField.shortened(argument)
+                refusals.append(Refusal(key: "", problem: "'\(found)' is no setting, expected section.key=value"))
+                continue
+            }
+            guard let field = RecipeTable.field(change.key) else {
+                if let value = try? RecipeText.value(of: change.text), RecipeForeignKeys.isNeutral(change.key, value) {
+                    continue
+                }
+                refusals.append(Refusal(key: change.key, problem: RecipeTable.refusal(of: change.key)))
+                continue
+            }
+            if let problem = field.set(text: change.text, in: &self) {
+                refusals.append(Refusal(key: field.key, problem: problem))
+                continue
+            }
+            let given = (spelling: change.spelling, value: field.value(of: self))
+            if let problem = Self.conflict(applied[field.key], given) {
+                refusals.append(Refusal(key: field.key, problem: problem))
+            }
+            applied[field.key] = given
+        }
+        return refusals
+    }
+
+    /// The sentence for two spellings of one setting with different values; nil where they agree.
+    static func conflict(
+        _ one: (spelling: String, value: JSON)?,
+        _ other: (spelling: String, value: JSON)
+    ) -> String? {
+        guard let one, one.spelling != other.spelling, one.value != other.value else { return nil }
+        func text(_ value: JSON) -> String { value.string ?? RecipeField.shortened(RecipeField.text(value)) }
+        return
+            "\(one.spelling) is \(text(one.value)) and \(other.spelling) is \(text(other.value)), but they name the same "
+            + "setting; give one of them"
+    }
+}

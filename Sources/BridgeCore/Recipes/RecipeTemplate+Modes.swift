@@ -1,0 +1,79 @@
+extension RecipeTemplate {
+    /// One way of training in Megatron Bridge's recipes from 0.6 on, which have a recipe for each way.
+    public struct Mode: Sendable, Equatable {
+        /// The size of the tensor-parallel axis.
+        public var tensorSize: Int
+        /// The size of the pipeline-parallel axis.
+        public var pipelineSize: Int
+        /// The highest learning rate.
+        public var lr: Double
+        /// The lowest learning rate, at the end of the decay.
+        public var minLR: Double
+
+        /// A way of training.
+        public init(tensorSize: Int = 1, pipelineSize: Int = 1, lr: Double, minLR: Double) {
+            self.tensorSize = tensorSize
+            self.pipelineSize = pipelineSize
+            self.lr = lr
+            self.minLR = minLR
+        }
+    }
+
+    /// The recipes `STEM_sft_config` for full training and `STEM_peft_config` for adapters, with their full names
+    /// (`STEM_sft_1gpu_h100_bf16_config`) as aliases.
+    ///
+    /// - Parameters:
+    ///   - stem: The model, such as `ministral3_3b`.
+    ///   - hfPath: The hub id of the model.
+    ///   - summary: What the recipes are for, in one line.
+    ///   - abilities: What the family can do.
+    ///   - sft: Full training.
+    ///   - peft: Training of adapters.
+    ///   - change: Sets what all recipes of the family have in common.
+    /// - Returns: The two recipes.
+    public static func modes(
+        stem: String,
+        hfPath: String,
+        summary: String,
+        abilities: Abilities = Abilities(),
+        sft: Mode,
+        peft: Mode,
+        change: @escaping @Sendable (inout Recipe) -> Void
+    ) -> [RecipeTemplate] {
+        let both: [(suffix: String, schemes: [Recipe.PEFTSection.Scheme], mode: Mode)] = [
+            ("sft", [.none], sft), ("peft", [.lora, .dora], peft),
+        ]
+        return both.map { suffix, schemes, mode in
+            let name = "\(stem)_\(suffix)_config"
+            // The count of GPUs in the full name is that of the layout.
+            let fullName = "\(stem)_\(suffix)_\(mode.tensorSize * mode.pipelineSize)gpu_h100_bf16_config"
+            return RecipeTemplate(
+                name: name,
+                summary: summary,
+                aliases: [fullName],
+                schemes: schemes,
+                abilities: abilities
+            ) { scheme in
+                let choices = Recipe.Choices(
+                    name: name,
+                    pretrainedCheckpoint: "",
+                    datasetType: .hf,
+                    peft: scheme,
+                    trainIters: 50,
+                    globalBatchSize: nil
+                )
+                let scale = Recipe.Scale(
+                    tensorSize: mode.tensorSize,
+                    pipelineSize: mode.pipelineSize,
+                    globalBatchSize: 32
+                )
+                var recipe = Recipe(choices, hfPath: hfPath, full: scale, adapters: scale)
+                (recipe.optimizer.lr, recipe.optimizer.minLR) = (mode.lr, mode.minLR)
+                (recipe.train.evalInterval, recipe.train.evalIters) = (5, 10)
+                (recipe.scheduler.lrWarmupIters, recipe.scheduler.lrDecayIters) = (10, 50)
+                change(&recipe)
+                return recipe
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+import ArgumentParser
+import BridgeCore
+
+/// Options of Megatron Bridge's `run_recipe.py` that change a setting: another spelling of `section.key=value`.
+struct TrainingFlags: ParsableArguments {
+    @Option(
+        name: [short("ms"), long("max_steps"), long("train_iters")],
+        help: help("train.train_iters", "n")
+    )
+    var maxSteps: String?
+
+    @Option(name: [short("gb"), long("global_batch_size")], help: help("train.global_batch_size", "n"))
+    var globalBatchSize: String?
+
+    @Option(name: [short("mb"), long("micro_batch_size")], help: help("train.micro_batch_size", "n"))
+    var microBatchSize: String?
+
+    @Option(
+        name: [short("sl"), long("seq_length")],
+        help: help("model.seq_length and dataset.seq_length", "n")
+    )
+    var seqLength: String?
+
+    @Option(
+        name: [short("tp"), long("tensor_model_parallel_size")],
+        help: help("model.tensor_model_parallel_size", "n")
+    )
+    var tensorSize: String?
+
+    @Option(
+        name: [short("pp"), long("pipeline_model_parallel_size")],
+        help: help("model.pipeline_model_parallel_size", "n")
+    )
+    var pipelineSize: String?
+
+    @Option(name: [short("cp"), long("context_parallel_size")], help: help("model.context_parallel_size", "n"))
+    var contextSize: String?
+
+    @Option(
+        name: [short("vp"), long("virtual_pipeline_model_parallel_size")],
+        help: ArgumentHelp("Interleaved pipeline stages, which are not available: only 1.", valueName: "n")
+    )
+    var virtualSize: String?
+
+    @Option(name: [long("lr")], help: help("optimizer.lr", "x"))
+    var lr: String?
+
+    @Option(name: [long("min_lr")], help: help("optimizer.min_lr", "x"))
+    var minLR: String?
+
+    @Option(name: [long("warmup_iters")], help: help("scheduler.lr_warmup_iters", "n"))
+    var warmupIters: String?
+
+    @Option(name: [long("save_dir")], help: help("checkpoint.save", "path"), completion: .directory)
+    var saveDirectory: String?
+
+    @Option(name: [long("load_dir")], help: help("checkpoint.load", "path"), completion: .directory)
+    var loadDirectory: String?
+
+    @Option(name: [long("save_interval")], help: help("checkpoint.save_interval", "n"))
+    var saveInterval: String?
+
+    @Option(
+        name: [long("step_func"), .customLong("step-func")],
+        help: ArgumentHelp(
+            "llm_step, gpt_step or vlm_step; accepted for commands of Megatron Bridge, the model decides.",
+            valueName: "name"
+        )
+    )
+    var stepFunction: StepFunction?
+
+    /// The forward steps of Megatron Bridge that models here have.
+    enum StepFunction: String, ExpressibleByArgument, CaseIterable {
+        case llm = "llm_step"
+        case gpt = "gpt_step"
+        case vlm = "vlm_step"
+    }
+
+    /// The settings that the given options change.
+    var changes: [Recipe.Change] {
+        let table: [(option: String, keys: [String], text: String?)] = [
+            ("-ms", ["train.train_iters"], maxSteps),
+            ("-gb", ["train.global_batch_size"], globalBatchSize),
+            ("-mb", ["train.micro_batch_size"], microBatchSize),
+            ("-sl", ["model.seq_length", "dataset.seq_length"], seqLength),
+            ("-tp", ["model.tensor_model_parallel_size"], tensorSize),
+            ("-pp", ["model.pipeline_model_parallel_size"], pipelineSize),
+            ("-cp", ["model.context_parallel_size"], contextSize),
+            ("-vp", ["model.virtual_pipeline_model_parallel_size"], virtualSize),
+            ("--lr", ["optimizer.lr"], lr),
+            ("--min_lr", ["optimizer.min_lr"], minLR),
+            ("--warmup_iters", ["scheduler.lr_warmup_iters"], warmupIters),
+            ("--save_dir", ["checkpoint.save"], saveDirectory),
+            ("--load_dir", ["checkpoint.load"], loadDirectory),
+            ("--save_interval", ["checkpoint.save_interval"], saveInterval),
+        ]
+        return table.flatMap { option, keys, text in
+            keys.compactMap { key in text.map { Recipe.Change(option: option, key: key, text: $0) } }
+        }
+    }
+
+    private static func short(_ name: String) -> NameSpecification.Element {
+        .customLong(name, withSingleDash: true)
+    }
+
+    private static func long(_ name: String) -> NameSpecification.Element { .customLong(name) }
+
+    private static func help(_ key: String, _ value: String) -> ArgumentHelp {
+        ArgumentHelp("Sets \(key), as in Megatron Bridge.", valueName: value)
+    }
+}

@@ -1,0 +1,53 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Documents use the terms of the glossary.
+@Suite struct LanguageTests {
+    /// The checked files, and directories with the ending of their files.
+    ///
+    /// Sources are added here once their names and comments use the terms.
+    private static let checked: [(path: String, ending: String)] = [
+        ("README.md", ""), ("CONTRIBUTING.md", ""), ("CHANGELOG.md", ""), ("Makefile", ""), ("Examples/README.md", ""),
+        ("Fuzz/README.md", ""), ("Sources/BridgeCore/README.md", ""), ("Tests/Fixtures/README.md", ""),
+        ("Examples/mistral", ".sh"), ("Examples/ministral3", ".sh"), ("Examples/gemma3_vl", ".sh"),
+        ("Sources/BridgeCore/BridgeCore/Documentation.docc", ".md"),
+    ]
+
+    /// Words that a file may contain, by the end of its path.
+    private static let allowed: [String: Set<String>] = [
+        // Code that calls `Hub.directory(of:for:)`.
+        "TheHub.md": ["directory"],
+        // The name of the fixture `mistral-peer`.
+        "Tests/Fixtures/README.md": ["peer"],
+    ]
+
+    private func texts() throws -> [(path: String, text: String)] {
+        try Self.checked.flatMap { path, ending in
+            if !ending.isEmpty { return try SourceTree.files(path, ending: ending) }
+            let text = try String(contentsOfFile: "\(Fixtures.repository)/\(path)", encoding: .utf8)
+            return [(path, text)]
+        }
+    }
+
+    @Test func documentsUseTheTermsOfTheGlossary() throws {
+        let words = try ReplacedWords()
+        #expect(words.table.count > 40)
+        for (path, text) in try texts() {
+            let name = path.split(separator: "/").last.map(String.init) ?? path
+            // The tables of the settings are generated from the sources.
+            let written = name == "Settings.md" ? text.components(separatedBy: "## The keys")[0] : text
+            let exceptions = Self.allowed.first { path.hasSuffix($0.key) }?.value ?? []
+            let found = words.found(in: written, allowed: exceptions)
+            #expect(found.isEmpty, "\(path) has replaced words, see Glossary.md: \(found)")
+        }
+    }
+
+    @Test func aReplacedWordIsFoundAsAWordOnly() throws {
+        let words = try ReplacedWords()
+        #expect(words.found(in: "one\nThe Picture, and what it says") == ["2: image", "2: says"])
+        #expect(words.found(in: "`image` dataset.image_folder essays, there is no such file") == [])
+        #expect(words.found(in: "it is no file") == ["1: is no"])
+        #expect(words.found(in: "a directory", allowed: ["directory"]) == [])
+    }
+}
