@@ -24,8 +24,7 @@ import Testing
         func check(_ command: JSON, _ path: String) {
             let options = command["arguments"]?.array ?? []
             for text in ([command] + options).flatMap({ [$0["abstract"]?.string, $0["discussion"]?.string] }) {
-                // Values and options are still named <directory>.
-                let found = words.found(in: text ?? "", allowed: ["directory", "directories"])
+                let found = words.found(in: text ?? "")
                 #expect(
                     found.isEmpty,
                     "the help of '\(path)' has replaced words, see Glossary.md: \(found) in \(text ?? "")"
