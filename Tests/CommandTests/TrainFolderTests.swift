@@ -134,14 +134,14 @@ import Testing
         #expect(scaled.status == 3 && scaled.output.contains("lora_alpha: 32 and 7"), "\(scaled.output)")
         expect(try verify("a", "toy"), failsWith: 64, mentioning: "holds adapters", "bridge adapter merge")
         let inspected = try BridgeProcess.run("inspect", bench.scratch.path("a"), "--json")
-        #expect((try JSON(parsing: Array(inspected.output.utf8))["numbers"]?.integer ?? 0) > 1000)
+        #expect((try JSON(parsing: Array(inspected.output.utf8))["parameters"]?.integer ?? 0) > 1000)
     }
 
     @Test func aRecommendedLayoutIsForManyProcesses() throws {
         let arguments = bench.arguments("run").filter { !$0.contains("model_parallel_size") }
         let outcome = try run(arguments)
         #expect(outcome.status == 0, "\(outcome.errors)")
-        #expect(outcome.errors.contains("note: the recipe spreads the model over 2 ranks"), "\(outcome.errors)")
+        #expect(outcome.errors.contains("note: the recipe shards the model across 2 ranks"), "\(outcome.errors)")
         expect(
             try run(arguments + ["model.tensor_model_parallel_size=2"]),
             failsWith: 1,

@@ -142,7 +142,7 @@ extension Recipe {
             }
             guard let mark = argument.firstIndex(of: "="), mark > argument.startIndex else {
                 let found = RecipeField.shortened(argument)
-                refusals.append(Refusal(key: "", problem: "'\(found)' is no setting, expected section.key=value"))
+                refusals.append(Refusal(key: "", problem: "'\(found)' is not a setting, expected section.key=value"))
                 continue
             }
             // Hydra writes a plus before a key that is new to it.

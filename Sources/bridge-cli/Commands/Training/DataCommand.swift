@@ -4,7 +4,7 @@ import ArgumentParser
 struct DataCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "data",
-        abstract: "Look at training data as a model sees it.",
+        abstract: "Show and check training data as tokens.",
         discussion: """
             EXAMPLES:
               bridge data preview --hf-model toy --data train.jsonl --row 3
