@@ -107,7 +107,7 @@ struct Gemma3TextConfiguration: ConfigurationRoot, Equatable {
             "attention_dropout",
             \.decoder.attentionDropout,
             ifAbsent: .classDefault(0, source: source)
-        )
+        ).dropout
         Field(
             "query_pre_attn_scalar",
             "query_pre_attn_scalar",

@@ -171,7 +171,7 @@ extension Ministral3Provider {
             "attention_dropout",
             \.attentionDropout,
             ifAbsent: .classDefault(0, source: textSource)
-        )
+        ).dropout
         Field("hidden_act", "activation_func", \.activation, ifAbsent: .classDefault("silu", source: textSource))
         Field(
             ["layer_types"],

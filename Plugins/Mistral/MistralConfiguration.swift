@@ -94,7 +94,7 @@ extension MistralProvider {
             "attention_dropout",
             \.decoder.attentionDropout,
             ifAbsent: .classDefault(0, source: source)
-        )
+        ).dropout
         Field(["torch_dtype", "dtype"], "params_dtype", \.elementType, ifAbsent: .classDefault(nil, source: source))
         Field("hidden_act", "activation_func", \.decoder.activation, ifAbsent: .classDefault("silu", source: source))
         Field(

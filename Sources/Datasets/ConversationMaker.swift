@@ -45,7 +45,7 @@ public struct ConversationMaker: Sendable {
             guard columns.allSatisfy({ $0.contains(where: found.contains) }) else { throw unreadable(found) }
             return try make(row)
         } catch let error as BridgeError {
-            throw BridgeError(error.code, "\(row.location): \(error.message)", names: error.names, cause: error.cause)
+            throw error.inRow(row.location)
         }
     }
 

@@ -240,7 +240,7 @@ package struct DatasetDirectory {
     /// The content of a file of at most `limit` bytes.
     package static func contents(of path: String, limit: Int) throws -> [UInt8] {
         guard let file = fopen(path, "re") else {
-            throw BridgeError(.fileSystem, "cannot open \(path): \(String(cString: strerror(errno)))")
+            throw BridgeError.cannotOpen(path)
         }
         defer { fclose(file) }
         var status = stat()

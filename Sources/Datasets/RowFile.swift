@@ -55,7 +55,7 @@ package final class RowFile: Sendable {
         // Without O_NONBLOCK the opening of a pipe would wait for a writer.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
-            throw BridgeError(.fileSystem, "\(path) cannot be opened for reading: \(String(cString: strerror(errno)))")
+            throw BridgeError.cannotOpen(path)
         }
         var keeps = false
         defer { if !keeps { close(descriptor) } }
@@ -177,7 +177,7 @@ package final class RowFile: Sendable {
         do {
             return try body()
         } catch let error as BridgeError where error.code != .cancelled {
-            throw BridgeError(error.code, "\(name(of: row)): \(error.message)", names: error.names, cause: error.cause)
+            throw error.inRow(name(of: row))
         }
     }
 }

@@ -6,7 +6,7 @@ import JSONTree
 struct BridgeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bridge",
-        abstract: "Moves models between Hugging Face and Megatron, and runs them.",
+        abstract: "Convert models between Hugging Face and Megatron, run them and fine-tune them.",
         discussion: """
             EXAMPLES:
               bridge toy --family mistral --output toy
@@ -15,12 +15,12 @@ struct BridgeCommand: ParsableCommand {
               bridge verify toy toy-again
               bridge generate --hf-model toy --prompt 'Hello' --max-new-tokens 20
 
-            'bridge --version --json' also shows the processor's features and libraries; BRIDGE_MAX_CPU_ISA=PORTABLE, AVX2, AVX512,
-            AVX512_BF16 or AMX limits the instructions that are used.
+            'bridge --version --json' prints the instruction sets of this machine too; BRIDGE_MAX_CPU_ISA=PORTABLE, AVX2, \
+            AVX512, AVX512_BF16 or AMX limits those that are used.
 
             EXIT STATUS:
-              0 done   1 failed   2 tensors not accounted for   3 verification failed   4 corrupt input
-              64 wrong usage   130 interrupted
+              0 done   1 failed   2 tensors not accounted for   3 verification failed
+              4 corrupt input   5 training diverged   64 wrong usage   130 interrupted
             """,
         version: PluginLoader.version,
         subcommands: [
@@ -32,24 +32,32 @@ struct BridgeCommand: ParsableCommand {
     )
 }
 
+extension BridgeCommand {
+    /// Errors of the parser begin like all others.
+    static var _errorPrefix: String { Failure.prefix }
+}
+
 @main
 enum Main {
     static func main() {
         StandardStreams.openMissing()
         // Commands that write something say when a signal has to wait, see Interrupt.withGracefulInterrupt.
         Interrupt.install(exitsImmediately: true)
+        let words = CommandWords(Array(CommandLine.arguments.dropFirst()))
+        OutputMode.use(words.mode)
+        Interrupt.answersInJSON(words.mode.json)
         MappedFileFault.install()
-        do { try run() } catch { Failure.report(error) }
+        do { try run(words) } catch { Failure.report(error, words) }
         Failure.end(0)
     }
 
-    private static func run() throws {
-        let arguments = CommandLine.arguments.dropFirst()
-        if let script = CompletionScript.asked(by: arguments) { return Output.lines(script) }
-        let asksForReport = VersionReport.isAsked(by: arguments)
-        var command: any ParsableCommand = asksForReport ? BridgeCommand() : try BridgeCommand.parseAsRoot()
+    private static func run(_ words: CommandWords) throws {
+        if let script = CompletionScript.asked(by: words.typed[...]) { return Output.lines(script) }
+        if let problem = words.problem { Failure.reportUsage(problem, words) }
+        var command: any ParsableCommand =
+            words.asksForVersionReport ? BridgeCommand() : try BridgeCommand.parseAsRoot(words.words)
         try ProcessorLimit.apply()
-        if asksForReport { return Output.json(VersionReport.json) }
+        if words.asksForVersionReport { return Output.json(VersionReport.json) }
         try command.run()
     }
 }

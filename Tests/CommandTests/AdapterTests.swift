@@ -128,7 +128,7 @@ import Testing
         let whole = try BridgeProcess(bench.arguments("whole", "train.train_iters=2")).wait()
         #expect(whole.status == 0, "\(whole.errors)")
         let refused = try adapter("export", "--adapter", bench.scratch.path("whole"), "--output", out)
-        expect(refused, failsWith: 64, mentioning: "no adapter")
+        expect(refused, failsWith: 64, mentioning: "expected an adapter")
         let none = try BridgeProcess.run("adapter", "export", "--hf-model", toy, "--output", out)
         #expect(none.status == 64 && none.errors.contains("--adapter"))
         let both = try adapter("merge", "--adapter", "a", "--hf-path", "b", "--output", "c")
@@ -252,5 +252,37 @@ import Testing
             failsWith: 4,
             mentioning: "adapter_config.json"
         )
+    }
+
+    @Test func aMergeReportsSchemeModulesAndRankAndAnAdapterIsNotComparedAsAModel() throws {
+        try train("peft.scheme=lora")
+        let (run, peft) = (bench.scratch.path("run"), bench.scratch.path("peft"))
+        #expect(try adapter("export", "--adapter", run, "--output", peft).status == 0)
+        let merged = try adapter("merge", "--adapter", peft, "--hf-path", bench.scratch.path("merged"))
+        #expect(merged.status == 0, "\(merged.errors)")
+        #expect(merged.output.contains("Merged LoRA adapters ("), "\(merged.output)")
+        #expect(merged.output.contains(" modules, rank 4, "), "\(merged.output)")
+        let compared = try BridgeProcess.run("verify", run, peft)
+        expect(
+            compared,
+            failsWith: 64,
+            mentioning: "is an adapter in PEFT's format, expected a model",
+            "bridge adapter merge"
+        )
+    }
+
+    @Test func anAdapterOfAnotherModelIsNamed() throws {
+        try train("peft.scheme=lora")
+        let other = Models.fixtures.appendingPathComponent("gemma3").path
+        let outcome = try BridgeProcess.run(
+            "generate",
+            "--hf-model",
+            other,
+            "--prompt",
+            "a",
+            "--adapter",
+            bench.scratch.path("run")
+        )
+        expect(outcome, failsWith: 64, mentioning: "is an adapter of", "and the model is Gemma3")
     }
 }

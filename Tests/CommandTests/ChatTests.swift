@@ -116,7 +116,7 @@ import Testing
         #expect(outcome.status == 1)
         let lines = outcome.errors.split(separator: "\n")
         #expect(lines.count == 5, "\(outcome.errors)")
-        for (line, words) in zip(lines, ["/nonsense", "needs the path", "/nowhere.png", "README.md", "shorter"]) {
+        for (line, words) in zip(lines, ["/nonsense", "requires the path", "/nowhere.png", "README.md", "shorter"]) {
             #expect(line.contains(words))
         }
         #expect(outcome.output == (try said("ministral3", "Hello")))

@@ -62,8 +62,8 @@ import Testing
             expect(
                 outcome,
                 failsWith: 4,
-                mentioning: "\(iteration)/\(file) is damaged around byte 0",
-                "restore it from a copy"
+                mentioning: "\(iteration)/\(file) is damaged in bytes 0 to ",
+                "restore the file from a copy"
             )
             #expect(made.isEmpty || !FileManager.default.fileExists(atPath: scratch.path(made)), "\(command)")
         }

@@ -62,13 +62,13 @@ import Testing
         // Line 3 is empty and no row.
         for (line, words) in [
             (2, "not valid JSON"), (4, "no turn of the assistant"), (5, "none.png"), (6, "1 image and 2 places"),
-            (8, "no token is trained once it is cut"), (9, "bad.txt"),
+            (8, "no supervised token remains after truncation"), (9, "bad.txt"),
         ] {
             let found = lines.filter { $0.contains("rows.jsonl, line \(line): ") && !$0.hasPrefix("warning") }
             #expect(found.count == 1 && found[0].contains(words), "\(line): \(found)")
         }
         #expect(!lines.contains { $0.contains("line 1:") || $0.contains("line 7:") }, "\(lines)")
-        #expect(lines.contains { $0.hasPrefix("warning: ") && $0.contains("line 8: ") && $0.contains("cut off") })
+        #expect(lines.contains { $0.hasPrefix("warning: ") && $0.contains("line 8: ") && $0.contains("truncated") })
         #expect(lines.last?.hasPrefix("8 rows: 6 bad, 1 cut") == true, "\(lines)")
 
         let printed = try JSON(parsing: Array(BridgeProcess(arguments + ["--json"]).wait().output.utf8))
@@ -103,10 +103,15 @@ import Testing
         let arguments = ["--hf-model", model.path, "--data", path]
         let check = try BridgeProcess(["data", "check"] + arguments).wait()
         #expect(check.status == 0, "\(check.errors)")
-        #expect(check.output.contains("warning: nothing reads messages[].wieght, odd of the data"), "\(check.output)")
+        #expect(
+            check.output.contains(
+                "warning: messages[].wieght, odd of the data are ignored: neither the data format nor the "
+            ),
+            "\(check.output)"
+        )
         #expect(check.output.contains("warning: the end of the assistant's turns is not trained"), "\(check.output)")
         let preview = try BridgeProcess(["data", "preview"] + arguments).wait()
-        #expect(preview.errors.contains("warning: nothing reads messages[].wieght, odd"), "\(preview.errors)")
+        #expect(preview.errors.contains("warning: messages[].wieght, odd of the data are ignored"), "\(preview.errors)")
         for command in ["check", "preview"] {
             let printed = try JSON(
                 parsing: Array(BridgeProcess(["data", command] + arguments + ["--json"]).wait().output.utf8)

@@ -143,7 +143,7 @@ import Tokenizers
             try BridgeProcess.run("generate", "--hf-model", model, "--inputs", right),
             failsWith: 64,
             mentioning: "attention_mask",
-            "padding on the left only"
+            "left padding only"
         )
         let moved = try write("moved", [("input_ids", tokens), ("position_ids", [5, 6, 7, 8, 9])])
         expect(

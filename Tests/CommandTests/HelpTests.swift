@@ -46,6 +46,20 @@ import Testing
         #expect(try completions("bridge", "gener") == ["generate"])
     }
 
+    @Test func valuesAreCompleted() throws {
+        #expect(try completions("bridge", "convert", "import", "--dtype", "") == ["float32", "float16", "bfloat16"])
+        #expect(try completions("bridge", "train", "--peft-scheme", "") == ["lora", "dora"])
+        #expect(try completions("bridge", "train", "--dataset-type", "").isSuperset(of: ["mock", "preloaded", "hf"]))
+        #expect(try completions("bridge", "toy", "--family", "mini") == ["ministral3"])
+        let recipes = try completions("bridge", "train", "--recipe", "ministral3_3b")
+        #expect(recipes.contains("ministral3_3b_finetune_config"), "\(recipes)")
+        // Names of files, as bash itself completes them.
+        for (option, command) in [("--data", ["data", "check"]), ("--hf-model", ["generate"])] {
+            let script = try BridgeProcess.run("--generate-completion-script", "bash").output
+            #expect(script.contains(option) && script.contains(command.joined(separator: "_")))
+        }
+    }
+
     @Test func aShellThatIsUnknownIsWrongUsage() throws {
         #expect(try BridgeProcess.run("--generate-completion-script", "nonsense").status != 0)
         for shell in ["zsh", "fish"] {
@@ -66,6 +80,7 @@ import Testing
         process.arguments = [
             "-c",
             """
+            PATH='\(BridgeProcess.buildFolder.path)':$PATH
             source '\(scratch.path("bridge.bash"))'; COMP_WORDS=(\(words.map { "'\($0)'" }.joined(separator: " ")))
             COMP_CWORD=\(words.count - 1) COMP_LINE='\(line)' COMP_POINT=\(line.utf8.count)
             _bridge bridge '\(words.last ?? "")' '\(words.dropLast().last ?? "")'; printf '%s\\n' "${COMPREPLY[@]}"

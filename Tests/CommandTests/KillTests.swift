@@ -89,7 +89,7 @@ import Testing
         let run = try Self.started(scratch)
         run.send(signal)
         let outcome = try run.wait()
-        expect(outcome, failsWith: 130, mentioning: "stopped as asked")
+        expect(outcome, failsWith: 130, mentioning: "interrupted")
         #expect(scratch.content == before)
     }
 

@@ -268,7 +268,7 @@ import Testing
         bytes[bytes.count / 2] ^= 1
         try bytes.write(to: file)
         let outcome = try BridgeProcess.run("checkpoint", "check", scratch.path("in"))
-        expect(outcome, failsWith: 3, mentioning: "1 of", "weights_tp00_pp00.safetensors: its content has changed")
+        expect(outcome, failsWith: 4, mentioning: "1 of", "weights_tp00_pp00.safetensors: its content has changed")
     }
 
     @Test func anExportDoesNotReplaceAFolderThatHoldsSomethingElse() throws {

@@ -67,9 +67,9 @@ import Testing
 
     @Test func aFolderThatIsNoCheckpoint() throws {
         let outcome = try generate(directory("mistral"), "--megatron-path", directory("gemma3"), "--prompt", "x")
-        expect(outcome, failsWith: 4, mentioning: "no Megatron checkpoint")
+        expect(outcome, failsWith: 64, mentioning: "is a Hugging Face model; expected a Megatron checkpoint")
         let none = try generate(directory("mistral"), "--megatron-path", scratch.path("none"), "--prompt", "x")
-        expect(none, failsWith: 1, mentioning: "is not a directory")
+        expect(none, failsWith: 1, mentioning: "does not exist")
     }
 
     @Test func aTokenizerThatIsMissingOrDamaged() throws {
@@ -78,7 +78,7 @@ import Testing
         try Data("{".utf8).write(to: tokenizer)
         expect(try generate(model.path, "--prompt", "x"), failsWith: 4, mentioning: "tokenizer.json")
         try FileManager.default.removeItem(at: tokenizer)
-        expect(try generate(model.path, "--prompt", "x"), failsWith: 4, mentioning: "has no tokenizer.json")
+        expect(try generate(model.path, "--prompt", "x"), failsWith: 1, mentioning: "has no tokenizer.json")
     }
 
     @Test func messagesThatAreNone() throws {
@@ -112,7 +112,7 @@ import Testing
         )
         expect(bytes, failsWith: 4, mentioning: "line 2", "UTF-8")
         let none = try BridgeProcess.run("tokenize", "--hf-model", directory("mistral"), "--file", scratch.path("none"))
-        expect(none, failsWith: 1, mentioning: "cannot read")
+        expect(none, failsWith: 1, mentioning: "cannot open")
     }
 
     @Test func aTextIsCountedLineByLine() throws {

@@ -84,7 +84,7 @@ import Testing
             ["ministral3_3b_finetun_config"],
             "there is no recipe ministral3_3b_finetun_config, did you mean ministral3_3b_finetune_config?"
         ),
-        (["mistral_7b_finetune_config", "train.lr=1"], "train.lr is no setting, did you mean optimizer.lr?"),
+        (["mistral_7b_finetune_config", "train.lr=1"], "train.lr is not a setting, did you mean optimizer.lr?"),
         (["mistral_7b_finetune_config", "train.train_iters=x"], "train.train_iters is 'x', expected a whole number"),
     ])
     func aMistakeIsExplained(_ arguments: [String], _ sentence: String) throws {
@@ -199,7 +199,7 @@ import Testing
         expect(
             try BridgeProcess.run("recipes", "settings", "nothing"),
             failsWith: 64,
-            mentioning: "nothing is no setting"
+            mentioning: "nothing is not a setting"
         )
     }
 

@@ -115,7 +115,7 @@ import Testing
         try change("generation_config.json", "top_k", 1)
         let greedy = try BridgeProcess(plain).wait()
         #expect(
-            greedy.errors.contains("recommends sampling (top_k 1); tokens are chosen greedily, --do-sample follows it")
+            greedy.errors.contains("recommends sampling (top_k 1); decoding is greedy, --do-sample uses these settings")
         )
         // Of one likeliest token only that one can be drawn.
         let sampled = try BridgeProcess(plain + ["--do-sample"]).wait()
@@ -129,7 +129,7 @@ import Testing
         expect(
             try BridgeProcess(plain + ["--do-sample"]).wait(),
             failsWith: 1,
-            mentioning: "not supported when tokens are sampled",
+            mentioning: "has sampling settings that are not supported",
             "typical_p is 0.5"
         )
         #expect(try BridgeProcess(plain).wait().output == greedy.output)

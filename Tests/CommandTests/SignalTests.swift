@@ -70,7 +70,7 @@ import Testing
             for signal in Self.signals {
                 let outcome = try interrupted(words.split(separator: " ").map(String.init) + arguments, signal)
                 #expect(outcome.status == 130, "\(words), signal \(signal): \(outcome.status ?? -1) \(outcome.errors)")
-                #expect(outcome.errors.hasPrefix("error: stopped as asked"), "\(words): \(outcome.errors)")
+                #expect(outcome.errors.hasPrefix("error: interrupted"), "\(words): \(outcome.errors)")
                 #expect(scratch.content == before, "\(words), signal \(signal)")
             }
         }
@@ -138,7 +138,7 @@ import Testing
                     try FileManager.default.removeItem(atPath: scratch.path("out"))
                     continue
                 }
-                expect(outcome, failsWith: 130, mentioning: "stopped as asked")
+                expect(outcome, failsWith: 130, mentioning: "interrupted")
                 #expect(scratch.content == before, "\(arguments)")
             }
             #expect(caught, "\(arguments)")

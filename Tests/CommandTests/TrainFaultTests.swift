@@ -29,7 +29,7 @@ import Testing
         try refuse(
             ["train.train_iter=3"],
             status: 64,
-            mentioning: "train.train_iter is no setting",
+            mentioning: "train.train_iter is not a setting",
             "train.train_iters?"
         )
     }
@@ -104,7 +104,7 @@ import Testing
         let run = bench.arguments("run", "dataset.dataset_type=tokenized", "train.train_iters=2")
         let outcome = try BridgeProcess(run).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
-        #expect(outcome.errors.contains("samples taught nothing"), "\(outcome.errors)")
+        #expect(outcome.errors.contains("samples have no supervised token"), "\(outcome.errors)")
     }
 
     @Test func tokensOutsideTheVocabularyAreNamed() throws {

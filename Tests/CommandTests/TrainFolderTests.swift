@@ -134,7 +134,7 @@ import Testing
         #expect(scaled.status == 3 && scaled.output.contains("lora_alpha: 32 and 7"), "\(scaled.output)")
         expect(try verify("a", "toy"), failsWith: 64, mentioning: "holds adapters", "bridge adapter merge")
         let inspected = try BridgeProcess.run("inspect", bench.scratch.path("a"), "--json")
-        #expect((try JSON(parsing: Array(inspected.output.utf8))["numbers"]?.integer ?? 0) > 1000)
+        #expect((try JSON(parsing: Array(inspected.output.utf8))["parameters"]?.integer ?? 0) > 1000)
     }
 
     @Test func aRecommendedLayoutIsForManyProcesses() throws {

@@ -65,7 +65,7 @@ import Testing
         let arguments = ["hub", "download", "org/name", "--all"]
         let run = try await started(arguments, stall: 600_000)
         run.send(signal)
-        expect(try run.wait(), failsWith: 130, mentioning: "stopped as asked", "kept")
+        expect(try run.wait(), failsWith: 130, mentioning: "interrupted", "kept")
         #expect(parts().count == 1)
         let (ranges, sent) = try await again(arguments)
         #expect(!ranges.isEmpty && !ranges.contains { $0.hasPrefix("bytes=0-") }, "\(ranges)")
@@ -107,7 +107,7 @@ import Testing
         let arguments = ["convert", "--hf-model", "org/name", "--megatron-path", out, "--overwrite", "--tp", "2"]
         let run = try await started(arguments, stall: 40_000, files: 3)
         run.send(SIGINT)
-        expect(try run.wait(), failsWith: 130, mentioning: "stopped as asked")
+        expect(try run.wait(), failsWith: 130, mentioning: "interrupted")
         #expect(Scratch.bytes(of: scratch.root.path) == before)
         #expect(parts().count == 3)
         // Of 276,560 bytes of weights.
@@ -127,7 +127,7 @@ import Testing
         )
         #expect(scratch.content.contains(".out.source"))
         run.send(SIGINT)
-        expect(try run.wait(), failsWith: 130, mentioning: "stopped as asked")
+        expect(try run.wait(), failsWith: 130, mentioning: "interrupted")
         #expect(scratch.content.isEmpty)
         #expect(Scratch.content(of: server.home).isEmpty)
     }

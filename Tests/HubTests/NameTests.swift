@@ -117,7 +117,7 @@ import Testing
         #expect(found.allSatisfy { $0.status == 0 } && found[0].output == found[1].output, "\(found)")
         let twice = ["hub", "ls", "org/name@main", "--revision", "v1"]
         let both = try BridgeProcess(twice, environment: server.variables).wait()
-        #expect(both.status == 64 && both.errors.contains("both name a revision"), "\(both.errors)")
+        #expect(both.status == 64 && both.errors.contains("both contain a revision"), "\(both.errors)")
     }
 
     @Test func aModelIsNoAdapter() throws {

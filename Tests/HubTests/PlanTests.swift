@@ -69,7 +69,7 @@ import Testing
         let outcome = try BridgeProcess(["inspect", "org/large", "--json"] + more, environment: server.variables).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
         let directory = try BridgeProcess(["inspect", local, "--json"] + more).wait()
-        let key = more.isEmpty ? "numbers" : more == ["--tensors"] ? "tensors" : "hidden_size"
+        let key = more.isEmpty ? "parameters" : more == ["--tensors"] ? "tensors" : "hidden_size"
         let (found, expected) = (
             try JSON(parsing: Array(outcome.output.utf8)), try JSON(parsing: Array(directory.output.utf8))
         )

@@ -39,6 +39,11 @@ public final class AdapterSet: Sendable {
         self.notes = notes
     }
 
+    /// The ranks of the adapters, each once, in ascending order.
+    public var ranks: [Int] {
+        Set(modules.flatMap(\.layers).compactMap { $0.adapter?.shape.rank }).sorted()
+    }
+
     /// The same adapters with other notes.
     package func with(notes: [String]) -> AdapterSet { AdapterSet(self, notes: notes) }
 

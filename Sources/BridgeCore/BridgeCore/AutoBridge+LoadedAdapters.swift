@@ -9,6 +9,10 @@ import TensorFiles
 public import TensorRuntime
 
 extension AutoBridge {
+    private static let adapterExpectation =
+        "an adapter: a directory with \(AdapterFiles.configuration), one with \(AdapterFiles.lora), or a checkpoint of a LoRA "
+        + "or DoRA run"
+
     /// Puts adapters on a model, with what was trained beside them: those of a checkpoint, of a directory of PEFT's, or of
     /// mistral-finetune's.
     ///
@@ -40,9 +44,20 @@ extension AutoBridge {
                 )
             }
         }
+        guard NativeCheckpoint.isOne(path) else { throw FoundPath.error(path, expected: Self.adapterExpectation) }
         let checkpoint = try NativeCheckpoint(path: path)
         guard checkpoint.manifest.holdsAdapter else {
-            throw BridgeError(.badArgument, "\(path) holds a whole model and no adapter; convert it as it is")
+            throw BridgeError(
+                .badArgument,
+                "\(path) is a Megatron checkpoint of a whole model; expected \(Self.adapterExpectation)"
+            )
+        }
+        guard checkpoint.manifest.architecture == architecture else {
+            throw BridgeError(
+                .badArgument,
+                "\(path) is an adapter of \(checkpoint.manifest.architecture), and the model is \(architecture); give the "
+                    + "model that the adapter was trained on"
+            )
         }
         let name = Files.join(checkpoint.path, AdapterFiles.configuration)
         let configuration = try PEFTConfiguration(json: JSON(contentsOf: name), name: name)

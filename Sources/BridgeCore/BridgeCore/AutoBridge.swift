@@ -76,10 +76,7 @@ public struct AutoBridge: Sendable {
             if let names = try? Files.list(directory), let adapter = HuggingFaceDirectory.adapter(in: path, names) {
                 throw adapter
             }
-            throw BridgeError(
-                .fileSystem,
-                "\(path) has no config.json; give the path of a directory with a Hugging Face model, or the id of one on the hub"
-            )
+            throw FoundPath.error(directory, expected: HuggingFaceDirectory.expectation)
         }
         let catalog = try catalog ?? .standard()
         let name = Files.join(directory, style.configurationName)

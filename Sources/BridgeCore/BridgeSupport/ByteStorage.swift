@@ -42,7 +42,7 @@ public final class FileStorage: ByteStorage, UncachedReadable {
     public init(path: String) throws {
         // Without O_NONBLOCK a named pipe would wait here for somebody who writes into it.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw BridgeError.system("cannot open \(path) for reading") }
+        guard descriptor >= 0 else { throw BridgeError.cannotOpen(path) }
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             close(descriptor)
@@ -130,26 +130,5 @@ public final class MemoryStorage: ByteStorage {
         content.withUnsafeBytes {
             buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<offset + buffer.count]))
         }
-    }
-}
-
-extension BridgeError {
-    /// An error for the system call that just failed, with the system's own words.
-    package static func system(
-        _ what: String,
-        _ number: Int32 = errno,
-        code: Code = .fileSystem,
-        fileID: String = #fileID,
-        line: Int = #line
-    ) -> BridgeError {
-        let reason =
-            switch number {
-            case ENOSPC, EDQUOT: "no space is left; free some, or choose another destination"
-            case EACCES, EPERM: "permission denied"
-            case ENOENT: "it does not exist"
-            case EFBIG: "it is too large for this file system, or for the limit that 'ulimit -f' sets; raise it"
-            default: String(cString: strerror(number)).lowercased()
-            }
-        return BridgeError(code, "\(what): \(reason)", fileID: fileID, line: line)
     }
 }

@@ -168,7 +168,7 @@ package enum Files {
     /// Flushes a directory's entries to the disk.
     package static func flushDirectory(_ path: String) throws {
         let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw BridgeError.system("cannot open the directory \(path)") }
+        guard descriptor >= 0 else { throw BridgeError.cannotOpen(path) }
         defer { close(descriptor) }
         // Some file systems cannot flush a directory and say EINVAL; there is nothing more to do there.
         guard fsync(descriptor) == 0 || errno == EINVAL else {

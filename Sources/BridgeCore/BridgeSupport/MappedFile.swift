@@ -11,7 +11,7 @@ package final class MappedFile: @unchecked Sendable {
     /// - Throws: `BridgeError` with code `fileSystem`.
     package init(path: String, byteCount: Int) throws {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw BridgeError.system("cannot open \(path) for reading") }
+        guard descriptor >= 0 else { throw BridgeError.cannotOpen(path) }
         defer { close(descriptor) }
         guard byteCount > 0, let pointer = mmap(nil, byteCount, PROT_READ, MAP_SHARED, descriptor, 0),
             pointer != MAP_FAILED

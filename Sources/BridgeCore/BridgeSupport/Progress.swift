@@ -41,6 +41,6 @@ public final class Cancellation: Sendable {
     public var isCancelled: Bool { flag.load(ordering: .relaxed) || (other?.isCancelled ?? false) }
 
     package func check() throws {
-        if isCancelled { throw BridgeError(.cancelled, "stopped as asked; the destination is as it was before") }
+        if isCancelled { throw BridgeError(.cancelled, "interrupted; the destination is as it was before") }
     }
 }

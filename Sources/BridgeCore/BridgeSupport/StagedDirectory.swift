@@ -72,7 +72,7 @@ package final class StagedDirectory {
             // A link at this name would lead to somebody else's files, which must not be cleared away.
             let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
             if descriptor < 0, errno == ENOENT { continue }
-            guard descriptor >= 0 else { throw BridgeError.system("cannot open \(path)") }
+            guard descriptor >= 0 else { throw BridgeError.cannotOpen(path) }
             guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
                 close(descriptor)
                 throw BridgeError(

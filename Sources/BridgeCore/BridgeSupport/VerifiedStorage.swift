@@ -65,8 +65,9 @@ package final class VerifiedStorage: ByteStorage {
         guard isExpected(index, digest) else {
             throw BridgeError(
                 .corruptInput,
-                "\(name) is damaged around byte \(index * BlockChecksum.blockByteCount): its checksum is not the one in the "
-                    + "manifest; restore it from a copy ('bridge checkpoint check' finds all damaged files)"
+                "\(name) is damaged in bytes \(range(of: index).lowerBound) to \(range(of: index).upperBound - 1): their "
+                    + "checksum is not the one in the manifest; restore the file from a copy ('bridge checkpoint check' finds "
+                    + "all damaged files)"
             )
         }
         compared.withLock { $0[index] = true }

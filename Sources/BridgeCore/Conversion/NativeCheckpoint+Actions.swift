@@ -134,9 +134,22 @@ extension NativeCheckpoint {
         )
         let found = digests.values
         if BlockChecksum.root(found).description == file.checksum { return nil }
-        let wrong = zip(found, file.blocks).enumerated().first { $1.0.description != $1.1 }?.offset
-        return "its content has changed" + (wrong.map { " around byte \($0 * size)" } ?? "")
+        // The manifest has no checksums of blocks for a file with one block.
+        let wrong = count == 1 ? 0 : zip(found, file.blocks).enumerated().first { $1.0.description != $1.1 }?.offset
+        return "its content has changed"
+            + (wrong.map { " in bytes \($0 * size) to \(min(file.byteCount, ($0 + 1) * size) - 1)" } ?? "")
             + "; restore it from a copy"
+    }
+
+    /// The iterations in a directory, oldest first.
+    ///
+    /// - Throws: `BridgeError` when the path leads to something else.
+    public static func iterationsExpected(in path: String) throws -> [(iteration: Int, path: String)] {
+        let found = Files.kind(of: path) == .directory ? try iterations(in: path) : []
+        guard !found.isEmpty else {
+            throw FoundPath.error(path, expected: "a directory with iterations of a Megatron checkpoint (iter_0000000)")
+        }
+        return found
     }
 
     /// Removes all iterations but the newest ones.
@@ -152,7 +165,8 @@ extension NativeCheckpoint {
             throw BridgeError(.badArgument, "at least one iteration has to stay, \(count) were asked for")
         }
         let newest = try? iterationPath(path)
-        let removed = try iterations(in: path).dropLast(count).map(\.path).filter { $0 != newest }
+        let found = try iterationsExpected(in: path)
+        let removed = found.dropLast(count).map(\.path).filter { $0 != newest }
         guard !dryRun else { return removed }
         // What a killed run was removing.
         for name in try Files.list(path) where name.hasPrefix(".iter_") && name.hasSuffix(".removed") {

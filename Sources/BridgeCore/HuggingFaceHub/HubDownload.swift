@@ -93,7 +93,7 @@ final class HubDownload: Sendable {
     }
 
     /// What a retryAfter to stop ends with, whatever a thread was at.
-    private static var stopped: BridgeError { BridgeError(.cancelled, "stopped as asked; what has come is kept") }
+    private static var stopped: BridgeError { BridgeError(.cancelled, "interrupted; downloaded data is kept") }
 
     private func checkSpace(_ files: [HubFile]) throws {
         let needed = files.reduce(0) { sum, file in

@@ -138,30 +138,12 @@ extension HTTPFailure {
 extension HubCache {
     /// Repositories in the cache whose ids are like one that is not there, the most alike first.
     func names(near repository: HubRepository) -> [String] {
-        let wanted = Array(repository.id.lowercased())
         let prefix = "\(repository.kind.rawValue)s--"
         let ids = ((try? Files.list(path)) ?? []).filter { $0.hasPrefix(prefix) }.map {
             String($0.dropFirst(prefix.count))
                 .replacing("--", with: "/", maxReplacements: 1)
         }
-        let rated = ids.filter { $0 != repository.id }.map { ($0, Self.distance(wanted, Array($0.lowercased()))) }
-        return rated.filter { $0.1 <= max(3, wanted.count / 4) }.sorted { ($0.1, $0.0) < ($1.1, $1.0) }.prefix(5).map(
-            \.0
-        )
-    }
-
-    /// How many letters have to be put in, taken out or changed to make one text of another (Levenshtein's distance).
-    private static func distance(_ one: [Character], _ other: [Character]) -> Int {
-        var row = Array(0...other.count)
-        for (i, letter) in one.enumerated() {
-            var diagonal = row[0]
-            row[0] = i + 1
-            for (j, against) in other.enumerated() {
-                let change = diagonal + (letter == against ? 0 : 1)
-                diagonal = row[j + 1]
-                row[j + 1] = min(change, row[j] + 1, row[j + 1] + 1)
-            }
-        }
-        return row[other.count]
+        let limit = max(3, repository.id.count / 4)
+        return Array(NearestName.all(of: repository.id, among: ids, limit: limit).prefix(5))
     }
 }

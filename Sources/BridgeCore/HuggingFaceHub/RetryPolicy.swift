@@ -89,7 +89,7 @@ public struct RetryPolicy: Sendable {
         logger.notice("\(reason); \(what) (\(failed + 2) of \(most ?? attempts))")
         let end = ContinuousClock.now + .seconds(retryAfter ?? pause)
         while ContinuousClock.now < end {
-            if isCancelled() { throw BridgeError(.cancelled, "stopped as asked") }
+            if isCancelled() { throw BridgeError(.cancelled, "interrupted") }
             usleep(20_000)
         }
     }

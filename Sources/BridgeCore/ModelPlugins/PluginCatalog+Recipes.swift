@@ -17,9 +17,8 @@ extension PluginCatalog {
                 "there is no recipe \(RecipeField.shortened(name)), because no loaded plugin has one"
             )
         }
-        let near = all.flatMap { [$0.name] + $0.aliases }
-            .map { (RecipeTable.distance($0, String(name.prefix(200))), $0) }.min { $0 < $1 }
-        let hint = near.map { $0.0 <= 8 ? ", did you mean \($0.1)?" : "; 'bridge recipes list' shows all" } ?? ""
+        let near = NearestName.first(of: name, among: all.flatMap { [$0.name] + $0.aliases }, limit: 8)
+        let hint = near.map { ", did you mean \($0)?" } ?? "; 'bridge recipes list' shows all"
         throw BridgeError(.badArgument, "there is no recipe \(RecipeField.shortened(name))\(hint)")
     }
 }

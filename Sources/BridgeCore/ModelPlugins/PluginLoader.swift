@@ -40,7 +40,7 @@ public enum PluginLoader {
         // Through the directory that was checked. It stays open as long as the process lives: the loader knows the library
         // by this name, and would take another one of the name for it.
         let directory = dup(found.directory)
-        guard directory >= 0 else { throw BridgeError.system("cannot open \(path)", code: .badPlugin) }
+        guard directory >= 0 else { throw BridgeError.cannotOpen(path, code: .badPlugin) }
         var isLoaded = false
         defer { if !isLoaded { close(directory) } }
         let checked = Files.join(TrustedFile.path(of: directory), found.name)

@@ -74,7 +74,7 @@ struct TrustedFile: ~Copyable {
                 }
             }
             ofTheProgram = holders
-            guard directory >= 0 else { throw BridgeError.system("cannot open /", code: .badPlugin) }
+            guard directory >= 0 else { throw BridgeError.cannotOpen("/", code: .badPlugin) }
         }
 
         mutating func next() -> String? { rest.popLast() }
@@ -120,7 +120,7 @@ struct TrustedFile: ~Copyable {
             rest += text.split(separator: "/").reversed().map(String.init)
             guard text.hasPrefix("/") else { return }
             let top = Glibc.open("/", TrustedFile.lookOnly | O_DIRECTORY)
-            guard top >= 0 else { throw BridgeError.system("cannot open /", code: .badPlugin) }
+            guard top >= 0 else { throw BridgeError.cannotOpen("/", code: .badPlugin) }
             close(directory)
             (directory, location) = (top, "/")
         }

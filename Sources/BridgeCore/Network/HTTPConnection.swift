@@ -147,7 +147,7 @@ package final class HTTPConnection {
             }
         }
         if let error = exchange.error { throw error }
-        if try isCancelled() { throw BridgeError(.cancelled, "stopped as asked") }
+        if try isCancelled() { throw BridgeError(.cancelled, "interrupted") }
         let reason = withUnsafeBytes(of: outcome.reason) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
         guard let kind = Self.kind(outcome.failure) else { return exchange.response }
         // Within a sentence it starts small, but for abbreviations and names.

@@ -281,7 +281,8 @@ extension BridgeError {
         } catch {
             let isOfTheRequest = error.code == .templateRefusal || error.code == .unsupported
             let message = location.map { "\($0): \(error)" } ?? error.description
-            throw BridgeError(isOfTheRequest ? .badArgument : .corruptInput, message)
+            let code: BridgeError.Code = error.code == .unreadableFile ? .fileSystem : .corruptInput
+            throw BridgeError(isOfTheRequest ? .badArgument : code, message)
         }
     }
 }

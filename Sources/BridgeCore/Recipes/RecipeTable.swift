@@ -22,7 +22,7 @@ public enum RecipeTable {
         return found
     }
 
-    /// The sentence for a key that is no setting: why the peer's does not apply here, or which key is near.
+    /// The sentence for a key that is not a setting: why Megatron Bridge's does not apply here, or which key is near.
     public static func refusal(of key: String) -> String {
         let shown = RecipeField.shortened(key)
         if let reason = RecipeForeignKeys.reason(key) { return "\(shown) does not apply here: \(reason)" }
@@ -30,40 +30,33 @@ public enum RecipeTable {
             return "\(shown) is a section and has no value of its own, expected one of its settings, such as \(inside)"
         }
         guard let near = nearest(to: key) else {
-            return "\(shown) is no setting; 'bridge recipes settings' lists them all"
+            return "\(shown) is not a setting; 'bridge recipes settings' lists them all"
         }
-        return "\(shown) is no setting, did you mean \(near)?"
+        return "\(shown) is not a setting, did you mean \(near)?"
     }
 
     /// The key nearest to another, if one is near.
     static func nearest(to key: String) -> String? {
-        // Who forgets the section has the name itself right; this is nearer than a typing error.
+        // With the section missing the name itself is right, which is nearer than a typing error.
         let named = byKey.keys.filter { $0.hasSuffix("." + key) }.sorted()
         if let first = named.first { return first }
-        guard key.utf8.count <= 100 else { return nil }
-        let near = byKey.keys.map { (distance($0, key), $0) }.min { $0 < $1 }
-        let alone = key.split(separator: ".").last.map(String.init) ?? key
-        let moved = byKey.keys.map { other in
-            (distance(other.split(separator: ".").last.map(String.init) ?? other, alone), other)
-        }.min { $0 < $1 }
-        if let near, near.0 <= max(2, key.utf8.count / 5) { return near.1 }
-        if let moved, moved.0 <= max(1, alone.utf8.count / 6) { return moved.1 }
-        return nil
+        if let near = NearestName.first(of: key, among: byKey.keys, limit: max(2, key.utf8.count / 5)) { return near }
+        let (section, alone) = split(key)
+        // The end of a name in the section, such as train.iters for train.train_iters, rather than a name elsewhere.
+        let ends = byKey.keys.filter { split($0).section == section && split($0).name.hasSuffix("_" + alone) }
+        let repeated = "\(section).\(split(section).name)_\(alone)"
+        if ends.contains(repeated) { return repeated }
+        if let end = ends.min(by: { ($0.utf8.count, $0) < ($1.utf8.count, $1) }) { return end }
+        let names = byKey.keys.map { split($0).name }
+        let near =
+            names.contains(alone)
+            ? alone : NearestName.first(of: alone, among: names, limit: max(1, alone.utf8.count / 6))
+        return near.flatMap { name in byKey.keys.filter { split($0).name == name }.min() }
     }
 
-    /// How many letters have to be put in, taken out or changed (Levenshtein).
-    package static func distance(_ one: String, _ other: String) -> Int {
-        let (a, b) = (Array(one.utf8), Array(other.utf8))
-        var row = Array(0...b.count)
-        for i in 0..<a.count {
-            var corner = row[0]
-            row[0] = i + 1
-            for j in 0..<b.count {
-                let above = row[j + 1]
-                row[j + 1] = min(above + 1, row[j] + 1, corner + (a[i] == b[j] ? 0 : 1))
-                corner = above
-            }
-        }
-        return row[b.count]
+    /// The section of a key and the name in it.
+    private static func split(_ key: String) -> (section: String, name: String) {
+        let parts = key.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+        return (parts.dropLast().joined(separator: "."), parts.last ?? key)
     }
 }

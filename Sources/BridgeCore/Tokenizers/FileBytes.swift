@@ -36,7 +36,10 @@ enum FileBytes {
     static func read(_ path: String) throws(TokenizerError) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
-            throw TokenizerError(.unreadableFile, "\(path): cannot be opened: \(String(cString: strerror(errno)))")
+            throw TokenizerError(
+                .unreadableFile,
+                "cannot open \(path): \(String(cString: strerror(errno)).lowercased())"
+            )
         }
         defer { close(descriptor) }
         var status = stat()

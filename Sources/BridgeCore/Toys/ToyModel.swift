@@ -68,11 +68,10 @@ public struct ToyModel: Sendable {
     public init(family: String, options: Options = Options(), catalog: PluginCatalog? = nil) throws {
         let catalog = try catalog ?? .standard()
         guard let bridge = catalog.bridges.first(where: { $0.name == family }) else {
-            let known = catalog.bridges.map(\.name).sorted().joined(separator: ", ")
-            throw BridgeError(
-                .badArgument,
-                "no plugin brings a family \(family); the families are \(known.isEmpty ? "(none)" : known)"
-            )
+            let known = catalog.bridges.map(\.name).sorted()
+            let list = known.isEmpty ? "no plugin is loaded" : "the families are \(known.joined(separator: ", "))"
+            let advice = NearestName.first(of: family, among: known).map { ", did you mean \($0)?" } ?? "; \(list)"
+            throw BridgeError(.badArgument, "there is no family \(family)\(advice)")
         }
         let recipe = bridge.toy
         var configuration = try Self.configuration(of: recipe, family, options)

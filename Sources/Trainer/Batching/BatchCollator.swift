@@ -1,4 +1,5 @@
 import BridgeCore
+import Datasets
 
 /// Makes micro-batches: which samples, within which length, in which rows.
 ///
@@ -60,7 +61,7 @@ public struct BatchCollator: Sendable {
             do {
                 (sample, outcome) = try fitter.fit(read)
             } catch let error as BridgeError {
-                throw BridgeError(error.code, "\(source.location(of: row)): \(error.message)")
+                throw error.inRow(source.location(of: row))
             }
             statistics.count(sample, outcome)
             samples.append(sample)

@@ -46,7 +46,7 @@ public final class DataLoader: BatchSource {
             return prefetcher
         }
         guard let prepared = try prefetcher.next() else {
-            throw BridgeError(.cancelled, "the preparation of samples was stopped as asked")
+            throw BridgeError(.cancelled, "the preparation of samples was interrupted")
         }
         state.withLock { state in
             state.next = (first + count, count)

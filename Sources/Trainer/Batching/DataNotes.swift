@@ -41,8 +41,13 @@ public final class DataNotes: Sendable {
     }
 
     private static func sentence(_ keys: [String]) -> String {
-        "nothing reads \(keys.joined(separator: ", ")) of the data; if \(keys.count == 1 ? "it is" : "they are") to have an "
-            + "effect on what is trained, rename \(keys.count == 1 ? "it" : "them")"
+        let isOne = keys.count == 1
+        // These have the right name: it is the template that has no use for them.
+        let ofTemplate = keys.contains { $0.hasSuffix(".tool_calls") || $0 == "tools" }
+        return
+            "\(keys.joined(separator: ", ")) of the data \(isOne ? "is" : "are") ignored: neither the data format nor the "
+            + "model's chat template has \(isOne ? "this key" : "these keys"); expected are messages with role and content"
+            + (ofTemplate ? ", and tools only with a chat template that renders them" : "")
     }
 
     private static let noEnd =

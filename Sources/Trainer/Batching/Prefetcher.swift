@@ -85,7 +85,7 @@ private final class PrefetchQueue<Item: Sendable>: @unchecked Sendable {
         guard nextToDeliver < count else { return nil }
         while !isCancelled, made[nextToDeliver] == nil { condition.wait() }
         guard !isCancelled, let result = made[nextToDeliver] else {
-            throw BridgeError(.cancelled, "the preparation of samples was stopped as asked")
+            throw BridgeError(.cancelled, "the preparation of samples was interrupted")
         }
         // An error stays where it is: there is nothing behind it.
         let item = try result.get()

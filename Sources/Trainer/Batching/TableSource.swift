@@ -33,7 +33,7 @@ public struct TableSource: SampleSource {
         do {
             return try encoder.encode(conversation)
         } catch let error as BridgeError where error.code != .cancelled {
-            throw BridgeError(error.code, "\(row.location): \(error.message)", names: error.names, cause: error.cause)
+            throw error.inRow(row.location)
         }
     }
 }

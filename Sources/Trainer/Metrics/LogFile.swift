@@ -12,7 +12,7 @@ final class LogFile {
     init(path: String, keeping kept: Int? = nil) throws {
         self.path = path
         descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw Self.error("cannot open \(path) for writing") }
+        guard descriptor >= 0 else { throw BridgeError.cannotOpen(path) }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK else {
             close(descriptor)
             throw BridgeError(

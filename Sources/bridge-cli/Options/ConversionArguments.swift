@@ -5,9 +5,9 @@ import TensorRuntime
 /// What import, export and reshard have in common.
 struct ConversionArguments: ParsableArguments {
     @Option(
-        name: [.customLong("dtype"), .customLong("torch-dtype")],
+        name: .customLong("dtype"),
         help: ArgumentHelp(
-            "The type of the weights: float32, float16 or bfloat16; without it they keep theirs.",
+            "Convert the weights to float32, float16 or bfloat16. (default: as stored)",
             valueName: "type"
         )
     )
@@ -16,13 +16,13 @@ struct ConversionArguments: ParsableArguments {
     @Option(
         name: .customLong("allow-missing"),
         help: ArgumentHelp(
-            "Tensors that may be missing or left over, such as '*.rotary_emb.*'; may be repeated.",
+            "Tensors that may be missing or unmapped, such as '*.rotary_emb.*'; may be repeated.",
             valueName: "glob"
         )
     )
     var allowMissing: [String] = []
 
-    @Flag(name: .long, help: "Replace what stands at the destination.")
+    @Flag(name: .long, help: "Replace an existing destination.")
     var overwrite = false
 
     @Flag(name: .customLong("dry-run"), help: "Print the plan and write nothing.")

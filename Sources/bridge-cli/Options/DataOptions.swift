@@ -4,14 +4,14 @@ import Datasets
 import Tokenizers
 import Trainer
 
-/// Which samples are looked at, and how they become tokens.
+/// The samples, and how they are tokenized.
 struct DataOptions: ParsableArguments {
     @OptionGroup var model: DataModelOptions
 
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "A JSON or JSONL file with conversations, JSONL with input_ids and labels, or the directory or id of a data set.",
+            "A JSON or JSONL file with conversations, a JSONL file with input_ids and labels, or the directory or hub id of a data set.",
             valueName: "path"
         ),
         completion: .file()
@@ -21,32 +21,32 @@ struct DataOptions: ParsableArguments {
     @OptionGroup var images: ImageFolderOptions
 
     @Option(
-        name: [.customLong("dataset-type"), .customLong("dataset_type")],
+        name: .customLong("dataset-type"),
         help: ArgumentHelp(
-            "preloaded (conversations), tokenized (input_ids and labels) or hf (a Hugging Face data set).",
+            "Format: preloaded (conversations), tokenized (input_ids and labels) or hf (a Hugging Face data set).",
             valueName: "type"
         )
     )
     var kind = Kind.preloaded
 
     @Option(
-        name: [.customLong("maker-name"), .customLong("maker_name")],
-        help: ArgumentHelp("What makes conversations of the rows of a data set.", valueName: "name")
+        name: .customLong("maker-name"),
+        help: ArgumentHelp("Converts rows of a data set to conversations.", valueName: "name")
     )
     var maker = "make_conversation_dataset"
 
-    @Option(name: .long, help: ArgumentHelp("Which split of a data set.", valueName: "name"))
+    @Option(name: .long, help: ArgumentHelp("Split of the data set.", valueName: "name"))
     var split = "train"
 
     @Option(
-        name: [.customLong("loss-mode"), .customLong("loss_mode")],
-        help: ArgumentHelp("The tokens with loss: assistant, last_turn or full.", valueName: "mode")
+        name: .customLong("loss-mode"),
+        help: ArgumentHelp("Supervised tokens: assistant, last_turn or full.", valueName: "mode")
     )
     var supervised = Learnt.assistant
 
     @Option(
-        name: [.customLong("seq-length"), .customLong("seq_length")],
-        help: ArgumentHelp("The longest sample, in tokens; without it the model's longest sequence.", valueName: "n")
+        name: .customLong("seq-length"),
+        help: ArgumentHelp("Maximum tokens of a sample. (default: the model's maximum sequence length)", valueName: "n")
     )
     var seqLength: Int?
 
@@ -114,16 +114,17 @@ struct DataOptions: ParsableArguments {
 /// The model whose tokens are counted; no weights are needed.
 struct DataModelOptions: ParsableArguments {
     @Option(
-        name: [.customLong("hf-model"), .customLong("hf_model_path")],
+        name: .customLong("hf-model"),
         help: ArgumentHelp(
-            "The Hugging Face model, of which no weights are needed: a directory, or org/name[@revision] on the hub.",
+            "The Hugging Face model: a directory, or org/name[@revision] on the hub; weights are not needed.",
             valueName: "path|id"
         ),
         completion: .directory
     )
     var huggingFace: String
 
-    @OptionGroup var plugins: PluginOptions
+    @OptionGroup var plugins: ModelPluginOptions
+    @OptionGroup var progress: ProgressOptions
 
     func processor() throws -> any ModelProcessor {
         try HubDirectory.processor(huggingFace, plugins.catalog())

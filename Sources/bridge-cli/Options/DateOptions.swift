@@ -2,11 +2,11 @@ import ArgumentParser
 import BridgeCore
 import Tokenizers
 
-/// The date that chat templates write, and everything else that is the same wherever messages are processed.
+/// The date in chat templates, and everything else that is the same wherever messages are processed.
 struct DateOptions: ParsableArguments {
     @Option(
         name: .long,
-        help: ArgumentHelp("The date that the template writes, instead of today's.", valueName: "yyyy-mm-dd")
+        help: ArgumentHelp("Date for the chat template. (default: today)", valueName: "yyyy-mm-dd")
     )
     var date: String?
 
@@ -15,7 +15,7 @@ struct DateOptions: ParsableArguments {
         do throws(TemplateError) { _ = try ChatDate(date) } catch { throw ValidationError("--date: \(error.message)") }
     }
 
-    /// The library's options: what is supervised looks like what is asked.
+    /// The library's options, the same for training and generation.
     func options() throws -> ProcessingOptions {
         var options = ProcessingOptions()
         options.cancellation = Interrupt.cancellation

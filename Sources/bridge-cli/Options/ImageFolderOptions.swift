@@ -3,9 +3,9 @@ import ArgumentParser
 /// Where the images are that rows of data name.
 struct ImageFolderOptions: ParsableArguments {
     @Option(
-        name: [.customLong("image-folder"), .customLong("image_folder")],
+        name: .customLong("image-folder"),
         help: ArgumentHelp(
-            "What paths of images are relative to; without it the directory of the data.",
+            "Directory that image paths are relative to. (default: the directory of the data)",
             valueName: "path"
         ),
         completion: .directory

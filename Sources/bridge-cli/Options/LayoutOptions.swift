@@ -1,24 +1,24 @@
 import ArgumentParser
 import TensorRuntime
 
-/// How a model is spread over ranks.
+/// How a model is sharded across ranks.
 struct LayoutOptions: ParsableArguments {
     @Option(
-        name: [.customLong("tp"), .customLong("tensor-model-parallel-size")],
-        help: ArgumentHelp("Ranks that share each matrix.", valueName: "n")
+        name: .customLong("tp"),
+        help: ArgumentHelp("Tensor parallel size.", valueName: "n")
     )
     var tensorSize = 1
 
     @Option(
-        name: [.customLong("pp"), .customLong("pipeline-model-parallel-size")],
-        help: ArgumentHelp("Pipeline stages.", valueName: "n")
+        name: .customLong("pp"),
+        help: ArgumentHelp("Pipeline parallel size.", valueName: "n")
     )
     var pipelineSize: Int?
 
     @Option(
         name: .customLong("stage-layers"),
         help: ArgumentHelp(
-            "Layers of each pipeline stage, such as 12,14; without it they are spread evenly.",
+            "Layers of each pipeline stage, such as 12,14. (default: evenly distributed)",
             valueName: "n,n"
         )
     )
@@ -27,7 +27,7 @@ struct LayoutOptions: ParsableArguments {
     @Option(
         name: .customLong("make-vocab-size-divisible-by"),
         help: ArgumentHelp(
-            "Pad the vocabulary to a multiple of this times --tp; without it only where it does not divide.",
+            "Pad the vocabulary to a multiple of this times --tp. (default: pad to a multiple of --tp)",
             valueName: "n"
         )
     )
@@ -49,7 +49,9 @@ struct LayoutOptions: ParsableArguments {
             throw ValidationError("--stage-layers is \(stageLayers), expected numbers of layers such as 12,14")
         }
         if let pipelineSize, pipelineSize != counts.count {
-            throw ValidationError("--stage-layers names \(counts.count) stages, --pp says \(pipelineSize)")
+            throw ValidationError(
+                "--stage-layers has \(counts.count) stages and --pp is \(pipelineSize), expected the same"
+            )
         }
     }
 

@@ -2,10 +2,10 @@ import ArgumentParser
 import BridgeCore
 import TensorRuntime
 
-/// Which model runs, and on what.
+/// Which model runs, and how it computes.
 struct ModelOptions: ParsableArguments {
     @Option(
-        name: [.customLong("hf-model"), .customLong("hf_model_path")],
+        name: .customLong("hf-model"),
         help: ArgumentHelp(
             "The Hugging Face model: a directory, or org/name[@revision] on the hub.",
             valueName: "path|id"
@@ -15,9 +15,9 @@ struct ModelOptions: ParsableArguments {
     var huggingFace: String?
 
     @Option(
-        name: [.customLong("megatron-path"), .customLong("megatron_model_path")],
+        name: .customLong("megatron-path"),
         help: ArgumentHelp(
-            "A Megatron checkpoint of any layout to take the weights from; it is enough without --hf-model.",
+            "A Megatron checkpoint of any layout with the weights; --hf-model is optional then.",
             valueName: "path"
         ),
         completion: .directory
@@ -25,9 +25,9 @@ struct ModelOptions: ParsableArguments {
     var megatron: String?
 
     @Option(
-        name: [.customLong("dtype"), .customLong("torch-dtype")],
+        name: .customLong("dtype"),
         help: ArgumentHelp(
-            "Compute in float32 or bfloat16; without it in bfloat16 where the weights are that.",
+            "Compute in float32 or bfloat16. (default: bfloat16 for bfloat16 weights, else float32)",
             valueName: "type"
         )
     )
@@ -36,7 +36,7 @@ struct ModelOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Adapters to put on the model: a directory or a hub id of PEFT's or mistral-finetune's, or a checkpoint of a LoRA or DoRA run.",
+            "LoRA or DoRA adapter to load: a directory or hub id in PEFT's or mistral-finetune's format, or a checkpoint of a run.",
             valueName: "path|id"
         ),
         completion: .directory
@@ -46,10 +46,10 @@ struct ModelOptions: ParsableArguments {
     /// The directory with the adapters; nil for none.
     func adapterDirectory() throws -> String? { try adapter.map { try HubDirectory.resolve($0, for: .adapter) } }
 
-    @Option(name: .long, help: ArgumentHelp("Threads that compute; BRIDGE_NUM_THREADS does the same.", valueName: "n"))
-    var threads: Int?
+    @OptionGroup var threads: ThreadOptions
+    @OptionGroup var progress: ProgressOptions
 
-    @OptionGroup var plugins: PluginOptions
+    @OptionGroup var plugins: ModelPluginOptions
 
     /// The types that can be computed with.
     enum ComputedType: String, ExpressibleByArgument, CaseIterable {
@@ -62,9 +62,6 @@ struct ModelOptions: ParsableArguments {
     func validate() throws {
         guard huggingFace != nil || megatron != nil else {
             throw ValidationError("name a model with --hf-model, or a checkpoint with --megatron-path")
-        }
-        if let threads, !(1...1024).contains(threads) {
-            throw ValidationError("--threads is \(threads), expected 1 to 1024")
         }
     }
 
@@ -86,7 +83,7 @@ struct ModelOptions: ParsableArguments {
         let model = try bridge.toModel(
             weights: megatron,
             elementType: elementType?.elementType,
-            on: CPUEngine(threadCount: RunOptions.computeThreads(threads)),
+            on: CPUEngine(threadCount: threads.count),
             verification: verification
         )
         if let adapter = try adapterDirectory() {

@@ -6,13 +6,10 @@ import Foundation
 struct PluginOptions: ParsableArguments {
     @Option(
         name: .customLong("plugin"),
-        help: ArgumentHelp("A plugin to load besides those found; may be repeated.", valueName: "path"),
+        help: ArgumentHelp("A plugin to load in addition to those found; may be repeated.", valueName: "path"),
         completion: .file(extensions: ["so"])
     )
     var plugins: [String] = []
-
-    @Flag(name: .long, help: "Treat unknown settings in a model's files as an error.")
-    var strict = false
 
     /// The directories that are searched: those of BRIDGE_PLUGIN_PATH, then the one beside the program.
     static var directories: [String] {
@@ -22,10 +19,24 @@ struct PluginOptions: ParsableArguments {
 
     /// The plugins.
     func catalog() throws -> PluginCatalog {
-        var catalog = try PluginCatalog(files: plugins, directories: Self.directories)
+        let catalog = try PluginCatalog(files: plugins, directories: Self.directories)
+        for failure in catalog.failures { Output.printError("warning: \(failure.error.message)") }
+        return catalog
+    }
+}
+
+/// Where plugins come from, and what they do with settings of a model that they do not know.
+struct ModelPluginOptions: ParsableArguments {
+    @OptionGroup var plugins: PluginOptions
+
+    @Flag(name: .long, help: "Treat unknown settings in the model's files as an error.")
+    var strict = false
+
+    /// The plugins.
+    func catalog() throws -> PluginCatalog {
+        var catalog = try plugins.catalog()
         let isStrict = strict
         catalog.accountForUnknown = { try SettingsNotice.take($0, of: $1, isStrict: isStrict) }
-        for failure in catalog.failures { Output.printError("warning: \(failure.error.message)") }
         return catalog
     }
 }

@@ -3,17 +3,17 @@ import BridgeCore
 import JSONTree
 import Tokenizers
 
-/// What the model is asked.
+/// The prompt.
 struct PromptOptions: ParsableArguments {
     @Option(
         name: .long,
         parsing: .unconditional,
-        help: ArgumentHelp("The prompt, one turn of the user.", valueName: "text")
+        help: ArgumentHelp("The prompt: one user message.", valueName: "text")
     )
     var prompt: String?
 
     @Option(
-        name: [.customLong("image"), .customLong("image_path")],
+        name: .customLong("image"),
         help: ArgumentHelp("An image: a file, an http(s) or a data URL; may be repeated.", valueName: "path"),
         completion: .file(extensions: ["png", "jpg", "jpeg", "webp"])
     )
@@ -23,9 +23,9 @@ struct PromptOptions: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             """
-            A conversation in JSON instead of a prompt: a list of {"role": "user", "content": ...}, the content a text or \
-            a list of {"type": "image", "path": "a.png"} and {"type": "text", "text": "..."}; paths are relative to the \
-            current directory.
+            A JSON file with a conversation instead of a prompt: a list of {"role": "user", "content": ...}, where content \
+            is a text or a list of {"type": "image", "path": "a.png"} and {"type": "text", "text": "..."}; paths are relative \
+            to the current directory.
             """,
             valueName: "file"
         ),
@@ -33,19 +33,19 @@ struct PromptOptions: ParsableArguments {
     )
     var messages: String?
 
-    @Flag(name: .long, help: "Give the prompt to the model as it is, without a chat template.")
+    @Flag(name: .long, help: "Do not apply the chat template to the prompt.")
     var raw = false
 
     @Option(
         name: .long,
-        help: ArgumentHelp("A list in JSON of tools that the model may call.", valueName: "file"),
+        help: ArgumentHelp("A JSON file with a list of tools that the model may call.", valueName: "file"),
         completion: .file(extensions: ["json"])
     )
     var tools: String?
 
     @OptionGroup var template: TemplateOptions
 
-    /// Whether there is anything to ask.
+    /// Whether there is a prompt.
     var isGiven: Bool { prompt != nil || messages != nil }
 
     func validate() throws {
@@ -53,14 +53,14 @@ struct PromptOptions: ParsableArguments {
             ("--system", template.system != nil), ("--tools", tools != nil), ("--date", template.dated.date != nil),
         ]
         if prompt != nil, messages != nil { throw ValidationError("give either --prompt or --messages") }
-        if messages != nil, raw { throw ValidationError("--raw goes with --prompt; --messages needs the template") }
+        if messages != nil, raw { throw ValidationError("--raw requires --prompt; --messages needs the chat template") }
         if messages != nil, template.system != nil {
-            throw ValidationError("--system goes with --prompt; write it into the --messages")
+            throw ValidationError("--system requires --prompt; add a system message to --messages")
         }
         if raw, let one = besides.first(where: \.1)?.0 {
-            throw ValidationError("--raw uses no chat template, so \(one) would say nothing")
+            throw ValidationError("--raw does not apply the chat template, so \(one) has no effect; remove one of them")
         }
-        if !isGiven, !images.isEmpty { throw ValidationError("--image goes with --prompt or --messages") }
+        if !isGiven, !images.isEmpty { throw ValidationError("--image requires --prompt or --messages") }
     }
 
     /// The inputs of the model.

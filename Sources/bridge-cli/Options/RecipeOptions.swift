@@ -7,14 +7,15 @@ import JSONTree
 struct RecipeOptions: ParsableArguments {
     @Option(
         name: .long,
-        help: ArgumentHelp("A name from 'bridge recipes list', or a YAML or JSON file.", valueName: "name|file")
+        help: ArgumentHelp("A name from 'bridge recipes list', or a YAML or JSON file.", valueName: "name|file"),
+        completion: CompletionValues.recipes
     )
     var recipe: String
 
     @Option(
-        name: [.customLong("pretrained-checkpoint"), .customLong("pretrained_checkpoint")],
+        name: .customLong("pretrained-checkpoint"),
         help: ArgumentHelp(
-            "The weights to start from: a Megatron checkpoint, a Hugging Face directory, or org/name[@revision] on the hub.",
+            "The initial weights: a Megatron checkpoint, a Hugging Face directory, or org/name[@revision] on the hub.",
             valueName: "path|id"
         ),
         completion: .directory
@@ -22,8 +23,9 @@ struct RecipeOptions: ParsableArguments {
     var pretrainedCheckpoint: String?
 
     @Option(
-        name: [.customLong("dataset-type"), .customLong("dataset_type")],
-        help: ArgumentHelp("mock, preloaded, tokenized or hf.", valueName: "type"),
+        name: .customLong("dataset-type"),
+        help: ArgumentHelp("Data set: mock, preloaded, tokenized or hf.", valueName: "type"),
+        completion: CompletionValues.datasetTypes,
         transform: RecipeChanges.choice
     )
     var datasetType: Recipe.DatasetSection.Kind?
@@ -32,16 +34,16 @@ struct RecipeOptions: ParsableArguments {
 
     @OptionGroup var flags: TrainingFlags
 
-    @Flag(name: .customLong("freeze-language-model"), help: "Leave the language model as it is.")
+    @Flag(name: .customLong("freeze-language-model"), help: "Freeze the language model.")
     var freezeLanguageModel = false
 
-    @Flag(name: .customLong("freeze-vision-model"), help: "Leave the vision tower as it is.")
+    @Flag(name: .customLong("freeze-vision-model"), help: "Freeze the vision tower.")
     var freezeVisionModel = false
 
-    @Flag(name: .customLong("freeze-vision-projection"), help: "Leave the projector as it is.")
+    @Flag(name: .customLong("freeze-vision-projection"), help: "Freeze the multimodal projector.")
     var freezeVisionProjection = false
 
-    @Flag(name: .customLong("vision-lora"), help: "Give the vision tower adapters too.")
+    @Flag(name: .customLong("vision-lora"), help: "Add adapters to the vision tower too.")
     var visionLora = false
 
     /// The recipe with everything that was asked for, checked.
@@ -64,9 +66,11 @@ struct RecipeOptions: ParsableArguments {
     /// - Throws: `BridgeError` with everything that is wrong, ranks that are asked for among it.
     func resolvedForOneProcess(_ catalog: PluginCatalog, note: (String) -> Void) throws -> Recipe {
         var filled = try filled(catalog)
-        filled.notes.forEach(note)
-        try gather(&filled.recipe, note: note)
-        return try filled.checked(dataParallelSize: 1)
+        let ranks = try useOneRank(&filled.recipe)
+        let recipe = try filled.checked(dataParallelSize: 1)
+        // Notes are about a run that can begin.
+        (filled.notes + ranks).forEach(note)
+        return recipe
     }
 
     /// A recipe with its settings and directories, not checked yet.
@@ -118,12 +122,15 @@ struct RecipeOptions: ParsableArguments {
         Set((optionChanges + change.settings.compactMap { Recipe.Change($0) }).map(\.fieldKey))
     }
 
-    /// Resets a layout over several ranks to one rank, because a recipe recommends it for as many processes; a layout that the
-    /// command line asks for is an error.
-    private func gather(_ recipe: inout Recipe, note: (String) -> Void) throws {
+    /// Replaces a layout over several ranks by one rank.
+    ///
+    /// A recipe recommends the layout for as many processes; ranks that are set on the command line are an error.
+    ///
+    /// - Returns: A sentence about what was changed, if anything was.
+    private func useOneRank(_ recipe: inout Recipe) throws -> [String] {
         let model = recipe.model
         let count = model.tensorModelParallelSize * model.pipelineModelParallelSize * model.contextParallelSize
-        guard count > 1 else { return }
+        guard count > 1 else { return [] }
         let sizes = [
             "model.tensor_model_parallel_size", "model.pipeline_model_parallel_size", "model.context_parallel_size",
         ]
@@ -136,9 +143,9 @@ struct RecipeOptions: ParsableArguments {
         }
         (recipe.model.tensorModelParallelSize, recipe.model.pipelineModelParallelSize) = (1, 1)
         recipe.model.contextParallelSize = 1
-        note(
+        return [
             "the recipe shards the model across \(count) ranks; training runs in one process, which holds the whole model"
-        )
+        ]
     }
 
     /// Takes back directories for logs that followed from where another run saved, so that its logs stay its own.
@@ -150,7 +157,7 @@ struct RecipeOptions: ParsableArguments {
         if recipe.logger.tensorboardDir == derived.logger.tensorboardDir { recipe.logger.tensorboardDir = "" }
     }
 
-    /// Puts a run's files where SAVE_DIR says, or below WORKSPACE or the current directory as the peer does.
+    /// Puts a run's files where SAVE_DIR says, or below WORKSPACE or the current directory as Megatron Bridge does.
     private static func fillDirectories(of recipe: inout Recipe) {
         let environment = ProcessInfo.processInfo.environment
         func directory(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
@@ -171,12 +178,16 @@ struct RecipeOptions: ParsableArguments {
 
 /// What is changed of a recipe: its adapters and single settings.
 struct RecipeChanges: ParsableArguments {
+    /// What help calls a setting.
+    static let settingName = "section.key=value"
+
     @Option(
-        name: [.customLong("peft-scheme"), .customLong("peft_scheme")],
+        name: .customLong("peft-scheme"),
         help: ArgumentHelp(
             "lora, dora, or none for full training; without it the recipe's default.",
             valueName: "scheme"
         ),
+        completion: CompletionValues.schemes,
         transform: choice
     )
     var scheme: Recipe.PEFTSection.Scheme?
@@ -192,7 +203,7 @@ struct RecipeChanges: ParsableArguments {
     var mode: Recipe.PEFTSection.Scheme?
 
     @Argument(
-        help: ArgumentHelp("Settings to change, such as train.global_batch_size=64.", valueName: "section.key=value")
+        help: ArgumentHelp("Settings to change, such as train.global_batch_size=64.", valueName: settingName)
     )
     var settings: [String] = []
 

@@ -4,14 +4,14 @@ import BridgeCore
 /// How tokens are chosen, and when to stop.
 struct SamplingArguments: ParsableArguments {
     @Option(
-        name: [.customLong("max-new-tokens"), .customLong("max_new_tokens")],
-        help: ArgumentHelp("The most tokens to generate. (default: \(defaultMaxNewTokens))", valueName: "n")
+        name: .customLong("max-new-tokens"),
+        help: ArgumentHelp("Maximum number of tokens to generate. (default: \(defaultMaxNewTokens))", valueName: "n")
     )
     var maxNewTokens: Int?
 
     @Flag(
-        name: [.customLong("do-sample"), .customLong("do_sample")],
-        help: "Sample, with what the model's generation_config.json recommends where no option overrides it."
+        name: .customLong("do-sample"),
+        help: "Sample with the settings of the model's generation_config.json; options override them."
     )
     var doSample = false
 
@@ -19,43 +19,43 @@ struct SamplingArguments: ParsableArguments {
         name: .long,
         parsing: .unconditional,
         help: ArgumentHelp(
-            "Sample with this temperature; 0 takes the likeliest token. (default: 0, with --do-sample the model's or 1)",
+            "Sampling temperature; 0 is greedy decoding. (default: 0, with --do-sample the model's, or 1)",
             valueName: "t"
         )
     )
     var temperature: Float?
 
     @Option(
-        name: [.customLong("top-k"), .customLong("top_k")],
+        name: .customLong("top-k"),
         help: ArgumentHelp(
-            "Sample among this many likeliest tokens; 0 for all. (default: the model's, or 50)",
+            "Sample from the k most likely tokens; 0 for all. (default: the model's, or 50)",
             valueName: "k"
         )
     )
     var topK: Int?
 
     @Option(
-        name: [.customLong("top-p"), .customLong("top_p")],
+        name: .customLong("top-p"),
         help: ArgumentHelp(
-            "Sample among the likeliest tokens with this probability together. (default: the model's, or 1)",
+            "Sample from the most likely tokens with this cumulative probability. (default: the model's, or 1)",
             valueName: "p"
         )
     )
     var topP: Float?
 
     @Option(
-        name: [.customLong("min-p"), .customLong("min_p")],
+        name: .customLong("min-p"),
         help: ArgumentHelp(
-            "Sample among tokens with at least this share of the likeliest one's probability. (default: the model's, or 0)",
+            "Sample from tokens with at least this fraction of the highest probability. (default: the model's, or 0)",
             valueName: "p"
         )
     )
     var minP: Float?
 
     @Option(
-        name: [.customLong("repetition-penalty"), .customLong("repetition_penalty")],
+        name: .customLong("repetition-penalty"),
         help: ArgumentHelp(
-            "More than 1 makes tokens that were there before less likely. (default: the model's, or 1)",
+            "Penalty for repeated tokens; 1 is none. (default: the model's, or 1)",
             valueName: "x"
         )
     )
@@ -64,18 +64,18 @@ struct SamplingArguments: ParsableArguments {
     @Option(
         name: .long,
         parsing: .unconditional,
-        help: ArgumentHelp("The same seed gives the same text.", valueName: "n")
+        help: ArgumentHelp("Seed of the random number generator.", valueName: "n")
     )
     var seed: UInt64 = 0
 
     @Option(
         name: .long,
         parsing: .unconditionalSingleValue,
-        help: ArgumentHelp("Text that ends the answer; may be repeated.", valueName: "text")
+        help: ArgumentHelp("Stop string, which ends generation; may be repeated.", valueName: "text")
     )
     var stop: [String] = []
 
-    @Flag(name: .customLong("ignore-eos"), help: "Continue after a token that ends a text.")
+    @Flag(name: .customLong("ignore-eos"), help: "Continue after an end-of-sequence token.")
     var ignoresEnd = false
 
     private static let defaultMaxNewTokens = 256
@@ -89,23 +89,23 @@ struct SamplingArguments: ParsableArguments {
         if let maxNewTokens, !(1...1_000_000).contains(maxNewTokens) {
             throw ValidationError("--max-new-tokens is \(maxNewTokens), expected 1 to 1000000")
         }
-        guard !stop.contains("") else { throw ValidationError("--stop is empty; name the text that ends the answer") }
+        guard !stop.contains("") else { throw ValidationError("--stop is empty; give the text that ends generation") }
         if doSample, temperature == 0 {
             throw ValidationError(
-                "--do-sample samples, and --temperature 0 takes the likeliest token; give one of them"
+                "--do-sample contradicts --temperature 0, which is greedy decoding; give one of them"
             )
         }
         let wantsRandom = (topK ?? 0) != 0 || (topP ?? 1) != 1 || (minP ?? 0) != 0
         if !samples, wantsRandom {
             throw ValidationError(
-                "--top-k, --top-p and --min-p choose among random tokens; give a --temperature or --do-sample too"
+                "--top-k, --top-p and --min-p require sampling; add --temperature or --do-sample"
             )
         }
     }
 
     /// The library's options: those of the command line, then those of the model's `generation_config.json`.
     ///
-    /// Greedy decoding, the default, leaves what the file recommends for sampling out, and says so.
+    /// Greedy decoding, the default, ignores the sampling settings of the file and prints a note.
     func options(_ bridge: AutoBridge) throws -> Generator.Options {
         var settings = try bridge.generationSettings()
         var sampling = SamplingOptions()
@@ -118,8 +118,8 @@ struct SamplingArguments: ParsableArguments {
             guard file.unsupported.isEmpty else {
                 throw BridgeError(
                     .badConfiguration,
-                    "generation_config.json has settings that are not supported when tokens are sampled; "
-                        + "remove them, or decode greedily",
+                    "generation_config.json has sampling settings that are not supported; "
+                        + "remove them, or use greedy decoding",
                     names: file.unsupported
                 )
             }
@@ -130,7 +130,7 @@ struct SamplingArguments: ParsableArguments {
             Output.printError(
                 "note: generation_config.json recommends sampling"
                     + (file.summary.isEmpty ? "" : " (\(file.summary))")
-                    + "; tokens are chosen greedily, --do-sample follows it"
+                    + "; decoding is greedy, --do-sample uses these settings"
             )
         }
         if let repetitionPenalty { settings.repetitionPenalty = repetitionPenalty }

@@ -8,7 +8,7 @@ struct TemplateOptions: ParsableArguments {
 
     @Flag(
         name: .customLong("pan-and-scan"),
-        help: "Also encode crops of long images (Gemma 3)."
+        help: "Add crops of elongated images (pan and scan, Gemma 3)."
     )
     var panAndScan = false
 
@@ -16,7 +16,7 @@ struct TemplateOptions: ParsableArguments {
 
     func validate() throws {
         if system?.isEmpty ?? false {
-            throw ValidationError("--system is empty; leave it out for the template's own system prompt, or for none")
+            throw ValidationError("--system is empty; remove it to use the default system prompt of the template")
         }
     }
 

@@ -21,6 +21,9 @@ enum Interrupt {
     /// Decides whether a signal ends the process at once: while nothing would be lost or left behind.
     static func exitsImmediately(_ value: Bool) { isExpendable.store(value, ordering: .relaxed) }
 
+    /// Has a signal that ends the process at once print its error as JSON too.
+    static func answersInJSON(_ value: Bool) { wantsJSON.store(value, ordering: .relaxed) }
+
     /// Has the first signal say that a step is finished and saved before the process ends.
     static func finishesStep() {
         exitsImmediately(false)
@@ -47,9 +50,9 @@ enum Interrupt {
 
     /// Only calls that are safe in a signal handler.
     private static func endNow() -> Never {
-        let sentence: StaticString = "error: stopped as asked, before there was a result\n"
+        let sentence: StaticString = "error: interrupted, before there was a result\n"
         let document: StaticString = """
-            {"error": {"code": "cancelled", "message": "stopped as asked, before there was a result", "names": []}}
+            {"error": {"code": "cancelled", "message": "interrupted, before there was a result", "names": []}}
 
             """
         if wantsJSON.load(ordering: .relaxed), !hasOutput.load(ordering: .relaxed) {
@@ -68,8 +71,8 @@ enum Interrupt {
         _ = isSlow.load(ordering: .relaxed)
         _ = hasOutput.load(ordering: .relaxed)
         _ = wasTerminated.load(ordering: .relaxed)
+        _ = wantsJSON.load(ordering: .relaxed)
         self.exitsImmediately(exitsImmediately)
-        wantsJSON.store(ArgumentList.wantsJSON, ordering: .relaxed)
         // Past `ulimit -f` a write then fails like any other, where the signal would end the process.
         signal(SIGXFSZ, SIG_IGN)
         // The same for a pipe that nobody reads: a conversion whose messages are lost is still a conversion.

@@ -13,7 +13,7 @@ enum MappedFileFault {
     static func install() {
         // Made here, so that no handler is the first to ask for it.
         isSaid.store(false, ordering: .relaxed)
-        if ArgumentList.wantsJSON {
+        if OutputMode.current.json {
             signal(SIGBUS) { _ in
                 MappedFileFault.waitUnlessFirst()
                 MappedFileFault.put(#"{"error": {"code": "corrupt_input", "message": ""#, to: STDOUT_FILENO)

@@ -18,8 +18,11 @@ enum Failure {
         .badArgument: 64, .missingSplit: 64, .cancelled: 130,
     ]
 
+    /// What every error begins with.
+    static let prefix = "\(Style.bold(Style.red("error:"))) "
+
     /// Reports an error and ends the process.
-    static func report(_ error: any Error) -> Never {
+    static func report(_ error: any Error, _ words: CommandWords) -> Never {
         if let error = error as? BridgeError { report(error) }
         let code = BridgeCommand.exitCode(for: error)
         if error is ExitCode { end(code.rawValue) }
@@ -28,9 +31,17 @@ enum Failure {
             // The text of --help and --version.
             Output.lines(BridgeCommand.fullMessage(for: error))
             end(0)
-        case .validationFailure: reportUsage(error)
+        case .validationFailure:
+            reportUsage(BridgeCommand.message(for: error), BridgeCommand.fullMessage(for: error), words)
         default: report(described(error))
         }
+    }
+
+    /// Reports a command line that cannot be understood, with the usage of its command.
+    static func reportUsage(_ problem: String, _ words: CommandWords) -> Never {
+        let usage = BridgeCommand.usageString(for: words.command)
+        let help = "  See '\(words.commandName) --help' for more information."
+        reportUsage(problem, "\(prefix)\(problem)\nUsage: \(usage)\n\(help)", words)
     }
 
     /// An error of another type as the program's own: no module's error is without a status and a document.
@@ -52,32 +63,31 @@ enum Failure {
     }
 
     private static func report(_ error: BridgeError) -> Never {
-        if ArgumentList.wantsJSON, !Output.hasPrintedJSON {
+        if OutputMode.current.json, !Output.hasPrintedJSON {
             Output.json(document(code: error.code.description, message: error.message, names: error.names))
         }
-        Output.printError("\(Style.bold(Style.red("error:"))) \(error.message)")
+        Output.printError(prefix + error.message)
         for name in error.names.prefix(mostNames) { Output.printError("  \(name)") }
-        if error.names.count > mostNames, !ArgumentList.wantsJSON {
+        if error.names.count > mostNames, !OutputMode.current.json {
             Output.printError("  and \(error.names.count - mostNames) more; --json lists them all")
         }
         end(statuses[error.code] ?? 1)
     }
 
-    /// Reports arguments that the parser refuses, with its lines about the usage.
-    private static func reportUsage(_ error: any Error) -> Never {
-        if ArgumentList.wantsJSON, !Output.hasPrintedJSON {
-            Output.json(document(code: "usage", message: BridgeCommand.message(for: error), names: []))
+    /// Reports arguments that are refused: a sentence, and a text that begins with it and has lines about the usage.
+    private static func reportUsage(_ message: String, _ text: String, _ words: CommandWords) -> Never {
+        if words.mode.json, !Output.hasPrintedJSON {
+            Output.json(document(code: "usage", message: message, names: []))
         }
-        var text = BridgeCommand.fullMessage(for: error)
+        var text = text
         // The parser's own lines stay lines, and what was typed is one.
-        for word in CommandLine.arguments where word.unicodeScalars.contains(where: PrintableText.isControl) {
+        for word in words.typed where word.unicodeScalars.contains(where: PrintableText.isControl) {
             let value = word.split(separator: "=", maxSplits: 1).suffix(1).map(String.init)
             for part in [word] + value where !part.allSatisfy(\.isWhitespace) {
                 text = text.replacing(part, with: PrintableText.line(part))
             }
         }
-        let prefix = "Error: "
-        Output.complainLines(text.hasPrefix(prefix) ? "error: " + text.dropFirst(prefix.count) : text)
+        Output.complainLines(text)
         end(ExitCode.validationFailure.rawValue)
     }
 

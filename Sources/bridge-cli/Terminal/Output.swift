@@ -29,7 +29,7 @@ enum Output {
         guard number != 0 else { return 0 }
         // A reader that closed the pipe has what it wanted, and a signal is what the user knows of.
         if number != EPIPE, number != EINTR {
-            printError("\(Style.bold(Style.red("error:"))) cannot write to standard output: \(reason(number))")
+            printError("\(Failure.prefix)cannot write to standard output: \(reason(number))")
         }
         return 1
     }

@@ -36,11 +36,11 @@ struct PlanPrinter {
         Output.line()
         let ledger = plan.ledger
         Output.line(
-            "\(ledger.mapped.count) tensors are mapped, \(ledger.dequantised.count) scales are used up, \(ledger.ignored.count) left aside"
+            "\(ledger.mapped.count) tensors are mapped, \(ledger.dequantised.count) scales are consumed, \(ledger.ignored.count) tensors are ignored"
         )
         for (name, other) in ledger.shared.sorted(by: { $0.key < $1.key }) { Output.line("\(name) shares \(other)") }
-        for ignored in ledger.ignored { Output.line("left aside: \(ignored.name) (\(ignored.reason))") }
-        for name in ledger.allowed { Output.line("let through: \(name)") }
+        for ignored in ledger.ignored { Output.line("ignored: \(ignored.name) (\(ignored.reason))") }
+        for name in ledger.allowed { Output.line("allowed: \(name)") }
         for note in plan.notes { Output.line("note: \(note)") }
         Output.line(
             "\(ByteFormat.text(plan.byteCount)) will be written, with at most \(ByteFormat.text(plan.peakMemory(context))) of buffers; this was a dry run"

@@ -25,14 +25,46 @@ final class ProgressBar: Sendable {
         let rate = seconds > 0.2 ? Double(progress.doneBytes) / seconds : 0
         let speed = rate > 0 ? "\(ByteFormat.text(Int(saturating: rate)))/s" : ""
         let left = rate > 0 ? Self.time(Double(progress.totalBytes - progress.doneBytes) / rate) + " left" : ""
-        let percent = "\(Int(saturating: share * 100))".leftPadded(to: 3) + " %"
-        let tail =
-            " \(percent)  \(ByteFormat.text(progress.doneBytes)) of \(ByteFormat.text(progress.totalBytes))  \(speed)  \(left)"
-        let width = max(8, min(40, Style.width - progress.activity.count - tail.count - 4))
-        let full = min(max(0, Int(saturating: share * Double(width))), width)
-        let bar = Style.bar(String(repeating: "━", count: full)) + String(repeating: "╌", count: width - full)
-        Output.tell("\r\u{1B}[2K" + PrintableText.line("  \(progress.activity) \(bar)\(tail)"))
+        let line = Self.line(
+            activity: progress.activity,
+            share: share,
+            details: [
+                "\(ByteFormat.text(progress.doneBytes)) of \(ByteFormat.text(progress.totalBytes))", speed, left,
+            ],
+            width: Style.width
+        )
+        Output.tell("\r\u{1B}[2K" + PrintableText.line(line))
     }
+
+    /// The line, which fits into the columns of a terminal: what does not is left out, the last detail first.
+    ///
+    /// - Parameters:
+    ///   - activity: What is done.
+    ///   - share: How much of it is done, from 0 to 1.
+    ///   - details: What follows the percentage, the most important first.
+    ///   - width: The columns of the terminal.
+    /// - Returns: The line without its end, at most `width - 1` columns wide.
+    static func line(activity: String, share: Double, details: [String], width: Int) -> String {
+        // The last column stays empty, because some terminals break the line there.
+        let room = width - 1
+        let percent = "\(Int(saturating: share * 100))".leftPadded(to: 3) + " %"
+        let least = "  \(activity) " + String(repeating: " ", count: smallestBar) + " \(percent)"
+        var tail = " \(percent)"
+        var used = least.count
+        for detail in details where !detail.isEmpty {
+            guard used + detail.count + 2 <= room else { break }
+            tail += "  \(detail)"
+            used += detail.count + 2
+        }
+        guard least.count <= room else { return String("  \(activity)\(tail)".prefix(max(0, room))) }
+        let size = min(largestBar, smallestBar + room - used)
+        let full = min(max(0, Int(saturating: share * Double(size))), size)
+        let bar = Style.bar(String(repeating: "━", count: full)) + String(repeating: "╌", count: size - full)
+        return "  \(activity) \(bar)\(tail)"
+    }
+
+    private static let smallestBar = 8
+    private static let largestBar = 40
 
     /// Ends the line.
     func finish() {

@@ -89,7 +89,7 @@ struct RunPrinter {
             ],
             ["weights, gradients, optimizer", ByteFormat.text(run.stateByteCount)],
             ["checkpoints", recipe.checkpoint.save.isEmpty ? "none" : recipe.checkpoint.save],
-            ["begins", run.resumedFrom.map { "where \($0) ends" } ?? "anew"],
+            ["start", run.resumedFrom.map { "resumes from \($0)" } ?? "from scratch"],
         ])
         Output.line()
         Output.table(
@@ -124,8 +124,8 @@ struct RunPrinter {
         }
         if statistics.withoutTrainedToken > 0 {
             Output.printError(
-                "warning: \(statistics.withoutTrainedToken) of \(statistics.sampleCount) samples taught nothing; "
-                    + "'bridge data check' shows which"
+                "warning: \(statistics.withoutTrainedToken) of \(statistics.sampleCount) samples have no supervised token; "
+                    + "'bridge data check' lists them"
             )
         }
         let location = run.recipe.checkpoint.save.isEmpty ? "" : "; checkpoints in \(run.recipe.checkpoint.save)"
@@ -133,11 +133,11 @@ struct RunPrinter {
         case .done where outcome.stepsDone == 0:
             Output.line(
                 "Nothing left to do: \(run.resumedFrom ?? "the checkpoint") has all \(outcome.iteration) steps; raise "
-                    + "train.train_iters to go on, or start a new conversation with another checkpoint.save"
+                    + "train.train_iters to continue, or start from scratch with another checkpoint.save"
             )
         case .done: Output.line(Style.green("✅ Done after step \(outcome.iteration)\(location)"))
         case .interrupted, .limit:
-            Output.line("Stopped after step \(outcome.iteration)\(location); the same command goes on from there")
+            Output.line("Stopped after step \(outcome.iteration)\(location); the same command resumes there")
         }
     }
 }

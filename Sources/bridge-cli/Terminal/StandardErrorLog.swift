@@ -1,16 +1,18 @@
 import Glibc
 import Logging
 
-/// A log on standard error: one line for each event, with its time and level.
+/// The log on standard error: notices as they are, and every other event with its time and level.
 ///
 /// swift-log's own handler writes control characters as they are, and a stream of the C library, which it uses, keeps what
 /// could not be written and tries it again.
 struct StandardErrorLog: LogHandler {
-    let label: String
+    /// What is done before a line, so that it does not end up in another one.
+    let before: @Sendable () -> Void
     var metadata: Logger.Metadata = [:]
-    var logLevel = Logger.Level.info
+    var logLevel = Logger.Level.notice
 
-    init(label: String) { self.label = label }
+    /// A log that makes room for its lines.
+    init(before: @escaping @Sendable () -> Void) { self.before = before }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
@@ -18,9 +20,11 @@ struct StandardErrorLog: LogHandler {
     }
 
     func log(event: LogEvent) {
+        before()
+        guard event.level != .notice else { return Output.printError("   \(event.message)") }
         let all = metadata.merging(event.metadata ?? [:]) { $1 }
-        let pairs = all.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
-        Output.printError("\(Self.timestamp()) \(event.level) \(label):\(pairs) \(event.message)")
+        let pairs = all.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value) " }.joined()
+        Output.printError("\(Self.timestamp()) \(event.level): \(pairs)\(event.message)")
     }
 
     /// The local time with its distance from UTC, as swift-log writes it.

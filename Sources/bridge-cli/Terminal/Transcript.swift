@@ -64,7 +64,7 @@ final class Transcript {
         do throws(TokenizerError) {
             return try body()
         } catch {
-            throw BridgeError(.corruptInput, "the tokenizer cannot decode what the model says: \(error.message)")
+            throw BridgeError(.corruptInput, "the tokenizer cannot decode the generated tokens: \(error.message)")
         }
     }
 

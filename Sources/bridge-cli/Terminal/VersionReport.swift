@@ -4,11 +4,6 @@ import TensorRuntime
 
 /// What this build is and what it computes with on this machine.
 enum VersionReport {
-    /// Whether arguments ask for it as JSON; without `--json` the version alone is printed.
-    static func isAsked(by arguments: ArraySlice<String>) -> Bool {
-        arguments.count == 2 && Set(arguments) == ["--version", "--json"]
-    }
-
     /// The report as JSON.
     static var json: JSON {
         [
@@ -21,7 +16,7 @@ enum VersionReport {
                 "max_level": ProcessorLimit.asked.map { .string($0) } ?? .null,
             ],
             "engines": .array(libraries.map { .string($0) }),
-            "threads": RunOptions.computeThreads(nil).json,
+            "threads": ThreadOptions.standardCount.json,
         ]
     }
 
@@ -31,7 +26,7 @@ enum VersionReport {
         let limit = ProcessorLimit.asked.map { " (\(ProcessorLimit.variable) is \($0))" } ?? ""
         return [
             "processor: \(InstructionLevel.ofProcessor.name), with \(features.isEmpty ? "no features" : features)",
-            "kernels: \(InstructionLevel.inUse.name)\(limit), \(RunOptions.computeThreads(nil)) threads",
+            "kernels: \(InstructionLevel.inUse.name)\(limit), \(ThreadOptions.standardCount) threads",
             "matrix products: \(libraries.joined(separator: ", "))",
         ]
     }

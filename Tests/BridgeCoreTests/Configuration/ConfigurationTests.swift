@@ -68,12 +68,15 @@ import Testing
     @Test(arguments: [
         ("hidden_size", JSON.string("36"), "hidden_size is \"36\", expected a whole number"),
         ("num_hidden_layers", JSON.null, "num_hidden_layers is null, expected a whole number"),
-        ("hidden_act", JSON.string("quick_gelu"), "the activation quick_gelu is not supported; supported: silu"),
+        ("hidden_act", JSON.string("quick_gelu"), "hidden_act is quick_gelu; supported: silu"),
         (
             "rope_scaling", JSON.object(JSONObject([("rope_type", "longrope")])),
-            "the rope type longrope; supported: default"
+            "rope_type is longrope; supported: default"
         ),
-        ("rope_scaling", JSON.object(JSONObject([("rope_type", "yarn")])), "a factor of null, expected more than 0"),
+        (
+            "rope_scaling", JSON.object(JSONObject([("rope_type", "yarn")])),
+            "rope_type is yarn and factor is null, expected a factor of more than 0"
+        ),
         ("model_type", JSON.string("llama"), "model_type is \"llama\"; supported: mistral"),
         ("is_causal", JSON.bool(false), "is_causal is false; supported: true"),
         (

@@ -70,7 +70,7 @@ import Testing
         // That the two lengths differ follows from the one that could not be set.
         #expect(problems.count == 4, "\(problems)")
         #expect(problems[0] == "dataset.seq_length is 'x', expected a whole number")
-        #expect(problems[1].hasPrefix("train.nothing is no setting"))
+        #expect(problems[1].hasPrefix("train.nothing is not a setting"))
         #expect(problems[2].hasPrefix("optimizer.min_lr is 1.0"))
         #expect(problems[3].hasPrefix("checkpoint.pretrained_checkpoint is empty"))
     }

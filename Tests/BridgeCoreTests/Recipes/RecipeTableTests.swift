@@ -88,10 +88,11 @@ import Testing
         ("rng.seed=-1", "rng.seed is '-1', expected a whole number that is not negative"),
         ("dataset.shuffle=7", "dataset.shuffle is '7', expected true or false"),
         ("peft.scheme=qlora", "peft.scheme is 'qlora', expected none, lora or dora"),
-        ("train.globl_batch_size=3", "train.globl_batch_size is no setting, did you mean train.global_batch_size?"),
-        ("global_batch_size=3", "global_batch_size is no setting, did you mean train.global_batch_size?"),
-        ("model.lr=3", "model.lr is no setting, did you mean optimizer.lr?"),
-        ("zzz.zzz=3", "zzz.zzz is no setting; 'bridge recipes settings' lists them all"),
+        ("train.globl_batch_size=3", "train.globl_batch_size is not a setting, did you mean train.global_batch_size?"),
+        ("global_batch_size=3", "global_batch_size is not a setting, did you mean train.global_batch_size?"),
+        ("train.iters=3", "train.iters is not a setting, did you mean train.train_iters?"),
+        ("model.lr=3", "model.lr is not a setting, did you mean optimizer.lr?"),
+        ("zzz.zzz=3", "zzz.zzz is not a setting; 'bridge recipes settings' lists them all"),
         (
             "train=3",
             "train is a section and has no value of its own, expected one of its settings, such as train.eval_interval"
@@ -104,8 +105,8 @@ import Testing
         ("peft.target_modules=['a]", "peft.target_modules is '['a]', expected a list, each of it a string"),
         ("peft.target_modules=[[a]]", "peft.target_modules is '[[a]]', expected a list, each of it a string"),
         ("train.manual_gc=true", "train.manual_gc does not apply here: there is no garbage collector"),
-        ("=3", "'=3' is no setting, expected section.key=value"),
-        ("--fast", "'--fast' is no setting, expected section.key=value"),
+        ("=3", "'=3' is not a setting, expected section.key=value"),
+        ("--fast", "'--fast' is not a setting, expected section.key=value"),
     ])
     func aWrongArgumentIsExplained(_ argument: String, _ sentence: String) throws {
         let error = #expect(throws: BridgeError.self) {
@@ -129,7 +130,7 @@ import Testing
         #expect(
             error?.names == [
                 "run.yaml:2: train.global_batch_size is 'abc', expected a whole number",
-                "run.yaml:3: train.trainiters is no setting, did you mean train.train_iters?",
+                "run.yaml:3: train.trainiters is not a setting, did you mean train.train_iters?",
                 "run.yaml:4: ddp.overlap_grad_reduce does not apply here: gradients are always summed in float32, by buckets; there is nothing to choose",
             ]
         )
@@ -165,7 +166,7 @@ import Testing
         let error = #expect(throws: BridgeError.self) {
             try Recipe(yaml: model + "train:\n  trainiters: 5\n", name: "copy.yaml")
         }
-        #expect(error?.names == ["copy.yaml:7: train.trainiters is no setting, did you mean train.train_iters?"])
+        #expect(error?.names == ["copy.yaml:7: train.trainiters is not a setting, did you mean train.train_iters?"])
         let recipe = "model:\n  num_layers: 3\n  seq_length: 99\n"
         #expect(throws: BridgeError.self) { try Recipe(yaml: recipe, name: "run_config.yaml") }
     }
@@ -197,7 +198,7 @@ import Testing
         #expect(moved == ["train.eval_interval", "train.eval_iters"])
         #expect(try RecipeTable.fields(beginningWith: "").count == RecipeTable.fields.count)
         let error = #expect(throws: BridgeError.self) { try RecipeTable.fields(beginningWith: "optimiser.lr") }
-        #expect(error?.message == "optimiser.lr is no setting, did you mean optimizer.lr?")
+        #expect(error?.message == "optimiser.lr is not a setting, did you mean optimizer.lr?")
     }
 
     @Test(arguments: [

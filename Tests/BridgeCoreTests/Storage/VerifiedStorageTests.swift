@@ -81,7 +81,11 @@ import Testing
                         try storage.bytes(range.lowerBound..<range.lowerBound + 3)
                     }
                     #expect(error?.code == .corruptInput)
-                    #expect(error?.message.contains("file is damaged around byte \(range.lowerBound): ") ?? false)
+                    #expect(
+                        error?.message.contains(
+                            "file is damaged in bytes \(range.lowerBound) to \(range.upperBound - 1): "
+                        ) ?? false
+                    )
                 }
             } else {
                 #expect(try storage.bytes(range) == Array(content[range]))

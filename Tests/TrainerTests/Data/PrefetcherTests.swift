@@ -71,7 +71,7 @@ import Trainer
         }
         thread.start()
         let start = Date()
-        expectError(mentioning: "stopped") { try prefetcher.next() }
+        expectError(mentioning: "interrupted") { try prefetcher.next() }
         #expect(Date().timeIntervalSince(start) < 1.5)
     }
 

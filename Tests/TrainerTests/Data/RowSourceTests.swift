@@ -306,7 +306,7 @@ import Trainer
         (#"{"messages": [{"role": "user", "content": "a"}]}"#, "no turn of the assistant"),
         (
             #"{"messages": [{"role": "user", "content": "<image>"}, {"role": "assistant", "content": "b"}], "image": "gone.png"}"#,
-            "gone.png for reading: it does not exist"
+            "gone.png: it does not exist"
         ),
         (
             #"{"messages": [{"role": "user", "content": "<image>"}, {"role": "assistant", "content": "b"}], "image": 7}"#,

@@ -41,7 +41,8 @@ public struct HubRepository: Sendable, Hashable, CustomStringConvertible {
 
     /// The repository that a person means where a directory does as well; nil when there is such a directory, and for what is no id.
     public init?(meantBy text: String) {
-        guard !Files.exists(text) else { return nil }
+        // The name of an iteration is that of a directory, which is missing then.
+        guard !Files.exists(text), NativeCheckpoint.iteration(inName: Files.name(of: text)) == nil else { return nil }
         self.init(text)
     }
 

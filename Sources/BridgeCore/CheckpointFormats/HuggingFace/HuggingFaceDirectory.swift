@@ -71,11 +71,7 @@ public struct HuggingFaceDirectory: Sendable {
     ) throws {
         let path = Files.trimmed(path)
         guard Files.kind(of: path) == .directory else {
-            throw BridgeError(
-                .fileSystem,
-                "\(path) is not a directory; give the path of a directory with config.json and model*.safetensors, "
-                    + "or the id of a model on the hub, such as org/name"
-            )
+            throw FoundPath.error(path, expected: Self.expectation)
         }
         let here: [String] = try Files.list(path)
         let names = here.filter { elsewhere[$0] == nil } + elsewhere.keys.sorted()
@@ -169,12 +165,13 @@ public struct HuggingFaceDirectory: Sendable {
                 "\(path) has only the variant \(variant) of the weights, expected model.safetensors; rename it to use it"
             )
         }
-        let missing = names.contains("config.json") ? "model*.safetensors" : "config.json"
-        return BridgeError(
-            .corruptInput,
-            "\(path) has no \(missing), so it is not a directory with a Hugging Face model"
-        )
+        guard names.contains("config.json") else { return FoundPath.error(path, expected: expectation) }
+        return BridgeError(.corruptInput, "\(path) has config.json and no model*.safetensors; download the weights too")
     }
+
+    /// What commands for Hugging Face models expect at a path.
+    package static let expectation =
+        "a directory with config.json and model*.safetensors, or the id of a model on the hub, such as org/name"
 
     /// What to do with a directory that holds an adapter and was given as a model; nil for another directory.
     package static func adapter(in path: String, _ names: [String]) -> BridgeError? {
@@ -185,8 +182,8 @@ public struct HuggingFaceDirectory: Sendable {
         let base = json?["base_model_name_or_path"]?.string.flatMap { $0.isEmpty ? nil : $0 }
         return BridgeError(
             .badArgument,
-            "\(path) holds an adapter and not a model; give the model that it was trained on"
-                + (base.map { ", \($0)," } ?? "") + " as the model, and \(path) with --adapter"
+            "\(path) \(FoundPath.description(of: path)), expected a model; give its base model\(base.map { ", \($0)," } ?? ""), and "
+                + "\(path) with --adapter, or merge the two with 'bridge adapter merge'"
         )
     }
 

@@ -107,11 +107,7 @@ public struct NativeCheckpoint: Sendable {
     /// The iteration's directory that a path means.
     package static func iterationPath(_ path: String) throws -> String {
         let path = Files.trimmed(path)
-        guard Files.kind(of: path) == .directory else {
-            throw BridgeError(.fileSystem, "\(path) is not a directory; give the directory of a Megatron checkpoint")
-        }
         if Files.exists(Files.join(path, manifestName)) { return path }
-        try refuseOtherContainer(path)
         let latest = Files.join(path, latestName)
         if Files.exists(latest) {
             let text = String(decoding: try Files.contents(of: latest, limit: 64), as: UTF8.self)
@@ -120,7 +116,9 @@ public struct NativeCheckpoint: Sendable {
                 throw BridgeError(.corruptInput, "\(latest) holds \"\(digits)\", expected the number of an iteration")
             }
             let directory = Files.join(path, iterationName(iteration))
-            try refuseOtherContainer(directory)
+            if let names = try? Files.list(directory), FoundPath.otherContainer(names) != nil {
+                throw FoundPath.error(directory, expected: expectation)
+            }
             guard Files.exists(Files.join(directory, manifestName)) else {
                 throw BridgeError(
                     .corruptInput,
@@ -129,23 +127,12 @@ public struct NativeCheckpoint: Sendable {
             }
             return directory
         }
-        throw BridgeError(
-            .corruptInput,
-            "\(path) is no Megatron checkpoint: it has neither \(manifestName) nor \(latestName)"
-        )
+        throw FoundPath.error(path, expected: expectation)
     }
 
-    /// Says so when a directory holds what Megatron-LM and Megatron Bridge write.
-    private static func refuseOtherContainer(_ directory: String) throws {
-        guard let names = try? Files.list(directory), !names.contains(manifestName) else { return }
-        let isDistributed = names.contains { $0.hasSuffix(".distcp") || $0 == "common.pt" }
-        guard isDistributed || names.contains(where: { $0.hasPrefix("mp_rank_") }) else { return }
-        throw BridgeError(
-            .corruptInput,
-            "\(directory) is a \(isDistributed ? "torch distributed" : "legacy Megatron-LM") checkpoint; "
-                + "this Bridge reads and writes its own container, see the article NativeContainer"
-        )
-    }
+    /// What commands for Megatron checkpoints expect at a path.
+    package static let expectation =
+        "a Megatron checkpoint of Bridge: a directory with \(manifestName), or one with \(latestName) and iterations"
 
     /// The iterations below a directory, oldest first.
     public static func iterations(in path: String) throws -> [(iteration: Int, path: String)] {

@@ -23,7 +23,7 @@ extension ElementFunction {
         default:
             throw BridgeError(
                 .badConfiguration,
-                "the activation \(name) is not supported; supported: \(Self.huggingFaceNames.joined(separator: ", "))"
+                "hidden_act is \(name); supported: \(Self.huggingFaceNames.joined(separator: ", "))"
             )
         }
     }

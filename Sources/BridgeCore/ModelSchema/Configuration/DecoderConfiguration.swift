@@ -122,7 +122,7 @@ public struct DecoderConfiguration: ConfigurationRoot, Equatable {
             problems.append("sliding_window is \(slidingWindow), expected more than 0 or null")
         }
         guard problems.isEmpty else {
-            throw BridgeError(.badConfiguration, "\(name) holds numbers that do not fit together", names: problems)
+            throw BridgeError(.badConfiguration, "\(name) has settings that cannot be used", names: problems)
         }
     }
 

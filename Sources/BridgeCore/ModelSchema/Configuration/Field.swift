@@ -97,6 +97,13 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
         value = { $0[keyPath: field].json }
     }
 
+    /// The same field with a value that only training uses, which accepts 0 alone.
+    public var dropout: Field {
+        var field = self
+        field.verdict = .onlyInTraining([0], note: "model.attention_dropout=0 trains without dropout")
+        return field
+    }
+
     /// A field with a single key.
     public init<Value: ConfigurationValue>(
         _ path: String,

@@ -83,24 +83,24 @@ public struct RopeScaling: ConfigurationRoot, Equatable {
     public var problem: String? {
         guard type != "default" else { return nil }
         guard ["linear", "yarn", "llama3"].contains(type) else {
-            return "the rope type \(type); supported: default, linear, yarn and llama3"
+            return "rope_type is \(type); supported: default, linear, yarn and llama3"
         }
         guard let factor, factor > 0 else {
             return
-                "rotary scaling of type \(type) with a factor of \(factor.map { "\($0)" } ?? "null"), expected more than 0"
+                "rope_type is \(type) and factor is \(factor.map { "\($0)" } ?? "null"), expected a factor of more than 0"
         }
         if let partialRotaryFactor, partialRotaryFactor != 1 {
-            return "a partial_rotary_factor of \(partialRotaryFactor) with rope type \(type); supported: 1"
+            return "partial_rotary_factor is \(partialRotaryFactor); supported with rope_type \(type): 1"
         }
         if type != "linear", let original = originalMaxPositionEmbeddings, original <= 0 {
-            return "rope type \(type) with original_max_position_embeddings of \(original), expected more than 0"
+            return "rope_type is \(type) and original_max_position_embeddings is \(original), expected more than 0"
         }
         if type == "llama3" {
             guard let low = lowFreqFactor, let high = highFreqFactor, originalMaxPositionEmbeddings != nil, low > 0,
                 high > low
             else {
                 return
-                    "rope type llama3 without original_max_position_embeddings, low_freq_factor and a larger high_freq_factor"
+                    "rope_type is llama3, which needs original_max_position_embeddings, low_freq_factor and a larger high_freq_factor"
             }
         }
         return nil

@@ -10,6 +10,8 @@ public enum SettingVerdict: Sendable, Equatable {
     case noEffect(String)
     /// Only the given values are accepted, because they mean what the program computes; any other is an error.
     case only([JSON], note: String)
+    /// The value changes nothing outside of training, which accepts only the given values.
+    case onlyInTraining([JSON], note: String)
 
     /// The verdict in one word, for tables.
     public var word: String {
@@ -17,6 +19,7 @@ public enum SettingVerdict: Sendable, Equatable {
         case .honoured: "honoured"
         case .noEffect: "no effect"
         case .only: "refused unless"
+        case .onlyInTraining: "refused in training unless"
         }
     }
 
@@ -25,7 +28,7 @@ public enum SettingVerdict: Sendable, Equatable {
         switch self {
         case .honoured: ""
         case .noEffect(let reason): reason
-        case .only(let values, let note):
+        case .only(let values, let note), .onlyInTraining(let values, let note):
             values.map(Setting.text).joined(separator: " or ") + (note.isEmpty ? "" : "; \(note)")
         }
     }

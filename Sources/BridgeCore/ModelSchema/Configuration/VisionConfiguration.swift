@@ -61,7 +61,7 @@ public struct VisionConfiguration: ConfigurationRoot, Equatable {
             "vision_attention_dropout",
             \.attentionDropout,
             ifAbsent: .classDefault(0, source: source)
-        )
+        ).dropout
         return [
             size("num_hidden_layers", "vision_num_layers", \.numLayers),
             size("hidden_size", "vision_hidden_size", \.hiddenSize),

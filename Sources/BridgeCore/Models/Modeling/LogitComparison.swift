@@ -26,7 +26,7 @@ public struct LogitComparison: Sendable {
         guard left.shape == right.shape, let width = left.shape.last, width > 0 else {
             throw BridgeError(
                 .verificationFailed,
-                "the models have vocabularies of \(left.shape.last ?? 0) and \(right.shape.last ?? 0) words, so they cannot say the same"
+                "the models have vocabularies of \(left.shape.last ?? 0) and \(right.shape.last ?? 0) tokens, so their logits cannot be compared"
             )
         }
         let (a, b) = (left.floats(), right.floats())

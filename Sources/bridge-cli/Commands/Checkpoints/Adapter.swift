@@ -7,12 +7,12 @@ import TensorRuntime
 /// Adapters between a run's checkpoints and PEFT.
 struct Adapter: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Hand LoRA and DoRA adapters to PEFT, take them from it, and merge them into a model.",
+        abstract: "Export LoRA and DoRA adapters to PEFT, import them, or merge them into a model.",
         discussion: """
             EXAMPLES:
-              bridge adapter export --hf-model toy --adapter run/iter_0000100 --output toy-lora
-              bridge adapter import --hf-model toy --adapter toy-lora --output toy-lora-megatron
-              bridge adapter merge --hf-model toy --adapter toy-lora --hf-path toy-merged
+              bridge adapter export --hf-model toy --adapter run/iter_0000100 --output peft
+              bridge adapter import --hf-model toy --adapter peft --output peft-megatron
+              bridge adapter merge --hf-model toy --adapter peft --hf-path toy-merged
             """,
         subcommands: [AdapterExport.self, AdapterImport.self, AdapterMerge.self]
     )
@@ -22,14 +22,13 @@ struct Adapter: ParsableCommand {
 struct AdapterOptions: ParsableArguments {
     @OptionGroup var model: ModelOptions
 
-    @Flag(name: .long, help: "Replace what stands at the destination.")
+    @Flag(name: .long, help: "Replace an existing destination.")
     var overwrite = false
 
-    @Flag(name: .long, help: "Print the result as JSON.")
-    var json = false
+    @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        guard model.adapter != nil else { throw ValidationError("name the adapters with --adapter") }
+        guard model.adapter != nil else { throw ValidationError("--adapter is missing: give the adapter") }
     }
 
     /// The bridge, the model without adapters, and then the adapters on it.
@@ -43,7 +42,7 @@ struct AdapterOptions: ParsableArguments {
         let model = try bridge.toModel(
             weights: model.megatron,
             elementType: model.elementType?.elementType,
-            on: CPUEngine(threadCount: RunOptions.computeThreads(model.threads))
+            on: CPUEngine(threadCount: model.threads.count)
         )
         // Adapters are small and often finer than the weights: peft keeps them in float32 beside a bfloat16 model.
         let adapters = try bridge.loadAdapters(
@@ -56,18 +55,28 @@ struct AdapterOptions: ParsableArguments {
         return (bridge, model, adapters)
     }
 
-    /// Says what was written.
-    func report(_ adapters: AdapterSet, _ destination: String) {
+    /// What a command has done with adapters.
+    enum Done: String {
+        case wrote = "Wrote"
+        case merged = "Merged"
+    }
+
+    /// Reports what was written: the scheme, the number of modules with adapters, their rank and their parameters.
+    func report(_ done: Done, _ adapters: AdapterSet, to destination: String) {
         let count = adapters.parameters.reduce(0) { $0 + $1.tensor.count }
-        guard json else {
-            let modules = "\(adapters.modules.count) modules, \(count) parameters"
-            return Output.line(
-                Style.green("✅ Wrote \(adapters.configuration.scheme.rawValue) of \(modules) to \(destination)")
-            )
+        let scheme = adapters.configuration.scheme == .dora ? "DoRA" : "LoRA"
+        let ranks = adapters.ranks
+        guard output.json else {
+            let rank = ranks.count == 1 ? "rank \(ranks[0])" : "ranks \(ranks.map(String.init).joined(separator: ", "))"
+            let modules = ByteFormat.counted(adapters.modules.count, "module")
+            let what = "\(scheme) adapters (\(modules), \(rank), \(count) parameters)"
+            let location = done == .merged ? "into the weights, and wrote \(destination)" : "to \(destination)"
+            return Output.line(Style.green("✅ \(done.rawValue) \(what) \(location)"))
         }
         Output.json([
             "destination": .string(destination), "scheme": .string(adapters.configuration.scheme.rawValue),
-            "modules": .number(JSONNumber(adapters.modules.count)), "parameters": .number(JSONNumber(count)),
+            "modules": .number(JSONNumber(adapters.modules.count)), "ranks": ranks.json,
+            "parameters": .number(JSONNumber(count)),
             "notes": .array(adapters.notes.map { .string($0) }),
         ])
     }
@@ -77,22 +86,18 @@ struct AdapterOptions: ParsableArguments {
 struct AdapterExport: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "export",
-        abstract: "Write adapters in the form of Hugging Face's PEFT."
+        abstract: "Export an adapter in the format of Hugging Face's PEFT."
     )
 
     @OptionGroup var options: AdapterOptions
 
-    @Option(
-        name: .long,
-        help: ArgumentHelp("The directory that is made.", valueName: "directory"),
-        completion: .directory
-    )
+    @Option(name: .long, help: ArgumentHelp("Output directory.", valueName: "directory"), completion: .directory)
     var output: String
 
     @Option(
         name: .customLong("base-model"),
         help: ArgumentHelp(
-            "The model that PEFT is told, a hub id for instance; --hf-model by default.",
+            "base_model_name_or_path to record in adapter_config.json. (default: --hf-model)",
             valueName: "id"
         )
     )
@@ -115,8 +120,8 @@ struct AdapterExport: ParsableCommand {
                 cancellation: Interrupt.cancellation
             )
         }
-        options.report(adapters, output)
-        try pushing.push(output, isSilent: options.json)
+        options.report(.wrote, adapters, to: output)
+        try pushing.push(output, isSilent: options.output.json)
     }
 }
 
@@ -124,14 +129,14 @@ struct AdapterExport: ParsableCommand {
 struct AdapterImport: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "import",
-        abstract: "Write adapters as a Megatron checkpoint that holds them alone."
+        abstract: "Import an adapter as a Megatron checkpoint with the adapter alone."
     )
 
     @OptionGroup var options: AdapterOptions
 
     @Option(
         name: .customLong("output"),
-        help: ArgumentHelp("The checkpoint directory that is made.", valueName: "directory"),
+        help: ArgumentHelp("Output directory of the checkpoint.", valueName: "directory"),
         completion: .directory
     )
     var output: String
@@ -146,7 +151,7 @@ struct AdapterImport: ParsableCommand {
             let context = RunContext(cancellation: Interrupt.cancellation)
             _ = try bridge.save(state, to: output, iteration: 0, files: [], context: context)
         }
-        options.report(adapters, output)
+        options.report(.wrote, adapters, to: output)
     }
 }
 
@@ -154,21 +159,21 @@ struct AdapterImport: ParsableCommand {
 struct AdapterMerge: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "merge",
-        abstract: "Write a model whose weights have the adapters in them."
+        abstract: "Merge an adapter into the weights of its model."
     )
 
     @OptionGroup var options: AdapterOptions
 
     @Option(
-        name: [.customLong("hf-path"), .customLong("hf_path")],
-        help: ArgumentHelp("The Hugging Face directory that is made.", valueName: "directory"),
+        name: .customLong("hf-path"),
+        help: ArgumentHelp("Output directory of the Hugging Face model.", valueName: "directory"),
         completion: .directory
     )
     var huggingFace: String?
 
     @Option(
         name: .customLong("output"),
-        help: ArgumentHelp("The Megatron checkpoint that is made.", valueName: "directory"),
+        help: ArgumentHelp("Output directory of the Megatron checkpoint.", valueName: "directory"),
         completion: .directory
     )
     var megatron: String?
@@ -178,10 +183,10 @@ struct AdapterMerge: ParsableCommand {
     func validate() throws {
         guard (huggingFace == nil) != (megatron == nil) else {
             throw ValidationError(
-                "name one destination: --hf-path for a Hugging Face directory, --output for a checkpoint"
+                "give one destination: --hf-path for a Hugging Face model, or --output for a Megatron checkpoint"
             )
         }
-        if pushing.id != nil, huggingFace == nil { throw ValidationError("--push-to-hub goes with --hf-path") }
+        if pushing.id != nil, huggingFace == nil { throw ValidationError("--push-to-hub requires --hf-path") }
     }
 
     func run() throws {
@@ -197,7 +202,7 @@ struct AdapterMerge: ParsableCommand {
             try Interrupt.withGracefulInterrupt {
                 try bridge.saveMerged(adapters, on: model, to: megatron, context: context)
             }
-            return options.report(adapters, megatron)
+            return options.report(.merged, adapters, to: megatron)
         }
         guard let huggingFace else { return }
         try Interrupt.withGracefulInterrupt {
@@ -208,8 +213,8 @@ struct AdapterMerge: ParsableCommand {
                 options: ConversionOptions(overwrite: options.overwrite, context: context)
             )
         }
-        options.report(adapters, huggingFace)
-        try pushing.push(huggingFace, isSilent: options.json)
+        options.report(.merged, adapters, to: huggingFace)
+        try pushing.push(huggingFace, isSilent: options.output.json)
     }
 }
 

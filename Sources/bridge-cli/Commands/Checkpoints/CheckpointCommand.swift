@@ -24,18 +24,13 @@ struct CheckpointCommand: ParsableCommand {
         @Argument(help: "A directory with iterations.", completion: .directory)
         var path: String
 
-        @Flag(name: .long, help: "Print the result as JSON.")
-        var json = false
+        @OptionGroup var output: OutputOptions
 
         func run() throws {
-            let iterations = try NativeCheckpoint.iterations(in: path)
-            guard !iterations.isEmpty else {
-                throw BridgeError(.fileSystem, "\(path) holds no iterations of a Megatron checkpoint")
-            }
-            let rows = try iterations.map { iteration, path in
+            let rows = try NativeCheckpoint.iterationsExpected(in: path).map { iteration, path in
                 (iteration, path, try NativeCheckpoint(path: path))
             }
-            if json {
+            if output.json {
                 return Output.json(
                     .array(
                         rows.map { iteration, path, checkpoint in
@@ -68,15 +63,16 @@ struct CheckpointCommand: ParsableCommand {
         )
 
         @Argument(
-            help: "A checkpoint, or a directory with iterations, of which the newest is taken.",
+            help: "A checkpoint, or a directory with iterations, of which the newest is used.",
             completion: .directory
         )
         var path: String
 
-        @OptionGroup var output: RunOptions
+        @OptionGroup var progress: ProgressOptions
+        @OptionGroup var output: OutputOptions
 
         func run() throws {
-            let health = try output.watched { try NativeCheckpoint.check(path, context: $0) }
+            let health = try Watch.run { try NativeCheckpoint.check(path, context: $0) }
             let corruptFiles = health.corruptFiles
             if output.json {
                 Output.json([
@@ -86,14 +82,14 @@ struct CheckpointCommand: ParsableCommand {
             }
             guard corruptFiles.isEmpty else {
                 throw BridgeError(
-                    .verificationFailed,
+                    .corruptInput,
                     "\(corruptFiles.count) of \(health.fileCount) files of \(health.path) are damaged",
                     names: corruptFiles.map { "\($0.file): \($0.problem)" }
                 )
             }
             output.say(
                 Style.green(
-                    "✅ All \(health.fileCount) files of \(health.path) are as they were written"
+                    "✅ All \(health.fileCount) files of \(health.path) match their checksums"
                 )
             )
         }
@@ -106,18 +102,27 @@ struct CheckpointCommand: ParsableCommand {
         @Argument(help: "A directory with iterations.", completion: .directory)
         var path: String
 
-        @Option(name: .long, help: ArgumentHelp("How many iterations stay.", valueName: "n"))
+        @Option(name: .long, help: ArgumentHelp("Number of iterations to keep.", valueName: "n"))
         var keep: Int
 
         @Flag(name: .customLong("dry-run"), help: "Print what would be removed, and remove nothing.")
         var dryRun = false
 
+        @OptionGroup var output: OutputOptions
+
+        func validate() throws {
+            if keep < 1 { throw ValidationError("--keep is \(keep), expected 1 or more") }
+        }
+
         func run() throws {
             let removed = try Interrupt.withGracefulInterrupt {
                 try NativeCheckpoint.prune(path, keeping: keep, dryRun: dryRun)
             }
+            guard !output.json else {
+                return Output.json(["dry_run": .bool(dryRun), "removed": .array(removed.map { .string($0) })])
+            }
             if removed.isEmpty {
-                Output.line("nothing to remove; the newest \(keep) and the one that \(path) names as its latest stay")
+                Output.line("nothing to remove: the newest \(keep) iterations and the latest one of \(path) are kept")
             }
             for directory in removed {
                 Output.line("\(dryRun ? "would remove" : "removed") \(directory)")

@@ -8,14 +8,15 @@ struct Convert: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Convert a checkpoint: Hugging Face to Megatron (import), or Megatron to Hugging Face (export).",
         discussion: """
-            Every tensor is accounted for before a byte is written; what is not ends the run with the whole list.
-            Without a subcommand it imports; 'bridge convert import --help' has the options.
+            Every tensor is accounted for before a byte is written; unmapped and missing tensors are an error with the \
+            complete list. Without a subcommand it imports; 'bridge convert import --help' lists the options.
 
             EXAMPLES:
-              bridge convert --hf-model mistralai/Ministral-3-3B-Instruct-2512-BF16 --megatron-path megatron/ministral-3-3b
-              bridge convert import --hf-model gemma-3-27b-it --megatron-path megatron/gemma --tp 8 --pp 2
+              bridge convert --hf-model mistralai/Ministral-3-3B-Instruct-2512-BF16 \\
+                --megatron-path megatron/ministral
+              bridge convert --hf-model gemma-3-27b-it --megatron-path gemma --tp 8 --pp 2
               bridge convert import --hf-model toy --megatron-path out --dry-run
-              bridge convert export --megatron-path megatron/ministral-3-3b --hf-path exported
+              bridge convert export --megatron-path megatron/ministral --hf-path exported
             """,
         subcommands: [Import.self, Export.self],
         defaultSubcommand: Import.self
@@ -29,12 +30,12 @@ struct Import: ParsableCommand {
         discussion: """
             EXAMPLES:
               bridge convert import --hf-model toy --megatron-path out --tp 2 --pp 2
-              bridge convert import --hf-model toy --megatron-path out --stage-layers 2,4
+              bridge convert import --hf-model toy --megatron-path out --stage-layers 2,3
             """
     )
 
     @Option(
-        name: [.customLong("hf-model"), .customLong("hf-model-path"), .customLong("hf_model_path")],
+        name: .customLong("hf-model"),
         help: ArgumentHelp(
             "The Hugging Face model: a directory, or org/name[@revision] on the hub.",
             valueName: "path|id"
@@ -44,21 +45,22 @@ struct Import: ParsableCommand {
     var hfModel: String
 
     @Option(
-        name: [.customLong("megatron-path"), .customLong("megatron-model-path"), .customLong("megatron_model_path")],
-        help: ArgumentHelp("The directory of the Megatron checkpoint.", valueName: "directory"),
+        name: .customLong("megatron-path"),
+        help: ArgumentHelp("Output directory of the Megatron checkpoint.", valueName: "directory"),
         completion: .directory
     )
     var megatronPath: String
 
     @Flag(
         name: .customLong("no-cache"),
-        help: "Keep no copy of a model of the hub: it is fetched beside the checkpoint and removed at the end."
+        help:
+            "Do not keep a model of the hub in the cache: it is downloaded next to the checkpoint and removed at the end."
     )
     var noCache = false
 
     @OptionGroup var layout: LayoutOptions
     @OptionGroup var arguments: ConversionArguments
-    @OptionGroup var plugins: PluginOptions
+    @OptionGroup var plugins: ModelPluginOptions
     @OptionGroup var output: RunOptions
 
     func run() throws {
@@ -106,21 +108,23 @@ struct Export: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Megatron to Hugging Face.",
         discussion: """
-            The checkpoint carries all that is needed. When no weight has changed, the directory equals the imported one byte
-            for byte, except for files that the import skipped. Of a LoRA or DoRA run the adapters are merged into the model \
-            that it started from. Damage on the disk is found by 'bridge checkpoint check'.
+            The checkpoint contains all that is needed. If no weight has changed, the output equals the imported directory \
+            byte for byte, except for files that the import skipped. The adapters of a LoRA or DoRA run are merged into \
+            its base model. 'bridge checkpoint check' finds damaged files.
 
             EXAMPLES:
               bridge convert export --megatron-path toy-megatron --hf-path toy-again
-              bridge convert export --megatron-path toy-megatron/iter_0000000 --hf-path toy-f32 --dtype float32
-              bridge convert export --megatron-path tuned-megatron --hf-path tuned --push-to-hub me/tuned
+              bridge convert export --megatron-path toy-megatron/iter_0000000 \\
+                --hf-path toy-f32 --dtype float32
+              bridge convert export --megatron-path tuned-megatron --hf-path tuned \\
+                --push-to-hub me/tuned
             """
     )
 
     @Option(
-        name: [.customLong("hf-model"), .customLong("hf-model-path"), .customLong("hf_model_path")],
+        name: .customLong("hf-model"),
         help: ArgumentHelp(
-            "A directory whose names, files and order are followed instead of those in the checkpoint.",
+            "A Hugging Face directory with tensor names, files and order to use instead of those in the checkpoint.",
             valueName: "directory"
         ),
         completion: .directory
@@ -128,9 +132,9 @@ struct Export: ParsableCommand {
     var hfModel: String?
 
     @Option(
-        name: [.customLong("megatron-path"), .customLong("megatron-model-path"), .customLong("megatron_model_path")],
+        name: .customLong("megatron-path"),
         help: ArgumentHelp(
-            "The Megatron checkpoint: an iteration, or the directory with iterations, of which the newest is taken.",
+            "The Megatron checkpoint: an iteration, or a directory with iterations, of which the newest is used.",
             valueName: "directory"
         ),
         completion: .directory
@@ -139,31 +143,31 @@ struct Export: ParsableCommand {
 
     @Option(
         name: .customLong("hf-path"),
-        help: ArgumentHelp("The directory that is made.", valueName: "directory"),
+        help: ArgumentHelp("Output directory.", valueName: "directory"),
         completion: .directory
     )
     var hfPath: String
 
     @OptionGroup var pushing: PushOptions
     @OptionGroup var arguments: ConversionArguments
-    @OptionGroup var plugins: PluginOptions
+    @OptionGroup var plugins: ModelPluginOptions
     @OptionGroup var output: RunOptions
 
-    /// The model that is followed; a --hf-model that is no directory here is not needed, the checkpoint carries all.
+    /// The model whose names, files and order are used: those of --hf-model where it exists, else of the checkpoint.
     private func source(_ catalog: PluginCatalog) throws -> AutoBridge {
         if !FileManager.default.fileExists(atPath: megatronPath),
             let repository = HubRepository(meantBy: megatronPath)
         {
             throw BridgeError(
                 .fileSystem,
-                "\(megatronPath) is not a directory, and Megatron checkpoints do not come from the hub; make one with "
+                "\(megatronPath) does not exist, and Megatron checkpoints are not downloaded from the hub; make one with "
                     + "'bridge convert --hf-model \(repository) --megatron-path megatron'"
             )
         }
         guard let hfModel else { return try AutoBridge.fromMegatron(megatronPath, catalog: catalog) }
         if FileManager.default.fileExists(atPath: hfModel) { return try AutoBridge.fromHF(hfModel, catalog: catalog) }
         output.say(
-            "   note: \(hfModel) is no directory here; the checkpoint carries all that is needed, so it is followed instead"
+            "   note: \(hfModel) does not exist; the names, files and order in the checkpoint are used"
         )
         return try AutoBridge.fromMegatron(megatronPath, catalog: catalog)
     }
@@ -177,8 +181,8 @@ struct Export: ParsableCommand {
         let report = try output.watched { context in
             let options = arguments.options(context: context)
             if AutoBridge.holdsAdapter(megatronPath), !arguments.dryRun {
-                output.say("🧩 The checkpoint holds adapters; they go into the weights of the model that they belong to")
-                let engine = CPUEngine(threadCount: RunOptions.computeThreads(output.threads))
+                output.say("🧩 The checkpoint contains adapters; they are merged into the weights of their base model")
+                let engine = CPUEngine(threadCount: output.threads.count)
                 return Optional(
                     try bridge.exportMerged(from: megatronPath, to: hfPath, on: engine, options: options)
                 )

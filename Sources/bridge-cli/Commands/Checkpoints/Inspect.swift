@@ -6,12 +6,12 @@ import TensorRuntime
 /// What is in a checkpoint.
 struct Inspect: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show what is in a checkpoint of any kind.",
+        abstract: "Show the contents of a checkpoint of either kind.",
         discussion: """
             EXAMPLES:
               bridge inspect toy
               bridge inspect toy-megatron --tensors
-              bridge inspect mistralai/Ministral-3-3B-Instruct-2512-BF16    # no weights are downloaded
+              bridge inspect mistralai/Ministral-3-3B-Instruct-2512-BF16  # without weights
             """
     )
 
@@ -23,12 +23,13 @@ struct Inspect: ParsableCommand {
 
     @Flag(
         name: .customLong("hf-config"),
-        help: "Print the config.json that follows from the translated configuration alone."
+        help: "Print config.json as generated from the translated configuration."
     )
     var hfConfig = false
 
-    @OptionGroup var plugins: PluginOptions
-    @OptionGroup var output: RunOptions
+    @OptionGroup var plugins: ModelPluginOptions
+    @OptionGroup var progress: ProgressOptions
+    @OptionGroup var output: OutputOptions
 
     func run() throws {
         let catalog = try plugins.catalog()
@@ -47,7 +48,7 @@ struct Inspect: ParsableCommand {
                 ["architecture", checkpoint.architecture],
             ]
                 + checkpoint.facts.map { [$0.name, $0.value] }
-                + [["numbers", "\(checkpoint.parameterCount)"], ["size", ByteFormat.text(checkpoint.byteCount)]]
+                + [["parameters", "\(checkpoint.parameterCount)"], ["size", ByteFormat.text(checkpoint.byteCount)]]
         )
         Output.line()
         Output.table(checkpoint.fields.map { [$0.key, String(decoding: $0.value.text(pretty: false), as: UTF8.self)] })
@@ -65,7 +66,7 @@ struct Inspect: ParsableCommand {
             "kind": .string(checkpoint.kind.rawValue),
             "architecture": .string(checkpoint.architecture),
             "facts": .object(JSONObject(checkpoint.facts.map { ($0.name, .string($0.value)) })),
-            "numbers": .number(JSONNumber(checkpoint.parameterCount)),
+            "parameters": .number(JSONNumber(checkpoint.parameterCount)),
             "bytes": .number(JSONNumber(checkpoint.byteCount)),
             "configuration": .object(checkpoint.fields),
         ]

@@ -5,26 +5,23 @@ import TensorRuntime
 /// One layout of a Megatron checkpoint to another.
 struct Reshard: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Spread a Megatron checkpoint over other ranks.",
+        abstract: "Change the layout of a Megatron checkpoint: shard it across other ranks.",
         discussion: """
             EXAMPLES:
               bridge reshard --megatron-path toy-megatron --output toy-tp4 --tp 4
-              bridge reshard --megatron-path toy-megatron --output toy-pp3 --stage-layers 2,2,2
+              bridge reshard --megatron-path toy-megatron --output toy-pp2 \\
+                --stage-layers 2,3
             """
     )
 
     @Option(
-        name: [.customLong("megatron-path"), .customLong("megatron_model_path")],
-        help: ArgumentHelp("The checkpoint: an iteration, or the directory with iterations.", valueName: "directory"),
+        name: .customLong("megatron-path"),
+        help: ArgumentHelp("The checkpoint: an iteration, or a directory with iterations.", valueName: "directory"),
         completion: .directory
     )
     var megatronPath: String
 
-    @Option(
-        name: .long,
-        help: ArgumentHelp("The directory that is made.", valueName: "directory"),
-        completion: .directory
-    )
+    @Option(name: .long, help: ArgumentHelp("Output directory.", valueName: "directory"), completion: .directory)
     var output: String
 
     @OptionGroup var layout: LayoutOptions

@@ -2,57 +2,60 @@ import ArgumentParser
 import BridgeCore
 import JSONTree
 
-/// A tiny model to try everything with, or a large one to measure with.
+/// A tiny model for trials, or a large one for benchmarks.
 struct Toy: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Make a complete Hugging Face directory with random weights.",
+        abstract: "Create a complete Hugging Face model with random weights.",
         discussion: """
-            The directory has everything that one from the hub has: config, weights in several files, tokenizer, processor \
-            and chat template. No network is needed, and the same seed gives the same bytes on every machine. \
+            The directory has all files of a model on the hub: config, sharded weights, tokenizer, processor and chat \
+            template. No network is needed, and the same seed gives the same bytes on every machine. \
             'bridge models' lists the families and their published sizes.
 
             EXAMPLES:
               bridge toy --family mistral --output toy
-              bridge toy --family gemma3 --output toy --seed 7 --layers 13 --dtype float32
+              bridge toy --family gemma3 --output toy --layers 13 --dtype float32
               bridge toy --family ministral3 --output toy-3b --real-size 3b
             """
     )
 
-    @Option(name: .long, help: ArgumentHelp("The family, such as mistral, ministral3 or gemma3.", valueName: "name"))
-    var family: String
-
     @Option(
         name: .long,
-        help: ArgumentHelp("The directory that is made.", valueName: "directory"),
-        completion: .directory
+        help: ArgumentHelp("The family, such as mistral, ministral3 or gemma3.", valueName: "name"),
+        completion: CompletionValues.families
     )
+    var family: String
+
+    @Option(name: .long, help: ArgumentHelp("Output directory.", valueName: "directory"), completion: .directory)
     var output: String
 
-    @Option(name: .long, help: ArgumentHelp("What the random numbers start from.", valueName: "n"))
+    @Option(name: .long, help: ArgumentHelp("Seed of the random weights.", valueName: "n"))
     var seed: UInt64 = 0
 
-    @Option(name: .long, help: ArgumentHelp("Decoder layers.", valueName: "n"))
+    @Option(name: .long, help: ArgumentHelp("Number of decoder layers.", valueName: "n"))
     var layers: Int?
 
-    @Option(name: .long, help: ArgumentHelp("Width of the residual stream.", valueName: "n"))
+    @Option(name: .long, help: ArgumentHelp("Hidden size.", valueName: "n"))
     var hidden: Int?
 
     @Option(
-        name: [.customLong("dtype"), .customLong("torch-dtype")],
-        help: ArgumentHelp("The type of the weights: float32, float16 or bfloat16.", valueName: "type")
+        name: .customLong("dtype"),
+        help: ArgumentHelp(
+            "Type of the weights: float32, float16 or bfloat16. (default: as published)",
+            valueName: "type"
+        )
     )
     var elementType: ConversionArguments.WeightType?
 
     @Option(
         name: .customLong("real-size"),
         help: ArgumentHelp(
-            "Take the dimensions of a published size: 7b, 24b; 3b, 8b, 14b; 4b, 12b, 27b.",
+            "Use the dimensions of a published size: 7b, 24b; 3b, 8b, 14b; 4b, 12b, 27b.",
             valueName: "name"
         )
     )
     var realSize: String?
 
-    @Flag(name: .long, help: "Replace what stands at the destination.")
+    @Flag(name: .long, help: "Replace an existing destination.")
     var overwrite = false
 
     @OptionGroup var plugins: PluginOptions
@@ -81,7 +84,7 @@ struct Toy: ParsableCommand {
             ),
             catalog: plugins.catalog()
         )
-        printing.say("🎲 Making a toy: \(family), \(realSize ?? "tiny"), seed \(seed) -> \(output)")
+        printing.say("🎲 Creating a toy model: \(family), \(realSize ?? "tiny"), seed \(seed) -> \(output)")
         printing.say(
             "   \(toy.tensorCount) tensors, \(toy.parameterCount) parameters, \(ByteFormat.text(toy.byteCount))"
         )
@@ -94,7 +97,7 @@ struct Toy: ParsableCommand {
             return Output.json(json)
         }
         ReportPrinter(report: report, json: false).show(
-            done: "✅ Successfully made a toy model: \(output)",
+            done: "✅ Successfully created a toy model: \(output)",
             structure: "📁 Files:"
         )
     }

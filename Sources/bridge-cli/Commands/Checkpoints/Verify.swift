@@ -6,34 +6,34 @@ import TensorRuntime
 /// Compares two checkpoints.
 struct Verify: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Compare two checkpoints of any format by their tensors or logits.",
+        abstract: "Compare two checkpoints of either kind, by their weights or by their logits.",
         discussion: """
-            Either side may be a Hugging Face directory or a Megatron checkpoint of any layout. Exit status 3 means that they differ. \
-            With --logits both models run on a prompt, and their logits are compared: also of checkpoints whose numbers are \
-            stored in other ways, such as quantised ones.
+            Either side may be a Hugging Face directory, a hub id or a Megatron checkpoint of any layout. Exit status 3 \
+            means that they differ. With --logits both models run on a prompt and their logits are compared, which also \
+            works for checkpoints that are stored in different types, such as quantised ones.
 
             EXAMPLES:
               bridge verify toy toy-megatron
               bridge verify toy toy-again --json
-              bridge verify toy toy-megatron --logits 'Describe this image.' --image table.png
+              bridge verify toy toy-megatron --logits 'Describe it.' --image table.png
             """
     )
 
-    @Argument(help: "The one checkpoint.", completion: .directory)
+    @Argument(help: "The first checkpoint.", completion: .directory)
     var left: String
 
-    @Argument(help: "The other checkpoint.", completion: .directory)
+    @Argument(help: "The second checkpoint.", completion: .directory)
     var right: String
 
     @Option(
         name: .customLong("allow-missing"),
-        help: ArgumentHelp("Tensors that may be missing or left over; may be repeated.", valueName: "glob")
+        help: ArgumentHelp("Tensors that may be missing or unmapped; may be repeated.", valueName: "glob")
     )
     var allowMissing: [String] = []
 
     @Flag(
         name: .customLong("ignore-dtype"),
-        help: "Let tensors match when their numbers are equal and their types are not."
+        help: "Accept tensors of different types whose values are equal."
     )
     var ignoreDtype = false
 
@@ -44,7 +44,7 @@ struct Verify: ParsableCommand {
     var logits: String?
 
     @Option(
-        name: [.customLong("image"), .customLong("image_path")],
+        name: .customLong("image"),
         help: ArgumentHelp(
             "An image for --logits: a file, an http(s) or a data URL; may be repeated.",
             valueName: "path"
@@ -54,22 +54,27 @@ struct Verify: ParsableCommand {
     var images: [String] = []
 
     @Option(
-        name: [.customLong("dtype"), .customLong("torch-dtype")],
-        help: ArgumentHelp("What --logits computes in: float32 or bfloat16.", valueName: "type")
+        name: .customLong("dtype"),
+        help: ArgumentHelp("Compute logits in float32 or bfloat16.", valueName: "type")
     )
     var elementType = ModelOptions.ComputedType.float32
 
     @Option(
         name: .long,
-        help: ArgumentHelp("How far logits may be apart, as a share of the largest one.", valueName: "share")
+        help: ArgumentHelp(
+            "Largest allowed difference of logits, as a fraction of the largest logit.",
+            valueName: "fraction"
+        )
     )
     var tolerance: Float = 1e-4
 
-    @OptionGroup var plugins: PluginOptions
-    @OptionGroup var output: RunOptions
+    @OptionGroup var plugins: ModelPluginOptions
+    @OptionGroup var threads: ThreadOptions
+    @OptionGroup var progress: ProgressOptions
+    @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        if !images.isEmpty, logits == nil { throw ValidationError("--image goes with --logits") }
+        if !images.isEmpty, logits == nil { throw ValidationError("--image requires --logits") }
         guard tolerance >= 0, tolerance.isFinite else {
             throw ValidationError("--tolerance is \(tolerance), expected 0 or more")
         }
@@ -81,7 +86,7 @@ struct Verify: ParsableCommand {
         let globs = allowMissing.map { NameGlob($0) }
         let one = try Checkpoint(path: HubDirectory.resolve(left), catalog: catalog, allowMissing: globs)
         let other = try Checkpoint(path: HubDirectory.resolve(right), catalog: catalog, allowMissing: globs)
-        let result = try output.watched { try Verifier(one, other).run($0, ignoringTypes: ignoreDtype) }
+        let result = try Watch.run { try Verifier(one, other).run($0, ignoringTypes: ignoreDtype) }
         if output.json { Output.json(json(result)) } else { show(result) }
         guard result.isEqual else {
             throw BridgeError(
@@ -95,7 +100,7 @@ struct Verify: ParsableCommand {
     private func compareLogits(of prompt: String, _ catalog: PluginCatalog) throws {
         // There is nothing to keep until all is computed.
         Interrupt.exitsImmediately(true)
-        let engine = CPUEngine(threadCount: RunOptions.computeThreads(output.threads))
+        let engine = CPUEngine(threadCount: threads.count)
         let conversation = Conversation(prompt: prompt, images: try images.map { try ImageSource($0) })
         let (left, right) = (try HubDirectory.resolve(left), try HubDirectory.resolve(right))
         let inputs = try AutoBridge.fromAny(left, catalog: catalog).processor().inputs(conversation)
@@ -103,11 +108,11 @@ struct Verify: ParsableCommand {
             let bridge = try AutoBridge.fromAny(path, catalog: catalog)
             let weights = bridge.directory == nil ? path : nil
             let model = try bridge.toModel(weights: weights, elementType: elementType.elementType, on: engine)
-            let (largest, words) = (inputs.tokenIDs.max() ?? 0, model.decoder.configuration.vocabSize)
-            guard largest < words else {
+            let (largest, size) = (inputs.tokenIDs.max() ?? 0, model.decoder.configuration.vocabSize)
+            guard largest < size else {
                 throw BridgeError(
                     .verificationFailed,
-                    "\(left) writes the prompt with its token \(largest), but \(path) has \(words) words"
+                    "the prompt has token \(largest) of \(left), but the vocabulary of \(path) has \(size) tokens"
                 )
             }
             return try model.forward(TokenBatch(inputs, on: engine)).logits
@@ -125,7 +130,7 @@ struct Verify: ParsableCommand {
         } else {
             Output.table([
                 ["positions", "\(result.positions)"],
-                ["same likeliest token", "\(result.sameArgmax)"],
+                ["same most likely token", "\(result.sameArgmax)"],
                 ["largest difference", "\(result.largestDifference) of logits up to \(result.scale)"],
                 ["mean difference", "\(result.meanDifference)"],
                 ["cosine", "\(result.cosine)"],
@@ -133,8 +138,8 @@ struct Verify: ParsableCommand {
             ])
             Output.line(
                 isClose
-                    ? Style.green("✅ \(left) and \(right) say the same")
-                    : Style.redResult("❌ \(left) and \(right) do not say the same")
+                    ? Style.green("✅ \(left) and \(right) have the same logits")
+                    : Style.redResult("❌ \(left) and \(right) have different logits")
             )
         }
         guard isClose else {
@@ -174,9 +179,9 @@ struct Verify: ParsableCommand {
         }
         for field in result.fields { Output.line("configuration: \(field)") }
         if result.isEqual {
-            Output.line(Style.green("✅ All \(result.compared) tensors match: \(left) and \(right) hold the same"))
+            Output.line(Style.green("✅ All \(result.compared) tensors match: \(left) and \(right) are equal"))
         } else {
-            Output.line(Style.redResult("❌ \(left) and \(right) do not hold the same"))
+            Output.line(Style.redResult("❌ \(left) and \(right) differ"))
         }
     }
 

@@ -8,9 +8,9 @@ struct HubCommand: ParsableCommand {
         commandName: "hub",
         abstract: "Download from the Hugging Face hub and upload to it; look at the hub and at the cache.",
         discussion: """
-            Wherever a command takes a model, a data set or adapters, an id does as well as a directory; these commands are for
-            what goes beyond that. The cache and the login are those of huggingface_hub: HF_HOME, HF_HUB_CACHE, HF_TOKEN,
-            HF_ENDPOINT, HF_HUB_OFFLINE and so on mean the same.
+            Every command that takes a model, a data set or an adapter takes a hub id too, and downloads it. The cache and \
+            the login are those of huggingface_hub, with the same variables: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT, \
+            HF_HUB_OFFLINE and so on.
 
             EXAMPLES:
               bridge hub download mistralai/Ministral-3-3B-Instruct-2512-BF16
@@ -47,14 +47,14 @@ struct RepositoryArguments: ParsableArguments {
     /// The repository.
     func repository() throws -> HubRepository {
         guard let repository = HubRepository(id, kind: kind.kind) else {
-            throw ValidationError("'\(id)' is no id of a repository; expected org/name or org/name@revision")
+            throw ValidationError("'\(id)' is not the id of a repository; expected org/name or org/name@revision")
         }
         guard let revision else { return repository }
         guard !id.contains("@") else {
-            throw ValidationError("'\(id)' and --revision \(revision) both name a revision; give one of them")
+            throw ValidationError("'\(id)' and --revision \(revision) both contain a revision; give one of them")
         }
         guard let other = HubRepository("\(id)@\(revision)", kind: kind.kind) else {
-            throw ValidationError("'\(revision)' is no name of a branch, tag or commit")
+            throw ValidationError("'\(revision)' is not the name of a branch, tag or commit")
         }
         return other
     }
@@ -64,10 +64,13 @@ struct RepositoryArguments: ParsableArguments {
 struct HubDownloadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "download",
-        abstract: "Download a repository into the cache and print its directory.",
+        abstract: "Download a repository to the cache and print its directory.",
         discussion: """
-            Of a model come configuration, tokenizer, processor and safetensors weights, not the same weights in other forms.
-            The current commit of a branch is requested. An interrupted download resumes.
+            Of a model, the configuration, tokenizer, processor and safetensors weights are downloaded, not the same weights \
+            in other formats. Branches are re-resolved; interrupted downloads resume.
+
+            EXAMPLES:
+              bridge hub download google/gemma-3-4b-it --dry-run
             """
     )
 
@@ -76,17 +79,14 @@ struct HubDownloadCommand: ParsableCommand {
     @Flag(name: .long, help: "Download every file.")
     var all = false
 
-    @Flag(name: .customLong("adapter"), help: "Download adapters of PEFT's, not a model.")
+    @Flag(name: .customLong("adapter"), help: "Download an adapter in PEFT's format, not a model.")
     var adapter = false
 
     @Flag(name: .customLong("dry-run"), help: "Print what would be downloaded, and download nothing.")
     var dryRun = false
 
-    @Flag(name: .customLong("no-progress"), help: "Show no progress bar.")
-    var noProgress = false
-
-    @Flag(name: .long, help: "Print the result as JSON.")
-    var json = false
+    @OptionGroup var progress: ProgressOptions
+    @OptionGroup var output: OutputOptions
 
     func run() throws {
         let wanted = try repository.repository()
@@ -94,14 +94,14 @@ struct HubDownloadCommand: ParsableCommand {
         let snapshot = try HubDirectory.watched(.forceRevalidate) { hub in
             let snapshot = try hub.snapshot(of: wanted)
             if dryRun {
-                try HubLs.show(snapshot, snapshot.files(for: purpose), json: json)
+                try HubLs.show(snapshot, snapshot.files(for: purpose), json: output.json)
             } else {
                 try snapshot.fetch(for: purpose)
             }
             return snapshot
         }
         guard !dryRun else { return }
-        guard json else { return Output.line(snapshot.directory) }
+        guard output.json else { return Output.line(snapshot.directory) }
         Output.json([
             "repository": .string("\(wanted)"), "commit": .string(snapshot.listing.commit),
             "directory": .string(snapshot.directory),
@@ -118,12 +118,11 @@ struct HubLs: ParsableCommand {
 
     @OptionGroup var repository: RepositoryArguments
 
-    @Flag(name: .long, help: "Print the result as JSON.")
-    var json = false
+    @OptionGroup var output: OutputOptions
 
     func run() throws {
         let snapshot = try HubDirectory.watched(.forceRevalidate) { try $0.snapshot(of: repository.repository()) }
-        Self.show(snapshot, snapshot.listing.files, json: json)
+        Self.show(snapshot, snapshot.listing.files, json: output.json)
     }
 
     /// Prints files with their sizes.
@@ -174,32 +173,13 @@ struct HubCacheCommand: ParsableCommand {
     @Flag(name: .customLong("dry-run"), help: "Print what would be removed, and remove nothing.")
     var dryRun = false
 
-    @Flag(name: .long, help: "Print the result as JSON.")
-    var json = false
+    @OptionGroup var output: OutputOptions
 
     func run() throws {
         let cache = HubDirectory.hub().cache
         let held = try cache.repositories()
-        guard remove.isEmpty else {
-            for id in remove {
-                let fitting = held.filter { $0.id == id }
-                guard !fitting.isEmpty else {
-                    throw BridgeError(
-                        .badArgument,
-                        "\(cache.path) holds no \(id); these are there",
-                        names: held.map(\.id)
-                    )
-                }
-                for repository in fitting {
-                    if !dryRun { try Interrupt.withGracefulInterrupt { try cache.remove(repository) } }
-                    Output.line(
-                        "\(dryRun ? "would remove" : "removed") \(repository.id), \(ByteFormat.text(repository.byteCount))"
-                    )
-                }
-            }
-            return
-        }
-        guard !json else {
+        guard remove.isEmpty else { return try removeAsked(from: cache, held) }
+        guard !output.json else {
             return Output.json([
                 "path": .string(cache.path),
                 "repositories": .array(
@@ -226,5 +206,39 @@ struct HubCacheCommand: ParsableCommand {
         Output.line(
             "\(ByteFormat.text(held.reduce(0) { $0 + $1.byteCount + $1.incompleteByteCount })) in \(cache.path)"
         )
+    }
+
+    private func removeAsked(from cache: HubCache, _ held: [HubCache.CachedRepository]) throws {
+        var removed: [HubCache.CachedRepository] = []
+        for id in remove {
+            let fitting = held.filter { $0.id == id }
+            guard !fitting.isEmpty else {
+                let near = NearestName.first(of: id, among: held.map(\.id))
+                throw BridgeError(
+                    .badArgument,
+                    "\(cache.path) does not contain \(id)\(near.map { ", did you mean \($0)?" } ?? "; it contains these")",
+                    names: near == nil ? held.map(\.id) : []
+                )
+            }
+            for repository in fitting {
+                if !dryRun { try Interrupt.withGracefulInterrupt { try cache.remove(repository) } }
+                removed.append(repository)
+                output.say(
+                    "\(dryRun ? "would remove" : "removed") \(repository.id), \(ByteFormat.text(repository.byteCount))"
+                )
+            }
+        }
+        guard output.json else { return }
+        Output.json([
+            "path": .string(cache.path), "dry_run": .bool(dryRun),
+            "removed": .array(
+                removed.map {
+                    [
+                        "id": .string($0.id), "type": .string($0.kind.rawValue),
+                        "bytes": .number(JSONNumber($0.byteCount)),
+                    ]
+                }
+            ),
+        ])
     }
 }

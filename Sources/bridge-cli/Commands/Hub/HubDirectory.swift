@@ -1,27 +1,13 @@
 import BridgeCore
 import Foundation
-import Logging
-import Synchronization
 
 /// The directories that commands are given: those that are here, and those of repositories on the hub, by their ids.
 ///
 /// Every command comes through here, so that a download looks the same and is stopped the same way everywhere.
 enum HubDirectory {
-    private static let bar = ProgressBar()
-
     /// The hub that the environment describes, with a progress bar where a person is watching.
     static func hub(_ cachePolicy: Hub.CachePolicy = .ifMissing) -> Hub {
-        let isWatched =
-            isatty(STDERR_FILENO) == 1 && !ArgumentList.wantsJSON && !ArgumentList.holds("--no-progress")
-        let show: @Sendable (BridgeCore.Progress) -> Void = { progress in
-            bar.show(progress)
-            if progress.doneBytes >= progress.totalBytes { bar.finish() }
-        }
-        let context = RunContext(
-            progress: isWatched ? show : nil,
-            cancellation: Interrupt.cancellation,
-            logger: Logger(label: "bridge") { _ in NoticeLog { bar.finish() } }
-        )
+        let context = Watch.context(endsBarWhenDone: true)
         let environment = HubEnvironment(variables: ProcessInfo.processInfo.environment)
         return Hub(environment: environment, context: context, cachePolicy: cachePolicy)
     }
@@ -58,7 +44,7 @@ enum HubDirectory {
             defer { if let location { try? FileManager.default.removeItem(at: location) } }
             return try AutoBridge.whileDownloading(text, catalog: catalog, hub: hub) { bridge in
                 // From here on the bar is that of what is done.
-                bar.finish()
+                Watch.bar.finish()
                 return try body(bridge)
             }
         }
@@ -79,7 +65,6 @@ enum HubDirectory {
         _ cachePolicy: Hub.CachePolicy = .ifMissing,
         _ body: (Hub) throws -> Result
     ) throws -> Result {
-        defer { bar.finish() }
-        return try Interrupt.withGracefulInterrupt { try body(hub(cachePolicy)) }
+        try Watch.run { _ in try body(hub(cachePolicy)) }
     }
 }

@@ -8,42 +8,40 @@ struct HubUploadCommand: ParsableCommand {
         commandName: "upload",
         abstract: "Upload the files of a directory to a repository, in one commit.",
         discussion: """
-            The repository is made where there is none. Files of the same name are replaced, others stay. What tools leave in
-            a directory (.git, .cache, .DS_Store), secrets (.env, .netrc) and unfinished files stay here, and are named. It takes a token that may write: HF_TOKEN, or 'hf auth login'.
+            A missing repository is created. Files of the same name are replaced, others are kept. Files of tools (.git, \
+            .cache, .DS_Store), secrets (.env, .netrc) and unfinished files are skipped and listed. A token with write \
+            access is required: HF_TOKEN, or 'hf auth login'.
 
             EXAMPLES:
               bridge hub upload me/my-model exported --dry-run
-              bridge hub upload me/my-model exported --private --message 'First version'
+              bridge hub upload me/my-model exported --private --message 'Version 1'
             """
     )
 
     @OptionGroup var repository: RepositoryArguments
 
-    @Argument(help: "The directory.", completion: .directory)
+    @Argument(help: "The directory to upload.", completion: .directory)
     var directory: String
 
     @OptionGroup var options: UploadOptions
 
-    @Flag(name: .customLong("dry-run"), help: "Print what would be uploaded, without a request.")
+    @Flag(name: .customLong("dry-run"), help: "Print what would be uploaded, without network access.")
     var dryRun = false
 
-    @Flag(name: .customLong("no-progress"), help: "Show no progress bar.")
-    var noProgress = false
-
-    @Flag(name: .long, help: "Print the result as JSON.")
-    var json = false
+    @OptionGroup var progress: ProgressOptions
+    @OptionGroup var output: OutputOptions
 
     func run() throws {
         let wanted = try repository.repository()
         guard dryRun else {
             let report = try options.upload(directory, to: wanted)
             UploadOptions.showLeftOut(report.leftOut)
-            guard json else { return UploadOptions.show(report) }
+            guard output.json else { return UploadOptions.show(report) }
             return Output.json(UploadOptions.json(report))
         }
         let upload = try HubUpload(directory, to: wanted, of: HubDirectory.hub())
         let bytes = upload.items.reduce(0) { $0 + $1.byteCount }
-        if json {
+        if output.json {
             return Output.json([
                 "repository": .string("\(wanted)"), "bytes": .number(JSONNumber(bytes)),
                 "files": .array(
@@ -62,10 +60,10 @@ struct HubUploadCommand: ParsableCommand {
 
 /// How a directory is uploaded.
 struct UploadOptions: ParsableArguments {
-    @Flag(name: .customLong("private"), help: "Make a repository that is not there for its owner alone.")
+    @Flag(name: .customLong("private"), help: "Create a missing repository as private.")
     var isPrivate = false
 
-    @Option(name: .long, help: ArgumentHelp("The commit message.", valueName: "text"))
+    @Option(name: .long, help: ArgumentHelp("Commit message.", valueName: "text"))
     var message: String?
 
     /// Uploads a directory, with a progress bar.
@@ -81,7 +79,7 @@ struct UploadOptions: ParsableArguments {
     /// Says what stays here.
     static func showLeftOut(_ paths: [String]) {
         guard !paths.isEmpty else { return }
-        Output.printError("   left out: \(paths.joined(separator: ", "))")
+        Output.printError("   skipped: \(paths.joined(separator: ", "))")
     }
 
     /// Says what was uploaded.

@@ -8,13 +8,12 @@ struct Chat: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Chat with a model.",
         discussion: """
-            Each line is a message of the conversation. Ctrl-C stops the generation; at the prompt it \
-            ends the program. Lines that begin with \
-            a slash are for the program:
+            Each line is a message; the model gets the conversation so far. Ctrl-C stops an answer; at the prompt it ends \
+            the program. Lines that begin with a slash are commands:
               /image PATH   add an image to the next message
               /reset        start a new conversation
               /help         list these commands
-              /exit         end, as Ctrl-D does
+              /exit         end the program, like Ctrl-D
 
             EXAMPLES:
               bridge chat --hf-model toy
@@ -40,8 +39,8 @@ struct Chat: ParsableCommand {
             try verification.check()
             if line.utf8.count == Self.longestTypedLine, isatty(STDIN_FILENO) == 1 {
                 Output.printError(
-                    "\(Style.red("error:")) the line has \(line.utf8.count) bytes, the most that a terminal lets through, so "
-                        + "its end may be missing; put the text into a file and send it with bridge generate --messages"
+                    "\(Style.red("error:")) the line has \(line.utf8.count) bytes, the most that a terminal allows, so its end "
+                        + "may be missing; write the text to a file and use 'bridge generate --messages'"
                 )
                 continue
             }
@@ -55,10 +54,10 @@ struct Chat: ParsableCommand {
             case "/image":
                 guarded(&failures) {
                     guard words.count == 2 else {
-                        throw BridgeError(.badArgument, "/image needs the path of a image")
+                        throw BridgeError(.badArgument, "/image requires the path of an image")
                     }
                     let source = try ImageSource(words[1].trimmingCharacters(in: .whitespaces))
-                    // A image that cannot be shown would stand in the way of every later message.
+                    // An image that cannot be read would make every later message fail.
                     _ = try processor.prepared(source, options: processing)
                     session.pending.append(source)
                 }
@@ -68,12 +67,12 @@ struct Chat: ParsableCommand {
                     /image PATH   add an image to the next message
                     /reset        start a new conversation
                     /help         list these commands
-                    /exit         end, as Ctrl-D does
+                    /exit         end the program, like Ctrl-D
                     """
                 )
             case let word? where word.hasPrefix("/"):
                 failures += 1
-                Output.printError("\(Style.red("error:")) \(word) is no command here; /help lists them")
+                Output.printError("\(Style.red("error:")) \(word) is not a command; /help lists them")
             default:
                 guarded(&failures) {
                     let inputs = try processor.inputs(session.asking(line), options: processing)

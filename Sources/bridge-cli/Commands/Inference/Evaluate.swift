@@ -1,21 +1,23 @@
 import ArgumentParser
 import BridgeCore
+import Datasets
 import JSONTree
 import TensorRuntime
 import Tokenizers
 import Trainer
 
-/// Asks a model the questions of a file and counts the right answers.
+/// Measures the exact-match accuracy of a model.
 struct Evaluate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Generate answers for a file and count exact matches.",
+        abstract: "Measure the exact-match accuracy of a model on a file of questions and answers.",
         discussion: """
-            Each row is a conversation as for training, whose last turn is the answer. A row may have a "category", by which \
-            right answers are counted too. The likeliest token is taken at each step.
+            Each row is a conversation as for training, whose last message is the expected answer. Rows with a "category" \
+            are counted by category too. Decoding is greedy.
 
             EXAMPLES:
               bridge evaluate --hf-model toy --data test.jsonl
-              bridge evaluate --hf-model toy --adapter run/iter_0000200 --data test.jsonl --json
+              bridge evaluate --hf-model toy --adapter run/iter_0000200 \\
+                --data test.jsonl --json
               bridge evaluate --megatron-path run --data test.jsonl --at-least 0.95
             """
     )
@@ -32,24 +34,23 @@ struct Evaluate: ParsableCommand {
     @OptionGroup var images: ImageFolderOptions
 
     @Option(
-        name: [.customLong("max-new-tokens"), .customLong("max_new_tokens")],
-        help: ArgumentHelp("The most tokens of an answer.", valueName: "n")
+        name: .customLong("max-new-tokens"),
+        help: ArgumentHelp("Maximum number of tokens of an answer.", valueName: "n")
     )
     var maxNewTokens = 64
 
     @Option(
         name: .customLong("at-least"),
-        help: ArgumentHelp("End with status 1 when the share of right answers is less.", valueName: "share")
+        help: ArgumentHelp("Exit with status 1 if accuracy is below this value.", valueName: "accuracy")
     )
     var least: Double?
 
-    @Option(name: .long, help: ArgumentHelp("Print at most N wrong answers.", valueName: "n"))
+    @Option(name: .long, help: ArgumentHelp("Number of wrong answers to print.", valueName: "n"))
     var show = 5
 
     @OptionGroup var template: DateOptions
 
-    @Flag(name: .long, help: "Print the result as JSON, with every wrong answer.")
-    var json = false
+    @OptionGroup var output: OutputOptions
 
     func validate() throws {
         guard (1...1_000_000).contains(maxNewTokens) else {
@@ -75,7 +76,12 @@ struct Evaluate: ParsableCommand {
         var result = ExactMatch()
         for row in 0..<questions.count {
             let question = try questions.question(at: row)
-            let batch = TokenBatch(try processor.inputs(question.conversation, options: options), on: model.engine)
+            let batch: TokenBatch
+            do {
+                batch = TokenBatch(try processor.inputs(question.conversation, options: options), on: model.engine)
+            } catch let error as BridgeError where error.code != .cancelled {
+                throw error.inRow(question.location)
+            }
             let transcript = try Transcript(
                 processor.tokenizer,
                 stops: generation.settings.stopStrings,
@@ -94,7 +100,7 @@ struct Evaluate: ParsableCommand {
     }
 
     private func report(_ result: ExactMatch, seconds: Double) {
-        guard !json else {
+        guard !output.json else {
             func share(_ share: ExactMatch.Share) -> JSON {
                 [
                     "questions": share.questions.json, "right": share.right.json,
@@ -131,7 +137,7 @@ struct Evaluate: ParsableCommand {
         Output.line("\(ByteFormat.rounded(seconds, digits: 1)) s\(rate)")
     }
 
-    /// As a JSON string, because what a model says must not steer the terminal.
+    /// As a JSON string, because what a model generates must not control the terminal.
     private func quoted(_ text: String) -> String {
         String(decoding: JSON.string(text).text(pretty: false), as: UTF8.self)
     }

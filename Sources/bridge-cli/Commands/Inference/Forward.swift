@@ -7,17 +7,18 @@ import TensorRuntime
 /// Runs a model once and writes what it computes.
 struct Forward: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Run a model once and write its logits, for comparison by anyone.",
+        abstract: "Run a forward pass and write the logits to a safetensors file.",
         discussion: """
-            The inputs are a prompt, or a safetensors file with transformers' own keys: input_ids, attention_mask, \
+            The inputs are a prompt, or a safetensors file with the keys of transformers: input_ids, attention_mask, \
             position_ids, pixel_values, image_sizes, labels. The output has logits [batch, tokens, vocabulary] in float32; \
-            with --hidden-states, hidden_states.0 (the embeddings) to hidden_states.N (behind the final norm); with labels, \
-            the loss, a mean over the tokens that are not -100; and with --gradients grad.NAME of every parameter that has \
-            one, by transformers' names.
+            with --hidden-states, hidden_states.0 (embeddings) to hidden_states.N (after the final norm); with labels, \
+            the loss (mean over labels other than -100); with --gradients, grad.NAME of every parameter with a gradient, \
+            by the names of transformers.
 
             EXAMPLES:
               bridge forward --hf-model toy --prompt 'Hello' --output logits.safetensors
-              bridge forward --hf-model toy --inputs inputs.safetensors --output out.safetensors --hidden-states
+              bridge forward --hf-model toy --inputs inputs.safetensors \\
+                --output out.safetensors --hidden-states
             """
     )
 
@@ -34,17 +35,16 @@ struct Forward: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("The safetensors file to write.", valueName: "file"), completion: .file())
     var output: String
 
-    @Flag(name: .customLong("hidden-states"), help: "Write what goes into and out of every layer too.")
+    @Flag(name: .customLong("hidden-states"), help: "Write the hidden states of every layer too.")
     var hiddenStates = false
 
-    @Flag(name: .long, help: "Write the gradients of the loss; the inputs have labels.")
+    @Flag(name: .long, help: "Write the gradients of the loss; requires labels.")
     var gradients = false
 
-    @Option(name: .long, help: ArgumentHelp("Write the logits of the last N positions only.", valueName: "n"))
+    @Option(name: .long, help: ArgumentHelp("Write the logits of the last n positions only.", valueName: "n"))
     var last: Int?
 
-    @Flag(name: .long, help: "Print the result as JSON.")
-    var json = false
+    @OptionGroup var printing: OutputOptions
 
     func validate() throws {
         if let last, last < 1 { throw ValidationError("--last is \(last), expected 1 or more") }
@@ -52,7 +52,7 @@ struct Forward: ParsableCommand {
             throw ValidationError("give one of --prompt, --messages and --inputs")
         }
         guard !gradients || inputs != nil else {
-            throw ValidationError("--gradients needs --inputs with labels, from which the loss follows")
+            throw ValidationError("--gradients requires --inputs with labels")
         }
     }
 
@@ -60,10 +60,7 @@ struct Forward: ParsableCommand {
         // Better now than behind minutes of computing.
         let directory = URL(filePath: output).deletingLastPathComponent().path
         guard FileManager.default.isWritableFile(atPath: directory) else {
-            throw BridgeError(
-                .fileSystem,
-                "cannot write \(output): \(directory) is no directory that may be written to"
-            )
+            throw BridgeError(.fileSystem, "cannot write \(output): \(directory) is not a writable directory")
         }
         try refuseToReplaceInputs()
         // There is nothing to keep until all is computed.
@@ -89,7 +86,7 @@ struct Forward: ParsableCommand {
         }
         Interrupt.exitsImmediately(false)
         try SafetensorsFile.write([("logits", result.logits)] + states + supervised, to: output)
-        guard json else {
+        guard printing.json else {
             return Output.line(Style.green("✅ Wrote logits \(result.logits.shape) to \(output)"))
         }
         Output.json([
@@ -123,7 +120,7 @@ struct Forward: ParsableCommand {
     {
         guard let targets = try batch.targets(inputs: inputs) else {
             guard !gradients else {
-                throw BridgeError(.badArgument, "\(inputs) has no labels, so there is no loss to take gradients of")
+                throw BridgeError(.badArgument, "\(inputs) has no labels, which --gradients requires")
             }
             return []
         }
@@ -136,7 +133,7 @@ struct Forward: ParsableCommand {
         return [("loss", loss)]
             + model.parameters.compactMap { parameter in
                 guard let gradient = found[parameter.tensor], let name = names[parameter.name] else { return nil }
-                // Gradients of matrices that transformers stores transposed are transposed back.
+                // The gradient of a matrix that transformers stores transposed is transposed too.
                 let isTransposed = transposed.contains(parameter.name)
                 return ("grad.\(name)", (isTransposed ? gradient.transposed() : gradient).cast(to: .float32))
             }

@@ -7,16 +7,18 @@ import Tokenizers
 /// Continues a prompt.
 struct Generate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Generate from a prompt, with or without images.",
+        abstract: "Generate an answer to a prompt, with or without images.",
         discussion: """
-            The prompt goes through the chat template of the model; --raw gives it to the model as it is. The likeliest \
-            token is taken at each step, unless --temperature is more than 0 or --do-sample is given. Penalties, \
-            forbidden tokens and stop strings of the model's generation_config.json apply in any case.
+            The chat template of the model is applied to the prompt, unless --raw is given. Decoding is greedy, unless \
+            --temperature is more than 0 or --do-sample is given. Penalties, suppressed tokens and stop strings of the \
+            model's generation_config.json always apply.
 
             EXAMPLES:
               bridge generate --hf-model toy --prompt 'What is the capital of France?'
-              bridge generate --hf-model toy --prompt 'Describe this image.' --image table.png --max-new-tokens 50
-              bridge generate --megatron-path toy-megatron --prompt 'Once upon a time' --raw --temperature 0.7 --seed 1
+              bridge generate --hf-model toy --prompt 'Describe this image.' \\
+                --image table.png --max-new-tokens 50
+              bridge generate --megatron-path toy-megatron --prompt 'Once upon a time' \\
+                --raw --temperature 0.7 --seed 1
               bridge generate --hf-model toy --messages chat.json --json
             """
     )
@@ -32,12 +34,11 @@ struct Generate: ParsableCommand {
     )
     var inputs: String?
 
-    @Flag(name: .long, help: "Print token ids, log-probabilities and timings as JSON.")
-    var json = false
+    @OptionGroup var output: OutputOptions
 
     @Flag(
         name: .customLong("verbose-steps"),
-        help: "Print every step with its likeliest tokens, and the result in a frame, as Megatron Bridge does."
+        help: "Print every step with its most likely tokens, as the scripts of Megatron Bridge do."
     )
     var verboseSteps = false
 
@@ -45,7 +46,7 @@ struct Generate: ParsableCommand {
         guard (inputs != nil) != prompt.isGiven else {
             throw ValidationError("give one of --prompt, --messages and --inputs")
         }
-        if json, verboseSteps { throw ValidationError("give either --json or --verbose-steps") }
+        if output.json, verboseSteps { throw ValidationError("give either --json or --verbose-steps") }
     }
 
     func run() throws {
@@ -61,12 +62,12 @@ struct Generate: ParsableCommand {
         let (tokens, images, asked) = try request(processor, model)
         let loaded = start.duration(to: clock.now).seconds
         var options = try sampling.options(bridge)
-        options.wantsProbabilities = json
+        options.wantsProbabilities = output.json
         let transcript = try Transcript(
             processor?.tokenizer,
             stops: sampling.stop + options.settings.stopStrings,
             behind: tokens,
-            isSilent: json || verboseSteps
+            isSilent: output.json || verboseSteps
         )
         var chosen: [Generator.Step] = []
         var firstToken: Double?
@@ -85,7 +86,7 @@ struct Generate: ParsableCommand {
         try transcript.finish()
         // What damaged weights have said is not a result.
         if !Interrupt.cancellation.isCancelled { try verification.finish() }
-        if json {
+        if output.json {
             Output.json(report(transcript, chosen, timings, loaded: loaded, first: firstToken ?? 0))
         } else if verboseSteps {
             StepPrinter.frame(images: prompt.images, prompt: prompt.prompt ?? "", text: asked + transcript.text)
@@ -100,7 +101,10 @@ struct Generate: ParsableCommand {
         if let inputs {
             let batch = try TokenBatch(inputs: inputs, on: model.engine)
             guard batch.batch == 1 else {
-                throw BridgeError(.badArgument, "\(inputs) holds \(batch.batch) sequences; generate continues one")
+                throw BridgeError(
+                    .badArgument,
+                    "\(inputs) has a batch of \(batch.batch) sequences; generate supports one"
+                )
             }
             return (try Self.tokens(of: batch, inputs), batch.images, "")
         }
@@ -116,7 +120,7 @@ struct Generate: ParsableCommand {
         guard batch.isPresent?[padding...].allSatisfy({ $0 }) ?? true else {
             throw BridgeError(
                 .badArgument,
-                "attention_mask of \(inputs) has zeros behind its first one; generate takes padding on the left only"
+                "attention_mask of \(inputs) has a 0 after a 1; generate supports left padding only"
             )
         }
         let tokens = Array(batch.tokens[padding...])
@@ -125,7 +129,7 @@ struct Generate: ParsableCommand {
         guard isPlain || positions.elementsEqual((padding..<batch.tokens.count).map { Int32($0) }) else {
             throw BridgeError(
                 .badArgument,
-                "position_ids of \(inputs) do not count the tokens from 0 on, which generate does; leave them out"
+                "position_ids of \(inputs) are not 0, 1, 2, ..., which generate uses; remove them"
             )
         }
         return tokens

@@ -14,7 +14,8 @@ struct ProcessInputs: ParsableCommand {
             The keys are those of transformers: input_ids, pixel_values, image_sizes.
 
             EXAMPLES:
-              bridge process prompt toy --prompt 'What is it?' --image photo.png --output inputs.safetensors
+              bridge process prompt toy --prompt 'What is it?' --image photo.png \\
+                --output inputs.safetensors
               bridge process strings toy strings.json
               bridge process requests toy requests.json inputs.safetensors
             """,
@@ -30,14 +31,17 @@ struct ProcessInputs: ParsableCommand {
         var model: String
 
         @OptionGroup var prompt: PromptOptions
-        @OptionGroup var plugins: PluginOptions
+        @OptionGroup var plugins: ModelPluginOptions
 
-        @Flag(name: .customLong("no-generation-prompt"), help: "Do not ask for an answer at the end.")
+        @Flag(name: .customLong("no-generation-prompt"), help: "Do not add the generation prompt.")
         var noGenerationPrompt = false
 
         @Option(
             name: .long,
-            help: ArgumentHelp("Write safetensors here; without it JSON is printed, without pixels.", valueName: "file")
+            help: ArgumentHelp(
+                "The safetensors file to write; without it JSON without pixel values is printed.",
+                valueName: "file"
+            )
         )
         var output: String?
 
@@ -73,10 +77,10 @@ struct ProcessInputs: ParsableCommand {
         @Argument(help: "A JSON file with a list of strings.", completion: .file(extensions: ["json"]))
         var strings: String
 
-        @Flag(name: .customLong("no-special-tokens"), help: "Add no token around a string.")
+        @Flag(name: .customLong("no-special-tokens"), help: "Do not add special tokens.")
         var noSpecialTokens = false
 
-        @OptionGroup var plugins: PluginOptions
+        @OptionGroup var plugins: ModelPluginOptions
 
         func run() throws {
             let tokenizer = try HubDirectory.processor(model, plugins.catalog()).tokenizer
@@ -98,9 +102,9 @@ struct ProcessInputs: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Process each request of a list.",
             discussion: """
-                A request has "messages" or "text", and perhaps "images", "tools", "date", "add_generation_prompt", \
-                "continue_final_message" and "pan_and_scan" (true, or the three numbers of transformers' pan_and_scan_*).
-                The keys of request 3 begin with "3."; its text is "3.prompt" of the metadata, what is wrong with it "3.error".
+                A request has "messages" or "text", and optionally "images", "tools", "date", "add_generation_prompt", \
+                "continue_final_message" and "pan_and_scan" (true, or the three values of transformers' pan_and_scan_*). \
+                The keys of request 3 begin with "3."; the metadata has its text as "3.prompt" and its error as "3.error".
                 """
         )
 
@@ -113,7 +117,7 @@ struct ProcessInputs: ParsableCommand {
         @Argument(help: "The safetensors file to write.", completion: .file(extensions: ["safetensors"]))
         var output: String
 
-        @OptionGroup var plugins: PluginOptions
+        @OptionGroup var plugins: ModelPluginOptions
 
         func run() throws {
             try Destination.check(output, against: [model, requests])

@@ -4,13 +4,13 @@ import Foundation
 import JSONTree
 import Tokenizers
 
-/// Tokenizes a text file and takes the time.
+/// Tokenizes a text file and measures throughput.
 struct Tokenize: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Count the tokens of a text file, and the seconds that takes.",
+        abstract: "Tokenize a text file and report throughput.",
         discussion: """
-            Every line is tokenized by itself, on one thread, without the tokens that begin and end a text. The seconds are \
-            those of tokenizing alone.
+            Every line is tokenized separately, on one thread, without special tokens. The time is that of tokenization \
+            alone.
 
             EXAMPLES:
               bridge tokenize --hf-model toy --file book.txt
@@ -19,7 +19,7 @@ struct Tokenize: ParsableCommand {
     )
 
     @Option(
-        name: [.customLong("hf-model"), .customLong("hf_model_path")],
+        name: .customLong("hf-model"),
         help: ArgumentHelp("A Hugging Face directory, a hub id, or a Megatron checkpoint.", valueName: "path"),
         completion: .directory
     )
@@ -28,10 +28,9 @@ struct Tokenize: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("A text file in UTF-8.", valueName: "file"), completion: .file())
     var file: String
 
-    @Flag(name: .long, help: "Print the result as JSON.")
-    var json = false
+    @OptionGroup var output: OutputOptions
 
-    @OptionGroup var plugins: PluginOptions
+    @OptionGroup var plugins: ModelPluginOptions
 
     func run() throws {
         let tokenizer = try HubDirectory.processor(model, plugins.catalog()).tokenizer
@@ -45,7 +44,7 @@ struct Tokenize: ParsableCommand {
             }
             seconds += start.duration(to: clock.now).seconds
         }
-        guard json else {
+        guard output.json else {
             let rate = seconds > 0 ? ByteFormat.text(Int(saturating: Double(size) / seconds)) : "-"
             return Output.line("\(count) tokens in \(ByteFormat.rounded(seconds, digits: 3)) s, \(rate)/s")
         }
@@ -57,14 +56,9 @@ struct Tokenize: ParsableCommand {
     /// Reads a file line by line, of which only one is in memory.
     private static func forEachLine(of path: String, _ body: (_ line: Int, _ text: String) throws -> Void) throws {
         var isDirectory: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), !isDirectory.boolValue,
-            let handle = FileHandle(forReadingAtPath: path)
-        else {
-            throw BridgeError(
-                .fileSystem,
-                "cannot read \(path): \(isDirectory.boolValue ? "it is a directory" : "no such file that may be read")"
-            )
-        }
+        _ = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
+        guard !isDirectory.boolValue else { throw BridgeError.cannotOpen(path, EISDIR) }
+        guard let handle = FileHandle(forReadingAtPath: path) else { throw BridgeError.cannotOpen(path) }
         defer { try? handle.close() }
         var (number, line) = (1, [UInt8]())
         func take() throws {
@@ -78,7 +72,7 @@ struct Tokenize: ParsableCommand {
         while true {
             // A directory or a broken disk shows only here.
             guard let piece = try? handle.read(upToCount: 1 << 20) ?? Data() else {
-                throw BridgeError(.fileSystem, "cannot read \(path): the system does not give its content")
+                throw BridgeError(.fileSystem, "cannot read \(path)")
             }
             if piece.isEmpty { break }
             var rest = [UInt8](piece)[...]

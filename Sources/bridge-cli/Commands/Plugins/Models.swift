@@ -8,15 +8,14 @@ struct Models: ParsableCommand {
 
     @OptionGroup var plugins: PluginOptions
 
-    @Flag(name: .long, help: "Print the result as JSON.")
-    var json = false
+    @OptionGroup var output: OutputOptions
 
     func run() throws {
         let catalog = try plugins.catalog()
         let rows = catalog.plugins.flatMap { plugin in
             plugin.plugin.bridges.flatMap { bridge in bridge.architectures.map { ($0, bridge, plugin) } }
         }
-        if json {
+        if output.json {
             return Output.json(
                 .array(
                     rows.map { architecture, bridge, plugin in

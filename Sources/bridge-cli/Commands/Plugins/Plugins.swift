@@ -8,7 +8,7 @@ struct Plugins: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show the plugins, what they map, and why one does not load.",
         discussion: """
-            Plugins are found at --plugin, in the directories of BRIDGE_PLUGIN_PATH, and beside the program, in this order.
+            Plugins are searched in --plugin, in the directories of BRIDGE_PLUGIN_PATH and next to the program, in this order.
 
             EXAMPLES:
               bridge plugins list
@@ -25,12 +25,11 @@ struct Plugins: ParsableCommand {
 
         @OptionGroup var plugins: PluginOptions
 
-        @Flag(name: .long, help: "Print the result as JSON.")
-        var json = false
+        @OptionGroup var output: OutputOptions
 
         func run() throws {
             let catalog = try plugins.catalog()
-            if json {
+            if output.json {
                 return Output.json(
                     .array(
                         catalog.plugins.map { plugin in
@@ -58,40 +57,48 @@ struct Plugins: ParsableCommand {
     /// Why a file does not load.
     struct Doctor: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Load plugins one by one and report the errors of each."
+            abstract: "Load plugins one by one and report the problems of each."
         )
 
         @Argument(help: "Files to try; without any, all that are found.", completion: .file(extensions: ["so"]))
         var files: [String] = []
 
+        @OptionGroup var output: OutputOptions
+
         func run() throws {
-            Output.line(
+            output.say(
                 "Bridge \(PluginLoader.coreBuild), plugin ABI \(PluginLoader.abiVersion), \(PluginLoader.compiler)"
             )
-            for line in VersionReport.lines { Output.line(line) }
+            for line in VersionReport.lines { output.say(line) }
             var paths = files
             if paths.isEmpty {
                 for directory in PluginOptions.directories {
                     let names = (try? FileManager.default.contentsOfDirectory(atPath: directory))?.sorted() ?? []
                     let found = names.filter { $0.hasPrefix("lib") && $0.hasSuffix("Plugin.so") }
-                    Output.line("\(directory): \(found.count) plugins")
+                    output.say("\(directory): \(found.count) plugins")
                     paths += found.map { "\(directory)/\($0)" }
                 }
             }
-            var broken = 0
+            var problems = JSONObject()
             for path in paths {
                 do {
                     let plugin = try PluginLoader.load(path)
-                    Output.line("✅ \(path): \(plugin.name) \(plugin.version), built against \(plugin.coreBuild)")
+                    output.say("✅ \(path): \(plugin.name) \(plugin.version), built against \(plugin.coreBuild)")
                 } catch let error as BridgeError {
-                    broken += 1
-                    Output.line("❌ \(error.message)")
+                    problems[path] = .string(error.message)
+                    output.say("❌ \(error.message)")
                 }
             }
-            // Also says when two claim one architecture.
+            if output.json {
+                var report = VersionReport.json
+                report.set(.array(paths.map { .string($0) }), at: "files")
+                report.set(.object(problems), at: "problems")
+                Output.json(report)
+            }
+            // Also fails when two plugins claim one architecture.
             _ = try PluginCatalog(files: files, directories: PluginOptions.directories)
-            guard broken == 0 else {
-                throw BridgeError(.badPlugin, "\(broken) of \(paths.count) plugins cannot be used")
+            guard problems.isEmpty else {
+                throw BridgeError(.badPlugin, "\(problems.count) of \(paths.count) plugins cannot be used")
             }
         }
     }
@@ -102,22 +109,26 @@ struct Plugins: ParsableCommand {
             abstract: "Show a family's architectures and both of its tables."
         )
 
-        @Argument(help: "The name of a plugin or of a family.")
+        @Argument(help: "The name of a plugin or of a family.", completion: CompletionValues.families)
         var name: String
 
         @Flag(
             name: .long,
-            help: "Show every key of the family's settings files and how it is accounted for, instead of the tables."
+            help: "Show every key of the family's settings files and its verdict, instead of the tables."
         )
         var settings = false
 
-        @Flag(name: .long, help: "With --settings: print Markdown, as the documentation has it.")
+        @Flag(name: .long, help: "With --settings: print Markdown, as in the documentation.")
         var markdown = false
 
-        @Flag(name: .long, help: "With --settings: print the keys by file as JSON.")
-        var json = false
+        @OptionGroup var output: OutputOptions
 
         @OptionGroup var plugins: PluginOptions
+
+        func validate() throws {
+            if markdown, !settings { throw ValidationError("--markdown prints the settings; add --settings") }
+            if markdown, output.json { throw ValidationError("give either --markdown or --json") }
+        }
 
         func run() throws {
             let catalog = try plugins.catalog()
@@ -125,16 +136,16 @@ struct Plugins: ParsableCommand {
                 catalog.plugins.filter { $0.name == name }.flatMap(\.plugin.bridges)
                 + catalog.bridges.filter { $0.name == name }
             guard let bridge = bridges.first else {
-                let known = Set(catalog.plugins.map(\.name) + catalog.bridges.map(\.name)).sorted().joined(
-                    separator: ", "
+                let known = Set(catalog.plugins.map(\.name) + catalog.bridges.map(\.name)).sorted()
+                let hint = NearestName.first(of: name, among: known).map { ", did you mean \($0)?" } ?? ""
+                throw BridgeError(
+                    .badArgument,
+                    "there is no plugin or family \(name)\(hint.isEmpty ? "; there are \(known.joined(separator: ", "))" : hint)"
                 )
-                throw BridgeError(.badArgument, "there is no plugin or family \(name); there are \(known)")
             }
             guard !settings else { return show(bridge.settings) }
-            guard !markdown, !json else {
-                throw BridgeError(.badArgument, "--markdown and --json are for --settings; add it")
-            }
             let description = try FamilyDescription(bridge)
+            if output.json { return Output.json(Self.json(bridge, description)) }
             Output.line("family         \(bridge.name)")
             Output.line("architectures  \(bridge.architectures.joined(separator: ", "))")
             Output.line("toy sizes      \(bridge.toy.realSizes.map(\.name).joined(separator: ", "))")
@@ -152,8 +163,23 @@ struct Plugins: ParsableCommand {
             }
         }
 
+        private static func json(_ bridge: any ModelBridge, _ description: FamilyDescription) -> JSON {
+            func rows(_ rows: [[String]], _ keys: [String]) -> JSON {
+                .array(rows.map { row in .object(JSONObject(zip(keys, row).map { ($0, .string($1)) })) })
+            }
+            return [
+                "family": .string(bridge.name), "architectures": .array(bridge.architectures.map { .string($0) }),
+                "sizes": .array(bridge.toy.realSizes.map { .string($0.name) }),
+                "configuration": rows(description.configuration, ["hugging_face", "megatron", "when_absent"]),
+                "parameters": rows(
+                    description.parameters,
+                    ["megatron", "hugging_face", "shape", "split", "stage", "transform"]
+                ),
+            ]
+        }
+
         private func show(_ tables: [SettingsTable]) {
-            guard !json else {
+            guard !output.json else {
                 let files = tables.map { table -> (String, JSON) in
                     let keys = table.settings.map { setting -> (String, JSON) in
                         let (word, detail) = (setting.verdict.word, setting.verdict.detail)

@@ -3,34 +3,25 @@ import BridgeCore
 import JSONTree
 import Trainer
 
-/// All bad rows of a file, before a run meets the first of them.
+/// All bad rows of a file, before a run fails at the first of them.
 struct DataCheck: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
-        abstract: "Find every row that a run would refuse or learn nothing from.",
+        abstract: "Find every row that cannot be used or has no supervised token.",
         discussion: """
-            Each bad row is one line with file and line number, as far as the first 20; --json has the first 10,000. The exit \
-            status is 1 when there is any, and after half a million the check stops. Keys of rows and messages that nothing reads are listed, and rows whose answers have no end \
-            that is trained are counted.
+            The first 20 bad rows are printed with file and line number; --json has the first 10,000. The exit status is 1 \
+            if there are any, and the check stops after half a million. Keys that are ignored are listed, and rows whose \
+            answers have no supervised end are counted.
 
-            EXAMPLE:
+            EXAMPLES:
               bridge data check --hf-model toy --data train.jsonl --seq-length 2048
             """
     )
 
     @OptionGroup var options: DataOptions
 
-    @Flag(name: .long, help: "Print the findings as JSON.")
-    var json = false
-
-    @Option(name: .long, help: ArgumentHelp("Threads that read; BRIDGE_NUM_THREADS does the same.", valueName: "n"))
-    var threads: Int?
-
-    func validate() throws {
-        if let threads, !(1...1024).contains(threads) {
-            throw ValidationError("--threads is \(threads), expected 1 to 1024")
-        }
-    }
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var threads: ThreadOptions
 
     /// What was found in a row.
     private struct Finding {
@@ -41,7 +32,7 @@ struct DataCheck: ParsableCommand {
 
     func run() throws {
         let opened = try options.open()
-        let threads = RunOptions.computeThreads(threads)
+        let threads = threads.count
         // Rows come in the order of the file, whichever thread has looked at them.
         let rows = Prefetcher(count: opened.source.count, depth: 4 * threads, workers: threads) { row in
             try Self.look(at: row, opened)
@@ -85,11 +76,11 @@ struct DataCheck: ParsableCommand {
                 let (sample, outcome) = try opened.fitter.fit(read)
                 finding.statistics.count(sample, outcome)
                 if case .cut(let count) = outcome {
-                    finding.warning = "\(location): \(count) tokens at the end would be cut off"
+                    finding.warning = "\(location): \(count) tokens at the end would be truncated"
                 }
                 if sample.supervisedCount == 0 {
                     finding.bad =
-                        "\(location): no token is trained\(read.supervisedCount == 0 ? "" : " once it is cut")"
+                        "\(location): no supervised token\(read.supervisedCount == 0 ? "" : " remains after truncation")"
                 }
             } catch let error as BridgeError {
                 finding.bad = "\(location): \(error.message)"
@@ -121,7 +112,7 @@ struct DataCheck: ParsableCommand {
         func list(_ found: Findings) -> JSON {
             .array(found.rows.map { ["row": $0.row.json, "message": .string($0.message)] })
         }
-        if json {
+        if output.json {
             return Output.json([
                 "rows": count.json, "checked_rows": looked.json, "bad_rows": list(findings),
                 "bad_row_count": findings.count.json, "cut_rows": list(warnings),
@@ -136,7 +127,7 @@ struct DataCheck: ParsableCommand {
         Self.lines(warnings, "cut row", "warning: ")
         if looked < count {
             Output.line(
-                "warning: the check stopped after \(findings.count) bad rows; \(count - looked) rows were not looked at"
+                "warning: the check stopped after \(findings.count) bad rows; \(count - looked) rows were not checked"
             )
         }
         for sentence in notes.sentences { Output.line("warning: \(sentence)") }

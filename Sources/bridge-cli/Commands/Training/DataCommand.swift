@@ -4,7 +4,7 @@ import ArgumentParser
 struct DataCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "data",
-        abstract: "Show training data as tokens of a model.",
+        abstract: "Show and check training data as tokens.",
         discussion: """
             EXAMPLES:
               bridge data preview --hf-model toy --data train.jsonl --row 3

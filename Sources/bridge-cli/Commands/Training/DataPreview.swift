@@ -6,32 +6,31 @@ import JSONTree
 import Tokenizers
 import Trainer
 
-/// One sample, with what is supervised of it.
+/// One sample with its supervised tokens.
 struct DataPreview: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "preview",
-        abstract: "Show a sample and which of its tokens are trained.",
+        abstract: "Show a sample and which of its tokens are supervised.",
         discussion: """
-            Tokens with loss are green on a terminal and in [[ ]] elsewhere. Consecutive image tokens are written as one \
-            token with their number.
+            Supervised tokens are green on a terminal and in [[ ]] elsewhere. Repeated image tokens are printed as one token \
+            and their number.
 
-            EXAMPLE:
+            EXAMPLES:
               bridge data preview --hf-model toy --data train.jsonl --row 3
             """
     )
 
     @OptionGroup var options: DataOptions
 
-    @Option(name: .long, help: ArgumentHelp("Which row, counted from 0.", valueName: "k"))
+    @Option(name: .long, help: ArgumentHelp("Row, counted from 0.", valueName: "k"))
     var row = 0
 
-    @Flag(name: .long, help: "Print tokens and labels as JSON.")
-    var json = false
+    @OptionGroup var output: OutputOptions
 
     func run() throws {
         let opened = try options.open()
         let (sample, outcome) = try opened.fitter.fit(opened.source.sample(at: row))
-        if json { return printJSON(sample, outcome, opened.processor, opened.notes) }
+        if output.json { return printJSON(sample, outcome, opened.processor, opened.notes) }
         var text = ""
         for run in Self.runs(of: sample, image: opened.processor.imageTokens?.featureID) {
             text += try piece(run, sample, opened.processor)
@@ -44,10 +43,10 @@ struct DataPreview: ParsableCommand {
         )
         if case .cut(let count) = outcome {
             Output.printError(
-                "\(counted(count, "token")) at the end cut off, the longest sample has \(opened.fitter.seqLength)"
+                "\(counted(count, "token")) at the end are truncated, the maximum length is \(opened.fitter.seqLength)"
             )
         }
-        if sample.supervisedCount == 0 { Output.printError("warning: nothing is supervised from this sample") }
+        if sample.supervisedCount == 0 { Output.printError("warning: this sample has no supervised token") }
         for sentence in opened.notes.sentences { Output.printError("warning: \(sentence)") }
     }
 

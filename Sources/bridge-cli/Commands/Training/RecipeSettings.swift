@@ -8,8 +8,8 @@ extension Recipes {
         static let configuration = CommandConfiguration(
             abstract: "List the settings of a recipe: default, values and meaning.",
             discussion: """
-                A prefix narrows the list: a section such as 'optimizer', or the beginning of a name. The defaults are those of \
-                a recipe without a name; 'bridge recipes show NAME' shows those of a recommended one.
+                A prefix filters the list: a section such as 'optimizer', or the beginning of a name. The defaults are those \
+                of a new recipe; 'bridge recipes show NAME' prints the values of a recommended one.
 
                 EXAMPLES:
                   bridge recipes settings
@@ -18,16 +18,15 @@ extension Recipes {
                 """
         )
 
-        @Argument(help: ArgumentHelp("How the names begin.", valueName: "prefix"))
+        @Argument(help: ArgumentHelp("Prefix of the names.", valueName: "prefix"))
         var prefix = ""
 
-        @Flag(name: .long, help: "Print the result as JSON.")
-        var json = false
+        @OptionGroup var output: OutputOptions
 
         func run() throws {
             let fields = try RecipeTable.fields(beginningWith: prefix)
             let plain = Recipe(name: "")
-            if json {
+            if output.json {
                 return Output.json(
                     .array(
                         fields.map { field in
@@ -46,7 +45,7 @@ extension Recipes {
             )
         }
 
-        /// As somebody would type it.
+        /// As it is typed on the command line.
         private static func text(_ value: JSON) -> String {
             if let text = value.string, !text.isEmpty { return text }
             return String(decoding: value.text(pretty: false), as: UTF8.self)

@@ -5,18 +5,20 @@ import JSONTree
 /// The recipes for training.
 struct Recipes: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show the recommended recipes for training, and compare them.",
+        abstract: "List, print, compare and check recipes for training.",
         discussion: """
-            A recipe is a name of the list, or a YAML or JSON file with sections such as 'train:'. With the line
-            'recipe: NAME' a file begins with a recommended one and changes it.
+            A recipe is a name of the list, or a YAML or JSON file with sections such as 'train:'. With the line \
+            'recipe: NAME' a file changes settings of a recommended recipe.
 
             EXAMPLES:
               bridge recipes list
-              bridge recipes show ministral3_3b_finetune_config --peft-scheme lora > run.yaml
+              bridge recipes show ministral3_3b_finetune_config --peft-scheme lora
               bridge recipes show run.yaml train.global_batch_size=64
               bridge recipes settings optimizer
-              bridge recipes diff ministral3_3b_finetune_config gemma3_vl_4b_finetune_config
-              bridge recipes check --recipe run.yaml --pretrained-checkpoint model train.train_iters=50
+              bridge recipes diff ministral3_3b_finetune_config \\
+                gemma3_vl_4b_finetune_config
+              bridge recipes check --recipe run.yaml --pretrained-checkpoint model \\
+                train.train_iters=50
             """,
         subcommands: [List.self, Show.self, Settings.self, Diff.self, Check.self]
     )
@@ -27,12 +29,11 @@ struct Recipes: ParsableCommand {
 
         @OptionGroup var plugins: PluginOptions
 
-        @Flag(name: .long, help: "Print the result as JSON.")
-        var json = false
+        @OptionGroup var output: OutputOptions
 
         func run() throws {
             let templates = try plugins.catalog().recipes
-            if json {
+            if output.json {
                 return Output.json(
                     .array(
                         templates.map { template in
@@ -64,19 +65,21 @@ struct Recipes: ParsableCommand {
             abstract: "Print a recipe with all its settings, as YAML that 'bridge train --recipe' takes."
         )
 
-        @Argument(help: ArgumentHelp("A name from 'bridge recipes list', or a file.", valueName: "name|file"))
+        @Argument(
+            help: ArgumentHelp("A name from 'bridge recipes list', or a file.", valueName: "name|file"),
+            completion: CompletionValues.recipes
+        )
         var recipe: String
 
         @OptionGroup var change: RecipeChanges
 
         @OptionGroup var plugins: PluginOptions
 
-        @Flag(name: .long, help: "Print the result as JSON.")
-        var json = false
+        @OptionGroup var output: OutputOptions
 
         func run() throws {
             let result = try change.recipe(recipe, in: plugins.catalog()).recipe
-            if json { return Output.json(result.json) }
+            if output.json { return Output.json(result.json) }
             Output.text(Array(try result.yaml().utf8)[...])
         }
     }
@@ -84,28 +87,33 @@ struct Recipes: ParsableCommand {
     /// Two recipes side by side.
     struct Diff: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Show the settings in which two recipes differ, side by side."
+            abstract: "Show the settings in which two recipes differ."
         )
 
-        @Argument(help: ArgumentHelp("A name from 'bridge recipes list', or a file.", valueName: "name|file"))
+        @Argument(
+            help: ArgumentHelp("A name from 'bridge recipes list', or a file.", valueName: "name|file"),
+            completion: CompletionValues.recipes
+        )
         var first: String
 
-        @Argument(help: ArgumentHelp("The recipe to compare with.", valueName: "name|file"))
+        @Argument(
+            help: ArgumentHelp("The recipe to compare with.", valueName: "name|file"),
+            completion: CompletionValues.recipes
+        )
         var second: String
 
         @OptionGroup var change: RecipeChanges
 
         @OptionGroup var plugins: PluginOptions
 
-        @Flag(name: .long, help: "Print the result as JSON.")
-        var json = false
+        @OptionGroup var output: OutputOptions
 
         func run() throws {
             let catalog = try plugins.catalog()
             let one = try change.recipe(first, in: catalog).recipe
             let other = try change.recipe(second, in: catalog).recipe
             let differences = one.differences(from: other)
-            if json {
+            if output.json {
                 return Output.json(
                     .object(JSONObject(differences.map { ($0.key, .array([$0.mine, $0.theirs])) }))
                 )
@@ -123,11 +131,12 @@ struct Recipes: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Check every rule between the settings of a run, and print the run as YAML.",
             discussion: """
-                Takes what 'bridge train' takes. Directories that are not given lie in SAVE_DIR, else in WORKSPACE/results, else
-                in nemo_experiments here.
+                Takes the options of 'bridge train'. Directories that are not given are in SAVE_DIR, else in \
+                WORKSPACE/results, else in nemo_experiments of the current directory.
 
                 EXAMPLES:
-                  bridge recipes check --recipe mistral_7b_finetune_config --pretrained-checkpoint model --dataset-type mock
+                  bridge recipes check --recipe mistral_7b_finetune_config \\
+                    --pretrained-checkpoint model --dataset-type mock
                 """
         )
 
@@ -137,12 +146,11 @@ struct Recipes: ParsableCommand {
 
         @Option(
             name: .customLong("data-parallel-size"),
-            help: ArgumentHelp("How many replicas of the model there are.", valueName: "n")
+            help: ArgumentHelp("Number of replicas of the model.", valueName: "n")
         )
         var replicas = 1
 
-        @Flag(name: .long, help: "Print the result as JSON.")
-        var json = false
+        @OptionGroup var output: OutputOptions
 
         func validate() throws {
             guard (1...1 << 20).contains(replicas) else {
@@ -152,7 +160,7 @@ struct Recipes: ParsableCommand {
 
         func run() throws {
             let recipe = try options.resolved(plugins.catalog(), dataParallelSize: replicas)
-            if json { return Output.json(recipe.json) }
+            if output.json { return Output.json(recipe.json) }
             Output.text(Array(try recipe.yaml().utf8)[...])
         }
     }

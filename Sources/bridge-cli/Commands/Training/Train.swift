@@ -10,13 +10,15 @@ struct Train: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Fine-tune a model: in full, or with LoRA or DoRA adapters.",
         discussion: """
-            An interrupted run resumes from its newest checkpoint. Ctrl-C, SIGTERM and
-            the end of the session (SIGHUP) finish the step, save and end.
+            An interrupted run resumes from its newest checkpoint. On Ctrl-C, SIGTERM and the end of the session (SIGHUP) \
+            the step is finished and saved.
 
             EXAMPLES:
-              bridge train --recipe mistral_7b_finetune_config --pretrained-checkpoint toy --dataset-type preloaded \\
-                dataset.train_data_path=chats.jsonl train.train_iters=100 scheduler.lr_warmup_iters=10
-              bridge train --recipe ministral3_3b_finetune_config --pretrained-checkpoint toy-vl --peft-scheme lora \\
+              bridge train --recipe mistral_7b_finetune_config \\
+                --pretrained-checkpoint toy --dataset-type preloaded \\
+                dataset.train_data_path=chats.jsonl train.train_iters=100
+              bridge train --recipe ministral3_3b_finetune_config \\
+                --pretrained-checkpoint toy-vl --peft-scheme lora \\
                 --dataset-type mock checkpoint.save=run
               bridge train --recipe run/iter_0000100/run_config.yaml
             """
@@ -24,37 +26,27 @@ struct Train: ParsableCommand {
 
     @OptionGroup var recipe: RecipeOptions
 
-    @Flag(name: .customLong("dry-run"), help: "Print what the run would be, and train nothing.")
+    @Flag(name: .customLong("dry-run"), help: "Print the plan of the run, and do not train.")
     var dryRun = false
 
-    @Option(name: .long, help: ArgumentHelp("Threads that compute; BRIDGE_NUM_THREADS does the same.", valueName: "n"))
-    var threads: Int?
-
-    @Flag(name: .long, help: "Also print where the time of a step goes, kernel by kernel.")
+    @Flag(name: .long, help: "Print the time of a step by kernel too.")
     var profile = false
 
-    @Flag(name: .long, help: "Print the result as JSON.")
-    var json = false
-
-    @OptionGroup var plugins: PluginOptions
-
-    func validate() throws {
-        if let threads, !(1...1024).contains(threads) {
-            throw ValidationError("--threads is \(threads), expected 1 to 1024")
-        }
-    }
+    @OptionGroup var plugins: ModelPluginOptions
+    @OptionGroup var threads: ThreadOptions
+    @OptionGroup var progress: ProgressOptions
+    @OptionGroup var output: OutputOptions
 
     func run() throws {
         let catalog = try plugins.catalog()
         let resolved = try recipe.resolvedForOneProcess(catalog) { Output.printError("note: \($0)") }
-        var logger = Logger(label: "bridge") { StandardErrorLog(label: $0) }
-        logger.logLevel = .notice
-        let processor = CPUEngine(threadCount: RunOptions.computeThreads(threads))
+        let json = output.json
+        let processor = CPUEngine(threadCount: threads.count)
         let measuring = profile ? MeasuringEngine(processor) : nil
         var environment = TrainingRun.Environment(
             catalog: catalog,
             engine: measuring ?? processor,
-            logger: logger,
+            logger: Watch.logger,
             today: Date.now.formatted(.iso8601.year().month().day())
         )
         environment.openTable = DatasetTables.open
@@ -68,8 +60,8 @@ struct Train: ParsableCommand {
         guard !dryRun else { return printer.showPlan(json: json) }
         if !resolved.logger.wandbProject.isEmpty {
             Output.printError(
-                "note: nothing is written for Weights & Biases; \(run.recipe.logger.logDir)/log.jsonl and TensorBoard's files "
-                    + "have the numbers"
+                "note: Weights & Biases is not supported; \(run.recipe.logger.logDir)/log.jsonl and the TensorBoard files "
+                    + "have the metrics"
             )
         }
         Output.countsAsLog(!json)

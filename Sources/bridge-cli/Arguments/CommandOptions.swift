@@ -1,0 +1,47 @@
+import ArgumentParser
+import JSONTree
+
+/// The options that a command declares, as the parser describes them.
+struct CommandOptions {
+    /// How an option finds its value.
+    enum Value {
+        /// It is a flag.
+        case none
+        /// The next word, unless it begins with a hyphen.
+        case word
+        /// The next word, whatever it is.
+        case anyWord
+    }
+
+    private var long: [String: Value] = [:]
+    private var short: [String: Value] = [:]
+    /// Whether settings of a recipe, `section.key=value`, are arguments.
+    private(set) var takesSettings = false
+
+    /// The options of a command.
+    init(_ command: any ParsableCommand.Type) {
+        let description = try? JSON(parsing: Array(command._dumpHelp().utf8))
+        for argument in description?[path: "command.arguments"]?.array ?? [] {
+            if argument["valueName"]?.string == RecipeChanges.settingName { takesSettings = true }
+            guard let kind = argument["kind"]?.string, kind != "positional" else { continue }
+            let value: Value =
+                kind == "flag" ? .none : argument["parsingStrategy"]?.string == "unconditional" ? .anyWord : .word
+            for name in argument["names"]?.array ?? [] {
+                guard let text = name["name"]?.string else { continue }
+                if name["kind"]?.string == "short" { short[text] = value } else { long[text] = value }
+            }
+        }
+    }
+
+    /// The long names, without dashes.
+    var names: Set<String> { Set(long.keys) }
+
+    /// How a long option finds its value; nil for one that is not declared.
+    func value(ofLong name: String) -> Value? { long[name] }
+
+    /// How the options behind one hyphen find their value, that of the last one; nil when one is not declared.
+    func value(ofShort letters: some StringProtocol) -> Value? {
+        let values = letters.map { short[String($0)] }
+        return values.contains { $0 == nil } ? nil : values.last ?? nil
+    }
+}

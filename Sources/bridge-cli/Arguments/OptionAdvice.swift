@@ -1,0 +1,60 @@
+import BridgeCore
+
+/// What to do about a command or an option that does not exist.
+enum OptionAdvice {
+    /// Options that several commands have, with what a command without one lacks.
+    private static let reasons = [
+        "json": "it has no result to print as JSON",
+        "strict": "it does not read the settings of a model",
+        "threads": "it does not start threads",
+        "no-progress": "it shows no progress bar",
+        "verbose": "it logs nothing",
+        "max-memory": "it uses no buffers of that size",
+        "overwrite": "it writes no checkpoint",
+        "dry-run": "it has no plan to print",
+    ]
+
+    /// The parallelism of Megatron that is not supported, by the names of its options and settings.
+    private static let parallelism = [
+        "ep": "expert", "expert-model-parallel-size": "expert",
+        "etp": "expert tensor", "expert-tensor-parallel-size": "expert tensor",
+        "cp": "context", "context-parallel-size": "context",
+        "vp": "virtual pipeline", "vpp": "virtual pipeline",
+        "virtual-pipeline-model-parallel-size": "virtual pipeline",
+        "num-layers-per-virtual-pipeline-stage": "virtual pipeline",
+        "sp": "sequence", "sequence-parallel": "sequence",
+        "dp": "data", "data-parallel-size": "data",
+    ]
+
+    /// What to add to the sentence about a command; nil when no command is near.
+    static func command(_ word: String, among names: [String]) -> String? {
+        NearestName.first(of: word, among: names).map { ", did you mean '\($0)'?" }
+    }
+
+    /// What to add to the sentence about an option.
+    ///
+    /// - Parameters:
+    ///   - name: The option as it was typed, without its dashes.
+    ///   - command: The names of the command.
+    ///   - options: What the command declares.
+    /// - Returns: The rest of the sentence.
+    static func option(_ name: String, of command: String, _ options: CommandOptions) -> String {
+        let hyphenated = name.replacing("_", with: "-")
+        if let kind = parallelism[hyphenated] {
+            let supported = "--tp (tensor parallelism) and --pp (pipeline parallelism)"
+            return options.names.contains("tp")
+                ? ": \(kind) parallelism is not supported yet, only \(supported)"
+                : ": \(kind) parallelism is not supported yet; 'bridge convert' and 'bridge reshard' take \(supported)"
+        }
+        if options.takesSettings, name.contains(".") {
+            return "; settings have no dashes: \(name)=VALUE"
+        }
+        if let reason = reasons[hyphenated] { return ": \(reason)" }
+        if options.names.contains(hyphenated) { return ", did you mean --\(hyphenated)?" }
+        let names = options.names.union(OptionSpellings.aliases.filter { options.names.contains($0.value) }.keys)
+        guard let near = NearestName.first(of: hyphenated, among: names) else {
+            return "; '\(command) --help' lists the options"
+        }
+        return ", did you mean --\(OptionSpellings.name(of: near, among: options.names) ?? near)?"
+    }
+}
