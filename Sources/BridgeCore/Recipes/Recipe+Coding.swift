@@ -121,12 +121,18 @@ extension Recipe {
         }
     }
 
-    /// A setting that was asked for and cannot be used.
+    /// A setting that was asked for and cannot be used, or has no effect.
     public struct Refusal: Sendable, Equatable {
         /// The setting's key; empty where there is none.
         public let key: String
         /// What is wrong, in a sentence.
         public let problem: String
+    }
+
+    /// The setting that a line such as `train.global_batch_size=64` changes; nil where it names none.
+    public static func key(ofArgument argument: String) -> String? {
+        // Hydra writes a plus before a key that is new to it.
+        RecipeTable.field(String(argument.prefix { $0 != "=" }.drop { $0 == "+" }))?.key
     }
 
     /// Changes the settings that can be changed as asked.

@@ -25,6 +25,7 @@ struct PluginOptions: ParsableArguments {
         var catalog = try PluginCatalog(files: plugins, directories: Self.directories)
         let isStrict = strict
         catalog.accountForUnknown = { try SettingsNotice.take($0, of: $1, isStrict: isStrict) }
+        catalog.accountForEdited = { SettingsNotice.takeEdited($0, of: $1) }
         for failure in catalog.failures { Output.printError("warning: \(failure.error.message)") }
         return catalog
     }

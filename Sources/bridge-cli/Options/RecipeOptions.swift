@@ -2,6 +2,8 @@ import ArgumentParser
 import BridgeCore
 import Foundation
 import JSONTree
+import TensorRuntime
+import Trainer
 
 /// Which run: a recipe and what is changed of it.
 struct RecipeOptions: ParsableArguments {
@@ -67,6 +69,36 @@ struct RecipeOptions: ParsableArguments {
         return try filled.checked(dataParallelSize: 1)
     }
 
+    /// What a run of the recipe needs besides it.
+    ///
+    /// - Parameters:
+    ///   - recipe: The recipe with everything that was asked for.
+    ///   - catalog: The plugins.
+    ///   - engine: Where to compute.
+    ///   - isShapeOnly: Whether the run is only described.
+    /// - Returns: The environment.
+    func environment(
+        of recipe: Recipe,
+        _ catalog: PluginCatalog,
+        engine: any TensorEngine,
+        isShapeOnly: Bool
+    ) -> TrainingRun.Environment {
+        var logger = Logger(label: "bridge") { StandardErrorLog(label: $0) }
+        logger.logLevel = .notice
+        var environment = TrainingRun.Environment(
+            catalog: catalog,
+            engine: engine,
+            logger: logger,
+            today: Date.now.formatted(.iso8601.year().month().day())
+        )
+        environment.openTable = DatasetTables.open
+        environment.hub = HubDirectory.hub()
+        environment.isShapeOnly = isShapeOnly
+        let given = ownKeys(of: recipe, catalog).union(change.settings.compactMap(Recipe.key(ofArgument:)))
+        environment.lowersSeqLength = !given.contains { $0.hasSuffix(".seq_length") }
+        return environment
+    }
+
     /// A recipe with its settings and directories, not checked yet.
     private struct Filled {
         var recipe: Recipe
@@ -97,11 +129,41 @@ struct RecipeOptions: ParsableArguments {
         if freezeVisionProjection { recipe.model.freezeVisionProjection = true }
         if visionLora { recipe.peft.visionLora = true }
         let before = recipe
-        let refusals = recipe.applyUsable(change.settings)
+        var refusals = recipe.applyUsable(change.settings)
+        refusals += recipe.settingsWithoutEffect(among: givenKeys(before, catalog), abilities: abilities)
         let notes = recipe.followTrainIters(of: before, changed: change.settings)
         if recipe.checkpoint.save != before.checkpoint.save { Self.forgetDirectories(of: before, in: &recipe) }
         Self.fillDirectories(of: &recipe)
         return Filled(recipe: recipe, abilities: abilities, refusals: refusals, notes: notes)
+    }
+
+    /// The settings that the user has given: on the command line, and in a file those that differ from the defaults and from
+    /// the recommended recipe.
+    ///
+    /// Of a section that the command line changes, what the file says is kept for another run, and not counted.
+    ///
+    /// - Parameters:
+    ///   - recipe: The recipe before its single settings were changed.
+    ///   - catalog: The plugins.
+    /// - Returns: The keys.
+    private func givenKeys(_ recipe: Recipe, _ catalog: PluginCatalog) -> Set<String> {
+        var keys = Set(change.settings.compactMap(Recipe.key(ofArgument:)))
+        if freezeVisionModel { keys.insert("model.freeze_vision_model") }
+        if freezeVisionProjection { keys.insert("model.freeze_vision_projection") }
+        func section(_ key: String) -> Substring { key.prefix { $0 != "." } }
+        var changed = Set(keys.map(section))
+        if change.scheme != nil { changed.insert("peft") }
+        if datasetType != nil { changed.insert("dataset") }
+        guard change.isOfFile(self.recipe) else { return keys }
+        return keys.union(ownKeys(of: recipe, catalog).filter { !changed.contains(section($0)) })
+    }
+
+    /// The settings of a recipe that have neither their default nor the value of the recommended recipe.
+    private func ownKeys(of recipe: Recipe, _ catalog: PluginCatalog) -> Set<String> {
+        let home = catalog.recipes.first { $0.recipe().hfPath == recipe.hfPath }
+        return [Recipe(name: ""), home?.recipe(peft: recipe.peft.scheme)].compactMap { $0 }
+            .map { Set(recipe.differences(from: $0).map(\.key)) }
+            .reduce(Set(RecipeTable.fields.map(\.key))) { $0.intersection($1) }
     }
 
     /// Takes back a layout over several ranks: what a recipe recommends is for as many processes, and only who asks for ranks
@@ -186,7 +248,7 @@ struct RecipeChanges: ParsableArguments {
         let typed = settings.contains { $0.hasPrefix("peft.scheme=") } ? wanted.peft.scheme : scheme
         var abilities = RecipeTemplate.Abilities()
         var recipe: Recipe
-        if Self.isFile(source) {
+        if isOfFile(source) {
             recipe = try Recipe(contentsOf: source) { name, scheme in
                 let template = try catalog.recipe(named: name)
                 abilities = template.abilities
@@ -205,7 +267,8 @@ struct RecipeChanges: ParsableArguments {
         return (recipe, abilities)
     }
 
-    private static func isFile(_ source: String) -> Bool {
+    /// Whether a recipe is one of a file, and not the name of a recommended one.
+    func isOfFile(_ source: String) -> Bool {
         source.contains("/") || [".yaml", ".yml", ".json"].contains { source.hasSuffix($0) }
     }
 }

@@ -63,6 +63,9 @@ struct Import: ParsableCommand {
 
     func run() throws {
         try Destination.check(megatronPath, against: [hfModel])
+        if noCache, HubRepository(meantBy: hfModel) == nil {
+            Output.warn("--no-cache has no effect: \(hfModel) is a directory here, of which no copy is made")
+        }
         let catalog = try plugins.catalog()
         guard !arguments.dryRun else { return try showPlan(HubDirectory.planning(hfModel, catalog)) }
         output.say("🔄 Starting import: \(hfModel) -> \(megatronPath)")
@@ -120,8 +123,9 @@ struct Export: ParsableCommand {
     @Option(
         name: [.customLong("hf-model"), .customLong("hf-model-path"), .customLong("hf_model_path")],
         help: ArgumentHelp(
-            "A directory whose names, files and order are followed instead of those in the checkpoint.",
-            valueName: "directory"
+            "The model whose names, files and order are followed instead of those in the checkpoint: a directory, or "
+                + "org/name[@revision] on the hub, of which no weights are downloaded.",
+            valueName: "path|id"
         ),
         completion: .directory
     )
@@ -149,7 +153,7 @@ struct Export: ParsableCommand {
     @OptionGroup var plugins: PluginOptions
     @OptionGroup var output: RunOptions
 
-    /// The model that is followed; a --hf-model that is no directory here is not needed, the checkpoint carries all.
+    /// The model that is followed: --hf-model, or without it what the checkpoint has.
     private func source(_ catalog: PluginCatalog) throws -> AutoBridge {
         if !FileManager.default.fileExists(atPath: megatronPath),
             let repository = HubRepository(meantBy: megatronPath)
@@ -161,11 +165,11 @@ struct Export: ParsableCommand {
             )
         }
         guard let hfModel else { return try AutoBridge.fromMegatron(megatronPath, catalog: catalog) }
-        if FileManager.default.fileExists(atPath: hfModel) { return try AutoBridge.fromHF(hfModel, catalog: catalog) }
-        output.say(
-            "   note: \(hfModel) is no directory here; the checkpoint carries all that is needed, so it is followed instead"
-        )
-        return try AutoBridge.fromMegatron(megatronPath, catalog: catalog)
+        // Adapters are merged into the weights of the model; else only names, shapes and small files are taken from it.
+        guard AutoBridge.holdsAdapter(megatronPath), !arguments.dryRun else {
+            return try HubDirectory.planning(hfModel, catalog)
+        }
+        return try AutoBridge.fromHF(HubDirectory.resolve(hfModel), catalog: catalog)
     }
 
     func run() throws {
@@ -192,9 +196,6 @@ struct Export: ParsableCommand {
                 return nil as ConversionReport?
             }
             output.say("📂 Found Megatron checkpoint: \(plan.source)")
-            if FileManager.default.fileExists(atPath: "\(plan.source)/run_config.yaml") {
-                output.say("📋 Found configuration: \(plan.source)/run_config.yaml")
-            }
             output.say(
                 "📥 Loading \(bridge.architecture), \(plan.ledger.mapped.count) parameters, \(ByteFormat.text(plan.byteCount))"
             )

@@ -34,6 +34,9 @@ struct Forward: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("The safetensors file to write.", valueName: "file"), completion: .file())
     var output: String
 
+    @Flag(name: .long, help: "Replace --output also where this command has not written it.")
+    var overwrite = false
+
     @Flag(name: .customLong("hidden-states"), help: "Write what goes into and out of every layer too.")
     var hiddenStates = false
 
@@ -66,6 +69,7 @@ struct Forward: ParsableCommand {
             )
         }
         try refuseToReplaceInputs()
+        try OutputFile.check(output, of: "forward", overwrite: overwrite)
         // There is nothing to keep until all is computed.
         Interrupt.exitsImmediately(true)
         let bridge = try model.bridge()
@@ -88,7 +92,11 @@ struct Forward: ParsableCommand {
             Output.printError("\(Style.yellow("warning:")) \(problem) in \(output): \(LogitCheck.advice)")
         }
         Interrupt.exitsImmediately(false)
-        try SafetensorsFile.write([("logits", result.logits)] + states + supervised, to: output)
+        try SafetensorsFile.write(
+            [("logits", result.logits)] + states + supervised,
+            to: output,
+            metadata: OutputFile.metadata(of: "forward")
+        )
         guard json else {
             return Output.line(Style.green("✅ Wrote logits \(result.logits.shape) to \(output)"))
         }

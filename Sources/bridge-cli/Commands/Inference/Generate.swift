@@ -37,7 +37,7 @@ struct Generate: ParsableCommand {
 
     @Flag(
         name: .customLong("verbose-steps"),
-        help: "Print every step with its likeliest tokens, and the result in a frame, as the peer does."
+        help: "Print every step with its likeliest tokens, and the result in a frame, as Megatron Bridge does."
     )
     var verboseSteps = false
 
@@ -60,6 +60,11 @@ struct Generate: ParsableCommand {
         let processor = inputs == nil ? try bridge.processor() : try? bridge.processor()
         let (tokens, images, asked) = try request(processor, model)
         let loaded = start.duration(to: clock.now).seconds
+        SamplingArguments.warnOfLength(
+            sampling.maxNewTokens,
+            prompt: tokens.count,
+            limit: model.decoder.configuration.seqLength
+        )
         var options = try sampling.options(bridge)
         options.wantsProbabilities = json
         let transcript = try Transcript(

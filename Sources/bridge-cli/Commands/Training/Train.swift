@@ -47,19 +47,9 @@ struct Train: ParsableCommand {
     func run() throws {
         let catalog = try plugins.catalog()
         let resolved = try recipe.resolvedForOneProcess(catalog) { Output.printError("note: \($0)") }
-        var logger = Logger(label: "bridge") { StandardErrorLog(label: $0) }
-        logger.logLevel = .notice
         let processor = CPUEngine(threadCount: RunOptions.computeThreads(threads))
         let measuring = profile ? MeasuringEngine(processor) : nil
-        var environment = TrainingRun.Environment(
-            catalog: catalog,
-            engine: measuring ?? processor,
-            logger: logger,
-            today: Date.now.formatted(.iso8601.year().month().day())
-        )
-        environment.openTable = DatasetTables.open
-        environment.hub = HubDirectory.hub()
-        environment.isShapeOnly = dryRun
+        let environment = recipe.environment(of: resolved, catalog, engine: measuring ?? processor, isShapeOnly: dryRun)
         let weights = resolved.checkpoint.pretrainedCheckpoint
         // What is downloaded is kept; while weights are loaded a signal loses nothing.
         if !dryRun, HubRepository(meantBy: weights) != nil { _ = try HubDirectory.resolve(weights) }
