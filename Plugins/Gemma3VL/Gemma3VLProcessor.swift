@@ -9,6 +9,7 @@ struct Gemma3VLProcessor: ModelProcessor {
     let tokenizer: Tokenizer
     let decoder: DecoderConfiguration
     let imageTokens: ImageTokens?
+    let cropsImages = true
 
     /// The side of an image, in pixels.
     private let side: Int

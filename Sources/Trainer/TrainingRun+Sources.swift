@@ -53,6 +53,45 @@ extension TrainingRun {
         }
     }
 
+    /// Refuses a recipe that is recommended for a model of another family.
+    static func checkFamily(of bridge: AutoBridge, _ recipe: Recipe, _ catalog: PluginCatalog) throws {
+        guard !recipe.hfPath.isEmpty, let home = catalog.family(ofRecipesFor: recipe.hfPath),
+            !catalog.isOnePlugin(home, bridge.bridge)
+        else { return }
+        throw BridgeError(
+            .badArgument,
+            "the recipe \(recipe.name) is for \(recipe.hfPath), a model of the family \(home.name), and "
+                + "\(recipe.checkpoint.pretrainedCheckpoint) is a model of the family \(bridge.bridge.name); take one of its recipes "
+                + "from 'bridge recipes list', or set hf_path= for a recipe for any model"
+        )
+    }
+
+    /// Keeps rows within the longest sequence that the model takes.
+    ///
+    /// - Throws: `BridgeError` for longer ones, unless they may be projectedDown.
+    static func fitSeqLength(
+        of recipe: inout Recipe,
+        to bridge: AutoBridge,
+        _ environment: Environment
+    ) throws {
+        let (wanted, limit) = (
+            max(recipe.model.seqLength, recipe.dataset.seqLength), bridge.toProvider().decoder.seqLength
+        )
+        guard wanted > limit else { return }
+        let weights = recipe.checkpoint.pretrainedCheckpoint
+        guard environment.lowersSeqLength else {
+            throw BridgeError(
+                .badArgument,
+                "model.seq_length and dataset.seq_length are \(wanted), and \(weights) takes at most \(limit) tokens "
+                    + "(max_position_embeddings); set both to \(limit) or less"
+            )
+        }
+        (recipe.model.seqLength, recipe.dataset.seqLength) = (limit, limit)
+        environment.logger.notice(
+            "model.seq_length and dataset.seq_length are \(limit), the longest sequence of \(weights), instead of \(wanted) of the recipe"
+        )
+    }
+
     /// Whether a path is a directory that is here, or inside of it.
     private static func isInside(_ path: String, _ directory: String) -> Bool {
         guard !path.isEmpty else { return false }

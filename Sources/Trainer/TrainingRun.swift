@@ -47,6 +47,10 @@ public final class TrainingRun {
         /// Where ids of models lead to.
         public var hub = Hub.standard
 
+        /// Whether a longer `seq_length` than the model takes is projectedDown, and not an error: that of a recipe which the user has
+        /// not set is a recommendation.
+        public var lowersSeqLength = false
+
         /// Whether the run is only described: no weight is read then, nor downloaded.
         public var isShapeOnly = false
 
@@ -94,6 +98,8 @@ public final class TrainingRun {
             ? AutoBridge.forPlanning(weights, catalog: environment.catalog, hub: environment.hub)
             : AutoBridge.fromAny(weights, catalog: environment.catalog, hub: environment.hub)
         try Self.checkDropout(bridge.megatronFields, recipe)
+        try Self.checkFamily(of: bridge, recipe, environment.catalog)
+        try Self.fitSeqLength(of: &recipe, to: bridge, environment)
         // A branch may have moved when the run is gone on with; a commit has not.
         if let repository = HubRepository(meantBy: weights), let commit = environment.hub.cache.commit(of: repository) {
             recipe.checkpoint.pretrainedCheckpoint = "\(repository.id)@\(commit)"

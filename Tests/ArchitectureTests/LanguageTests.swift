@@ -17,7 +17,7 @@ import Testing
     /// Words that a file may contain, by the end of its path.
     private static let allowed: [String: Set<String>] = [
         // The name of the fixture `mistral-peer`.
-        "Tests/Fixtures/README.md": ["peer"],
+        "Tests/Fixtures/README.md": ["peer"]
     ]
 
     private func texts() throws -> [(path: String, text: String)] {

@@ -82,6 +82,27 @@ import Testing
         #expect(!scratch.content.contains { $0.contains(".partial") })
     }
 
+    /// The work ends as it would otherwise, with the status of the work and no message.
+    @Test func aClosedPipeChangesNoStatus() throws {
+        let bench = try TrainBench()
+        // The reader has closed its end before the program starts.
+        let pipe = scratch.path("pipe")
+        let shell = "mkfifo \(pipe); : <\(pipe) & exec 4>\(pipe); wait; rm \(pipe); exec \"$@\" >&4"
+        let runs: [(arguments: [String], status: Int32)] = [
+            (["models"], 0), (["inspect", model, "--tensors", "--json"], 0), (["inspect", "/nonexistent"], 1),
+            (["convert", "--hf-model", model, "--megatron-path", scratch.path("out")], 0),
+            (bench.arguments("run", "train.train_iters=2"), 0),
+            (["verify", model, Models.fixtures.appendingPathComponent("mistral-tied").path], 3),
+        ]
+        for (arguments, status) in runs {
+            let outcome = try BridgeProcess(arguments, shell: shell).wait()
+            #expect(outcome.status == status, "\(arguments): \(outcome.errors)")
+            #expect(!outcome.errors.contains("standard output"), "\(outcome.errors)")
+        }
+        #expect(try BridgeProcess.run("checkpoint", "check", scratch.path("out")).status == 0)
+        #expect(bench.iterations("run") == ["iter_0000002"])
+    }
+
     @Test func aReaderWhoHasSeenEnoughEndsAGenerationWithoutAWord() throws {
         let toy = try Models.copy("mistral", to: scratch.url("model"))
         try Models.edit(toy.appendingPathComponent("config.json")) { $0.set(1_000_000, at: "max_position_embeddings") }

@@ -113,6 +113,7 @@ import Testing
             let names = changes.keys
             return bench.arguments("run").filter { argument in !names.contains { argument.hasPrefix("\($0)=") } }
                 + changes.map { "\($0)=\(scratch.path($1))" }
+                + (names.contains("dataset.valid_data_path") ? ["train.eval_interval=1"] : [])
         }
         for (changes, setting, source) in [
             (["logger.log_dir": "toy"], "logger.log_dir", "toy"),

@@ -34,6 +34,41 @@ import Testing
         return scratch.path("rows.jsonl")
     }
 
+    @Test func anInterruptKeepsTheCounts() throws {
+        let scratch = try Scratch()
+        let line = String(decoding: row("Say hello.", "no", category: "text").text(pretty: false), as: UTF8.self)
+        let count = 200_000
+        try Data(String(repeating: line + "\n", count: count).utf8).write(to: scratch.url("rows.jsonl"))
+        for more in [["--json"], []] {
+            let run = try BridgeProcess(
+                ["evaluate", "--hf-model", model, "--data", scratch.path("rows.jsonl"), "--max-new-tokens", "1"] + more
+            )
+            // The toy is loaded in a tenth of that.
+            try run.waitForWork(seconds: 2)
+            run.send(SIGINT)
+            let outcome = try run.wait()
+            #expect(outcome.status == 130, "\(outcome.errors)")
+            if more.isEmpty {
+                #expect(
+                    outcome.output.contains("interrupted after") && outcome.output.contains("of \(count) questions")
+                )
+            } else {
+                let result = try JSON(parsing: Array(outcome.output.utf8))
+                let asked = try #require(result["questions"]?.integer)
+                #expect(result["interrupted"] == true && asked > 0 && asked < count)
+            }
+        }
+    }
+
+    @Test func aTerminalShowsHowManyQuestionsAreDone() throws {
+        let scratch = try Scratch()
+        let arguments = ["evaluate", "--hf-model", model, "--data", try data(in: scratch), "--max-new-tokens", "1"]
+        let shown = try PseudoTerminal.run(arguments)
+        #expect(String(decoding: shown.bytes, as: UTF8.self).contains("2 of 3, "))
+        let hidden = try PseudoTerminal.run(arguments + ["--no-progress"])
+        #expect(!String(decoding: hidden.bytes, as: UTF8.self).contains("2 of 3, "))
+    }
+
     @Test func whatGenerateSaysIsRightAndOtherThingsAreWrong() throws {
         let scratch = try Scratch()
         let arguments = [

@@ -45,6 +45,38 @@ import Testing
         #expect(try shapes() == ["logits": [1, 1, 1000]])
     }
 
+    @Test func aFileThatTheCommandHasNotWrittenIsKept() throws {
+        let output = scratch.url("out.safetensors")
+        let content = Data("measured for a week".utf8)
+        try content.write(to: output)
+        let outcome = try forward("mistral", "--prompt", "a", "--raw")
+        expect(outcome, failsWith: 1, mentioning: output.path, "was not written by 'bridge forward'", "--overwrite")
+        #expect(try Data(contentsOf: output) == content)
+        let process = try BridgeProcess.run(
+            "process",
+            "prompt",
+            directory("mistral"),
+            "--prompt",
+            "a",
+            "--output",
+            output.path
+        )
+        expect(process, failsWith: 1, mentioning: output.path, "--overwrite")
+        #expect(try forward("mistral", "--prompt", "a", "--raw", "--overwrite").status == 0)
+        // Its own output is replaced, that of another command is not.
+        #expect(try forward("mistral", "--prompt", "b", "--raw").status == 0)
+        let other = try BridgeProcess.run(
+            "process",
+            "prompt",
+            directory("mistral"),
+            "--prompt",
+            "a",
+            "--output",
+            output.path
+        )
+        expect(other, failsWith: 1, mentioning: "--overwrite")
+    }
+
     @Test func inputsMayHaveSeveralSequencesAndPadding() throws {
         let tokens: [Int64] = [5, 6, 7, 0, 9, 8]
         let path = try inputs([("input_ids", [2, 3], tokens), ("attention_mask", [2, 3], [1, 1, 1, 0, 1, 1])])

@@ -4,6 +4,10 @@ import Testing
 
 /// `bridge recipes`, with the recipes of the real plugins.
 @Suite struct RecipesTests {
+    private let scratch: Scratch
+
+    init() throws { scratch = try Scratch() }
+
     /// Model, scheme, tensor and pipeline size, global batch, learning rate: the tables "Recommended Configurations" of
     /// Megatron Bridge's documentation of both families with images, the smaller of two batch sizes.
     @Test(arguments: [
@@ -49,7 +53,6 @@ import Testing
     }
 
     @Test func whatShowPrintsIsTheSameRecipe() throws {
-        let scratch = try Scratch()
         let shown = try BridgeProcess.run("recipes", "show", "ministral3_8b_finetune_config", "peft.scheme=dora")
         #expect(shown.output.contains("\n  global_batch_size: 64\n"))
         try Data(shown.output.utf8).write(to: scratch.url("run.yaml"))
@@ -97,6 +100,14 @@ import Testing
         #expect(outcome.status == 1 && outcome.sentence.contains("nowhere/run.yaml"))
     }
 
+    /// A model of a family, of which a check needs everything besides the weights.
+    private func toy(_ family: String) throws -> String {
+        let path = scratch.path(family)
+        let made = try BridgeProcess.run("toy", "--family", family, "--output", path)
+        #expect(made.status == 0, "\(made.errors)")
+        return path
+    }
+
     /// A run as `bridge train` would get it.
     private func checked(_ arguments: [String], _ environment: [String: String] = [:]) throws -> JSON {
         let none = ["SAVE_DIR": "", "WORKSPACE": ""]
@@ -109,13 +120,14 @@ import Testing
     }
 
     @Test func flagsAndSettingsMakeTheRun() throws {
+        let weights = try toy("ministral3")
         let json = try checked([
-            "--recipe", "ministral3_14b_finetune_config", "--pretrained-checkpoint", "weights", "--dataset-type",
+            "--recipe", "ministral3_14b_finetune_config", "--pretrained-checkpoint", weights, "--dataset-type",
             "mock",
             "--peft-scheme", "dora", "--freeze-language-model", "--freeze-vision-projection", "--vision-lora",
             "train.train_iters=60", "dataset.dataset_type=hf", "peft.dim=7",
         ])
-        #expect(json[path: "checkpoint.pretrained_checkpoint"] == "weights")
+        #expect(json[path: "checkpoint.pretrained_checkpoint"] == .string(weights))
         #expect(json[path: "peft.scheme"] == "dora")
         #expect(json[path: "train.global_batch_size"] == 32)
         #expect(json[path: "model.freeze_language_model"] == true)
@@ -129,19 +141,21 @@ import Testing
 
     @Test func filesLieWhereTheEnvironmentSays() throws {
         let run = [
-            "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint", "weights", "--dataset-type", "mock",
+            "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint", try toy("mistral"), "--dataset-type",
+            "mock", "dataset.num_images=0",
         ]
+        let (work, saved) = (scratch.path("work"), scratch.path("saved"))
         for (environment, root) in [
-            ([:], "nemo_experiments"), (["WORKSPACE": "/work"], "/work/results"),
-            (["WORKSPACE": "/work", "SAVE_DIR": "/saved"], "/saved"),
+            ([:], "nemo_experiments"), (["WORKSPACE": work], "\(work)/results"),
+            (["WORKSPACE": work, "SAVE_DIR": saved], saved),
         ] {
             let json = try checked(run, environment)
             #expect(json[path: "checkpoint.save"]?.string == "\(root)/mistral_7b_finetune_config/checkpoints")
             #expect(json[path: "logger.tensorboard_dir"]?.string == "\(root)/mistral_7b_finetune_config/tb_logs")
         }
-        let json = try checked(run + ["checkpoint.save=mine", "name=a/b"], ["SAVE_DIR": "/saved"])
+        let json = try checked(run + ["checkpoint.save=mine", "name=a/b"], ["SAVE_DIR": saved])
         #expect(json[path: "checkpoint.save"]?.string == "mine")
-        #expect(json[path: "logger.tensorboard_dir"]?.string == "/saved/a_b/tb_logs")
+        #expect(json[path: "logger.tensorboard_dir"]?.string == "\(saved)/a_b/tb_logs")
     }
 
     @Test func everyReasonWhyARunCannotBeginIsPrinted() throws {
@@ -159,7 +173,8 @@ import Testing
 
     @Test func aFrozenTowerIsFrozen() throws {
         let json = try checked([
-            "--recipe", "ministral3_3b_finetune_config", "--pretrained-checkpoint", "weights", "--freeze-vision-model",
+            "--recipe", "ministral3_3b_finetune_config", "--pretrained-checkpoint", try toy("ministral3"),
+            "--freeze-vision-model",
         ])
         #expect(json[path: "model.freeze_vision_model"] == true)
     }
@@ -210,7 +225,6 @@ import Testing
     }
 
     @Test func aPrintedRecipeStillKnowsWhatItsFamilyCannotDo() throws {
-        let scratch = try Scratch()
         let shown = try BridgeProcess.run("recipes", "show", "gemma3_vl_4b_finetune_config")
         try Data(shown.output.utf8).write(to: scratch.url("run.yaml"))
         let outcome = try BridgeProcess.run(
@@ -227,7 +241,8 @@ import Testing
 
     @Test func aChangedWeightDecayIsTheWeightDecayOfTheRun() throws {
         let json = try checked([
-            "--recipe", "ministral3_3b_finetune_config", "--pretrained-checkpoint", "w", "optimizer.weight_decay=0.01",
+            "--recipe", "ministral3_3b_finetune_config", "--pretrained-checkpoint", try toy("ministral3"),
+            "optimizer.weight_decay=0.01",
         ])
         #expect(json[path: "scheduler.start_weight_decay"] == .null)
         #expect(json[path: "scheduler.end_weight_decay"] == .null)

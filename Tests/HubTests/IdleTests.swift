@@ -82,6 +82,22 @@ import Testing
         #expect(try [UInt8](Data(contentsOf: URL(filePath: "\(directory)/data.bin"))) == content)
     }
 
+    /// Something that accepts connections and never responds is most likely not the hub: it is asked once more.
+    @Test func aHubThatNeverRespondsIsAskedTwice() async throws {
+        try await server.fail(["match": "GET /api/", "times": 99, "wait": 4])
+        var environment = HubEnvironment(variables: server.variables)
+        environment.requestTimeout = 1
+        let hub = Hub(
+            environment: environment,
+            retryPolicy: RetryPolicy(attempts: 6, initialBackoff: 0.05, longestPause: 0.05)
+        )
+        let error = #expect(throws: BridgeError.self) { _ = try hub.directory(of: "org/name", for: .everything) }
+        #expect(error?.code == .network, "\(error?.message ?? "")")
+        let count = try await server.log().count { $0.path.hasPrefix("/api/") }
+        #expect(count == 2)
+        try await server.fail()
+    }
+
     @Test func aSilentLineIsGivenUp() async throws {
         try await server.fail(["match": "GET .*data.bin", "times": 9, "stall": 100_000])
         let start = ContinuousClock.now

@@ -70,6 +70,12 @@ def largest(expected, found, key="lm_loss"):
     return max(abs(a[key] - b[key]) / abs(a[key]) for a, b in zip(expected, found, strict=True))
 
 
+def longest(folder):
+    """The longest row that is trained: 1024 tokens, or what the model takes."""
+    config = read_json(folder / "config.json")
+    return min(1024, config.get("text_config", config).get("max_position_embeddings", 1024))
+
+
 class Training(Runner):
     def model(self, family, title):
         draw = self.draw(f"model {title}")
@@ -95,7 +101,7 @@ class Training(Runner):
             f"optimizer.adam_beta1={BETAS[0]}", f"optimizer.adam_beta2={BETAS[1]}", f"optimizer.adam_eps={EPSILON}",
             f"optimizer.clip_grad={CLIP}", f"scheduler.lr_warmup_iters={WARMUP}",
             f"checkpoint.save={run / 'saved'}", "checkpoint.save_interval=1000", f"logger.log_dir={run}",
-            "dataset.seq_length=1024", "model.seq_length=1024", "model.tensor_model_parallel_size=1",
+            f"dataset.seq_length={longest(folder)}", f"model.seq_length={longest(folder)}", "model.tensor_model_parallel_size=1",
             "model.pipeline_model_parallel_size=1", *settings,
         )  # fmt: skip
         return run / "saved", log_of(run), json.loads(said)

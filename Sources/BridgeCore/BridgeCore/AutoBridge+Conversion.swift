@@ -109,8 +109,11 @@ extension AutoBridge {
         try Destination.check(destination, against: [plan.source, directory?.path])
         try HuggingFaceDirectory.checkReplaceable(destination)
         let directory = try StagedDirectory(destination: destination, overwrite: options.overwrite)
-        var report = try plan.write(into: directory.path, context: options.context)
-        try directory.commit()
+        var report = try directory.filling {
+            let report = try plan.write(into: directory.path, context: options.context)
+            try directory.commit()
+            return report
+        }
         report.destination = directory.destination
         return report
     }

@@ -96,16 +96,20 @@ extension AutoBridge {
         configuration.savedModules = whole.modules
         let staged = try StagedDirectory(destination: directory, overwrite: overwrite)
         tensors.sort { $0.name < $1.name }
-        try SafetensorsFile.write(
-            tensors.map { ($0.name, $0.tensor.detached.contiguous()) },
-            to: Files.join(staged.path, AdapterFiles.weights)
-        )
+        try staged.filling {
+            try SafetensorsFile.write(
+                tensors.map { ($0.name, $0.tensor.detached.contiguous()) },
+                to: Files.join(staged.path, AdapterFiles.weights)
+            )
+        }
         let json = configuration.json(
             modules: layers.map(\.name).sorted(),
             taskType: architecture.hasSuffix("ForCausalLM") ? "CAUSAL_LM" : nil
         )
-        try Files.write(json.text(), to: Files.join(staged.path, AdapterFiles.configuration))
-        try cancellation.check()
-        try staged.commit()
+        try staged.filling {
+            try Files.write(json.text(), to: Files.join(staged.path, AdapterFiles.configuration))
+            try cancellation.check()
+            try staged.commit()
+        }
     }
 }

@@ -1,10 +1,12 @@
 import Adapters
 import BridgeSupport
 import CheckpointFormats
+import Conversion
 import JSONTree
 public import ModelPlugins
 public import ModelSchema
 import Models
+import TensorFiles
 
 extension AutoBridge {
     /// The keys of the model's settings files that have no verdict, so that nothing here uses them.
@@ -15,7 +17,13 @@ extension AutoBridge {
     public func unknownSettings() throws -> [UnknownSettings] {
         var found: [UnknownSettings] = []
         func add(_ file: String, _ keys: [String]) { if !keys.isEmpty { found.append(.init(file: file, keys: keys)) } }
-        add(configurationName, model.unreadKeys)
+        var keys = model.unreadKeys
+        if let directory, let path = Quantisation.unusedSetting(of: model.configuration, directory.tensors) {
+            // The translation of a params.json has it under the name of config.json.
+            let name = directory.style == .consolidated ? "quantization" : path
+            keys.append("\(name) (no weight is quantized)")
+        }
+        add(configurationName, keys)
         guard let processorDirectory else { return found }
         for table in [GenerationSettings.table] + model.bridge.processorSettings {
             let path = Files.join(processorDirectory, table.file)

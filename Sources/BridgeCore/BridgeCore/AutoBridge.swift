@@ -1,5 +1,6 @@
 import BridgeSupport
 public import CheckpointFormats
+import Conversion
 public import HuggingFaceHub
 public import JSONTree
 public import ModelPlugins
@@ -51,6 +52,10 @@ public struct AutoBridge: Sendable {
         let name = Files.join(directory.path, directory.style.configurationName)
         let model = try FamilyModel(json: directory.configuration, style: directory.style, name: name, catalog: catalog)
         self.init(catalog: catalog, directory: directory, model: model)
+        // Weights that are quantized name their scheme when they are read.
+        if Quantisation.unusedSetting(of: model.configuration, directory.tensors) != nil {
+            try Quantisation.checkMethod(in: model.configuration, source: directory.path)
+        }
         try accountForSettings()
     }
 
@@ -143,6 +148,10 @@ public struct AutoBridge: Sendable {
             name: name,
             catalog: catalog
         )
+        try Quantisation.checkMethod(in: model.configuration, source: checkpoint.path)
+        // One that cannot be read is reported by what needs it.
+        let edited = (try? checkpoint.changedSideFiles()) ?? []
+        if !edited.isEmpty { catalog.accountForEdited(edited, checkpoint.path) }
         try accountForSettings()
     }
 

@@ -93,6 +93,16 @@ package final class StagedDirectory {
         )
     }
 
+    /// Does something with the files; its errors name the destination, which the user knows, and not the directory being made.
+    package func filling<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch var error as BridgeError {
+            error.message = error.message.replacing(path, with: destination)
+            throw error
+        }
+    }
+
     /// Flushes everything and puts the directory in its place.
     ///
     /// - Throws: `BridgeError` when somebody has put something there meanwhile; the destination is then as it was.

@@ -1,4 +1,5 @@
 public import JSONTree
+package import ModelSchema
 public import TensorRuntime
 
 /// What became of every tensor of the source and of every parameter of the model, each counted once.
@@ -28,9 +29,25 @@ public struct Ledger: Sendable, Equatable {
     public var ignored: [Ignored] = []
     /// Parameters and tensors that nothing accounts for and that the user let through.
     public var allowed: [String] = []
+    /// The patterns of the user that matched something that is missing, left over or ignored.
+    package private(set) var usedPatterns: Set<NameGlob> = []
 
     /// A ledger without entries.
     public init() {}
+
+    /// Whether one of the user's patterns matches one of the names of a tensor that is not accounted for.
+    package mutating func allows(_ names: [String], by patterns: [NameGlob]) -> Bool {
+        let matching = patterns.filter { pattern in names.contains { pattern.matches($0) } }
+        usedPatterns.formUnion(matching)
+        return !matching.isEmpty
+    }
+
+    /// A sentence for each pattern that has no effect.
+    package func notes(on patterns: [NameGlob]) -> [String] {
+        patterns.filter { !usedPatterns.contains($0) }.map {
+            "--allow-missing \($0) has no effect: it matches no tensor that is missing or left over"
+        }
+    }
 
     /// The ledger for a manifest and for `--json`.
     public var json: JSON {

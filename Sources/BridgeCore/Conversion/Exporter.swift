@@ -48,7 +48,7 @@ package struct Exporter {
                 if let other = entry.mapping.sharedWith {
                     ledger.shared[entry.megatron] = other
                 } else if entry.huggingFace.contains(where: allowed.contains)
-                    || options.allowMissing.contains(where: { $0.matches(entry.megatron) })
+                    || ledger.allows([entry.megatron], by: options.allowMissing)
                 {
                     ledger.allowed.append(entry.megatron)
                 } else if !entry.mapping.isOptional {
@@ -74,7 +74,7 @@ package struct Exporter {
             found.append((entry, options.elementType.map { parameter.view.cast(to: $0) } ?? parameter.view))
         }
         for parameter in source.parameters where !used.contains(parameter.name) {
-            if options.allowMissing.contains(where: { $0.matches(parameter.name) }) {
+            if ledger.allows([parameter.name], by: options.allowMissing) {
                 ledger.allowed.append(parameter.name)
             } else {
                 problems.append("\(parameter.name): no tensor takes it")
@@ -146,6 +146,7 @@ package struct Exporter {
                 "\(ByteFormat.counted(ledger.allowed.count, "parameter")) missing, as allowed: \(ledger.allowed.joined(separator: ", "))"
             )
         }
+        notes += ledger.notes(on: options.allowMissing)
         if !needless.isEmpty {
             notes.append(
                 "\(ByteFormat.counted(needless.count, "tensor")) of the source that transformers does not need beside these weights "

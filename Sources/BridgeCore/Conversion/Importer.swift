@@ -105,6 +105,7 @@ package struct Importer {
                 "\(ByteFormat.counted(ledger.allowed.count, "tensor")) missing or left over, as allowed: \(ledger.allowed.joined(separator: ", "))"
             )
         }
+        notes += ledger.notes(on: options.allowMissing)
         if !ledger.dequantised.isEmpty {
             notes.append(
                 "\(ByteFormat.counted(ledger.dequantised.count, "quantised tensor")) become \((options.elementType ?? model.dequantisedType).rawValue)"

@@ -51,12 +51,15 @@ package struct NativeDestination {
             overwrite: !isNew && overwrite
         )
         let directory = isNew ? Files.join(staged.path, name) : staged.path
-        if isNew { try Files.createDirectory(directory) }
-        var report = try plan.write(into: directory, context: context)
         let latest = NativeCheckpoint.latestName
         let number = Array(String(iteration).utf8)
-        if isNew { try Files.write(number, to: Files.join(staged.path, latest)) }
-        try staged.commit()
+        var report = try staged.filling {
+            if isNew { try Files.createDirectory(directory) }
+            let report = try plan.write(into: directory, context: context)
+            if isNew { try Files.write(number, to: Files.join(staged.path, latest)) }
+            try staged.commit()
+            return report
+        }
         let latestPath = Files.join(root, latest)
         let isNewest = try continuesRun || isNew || NativeCheckpoint.iterations(in: root).last?.iteration == iteration
         if !isNew, isNewest, (try? Files.contents(of: latestPath, limit: 64)) != number {

@@ -1,7 +1,7 @@
 import BridgeSupport
-import JSONTree
+package import JSONTree
 import ModelSchema
-import TensorFiles
+package import TensorFiles
 import TensorRuntime
 
 /// How 8-bit checkpoints name and shape the factors of their weights.
@@ -30,7 +30,7 @@ package enum Quantisation {
     /// - Returns: The size; nil where there is none.
     /// - Throws: `BridgeError` for a size that is not two positive numbers.
     static func blockSize(in configuration: JSON) throws -> (rows: Int, columns: Int)? {
-        for path in ["quantization_config", "text_config.quantization_config", "compression_config"] {
+        for path in QuantizationSettings.paths {
             guard let settings = configuration[path: path] else { continue }
             let groups = settings["config_groups"]?.object.map { $0.map(\.value) } ?? []
             let structures = groups.compactMap { $0["weights"]?["block_structure"]?.nonNull }
@@ -88,6 +88,47 @@ package enum Quantisation {
         )
     }
 
+    /// Refuses a configuration whose method would give the weights another meaning than they have here.
+    ///
+    /// transformers raises for such a checkpoint, or initializes the weights that the method expects at random.
+    ///
+    /// - Parameters:
+    ///   - configuration: The model's configuration.
+    ///   - source: The checkpoint, for messages.
+    /// - Throws: `BridgeError` with the method and those that are supported.
+    package static func checkMethod(in configuration: JSON, source: String) throws {
+        for path in QuantizationSettings.paths {
+            guard let method = configuration[path: path]?["quant_method"]?.nonNull,
+                !QuantizationSettings.methods.contains(method.string ?? "")
+            else { continue }
+            throw BridgeError(
+                .badConfiguration,
+                "\(source): quant_method of \(path) is \(Setting.text(method)), but no weight is stored so; supported: "
+                    + "\(QuantizationSettings.methods.joined(separator: ", ")) with 8-bit floating-point weights. If the weights "
+                    + "are those of the model, not quantized, remove \(path) from the configuration"
+            )
+        }
+    }
+
+    /// Where a configuration describes weights as quantized that are not: no tensor has 8 bits or belongs to a scale.
+    ///
+    /// Weights that were dequantized often keep their `quantization_config`.
+    ///
+    /// - Parameters:
+    ///   - configuration: The model's configuration.
+    ///   - tensors: The tensors.
+    /// - Returns: The path of the setting; nil for a configuration that describes the weights as they are.
+    package static func unusedSetting(of configuration: JSON, _ tensors: [String: StoredTensor]) -> String? {
+        guard let path = QuantizationSettings.paths.first(where: { configuration[path: $0]?.nonNull != nil }) else {
+            return nil
+        }
+        let isPlain = tensors.values.allSatisfy { tensor in
+            tensor.elementType.isFloatingPoint && tensor.elementType.byteCount > 1
+                && scaleNames(of: tensor.name).allSatisfy { tensors[$0] == nil } && !isActivationScale(tensor.name)
+        }
+        return isPlain && marks(in: tensors.keys) == nil ? path : nil
+    }
+
     /// How the weights of a checkpoint are stored that cannot be read here, in words; nil where nothing says so.
     ///
     /// A configuration alone is not enough: weights that somebody has dequantised often keep their `quantization_config`.
@@ -101,10 +142,9 @@ package enum Quantisation {
         // Positions, which old files of towers have, are 64 bits wide.
         let holdsIntegers = tensors.values.contains { [.int8, .uint8, .int16, .int32].contains($0.elementType) }
         guard mark != nil || holdsIntegers else { return nil }
-        let found = ["quantization_config", "compression_config", "text_config.quantization_config", "quantization"]
-            .lazy.compactMap {
-                configuration[path: $0]?.nonNull
-            }.first
+        let found = (QuantizationSettings.paths + ["quantization"]).lazy.compactMap {
+            configuration[path: $0]?.nonNull
+        }.first
         guard let settings = found else { return mark }
         var details: [String] = []
         if let bits = settings["bits"]?.integer ?? settings["w_bit"]?.integer { details.append("\(bits) bits") }

@@ -70,7 +70,7 @@ package struct TensorResolver {
                     ledger.shared[entry.megatron] = other
                 } else if !entry.mapping.isOptional {
                     for name in missing {
-                        if isAllowed(name) || isAllowed(entry.megatron) {
+                        if ledger.allows([name, entry.megatron], by: allowed) {
                             ledger.allowed.append(name)
                             names.compactMap { $0 }.forEach { used.insert($0) }
                         } else {
@@ -120,7 +120,9 @@ package struct TensorResolver {
         for name in tensors.keys.sorted() where !used.contains(name) {
             if let rule = IgnoredTensors.reason(for: name, in: ignoredTensors) {
                 ledger.ignored.append(Ledger.Ignored(name: name, reason: rule))
-            } else if isAllowed(name) {
+                // Naming what is ignored anyway is not a mistake.
+                _ = ledger.allows([name], by: allowed)
+            } else if ledger.allows([name], by: allowed) {
                 ledger.allowed.append(name)
             } else {
                 problems.append("\(name): no parameter of this model takes it")
@@ -143,6 +145,7 @@ package struct TensorResolver {
                 names: problems
             )
         }
+        try Quantisation.checkMethod(in: configuration, source: source)
         return (parameters, ledger)
     }
 
@@ -151,8 +154,6 @@ package struct TensorResolver {
         if tensors[name] != nil { return name }
         return keyMappings.lazy.map { $0.renamed(name) }.first { tensors[$0] != nil }
     }
-
-    private func isAllowed(_ name: String) -> Bool { allowed.contains { $0.matches(name) } }
 
     private func view(of tensor: StoredTensor, used: inout Set<String>, ledger: inout Ledger) throws -> TensorView {
         guard tensor.elementType == .float8E4M3 || tensor.elementType == .float8E5M2 else {

@@ -5,7 +5,7 @@ package import CheckpointFormats
 import Glibc
 public import JSONTree
 package import ModelPlugins
-package import ModelSchema
+public import ModelSchema
 public import TensorFiles
 import TensorRuntime
 
@@ -33,6 +33,8 @@ public struct Checkpoint: Sendable {
     public let fields: JSONObject
     /// What is true of it besides: the layout, the layer count and so on, for people.
     public let facts: [(name: String, value: String)]
+    /// The patterns of names that may be missing that have matched one.
+    public let usedPatterns: Set<NameGlob>
 
     /// An opened Megatron checkpoint.
     ///
@@ -44,6 +46,7 @@ public struct Checkpoint: Sendable {
         let views = Dictionary(native.parameters.map { ($0.name, $0.view) }) { first, _ in first }
         path = native.path
         kind = .megatron
+        usedPatterns = []
         architecture = model.architecture
         holdsAdapter = native.manifest.holdsAdapter
         tensors =
@@ -65,8 +68,9 @@ public struct Checkpoint: Sendable {
     ///   - allowMissing: Names of tensors that may be missing.
     /// - Throws: `BridgeError` for tensors that are not accounted for.
     package init(_ directory: HuggingFaceDirectory, model: FamilyModel, allowMissing: [NameGlob]) throws {
-        let parameters = try TensorResolver(directory, model, allowed: allowMissing)
-            .resolve(model.table(directory.style), source: directory.path).parameters
+        let (parameters, ledger) = try TensorResolver(directory, model, allowed: allowMissing)
+            .resolve(model.table(directory.style), source: directory.path)
+        usedPatterns = ledger.usedPatterns
         path = directory.path
         kind = .huggingFace
         architecture = model.architecture

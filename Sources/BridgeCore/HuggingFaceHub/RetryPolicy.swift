@@ -50,8 +50,9 @@ public struct RetryPolicy: Sendable {
                 retryAfter = Self.retryAfter(response)
                 reason = "the hub responses with status \(response.status)"
             } catch let failure as HTTPFailure {
-                // Whom nobody reaches is asked once more and no oftener: there is most likely no network.
-                if failure.kind == .unreachable { most = min(2, attempts) }
+                // A hub that is not reached, or that accepts connections and does not respond, is asked once more: most
+                // likely there is no network, or something other than the hub accepts the connections.
+                if [.unreachable, .timeout].contains(failure.kind) { most = min(2, attempts) }
                 guard failure.isTransient, failed + 1 < most else { throw failure }
                 reason = failure.reason
             }

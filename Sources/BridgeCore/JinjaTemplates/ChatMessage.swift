@@ -31,11 +31,13 @@ public struct ChatMessage: Sendable, Equatable {
         return try items.map { item throws(TemplateError) in try ChatMessage(item) }
     }
 
+    /// The names under which a message may have the reasoning of the assistant.
+    package static let reasoningKeys = ["reasoning_content", "thinking", "reasoning"]
+
     /// What the template sees: older names of the reasoning are joined by the one that templates read.
     var templateValue: TemplateValue {
         var members = fields
-        let names = ["reasoning_content", "thinking", "reasoning"]
-        let reasoning = names.lazy.compactMap { name in fields.last { $0.name == name }?.value }.first
+        let reasoning = Self.reasoningKeys.lazy.compactMap { name in fields.last { $0.name == name }?.value }.first
         if let reasoning {
             if !members.contains(where: { $0.name == "thinking" }) {
                 members.insert(.init("thinking", reasoning), at: 0)

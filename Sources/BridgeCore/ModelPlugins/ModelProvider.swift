@@ -134,7 +134,8 @@ extension ModelBridge {
         return SettingsTable(
             file: "config.json",
             source: CommonSettings.table.source,
-            settings: own + common.filter { !known.contains($0.key) }
+            settings: own
+                + (common + QuantizationSettings.settings(for: parts)).filter { !known.contains($0.key) }
         )
     }
 

@@ -17,6 +17,11 @@ public struct PluginCatalog: Sendable {
         _ in
     }
 
+    /// Takes the files of a checkpoint that are not those that were saved with it, once per opening of a model.
+    ///
+    /// By default nothing is done: a configuration may be edited on purpose.
+    public var accountForEdited: @Sendable (_ files: [String], _ checkpoint: String) -> Void = { _, _ in }
+
     private var homes: [String: (bridge: any ModelBridge, plugin: LoadedPlugin)] = [:]
 
     /// The plugins in the directory of the core's own library, which is where they are built to.

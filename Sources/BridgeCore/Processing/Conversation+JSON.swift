@@ -47,6 +47,7 @@ extension Conversation {
             images: reader.images,
             tools: try ToolSchemas.tools(json["tools"], in: "\(name): tools")
         )
+        unreadKeys = json.object?.keys.filter { !["messages", "tools"].contains($0) } ?? []
     }
 }
 

@@ -14,6 +14,9 @@ public struct Conversation: Sendable, Equatable {
     /// marked, which is the same as true for all of them.
     public var supervised: [Bool]?
 
+    /// Keys beside the messages that are not read.
+    package var unreadKeys: [String] = []
+
     /// A conversation from its parts.
     public init(
         messages: [ChatMessage],

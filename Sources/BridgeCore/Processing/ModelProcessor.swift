@@ -14,6 +14,8 @@ public protocol ModelProcessor: Sendable {
     var decoder: DecoderConfiguration { get }
     /// How images stand in a prompt; nil for a model that reads text only.
     var imageTokens: ImageTokens? { get }
+    /// Whether images can be cropped by pan-and-scan.
+    var cropsImages: Bool { get }
 
     /// The pixels of an image without alpha, and the text that stands for it.
     ///
@@ -58,6 +60,8 @@ public struct PreparedImage: Sendable {
 extension ModelProcessor {
     /// Reads text only.
     public var imageTokens: ImageTokens? { nil }
+    /// Images are not cropped.
+    public var cropsImages: Bool { false }
 
     /// Reads text only.
     public func prepared(_ image: Image, options: ProcessingOptions) throws -> PreparedImage {
@@ -118,6 +122,19 @@ extension ModelProcessor {
         let wanted = imageTokens == nil && usingTools && templates["tool_use"] != nil ? "tool_use" : "default"
         guard let source = templates[wanted] else { return false }
         return names.contains { source.contains($0) }
+    }
+
+    /// Whether rendering a conversation can depend on its date.
+    public var writesDate: Bool {
+        !tokenizer.framesConversations
+            && [false, true].contains {
+                chatTemplateMentions(["strftime_now", "{today}", "{yesterday}"], usingTools: $0)
+            }
+    }
+
+    /// Whether rendering a conversation can depend on its tools.
+    public var writesTools: Bool {
+        tokenizer.framesConversations || chatTemplateMentions(["tools"], usingTools: true)
     }
 
     /// The inputs of a rendered conversation, whose spans may have been set by the caller.

@@ -29,7 +29,7 @@ extension Recipe {
         public var fieldKey: String { RecipeTable.field(key)?.key ?? key }
     }
 
-    /// A setting that was asked for and cannot be used.
+    /// A setting that was asked for and cannot be used, or has no effect.
     public struct Refusal: Sendable, Equatable {
         /// The setting's key; empty where there is none.
         public let key: String

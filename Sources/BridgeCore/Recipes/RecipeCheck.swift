@@ -162,7 +162,11 @@ public struct RecipeCheck: Sendable {
             "dataset.seq_length is \(dataset.seqLength) and model.seq_length is \(rowLength), expected the same"
         )
         switch dataset.datasetType {
-        case .mock: break
+        case .mock:
+            require(
+                dataset.numImages == 0 || abilities.readsImages,
+                "dataset.num_images is \(dataset.numImages), but this family reads text only; set dataset.num_images=0"
+            )
         case .preloaded, .tokenized:
             require(
                 !dataset.trainDataPath.isEmpty,

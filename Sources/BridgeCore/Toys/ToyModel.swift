@@ -177,12 +177,15 @@ public struct ToyModel: Sendable {
         let directory = try StagedDirectory(destination: path, overwrite: overwrite)
         let sideFiles = [ToyFile("config.json", configuration), readme] + recipe.sideFiles(configuration)
         let images = shards.images + sideFiles.map { PlannedFile.literal(name: $0.name, $0.bytes) }
-        let written = try CheckpointWriter(directory: directory.path, context: context).write(
-            images,
-            activity: ConversionPlan.Kind.making.activity
-        )
-        try context.cancellation.check()
-        try directory.commit()
+        let written = try directory.filling {
+            let written = try CheckpointWriter(directory: directory.path, context: context).write(
+                images,
+                activity: ConversionPlan.Kind.making.activity
+            )
+            try context.cancellation.check()
+            try directory.commit()
+            return written
+        }
         let elapsed = clock.now - start
         return ConversionReport(
             kind: .making,

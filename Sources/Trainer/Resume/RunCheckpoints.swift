@@ -151,8 +151,10 @@ public final class RunCheckpoints {
             _ = try NativeCheckpoint.prune(section.save, keeping: section.mostRecentK)
         }
         guard section.asyncSave, !waits else {
-            guard !waits else { return try write() }
-            do { try write() } catch { report(error, progress.iteration) }
+            do { try write() } catch {
+                guard !waits else { throw lost(error, progress.iteration) }
+                report(error, progress.iteration)
+            }
             return
         }
         let writer = Writer()
@@ -172,6 +174,26 @@ public final class RunCheckpoints {
         writer.done.wait()
         self.writer = nil
         if let error = writer.failure.withLock({ $0 }) { report(error, pending) }
+    }
+
+    /// The error of a run whose last steps are not saved: how many these are, and where the run resumes.
+    private func lost(_ error: any Error, _ iteration: Int) -> BridgeError {
+        let directories = [section.save, section.load].filter { !$0.isEmpty }
+        let last = directories.lazy.compactMap { try? NativeCheckpoint.iterations(in: $0).last }.first
+        let steps = iteration - (last?.iteration ?? 0)
+        let consequence = "\(steps) step\(steps == 1 ? " is" : "s are") lost"
+        let cause = error as? BridgeError
+        return BridgeError(
+            cause?.code ?? .fileSystem,
+            "the checkpoint of step \(iteration) could not be written: \(cause?.message ?? "\(error)"); "
+                + (last.map {
+                    "the last one is that of step \($0.iteration), \($0.path), from which the same command resumes"
+                }
+                    ?? "\(section.save) has none before it")
+                + ", so \(consequence)",
+            names: cause?.names ?? [],
+            cause: cause?.cause
+        )
     }
 
     private func report(_ error: any Error, _ iteration: Int) {

@@ -31,18 +31,24 @@ struct DataOptions: ParsableArguments {
 
     @Option(
         name: .customLong("maker-name"),
-        help: ArgumentHelp("Converts rows of a data set to conversations.", valueName: "name")
+        help: ArgumentHelp(
+            "The function that converts rows to conversations, for --dataset-type hf. (default: \(defaultMaker))",
+            valueName: "name"
+        )
     )
-    var maker = "make_conversation_dataset"
+    var maker: String?
 
-    @Option(name: .long, help: ArgumentHelp("Split of the data set.", valueName: "name"))
-    var split = "train"
+    @Option(
+        name: .long,
+        help: ArgumentHelp("The split, for --dataset-type hf. (default: \(defaultSplit))", valueName: "name")
+    )
+    var split: String?
 
     @Option(
         name: .customLong("loss-mode"),
-        help: ArgumentHelp("Supervised tokens: assistant, last_turn or full.", valueName: "mode")
+        help: ArgumentHelp("Supervised tokens: assistant, last_turn or full. (default: assistant)", valueName: "mode")
     )
-    var supervised = Learnt.assistant
+    var supervised: Learnt?
 
     @Option(
         name: .customLong("seq-length"),
@@ -74,7 +80,24 @@ struct DataOptions: ParsableArguments {
         case hf
     }
 
+    private static let defaultMaker = "make_conversation_dataset"
+    private static let defaultSplit = "train"
+
+    /// The options that a type of data does not read.
+    private func withoutEffect() -> String? {
+        let given: [(option: String, isGiven: Bool, kinds: [Kind])] = [
+            ("--maker-name", maker != nil, [.hf]), ("--split", split != nil, [.hf]),
+            ("--image-folder", images.imageFolder != nil, [.preloaded, .tokenized]),
+            ("--loss-mode", supervised != nil, [.preloaded, .hf]), ("--date", template.date != nil, [.preloaded, .hf]),
+        ]
+        return given.first { $0.isGiven && !$0.kinds.contains(kind) }.map { entry in
+            "\(entry.option) has no effect with --dataset-type \(kind.rawValue); it is for "
+                + entry.kinds.map(\.rawValue).joined(separator: " and ")
+        }
+    }
+
     func validate() throws {
+        if let problem = withoutEffect() { throw ValidationError(problem) }
         if let seqLength, seqLength < 2 { throw ValidationError("--seq-length is \(seqLength), expected at least 2") }
     }
 
@@ -90,16 +113,21 @@ struct DataOptions: ParsableArguments {
     /// Opens the file.
     func open() throws -> Opened {
         let processor = try model.processor()
-        let options = try template.options()
+        let options = try template.options(for: processor)
         let directory = images.path
-        let encoder = SampleEncoder(processor: processor, lossMode: supervised.mode, options: options)
+        try images.check(processor)
+        let encoder = SampleEncoder(processor: processor, lossMode: (supervised ?? .assistant).mode, options: options)
         let source: any SampleSource
         switch kind {
         case .tokenized:
             source = try TokenizedSource(path: data, imageFolder: directory, processor: processor, options: options)
         case .hf:
-            let maker = try ConversationMaker(named: maker)
-            source = TableSource(table: try DatasetTables.open(data, split), maker: maker, encoder: encoder)
+            let maker = try ConversationMaker(named: maker ?? Self.defaultMaker)
+            source = TableSource(
+                table: try DatasetTables.open(data, split ?? Self.defaultSplit),
+                maker: maker,
+                encoder: encoder
+            )
         case .preloaded:
             source = try PreloadedSource(path: data, imageFolder: directory, encoder: encoder)
         }

@@ -16,7 +16,14 @@ struct DateOptions: ParsableArguments {
     }
 
     /// The library's options, the same for training and generation.
-    func options() throws -> ProcessingOptions {
+    ///
+    /// - Parameter processor: The model's processor; if its chat template writes no date, `--date` has no effect.
+    /// - Returns: The options.
+    /// - Throws: What the library throws for a text that is not a date.
+    func options(for processor: any ModelProcessor) throws -> ProcessingOptions {
+        if date != nil, !processor.writesDate {
+            Output.warn("--date has no effect: the chat template of the model writes no date")
+        }
         var options = ProcessingOptions()
         options.cancellation = Interrupt.cancellation
         options.template.date = try date.map { try ChatDate($0) }

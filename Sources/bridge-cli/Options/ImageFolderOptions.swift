@@ -1,4 +1,6 @@
 import ArgumentParser
+import BridgeCore
+import Foundation
 
 /// Where the images are that rows of data name.
 struct ImageFolderOptions: ParsableArguments {
@@ -14,4 +16,23 @@ struct ImageFolderOptions: ParsableArguments {
 
     /// The directory; empty for that of the data.
     var path: String { imageFolder ?? "" }
+
+    /// Refuses a directory that nothing is read from.
+    func check(_ processor: any ModelProcessor) throws {
+        guard let imageFolder else { return }
+        guard processor.imageTokens != nil else {
+            throw BridgeError(
+                .badArgument,
+                "--image-folder has no effect: this model reads text only; remove the option"
+            )
+        }
+        var isDirectory = ObjCBool(false)
+        guard FileManager.default.fileExists(atPath: imageFolder, isDirectory: &isDirectory), isDirectory.boolValue
+        else {
+            throw BridgeError(
+                .fileSystem,
+                "--image-folder is \(imageFolder), which is not a directory; give the one that paths of images are relative to"
+            )
+        }
+    }
 }

@@ -37,6 +37,7 @@ struct ModelPluginOptions: ParsableArguments {
         var catalog = try plugins.catalog()
         let isStrict = strict
         catalog.accountForUnknown = { try SettingsNotice.take($0, of: $1, isStrict: isStrict) }
+        catalog.accountForEdited = { SettingsNotice.takeEdited($0, of: $1) }
         return catalog
     }
 }

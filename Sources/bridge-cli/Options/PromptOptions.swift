@@ -63,6 +63,8 @@ struct PromptOptions: ParsableArguments {
         if !isGiven, !images.isEmpty { throw ValidationError("--image requires --prompt or --messages") }
     }
 
+    private static func warnOfCrops() { Output.warn("--pan-and-scan has no effect: there is no image") }
+
     /// The inputs of the model.
     ///
     /// - Parameters:
@@ -72,14 +74,28 @@ struct PromptOptions: ParsableArguments {
     /// - Throws: `BridgeError` for what the processor refuses.
     func inputs(_ processor: any ModelProcessor, asksForAnswer: Bool = true) throws -> ModelInputs {
         let images = try images.map { try ImageSource($0) }
-        var options = try template.options()
+        var options = try template.options(for: processor)
         options.template.addsGenerationPrompt = asksForAnswer
         options.template.tools = try tools.map { path in
             try ToolSchemas.tools(JSON(contentsOf: path), in: path) ?? []
         }
-        if let messages {
-            return try processor.inputs(Conversation(contentsOf: messages, images: images), options: options)
+        guard options.template.tools == nil || processor.writesTools else {
+            throw BridgeError(
+                .badArgument,
+                "--tools has no effect: the chat template of the model does not read tools; remove the option, or add a "
+                    + "template that does"
+            )
         }
+        if let messages {
+            let conversation = try Conversation(contentsOf: messages, images: images)
+            let unread = processor.unreadKeys(of: conversation)
+            if !unread.isEmpty {
+                Output.warn("\(messages): nothing reads \(unread.joined(separator: ", "))")
+            }
+            if template.panAndScan, conversation.images.isEmpty { Self.warnOfCrops() }
+            return try processor.inputs(conversation, options: options)
+        }
+        if template.panAndScan, images.isEmpty { Self.warnOfCrops() }
         let prompt = prompt ?? ""
         if raw { return try processor.inputs(rawText: prompt, images: images, options: options) }
         return try processor.inputs(

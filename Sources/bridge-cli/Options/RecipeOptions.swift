@@ -2,6 +2,8 @@ import ArgumentParser
 import BridgeCore
 import Foundation
 import JSONTree
+import TensorRuntime
+import Trainer
 
 /// Which run: a recipe and what is changed of it.
 struct RecipeOptions: ParsableArguments {
@@ -73,6 +75,34 @@ struct RecipeOptions: ParsableArguments {
         return recipe
     }
 
+    /// What a run of the recipe needs besides it.
+    ///
+    /// - Parameters:
+    ///   - recipe: The recipe with everything that was asked for.
+    ///   - catalog: The plugins.
+    ///   - engine: Where to compute.
+    ///   - isShapeOnly: Whether the run is only described.
+    /// - Returns: The environment.
+    func environment(
+        of recipe: Recipe,
+        _ catalog: PluginCatalog,
+        engine: any TensorEngine,
+        isShapeOnly: Bool
+    ) -> TrainingRun.Environment {
+        var environment = TrainingRun.Environment(
+            catalog: catalog,
+            engine: engine,
+            logger: Watch.logger,
+            today: Date.now.formatted(.iso8601.year().month().day())
+        )
+        environment.openTable = DatasetTables.open
+        environment.hub = HubDirectory.hub()
+        environment.isShapeOnly = isShapeOnly
+        let given = ownKeys(of: recipe, catalog).union(changedKeys)
+        environment.lowersSeqLength = !given.contains { $0.hasSuffix(".seq_length") }
+        return environment
+    }
+
     /// A recipe with its settings and directories, not checked yet.
     private struct Filled {
         var recipe: Recipe
@@ -102,7 +132,8 @@ struct RecipeOptions: ParsableArguments {
         if freezeVisionProjection { recipe.model.freezeVisionProjection = true }
         if visionLora { recipe.peft.visionLora = true }
         let before = recipe
-        let refusals = recipe.applyUsable(change.settings, options: optionChanges)
+        var refusals = recipe.applyUsable(change.settings, options: optionChanges)
+        refusals += recipe.settingsWithoutEffect(among: givenKeys(before, catalog), abilities: abilities)
         let notes = recipe.followTrainIters(of: before, changed: changedKeys)
         if recipe.checkpoint.save != before.checkpoint.save { Self.forgetDirectories(of: before, in: &recipe) }
         Self.fillDirectories(of: &recipe)
@@ -120,6 +151,35 @@ struct RecipeOptions: ParsableArguments {
     /// The keys of the settings that the command line changes.
     private var changedKeys: Set<String> {
         Set((optionChanges + change.settings.compactMap { Recipe.Change($0) }).map(\.fieldKey))
+    }
+
+    /// The settings that the user has given: on the command line, and in a file those that differ from the defaults and from
+    /// the recommended recipe.
+    ///
+    /// If the command line changes a section, the file's settings of that section are not counted.
+    ///
+    /// - Parameters:
+    ///   - recipe: The recipe before its single settings were changed.
+    ///   - catalog: The plugins.
+    /// - Returns: The keys.
+    private func givenKeys(_ recipe: Recipe, _ catalog: PluginCatalog) -> Set<String> {
+        var keys = changedKeys
+        if freezeVisionModel { keys.insert("model.freeze_vision_model") }
+        if freezeVisionProjection { keys.insert("model.freeze_vision_projection") }
+        func section(_ key: String) -> Substring { key.prefix { $0 != "." } }
+        var changed = Set(keys.map(section))
+        if change.scheme != nil || change.mode != nil { changed.insert("peft") }
+        if datasetType != nil { changed.insert("dataset") }
+        guard change.isOfFile(self.recipe) else { return keys }
+        return keys.union(ownKeys(of: recipe, catalog).filter { !changed.contains(section($0)) })
+    }
+
+    /// The settings of a recipe that have neither their default nor the value of the recommended recipe.
+    private func ownKeys(of recipe: Recipe, _ catalog: PluginCatalog) -> Set<String> {
+        let home = catalog.recipes.first { $0.standard.hfPath == recipe.hfPath }
+        return [Recipe(name: ""), try? home?.recipe(peft: recipe.peft.scheme)].compactMap(\.self)
+            .map { Set(recipe.differences(from: $0).map(\.key)) }
+            .reduce(Set(RecipeTable.fields.map(\.key))) { $0.intersection($1) }
     }
 
     /// Replaces a layout over several ranks by one rank.
@@ -236,7 +296,7 @@ struct RecipeChanges: ParsableArguments {
         let typed = settings.contains { $0.hasPrefix("peft.scheme=") } ? wanted.peft.scheme : scheme ?? mode
         var abilities = RecipeTemplate.Abilities()
         var recipe: Recipe
-        if Self.isFile(source) {
+        if isOfFile(source) {
             recipe = try Recipe(contentsOf: source) { name, scheme in
                 let template = try catalog.recipe(named: name)
                 abilities = template.abilities
@@ -255,7 +315,8 @@ struct RecipeChanges: ParsableArguments {
         return (recipe, abilities)
     }
 
-    private static func isFile(_ source: String) -> Bool {
+    /// Whether a recipe is one of a file, and not the name of a recommended one.
+    func isOfFile(_ source: String) -> Bool {
         source.contains("/") || [".yaml", ".yml", ".json"].contains { source.hasSuffix($0) }
     }
 }

@@ -64,9 +64,9 @@ struct SamplingArguments: ParsableArguments {
     @Option(
         name: .long,
         parsing: .unconditional,
-        help: ArgumentHelp("Seed of the random number generator.", valueName: "n")
+        help: ArgumentHelp("Seed of the random number generator for sampling. (default: 0)", valueName: "n")
     )
-    var seed: UInt64 = 0
+    var seed: UInt64?
 
     @Option(
         name: .long,
@@ -103,6 +103,22 @@ struct SamplingArguments: ParsableArguments {
         }
     }
 
+    /// Warns of a number of new tokens that the model's longest sequence cuts.
+    ///
+    /// - Parameters:
+    ///   - asked: The number of new tokens that the user asked for; nil for the default.
+    ///   - prompt: The number of tokens of the prompt.
+    ///   - limit: The model's longest sequence.
+    static func warnOfLength(_ asked: Int?, prompt: Int, limit: Int) {
+        // The last token is generated and not read again.
+        let most = limit - prompt + 1
+        guard let asked, asked > most, most > 0 else { return }
+        Output.warn(
+            "--max-new-tokens is \(asked), but at most \(most) are generated: the prompt has \(prompt) tokens, and the model takes "
+                + "at most \(limit) together (max_position_embeddings)"
+        )
+    }
+
     /// The library's options: those of the command line, then those of the model's `generation_config.json`.
     ///
     /// Greedy decoding, the default, ignores the sampling settings of the file and prints a note.
@@ -126,6 +142,11 @@ struct SamplingArguments: ParsableArguments {
         } else {
             sampling.temperature = temperature ?? 0
         }
+        if !samples, seed != nil {
+            Output.warn(
+                "--seed has no effect: the likeliest token is taken at each step; --temperature or --do-sample samples"
+            )
+        }
         if !samples, file.doSample {
             Output.printError(
                 "note: generation_config.json recommends sampling"
@@ -134,7 +155,7 @@ struct SamplingArguments: ParsableArguments {
             )
         }
         if let repetitionPenalty { settings.repetitionPenalty = repetitionPenalty }
-        (sampling.repetitionPenalty, sampling.seed) = (settings.repetitionPenalty, seed)
+        (sampling.repetitionPenalty, sampling.seed) = (settings.repetitionPenalty, seed ?? 0)
         try sampling.validate()
         // The penalty is applied with the model's other settings, in their order.
         sampling.repetitionPenalty = 1

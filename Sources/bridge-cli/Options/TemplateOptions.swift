@@ -21,9 +21,21 @@ struct TemplateOptions: ParsableArguments {
     }
 
     /// The library's options.
-    func options() throws -> ProcessingOptions {
-        var options = try dated.options()
-        if panAndScan { options.panAndScan = PanAndScan() }
+    ///
+    /// - Throws: `BridgeError` for pan-and-scan with a model that does not crop images.
+    func options(for processor: any ModelProcessor) throws -> ProcessingOptions {
+        var options = try dated.options(for: processor)
+        if panAndScan {
+            guard processor.cropsImages else {
+                throw BridgeError(
+                    .badArgument,
+                    "--pan-and-scan has no effect: this model "
+                        + (processor.imageTokens == nil ? "reads text only" : "takes each image as a whole")
+                        + "; remove the option"
+                )
+            }
+            options.panAndScan = PanAndScan()
+        }
         return options
     }
 }

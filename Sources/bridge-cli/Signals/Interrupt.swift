@@ -105,16 +105,29 @@ enum Interrupt {
             == unsafeBitCast(SIG_IGN, to: Int.self)
     }
 
+    /// The settings that the terminal gets back when a signal ends the process; nil where they were not changed.
+    ///
+    /// Written before the handlers can read it, see ``restoring(_:_:)``.
+    nonisolated(unsafe) private static var terminal: termios?
+
+    /// Changes the settings of the terminal on standard input, which gets back others when a signal ends the process.
+    static func restoring(_ original: termios, _ change: () -> Void) {
+        terminal = original
+        change()
+    }
+
     /// Lets a signal end the process while a person is asked for something; later ones stop what is done next.
     static func withDefaultSignals<Answer>(_ ask: () -> Answer) -> Answer {
         for number in ignoresHangup ? [SIGINT, SIGTERM] : [SIGINT, SIGTERM, SIGHUP] {
             signal(number) { number in
+                if var original = Interrupt.terminal { tcsetattr(STDIN_FILENO, TCSANOW, &original) }
                 var newline = UInt8(ascii: "\n")
                 _ = write(STDERR_FILENO, &newline, 1)
                 _exit(128 + number)
             }
         }
         let answer = ask()
+        terminal = nil
         cancellation.renew()
         install(exitsImmediately: false)
         return answer

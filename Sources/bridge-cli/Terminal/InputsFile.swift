@@ -7,7 +7,7 @@ import TensorRuntime
 /// A safetensors file with the inputs of a model under transformers' names.
 struct InputsFile {
     private var tensors: [(name: String, elementType: ElementType, shape: [Int])] = []
-    private var metadata = JSONObject()
+    private var metadata = OutputFile.metadata(of: "process")
     private var bytes = Data()
 
     /// Adds `input_ids`, and `pixel_values` as one batch with `image_sizes` where there are images.

@@ -23,12 +23,13 @@ enum Output {
 
     /// The status that a run without another error ends with.
     ///
-    /// - Returns: 0 when all was written; 1 when it was not, once the reason has been reported.
+    /// - Returns: 0 when all was written, and when the reader has closed the pipe, who has what it wanted; 1 when something was
+    ///   not written, once the reason has been reported.
     static func finish() -> Int32 {
         let number = failure.load(ordering: .relaxed)
-        guard number != 0 else { return 0 }
-        // A reader that closed the pipe has what it wanted, and a signal is what the user knows of.
-        if number != EPIPE, number != EINTR {
+        guard number != 0, number != EPIPE else { return 0 }
+        // The user knows of a signal.
+        if number != EINTR {
             printError("\(Failure.prefix)cannot write to standard output: \(reason(number))")
         }
         return 1
@@ -60,7 +61,7 @@ enum Output {
         guard number != 0 else { return }
         if isOnlyLog.load(ordering: .relaxed) {
             // Each line is tried: space may have been freed by then.
-            guard !hasWarned.exchange(true, ordering: .relaxed) else { return }
+            guard number != EPIPE, !hasWarned.exchange(true, ordering: .relaxed) else { return }
             let sentence = "cannot write to standard output: \(reason(number)); the run continues"
             printError("\(Style.yellow("warning:")) \(sentence)")
         } else {
@@ -80,6 +81,9 @@ enum Output {
 
     /// Prints a line about the run.
     static func printError(_ text: String) { tell(PrintableText.line(text) + "\n") }
+
+    /// Prints a warning about the run.
+    static func warn(_ text: String) { printError("\(Style.yellow("warning:")) \(text)") }
 
     /// Prints lines about the run.
     static func complainLines(_ text: String) { tell(PrintableText.lines(text) + "\n") }

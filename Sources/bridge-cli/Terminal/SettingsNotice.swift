@@ -5,6 +5,7 @@ import Synchronization
 /// Tells the user once which settings of a model's files are unknown, and keeps them for `--json`.
 enum SettingsNotice {
     private static let found = Mutex<[String: [UnknownSettings]]>([:])
+    private static let edited = Mutex<Set<String>>([])
 
     /// Takes the unknown settings of a model.
     ///
@@ -28,6 +29,16 @@ enum SettingsNotice {
         Output.printError(
             "\(Style.yellow("warning:")) \(directory) has \(ByteFormat.counted(names.count, "unknown setting")), which "
                 + "\(names.count == 1 ? "is" : "are") ignored: \(names.joined(separator: ", ")) (--strict makes this an error)"
+        )
+    }
+
+    /// Takes the files of a checkpoint that were edited or damaged after it was saved, and are used as they are.
+    static func takeEdited(_ files: [String], of checkpoint: String) {
+        guard edited.withLock({ $0.insert(checkpoint).inserted }) else { return }
+        Output.printError(
+            "\(Style.yellow("warning:")) \(files.map { "\(checkpoint)/\($0)" }.joined(separator: ", ")) "
+                + "\(files.count == 1 ? "differs from the file" : "differ from the files") saved with the checkpoint, and "
+                + "\(files.count == 1 ? "is" : "are") used as \(files.count == 1 ? "it is" : "they are") now"
         )
     }
 

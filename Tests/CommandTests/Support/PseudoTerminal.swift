@@ -5,10 +5,13 @@ import Testing
 enum PseudoTerminal {
     /// Runs to the end; returns what the terminal got, as the program wrote it, and the exit status.
     ///
+    /// `typed` is typed at once, and each text of `atEachPrompt` when the next prompt of a chat is there.
+    ///
     /// Colours are off, so that no escape sequence is the program's own.
     static func run(
         _ arguments: [String],
         typed: String = "",
+        atEachPrompt: [String] = [],
         environment: [String: String] = [:]
     ) throws -> (bytes: [UInt8], status: Int32) {
         // posix_openpt(3) and what belongs to it are not imported into Swift; these are what they do.
@@ -40,7 +43,12 @@ enum PseudoTerminal {
         try #require(write(terminal, keys, keys.count) == keys.count)
         var (bytes, piece) = ([UInt8](), [UInt8](repeating: 0, count: 4096))
         // When the last writer has gone, reading a terminal is an error.
-        while case let count = read(terminal, &piece, piece.count), count > 0 { bytes += piece[..<count] }
+        var waiting = atEachPrompt[...]
+        while case let count = read(terminal, &piece, piece.count), count > 0 {
+            bytes += piece[..<count]
+            guard bytes.suffix(2) == Array("> ".utf8)[...], let text = waiting.popFirst() else { continue }
+            try #require(write(terminal, text, text.utf8.count) == text.utf8.count)
+        }
         process.waitUntilExit()
         return (bytes, process.terminationStatus)
     }

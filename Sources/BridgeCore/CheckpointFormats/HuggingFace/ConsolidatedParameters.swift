@@ -25,9 +25,11 @@ public enum ConsolidatedParameters {
                 "sliding_window",
                 "tied_embeddings",
                 "max_position_embeddings",
-                "max_seq_len",
-                "quantization"
+                "max_seq_len"
             )
+            // vLLM's reader of these files raises for any other value.
+            SettingsTable.only("quantization.qformat_weight", ["fp8_e4m3"], "other formats of weights are not read")
+            SettingsTable.noEffect("quantization.qscheme_act", because: "activations are not quantized here")
             SettingsTable.only(
                 "_sliding_window",
                 [nil],

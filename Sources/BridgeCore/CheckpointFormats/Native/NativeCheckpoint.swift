@@ -68,7 +68,7 @@ public struct NativeCheckpoint: Sendable {
     ///
     /// - Returns: Their paths inside the checkpoint.
     /// - Throws: `BridgeError` when one cannot be read.
-    func changedSideFiles() throws -> [String] {
+    package func changedSideFiles() throws -> [String] {
         let size = BlockChecksum.blockByteCount
         var buffer = [UInt8](repeating: 0, count: 0)
         return try manifest.files.filter { $0.name.hasPrefix("\(Self.huggingFaceDirectory)/") }.filter { file in

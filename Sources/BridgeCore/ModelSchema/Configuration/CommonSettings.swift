@@ -6,7 +6,7 @@ import JSONTree
 /// transformers 5.23 and 4.57; `GenerationConfig` for what may also be in `generation_config.json`.
 package enum CommonSettings {
     package static let table = SettingsTable(file: "config.json", source: "PreTrainedConfig, transformers 5.23") {
-        SettingsTable.honoured("architectures", "model_type", "quantization_config")
+        SettingsTable.honoured("architectures", "model_type")
         SettingsTable.honoured("bos_token_id", "eos_token_id", "pad_token_id", "initializer_range")
         SettingsTable.only(
             "is_causal",

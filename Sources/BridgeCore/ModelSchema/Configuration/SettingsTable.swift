@@ -47,16 +47,23 @@ public struct SettingsTable: Sendable {
         Setting(key, .only(values, note: note))
     }
 
-    /// Refuses values that would change a result and are not supported.
+    /// Refuses values that would change a result and are not supported, and values of another type where keys are expected.
     ///
     /// - Parameters:
     ///   - json: The content of the file.
     ///   - name: The file, for messages.
     /// - Throws: `BridgeError` with code `badConfiguration` that lists every key, the value found and those supported.
     public func check(_ json: JSON, name: String) throws {
-        let problems = settings.compactMap { setting in
-            json[path: setting.key].flatMap { setting.problem(with: $0, in: name) }
-        }
+        let claimed = Set(settings.map(\.key))
+        let objects = Self.parents(of: claimed).subtracting(claimed).sorted()
+        let problems =
+            objects.compactMap { path -> String? in
+                guard let value = json[path: path]?.nonNull, value.object == nil else { return nil }
+                return "\(name): \(path) is \(value.kind), expected an object"
+            }
+            + settings.compactMap { setting in
+                json[path: setting.key].flatMap { setting.problem(with: $0, in: name) }
+            }
         guard problems.isEmpty else {
             throw BridgeError(
                 .badConfiguration,
@@ -69,17 +76,23 @@ public struct SettingsTable: Sendable {
     /// The keys of a file that have no verdict.
     public func unknownKeys(of json: JSON) -> [String] { Self.unclaimed(in: json, by: Set(settings.map(\.key))) }
 
-    /// The paths of the keys that are not among those claimed; an object with a claimed path below it is looked into.
-    static func unclaimed(in json: JSON, by claimed: Set<String>) -> [String] {
-        // Every path that has a claimed one below it, so that a file with many keys takes linear time.
-        var inner: Set<String> = []
-        for path in claimed {
+    /// The paths that have one of the given paths below them.
+    private static func parents(of paths: Set<String>) -> Set<String> {
+        var parents: Set<String> = []
+        for path in paths {
             var rest = path[...]
             while let dot = rest.lastIndex(of: ".") {
                 rest = rest[..<dot]
-                inner.insert(String(rest))
+                parents.insert(String(rest))
             }
         }
+        return parents
+    }
+
+    /// The paths of the keys that are not among those claimed; an object with a claimed path below it is looked into.
+    static func unclaimed(in json: JSON, by claimed: Set<String>) -> [String] {
+        // Collected first, so that a file with many keys takes linear time.
+        let inner = parents(of: claimed)
         func visit(_ json: JSON, _ path: String) -> [String] {
             guard let object = json.object else { return [] }
             return object.flatMap { key, value -> [String] in

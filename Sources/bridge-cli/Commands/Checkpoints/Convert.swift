@@ -65,6 +65,9 @@ struct Import: ParsableCommand {
 
     func run() throws {
         try Destination.check(megatronPath, against: [hfModel])
+        if noCache, HubRepository(meantBy: hfModel) == nil {
+            Output.warn("--no-cache has no effect: \(hfModel) is a directory here, of which no copy is made")
+        }
         let catalog = try plugins.catalog()
         guard !arguments.dryRun else { return try showPlan(HubDirectory.planning(hfModel, catalog)) }
         output.say("🔄 Starting import: \(hfModel) -> \(megatronPath)")
@@ -124,8 +127,9 @@ struct Export: ParsableCommand {
     @Option(
         name: .customLong("hf-model"),
         help: ArgumentHelp(
-            "A Hugging Face directory with tensor names, files and order to use instead of those in the checkpoint.",
-            valueName: "directory"
+            "The model whose tensor names, files and order are used instead of those in the checkpoint: a directory, or "
+                + "org/name[@revision] on the hub, of which no weights are downloaded.",
+            valueName: "path|id"
         ),
         completion: .directory
     )
@@ -153,7 +157,7 @@ struct Export: ParsableCommand {
     @OptionGroup var plugins: ModelPluginOptions
     @OptionGroup var output: RunOptions
 
-    /// The model whose names, files and order are used: those of --hf-model where it exists, else of the checkpoint.
+    /// The model whose names, files and order are used: that of --hf-model, else of the checkpoint.
     private func source(_ catalog: PluginCatalog) throws -> AutoBridge {
         if !FileManager.default.fileExists(atPath: megatronPath),
             let repository = HubRepository(meantBy: megatronPath)
@@ -165,11 +169,11 @@ struct Export: ParsableCommand {
             )
         }
         guard let hfModel else { return try AutoBridge.fromMegatron(megatronPath, catalog: catalog) }
-        if FileManager.default.fileExists(atPath: hfModel) { return try AutoBridge.fromHF(hfModel, catalog: catalog) }
-        output.say(
-            "   note: \(hfModel) does not exist; the names, files and order in the checkpoint are used"
-        )
-        return try AutoBridge.fromMegatron(megatronPath, catalog: catalog)
+        // Adapters are merged into the weights of the model; else only names, shapes and small files are taken from it.
+        guard AutoBridge.holdsAdapter(megatronPath), !arguments.dryRun else {
+            return try HubDirectory.planning(hfModel, catalog)
+        }
+        return try AutoBridge.fromHF(HubDirectory.resolve(hfModel), catalog: catalog)
     }
 
     func run() throws {
@@ -196,9 +200,6 @@ struct Export: ParsableCommand {
                 return nil as ConversionReport?
             }
             output.say("📂 Found Megatron checkpoint: \(plan.source)")
-            if FileManager.default.fileExists(atPath: "\(plan.source)/run_config.yaml") {
-                output.say("📋 Found configuration: \(plan.source)/run_config.yaml")
-            }
             output.say(
                 "📥 Loading \(bridge.architecture), \(plan.ledger.mapped.count) parameters, \(ByteFormat.text(plan.byteCount))"
             )

@@ -28,6 +28,14 @@ struct Reshard: ParsableCommand {
     @OptionGroup var arguments: ConversionArguments
     @OptionGroup var printing: RunOptions
 
+    func validate() throws {
+        guard arguments.allowMissing.isEmpty else {
+            throw ValidationError(
+                "--allow-missing has no effect: resharding takes every parameter of the checkpoint as it is"
+            )
+        }
+    }
+
     func run() throws {
         try Destination.check(output, against: [megatronPath])
         let checkpoint = try NativeCheckpoint(path: megatronPath)

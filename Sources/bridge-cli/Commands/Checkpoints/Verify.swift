@@ -55,26 +55,38 @@ struct Verify: ParsableCommand {
 
     @Option(
         name: .customLong("dtype"),
-        help: ArgumentHelp("Compute logits in float32 or bfloat16.", valueName: "type")
+        help: ArgumentHelp("Compute logits in float32 or bfloat16. (default: float32)", valueName: "type")
     )
-    var elementType = ModelOptions.ComputedType.float32
+    var elementType: ModelOptions.ComputedType?
 
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Largest allowed difference of logits, as a fraction of the largest logit.",
+            "Largest allowed difference of logits, as a fraction of the largest logit. (default: \(defaultTolerance))",
             valueName: "fraction"
         )
     )
-    var tolerance: Float = 1e-4
+    var tolerance: Float?
 
     @OptionGroup var plugins: ModelPluginOptions
     @OptionGroup var threads: ThreadOptions
     @OptionGroup var progress: ProgressOptions
     @OptionGroup var output: OutputOptions
 
+    private static let defaultTolerance: Float = 1e-4
+
     func validate() throws {
-        if !images.isEmpty, logits == nil { throw ValidationError("--image requires --logits") }
+        let ofLogits = [
+            ("--image", !images.isEmpty), ("--tolerance", tolerance != nil), ("--dtype", elementType != nil),
+        ]
+        if logits == nil, let option = ofLogits.first(where: \.1)?.0 {
+            throw ValidationError("\(option) has no effect without --logits: weights are compared as they are stored")
+        }
+        let ofWeights = [("--allow-missing", !allowMissing.isEmpty), ("--ignore-dtype", ignoreDtype)]
+        if logits != nil, let option = ofWeights.first(where: \.1)?.0 {
+            throw ValidationError("\(option) has no effect with --logits, which compares no weights")
+        }
+        let tolerance = tolerance ?? Self.defaultTolerance
         guard tolerance >= 0, tolerance.isFinite else {
             throw ValidationError("--tolerance is \(tolerance), expected 0 or more")
         }
@@ -86,6 +98,9 @@ struct Verify: ParsableCommand {
         let globs = allowMissing.map { NameGlob($0) }
         let one = try Checkpoint(path: HubDirectory.resolve(left), catalog: catalog, allowMissing: globs)
         let other = try Checkpoint(path: HubDirectory.resolve(right), catalog: catalog, allowMissing: globs)
+        for glob in globs where !one.usedPatterns.union(other.usedPatterns).contains(glob) {
+            Output.warn("--allow-missing \(glob) has no effect: it matches no tensor that is missing or left over")
+        }
         let result = try Watch.run { try Verifier(one, other).run($0, ignoringTypes: ignoreDtype) }
         if output.json { Output.json(json(result)) } else { show(result) }
         guard result.isEqual else {
@@ -107,7 +122,11 @@ struct Verify: ParsableCommand {
         func logits(_ path: String) throws -> Tensor {
             let bridge = try AutoBridge.fromAny(path, catalog: catalog)
             let weights = bridge.directory == nil ? path : nil
-            let model = try bridge.toModel(weights: weights, elementType: elementType.elementType, on: engine)
+            let model = try bridge.toModel(
+                weights: weights,
+                elementType: (elementType ?? .float32).elementType,
+                on: engine
+            )
             let (largest, size) = (inputs.tokenIDs.max() ?? 0, model.decoder.configuration.vocabSize)
             guard largest < size else {
                 throw BridgeError(
@@ -124,6 +143,7 @@ struct Verify: ParsableCommand {
             LogitCheck.problem(logits.floats()).map { "\(path): \($0): \(LogitCheck.advice)" }
         }
         Interrupt.exitsImmediately(false)
+        let tolerance = tolerance ?? Self.defaultTolerance
         let isClose = result.largestDifference <= tolerance * result.scale
         if output.json {
             Output.json(json(result, isClose: isClose))

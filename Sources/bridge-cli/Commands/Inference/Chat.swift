@@ -8,8 +8,8 @@ struct Chat: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Chat with a model.",
         discussion: """
-            Each line is a message; the model gets the conversation so far. Ctrl-C stops an answer; at the prompt it ends \
-            the program. Lines that begin with a slash are commands:
+            Each line is a message; the model gets the conversation so far. Ctrl-C stops an answer; at the prompt it \
+            discards the line, and ends the program if the line is empty. Lines that begin with a slash are commands:
               /image PATH   add an image to the next message
               /reset        start a new conversation
               /help         list these commands
@@ -29,13 +29,13 @@ struct Chat: ParsableCommand {
         let bridge = try model.bridge()
         let processor = try bridge.processor()
         let options = try sampling.options(bridge)
-        let processing = try template.options()
+        let processing = try template.options(for: processor)
         let verification = WeightVerification()
         let generator = Generator(try model.model(bridge, verification: verification))
         Interrupt.exitsImmediately(false)
         var session = ChatSession(system: template.system)
         var failures = 0
-        while let line = ask(session.pending.count) {
+        while let line = try ask(session.pending.count) {
             try verification.check()
             if line.utf8.count == Self.longestTypedLine, isatty(STDIN_FILENO) == 1 {
                 Output.printError(
@@ -77,6 +77,11 @@ struct Chat: ParsableCommand {
                 guarded(&failures) {
                     let inputs = try processor.inputs(session.asking(line), options: processing)
                     let batch = TokenBatch(inputs, on: generator.engine)
+                    SamplingArguments.warnOfLength(
+                        sampling.maxNewTokens,
+                        prompt: batch.tokens.count,
+                        limit: processor.decoder.seqLength
+                    )
                     let transcript = try Transcript(
                         processor.tokenizer,
                         stops: sampling.stop + options.settings.stopStrings,
@@ -105,13 +110,25 @@ struct Chat: ParsableCommand {
         if failures > 0, isatty(STDIN_FILENO) != 1 { throw ExitCode(1) }
     }
 
-    private func ask(_ images: Int) -> String? {
+    /// The next line; nil at the end of the input.
+    ///
+    /// - Throws: `ExitCode` for Ctrl-C on an empty line.
+    private func ask(_ images: Int) throws -> String? {
+        guard isatty(STDIN_FILENO) == 1 else { return Interrupt.withDefaultSignals { readLine() } }
         let hint = images == 0 ? "" : images == 1 ? "1 image " : "\(images) images "
-        if isatty(STDIN_FILENO) == 1 { Output.tell(PrintableText.line(Style.bold("\(hint)> "))) }
-        let line = Interrupt.withDefaultSignals { readLine() }
-        // The shell's own prompt belongs on a line of its own.
-        if line == nil, isatty(STDIN_FILENO) == 1 { Output.printError("") }
-        return line
+        while true {
+            let entry = Interrupt.withDefaultSignals {
+                TerminalLine.read { Output.tell(PrintableText.line(Style.bold("\(hint)> "))) }
+            }
+            if case .line(let line) = entry { return line }
+            // What follows, the shell's own prompt for instance, belongs on a line of its own.
+            Output.printError("")
+            switch entry {
+            case .discarded, .line: continue
+            case .interrupted: throw ExitCode(130)
+            case .end: return nil
+            }
+        }
     }
 
     /// Says what went wrong with one message and lets the conversation go on.

@@ -12,7 +12,7 @@ struct Evaluate: ParsableCommand {
         abstract: "Measure the exact-match accuracy of a model on a file of questions and answers.",
         discussion: """
             Each row is a conversation as for training, whose last message is the expected answer. Rows with a "category" \
-            are counted by category too. Decoding is greedy.
+            are counted by category too. Decoding is greedy. Ctrl-C prints the counts so far and ends with status 130.
 
             EXAMPLES:
               bridge evaluate --hf-model toy --data test.jsonl
@@ -50,6 +50,7 @@ struct Evaluate: ParsableCommand {
 
     @OptionGroup var template: DateOptions
 
+    @OptionGroup var progress: ProgressOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
@@ -65,7 +66,8 @@ struct Evaluate: ParsableCommand {
         let questions = try AnswerFile(path: data, imageFolder: images.path)
         let processor = try bridge.processor()
         let model = try model.model(bridge)
-        var options = try template.options()
+        try images.check(processor)
+        var options = try template.options(for: processor)
         options.template.addsGenerationPrompt = true
         var generation = Generator.Options(maxNewTokens: maxNewTokens, endTokens: try bridge.endTokens())
         generation.settings = try bridge.generationSettings()
@@ -74,7 +76,11 @@ struct Evaluate: ParsableCommand {
         let clock = ContinuousClock()
         let start = clock.now
         var result = ExactMatch()
-        for row in 0..<questions.count {
+        let line = CountLine(isShown: OutputMode.current.showsProgress, total: questions.count)
+        // From here on there is something to keep.
+        Interrupt.exitsImmediately(false)
+        for row in 0..<questions.count where !Interrupt.cancellation.isCancelled {
+            line.show(result.all.questions, "\(result.all.right) right")
             let question = try questions.question(at: row)
             let batch: TokenBatch
             do {
@@ -89,17 +95,26 @@ struct Evaluate: ParsableCommand {
                 isSilent: true
             )
             generator.reset()
+            SamplingArguments.warnOfLength(
+                maxNewTokens,
+                prompt: batch.tokens.count,
+                limit: model.decoder.configuration.seqLength
+            )
             _ = try generator.run(batch.tokens, images: batch.images, options: generation) { step in
-                try transcript.take(step)
+                try transcript.take(step) && !Interrupt.cancellation.isCancelled
             }
+            // An answer that was not finished is neither right nor wrong.
+            if Interrupt.cancellation.isCancelled { break }
             try transcript.finish()
             result.count(transcript.text, to: question)
         }
-        report(result, seconds: start.duration(to: clock.now).seconds)
+        line.finish()
+        report(result, of: questions.count, seconds: start.duration(to: clock.now).seconds)
+        if Interrupt.cancellation.isCancelled { throw ExitCode(130) }
         if let least, result.all.accuracy < least { throw ExitCode(1) }
     }
 
-    private func report(_ result: ExactMatch, seconds: Double) {
+    private func report(_ result: ExactMatch, of total: Int, seconds: Double) {
         guard !output.json else {
             func share(_ share: ExactMatch.Share) -> JSON {
                 [
@@ -111,6 +126,7 @@ struct Evaluate: ParsableCommand {
             let categories = result.categories.sorted { $0.key < $1.key }.map { ($0.key, share($0.value)) }
             report.set(.object(JSONObject(categories)), at: "categories")
             report.set(.number(JSONNumber(seconds)), at: "seconds")
+            report.set(.bool(result.all.questions < total), at: "interrupted")
             report.set(
                 .array(
                     result.misses.map {
@@ -120,6 +136,9 @@ struct Evaluate: ParsableCommand {
                 at: "wrong"
             )
             return Output.json(report)
+        }
+        if result.all.questions < total {
+            Output.line("interrupted after \(result.all.questions) of \(counted(total, "question"))")
         }
         func row(_ name: String, _ share: ExactMatch.Share) -> [String] {
             [name, "\(share.right) of \(share.questions)", ByteFormat.rounded(100 * share.accuracy, digits: 1) + " %"]

@@ -35,6 +35,9 @@ struct Forward: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("The safetensors file to write.", valueName: "file"), completion: .file())
     var output: String
 
+    @Flag(name: .long, help: "Replace --output even if this command has not written it.")
+    var overwrite = false
+
     @Flag(name: .customLong("hidden-states"), help: "Write the hidden states of every layer too.")
     var hiddenStates = false
 
@@ -63,6 +66,7 @@ struct Forward: ParsableCommand {
             throw BridgeError(.fileSystem, "cannot write \(output): \(directory) is not a writable directory")
         }
         try refuseToReplaceInputs()
+        try OutputFile.check(output, of: "forward", overwrite: overwrite)
         // There is nothing to keep until all is computed.
         Interrupt.exitsImmediately(true)
         let bridge = try model.bridge()
@@ -85,7 +89,11 @@ struct Forward: ParsableCommand {
             Output.printError("\(Style.yellow("warning:")) \(problem) in \(output): \(LogitCheck.advice)")
         }
         Interrupt.exitsImmediately(false)
-        try SafetensorsFile.write([("logits", result.logits)] + states + supervised, to: output)
+        try SafetensorsFile.write(
+            [("logits", result.logits)] + states + supervised,
+            to: output,
+            metadata: OutputFile.metadata(of: "forward")
+        )
         guard printing.json else {
             return Output.line(Style.green("✅ Wrote logits \(result.logits.shape) to \(output)"))
         }

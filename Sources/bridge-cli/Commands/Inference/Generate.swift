@@ -61,6 +61,11 @@ struct Generate: ParsableCommand {
         let processor = inputs == nil ? try bridge.processor() : try? bridge.processor()
         let (tokens, images, asked) = try request(processor, model)
         let loaded = start.duration(to: clock.now).seconds
+        SamplingArguments.warnOfLength(
+            sampling.maxNewTokens,
+            prompt: tokens.count,
+            limit: model.decoder.configuration.seqLength
+        )
         var options = try sampling.options(bridge)
         options.wantsProbabilities = output.json
         let transcript = try Transcript(

@@ -45,6 +45,9 @@ struct ProcessInputs: ParsableCommand {
         )
         var output: String?
 
+        @Flag(name: .long, help: "Replace --output also where this command has not written it.")
+        var overwrite = false
+
         func validate() throws {
             guard prompt.isGiven else { throw ValidationError("give either --prompt or --messages") }
         }
@@ -52,6 +55,7 @@ struct ProcessInputs: ParsableCommand {
         func run() throws {
             if let output {
                 try Destination.check(output, against: [model, prompt.messages, prompt.tools] + prompt.images)
+                try OutputFile.check(output, of: "process", overwrite: overwrite)
             }
             let processor = try HubDirectory.processor(model, plugins.catalog())
             let inputs = try prompt.inputs(processor, asksForAnswer: !noGenerationPrompt)
@@ -117,10 +121,14 @@ struct ProcessInputs: ParsableCommand {
         @Argument(help: "The safetensors file to write.", completion: .file(extensions: ["safetensors"]))
         var output: String
 
+        @Flag(name: .long, help: "Replace the output even if this command has not written it.")
+        var overwrite = false
+
         @OptionGroup var plugins: ModelPluginOptions
 
         func run() throws {
             try Destination.check(output, against: [model, requests])
+            try OutputFile.check(output, of: "process", overwrite: overwrite)
             let processor = try HubDirectory.processor(model, plugins.catalog())
             guard let list = try JSON(contentsOf: requests).array else {
                 throw BridgeError(.corruptInput, "\(requests) is not a list of requests, which is expected")

@@ -1,6 +1,8 @@
 import ArgumentParser
 import BridgeCore
 import JSONTree
+import TensorRuntime
+import Trainer
 
 /// The recipes for training.
 struct Recipes: ParsableCommand {
@@ -129,14 +131,16 @@ struct Recipes: ParsableCommand {
     /// Whether a run can begin.
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Check every rule between the settings of a run, and print the run as YAML.",
+            abstract: "Check a run: its settings, the model and the data, and print it as YAML.",
             discussion: """
-                Takes the options of 'bridge train'. Directories that are not given are in SAVE_DIR, else in \
-                WORKSPACE/results, else in nemo_experiments of the current directory.
+                Takes the options of 'bridge train' and refuses what it refuses, as far as no weight has to be read for that. \
+                Directories that are not given are in SAVE_DIR, else in WORKSPACE/results, else in nemo_experiments of the \
+                current directory.
 
                 EXAMPLES:
                   bridge recipes check --recipe mistral_7b_finetune_config \\
-                    --pretrained-checkpoint model --dataset-type mock
+                    --pretrained-checkpoint toy --dataset-type mock \\
+                    dataset.num_images=0
                 """
         )
 
@@ -159,7 +163,16 @@ struct Recipes: ParsableCommand {
         }
 
         func run() throws {
-            let recipe = try options.resolved(plugins.catalog(), dataParallelSize: replicas)
+            let catalog = try plugins.catalog()
+            var recipe = try options.resolved(catalog, dataParallelSize: replicas)
+            // What 'train' would refuse is refused here: model, data and directories, as far as no weight has to be read.
+            let run = try TrainingRun(
+                recipe,
+                in: options.environment(of: recipe, catalog, engine: CPUEngine(threadCount: 1), isShapeOnly: true)
+            )
+            // A recommended length may have been lowered to the model's.
+            recipe.model.seqLength = run.recipe.model.seqLength
+            recipe.dataset.seqLength = run.recipe.dataset.seqLength
             if output.json { return Output.json(recipe.json) }
             Output.text(Array(try recipe.yaml().utf8)[...])
         }

@@ -43,15 +43,7 @@ struct Train: ParsableCommand {
         let json = output.json
         let processor = CPUEngine(threadCount: threads.count)
         let measuring = profile ? MeasuringEngine(processor) : nil
-        var environment = TrainingRun.Environment(
-            catalog: catalog,
-            engine: measuring ?? processor,
-            logger: Watch.logger,
-            today: Date.now.formatted(.iso8601.year().month().day())
-        )
-        environment.openTable = DatasetTables.open
-        environment.hub = HubDirectory.hub()
-        environment.isShapeOnly = dryRun
+        let environment = recipe.environment(of: resolved, catalog, engine: measuring ?? processor, isShapeOnly: dryRun)
         let weights = resolved.checkpoint.pretrainedCheckpoint
         // What is downloaded is kept; while weights are loaded a signal loses nothing.
         if !dryRun, HubRepository(meantBy: weights) != nil { _ = try HubDirectory.resolve(weights) }

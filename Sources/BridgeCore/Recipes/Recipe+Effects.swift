@@ -1,0 +1,137 @@
+import JSONTree
+
+/// Settings that a run does not read, because another setting selects something else.
+extension Recipe {
+    /// Settings without an effect, when that is so, and why.
+    private struct Ineffective {
+        let keys: [String]
+        let reason: String
+        let holds: @Sendable (Recipe, RecipeTemplate.Abilities) -> Bool
+
+        init(_ keys: [String], _ reason: String, _ holds: @escaping @Sendable (Recipe) -> Bool) {
+            (self.keys, self.reason) = (keys, reason)
+            self.holds = { recipe, _ in holds(recipe) }
+        }
+
+        init(keys: [String], _ reason: String, ofFamily holds: @escaping @Sendable (RecipeTemplate.Abilities) -> Bool) {
+            (self.keys, self.reason) = (keys, reason)
+            self.holds = { _, abilities in holds(abilities) }
+        }
+    }
+
+    /// The settings among those given that have no effect in this recipe.
+    ///
+    /// A setting that switches something off, which is off anyway, is no mistake and is not listed.
+    ///
+    /// - Parameters:
+    ///   - keys: The keys of the settings that the user has given.
+    ///   - abilities: What the family can do.
+    /// - Returns: Each setting with a sentence: why it has no effect, and what to set instead.
+    public func settingsWithoutEffect(
+        among keys: Set<String>,
+        abilities: RecipeTemplate.Abilities = RecipeTemplate.Abilities()
+    ) -> [Refusal] {
+        var found: Set<String> = []
+        return Self.ineffective.filter { $0.holds(self, abilities) }.flatMap { rule in
+            rule.keys.compactMap { key in
+                guard keys.contains(key), let value = RecipeTable.field(key)?.value(of: self), !Self.isOff(value),
+                    found.insert(key).inserted
+                else { return nil }
+                let text = RecipeField.shortened(RecipeField.text(value))
+                return Refusal(key: key, problem: "\(key) is \(text), which has no effect: \(rule.reason)")
+            }
+        }
+    }
+
+    private static func isOff(_ value: JSON) -> Bool {
+        value.isNull || value == false || value == "" || value == [] || value.double == 0
+    }
+
+    private static let ineffective: [Ineffective] = adapters + data + schedule + validation
+
+    private static var adapters: [Ineffective] {
+        let keys = RecipeTable.fields.map(\.key).filter { $0.hasPrefix("peft.") && $0 != "peft.scheme" }
+        return [
+            Ineffective(
+                keys,
+                "peft.scheme is none, which trains the model itself; set peft.scheme=lora or dora (--peft-scheme)"
+            ) { $0.peft.scheme == .none },
+            Ineffective(
+                keys: ["model.freeze_vision_model", "model.freeze_vision_projection", "dataset.image_folder"],
+                "this family reads text only; remove the setting",
+                ofFamily: { !$0.readsImages }
+            ),
+        ]
+    }
+
+    private static var data: [Ineffective] {
+        func only(_ keys: [String], _ kinds: [DatasetSection.Kind]) -> Ineffective {
+            let names = kinds.map(\.rawValue).joined(separator: " or ")
+            return Ineffective(
+                keys.map { "dataset.\($0)" },
+                "dataset.dataset_type is another one than \(names); set dataset.dataset_type=\(kinds[0].rawValue) "
+                    + "(--dataset-type), or remove the setting"
+            ) { !kinds.contains($0.dataset.datasetType) }
+        }
+        return [
+            only(["maker_name", "path_or_dataset"], [.hf]),
+            only(["train_data_path", "valid_data_path", "image_folder"], [.preloaded, .tokenized]),
+            only(["num_images"], [.mock]),
+            only(["loss_mode", "date"], [.preloaded, .hf, .mock]),
+        ]
+    }
+
+    private static var schedule: [Ineffective] {
+        [
+            Ineffective(
+                ["optimizer.adam_beta1", "optimizer.adam_beta2", "optimizer.adam_eps"],
+                "optimizer.optimizer is sgd; set optimizer.optimizer=adam, or remove the setting"
+            ) { $0.optimizer.optimizer != .adam },
+            Ineffective(
+                ["optimizer.sgd_momentum"],
+                "optimizer.optimizer is adam; set optimizer.optimizer=sgd, or remove the setting"
+            ) { $0.optimizer.optimizer != .sgd },
+            Ineffective(
+                ["scheduler.lr_wsd_decay_style", "scheduler.lr_wsd_decay_iters"],
+                "scheduler.lr_decay_style is not WSD; set scheduler.lr_decay_style=WSD, or remove the setting"
+            ) { $0.scheduler.lrDecayStyle != .wsd },
+            Ineffective(
+                ["optimizer.min_lr"],
+                "scheduler.lr_decay_style is constant, so that the rate does not decay; set another style"
+            ) { $0.scheduler.lrDecayStyle == .constant },
+            Ineffective(
+                ["scheduler.lr_decay_iters"],
+                "scheduler.lr_decay_style is constant, so that the rate does not decay; set another style"
+            ) { $0.scheduler.lrDecayStyle == .constant && $0.scheduler.lrWarmupFraction == nil },
+            Ineffective(
+                ["scheduler.lr_warmup_iters"],
+                "scheduler.lr_warmup_fraction is set and takes precedence; set scheduler.lr_warmup_fraction=null"
+            ) { $0.scheduler.lrWarmupFraction != nil },
+            Ineffective(
+                ["scheduler.lr_warmup_init"],
+                "there is no warm-up; set scheduler.lr_warmup_iters or scheduler.lr_warmup_fraction"
+            ) { ($0.scheduler.lrWarmupFraction ?? Double($0.scheduler.lrWarmupIters)) == 0 },
+            Ineffective(
+                ["optimizer.weight_decay"],
+                "scheduler.start_weight_decay and scheduler.end_weight_decay are set and take precedence; remove them"
+            ) { $0.scheduler.startWeightDecay != nil && $0.scheduler.endWeightDecay != nil },
+        ]
+    }
+
+    private static var validation: [Ineffective] {
+        [
+            Ineffective(
+                ["train.eval_iters", "dataset.valid_data_path"],
+                "train.eval_interval is 0, so that there is no validation; set train.eval_interval"
+            ) { $0.train.evalInterval == 0 },
+            Ineffective(
+                ["train.eval_interval", "dataset.valid_data_path"],
+                "train.eval_iters is 0, so that there is no validation; set train.eval_iters"
+            ) { $0.train.evalIters == 0 },
+            Ineffective(
+                ["train.eval_interval", "train.eval_iters"],
+                "dataset.valid_data_path is empty, so that there is no validation; name the file to validate on"
+            ) { [.preloaded, .tokenized].contains($0.dataset.datasetType) && $0.dataset.validDataPath.isEmpty },
+        ]
+    }
+}
