@@ -93,7 +93,7 @@ def main():
 
 def measure(bridge, root, arguments):
     source, native, out = root / "source", root / "native", root / "out"
-    toy = [bridge, "toy", "--family", arguments.family, "--real-size", arguments.size, "--output", source]
+    toy = [bridge, "toy", "--family", arguments.family, "--size", arguments.size, "--output", source]
     start = time.perf_counter()
     subprocess.run(toy, check=True, stdout=subprocess.DEVNULL)
     made = time.perf_counter() - start

@@ -25,14 +25,14 @@ VISION = {
 
 
 def toy(bridge, family, size, folder, *options):
-    command = [bridge, "toy", "--family", family, "--real-size", size, "--output", folder, *options]
+    command = [bridge, "toy", "--family", family, "--size", size, "--output", folder, *options]
     subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
 
 
 def make_tokenizer(bridge, root, text):
     """A folder with a byte-level BPE of 32768 tokens that learnt its merges from the first half of the text."""
     folder = root / "tokenizer"
-    toy(bridge, "mistral", "7b", folder, "--layers", 1, "--hidden", 64)
+    toy(bridge, "mistral", "7b", folder, "--num-layers", 1, "--hidden-size", 64)
     file = str(folder / "tokenizer.json")
     tokenizer = Tokenizer.from_file(file)
     special = sorted(tokenizer.get_added_tokens_decoder().items())
@@ -56,7 +56,7 @@ def prompt(count, vocabulary):
 def make(bridge, root, prompts, cache):
     """A folder with a billion parameters, its GGUF and the prompts beside it: (folder, bytes per token, parameters)."""
     source = root / "source"
-    toy(bridge, "mistral", "7b", source, "--layers", 1, "--hidden", 64)  # for the tokenizer and the side files
+    toy(bridge, "mistral", "7b", source, "--num-layers", 1, "--hidden-size", 64)  # for the tokenizer and the side files
     for file in source.glob("*.safetensors*"):
         file.unlink()
     config = json.loads((source / "config.json").read_text()) | {
@@ -110,7 +110,7 @@ def make_vision(bridge, root, tower):
     """A folder with a tower of its published size, and inputs with one image."""
     which = VISION[tower]
     source, inputs = root / tower.lower(), root / f"{tower.lower()}-inputs.safetensors"
-    toy(bridge, which["family"], which["size"], source, "--layers", 1)
+    toy(bridge, which["family"], which["size"], source, "--num-layers", 1)
     config = json.loads((source / "config.json").read_text())
     vision, generator = config["vision_config"], torch.Generator().manual_seed(1)
     if which["grid"]:

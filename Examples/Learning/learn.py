@@ -23,10 +23,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 LEAST = 0.95
 # What makes a toy large enough to learn, small enough to learn fast; and how wide its pictures are, in pixels.
 FAMILIES = {
-    "ministral3": {"toy": ["--layers", "4", "--hidden", "64"], "side": 48},
+    "ministral3": {"toy": ["--num-layers", "4", "--hidden-size", "64"], "side": 48},
     # The toy's window of 12 tokens is for trying windows out; here a question has to see the picture before it.
-    "gemma3": {"toy": ["--layers", "4", "--hidden", "64"], "side": 32, "window": 192},
-    "mistral": {"toy": ["--layers", "4", "--hidden", "64"], "side": None},
+    "gemma3": {"toy": ["--num-layers", "4", "--hidden-size", "64"], "side": 32, "window": 192},
+    "mistral": {"toy": ["--num-layers", "4", "--hidden-size", "64"], "side": None},
 }
 
 

@@ -203,8 +203,18 @@ import Testing
         #expect(try adapter("export", "--adapter", run, "--output", peft).status == 0)
         let other = bench.scratch.path("other")
         #expect(
-            try BridgeProcess.run("toy", "--family", "mistral", "--output", other, "--layers", "2", "--hidden", "36")
-                .status == 0
+            try BridgeProcess.run(
+                "toy",
+                "--family",
+                "mistral",
+                "--output",
+                other,
+                "--num-layers",
+                "2",
+                "--hidden-size",
+                "36"
+            )
+            .status == 0
         )
         for source in [run, peft] {
             let outcome = try BridgeProcess.run(

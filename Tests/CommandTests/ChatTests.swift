@@ -81,7 +81,8 @@ import Testing
         #expect(outcome.status == 0 && Self.holdsNotesOnly(outcome.errors), "\(outcome.errors)")
         #expect(outcome.output.hasPrefix(answer.text + "\n"))
         let raw = try Answer([
-            "--hf-model", directory("mistral-native"), "--raw", "--prompt", "[INST]Hello[/INST]", "--max-new-tokens",
+            "--hf-model", directory("mistral-native"), "--no-chat-template", "--prompt", "[INST]Hello[/INST]",
+            "--max-new-tokens",
             "6",
             "--ignore-eos", "--dtype", "float32",
         ])

@@ -1,4 +1,5 @@
 import ArgumentParser
+import JSONTree
 import Testing
 
 @testable import bridge
@@ -24,7 +25,21 @@ import Testing
             "reshard --megatron-path a --output b --tp 2"
         ),
         ("data check --hf-model-path a --data b --seq_length 4", "data check --hf-model a --data b --seq-length 4"),
-        ("evaluate --megatron_path a --data b --at_least 1", "evaluate --megatron-path a --data b --at-least 1"),
+        ("evaluate --megatron_path a --data b --at_least 1", "evaluate --megatron-path a --data b --min-accuracy 1"),
+        // Former names.
+        ("evaluate --hf-model a --data b --show 1", "evaluate --hf-model a --data b --max-errors-shown 1"),
+        (
+            "convert import --hf-model a --megatron-path b --stage-layers 2,3",
+            "convert import --hf-model a --megatron-path b --num-layers-per-stage 2,3"
+        ),
+        (
+            "toy --family a --output b --layers 2 --hidden 8 --real-size 7b",
+            "toy --family a --output b --num-layers 2 --hidden-size 8 --size 7b"
+        ),
+        (
+            "generate --hf-model a --prompt b --raw --verbose-steps",
+            "generate --hf-model a --prompt b --no-chat-template --print-logits"
+        ),
     ])
     func otherSpellingsOfOptionsAreTheMainOnes(_ typed: String, _ expected: String) {
         #expect(words(typed).words == expected.split(separator: " ").map(String.init))
@@ -125,5 +140,11 @@ import Testing
     @Test func aPathNamedLikeAFlagDoesNotChangeTheOutput() throws {
         let outcome = try BridgeProcess.run("inspect", "--", "--json")
         #expect(outcome.status != 0 && outcome.output.isEmpty, "\(outcome.output)")
+    }
+
+    @Test func formerKeysOfJSONRepeatTheirValues() {
+        let json: JSON = ["total": 3, "errors": [["prediction": "a"]]]
+        let expected: JSON = ["total": 3, "errors": [["prediction": "a", "said": "a"]], "questions": 3]
+        #expect(json.alsoUnder(["total": "questions", "prediction": "said"]) == expected)
     }
 }

@@ -138,7 +138,9 @@ import Tokenizers
     }
 
     @Test func wrongUsageBeginsLikeEveryOtherError() throws {
-        for arguments in [["bogus"], ["convert"], ["inspect"], ["generate", "--nothing"], ["toy", "--layers", "x"]] {
+        for arguments in [
+            ["bogus"], ["convert"], ["inspect"], ["generate", "--nothing"], ["toy", "--num-layers", "x"],
+        ] {
             let outcome = try BridgeProcess(arguments).wait()
             #expect(outcome.status == 64 && outcome.errors.hasPrefix("error: "), "\(outcome.errors)")
         }

@@ -54,7 +54,7 @@ import Testing
                 )
             } else {
                 let result = try JSON(parsing: Array(outcome.output.utf8))
-                let asked = try #require(result["questions"]?.integer)
+                let asked = try #require(result["total"]?.integer)
                 #expect(result["interrupted"] == true && asked > 0 && asked < count)
             }
         }
@@ -78,14 +78,14 @@ import Testing
         let outcome = try BridgeProcess(arguments + ["--json"]).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
         let result = try JSON(parsing: Array(outcome.output.utf8))
-        #expect(result["questions"]?.integer == 3 && result["right"]?.integer == 2)
+        #expect(result["total"]?.integer == 3 && result["correct"]?.integer == 2)
         #expect(result[path: "categories.text.accuracy"]?.double == 1)
         #expect(result[path: "categories.image.accuracy"]?.double == 0.5)
-        let wrong = try #require(result["wrong"]?.array)
+        let wrong = try #require(result["errors"]?.array)
         #expect(wrong.count == 1)
         #expect(wrong.first?["location"]?.string?.hasSuffix("rows.jsonl, line 3") == true)
 
-        let table = try BridgeProcess(arguments + ["--at-least", "0.7"]).wait()
+        let table = try BridgeProcess(arguments + ["--min-accuracy", "0.7"]).wait()
         #expect(table.status == 1)
         #expect(table.output.contains("2 of 3") && table.output.contains("66.7 %"), "\(table.output)")
         #expect(table.output.contains("line 3: expected"))
@@ -99,9 +99,9 @@ import Testing
     }
 
     @Test(arguments: [
-        ["--data", "a"], ["--hf-model", "a"], ["--hf-model", "a", "--data", "b", "--at-least", "95"],
+        ["--data", "a"], ["--hf-model", "a"], ["--hf-model", "a", "--data", "b", "--min-accuracy", "95"],
         ["--hf-model", "a", "--data", "b", "--max-new-tokens", "0"],
-        ["--hf-model", "a", "--data", "b", "--show", "-1"],
+        ["--hf-model", "a", "--data", "b", "--max-errors-shown", "-1"],
     ])
     func wrongUsageIsStatus64(_ arguments: [String]) throws {
         #expect(try BridgeProcess(["evaluate"] + arguments).wait().status == 64)

@@ -161,9 +161,9 @@ import Testing
             "mistral",
             "--output",
             large,
-            "--hidden",
+            "--hidden-size",
             "240",
-            "--layers",
+            "--num-layers",
             "4",
             "--dtype",
             "float32"

@@ -38,10 +38,10 @@ import Testing
     }
 
     @Test func aPromptGivesLogitsForItsTokens() throws {
-        #expect(try forward("mistral", "--prompt", "a", "--raw").status == 0)
+        #expect(try forward("mistral", "--prompt", "a", "--no-chat-template").status == 0)
         let shape = try #require(try shapes()["logits"])
         #expect(shape[0] == 1 && shape[1] > 1 && shape[2] == 1000)
-        #expect(try forward("mistral", "--prompt", "a", "--raw", "--last", "1").status == 0)
+        #expect(try forward("mistral", "--prompt", "a", "--no-chat-template", "--last", "1").status == 0)
         #expect(try shapes() == ["logits": [1, 1, 1000]])
     }
 
@@ -49,7 +49,7 @@ import Testing
         let output = scratch.url("out.safetensors")
         let content = Data("measured for a week".utf8)
         try content.write(to: output)
-        let outcome = try forward("mistral", "--prompt", "a", "--raw")
+        let outcome = try forward("mistral", "--prompt", "a", "--no-chat-template")
         expect(outcome, failsWith: 1, mentioning: output.path, "was not written by 'bridge forward'", "--overwrite")
         #expect(try Data(contentsOf: output) == content)
         let process = try BridgeProcess.run(
@@ -62,9 +62,9 @@ import Testing
             output.path
         )
         expect(process, failsWith: 1, mentioning: output.path, "--overwrite")
-        #expect(try forward("mistral", "--prompt", "a", "--raw", "--overwrite").status == 0)
+        #expect(try forward("mistral", "--prompt", "a", "--no-chat-template", "--overwrite").status == 0)
         // Its own output is replaced, that of another command is not.
-        #expect(try forward("mistral", "--prompt", "b", "--raw").status == 0)
+        #expect(try forward("mistral", "--prompt", "b", "--no-chat-template").status == 0)
         let other = try BridgeProcess.run(
             "process",
             "prompt",

@@ -112,7 +112,7 @@ import Testing
 
     @Test func aRawPromptGoesAroundTheTemplate() throws {
         let model = ["--hf-model", directory("mistral"), "--max-new-tokens", "2"]
-        let one = try Answer(model + ["--prompt", "Hello", "--raw"])
+        let one = try Answer(model + ["--prompt", "Hello", "--no-chat-template"])
         let other = try Answer(model + ["--prompt", "Hello"])
         let tokens = "timings.prefill_tokens"
         #expect(one.json[path: tokens]?.integer ?? 0 < other.json[path: tokens]?.integer ?? 0)
@@ -163,7 +163,7 @@ import Testing
             "--max_new_tokens",
             "7",
             "--ignore-eos",
-            "--verbose-steps"
+            "--print-logits"
         )
         #expect(outcome.status == 0, "\(outcome.errors)")
         let lines = outcome.output.split(separator: "\n").map(String.init)

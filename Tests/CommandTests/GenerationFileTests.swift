@@ -9,7 +9,7 @@ import Tokenizers
 @Suite struct GenerationFileTests {
     private let scratch: Scratch
     private let model: String
-    private var plain: [String] { ["--hf-model", model, "--prompt", "a", "--raw"] }
+    private var plain: [String] { ["--hf-model", model, "--prompt", "a", "--no-chat-template"] }
 
     init() throws {
         scratch = try Scratch()

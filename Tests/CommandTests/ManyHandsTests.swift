@@ -25,7 +25,16 @@ import Testing
         expect(outcome, failsWith: 64, mentioning: "would replace a file of the model")
         #expect(try Data(contentsOf: target) == before)
 
-        let inputs = try run("forward", "--hf-model", model, "--prompt", "a", "--raw", "--output", scratch.path("x"))
+        let inputs = try run(
+            "forward",
+            "--hf-model",
+            model,
+            "--prompt",
+            "a",
+            "--no-chat-template",
+            "--output",
+            scratch.path("x")
+        )
         #expect(inputs.status == 0)
         let again = try run(
             "forward",
@@ -46,7 +55,16 @@ import Testing
     }
 
     @Test func aPromptMayBeginWithADash() throws {
-        let outcome = try run("generate", "--hf-model", model, "--prompt", "- one", "--max-new-tokens", "1", "--raw")
+        let outcome = try run(
+            "generate",
+            "--hf-model",
+            model,
+            "--prompt",
+            "- one",
+            "--max-new-tokens",
+            "1",
+            "--no-chat-template"
+        )
         #expect(outcome.status == 0, "\(outcome.errors)")
         expect(
             try run("generate", "--hf-model", model, "--prompt", "a", "--temperature", "-1"),

@@ -59,8 +59,8 @@ import Testing
     }
 
     @Test(arguments: [
-        [], ["--prompt", "a", "--messages", "b"], ["--messages", "b", "--raw"],
-        ["--prompt", "a", "--raw", "--system", "s"],
+        [], ["--prompt", "a", "--messages", "b"], ["--messages", "b", "--no-chat-template"],
+        ["--prompt", "a", "--no-chat-template", "--system", "s"],
         ["--prompt", "a", "--date", "tomorrow"],
     ])
     func wrongUsageIsStatus64(_ arguments: [String]) throws {

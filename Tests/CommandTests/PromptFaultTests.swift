@@ -31,7 +31,7 @@ import Testing
             ("ministral3", "[IMG][IMG]", "2 placeholders"),
         ]
         for (model, prompt, words) in cases {
-            let outcome = try generate(directory(model), "--prompt", prompt, "--raw", "--image", image)
+            let outcome = try generate(directory(model), "--prompt", prompt, "--no-chat-template", "--image", image)
             expect(outcome, failsWith: 64, mentioning: "1 image", words)
         }
         let outcome = try generate(directory("gemma3"), "--prompt", "x <start_of_image>", "--image", image)

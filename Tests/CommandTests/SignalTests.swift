@@ -105,7 +105,10 @@ import Testing
                 ["reshard", "--megatron-path", scratch.path("large-native"), "--output", out, "--tp", "2"],
                 ".out.partial"
             ),
-            (["toy", "--family", "mistral", "--layers", "24", "--hidden", "1024", "--output", out], ".out.partial"),
+            (
+                ["toy", "--family", "mistral", "--num-layers", "24", "--hidden-size", "1024", "--output", out],
+                ".out.partial"
+            ),
             (
                 [
                     "adapter", "merge", "--hf-model", large, "--adapter", scratch.path("large-lora"), "--hf-path", out,

@@ -37,7 +37,7 @@ extension Recipe {
         public let problem: String
     }
 
-    /// After so many problems nobody reads on.
+    /// After so many problems the rest is not listed.
     static let mostProblems = 100
 
     /// Changes settings.
@@ -68,7 +68,7 @@ extension Recipe {
             }
             guard let change else {
                 let found = RecipeField.shortened(argument)
-                refusals.append(Refusal(key: "", problem: "'\(found)' is no setting, expected section.key=value"))
+                refusals.append(Refusal(key: "", problem: "'\(found)' is not a setting, expected section.key=value"))
                 continue
             }
             guard let field = RecipeTable.field(change.key) else {

@@ -71,7 +71,7 @@ public struct RecipeCheck: Sendable {
         require("train.train_iters", train.trainIters, in: 1...1 << 31)
         require("train.eval_interval", train.evalInterval, in: 0...1 << 31)
         require("train.eval_iters", train.evalIters, in: 0...1 << 31)
-        require("train.max_skipped_iters", train.maxSkippedIters, in: 0...1 << 31)
+        require("train.max_consecutive_skipped_iters", train.maxSkippedIters, in: 0...1 << 31)
         require(
             (model.attentionDropout ?? 0) == 0,
             "model.attention_dropout is \(model.attentionDropout ?? 0), but attention weights are not dropped; supported: 0"
@@ -81,7 +81,7 @@ public struct RecipeCheck: Sendable {
         }
         if let interval = train.exitInterval { require("train.exit_interval", interval, in: 1...1 << 31) }
         if let threshold = train.spikeThreshold {
-            require(threshold > 1, "train.spike_threshold is \(threshold), expected more than 1")
+            require(threshold > 1, "train.loss_spike_threshold is \(threshold), expected more than 1")
         }
         require("dataset.num_workers", dataset.numWorkers, in: 0...1024)
         require("dataset.pad_to_multiple_of", dataset.padToMultipleOf, in: 1...1 << 20)

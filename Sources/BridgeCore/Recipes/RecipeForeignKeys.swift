@@ -27,7 +27,8 @@ enum RecipeForeignKeys {
         "ddp": "gradients are always summed in float32, by buckets; there is nothing to choose",
         "dist": "processes find each other through mpirun, not through torch.distributed",
         "tokenizer": "the tokenizer comes with the model that is trained",
-        "rerun_state_machine": "a step that is not finite is left out and counted; see train.max_skipped_iters",
+        "rerun_state_machine":
+            "a step that is not finite is left out and counted; see train.max_consecutive_skipped_iters",
         "ft": "there is no heartbeat service; a run goes on from its newest checkpoint when it is started again",
         "straggler": "there is no detection of slow ranks",
         "nvrx_straggler": "there is no detection of slow ranks",

@@ -90,14 +90,16 @@ extension RecipeTable {
             "Whether each micro-batch counts the same in the loss, as in Megatron Bridge, and not each trained token."
         ),
         RecipeField(
-            "train.spike_threshold",
+            "train.loss_spike_threshold",
             \.train.spikeThreshold,
-            "Leaves out a step whose loss is more than this many times the running mean; null for no such rule."
+            "Skips a step whose loss is more than this many times the running mean; null for no such rule.",
+            aliases: ["train.spike_threshold"]
         ),
         RecipeField(
-            "train.max_skipped_iters",
+            "train.max_consecutive_skipped_iters",
             \.train.maxSkippedIters,
-            "Ends the run with an error when so many steps in a row were left out; 0 at the first."
+            "Ends the run with an error after this number of skipped steps in a row; 0 at the first.",
+            aliases: ["train.max_skipped_iters"]
         ),
     ]
 

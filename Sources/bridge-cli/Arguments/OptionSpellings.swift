@@ -11,6 +11,11 @@ enum OptionSpellings {
         "torch-dtype": "dtype",
         "tensor-model-parallel-size": "tp",
         "pipeline-model-parallel-size": "pp",
+        // Former names, for one release.
+        "at-least": "min-accuracy", "show": "max-errors-shown",
+        "stage-layers": "num-layers-per-stage",
+        "real-size": "size", "hidden": "hidden-size", "layers": "num-layers",
+        "raw": "no-chat-template", "verbose-steps": "print-logits",
     ]
 
     /// The name under which a command declares an option.

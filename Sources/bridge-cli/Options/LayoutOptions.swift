@@ -16,7 +16,7 @@ struct LayoutOptions: ParsableArguments {
     var pipelineSize: Int?
 
     @Option(
-        name: .customLong("stage-layers"),
+        name: .customLong("num-layers-per-stage"),
         help: ArgumentHelp(
             "Layers of each pipeline stage, such as 12,14. (default: evenly distributed)",
             valueName: "n,n"
@@ -46,11 +46,11 @@ struct LayoutOptions: ParsableArguments {
         guard let stageLayers else { return }
         let counts = stageLayers.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
         guard counts.allSatisfy({ (1...4096).contains($0) }) else {
-            throw ValidationError("--stage-layers is \(stageLayers), expected numbers of layers such as 12,14")
+            throw ValidationError("--num-layers-per-stage is \(stageLayers), expected numbers of layers such as 12,14")
         }
         if let pipelineSize, pipelineSize != counts.count {
             throw ValidationError(
-                "--stage-layers has \(counts.count) stages and --pp is \(pipelineSize), expected the same"
+                "--num-layers-per-stage has \(counts.count) stages and --pp is \(pipelineSize), expected the same"
             )
         }
     }

@@ -33,7 +33,7 @@ struct PromptOptions: ParsableArguments {
     )
     var messages: String?
 
-    @Flag(name: .long, help: "Do not apply the chat template to the prompt.")
+    @Flag(name: .customLong("no-chat-template"), help: "Do not apply the chat template to the prompt.")
     var raw = false
 
     @Option(
@@ -53,12 +53,16 @@ struct PromptOptions: ParsableArguments {
             ("--system", template.system != nil), ("--tools", tools != nil), ("--date", template.dated.date != nil),
         ]
         if prompt != nil, messages != nil { throw ValidationError("give either --prompt or --messages") }
-        if messages != nil, raw { throw ValidationError("--raw requires --prompt; --messages needs the chat template") }
+        if messages != nil, raw {
+            throw ValidationError("--no-chat-template requires --prompt; --messages needs the chat template")
+        }
         if messages != nil, template.system != nil {
             throw ValidationError("--system requires --prompt; add a system message to --messages")
         }
         if raw, let one = besides.first(where: \.1)?.0 {
-            throw ValidationError("--raw does not apply the chat template, so \(one) has no effect; remove one of them")
+            throw ValidationError(
+                "--no-chat-template does not apply the chat template, so \(one) has no effect; remove one of them"
+            )
         }
         if !isGiven, !images.isEmpty { throw ValidationError("--image requires --prompt or --messages") }
     }

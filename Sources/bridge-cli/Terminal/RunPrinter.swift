@@ -108,8 +108,8 @@ struct RunPrinter {
         let statistics = run.statistics
         guard !json else {
             var result: JSON = [
-                "end": .string(outcome.end.rawValue), "iteration": .number(JSONNumber(outcome.iteration)),
-                "steps_done": .number(JSONNumber(outcome.stepsDone)),
+                "stop_reason": .string(outcome.end.rawValue), "iteration": .number(JSONNumber(outcome.iteration)),
+                "steps": .number(JSONNumber(outcome.stepsDone)),
                 "checkpoints": .string(run.recipe.checkpoint.save),
                 "samples": .number(JSONNumber(statistics.sampleCount)),
                 "samples_without_trained_token": .number(JSONNumber(statistics.withoutTrainedToken)),
@@ -120,7 +120,7 @@ struct RunPrinter {
             }
             result.set(.array(run.notes.unreadKeys.map { .string($0) }), at: "unread_keys")
             result.set(run.notes.rowsWithoutEnd.json, at: "rows_without_end")
-            return Output.json(result)
+            return Output.json(result.alsoUnder(["stop_reason": "end", "steps": "steps_done"]))
         }
         if statistics.withoutTrainedToken > 0 {
             Output.printError(

@@ -55,7 +55,9 @@ import Testing
 
     @Test func moreTokensThanTheModelTakesAreWarnedOfWithBothNumbers() throws {
         // The fixture takes 640 tokens, of which the prompt is some; the last token is not read again.
-        let arguments = ["generate", "--hf-model", directory("mistral"), "--prompt", "a", "--raw", "--json"]
+        let arguments = [
+            "generate", "--hf-model", directory("mistral"), "--prompt", "a", "--no-chat-template", "--json",
+        ]
         let outcome = try BridgeProcess(arguments + ["--max-new-tokens", "700", "--ignore-eos"]).wait()
         #expect(outcome.status == 0)
         let count = try Answer(outcome.output).tokens.count

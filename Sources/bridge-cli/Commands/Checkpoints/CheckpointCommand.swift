@@ -75,10 +75,13 @@ struct CheckpointCommand: ParsableCommand {
             let health = try Watch.run { try NativeCheckpoint.check(path, context: $0) }
             let corruptFiles = health.corruptFiles
             if output.json {
-                Output.json([
+                let result: JSON = [
                     "path": .string(health.path), "files": .number(JSONNumber(health.fileCount)),
-                    "damages": .array(corruptFiles.map { ["file": .string($0.file), "problem": .string($0.problem)] }),
-                ])
+                    "corrupt_files": .array(
+                        corruptFiles.map { ["file": .string($0.file), "problem": .string($0.problem)] }
+                    ),
+                ]
+                Output.json(result.alsoUnder(["corrupt_files": "damages"]))
             }
             guard corruptFiles.isEmpty else {
                 throw BridgeError(

@@ -41,7 +41,7 @@ struct Inspect: ParsableCommand {
         let checkpoint =
             try repository == nil
             ? Checkpoint(path: path, catalog: catalog) : Checkpoint(HubDirectory.planning(path, catalog))
-        if output.json { return Output.json(json(checkpoint)) }
+        if output.json { return Output.json(json(checkpoint).alsoUnder(["parameters": "numbers"])) }
         Output.table(
             (repository.map { [["repository", "\($0)"]] } ?? []) + [
                 ["path", checkpoint.path], ["kind", checkpoint.kind.rawValue],

@@ -10,7 +10,7 @@ struct Reshard: ParsableCommand {
             EXAMPLES:
               bridge reshard --megatron-path toy-megatron --output toy-tp4 --tp 4
               bridge reshard --megatron-path toy-megatron --output toy-pp2 \\
-                --stage-layers 2,3
+                --num-layers-per-stage 2,3
             """
     )
 

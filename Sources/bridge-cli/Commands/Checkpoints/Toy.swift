@@ -14,7 +14,7 @@ struct Toy: ParsableCommand {
             EXAMPLES:
               bridge toy --family mistral --output toy
               bridge toy --family gemma3 --output toy --layers 13 --dtype float32
-              bridge toy --family ministral3 --output toy-3b --real-size 3b
+              bridge toy --family ministral3 --output toy-3b --size 3b
             """
     )
 
@@ -31,10 +31,10 @@ struct Toy: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Seed of the random weights.", valueName: "n"))
     var seed: UInt64 = 0
 
-    @Option(name: .long, help: ArgumentHelp("Number of decoder layers.", valueName: "n"))
+    @Option(name: .customLong("num-layers"), help: ArgumentHelp("Number of decoder layers.", valueName: "n"))
     var layers: Int?
 
-    @Option(name: .long, help: ArgumentHelp("Hidden size.", valueName: "n"))
+    @Option(name: .customLong("hidden-size"), help: ArgumentHelp("Hidden size.", valueName: "n"))
     var hidden: Int?
 
     @Option(
@@ -47,7 +47,7 @@ struct Toy: ParsableCommand {
     var elementType: ConversionArguments.WeightType?
 
     @Option(
-        name: .customLong("real-size"),
+        name: .customLong("size"),
         help: ArgumentHelp(
             "Use the dimensions of a published size: 7b, 24b; 3b, 8b, 14b; 4b, 12b, 27b.",
             valueName: "name"
@@ -63,10 +63,10 @@ struct Toy: ParsableCommand {
 
     func validate() throws {
         if let layers, !(1...4096).contains(layers) {
-            throw ValidationError("--layers is \(layers), expected 1 to 4096")
+            throw ValidationError("--num-layers is \(layers), expected 1 to 4096")
         }
         if let hidden, !(1...1 << 20).contains(hidden) {
-            throw ValidationError("--hidden is \(hidden), expected 1 to \(1 << 20)")
+            throw ValidationError("--hidden-size is \(hidden), expected 1 to \(1 << 20)")
         }
     }
 

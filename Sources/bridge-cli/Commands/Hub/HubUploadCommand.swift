@@ -42,13 +42,14 @@ struct HubUploadCommand: ParsableCommand {
         let upload = try HubUpload(directory, to: wanted, of: HubDirectory.hub())
         let bytes = upload.items.reduce(0) { $0 + $1.byteCount }
         if output.json {
-            return Output.json([
+            let plan: JSON = [
                 "repository": .string("\(wanted)"), "bytes": .number(JSONNumber(bytes)),
                 "files": .array(
                     upload.items.map { ["path": .string($0.path), "bytes": .number(JSONNumber($0.byteCount))] }
                 ),
-                "left_out": .array(upload.leftOut.map { .string($0) }),
-            ])
+                "skipped": .array(upload.leftOut.map { .string($0) }),
+            ]
+            return Output.json(plan.alsoUnder(["skipped": "left_out"]))
         }
         UploadOptions.showLeftOut(upload.leftOut)
         Output.table([["FILE", "SIZE"]] + upload.items.map { [$0.path, ByteFormat.text($0.byteCount)] })
@@ -93,11 +94,12 @@ struct UploadOptions: ParsableArguments {
 
     /// What was uploaded.
     static func json(_ report: HubUpload.Report) -> JSON {
-        [
+        let result: JSON = [
             "commit": .string(report.commit), "address": .string(report.address),
-            "files": .number(JSONNumber(report.fileCount)), "sent_bytes": .number(JSONNumber(report.sentByteCount)),
-            "left_out": .array(report.leftOut.map { .string($0) }),
+            "files": .number(JSONNumber(report.fileCount)), "uploaded_bytes": .number(JSONNumber(report.sentByteCount)),
+            "skipped": .array(report.leftOut.map { .string($0) }),
         ]
+        return result.alsoUnder(["skipped": "left_out", "uploaded_bytes": "sent_bytes"])
     }
 }
 

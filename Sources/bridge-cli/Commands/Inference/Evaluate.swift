@@ -18,7 +18,7 @@ struct Evaluate: ParsableCommand {
               bridge evaluate --hf-model toy --data test.jsonl
               bridge evaluate --hf-model toy --adapter run/iter_0000200 \\
                 --data test.jsonl --json
-              bridge evaluate --megatron-path run --data test.jsonl --at-least 0.95
+              bridge evaluate --megatron-path run --data test.jsonl --min-accuracy 0.95
             """
     )
 
@@ -40,12 +40,15 @@ struct Evaluate: ParsableCommand {
     var maxNewTokens = 64
 
     @Option(
-        name: .customLong("at-least"),
+        name: .customLong("min-accuracy"),
         help: ArgumentHelp("Exit with status 1 if accuracy is below this value.", valueName: "accuracy")
     )
     var least: Double?
 
-    @Option(name: .long, help: ArgumentHelp("Number of wrong answers to print.", valueName: "n"))
+    @Option(
+        name: .customLong("max-errors-shown"),
+        help: ArgumentHelp("Number of wrong answers to print.", valueName: "n")
+    )
     var show = 5
 
     @OptionGroup var template: DateOptions
@@ -57,8 +60,8 @@ struct Evaluate: ParsableCommand {
         guard (1...1_000_000).contains(maxNewTokens) else {
             throw ValidationError("--max-new-tokens is \(maxNewTokens), expected 1 to 1000000")
         }
-        if let least, !(0...1).contains(least) { throw ValidationError("--at-least is \(least), expected 0 to 1") }
-        guard show >= 0 else { throw ValidationError("--show is \(show), expected 0 or more") }
+        if let least, !(0...1).contains(least) { throw ValidationError("--min-accuracy is \(least), expected 0 to 1") }
+        guard show >= 0 else { throw ValidationError("--max-errors-shown is \(show), expected 0 or more") }
     }
 
     func run() throws {
@@ -118,7 +121,7 @@ struct Evaluate: ParsableCommand {
         guard !output.json else {
             func share(_ share: ExactMatch.Share) -> JSON {
                 [
-                    "questions": share.questions.json, "right": share.right.json,
+                    "total": share.questions.json, "correct": share.right.json,
                     "accuracy": .number(JSONNumber(share.accuracy)),
                 ]
             }
@@ -130,12 +133,17 @@ struct Evaluate: ParsableCommand {
             report.set(
                 .array(
                     result.misses.map {
-                        ["location": .string($0.location), "expected": .string($0.expected), "said": .string($0.said)]
+                        [
+                            "location": .string($0.location), "expected": .string($0.expected),
+                            "prediction": .string($0.said),
+                        ]
                     }
                 ),
-                at: "wrong"
+                at: "errors"
             )
-            return Output.json(report)
+            return Output.json(
+                report.alsoUnder(["total": "questions", "correct": "right", "prediction": "said", "errors": "wrong"])
+            )
         }
         if result.all.questions < total {
             Output.line("interrupted after \(result.all.questions) of \(counted(total, "question"))")

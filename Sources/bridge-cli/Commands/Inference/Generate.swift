@@ -9,7 +9,7 @@ struct Generate: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Generate an answer to a prompt, with or without images.",
         discussion: """
-            The chat template of the model is applied to the prompt, unless --raw is given. Decoding is greedy, unless \
+            The chat template of the model is applied to the prompt, unless --no-chat-template is given. Decoding is greedy, unless \
             --temperature is more than 0 or --do-sample is given. Penalties, suppressed tokens and stop strings of the \
             model's generation_config.json always apply.
 
@@ -18,7 +18,7 @@ struct Generate: ParsableCommand {
               bridge generate --hf-model toy --prompt 'Describe this image.' \\
                 --image table.png --max-new-tokens 50
               bridge generate --megatron-path toy-megatron --prompt 'Once upon a time' \\
-                --raw --temperature 0.7 --seed 1
+                --no-chat-template --temperature 0.7 --seed 1
               bridge generate --hf-model toy --messages chat.json --json
             """
     )
@@ -37,7 +37,7 @@ struct Generate: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     @Flag(
-        name: .customLong("verbose-steps"),
+        name: .customLong("print-logits"),
         help: "Print every step with its most likely tokens, as the scripts of Megatron Bridge do."
     )
     var verboseSteps = false
@@ -46,7 +46,7 @@ struct Generate: ParsableCommand {
         guard (inputs != nil) != prompt.isGiven else {
             throw ValidationError("give one of --prompt, --messages and --inputs")
         }
-        if output.json, verboseSteps { throw ValidationError("give either --json or --verbose-steps") }
+        if output.json, verboseSteps { throw ValidationError("give either --json or --print-logits") }
     }
 
     func run() throws {
