@@ -53,7 +53,6 @@ struct Evaluate: ParsableCommand {
 
     @OptionGroup var template: DateOptions
 
-    @OptionGroup var progress: ProgressOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
