@@ -40,7 +40,7 @@ import Testing
 
     @Test func aPictureForAModelOfText() throws {
         let outcome = try generate(directory("mistral"), "--prompt", "x", "--image", image)
-        expect(outcome, failsWith: 64, mentioning: "text only")
+        expect(outcome, failsWith: 64, mentioning: "text-only")
     }
 
     @Test func picturesThatAreNone() throws {
@@ -67,7 +67,7 @@ import Testing
 
     @Test func aFolderThatIsNoCheckpoint() throws {
         let outcome = try generate(directory("mistral"), "--megatron-path", directory("gemma3"), "--prompt", "x")
-        expect(outcome, failsWith: 4, mentioning: "no Megatron checkpoint")
+        expect(outcome, failsWith: 4, mentioning: "not a Megatron checkpoint")
         let none = try generate(directory("mistral"), "--megatron-path", scratch.path("none"), "--prompt", "x")
         expect(none, failsWith: 1, mentioning: "is not a directory")
     }

@@ -31,7 +31,7 @@ public struct ChatMessage: Sendable, Equatable {
         return try items.map { item throws(TemplateError) in try ChatMessage(item) }
     }
 
-    /// What the template sees: older names of the reasoning are joined by the one that templates read.
+    /// The value that the template reads: older names of the reasoning are added under the current one.
     var templateValue: TemplateValue {
         var members = fields
         let names = ["reasoning_content", "thinking", "reasoning"]
@@ -50,7 +50,7 @@ public struct ChatMessage: Sendable, Equatable {
 /// A part of a message.
 public enum ChatPart: Sendable, Equatable {
     case text(String)
-    /// An image; the pixels go to the model beside the tokens.
+    /// An image; the pixels are passed to the model separately from the tokens.
     case image
 
     var value: ChatValue {
