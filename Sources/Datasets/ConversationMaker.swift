@@ -2,9 +2,9 @@ public import BridgeCore
 package import JSONTree
 import Tokenizers
 
-/// Makes conversations of a table's rows.
+/// Converts rows of a table to conversations.
 ///
-/// The built-in ones ask and answer what those of Megatron Bridge 0.7 do (`data/vlm_datasets/hf_dataset_makers.py`).
+/// The built-in ones have the prompts of Megatron Bridge 0.7 (`data/vlm_datasets/hf_dataset_makers.py`).
 public struct ConversationMaker: Sendable {
     /// The name, as `dataset.maker_name` has it.
     public let name: String
@@ -38,7 +38,7 @@ public struct ConversationMaker: Sendable {
 
     /// The conversation of a row.
     ///
-    /// - Throws: `BridgeError` that names the place of a row that the maker cannot read.
+    /// - Throws: `BridgeError` with the location of a row that the maker cannot read.
     public func conversation(_ row: any DatasetRow) throws -> Conversation {
         do {
             let found = row.columns
@@ -103,7 +103,8 @@ public struct ConversationMaker: Sendable {
             } catch {
                 throw BridgeError(.corruptInput, "the column ground_truth is not valid JSON: \(error)")
             }
-            // The peer's first version took one of several parses by chance, so that no two runs were alike.
+            // The first version of Megatron Bridge took one of several parses by chance, so that no two runs were
+            // alike.
             guard let parse = truth["gt_parses"]?.array?.first ?? truth["gt_parse"] else {
                 throw BridgeError(.corruptInput, "the column ground_truth has neither gt_parses nor gt_parse")
             }
@@ -121,13 +122,13 @@ public struct ConversationMaker: Sendable {
             dataset: "HuggingFaceM4/the_cauldron#raven",
             columns: [["images"], ["texts"]]
         ) { row in
-            // The first exchange is the only one that the peer reads, too.
+            // Megatron Bridge reads the first exchange only, too.
             guard let texts = try row.value("texts"), let first = texts.array?.first,
                 let question = first["user"]?.string, let answer = first["assistant"]?.string
             else {
                 throw BridgeError(
                     .corruptInput,
-                    "the column texts holds no list of objects with user and assistant; the data is not what the maker reads"
+                    "the column texts holds no list of objects with user and assistant; the maker needs other columns"
                 )
             }
             let images = try row.images("images")

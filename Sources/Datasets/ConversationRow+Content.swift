@@ -2,7 +2,7 @@ import BridgeCore
 import JSONTree
 import Tokenizers
 
-/// The contents of messages: texts with places for images, and parts.
+/// The contents of messages: texts with image placeholders, and parts.
 extension ConversationRow {
     /// A text, or its parts where images are in it.
     mutating func content(of text: String) -> ChatValue {
@@ -51,7 +51,7 @@ extension ConversationRow {
         return parts
     }
 
-    /// Gives the next image of the row to a place; whether there are as many is looked at in the end.
+    /// Assigns the next image of the row to a placeholder; their number is checked at the end.
     private mutating func takeWaiting() {
         places += 1
         if let source = waiting.popFirst() { images.append(source) }
@@ -63,7 +63,7 @@ extension ConversationRow {
             guard let text = json["text"]?.string else { throw Self.wrong("\(location) has no text") }
             return parts(of: text)
         case "image", "image_url":
-            // Columns of structures have every field in every part, null where it says nothing.
+            // Columns of structures have every field in every part, null where it has no value.
             func field(_ json: JSON, _ name: String) -> JSON? { json[name]?.nonNull }
             let value = field(json, "image_url") ?? json
             if value.string == nil, ["image", "path", "url", "base64"].allSatisfy({ field(value, $0) == nil }) {
@@ -82,7 +82,7 @@ extension ConversationRow {
             return [ChatValue(part)]
         case let type?:
             throw Self.wrong(
-                "\(location) is of the type \(type), expected text, image or thinking; leave the row out"
+                "\(location) is of the type \(type), expected text, image or thinking; remove the row"
             )
         case nil: throw Self.wrong("\(location) has no type, expected text, image or thinking")
         }

@@ -4,10 +4,10 @@ import Tokenizers
 
 /// The messages of a row, one after the other.
 extension ConversationRow {
-    /// What a message of a role is.
+    /// The kind of a role's message.
     enum Part {
         case text
-        /// Calls of tools, as JSON in the place of a text.
+        /// Tool calls, as JSON instead of a text.
         case calls
         case result
     }
@@ -90,7 +90,7 @@ extension ConversationRow {
         }
     }
 
-    /// A message that is calls of tools: a turn of its own, or the end of the turn of the assistant that it follows.
+    /// A message of tool calls: a separate turn, or the end of the assistant's turn before it.
     private mutating func appendCalls(_ object: JSONObject, mark: Bool?, at location: String) throws {
         let json = object["content"]?.nonNull ?? object["value"]?.nonNull ?? object["tool_calls"]?.nonNull
         let (text, source) = Self.callSource(json ?? .null)
@@ -138,7 +138,7 @@ extension ConversationRow {
         return (nil, json)
     }
 
-    /// A call with an id of nine letters and digits, which templates of Mistral models ask for, where it has none.
+    /// A call with an id of nine letters and digits, which templates of Mistral models require, if it has none.
     private static func identified(_ call: JSON, number: Int) -> JSON {
         guard var object = call.object, object["id"]?.nonNull == nil else { return call }
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
@@ -155,7 +155,7 @@ extension ConversationRow {
         return .object(object)
     }
 
-    /// Says of a result which call it is of, where the row does not: calls and results are in the same order.
+    /// Adds the id of the call to a result, if the row has none: calls and results are in the same order.
     private mutating func addCall(to fields: inout [ChatValue.Member]) {
         if case .text(let id)? = fields.last(where: { $0.name == "tool_call_id" })?.value {
             return openCalls.removeAll { $0.id == id }
@@ -168,7 +168,7 @@ extension ConversationRow {
         }
     }
 
-    /// Stops answers that no template can render or nothing can be learned from.
+    /// Refuses assistant messages that a template cannot render or that have no supervised text.
     private static func checkAnswer(_ content: ChatValue.Member?, saysMore: Bool, at location: String) throws {
         let found: String
         switch content?.name == "content" ? content?.value : nil {
@@ -176,8 +176,8 @@ extension ConversationRow {
         case .list(let parts)?:
             guard !parts.contains(where: { $0["type"] == "image" }) else {
                 throw wrong(
-                    "\(location) is an answer of the assistant with an image in it, and only text can be supervised; move the image "
-                        + "to the user's message, or leave the row out"
+                    "\(location) is a message of the assistant with an image, and only text can be supervised; move the image "
+                        + "to the user's message, or remove the row"
                 )
             }
             found = parts.allSatisfy { $0["text"] == "" } ? "an empty text" : ""
@@ -185,7 +185,7 @@ extension ConversationRow {
         }
         guard found.isEmpty || saysMore else {
             throw wrong(
-                "\(location) is an answer of the assistant with \(found); write the answer, or leave the row out"
+                "\(location) is a message of the assistant with \(found); write its text, or remove the row"
             )
         }
     }

@@ -8,19 +8,19 @@ import Tokenizers
 /// - `{"messages" or "conversations": [{"role", "content"} or {"from", "value"}], "images" or "image": …}`, with `<image>`
 ///   in the texts. The image is where `<image>` is.
 ///
-/// A row's `system` is the system message that comes first. In every text `\<image>`, with the backslash, is the text
-/// `<image>` and no place for an image, whether the row has images or not. ``RowKeys`` has all keys with what they do.
+/// A row's `system` is the system message at the start. In every text `\<image>`, with the backslash, is the text
+/// `<image>` and not a placeholder, whether the row has images or not. ``RowKeys`` lists all keys with their effect.
 package struct ConversationRow {
-    /// What is in a text for an image.
+    /// The placeholder of an image in a text.
     static let marker = "<image>"
-    /// What is in a text for the text that ``marker`` is.
+    /// The escape of ``marker`` in a text.
     static let literal = "\\<image>"
 
     let imageFolder: String
-    /// Images of the row that no marker has taken yet.
+    /// Images of the row that are not assigned to a marker yet.
     var waiting: ArraySlice<ImageSource>
     var images: [ImageSource] = []
-    /// How many places for images of the row there were.
+    /// The number of image placeholders of the row.
     var places = 0
     var messages: [ChatMessage] = []
     /// For each message whether it is marked as supervised or as not.
@@ -39,7 +39,7 @@ package struct ConversationRow {
     package static let toolKeys = ["tools", "functions"]
     /// The fields that its images can be in.
     static let imageKeys = ["images", "image"]
-    /// The fields of what no model here reads.
+    /// The fields of media that are not supported.
     static let mediaKeys = ["videos", "video", "audios", "audio"]
 
     /// The conversation of a row, with the images that it names.
@@ -73,12 +73,12 @@ package struct ConversationRow {
         }
         guard list.count <= mostMessages else {
             throw wrong(
-                "\(key) is a list of \(list.count) messages, and at most \(mostMessages) are read; split the row"
+                "\(key) is a list of \(list.count) messages, expected at most \(mostMessages); split the row"
             )
         }
         for media in mediaKeys {
             if let value = json[media], !value.imageList.isEmpty {
-                throw wrong("the row has \(media), and only text and images are read; leave the row out")
+                throw wrong("the row has \(media), and only text and images are read; remove the row")
             }
         }
         var row = ConversationRow(imageFolder: imageFolder, waiting: sources[...])
@@ -91,7 +91,7 @@ package struct ConversationRow {
         }
         guard row.places == sources.count else {
             throw wrong(
-                "there \(sources.count == 1 ? "is 1 image" : "are \(sources.count) images") and \(row.places) places "
+                "there \(sources.count == 1 ? "is 1 image" : "are \(sources.count) images") and \(row.places) placeholders "
                     + "for them; write \(marker) once for each image where it belongs, and \(literal) where the text itself "
                     + "is meant"
             )
@@ -104,7 +104,7 @@ package struct ConversationRow {
         )
     }
 
-    /// The row's tools: its own, or those of the message that brings them along.
+    /// The row's tools: its own, or those of a message.
     private static func tools(_ json: JSON, _ list: [JSON], in key: String) throws -> [ChatValue]? {
         var found: [(name: String, tools: [ChatValue])] = []
         let isShareGPT = list.contains { $0["role"]?.nonNull == nil && $0["from"]?.nonNull != nil }

@@ -19,7 +19,7 @@ package struct DatasetDirectory {
         self.files = Self.ordered(files)
     }
 
-    /// A directory of which only some of the files are here, README.md among them where there is one.
+    /// A directory of which only some of the files are cached, README.md among them if there is one.
     init(path: String, listing: [String]) {
         self.path = path
         files = Self.ordered(listing.filter(Self.isData))
@@ -28,7 +28,7 @@ package struct DatasetDirectory {
     /// Whether a path is that of a file with rows.
     private static func isData(_ path: String) -> Bool {
         let parts = path.split(separator: "/")
-        // `datasets` leaves the results of its transformations beside a data set.
+        // `datasets` stores the results of its transformations in the directory of a data set.
         if parts.last?.hasPrefix("cache-") == true, path.hasSuffix(".arrow") { return false }
         return !parts.contains { $0.hasPrefix(".") } && parts.last.map { !sideFiles.contains(String($0)) } ?? false
             && ([".parquet", ".arrow"] + texts + compressedTexts).contains(where: path.hasSuffix)
@@ -85,7 +85,7 @@ package struct DatasetDirectory {
         guard let bytes = try? Self.contents(of: readme, limit: 1 << 24), let block = Self.configBlock(bytes) else {
             return nil
         }
-        // Yams goes down by recursion, and what is nested so deeply is no list of files.
+        // Yams parses by recursion, and no list of files is nested deeply.
         guard block.utf8.count <= 1 << 16, block.utf8.count(where: { "[{".utf8.contains($0) }) <= 256,
             block.split(separator: "- ", omittingEmptySubsequences: false).count <= 4096,
             !block.contains("- - - -"), !block.contains(String(repeating: " ", count: 100))
@@ -142,7 +142,7 @@ package struct DatasetDirectory {
 
     /// The configurations that follow from the names of the files.
     private func guessed() -> [Config] {
-        // JSON beside Parquet files describes something; alone it is the data.
+        // JSON next to Parquet files is metadata; alone it is the data.
         let parquet = self.files.filter { $0.hasSuffix(".parquet") }
         let tables = parquet.isEmpty ? self.files.filter { $0.hasSuffix(".arrow") } : parquet
         let files = tables.isEmpty ? self.files : tables
@@ -159,7 +159,7 @@ package struct DatasetDirectory {
         }
     }
 
-    /// Sorts files into splits by their names, `train` where a name says nothing.
+    /// Sorts files into splits by their names, `train` where a name has no split.
     private static func splits(of files: [String], below prefix: String) -> Splits {
         var splits: Splits = []
         for file in files {
@@ -193,7 +193,7 @@ package struct DatasetDirectory {
         var pieces = pattern.split(separator: "/").map(String.init)
         if pieces.first == "." { pieces.removeFirst() }
         let parts = path.split(separator: "/").map(String.init)
-        // Which numbers of parts the pieces so far account for.
+        // The part numbers that the files so far cover.
         var reached = [true] + Array(repeating: false, count: parts.count)
         for piece in pieces {
             var next = Array(repeating: false, count: parts.count + 1)
@@ -209,7 +209,7 @@ package struct DatasetDirectory {
         return reached[parts.count]
     }
 
-    /// The data files below a directory; directories that are links are left out, so that there is an end.
+    /// The data files below a directory; links to directories are skipped, so that the walk ends.
     private static func walk(_ root: String, _ inner: String, depth: Int, _ files: inout [String]) throws {
         let directory = inner.isEmpty ? root : root + "/" + inner
         guard let stream = opendir(directory) else {
@@ -245,7 +245,7 @@ package struct DatasetDirectory {
         defer { fclose(file) }
         var status = stat()
         guard fstat(fileno(file), &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size <= limit else {
-            throw BridgeError(.fileSystem, "\(path) is no file of at most \(limit) bytes")
+            throw BridgeError(.fileSystem, "\(path) is not a regular file of at most \(limit) bytes")
         }
         let size = Int(status.st_size)
         return try [UInt8](unsafeUninitializedCapacity: size) { buffer, count in

@@ -1,9 +1,9 @@
 import BridgeCore
 import Glibc
 
-/// Where a data set is: in a directory, or on the hub, of which what is needed is downloaded.
+/// The location of a data set: a directory, or the hub, from which the needed files are downloaded.
 struct DatasetLocation {
-    /// The directory with the files that are here, and the names of all.
+    /// The directory with the cached files, and the names of all.
     let directory: DatasetDirectory
     private let snapshot: HubSnapshot?
 
@@ -27,13 +27,13 @@ struct DatasetLocation {
             throw BridgeError(.fileSystem, "\(name) is neither a directory nor the id of a data set on the hub")
         }
         let snapshot = try hub.snapshot(of: repository)
-        // Its head says which files belong to which split.
+        // Its front matter lists the files of each split.
         try snapshot.fetch(snapshot.listing.files.filter { $0.path == "README.md" })
         directory = DatasetDirectory(path: snapshot.directory, listing: snapshot.listing.files.map(\.path))
         self.snapshot = snapshot
     }
 
-    /// Downloads files that are not here.
+    /// Downloads files that are not cached.
     func fetch(_ paths: [String]) throws {
         guard let snapshot else { return }
         try snapshot.fetch(paths.compactMap { snapshot.listing.file($0) })

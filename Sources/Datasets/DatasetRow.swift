@@ -3,7 +3,7 @@ public import JSONTree
 
 /// A row of a table, such as one of a Parquet file, as makers of conversations see it.
 public protocol DatasetRow: Sendable {
-    /// Where the row stands, for messages: file and row.
+    /// The location of the row, for messages: file and row.
     var location: String { get }
     /// The names of the columns that the row has.
     var columns: [String] { get }
@@ -29,7 +29,7 @@ extension DatasetRow {
     /// The text in a column that has to be there.
     func text(_ column: String) throws -> String {
         guard let text = try string(column) else {
-            throw BridgeError(.corruptInput, "the column \(column) holds no text; the data is not what the maker reads")
+            throw BridgeError(.corruptInput, "the column \(column) holds no text; the maker needs other columns")
         }
         return text
     }
@@ -39,16 +39,16 @@ extension DatasetRow {
         guard let image = try image(column) else {
             throw BridgeError(
                 .corruptInput,
-                "the column \(column) holds no image; the data is not what the maker reads"
+                "the column \(column) holds no image; the maker needs other columns"
             )
         }
         return image
     }
 }
 
-/// A table whose rows can be asked for one by one, from any thread.
+/// A table with random access to its rows, from any thread.
 public protocol DatasetTable: Sendable {
-    /// How many rows there are.
+    /// The number of rows.
     var count: Int { get }
     /// A row.
     ///

@@ -3,8 +3,8 @@ public import Parquet
 
 /// The rows of one split of a data set, in a directory as the Hugging Face hub and the package `datasets` lay it out.
 ///
-/// Parquet and Arrow files are mapped and read row by row; JSON and JSON Lines files are held in memory, also those that are
-/// compressed with gzip or zstd. Rows may be asked for from several threads at once.
+/// Parquet and Arrow files are mapped and read row by row; JSON and JSON Lines files are held in memory, also those
+/// that are compressed with gzip or zstd. Rows may be read from several threads at once.
 public final class HuggingFaceDataset: Sendable {
     private enum Part: Sendable {
         case parquet(ParquetFile)
@@ -26,15 +26,15 @@ public final class HuggingFaceDataset: Sendable {
     public let config: String
     /// The split that was chosen.
     public let split: String
-    /// How many rows the split has.
+    /// The number of rows of the split.
     public let count: Int
     private let parts: [(path: String, rows: Range<Int>, part: Part)]
 
     /// Opens a split.
     ///
     /// - Parameters:
-    ///   - name: A directory, or a hub id, `org/name` or `org/name@revision`; of it the split's files are
-    ///     downloaded where they are not in the cache.
+    ///   - name: A directory, or a hub id, `org/name` or `org/name@revision`, of which the split's files are downloaded
+    ///     if they are not in the cache.
     ///   - config: The configuration; nil for the default one.
     ///   - split: The split, such as `train`.
     ///   - hub: Where ids lead to; nil where only directories count.
@@ -65,7 +65,7 @@ public final class HuggingFaceDataset: Sendable {
             let part: Part
             if file.hasSuffix(".parquet") {
                 do throws(ParquetError) { part = .parquet(try ParquetFile(path: path)) } catch {
-                    throw BridgeError(.corruptInput, "\(path) is no readable Parquet file: \(error)")
+                    throw BridgeError(.corruptInput, "\(path) is not a readable Parquet file: \(error)")
                 }
             } else if file.hasSuffix(".arrow") {
                 do throws(ParquetError) { part = .arrow(try ArrowFile(path: path)) } catch {
@@ -74,7 +74,7 @@ public final class HuggingFaceDataset: Sendable {
             } else {
                 part = .json(try JSONRows(path: path))
             }
-            // Counts of files that lie about themselves may not overflow.
+            // Wrong counts in files must not overflow.
             let end = row.addingReportingOverflow(part.count)
             guard !end.overflow else { throw BridgeError(.corruptInput, "\(path) claims \(part.count) rows") }
             parts.append((path, row..<end.partialValue, part))
@@ -88,7 +88,7 @@ public final class HuggingFaceDataset: Sendable {
     ///
     /// - Parameters:
     ///   - index: The number, from 0 on, over all files of the split.
-    ///   - columns: The columns, in the order in which they are wanted; nil for all. A JSON row that lacks one has null.
+    ///   - columns: The columns, in the order of the result; nil for all. A JSON row that lacks one has null.
     /// - Returns: A structure. Embedded images are structures of `bytes` and `path`, not decoded.
     /// - Throws: `BridgeError` that names file and row.
     public func row(at index: Int, columns: [String]? = nil) throws -> ParquetValue {
@@ -109,7 +109,7 @@ public final class HuggingFaceDataset: Sendable {
         }
     }
 
-    /// Words that say where a row stands: its file, and its number there from 0 on.
+    /// The location of a row for messages: its file, and its index there from 0 on.
     ///
     /// - Throws: `BridgeError` when there is no such row.
     public func location(of index: Int) throws -> String {
@@ -119,7 +119,7 @@ public final class HuggingFaceDataset: Sendable {
 
     /// Whether a row is of a table whose structures all have the same fields.
     ///
-    /// Some of them are null only because other values have them; in JSON a null was written by somebody.
+    /// Some of them are null only because other values have them; in JSON a null is written explicitly.
     func padsWithNulls(at index: Int) -> Bool {
         guard case .json? = try? part(holding: index).part else { return true }
         return false
@@ -127,7 +127,7 @@ public final class HuggingFaceDataset: Sendable {
 
     private func part(holding index: Int) throws -> (path: String, rows: Range<Int>, part: Part) {
         guard index >= 0, index < count else {
-            throw BridgeError(.badArgument, "row \(index) is asked for, split \(split) of \(directory) has \(count)")
+            throw BridgeError(.badArgument, "row \(index) is requested, split \(split) of \(directory) has \(count)")
         }
         var (low, high) = (0, parts.count)
         while high - low > 1 {

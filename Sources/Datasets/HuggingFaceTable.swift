@@ -9,7 +9,7 @@ public struct HuggingFaceTable: DatasetTable {
     /// Opens a split.
     ///
     /// - Parameters:
-    ///   - name: A directory or a hub id, with `#configuration` behind it where there are several.
+    ///   - name: A directory or a hub id, with `#configuration` after it if there are several.
     ///   - split: The split.
     ///   - hub: Where ids lead to; nil where only directories count.
     /// - Throws: `BridgeError` when there is no such data set, configuration or split, or it cannot be downloaded.
@@ -23,7 +23,7 @@ public struct HuggingFaceTable: DatasetTable {
         )
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     public var count: Int { dataset.count }
 
     /// A row, all its columns.
@@ -70,7 +70,7 @@ private struct HuggingFaceRow: DatasetRow {
         return try items.compactMap { try image($0, column) }
     }
 
-    /// `datasets` stores a image as the bytes of its file, as the file's path, or as both.
+    /// `datasets` stores an image as the bytes of its file, as the file's path, or as both.
     private func image(_ value: ParquetValue?, _ column: String) throws -> ImageSource? {
         switch value {
         case nil, .null: return nil

@@ -1,9 +1,9 @@
 package import BridgeCore
 package import JSONTree
 
-/// Where the images of a data set are.
+/// The directory of a data set's images.
 package enum ImagePaths {
-    /// The directory that paths are relative to: the one that was asked for, else that of the data.
+    /// The directory that paths are relative to: the configured one, else that of the data.
     package static func directory(_ asked: String, for path: String) -> String {
         guard asked.isEmpty else { return asked }
         guard let slash = path.lastIndex(of: "/") else { return "" }

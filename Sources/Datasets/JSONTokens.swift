@@ -2,8 +2,9 @@ public import JSONTree
 
 /// Structured data as a text that a model can learn to write, as Donut and Megatron Bridge have it.
 ///
-/// An object with the one key `text_sequence` is that text; else its keys stand in falling order as `<s_key>value</s_key>`.
-/// Elements of a list are joined by `<sep/>`, and anything else is what Python's `str` makes of it.
+/// An object with the one key `text_sequence` is that text; else its keys are written in descending order as
+/// `<s_key>value</s_key>`. Elements of a list are joined by `<sep/>`, and other values are written as by Python's
+/// `str`.
 ///
 /// Source: `json2token` of `token_utils.py`, Megatron Bridge 0.3 and 0.7.
 public func json2token(_ json: JSON) -> String {
@@ -20,7 +21,7 @@ public func json2token(_ json: JSON) -> String {
     }
 }
 
-/// What Python's `str` makes of a value that is no list and no object.
+/// The text of Python's `str` for a value that is neither a list nor an object.
 private func pythonText(_ json: JSON) -> String {
     switch json {
     case .null: return "None"

@@ -3,12 +3,12 @@ import Glibc
 package import JSONTree
 import Parquet
 
-/// A file of JSON rows, one to a line or as one list, of which each row is read when it is asked for.
+/// A file of JSON rows, one to a line or as one list, of which each row is read on request.
 ///
-/// Only the places of the rows are kept, a few bytes each; of a compressed file the whole text. Rows may be read from several
-/// threads at once.
+/// Only the offsets of the rows are kept, a few bytes each; of a compressed file the whole text. Rows may be read from
+/// several threads at once.
 package final class RowFile: Sendable {
-    /// Where a row stands.
+    /// The location of a row.
     struct Place: Sendable, Equatable {
         var offset: Int
         var count: Int
@@ -26,12 +26,12 @@ package final class RowFile: Sendable {
 
     /// The most bytes of a compressed file, packed and unpacked, because they are kept in memory.
     static let largestText = 1 << 31
-    /// Up to here a compressed file may unpack to any multiple of its size.
+    /// Up to this size a compressed file may decompress to any multiple of its size.
     private static let freeText = 256 << 20
-    /// How many times its size a compressed file beyond that may become.
+    /// The largest ratio of decompressed to compressed size beyond that.
     private static let mostGrowth = 64
 
-    /// The most bytes that a compressed file of so many may become.
+    /// The most bytes of the text of a compressed file of this size.
     private static func largestText(ofPacked size: Int) -> Int {
         min(largestText, max(freeText, min(size, largestText) * mostGrowth))
     }
@@ -39,7 +39,7 @@ package final class RowFile: Sendable {
     /// The memory that the values of a row may take: of a text of small values many times its size.
     private static func memory(ofRow count: Int) -> Int { max(128 << 20, 2 * count) }
 
-    /// The longest row that is read; an embedded image fits, and a file that is no list of rows does not.
+    /// The longest row that is read; an embedded image fits, and a file that does not consist of rows exceeds it.
     static let longestRow = 256 << 20
 
     /// Opens a file and finds its rows.
@@ -47,12 +47,12 @@ package final class RowFile: Sendable {
     /// - Parameters:
     ///   - path: The file.
     ///   - allowsNone: Whether it may hold no row.
-    /// - Throws: `BridgeError` when it cannot be read, is no file, or holds no row where it has to.
+    /// - Throws: `BridgeError` when it cannot be read, is not a file, or has no row where one is required.
     package init(path: String, allowsNone: Bool = false) throws {
         guard !path.isEmpty, !path.utf8.contains(0) else {
             throw BridgeError(.badArgument, "the path of the data is empty or has a zero byte; give the path of a file")
         }
-        // Without O_NONBLOCK the opening of a pipe would wait for a writer.
+        // Without O_NONBLOCK opening a pipe would block until another process writes.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
             throw BridgeError.cannotOpen(path)
@@ -89,10 +89,10 @@ package final class RowFile: Sendable {
 
     deinit { close(descriptor) }
 
-    /// How many rows there are.
+    /// The number of rows.
     package var count: Int { places.count }
 
-    /// Words that say where a row stands.
+    /// The location of a row for messages.
     package func name(of row: Int) -> String {
         places.indices.contains(row) ? "\(path), line \(places[row].line)" : "\(path), row \(row)"
     }
@@ -108,7 +108,7 @@ package final class RowFile: Sendable {
         guard location.count <= Self.longestRow else {
             throw BridgeError(
                 .corruptInput,
-                "\(name(of: row)): the row has \(location.count) bytes, more than the \(Self.longestRow) that are read"
+                "\(name(of: row)): the row has \(location.count) bytes, expected at most \(Self.longestRow)"
             )
         }
         if let text { return try parsed(Array(text[location.offset..<location.offset + location.count]), row) }

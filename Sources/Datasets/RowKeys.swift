@@ -1,6 +1,6 @@
-/// What the keys of a row and of its messages do, as settings of other files have it: every key is accounted for.
+/// The verdict of every key of a row and of its messages, as for settings of other files.
 public enum RowKeys {
-    /// What becomes of a key.
+    /// The treatment of a key.
     public enum Verdict: Sendable, Equatable {
         /// It is read.
         case honoured

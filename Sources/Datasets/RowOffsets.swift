@@ -1,16 +1,16 @@
-/// Where the rows of a file are, in a few bytes each: a file of 100 MB may have thirty million rows.
+/// The offsets of the rows of a file, in a few bytes each: a file of 100 MB may have thirty million rows.
 ///
-/// Each row is written as three numbers of as many bytes as they need: the distance from the row before, the length, and
-/// the lines between. Every so many rows the sums are kept, so that a row is found without all those before it.
+/// Each row is stored as three integers of variable length: the distance from the row before, the length, and the lines
+/// between. The sums are stored at regular intervals, so that a row is found without all those before it.
 struct RowOffsets: Sendable {
     private var bytes: [UInt8] = []
-    /// The bytes, the end and the line before every so many rows.
+    /// The bytes, the end and the line before every interval of rows.
     private var marks: [(index: Int, end: Int, line: Int)] = []
     private static let spacing = 64
 
-    /// How many rows there are.
+    /// The number of rows.
     private(set) var count = 0
-    /// Where the last row ends.
+    /// The end of the last row.
     private var end = 0
     /// The line that it begins in.
     private var line = 0
@@ -18,7 +18,7 @@ struct RowOffsets: Sendable {
     var isEmpty: Bool { count == 0 }
     var indices: Range<Int> { 0..<count }
 
-    /// Adds a row behind the others.
+    /// Appends a row.
     mutating func append(_ location: RowFile.Place) {
         if count.isMultiple(of: Self.spacing) { marks.append((bytes.count, end, line)) }
         write(location.offset - end)
@@ -28,7 +28,7 @@ struct RowOffsets: Sendable {
         count += 1
     }
 
-    /// The place of a row.
+    /// The location of a row.
     subscript(row: Int) -> RowFile.Place {
         var (index, end, line) = marks[row / Self.spacing]
         var location = RowFile.Place(offset: 0, count: 0, line: 0)

@@ -1,6 +1,6 @@
 import BridgeCore
 
-/// Finds rows in a file that comes piece by piece: the lines, or where the file begins with `[` the elements of that list.
+/// Finds rows in a file that is read in pieces: the lines, or, if the file begins with `[`, the elements of that list.
 struct RowScanner {
     private enum Form {
         case unknown, lines, list, ended
@@ -20,7 +20,7 @@ struct RowScanner {
 
     init(path: String) { self.path = path }
 
-    /// Takes the next piece.
+    /// Scans the next piece.
     mutating func scan(_ bytes: ArraySlice<UInt8>, at start: Int) throws {
         var index = bytes.startIndex
         while index < bytes.endIndex {
@@ -42,7 +42,7 @@ struct RowScanner {
             switch form {
             case .unknown where !isSpace:
                 form = byte == UInt8(ascii: "[") ? .list : .lines
-                // A line is taken as a whole, this byte included.
+                // A line is scanned as a whole, this byte included.
                 if form == .lines { continue }
             case .unknown, .lines: break
             case .list: try scanList(byte, offset, isSpace: isSpace)
@@ -58,7 +58,7 @@ struct RowScanner {
 
     private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D }
 
-    /// Takes a line, or the part of one that a piece holds.
+    /// Scans a line, or the part of one in a piece.
     private mutating func takeLine(_ bytes: ArraySlice<UInt8>, at offset: Int) {
         guard let first = bytes.firstIndex(where: { !Self.isSpace($0) }),
             let last = bytes.lastIndex(where: { !Self.isSpace($0) })
@@ -113,7 +113,7 @@ struct RowScanner {
         guard form != .list else {
             throw BridgeError(
                 .corruptInput,
-                "\(path), line \(current?.line ?? line): the list of rows has no end; the file seems to be cut short"
+                "\(path), line \(current?.line ?? line): the list of rows has no end; the file seems to be truncated"
             )
         }
         finishRow()

@@ -2,8 +2,8 @@ import BridgeCore
 import Glibc
 import JSONTree
 
-/// A directory that `datasets.save_to_disk` wrote: Arrow files, with a `state.json` that lists them, or such a directory for each
-/// split with a `dataset_dict.json` beside them.
+/// A directory written by `datasets.save_to_disk`: Arrow files, with a `state.json` that lists them, or such a
+/// directory for each split with a `dataset_dict.json`.
 struct SavedDataset {
     /// The directory of the split.
     let path: String
@@ -38,7 +38,7 @@ struct SavedDataset {
             return
         }
         guard let state = try Self.json(path + "/state.json"), state["_data_files"] != nil else { return nil }
-        // A data set that was saved alone is the one to train on, whatever split it was taken from.
+        // A data set that was saved alone is used for training, whatever split it comes from.
         guard split == "train" || state["_split"]?.string == split else {
             throw BridgeError(
                 .missingSplit,
@@ -61,7 +61,7 @@ struct SavedDataset {
         guard try names("_indices_data_files").isEmpty else {
             throw BridgeError(
                 .corruptInput,
-                "\(path) has an order of its own beside the rows, as old versions of datasets saved it; load it and save it "
+                "\(path) has indices separate from the rows, as old versions of datasets saved it; load it and save it "
                     + "again, or write it with to_parquet"
             )
         }

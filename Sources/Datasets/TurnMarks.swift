@@ -1,11 +1,11 @@
 import BridgeCore
 import JSONTree
 
-/// What rows say about which turns are supervised.
+/// The marks of rows that select the supervised turns.
 ///
-/// A message or a row is marked by any of ``keys``, with a truth value or 0 or 1. Numbers in between would be weights of the
-/// loss, which no objective here has, so they are refused. A row may also have a list, with an element for each message or
-/// for each turn of the assistant.
+/// A message or a row is marked by any of ``keys``, with a truth value or 0 or 1. Values in between would be weights of
+/// the loss, which are not supported, so they are refused. A row may also have a list, with an element for each message
+/// or for each turn of the assistant.
 enum TurnMarks {
     /// The marks: OpenAI and mistral-finetune (`weight`), axolotl (`train`, `training`), ms-swift and xtuner (`loss`),
     /// torchtune (`masked`, which is the opposite) and others.
@@ -75,8 +75,8 @@ enum TurnMarks {
                 }
             } else {
                 guard keys.contains(key) else { continue }
-                // A number other than 0 and 1 beside the messages is more likely a property of the row than a mark, such as a
-                // recorded loss; a weight is nothing else.
+                // A number other than 0 and 1 next to the messages is more likely a property of the row than a mark,
+                // such as a recorded loss; a `weight` is always a mark.
                 let isWeight = ["weight", "loss_weight", "loss_scale"].contains(key)
                 guard let truth = try isWeight ? truth(value, key) : (try? truth(value, key)) else { continue }
                 marks = roles.map { _ in inverted.contains(key) ? !truth : truth }

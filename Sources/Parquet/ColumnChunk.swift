@@ -1,15 +1,15 @@
-/// A column of a row group, of which single pages are decoded as rows ask for them.
+/// A column of a row group, whose pages are decoded when their rows are read.
 final class ColumnChunk {
     /// Decoded entries of neighbouring rows: a page, or of a repeated column all pages.
     final class Segment {
         let rows: Range<Int>
-        /// Where each row's entries begin, with the end behind it; empty where every row is one entry.
+        /// The first entry of each row, with the end after the last; empty where every row is one entry.
         let starts: [Int]
         let repetition: [UInt32]
         let definition: [UInt32]
         /// One for every entry; null where the definition level is not the highest.
         let values: PageValues
-        /// About how much memory it takes.
+        /// The approximate bytes of memory.
         let cost: Int
 
         init(
@@ -51,7 +51,7 @@ final class ColumnChunk {
         self.limits = limits
         if case .unsupported(let what) = leaf.kind {
             throw ParquetError(
-                "column \(leaf.path.joined(separator: ".")) holds values of type \(what), which is not read"
+                "column \(leaf.path.joined(separator: ".")) holds values of type \(what), which is not supported"
             )
         }
         var reader = ByteReader(UnsafeRawBufferPointer(rebasing: file[chunk.bytes]))
@@ -89,7 +89,7 @@ final class ColumnChunk {
             let middle = (low + high) / 2
             if pages[middle].firstRow <= row { low = middle } else { high = middle }
         }
-        // Empty pages share their first row with the one behind them, which the search finds.
+        // Empty pages share their first row with the one after them, which the search finds.
         guard low < pages.count else { throw ParquetError("row \(row) is in no page") }
         let (page, first) = pages[low]
         guard (first..<first + page.valueCount).contains(row) else { throw ParquetError("row \(row) is in no page") }

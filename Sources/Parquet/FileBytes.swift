@@ -30,7 +30,7 @@ final class FileBytes: @unchecked Sendable {
         mapped = true
     }
 
-    /// Takes over memory that was allocated.
+    /// Takes ownership of allocated memory.
     init(adopting memory: UnsafeMutableRawBufferPointer) {
         buffer = UnsafeRawBufferPointer(memory)
         mapped = false

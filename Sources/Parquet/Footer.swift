@@ -1,4 +1,4 @@
-/// What stands at the end of a file: schema, row groups and where their columns lie.
+/// The footer of a file: schema, row groups and the offsets of their columns.
 struct Footer: Sendable {
     struct Chunk: Sendable {
         let codec: Int
@@ -23,7 +23,7 @@ struct Footer: Sendable {
         }
         guard file.suffix(4).elementsEqual("PAR1".utf8) else {
             let encrypted = file.suffix(4).elementsEqual("PARE".utf8)
-            throw ParquetError(encrypted ? "it is encrypted" : "it does not end with 'PAR1', so it is cut short")
+            throw ParquetError(encrypted ? "it is encrypted" : "it does not end with 'PAR1', so it is truncated")
         }
         var tail = ByteReader(UnsafeRawBufferPointer(rebasing: file.suffix(8)))
         let length = Int(try tail.number(UInt32.self))
@@ -61,20 +61,20 @@ struct Footer: Sendable {
         var chunks: [Chunk] = []
         for (chunk, leaf) in zip(list, leaves) {
             let name = leaf.path.joined(separator: ".")
-            guard chunk[1] == nil else { throw ParquetError("column \(name) lies in another file") }
+            guard chunk[1] == nil else { throw ParquetError("column \(name) is in another file") }
             guard let facts = chunk[3] else { throw ParquetError("column \(name) has no metadata") }
             guard facts[1]?.int == leaf.physical.rawValue else {
                 throw ParquetError("column \(name) has another type in a row group than in the schema")
             }
-            var start = try facts.count(9, "the place of column \(name)")
+            var start = try facts.count(9, "the offset of column \(name)")
             // Some writers give 0 where there is no dictionary.
             if let dictionary = facts[11]?.int, dictionary > 0 { start = min(start, dictionary) }
             let values = try facts.count(5, "the number of values of column \(name)")
             var count = try facts.count(7, "the size of column \(name)")
-            // Of a row group without rows there are no pages, and their place may be anything.
+            // A row group without rows has no pages, and their offset may have any value.
             if values == 0 { (start, count) = (data.lowerBound, 0) }
             guard start >= data.lowerBound, start <= data.upperBound, count <= data.upperBound - start else {
-                throw ParquetError("column \(name) lies outside the file; the file is cut short or damaged")
+                throw ParquetError("column \(name) is outside the file; the file is truncated or damaged")
             }
             chunks.append(
                 Chunk(

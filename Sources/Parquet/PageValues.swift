@@ -1,11 +1,11 @@
-/// The values of pages one behind the other, without the memory that a value of its own takes for each entry: what comes
-/// from a dictionary is a number of it, and a null is no value.
+/// The values of consecutive pages, without the memory of a separate value for each entry: a value of a dictionary is
+/// an index into it, and a null takes no entry.
 struct PageValues {
     /// The values of a page.
     enum Piece {
         /// Each by itself.
         case plain([ParquetValue])
-        /// As numbers of the values of a dictionary; ``none`` is null.
+        /// As indices into the values of a dictionary; ``none`` is null.
         case coded([UInt32], [ParquetValue])
 
         /// The number of a null.
@@ -18,7 +18,7 @@ struct PageValues {
             }
         }
 
-        /// About how many bytes the entries take, beside those of the page.
+        /// The approximate bytes of the entries, without those of the page.
         var cost: Int {
             switch self {
             case .plain(let values): values.count * MemoryLayout<ParquetValue>.stride

@@ -1,4 +1,4 @@
-/// What is wrong with a Parquet file, in one sentence that says what was found and what was expected.
+/// A problem of a Parquet file: what was found and what was expected, in one sentence.
 public struct ParquetError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The sentence, without the file's name.
     public var description: String

@@ -2,9 +2,9 @@ import Synchronization
 
 /// A Parquet file: its schema, and its rows in any order.
 ///
-/// The file is mapped into memory. A row decodes the pages that it lies in, of the columns that are asked for; a repeated
-/// column is decoded a row group at a time. What was decoded last is kept for the neighbouring rows.
-/// The format: https://parquet.apache.org/docs/file-format/
+/// The file is mapped into memory. A row decodes its pages of the requested columns; a repeated column is decoded a row
+/// group at a time. The last decoded pages are kept for the neighbouring rows. The format:
+/// https://parquet.apache.org/docs/file-format/
 public final class ParquetFile: Sendable {
     private struct Key: Hashable {
         let group: Int
@@ -24,23 +24,23 @@ public final class ParquetFile: Sendable {
 
     /// The columns in the order of the file.
     public var schema: [ParquetNode] { footer.columns }
-    /// How many rows the file has.
+    /// The number of rows of the file.
     public var rowCount: Int { footer.rowCount }
     /// The rows of each row group.
     public var rowGroups: [Range<Int>] { footer.groups.map(\.rows) }
-    /// What the writer noted down, by key; `huggingface` holds the features of a data set as JSON.
+    /// The key-value metadata; `huggingface` holds the features of a data set as JSON.
     public var metadata: [String: String] { footer.metadata }
 
     /// Opens a file and reads its footer.
     ///
-    /// - Throws: `ParquetError` when the file cannot be read or is no Parquet file.
+    /// - Throws: `ParquetError` when the file cannot be read or is not a Parquet file.
     public convenience init(path: String, limits: ParquetLimits = ParquetLimits()) throws(ParquetError) {
         try self.init(FileBytes(path: path), limits: limits)
     }
 
     /// Opens a file that is in memory.
     ///
-    /// - Throws: `ParquetError` when it is no Parquet file.
+    /// - Throws: `ParquetError` when it is not a Parquet file.
     public convenience init(bytes: [UInt8], limits: ParquetLimits = ParquetLimits()) throws(ParquetError) {
         try self.init(FileBytes(bytes), limits: limits)
     }
@@ -55,23 +55,23 @@ public final class ParquetFile: Sendable {
     ///
     /// - Parameters:
     ///   - row: The number, from 0 on.
-    ///   - columns: The names of the columns, in the order in which they are wanted; nil for all.
+    ///   - columns: The names of the columns, in the order of the result; nil for all.
     /// - Returns: A structure.
     /// - Throws: `ParquetError` when there is no such row or column, or the pages are damaged.
     public func row(at row: Int, columns: [String]? = nil) throws(ParquetError) -> ParquetValue {
         try rows(in: row..<max(row, row &+ 1), columns: columns).first ?? .null
     }
 
-    /// Rows one behind the other, each a structure of the columns.
+    /// Consecutive rows, each a structure of the columns.
     ///
     /// - Parameters:
-    ///   - rows: The numbers, from 0 on.
-    ///   - columns: The names of the columns, in the order in which they are wanted; nil for all.
+    ///   - rows: The indices, from 0 on.
+    ///   - columns: The names of the columns, in the order of the result; nil for all.
     /// - Returns: As many structures as rows.
     /// - Throws: `ParquetError` when there is no such row or column, or the pages are damaged.
     public func rows(in rows: Range<Int>, columns: [String]? = nil) throws(ParquetError) -> [ParquetValue] {
         guard rows.lowerBound >= 0, rows.upperBound <= rowCount else {
-            throw ParquetError("rows \(rows) are asked for, it has \(rowCount)")
+            throw ParquetError("rows \(rows) are requested, it has \(rowCount)")
         }
         var nodes = footer.columns
         if let columns {

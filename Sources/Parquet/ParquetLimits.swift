@@ -1,4 +1,4 @@
-/// What a file may ask for before it is refused; a few bytes can claim to become gigabytes.
+/// Limits of what a file may require; a few bytes can claim to become gigabytes.
 public struct ParquetLimits: Sendable, Equatable {
     /// Bytes of one page, unpacked.
     public var pageBytes: Int
@@ -6,15 +6,15 @@ public struct ParquetLimits: Sendable, Equatable {
     public var values: Int
     /// Bytes of decoded pages that are kept for the next row.
     public var cachedBytes: Int
-    /// Values of one row, all the way down.
+    /// The most values of one row, at all levels.
     public var rowValues: Int
 
-    /// Up to here a page may unpack to any multiple of its size.
+    /// Up to this size a page may decompress to any multiple of its size.
     private static let freeBytes = 64 << 20
-    /// How many times its size a page beyond that may become; what is larger than it is one long value, which packs less.
+    /// The largest ratio of decompressed to compressed size of a larger page; only one long value exceeds it.
     private static let mostGrowth = 64
 
-    /// Limits; the defaults hold for everything that the usual writers write.
+    /// Limits; the defaults are sufficient for the files of common writers.
     public init(pageBytes: Int = 1 << 30, values: Int = 1 << 25, cachedBytes: Int = 1 << 26, rowValues: Int = 1 << 22) {
         self.pageBytes = pageBytes
         self.values = values
@@ -22,7 +22,7 @@ public struct ParquetLimits: Sendable, Equatable {
         self.rowValues = rowValues
     }
 
-    /// The most bytes that so many packed ones may become.
+    /// The most bytes that this many compressed bytes may become.
     func bytes(ofPacked count: Int) -> Int {
         let (grown, overflow) = count.multipliedReportingOverflow(by: Self.mostGrowth)
         return overflow ? pageBytes : min(pageBytes, max(Self.freeBytes, grown))

@@ -1,20 +1,20 @@
-/// A column of a file, or a part of one: what the schema says of it.
+/// A column of a file, or a part of one, as in the schema.
 public struct ParquetNode: Sendable, Equatable {
-    /// What a value of the node is.
+    /// The type of the node's values.
     public enum Kind: Sendable, Equatable {
         /// Truth values.
         case bool
-        /// Whole numbers, dates, times and timestamps.
+        /// Integers, dates, times and timestamps.
         case int
-        /// Unsigned whole numbers of 64 bits.
+        /// Unsigned 64-bit integers.
         case unsigned
-        /// Floating-point numbers.
+        /// Floating-point values.
         case double
         /// Text.
         case string
         /// Bytes.
         case bytes
-        /// A type that is not read; asking for the column is an error that says what it is.
+        /// A type that is not supported; reading the column is an error with its name.
         case unsupported(String)
         /// Lists of the one child.
         case list
@@ -24,7 +24,7 @@ public struct ParquetNode: Sendable, Equatable {
 
     /// The name in the schema.
     public let name: String
-    /// What a value is.
+    /// The type of a value.
     public let kind: Kind
     /// Whether a value may be null.
     public let isOptional: Bool
@@ -39,7 +39,7 @@ public struct ParquetNode: Sendable, Equatable {
     let leaves: Range<Int>
 }
 
-/// How the values of a leaf are stored.
+/// The encoding of a leaf's values.
 struct ParquetLeaf: Sendable, Equatable {
     enum Physical: Int, Sendable {
         case boolean

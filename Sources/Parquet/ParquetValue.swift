@@ -4,7 +4,7 @@ public enum ParquetValue: Sendable, Equatable {
     case null
     /// A truth value.
     case bool(Bool)
-    /// A whole number; of a date, a time or a timestamp the number as it is stored, in the column's unit.
+    /// An integer; of a date, a time or a timestamp the stored integer, in the column's unit.
     case int(Int64)
     /// A whole number of a column that is declared as unsigned 64-bit.
     case unsigned(UInt64)
@@ -33,7 +33,7 @@ public enum ParquetValue: Sendable, Equatable {
         }
     }
 
-    /// The value of the first field of that name; nil where there is none or this is no structure.
+    /// The value of the first field of that name; nil if there is none or this is not a structure.
     public subscript(name: String) -> ParquetValue? {
         guard case .structure(let fields) = self else { return nil }
         return fields.first { $0.name == name }?.value

@@ -1,8 +1,8 @@
-/// Puts the entries of a row's leaves together, by their levels.
+/// Assembles the entries of a row's leaves, by their levels.
 ///
 /// The levels: S. Melnik et al., "Dremel: Interactive Analysis of Web-Scale Datasets", VLDB 2010, section 4.
 struct RowAssembler {
-    /// Where one leaf's entries are, and which comes next.
+    /// The entries of one leaf, and the index of the next.
     struct Cursor {
         let segment: ColumnChunk.Segment
         let leaf: ParquetLeaf
@@ -26,7 +26,7 @@ struct RowAssembler {
 
     /// By the number of the leaf.
     var cursors: [Int: Cursor]
-    /// How many values the row may still have.
+    /// The number of values that the row may still have.
     var valuesLeft: Int
 
     /// Reads a column's value and checks that nothing of the row is left.
@@ -42,7 +42,7 @@ struct RowAssembler {
 
     private mutating func read(_ node: ParquetNode) throws(ParquetError) -> ParquetValue {
         valuesLeft -= 1
-        guard valuesLeft >= 0 else { throw ParquetError("a row has more values than are read") }
+        guard valuesLeft >= 0 else { throw ParquetError("a row has more values than are supported") }
         switch node.kind {
         case .list:
             let level = try definition(of: node)

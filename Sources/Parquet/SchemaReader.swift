@@ -1,4 +1,4 @@
-/// Makes the tree of columns from the footer's flat list.
+/// Builds the tree of columns from the footer's flat list.
 ///
 /// The list and map shapes: https://github.com/apache/parquet-format/blob/master/LogicalTypes.md
 struct SchemaReader {

@@ -14,11 +14,11 @@ public enum TextBytes {
         guard let format = Format(of: bytes.prefix(8)) else { return nil }
         guard format.isRead else {
             throw ParquetError(
-                "it is compressed with \(format.rawValue), which is not read; use gzip or zstd, or unpack it"
+                "it is compressed with \(format.rawValue), which is not supported; use gzip or zstd, or unpack it"
             )
         }
         var output = Output(limit: limit)
-        // What is not written to takes no memory, and an array that grows is copied to twice as much of it.
+        // Untouched memory is not allocated, and a growing array is copied to twice its size.
         output.bytes.reserveCapacity(limit)
         let status = withUnsafeMutablePointer(to: &output) { output in
             bytes.withUnsafeBufferPointer { input in
@@ -35,7 +35,7 @@ public enum TextBytes {
         }
         switch status {
         case 1: return output.bytes
-        case 0: throw ParquetError("its \(format.rawValue) data is damaged or cut short")
+        case 0: throw ParquetError("its \(format.rawValue) data is damaged or truncated")
         default: throw ParquetError("it has more than \(limit) bytes once it is unpacked; unpack it, or split it")
         }
     }
@@ -43,7 +43,7 @@ public enum TextBytes {
     /// Whether a file that begins so is compressed.
     public static func isCompressed(_ bytes: some Sequence<UInt8>) -> Bool { Format(of: bytes) != nil }
 
-    /// How many bytes of a byte order mark a text begins with.
+    /// The number of bytes of a text's byte order mark.
     ///
     /// - Throws: `ParquetError` for the mark of UTF-16 or UTF-32, which JSON rows are not read from.
     public static func byteOrderMark(_ bytes: some Sequence<UInt8>) throws(ParquetError) -> Int {

@@ -12,6 +12,19 @@ import Testing
         ("Fuzz/README.md", ""), ("Sources/BridgeCore/README.md", ""), ("Tests/Fixtures/README.md", ""),
         ("Examples/mistral", ".sh"), ("Examples/ministral3", ".sh"), ("Examples/gemma3_vl", ".sh"),
         ("Sources/BridgeCore/BridgeCore/Documentation.docc", ".md"),
+        ("Sources/BridgeCore/HuggingFaceHub", ".swift"), ("Sources/BridgeCore/Network", ".swift"),
+        ("Sources/BridgeCore/BridgeSupport", ".swift"), ("Sources/BridgeCore/CheckpointFormats", ".swift"),
+        ("Sources/BridgeCore/Conversion", ".swift"), ("Sources/BridgeCore/TensorFiles", ".swift"),
+        ("Sources/BridgeCore/ModelSchema", ".swift"), ("Sources/BridgeCore/ModelPlugins", ".swift"),
+        ("Sources/BridgeCore/Toys", ".swift"), ("Sources/BridgeCore/JSONTree", ".swift"),
+        ("Sources/BridgeCore/TensorRuntime", ".swift"), ("Sources/BridgeCore/Tokenizers", ".swift"),
+        ("Sources/BridgeCore/JinjaTemplates", ".swift"), ("Sources/BridgeCore/Imaging", ".swift"),
+        ("Sources/BridgeCore/Processing", ".swift"), ("Sources/BridgeCore/Models", ".swift"),
+        ("Sources/BridgeCore/Adapters", ".swift"), ("Sources/BridgeCore/CTensorKernels", ".c"),
+        ("Sources/BridgeCore/CTensorKernels", ".h"), ("Sources/BridgeCore/CImageCodecs", ".c"),
+        ("Sources/BridgeCore/CImageCodecs", ".h"), ("Sources/BridgeCore/CFetch", ".c"),
+        ("Sources/BridgeCore/CFetch", ".h"), ("Sources/BridgeCore/CSystem", ".c"),
+        ("Sources/BridgeCore/CSystem", ".h"), ("Sources/Parquet", ".swift"), ("Sources/Datasets", ".swift"),
     ]
 
     /// Words that a file may contain, by the end of its path.

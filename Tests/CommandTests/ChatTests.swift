@@ -144,7 +144,7 @@ import Testing
 
     @Test func aModelOfTextTakesNoPictureAndGoesOn() throws {
         let outcome = try chat("mistral", "/image \(image("rgb.png"))", "Hello")
-        #expect(outcome.errors.contains("text only"))
+        #expect(outcome.errors.contains("text-only"))
         #expect(outcome.output == (try said("mistral", "Hello")))
     }
 }

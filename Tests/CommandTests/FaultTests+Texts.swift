@@ -71,13 +71,13 @@ extension FaultTests {
         Fault(
             testDescription: "a key that stands twice",
             status: 4,
-            words: ["config.json", "\"hidden_size\" stands twice"],
+            words: ["config.json", "\"hidden_size\" is twice"],
             damage: configuration(#"{"hidden_size": 36, "hidden_size": 40}"#)
         ),
         Fault(
             testDescription: "a key that stands twice, once with an escape",
             status: 4,
-            words: ["config.json", "stands twice"],
+            words: ["config.json", "is twice"],
             damage: configuration(#"{"a": 36, "\u0061": 40}"#)
         ),
         Fault(
@@ -95,7 +95,7 @@ extension FaultTests {
         Fault(
             testDescription: "a number that JSON does not have",
             status: 4,
-            words: ["config.json", "NaN is no JSON value"],
+            words: ["config.json", "NaN is not a JSON value"],
             damage: configuration(#"{"rope_theta": NaN}"#)
         ),
         Fault(

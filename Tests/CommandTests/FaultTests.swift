@@ -25,7 +25,7 @@ import Testing
     }
 
     static let shards: [Fault] = [
-        Fault(testDescription: "a truncated shard", status: 4, words: [second, "cut short"]) { directory in
+        Fault(testDescription: "a truncated shard", status: 4, words: [second, "truncated"]) { directory in
             let file = directory.appendingPathComponent(second)
             try Data(contentsOf: file).dropLast(100).write(to: file)
         },
@@ -74,7 +74,7 @@ import Testing
         Fault(
             testDescription: "offsets beyond the file",
             status: 4,
-            words: [second, "cut short"],
+            words: [second, "truncated"],
             damage: write(file(Models.entry("a", "U8", "[1000]", "[0,1000]"), data: 12))
         ),
         Fault(
@@ -124,7 +124,7 @@ import Testing
         Fault(
             testDescription: "a tensor that stands twice in a header",
             status: 4,
-            words: [second, "\"a\" stands twice"],
+            words: [second, "\"a\" is twice"],
             damage: write(
                 file(Models.entry("a", "U8", "[1]", "[0,1]"), Models.entry("a", "U8", "[1]", "[1,2]"), data: 2)
             )
@@ -137,7 +137,7 @@ import Testing
                 Models.safetensors(String(repeating: "[", count: 9000) + String(repeating: "]", count: 9000), data: 0)
             )
         ),
-        Fault(testDescription: "a tensor that stands in two shards", status: 4, words: ["stands in both", second]) {
+        Fault(testDescription: "a tensor that stands in two shards", status: 4, words: ["is in both", second]) {
             try FileManager.default.removeItem(at: $0.appendingPathComponent(second))
             try FileManager.default.copyItem(
                 at: $0.appendingPathComponent("model-00001-of-00003.safetensors"),

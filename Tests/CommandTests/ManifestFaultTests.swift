@@ -85,7 +85,7 @@ import Testing
         ) {
             try FileManager.default.removeItem(at: $0.appendingPathComponent("weights_tp00_pp00.safetensors"))
         },
-        Fault(testDescription: "a rank file that is cut short", words: ["weights_tp00_pp00.safetensors", "cut short"]) {
+        Fault(testDescription: "a rank file that is cut short", words: ["weights_tp00_pp00.safetensors", "truncated"]) {
             let file = $0.appendingPathComponent("weights_tp00_pp00.safetensors")
             try Data(contentsOf: file).dropLast(10).write(to: file)
         },
@@ -108,7 +108,7 @@ import Testing
         ),
         Fault(
             testDescription: "chunks that overlap",
-            words: [embedding, "twice"],
+            words: [embedding, "gaps or overlaps"],
             damage: chunks([([0, 0], [0, 0], [500, 36]), ([499, 0], [0, 0], [500, 36])])
         ),
         Fault(
@@ -123,10 +123,10 @@ import Testing
         ),
         Fault(
             testDescription: "chunks that leave a part out",
-            words: [embedding, "leave a part"],
+            words: [embedding, "gaps or overlaps"],
             damage: chunks([([0, 0], [0, 0], [999, 36])])
         ),
-        Fault(testDescription: "no chunks", words: [embedding, "leave a part"], damage: chunks([])),
+        Fault(testDescription: "no chunks", words: [embedding, "gaps or overlaps"], damage: chunks([])),
         Fault(
             testDescription: "chunks with huge numbers",
             words: [embedding, "no memory"],

@@ -99,7 +99,7 @@ import Testing
         let scratch = try Scratch()
         try Data(contentsOf: Self.realPlugin()).prefix(bytes).write(to: scratch.url("libCutPlugin.so"))
         let path = scratch.path("libCutPlugin.so")
-        expect(try Self.models(with: path), failsWith: 1, mentioning: path, "cut short")
+        expect(try Self.models(with: path), failsWith: 1, mentioning: path, "truncated")
     }
 
     @Test func aMissingPluginIsNamed() throws {

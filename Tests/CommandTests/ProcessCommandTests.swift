@@ -79,7 +79,7 @@ import Testing
         expect(
             try BridgeProcess.run("process", "prompt", checkpoint("mistral"), "--prompt", "a", "--image", image),
             failsWith: 64,
-            mentioning: "text only"
+            mentioning: "text-only"
         )
         let scratch = try Scratch()
         try Data(#"[{"role": "user", "content": [{"type": "image"}]}]"#.utf8).write(to: scratch.url("chat.json"))

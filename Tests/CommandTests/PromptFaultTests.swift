@@ -40,7 +40,7 @@ import Testing
 
     @Test func aPictureForAModelOfText() throws {
         let outcome = try generate(directory("mistral"), "--prompt", "x", "--image", image)
-        expect(outcome, failsWith: 64, mentioning: "text only")
+        expect(outcome, failsWith: 64, mentioning: "text-only")
     }
 
     @Test func picturesThatAreNone() throws {

@@ -85,7 +85,7 @@ import Testing
         try Data("x".utf8).write(to: bench.scratch.url("file"))
         expect(try run(bench.arguments("file") + more), failsWith: 1, mentioning: "exists and is not a directory")
         expect(try run(bench.arguments("file/run") + more), failsWith: 1, mentioning: "file", "checkpoint.save")
-        expect(try run(bench.arguments("toy") + more), failsWith: 1, mentioning: "no Megatron checkpoint")
+        expect(try run(bench.arguments("toy") + more), failsWith: 1, mentioning: "not a Megatron checkpoint")
     }
 
     @Test func aBadRowOnTheWayCostsNoStep() throws {

@@ -121,7 +121,7 @@ import Testing
         try FileManager.default.removeItem(atPath: server.home)
         try await server.fail(["match": "GET /models/", "times": 1000, "wrong": true])
         let text = failure(server.hub())
-        #expect(text.contains("model.safetensors has come twice with the checksum"))
+        #expect(text.contains("model.safetensors was downloaded twice with the checksum"))
         #expect(try leftovers().isEmpty)
         let blobs = try FileManager.default.contentsOfDirectory(atPath: "\(server.home)/hub/models--org--name/blobs")
         #expect(!blobs.contains { $0.count == 64 })
@@ -144,7 +144,7 @@ import Testing
         _ = try fetch(server.hub())
         #expect(ContinuousClock.now - start >= .seconds(1))
         try await server.fail(["match": "revision", "times": 9, "status": 429, "headers": ["Retry-After": "86400"]])
-        #expect(failure(server.hub(cachePolicy: .forceRevalidate)).contains("come back in 86400 seconds"))
+        #expect(failure(server.hub(cachePolicy: .forceRevalidate)).contains("a pause of 86400 seconds"))
     }
 
     @Test func aPauseIsSaid() async throws {
@@ -154,7 +154,7 @@ import Testing
         )
         let outcome = try BridgeProcess.run("hub", "download", "org/name", "--all", environment: server.variables)
         #expect(outcome.status == 0)
-        #expect(outcome.errors.contains("status 429; waiting 1 s as the hub asks (2 of 6)"), "\(outcome.errors)")
+        #expect(outcome.errors.contains("status 429; waiting 1 s as the hub requests (2 of 6)"), "\(outcome.errors)")
         #expect(outcome.errors.contains("status 503; trying again (2 of 6)"), "\(outcome.errors)")
         // Whom nobody reaches is asked once more.
         let away = ["HF_ENDPOINT": "http://127.0.0.1:1", "HF_HOME": "\(server.home)-other", "NO_PROXY": "*"]

@@ -26,7 +26,7 @@ import Testing
         let error = #expect(throws: BridgeError.self) { try fetch([:]) }
         #expect(error?.code == .network)
         let text = error?.message ?? ""
-        #expect(text.contains("certificate that \(server.endpoint)") && text.contains("SSL_CERT_FILE"), "\(text)")
+        #expect(text.contains("certificate of \(server.endpoint)") && text.contains("SSL_CERT_FILE"), "\(text)")
     }
 
     @Test func itIsAcceptedWhereItIsNamed() throws {
@@ -43,7 +43,7 @@ import Testing
 
     @Test func aFileThatIsNotThereIsTheReason() throws {
         let text = #expect(throws: BridgeError.self) { try fetch(["SSL_CERT_FILE": "/none.pem"]) }?.message
-        #expect(text?.contains("SSL_CERT_FILE names /none.pem, which is not there") == true, "\(text ?? "")")
+        #expect(text?.contains("SSL_CERT_FILE names /none.pem, which does not exist") == true, "\(text ?? "")")
     }
 
     @Test func aServerThatDoesNotEncryptIsTheReason() throws {
@@ -51,7 +51,7 @@ import Testing
         let text = #expect(throws: BridgeError.self) {
             try fetch(["HF_ENDPOINT": plain.endpoint.replacing("http:", with: "https:")])
         }?.message
-        #expect(text?.contains("responses without encryption") == true, "\(text ?? "")")
+        #expect(text?.contains("responds without encryption") == true, "\(text ?? "")")
     }
 
     @Test func aProxyTunnelsWhatIsEncrypted() throws {
@@ -96,7 +96,7 @@ import Testing
         let text = #expect(throws: BridgeError.self) {
             try fetch(["HTTPS_PROXY": proxy.address, "NO_PROXY": ""])
         }?.message
-        #expect(text?.contains("the proxy does not lead to \(server.endpoint)") == true, "\(text ?? "")")
+        #expect(text?.contains("the proxy does not connect to \(server.endpoint)") == true, "\(text ?? "")")
         #expect(text?.contains("\(status)") == true && text?.contains("HTTPS_PROXY") == true, "\(text ?? "")")
     }
 }

@@ -64,6 +64,6 @@ import Testing
     @Test(arguments: ["a\u{1B}[31m", "a\nb", "../a", "/a", "", "a//b", "a\u{7F}"])
     func aNameThatNoFileMayHaveIsRefused(_ name: String) async throws {
         let found = try await failure(entry(name, 3))
-        #expect(found.contains("is no file of a repository"), "\(found)")
+        #expect(found.contains("is not a file of a repository"), "\(found)")
     }
 }

@@ -55,7 +55,7 @@ import Testing
         expect(
             try run(command, "org/name", ["HF_ENDPOINT": "http://127.0.0.1:1"]),
             failsWith: 1,
-            mentioning: "org/name is not here",
+            mentioning: "org/name is not in the cache",
             "http://127.0.0.1:1 cannot be reached",
             "check the network"
         )
@@ -86,7 +86,7 @@ import Testing
             try run(command, "org/name@gone"),
             failsWith: 1,
             mentioning: "org/name has no branch, tag or commit 'gone'",
-            "leave '@gone' out"
+            "remove '@gone'"
         )
         expectNothingMade()
     }
@@ -95,7 +95,7 @@ import Testing
         expect(
             try run(command, "org/data"),
             failsWith: 1,
-            mentioning: "org/data is a data set and no model",
+            mentioning: "org/data is a data set and not a model",
             "--type dataset"
         )
         expectNothingMade()
@@ -105,7 +105,7 @@ import Testing
         expect(
             try BridgeProcess.run("hub", "ls", "org/name", "--type", "dataset", environment: server.variables),
             failsWith: 1,
-            mentioning: "org/name is a model and no data set"
+            mentioning: "org/name is a model and not a data set"
         )
     }
 
@@ -121,7 +121,7 @@ import Testing
     }
 
     @Test func aModelIsNoAdapter() throws {
-        expect(try run("adapter", "org/name"), failsWith: 64, mentioning: "org/name", "it holds no adapters")
+        expect(try run("adapter", "org/name"), failsWith: 64, mentioning: "org/name", "it has no supported adapter")
         expectNothingMade()
     }
 }

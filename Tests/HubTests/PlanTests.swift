@@ -120,7 +120,7 @@ import Testing
     @Test func weightsThatAreNotHereAreNotConverted() throws {
         let bridge = try AutoBridge.forPlanning("org/large", catalog: .standard(), hub: server.hub())
         let error = #expect(throws: BridgeError.self) { try bridge.importCheckpoint(to: scratch.path("out")) }
-        #expect(error?.message.contains("only the header was fetched") == true)
+        #expect(error?.message.contains("only the header of") == true)
         #expect(!FileManager.default.fileExists(atPath: scratch.path("out")))
     }
 }

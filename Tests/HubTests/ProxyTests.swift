@@ -50,7 +50,7 @@ import Testing
         let text = #expect(throws: BridgeError.self) {
             try fetch(["HTTP_PROXY": proxy.address, "NO_PROXY": ""])
         }?.message
-        #expect(text?.contains("the proxy wants a name and a password") == true, "\(text ?? "")")
+        #expect(text?.contains("the proxy requires a name and a password") == true, "\(text ?? "")")
         #expect(text?.contains("HTTP_PROXY") == true)
     }
 

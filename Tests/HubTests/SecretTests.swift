@@ -100,7 +100,7 @@ import Testing
         let error = #expect(throws: BridgeError.self) {
             try server.hub(["HF_TOKEN": token]).directory(of: "org/name", for: .everything)
         }
-        #expect(error?.message.contains("HF_TOKEN has characters that no token has") == true)
+        #expect(error?.message.contains("HF_TOKEN has characters that are not valid in a token") == true)
         #expect(error?.message.contains(token) == false)
         #expect(try await server.log().isEmpty)
     }

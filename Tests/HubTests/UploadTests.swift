@@ -110,13 +110,13 @@ import Testing
         expect(
             try BridgeProcess(export, environment: server.variables).wait(),
             failsWith: 1,
-            mentioning: "me/new can only be written by somebody"
+            mentioning: "uploading to me/new requires authentication"
         )
         let offline = server.variables.merging(["HF_TOKEN": HubServer.token, "HF_HUB_OFFLINE": "1"]) { $1 }
         expect(
             try BridgeProcess(export, environment: offline).wait(),
             failsWith: 1,
-            mentioning: "me/new cannot be written while HF_HUB_OFFLINE"
+            mentioning: "me/new cannot be uploaded while HF_HUB_OFFLINE"
         )
         #expect(!FileManager.default.fileExists(atPath: out))
     }

@@ -113,7 +113,7 @@ import Testing
             ("a portable map (PNM)", Array("P6\n2 2".utf8)), ("QOI", Array("qoif".utf8)),
         ]
         for (name, bytes) in formats {
-            expectError(.unsupported, "the image is \(name), which is not read; convert it", bytes)
+            expectError(.unsupported, "the image is \(name), which is not supported; convert it", bytes)
         }
     }
 

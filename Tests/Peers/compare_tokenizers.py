@@ -209,7 +209,7 @@ def compare_requests(bridge, folder, draw, count, largest, work):
                 continue
             if error is not None:
                 # What transformers lets through and its models then refuse.
-                if "the model takes at most" in error or "spell that token out" in error:
+                if "the model takes at most" in error or "contain that token itself" in error:
                     refused += 1
                 else:
                     found.append(f"{what} is refused: {error}")

@@ -103,7 +103,7 @@ import Tokenizers
         (#"[{"role": "user", "content": [{"type": "image", "url": "ftp://x/y"}]}]"#, "the scheme ftp"),
         (#"[{"role": "user", "content": [{"type": "image", "url": "data:image/png,x"}]}]"#, "base64 only"),
         (#"[{"role": "user", "content": [{"type": "image_url"}]}]"#, "content[0].image_url has no url"),
-        (#"[{"role": "user", "content": [{"type": "video"}]}]"#, "only text and images"),
+        (#"[{"role": "user", "content": [{"type": "video"}]}]"#, "expected text or images"),
         (#"{"messages": [{"role": "user"}], "tools": 3}"#, "tools is a number"),
     ])
     func whatIsWrongIsNamedWithItsPlace(_ text: String, _ words: String) throws {

@@ -82,7 +82,7 @@ import Testing
         #expect(message("file").contains("cannot be fetched"))
         #expect(try ImageSource(server.url("moved")).load() == Image(decoding: bytes).withoutAlpha)
         #expect(failure(.url("http://127.0.0.1:1/a.png")).contains("cannot be fetched"))
-        #expect(failure(.url("http://")).contains("no http:// or https:// address"))
+        #expect(failure(.url("http://")).contains("not an http:// or https:// address"))
     }
 
     /// The targets are those of Python's urllib.parse.urljoin.

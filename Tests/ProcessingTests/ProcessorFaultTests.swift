@@ -69,10 +69,10 @@ import Tokenizers
     }
 
     @Test func aModelOfTextTakesNoImage() throws {
-        expectSentence("1 image", "text only") {
+        expectSentence("1 image", "text-only") {
             _ = try processor("mistral").inputs(Conversation(prompt: "?", images: [image(9, 9)]))
         }
-        expectSentence("text only") { _ = try processor("mistral").inputs(rawText: "?", images: [image(9, 9)]) }
+        expectSentence("text-only") { _ = try processor("mistral").inputs(rawText: "?", images: [image(9, 9)]) }
     }
 
     @Test func anImageTooNarrowOrTooLargeIsRefused() throws {

@@ -49,7 +49,7 @@ import Testing
             ["[linear_qkv]", "peft.exclude_modules=[linear_pro]"],
             ["peft.exclude_modules", "linear_pro;", "linear_proj"]
         ),
-        (["[linear_qkv]", "peft.exclude_modules=[*linear_qkv]"], ["takes out every module"]),
+        (["[linear_qkv]", "peft.exclude_modules=[*linear_qkv]"], ["excludes every module"]),
         (["[linear_q]"], ["peft.canonical=true"]),
         (["[linear_qkv]", "model.freeze_language_model=true"], ["the language model is frozen", "--vision-lora"]),
     ])

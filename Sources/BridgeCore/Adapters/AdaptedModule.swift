@@ -1,6 +1,6 @@
 public import TensorRuntime
 
-/// A module of a model under Megatron-Core's name, with the layers that its matrix is cut into.
+/// A module of a model under Megatron-Core's name, with the layers that it is divided into.
 public struct AdaptedModule: Sendable {
     /// The name, such as `decoder.layers.0.self_attention.linear_qkv`.
     public let name: String
@@ -15,7 +15,7 @@ public struct AdaptedModule: Sendable {
         layers.contains { layer in parameters.contains { $0 === layer.weight } }
     }
 
-    /// The names of the layers of a fused module when each has adapters of its own.
+    /// The names of the layers of a fused module when each has its own adapter.
     ///
     /// Source: `CanonicalLoRA` in megatron/bridge/peft/canonical_lora.py, 0.3.
     public static let parts = [

@@ -2,7 +2,7 @@ import CheckpointFormats
 package import ModelPlugins
 import ModelSchema
 
-/// What the layers of a model are called by Megatron-Core and in transformers' memory.
+/// The names of a model's layers in Megatron-Core and in transformers' modules.
 package struct AdapterNames {
     /// A layer's weight among the model's parameters, by the name of its module there.
     private(set) var weights: [String: String] = [:]

@@ -10,20 +10,20 @@ public import TensorRuntime
 /// `<module>.adapter.linear_out.weight` B, `<module>.adapter.weight_magnitude` DoRA's magnitude; adapters of the parts of a
 /// fused module are `<module>.adapter.adapter_q` and so on.
 public final class AdapterSet: Sendable {
-    /// The numbers that the adapters were made with.
+    /// The settings of the adapters.
     public let configuration: Recipe.PEFTSection
     /// A module with adapters.
     public struct Module: Sendable {
         /// The module's name.
         public let name: String
-        /// Its layers; those that are no target have no adapter.
+        /// Its layers; those that are not targets have no adapter.
         public let layers: [Linear]
     }
     /// The modules, in the order of the model.
     public let modules: [Module]
-    /// Parameters of the model itself that belong to the adapters: those that were trained in full beside them.
+    /// Parameters of the model itself that belong to the adapters: those that were trained in full with them.
     public let wholeParameters: [Parameter]
-    /// What the user should know of the adapters that were loaded.
+    /// Notices about the loaded adapters for the user.
     public let notes: [String]
 
     /// Adapters that are on their layers already.
@@ -60,7 +60,7 @@ public final class AdapterSet: Sendable {
         return "\(module).adapter.adapter_\(parts[piece].split(separator: "_").last ?? "")"
     }
 
-    /// Puts fresh adapters on the layers of a model, whose own parameters are frozen.
+    /// Adds new adapters to the layers of a model, whose own parameters are frozen.
     ///
     /// A is drawn from Xavier's normal distribution, B is zero, so that the model computes what it did before; magnitudes
     /// are the lengths of the weights' rows.
@@ -69,7 +69,7 @@ public final class AdapterSet: Sendable {
     ///   - configuration: Which layers, how large.
     ///   - model: The model.
     ///   - freezesLanguageModel: Whether the language model gets none.
-    ///   - seed: What the random numbers follow from.
+    ///   - seed: The seed of the random values.
     /// - Throws: `BridgeError` when no layer is a target, or a name of the configuration is that of no module.
     public init(
         _ configuration: Recipe.PEFTSection,
@@ -77,7 +77,7 @@ public final class AdapterSet: Sendable {
         freezesLanguageModel: Bool = false,
         seed: UInt64
     ) throws {
-        // A tied output layer is a module once it has a parameter of its own.
+        // A tied output layer is a module if it has its own parameter.
         let output = ["output_layer", model.decoder.outputModule]
         if configuration.targetModules.contains(where: output.contains),
             !freezesLanguageModel
@@ -106,8 +106,8 @@ public final class AdapterSet: Sendable {
         guard !modules.isEmpty else {
             throw BridgeError(
                 .badConfiguration,
-                "peft.exclude_modules (\(configuration.excludeModules.joined(separator: ", "))) takes out every module that "
-                    + "peft.target_modules (\(configuration.targetModules.joined(separator: ", "))) names; leave one in"
+                "peft.exclude_modules (\(configuration.excludeModules.joined(separator: ", "))) excludes every module that "
+                    + "peft.target_modules (\(configuration.targetModules.joined(separator: ", "))) names; include at least one"
             )
         }
         self.configuration = configuration
@@ -125,8 +125,8 @@ public final class AdapterSet: Sendable {
         )
     }
 
-    /// Puts adapters on the layers whose parameters have the given names; their numbers, of the given type or of that of
-    /// the weights, are still to be filled in.
+    /// Adds adapters to the layers whose parameters have the given names; their values, of the given type or of that of
+    /// the weights, are set later.
     package init(
         _ configuration: Recipe.PEFTSection,
         on model: any CausalModel,
@@ -191,11 +191,11 @@ public final class AdapterSet: Sendable {
 
     /// A model's parameters with the adapters in the weights that have one, of the types that they had.
     ///
-    /// - Parameter model: The model that the adapters are on; it stays as it is.
+    /// - Parameter model: The model of the adapters, which is not changed.
     /// - Returns: The parameters, in the model's order.
     public func merged(into model: any CausalModel) -> [Parameter] { model.parameters.map(merged) }
 
-    /// The same, for somebody who may ask to stop.
+    /// The same, with cancellation.
     package func merged(into model: any CausalModel, cancellation: Cancellation) throws -> [Parameter] {
         try model.parameters.map { parameter in
             try cancellation.check()
@@ -209,7 +209,7 @@ public final class AdapterSet: Sendable {
         return Parameter(parameter.name, whole.cast(to: parameter.tensor.elementType))
     }
 
-    /// Takes the adapters off.
+    /// Removes the adapters.
     public func detach() { for layer in modules.flatMap(\.layers) { layer.adapter = nil } }
 
     private static func attach(

@@ -1,11 +1,11 @@
 import BridgeSupport
 import TensorRuntime
 
-/// What an initialization of PEFT's takes out of a layer's base weight, as two more matrices of the adapter.
+/// The part of a layer's base weight that an initialization of PEFT subtracts, as two more matrices of the adapter.
 ///
-/// PEFT subtracts `scale B0 A0` from the weight each time it loads the adapter. The same is computed with the weight as
-/// it is and the adapter `scale (B A - B0 A0)`, whose rank is the sum of both; so the base model needs no change, and the
-/// adapter can be saved, exported and merged like any other. Source: `pissa_init` and `olora_init` in
+/// PEFT subtracts `scale B0 A0` from the weight each time it loads the adapter. The same result is computed with the
+/// unchanged weight and the adapter `scale (B A - B0 A0)`, whose rank is the sum of both; so the base model needs no
+/// change, and the adapter can be saved, exported and merged like any other. Source: `pissa_init` and `olora_init` in
 /// peft/tuners/lora/layer.py, 0.21.
 struct AdapterStart {
     /// A0 and B0, float32 [k, in] and [out, k].
@@ -14,10 +14,10 @@ struct AdapterStart {
     /// The share of an error that a random start may leave in the subspace before the result counts as drawn by chance.
     private static let tolerance = 1e-3
 
-    /// Computes the matrices; nil where nothing is taken out.
+    /// Computes the matrices; nil if nothing is subtracted.
     ///
     /// - Parameters:
-    ///   - start: What is taken out.
+    ///   - start: The initialization.
     ///   - weight: The base weight.
     ///   - shape: The adapter's rank and scale.
     /// - Throws: `BridgeError` for a weight that cannot be decomposed, and for one of which PEFT takes out another part
@@ -38,14 +38,14 @@ struct AdapterStart {
             guard error * spread < Self.tolerance else {
                 throw BridgeError(
                     .badConfiguration,
-                    "init_lora_weights is pissa_niter_\(iterations), with which PEFT draws what it takes out of this weight by "
+                    "init_lora_weights is pissa_niter_\(iterations), with which PEFT draws the part that it subtracts from this weight by "
                         + "chance each time it loads the adapter; supported are pissa, and pissa_niter_N with enough iterations "
                         + "for one result. Save the adapter with peft's path_initial_model_for_weight_conversion"
                 )
             }
         }
         let matrix = weight.detached.cast(to: .float32)
-        // In PiSSA the product with the scale is what is taken out; OLoRA takes out the scale times that.
+        // PiSSA subtracts the product with the scale; OLoRA subtracts the scale times that.
         let share = start == .olora ? 1 : Float(1 / shape.scale)
         if basis.isOfRows {
             down = basis.vectors.transposed().contiguous()
@@ -56,7 +56,7 @@ struct AdapterStart {
         }
     }
 
-    /// How many rows A has: no decomposition has more vectors than the weight has rows or columns.
+    /// The number of rows of A: no decomposition has more vectors than the weight has rows or columns.
     static func rank(_ rank: Int, of weight: Tensor) -> Int { min(rank, weight.shape[0], weight.shape[1]) }
 
     private static func power(_ base: Double, _ exponent: Int) -> Double {

@@ -5,8 +5,8 @@ import Recipes
 
 /// Which layers of a model get adapters, by the names in a recipe.
 ///
-/// A name is the last part of a module's full name, or all of it, or a pattern of all of it with `*` and `?`; the parts of a
-/// fused module have names of their own, such as `linear_q`.
+/// A name is the last part of a module's full name, or all of it, or a pattern of all of it with `*` and `?`; the parts
+/// of a fused module have their own names, such as `linear_q`.
 struct AdapterTargets {
     private let configuration: Recipe.PEFTSection
 
@@ -44,7 +44,7 @@ struct AdapterTargets {
         }
     }
 
-    /// What a layer is called: its module's last name and its full one, and those of its own.
+    /// The names of a layer: its module's last name and its full one, and its own names.
     private static func names(of module: AdaptedModule, layer: Int) -> [String] {
         var names = [module.kind, module.name]
         if let parts = AdaptedModule.parts[module.kind], parts.indices.contains(layer), module.layers.count > 1 {

@@ -8,12 +8,12 @@ import Recipes
 import TensorFiles
 package import TensorRuntime
 
-/// Adapters as mistral-finetune stores them: `lora.safetensors` under the names of `consolidated.safetensors`, with the
-/// scale in the `params.json` beside it.
+/// Adapters in the format of mistral-finetune: `lora.safetensors` under the names of `consolidated.safetensors`, with
+/// the scale in the `params.json` of the directory.
 ///
 /// Source: `save_checkpoint` in finetune/checkpointing.py and model/lora.py of mistral-finetune.
 package enum LoRAFile {
-    /// What the product is multiplied by where no file says so: the default of mistral-inference and of mistral-finetune's
+    /// The scale if `params.json` does not contain one: the default of mistral-inference and of mistral-finetune's
     /// merge_lora.py.
     static let defaultScale = 2.0
 
@@ -24,7 +24,7 @@ package enum LoRAFile {
         return Files.exists(inside) ? inside : nil
     }
 
-    /// The scale that is written beside a file, and the share of inputs that was dropped.
+    /// The scale in the `params.json` of a file, and the dropout.
     static func settings(beside file: String) throws -> (scale: Double, dropout: Double, isKnown: Bool) {
         let name = Files.join(Files.parent(of: file), "params.json")
         guard Files.exists(name), let section = try JSON(contentsOf: name)["lora"]?.nonNull else {
@@ -42,14 +42,14 @@ package enum LoRAFile {
 }
 
 extension LoRAFile {
-    /// Puts an adapter of mistral-finetune's on a model.
+    /// Adds an adapter of mistral-finetune to a model.
     ///
     /// - Parameters:
     ///   - file: The file.
     ///   - family: The family and configuration of the model.
     ///   - model: The model.
     ///   - elementType: The type of the matrices; nil for that of the weights, without which nothing can be computed.
-    ///   - partType: The type of norms that were trained beside the adapter; nil likewise.
+    ///   - partType: The type of norms that were trained together with the adapter; nil likewise.
     /// - Returns: The adapters, all of them trainable.
     /// - Throws: `BridgeError` for tensors that belong nowhere, are missing or have another shape.
     package static func load(
@@ -78,7 +78,7 @@ extension LoRAFile {
             let bases = entry.huggingFace.map { $0.hasSuffix(".weight") ? String($0.dropLast(".weight".count)) : $0 }
             let downs = bases.map { tensors["\($0).lora_A.weight"] }
             let ups = bases.map { tensors["\($0).lora_B.weight"] }
-            // Norms are trained beside the adapters, and stand there in full.
+            // Norms are trained without adapters, and stored in full.
             if entry.huggingFace.count == 1, let own = tensors[entry.huggingFace[0]], entry.shapes[0].count == 1 {
                 used.insert(own.name)
                 guard own.shape == entry.shapes[0], own.elementType.isFloatingPoint,
@@ -163,7 +163,7 @@ extension LoRAFile {
             settings.isKnown
             ? []
             : [
-                "no params.json beside \(file) says how the adapter is scaled; \(defaultScale) is taken, the default of the programs that write and read such files"
+                "params.json next to \(file) is missing or has no lora scaling; the default of mistral-inference, \(defaultScale), is used"
             ]
         return AdapterSet(section, modules: modules, wholeParameters: whole, notes: notes)
     }

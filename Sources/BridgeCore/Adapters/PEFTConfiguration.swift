@@ -10,7 +10,7 @@ package import Recipes
 public struct PEFTConfiguration: Sendable {
     /// The rank.
     public var rank: Int
-    /// What the product is multiplied by, times the rank, or times its root with ``scalesByRoot``.
+    /// The numerator of the scale: alpha, divided by the rank, or by its root with ``scalesByRoot``.
     public var alpha: Double
     /// The probability with which an input is dropped in training.
     public var dropout: Double
@@ -18,7 +18,7 @@ public struct PEFTConfiguration: Sendable {
     public var usesDoRA: Bool
     /// Whether the rank's root divides alpha (rsLoRA).
     public var scalesByRoot: Bool
-    /// Modules that were trained in full beside the adapter, and are stored with it.
+    /// Modules that were trained in full together with the adapter, and are stored with it.
     public var savedModules: [String]
     /// The model that the adapter is for, a directory or a hub id with its revision, `org/name@revision`; nil when it is not named.
     public var baseModel: String?
@@ -26,7 +26,7 @@ public struct PEFTConfiguration: Sendable {
     var rankPatterns: [PEFTPattern] = []
     /// Alphas of some modules.
     var alphaPatterns: [PEFTPattern] = []
-    /// What the base weights were before training began.
+    /// The base weights before training.
     var start = Start.unchanged
     /// Tokens whose rows of a table were trained, by the table's module; nil for the word embeddings.
     var tokenIndices: [(module: String?, indices: [Int])] = []
@@ -37,13 +37,14 @@ public struct PEFTConfiguration: Sendable {
     /// Keys that are not known.
     package var unknownKeys: [String] = []
 
-    /// What an initialization does to the base weights, which PEFT does again when it loads the adapter.
+    /// The effect of an initialization on the base weights, which PEFT repeats when it loads the adapter.
     enum Start: Sendable, Equatable {
         /// They stay.
         case unchanged
-        /// The largest singular values with their vectors are taken out; by so many iterations, or exactly.
+        /// The principal singular values and vectors are moved to the adapter, computed by this many iterations, or
+        /// exactly.
         case pissa(iterations: Int?)
-        /// The first columns' share is taken out.
+        /// The share of the first columns is subtracted.
         case olora
     }
 
@@ -66,7 +67,7 @@ public struct PEFTConfiguration: Sendable {
         self.baseModel = baseModel
     }
 
-    /// What the product of the two matrices is multiplied by, where no pattern has other numbers for a module.
+    /// The scale of the product of the two matrices, if no pattern sets another one for a module.
     public var scale: Double { Self.scale(alpha, rank, byRoot: scalesByRoot) }
 
     static func scale(_ alpha: Double, _ rank: Int, byRoot: Bool) -> Double {
@@ -99,15 +100,15 @@ public struct PEFTConfiguration: Sendable {
         func problem(_ what: String) -> BridgeError { BridgeError(.badConfiguration, "\(name): \(what)") }
         guard json["peft_type"]?.string?.uppercased() == "LORA" else {
             let type = json["peft_type"]?.string ?? "missing"
-            throw problem("peft_type is \(type); LoRA and DoRA adapters can be used here")
+            throw problem("peft_type is \(type), expected LORA (adapters of LoRA and DoRA)")
         }
         try Self.settings.check(json, name: name)
         unknownKeys = Self.settings.unknownKeys(of: json)
         guard let rank = json["r"]?.integer, Self.ranks.contains(rank) else {
-            throw problem("r is no whole number from 1 to \(Self.ranks.upperBound)")
+            throw problem("r is not an integer from 1 to \(Self.ranks.upperBound)")
         }
         guard let alpha = json["lora_alpha"]?.double, alpha.isFinite else {
-            throw problem("lora_alpha is no number")
+            throw problem("lora_alpha is not a finite number")
         }
         self.rank = rank
         self.alpha = alpha
@@ -141,7 +142,7 @@ public struct PEFTConfiguration: Sendable {
 
     private static let ranks = 1...1 << 16
 
-    /// What `init_lora_weights` does to the base weights when PEFT loads the adapter.
+    /// The effect of `init_lora_weights` on the base weights when PEFT loads the adapter.
     ///
     /// Source: `update_layer` in peft/tuners/lora/layer.py, 0.21. Of lora_ga, eva and mica the base weights stay as they
     /// are there; corda's need a file that is not part of an adapter.

@@ -5,9 +5,9 @@ import TensorRuntime
 
 // Adapters of the embedding, and trained tokens.
 extension PEFTImport {
-    /// Puts an embedding's adapter, or trained tokens, into a table.
+    /// Merges an embedding's adapter, or trained tokens, into a table.
     ///
-    /// The result is a table of its own: an adapter of this kind is small in the file and changes every row.
+    /// The result is a separate table: an adapter of this kind is small in the file and changes every row.
     func change(_ table: Parameter, by parts: [PEFTTensors.Kind: StoredTensor]) throws -> Bool {
         var isChanged = false
         if parts[.embeddingDown] != nil || parts[.embeddingUp] != nil {
@@ -50,7 +50,7 @@ extension PEFTImport {
         table.replace(with: whole)
     }
 
-    /// Puts `scale A^T B^T` into a table, with DoRA's magnitude for each of its columns.
+    /// Adds `scale A^T B^T` to a table, with DoRA's magnitude for each of its columns.
     ///
     /// Source: `Embedding` in peft/tuners/lora/layer.py, `DoraEmbeddingLayer` in peft/tuners/lora/dora.py, 0.21.
     private func addEmbedding(_ parts: [PEFTTensors.Kind: StoredTensor], to table: Parameter) throws {

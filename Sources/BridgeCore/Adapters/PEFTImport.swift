@@ -6,7 +6,7 @@ import Synchronization
 import TensorFiles
 package import TensorRuntime
 
-/// Puts the tensors of an adapter's file on a model, as PEFT does.
+/// Adds the tensors of an adapter's file to a model, as PEFT does.
 package struct PEFTImport {
     let configuration: PEFTConfiguration
     let tensors: PEFTTensors
@@ -35,7 +35,7 @@ package struct PEFTImport {
         (self.file, self.elementType, self.partType) = (file, elementType, partType)
     }
 
-    /// Puts everything on.
+    /// Adds all tensors.
     ///
     /// - Returns: The adapters.
     /// - Throws: `BridgeError` for tensors that belong nowhere, are missing or have another shape; the model is not to be
@@ -101,7 +101,7 @@ package struct PEFTImport {
         let modules = AdaptedModule.all(in: model.parameters).filter { module in
             module.layers.contains { adapters[$0.weight.name] != nil }
         }
-        // An embedding that was changed alone has left the output layer of a tied model behind.
+        // An embedding that was changed alone differs from the output layer of a tied model.
         var whole = changed
         if untied, changed.contains(decoder.embedding.name) { whole.insert(decoder.outputName) }
         guard !modules.isEmpty || !whole.isEmpty else { throw BridgeError(.corruptInput, "\(file) holds no adapter") }
@@ -130,7 +130,7 @@ package struct PEFTImport {
 
     /// Gives a tied output layer its own parameter where PEFT would change one of the two and not the other.
     ///
-    /// - Returns: Whether it did, and whether it has put other numbers into both before.
+    /// - Returns: Whether it did, and whether it has changed the values of both before.
     private func untieIfNeeded() throws -> (untied: Bool, isChanged: Bool) {
         let (embedding, output) = (decoder.embedding.name, decoder.outputName)
         guard decoder.isTied, !configuration.tiesWeights else { return (false, false) }
@@ -150,7 +150,7 @@ package struct PEFTImport {
             isCopy(embedding) || isCopy(output) || hasAdapter(embedding) || hasAdapter(output) || tokens.1 != nil
         else { return (false, false) }
         var isChanged = false
-        // What PEFT loads into the base model goes into both.
+        // A parameter that PEFT loads into the base model changes both.
         if let shared = [embedding, output].lazy.compactMap({ tensors.whole[$0] }).first(where: { !$0.isSavedModule }),
             isFloating(shared.tensor), shared.tensor.shape.count == 2,
             let tensor = try? read(shared.tensor, as: partType ?? decoder.embedding.tensor.elementType)
@@ -203,13 +203,14 @@ package struct PEFTImport {
 
     // MARK: Linear layers
 
-    /// What the initialization has taken out of each weight; several weights at a time, as each keeps one core busy.
+    /// The parts of the weights that the initialization has subtracted; several weights at a time, as each keeps one
+    /// core busy.
     private func starts(of parameters: [Parameter]) throws -> [AdapterStart?] {
         guard configuration.start != .unchanged else { return parameters.map { _ in nil } }
         let shapes = try parameters.map { try shape(of: $0.name) }
         let results = Starts(count: parameters.count)
         let (start, weights) = (configuration.start, parameters.map(\.tensor.detached))
-        // A weight that is in the file is what was left of it.
+        // A weight in the file already has its part subtracted.
         let isStored = parameters.map { tensors.whole[$0.name] != nil }
         @Sendable func body(_ state: inout Void, _ index: Int) throws {
             guard !isStored[index] else { return }
@@ -220,7 +221,7 @@ package struct PEFTImport {
         return results.values.withLock(\.self)
     }
 
-    /// What several threads compute, each at its own place.
+    /// The results of several threads, each at its own index.
     private final class Starts: Sendable {
         let values: Mutex<[AdapterStart?]>
 

@@ -6,7 +6,7 @@ import Tokenizers
 ///
 /// Source: `get_pattern_key` in peft/utils/other.py, 0.21.
 struct PEFTPattern: Sendable, Equatable {
-    /// The expression as it is in the file.
+    /// The expression in the file.
     let key: String
     /// The rank or alpha.
     let value: Double
@@ -52,7 +52,7 @@ struct PEFTPattern: Sendable, Equatable {
     }
 }
 
-/// Which modules PEFT gives adapters, by `target_modules` and the keys beside it.
+/// The modules with adapters, by `target_modules` and its related keys.
 ///
 /// Source: `check_target_module_exists` in peft/tuners/tuners_utils.py, 0.21.
 struct PEFTTargets: Sendable {
@@ -75,7 +75,7 @@ struct PEFTTargets: Sendable {
     private let savedModules: [NameExpression]
     /// The layers that get adapters; nil for all.
     private let layers: [Int]?
-    /// What stands before the number of a layer; empty for anything.
+    /// The prefix of the number of a layer; empty for anything.
     private let layersPatterns: [NameExpression]
 
     init(_ json: JSON, savedModules: [String], name: String) throws {
@@ -94,7 +94,7 @@ struct PEFTTargets: Sendable {
         let index = json["layers_to_transform"]?.nonNull
         let indices = index?.array ?? index.map { [$0] } ?? []
         guard indices.allSatisfy({ $0.integer != nil }) else {
-            throw BridgeError(.badConfiguration, "\(name): layers_to_transform holds other values than whole numbers")
+            throw BridgeError(.badConfiguration, "\(name): layers_to_transform has values that are not integers")
         }
         var isList = false
         if case .list = targets { isList = true }
@@ -116,7 +116,7 @@ struct PEFTTargets: Sendable {
         guard count <= mostExpressions else {
             throw BridgeError(
                 .badConfiguration,
-                "\(name): \(key) has \(count) entries, and at most \(mostExpressions) are read"
+                "\(name): \(key) has \(count) entries, expected at most \(mostExpressions)"
             )
         }
     }

@@ -3,7 +3,7 @@ import CheckpointFormats
 package import TensorFiles
 import TensorRuntime
 
-/// The tensors of an adapter's file, sorted by what they are for.
+/// The tensors of an adapter's file, sorted by their use.
 ///
 /// Source: the names that `get_peft_model_state_dict` in peft/utils/save_and_load.py writes, 0.21.
 package struct PEFTTensors {
@@ -21,11 +21,11 @@ package struct PEFTTensors {
         case magnitude = ".lora_magnitude_vector"
         /// The same, as peft before 0.11 wrote it.
         case oldMagnitude = ".lora_magnitude_vector.weight"
-        /// Rows that stand in the place of a table's own.
+        /// Rows that replace rows of an embedding.
         case tokens = ".token_adapter.trainable_tokens_delta"
     }
 
-    /// A parameter that stands in the file in full.
+    /// A parameter that is stored in full.
     struct Whole {
         var tensor: StoredTensor
         /// Whether `modules_to_save` names its module, of which PEFT then makes a copy; otherwise the tensor is loaded into
@@ -37,11 +37,11 @@ package struct PEFTTensors {
 
     /// The parts of adapters, by the name of the weight among the model's parameters.
     private(set) var parts: [String: [Kind: StoredTensor]] = [:]
-    /// The parameters that stand in the file in full, by their names among the model's.
+    /// The parameters that are stored in full, by their names among the model's.
     private(set) var whole: [String: Whole] = [:]
-    /// What nothing takes, in words.
+    /// A description of the tensors that nothing uses.
     private(set) var problems: [String] = []
-    /// What the user should know.
+    /// Notices for the user.
     private(set) var notes: [String] = []
 
     /// The file with the tensors.
@@ -67,7 +67,7 @@ package struct PEFTTensors {
     ///
     /// - Parameters:
     ///   - stored: The tensors.
-    ///   - configuration: The configuration beside them.
+    ///   - configuration: Their `adapter_config.json`.
     ///   - names: What the model's layers are called.
     ///   - hasLayer: Whether a weight of the model is a linear layer's or a table's.
     /// - Throws: `BridgeError` for a pattern that takes too long.
@@ -124,14 +124,14 @@ package struct PEFTTensors {
         } else if !outside.isEmpty {
             let modules = outside.compactMap { names.modules[$0] }.sorted()
             notes.append(
-                "\(ByteFormat.counted(modules.count, "adapter")) of modules that target_modules and the keys beside it do not "
+                "\(ByteFormat.counted(modules.count, "adapter")) of modules that target_modules and its related keys do not "
                     + "choose are not used, as in PEFT: \(modules.prefix(5).joined(separator: ", "))"
                     + (modules.count > 5 ? ", ..." : "")
             )
         }
     }
 
-    /// The module and the kind of a tensor's name behind the prefix.
+    /// The module and the kind of a tensor's name after the prefix.
     private static func split(_ name: String) -> (module: String, kind: Kind)? {
         Kind.allCases.first { name.hasSuffix($0.rawValue) }.map { (String(name.dropLast($0.rawValue.count)), $0) }
     }

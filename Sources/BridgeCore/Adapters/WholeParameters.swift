@@ -2,20 +2,20 @@ import BridgeSupport
 package import Models
 package import TensorRuntime
 
-/// Parameters that were trained in full beside adapters, as PEFT stores them: under their names in transformers' memory,
-/// in the adapter's own file.
+/// Parameters that were trained in full together with adapters, as PEFT stores them: under their names in transformers'
+/// modules, in the adapter's file.
 ///
 /// Source: `modules_to_save` in `get_peft_model_state_dict`, peft/utils/save_and_load.py, 0.21.
 package struct WholeParameters {
-    /// The tensors, under their names behind PEFT's prefix.
+    /// The tensors, under their names after PEFT's prefix.
     package let tensors: [(name: String, tensor: Tensor)]
     /// The modules for `modules_to_save`.
     package let modules: [String]
 
     /// The tensors and modules of adapters.
     ///
-    /// A parameter that has an adapter as well is stored as its base layer, which PEFT loads without being told. A tied
-    /// output layer is stored beside its embedding, as PEFT would leave it at the base model's numbers.
+    /// A parameter that also has an adapter is stored as its base layer, which PEFT loads automatically. A tied output
+    /// layer is stored in addition to its embedding, because PEFT would otherwise keep the base model's weight.
     ///
     /// - Throws: `BridgeError` for a parameter without a name in transformers' memory.
     package init(_ adapters: AdapterSet, on model: any CausalModel, _ names: AdapterNames) throws {

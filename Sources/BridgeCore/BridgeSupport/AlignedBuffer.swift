@@ -1,8 +1,8 @@
 import Glibc
 
-/// Memory whose start lies on a page, kept for reuse.
+/// Page-aligned memory, kept for reuse.
 package struct AlignedBuffer: ~Copyable {
-    /// What direct writes need of addresses, lengths and offsets.
+    /// The alignment of addresses, lengths and offsets that direct writes need.
     package static let alignment = 4096
 
     package private(set) var bytes: UnsafeMutableRawPointer
@@ -15,7 +15,7 @@ package struct AlignedBuffer: ~Copyable {
 
     deinit { bytes.deallocate() }
 
-    /// Makes room for `byteCount` bytes; what was there may be gone.
+    /// Reserves `byteCount` bytes; the previous content may be lost.
     package mutating func grow(to byteCount: Int) {
         guard byteCount > self.byteCount else { return }
         bytes.deallocate()

@@ -1,6 +1,6 @@
 /// Blocks of files in memory, shared by threads that read pieces of them.
 ///
-/// A block is read once by the first thread that asks for it, the others wait for that; the block that was asked for least
+/// A block is read once by the first thread that requests it, the others wait for that; the block that was used least
 /// recently makes room for a new one.
 package final class BlockCache: @unchecked Sendable {
     /// A block of a file.
@@ -32,13 +32,13 @@ package final class BlockCache: @unchecked Sendable {
         self.limit = max(1, limit)
     }
 
-    /// Calls `body` with the memory of a block, which stays as it is meanwhile.
+    /// Calls `body` with the memory of a block, which does not change during the call.
     ///
     /// - Parameters:
     ///   - key: The block.
     ///   - load: Fills the memory, called without a lock when the block is not there.
     ///   - body: Reads the memory.
-    /// - Throws: What `load` throws; the block is then not there, and the next that asks tries again.
+    /// - Throws: What `load` throws; the block is then not cached, and the next request loads it again.
     func withBlock(
         _ key: Key,
         load: (UnsafeMutableRawBufferPointer) throws -> Void,
@@ -89,7 +89,7 @@ package final class BlockCache: @unchecked Sendable {
         return slot
     }
 
-    /// A slot that nobody uses, the one of longest ago; a new one as long as there may be more.
+    /// The least recently used free slot; a new one if the limit allows it.
     ///
     /// Twice as many blocks as there are threads at them are kept: one that a thread has read to its end is the one that the
     /// next thread begins with.

@@ -2,9 +2,9 @@ import CBlockHash
 
 /// The checksum of a file that is written and read in blocks of one size, in any order.
 ///
-/// Each block has its XXH3-128; the file's checksum is the XXH3-128 of those, one behind the other. A SHA-256 over the
-/// whole file would run in one thread at 1.6 GB/s and be what limits a conversion; this runs beside the copy at memory
-/// speed, and says which block is damaged. It guards against damage, not against forgery.
+/// Each block has its XXH3-128; the file's checksum is the XXH3-128 of the concatenated block checksums. A SHA-256 over
+/// the whole file would run in one thread at 1.6 GB/s and limit a conversion; this one runs during the copy at memory
+/// speed, and identifies the damaged block. It protects against damage, not against forgery.
 package enum BlockChecksum {
     /// The name in a manifest.
     package static let algorithm = "xxh3-128-blocks"
@@ -18,7 +18,7 @@ package enum BlockChecksum {
 
         fileprivate init(_ digest: cbh_digest) { (high, low) = (digest.high, digest.low) }
 
-        /// As it goes into the checksum of a file.
+        /// Its bytes in the checksum of a file.
         fileprivate var words: [UInt64] { [high.bigEndian, low.bigEndian] }
 
         /// 32 hexadecimal digits.
@@ -35,7 +35,7 @@ package enum BlockChecksum {
         Digest(cbh_hash(bytes.baseAddress, bytes.count))
     }
 
-    /// How much of a block is read or made at once, and hashed while it is still in a core's own cache.
+    /// The bytes of a block that are read or written at once, and hashed while they are still in a core's own cache.
     package static let pieceByteCount = 256 << 10
 
     /// The checksum of bytes that come in pieces.
@@ -53,7 +53,7 @@ package enum BlockChecksum {
         /// Starts from scratch.
         package func reset() { cbh_reset(state) }
 
-        /// Takes in the next bytes.
+        /// Hashes the next bytes.
         package func update(_ bytes: UnsafeRawBufferPointer) { cbh_update(state, bytes.baseAddress, bytes.count) }
 
         /// The checksum of all bytes so far.

@@ -1,8 +1,8 @@
-/// What went wrong, in one sentence that says what was found, what was expected and what to do.
+/// An error: what was found, what was expected and what to do, in one sentence.
 public struct BridgeError: Error, Sendable, CustomStringConvertible {
     /// The kind of an error; the command line turns it into an exit status.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
-        /// The code's name, as it stands in `--json` output.
+        /// The code's name, as in `--json` output.
         public let description: String
 
         private init(_ name: String) { description = name }
@@ -11,7 +11,7 @@ public struct BridgeError: Error, Sendable, CustomStringConvertible {
         public static let fileSystem = Code("file_system")
         /// A file whose content cannot be what it claims to be.
         public static let corruptInput = Code("corrupt_input")
-        /// A configuration that lacks a key, or has a value that no model here computes.
+        /// A configuration that lacks a key, or has a value that is not supported.
         public static let badConfiguration = Code("bad_configuration")
         /// Tensors that no rule accounts for, or parameters that no tensor fills.
         public static let unaccountedTensors = Code("unaccounted_tensors")
@@ -25,9 +25,9 @@ public struct BridgeError: Error, Sendable, CustomStringConvertible {
         public static let verificationFailed = Code("verification_failed")
         /// A destination that already exists or that another run is writing.
         public static let destinationTaken = Code("destination_taken")
-        /// The caller asked to stop.
+        /// The caller cancelled the run.
         public static let cancelled = Code("cancelled")
-        /// A training run whose loss is no number any more, step after step.
+        /// A training run whose loss is not finite in consecutive steps.
         public static let trainingDiverged = Code("training_diverged")
         /// A server that cannot be reached, refuses, or gives something else than it promised.
         public static let network = Code("network")
@@ -43,12 +43,12 @@ public struct BridgeError: Error, Sendable, CustomStringConvertible {
     public var message: String
     /// The tensors, parameters or files that it is about, all of them.
     public var names: [String]
-    /// What caused it, if something below did.
+    /// The underlying error, if there is one.
     public var cause: (any Error)?
-    /// Where in the source it was thrown, for those who work on Bridge.
+    /// The source position where it was thrown, for developers of Bridge.
     public var location: String
 
-    /// An error, with the place of the call as its location.
+    /// An error, with the position of the call as its location.
     public init(
         _ code: Code,
         _ message: String,

@@ -16,9 +16,9 @@ public enum ByteFormat {
     /// A number with its noun: `1 tensor`, `2 tensors`.
     public static func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
 
-    /// A number with a fixed count of digits behind the point.
+    /// A number with a fixed count of digits after the decimal point.
     public static func rounded(_ value: Double, digits: Int) -> String {
-        // A number without digits to cut off stands as it is: NaN, infinities, and more than a Double has places for.
+        // Numbers without digits to round are unchanged: NaN, infinities, and those beyond the precision of a Double.
         guard value.magnitude < 1e15 else { return "\(value)" }
         var scale = 1.0
         let digits = min(max(digits, 0), 3)

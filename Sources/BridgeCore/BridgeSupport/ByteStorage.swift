@@ -1,10 +1,10 @@
 import Glibc
 
-/// A run of bytes that tensors lie in: a file, or memory.
+/// The bytes of tensors: a file, or memory.
 public protocol ByteStorage: AnyObject, Sendable {
-    /// What the bytes are called in messages: a path, or what memory it is.
+    /// The name of the storage in messages: a path, or a description of the memory.
     var name: String { get }
-    /// How many bytes there are.
+    /// The number of bytes.
     var byteCount: Int { get }
 
     /// Copies the bytes from `offset` on into the whole of `buffer`.
@@ -24,8 +24,8 @@ extension ByteStorage {
 
 /// A file that is open for reading.
 ///
-/// It is read with `pread` rather than mapped: a file that somebody cuts short during the run gives an error, where a
-/// mapping would end the process, and into reused buffers this is also the faster way.
+/// It is read with `pread` and not mapped: a file that another process truncates during the run gives an error, where a
+/// mapping would end the process. Reads into reused buffers are also faster.
 public final class FileStorage: ByteStorage, UncachedReadable {
     /// The path.
     public let name: String
@@ -40,7 +40,7 @@ public final class FileStorage: ByteStorage, UncachedReadable {
     ///
     /// - Throws: `BridgeError` with code `fileSystem`.
     public init(path: String) throws {
-        // Without O_NONBLOCK a named pipe would wait here for somebody who writes into it.
+        // Without O_NONBLOCK a named pipe would block until another process opens it for writing.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw BridgeError.cannotOpen(path) }
         var status = stat()
@@ -67,7 +67,7 @@ public final class FileStorage: ByteStorage, UncachedReadable {
         try check(try file.readUncached(at: offset, into: buffer, through: &scratch), of: buffer.count, at: offset)
     }
 
-    /// Makes sure that what was read is the file as it was opened, and not partly what it has become since.
+    /// Checks that the file has not changed since it was opened.
     ///
     /// A file that was removed, or whose name was given away after it was read, does no harm: its bytes are those of one
     /// state. Another file under its name is reported all the same, as the result is not that of what is there now.
@@ -98,15 +98,15 @@ public final class FileStorage: ByteStorage, UncachedReadable {
         guard count < wanted else { return }
         throw BridgeError(
             .corruptInput,
-            "\(name) ends at byte \(offset + count), but its header places a tensor behind that; "
-                + "the file was cut short, fetch it again"
+            "\(name) ends at byte \(offset + count), but a tensor in its header ends after that; "
+                + "the file is truncated, download it again"
         )
     }
 }
 
 /// Bytes in memory.
 public final class MemoryStorage: ByteStorage {
-    /// What the bytes are.
+    /// The bytes.
     public let name: String
     private let content: [UInt8]
 
@@ -116,7 +116,7 @@ public final class MemoryStorage: ByteStorage {
         content = bytes
     }
 
-    /// How many bytes there are.
+    /// The number of bytes.
     public var byteCount: Int { content.count }
 
     /// Copies the bytes from `offset` on into the whole of `buffer`.
@@ -124,7 +124,7 @@ public final class MemoryStorage: ByteStorage {
         guard offset >= 0, offset + buffer.count <= content.count else {
             throw BridgeError(
                 .corruptInput,
-                "\(name) has \(content.count) bytes, \(offset + buffer.count) were asked for"
+                "\(name) has \(content.count) bytes, \(offset + buffer.count) were requested"
             )
         }
         content.withUnsafeBytes {

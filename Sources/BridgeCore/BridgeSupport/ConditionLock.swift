@@ -1,11 +1,11 @@
 import Glibc
 
-/// A lock with a condition that threads wait for, which the standard library does not have.
+/// A lock with a condition variable, which the standard library does not have.
 package final class ConditionLock: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
-    /// A lock that nobody holds.
+    /// An unlocked lock.
     package init() {
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(condition, nil)
@@ -25,10 +25,10 @@ package final class ConditionLock: @unchecked Sendable {
         return try body()
     }
 
-    /// Waits for a signal; the lock is held before and after, and free meanwhile.
+    /// Waits for a signal; the lock is held before and after, and released meanwhile.
     package func wait() { pthread_cond_wait(condition, mutex) }
 
-    /// Waits for a signal for a time; the lock is held before and after, and free meanwhile.
+    /// Waits for a signal for a time; the lock is held before and after, and released meanwhile.
     package func wait(milliseconds: Int) {
         var deadline = timespec()
         clock_gettime(CLOCK_REALTIME, &deadline)

@@ -1,7 +1,7 @@
 import Glibc
 
 extension Destination {
-    /// Makes sure that a directory could be put at a path as a whole.
+    /// Checks that a path can be replaced by a directory.
     ///
     /// - Throws: `BridgeError` with code `destinationTaken`, or `fileSystem` where nothing may be written.
     package static func checkReplaceable(_ path: String) throws {
@@ -10,7 +10,7 @@ extension Destination {
         let target = resolved(path)
         if let here = Files.real("."), target == here || ancestors(of: here).contains(target) {
             throw refuse(
-                "is the current directory or contains it, and a result is put in place as a whole; name a new directory, "
+                "is the current directory or contains it, and a result replaces the whole directory; give a new directory, "
                     + "such as \(Files.join(path, "result"))"
             )
         }
@@ -57,7 +57,7 @@ extension Destination {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// A path of the table of mounts, in which spaces are octal numbers.
+    /// A path of the table of mounts, in which spaces are octal escapes.
     private static func unescaped(_ field: Substring) -> String {
         [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")].reduce(String(field)) {
             $0.replacing($1.0, with: $1.1)

@@ -1,26 +1,26 @@
 import Glibc
 
-/// Keeps what is written away from what it is made of, and from places where it cannot be put in the end.
+/// Checks that a result does not overwrite its sources, and that its destination can be written.
 public enum Destination {
-    /// Where a destination is, as seen from a source.
+    /// The position of a destination relative to a source.
     public enum Relation: Sendable {
         /// It is the source.
         case same
         /// It is inside of the source.
         case inside
-        /// The source is inside of it.
+        /// The destination contains the source.
         case above
     }
 
-    /// Makes sure that a destination is not a source, inside of one or above one; nothing is touched.
+    /// Checks that a destination is not a source, inside of one or above one; nothing is changed.
     ///
     /// Both are compared by what the paths lead to, whatever links and dots they go through. Files that a source has links
     /// to belong to it.
     ///
     /// - Parameters:
-    ///   - path: Where the result goes: a file, or a directory that is put in place as a whole or gets another iteration.
-    ///   - sources: What it is made of; nil and what is not here, such as an id on the hub, count for nothing.
-    /// - Throws: `BridgeError` with code `badArgument` for a source in the way.
+    ///   - path: The destination: a file, or a directory that is replaced or gets another iteration.
+    ///   - sources: Its sources; nil and paths that do not exist, such as an id on the hub, are ignored.
+    /// - Throws: `BridgeError` with code `badArgument` for a destination that would replace a source.
     public static func checkRelation(_ path: String, to sources: [String?]) throws {
         for case let source? in sources {
             guard let relation = relation(of: path, to: source) else { continue }
@@ -40,7 +40,8 @@ public enum Destination {
             + "outside of it"
     }
 
-    /// Where a destination is, as seen from a source; nil where neither contains the other, or the source is not here.
+    /// The position of a destination relative to a source; nil where neither contains the other, or the source does not
+    /// exist.
     public static func relation(of destination: String, to source: String) -> Relation? {
         guard let kind = Files.kind(of: source) else { return nil }
         if let relation = plainRelation(of: destination, to: source) { return relation }
@@ -72,7 +73,7 @@ public enum Destination {
         return found
     }
 
-    /// What the links of a directory lead to, as far as a checkpoint goes deep.
+    /// The targets of the links in a directory, to the depth of a checkpoint.
     private static func linkTargets(in directory: String, depth: Int = 0) -> [String] {
         guard depth < 3, let names = try? Files.list(directory), names.count <= 10_000 else { return [] }
         return names.flatMap { name -> [String] in

@@ -7,19 +7,19 @@ import Synchronization
 /// Fresh page-cache memory is slow to get, above all on virtual machines. Several threads may be at it, at different bytes.
 package final class DirectIOFile: Sendable {
     package let path: String
-    /// The file as others see it, for what is no whole page.
+    /// The buffered descriptor, for parts that are not whole pages.
     package let descriptor: Int32
     private let isWritable: Bool
-    /// The same file past the page cache: nil before it is wanted, -1 where the file system has no such thing.
+    /// The direct descriptor: nil before it is opened, -1 where the file system does not support it.
     private let opened = Mutex<Int32?>(nil)
     private let isRefused = Atomic(false)
 
-    /// How much is read past the page cache at once: what stays in a core's own cache until it is copied.
+    /// The bytes that are read past the page cache at once: they stay in a core's own cache until they are copied.
     static let pieceSize = 1 << 20
-    /// A shorter piece is not worth the pages around it.
+    /// A shorter read is not worth the pages around it.
     private static let shortestPiece = 128 << 10
 
-    /// Takes a file that is open, and closes it in the end.
+    /// Takes ownership of an open file, and closes it in the end.
     init(_ descriptor: Int32, path: String, isWritable: Bool) {
         self.descriptor = descriptor
         self.path = path
@@ -56,7 +56,7 @@ package final class DirectIOFile: Sendable {
     /// Writes bytes.
     ///
     /// - Parameters:
-    ///   - bytes: The bytes, as far behind the start of a page as `offset` is.
+    ///   - bytes: The bytes, with the offset from a page that `offset` has.
     ///   - offset: Where they go.
     /// - Throws: `BridgeError` when the disk is full or does not take them.
     package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
@@ -64,7 +64,7 @@ package final class DirectIOFile: Sendable {
         let start = (offset + page - 1) / page * page
         let end = (offset + bytes.count) / page * page
         guard start < end, let direct else { return try write(bytes, at: offset, to: descriptor) }
-        // A page of which only a part is here is left to the page cache, which knows the rest.
+        // A page that is only partly in the range is read through the page cache.
         try write(part(bytes, offset, offset..<start), at: offset, to: descriptor)
         try write(part(bytes, offset, start..<end), at: start, to: direct)
         try write(part(bytes, offset, end..<offset + bytes.count), at: end, to: descriptor)
@@ -95,19 +95,19 @@ package final class DirectIOFile: Sendable {
 
     /// Copies bytes by way of the page cache, where they then stay.
     ///
-    /// - Returns: How many there were: fewer than asked for where the file ends.
+    /// - Returns: The number of bytes: fewer than requested at the end of the file.
     /// - Throws: `BridgeError` when it cannot be read.
     func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         try read(at: offset, into: buffer, from: descriptor)
     }
 
-    /// Copies bytes that nobody reads again soon: what is not in the page cache does not go there.
+    /// Copies bytes that are not read again soon, without adding them to the page cache.
     ///
     /// - Parameters:
     ///   - offset: Where they start.
     ///   - buffer: Where they go.
-    ///   - scratch: Memory that is used on the way.
-    /// - Returns: How many there were: fewer than asked for where the file ends.
+    ///   - scratch: Temporary memory.
+    /// - Returns: The number of bytes: fewer than requested at the end of the file.
     /// - Throws: `BridgeError` when it cannot be read.
     package func readUncached(
         at offset: Int,
@@ -142,7 +142,7 @@ package final class DirectIOFile: Sendable {
     ///   - range: The bytes.
     ///   - memory: Where they go.
     ///   - each: Called with each piece, in their order, while it is in a core's own cache if it came from the page cache.
-    /// - Returns: How many bytes there were: fewer than asked for where the file ends.
+    /// - Returns: The number of bytes: fewer than requested at the end of the file.
     /// - Throws: `BridgeError` when it cannot be read.
     func readBlock(
         _ range: Range<Int>,
@@ -150,7 +150,7 @@ package final class DirectIOFile: Sendable {
         each: (UnsafeRawBufferPointer) -> Void
     ) throws -> Int {
         guard direct == nil || isCached(range) else {
-            // The disk is quickest when it is asked for all at once.
+            // The disk is fastest with all requests at once.
             let bytes = try readPages(range, into: memory)
             each(bytes)
             return bytes.count
@@ -180,7 +180,7 @@ package final class DirectIOFile: Sendable {
     /// - Parameters:
     ///   - range: Which.
     ///   - memory: Memory that starts on a page and holds all pages that the range touches.
-    /// - Returns: The bytes, in that memory; fewer than asked for where the file ends.
+    /// - Returns: The bytes, in that memory; fewer than requested at the end of the file.
     /// - Throws: `BridgeError` when it cannot be read.
     package func readPages(_ range: Range<Int>, into memory: UnsafeMutableRawBufferPointer) throws
         -> UnsafeRawBufferPointer
@@ -205,7 +205,7 @@ package final class DirectIOFile: Sendable {
             let count = pread(descriptor, base + done, buffer.count - done, off_t(offset + done))
             if count < 0, errno == EINTR { continue }
             if count < 0, errno == EINVAL, descriptor != self.descriptor {
-                // A file system that refuses such reads, or one that did so behind the last whole page.
+                // A file system that refuses direct reads, or refuses them after the last whole page.
                 descriptor = self.descriptor
                 continue
             }
@@ -217,9 +217,9 @@ package final class DirectIOFile: Sendable {
     }
 }
 
-/// Storage whose bytes can be had without leaving them in the page cache.
+/// Storage whose bytes can be read without leaving them in the page cache.
 package protocol UncachedReadable: ByteStorage {
-    /// Copies the bytes from `offset` on into the whole of `buffer`, for somebody who reads them once.
+    /// Copies the bytes from `offset` on into the whole of `buffer`, for a caller that reads them once.
     ///
     /// - Throws: `BridgeError` when they cannot be read or end early.
     func readUncached(

@@ -1,2 +1,3 @@
-// The core's library holds the only copy of swift-log in a process; who passes a Logger to the core gets it from here.
+// The core's library holds the only copy of swift-log in a process; callers that pass a Logger to the core import it
+// from here.
 @_exported public import Logging

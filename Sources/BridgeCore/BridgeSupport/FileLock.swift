@@ -12,14 +12,14 @@ public final class FileLock: Sendable {
         (self.descriptor, self.temporary) = (descriptor, temporary)
     }
 
-    /// Takes a lock.
+    /// Acquires a lock.
     ///
     /// - Parameters:
-    ///   - path: The file, made with its directory where it is not there.
-    ///   - waits: Whether to wait for somebody else who holds it.
+    ///   - path: The file, created with its directory if it does not exist.
+    ///   - waits: Whether to wait until another process releases it.
     ///   - isTemporary: Whether the file is removed at the end.
-    /// - Returns: The lock; nil when somebody else holds it.
-    /// - Throws: `BridgeError` when the file cannot be made. On a file system that knows no locks everybody gets one.
+    /// - Returns: The lock; nil when another process holds it.
+    /// - Throws: `BridgeError` when the file cannot be created. On a file system without locks every process gets one.
     public static func take(_ path: String, waits: Bool = false, isTemporary: Bool = false) throws -> FileLock? {
         while true {
             let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o666)
@@ -34,7 +34,7 @@ public final class FileLock: Sendable {
                 close(descriptor)
                 return nil
             }
-            // Who held it may have removed or renamed the file that was opened here, which then guards nothing.
+            // The previous holder may have removed or renamed the opened file, whose lock is then without effect.
             var (locked, named) = (stat(), stat())
             if fstat(descriptor, &locked) == 0, lstat(path, &named) == 0, locked.st_ino == named.st_ino {
                 return FileLock(descriptor, temporary: isTemporary ? path : nil)

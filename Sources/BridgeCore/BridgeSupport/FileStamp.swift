@@ -1,6 +1,6 @@
 import Glibc
 
-/// What tells one state of a file from another without reading it: which file it is, its size and when it was changed.
+/// Identifies the state of a file without reading it: device and inode, size and modification time.
 struct FileStamp: Equatable, Sendable {
     private let device: UInt64
     private let inode: UInt64
@@ -45,9 +45,10 @@ public struct SourceFiles: Sendable {
     private static let deepest = 4
     private static let most = 100_000
 
-    /// Takes note of the files.
+    /// Stores the states of the files.
     ///
-    /// - Parameter paths: Files and directories; nil and what is not here, such as an id on the hub, count for nothing.
+    /// - Parameter paths: Files and directories; nil and paths that do not exist, such as an id on the hub, are
+    ///   ignored.
     public init(_ paths: [String?]) {
         for case let path? in paths { add(path, depth: 0) }
     }
@@ -64,7 +65,7 @@ public struct SourceFiles: Sendable {
         }
     }
 
-    /// Makes sure that every file is what it was; one that was removed does no harm to what was read.
+    /// Checks that no file has changed; a removed file is not an error, because it was read before.
     ///
     /// - Throws: `BridgeError` that names the file.
     public func confirmUnchanged() throws {

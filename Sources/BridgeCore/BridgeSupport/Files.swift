@@ -2,14 +2,14 @@ package import Glibc
 
 /// The few file system calls that Bridge needs, with errors as sentences.
 package enum Files {
-    /// What a path leads to.
+    /// The type of a file.
     package enum Kind {
         case file
         case directory
         case other
     }
 
-    /// What stands at a path, symbolic links followed; nil when nothing does.
+    /// The type of a file, symbolic links followed; nil when it does not exist.
     package static func kind(of path: String) -> Kind? {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }
@@ -20,13 +20,13 @@ package enum Files {
         }
     }
 
-    /// What tells a file or directory from all others, whatever path leads to it; nil when nothing is there.
+    /// The identity of a file or directory, whatever path leads to it; nil when it does not exist.
     package static func identity(of path: String) -> String? {
         var status = stat()
         return stat(path, &status) == 0 ? identity(of: status) : nil
     }
 
-    /// What tells the file or directory that the system has described from all others.
+    /// The identity of the file or directory of a `stat`.
     package static func identity(of status: stat) -> String { "\(status.st_dev):\(status.st_ino)" }
 
     /// Whether both paths lead to one file or directory, which is there.
@@ -35,14 +35,14 @@ package enum Files {
         return identity == Self.identity(of: other)
     }
 
-    /// The absolute path without links of what stands at a path; nil when nothing does.
+    /// The absolute path of a file without links; nil when it does not exist.
     package static func real(_ path: String) -> String? {
         guard let found = realpath(path, nil) else { return nil }
         defer { free(found) }
         return String(cString: found)
     }
 
-    /// Whether anything stands at a path.
+    /// Whether a file of any type exists at a path.
     package static func exists(_ path: String) -> Bool { kind(of: path) != nil }
 
     /// The size of a file in bytes; 0 when there is none.
@@ -102,7 +102,7 @@ package enum Files {
         return try file.bytes(0..<file.byteCount)
     }
 
-    /// Makes a directory and those above it.
+    /// Creates a directory and its parents.
     package static func createDirectory(_ path: String) throws {
         if kind(of: path) == .directory { return }
         let above = parent(of: path)
@@ -120,7 +120,7 @@ package enum Files {
         try write(to: descriptor, path) { put in try bytes.withUnsafeBytes(put) }
     }
 
-    /// Writes an open file piece by piece and flushes it to the disk.
+    /// Writes an open file in parts and flushes it to the disk.
     private static func write(
         to descriptor: Int32,
         _ path: String,
@@ -138,14 +138,14 @@ package enum Files {
         guard fsync(descriptor) == 0 else { throw BridgeError.system("cannot flush \(path)") }
     }
 
-    /// Puts a small file in the place of another in one step.
+    /// Replaces a small file atomically.
     package static func replace(_ path: String, with bytes: [UInt8]) throws {
         try replace(path) { put in try bytes.withUnsafeBytes(put) }
     }
 
-    /// Puts a file that is written piece by piece in the place of another in one step.
+    /// Replaces a file atomically with one that is written in parts.
     ///
-    /// Until then it is called `PATH.partial` and locked: what a killed program has left there is used up by the next.
+    /// Until then it is called `PATH.partial` and locked; the partial file of a killed program is overwritten.
     package static func replace(
         _ path: String,
         _ content: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void
@@ -190,14 +190,14 @@ package enum Files {
         }
     }
 
-    /// How many bytes can still be written to the file system of a path; nil when it does not say.
+    /// The free bytes of the file system of a path; nil when it does not report them.
     package static func freeSpace(at path: String) -> Int? {
         var status = statvfs()
         guard statvfs(path, &status) == 0 else { return nil }
         return Int(status.f_bavail) * Int(status.f_frsize)
     }
 
-    /// Whether a name can stand for a file inside a directory and nowhere else.
+    /// Whether a name is that of a file inside a directory.
     package static func isPlainName(_ name: String) -> Bool {
         !name.isEmpty && name != "." && name != ".." && !name.contains("/") && !name.contains("\0")
     }

@@ -8,7 +8,7 @@ extension JSON {
         try self.init(parsing: Files.contents(of: path, limit: limit), named: path)
     }
 
-    /// The JSON in some bytes that came from the file or the place `name`.
+    /// The JSON in bytes of the file or location `name`.
     package init(parsing bytes: [UInt8], named name: String) throws {
         do throws(JSONError) {
             try self.init(parsing: bytes)

@@ -22,7 +22,7 @@ package final class MappedFile: @unchecked Sendable {
 
     deinit { munmap(UnsafeMutableRawPointer(mutating: pointer), byteCount) }
 
-    /// Brings a range into this process's page table now rather than page by page when it is first used.
+    /// Maps all pages of a range at once and not one by one at their first use.
     package func populate(_ range: Range<Int>) {
         let start = range.lowerBound & ~4095
         // MADV_POPULATE_READ, Linux 5.14 and later; where it is not known the pages come when they are used.

@@ -1,8 +1,8 @@
 import Synchronization
 
-/// How far a run is.
+/// The progress of a run.
 public struct Progress: Sendable {
-    /// What is being done, as a participle: "Importing".
+    /// The current activity, as a participle: "Importing".
     public var activity: String
     /// Bytes that are done.
     public var doneBytes: Int
@@ -16,7 +16,7 @@ public struct Progress: Sendable {
     }
 }
 
-/// A switch that asks a run to stop.
+/// A cancellation request.
 ///
 /// The run then leaves its destination as it was and throws `BridgeError` with code `cancelled`.
 public final class Cancellation: Sendable {
@@ -29,15 +29,15 @@ public final class Cancellation: Sendable {
     /// A switch that is on as soon as another one is.
     package init(after other: Cancellation) { self.other = other }
 
-    /// Asks for the stop.
+    /// Requests cancellation.
     ///
     /// May be called from any thread, and from a signal handler.
     public func cancel() { flag.store(true, ordering: .relaxed) }
 
-    /// Takes the request back, for whoever goes on with something else.
+    /// Resets the request, for a caller that continues with other work.
     public func renew() { flag.store(false, ordering: .relaxed) }
 
-    /// Whether somebody has asked.
+    /// Whether cancellation was requested.
     public var isCancelled: Bool { flag.load(ordering: .relaxed) || (other?.isCancelled ?? false) }
 
     package func check() throws {

@@ -1,23 +1,23 @@
 public import Logging
 
-/// What a run is told besides its task: how many threads, whom to tell how far it is, and when to stop.
+/// The environment of a run: threads, progress, cancellation and log.
 public struct RunContext: Sendable {
     /// Threads that copy; nil lets the machine decide.
     public var workers: Int?
-    /// The most memory for buffers, in bytes; nil for the usual.
+    /// The most memory for buffers, in bytes; nil for the default.
     public var memoryLimit: Int?
     /// Called a few times a second on the caller's thread.
     public var progress: (@Sendable (Progress) -> Void)?
-    /// Asks the run to stop.
+    /// Cancels the run.
     public var cancellation: Cancellation
 
-    /// Asked before what was written counts; what it throws ends the run, and the destination is as it was.
+    /// Called before the result is committed; an error ends the run, and the destination is unchanged.
     public var confirm: (@Sendable () throws -> Void)?
 
-    /// Told what is worth knowing and no error; says nothing unless a program gives one that does.
+    /// Receives notices that are not errors; the default discards them.
     public var logger: Logger
 
-    /// The usual context: no progress, nobody to stop it, no log.
+    /// The default context: no progress, no cancellation, no log.
     public init(
         workers: Int? = nil,
         memoryLimit: Int? = nil,

@@ -1,14 +1,14 @@
 import CSystem
 import Glibc
 
-/// A directory that is made beside its destination and takes the destination's name when it is whole.
+/// A directory that is written next to its destination and renamed when it is complete.
 ///
 /// The directory being made is called `.NAME.partial` and locked, so that a second run on the same destination is refused,
 /// while what a killed run has left is cleared away by the next.
 package final class StagedDirectory {
-    /// Where the files are put until ``commit()``.
+    /// The directory of the files until ``commit()``.
     package let path: String
-    /// Where the directory will stand.
+    /// The final path.
     package let destination: String
 
     private let lock: Int32
@@ -17,11 +17,11 @@ package final class StagedDirectory {
     private let madeParents: [String]
     private var isOpen = true
 
-    /// Starts to make a directory.
+    /// Starts to create a directory.
     ///
     /// - Parameters:
-    ///   - destination: Where it will stand.
-    ///   - overwrite: Whether a directory that stands there is replaced.
+    ///   - destination: The final path.
+    ///   - overwrite: Whether an existing directory is replaced.
     /// - Throws: `BridgeError` with code `destinationTaken`, or `fileSystem`.
     package init(destination: String, overwrite: Bool) throws {
         let destination = Files.trimmed(destination)
@@ -38,7 +38,7 @@ package final class StagedDirectory {
 
     deinit { abandon() }
 
-    /// Makes sure that a directory could be made; nothing is changed.
+    /// Checks that a directory can be created; nothing is changed.
     ///
     /// - Throws: `BridgeError` with code `destinationTaken` when something else exists there.
     package static func check(_ destination: String, overwrite: Bool) throws {
@@ -67,9 +67,9 @@ package final class StagedDirectory {
     private static func takeLock(_ path: String, _ destination: String) throws -> Int32 {
         for _ in 0..<100 {
             guard mkdir(path, 0o777) == 0 || errno == EEXIST else {
-                throw BridgeError.system("cannot make a directory beside \(destination)")
+                throw BridgeError.system("cannot create a directory next to \(destination)")
             }
-            // A link at this name would lead to somebody else's files, which must not be cleared away.
+            // A link at this name could lead to files of another owner, which must not be removed.
             let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
             if descriptor < 0, errno == ENOENT { continue }
             guard descriptor >= 0 else { throw BridgeError.cannotOpen(path) }
@@ -80,7 +80,7 @@ package final class StagedDirectory {
                     "another run is writing \(destination); wait for it, or choose another directory"
                 )
             }
-            // The run that held the lock may just have renamed or removed the directory that was opened here.
+            // The previous holder of the lock may just have renamed or removed the opened directory.
             var (locked, named) = (stat(), stat())
             if fstat(descriptor, &locked) == 0, stat(path, &named) == 0, locked.st_ino == named.st_ino {
                 return descriptor
@@ -93,7 +93,7 @@ package final class StagedDirectory {
         )
     }
 
-    /// Does something with the files; its errors name the destination, which the user knows, and not the directory being made.
+    /// Runs `body`, which writes the files; its errors name the destination, which the user knows, and not the staging directory.
     package func filling<Result>(_ body: () throws -> Result) throws -> Result {
         do {
             return try body()
@@ -103,20 +103,20 @@ package final class StagedDirectory {
         }
     }
 
-    /// Flushes everything and puts the directory in its place.
+    /// Flushes everything and renames the directory to the destination.
     ///
-    /// - Throws: `BridgeError` when somebody has put something there meanwhile; the destination is then as it was.
+    /// - Throws: `BridgeError` when another process has created the destination meanwhile; it is then unchanged.
     package func commit() throws {
         try Self.flush(path)
         let parent = Files.parent(of: destination)
         if replaces, Files.exists(destination), csys_exchange(path, destination) == 0 {
             try Files.flushDirectory(parent)
-            // The old directory stands under the partial name now.
+            // The old directory has the partial name now.
             try Files.remove(path)
         } else {
             if replaces { try Files.remove(destination) }
             guard csys_rename_new(path, destination) == 0 else {
-                guard errno == EEXIST else { throw BridgeError.system("cannot put \(destination) in place") }
+                guard errno == EEXIST else { throw BridgeError.system("cannot rename the result to \(destination)") }
                 throw BridgeError(
                     .destinationTaken,
                     "\(destination) has appeared meanwhile; choose another directory or pass --overwrite"
@@ -133,7 +133,7 @@ package final class StagedDirectory {
         guard isOpen else { return }
         isOpen = false
         try? Files.remove(path)
-        // One that somebody else uses by now is not empty and stays.
+        // One that another process uses by now is not empty and is kept.
         for directory in madeParents where rmdir(directory) != 0 { break }
         close(lock)
     }

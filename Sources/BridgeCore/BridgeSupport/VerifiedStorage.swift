@@ -33,7 +33,7 @@ package final class VerifiedStorage: ByteStorage {
 
     package var name: String { file.name }
     package var byteCount: Int { file.byteCount }
-    /// How many blocks there are.
+    /// The number of blocks.
     package let blockCount: Int
 
     package func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
@@ -54,7 +54,7 @@ package final class VerifiedStorage: ByteStorage {
         }
     }
 
-    /// The bytes of a block as they lie in memory, compared with their checksum.
+    /// The bytes of a block in memory, compared with their checksum.
     ///
     /// - Throws: `BridgeError` with code `corruptInput` when they are not those that were written.
     package func compare(_ index: Int, _ bytes: UnsafeRawBufferPointer) throws {

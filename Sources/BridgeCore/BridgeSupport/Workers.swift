@@ -1,9 +1,10 @@
 import Glibc
 import Synchronization
 
-/// Threads that work off numbered items and wait for disks, which Swift's own pool is not made for.
+/// Threads that process numbered items and may block on disks, which Swift's own pool does not support.
 package enum Workers {
-    /// How many threads keep two cores and a disk busy: while one waits for its write, another fills its buffer.
+    /// The number of threads that keep two cores and a disk busy: while one waits for its write, another fills its
+    /// buffer.
     package static var defaultCount: Int { max(4, min(8, 2 * sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 
     /// Runs `body` once for each item in 0..<count, in order of start, each time with the worker's own state.
@@ -37,7 +38,7 @@ package enum Workers {
         if let error = board.error { throw error }
     }
 
-    /// Runs something on a thread of its own.
+    /// Runs a closure on a new thread.
     package static func detach(_ body: @escaping @Sendable () -> Void) {
         let box = Unmanaged.passRetained(Box(body))
         var thread = pthread_t()
@@ -59,7 +60,7 @@ package enum Workers {
     }
 }
 
-/// What the threads of one run share.
+/// The state that the threads of one run share.
 private final class WorkQueue: @unchecked Sendable {
     let initial: Int
     private let count: Int

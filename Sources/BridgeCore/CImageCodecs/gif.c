@@ -8,8 +8,8 @@ typedef struct {
     const uint8_t *bytes;
     size_t count;
     size_t position;
-    int ended;         // whether more was asked for than there is
-    int mark_missing;  // whether the bytes end where the mark behind the pixels is to be
+    int ended;         // whether a read was longer than the input
+    int mark_missing;  // whether the bytes end before the end mark of the pixels
     char *message;
     GifFileType *gif;
     cimg_header header;
@@ -22,13 +22,13 @@ static int cimg_gif_read(GifFileType *gif, GifByteType *out, int wanted) {
     self->position += taken;
     if (taken == (size_t)wanted) return wanted;
     self->ended = 1;
-    // The mark behind the last pixels may be missing.
+    // The end mark of the last pixels may be missing.
     if (!self->mark_missing || wanted != 1) return (int)taken;
     out[0] = 0;
     return 1;
 }
 
-// Walks over the blocks of the image: whether they are all there, but for the mark behind them.
+// Walks over the blocks of the image: whether they are complete, except for the end mark.
 static int cimg_gif_is_whole(cimg_gif *self) {
     size_t place = self->position;
     while (place < self->count && self->bytes[place] != 0) place += 1 + (size_t)self->bytes[place];
@@ -74,7 +74,7 @@ static cimg_status cimg_gif_start(cimg_gif *self) {
     if (self->ended) return cimg_gif_broken(self, "it ends before the first image");
     const GifImageDesc *image = &self->gif->Image;
     if (image->Left < 0 || image->Top < 0 || image->Width < 0 || image->Height < 0) {
-        return cimg_gif_broken(self, "the image has no place");
+        return cimg_gif_broken(self, "the image has no area");
     }
     // The canvas grows when the image is larger.
     uint32_t right = (uint32_t)image->Left + (uint32_t)image->Width;
@@ -94,7 +94,7 @@ static cimg_status cimg_gif_start(cimg_gif *self) {
         entry[2] = colour->Blue;
         if (entry[0] != index || entry[1] != index || entry[2] != index) is_grey = 0;
     }
-    // A palette of which each entry is the grey of its number says nothing.
+    // A palette whose entries are the greys of their indices is the identity.
     self->header.layout = is_grey ? CIMG_GREY : CIMG_PALETTE;
     return CIMG_OK;
 }

@@ -7,7 +7,7 @@
 #include <jerror.h>
 #include <jpeglib.h>
 
-// A file may ask for any number of passes over the whole image; sound ones have about ten.
+// A file may require any number of passes over the whole image; valid ones have about ten.
 #define CIMG_JPEG_SCANS 500
 
 // Belongs to the outer functions: what is changed after setjmp must not be a local of the function that calls it.

@@ -18,7 +18,7 @@ typedef struct {
     jmp_buf jump;
 } cimg_png;
 
-// Chunks that say nothing about 8-bit pixels; unread, they cannot ask for memory or fail.
+// Chunks that do not change 8-bit pixels; unread, they cannot request memory or fail.
 static const png_byte unread[] = "bKGD\0cHRM\0eXIf\0gAMA\0hIST\0iCCP\0iTXt\0oFFs\0pCAL\0pHYs\0sBIT\0sCAL\0sPLT\0sRGB\0"
                                  "tEXt\0tIME\0zTXt";
 
@@ -44,7 +44,7 @@ static void cimg_png_read(png_structp png, png_bytep out, size_t wanted) {
     self->position += wanted;
 }
 
-// Reads the palette and its alphas, and asks for a byte for each index.
+// Reads the palette and its alphas, and requests a byte for each index.
 static void cimg_png_palette(cimg_png *self) {
     png_colorp colours = NULL;
     png_bytep alphas = NULL;
@@ -66,8 +66,8 @@ static void cimg_png_palette(cimg_png *self) {
     png_set_packing(self->png);
 }
 
-// Reads up to the pixels and asks for 8 bits of each channel, or for 16 bits of grey: Pillow cuts the low byte of
-// 16-bit colours off, and clips 16-bit grey at 255 instead, which the caller does.
+// Reads up to the pixels and requests 8 bits of each channel, or 16 bits of grey: Pillow drops the low byte of 16-bit
+// colours, and clips 16-bit grey at 255 instead, which the caller does.
 static void cimg_png_start(cimg_png *self) {
     png_structp png = self->png;
     png_set_read_fn(png, self, cimg_png_read);
@@ -110,7 +110,7 @@ static void cimg_png_rows(cimg_png *self, uint8_t *pixels) {
     for (int pass = 0; pass < passes; pass++) {
         for (size_t row = 0; row < self->header.height; row++) png_read_row(png, pixels + row * stride, NULL);
     }
-    // Reads the checksums behind the last row.
+    // Reads the checksums after the last row.
     png_read_end(png, NULL);
 }
 

@@ -138,7 +138,7 @@ static uint64_t cimg_tiff_number(const cimg_tiff *self, size_t offset, size_t wi
     return value;
 }
 
-// Whether the first directory has a tag: libtiff fills in extra samples where the file says nothing of them.
+// Whether the first directory has a tag: libtiff supplies a default for extra samples where the file has none.
 static int cimg_tiff_says(const cimg_tiff *self, uint16_t tag) {
     int is_big = cimg_tiff_number(self, 2, 2) == 43;
     uint64_t directory = cimg_tiff_number(self, is_big ? 8 : 4, is_big ? 8 : 4);
@@ -151,7 +151,7 @@ static int cimg_tiff_says(const cimg_tiff *self, uint16_t tag) {
     return 0;
 }
 
-// Decides what the samples are; what is not here, Pillow does not read either, or only in ways that nobody uses.
+// Determines the meaning of the samples; other combinations are not supported by Pillow either, or are not used.
 static cimg_status cimg_tiff_layout(cimg_tiff *self) {
     uint16_t count = 0, *extra = NULL, compression = 0;
     TIFFGetFieldDefaulted(self->tiff, TIFFTAG_EXTRASAMPLES, &count, &extra);
@@ -191,7 +191,7 @@ static cimg_status cimg_tiff_layout(cimg_tiff *self) {
     case PHOTOMETRIC_RGB:
         if (!whole || !is_unsigned || self->samples < 3 || self->samples > 6) break;
         if (self->samples > 4 && self->bits != 8) break;
-        // A fourth sample of which nothing is said is alpha.
+        // A fourth sample without a specified meaning is alpha.
         if (self->samples == 3 || alpha == 0) {
             self->header.layout = CIMG_RGB;
             self->channels = 3;
@@ -236,7 +236,7 @@ static cimg_status cimg_tiff_start(cimg_tiff *self) {
 
 static uint8_t cimg_tiff_clip(double value) { return value >= 255 ? 255 : value > 0 ? (uint8_t)value : 0; }
 
-// A sample as a byte: the high one of two, clipped where Pillow clips, a part of a byte stretched over all of it.
+// A sample as a byte: the high byte of 16 bits, clipped where Pillow clips; fewer than 8 bits are scaled to 0...255.
 static uint8_t cimg_tiff_sample(const cimg_tiff *self, const uint8_t *row, size_t index) {
     uint8_t value = 0;
     uint16_t two;

@@ -24,7 +24,7 @@ cimg_status cimg_webp_header(const uint8_t *bytes, size_t count, cimg_header *he
     header->width = (uint32_t)features.width;
     header->height = (uint32_t)features.height;
     header->layout = features.has_alpha ? CIMG_RGBA : CIMG_RGB;
-    // A chunk of RIFF has an even length; the sum of them stands in bytes 4 to 7, without these eight.
+    // A chunk of RIFF has an even length; bytes 4 to 7 contain their sum, without these eight.
     uint32_t length = bytes[4] | (uint32_t)bytes[5] << 8 | (uint32_t)bytes[6] << 16 | (uint32_t)bytes[7] << 24;
     if (count - 8 < length) return cimg_webp_fail(CIMG_TRUNCATED, "the bytes end early", message);
     return CIMG_OK;

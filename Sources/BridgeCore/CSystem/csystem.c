@@ -45,7 +45,7 @@ int csys_rename_new(const char *from, const char *to) {
     int result = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
     if (result == 0) return 0;
     struct stat status;
-    // Plain rename replaces a directory only when it is empty, and says ENOTEMPTY otherwise.
+    // Plain rename replaces a directory only when it is empty, and fails with ENOTEMPTY otherwise.
     if (errno == EINVAL || errno == ENOSYS || (errno == EEXIST && stat(to, &status) == 0 && S_ISDIR(status.st_mode))) {
         result = rename(from, to);
         if (result != 0 && errno == ENOTEMPTY) errno = EEXIST;

@@ -1,19 +1,19 @@
 // bfloat16 matrix products in the tiles of Intel's AMX.
 //
-// A tile is 16 rows of 64 bytes. The processor multiplies a left tile, 16 rows by 32 numbers, and a right tile, whose row
-// r holds the numbers 2r and 2r + 1 of the inner dimension for 16 columns, and adds to 16 x 16 float32 numbers. Source:
+// A tile is 16 rows of 64 bytes. The processor multiplies a left tile, 16 rows by 32 elements, and a right tile, whose
+// row r holds elements 2r and 2r + 1 of the inner dimension for 16 columns, and adds to 16 x 16 float32 sums. Source:
 // Intel, Architecture Instruction Set Extensions Programming Reference, TDPBF16PS.
 //
-// c = a b is computed as its mirror image, c' = b' a': the weights of a linear layer, b', then lie in memory just as the
-// left tiles want them. Both sides are copied into tiles, a' once for all threads. While they are multiplied, a block of a'
-// and the sums stay in the second-level cache and a panel of 32 rows of b' in the first-level one.
+// c = a b is computed transposed, c' = b' a': the weights of a linear layer, b', then have the memory order of left
+// tiles. Both sides are copied into tiles, a' once for all threads. During the product a block of a' and the sums stay
+// in the second-level cache and a panel of 32 rows of b' in the first-level one.
 #include "CTensorKernels.h"
 
 #if defined(__x86_64__) && defined(__linux__)
 #include "amx_tiles.h"
 
 enum {
-    DEPTH = 256, // numbers of the inner dimension in a block
+    DEPTH = 256, // elements of the inner dimension in a block
     HEIGHT = CTK_AMX_HEIGHT,
 };
 
@@ -64,8 +64,8 @@ AMX_INLINE void put(void *target, size_t stride, const uint8_t *sums, size_t row
     }
 }
 
-// Asks for one of `parts` parts of a panel of b, 32 columns wide and `inner` deep, before it is needed: its lines lie in
-// so many pages that the processor does not see the next one coming.
+// Prefetches one of `parts` parts of a panel of b, 32 columns wide and `inner` deep: its lines are on more pages than
+// the hardware prefetcher follows.
 AMX_INLINE void prefetch(const uint16_t *source, size_t row_stride, size_t column_stride, size_t inner, size_t columns,
                          size_t part, size_t parts) {
     bool is_deep = row_stride == 1;

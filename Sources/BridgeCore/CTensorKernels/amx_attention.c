@@ -1,8 +1,8 @@
 // Attention for bfloat16 in the tiles of Intel's AMX.
 //
-// Scores are computed mirrored, K Q', so that a register holds sixteen queries at one key: the softmax over keys is then
-// plain arithmetic on registers, and its result has the order in which the next product, V' P', wants it. Keys and values
-// are put into tiles once for all queries of a head. The method is that of attention.h.
+// Scores are computed transposed, K Q', so that a register holds sixteen queries at one key: the softmax over keys is
+// then plain arithmetic on registers, and its result has the order that the next product, V' P', needs. Keys and values
+// are copied into tiles once for all queries of a head. The method is that of attention.h.
 #include "CTensorKernels.h"
 
 #include <math.h>

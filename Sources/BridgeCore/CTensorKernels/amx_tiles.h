@@ -1,4 +1,4 @@
-// What kernels that use Intel's AMX have in common: loading numbers into tiles and multiplying tiles.
+// Shared functions of kernels that use Intel's AMX: loading elements into tiles and multiplying tiles.
 #ifndef AMX_TILES_H
 #define AMX_TILES_H
 
@@ -30,7 +30,7 @@ AMX_INLINE void configure(void) {
     _tile_loadconfig(&configuration);
 }
 
-// Transposes 16 x 16 32-bit numbers.
+// Transposes 16 x 16 32-bit elements.
 AMX_INLINE void transpose(__m512i r[16]) {
     __m512i t[16];
     for (int i = 0; i < 16; i += 2) {
@@ -59,7 +59,7 @@ AMX_INLINE void transpose(__m512i r[16]) {
 
 AMX_INLINE __mmask32 lanes(size_t count) { return count >= 32 ? 0xffffffffu : (1u << count) - 1; }
 
-// 16 runs of up to 32 numbers that lie side by side, zeros behind their ends.
+// 16 runs of up to 32 adjacent elements, padded with zeros.
 AMX_INLINE void load_runs(__m512i r[16], const uint16_t *source, size_t stride, size_t runs, size_t length) {
     if (runs >= 16 && length >= 32) {
         for (size_t i = 0; i < 16; i++) r[i] = _mm512_loadu_si512(source + i * stride);
@@ -70,7 +70,7 @@ AMX_INLINE void load_runs(__m512i r[16], const uint16_t *source, size_t stride, 
         r[i] = i < runs ? _mm512_maskz_loadu_epi16(mask, source + i * stride) : _mm512_setzero_si512();
 }
 
-// 16 pairs of runs of up to 16 numbers, the two of a pair woven together, zeros behind their ends.
+// 16 pairs of runs of up to 16 elements, the two of a pair interleaved, padded with zeros.
 AMX_INLINE void load_pairs(__m512i r[16], const uint16_t *source, size_t stride, size_t runs, size_t length) {
     __mmask16 mask = (__mmask16)(length >= 16 ? 0xffffu : (1u << length) - 1);
     for (size_t i = 0; i < 16; i++) {
@@ -89,7 +89,7 @@ AMX_INLINE void store_tile(uint8_t *target, const __m512i r[16]) {
 AMX_INLINE void pack_left(uint8_t *target, const uint16_t *source, size_t row_stride, size_t column_stride, size_t rows,
                           size_t depth) {
     if (column_stride == 1 && rows >= 16 && depth >= 32) {
-        // The numbers lie as the tile wants them: nothing has to pass through sixteen registers at once.
+        // The elements have the order of the tile: nothing has to pass through sixteen registers at once.
         for (size_t i = 0; i < 16; i++)
             _mm512_store_si512(target + 64 * i, _mm512_loadu_si512(source + i * row_stride));
         return;
@@ -117,9 +117,10 @@ AMX_INLINE void pack_right(uint8_t *target, const uint16_t *source, size_t row_s
     store_tile(target, r);
 }
 
-// Multiplies up to 2 x 2 tiles along `steps`, onto `sums` (1024 bytes a tile) or anew.
-AMX_INLINE void multiply_tiles(uint8_t *sums, const uint8_t *left, const uint8_t *right, size_t steps, bool anew) {
-    if (anew) {
+// Multiplies up to 2 x 2 tiles along `steps`, and adds to `sums` (1024 bytes a tile) or, with `overwrite`, replaces
+// them.
+AMX_INLINE void multiply_tiles(uint8_t *sums, const uint8_t *left, const uint8_t *right, size_t steps, bool overwrite) {
+    if (overwrite) {
         _tile_zero(0);
         _tile_zero(1);
         _tile_zero(2);

@@ -15,13 +15,13 @@ INLINE size_t row_head(const ctk_attention *a, size_t group, size_t row) {
     return group * a->heads_per_group + row % a->heads_per_group;
 }
 
-// The place of a row in what is [heads, queries].
+// The index of a row in an array of [heads, queries].
 INLINE size_t row_place(const ctk_attention *a, size_t group, size_t row) {
     return row_head(a, group, row) * a->queries + row_token(a, row);
 }
 
-// Query rows as a block of `capacity` rows. Zeros stand for what belongs to no sequence, which may be any bits: a weight of
-// nothing times something that is not a number would not be nothing.
+// Query rows as a block of `capacity` rows. Padding that belongs to no sequence may have any bits and is replaced by
+// zeros: a weight of 0 times NaN would be NaN.
 INLINE void read_query_rows(float *block, size_t words, const ctk_attention *a, const ctk_rows *source, ctk_type type,
                             bool pairs, size_t group, size_t first_row, const labels *l, size_t capacity) {
     for (size_t row = 0; row < capacity; row++) {
@@ -122,7 +122,7 @@ INLINE void add_weighted_columns(float *sums, size_t stride, const float *weight
             v_store_up_to(sums + row * stride, CTK_FLOAT32, v * LANES, width, parts[row][v]);
 }
 
-// The same for the whole width: for the few rows of decoding, which are no block. Values are read once.
+// The same for the whole width: for the few rows of decoding, which do not fill a block. Values are read once.
 INLINE void add_weighted(float *sums, size_t stride, const float *weights, size_t rows, const char *values,
                          ptrdiff_t token_stride, const labels *l, size_t keys, size_t width, ctk_type type) {
     ptrdiff_t token_bytes = token_stride * byte_count(type);
@@ -139,7 +139,7 @@ INLINE void add_weighted(float *sums, size_t stride, const float *weights, size_
                              1, width - column, type);
 }
 
-// The end of a block: the result, or what it takes to go on with other keys.
+// The end of a block: the result, or the state for further keys.
 INLINE void finish_softmax(const softmax_rows *so, const ctk_attention *a, ctk_type type, size_t group, size_t first_row,
                            size_t rows, float *partial) {
     for (size_t row = 0; row < rows; row++) {
@@ -190,8 +190,8 @@ INLINE void attend_block(const ctk_attention *a, ctk_type type, bool pairs, size
     finish_softmax(&so, a, type, group, first_row, rows, partial);
 }
 
-// The same for up to CTK_FEW_ROWS rows, without blocks: keys and values are read where they are. Tile by tile all groups
-// take their turn, since their keys lie side by side in memory.
+// The same for up to CTK_FEW_ROWS rows, without blocks: keys and values are read in place. Tile by tile all groups are
+// processed in turn, since their keys are adjacent in memory.
 INLINE void attend_few(const ctk_attention *a, ctk_type type, size_t first_group, size_t groups, size_t first_row, size_t rows,
                        size_t first_key, size_t keys, float *partial, size_t partial_stride, float *scratch) {
     float *scores = scratch;

@@ -1,4 +1,4 @@
-// The way back through attention. With scores S = scale Q K^T, weights P = exp(S - log sum exp), out O = P V and its
+// The backward pass of attention. With scores S = scale Q K^T, weights P = exp(S - log sum exp), out O = P V and its
 // gradient dO:
 //
 //     dV = P^T dO    dS = P (dO V^T - delta), delta = rows' sums of dO O    dQ = scale dS K    dK = scale dS^T Q

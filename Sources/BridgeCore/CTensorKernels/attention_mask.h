@@ -1,4 +1,4 @@
-// Which keys queries see, for tiles of them: the rule of AttentionMask, which says it best.
+// Which keys queries see, for tiles of them: the rule of AttentionMask, which documents it.
 
 enum { TILE = 64, LABELS = 128 };
 

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-// Places floating-point bits on a line on which neighbours are one apart; both zeros are 0.
+// Maps floating-point bits to integers so that neighbours are one apart; both zeros are 0.
 static inline int64_t ordered(uint64_t bits, int width) {
     uint64_t sign = (uint64_t)1 << (width - 1);
     return bits & sign ? -(int64_t)(bits ^ sign) : (int64_t)bits;

@@ -34,7 +34,7 @@ ctk_isa ctk_best_isa(void) {
     return (ctk_isa)(processor < most ? processor : most);
 }
 
-// The features that the levels are made of, and those that oneDNN and OpenBLAS choose their kernels by.
+// The features that the levels require, and those by which oneDNN and OpenBLAS choose their kernels.
 #if defined(__x86_64__)
 #define EACH_FEATURE(FEATURE)                                                                                        \
     FEATURE("avx2") FEATURE("fma") FEATURE("f16c") FEATURE("avx512f") FEATURE("avx512bw") FEATURE("avx512dq")        \
@@ -78,7 +78,7 @@ static const kernels *table(ctk_isa isa) {
 EACH_KERNEL(KERNEL_FUNCTION)
 
 size_t ctk_attention_scratch(size_t width) {
-    // Rows with their padding, as whole words; the way back has seven blocks of them, the way forward fewer, larger ones.
+    // Rows with their padding; the backward pass has seven blocks of them, the forward pass fewer, larger ones.
     size_t words = (width + 31) / 32 * 32, tile = CTK_ATTENTION_TILE, rows = CTK_ATTENTION_ROWS;
     size_t forward = 2 * rows * words + 2 * tile * words + 2 * rows * tile + 2 * rows;
     size_t backward = 7 * tile * words + 3 * tile * tile;

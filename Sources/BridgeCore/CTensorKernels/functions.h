@@ -1,9 +1,9 @@
-// Functions of a vector, good to about two units in the last place.
+// Functions of a vector, with an error of about two units in the last place.
 
-// 2^n for whole numbers -126...127.
+// 2^n for integers -126...127.
 INLINE vf v_power_of_two(vf n) { return (vf)((__builtin_convertvector(n, vi) + 127) << 23); }
 
-// Nearest whole number, for magnitudes below 2^22: a sum with 1.5 * 2^23 has no place for a fraction.
+// Nearest integer, for magnitudes below 2^22: a sum with 1.5 * 2^23 has no bits for a fraction.
 INLINE vf v_round(vf x) {
     const vf anchor = v_set(12582912.0f);
     return (x + anchor) - anchor;

@@ -73,7 +73,7 @@ INLINE void layer_norm_rows(void *out, const void *x, ctk_type x_type, ctk_type 
         vf squares = v_set(0);
         for (size_t i = 0; i < width; i += LANES) {
             vf value = v_load_up_to(in, x_type, i, width) - mean;
-            // Lanes beyond the row hold -mean, which is no part of the variance.
+            // Lanes beyond the row hold -mean, which must not enter the variance.
             squares += i + LANES <= width ? value * value : v_first(value * value, width - i);
         }
         float root = 1.0f / __builtin_sqrtf(v_sum(squares) / (float)width + epsilon);

@@ -1,8 +1,8 @@
-// Products of blocks of matrices that lie ready in the cache: c[rows, columns] = a[rows, k] b[k, columns].
+// Products of blocks of matrices that are packed in the cache: c[rows, columns] = a[rows, k] b[k, columns].
 //
-// Blocks hold words of 32 bits: one float32 number, or, where the processor multiplies pairs of bfloat16 numbers, two of
-// them that are neighbours along k. a is row-major; b has a row for each word of a, so for pairs two numbers of each
-// column lie side by side. Rows come by ROW_STEP, columns by 32, words along k by 16; what is beyond a matrix is zeros.
+// Blocks hold words of 32 bits: one float32 value, or, where the processor multiplies pairs of bfloat16 values, two of
+// them that are adjacent along k. a is row-major; b has a row for each word of a, so for pairs two values of each
+// column are adjacent. Rows are padded to ROW_STEP, columns to 32, words along k to 16, with zeros.
 
 INLINE size_t padded(size_t count, size_t step) { return (count + step - 1) / step * step; }
 
@@ -117,7 +117,7 @@ INLINE void transpose_block(float *target, const float *source, size_t source_st
             transpose_words(target + word * rows + row, rows, source + row * source_stride + word, source_stride);
 }
 
-// Two rows of bfloat16 numbers become one row of pairs: the right matrix of a product over the rows.
+// Two rows of bfloat16 values become one row of pairs: the right matrix of a product over the rows.
 INLINE void interleave_rows(float *target, const float *first, const float *second, size_t words) {
     const vu low = (vu){0} + 0xffffu;
     for (size_t word = 0; word < words; word += LANES) {
@@ -135,7 +135,7 @@ INLINE const float *as_right(float *target, const float *source, size_t rows, si
     return target;
 }
 
-// Float32 numbers as the left matrix of a product: rounded to pairs where those are multiplied.
+// Float32 values as the left matrix of a product: rounded to pairs where those are multiplied.
 INLINE void as_left(float *target, const float *source, size_t count, bool pairs) {
     if (!pairs) {
         if (target != source) memcpy(target, source, count * 4);

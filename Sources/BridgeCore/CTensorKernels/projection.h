@@ -1,9 +1,9 @@
-// A few rows times many weights: the weights come from memory, once, and the machine's bandwidth is the limit. One row of x
-// takes the weights in the order in which they lie, which is how memory is read fastest; several rows take some rows of
-// weights at a time, to share the loads of x.
+// A few rows times many weights: the weights are read from memory once, and the memory bandwidth is the limit. One row
+// of x reads the weights in memory order, which is fastest; several rows process some rows of weights at a time, to
+// share the loads of x.
 
-// How far ahead of the reader memory is asked for, found by trial: in bytes along rows without gaps, and in rows where there
-// are gaps, as between the keys of one head.
+// The prefetch distance, found by measurement: in bytes along contiguous rows, and in rows where there are gaps, as
+// between the keys of one head.
 enum { PROJECTED_TOGETHER = 4, AHEAD_BYTES = 512, STREAMED_AHEAD_BYTES = 2048, AHEAD_ROWS = 16 };
 
 // In elements.
@@ -11,7 +11,7 @@ INLINE size_t prefetch_distance(size_t row_stride, size_t width, ctk_type type) 
     return row_stride == width ? AHEAD_BYTES / byte_count(type) : AHEAD_ROWS * row_stride;
 }
 
-// Sums of 4 rows of weights, or 1, with `x_rows` rows of x; all numbers are known when this is compiled.
+// Sums of 4 rows of weights, or 1, with `x_rows` rows of x; all sizes are compile-time constants.
 INLINE void project_block(float sums[CTK_FEW_ROWS][PROJECTED_TOGETHER], const void *x, size_t x_rows, const void *weights,
                           size_t weight_row_stride, size_t count, size_t k, ctk_type type) {
     vf lanes[PROJECTED_TOGETHER][CTK_FEW_ROWS];

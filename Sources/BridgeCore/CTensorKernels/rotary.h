@@ -1,4 +1,4 @@
-// Rotary positions: the pairs (i, i + half) of each head turned by an angle.
+// Rotary embedding: the pairs (i, i + half) of each head rotated by an angle.
 
 INLINE void rotate_heads(void *out, ptrdiff_t out_stride, const void *x, ptrdiff_t x_stride, ctk_type type,
                          const float *cosines, const float *sines, float sign, size_t heads, size_t half) {

@@ -9,7 +9,7 @@ INLINE float row_sum(const void *x, ctk_type type, size_t count) {
     return v_sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
-// Adds to `count` sums, whose elements lie `kept` apart, `length` elements each, `reduced` apart.
+// Adds to `count` sums, whose elements are `kept` apart, `length` elements each, `reduced` apart.
 INLINE void sum_run(float *sums, const void *x, ctk_type type, size_t count, ptrdiff_t kept, size_t length,
                     ptrdiff_t reduced) {
     const char *bytes = x;

@@ -1,6 +1,6 @@
-// What training needs beside the operations of a model: the loss over a vocabulary, dropout, and the steps of optimizers.
+// Kernels of training: the loss over a vocabulary, dropout, and the steps of optimizers.
 
-// Goes on with the largest logit of each row and the sum of exp(logit - largest) over the columns seen so far.
+// Updates the largest logit of each row and the sum of exp(logit - largest) over the columns seen so far.
 static void level_softmax_sums(float *largest, float *sums, float *chosen, const float *logits, size_t stride,
                                const int32_t *targets, size_t first, size_t rows, size_t width) {
     for (size_t row = 0; row < rows; row++) {
@@ -113,7 +113,7 @@ INLINE void dropout(void *out, const void *x, ctk_type type, size_t first, size_
     vu lanes;
     for (uint32_t lane = 0; lane < LANES; lane++) lanes[lane] = lane;
     for (size_t i = 0; i < count; i += LANES) {
-        // The finaliser "lowbias32" (Chris Wellons, hash-prospector) of the place, with a key before each product.
+        // The finaliser "lowbias32" (Chris Wellons, hash-prospector) of the index, with a key before each product.
         vu bits = lanes + (uint32_t)(first + i) + first_key;
         bits = (bits ^ bits >> 16) * 0x7feb352du;
         bits = ((bits ^ bits >> 15) + second_key) * 0x846ca68bu;

@@ -1,5 +1,5 @@
-// Vectors of LANES float32 numbers, of which everything else here is made. Included by a level_*.c, which sets LANES and
-// the instructions that the compiler may use, so that one source gives every variant.
+// Vectors of LANES float32 values, the basis of all kernels. Included by a level_*.c, which sets LANES and the
+// instructions that the compiler may use, so that one source gives every variant.
 //
 // Plain a * b + c becomes a fused multiply-add where the level has one.
 #include <stdbool.h>
@@ -20,7 +20,7 @@ typedef vf vf_memory __attribute__((aligned(1), may_alias));
 typedef vu vu_memory __attribute__((aligned(1), may_alias));
 typedef vh vh_memory __attribute__((aligned(1), may_alias));
 
-// A difference with zero is no instruction; a sum would be one, for the sake of -0.
+// The compiler removes a subtraction of zero; it keeps an addition, because of -0.
 INLINE vf v_set(float value) { return value - (vf){0}; }
 INLINE vf v_load(const float *source) { return *(const vf_memory *)source; }
 INLINE void v_store(float *target, vf value) { *(vf_memory *)target = value; }
@@ -138,7 +138,7 @@ INLINE void v_store_zipped(float *target, vf a, vf b) {
 }
 
 #if HAS_BF16_DOT
-// Pairs of neighbouring bfloat16 numbers, whose products are added to a float32 number.
+// Pairs of adjacent bfloat16 values, whose products are added to a float32 value.
 typedef __m512bh vd;
 
 INLINE vd v_load_pairs(const void *source) { return (vd)_mm512_loadu_si512(source); }

@@ -31,7 +31,7 @@ static inline size_t walk_run(const walk *w, const ctk_loops *loops, size_t most
     return left < most ? left : most;
 }
 
-// Goes on by a run.
+// Advances by a run.
 static inline void walk_on(walk *w, const ctk_loops *loops, size_t operands, size_t run) {
     size_t step = run;
     for (size_t dimension = loops->rank; dimension-- > 0;) {

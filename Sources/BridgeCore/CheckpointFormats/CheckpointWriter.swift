@@ -6,8 +6,8 @@ import TensorFiles
 
 /// Writes file plannedFiles into a directory: several threads, a few reused buffers, past the page cache where that is possible.
 ///
-/// Fresh page-cache memory is slow to get, above all on virtual machines, and nobody reads a checkpoint right after it
-/// was written; so the bytes go to the disk from buffers that lie on pages, in blocks of
+/// Allocating page-cache memory is slow, above all on virtual machines, and a checkpoint is rarely read right after it
+/// was written; so the bytes are written to the disk from page-aligned buffers, in blocks of
 /// ``BlockChecksum/blockByteCount``, each hashed while it is still in the cache.
 package struct CheckpointWriter {
     /// The directory.
@@ -17,7 +17,7 @@ package struct CheckpointWriter {
     /// Whether blocks of the source are kept while they are compared with their checksums.
     package let isVerified: Bool
 
-    /// What has been written of one file.
+    /// The written parts of one file.
     package struct Written: Sendable {
         package var name: String
         package var byteCount: Int
@@ -38,7 +38,7 @@ package struct CheckpointWriter {
         (isVerified ? 3 : 1) * BlockChecksum.blockByteCount + 4 << 20
     }
 
-    /// How many threads a context asks for.
+    /// The number of threads of a context.
     package static func workerCount(_ context: RunContext, isVerified: Bool = false) -> Int {
         let wanted = context.workers ?? Workers.defaultCount
         guard let limit = context.memoryLimit else { return max(1, wanted) }
@@ -75,8 +75,8 @@ package struct CheckpointWriter {
             items: items.count,
             workers: Self.workerCount(context, isVerified: isVerified),
             makeState: {
-                // Verified blocks are in memory, and a piece of them is hashed while it is in the core's own cache; a disk is
-                // quicker when it is asked for much at once.
+                // Verified blocks are in memory, and a piece of them is hashed while it is in the core's own cache; a
+                // disk is faster with large requests.
                 WriterState(pieceByteCount: isVerified ? BlockChecksum.pieceByteCount : block)
             },
             whileWaiting: {
@@ -108,7 +108,7 @@ package struct CheckpointWriter {
 
 /// A worker's buffers.
 private struct WriterState: ~Copyable {
-    /// How much of a block is made at once.
+    /// The bytes of a block that are produced at once.
     let pieceByteCount: Int
     let reader = TensorReader(readsOnce: true)
     let checksum = BlockChecksum.Stream()
@@ -153,7 +153,7 @@ private final class OutputFile: @unchecked Sendable {
         var descriptor = wantsDirect ? csys_create(path, 1) : -1
         isDirect = descriptor >= 0
         if descriptor < 0 {
-            // A file system without direct writes says EINVAL, and may leave the empty file behind.
+            // A file system without direct writes fails with EINVAL, and may leave the empty file.
             if wantsDirect { unlink(path) }
             descriptor = csys_create(path, 0)
         }
@@ -178,7 +178,7 @@ private final class OutputFile: @unchecked Sendable {
 
     func write(_ bytes: UnsafeRawBufferPointer, _ digest: BlockChecksum.Digest, capacity: Int, at offset: Int) throws {
         storedDigests[offset / BlockChecksum.blockByteCount] = digest
-        // A direct write is a whole number of pages; what is too much is cut off at the end.
+        // A direct write is a whole number of pages; the file is truncated at the end.
         let page = AlignedBuffer.alignment
         let count = isDirect ? min(capacity, (bytes.count + page - 1) / page * page) : bytes.count
         var (done, hasLeftDirect) = (0, false)

@@ -2,13 +2,13 @@ public import JSONTree
 package import ModelSchema
 public import TensorRuntime
 
-/// What became of every tensor of the source and of every parameter of the model, each counted once.
+/// The result for every tensor of the source and every parameter of the model, each counted once.
 public struct Ledger: Sendable, Equatable {
-    /// A tensor that is left aside, and the rule for it.
+    /// A tensor that is ignored, and the rule for it.
     public struct Ignored: Sendable, Equatable {
         /// The tensor.
         public var name: String
-        /// Why nothing is lost without it.
+        /// The reason why the model does not need it.
         public var reason: String
 
         package init(name: String, reason: String) {
@@ -19,15 +19,15 @@ public struct Ledger: Sendable, Equatable {
 
     /// Tensors that became part of a parameter.
     public var mapped: [String] = []
-    /// Scale factors that were used up by the tensors that they belong to.
+    /// Scale factors that were consumed by the tensors that they belong to.
     public var dequantised: [String] = []
     /// Parameters that share the values of another: the name of that one by the name of this one.
     public var shared: [String: String] = [:]
     /// Tensors that became part of a parameter of a wider type, with the type that they had.
     public var widened: [String: ElementType] = [:]
-    /// Tensors that are left aside by a rule.
+    /// Tensors that are ignored by a rule.
     public var ignored: [Ignored] = []
-    /// Parameters and tensors that nothing accounts for and that the user let through.
+    /// Parameters and tensors that no rule covers and that the user allowed.
     public var allowed: [String] = []
     /// The patterns of the user that matched something that is missing, left over or ignored.
     package private(set) var usedPatterns: Set<NameGlob> = []

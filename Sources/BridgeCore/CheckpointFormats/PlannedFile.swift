@@ -2,9 +2,9 @@ package import BridgeSupport
 package import TensorFiles
 import TensorRuntime
 
-/// A file that is going to be written: literal bytes and tensors, one behind the other.
+/// A file of a plan: literal bytes and tensors, one after the other.
 ///
-/// Every container is a list of such files, so that one writer serves them all.
+/// Every container is a list of such files, so that all share one writer.
 package struct PlannedFile: Sendable {
     /// A part of the file.
     package enum Part: Sendable {
@@ -23,7 +23,7 @@ package struct PlannedFile: Sendable {
     package let name: String
     /// The parts.
     package let parts: [Part]
-    /// Where each part starts; one more number than parts, the last is the file's size.
+    /// The start of each part; the last element is the file's size.
     package let offsets: [Int]
 
     package init(name: String, parts: [Part]) {
@@ -65,10 +65,10 @@ package struct PlannedFile: Sendable {
         return PlannedFile(name: name, parts: storage.byteCount == 0 ? [] : [.tensor(TensorView(bytes))])
     }
 
-    /// Makes the bytes of a range of the file.
+    /// Produces the bytes of a range of the file.
     package func read(_ range: Range<Int>, with reader: TensorReader, into target: UnsafeMutableRawBufferPointer) throws
     {
-        // The first part that ends behind the range's start.
+        // The first part that ends after the range's start.
         var (low, high) = (0, parts.count)
         while low < high {
             let middle = (low + high) / 2

@@ -2,15 +2,15 @@ public import BridgeSupport
 public import ModelSchema
 public import TensorRuntime
 
-/// What a conversion is asked for besides its two ends.
+/// The options of a conversion.
 public struct ConversionOptions: Sendable {
-    /// How the parameters of a Megatron checkpoint are spread over files.
+    /// The layout of the parameters of a Megatron checkpoint over files.
     public var layout: RankLayout
     /// The type that every floating-point tensor gets; nil keeps the tensors' own.
     public var elementType: ElementType?
     /// Tensors and parameters that may be missing or left over.
     public var allowMissing: [NameGlob]
-    /// Whether what stands at the destination is replaced.
+    /// Whether an existing destination is replaced.
     public var overwrite: Bool
     /// A vocabulary is padded to a multiple of this times the tensor size; nil pads only where it does not divide evenly.
     public var vocabularyMultiple: Int?
@@ -19,7 +19,8 @@ public struct ConversionOptions: Sendable {
     /// Whether a `quantization_config` goes though the source's weights were not quantised, as of weights that were changed.
     package var dropsQuantisation = false
 
-    /// Options; without arguments: one rank, the tensors' own types, nothing let through, nothing overwritten.
+    /// Options; without arguments: one rank, the tensors' own types, nothing allowed to be missing, nothing
+    /// overwritten.
     public init(
         layout: RankLayout = .single,
         elementType: ElementType? = nil,

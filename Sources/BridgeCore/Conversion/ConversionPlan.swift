@@ -5,7 +5,7 @@ import ModelSchema
 import TensorFiles
 public import TensorRuntime
 
-/// Everything that a conversion will do, worked out from headers alone, before one weight is read.
+/// All reads and writes of a conversion, made from headers before the first weight is read.
 public struct ConversionPlan: Sendable {
     /// The direction.
     public enum Kind: String, Sendable {
@@ -36,13 +36,13 @@ public struct ConversionPlan: Sendable {
     public struct Line: Sendable, Equatable {
         /// Its name at the destination.
         public var name: String
-        /// The names at the source that it is made of.
+        /// The names of its sources.
         public var sources: [String]
         /// The shape of the whole, without padding.
         public var shape: [Int]
         /// The type of its elements.
         public var elementType: ElementType
-        /// What happens besides moving rows and columns: `cast`, `dequantised`, `padded to N rows`.
+        /// Changes other than moved rows and columns: `cast`, `dequantised`, `padded to N rows`.
         public var notes: [String]
 
         package init(name: String, sources: [String], shape: [Int], elementType: ElementType, notes: [String]) {
@@ -69,23 +69,23 @@ public struct ConversionPlan: Sendable {
 
     /// The direction.
     public let kind: Kind
-    /// Where the tensors come from.
+    /// The path of the source.
     public let source: String
     /// The architecture, as `config.json` has it.
     public let architecture: String
     /// The layout of the Megatron side.
     public let layout: RankLayout
-    /// What became of every tensor.
+    /// The result for every tensor.
     public let ledger: Ledger
     /// The tensors, in the order of the model.
     public let lines: [Line]
-    /// Things worth knowing that are no errors.
+    /// Notices that are not errors.
     public let notes: [String]
 
-    /// Asked before what was written counts, where the source was still on its way.
+    /// Called before the result is committed, when the source was still being downloaded.
     package var confirm: (@Sendable () throws -> Void)?
     package let plannedFiles: [PlannedFile]
-    /// Makes the files that hold the checksums of the others.
+    /// Writes the files that hold the checksums of the others.
     package let finalize: @Sendable ([CheckpointWriter.Written]) -> [PlannedFile]
 
     package init(
@@ -118,7 +118,7 @@ public struct ConversionPlan: Sendable {
     /// The bytes of all files together.
     public var byteCount: Int { plannedFiles.reduce(0) { $0 + $1.byteCount } }
 
-    /// How much memory the buffers of a run will take at most, in bytes.
+    /// The most bytes of memory that the buffers of a run take.
     public func peakMemory(_ context: RunContext) -> Int {
         CheckpointWriter.workerCount(context, isVerified: isVerified)
             * CheckpointWriter.memoryPerWorker(isVerified: isVerified)
@@ -178,21 +178,21 @@ public struct ConversionPlan: Sendable {
     }
 }
 
-/// What a conversion has done.
+/// The result of a conversion.
 public struct ConversionReport: Sendable, Equatable {
     /// The direction.
     public var kind: ConversionPlan.Kind
-    /// Where the tensors came from.
+    /// The path of the source.
     public var source: String
     /// The directory that was made.
     public var destination: String
-    /// How many tensors were written.
+    /// The number of tensors that were written.
     public var tensors: Int
     /// The files that were written, as paths inside the destination.
     public var files: [ConversionPlan.File]
-    /// How long it took, from the first read to the last flush.
+    /// The duration, from the first read to the last flush.
     public var seconds: Double
-    /// Things worth knowing that are no errors.
+    /// Notices that are not errors.
     public var notes: [String]
 
     package init(

@@ -31,6 +31,6 @@ public struct ExportedWeights: Sequence, Sendable {
     /// The tensors in the order of the model.
     public func makeIterator() -> IndexingIterator<[Weight]> { weights.makeIterator() }
 
-    /// How many there are.
+    /// The number of tensors.
     public var count: Int { weights.count }
 }

@@ -32,7 +32,7 @@ package struct Exporter {
         package var view: TensorView
     }
 
-    /// The parameters with their places in the table, in the order of the model.
+    /// The parameters with their positions in the table, in the order of the model.
     ///
     /// - Throws: `BridgeError` when a parameter is missing, left over, or has another shape than the configuration gives.
     package func parameters() throws -> (parameters: [(entry: ParameterTable.Entry, view: TensorView)], ledger: Ledger)
@@ -57,7 +57,7 @@ package struct Exporter {
                 continue
             }
             used.insert(entry.megatron)
-            // The number of elements first: it bounds what the transform is asked to make.
+            // The number of elements is checked first: it bounds the memory of the transform.
             let counts = entry.shapes.map { ElementType.uint8.byteCount(ofShape: $0) ?? .max }
             let count = counts.reduce(0) { $0.addingReportingOverflow($1).overflow ? .max : $0 + $1 }
             let shapes = entry.shapes.map { "\($0)" }.joined(separator: " + ")
@@ -100,7 +100,7 @@ package struct Exporter {
         let tensors = parameters.flatMap { entry, view in
             zip(entry.huggingFace, entry.mapping.transform.toHuggingFace(view)).map { name, view in
                 let name = spelling(name, in: names)
-                // What was widened to be fused goes back to the type that it had, which loses nothing.
+                // Tensors that were widened to be fused are cast to their original type, without loss.
                 let own =
                     options.elementType == nil
                     ? widened?[name]?.string.flatMap { ElementType(rawValue: $0) } : nil
@@ -149,12 +149,12 @@ package struct Exporter {
         notes += ledger.notes(on: options.allowMissing)
         if !needless.isEmpty {
             notes.append(
-                "\(ByteFormat.counted(needless.count, "tensor")) of the source that transformers does not need beside these weights "
+                "\(ByteFormat.counted(needless.count, "tensor")) of the source that transformers does not need for these weights "
                     + "are not written: \(needless.sorted().prefix(3).joined(separator: ", "))\(needless.count > 3 ? ", ..." : "")"
             )
         }
         if changed, !reference.shards.isEmpty {
-            notes.append("types or tensors differ from the source, so its headers and index are written anew")
+            notes.append("types or tensors differ from the source, so its headers and index are generated")
         }
         return ConversionPlan(
             kind: .exporting,
@@ -193,10 +193,10 @@ package struct Exporter {
         }
     }
 
-    /// Every tensor of the source has to come back, and every tensor has to have a place.
+    /// Checks that every tensor of the source is exported, and that every tensor has a shard.
     ///
-    /// - Returns: The tensors that the source has not and that a place is made for: those of an output layer that was tied
-    ///   to the embedding there, and no longer is.
+    /// - Returns: The tensors that the source does not have and that are added: those of an output layer that was tied
+    ///   to the embedding in the source, and no longer is.
     private func check(_ tensors: [String: Exported], _ dropped: Set<String>) throws -> [String] {
         guard !reference.shards.isEmpty else { return [] }
         let names = reference.tensorNames
@@ -299,7 +299,7 @@ package struct Exporter {
         return model.bridge.parameters(configuration: configuration, base: reference.configuration)
     }
 
-    /// The index, with what the source's index said besides sizes and places.
+    /// The index, with the source index's metadata besides sizes and locations.
     private func index(_ shards: [HuggingFaceDirectory.Shard]) -> JSON {
         let old = reference.sideFiles.first { $0.name == reference.style.indexName }
             .flatMap { try? JSON(parsing: $0.storage.bytes(0..<$0.storage.byteCount)) }

@@ -3,15 +3,15 @@ package import CheckpointFormats
 package import JSONTree
 import TensorFiles
 
-/// What an exported directory has to look like: the source directory's files besides its weights, and its weight files' headers.
+/// The expected content of an exported directory: the source directory's side files, and its weight files' headers.
 package struct HuggingFaceReference {
-    /// The directory the reference stands in, for messages.
+    /// The directory of the reference, for messages.
     let name: String
     package let style: HuggingFaceDirectory.Style
     /// The configuration file's content.
     let configuration: JSON
     let shards: [HuggingFaceDirectory.Shard]
-    /// Everything besides weights, as paths inside the directory.
+    /// Everything except weights, as paths inside the directory.
     let sideFiles: [(name: String, storage: any ByteStorage)]
 
     /// The reference that a native checkpoint carries.

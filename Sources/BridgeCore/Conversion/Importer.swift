@@ -6,7 +6,7 @@ import ModelSchema
 import TensorFiles
 import TensorRuntime
 
-/// Plans the way from a Hugging Face directory to a native checkpoint.
+/// Plans the conversion of a Hugging Face directory to a native checkpoint.
 package struct Importer {
     let directory: HuggingFaceDirectory
     let model: FamilyModel
@@ -122,7 +122,7 @@ package struct Importer {
             notes.append(
                 isOther
                     ? "\(name) is not part of the model, whose weights are in \(directory.shards.map(\.name).joined(separator: ", ")), as in transformers"
-                    : "\(name) holds weights in another format and is left out"
+                    : "\(name) holds weights in another format and is skipped"
             )
         }
         if model.provider.decoder.shareEmbeddingsAndOutputWeights, ledger.shared.isEmpty {
@@ -135,7 +135,7 @@ package struct Importer {
 
     private func sideFiles() throws -> [PlannedFile] { try Self.sideFiles(of: directory) }
 
-    /// The files that an export will need: everything beside the weights, and the headers of the weight files.
+    /// The files that an export will need: everything except the weights, and the headers of the weight files.
     package static func sideFiles(of directory: HuggingFaceDirectory) throws -> [PlannedFile] {
         let copies = try directory.sideFiles.map { name in
             PlannedFile.copy(
@@ -154,7 +154,7 @@ package struct Importer {
 }
 
 extension ConversionPlan.Line {
-    /// What happens to the elements of a view.
+    /// The changes of the elements of a view.
     static func notes(on view: TensorView) -> [String] {
         let contents = view.blocks.compactMap(\.content)
         var notes: [String] = []

@@ -5,14 +5,14 @@ import JSONTree
 import TensorRuntime
 
 extension NativeCheckpoint {
-    /// What spreading the parameters over another layout would do.
+    /// The plan of a conversion to another layout.
     ///
     /// - Throws: `BridgeError` for a layout that does not fit.
     public func reshardPlan(_ options: ConversionOptions) throws -> ConversionPlan {
         try Resharder(checkpoint: self, options: options).plan()
     }
 
-    /// Makes sure that ``reshard(to:options:)`` could write its checkpoint, as far as that can be told beforehand.
+    /// Checks that ``reshard(to:options:)`` can write its checkpoint, as far as that is known in advance.
     ///
     /// - Throws: `BridgeError` with code `destinationTaken`.
     public func checkReshard(to path: String, overwrite: Bool) throws {
@@ -34,26 +34,26 @@ extension NativeCheckpoint {
         return try destination.write(reshardPlan(options), context: options.context)
     }
 
-    /// Whether iterations could be written to a directory: nothing stands there, or iterations do.
+    /// Whether iterations can be written to a directory: it does not exist, or holds iterations.
     ///
-    /// - Throws: `BridgeError` with code `destinationTaken` when something else does.
+    /// - Throws: `BridgeError` with code `destinationTaken` when it holds other files.
     public static func checkDestination(_ path: String) throws { _ = try NativeDestination.isFree(Files.trimmed(path)) }
 
-    /// A file whose content is not what the manifest says.
+    /// A file whose content differs from the manifest.
     public struct CorruptFile: Sendable, Equatable {
         /// The file.
         public var file: String
-        /// What is wrong with it.
+        /// The problem of the file.
         public var problem: String
     }
 
-    /// What a check has found.
+    /// The result of a check.
     public struct CheckResult: Sendable, Equatable {
         /// The directory of the iteration.
         public var path: String
-        /// How many files were read.
+        /// The number of files that were read.
         public var fileCount: Int
-        /// What is damaged; empty when all is well.
+        /// The damaged files; empty for an intact checkpoint.
         public var corruptFiles: [CorruptFile]
     }
 
@@ -62,7 +62,7 @@ extension NativeCheckpoint {
     /// Needs the manifest alone, so that every damaged file is found and not only the first.
     ///
     /// - Parameters:
-    ///   - path: The checkpoint, or a directory with iterations, of which the newest is taken.
+    ///   - path: The checkpoint, or a directory of iterations, whose newest is used.
     ///   - context: Threads, progress and cancellation.
     /// - Returns: What is damaged.
     /// - Throws: `BridgeError` when there is no checkpoint, or the run was cancelled.
@@ -104,7 +104,7 @@ extension NativeCheckpoint {
     ) throws -> String? {
         let storage = try FileStorage(path: Files.join(path, file.name))
         guard storage.byteCount == file.byteCount else {
-            return "has \(storage.byteCount) bytes, the manifest says \(file.byteCount)"
+            return "has \(storage.byteCount) bytes, expected \(file.byteCount) as in the manifest"
         }
         let size = BlockChecksum.blockByteCount
         let count = (file.byteCount + size - 1) / size
@@ -162,7 +162,7 @@ extension NativeCheckpoint {
     /// - Throws: `BridgeError` when one cannot be removed.
     public static func prune(_ path: String, keeping count: Int, dryRun: Bool = false) throws -> [String] {
         guard count >= 1 else {
-            throw BridgeError(.badArgument, "at least one iteration has to stay, \(count) were asked for")
+            throw BridgeError(.badArgument, "\(count) iterations would be kept, expected at least 1")
         }
         let newest = try? iterationPath(path)
         let found = try iterationsExpected(in: path)

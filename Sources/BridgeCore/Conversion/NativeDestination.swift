@@ -8,7 +8,8 @@ package struct NativeDestination {
     let path: String
     let iteration: Int
     let overwrite: Bool
-    /// Whether the iteration goes on from those in the directory, as that of a run does, and so is the newest in any case.
+    /// Whether the iteration continues those in the directory, as that of a run does, and is therefore always the
+    /// newest.
     var continuesRun = false
 
     package init(path: String, iteration: Int, overwrite: Bool, continuesRun: Bool = false) {
@@ -18,7 +19,7 @@ package struct NativeDestination {
         self.continuesRun = continuesRun
     }
 
-    /// Makes sure that the iteration can be written, as far as that can be told beforehand.
+    /// Checks that the iteration can be written, as far as that is known in advance.
     ///
     /// - Returns: Whether the directory is made.
     /// - Throws: `BridgeError` with code `destinationTaken`.
@@ -69,7 +70,7 @@ package struct NativeDestination {
         return report
     }
 
-    /// Whether the whole directory can be made anew; throws when what stands there is something else.
+    /// Whether the whole directory can be created or replaced; throws when it holds other files.
     static func isFree(_ root: String) throws -> Bool {
         switch Files.kind(of: root) {
         case nil: return true

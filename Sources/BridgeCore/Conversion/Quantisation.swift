@@ -4,12 +4,12 @@ import ModelSchema
 package import TensorFiles
 import TensorRuntime
 
-/// How 8-bit checkpoints name and shape the factors of their weights.
+/// The names and shapes of the scale factors in 8-bit checkpoints.
 package enum Quantisation {
     /// The rows and columns that one factor belongs to in block-wise checkpoints that name no `weight_block_size`.
     static let defaultBlock = (rows: 128, columns: 128)
 
-    /// What a message about a scheme that is not supported has.
+    /// The part of a message about a scheme that is not supported.
     package static let mark = "is quantised: its quant_method is"
 
     /// The names under which the factors of a weight may be stored: transformers', then Mistral's own.
@@ -28,7 +28,7 @@ package enum Quantisation {
     ///
     /// - Parameter configuration: The model's configuration.
     /// - Returns: The size; nil where there is none.
-    /// - Throws: `BridgeError` for a size that is not two positive numbers.
+    /// - Throws: `BridgeError` for a size that is not two positive integers.
     static func blockSize(in configuration: JSON) throws -> (rows: Int, columns: Int)? {
         for path in QuantizationSettings.paths {
             guard let settings = configuration[path: path] else { continue }
@@ -51,7 +51,7 @@ package enum Quantisation {
         return nil
     }
 
-    /// The rectangle of a weight that each factor belongs to: all of it, one row, or a block.
+    /// The rectangle of a weight for each factor: all of it, one row, or a block.
     ///
     /// - Parameters:
     ///   - weight: The weight.
@@ -129,9 +129,9 @@ package enum Quantisation {
         return isPlain && marks(in: tensors.keys) == nil ? path : nil
     }
 
-    /// How the weights of a checkpoint are stored that cannot be read here, in words; nil where nothing says so.
+    /// A description of the storage format of weights that is not supported; nil without a sign of quantisation.
     ///
-    /// A configuration alone is not enough: weights that somebody has dequantised often keep their `quantization_config`.
+    /// A configuration alone is not enough: dequantised weights often keep their `quantization_config`.
     ///
     /// - Parameters:
     ///   - configuration: The model's configuration.
@@ -168,7 +168,7 @@ package enum Quantisation {
         for name in names {
             if let found = endings.first(where: { name.hasSuffix($0.0) }) { return found.1 }
         }
-        // GPTQ and AWQ have these, too, beside those above.
+        // GPTQ and AWQ have these in addition to those above.
         return names.contains { $0.hasSuffix(".scales") } ? "MLX" : nil
     }
 }

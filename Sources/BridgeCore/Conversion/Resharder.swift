@@ -4,9 +4,9 @@ import JSONTree
 import TensorFiles
 import TensorRuntime
 
-/// Plans the way from one layout of a native checkpoint to another.
+/// Plans the conversion from one layout of a native checkpoint to another.
 ///
-/// Needs no plugin: the manifest says all.
+/// Needs no plugin: the manifest has all information.
 struct Resharder {
     let checkpoint: NativeCheckpoint
     let options: ConversionOptions

@@ -33,9 +33,9 @@ package enum RunConfiguration {
         return Array(try Yams.serialize(node: mapping(root), width: -1).utf8)
     }
 
-    /// The file with the sizes of another layout; every other line stays as it is.
+    /// The file with the sizes of another layout; every other line is unchanged.
     ///
-    /// - Throws: `BridgeError` for text that is no YAML or has no section `model`.
+    /// - Throws: `BridgeError` for text that is not YAML or has no section `model`.
     static func relabelled(_ text: String, layout: RankLayout, name: String) throws -> [UInt8] {
         let composed: Node?
         do { composed = try Yams.compose(yaml: text) } catch {
@@ -57,7 +57,7 @@ package enum RunConfiguration {
         return Array(try Yams.serialize(node: root, width: -1).utf8)
     }
 
-    /// A few aliases of aliases can stand for more text than a disk holds.
+    /// A few nested aliases can expand to more text than fits on a disk.
     private static let mostNodes = 100_000
 
     private static func fits(_ node: Node, _ budget: inout Int) -> Bool {

@@ -12,11 +12,11 @@ package struct TensorResolver {
     let tensors: [String: StoredTensor]
     /// The other spellings of their names.
     let keyMappings: [KeyMapping]
-    /// The family's rules for what is left aside.
+    /// The family's rules for ignored tensors.
     let ignoredTensors: [IgnoredTensors]
-    /// What the user lets through.
+    /// The names that the user allows to be missing.
     let allowed: [NameGlob]
-    /// The type that quantised weights get; the others keep theirs unless `elementType` says otherwise.
+    /// The type of dequantised weights; the others keep theirs unless `elementType` is set.
     let dequantisedType: ElementType
     /// The type that every floating-point tensor gets; nil for its own.
     let elementType: ElementType?
@@ -141,7 +141,7 @@ package struct TensorResolver {
             throw BridgeError(
                 .unaccountedTensors,
                 "\(ByteFormat.counted(problems.count, "tensor")) of \(source) not accounted for, so nothing was written; "
-                    + "if they may be left out, say so with --allow-missing",
+                    + "allow them with --allow-missing if they are not needed",
                 names: problems
             )
         }
@@ -162,7 +162,7 @@ package struct TensorResolver {
         guard let factors = Quantisation.scaleNames(of: tensor.name).lazy.compactMap({ tensors[$0] }).first else {
             throw BridgeError(
                 .corruptInput,
-                "holds 8-bit numbers, but there is no \(Quantisation.scaleNames(of: tensor.name)[0]) to scale them"
+                "holds 8-bit values, but there is no \(Quantisation.scaleNames(of: tensor.name)[0]) with their scale"
             )
         }
         used.insert(factors.name)
@@ -187,7 +187,7 @@ extension IgnoredTensors {
     /// - Returns: The reason.
     static func reason(for name: String, in rules: [IgnoredTensors]) -> String? {
         if Quantisation.isActivationScale(name) {
-            return "scale of quantised activations, which are not quantised here"
+            return "scale of quantised activations, which are not supported"
         }
         // transformers ignores these when it loads a model.
         if name.hasSuffix("rotary_emb.inv_freq") { return "rotary frequencies, which follow from the configuration" }
@@ -196,7 +196,7 @@ extension IgnoredTensors {
 }
 
 extension ElementType {
-    /// The narrowest type that holds the numbers of all of some floating-point types; nil for others.
+    /// The narrowest type that represents all values of some floating-point types; nil for others.
     static func common(_ types: Set<ElementType>) -> ElementType? {
         guard types.allSatisfy({ $0.isFloatingPoint && $0.byteCount > 1 }) else { return nil }
         if types.contains(.float64) { return .float64 }

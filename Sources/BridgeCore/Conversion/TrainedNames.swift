@@ -4,7 +4,7 @@ package import ModelSchema
 import TensorFiles
 package import TensorRuntime
 
-/// Where the parts of parameters and adapters belong in a Megatron checkpoint.
+/// The locations of parameters and adapters in a Megatron checkpoint.
 package struct TrainedNames {
     private let entries: [String: ParameterTable.Entry]
 
@@ -15,13 +15,13 @@ package struct TrainedNames {
     /// A parameter's name without the number of its piece: `a.weight[1]` is part of `a.weight`.
     package static func whole(_ name: String) -> String { String(name.prefix { $0 != "[" }) }
 
-    /// The names of an adapter's parameters, behind the module's.
+    /// The names of an adapter's parameters, after the module's.
     private static let adapterMark = ".adapter."
 
     /// Whether a parameter is an adapter's.
     package static func isAdapter(_ name: String) -> Bool { name.contains(adapterMark) }
 
-    /// How the matrices of a parameter make Megatron's, and where that lies.
+    /// How the matrices of a parameter make Megatron's, and the position.
     package struct Place {
         package var transform: any ParameterTransform
         var split: SplitRule
@@ -38,7 +38,7 @@ package struct TrainedNames {
         }
     }
 
-    /// The place of a parameter of the model or of an adapter; nil for one that the model does not have.
+    /// The location of a parameter of the model or of an adapter; nil for one that the model does not have.
     package func location(of whole: String) -> Place? {
         guard let mark = whole.firstRange(of: Self.adapterMark) else { return entries[whole].map(Place.init) }
         guard var position = entries["\(whole[..<mark.lowerBound]).weight"].map(Place.init) else { return nil }
@@ -56,7 +56,7 @@ package struct TrainedNames {
         return position
     }
 
-    /// Parameters as Megatron has them, put together from the tensors of their pieces.
+    /// Parameters in Megatron's form, assembled from the tensors of their pieces.
     ///
     /// - Throws: `BridgeError` for a name that the model does not have.
     package func parameters(_ pieces: [(name: String, tensor: Tensor)]) throws -> [GlobalParameter] {

@@ -1,18 +1,18 @@
 public import Adapters
 public import TensorRuntime
 
-/// What a training run puts into a checkpoint, all of it in memory: parameters, and what the optimizer keeps for them.
+/// The state of a training run for a checkpoint, in memory: parameters and the optimizer's values.
 public struct TrainingState: Sendable {
-    /// Numbers that the optimizer keeps for a parameter, in the parameter's shape.
+    /// The optimizer's values for a parameter, in the parameter's shape.
     public struct Moment: Sendable {
-        /// What they are: `main`, `exp_avg`, `exp_avg_sq` or `momentum`.
+        /// Their kind: `main`, `exp_avg`, `exp_avg_sq` or `momentum`.
         public var kind: String
-        /// Whose they are, by its name in the model.
+        /// The name of their parameter in the model.
         public var parameter: String
-        /// The numbers.
+        /// The values.
         public var tensor: Tensor
 
-        /// Numbers of a parameter.
+        /// The values of a parameter.
         public init(kind: String, parameter: String, tensor: Tensor) {
             self.kind = kind
             self.parameter = parameter
@@ -24,7 +24,7 @@ public struct TrainingState: Sendable {
     public var parameters: [Parameter]
     /// The adapters whose parameters are among them, without the model's own; nil for a whole model.
     public var adapters: AdapterSet?
-    /// What the optimizer keeps.
+    /// The optimizer's state.
     public var moments: [Moment]
 
     /// A state.

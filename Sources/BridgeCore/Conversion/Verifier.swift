@@ -25,13 +25,13 @@ public struct Checkpoint: Sendable {
     public let kind: Kind
     /// The model's architecture.
     public let architecture: String
-    /// Whether it holds adapters, with what was trained beside them, and no whole model.
+    /// Whether it holds adapters, with parameters trained in full, and no complete model.
     public let holdsAdapter: Bool
     /// The tensors under Hugging Face's names, in the order of the model; those of adapters under Megatron's.
     public let tensors: [(name: String, view: TensorView)]
     /// The configuration's fields under Megatron-Core's names.
     public let fields: JSONObject
-    /// What is true of it besides: the layout, the layer count and so on, for people.
+    /// Further facts for display: the layout, the layer count and so on.
     public let facts: [(name: String, value: String)]
     /// The patterns of names that may be missing that have matched one.
     public let usedPatterns: Set<NameGlob>
@@ -86,7 +86,7 @@ public struct Checkpoint: Sendable {
         ]
     }
 
-    /// The numbers that adapters were made with, without the place of their model.
+    /// The settings of the adapters, without the path of their model.
     private static func adapterFields(_ path: String) throws -> JSONObject {
         let json = try JSON(contentsOf: Files.join(path, AdapterFiles.configuration))
         return JSONObject(
@@ -107,7 +107,7 @@ public struct Checkpoint: Sendable {
         }
     }
 
-    /// How many numbers the tensors hold.
+    /// The number of elements of the tensors.
     public var parameterCount: Int { tensors.reduce(0) { $0 + $1.view.shape.reduce(1, *) } }
 
     /// The bytes of the tensors together.
@@ -116,15 +116,16 @@ public struct Checkpoint: Sendable {
 
 /// Compares two checkpoints of any kind, number by number.
 public struct Verifier: Sendable {
-    /// How one tensor differs.
+    /// The difference of one tensor.
     public struct Row: Sendable, Equatable {
         /// Its name.
         public var name: String
         /// Its shape on the left side, or on the right when it is only there.
         public var shape: [Int]
-        /// What differs, in words: "only in A", "shape [2, 3]", "float32 and bfloat16", or the number of elements.
+        /// A description of the difference: "only in A", "shape [2, 3]", "float32 and bfloat16", or the number of
+        /// elements.
         public var what: String
-        /// The place of the first element that differs, as an index into each dimension.
+        /// The position of the first element that differs, as an index into each dimension.
         public var firstDifference: [Int]?
         /// The largest distance in steps from one number of the type to the next.
         public var maxUlp: UInt64?
@@ -132,13 +133,13 @@ public struct Verifier: Sendable {
         public var maxGap: Double?
     }
 
-    /// What a comparison has found.
+    /// The result of a comparison.
     public struct Result: Sendable, Equatable {
         /// The tensors that differ.
         public var rows: [Row]
         /// The fields of the configurations that differ, with both values.
         public var fields: [String]
-        /// How many tensors were compared.
+        /// The number of tensors that were compared.
         public var compared: Int
         /// Whether nothing differs.
         public var isEqual: Bool { rows.isEmpty && fields.isEmpty }
@@ -157,9 +158,10 @@ public struct Verifier: Sendable {
     ///
     /// - Parameters:
     ///   - context: Threads, progress and cancellation.
-    ///   - ignoringTypes: Whether tensors with the same numbers match when their types differ.
+    ///   - ignoringTypes: Whether tensors with the same values match when their types differ.
     /// - Returns: What differs.
-    /// - Throws: `BridgeError` when a file cannot be read or the run was cancelled, and for adapters beside a model.
+    /// - Throws: `BridgeError` when a file cannot be read or the run was cancelled, and for adapters compared with a
+    ///   model.
     public func run(_ context: RunContext = RunContext(), ignoringTypes: Bool = false) throws -> Result {
         guard left.holdsAdapter == right.holdsAdapter else {
             let (adapter, model) = left.holdsAdapter ? (left, right) : (right, left)
@@ -238,7 +240,7 @@ public struct Verifier: Sendable {
                 ? nil : "\(pair.left.elementType.rawValue) and \(pair.right.elementType.rawValue)"
             guard difference.differing > 0 || (types != nil && !ignoringTypes) else { return nil }
             let count =
-                difference.differing > 0 ? ByteFormat.counted(difference.differing, "element") : "the same numbers"
+                difference.differing > 0 ? ByteFormat.counted(difference.differing, "element") : "the same values"
             return Row(
                 name: pair.name,
                 shape: pair.left.shape,

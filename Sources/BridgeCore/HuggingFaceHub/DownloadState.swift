@@ -1,27 +1,27 @@
 import Glibc
 
-/// Which stretches of a content are here, written behind it while it is not whole.
+/// The downloaded byte ranges of a file, stored after its content while it is incomplete.
 ///
-/// Sixteen-byte pairs of where a stretch starts and ends, in little-endian: first the one from the start on, then those
-/// beyond a gap, filled up with empty ones. A stretch that finds no place is fetched again.
+/// Sixteen-byte pairs of start and end offset, little-endian: first the range from offset 0, then the ranges after a
+/// gap, padded with empty pairs. A range that does not fit is downloaded again.
 struct DownloadState {
-    /// Up to where there is no gap.
+    /// The end of the range from offset 0.
     var prefix: Int
-    /// What is here beyond a gap, sorted.
+    /// The ranges after a gap, sorted.
     var parts: [Range<Int>]
 
     private static let mostParts = 31
-    /// The bytes of a mark.
+    /// The size of a stored state in bytes.
     static let byteCount = 16 * (1 + mostParts)
 
-    /// A mark of these stretches.
+    /// A state with these ranges.
     init(prefix: Int, parts: [Range<Int>]) {
         self.prefix = prefix
         let beyond = parts.filter { $0.lowerBound > prefix && !$0.isEmpty }
         self.parts = Array(beyond.sorted { $0.lowerBound < $1.lowerBound }.prefix(Self.mostParts))
     }
 
-    /// The mark of a file that was left behind; nil where there is none.
+    /// The state stored in an incomplete file; nil when it has none.
     init?(readFrom descriptor: Int32, byteCount: Int) {
         var status = stat()
         var numbers = [UInt64](repeating: 0, count: Self.byteCount / 8)
@@ -41,7 +41,7 @@ struct DownloadState {
         self.init(prefix: stretches[0].upperBound, parts: Array(stretches.dropFirst()))
     }
 
-    /// Writes it behind a content; false when the system does not let it, which `errno` explains.
+    /// Writes the state after the content; false when the write fails, with the reason in `errno`.
     func write(to descriptor: Int32, byteCount: Int) -> Bool {
         var numbers = [UInt64](repeating: 0, count: Self.byteCount / 8)
         for (index, stretch) in ([0..<prefix] + parts).enumerated() {

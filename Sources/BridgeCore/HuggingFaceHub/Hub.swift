@@ -10,7 +10,7 @@ import Network
 ///
 /// See <doc:TheHub>.
 public struct Hub: Sendable {
-    /// When the hub is asked though the cache may have the response.
+    /// When the hub is requested although the cache may have the response.
     public enum CachePolicy: Sendable {
         /// When something is missing.
         case ifMissing
@@ -18,13 +18,13 @@ public struct Hub: Sendable {
         case forceRevalidate
     }
 
-    /// Where the hub and its cache are, and who asks.
+    /// The addresses of the hub and its cache, and the credentials.
     public var environment: HubEnvironment
-    /// Whom to tell how far a download is, and when to stop.
+    /// The receiver of progress and of cancellation.
     public var context: RunContext
-    /// When the hub is asked.
+    /// When the hub is requested.
     public var cachePolicy: CachePolicy
-    /// How often failures that pass are tried again.
+    /// How often transient failures are retried.
     public var retryPolicy: RetryPolicy
 
     /// The hub.
@@ -46,7 +46,8 @@ public struct Hub: Sendable {
     /// The cache.
     public var cache: HubCache { HubCache(path: environment.cache) }
 
-    /// The directory that a person means: one that is there, or that of a repository, which is downloaded where it is not here.
+    /// The directory that the user means: an existing one, or that of a repository, which is downloaded if it is not
+    /// cached.
     ///
     /// - Parameters:
     ///   - text: A path, or `org/name` or `org/name@revision`.
@@ -58,7 +59,7 @@ public struct Hub: Sendable {
         return try directory(of: repository, for: purpose)
     }
 
-    /// The directory of a repository, downloaded where it is not here.
+    /// The directory of a repository, downloaded if it is not cached.
     ///
     /// - Throws: `BridgeError` when it has to be downloaded and cannot be.
     public func directory(of repository: HubRepository, for purpose: HubPurpose) throws -> String {
@@ -67,11 +68,11 @@ public struct Hub: Sendable {
         return snapshot.directory
     }
 
-    /// A repository at a commit: what it holds, and what of that is here.
+    /// A repository at a commit: its files, and which of them are cached.
     ///
-    /// Nothing in the cache is changed by this.
+    /// Does not change the cache.
     ///
-    /// - Throws: `BridgeError` when the hub has to be asked and does not response.
+    /// - Throws: `BridgeError` when the hub has to be requested and does not respond.
     public func snapshot(of repository: HubRepository) throws -> HubSnapshot {
         let known = cache.commit(of: repository)
         let isFixed = HubRepository.isCommit(repository.revision)
@@ -83,7 +84,7 @@ public struct Hub: Sendable {
         guard !environment.isOffline else {
             throw BridgeError(
                 .network,
-                "\(repository) is not in \(cache.path), and HF_HUB_OFFLINE says not to ask the hub; unset it, or download "
+                "\(repository) is not in \(cache.path), and HF_HUB_OFFLINE forbids requests to the hub; unset it, or download "
                     + "the repository where there is a network",
                 names: cache.names(near: repository)
             )
@@ -98,9 +99,9 @@ public struct Hub: Sendable {
         }
     }
 
-    /// The files of a commit that the cache knows.
+    /// The files of a commit that are in the cache.
     ///
-    /// Without a network what is here counts as all there is.
+    /// Without a network the cached files are the listing.
     private func listing(_ commit: String, of repository: HubRepository) throws -> HubListing? {
         if let listing = cache.listing(commit, of: repository) { return listing }
         let directory = cache.snapshot(commit, of: repository)
@@ -114,7 +115,7 @@ public struct Hub: Sendable {
         return listing
     }
 
-    /// Whether a text names a directory, or a repository of which a model is in the cache, whole.
+    /// Whether a text names a directory, or a repository of which a complete model is in the cache.
     ///
     /// - Throws: `BridgeError` when the cache cannot be read.
     public func isHere(_ text: String) throws -> Bool {

@@ -8,18 +8,18 @@ extension HubCache {
     public struct CachedRepository: Sendable {
         /// Its id.
         public var id: String
-        /// What it holds.
+        /// Its type.
         public var kind: HubRepository.Kind
         /// The bytes of its contents.
         public var byteCount: Int
-        /// The bytes of contents that have not come whole.
+        /// The bytes of incomplete downloads.
         public var incompleteByteCount: Int
-        /// The branches and tags, and commits without one, that are here; sorted.
+        /// The cached branches and tags, and commits without one; sorted.
         public var revisions: [String]
         fileprivate var directory: String
     }
 
-    /// The repositories that are here, by id.
+    /// The cached repositories, by id.
     ///
     /// - Throws: `BridgeError` when the directory cannot be read.
     public func repositories() throws -> [CachedRepository] {
@@ -57,7 +57,7 @@ extension HubCache {
         let snapshots = Files.join(directory, "snapshots")
         let others =
             Files.kind(of: snapshots) == .directory ? try Files.list(snapshots).filter { !commits.contains($0) } : []
-        // The blobs first: a second name of one takes no space of its own.
+        // The blobs first: a hard link to a blob takes no space of its own.
         var seen: Set<ino_t> = []
         for name in parts {
             var status = stat()
@@ -74,9 +74,9 @@ extension HubCache {
         )
     }
 
-    /// The bytes of the files in a directory that are not links, and not names of what was counted before.
+    /// The bytes of the files in a directory that are not links and were not counted before under another name.
     ///
-    /// Where links cannot be made, huggingface_hub puts the contents themselves into the snapshots.
+    /// Where links cannot be made, huggingface_hub stores the contents in the snapshots.
     private static func bytesWithoutLinks(in directory: String, _ seen: inout Set<ino_t>) -> Int {
         var sum = 0
         for name in Files.kind(of: directory) == .directory ? (try? Files.list(directory)) ?? [] : [] {
@@ -92,7 +92,7 @@ extension HubCache {
         return sum
     }
 
-    /// The bytes that a file takes on the disk; one that has not come whole has holes.
+    /// The bytes that a file takes on the disk; an incomplete one has holes.
     static func blocks(of path: String) -> Int {
         var status = stat()
         return stat(path, &status) == 0 ? Int(status.st_blocks) * 512 : 0
@@ -100,13 +100,16 @@ extension HubCache {
 
     /// Removes a repository, unless a program is downloading it.
     ///
-    /// - Throws: `BridgeError` when one is, or the directory cannot be removed.
+    /// - Throws: `BridgeError` when a program downloads it, or the directory cannot be removed.
     public func remove(_ repository: CachedRepository) throws {
         let locks = "\(path)/.locks/\(Files.name(of: repository.directory))"
         var taken: [FileLock] = []
         for name in Files.kind(of: locks) == .directory ? try Files.list(locks) : [] {
             guard let lock = try FileLock.take(Files.join(locks, name)) else {
-                throw BridgeError(.destinationTaken, "\(repository.id) is being downloaded; wait, or end that first")
+                throw BridgeError(
+                    .destinationTaken,
+                    "\(repository.id) is being downloaded; wait until it is complete, or stop that download"
+                )
             }
             taken.append(lock)
         }

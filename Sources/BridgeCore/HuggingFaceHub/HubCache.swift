@@ -4,7 +4,7 @@ import Glibc
 import JSONTree
 import Network
 
-/// The directory with the repositories that were downloaded, laid out as huggingface_hub 2.4 lays it out.
+/// The directory of downloaded repositories, in the layout of huggingface_hub 2.4.
 ///
 /// ```
 /// models--org--name/refs/main              the commit that a revision was last seen at
@@ -14,7 +14,7 @@ import Network
 /// .locks/models--org--name/NAME.lock       held while a content is fetched
 /// ```
 ///
-/// Both tools read what the other has written, also at the same moment.
+/// Both tools read what the other has written, also while both are running.
 public struct HubCache: Sendable {
     /// The directory.
     public let path: String
@@ -30,7 +30,7 @@ public struct HubCache: Sendable {
         "\(directory(of: repository))/snapshots/\(commit)"
     }
 
-    /// The commit that a revision was last seen at; nil when it never was.
+    /// The last known commit of a revision; nil when it was never requested.
     public func commit(of repository: HubRepository) -> String? {
         if HubRepository.isCommit(repository.revision) { return repository.revision }
         let location = "\(directory(of: repository))/refs/\(repository.revision)"
@@ -39,30 +39,30 @@ public struct HubCache: Sendable {
         return HubRepository.isCommit(commit) ? commit : nil
     }
 
-    /// Whether a file of a commit is here, under its own path and with the size that it should have.
+    /// Whether a file of a commit is cached, under its own path and with its expected size.
     public func holds(_ file: HubFile, _ commit: String, of repository: HubRepository) -> Bool {
         Self.isComplete(Files.join(snapshot(commit, of: repository), file.path), file)
     }
 
-    /// Whether the content of a file is here, be it under another commit, with the size that it should have.
+    /// Whether the content of a file is cached with its expected size, possibly under another commit.
     public func holdsContent(of file: HubFile, of repository: HubRepository) -> Bool {
         Self.isComplete(blob(file, of: repository), file)
     }
 
-    /// A content of another size than the hub's was damaged.
+    /// A content whose size differs from the hub's is damaged.
     private static func isComplete(_ path: String, _ file: HubFile) -> Bool {
         Files.kind(of: path) == .file && Files.size(of: path) == file.byteCount
     }
 
-    /// The files of a commit as they were listed; nil when they never were.
+    /// The stored listing of a commit; nil when there is none.
     func listing(_ commit: String, of repository: HubRepository) -> HubListing? {
         let location = "\(directory(of: repository))/trees/\(commit).json"
-        // What is damaged there is asked for again.
+        // A damaged listing is requested again.
         guard Files.kind(of: location) == .file, let json = try? JSON(contentsOf: location) else { return nil }
         return try? HubListing(commit: commit, cached: json, at: location)
     }
 
-    /// The paths of the files of a commit that are here, sorted.
+    /// The paths of the cached files of a commit, sorted.
     func files(_ commit: String, of repository: HubRepository) throws -> [String] {
         var found: [String] = []
         let root = snapshot(commit, of: repository)
@@ -80,7 +80,7 @@ public struct HubCache: Sendable {
         return found
     }
 
-    /// Remembers which commit a revision is at.
+    /// Stores the commit of a revision.
     func remember(_ commit: String, of repository: HubRepository) throws {
         guard repository.revision != commit, self.commit(of: repository) != commit else { return }
         let location = "\(directory(of: repository))/refs/\(repository.revision)"
@@ -88,7 +88,7 @@ public struct HubCache: Sendable {
         try Files.replace(location, with: Array(commit.utf8))
     }
 
-    /// Remembers which files a commit has.
+    /// Stores the listing of a commit.
     func remember(_ listing: HubListing, of repository: HubRepository) throws {
         let location = "\(directory(of: repository))/trees/\(listing.commit).json"
         guard !listing.isKept, !listing.isOfTheCache, self.listing(listing.commit, of: repository) == nil else {
@@ -98,7 +98,7 @@ public struct HubCache: Sendable {
         try Files.replace(location, with: listing.json.text())
     }
 
-    /// Makes the directory, with the sign that tells backups to leave it out (https://bford.info/cachedir/).
+    /// Creates the directory with the tag that excludes it from backups (https://bford.info/cachedir/).
     func prepare() throws {
         try Files.createDirectory(path)
         let tag = Files.join(path, "CACHEDIR.TAG")
@@ -106,20 +106,20 @@ public struct HubCache: Sendable {
         try? Files.replace(tag, with: Array("Signature: 8a477f597d28d172789f06886806bc55\n".utf8))
     }
 
-    /// Where the content of a file is, or will be.
+    /// The path of the content of a file in the cache.
     func blob(_ file: HubFile, of repository: HubRepository) -> String {
         "\(directory(of: repository))/blobs/\(file.blobName)"
     }
 
-    /// Where the content of a file is until it is whole.
+    /// The path of the content of a file until it is complete.
     ///
-    /// huggingface_hub gives such files eight random digits and never goes on with them; Bridge's are always the same, so
-    /// that it finds them again.
+    /// huggingface_hub gives such files eight random digits and never resumes them; Bridge's digits are fixed, so that
+    /// the file is found again.
     func incomplete(_ file: HubFile, of repository: HubRepository) -> String {
         "\(blob(file, of: repository)).b41d6e00.incomplete"
     }
 
-    /// Removes what has come of a content that somebody else has brought whole.
+    /// Removes a partial content that another process has completed.
     func clearIncomplete(_ file: HubFile, of repository: HubRepository) {
         let part = incomplete(file, of: repository)
         guard Files.exists(part), holdsContent(of: file, of: repository),
@@ -128,22 +128,22 @@ public struct HubCache: Sendable {
         withExtendedLifetime(lock) { _ = unlink(part) }
     }
 
-    /// What is locked while the content of a file is fetched.
+    /// The lock for the download of a file's content.
     func lock(_ file: HubFile, of repository: HubRepository) -> String {
         "\(path)/.locks/\(repository.directoryName)/\(file.blobName).lock"
     }
 
-    /// Puts a link to the content of a file into the snapshot of a commit.
+    /// Links the content of a file into the snapshot of a commit.
     func link(_ file: HubFile, _ commit: String, of repository: HubRepository) throws {
         let location = Files.join(snapshot(commit, of: repository), file.path)
         guard !Self.isComplete(location, file) else { return }
         try Files.createDirectory(Files.parent(of: location))
-        // From `snapshots/COMMIT` two levels up, and one more for each directory of the file's own path.
+        // From `snapshots/COMMIT` two levels up, and one more for each directory in the file's path.
         let up = String(repeating: "../", count: 2 + file.path.utf8.count { $0 == UInt8(ascii: "/") })
         let target = "\(up)blobs/\(file.blobName)"
         if symlink(target, location) == 0 { return }
         guard errno == EEXIST else { throw BridgeError.system("cannot link \(location)") }
-        // A link that leads nowhere or a damaged copy is in the way, or somebody else has just made the same.
+        // Either a dangling link or a damaged copy has this name, or another process has just created the same link.
         guard !Self.isComplete(location, file) else { return }
         unlink(location)
         guard symlink(target, location) == 0 || Self.isComplete(location, file) else {

@@ -3,16 +3,16 @@ import CheckpointFormats
 import Network
 
 extension HubClient {
-    /// Where the content of a file is asked for.
+    /// The address of the content of a file.
     func address(of file: HubFile, _ commit: String, in repository: HubRepository) -> String {
         "\(environment.endpoint)/\(repository.page)/resolve/\(commit)/" + WebURL.escaped(file.path, keeping: "/")
     }
 
-    /// Some bytes of a file, which go nowhere but to the caller.
+    /// Some bytes of a file, given to the caller only.
     ///
-    /// A server that gives whole files only is stopped where they end.
+    /// A server that ignores ranges is stopped at the end of the range.
     ///
-    /// - Throws: `HTTPFailure`, and `BridgeError` with code `network` that says what to do.
+    /// - Throws: `HTTPFailure`, and `BridgeError` with code `network`.
     func bytes(
         _ range: Range<Int>,
         of file: HubFile,
@@ -36,7 +36,7 @@ extension HubClient {
             guard !(200..<300).contains(response.status) || bytes.count == range.count else {
                 throw HTTPFailure(
                     kind: .cut,
-                    reason: "\(bytes.count) of \(range.count) bytes of \(file.path) have come"
+                    reason: "\(bytes.count) of \(range.count) bytes of \(file.path) received"
                 )
             }
             return response
@@ -54,22 +54,22 @@ extension HubClient {
 }
 
 extension HTTPResponse {
-    /// Makes sure that a part of a file is the one that was asked for.
+    /// Checks that a partial response is the requested range.
     ///
-    /// - Throws: `BridgeError` when it is another stretch, or one of another file.
+    /// - Throws: `BridgeError` when it is another range, or a range of another file.
     func check(startsAt offset: Int, of file: HubFile) throws {
         guard let found = contentRange, found.range.lowerBound == offset, found.size ?? file.byteCount == file.byteCount
         else {
             let text = self["content-range"] ?? ""
-            throw Self.wrong(file, "gives the stretch '\(text)' where byte \(offset) was asked for")
+            throw Self.wrong(file, "has the range '\(text)', expected a range from byte \(offset)")
         }
     }
 
-    /// What is wrong when a server sends another file than the hub has listed.
+    /// The error when a server sends another file than the hub lists.
     static func wrong(_ file: HubFile, _ what: String) -> BridgeError {
         BridgeError(
             .network,
-            "\(file.path) \(what), and the hub lists \(file.byteCount) bytes; something on the way changes it: check "
+            "\(file.path) \(what), and the hub lists \(file.byteCount) bytes; a proxy or mirror changes it: check "
                 + "HF_ENDPOINT and the proxy"
         )
     }

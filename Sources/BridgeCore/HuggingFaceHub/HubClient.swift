@@ -5,19 +5,19 @@ import JSONTree
 import Network
 import Tokenizers
 
-/// Asks the hub about repositories.
+/// Requests information about repositories from the hub.
 final class HubClient {
     let environment: HubEnvironment
     let retryPolicy: RetryPolicy
     let isCancelled: () -> Bool
     private let connection: HTTPConnection
 
-    /// The most bytes of an response that is no file.
+    /// The largest response that is not a file, in bytes.
     private static let mostBytes = 256 << 20
 
     /// A client for one thread.
     ///
-    /// - Throws: `BridgeError` when the library that speaks HTTP is not there.
+    /// - Throws: `BridgeError` when libcurl is not installed.
     init(
         _ environment: HubEnvironment,
         retryPolicy: RetryPolicy = .standard,
@@ -32,9 +32,9 @@ final class HubClient {
         connection = try HTTPConnection(http)
     }
 
-    /// The commit that a revision is at now.
+    /// The current commit of a revision.
     ///
-    /// - Throws: `BridgeError` with code `network` that says what to do.
+    /// - Throws: `BridgeError` with code `network`.
     func commit(of repository: HubRepository) throws -> String {
         let address = "\(environment.endpoint)/\(repository.api)/revision/\(WebURL.escaped(repository.revision))"
         let (response, json) = try send(HTTPRequest(address: address), about: repository, accepting: [401, 404])
@@ -46,13 +46,13 @@ final class HubClient {
         guard let commit = json["sha"]?.string, HubRepository.isCommit(commit) else {
             throw BridgeError(
                 .network,
-                "\(address) responses without the commit of \(repository), so it is no hub; check HF_ENDPOINT and the proxy"
+                "the response of \(address) has no commit of \(repository), so it is not a hub; check HF_ENDPOINT and the proxy"
             )
         }
         return commit
     }
 
-    /// Whether there is a repository of the same name and of the other kind.
+    /// Whether the other repository type has a repository of this name.
     private func hasTwin(_ repository: HubRepository) -> Bool {
         let otherType = repository.otherType
         let request = HTTPRequest(address: "\(environment.endpoint)/\(otherType.api)")
@@ -61,7 +61,7 @@ final class HubClient {
 
     /// The files of a commit.
     ///
-    /// - Throws: `BridgeError` with code `network` that says what to do.
+    /// - Throws: `BridgeError` with code `network`.
     func listing(_ commit: String, of repository: HubRepository) throws -> HubListing {
         var address = "\(environment.endpoint)/\(repository.api)/tree/\(commit)?recursive=true&expand=false"
         var files: [HubFile] = []
@@ -72,12 +72,15 @@ final class HubClient {
             guard let entries = json.array else {
                 throw BridgeError(
                     .network,
-                    "\(location) responses with \(json.kind) where a list of files is expected; check HF_ENDPOINT"
+                    "the response of \(location) is \(json.kind), expected a list of files; check HF_ENDPOINT"
                 )
             }
             files += try entries.compactMap { try HubFile(response: $0, of: location) }
             guard files.count <= Self.mostFiles, seen.count <= Self.mostPages else {
-                throw BridgeError(.network, "\(location) lists files without an end; check HF_ENDPOINT")
+                throw BridgeError(
+                    .network,
+                    "\(location) lists more files than a repository can have; check HF_ENDPOINT"
+                )
             }
             guard let next = Self.nextPage(response["link"] ?? "") else { break }
             address = try WebURL.resolve(next, against: address)
@@ -85,11 +88,11 @@ final class HubClient {
         return HubListing(commit: commit, files: try Self.distinct(files, in: repository))
     }
 
-    /// More files and pages of them than any repository has.
+    /// More files and pages than any repository has.
     private static let mostFiles = 1 << 20
     private static let mostPages = 10_000
 
-    /// The files without those that are listed again.
+    /// The files without duplicates.
     ///
     /// - Throws: `BridgeError` when one path has two contents.
     static func distinct(_ files: [HubFile], in repository: HubRepository) throws -> [HubFile] {
@@ -107,7 +110,7 @@ final class HubClient {
         }
     }
 
-    /// The address behind `rel="next"` in a `Link` header.
+    /// The address of `rel="next"` in a `Link` header.
     private static func nextPage(_ header: String) -> String? {
         for part in header.split(separator: ",") where part.contains("rel=\"next\"") {
             guard let start = part.firstIndex(of: "<"), let end = part.firstIndex(of: ">"), start < end else {
@@ -118,20 +121,20 @@ final class HubClient {
         return nil
     }
 
-    /// What the hub responses to a question, as JSON; asked again when it is busy or the line is bad.
+    /// The response to a request, as JSON; retried on transient failures.
     func send(_ address: String, about repository: HubRepository) throws -> (HTTPResponse, JSON) {
         try send(HTTPRequest(address: address), about: repository)
     }
 
-    /// What the hub responses to a request.
+    /// The response to a request.
     ///
     /// - Parameters:
     ///   - request: The request, without a token.
-    ///   - repository: What it is about, for messages.
-    ///   - isRepeatable: Whether it is made again when the hub is busy or the line is bad.
-    ///   - isJSON: Whether the response's body is looked at.
-    ///   - accepted: Statuses besides 2xx that are no errorResponse.
-    /// - Returns: The response's head and its body, null where it is not looked at.
+    ///   - repository: Its repository, for messages.
+    ///   - isRepeatable: Whether transient failures are retried.
+    ///   - isJSON: Whether the response's body is parsed.
+    ///   - accepted: Statuses besides 2xx that are not errors.
+    /// - Returns: The response's head and its body, null if it is not parsed.
     /// - Throws: `HTTPFailure`, `BridgeError`.
     func send(
         _ request: HTTPRequest,
@@ -149,7 +152,7 @@ final class HubClient {
                 guard bytes.count + piece.count <= Self.mostBytes else {
                     throw BridgeError(
                         .network,
-                        "\(WebURL.shown(request.address)) responses without an end; check HF_ENDPOINT"
+                        "the response of \(WebURL.shown(request.address)) is too long; check HF_ENDPOINT"
                     )
                 }
                 bytes += piece
@@ -164,7 +167,7 @@ final class HubClient {
         do throws(JSONError) { return (response, try JSON(parsing: bytes)) } catch {
             throw BridgeError(
                 .network,
-                "\(WebURL.shown(request.address)) responses with something that is no JSON (\(error)), so it is no hub; "
+                "the response of \(WebURL.shown(request.address)) is not JSON (\(error)), so it is not a hub; "
                     + "check HF_ENDPOINT and the proxy"
             )
         }
@@ -172,14 +175,14 @@ final class HubClient {
 
     /// One request with its redirects.
     ///
-    /// The token goes to the hub itself and to nobody that the hub points to.
+    /// The token is sent to the hub only, not to the targets of redirects.
     ///
     /// - Parameters:
     ///   - request: The request, without a token.
-    ///   - repository: What it is about, for messages.
-    ///   - moved: Told the last address, when redirects led to it.
-    ///   - whileWaiting: Called some times a second.
-    ///   - take: Takes the last response's body.
+    ///   - repository: Its repository, for messages.
+    ///   - moved: Receives the final address after redirects.
+    ///   - whileWaiting: Called several times a second.
+    ///   - take: Receives the body of the last response.
     /// - Returns: The last response, whatever its status.
     /// - Throws: `HTTPFailure`, `BridgeError`, and what `whileWaiting` and `take` throw.
     func exchange(
@@ -192,7 +195,7 @@ final class HubClient {
         guard !environment.isOffline else {
             throw BridgeError(
                 .network,
-                "\(repository) needs the hub, and HF_HUB_OFFLINE says not to ask it; unset it, or download it where there is a network"
+                "\(repository) has to be downloaded, and HF_HUB_OFFLINE forbids requests to the hub; unset it, or download the repository where there is a network"
             )
         }
         var request = request

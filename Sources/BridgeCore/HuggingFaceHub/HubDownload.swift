@@ -4,9 +4,9 @@ import Glibc
 import Network
 import Synchronization
 
-/// Fetches files of a commit into the cache: several at once, and several pieces of a large one.
+/// Downloads files of a commit into the cache: several at once, and several parts of a large one.
 final class HubDownload: Sendable {
-    /// How many connections there are at most: on a machine with few cores more of them only take turns at writing.
+    /// The most connections: on a machine with few cores more of them only compete for writing.
     static var mostConnections: Int { Workers.defaultCount }
 
     private let environment: HubEnvironment
@@ -22,7 +22,7 @@ final class HubDownload: Sendable {
     private let pending: [String: PendingFile]
 
     private struct Work {
-        /// Files that nobody has begun, or that another program fetches.
+        /// Files that are not started, or that another process downloads.
         var waiting: [HubFile]
         var transfers: [HubTransfer] = []
     }
@@ -30,11 +30,11 @@ final class HubDownload: Sendable {
     /// A download.
     ///
     /// - Parameters:
-    ///   - files: The files, in the order in which they are wanted.
-    ///   - hub: Where they come from and go to.
-    ///   - repository: What they belong to.
-    ///   - commit: The commit that they belong to.
-    ///   - pending: Readers that are told, by path, how far a file is.
+    ///   - files: The files, in the order of download.
+    ///   - hub: The source and the cache.
+    ///   - repository: Their repository.
+    ///   - commit: Their commit.
+    ///   - pending: Readers, by path, that are notified as bytes are written.
     init(
         _ files: [HubFile],
         from hub: Hub,
@@ -55,10 +55,10 @@ final class HubDownload: Sendable {
         self.pending = pending
     }
 
-    /// Fetches what is not there.
+    /// Downloads the missing files.
     ///
-    /// - Parameter progress: Told a few times a second how far it is.
-    /// - Throws: `BridgeError`; what has come is then kept, and the next download goes on from there.
+    /// - Parameter progress: Called several times a second.
+    /// - Throws: `BridgeError`; downloaded bytes are kept, and the next download resumes.
     func run(progress: (@Sendable (Progress) -> Void)?) throws {
         let files = work.withLock { $0.waiting }
         guard !files.isEmpty else { return }
@@ -70,7 +70,7 @@ final class HubDownload: Sendable {
             progress?(Progress(activity: "Downloading", doneBytes: done, totalBytes: totalBytes))
         }
         defer { for transfer in work.withLock({ $0.transfers }) { try? transfer.mark() } }
-        // The first error is the reason; those of the other threads only say that they were stopped.
+        // The first error is the cause; those of the other threads are cancellations.
         let reason = Mutex<(any Error)?>(nil)
         do {
             try Workers.run(
@@ -92,7 +92,7 @@ final class HubDownload: Sendable {
         }
     }
 
-    /// What a retryAfter to stop ends with, whatever a thread was at.
+    /// The error of a cancelled download.
     private static var stopped: BridgeError { BridgeError(.cancelled, "interrupted; downloaded data is kept") }
 
     private func checkSpace(_ files: [HubFile]) throws {
@@ -103,14 +103,14 @@ final class HubDownload: Sendable {
         guard let free = Files.freeSpace(at: cache.path), free < needed else { return }
         throw BridgeError(
             .fileSystem,
-            "\(repository) needs \(ByteFormat.text(needed)) in \(cache.path), and there are \(ByteFormat.text(free)); free "
-                + "some, or name a cache on another disk with HF_HUB_CACHE"
+            "\(repository) needs \(ByteFormat.text(needed)) in \(cache.path), and \(ByteFormat.text(free)) are free; free "
+                + "space, or set a cache on another disk with HF_HUB_CACHE"
         )
     }
 
     private var isCancelled: Bool { cancellation.isCancelled || hasStopped.load(ordering: .acquiring) }
 
-    /// What one thread does.
+    /// The work of one thread.
     private func workThroughFiles() throws {
         let client = try HubClient(
             environment,
@@ -138,17 +138,17 @@ final class HubDownload: Sendable {
         }
     }
 
-    /// The next thing to do, as soon as there is one; a transfer without a piece has come whole.
+    /// The next part to download, as soon as there is one; a transfer without a part is complete.
     ///
-    /// Nil when all is done.
+    /// Nil when all files are complete.
     private func next(_ block: WriteBuffer) throws -> (HubTransfer, HubTransfer.Piece?)? {
         while true {
             if isCancelled { throw Self.stopped }
             let found: (HubTransfer, HubTransfer.Piece?)? = try work.withLock { work in
-                // Whoever reads while it comes wants to know how all files begin before the rest of one.
+                // A reader of pending files needs the headers of all files before the rest of one.
                 if !pending.isEmpty, let first = try begin(&work, block) { return first }
-                // Otherwise files that nobody is at come first: the checksum of one that comes by a single connection is made
-                // of what is still in memory.
+                // Otherwise prefer files with no active connection: with one connection per file the checksum is
+                // computed from data still in memory.
                 if pending.isEmpty {
                     for transfer in work.transfers where transfer.isIdle {
                         if let piece = transfer.nextPiece() { return (transfer, piece) }
@@ -167,7 +167,7 @@ final class HubDownload: Sendable {
         }
     }
 
-    /// Begins a file that nobody else is at; nil when there is none.
+    /// Starts a file that no other process downloads; nil when there is none.
     private func begin(_ work: inout Work, _ block: WriteBuffer) throws -> (HubTransfer, HubTransfer.Piece?)? {
         var index = 0
         while index < work.waiting.count {
@@ -183,7 +183,7 @@ final class HubDownload: Sendable {
                 index += 1
                 continue
             }
-            // Who held the lock may have brought it.
+            // The previous holder of the lock may have completed the file.
             if cache.holdsContent(of: file, of: repository) { continue }
             work.waiting.remove(at: index)
             let transfer = try HubTransfer(
@@ -207,7 +207,7 @@ final class HubDownload: Sendable {
         try pending[file.path]?.isComplete(at: cache.blob(file, of: repository))
     }
 
-    /// Fetches a piece, from where it breaks off as often as retryPolicy allows.
+    /// Downloads a part, and resumes it as often as the retry policy allows.
     private func fetch(
         _ piece: inout HubTransfer.Piece,
         of transfer: HubTransfer,
@@ -216,9 +216,9 @@ final class HubDownload: Sendable {
     ) throws {
         var offset = piece.range.lowerBound
         var failed = 0
-        // An attempt begins with the pause before it: many short ones are no faster than their pauses.
+        // The pause precedes an attempt: many short attempts may not shorten the pauses.
         var attempt = (start: ContinuousClock.now, offset: offset)
-        // Whoever brings something is not given up, as long as it is not less than the line has to bring.
+        // A connection that delivers the minimum rate resets the count of failures.
         func hasProgress() -> Bool {
             let seconds = (ContinuousClock.now - attempt.start) / .seconds(1)
             return offset > attempt.offset
@@ -226,13 +226,13 @@ final class HubDownload: Sendable {
         }
         while offset < piece.range.upperBound {
             var retryAfter: Double?
-            var reason = "the connection ends early"
+            var reason = "the connection was closed early"
             do {
                 let response = try ask(&piece, of: transfer, client, block, offset: &offset)
                 if offset == piece.range.upperBound { return }
                 if !(200..<300).contains(response.status) {
                     retryAfter = RetryPolicy.retryAfter(response)
-                    reason = "the hub responses with status \(response.status)"
+                    reason = "the hub responds with status \(response.status)"
                     try check(response, transfer, failed)
                 }
             } catch let failure as HTTPFailure {
@@ -257,9 +257,9 @@ final class HubDownload: Sendable {
         }
     }
 
-    /// Decides whether an response without the bytes may be followed by one with them.
+    /// Whether a failed response can be followed by a successful one.
     private func check(_ response: HTTPResponse, _ transfer: HubTransfer, _ failed: Int) throws {
-        // Addresses of storage hold for some time only; the hub gives another.
+        // Addresses of the storage expire; the hub gives a new one.
         if transfer.location != nil, response.status < 500, response.status != 429, failed + 1 < retryPolicy.attempts {
             transfer.location = nil
             return
@@ -274,7 +274,7 @@ final class HubDownload: Sendable {
         }
     }
 
-    /// One request for the rest of a piece.
+    /// One request for the rest of a part.
     private func ask(
         _ piece: inout HubTransfer.Piece,
         of transfer: HubTransfer,
@@ -308,12 +308,12 @@ final class HubDownload: Sendable {
     }
 }
 
-/// How far the response to one request has come.
+/// The state of one response.
 private final class PieceProgress {
     var piece: HubTransfer.Piece
     var offset: Int
     var isFirst = true
-    /// Bytes at the start of the response that are here already, where a server gives whole files only.
+    /// Bytes at the start of the response that are downloaded already, when the server ignores ranges.
     private var surplus = 0
 
     init(piece: HubTransfer.Piece, offset: Int) {
@@ -321,9 +321,9 @@ private final class PieceProgress {
         self.offset = offset
     }
 
-    /// Looks at what the server is about to send.
+    /// Checks the head of a response.
     ///
-    /// - Throws: `BridgeError` when it is another stretch or another file.
+    /// - Throws: `BridgeError` when it is another range or another file.
     func begin(_ response: HTTPResponse, of transfer: HubTransfer) throws {
         isFirst = false
         if response.status == 200 {
@@ -337,7 +337,7 @@ private final class PieceProgress {
         try response.check(startsAt: offset, of: transfer.file)
     }
 
-    /// The part of some bytes of the response that belongs to the piece and is not here yet.
+    /// The bytes of the response that belong to the part and are missing.
     func useful(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
         let skipped = min(surplus, bytes.count)
         surplus -= skipped

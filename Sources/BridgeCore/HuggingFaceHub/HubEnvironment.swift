@@ -2,33 +2,33 @@ import BridgeSupport
 public import Network
 import Tokenizers
 
-/// Where the hub is, where its cache is, and who asks: what the variables of an environment say.
+/// The address of the hub, the path of its cache and the credentials, from environment variables.
 ///
-/// The variables and what they mean are those of the Python package `huggingface_hub` (2.4), so that both share one cache
-/// and one login: https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables
+/// The variables have the meaning that the Python package `huggingface_hub` (2.4) gives them, so that both share one
+/// cache and one login: https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables
 public struct HubEnvironment: Sendable {
-    /// The hub's address, without a slash at its end and without a name and password; `HF_ENDPOINT`.
+    /// The hub's address without a trailing slash and without a name and password; `HF_ENDPOINT`.
     public var endpoint: String
-    /// The name and password in the hub's address, as `name:password`; sent where there is no token.
+    /// The name and password in the hub's address, as `name:password`; sent when there is no token.
     var login: HubToken?
-    /// The directory with everything of the hub's; `HF_HOME`, or `huggingface` in `XDG_CACHE_HOME` or `~/.cache`.
+    /// The directory of all Hugging Face data; `HF_HOME`, or `huggingface` in `XDG_CACHE_HOME` or `~/.cache`.
     public var home: String
-    /// The directory with the repositories that were downloaded; `HF_HUB_CACHE`, or `hub` in ``home``.
+    /// The directory of downloaded repositories; `HF_HUB_CACHE`, or `hub` in ``home``.
     public var cache: String
-    /// Who asks: `HF_TOKEN`, or what was stored by a login; nil for nobody.
+    /// The token: `HF_TOKEN`, or the one stored by a login; nil for anonymous requests.
     public var token: HubToken?
-    /// Whether nothing may be asked; `HF_HUB_OFFLINE`.
+    /// Whether requests are forbidden; `HF_HUB_OFFLINE`.
     public var isOffline: Bool
-    /// The longest that a question about a repository may wait, in seconds; `HF_HUB_ETAG_TIMEOUT`.
+    /// The timeout of a metadata request, in seconds; `HF_HUB_ETAG_TIMEOUT`.
     public var requestTimeout: Double
-    /// How servers are reached, with `HF_HUB_DOWNLOAD_TIMEOUT` as the longest that nothing may come.
+    /// HTTP settings, with `HF_HUB_DOWNLOAD_TIMEOUT` as the longest time without data.
     public var http: HTTPSettings
-    /// Where a token was given that can be none; nil where all is well.
+    /// The source of an invalid token; nil when the token is valid.
     private var badToken: String?
 
-    /// The hub as variables describe it.
+    /// The settings in variables.
     ///
-    /// - Parameter variables: The variables by name; a stored token is read from the place that they name.
+    /// - Parameter variables: The variables by name; a stored token is read from the path that they specify.
     public init(variables: [String: String]) {
         func value(_ names: String...) -> String? { names.compactMap { variables[$0] }.first { !$0.isEmpty } }
         func path(_ text: String) -> String { Self.expanded(text, variables) }
@@ -50,7 +50,7 @@ public struct HubEnvironment: Sendable {
         http.idleSeconds = seconds("HF_HUB_DOWNLOAD_TIMEOUT")
         let location = path(value("HF_TOKEN_PATH") ?? Files.join(home, "token"))
         let given = value("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN").flatMap { $0.trimmed.isEmpty ? nil : $0 }
-        // A token that was stored is sent unasked, which this variable forbids; one that is given is meant.
+        // A stored token is sent implicitly, which this variable forbids; a token in HF_TOKEN is explicit.
         let stored =
             given != nil || isTrue("HF_HUB_DISABLE_IMPLICIT_TOKEN")
             ? nil : (try? Files.contents(of: location, limit: 4096)).map { String(decoding: $0, as: UTF8.self) }
@@ -60,9 +60,9 @@ public struct HubEnvironment: Sendable {
         }
     }
 
-    /// Makes sure that there is somebody to ask, and that who asks is who was meant.
+    /// Validates the endpoint URL and the token.
     ///
-    /// - Throws: `BridgeError` for an address that is none of a server's, and for a token that can be none.
+    /// - Throws: `BridgeError` for an address without a host, and for a token with invalid characters.
     func check() throws {
         let origin = WebURL.origin(of: endpoint)
         let hasHost = origin.hasPrefix("http://") || origin.hasPrefix("https://")
@@ -72,19 +72,19 @@ public struct HubEnvironment: Sendable {
             throw BridgeError(
                 .network,
                 "HF_ENDPOINT is '\(WebURL.shown(endpoint))', expected http:// or https:// and the name of a host; "
-                    + "check HF_ENDPOINT, or unset it to ask https://huggingface.co"
+                    + "check HF_ENDPOINT, or unset it to use https://huggingface.co"
             )
         }
         if let badToken {
             throw BridgeError(
                 .network,
-                "\(badToken) has characters that no token has, such as a space or a line break in the middle; copy it again "
+                "\(badToken) has characters that are not valid in a token, such as a space or a line break in the middle; copy it again "
                     + "from \(endpoint)/settings/tokens, or unset it"
             )
         }
     }
 
-    /// What the hub is told about who asks; nil for nothing.
+    /// The value of the `Authorization` header; nil for anonymous requests.
     var authorization: String? {
         if let token { return "Bearer \(token.value)" }
         return login.map { "Basic \(Base64.encode(Array($0.value.utf8)))" }
@@ -99,10 +99,10 @@ public struct HubEnvironment: Sendable {
         return (String(address[..<scheme]) + address[address.index(after: at)...], HubToken(login))
     }
 
-    /// The hub as the process's own environment describes it.
+    /// The hub as the process's environment describes it.
     public static var process: HubEnvironment { HubEnvironment(variables: ProcessVariables.all) }
 
-    /// A path with `~` at its start and `$NAME` or `${NAME}` anywhere replaced; what names nothing stays.
+    /// A path with `~` at its start and `$NAME` or `${NAME}` expanded; unknown variables are kept.
     private static func expanded(_ path: String, _ variables: [String: String]) -> String {
         var path = path
         if path == "~" || path.hasPrefix("~/"), let home = variables["HOME"] { path = home + path.dropFirst() }
@@ -123,21 +123,21 @@ public struct HubEnvironment: Sendable {
     }
 }
 
-/// A secret that tells the hub who asks.
+/// A secret that authenticates requests.
 ///
 /// It is never printed.
 public struct HubToken: Sendable, CustomStringConvertible, CustomReflectable {
-    /// What is sent.
+    /// The token.
     let value: String
 
-    /// A token; nil for an empty text and for one that no header can carry.
+    /// A token; nil for an empty text and for one with characters that a header cannot contain.
     public init?(_ text: String) {
         value = text.trimmed
         guard !value.isEmpty, !value.utf8.contains(where: { $0 <= 32 || $0 >= 127 }) else { return nil }
     }
 
-    /// That there is one, and no more.
+    /// A description that does not contain the token.
     public var description: String { "a token" }
-    /// Nothing to look into.
+    /// A mirror without children.
     public var customMirror: Mirror { Mirror(self, children: []) }
 }

@@ -3,16 +3,16 @@ import Network
 import Synchronization
 import TensorFiles
 
-/// The header of a weight file that stays on the hub: enough for a plan, which reads no weight.
+/// The header of a remote weight file: enough for a plan, which reads no weights.
 package final class HubHeader: ByteStorage {
     let name: String
     let byteCount: Int
     private let head: [UInt8]
 
-    /// How many bytes the first request asks for; most headers are shorter.
+    /// The bytes of the first request; most headers are shorter.
     static let firstByteCount = 256 << 10
 
-    /// Fetches the header of a file: by one request, and a second one where it is longer than that.
+    /// Downloads the header of a file: by one request, and a second one if it is longer.
     ///
     /// - Throws: `HTTPFailure`, `BridgeError`.
     init(_ file: HubFile, of snapshot: HubSnapshot, by client: HubClient) throws {
@@ -23,7 +23,7 @@ package final class HubHeader: ByteStorage {
         }
         var head = try bytes(0..<min(Self.firstByteCount, byteCount))
         let length = head.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-        // What cannot be a header is named by whoever reads it.
+        // The caller, which parses the header, reports an invalid length.
         let most = UInt64(min(byteCount - min(8, byteCount), SafetensorsHeader.largestHeader))
         if length <= most, 8 + Int(length) > head.count { head += try bytes(head.count..<8 + Int(length)) }
         self.head = head
@@ -33,7 +33,7 @@ package final class HubHeader: ByteStorage {
         guard offset >= 0, offset + buffer.count <= head.count else {
             throw BridgeError(
                 .badArgument,
-                "of \(name) only the header was fetched, for a plan; open the model with AutoBridge.fromHF to read its weights"
+                "only the header of \(name) was downloaded, for a plan; open the model with AutoBridge.fromHF to read its weights"
             )
         }
         head.withUnsafeBytes {
@@ -43,10 +43,10 @@ package final class HubHeader: ByteStorage {
 }
 
 extension HubSnapshot {
-    /// Fetches what a model needs besides its weights, and the headers of those that are not here.
+    /// Downloads what a model needs besides its weights, and the headers of weight files that are not cached.
     ///
     /// - Returns: The headers by the paths of their files.
-    /// - Throws: `BridgeError` when the hub does not give them.
+    /// - Throws: `BridgeError` when a request fails.
     package func fetchHeaders() throws -> [String: HubHeader] {
         let missing = try fetchAllButWeights().filter { !holds($0) }
         let found = Mutex<[String: HubHeader]>([:])

@@ -7,22 +7,22 @@ public struct HubFile: Sendable, Hashable {
     public var path: String
     /// Its size in bytes.
     public var byteCount: Int
-    /// The name that git gives its content, or the pointer in its place: 40 hexadecimal digits.
+    /// The git object id of its content, or of its LFS pointer: 40 hexadecimal digits.
     public var blobID: String
-    /// The SHA-256 of its content, where large-file storage holds it: 64 hexadecimal digits.
+    /// The SHA-256 of its content if it is an LFS file: 64 hexadecimal digits.
     public var sha256: String?
-    /// The name of its content in the hub's own storage, kept for huggingface_hub.
+    /// The id of its content in Xet storage, kept for huggingface_hub.
     var xetHash: String?
 
-    /// The most bytes of a file: no hub takes a larger one, and the sum of a listing's sizes then is a number, too.
+    /// The largest size of a file: hubs accept no larger ones, and the sum of a listing's sizes cannot overflow.
     private static let mostBytes = 1 << 40
 
     /// The name of its content in the cache.
     var blobName: String { sha256 ?? blobID }
 
-    /// Its entry in an response of the hub's; nil for a directory.
+    /// The file of an entry in a response of the hub; nil for a directory.
     ///
-    /// - Throws: `BridgeError` for an entry that is none.
+    /// - Throws: `BridgeError` for an invalid entry.
     init?(response: JSON, of location: String) throws {
         guard response["type"]?.string != "directory" else { return nil }
         try self.init(
@@ -35,7 +35,7 @@ public struct HubFile: Sendable, Hashable {
         )
     }
 
-    /// Its entry in a listing of the cache's.
+    /// The file of an entry in a cached listing.
     fileprivate init(path: String, cached: JSON, of location: String) throws {
         try self.init(
             path: path,
@@ -47,7 +47,7 @@ public struct HubFile: Sendable, Hashable {
         )
     }
 
-    /// A file that is here, of which nothing else is known.
+    /// A cached file of which nothing else is known.
     init(path: String, byteCount: Int, blobID: String) {
         self.path = path
         self.byteCount = byteCount
@@ -71,7 +71,7 @@ public struct HubFile: Sendable, Hashable {
             throw BridgeError(
                 .network,
                 "\(location) lists '\(path ?? "?")' with size \(byteCount.map { "\($0)" } ?? "?") and content "
-                    + "'\(sha256 ?? blobID ?? "?")', which is no file of a repository; check HF_ENDPOINT"
+                    + "'\(sha256 ?? blobID ?? "?")', which is not a file of a repository; check HF_ENDPOINT"
             )
         }
         self.path = path
@@ -81,7 +81,7 @@ public struct HubFile: Sendable, Hashable {
         self.xetHash = xetHash
     }
 
-    /// Whether a path stays inside the directory that it is put into.
+    /// Whether a path stays inside its directory.
     private static func isPlain(_ path: String) -> Bool {
         path.split(separator: "/", omittingEmptySubsequences: false).allSatisfy { Files.isPlainName(String($0)) }
             && path.utf8.count < 1024 && !path.utf8.contains { $0 < 32 || $0 == 127 }
@@ -90,15 +90,15 @@ public struct HubFile: Sendable, Hashable {
 
 /// All files of a repository at one commit.
 ///
-/// A commit never changes, so its listing is kept: in `trees/COMMIT.json`, as huggingface_hub 2.4 keeps it.
+/// A commit never changes, so its listing is stored in `trees/COMMIT.json`, as huggingface_hub 2.4 does.
 public struct HubListing: Sendable {
     /// The commit.
     public var commit: String
     /// The files, sorted by path.
     public var files: [HubFile]
-    /// Whether it names what is in the cache, since nobody could be asked what else there is.
+    /// Whether it lists the cached files only, because the hub could not be requested.
     var isOfTheCache = false
-    /// Whether it was read from where it is kept.
+    /// Whether it was read from the cache.
     private(set) var isKept = false
 
     init(commit: String, files: [HubFile]) {
@@ -111,18 +111,18 @@ public struct HubListing: Sendable {
 
     private static let formatVersion = 1
 
-    /// A listing of the cache's.
+    /// A listing from the cache.
     ///
-    /// - Throws: `BridgeError` for one of another format.
+    /// - Throws: `BridgeError` for another format.
     init(commit: String, cached json: JSON, at location: String) throws {
         guard json["format_version"]?.integer == Self.formatVersion, let entries = json["files"]?.object else {
-            throw BridgeError(.corruptInput, "\(location) is no listing of format \(Self.formatVersion)")
+            throw BridgeError(.corruptInput, "\(location) is not a listing of format \(Self.formatVersion)")
         }
         try self.init(commit: commit, files: entries.map { try HubFile(path: $0.key, cached: $0.value, of: location) })
         isKept = true
     }
 
-    /// The listing for the cache.
+    /// The listing as it is stored in the cache.
     var json: JSON {
         let entries = files.map { file in
             var entry: JSON = ["size": .number(JSONNumber(file.byteCount)), "blob_id": .string(file.blobID)]

@@ -2,33 +2,33 @@ import BridgeSupport
 import CheckpointFormats
 import ModelSchema
 
-/// What a repository is needed for.
+/// The purpose of a download.
 public enum HubPurpose: Sendable, Hashable {
     /// A model: configuration, tokenizer, processor, weights.
     case model
     /// A model without its weights.
     case processor
-    /// Adapters of PEFT's.
+    /// Adapters in the format of PEFT.
     case adapter
-    /// All that it has.
+    /// All files.
     case everything
 }
 
 /// The files of a repository that a purpose needs.
 struct HubSelection {
-    /// What is needed besides weights.
+    /// The files besides weights.
     var small: [HubFile]
-    /// The index that says which files hold the weights; nil where there is none.
+    /// The index with the names of the weight files; nil where there is none.
     var index: String?
-    /// The weights where no index names them.
+    /// The weight files if there is no index.
     var weights: [HubFile] = []
 
-    /// Endings of files that describe a model: configurations, tokenizers, templates, and what its makers say about it.
+    /// Endings of files that describe a model: configurations, tokenizers, templates and documentation.
     private static let endings = [".json", ".txt", ".model", ".jinja", ".md", ".tiktoken"]
 
     /// The files.
     ///
-    /// - Throws: `BridgeError` when the repository cannot serve the purpose.
+    /// - Throws: `BridgeError` when the repository does not have what the purpose needs.
     init(_ purpose: HubPurpose, in listing: HubListing, of repository: HubRepository) throws {
         if purpose == .everything {
             small = listing.files
@@ -54,7 +54,7 @@ struct HubSelection {
                 throw BridgeError(
                     .badArgument,
                     "\(repository) has no \(AdapterFiles.configuration) with \(AdapterFiles.weights), and no \(AdapterFiles.lora), so it "
-                        + "holds no adapters that can be read"
+                        + "has no supported adapter"
                         + (isPickled
                             ? "; its adapter_model.bin is pickled: write it with peft's save_pretrained(safe_serialization=True)"
                             : "")
@@ -72,9 +72,9 @@ struct HubSelection {
                 }
                 throw BridgeError(
                     .badArgument,
-                    "\(repository) has no config.json with model*.safetensors, so there is no model that can be read; "
+                    "\(repository) has no config.json with model*.safetensors, so it has no supported model; "
                         + (names.contains { $0.hasSuffix(".gguf") || $0.hasSuffix(".bin") }
-                            ? "look for one that has safetensors beside GGUF or pickled weights"
+                            ? "choose a repository with safetensors weights"
                             : "check the name")
                 )
             }
@@ -88,7 +88,7 @@ struct HubSelection {
         }
     }
 
-    /// The weight files of a style, as a directory with these names would be read; empty where the style is not there.
+    /// The weight files of a style, as a directory with these names would be read; empty if the style has none.
     private static func weights(of style: HuggingFaceDirectory.Style, _ names: [String]) -> [String] {
         guard names.contains(style.configurationName) else { return [] }
         let single = "\(style.weightsPrefix).safetensors"

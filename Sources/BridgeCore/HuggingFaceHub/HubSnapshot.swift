@@ -3,29 +3,29 @@ public import CheckpointFormats
 import JSONTree
 import Network
 
-/// A repository at a commit: what it holds, and what of that is in the cache.
+/// A repository at a commit: its files, and which of them are cached.
 public struct HubSnapshot: Sendable {
     /// The hub.
     public internal(set) var hub: Hub
     /// The repository.
     public let repository: HubRepository
-    /// The files that the commit has.
+    /// The files of the commit.
     public let listing: HubListing
 
-    /// The directory with those that are here.
+    /// The directory of the cached files.
     public var directory: String { hub.cache.snapshot(listing.commit, of: repository) }
 
-    /// Whether a file is here.
+    /// Whether a file is cached.
     public func holds(_ file: HubFile) -> Bool { hub.cache.holds(file, listing.commit, of: repository) }
 
-    /// Whether the content of a file is in the cache, so that nothing has to come for it.
+    /// Whether the content of a file is cached, so that it needs no download.
     public func isCached(_ file: HubFile) -> Bool {
         holds(file) || hub.cache.holdsContent(of: file, of: repository)
     }
 
-    /// Fetches what a purpose needs and is not here.
+    /// Downloads what a purpose needs and is not cached.
     ///
-    /// - Throws: `BridgeError`; what has come is kept, and the next call goes on from there.
+    /// - Throws: `BridgeError`; downloaded bytes are kept, and the next call resumes.
     public func fetch(for purpose: HubPurpose) throws {
         let selection = try selection(purpose)
         let (small, weights) = (
@@ -34,10 +34,10 @@ public struct HubSnapshot: Sendable {
         try remember(afterFetching: small || weights)
     }
 
-    /// Makes the commit the one that its branch was last seen at, once what was wanted of it is here.
+    /// Stores the commit as the last known one of its branch, once the requested files are cached.
     ///
-    /// - Parameter hasCome: Whether something had to come. A cache that cannot be written does as well when it is whole.
-    /// - Throws: `BridgeError` when the cache cannot be written, and something had to come.
+    /// - Parameter hasCome: Whether something was downloaded. A read-only cache is sufficient when it is complete.
+    /// - Throws: `BridgeError` when the cache cannot be written, and something was downloaded.
     func remember(afterFetching hasCome: Bool) throws {
         do {
             try hub.cache.remember(listing, of: repository)
@@ -45,24 +45,24 @@ public struct HubSnapshot: Sendable {
         } catch  where !hasCome {}
     }
 
-    /// What a purpose needs.
+    /// The files that a purpose needs.
     private func selection(_ purpose: HubPurpose) throws -> HubSelection {
         do { return try HubSelection(purpose, in: listing, of: repository) } catch {
             throw listing.isOfTheCache ? notWhole([]) : error
         }
     }
 
-    /// What is wrong where something is missing and nobody may be asked for it.
+    /// The error when something is missing and requests are forbidden.
     private func notWhole(_ missing: [String]) -> BridgeError {
         BridgeError(
             .network,
-            "\(repository) is not whole in \(hub.cache.path)\(missing.isEmpty ? ": its weights are not there" : ""), and "
-                + "HF_HUB_OFFLINE says not to ask the hub; unset it to fetch what is missing",
+            "\(repository) is incomplete in \(hub.cache.path)\(missing.isEmpty ? ": it has no weights" : ""), and "
+                + "HF_HUB_OFFLINE forbids requests to the hub; unset it to download the missing files",
             names: missing
         )
     }
 
-    /// Fetches what a model needs besides its weights, and returns those.
+    /// Downloads what a model needs besides its weights, and returns the weight files.
     func fetchAllButWeights() throws -> [HubFile] {
         let selection = try selection(.model)
         try fetch(selection.small, pending: [:])
@@ -71,13 +71,13 @@ public struct HubSnapshot: Sendable {
 
     /// The files that a purpose needs.
     ///
-    /// - Throws: `BridgeError`; the index of the weights has to be read for this, if need be on the hub.
+    /// - Throws: `BridgeError`; the index of the weights has to be read for this, from the hub if it is not cached.
     public func files(for purpose: HubPurpose) throws -> [HubFile] {
         let selection = try selection(purpose)
         return try selection.small + weights(of: selection)
     }
 
-    /// The index of the weights, from the cache or, without leaving it there, from the hub.
+    /// The index of the weights, from the cache or from the hub, which does not store it.
     private func shards(_ index: String) throws -> ShardIndex {
         let location = Files.join(directory, index)
         guard let file = listing.file(index), !holds(file) else { return try ShardIndex(path: location) }
@@ -92,7 +92,7 @@ public struct HubSnapshot: Sendable {
         }
     }
 
-    /// The files with weights.
+    /// The weight files.
     private func weights(of selection: HubSelection) throws -> [HubFile] {
         guard let index = selection.index else { return selection.weights }
         return try shards(index).files.map { path in
@@ -107,18 +107,18 @@ public struct HubSnapshot: Sendable {
         }
     }
 
-    /// Fetches files that are not here.
+    /// Downloads files that are not cached.
     ///
-    /// - Parameter files: The files, in the order in which they are wanted.
-    /// - Throws: `BridgeError`; what has come is kept, and the next call goes on from there.
+    /// - Parameter files: The files, in the order of download.
+    /// - Throws: `BridgeError`; downloaded bytes are kept, and the next call resumes.
     public func fetch(_ files: [HubFile]) throws {
         guard !files.isEmpty else { return }
         try remember(afterFetching: fetch(files, pending: [:]))
     }
 
-    /// Fetches files that are not here, and tells their readers, by path, how far they are.
+    /// Downloads files that are not cached, and notifies their readers, by path.
     ///
-    /// - Returns: Whether something had to come.
+    /// - Returns: Whether something was downloaded.
     @discardableResult
     func fetch(_ files: [HubFile], pending: [String: PendingFile]) throws -> Bool {
         let missing = files.filter { !holds($0) }

@@ -4,39 +4,39 @@ import Network
 import Synchronization
 import TensorFiles
 
-/// The content of one file on its way into the cache, piece by piece and by several threads at once.
+/// The download of one file, in parts and by several threads.
 ///
-/// Until it is whole it lies in a file of its own, with a ``DownloadState`` behind the content that says which stretches have come,
-/// so that whoever finds it after a kill goes on from there. The checksum follows the pieces as they
-/// become one stretch; only what agrees with the hub's takes the content's name.
+/// An incomplete content is a file of its own, with a ``DownloadState`` after the content that lists the downloaded
+/// ranges, so that a later process resumes it. The checksum is updated as the parts become contiguous; a content is
+/// renamed only when its checksum is the hub's.
 final class HubTransfer: Sendable {
-    /// A stretch of the content that one thread fetches.
+    /// A range of the content that one thread downloads.
     struct Piece {
         var range: Range<Int>
     }
 
     let file: HubFile
 
-    /// How many bytes a piece has; the last one has fewer.
+    /// The size of a part in bytes; the last one is smaller.
     static let pieceSize = 16 << 20
-    /// How many bytes the first piece has where somebody waits to read how a file begins.
+    /// The size of the first part when a reader waits for the header of the file.
     static let firstPieceSize = 1 << 20
-    /// How far pieces may be ahead of the first gap.
+    /// How far parts may be ahead of the first gap.
     static let reach = 8 * pieceSize
 
     private struct State {
-        /// Where the next piece starts.
+        /// The start of the next part.
         var next = 0
-        /// The pieces that are under way or lie behind a gap: their starts, and up to where they have come.
+        /// The unfinished parts and those after a gap: their starts and downloaded ends.
         var parts: [Int: (end: Int, hasEnded: Bool)] = [:]
-        /// Up to where there is no gap.
+        /// The end of the range without a gap.
         var prefix = 0
-        /// Up to where the checksum has come.
+        /// The end of the range that the checksum covers.
         var hashed = 0
         var isHashing = false
-        /// The pieces that threads are at.
+        /// The parts that threads download.
         var running = 0
-        /// Where the content was found to be; nil while only the hub knows.
+        /// The address of the content after redirects; nil when only the hub's is known.
         var location: String?
         var hasFailedOnce = false
     }
@@ -47,21 +47,21 @@ final class HubTransfer: Sendable {
     private let destination: String
     private let lock: FileLock
     private let firstPiece: Int
-    /// How many bytes were here when it was found.
+    /// The bytes that were present at the start.
     let byteCountAtStart: Int
 
     private struct SendableDigest: @unchecked Sendable { var digest: StreamingHash }
 
-    /// Starts or goes on.
+    /// Starts or resumes a download.
     ///
     /// - Parameters:
     ///   - file: The file.
-    ///   - path: Where it is until it is whole.
-    ///   - destination: Where it will be.
-    ///   - lock: What keeps others from doing the same.
-    ///   - isReadEarly: Whether somebody reads its bytes before their checksum is known: what was left behind then has to
-    ///     begin as such a file begins.
-    /// - Throws: `BridgeError` when the file cannot be made.
+    ///   - path: The path until it is complete.
+    ///   - destination: The final path.
+    ///   - lock: The lock against other processes.
+    ///   - isReadEarly: Whether bytes are read before the checksum is verified: a partial file then has to start with a
+    ///     valid header.
+    /// - Throws: `BridgeError` when the file cannot be created.
     init(_ file: HubFile, path: String, destination: String, lock: FileLock, isReadEarly: Bool) throws {
         self.file = file
         self.destination = destination
@@ -82,11 +82,11 @@ final class HubTransfer: Sendable {
         firstPiece = isReadEarly && state.prefix == 0 ? Self.firstPieceSize : Self.pieceSize
         self.state = Mutex(state)
         digest = Mutex(SendableDigest(digest: try Self.makeDigest(file)))
-        // So the mark has its place on the disk before the content can fill that up.
+        // The state reserves its space on the disk before the content can fill it.
         try mark()
     }
 
-    /// Whether what was left behind can be the start of a file of weights, as far as it goes.
+    /// Whether a partial file can be the start of a weight file, as far as it is present.
     private static func beginsWell(_ descriptor: Int32, _ file: HubFile, _ prefix: Int) -> Bool {
         var length: UInt64 = 0
         guard prefix >= 8, pread(descriptor, &length, 8, 0) == 8 else { return true }
@@ -98,7 +98,7 @@ final class HubTransfer: Sendable {
         return (try? SafetensorsHeader(parsing: text, name: file.path)) != nil
     }
 
-    /// Git's names are checksums of the content behind a line that says what it is.
+    /// Git object ids are checksums of a line with type and size, followed by the content.
     private static func makeDigest(_ file: HubFile) throws -> StreamingHash {
         let digest = try StreamingHash(file.sha256 == nil ? .sha1 : .sha256)
         if file.sha256 == nil {
@@ -107,23 +107,23 @@ final class HubTransfer: Sendable {
         return digest
     }
 
-    /// How many bytes are here without a gap.
+    /// The downloaded bytes before the first gap.
     var prefix: Int { state.withLock { $0.prefix } }
 
-    /// Whether no thread is at it.
+    /// Whether no thread works on it.
     var isIdle: Bool { state.withLock { $0.running == 0 } }
 
-    /// Where the content was found to be.
+    /// The address of the content after redirects.
     var location: String? {
         get { state.withLock { $0.location } }
         set { state.withLock { $0.location = newValue } }
     }
 
-    /// The next piece to fetch; nil when there is none now.
+    /// The next part to download; nil when there is none now.
     func nextPiece() -> Piece? {
         state.withLock { state in
             state.next = max(state.next, state.prefix)
-            // What an earlier run has left beyond a gap.
+            // Ranges after a gap from an earlier run.
             while let held = state.parts[state.next] { state.next = held.end }
             guard state.next < file.byteCount, state.next < state.prefix + Self.reach else { return nil }
             let size = state.next == 0 ? firstPiece : Self.pieceSize
@@ -136,24 +136,24 @@ final class HubTransfer: Sendable {
         }
     }
 
-    /// Makes a piece take all that no other piece has yet, for a server that gives no parts of files.
+    /// Extends a part over all unassigned bytes, for a server that ignores ranges.
     func extend(_ piece: inout Piece) {
         state.withLock { state in
-            // Only the last one can: what is behind it is nobody's.
+            // Only the last part can be extended: the bytes after it are unassigned.
             guard state.next == piece.range.upperBound else { return }
             state.next = file.byteCount
             piece.range = piece.range.lowerBound..<file.byteCount
         }
     }
 
-    /// Takes bytes of a piece, which come in their order.
+    /// Appends bytes to a part.
     ///
     /// - Parameters:
     ///   - bytes: The bytes.
-    ///   - offset: Their place in the content.
-    ///   - piece: The piece.
-    ///   - block: Where bytes of this piece wait until they are enough for a write.
-    /// - Throws: `BridgeError` when the disk is full or does not take them.
+    ///   - offset: Their offset in the content.
+    ///   - piece: The part.
+    ///   - block: The write buffer of this part.
+    /// - Throws: `BridgeError` when the write fails.
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int, of piece: Piece, through block: WriteBuffer) throws {
         var done = 0
         while done < bytes.count {
@@ -162,10 +162,10 @@ final class HubTransfer: Sendable {
         }
     }
 
-    /// Writes what waits of a piece at its place in the content.
+    /// Writes the buffer of a part at its offset in the content.
     func flush(_ block: WriteBuffer, of piece: Piece) throws {
         guard !block.isEmpty else { return }
-        // Also when it cannot be written: what follows would come to the wrong place.
+        // Also after a failed write: later bytes would be written at a wrong offset.
         defer { block.clear() }
         try storage.write(block.bytes, at: block.range.lowerBound)
         let isNext = state.withLock { state in
@@ -179,7 +179,7 @@ final class HubTransfer: Sendable {
         try mark()
     }
 
-    /// Moves the end of the stretch without a gap.
+    /// Moves the end of the range without a gap.
     private static func advance(_ state: inout State) {
         while let part = state.parts.first(where: { $0.key <= state.prefix && $0.value.end > state.prefix })
             ?? state.parts.first(where: { $0.key <= state.prefix && $0.value.hasEnded })
@@ -190,14 +190,14 @@ final class HubTransfer: Sendable {
         }
     }
 
-    /// Ends a piece, whether it has come whole or not, and brings the checksum up to date.
+    /// Ends a part, complete or not, and updates the checksum.
     ///
     /// - Parameters:
-    ///   - piece: The piece.
-    ///   - isComplete: Whether all of it has come.
-    ///   - block: What waits of it; empty afterwards.
-    /// - Returns: Whether the content has come to its end and nobody is at it any more.
-    /// - Throws: `BridgeError` when the disk is full or does not give back what it has.
+    ///   - piece: The part.
+    ///   - isComplete: Whether all of it is downloaded.
+    ///   - block: Its write buffer; empty afterwards.
+    /// - Returns: Whether the content is complete and no thread works on it.
+    /// - Throws: `BridgeError` when the file cannot be written or read.
     func finish(_ piece: Piece, isComplete: Bool, through block: WriteBuffer) throws -> Bool {
         try flush(block, of: piece)
         state.withLock { state in
@@ -212,7 +212,7 @@ final class HubTransfer: Sendable {
         }
     }
 
-    /// Writes down how far it has come.
+    /// Writes the state after the content.
     func mark() throws {
         let mark = state.withLock { state in
             DownloadState(prefix: state.prefix, parts: state.parts.map { $0.key..<max($0.key, $0.value.end) })
@@ -222,7 +222,7 @@ final class HubTransfer: Sendable {
         }
     }
 
-    /// Brings the checksum further by what comes next in the content; the state says that somebody is at it.
+    /// Updates the checksum with the next bytes of the content; the state records that a thread does this.
     private func hash(_ bytes: UnsafeRawBufferPointer, endingAt end: Int) {
         digest.withLock { $0.digest.update(bytes) }
         state.withLock { state in
@@ -231,7 +231,7 @@ final class HubTransfer: Sendable {
         }
     }
 
-    /// Brings the checksum up to the first gap by what lies in the file, unless another thread is at it.
+    /// Updates the checksum to the first gap with bytes of the file, unless another thread does this.
     private func hash(through block: WriteBuffer) throws {
         while true {
             let range: Range<Int>? = state.withLock { state in
@@ -252,13 +252,13 @@ final class HubTransfer: Sendable {
         }
     }
 
-    /// Whether all has come, also for a file that was whole when it was found.
+    /// Whether the content is complete, also for a file that was complete at the start.
     func isComplete(through block: WriteBuffer) throws -> Bool {
         try hash(through: block)
         return state.withLock { $0.hashed == file.byteCount && $0.running == 0 }
     }
 
-    /// Copies bytes that have come, for somebody who reads them once.
+    /// Copies downloaded bytes, for a caller that reads them once.
     func readUncached(
         at offset: Int,
         into buffer: UnsafeMutableRawBufferPointer,
@@ -268,25 +268,25 @@ final class HubTransfer: Sendable {
         guard count == buffer.count else { throw Self.hasOtherBytes(file) }
     }
 
-    /// What is wrong when a reader has seen bytes that are not the hub's.
+    /// The error when a reader has read bytes that differ from the hub's.
     static func hasOtherBytes(_ file: HubFile) -> BridgeError {
-        BridgeError(.network, "\(file.path) has come with other bytes than the hub's; run it again")
+        BridgeError(.network, "\(file.path) differs from the hub's file; run the command again")
     }
 
-    /// Gives the content its name when its checksum is the hub's.
+    /// Renames the content when its checksum is the hub's.
     ///
-    /// - Returns: Whether it is; otherwise everything is fetched once more.
-    /// - Throws: `BridgeError` when it is wrong for the second time, or the file cannot be put in its place.
+    /// - Returns: Whether it is; otherwise the file is downloaded again.
+    /// - Throws: `BridgeError` when it is wrong for the second time, or the file cannot be renamed.
     func commit() throws -> Bool {
         let found = digest.withLock { $0.digest.hexadecimal() }
         let expected = file.blobName
         guard found == expected else {
-            // Nothing can be fetched once more where nothing is to come.
+            // An empty file cannot be downloaded again.
             guard file.byteCount > 0 else {
                 unlink(storage.path)
                 throw BridgeError(
                     .network,
-                    "the hub lists \(file.path) with 0 bytes and the content '\(expected)', which is not that of an empty "
+                    "the hub lists \(file.path) with 0 bytes and the content '\(expected)', which is not the checksum of an empty "
                         + "file; its listing is wrong: check HF_ENDPOINT"
                 )
             }
@@ -301,7 +301,7 @@ final class HubTransfer: Sendable {
             unlink(storage.path)
             throw BridgeError(
                 .network,
-                "\(file.path) has come twice with the checksum \(found), and the hub says \(expected); something on the way "
+                "\(file.path) was downloaded twice with the checksum \(found), expected \(expected) as the hub lists it; a proxy or mirror "
                     + "changes it, or the hub's copy is damaged: check HF_ENDPOINT and the proxy"
             )
         }
@@ -309,7 +309,7 @@ final class HubTransfer: Sendable {
             throw BridgeError.system("cannot write \(storage.path)")
         }
         guard rename(storage.path, destination) == 0 || Files.kind(of: destination) == .file else {
-            throw BridgeError.system("cannot put \(destination) in place")
+            throw BridgeError.system("cannot rename \(storage.path) to \(destination)")
         }
         return true
     }

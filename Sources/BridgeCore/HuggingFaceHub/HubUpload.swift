@@ -6,10 +6,11 @@ import Synchronization
 import TensorFiles
 import Tokenizers
 
-/// Puts the files of a directory into a repository of the hub, in one commit.
+/// Uploads the files of a directory to a repository of the hub, in one commit.
 ///
-/// Large files go to the hub's storage first, in parts where the hub asks for them, and only what it lacks; the commit then
-/// names them and carries the small ones. What fails before the commit leaves the repository as it was.
+/// Large files are uploaded to the hub's LFS storage first, in parts where the hub requests them, and only those that
+/// it lacks; the commit then refers to them and contains the small ones. A failure before the commit leaves the
+/// repository unchanged.
 ///
 /// The interface is that of huggingface_hub 2.4 (`create_repo`, `preupload`, the batch interface of git-lfs, `commit`).
 public struct HubUpload: Sendable {
@@ -25,44 +26,44 @@ public struct HubUpload: Sendable {
     public struct Report: Sendable {
         /// The commit.
         public var commit: String
-        /// Where people see it.
+        /// The address of the commit.
         public var address: String
-        /// The files that the commit has.
+        /// The files of the commit.
         public var fileCount: Int
-        /// The bytes that the hub's storage did not have before.
+        /// The bytes that were uploaded to the hub's storage.
         public var sentByteCount: Int
-        /// What stayed here: the upload's own ``HubUpload/leftOut``, and what the hub ignores.
+        /// What was skipped: the upload's own ``HubUpload/leftOut``, and what the hub ignores.
         public var leftOut: [String]
     }
 
     /// The hub.
     public let hub: Hub
-    /// Where the files go.
+    /// The destination.
     public let repository: HubRepository
     /// The directory.
     public let directory: String
     /// The files, sorted by path.
     public let items: [Item]
-    /// What stays here, as paths inside the directory: what tools leave behind, secrets, and files that are not whole.
+    /// Skipped paths inside the directory: files of tools, secrets and incomplete files.
     public let leftOut: [String]
-    /// What the commit says about itself.
+    /// The summary of the commit.
     public var message = "Upload by Bridge"
-    /// Whether a repository that has to be made is for its owner alone.
+    /// Whether a repository that has to be created is private.
     public var isPrivate = false
 
-    /// How many files one question may be about.
+    /// The most files in one request.
     private static let batchSize = 100
-    /// How many connections send at once.
+    /// The most connections that upload at once.
     private static let connections = 4
 
-    /// Names that belong to the directory's place and not to what it holds.
+    /// Names that belong to the directory and not to the model.
     private static let foreignNames: Set<String> = [".git", ".cache", ".DS_Store", ".env", ".netrc"]
-    /// Endings of files that have not come or been written whole.
+    /// Endings of incomplete files.
     private static let unfinishedEndings = [".incomplete", ".partial"]
 
-    /// An upload of all files of a directory but ``leftOut``; names that start with a dot may be part of its format.
+    /// An upload of all files of a directory except ``leftOut``; names that start with a dot may be part of its format.
     ///
-    /// - Throws: `BridgeError` when there is no directory, or nothing in it.
+    /// - Throws: `BridgeError` when the directory does not exist or is empty.
     public init(_ directory: String, to repository: HubRepository, of hub: Hub) throws {
         self.hub = hub
         self.repository = repository
@@ -81,7 +82,8 @@ public struct HubUpload: Sendable {
                     try CarriedFiles.check(Files.join(directory, path), in: directory)
                     try visit(path)
                 case .file:
-                    // Weights may lie on another disk; what they are is seen before they are sent.
+                    // Links to weights on another disk are allowed; the type of the target is checked before the
+                    // upload.
                     if !name.hasSuffix(".safetensors")
                         || (try? SafetensorsFile(path: Files.join(directory, path))) == nil
                     {
@@ -91,13 +93,13 @@ public struct HubUpload: Sendable {
                 default:
                     throw BridgeError(
                         .fileSystem,
-                        "\(Files.join(directory, path)) is no file that can be uploaded; remove it"
+                        "\(Files.join(directory, path)) is not a regular file; remove it"
                     )
                 }
             }
         }
         guard Files.kind(of: directory) == .directory else {
-            throw BridgeError(.fileSystem, "\(directory) is not a directory; give the one whose files are uploaded")
+            throw BridgeError(.fileSystem, "\(directory) is not a directory; give a directory of files to upload")
         }
         try visit("")
         guard !items.isEmpty else { throw BridgeError(.fileSystem, "\(directory) has no files to upload") }
@@ -105,22 +107,22 @@ public struct HubUpload: Sendable {
         self.leftOut = leftOut
     }
 
-    /// Makes sure that an upload can be tried, before hours go into what is uploaded.
+    /// Checks that an upload is possible, before a long conversion or training.
     ///
-    /// - Throws: `BridgeError` without a token, and where the hub may not be asked.
+    /// - Throws: `BridgeError` without a token, and when requests are forbidden.
     public static func check(_ repository: HubRepository, of hub: Hub) throws {
         try hub.environment.check()
         guard !hub.environment.isOffline else {
             throw BridgeError(
                 .network,
-                "\(repository.id) cannot be written while HF_HUB_OFFLINE says not to ask the hub; unset it, or upload the "
+                "\(repository.id) cannot be uploaded while HF_HUB_OFFLINE forbids requests to the hub; unset it, or upload the "
                     + "result later with 'bridge hub upload'"
             )
         }
         guard hub.environment.token != nil else {
             throw BridgeError(
                 .network,
-                "\(repository.id) can only be written by somebody; log in with 'hf auth login' or set HF_TOKEN to a token that may write"
+                "uploading to \(repository.id) requires authentication; run 'hf auth login' or set HF_TOKEN to a token with write access"
             )
         }
     }
@@ -128,7 +130,7 @@ public struct HubUpload: Sendable {
     /// Uploads.
     ///
     /// - Returns: What was uploaded.
-    /// - Throws: `BridgeError`; the repository is then as it was, or was made and is empty.
+    /// - Throws: `BridgeError`; the repository is then unchanged, or was created and is empty.
     public func run() throws -> Report {
         try Self.check(repository, of: hub)
         do {
@@ -146,7 +148,7 @@ public struct HubUpload: Sendable {
         }
     }
 
-    /// A file and how the hub wants it.
+    /// A file with its upload mode.
     private struct Prepared {
         var item: Item
         var isLarge: Bool
@@ -172,11 +174,11 @@ public struct HubUpload: Sendable {
         if parts.count == 2 { wanted.set(.string(parts[0]), at: "organization") }
         if repository.kind == .dataset { wanted.set("dataset", at: "type") }
         let request = post("\(hub.environment.endpoint)/api/repos/create", wanted)
-        // 409 says that it is there.
+        // 409: the repository exists.
         _ = try client.send(request, about: repository, accepting: [409])
     }
 
-    /// Asks how the hub wants each file, by its size and its first bytes; what it ignores is left out.
+    /// Requests the upload mode of each file, by its size and first bytes; files that the hub ignores are skipped.
     private func prepared(_ client: HubClient) throws -> [Prepared] {
         let address =
             "\(hub.environment.endpoint)/\(repository.api)/preupload/\(WebURL.escaped(repository.revision))"
@@ -195,7 +197,7 @@ public struct HubUpload: Sendable {
             for file in response["files"]?.array ?? [] { modes[file["path"]?.string ?? ""] = file }
             for item in chunk {
                 guard let mode = modes[item.path], let kind = mode["uploadMode"]?.string else {
-                    throw wrong("says nothing about \(item.path)")
+                    throw wrong("has no upload mode for \(item.path)")
                 }
                 if mode["shouldIgnore"]?.bool == true { continue }
                 prepared.append(Prepared(item: item, isLarge: kind == "lfs" && item.byteCount > 0))
@@ -206,7 +208,10 @@ public struct HubUpload: Sendable {
     }
 
     private func wrong(_ what: String) -> BridgeError {
-        BridgeError(.network, "\(hub.environment.endpoint) \(what), which no hub does; check HF_ENDPOINT")
+        BridgeError(
+            .network,
+            "\(hub.environment.endpoint) \(what), expected the upload interface of a hub; check HF_ENDPOINT"
+        )
     }
 
     /// The checksums of large files.
@@ -247,7 +252,7 @@ public struct HubUpload: Sendable {
         hub.context.progress?(Progress(activity: activity, doneBytes: done, totalBytes: total))
     }
 
-    /// Sends what the hub's storage lacks; returns how many bytes.
+    /// Uploads what the hub's storage lacks; returns the number of bytes.
     private func send(_ files: [Prepared], _ client: HubClient) throws -> Int {
         var sent = 0
         var seen: Set<String> = []
@@ -262,7 +267,7 @@ public struct HubUpload: Sendable {
         return sent
     }
 
-    /// A content that the storage lacks, and where its parts go.
+    /// A content that the storage lacks, with the addresses of its parts.
     private final class StoredObject: Sendable {
         let file: Item
         let sha256: String
@@ -285,7 +290,7 @@ public struct HubUpload: Sendable {
         }
     }
 
-    /// Asks where contents go; those that are there already are left out.
+    /// Requests the upload addresses of contents; those that the storage has are skipped.
     private func objects(_ files: [Prepared], _ client: HubClient) throws -> [StoredObject] {
         let wanted: JSON = [
             "operation": "upload", "transfers": ["basic", "multipart"], "hash_algo": "sha256",
@@ -296,16 +301,16 @@ public struct HubUpload: Sendable {
         let address = "\(hub.environment.endpoint)/\(repository.page).git/info/lfs/objects/batch"
         let request = post(address, wanted, type: "application/vnd.git-lfs+json")
         let (_, response) = try client.send(request, about: repository)
-        guard let objects = response["objects"]?.array else { throw wrong("does not say where large files go") }
+        guard let objects = response["objects"]?.array else { throw wrong("has no upload addresses for large files") }
         return try objects.compactMap { object in
             guard let file = files.first(where: { $0.sha256 == object["oid"]?.string }) else {
-                throw wrong("speaks of a file that nobody asked about")
+                throw wrong("names a file that was not requested")
             }
             if let text = object["error"]?["message"]?.string {
-                throw BridgeError(.network, "the hub does not take \(file.item.path): \(text.prefix(300))")
+                throw BridgeError(.network, "the hub refuses \(file.item.path): \(text.prefix(300))")
             }
             guard let upload = object["actions"]?["upload"] else { return nil }
-            guard let href = upload["href"]?.string else { throw wrong("does not say where \(file.item.path) goes") }
+            guard let href = upload["href"]?.string else { throw wrong("has no upload address for \(file.item.path)") }
             let header = upload["header"]?.object ?? JSONObject()
             let size = header["chunk_size"].flatMap { $0.integer ?? $0.string.flatMap { Int($0) } }
             let parts = try Self.parts(file.item.byteCount, size, header) ?? [(href, 0..<file.item.byteCount)]
@@ -320,7 +325,7 @@ public struct HubUpload: Sendable {
         }
     }
 
-    /// The addresses of parts, under their numbers beside the size of one; nil for a content in one piece.
+    /// The addresses of parts, under their numbers next to the part size; nil for a content in one part.
     private static func parts(
         _ byteCount: Int,
         _ size: Int?,
@@ -332,7 +337,7 @@ public struct HubUpload: Sendable {
         guard count > 0, addresses.count == count else {
             throw BridgeError(
                 .network,
-                "the hub names \(addresses.count) parts of \(size) bytes for a file of \(byteCount); try again later"
+                "the hub gives addresses for \(addresses.count) parts of \(size) bytes for a file of \(byteCount); try again later"
             )
         }
         return addresses.enumerated().map { ($1, $0 * size..<min(byteCount, ($0 + 1) * size)) }
@@ -366,7 +371,7 @@ public struct HubUpload: Sendable {
         )
     }
 
-    /// Says that all parts are there, and asks whether they are.
+    /// Completes a multipart upload and verifies it.
     private func finish(_ object: StoredObject, _ client: HubClient) throws {
         if object.isMultipart {
             let tags = object.tags.withLock { $0 }
@@ -405,9 +410,9 @@ public struct HubUpload: Sendable {
         let bytes = lines.flatMap { line in line.text(pretty: false).filter { $0 != 10 } + [10] }
         let address = "\(hub.environment.endpoint)/\(repository.api)/commit/\(WebURL.escaped(repository.revision))"
         let request = post(address, bytes, type: "application/x-ndjson")
-        // Not again: the response to a commit that was made may have been lost.
+        // Not retried: the response to a successful commit may have been lost.
         let (_, response) = try client.send(request, about: repository, isRepeatable: false)
-        guard let commit = response["commitOid"]?.string else { throw wrong("does not name the commit") }
+        guard let commit = response["commitOid"]?.string else { throw wrong("has no commit id") }
         return Report(
             commit: commit,
             address: response["commitUrl"]?.string ?? "\(hub.environment.endpoint)/\(repository.page)",

@@ -2,9 +2,9 @@ import BridgeSupport
 import Glibc
 import Synchronization
 
-/// The content of a file that is on its way: bytes are read as soon as they have come, and a reader waits for them.
+/// The content of a file during its download: bytes are read as soon as they are written, and a reader waits for them.
 ///
-/// The checksum is known at the very end, so what was read before counts only when ``HubStream/confirm()`` has gone well.
+/// The checksum is known at the end, so bytes that were read before are valid only after ``HubStream/confirm()``.
 package final class PendingFile: ByteStorage, UncachedReadable {
     private enum State {
         case awaited
@@ -24,16 +24,16 @@ package final class PendingFile: ByteStorage, UncachedReadable {
         self.cancellation = cancellation
     }
 
-    /// Says that it has begun to come.
+    /// Marks the download as started.
     func begins(_ transfer: HubTransfer) { state.withLock { $0 = .coming(transfer) } }
 
-    /// Says that it is whole, checked, and in its place.
+    /// Marks the file as complete, verified and renamed.
     func isComplete(at path: String) throws {
         let file = try FileStorage(path: path)
         state.withLock { if case .failed = $0 {} else { $0 = .whole(file) } }
     }
 
-    /// Says that it does not come, or was not what it should be.
+    /// Marks the download as failed.
     func fails(_ error: any Error) {
         state.withLock { if case .whole = $0 {} else { $0 = .failed(error) } }
     }
@@ -50,7 +50,7 @@ package final class PendingFile: ByteStorage, UncachedReadable {
     ) throws {
         let end = offset + buffer.count
         guard offset >= 0, end <= byteCount else {
-            throw BridgeError(.corruptInput, "\(name) has \(byteCount) bytes, \(end) were asked for")
+            throw BridgeError(.corruptInput, "\(name) has \(byteCount) bytes, \(end) were requested")
         }
         while true {
             switch state.withLock({ $0 }) {
@@ -65,7 +65,7 @@ package final class PendingFile: ByteStorage, UncachedReadable {
         }
     }
 
-    /// Waits until it is whole and checked.
+    /// Waits until the file is complete and verified.
     func confirm() throws {
         while true {
             switch state.withLock({ $0 }) {
@@ -79,20 +79,20 @@ package final class PendingFile: ByteStorage, UncachedReadable {
     }
 }
 
-/// A model that is read while its weights still come.
+/// A model that is read during the download of its weights.
 package final class HubStream: Sendable {
-    /// The directory of the snapshot; the weights appear in it as they become whole.
+    /// The directory of the snapshot; weight files appear in it as they are completed.
     package let directory: String
-    /// The weights that are on their way, by their names in the directory.
+    /// The pending weight files, by their names in the directory.
     package let pendingFiles: [String: PendingFile]
 
     private let isDone = Atomic(false)
-    /// Whether the download's progress is shown; it stays so until somebody else has something to show.
+    /// Whether the download's progress is shown, until a conversion shows its own.
     private let isShown = Mutex(true)
 
-    /// Fetches what a model needs besides its weights, and starts to fetch those.
+    /// Downloads what a model needs besides its weights, and starts the download of the weights.
     ///
-    /// - Throws: `BridgeError` when the hub does not give them.
+    /// - Throws: `BridgeError` when a request fails.
     package init(_ snapshot: HubSnapshot) throws {
         directory = snapshot.directory
         let weights = try snapshot.fetchAllButWeights().filter { !snapshot.holds($0) }
@@ -116,17 +116,17 @@ package final class HubStream: Sendable {
         }
     }
 
-    /// Shows no more of the download, since what is made of it has begun.
+    /// Stops showing the progress of the download, because that of the conversion is shown.
     package func hide() { isShown.withLock { $0 = false } }
 
-    /// Waits until all weights are here and their checksums are right.
+    /// Waits until all weight files are complete and verified.
     ///
-    /// - Throws: `BridgeError` when one is not; what was read of it is then worth nothing.
+    /// - Throws: `BridgeError` when one is not; what was read of it is then invalid.
     package func confirm() throws {
         for pendingFile in pendingFiles.values { try pendingFile.confirm() }
     }
 
-    /// Waits until no thread is at it any more, which an error elsewhere has stopped.
+    /// Waits until the threads have ended after an error elsewhere.
     package func wait() {
         while !isDone.load(ordering: .acquiring) { usleep(2000) }
     }

@@ -1,16 +1,16 @@
 import BridgeSupport
 
-/// Bytes of one piece that have come and are not in the file yet, kept by one thread from piece to piece.
+/// Downloaded bytes of one part that are not written yet, kept by one thread from part to part.
 ///
-/// They lie as far behind the start of a page of memory as they do behind the start of a page of the file, so that all
-/// whole pages can be written past the page cache.
+/// Their offset from a page of memory is their offset from a page of the file, so that all whole pages can be written
+/// past the page cache.
 final class WriteBuffer {
-    /// The most bytes that wait, and how long they do, in seconds: what a kill can cost.
+    /// The most bytes in the buffer, and the longest time in seconds before a write: the loss of a kill.
     static let byteCount = 1 << 20
     private static let retryPolicy = 0.25
 
     private var buffer = AlignedBuffer(byteCount: byteCount)
-    /// Where the bytes belong in the content.
+    /// The offset of the bytes in the content.
     private(set) var range = 0..<0
     private var start = ContinuousClock.now
 
@@ -19,7 +19,7 @@ final class WriteBuffer {
         UnsafeRawBufferPointer(start: buffer.bytes + range.lowerBound % AlignedBuffer.alignment, count: range.count)
     }
 
-    /// All of its memory, for whoever finds it empty.
+    /// All of its memory, for a caller that finds it empty.
     var memory: UnsafeMutableRawBufferPointer {
         UnsafeMutableRawBufferPointer(start: buffer.bytes, count: Self.byteCount)
     }
@@ -27,15 +27,15 @@ final class WriteBuffer {
     var isEmpty: Bool { range.isEmpty }
     var isFull: Bool { range.lowerBound % AlignedBuffer.alignment + range.count == Self.byteCount }
 
-    /// Whether bytes wait longer than those who read them, or would lose them, should have to bear.
+    /// Whether the buffer has to be written, because readers wait or a kill would lose too much.
     var isStale: Bool { !isEmpty && ContinuousClock.now - start > .seconds(Self.retryPolicy) }
 
-    /// Copies as many bytes as there is room for.
+    /// Copies as many bytes as fit.
     ///
     /// - Parameters:
     ///   - new: The bytes.
-    ///   - offset: Where they belong, which is where those before them end.
-    /// - Returns: How many that were.
+    ///   - offset: Their offset, the end of the bytes in the buffer.
+    /// - Returns: The number of copied bytes.
     func take(_ new: UnsafeRawBufferPointer, at offset: Int) -> Int {
         if range.isEmpty {
             range = offset..<offset
@@ -49,6 +49,6 @@ final class WriteBuffer {
         return count
     }
 
-    /// Forgets the bytes, which are in the file.
+    /// Removes the bytes after they are written.
     func clear() { range = range.upperBound..<range.upperBound }
 }

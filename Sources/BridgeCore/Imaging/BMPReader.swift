@@ -7,7 +7,7 @@ struct BMPReader {
 
     init(_ bytes: [UInt8]) { self.bytes = bytes }
 
-    /// What the header says.
+    /// The fields of the header.
     private struct Header {
         var width: Int
         var height: Int
@@ -17,7 +17,7 @@ struct BMPReader {
         var colours: Int
         /// Bytes of an entry of the palette.
         var entryBytes: Int
-        /// The bits of red, green, blue and alpha, where the file says which they are.
+        /// The bits of red, green, blue and alpha, where the file specifies them.
         var masks: [Int] = []
     }
 
@@ -31,7 +31,7 @@ struct BMPReader {
     }
 
     private func unsupported(_ what: String) -> ImageError {
-        ImageError(.unsupported, "the BMP image is of a kind that is not read: \(what)")
+        ImageError(.unsupported, "the BMP image is of a kind that is not supported: \(what)")
     }
 
     /// The image.
@@ -48,7 +48,7 @@ struct BMPReader {
         }
         if header.colours == 0 { header.colours = 1 << header.bits }
         var offset = try number(at: 10, count: 4)
-        // Files that begin their pixels at their palette mean what is behind it.
+        // Files whose pixel offset is that of their palette have the pixels after it.
         if offset == 14 + headerBytes, header.bits <= 8 { offset += header.entryBytes * header.colours }
         var stored = StoredImage(width: header.width, height: header.height, layout: .rgb, pixels: [])
         if header.bits <= 8 {
@@ -107,7 +107,7 @@ struct BMPReader {
         return bits
     }
 
-    /// A palette of greys in their order says nothing, and one of black and white makes a image of bits.
+    /// A palette of greys in their order is the identity, and one of black and white makes a bilevel image.
     private func readPalette(_ header: Header, at start: Int, into stored: inout StoredImage) throws(ImageError) {
         guard start <= bytes.count - header.entryBytes * header.colours else { throw truncated }
         stored.palette = [UInt8](repeating: 0, count: 1024)
@@ -127,11 +127,11 @@ struct BMPReader {
         stored.layout = header.colours <= 2 ? .bilevel : .grey
     }
 
-    /// Where the channels of a pixel of two, three or four bytes are.
+    /// The positions of the channels in a pixel of two, three or four bytes.
     private enum Channels {
         /// Five bits of each, or six of green.
         case fiveBits, sixBits
-        /// The places of red, green and blue, and of alpha where there is one.
+        /// The indices of red, green and blue, and of alpha if there is one.
         case bytes([Int])
     }
 
@@ -165,14 +165,14 @@ struct BMPReader {
         return .rgb
     }
 
-    /// Rows of whole groups of four bytes, the lowest first unless the header says otherwise.
+    /// Rows padded to four bytes, the lowest first unless the header specifies the opposite.
     private func rows(_ header: Header, at start: Int, _ layout: StoredPixels) throws(ImageError) -> [UInt8] {
         let stride = (header.width * header.bits + 31) >> 3 & ~3
         let (needed, overflow) = stride.multipliedReportingOverflow(by: header.height)
         // The padding of the last row may be missing.
         let least = needed - stride + (header.width * header.bits + 7) / 8
         guard !overflow, start <= bytes.count, least <= bytes.count - start else { throw truncated }
-        // A pixel of bits is a bit, whatever the header says.
+        // A pixel of a bilevel image is a bit, whatever the header specifies.
         let bits = layout == .bilevel ? 1 : header.bits
         let places: Channels = bits > 8 ? try channels(header) : .bytes([])
         var pixels: [UInt8] = []

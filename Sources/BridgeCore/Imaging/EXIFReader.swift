@@ -23,7 +23,7 @@ struct EXIFReader {
             guard let tag = number(at: start, count: 2), let type = number(at: start + 2, count: 2),
                 let values = number(at: start + 4, count: 4)
             else { break }
-            // A short or a long stand in the entry itself; Pillow takes no other type for a number.
+            // A short or a long is stored in the entry itself; Pillow accepts no other type for an integer.
             guard tag == 0x0112, values == 1, let width = [3: 2, 4: 4][type] else { continue }
             found = number(at: start + 8, count: width) ?? found
         }

@@ -1,5 +1,5 @@
 extension Image {
-    /// RGB without the alpha channel, whatever it says: Pillow's `convert("RGB")`.
+    /// RGB without the alpha channel, whatever its values: Pillow's `convert("RGB")`.
     public var withoutAlpha: Image {
         guard hasAlpha else { return self }
         return colours { pixel in (pixel[0], pixel[1], pixel[2]) }

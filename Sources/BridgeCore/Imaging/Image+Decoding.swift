@@ -1,5 +1,5 @@
 extension Image {
-    /// Decodes a PNG, JPEG, WebP, GIF, BMP or TIFF file and turns it upright as its EXIF or XMP orientation says.
+    /// Decodes a PNG, JPEG, WebP, GIF, BMP or TIFF file and rotates it upright by its EXIF or XMP orientation.
     ///
     /// The pixels are those of Pillow's `ImageOps.exif_transpose` followed by `convert("RGBA")` when the file has an
     /// alpha channel or a transparent colour, and by `convert("RGB")` otherwise: a palette is looked up, grey is

@@ -1,5 +1,5 @@
 extension Image {
-    /// The image turned and mirrored as an EXIF orientation from 1 to 8 says; unchanged for any other number.
+    /// The image rotated and flipped by an EXIF orientation from 1 to 8; unchanged for any other number.
     public func turned(by orientation: Int) -> Image {
         guard (2...8).contains(orientation) else { return self }
         let columns = orientation >= 5 ? height : width

@@ -1,4 +1,4 @@
-/// A image of 8 bits for each channel, rows from the top, red before green before blue before alpha.
+/// An image with 8 bits for each channel, rows from the top, red before green before blue before alpha.
 public struct Image: Sendable, Equatable {
     /// The number of columns, at least 1.
     public let width: Int
@@ -9,7 +9,7 @@ public struct Image: Sendable, Equatable {
     /// `height` rows of `width` pixels of `channels` bytes, with nothing between them.
     public let bytes: [UInt8]
 
-    /// A image from its bytes.
+    /// An image from its bytes.
     ///
     /// - Throws: ``ImageError`` when a size is not positive, `channels` is neither 3 nor 4, or the bytes are not
     ///   `width * height * channels`.
@@ -41,7 +41,7 @@ public struct Image: Sendable, Equatable {
     ///
     /// - Throws: ``ImageError`` when nothing of the image is inside.
     public func cropped(x: Int, y: Int, width: Int, height: Int) throws(ImageError) -> Image {
-        // Subtractions from a size cannot overflow; sums of what was asked for could.
+        // Subtractions from a size cannot overflow; sums with the arguments could.
         guard x >= 0, y >= 0, x < self.width, y < self.height, width > 0, height > 0 else {
             throw ImageError(
                 .badRequest,
@@ -65,7 +65,7 @@ public struct Image: Sendable, Equatable {
         let (pixels, tooMany) = width.multipliedReportingOverflow(by: height)
         let (count, overflow) = pixels.multipliedReportingOverflow(by: channels)
         guard width > 0, height > 0, !tooMany, !overflow else {
-            throw ImageError(.badRequest, "\(width)x\(height) pixels is no size of an image")
+            throw ImageError(.badRequest, "\(width)x\(height) pixels is not a valid size of an image")
         }
         return count
     }

@@ -1,4 +1,4 @@
-/// What is wrong with an image, or with what was asked of it: one sentence for the user.
+/// A problem of an image, or of a request for one: one sentence for the user.
 public struct ImageError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The kind of failure, for a caller that reacts to it.
     public enum Code: String, Sendable {
@@ -8,7 +8,7 @@ public struct ImageError: Error, Sendable, Equatable, CustomStringConvertible {
         case unknownFormat
         /// The bytes end before the image does.
         case truncated
-        /// The bytes are not what the format asks for.
+        /// The bytes do not match the format.
         case broken
         /// The image is sound and of a kind that is not read.
         case unsupported
@@ -20,7 +20,7 @@ public struct ImageError: Error, Sendable, Equatable, CustomStringConvertible {
 
     /// The kind of failure.
     public var code: Code
-    /// What was found, what was expected and, where there is something to do, what to do.
+    /// What was found, what was expected and what to do.
     public var message: String
 
     init(_ code: Code, _ message: String) {

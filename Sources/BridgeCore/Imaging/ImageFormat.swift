@@ -19,7 +19,7 @@ enum ImageFormat: String, CaseIterable {
         } else if let other = UnreadFormat(of: bytes) {
             throw ImageError(
                 .unsupported,
-                "the image is \(other.rawValue), which is not read; convert it to PNG or JPEG (read are \(Self.list))"
+                "the image is \(other.rawValue), which is not supported; convert it to PNG or JPEG (read are \(Self.list))"
             )
         } else {
             let start = bytes.prefix(4).map { byte in
@@ -56,7 +56,7 @@ enum ImageFormat: String, CaseIterable {
         }
     }
 
-    /// The functions of the codec; nil for the format that is read here.
+    /// The functions of the codec; nil for the format that Bridge decodes itself.
     private typealias Header = (
         UnsafePointer<UInt8>?, Int, UnsafeMutablePointer<cimg_header>?, UnsafeMutablePointer<CChar>?
     )
@@ -80,7 +80,7 @@ enum ImageFormat: String, CaseIterable {
     /// The image as it is stored, not yet upright.
     func decode(_ bytes: [UInt8], limits: ImageLimits) throws(ImageError) -> StoredImage {
         guard let codec else { return try BMPReader(bytes).image(limits: limits) }
-        // libpng calls this a broken header, which says less.
+        // libpng reports a broken header, which is less specific.
         if self == .png, let (width, height) = ImageMetadata.pngSize(bytes), width == 0 || height == 0 {
             try limits.check(width: width, height: height)
         }
@@ -117,7 +117,7 @@ enum ImageFormat: String, CaseIterable {
         case CIMG_NO_MEMORY:
             throw ImageError(.tooLarge, "the \(rawValue) image needs more memory than there is: \(reason)")
         case CIMG_UNSUPPORTED:
-            throw ImageError(.unsupported, "the \(rawValue) image is of a kind that is not read: \(reason)")
+            throw ImageError(.unsupported, "the \(rawValue) image is of a kind that is not supported: \(reason)")
         default:
             throw ImageError(.broken, "the \(rawValue) image is damaged: \(reason)")
         }

@@ -1,4 +1,4 @@
-/// How large an image may be before it is refused, checked before memory is taken for its pixels.
+/// The largest size of an image, checked before memory is allocated for its pixels.
 public struct ImageLimits: Sendable, Equatable {
     /// The most bytes that a file may have.
     public var bytes: Int
@@ -19,13 +19,13 @@ public struct ImageLimits: Sendable, Equatable {
 
     func check(bytes count: Int) throws(ImageError) {
         guard count <= bytes else {
-            throw ImageError(.tooLarge, "the image file has \(count) bytes and at most \(bytes) are read")
+            throw ImageError(.tooLarge, "the image file has \(count) bytes, expected at most \(bytes)")
         }
     }
 
     func check(width: Int, height: Int) throws(ImageError) {
         guard width > 0, height > 0 else {
-            throw ImageError(.empty, "the image is \(width)x\(height) pixels, so there is nothing to see on it")
+            throw ImageError(.empty, "the image is \(width)x\(height) pixels, expected at least 1x1")
         }
         guard width <= side, height <= side else {
             throw ImageError(

@@ -1,7 +1,7 @@
 /// Finds the orientation in the containers around the pixels.
 ///
-/// It reads the bytes itself: the codecs' own ways to metadata differ, and each takes memory that the file asks for.
-/// What is malformed counts as absent, because a image with bad metadata can still be seen.
+/// It parses the bytes itself: the codecs' interfaces to metadata differ, and each allocates the memory that the file
+/// requests. Malformed metadata counts as absent, because the pixels are still valid.
 enum ImageMetadata {
     /// The orientation from 1 to 8; 1 when the file does not say.
     static func orientation(in bytes: [UInt8], format: ImageFormat) -> Int {

@@ -1,15 +1,15 @@
-/// The numbers that turn bytes into a model's input: `(byte * rescale - mean) / deviation`, channel by channel.
+/// The normalisation of bytes to a model's input: `(byte * rescale - mean) / deviation`, channel by channel.
 public struct PixelNormalization: Sendable, Equatable {
-    /// What a byte is multiplied by, as a rule 1 / 255.
+    /// The factor of a byte, by default 1 / 255.
     public var rescale: Double
-    /// What is subtracted from red, green and blue after that.
+    /// The value that is subtracted from red, green and blue after that.
     public var mean: [Double]
-    /// What red, green and blue are divided by after that.
+    /// The divisor of red, green and blue after that.
     public var deviation: [Double]
 
-    /// The numbers of a processor's configuration.
+    /// The values of a processor's configuration.
     ///
-    /// - Throws: ``ImageError`` when `mean` or `deviation` does not have three numbers, or a deviation is zero.
+    /// - Throws: ``ImageError`` when `mean` or `deviation` does not have three values, or a deviation is zero.
     public init(rescale: Double, mean: [Double], deviation: [Double]) throws(ImageError) {
         guard mean.count == 3, deviation.count == 3 else {
             throw ImageError(
@@ -26,7 +26,7 @@ public struct PixelNormalization: Sendable, Equatable {
 
     /// The value of each byte in one channel.
     ///
-    /// The product is taken in float64 and rounded to float32, the rest is float32: what transformers' Pillow path
+    /// The product is computed in float64 and rounded to float32, the rest is float32: as transformers' Pillow path
     /// does in numpy, so the values are bit-equal. There are only 256 of them.
     func table(channel: Int) -> [Float] {
         let mean = Float(mean[channel])

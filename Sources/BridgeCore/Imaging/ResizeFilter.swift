@@ -1,11 +1,12 @@
-/// How neighbouring pixels are weighed in a resize; both widen when the image shrinks, so that nothing is skipped.
+/// The weights of neighbouring pixels in a resize; both filters widen when the image shrinks, so that no pixel is
+/// skipped.
 public enum ResizeFilter: String, Sendable, CaseIterable {
     /// Triangle of 1 pixel to each side: Pillow's `BILINEAR`.
     case bilinear
     /// Cubic of 2 pixels to each side with a = -0.5: Pillow's `BICUBIC`.
     case bicubic
 
-    /// How far the filter reaches to each side, in pixels of the smaller image.
+    /// The support of the filter to each side, in pixels of the smaller image.
     var support: Double {
         switch self {
         case .bilinear: 1

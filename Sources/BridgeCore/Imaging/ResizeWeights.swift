@@ -1,11 +1,11 @@
-/// Which source pixels each target pixel along one axis is made of, in fixed point.
+/// The source pixels of each target pixel along one axis with their weights, in fixed point.
 struct ResizeWeights {
-    /// The bits behind the point: 8 are for the result and 2 for sums below 0 or above 1.
+    /// The fraction bits: 8 are for the result and 2 for sums below 0 or above 1.
     static let precision: Int32 = 32 - 8 - 2
 
     /// The first source pixel of each target pixel.
     let starts: [Int]
-    /// How many source pixels each target pixel has.
+    /// The number of source pixels of each target pixel.
     let counts: [Int]
     /// `stride` weights for each target pixel.
     let weights: [Int32]
@@ -26,7 +26,7 @@ struct ResizeWeights {
         var exact = [Double](repeating: 0, count: stride)
         for index in 0..<target {
             let center = (Double(index) + 0.5) * scale
-            // Conversion cuts towards zero here and in C.
+            // Conversion truncates towards zero as in C.
             let start = max(Int(center - support + 0.5), 0)
             let end = min(Int(center + support + 0.5), source)
             let count = max(end - start, 0)

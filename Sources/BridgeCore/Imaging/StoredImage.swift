@@ -1,8 +1,8 @@
 import CImageCodecs
 
-/// A image as its file stores it.
+/// An image as its file stores it.
 ///
-/// What becomes of a transparent colour is Pillow's way, which depends on what a image is converted to.
+/// A transparent colour is converted as by Pillow, which depends on the target mode.
 struct StoredImage {
     var width: Int
     var height: Int
@@ -46,7 +46,7 @@ struct StoredImage {
         switch layout {
         case .palette: return hasAlphas ? nil : Array(palette[4 * first..<4 * first + 3])
         case .grey: return Array(repeating: UInt8(clamping: first), count: 3)
-        // The number stays one, and is taken for a red without green and blue.
+        // The integer is not expanded, and is interpreted as red without green and blue.
         case .bilevel, .grey16: return [UInt8(truncatingIfNeeded: first), 0, 0]
         case .rgb: return key.map { UInt8(truncatingIfNeeded: $0) }
         case .rgba, .cmyk: return nil
@@ -66,7 +66,7 @@ struct StoredImage {
 }
 
 extension StoredImage {
-    /// What a codec wrote.
+    /// The output of a codec.
     init(_ header: cimg_header, pixels: [UInt8]) {
         self.init(
             width: Int(header.width),
@@ -78,7 +78,7 @@ extension StoredImage {
         if header.has_key != 0 {
             let (first, second, third, _) = header.key
             key = layout == .rgb ? [Int(first), Int(second), Int(third)] : [Int(first)]
-            // One bit is a truth value, whatever number stands for it.
+            // One bit is a truth value, whatever its colour.
             if layout == .bilevel { key = [first != 0 ? 255 : 0] }
         }
         guard header.alphas > 0 else { return }

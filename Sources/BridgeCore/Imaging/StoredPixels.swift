@@ -1,6 +1,6 @@
 import CImageCodecs
 
-/// What a codec writes for each pixel, and how it becomes RGB.
+/// The format of a codec's pixels, and its conversion to RGB.
 enum StoredPixels {
     case grey
     case grey16

@@ -1,8 +1,8 @@
 extension Int {
     /// The closest integer to a number from outside, without its fraction.
     ///
-    /// Swift's own conversion ends the program for NaN, infinities and what does not fit. Here NaN becomes 0, and what lies
-    /// beyond the largest or smallest integer becomes that.
+    /// Swift's own conversion ends the program for NaN, infinities and values out of range. Here NaN becomes 0, and
+    /// values out of range become the largest or smallest integer.
     public init(saturating value: some BinaryFloatingPoint) {
         if value.isNaN {
             self = 0

@@ -5,13 +5,13 @@ extension JSON {
     /// The deepest nesting that is read.
     public static let maximumDepth = 64
 
-    /// About how many bytes of memory the values of one text may take, or twice as many as the text has where that is more.
+    /// The approximate limit of memory for the values of one text, or twice the bytes of the text if that is more.
     public static let maximumMemory = 256 << 20
 
     /// Reads JSON text.
     ///
-    /// - Throws: `JSONError` for anything that RFC 8259 does not allow, for text that is not UTF-8, for a key that stands
-    ///   twice in one object, for nesting deeper than ``maximumDepth``, and for more values than ``maximumMemory`` holds.
+    /// - Throws: `JSONError` for anything that RFC 8259 does not allow, for text that is not UTF-8, for a duplicate key
+    ///   in one object, for nesting deeper than ``maximumDepth``, and for more values than ``maximumMemory`` holds.
     public init(parsing text: [UInt8]) throws(JSONError) {
         try self.init(parsing: text, maximumMemory: max(Self.maximumMemory, 2 * text.count))
     }
@@ -70,7 +70,7 @@ extension JSON {
             return array
         case .object(let members):
             let object = json_object_new_object()
-            // json-c would put the closing brace of an empty object on a line of its own.
+            // json-c would write the closing brace of an empty object on a separate line.
             if members.isEmpty {
                 json_object_set_serializer(object, { _, buffer, _, _ in printbuf_memappend(buffer, "{}", 2) }, nil, nil)
             }

@@ -1,6 +1,6 @@
-/// A JSON value whose objects keep the order of their keys and whose numbers keep the text they were written with.
+/// A JSON value that keeps the order of an object's keys and the text of numbers.
 ///
-/// A configuration that is read and written again therefore differs only where somebody changed it.
+/// A configuration that is read and written again therefore differs in changed values only.
 public enum JSON: Sendable, Equatable {
     /// `null`, which is not the same as an absent key.
     case null
@@ -32,7 +32,7 @@ extension JSON {
     /// The value as a Boolean, or nil.
     public var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
 
-    /// The value as an integer, or nil when it is no number or has a fraction.
+    /// The value as an integer, or nil when it is not a number or has a fraction.
     public var integer: Int? { if case .number(let value) = self { value.integer } else { nil } }
 
     /// The value as a double, or nil.
@@ -42,10 +42,10 @@ extension JSON {
     public var isNull: Bool { self == .null }
     /// The value itself; nil for null.
     ///
-    /// Said here because a literal `nil` where a JSON can stand is null.
+    /// Defined because a literal `nil` is null where a JSON is expected.
     public var nonNull: JSON? { isNull ? Optional.none : .some(self) }
 
-    /// What kind of value this is, for messages: "an object", "a string" and so on.
+    /// The kind of this value, for messages: "an object", "a string" and so on.
     public var kind: String {
         switch self {
         case .null: "null"
@@ -67,7 +67,7 @@ extension JSON {
         return value
     }
 
-    /// Sets the value at a path of keys joined by dots and makes the objects on the way; nil removes the last key.
+    /// Sets the value at a path of keys joined by dots and creates missing objects; nil removes the last key.
     public mutating func set(_ value: JSON?, at path: String) {
         var keys = path.split(separator: ".").map(String.init)
         guard !keys.isEmpty else { return }

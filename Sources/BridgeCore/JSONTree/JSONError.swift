@@ -1,6 +1,6 @@
-/// Why some bytes are not the JSON that is accepted here.
+/// The reason why some bytes are not accepted as JSON.
 public struct JSONError: Error, Sendable, CustomStringConvertible {
-    /// What is wrong.
+    /// The problem.
     public let message: String
     /// The byte at which it was seen, counted from 0.
     public let offset: Int
@@ -10,6 +10,6 @@ public struct JSONError: Error, Sendable, CustomStringConvertible {
         self.offset = offset
     }
 
-    /// The message and the place in one clause.
+    /// The message and the position in one clause.
     public var description: String { "\(message) at byte \(offset)" }
 }

@@ -1,6 +1,6 @@
-/// What json-c 0.16, which writes JSON, does not write well: it keeps keys as C strings, which end at U+0000.
+/// Escapes for json-c 0.16, which writes JSON: it stores keys as C strings, which end at U+0000.
 ///
-/// So a document with U+0000 in a key travels in a code of two noncharacters: U+0000 as U+FDD0 U+FDD0, and U+FDD0 itself,
+/// So a document with U+0000 in a key is encoded with two noncharacters: U+0000 as U+FDD0 U+FDD0, and U+FDD0 itself,
 /// which may be in the same document, as U+FDD0 U+FDD1.
 enum JSONEscapes {
     /// U+FDD0 in UTF-8, and U+FDD1.
@@ -27,7 +27,7 @@ enum JSONEscapes {
         return String(decoding: result, as: UTF8.self)
     }
 
-    /// The text that json-c made of a document whose strings were ``coded(_:)``.
+    /// The text that json-c wrote for a document whose strings were ``coded(_:)``.
     static func document(_ text: [UInt8]) -> [UInt8] { decoded(text, null: Array("\\u0000".utf8)) }
 
     private static func decoded(_ bytes: some RandomAccessCollection<UInt8>, null: [UInt8]) -> [UInt8] {

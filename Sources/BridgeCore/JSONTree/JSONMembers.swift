@@ -1,7 +1,7 @@
 /// The members of a JSON text that is one object, read one after the other: of a long list of small things no tree is
 /// made.
 ///
-/// Whether a key stands twice is for the reader to see.
+/// Duplicate keys are not checked.
 public struct JSONMembers {
     private var parser: JSONParser
     private var isFirst = true
@@ -19,13 +19,13 @@ public struct JSONMembers {
         }
     }
 
-    /// The next member; nil behind the last.
+    /// The next member; nil after the last.
     ///
     /// - Throws: `JSONError` for what ``JSON/init(parsing:)`` refuses.
     public mutating func next() throws(JSONError) -> (key: String, value: JSON)? {
         if hasEnded { return nil }
         if parser.take(UInt8(ascii: "}")) {
-            guard isFirst else { throw JSONError("a comma without a member behind it", at: parser.index - 1) }
+            guard isFirst else { throw JSONError("a comma without a member after it", at: parser.index - 1) }
             hasEnded = true
             try parser.finish()
             return nil

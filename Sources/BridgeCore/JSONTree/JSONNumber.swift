@@ -1,6 +1,6 @@
 /// A JSON number, kept as the text it was written with.
 public struct JSONNumber: Sendable, Hashable {
-    /// The number as it stands in the file, for instance `1e-05`.
+    /// The number as it is written in the file, for instance `1e-05`.
     public let text: String
 
     /// An integer.

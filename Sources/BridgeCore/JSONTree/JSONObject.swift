@@ -3,7 +3,7 @@ public struct JSONObject: Sendable {
     /// The keys, in order.
     public private(set) var keys: [String] = []
     private var values: [JSON] = []
-    /// Where each key is; empty for a few members, among which looking is faster and takes no memory.
+    /// The index of each key; empty for a few members, where a linear search is faster and takes no memory.
     private var places: [Key: Int] = [:]
 
     private static let fewMembers = 8
@@ -33,7 +33,7 @@ public struct JSONObject: Sendable {
         return keys.firstIndex { Key(text: $0) == Key(text: key) }
     }
 
-    /// Puts a member behind the others; false, and nothing done, where the key is there already.
+    /// Appends a member; false, without a change, if the key exists.
     mutating func append(_ value: JSON, for key: String) -> Bool {
         guard location(of: key) == nil else { return false }
         keys.append(key)
@@ -52,7 +52,7 @@ public struct JSONObject: Sendable {
         for (location, key) in keys.enumerated() { places[Key(text: key)] = location }
     }
 
-    /// The value of a key; a new key goes to the end, nil removes the key.
+    /// The value of a key; a new key is appended, nil removes the key.
     public subscript(key: String) -> JSON? {
         get { location(of: key).map { values[$0] } }
         set {
@@ -70,16 +70,16 @@ public struct JSONObject: Sendable {
         }
     }
 
-    /// How many members there are.
+    /// The number of members.
     public var count: Int { keys.count }
 
     /// Whether there are none.
     public var isEmpty: Bool { keys.isEmpty }
 
-    /// About how many bytes an object takes that has members.
+    /// The approximate bytes of an object with members.
     static var memory: Int { 64 }
 
-    /// About how many bytes the member behind so many others takes.
+    /// The approximate bytes of the member after `index` others.
     static func memory(ofMember index: Int) -> Int {
         let member = MemoryLayout<String>.stride + MemoryLayout<JSON>.stride
         return index < fewMembers ? member : member + 2 * (MemoryLayout<String>.stride + MemoryLayout<Int>.stride)

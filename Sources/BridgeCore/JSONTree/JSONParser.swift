@@ -7,7 +7,7 @@ struct JSONParser {
     private(set) var index = 0
     private let maximumDepth: Int
     private let maximumMemory: Int
-    /// About how many bytes the tree takes so far.
+    /// The approximate bytes of the tree so far.
     private(set) var memory = 0
 
     init(_ text: [UInt8], maximumDepth: Int, maximumMemory: Int) {
@@ -27,7 +27,7 @@ struct JSONParser {
         }
     }
 
-    /// Takes a byte, after white space; false where another one is there.
+    /// Reads a byte, after white space; false if the next byte is another one.
     mutating func take(_ byte: UInt8) -> Bool {
         skipSpace()
         guard index < text.count, text[index] == byte else { return false }
@@ -103,19 +103,19 @@ struct JSONParser {
             try spend(JSONObject.memory(ofMember: members.count))
             let value = try value(depth: depth + 1)
             guard members.append(value, for: key) else {
-                throw JSONError("the key \"\(key)\" stands twice in one object", at: start)
+                throw JSONError("the key \"\(key)\" is twice in one object", at: start)
             }
         } while take(UInt8(ascii: ","))
         guard take(UInt8(ascii: "}")) else { throw unexpected("a comma or the end of an object") }
         return members
     }
 
-    /// A key and the colon behind it.
+    /// A key and the colon after it.
     mutating func key() throws(JSONError) -> String {
         skipSpace()
         guard index < text.count, text[index] == UInt8(ascii: "\"") else { throw unexpected("a key in quotes") }
         let key = try string()
-        guard take(UInt8(ascii: ":")) else { throw unexpected("a colon behind a key") }
+        guard take(UInt8(ascii: ":")) else { throw unexpected("a colon after a key") }
         return key
     }
 
@@ -126,7 +126,7 @@ struct JSONParser {
             return value
         }
         let word = text[index...].prefix { !Self.endsWord($0) }.prefix(40)
-        throw JSONError("\(String(decoding: word, as: UTF8.self)) is no JSON value", at: index)
+        throw JSONError("\(String(decoding: word, as: UTF8.self)) is not a JSON value", at: index)
     }
 
     private static func endsWord(_ byte: UInt8) -> Bool {
@@ -149,7 +149,7 @@ struct JSONParser {
         }
         guard isNumber, index == text.count || Self.endsWord(text[index]) else {
             let word = text[start...].prefix { !Self.endsWord($0) }.prefix(40)
-            throw JSONError("\(String(decoding: word, as: UTF8.self)) is no JSON value", at: start)
+            throw JSONError("\(String(decoding: word, as: UTF8.self)) is not a JSON value", at: start)
         }
         if index - start > 15 { try spend(32 + index - start) }
         return JSONNumber(text: String(decoding: text[start..<index], as: UTF8.self))
@@ -221,7 +221,7 @@ struct JSONParser {
                     result += String(UTF16.decode(UTF16.EncodedScalar([unit, low]))).utf8
                     position += 6
                 } else {
-                    // Half a pair stands for no character.
+                    // An unpaired surrogate is not a character.
                     result += String(Unicode.Scalar(unit) ?? "\u{FFFD}").utf8
                 }
                 continue
@@ -241,7 +241,7 @@ struct JSONParser {
         UInt8(ascii: "f"): 0x0C, UInt8(ascii: "n"): 0x0A, UInt8(ascii: "r"): 0x0D, UInt8(ascii: "t"): 0x09,
     ]
 
-    /// The unit that `\uXXXX` at an index stands for.
+    /// The code unit of `\uXXXX` at an index.
     private func unit(at position: Int) -> UInt16? {
         guard position + 6 <= text.count, text[position] == UInt8(ascii: "\\"),
             text[position + 1] == UInt8(ascii: "u")

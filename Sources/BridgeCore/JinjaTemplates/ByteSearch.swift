@@ -1,6 +1,6 @@
 /// Searches bytes in bytes.
 package enum ByteSearch {
-    /// Where one byte string occurs in another, from left to right and without overlap, in linear time.
+    /// The positions of one byte string in another, from left to right and without overlap, in linear time.
     package static func ranges(
         of part: [UInt8],
         in bytes: UnsafeBufferPointer<UInt8>,
@@ -11,14 +11,14 @@ package enum ByteSearch {
         return found
     }
 
-    /// How often one byte string occurs in another without overlap.
+    /// The number of occurrences of one byte string in another without overlap.
     package static func count(of part: [UInt8], in bytes: UnsafeBufferPointer<UInt8>) -> Int {
         var count = 0
         forEachRange(of: part, in: bytes) { _ in count += 1 }
         return count
     }
 
-    /// Calls `body` with the first `limit` places where one byte string occurs in another without overlap.
+    /// Calls `body` with the first `limit` positions of one byte string in another without overlap.
     package static func forEachRange(
         of part: [UInt8],
         in bytes: UnsafeBufferPointer<UInt8>,

@@ -34,7 +34,7 @@ public struct ChatMessage: Sendable, Equatable {
     /// The names under which a message may have the reasoning of the assistant.
     package static let reasoningKeys = ["reasoning_content", "thinking", "reasoning"]
 
-    /// What the template sees: older names of the reasoning are joined by the one that templates read.
+    /// The value that the template reads: older names of the reasoning are added under the current one.
     var templateValue: TemplateValue {
         var members = fields
         let reasoning = Self.reasoningKeys.lazy.compactMap { name in fields.last { $0.name == name }?.value }.first
@@ -52,7 +52,7 @@ public struct ChatMessage: Sendable, Equatable {
 /// A part of a message.
 public enum ChatPart: Sendable, Equatable {
     case text(String)
-    /// An image; the pixels go to the model beside the tokens.
+    /// An image; the pixels are passed to the model separately from the tokens.
     case image
 
     var value: ChatValue {

@@ -1,7 +1,7 @@
-/// The last message left open, so that the model goes on with it: `continue_final_message` of transformers.
+/// The open end of the last message, which the model continues: `continue_final_message` of transformers.
 struct OpenEnd {
-    /// What is written behind the message and cut off with all that the template puts there; transformers writes the
-    /// same, because a template may look at the length of a text.
+    /// A mark that is appended to the message and removed with everything that the template writes after it;
+    /// transformers uses the same mark, because a template may read the length of a text.
     private static let mark = "CONTINUE_FINAL_MESSAGE_TAG "
 
     /// The messages with the mark.
@@ -29,7 +29,7 @@ struct OpenEnd {
         switch content {
         case .text(let text): return (.text(text + mark), text)
         case .list(var parts):
-            // Images may stand behind the last text; what is continued is the text.
+            // Images may follow the last text; the text is continued.
             for index in parts.indices.reversed() {
                 guard case .object(var members) = parts[index],
                     let location = members.lastIndex(where: { $0.name == "text" }),
@@ -40,18 +40,18 @@ struct OpenEnd {
                 return (.list(parts), text)
             }
             throw error("has no text")
-        default: throw error("its content is no text")
+        default: throw error("its content is not text")
         }
     }
 
-    /// What was rendered up to the end of the message.
+    /// The rendered text up to the end of the message.
     func cut(_ chat: RenderedChat) throws(TemplateError) -> RenderedChat {
         let bytes = Array(chat.text.utf8)
         let strippedMark = Array(PythonText.strip(Self.mark, nil, left: true, right: true).utf8)
         let strippedText = Array(PythonText.strip(text, nil, left: true, right: true).utf8)
         let holdsText = strippedText.isEmpty || !PythonText.ranges(of: strippedText, in: bytes, limit: 1).isEmpty
         guard holdsText, let location = PythonText.ranges(of: strippedMark, in: bytes).last else {
-            throw Self.error("the template does not write it out as it is")
+            throw Self.error("the template changes it")
         }
         var kept = String(decoding: bytes[..<location.lowerBound], as: UTF8.self)
         // A template that trims its messages has trimmed the mark, so what stood before it would have gone as well.

@@ -14,28 +14,28 @@ public struct ChatTemplate: Sendable {
         guard source.utf8.count <= Self.largestSource else {
             throw TemplateError(
                 .syntax,
-                "the template has \(source.utf8.count) bytes; at most \(Self.largestSource) are read"
+                "the template has \(source.utf8.count) bytes, expected at most \(Self.largestSource)"
             )
         }
         statements = try TemplateParser.parse(source)
         limits = TemplateInterpreter.Limits()
     }
 
-    /// What a template is given beside the messages.
+    /// The variables of a template in addition to the messages.
     public struct Options: Sendable, Equatable {
         /// The tools that the model may call, each as its JSON schema; nil where there are none.
         public var tools: [ChatValue]?
         /// Documents that the model may quote; nil where there are none.
         public var documents: [ChatValue]?
-        /// Whether the text ends with the start of an answer of the assistant.
+        /// Whether the text ends with a generation prompt.
         public var addsGenerationPrompt = false
-        /// Whether the last message stays open, so that the model goes on with it; not together with a generation prompt.
+        /// Whether the last message stays open, so that the model continues it; not together with a generation prompt.
         public var continuesFinalMessage = false
         /// The moment that `strftime_now` formats; nil means now.
         public var date: ChatDate?
         /// Whether `{today}` and `{yesterday}` in the template's own texts become dates.
         ///
-        /// transformers leaves them as they stand.
+        /// transformers keeps them unchanged.
         public var fillsDatePlaceholders = false
         /// Further variables; they win over the control tokens.
         public var variables: [ChatValue.Member] = []
@@ -49,7 +49,7 @@ public struct ChatTemplate: Sendable {
     /// - Parameters:
     ///   - messages: The turns in their order.
     ///   - specialTokens: The control tokens by their role, such as `bos_token`.
-    ///   - options: What the template is given beside them.
+    ///   - options: Further variables of the template.
     /// - Returns: The text, and where in it the assistant speaks.
     /// - Throws: `TemplateError`; with the code `templateRefusal` where the template does not take the conversation.
     public func render(
@@ -63,7 +63,7 @@ public struct ChatTemplate: Sendable {
         guard !options.continuesFinalMessage || !options.addsGenerationPrompt else {
             throw TemplateError(
                 .refusal,
-                "either the last message is continued or a new answer begins; ask for one of the two"
+                "the last message cannot be continued together with a generation prompt; choose one of the two"
             )
         }
         let openEnd: OpenEnd?
@@ -127,7 +127,7 @@ public struct RenderedChat: Sendable, Equatable {
     ///
     /// It holds the control tokens already, so it is encoded without adding any.
     public var text: String
-    /// The ranges of UTF-8 bytes that the template marks with `{% generation %}`: what the assistant says.
+    /// The ranges of UTF-8 bytes that the template marks with `{% generation %}`: the assistant's text.
     public var assistantSpans: [Range<Int>]
     /// The ranges of UTF-8 bytes that are encoded by themselves and as ordinary text, whatever they spell; empty for the
     /// text of a template, which is encoded as a whole.

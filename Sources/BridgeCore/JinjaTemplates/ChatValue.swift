@@ -63,7 +63,7 @@ public indirect enum ChatValue: Sendable, Equatable {
         return members.last { $0.name.utf8.elementsEqual(name.utf8) }?.value
     }
 
-    /// How many levels of lists and objects there are.
+    /// The number of levels of lists and objects.
     func depth(limit: Int) -> Int {
         guard limit > 0 else { return 1 }
         switch self {

@@ -2,7 +2,7 @@ import Glibc
 
 /// A format specification of Python, as `str.format` and `%` have it, for the kinds that templates use.
 struct PythonFormat {
-    /// What a specification asks for and this does not do, or Python refuses.
+    /// A specification that is not supported here, or that Python refuses.
     struct Refusal: Error {
         var message: String
     }
@@ -16,7 +16,7 @@ struct PythonFormat {
     var precision: Int?
     var type: Unicode.Scalar?
 
-    /// The most digits behind the point, and the widest field by a factor that the caller's limits are far below.
+    /// The most digits after the decimal point, and the largest width, both far above the caller's limits.
     private static let mostDigits = 1000
 
     init() {}
@@ -116,7 +116,7 @@ struct PythonFormat {
     private func real(_ number: Double) throws(Refusal) -> String {
         guard let type else {
             guard precision == nil else {
-                throw Refusal(message: "a precision without a type is not supported; write 'f' or 'g' behind it")
+                throw Refusal(message: "a precision without a type is not supported; write 'f' or 'g' after it")
             }
             return try self.number(number.sign == .minus, TemplateValue.printed(number.magnitude), "", size: 3)
         }
@@ -129,7 +129,7 @@ struct PythonFormat {
         return try self.number(number.sign == .minus && !number.isNaN, text + (type == "%" ? "%" : ""), "", size: 3)
     }
 
-    /// What C's `printf` makes of a number, which is what Python makes of it.
+    /// A number as C's `printf` formats it, which is Python's format.
     static func printed(
         _ number: Double,
         _ conversion: Unicode.Scalar,
@@ -146,7 +146,7 @@ struct PythonFormat {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// Puts sign, digit groups and padding to the digits of a number.
+    /// Adds sign, digit groups and padding to the digits of a number.
     private func number(_ isNegative: Bool, _ digits: String, _ prefix: String, size: Int) throws(Refusal) -> String {
         let sign = isNegative ? "-" : self.sign == "-" ? "" : String(Character(self.sign))
         guard let grouping else { return padded(sign + prefix, digits, defaultAlign: ">") }

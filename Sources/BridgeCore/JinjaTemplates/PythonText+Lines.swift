@@ -16,7 +16,7 @@ extension PythonText {
         return start < bytes.count ? lines + [String(decoding: bytes[start...], as: UTF8.self)] : lines
     }
 
-    /// How many lines `str.splitlines` makes.
+    /// The number of lines of `str.splitlines`.
     static func lineCount(_ text: String) -> Int {
         let bytes = Array(text.utf8)
         var count = 0
@@ -32,7 +32,7 @@ extension PythonText {
         return start < bytes.count ? count + 1 : count
     }
 
-    /// How many bytes the end of a line takes that starts here, or 0.
+    /// The number of bytes of the line end at this position, or 0.
     private static func lineEnd(_ bytes: [UInt8], at index: Int) -> Int {
         func follows(_ offset: Int, _ values: ClosedRange<UInt8>) -> Bool {
             index + offset < bytes.count && values.contains(bytes[index + offset])
@@ -111,7 +111,7 @@ extension PythonText {
         }
     }
 
-    /// How many runs of letters, digits and underscores there are, as the filter `wordcount` counts.
+    /// The number of runs of letters, digits and underscores, as the filter `wordcount` counts.
     static func wordCount(_ text: String) -> Int {
         var count = 0
         var isInside = false
@@ -127,10 +127,10 @@ extension PythonText {
         return count
     }
 
-    /// What `float` reads; nil for what it refuses.
+    /// The value of Python's `float`; nil for texts that it refuses.
     static func number(_ text: String) -> Double? {
         let text = strip(text, nil, left: true, right: true)
-        // Swift reads hexadecimal numbers and `nan(...)`, Python neither.
+        // Swift parses hexadecimal numbers and `nan(...)`, Python does not.
         guard !text.utf8.contains(where: { [UInt8(ascii: "x"), UInt8(ascii: "X"), UInt8(ascii: "(")].contains($0) })
         else {
             return nil

@@ -1,6 +1,6 @@
-/// What Python's strings do, scalar by scalar.
+/// The methods of Python's strings, scalar by scalar.
 package enum PythonText {
-    /// What `str.isspace` and `str.strip` take for white space.
+    /// The white space of `str.isspace` and `str.strip`.
     static func isSpace(_ scalar: Unicode.Scalar) -> Bool {
         scalar.properties.isWhitespace || (0x1C...0x1F).contains(scalar.value)
     }
@@ -111,7 +111,7 @@ package enum PythonText {
         return fromRight ? parts.reversed() : parts
     }
 
-    /// How many parts `str.split` makes; `limit` below 0 means all.
+    /// The number of parts of `str.split`; `limit` below 0 means all.
     static func partCount(_ text: String, _ separator: String?, limit: Int) -> Int {
         var count = 0
         if let separator {
@@ -127,13 +127,13 @@ package enum PythonText {
         return limit < 0 ? count : min(count, limit < Int.max ? limit + 1 : limit)
     }
 
-    /// How often one text occurs in another without overlap.
+    /// The number of occurrences of one text in another without overlap.
     static func count(of part: String, in text: String) -> Int {
         var text = text
         return text.withUTF8 { ByteSearch.count(of: Array(part.utf8), in: $0) }
     }
 
-    /// Where one byte string occurs in another, without overlap.
+    /// The positions of one byte string in another, without overlap.
     static func ranges(of part: [UInt8], in bytes: [UInt8], limit: Int = .max) -> [Range<Int>] {
         bytes.withUnsafeBufferPointer { ByteSearch.ranges(of: part, in: $0, limit: limit) }
     }

@@ -1,4 +1,4 @@
-/// What went wrong while a chat template was parsed or rendered: one sentence for the user.
+/// An error in a chat template or its rendering: one sentence for the user.
 public struct TemplateError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The kind of failure, for a caller that reacts to it.
     public enum Code: String, Sendable {
@@ -14,7 +14,7 @@ public struct TemplateError: Error, Sendable, Equatable, CustomStringConvertible
 
     /// The kind of failure.
     public var code: Code
-    /// What was found, what was expected and, where there is something to do, what to do.
+    /// What was found, what was expected and what to do.
     public var message: String
     /// The line of the template, from 1, where there is one.
     public var line: Int?
@@ -25,7 +25,7 @@ public struct TemplateError: Error, Sendable, Equatable, CustomStringConvertible
         self.line = line
     }
 
-    /// The message, with the line in front where there is one.
+    /// The message, after the line if it is known.
     public var description: String {
         guard let line else { return message }
         return "chat template, line \(line): \(message)"

@@ -92,7 +92,7 @@ struct TemplateJSONWriter {
     private mutating func appendQuoted(_ text: String) throws(TemplateError) {
         output += "\""
         for scalar in text.unicodeScalars {
-            // An escape is longer than what it stands for.
+            // An escape is longer than its character.
             guard output.utf8.count <= limit else { throw tooLong }
             switch scalar {
             case "\"": output += "\\\""

@@ -1,6 +1,6 @@
 /// One lexical unit of a template.
 struct TemplateToken: Sendable, Equatable {
-    /// What a token is.
+    /// The kind of a token.
     enum Kind: Sendable, Equatable {
         case text(String)
         case outputBegin
@@ -28,7 +28,7 @@ struct TemplateLexer {
     private var index = 0
     private var line = 1
     private var tokens: [TemplateToken] = []
-    /// Whether the last tag took the newline behind it.
+    /// Whether the last tag consumed the newline after it.
     private var isAtLineStart = true
 
     /// More tokens than any template has.
@@ -137,7 +137,7 @@ struct TemplateLexer {
         finishTag(at: close, closing: "#}")
     }
 
-    /// Passes the end of a tag, with the sign in front of it, and the white space or newline that it takes.
+    /// Skips the end of a tag, with its whitespace control, and the white space or newline that it removes.
     private mutating func finishTag(at close: Int, closing: String) {
         let sign = close > 0 ? source[close - 1] : " "
         var end = close + 2
@@ -150,7 +150,7 @@ struct TemplateLexer {
         isAtLineStart = end > 0 && source[end - 1] == "\n"
     }
 
-    /// Where a tag of one name and nothing else ends, and its signs.
+    /// The end of a tag with only a name, and its whitespace control.
     private func rawTagEnd(at open: Int, name: String) -> Int? {
         var position = open + 2
         if position < source.count, source[position] == "-" || source[position] == "+" { position += 1 }
@@ -281,7 +281,7 @@ struct TemplateLexer {
         } else if let value = Int(digits) {
             try append(.integer(value))
         } else {
-            // Zeros in front do not make a number large.
+            // Leading zeros do not make a number large.
             let significant = digits.drop { $0 == "0" }
             try append(Int(significant).map { .integer($0) } ?? .largeInteger(String(significant)))
         }

@@ -86,7 +86,7 @@ struct TemplateParser {
 
     // MARK: Statements
 
-    /// Statements until a tag with one of these names, whose name is taken; none means until the end.
+    /// Statements until a tag with one of these names, whose name is consumed; none means until the end.
     private mutating func parseBody(
         until names: Set<String>
     ) throws(TemplateError) -> (body: [TemplateStatement], end: String) {

@@ -1,6 +1,6 @@
 /// A statement of a template, with the line it starts on.
 struct TemplateStatement: Sendable {
-    /// What a statement is.
+    /// The kind of a statement.
     indirect enum Kind: Sendable {
         case text(String)
         case output(TemplateExpression)
@@ -37,14 +37,14 @@ struct TemplateMacroSyntax: Sendable {
     var body: [TemplateStatement]
 }
 
-/// What a value is given to.
+/// The target of an assignment.
 indirect enum TemplateTarget: Sendable {
     case name(String)
     case attribute(String, of: String)
     case tuple([TemplateTarget])
 }
 
-/// The name of a filter, test or function and what it is given.
+/// The name of a filter, test or function and its arguments.
 struct TemplateCallSyntax: Sendable {
     var name: String
     var arguments: [TemplateArgument]
@@ -52,7 +52,7 @@ struct TemplateCallSyntax: Sendable {
 
 /// One argument of a call.
 struct TemplateArgument: Sendable {
-    /// How the argument is passed.
+    /// The kind of an argument.
     enum Kind: Sendable, Equatable {
         case position
         case keyword(String)

@@ -1,5 +1,5 @@
 extension TemplateValue {
-    /// What Python's `str` gives.
+    /// The text of Python's `str`.
     var printed: String {
         switch self {
         case .undefined: ""
@@ -8,7 +8,7 @@ extension TemplateValue {
         }
     }
 
-    /// What Python's `repr` gives; nil where that is more than `limit` bytes and what one string adds to them.
+    /// The text of Python's `repr`; nil if it is longer than `limit` bytes by more than one string.
     ///
     /// A list may refer to one value many times, so the text can be longer than all the memory there is.
     func represented(limit: Int) -> String? {
@@ -148,7 +148,7 @@ extension TemplateValue {
         return "\\\(letter)" + String(repeating: "0", count: width - digits.count) + digits
     }
 
-    /// How many bytes Markupsafe's escape of a text has.
+    /// The number of bytes of a text after Markupsafe's escape.
     static func countEscapedForHTML(_ text: String) -> Int {
         text.utf8.reduce(0) { count, byte in
             switch byte {

@@ -2,7 +2,7 @@
 ///
 /// It behaves as the Python value behaves that transformers would hold.
 indirect enum TemplateValue: Sendable {
-    /// What a name without a value gives; prints as nothing.
+    /// The value of an undefined name; prints as an empty text.
     case undefined(String)
     case none
     case bool(Bool)
@@ -23,10 +23,10 @@ indirect enum TemplateValue: Sendable {
     /// A `cycler` or `joiner`.
     case iterator(TemplateIterator)
 
-    /// About how many bytes an element of a list takes, beside what is in it.
+    /// The approximate bytes of an element of a list, without its content.
     static let elementBytes = 64
 
-    /// Deeper nesting is refused, so that nothing that walks a value runs out of stack.
+    /// Deeper nesting is refused, so that no recursion over a value exhausts the stack.
     static let deepestNesting = 120
 }
 
@@ -48,7 +48,7 @@ struct TemplateList: Sendable {
 
 /// A dictionary in the order of its making.
 struct TemplateDictionary: Sendable {
-    /// What finds an entry: values that are equal in Python have one key.
+    /// The key of an entry: values that are equal in Python have one key.
     private enum Key: Hashable {
         case none
         case text([UInt8])
@@ -113,9 +113,9 @@ struct TemplateDictionary: Sendable {
     }
 }
 
-/// What `namespace()` makes: the one thing that a loop can change for what comes after it.
+/// The result of `namespace()`: the only object that a loop can change for later statements.
 ///
-/// A class because the template refers to it from several places. Only the run that made it touches it.
+/// A class because the template has several references to it. Only the run that created it uses it.
 final class TemplateNamespace: @unchecked Sendable {
     var values: [[UInt8]: TemplateValue] = [:]
 }
@@ -124,24 +124,24 @@ final class TemplateNamespace: @unchecked Sendable {
 struct TemplateLoop: Sendable {
     var index: Int
     var items: [TemplateValue]
-    /// What `loop.changed` was last called with in this loop.
+    /// The last arguments of `loop.changed` in this loop.
     var memory: TemplateLoopMemory
 }
 
-/// What all iterations of a loop share.
+/// The state that all iterations of a loop share.
 ///
 /// Only the run that made it touches it.
 final class TemplateLoopMemory: @unchecked Sendable {
     var changed: TemplateValue?
 }
 
-/// What `cycler()` and `joiner()` make.
+/// The results of `cycler()` and `joiner()`.
 ///
 /// Only the run that made it touches it.
 final class TemplateIterator: @unchecked Sendable {
     /// The items of a cycler; nil for a joiner.
     let items: TemplateList?
-    /// What a joiner gives after its first call.
+    /// The result of a joiner after its first call.
     let separator: TemplateValue
     let size: Int
     var position = 0
@@ -190,7 +190,7 @@ extension TemplateValue {
         }
     }
 
-    /// How much there is to walk over or print: bytes of text and elements, all the way down.
+    /// The size for iteration and printing: bytes of text and elements, recursively.
     var size: Int {
         switch self {
         case .string(let text), .markup(let text), .largeInteger(let text): 1 + text.utf8.count
@@ -249,7 +249,7 @@ extension TemplateValue {
         return integer.map { String($0) }
     }
 
-    /// The digits of a number without its fraction; nil for what is no finite number.
+    /// The digits of a number without its fraction; nil for other values and for numbers that are not finite.
     var truncatedDigits: String? {
         guard case .double(let value) = self else { return wholeDigits }
         guard value.isFinite, let text = try? PythonFormat.printed(value.rounded(.towardZero), "f", 0) else {

@@ -82,12 +82,12 @@ package struct FamilyModel {
         return (provider, unread)
     }
 
-    /// The type that quantised weights get: the configuration's when numbers can be computed with it.
+    /// The type of dequantised weights: the configuration's if it is a supported compute type.
     package var dequantisedType: ElementType {
         provider.elementType.flatMap { $0.isFloatingPoint && $0.byteCount > 1 ? $0 : nil } ?? .bfloat16
     }
 
-    /// The parameters and the tensors that they are made of.
+    /// The parameters with their tensors.
     package func table(_ style: HuggingFaceDirectory.Style) throws -> ParameterTable {
         func open<Bridge: ModelBridge>(_ bridge: Bridge) throws -> ParameterTable {
             guard let provider = provider as? Bridge.Provider else {
@@ -117,7 +117,7 @@ package struct FamilyModel {
         return open(bridge)
     }
 
-    /// What turns text and images into inputs, from the files in a directory.
+    /// The processor of text and images, from the files in a directory.
     package func processor(directory: String) throws -> any ModelProcessor {
         let files = try ProcessorFiles(directory: directory, hasProcessor: !bridge.processorSettings.isEmpty)
         func open<Bridge: ModelBridge>(_ bridge: Bridge) throws -> (any ModelProcessor)? {

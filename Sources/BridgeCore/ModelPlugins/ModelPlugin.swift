@@ -1,6 +1,6 @@
 public import CPluginABI
 
-/// What a shared library with model families hands to Bridge.
+/// The interface of a shared library with model families.
 ///
 /// A plugin describes its families; nothing registers itself. The library exports two C functions, `bridge_plugin_abi`
 /// and `bridge_plugin_make`, each one line with ``PluginDescriptor`` and ``PluginBox``.
@@ -11,7 +11,7 @@ public protocol ModelPlugin: Sendable {
 
 /// The descriptor that `bridge_plugin_abi` returns, in memory that stays as long as this object.
 public final class PluginDescriptor: Sendable {
-    /// What the C function returns.
+    /// The result of the C function.
     public nonisolated(unsafe) let pointer: UnsafePointer<bridge_plugin_descriptor>
 
     /// A descriptor.

@@ -13,20 +13,20 @@ public protocol ModelProvider: ConfigurationRoot, Equatable {
     /// The element type that the configuration names for the weights; nil when it names none.
     var elementType: ElementType? { get set }
 
-    /// Checks what has to hold between the numbers.
+    /// Checks the relations between the sizes.
     ///
     /// - Throws: `BridgeError` with everything that is wrong in the file `name`.
     func validate(name: String) throws
 
-    /// Makes the model.
+    /// Creates the model.
     ///
     /// - Parameter weights: Where its parameters are.
     /// - Returns: The model, with all its weights.
-    /// - Throws: `BridgeError` when the configuration asks for something that is not computed here.
+    /// - Throws: `BridgeError` when the configuration needs something that is not supported.
     func provide(_ weights: ModelWeights) throws -> any CausalModel
 }
 
-/// What the core needs to know about a family: its configuration, its parameters and its names.
+/// The definition of a family for the core: its configuration, its parameters and its names.
 ///
 /// A bridge describes; it never sees a file, a rank or a weight.
 public protocol ModelBridge: Sendable {
@@ -43,11 +43,11 @@ public protocol ModelBridge: Sendable {
     var configuration: ConfigurationTable<Provider> { get }
     /// Other names under which transformers has stored the same tensors.
     var keyMappings: [KeyMapping] { get }
-    /// What the modules are called in transformers' memory, where that is not what the table's tensors are called.
+    /// The names of modules in transformers' memory, if they differ from the names of the table's tensors.
     ///
     /// Adapters are stored under these names. Of transformers 5.23.
     var moduleNames: KeyMapping { get }
-    /// What the elements of a norm's weight or of a bias are before any training.
+    /// The initial value of the elements of a norm's weight or of a bias.
     ///
     /// - Parameter name: Megatron's name.
     /// - Returns: The number that changes nothing: 1 for a weight, 0 for a bias.
@@ -59,7 +59,7 @@ public protocol ModelBridge: Sendable {
     /// Recommended recipes for training models of this family.
     var recipes: [RecipeTemplate] { get }
 
-    /// The parameters and the tensors that they are made of.
+    /// The parameters with their tensors.
     ///
     /// - Parameters:
     ///   - provider: The model.
@@ -67,11 +67,11 @@ public protocol ModelBridge: Sendable {
     /// - Returns: The table.
     func parameters(of provider: Provider, style: HuggingFaceDirectory.Style) -> ParameterTable
 
-    /// What turns text and images into the inputs of a model.
+    /// The processor that converts text and images to the inputs of a model.
     ///
     /// - Parameters:
     ///   - provider: The model.
-    ///   - files: The tokenizer and the settings beside it.
+    ///   - files: The tokenizer and its settings.
     /// - Returns: The processor; nil for a family that reads text only.
     /// - Throws: `BridgeError` for settings that are wrong, or that do not fit the model.
     func processor(for provider: Provider, files: ProcessorFiles) throws -> (any ModelProcessor)?
@@ -100,7 +100,7 @@ extension ModelBridge {
     public var moduleNames: KeyMapping { KeyMapping("transformers, in memory", []) }
     /// 0 for a bias, 1 for a weight.
     public func initialValue(ofVector name: String) -> Float { name.hasSuffix("bias") ? 0 : 1 }
-    /// No tensor is left aside.
+    /// No tensor is ignored.
     public var ignoredTensors: [IgnoredTensors] { [] }
     /// This family recommends none.
     public var recipes: [RecipeTemplate] { [] }
@@ -123,7 +123,7 @@ extension ModelBridge {
         let parts = ["text_config.", "vision_config."].filter { part in own.contains { $0.key.hasPrefix(part) } }
         let common = ([""] + parts).flatMap { part in
             CommonSettings.table.settings.map { setting in
-                // Towers attend in both directions whatever it says.
+                // Vision towers attend in both directions whatever the value.
                 let isTowers = part == "vision_config." && setting.key == "is_causal"
                 return Setting(
                     part + setting.key,
@@ -156,7 +156,7 @@ extension ModelBridge {
 public struct IgnoredTensors: Sendable {
     /// Their names.
     public let names: NameGlob
-    /// Why nothing is lost without them.
+    /// The reason why the model does not need them.
     public let reason: String
 
     /// A rule.

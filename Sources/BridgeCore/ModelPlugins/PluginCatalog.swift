@@ -2,14 +2,14 @@ public import BridgeSupport
 import CSystem
 public import ModelSchema
 
-/// The plugins of a process and the families that they bring.
+/// The plugins of a process and their families.
 public struct PluginCatalog: Sendable {
     /// The plugins, in the order in which they were found.
     public private(set) var plugins: [LoadedPlugin] = []
     /// The files in search directories that could not be loaded, with the reason.
     public private(set) var failures: [(path: String, error: BridgeError)] = []
 
-    /// Told of the keys of a model's settings files that have no verdict; what it throws ends the load.
+    /// Receives the keys of a model's settings files that have no verdict; an error that it throws ends the load.
     ///
     /// By default nothing is done; ``AutoBridge/unknownSettings()`` lists them.
     public var accountForUnknown: @Sendable (_ unknown: [UnknownSettings], _ directory: String) throws -> Void = {
@@ -88,7 +88,7 @@ public struct PluginCatalog: Sendable {
         bridges.lazy.compactMap { $0.modelTypes[type] }.first { homes[$0] != nil }
     }
 
-    /// What is loaded, in a few words for an error.
+    /// A short list of the loaded plugins for an error.
     var summary: String { architectures.isEmpty ? "no plugin is loaded" : architectures.joined(separator: ", ") }
 
     /// The family of an architecture.
@@ -99,8 +99,8 @@ public struct PluginCatalog: Sendable {
         guard !homes.isEmpty || !failures.isEmpty else {
             throw BridgeError(
                 .unsupportedArchitecture,
-                "no plugin was found, so \(architecture) cannot be converted; build the plugins' products so that they lie "
-                    + "beside libBridgeCore.so, or name their directory"
+                "no plugin was found, so \(architecture) cannot be converted; build the plugins' products into the directory "
+                    + "of libBridgeCore.so, or give their directory"
             )
         }
         let broken = failures.isEmpty ? "" : "; \(failures.count) plugins did not load, see 'bridge plugins doctor'"
@@ -110,7 +110,7 @@ public struct PluginCatalog: Sendable {
         )
     }
 
-    /// The plugin that brings an architecture, as `name version`.
+    /// The plugin of an architecture, as `name version`.
     package func pluginName(for architecture: String) -> String {
         homes[architecture].map { "\($0.plugin.name) \($0.plugin.version)" } ?? "unknown"
     }

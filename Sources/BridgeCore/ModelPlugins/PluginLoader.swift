@@ -14,13 +14,13 @@ public struct LoadedPlugin: Sendable {
     public let coreBuild: String
     /// The compiler that it was compiled with.
     public let compiler: String
-    /// What it brings.
+    /// Its plugin.
     public let plugin: any ModelPlugin
 }
 
-/// Loads shared libraries, and says in one sentence why one cannot be used.
+/// Loads shared libraries, and reports why one cannot be used.
 public enum PluginLoader {
-    /// The version of the descriptor that is understood here.
+    /// The supported version of the descriptor.
     public static var abiVersion: Int { Int(bridge_plugin_abi_version()) }
     /// The core that is running.
     public static var coreBuild: String { String(cString: bridge_core_build()) }
@@ -45,8 +45,8 @@ public enum PluginLoader {
         defer { if !isLoaded { close(directory) } }
         let checked = Files.join(TrustedFile.path(of: directory), found.name)
         guard let handle = dlopen(checked, RTLD_NOW | RTLD_LOCAL) else {
-            let said = dlerror().map { String(cString: $0) } ?? "no reason given"
-            let reason = said.hasPrefix(checked) ? path + said.dropFirst(checked.count) : said
+            let message = dlerror().map { String(cString: $0) } ?? "no reason given"
+            let reason = message.hasPrefix(checked) ? path + message.dropFirst(checked.count) : message
             if reason.contains("undefined symbol") {
                 throw bad(
                     "\(path) was built against another Bridge than this \(coreBuild); rebuild the plugin (\(reason))"
@@ -58,7 +58,7 @@ public enum PluginLoader {
         guard let abi = dlsym(handle, "bridge_plugin_abi"), let make = dlsym(handle, "bridge_plugin_make") else {
             let missing = dlsym(handle, "bridge_plugin_abi") == nil ? "bridge_plugin_abi" : "bridge_plugin_make"
             dlclose(handle)
-            throw bad("\(path) does not export \(missing), so it is no Bridge plugin; see the article AddAModel")
+            throw bad("\(path) does not export \(missing), so it is not a Bridge plugin; see the article AddAModel")
         }
         guard let descriptor = unsafeBitCast(abi, to: bridge_plugin_abi_function.self)() else {
             throw bad("\(path) has no descriptor: bridge_plugin_abi returned nothing")
@@ -119,7 +119,7 @@ public enum PluginLoader {
             let (end, isTooLong) = segment.p_offset.addingReportingOverflow(segment.p_filesz)
             guard isInside, !isTooLong, end <= UInt64(file.byteCount) else {
                 throw bad(
-                    "\(path) has \(file.byteCount) bytes and its own headers name more: it was cut short; build or copy it again"
+                    "\(path) has \(file.byteCount) bytes and its headers need more: it is truncated; build or copy it again"
                 )
             }
         }

@@ -1,7 +1,7 @@
 public import JSONTree
 public import ModelSchema
 
-/// What a family says about its toy models: configurations, how its weights are spread, and the files beside them.
+/// A family's toy models: configurations, the distribution of their weights, and their side files.
 public struct ToyRecipe: Sendable {
     /// A configuration in the style of the hub's, of a model that fits into a few hundred kB.
     public var tiny: JSON
@@ -13,9 +13,9 @@ public struct ToyRecipe: Sendable {
     public var layersPath: String
     /// The key path that `--hidden` changes.
     public var hiddenPath: String
-    /// What the hidden size has to be a multiple of in a configuration.
+    /// The divisor of the hidden size in a configuration.
     public var hiddenDivisor: @Sendable (_ configuration: JSON) -> ToyDivisor?
-    /// How the numbers of tensors that are no plain matrices are spread; the first pattern that fits a name counts.
+    /// The distribution of tensors that are not matrices; the first pattern that matches a name counts.
     public var values: [(names: NameGlob, values: ToyValues)]
     /// The tokenizer, processor, chat template and generation files for a configuration.
     public var sideFiles: @Sendable (_ configuration: JSON) -> [ToyFile]
@@ -46,7 +46,7 @@ public struct ToyRecipe: Sendable {
 public struct ToyDivisor: Sendable {
     /// The number.
     public var value: Int
-    /// What it is, for a message: "the 8 attention heads".
+    /// Its description for a message: "the 8 attention heads".
     public var reason: String
 
     /// A divisor.
@@ -56,11 +56,11 @@ public struct ToyDivisor: Sendable {
     }
 }
 
-/// How the numbers of a tensor are spread: uniform in [center - spread, center + spread).
+/// The distribution of a tensor's values: uniform in [center - spread, center + spread).
 public struct ToyValues: Sendable, Equatable {
     /// The middle.
     public var center: Float
-    /// How far they go from it.
+    /// The largest distance from the center.
     public var spread: Float
 
     /// A spread around a number.
@@ -69,7 +69,7 @@ public struct ToyValues: Sendable, Equatable {
         self.spread = spread
     }
 
-    /// What suits a tensor of a shape: a matrix keeps the size of what it is multiplied with, a vector is small.
+    /// The default for a shape: a matrix keeps the magnitude of its input, a vector is small.
     ///
     /// A uniform number in [-a, a) has the deviation a / sqrt(3), and a sum over `width` inputs of deviation 1 should
     /// have the deviation 1 again.

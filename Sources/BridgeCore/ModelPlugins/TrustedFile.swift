@@ -1,11 +1,11 @@
 import BridgeSupport
 import Glibc
 
-/// A library that nobody but its owner and root can have put where it is, held open as it was checked.
+/// A library that only its owner and root can have written, opened once and checked as opened.
 ///
-/// The path is walked component by component from the root directory. Whoever may write to a directory on the way, or to one
-/// that holds a link on the way, may put another library there; so each of them is checked as it is opened, and the library
-/// is loaded through the directory that was checked last and not by its path.
+/// The path is walked component by component from the root directory. A user who can write to a directory of the path,
+/// or to one that holds a link of it, can replace the library; so each of them is checked as it is opened, and the
+/// library is loaded through the directory that was checked last and not by its path.
 struct TrustedFile: ~Copyable {
     /// The directory that the library is in.
     let directory: Int32
@@ -41,7 +41,7 @@ struct TrustedFile: ~Copyable {
     /// The path of an open file or directory, whatever has become of its name.
     static func path(of descriptor: Int32) -> String { "/proc/self/fd/\(descriptor)" }
 
-    /// How far a path has been walked.
+    /// The state of a walk along a path.
     private struct Walk {
         private let path: String
         private var rest: [String]
@@ -51,7 +51,7 @@ struct TrustedFile: ~Copyable {
         /// The path of the directory, for messages.
         private var location = "/"
         private var links = 0
-        /// The directories that hold the program: whoever may write to them may replace the program itself.
+        /// The directories of the program: a user who can write to them can replace the program itself.
         private let ofTheProgram: Set<String>
 
         init(_ path: String) throws {
@@ -154,7 +154,7 @@ struct TrustedFile: ~Copyable {
             )
         }
 
-        /// What was found, which is the caller's to close.
+        /// The opened file, which the caller closes.
         mutating func takeResult() -> (directory: Int32, file: Int32, name: String)? {
             guard let file else { return nil }
             defer { (directory, self.file) = (-1, nil) }

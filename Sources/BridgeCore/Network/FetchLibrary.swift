@@ -4,9 +4,9 @@ import CSystem
 import Glibc
 import Synchronization
 
-/// The library that speaks HTTP: `libBridgeFetch.so` beside the core's, loaded when the first byte comes from a network.
+/// The HTTP library: `libBridgeFetch.so` in the core's directory, loaded when the first byte comes from a network.
 ///
-/// What it links, libcurl and all that libcurl links, would double the time in which the program starts.
+/// Its dependencies, libcurl and all that libcurl links, would double the start time of the program.
 struct FetchLibrary: @unchecked Sendable {
     /// The C functions, which may be called from any thread.
     let functions: bridge_fetch_functions
@@ -31,8 +31,8 @@ struct FetchLibrary: @unchecked Sendable {
             let reason = dlerror().map { String(cString: $0) } ?? "no reason given"
             throw BridgeError(
                 .fileSystem,
-                "\(path) cannot be loaded, and nothing is fetched without it; build the product BridgeFetch of "
-                    + "the package bridge beside the program, or download by other means and give the path (\(reason))"
+                "\(path) cannot be loaded, and downloads need it; build the product BridgeFetch of "
+                    + "the package bridge into the directory of the program, or download by other means and give the path (\(reason))"
             )
         }
         let entry = unsafeBitCast(symbol, to: bridge_fetch_entry.self)

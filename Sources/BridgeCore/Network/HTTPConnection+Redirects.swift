@@ -2,17 +2,17 @@ extension HTTPConnection {
     /// The most addresses that lead on to another.
     private static let mostRedirects = 20
 
-    /// Makes a request and follows where its responses point to; what began encrypted stays so.
+    /// Sends a request and follows its redirects; an encrypted request stays encrypted.
     ///
-    /// Not libcurl's own following: each address has the proxy of its scheme, and the hub's responses on the way say what the
-    /// storage that they point to does not.
+    /// Redirects are not followed by libcurl: each address has the proxy of its scheme, and the hub's redirect
+    /// responses have headers that the storage's responses do not have.
     ///
     /// - Parameters:
     ///   - request: The request.
     ///   - addHeaders: Gives headers for one address, which go to no other.
-    ///   - moved: Told each address that a redirect led to.
-    ///   - isCancelled: Asked some times a second; true ends it.
-    ///   - take: Takes the body of the last response piece by piece; false ends the request, which then has gone well.
+    ///   - moved: Called with each address that a redirect led to.
+    ///   - isCancelled: Called several times a second; true ends it.
+    ///   - take: Takes the body of the last response in parts; false ends the request, which then has succeeded.
     /// - Returns: The last response's head, whatever its status.
     /// - Throws: `HTTPFailure` with the address that it is about, what the closures throw, and `BridgeError` with code
     ///   `cancelled`.

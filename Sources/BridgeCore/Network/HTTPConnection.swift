@@ -22,7 +22,7 @@ package final class HTTPConnection {
 
     deinit { library.functions.close(connections) }
 
-    /// What the callbacks reach.
+    /// The state of the callbacks.
     private final class Exchange {
         var response = HTTPResponse()
         var error: (any Error)?
@@ -65,14 +65,14 @@ package final class HTTPConnection {
         }
     }
 
-    /// Makes a request.
+    /// Sends a request.
     ///
     /// All closures are called by the thread that calls this. Redirects are responses like others.
     ///
     /// - Parameters:
     ///   - request: The request.
-    ///   - isCancelled: Asked some times a second; true ends it.
-    ///   - take: Takes the body piece by piece; false ends the request, which then has gone well.
+    ///   - isCancelled: Called several times a second; true ends it.
+    ///   - take: Takes the body in parts; false ends the request, which then has succeeded.
     /// - Returns: The response's head, whatever its status.
     /// - Throws: `HTTPFailure`, what `isCancelled` and `take` throw, and `BridgeError` with code `cancelled`.
     func perform(
@@ -94,7 +94,7 @@ package final class HTTPConnection {
         let strings = texts.map { strdup($0) }
         defer { for string in strings { free(string) } }
         let headers = strings[2..<2 + request.headers.count].map { $0.map { UnsafePointer($0) } }
-        /// An optional text behind the headers; nil when it is empty.
+        /// An optional text after the headers; nil when it is empty.
         func optional(_ index: Int) -> UnsafePointer<CChar>? {
             let index = 2 + request.headers.count + index
             return texts[index].isEmpty ? nil : strings[index].map { UnsafePointer($0) }
@@ -155,7 +155,7 @@ package final class HTTPConnection {
         throw HTTPFailure(kind: kind, reason: isWord ? reason.prefix(1).lowercased() + reason.dropFirst() : reason)
     }
 
-    /// The kind of a failure; nil for none, and where the taker wanted no more.
+    /// The kind of a failure; nil for none, and where the receiver has ended the request.
     private static func kind(_ failure: Int32) -> HTTPFailure.Kind? {
         switch Int(failure) {
         case Int(BRIDGE_FETCH_DONE), Int(BRIDGE_FETCH_STOPPED): nil

@@ -2,7 +2,7 @@ package import BridgeSupport
 
 /// A request of HTTP to one address.
 package struct HTTPRequest {
-    /// What a request carries along.
+    /// The body of a request.
     package enum Body {
         case bytes([UInt8])
         /// A stretch of a file.
@@ -52,18 +52,18 @@ package struct HTTPResponse: Sendable {
     /// The value of a header.
     package subscript(name: String) -> String? { headers[name.lowercased()] }
 
-    /// Takes in a line of the head.
+    /// Parses a line of the head.
     mutating func take(_ line: String) {
         let line = line.trimmed
         if line.hasPrefix("HTTP/") {
-            // The last response counts; those before it said "go on".
+            // The last response counts; those before it are informational (1xx).
             self = HTTPResponse(status: Int(line.split(separator: " ").dropFirst().first ?? "") ?? 0)
         } else if let colon = line.firstIndex(of: ":") {
             headers[line[..<colon].lowercased()] = String(line[line.index(after: colon)...]).trimmed
         }
     }
 
-    /// Which bytes of how many the response brings, as `Content-Range: bytes 0-99/1000` says; nil where it does not.
+    /// The range and the size of the content, from `Content-Range: bytes 0-99/1000`; nil without the header.
     ///
     /// The size is nil when the server does not know it.
     package var contentRange: (range: Range<Int>, size: Int?)? {
@@ -78,12 +78,12 @@ package struct HTTPResponse: Sendable {
         return (first..<last + 1, size)
     }
 
-    /// Whether it points to another address, by which it is to be asked for.
+    /// Whether it is a redirect with a location.
     var isRedirect: Bool { [301, 302, 303, 307, 308].contains(status) && self["location"]?.isEmpty == false }
 
-    /// Where the response points to, as a whole address; nil when it points nowhere.
+    /// The address of the redirect, resolved; nil without one.
     ///
-    /// - Throws: `HTTPFailure` for a place that is not an address.
+    /// - Throws: `HTTPFailure` for an invalid location.
     func redirect(from address: String) throws -> String? {
         guard isRedirect, let place = self["location"] else { return nil }
         return try WebURL.resolve(place, against: address)
@@ -106,9 +106,9 @@ package struct HTTPFailure: Error {
     }
 
     package var kind: Kind
-    /// What the library says; for a redirect that is not followed, the address that it names.
+    /// libcurl's message; for a redirect that is not followed, the address that it names.
     package var reason: String
-    /// The address that was asked last.
+    /// The last requested address.
     package var address = ""
 
     package init(kind: Kind, reason: String, address: String = "") {

@@ -1,4 +1,4 @@
-/// How servers are reached: proxies, certificates, retryPolicy.
+/// The connection settings: proxies, certificates, timeouts.
 public struct HTTPSettings: Sendable, Equatable {
     /// The proxy for `http://` addresses; nil for none.
     public var httpProxy: String?
@@ -16,7 +16,7 @@ public struct HTTPSettings: Sendable, Equatable {
     public var idleSeconds = 10.0
     /// The fewest bytes per second that may come or go, as a mean over ``leastRateSeconds``.
     public var leastBytesPerSecond = 100
-    /// How long a transfer may be slower than that, in seconds; ``idleSeconds`` where that is more.
+    /// The longest time in seconds that a transfer may be slower than that; ``idleSeconds`` if that is more.
     public var leastRateSeconds = 60.0
 
     /// Settings from variables of an environment: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, of which the

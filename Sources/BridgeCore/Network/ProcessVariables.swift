@@ -2,8 +2,8 @@ import CSystem
 
 /// The variables of the process's environment.
 ///
-/// The core reads them here and nowhere else, for what every program that uses the hub shares by convention: where the
-/// cache is, the token, proxies and certificates. Everything takes them as a parameter too.
+/// The core reads them in this file only, for the settings that programs with the hub share by convention: the path of
+/// the cache, the token, proxies and certificates. All of them can also be passed as parameters.
 package enum ProcessVariables {
     /// The variables by name.
     package static var all: [String: String] {
@@ -19,6 +19,6 @@ package enum ProcessVariables {
 }
 
 extension HTTPSettings {
-    /// The settings that the process's environment asks for.
+    /// The settings in the process's environment.
     package static var process: HTTPSettings { HTTPSettings(variables: ProcessVariables.all) }
 }

@@ -25,13 +25,13 @@ package final class StreamingHash {
 
     deinit { _ = hexadecimal() }
 
-    /// Takes in bytes.
+    /// Hashes bytes.
     package func update(_ bytes: UnsafeRawBufferPointer) {
         guard let state, bytes.count > 0 else { return }
         library.functions.update(state, bytes.baseAddress, bytes.count)
     }
 
-    /// The checksum in hexadecimal digits; empty when it was asked for before.
+    /// The checksum in hexadecimal digits; empty after the first call.
     package func hexadecimal() -> String {
         guard let state else { return "" }
         var result = [UInt8](repeating: 0, count: 64)

@@ -6,7 +6,7 @@ package enum WebURL {
     package static func origin(of address: String) -> String {
         guard let scheme = address.firstRange(of: "://") else { return "" }
         let rest = address[scheme.upperBound...].prefix { !"/?#".contains($0) }
-        // A name and password before the host are no part of it.
+        // A name and password before the host do not belong to it.
         let host = rest.split(separator: "@", omittingEmptySubsequences: false).last ?? ""
         let name = address[..<scheme.lowerBound].lowercased()
         let usual = name == "https" ? ":443" : ":80"
@@ -14,7 +14,7 @@ package enum WebURL {
         return name + "://" + (plain.hasSuffix(usual) ? String(plain.dropLast(usual.count)) : plain)
     }
 
-    /// The address without what stands behind `?` or `#`, which may be secret, and without name and password.
+    /// The address without query and fragment, which may be secret, and without name and password.
     package static func shown(_ address: String) -> String {
         let path = address.prefix { $0 != "?" && $0 != "#" }
         guard let scheme = path.firstRange(of: "://") else { return String(path) }
@@ -53,7 +53,7 @@ package enum WebURL {
         }
     }
 
-    /// A text with percent signs and digits replaced by what they stand for; those that stand for nothing stay.
+    /// A text with percent-encoded bytes decoded; invalid escapes are kept.
     package static func unescaped(_ text: String) -> String {
         var bytes: [UInt8] = []
         var rest = Array(text.utf8)[...]

@@ -9,10 +9,10 @@ extension Conversation {
     /// - Parameters:
     ///   - path: The file.
     ///   - images: Images for the parts that name none.
-    /// - Throws: `BridgeError` naming the place in the file.
+    /// - Throws: `BridgeError` with the position in the file.
     public init(contentsOf path: String, images: [ImageSource] = []) throws {
         var bytes = try Files.contents(of: path, limit: 256 << 20)
-        // A byte order mark is no part of the JSON.
+        // A byte order mark does not belong to the JSON.
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes.removeFirst(3) }
         try self.init(json: JSON(parsing: bytes, named: path), name: path, images: images)
     }
@@ -27,7 +27,7 @@ extension Conversation {
     ///   - json: The messages.
     ///   - name: Where they come from, for messages of errors.
     ///   - images: Images for the parts that name none, in their order.
-    /// - Throws: `BridgeError` naming the place.
+    /// - Throws: `BridgeError` with the position.
     public init(json: JSON, name: String, images: [ImageSource] = []) throws {
         var reader = ConversationReader(name: name, given: images)
         let list = try reader.messages(json)
@@ -54,7 +54,7 @@ extension Conversation {
 /// Reads messages and collects their images.
 private struct ConversationReader {
     let name: String
-    /// Images that wait for a part that names none.
+    /// Images for parts that do not name one.
     var given: [ImageSource]
     var images: [ImageSource] = []
 
@@ -124,7 +124,7 @@ private struct ConversationReader {
             images.append(try source(url, at: "\(location).image_url"))
             return ["type": "image", "url": .string(url)]
         case "video", "audio", "input_audio", "video_url", "audio_url":
-            throw wrong(location, "is \(json["type"]?.string ?? ""), and only text and images are read")
+            throw wrong(location, "is \(json["type"]?.string ?? ""), expected text or images")
         default: return json
         }
     }

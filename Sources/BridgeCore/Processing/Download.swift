@@ -3,20 +3,20 @@ import Glibc
 import JSONTree
 import Network
 
-/// Fetches a image from the network.
+/// Downloads an image.
 struct Download {
     /// The address.
     var url: String
-    /// The most bytes that are taken.
+    /// The most bytes that are accepted.
     var mostBytes: Int
     /// The most seconds that it may take.
     var seconds: Double
-    /// How servers are reached.
+    /// The connection settings.
     var settings = HTTPSettings.process
 
     /// The bytes at the address.
     ///
-    /// - Throws: `BridgeError` when they cannot be had within the limits, or the caller asks to stop.
+    /// - Throws: `BridgeError` when they exceed the limits or cannot be downloaded, or the caller cancels.
     func bytes(cancellation: Cancellation) throws -> [UInt8] {
         let deadline = ContinuousClock.now + .seconds(seconds)
         var settings = settings
@@ -62,7 +62,7 @@ struct Download {
 
     private static func words(_ failure: HTTPFailure, _ isFirst: Bool) -> String {
         switch failure.kind {
-        case .invalidURL where isFirst: "it is no http:// or https:// address (\(failure.reason))"
+        case .invalidURL where isFirst: "it is not an http:// or https:// address (\(failure.reason))"
         case .invalidURL: "it leads to an address that is not http:// or https://"
         case .unencryptedRedirect:
             "it is encrypted and leads to \(failure.reason), which is not; give an address that stays encrypted"

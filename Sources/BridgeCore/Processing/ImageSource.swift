@@ -2,7 +2,7 @@ public import BridgeSupport
 public import Imaging
 import Tokenizers
 
-/// Where an image comes from.
+/// The source of an image.
 public enum ImageSource: Sendable, Equatable {
     /// A file.
     case file(String)
@@ -62,15 +62,15 @@ public enum ImageSource: Sendable, Equatable {
 
     /// The image, upright and without alpha.
     ///
-    /// As in transformers an image given by path, URL or base64 simply loses its alpha channel (`load_image` converts it), and
-    /// one given as an object is put on white (the Pillow processors do that); so is a transparent colour of a file, which
-    /// `load_image` keeps.
+    /// As in transformers an image given by path, URL or base64 loses its alpha channel (`load_image` converts it), and
+    /// one given as an object is composited on white (the Pillow processors do that); so is a transparent colour of a
+    /// file, which `load_image` keeps.
     ///
     /// - Parameters:
     ///   - limits: How large the file and the image may be.
     ///   - cancellation: Stops a download.
     /// - Returns: RGB.
-    /// - Throws: `BridgeError` when the bytes cannot be had, and `ImageError` for bytes that are no image.
+    /// - Throws: `BridgeError` when the bytes cannot be read, and `ImageError` for bytes that are not an image.
     public func load(limits: ImageLimits = .standard, cancellation: Cancellation = Cancellation()) throws -> Image {
         switch self {
         case .file(let path):

@@ -3,19 +3,19 @@ public import Imaging
 public import JinjaTemplates
 import Tokenizers
 
-/// What goes into a model's forward pass.
+/// The inputs of a model's forward pass.
 public struct ModelInputs: Sendable, Equatable {
-    /// The tokens, with the place of every image feature taken by the model's image token.
+    /// The tokens, with the model's image token for every image feature.
     public var tokenIDs: [Int]
-    /// The pixels of each pass through the vision tower, not padded, in the order in which their features take the place
-    /// of image tokens.
+    /// The pixels of each pass through the vision tower, not padded, in the order in which their features replace image
+    /// tokens.
     public var images: [PixelPlanes]
-    /// For each token whether the assistant says it; false everywhere where the template does not mark that.
+    /// For each token whether it is the assistant's; false everywhere if the template does not mark that.
     public var isAssistant: [Bool]
     /// The text before images were put in: what the chat template made, or the raw prompt.
     public var prompt: String
 
-    /// Inputs from their parts; without `isAssistant` nothing is said by the assistant.
+    /// Inputs from their parts; without `isAssistant` no token is the assistant's.
     public init(tokenIDs: [Int], images: [PixelPlanes] = [], isAssistant: [Bool]? = nil, prompt: String = "") {
         self.tokenIDs = tokenIDs
         self.images = images
@@ -24,24 +24,24 @@ public struct ModelInputs: Sendable, Equatable {
     }
 }
 
-/// How text and images become the inputs of a model.
+/// The options of the processor.
 public struct ProcessingOptions: Sendable {
-    /// What the chat template is given beside the messages.
+    /// Further variables of the chat template.
     public var template = ChatTemplate.Options()
     /// Looks at long images also in pieces, for families that do that; nil for whole images alone.
     public var panAndScan: PanAndScan?
-    /// How large an image may be.
+    /// The size limits of images.
     public var imageLimits = ImageLimits.standard
     /// Stops a download.
     public var cancellation = Cancellation()
     /// Whether more tokens than the model takes are an error; training cuts them or leaves the sample out.
     public var limitsLength = true
 
-    /// An answer is asked for, images are seen whole.
+    /// A generation prompt is added, images are not cropped.
     public init() { template.addsGenerationPrompt = true }
 }
 
-/// How a long image is cut into pieces that the vision tower sees besides the whole.
+/// The crops of a long image that are added to the whole image.
 public struct PanAndScan: Sendable, Equatable {
     /// The smallest side that a piece may have, in pixels.
     public var smallestSide = 256
@@ -50,6 +50,6 @@ public struct PanAndScan: Sendable, Equatable {
     /// The ratio of the sides from which on an image is cut.
     public var smallestRatio = 1.2
 
-    /// The numbers of transformers' processors.
+    /// The defaults of transformers' processors.
     public init() {}
 }

@@ -4,28 +4,28 @@ public import JinjaTemplates
 public import ModelSchema
 public import Tokenizers
 
-/// Turns what a person gives, text and images, into what a model takes.
+/// Converts conversations and images to the inputs of a model.
 ///
-/// A family says what it does with one image; the rest is the same for all of them.
+/// A family defines how one image is processed; the rest is the same for all of them.
 public protocol ModelProcessor: Sendable {
     /// The tokenizer, with the model's chat templates.
     var tokenizer: Tokenizer { get }
     /// The language model, whose vocabulary and longest sequence are the bounds of a prompt.
     var decoder: DecoderConfiguration { get }
-    /// How images stand in a prompt; nil for a model that reads text only.
+    /// The text of images in a prompt; nil for a text-only model.
     var imageTokens: ImageTokens? { get }
     /// Whether images can be cropped by pan-and-scan.
     var cropsImages: Bool { get }
 
-    /// The pixels of an image without alpha, and the text that stands for it.
+    /// The pixels of an image without alpha, and its text in the prompt.
     ///
     /// - Throws: `BridgeError` or `ImageError` for an image that the model cannot take.
     func prepared(_ image: Image, options: ProcessingOptions) throws -> PreparedImage
 }
 
-/// How images stand in a prompt.
+/// The text of images in a prompt.
 public struct ImageTokens: Sendable, Equatable {
-    /// The special token at the place of a whole image, as people and chat templates write it.
+    /// The special token of a whole image, as users and chat templates write it.
     public var marker: String
     /// The token whose embedding is replaced by a feature.
     public var feature: String
@@ -44,9 +44,9 @@ public struct ImageTokens: Sendable, Equatable {
 public struct PreparedImage: Sendable {
     /// One set of planes for each pass through the vision tower.
     public var passes: [PixelPlanes]
-    /// What takes the marker's place in the prompt.
+    /// The text that replaces the marker in the prompt.
     public var text: String
-    /// How many features the passes give, which is how often the feature's token stands in the text.
+    /// The number of features of the passes, which is the number of feature tokens in the text.
     public var featureCount: Int
 
     /// An image from its parts.
@@ -65,7 +65,7 @@ extension ModelProcessor {
 
     /// Reads text only.
     public func prepared(_ image: Image, options: ProcessingOptions) throws -> PreparedImage {
-        throw BridgeError(.badArgument, "this model reads text only; leave the images out")
+        throw BridgeError(.badArgument, "the model is text-only; remove the images")
     }
 
     /// The inputs of a conversation under the model's chat template.
@@ -170,7 +170,7 @@ extension ModelProcessor {
         guard count == 0 || imageTokens != nil else {
             throw BridgeError(
                 .badArgument,
-                "there \(count == 1 ? "is 1 image" : "are \(count) images") and this model reads text only; leave images out"
+                "there \(count == 1 ? "is 1 image" : "are \(count) images") and the model is text-only; remove the images"
             )
         }
     }
@@ -199,7 +199,7 @@ extension ModelProcessor {
                 throw BridgeError(
                     .badArgument,
                     "the prompt has \(count) tokens \(imageTokens.feature) for \(features) features of images; "
-                        + "it must not spell that token out itself"
+                        + "it must not contain that token itself"
                 )
             }
         }
@@ -219,7 +219,7 @@ extension ModelProcessor {
         )
     }
 
-    /// What a model takes for one image, wherever that comes from.
+    /// The inputs of a model for one image, from any source.
     ///
     /// - Throws: `BridgeError` with one sentence when the image cannot be had or is not one that the model takes.
     public func prepared(_ source: ImageSource, options: ProcessingOptions) throws -> PreparedImage {

@@ -3,7 +3,7 @@ public import Imaging
 import JSONTree
 public import Tokenizers
 
-/// The files beside a model that say how text and images become its inputs.
+/// The files of a model that define how text and images become its inputs.
 public struct ProcessorFiles: Sendable {
     /// The directory.
     public let directory: String
@@ -18,7 +18,8 @@ public struct ProcessorFiles: Sendable {
     ///
     /// - Parameters:
     ///   - directory: The directory.
-    ///   - hasProcessor: Whether transformers has a processor for the model, which looks for chat templates in files of its own.
+    ///   - hasProcessor: Whether transformers has a processor for the model, which reads chat templates from separate
+    ///     files.
     /// - Throws: `BridgeError` when there is no tokenizer, or a file is not what it claims to be.
     public init(directory: String, hasProcessor: Bool = false) throws {
         self.directory = Files.trimmed(directory)
@@ -39,7 +40,7 @@ public struct ProcessorFiles: Sendable {
     ///
     /// - Parameters:
     ///   - token: The token.
-    ///   - role: What it is for, in the message of an error.
+    ///   - role: Its use, for an error message.
     /// - Returns: The id.
     /// - Throws: `BridgeError` when the tokenizer does not know it as such.
     public func id(ofSpecial token: String, role: String) throws -> Int {
@@ -130,7 +131,7 @@ public struct ProcessorSettings: Sendable {
         return try (section.integer("height", classDefault: 0), section.integer("width", classDefault: 0))
     }
 
-    /// How bytes become numbers.
+    /// The normalisation of bytes.
     public func normalization(classMean mean: [Double], classDeviation deviation: [Double]) throws
         -> PixelNormalization
     {
@@ -147,14 +148,14 @@ public struct ProcessorSettings: Sendable {
         }
     }
 
-    /// Three numbers, also written as one.
+    /// Three values, also written as one.
     private func channels(_ key: String) -> [Double]? {
         self[key].map { value in
             value.double.map { [$0, $0, $0] } ?? (value.array ?? []).compactMap(\.double)
         }
     }
 
-    /// How images are resized, as Pillow numbers the filters.
+    /// The resize filter, by Pillow's number.
     public func filter(classDefault: ResizeFilter) throws -> ResizeFilter {
         guard let value = self["resample"] else { return classDefault }
         switch value.integer {
@@ -164,7 +165,7 @@ public struct ProcessorSettings: Sendable {
         }
     }
 
-    /// Refuses what would change the pixels in ways that are not computed here.
+    /// Refuses settings that would change the pixels in ways that are not supported.
     public func checkSteps() throws {
         for key in ["do_resize", "do_rescale", "do_normalize"] {
             if let value = self[key], value.bool != true { throw wrong(key, value, "true") }

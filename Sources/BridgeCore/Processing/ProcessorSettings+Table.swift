@@ -49,7 +49,7 @@ extension ProcessorSettings {
             + SettingsTable.noEffect(
                 "do_pad",
                 "pad_size",
-                because: "images are not padded to one size, and the tower leaves padding out"
+                because: "images are not padded to one size, and the tower ignores padding"
             )
             + [SettingsTable.only("data_format", ["channels_first", nil], "the tower takes channels first")]
             + SettingsTable.noEffect(

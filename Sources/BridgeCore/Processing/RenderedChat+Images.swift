@@ -5,7 +5,7 @@ extension RenderedChat {
     /// A text that marks nothing.
     init(text: String) { self.init(text: text, assistantSpans: []) }
 
-    /// The ranges of UTF-8 bytes at which a marker stands.
+    /// The ranges of UTF-8 bytes of a marker.
     func places(of marker: String) -> [Range<Int>] {
         let (text, marker) = (Array(text.utf8), Array(marker.utf8))
         guard let first = marker.first, text.count >= marker.count else { return [] }
@@ -29,13 +29,13 @@ extension RenderedChat {
         return places
     }
 
-    /// The text with other texts at some places, and the spans moved along.
+    /// The text with replacements at some positions, and the spans moved along.
     func replacing(_ places: [Range<Int>], with texts: [String]) -> RenderedChat {
         guard !places.isEmpty else { return self }
         let bytes = Array(text.utf8)
         var result: [UInt8] = []
         var end = 0
-        /// Behind each place, how far the rest has moved.
+        /// The shift of the text after each position.
         var moves: [(from: Int, by: Int)] = []
         for (location, text) in zip(places, texts) {
             result += bytes[end..<location.lowerBound]

@@ -5,7 +5,7 @@ import Tokenizers
 
 /// The tools and the calls of tools of a conversation, as lists of objects or as JSON texts of them.
 ///
-/// Tables hold them as texts, because each tool has a schema of its own and a column has one for all.
+/// Tables store them as texts, because each tool has its own schema and a column has one for all.
 public enum ToolSchemas {
     /// The tools that a file or a row has; nil where it has none.
     ///
@@ -86,7 +86,7 @@ public enum ToolSchemas {
         return [json]
     }
 
-    /// What a JSON text holds; anything else as it is; nil for a text without content.
+    /// The value of a JSON text; other values unchanged; nil for a text without content.
     private static func unpacked(_ json: JSON, _ name: String) throws -> JSON? {
         guard let text = json.string else { return json }
         guard text.utf8.contains(where: { $0 > 0x20 }) else { return nil }

@@ -3,10 +3,10 @@ public import JSONTree
 public import TensorRuntime
 
 extension SafetensorsFile {
-    /// Writes tensors of a model to a file, which appears whole or not at all.
+    /// Writes tensors of a model to a file atomically.
     ///
     /// - Parameters:
-    ///   - tensors: Names and numbers, in the order of the file.
+    ///   - tensors: Names and tensors, in the order of the file.
     ///   - path: The file; one that is there is replaced.
     ///   - metadata: Texts of the header besides `format`.
     /// - Throws: `BridgeError` when it cannot be written.

@@ -5,7 +5,7 @@ import TensorRuntime
 public struct SafetensorsFile: Sendable {
     /// The path.
     public let path: String
-    /// What is in it.
+    /// The header.
     public let header: SafetensorsHeader
     /// The file, from its first byte on.
     public let storage: any ByteStorage
@@ -17,7 +17,7 @@ public struct SafetensorsFile: Sendable {
     /// - Throws: `BridgeError` when it cannot be read, or the header and the file's size do not fit together.
     public init(path: String) throws { try self.init(path: path, storage: FileStorage(path: path)) }
 
-    /// Reads the header of a file that lies in some storage.
+    /// Reads the header of a file in a storage.
     package init(path: String, storage: any ByteStorage) throws {
         guard storage.byteCount >= 8 else {
             throw BridgeError(
@@ -38,7 +38,7 @@ public struct SafetensorsFile: Sendable {
             throw BridgeError(
                 .corruptInput,
                 "\(path) announces a header of \(length) bytes, but only \(storage.byteCount - 8) follow; "
-                    + "it is cut short or no safetensors file"
+                    + "it is truncated or not a safetensors file"
             )
         }
         guard length <= UInt64(SafetensorsHeader.largestHeader) else {
@@ -52,7 +52,7 @@ public struct SafetensorsFile: Sendable {
         guard header.dataByteCount == storage.byteCount - end else {
             let what =
                 header.dataByteCount > storage.byteCount - end
-                ? "it was cut short, fetch it again" : "bytes follow that belong to no tensor"
+                ? "it is truncated, download it again" : "bytes follow that belong to no tensor"
             throw BridgeError(
                 .corruptInput,
                 "\(path) has \(storage.byteCount - end) bytes of tensors, its header speaks of \(header.dataByteCount): \(what)"

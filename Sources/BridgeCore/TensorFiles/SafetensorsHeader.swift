@@ -15,7 +15,7 @@ public struct SafetensorsHeader: Sendable {
         public var elementType: ElementType
         /// Its sizes.
         public var shape: [Int]
-        /// Where its bytes are, counted from the end of the header.
+        /// The range of its bytes, from the end of the header.
         public var range: Range<Int>
     }
 
@@ -31,7 +31,7 @@ public struct SafetensorsHeader: Sendable {
     /// The JSON as it stood in the file, spaces at its end included; nil for a header that was not read from one.
     public private(set) var text: [UInt8]?
 
-    /// A header for tensors that are written one behind the other.
+    /// A header for tensors that are written one after the other.
     public init(tensors: [(name: String, elementType: ElementType, shape: [Int])], metadata: JSONObject = JSONObject())
     {
         var offset = 0
@@ -48,7 +48,7 @@ public struct SafetensorsHeader: Sendable {
         self.metadata = metadata
     }
 
-    /// How many bytes the tensors take together.
+    /// The total bytes of the tensors.
     public var dataByteCount: Int { entries.last?.range.upperBound ?? 0 }
 
     /// Reads the JSON of a header.
@@ -56,7 +56,7 @@ public struct SafetensorsHeader: Sendable {
     /// - Parameters:
     ///   - text: The JSON.
     ///   - name: The file, for messages.
-    /// - Throws: `BridgeError` for anything but a header whose tensors lie one behind the other without gap or overlap.
+    /// - Throws: `BridgeError` for an invalid header, and for tensors with gaps or overlaps.
     public init(parsing text: [UInt8], name: String) throws {
         guard text.count <= Self.largestHeader else {
             throw BridgeError(
@@ -70,7 +70,7 @@ public struct SafetensorsHeader: Sendable {
         // Member by member: a tree of all of them would take many times as much memory as the entries.
         while let (key, value) = try Self.read(name, { () throws(JSONError) in try members.next() }) {
             guard seen.insert(Array(key.utf8)).inserted else {
-                throw BridgeError(.corruptInput, "the key \"\(key)\" stands twice in the header of \(name)")
+                throw BridgeError(.corruptInput, "the key \"\(key)\" is twice in the header of \(name)")
             }
             if key == "__metadata__" {
                 // The same as no metadata, in safetensors' own reader.
@@ -157,7 +157,7 @@ public struct SafetensorsHeader: Sendable {
         }
         guard let offsets = value["data_offsets"]?.array, offsets.count == 2,
             let range = try? (Self.size(offsets[0]), Self.size(offsets[1])), range.0 <= range.1
-        else { throw corrupt("has no data_offsets of two growing numbers") }
+        else { throw corrupt("has no data_offsets of two ascending integers") }
         guard let count = elementType.byteCount(ofShape: shape) else {
             throw corrupt("has the shape \(shape), which no memory can hold")
         }

@@ -1,6 +1,6 @@
 import TensorRuntime
 
-/// How a parameter is divided over the ranks of the tensor axis, in Megatron-Core's terms.
+/// The split of a parameter across the ranks of the tensor axis, in Megatron-Core's terms.
 public enum SplitRule: String, Sendable, Codable, CaseIterable {
     /// Every rank needs all of it; a checkpoint stores it once, with the first rank.
     case replicated
@@ -18,12 +18,12 @@ public enum SplitRule: String, Sendable, Codable, CaseIterable {
 package struct RankSlice: Sendable {
     /// The rank on the tensor axis.
     package var tensorRank: Int
-    /// What it holds.
+    /// Its content.
     package var view: TensorView
-    /// Where that stands in the whole parameter.
+    /// Its position in the whole parameter.
     package var positions: [Place]
 
-    /// A rectangle that stands at one place in the rank's tensor and at another in the whole parameter.
+    /// A rectangle with its position in the rank's tensor and its position in the whole parameter.
     package struct Place: Sendable, Equatable {
         package var localRow: Int
         package var localColumn: Int
@@ -100,7 +100,7 @@ extension SplitRule {
         }
     }
 
-    /// Says why a parameter cannot be divided, or nil.
+    /// The reason why a parameter cannot be divided, or nil.
     package func obstacle(to shape: [Int], parts: Int?, tensorSize: Int) -> String? {
         if let parts, parts % tensorSize != 0 { return "its \(parts) KV groups" }
         let height = shape.first ?? 1

@@ -1,7 +1,7 @@
 public import BridgeSupport
 public import TensorRuntime
 
-/// A tensor as it lies in some storage: its header, and where its bytes are.
+/// A tensor in a storage: its header, and the offset of its bytes.
 public struct StoredTensor: Sendable {
     /// The name under which the storage holds it.
     public var name: String
@@ -9,12 +9,12 @@ public struct StoredTensor: Sendable {
     public var elementType: ElementType
     /// The sizes, row-major; empty for a scalar.
     public var shape: [Int]
-    /// What holds the bytes.
+    /// The storage of the bytes.
     public var storage: any ByteStorage
-    /// Where the first byte is.
+    /// The offset of the first byte.
     public var offset: Int
 
-    /// A tensor at a place.
+    /// A tensor at an offset.
     public init(name: String, elementType: ElementType, shape: [Int], storage: any ByteStorage, offset: Int) {
         self.name = name
         self.elementType = elementType
@@ -23,10 +23,10 @@ public struct StoredTensor: Sendable {
         self.offset = offset
     }
 
-    /// How many bytes the elements take.
+    /// The number of bytes of the elements.
     public var byteCount: Int { shape.reduce(elementType.byteCount, *) }
-    /// How many elements a row has, a row being everything behind the first dimension.
+    /// The number of elements of a row, which is everything after the first dimension.
     public var width: Int { shape.dropFirst().reduce(1, *) }
-    /// How many rows there are.
+    /// The number of rows.
     public var height: Int { shape.first ?? 1 }
 }

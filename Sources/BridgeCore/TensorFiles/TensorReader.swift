@@ -2,13 +2,13 @@ import BridgeSupport
 import CTensorKernels
 package import TensorRuntime
 
-/// Makes the bytes of tensor views: reads the stored parts and puts them where the view wants them.
+/// Produces the bytes of tensor views: reads the stored parts and copies them to their positions in the view.
 ///
 /// A reader keeps scratch memory of a few MiB from call to call, so each thread has its own.
 public final class TensorReader {
     /// The largest piece that is converted or rearranged at once, in bytes of its stored type.
     private static let pieceByteCount = 1 << 20
-    /// A shorter run is not worth a system call of its own.
+    /// A shorter run is not worth a separate system call.
     private static let shortestRun = 4096
 
     private var stored = AlignedBuffer(byteCount: 0)
@@ -23,8 +23,8 @@ public final class TensorReader {
 
     /// A reader.
     ///
-    /// - Parameter readsOnce: Whether nobody reads the stored bytes again soon: then those of files that are not in the page
-    ///   cache do not go there. A conversion writes past it too, and leaves it to others as it was.
+    /// - Parameter readsOnce: Whether the stored bytes are not read again soon: then those of files that are not in the
+    ///   page cache bypass it. A conversion writes past the page cache too, and leaves its content to other programs.
     public init(readsOnce: Bool = false) { self.readsOnce = readsOnce }
 
     private func copy(_ storage: any ByteStorage, at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
@@ -109,8 +109,8 @@ public final class TensorReader {
         }
     }
 
-    /// Calls `body` for each row of a block that has wanted bytes, with the row counted from the block's first, how many
-    /// bytes of the run lie before what is wanted, and the range in the target.
+    /// Calls `body` for each row of a block that has requested bytes, with the row counted from the block's first, the
+    /// number of bytes of the run before the requested ones, and the range in the target.
     private func forEachRun(
         of block: TensorView.Block,
         rowBytes: Int,
@@ -131,7 +131,7 @@ public final class TensorReader {
         }
     }
 
-    /// Converts, dequantises or mirrors a few rows at a time, whole elements, and copies the bytes that are wanted.
+    /// Converts, dequantises or transposes a few rows at a time, whole elements, and copies the requested bytes.
     private func fillRearranged(
         _ block: TensorView.Block,
         _ content: TensorView.Content,
@@ -163,7 +163,7 @@ public final class TensorReader {
         }
     }
 
-    /// Some rows of a block as the view wants them, one behind the other.
+    /// Some rows of a block in the order of the view.
     private func rearranged(
         _ content: TensorView.Content,
         row: Int,
@@ -209,7 +209,7 @@ public final class TensorReader {
         return bytes
     }
 
-    /// A rectangle of a stored tensor, its rows one behind the other.
+    /// A rectangle of a stored tensor, row by row.
     private func rectangle(of tensor: StoredTensor, rows range: Range<Int>, columns: Range<Int>) throws
         -> UnsafeRawBufferPointer
     {
@@ -279,7 +279,7 @@ public final class TensorReader {
         guard let type = tensor.elementType.kernelType else {
             throw BridgeError(
                 .corruptInput,
-                "\(tensor.name) holds scale factors as \(tensor.elementType.rawValue), expected floating-point numbers"
+                "\(tensor.name) holds scale factors as \(tensor.elementType.rawValue), expected a floating-point type"
             )
         }
         ctk_load_f32(&values, bytes, type, count)

@@ -14,13 +14,13 @@ public struct TensorView: Sendable {
     /// The blocks, which together cover every element once, ordered by first row, then by first column.
     package private(set) var blocks: [Block]
 
-    /// A rectangle of the view and what it is filled with.
+    /// A rectangle of the view and its source.
     package struct Block: Sendable {
         /// The rows of the view that it covers.
         package var rows: Range<Int>
         /// The columns of the view that it covers.
         package var columns: Range<Int>
-        /// What is there; nil stands for zeros.
+        /// The stored tensor; nil for zeros.
         package var content: Content?
 
         package init(rows: Range<Int>, columns: Range<Int>, content: Content? = nil) {
@@ -36,9 +36,9 @@ public struct TensorView: Sendable {
         /// The row and the column of the stored tensor at which the rectangle starts.
         package var row: Int
         package var column: Int
-        /// Whether the stored rectangle is the mirror image: view rows are stored columns.
+        /// Whether the stored rectangle is transposed: view rows are stored columns.
         package var isTransposed: Bool
-        /// The factors that turn stored numbers into real ones, for quantised weights.
+        /// The scale factors of quantised weights.
         package var scale: Scale?
 
         package init(tensor: StoredTensor, row: Int, column: Int, isTransposed: Bool, scale: Scale? = nil) {
@@ -55,7 +55,7 @@ public struct TensorView: Sendable {
         package var factors: StoredTensor
         package var blockRows: Int
         package var blockColumns: Int
-        /// How many factors stand in a row of `factors`.
+        /// The number of factors in a row of `factors`.
         package var factorsPerRow: Int
     }
 
@@ -80,14 +80,14 @@ public struct TensorView: Sendable {
         return TensorView(elementType: elementType, shape: shape, blocks: [block])
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     public var height: Int { shape.first ?? 1 }
-    /// How many elements a row has.
+    /// The number of elements of a row.
     public var width: Int { shape.dropFirst().reduce(1, *) }
-    /// How many bytes the elements will take.
+    /// The number of bytes of the elements.
     public var byteCount: Int { shape.reduce(elementType.byteCount, *) }
 
-    /// Whether any element is converted on its way.
+    /// Whether any element is converted when it is read.
     public var isConverted: Bool {
         blocks.contains { $0.content.map { $0.tensor.elementType != elementType || $0.scale != nil } ?? false }
     }
@@ -95,7 +95,7 @@ public struct TensorView: Sendable {
     /// Whether any element is a quantised number times a factor.
     public var isDequantised: Bool { blocks.contains { $0.content?.scale != nil } }
 
-    /// The stored tensors that it is made of.
+    /// The stored tensors of the view.
     public var sources: [StoredTensor] { blocks.compactMap(\.content?.tensor) }
 }
 
@@ -104,7 +104,7 @@ public struct TensorView: Sendable {
 extension TensorView {
     /// Some of the rows.
     ///
-    /// A range beyond the last row is cut off there.
+    /// A range beyond the last row is clipped.
     public func rows(_ range: Range<Int>) -> TensorView {
         let range = range.clamped(to: 0..<height)
         return TensorView(
@@ -116,7 +116,7 @@ extension TensorView {
 
     /// Some of the columns of a matrix.
     ///
-    /// A range beyond the last column is cut off there.
+    /// A range beyond the last column is clipped.
     public func columns(_ range: Range<Int>) -> TensorView {
         let range = range.clamped(to: 0..<width)
         return TensorView(
@@ -147,7 +147,7 @@ extension TensorView {
         return TensorView(elementType: first.elementType, shape: [height] + first.shape.dropFirst(), blocks: blocks)
     }
 
-    /// The columns of several matrices, one beside the other.
+    /// The columns of several matrices, concatenated.
     ///
     /// Their heights must agree.
     public static func concatenate(columns views: [TensorView]) -> TensorView {
@@ -178,7 +178,7 @@ extension TensorView {
 // MARK: - Changing elements
 
 extension TensorView {
-    /// The mirror image of a matrix.
+    /// The transposed matrix.
     public var transposed: TensorView {
         var transposedBytes = blocks.map { block in
             var block = block

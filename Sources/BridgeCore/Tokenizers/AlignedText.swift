@@ -1,13 +1,13 @@
-/// UTF-8 text that a normalizer may change, and, when asked for, where each byte came from.
+/// UTF-8 text that a normalizer may change, and, when requested, the source range of each byte.
 struct AlignedText: Sendable {
     /// The bytes; always valid UTF-8.
     private(set) var bytes: [UInt8]
-    /// For each byte the range of the source that it stands for; empty when nobody asked.
+    /// For each byte its range of the source; empty when not requested.
     private(set) var origins: [Range<Int32>]
     let tracksOrigins: Bool
     /// Whether the text starts where the whole input starts.
     let isAtInputStart: Bool
-    /// What the text may take.
+    /// The budget of the text.
     let budget: EncodingBudget
 
     /// A copy of a part of the input.
@@ -45,7 +45,7 @@ struct AlignedText: Sendable {
     var isEmpty: Bool { bytes.isEmpty }
     var count: Int { bytes.count }
 
-    /// The part of the input that a range of bytes stands for.
+    /// The part of the input that a range of bytes comes from.
     func origin(of range: Range<Int>) -> Range<Int> {
         guard tracksOrigins, !range.isEmpty, range.upperBound <= origins.count else { return 0..<0 }
         let start = Int(origins[range.lowerBound].lowerBound)
@@ -70,7 +70,7 @@ struct AlignedText: Sendable {
         try rewritten.finish(&self)
     }
 
-    /// Puts content in front; it points to the first character.
+    /// Prepends content; it is attributed to the first character.
     mutating func prepend(_ content: [UInt8]) throws(TokenizerError) {
         guard !bytes.isEmpty else { return }
         var rewritten = TextRewriter(self)
@@ -85,14 +85,14 @@ struct AlignedText: Sendable {
         if tracksOrigins { origins = Array(origins[range]) }
     }
 
-    /// Takes over bytes made elsewhere, with an origin for each where origins are tracked.
+    /// Takes over bytes of the caller, with an origin for each where origins are tracked.
     mutating func replaceAll(_ newBytes: [UInt8], origins newOrigins: [Range<Int32>]) {
         bytes = newBytes
         origins = tracksOrigins ? newOrigins : []
     }
 }
 
-/// Builds changed text beside the old one, as far as the budget goes.
+/// Builds the changed text next to the old one, within the budget.
 struct TextRewriter {
     private let source: AlignedText
     private(set) var bytes: [UInt8] = []
@@ -106,7 +106,7 @@ struct TextRewriter {
         if source.tracksOrigins { origins.reserveCapacity(source.count) }
     }
 
-    /// Whether so many bytes more are within the budget.
+    /// Whether `count` more bytes are within the budget.
     private mutating func holds(_ count: Int) -> Bool {
         if bytes.count + count > source.budget.bytesLeft { isTooLong = true }
         return !isTooLong
@@ -128,7 +128,7 @@ struct TextRewriter {
         origins.append(contentsOf: repeatElement(origin, count: content.count))
     }
 
-    /// Removes this content from the end as often as it is there.
+    /// Removes all repetitions of this content from the end.
     mutating func dropTrailing(_ content: [UInt8]) {
         while bytes.count >= content.count, !content.isEmpty, bytes.suffix(content.count).elementsEqual(content) {
             bytes.removeLast(content.count)
@@ -136,7 +136,7 @@ struct TextRewriter {
         }
     }
 
-    /// Puts the new text in the place of the old one.
+    /// Replaces the old text by the new one.
     ///
     /// - Throws: `TokenizerError` when it is more than the budget allows.
     func finish(_ text: inout AlignedText) throws(TokenizerError) {

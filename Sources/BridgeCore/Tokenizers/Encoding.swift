@@ -5,7 +5,7 @@ public struct Encoding: Sendable, Equatable {
     /// For each token the range of UTF-8 bytes of the text; empty for tokens that were put around the text.
     public internal(set) var offsets: [Range<Int>]
 
-    /// For each token whether it comes from one of some ranges of UTF-8 bytes, such as the answers of the assistant.
+    /// For each token whether it comes from one of some ranges of UTF-8 bytes, such as the assistant's messages.
     ///
     /// - Parameter ranges: Ranges in rising order that do not overlap.
     /// - Returns: One value for each token; false for tokens that were put around the text.

@@ -1,7 +1,7 @@
 import Glibc
 
-/// What one text may take of memory and time while it is encoded or decoded: a tokenizer's file comes from strangers, and
-/// few bytes of it can ask for any amount of both.
+/// The limit of memory and time for encoding or decoding one text: a tokenizer's file is untrusted, and few bytes of it
+/// can require any amount of both.
 ///
 /// Only the thread that works on the text uses it.
 final class EncodingBudget: @unchecked Sendable {
@@ -21,8 +21,8 @@ final class EncodingBudget: @unchecked Sendable {
     private var start: Double?
     private var ticks = 0
 
-    /// A budget for a text of so many bytes: sixteen times as much text, of which no character of any Unicode form takes
-    /// more than eleven, and several times the seconds of an ordinary tokenizer.
+    /// A budget for a text of this many bytes: sixteen times as much text, of which no character of any Unicode form
+    /// takes more than eleven, and several times the seconds of an ordinary tokenizer.
     convenience init(textBytes: Int) {
         self.init(
             textBytes: textBytes,
@@ -37,13 +37,13 @@ final class EncodingBudget: @unchecked Sendable {
         self.seconds = seconds
     }
 
-    /// Takes a text off what the whole may become.
+    /// Subtracts a text from the budget.
     func take(_ count: Int) throws(TokenizerError) {
         bytesLeft -= count
         guard bytesLeft >= 0 else { throw tooLong }
     }
 
-    /// What is wrong when a text grows beyond the bytes that are left.
+    /// The error when a text grows beyond the remaining bytes.
     var tooLong: TokenizerError {
         TokenizerError(
             .tooLarge,

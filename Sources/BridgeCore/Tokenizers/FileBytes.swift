@@ -48,7 +48,7 @@ enum FileBytes {
         }
         let size = Int(status.st_size)
         guard size <= largestFile else {
-            throw TokenizerError(.badFile, "\(path): has \(size) bytes; at most \(largestFile) are read")
+            throw TokenizerError(.badFile, "\(path): has \(size) bytes, expected at most \(largestFile)")
         }
         var failure: Int32 = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in

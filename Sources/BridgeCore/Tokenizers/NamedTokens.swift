@@ -6,7 +6,7 @@ struct NamedTokens {
     private(set) var byRole: [String: String] = [:]
     /// All of them, in the order in which they are added to a tokenizer that does not have them.
     private(set) var tokens: [AddedToken] = []
-    /// Whether tokens are put around a text, where the map says so.
+    /// Whether tokens are added around a text, where the map specifies it.
     private(set) var addsTokens: (begin: Bool, end: Bool)?
 
     /// The contents of those that are written as plain texts, which are the ones that `added_tokens.json` finds special:

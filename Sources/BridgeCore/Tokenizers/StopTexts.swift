@@ -1,5 +1,5 @@
-/// Finds the texts that end an answer, as transformers finds its `stop_strings`: in the tokens of the prompt and the answer
-/// together, with special tokens as they are spelled.
+/// Finds stop strings as transformers does: in the tokens of the prompt and the output together, with special tokens as
+/// they are spelled.
 ///
 /// A stop text counts when it ends inside the token that came last, wherever it begins. What the tokens spell is what
 /// `StopStringCriteria` in `generation/stopping_criteria.py` (transformers 5.23) takes for it.
@@ -14,16 +14,16 @@ public struct StopTexts: Sendable {
     private let stops: [[UInt8]]
     private let base: [Int32]
     private let prefix: [UInt8]
-    /// How many tokens back a stop text can begin: transformers looks at one for each of its characters.
+    /// The number of tokens back at which a stop text can begin: transformers checks one for each of its characters.
     private let reach: Int
     private var pieces: [Piece] = []
 
-    /// A search that starts behind a prompt.
+    /// A search that starts after a prompt.
     ///
     /// - Parameters:
     ///   - texts: The stop texts; empty ones do not count.
     ///   - tokenizer: What the tokens mean.
-    ///   - prompt: The tokens before the answer.
+    ///   - prompt: The tokens before the output.
     /// - Throws: `TokenizerError` when the decoder gives up on a token.
     public init(_ texts: [String], tokenizer: Tokenizer, prompt: [Int32]) throws(TokenizerError) {
         self.tokenizer = tokenizer
@@ -38,11 +38,11 @@ public struct StopTexts: Sendable {
     /// Whether there is nothing to look for.
     public var isEmpty: Bool { stops.isEmpty }
 
-    /// Takes the next token of the answer.
+    /// Takes the next token of the output.
     ///
     /// - Parameter token: The token.
-    /// - Returns: How many bytes at the end of the text of the answer are the stop text and what follows it in the token;
-    ///   nil where no stop text ends in the token.
+    /// - Returns: The number of bytes at the end of the output's text that are the stop text and what follows it in the
+    ///   token; nil where no stop text ends in the token.
     /// - Throws: `TokenizerError` when the decoder gives up on the token.
     public mutating func append(_ token: Int32) throws(TokenizerError) -> Int? {
         guard !isEmpty else { return nil }
@@ -51,14 +51,14 @@ public struct StopTexts: Sendable {
         let text = pieces.flatMap(\.bytes)
         let last = pieces[pieces.count - 1].bytes.count
         let starts = stops.compactMap { stop in
-            // The end is one of the places behind a byte of the last token; the first start has most of the text in it.
+            // The end is a position after a byte of the last token; the first start has the longest text.
             (text.count - last + 1..<text.count + 1).lazy.map { $0 - stop.count }
                 .first { $0 >= 0 && text[$0...].starts(with: stop) }
         }
         return starts.min().map { shown(from: $0) }
     }
 
-    /// How many bytes at the end of the answer's text may be the beginning of a stop text.
+    /// The bytes at the end of the output's text that may be the beginning of a stop text.
     public var openBytes: Int {
         guard !isEmpty else { return 0 }
         let text = pieces.flatMap(\.bytes)
@@ -69,7 +69,7 @@ public struct StopTexts: Sendable {
         return shown(from: text.count - (longest.max() ?? 0))
     }
 
-    /// How many bytes of what is printed come from here on.
+    /// The number of printed bytes from here on.
     private func shown(from start: Int) -> Int {
         var bytes: [UInt8] = []
         var end = 0

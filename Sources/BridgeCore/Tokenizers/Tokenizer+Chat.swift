@@ -1,7 +1,7 @@
 public import JinjaTemplates
 
 extension Tokenizer {
-    /// Takes the templates that transformers' processor of a model takes, and not those of its tokenizer.
+    /// Uses the templates of transformers' processor of a model instead of those of its tokenizer.
     ///
     /// - Parameters:
     ///   - directory: The model's directory.
@@ -55,7 +55,7 @@ extension Tokenizer {
     /// The tokens of a rendered conversation, with exactly the control tokens that the template wrote.
     ///
     /// - Parameter chat: The rendered conversation.
-    /// - Returns: The tokens, and for each whether the assistant says it.
+    /// - Returns: The tokens, and for each whether it is the assistant's.
     /// - Throws: `TokenizerError` when an expression of the tokenizer gives up on the text.
     public func encode(_ chat: RenderedChat) throws(TokenizerError) -> (encoding: Encoding, isAssistant: [Bool]) {
         let encoding =
@@ -93,7 +93,7 @@ extension Tokenizer {
         return encoding
     }
 
-    /// The token ids of a prompt that may begin with the token that begins a sequence: there is one of it in any case.
+    /// The token ids of a prompt that may begin with the token that begins a sequence, which is not added twice.
     public func encodePrompt(_ text: String) throws(TokenizerError) -> [Int32] {
         let ids = try encode(text, addingSpecialTokens: false)
         let prefix = postProcessor.prefix

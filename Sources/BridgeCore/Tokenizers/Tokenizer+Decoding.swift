@@ -1,11 +1,11 @@
 extension Tokenizer {
     /// The text of some tokens.
     ///
-    /// Ids that are no tokens are left out, as in Python's tokenizers.
+    /// Ids without a token are skipped, as in Python's tokenizers.
     ///
     /// - Parameters:
     ///   - ids: The tokens.
-    ///   - skippingSpecialTokens: Whether control tokens are left out.
+    ///   - skippingSpecialTokens: Whether control tokens are skipped.
     /// - Returns: The text; bytes that form no character are replaced by U+FFFD.
     /// - Throws: `TokenizerError` when an expression of the decoder gives up on the text.
     public func decode(
@@ -24,7 +24,7 @@ extension Tokenizer {
         StreamingDecoder(self, skippingSpecialTokens: skippingSpecialTokens)
     }
 
-    /// What the decoder reads for a token, or nil where the id is left out.
+    /// The bytes of a token for the decoder, or nil where the id is skipped.
     func decodable(_ id: Int32, skippingSpecialTokens: Bool) -> [UInt8]? {
         if skippingSpecialTokens, isSpecial(id) { return nil }
         if let surface = surfaces[Int(id)] { return surface }

@@ -15,22 +15,22 @@ public struct Tokenizer: Sendable {
         didSet { unreachableIDs = Dictionary(unreachable.map { ($1, $0) }) { min($0, $1) } }
     }
     private var unreachableIDs: [[UInt8]: Int] = [:]
-    /// What a token is decoded as instead of its spelling.
+    /// The text of a token in decoding, if it is not its spelling.
     var surfaces: [Int: [UInt8]] = [:]
     private(set) var added: [Int: AddedToken] = [:]
     /// The added tokens in the order in which they were added, which decides between equal texts.
     private(set) var addedInOrder: [AddedToken] = []
-    /// How the added tokens are spelled in the normalized text; their ids are decoded as that.
+    /// The spelling of the added tokens in the normalized text, which is the result of decoding their ids.
     private(set) var addedSpellings: [Int: [UInt8]] = [:]
     private var addedByContent: [[UInt8]: Int] = [:]
     private var specialContents: Set<[UInt8]> = []
-    /// The added tokens with the texts that they are searched by, as they stand and in the normalized text.
+    /// The added tokens with the texts by which they are matched, original and normalized.
     private var rawTexts: [(token: AddedToken, content: [UInt8])] = []
     private var normalizedTexts: [(token: AddedToken, content: [UInt8])] = []
     private var rawMatcher = AddedTokenMatcher()
     private var normalizedMatcher = AddedTokenMatcher()
     private let caches = WordCachePool()
-    /// How conversations are framed where there is no template; nil where only a template can say it.
+    /// The format of conversations without a template; nil if a template is required.
     var instructChat: InstructChat?
     /// The longest side that images are shrunk to, where the tokenizer's file holds it.
     public internal(set) var largestImageSide: Int?
@@ -119,7 +119,7 @@ extension Tokenizer {
         return isByteLevel ? ByteAlphabet.encode(bytes) : String(decoding: bytes, as: UTF8.self)
     }
 
-    /// Whether the token is left out when text is decoded for people.
+    /// Whether the token is skipped when text is decoded for display.
     public func isSpecial(_ id: Int32) -> Bool {
         guard !specialContents.isEmpty, let token = token(of: id) else { return false }
         return specialContents.contains(Array(token.utf8))
@@ -255,7 +255,7 @@ extension Tokenizer {
     }
 }
 
-/// What one call of `encode` works with.
+/// The state of one call of `encode`.
 private struct EncodingState {
     let cache: WordCache
     let tracksOrigins: Bool

@@ -1,14 +1,14 @@
 public import JinjaTemplates
 
-/// What went wrong while a tokenizer or a chat template was read or used: one sentence for the user.
+/// An error in a tokenizer or a chat template: one sentence for the user.
 public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The kind of failure, for a caller that reacts to it.
     public enum Code: String, Sendable {
         /// A file is missing or cannot be read.
         case unreadableFile
-        /// The bytes of a file are not what its format asks for.
+        /// The bytes of a file do not match its format.
         case badFile
-        /// The file is sound and asks for something that this library does not do.
+        /// The file is valid and needs something that this library does not support.
         case unsupported
         /// A regular expression is wrong, or needs more steps than it may take on this text.
         case regularExpression
@@ -24,7 +24,7 @@ public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertibl
 
     /// The kind of failure.
     public var code: Code
-    /// What was found, what was expected and, where there is something to do, what to do.
+    /// What was found, what was expected and what to do.
     public var message: String
     /// The line of the chat template, from 1, where there is one.
     public var line: Int?
@@ -47,13 +47,13 @@ public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertibl
         self.init(code, error.message, line: error.line)
     }
 
-    /// The message, with the line in front where there is one.
+    /// The message, after the line if it is known.
     public var description: String {
         guard let line else { return message }
         return "chat template, line \(line): \(message)"
     }
 
-    /// The same error with the name of the file in front, unless it is there already.
+    /// The same error with the name of the file prepended, once.
     func inFile(_ path: String) -> TokenizerError {
         guard !message.hasPrefix(path) else { return self }
         return TokenizerError(code, "\(path): \(message)", line: line)

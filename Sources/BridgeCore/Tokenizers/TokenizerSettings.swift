@@ -1,6 +1,6 @@
 import JSONTree
 
-/// What the files beside a tokenizer say: the names of the control tokens and the chat templates.
+/// The settings in a tokenizer's related files: the names of the control tokens and the chat templates.
 public struct TokenizerSettings: Sendable, Equatable {
     /// The control tokens by their role, such as `bos_token`, `eos_token` and `pad_token`.
     public internal(set) var specialTokens: [String: String] = [:]
@@ -16,8 +16,8 @@ public struct TokenizerSettings: Sendable, Equatable {
 
     /// Reads the settings from a directory.
     ///
-    /// What is not there stays empty. The order is that of transformers 5.23 (`_from_pretrained`): templates in files of
-    /// their own before the one in the configuration, and `special_tokens_map.json` and `added_tokens.json` only where the
+    /// Missing settings stay empty. The order is that of transformers 5.23 (`_from_pretrained`): templates in separate
+    /// files before the one in the configuration, and `special_tokens_map.json` and `added_tokens.json` only where the
     /// configuration has no `added_tokens_decoder`, the former then before the configuration.
     init(directory: String) throws(TokenizerError) {
         let configuration = try Self.json(directory, "tokenizer_config.json") ?? .object(JSONObject())
@@ -55,7 +55,7 @@ public struct TokenizerSettings: Sendable, Equatable {
 
     init() {}
 
-    /// Whether encoding puts tokens in front and behind, where the files say so for a `tokenizer.json`.
+    /// Whether encoding adds tokens before and after, as the files specify for a `tokenizer.json`.
     ///
     /// transformers 5.23 takes that from the `tokenizer.json` alone; only `special_tokens_map.json` still gets through.
     var addsTokens: (begin: Bool, end: Bool)?
@@ -67,7 +67,7 @@ public struct TokenizerSettings: Sendable, Equatable {
     /// Whether the tokenizer's own tokens are added again, between those listed by id.
     private(set) var repeatsOwnTokens = false
 
-    /// Templates in files of their own take the place of all others.
+    /// Templates in separate files replace all others.
     private mutating func readTemplateFiles(_ directory: String) throws(TokenizerError) {
         var files = [("default", "\(directory)/chat_template.jinja")].filter { FileBytes.exists($0.1) }
         let others = "\(directory)/additional_chat_templates"
@@ -87,7 +87,7 @@ public struct TokenizerSettings: Sendable, Equatable {
     /// The tokens of `added_tokens_decoder`, which are added in the order of their ids; what the tokenizer does not have
     /// gets the next id that is free.
     ///
-    /// A token with a role is special, and that before the default of `normalized` is taken.
+    /// A token with a role is special, which is set before the default of `normalized`.
     private static func addedTokens(_ json: JSON?, specials: Set<[UInt8]>) throws(TokenizerError) -> [AddedToken] {
         var tokens: [AddedToken] = []
         for (key, entry) in json?.members ?? [] {
@@ -142,8 +142,8 @@ public struct TokenizerSettings: Sendable, Equatable {
         return text
     }
 
-    /// Takes the templates that a processor of transformers takes: that of `processor_config.json`, then that of
-    /// `chat_template.json`, then those of the files that a tokenizer looks at.
+    /// Selects the templates of a processor of transformers: that of `processor_config.json`, then that of
+    /// `chat_template.json`, then those of the tokenizer's files.
     ///
     /// Source: `get_processor_dict` in `processing_utils.py`, transformers 5.23.
     ///
@@ -210,7 +210,7 @@ extension Tokenizer {
         try applySettings()
     }
 
-    /// What transformers changes in a `tokenizer.json` after the files beside it.
+    /// Changes that transformers applies to a `tokenizer.json` from the related files.
     private mutating func applySettings() throws(TokenizerError) {
         var list = AddedTokenList(self)
         var byID = Dictionary(settings.tokensByID.map { ($0.id, $0) }) { $1 }

@@ -3,7 +3,7 @@ import CTensorKernels
 import ModelPlugins
 import TensorRuntime
 
-/// The bytes of a tensor of random numbers, made when they are read.
+/// The bytes of a tensor of random values, generated when they are read.
 ///
 /// Any part can be made on its own and by any thread; all that is kept is a seed.
 final class RandomStorage: ByteStorage {
@@ -15,15 +15,15 @@ final class RandomStorage: ByteStorage {
     private let values: ToyValues
     private let seed: UInt64
 
-    /// The numbers of a tensor.
+    /// The values of a tensor.
     ///
     /// - Parameters:
-    ///   - name: The tensor's name, which together with the seed decides the numbers.
+    ///   - name: The tensor's name, which determines the values together with the seed.
     ///   - count: How many there are.
     ///   - elementType: Their type; has to be a floating-point type.
     ///   - values: How they are spread.
     ///   - seed: The seed of the whole model.
-    /// - Throws: `BridgeError` for a type that has no random numbers here.
+    /// - Throws: `BridgeError` for an element type without a random generator.
     init(name: String, count: Int, elementType: ElementType, values: ToyValues, seed: UInt64) throws {
         guard let type = elementType.kernelType else {
             throw BridgeError(
@@ -51,7 +51,7 @@ final class RandomStorage: ByteStorage {
     func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
         guard let base = buffer.baseAddress else { return }
         guard offset >= 0, offset + buffer.count <= byteCount else {
-            throw BridgeError(.corruptInput, "\(name) has \(byteCount) bytes, \(offset + buffer.count) were asked for")
+            throw BridgeError(.corruptInput, "\(name) has \(byteCount) bytes, \(offset + buffer.count) were requested")
         }
         var done = 0
         while done < buffer.count {

@@ -3,7 +3,7 @@ public import ModelPlugins
 
 /// The tokenizer files of toys whose real models have a tekken tokenizer.
 public enum TekkenToy {
-    /// The control tokens, whose ids are their places.
+    /// The control tokens, whose ids are their indices.
     private static let special: [ToyTokenizer.Special] = [
         "<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]",
         "[/TOOL_RESULTS]", "[TOOL_CALLS]", "[IMG]", "<pad>", "[IMG_BREAK]", "[IMG_END]", "[PREFIX]", "[MIDDLE]",

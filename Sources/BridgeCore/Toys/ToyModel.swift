@@ -17,9 +17,9 @@ public import TensorRuntime
 ///
 /// The same options give the same bytes on every machine, whatever the number of threads.
 public struct ToyModel: Sendable {
-    /// What a toy is asked for.
+    /// The options of a toy.
     public struct Options: Sendable {
-        /// What the random numbers start from.
+        /// The seed of the random values.
         public var seed: UInt64
         /// Decoder layers; nil for those of the configuration.
         public var layers: Int?
@@ -27,7 +27,7 @@ public struct ToyModel: Sendable {
         public var hiddenSize: Int?
         /// The type of the weights; nil for that of the configuration.
         public var elementType: ElementType?
-        /// A published size such as `3b`, whose real dimensions are taken; nil for a tiny model.
+        /// A published size such as `3b`, whose real dimensions are used; nil for a tiny model.
         public var realSize: String?
 
         /// Options; without arguments the family's tiny model with seed 0.
@@ -48,11 +48,11 @@ public struct ToyModel: Sendable {
 
     /// The family's name.
     public let family: String
-    /// What was asked for.
+    /// The options.
     public let options: Options
     /// The content of `config.json`.
     public let configuration: JSON
-    /// How many numbers all tensors hold together.
+    /// The number of elements of all tensors.
     public let parameterCount: Int
 
     private let recipe: ToyRecipe
@@ -63,7 +63,7 @@ public struct ToyModel: Sendable {
     /// - Parameters:
     ///   - family: The family's name, such as `bridge models` lists it.
     ///   - options: Seed and sizes.
-    ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
+    ///   - catalog: The families to choose from; without one, the plugins in the directory of the core's library.
     /// - Throws: `BridgeError` for a family or size that is not known, and for sizes that do not fit together.
     public init(family: String, options: Options = Options(), catalog: PluginCatalog? = nil) throws {
         let catalog = try catalog ?? .standard()
@@ -144,7 +144,7 @@ public struct ToyModel: Sendable {
         return configuration
     }
 
-    /// How many tensors there are.
+    /// The number of tensors.
     public var tensorCount: Int { shards.shards.reduce(0) { $0 + $1.tensors.count } }
 
     /// The bytes of all tensors together.
@@ -163,8 +163,8 @@ public struct ToyModel: Sendable {
     /// Writes the directory.
     ///
     /// - Parameters:
-    ///   - path: The directory. It appears whole or not at all.
-    ///   - overwrite: Whether a directory that stands there is replaced.
+    ///   - path: The directory, written atomically.
+    ///   - overwrite: Whether an existing directory is replaced.
     ///   - context: Threads, progress and cancellation.
     /// - Returns: What was written, and how long it took.
     /// - Throws: `BridgeError`; the destination is then as it was.
@@ -210,7 +210,7 @@ public struct ToyModel: Sendable {
                 # A toy
 
                 Random weights in \(size), \(parameterCount) parameters, family \(family), made by `bridge toy` with
-                seed \(options.seed). It is for trying out tools and measuring them; what it says means nothing.
+                seed \(options.seed). It is for testing and benchmarking tools; its output is meaningless.
 
                 """
         )

@@ -3,7 +3,7 @@ import JSONTree
 import TensorFiles
 import TensorRuntime
 
-/// The weight files of a toy: tensors spread over shards as the hub has them, and their index.
+/// The weight files of a toy: tensors in shards as on the hub, and their index.
 struct ToyShards {
     /// The size above which the hub starts a new file.
     static let largestShard = 5_000_000_000

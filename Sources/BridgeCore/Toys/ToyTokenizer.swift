@@ -2,10 +2,10 @@ public import JSONTree
 
 /// The `tokenizer.json` of toy models, in the two shapes that the hub's files have.
 public enum ToyTokenizer {
-    /// A token that stands for itself and is never made by merges.
+    /// A token that is its own text and is never the result of a merge.
     public typealias Special = (id: Int, token: String)
 
-    /// A byte-level tokenizer: text is split by a pattern, and every byte has a printable stand-in.
+    /// A byte-level tokenizer: text is split by a pattern, and every byte has a printable character.
     ///
     /// - Parameters:
     ///   - size: How many tokens, special ones included.
@@ -121,7 +121,7 @@ public enum ToyTokenizer {
         ]
     }
 
-    /// The printable stand-in of each byte, as GPT-2's tokenizer introduced them.
+    /// The printable character of each byte, as GPT-2's tokenizer introduced them.
     private static let byteCharacters: [Character] = {
         let plain = Set(0x21...0x7E).union(0xA1...0xAC).union(0xAE...0xFF)
         var spare: UInt32 = 0x100

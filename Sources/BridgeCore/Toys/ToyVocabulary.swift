@@ -2,7 +2,7 @@ import JSONTree
 
 /// The tokens and merges of a byte-pair encoding that was never trained: bytes, some common words, then all syllables.
 ///
-/// It fills the vocabulary to its last id, so that whatever a model with random weights says can be decoded.
+/// It fills the vocabulary to its last id, so that any token of a model with random weights can be decoded.
 public struct ToyVocabulary: Sendable {
     /// The tokens by id.
     public private(set) var tokens: [String]
@@ -18,7 +18,7 @@ public struct ToyVocabulary: Sendable {
     ///   - size: How many tokens.
     ///   - special: Tokens whose ids are given; the others take the ids between them.
     ///   - alphabet: The tokens that merges start from.
-    ///   - space: The character that stands for a space.
+    ///   - space: The character of a space.
     public init(size: Int, special: [Int: String], alphabet: [String], space: String) {
         tokens = [String](repeating: "", count: max(size, 0))
         for (id, token) in special where tokens.indices.contains(id) {
@@ -76,7 +76,7 @@ public struct ToyVocabulary: Sendable {
         }
     }
 
-    /// All pairs of letters, alone and behind a space, then all pairs of those, until every id is taken.
+    /// All pairs of letters, alone and after a space, then all pairs of those, until every id is assigned.
     private mutating func fill(_ space: String) {
         let pairs = Self.letters.flatMap { first in Self.letters.map { (first, $0) } }
         for (first, second) in pairs {

@@ -1,6 +1,6 @@
 import CCompression
 
-/// Puts the buffers of a batch together to columns.
+/// Assembles the buffers of a batch to columns.
 struct ArrowBatchReader {
     let file: FileBytes
     let limits: ParquetLimits
@@ -17,7 +17,7 @@ struct ArrowBatchReader {
         self.fields = fields
     }
 
-    /// What a batch has not given to a column yet.
+    /// The nodes and buffers of a batch that are not assigned to a column yet.
     private struct Rest {
         var nodes: ArraySlice<(first: Int64, second: Int64)>
         var buffers: ArraySlice<(first: Int64, second: Int64)>
@@ -39,7 +39,9 @@ struct ArrowBatchReader {
         }
         let compression = try batch.table(3)
         if let compression, try compression.number(0, default: UInt8(0)) != 1 {
-            throw ParquetError("its batches are compressed with LZ4, which is not read; write the data with to_parquet")
+            throw ParquetError(
+                "its batches are compressed with LZ4, which is not supported; write the data with to_parquet"
+            )
         }
         var rest = Rest(
             nodes: try batch.pairs(1)[...],
@@ -104,11 +106,11 @@ struct ArrowBatchReader {
         return column
     }
 
-    /// The values of a dictionary, piece by piece.
+    /// The values of a dictionary, in parts.
     private mutating func dictionaryColumns(_ id: Int64, _ field: ArrowField) throws(ParquetError) -> [ArrowColumn] {
         if let columns = known[id] { return columns }
         guard let messages = dictionaries[id] else { throw ParquetError("the dictionary of \(field.name) is missing") }
-        guard open.insert(id).inserted else { throw ParquetError("the dictionary of \(field.name) is made of itself") }
+        guard open.insert(id).inserted else { throw ParquetError("the dictionary of \(field.name) contains itself") }
         defer { open.remove(id) }
         var columns: [ArrowColumn] = []
         for message in messages { columns += try self.columns(of: message, fields: [field.withoutDictionary]) }

@@ -1,9 +1,9 @@
-/// How much one row may take: lists that refer to the same elements over and over can be larger than their file.
+/// The limit of one row: lists that refer to the same elements repeatedly can be larger than their file.
 struct ArrowBudget {
     private var values: Int
     private var bytes: Int
 
-    /// A budget for a row of a file of so many bytes.
+    /// A budget for a row of a file of this many bytes.
     init(_ limits: ParquetLimits, fileBytes: Int) {
         values = min(limits.values, limits.rowValues)
         bytes = min(limits.pageBytes, max(limits.bytes(ofPacked: 0), fileBytes))
@@ -11,7 +11,7 @@ struct ArrowBudget {
 
     mutating func take(values count: Int, bytes size: Int = 0) throws(ParquetError) {
         (values, bytes) = (values - count, bytes - size)
-        guard values >= 0, bytes >= 0 else { throw ParquetError("a row is larger than what is read") }
+        guard values >= 0, bytes >= 0 else { throw ParquetError("a row is larger than supported") }
     }
 }
 
@@ -24,7 +24,7 @@ struct ArrowColumn {
     var offsets: ArrowBuffer
     var values: ArrowBuffer
     var children: [ArrowColumn] = []
-    /// The dictionary's values, which the values here are indices of.
+    /// The dictionary's values, which the values of this column index.
     var dictionary: [ArrowColumn] = []
 
     init(field: ArrowField, count: Int, file: FileBytes) {
@@ -34,7 +34,7 @@ struct ArrowColumn {
         values = .none(file)
     }
 
-    /// Checks that there are values of so many bytes.
+    /// Checks that there are values of this many bytes.
     func check(width: Int) throws(ParquetError) {
         let (bytes, overflow) = count.multipliedReportingOverflow(by: width)
         guard !overflow, values.bytes.count >= bytes else {
@@ -71,7 +71,7 @@ struct ArrowColumn {
         }
     }
 
-    /// What is between two offsets, which have to be inside of `limit`.
+    /// The range between two offsets, which have to be inside of `limit`.
     private func range(_ index: Int, isLarge: Bool, limit: Int) throws(ParquetError) -> Range<Int> {
         func offset(_ index: Int) -> Int {
             guard isLarge else {
@@ -121,7 +121,8 @@ struct ArrowColumn {
                 fields.append(.init(name: child.field.name, value: try child.value(at: index, &budget)))
             }
             return .structure(fields)
-        case .unsupported(let name, _): throw ParquetError("a value of \(field.name) is \(name), which is not read")
+        case .unsupported(let name, _):
+            throw ParquetError("a value of \(field.name) is \(name), which is not supported")
         }
     }
 

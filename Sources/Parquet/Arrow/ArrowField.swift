@@ -1,6 +1,6 @@
 /// A column of an Arrow file, or a part of one.
 struct ArrowField: Sendable {
-    /// How the values are laid out.
+    /// The layout of the values.
     enum Layout: Sendable, Equatable {
         case null
         case bool
@@ -13,7 +13,7 @@ struct ArrowField: Sendable {
         case list(isLarge: Bool)
         case fixedList(count: Int)
         case structure
-        /// Values of so many bytes that are not read; asking for one is an error that says what they are.
+        /// Values of a type that is not supported, of this many bytes; reading one is an error with the type's name.
         case unsupported(String, width: Int)
     }
 
@@ -60,7 +60,7 @@ struct ArrowField: Sendable {
         case 2:
             let bits = try table.number(0, default: Int32(0))
             guard [8, 16, 32, 64].contains(bits) else {
-                throw ParquetError("the column \(name) has \(bits)-bit numbers")
+                throw ParquetError("the column \(name) has \(bits)-bit integers")
             }
             return .int(bytes: Int(bits) / 8, isSigned: try table.number(1, default: UInt8(0)) != 0)
         case 3: return .float(bytes: [2, 4, 8][min(2, max(0, Int(try table.number(0, default: Int16(0)))))])
@@ -98,7 +98,7 @@ struct ArrowField: Sendable {
                 26: "views of lists",
             ]
             throw ParquetError(
-                "the column \(name) has \(names[type] ?? "type \(type)"), which is not read; write the data with to_parquet"
+                "the column \(name) has \(names[type] ?? "type \(type)"), which is not supported; write the data with to_parquet"
             )
         }
     }

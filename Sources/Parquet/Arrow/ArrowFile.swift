@@ -12,7 +12,7 @@ public final class ArrowFile: Sendable {
         let dictionaries: [Int64: [ArrowMessage]]
     }
 
-    // Nothing of it goes out from under the lock.
+    // No reference to it leaves the lock.
     private struct Cache {
         var batch: (index: Int, columns: [ArrowColumn])?
     }
@@ -23,7 +23,7 @@ public final class ArrowFile: Sendable {
     private let entries: [Entry]
     private let cache = Mutex(Cache())
 
-    /// How many rows the file has.
+    /// The number of rows of the file.
     public let rowCount: Int
     /// The names of the columns.
     public var columns: [String] { fields.map(\.name) }
@@ -46,14 +46,14 @@ public final class ArrowFile: Sendable {
         self.file = file
         self.limits = limits
         let bytes = file.buffer
-        // A file for random access is a stream behind eight bytes, with a directory behind it that is not needed.
+        // A file for random access is a stream after eight bytes, followed by a directory that is not needed.
         var position = bytes.count >= 8 && bytes[..<6].elementsEqual("ARROW1".utf8) ? 8 : 0
         guard let first = try ArrowMessage(bytes, at: position), case .schema = first.kind else {
             throw ParquetError("it does not begin with the schema of an Arrow stream")
         }
         let schema = try first.header(in: bytes)
         guard try schema.number(0, default: Int16(0)) == 0 else {
-            throw ParquetError("its numbers have the high byte first, which is not read")
+            throw ParquetError("its byte order is big-endian, which is not supported")
         }
         var fields: [ArrowField] = []
         for field in try schema.tables(1) { fields.append(try ArrowField(field)) }
@@ -87,11 +87,11 @@ public final class ArrowFile: Sendable {
     ///
     /// - Parameters:
     ///   - row: The number, from 0 on.
-    ///   - columns: The names of the columns, in the order in which they are wanted; nil for all.
+    ///   - columns: The names of the columns, in the order of the result; nil for all.
     /// - Returns: A structure.
     /// - Throws: `ParquetError` when there is no such row or column, or the batch is damaged.
     public func row(at row: Int, columns: [String]? = nil) throws(ParquetError) -> ParquetValue {
-        guard row >= 0, row < rowCount else { throw ParquetError("row \(row) is asked for, it has \(rowCount)") }
+        guard row >= 0, row < rowCount else { throw ParquetError("row \(row) is requested, it has \(rowCount)") }
         var (low, high) = (0, entries.count)
         while high - low > 1 {
             let middle = (low + high) / 2
@@ -156,7 +156,7 @@ struct ArrowMessage: Sendable {
         let count = try table.number(3, default: Int64(0))
         guard count >= 0, count <= bytes.count - header.upperBound else {
             throw ParquetError(
-                "it is cut short: a message has \(count) bytes where \(bytes.count - header.upperBound) are left"
+                "it is truncated: a message has \(count) bytes where \(bytes.count - header.upperBound) are left"
             )
         }
         body = header.upperBound..<header.upperBound + Int(count)

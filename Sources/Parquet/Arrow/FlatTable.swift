@@ -4,7 +4,7 @@
 struct FlatTable {
     private let bytes: UnsafeRawBufferPointer
     private let start: Int
-    /// Where the offsets of the fields are, and how many bytes they take.
+    /// The position of the fields' offsets, and their number of bytes.
     private let directory: Int
     private let directoryBytes: Int
 
@@ -35,7 +35,7 @@ struct FlatTable {
         return Number(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Number.self))
     }
 
-    /// Where a field is; nil where the table does not have it.
+    /// The position of a field; nil if the table does not have it.
     private func place(_ field: Int) throws(ParquetError) -> Int? {
         guard 4 + 2 * field + 2 <= directoryBytes else { return nil }
         let offset = Int(try Self.number(bytes, at: directory + 4 + 2 * field, UInt16.self))
@@ -76,7 +76,7 @@ struct FlatTable {
         return tables
     }
 
-    /// The pairs of 64-bit numbers of a list of such structures.
+    /// The pairs of 64-bit integers of a list of such structures.
     func pairs(_ field: Int) throws(ParquetError) -> [(first: Int64, second: Int64)] {
         guard let (start, count) = try vector(field, width: 16) else { return [] }
         var pairs: [(Int64, Int64)] = []

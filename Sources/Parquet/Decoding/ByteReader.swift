@@ -40,7 +40,7 @@ struct ByteReader {
         throw ParquetError("a number has more than 64 bits")
     }
 
-    /// A signed number whose sign stands in the lowest bit.
+    /// A zigzag-encoded signed integer.
     mutating func zigzag() throws(ParquetError) -> Int64 {
         let value = try varint()
         return Int64(bitPattern: (value >> 1) ^ (0 &- (value & 1)))

@@ -2,7 +2,7 @@
 ///
 /// The encodings: https://parquet.apache.org/docs/file-format/data-pages/encodings/, DELTA_BINARY_PACKED and below.
 enum DeltaDecoder {
-    /// Decodes `count` whole numbers; differences wrap around as in the width that the column has.
+    /// Decodes `count` integers; differences wrap around at the width of the column.
     static func numbers(_ reader: inout ByteReader, count: Int) throws(ParquetError) -> [Int64] {
         let block = try reader.varint()
         let pieces = try reader.varint()

@@ -2,9 +2,9 @@
 ///
 /// The encoding: https://parquet.apache.org/docs/file-format/data-pages/encodings/, "RLE / Bit-Packing Hybrid".
 enum HybridDecoder {
-    /// Decodes `count` numbers of `width` bits.
+    /// Decodes `count` integers of `width` bits.
     static func decode(_ bytes: UnsafeRawBufferPointer, width: Int, count: Int) throws(ParquetError) -> [UInt32] {
-        guard (0...32).contains(width) else { throw ParquetError("numbers of \(width) bits are announced, at most 32") }
+        guard (0...32).contains(width) else { throw ParquetError("the bit width is \(width), expected at most 32") }
         var reader = ByteReader(bytes)
         var values: [UInt32] = []
         values.reserveCapacity(count)
@@ -19,18 +19,18 @@ enum HybridDecoder {
                 var value: UInt32 = 0
                 for index in 0..<(width + 7) / 8 { value |= UInt32(try reader.byte()) << UInt32(8 * index) }
                 guard width == 32 || value >> UInt32(width) == 0 else {
-                    throw ParquetError("a run of \(value) stands among numbers of \(width) bits")
+                    throw ParquetError("a run of \(value) does not fit the bit width \(width)")
                 }
                 guard head > 1 else { throw ParquetError("a run has no length") }
                 values.append(contentsOf: repeatElement(value, count: Int(min(head >> 1, UInt64(wanted)))))
             } else {
                 let groups = head >> 1
                 guard groups > 0, groups <= 1 << 40 else { throw ParquetError("\(groups) packed groups are announced") }
-                // The last group may be cut off behind the last value.
+                // The last group may be truncated after the last value.
                 let announced = Int(groups) * width
                 let packed = try reader.take(min(announced, reader.remaining))
                 let number = min(wanted, Int(groups) * 8)
-                guard packed.count * 8 >= number * width else { throw ParquetError("a packed group is cut short") }
+                guard packed.count * 8 >= number * width else { throw ParquetError("a packed group is truncated") }
                 BitUnpacker.unpack(packed, width: width, count: number) {
                     values.append(UInt32(truncatingIfNeeded: $0))
                 }
@@ -40,9 +40,9 @@ enum HybridDecoder {
     }
 }
 
-/// Takes numbers of any width out of bytes, the lowest bit first.
+/// Reads integers of any width from bytes, the lowest bit first.
 enum BitUnpacker {
-    /// Gives `count` numbers to `take`; there have to be `width * count` bits at least.
+    /// Gives `count` integers to `take`; there have to be `width * count` bits at least.
     static func unpack(_ bytes: UnsafeRawBufferPointer, width: Int, count: Int, _ take: (UInt64) -> Void) {
         var bit = 0
         for _ in 0..<count {

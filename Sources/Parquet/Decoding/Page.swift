@@ -1,6 +1,6 @@
 import CCompression
 
-/// A page where it stands in the file: its header read, its bytes not yet unpacked.
+/// A page in the file: its header decoded, its bytes still compressed.
 struct Page {
     enum Kind: Int {
         case data
@@ -22,7 +22,7 @@ struct Page {
     /// Bytes of the repetition and of the definition levels in version 2, which are never compressed.
     private let levelBytes: (repetition: Int, definition: Int)
 
-    /// Reads the header and steps over the page; nil for a kind of page that later versions may bring.
+    /// Reads the header and skips the page; nil for an unknown kind of page.
     init?(from reader: inout ByteReader, limits: ParquetLimits) throws(ParquetError) {
         let header = try ThriftValue(structureFrom: &reader)
         let kind = Kind(rawValue: try header.count(1, "the kind of a page"))
@@ -55,7 +55,7 @@ struct Page {
         }
     }
 
-    /// The unpacked content, and the levels in front of it; `use` must not keep what it gets.
+    /// The decompressed content, and the levels before it; `use` must not keep its arguments.
     func read<Result>(
         codec: Int,
         leaf: ParquetLeaf,
@@ -101,7 +101,7 @@ struct Page {
         let separate = kind == .dataV2 ? try front.take(bytes) : nil
         guard maximum > 0 else { return [] }
         guard encoding == 3 else {
-            throw ParquetError("levels have the encoding \(encoding), of which only RLE is read")
+            throw ParquetError("levels have the encoding \(encoding), expected RLE")
         }
         let encoded: UnsafeRawBufferPointer
         if let separate { encoded = separate } else { encoded = try content.take(Int(try content.number(UInt32.self))) }

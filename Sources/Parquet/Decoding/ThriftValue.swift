@@ -11,7 +11,7 @@ enum ThriftValue {
 
     /// Deeper than anything that Parquet defines.
     private static let maximumDepth = 24
-    /// Longer than any name or key and value that is of use; page statistics may hold whole values, which are left out.
+    /// Longer than any name or key and value that is needed; page statistics may hold whole values, which are skipped.
     private static let maximumText = 1 << 24
 
     /// Reads a structure.

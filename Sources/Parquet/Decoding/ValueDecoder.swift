@@ -1,14 +1,14 @@
-/// Decodes the values of a page, nulls left out.
+/// Decodes the values of a page without nulls.
 struct ValueDecoder {
     let leaf: ParquetLeaf
     let limits: ParquetLimits
 
-    /// Decodes `count` values; `dictionary` is what indices stand for, nil where none was there.
+    /// Decodes `count` values; `dictionary` holds the values of indices, nil without one.
     func decode(_ content: inout ByteReader, encoding: Int, count: Int, dictionary: [ParquetValue]?)
         throws(ParquetError)
         -> PageValues.Piece
     {
-        // A few bytes of differences can stand for any number of values.
+        // A few bytes of differences can encode any number of values.
         if (5...7).contains(encoding), count > max(limits.values / 4, content.remaining) {
             throw ParquetError("\(count) values are announced in a page of \(content.remaining) bytes")
         }
@@ -60,7 +60,7 @@ struct ValueDecoder {
             return .plain(try split(&content, count: count))
         default:
             throw ParquetError(
-                "column \(leaf.path.joined(separator: ".")) has the encoding \(encoding), which is not read"
+                "column \(leaf.path.joined(separator: ".")) has the encoding \(encoding), which is not supported"
             )
         }
     }
@@ -122,7 +122,7 @@ struct ValueDecoder {
         case .double: return .double(Double(bitPattern: try reader.number(UInt64.self)))
         case .fixed where leaf.kind == .double: return .double(Self.half(try reader.number(UInt16.self)))
         case .fixed: return .bytes(Array(bytes))
-        case .boolean, .byteArray, .int96: throw ParquetError("a value has a type that is not read")
+        case .boolean, .byteArray, .int96: throw ParquetError("a value has a type that is not supported")
         }
     }
 

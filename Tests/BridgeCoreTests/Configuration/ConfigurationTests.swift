@@ -102,7 +102,7 @@ import Testing
         json.set(123_456, at: "image_token_id")
         try directory.write(json.text(), to: "source/config.json")
         let error = #expect(throws: BridgeError.self) { try AutoBridge.fromHF(directory.path("source")) }
-        #expect(error?.names.first?.contains("image_token_id is 123456, but image_token_index says") ?? false)
+        #expect(error?.names.first?.contains("image_token_id is 123456, but image_token_index is") ?? false)
     }
 
     @Test func nullIsNotTheSameAsAbsent() throws {

@@ -58,7 +58,7 @@ import Testing
         try bridge.importCheckpoint(to: directory.path("f32"), options: ConversionOptions(elementType: .float32))
         let types = try compare(Fixtures.checkpoint("mistral"), directory.path("f32"))
         #expect(types.rows.count == 39)
-        #expect(types.rows.allSatisfy { $0.what == "bfloat16 and float32, the same numbers" })
+        #expect(types.rows.allSatisfy { $0.what == "bfloat16 and float32, the same values" })
         let catalog = try PluginCatalog.standard()
         let sides = try [Fixtures.checkpoint("mistral"), directory.path("f32")].map {
             try Checkpoint(path: $0, catalog: catalog)

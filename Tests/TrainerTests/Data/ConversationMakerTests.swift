@@ -116,7 +116,7 @@ import Trainer
         let expected =
             [exchange([], "Where?", "Left.")] + Array(repeating: exchange(["m.png"], "Where?", "Left."), count: 2)
         for (row, expected) in zip(rows, expected) { #expect(try maker.conversation(Row(columns: row)) == expected) }
-        expectError(mentioning: "row 3", "2 images and 0 places") {
+        expectError(mentioning: "row 3", "2 images and 0 placeholders") {
             try maker.conversation(
                 Row(columns: ["messages": [["role": "user", "content": "x"]], "images": ["a.png", "b.png"]])
             )

@@ -124,7 +124,7 @@ import Testing
     @Test func aDamagedFileAndAnEmptyFolderAreNamed() throws {
         let path = try directory([], texts: ["train.parquet": "PAR1 this is no table PAR1"])
         let error = #expect(throws: BridgeError.self) { try HuggingFaceDataset(path) }
-        #expect(error?.message.hasPrefix("\(path)/train.parquet is no readable Parquet file") == true)
+        #expect(error?.message.hasPrefix("\(path)/train.parquet is not a readable Parquet file") == true)
         #expect(throws: BridgeError.self) { try HuggingFaceDataset(try directory([], texts: ["a.txt": "x"])) }
         let deep = "---\nconfigs: " + String(repeating: "[", count: 5000) + "\n---\n"
         #expect(throws: BridgeError.self) {

@@ -45,7 +45,7 @@ import Testing
     @Test func aRowOfTooManyMessagesIsRefused() throws {
         let messages = Array(repeating: "{}", count: ConversationRow.mostMessages + 1).joined(separator: ",")
         let json = try JSON(parsing: Array("{\"messages\":[\(messages)]}".utf8))
-        expectError(mentioning: "messages is a list of 131073 messages, and at most 131072 are read") {
+        expectError(mentioning: "messages is a list of 131073 messages, expected at most 131072") {
             try ConversationRow.conversation(json, imageFolder: "")
         }
     }

@@ -52,7 +52,7 @@ import Trainer
         (#"{"input_ids": [-100], "labels": [1]}"#, "input_ids[0] is -100"),
         (#"{"input_ids": [99999999999999999999], "labels": [1]}"#, "input_ids[0]"),
         (#"{"input_ids": [1], "labels": [1.5]}"#, "labels[0] is 1.5"),
-        (#"{"input_ids": [1], "labels": [1], "images": ["none.png"]}"#, "reads text only"),
+        (#"{"input_ids": [1], "labels": [1], "images": ["none.png"]}"#, "is text-only"),
         (#"{"input_ids": [0, 5, 9], "labels": [-100, 5, 9], "attention_mask": [0, 1, 1]}"#, "at the end of a row only"),
         (#"{"input_ids": [5, 0, 9], "labels": [5, -100, 9], "attention_mask": [1, 0, 1]}"#, "at the end of a row only"),
         (#"{"input_ids": [5, 9, 0], "labels": [5, 9, 0], "attention_mask": [1, 1, 0]}"#, "labels of padding"),
@@ -261,7 +261,7 @@ import Trainer
     @Test(arguments: [
         (
             #"{"messages": [{"role": "user", "content": "<image><image>"}], "images": ["rgb.png"]}"#,
-            "1 image and 2 places"
+            "1 image and 2 placeholders"
         ),
         (
             #"{"messages": [{"role": "user", "content": "<image>"}]}"#,
@@ -269,31 +269,34 @@ import Trainer
         ),
         (
             #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": ""}]}"#,
-            "messages[1] is an answer of the assistant with an empty text"
+            "messages[1] is a message of the assistant with an empty text"
         ),
         (
             #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": null}]}"#,
-            "messages[1] is an answer of the assistant with no content"
+            "messages[1] is a message of the assistant with no content"
         ),
         (
             #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": null, "tool_calls": []}]}"#,
-            "messages[1] is an answer of the assistant with no content"
+            "messages[1] is a message of the assistant with no content"
         ),
         (
             #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": [{"type": "text", "text": ""}]}]}"#,
-            "messages[1] is an answer of the assistant with an empty text"
+            "messages[1] is a message of the assistant with an empty text"
         ),
         (
             #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "<image> b"}], "images": ["rgb.png"]}"#,
-            "messages[1] is an answer of the assistant with an image in it"
+            "messages[1] is a message of the assistant with an image"
         ),
         (
             #"{"messages": [{"role": "user", "content": "a"}, {"role": "system", "content": "b"}], "system": "c"}"#,
             "the row has system, and messages[1] is a system message too"
         ),
         (#"{"messages": [{"role": "user", "content": "a"}], "system": 3}"#, "system is a number, expected a text"),
-        (#"{"messages": [{"role": "user", "content": "no place"}], "images": ["rgb.png"]}"#, "1 image and 0 places"),
-        (#"{"messages": [{"role": "user", "content": "<image>"}]}"#, "are 0 images and 1 places"),
+        (
+            #"{"messages": [{"role": "user", "content": "no place"}], "images": ["rgb.png"]}"#,
+            "1 image and 0 placeholders"
+        ),
+        (#"{"messages": [{"role": "user", "content": "<image>"}]}"#, "are 0 images and 1 placeholders"),
         (#"{"messages": [{"role": "king", "content": "a"}]}"#, "messages[0] has the role king"),
         (#"{"messages": [{"content": "a"}]}"#, "messages[0] has no role"),
         (#"{"messages": [{"role": "user"}]}"#, "messages[0] has no content"),

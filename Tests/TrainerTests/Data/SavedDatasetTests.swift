@@ -51,7 +51,10 @@ import Tokenizers
         (#"{"_data_files": []}"#, "lists no data file"),
         ("{", "not valid JSON"),
         (#"{"_data_files": [{"filename": "gone.arrow"}]}"#, "gone.arrow is not a readable Arrow file"),
-        (#"{"_data_files": [{"filename": "a"}], "_indices_data_files": [{"filename": "b"}]}"#, "an order of its own"),
+        (
+            #"{"_data_files": [{"filename": "a"}], "_indices_data_files": [{"filename": "b"}]}"#,
+            "has indices separate from the rows"
+        ),
     ])
     func aFolderThatDescribesItselfWronglyIsRefused(_ state: String, _ words: String) throws {
         let directory = try TemporaryFolder()

@@ -8,12 +8,12 @@
 
 #define BRIDGE_FETCH_VERSION 2
 
-// Why an exchange has no answer, or not a whole one.
+// The reason why an exchange has no response, or an incomplete one.
 enum {
     BRIDGE_FETCH_DONE = 0,
     BRIDGE_FETCH_STOPPED = 1,      // a callback wanted no more
     BRIDGE_FETCH_BAD_ADDRESS = 2,  // no http:// or https:// address
-    BRIDGE_FETCH_UNREACHABLE = 3,  // no such host, or nobody answers there
+    BRIDGE_FETCH_UNREACHABLE = 3,  // no such host, or no response
     BRIDGE_FETCH_PROXY = 4,        // the proxy is not there or refuses
     BRIDGE_FETCH_CERTIFICATE = 5,  // the server cannot show who it is
     BRIDGE_FETCH_TIMEOUT = 6,      // nothing came for too long
@@ -21,7 +21,7 @@ enum {
     BRIDGE_FETCH_OTHER = 8
 };
 
-// One request, to one address: redirects are answers like others. Strings may be NULL where something may be absent.
+// One request, to one address: redirects are ordinary responses. Strings may be NULL where something may be absent.
 typedef struct bridge_fetch_request {
     const char *method;
     const char *address;
@@ -37,17 +37,17 @@ typedef struct bridge_fetch_request {
     double least_rate_seconds;       // how long the transfer may be slower than that
     int64_t body_count;              // bytes that `give` has; negative for a request without a body
     void *context;                   // what the callbacks are given
-    int (*is_cancelled)(void *context);                                // asked some times a second; not 0 stops
-    int (*head)(void *context, const char *line, size_t count);        // a line of the answer's head; not 0 stops
-    int (*take)(void *context, const void *bytes, size_t count);       // bytes of the answer's body; not 0 stops
+    int (*is_cancelled)(void *context);                                // called several times a second; not 0 stops
+    int (*head)(void *context, const char *line, size_t count);        // a line of the response's head; not 0 stops
+    int (*take)(void *context, const void *bytes, size_t count);       // bytes of the response's body; not 0 stops
     size_t (*give)(void *context, void *bytes, size_t most);           // the next bytes of the request's body
 } bridge_fetch_request;
 
 // How an exchange went.
 typedef struct bridge_fetch_outcome {
     int failure;         // one of those above
-    int status;          // the answer's status, 0 when there is none
-    char reason[256];    // what the library says when something failed
+    int status;          // the response's status, 0 when there is none
+    char reason[256];    // libcurl's message when the request failed
 } bridge_fetch_outcome;
 
 // The functions of the library, which exports `const bridge_fetch_functions *bridge_fetch(void)`.
@@ -62,8 +62,8 @@ typedef struct bridge_fetch_functions {
     void *(*digest)(const char *name);
     void (*update)(void *digest, const void *bytes, size_t count);
     size_t (*finish)(void *digest, uint8_t *result);
-    // The address that `reference` means at `base`, and an address's scheme, host and port, as the library that connects
-    // reads them; 0 when `result` holds it, ended by a zero, not 0 for what is no address or does not fit.
+    // Resolves `reference` against `base`, and gives the scheme, host and port of an address, as libcurl parses them; 0
+    // when `result` holds the text, terminated by a zero; not 0 for an invalid address or one that does not fit.
     int (*resolve)(const char *reference, const char *base, char *result, size_t size);
     int (*origin)(const char *address, char *result, size_t size);
 } bridge_fetch_functions;

@@ -18,7 +18,7 @@
 typedef enum {
     CIMG_OK = 0,
     CIMG_TRUNCATED = 1,    // the bytes end before the image does
-    CIMG_BROKEN = 2,       // the bytes are not what the format asks for
+    CIMG_BROKEN = 2,       // the bytes do not match the format
     CIMG_UNSUPPORTED = 3,  // sound, and not read here
     CIMG_NO_MEMORY = 4,    // the library could not get what it needs
 } cimg_status;

@@ -7,7 +7,7 @@
 // Creates a file for writing, past the page cache when `direct` is not 0.
 int csys_create(const char *path, int direct);
 
-// Opens the file behind a descriptor once more, for reading or also for writing past the page cache.
+// Opens the file of a descriptor again, for reading or also for writing past the page cache.
 int csys_open_direct(int descriptor, int writable);
 
 // Makes a descriptor that goes past the page cache go through it from now on.

@@ -36,7 +36,7 @@ void ctk_transpose(void *target, size_t target_stride, const void *source, size_
 // What differs between two runs of elements.
 typedef struct ctk_difference {
     size_t differing; // how many elements have other bits
-    size_t first;     // the place of the first of them
+    size_t first;     // the index of the first of them
     uint64_t ulps;    // the largest distance, in steps from one number of the type to the next
     double gap;       // the largest absolute difference
 } ctk_difference;
@@ -44,9 +44,9 @@ typedef struct ctk_difference {
 // Compares `count` elements of `type`, of any alignment, bit by bit. `result` must be all zeros at the start.
 void ctk_compare(ctk_difference *result, const void *left, const void *right, ctk_type type, size_t count);
 
-// Fills `count` elements of `type` with pseudo-random numbers, uniform in [center - scale, center + scale) in steps of
-// scale / 32768. Element i of a stream depends on `seed`, `center`, `scale` and `first + i` alone, so that any part of a
-// tensor can be made on its own. The bytes are the same on every machine; random.c says how they are made.
+// Fills `count` elements of `type` with pseudo-random values, uniform in [center - scale, center + scale) in steps of
+// scale / 32768. Element i of a stream depends on `seed`, `center`, `scale` and `first + i` alone, so that any part of
+// a tensor can be generated separately. The bytes are the same on every machine; see random.c.
 void ctk_random(void *target, ctk_type type, uint64_t seed, uint64_t first, float center, float scale, size_t count);
 
 // The instruction sets for which a kernel may have variants.
@@ -66,17 +66,16 @@ void ctk_random_within(ctk_isa isa, void *target, ctk_type type, uint64_t seed, 
 ctk_isa ctk_processor_isa(void);
 // Sets the most that `ctk_best_isa` gives, for the whole process.
 void ctk_limit_isa(ctk_isa isa);
-// The best of them that this processor has and the limit allows, and its name. The kernels below never use more than they
-// are told to.
+// The highest level that this processor has and the limit allows, and its name. The kernels below use no higher level.
 ctk_isa ctk_best_isa(void);
 const char *ctk_isa_name(ctk_isa isa);
-// The name of the processor's feature `index`, and whether it has it; NULL behind the last one.
+// The name of the processor's feature `index`, and whether it has it; NULL after the last one.
 const char *ctk_feature(size_t index, bool *is_present);
 
 #define CTK_MAX_RANK 16
 #define CTK_MAX_OPERANDS 5
 
-// Nested loops over the same places of several operands, outermost first.
+// Nested loops over the same indices of several operands, outermost first.
 typedef struct ctk_loops {
     size_t rank; // 1...CTK_MAX_RANK
     const size_t *sizes;
@@ -123,8 +122,8 @@ typedef struct ctk_element_work {
 // Works on `count` elements from the `first` of the loops on, in float32.
 void ctk_elements(ctk_isa isa, const ctk_element_work *work, const ctk_loops *loops, size_t first, size_t count);
 
-// out[i] = the sum of x over `reduced_count` places of the reduced loops from `first_reduced` on, for `count` places of
-// the kept loops from `first` on.
+// out[i] = the sum of x over `reduced_count` indices of the reduced loops from `first_reduced` on, for `count` indices
+// of the kept loops from `first` on.
 void ctk_sum(ctk_isa isa, float *out, const void *x, ctk_type type, const ctk_loops *kept, size_t first, size_t count,
              const ctk_loops *reduced, size_t first_reduced, size_t reduced_count);
 
@@ -132,9 +131,9 @@ void ctk_sum(ctk_isa isa, float *out, const void *x, ctk_type type, const ctk_lo
 void ctk_add_rows(ctk_isa isa, float *table, size_t table_stride, const int32_t *rows, size_t count, const void *x,
                   ctk_type type, size_t x_stride, size_t columns);
 
-// Norms of `rows` rows of `width` elements without gaps; TensorEngine says what they compute. x may be float32 where the
-// result is bfloat16. Backwards, the gradient has the type of the result, and `out` that of x; gradients of weight and bias
-// are added to, and may be NULL.
+// Norms of `rows` contiguous rows of `width` elements, as TensorEngine defines them. x may be float32 where the result
+// is bfloat16. In the backward functions the gradient has the type of the result, and `out` that of x; gradients of
+// weight and bias are added to, and may be NULL.
 void ctk_rms_norm(ctk_isa isa, void *out, const void *x, ctk_type x_type, ctk_type out_type, const float *weight, float epsilon, bool rounds,
                   size_t rows, size_t width, float *inverse_root);
 void ctk_rms_norm_backward(ctk_isa isa, void *out, float *into_gain, const void *x, const void *gradient, ctk_type x_type, ctk_type out_type,
@@ -177,29 +176,30 @@ typedef struct ctk_attention {
     float scale;
     ctk_mask mask;
     ctk_rows query, key, value, out;
-    float *log_sum_exp; // [heads, queries], may be NULL on the way forward
-    // For the way back: the gradient of `out`, the sums of its products with `out`, [heads, queries], and the results.
+    float *log_sum_exp; // [heads, queries], may be NULL in the forward pass
+    // For the backward pass: the gradient of `out`, the sums of its products with `out`, [heads, queries], and the
+    // results.
     ctk_rows gradient;
     float *delta;
     ctk_rows into_query, into_key, into_value;
 } ctk_attention;
 
-// The rows of a group are those of its query heads, token by token: row = token * heads_per_group + head. This many of
-// them at the most are worked on at once on the way forward, and this many rows or keys on the way back.
+// The rows of a group are those of its query heads, token by token: row = token * heads_per_group + head. At most this
+// many of them are processed at once in the forward pass, and this many rows or keys in the backward pass.
 #define CTK_ATTENTION_ROWS 128
 #define CTK_ATTENTION_TILE 64
 
-// How many float32 numbers of scratch memory attention to heads of a width takes, either way.
+// The float32 elements of scratch memory that attention to heads of a width takes, forward or backward.
 size_t ctk_attention_scratch(size_t width);
 
 // With few rows this many groups can be worked on together, which reads memory in its order.
 #define CTK_GROUPS_TOGETHER 8
 
-// Rows of the result, or, where `partial` is not NULL, [rows, width + 2] for ctk_attend_merge: what is known when only the
-// given keys have been seen. Those of the groups lie `partial_stride` apart.
+// Rows of the result, or, where `partial` is not NULL, [rows, width + 2] for ctk_attend_merge: the partial result over
+// the given keys. Those of the groups are `partial_stride` apart.
 void ctk_attend(ctk_isa isa, const ctk_attention *a, size_t first_group, size_t groups, size_t first_row, size_t rows,
                 size_t first_key, size_t keys, float *partial, size_t partial_stride, float *scratch);
-// Rows of the result from `parts` of the keys, which lie `part_stride` apart.
+// Rows of the result from `parts` of the keys, which are `part_stride` apart.
 void ctk_attend_merge(ctk_isa isa, const ctk_attention *a, size_t group, size_t first_row, size_t rows,
                       const float *partials, size_t parts, size_t part_stride, float *scratch);
 // Fills in `delta`, which the gradients need.
@@ -211,9 +211,9 @@ void ctk_attend_query_gradients(ctk_isa isa, const ctk_attention *a, size_t grou
 void ctk_attend_key_gradients(ctk_isa isa, const ctk_attention *a, size_t group, size_t first_key, size_t keys,
                               float *scratch);
 
-// Goes on with the largest logit of each row, -infinity at first, and the sum of exp(logit - largest), 0 at first, over
-// `width` more columns of logits from `first` on, whose rows lie `stride` apart. `chosen` gets the logits of the targets
-// that are among the columns.
+// Updates the largest logit of each row, -infinity at first, and the sum of exp(logit - largest), 0 at first, with
+// `width` more columns of logits from `first` on, whose rows are `stride` apart. `chosen` gets the logits of the
+// targets that are among the columns.
 void ctk_softmax_sums(ctk_isa isa, float *largest, float *sums, float *chosen, const float *logits, size_t stride,
                       const int32_t *targets, size_t first, size_t rows, size_t width);
 // out = (exp(logit - log_sum) - (1 in the target's column, which counts from `first`)) * weight, row by row.
@@ -243,19 +243,19 @@ typedef struct ctk_sgd_step {
 void ctk_sgd(ctk_isa isa, float *values, float *velocity, const float *gradient, void *model, ctk_type model_type,
              size_t count, const ctk_sgd_step *step);
 
-// out = x * scale where the random number of the element's place, from `first` on, is not below `limit`, 0 elsewhere.
+// out = x * scale where the random value of the element's index, from `first` on, is not below `limit`, 0 elsewhere.
 void ctk_dropout(ctk_isa isa, void *out, const void *x, ctk_type type, size_t first, size_t count, uint32_t first_key,
                  uint32_t second_key, uint32_t limit, float scale);
 
 // Rows of the left matrix that ctk_amx_multiply takes together.
 enum { CTK_AMX_HEIGHT = 512 };
 
-// How many bytes a left matrix takes in tiles, and how many of scratch memory a product of so many rows and columns needs.
+// The bytes of a left matrix in tiles, and of the scratch memory of a product.
 size_t ctk_amx_packed(size_t m, size_t k);
 size_t ctk_amx_scratch(size_t rows, size_t columns);
 
-// Puts 32 rows of a bfloat16 matrix a [m, k] into tiles, from `row` on, a multiple of 32. Strides are in elements, one
-// of them 1. `packed` is 64-byte aligned. The processor has to have AMX, as CTK_AMX says.
+// Copies 32 rows of a bfloat16 matrix a [m, k] into tiles, from `row` on, a multiple of 32. Strides are in elements,
+// one of them 1. `packed` is 64-byte aligned. The processor must have AMX, see CTK_AMX.
 void ctk_amx_pack(void *packed, const void *a, size_t row_stride, size_t column_stride, size_t m, size_t k, size_t row);
 
 // c[m, n] = a[m, k] b[k, n] for up to CTK_AMX_HEIGHT rows from `row` on, a multiple of that, on the calling thread; sums
@@ -273,8 +273,8 @@ enum { CTK_AMX_ATTENTION_KEYS = 256, CTK_AMX_ATTENTION_ROWS = 32 };
 size_t ctk_amx_attention_packed(size_t keys, size_t width);
 size_t ctk_amx_attention_scratch(size_t width);
 
-// Puts CTK_AMX_ATTENTION_KEYS keys and values of a group into tiles, from `first` on, a multiple of that. bfloat16 only,
-// and the processor has to have AMX, as CTK_AMX says.
+// Copies CTK_AMX_ATTENTION_KEYS keys and values of a group into tiles, from `first` on, a multiple of that. bfloat16
+// only, and the processor must have AMX, see CTK_AMX.
 void ctk_amx_attention_pack(void *packed, const ctk_attention *a, size_t group, size_t first);
 
 // Attention of CTK_AMX_ATTENTION_ROWS rows of a group from `row` on, a multiple of that; rows as for ctk_attend. `packed`

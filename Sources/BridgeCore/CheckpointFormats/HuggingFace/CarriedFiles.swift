@@ -2,14 +2,14 @@ package import BridgeSupport
 
 /// Which files of a directory may be carried along, into another directory or to the hub.
 ///
-/// A directory may come from anyone, and a link in it may lead to any file of the user: the text of what it leads to would go
-/// wherever the model goes. So it has to stay inside of the directory, or lead to the contents of a cache of the hub, which
-/// is where the links of a downloaded model lead to.
+/// A directory may come from an untrusted source, and a link in it may lead to any file of the user: its content would
+/// be published with the model. So it has to stay inside the directory, or lead to the blobs of a hub cache, as the
+/// links of a downloaded model do.
 package enum CarriedFiles {
-    /// Makes sure that a path leads to something inside.
+    /// Checks that a path leads to a file inside.
     ///
     /// - Parameters:
-    ///   - path: The file or directory, be it a link or behind one.
+    ///   - path: The file or directory; links are followed.
     ///   - root: The directory that it belongs to.
     /// - Throws: `BridgeError` for one that leads out.
     package static func check(_ path: String, in root: String) throws {

@@ -2,7 +2,7 @@ import BridgeSupport
 public import JSONTree
 public import ModelSchema
 
-/// The keys of `params.json` that describe a decoder, and what they are called in `config.json`.
+/// The keys of `params.json` that describe a decoder, with their names in `config.json`.
 public enum ConsolidatedParameters {
     private static let keys = [
         ("dim", "hidden_size"), ("n_layers", "num_hidden_layers"), ("head_dim", "head_dim"),
@@ -15,7 +15,7 @@ public enum ConsolidatedParameters {
     ///
     /// Source: Mistral's published files, and what vLLM's and transformers' readers of them make of each key.
     ///
-    /// - Parameter more: The keys of the family besides those.
+    /// - Parameter more: Additional keys of the family.
     /// - Returns: The table.
     public static func settings(_ more: [Setting]) -> SettingsTable {
         SettingsTable(file: "params.json", source: "files that the maker publishes") {
@@ -78,7 +78,7 @@ public enum ConsolidatedParameters {
         return decoder
     }
 
-    /// `params.json` after the weights have lost their quantisation or kept it, as `configuration` says.
+    /// `params.json` for weights that are dequantised or still quantised, as `configuration` specifies.
     public static func revised(_ base: JSON, for configuration: JSON) -> JSON {
         var json = base
         if configuration["quantization_config"] == nil { json.set(nil, at: "quantization") }

@@ -2,13 +2,13 @@ import BridgeSupport
 
 /// A repository of the hub at a revision: `org/name` or `org/name@revision`.
 public struct HubRepository: Sendable, Hashable, CustomStringConvertible {
-    /// What a repository holds.
+    /// The type of a repository.
     public enum Kind: String, Sendable, CaseIterable {
         case model
         case dataset
     }
 
-    /// What it holds.
+    /// Its type.
     public var kind: Kind
     /// Its id, such as `mistralai/Ministral-3-3B-Instruct-2512-BF16`.
     public var id: String
@@ -39,7 +39,8 @@ public struct HubRepository: Sendable, Hashable, CustomStringConvertible {
         self.revision = revision
     }
 
-    /// The repository that a person means where a directory does as well; nil when there is such a directory, and for what is no id.
+    /// The repository that the user means where a directory is accepted too; nil for an existing directory and for an
+    /// invalid id.
     public init?(meantBy text: String) {
         // The name of an iteration is that of a directory, which is missing then.
         guard !Files.exists(text), NativeCheckpoint.iteration(inName: Files.name(of: text)) == nil else { return nil }
@@ -70,7 +71,7 @@ public struct HubRepository: Sendable, Hashable, CustomStringConvertible {
     /// The name of its directory in the cache.
     public var directoryName: String { "\(kind.rawValue)s--" + id.split(separator: "/").joined(separator: "--") }
 
-    /// The id, with the revision where it is not the usual one.
+    /// The id, with the revision if it is not the default.
     public var description: String { revision == Self.standardRevision ? id : "\(id)@\(revision)" }
 
     /// A repository of the same name that holds the other thing.
@@ -81,8 +82,8 @@ public struct HubRepository: Sendable, Hashable, CustomStringConvertible {
         return otherType
     }
 
-    /// Where people see it, below the hub's address.
+    /// Its web page, below the hub's address.
     package var page: String { kind == .model ? id : "\(kind.rawValue)s/\(id)" }
-    /// Where programs ask for it, below the hub's address.
+    /// Its API path, below the hub's address.
     package var api: String { "api/\(kind.rawValue)s/\(id)" }
 }

@@ -14,7 +14,7 @@ public struct HuggingFaceDirectory: Sendable {
 
         /// The file with the configuration.
         public var configurationName: String { self == .transformers ? "config.json" : "params.json" }
-        /// What the names of the weight files start with.
+        /// The prefix of the weight files' names.
         package var weightsPrefix: String { self == .transformers ? "model" : "consolidated" }
         /// The index of several weight files.
         package var indexName: String { "\(weightsPrefix).safetensors.index.json" }
@@ -47,9 +47,9 @@ public struct HuggingFaceDirectory: Sendable {
     public let tensors: [String: StoredTensor]
     /// The files that are carried along unchanged, as paths inside the directory.
     public let sideFiles: [String]
-    /// Weight files that were left out, because they hold the same model in another format.
+    /// Weight files that were skipped, because they hold the same model in another format.
     public let leftOut: [String]
-    /// Asked before what was made of the weights counts, where they were still on their way.
+    /// Called before the result is committed, when the weights were still being downloaded.
     package let confirm: (@Sendable () throws -> Void)?
 
     /// Opens a directory and reads the headers of its weight files.
@@ -62,7 +62,7 @@ public struct HuggingFaceDirectory: Sendable {
     /// - Parameters:
     ///   - path: The directory.
     ///   - elsewhere: What holds their bytes, by their names in the directory.
-    ///   - confirm: Asked before what was made of the weights counts; nil where nobody has to be asked.
+    ///   - confirm: Called before the result is committed; nil for complete files.
     /// - Throws: `BridgeError` when a file is missing or cannot be what it claims to be.
     package init(
         path: String,
@@ -102,14 +102,14 @@ public struct HuggingFaceDirectory: Sendable {
                 if let other = homes.updateValue(name, forKey: tensor.name) {
                     throw BridgeError(
                         .corruptInput,
-                        "the tensor \(tensor.name) stands in both \(other) and \(name) of \(path)"
+                        "the tensor \(tensor.name) is in both \(other) and \(name) of \(path)"
                     )
                 }
                 tensors[tensor.name] = tensor
             }
         }
         var index = weights.index
-        // transformers does not look at the index beside a single file, so an old one there does no harm.
+        // transformers ignores an index next to a single file, so an outdated one has no effect.
         if weights.isSingle {
             if (try? index?.check(against: homes)) == nil { index = nil }
         } else {
@@ -173,7 +173,7 @@ public struct HuggingFaceDirectory: Sendable {
     package static let expectation =
         "a directory with config.json and model*.safetensors, or the id of a model on the hub, such as org/name"
 
-    /// What to do with a directory that holds an adapter and was given as a model; nil for another directory.
+    /// The advice for a directory that holds an adapter and was given as a model; nil for another directory.
     package static func adapter(in path: String, _ names: [String]) -> BridgeError? {
         guard names.contains(AdapterFiles.configuration) || names.contains(AdapterFiles.lora) else {
             return nil
@@ -250,7 +250,7 @@ public struct HuggingFaceDirectory: Sendable {
         var leftOut: [String] = []
         var seen: Set<String> = []
         func visit(_ directory: String) throws {
-            // A link to a directory above would lead here again and again.
+            // A link to a parent directory would be followed endlessly.
             guard let identity = Files.identity(of: Files.join(path, directory)), seen.insert(identity).inserted else {
                 return
             }

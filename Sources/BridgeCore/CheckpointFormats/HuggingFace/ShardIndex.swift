@@ -13,7 +13,7 @@ package struct ShardIndex {
 
     /// Reads an index.
     ///
-    /// - Throws: `BridgeError` for a file that is no index or that names files outside its directory.
+    /// - Throws: `BridgeError` for an invalid index and for one with files outside its directory.
     package init(path: String) throws { try self.init(path: path, json: JSON(contentsOf: path)) }
 
     package init(path: String, json: JSON) throws {
@@ -52,7 +52,7 @@ package struct ShardIndex {
         guard wrong.isEmpty, unlisted.isEmpty else {
             throw BridgeError(
                 .corruptInput,
-                "weight_map of \(path) does not match the weight files beside it: \(ByteFormat.counted(wrong.count, "tensor")) found in "
+                "weight_map of \(path) does not match the weight files next to it: \(ByteFormat.counted(wrong.count, "tensor")) found in "
                     + "another file or in none, \(unlisted.count) not listed; expected every tensor in the file that weight_map names. "
                     + "Download the index and the weight files again from one revision, or correct weight_map",
                 names: wrong + unlisted

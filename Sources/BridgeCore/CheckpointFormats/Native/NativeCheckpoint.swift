@@ -22,7 +22,7 @@ public struct NativeCheckpoint: Sendable {
     package static let latestName = "latest_checkpointed_iteration.txt"
     package static let manifestName = "manifest.json"
     package static let huggingFaceDirectory = "huggingface"
-    /// Where the headers of the source's weight files are kept.
+    /// The directory of the headers of the source's weight files.
     package static let shardDirectory = "huggingface/.safetensors"
 
     /// The name of the directory of an iteration.
@@ -37,13 +37,13 @@ public struct NativeCheckpoint: Sendable {
         return Int(name.dropFirst(5))
     }
 
-    /// Opens a checkpoint: an iteration's directory, or a directory with iterations, of which the newest is taken.
+    /// Opens a checkpoint: an iteration's directory, or a directory of iterations, whose newest is opened.
     ///
     /// - Parameters:
     ///   - path: The directory.
-    ///   - isVerified: Whether the weights are compared with their checksums as they are read, so that a damaged one is an
-    ///     error and goes nowhere.
-    /// - Throws: `BridgeError` when there is none, or a file is missing or not what the manifest says.
+    ///   - isVerified: Whether the weights are compared with their checksums as they are read, so that damaged weights
+    ///     are an error.
+    /// - Throws: `BridgeError` when there is none, or a file is missing or differs from the manifest.
     public init(path: String, isVerified: Bool = true) throws {
         let path = try Self.iterationPath(path)
         let manifest = try Self.manifest(of: path)
@@ -57,14 +57,14 @@ public struct NativeCheckpoint: Sendable {
         parameters = try Self.parameters(manifest.parameters, path, isVerified ? (manifest, cache) : nil)
     }
 
-    /// What the optimizer kept, by names that begin with `optimizer.`; empty where nothing was trained.
+    /// The optimizer's state, by names that begin with `optimizer.`; empty without training.
     ///
-    /// - Throws: `BridgeError` when a file is missing or not what the manifest says.
+    /// - Throws: `BridgeError` when a file is missing or differs from the manifest.
     package func optimizerParameters() throws -> [GlobalParameter] {
         try Self.parameters(manifest.optimizer, path, isVerified ? (manifest, cache) : nil)
     }
 
-    /// The files beside the weights that are not what was written, because they were edited or damaged.
+    /// The files besides the weights that differ from the manifest, because they were edited or damaged.
     ///
     /// - Returns: Their paths inside the checkpoint.
     /// - Throws: `BridgeError` when one cannot be read.
@@ -99,7 +99,7 @@ public struct NativeCheckpoint: Sendable {
         return try NativeManifest(json: JSON(contentsOf: name), name: name)
     }
 
-    /// Whether a directory says that it is a Megatron checkpoint, whole or not.
+    /// Whether a directory has the files of a Megatron checkpoint, complete or not.
     package static func isOne(_ path: String) -> Bool {
         [manifestName, latestName].contains { Files.exists(Files.join(path, $0)) }
     }
@@ -207,7 +207,7 @@ public struct NativeCheckpoint: Sendable {
                 )
             }.sorted { ($0.rows.lowerBound, $0.columns.lowerBound) < ($1.rows.lowerBound, $1.columns.lowerBound) }
             guard covered == height * width, TensorView.cover(blocks, height: height, width: width) else {
-                throw corrupt("has chunks that leave a part of it out or hold a part twice")
+                throw corrupt("has chunks with gaps or overlaps")
             }
             return GlobalParameter(
                 name: parameter.name,

@@ -81,7 +81,7 @@ package struct NativeLayout {
     /// A bound on the padding of a vocabulary, for the same reason.
     private static let largestMultiple = 1 << 20
 
-    /// How many rows a parameter has with its padding; nil when it is no vocabulary.
+    /// The rows of a parameter with its padding; nil when its rows are not the vocabulary.
     package func paddedHeight(of parameter: GlobalParameter) -> Int? {
         guard parameter.split == .vocabulary else { return nil }
         let height = parameter.view.height

@@ -4,9 +4,9 @@ public import ModelSchema
 public import TensorFiles
 public import TensorRuntime
 
-/// `manifest.json` of the native container: everything that is known about a checkpoint besides its numbers.
+/// `manifest.json` of the native container: everything about a checkpoint except its weights.
 public struct NativeManifest: Sendable {
-    /// The format's name and version that are written and read here.
+    /// The name and version of the format that is written and read.
     static let format = "bridge-native"
     package static let formatVersion = 1
 
@@ -16,15 +16,15 @@ public struct NativeManifest: Sendable {
     public var family: String
     /// The plugin's name and version at the time of writing.
     public var plugin: String
-    /// Whose names and files the Hugging Face side has.
+    /// The style of names and files of the Hugging Face side.
     public var style: HuggingFaceDirectory.Style
-    /// How the parameters are spread over the files.
+    /// The layout of the parameters over the files.
     public var layout: RankLayout
-    /// What was accounted for, and how.
+    /// The ledger of the import.
     public var ledger: JSON
     /// Every parameter by name, in the order of the model.
     public var parameters: [Parameter]
-    /// What the optimizer keeps for each trained parameter; empty without one.
+    /// The optimizer's state of each trained parameter; empty without one.
     public var optimizer: [Parameter] = []
     /// Whether the parameters are those of adapters, which a model is needed for.
     public var holdsAdapter = false
@@ -63,15 +63,15 @@ public struct NativeManifest: Sendable {
         public var elementType: ElementType
         /// The shape of the whole, without padding.
         public var shape: [Int]
-        /// How it is divided.
+        /// Its split rule.
         public var split: SplitRule
         /// On which kind of stage it belongs.
         public var stage: ParameterMapping.Stage
         /// The decoder layer; nil outside the layers.
         public var layer: Int?
-        /// How many equal parts along the rows must stay whole; nil for single rows.
+        /// The number of equal parts along the rows that must not be divided; nil for single rows.
         public var parts: Int?
-        /// Where it is.
+        /// Its location.
         public var chunks: [Chunk]
     }
 
@@ -155,7 +155,7 @@ extension NativeManifest {
 
     /// Reads a manifest.
     ///
-    /// - Throws: `BridgeError` for anything that cannot be used as it stands.
+    /// - Throws: `BridgeError` for an invalid manifest.
     public init(json: JSON, name: String) throws {
         let reader = ManifestReader(name: name)
         guard json["format"]?.string == Self.format else {
@@ -241,7 +241,7 @@ extension NativeManifest.Parameter {
         parts = try json["parts"].map { try reader.size($0, "parts", in: 1...DecoderConfiguration.largestSize) }
         guard let chunks = json["chunks"]?.array else { throw reader.problem("chunks are missing") }
         guard chunks.count <= Self.mostChunks else {
-            throw reader.problem("there are \(chunks.count) chunks, at most \(Self.mostChunks) are read")
+            throw reader.problem("there are \(chunks.count) chunks, expected at most \(Self.mostChunks)")
         }
         self.chunks = try chunks.map { chunk in
             let result = NativeManifest.Chunk(
@@ -251,10 +251,10 @@ extension NativeManifest.Parameter {
                 size: try reader.sizes(chunk, "size")
             )
             guard Files.isPlainName(result.file) else {
-                throw reader.problem("a chunk lies in \(result.file), which is not inside the checkpoint")
+                throw reader.problem("the file of a chunk is \(result.file), which is not inside the checkpoint")
             }
             guard [result.global, result.local, result.size].allSatisfy({ $0.count == 2 }) else {
-                throw reader.problem("a chunk has not two numbers, for row and column")
+                throw reader.problem("the offset of a chunk is not a pair of row and column")
             }
             return result
         }
@@ -266,7 +266,7 @@ extension NativeManifest.Parameter {
     private static let mostChunks = 4096
 }
 
-/// Takes values out of a manifest, with errors that name the file and the key.
+/// Reads values from a manifest, with errors that name the file and the key.
 struct ManifestReader {
     let name: String
 

@@ -50,7 +50,7 @@ extension TemplateInterpreter {
         }
     }
 
-    /// `{today}` and `{yesterday}` in the template's own texts, where the caller wants them filled in.
+    /// `{today}` and `{yesterday}` in the template's own texts, if the caller enables them.
     private func filledIn(_ value: TemplateValue) -> TemplateValue {
         guard fillsPlaceholders, case .string(let text) = value, text.utf8.contains(UInt8(ascii: "{")) else {
             return value
@@ -259,7 +259,7 @@ extension TemplateInterpreter {
 }
 
 extension TemplateLoop {
-    /// What `loop` offers to the template.
+    /// The attributes of `loop`.
     func attribute(_ name: String) -> TemplateValue {
         switch name {
         case "index": .integer(index + 1)
@@ -280,7 +280,7 @@ extension TemplateLoop {
 }
 
 extension TemplateIterator {
-    /// What `cycler` and `joiner` offer to the template.
+    /// The methods of `cycler` and `joiner`.
     func attribute(_ name: String) -> TemplateValue {
         guard let items else {
             switch name {

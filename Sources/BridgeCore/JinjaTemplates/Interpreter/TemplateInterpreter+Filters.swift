@@ -94,7 +94,7 @@ extension TemplateInterpreter {
         }
     }
 
-    /// The text of a value, where a filter makes one of it.
+    /// The text of a value, for filters that convert it.
     ///
     /// The text is accounted for.
     private mutating func stringified(_ value: TemplateValue) throws(TemplateError) -> String {
@@ -173,7 +173,7 @@ extension TemplateInterpreter {
         let precision = arguments.value(0, "precision")?.integer ?? 0
         guard (0...15).contains(precision) else { throw failure("round takes a precision from 0 to 15") }
         let method = arguments.value(1, "method")?.text ?? "common"
-        // Python rounds whole numbers to themselves.
+        // Python rounds integers to themselves.
         if method == "common", let digits = value.wholeDigits { return .whole(digits) }
         let factor = (0..<precision).reduce(1.0) { scale, _ in scale * 10 }
         switch method {

@@ -1,5 +1,5 @@
 extension TemplateInterpreter {
-    /// Runs what a format asks for, after its width is accounted for.
+    /// Formats a value, after its width is counted against the limits.
     mutating func formatted(_ value: TemplateValue, _ format: PythonFormat) throws(TemplateError) -> String {
         let (width, overflow) = format.width.multipliedReportingOverflow(by: 4)
         try spendBytes(overflow ? .max : TemplateValue.sum(width, format.precision ?? 0))
@@ -53,7 +53,7 @@ extension TemplateInterpreter {
         return result
     }
 
-    /// Flags, width, precision and letter behind a `%`.
+    /// Flags, width, precision and letter after a `%`.
     private mutating func conversion(
         _ rest: inout ArraySlice<Unicode.Scalar>,
         _ arguments: inout ArraySlice<TemplateValue>
@@ -142,7 +142,7 @@ extension TemplateInterpreter {
         return try formatted(value, format)
     }
 
-    /// A whole number with as many digits as its precision asks for.
+    /// An integer with the number of digits of its precision.
     private mutating func padded(_ digits: String, _ format: inout PythonFormat) throws(TemplateError) -> TemplateValue
     {
         guard let least = format.precision else { return .whole(digits) }

@@ -47,7 +47,7 @@ extension TemplateInterpreter {
         }
     }
 
-    /// The entries of a mapping, or those that a list of pairs stands for.
+    /// The entries of a mapping, or of a list of pairs.
     private mutating func entries(
         of value: TemplateValue
     ) throws(TemplateError) -> [(key: TemplateValue, value: TemplateValue)] {
@@ -65,7 +65,7 @@ extension TemplateInterpreter {
         return entries
     }
 
-    /// What holds values for later holds no namespace, so that values form no cycles.
+    /// Objects that store values must not contain a namespace, so that values form no cycles.
     private func refuseNamespaces(_ values: [TemplateValue]) throws(TemplateError) {
         for value in values {
             switch value {
@@ -250,7 +250,7 @@ extension TemplateInterpreter {
     {
         let most = old.isEmpty ? text.utf8.count + 1 : text.utf8.count / old.utf8.count
         let (growth, overflow) = most.multipliedReportingOverflow(by: max(0, new.utf8.count - old.utf8.count))
-        // Only where it could be too much is the exact size worth counting.
+        // The exact size is computed only if it could exceed the limit.
         if overflow || text.utf8.count + growth > limits.bytes {
             let count = old.isEmpty ? most : PythonText.count(of: old, in: text)
             let (exact, tooFar) = count.multipliedReportingOverflow(by: new.utf8.count)

@@ -9,7 +9,7 @@ extension TemplateInterpreter {
         guard steps <= limits.steps else { throw failure("the template takes more than \(limits.steps) steps") }
     }
 
-    /// Accounts for memory before it is taken.
+    /// Counts memory against the limit before it is allocated.
     mutating func hold(_ bytes: Int) throws(TemplateError) {
         memory = TemplateValue.sum(memory, bytes)
         guard memory <= limits.memory else {
@@ -57,9 +57,9 @@ extension TemplateInterpreter {
         try spend(1 + text.utf8.count / 16)
     }
 
-    /// The elements of what can be walked over, or nil; those of a text are made here and accounted for before.
+    /// The elements of an iterable value, or nil; those of a text are created here and counted before.
     mutating func elements(of value: TemplateValue) throws(TemplateError) -> [TemplateValue]? {
-        // An element of its own takes the memory and the time of several steps.
+        // A separate element takes the memory and the time of several steps.
         if let text = value.text { try spend(4 * text.utf8.count) }
         if case .dictionary(let dictionary) = value { try spend(dictionary.entries.count / 8) }
         return value.elements

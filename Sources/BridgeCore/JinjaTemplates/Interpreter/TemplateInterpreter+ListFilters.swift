@@ -63,7 +63,7 @@ extension TemplateInterpreter {
         isExact ? value : value.text.map { .string(PythonText.lowered($0)) } ?? value
     }
 
-    /// Sorts without changing the order of equals; texts compare without case unless asked.
+    /// Stable sort; texts compare without case by default.
     private mutating func sorted(
         _ elements: [TemplateValue],
         by attribute: TemplateValue?,

@@ -13,7 +13,7 @@ extension TemplateInterpreter {
         try emit(try text(of: try call(macro, passed, caller: value)))
     }
 
-    /// What a macro prints.
+    /// The output of a macro.
     mutating func call(
         _ macro: TemplateMacro,
         _ arguments: TemplateArguments,
@@ -59,7 +59,7 @@ extension TemplateInterpreter {
     }
 }
 
-/// What a call passes.
+/// The arguments of a call.
 struct TemplateArguments: Sendable {
     var positions: [TemplateValue] = []
     /// The arguments with names.
@@ -69,7 +69,7 @@ struct TemplateArguments: Sendable {
 
     init(positions: [TemplateValue] = []) { self.positions = positions }
 
-    /// The same arguments behind others.
+    /// The same arguments after others.
     init(positions: [TemplateValue], keywordsOf other: TemplateArguments) {
         self.positions = positions
         (keywords, names) = (other.keywords, other.names)
@@ -84,7 +84,7 @@ struct TemplateArguments: Sendable {
         if keywords.updateValue(value, forKey: name) == nil { names.append(name) }
     }
 
-    /// A parameter by its place or its name.
+    /// A parameter by its position or its name.
     func value(_ index: Int, _ name: String) -> TemplateValue? {
         index < positions.count ? positions[index] : keywords[name]
     }

@@ -1,16 +1,16 @@
 /// Runs the statements of a template.
 struct TemplateInterpreter {
-    /// What a run may use up before it is stopped.
+    /// The limits of a run.
     ///
     /// A real template stays far below.
     struct Limits: Sendable {
         /// Steps; a step is a node of the syntax, 64 bytes that are made, or 16 bytes that are gone through one by one.
         var steps = 5_000_000
-        /// Bytes of the output and of every string on the way.
+        /// The most bytes of the output and of every intermediate string.
         var bytes = 32 << 20
         /// Bytes of all strings, lists and dictionaries that are made, whether they are still needed or not.
         var memory = 512 << 20
-        /// How deep macros and expressions nest while they run.
+        /// The deepest nesting of macros and expressions.
         var depth = 220
         /// Elements of a list that is made, such as by `range`.
         var elements = 100_000
@@ -132,7 +132,7 @@ struct TemplateInterpreter {
         }
     }
 
-    /// Runs `body` with a scope of its own.
+    /// Runs `body` in a new scope.
     mutating func scoped(
         _ values: [String: TemplateValue],
         _ body: (inout TemplateInterpreter) throws(TemplateError) -> Void
@@ -142,7 +142,7 @@ struct TemplateInterpreter {
         try deeper(body)
     }
 
-    /// What `body` prints, instead of printing it.
+    /// The output of `body`, which is not printed.
     mutating func collected(
         _ body: (inout TemplateInterpreter) throws(TemplateError) -> Void
     ) throws(TemplateError) -> String {

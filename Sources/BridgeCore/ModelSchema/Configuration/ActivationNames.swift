@@ -12,7 +12,7 @@ extension ElementFunction {
     ///
     /// Source: `ACT2FN` in `activations.py`, transformers 5.23.
     ///
-    /// - Throws: `BridgeError` for one that is not computed here.
+    /// - Throws: `BridgeError` for one that is not supported.
     public init(huggingFace name: String) throws {
         switch name {
         case "silu", "swish": self = .silu

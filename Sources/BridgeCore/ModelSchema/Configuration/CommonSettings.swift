@@ -21,7 +21,7 @@ package enum CommonSettings {
         SettingsTable.only(
             "tie_last_hidden_states",
             [true, nil],
-            "the last of the hidden states is the one behind the final norm"
+            "the last of the hidden states is the output of the final norm"
         )
         SettingsTable.noEffect(
             "use_cache",
@@ -60,7 +60,7 @@ package enum CommonSettings {
             "output_attentions",
             "return_dict",
             "use_return_dict",
-            because: "what a call in Python returns; here options of the commands say that"
+            because: "the return values of a call in Python; options of the commands control the output"
         )
         SettingsTable.noEffect(
             "id2label",

@@ -5,13 +5,14 @@ public import JSONTree
 public struct ConfigurationTable<Root: ConfigurationRoot>: Sendable {
     /// The lines, in the order in which a new configuration is written.
     public var fields: [Field<Root>]
-    /// Brings a file's spellings to the one that the fields read, as the reference's class does before it uses them.
+    /// Standardizes a file's spellings to the one that the fields read, as the reference's class does before it uses
+    /// them.
     public var standardize: @Sendable (JSON) -> JSON
 
     /// A table of the given lines.
     ///
     /// - Parameters:
-    ///   - standardize: Brings a file's spellings to the one that the fields read.
+    ///   - standardize: Standardizes a file's spellings to the one that the fields read.
     ///   - fields: The lines.
     public init(
         standardizing standardize: @escaping @Sendable (JSON) -> JSON = { $0 },
@@ -63,7 +64,8 @@ public struct ConfigurationTable<Root: ConfigurationRoot>: Sendable {
     ///   - json: The configuration.
     ///   - name: The file, for messages.
     /// - Returns: The value, and the paths of the keys that no line of the table reads.
-    /// - Throws: `BridgeError` with code `badConfiguration` and all that is missing, of the wrong kind or not computed here.
+    /// - Throws: `BridgeError` with code `badConfiguration` and all keys that are missing, of the wrong kind or not
+    ///   supported.
     public func decode(_ json: JSON, name: String) throws -> (value: Root, unread: [String]) {
         guard json.object != nil else {
             throw BridgeError(.badConfiguration, "\(name) is \(json.kind), expected an object")
@@ -74,7 +76,7 @@ public struct ConfigurationTable<Root: ConfigurationRoot>: Sendable {
         guard reading.problems.isEmpty else {
             throw BridgeError(
                 .badConfiguration,
-                "\(name) does not describe a model that can be computed here",
+                "\(name) does not describe a supported model",
                 names: reading.problems
             )
         }
@@ -89,7 +91,7 @@ public struct ConfigurationTable<Root: ConfigurationRoot>: Sendable {
     /// - Returns: The configuration.
     public func encode(_ root: Root, into base: JSON? = nil) -> JSON {
         var json = base ?? .object(JSONObject())
-        // What the base already says, in whatever spelling, stays as it is.
+        // What the base contains, in whatever spelling, is kept.
         let old = base.flatMap { try? decode($0, name: "the configuration").value }
         for field in fields {
             if let old, field.value(old) == field.value(root) { continue }

@@ -3,7 +3,7 @@ public import TensorRuntime
 
 /// A Swift type that a configuration's JSON can hold.
 public protocol ConfigurationValue: Sendable, Equatable {
-    /// What the JSON has to be, for messages: "a whole number".
+    /// The expected JSON, for messages: "a whole number".
     static var expectation: String { get }
     /// The value of some JSON; nil when it is of another kind.
     init?(json: JSON)

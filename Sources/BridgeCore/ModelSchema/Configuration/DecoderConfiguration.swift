@@ -2,7 +2,7 @@ import BridgeSupport
 public import JSONTree
 import TensorRuntime
 
-/// What a decoder-only transformer computes, in Megatron-Core's terms.
+/// The configuration of a decoder-only transformer, in Megatron-Core's terms.
 public struct DecoderConfiguration: ConfigurationRoot, Equatable {
     /// transformers' name of the text model's class, such as `mistral`; some class defaults depend on it.
     public var modelType = ""
@@ -26,9 +26,9 @@ public struct DecoderConfiguration: ConfigurationRoot, Equatable {
     public var seqLength = 0
     /// The base of the rotary frequencies.
     public var rotaryBase = 0.0
-    /// How the rotary frequencies are scaled.
+    /// The scaling of the rotary frequencies.
     public var ropeScaling = RopeScaling()
-    /// How many positions a query sees, itself included; nil for all.
+    /// The sliding window: the number of positions that a query sees, itself included; nil for all.
     public var slidingWindow: Int?
     /// For every layer `sliding_attention` or `full_attention`; nil where all have the window.
     public var layerTypes: [String]?
@@ -49,7 +49,7 @@ public struct DecoderConfiguration: ConfigurationRoot, Equatable {
         HeadLayout(queryHeads: numAttentionHeads, groups: numQueryGroups, headWidth: kvChannels)
     }
 
-    /// How many positions a query of a layer sees, itself included; nil for all.
+    /// The sliding window of a layer; nil for all positions.
     public func window(ofLayer layer: Int) -> Int? {
         guard let layerTypes, layerTypes.indices.contains(layer) else { return slidingWindow }
         return layerTypes[layer] == Self.slidingAttention ? slidingWindow : nil
@@ -103,7 +103,7 @@ public struct DecoderConfiguration: ConfigurationRoot, Equatable {
         ]
         for (field, value) in sizes where value <= 0 { problems.append("\(field) is \(value), expected more than 0") }
         for (field, value) in sizes where value > Self.largestSize {
-            problems.append("\(field) is \(value), more than the \(Self.largestSize) that any model here has")
+            problems.append("\(field) is \(value), expected at most \(Self.largestSize)")
         }
         if numLayers > Self.mostLayers { problems.append("num_layers is \(numLayers), more than \(Self.mostLayers)") }
         if numQueryGroups > 0, numAttentionHeads % numQueryGroups != 0 {

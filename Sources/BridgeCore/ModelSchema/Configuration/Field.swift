@@ -2,19 +2,19 @@ public import JSONTree
 
 /// A type that a configuration table fills field by field.
 public protocol ConfigurationRoot: Sendable {
-    /// A value whose fields all wait to be filled; a table never leaves one as it is here.
+    /// A value before its fields are decoded; a table sets all of them.
     init()
 }
 
 /// One line of a configuration table: a key of `config.json` and the provider's field for it.
 public struct Field<Root: ConfigurationRoot>: Sendable {
-    /// What happens when the key is absent.
+    /// The behaviour for an absent key.
     public enum Absence<Value: ConfigurationValue>: Sendable {
         /// The load fails.
         case required
-        /// The value that Hugging Face's class supplies, with the place where that is written.
+        /// The value that Hugging Face's class supplies, with its source.
         case classDefault(Value, source: String)
-        /// A value that follows from the fields before it, with the rule in words.
+        /// A value that is derived from the fields before it, with a description of the rule.
         ///
         /// - Parameter nullIsMissing: Whether `null` means the same as an absent key.
         case derived(rule: String, nullIsMissing: Bool = false, @Sendable (Root) -> Value)
@@ -22,11 +22,11 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
 
     /// The key paths that are read, joined by dots; the first is the one that is written into a new configuration.
     public var paths: [String]
-    /// Megatron-Core's name of the field, as it stands in `run_config.yaml`; nil for a value that is only checked.
+    /// Megatron-Core's name of the field, as in `run_config.yaml`; nil for a value that is only checked.
     public var megatron: String?
-    /// What happens without the key, for `bridge plugins describe`.
+    /// The behaviour for an absent key, for `bridge plugins describe`.
     public var absence: String
-    /// How the keys are accounted for.
+    /// The verdict of the keys.
     public var verdict = SettingVerdict.honoured
 
     var decode: @Sendable (inout ConfigurationDecoder, inout Root) -> Void
@@ -36,12 +36,12 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
     /// A field.
     ///
     /// - Parameters:
-    ///   - paths: The key paths that are read. When several are there, they must agree.
+    ///   - paths: The key paths that are read. When several exist, they must agree.
     ///   - megatron: Megatron-Core's name.
-    ///   - field: Where the value goes.
-    ///   - absence: What happens when no path is there, or the value is `null` where null is no value.
-    ///   - writesDefault: Whether a new configuration has the key also where its absence would mean the same.
-    ///   - firstMatchWins: Whether the first path that is there decides, whatever the others say.
+    ///   - field: The property of the configuration.
+    ///   - absence: What happens when no path exists, or the value is `null` where null is not allowed.
+    ///   - writesDefault: Whether a new configuration has the key also where its absence has the same meaning.
+    ///   - firstMatchWins: Whether the first path that exists decides, whatever the values of the others.
     public init<Value: ConfigurationValue>(
         _ paths: [String],
         _ megatron: String,
@@ -121,8 +121,8 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
     ///   - megatron: Megatron-Core's name.
     ///   - field: Where the value goes.
     ///   - absence: What happens when the key is absent.
-    ///   - rule: What null means, in words.
-    ///   - meaning: The field before this one that null stands for.
+    ///   - rule: A description of the meaning of null.
+    ///   - meaning: The field before this one that supplies the value for null.
     public init<Value: ConfigurationValue>(
         _ path: String,
         _ megatron: String,
@@ -147,14 +147,14 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
         }
     }
 
-    /// A key that must have one of a few values, because nothing else is computed here; the first is the default.
+    /// A key that must have one of a few values, because others are not supported; the first is the default.
     ///
     /// - Parameters:
     ///   - path: The key path.
     ///   - accepted: The values; null only where it is among them.
     ///   - source: The class whose default the first value is; nil for a key that must be there.
     ///   - writesDefault: Whether a new configuration has the key.
-    ///   - note: What another value would ask for, for messages.
+    ///   - note: What another value would need, for messages.
     /// - Returns: The line.
     public static func fixed(
         _ path: String,
@@ -258,7 +258,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
     }
 }
 
-/// A `config.json` while it is read: what was found wrong, and which keys somebody looked at.
+/// A `config.json` during decoding: the problems that were found, and the keys that were read.
 public struct ConfigurationDecoder: Sendable {
     private let root: JSON
     private var prefix = ""
@@ -296,7 +296,7 @@ public struct ConfigurationDecoder: Sendable {
             if let result, firstMatchWins || result.value == value { continue }
             if let result {
                 problems.append(
-                    "\(prefix)\(path) is \(Self.text(found)), but \(prefix)\(result.path) says \(Self.text(result.value.json))"
+                    "\(prefix)\(path) is \(Self.text(found)), but \(prefix)\(result.path) is \(Self.text(result.value.json))"
                 )
             } else {
                 result = (path, value)
@@ -315,7 +315,7 @@ public struct ConfigurationDecoder: Sendable {
     mutating func refuse(_ path: String, _ found: JSON, _ accepted: [JSON], _ note: String) {
         let supported = accepted.map(Self.text).joined(separator: " or ")
         problems.append(
-            "\(prefix)\(path) is \(Self.text(found)); only \(supported) is computed here"
+            "\(prefix)\(path) is \(Self.text(found)); only \(supported) is supported"
                 + (note.isEmpty ? "" : " (\(note))")
         )
     }

@@ -1,4 +1,4 @@
-/// How rotary frequencies are scaled to sequences longer than those of pre-training.
+/// The scaling of rotary frequencies to sequences longer than those of pre-training.
 public struct RopeScaling: ConfigurationRoot, Equatable {
     /// `default`, `linear`, `yarn` or `llama3`.
     public var type = ""
@@ -33,7 +33,7 @@ public struct RopeScaling: ConfigurationRoot, Equatable {
     /// The lines of a table for the keys below an object, such as `rope_scaling`, which ``RopeStandardization`` has filled.
     ///
     /// Class defaults: `modeling_rope_utils.py`, transformers 5.23: absent means no scaling, and YaRN's own defaults
-    /// (32, 1, truncated) are taken where the values are used.
+    /// (32, 1, truncated) are applied where the values are used.
     ///
     /// - Parameters:
     ///   - object: The key path of the object.

@@ -1,11 +1,11 @@
 public import JSONTree
 
-/// Brings the rotary parameters of a configuration to one spelling, as transformers' classes do before they use them.
+/// Standardizes the rotary parameters of a configuration, as transformers' classes do before they use them.
 ///
 /// Source: `RotaryEmbeddingConfigMixin.convert_rope_params_to_dict` and `standardize_rope_params` in
-/// `modeling_rope_utils.py`, transformers 5.23. `rope_scaling` goes before `rope_parameters` as a whole; a `rope_theta`
-/// inside the object goes before the one beside it; for YaRN `original_max_position_embeddings` beside the object goes
-/// before the one inside.
+/// `modeling_rope_utils.py`, transformers 5.23. `rope_scaling` has precedence over `rope_parameters` as a whole; a
+/// `rope_theta` inside the object over a top-level one; for YaRN a top-level `original_max_position_embeddings` over
+/// the one inside.
 public enum RopeStandardization {
     /// The keys that may be in an object of rotary parameters.
     static let keys = [
@@ -19,7 +19,7 @@ public enum RopeStandardization {
     ///
     /// - Parameters:
     ///   - json: The text configuration.
-    ///   - target: The object that the fields read; `rope_theta` is put beside it where that is `rope_scaling`.
+    ///   - target: The object that the fields read; `rope_theta` is put next to it where that is `rope_scaling`.
     ///   - defaultTheta: The class's base, for a configuration that names none.
     ///   - classDefault: The class's parameters, for a configuration without any.
     /// - Returns: The configuration with every rotary parameter in `target`, and without the other spellings.
@@ -92,7 +92,7 @@ public enum RopeStandardization {
             if isScaledFromOriginal(parameters), let length = json["max_position_embeddings"] {
                 setDefault(&parameters, "original_max_position_embeddings", length)
             }
-            // YaRN looks for `truncate` beside the objects of the layer types, not inside them.
+            // YaRN reads `truncate` next to the objects of the layer types, not inside them.
             finish(&parameters, truncate: given?["truncate"], length: json["max_position_embeddings"])
             let base = parameters["rope_theta"]
             parameters.set(nil, at: "rope_theta")
@@ -102,7 +102,7 @@ public enum RopeStandardization {
         return result
     }
 
-    /// What YaRN makes of values that Python takes for false or nothing.
+    /// YaRN's treatment of values that are false or absent in Python.
     private static func finish(_ parameters: inout JSON, truncate: JSON?, length: JSON?) {
         parameters.set(nil, at: "type")
         guard parameters["rope_type"] == "yarn" else { return }

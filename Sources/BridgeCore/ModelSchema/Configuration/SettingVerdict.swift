@@ -1,12 +1,12 @@
 public import JSONTree
 
-/// How the program accounts for one key of a settings file.
+/// The support of one key of a settings file.
 ///
 /// Every key that the reference's class can hold has one of these; a key without one is unknown, and reported.
 public enum SettingVerdict: Sendable, Equatable {
     /// The value is read and used as the reference uses it.
     case honoured
-    /// No value changes a result here, for the given reason.
+    /// No value changes a result, for the given reason.
     case noEffect(String)
     /// Only the given values are accepted, because they mean what the program computes; any other is an error.
     case only([JSON], note: String)
@@ -38,7 +38,7 @@ public enum SettingVerdict: Sendable, Equatable {
 public struct Setting: Sendable, Equatable {
     /// The key, with the keys of the objects around it before it, joined by dots.
     public let key: String
-    /// How it is accounted for.
+    /// Its verdict.
     public let verdict: SettingVerdict
 
     /// A key and its verdict.

@@ -105,7 +105,7 @@ public struct SettingsTable: Sendable {
     }
 }
 
-/// Keys of a settings file that have no verdict, so nothing here uses them.
+/// Keys of a settings file without a verdict, which are not used.
 public struct UnknownSettings: Sendable, Equatable {
     /// The file's name.
     public let file: String

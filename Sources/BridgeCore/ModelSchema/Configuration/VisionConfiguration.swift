@@ -1,6 +1,6 @@
 import BridgeSupport
 
-/// What vision transformers have in common: the sizes of the tower and of the images that it sees.
+/// The common settings of vision transformers: the sizes of the tower and of its images.
 public struct VisionConfiguration: ConfigurationRoot, Equatable {
     /// Layers.
     public var numLayers: Int
@@ -74,7 +74,7 @@ public struct VisionConfiguration: ConfigurationRoot, Equatable {
         ]
     }
 
-    /// Checks what has to hold between the numbers.
+    /// Checks the relations between the sizes.
     ///
     /// - Parameters:
     ///   - name: The file, for messages.

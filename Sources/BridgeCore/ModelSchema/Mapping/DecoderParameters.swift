@@ -4,7 +4,7 @@ import TensorFiles
 ///
 /// A family's table takes the lines that fit and writes its own where it differs.
 public struct DecoderParameters: Sendable {
-    /// What the tensors of a publisher are called.
+    /// The names of a publisher's tensors.
     public struct Names: Sendable {
         var embedding: String
         var layers: String
@@ -21,7 +21,7 @@ public struct DecoderParameters: Sendable {
         /// transformers' names.
         ///
         /// - Parameters:
-        ///   - model: What stands before `embed_tokens`, such as `model.`.
+        ///   - model: The prefix of `embed_tokens`, such as `model.`.
         ///   - output: The output layer's weight.
         ///   - mlpNorm: The norm before the MLP.
         /// - Returns: The names.
@@ -69,7 +69,7 @@ public struct DecoderParameters: Sendable {
     /// - Parameters:
     ///   - decoder: The sizes.
     ///   - names: The tensors' names.
-    ///   - prefix: What stands before Megatron's names, such as `language_model.`.
+    ///   - prefix: The prefix of Megatron's names, such as `language_model.`.
     public init(_ decoder: DecoderConfiguration, names: Names, prefix: String = "") {
         self.decoder = decoder
         self.names = names
@@ -141,7 +141,7 @@ public struct DecoderParameters: Sendable {
         ]
     }
 
-    /// The norm behind the last layer, and the output layer.
+    /// The norm after the last layer, and the output layer.
     public var head: [ParameterMapping] {
         var output = Rename(
             "\(megatron)output_layer.weight",

@@ -1,11 +1,10 @@
-/// Other prefixes under which the same tensors are found, because transformers changed its names over time.
+/// Other prefixes of the same tensors, because transformers changed its names over time.
 ///
-/// A table is written in one set of names; a keyMapping says how those read in another. What is exported carries the names
-/// that came in.
+/// A table uses one set of names; a key mapping translates it to another. An export has the names of its source.
 public struct KeyMapping: Sendable {
     /// Which release or program writes these names.
     public let name: String
-    /// Prefixes of the table's names, the longest that fits counts, with what stands in their place.
+    /// Prefixes of the table's names with their replacements; the longest that matches counts.
     public let prefixes: [(table: String, keyMapping: String)]
 
     /// A keyMapping.

@@ -1,9 +1,9 @@
-/// A parameter name in which `*` stands for a number between two dots and `**` for any path.
+/// A parameter name in which `*` matches a number between two dots and `**` any path.
 ///
 /// `decoder.layers.*.mlp.linear_fc1.weight` is the fc1 weight of every layer, `vision_tower.**` everything below the
 /// vision tower.
 public struct NamePattern: Sendable, Hashable, ExpressibleByStringInterpolation, CustomStringConvertible {
-    /// The pattern as it is written.
+    /// The pattern's text.
     public let description: String
 
     private let pieces: [Piece]
@@ -36,16 +36,16 @@ public struct NamePattern: Sendable, Hashable, ExpressibleByStringInterpolation,
     /// A pattern.
     public init(stringLiteral value: String) { self.init(value) }
 
-    /// How many wildcards there are.
+    /// The number of wildcards.
     public var wildcardCount: Int { pieces.count { if case .text = $0 { false } else { true } } }
 
     /// Whether one of the wildcards is `**`.
     public var holdsPath: Bool { pieces.contains(.path) }
 
-    /// What the wildcards stand for in a name, in order; nil when the name does not fit.
+    /// The texts that the wildcards match in a name, in order; nil when the name does not match.
     public func match(_ name: String) -> [String]? { Self.match(pieces[...], name[...]) }
 
-    /// The name in which the wildcards stand for the given texts, in order.
+    /// The name with the given texts instead of the wildcards, in order.
     public func filled(with captures: [String]) -> String {
         var captures = captures[...]
         return pieces.map { piece in
@@ -65,7 +65,7 @@ public struct NamePattern: Sendable, Hashable, ExpressibleByStringInterpolation,
             }
             return [String(digits)] + rest
         case .path:
-            // Shortest first, so that what follows `**` in the pattern is found at its first place.
+            // Shortest first, so that the text after `**` in the pattern is found at its first position.
             for length in 0...name.count {
                 if let rest = match(pieces.dropFirst(), name.dropFirst(length)) {
                     return [String(name.prefix(length))] + rest
@@ -76,9 +76,9 @@ public struct NamePattern: Sendable, Hashable, ExpressibleByStringInterpolation,
     }
 }
 
-/// A pattern as users write it on the command line: `*` stands for any characters, also across dots.
+/// A pattern as users write it on the command line: `*` matches any characters, also dots.
 public struct NameGlob: Sendable, Hashable, Codable, CustomStringConvertible {
-    /// The pattern as it is written.
+    /// The pattern's text.
     public let description: String
 
     /// A pattern.
@@ -88,7 +88,7 @@ public struct NameGlob: Sendable, Hashable, Codable, CustomStringConvertible {
     public func matches(_ name: String) -> Bool {
         let pattern = Array(description.utf8)
         let text = Array(name.utf8)
-        // The usual linear matcher: remember the last star and how much it swallowed.
+        // The standard linear matcher: store the last star and the length that it matches.
         var (p, t) = (0, 0)
         var (star, mark) = (-1, 0)
         while t < text.count {

@@ -12,23 +12,24 @@ public struct ParameterMapping: Sendable {
         case last
     }
 
-    /// The parameter's name; `*` stands for the layer.
+    /// The parameter's name; `*` is the layer.
     public var megatron: NamePattern
     /// The tensors' names, with the same wildcards.
     public var huggingFace: [NamePattern]
     /// The tensors' shapes, as the configuration gives them.
     public var shapes: [[Int]]
-    /// What makes the one of the others.
+    /// The transform between both sides.
     public var transform: any ParameterTransform
-    /// How the parameter is divided over tensor ranks.
+    /// The split of the parameter across tensor ranks.
     public var split: SplitRule
     /// Which stage holds it.
     public var stage: Stage = .first
-    /// How many layers `*` runs over.
+    /// The number of layers that `*` matches.
     public var repetitions = 1
-    /// What `**` stands for, with the shape of each.
+    /// The paths that `**` matches, with the shape of each.
     public var paths: [(path: String, shape: [Int])] = []
-    /// How many equal parts along the rows must stay whole: the KV groups of a fused attention; nil for single rows.
+    /// The number of equal parts along the rows that must not be divided: the KV groups of a fused attention; nil for
+    /// single rows.
     public var parts: Int?
     /// The parameter whose values this one shares when the checkpoint does not store it.
     public var sharedWith: String?
@@ -52,7 +53,7 @@ public struct ParameterMapping: Sendable {
 ///   - huggingFace: The tensor's name.
 ///   - shape: The tensor's shape.
 ///   - split: How it is divided over tensor ranks.
-///   - sharedWith: For tied embeddings, the parameter that stands for this one when no tensor is stored.
+///   - sharedWith: For tied embeddings, the parameter that is used instead of this one when no tensor is stored.
 /// - Returns: The line.
 public func Rename(
     _ megatron: NamePattern,
@@ -135,7 +136,7 @@ public func FuseGate(
     )
 }
 
-/// A whole tower under its own names: `**` stands for each of the given paths, with its shape.
+/// All parameters of a module under their own names: `**` matches each of the given paths, with its shape.
 ///
 /// The paths are listed so that a missing tensor of the tower is noticed like any other.
 public func Tower(

@@ -1,4 +1,4 @@
-/// All parameters of a model and the Hugging Face tensors that they are made of, read in both directions.
+/// All parameters of a model with their Hugging Face tensors, read in both directions.
 public struct ParameterTable: Sendable {
     /// The lines of the table.
     public var mappings: [ParameterMapping]
@@ -34,7 +34,7 @@ public struct ParameterTable: Sendable {
         /// The decoder layer; nil outside the layers.
         package var layer: Int?
 
-        /// What the matrix of a tensor's place is called among a live model's parameters: fused ones are numbered.
+        /// The name of a tensor's matrix among a loaded model's parameters: fused ones are numbered.
         package func pieceName(_ index: Int) -> String {
             huggingFace.count > 1 ? "\(megatron)[\(index)]" : megatron
         }
@@ -45,7 +45,7 @@ public struct ParameterTable: Sendable {
         var entries: [Entry] = []
         var index = 0
         while index < mappings.count {
-            // Lines that run over the same layers are taken together, so that a layer's parameters stay side by side.
+            // Rows over the same layers are grouped, so that a layer's parameters are adjacent.
             let first = mappings[index]
             var end = index + 1
             while end < mappings.count, first.repetitions > 1, mappings[end].repetitions == first.repetitions,

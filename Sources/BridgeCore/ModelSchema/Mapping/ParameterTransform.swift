@@ -5,20 +5,20 @@ public import TensorFiles
 /// A transform is pure: it sees views and the sizes it was made with, never ranks, files or sockets. Applying one
 /// direction after the other gives the same elements back; the conformance suite checks it.
 public protocol ParameterTransform: Sendable {
-    /// What it does, in a word or two, for `bridge plugins describe`.
+    /// A short description, for `bridge plugins describe`.
     var summary: String { get }
 
-    /// The Megatron parameter made of Hugging Face's tensors, which come in the order of the mapping.
+    /// The Megatron parameter of Hugging Face's tensors, which are in the order of the mapping.
     func toMegatron(_ tensors: [TensorView]) -> TensorView
 
-    /// Hugging Face's tensors, in the order of the mapping, made of the Megatron parameter.
+    /// Hugging Face's tensors of the Megatron parameter, in the order of the mapping.
     func toHuggingFace(_ parameter: TensorView) -> [TensorView]
 
-    /// The matrices that layers multiply by, made of the Megatron parameter: what was fused is apart, and everything else
-    /// is as Megatron has it.
+    /// The weights of the layers from the Megatron parameter: fused matrices are separated, and everything else is as
+    /// in Megatron.
     func toLayers(_ parameter: TensorView) -> [TensorView]
 
-    /// The Megatron parameter made of the matrices that layers multiply by: the inverse of ``toLayers(_:)``.
+    /// The Megatron parameter from the weights of the layers: the inverse of ``toLayers(_:)``.
     ///
     /// It looks at rows alone, so that what belongs to the rows of a matrix, such as an adapter's, goes the same way.
     func fromLayers(_ matrices: [TensorView]) -> TensorView
@@ -31,11 +31,11 @@ extension ParameterTransform {
     public func fromLayers(_ matrices: [TensorView]) -> TensorView { matrices[0] }
 }
 
-/// One tensor, as it is.
+/// One tensor, unchanged.
 public struct Identity: ParameterTransform {
     /// A transform that changes nothing.
     public init() {}
-    /// What it does.
+    /// The description.
     public var summary: String { "as is" }
     /// The tensor itself.
     public func toMegatron(_ tensors: [TensorView]) -> TensorView { tensors[0] }
@@ -47,23 +47,23 @@ public struct Identity: ParameterTransform {
 public struct Transposition: ParameterTransform {
     /// A transform that swaps rows and columns.
     public init() {}
-    /// What it does.
+    /// The description.
     public var summary: String { "transposed" }
-    /// The mirror image.
+    /// The transposed matrix.
     public func toMegatron(_ tensors: [TensorView]) -> TensorView { tensors[0].transposed }
-    /// The mirror image.
+    /// The transposed matrix.
     public func toHuggingFace(_ parameter: TensorView) -> [TensorView] { [parameter.transposed] }
 }
 
 /// Matrices one below the other: gate above up.
 public struct Stacking: ParameterTransform {
-    /// How many rows each of the tensors has.
+    /// The number of rows of each tensor.
     public let heights: [Int]
 
     /// A transform that stacks tensors of the given heights.
     public init(heights: [Int]) { self.heights = heights }
 
-    /// What it does.
+    /// The description.
     public var summary: String { "stacked" }
 
     /// The tensors one below the other.
@@ -88,13 +88,13 @@ public struct Stacking: ParameterTransform {
 ///
 /// Source: megatron/core/transformer/attention.py (`get_query_key_value_tensors`), megatron-core 0.16.
 public struct HeadInterleaving: ParameterTransform {
-    /// How the heads are laid out.
+    /// The layout of the heads.
     public let heads: HeadLayout
 
     /// A transform for the given heads.
     public init(_ heads: HeadLayout) { self.heads = heads }
 
-    /// What it does.
+    /// The description.
     public var summary: String { "q, k, v interleaved by KV group" }
 
     /// The rows of query, key and value by group.
@@ -129,13 +129,13 @@ public struct HeadInterleaving: ParameterTransform {
     public func fromLayers(_ matrices: [TensorView]) -> TensorView { toMegatron(matrices) }
 }
 
-/// The rows of each head of a query or key matrix, from pairs that lie side by side to pairs that lie half a head apart.
+/// The rows of each head of a query or key matrix, from adjacent pairs to pairs that are half a head apart.
 ///
 /// Mistral's own files rotate the elements 2i and 2i + 1 of a head together; Hugging Face's and Megatron's code rotates
 /// i and i + width / 2. Hugging Face's side of this transform is the former. Source: `permute_for_rope` in transformers'
 /// `convert_mistral_weights_to_hf.py`, 5.23.
 public struct RotaryPairing: Sendable {
-    /// How many rows a head has; even.
+    /// The number of rows of a head; even.
     public let headWidth: Int
 
     /// The rearrangement for heads of the given width.
@@ -163,21 +163,21 @@ public struct RotaryPairing: Sendable {
 
 /// A transform whose Hugging Face tensors come with neighbouring rotary pairs.
 public struct WithRotaryPairs: ParameterTransform {
-    /// What is done besides.
+    /// Additional transforms.
     public let base: any ParameterTransform
     /// Which of the tensors are rotated: query and key.
     public let rotated: [Int]
     /// The rearrangement.
     public let pairing: RotaryPairing
 
-    /// A transform that first separates the pairs of the tensors with the given places.
+    /// A transform that first separates the pairs of the tensors with the given indices.
     public init(_ base: any ParameterTransform, rotated: [Int], headWidth: Int) {
         self.base = base
         self.rotated = rotated
         pairing = RotaryPairing(headWidth: headWidth)
     }
 
-    /// What it does.
+    /// The description.
     public var summary: String { "\(base.summary), rotary pairs separated" }
 
     /// Separates the pairs, then does the rest.
@@ -196,7 +196,7 @@ public struct WithRotaryPairs: ParameterTransform {
     public func fromLayers(_ matrices: [TensorView]) -> TensorView { base.fromLayers(matrices) }
 }
 
-/// How many query heads and KV groups an attention layer has, and how wide a head is.
+/// The number of query heads and KV groups of an attention layer, and the size of a head.
 public struct HeadLayout: Sendable, Hashable {
     /// Query heads.
     public let queryHeads: Int

@@ -55,7 +55,7 @@ extension GenerationSettings {
         SettingsTable.only("encoder_no_repeat_ngram_size", [nil, 0], "rules about the prompt alone are not supported")
         SettingsTable.only("token_healing", [nil, false], "token healing is not supported")
         SettingsTable.only("watermarking_config", [nil], "watermarks are not supported")
-        SettingsTable.only("num_return_sequences", [1, nil], "one answer is generated")
+        SettingsTable.only("num_return_sequences", [1, nil], "one sequence is generated")
         SettingsTable.only("is_assistant", [nil, false], "the model would be an assistant of another one")
         SettingsTable.only("use_mtp", [nil, false], "multi-token prediction is not supported")
         SettingsTable.noEffect(
@@ -94,13 +94,13 @@ extension GenerationSettings {
             "output_scores",
             "output_logits",
             "return_dict_in_generate",
-            because: "what a call in Python returns; here options of the commands say that"
+            because: "the return values of a call in Python; options of the commands control the output"
         )
         SettingsTable.noEffect(
             "pad_token_id",
             "bos_token_id",
             "decoder_start_token_id",
-            because: "answers are generated one at a time, and the tokenizer writes the start"
+            because: "sequences are generated one at a time, and the tokenizer writes the start"
         )
         SettingsTable.noEffect(
             "transformers_version",

@@ -2,7 +2,7 @@ import BridgeSupport
 public import JSONTree
 import ModelSchema
 
-/// The settings of `generation_config.json` that change which tokens are chosen, whatever the command line says.
+/// The settings of `generation_config.json` that change which tokens are chosen, whatever the command line specifies.
 ///
 /// Source: `GenerationConfig` in `generation/configuration_utils.py`, transformers 5.23.
 public struct GenerationSettings: Sendable, Equatable {
@@ -10,25 +10,26 @@ public struct GenerationSettings: Sendable, Equatable {
     public struct Bias: Sendable, Equatable {
         /// The tokens.
         public var tokens: [Int32]
-        /// What is added to the logit of the last one.
+        /// The bias that is added to the logit of the last one.
         public var value: Float
     }
 
     /// Biases of sequences.
     public var sequenceBias: [Bias] = []
-    /// What the logits of earlier tokens are divided by, or multiplied by where they are negative; 1 for nothing.
+    /// The repetition penalty: logits of earlier tokens are divided by it, or multiplied if they are negative; 1 for
+    /// none.
     public var repetitionPenalty: Float = 1
     /// The length of the sequences that may occur only once; 0 for no such rule.
     public var noRepeatNgramSize = 0
     /// Sequences that are never generated.
     public var badWords: [[Int32]] = []
-    /// The fewest tokens of prompt and answer together.
+    /// The fewest tokens of prompt and output together.
     public var minLength = 0
-    /// The fewest tokens of the answer.
+    /// The fewest new tokens.
     public var minNewTokens = 0
-    /// The first token of an answer to a prompt of one token.
+    /// The first new token after a prompt of one token.
     public var forcedBOS: Int32?
-    /// The last token of an answer that reaches its greatest length.
+    /// The last token of an output of the maximum length.
     public var forcedEOS: [Int32] = []
     /// Whether logits that are not finite are replaced by finite ones.
     public var removesInvalidValues = false
@@ -36,30 +37,30 @@ public struct GenerationSettings: Sendable, Equatable {
     public var exponentialDecay: Decay?
     /// Tokens that are never generated.
     public var suppressTokens: [Int32] = []
-    /// Tokens that an answer does not begin with.
+    /// Tokens that are suppressed at the start of the output.
     public var beginSuppressTokens: [Int32] = []
-    /// Texts that end an answer.
+    /// Texts that end the output.
     public var stopStrings: [String] = []
-    /// The most tokens of an answer, where the caller names no number.
+    /// The most new tokens, if the caller does not set a limit.
     public var maxNewTokens: Int?
-    /// The most tokens of prompt and answer together, where the caller names no number.
+    /// The most tokens of prompt and output together, if the caller does not set a limit.
     public var maxLength: Int?
-    /// The most seconds that an answer may take.
+    /// The most seconds of a generation.
     public var maxTime: Double?
-    /// What the file recommends for sampling.
+    /// The file's defaults for sampling.
     public var sampling = SamplingDefaults()
 
-    /// The penalty on long answers.
+    /// The length penalty.
     public struct Decay: Sendable, Equatable {
-        /// How many new tokens are free of it.
+        /// The number of new tokens before it starts.
         public var start: Int
         /// The factor of each further token.
         public var factor: Double
     }
 
-    /// What a file recommends for sampling; greedy decoding uses none of it.
+    /// A file's defaults for sampling; greedy decoding uses none of them.
     public struct SamplingDefaults: Sendable, Equatable {
-        /// Whether the file asks for sampling.
+        /// Whether the file enables sampling.
         public var doSample = false
         /// The temperature.
         public var temperature: Float?

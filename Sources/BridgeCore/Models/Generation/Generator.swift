@@ -4,19 +4,19 @@ public import TensorRuntime
 
 /// Continues a prompt, token by token.
 ///
-/// A generator keeps what the model has seen, so that a conversation goes on where it stopped.
+/// A generator keeps the cache of earlier tokens, so that a conversation continues without a new prefill.
 public final class Generator {
     /// When to stop, and how to choose.
     public struct Options: Sendable {
         /// The most tokens.
         public var maxNewTokens: Int
-        /// How tokens are chosen.
+        /// The sampling settings.
         public var sampling: SamplingOptions
         /// Tokens that end the text.
         public var endTokens: Set<Int32>
-        /// Whether the probability of each token is wanted.
+        /// Whether the probability of each token is returned.
         public var wantsProbabilities: Bool
-        /// What the model's own `generation_config.json` asks for.
+        /// The settings of the model's own `generation_config.json`.
         public var settings = GenerationSettings()
 
         /// The default: greedy.
@@ -37,7 +37,7 @@ public final class Generator {
     public struct Step {
         /// The token.
         public var token: Int32
-        /// The logarithm of its probability; nil unless asked for.
+        /// The logarithm of its probability; nil unless requested.
         public var logProbability: Float?
         /// The logits that it was chosen from.
         public var logits: [Float]
@@ -45,17 +45,17 @@ public final class Generator {
         public var isEnd: Bool
     }
 
-    /// How long the parts took, in seconds.
+    /// The durations of the parts, in seconds.
     public struct Timings: Sendable {
         /// From the call to the first token.
         public var prefill = 0.0
         /// The tokens of the prompt.
         public var prefillTokens = 0
-        /// Of which the vision tower took.
+        /// The part of the prefill that the vision tower takes.
         public var vision = 0.0
         /// From the first token to the last.
         public var decode = 0.0
-        /// The tokens behind the first.
+        /// The tokens after the first.
         public var decodeTokens = 0
     }
 
@@ -69,23 +69,22 @@ public final class Generator {
     /// A generator that has seen nothing.
     public init(_ model: any CausalModel) { self.model = model }
 
-    /// Where the model computes.
+    /// The engine of the model.
     public var engine: any TensorEngine { model.engine }
-    /// How many tokens have been seen.
+    /// The number of tokens in the cache.
     public var length: Int { history.count }
 
     /// Continues a prompt.
     ///
-    /// Where the prompt begins with all that was seen before, as the next turn of a conversation does, only the rest is
-    /// computed.
+    /// If the prompt begins with all cached tokens, as the next turn of a conversation does, only the rest is computed.
     ///
     /// - Parameters:
     ///   - prompt: The whole prompt.
     ///   - images: Pixel values for all its image tokens.
     ///   - options: When to stop, and how to choose.
-    ///   - visit: Shown every token, the ending one too; returns whether to go on.
+    ///   - visit: Called with every token, the ending one too; returns whether to continue.
     /// - Returns: The time it took.
-    /// - Throws: `BridgeError` for a prompt that does not fit the model, and for logits that are not numbers.
+    /// - Throws: `BridgeError` for a prompt that does not fit the model, and for logits that are not finite.
     public func run(
         _ prompt: [Int32],
         images: [Tensor] = [],
@@ -95,7 +94,7 @@ public final class Generator {
         try options.sampling.validate()
         let limit = model.decoder.configuration.seqLength
         guard !prompt.isEmpty else {
-            throw BridgeError(.badArgument, "the prompt is empty, so there is nothing to go on")
+            throw BridgeError(.badArgument, "the prompt is empty, give at least one token")
         }
         guard prompt.count <= limit else {
             throw BridgeError(
@@ -126,10 +125,10 @@ public final class Generator {
             throw BridgeError(
                 .badArgument,
                 "the prompt has \(prompt.count) tokens, and max_length of generation_config.json allows \(most) for prompt and "
-                    + "answer together; shorten it, or set the number of new tokens"
+                    + "new tokens together; shorten it, or set the number of new tokens"
             )
         }
-        // The model's own bound on prompt and answer together, where the caller has set none.
+        // The model's own limit of prompt and output together, if the caller has set none.
         let mostNew = max(1, min(options.maxNewTokens, (options.settings.maxLength ?? .max) - prompt.count))
         let processing = LogitsProcessing(
             settings: options.settings,
@@ -146,7 +145,7 @@ public final class Generator {
             if let problem = LogitCheck.problem(logits, allowsInfinity: isGreedy) {
                 throw BridgeError(
                     .corruptInput,
-                    "\(problem) behind \(sequence.count) tokens, so no token can be chosen: \(LogitCheck.advice)"
+                    "\(problem) after \(sequence.count) tokens, so no token can be chosen: \(LogitCheck.advice)"
                 )
             }
             var scores = logits

@@ -1,12 +1,12 @@
-/// Finds logits that are not numbers: what damaged weights, or weights too large for their type, make of every answer.
+/// Finds logits that are not finite: the result of damaged weights, or of weights too large for their type.
 public enum LogitCheck {
-    /// What is wrong with some logits.
+    /// The problem of some logits; nil for none.
     ///
     /// A token may be impossible, so minus infinity for some of them is a number like any other.
     ///
     /// - Parameters:
     ///   - logits: The logits.
-    ///   - allowsInfinity: Whether one that is larger than all numbers may be the likeliest, as greedy decoding can take it.
+    ///   - allowsInfinity: Whether positive infinity may be the largest logit, which greedy decoding accepts.
     /// - Returns: A clause about them; nil where nothing is wrong.
     public static func problem(_ logits: [Float], allowsInfinity: Bool = false) -> String? {
         var (wrong, finite) = (0, 0)
@@ -17,7 +17,7 @@ public enum LogitCheck {
         return "\(wrong > 0 ? wrong : logits.count) of \(logits.count) logits are not numbers (NaN or infinite)"
     }
 
-    /// What to do about it.
+    /// The advice for the user.
     public static let advice =
         "the weights are damaged, or too large for the type that is computed in; compare them with their source by "
         + "'bridge verify', a Megatron checkpoint with its checksums by 'bridge checkpoint check', or compute with "

@@ -1,13 +1,13 @@
 import Glibc
 
-/// Changes logits as the settings of a model's `generation_config.json` ask, in the order of transformers.
+/// Processes logits by the settings of a model's `generation_config.json`, in the order of transformers.
 ///
 /// Source: `_get_logits_processor` in `generation/utils.py` and `generation/logits_process.py`, transformers 5.23.
 struct LogitsProcessing {
     let settings: GenerationSettings
     /// The tokens of the prompt.
     let promptLength: Int
-    /// The most tokens of prompt and answer together.
+    /// The most tokens of prompt and output together.
     let maxLength: Int
     /// Tokens that end a text; none where ends are ignored.
     let endTokens: Set<Int32>

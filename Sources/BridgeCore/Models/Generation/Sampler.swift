@@ -2,25 +2,26 @@ import BridgeSupport
 import Glibc
 import TensorRuntime
 
-/// How the next token is chosen.
+/// The sampling settings.
 public struct SamplingOptions: Sendable, Equatable {
-    /// What logits are divided by; 0 takes the likeliest token.
+    /// The divisor of logits; 0 for greedy decoding.
     public var temperature: Float = 0
-    /// Only so many of the likeliest tokens are left; 0 for all.
+    /// The number of most likely tokens that are kept; 0 for all.
     public var topK = 0
     /// Only the likeliest tokens that together have this probability are left.
     public var topP: Float = 1
     /// Only tokens with at least this share of the likeliest one's probability are left.
     public var minP: Float = 0
-    /// What the logits of tokens that came before are divided by, or multiplied by where they are negative; 1 for nothing.
+    /// The repetition penalty: logits of earlier tokens are divided by it, or multiplied if they are negative; 1 for
+    /// none.
     public var repetitionPenalty: Float = 1
-    /// Where the random numbers begin; the same seed gives the same text.
+    /// The seed of the random generator; the same seed gives the same text.
     public var seed: UInt64 = 0
 
     /// Greedy choice.
     public init() {}
 
-    /// Checks the numbers.
+    /// Validates the settings.
     ///
     /// - Throws: `BridgeError` that names what is out of range.
     public func validate() throws {
@@ -78,7 +79,7 @@ struct Sampler {
         return scores
     }
 
-    /// Makes tokens that were there before less likely, for a penalty of more than 1.
+    /// Makes earlier tokens less likely, for a penalty of more than 1.
     static func penalize(_ scores: inout [Float], _ seen: Set<Int32>, by penalty: Float) {
         for token in seen where scores.indices.contains(Int(token)) {
             let score = scores[Int(token)]
@@ -102,7 +103,7 @@ struct Sampler {
         return candidates
     }
 
-    /// The tokens that top-k leaves, weighted by probability, 1 for the likeliest; that one is first where top-p asks.
+    /// The tokens that top-k keeps, weighted by probability, 1 for the most likely; that one is first if top-p is used.
     private func ranked(_ scores: [Float]) -> [(token: Int32, weight: Double)] {
         let best = scores.max() ?? 0
         // Ties at the bound all stay, as in transformers.
@@ -116,7 +117,7 @@ struct Sampler {
         return candidates
     }
 
-    /// The number that `count` of the numbers are not below, without sorting a whole vocabulary.
+    /// The k-th largest of the values, without sorting a whole vocabulary.
     static func largest(_ count: Int, of numbers: [Float]) -> Float {
         var (rest, count) = (numbers, count)
         while !rest.isEmpty {
@@ -134,7 +135,7 @@ struct Sampler {
         return -.infinity
     }
 
-    /// The place of the largest number, the first of equals.
+    /// The index of the largest value, the first of equals.
     static func argmax(_ scores: [Float]) -> Int32 {
         var best = 0
         for index in scores.indices where scores[index] > scores[best] { best = index }

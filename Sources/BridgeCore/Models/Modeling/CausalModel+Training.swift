@@ -48,7 +48,7 @@ extension CausalModel {
     ///   - batch: The tokens and images.
     ///   - targets: For each of the B x T tokens the one that follows; negative where none is supervised.
     ///   - weight: What each cross entropy is multiplied by.
-    ///   - recomputation: What is computed again on the way back.
+    ///   - recomputation: What is recomputed in the backward pass.
     ///   - features: The features of the batch's images, where they are known already.
     /// - Returns: float32, a scalar, tracked where something is trained.
     /// - Throws: As ``forward(_:cache:last:features:keepsHiddenStates:)``.
@@ -72,8 +72,8 @@ extension CausalModel {
         )
     }
 
-    /// Floating-point operations of training on so many tokens of text: three times those of a forward pass, in which each
-    /// weight of a matrix takes two for each token.
+    /// Floating-point operations of training on a number of text tokens: three times those of a forward pass, in which
+    /// each weight of a matrix takes two for each token.
     ///
     /// Source: Kaplan et al., arXiv 2001.08361, section 2.1. Attention between tokens and what frozen parts save is not in it.
     public func trainingOperations(tokens: Int) -> Double {

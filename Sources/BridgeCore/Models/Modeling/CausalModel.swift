@@ -1,19 +1,19 @@
 import BridgeSupport
 public import TensorRuntime
 
-/// A model that continues text, with or without eyes: what a family's provider makes.
+/// A model that continues text, multimodal or text-only, as a family's provider creates it.
 public protocol CausalModel: AnyObject, Sendable {
     /// The language model.
     var decoder: TransformerDecoder { get }
     /// The vision tower with its projector; nil for a model that only reads.
     var vision: (any VisionEncoder)? { get }
-    /// The token that image features take the place of; nil for a model that only reads.
+    /// The token that is replaced by image features; nil for a text-only model.
     var imageTokenID: Int? { get }
     /// Whether the tokens of one image see each other in both directions.
     var imagesAttendBothWays: Bool { get }
 }
 
-/// A vision tower and the projector that brings its output to the width of the language model.
+/// A vision tower and the projector of its output to the hidden size of the language model.
 public protocol VisionEncoder: AnyObject, Sendable {
     /// The tower's parameters.
     var towerParameters: [Parameter] { get }
@@ -26,7 +26,7 @@ public protocol VisionEncoder: AnyObject, Sendable {
     ///
     /// - Parameter images: Pixel values [3, height, width], float32, processed as the family's processor does.
     /// - Returns: [features, D] for each image.
-    /// - Throws: `BridgeError` for a image of a size that the tower cannot take.
+    /// - Throws: `BridgeError` for an image of a size that the tower does not support.
     func features(of images: [Tensor]) throws -> [Tensor]
 }
 
@@ -35,19 +35,19 @@ extension VisionEncoder {
     public var unusedParameters: [Parameter] { [] }
 }
 
-/// What a forward pass gives.
+/// The result of a forward pass.
 public struct ModelOutput: Sendable {
-    /// float32 [B, n, V] for the n last positions that were asked for.
+    /// float32 [B, n, V] for the n last positions that were requested.
     public var logits: Tensor
-    /// The embeddings, then the output of every layer, the last one behind the final norm, [B, T, D] each; empty unless
-    /// asked for.
+    /// The embeddings, then the output of every layer, the last one after the final norm, [B, T, D] each; empty unless
+    /// requested.
     public var hiddenStates: [Tensor]
 }
 
 extension CausalModel {
-    /// A model without eyes.
+    /// The default for a text-only model.
     public var vision: (any VisionEncoder)? { nil }
-    /// A model without eyes.
+    /// The default for a text-only model.
     public var imageTokenID: Int? { nil }
     /// Plain causal attention.
     public var imagesAttendBothWays: Bool { false }
@@ -57,8 +57,8 @@ extension CausalModel {
         decoder.parameters + (vision.map { $0.towerParameters + $0.projectorParameters + $0.unusedParameters } ?? [])
     }
 
-    /// The parts that a recipe can name, with their parameters: `language_model` and, for a model with eyes, `vision_tower`
-    /// and `multi_modal_projector`.
+    /// The parts that a recipe can name, with their parameters: `language_model` and, for a multimodal model,
+    /// `vision_tower` and `multi_modal_projector`.
     public var parts: [(name: String, parameters: [Parameter])] {
         [("language_model", decoder.parameters)]
             + (vision.map {
@@ -75,15 +75,15 @@ extension CausalModel {
         }
     }
 
-    /// Where the model computes.
+    /// The engine of the model.
     public var engine: any TensorEngine { decoder.embedding.tensor.engine }
 
     /// Decides which parts of the model are trained.
     ///
     /// - Parameters:
-    ///   - languageModel: Whether the language model stays as it is.
-    ///   - visionModel: Whether the vision tower stays as it is.
-    ///   - visionProjection: Whether the projector stays as it is.
+    ///   - languageModel: Whether the language model is frozen.
+    ///   - visionModel: Whether the vision tower is frozen.
+    ///   - visionProjection: Whether the projector is frozen.
     public func freeze(languageModel: Bool, visionModel: Bool, visionProjection: Bool) {
         for parameter in decoder.parameters { parameter.isTrainable = !languageModel }
         for parameter in vision?.towerParameters ?? [] { parameter.isTrainable = !visionModel }
@@ -102,10 +102,10 @@ extension CausalModel {
     ///
     /// - Parameters:
     ///   - batch: The tokens and images.
-    ///   - cache: What earlier tokens left behind; the batch is then one sequence.
+    ///   - cache: The keys and values of earlier tokens; the batch is then one sequence.
     ///   - last: The logits of how many last positions; nil for all.
     ///   - features: The features of the batch's images, where they are known already.
-    ///   - keepsHiddenStates: Whether the states between the layers are wanted.
+    ///   - keepsHiddenStates: Whether the states between the layers are returned.
     /// - Returns: Logits and states.
     /// - Throws: `BridgeError` for tokens that are not in the vocabulary and images that do not fit their tokens.
     public func forward(
@@ -139,7 +139,7 @@ extension CausalModel {
         return ModelOutput(logits: try decoder.logits(normalized_BTD), hiddenStates: states)
     }
 
-    /// So many tokens at once are enough to make matrix products fast; more would only take memory.
+    /// This many tokens at once are enough for fast matrix products; more would only take memory.
     private static var longestPass: Int { 2048 }
 
     /// The residual stream of the last tokens of a long sequence, which goes through the decoder part by part.
@@ -154,7 +154,7 @@ extension CausalModel {
         while true {
             var end = min(first + Self.longestPass, batch.length)
             if batch.length - end < last { end = batch.length }
-            // The tokens of a image see each other, so they go together.
+            // The tokens of an image attend to each other, so they are in one pass.
             while end < batch.length, let blocks, blocks[end] > 0, blocks[end] == blocks[end - 1] { end += 1 }
             let range = first..<end
             let part = TokenBatch(tokens: Array(batch.tokens[range]), positions: Array(batch.positions[range]))
@@ -169,15 +169,15 @@ extension CausalModel {
         }
     }
 
-    /// The embeddings with the features of images in the places of image tokens.
+    /// The embeddings with the features of images at the image tokens.
     func embeddings(of batch: TokenBatch, features: [Tensor]?, isContinuation: Bool) throws
         -> (Tensor, blocks: [Int32]?)
     {
         let vocabulary = decoder.embedding.tensor.shape[0]
-        // An image token that the model says itself is a word like any other.
+        // An image token that the model generates is an ordinary token.
         let areWords = isContinuation && batch.images.isEmpty
         let imageTokenID = areWords ? nil : imageTokenID
-        // An image token may lie outside the vocabulary, since nobody looks its embedding up.
+        // An image token may be outside the vocabulary, since its embedding is not read.
         let words = imageTokenID.map { id in batch.tokens.map { $0 == Int32(id) ? 0 : $0 } } ?? batch.tokens
         if let wrong = words.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
             throw BridgeError(
@@ -197,7 +197,7 @@ extension CausalModel {
         guard count == places.count else {
             throw BridgeError(
                 .badArgument,
-                "the images have \(count) features, but \(places.count) image tokens (\(imageTokenID ?? 0)) wait for them"
+                "the images have \(count) features, but the tokens have \(places.count) image placeholders (token \(imageTokenID ?? 0)); expected one placeholder per feature"
             )
         }
         let all = Tensor.concatenated(features, dimension: 0).cast(to: embedded.elementType)
@@ -213,14 +213,14 @@ extension CausalModel {
         return try vision.features(of: images)
     }
 
-    /// Numbers for the runs of image tokens, from 1 on; 0 for all other tokens.
+    /// The image number of each image token, from 1 on; 0 for all other tokens.
     private func blocks(of batch: TokenBatch) -> [Int32] {
         var blocks = [Int32](repeating: 0, count: batch.tokens.count)
         var number: Int32 = 0
         for index in blocks.indices where batch.tokens[index] == Int32(imageTokenID ?? -1) {
             let isContinuation = index % batch.length > 0 && blocks[index - 1] > 0
             if !isContinuation { number += 1 }
-            // Later images of a conversation must not be taken for earlier ones, whose numbers are in the cache.
+            // Later images of a conversation must not have the numbers of earlier ones, which are in the cache.
             blocks[index] = number + batch.positions[0]
         }
         return blocks

@@ -3,13 +3,13 @@ import Glibc
 public import ModelSchema
 public import TensorRuntime
 
-/// What a family's decoder computes, as far as decoders differ.
+/// The settings in which the decoders of families differ.
 ///
 /// ``TransformerDecoder`` reads it and knows no family; the family derives it from its configuration.
 public struct DecoderArchitecture: Sendable {
     /// One layer.
     public struct Layer: Sendable, Equatable {
-        /// How many positions a query sees, itself included; nil for all.
+        /// The sliding window: the number of positions that a query sees, itself included; nil for all.
         public var window: Int?
         /// Which of the rotary embeddings turns queries and keys.
         public var rotary: Int
@@ -25,19 +25,19 @@ public struct DecoderArchitecture: Sendable {
     public var layers: [Layer]
     /// The rotary embeddings.
     public var rotary: [RotaryEmbedding]
-    /// How the norms treat their weights.
+    /// The treatment of the norms' weights.
     public var norm: RMSNormOptions
     /// The function in the gated MLP.
     public var activation: ElementFunction
-    /// What scores are multiplied by.
+    /// The factor of attention scores.
     public var attentionScale: Float
-    /// What word embeddings are multiplied by; nil for nothing.
+    /// The factor of token embeddings; nil for none.
     public var embeddingScale: Float?
-    /// Whether queries and keys are normalised head by head before they are turned.
+    /// Whether queries and keys are normalised head by head before the rotary embedding.
     public var normalizesHeads = false
     /// Whether the outputs of attention and MLP are normalised before they are added to the residual stream.
     public var normalizesOutputs = false
-    /// What queries at a position are multiplied by after they have been turned; nil for nothing.
+    /// The factor of queries at a position after the rotary embedding; nil for none.
     public var queryScale: (@Sendable (_ position: Int32) -> Float)?
 
     /// The form that most decoders share.
@@ -55,7 +55,7 @@ public struct DecoderArchitecture: Sendable {
         self.attentionScale = attentionScale
     }
 
-    /// The form of Llama's and Mistral's decoders, whose layers differ in their windows at the most.
+    /// The architecture of Llama's and Mistral's decoders, whose layers differ at most in their windows.
     ///
     /// - Throws: `BridgeError` for an activation that is not supported.
     public init(alike configuration: DecoderConfiguration) throws {

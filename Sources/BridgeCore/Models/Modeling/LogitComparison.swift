@@ -2,9 +2,9 @@ import BridgeSupport
 import Glibc
 public import TensorRuntime
 
-/// How far two models are apart in what they say to the same tokens.
+/// The difference between the logits of two models for the same tokens.
 public struct LogitComparison: Sendable {
-    /// How many positions were compared.
+    /// The number of positions that were compared.
     public let positions: Int
     /// The largest difference of two logits.
     public let largestDifference: Float

@@ -3,14 +3,14 @@ public import TensorRuntime
 
 /// The weights of a model in memory, found by Megatron-Core's names.
 ///
-/// A fused parameter, such as `linear_qkv.weight`, is given as the matrices that it is made of: those lie in a Hugging
-/// Face file as they are needed, so they can stay there and be mapped.
+/// A fused parameter, such as `linear_qkv.weight`, is given as its separate matrices: a Hugging Face file has them in
+/// the needed form, so they can be mapped.
 public final class ModelWeights {
-    /// Where the model computes.
+    /// The engine of the model.
     public let engine: any TensorEngine
     /// The ranks over which layers are divided.
     public let tensorGroup: any ProcessGroup
-    /// The type of the floating-point numbers.
+    /// The floating-point type.
     public let elementType: ElementType
 
     private let pieces: [String: [Parameter]]
@@ -38,7 +38,7 @@ public final class ModelWeights {
         guard let found = pieces[name] else {
             throw BridgeError(
                 .badPlugin,
-                "the model asks for \(name), which its parameter table does not have; the two belong to one plugin, mend it there"
+                "the model reads \(name), which is not in its parameter table; both belong to the plugin, which has to be fixed"
             )
         }
         taken.insert(name)
@@ -52,7 +52,7 @@ public final class ModelWeights {
         get throws {
             let found = try fused(name)
             guard found.count == 1 else {
-                throw BridgeError(.badPlugin, "the model asks for \(name) as one matrix, its table has \(found.count)")
+                throw BridgeError(.badPlugin, "the model reads \(name) as one matrix, its table has \(found.count)")
             }
             return found[0]
         }
@@ -66,6 +66,6 @@ public final class ModelWeights {
         )
     }
 
-    /// The parameters that no layer has asked for.
+    /// The parameters that no layer has read.
     var unused: [String] { pieces.keys.filter { !taken.contains($0) }.sorted() }
 }

@@ -10,7 +10,7 @@ extension TokenBatch {
     ///
     /// - Parameters:
     ///   - path: The file.
-    ///   - prefix: What stands before the keys, where a file holds several batches.
+    ///   - prefix: The prefix of the keys, where a file holds several batches.
     ///   - engine: Where the pixel values are needed.
     /// - Throws: `BridgeError` for a file that cannot be read, and for shapes that do not fit together.
     public init(inputs path: String, prefix: String = "", on engine: any TensorEngine) throws {
@@ -52,7 +52,7 @@ extension TokenBatch {
     ///
     /// - Parameters:
     ///   - path: The file.
-    ///   - prefix: What stands before the keys.
+    ///   - prefix: The prefix of the keys.
     /// - Returns: B x T tokens, negative where none is supervised; nil when the file has no labels.
     /// - Throws: `BridgeError` for labels that do not fit.
     public func targets(inputs path: String, prefix: String = "") throws -> [Int32]? {
@@ -100,7 +100,7 @@ extension TokenBatch {
         guard stored.shape.count == 4, stored.elementType.isFloatingPoint, stored.shape.allSatisfy({ $0 > 0 }) else {
             throw BridgeError(
                 .badArgument,
-                "\(path) has pixel_values of the shape \(stored.shape), expected numbers of [images, channels, height, width]"
+                "\(path) has pixel_values of the shape \(stored.shape), expected floating-point values of [images, channels, height, width]"
             )
         }
         let pixels = Tensor(uninitialized: stored.shape, .float32, on: engine)
@@ -114,7 +114,7 @@ extension TokenBatch {
             guard (1...stored.shape[2]).contains(height), (1...stored.shape[3]).contains(width) else {
                 throw BridgeError(
                     .badArgument,
-                    "\(path) says that image \(index) is \(height) x \(width), but pixel_values are \(stored.shape)"
+                    "image_sizes of \(path) has \(height) x \(width) for image \(index), but pixel_values has the shape \(stored.shape)"
                 )
             }
             return pixels.at(index).narrowed(1, to: 0..<height).narrowed(2, to: 0..<width).contiguous()

@@ -2,13 +2,13 @@ import Imaging
 public import Processing
 public import TensorRuntime
 
-/// Tokens for a forward pass: B sequences of T tokens, and the images that some of the tokens stand for.
+/// Tokens for a forward pass: B sequences of T tokens, and the images of the image tokens.
 public struct TokenBatch: Sendable {
     /// The tokens, row by row: B x T.
     public var tokens: [Int32]
     /// B.
     public var batch: Int
-    /// The place of every token in its sequence, B x T.
+    /// The position of every token in its sequence, B x T.
     public var positions: [Int32]
     /// For every token whether it is there at all, B x T; nil when all are.
     ///
@@ -20,7 +20,7 @@ public struct TokenBatch: Sendable {
     ///
     /// Tokens of different segments do not see each other. Where there are segments, `isPresent` does not matter.
     public var segments: [Int32]?
-    /// Pixel values [3, height, width], float32, in the order in which their features take the place of image tokens.
+    /// Pixel values [3, height, width], float32, in the order in which their features replace image tokens.
     public var images: [Tensor]
 
     /// T.
@@ -31,7 +31,7 @@ public struct TokenBatch: Sendable {
     /// - Parameters:
     ///   - tokens: B x T tokens, row by row.
     ///   - batch: B.
-    ///   - positions: Their places; nil for 0, 1, ... in each row, from `start` on.
+    ///   - positions: Their positions; nil for 0, 1, ... in each row, from `start` on.
     ///   - isPresent: Which of them are not padding; nil for all.
     ///   - segments: Which sample of its row each of them belongs to; nil for one sample a row.
     ///   - images: Pixel values.
@@ -62,10 +62,10 @@ public struct TokenBatch: Sendable {
         )
     }
 
-    /// Where the tokens are in their rows, for masks: attention goes by place in the row, rotation by position.
+    /// The columns of the tokens, for masks: attention uses the column, rotary embedding the position.
     ///
     /// - Parameters:
-    ///   - start: The place of the first column.
+    ///   - start: The index of the first column.
     ///   - blocks: The number of the image that each token belongs to, 0 for none.
     /// - Returns: A label for each token as a query and as a key.
     func labels(start: Int, blocks: [Int32]?) -> (queries: AttentionMask.Labels, keys: AttentionMask.Labels) {

@@ -9,17 +9,17 @@ public import TensorRuntime
 public final class TransformerDecoder: @unchecked Sendable {
     /// The sizes.
     public let configuration: DecoderConfiguration
-    /// What is computed.
+    /// The architecture.
     public let form: DecoderArchitecture
     /// [V, D].
     public let embedding: Parameter
     /// The layers.
     public let layers: [DecoderLayer]
-    /// The norm behind the last layer.
+    /// The norm after the last layer.
     public let finalNorm: RMSNorm
     /// The output layer; the embedding itself where the two are tied.
     public private(set) var output: Linear
-    /// What the output layer's weight is called where it is not the embedding.
+    /// The name of the output layer's weight if it is not the embedding.
     package let outputName: String
     /// Whether the output layer was the embedding before any adapter was there.
     package let wasTied: Bool
@@ -31,7 +31,7 @@ public final class TransformerDecoder: @unchecked Sendable {
     ///   - configuration: The sizes.
     ///   - form: What is computed.
     ///   - weights: Where the parameters are.
-    ///   - prefix: What stands before their names, such as `language_model.`.
+    ///   - prefix: The prefix of their names, such as `language_model.`.
     /// - Throws: `BridgeError` when a parameter is not in the table.
     public init(
         _ configuration: DecoderConfiguration,
@@ -61,10 +61,10 @@ public final class TransformerDecoder: @unchecked Sendable {
     /// Whether the output layer is the embedding.
     public var isTied: Bool { output.weight === embedding }
 
-    /// What the output layer is called as a module.
+    /// The module name of the output layer.
     package var outputModule: String { String(outputName.dropLast(".weight".count)) }
 
-    /// Gives a tied output layer a parameter of its own with the embedding's numbers.
+    /// Gives a tied output layer its own copy of the embedding's weight.
     ///
     /// The two share their memory until one of them is replaced or made writable.
     package func untie() {
@@ -87,15 +87,15 @@ public final class TransformerDecoder: @unchecked Sendable {
         return form.embeddingScale.map { rows * $0 } ?? rows
     }
 
-    /// The residual stream behind the last layer, before the final norm.
+    /// The residual stream after the last layer, before the final norm.
     ///
     /// - Parameters:
     ///   - hidden_BTD: The embeddings.
     ///   - batch: The tokens.
-    ///   - blocks: The number of the image that each token belongs to, 0 for none; nil for no images.
-    ///   - cache: What earlier tokens left behind, one sequence; nil to begin anew and keep nothing.
-    ///   - recomputation: What is computed again on the way back.
-    ///   - visit: Shown what goes into each layer.
+    ///   - blocks: The number of the image that each token belongs to, 0 for none; nil without images.
+    ///   - cache: The keys and values of earlier tokens, one sequence; nil to start from scratch and keep nothing.
+    ///   - recomputation: What is recomputed in the backward pass.
+    ///   - visit: Called with the input of each layer.
     /// - Returns: [B, T, D].
     /// - Throws: What the tensor-parallel group throws.
     public func callAsFunction(
@@ -142,16 +142,16 @@ public final class TransformerDecoder: @unchecked Sendable {
     }
 }
 
-/// What all layers need to know of the tokens that go through them.
+/// The data of the tokens that all layers share.
 struct DecoderStep {
     /// The angles of each rotary embedding.
     var angles: [RotaryAngles]
     /// [B, T, 1, 1]; nil for ones.
     var queryScale: Tensor?
-    /// What the tokens are as queries.
+    /// The labels of the tokens as queries.
     var queries: AttentionMask.Labels
-    /// What the tokens are as keys.
+    /// The labels of the tokens as keys.
     var keys: AttentionMask.Labels
-    /// Whether the MLPs are computed again on the way back.
+    /// Whether the MLPs are recomputed in the backward pass.
     var recomputesMLP = false
 }

@@ -6,9 +6,9 @@ package import TensorRuntime
 /// Carries out a plan with memory as its destination: the parameters of a live model.
 package struct WeightLoader {
     let engine: any TensorEngine
-    /// The type of the floating-point numbers.
+    /// The floating-point type.
     let elementType: ElementType
-    /// What compares mapped weights with their checksums later; nil to do that while they are loaded.
+    /// The verification of mapped weights in the background; nil to verify them during loading.
     var verification: WeightVerification?
 
     package init(engine: any TensorEngine, elementType: ElementType, verification: WeightVerification? = nil) {
@@ -23,9 +23,9 @@ package struct WeightLoader {
         var view: TensorView
     }
 
-    /// Makes the weights of resolved parameters.
+    /// Loads the weights of resolved parameters.
     ///
-    /// A matrix that lies in a file as it is needed is mapped; all others are read, converted and put together.
+    /// A matrix that is stored in the needed form is mapped; all others are read, converted and concatenated.
     ///
     /// - Throws: `BridgeError` when something cannot be read.
     package func load(_ parameters: [(entry: ParameterTable.Entry, view: TensorView)]) throws -> ModelWeights {
@@ -62,7 +62,7 @@ package struct WeightLoader {
         return ModelWeights(pieces: found, elementType: elementType, engine: engine)
     }
 
-    /// Compares the mapped files that have checksums with them: what is mapped is not read by anybody who does.
+    /// Verifies the checksums of mapped files, because mapped bytes are not verified by the reader.
     private func verify(_ views: [TensorView], _ files: [ObjectIdentifier: MappedFile]) throws {
         var mapped: [ObjectIdentifier: (VerifiedStorage, MappedFile)] = [:]
         for view in views where location(of: view) != nil {
@@ -76,7 +76,7 @@ package struct WeightLoader {
         if self.verification == nil { try verification.finish() }
     }
 
-    /// The file in which a view lies as it is, and where; nil when its elements have to be moved or changed.
+    /// The file and offset of a view that is stored as it is; nil when its elements have to be moved or changed.
     private func location(of view: TensorView) -> (FileStorage, Int)? {
         guard view.blocks.count == 1, let content = view.blocks[0].content, !content.isTransposed, content.scale == nil,
             content.tensor.elementType == elementType, content.column == 0, content.tensor.width == view.width,

@@ -4,8 +4,8 @@ import Synchronization
 
 /// Compares the weights of a model with the checksums of their checkpoint while the model is already at work.
 ///
-/// Loading a model maps its files, so that the first token waits for no byte that it does not need. Each block is compared
-/// on a thread of its own; who uses the model asks in the end whether all was well.
+/// Loading a model maps its files, so that the first token needs to read only some of the bytes. Each block is verified
+/// on a separate thread; the user of the model requests the result at the end.
 public final class WeightVerification: Sendable {
     private let group = DispatchGroup()
     private let failure = Mutex<(any Error)?>(nil)

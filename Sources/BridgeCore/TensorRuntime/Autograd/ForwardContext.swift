@@ -1,10 +1,10 @@
-/// What a forward pass is for: whether operations are recorded for the backward pass, and which random numbers drop.
+/// The mode of a forward pass: whether operations are recorded for the backward pass, and the random stream of dropout.
 ///
 /// It holds for the code that a closure runs, on its thread, and for what is recomputed in its backward pass.
 struct ForwardContext: Sendable {
     /// Whether operations on tracked tensors are recorded.
     var recordsOperations = true
-    /// Where the random numbers of dropout come from; nil where nothing is dropped.
+    /// The random stream of dropout; nil without dropout.
     var dropout: RandomStream?
 
     @TaskLocal static var current = ForwardContext()
@@ -21,10 +21,10 @@ public func withoutGradients<Result>(_ body: () throws -> Result) rethrows -> Re
     return try ForwardContext.$current.withValue(context, operation: body)
 }
 
-/// Runs `body` with dropout, as a module of torch in training mode does; outside of it nothing is dropped.
+/// Runs `body` with dropout, as torch in training mode does; outside of it nothing is dropped.
 ///
 /// - Parameters:
-///   - stream: Where the random numbers come from. Each layer takes the stream of its name.
+///   - stream: The random stream. Each layer uses the stream of its name.
 ///   - body: The forward pass.
 /// - Returns: What `body` returns.
 /// - Throws: What `body` throws.

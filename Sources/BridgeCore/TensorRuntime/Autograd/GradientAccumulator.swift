@@ -1,6 +1,6 @@
-/// Where the gradients of a parameter are added up, over uses, micro-batches and passes, in float32.
+/// The sum of a parameter's gradients over uses, micro-batches and passes, in float32.
 ///
-/// Products go straight into the sum, so that a weight's gradient never exists beside it.
+/// Products are added directly to the sum, so that a weight's gradient needs no memory of its own.
 public final class GradientAccumulator: @unchecked Sendable {
     /// The sum; memory of unknown content while ``isEmpty``.
     public let sum: Tensor
@@ -12,7 +12,7 @@ public final class GradientAccumulator: @unchecked Sendable {
         sum = Tensor(uninitialized: shape, .float32, on: engine)
     }
 
-    /// Begins anew, in the same memory.
+    /// Resets the sum and keeps the memory.
     public func clear() { isEmpty = true }
 
     /// Makes the sum readable also when nothing was added.

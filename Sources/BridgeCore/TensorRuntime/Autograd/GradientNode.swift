@@ -9,11 +9,11 @@ final class GradientNode: @unchecked Sendable {
 
     let number: UInt64
     let inputs: [GradientNode?]
-    /// Gives the gradient of every input, nil where none is wanted; gone once it has been used, with all that it kept.
+    /// Returns the gradient of every input, nil where none is needed; released after its use, with all saved tensors.
     private(set) var backward: ((Tensor) -> [Tensor?])?
-    /// Where the gradient of a leaf is added up; nil for one that is handed out.
+    /// The accumulator of a leaf's gradient; nil for a gradient that is returned.
     let accumulator: GradientAccumulator?
-    /// Makes the tensor's numbers again, where that is cheap and its inputs are kept anyway; gone with ``backward``.
+    /// Recomputes the tensor's values, if that is cheap and its inputs are kept anyway; released with ``backward``.
     private(set) var recompute: (() -> Tensor)?
 
     init(
@@ -36,7 +36,7 @@ final class GradientNode: @unchecked Sendable {
 }
 
 extension Tensor {
-    /// This tensor as one whose gradient is asked for.
+    /// This tensor as a leaf whose gradient is requested.
     ///
     /// - Parameter accumulator: Where the gradient is added up; nil for one that ``Gradients`` hands out.
     /// - Returns: The same elements, as a leaf of the tape.
@@ -44,7 +44,7 @@ extension Tensor {
         Tensor(storage, elementType, shape, strides, offset, node: GradientNode([], accumulator: accumulator, nil))
     }
 
-    /// Where the gradient of this tensor is added up, if it is a leaf with such a place.
+    /// The accumulator of this tensor's gradient, if it is a leaf with an accumulator.
     var accumulator: GradientAccumulator? { node?.accumulator }
 
     /// This tensor as the result of an operation on `inputs`, with the formula of its gradient; untracked when no input is.

@@ -9,7 +9,7 @@ extension Tensor {
 public struct Gradients {
     private var byNode: [ObjectIdentifier: Tensor] = [:]
 
-    /// Walks the tape back from `loss`, whose steps are used up by it.
+    /// Runs the backward pass from `loss`, which consumes the tape.
     ///
     /// - Parameters:
     ///   - loss: What to differentiate.

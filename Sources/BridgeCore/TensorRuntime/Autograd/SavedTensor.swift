@@ -1,7 +1,7 @@
-/// A tensor that an operation needs again on the way back.
+/// A tensor that an operation needs again in the backward pass.
 ///
-/// Where its numbers can be made again cheaply from what is kept anyway, such as the product in the middle of a gated MLP,
-/// only that is remembered, and its memory is free in between. Operations on the same tensor share one.
+/// If its values can be recomputed cheaply from tensors that are kept anyway, such as the product in the middle of a
+/// gated MLP, only those are stored, and its memory is free in between. Operations on the same tensor share one.
 final class SavedTensor {
     private let recompute: () -> Tensor
     private var made: Tensor?
@@ -16,7 +16,7 @@ final class SavedTensor {
         }
     }
 
-    /// The numbers; from the first call on they stay until nobody needs them any more.
+    /// The values; from the first call on they are kept until the last use.
     var tensor: Tensor {
         if let made { return made }
         let tensor = recompute()

@@ -1,6 +1,6 @@
 import CTensorKernels
 
-/// How the work of attention is cut: blocks of the rows of one key head's query heads and, where rows are few, parts of
+/// The partition of attention: blocks of the rows of one key head's query heads and, if there are few rows, parts of
 /// the keys, which are merged in the end.
 ///
 /// How many parts there are depends on shapes alone, and so do the results.
@@ -11,13 +11,13 @@ struct AttentionBlocks {
         var rows: Range<Int>
     }
 
-    /// How many rows a block has at the most.
+    /// The most rows of a block.
     let height: Int
     /// Into how many parts the keys are cut.
     let parts: Int
-    /// How many blocks there are.
+    /// The number of blocks.
     let count: Int
-    /// How many partial results there are.
+    /// The number of partial results.
     let partialCount: Int
     private let groups, groupsTogether, chunks, rows, blocks, keyCount, partSize: Int
 
@@ -27,7 +27,7 @@ struct AttentionBlocks {
         keyCount = key.shape[1]
         let samples = query.shape[0]
         let (few, tile) = (Int(CTK_FEW_ROWS), Int(CTK_ATTENTION_TILE))
-        // So many keys are worth a part, and more parts than this are of no use.
+        // A part has at least this many keys, and more parts than this are of no use.
         let (leastKeys, mostParts) = (512, 64)
         let wanted = rows <= 32 ? max(1, min(mostParts, keyCount / leastKeys)) : 1
         partSize = max((keyCount + wanted * tile - 1) / (wanted * tile) * tile, 1)
@@ -57,7 +57,7 @@ struct AttentionBlocks {
 
     func keys(ofPart part: Int) -> Range<Int> { part * partSize..<min((part + 1) * partSize, keyCount) }
 
-    /// The place of the partial result of a block's first group; those of the next groups lie `parts` further each.
+    /// The index of the partial result of a block's first group; those of the next groups are `parts` apart.
     func place(of block: Block, part: Int) -> Int {
         ((block.sample * blocks + block.rows.lowerBound / height) * groups + block.groups.lowerBound) * parts + part
     }

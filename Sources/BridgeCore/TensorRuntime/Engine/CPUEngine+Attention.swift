@@ -138,7 +138,7 @@ extension CPUEngine {
         }
     }
 
-    /// Blocks of query rows and blocks of keys, each with a pass of its own over what they meet.
+    /// Blocks of query rows and blocks of keys, each with a separate pass over the other side.
     public func attentionBackward(
         _ query: Tensor,
         _ key: Tensor,

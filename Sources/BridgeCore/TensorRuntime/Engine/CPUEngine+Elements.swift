@@ -1,7 +1,7 @@
 import CTensorKernels
 
 extension CPUEngine {
-    /// How many elements are worth a thread: of operations that only move memory, and of those that compute.
+    /// The fewest elements per thread: of operations that only move memory, and of those that compute.
     private static let (lightGrain, heavyGrain) = (32768, 4096)
 
     /// Copies or converts along the memory of the target.

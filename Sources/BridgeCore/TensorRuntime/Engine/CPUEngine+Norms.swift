@@ -1,7 +1,7 @@
 import CTensorKernels
 
 extension CPUEngine {
-    /// How many elements of rows are worth a thread.
+    /// The fewest elements of rows per thread.
     private static let grain = 8192
     /// Into how many blocks of rows the sums for a weight are cut, whatever the number of threads.
     private static let blockLimit = 32

@@ -1,7 +1,8 @@
 import CTensorKernels
 
 extension CPUEngine {
-    /// So few rows are multiplied while the weights stream by; more of them go to a library.
+    /// Up to this many rows are multiplied while the weights are streamed from memory; more are multiplied by a
+    /// library.
     private static let fewRows = 4
 
     /// See ``TensorEngine/multiply(_:_:into:adding:)``.

@@ -1,7 +1,7 @@
 import CTensorKernels
 
 extension CPUEngine {
-    /// How many numbers are added up one after the other.
+    /// The number of values that are added sequentially.
     ///
     /// More become sums of sums, which keeps rounding errors small and gives the threads something to share. The cut
     /// depends on shapes alone, and so does the result.

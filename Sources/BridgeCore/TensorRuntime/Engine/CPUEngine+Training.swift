@@ -2,7 +2,7 @@ import CTensorKernels
 import Glibc
 
 extension CPUEngine {
-    /// How many numbers of an optimizer's state are worth a thread.
+    /// The fewest values of an optimizer's state per thread.
     private static let stateGrain = 16384
 
     /// Each thread takes some rows.
@@ -91,7 +91,7 @@ extension CPUEngine {
         }
     }
 
-    /// Stretches whose sums are added up in their order, so that the result depends on nothing but the numbers.
+    /// Ranges whose sums are added in order, so that the result depends on the values only.
     public func sumOfSquares(_ x: Tensor) -> Double {
         let x = x.contiguous()
         let length = 1 << 16
@@ -107,7 +107,7 @@ extension CPUEngine {
         }
     }
 
-    /// Each thread takes a part of the numbers.
+    /// Each thread processes a part of the values.
     public func adamW(
         _ values: Tensor,
         first: Tensor,
@@ -143,7 +143,7 @@ extension CPUEngine {
         }
     }
 
-    /// Each thread takes a part of the numbers.
+    /// Each thread processes a part of the values.
     public func sgd(
         _ values: Tensor,
         velocity: Tensor,

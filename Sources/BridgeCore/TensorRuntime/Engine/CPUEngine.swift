@@ -10,7 +10,7 @@ public final class CPUEngine: TensorEngine, @unchecked Sendable {
     let isa: ctk_isa
     private let memory: MemoryPool
 
-    /// How many bytes that no tensor uses are kept for the next one.
+    /// The most unused bytes that are kept for new tensors.
     private static let keptByteCount = 2 << 30
 
     /// An engine.

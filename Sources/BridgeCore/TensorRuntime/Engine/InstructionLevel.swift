@@ -6,7 +6,7 @@ import Synchronization
 ///
 /// Results of two levels differ in the last bits, since sums are added up in another order.
 public enum InstructionLevel: Int, Sendable, CaseIterable, Comparable {
-    /// What every processor has.
+    /// The baseline of every processor.
     case portable
     /// AVX2 with FMA and F16C.
     case avx2
@@ -43,7 +43,7 @@ public enum InstructionLevel: Int, Sendable, CaseIterable, Comparable {
     /// The level that engines use: the processor's, or the limit where that is less.
     public static var inUse: InstructionLevel { InstructionLevel(ctk_best_isa()) }
 
-    /// What kernels are chosen by, and whether this processor has it.
+    /// The features by which kernels are chosen, and whether this processor has them.
     public static var features: [(name: String, isPresent: Bool)] {
         var features: [(name: String, isPresent: Bool)] = []
         var isPresent = false
@@ -53,7 +53,7 @@ public enum InstructionLevel: Int, Sendable, CaseIterable, Comparable {
         return features
     }
 
-    /// Sets the most that this process uses, in kernels of its own and in oneDNN.
+    /// Sets the highest level that this process uses, in its own kernels and in oneDNN.
     ///
     /// oneDNN chooses its instructions once, so this comes before the first engine. OpenBLAS chooses when it is loaded, by
     /// its own `OPENBLAS_CORETYPE`. A level that the processor does not have changes nothing.
@@ -74,7 +74,7 @@ public enum InstructionLevel: Int, Sendable, CaseIterable, Comparable {
 
     /// A limit that comes too late.
     public struct LimitError: Error, CustomStringConvertible {
-        /// What to do.
+        /// The advice for the user.
         public var description: String {
             "oneDNN has chosen its instructions already; limit the level before the first engine is made"
         }

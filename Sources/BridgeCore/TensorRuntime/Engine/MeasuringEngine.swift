@@ -4,13 +4,14 @@ import Synchronization
 ///
 /// The results are those of the other engine to the last bit.
 public final class MeasuringEngine: TensorEngine {
-    /// What one kind of work has come to.
+    /// The measured totals of one kind of work.
     public struct Work: Sendable, Equatable {
-        /// How often it was asked for.
+        /// The number of calls.
         public var calls = 0
-        /// How long it took, in seconds.
+        /// The duration, in seconds.
         public var seconds = 0.0
-        /// Floating-point operations, an addition and a multiplication counting two; 0 where memory is what it waits for.
+        /// Floating-point operations, an addition and a multiplication counting two; 0 for operations that are limited
+        /// by memory.
         public var operations = 0.0
         /// The type of what is multiplied; nil for work without products.
         public var type: ElementType?
@@ -25,7 +26,7 @@ public final class MeasuringEngine: TensorEngine {
     /// The name of the engine that is measured.
     public var name: String { base.name }
 
-    /// What was done since the last call, by kind; for a product the kind has its sizes.
+    /// The work since the last call, by kind; for a product the kind has its sizes.
     public func takeWork() -> [String: Work] {
         work.withLock { work in
             defer { work = [:] }
@@ -64,7 +65,7 @@ public final class MeasuringEngine: TensorEngine {
         }
     }
 
-    /// Counts the operations of the scores and of the sum of values, half of them where nobody looks ahead.
+    /// Counts the operations of the scores and of the sum of values, half of them with a causal mask.
     private static func attentionOperations(_ query: Tensor, _ key: Tensor, _ mask: AttentionMask) -> Double {
         4 * Double(query.count * key.shape[1]) * (mask.isCausal ? 0.5 : 1)
     }
@@ -253,7 +254,7 @@ public final class MeasuringEngine: TensorEngine {
         intoKey: Tensor,
         intoValue: Tensor
     ) {
-        // Five products where the way forward has two.
+        // Five products, two in the forward pass.
         measured(
             "attention, backward",
             operations: 2.5 * Self.attentionOperations(query, key, mask),

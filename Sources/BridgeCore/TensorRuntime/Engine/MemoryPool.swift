@@ -11,7 +11,7 @@ final class MemoryPool: Sendable {
     }
 
     private let state = Mutex(State())
-    /// How many bytes may lie idle.
+    /// The most bytes that are kept unused.
     private let limit: Int
 
     private static let hugePage = 2 << 20
@@ -24,7 +24,7 @@ final class MemoryPool: Sendable {
         }
     }
 
-    /// The size of the block that serves a request: within an eighth above it.
+    /// The block size of a request: at most an eighth above it.
     private static func blockSize(_ byteCount: Int) -> Int {
         let least = max(byteCount, 256)
         let step = max(64, (1 << (Int.bitWidth - 1 - least.leadingZeroBitCount)) / 8)
@@ -43,7 +43,7 @@ final class MemoryPool: Sendable {
         guard let pointer = aligned_alloc(isLarge ? Self.hugePage : 64, size) else {
             Tensor.fail("MemoryPool", "no memory for \(byteCount) bytes")
         }
-        // Keys of one head lie far apart, and small pages would have the processor look up an address for each few.
+        // Keys of one head are far apart, and small pages would cause many TLB misses.
         if isLarge { madvise(pointer, size, Int32(MADV_HUGEPAGE)) }
         return pointer
     }

@@ -2,7 +2,7 @@ import COpenBLAS
 
 /// float32 products by OpenBLAS.
 public struct OpenBLASLibrary: MatrixLibrary {
-    /// The library, told to leave threads to the engine.
+    /// The library, set to one thread because the engine has its own threads.
     public init() { openblas_set_num_threads(1) }
 
     /// Its name, its version and the kernels that it chose.
@@ -29,7 +29,8 @@ public struct OpenBLASLibrary: MatrixLibrary {
 
     private func multiply(_ product: MatrixProduct) {
         func leading(_ operand: MatrixProduct.Operand, rows: Int, columns: Int) -> (CBLAS_TRANSPOSE, Int32) {
-            // A matrix of one row or one column may have any stride along it; BLAS wants one that covers the other side.
+            // A matrix of one row or one column may have any stride along it; BLAS requires one that covers the other
+            // side.
             operand.columnStride == 1 && (operand.rowStride >= columns || rows == 1)
                 ? (CblasNoTrans, Int32(max(operand.rowStride, columns)))
                 : (CblasTrans, Int32(max(operand.columnStride, rows)))

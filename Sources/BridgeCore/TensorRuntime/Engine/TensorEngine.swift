@@ -1,10 +1,10 @@
-/// What computes: the one interface between tensor operations and a machine.
+/// The interface between tensor operations and a machine.
 ///
-/// An engine knows memory and numbers, no gradients. Results go into tensors that the operation has made, of the shapes
-/// that each method names; inputs may have any strides unless a method says otherwise. Sums are kept in float32
-/// whatever the element type. Floating-point tensors are float32 or bfloat16.
+/// An engine computes on memory and does not know gradients. Results are written into tensors that the operation has
+/// created, of the shapes that each method specifies; inputs may have any strides unless a method documents otherwise.
+/// Sums are kept in float32 whatever the element type. Floating-point tensors are float32 or bfloat16.
 public protocol TensorEngine: AnyObject, Sendable {
-    /// What it is, for reports.
+    /// The engine's name, for reports.
     var name: String { get }
 
     /// New memory, 64-byte aligned, with unknown content.
@@ -48,7 +48,7 @@ public protocol TensorEngine: AnyObject, Sendable {
 
     /// Root-mean-square norm over the last dimension; `inverseRoot` gets `rsqrt(mean(x^2) + epsilon)`, float32, per row.
     func rmsNorm(_ x: Tensor, weight: Tensor, _ form: RMSNormOptions, into out: Tensor, inverseRoot: Tensor)
-    /// The gradients of ``rmsNorm(_:weight:_:into:inverseRoot:)``; `intoGain` is float32, nil when it is not wanted.
+    /// The gradients of ``rmsNorm(_:weight:_:into:inverseRoot:)``; `intoGain` is float32, nil if it is not needed.
     func rmsNormBackward(
         _ x: Tensor,
         weight: Tensor,
@@ -79,7 +79,7 @@ public protocol TensorEngine: AnyObject, Sendable {
     ///
     /// `query` and `out` are [B, T, H, K], `key` and `value` [B, S, G, K] with H a multiple of G: query head h reads head
     /// h / (H / G). The last dimension has unit stride. A query that sees no key gives zeros.
-    /// `logSumExp` float32 [B, H, T] gets the logarithm of each softmax's denominator, for the way back.
+    /// `logSumExp` float32 [B, H, T] gets the logarithm of each softmax's denominator, for the backward pass.
     func attention(
         _ query: Tensor,
         _ key: Tensor,
@@ -104,10 +104,10 @@ public protocol TensorEngine: AnyObject, Sendable {
         intoValue: Tensor
     )
 
-    /// Goes on with the softmax of rows over more columns, from `first` on: `logits` [N, C], float32.
+    /// Updates the softmax statistics of rows with more columns, from `first` on: `logits` [N, C], float32.
     ///
     /// `largest` [N] is the largest so far, -infinity at first, `sums` [N] that of `exp(logit - largest)`, 0 at first;
-    /// `chosen` [N] gets the logit of each row's target, once its column comes by. All are float32.
+    /// `chosen` [N] gets the logit of each row's target, when its column is processed. All are float32.
     func updateOnlineSoftmax(
         _ logits: Tensor,
         first: Int,
@@ -126,11 +126,11 @@ public protocol TensorEngine: AnyObject, Sendable {
         weights: Tensor,
         into out: Tensor
     )
-    /// `x * scale` where the random number of an element's place is not below `probability`, 0 elsewhere.
+    /// `x * scale` where the random value of an element's index is not below `probability`, 0 elsewhere.
     func dropout(_ x: Tensor, probability: Float, stream: RandomStream, into out: Tensor)
-    /// The sum of the squares of float32 numbers.
+    /// The sum of the squares of float32 values.
     func sumOfSquares(_ x: Tensor) -> Double
-    /// A step of AdamW on float32 numbers without gaps; `model`, if there is one, gets them as its type.
+    /// A step of AdamW on contiguous float32 values; `model`, if there is one, gets them as its type.
     func adamW(_ values: Tensor, first: Tensor, second: Tensor, gradient: Tensor, model: Tensor?, _ step: AdamWStep)
     /// A step of gradient descent with momentum, likewise.
     func sgd(_ values: Tensor, velocity: Tensor, gradient: Tensor, model: Tensor?, _ step: SGDStep)
@@ -141,7 +141,7 @@ public protocol TensorEngine: AnyObject, Sendable {
     func scatterAddRows(_ x: Tensor, _ rows: [Int32], into table: Tensor)
 }
 
-/// Operations on two numbers.
+/// Binary operations on elements.
 public enum BinaryOperation: Sendable, CaseIterable {
     case add, subtract, multiply, divide
 }
@@ -166,11 +166,11 @@ public enum ElementFunction: String, Sendable, CaseIterable {
     case squareRoot
 }
 
-/// How an RMS norm treats its weight.
+/// The treatment of an RMS norm's weight.
 public struct RMSNormOptions: Sendable, Hashable {
-    /// What is added to the mean square.
+    /// The epsilon that is added to the mean square.
     public let epsilon: Float
-    /// What is added to the weight: 1 where weights are stored as their distance from 1.
+    /// The offset that is added to the weight: 1 where weights are stored as their distance from 1.
     public let gainOffset: Float
     /// Whether the normalised number is rounded to the element type before it is multiplied by the weight.
     ///
@@ -185,9 +185,9 @@ public struct RMSNormOptions: Sendable, Hashable {
     }
 }
 
-/// The numbers of a step of AdamW (Loshchilov and Hutter, arXiv 1711.05101).
+/// The hyperparameters of a step of AdamW (Loshchilov and Hutter, arXiv 1711.05101).
 public struct AdamWStep: Sendable, Equatable {
-    /// What gradients are multiplied by first.
+    /// The factor of gradients.
     public var gradientScale: Float
     /// The learning rate.
     public var rate: Double
@@ -195,9 +195,9 @@ public struct AdamWStep: Sendable, Equatable {
     public var beta1: Double
     /// The decay rate of the mean square.
     public var beta2: Double
-    /// What is added to the root of the mean square.
+    /// The epsilon that is added to the root of the mean square.
     public var epsilon: Double
-    /// What values shrink by, times the learning rate.
+    /// The weight decay, which is multiplied by the learning rate.
     public var weightDecay: Double
     /// The number of the step, from 1 on.
     public var count: Int
@@ -222,15 +222,15 @@ public struct AdamWStep: Sendable, Equatable {
     }
 }
 
-/// The numbers of a step of gradient descent with momentum.
+/// The hyperparameters of a step of gradient descent with momentum.
 public struct SGDStep: Sendable, Equatable {
-    /// What gradients are multiplied by first.
+    /// The factor of gradients.
     public var gradientScale: Float
     /// The learning rate.
     public var rate: Float
-    /// How much of the last step's velocity stays.
+    /// The momentum.
     public var momentum: Float
-    /// How much of the values is added to their gradient.
+    /// The weight decay: the factor of the values that are added to their gradient.
     public var weightDecay: Float
 
     /// A step.

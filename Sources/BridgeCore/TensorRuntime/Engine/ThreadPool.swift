@@ -1,10 +1,10 @@
 /// The threads that tensor operations run on, the caller's among them.
 ///
-/// Work is cut into more pieces than threads, and whoever is free takes the next, so that a core that is busy with
-/// something else delays one piece and not the whole. Idle threads spin for a moment before they sleep: the operations of
-/// a model follow one another within microseconds.
+/// Work is divided into more pieces than threads, and an idle thread takes the next, so that a busy core delays one
+/// piece and not the whole. Idle threads spin for a moment before they sleep: the operations of a model follow one
+/// another within microseconds.
 public final class ThreadPool: Sendable {
-    /// How many threads work at once.
+    /// The number of threads.
     public let threadCount: Int
     private let team: ThreadTeam
 
@@ -18,9 +18,9 @@ public final class ThreadPool: Sendable {
 
     deinit { team.stop() }
 
-    /// Calls `body` once for each of `pieces` numbers, on all threads, and returns when all are done.
+    /// Calls `body` once for each of `pieces` indices, on all threads, and returns when all are done.
     ///
-    /// A call from inside a body, or while another thread's work is going on, runs on the calling thread alone.
+    /// A call from inside a body, or during a call of another thread, runs on the calling thread alone.
     public func run(_ pieces: Int, _ body: (Int) -> Void) {
         guard pieces > 1, team.run(pieces, body) else {
             for piece in 0..<max(pieces, 0) { body(piece) }
@@ -32,7 +32,7 @@ public final class ThreadPool: Sendable {
     ///
     /// - Parameters:
     ///   - count: How many items there are.
-    ///   - grain: How many items are worth a piece of their own.
+    ///   - grain: The fewest items of a piece.
     ///   - multiple: What the ends of ranges are multiples of.
     ///   - body: What to do with a range.
     public func split(_ count: Int, grain: Int, multiple: Int = 1, _ body: (Range<Int>) -> Void) {

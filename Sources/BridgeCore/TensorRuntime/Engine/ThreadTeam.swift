@@ -4,7 +4,7 @@ import Synchronization
 
 /// The helpers of a ``ThreadPool``, which wait for a job, join it, and wait again.
 ///
-/// The threads keep the team alive and not the pool, whose end is what stops them.
+/// The threads retain the team and not the pool, whose deinit stops them.
 final class ThreadTeam: @unchecked Sendable {
     private struct Job {
         var body: UnsafeRawPointer
@@ -15,8 +15,8 @@ final class ThreadTeam: @unchecked Sendable {
     private var threads: [pthread_t] = []
     /// The number of the job, whether it may still be joined, and how many helpers work on it, from high bits to low.
     ///
-    /// All three in one word: a helper that comes when the caller has closed the job leaves it alone, so nobody waits for
-    /// a thread that has not even begun.
+    /// All three in one word: a helper that starts after the caller has closed the job does not join it, so the caller
+    /// does not wait for a thread that has not started.
     private let state = Atomic<UInt64>(0)
     private let nextPiece = Atomic<Int>(0)
     private let isBusy = Atomic<Bool>(false)
@@ -28,7 +28,7 @@ final class ThreadTeam: @unchecked Sendable {
     private static let isOpen: UInt64 = 1 << 16
     private static let helpers: UInt64 = isOpen - 1
     private static let nextJob: UInt64 = isOpen << 1
-    /// How often an idle thread looks for work before it sleeps: some 50 microseconds.
+    /// The number of checks of an idle thread before it sleeps: some 50 microseconds.
     private static let retryPolicy = 2000
 
     init(helperCount: Int) {

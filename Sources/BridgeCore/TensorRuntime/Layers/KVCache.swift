@@ -1,8 +1,8 @@
 /// The keys and values of the tokens that a model has seen, for one sequence.
 public final class KVCache {
-    /// How many tokens have been seen.
+    /// The number of tokens that were processed.
     public private(set) var length = 0
-    /// What each layer kept.
+    /// The keys and values of each layer.
     public let layers: [LayerCache]
 
     /// An empty cache.
@@ -14,10 +14,10 @@ public final class KVCache {
         layers = windows.map { LayerCache(window: $0, capacity: capacity) }
     }
 
-    /// Counts tokens that every layer has taken in.
+    /// Counts tokens that every layer has stored.
     public func advance(by count: Int) { length += count }
 
-    /// How many bytes the cache takes.
+    /// The number of bytes of the cache.
     public var byteCount: Int { layers.reduce(0) { $0 + $1.byteCount } }
 }
 
@@ -30,7 +30,7 @@ public final class LayerCache {
     private var keys: Tensor?
     private var values: Tensor?
     private var labels = AttentionMask.Labels(positions: [], segments: nil, blocks: [])
-    /// How many tokens have been stored; in a ring, more than are kept.
+    /// The number of tokens that were stored; in a ring, more than are kept.
     private var stored = 0
 
     init(window: Int?, capacity: Int) {
@@ -42,19 +42,19 @@ public final class LayerCache {
 
     private var kept: Int { labels.positions.count }
 
-    /// Takes in the keys and values of new tokens.
+    /// Appends the keys and values of new tokens.
     ///
     /// - Parameters:
     ///   - key: [1, T, G, K].
     ///   - value: [1, T, G, K].
     ///   - tokens: What the tokens are.
-    /// - Returns: Keys and values that the new tokens may see, in no particular order, with what they are.
+    /// - Returns: Keys and values that the new tokens may see, in no particular order, with their labels.
     public func append(_ key: Tensor, _ value: Tensor, _ tokens: AttentionMask.Labels)
         -> (keys: Tensor, values: Tensor, labels: AttentionMask.Labels)
     {
         let count = key.shape[1]
         guard let window, kept + count > window, count > 1 else {
-            // Nothing that a new token sees is written over: there is room, or one token takes the oldest one's place.
+            // No key that a new token sees is overwritten: there is room, or one token replaces the oldest one.
             store(key, value, tokens, from: 0)
             return (view(keys) ?? key, view(values) ?? value, labels)
         }
@@ -109,7 +109,7 @@ public final class LayerCache {
         }
     }
 
-    /// Makes room for `count` tokens, up to the window.
+    /// Reserves memory for `count` tokens, up to the window.
     private func reserve(_ count: Int, like key: Tensor) {
         let wanted = min(count, window ?? .max)
         guard keys == nil || capacity < wanted else { return }

@@ -1,8 +1,8 @@
 extension Linear {
-    /// How many bytes of float32 logits of an adapted layer exist at a time.
+    /// The most bytes of float32 logits of an adapted layer that exist at a time.
     private static let logitByteLimit = 64 << 20
 
-    /// The weighted sum of cross entropies of the layer's outputs, taken as logits, which never exist as a whole.
+    /// The weighted sum of cross entropies of the layer's outputs as logits, which never exist as a whole.
     ///
     /// - Parameters:
     ///   - rows: [N, in].
@@ -15,8 +15,8 @@ extension Linear {
         guard let adapter, !targets.isEmpty else {
             return rows.crossEntropy(matrix, targets: targets, weights: weights)
         }
-        // What the adapter adds to the logits does not fit the fused product above, so some rows at a time go through
-        // the layer, and go through it again in the backward pass.
+        // The adapter's part of the logits does not fit the fused product above, so the layer computes some rows at a
+        // time, and recomputes them in the backward pass.
         let low = adapter.projectedDown(rows)
         let factor = adapter.factor(for: matrix)
         let height = max(1, (byteLimit ?? Self.logitByteLimit) / max(4 * matrix.shape[0], 1))

@@ -1,15 +1,15 @@
 /// A linear layer, `x W^T + b`.
 ///
-/// Where the ranks of a tensor-parallel group each hold some of the columns of W, each computes a part of the sum, and
-/// the layer adds the parts up.
+/// If the columns of W are sharded across the ranks of a tensor-parallel group, each rank computes a part of the sum,
+/// and the layer adds the parts up.
 public final class Linear: @unchecked Sendable {
     /// [out, in].
     public let weight: Parameter
     /// [out].
     public let bias: Parameter?
-    /// The ranks over which the input width is divided; nil when every rank has all of it.
+    /// The ranks over which the input size is sharded; nil when every rank has all of it.
     public let inputGroup: (any ProcessGroup)?
-    /// What is trained in the place of the weight; nil for the layer alone.
+    /// The adapter that is trained instead of the weight; nil for the layer alone.
     public var adapter: LowRankAdapter?
 
     /// A layer.
@@ -51,7 +51,7 @@ public final class Linear: @unchecked Sendable {
 }
 
 extension Tensor {
-    /// The sum of the parts that the ranks of a group hold; its gradient is everybody's gradient.
+    /// The sum of the parts of the ranks of a group; its gradient is the gradient of each rank.
     func summed(over group: any ProcessGroup) throws -> Tensor {
         guard group.size > 1 else { return self }
         let plain = detached.contiguous()

@@ -1,4 +1,4 @@
-/// What a low-rank adapter does to the input of a layer: drops some of it and brings the rest down to a few numbers.
+/// The first half of a low-rank adapter: dropout, then the projection of the input to the rank.
 ///
 /// Layers whose matrices were one, such as query, key and value, may share it.
 public final class LoRADownProjection: Sendable {
@@ -22,11 +22,11 @@ public final class LoRADownProjection: Sendable {
     }
 }
 
-/// An addition to a linear layer that is trained in its place.
+/// An adapter of a linear layer that is trained instead of its weight.
 ///
-/// LoRA (Hu et al., arXiv 2106.09685): `x W^T + scale B A x`. With a magnitude it is DoRA (Liu et al., arXiv 2402.09353):
-/// that sum, each row of the whole weight brought to a length of its own. The length that is divided by is a number, no
-/// function to be differentiated, as in the paper's section 4.3.
+/// LoRA (Hu et al., arXiv 2106.09685): `x W^T + scale B A x`. With a magnitude it is DoRA (Liu et al., arXiv
+/// 2402.09353): that sum, with each row of the merged weight normalised and scaled by its magnitude. The norm is a
+/// constant in the backward pass, as in the paper's section 4.3.
 public final class LowRankAdapter: Sendable {
     /// A.
     public let input: LoRADownProjection
@@ -34,7 +34,7 @@ public final class LowRankAdapter: Sendable {
     public let output: Parameter
     /// DoRA's magnitude, [out]; nil for LoRA.
     public let magnitude: Parameter?
-    /// What the product is multiplied by; in double precision, so that alpha follows from it and the rank.
+    /// The scale of the product; in double precision, so that alpha follows from it and the rank.
     public let scale: Double
 
     /// An adapter.
@@ -51,7 +51,7 @@ public final class LowRankAdapter: Sendable {
     /// The parameters.
     public var parameters: [Parameter] { [input.weight, output] + (magnitude.map { [$0] } ?? []) }
 
-    /// What the adapters of several layers see of one input.
+    /// The common input of the adapters of several layers.
     struct Projection {
         var dropped: Tensor
         var product: Tensor
@@ -65,7 +65,7 @@ public final class LowRankAdapter: Sendable {
     /// The layer's output with the adapter's.
     ///
     /// - Parameters:
-    ///   - out: `x W^T`, which nobody else uses.
+    ///   - out: `x W^T`, which has no other owner.
     ///   - low: What the adapter sees of x.
     ///   - weight: W.
     ///   - factor: What ``factor(for:)`` gives for W, where it is known already.
@@ -78,13 +78,13 @@ public final class LowRankAdapter: Sendable {
         guard input.drops else {
             return out.addingProjection(of: product, output.tensor) * factor
         }
-        // Only what the adapter adds sees the dropped input: the layer itself sees all of it.
+        // Only the adapter uses the input after dropout: the layer itself uses the whole input.
         let plain = low.dropped.projected([weight], outputType: out.elementType)[0]
         let added = product.projected([output.tensor], outputType: out.elementType)[0]
         return out + (plain + added) * factor - plain
     }
 
-    /// What DoRA multiplies each output by, float32 [out]; nil for LoRA.
+    /// DoRA's factor of each output, float32 [out]; nil for LoRA.
     func factor(for weight: Tensor) -> Tensor? {
         magnitude.map { $0.tensor.cast(to: .float32) / rowLengths(of: weight) }
     }

@@ -2,7 +2,7 @@
 public struct RMSNorm: Sendable {
     /// [width].
     public let weight: Parameter
-    /// How the weight is applied.
+    /// The treatment of the weight.
     public let form: RMSNormOptions
 
     /// A norm.
@@ -25,7 +25,7 @@ public struct LayerNorm: Sendable {
     public let weight: Parameter
     /// [width].
     public let bias: Parameter
-    /// What is added to the variance.
+    /// The epsilon that is added to the variance.
     public let epsilon: Float
 
     /// A norm.

@@ -1,8 +1,8 @@
-/// A weight of a model: numbers that stay from call to call and that training may change.
+/// A weight of a model, which training may change.
 public final class Parameter: @unchecked Sendable {
     /// Its name among the model's parameters.
     public let name: String
-    /// The numbers; tracked while the parameter is trained.
+    /// The values; tracked while the parameter is trained.
     public private(set) var tensor: Tensor
 
     /// The layer that multiplies by this parameter, if there is one.
@@ -23,10 +23,10 @@ public final class Parameter: @unchecked Sendable {
         }
     }
 
-    /// Where the parameter's gradients are added up; nil where they are handed out by ``Gradients``.
+    /// The accumulator of the parameter's gradients; nil if ``Gradients`` returns them.
     public private(set) var accumulator: GradientAccumulator?
 
-    /// Adds up the gradients of this parameter from here on, over passes, until somebody clears the sum.
+    /// Accumulates the gradients of this parameter over passes, until the sum is cleared.
     ///
     /// - Returns: The sum, empty.
     @discardableResult
@@ -37,7 +37,7 @@ public final class Parameter: @unchecked Sendable {
         return accumulator
     }
 
-    /// Gives the parameter memory of its own where it lies in a file, or is to be of another type.
+    /// Gives the parameter its own memory if it is mapped from a file, or if its type has to change.
     ///
     /// - Parameter type: The type; nil for the one that it has.
     public func makeWritable(as type: ElementType? = nil) {
@@ -48,7 +48,7 @@ public final class Parameter: @unchecked Sendable {
         tensor = isTrainable ? copy.trackingGradient(into: accumulator) : copy
     }
 
-    /// Takes other numbers, of any shape; whoever shared the old ones keeps them.
+    /// Replaces the values, by a tensor of any shape; other owners of the old values keep them.
     ///
     /// Gradients that were added up for the old ones are dropped.
     public func replace(with tensor: Tensor) {

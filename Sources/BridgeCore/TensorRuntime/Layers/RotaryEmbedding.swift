@@ -4,10 +4,10 @@ import Glibc
 public struct RotaryEmbedding: Sendable, Equatable {
     /// The angle of one position for each pair; half as many as a head is wide.
     public let frequencies: [Float]
-    /// What cosines and sines are multiplied by.
+    /// The factor of cosines and sines.
     public let factor: Float
 
-    /// An embedding with frequencies of its own.
+    /// An embedding with the given frequencies.
     public init(frequencies: [Float], factor: Float = 1) {
         self.frequencies = frequencies
         self.factor = factor
@@ -120,7 +120,7 @@ public struct RotaryEmbedding: Sendable, Equatable {
         public var betaSlow: Double
         /// Whether the ends of the ramp are rounded to whole pairs.
         public var truncates: Bool
-        /// What cosines and sines are multiplied by.
+        /// The factor of cosines and sines.
         public var attentionFactor: Double
 
         /// The parameters.
@@ -152,7 +152,7 @@ public struct RotaryEmbedding: Sendable, Equatable {
         angles(positions.flatMap { position in frequencies.map { Float(position) * $0 } }, batch: batch, on: engine)
     }
 
-    /// Cosines and sines of angles that are made elsewhere, such as those of places in a image.
+    /// Cosines and sines of angles that are computed by the caller, such as those of positions in an image.
     public func angles(_ values: [Float], batch: Int, on engine: any TensorEngine) -> RotaryAngles {
         let pairs = frequencies.count
         let shape = [batch, values.count / max(batch * pairs, 1), pairs]

@@ -9,18 +9,18 @@
 ///
 /// Source of the order of window and block: `create_masks_for_vision_model`, transformers 5.23.
 public struct AttentionMask: Sendable {
-    /// Whether a query sees nothing behind itself, blocks aside.
+    /// Whether attention is causal, except inside blocks.
     public var isCausal: Bool
-    /// How many positions a query sees, itself included; nil for all.
+    /// The sliding window: the number of positions that a query sees, itself included; nil for all.
     public var window: Int?
-    /// What the queries are, row by row of the batch: [B * T].
+    /// The labels of the queries, row by row of the batch: [B * T].
     public var queries: Labels
-    /// What the keys are: [B * S].
+    /// The labels of the keys: [B * S].
     public var keys: Labels
 
     /// Positions, segments and blocks of tokens, in the order of the batch.
     public struct Labels: Sendable, Equatable {
-        /// The place of each token in its sequence, from 0 on.
+        /// The position of each token in its sequence, from 0 on.
         public var positions: [Int32]
         /// The sequence that each token belongs to; negative for none; nil when all belong to one.
         public var segments: [Int32]?
@@ -48,7 +48,7 @@ public struct AttentionMask: Sendable {
         self.init(isCausal: isCausal, window: window, queries: tokens, keys: tokens)
     }
 
-    /// Whether a query sees a key, both by their index: the rule, for whoever wants to check it one pair at a time.
+    /// Whether a query sees a key, both by their index: the definition of the mask, for one pair.
     public func sees(query: Int, key: Int) -> Bool {
         if (queries.segments?[query] ?? 0) != (keys.segments?[key] ?? 0) { return false }
         if let segment = keys.segments?[key], segment < 0 { return false }

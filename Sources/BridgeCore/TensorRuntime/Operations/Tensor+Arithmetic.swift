@@ -1,4 +1,4 @@
-/// Arithmetic with broadcasting: dimensions of size 1 stretch, missing ones are added in front.
+/// Arithmetic with broadcasting: dimensions of size 1 are expanded, missing ones are added in front.
 extension Tensor {
     /// The shape that two tensors stretch to.
     private static func common(_ left: Tensor, _ right: Tensor, _ operation: BinaryOperation) -> [Int] {
@@ -68,7 +68,7 @@ extension Tensor {
     /// The sum with one number.
     public static func + (left: Tensor, right: Float) -> Tensor { left.affine(scale: 1, shift: right) }
 
-    /// The same numbers as another type, rounded to the nearest even.
+    /// The same values as another type, rounded to the nearest even.
     public func cast(to type: ElementType) -> Tensor {
         guard type != elementType else { return self }
         let out = makeTensor(shape, type)

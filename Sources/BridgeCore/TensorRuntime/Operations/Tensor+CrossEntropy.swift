@@ -1,12 +1,13 @@
 extension Tensor {
-    /// How many bytes the float32 logits of all rows and columns may take; more of them are made a part at a time, twice.
+    /// The most bytes of the float32 logits of all rows and columns; more of them are computed in parts, twice.
     private static let logitByteLimit = 256 << 20
 
     /// The weighted sum of cross entropies of a linear layer's logits, which never exist as a whole.
     ///
-    /// `sum of weights[i] (log sum exp(logits[i]) - logits[i, targets[i]])` with `logits = self weight^T` in float32. Where
-    /// all logits would be small enough they are made once, some rows at a time, and only their gradient waits for the way
-    /// back, as the type of `self`. Otherwise the vocabulary is cut into chunks, whose logits are made there again.
+    /// `sum of weights[i] (log sum exp(logits[i]) - logits[i, targets[i]])` with `logits = self weight^T` in float32.
+    /// If all logits are small enough they are computed once, some rows at a time, and only their gradient is kept for
+    /// the backward pass, as the type of `self`. Otherwise the vocabulary is divided into chunks, whose logits are
+    /// recomputed in the backward pass.
     ///
     /// - Parameters:
     ///   - weight: The output layer [V, D], of the type of `self` [N, D].
@@ -97,7 +98,7 @@ extension Tensor {
     }
 }
 
-/// The ranges that cover `0..<count`, so many at a time.
+/// The ranges that cover `0..<count`, each of at most `size`.
 private func chunks(of count: Int, _ size: Int) -> [Range<Int>] {
     stride(from: 0, to: count, by: size).map { $0..<min($0 + size, count) }
 }
@@ -145,7 +146,7 @@ private struct OutputHead {
         )
     }
 
-    /// The losses of all rows, and the gradient of all logits if it is wanted; `height` rows of logits exist at a time.
+    /// The losses of all rows, and the gradient of all logits if requested; `height` rows of logits exist at a time.
     func lossesByRows(_ height: Int, differentiated: Bool) -> (losses: [Float], gradient: Tensor?) {
         let whole = differentiated ? rows.makeTensor([rows.shape[0], weight.shape[0]]) : nil
         var losses: [Float] = []
@@ -159,7 +160,7 @@ private struct OutputHead {
         return (losses, whole)
     }
 
-    /// The losses and the logarithms of the sums of exponentials of all rows; so many columns exist at a time.
+    /// The losses and the logarithms of the sums of exponentials of all rows; `width` columns exist at a time.
     func lossesByColumns(_ width: Int) -> (losses: [Float], logSums: Tensor) {
         let sums = SoftmaxSums(targets: targets, on: rows.engine)
         for chunk in chunks(of: weight.shape[0], width) {

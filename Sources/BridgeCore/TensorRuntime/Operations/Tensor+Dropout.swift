@@ -1,9 +1,9 @@
 extension Tensor {
-    /// Zeros in the places of some elements, and the others scaled so that sums stay the same in the mean.
+    /// Replaces some elements by zeros, and scales the others so that the mean of sums is unchanged.
     ///
     /// - Parameters:
     ///   - probability: How many become zero, in [0, 1).
-    ///   - stream: Which random numbers decide; the same stream drops the same places.
+    ///   - stream: The random stream; the same stream drops the same elements.
     /// - Returns: The same shape.
     public func droppingOut(_ probability: Float, _ stream: RandomStream) -> Tensor {
         guard probability > 0 else { return self }

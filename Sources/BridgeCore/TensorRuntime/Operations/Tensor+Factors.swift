@@ -7,11 +7,11 @@ extension Tensor {
         public let vectors: Tensor
         /// Whether they span a part of the row space, which is done where the matrix has more rows than columns.
         public let isOfRows: Bool
-        /// The singular value behind the last one over the last one: 0 where there is none behind it.
+        /// The ratio of the singular value after the last one to the last one: 0 if there is none.
         public let decay: Double
     }
 
-    /// How many columns are converted to double precision at a time.
+    /// The number of columns that are converted to double precision at a time.
     private static let panelWidth = 512
 
     /// The singular vectors of the largest singular values of a matrix.
@@ -20,7 +20,7 @@ extension Tensor {
     /// nothing that float32 can show.
     ///
     /// - Parameter count: How many; at most as many as the matrix has rows and columns.
-    /// - Returns: The vectors; nil when LAPACK does not find them, as with numbers that are not finite.
+    /// - Returns: The vectors; nil when LAPACK does not find them, as with values that are not finite.
     public func leadingSingularVectors(_ count: Int) -> Basis? {
         guard rank == 2, count > 0, count <= min(shape[0], shape[1]), elementType.isFloatingPoint else { return nil }
         let isOfRows = shape[0] > shape[1]

@@ -51,12 +51,12 @@ extension Tensor {
         }
     }
 
-    /// What several products take in the place of this tensor, so that each adds its part to one gradient.
+    /// A tensor that several products use instead of this one, so that each adds its part to one gradient.
     private func sharingGradient(count: Int) -> (Tensor, SharedGradient) {
         let sum = SharedGradient(isTracked: isTracked, isShared: count > 1)
         guard count > 1 else { return (self, sum) }
         let type = elementType
-        // A step of its own, which comes after all products on the way back and finds the finished sum.
+        // A step of its own, which comes after all products in the backward pass and finds the finished sum.
         return (detached.tracked([self]) { [$0.cast(to: type)] }, sum)
     }
 
@@ -70,7 +70,7 @@ extension Tensor {
         return gradient.transposed().matrixProduct(rows(), outputType: .float32)
     }
 
-    /// `self + x W^T`, for `self` [..., n] that nobody else uses, `x` [..., r] and a weight [n, r].
+    /// `self + x W^T`, for `self` [..., n] without another owner, `x` [..., r] and a weight [n, r].
     ///
     /// The sum is made in the memory of `self`.
     public func addingProjection(of x: Tensor, _ weight: Tensor) -> Tensor {
@@ -112,7 +112,7 @@ private final class SharedGradient {
 
     /// Adds `gradient` [m, n] `weight` [n, k].
     ///
-    /// - Returns: The sum, from the first call; the others add to it where it lies.
+    /// - Returns: The sum, from the first call; the others add to it in place.
     func add(_ gradient: Tensor, _ weight: Tensor) -> Tensor? {
         guard isTracked else { return nil }
         guard isShared else { return gradient.matrixProduct(weight) }

@@ -3,22 +3,22 @@
 /// Layers are given their group and never look for one, so that the same code runs on one rank, on threads in a test
 /// and over a network. Every rank of a group makes the same calls in the same order.
 public protocol ProcessGroup: Sendable {
-    /// This process's place, from 0 on.
+    /// This process's rank, from 0 on.
     var rank: Int { get }
-    /// How many ranks there are.
+    /// The number of ranks.
     var size: Int { get }
 
-    /// Adds up a tensor over all ranks, in place.
+    /// All-reduce: sums a tensor over all ranks, in place.
     func allReduceSum(_ tensor: Tensor) throws
-    /// The largest value of each element over all ranks, in place.
+    /// All-reduce: the largest value of each element over all ranks, in place.
     func allReduceMax(_ tensor: Tensor) throws
-    /// Puts the tensors of all ranks, of one shape, behind each other along dimension 0.
+    /// All-gather: concatenates the tensors of all ranks, of one shape, along dimension 0.
     func allGather(_ tensor: Tensor) throws -> Tensor
     /// Adds up over all ranks and leaves each its part of dimension 0, which `size` divides.
     func reduceScatterSum(_ tensor: Tensor) throws -> Tensor
-    /// Gives all ranks the tensor of one, in place.
+    /// Broadcast: gives all ranks the tensor of one, in place.
     func broadcast(_ tensor: Tensor, from root: Int) throws
-    /// Returns when all ranks have come here.
+    /// Returns when all ranks have called it.
     func barrier() throws
 }
 
@@ -40,6 +40,6 @@ public struct SingleRank: ProcessGroup {
     public func reduceScatterSum(_ tensor: Tensor) -> Tensor { tensor }
     /// The tensor itself.
     public func broadcast(_ tensor: Tensor, from root: Int) {}
-    /// Nobody to wait for.
+    /// A single rank does not wait.
     public func barrier() {}
 }

@@ -1,10 +1,10 @@
-/// How a model is spread over ranks: along the tensor axis and along the pipeline axis.
+/// How a model is sharded across ranks: along the tensor axis and along the pipeline axis.
 public struct RankLayout: Sendable, Codable, Hashable {
-    /// How many ranks share each matrix.
+    /// The tensor-parallel size: the number of ranks that share each matrix.
     public var tensorSize: Int
-    /// How many decoder layers each pipeline stage holds; empty means that they are spread evenly over `pipelineSize`.
+    /// The number of decoder layers of each pipeline stage; empty for an even distribution over `pipelineSize`.
     public var stageLayers: [Int]
-    /// How many pipeline stages there are.
+    /// The number of pipeline stages.
     public var pipelineSize: Int
 
     /// A layout; without `stageLayers` the layers are spread evenly, the first stages taking what is left over.
@@ -14,13 +14,13 @@ public struct RankLayout: Sendable, Codable, Hashable {
         self.stageLayers = stageLayers
     }
 
-    /// Everything on one rank.
+    /// The layout of one rank.
     public static let single = RankLayout()
 
-    /// How many ranks the model takes.
+    /// The number of ranks of the model.
     public var rankCount: Int { tensorSize * pipelineSize }
 
-    /// How many of `layerCount` layers each stage holds.
+    /// The number of the `layerCount` layers in each stage.
     public func layersPerStage(of layerCount: Int) -> [Int] {
         guard stageLayers.isEmpty else { return stageLayers }
         return (0..<pipelineSize).map { layerCount / pipelineSize + ($0 < layerCount % pipelineSize ? 1 : 0) }

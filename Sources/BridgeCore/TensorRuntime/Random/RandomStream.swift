@@ -1,14 +1,14 @@
 import Glibc
 
-/// Random numbers that can be asked for by their place: number i depends on seed, stream and i alone.
+/// Random values with random access: value i depends on seed, stream and i alone.
 ///
-/// However a tensor is cut over ranks or threads, each makes its part and all get the same numbers.
+/// However a tensor is sharded over ranks or threads, each generates its part and all get the same values.
 ///
 /// Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (SC 2011), generator Philox 4x32-10.
 public struct RandomStream: Sendable, Hashable {
-    /// What distinguishes one run from another.
+    /// The seed of the run.
     public let seed: UInt64
-    /// What distinguishes, within a run, one use from another.
+    /// The stream of one use within a run.
     public let stream: UInt64
 
     /// A stream.
@@ -23,15 +23,16 @@ public struct RandomStream: Sendable, Hashable {
         return RandomStream(seed: seed, stream: stream ^ hash)
     }
 
-    /// Numbers spread evenly over [0, 1), multiples of 2^-24.
+    /// Values uniform in [0, 1), multiples of 2^-24.
     public func uniform(_ positions: Range<Int>) -> [Float] {
         numbers(positions) { words, lane in Float(words[lane] >> 8) * 0x1p-24 }
     }
 
-    /// Numbers of the normal distribution with mean 0 and deviation 1.
+    /// Values of the normal distribution with mean 0 and deviation 1.
     public func normal(_ positions: Range<Int>) -> [Float] {
         numbers(positions) { words, lane in
-            // Box and Muller: two even numbers make two normal ones. The first is never 0, whose logarithm is infinite.
+            // Box and Muller: two uniform values make two normal ones. The first is never 0, whose logarithm is
+            // infinite.
             let first = (Double(words[lane & 2]) + 1) * 0x1p-32
             let angle = 2 * Double.pi * Double(words[lane & 2 + 1]) * 0x1p-32
             let radius = (-2 * log(first)).squareRoot()
@@ -39,7 +40,7 @@ public struct RandomStream: Sendable, Hashable {
         }
     }
 
-    /// Two words by which kernels make random numbers of their own.
+    /// Two words that seed the random generators of kernels.
     var keys: (UInt32, UInt32) {
         let words = block(.max)
         return (words.x, words.y)

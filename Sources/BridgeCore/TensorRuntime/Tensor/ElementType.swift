@@ -46,7 +46,7 @@ public enum ElementType: String, Sendable, Codable, CaseIterable, Hashable {
         }
     }
 
-    /// Whether the elements are floating-point numbers of any width.
+    /// Whether the type is a floating-point type of any width.
     public var isFloatingPoint: Bool { kernelType != nil }
 
     /// The type's number in the C kernels; nil for a type that is only moved, never converted.

@@ -1,5 +1,5 @@
 extension Tensor {
-    /// A tensor with the given numbers, rounded to `elementType`.
+    /// A tensor with the given values, rounded to `elementType`.
     public init(_ values: [Float], shape: [Int], _ elementType: ElementType = .float32, on engine: any TensorEngine) {
         guard values.count == shape.reduce(1, *) else {
             Tensor.fail("Tensor", "\(values.count) values for the shape \(shape)")
@@ -11,7 +11,7 @@ extension Tensor {
         self = elementType == .float32 ? exact : exact.cast(to: elementType)
     }
 
-    /// The numbers in row-major order, whatever the type and the strides.
+    /// The values in row-major order, whatever the type and the strides.
     public func floats() -> [Float] {
         let exact = detached.cast(to: .float32).contiguous()
         return [Float](unsafeUninitializedCapacity: count) { buffer, written in

@@ -37,7 +37,7 @@ extension Tensor {
     /// Strides under which another shape shows the same elements, where no copy is needed.
     private func strides(for target: [Int]) -> [Int]? {
         if isContiguous { return Self.rowMajorStrides(target) }
-        // Runs of dimensions that lie without gaps can be cut anew; each has to be used up whole.
+        // Contiguous runs of dimensions can be divided differently; each has to be consumed completely.
         var runs: [(count: Int, stride: Int)] = []
         for index in shape.indices where shape[index] != 1 {
             if let last = runs.last, last.stride == strides[index] * shape[index] {
@@ -94,7 +94,7 @@ extension Tensor {
         }
     }
 
-    /// One place of a dimension, which then is gone.
+    /// One index of a dimension, which is removed.
     public func at(_ position: Int, ofDimension index: Int = 0) -> Tensor {
         let index = dimension(index)
         var rest = shape
@@ -102,7 +102,7 @@ extension Tensor {
         return narrowed(index, to: position..<position + 1).reshaped(rest)
     }
 
-    /// Dimensions of size 1 stretched to a shape, without a copy; missing ones are added in front.
+    /// Dimensions of size 1 expanded to a shape, without a copy; missing ones are added in front.
     public func expanded(to target: [Int]) -> Tensor {
         if target == shape { return self }
         let added = target.count - rank
@@ -117,7 +117,7 @@ extension Tensor {
         return view(target, strides) { $0.summed(to: old) }
     }
 
-    /// Tensors one behind the other along a dimension.
+    /// The concatenation of tensors along a dimension.
     public static func concatenated(_ parts: [Tensor], dimension index: Int) -> Tensor {
         guard parts.count != 1, let first = parts.first else { return parts[0] }
         let index = first.dimension(index)

@@ -1,4 +1,4 @@
-/// An array of numbers with any number of dimensions: a shape laid over memory.
+/// A multi-dimensional array: a shape and strides over memory.
 ///
 /// A tensor is a value; its memory is shared by its views. Operations give new tensors and, where a parameter that is
 /// trained went in, remember how to differentiate themselves.
@@ -9,11 +9,11 @@ public struct Tensor: Sendable {
     public let elementType: ElementType
     /// The sizes of the dimensions; empty for a scalar.
     public let shape: [Int]
-    /// Distance between neighbours along each dimension, in elements, not bytes; 0 where one element stands for all.
+    /// Distance between neighbours along each dimension, in elements, not bytes; 0 for an expanded dimension.
     public let strides: [Int]
-    /// The place of the first element in the memory, in elements.
+    /// The offset of the first element in the memory, in elements.
     public let offset: Int
-    /// What made this tensor, if gradients flow through it.
+    /// The node that created this tensor, if gradients flow through it.
     let node: GradientNode?
 
     /// A view of memory.
@@ -23,7 +23,7 @@ public struct Tensor: Sendable {
     ///   - elementType: The type of the elements.
     ///   - shape: The sizes.
     ///   - strides: Distances in elements; nil for row-major order without gaps.
-    ///   - offset: The place of the first element.
+    ///   - offset: The offset of the first element.
     public init(
         storage: TensorStorage,
         elementType: ElementType,
@@ -78,9 +78,9 @@ public struct Tensor: Sendable {
 
     /// The engine that computes with this tensor.
     public var engine: any TensorEngine { storage.engine }
-    /// How many dimensions there are.
+    /// The number of dimensions.
     public var rank: Int { shape.count }
-    /// How many elements there are.
+    /// The number of elements.
     public var count: Int { shape.reduce(1, *) }
     /// Whether gradients flow through this tensor.
     public var isTracked: Bool { node != nil }
@@ -90,7 +90,7 @@ public struct Tensor: Sendable {
     /// The size of a dimension; negative ones count from the end.
     public func size(ofDimension dimension: Int) -> Int { shape[dimension < 0 ? rank + dimension : dimension] }
 
-    /// Whether the elements lie in row-major order without gaps.
+    /// Whether the elements are contiguous in row-major order.
     public var isContiguous: Bool {
         var expected = 1
         for dimension in shape.indices.reversed() where shape[dimension] != 1 {
@@ -100,7 +100,7 @@ public struct Tensor: Sendable {
         return true
     }
 
-    /// The same numbers without a way back: gradients stop here.
+    /// The same values without a backward pass: gradients stop here.
     public var detached: Tensor { node == nil ? self : Tensor(storage, elementType, shape, strides, offset, node: nil) }
 
     /// A tensor of the same engine with new memory.

@@ -1,7 +1,7 @@
-/// The memory behind tensors, shared by all views of it.
+/// The memory of tensors, shared by all views of it.
 ///
-/// Memory comes from an engine and goes back to it when the last tensor is gone, or it is somebody else's, such as a
-/// file's that is mapped, and `owner` keeps it alive.
+/// Memory is allocated by an engine and returned to it with the last tensor, or it has another owner, such as a mapped
+/// file, which `owner` retains.
 public final class TensorStorage: @unchecked Sendable {
     /// The first byte; 64-byte aligned when the engine made it.
     public let pointer: UnsafeMutableRawPointer
@@ -15,7 +15,7 @@ public final class TensorStorage: @unchecked Sendable {
     private let release: (@Sendable (UnsafeMutableRawPointer) -> Void)?
     private let owner: (any AnyObject & Sendable)?
 
-    /// Memory that `release` takes back.
+    /// Memory that is freed by `release`.
     public init(
         pointer: UnsafeMutableRawPointer,
         byteCount: Int,

@@ -1,6 +1,6 @@
 /// The model of a tokenizer: splits a word into symbols and merges them.
 struct BytePairEncoder: Sendable {
-    /// What the first symbols of a word are.
+    /// The kind of the first symbols of a word.
     enum Alphabet: Sendable {
         /// Single bytes.
         case bytes
@@ -9,7 +9,7 @@ struct BytePairEncoder: Sendable {
     }
 
     var alphabet: Alphabet
-    /// The ids by the bytes that a token stands for in a text.
+    /// The ids by the bytes of a token in a text.
     var vocabulary: Vocabulary
     var merges: MergeTable
     /// The token for what is not in the vocabulary.
@@ -21,16 +21,16 @@ struct BytePairEncoder: Sendable {
     var prefersWholeWords = false
     /// Tokens that a text never becomes by being spelled out.
     var hidden: Set<Int32> = []
-    /// Goes in front of every symbol but the first of a word.
+    /// The prefix of every symbol except the first of a word.
     var continuingPrefix: [UInt8] = []
-    /// Goes behind the last symbol of a word.
+    /// Appended to the last symbol of a word.
     var endOfWordSuffix: [UInt8] = []
 
     /// The id of each single byte in the byte alphabet, -1 for none.
     private(set) var byteIDs: [Int32] = []
     /// The id of each `<0xNN>`, empty where one is missing or nothing falls back.
     private(set) var fallbackIDs: [Int32] = []
-    /// Whether a text may be cut in front of a "▁" that follows a given byte: no token spans the two.
+    /// Whether a text may be split before a "▁" that follows a given byte: no token spans the two.
     private(set) var cutsBeforeMetaspace: [Bool] = []
 
     static let metaspace: [UInt8] = [0xE2, 0x96, 0x81]

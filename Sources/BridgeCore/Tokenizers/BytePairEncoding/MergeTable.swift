@@ -1,6 +1,6 @@
 /// The merges of a model: which two neighbours join, in which order, into what.
 struct MergeTable: Sendable {
-    /// What a pair becomes.
+    /// The result of merging a pair.
     struct Merge: Sendable {
         /// Lower goes first.
         var rank: UInt32

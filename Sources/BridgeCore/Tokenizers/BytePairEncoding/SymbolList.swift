@@ -9,7 +9,7 @@ struct SymbolList {
     private var previous: [Int32] = []
     private var heap: [UInt64] = []
 
-    /// Up to here a scan for the lowest rank is faster than a heap.
+    /// Up to this length a scan for the lowest rank is faster than a heap.
     private static let longestScan = 40
 
     mutating func removeAll() {

@@ -97,10 +97,10 @@ struct Vocabulary: Sendable {
 
 /// A fast hash for short byte strings.
 ///
-/// Each table has a seed of its own: with a known one, a file or a text could be made of strings that all collide, and a
+/// Each table has its own seed: with a known one, a file or a text could consist of strings that all collide, and a
 /// table of a million of them takes hours.
 enum ByteHash {
-    /// A seed that nobody outside of the process knows.
+    /// A random seed of the process.
     static func newSeed() -> UInt64 { UInt64.random(in: .min ... .max) }
 
     @inline(__always)

@@ -16,7 +16,7 @@ final class WordCache {
     static let longestWord = 96
     private static let largestCount = 1 << 17
 
-    /// What the hash of a word is made with.
+    /// The seed of the hash of a word.
     let seed = ByteHash.newSeed()
 
     private var keys: [UInt8] = []
@@ -85,7 +85,7 @@ final class WordCache {
     }
 }
 
-/// Lends each thread that encodes a cache of its own, and keeps them warm in between.
+/// Lends each encoding thread a separate cache, and keeps the caches between calls.
 final class WordCachePool: Sendable {
     private let idle = Mutex<[WordCache]>([])
 

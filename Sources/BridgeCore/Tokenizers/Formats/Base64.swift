@@ -33,7 +33,7 @@ package enum Base64 {
 extension Base64 {
     private static let letters = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
 
-    /// The text of some bytes, with `=` at its end where they are no multiple of three.
+    /// The base64 text of bytes, padded with `=` to a multiple of four characters.
     package static func encode(_ bytes: [UInt8]) -> String {
         var text: [UInt8] = []
         text.reserveCapacity((bytes.count + 2) / 3 * 4)

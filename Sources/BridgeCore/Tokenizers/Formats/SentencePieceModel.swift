@@ -1,6 +1,6 @@
 /// The content of a `tokenizer.model`, SentencePiece's protobuf message `ModelProto`.
 struct SentencePieceModel: Sendable {
-    /// What a piece is for.
+    /// The type of a piece.
     enum Kind: Int, Sendable {
         case normal = 1
         case unknown = 2
@@ -10,7 +10,7 @@ struct SentencePieceModel: Sendable {
         case byte = 6
     }
 
-    /// One entry of the vocabulary; its place is its id.
+    /// One entry of the vocabulary; its index is its id.
     struct Piece: Sendable {
         var content: [UInt8] = []
         var score: Float = 0
@@ -21,7 +21,7 @@ struct SentencePieceModel: Sendable {
     /// 1 is unigram, 2 is BPE, 3 words, 4 characters.
     var modelType = 1
     var normalizer = SentencePieceNormalizer()
-    /// What the unknown piece is decoded as.
+    /// The text of the unknown piece in decoding.
     var unknownSurface = Array(" \u{2047} ".utf8)
 
     init(_ bytes: [UInt8]) throws(TokenizerError) {
@@ -156,7 +156,7 @@ extension Tokenizer {
         if let begin = id(of: "<s>") ?? id(of: "<bos>"), isSpecial(begin) { postProcessor.prefix = [begin] }
     }
 
-    /// Any two neighbours join whose text together is a piece; the score says which first.
+    /// Any two neighbours whose concatenation is a piece are merged; the score gives the order.
     private static func merges(
         of model: SentencePieceModel,
         _ vocabulary: Vocabulary

@@ -18,14 +18,14 @@ extension Tokenizer {
         guard specialCount <= Self.mostTekkenSpecials else {
             throw TokenizerError(
                 .tooLarge,
-                "'config.default_num_special_tokens' is \(specialCount); at most \(Self.mostTekkenSpecials) are read"
+                "'config.default_num_special_tokens' is \(specialCount), expected at most \(Self.mostTekkenSpecials)"
             )
         }
         let entries = try json.required("vocab", in: "tekken").list
         guard size > specialCount, size - specialCount <= entries.count else {
             throw TokenizerError(
                 .badFile,
-                "the vocabulary has \(entries.count) entries, but 'config' asks for \(size) - \(specialCount)"
+                "the vocabulary has \(entries.count) entries, expected at least \(size) - \(specialCount) as in 'config'"
             )
         }
         let vocabulary = try Self.tekkenVocabulary(entries.prefix(size - specialCount), offset: specialCount)

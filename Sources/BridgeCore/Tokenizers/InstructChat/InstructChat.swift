@@ -21,7 +21,7 @@ struct InstructChat: Sendable, Equatable {
         }
     }
 
-    /// What `config.version` of the file holds.
+    /// The `config.version` of the file.
     let versionName: String
     /// The contents of the file's control tokens.
     let controlTokens: Set<String>
@@ -44,7 +44,7 @@ struct InstructChat: Sendable, Equatable {
         guard !options.continuesFinalMessage || !options.addsGenerationPrompt else {
             throw TokenizerError(
                 .templateRefusal,
-                "either the last message is continued or a new answer begins; ask for one of the two"
+                "the last message cannot be continued together with a generation prompt; choose one of the two"
             )
         }
         var turns: [InstructTurn] = []
@@ -62,7 +62,7 @@ struct InstructChat: Sendable, Equatable {
     }
 }
 
-/// A tool as it is written into a prompt: names, description and parameters, in this order, and nothing else.
+/// A tool as it is written into a prompt: names, description and parameters, in this order, without other keys.
 struct InstructTool {
     let value: ChatValue
 

@@ -1,7 +1,7 @@
-/// What a version of the framing allows, as the validators of mistral-common 1.13 have it.
+/// The rules of a version of the framing, as in the validators of mistral-common 1.13.
 struct InstructCheck {
     let version: InstructChat.Version
-    /// Whether an answer is asked for; a conversation to learn from may end with one.
+    /// Whether a generation prompt is requested; a conversation for training may end with the assistant's message.
     let asksForAnswer: Bool
     let continuesLast: Bool
 
@@ -16,7 +16,7 @@ struct InstructCheck {
             throw Self.refusal("the conversation starts with the role \(last.role.rawValue), expected user or system")
         }
         if asksForAnswer, last.role == .assistant {
-            throw Self.refusal("the last message is the assistant's, expected one of the user or of a tool to answer")
+            throw Self.refusal("the last message is the assistant's, expected a message of the user or of a tool")
         }
         if continuesLast, last.role != .assistant {
             throw Self.refusal("the last message is to be continued and is not the assistant's")
@@ -41,7 +41,7 @@ struct InstructCheck {
         }
     }
 
-    /// Each answer with calls is followed by as many results, before the next answer.
+    /// Each assistant message with calls is followed by as many results, before the next assistant message.
     private func checkResultCounts(_ turns: [InstructTurn]) throws(TokenizerError) {
         var expected = 0
         for turn in turns.dropFirst() {

@@ -13,7 +13,7 @@ struct InstructTurn {
         case thinking(String, isClosed: Bool)
     }
 
-    /// What a message says.
+    /// The content of a message.
     enum Content {
         case text(String)
         case chunks([Chunk])
@@ -103,7 +103,7 @@ struct InstructTurn {
         throw InstructCheck.refusal("a part of type '\(type)' of \(position) has no text")
     }
 
-    /// Puts reasoning that stands beside the content in front of it.
+    /// Prepends a separate reasoning field to the content.
     private mutating func takeReasoning(_ value: ChatValue, _ position: String) throws(TokenizerError) {
         var found: [String] = []
         for key in ["reasoning_content", "reasoning"] {
@@ -120,7 +120,7 @@ struct InstructTurn {
         case .chunks(let own)?:
             let thinks = own.contains { if case .thinking = $0 { true } else { false } }
             guard !thinks else {
-                throw InstructCheck.refusal("\(position) has thinking in its content and reasoning beside it")
+                throw InstructCheck.refusal("\(position) has both thinking in its content and a reasoning field")
             }
             chunks += own
         }

@@ -15,7 +15,7 @@ struct InstructWriter {
         self.tools = tools
     }
 
-    /// What has been written.
+    /// The output.
     var chat: RenderedChat { RenderedChat(text: text, assistantSpans: assistantSpans, literals: literals) }
 
     private mutating func control(_ token: String) throws(TokenizerError) {
@@ -104,7 +104,7 @@ struct InstructWriter {
         case nil: literal(prefix)
         case .text(let piece)?: literal(prefix + piece)
         case .chunks(var chunks)?:
-            // One image behind texts alone goes in front of them.
+            // One image after texts only is moved before them.
             let images = chunks.filter { if case .image = $0 { true } else { false } }
             if images.count == 1, chunks.count > 1, case .image = chunks[chunks.count - 1] {
                 chunks.insert(chunks.removeLast(), at: 0)

@@ -1,4 +1,4 @@
-/// A token that is found in the text as it stands, before any splitting.
+/// A token that is matched in the original text, before any splitting.
 public struct AddedToken: Sendable, Equatable {
     /// The id.
     public var id: Int
@@ -12,7 +12,7 @@ public struct AddedToken: Sendable, Equatable {
     public var stripsRight = false
     /// Whether it is searched in the normalized text.
     public var isNormalized = false
-    /// Whether it is a control token, left out when text is decoded for people.
+    /// Whether it is a control token, skipped when text is decoded for display.
     public var isSpecial = false
 
     init(id: Int, content: String) {
@@ -90,7 +90,7 @@ struct AddedTokenMatcher: Sendable {
         return found
     }
 
-    /// Where in a range the contents begin that do not come before.
+    /// The index in a range at which the contents begin that do not sort before.
     @inline(__always)
     private func partition(_ range: Range<Int>, _ comesBefore: ([UInt8]) -> Bool) -> Int {
         var (low, high) = (range.lowerBound, range.upperBound)
@@ -101,7 +101,7 @@ struct AddedTokenMatcher: Sendable {
         return low
     }
 
-    /// Where the longest token that starts here ends.
+    /// The end of the longest token that starts here.
     func longestEnd(
         in text: UnsafeBufferPointer<UInt8>,
         at start: Int,

@@ -1,6 +1,6 @@
-/// The printable characters that stand for bytes in the vocabulary of a byte-level model.
+/// The printable characters of bytes in the vocabulary of a byte-level model.
 enum ByteAlphabet {
-    /// The character of each byte: printable Latin-1 stands for itself, the other bytes for U+0100 and on.
+    /// The character of each byte: printable Latin-1 is itself, the other bytes are U+0100 and on.
     static let characters: [Unicode.Scalar] = {
         var next: UInt32 = 0x100
         return (UInt32(0)...255).map { byte in
@@ -20,7 +20,7 @@ enum ByteAlphabet {
         return table
     }()
 
-    /// The bytes that a token of the vocabulary stands for, or nil where a character is not in the alphabet.
+    /// The bytes of a token of the vocabulary, or nil where a character is not in the alphabet.
     static func decode(_ token: some StringProtocol) -> [UInt8]? {
         var result: [UInt8] = []
         for scalar in token.unicodeScalars {
@@ -30,7 +30,7 @@ enum ByteAlphabet {
         return result
     }
 
-    /// The token of the vocabulary that stands for these bytes.
+    /// The token of the vocabulary for these bytes.
     static func encode(_ text: some Sequence<UInt8>) -> String {
         var result = ""
         for byte in text { result.unicodeScalars.append(characters[Int(byte)]) }

@@ -28,7 +28,7 @@ struct Decoder: Sendable {
         return Array(try Self.apply(steps[...], to: tokens, areBytes: readsBytes).joined())
     }
 
-    /// Whether the first step wants the bytes that tokens stand for, and not their spelling in the byte alphabet.
+    /// Whether the first step needs the bytes of tokens, and not their spelling in the byte alphabet.
     var readsBytes: Bool {
         if case .byteLevel = steps?.first { return true }
         return false
@@ -124,7 +124,7 @@ struct Decoder: Sendable {
         return changed.isEmpty && copied == 0 ? token : changed + token[copied...]
     }
 
-    /// The byte that a `<0xNN>` token stands for.
+    /// The byte of a `<0xNN>` token.
     static func fallbackByte(_ token: [UInt8]) -> UInt8? {
         guard token.count == 6, token.starts(with: "<0x".utf8), token[5] == UInt8(ascii: ">") else { return nil }
         return UInt8(String(decoding: token[3..<5], as: UTF8.self), radix: 16)

@@ -48,7 +48,7 @@ indirect enum Normalizer: Sendable {
         }
     }
 
-    /// Replaces each scalar by what `transform` makes of it; the new bytes keep the origin of the scalar.
+    /// Replaces each scalar by the result of `transform`; the new bytes keep the origin of the scalar.
     private func mapScalars(
         of text: inout AlignedText,
         _ transform: (Unicode.Scalar) -> String

@@ -1,10 +1,10 @@
 import JSONTree
 
-/// Puts the tokens around an encoded text that the model expects there, such as the one that begins a sequence.
+/// Adds the tokens around an encoded text that the model expects, such as the one that begins a sequence.
 struct PostProcessor: Sendable, Equatable {
-    /// The ids in front.
+    /// The ids before the text.
     var prefix: [Int32] = []
-    /// The ids behind.
+    /// The ids after the text.
     var suffix: [Int32] = []
 
     init(prefix: [Int32] = [], suffix: [Int32] = []) {

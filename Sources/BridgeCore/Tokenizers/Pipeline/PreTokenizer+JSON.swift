@@ -1,7 +1,7 @@
 import JSONTree
 
 extension PreTokenizer {
-    /// What a `pre_tokenizer` says: how to split, and whether the bytes are the model's alphabet.
+    /// The settings of a `pre_tokenizer`: how to split, and whether the bytes are the model's alphabet.
     struct Description {
         var steps: [PreTokenizer] = []
         var isByteLevel = false

@@ -1,6 +1,6 @@
 /// Splits a text into words before the model sees it.
 indirect enum PreTokenizer: Sendable {
-    /// What becomes of what a split finds.
+    /// The treatment of the matches of a split.
     enum Behavior: String, Sendable {
         case removed = "Removed"
         case isolated = "Isolated"
@@ -9,7 +9,7 @@ indirect enum PreTokenizer: Sendable {
         case mergedWithNext = "MergedWithNext"
     }
 
-    /// When "▁" goes in front of a word.
+    /// When "▁" is prepended to a word.
     enum PrependScheme: String, Sendable {
         case always
         case never
@@ -18,7 +18,7 @@ indirect enum PreTokenizer: Sendable {
 
     case sequence([PreTokenizer])
     case split(TextPattern, Behavior, inverted: Bool)
-    /// The bytes themselves are the alphabet of the model; this puts the space in front and nothing else.
+    /// The bytes themselves are the alphabet of the model; this step only prepends the space.
     case prefixSpace
     case metaspace(replacement: [UInt8], PrependScheme, splits: Bool)
 
@@ -50,7 +50,7 @@ indirect enum PreTokenizer: Sendable {
 struct WordList {
     /// A part of a word that a split found, or what is between two.
     ///
-    /// Numbers of 32 bits, because a text may be all words of one byte.
+    /// 32-bit integers, because every byte of a text may be a word.
     private struct Piece {
         var range: Range<Int32>
         var isMatch: Bool
@@ -159,7 +159,7 @@ struct WordList {
         }
     }
 
-    /// Puts content in front of the words that ask for it; the second argument says whether the input starts there.
+    /// Prepends content to the words that need it; the second argument is whether the input starts there.
     mutating func prependToEach(
         _ content: [UInt8],
         where isWanted: (ArraySlice<UInt8>, Bool) -> Bool

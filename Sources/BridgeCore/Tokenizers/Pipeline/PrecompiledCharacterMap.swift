@@ -15,7 +15,7 @@ struct PrecompiledCharacterMap: Sendable {
         guard size % 4 == 0, size > 0, size <= bytes.count - 4 else {
             throw TokenizerError(
                 .badFile,
-                "the precompiled character map says its trie has \(size) bytes, but \(bytes.count - 4) follow"
+                "the trie of the precompiled character map has \(bytes.count - 4) bytes, expected \(size)"
             )
         }
         units = (0..<(size / 4)).map { word(4 + 4 * $0) }

@@ -1,4 +1,4 @@
-/// What SentencePiece does to a text before it splits it.
+/// SentencePiece's normalization of a text before splitting.
 struct SentencePieceNormalizer: Sendable {
     var characterMap: PrecompiledCharacterMap?
     var addsDummyPrefix = true
@@ -44,7 +44,7 @@ struct SentencePieceNormalizer: Sendable {
         try output.finish(&text)
     }
 
-    /// The normalized form of what starts here, and where it ends.
+    /// The normalized form of the sequence that starts here, and its end.
     private func step(
         in text: UnsafeBufferPointer<UInt8>,
         at index: Int,

@@ -1,14 +1,14 @@
 /// Decodes tokens one by one as a model makes them.
 ///
-/// What comes out is whole characters, and all of it together is what `Tokenizer.decode` makes of all the tokens. A token
-/// that ends inside a character is held back until the character is complete.
+/// The output consists of whole characters, and its concatenation is `Tokenizer.decode` of all the tokens. A token that
+/// ends inside a character is held back until the character is complete.
 public struct StreamingDecoder: Sendable {
     private enum Mode {
         /// Tokens are bytes; whole characters go out.
         case bytes
-        /// Tokens are text; runs of `<0xNN>` wait for their end.
+        /// Tokens are text; runs of `<0xNN>` are held back until their end.
         case tokens(perToken: ArraySlice<Decoder.Step>)
-        /// The steps look ahead, so everything waits for the end.
+        /// The steps look ahead, so everything is held back until the end.
         case whole
     }
 
@@ -46,7 +46,7 @@ public struct StreamingDecoder: Sendable {
         return .tokens(perToken: perToken)
     }
 
-    /// Takes one token and returns the text that is complete now, which may be empty.
+    /// Decodes one token and returns the text that is complete now, which may be empty.
     public mutating func append(_ id: Int32) throws(TokenizerError) -> String {
         guard let token = tokenizer.decodable(id, skippingSpecialTokens: skipsSpecialTokens) else { return "" }
         switch mode {
@@ -64,9 +64,9 @@ public struct StreamingDecoder: Sendable {
         }
     }
 
-    /// Returns what was held back.
+    /// Returns the text that was held back.
     ///
-    /// The decoder then starts anew.
+    /// Resets the decoder.
     public mutating func finish() throws(TokenizerError) -> String {
         defer { self = StreamingDecoder(tokenizer, skippingSpecialTokens: skipsSpecialTokens) }
         switch mode {
@@ -76,8 +76,8 @@ public struct StreamingDecoder: Sendable {
         }
     }
 
-    // Steps treat the start of a text differently. So the tokens at the start are decoded together until they are more
-    // than nothing, and a stand-in holds their place later on.
+    // Steps treat the start of a text differently. So the tokens at the start are decoded together until their text is
+    // not empty, and a placeholder replaces them later.
     private static let standIn: [UInt8] = [0xEF, 0xB7, 0x90]
 
     private mutating func flushTokens() throws(TokenizerError) -> String {
@@ -94,7 +94,7 @@ public struct StreamingDecoder: Sendable {
         return String(decoding: text.dropFirst(Self.standIn.count), as: UTF8.self)
     }
 
-    /// How many bytes can go out: all but a last character whose other bytes may still come.
+    /// The number of bytes that are complete: all but an incomplete last character.
     private static func completePrefix(of bytes: [UInt8]) -> Int {
         var start = bytes.count
         // A character has at most four bytes, so its first is among the last three where it is incomplete.

@@ -1,6 +1,6 @@
 import JinjaTemplates
 
-/// What a normalizer, pre-tokenizer or decoder looks for: a fixed text or a regular expression.
+/// The pattern of a normalizer, pre-tokenizer or decoder: a fixed text or a regular expression.
 enum TextPattern: Sendable {
     case literal([UInt8])
     case expression(RegularExpression)
@@ -18,7 +18,7 @@ enum TextPattern: Sendable {
     }
 }
 
-/// Classes of scalars that the pipeline asks for.
+/// Classes of scalars that the pipeline uses.
 enum ScalarClass {
     /// Unicode's White_Space.
     static func isWhitespace(_ scalar: Unicode.Scalar) -> Bool {

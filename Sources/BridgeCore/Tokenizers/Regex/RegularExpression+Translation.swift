@@ -81,7 +81,7 @@ extension RegularExpression {
         }.joined()
     }
 
-    /// Takes `{Name}` from the front.
+    /// Parses `{Name}` at the start.
     private static func propertyName(_ rest: inout ArraySlice<Unicode.Scalar>) -> String? {
         guard rest.first == "{", let end = rest.firstIndex(of: "}") else { return nil }
         var name = ""

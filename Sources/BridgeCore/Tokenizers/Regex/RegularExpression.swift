@@ -4,15 +4,15 @@ import CPCRE2
 ///
 /// A class because it owns the compiled code; nothing in it changes after `init`, so threads may share it.
 final class RegularExpression: @unchecked Sendable {
-    /// How far an ordinary match looks; what looks further is matched in another way.
+    /// The window of an ordinary match; longer matches use the interpreter.
     private static let window = 4096
-    /// How many places a search goes through before it looks at the time.
+    /// The number of positions that a search tries before it checks the time.
     private static let searchLength = 128
     /// The most steps of an ordinary match; with the two above a call takes less than a second, whatever the pattern.
     private static let fewSteps: UInt32 = 2000
-    /// More steps than any sane pattern takes on any text; a pattern that backtracks without end stops here.
+    /// More steps than any reasonable pattern needs on any text; a pattern that backtracks without end is stopped here.
     private static let stepLimit: UInt32 = 100_000_000
-    /// The most memory for the places that a match may go back to, in KiB.
+    /// The most memory for backtracking, in KiB.
     private static let heapLimit: UInt32 = 256 << 10
 
     let pattern: String
@@ -64,9 +64,9 @@ final class RegularExpression: @unchecked Sendable {
 
     /// Calls `body` with the byte range of every match, from left to right.
     ///
-    /// The text is valid UTF-8. A pattern may take a time with the square or a higher power of the text's length, and just-in-
-    /// time code cannot be stopped. So it sees a window of the text and a few places where a match may begin; a match that
-    /// touches the window's end, or takes many steps, is made by the interpreter, whose steps are counted. The result is the
+    /// The text is valid UTF-8. A pattern may take quadratic time or more in the text's length, and just-in-time code
+    /// cannot be stopped. So it sees a window of the text and a few starting positions; a match that touches the
+    /// window's end, or takes many steps, is repeated by the interpreter, whose steps are counted. The result is the
     /// same.
     func forEachMatch(
         in text: UnsafeBufferPointer<UInt8>,
@@ -81,7 +81,7 @@ final class RegularExpression: @unchecked Sendable {
             try budget.tick()
             guard let match = try matcher.next(from: position) else { return }
             body(match)
-            // Past one character behind an empty match, so that the search moves.
+            // Past one character after an empty match, so that the search advances.
             position = match.isEmpty ? matcher.character(after: match.upperBound) : match.upperBound
         }
     }
@@ -119,7 +119,7 @@ final class RegularExpression: @unchecked Sendable {
             pcre2_jit_stack_free_8(stack)
         }
 
-        /// Where the character behind the one at a position begins.
+        /// The start of the character after the one at a position.
         func character(after position: Int) -> Int {
             var next = position + 1
             while next < text.count, text[next] & 0xC0 == 0x80 { next += 1 }
@@ -130,7 +130,7 @@ final class RegularExpression: @unchecked Sendable {
             position >= text.count ? text.count : character(after: position - 1)
         }
 
-        /// The first match that begins at a position or behind it.
+        /// The first match that starts at or after a position.
         mutating func next(from start: Int) throws(TokenizerError) -> Range<Int>? {
             var position = start
             while position <= text.count {

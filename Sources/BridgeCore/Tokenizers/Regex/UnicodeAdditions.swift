@@ -1,4 +1,4 @@
-/// What Unicode 15, 15.1 and 16 added to the general categories, as ranges of scalars.
+/// The additions of Unicode 15, 15.1 and 16 to the general categories, as ranges of scalars.
 ///
 /// Python's tokenizers and tiktoken follow Unicode 16; the PCRE2 of current distributions follows Unicode 14. The tables
 /// are the difference, found by asking both about every scalar. No scalar left a category between the two.
