@@ -30,7 +30,8 @@ struct Import: ParsableCommand {
         discussion: """
             EXAMPLES:
               bridge convert import --hf-model toy --megatron-path out --tp 2 --pp 2
-              bridge convert import --hf-model toy --megatron-path out --num-layers-per-stage 2,3
+              bridge convert import --hf-model toy --megatron-path out \\
+                --num-layers-per-stage 2,3
             """
     )
 
