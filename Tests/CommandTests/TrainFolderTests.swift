@@ -42,7 +42,7 @@ import Testing
         #expect(plan.status == 0 && plan.output.contains("iter_0000006 ends"), "\(plan.output)")
         let more = try run(bench.arguments("run", "train.train_iters=8", "optimizer.lr=0.001"))
         #expect(more.status == 0, "\(more.errors)")
-        #expect(more.errors.contains("going on after step 6"), "\(more.errors)")
+        #expect(more.errors.contains("resuming after step 6"), "\(more.errors)")
         #expect(more.errors.contains("optimizer.lr: 0.002 -> 0.001"), "\(more.errors)")
         #expect(try bench.log("run").count == 8)
 
@@ -113,7 +113,7 @@ import Testing
         expect(
             try run(bench.arguments("long", tokenized, "train.train_iters=50")),
             failsWith: 64,
-            mentioning: "10 steps in a row had no token to learn from"
+            mentioning: "10 consecutive steps had no supervised token"
         )
     }
 
