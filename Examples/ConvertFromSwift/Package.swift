@@ -1,7 +1,7 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-// Depends on the core for its interface and on the main package for the plugins, which are then built beside the core's
+// Depends on the core for its interface and on the main package for the plugins, which are then built next to the core's
 // library, where they are found.
 let package = Package(
     name: "ConvertFromSwift",

@@ -1,4 +1,4 @@
-"""Short strings of digits with something to do to them: reverse, increase each, sort.
+"""Short strings of digits with tasks: reverse, increase each, sort.
 
 Needs the standard library only.
 """
@@ -6,10 +6,10 @@ Needs the standard library only.
 import random
 
 TASKS = ["reverse", "increase", "sort"]
-# What adapters learn that nobody taught the model.
+# The task that is not in the training data of the base model; adapters are trained on it.
 WITHHELD = "sort"
 DIGITS = 5
-LEARNT, ASKED = 12000, 150
+TRAIN_COUNT, TEST_COUNT = 12000, 150
 
 
 def answer(task, digits):
@@ -17,28 +17,28 @@ def answer(task, digits):
     if task == "reverse":
         return digits[::-1]
     if task == "increase":
-        # Each digit by itself, 9 becomes 0.
+        # Each digit separately, 9 becomes 0.
         return "".join(str((int(digit) + 1) % 10) for digit in digits)
     return "".join(sorted(digits))
 
 
-def rows(folder, side, seed):
-    """Gives what makes rows; the strings of the test are in no row to learn from.
+def rows(directory, side, seed):
+    """Returns two functions of a list of tasks, for training rows and for test rows.
 
-    Returns two functions of a list of tasks: the rows to learn from, and the rows to ask.
+    The strings of test rows are not in training rows.
     """
-    chance = random.Random(seed)
-    numbers = chance.sample(range(10**DIGITS), LEARNT + ASKED)
+    generator = random.Random(seed)
+    numbers = generator.sample(range(10**DIGITS), TRAIN_COUNT + TEST_COUNT)
     strings = [f"{number:0{DIGITS}}" for number in numbers]
 
     def row(task, digits, **others):
         question = {"role": "user", "content": f"{task} {digits}"}
         return {"messages": [question, {"role": "assistant", "content": answer(task, digits)}], **others}
 
-    def learnt(tasks):
-        return [row(tasks[index % len(tasks)], digits) for index, digits in enumerate(strings[:LEARNT])]
+    def training(tasks):
+        return [row(tasks[index % len(tasks)], digits) for index, digits in enumerate(strings[:TRAIN_COUNT])]
 
-    def asked(tasks):
-        return [row(task, digits, category=task) for digits in strings[LEARNT:] for task in tasks]
+    def test(tasks):
+        return [row(task, digits, category=task) for digits in strings[TRAIN_COUNT:] for task in tasks]
 
-    return learnt, asked
+    return training, test

@@ -1,7 +1,7 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-// A recipe script imports the family whose recipes it begins with. It can import only one: each plugin exports the same
+// A recipe script imports the family of its recipe. It can import only one: each plugin exports the same
 // two C functions.
 let package = Package(
     name: "Recipes",

@@ -20,7 +20,7 @@ struct Gemma3TextBridge: ModelBridge {
     }
 }
 
-/// A model as `Gemma3ForCausalLM` computes it.
+/// A model of `Gemma3ForCausalLM`.
 struct Gemma3TextProvider: ModelProvider {
     var text = Gemma3TextConfiguration()
     var elementType: ElementType?

@@ -5,13 +5,13 @@ import TensorRuntime
 /// Gemma 3's decoder: layers with full and with sliding attention, four norms a layer.
 struct Gemma3TextConfiguration: ConfigurationRoot, Equatable {
     var decoder = DecoderConfiguration()
-    /// The scale of attention is the inverse root of this.
+    /// Attention is scaled by the inverse square root of this.
     var queryPreAttentionScalar = 0
     /// The base of the rotary frequencies of sliding layers; `decoder.rotaryBase` is that of full ones.
     var rotaryLocalBase = 0.0
     /// How the rotary frequencies of sliding layers are scaled.
     var localScaling = RopeScaling()
-    /// Of this many layers in a row, the last has full attention.
+    /// Every layer with this period has full attention.
     var slidingWindowPattern = 0
 
     func validate(name: String) throws {
@@ -29,12 +29,12 @@ struct Gemma3TextConfiguration: ConfigurationRoot, Equatable {
 
     private static let source = "Gemma3TextConfig, transformers 5.23"
 
-    /// A text configuration with one spelling for everything.
+    /// A text configuration with one spelling of each setting.
     @Sendable static func standardized(_ json: JSON) -> JSON {
         DecoderConfiguration.withCurrentLayerTypes(RopeStandardization.layered(json, theta: (1_000_000, 10000)))
     }
 
-    /// The text configuration and the fields; `tie_word_embeddings` and the type are the family's, which has them elsewhere.
+    /// The text configuration and the fields, without `tie_word_embeddings` and the type, which are at the top level.
     static let table = ConfigurationTable<Gemma3TextConfiguration>(standardizing: standardized) {
         Field(
             "model_type",
@@ -118,7 +118,7 @@ struct Gemma3TextConfiguration: ConfigurationRoot, Equatable {
             "sliding_window_pattern",
             "sliding_window_pattern",
             \.slidingWindowPattern,
-            ifAbsent: .derived(rule: "6 (\(source)); not looked at beside layer_types", nullIsMissing: true) { _ in 6 }
+            ifAbsent: .derived(rule: "6 (\(source)); ignored if layer_types is present", nullIsMissing: true) { _ in 6 }
         )
         Field(
             "layer_types",
@@ -145,12 +145,16 @@ struct Gemma3TextConfiguration: ConfigurationRoot, Equatable {
         Field.noEffect("hidden_act", because: "the class reads hidden_activation")
         Field.noEffect(
             "_sliding_window_pattern",
-            because: "the class writes it for information and reads sliding_window_pattern"
+            because: "it is informative; sliding_window_pattern is read"
         )
-        Field.noEffect("dtype", "torch_dtype", because: "a type beside text_config goes first; weights keep their own")
+        Field.noEffect(
+            "dtype",
+            "torch_dtype",
+            because: "a type at the top level takes precedence; weights keep their own"
+        )
     }
 
-    /// What the decoder computes.
+    /// The options of the decoder.
     ///
     /// Source: `modeling_gemma3.py`, transformers 5.23.
     func form(elementType: ElementType) throws -> DecoderArchitecture {
@@ -175,9 +179,9 @@ struct Gemma3TextConfiguration: ConfigurationRoot, Equatable {
     /// The decoder's parameters.
     ///
     /// - Parameters:
-    ///   - names: What transformers calls its tensors.
-    ///   - prefix: What is before Megatron's names.
-    /// - Returns: The lines of a parameter table.
+    ///   - names: The names of tensors in transformers.
+    ///   - prefix: The prefix of Megatron's names.
+    /// - Returns: The rows of a parameter table.
     @ParameterTable.Builder
     func parameters(_ names: DecoderParameters.Names, prefix: String = "") -> [ParameterMapping] {
         let parameters = DecoderParameters(decoder, names: names, prefix: prefix)

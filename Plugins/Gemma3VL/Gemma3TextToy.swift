@@ -45,7 +45,7 @@ enum Gemma3TextToy {
         "vocab_size": 680,
     ]
 
-    /// The published sizes, whose files name everything.
+    /// The published sizes, with all settings in their files.
     private static func real(layers: Int, hidden: Int, ffn: Int, heads: Int, groups: Int, window: Int) -> JSON {
         func number(_ value: Int) -> JSON { .number(JSONNumber(value)) }
         return [

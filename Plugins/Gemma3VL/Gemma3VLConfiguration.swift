@@ -2,16 +2,16 @@ import BridgeCore
 import JSONTree
 import TensorRuntime
 
-/// A model as `Gemma3ForConditionalGeneration` computes it: a decoder with full and sliding layers, and a SigLIP tower.
+/// A model of `Gemma3ForConditionalGeneration`: a decoder with full and sliding layers, and a SigLIP tower.
 struct Gemma3VLProvider: ModelProvider {
     var text = Gemma3TextConfiguration()
     var vision = SigLIPConfiguration()
     var elementType: ElementType?
-    /// The token that image features take the place of.
+    /// The placeholder token of image features.
     var imageTokenID = 0
     /// The token before an image.
     var beginOfImageTokenID = 0
-    /// The token behind an image.
+    /// The token after an image.
     var endOfImageTokenID = 0
     /// Features of an image; a square number.
     var tokensPerImage = 0

@@ -6,11 +6,11 @@ struct Gemma3VLPlugin: ModelPlugin {
     var bridges: [any ModelBridge] { [Gemma3VLBridge(), Gemma3TextBridge()] }
 }
 
-/// What Bridge looks at before it touches anything else of this library.
+/// The fingerprint that Bridge checks before it loads the plugin.
 @_cdecl("bridge_plugin_abi")
 public func pluginABI() -> UnsafePointer<bridge_plugin_descriptor> { descriptor.pointer }
 
-/// The plugin itself.
+/// The plugin.
 @_cdecl("bridge_plugin_make")
 public func pluginMake() -> UnsafeMutableRawPointer { PluginBox.retain(Gemma3VLPlugin()) }
 

@@ -3,8 +3,8 @@ import Imaging
 import JSONTree
 import Tokenizers
 
-/// Text and images as Gemma 3's processor prepares them: every image becomes a square of one size and a fixed number of
-/// soft tokens between two marks.
+/// The processor of Gemma 3: every image becomes a square of one size and a fixed number of
+/// soft tokens between two special tokens.
 struct Gemma3VLProcessor: ModelProcessor {
     let tokenizer: Tokenizer
     let decoder: DecoderConfiguration
@@ -14,7 +14,7 @@ struct Gemma3VLProcessor: ModelProcessor {
     /// The side of an image, in pixels.
     private let side: Int
     private let tokensPerImage: Int
-    /// What stands for one pass through the tower.
+    /// The text of one image for the tower.
     private let sequence: String
     private let filter: ResizeFilter
     private let normalization: PixelNormalization
@@ -31,16 +31,16 @@ struct Gemma3VLProcessor: ModelProcessor {
             else {
                 throw BridgeError(
                     .badConfiguration,
-                    "the tokenizer in \(files.directory) names no \(name) and has no token \(id), so images cannot be written; "
-                        + "fetch the tokenizer's files again"
+                    "the tokenizer in \(files.directory) has no \(name) and no token \(id), so images cannot be encoded; "
+                        + "download the tokenizer's files again"
                 )
             }
             let known = try files.id(ofSpecial: text, role: "an image")
             guard known == id else {
                 throw BridgeError(
                     .badConfiguration,
-                    "the tokenizer in \(files.directory) has the id \(known) for \(text), and the model expects \(id); "
-                        + "the files are of two models"
+                    "the tokenizer in \(files.directory) has the id \(known) for \(text), but the model expects \(id); "
+                        + "use files of one model"
                 )
             }
             return text
@@ -60,7 +60,7 @@ struct Gemma3VLProcessor: ModelProcessor {
             throw BridgeError(
                 .badConfiguration,
                 "\(files.processor.name) has an image_seq_length of \(count), the model \(tokensPerImage) tokens per image; "
-                    + "correct the one that is wrong"
+                    + "correct the wrong one"
             )
         }
         let size = try files.image.size("size") ?? (files.image.exists ? (224, 224) : (side, side))
@@ -85,7 +85,7 @@ struct Gemma3VLProcessor: ModelProcessor {
             let resized = try image.resized(width: side, height: side, filter: filter, limits: options.imageLimits)
             return try PixelPlanes(resized, normalization: normalization)
         }
-        // The words are those of Gemma3Processor, which the model was trained with.
+        // The text of Gemma3Processor, which the model was trained with.
         let text =
             crops.isEmpty
             ? sequence
@@ -96,8 +96,8 @@ struct Gemma3VLProcessor: ModelProcessor {
 
     /// The pieces of a long image, none of one that is nearly square or would fall into pieces too small.
     ///
-    /// As in transformers 5.23, `do_pan_and_scan` in the model's files changes nothing: its processor asks for whole images
-    /// unless the caller asks for more.
+    /// As in transformers 5.23, `do_pan_and_scan` in the model's files has no effect: its processor uses whole images
+    /// unless the caller enables pan-and-scan.
     private func crops(of image: Image, _ options: PanAndScan) throws -> [Image] {
         guard options.smallestSide > 0, options.mostCrops > 0, options.smallestRatio > 0 else {
             throw BridgeError(
@@ -136,7 +136,7 @@ extension Gemma3VLProcessor {
             "pan_and_scan_min_crop_size",
             "pan_and_scan_max_num_crops",
             "pan_and_scan_min_ratio_to_activate",
-            because: "the processor sees whole images unless the caller asks for more"
+            because: "the processor uses whole images unless the caller enables pan-and-scan"
         )
     )
 }

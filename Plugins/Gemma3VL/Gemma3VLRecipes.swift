@@ -2,9 +2,9 @@ public import BridgeCore
 
 // Learning rates, batch sizes and layouts are those of the table "Recommended Configurations" in Megatron Bridge's
 // documentation of Gemma 3 VL (the smaller of two batch sizes); the rest are the arguments' defaults in its version 0.3.
-// The recipes for one way of training are those of its main branch of 2026-08-22.
+// The separate recipes for full training and adapters are those of its main branch of 2026-08-22.
 
-/// What the family recommends for training, as templates.
+/// The recommended recipes of the family.
 enum Gemma3VLRecipes {
     static let all =
         [
@@ -63,7 +63,7 @@ enum Gemma3VLRecipes {
         recipe.train.microBatchSize = 2
         recipe.train.evalInterval = 500
         recipe.train.evalIters = 32
-        // The peer's 3e-5, and a tenth of the rate where that is above it.
+        // Megatron Bridge's 3e-5, and a tenth of the learning rate if that is below 3e-5.
         recipe.optimizer.minLR = choices.peft == .none ? 5e-7 : 3e-5
         recipe.scheduler.lrWarmupIters = 500
         recipe.checkpoint.saveInterval = 500
@@ -76,14 +76,14 @@ enum Gemma3VLRecipes {
 /// - Parameters:
 ///   - name: The run's name.
 ///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face directory.
-///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
+///   - datasetType: The kind of data set; for the files or the maker set `dataset` of the result.
 ///   - peft: The adapters; `.none` trains the model itself.
-///   - trainIters: How many steps there are.
-///   - globalBatchSize: Samples in a step; nil for 32 with `.none` and 64 with adapters.
-///   - freezeLanguageModel: Whether the language model stays as it is.
-///   - freezeVisionModel: Whether the vision tower stays as it is.
-///   - freezeVisionProjection: Whether the projector stays as it is.
-/// - Returns: The recipe, of which any other setting can be changed.
+///   - trainIters: The number of steps.
+///   - globalBatchSize: The number of samples in a step; nil for 32 with `.none` and 64 with adapters.
+///   - freezeLanguageModel: Whether the language model is frozen.
+///   - freezeVisionModel: Whether the vision tower is frozen.
+///   - freezeVisionProjection: Whether the projector is frozen.
+/// - Returns: The recipe; all other settings can be changed.
 public func gemma3_vl_4bFinetuneConfig(
     name: String = "gemma3_vl_4b_finetune_config",
     pretrainedCheckpoint: String = "",
@@ -118,14 +118,14 @@ public func gemma3_vl_4bFinetuneConfig(
 /// - Parameters:
 ///   - name: The run's name.
 ///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face directory.
-///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
+///   - datasetType: The kind of data set; for the files or the maker set `dataset` of the result.
 ///   - peft: The adapters; `.none` trains the model itself.
-///   - trainIters: How many steps there are.
-///   - globalBatchSize: Samples in a step; nil for 32 with `.none` and 64 with adapters.
-///   - freezeLanguageModel: Whether the language model stays as it is.
-///   - freezeVisionModel: Whether the vision tower stays as it is.
-///   - freezeVisionProjection: Whether the projector stays as it is.
-/// - Returns: The recipe, of which any other setting can be changed.
+///   - trainIters: The number of steps.
+///   - globalBatchSize: The number of samples in a step; nil for 32 with `.none` and 64 with adapters.
+///   - freezeLanguageModel: Whether the language model is frozen.
+///   - freezeVisionModel: Whether the vision tower is frozen.
+///   - freezeVisionProjection: Whether the projector is frozen.
+/// - Returns: The recipe; all other settings can be changed.
 public func gemma3_vl_12bFinetuneConfig(
     name: String = "gemma3_vl_12b_finetune_config",
     pretrainedCheckpoint: String = "",
@@ -160,14 +160,14 @@ public func gemma3_vl_12bFinetuneConfig(
 /// - Parameters:
 ///   - name: The run's name.
 ///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face directory.
-///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
+///   - datasetType: The kind of data set; for the files or the maker set `dataset` of the result.
 ///   - peft: The adapters; `.none` trains the model itself.
-///   - trainIters: How many steps there are.
-///   - globalBatchSize: Samples in a step; nil for 16 with `.none` and 32 with adapters.
-///   - freezeLanguageModel: Whether the language model stays as it is.
-///   - freezeVisionModel: Whether the vision tower stays as it is.
-///   - freezeVisionProjection: Whether the projector stays as it is.
-/// - Returns: The recipe, of which any other setting can be changed.
+///   - trainIters: The number of steps.
+///   - globalBatchSize: The number of samples in a step; nil for 16 with `.none` and 32 with adapters.
+///   - freezeLanguageModel: Whether the language model is frozen.
+///   - freezeVisionModel: Whether the vision tower is frozen.
+///   - freezeVisionProjection: Whether the projector is frozen.
+/// - Returns: The recipe; all other settings can be changed.
 public func gemma3_vl_27bFinetuneConfig(
     name: String = "gemma3_vl_27b_finetune_config",
     pretrainedCheckpoint: String = "",

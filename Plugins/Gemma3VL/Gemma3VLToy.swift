@@ -28,7 +28,7 @@ enum Gemma3VLToy {
         layersPath: "text_config.num_hidden_layers",
         hiddenPath: "text_config.hidden_size",
         hiddenDivisor: { configuration in
-            // The class supplies 8 where the file is silent (Gemma3TextConfig, transformers 5.23), and refuses other widths.
+            // The class default is 8 (Gemma3TextConfig, transformers 5.23), and refuses other widths.
             let heads = configuration[path: "text_config.num_attention_heads"]?.integer ?? 8
             return ToyDivisor(heads, "the number of attention heads")
         },
@@ -40,7 +40,7 @@ enum Gemma3VLToy {
         sideFiles: sideFiles
     )
 
-    /// Every number that matters differs from the class's default; the last layer but one is the only global one.
+    /// All relevant values differ from the class's defaults; the last layer but one is the only global one.
     private static let tiny: JSON = [
         "architectures": ["Gemma3ForConditionalGeneration"],
         "boi_token_index": 670,
@@ -82,7 +82,7 @@ enum Gemma3VLToy {
         ],
     ]
 
-    /// The hub's files say little; the rest is the class's.
+    /// The hub's files have few settings; the others are class defaults.
     private static func real(layers: JSON, hidden: JSON, ffn: JSON, _ others: [(String, JSON)] = []) -> JSON {
         let text: [(String, JSON)] =
             others + [

@@ -30,7 +30,7 @@ extension Gemma3VLToy {
         ]
     }
 
-    /// The files of a model without a vision tower, or those of one with it that are about text.
+    /// The files of a text-only model, or the text files of a multimodal one.
     ///
     /// - Parameters:
     ///   - configuration: The content of `config.json`.

@@ -11,7 +11,7 @@ struct SigLIPConfiguration: ConfigurationRoot, Equatable {
 
     /// The activation of the MLP, under transformers' name.
     var activation = ""
-    /// Whether the class has a pooling head, which Gemma computes and does not use.
+    /// Whether the class has a pooling head, which Gemma does not use.
     var hasHead = false
 
     /// Patches along a side of an image.
@@ -61,7 +61,7 @@ struct SigLIPConfiguration: ConfigurationRoot, Equatable {
             ifAbsent: .classDefault(true, source: source),
             writesDefault: true
         )
-        Field.noEffect("dtype", "torch_dtype", because: "the type beside vision_config is the one that counts")
+        Field.noEffect("dtype", "torch_dtype", because: "the type at the top level is used")
         Field.noEffect("projection_dim", "projector_hidden_act", because: "the class does not read it")
     }
 
@@ -86,7 +86,7 @@ struct SigLIPConfiguration: ConfigurationRoot, Equatable {
         [("\(name).weight", shape), ("\(name).bias", [shape[0]])]
     }
 
-    /// The tensors of the pooling head, which are kept and not used.
+    /// The tensors of the pooling head, which are converted but not used.
     ///
     /// Source: `SiglipMultiheadAttentionPoolingHead` in `modeling_siglip.py`, transformers 5.23.
     var headParameters: [(path: String, shape: [Int])] {

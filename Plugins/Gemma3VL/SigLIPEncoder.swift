@@ -3,7 +3,7 @@ import TensorRuntime
 
 /// The SigLIP tower and Gemma 3's projector.
 ///
-/// Pictures all have one size and go through as a batch B of N patches. Source: `modeling_siglip.py` and
+/// Images all have one size and are processed as a batch B of N patches. Source: `modeling_siglip.py` and
 /// `modeling_gemma3.py`, transformers 5.23.
 final class SigLIPEncoder: VisionEncoder {
     private let sizes: VisionConfiguration
@@ -15,7 +15,7 @@ final class SigLIPEncoder: VisionEncoder {
     private let finalNorm: LayerNorm
     private let projectorNorm: RMSNorm
     private let projection: Linear
-    /// The parameters of a pooling head that the checkpoint holds; nothing is computed with them.
+    /// The parameters of a pooling head in the checkpoint, which are not used.
     let unusedParameters: [Parameter]
 
     init(_ provider: Gemma3VLProvider, _ weights: ModelWeights) throws {
@@ -47,10 +47,10 @@ final class SigLIPEncoder: VisionEncoder {
     func features(of images: [Tensor]) throws -> [Tensor] {
         let side = sizes.imageSize
         for image in images where image.shape != [sizes.numChannels, side, side] {
-            // The table of positions is not interpolated, so another size would be another model.
+            // The table of positions is not interpolated, so other sizes are not supported.
             throw BridgeError(
                 .badArgument,
-                "a image of \(image.shape.map(String.init).joined(separator: " x ")) values, where the tower takes "
+                "an image has \(image.shape.map(String.init).joined(separator: " x ")) values, expected "
                     + "\(sizes.numChannels) x \(side) x \(side)"
             )
         }
@@ -70,7 +70,7 @@ final class SigLIPEncoder: VisionEncoder {
         return try images.indices.map { try project(normalized_BND.at($0)) }
     }
 
-    /// The patches of a image, [1, N, channels x height x width].
+    /// The patches of an image, [1, N, channels x height x width].
     private func patches(_ image: Tensor) -> Tensor {
         let (grid, side) = (patchesPerSide, sizes.patchSize)
         return image.narrowed(1, to: 0..<grid * side).narrowed(2, to: 0..<grid * side)
@@ -78,7 +78,7 @@ final class SigLIPEncoder: VisionEncoder {
             .reshaped([1, grid * grid, -1])
     }
 
-    /// The means of square blocks of patches, normalised and brought to the width of the language model.
+    /// The means of square blocks of patches, normalized and projected to the hidden size of the language model.
     private func project(_ patches_ND: Tensor) throws -> Tensor {
         let (width, pool) = (patches_ND.shape[1], patchesPerSide / tokensPerSide)
         let pooled = patches_ND.reshaped([tokensPerSide, pool, tokensPerSide, pool, width]).mean(over: [1, 3])

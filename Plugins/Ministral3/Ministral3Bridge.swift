@@ -152,7 +152,7 @@ extension Ministral3Bridge {
             + SettingsTable.noEffect(
                 "vision_encoder.image_break_token_id",
                 "vision_encoder.image_end_token_id",
-                because: "the tokenizer's own ids are used"
+                because: "the ids of the tokenizer are used"
             )
             + SettingsTable.noEffect(
                 "vision_encoder.max_image_size",
@@ -163,7 +163,7 @@ extension Ministral3Bridge {
     func translated(parameters: JSON, name: String) throws -> JSON? {
         guard let vision = parameters["vision_encoder"], !vision.isNull else { return nil }
         try parameterSettings?.check(parameters, name: name)
-        // Both are what transformers' conversion takes for these files when they are silent.
+        // Both are the defaults of transformers' conversion for these files.
         var text = try ConsolidatedParameters.decoder(parameters, ropeTheta: 1_000_000, seqLength: 262_144, name: name)
         let yarn = parameters["yarn"]?.nonNull
         if yarn == nil, parameters["llama_4_scaling"]?.nonNull != nil {

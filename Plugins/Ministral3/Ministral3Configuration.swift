@@ -2,20 +2,20 @@ import BridgeCore
 import JSONTree
 import TensorRuntime
 
-/// A model as `Mistral3ForConditionalGeneration` computes it: a decoder that sees images through a Pixtral tower.
+/// A model of `Mistral3ForConditionalGeneration`: a decoder with a Pixtral tower.
 struct Ministral3Provider: ModelProvider {
     var decoder = DecoderConfiguration()
     var vision = PixtralConfiguration()
     var elementType: ElementType?
-    /// The token that image features take the place of.
+    /// The placeholder token of image features.
     var imageTokenID = 0
-    /// How many patches along each side become one feature.
+    /// The number of patches along each side that are merged to one feature.
     var spatialMergeSize = 0
     /// The activation between the projector's two matrices.
     var projectorActivation = ""
     /// Whether the projector's matrices have biases.
     var projectorHasBias = false
-    /// The layers of the tower whose output is used; negative numbers count from the end.
+    /// The layers of the tower whose output is used; negative indices count from the end.
     var visionFeatureLayer = IntegerOrList(single: 0)
 
     func validate(name: String) throws {
@@ -86,7 +86,7 @@ extension Ministral3Provider {
             \.visionFeatureLayer,
             ifAbsent: .classDefault(IntegerOrList(single: -1), source: source)
         )
-        // The text part decides where it speaks; transformers' composite class says true where neither does.
+        // The text part takes precedence; the default of transformers' composite class is true.
         Field(
             ["text_config.tie_word_embeddings", "tie_word_embeddings"],
             "share_embeddings_and_output_weights",
@@ -180,7 +180,7 @@ extension Ministral3Provider {
             ifAbsent: .classDefault(nil, source: "only MinistralConfig has them, transformers 5.23"),
             writesDefault: false
         )
-        Field.noEffect("dtype", "torch_dtype", because: "the type beside text_config is the one that counts")
+        Field.noEffect("dtype", "torch_dtype", because: "the type at the top level is used")
         Field.noEffect(
             "attention_bias",
             "mlp_bias",

@@ -16,7 +16,7 @@ final class Ministral3Model: CausalModel {
         imageTokenID = provider.imageTokenID
     }
 
-    /// Llama 4's scale on queries, by true position, every step in float32; the text model `mistral` has none.
+    /// Llama 4's scaling of queries by position, computed in float32; the text model `mistral` has none.
     ///
     /// Source: `get_llama_4_attn_scale` in `modeling_ministral3.py`, transformers 5.23.
     private static func queryScale(_ decoder: DecoderConfiguration) -> (@Sendable (Int32) -> Float)? {

@@ -3,27 +3,27 @@ import Imaging
 import JSONTree
 import Tokenizers
 
-/// Text and images as Pixtral's processor prepares them: images keep their shape, and every row of features ends in a
-/// token of its own.
+/// The processor of Pixtral: images keep their aspect ratio, and every row of features ends in a
+/// separate token.
 struct Ministral3Processor: ModelProcessor {
     let tokenizer: Tokenizer
     let decoder: DecoderConfiguration
     let imageTokens: ImageTokens?
 
-    /// What takes an image's longest sides, height and width.
+    /// The maximum height and width of an image.
     private let largest: (height: Int, width: Int)
-    /// Whether that is in the tokenizer's file, as Mistral's own code has it, which rounds where transformers cuts.
+    /// Whether that is in the tokenizer's file of Mistral's own code, which rounds where transformers truncates.
     private let isOfTokenizer: Bool
-    /// Pixels along a side of what becomes one feature.
+    /// The side length of a feature in pixels.
     private let unit: Int
-    /// Pixels along a side of the largest image that the tower has positions for.
+    /// The side length in pixels of the largest image for the tower's positions.
     private let towerSize: Int
     private let filter: ResizeFilter
     private let normalization: PixelNormalization
     private let breakToken: String
     private let endToken: String
 
-    // The numbers of PixtralProcessor and PixtralImageProcessor, transformers 5.23.
+    // The values of PixtralProcessor and PixtralImageProcessor, transformers 5.23.
     private static let classMean = [0.48145466, 0.4578275, 0.40821073]
     private static let classDeviation = [0.26862954, 0.26130258, 0.27577711]
 
@@ -38,8 +38,8 @@ struct Ministral3Processor: ModelProcessor {
         guard id == provider.imageTokenID else {
             throw BridgeError(
                 .badConfiguration,
-                "the tokenizer in \(files.directory) has the id \(id) for \(image), and the model puts images in the place of "
-                    + "token \(provider.imageTokenID); the files are of two models"
+                "the tokenizer in \(files.directory) has the id \(id) for \(image), but the placeholder of images in the model is "
+                    + "token \(provider.imageTokenID); use files of one model"
             )
         }
         imageTokens = ImageTokens(marker: image, feature: image, featureID: id)
@@ -73,7 +73,7 @@ struct Ministral3Processor: ModelProcessor {
 
     /// The size that images are shrunk to: `longest_edge`, else a height and a width.
     private static func largest(_ settings: ProcessorSettings, towerSize: Int) throws -> (height: Int, width: Int) {
-        // Without any file there is no class that says 1024 either; the tower has its own size.
+        // Without any file there is no class with a default of 1024; the size is that of the tower.
         guard settings.exists else { return (towerSize, towerSize) }
         let edge = try settings.section("size")?.integer("longest_edge", classDefault: 0, in: 0...1 << 20)
         if let edge, edge > 0 { return (edge, edge) }
@@ -86,7 +86,7 @@ struct Ministral3Processor: ModelProcessor {
 
     func prepared(_ image: Image, options: ProcessingOptions) throws -> PreparedImage {
         guard options.panAndScan == nil else {
-            throw BridgeError(.badArgument, "this model sees images of any shape whole; leave pan-and-scan out")
+            throw BridgeError(.badArgument, "this model does not crop images; disable pan-and-scan")
         }
         let (rows, columns) = try grid(of: image)
         let resized = try image.resized(
@@ -147,7 +147,7 @@ extension Ministral3Processor {
         ),
         SettingsTable.noEffect(
             "patch_size",
-            because: "the processor overrides it with the size of what becomes one feature"
+            because: "the processor overrides it with the size of a feature"
         )
     )
 }

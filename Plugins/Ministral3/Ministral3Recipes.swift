@@ -2,9 +2,9 @@ public import BridgeCore
 
 // Learning rates, batch sizes and layouts are those of the table "Recommended Configurations" in Megatron Bridge's
 // documentation of Ministral 3 (the smaller of two batch sizes); the rest are the arguments' defaults in its version 0.3.
-// The recipes for one way of training are those of its main branch of 2026-08-22.
+// The separate recipes for full training and adapters are those of its main branch of 2026-08-22.
 
-/// What the family recommends for training, as templates.
+/// The recommended recipes of the family.
 enum Ministral3Recipes {
     static let all =
         [
@@ -53,14 +53,14 @@ enum Ministral3Recipes {
 /// - Parameters:
 ///   - name: The run's name.
 ///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face directory.
-///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
+///   - datasetType: The kind of data set; for the files or the maker set `dataset` of the result.
 ///   - peft: The adapters; `.none` trains the model itself.
-///   - trainIters: How many steps there are.
-///   - globalBatchSize: Samples in a step; nil for 32 with `.none` and 64 with adapters.
-///   - freezeLanguageModel: Whether the language model stays as it is.
-///   - freezeVisionModel: Whether the vision tower stays as it is.
-///   - freezeVisionProjection: Whether the projector stays as it is.
-/// - Returns: The recipe, of which any other setting can be changed.
+///   - trainIters: The number of steps.
+///   - globalBatchSize: The number of samples in a step; nil for 32 with `.none` and 64 with adapters.
+///   - freezeLanguageModel: Whether the language model is frozen.
+///   - freezeVisionModel: Whether the vision tower is frozen.
+///   - freezeVisionProjection: Whether the projector is frozen.
+/// - Returns: The recipe; all other settings can be changed.
 public func ministral3_3bFinetuneConfig(
     name: String = "ministral3_3b_finetune_config",
     pretrainedCheckpoint: String = "",
@@ -95,14 +95,14 @@ public func ministral3_3bFinetuneConfig(
 /// - Parameters:
 ///   - name: The run's name.
 ///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face directory.
-///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
+///   - datasetType: The kind of data set; for the files or the maker set `dataset` of the result.
 ///   - peft: The adapters; `.none` trains the model itself.
-///   - trainIters: How many steps there are.
-///   - globalBatchSize: Samples in a step; nil for 32 with `.none` and 64 with adapters.
-///   - freezeLanguageModel: Whether the language model stays as it is.
-///   - freezeVisionModel: Whether the vision tower stays as it is.
-///   - freezeVisionProjection: Whether the projector stays as it is.
-/// - Returns: The recipe, of which any other setting can be changed.
+///   - trainIters: The number of steps.
+///   - globalBatchSize: The number of samples in a step; nil for 32 with `.none` and 64 with adapters.
+///   - freezeLanguageModel: Whether the language model is frozen.
+///   - freezeVisionModel: Whether the vision tower is frozen.
+///   - freezeVisionProjection: Whether the projector is frozen.
+/// - Returns: The recipe; all other settings can be changed.
 public func ministral3_8bFinetuneConfig(
     name: String = "ministral3_8b_finetune_config",
     pretrainedCheckpoint: String = "",
@@ -137,14 +137,14 @@ public func ministral3_8bFinetuneConfig(
 /// - Parameters:
 ///   - name: The run's name.
 ///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face directory.
-///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
+///   - datasetType: The kind of data set; for the files or the maker set `dataset` of the result.
 ///   - peft: The adapters; `.none` trains the model itself.
-///   - trainIters: How many steps there are.
-///   - globalBatchSize: Samples in a step; nil for 16 with `.none` and 32 with adapters.
-///   - freezeLanguageModel: Whether the language model stays as it is.
-///   - freezeVisionModel: Whether the vision tower stays as it is.
-///   - freezeVisionProjection: Whether the projector stays as it is.
-/// - Returns: The recipe, of which any other setting can be changed.
+///   - trainIters: The number of steps.
+///   - globalBatchSize: The number of samples in a step; nil for 16 with `.none` and 32 with adapters.
+///   - freezeLanguageModel: Whether the language model is frozen.
+///   - freezeVisionModel: Whether the vision tower is frozen.
+///   - freezeVisionProjection: Whether the projector is frozen.
+/// - Returns: The recipe; all other settings can be changed.
 public func ministral3_14bFinetuneConfig(
     name: String = "ministral3_14b_finetune_config",
     pretrainedCheckpoint: String = "",

@@ -19,7 +19,7 @@ enum Ministral3Toy {
         sideFiles: sideFiles
     )
 
-    /// Every number that matters differs from the class's default; the attention factor of YaRN is not 1.
+    /// All relevant values differ from the class's defaults; the attention factor of YaRN is not 1.
     private static let tiny: JSON = [
         "architectures": ["Mistral3ForConditionalGeneration"],
         "dtype": "bfloat16",

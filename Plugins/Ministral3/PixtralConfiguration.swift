@@ -11,7 +11,7 @@ struct PixtralConfiguration: ConfigurationRoot, Equatable {
     /// The activation of the MLP.
     var activation = ""
 
-    /// The width of a head where the file names one, which must be the one that follows from the two sizes.
+    /// The head dimension if the file has one; it must be hidden_size / num_attention_heads.
     var headWidth: Int?
 
     func validate(name: String) throws {
@@ -62,7 +62,7 @@ struct PixtralConfiguration: ConfigurationRoot, Equatable {
             ifAbsent: .classDefault(nil, source: source),
             writesDefault: false
         )
-        Field.noEffect("dtype", "torch_dtype", because: "the type beside vision_config is the one that counts")
+        Field.noEffect("dtype", "torch_dtype", because: "the type at the top level is used")
         Field.noEffect("vocab_size", because: "the tower has no vocabulary")
     }
 
@@ -86,9 +86,9 @@ struct PixtralConfiguration: ConfigurationRoot, Equatable {
     }
 }
 
-/// A number, or a list of numbers, as `vision_feature_layer` may be either.
+/// An integer or a list of integers, for `vision_feature_layer`.
 struct IntegerOrList: ConfigurationValue {
-    /// The numbers.
+    /// The values.
     let values: [Int]
     private let isList: Bool
 

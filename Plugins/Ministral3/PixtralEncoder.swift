@@ -3,8 +3,8 @@ import TensorRuntime
 
 /// The Pixtral tower and Mistral 3's projector.
 ///
-/// All images go through as one sequence, N patches long, in which a patch sees the patches of its own image; its
-/// place in the image turns queries and keys. Source: `modeling_pixtral.py` and `modeling_mistral3.py`, transformers 5.23.
+/// All images are one sequence of N patches, in which a patch attends to the patches of its own image; its
+/// position in the image rotates queries and keys. Source: `modeling_pixtral.py` and `modeling_mistral3.py`, transformers 5.23.
 final class PixtralEncoder: VisionEncoder {
     private let sizes: VisionConfiguration
     private let rotary: RotaryEmbedding
@@ -89,7 +89,7 @@ final class PixtralEncoder: VisionEncoder {
             .reshaped([grid.rows * grid.columns, -1])
     }
 
-    /// Even frequencies turn by the row of a patch, odd ones by its column.
+    /// Even frequencies rotate by the row of a patch, odd ones by its column.
     private func angles(of grids: [PatchGrid], on engine: any TensorEngine) -> RotaryAngles {
         let pairs = rotary.frequencies
         let byRow = stride(from: 0, to: pairs.count, by: 2).map { pairs[$0] }
@@ -97,8 +97,8 @@ final class PixtralEncoder: VisionEncoder {
         var values: [Float] = []
         for grid in grids {
             for row in 0..<grid.rows {
-                let turned = byRow.map { Float(row) * $0 }
-                for column in 0..<grid.columns { values += turned + byColumn.map { Float(column) * $0 } }
+                let rowAngles = byRow.map { Float(row) * $0 }
+                for column in 0..<grid.columns { values += rowAngles + byColumn.map { Float(column) * $0 } }
             }
         }
         return rotary.angles(values, batch: 1, on: engine)
@@ -113,7 +113,7 @@ struct PatchGrid {
 
 /// One layer of the tower.
 private final class PixtralLayer: Sendable {
-    /// The tower's norms have an epsilon of their own, whatever the configuration says: `PixtralRMSNorm(..., eps=1e-5)`.
+    /// The tower's norms have a fixed epsilon, independent of the configuration: `PixtralRMSNorm(..., eps=1e-5)`.
     static let norm = RMSNormOptions(epsilon: 1e-5)
 
     private let attentionNorm, mlpNorm: RMSNorm

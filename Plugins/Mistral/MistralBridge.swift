@@ -35,7 +35,7 @@ struct MistralBridge: ModelBridge {
     func translated(parameters: JSON, name: String) throws -> JSON? {
         guard parameters["vision_encoder"]?.nonNull == nil, parameters["yarn"]?.nonNull == nil else { return nil }
         try parameterSettings?.check(parameters, name: name)
-        // Before rope_theta came into params.json it was 10000, and the models were made for 32768 positions.
+        // Before params.json had rope_theta it was 10000, and the models were made for 32768 positions.
         let decoder = try ConsolidatedParameters.decoder(parameters, ropeTheta: 10000, seqLength: 32768, name: name)
         let head: [(String, JSON)] = [("architectures", ["MistralForCausalLM"]), ("model_type", "mistral")]
         return .object(JSONObject(head + decoder.map { ($0.key, $0.value) }))

@@ -2,11 +2,11 @@ public import BridgeCore
 
 // Megatron Bridge has no recipe for this family. Rates, batch sizes and steps are those that it recommends for Ministral 3,
 // models of the same maker with the same layers. The layout keeps a rank's part of the weights as small as there: full
-// training of 8B is spread over 2 ranks and of 14B over 4, at most 4 billion parameters each, so 7B has 2 ranks and 24B
+// training of 8B is sharded across 2 ranks and of 14B across 4, at most 4 billion parameters each, so 7B has 2 ranks and 24B
 // has 8; with adapters a rank holds up to 8 billion, so 7B has 1 and 24B has 4. Conversations come from a file or, with `hf`,
-// from columns of the same names, because the makers of the peer are all for images.
+// from columns of the same names, because the makers of Megatron Bridge are all for images.
 
-/// What the family recommends for training, as templates.
+/// The recommended recipes of the family.
 enum MistralRecipes {
     static let all = [
         RecipeTemplate(name: "mistral_7b_finetune_config", summary: "Mistral 7B on conversations", abilities: abilities)
@@ -45,11 +45,11 @@ enum MistralRecipes {
 /// - Parameters:
 ///   - name: The run's name.
 ///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face directory.
-///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
+///   - datasetType: The kind of data set; for the files or the maker set `dataset` of the result.
 ///   - peft: The adapters; `.none` trains the model itself.
-///   - trainIters: How many steps there are.
-///   - globalBatchSize: Samples in a step; nil for 32 with `.none` and 64 with adapters.
-/// - Returns: The recipe, of which any other setting can be changed.
+///   - trainIters: The number of steps.
+///   - globalBatchSize: The number of samples in a step; nil for 32 with `.none` and 64 with adapters.
+/// - Returns: The recipe; all other settings can be changed.
 public func mistral_7bFinetuneConfig(
     name: String = "mistral_7b_finetune_config",
     pretrainedCheckpoint: String = "",
@@ -78,11 +78,11 @@ public func mistral_7bFinetuneConfig(
 /// - Parameters:
 ///   - name: The run's name.
 ///   - pretrainedCheckpoint: The weights to start from: a Megatron checkpoint or a Hugging Face directory.
-///   - datasetType: What kind of data there is; for the files or the maker set `dataset` of the result.
+///   - datasetType: The kind of data set; for the files or the maker set `dataset` of the result.
 ///   - peft: The adapters; `.none` trains the model itself.
-///   - trainIters: How many steps there are.
-///   - globalBatchSize: Samples in a step; nil for 16 with `.none` and 32 with adapters.
-/// - Returns: The recipe, of which any other setting can be changed.
+///   - trainIters: The number of steps.
+///   - globalBatchSize: The number of samples in a step; nil for 16 with `.none` and 32 with adapters.
+/// - Returns: The recipe; all other settings can be changed.
 public func mistral_small_24bFinetuneConfig(
     name: String = "mistral_small_24b_finetune_config",
     pretrainedCheckpoint: String = "",

@@ -18,7 +18,7 @@ enum MistralToy {
         sideFiles: sideFiles
     )
 
-    /// Every number that matters differs from the class's default.
+    /// All relevant values differ from the class's defaults.
     private static let tiny: JSON = [
         "architectures": ["MistralForCausalLM"],
         "attention_dropout": 0.0,

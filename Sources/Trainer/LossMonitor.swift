@@ -1,16 +1,16 @@
 import BridgeCore
 
-/// Decides whether a step is good enough to be taken.
+/// Decides whether a step is applied or skipped.
 struct LossMonitor {
     enum Decision { case good, notFinite, spike, empty }
 
     private let threshold: Double?
     private let mostInARow: Int
     private var inARow = 0
-    /// The running mean of the losses that were taken; nil before the first.
+    /// The running mean of the losses of applied steps; nil before the first.
     var meanLoss: Double?
 
-    /// How much of the mean each loss makes up.
+    /// The weight of each loss in the running mean.
     private static let share = 0.05
 
     init(_ section: Recipe.TrainSection) {
@@ -18,7 +18,7 @@ struct LossMonitor {
         mostInARow = section.maxSkippedIters
     }
 
-    /// - Throws: `BridgeError` when too many steps in a row were left out.
+    /// - Throws: `BridgeError` after too many consecutive skipped steps.
     mutating func check(loss: Double, gradientNorm: Double, iteration: Int, trained: Int) throws -> Decision {
         let decision: Decision
         if trained == 0 {
@@ -40,14 +40,14 @@ struct LossMonitor {
             guard decision != .empty else {
                 throw BridgeError(
                     .badArgument,
-                    "\(inARow) steps in a row had no token to learn from, the last was \(iteration); "
-                        + "'bridge data check' shows which samples teach nothing and why"
+                    "\(inARow) consecutive steps had no supervised token, the last was step \(iteration); "
+                        + "'bridge data check' lists the samples without one"
                 )
             }
             throw BridgeError(
                 .trainingDiverged,
-                "\(inARow) steps in a row were left out, the last, \(iteration), with a loss of \(loss) and a gradient "
-                    + "norm of \(gradientNorm); lower optimizer.lr, lengthen the warm-up or look at the data"
+                "\(inARow) consecutive steps were skipped, the last, step \(iteration), with a loss of \(loss) and a gradient "
+                    + "norm of \(gradientNorm); lower optimizer.lr, lengthen the warm-up or check the data"
             )
         }
         return decision

@@ -3,50 +3,50 @@ import Glibc
 public import Logging
 import TensorRuntime
 
-/// A training run: takes batches, steps and checkpoints until it is done or told to stop.
+/// A training run: batches, steps and checkpoints until it is done or stopped.
 ///
-/// Nothing here depends on the time or on the number of threads: the same recipe, data and weights give the same numbers
-/// on the same processor, also when the run was interrupted in between.
+/// Results do not depend on time or the number of threads: the same recipe, data and weights give the same results
+/// on the same processor, also when the run was interrupted and resumed.
 public final class Trainer {
-    /// Why a run came to its end.
+    /// The reason for the end of a run.
     public enum End: String, Sendable {
         /// All steps are done.
         case done
-        /// A signal came.
+        /// A signal was received.
         case interrupted
-        /// The time or the number of steps for one process is over.
+        /// The limit of time or steps for one process was reached.
         case limit
     }
 
-    /// What a run has done.
+    /// The outcome of a run.
     public struct Outcome: Sendable {
-        /// Why it ended.
+        /// The reason for its end.
         public var end: End
-        /// How many steps are done, those of earlier processes included.
+        /// The number of completed steps, including those of earlier processes.
         public var iteration: Int
-        /// How many of them this process has done.
+        /// The number of steps of this process.
         public var stepsDone = 0
-        /// The loss of the last step; nil when there was none.
+        /// The loss of the last step; nil if there was none.
         public var loss: Double?
         /// The last validation.
         public var validation: ValidationRecord?
     }
 
-    /// What the run is made of.
+    /// The components of a run.
     public struct Components {
         /// The recipe, checked.
         public var recipe: Recipe
-        /// The model, its components frozen as the recipe says.
+        /// The model, with the parts frozen that the recipe freezes.
         public var model: any CausalModel
-        /// The model's adapters; nil where the model itself is trained.
+        /// The model's adapters; nil for full training.
         public var adapters: AdapterSet?
-        /// The samples to learn from.
+        /// The training batches.
         public var samples: any BatchSource
-        /// The samples to validate on; nil for none.
+        /// The validation batches; nil for none.
         public var validation: (any BatchSource)?
-        /// What takes in the measurements.
+        /// The receivers of metrics.
         public var sinks: [any MetricsSink]
-        /// Saves and restores; nil for a run without checkpoints.
+        /// The checkpoints; nil for a run without any.
         public var checkpoints: RunCheckpoints?
         /// Facts for reports.
         public var metadata: RunMetadata
@@ -79,12 +79,12 @@ public final class Trainer {
     private let logger: Logger
     private var progress = RunProgress()
     private var lossMonitor: LossMonitor
-    /// What takes in the measurements; one that fails on the way is left aside.
+    /// The receivers of metrics; one that fails during the run is removed.
     private var sinks: [any MetricsSink]
 
-    /// A run that has not begun.
+    /// A run that has not started.
     ///
-    /// - Throws: `BridgeError` when nothing is trained.
+    /// - Throws: `BridgeError` when no parameter is trainable.
     public init(_ components: Components, logger: Logger) throws {
         self.components = components
         self.logger = logger
@@ -99,15 +99,15 @@ public final class Trainer {
         sinks = components.sinks
     }
 
-    /// How many numbers are trained.
+    /// The number of trained parameter elements.
     public var trainedParameterCount: Int { optimizer.parameterCount }
 
-    /// Runs until all steps are done, or until it is told to stop; the last step is then saved.
+    /// Runs until all steps are done or the run is stopped; the last step is then saved.
     ///
-    /// - Parameter shouldStop: Asked after every step.
-    /// - Returns: What was done.
+    /// - Parameter shouldStop: Called after every step.
+    /// - Returns: The outcome.
     /// - Throws: `BridgeError` for data that cannot be used, for a checkpoint that cannot be written at the end, after too
-    ///   many steps without a finite loss, and when no step had anything to learn. What was supervised before is saved.
+    ///   many steps without a finite loss, and when no step had a supervised token. The steps before are saved.
     public func run(shouldStop: () -> Bool = { false }) throws -> Outcome {
         let train = components.recipe.train
         let lock = try components.checkpoints?.lock()
@@ -141,22 +141,22 @@ public final class Trainer {
         guard outcome.stepsDone == 0 || trained > 0 else {
             throw BridgeError(
                 .badArgument,
-                "nothing was supervised: none of the \(outcome.stepsDone) steps had a token to learn from; "
-                    + "'bridge data check' shows why"
+                "none of the \(outcome.stepsDone) steps had a supervised token; "
+                    + "'bridge data check' shows the reasons"
             )
         }
         return outcome
     }
 
-    /// Hands something to all sinks.
+    /// Calls all sinks.
     ///
-    /// A run is worth more than its logs: one that cannot be written any more, because the disk is full for instance, is
-    /// given up with a word.
+    /// A failed log must not end a run: a log that cannot be written, for example because the disk is full, is
+    /// removed with an error message.
     private func tell(_ what: (any MetricsSink) throws -> Void) {
         sinks.removeAll { sink in
             do { try what(sink) } catch {
                 let reason = (error as? BridgeError)?.message ?? "\(error)"
-                logger.error("\(reason); training goes on without that log")
+                logger.error("\(reason); training continues without that log")
                 return true
             }
             return false
@@ -166,9 +166,9 @@ public final class Trainer {
     /// An error that ends the run, once the steps before it are saved.
     private func saved(before error: any Error) -> any Error {
         guard components.checkpoints != nil, let cause = error as? BridgeError else { return error }
-        var words = "; the \(progress.iteration) steps before it are saved"
-        do { try save(isEnd: true) } catch { words = "; the steps before it could not be saved: \(error)" }
-        return BridgeError(cause.code, cause.message + words, names: cause.names, cause: cause.cause)
+        var note = "; the \(progress.iteration) steps before it are saved"
+        do { try save(isEnd: true) } catch { note = "; the steps before it could not be saved: \(error)" }
+        return BridgeError(cause.code, cause.message + note, names: cause.names, cause: cause.cause)
     }
 
     private func reasonToStop(_ start: ContinuousClock.Instant, _ shouldStop: () -> Bool) -> End? {
@@ -197,7 +197,7 @@ public final class Trainer {
             tokens += batch.targets.count
             guard supervised > 0 else { continue }
             let weight = train.meanOfMeans ? 1 / Float(supervised) : 1
-            // Dropout depends on the position of the micro-batch in the run and on nothing else.
+            // Dropout depends only on the position of the micro-batch in the run.
             let dropout = RandomStream(seed: components.recipe.rng.seed, stream: UInt64(first) << 20)
             let value = try withDropout(dropout) {
                 try components.model.loss(
@@ -211,13 +211,13 @@ public final class Trainer {
             loss += Double(value.item)
             trained += supervised
         }
-        // With micro-batches that all count the same there are as many means as micro-batches, and tokens otherwise.
+        // The divisor is the number of micro-batches for a mean of means, and the number of tokens otherwise.
         let total = train.meanOfMeans ? Double(count) : Double(max(trained, 1))
         loss /= total
         let norm = optimizer.gradientNorm() / total
         let number = progress.iteration + 1
         let rate = schedule.learningRate(at: number)
-        // A checkpoint that is still being written reads what the next line changes.
+        // A checkpoint write in progress reads the parameters that the next line changes.
         try components.checkpoints?.wait()
         switch try lossMonitor.check(loss: loss, gradientNorm: norm, iteration: number, trained: trained) {
         case .good:
@@ -229,13 +229,13 @@ public final class Trainer {
             )
         case .notFinite:
             progress.nanIterations += 1
-            logger.warning("step \(number) is left out: its loss is \(loss) and its gradient norm \(norm)")
+            logger.warning("step \(number) is skipped: its loss is \(loss) and its gradient norm \(norm)")
         case .empty:
             progress.skippedIterations += 1
-            logger.warning("step \(number) is left out: none of its tokens is supervised from")
+            logger.warning("step \(number) is skipped: it has no supervised token")
         case .spike:
             progress.skippedIterations += 1
-            logger.warning("step \(number) is left out: its loss \(loss) is far above the mean of those before")
+            logger.warning("step \(number) is skipped: its loss \(loss) is far above the running mean")
         }
         progress.iteration = number
         progress.consumedSamples += count * train.microBatchSize
@@ -266,7 +266,7 @@ public final class Trainer {
         let train = components.recipe.train
         var (loss, count) = (0.0, 0)
         for micro in 0..<train.evalIters * max(1, train.globalBatchSize / train.microBatchSize) {
-            // The step is done, and a validation of some of the samples would be another number.
+            // The step is complete, and a validation on some of the samples would have another result.
             if shouldStop() { return nil }
             let batch = try samples.batch(first: micro * train.microBatchSize, count: train.microBatchSize)
             guard batch.supervisedCount > 0 else { continue }
@@ -313,6 +313,6 @@ public final class Trainer {
         lossMonitor.meanLoss = progress.meanLoss
         optimizer.resume(after: progress.optimizerSteps)
         if !components.recipe.checkpoint.saveOptim { optimizer.takeParameters() }
-        logger.notice("going on after step \(progress.iteration), from \(found)")
+        logger.notice("resuming after step \(progress.iteration) from \(found)")
     }
 }

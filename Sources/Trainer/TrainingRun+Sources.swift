@@ -1,8 +1,8 @@
 import BridgeCore
 
-/// What a run writes stays away from what it reads.
+/// Checks that a run does not write into its inputs.
 extension TrainingRun {
-    /// The paths that a run starts from and is trained on.
+    /// The paths of the initial weights and of the data.
     private static func sources(_ recipe: Recipe) -> [String] {
         let dataset = recipe.dataset
         return [
@@ -14,20 +14,20 @@ extension TrainingRun {
     /// Refuses to put a run's checkpoints into the model or the data that it starts from.
     static func checkCheckpoints(_ recipe: Recipe) throws {
         let save = recipe.checkpoint.save
-        // A run that is there already is resumed where it is.
+        // An existing run is resumed in its directory.
         guard !save.isEmpty, (try? NativeCheckpoint.iterations(in: save))?.isEmpty ?? true else { return }
         for source in sources(recipe) where isInside(save, source) {
             throw BridgeError(
                 .badArgument,
-                "checkpoint.save is \(save), which is inside of \(source), from which the run starts; "
-                    + "name a directory outside of it"
+                "checkpoint.save is \(save), which is inside \(source), an input of the run; "
+                    + "choose a directory outside it"
             )
         }
     }
 
-    /// Refuses logs inside of the model or the data of a run, or in the place of one of their files.
+    /// Refuses logs inside the model or the data of a run, or that would replace one of their files.
     ///
-    /// A log may lie among a run's own checkpoints, but in none of them.
+    /// A log may be in the directory of the run's checkpoints, but not inside one of them.
     static func checkLogs(_ recipe: Recipe) throws {
         let (logger, checkpoint) = (recipe.logger, recipe.checkpoint)
         // A run starts a log from scratch, and puts its report in place; TensorBoard's files have names of their own.
@@ -40,14 +40,14 @@ extension TrainingRun {
         let iterations = [checkpoint.save, checkpoint.load].filter { !$0.isEmpty }.flatMap { directory in
             (try? NativeCheckpoint.iterations(in: directory))?.map(\.path) ?? []
         }
-        // A run that is inside of its model already has its logs beside it.
+        // An existing run inside its model already has its logs next to it.
         let sources = sources(recipe).filter { iterations.isEmpty || !isInside(checkpoint.save, $0) }
         for (setting, directory, path) in written {
             for source in sources + iterations where Destination.relation(of: path, to: source) != nil {
                 throw BridgeError(
                     .badArgument,
                     "\(setting) is \(directory), and writing to it would change \(source), which the run reads; "
-                        + "name a directory outside of it"
+                        + "choose a directory outside it"
                 )
             }
         }
@@ -61,14 +61,14 @@ extension TrainingRun {
         throw BridgeError(
             .badArgument,
             "the recipe \(recipe.name) is for \(recipe.hfPath), a model of the family \(home.name), and "
-                + "\(recipe.checkpoint.pretrainedCheckpoint) is a model of the family \(bridge.bridge.name); take one of its recipes "
+                + "\(recipe.checkpoint.pretrainedCheckpoint) is a model of the family \(bridge.bridge.name); use one of its recipes "
                 + "from 'bridge recipes list', or set hf_path= for a recipe for any model"
         )
     }
 
-    /// Keeps rows within the longest sequence that the model takes.
+    /// Limits rows to the maximum sequence length of the model.
     ///
-    /// - Throws: `BridgeError` for longer ones, unless they may be projectedDown.
+    /// - Throws: `BridgeError` for longer ones, unless they may be lowered.
     static func fitSeqLength(
         of recipe: inout Recipe,
         to bridge: AutoBridge,
@@ -82,17 +82,17 @@ extension TrainingRun {
         guard environment.lowersSeqLength else {
             throw BridgeError(
                 .badArgument,
-                "model.seq_length and dataset.seq_length are \(wanted), and \(weights) takes at most \(limit) tokens "
+                "model.seq_length and dataset.seq_length are \(wanted), but \(weights) supports at most \(limit) tokens "
                     + "(max_position_embeddings); set both to \(limit) or less"
             )
         }
         (recipe.model.seqLength, recipe.dataset.seqLength) = (limit, limit)
         environment.logger.notice(
-            "model.seq_length and dataset.seq_length are \(limit), the longest sequence of \(weights), instead of \(wanted) of the recipe"
+            "model.seq_length and dataset.seq_length are \(limit), the maximum of \(weights), instead of \(wanted) of the recipe"
         )
     }
 
-    /// Whether a path is a directory that is here, or inside of it.
+    /// Whether a path is an existing directory or inside it.
     private static func isInside(_ path: String, _ directory: String) -> Bool {
         guard !path.isEmpty else { return false }
         return switch Destination.relation(of: path, to: directory) {

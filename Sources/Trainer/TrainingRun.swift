@@ -6,22 +6,22 @@ public import Logging
 public import TensorRuntime
 import Tokenizers
 
-/// A recipe made ready: the model with its adapters, the data, the checkpoints, and the trainer over them.
+/// A prepared recipe: the model with its adapters, the data, the checkpoints, and the trainer.
 public final class TrainingRun {
-    /// The recipe, with what was filled in.
+    /// The recipe with derived settings.
     public let recipe: Recipe
     /// The model's description.
     public let bridge: AutoBridge
     /// The model.
     public let model: any CausalModel
-    /// The adapters; nil where the model itself is trained.
+    /// The adapters; nil for full training.
     public let adapters: AdapterSet?
-    /// How many samples there are to train on.
+    /// The number of training samples.
     public let sampleCount: Int?
-    /// The checkpoint that the run goes on from; nil for a run that begins.
+    /// The checkpoint that the run resumes from; nil for a new run.
     public let resumedFrom: String?
 
-    /// What is to be said about the rows that were read so far.
+    /// Notes about the rows that were read so far.
     public let notes: DataNotes
 
     private let samples: DataLoader
@@ -29,29 +29,29 @@ public final class TrainingRun {
     private let engine: any TensorEngine
     private let logger: Logger
 
-    /// What a run needs besides its recipe.
+    /// The environment of a run.
     public struct Environment {
         /// The families.
         public var catalog: PluginCatalog
         /// Where to compute.
         public var engine: any TensorEngine
-        /// What is said on the way.
+        /// The logger.
         public var logger: Logger
-        /// The day, as yyyy-mm-dd, for a recipe that names none.
+        /// The date, as yyyy-mm-dd, for a recipe without one.
         public var today: String
-        /// Opens a table of a Hugging Face data set; nil where none can be.
+        /// Opens a table of a Hugging Face data set; nil if not supported.
         public var openTable: (@Sendable (_ path: String, _ split: String) throws -> any DatasetTable)?
-        /// Makes conversations of rows in the place of the maker that the recipe names.
+        /// The maker that replaces the recipe's.
         public var maker: ConversationMaker?
 
-        /// Where ids of models lead to.
+        /// The hub for model ids.
         public var hub = Hub.standard
 
-        /// Whether a longer `seq_length` than the model takes is projectedDown, and not an error: that of a recipe which the user has
-        /// not set is a recommendation.
+        /// Whether a `seq_length` above the model's maximum is lowered instead of an error: a recommended recipe's value that the user did
+        /// not set may be lowered.
         public var lowersSeqLength = false
 
-        /// Whether the run is only described: no weight is read then, nor downloaded.
+        /// Whether the run is only described; then no weights are read or downloaded.
         public var isShapeOnly = false
 
         /// Environment.
@@ -63,7 +63,7 @@ public final class TrainingRun {
         }
     }
 
-    /// Refuses a model that drops attention weights in training, which is not computed here.
+    /// Refuses a model with attention dropout in training, which is not supported.
     private static func checkDropout(_ fields: JSONObject, _ recipe: Recipe) throws {
         guard recipe.model.attentionDropout == nil else { return }
         for (field, key) in [
@@ -72,7 +72,7 @@ public final class TrainingRun {
             guard let dropout = fields[field]?.double, dropout != 0 else { continue }
             throw BridgeError(
                 .badConfiguration,
-                "config.json: \(key) is \(dropout), but attention weights are not dropped in training; "
+                "config.json: \(key) is \(dropout), but attention dropout is not supported in training; "
                     + "set model.attention_dropout=0 to train without it"
             )
         }
@@ -80,14 +80,14 @@ public final class TrainingRun {
 
     /// Loads the model and opens the data.
     ///
-    /// - Throws: `BridgeError` for weights or data that cannot be used, and when nothing would be trained.
+    /// - Throws: `BridgeError` for weights or data that cannot be used, and when no parameter is trainable.
     public init(_ recipe: Recipe, in environment: Environment) throws {
         var recipe = recipe
         let weights = recipe.checkpoint.pretrainedCheckpoint
         guard !weights.isEmpty else {
             throw BridgeError(
                 .badArgument,
-                "checkpoint.pretrained_checkpoint is empty; name the Hugging Face directory or the Megatron checkpoint to start from"
+                "checkpoint.pretrained_checkpoint is empty, expected the Hugging Face directory or Megatron checkpoint to start from"
             )
         }
         try RunCheckpoints.checkDirectory(recipe.checkpoint.save)
@@ -100,23 +100,25 @@ public final class TrainingRun {
         try Self.checkDropout(bridge.megatronFields, recipe)
         try Self.checkFamily(of: bridge, recipe, environment.catalog)
         try Self.fitSeqLength(of: &recipe, to: bridge, environment)
-        // A branch may have moved when the run is gone on with; a commit has not.
+        // A branch may have moved when the run is resumed; a commit has not.
         if let repository = HubRepository(meantBy: weights), let commit = environment.hub.cache.commit(of: repository) {
             recipe.checkpoint.pretrainedCheckpoint = "\(repository.id)@\(commit)"
         }
-        // A directory to go on from that has nothing is said by the run itself, once it begins.
+        // An empty checkpoint.load is reported by the run itself.
         let newest = try? RunCheckpoints.newest(recipe.checkpoint)
         let stored = try newest.flatMap(Self.storedRecipe)
         resumedFrom = newest
         if recipe.dataset.date.isEmpty {
-            // A checkpoint that was converted names no day.
+            // A converted checkpoint has no date.
             let begun = stored?.dataset.date ?? ""
             recipe.dataset.date = begun.isEmpty ? environment.today : begun
         }
         if let newest, let stored {
             let changes = try ResumeCheck(recipe, stored: stored, path: newest).changes
             if !changes.isEmpty {
-                environment.logger.notice("other settings than before: \(changes.joined(separator: ", "))")
+                environment.logger.notice(
+                    "settings that differ from the checkpoint: \(changes.joined(separator: ", "))"
+                )
             }
         }
         self.recipe = recipe
@@ -155,7 +157,7 @@ public final class TrainingRun {
         var opener = DatasetOpener(section: recipe.dataset, encoder: encoder, seed: recipe.rng.seed)
         opener.openTable = environment.openTable
         opener.maker = environment.maker
-        // A dry run downloads no data: of a data set that is not here it says so.
+        // A dry run downloads no data; it reports a data set that is not in the cache.
         let isElsewhere = environment.isShapeOnly && opener.isOnTheHubOnly(environment.hub)
         let source: any SampleSource =
             try isElsewhere ? MockSource(count: 1, imageCount: 0, seed: 0, encoder: encoder) : opener.training()
@@ -184,20 +186,20 @@ public final class TrainingRun {
         }
     }
 
-    /// Where the samples come from, for reports.
+    /// The data set, for reports.
     private var dataName: String {
         let section = recipe.dataset
         switch section.datasetType {
-        case .mock: return "made up"
+        case .mock: return "synthetic"
         case .hf: return section.pathOrDataset.isEmpty ? section.makerName : section.pathOrDataset
         case .preloaded, .tokenized: return section.trainDataPath
         }
     }
 
-    /// What was seen in the samples so far.
+    /// The counts of the samples so far.
     public var statistics: SampleStatistics { samples.statistics }
 
-    /// The parts of the model, how many numbers each has and how many of them are trained.
+    /// The parts of the model, with the numbers of their parameters and of their trained parameters.
     public var parts: [(name: String, count: Int, trained: Int)] {
         func part(_ name: String, _ parameters: [Parameter]) -> (name: String, count: Int, trained: Int) {
             let trained = parameters.filter(\.isTrainable).reduce(0) { $0 + $1.tensor.count }
@@ -208,14 +210,14 @@ public final class TrainingRun {
         return parts
     }
 
-    /// How many numbers are trained.
+    /// The number of trained parameter elements.
     public var supervisedCount: Int { parts.reduce(0) { $0 + $1.trained } }
 
-    /// How many bytes weights, gradients and the optimizer take, without activations.
+    /// The size of weights, gradients and optimizer state in bytes, without activations.
     public var stateByteCount: Int {
         let element = recipe.mixedPrecision == .bf16Mixed ? 2 : 4
         let moments = recipe.optimizer.optimizer == .adam ? 8 : 4
-        // Gradient, moments and, beside bfloat16, the main numbers.
+        // Gradient, moments and, for bfloat16, the master weights.
         let trained = 4 + moments + (element == 2 ? 4 : 0)
         return parts.reduce(0) { $0 + $1.count * element + $1.trained * trained }
     }
@@ -223,10 +225,10 @@ public final class TrainingRun {
     /// The trainer.
     ///
     /// - Parameters:
-    ///   - sinks: What takes in the measurements.
-    ///   - metadata: Facts for reports besides those that the run knows.
-    /// - Returns: The trainer, not begun.
-    /// - Throws: `BridgeError` when nothing is trained.
+    ///   - sinks: The receivers of metrics.
+    ///   - metadata: Additional facts for reports.
+    /// - Returns: The trainer, not started.
+    /// - Throws: `BridgeError` when no parameter is trainable.
     public func trainer(sinks: [any MetricsSink], metadata: [(name: String, value: String)] = []) throws -> Trainer {
         let checkpoints = RunCheckpoints(
             bridge,

@@ -41,7 +41,7 @@ extension BridgeCommand {
 enum Main {
     static func main() {
         StandardStreams.openMissing()
-        // Commands that write something say when a signal has to wait, see Interrupt.withGracefulInterrupt.
+        // Commands that write results handle signals themselves, see Interrupt.withGracefulInterrupt.
         Interrupt.install(exitsImmediately: true)
         let words = CommandWords(Array(CommandLine.arguments.dropFirst()))
         OutputMode.use(words.mode)

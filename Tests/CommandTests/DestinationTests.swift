@@ -134,7 +134,7 @@ import Testing
             let start = source == "one" ? ["--pretrained-checkpoint", scratch.path("one")] : []
             for more in [[], ["--dry-run"]] {
                 let outcome = try BridgeProcess(settings(changes) + start + more).wait()
-                expect(outcome, failsWith: 64, mentioning: "\(setting) is", source, "name a directory outside of it")
+                expect(outcome, failsWith: 64, mentioning: "\(setting) is", source, "choose a directory outside it")
             }
         }
         #expect(state() == before)

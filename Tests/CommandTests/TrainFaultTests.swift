@@ -82,7 +82,7 @@ import Testing
     }
 
     @Test func nothingTrainableIsAnError() throws {
-        try refuse(["--freeze-language-model"], status: 64, mentioning: "nothing is trainable", "thaw")
+        try refuse(["--freeze-language-model"], status: 64, mentioning: "nothing is trainable", "unfreeze")
         try refuse(
             ["peft.scheme=lora", "peft.target_modules=[linear_nothing]"],
             status: 1,

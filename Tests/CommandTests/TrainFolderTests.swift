@@ -39,10 +39,13 @@ import Testing
         #expect(report.contains("6 of 6"), "\(report)")
 
         let plan = try run(bench.arguments("run", "train.train_iters=8") + ["--dry-run"])
-        #expect(plan.status == 0 && plan.output.contains("resumes from \(bench.scratch.path("run"))/iter_0000006"), "\(plan.output)")
+        #expect(
+            plan.status == 0 && plan.output.contains("resumes from \(bench.scratch.path("run"))/iter_0000006"),
+            "\(plan.output)"
+        )
         let more = try run(bench.arguments("run", "train.train_iters=8", "optimizer.lr=0.001"))
         #expect(more.status == 0, "\(more.errors)")
-        #expect(more.errors.contains("going on after step 6"), "\(more.errors)")
+        #expect(more.errors.contains("resuming after step 6"), "\(more.errors)")
         #expect(more.errors.contains("optimizer.lr: 0.002 -> 0.001"), "\(more.errors)")
         #expect(try bench.log("run").count == 8)
 
@@ -113,7 +116,7 @@ import Testing
         expect(
             try run(bench.arguments("long", tokenized, "train.train_iters=50")),
             failsWith: 64,
-            mentioning: "10 steps in a row had no token to learn from"
+            mentioning: "10 consecutive steps had no supervised token"
         )
     }
 

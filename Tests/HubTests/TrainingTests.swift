@@ -54,7 +54,7 @@ import Testing
         for variables in [server.variables, server.variables.merging(["HF_HUB_OFFLINE": "1"]) { $1 }] {
             let shown = try BridgeProcess(arguments + data, environment: variables).wait()
             #expect(shown.status == 0, "\(shown.errors)")
-            #expect(shown.output.contains("not known: the data set is on the hub"))
+            #expect(shown.output.contains("unknown: the data set is on the hub"))
             let json = try BridgeProcess(arguments + data + ["--json"], environment: variables).wait()
             #expect(try JSON(parsing: Array(json.output.utf8))["samples"] == .some(.null))
         }
@@ -70,7 +70,7 @@ import Testing
         )
         #expect(configuration.contains(#/pretrained_checkpoint: "?org\/name@[0-9a-f]{40}/#), "\(configuration)")
         let same = try train(3)
-        #expect(same.status == 0 && same.errors.contains("going on after step 2"), "\(same.errors)")
+        #expect(same.status == 0 && same.errors.contains("resuming after step 2"), "\(same.errors)")
 
         // The branch moves on, and the cache with it.
         try server.put("README.md", "# Another commit\n")
@@ -80,7 +80,7 @@ import Testing
             try train(4),
             failsWith: 64,
             mentioning: "checkpoint.pretrained_checkpoint: org/name@",
-            "begin anew with another checkpoint.save"
+            "start from scratch with another checkpoint.save"
         )
     }
 }

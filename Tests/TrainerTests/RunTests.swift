@@ -320,6 +320,8 @@ import Trainer
     @Test func nothingToTrainIsAnError() throws {
         var recipe = recipe()
         recipe.model.freezeLanguageModel = true
-        #expect { try Run(recipe) } throws: { ($0 as? BridgeError)?.message.contains("nothing is trained") == true }
+        #expect { try Run(recipe) } throws: {
+            ($0 as? BridgeError)?.message.contains("no parameter is trainable") == true
+        }
     }
 }

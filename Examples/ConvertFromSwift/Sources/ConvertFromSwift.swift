@@ -2,18 +2,18 @@ import BridgeCore
 import Foundation
 import TensorRuntime
 
-/// Converts a Hugging Face directory to Megatron and back, and shows that nothing has changed.
+/// Converts a Hugging Face directory to Megatron and back, and checks that the result is equal.
 @main
 enum ConvertFromSwift {
     static func main() throws {
         guard CommandLine.arguments.count == 2 else {
-            print("usage: convert-from-swift FOLDER")
+            print("usage: convert-from-swift DIRECTORY")
             exit(64)
         }
         exit(try comesBack(CommandLine.arguments[1]) ? 0 : 1)
     }
 
-    /// Does everything in a temporary directory, which is gone when this returns.
+    /// Converts in a temporary directory, which is removed at the end.
     private static func comesBack(_ source: String) throws -> Bool {
         let directory = FileManager.default.temporaryDirectory.appending(
             path: "convert-from-swift-\(UUID().uuidString)"
@@ -42,7 +42,7 @@ enum ConvertFromSwift {
             Checkpoint(path: source, catalog: catalog),
             Checkpoint(path: "\(directory)/again", catalog: catalog)
         ).run()
-        print(result.isEqual ? "all \(result.compared) tensors came back" : "something differs: \(result.rows)")
+        print(result.isEqual ? "all \(result.compared) tensors are equal" : "tensors differ: \(result.rows)")
         return result.isEqual
     }
 }

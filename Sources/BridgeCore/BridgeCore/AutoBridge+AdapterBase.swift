@@ -2,33 +2,33 @@ import BridgeSupport
 import CheckpointFormats
 
 extension AutoBridge {
-    /// Says so when adapters name another model than this one as theirs.
+    /// A warning if adapters name another base model than this one.
     ///
-    /// Two models of one shape take each other's adapters without an error, and compute something that nobody has trained.
+    /// Adapters of another model with the same shapes load without an error but give meaningless results.
     ///
     /// - Parameters:
     ///   - base: The model that the adapters name, a directory or a hub id with its revision.
     ///   - adapter: The directory of the adapters.
-    /// - Returns: A sentence for the user; none where the two are, or may well be, the same model.
+    /// - Returns: A sentence for the user; nil if the two are, or may be, the same model.
     func baseNotes(of base: String?, adapter: String) -> [String] {
         guard let base, !base.isEmpty, let own = modelPath else { return [] }
         let (theirs, ours) = (ModelLocation(base), ModelLocation(own))
         guard !theirs.maySame(as: ours) else { return [] }
         return [
-            "\(adapter) was trained on \(base), and the model is \(own); make sure that they are the same, since adapters of "
-                + "another model of this shape load without an error"
+            "\(adapter) was trained on \(base), but the model is \(own); make sure that they are the same, because adapters of "
+                + "another model with the same shapes load without an error"
         ]
     }
 
-    /// Where this bridge's model is: a Hugging Face directory or an iteration of a checkpoint.
+    /// The location of this bridge's model: a Hugging Face directory or an iteration of a checkpoint.
     var modelPath: String? { directory?.path ?? processorDirectory.map { Files.parent(of: $0) } }
 }
 
-/// Where a model is, for a comparison.
+/// The location of a model, for a comparison.
 private struct ModelLocation {
     /// The repository's id; nil for a directory.
     private let repository: String?
-    /// What the system says of the directory; nil for one that is not here.
+    /// The status of the directory; nil if it does not exist.
     private let identity: String?
     private let isNative: Bool
     private let name: String
@@ -46,20 +46,20 @@ private struct ModelLocation {
         name = (repository ?? Files.name(of: path)).split(separator: "/").last.map { $0.lowercased() } ?? ""
     }
 
-    /// Whether nothing speaks against the two being the same model.
+    /// Whether the two may be the same model.
     func maySame(as other: ModelLocation) -> Bool {
         if let identity, identity == other.identity { return true }
         if let repository, let theirs = other.repository { return repository.lowercased() == theirs.lowercased() }
-        // A checkpoint does not say which directory it was imported from.
+        // A checkpoint does not contain the directory that it was imported from.
         if isNative != other.isNative { return true }
         if identity != nil, other.identity != nil { return isCopy(of: other) }
         return name == other.name
     }
 
-    /// How many bytes of a weight file are compared, at its beginning and in its middle.
+    /// The number of bytes of a weight file that are compared, at its beginning and in its middle.
     private static let sample = 1 << 16
 
-    /// Whether two directories have weight files of the same names, sizes and, as far as they are looked at, bytes.
+    /// Whether the weight files of two directories have the same names, sizes and, in samples, bytes.
     private func isCopy(of other: ModelLocation) -> Bool {
         func files(_ path: String) -> [String] {
             ((try? Files.list(path)) ?? []).filter { $0.hasSuffix(".safetensors") }.sorted()

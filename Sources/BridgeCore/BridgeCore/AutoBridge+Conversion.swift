@@ -5,7 +5,7 @@ import ModelPlugins
 import TensorRuntime
 
 extension AutoBridge {
-    /// What an import would do.
+    /// The plan of an import.
     ///
     /// - Throws: `BridgeError` for tensors that are not accounted for, and for a layout that does not fit.
     public func plan(_ options: ConversionOptions = ConversionOptions()) throws -> ConversionPlan {
@@ -24,10 +24,10 @@ extension AutoBridge {
     /// Writes the weights as a Megatron checkpoint, iteration 0.
     ///
     /// - Parameters:
-    ///   - path: The checkpoint's directory. It appears whole or not at all.
-    ///   - options: Layout, types and so on.
-    /// - Returns: What was written.
-    /// - Throws: `BridgeError`; the destination is then as it was.
+    ///   - path: The checkpoint's directory, written atomically.
+    ///   - options: Layout, types and other options.
+    /// - Returns: The report of what was written.
+    /// - Throws: `BridgeError`; the destination is then unchanged.
     @discardableResult
     public func importCheckpoint(to path: String, options: ConversionOptions = ConversionOptions()) throws
         -> ConversionReport
@@ -39,10 +39,10 @@ extension AutoBridge {
     ///
     /// - Parameters:
     ///   - plan: The plan.
-    ///   - path: The checkpoint's directory. It appears atomically.
-    ///   - options: Whether what exists is replaced, and the context.
-    /// - Returns: What was written.
-    /// - Throws: `BridgeError`; the destination is then as it was.
+    ///   - path: The checkpoint's directory, written atomically.
+    ///   - options: Whether an existing destination is replaced, and the context.
+    /// - Returns: The report of what was written.
+    /// - Throws: `BridgeError`; the destination is then unchanged.
     @discardableResult
     public func importCheckpoint(_ plan: ConversionPlan, to path: String, options: ConversionOptions) throws
         -> ConversionReport
@@ -54,14 +54,14 @@ extension AutoBridge {
         )
     }
 
-    /// Makes sure that an import could write its checkpoint, as far as that can be told beforehand.
+    /// Checks before an import whether its checkpoint can be written.
     ///
     /// - Throws: `BridgeError` with code `destinationTaken`.
     public static func checkImport(to path: String, overwrite: Bool) throws {
         try NativeDestination(path: path, iteration: 0, overwrite: overwrite).check()
     }
 
-    /// What an export of a checkpoint of this model would do.
+    /// The plan of an export of a checkpoint of this model.
     ///
     /// - Throws: `BridgeError` for parameters that are not accounted for.
     public func exportPlan(from path: String, options: ConversionOptions = ConversionOptions()) throws -> ConversionPlan
@@ -72,11 +72,11 @@ extension AutoBridge {
     /// Writes a Megatron checkpoint as a Hugging Face directory.
     ///
     /// - Parameters:
-    ///   - path: The checkpoint, or a directory with iterations, of which the newest is taken.
-    ///   - destination: The directory. It appears whole or not at all.
-    ///   - options: Types and so on; the layout is the checkpoint's.
-    /// - Returns: What was written.
-    /// - Throws: `BridgeError`; the destination is then as it was.
+    ///   - path: The checkpoint, or a directory with iterations, of which the newest is used.
+    ///   - destination: The directory, written atomically.
+    ///   - options: Types and other options; the layout is the checkpoint's.
+    /// - Returns: The report of what was written.
+    /// - Throws: `BridgeError`; the destination is then unchanged.
     @discardableResult
     public func exportCheckpoint(
         from path: String,
@@ -86,7 +86,7 @@ extension AutoBridge {
         try exportCheckpoint(exportPlan(from: path, options: options), to: destination, options: options)
     }
 
-    /// Makes sure that an export could write its directory, as far as that can be told beforehand.
+    /// Checks before an export whether its directory can be written.
     ///
     /// - Throws: `BridgeError` with code `destinationTaken`.
     public static func checkExport(to destination: String, overwrite: Bool) throws {
@@ -98,10 +98,10 @@ extension AutoBridge {
     ///
     /// - Parameters:
     ///   - plan: The plan.
-    ///   - destination: The directory. It appears atomically.
-    ///   - options: Whether what exists is replaced, and the context.
-    /// - Returns: What was written.
-    /// - Throws: `BridgeError`; the destination is then as it was.
+    ///   - destination: The directory, written atomically.
+    ///   - options: Whether an existing destination is replaced, and the context.
+    /// - Returns: The report of what was written.
+    /// - Throws: `BridgeError`; the destination is then unchanged.
     @discardableResult
     public func exportCheckpoint(_ plan: ConversionPlan, to destination: String, options: ConversionOptions) throws
         -> ConversionReport
@@ -118,7 +118,7 @@ extension AutoBridge {
         return report
     }
 
-    /// The same as ``exportCheckpoint(from:to:options:)``, under the name that users of transformers look for.
+    /// The same as ``exportCheckpoint(from:to:options:)``, under the name of transformers.
     @discardableResult
     public func saveHF(
         _ path: String,
@@ -128,12 +128,12 @@ extension AutoBridge {
         try exportCheckpoint(from: path, to: destination, options: options)
     }
 
-    /// The Hugging Face tensors of a checkpoint, one at a time; each is read when the loop comes to it.
+    /// The Hugging Face tensors of a checkpoint, read lazily one at a time.
     ///
     /// - Parameters:
     ///   - path: The checkpoint.
-    ///   - options: Types and what may be missing.
-    /// - Returns: The tensors, none of them read yet.
+    ///   - options: Types and allowed missing tensors.
+    /// - Returns: The tensors, not read yet.
     /// - Throws: `BridgeError` for parameters that are not accounted for.
     public func exportWeights(from path: String, options: ConversionOptions = ConversionOptions()) throws
         -> ExportedWeights
@@ -146,15 +146,15 @@ extension AutoBridge {
         guard !checkpoint.manifest.holdsAdapter else {
             throw BridgeError(
                 .badArgument,
-                "\(checkpoint.path) holds adapters and no model; 'bridge adapter export' writes them for PEFT, "
-                    + "'bridge adapter merge' puts them into a model"
+                "\(checkpoint.path) has adapters but no model; 'bridge adapter export' writes them for PEFT, "
+                    + "'bridge adapter merge' merges them into a model"
             )
         }
         let reference = try directory.map { try HuggingFaceReference($0) } ?? HuggingFaceReference(checkpoint)
         return Exporter(source: try ExportSource(checkpoint), model: model, reference: reference, options: options)
     }
 
-    /// The exporter of parameters in memory, which are those of this bridge's model.
+    /// The exporter of parameters of this bridge's model in memory.
     func exporter(_ state: TrainingState, _ options: ConversionOptions) throws -> Exporter {
         let reference =
             try directory.map { try HuggingFaceReference($0) } ?? checkpoint.map { try HuggingFaceReference($0) }
@@ -169,7 +169,7 @@ extension AutoBridge {
         return Exporter(source: source, model: model, reference: reference, options: options)
     }
 
-    /// A checkpoint, opened unless it is the one that this bridge was made from.
+    /// A checkpoint; the open one if this bridge was made from it.
     func opened(_ path: String) throws -> NativeCheckpoint {
         if let checkpoint, checkpoint.path == (try? NativeCheckpoint.iterationPath(path)) { return checkpoint }
         return try NativeCheckpoint(path: path)

@@ -7,9 +7,9 @@ import Processing
 import Tokenizers
 
 extension AutoBridge {
-    /// The model's `generation_config.json`; nil where there is none.
+    /// The model's `generation_config.json`; nil if there is none.
     ///
-    /// - Throws: `BridgeError` for a file that is no JSON object.
+    /// - Throws: `BridgeError` for a file that is not a JSON object.
     func generationFile() throws -> (json: JSON, name: String)? {
         guard let name = processorDirectory.map({ Files.join($0, GenerationSettings.table.file) }), Files.exists(name)
         else {
@@ -22,7 +22,7 @@ extension AutoBridge {
         return (json, name)
     }
 
-    /// What the model's `generation_config.json` asks for; nothing where there is none.
+    /// The settings of the model's `generation_config.json`; empty if there is none.
     ///
     /// - Throws: `BridgeError` for values that cannot be used or would change the result and are not supported.
     public func generationSettings() throws -> GenerationSettings {
@@ -30,11 +30,11 @@ extension AutoBridge {
         return try GenerationSettings(json, name: name, vocabulary: model.provider.decoder.vocabSize)
     }
 
-    /// The tokens that end a text, from `generation_config.json`, or from the configuration where there is no such file.
+    /// The end-of-sequence tokens, from `generation_config.json`, or from the configuration if there is no such file.
     ///
-    /// As in transformers, a file that names none means that nothing ends a text but its length.
+    /// As in transformers, a file without them means that only the maximum length ends generation.
     ///
-    /// - Throws: `BridgeError` for a file that is no JSON.
+    /// - Throws: `BridgeError` for a file that is not valid JSON.
     public func endTokens() throws -> Set<Int32> {
         let generation = try generationFile()?.json
         for json in generation.map({ [$0] }) ?? [model.configuration, model.configuration["text_config"]] {
@@ -42,7 +42,7 @@ extension AutoBridge {
             let tokens = [Int](json: value) ?? Int(json: value).map { [$0] } ?? []
             if !tokens.isEmpty { return Set(tokens.map { Int32(clamping: $0) }) }
         }
-        // Where a tekken.json stands alone no file names an end token; the tokenizer has it.
+        // A tekken.json without other files has no such key; the tokenizer has the token.
         guard generation == nil, let tokenizer = try? processor().tokenizer, tokenizer.framesConversations else {
             return []
         }

@@ -4,17 +4,17 @@ public import HuggingFaceHub
 public import ModelPlugins
 
 extension AutoBridge {
-    /// The bridge for a model that is only to be described: of one on the hub the headers of the weight files are fetched
-    /// and no weight.
+    /// The bridge for inspecting a model: of a model on the hub, only the headers of the weight files are downloaded,
+    /// no weights.
     ///
-    /// ``plan(_:)`` works as ever; whatever reads weights that are not here throws.
+    /// ``plan(_:)`` works; methods that read weights which were not downloaded throw.
     ///
     /// - Parameters:
     ///   - text: A directory, or `org/name` or `org/name@revision`.
-    ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
-    ///   - hub: Where ids lead to; the hub that the process's environment describes.
+    ///   - catalog: The supported families; nil for the plugins next to the core's library.
+    ///   - hub: The hub for repository ids; by default that of the process's environment.
     /// - Returns: The bridge.
-    /// - Throws: `BridgeError` when there is no model, or one that no plugin knows, or the hub does not give it.
+    /// - Throws: `BridgeError` when there is no model, no plugin supports it, or the download fails.
     public static func forPlanning(
         _ text: String,
         catalog: PluginCatalog? = nil,
@@ -28,17 +28,17 @@ extension AutoBridge {
         return try AutoBridge(directory: directory, catalog: catalog ?? .standard())
     }
 
-    /// Uses a model of the hub while its weights still come: a conversion begins with the first of them.
+    /// Uses a model of the hub while it is downloaded: a conversion starts with the first downloaded weights.
     ///
-    /// What is here already, a directory or a whole repository in the cache, is used as it is.
+    /// A local directory, or a complete repository in the cache, is used without a download.
     ///
     /// - Parameters:
     ///   - text: A directory, or `org/name` or `org/name@revision`.
-    ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
-    ///   - hub: Where ids lead to. Its context's cancellation ends the download, also when `body` fails.
-    ///   - body: What is done with the bridge. A conversion is put in its place only after every checksum was right.
+    ///   - catalog: The supported families; nil for the plugins next to the core's library.
+    ///   - hub: The hub for repository ids. Its context's cancellation stops the download, also when `body` fails.
+    ///   - body: The work with the bridge. A conversion is moved to its destination only after all checksums were verified.
     /// - Returns: What `body` returns.
-    /// - Throws: `BridgeError`, and what `body` throws; the conversion's destination is then as it was.
+    /// - Throws: `BridgeError`, and errors of `body`; the conversion's destination is then unchanged.
     public static func whileDownloading<Result>(
         _ text: String,
         catalog: PluginCatalog? = nil,
@@ -50,7 +50,7 @@ extension AutoBridge {
         }
         var hub = hub
         let caller = hub.context.cancellation
-        // Ends with the caller's wish, or here; the caller's own switch is not for others to turn.
+        // A child cancellation: cancelled with the caller's, or here without cancelling the caller's.
         hub.context.cancellation = Cancellation(after: caller)
         let stream = try HubStream(hub.snapshot(of: repository))
         defer {
@@ -66,7 +66,7 @@ extension AutoBridge {
             stream.hide()
             result = try body(bridge)
         } catch let error as BridgeError where error.code == .corruptInput || error.code == .unaccountedTensors {
-            // Bytes that were read before their checksum was known are the first to be doubted.
+            // The error may come from damaged bytes that were read before their checksum was verified.
             try stream.confirm()
             throw error
         }

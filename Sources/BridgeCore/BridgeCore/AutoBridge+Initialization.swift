@@ -7,19 +7,19 @@ import TensorFiles
 public import TensorRuntime
 
 extension AutoBridge {
-    /// The model with weights drawn anew, to be trained from the beginning.
+    /// The model with random weights, for training from scratch.
     ///
-    /// Matrices are normal with the deviation that `initializer_range` of the configuration gives, 0.02 without it; norms
-    /// do nothing at first and biases are zero. Each weight's numbers follow from the seed and its name.
+    /// Matrices are normally distributed with the standard deviation `initializer_range`, 0.02 without it; norms
+    /// are the identity and biases are zero. The values of a weight depend on the seed and its name.
     ///
     /// Source: `_init_weights` in `modeling_utils.py`, transformers 5.23.
     ///
     /// - Parameters:
-    ///   - seed: What the numbers follow from.
+    ///   - seed: The seed of the random numbers.
     ///   - elementType: float32 or bfloat16.
-    ///   - engine: Where to compute.
+    ///   - engine: The engine that computes.
     /// - Returns: The model, with every part frozen.
-    /// - Throws: `BridgeError` when the configuration asks for something that is not computed here.
+    /// - Throws: `BridgeError` for settings of the configuration that are not supported.
     public func initializedModel(
         seed: UInt64,
         elementType: ElementType,
@@ -31,20 +31,20 @@ extension AutoBridge {
         }
     }
 
-    /// The model with parameters of the right shapes and of no certain numbers, for somebody who counts them.
+    /// The model with uninitialized parameters of the right shapes, for counting parameters.
     ///
-    /// No weight is read, and memory is reserved and not touched.
+    /// No weight is read, and memory is reserved without being touched.
     ///
     /// - Parameters:
     ///   - elementType: float32 or bfloat16.
-    ///   - engine: Where it would be computed.
+    ///   - engine: The engine of the model.
     /// - Returns: The model, with every part frozen.
-    /// - Throws: `BridgeError` when the configuration asks for something that is not computed here.
+    /// - Throws: `BridgeError` for settings of the configuration that are not supported.
     public func shapeOnlyModel(elementType: ElementType, on engine: any TensorEngine) throws -> any CausalModel {
         try modelOfTable(elementType, on: engine) { _, shape in Tensor(uninitialized: shape, elementType, on: engine) }
     }
 
-    /// The model whose parameters are made one after the other, from their names and shapes.
+    /// The model with parameters created from their names and shapes.
     private func modelOfTable(
         _ elementType: ElementType,
         on engine: any TensorEngine,

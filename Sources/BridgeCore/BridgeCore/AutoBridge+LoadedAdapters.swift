@@ -13,17 +13,17 @@ extension AutoBridge {
         "an adapter: a directory with \(AdapterFiles.configuration), one with \(AdapterFiles.lora), or a checkpoint of a LoRA "
         + "or DoRA run"
 
-    /// Puts adapters on a model, with what was trained beside them: those of a checkpoint, of a directory of PEFT's, or of
-    /// mistral-finetune's.
+    /// Adds adapters, and parameters trained with them, to a model: from a checkpoint, a directory of PEFT, or one of
+    /// mistral-finetune.
     ///
     /// - Parameters:
     ///   - path: An iteration's directory, a directory with iterations, one with `adapter_config.json`, one with
     ///     `lora.safetensors`, or that file.
     ///   - model: A model of this bridge.
-    ///   - elementType: The type of the matrices; nil for that of the weights, without which nothing can be computed.
-    ///   - partType: The type of parts of the model that were trained in full; nil likewise.
+    ///   - elementType: The type of the matrices; nil for that of the weights, as computation requires.
+    ///   - partType: The type of modules that were trained in full; nil for that of the weights.
     /// - Returns: The adapters.
-    /// - Throws: `BridgeError` when there are none, or they are another model's.
+    /// - Throws: `BridgeError` when there are none, or they belong to another model.
     public func loadAdapters(
         from path: String,
         on model: any CausalModel,
@@ -55,7 +55,7 @@ extension AutoBridge {
         guard checkpoint.manifest.architecture == architecture else {
             throw BridgeError(
                 .badArgument,
-                "\(path) is an adapter of \(checkpoint.manifest.architecture), and the model is \(architecture); give the "
+                "\(path) is an adapter of \(checkpoint.manifest.architecture), but the model is \(architecture); give the "
                     + "model that the adapter was trained on"
             )
         }
@@ -64,13 +64,13 @@ extension AutoBridge {
         let names = Set(checkpoint.parameters.map(\.name))
         let isCanonical = names.contains { $0.contains(".adapter.adapter_") }
         var section = configuration.section(isCanonical: isCanonical)
-        // An output layer of its own, or with adapters, cannot be the embedding.
+        // An output layer with its own weights or with adapters cannot be tied to the embedding.
         if names.contains(where: {
             $0 == model.decoder.outputName || $0.hasPrefix("\(model.decoder.outputModule).adapter.")
         }) {
             model.decoder.untie()
         }
-        // Parameters of the model that the run has trained in full beside the adapters.
+        // Parameters of the model that the run has trained in full in addition to the adapters.
         let whole = model.parameters.filter { names.contains(TrainedNames.whole($0.name)) }
         section.modulesToSave = model.parts.filter { part in
             part.parameters.contains { own in whole.contains { $0 === own } }
@@ -97,7 +97,7 @@ extension AutoBridge {
         )
         for parameter in whole {
             let type = partType ?? parameter.tensor.elementType
-            // A tied embedding's memory may be shared with an output layer that stays.
+            // The memory of a tied embedding may be shared with an output layer that is not replaced.
             parameter.replace(with: Tensor(uninitialized: parameter.tensor.shape, type, on: model.engine))
         }
         let state = TrainingState(parameters: adapters.parameters + whole, adapters: adapters, moments: [])

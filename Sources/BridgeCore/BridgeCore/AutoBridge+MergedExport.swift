@@ -9,23 +9,23 @@ import Recipes
 public import TensorRuntime
 
 extension AutoBridge {
-    /// Whether a checkpoint holds adapters and not the model that they belong to.
+    /// Whether a checkpoint has adapters without their base model.
     public static func holdsAdapter(_ path: String) -> Bool {
         guard let directory = try? NativeCheckpoint.iterationPath(path) else { return false }
         return (try? NativeCheckpoint.manifest(of: directory).holdsAdapter) ?? false
     }
 
-    /// Writes the model of a checkpoint with adapters as a Hugging Face directory, the adapters in its weights.
+    /// Writes the model of a checkpoint with adapters as a Hugging Face directory, with the adapters merged.
     ///
-    /// The model is this bridge's when it has weights, and otherwise the one that the run started from.
+    /// The model is this bridge's if it has weights, otherwise the model that the run started from.
     ///
     /// - Parameters:
     ///   - path: The checkpoint with adapters.
-    ///   - destination: The directory. It appears whole or not at all.
-    ///   - engine: Where to compute.
-    ///   - options: Types and so on.
-    /// - Returns: What was written.
-    /// - Throws: `BridgeError`; the destination is then as it was.
+    ///   - destination: The directory, written atomically.
+    ///   - engine: The engine that computes.
+    ///   - options: Types and other options.
+    /// - Returns: The report of what was written.
+    /// - Throws: `BridgeError`; the destination is then unchanged.
     @discardableResult
     public func exportMerged(
         from path: String,
@@ -49,15 +49,15 @@ extension AutoBridge {
         return try base.exportMerged(adapters, on: model, to: destination, options: options)
     }
 
-    /// Writes a model with adapters as a Hugging Face directory, the adapters in its weights.
+    /// Writes a model with adapters as a Hugging Face directory, with the adapters merged.
     ///
     /// - Parameters:
     ///   - adapters: The adapters.
-    ///   - model: The model that they are on.
-    ///   - destination: The directory. It appears whole or not at all.
-    ///   - options: Types and so on.
-    /// - Returns: What was written.
-    /// - Throws: `BridgeError`; the destination is then as it was.
+    ///   - model: The model of the adapters.
+    ///   - destination: The directory, written atomically.
+    ///   - options: Types and other options.
+    /// - Returns: The report of what was written.
+    /// - Throws: `BridgeError`; the destination is then unchanged.
     @discardableResult
     public func exportMerged(
         _ adapters: AdapterSet,
@@ -78,14 +78,14 @@ extension AutoBridge {
         return report
     }
 
-    /// Writes a model with adapters as an iteration of a Megatron checkpoint, the adapters in its weights.
+    /// Writes a model with adapters as an iteration of a Megatron checkpoint, with the adapters merged.
     ///
     /// - Parameters:
     ///   - adapters: The adapters.
-    ///   - model: The model that they are on.
+    ///   - model: The model of the adapters.
     ///   - path: The directory of the checkpoint.
     ///   - context: Threads, progress and cancellation.
-    /// - Throws: `BridgeError`; the destination is then as it was.
+    /// - Throws: `BridgeError`; the destination is then unchanged.
     public func saveMerged(
         _ adapters: AdapterSet,
         on model: any CausalModel,
@@ -98,17 +98,17 @@ extension AutoBridge {
         try merged(model).save(state, to: path, iteration: 0, files: [], context: context)
     }
 
-    /// The bridge of a model whose adapters have resized its vocabulary or given its output layer weights of its own.
+    /// The bridge of a model whose adapters resized its vocabulary or untied its output layer.
     private func merged(_ model: any CausalModel) throws -> AutoBridge {
-        let words = model.decoder.embedding.tensor.shape[0]
+        let vocabSize = model.decoder.embedding.tensor.shape[0]
         let own = self.model.provider.decoder
         let isUntied = model.decoder.wasTied && !model.decoder.isTied
-        guard words != own.vocabSize || isUntied else { return self }
+        guard vocabSize != own.vocabSize || isUntied else { return self }
         let isTied = own.shareEmbeddingsAndOutputWeights && !isUntied
-        return AutoBridge(self, model: try self.model.with(vocabSize: words, isTied: isTied, catalog: catalog))
+        return AutoBridge(self, model: try self.model.with(vocabSize: vocabSize, isTied: isTied, catalog: catalog))
     }
 
-    /// The bridge of the model that adapters were trained on, and the checkpoint with its weights where it is one.
+    /// The bridge of the base model of adapters, and the checkpoint with its weights if it is a checkpoint.
     private func base(of directory: String) throws -> (AutoBridge, String?) {
         if self.directory != nil { return (self, nil) }
         let name = Files.join(directory, RunConfiguration.name)
@@ -119,8 +119,8 @@ extension AutoBridge {
         guard let start = found, !start.isEmpty, Files.exists(start) || HubRepository(start) != nil else {
             throw BridgeError(
                 .badArgument,
-                "\(directory) holds adapters alone, and the model that they were trained on"
-                    + (found.map { $0.isEmpty ? "" : ", \($0)," } ?? "") + " is not here; name it with --hf-model"
+                "\(directory) has adapters only, and their base model"
+                    + (found.map { $0.isEmpty ? "" : ", \($0)," } ?? "") + " was not found; name it with --hf-model"
             )
         }
         let base = try AutoBridge.fromAny(start, catalog: catalog)

@@ -8,17 +8,17 @@ import TensorFiles
 public import TensorRuntime
 
 extension AutoBridge {
-    /// The model, alive: its parameters in memory and its forward pass.
+    /// The model: its parameters in memory and its forward pass.
     ///
-    /// Floating-point matrices that lie in the files as they are needed are mapped, not copied. The plan and its ledger
+    /// Matrices that are stored in the required type and layout are memory-mapped, not copied. The plan and its ledger
     /// are those of a conversion: a tensor that is not accounted for is an error.
     ///
     /// - Parameters:
     ///   - path: A Megatron checkpoint of this model with the weights; nil for those of the Hugging Face directory.
-    ///   - elementType: float32 or bfloat16; nil for bfloat16 where the weights are that, and float32 otherwise.
-    ///   - engine: Where to compute.
-    ///   - verification: What compares the weights of a checkpoint with their checksums while the model is at work, to be
-    ///     asked in the end; nil to do that before this returns.
+    ///   - elementType: float32 or bfloat16; nil for bfloat16 if the weights are bfloat16, and float32 otherwise.
+    ///   - engine: The engine that computes.
+    ///   - verification: Compares the weights of a checkpoint with their checksums while the model is used; the caller asks
+    ///     for the result at the end. Nil to verify before this returns.
     /// - Returns: The model, with every part frozen.
     /// - Throws: `BridgeError` for tensors that are not accounted for, cannot be read or are damaged.
     public func toModel(
@@ -31,20 +31,20 @@ extension AutoBridge {
         let stored = Set(parameters.map(\.view.elementType).filter(\.isFloatingPoint))
         let type = elementType ?? (stored == [.bfloat16] ? .bfloat16 : .float32)
         guard type == .bfloat16 || type == .float32 else {
-            throw BridgeError(.badArgument, "models are computed in float32 or bfloat16, not in \(type.rawValue)")
+            throw BridgeError(.badArgument, "the element type is \(type.rawValue), expected float32 or bfloat16")
         }
         return try model.provider.provide(
             WeightLoader(engine: engine, elementType: type, verification: verification).load(parameters)
         )
     }
 
-    /// Makes sure that ``toModel(weights:elementType:on:verification:)`` has all tensors that it needs, and no others; no weight is read.
+    /// Checks that ``toModel(weights:elementType:on:verification:)`` has all tensors that it needs, and no others; no weight is read.
     ///
     /// - Parameter path: A Megatron checkpoint of this model; nil for the Hugging Face directory.
     /// - Throws: `BridgeError` for tensors that are not accounted for.
     public func checkWeights(_ path: String? = nil) throws { _ = try accountedFor(path) }
 
-    /// The parameters and where their numbers are; a tensor that is not accounted for is said in terms of loading.
+    /// The parameters and the locations of their values; errors about tensors are worded for loading.
     private func accountedFor(_ path: String?) throws -> [(entry: ParameterTable.Entry, view: TensorView)] {
         do {
             guard let path else { return try imported() }
@@ -53,18 +53,18 @@ extension AutoBridge {
             guard other == model.architecture else {
                 throw BridgeError(
                     .badArgument,
-                    "\(path) holds a \(other), and the configuration describes a \(model.architecture); "
+                    "\(path) has a \(other), but the configuration describes a \(model.architecture); "
                         + "give the directory that the checkpoint was made from, or the checkpoint alone"
                 )
             }
             return try exporter.parameters().parameters
         } catch let error as BridgeError where error.code == .unaccountedTensors {
-            // A quantised model says so itself.
+            // The error about a quantized model is already clear.
             if error.message.contains(Quantisation.mark) { throw error }
             throw BridgeError(
                 error.code,
                 "\(ByteFormat.counted(error.names.count, "tensor")) of \(path ?? directory?.path ?? "the model") do not fit the "
-                    + "configuration, so nothing was loaded; configuration and weights belong to different models, or one is damaged",
+                    + "configuration, so nothing was loaded; expected configuration and weights of the same model",
                 names: error.names
             )
         }
@@ -72,7 +72,7 @@ extension AutoBridge {
 
     private func imported() throws -> [(entry: ParameterTable.Entry, view: TensorView)] {
         guard let directory else {
-            throw BridgeError(.badArgument, "this bridge has a configuration and no weights; name a checkpoint")
+            throw BridgeError(.badArgument, "this bridge has a configuration but no weights; name a checkpoint")
         }
         let resolver = TensorResolver(directory, model)
         return try resolver.resolve(model.table(directory.style), source: directory.path).parameters.map {

@@ -12,19 +12,19 @@ public import TensorRuntime
 ///
 /// Source: `get_peft_model_state_dict` and `set_peft_model_state_dict` in peft/utils/save_and_load.py, 0.21.
 extension AutoBridge {
-    /// Puts an adapter that PEFT has saved on a model.
+    /// Adds an adapter saved by PEFT to a model.
     ///
-    /// Query, key and value, gate and up keep matrices of their own, as PEFT has them: the canonical form. What an
-    /// initialization such as PiSSA has taken out of the base weights becomes part of the adapter, so that the base model
-    /// stays as it is. Adapters of the embedding, and trained tokens, become an embedding of their own.
+    /// Query, key, value, gate and up keep separate matrices, as in PEFT: the canonical form. The part that an
+    /// initialization such as PiSSA subtracted from the base weights becomes part of the adapter, so the base model
+    /// is unchanged. Adapters of the embedding, and trained tokens, become a separate embedding.
     ///
     /// - Parameters:
     ///   - directory: The directory with the two files.
     ///   - model: A model of this bridge.
-    ///   - elementType: The type of the matrices; nil for that of the weights, without which nothing can be computed.
-    ///   - partType: The type of parameters that were trained in full; nil likewise.
+    ///   - elementType: The type of the matrices; nil for that of the weights, as computation requires.
+    ///   - partType: The type of parameters that were trained in full; nil for that of the weights.
     /// - Returns: The adapters, all of them trainable.
-    /// - Throws: `BridgeError` for settings that are not supported, and for tensors that belong nowhere, are missing or have
+    /// - Throws: `BridgeError` for settings that are not supported, and for tensors that are unknown, missing or of
     ///   another shape.
     public func importAdapter(
         from directory: String,
@@ -50,19 +50,19 @@ extension AutoBridge {
         return adapters.with(notes: notes)
     }
 
-    /// Writes adapters as PEFT does.
+    /// Writes adapters in the format of PEFT.
     ///
-    /// A fused module's matrix A, which query, key and value share, is written for each of them. Parameters that were
-    /// trained in full beside the adapters are stored there too, as PEFT's `modules_to_save`.
+    /// The matrix A of a fused module, shared by query, key and value, is written for each of them. Parameters that were
+    /// trained in full in addition to the adapters are also stored, as PEFT's `modules_to_save`.
     ///
     /// - Parameters:
     ///   - adapters: The adapters.
-    ///   - model: The model that they are on.
-    ///   - directory: Where to; the directory appears whole or not at all.
-    ///   - baseModel: The model that PEFT is told, a hub id or a directory.
+    ///   - model: The model of the adapters.
+    ///   - directory: The destination, written atomically.
+    ///   - baseModel: The value of `base_model_name_or_path`, a hub id or a directory.
     ///   - overwrite: Whether an existing directory is replaced.
-    ///   - cancellation: Asks to stop.
-    /// - Throws: `BridgeError`; the destination is then as it was.
+    ///   - cancellation: Cancels the write.
+    /// - Throws: `BridgeError`; the destination is then unchanged.
     public func exportAdapter(
         _ adapters: AdapterSet,
         on model: any CausalModel,
@@ -85,7 +85,7 @@ extension AutoBridge {
         for layer in adapters.modules.flatMap(\.layers) {
             guard let adapter = layer.adapter else { continue }
             guard let module = names.modules[layer.weight.name] else {
-                throw BridgeError(.badPlugin, "\(layer.weight.name) has no name in Hugging Face's model")
+                throw BridgeError(.badPlugin, "\(layer.weight.name) has no name in the Hugging Face model")
             }
             layers.append((module, adapter.shape))
             tensors.append(stored(module, .down, adapter.input.weight))

@@ -3,7 +3,7 @@ public import Recipes
 import TensorRuntime
 
 extension AutoBridge {
-    /// `run_config.yaml` of a run: the recipe and the model, every field.
+    /// `run_config.yaml` of a run: all fields of the recipe and the model.
     ///
     /// - Throws: `BridgeError` when it cannot be written as YAML.
     public func runConfiguration(_ recipe: Recipe) throws -> [UInt8] {

@@ -9,17 +9,17 @@ import Models
 import TensorFiles
 
 extension AutoBridge {
-    /// The keys of the model's settings files that have no verdict, so that nothing here uses them.
+    /// The unknown keys of the model's settings files, which are not used.
     ///
-    /// - Returns: The keys by file: the configuration, `generation_config.json` and the files of the processor; none for a
+    /// - Returns: The keys by file: the configuration, `generation_config.json` and the files of the processor; no entry for a
     ///   file without such keys.
-    /// - Throws: `BridgeError` for a file that is no JSON.
+    /// - Throws: `BridgeError` for a file that is not valid JSON.
     public func unknownSettings() throws -> [UnknownSettings] {
         var found: [UnknownSettings] = []
         func add(_ file: String, _ keys: [String]) { if !keys.isEmpty { found.append(.init(file: file, keys: keys)) } }
         var keys = model.unreadKeys
         if let directory, let path = Quantisation.unusedSetting(of: model.configuration, directory.tensors) {
-            // The translation of a params.json has it under the name of config.json.
+            // The translation of a params.json has the key of config.json.
             let name = directory.style == .consolidated ? "quantization" : path
             keys.append("\(name) (no weight is quantized)")
         }
@@ -33,7 +33,7 @@ extension AutoBridge {
         return found
     }
 
-    /// Hands the unknown keys to whom the catalog names.
+    /// Passes the unknown keys to the handler of the catalog.
     func accountForSettings() throws {
         let unknown = try unknownSettings()
         if !unknown.isEmpty { try catalog.accountForUnknown(unknown, processorDirectory ?? "") }
@@ -44,7 +44,7 @@ extension AutoBridge {
 }
 
 extension ModelBridge {
-    /// Every settings file of the family with its keys and their verdicts.
+    /// All settings files of the family with their keys.
     public var settings: [SettingsTable] {
         [configurationSettings] + (parameterSettings.map { [$0] } ?? []) + [GenerationSettings.table]
             + processorSettings

@@ -11,17 +11,17 @@ import TensorRuntime
 extension AutoBridge {
     /// Writes the state of a run as an iteration of a Megatron checkpoint.
     ///
-    /// Without adapters it is a checkpoint like any other: it converts, reshards and exports. The plan of a conversion
-    /// does the work, with memory as its source.
+    /// Without adapters it is a complete checkpoint that can be exported and resharded. The plan of a conversion
+    /// writes it, with memory as its source.
     ///
     /// - Parameters:
-    ///   - state: Parameters and the optimizer's numbers, which nobody may change until this returns.
+    ///   - state: Parameters and optimizer state, which must not change until this returns.
     ///   - path: The directory of the run's checkpoints.
-    ///   - iteration: How many steps are done.
-    ///   - files: More files, by their names in the iteration's directory.
+    ///   - iteration: The number of completed steps.
+    ///   - files: Additional files, by their names in the iteration's directory.
     ///   - context: Threads, progress and cancellation.
-    /// - Returns: What was written.
-    /// - Throws: `BridgeError`; the checkpoints in the directory are then as they were.
+    /// - Returns: The report of what was written.
+    /// - Throws: `BridgeError`; the checkpoints in the directory are then unchanged.
     @discardableResult
     public func save(
         _ state: TrainingState,
@@ -83,12 +83,12 @@ extension AutoBridge {
         )
     }
 
-    /// Fills the tensors of a run with what ``save(_:to:iteration:files:context:)`` wrote.
+    /// Loads the tensors of a run that ``save(_:to:iteration:files:context:)`` wrote.
     ///
     /// - Parameters:
-    ///   - state: Tensors of their own memory, of the shapes that were saved; types may differ.
+    ///   - state: Tensors that own their memory, of the saved shapes; types may differ.
     ///   - path: The directory of an iteration.
-    /// - Throws: `BridgeError` when the checkpoint lacks something, or has it in another shape.
+    /// - Throws: `BridgeError` for missing tensors and for other shapes.
     public func restore(_ state: TrainingState, from path: String) throws {
         let checkpoint = try NativeCheckpoint(path: path)
         guard checkpoint.manifest.holdsAdapter == (state.adapters != nil) else {
@@ -107,7 +107,7 @@ extension AutoBridge {
                 guard let view = found[prefix + whole], let location = names.location(of: whole) else {
                     throw BridgeError(
                         .corruptInput,
-                        "\(path) has no \(prefix)\(whole), which this run trains; the recipe was another one"
+                        "\(path) has no \(prefix)\(whole), which this run trains; resume with the recipe of the checkpoint"
                     )
                 }
                 let matrices = tensors.count == 1 ? [view] : location.transform.toLayers(view)
@@ -115,8 +115,8 @@ extension AutoBridge {
                     guard matrix.shape == tensor.shape else {
                         throw BridgeError(
                             .corruptInput,
-                            "\(path): \(prefix)\(whole) has the shape \(view.shape), which does not fit this run; "
-                                + "the recipe was another one"
+                            "\(path): \(prefix)\(whole) has the shape \(view.shape), which is not that of this run's parameters; "
+                                + "resume with the recipe of the checkpoint"
                         )
                     }
                     try reader.read(matrix, into: tensor)
@@ -124,13 +124,13 @@ extension AutoBridge {
             }
         }
         let filled = Set(state.parameters.map { TrainedNames.whole($0.name) })
-        // Beside adapters every parameter of the model is one that was trained.
+        // In a checkpoint with adapters every parameter of the model was trained.
         if let lost = checkpoint.parameters.first(where: {
             (TrainedNames.isAdapter($0.name) || state.adapters != nil) && !filled.contains($0.name)
         }) {
             throw BridgeError(
                 .badArgument,
-                "\(path) has \(lost.name), which this run does not train; the recipe was another one"
+                "\(path) has \(lost.name), which this run does not train; resume with the recipe of the checkpoint"
             )
         }
         try fill(state.parameters.map { ($0.name, $0.tensor) }, prefix: "")
@@ -139,29 +139,29 @@ extension AutoBridge {
         }
     }
 
-    /// The tensors of the pieces of each parameter, in their order.
+    /// The tensors of the parts of each parameter, in order.
     private static func grouped(_ pieces: [(name: String, tensor: Tensor)]) -> [(whole: String, tensors: [Tensor])] {
-        var places: [String: Int] = [:]
+        var positions: [String: Int] = [:]
         var groups: [(whole: String, tensors: [Tensor])] = []
         for (name, tensor) in pieces {
             let whole = TrainedNames.whole(name)
-            if let location = places[whole] {
+            if let location = positions[whole] {
                 groups[location].tensors.append(tensor)
             } else {
-                places[whole] = groups.count
+                positions[whole] = groups.count
                 groups.append((whole, [tensor]))
             }
         }
         return groups
     }
 
-    /// The numbers that adapters were made with, beside them.
+    /// The hyperparameters of adapters.
     private func adapterConfiguration(_ state: TrainingState) throws -> [PlannedFile] {
         guard let adapters = state.adapters else { return [] }
         let layers = adapters.modules.flatMap { module in
             module.layers.compactMap { layer in
                 layer.adapter.map { adapter in
-                    // Patterns go by the names of the matrices, behind which the parts of a fused module differ.
+                    // Patterns match the names of matrices, after which the parts of a fused module differ.
                     let name = adapter.input.weight.name
                     return (name: String(name.dropLast(".linear_in.weight".count)), shape: adapter.shape)
                 }
@@ -172,7 +172,7 @@ extension AutoBridge {
         return [.literal(name: AdapterFiles.configuration, json.text())]
     }
 
-    /// The files beside the weights, from wherever the model came from.
+    /// The side files of the model, from its source.
     private func sideFiles() throws -> [PlannedFile] {
         var plannedFiles: [PlannedFile] = []
         if let directory {
@@ -194,6 +194,6 @@ extension AutoBridge {
         return plannedFiles + [.literal(name: name, json.text())]
     }
 
-    /// Whose names the Hugging Face side has.
+    /// The naming style of the Hugging Face side.
     private var style: HuggingFaceDirectory.Style { directory?.style ?? checkpointStyle }
 }

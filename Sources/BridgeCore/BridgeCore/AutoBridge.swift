@@ -7,14 +7,14 @@ public import ModelPlugins
 public import Processing
 public import TensorRuntime
 
-/// The way in: a model by the place of its files, whatever its family.
+/// The entry point: a model of any family by the location of its files.
 ///
 /// ```swift
 /// let bridge = try AutoBridge.fromHF("models/Ministral-3-3B-Instruct-2512")
 /// try bridge.importCheckpoint(to: "megatron/ministral-3-3b", options: .init(layout: .init(tensorSize: 2)))
 /// ```
 public struct AutoBridge: Sendable {
-    /// The families that are known.
+    /// The supported families.
     public let catalog: PluginCatalog
     /// The directory with the weights; nil for a bridge made from a configuration alone.
     public let directory: HuggingFaceDirectory?
@@ -24,24 +24,24 @@ public struct AutoBridge: Sendable {
     let checkpoint: NativeCheckpoint?
     /// The directory with the tokenizer; nil for a bridge made from a configuration alone.
     let processorDirectory: String?
-    /// Whose names the Hugging Face side of the checkpoint has that the bridge was made from.
+    /// The naming style of the Hugging Face side of the checkpoint that the bridge was made from.
     let checkpointStyle: HuggingFaceDirectory.Style
-    /// The checkpoint's files from the Hugging Face side, as paths inside it.
+    /// The Hugging Face files of the checkpoint, as paths inside it.
     let checkpointSideFiles: [String]
-    /// Whether the model's configuration is not that of the files.
+    /// Whether the model's configuration differs from that of the files.
     private(set) var isReconfigured = false
 
     /// The bridge for a Hugging Face directory.
     ///
-    /// Reads the configuration and the headers of the weight files, no weight.
+    /// Reads the configuration and the headers of the weight files, no weights.
     ///
     /// - Parameters:
-    ///   - path: The directory, or the id of a repository on the hub: `org/name` or `org/name@revision`. A directory of that name
-    ///     goes first, then the hub's cache, and what is not there is downloaded.
-    ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
-    ///   - hub: Where ids lead to; the hub that the process's environment describes.
+    ///   - path: The directory, or the id of a repository on the hub: `org/name` or `org/name@revision`. An existing directory of that name
+    ///     takes precedence, then the hub's cache; missing files are downloaded.
+    ///   - catalog: The supported families; nil for the plugins next to the core's library.
+    ///   - hub: The hub for repository ids; by default that of the process's environment.
     /// - Returns: The bridge.
-    /// - Throws: `BridgeError` when the directory holds no model, or one that no plugin knows, or it cannot be downloaded.
+    /// - Throws: `BridgeError` when the directory has no model, no plugin supports it, or the download fails.
     public static func fromHF(_ path: String, catalog: PluginCatalog? = nil, hub: Hub = .standard) throws -> AutoBridge
     {
         let directory = try HuggingFaceDirectory(path: hub.directory(of: path, for: .model))
@@ -52,21 +52,21 @@ public struct AutoBridge: Sendable {
         let name = Files.join(directory.path, directory.style.configurationName)
         let model = try FamilyModel(json: directory.configuration, style: directory.style, name: name, catalog: catalog)
         self.init(catalog: catalog, directory: directory, model: model)
-        // Weights that are quantized name their scheme when they are read.
+        // Errors about quantized weights name their scheme when they are read.
         if Quantisation.unusedSetting(of: model.configuration, directory.tensors) != nil {
             try Quantisation.checkMethod(in: model.configuration, source: directory.path)
         }
         try accountForSettings()
     }
 
-    /// The bridge for a model whose weights are not needed and need not be there.
+    /// The bridge for a model whose weights are not needed and may be missing.
     ///
     /// - Parameters:
     ///   - path: A Megatron checkpoint, a Hugging Face directory, or the id of a repository on the hub, of which no weights are downloaded.
-    ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
-    ///   - hub: Where ids lead to; the hub that the process's environment describes.
+    ///   - catalog: The supported families; nil for the plugins next to the core's library.
+    ///   - hub: The hub for repository ids; by default that of the process's environment.
     /// - Returns: The bridge, with a processor and without weights.
-    /// - Throws: `BridgeError` when there is no configuration, or one that no plugin knows, or it cannot be downloaded.
+    /// - Throws: `BridgeError` when there is no configuration, no plugin supports it, or the download fails.
     public static func forProcessing(
         _ path: String,
         catalog: PluginCatalog? = nil,
@@ -91,13 +91,13 @@ public struct AutoBridge: Sendable {
         return bridge
     }
 
-    /// The bridge for a configuration alone, which has no weights to convert.
+    /// The bridge for a configuration without weights.
     ///
     /// - Parameters:
     ///   - configuration: The content of `config.json`.
-    ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
+    ///   - catalog: The supported families; nil for the plugins next to the core's library.
     /// - Returns: The bridge.
-    /// - Throws: `BridgeError` when no plugin knows the model.
+    /// - Throws: `BridgeError` when no plugin supports the model.
     public static func fromHFConfig(_ configuration: JSON, catalog: PluginCatalog? = nil) throws -> AutoBridge {
         let catalog = try catalog ?? .standard()
         let model = try FamilyModel(
@@ -109,20 +109,20 @@ public struct AutoBridge: Sendable {
         return AutoBridge(catalog: catalog, directory: nil, model: model)
     }
 
-    /// The bridge for a Megatron checkpoint, which carries the configuration of its model.
+    /// The bridge for a Megatron checkpoint, which contains the configuration of its model.
     ///
     /// - Parameters:
-    ///   - path: The checkpoint, or a directory with iterations, of which the newest is taken.
-    ///   - catalog: The families to choose from; without one, the plugins beside the core's library.
+    ///   - path: The checkpoint, or a directory with iterations, of which the newest is used.
+    ///   - catalog: The supported families; nil for the plugins next to the core's library.
     /// - Returns: The bridge.
-    /// - Throws: `BridgeError` when there is no checkpoint, or one of a model that no plugin knows.
+    /// - Throws: `BridgeError` when there is no checkpoint, or no plugin supports its model.
     public static func fromMegatron(_ path: String, catalog: PluginCatalog? = nil) throws -> AutoBridge {
         try AutoBridge(checkpoint: NativeCheckpoint(path: path), catalog: catalog ?? .standard())
     }
 
     /// The bridge for a directory of either kind.
     ///
-    /// - Throws: `BridgeError` when the directory holds no model, or one that no plugin knows.
+    /// - Throws: `BridgeError` when the directory has no model, or no plugin supports it.
     public static func fromAny(_ path: String, catalog: PluginCatalog? = nil, hub: Hub = .standard) throws -> AutoBridge
     {
         (try? NativeCheckpoint.iterationPath(path)) == nil
@@ -149,13 +149,13 @@ public struct AutoBridge: Sendable {
             catalog: catalog
         )
         try Quantisation.checkMethod(in: model.configuration, source: checkpoint.path)
-        // One that cannot be read is reported by what needs it.
+        // A directory that cannot be read is reported by the code that needs it.
         let edited = (try? checkpoint.changedSideFiles()) ?? []
         if !edited.isEmpty { catalog.accountForEdited(edited, checkpoint.path) }
         try accountForSettings()
     }
 
-    /// The same files with another configuration of the model, which is what is written beside weights then.
+    /// The same files with another configuration of the model, which is then written with the weights.
     init(_ other: AutoBridge, model: FamilyModel) {
         (catalog, directory, processorDirectory) = (other.catalog, other.directory, other.processorDirectory)
         (checkpointStyle, checkpointSideFiles) = (other.checkpointStyle, other.checkpointSideFiles)
@@ -181,7 +181,7 @@ public struct AutoBridge: Sendable {
 
     /// Whether a directory holds a model that can be converted.
     ///
-    /// Never throws and asks no server; ``fromHF(_:catalog:hub:)`` says why not.
+    /// Never throws and uses no network; the error of ``fromHF(_:catalog:hub:)`` has the reason.
     public static func canHandle(_ path: String, catalog: PluginCatalog? = nil) -> Bool {
         (Files.kind(of: path) == .directory) && (try? fromHF(path, catalog: catalog)) != nil
     }
@@ -195,18 +195,18 @@ public struct AutoBridge: Sendable {
     public var architecture: String { model.architecture }
     /// The family's bridge.
     public var bridge: any ModelBridge { model.bridge }
-    /// Keys of the configuration that have no verdict.
+    /// Unknown keys of the configuration.
     public var unreadKeys: [String] { model.unreadKeys }
 
-    /// The provider's fields under Megatron-Core's names, as they stand in `run_config.yaml`.
+    /// The provider's fields under Megatron-Core's names, as in `run_config.yaml`.
     public var megatronFields: JSONObject { model.megatronFields() }
 
     /// The translated configuration.
     public func toProvider() -> any ModelProvider { model.provider }
 
-    /// What turns text and images into the inputs of this model.
+    /// The processor, which converts text and images to the inputs of this model.
     ///
-    /// - Throws: `BridgeError` when there is no tokenizer beside the model, or its files do not fit the model.
+    /// - Throws: `BridgeError` when the model has no tokenizer, or its files do not fit the model.
     public func processor() throws -> any ModelProcessor {
         guard let processorDirectory else {
             throw BridgeError(
@@ -217,7 +217,7 @@ public struct AutoBridge: Sendable {
         return try model.processor(directory: processorDirectory)
     }
 
-    /// `config.json` made from the provider alone.
+    /// `config.json` made from the provider only.
     ///
     /// - Parameter elementType: The type of the weights; nil for the provider's.
     /// - Returns: The configuration.

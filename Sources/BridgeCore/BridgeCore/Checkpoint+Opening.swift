@@ -7,10 +7,10 @@ public import ModelSchema
 extension Checkpoint {
     /// Opens a checkpoint of either kind.
     ///
-    /// - Throws: `BridgeError` when there is none, or one that is not accounted for.
+    /// - Throws: `BridgeError` when there is none, or its tensors are not accounted for.
     public init(path: String, catalog: PluginCatalog, allowMissing: [NameGlob] = []) throws {
         if NativeCheckpoint.isOne(path) {
-            // A comparison passes nothing on, and a difference is what it is asked for.
+            // A comparison writes nothing, and reports differences itself.
             let native = try NativeCheckpoint(path: path, isVerified: false)
             try self.init(native, model: AutoBridge(checkpoint: native, catalog: catalog).model)
         } else {
@@ -18,7 +18,7 @@ extension Checkpoint {
         }
     }
 
-    /// The checkpoint that a bridge was made for, of which weights are read when they are asked for.
+    /// The checkpoint of a bridge, whose weights are read lazily.
     ///
     /// - Throws: `BridgeError` for a bridge without weights, and for tensors that are not accounted for.
     public init(_ bridge: AutoBridge, allowMissing: [NameGlob] = []) throws {

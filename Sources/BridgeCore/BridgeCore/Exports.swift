@@ -1,4 +1,4 @@
-// A program that imports BridgeCore sees the whole framework; a module of the core imports what it needs.
+// A program that imports BridgeCore gets all modules of the core; a module of the core imports only what it needs.
 @_exported public import Adapters
 @_exported public import BridgeSupport
 @_exported public import CheckpointFormats

@@ -1,42 +1,42 @@
 import Foundation
 
-/// Learning rate and weight decay, step by step.
+/// The schedule of learning rate and weight decay.
 ///
 /// The formulas are those of `OptimizerParamScheduler` in megatron-core 0.16.1, counted in steps; it counts samples, which
 /// for a global batch of one size is the same but for `inverse-square-root` without a warm-up, where it begins at the first
 /// sample and this at the first step.
 public struct LearningRateSchedule: Sendable, Equatable {
-    /// The highest learning rate.
+    /// The maximum learning rate.
     public var maximum: Double
-    /// The lowest learning rate.
+    /// The minimum learning rate.
     public var minimum: Double
     /// The learning rate before the first step of a warm-up.
     public var initial: Double
-    /// How many steps the warm-up has; a fraction of the decay need not be a whole number of them.
+    /// The number of warm-up steps; not an integer if it is a fraction of the decay steps.
     public var warmupSteps: Double
-    /// At which step the lowest rate is reached.
+    /// The step at which the minimum learning rate is reached.
     public var decaySteps: Double
-    /// The course behind the warm-up.
+    /// The decay style after the warm-up.
     public var style: Recipe.SchedulerSection.Style
-    /// The course of the decay of WSD.
+    /// The style of WSD's final decay.
     public var wsdStyle: Recipe.WSDDecay
-    /// How many steps the decay of WSD has.
+    /// The number of steps of WSD's final decay.
     public var wsdDecaySteps: Double
-    /// The weight decay at the beginning.
+    /// The weight decay at the first step.
     public var startWeightDecay: Double
-    /// The weight decay at the end.
+    /// The weight decay at the last step.
     public var endWeightDecay: Double
-    /// The course of the weight decay.
+    /// The schedule of the weight decay.
     public var weightDecayStyle: Recipe.WeightDecayStyle
-    /// At which step the weight decay at the end is reached.
+    /// The step at which the final weight decay is reached.
     public var weightDecaySteps: Double
 
-    /// The schedule of a recipe that ``RecipeCheck`` finds nothing wrong with.
+    /// The schedule of a valid recipe; see ``RecipeCheck``.
     ///
     /// - Parameters:
     ///   - optimizer: The rates.
-    ///   - scheduler: Their course.
-    ///   - trainIters: How many steps there are.
+    ///   - scheduler: The schedule.
+    ///   - trainIters: The number of steps.
     public init(optimizer: Recipe.OptimizerSection, scheduler: Recipe.SchedulerSection, trainIters: Int) {
         maximum = optimizer.lr
         minimum = optimizer.minLR
@@ -58,12 +58,12 @@ public struct LearningRateSchedule: Sendable, Equatable {
         self.init(optimizer: recipe.optimizer, scheduler: recipe.scheduler, trainIters: recipe.train.trainIters)
     }
 
-    /// The learning rate when so many steps are counted.
+    /// The learning rate after a number of steps.
     ///
     /// megatron-core writes the value at `n` into its log line of step `n`, counted from 1, and steps with the value at
-    /// `n - 1`, so that a warm-up from 0 makes its first step one of no effect.
+    /// `n - 1`, so the first step of a warm-up from 0 has no effect.
     ///
-    /// - Parameter step: The count, 0 before the first step.
+    /// - Parameter step: The number of steps, 0 before the first.
     /// - Returns: The learning rate.
     public func learningRate(at step: Int) -> Double {
         let step = Double(step)
@@ -81,10 +81,10 @@ public struct LearningRateSchedule: Sendable, Equatable {
         }
     }
 
-    /// The weight decay when so many steps are counted.
+    /// The weight decay after a number of steps.
     ///
-    /// - Parameter step: The count, 0 before the first step.
-    /// - Returns: What parameters shrink by, times the learning rate.
+    /// - Parameter step: The number of steps, 0 before the first.
+    /// - Returns: The weight decay, to be multiplied by the learning rate.
     public func weightDecay(at step: Int) -> Double {
         let step = Double(step)
         if step > weightDecaySteps || weightDecayStyle == .constant { return endWeightDecay }

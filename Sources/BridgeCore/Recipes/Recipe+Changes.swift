@@ -2,9 +2,9 @@ import BridgeSupport
 import JSONTree
 
 extension Recipe {
-    /// A setting that is to be changed.
+    /// A change of a setting.
     public struct Change: Sendable, Equatable {
-        /// How the user spelled the setting: its key, an alias, or an option of the command line.
+        /// The user's spelling of the setting: its key, an alias, or an option of the command line.
         public let spelling: String
         /// The key or one of its aliases.
         public let key: String
@@ -25,25 +25,25 @@ extension Recipe {
             text = String(argument[argument.index(after: mark)...])
         }
 
-        /// The key of the table, whichever alias was given.
+        /// The key of the table, for a key or an alias.
         public var fieldKey: String { RecipeTable.field(key)?.key ?? key }
     }
 
-    /// A setting that was asked for and cannot be used, or has no effect.
+    /// A given setting that cannot be used or has no effect.
     public struct Refusal: Sendable, Equatable {
-        /// The setting's key; empty where there is none.
+        /// The setting's key; empty if there is none.
         public let key: String
-        /// What is wrong, in a sentence.
+        /// The problem, in one sentence.
         public let problem: String
     }
 
-    /// After so many problems the rest is not listed.
+    /// The maximum number of listed problems.
     static let mostProblems = 100
 
     /// Changes settings.
     ///
     /// - Parameter arguments: Lines such as `train.global_batch_size=64`; the last one for a key counts.
-    /// - Throws: `BridgeError` with code `badArgument` and all that is wrong.
+    /// - Throws: `BridgeError` with code `badArgument` and all problems.
     public mutating func apply(_ arguments: [String]) throws {
         let problems = applyUsable(arguments).map(\.problem)
         guard problems.isEmpty else {
@@ -52,12 +52,12 @@ extension Recipe {
         }
     }
 
-    /// Changes the settings that can be changed as asked.
+    /// Changes the settings whose values are valid.
     ///
     /// - Parameters:
     ///   - arguments: Lines such as `train.global_batch_size=64`; the last one for a key counts.
     ///   - options: Settings that options of the command line change.
-    /// - Returns: What cannot be used, which ``RecipeCheck`` lists with the broken rules.
+    /// - Returns: The settings that cannot be used, for ``RecipeCheck``.
     public mutating func applyUsable(_ arguments: [String], options: [Change] = []) -> [Refusal] {
         var refusals: [Refusal] = []
         var applied: [String: (spelling: String, value: JSON)] = [:]
@@ -91,7 +91,7 @@ extension Recipe {
         return refusals
     }
 
-    /// The sentence for two spellings of one setting with different values; nil where they agree.
+    /// The problem of two spellings of one setting with different values; nil if the values agree.
     static func conflict(
         _ one: (spelling: String, value: JSON)?,
         _ other: (spelling: String, value: JSON)
@@ -99,7 +99,7 @@ extension Recipe {
         guard let one, one.spelling != other.spelling, one.value != other.value else { return nil }
         func text(_ value: JSON) -> String { value.string ?? RecipeField.shortened(RecipeField.text(value)) }
         return
-            "\(one.spelling) is \(text(one.value)) and \(other.spelling) is \(text(other.value)), but they name the same "
+            "\(one.spelling) is \(text(one.value)) and \(other.spelling) is \(text(other.value)), but they are the same "
             + "setting; give one of them"
     }
 }

@@ -1,51 +1,51 @@
 extension Recipe {
-    /// What is loaded and saved.
+    /// The checkpoints to load and to save.
     public struct CheckpointSection: Sendable, Equatable {
         /// The weights to start from: a Megatron checkpoint or a Hugging Face directory; empty for random ones.
         public var pretrainedCheckpoint = ""
-        /// Whether the weights are drawn anew, so that only configuration and tokenizer come from `pretrainedCheckpoint`.
+        /// Whether weights are initialized at random; `pretrainedCheckpoint` then provides configuration and tokenizer only.
         public var randomInit = false
-        /// The directory of the run's checkpoints, from the newest of which a run goes on; empty for none.
+        /// The directory of the run's checkpoints, of which the newest is resumed; empty for none.
         public var save = ""
-        /// A directory with checkpoints to go on from; empty for `save`.
+        /// A directory with checkpoints to resume from; empty for `save`.
         public var load = ""
-        /// How many steps lie between two checkpoints.
+        /// The number of steps between two checkpoints.
         public var saveInterval = 50
-        /// How many checkpoints are kept; 0 for all.
+        /// The number of checkpoints to keep; 0 for all.
         public var mostRecentK = 0
         /// Whether the state of the optimizer is saved.
         public var saveOptim = true
-        /// Whether training goes on while a checkpoint is written.
+        /// Whether a checkpoint is written in the background while training continues.
         public var asyncSave = true
 
         /// The default.
         public init() {}
     }
 
-    /// What is written down.
+    /// The logs.
     public struct LoggerSection: Sendable, Equatable {
-        /// How many steps a line of the console stands for.
+        /// The number of steps between two lines of console output.
         public var logInterval = 10
         /// The directory of the run's log and report, `log.jsonl` and `report.html`; empty for none.
         public var logDir = ""
         /// The directory of TensorBoard's event files; empty for none.
         public var tensorboardDir = ""
-        /// Whether lines have the norm of all parameters.
+        /// Whether the norm of all parameters is logged.
         public var logParamsNorm = false
-        /// Whether lines have operations per second.
+        /// Whether floating-point operations per second are logged.
         public var logThroughput = false
-        /// The project at Weights & Biases, taken so that the commands of Megatron Bridge run; nothing is written for it.
+        /// The project at Weights & Biases; accepted for compatibility with commands of Megatron Bridge, has no effect.
         public var wandbProject = ""
-        /// The run's name at Weights & Biases, likewise.
+        /// The run's name at Weights & Biases; has no effect either.
         public var wandbExpName = ""
 
         /// The default.
         public init() {}
     }
 
-    /// Random numbers.
+    /// Random number generation.
     public struct RNGSection: Sendable, Equatable {
-        /// What all random numbers of a run follow from.
+        /// The seed of all random numbers of a run.
         public var seed: UInt64 = 1234
 
         /// The default.

@@ -2,7 +2,7 @@ import BridgeSupport
 public import JSONTree
 
 extension Recipe {
-    /// Fields of `model` that `run_config.yaml` always has, and by which it is told from a recipe.
+    /// Keys of `model` that `run_config.yaml` always has and a recipe never has.
     package static let runConfigurationKeys = ["family", "architecture"]
 
     /// The recipe of a file in YAML or JSON.
@@ -10,7 +10,7 @@ extension Recipe {
     /// - Parameters:
     ///   - path: The file.
     ///   - base: The recipe that the key `recipe` of the file names, for an adapter scheme; the file's settings change it.
-    /// - Throws: `BridgeError` with code `fileSystem`, `corruptInput`, or `badArgument` with all that is wrong, line by line.
+    /// - Throws: `BridgeError` with code `fileSystem`, `corruptInput`, or `badArgument` with all problems and their lines.
     public init(
         contentsOf path: String,
         base: (_ name: String, _ scheme: PEFTSection.Scheme?) throws -> Recipe = Recipe.noBase
@@ -24,14 +24,14 @@ extension Recipe {
 
     /// The recipe of a text in YAML or JSON.
     ///
-    /// A checkpoint's `run_config.yaml` is a recipe, too, whatever the file is called: its section `model` also describes the
-    /// model, by `family` and `architecture`, which no recipe has, and what else it says of the model is left alone.
+    /// A checkpoint's `run_config.yaml` is accepted as a recipe under any file name: its section `model` also describes the
+    /// model, by `family` and `architecture`, which no recipe has; the other keys of the model are ignored.
     ///
     /// - Parameters:
     ///   - yaml: The text.
     ///   - name: The file, for messages.
     ///   - base: The recipe that the key `recipe` of the text names.
-    /// - Throws: `BridgeError` with code `corruptInput`, or `badArgument` with all that is wrong, line by line.
+    /// - Throws: `BridgeError` with code `corruptInput`, or `badArgument` with all problems and their lines.
     public init(
         yaml: String,
         name: String,
@@ -43,7 +43,8 @@ extension Recipe {
             switch value {
             case .section(let members, _) where prefix.split(separator: ".").count < 3:
                 for member in members { collect(member.value, prefix.isEmpty ? member.key : "\(prefix).\(member.key)") }
-            case .section(_, let line): problems.append("\(name):\(line): \(prefix) has sections of its own")
+            case .section(_, let line):
+                problems.append("\(name):\(line): \(prefix) has nested sections, expected values only")
             case .leaf(let json, let line): settings.append((prefix, json, line))
             }
         }
@@ -55,7 +56,7 @@ extension Recipe {
             guard let named = start.value.string else {
                 throw BridgeError(
                     .badArgument,
-                    "\(name):\(start.line): recipe is no name, expected one of 'bridge recipes list'"
+                    "\(name):\(start.line): recipe is not a name, expected one of 'bridge recipes list'"
                 )
             }
             self = try base(named, scheme)
@@ -64,7 +65,7 @@ extension Recipe {
         }
         var applied: [String: (spelling: String, value: JSON)] = [:]
         for setting in settings where setting.key != "recipe" {
-            // A file of another kind has thousands, and each is compared with every key.
+            // A file that is not a recipe may have thousands of keys, and each is compared with all settings.
             guard problems.count < Self.mostProblems else {
                 problems.append("and more")
                 break
@@ -94,7 +95,7 @@ extension Recipe {
         }
     }
 
-    /// For files that may not name another recipe.
+    /// The error for a file that must not name another recipe.
     public static func noBase(name: String, scheme: PEFTSection.Scheme?) throws -> Recipe {
         throw BridgeError(.badArgument, "a recipe may not name another one here, found recipe: \(name)")
     }
@@ -108,7 +109,7 @@ extension Recipe {
 
     /// The text of a YAML file that describes the same recipe.
     ///
-    /// - Throws: What Yams says about text that YAML cannot hold.
+    /// - Throws: The error of Yams about text that YAML cannot represent.
     public func yaml() throws -> String { try RecipeText.yaml(json) }
 
     /// The settings in which two recipes differ, in the order of the table.

@@ -1,9 +1,9 @@
 extension Recipe {
-    /// The samples.
+    /// The data set.
     public struct DatasetSection: Sendable, Equatable {
-        /// What kind of source there is.
+        /// The kind of data set.
         public enum Kind: String, Sendable, CaseIterable {
-            /// Made-up images with one question and answer.
+            /// Synthetic images with one question and answer.
             case mock
             /// JSON or JSONL with conversations.
             case preloaded
@@ -13,33 +13,33 @@ extension Recipe {
             case hf
         }
 
-        /// What kind of source there is.
+        /// The kind of data set.
         public var datasetType = Kind.hf
         /// The maker, for `hf`.
         public var makerName = "make_cord_v2_dataset"
-        /// Directory, file or hub id of the data; empty for the maker's own.
+        /// Directory, file or hub id of the data; empty for the maker's default.
         public var pathOrDataset = ""
-        /// The file with the samples to train on, for `preloaded` and `tokenized`.
+        /// The file of training samples, for `preloaded` and `tokenized`.
         public var trainDataPath = ""
-        /// The file with the samples to validate on; empty for none.
+        /// The file of validation samples; empty for none.
         public var validDataPath = ""
-        /// The directory that image paths in the data are relative to; empty for the file's own.
+        /// The directory that image paths are relative to; empty for the directory of the file.
         public var imageFolder = ""
-        /// The longest sample, in tokens.
+        /// The maximum length of a sample, in tokens.
         public var seqLength = 4096
-        /// Whether samples come in another order in each epoch.
+        /// Whether samples are shuffled in each epoch.
         public var shuffle = true
-        /// Whether several samples share one row.
+        /// Whether several samples are packed into one row.
         public var packSequencesInBatch = false
         /// Which tokens of a conversation are supervised.
         public var lossMode = LossMode.assistant
-        /// The date that chat templates write, as yyyy-mm-dd; empty for that of the run's first day.
+        /// The date for chat templates, as yyyy-mm-dd; empty for the date of the run's first start.
         public var date = ""
-        /// How many threads prepare samples.
+        /// The number of threads that prepare samples.
         public var numWorkers = 2
-        /// What the lengths of rows are multiples of.
+        /// Rows are padded to a multiple of this number of tokens.
         public var padToMultipleOf = 1
-        /// Pictures in a made-up sample.
+        /// The number of images in a synthetic sample.
         public var numImages = 1
 
         /// The default.
@@ -48,17 +48,17 @@ extension Recipe {
 
     /// Which tokens of a conversation are supervised.
     public enum LossMode: String, Sendable, CaseIterable {
-        /// What the assistant says, with the token that ends its turn.
+        /// All turns of the assistant, with their end tokens.
         case assistant
-        /// The last thing that the assistant says.
+        /// The last turn of the assistant.
         case lastTurn = "last_turn"
-        /// Everything but images.
+        /// All tokens except images.
         case full
     }
 
     /// Adapters.
     public struct PEFTSection: Sendable, Equatable {
-        /// Which adapters.
+        /// The kind of adapter.
         public enum Scheme: String, Sendable, CaseIterable {
             /// None: the model itself is trained.
             case none
@@ -68,25 +68,25 @@ extension Recipe {
             case dora
         }
 
-        /// Which adapters.
+        /// The kind of adapter.
         public var scheme = Scheme.none
         /// The rank.
         public var dim = 32
-        /// What the adapters' output is multiplied by, times the rank, or times its root with ``usesRSLoRA``.
+        /// The scaling numerator: an adapter's output is multiplied by alpha / dim, or alpha / sqrt(dim) with ``usesRSLoRA``.
         public var alpha = 32.0
-        /// Whether the root of the rank divides alpha (Kalajdzievski, arXiv 2312.03732), not the rank itself.
+        /// Whether alpha is divided by the square root of the rank (Kalajdzievski, arXiv 2312.03732) instead of the rank.
         public var usesRSLoRA = false
-        /// The probability with which an input of an adapter is dropped.
+        /// The dropout probability of an adapter's inputs.
         public var dropout = 0.0
         /// Modules that get adapters, by name or by a pattern of the full name.
         public var targetModules = ["linear_qkv", "linear_proj", "linear_fc1", "linear_fc2"]
-        /// Modules that get none.
+        /// Modules excluded from the targets, by name or pattern.
         public var excludeModules: [String] = []
-        /// Whether query, key and value, gate and up have adapters of their own.
+        /// Whether query, key, value, gate and up projections have separate adapters.
         public var canonical = false
-        /// Whether the vision tower gets adapters too.
+        /// Whether the vision tower also gets adapters.
         public var visionLora = false
-        /// Parts of the model that are trained in full beside the adapters: `language_model`, `vision_tower`,
+        /// Modules that are trained in full in addition to the adapters: `language_model`, `vision_tower`,
         /// `multi_modal_projector`, `word_embeddings`, `output_layer`.
         public var modulesToSave: [String] = []
 

@@ -2,7 +2,7 @@ import JSONTree
 
 /// Settings that a run does not read, because another setting selects something else.
 extension Recipe {
-    /// Settings without an effect, when that is so, and why.
+    /// Settings without an effect, the condition and the reason.
     private struct Ineffective {
         let keys: [String]
         let reason: String
@@ -21,11 +21,11 @@ extension Recipe {
 
     /// The settings among those given that have no effect in this recipe.
     ///
-    /// A setting that switches something off, which is off anyway, is no mistake and is not listed.
+    /// A setting that disables something already disabled is not listed.
     ///
     /// - Parameters:
     ///   - keys: The keys of the settings that the user has given.
-    ///   - abilities: What the family can do.
+    ///   - abilities: The features that the family supports.
     /// - Returns: Each setting with a sentence: why it has no effect, and what to set instead.
     public func settingsWithoutEffect(
         among keys: Set<String>,
@@ -69,7 +69,7 @@ extension Recipe {
             let names = kinds.map(\.rawValue).joined(separator: " or ")
             return Ineffective(
                 keys.map { "dataset.\($0)" },
-                "dataset.dataset_type is another one than \(names); set dataset.dataset_type=\(kinds[0].rawValue) "
+                "dataset.dataset_type is not \(names); set dataset.dataset_type=\(kinds[0].rawValue) "
                     + "(--dataset-type), or remove the setting"
             ) { !kinds.contains($0.dataset.datasetType) }
         }
@@ -97,11 +97,11 @@ extension Recipe {
             ) { $0.scheduler.lrDecayStyle != .wsd },
             Ineffective(
                 ["optimizer.min_lr"],
-                "scheduler.lr_decay_style is constant, so that the rate does not decay; set another style"
+                "scheduler.lr_decay_style is constant, so the learning rate does not decay; set another style"
             ) { $0.scheduler.lrDecayStyle == .constant },
             Ineffective(
                 ["scheduler.lr_decay_iters"],
-                "scheduler.lr_decay_style is constant, so that the rate does not decay; set another style"
+                "scheduler.lr_decay_style is constant, so the learning rate does not decay; set another style"
             ) { $0.scheduler.lrDecayStyle == .constant && $0.scheduler.lrWarmupFraction == nil },
             Ineffective(
                 ["scheduler.lr_warmup_iters"],
@@ -122,15 +122,15 @@ extension Recipe {
         [
             Ineffective(
                 ["train.eval_iters", "dataset.valid_data_path"],
-                "train.eval_interval is 0, so that there is no validation; set train.eval_interval"
+                "train.eval_interval is 0, so there is no validation; set train.eval_interval"
             ) { $0.train.evalInterval == 0 },
             Ineffective(
                 ["train.eval_interval", "dataset.valid_data_path"],
-                "train.eval_iters is 0, so that there is no validation; set train.eval_iters"
+                "train.eval_iters is 0, so there is no validation; set train.eval_iters"
             ) { $0.train.evalIters == 0 },
             Ineffective(
                 ["train.eval_interval", "train.eval_iters"],
-                "dataset.valid_data_path is empty, so that there is no validation; name the file to validate on"
+                "dataset.valid_data_path is empty, so there is no validation; set it to the file of validation samples"
             ) { [.preloaded, .tokenized].contains($0.dataset.datasetType) && $0.dataset.validDataPath.isEmpty },
         ]
     }

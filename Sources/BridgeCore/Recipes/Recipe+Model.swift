@@ -7,54 +7,54 @@ extension Recipe {
         public var pipelineModelParallelSize = 1
         /// The size of the context-parallel axis.
         public var contextParallelSize = 1
-        /// The longest sequence, in tokens.
+        /// The maximum sequence length, in tokens.
         public var seqLength = 4096
-        /// Whether the language model stays as it is.
+        /// Whether the language model is frozen.
         public var freezeLanguageModel = false
-        /// Whether the vision tower stays as it is.
+        /// Whether the vision tower is frozen.
         public var freezeVisionModel = false
-        /// Whether the projector stays as it is.
+        /// Whether the projector is frozen.
         public var freezeVisionProjection = false
         /// The share of attention weights that training drops, instead of the model's own; only 0 is supported.
         public var attentionDropout: Double?
-        /// What is computed again on the way back instead of being kept.
+        /// The activations that are recomputed in the backward pass instead of stored.
         public var recomputeGranularity = Recomputation.none
 
         /// The default.
         public init() {}
     }
 
-    /// What is computed again on the way back.
+    /// The activations that are recomputed in the backward pass.
     public enum Recomputation: String, Sendable, CaseIterable {
-        /// Nothing.
+        /// None.
         case none
-        /// The MLP of each layer.
+        /// Those of the MLP of each layer.
         case selective
-        /// Whole layers.
+        /// Those of whole layers.
         case full
     }
 
     /// Steps and batches.
     public struct TrainSection: Sendable, Equatable {
-        /// Samples in a forward pass.
+        /// The number of samples in a forward pass.
         public var microBatchSize = 1
-        /// Samples in a step.
+        /// The number of samples in a step.
         public var globalBatchSize = 32
-        /// How many steps there are.
+        /// The number of steps.
         public var trainIters = 1000
-        /// How many steps lie between two validations; 0 for none.
+        /// The number of steps between two validations; 0 for no validation.
         public var evalInterval = 30
-        /// How many global batches a validation has.
+        /// The number of global batches in a validation.
         public var evalIters = 32
-        /// Saves and ends after this many minutes; nil for never.
+        /// Saves a checkpoint and exits after this number of minutes; nil for never.
         public var exitDurationInMins: Double?
-        /// Saves and ends after a multiple of this many steps; nil for never.
+        /// Saves a checkpoint and exits after a step that is a multiple of this; nil for never.
         public var exitInterval: Int?
-        /// Whether each micro-batch counts the same, as in Megatron Bridge, and not each trained token.
+        /// Whether the loss is the mean of the micro-batches' means, as in Megatron Bridge, instead of the mean over all tokens.
         public var meanOfMeans = false
-        /// A step whose loss is more than this many times the running mean is left out; nil for no such rule.
+        /// A step is skipped if its loss exceeds the running mean by more than this factor; nil for never.
         public var spikeThreshold: Double?
-        /// Ends the run with an error after this many steps in a row were left out.
+        /// The run ends with an error after this number of consecutive skipped steps; 0 counts as 1.
         public var maxSkippedIters = 10
 
         /// The default.

@@ -11,87 +11,87 @@ extension Recipe {
 
         /// Which one.
         public var optimizer = Kind.adam
-        /// The highest learning rate.
+        /// The maximum learning rate.
         public var lr = 5e-6
-        /// The lowest learning rate.
+        /// The minimum learning rate.
         public var minLR = 0.0
-        /// What parameters shrink by, times the learning rate; 1-D parameters do not.
+        /// The weight decay; 1-D parameters have none.
         public var weightDecay = 0.1
         /// AdamW's first decay rate.
         public var adamBeta1 = 0.9
         /// AdamW's second decay rate.
         public var adamBeta2 = 0.95
-        /// What AdamW adds to the root of the second moment.
+        /// AdamW's epsilon, added to the square root of the second moment.
         public var adamEps = 1e-5
         /// The momentum of SGD.
         public var sgdMomentum = 0.9
-        /// The largest global norm of a gradient; 0 for no limit.
+        /// The maximum global norm of the gradients; 0 for no clipping.
         public var clipGrad = 1.0
 
         /// The default.
         public init() {}
     }
 
-    /// The course of the learning rate and the weight decay.
+    /// The schedule of learning rate and weight decay.
     public struct SchedulerSection: Sendable, Equatable {
-        /// The course behind the warm-up.
+        /// The decay style after the warm-up.
         public enum Style: String, Sendable, CaseIterable {
-            /// A straight line.
+            /// Linear.
             case linear
-            /// Half a wave.
+            /// Cosine.
             case cosine
-            /// No change.
+            /// Constant.
             case constant
-            /// One over the root of the step.
+            /// The inverse square root of the step.
             case inverseSquareRoot = "inverse-square-root"
-            /// Constant, with a decay at the end.
+            /// Warmup-stable-decay: constant, with a decay at the end.
             case wsd = "WSD"
         }
 
-        /// The course behind the warm-up.
+        /// The decay style after the warm-up.
         public var lrDecayStyle = Style.cosine
-        /// How many steps the warm-up has.
+        /// The number of warm-up steps.
         public var lrWarmupIters = 50
-        /// The warm-up's part of the decay steps; nil for `lrWarmupIters`.
+        /// The warm-up as a fraction of the decay steps; nil for `lrWarmupIters`.
         public var lrWarmupFraction: Double?
-        /// The learning rate at the beginning of the warm-up.
+        /// The initial learning rate of the warm-up.
         public var lrWarmupInit = 0.0
-        /// After how many steps the lowest rate is reached; nil for `train.trainIters`.
+        /// The step at which the minimum learning rate is reached; nil for `train.trainIters`.
         public var lrDecayIters: Int?
-        /// The course of the decay of WSD: linear, cosine, exponential or minus_sqrt.
+        /// The style of WSD's final decay: linear, cosine, exponential or minus_sqrt.
         public var lrWSDDecayStyle = WSDDecay.exponential
-        /// How many steps the decay of WSD has.
+        /// The number of steps of WSD's final decay.
         public var lrWSDDecayIters: Int?
-        /// The weight decay at the beginning; nil for `optimizer.weightDecay`.
+        /// The weight decay at the first step; nil for `optimizer.weightDecay`.
         public var startWeightDecay: Double?
-        /// The weight decay at the end; nil for `optimizer.weightDecay`.
+        /// The weight decay at the last step; nil for `optimizer.weightDecay`.
         public var endWeightDecay: Double?
-        /// The course of the weight decay: constant, linear or cosine.
+        /// The schedule of the weight decay: constant, linear or cosine.
         public var weightDecayIncrStyle = WeightDecayStyle.constant
 
         /// The default.
         public init() {}
     }
 
-    /// The course of the decay of WSD.
+    /// The style of WSD's final decay.
     public enum WSDDecay: String, Sendable, CaseIterable {
-        /// A straight line.
+        /// Linear.
         case linear
-        /// Half a wave.
+        /// Cosine.
         case cosine
-        /// Half as much after the same time, shifted so that it ends at the lowest rate.
+        /// Exponential, shifted so that it ends at the minimum learning rate.
         case exponential
-        /// One less the root of the part that is behind.
+        /// One minus the square root of the completed fraction.
         case minusSquareRoot = "minus_sqrt"
     }
 
-    /// The course of the weight decay.
+    /// The schedule of the weight decay.
     public enum WeightDecayStyle: String, Sendable, CaseIterable {
-        /// No change.
+        /// Constant.
         case constant
-        /// A straight line.
+        /// Linear.
         case linear
-        /// Half a wave.
+        /// Cosine.
         case cosine
     }
 }

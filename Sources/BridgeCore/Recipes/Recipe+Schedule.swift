@@ -1,14 +1,14 @@
 import JSONTree
 
 extension Recipe {
-    /// Scales the recipe's own schedule to a number of steps that was changed.
+    /// Scales the recipe's schedule to a changed number of steps.
     ///
-    /// A recipe for 1000 steps warms up over 50; of 10 steps that is more than all. What was set by itself stays.
+    /// A recipe for 1000 steps has 50 warm-up steps, more than a run of 10 steps. Settings that the user changed are kept.
     ///
     /// - Parameters:
     ///   - recommended: The recipe before it was changed.
     ///   - keys: The keys of the settings that were changed.
-    /// - Returns: A sentence for each setting that follows; empty where nothing had to.
+    /// - Returns: A sentence for each scaled setting; empty if none was.
     public mutating func followTrainIters(of recommended: Recipe, changed keys: Set<String>) -> [String] {
         let (before, after) = (recommended.train.trainIters, train.trainIters)
         guard keys.contains("train.train_iters"), before > 0, after > 0, after < before else { return [] }

@@ -1,11 +1,11 @@
-/// Everything that names a training run: values, no behaviour.
+/// All settings of a training run: values without behaviour.
 ///
 /// Sections and fields are spelled as Megatron Bridge's `ConfigContainer` spells them, in Swift's manner:
 /// `train.globalBatchSize` is `train.global_batch_size` in YAML and on the command line.
 public struct Recipe: Sendable, Equatable {
     /// The recipe's name, as `bridge train --recipe` takes it.
     public var name: String
-    /// The hub id of the model that it is made for; empty for any model.
+    /// The hub id of the recipe's model; empty for any model.
     public var hfPath: String
     /// Layout and frozen parts.
     public var model = ModelSection()
@@ -13,17 +13,17 @@ public struct Recipe: Sendable, Equatable {
     public var train = TrainSection()
     /// The optimizer.
     public var optimizer = OptimizerSection()
-    /// The course of the learning rate and the weight decay.
+    /// The schedule of learning rate and weight decay.
     public var scheduler = SchedulerSection()
-    /// The samples.
+    /// The data set.
     public var dataset = DatasetSection()
     /// Adapters.
     public var peft = PEFTSection()
-    /// What is loaded and saved.
+    /// The checkpoints to load and to save.
     public var checkpoint = CheckpointSection()
-    /// What is written down.
+    /// The logs.
     public var logger = LoggerSection()
-    /// Random numbers.
+    /// Random number generation.
     public var rng = RNGSection()
     /// `bf16_mixed` or `fp32`.
     public var mixedPrecision = MixedPrecision.bf16Mixed
@@ -34,9 +34,9 @@ public struct Recipe: Sendable, Equatable {
         self.hfPath = hfPath
     }
 
-    /// In which types a run computes.
+    /// The element types of a run.
     public enum MixedPrecision: String, Sendable, CaseIterable {
-        /// Weights and activations in bfloat16; main parameters, gradients and optimizer state in float32.
+        /// Weights and activations in bfloat16; master weights, gradients and optimizer state in float32.
         case bf16Mixed = "bf16_mixed"
         /// Everything in float32.
         case fp32

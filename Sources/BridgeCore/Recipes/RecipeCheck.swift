@@ -1,8 +1,8 @@
 import BridgeSupport
 
-/// Every rule between the settings of a recipe, looked at in one go.
+/// Checks all rules of the settings of a recipe at once.
 public struct RecipeCheck: Sendable {
-    /// What is wrong, each in a sentence; empty for a recipe that can run.
+    /// The problems, one sentence each; empty for a valid recipe.
     public private(set) var problems: [String] = []
 
     private let recipe: Recipe
@@ -11,10 +11,10 @@ public struct RecipeCheck: Sendable {
     ///
     /// - Parameters:
     ///   - recipe: The recipe.
-    ///   - dataParallelSize: How many replicas of the model there are.
-    ///   - abilities: What the family can do.
-    ///   - needsPretrained: Whether the run has to start from weights; a run from a configuration does not.
-    ///   - refusals: Settings that were asked for and are not in the recipe; they come first, and rules about them are left out.
+    ///   - dataParallelSize: The number of replicas of the model.
+    ///   - abilities: The features that the family supports.
+    ///   - needsPretrained: Whether the run has to start from weights; a run with random weights does not.
+    ///   - refusals: Settings that could not be set; they are reported first, and rules about them are skipped.
     public init(
         _ recipe: Recipe,
         dataParallelSize: Int = 1,
@@ -33,13 +33,13 @@ public struct RecipeCheck: Sendable {
                 "checkpoint.pretrained_checkpoint is empty, expected the weights to start from (or checkpoint.load)"
             )
         }
-        // A rule that a setting breaks which could not be set says nothing that its own sentence does not.
+        // The message of a setting that could not be set makes those of rules about it redundant.
         let unset = Set(refusals.map(\.key)).subtracting([""])
         problems =
             refusals.map(\.problem) + problems.filter { problem in !unset.contains { problem.contains($0) } }
     }
 
-    /// Stops a recipe that cannot run.
+    /// Refuses an invalid recipe.
     ///
     /// - Throws: `BridgeError` with code `badArgument` and all problems.
     public func validate() throws {
@@ -147,7 +147,7 @@ public struct RecipeCheck: Sendable {
         let end = scheduler.endWeightDecay ?? optimizer.weightDecay
         require(
             start >= 0 && end >= start,
-            "the weight decay goes from \(start) to \(end), expected 0 or more and no decrease"
+            "scheduler.start_weight_decay is \(start) and end_weight_decay is \(end), expected 0 or more and an end not below the start"
         )
         require(
             scheduler.weightDecayIncrStyle != .constant || start == end,
@@ -190,7 +190,7 @@ public struct RecipeCheck: Sendable {
         if peft.scheme == .none {
             require(
                 !model.freezeLanguageModel || (abilities.readsImages && !frozenVision),
-                "nothing is trainable: every part of the model is frozen and there is no adapter; choose peft.scheme or thaw a part"
+                "nothing is trainable: every part of the model is frozen and there is no adapter; set peft.scheme or unfreeze a part"
             )
             require(!peft.visionLora, "peft.vision_lora is true, but peft.scheme is none; choose lora or dora")
             return
@@ -208,24 +208,24 @@ public struct RecipeCheck: Sendable {
         let left = peft.targetModules.filter { !peft.excludeModules.contains($0) }
         require(
             left.count > 0 || peft.targetModules.isEmpty,
-            "peft.exclude_modules takes out all of peft.target_modules, so that there is no adapter"
+            "peft.exclude_modules excludes all of peft.target_modules, so there is no adapter; keep at least one target"
         )
         require(
             !peft.visionLora || abilities.readsImages,
             "peft.vision_lora is true, but this family has no vision tower"
         )
-        // What is frozen gets no adapters: nothing else could be meant by asking for both.
+        // A frozen part gets no adapters, so the two settings contradict each other.
         require(
             !peft.visionLora || !model.freezeVisionModel,
-            "peft.vision_lora and model.freeze_vision_model are both true, but a frozen part gets no adapters; choose one"
+            "peft.vision_lora and model.freeze_vision_model are both true, but a frozen part gets no adapters; set one of them to false"
         )
         require(!model.freezeLanguageModel || peft.visionLora, Recipe.frozenLanguageModelProblem)
     }
 }
 
 extension Recipe {
-    /// What is said when the language model gets no adapters and no other part does.
+    /// The problem of a frozen language model when no other part gets adapters.
     package static let frozenLanguageModelProblem =
-        "the language model is frozen (model.freeze_language_model) and so gets no adapters; thaw it, or give the vision "
+        "the language model is frozen (model.freeze_language_model) and gets no adapters; unfreeze it, or give the vision "
         + "tower adapters with --vision-lora (peft.vision_lora=true)"
 }

@@ -1,18 +1,18 @@
 public import JSONTree
 public import ModelSchema
 
-/// One setting of a recipe: its key, what it means and where its value is kept.
+/// One setting of a recipe: its key, its meaning and the property of its value.
 public struct RecipeField: Sendable {
     /// The key in Megatron Bridge's spelling, such as `train.global_batch_size`.
     public var key: String
-    /// What it means, in one sentence.
+    /// The meaning, in one sentence.
     public var meaning: String
-    /// What the value has to be, for messages: "a whole number".
+    /// The expected kind of value, for messages: "a whole number".
     public var expectation: String
-    /// Other keys that mean the same.
+    /// Other keys of the same setting.
     public var aliases: [String]
 
-    /// The value of what somebody typed; nil where the words make none.
+    /// The value of a text from the command line; nil for a text of the wrong kind.
     private let read: @Sendable (_ words: String) -> JSON?
     private let get: @Sendable (Recipe) -> JSON
     private let put: @Sendable (inout Recipe, JSON) -> Bool
@@ -21,9 +21,9 @@ public struct RecipeField: Sendable {
     ///
     /// - Parameters:
     ///   - key: The key.
-    ///   - path: Where the value is kept.
-    ///   - meaning: What it means, in one sentence.
-    ///   - aliases: Other keys that mean the same.
+    ///   - path: The property of the value.
+    ///   - meaning: The meaning, in one sentence.
+    ///   - aliases: Other keys of the same setting.
     public init<Value: ConfigurationValue>(
         _ key: String,
         _ path: any WritableKeyPath<Recipe, Value> & Sendable,
@@ -36,7 +36,7 @@ public struct RecipeField: Sendable {
         expectation = Value.expectation
         read =
             switch Value.self {
-            // A directory may be called "1e3" or "true"; only what means "not set" is no name.
+            // "1e3" and "true" are valid names of directories; only spellings of null are not.
             case is String.Type:
                 { ["null", "None", "~", ""].contains($0) ? .null : .string(RecipeText.unquoted($0)) }
             case is [String].Type: RecipeText.words
@@ -44,7 +44,7 @@ public struct RecipeField: Sendable {
             }
         get = { $0[keyPath: path].json }
         put = { recipe, json in
-            // A string that is not set is empty here and null in the files of others.
+            // An unset string is empty here and null in the files of Megatron Bridge.
             if json.isNull, let empty = "" as? Value {
                 recipe[keyPath: path] = empty
                 return true
@@ -68,7 +68,7 @@ public struct RecipeField: Sendable {
         return "\(key) is \(found), expected \(expectation)"
     }
 
-    /// Sets the value from what somebody typed.
+    /// Sets the value from a text of the command line.
     ///
     /// - Returns: A sentence about a value of the wrong kind; nil when it is set.
     public func set(text: String, in recipe: inout Recipe) -> String? {
@@ -78,7 +78,7 @@ public struct RecipeField: Sendable {
 
     static func text(_ json: JSON) -> String { String(decoding: json.text(pretty: false), as: UTF8.self) }
 
-    /// A value of a megabyte helps nobody in a message.
+    /// A value for a message, truncated.
     package static func shortened(_ text: String) -> String { text.count > 60 ? text.prefix(57) + "..." : text }
 }
 

@@ -1,18 +1,18 @@
 import JSONTree
 
-/// Settings of Megatron Bridge that have no meaning here, with the reason.
+/// Settings of Megatron Bridge that are not supported, with the reason.
 ///
-/// The sections are those of its `ConfigContainer`; of their keys there are those that people come across, not all, and the
-/// rest is refused as unknown. A run that asked for one of them would get something else, so each is an error, not silence.
+/// The sections are those of its `ConfigContainer`, with the common keys only; the
+/// rest is refused as unknown. Ignoring such a setting would silently change the run, so each is an error.
 enum RecipeForeignKeys {
-    /// Why a key of the peer is refused; nil for a key that the peer does not have either.
+    /// Why a key of Megatron Bridge is refused; nil for an unknown key.
     static func reason(_ key: String) -> String? {
         if let reason = keys[key] { return reason }
         let section = key.split(separator: ".", maxSplits: 1).first.map(String.init) ?? key
         return sections[section]
     }
 
-    /// Whether a setting has the value that every run here has anyway, so that a pasted command line loses nothing.
+    /// Whether a setting has the only value that Bridge supports, so that a command line of Megatron Bridge works.
     static func isNeutral(_ key: String, _ value: JSON) -> Bool { neutral[key]?.contains(value) ?? false }
 
     private static let neutral: [String: [JSON]] = [
@@ -24,86 +24,86 @@ enum RecipeForeignKeys {
     ]
 
     private static let sections = [
-        "ddp": "gradients are always summed in float32, by buckets; there is nothing to choose",
-        "dist": "processes find each other through mpirun, not through torch.distributed",
-        "tokenizer": "the tokenizer comes with the model that is trained",
+        "ddp": "gradients are always reduced in float32, in buckets",
+        "dist": "processes are started by mpirun, not by torch.distributed",
+        "tokenizer": "the tokenizer is that of the model",
         "rerun_state_machine":
-            "a step that is not finite is left out and counted; see train.max_consecutive_skipped_iters",
-        "ft": "there is no heartbeat service; a run goes on from its newest checkpoint when it is started again",
-        "straggler": "there is no detection of slow ranks",
-        "nvrx_straggler": "there is no detection of slow ranks",
-        "profiling": "the profilers of CUDA and of torch do not see this program",
-        "comm_overlap": "overlapping of communication is a matter of CUDA streams",
-        "tensor_inspect": "it belongs to Transformer Engine",
-        "inprocess_restart": "a run goes on from its newest checkpoint when it is started again",
+            "a step with a loss or gradient that is not finite is skipped and counted; see train.max_consecutive_skipped_iters",
+        "ft": "there is no heartbeat service; a restarted run resumes from its newest checkpoint",
+        "straggler": "slow ranks are not detected",
+        "nvrx_straggler": "slow ranks are not detected",
+        "profiling": "the profilers of CUDA and torch do not support this program",
+        "comm_overlap": "overlapping of communication needs CUDA streams",
+        "tensor_inspect": "it is a feature of Transformer Engine",
+        "inprocess_restart": "a restarted run resumes from its newest checkpoint",
         "env_vars": "set variables in the shell",
     ]
 
     private static let keys = [
-        "model.virtual_pipeline_model_parallel_size": "interleaved pipeline stages are not available",
-        "model.expert_model_parallel_size": "no model here has experts",
-        "model.expert_tensor_parallel_size": "no model here has experts",
-        "model.sequence_parallel": "it is a part of tensor parallelism that saves memory of a GPU only",
-        "model.pipeline_dtype": "activations travel between stages in the type that they are computed in",
-        "model.cp_comm_type": "there is one way of context-parallel communication",
+        "model.virtual_pipeline_model_parallel_size": "interleaved pipeline stages are not supported",
+        "model.expert_model_parallel_size": "no supported model has experts",
+        "model.expert_tensor_parallel_size": "no supported model has experts",
+        "model.sequence_parallel": "it only saves GPU memory",
+        "model.pipeline_dtype": "activations are sent between stages in the type that they are computed in",
+        "model.cp_comm_type": "there is one method of context-parallel communication",
         "model.attention_backend": "there is one implementation of attention",
-        "model.recompute_method": "recomputation works layer by layer; choose model.recompute_granularity",
-        "model.recompute_num_layers": "recomputation works layer by layer; choose model.recompute_granularity",
-        "model.recompute_modules": "recomputation 'selective' is that of the MLP; choose model.recompute_granularity",
+        "model.recompute_method": "recomputation works layer by layer; set model.recompute_granularity",
+        "model.recompute_num_layers": "recomputation works layer by layer; set model.recompute_granularity",
+        "model.recompute_modules": "selective recomputation is that of the MLP; set model.recompute_granularity",
         "model.calculate_per_token_loss":
-            "each trained token counts the same here; train.mean_of_means=true gives the other rule",
-        "train.rampup_batch_size": "the global batch has one size",
+            "the loss is the mean over all supervised tokens; set train.mean_of_means=true for the mean of micro-batch means",
+        "train.rampup_batch_size": "the global batch size is constant",
         "train.decrease_batch_size_if_needed": "a global batch that cannot be divided is an error",
-        "train.train_samples": "the length of a run is given in steps, as train.train_iters",
+        "train.train_samples": "the length of a run is a number of steps; set train.train_iters",
         "train.exit_signal": "SIGTERM and SIGINT always save and exit",
         "train.exit_signal_handler": "SIGTERM and SIGINT always save and exit",
         "train.manual_gc": "there is no garbage collector",
         "train.manual_gc_interval": "there is no garbage collector",
         "train.manual_gc_eval": "there is no garbage collector",
-        "train.iterations_to_skip": "steps whose loss is not finite are left out by themselves",
-        "train.skip_train": "leave the run out instead",
+        "train.iterations_to_skip": "steps whose loss is not finite are always skipped",
+        "train.skip_train": "a run without training is not supported; use 'bridge evaluate' for a model",
         "train.empty_unused_memory_level": "it empties the cache of CUDA's allocator",
-        "train.train_sync_interval": "there is no device to wait for",
+        "train.train_sync_interval": "there is no device to synchronize with",
         "train.check_weight_hash_across_dp_replicas_interval":
-            "replicas are not compared while a run goes on",
+            "replicas are not compared during a run",
         "optimizer.use_distributed_optimizer": "the layout of the optimizer's state follows from the run's",
         "optimizer.use_precision_aware_optimizer": "the state of the optimizer is float32",
-        "optimizer.bf16": "choose mixed_precision",
-        "optimizer.fp16": "choose mixed_precision; float16 is not trained in",
-        "optimizer.params_dtype": "choose mixed_precision",
+        "optimizer.bf16": "set mixed_precision",
+        "optimizer.fp16": "training in float16 is not supported; set mixed_precision",
+        "optimizer.params_dtype": "set mixed_precision",
         "optimizer.loss_scale": "bfloat16 needs no loss scale",
-        "scheduler.lr_warmup_samples": "the warm-up is given in steps, as scheduler.lr_warmup_iters",
-        "scheduler.lr_decay_samples": "the decay is given in steps, as scheduler.lr_decay_iters",
-        "scheduler.override_opt_param_scheduler": "the recipe always decides about the schedule",
-        "scheduler.use_checkpoint_opt_param_scheduler": "the recipe always decides about the schedule",
+        "scheduler.lr_warmup_samples": "the warm-up is a number of steps; set scheduler.lr_warmup_iters",
+        "scheduler.lr_decay_samples": "the decay is a number of steps; set scheduler.lr_decay_iters",
+        "scheduler.override_opt_param_scheduler": "the schedule is always that of the recipe",
+        "scheduler.use_checkpoint_opt_param_scheduler": "the schedule is always that of the recipe",
         "scheduler.no_weight_decay_cond_type": "1-D parameters have no weight decay",
         "dataset.dataloader_type": "the order of samples follows from rng.seed and dataset.shuffle",
-        "dataset.hf_processor_path": "the processor comes with the model that is trained",
-        "dataset.pin_memory": "there is no second memory to copy to",
-        "dataset.persistent_workers": "threads that prepare samples always stay",
+        "dataset.hf_processor_path": "the processor is that of the model",
+        "dataset.pin_memory": "there is no device memory to copy to",
+        "dataset.persistent_workers": "threads that prepare samples always persist",
         "dataset.data_sharding": "each data-parallel rank always reads its own samples",
         "dataset.skip_getting_attention_mask_from_dataset": "masks follow from the samples",
-        "dataset.test_data_path": "there is no test behind the last step; name the samples in dataset.valid_data_path",
+        "dataset.test_data_path": "there is no test after the last step; set dataset.valid_data_path",
         "checkpoint.ckpt_format": "there is one format, which Megatron reads",
         "checkpoint.fully_parallel_save": "every rank always writes its own part",
         "checkpoint.fully_parallel_load": "every rank always reads its own part",
-        "checkpoint.load_optim": "a run that goes on always takes its optimizer with it",
-        "checkpoint.load_rng": "a run that goes on always takes its random numbers with it",
-        "checkpoint.save_rng": "the state of the random numbers is a few bytes and always saved",
-        "checkpoint.finetune": "name the weights in checkpoint.pretrained_checkpoint",
-        "checkpoint.exit_on_missing_checkpoint": "a checkpoint that is named and missing is always an error",
+        "checkpoint.load_optim": "a resumed run always loads the optimizer state",
+        "checkpoint.load_rng": "a resumed run always loads the state of the random number generators",
+        "checkpoint.save_rng": "the state of the random number generators is always saved",
+        "checkpoint.finetune": "set checkpoint.pretrained_checkpoint to the weights",
+        "checkpoint.exit_on_missing_checkpoint": "a missing checkpoint is always an error",
         "checkpoint.strict_fsdp_dtensor_load": "there are no DTensors",
         "logger.wandb_entity": "nothing is written for Weights & Biases",
         "logger.wandb_save_dir": "nothing is written for Weights & Biases",
         "logger.tensorboard_log_interval": "there is one interval, logger.log_interval",
-        "logger.log_timers_to_tensorboard": "what the event files hold is not a choice",
+        "logger.log_timers_to_tensorboard": "the contents of event files cannot be configured",
         "logger.timing_log_level": "there is one level of timing",
-        "rng.te_rng_tracker": "random numbers are counted, not tracked",
-        "rng.inference_rng_tracker": "random numbers are counted, not tracked",
-        "rng.data_parallel_random_init": "replicas always begin with the same parameters",
-        "peft.lora_A_init_method": "adapters begin as in the peer's default: A by Xavier, B zero",
-        "peft.lora_B_init_method": "adapters begin as in the peer's default: A by Xavier, B zero",
-        "peft.dropout_position": "dropout stands before the adapter",
-        "peft.a2a_experimental": "no model here has experts",
+        "rng.te_rng_tracker": "random number generators are counter-based and need no tracker",
+        "rng.inference_rng_tracker": "random number generators are counter-based and need no tracker",
+        "rng.data_parallel_random_init": "replicas always start with the same parameters",
+        "peft.lora_A_init_method": "adapters are initialized with Megatron Bridge's defaults: A by Xavier, B zero",
+        "peft.lora_B_init_method": "adapters are initialized with Megatron Bridge's defaults: A by Xavier, B zero",
+        "peft.dropout_position": "dropout is applied before the adapter",
+        "peft.a2a_experimental": "no supported model has experts",
     ]
 }

@@ -1,6 +1,6 @@
 import BridgeSupport
 
-/// All settings of a recipe, read in both directions.
+/// All settings of a recipe, used for reading and writing.
 public enum RecipeTable {
     /// The settings, in the order in which they are written.
     public static let fields: [RecipeField] =
@@ -10,22 +10,22 @@ public enum RecipeTable {
         fields.flatMap { field in ([field.key] + field.aliases).map { ($0, field) } }
     ) { first, _ in first }
 
-    /// The setting with a key, or with a key that means the same.
+    /// The setting with a key or an alias.
     public static func field(_ key: String) -> RecipeField? { byKey[key] }
 
-    /// The settings whose keys begin so: one, a section, or all.
+    /// The settings whose keys have a prefix: one setting, a section, or all.
     ///
-    /// - Throws: `BridgeError` with code `badArgument` where there is none.
+    /// - Throws: `BridgeError` with code `badArgument` if there is none.
     public static func fields(beginningWith prefix: String) throws -> [RecipeField] {
         let found = fields.filter { field in ([field.key] + field.aliases).contains { $0.hasPrefix(prefix) } }
         guard !found.isEmpty else { throw BridgeError(.badArgument, refusal(of: prefix)) }
         return found
     }
 
-    /// The sentence for a key that is not a setting: why Megatron Bridge's does not apply here, or which key is near.
+    /// The message for an unknown key: why a key of Megatron Bridge is not supported, or the most similar key.
     public static func refusal(of key: String) -> String {
         let shown = RecipeField.shortened(key)
-        if let reason = RecipeForeignKeys.reason(key) { return "\(shown) does not apply here: \(reason)" }
+        if let reason = RecipeForeignKeys.reason(key) { return "\(shown) is not supported: \(reason)" }
         if let inside = byKey.keys.filter({ $0.hasPrefix(key + ".") }).min() {
             return "\(shown) is a section and has no value of its own, expected one of its settings, such as \(inside)"
         }
@@ -35,14 +35,14 @@ public enum RecipeTable {
         return "\(shown) is not a setting, did you mean \(near)?"
     }
 
-    /// The key nearest to another, if one is near.
+    /// The most similar key, if one is similar enough.
     static func nearest(to key: String) -> String? {
-        // With the section missing the name itself is right, which is nearer than a typing error.
+        // A correct name without its section is more similar than a misspelt one.
         let named = byKey.keys.filter { $0.hasSuffix("." + key) }.sorted()
         if let first = named.first { return first }
         if let near = NearestName.first(of: key, among: byKey.keys, limit: max(2, key.utf8.count / 5)) { return near }
         let (section, alone) = split(key)
-        // The end of a name in the section, such as train.iters for train.train_iters, rather than a name elsewhere.
+        // The end of a name in the same section, such as train.iters for train.train_iters, before a name in another section.
         let ends = byKey.keys.filter { split($0).section == section && split($0).name.hasSuffix("_" + alone) }
         let repeated = "\(section).\(split(section).name)_\(alone)"
         if ends.contains(repeated) { return repeated }

@@ -1,16 +1,16 @@
 extension RecipeTemplate {
-    /// One way of training in Megatron Bridge's recipes from 0.6 on, which have a recipe for each way.
+    /// The settings of full training or of adapters in Megatron Bridge's recipes, which are separate recipes since 0.6.
     public struct Mode: Sendable, Equatable {
         /// The size of the tensor-parallel axis.
         public var tensorSize: Int
         /// The size of the pipeline-parallel axis.
         public var pipelineSize: Int
-        /// The highest learning rate.
+        /// The maximum learning rate.
         public var lr: Double
         /// The lowest learning rate, at the end of the decay.
         public var minLR: Double
 
-        /// A way of training.
+        /// A mode.
         public init(tensorSize: Int = 1, pipelineSize: Int = 1, lr: Double, minLR: Double) {
             self.tensorSize = tensorSize
             self.pipelineSize = pipelineSize
@@ -25,11 +25,11 @@ extension RecipeTemplate {
     /// - Parameters:
     ///   - stem: The model, such as `ministral3_3b`.
     ///   - hfPath: The hub id of the model.
-    ///   - summary: What the recipes are for, in one line.
-    ///   - abilities: What the family can do.
+    ///   - summary: The purpose of the recipes, in one line.
+    ///   - abilities: The features that the family supports.
     ///   - sft: Full training.
     ///   - peft: Training of adapters.
-    ///   - change: Sets what all recipes of the family have in common.
+    ///   - change: Changes that all recipes of the family have in common.
     /// - Returns: The two recipes.
     public static func modes(
         stem: String,

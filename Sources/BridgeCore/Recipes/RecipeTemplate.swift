@@ -1,12 +1,12 @@
 import BridgeSupport
 
-/// A recipe that a family recommends, for the ways of training that it supports.
+/// A recommended recipe of a family, for the adapter schemes that it supports.
 public struct RecipeTemplate: Sendable {
-    /// What training can make of a family.
+    /// The features of a family that recipes depend on.
     public struct Abilities: Sendable, Equatable {
         /// Whether the model has a vision tower.
         public var readsImages: Bool
-        /// Whether its attention can keep samples in one row apart.
+        /// Whether its attention supports packed sequences.
         public var packsSequences: Bool
 
         /// Abilities.
@@ -22,9 +22,9 @@ public struct RecipeTemplate: Sendable {
     public var aliases: [String]
     /// The adapter schemes that it supports, `none` for full training; the first one is the default.
     public var schemes: [Recipe.PEFTSection.Scheme]
-    /// What it is for, in one line.
+    /// The purpose, in one line.
     public var summary: String
-    /// What the family can do.
+    /// The features that the family supports.
     public var abilities: Abilities
 
     private let make: @Sendable (Recipe.PEFTSection.Scheme) -> Recipe
@@ -33,10 +33,10 @@ public struct RecipeTemplate: Sendable {
     ///
     /// - Parameters:
     ///   - name: The name.
-    ///   - summary: What it is for.
+    ///   - summary: The purpose, in one line.
     ///   - aliases: Other names of the same recipe.
     ///   - schemes: The adapter schemes that it supports, the default first.
-    ///   - abilities: What the family can do.
+    ///   - abilities: The features that the family supports.
     ///   - make: The recipe for an adapter scheme.
     public init(
         name: String,
@@ -85,13 +85,13 @@ extension Recipe.PEFTSection {
 }
 
 extension Recipe {
-    /// What the size of a model decides.
+    /// The settings that depend on the size of a model.
     public struct Scale: Sendable, Equatable {
         /// The size of the tensor-parallel axis.
         public var tensorSize: Int
         /// The size of the pipeline-parallel axis.
         public var pipelineSize: Int
-        /// Samples in a step.
+        /// The number of samples in a step.
         public var globalBatchSize: Int
 
         /// A scale.
@@ -102,25 +102,25 @@ extension Recipe {
         }
     }
 
-    /// What the functions that give recommended recipes let their callers choose.
+    /// The settings that callers of the recipe functions can choose.
     public struct Choices: Sendable, Equatable {
         /// The run's name.
         public var name: String
         /// The weights to start from.
         public var pretrainedCheckpoint: String
-        /// What kind of data there is.
+        /// The kind of data set.
         public var datasetType: DatasetSection.Kind
         /// The adapters.
         public var peft: PEFTSection.Scheme
-        /// How many steps there are.
+        /// The number of steps.
         public var trainIters: Int
-        /// Samples in a step; nil for what the scale says.
+        /// The number of samples in a step; nil for that of the scale.
         public var globalBatchSize: Int?
-        /// Whether the language model stays as it is.
+        /// Whether the language model is frozen.
         public var freezeLanguageModel: Bool
-        /// Whether the vision tower stays as it is.
+        /// Whether the vision tower is frozen.
         public var freezeVisionModel: Bool
-        /// Whether the projector stays as it is.
+        /// Whether the projector is frozen.
         public var freezeVisionProjection: Bool
 
         /// Choices.
@@ -147,11 +147,11 @@ extension Recipe {
         }
     }
 
-    /// A recommended recipe, as far as those of all families are alike.
+    /// The common part of the recommended recipes of all families.
     ///
     /// - Parameters:
-    ///   - choices: What the caller has chosen.
-    ///   - hfPath: The hub id of the model that it is made for.
+    ///   - choices: The choices of the caller.
+    ///   - hfPath: The hub id of the model.
     ///   - full: The scale of full training.
     ///   - adapters: The scale of training adapters.
     public init(_ choices: Choices, hfPath: String, full: Scale, adapters: Scale) {
@@ -169,7 +169,7 @@ extension Recipe {
         dataset.datasetType = choices.datasetType
         checkpoint.pretrainedCheckpoint = choices.pretrainedCheckpoint
         optimizer.lr = isFull ? 5e-6 : 1e-4
-        // The peer's optimizer says 0.1, but its scheduler sets 0.033 from the first step on. Here the scheduler says
+        // Megatron Bridge's optimizer has 0.1, but its scheduler sets 0.033 from the first step. Here the scheduler sets
         // nothing, so that a changed optimizer.weight_decay has an effect.
         optimizer.weightDecay = 0.033
     }

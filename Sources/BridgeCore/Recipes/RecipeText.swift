@@ -2,9 +2,9 @@ import BridgeSupport
 import JSONTree
 import Yams
 
-/// YAML of recipes: a bounded reader that knows lines.
+/// YAML of recipes: a reader with size limits and line numbers.
 enum RecipeText {
-    /// A value, and the line that it stands in.
+    /// A value and its line.
     indirect enum Value {
         case leaf(JSON, line: Int)
         case section([(key: String, value: Value)], line: Int)
@@ -16,10 +16,10 @@ enum RecipeText {
         }
     }
 
-    /// The most bytes of a recipe.
+    /// The maximum size of a recipe, in bytes.
     static let limit = 1 << 20
 
-    /// The tree of a YAML text, of which JSON is a part.
+    /// The tree of a YAML text; JSON is a subset of YAML.
     ///
     /// - Throws: `BridgeError` with code `corruptInput`, the file and the line.
     static func tree(_ text: String, name: String) throws -> Value {
@@ -34,7 +34,7 @@ enum RecipeText {
         return try value(root, name: name)
     }
 
-    /// The value that somebody typed on the command line, in YAML's spelling.
+    /// The value of a text from the command line, in YAML's spelling.
     static func value(of text: String) throws -> JSON {
         try checkBounds(text, name: "the value")
         guard let node = try Yams.compose(yaml: text) else { return .null }
@@ -49,8 +49,8 @@ enum RecipeText {
         return String(text.dropFirst().dropLast())
     }
 
-    /// The list of texts that somebody typed: `[a, "b, c", *.d]`, in which no text needs quotation marks because of
-    /// what YAML would take it for.
+    /// The list of strings in a text from the command line: `[a, "b, c", *.d]`, in which strings need no quotation marks
+    /// even if YAML would parse them as another type.
     static func words(_ text: String) -> JSON? {
         let text = trimmed(text[...])
         guard text.count >= 2, text.first == "[", text.last == "]" else { return nil }
@@ -72,7 +72,7 @@ enum RecipeText {
             }
         }
         guard quote == nil else { return nil }
-        // Nothing behind the last comma is no text.
+        // Nothing after the last comma means no further string.
         let words = items.map(trimmed) + [trimmed(inside[start...])].filter { !$0.isEmpty }
         guard !words.contains("") else { return nil }
         return .array(words.map { .string(unquoted(String($0))) })
@@ -84,10 +84,10 @@ enum RecipeText {
         return text
     }
 
-    /// The parser calls itself for each level and copies what an alias stands for, so both are bounded before it runs.
+    /// The parser recurses for each level and copies the values of aliases, so both are limited before it runs.
     private static func checkBounds(_ text: String, name: String) throws {
         func refuse(_ line: Int, _ what: String) -> BridgeError {
-            BridgeError(.corruptInput, "\(name):\(line): \(what); a recipe has sections with settings and no more")
+            BridgeError(.corruptInput, "\(name):\(line): \(what); a recipe has sections with settings only")
         }
         guard text.utf8.count <= limit else {
             throw BridgeError(.corruptInput, "\(name) has \(text.utf8.count) bytes, a recipe has at most \(limit)")
@@ -105,7 +105,7 @@ enum RecipeText {
                 opened += 1
                 isIndent = false
             case UInt8(ascii: "&"):
-                // "R&D" is text; an anchor begins a word.
+                // "R&D" is text; an anchor is at the start of a word.
                 if [0x20, 0x09, 0x0A, 0x0D, 0x5B, 0x7B, 0x2C].contains(before) {
                     throw refuse(line, "there is an anchor, expected every value written out")
                 }
@@ -124,7 +124,10 @@ enum RecipeText {
         return .section(
             try mapping.map { key, value in
                 guard let text = key.scalar?.string else {
-                    throw BridgeError(.corruptInput, "\(name):\(key.mark?.line ?? line): a key is no word")
+                    throw BridgeError(
+                        .corruptInput,
+                        "\(name):\(key.mark?.line ?? line): a key is not a scalar, expected the name of a section or setting"
+                    )
                 }
                 return (text, try self.value(value, name: name))
             },
@@ -143,7 +146,7 @@ enum RecipeText {
         }
     }
 
-    /// YAML 1.2's core schema, with numbers such as `5e-6`, which YAML 1.1 takes for words.
+    /// YAML 1.2's core schema, with numbers such as `5e-6`, which YAML 1.1 reads as strings.
     private static func json(_ scalar: Node.Scalar) -> JSON {
         guard scalar.style == .plain || scalar.style == .any else { return .string(scalar.string) }
         let text = scalar.string
@@ -177,7 +180,7 @@ enum RecipeText {
         }
     }
 
-    /// A word that is not taken for a number, a truth value or nothing stands as it is.
+    /// A string that YAML does not read as a number, a boolean or null is written without quotation marks.
     private static func string(_ text: String) -> Node.Scalar {
         let isWord =
             text.first?.isLetter ?? false && text.utf8.allSatisfy { $0 < 0x80 }

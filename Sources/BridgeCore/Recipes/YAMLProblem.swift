@@ -1,9 +1,9 @@
 import BridgeSupport
 import Yams
 
-/// What is wrong with a YAML text: the line, and one sentence.
+/// A problem of a YAML text: the line, and one sentence.
 struct YAMLProblem {
-    /// Counted from 1; nil where the parser does not say.
+    /// Counted from 1; nil if the parser does not report it.
     private let line: Int?
     private let sentence: String
 
@@ -11,15 +11,15 @@ struct YAMLProblem {
         switch error {
         case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
             .composer(let context, let problem, let mark, _):
-            // What is missing at the end of a text is missing behind its last line break, where there is no line.
+            // The position of something missing at the end of a text is after the last line break, where there is no line.
             let lines = text.count { $0.isNewline } + (text.last?.isNewline ?? true ? 0 : 1)
             line = min(mark.line, max(1, lines))
-            // "while parsing a block mapping" begins before the place where the parser gave up.
+            // The context, "while parsing a block mapping", starts before the position of the problem.
             let location = context.map { $0.mark.line == mark.line ? "" : " of line \($0.mark.line)" } ?? ""
             let begun = context.map { ", \($0.text)\(location)" } ?? ""
-            // A pattern that begins with a star is what people mean by it.
+            // A star at the start is most likely a pattern of module names.
             let isAlias = (begun + problem).contains("alias")
-            let hint = isAlias ? "; a text that begins with * stands in quotation marks" : ""
+            let hint = isAlias ? "; put a text that begins with * in quotation marks" : ""
             sentence = "not valid YAML\(begun): \(problem)\(hint)"
         case .reader(let problem, let offset, _, _):
             line = offset.map { text.prefix($0).count { $0.isNewline } + 1 }
@@ -29,19 +29,19 @@ struct YAMLProblem {
             let key = keys.first ?? ""
             line = Self.line(ofSecond: key, first, in: text) ?? first.line
             let shown = RecipeField.shortened(key)
-            sentence = "\(shown) is there more than once, first in line \(first.line); keep one of them"
+            sentence = "\(shown) occurs more than once, first in line \(first.line); keep one of them"
         default:
             line = nil
             sentence = "not valid YAML: " + ("\(error)".split(whereSeparator: \.isNewline).first.map(String.init) ?? "")
         }
     }
 
-    /// The error about a file of a name.
+    /// The error about a file.
     func error(_ name: String) -> BridgeError {
         BridgeError(.corruptInput, "\(name)\(line.map { ":\($0)" } ?? ""): \(sentence)")
     }
 
-    /// The line in which a key of a block stands again, as far indented as at first; nil inside brackets.
+    /// The line in which a key of a block is repeated with the same indentation; nil inside brackets.
     private static func line(ofSecond key: String, _ first: Mark, in text: String) -> Int? {
         let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
         let indent = first.column - 1

@@ -15,7 +15,7 @@ extension AssistantTurns {
                 ?? question.flatMap { self.start(before: content.lowerBound, behind: $0, ofMessage: index) }
                 ?? content.lowerBound
             let limit = after.flatMap { $0 >= content.upperBound ? $0 : nil }
-            // The calls are behind the text, and what ends the turn is behind them.
+            // Tool calls follow the text, and the end of the turn follows them.
             let end =
                 conversation.messages[index].callsTools
                 ? limit.map { self.end(of: content.upperBound..<$0) } : nil
@@ -37,7 +37,7 @@ extension AssistantTurns {
         }
         throw BridgeError(
             .badArgument,
-            "the chat template does not show where message \(index) of the assistant begins and ends; "
+            "the start and end of message \(index) of the assistant cannot be found in the output of the chat template; "
                 + "put {% generation %} and {% endgeneration %} around it in the template"
         )
     }
@@ -101,7 +101,7 @@ extension AssistantTurns {
         return location..<text.count - rest.count
     }
 
-    /// The end of what the template puts behind a content to end the turn; the content's own end where it puts nothing.
+    /// The end of the text with which the template ends a turn after its content; the end of the content if there is none.
     private func end(behind contentEnd: Int, limit: Int?) -> Int {
         var index = contentEnd
         while index < (limit ?? text.count), Self.isSpace(text[index]) { index += 1 }
@@ -113,7 +113,7 @@ extension AssistantTurns {
             return endsTurn ? index + token.count : contentEnd
         }
         guard let limit else { return contentEnd }
-        // Plain text ends the turn, perhaps with a special token behind it.
+        // Plain text ends the turn, possibly followed by a special token.
         let end = trimmedEnd(of: contentEnd..<limit)
         for index in index..<max(index, end) {
             if let token = token(at: index, in: specialTokens), index + token.count <= end {
@@ -123,8 +123,8 @@ extension AssistantTurns {
         return end
     }
 
-    /// How many bytes behind a content end the turn in plain text, from what the rest of the conversation shows; nil where
-    /// nothing does.
+    /// The number of bytes after a content that end the turn in plain text, inferred from the rest of the conversation; nil if
+    /// unknown.
     private func closing(ofMessage index: Int, content: Range<Int>) -> Int? {
         let last = conversation.messages.count - 1
         func starts(_ closing: ArraySlice<UInt8>) -> Int? {
@@ -185,7 +185,7 @@ extension AssistantTurns {
         return end
     }
 
-    /// The end of a turn that is somewhere in a range: behind the last token that ends sequences, else of the range.
+    /// The end of a turn inside a range: after the last end-of-sequence token, otherwise the end of the range.
     private func end(of range: Range<Int>) -> Int {
         let end = trimmedEnd(of: range)
         guard let token = processor.tokenizer.settings.endToken.map({ Array($0.utf8) }), !token.isEmpty else {

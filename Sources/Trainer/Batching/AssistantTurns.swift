@@ -6,13 +6,13 @@ import Tokenizers
 ///
 /// Templates are programs, and no rule holds for all; so a span counts only when renderings of changed conversations agree:
 ///
-/// - The conversation is rendered with a sign in place of a turn's content. When everything before and behind the sign is
+/// - The conversation is rendered with a sign instead of a turn's content. When everything before and after the sign is
 ///   unchanged, the content is between (``ContentLocator`` does that for all turns at once).
 /// - The messages before a turn are rendered with the generation prompt. When the whole begins with that, the turn
-///   begins behind it: that is where the model will begin to generate.
+///   starts after it, where the model will start to generate.
 /// - The messages up to a turn are rendered. When the whole begins with that, the turn ends there.
 ///
-/// The turn ends with the token that the template puts behind the content, an added token or plain text; white space behind
+/// The turn ends with the token that the template puts after the content, an added token or plain text; white space after
 /// that, such as a line break, is not part of it.
 ///
 /// The last two renderings take time in proportion to the conversation. They are made for the first and the last turn and
@@ -20,11 +20,11 @@ import Tokenizers
 struct AssistantTurns {
     /// A turn of the assistant.
     struct Turn: Equatable {
-        /// Where it is in the text, in UTF-8 bytes, its end token included.
+        /// Its range in the text, in UTF-8 bytes, including its end token.
         var span: Range<Int>
-        /// Where its content is; nil for a call of a tool without a text.
+        /// The range of its content; nil for a tool call without text.
         var content: Range<Int>?
-        /// Whether the span holds something that ends the turn.
+        /// Whether the span includes an end of the turn.
         var hasEnd: Bool
     }
 
@@ -78,7 +78,7 @@ struct AssistantTurns {
         return turn
     }
 
-    /// From the end of the content before a message to the beginning of the one behind it, where both are known.
+    /// From the end of the content before a message to the start of the next content, if both are known.
     private func around(_ index: Int) -> Range<Int>? {
         guard let locator, locator.isComplete, let start = locator.ranges[index - 1]?.upperBound,
             let end = locator.ranges[index + 1]?.lowerBound, start <= end
@@ -117,7 +117,7 @@ struct TurnRule {
     private var isRegular = true
     /// What precedes the span.
     private var before: [UInt8] = []
-    /// What is in the span before and behind the content.
+    /// The text in the span before and after the content.
     private var head: [UInt8] = []
     private var end: [UInt8] = []
     private var hasEnd = false

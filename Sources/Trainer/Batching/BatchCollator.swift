@@ -1,22 +1,22 @@
 import BridgeCore
 import Datasets
 
-/// Makes micro-batches: which samples, within which length, in which rows.
+/// Makes micro-batches: selects samples, truncates them and collates them in rows.
 ///
-/// A micro-batch follows from the position of its first sample alone, so any thread may make any of them.
+/// A micro-batch depends only on the position of its first sample, so any thread can make it.
 public struct BatchCollator: Sendable {
-    /// Where samples come from.
+    /// The samples.
     public let source: any SampleSource
-    /// In which order.
+    /// Their order.
     public let order: EpochSampler
-    /// How long they may be.
+    /// Their maximum length.
     public let fitter: SampleTruncation
-    /// How they are put into rows.
+    /// The options of collation.
     public let options: CollatedBatch.Options
 
-    /// A preparer from its parts.
+    /// A collator.
     ///
-    /// - Throws: `BridgeError` when the order is of another number of samples than there are.
+    /// - Throws: `BridgeError` when the order has another number of samples than the source.
     public init(
         source: any SampleSource,
         order: EpochSampler,
@@ -26,7 +26,7 @@ public struct BatchCollator: Sendable {
         guard source.count == order.count else {
             throw BridgeError(
                 .badArgument,
-                "the order is one of \(order.count) samples and the data has \(source.count); a run goes on with the same data"
+                "the data set has \(source.count) samples, but the sampler was created for \(order.count); resume with the same data set"
             )
         }
         self.source = source
@@ -35,21 +35,21 @@ public struct BatchCollator: Sendable {
         self.options = options
     }
 
-    /// A micro-batch with what was seen in its samples.
+    /// A micro-batch with the counts of its samples.
     public struct Prepared: Sendable, Equatable {
         /// The rows.
         public var batch: CollatedBatch
-        /// What was seen.
+        /// The counts.
         public var statistics: SampleStatistics
-        /// How many samples of the run have been used behind it.
+        /// The number of consumed samples after it.
         public var consumed: Int
     }
 
     /// The micro-batch of some samples of the run.
     ///
     /// - Parameters:
-    ///   - consumed: How many samples come before it in the run.
-    ///   - count: How many samples it has.
+    ///   - consumed: The number of samples before it in the run.
+    ///   - count: The number of its samples.
     /// - Returns: The micro-batch.
     /// - Throws: `BridgeError` of the first sample that cannot be used.
     public func prepare(from consumed: Int, count: Int) throws -> Prepared {

@@ -1,9 +1,9 @@
-/// The samples of a run in the order in which it uses them.
+/// The samples of a run in the order of their use.
 ///
-/// What comes at a place depends on the place alone, so a run that is resumed needs to know no more than how many samples
-/// it has used.
+/// The sample at a position depends only on the position, so a run resumes with the number of samples
+/// that it has consumed.
 public protocol BatchSource: Sendable {
-    /// The samples from `first` on, counted from the beginning of the run.
+    /// The samples from position `first` of the run.
     ///
     /// - Throws: `BridgeError` for a sample that cannot be used.
     func batch(first: Int, count: Int) throws -> TrainingBatch

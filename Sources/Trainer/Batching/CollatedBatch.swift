@@ -1,57 +1,57 @@
 import BridgeCore
 public import Imaging
 
-/// Samples side by side in rows of one length: plain values, made off the step's path.
+/// Samples in rows of one length: plain values, made outside of the step.
 public struct CollatedBatch: Sendable, Equatable {
-    /// The tokens, row by row: B x T.
+    /// The token ids: B x T.
     public private(set) var tokens: [Int32] = []
-    /// For every token the one that follows it in its sample where that is supervised, -100 elsewhere: B x T.
+    /// For each token the next token of its sample if that is supervised, otherwise -100: B x T.
     public private(set) var targets: [Int32] = []
-    /// The place of every token in its sample, 0 for padding: B x T.
+    /// The position of each token in its sample, 0 for padding: B x T.
     public private(set) var positions: [Int32] = []
-    /// Which tokens are not padding, B x T; nil when all are.
+    /// Whether each token is not padding, B x T; nil without padding.
     public private(set) var isPresent: [Bool]?
-    /// Which sample of its row each token belongs to, -1 for padding, B x T; nil when no row has two.
+    /// The index of each token's sample in its row, -1 for padding, B x T; nil without packed rows.
     public private(set) var segments: [Int32]?
-    /// The images, in the order in which their features take the place of image tokens.
+    /// The images, in the order of their image tokens.
     public private(set) var images: [PixelPlanes] = []
     /// B.
     public let batch: Int
     /// T.
     public let length: Int
-    /// How many targets are supervised.
+    /// The number of supervised targets.
     public private(set) var supervisedCount = 0
 
-    /// How samples are put into rows.
+    /// The options of collation.
     public struct Options: Sendable, Equatable {
-        /// What stands behind the end of a row.
+        /// The padding token.
         public var paddingToken: Int32 = 0
-        /// What the length of rows is a multiple of.
+        /// Rows are padded to a multiple of this number of tokens.
         public var padToMultipleOf = 1
-        /// How long a row with several samples may be; nil for one sample a row.
+        /// The maximum length of a packed row; nil for one sample per row.
         public var packedLength: Int?
 
-        /// One sample a row, as long as the longest.
+        /// One sample per row, padded to the longest.
         public init() {}
     }
 
-    /// Puts samples into rows, padded on the right.
+    /// Collates samples in rows, padded on the right.
     ///
-    /// With `packedLength` each sample goes into the first row that has room for it, in the order of the samples.
+    /// With `packedLength` each sample is packed into the first row with enough room, in the order of the samples.
     ///
     /// - Throws: `BridgeError` when there is no sample, one is empty or longer than a packed row, or labels and tokens are
-    ///   not as many.
+    ///   differ in number.
     public init(_ samples: [TrainingSample], options: Options = Options()) throws {
         guard !samples.isEmpty, options.padToMultipleOf > 0 else {
             throw BridgeError(
                 .badArgument,
-                "a batch of \(samples.count) samples padded to a multiple of \(options.padToMultipleOf); both are at least 1"
+                "the batch has \(samples.count) samples and dataset.pad_to_multiple_of is \(options.padToMultipleOf), expected at least 1 of both"
             )
         }
         for sample in samples where sample.tokens.isEmpty || sample.labels.count != sample.tokens.count {
             throw BridgeError(
                 .corruptInput,
-                "a sample has \(sample.tokens.count) tokens and \(sample.labels.count) labels, expected as many and some"
+                "a sample has \(sample.tokens.count) tokens and \(sample.labels.count) labels, expected one label per token and at least one token"
             )
         }
         let rows = try Self.rows(samples.map(\.tokens.count), packedLength: options.packedLength)
@@ -60,7 +60,7 @@ public struct CollatedBatch: Sendable, Equatable {
         guard !overflow, rounded <= 1 << 24 else {
             throw BridgeError(
                 .badArgument,
-                "dataset.pad_to_multiple_of is \(options.padToMultipleOf), which no row can be"
+                "dataset.pad_to_multiple_of is \(options.padToMultipleOf), which is too large for a row; set a smaller one"
             )
         }
         batch = rows.count
@@ -82,7 +82,7 @@ public struct CollatedBatch: Sendable, Equatable {
             guard count <= packedLength else {
                 throw BridgeError(
                     .corruptInput,
-                    "a sample has \(count) tokens and a packed row at most \(packedLength); raise dataset.seq_length"
+                    "a sample has \(count) tokens, but a packed row has at most \(packedLength); raise dataset.seq_length"
                 )
             }
             if let row = rows.firstIndex(where: { $0.room >= count }) {

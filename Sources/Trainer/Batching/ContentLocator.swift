@@ -32,7 +32,7 @@ struct ContentLocator {
             owners[sign.value] = index
         }
         guard !owners.isEmpty, let other = render(changed) else { return nil }
-        // The template's own text around the signs, and whose sign is behind each piece.
+        // The template's text around the signs, and the message of the sign after each piece.
         var pieces: [ArraySlice<UInt8>] = []
         var order: [Int] = []
         var start = 0
@@ -58,8 +58,8 @@ struct ContentLocator {
         else { return nil }
         var ranges: [Int: Range<Int>] = [:]
         for (number, owner) in order.enumerated() {
-            let mirrored = late[order.count - 1 - number]
-            let fromBehind = text.count - mirrored.upperBound..<text.count - mirrored.lowerBound
+            let reversed = late[order.count - 1 - number]
+            let fromBehind = text.count - reversed.upperBound..<text.count - reversed.lowerBound
             if early[number] == fromBehind { ranges[owner] = fromBehind }
         }
         self.ranges = ranges
@@ -155,7 +155,7 @@ extension ChatMessage {
         return true
     }
 
-    /// What templates may write for the content: it as it is, and trimmed; of parts one behind the other.
+    /// The text that templates may write for the content: unchanged and trimmed; parts are concatenated.
     var plainContents: [[UInt8]] {
         let texts: [String]
         switch field("content") {

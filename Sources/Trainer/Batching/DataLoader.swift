@@ -2,11 +2,11 @@ import BridgeCore
 import Synchronization
 public import TensorRuntime
 
-/// The micro-batches of a run, prepared on other threads while the one before is computed.
+/// The micro-batches of a run, prepared on other threads during the computation of the previous ones.
 public final class DataLoader: BatchSource {
     private struct State {
         var prefetcher: Prefetcher<BatchCollator.Prepared>?
-        /// The place of the next micro-batch, and how many samples each has.
+        /// The position of the next micro-batch, and the number of samples in each.
         var next = (first: 0, count: 0)
         var statistics = SampleStatistics()
     }
@@ -16,25 +16,25 @@ public final class DataLoader: BatchSource {
     private let workers: Int
     private let state = Mutex(State())
 
-    /// How many micro-batches wait for each thread that makes them.
+    /// The number of prefetched micro-batches per thread.
     private static let depthPerWorker = 2
 
-    /// The micro-batches of a preparer.
+    /// The micro-batches of a collator.
     ///
     /// - Parameters:
-    ///   - preparer: What makes them.
-    ///   - workers: How many threads do.
-    ///   - engine: Where images become tensors.
+    ///   - preparer: The collator.
+    ///   - workers: The number of threads.
+    ///   - engine: The engine of image tensors.
     public init(_ preparer: BatchCollator, workers: Int, on engine: any TensorEngine) {
         self.preparer = preparer
         self.workers = max(1, workers)
         self.engine = engine
     }
 
-    /// What was seen in the samples so far.
+    /// The counts of the samples so far.
     public var statistics: SampleStatistics { state.withLock { $0.statistics } }
 
-    /// See ``BatchSource/batch(first:count:)``; places that follow each other are made ahead.
+    /// See ``BatchSource/batch(first:count:)``; consecutive positions are prefetched.
     public func batch(first: Int, count: Int) throws -> TrainingBatch {
         let prefetcher = state.withLock { state -> Prefetcher<BatchCollator.Prepared> in
             if let prefetcher = state.prefetcher, state.next == (first, count) { return prefetcher }

@@ -3,13 +3,13 @@ import Datasets
 import JSONTree
 import Synchronization
 
-/// What a run should tell its user about the rows that it reads: keys that nothing reads, and answers without an end.
+/// Warnings about the rows of a run: keys that are ignored, and answers without an end token.
 ///
-/// Rows may be read on several threads at once.
+/// Thread-safe: rows may be read on several threads.
 public final class DataNotes: Sendable {
     private struct State {
         var unreadKeys: Set<String> = []
-        /// Whether the chat template names a key of messages.
+        /// Whether the chat template reads a key of messages.
         var isNamed: [String: Bool] = [:]
         var rowsWithoutEnd = 0
         var report: (@Sendable (String) -> Void)?
@@ -17,21 +17,21 @@ public final class DataNotes: Sendable {
 
     private let state = Mutex(State())
     private let processor: any ModelProcessor
-    /// A file may have keys without end; a few tell what is the matter.
+    /// The maximum number of reported keys.
     private static let mostKeys = 1000
 
-    /// Notes about rows that become samples of a model.
+    /// Notes about rows for a model.
     ///
-    /// - Parameter processor: The model's processor: what its chat template names is read.
+    /// - Parameter processor: The model's processor; keys in its chat template are read.
     public init(processor: any ModelProcessor) { self.processor = processor }
 
-    /// Has each note reported when it is first made.
+    /// Reports each note when it is first made.
     public func setReport(_ report: @escaping @Sendable (String) -> Void) { state.withLock { $0.report = report } }
 
-    /// The keys that nothing reads, in alphabetical order: those of messages have `messages[].` before them.
+    /// The ignored keys, in alphabetical order; those of messages have the prefix `messages[].`.
     public var unreadKeys: [String] { state.withLock { $0.unreadKeys.sorted() } }
 
-    /// How many samples have a supervised turn whose end is not supervised.
+    /// The number of samples with a supervised turn whose end is not supervised.
     public var rowsWithoutEnd: Int { state.withLock { $0.rowsWithoutEnd } }
 
     /// The notes as sentences.
@@ -42,7 +42,7 @@ public final class DataNotes: Sendable {
 
     private static func sentence(_ keys: [String]) -> String {
         let isOne = keys.count == 1
-        // These have the right name: it is the template that has no use for them.
+        // These names are valid; the template does not read them.
         let ofTemplate = keys.contains { $0.hasSuffix(".tool_calls") || $0 == "tools" }
         return
             "\(keys.joined(separator: ", ")) of the data \(isOne ? "is" : "are") ignored: neither the data format nor the "
@@ -51,14 +51,14 @@ public final class DataNotes: Sendable {
     }
 
     private static let noEnd =
-        "the end of the assistant's turns is not trained, so the model does not learn to stop; have the chat template put an "
-        + "end token behind each answer, and inside {% generation %} where it marks answers"
+        "the end of the assistant's turns is not supervised, so the model does not learn to stop; change the chat template to put an "
+        + "end token after each answer, and inside {% generation %} if it marks answers"
 
-    /// Takes the keys of a row into account.
+    /// Checks the keys of a row.
     ///
     /// - Parameters:
     ///   - row: The keys of the row with their values.
-    ///   - columns: Keys of the row whose values are not read.
+    ///   - columns: Keys of the row that are not checked.
     func add(_ row: JSON, columns: [String] = []) {
         var keys = Set(columns.filter { !RowKeys.knownOfRow.contains($0) })
         for (key, value) in row.object ?? JSONObject() where !value.isNull && !RowKeys.knownOfRow.contains(key) {
@@ -80,7 +80,7 @@ public final class DataNotes: Sendable {
         if !new.isEmpty { report?(Self.sentence(new.sorted())) }
     }
 
-    /// The keys that only the chat template can read, each with the names under which it may do so.
+    /// The keys that only the chat template can read, each with its possible names in the template.
     private static func keysForTheTemplate(of row: JSON) -> [String: [String]] {
         func isFilled(_ value: JSON) -> Bool { !value.isNull && value != "" && value != [] }
         var keys: [String: [String]] = [:]
@@ -103,7 +103,7 @@ public final class DataNotes: Sendable {
         return keys
     }
 
-    /// Takes a sample without a supervised end of a turn into account.
+    /// Counts a sample without a supervised end of a turn.
     func addRowWithoutEnd() {
         let report = state.withLock { state in
             state.rowsWithoutEnd += 1

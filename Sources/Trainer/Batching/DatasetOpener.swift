@@ -3,19 +3,19 @@ public import Datasets
 import Foundation
 import Tokenizers
 
-/// Opens the data that a recipe names.
+/// Opens the data set of a recipe.
 public struct DatasetOpener: Sendable {
-    /// The recipe's section.
+    /// The section `dataset` of the recipe.
     public var section: Recipe.DatasetSection
-    /// Makes samples of conversations.
+    /// Converts conversations to samples.
     public var encoder: SampleEncoder
-    /// What made-up samples and the order follow from.
+    /// The seed of synthetic samples and of shuffling.
     public var seed: UInt64
-    /// How many made-up samples there are.
+    /// The number of synthetic samples.
     public var mockCount = 1024
-    /// A maker that takes the place of the one that the section names.
+    /// A maker that replaces the section's.
     public var maker: ConversationMaker?
-    /// Opens a table, given the section's path or the maker's own data set, and the split.
+    /// Opens a table for the section's path or the maker's data set, and a split.
     public var openTable: (@Sendable (_ path: String, _ split: String) throws -> any DatasetTable)?
 
     /// An opener for a section.
@@ -25,16 +25,16 @@ public struct DatasetOpener: Sendable {
         self.seed = seed
     }
 
-    /// The samples to train on.
+    /// The training samples.
     ///
-    /// - Throws: `BridgeError` when the section names none, or they cannot be opened.
+    /// - Throws: `BridgeError` when the section has none, or they cannot be opened.
     public func training() throws -> any SampleSource {
         switch section.datasetType {
         case .preloaded, .tokenized:
             guard !section.trainDataPath.isEmpty else {
                 throw BridgeError(
                     .badArgument,
-                    "dataset.train_data_path is empty; name the file with the samples to train on"
+                    "dataset.train_data_path is empty, expected the file of training samples"
                 )
             }
             return try file(section.trainDataPath)
@@ -43,17 +43,17 @@ public struct DatasetOpener: Sendable {
         }
     }
 
-    /// The samples to validate on; nil where the section names none, or the data set has no split for it.
+    /// The validation samples; nil if the section has none, or the data set has no validation split.
     ///
     /// - Throws: `BridgeError` when they cannot be opened.
     public func validation() throws -> (any SampleSource)? {
         switch section.datasetType {
         case .preloaded, .tokenized: return section.validDataPath.isEmpty ? nil : try file(section.validDataPath)
         case .mock:
-            // Other images than those of the training.
+            // Images that differ from those of training.
             return try MockSource(count: mockCount, imageCount: section.numImages, seed: ~seed, encoder: encoder)
         case .hf:
-            // Some data sets have nothing to validate on.
+            // Some data sets have no validation split.
             do { return try table(split: "validation") } catch let error as BridgeError
                 where error.code == .missingSplit
             {
@@ -62,13 +62,13 @@ public struct DatasetOpener: Sendable {
         }
     }
 
-    /// The micro-batches of a source, as the section wants them.
+    /// The micro-batches of a source, with the settings of the section.
     ///
     /// - Parameters:
-    ///   - source: Where samples come from.
-    ///   - shuffles: Whether they come in another order in each epoch; nil for what the section says.
-    /// - Returns: What makes micro-batches.
-    /// - Throws: `BridgeError` for lengths that make no sense, and a source without samples.
+    ///   - source: The samples.
+    ///   - shuffles: Whether samples are shuffled in each epoch; nil for the setting of the section.
+    /// - Returns: The collator that makes micro-batches.
+    /// - Throws: `BridgeError` for invalid lengths, and for a source without samples.
     public func preparer(_ source: any SampleSource, shuffles: Bool? = nil) throws -> BatchCollator {
         let tokenizer = encoder.processor.tokenizer
         var options = CollatedBatch.Options()
@@ -98,7 +98,7 @@ public struct DatasetOpener: Sendable {
         )
     }
 
-    /// Whether the data set is one of the hub's of which nothing is in the cache.
+    /// Whether the data set is on the hub and not in the cache.
     func isOnTheHubOnly(_ hub: Hub) -> Bool {
         guard section.datasetType == .hf, let maker = try? maker ?? ConversationMaker(named: section.makerName) else {
             return false
@@ -117,7 +117,7 @@ public struct DatasetOpener: Sendable {
         guard let openTable, !path.isEmpty else {
             throw BridgeError(
                 .badArgument,
-                "dataset.path_or_dataset names no table that can be opened; name a directory with Parquet files or a hub id"
+                "dataset.path_or_dataset is not a table that can be opened, expected a directory with Parquet files or a hub id"
             )
         }
         return TableSource(table: try openTable(path, split), maker: maker, encoder: encoder)

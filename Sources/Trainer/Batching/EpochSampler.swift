@@ -2,26 +2,26 @@ import BridgeCore
 import Synchronization
 import TensorRuntime
 
-/// In which order the samples of a source come, epoch after epoch.
+/// The order of the samples of a source in each epoch.
 ///
-/// The row at a position follows from seed and position alone, so a run goes on where it stopped when it knows how many
-/// samples it has used.
+/// The row at a position depends on seed and position only, so a run resumes with the number of
+/// consumed samples.
 public final class EpochSampler: Sendable {
-    /// How many samples an epoch has.
+    /// The number of samples in an epoch.
     public let count: Int
-    /// Whether each epoch has another order; else it is that of the file.
+    /// Whether each epoch is shuffled; otherwise the order is that of the file.
     public let shuffles: Bool
-    /// What the orders follow from.
+    /// The seed of shuffling.
     public let seed: UInt64
     private let newest = Mutex<[(epoch: Int, rows: [Int])]>([])
 
     private static let stream: UInt64 = 0x6f72_6465_0000_0000
 
-    /// An order.
+    /// A sampler.
     ///
     /// - Throws: `BridgeError` when there are no samples.
     public init(count: Int, shuffles: Bool, seed: UInt64) throws {
-        guard count > 0 else { throw BridgeError(.badArgument, "the data has no samples, expected at least one") }
+        guard count > 0 else { throw BridgeError(.badArgument, "the data set has no samples, expected at least one") }
         self.count = count
         self.shuffles = shuffles
         self.seed = seed
@@ -34,10 +34,10 @@ public final class EpochSampler: Sendable {
         return rows(ofEpoch: position / count)[position % count]
     }
 
-    /// The rows of the samples from a position on.
+    /// The rows of the samples from a position.
     public func rows(from consumed: Int, count: Int) -> [Int] { (0..<max(0, count)).map { row(at: consumed &+ $0) } }
 
-    /// The epochs in use are two at most, when a batch reaches over the end of one.
+    /// At most two epochs are in use, when a batch crosses the end of one.
     private func rows(ofEpoch epoch: Int) -> [Int] {
         newest.withLock { known in
             if let found = known.first(where: { $0.epoch == epoch }) { return found.rows }

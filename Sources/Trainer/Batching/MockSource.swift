@@ -3,37 +3,37 @@ import Imaging
 import TensorRuntime
 import Tokenizers
 
-/// Made-up samples: images of noise with one question and one answer, for trying a run without data.
+/// Synthetic samples: images of noise with one question and one answer, for a run without data.
 public struct MockSource: SampleSource {
-    /// The sides of a image, in pixels.
+    /// The side lengths of an image, in pixels.
     public static let side = 256
-    /// What is asked.
+    /// The question.
     public static let question = "Describe this image."
-    /// What is answered.
+    /// The answer.
     public static let answer = "The image shows random noise in many colours."
 
-    /// How many samples there are.
+    /// The number of samples.
     public let count: Int
     private let imageCount: Int
     private let seed: UInt64
     private let encoder: SampleEncoder
 
-    /// The numbers of the images are a stream of their own, so that nothing else of a run uses them.
+    /// The random numbers of the images are a separate stream.
     private static let stream: UInt64 = 0x6d6f_636b_0000_0000
 
     /// Samples.
     ///
     /// - Parameters:
-    ///   - count: How many.
-    ///   - imageCount: How many images each has; 0 for text alone.
-    ///   - seed: What the images follow from.
-    ///   - encoder: Makes samples of conversations.
-    /// - Throws: `BridgeError` for counts that make no sense, and images for a model that reads text only.
+    ///   - count: The number of samples.
+    ///   - imageCount: The number of images in each; 0 for text only.
+    ///   - seed: The seed of the images.
+    ///   - encoder: Converts conversations to samples.
+    /// - Throws: `BridgeError` for invalid counts, and for images with a text-only model.
     public init(count: Int, imageCount: Int = 1, seed: UInt64, encoder: SampleEncoder) throws {
         guard count > 0, (0...64).contains(imageCount) else {
             throw BridgeError(
                 .badArgument,
-                "\(count) samples with \(imageCount) images each were asked for, expected at least 1 and at most 64 images"
+                "\(count) samples with \(imageCount) images each, expected at least 1 sample and at most 64 images"
             )
         }
         guard imageCount == 0 || encoder.processor.imageTokens != nil else {
@@ -47,10 +47,10 @@ public struct MockSource: SampleSource {
 
     /// The sample of a row.
     ///
-    /// - Throws: `BridgeError` when there is no such row or the template refuses the conversation.
+    /// - Throws: `BridgeError` when the row does not exist or the template refuses the conversation.
     public func sample(at row: Int) throws -> TrainingSample {
         guard (0..<count).contains(row) else {
-            throw BridgeError(.badArgument, "there are \(count) samples and no sample \(row)")
+            throw BridgeError(.badArgument, "there is no sample \(row), expected 0 to \(count - 1)")
         }
         let size = Self.side * Self.side * 3
         let numbers = RandomStream(seed: seed, stream: Self.stream &+ UInt64(row))

@@ -1,29 +1,29 @@
 import BridgeCore
 import Foundation
 
-/// Threads that make the next items of a sequence while the last one is used, such as micro-batches with their images.
+/// Threads that make the next items of a sequence while the current one is used, such as micro-batches with images.
 ///
-/// Items come in order, and so does the error of one that cannot be made: those before it are delivered first. At most
-/// `depth` items are made ahead. The threads end with the object.
+/// Items are delivered in order, and so is the error of an item: the items before it are delivered first. At most
+/// `depth` items are prefetched. The threads end with the object.
 public final class Prefetcher<Item: Sendable>: Sendable {
     private let board: PrefetchQueue<Item>
 
     /// Starts the threads.
     ///
     /// - Parameters:
-    ///   - count: How many items there are; nil for no end.
-    ///   - depth: How many items may wait, at least 1.
-    ///   - workers: How many threads, at least 1.
-    ///   - make: Makes the item of an index, on any of the threads.
+    ///   - count: The number of items; nil for an infinite sequence.
+    ///   - depth: The maximum number of prefetched items, at least 1.
+    ///   - workers: The number of threads, at least 1.
+    ///   - make: Makes the item at an index, on any of the threads.
     public init(count: Int? = nil, depth: Int, workers: Int, make: @escaping @Sendable (Int) throws -> Item) {
         let board = PrefetchQueue<Item>(count: count ?? .max, depth: max(1, depth))
         self.board = board
         for _ in 0..<min(max(1, workers), max(1, depth)) {
-            // The thread holds the board and not this object, which would otherwise never go.
+            // The thread retains the board, not this object, which would otherwise never be released.
             let thread = Thread {
                 while let index = board.take() { board.put(index, Result { try make(index) }) }
             }
-            // What a main thread has: templates and JSON nest.
+            // The stack size of a main thread: templates and JSON are nested.
             thread.stackSize = 8 << 20
             thread.start()
         }
@@ -31,18 +31,18 @@ public final class Prefetcher<Item: Sendable>: Sendable {
 
     deinit { board.cancel() }
 
-    /// The next item; waits until it is made.
+    /// Waits for the next item.
     ///
-    /// - Returns: The item, or nil behind the last one.
-    /// - Throws: What was thrown when the item was made, again at each call from then on; `BridgeError` with the code
+    /// - Returns: The item, or nil after the last one.
+    /// - Throws: The error of making the item, at each call from then on; `BridgeError` with the code
     ///   `cancelled` after ``cancel()``.
     public func next() throws -> Item? { try board.next() }
 
-    /// Stops making items, and wakes whoever waits for one; an item that is being made is finished and dropped.
+    /// Stops making items and wakes waiting callers; items in progress are finished and discarded.
     public func cancel() { board.cancel() }
 }
 
-/// What the threads of a prefetcher share.
+/// The shared state of the threads of a prefetcher.
 private final class PrefetchQueue<Item: Sendable>: @unchecked Sendable {
     // All variables are read and written under the lock of the condition.
     private let condition = NSCondition()
@@ -52,7 +52,7 @@ private final class PrefetchQueue<Item: Sendable>: @unchecked Sendable {
     private var nextToMake = 0
     private var nextToDeliver = 0
     private var isCancelled = false
-    /// The first item that could not be made; none behind it is begun.
+    /// The first item that could not be made; no item after it is started.
     private var failed: Int?
 
     init(count: Int, depth: Int) {
@@ -60,7 +60,7 @@ private final class PrefetchQueue<Item: Sendable>: @unchecked Sendable {
         self.depth = depth
     }
 
-    /// The index of an item to make, as soon as there is room; nil when there is no more to do.
+    /// The index of the next item to make, once there is room; nil when there are no more.
     func take() -> Int? {
         condition.lock()
         defer { condition.unlock() }
@@ -87,7 +87,7 @@ private final class PrefetchQueue<Item: Sendable>: @unchecked Sendable {
         guard !isCancelled, let result = made[nextToDeliver] else {
             throw BridgeError(.cancelled, "the preparation of samples was interrupted")
         }
-        // An error stays where it is: there is nothing behind it.
+        // An error stays in the queue, because nothing follows it.
         let item = try result.get()
         made[nextToDeliver] = nil
         nextToDeliver += 1

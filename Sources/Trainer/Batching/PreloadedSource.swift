@@ -2,9 +2,9 @@ public import BridgeCore
 import Datasets
 import JSONTree
 
-/// Conversations in a JSON or JSONL file of one's own, with paths of images.
+/// Conversations in a JSON or JSONL file, with paths of images.
 ///
-/// Rows are read, rendered and tokenized when they are asked for. See ``SampleEncoder`` for what is supervised.
+/// Rows are read, rendered and tokenized lazily. See ``SampleEncoder`` for the supervised tokens.
 public struct PreloadedSource: SampleSource {
     private let file: RowFile
     private let imageFolder: String
@@ -13,25 +13,25 @@ public struct PreloadedSource: SampleSource {
     /// Opens a file.
     ///
     /// - Parameters:
-    ///   - path: The file: a row to a line, or one list of rows.
-    ///   - imageFolder: What paths of images are relative to; empty for the file's own directory.
-    ///   - encoder: Makes samples of conversations.
-    /// - Throws: `BridgeError` when the file cannot be read or holds no row.
+    ///   - path: The file: one row per line, or one list of rows.
+    ///   - imageFolder: The directory that image paths are relative to; empty for the directory of the file.
+    ///   - encoder: Converts conversations to samples.
+    /// - Throws: `BridgeError` when the file cannot be read or has no rows.
     public init(path: String, imageFolder: String = "", encoder: SampleEncoder) throws {
         file = try RowFile(path: path)
         self.imageFolder = ImagePaths.directory(imageFolder, for: path)
         self.encoder = encoder
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     public var count: Int { file.count }
 
-    /// Where a row stands: the file and the line it begins in.
+    /// The location of a row: the file and its first line.
     public func location(of row: Int) -> String { file.name(of: row) }
 
     /// The conversation of a row, with images not loaded yet.
     ///
-    /// - Throws: `BridgeError` that names file and line of a row that has another options.
+    /// - Throws: `BridgeError` with file and line of a row in another format.
     public func conversation(at row: Int) throws -> Conversation {
         let json = try file.json(at: row)
         return try file.about(row) { try ConversationRow.conversation(json, imageFolder: imageFolder) }
@@ -39,7 +39,7 @@ public struct PreloadedSource: SampleSource {
 
     /// The sample of a row.
     ///
-    /// - Throws: `BridgeError` that names file and line of a row that cannot be used, an image that is not there among them.
+    /// - Throws: `BridgeError` with file and line of a row that cannot be used, such as one with a missing image.
     public func sample(at row: Int) throws -> TrainingSample {
         let json = try file.json(at: row)
         return try file.about(row) {

@@ -2,18 +2,18 @@ public import BridgeCore
 import Imaging
 import Tokenizers
 
-/// Turns conversations into samples: tokens of the whole, with labels where the assistant speaks.
+/// Converts conversations to samples: the tokens of the conversation, with labels in the assistant's turns.
 ///
-/// Which tokens those are follows from where the assistant's turns stand in the rendered text, never from a search for
-/// what it says: the same words in a question stay what they are.
+/// The supervised tokens depend on the positions of the assistant's turns in the rendered text, not on a search for
+/// their content: the same text in a question is not supervised.
 public struct SampleEncoder: Sendable {
     /// The model's processor.
     public let processor: any ModelProcessor
     /// Which tokens are supervised.
     public let lossMode: Recipe.LossMode
-    /// What the template is given, and how images are prepared.
+    /// The arguments of the template and of image processing.
     public let options: ProcessingOptions
-    /// What is to be said about the rows that samples are made of.
+    /// Notes about the rows.
     public let notes: DataNotes
 
     /// An encoder.
@@ -21,8 +21,8 @@ public struct SampleEncoder: Sendable {
     /// - Parameters:
     ///   - processor: The model's processor.
     ///   - lossMode: Which tokens are supervised.
-    ///   - options: What the template is given. A template that writes the date writes the one of now when none is named,
-    ///     and the same for every sample of this encoder.
+    ///   - options: The arguments of the template. Without a date, a template that uses one gets the current date,
+    ///     the same for every sample of this encoder.
     public init(
         processor: any ModelProcessor,
         lossMode: Recipe.LossMode = .assistant,
@@ -42,7 +42,7 @@ public struct SampleEncoder: Sendable {
     /// The sample of a conversation, of any length.
     ///
     /// - Throws: `BridgeError` with one sentence when there is no turn of the assistant, the template refuses the
-    ///   conversation or hides where the assistant's turns stand, or an image cannot be used.
+    ///   conversation or does not show the positions of the assistant's turns, or an image cannot be used.
     public func encode(_ conversation: Conversation) throws -> TrainingSample {
         guard !conversation.messages.isEmpty else {
             throw BridgeError(
@@ -53,7 +53,7 @@ public struct SampleEncoder: Sendable {
         guard lossMode == .full || conversation.messages.contains(where: \.isOfAssistant) else {
             throw BridgeError(
                 .corruptInput,
-                "the conversation has no turn of the assistant, so nothing can be supervised from it; add the answer"
+                "the conversation has no turn of the assistant, so it has no supervised token; add the answer"
             )
         }
         var chat = try processor.rendered(conversation, options: options)
@@ -70,7 +70,7 @@ public struct SampleEncoder: Sendable {
         )
     }
 
-    /// Spans without the markers of images, in whose place there will be tokens that nobody says.
+    /// Spans without the placeholders of images, whose tokens are not supervised.
     private func withoutImages(_ spans: [Range<Int>], _ text: String) -> [Range<Int>] {
         guard let marker = processor.imageTokens.map({ Array($0.marker.utf8) }), !marker.isEmpty else { return spans }
         let text = Array(text.utf8)

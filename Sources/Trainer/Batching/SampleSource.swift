@@ -1,14 +1,14 @@
-/// Where samples come from: a data set that has been opened and checked.
+/// An opened and checked data set of samples.
 ///
-/// A sample is made when it is asked for, on whatever thread asks, and is the same each time.
+/// A sample is made on request, on the thread of the caller, and is the same each time.
 public protocol SampleSource: Sendable {
-    /// How many samples there are.
+    /// The number of samples.
     var count: Int { get }
     /// The sample of a row.
     ///
-    /// - Throws: `BridgeError` that names file and line of a row that cannot be used.
+    /// - Throws: `BridgeError` with file and line of a row that cannot be used.
     func sample(at row: Int) throws -> TrainingSample
-    /// Words that say where a row stands, such as a file and a line.
+    /// The location of a row, such as a file and a line.
     func location(of row: Int) -> String
 }
 

@@ -1,28 +1,28 @@
 import BridgeCore
 
-/// Makes samples fit the longest sequence, and counts what becomes of them.
+/// Truncates samples to the maximum sequence length, and counts the results.
 public struct SampleTruncation: Sendable {
-    /// What is done with a sample that cannot be cut.
+    /// The treatment of a sample that cannot be truncated.
     public enum OverlongPolicy: String, Sendable, CaseIterable {
         /// An error that ends the run.
         case refuse
-        /// It is left out and counted.
+        /// It is skipped and counted.
         case skip
     }
 
-    /// The longest sample, in tokens.
+    /// The maximum length of a sample, in tokens.
     public let seqLength: Int
-    /// What is done with a sample that is longer and cannot be cut.
+    /// The treatment of a longer sample that cannot be truncated.
     public let tooLong: OverlongPolicy
     private let imageTokenID: Int32?
 
     /// A rule for lengths.
     ///
     /// - Parameters:
-    ///   - seqLength: The longest sample, in tokens.
-    ///   - imageTokenID: The token in whose place features of images come; nil for text.
-    ///   - tooLong: What is done with a sample that is longer and cannot be cut.
-    /// - Throws: `BridgeError` for a length that holds no pair of tokens.
+    ///   - seqLength: The maximum length of a sample, in tokens.
+    ///   - imageTokenID: The token that image features replace; nil for text.
+    ///   - tooLong: The treatment of a longer sample that cannot be truncated.
+    /// - Throws: `BridgeError` for a length below 2.
     public init(seqLength: Int, imageTokenID: Int?, tooLong: OverlongPolicy = .refuse) throws {
         guard seqLength >= 2 else {
             throw BridgeError(.badArgument, "dataset.seq_length is \(seqLength), expected at least 2")
@@ -32,25 +32,25 @@ public struct SampleTruncation: Sendable {
         self.imageTokenID = imageTokenID.map { Int32(clamping: $0) }
     }
 
-    /// What became of a sample.
+    /// The result of fitting a sample.
     public enum Outcome: Sendable, Equatable {
-        /// It fits as it is.
+        /// It fits.
         case whole
-        /// So many tokens at its end were cut off.
+        /// This number of tokens at its end was truncated.
         case cut(Int)
-        /// It is too long and was left out.
+        /// It is too long and was skipped.
         case skipped
     }
 
-    /// The sample within the length.
+    /// The sample, truncated to the length.
     ///
-    /// It is cut from the right, where no image is cut. A sample that is left out becomes one token from which nothing is
-    /// supervised, so that batches keep their size.
+    /// It is truncated on the right, never inside an image. A skipped sample becomes one unsupervised token
+    /// so that batches keep their size.
     ///
-    /// - Throws: `BridgeError` when the cut would go through an image and such samples are refused.
+    /// - Throws: `BridgeError` when truncation would split an image and such samples are refused.
     public func fit(_ sample: TrainingSample) throws -> (sample: TrainingSample, outcome: Outcome) {
         guard sample.tokens.count > seqLength else { return (sample, .whole) }
-        // The token behind the last feature ends the image, so it has to stay too.
+        // The token after the last feature ends the image, so it is kept too.
         let lastFeature = imageTokenID.flatMap { id in sample.tokens.lastIndex(of: id) }
         if (lastFeature ?? -1) <= seqLength - 2 {
             var cut = sample
@@ -62,7 +62,7 @@ public struct SampleTruncation: Sendable {
             throw BridgeError(
                 .corruptInput,
                 "the sample has \(sample.tokens.count) tokens with an image up to token \(lastFeature ?? 0), and at most "
-                    + "\(seqLength) fit; raise dataset.seq_length, make the image smaller, or leave the sample out"
+                    + "\(seqLength) fit; raise dataset.seq_length, make the image smaller, or remove the sample"
             )
         }
         let first = Array(sample.tokens.prefix(1).map { $0 == imageTokenID ? 0 : $0 })
@@ -70,29 +70,29 @@ public struct SampleTruncation: Sendable {
     }
 }
 
-/// What was seen in samples: nothing that is left out or cut stays unsaid.
+/// Counts of samples, including skipped and truncated ones.
 public struct SampleStatistics: Sendable, Equatable {
-    /// Samples that were looked at.
+    /// Samples that were read.
     public var sampleCount = 0
-    /// Tokens of the samples that were kept, behind the cuts.
+    /// Tokens of the samples that were kept, after truncation.
     public var tokenCount = 0
     /// Tokens that are supervised.
     public var supervisedCount = 0
-    /// Samples from which nothing is supervised, the ones left out not counted.
+    /// Samples without a supervised token, not counting skipped ones.
     public var withoutTrainedToken = 0
-    /// Samples that were left out because they are too long.
+    /// Samples that were skipped because they are too long.
     public var tooLong = 0
-    /// Samples that were cut.
+    /// Samples that were truncated.
     public var cut = 0
-    /// Tokens that were cut off.
+    /// Tokens that were truncated.
     public var cutTokens = 0
-    /// Pictures.
+    /// Images.
     public var imageCount = 0
 
-    /// Nothing yet.
+    /// Zero counts.
     public init() {}
 
-    /// Adds what was seen in other samples.
+    /// Adds the counts of other samples.
     public mutating func add(_ other: SampleStatistics) {
         sampleCount += other.sampleCount
         tokenCount += other.tokenCount
@@ -104,7 +104,7 @@ public struct SampleStatistics: Sendable, Equatable {
         imageCount += other.imageCount
     }
 
-    /// Counts a sample as it came out of ``SampleTruncation/fit(_:)``.
+    /// Counts a sample after ``SampleTruncation/fit(_:)``.
     public mutating func count(_ sample: TrainingSample, _ outcome: SampleTruncation.Outcome) {
         sampleCount += 1
         switch outcome {
@@ -122,7 +122,7 @@ public struct SampleStatistics: Sendable, Equatable {
         if sample.supervisedCount == 0 { withoutTrainedToken += 1 }
     }
 
-    /// Adds what was counted elsewhere.
+    /// Adds other counts.
     public static func += (left: inout SampleStatistics, right: SampleStatistics) {
         left.sampleCount += right.sampleCount
         left.tokenCount += right.tokenCount

@@ -2,7 +2,7 @@ import BridgeCore
 import Datasets
 import Tokenizers
 
-/// Which parts of a rendered conversation are supervised: the turns of the assistant that the mode asks for and no mark of
+/// The supervised parts of a rendered conversation: the turns of the assistant that the mode selects and no mark of
 /// the row excludes.
 struct SupervisedSpans {
     private let conversation: Conversation
@@ -25,7 +25,7 @@ struct SupervisedSpans {
         turns = conversation.messages.indices.filter { conversation.messages[$0].isOfAssistant }
     }
 
-    /// The parts, in UTF-8 bytes, and whether the end of each supervised turn is among them; nil where that is not known.
+    /// The parts, in UTF-8 bytes, and whether they include the end of each supervised turn; nil if unknown.
     mutating func find(_ mode: Recipe.LossMode) throws -> (spans: [Range<Int>], endsTurns: Bool?) {
         switch mode {
         case .full:
@@ -43,7 +43,7 @@ struct SupervisedSpans {
 
     private mutating func spans(of wanted: [Int]) throws -> ([Range<Int>], Bool?) {
         let supervised = wanted.filter { isSupervised($0) }
-        // The template's own marks where it has them, else what can be found out by rendering.
+        // The template's marks if it has them, otherwise the turns found by rendering.
         guard chat.assistantSpans.isEmpty else {
             let spans = try markedSpans(wanted, supervised)
             return (spans, spans.isEmpty ? nil : endsTurns(spans))
@@ -52,16 +52,16 @@ struct SupervisedSpans {
         return (found.map(\.span), found.isEmpty ? nil : found.allSatisfy(\.hasEnd))
     }
 
-    /// The template's own marks, without those of turns that the row excludes.
+    /// The template's marks, without those of turns that the row excludes.
     private mutating func markedSpans(_ wanted: [Int], _ supervised: [Int]) throws -> [Range<Int>] {
         let isLastOnly = wanted.count < turns.count
         if supervised == wanted, !isLastOnly { return chat.assistantSpans }
-        // A turn may have several marks, or none: which are its own is found by where it is in the text.
+        // A turn may have several marks, or none; its marks are found by their positions in the text.
         do {
             let excluded = try turns.filter { !supervised.contains($0) }.map { try turn($0).span }
             return chat.assistantSpans.filter { span in !excluded.contains { $0.overlaps(span) } }
         } catch let error as BridgeError {
-            // What cannot be found in the text is taken for one mark a turn where there are as many.
+            // If positions cannot be found, one mark per turn is assumed when the numbers agree.
             if chat.assistantSpans.count == turns.count {
                 return zip(turns, chat.assistantSpans).filter { supervised.contains($0.0) }.map(\.1)
             }
@@ -70,7 +70,7 @@ struct SupervisedSpans {
         }
     }
 
-    /// Whether the marks of a template take in what ends a turn; nil where that cannot be told.
+    /// Whether the marks of a template include the end of a turn; nil if unknown.
     private func endsTurns(_ spans: [Range<Int>]) -> Bool? {
         let text = Array(chat.text.utf8)
         let tokens = processor.tokenizer.addedTokens.map { Array($0.content.utf8) }
@@ -88,7 +88,7 @@ struct SupervisedSpans {
         return isKnown ? true : nil
     }
 
-    /// What marks of the row exclude where otherwise everything is supervised.
+    /// The parts that marks of the row exclude if everything else is supervised.
     private mutating func excludedFromWhole() throws -> [Range<Int>] {
         let excluded = conversation.messages.indices.filter { !isSupervised($0) }
         if let other = excluded.first(where: { !turns.contains($0) }) {
@@ -118,7 +118,7 @@ struct SupervisedSpans {
         return try finder.turn(ofMessage: message)
     }
 
-    /// Ranges without the parts that others take.
+    /// Ranges without the parts covered by others.
     static func subtracting(_ excluded: [Range<Int>], from spans: [Range<Int>]) -> [Range<Int>] {
         excluded.reduce(spans) { spans, excluded in
             spans.flatMap { span in

@@ -2,7 +2,7 @@ public import BridgeCore
 public import Datasets
 import JSONTree
 
-/// Samples of a table's rows, by a maker.
+/// Samples made from the rows of a table by a maker.
 public struct TableSource: SampleSource {
     private let table: any DatasetTable
     private let maker: ConversationMaker
@@ -15,15 +15,15 @@ public struct TableSource: SampleSource {
         self.encoder = encoder
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     public var count: Int { table.count }
 
-    /// Where a row stands: its file and its number there.
+    /// The location of a row: its file and its number there.
     public func location(of row: Int) -> String { (try? table.row(at: row).location) ?? "row \(row)" }
 
     /// The sample of a row.
     ///
-    /// - Throws: `BridgeError` that names the place of a row that cannot be used.
+    /// - Throws: `BridgeError` with the location of a row that cannot be used.
     public func sample(at row: Int) throws -> TrainingSample {
         let row = try table.row(at: row)
         let conversation = try maker.conversation(row)

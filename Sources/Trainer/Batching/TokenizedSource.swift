@@ -3,10 +3,10 @@ import Datasets
 import Imaging
 import JSONTree
 
-/// Samples that somebody else has tokenized: rows of `input_ids`, `labels` and perhaps `images`.
+/// Tokenized samples: rows of `input_ids`, `labels` and optional `images`.
 ///
-/// Labels stand where their tokens stand, not shifted, with -100 where nothing is supervised, as transformers' models take them.
-/// Image tokens are in `input_ids` already, as often as the images have features. Padding at the end, which an
+/// Labels are at the positions of their tokens, not shifted, with -100 for unsupervised tokens, as in transformers.
+/// `input_ids` has one image token for each image feature. Padding at the end, which an
 /// `attention_mask` of zeros shows, is removed where it has no labels; other padding is refused.
 public struct TokenizedSource: SampleSource {
     private let file: RowFile
@@ -14,14 +14,14 @@ public struct TokenizedSource: SampleSource {
     private let processor: any ModelProcessor
     private let options: ProcessingOptions
 
-    /// Opens a file with a row to a line.
+    /// Opens a file with one row per line.
     ///
     /// - Parameters:
     ///   - path: The file.
-    ///   - imageFolder: What paths of images are relative to; empty for the file's own directory.
-    ///   - processor: The model's processor, which prepares images and knows the vocabulary.
-    ///   - options: How images are prepared.
-    /// - Throws: `BridgeError` when the file cannot be read or holds no row.
+    ///   - imageFolder: The directory that image paths are relative to; empty for the directory of the file.
+    ///   - processor: The model's processor, which prepares images and has the vocabulary.
+    ///   - options: The arguments of image processing.
+    /// - Throws: `BridgeError` when the file cannot be read or has no rows.
     public init(
         path: String,
         imageFolder: String = "",
@@ -34,15 +34,15 @@ public struct TokenizedSource: SampleSource {
         self.options = options
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     public var count: Int { file.count }
 
-    /// Where a row stands: the file and the line it begins in.
+    /// The location of a row: the file and its first line.
     public func location(of row: Int) -> String { file.name(of: row) }
 
     /// The sample of a row.
     ///
-    /// - Throws: `BridgeError` that names file and line when the row is not JSON, its lists do not fit each other or the
+    /// - Throws: `BridgeError` with file and line when the row is not JSON, its lists do not fit each other or the
     ///   vocabulary, or its images do not fit its image tokens.
     public func sample(at row: Int) throws -> TrainingSample {
         let json = try file.json(at: row)
@@ -53,7 +53,7 @@ public struct TokenizedSource: SampleSource {
             guard tokens.count == labels.count else {
                 throw BridgeError(
                     .corruptInput,
-                    "there are \(labels.count) labels for \(tokens.count) input_ids; labels are not shifted and as many"
+                    "found \(labels.count) labels for \(tokens.count) input_ids, expected one label per token, not shifted"
                 )
             }
             let padding = try self.padding(of: json, labels: labels)
@@ -63,7 +63,7 @@ public struct TokenizedSource: SampleSource {
         }
     }
 
-    /// How many tokens at the end are padding.
+    /// The number of padding tokens at the end.
     ///
     /// Padding on the right changes no other token; padding elsewhere, and labels of padding, would change the loss.
     private func padding(of json: JSON, labels: [Int32]) throws -> Int {
@@ -73,7 +73,7 @@ public struct TokenizedSource: SampleSource {
         {
             throw BridgeError(
                 .corruptInput,
-                "position_ids do not count the tokens from 0 on, which is all that is supported; leave them out"
+                "position_ids are not 0, 1, 2, ..., which is required; remove them"
             )
         }
         guard let mask = json["attention_mask"]?.nonNull else { return 0 }
@@ -82,20 +82,20 @@ public struct TokenizedSource: SampleSource {
         else {
             throw BridgeError(
                 .corruptInput,
-                "attention_mask has to be a list of \(labels.count) zeros and ones, as many as input_ids"
+                "attention_mask is not a list of \(labels.count) zeros and ones, one for each of input_ids"
             )
         }
         let present = flags.count { $0 == 1 }
         guard present > 0, flags.prefix(present).allSatisfy({ $0 == 1 }) else {
             throw BridgeError(
                 .corruptInput,
-                "attention_mask has zeros before its last one; padding is supported at the end of a row only, so remove it"
+                "attention_mask has zeros before its last one; padding is supported at the end of a row only; remove it"
             )
         }
         guard labels[present...].allSatisfy({ $0 == TrainingSample.ignoredLabel }) else {
             throw BridgeError(
                 .corruptInput,
-                "labels of padding, where attention_mask is 0, are not -100; set them to -100, so that it is not supervised"
+                "labels of padding, where attention_mask is 0, are not -100, expected -100"
             )
         }
         return flags.count - present
@@ -103,7 +103,7 @@ public struct TokenizedSource: SampleSource {
 
     private func ids(_ key: String, of json: JSON) throws -> [Int32] {
         guard let list = json[key]?.array else {
-            throw BridgeError(.corruptInput, "\(key) is \(json[key]?.kind ?? "not there"), expected a list of numbers")
+            throw BridgeError(.corruptInput, "\(key) is \(json[key]?.kind ?? "missing"), expected a list of numbers")
         }
         let vocabulary = processor.decoder.vocabSize
         return try list.enumerated().map { index, value in
@@ -124,12 +124,12 @@ public struct TokenizedSource: SampleSource {
         let sources = try (json["images"] ?? .null).imageList.map { try ImagePaths.source($0, in: imageFolder) }
         let prepared = try sources.map { try processor.prepared($0, options: options) }
         let features = prepared.reduce(0) { $0 + $1.featureCount }
-        let places = processor.imageTokens.map { image in tokens.count { Int($0) == image.featureID } } ?? 0
-        guard features == places else {
+        let positions = processor.imageTokens.map { image in tokens.count { Int($0) == image.featureID } } ?? 0
+        guard features == positions else {
             throw BridgeError(
                 .corruptInput,
-                "\(sources.count) images have \(features) features and input_ids has \(places) image tokens; "
-                    + "both have to be as many"
+                "\(sources.count) images have \(features) features and input_ids has \(positions) image tokens; "
+                    + "expected one image token for each feature"
             )
         }
         return prepared.flatMap(\.passes)

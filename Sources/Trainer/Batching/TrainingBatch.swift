@@ -2,16 +2,16 @@ public import BridgeCore
 import Imaging
 public import TensorRuntime
 
-/// A micro-batch as the trainer takes it.
+/// A micro-batch for the trainer.
 public struct TrainingBatch: Sendable {
     /// The tokens and images: B x T.
     public var tokens: TokenBatch
-    /// For every token the one that follows it in its sample where that is supervised, -100 elsewhere: B x T.
+    /// For each token the next token of its sample if that is supervised, otherwise -100: B x T.
     public var targets: [Int32]
-    /// How many targets are supervised.
+    /// The number of supervised targets.
     public var supervisedCount: Int
 
-    /// A batch of tokens and images that are tensors already.
+    /// A batch of tokens and image tensors.
     public init(tokens: TokenBatch, targets: [Int32]) {
         self.tokens = tokens
         self.targets = targets

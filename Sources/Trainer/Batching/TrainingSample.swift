@@ -1,15 +1,15 @@
 public import Imaging
 
-/// One example to learn from: tokens, which of them are supervised, and the images that some of them stand for.
+/// One training sample: tokens, labels, and images.
 public struct TrainingSample: Sendable, Equatable {
-    /// What a label is that nothing is supervised from.
+    /// The label of unsupervised tokens.
     public static let ignoredLabel: Int32 = -100
 
     /// The tokens of the whole conversation, T of them.
     public var tokens: [Int32]
-    /// For each token the token itself where the model is to learn to say it, ``ignoredLabel`` elsewhere: T, not shifted.
+    /// For each token the token itself if it is supervised, otherwise ``ignoredLabel``: T, not shifted.
     public var labels: [Int32]
-    /// Pixel values, in the order in which their features take the place of image tokens.
+    /// Pixel values, in the order of their image tokens.
     public var images: [PixelPlanes]
 
     /// A sample.
@@ -19,6 +19,6 @@ public struct TrainingSample: Sendable, Equatable {
         self.images = images
     }
 
-    /// How many tokens the model learns to say; the first token of a sequence follows nothing and is not among them.
+    /// The number of supervised tokens; the first token of a sequence is never supervised.
     public var supervisedCount: Int { labels.dropFirst().count { $0 != Self.ignoredLabel } }
 }

@@ -3,9 +3,9 @@ import Datasets
 import JSONTree
 import Tokenizers
 
-/// Questions with their answers, in a JSON or JSONL file of conversations whose last turn is the assistant's.
+/// Questions with answers, in a JSON or JSONL file of conversations whose last turn is the assistant's.
 ///
-/// The rows have the forms that ``PreloadedSource`` reads. A row may have a `category`, by which right answers are counted.
+/// The format is that of ``PreloadedSource``. Accuracy is also counted by the optional `category` of a row.
 public struct AnswerFile: Sendable {
     /// A question.
     public struct Question: Sendable, Equatable {
@@ -13,7 +13,7 @@ public struct AnswerFile: Sendable {
         public var conversation: Conversation
         /// The answer.
         public var answer: String
-        /// What kind of question it is; nil where the row does not say.
+        /// The category of the question; nil if the row has none.
         public var category: String?
         /// File and line.
         public var location: String
@@ -33,20 +33,20 @@ public struct AnswerFile: Sendable {
     /// Opens a file.
     ///
     /// - Parameters:
-    ///   - path: The file: a row to a line, or one list of rows.
-    ///   - imageFolder: What paths of images are relative to; empty for the file's own directory.
-    /// - Throws: `BridgeError` when the file cannot be read or holds no row.
+    ///   - path: The file: one row per line, or one list of rows.
+    ///   - imageFolder: The directory that image paths are relative to; empty for the directory of the file.
+    /// - Throws: `BridgeError` when the file cannot be read or has no rows.
     public init(path: String, imageFolder: String = "") throws {
         file = try RowFile(path: path)
         self.imageFolder = ImagePaths.directory(imageFolder, for: path)
     }
 
-    /// How many questions there are.
+    /// The number of questions.
     public var count: Int { file.count }
 
     /// A question.
     ///
-    /// - Throws: `BridgeError` that names file and line of a row that has another form.
+    /// - Throws: `BridgeError` with file and line of a row in another format.
     public func question(at row: Int) throws -> Question {
         let json = try file.json(at: row)
         return try file.about(row) {
@@ -54,7 +54,7 @@ public struct AnswerFile: Sendable {
             guard let last = conversation.messages.popLast(), last.isOfAssistant, !conversation.messages.isEmpty else {
                 throw BridgeError(
                     .corruptInput,
-                    "the conversation does not end with an answer of the assistant to a question, which is expected"
+                    "the last two turns are not a question and an answer of the assistant, which is expected"
                 )
             }
             guard let content = last.fields.last(where: { $0.name == "content" })?.value,

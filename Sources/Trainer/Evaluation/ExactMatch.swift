@@ -1,16 +1,16 @@
-/// How many answers of a model are those that a file gives, to the letter.
+/// The exact-match accuracy of a model's answers.
 public struct ExactMatch: Sendable, Equatable {
-    /// Questions and right answers.
+    /// Counts of questions and correct answers.
     public struct Share: Sendable, Equatable {
-        /// How many questions there were.
+        /// The number of questions.
         public var questions = 0
-        /// How many answers were right.
+        /// The number of correct answers.
         public var right = 0
 
-        /// No questions.
+        /// Zero counts.
         public init() {}
 
-        /// Right answers by questions, from 0 to 1; 0 without questions.
+        /// Correct answers divided by questions, from 0 to 1; 0 without questions.
         public var accuracy: Double { questions == 0 ? 0 : Double(right) / Double(questions) }
 
         mutating func count(_ isRight: Bool) {
@@ -19,37 +19,37 @@ public struct ExactMatch: Sendable, Equatable {
         }
     }
 
-    /// An answer that was another one.
+    /// A wrong answer.
     public struct Miss: Sendable, Equatable {
         /// File and line of the question.
         public var location: String
-        /// What the file says.
+        /// The expected answer.
         public var expected: String
-        /// What the model said.
-        public var said: String
+        /// The generated answer.
+        public var prediction: String
     }
 
     /// All questions.
     public private(set) var all = Share()
-    /// The questions of each category that the rows name.
+    /// The counts of each category.
     public private(set) var categories: [String: Share] = [:]
-    /// The answers that were wrong, in the order of the file.
+    /// The wrong answers, in the order of the file.
     public private(set) var misses: [Miss] = []
 
-    /// Nothing yet.
+    /// Zero counts.
     public init() {}
 
-    /// Counts an answer; white space at its ends means nothing.
+    /// Counts an answer; white space at its ends is ignored.
     ///
     /// - Parameters:
-    ///   - said: What the model said.
-    ///   - question: The question with the answer that the file gives.
-    public mutating func count(_ said: String, to question: AnswerFile.Question) {
-        let (said, expected) = (Self.trimmed(said), Self.trimmed(question.answer))
-        let isRight = said == expected
+    ///   - prediction: The generated answer.
+    ///   - question: The question with the expected answer.
+    public mutating func count(_ prediction: String, to question: AnswerFile.Question) {
+        let (prediction, expected) = (Self.trimmed(prediction), Self.trimmed(question.answer))
+        let isRight = prediction == expected
         all.count(isRight)
         if let category = question.category { categories[category, default: Share()].count(isRight) }
-        if !isRight { misses.append(Miss(location: question.location, expected: expected, said: said)) }
+        if !isRight { misses.append(Miss(location: question.location, expected: expected, prediction: prediction)) }
     }
 
     private static func trimmed(_ text: String) -> String {

@@ -1,11 +1,11 @@
 import Glibc
 
-/// Numbers and times as C's functions write them, which is what other tools' lines are made with.
+/// Numbers and times in the format of C's functions, as in the log lines of Megatron.
 enum CFormat {
-    /// The text of a format, whose fields have to fit the arguments.
+    /// Formats arguments, which have to match the fields of the format.
     static func text(_ format: String, _ arguments: any CVarArg...) -> String {
         withVaList(arguments) { list in
-            // Wide enough for the longest double in fixed notation and the words around it.
+            // Long enough for the longest double in fixed notation and the text around it.
             var buffer = [CChar](repeating: 0, count: 1024)
             let count = Int(vsnprintf(&buffer, buffer.count, format, list))
             return String(
@@ -31,7 +31,7 @@ enum CFormat {
         )
     }
 
-    /// A length of time as `2:03:04`; `?` where it makes no sense.
+    /// A duration as `2:03:04`; `?` if it is not finite.
     static func duration(_ seconds: Double) -> String {
         guard let whole = Int(exactly: seconds.rounded()), whole >= 0 else { return "?" }
         return text("%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60)

@@ -1,9 +1,9 @@
 import Glibc
 
-/// Writes a line every few steps: that of Megatron's training log, then tokens per second and the time that is left.
+/// Writes a line every few steps: that of Megatron's training log, then tokens per second and the remaining time.
 ///
-/// The form: `training_log` in Megatron-LM's `megatron/training/training.py`. Time and loss are means over the steps since the
-/// last line, a step that was skipped or gave NaN left out of the loss; rate and norms are the last step's.
+/// The format: `training_log` in Megatron-LM's `megatron/training/training.py`. Time and loss are means over the steps since the
+/// last line, the loss without skipped and NaN steps; learning rate and norms are those of the last step.
 public final class ConsoleLine: MetricsSink {
     private let interval: Int
     private let hasThroughput: Bool
@@ -20,10 +20,10 @@ public final class ConsoleLine: MetricsSink {
     /// A console line.
     ///
     /// - Parameters:
-    ///   - interval: After how many steps a line is due.
-    ///   - hasThroughput: Whether the line has operations per second.
-    ///   - now: Seconds since 1970; nil for the clock.
-    ///   - write: Takes each line, without the end of the line.
+    ///   - interval: The number of steps between two lines.
+    ///   - hasThroughput: Whether the line has floating-point operations per second.
+    ///   - now: Seconds since 1970; nil for the system clock.
+    ///   - write: Writes a line, given without its line break.
     public init(
         interval: Int,
         hasThroughput: Bool = false,
@@ -47,7 +47,7 @@ public final class ConsoleLine: MetricsSink {
             lossSum += step.loss
             lossCount += 1
         }
-        // A process that goes on with a run starts from the run's counts, so that a count may begin above zero.
+        // A resumed process starts with the counts of the run, which may be above zero.
         skipped += max(0, step.skippedIterations - lastSkipped)
         nan += max(0, step.nanIterations - lastNaN)
         (lastSkipped, lastNaN) = (step.skippedIterations, step.nanIterations)
@@ -68,7 +68,7 @@ public final class ConsoleLine: MetricsSink {
         write(text)
     }
 
-    /// Writes a line for the steps behind the last one, which Megatron leaves out; a short run would show no loss at all.
+    /// Writes a line for the steps after the last line; Megatron does not, but a short run would print no loss at all.
     public func finish() throws {
         guard let last = steps.last else { return }
         write(line(last))

@@ -13,7 +13,7 @@ struct CurvePlot {
     private static let right = 14.0
     private static let top = 10.0
     private static let bottom = 26.0
-    /// More points than pixels only make the page larger.
+    /// More points than pixels would only make the page larger.
     private static let maximumPoints = 1000
 
     let title: String
@@ -22,7 +22,7 @@ struct CurvePlot {
     var marks: [Point] = []
     var markName = ""
 
-    /// A figure; one that says so where there is nothing to draw.
+    /// A figure; without values, one with a note.
     var svg: String {
         let line = Self.thinned(line.filter { $0.y.isFinite })
         let marks = Self.thinned(marks.filter { $0.y.isFinite })
@@ -59,11 +59,11 @@ struct CurvePlot {
         return "<figure>\(caption)<svg viewBox=\"\(box)\" role=\"img\" aria-label=\"\(title)\">\(body)</svg></figure>"
     }
 
-    private func curve(_ places: [(String, String)], path: String, dot: String, dots: Bool) -> String {
-        guard !places.isEmpty else { return "" }
-        var text = "<path class=\"\(path)\" d=\"M" + places.map { "\($0.0) \($0.1)" }.joined(separator: "L") + "\"/>"
+    private func curve(_ points: [(String, String)], path: String, dot: String, dots: Bool) -> String {
+        guard !points.isEmpty else { return "" }
+        var text = "<path class=\"\(path)\" d=\"M" + points.map { "\($0.0) \($0.1)" }.joined(separator: "L") + "\"/>"
         if dots {
-            for location in places {
+            for location in points {
                 text += "<circle class=\"\(dot)\" cx=\"\(location.0)\" cy=\"\(location.1)\" r=\"3\"/>"
             }
         }
@@ -72,7 +72,7 @@ struct CurvePlot {
 
     private static func text(_ value: Double) -> String { CFormat.text("%.1f", value) }
 
-    /// Means over neighbours, as many as there is room for.
+    /// Means over neighbouring steps, at most one per point.
     static func thinned(_ points: [Point]) -> [Point] {
         let size = (points.count + maximumPoints - 1) / maximumPoints
         guard size > 1 else { return points }
@@ -85,7 +85,7 @@ struct CurvePlot {
 
     /// An axis around two values: its ends, and round numbers between them.
     static func ticks(_ least: Double, _ most: Double, whole: Bool) -> (low: Double, high: Double, values: [Double]) {
-        // Numbers of which the distance is no number are drawn on an axis that still is one.
+        // If the difference of the ends is not finite, the axis falls back to a finite range.
         var (low, high) = (max(least, -1e300), min(most, 1e300))
         if !(high - low > max(max(abs(high), abs(low)) * 1e-9, 1e-290)) {
             let half = max(abs(high) * 0.1, whole ? 1 : 1e-12)

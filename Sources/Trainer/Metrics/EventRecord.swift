@@ -1,9 +1,9 @@
-/// Events of TensorBoard in the wire format of protocol buffers, and the frame that they stand in.
+/// Events of TensorBoard in the wire format of protocol buffers, and the framing of records.
 enum EventRecord {
     /// The first event of a file.
     static func version(at time: Double) -> [UInt8] { number(1, time) + bytes(3, Array("brain.Event:2".utf8)) }
 
-    /// Says that a run begins again, so that steps from this one on in older files do not count.
+    /// Marks the start of a resumed run; TensorBoard then ignores steps from this one on in older files.
     static func restart(at time: Double, step: Int) -> [UInt8] {
         // SessionLog (field 7) with status START (1).
         number(1, time) + key(2, 0) + varint(UInt64(bitPattern: Int64(step))) + bytes(7, key(1, 0) + varint(1))
@@ -19,7 +19,7 @@ enum EventRecord {
         return number(1, time) + key(2, 0) + varint(UInt64(bitPattern: Int64(step))) + bytes(5, summary)
     }
 
-    /// A record as it stands in a file.
+    /// A record in the format of the file.
     static func framed(_ record: [UInt8]) -> [UInt8] {
         let length = little(UInt64(record.count))
         return length + little(masked(length)) + record + little(masked(record))

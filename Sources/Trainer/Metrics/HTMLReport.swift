@@ -1,11 +1,11 @@
 import BridgeCore
 
-/// Writes one page with the curves and the metadata of a run; it needs no other file and no network.
+/// Writes a self-contained HTML page with the curves and the metadata of a run.
 ///
-/// The page is written at the end of the run, and now and then on the way. Of very long runs each curve shows means over
-/// neighbouring steps. A run that goes on takes the steps of earlier processes from the log beside the page.
+/// The page is written at the end of the run and periodically before. For very long runs each curve shows means over
+/// neighbouring steps. A resumed run reads the steps of earlier processes from the log next to the page.
 public final class HTMLReport: MetricsSink {
-    /// What a run's report is called.
+    /// The file name of a run's report.
     public static let fileName = "report.html"
 
     private let path: String
@@ -14,15 +14,15 @@ public final class HTMLReport: MetricsSink {
     private var validations: [ValidationRecord] = []
     private var written = ContinuousClock.now
 
-    /// How old the page may become while the run goes on.
+    /// The maximum age of the page during the run.
     private static let longestAge = Duration.seconds(30)
 
     /// A report.
     ///
-    /// - Parameter path: The file; its directory has to be there.
+    /// - Parameter path: The file; its directory has to exist.
     public init(path: String) { self.path = path }
 
-    /// Keeps the metadata, and the steps and validations that the log `log.jsonl` in the same directory has.
+    /// Stores the metadata, and reads steps and validations from `log.jsonl` in the same directory.
     public func begin(_ run: RunMetadata, after iteration: Int) throws {
         self.run = run
         guard iteration > 0 else { return }
@@ -30,13 +30,13 @@ public final class HTMLReport: MetricsSink {
         (steps, validations) = JSONLinesLog.records(in: "\(directory)\(JSONLinesLog.fileName)", through: iteration)
     }
 
-    /// Keeps a step.
+    /// Stores a step.
     public func record(_ step: StepRecord) throws {
         steps.append(step)
         if ContinuousClock.now - written > Self.longestAge { try write() }
     }
 
-    /// Keeps a validation.
+    /// Stores a validation.
     public func record(_ validation: ValidationRecord) throws { validations.append(validation) }
 
     /// Writes the page.
@@ -61,7 +61,7 @@ public final class HTMLReport: MetricsSink {
                 ("time of the steps", CFormat.duration(seconds)),
                 ("tokens per second", CFormat.text("%.1f", seconds > 0 ? tokens / seconds : 0)),
                 ("last loss", CFormat.text("%.4g", last.loss)),
-                ("steps left out", "\(last.skippedIterations) for spikes, \(last.nanIterations) for NaN"),
+                ("steps skipped", "\(last.skippedIterations) for spikes, \(last.nanIterations) for NaN"),
             ]
         }
         if let last = validations.last {
@@ -93,7 +93,7 @@ public final class HTMLReport: MetricsSink {
         CurvePlot(title: title, unit: unit, line: steps.map { .init(x: Double($0.iteration), y: value($0)) })
     }
 
-    /// Text as it stands between tags and in attributes.
+    /// Text escaped for elements and attributes.
     static func escaped(_ text: String) -> String {
         var result = ""
         for character in text {

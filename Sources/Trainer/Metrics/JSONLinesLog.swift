@@ -5,9 +5,9 @@ import JSONTree
 /// Writes a line of JSON for each step and each validation into a file.
 ///
 /// The keys are Megatron's, spelled as in its configuration: `iteration`, `lm_loss`, `learning_rate`, `grad_norm` and so on.
-/// A number that JSON has no form for stands as `null`.
+/// NaN and infinity are written as `null`.
 public final class JSONLinesLog: MetricsSink {
-    /// What a run's log is called.
+    /// The file name of a run's log.
     public static let fileName = "log.jsonl"
 
     private let path: String
@@ -15,10 +15,10 @@ public final class JSONLinesLog: MetricsSink {
 
     /// A log.
     ///
-    /// - Parameter path: The file; its directory has to be there.
+    /// - Parameter path: The file; its directory has to exist.
     public init(path: String) { self.path = path }
 
-    /// Opens the file and cuts off what it has of steps that are done again.
+    /// Opens the file and removes the lines of steps that will be repeated.
     ///
     /// - Throws: `BridgeError` when it cannot be written.
     public func begin(_ run: RunMetadata, after iteration: Int) throws {
@@ -65,14 +65,14 @@ public final class JSONLinesLog: MetricsSink {
 
     private static func number(_ value: Double) -> JSON { value.isFinite ? .number(JSONNumber(value)) : .null }
 
-    /// How many bytes of the file belong to the first `iteration` steps; a line that is cut short ends them.
+    /// The number of bytes of the first `iteration` steps; an incomplete line ends them.
     private func kept(through iteration: Int) -> Int {
         var kept = 0
         Self.visit(path, through: iteration) { _, end in kept = end }
         return kept
     }
 
-    /// The steps and validations that a log has, as far as the numbers of a line make up a record.
+    /// The steps and validations in a log; incomplete lines are skipped.
     static func records(in path: String, through iteration: Int) -> ([StepRecord], [ValidationRecord]) {
         var steps: [StepRecord] = []
         var validations: [ValidationRecord] = []
@@ -110,7 +110,7 @@ public final class JSONLinesLog: MetricsSink {
         return (steps, validations)
     }
 
-    /// Shows every line of the first `iteration` steps, with the place where it ends.
+    /// Calls a closure with each line of the first `iteration` steps and its end position.
     private static func visit(_ path: String, through iteration: Int, _ body: (JSON, Int) -> Void) {
         guard let bytes = try? DatasetDirectory.contents(of: path, limit: 1 << 31) else { return }
         var start = 0

@@ -1,12 +1,12 @@
 import BridgeCore
 import Glibc
 
-/// A file that grows: each piece is written at once, so that a run that is killed leaves whole pieces.
+/// An append-only file: each piece is written at once, so a killed run leaves complete pieces.
 final class LogFile {
     private let path: String
     private let descriptor: Int32
 
-    /// Opens a file for appending, behind its first `kept` bytes; nil for all that it has.
+    /// Opens a file for appending after its first `kept` bytes; nil for all of its bytes.
     ///
     /// - Throws: `BridgeError` when it cannot be opened, or another run has it open.
     init(path: String, keeping kept: Int? = nil) throws {
@@ -17,7 +17,7 @@ final class LogFile {
             close(descriptor)
             throw BridgeError(
                 .destinationTaken,
-                "another run is writing to \(path); wait for it, or name another logger.log_dir"
+                "another run is writing to \(path); wait for it, or set another logger.log_dir"
             )
         }
         if let kept, ftruncate(descriptor, kept) != 0 {
@@ -29,11 +29,11 @@ final class LogFile {
 
     deinit { close(descriptor) }
 
-    /// Puts a file in its place as a whole.
+    /// Writes a file atomically.
     static func replace(_ path: String, with bytes: [UInt8]) throws {
         let partial = path + ".partial"
         try LogFile(path: partial, keeping: 0).append(bytes)
-        guard rename(partial, path) == 0 else { throw error("cannot put \(path) in its location") }
+        guard rename(partial, path) == 0 else { throw error("cannot replace \(path)") }
     }
 
     func append(_ bytes: [UInt8]) throws {
@@ -48,16 +48,19 @@ final class LogFile {
         }
     }
 
-    /// Makes a directory and those above it.
+    /// Creates a directory and its parents.
     static func createDirectory(_ path: String) throws {
         var made = path.hasPrefix("/") ? "" : "."
         for part in path.split(separator: "/") {
             made += "/" + part
-            guard mkdir(made, 0o755) == 0 || errno == EEXIST else { throw error("cannot make the directory \(path)") }
+            guard mkdir(made, 0o755) == 0 || errno == EEXIST else { throw error("cannot create the directory \(path)") }
         }
     }
 
     private static func error(_ what: String) -> BridgeError {
-        BridgeError(.fileSystem, "\(what): \(String(cString: strerror(errno))); free space or name another location")
+        BridgeError(
+            .fileSystem,
+            "\(what): \(String(cString: strerror(errno))); free disk space or choose another location"
+        )
     }
 }

@@ -1,9 +1,9 @@
 public import TensorRuntime
 
-/// Finds out where the time of a run's steps goes: a table of the kinds of work, those with products held against a large
+/// Measures the time of a run's steps by kernel, and compares matrix products with a large
 /// matrix product on the same engine.
 ///
-/// The first step is left out, in which memory is fresh and libraries get ready.
+/// The first step is excluded, because memory and libraries are initialized in it.
 public final class StepBreakdown: MetricsSink {
     private let engine: MeasuringEngine
     private let write: ([[String]]) -> Void
@@ -11,19 +11,19 @@ public final class StepBreakdown: MetricsSink {
     private var (steps, seconds) = (0, 0.0)
     private var isFirst = true
 
-    /// How many kinds of work have a row; samples of many lengths make products of as many sizes.
+    /// The maximum number of rows; samples of many lengths make products of as many sizes.
     private static let mostKinds = 32
 
     /// A breakdown.
     ///
     /// - Parameters:
-    ///   - engine: What the run computes with.
+    ///   - engine: The engine of the run.
     ///   - write: Takes the rows of the table, the first of them the heads of the columns.
     public init(engine: MeasuringEngine, write: @escaping ([[String]]) -> Void) {
         (self.engine, self.write) = (engine, write)
     }
 
-    /// What came before the first step does not count.
+    /// Work before the first step is not counted.
     public func begin(_ run: RunMetadata, after iteration: Int) throws { _ = engine.takeWork() }
 
     /// Counts a step.
@@ -42,7 +42,7 @@ public final class StepBreakdown: MetricsSink {
         }
     }
 
-    /// A validation does not count.
+    /// A validation is not counted.
     public func record(_ validation: ValidationRecord) throws { _ = engine.takeWork() }
 
     /// Writes the table.

@@ -1,32 +1,32 @@
-/// What is known of one step once it is done.
+/// The metrics of one step.
 public struct StepRecord: Sendable, Equatable {
     /// The number of the step, from 1 on.
     public var iteration: Int
-    /// How many steps the run has.
+    /// The number of steps of the run.
     public var totalIterations: Int
-    /// How many samples have been used since the beginning of the run, those of earlier processes included.
+    /// The number of consumed samples since the start of the run, including earlier processes.
     public var consumedSamples: Int
-    /// How long the step took, in seconds.
+    /// The duration of the step, in seconds.
     public var seconds: Double
-    /// Tokens that went through the model in the step, padding included.
+    /// The number of tokens in the step, including padding.
     public var tokens: Int
-    /// Tokens whose prediction the loss is made of.
+    /// The number of supervised tokens.
     public var trainedTokens: Int
     /// The learning rate of the step.
     public var learningRate: Double
-    /// Samples in the step.
+    /// The number of samples in the step.
     public var globalBatchSize: Int
-    /// The mean loss over the step's trained tokens.
+    /// The mean loss over the supervised tokens of the step.
     public var loss: Double
     /// The global L2 norm of the gradient before clipping.
     public var gradientNorm: Double
-    /// The L2 norm of all trained parameters; nil where it was not asked for.
+    /// The L2 norm of all trained parameters; nil if it is not logged.
     public var parametersNorm: Double?
     /// Floating-point operations of the step, by the model's formula.
     public var operations: Double
-    /// Steps that were left out so far because of a spike.
+    /// The number of steps skipped because of a loss spike.
     public var skippedIterations: Int
-    /// Steps that were left out so far because of a NaN or an infinity.
+    /// The number of steps skipped because of a NaN or an infinity.
     public var nanIterations: Int
 
     /// A record.
@@ -63,15 +63,15 @@ public struct StepRecord: Sendable, Equatable {
     }
 }
 
-/// What a validation has found.
+/// The metrics of a validation.
 public struct ValidationRecord: Sendable, Equatable {
     /// The number of steps done so far.
     public var iteration: Int
-    /// The mean loss over all trained tokens of the validation's samples.
+    /// The mean loss over all supervised tokens of the validation samples.
     public var loss: Double
     /// The exponential of the loss.
     public var perplexity: Double
-    /// How long it took, in seconds.
+    /// The duration, in seconds.
     public var seconds: Double
 
     /// A record.
@@ -83,11 +83,11 @@ public struct ValidationRecord: Sendable, Equatable {
     }
 }
 
-/// What stays the same over a run, for reports.
+/// The metadata of a run, for reports.
 public struct RunMetadata: Sendable, Equatable {
     /// The name of the recipe.
     public var name: String
-    /// Facts in the order in which a reader wants them: model, parameters, machine, data, and so on.
+    /// Facts in the order of the report: model, parameters, machine, data, and so on.
     public var metadata: [(name: String, value: String)]
 
     /// Facts.

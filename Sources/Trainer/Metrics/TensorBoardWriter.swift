@@ -6,7 +6,7 @@ import Glibc
 /// The file: length, masked CRC-32C, bytes and masked CRC-32C of each record, as in TensorFlow's `record_writer.cc`; the bytes
 /// are an `Event` of `event.proto`. The tags are Megatron's.
 public final class TensorBoardWriter: MetricsSink {
-    /// What the names of event files begin with.
+    /// The prefix of the names of event files.
     static let fileNamePrefix = "events.out.tfevents"
 
     private let directory: String
@@ -14,15 +14,15 @@ public final class TensorBoardWriter: MetricsSink {
 
     /// A writer.
     ///
-    /// - Parameter directory: Where the event file is put; made if it is not there.
+    /// - Parameter directory: The directory of the event file; created if it does not exist.
     public init(directory: String) { self.directory = directory }
 
-    /// Opens a new event file; of a run that goes on, TensorBoard is told to leave later steps of older files aside.
+    /// Opens a new event file; in a resumed run, TensorBoard ignores later steps of older files.
     ///
     /// - Throws: `BridgeError` when it cannot be written.
     public func begin(_ run: RunMetadata, after iteration: Int) throws {
         try LogFile.createDirectory(directory)
-        // Files of one directory are read in the order of their names; the process number keeps two of one second apart.
+        // Files of one directory are read in the order of their names; the process id distinguishes two of the same second.
         let name = Self.fileNamePrefix + CFormat.text(".%010ld.bridge.%d.%ld", time(nil), getpid(), iteration)
         let file = try LogFile(path: directory + "/" + name)
         self.file = file

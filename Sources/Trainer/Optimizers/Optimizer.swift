@@ -1,37 +1,37 @@
 public import BridgeCore
 public import TensorRuntime
 
-/// The parameters that a run trains, each with its main numbers, its gradient and what the optimizer keeps for it.
+/// The trained parameters of a run, each with its master weights, gradient and optimizer state.
 ///
-/// A bfloat16 parameter has main numbers of its own in float32; a float32 parameter is its own.
+/// A bfloat16 parameter has float32 master weights; a float32 parameter is its own master.
 public final class Optimizer {
     private struct Slot {
         let parameter: Parameter
         let gradient: GradientAccumulator
         let main: Tensor
         let first: Tensor
-        /// AdamW's mean square; nil for gradient descent.
+        /// AdamW's second moment; nil for SGD.
         let second: Tensor?
 
-        /// What the forward pass computes with, where that is not `main` itself.
+        /// The parameter of the forward pass, if it is not `main` itself.
         var model: Tensor? { parameter.tensor.elementType == .float32 ? nil : parameter.tensor }
-        /// Vectors, such as norms and biases, do not decay.
+        /// Vectors, such as norms and biases, have no weight decay.
         var decays: Bool { main.rank > 1 }
     }
 
     private let section: Recipe.OptimizerSection
     private let slots: [Slot]
     private let engine: any TensorEngine
-    /// How many steps have been done.
+    /// The number of completed steps.
     public private(set) var stepCount = 0
 
-    /// An optimizer for the trainable ones among some parameters.
+    /// An optimizer for the trainable parameters of a list.
     ///
     /// - Parameters:
-    ///   - section: Which optimizer, with which numbers.
-    ///   - parameters: Parameters, the frozen ones left aside.
-    ///   - engine: What computes.
-    /// - Throws: `BridgeError` when nothing is trained.
+    ///   - section: The optimizer and its hyperparameters.
+    ///   - parameters: Parameters; frozen ones are ignored.
+    ///   - engine: The engine that computes.
+    /// - Throws: `BridgeError` when no parameter is trainable.
     public init(_ section: Recipe.OptimizerSection, _ parameters: [Parameter], on engine: any TensorEngine) throws {
         self.section = section
         self.engine = engine
@@ -50,19 +50,19 @@ public final class Optimizer {
         guard !slots.isEmpty else {
             throw BridgeError(
                 .badConfiguration,
-                "nothing is trained: every part of the model is frozen and there are no adapters; "
-                    + "take back one of the freeze options or choose a PEFT scheme"
+                "no parameter is trainable: every part of the model is frozen and there are no adapters; "
+                    + "remove one of the freeze options or set a PEFT scheme"
             )
         }
     }
 
-    /// How many numbers are trained.
+    /// The number of trained parameter elements.
     public var parameterCount: Int { slots.reduce(0) { $0 + $1.main.count } }
 
-    /// Forgets all gradients.
+    /// Zeroes all gradients.
     public func clearGradients() { for slot in slots { slot.gradient.clear() } }
 
-    /// The L2 norm of all gradients together, in their order, so that it is the same on every run.
+    /// The global L2 norm of all gradients, summed in a fixed order so that it is deterministic.
     public func gradientNorm() -> Double {
         slots.reduce(0) { sum, slot in
             slot.gradient.zeroIfEmpty()
@@ -70,20 +70,20 @@ public final class Optimizer {
         }.squareRoot()
     }
 
-    /// The L2 norm of all main parameters together.
+    /// The global L2 norm of all master weights.
     public func parametersNorm() -> Double {
         slots.reduce(0) { $0 + engine.sumOfSquares($1.main) }.squareRoot()
     }
 
-    /// The gradients, for whoever wants to look at them.
+    /// The gradients, for inspection.
     public var gradients: [(name: String, sum: Tensor)] { slots.map { ($0.parameter.name, $0.gradient.sum) } }
 
-    /// Changes all parameters by their gradients.
+    /// Performs one optimizer step.
     ///
     /// - Parameters:
     ///   - rate: The learning rate.
-    ///   - weightDecay: What matrices shrink by, times the learning rate.
-    ///   - gradientScale: What gradients are multiplied by first.
+    ///   - weightDecay: The weight decay of matrices.
+    ///   - gradientScale: The factor that gradients are multiplied by first.
     public func step(rate: Double, weightDecay: Double, gradientScale: Double) {
         stepCount += 1
         for slot in slots {
@@ -123,7 +123,7 @@ public final class Optimizer {
         }
     }
 
-    /// What a checkpoint keeps of the optimizer.
+    /// The optimizer state in a checkpoint.
     public var moments: [TrainingState.Moment] {
         slots.flatMap { slot -> [TrainingState.Moment] in
             let name = slot.parameter.name
@@ -140,12 +140,12 @@ public final class Optimizer {
         }
     }
 
-    /// Goes on from a checkpoint whose numbers are in the tensors of ``moments``.
+    /// Resumes from a checkpoint whose optimizer state was loaded into ``moments``.
     ///
-    /// - Parameter stepCount: How many steps had been done.
+    /// - Parameter stepCount: The number of completed steps.
     public func resume(after stepCount: Int) { self.stepCount = stepCount }
 
-    /// Takes the main numbers anew from the parameters, which were filled from somewhere.
+    /// Copies the loaded parameters to the master weights.
     public func takeParameters() {
         for slot in slots where slot.model != nil { engine.copy(slot.parameter.tensor.detached, into: slot.main) }
     }

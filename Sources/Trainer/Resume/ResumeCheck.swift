@@ -2,27 +2,27 @@ import BridgeCore
 import Foundation
 import JSONTree
 
-/// Compares the recipe of a run that is gone on with to the one that it began with.
+/// Compares the recipe of a resumed run with that of its checkpoint.
 struct ResumeCheck {
-    /// Settings that differ and may, as `key: old -> new`.
+    /// Allowed differences, as `key: old -> new`.
     let changes: [String]
 
-    /// What makes up the tensors in a checkpoint, or what they mean.
+    /// Settings that determine the tensors in a checkpoint or their meaning.
     private static let fixed: Set<String> = [
         "peft.scheme", "peft.dim", "peft.alpha", "peft.use_rslora", "peft.target_modules", "peft.exclude_modules",
         "peft.canonical",
         "peft.vision_lora", "peft.modules_to_save", "optimizer.optimizer",
     ]
-    /// Sections that say where a run's files are and who tells of it, and nothing about the numbers.
+    /// Sections about files and logs, which do not affect the results.
     private static let indifferent = ["checkpoint.", "logger.", "name"]
 
     /// A comparison.
     ///
     /// - Parameters:
     ///   - recipe: The recipe.
-    ///   - stored: The one that the run began with.
-    ///   - path: The checkpoint that is gone on from.
-    /// - Throws: `BridgeError` that lists settings under which the checkpoint means something else.
+    ///   - stored: The recipe in the checkpoint.
+    ///   - path: The checkpoint.
+    /// - Throws: `BridgeError` with the settings that do not fit the checkpoint.
     init(_ recipe: Recipe, stored: Recipe, path: String) throws {
         func text(_ json: JSON) -> String { String(decoding: json.text(pretty: false), as: UTF8.self) }
         let differences = recipe.differences(from: stored)
@@ -34,7 +34,7 @@ struct ResumeCheck {
         guard broken.isEmpty else {
             throw BridgeError(
                 .badArgument,
-                "\(path) was made by another recipe; go on with its settings, or begin anew with another checkpoint.save",
+                "\(path) was saved with other settings; resume with them, or start from scratch with another checkpoint.save",
                 names: broken
             )
         }
@@ -43,7 +43,7 @@ struct ResumeCheck {
         }.map { "\($0.key): \(text($0.theirs)) -> \(text($0.mine))" }
     }
 
-    /// Whether two paths lead to the same model; one that is gone cannot be told from another.
+    /// Whether two paths are the same model; a missing one is assumed to be.
     private static func areSame(_ one: String, _ other: String) -> Bool {
         func resolved(_ path: String) -> String { URL(filePath: path).resolvingSymlinksInPath().standardized.path }
         return one == other || one.isEmpty || resolved(one) == resolved(other)

@@ -4,10 +4,10 @@ import JSONTree
 public import Logging
 import Synchronization
 
-/// The checkpoints of a run: written while training goes on, read when it is resumed.
+/// The checkpoints of a run: written during training, read when it is resumed.
 ///
-/// What is written is the live memory. Parameters change once a step, at its end, so a write has the time of a whole
-/// forward and backward pass; ``wait()`` comes before they change.
+/// The tensors are written without a copy. Parameters change once per step, at its end, so a write has the time of a whole
+/// forward and backward pass; ``wait()`` is called before they change.
 public final class RunCheckpoints {
     private let bridge: AutoBridge
     private let section: Recipe.CheckpointSection
@@ -34,9 +34,9 @@ public final class RunCheckpoints {
         self.logger = logger
     }
 
-    /// The newest iteration of the run, or of the one that it goes on from; nil when there is none.
+    /// The newest iteration of `checkpoint.save`, or else of `checkpoint.load`; nil when there is none.
     ///
-    /// - Throws: `BridgeError` when the directory that is to be gone on from has none.
+    /// - Throws: `BridgeError` when `checkpoint.load` has no checkpoint.
     public func newest() throws -> String? { try Self.newest(section) }
 
     static func newest(_ section: Recipe.CheckpointSection) throws -> String? {
@@ -45,14 +45,14 @@ public final class RunCheckpoints {
         }
         guard !section.load.isEmpty else { return nil }
         guard let found = try NativeCheckpoint.iterations(in: section.load).last?.path else {
-            throw BridgeError(.badArgument, "checkpoint.load is \(section.load), which has no checkpoint in it")
+            throw BridgeError(.badArgument, "checkpoint.load is \(section.load), which has no checkpoint")
         }
         return found
     }
 
-    /// Whether a run's checkpoints could be put into a directory, as far as that can be told beforehand.
+    /// Checks before a run whether its checkpoints can be written to a directory.
     ///
-    /// - Throws: `BridgeError` when something else stands there, or nothing may be written there.
+    /// - Throws: `BridgeError` when the path is not a directory, or is not writable.
     static func checkDirectory(_ path: String) throws {
         guard !path.isEmpty else { return }
         try NativeCheckpoint.checkDestination(path)
@@ -66,20 +66,20 @@ public final class RunCheckpoints {
         else {
             throw BridgeError(
                 .fileSystem,
-                "checkpoint.save is \(path), and \(location.path) is not a directory; name another one"
+                "checkpoint.save is \(path), and \(location.path) is not a directory; set another one"
             )
         }
         guard FileManager.default.isWritableFile(atPath: location.path) else {
             throw BridgeError(
                 .fileSystem,
-                "checkpoint.save is \(path), and \(location.path) may not be written to; name another directory"
+                "checkpoint.save is \(path), and \(location.path) is not writable; set another directory"
             )
         }
     }
 
-    /// Keeps other runs away from the directory for as long as the result lives; nil where nothing is saved.
+    /// Locks the directory against other runs for the lifetime of the result; nil if nothing is saved.
     ///
-    /// - Throws: `BridgeError` when another run writes there, or it cannot be written to.
+    /// - Throws: `BridgeError` when another run has the lock, or the directory is not writable.
     public func lock() throws -> FileLock? {
         guard !section.save.isEmpty else { return nil }
         let directory = URL(filePath: section.save).standardized
@@ -89,15 +89,15 @@ public final class RunCheckpoints {
         else {
             throw BridgeError(
                 .destinationTaken,
-                "another run is writing to \(section.save); wait for it, or name another checkpoint.save"
+                "another run is writing to \(section.save); wait for it, or set another checkpoint.save"
             )
         }
         return lock
     }
 
-    /// Fills a run's tensors from an iteration.
+    /// Loads the tensors of a run from an iteration.
     ///
-    /// - Returns: Where the run was.
+    /// - Returns: The progress of the run.
     /// - Throws: `BridgeError` when the iteration is damaged or does not fit the run.
     public func restore(_ state: TrainingState, from path: String) throws -> RunProgress {
         let name = path + "/" + RunProgress.fileName
@@ -112,7 +112,7 @@ public final class RunCheckpoints {
         if let damage = try NativeCheckpoint.check(path).corruptFiles.first {
             throw BridgeError(
                 .corruptInput,
-                "\(path)/\(damage.file) \(damage.problem); remove that iteration to go on from the one before"
+                "\(path)/\(damage.file) \(damage.problem); remove that iteration to resume from the one before"
             )
         }
         try bridge.restore(state, from: path)
@@ -128,15 +128,15 @@ public final class RunCheckpoints {
         }
     }
 
-    /// Writes a checkpoint, in the background where the recipe says so.
+    /// Writes a checkpoint, in the background with `checkpoint.async_save`.
     ///
-    /// A failure in between, a full disk for instance, is reported and leaves the checkpoints that are there; training
-    /// goes on.
+    /// A failure during training, such as a full disk, is logged and leaves the existing checkpoints; training
+    /// continues.
     ///
     /// - Parameters:
-    ///   - state: The tensors, which may not change before ``wait()`` returns.
-    ///   - progress: Where the run is.
-    ///   - waits: Whether to return when it is written, and to throw when it could not be.
+    ///   - state: The tensors, which must not change before ``wait()`` returns.
+    ///   - progress: The progress of the run.
+    ///   - waits: Whether to wait for the write, and to throw its error.
     /// - Throws: `BridgeError` when it waits and the checkpoint cannot be written.
     public func save(_ state: TrainingState, _ progress: RunProgress, waits: Bool) throws {
         guard !section.save.isEmpty else { return }
@@ -168,7 +168,7 @@ public final class RunCheckpoints {
 
     private var pending = 0
 
-    /// Returns when nothing is being written any more.
+    /// Waits for the write in progress.
     public func wait() throws {
         guard let writer else { return }
         writer.done.wait()
@@ -176,7 +176,7 @@ public final class RunCheckpoints {
         if let error = writer.failure.withLock({ $0 }) { report(error, pending) }
     }
 
-    /// The error of a run whose last steps are not saved: how many these are, and where the run resumes.
+    /// The error of a run whose last steps are not saved: their number, and the checkpoint to resume from.
     private func lost(_ error: any Error, _ iteration: Int) -> BridgeError {
         let directories = [section.save, section.load].filter { !$0.isEmpty }
         let last = directories.lazy.compactMap { try? NativeCheckpoint.iterations(in: $0).last }.first
@@ -198,6 +198,6 @@ public final class RunCheckpoints {
 
     private func report(_ error: any Error, _ iteration: Int) {
         let reason = (error as? BridgeError)?.message ?? "\(error)"
-        logger.error("the checkpoint of step \(iteration) could not be written: \(reason); training goes on")
+        logger.error("the checkpoint of step \(iteration) could not be written: \(reason); training continues")
     }
 }

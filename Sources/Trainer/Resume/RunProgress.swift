@@ -1,24 +1,24 @@
 import BridgeCore
 import JSONTree
 
-/// Where a run is: everything that it needs to go on besides its tensors.
+/// The progress of a run: the state to resume from, without tensors.
 ///
-/// Random numbers and the order of the data follow from the seed and these counts.
+/// Random numbers and the order of the data depend on the seed and these counts.
 public struct RunProgress: Sendable, Equatable {
-    /// How many steps are done.
+    /// The number of completed steps.
     public var iteration = 0
-    /// How many samples have been used.
+    /// The number of consumed samples.
     public var consumedSamples = 0
-    /// How many steps the optimizer has taken.
+    /// The number of optimizer steps.
     public var optimizerSteps = 0
-    /// How many steps were left out because of a spike.
+    /// The number of steps skipped because of a loss spike.
     public var skippedIterations = 0
-    /// How many steps were left out because of a NaN or an infinity.
+    /// The number of steps skipped because of a NaN or an infinity.
     public var nanIterations = 0
     /// The running mean of the loss; nil before the first step.
     public var meanLoss: Double?
 
-    /// The beginning.
+    /// The start of a run.
     public init() {}
 
     /// The file's name in an iteration's directory.
@@ -32,7 +32,7 @@ public struct RunProgress: Sendable, Equatable {
     var json: JSON {
         var json: JSON = .object(JSONObject())
         for (key, path) in Self.counts { json.set(.number(JSONNumber(self[keyPath: path])), at: key) }
-        // The bits, so that the mean goes on exactly as it was.
+        // Stored as bits, so that the mean is restored exactly.
         if let meanLoss { json.set(.string(String(meanLoss.bitPattern, radix: 16)), at: "mean_loss_bits") }
         return json
     }

@@ -7,9 +7,9 @@ struct CommandOptions {
     enum Value {
         /// It is a flag.
         case none
-        /// The next word, unless it begins with a hyphen.
+        /// The next argument, unless it starts with a hyphen.
         case word
-        /// The next word, whatever it is.
+        /// The next argument, unconditionally.
         case anyWord
     }
 
@@ -40,7 +40,7 @@ struct CommandOptions {
     /// How a long option finds its value; nil for one that is not declared.
     func value(ofLong name: String) -> Value? { long[name] }
 
-    /// How the options behind one hyphen find their value, that of the last one; nil when one is not declared.
+    /// How the options after one hyphen find their value, that of the last one; nil when one is not declared.
     func value(ofShort letters: some StringProtocol) -> Value? {
         if let value = short[String(letters)] { return value }
         let values = letters.map { short[String($0)] }

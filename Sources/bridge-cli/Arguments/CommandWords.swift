@@ -2,26 +2,26 @@ import ArgumentParser
 
 /// The command line, read once: which command it names, its options by their main names, and how to print.
 ///
-/// The parser checks values before it looks at what it does not know; here an unknown command or option is found first.
+/// The parser checks values before unknown options; here an unknown command or option is found first.
 struct CommandWords {
-    /// What was typed.
+    /// The arguments.
     let typed: [String]
-    /// The words for the parser, in which options have their main names.
+    /// The arguments for the parser, with main names of options.
     private(set) var words: [String] = []
-    /// The command that is named.
+    /// The command.
     private(set) var command: any ParsableCommand.Type = BridgeCommand.self
     /// How to print.
     private(set) var mode = OutputMode()
-    /// What cannot be understood, as a sentence; the parser finds what is wrong with values.
+    /// The problem of the command line, as a sentence; the parser checks values.
     private(set) var problem: String?
 
-    /// Whether the version is asked for as JSON; without `--json` the parser prints it.
+    /// Whether the version is requested as JSON; without `--json` the parser prints it.
     var asksForVersionReport: Bool { typed.count == 2 && Set(typed) == ["--version", "--json"] }
 
-    /// Reads the words behind the name of the program.
+    /// Reads the arguments after the name of the program.
     init(_ typed: [String]) {
         self.typed = typed
-        // The shell asks for values; these words are the parser's own.
+        // Completion requests of the shell have their own syntax, for the parser.
         guard typed.first != "---completion" else {
             words = typed
             return
@@ -97,7 +97,7 @@ struct CommandWords {
             guard let value = isLong ? found.flatMap({ options.value(ofLong: $0) }) : options.value(ofShort: name)
             else {
                 if name == "json" { mode.json = true }
-                // A negative number is the value of an option that does not take one; the parser says which.
+                // A negative number is an unexpected value of the option before; the parser reports the option.
                 if isLong || Double(word) == nil { problem = problem ?? unknownOption(word, name, options) }
                 words.append(word)
                 continue

@@ -2,11 +2,11 @@ import ArgumentParser
 
 /// The completions of shells.
 ///
-/// ArgumentParser completes a command with a default subcommand as if it had none, and nobody types `convert import`.
+/// ArgumentParser ignores the default subcommand, and users rarely type `convert import`.
 enum CompletionScript {
     private static let flag = "--generate-completion-script"
 
-    /// The script that arguments ask for; nil when they ask for something else, or for a shell that is not known.
+    /// The requested script; nil if none is requested, or the shell is unknown.
     static func asked(by arguments: ArraySlice<String>) -> String? {
         guard let first = arguments.first, first == flag || first.hasPrefix(flag + "="), arguments.count <= 2 else {
             return nil

@@ -1,8 +1,8 @@
 import BridgeCore
 
-/// What to do about a command or an option that does not exist.
+/// Advice about a command or an option that does not exist.
 enum OptionAdvice {
-    /// Options that several commands have, with what a command without one lacks.
+    /// Options that several commands have, with the reason why a command does not.
     private static let reasons = [
         "json": "it has no result to print as JSON",
         "strict": "it does not read the settings of a model",
@@ -26,18 +26,18 @@ enum OptionAdvice {
         "dp": "data", "data-parallel-size": "data",
     ]
 
-    /// What to add to the sentence about a command; nil when no command is near.
+    /// The advice about an unknown command; nil when no command is similar.
     static func command(_ word: String, among names: [String]) -> String? {
         NearestName.first(of: word, among: names).map { ", did you mean '\($0)'?" }
     }
 
-    /// What to add to the sentence about an option.
+    /// The advice about an unknown option.
     ///
     /// - Parameters:
     ///   - name: The option as it was typed, without its dashes.
     ///   - command: The names of the command.
-    ///   - options: What the command declares.
-    /// - Returns: The rest of the sentence.
+    ///   - options: The declared options of the command.
+    /// - Returns: The end of the error message.
     static func option(_ name: String, of command: String, _ options: CommandOptions) -> String {
         let hyphenated = name.replacing("_", with: "-")
         if let kind = parallelism[hyphenated] {

@@ -1,4 +1,4 @@
-/// Other spellings of options, which every command accepts that has the option; help shows the main one alone.
+/// Other spellings of options, accepted by every command that has the option; help shows only the main one.
 ///
 /// Underscores are accepted for the hyphens of every option and need no entry.
 enum OptionSpellings {
@@ -23,7 +23,7 @@ enum OptionSpellings {
     /// - Parameters:
     ///   - name: The name as it was typed, without its dashes.
     ///   - declared: The long names that the command declares.
-    /// - Returns: One of the declared names; nil when none is meant.
+    /// - Returns: One of the declared names; nil for an unknown name.
     static func name(of name: String, among declared: Set<String>) -> String? {
         if declared.contains(name) { return name }
         let hyphenated = name.replacing("_", with: "-")

@@ -2,7 +2,7 @@ import ArgumentParser
 import BridgeCore
 import TensorRuntime
 
-/// What import, export and reshard have in common.
+/// The common options of import, export and reshard.
 struct ConversionArguments: ParsableArguments {
     @Option(
         name: .customLong("dtype"),
@@ -28,7 +28,7 @@ struct ConversionArguments: ParsableArguments {
     @Flag(name: .customLong("dry-run"), help: "Print the plan and write nothing.")
     var dryRun = false
 
-    /// The types that weights can be converted to.
+    /// The supported element types of converted weights.
     enum WeightType: String, ExpressibleByArgument, CaseIterable {
         case float32
         case float16

@@ -4,7 +4,7 @@ import Datasets
 import Tokenizers
 import Trainer
 
-/// The samples, and how they are tokenized.
+/// The data set, and its tokenization.
 struct DataOptions: ParsableArguments {
     @OptionGroup var model: DataModelOptions
 
@@ -48,7 +48,7 @@ struct DataOptions: ParsableArguments {
         name: .customLong("loss-mode"),
         help: ArgumentHelp("Supervised tokens: assistant, last_turn or full. (default: assistant)", valueName: "mode")
     )
-    var supervised: Learnt?
+    var supervised: SupervisedTokens?
 
     @Option(
         name: .customLong("seq-length"),
@@ -59,7 +59,7 @@ struct DataOptions: ParsableArguments {
     @OptionGroup var template: DateOptions
 
     /// The library's modes.
-    enum Learnt: String, ExpressibleByArgument, CaseIterable {
+    enum SupervisedTokens: String, ExpressibleByArgument, CaseIterable {
         case assistant
         case lastTurn = "last_turn"
         case full
@@ -73,7 +73,7 @@ struct DataOptions: ParsableArguments {
         }
     }
 
-    /// The forms that a file can have.
+    /// The formats of a file.
     enum Kind: String, ExpressibleByArgument, CaseIterable {
         case preloaded
         case tokenized
@@ -83,7 +83,7 @@ struct DataOptions: ParsableArguments {
     private static let defaultMaker = "make_conversation_dataset"
     private static let defaultSplit = "train"
 
-    /// The options that a type of data does not read.
+    /// The options without an effect for a type of data set.
     private func withoutEffect() -> String? {
         let given: [(option: String, isGiven: Bool, kinds: [Kind])] = [
             ("--maker-name", maker != nil, [.hf]), ("--split", split != nil, [.hf]),
@@ -101,12 +101,12 @@ struct DataOptions: ParsableArguments {
         if let seqLength, seqLength < 2 { throw ValidationError("--seq-length is \(seqLength), expected at least 2") }
     }
 
-    /// The samples with all that they come through.
+    /// The opened data set with the components of its processing.
     struct Opened: Sendable {
         var processor: any ModelProcessor
         var source: any SampleSource
         var fitter: SampleTruncation
-        /// What is to be said about the rows once they have been read.
+        /// Notes about the rows that were read.
         var notes: DataNotes
     }
 
@@ -139,7 +139,7 @@ struct DataOptions: ParsableArguments {
     }
 }
 
-/// The model whose tokens are counted; no weights are needed.
+/// The model of the tokenizer; no weights are needed.
 struct DataModelOptions: ParsableArguments {
     @Option(
         name: .customLong("hf-model"),

@@ -2,7 +2,7 @@ import ArgumentParser
 import BridgeCore
 import Tokenizers
 
-/// The date in chat templates, and everything else that is the same wherever messages are processed.
+/// The options of processing messages that all commands have in common, such as the date.
 struct DateOptions: ParsableArguments {
     @Option(
         name: .long,
@@ -17,12 +17,12 @@ struct DateOptions: ParsableArguments {
 
     /// The library's options, the same for training and generation.
     ///
-    /// - Parameter processor: The model's processor; if its chat template writes no date, `--date` has no effect.
+    /// - Parameter processor: The model's processor; if its chat template does not use a date, `--date` has no effect.
     /// - Returns: The options.
-    /// - Throws: What the library throws for a text that is not a date.
+    /// - Throws: The library's error for a text that is not a date.
     func options(for processor: any ModelProcessor) throws -> ProcessingOptions {
         if date != nil, !processor.writesDate {
-            Output.warn("--date has no effect: the chat template of the model writes no date")
+            Output.warn("--date has no effect: the chat template of the model does not use a date")
         }
         var options = ProcessingOptions()
         options.cancellation = Interrupt.cancellation

@@ -2,20 +2,20 @@ import ArgumentParser
 import BridgeCore
 import Foundation
 
-// The options that many commands have, each in a group of its own, so that a command takes those that it follows.
+// Options of many commands, in separate groups, so that a command declares only those that it uses.
 
-/// How the result is printed.
+/// The format of the result.
 struct OutputOptions: ParsableArguments {
     @Flag(name: .long, help: "Print the result as JSON.")
     var json = false
 
-    /// Prints a line for people, and nothing with `--json`.
+    /// Prints a line, except with `--json`.
     func say(_ text: String) {
         if !json { Output.line(text) }
     }
 }
 
-/// What is shown meanwhile; `OutputMode` has the values, also for what runs before the command.
+/// Progress and logging; `OutputMode` has the values, also for code that runs before the command.
 struct ProgressOptions: ParsableArguments {
     @Flag(name: .customLong("no-progress"), help: "Show no progress bar.")
     var noProgress = false
@@ -24,7 +24,7 @@ struct ProgressOptions: ParsableArguments {
     var verbose = false
 }
 
-/// How many threads work.
+/// The number of threads.
 struct ThreadOptions: ParsableArguments {
     @Option(
         name: .long,
@@ -40,19 +40,19 @@ struct ThreadOptions: ParsableArguments {
         }
     }
 
-    /// The number that the option or the environment asks for; nil for neither.
+    /// The number of the option or the environment; nil for neither.
     var asked: Int? { threads ?? Self.ofEnvironment }
 
-    /// How many threads compute.
+    /// The number of threads that compute.
     var count: Int { asked ?? ProcessInfo.processInfo.activeProcessorCount }
 
-    /// How many threads compute where no option says otherwise.
+    /// The default number of threads.
     static var standardCount: Int { ofEnvironment ?? ProcessInfo.processInfo.activeProcessorCount }
 
     private static var ofEnvironment: Int? {
         guard let text = ProcessInfo.processInfo.environment["BRIDGE_NUM_THREADS"], !text.isEmpty else { return nil }
         guard let count = Int(text), allowed.contains(count) else {
-            Output.printError("warning: BRIDGE_NUM_THREADS is \(text), expected 1 to 1024; every core is used")
+            Output.printError("warning: BRIDGE_NUM_THREADS is \(text), expected 1 to 1024; one thread per core is used")
             return nil
         }
         return count

@@ -2,7 +2,7 @@ import ArgumentParser
 import BridgeCore
 import Foundation
 
-/// Where the images are that rows of data name.
+/// The directory of the images of a data set.
 struct ImageFolderOptions: ParsableArguments {
     @Option(
         name: .customLong("image-folder"),
@@ -14,10 +14,10 @@ struct ImageFolderOptions: ParsableArguments {
     )
     var imageFolder: String?
 
-    /// The directory; empty for that of the data.
+    /// The directory; empty for that of the data file.
     var path: String { imageFolder ?? "" }
 
-    /// Refuses a directory that nothing is read from.
+    /// Refuses a directory without an effect.
     func check(_ processor: any ModelProcessor) throws {
         guard let imageFolder else { return }
         guard processor.imageTokens != nil else {
@@ -31,7 +31,7 @@ struct ImageFolderOptions: ParsableArguments {
         else {
             throw BridgeError(
                 .fileSystem,
-                "--image-folder is \(imageFolder), which is not a directory; give the one that paths of images are relative to"
+                "--image-folder is \(imageFolder), which is not a directory; give the directory that image paths are relative to"
             )
         }
     }

@@ -2,7 +2,7 @@ import ArgumentParser
 import BridgeCore
 import TensorRuntime
 
-/// Which model runs, and how it computes.
+/// The model, and its computation.
 struct ModelOptions: ParsableArguments {
     @Option(
         name: .customLong("hf-model"),
@@ -51,7 +51,7 @@ struct ModelOptions: ParsableArguments {
 
     @OptionGroup var plugins: ModelPluginOptions
 
-    /// The types that can be computed with.
+    /// The supported element types of computation.
     enum ComputedType: String, ExpressibleByArgument, CaseIterable {
         case float32
         case bfloat16
@@ -72,11 +72,11 @@ struct ModelOptions: ParsableArguments {
         return try .fromMegatron(megatron ?? "", catalog: catalog)
     }
 
-    /// The model, alive.
+    /// Loads the model.
     ///
     /// - Parameters:
     ///   - bridge: The model's description.
-    ///   - verification: What compares a checkpoint's weights with their checksums meanwhile; nil to do it at once.
+    ///   - verification: Compares a checkpoint's weights with their checksums in the background; nil to verify first.
     /// - Returns: The model with its adapters.
     /// - Throws: `BridgeError` for weights that cannot be used.
     func model(_ bridge: AutoBridge, verification: WeightVerification? = nil) throws -> any CausalModel {

@@ -2,7 +2,7 @@ import ArgumentParser
 import BridgeCore
 import Foundation
 
-/// Where plugins come from.
+/// The locations of plugins.
 struct PluginOptions: ParsableArguments {
     @Option(
         name: .customLong("plugin"),
@@ -11,7 +11,7 @@ struct PluginOptions: ParsableArguments {
     )
     var plugins: [String] = []
 
-    /// The directories that are searched: those of BRIDGE_PLUGIN_PATH, then the one beside the program.
+    /// The searched directories: those of BRIDGE_PLUGIN_PATH, then that of the program.
     static var directories: [String] {
         let path = ProcessInfo.processInfo.environment["BRIDGE_PLUGIN_PATH"] ?? ""
         return path.split(separator: ":").map(String.init) + PluginCatalog.standardDirectories
@@ -25,7 +25,7 @@ struct PluginOptions: ParsableArguments {
     }
 }
 
-/// Where plugins come from, and what they do with settings of a model that they do not know.
+/// The locations of plugins, and the treatment of unknown settings of a model.
 struct ModelPluginOptions: ParsableArguments {
     @OptionGroup var plugins: PluginOptions
 

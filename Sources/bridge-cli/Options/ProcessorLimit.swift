@@ -2,12 +2,12 @@ import BridgeCore
 import Foundation
 import TensorRuntime
 
-/// The most instructions that are used, as the environment says.
+/// The limit of the instruction set, from the environment.
 enum ProcessorLimit {
     /// The variable.
     static let variable = "BRIDGE_MAX_CPU_ISA"
 
-    /// What the variable says; nil when it is not set.
+    /// The value of the variable; nil when it is not set.
     static var asked: String? {
         ProcessInfo.processInfo.environment[variable].flatMap { $0.isEmpty ? nil : $0 }
     }
@@ -21,13 +21,13 @@ enum ProcessorLimit {
             let known = InstructionLevel.allCases.map(\.name).joined(separator: ", ")
             throw BridgeError(
                 .badArgument,
-                "\(variable) is \(asked), expected one of \(known), or nothing for no limit"
+                "\(variable) is \(asked), expected one of \(known), or empty for no limit"
             )
         }
         do throws(InstructionLevel.LimitError) {
             try InstructionLevel.limit(to: level)
         } catch {
-            throw BridgeError(.badArgument, "\(variable) cannot be followed: \(error)")
+            throw BridgeError(.badArgument, "\(variable) cannot be applied: \(error)")
         }
     }
 }

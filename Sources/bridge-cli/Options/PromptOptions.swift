@@ -73,9 +73,9 @@ struct PromptOptions: ParsableArguments {
     ///
     /// - Parameters:
     ///   - processor: The model's processor.
-    ///   - asksForAnswer: Whether the text ends with the start of an answer.
+    ///   - asksForAnswer: Whether the generation prompt is added.
     /// - Returns: Tokens and pixels.
-    /// - Throws: `BridgeError` for what the processor refuses.
+    /// - Throws: The processor's `BridgeError`.
     func inputs(_ processor: any ModelProcessor, asksForAnswer: Bool = true) throws -> ModelInputs {
         let images = try images.map { try ImageSource($0) }
         var options = try template.options(for: processor)
@@ -94,7 +94,7 @@ struct PromptOptions: ParsableArguments {
             let conversation = try Conversation(contentsOf: messages, images: images)
             let unread = processor.unreadKeys(of: conversation)
             if !unread.isEmpty {
-                Output.warn("\(messages): nothing reads \(unread.joined(separator: ", "))")
+                Output.warn("\(messages): ignored keys: \(unread.joined(separator: ", "))")
             }
             if template.panAndScan, conversation.images.isEmpty { Self.warnOfCrops() }
             return try processor.inputs(conversation, options: options)

@@ -5,7 +5,7 @@ import JSONTree
 import TensorRuntime
 import Trainer
 
-/// Which run: a recipe and what is changed of it.
+/// The recipe of a run and its changes.
 struct RecipeOptions: ParsableArguments {
     @Option(
         name: .long,
@@ -45,42 +45,42 @@ struct RecipeOptions: ParsableArguments {
     @Flag(name: .customLong("freeze-vision-projection"), help: "Freeze the multimodal projector.")
     var freezeVisionProjection = false
 
-    @Flag(name: .customLong("vision-lora"), help: "Add adapters to the vision tower too.")
+    @Flag(name: .customLong("vision-lora"), help: "Also add adapters to the vision tower.")
     var visionLora = false
 
-    /// The recipe with everything that was asked for, checked.
+    /// The recipe with all changes, checked.
     ///
     /// - Parameters:
     ///   - catalog: The plugins.
-    ///   - dataParallelSize: How many replicas of the model there are.
+    ///   - dataParallelSize: The number of replicas of the model.
     /// - Returns: The recipe.
-    /// - Throws: `BridgeError` with everything that is wrong.
+    /// - Throws: `BridgeError` with all problems.
     func resolved(_ catalog: PluginCatalog, dataParallelSize: Int) throws -> Recipe {
         try filled(catalog).checked(dataParallelSize: dataParallelSize)
     }
 
-    /// The same for a model that one process holds.
+    /// The same for a run in one process.
     ///
     /// - Parameters:
     ///   - catalog: The plugins.
-    ///   - note: Takes a sentence about what was changed of the recipe by itself.
+    ///   - note: Receives sentences about automatic changes of the recipe.
     /// - Returns: The recipe.
-    /// - Throws: `BridgeError` with everything that is wrong, ranks that are asked for among it.
+    /// - Throws: `BridgeError` with all problems, including a layout with several ranks.
     func resolvedForOneProcess(_ catalog: PluginCatalog, note: (String) -> Void) throws -> Recipe {
         var filled = try filled(catalog)
         let ranks = try useOneRank(&filled.recipe)
         let recipe = try filled.checked(dataParallelSize: 1)
-        // Notes are about a run that can begin.
+        // Notes are only printed for a valid run.
         (filled.notes + ranks).forEach(note)
         return recipe
     }
 
-    /// What a run of the recipe needs besides it.
+    /// The environment of a run.
     ///
     /// - Parameters:
-    ///   - recipe: The recipe with everything that was asked for.
+    ///   - recipe: The recipe with all changes.
     ///   - catalog: The plugins.
-    ///   - engine: Where to compute.
+    ///   - engine: The engine that computes.
     ///   - isShapeOnly: Whether the run is only described.
     /// - Returns: The environment.
     func environment(
@@ -109,7 +109,7 @@ struct RecipeOptions: ParsableArguments {
         let abilities: RecipeTemplate.Abilities
         /// Settings that could not be used.
         let refusals: [Recipe.Refusal]
-        /// What was changed of the recipe by itself.
+        /// Automatic changes of the recipe.
         let notes: [String]
 
         func checked(dataParallelSize: Int) throws -> Recipe {
@@ -182,11 +182,11 @@ struct RecipeOptions: ParsableArguments {
             .reduce(Set(RecipeTable.fields.map(\.key))) { $0.intersection($1) }
     }
 
-    /// Replaces a layout over several ranks by one rank.
+    /// Replaces a layout with several ranks by one rank.
     ///
-    /// A recipe recommends the layout for as many processes; ranks that are set on the command line are an error.
+    /// A recipe's layout is a recommendation; a layout on the command line is an error.
     ///
-    /// - Returns: A sentence about what was changed, if anything was.
+    /// - Returns: A sentence about the change; nil without one.
     private func useOneRank(_ recipe: inout Recipe) throws -> [String] {
         let model = recipe.model
         let count = model.tensorModelParallelSize * model.pipelineModelParallelSize * model.contextParallelSize
@@ -197,8 +197,8 @@ struct RecipeOptions: ParsableArguments {
         guard changedKeys.isDisjoint(with: sizes) else {
             throw BridgeError(
                 .badLayout,
-                "the settings shard the model across \(count) ranks, expected 1, because training runs in one process; leave "
-                    + "\(sizes.joined(separator: ", ")) (-tp, -pp, -cp) at 1"
+                "the settings shard the model across \(count) ranks, expected 1, because training runs in one process; set "
+                    + "\(sizes.joined(separator: ", ")) (-tp, -pp, -cp) to 1"
             )
         }
         (recipe.model.tensorModelParallelSize, recipe.model.pipelineModelParallelSize) = (1, 1)
@@ -208,7 +208,7 @@ struct RecipeOptions: ParsableArguments {
         ]
     }
 
-    /// Takes back directories for logs that followed from where another run saved, so that its logs stay its own.
+    /// Resets log directories that were derived from another checkpoint.save, so that logs of runs are not mixed.
     private static func forgetDirectories(of other: Recipe, in recipe: inout Recipe) {
         var derived = other
         (derived.logger.logDir, derived.logger.tensorboardDir) = ("", "")
@@ -217,7 +217,7 @@ struct RecipeOptions: ParsableArguments {
         if recipe.logger.tensorboardDir == derived.logger.tensorboardDir { recipe.logger.tensorboardDir = "" }
     }
 
-    /// Puts a run's files where SAVE_DIR says, or below WORKSPACE or the current directory as Megatron Bridge does.
+    /// Sets the directories of a run in SAVE_DIR, WORKSPACE or the current directory, as Megatron Bridge does.
     private static func fillDirectories(of recipe: inout Recipe) {
         let environment = ProcessInfo.processInfo.environment
         func directory(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
@@ -226,7 +226,7 @@ struct RecipeOptions: ParsableArguments {
         let name = String(recipe.name.map { $0 == "/" ? "_" : $0 })
         let home = "\(root)/\([".", "..", ""].contains(name) ? "run" : name)"
         if recipe.logger.logDir.isEmpty {
-            // Where the environment says nothing, beside the checkpoints.
+            // Without these variables, logs are next to the checkpoints.
             let isBeside =
                 directory("SAVE_DIR") == nil && directory("WORKSPACE") == nil && !recipe.checkpoint.save.isEmpty
             recipe.logger.logDir = isBeside ? "\(recipe.checkpoint.save)_logs" : home
@@ -236,15 +236,15 @@ struct RecipeOptions: ParsableArguments {
     }
 }
 
-/// What is changed of a recipe: its adapters and single settings.
+/// Changes of a recipe: its adapters and settings.
 struct RecipeChanges: ParsableArguments {
-    /// What help calls a setting.
+    /// The placeholder of a setting in help.
     static let settingName = "section.key=value"
 
     @Option(
         name: .customLong("peft-scheme"),
         help: ArgumentHelp(
-            "lora, dora, or none for full training; without it the recipe's default.",
+            "lora, dora, or none for full training. (default: the recipe's)",
             valueName: "scheme"
         ),
         completion: CompletionValues.schemes,
@@ -270,7 +270,7 @@ struct RecipeChanges: ParsableArguments {
     func validate() throws {
         if let scheme, let mode, scheme != mode {
             throw ValidationError(
-                "--peft-scheme is \(scheme.rawValue) and --mode means \(mode.rawValue), but they name the same setting; "
+                "--peft-scheme is \(scheme.rawValue) and --mode means \(mode.rawValue), but they are the same setting; "
                     + "give one of them"
             )
         }
@@ -282,16 +282,16 @@ struct RecipeChanges: ParsableArguments {
     ///   - source: The name or the file.
     ///   - catalog: The plugins.
     ///   - isChanged: Whether the settings are applied.
-    /// - Returns: The recipe, and what the family can do.
-    /// - Throws: `BridgeError` for a recipe that is not there, and for settings that cannot be used.
+    /// - Returns: The recipe, and the features of the family.
+    /// - Throws: `BridgeError` for an unknown recipe, and for settings that cannot be used.
     func recipe(
         _ source: String,
         in catalog: PluginCatalog,
         isChanged: Bool = true
     ) throws -> (recipe: Recipe, abilities: RecipeTemplate.Abilities) {
-        // The numbers of a recommended recipe follow from the scheme, wherever it is given.
+        // The values of a recommended recipe depend on the scheme, wherever it is given.
         var wanted = Recipe(name: "")
-        // One that does not exist is refused with all other settings.
+        // An unknown scheme is refused with all other settings.
         _ = wanted.applyUsable(settings.filter { $0.hasPrefix("peft.scheme=") })
         let typed = settings.contains { $0.hasPrefix("peft.scheme=") } ? wanted.peft.scheme : scheme ?? mode
         var abilities = RecipeTemplate.Abilities()
@@ -303,7 +303,7 @@ struct RecipeChanges: ParsableArguments {
                 return try template.recipe(peft: typed ?? scheme)
             }
             if let typed { recipe.peft.scheme = typed }
-            // A file that 'show' printed names no recipe any more, only the model.
+            // A file printed by 'show' has no name of a recipe, only the model.
             if let home = catalog.recipes.first(where: { $0.standard.hfPath == recipe.hfPath }) {
                 abilities = home.abilities
             }
@@ -315,7 +315,7 @@ struct RecipeChanges: ParsableArguments {
         return (recipe, abilities)
     }
 
-    /// Whether a recipe is one of a file, and not the name of a recommended one.
+    /// Whether the text is a file, not the name of a recommended recipe.
     func isOfFile(_ source: String) -> Bool {
         source.contains("/") || [".yaml", ".yml", ".json"].contains { source.hasSuffix($0) }
     }
@@ -329,7 +329,7 @@ extension RecipeChanges {
         return scheme
     }
 
-    /// The value of an option that the library names too.
+    /// The value of an option whose type is defined by the library.
     static func choice<Value: ConfigurationValue>(_ text: String) throws -> Value {
         guard let value = Value(json: .string(text)) else {
             throw ValidationError("found '\(text)', expected \(Value.expectation)")

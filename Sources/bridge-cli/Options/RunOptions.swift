@@ -1,7 +1,7 @@
 import ArgumentParser
 import BridgeCore
 
-/// How files are read and written, and what is printed meanwhile.
+/// Options for reading and writing files, and for progress.
 struct RunOptions: ParsableArguments {
     @OptionGroup var output: OutputOptions
     @OptionGroup var progress: ProgressOptions
@@ -10,7 +10,7 @@ struct RunOptions: ParsableArguments {
     @Option(
         name: .customLong("max-memory"),
         help: ArgumentHelp(
-            "Most memory for buffers, such as 64M; lowers the number of threads if necessary.",
+            "Maximum memory of buffers, such as 64M; lowers the number of threads if necessary.",
             valueName: "size"
         )
     )
@@ -25,7 +25,7 @@ struct RunOptions: ParsableArguments {
         }
     }
 
-    /// Runs something that takes a while and asks the context whether to stop, so that a signal leaves nothing behind.
+    /// Runs a long operation that checks the context for cancellation, so that a signal leaves no partial result.
     func watched<Result>(_ body: (RunContext) throws -> Result) throws -> Result {
         try Watch.run(
             in: Watch.context(workers: threads.asked, memoryLimit: maxMemory.flatMap { Self.bytes($0) }),
@@ -33,7 +33,7 @@ struct RunOptions: ParsableArguments {
         )
     }
 
-    /// Prints a line for people, and nothing with `--json`.
+    /// Prints a line, except with `--json`.
     func say(_ text: String) { output.say(text) }
 
     private static func bytes(_ text: String) -> Int? {

@@ -1,7 +1,7 @@
 import ArgumentParser
 import BridgeCore
 
-/// How tokens are chosen, and when to stop.
+/// Sampling and stop criteria.
 struct SamplingArguments: ParsableArguments {
     @Option(
         name: .customLong("max-new-tokens"),
@@ -79,7 +79,7 @@ struct SamplingArguments: ParsableArguments {
     var ignoresEnd = false
 
     private static let defaultMaxNewTokens = 256
-    /// What transformers samples among where nobody names a number.
+    /// The default top-k of transformers.
     private static let defaultTopK = 50
 
     /// Whether tokens are sampled.
@@ -103,19 +103,19 @@ struct SamplingArguments: ParsableArguments {
         }
     }
 
-    /// Warns of a number of new tokens that the model's longest sequence cuts.
+    /// Warns if the model's maximum sequence length limits the number of new tokens.
     ///
     /// - Parameters:
     ///   - asked: The number of new tokens that the user asked for; nil for the default.
     ///   - prompt: The number of tokens of the prompt.
-    ///   - limit: The model's longest sequence.
+    ///   - limit: The model's maximum sequence length.
     static func warnOfLength(_ asked: Int?, prompt: Int, limit: Int) {
         // The last token is generated and not read again.
         let most = limit - prompt + 1
         guard let asked, asked > most, most > 0 else { return }
         Output.warn(
-            "--max-new-tokens is \(asked), but at most \(most) are generated: the prompt has \(prompt) tokens, and the model takes "
-                + "at most \(limit) together (max_position_embeddings)"
+            "--max-new-tokens is \(asked), but at most \(most) are generated: the prompt has \(prompt) tokens, and the model supports "
+                + "at most \(limit) in total (max_position_embeddings)"
         )
     }
 
@@ -144,7 +144,7 @@ struct SamplingArguments: ParsableArguments {
         }
         if !samples, seed != nil {
             Output.warn(
-                "--seed has no effect: the likeliest token is taken at each step; --temperature or --do-sample samples"
+                "--seed has no effect: decoding is greedy; add --temperature or --do-sample to sample"
             )
         }
         if !samples, file.doSample {
@@ -159,7 +159,7 @@ struct SamplingArguments: ParsableArguments {
         try sampling.validate()
         // The penalty is applied with the model's other settings, in their order.
         sampling.repetitionPenalty = 1
-        // A number of new tokens goes before one of all tokens, wherever it comes from.
+        // max_new_tokens takes precedence over max_length, from any source.
         if maxNewTokens != nil || settings.maxNewTokens != nil { settings.maxLength = nil }
         var options = Generator.Options(
             maxNewTokens: maxNewTokens ?? min(Self.defaultMaxNewTokens, settings.maxNewTokens ?? .max),

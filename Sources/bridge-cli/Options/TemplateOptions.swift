@@ -1,7 +1,7 @@
 import ArgumentParser
 import BridgeCore
 
-/// What messages are processed with.
+/// The arguments of the chat template.
 struct TemplateOptions: ParsableArguments {
     @Option(name: .long, parsing: .unconditional, help: ArgumentHelp("The system prompt.", valueName: "text"))
     var system: String?
@@ -30,7 +30,7 @@ struct TemplateOptions: ParsableArguments {
                 throw BridgeError(
                     .badArgument,
                     "--pan-and-scan has no effect: this model "
-                        + (processor.imageTokens == nil ? "reads text only" : "takes each image as a whole")
+                        + (processor.imageTokens == nil ? "reads text only" : "does not crop images")
                         + "; remove the option"
                 )
             }

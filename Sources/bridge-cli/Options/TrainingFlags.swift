@@ -41,7 +41,7 @@ struct TrainingFlags: ParsableArguments {
 
     @Option(
         name: [short("vp"), long("vp"), long("virtual-pipeline-model-parallel-size")],
-        help: ArgumentHelp("Interleaved pipeline stages, which are not available: only 1.", valueName: "n")
+        help: ArgumentHelp("Virtual pipeline size; only 1 is supported.", valueName: "n")
     )
     var virtualSize: String?
 
@@ -66,13 +66,13 @@ struct TrainingFlags: ParsableArguments {
     @Option(
         name: [long("step-func")],
         help: ArgumentHelp(
-            "llm_step, gpt_step or vlm_step; accepted for commands of Megatron Bridge, the model decides.",
+            "llm_step, gpt_step or vlm_step; accepted for compatibility with Megatron Bridge, has no effect.",
             valueName: "name"
         )
     )
     var stepFunction: StepFunction?
 
-    /// The forward steps of Megatron Bridge that models here have.
+    /// The supported forward steps of Megatron Bridge.
     enum StepFunction: String, ExpressibleByArgument, CaseIterable {
         case llm = "llm_step"
         case gpt = "gpt_step"

@@ -2,38 +2,38 @@ import BridgeCore
 import Glibc
 import Synchronization
 
-/// Turns Ctrl-C, SIGTERM and the end of the session into a clean stop; a second Ctrl-C or SIGTERM ends the process at once.
+/// Handles SIGINT, SIGTERM and SIGHUP by cancellation; a second SIGINT or SIGTERM ends the process at once.
 enum Interrupt {
-    /// What the commands hand to the library.
+    /// The cancellation for the library.
     static let cancellation = Cancellation()
 
-    /// Whether a signal ends the process at once, because nothing would be lost.
+    /// Whether a signal ends the process at once, because there is no result to lose.
     private static let isExpendable = Atomic(false)
     private static let wantsJSON = Atomic(false)
-    /// Whether a signal is answered with a word, because what it stops takes a while to end.
+    /// Whether a signal prints a message, because stopping takes a while.
     private static let isSlow = Atomic(false)
 
-    /// Whether something was written to standard output, behind which a document about the end would be a second one.
+    /// Whether output was written, after which a JSON error would be a second document.
     private static let hasOutput = Atomic(false)
-    /// Whether a signal has come that asks the whole program to end, where Ctrl-C may stop one answer.
+    /// Whether SIGTERM or SIGHUP was received; Ctrl-C may stop only one answer.
     private static let wasTerminated = Atomic(false)
 
-    /// Decides whether a signal ends the process at once: while nothing would be lost or left behind.
+    /// Sets whether a signal ends the process at once: while there is no result to lose.
     static func exitsImmediately(_ value: Bool) { isExpendable.store(value, ordering: .relaxed) }
 
-    /// Has a signal that ends the process at once print its error as JSON too.
+    /// Sets whether a signal that ends the process at once also prints its error as JSON.
     static func answersInJSON(_ value: Bool) { wantsJSON.store(value, ordering: .relaxed) }
 
-    /// Has the first signal say that a step is finished and saved before the process ends.
+    /// Sets the message of the first signal: the step is finished and saved before the process ends.
     static func finishesStep() {
         exitsImmediately(false)
         isSlow.store(true, ordering: .relaxed)
     }
 
-    /// Takes note that the result has begun to be written.
+    /// Records that output has started.
     static func hasBegunOutput() { hasOutput.store(true, ordering: .relaxed) }
 
-    /// Whether SIGTERM or SIGHUP has come.
+    /// Whether SIGTERM or SIGHUP was received.
     static var endsProgram: Bool { wasTerminated.load(ordering: .relaxed) }
 
     private static func answer() {
@@ -41,14 +41,14 @@ enum Interrupt {
         _ = write(STDERR_FILENO, sentence.utf8Start, sentence.utf8CodeUnitCount)
     }
 
-    /// Does something that a signal may not end at once, because it would leave half a result, or lose what can be kept.
+    /// Runs an operation that a signal must not end at once, because it would leave a partial result or lose one.
     static func withGracefulInterrupt<Result>(_ body: () throws -> Result) rethrows -> Result {
         let before = isExpendable.exchange(false, ordering: .relaxed)
         defer { exitsImmediately(before) }
         return try body()
     }
 
-    /// Only calls that are safe in a signal handler.
+    /// Uses only async-signal-safe calls.
     private static func endNow() -> Never {
         let sentence: StaticString = "error: interrupted, before there was a result\n"
         let document: StaticString = """
@@ -62,20 +62,20 @@ enum Interrupt {
         _exit(130)
     }
 
-    /// Starts to listen.
+    /// Installs the signal handlers.
     ///
     /// - Parameter exitsImmediately: Whether a signal ends the process at once from here on, see ``exitsImmediately(_:)``.
     static func install(exitsImmediately: Bool) {
-        // Made here, so that no handler is the first to ask for them.
+        // Initialized here, so that no handler is the first to use them.
         _ = cancellation.isCancelled
         _ = isSlow.load(ordering: .relaxed)
         _ = hasOutput.load(ordering: .relaxed)
         _ = wasTerminated.load(ordering: .relaxed)
         _ = wantsJSON.load(ordering: .relaxed)
         self.exitsImmediately(exitsImmediately)
-        // Past `ulimit -f` a write then fails like any other, where the signal would end the process.
+        // A write above `ulimit -f` then fails with an error instead of a signal.
         signal(SIGXFSZ, SIG_IGN)
-        // The same for a pipe that nobody reads: a conversion whose messages are lost is still a conversion.
+        // The same for a closed pipe: a conversion must not end because its messages cannot be printed.
         signal(SIGPIPE, SIG_IGN)
         for number in [SIGINT, SIGTERM] {
             signal(number) { number in
@@ -83,13 +83,13 @@ enum Interrupt {
                 if Interrupt.isExpendable.load(ordering: .relaxed) { Interrupt.endNow() }
                 if Interrupt.isSlow.load(ordering: .relaxed) { Interrupt.answer() }
                 Interrupt.cancellation.cancel()
-                // Not in a loop: its list takes memory, and the signal may have come in the middle of getting some.
+                // Not a loop: its array would allocate, and the signal may interrupt an allocation.
                 signal(SIGINT, SIG_DFL)
                 signal(SIGTERM, SIG_DFL)
             }
         }
         guard !ignoresHangup else { return }
-        // The end of a session sends it more than once and together with SIGTERM, so it never counts as the second signal.
+        // SIGHUP is sent more than once, and together with SIGTERM, so it never counts as the second signal.
         signal(SIGHUP) { _ in
             Interrupt.wasTerminated.store(true, ordering: .relaxed)
             if Interrupt.isExpendable.load(ordering: .relaxed) { Interrupt.endNow() }
@@ -97,7 +97,7 @@ enum Interrupt {
         }
     }
 
-    /// Whether whoever started the program, nohup for instance, has it survive the end of the session.
+    /// Whether the parent process, such as nohup, ignores SIGHUP.
     private static var ignoresHangup: Bool {
         var action = sigaction()
         sigaction(SIGHUP, nil, &action)
@@ -105,18 +105,18 @@ enum Interrupt {
             == unsafeBitCast(SIG_IGN, to: Int.self)
     }
 
-    /// The settings that the terminal gets back when a signal ends the process; nil where they were not changed.
+    /// The terminal settings that are restored when a signal ends the process; nil if they were not changed.
     ///
     /// Written before the handlers can read it, see ``restoring(_:_:)``.
     nonisolated(unsafe) private static var terminal: termios?
 
-    /// Changes the settings of the terminal on standard input, which gets back others when a signal ends the process.
+    /// Changes the settings of the terminal on standard input, and those that are restored when a signal ends the process.
     static func restoring(_ original: termios, _ change: () -> Void) {
         terminal = original
         change()
     }
 
-    /// Lets a signal end the process while a person is asked for something; later ones stop what is done next.
+    /// Restores default signal handling while reading input; afterwards signals cancel the running command again.
     static func withDefaultSignals<Answer>(_ ask: () -> Answer) -> Answer {
         for number in ignoresHangup ? [SIGINT, SIGTERM] : [SIGINT, SIGTERM, SIGHUP] {
             signal(number) { number in

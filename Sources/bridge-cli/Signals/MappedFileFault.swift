@@ -1,17 +1,17 @@
 import Glibc
 import Synchronization
 
-/// Ends the process with a sentence when a file that it computes from was cut short or cannot be read any more.
+/// Ends the process with an error message when a mapped file was truncated or became unreadable.
 ///
-/// Weights are used where they lie in their files. What happens to such a file reaches the program as a signal, in the
-/// middle of a multiplication, and there is nothing to go on with. Only calls that are safe in a signal handler are made.
+/// Weights are memory-mapped. Truncation of such a file is reported as a signal, in the
+/// middle of a computation that cannot continue. Uses only async-signal-safe calls.
 enum MappedFileFault {
-    /// Every thread that computes meets the same fault; the first one speaks.
+    /// All threads may have the same fault; only the first one prints the message.
     private static let isSaid = Atomic(false)
 
-    /// Starts to listen.
+    /// Installs the signal handlers.
     static func install() {
-        // Made here, so that no handler is the first to ask for it.
+        // Initialized here, so that no handler is the first to use it.
         isSaid.store(false, ordering: .relaxed)
         if OutputMode.current.json {
             signal(SIGBUS) { _ in
@@ -30,9 +30,9 @@ enum MappedFileFault {
         }
     }
 
-    // A constant has no initializer that a signal could interrupt.
+    // A constant needs no initializer that a signal could interrupt.
     private static var sentence: StaticString {
-        "a weight file was cut short or became unreadable while it was in use; restore the file and run again"
+        "a weight file was truncated or became unreadable while it was in use; restore the file and run again"
     }
 
     private static func waitUnlessFirst() {

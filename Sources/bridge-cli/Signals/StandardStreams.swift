@@ -1,30 +1,30 @@
 import BridgeCore
 import Glibc
 
-/// The three descriptors that every program expects to be open.
+/// The three standard file descriptors.
 enum StandardStreams {
-    /// Opens those that are closed, so that no file or connection of this run takes their numbers.
+    /// Opens closed ones, so that no file or connection of this run gets their descriptors.
     ///
-    /// Standard output is opened for reading: what is written there then fails, and the run says so at its end, where
-    /// writing to nowhere would look like success. Messages about the run may be lost.
+    /// Standard output is opened for reading: writes then fail and the run reports it at its end, whereas
+    /// writing to /dev/null would look like success. Messages about the run may be lost.
     static func openMissing() {
         for (descriptor, mode) in [
             (STDIN_FILENO, O_RDONLY), (STDOUT_FILENO, O_RDONLY), (STDERR_FILENO, O_WRONLY),
         ] where fcntl(descriptor, F_GETFD) < 0 && errno == EBADF {
-            // The lowest free number is this one, as those below it are open by now.
+            // The lowest free descriptor is this one, because those below it are open.
             _ = open("/dev/null", mode)
         }
     }
 
-    /// Writes bytes, as long as nobody asks to stop while a reader keeps the program waiting.
+    /// Writes bytes; stops on a signal while waiting for the reader.
     ///
-    /// - Returns: 0, or the number of the error with which the system refused; `EINTR` when the wait was given up.
+    /// - Returns: 0 or the `errno` of the write; `EINTR` when a signal ended the wait.
     static func write(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Int32 {
         let mayBlock = !isRegularFile(descriptor)
         var done = 0
         while done < bytes.count {
             if mayBlock, !waits(for: descriptor) { return EINTR }
-            // What a pipe that is ready takes without waiting.
+            // A ready pipe accepts this number of bytes without blocking.
             let size = mayBlock ? min(bytes.count - done, pipeSize) : bytes.count - done
             let count = Glibc.write(descriptor, bytes.baseAddress.map { $0 + done }, size)
             if count >= 0 {
@@ -46,11 +46,11 @@ enum StandardStreams {
 
     /// Waits until something can be written, or the write would fail.
     ///
-    /// - Returns: Whether to write; false when a signal has asked to stop.
+    /// - Returns: Whether to write; false after a signal.
     private static func waits(for descriptor: Int32) -> Bool {
         while true {
             var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-            // Looked at again some times a second: the signal may come right before the wait.
+            // Checked several times per second: the signal may arrive right before the wait.
             if poll(&ready, 1, 200) > 0 { return true }
             if Interrupt.cancellation.isCancelled { return false }
         }

@@ -8,9 +8,9 @@ import Parquet
 import TensorRuntime
 import Tokenizers
 
-/// Tells the user what went wrong, and the shell how.
+/// Reports errors, and sets the exit status.
 ///
-/// Every error of the program ends here.
+/// All errors of the program are reported here.
 enum Failure {
     /// The exit status of each kind of error; every other one is 1.
     private static let statuses: [BridgeError.Code: Int32] = [
@@ -18,7 +18,7 @@ enum Failure {
         .badArgument: 64, .missingSplit: 64, .cancelled: 130,
     ]
 
-    /// What every error begins with.
+    /// The prefix of all errors.
     static let prefix = "\(Style.bold(Style.red("error:"))) "
 
     /// Reports an error and ends the process.
@@ -37,14 +37,14 @@ enum Failure {
         }
     }
 
-    /// Reports a command line that cannot be understood, with the usage of its command.
+    /// Reports an invalid command line, with the usage of its command.
     static func reportUsage(_ problem: String, _ words: CommandWords) -> Never {
         let usage = BridgeCommand.usageString(for: words.command)
         let help = "  See '\(words.commandName) --help' for more information."
         reportUsage(problem, "\(prefix)\(problem)\nUsage: \(usage)\n\(help)", words)
     }
 
-    /// An error of another type as the program's own: no module's error is without a status and a document.
+    /// Converts an error of another type, so that every error has a status and a JSON document.
     static func described(_ error: any Error) -> BridgeError {
         switch error {
         case let error as BridgeError: error
@@ -56,7 +56,7 @@ enum Failure {
         }
     }
 
-    /// Ends the process with a status, or with 1 where everything went well but standard output could not be written.
+    /// Ends the process with a status, or with 1 if it is 0 and standard output could not be written.
     static func end(_ status: Int32) -> Never {
         let output = Output.finish()
         exit(status == 0 ? output : status)
@@ -74,13 +74,13 @@ enum Failure {
         end(statuses[error.code] ?? 1)
     }
 
-    /// Reports arguments that are refused: a sentence, and a text that begins with it and has lines about the usage.
+    /// Reports invalid arguments: a sentence, and a text that starts with it, followed by the usage.
     private static func reportUsage(_ message: String, _ text: String, _ words: CommandWords) -> Never {
         if words.mode.json, !Output.hasPrintedJSON {
             Output.json(document(code: "usage", message: message, names: []))
         }
         var text = text
-        // The parser's own lines stay lines, and what was typed is one.
+        // Line breaks of the parser are kept, those in arguments are escaped.
         for word in words.typed where word.unicodeScalars.contains(where: PrintableText.isControl) {
             let value = word.split(separator: "=", maxSplits: 1).suffix(1).map(String.init)
             for part in [word] + value where !part.allSatisfy(\.isWhitespace) {
@@ -99,6 +99,6 @@ enum Failure {
         ]
     }
 
-    /// The whole list is what a user needs; a terminal still has an end.
+    /// The maximum number of names printed on a terminal.
     private static let mostNames = 10000
 }

@@ -10,7 +10,7 @@ struct InputsFile {
     private var metadata = OutputFile.metadata(of: "process")
     private var bytes = Data()
 
-    /// Adds `input_ids`, and `pixel_values` as one batch with `image_sizes` where there are images.
+    /// Adds `input_ids`, and with images `pixel_values` as one batch and `image_sizes`.
     mutating func add(_ inputs: ModelInputs, prefix: String) throws {
         note(inputs.prompt, as: "\(prefix)prompt")
         add(inputs.tokenIDs, as: "\(prefix)input_ids", shape: [1, inputs.tokenIDs.count])
@@ -30,7 +30,7 @@ struct InputsFile {
     /// Adds a text.
     mutating func note(_ text: String, as name: String) { metadata[name] = .string(text) }
 
-    /// Writes the file, whole or not at all.
+    /// Writes the file atomically.
     func write(to path: String) throws {
         let header = SafetensorsHeader(tensors: tensors, metadata: metadata)
         do {

@@ -4,31 +4,31 @@ import Synchronization
 
 /// Results go to standard output, everything else to standard error.
 ///
-/// What comes from outside is escaped on its way, see ``PrintableText``. Standard output that cannot be written is an
-/// error of the run, reported when its work is done; standard error that cannot be written changes nothing.
+/// External text is escaped, see ``PrintableText``. Standard output that cannot be written is an
+/// error of the run, reported at its end; errors of standard error are ignored.
 enum Output {
     /// Whether JSON has been printed; a second document would make the first one useless.
     static var hasPrintedJSON: Bool { printedJSON.load(ordering: .relaxed) }
 
     private static let printedJSON = Atomic(false)
-    /// The error with which the first write that failed was refused; 0 for none.
+    /// The `errno` of the first failed write; 0 for none.
     private static let failure = Atomic<Int32>(0)
     private static let isOnlyLog = Atomic(false)
 
-    /// Whether nothing can be written to standard output any more, so that what only prints may end.
+    /// Whether writing to standard output failed, so that commands that only print may end.
     static var isBroken: Bool { failure.load(ordering: .relaxed) != 0 }
 
-    /// Has what is printed from here on count as a log: losing it is a warning, and the run continues.
+    /// Treats later output as a log: losing it is a warning, and the run continues.
     static func countsAsLog(_ value: Bool) { isOnlyLog.store(value, ordering: .relaxed) }
 
-    /// The status that a run without another error ends with.
+    /// The exit status of a run without another error.
     ///
-    /// - Returns: 0 when all was written, and when the reader has closed the pipe, who has what it wanted; 1 when something was
-    ///   not written, once the reason has been reported.
+    /// - Returns: 0 when all was written or the reader closed the pipe; 1 when output was
+    ///   lost, after reporting the reason.
     static func finish() -> Int32 {
         let number = failure.load(ordering: .relaxed)
         guard number != 0, number != EPIPE else { return 0 }
-        // The user knows of a signal.
+        // A signal is not an error of the output.
         if number != EINTR {
             printError("\(Failure.prefix)cannot write to standard output: \(reason(number))")
         }
@@ -42,16 +42,16 @@ enum Output {
     /// Prints a line of the result.
     static func line(_ text: String = "") { put(PrintableText.line(text) + "\n") }
 
-    /// Prints text of several lines, and its end of line.
+    /// Prints text of several lines and a line break.
     static func lines(_ text: String) { put(PrintableText.lines(text) + "\n") }
 
     /// Whether results go to a terminal.
     static let isTerminal = isatty(STDOUT_FILENO) == 1
 
-    /// Prints bytes of a text as they are.
+    /// Prints the bytes of a text unchanged.
     static func text(_ bytes: ArraySlice<UInt8>) { bytes.withUnsafeBytes(put) }
 
-    /// Writes at once, so that in a log the lines stand in the order in which they were printed.
+    /// Writes without buffering, so that the lines of both streams are in order in a log.
     private static func put(_ text: String) { Array(text.utf8).withUnsafeBytes(put) }
 
     private static func put(_ bytes: UnsafeRawBufferPointer) {
@@ -60,7 +60,7 @@ enum Output {
         let number = StandardStreams.write(bytes, to: STDOUT_FILENO)
         guard number != 0 else { return }
         if isOnlyLog.load(ordering: .relaxed) {
-            // Each line is tried: space may have been freed by then.
+            // Each line is retried: space may have been freed.
             guard number != EPIPE, !hasWarned.exchange(true, ordering: .relaxed) else { return }
             let sentence = "cannot write to standard output: \(reason(number)); the run continues"
             printError("\(Style.yellow("warning:")) \(sentence)")
@@ -88,12 +88,12 @@ enum Output {
     /// Prints lines about the run.
     static func complainLines(_ text: String) { tell(PrintableText.lines(text) + "\n") }
 
-    /// Writes to standard error, in which control characters are the program's own.
+    /// Writes to standard error a text whose control characters are the program's own.
     static func tell(_ text: String) {
         Array(text.utf8).withUnsafeBytes { _ = StandardStreams.write($0, to: STDERR_FILENO) }
     }
 
-    /// Prints rows with their columns below each other; to standard output unless `write` takes the lines.
+    /// Prints rows with aligned columns, to standard output by default.
     static func table(_ rows: [[String]], indent: String = "", write: (String) -> Void = { line($0) }) {
         let rows = rows.map { $0.map(PrintableText.line) }
         let widths = (0..<(rows.map(\.count).max() ?? 0)).map { column in

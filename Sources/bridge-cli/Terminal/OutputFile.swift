@@ -2,7 +2,7 @@ import BridgeCore
 import Foundation
 import JSONTree
 
-/// Files that single commands write: an existing one is replaced only where the command has written it itself.
+/// Output files of commands: an existing file is replaced only if the same command has written it.
 enum OutputFile {
     /// The key of the header's metadata that names the command.
     private static let key = "written_by"

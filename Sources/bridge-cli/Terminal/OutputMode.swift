@@ -1,7 +1,7 @@
 import Glibc
 import Synchronization
 
-/// How the program prints; decided once from the command line, also for errors of the command line itself.
+/// The output mode; read once from the command line, also for errors of the command line itself.
 struct OutputMode: Sendable, Equatable {
     /// Whether the result is JSON.
     var json = false

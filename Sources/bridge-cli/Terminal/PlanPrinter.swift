@@ -2,14 +2,14 @@ import BridgeCore
 import JSONTree
 import TensorRuntime
 
-/// Shows a plan to a person, or to a program.
+/// Prints a plan as text or JSON.
 struct PlanPrinter {
     let plan: ConversionPlan
     let context: RunContext
     let json: Bool
-    /// What is converted, where a person calls it something else than the directory that it lies in.
+    /// The user's name of the source, if it differs from its directory.
     var source: String?
-    /// Where the result is uploaded to: the repository, and a sentence about it.
+    /// The planned upload: the repository, and a sentence about it.
     var upload: (repository: String, sentence: String)?
 
     func show() {
@@ -48,7 +48,7 @@ struct PlanPrinter {
         if let upload { Output.line(upload.sentence) }
     }
 
-    /// Several sources by what they have in common.
+    /// Several sources by their common prefix.
     private static func brief(_ names: [String]) -> String {
         guard let first = names.first, names.count > 1 else { return names.first ?? "" }
         let prefix = names.dropFirst().reduce(first) { $0.commonPrefix(with: $1) }

@@ -1,13 +1,13 @@
-/// Text from files, servers and arguments as it may reach a terminal: no control character in it is obeyed.
+/// Text from files, servers and arguments with control characters escaped, safe for a terminal.
 ///
-/// Names of tensors and files, settings, roles and the messages of templates and hubs may hold anything. Escape sequences
+/// Names of tensors and files, settings, roles and the messages of templates and hubs may contain any bytes. Escape sequences
 /// in them could clear the screen or set its title, a carriage return could replace what was printed, a line break could
 /// forge a message, and marks of writing direction could show a text in another order than it has.
 enum PrintableText {
     /// A single line, in which line breaks and tabs are escaped too.
     static func line(_ text: String) -> String { escaped(text, isKept: { _ in false }) }
 
-    /// Lines that the program or a model has made: line breaks and tabs stay.
+    /// Lines of the program or a model: line breaks and tabs are kept.
     static func lines(_ text: String) -> String { escaped(text) { $0 == "\n" || $0 == "\t" } }
 
     /// JSON with every control character in its strings escaped; JSON itself asks for that of the first 32 alone.
@@ -24,7 +24,7 @@ enum PrintableText {
         return result
     }
 
-    /// Whether a terminal could obey a character, or show the text around it in another order.
+    /// Whether a character controls a terminal or the direction of text.
     static func isControl(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.value {
         case 0..<0x20, 0x7F...0x9F: true
@@ -34,7 +34,7 @@ enum PrintableText {
         }
     }
 
-    /// How a character is written in its place.
+    /// The escaped form of a character.
     static func escape(_ scalar: Unicode.Scalar) -> String {
         switch scalar {
         case "\n": "\\n"
@@ -56,7 +56,7 @@ enum PrintableText {
         var result = ""
         for (index, piece) in pieces.enumerated() {
             var piece = piece
-            // Behind a mark stands the code that Style has put there.
+            // A mark is followed by the code of a style.
             if index > 0, let end = piece.firstIndex(of: "m") {
                 result += "\u{1B}[" + piece[...end]
                 piece = piece[piece.index(after: end)...]

@@ -2,7 +2,7 @@ import BridgeCore
 import JSONTree
 import Synchronization
 
-/// A line on a terminal that shows how far a run is, how fast, and how long it will take.
+/// A line on a terminal with progress, speed and remaining time.
 final class ProgressBar: Sendable {
     private struct State {
         var start: ContinuousClock.Instant?
@@ -11,7 +11,7 @@ final class ProgressBar: Sendable {
 
     private let state = Mutex(State())
 
-    /// Draws the line anew.
+    /// Redraws the line.
     func show(_ progress: BridgeCore.Progress) {
         let now = ContinuousClock.now
         let elapsed = state.withLock { state in
@@ -36,12 +36,12 @@ final class ProgressBar: Sendable {
         Output.tell("\r\u{1B}[2K" + PrintableText.line(line))
     }
 
-    /// The line, which fits into the columns of a terminal: what does not is left out, the last detail first.
+    /// The line, which fits into the columns of a terminal: details are dropped, the last one first.
     ///
     /// - Parameters:
-    ///   - activity: What is done.
-    ///   - share: How much of it is done, from 0 to 1.
-    ///   - details: What follows the percentage, the most important first.
+    ///   - activity: The name of the activity.
+    ///   - share: The completed fraction, from 0 to 1.
+    ///   - details: Texts after the percentage, the most important first.
     ///   - width: The columns of the terminal.
     /// - Returns: The line without its end, at most `width - 1` columns wide.
     static func line(activity: String, share: Double, details: [String], width: Int) -> String {
@@ -85,7 +85,7 @@ final class ProgressBar: Sendable {
 }
 
 extension String {
-    /// The text with a character before it until it has `width` characters.
+    /// The text padded on the left to `width` characters.
     func leftPadded(to width: Int, with character: Character = " ") -> String {
         String(repeating: character, count: max(0, width - count)) + self
     }

@@ -1,7 +1,7 @@
 import BridgeCore
 import JSONTree
 
-/// Shows what a conversion has done.
+/// Prints the report of a conversion.
 struct ReportPrinter {
     let report: ConversionReport
     let json: Bool

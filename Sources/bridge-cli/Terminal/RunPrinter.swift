@@ -3,14 +3,14 @@ import Foundation
 import JSONTree
 import Trainer
 
-/// Shows a training run before it begins and when it is over.
+/// Prints a training run before its start and after its end.
 struct RunPrinter {
     let run: TrainingRun
     let isSilent: Bool
 
     private func grouped(_ count: Int) -> String { count.formatted(.number.grouping(.automatic)) }
 
-    /// A table of the model's parts, with what is trained.
+    /// A table of the model's parts, with the numbers of trained parameters.
     func showParts() {
         guard !isSilent else { return }
         let total = run.parts.reduce(0) { $0 + $1.count }
@@ -31,7 +31,7 @@ struct RunPrinter {
         Output.line()
     }
 
-    /// What the run would be.
+    /// The plan of the run.
     func showPlan(json: Bool) {
         let recipe = run.recipe
         let micro = recipe.train.globalBatchSize / recipe.train.microBatchSize
@@ -80,7 +80,7 @@ struct RunPrinter {
         }
         Output.table([
             ["recipe", recipe.name], ["scheme", recipe.peft.scheme == .none ? "full" : recipe.peft.scheme.rawValue],
-            ["samples", samples ?? "not known: the data set is on the hub, and a dry run downloads no data"],
+            ["samples", samples ?? "unknown: the data set is on the hub, and a dry run downloads no data"],
             ["micro-batches per step", "\(micro) of \(recipe.train.microBatchSize)"],
             ["tokens per step", "at most \(grouped(tokens))"],
             [

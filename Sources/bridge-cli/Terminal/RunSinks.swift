@@ -3,7 +3,7 @@ import Datasets
 import Foundation
 import Trainer
 
-/// What takes in the measurements of a run: lines on the terminal, a log, TensorBoard's files and a report.
+/// The receivers of metrics: lines on the terminal, a log, TensorBoard's files and a report.
 enum RunSinks {
     static func standard(for run: TrainingRun, isSilent: Bool) throws -> [any MetricsSink] {
         let logger = run.recipe.logger
@@ -27,14 +27,14 @@ enum RunSinks {
 
     private static func createDirectory(_ path: String) throws {
         do { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
-            throw BridgeError(.fileSystem, "cannot make the directory \(path) for the run's logs", cause: error)
+            throw BridgeError(.fileSystem, "cannot create the directory \(path) for the run's logs", cause: error)
         }
     }
 }
 
 /// Tables of Hugging Face data sets.
 enum DatasetTables {
-    /// Opens a directory, or a data set of the hub's, of which the split's files are downloaded where they are not here.
+    /// Opens a directory, or a data set of the hub; missing files of the split are downloaded.
     static let open: @Sendable (_ path: String, _ split: String) throws -> any DatasetTable = { path, split in
         try HubDirectory.watched { try HuggingFaceTable(path, split: split, hub: $0) }
     }

@@ -2,7 +2,7 @@ import BridgeCore
 import JSONTree
 import Synchronization
 
-/// Tells the user once which settings of a model's files are unknown, and keeps them for `--json`.
+/// Prints the unknown settings of a model's files once, and stores them for `--json`.
 enum SettingsNotice {
     private static let found = Mutex<[String: [UnknownSettings]]>([:])
     private static let edited = Mutex<Set<String>>([])
@@ -11,9 +11,9 @@ enum SettingsNotice {
     ///
     /// - Parameters:
     ///   - unknown: The keys, by file.
-    ///   - directory: Where the files are.
+    ///   - directory: The directory of the files.
     ///   - isStrict: Whether unknown settings are an error.
-    /// - Throws: `BridgeError` with the keys, where they are an error.
+    /// - Throws: `BridgeError` with the keys, if they are an error.
     static func take(_ unknown: [UnknownSettings], of directory: String, isStrict: Bool) throws {
         let names = unknown.flatMap { file in file.keys.map { "\(file.file): \($0)" } }
         guard !isStrict else {
@@ -24,7 +24,7 @@ enum SettingsNotice {
                 names: names
             )
         }
-        // The same model is opened more than once by some commands.
+        // Some commands open the same model more than once.
         guard found.withLock({ $0.updateValue(unknown, forKey: directory) == nil }) else { return }
         Output.printError(
             "\(Style.yellow("warning:")) \(directory) has \(ByteFormat.counted(names.count, "unknown setting")), which "
@@ -32,7 +32,7 @@ enum SettingsNotice {
         )
     }
 
-    /// Takes the files of a checkpoint that were edited or damaged after it was saved, and are used as they are.
+    /// Warns of files of a checkpoint that were changed after it was saved.
     static func takeEdited(_ files: [String], of checkpoint: String) {
         guard edited.withLock({ $0.insert(checkpoint).inserted }) else { return }
         Output.printError(
@@ -42,7 +42,7 @@ enum SettingsNotice {
         )
     }
 
-    /// What was found: for one model the keys by file, for several these by directory; nil where there was nothing.
+    /// The unknown settings: for one model the keys by file, for several these by directory; nil without any.
     static var json: JSON? {
         let all = found.withLock { $0 }
         guard !all.isEmpty else { return nil }

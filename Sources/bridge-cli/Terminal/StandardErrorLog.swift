@@ -1,17 +1,17 @@
 import Glibc
 import Logging
 
-/// The log on standard error: notices as they are, and every other event with its time and level.
+/// The log on standard error: notices as plain text, other events with time and level.
 ///
 /// swift-log's own handler writes control characters as they are, and a stream of the C library, which it uses, keeps what
 /// could not be written and tries it again.
 struct StandardErrorLog: LogHandler {
-    /// What is done before a line, so that it does not end up in another one.
+    /// Called before a line, to clear the progress bar.
     let before: @Sendable () -> Void
     var metadata: Logger.Metadata = [:]
     var logLevel = Logger.Level.notice
 
-    /// A log that makes room for its lines.
+    /// A log.
     init(before: @escaping @Sendable () -> Void) { self.before = before }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {

@@ -2,9 +2,9 @@ import BridgeCore
 import Foundation
 import Tokenizers
 
-/// Prints generation the way that the peer's scripts do, for whoever compares the two.
+/// Prints generation in the format of the scripts of Megatron Bridge, for comparisons.
 enum StepPrinter {
-    /// A step; the first five with their numbers.
+    /// A step; the first five with their logits.
     static func show(_ step: Generator.Step, number: Int, _ tokenizer: Tokenizer?) {
         Output.line("Generation step \(number)")
         guard number < 5 else { return }

@@ -2,7 +2,7 @@ import Foundation
 
 /// Colours, on a terminal only.
 enum Style {
-    /// Whether standard error is a terminal that wants colours.
+    /// Whether standard error is a terminal with colours.
     static let supportsColor = wantsColours(STDERR_FILENO)
     /// Whether standard output is one.
     static let isFancyOutput = wantsColours(STDOUT_FILENO)
@@ -10,9 +10,9 @@ enum Style {
     /// Whether either is one.
     static let isUsed = supportsColor || isFancyOutput
 
-    /// What stands for the beginning of a code until the text is printed.
+    /// The placeholder of an escape sequence until the text is printed.
     ///
-    /// Text from outside is escaped there, and cannot hold what it cannot guess.
+    /// External text is escaped and cannot contain it, because it is random.
     static let mark = "\u{1}\(UInt64.random(in: 0 ... .max))\u{2}"
 
     private static func wantsColours(_ descriptor: Int32) -> Bool {
@@ -20,7 +20,7 @@ enum Style {
         return isatty(descriptor) == 1 && environment["NO_COLOR"] == nil && environment["TERM"] != "dumb"
     }
 
-    /// How many columns the terminal has.
+    /// The number of columns of the terminal.
     static var width: Int {
         var size = winsize()
         return ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
@@ -36,7 +36,7 @@ enum Style {
     static func bar(_ text: String) -> String { wrapped(text, 32, 39, supportsColor) }
     /// For results, on standard output.
     static func green(_ text: String) -> String { wrapped(text, 32, 39, isFancyOutput) }
-    /// For results that are not as they should be, on standard output.
+    /// For failed results, on standard output.
     static func redResult(_ text: String) -> String { wrapped(text, 31, 39, isFancyOutput) }
 
     /// A text between the codes that begin and end a style, to be printed by ``Output``.

@@ -1,14 +1,14 @@
 import Glibc
 
-/// A line that a person types at a terminal, where Ctrl-C discards what was typed and does not end the program.
+/// A line typed at a terminal, where Ctrl-C discards the line and does not end the program.
 ///
-/// The terminal's own line editing stays: Ctrl-C is made a character that ends a line, because a signal discards the line before
-/// the program could tell whether there was one.
+/// The terminal's line editing is kept: Ctrl-C becomes a character that ends a line, because a signal discards the line before
+/// the program can check whether it is empty.
 enum TerminalLine {
-    /// What was typed.
+    /// The arguments.
     enum Entry {
         case line(String)
-        /// Ctrl-C behind some characters.
+        /// Ctrl-C after some characters.
         case discarded
         /// Ctrl-C on an empty line.
         case interrupted
@@ -20,8 +20,8 @@ enum TerminalLine {
 
     /// Reads a line from the terminal that is standard input.
     ///
-    /// - Parameter ask: Shows the prompt, when the terminal is ready for what follows.
-    /// - Returns: What was typed.
+    /// - Parameter ask: Prints the prompt, once the terminal is ready.
+    /// - Returns: The input.
     static func read(_ ask: () -> Void) -> Entry {
         var original = termios()
         guard tcgetattr(STDIN_FILENO, &original) == 0 else {

@@ -1,26 +1,26 @@
 import BridgeCore
 import Tokenizers
 
-/// The text that comes out, printed as it comes, up to a stop text.
+/// Generated text, printed as it is decoded, up to a stop string.
 final class Transcript {
-    /// Whether a stop text has come.
+    /// Whether a stop string was generated.
     private(set) var isStopped = false
 
     private var decoder: StreamingDecoder?
     private var stops: StopTexts?
     private let isSilent: Bool
-    /// Bytes, because a stop text may be a part of what is one character together with what stands beside it.
+    /// Bytes, because a stop string may end inside a grapheme cluster.
     private var bytes: [UInt8] = []
     private var printed = 0
 
     /// A transcript.
     ///
     /// - Parameters:
-    ///   - tokenizer: Turns tokens into text; without one there is none.
-    ///   - stops: Texts that end it; they may begin in the prompt.
+    ///   - tokenizer: Decodes tokens; nil for no text.
+    ///   - stops: Stop strings; they may start in the prompt.
     ///   - prompt: The tokens before it.
-    ///   - isSilent: Whether to print nothing.
-    /// - Throws: `BridgeError` when the decoder gives up on the prompt.
+    ///   - isSilent: Whether printing is disabled.
+    /// - Throws: `BridgeError` when the prompt cannot be decoded.
     init(_ tokenizer: Tokenizer?, stops: [String], behind prompt: [Int32], isSilent: Bool) throws {
         decoder = tokenizer?.streamingDecoder(skippingSpecialTokens: true)
         self.isSilent = isSilent
@@ -30,26 +30,26 @@ final class Transcript {
         }
     }
 
-    /// The text so far, without the stop text.
+    /// The text so far, without the stop string.
     var text: String { String(decoding: bytes, as: UTF8.self) }
 
-    /// Takes in a token; returns whether to go on.
+    /// Adds a token; returns whether to continue.
     func take(_ step: Generator.Step) throws -> Bool {
         guard !step.isEnd else { return !isStopped && (isSilent || !Output.isBroken) }
         let stopped = try Self.decoding { () throws(TokenizerError) in try stops?.append(step.token) }
         try add(decoder?.append(step.token))
         if let stopped {
             try add(decoder?.finish())
-            // What was printed holds no beginning of a stop text.
+            // The printed text contains no start of a stop string.
             bytes.removeLast(min(stopped, bytes.count - printed))
             isStopped = true
         }
-        // What may be the beginning of a stop text waits until it is clear.
+        // A possible start of a stop string is held back until it is decided.
         show(upTo: bytes.count - (isStopped ? 0 : stops?.openBytes ?? 0))
         return !isStopped && (isSilent || !Output.isBroken)
     }
 
-    /// Prints what was held back.
+    /// Prints the text that was held back.
     func finish() throws {
         if !isStopped { try add(decoder?.finish()) }
         show(upTo: bytes.count)
@@ -68,7 +68,7 @@ final class Transcript {
         }
     }
 
-    /// The bytes with signs in the place of control characters and of what turns the direction of the text behind it.
+    /// The bytes with symbols instead of control characters and of characters that change the text direction.
     ///
     /// Marks of direction and tags, which Arabic, Hebrew and flags are written with, stay.
     static func visible(_ bytes: ArraySlice<UInt8>) -> [UInt8] {

@@ -2,7 +2,7 @@ import BridgeCore
 import JSONTree
 import TensorRuntime
 
-/// What this build is and what it computes with on this machine.
+/// The version of this build, and its kernels on this machine.
 enum VersionReport {
     /// The report as JSON.
     static var json: JSON {
@@ -20,7 +20,7 @@ enum VersionReport {
         ]
     }
 
-    /// The same of the processor for people.
+    /// The same about the processor, as text.
     static var lines: [String] {
         let features = InstructionLevel.features.filter(\.isPresent).map(\.name).joined(separator: " ")
         let limit = ProcessorLimit.asked.map { " (\(ProcessorLimit.variable) is \($0))" } ?? ""

@@ -1,7 +1,7 @@
 import BridgeCore
 import Logging
 
-/// The progress bar and the log of a run, of which there is one each, so that neither is written into the other.
+/// The progress bar and the log of a run, shared so that neither is written into the other.
 enum Watch {
     /// The bar.
     static let bar = ProgressBar()
@@ -13,12 +13,12 @@ enum Watch {
         return logger
     }()
 
-    /// Runs something that takes a while and asks the context whether to stop, so that a signal leaves nothing behind.
+    /// Runs a long operation that checks the context for cancellation, so that a signal leaves no partial result.
     static func run<Result>(_ body: (RunContext) throws -> Result) throws -> Result {
         try run(in: context(), body)
     }
 
-    /// The same with a context of its own.
+    /// The same with a separate context.
     static func run<Result>(in context: RunContext, _ body: (RunContext) throws -> Result) throws -> Result {
         defer { bar.finish() }
         return try Interrupt.withGracefulInterrupt { try body(context) }
@@ -27,10 +27,10 @@ enum Watch {
     /// The context of the library's work.
     ///
     /// - Parameters:
-    ///   - workers: How many threads work; nil for the library's choice.
-    ///   - memoryLimit: The most memory for buffers; nil for no limit.
+    ///   - workers: The number of threads; nil for the library's default.
+    ///   - memoryLimit: The maximum memory of buffers; nil for no limit.
     ///   - endsBarWhenDone: Whether the bar ends with the work of one call, as more may follow.
-    /// - Returns: A context with the bar where a user is watching, and the log.
+    /// - Returns: A context with the bar on a terminal, and the log.
     static func context(
         workers: Int? = nil,
         memoryLimit: Int? = nil,

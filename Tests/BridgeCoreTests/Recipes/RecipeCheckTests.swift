@@ -38,7 +38,7 @@ import Testing
         (["peft.scheme=dora", "peft.target_modules=[]"], "peft.target_modules is empty"),
         (
             ["peft.scheme=lora", "peft.target_modules=[linear_qkv]", "peft.exclude_modules=[linear_qkv]"],
-            "peft.exclude_modules takes out all"
+            "peft.exclude_modules excludes all"
         ),
         (
             ["peft.scheme=lora", "peft.vision_lora=true", "model.freeze_vision_model=true"],

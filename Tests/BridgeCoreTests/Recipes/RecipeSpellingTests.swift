@@ -34,7 +34,7 @@ import Testing
         _ value: String,
         _ other: String
     ) throws {
-        let sentence = "\(old) is \(value) and \(new) is \(other), but they name the same setting; give one of them"
+        let sentence = "\(old) is \(value) and \(new) is \(other), but they are the same setting; give one of them"
         var recipe = Recipe(name: "a")
         let error = #expect(throws: BridgeError.self) { try recipe.apply(["\(old)=\(value)", "\(new)=\(other)"]) }
         #expect(error?.code == .badArgument && error?.message == sentence)
@@ -48,7 +48,7 @@ import Testing
         let error = #expect(throws: BridgeError.self) { try Recipe(yaml: text, name: "run.yaml") }
         #expect(
             error?.names == [
-                "run.yaml:4: train.eval_iters is 3 and validation.eval_iters is 4, but they name the same setting; "
+                "run.yaml:4: train.eval_iters is 3 and validation.eval_iters is 4, but they are the same setting; "
                     + "give one of them"
             ]
         )
@@ -67,7 +67,7 @@ import Testing
         }
         #expect(
             error?.message
-                == "model.virtual_pipeline_model_parallel_size does not apply here: interleaved pipeline stages are not available"
+                == "model.virtual_pipeline_model_parallel_size is not supported: interleaved pipeline stages are not supported"
         )
     }
 

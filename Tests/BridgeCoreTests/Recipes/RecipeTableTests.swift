@@ -104,7 +104,7 @@ import Testing
         ("peft.target_modules=[a,,b]", "peft.target_modules is '[a,,b]', expected a list, each of it a string"),
         ("peft.target_modules=['a]", "peft.target_modules is '['a]', expected a list, each of it a string"),
         ("peft.target_modules=[[a]]", "peft.target_modules is '[[a]]', expected a list, each of it a string"),
-        ("train.manual_gc=true", "train.manual_gc does not apply here: there is no garbage collector"),
+        ("train.manual_gc=true", "train.manual_gc is not supported: there is no garbage collector"),
         ("=3", "'=3' is not a setting, expected section.key=value"),
         ("--fast", "'--fast' is not a setting, expected section.key=value"),
     ])
@@ -131,7 +131,7 @@ import Testing
             error?.names == [
                 "run.yaml:2: train.global_batch_size is 'abc', expected a whole number",
                 "run.yaml:3: train.trainiters is not a setting, did you mean train.train_iters?",
-                "run.yaml:4: ddp.overlap_grad_reduce does not apply here: gradients are always summed in float32, by buckets; there is nothing to choose",
+                "run.yaml:4: ddp.overlap_grad_reduce is not supported: gradients are always reduced in float32, in buckets",
             ]
         )
     }
@@ -206,20 +206,20 @@ import Testing
         ("train:\n  train_iters: 5\n lr: 1\n", "run.yaml:3: not valid YAML"),
         (
             "train: {train_iters: 1, train_iters: 2}",
-            "run.yaml:1: train_iters is there more than once, first in line 1; keep one of them"
+            "run.yaml:1: train_iters occurs more than once, first in line 1; keep one of them"
         ),
         (
             "train:\n  train_iters: 1\n  eval_iters: 2\n  # train_iters: 4\n  'train_iters' : 3\n",
-            "run.yaml:5: train_iters is there more than once, first in line 2; keep one of them"
+            "run.yaml:5: train_iters occurs more than once, first in line 2; keep one of them"
         ),
         (
             "train:\n  eval_iters: 1\noptimizer:\n  lr: 1\ntrain:\n  eval_iters: 2\n",
-            "run.yaml:5: train is there more than once, first in line 1; keep one of them"
+            "run.yaml:5: train occurs more than once, first in line 1; keep one of them"
         ),
         (
             "peft:\n  target_modules: [*.linear_qkv]\n",
             "run.yaml:2: not valid YAML, while scanning an alias: did not find expected alphabetic or numeric character; "
-                + "a text that begins with * stands in quotation marks"
+                + "put a text that begins with * in quotation marks"
         ),
         ("train: \u{0}", "run.yaml:1: not valid YAML"), ("a: \"x\n", "run.yaml:1: not valid YAML, while scanning"),
     ])

@@ -70,21 +70,21 @@ import Testing
     @Test(arguments: [
         (
             ["-gb", "8", "train.global_batch_size=16"],
-            "-gb is 8 and train.global_batch_size is 16, but they name the same setting; give one of them"
+            "-gb is 8 and train.global_batch_size is 16, but they are the same setting; give one of them"
         ),
         (
             ["checkpoint.pretrained_checkpoint=other"],
-            "--pretrained-checkpoint is weights and checkpoint.pretrained_checkpoint is other, but they name the same setting; "
+            "--pretrained-checkpoint is weights and checkpoint.pretrained_checkpoint is other, but they are the same setting; "
                 + "give one of them"
         ),
         (["-ms", "many"], "train.train_iters is 'many', expected a whole number"),
         (
             ["-vp", "2"],
-            "model.virtual_pipeline_model_parallel_size does not apply here: interleaved pipeline stages are not available"
+            "model.virtual_pipeline_model_parallel_size is not supported: interleaved pipeline stages are not supported"
         ),
         (
             ["--mode", "dora", "--peft-scheme", "lora"],
-            "--peft-scheme is lora and --mode means dora, but they name the same setting; give one of them"
+            "--peft-scheme is lora and --mode means dora, but they are the same setting; give one of them"
         ),
         (
             ["--mode", "sft"],

@@ -51,7 +51,7 @@ import Testing
         let run = bench.arguments("run").filter { !$0.contains("seq_length") }
         let outcome = try BridgeProcess(run + ["--dry-run", "--json"]).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
-        #expect(outcome.errors.contains("are 512, the longest sequence"), "\(outcome.errors)")
+        #expect(outcome.errors.contains("are 512, the maximum of"), "\(outcome.errors)")
         let json = try JSON(parsing: Array(outcome.output.utf8))
         let checked = try BridgeProcess(["recipes", "check"] + run.dropFirst() + ["--json"]).wait()
         #expect(try JSON(parsing: Array(checked.output.utf8))[path: "model.seq_length"] == 512, "\(checked.errors)")

@@ -168,7 +168,7 @@ import Trainer
         #expect(prepared.batch.tokens == [6, 100, 7, 100, 0, 100])
         #expect(prepared.consumed == 17 && prepared.statistics.supervisedCount == 3)
         expectError(mentioning: "row 5 is bad") { try preparer.prepare(from: 4, count: 2) }
-        expectError(mentioning: "8 samples", "has 7") {
+        expectError(mentioning: "created for 8", "has 7") {
             try BatchCollator(source: Numbers(count: 7), order: preparer.order, fitter: preparer.fitter)
         }
     }

@@ -46,7 +46,7 @@ import Trainer
     }
 
     @Test(arguments: [
-        ("[1", "not valid JSON"), ("3", "input_ids is not there"), (#"{"input_ids": [1]}"#, "labels is not there"),
+        ("[1", "not valid JSON"), ("3", "input_ids is missing"), (#"{"input_ids": [1]}"#, "labels is missing"),
         (#"{"input_ids": [1, 2], "labels": [1]}"#, "1 labels for 2"),
         (#"{"input_ids": [], "labels": []}"#, "empty"),
         (#"{"input_ids": [-100], "labels": [1]}"#, "input_ids[0] is -100"),

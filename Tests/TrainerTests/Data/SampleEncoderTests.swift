@@ -111,7 +111,7 @@ struct RecordedSample: Sendable, CustomTestStringConvertible {
         let encoder = try DataSupport.encoder(AutoBridge.fromHF(copy).processor())
         var conversation = Conversation(prompt: "a")
         conversation.messages.append(ChatMessage(role: "assistant", content: "something"))
-        expectError(mentioning: "does not show", "{% generation %}") { try encoder.encode(conversation) }
+        expectError(mentioning: "cannot be found", "{% generation %}") { try encoder.encode(conversation) }
     }
 
     @Test func theCallOfAToolIsLearntWhereTheTemplateShowsIt() throws {

@@ -26,7 +26,7 @@ import Trainer
         result.count("", to: question("two"))
         #expect(result.all.questions == 5 && result.all.right == 2)
         #expect(result.all.accuracy == 0.4)
-        #expect(result.misses.map(\.said) == ["Two", "two!", ""])
+        #expect(result.misses.map(\.prediction) == ["Two", "two!", ""])
         #expect(result.misses.allSatisfy { $0.location == "rows, line 7" && $0.expected == "two" })
     }
 
@@ -71,7 +71,9 @@ import Trainer
         _ = try file.question(at: 0)
         let error = #expect(throws: BridgeError.self) { try file.question(at: 1) }
         #expect(error?.code == .corruptInput)
-        #expect(error?.message.contains("rows.jsonl, line 2: the conversation does not end with an answer") == true)
+        #expect(
+            error?.message.contains("rows.jsonl, line 2: the last two turns are not a question and an answer") == true
+        )
     }
 
     @Test func anAnswerWithAnImageIsRefused() throws {

@@ -1,11 +1,11 @@
 import BridgeCore
 import Ministral3
 
-/// Prints a recipe that reads receipts with LoRA, for `bridge train --recipe`.
+/// Prints a recipe for reading receipts with LoRA, for `bridge train --recipe`.
 ///
 ///     swift run receipts-recipe /models/ministral3-3b > receipts.yaml
 ///
-/// A script is worth its while when settings follow from each other; a file such as `receipts.yaml` is enough otherwise.
+/// A script is useful when settings depend on each other; otherwise a file such as `receipts.yaml` is enough.
 @main
 enum ReceiptsRecipe {
     static func main() throws {

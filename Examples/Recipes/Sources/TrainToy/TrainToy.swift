@@ -4,11 +4,11 @@ import Ministral3
 import TensorRuntime
 import Trainer
 
-/// Trains a toy with LoRA on made-up images, its projector in full beside the adapters, and says how the loss falls.
+/// Trains a toy with LoRA on synthetic images and its projector in full, and prints the decrease of the loss.
 ///
 ///     swift run -c release train-toy
 ///
-/// Nothing is kept but what `checkpoint.save` names, a directory for temporary files here.
+/// Only `checkpoint.save` is kept, here a temporary directory.
 @main
 enum TrainToy {
     static func main() throws {
@@ -44,7 +44,7 @@ enum TrainToy {
                 today: "2026-01-01"
             )
         )
-        for part in run.parts { print("\(part.name): \(part.trained) of \(part.count) numbers are trained") }
+        for part in run.parts { print("\(part.name): \(part.trained) of \(part.count) parameters are trained") }
         let losses = Losses()
         let outcome = try run.trainer(sinks: [losses]).run()
         let first = losses.values.first ?? 0
@@ -54,7 +54,7 @@ enum TrainToy {
     }
 }
 
-/// Keeps the losses of a run: any type can take in what a run measures.
+/// Stores the losses of a run: any type can be a metrics sink.
 final class Losses: MetricsSink {
     private(set) var values: [Double] = []
 

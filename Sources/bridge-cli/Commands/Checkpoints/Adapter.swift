@@ -18,7 +18,7 @@ struct Adapter: ParsableCommand {
     )
 }
 
-/// The model and the adapters that a command is about.
+/// The model and the adapter of a command.
 struct AdapterOptions: ParsableArguments {
     @OptionGroup var model: ModelOptions
 
@@ -31,9 +31,9 @@ struct AdapterOptions: ParsableArguments {
         guard model.adapter != nil else { throw ValidationError("--adapter is missing: give the adapter") }
     }
 
-    /// The bridge, the model without adapters, and then the adapters on it.
+    /// The bridge, the model, and its adapters.
     ///
-    /// - Parameter isExact: Whether parts that were trained in full keep all their digits, for a file; they do not fit the
+    /// - Parameter isExact: Whether parts that were trained in full keep their precision, for a file; they do not fit the
     ///   rest of a bfloat16 model then.
     /// - Returns: The three.
     /// - Throws: `BridgeError` for what cannot be loaded.
@@ -44,7 +44,7 @@ struct AdapterOptions: ParsableArguments {
             elementType: model.elementType?.elementType,
             on: CPUEngine(threadCount: model.threads.count)
         )
-        // Adapters are small and often finer than the weights: peft keeps them in float32 beside a bfloat16 model.
+        // Adapters often have a higher precision than the weights: PEFT stores them in float32 for a bfloat16 model.
         let adapters = try bridge.loadAdapters(
             from: self.model.adapterDirectory() ?? "",
             on: model,
@@ -55,7 +55,7 @@ struct AdapterOptions: ParsableArguments {
         return (bridge, model, adapters)
     }
 
-    /// What a command has done with adapters.
+    /// The action of a command on adapters.
     enum Done: String {
         case wrote = "Wrote"
         case merged = "Merged"
@@ -82,7 +82,7 @@ struct AdapterOptions: ParsableArguments {
     }
 }
 
-/// To PEFT.
+/// Exports to PEFT.
 struct AdapterExport: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "export",
@@ -125,7 +125,7 @@ struct AdapterExport: ParsableCommand {
     }
 }
 
-/// From PEFT.
+/// Imports from PEFT.
 struct AdapterImport: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "import",
@@ -155,7 +155,7 @@ struct AdapterImport: ParsableCommand {
     }
 }
 
-/// Into the model's own weights.
+/// Merges into the weights of the model.
 struct AdapterMerge: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "merge",
@@ -224,7 +224,7 @@ extension AdapterOptions {
         try Destination.check(destination, against: [model.huggingFace, model.megatron, model.adapter])
     }
 
-    /// Refuses to add to a checkpoint that is there, or clears it away.
+    /// Refuses to add to an existing checkpoint, or removes it.
     func prepare(_ destination: String) throws {
         guard FileManager.default.fileExists(atPath: destination) else { return }
         let isEmpty = try FileManager.default.contentsOfDirectory(atPath: destination).isEmpty

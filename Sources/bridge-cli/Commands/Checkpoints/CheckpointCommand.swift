@@ -3,7 +3,7 @@ import BridgeCore
 import JSONTree
 import TensorRuntime
 
-/// The health of Megatron checkpoints.
+/// Commands for Megatron checkpoints.
 struct CheckpointCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "checkpoint",
@@ -56,7 +56,7 @@ struct CheckpointCommand: ParsableCommand {
         }
     }
 
-    /// Every byte against its checksum.
+    /// Verifies all checksums.
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Read every file of a checkpoint and compare it with its checksum."
@@ -98,7 +98,7 @@ struct CheckpointCommand: ParsableCommand {
         }
     }
 
-    /// Old iterations away.
+    /// Removes old iterations.
     struct Prune: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Remove all but the newest iterations.")
 

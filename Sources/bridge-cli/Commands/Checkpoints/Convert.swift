@@ -3,7 +3,7 @@ import BridgeCore
 import Foundation
 import TensorRuntime
 
-/// Hugging Face to Megatron and back.
+/// Converts from Hugging Face to Megatron and back.
 struct Convert: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Convert a checkpoint: Hugging Face to Megatron (import), or Megatron to Hugging Face (export).",
@@ -67,7 +67,7 @@ struct Import: ParsableCommand {
     func run() throws {
         try Destination.check(megatronPath, against: [hfModel])
         if noCache, HubRepository(meantBy: hfModel) == nil {
-            Output.warn("--no-cache has no effect: \(hfModel) is a directory here, of which no copy is made")
+            Output.warn("--no-cache has no effect: \(hfModel) is a local directory and is not copied")
         }
         let catalog = try plugins.catalog()
         guard !arguments.dryRun else { return try showPlan(HubDirectory.planning(hfModel, catalog)) }
@@ -83,11 +83,11 @@ struct Import: ParsableCommand {
         )
     }
 
-    /// Shows what would be done.
+    /// Prints the plan.
     private func showPlan(_ bridge: AutoBridge) throws {
         try output.watched { context in
             let plan = try bridge.plan(arguments.options(layout, context: context))
-            // What would end the conversion ends the dry run, too.
+            // Errors of the conversion are also errors of the dry run.
             try AutoBridge.checkImport(to: megatronPath, overwrite: arguments.overwrite)
             let source = HubRepository(meantBy: hfModel).map { "\($0)" }
             PlanPrinter(plan: plan, context: context, json: output.json, source: source).show()
@@ -158,7 +158,7 @@ struct Export: ParsableCommand {
     @OptionGroup var plugins: ModelPluginOptions
     @OptionGroup var output: RunOptions
 
-    /// The model whose names, files and order are used: that of --hf-model, else of the checkpoint.
+    /// The model whose names, files and order are used: that of --hf-model, otherwise of the checkpoint.
     private func source(_ catalog: PluginCatalog) throws -> AutoBridge {
         if !FileManager.default.fileExists(atPath: megatronPath),
             let repository = HubRepository(meantBy: megatronPath)
@@ -170,7 +170,7 @@ struct Export: ParsableCommand {
             )
         }
         guard let hfModel else { return try AutoBridge.fromMegatron(megatronPath, catalog: catalog) }
-        // Adapters are merged into the weights of the model; else only names, shapes and small files are taken from it.
+        // Adapters are merged into the weights of the model; otherwise only its names, shapes and side files are used.
         guard AutoBridge.holdsAdapter(megatronPath), !arguments.dryRun else {
             return try HubDirectory.planning(hfModel, catalog)
         }

@@ -3,7 +3,7 @@ import BridgeCore
 import JSONTree
 import TensorRuntime
 
-/// What is in a checkpoint.
+/// Shows the contents of a checkpoint.
 struct Inspect: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show the contents of a checkpoint of either kind.",

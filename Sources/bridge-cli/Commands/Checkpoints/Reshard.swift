@@ -2,7 +2,7 @@ import ArgumentParser
 import BridgeCore
 import TensorRuntime
 
-/// One layout of a Megatron checkpoint to another.
+/// Converts a Megatron checkpoint to another layout.
 struct Reshard: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Change the layout of a Megatron checkpoint: shard it across other ranks.",
@@ -31,7 +31,7 @@ struct Reshard: ParsableCommand {
     func validate() throws {
         guard arguments.allowMissing.isEmpty else {
             throw ValidationError(
-                "--allow-missing has no effect: resharding takes every parameter of the checkpoint as it is"
+                "--allow-missing has no effect: resharding copies every parameter of the checkpoint"
             )
         }
     }

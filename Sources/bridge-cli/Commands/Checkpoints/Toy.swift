@@ -2,7 +2,7 @@ import ArgumentParser
 import BridgeCore
 import JSONTree
 
-/// A tiny model for trials, or a large one for benchmarks.
+/// Creates a tiny model for tests, or a large one for benchmarks.
 struct Toy: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Create a complete Hugging Face model with random weights.",

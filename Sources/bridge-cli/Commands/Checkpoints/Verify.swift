@@ -99,7 +99,7 @@ struct Verify: ParsableCommand {
         let one = try Checkpoint(path: HubDirectory.resolve(left), catalog: catalog, allowMissing: globs)
         let other = try Checkpoint(path: HubDirectory.resolve(right), catalog: catalog, allowMissing: globs)
         for glob in globs where !one.usedPatterns.union(other.usedPatterns).contains(glob) {
-            Output.warn("--allow-missing \(glob) has no effect: it matches no tensor that is missing or left over")
+            Output.warn("--allow-missing \(glob) has no effect: it matches no missing or unmapped tensor")
         }
         let result = try Watch.run { try Verifier(one, other).run($0, ignoringTypes: ignoreDtype) }
         if output.json { Output.json(json(result)) } else { show(result) }
@@ -113,7 +113,7 @@ struct Verify: ParsableCommand {
     }
 
     private func compareLogits(of prompt: String, _ catalog: PluginCatalog) throws {
-        // There is nothing to keep until all is computed.
+        // Until all is computed there is no result to keep.
         Interrupt.exitsImmediately(true)
         let engine = CPUEngine(threadCount: threads.count)
         let conversation = Conversation(prompt: prompt, images: try images.map { try ImageSource($0) })
@@ -138,7 +138,7 @@ struct Verify: ParsableCommand {
         }
         let (one, other) = (try logits(left), try logits(right))
         let result = try LogitComparison(one, other)
-        // Two that are not numbers are never equal, so this belongs to a comparison that fails.
+        // NaN never equals NaN, so this is about a failed comparison.
         let problems = [(left, one), (right, other)].compactMap { path, logits in
             LogitCheck.problem(logits.floats()).map { "\(path): \($0): \(LogitCheck.advice)" }
         }

@@ -2,7 +2,7 @@ import ArgumentParser
 import BridgeCore
 import JSONTree
 
-/// The Hugging Face hub and what was downloaded from it.
+/// Commands for the Hugging Face hub and its cache.
 struct HubCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "hub",
@@ -23,7 +23,7 @@ struct HubCommand: ParsableCommand {
     )
 }
 
-/// Which repository a command is about.
+/// The repository of a command.
 struct RepositoryArguments: ParsableArguments {
     @Argument(help: "The repository: org/name, or org/name@revision.")
     var id: String
@@ -60,7 +60,7 @@ struct RepositoryArguments: ParsableArguments {
     }
 }
 
-/// Into the cache.
+/// Downloads to the cache.
 struct HubDownloadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "download",
@@ -109,7 +109,7 @@ struct HubDownloadCommand: ParsableCommand {
     }
 }
 
-/// What a repository has.
+/// Lists the files of a repository.
 struct HubLs: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ls",
@@ -152,7 +152,7 @@ struct HubLs: ParsableCommand {
     }
 }
 
-/// What is in the cache.
+/// Lists or cleans the cache.
 struct HubCacheCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "cache",

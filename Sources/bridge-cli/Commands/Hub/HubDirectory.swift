@@ -1,31 +1,31 @@
 import BridgeCore
 import Foundation
 
-/// The directories that commands are given: those that are here, and those of repositories on the hub, by their ids.
+/// The directories of commands: local ones, and repositories of the hub by id.
 ///
-/// Every command comes through here, so that a download looks the same and is stopped the same way everywhere.
+/// All commands use this, so that downloads have the same output and handling of signals.
 enum HubDirectory {
-    /// The hub that the environment describes, with a progress bar where a person is watching.
+    /// The hub of the environment, with a progress bar on a terminal.
     static func hub(_ cachePolicy: Hub.CachePolicy = .ifMissing) -> Hub {
         let context = Watch.context(endsBarWhenDone: true)
         let environment = HubEnvironment(variables: ProcessInfo.processInfo.environment)
         return Hub(environment: environment, context: context, cachePolicy: cachePolicy)
     }
 
-    /// The directory that a person means, downloaded where it is not here.
+    /// The directory of a path or an id, downloaded if necessary.
     static func resolve(_ text: String, for purpose: HubPurpose = .model) throws -> String {
         try watched { try $0.directory(of: text, for: purpose) }
     }
 
-    /// Does something with a model that may still be on its way from the hub.
+    /// Uses a model that may still be downloading from the hub.
     ///
     /// - Parameters:
     ///   - text: A directory or an id.
     ///   - catalog: The families.
-    ///   - path: Where the result goes, when no copy of what comes from the hub is to stay; nil to keep it in the cache.
-    ///   - body: What is done.
+    ///   - path: The destination of the result, if the download is not kept; nil to keep it in the cache.
+    ///   - body: The work.
     /// - Returns: What `body` returns.
-    /// - Throws: `BridgeError`, and what `body` throws.
+    /// - Throws: `BridgeError`, and errors of `body`.
     static func whileDownloading<Result>(
         _ text: String,
         _ catalog: PluginCatalog,
@@ -35,7 +35,7 @@ enum HubDirectory {
         try watched { hub in
             var hub = hub
             var location: URL?
-            // What is in the cache need not come again.
+            // Files in the cache are not downloaded again.
             if let path, (try? hub.isHere(text)) != true {
                 let target = URL(filePath: path).standardizedFileURL
                 location = target.deletingLastPathComponent().appending(path: ".\(target.lastPathComponent).source")
@@ -43,24 +43,24 @@ enum HubDirectory {
             }
             defer { if let location { try? FileManager.default.removeItem(at: location) } }
             return try AutoBridge.whileDownloading(text, catalog: catalog, hub: hub) { bridge in
-                // From here on the bar is that of what is done.
+                // From here on the bar shows the progress of the work.
                 Watch.bar.finish()
                 return try body(bridge)
             }
         }
     }
 
-    /// A model that is only to be described: of one on the hub come the headers of its weight files and no weight.
+    /// A model for inspection: of a model on the hub only the headers of its weight files are downloaded.
     static func planning(_ text: String, _ catalog: PluginCatalog) throws -> AutoBridge {
         try watched { try .forPlanning(text, catalog: catalog, hub: $0) }
     }
 
-    /// The processor of a model of any kind, of which no weights are needed.
+    /// The processor of a model of any kind; no weights are needed.
     static func processor(_ text: String, _ catalog: PluginCatalog) throws -> any ModelProcessor {
         try AutoBridge.forProcessing(resolve(text, for: .processor), catalog: catalog).processor()
     }
 
-    /// Does something with the hub; Ctrl-C then ends it in good order, so that what has come is gone on with.
+    /// Uses the hub; Ctrl-C stops downloads cleanly, so that they can be resumed.
     static func watched<Result>(
         _ cachePolicy: Hub.CachePolicy = .ifMissing,
         _ body: (Hub) throws -> Result

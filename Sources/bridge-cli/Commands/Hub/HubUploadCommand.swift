@@ -2,7 +2,7 @@ import ArgumentParser
 import BridgeCore
 import JSONTree
 
-/// From a directory.
+/// Uploads a directory.
 struct HubUploadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "upload",
@@ -59,7 +59,7 @@ struct HubUploadCommand: ParsableCommand {
     }
 }
 
-/// How a directory is uploaded.
+/// The options of an upload.
 struct UploadOptions: ParsableArguments {
     @Flag(name: .customLong("private"), help: "Create a missing repository as private.")
     var isPrivate = false
@@ -77,13 +77,13 @@ struct UploadOptions: ParsableArguments {
         }
     }
 
-    /// Says what stays here.
+    /// Prints the skipped files.
     static func showLeftOut(_ paths: [String]) {
         guard !paths.isEmpty else { return }
         Output.printError("   skipped: \(paths.joined(separator: ", "))")
     }
 
-    /// Says what was uploaded.
+    /// Prints the report of the upload.
     static func show(_ report: HubUpload.Report) {
         Output.line(
             Style.green(
@@ -92,7 +92,7 @@ struct UploadOptions: ParsableArguments {
         )
     }
 
-    /// What was uploaded.
+    /// The report of the upload as JSON.
     static func json(_ report: HubUpload.Report) -> JSON {
         let result: JSON = [
             "commit": .string(report.commit), "address": .string(report.address),
@@ -103,7 +103,7 @@ struct UploadOptions: ParsableArguments {
     }
 }
 
-/// Where a result is uploaded to when it is written.
+/// The destination of uploading a result.
 struct PushOptions: ParsableArguments {
     @Option(
         name: .customLong("push-to-hub"),
@@ -121,19 +121,19 @@ struct PushOptions: ParsableArguments {
         return repository
     }
 
-    /// Makes sure that it can be uploaded, before it is made.
+    /// Checks before the work that the result can be uploaded.
     func check() throws {
         if let repository = try repository() { try HubUpload.check(repository, of: HubDirectory.hub()) }
     }
 
-    /// What would be uploaded, and where; nil when nothing is to be.
+    /// The planned upload, and its destination; nil without one.
     func plan(_ directory: String, byteCount: Int) throws -> (repository: String, sentence: String)? {
         try repository().map { repository in
             ("\(repository)", "would upload \(directory), about \(ByteFormat.text(byteCount)), to \(repository)")
         }
     }
 
-    /// Uploads a directory where that was asked for.
+    /// Uploads a directory, if requested.
     func push(_ directory: String, isSilent: Bool) throws {
         guard let repository = try repository() else { return }
         let report = try UploadOptions.parse([]).upload(directory, to: repository)

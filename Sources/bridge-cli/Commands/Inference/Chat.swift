@@ -3,7 +3,7 @@ import BridgeCore
 import Foundation
 import Tokenizers
 
-/// A conversation at the terminal.
+/// Chats with a model at the terminal.
 struct Chat: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Chat with a model.",
@@ -39,7 +39,7 @@ struct Chat: ParsableCommand {
             try verification.check()
             if line.utf8.count == Self.longestTypedLine, isatty(STDIN_FILENO) == 1 {
                 Output.printError(
-                    "\(Style.red("error:")) the line has \(line.utf8.count) bytes, the most that a terminal allows, so its end "
+                    "\(Style.red("error:")) the line has \(line.utf8.count) bytes, the maximum of a terminal, so its end "
                         + "may be missing; write the text to a file and use 'bridge generate --messages'"
                 )
                 continue
@@ -57,7 +57,7 @@ struct Chat: ParsableCommand {
                         throw BridgeError(.badArgument, "/image requires the path of an image")
                     }
                     let source = try ImageSource(words[1].trimmingCharacters(in: .whitespaces))
-                    // An image that cannot be read would make every later message fail.
+                    // An unreadable image would make every later message fail.
                     _ = try processor.prepared(source, options: processing)
                     session.pending.append(source)
                 }
@@ -95,17 +95,17 @@ struct Chat: ParsableCommand {
                     session.append(line, answer: transcript.text)
                 }
             }
-            // Ctrl-C stops one answer; SIGTERM and the end of the session, and a reader who has gone, end them all.
+            // Ctrl-C stops one answer; SIGTERM, SIGHUP and a closed output end the conversation.
             if Interrupt.endsProgram { throw ExitCode(130) }
             if Output.isBroken { break }
         }
         try end(failures)
     }
 
-    /// What a terminal's own line editing takes, see termios(3).
+    /// The maximum line of a terminal's line editing, see termios(3).
     private static let longestTypedLine = 4095
 
-    /// A script has nobody who saw the messages.
+    /// The exit status: failed messages are an error if input is not a terminal.
     private func end(_ failures: Int) throws {
         if failures > 0, isatty(STDIN_FILENO) != 1 { throw ExitCode(1) }
     }
@@ -121,7 +121,7 @@ struct Chat: ParsableCommand {
                 TerminalLine.read { Output.tell(PrintableText.line(Style.bold("\(hint)> "))) }
             }
             if case .line(let line) = entry { return line }
-            // What follows, the shell's own prompt for instance, belongs on a line of its own.
+            // Later output, such as the prompt of the shell, starts on a new line.
             Output.printError("")
             switch entry {
             case .discarded, .line: continue
@@ -131,7 +131,7 @@ struct Chat: ParsableCommand {
         }
     }
 
-    /// Says what went wrong with one message and lets the conversation go on.
+    /// Prints the error of one message; the conversation continues.
     private func guarded(_ failures: inout Int, _ body: () throws -> Void) {
         do { try body() } catch {
             failures += 1
@@ -140,7 +140,7 @@ struct Chat: ParsableCommand {
     }
 }
 
-/// What has been said, and the images that wait for the next message.
+/// The messages so far, and the images for the next message.
 private struct ChatSession {
     var pending: [ImageSource] = []
     private var past: Conversation
@@ -155,7 +155,7 @@ private struct ChatSession {
         return Conversation(messages: past.messages + next.messages, images: past.images + next.images)
     }
 
-    /// Takes a question and its answer into the conversation.
+    /// Adds a question and its answer to the conversation.
     mutating func append(_ question: String, answer: String) {
         past = asking(question)
         past.messages.append(ChatMessage(role: "assistant", content: answer))

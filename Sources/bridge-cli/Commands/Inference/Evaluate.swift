@@ -79,7 +79,7 @@ struct Evaluate: ParsableCommand {
         let start = clock.now
         var result = ExactMatch()
         let line = CountLine(isShown: OutputMode.current.showsProgress, total: questions.count)
-        // From here on there is something to keep.
+        // From here on there is a partial result to keep.
         Interrupt.exitsImmediately(false)
         for row in 0..<questions.count where !Interrupt.cancellation.isCancelled {
             line.show(result.all.questions, "\(result.all.right) right")
@@ -105,7 +105,7 @@ struct Evaluate: ParsableCommand {
             _ = try generator.run(batch.tokens, images: batch.images, options: generation) { step in
                 try transcript.take(step) && !Interrupt.cancellation.isCancelled
             }
-            // An answer that was not finished is neither right nor wrong.
+            // An unfinished answer is not counted.
             if Interrupt.cancellation.isCancelled { break }
             try transcript.finish()
             result.count(transcript.text, to: question)
@@ -134,7 +134,7 @@ struct Evaluate: ParsableCommand {
                     result.misses.map {
                         [
                             "location": .string($0.location), "expected": .string($0.expected),
-                            "prediction": .string($0.said),
+                            "prediction": .string($0.prediction),
                         ]
                     }
                 ),
@@ -154,7 +154,7 @@ struct Evaluate: ParsableCommand {
             result.categories.sorted { $0.key < $1.key }.map { row($0.key, $0.value) } + [row("all", result.all)]
         )
         for miss in result.misses.prefix(show) {
-            Output.line("\(miss.location): expected \(quoted(miss.expected)), found \(quoted(miss.said))")
+            Output.line("\(miss.location): expected \(quoted(miss.expected)), found \(quoted(miss.prediction))")
         }
         let left = result.misses.count - min(show, result.misses.count)
         if left > 0, show > 0 { Output.line("and \(left) more; --json has them all") }
@@ -163,7 +163,7 @@ struct Evaluate: ParsableCommand {
         Output.line("\(ByteFormat.rounded(seconds, digits: 1)) s\(rate)")
     }
 
-    /// As a JSON string, because what a model generates must not control the terminal.
+    /// As a JSON string, because generated text must not control the terminal.
     private func quoted(_ text: String) -> String {
         String(decoding: JSON.string(text).text(pretty: false), as: UTF8.self)
     }

@@ -4,7 +4,7 @@ import Foundation
 import JSONTree
 import TensorRuntime
 
-/// Runs a model once and writes what it computes.
+/// Runs a forward pass and writes the results.
 struct Forward: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run a forward pass and write the logits to a safetensors file.",
@@ -38,7 +38,7 @@ struct Forward: ParsableCommand {
     @Flag(name: .long, help: "Replace --output even if this command has not written it.")
     var overwrite = false
 
-    @Flag(name: .customLong("hidden-states"), help: "Write the hidden states of every layer too.")
+    @Flag(name: .customLong("hidden-states"), help: "Also write the hidden states of every layer.")
     var hiddenStates = false
 
     @Flag(name: .long, help: "Write the gradients of the loss; requires labels.")
@@ -60,14 +60,14 @@ struct Forward: ParsableCommand {
     }
 
     func run() throws {
-        // Better now than behind minutes of computing.
+        // Checked before minutes of computation.
         let directory = URL(filePath: output).deletingLastPathComponent().path
         guard FileManager.default.isWritableFile(atPath: directory) else {
             throw BridgeError(.fileSystem, "cannot write \(output): \(directory) is not a writable directory")
         }
         try refuseToReplaceInputs()
         try OutputFile.check(output, of: "forward", overwrite: overwrite)
-        // There is nothing to keep until all is computed.
+        // Until all is computed there is no result to keep.
         Interrupt.exitsImmediately(true)
         let bridge = try model.bridge()
         let clock = ContinuousClock()
@@ -109,7 +109,7 @@ struct Forward: ParsableCommand {
         ])
     }
 
-    /// A model's own files and the inputs are no place for a result.
+    /// Refuses to replace a file of the model or the inputs.
     private func refuseToReplaceInputs() throws {
         let isModels = [model.huggingFace, model.megatron, model.adapter].compactMap { $0 }.contains {
             Destination.relation(of: output, to: $0) != nil
@@ -122,7 +122,7 @@ struct Forward: ParsableCommand {
         )
     }
 
-    /// The loss of the labels in the inputs, if there are any, and its gradients where they are asked for.
+    /// The loss of the labels in the inputs, if there are any, and its gradients, if requested.
     private func loss(_ model: any CausalModel, _ bridge: AutoBridge, _ batch: TokenBatch, inputs: String) throws
         -> [(String, Tensor)]
     {

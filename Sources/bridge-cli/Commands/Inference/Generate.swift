@@ -4,7 +4,7 @@ import JSONTree
 import TensorRuntime
 import Tokenizers
 
-/// Continues a prompt.
+/// Generates text.
 struct Generate: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Generate an answer to a prompt, with or without images.",
@@ -57,7 +57,7 @@ struct Generate: ParsableCommand {
         let verification = WeightVerification()
         let model = try model.model(bridge, verification: verification)
         let generator = Generator(model)
-        // Tokens from a file need no tokenizer; where there is one it gives their text.
+        // Tokens from a file need no tokenizer; with one, their text is printed.
         let processor = inputs == nil ? try bridge.processor() : try? bridge.processor()
         let (tokens, images, asked) = try request(processor, model)
         let loaded = start.duration(to: clock.now).seconds
@@ -78,7 +78,7 @@ struct Generate: ParsableCommand {
         var firstToken: Double?
         let timings = try generator.run(tokens, images: images, options: options) { step in
             if firstToken == nil {
-                // From here on there is something to keep.
+                // From here on there is a partial result to keep.
                 Interrupt.exitsImmediately(false)
                 firstToken = start.duration(to: clock.now).seconds
             }
@@ -89,7 +89,7 @@ struct Generate: ParsableCommand {
             return try transcript.take(step) && !Interrupt.cancellation.isCancelled
         }
         try transcript.finish()
-        // What damaged weights have said is not a result.
+        // The output of damaged weights is not a result.
         if !Interrupt.cancellation.isCancelled { try verification.finish() }
         if output.json {
             Output.json(report(transcript, chosen, timings, loaded: loaded, first: firstToken ?? 0))
@@ -99,7 +99,7 @@ struct Generate: ParsableCommand {
         if Interrupt.cancellation.isCancelled { throw ExitCode(130) }
     }
 
-    /// The tokens and images, and the text that they stand for.
+    /// The tokens and images, and their text.
     private func request(_ processor: (any ModelProcessor)?, _ model: any CausalModel) throws
         -> ([Int32], [Tensor], String)
     {
@@ -119,7 +119,7 @@ struct Generate: ParsableCommand {
         return (batch.tokens, batch.images, prepared.prompt)
     }
 
-    /// The tokens of a sequence without padding on its left, which transformers neither sees nor counts.
+    /// The tokens of a sequence without left padding, which transformers masks and does not count.
     private static func tokens(of batch: TokenBatch, _ inputs: String) throws -> [Int32] {
         let padding = batch.isPresent?.firstIndex(of: true) ?? 0
         guard batch.isPresent?[padding...].allSatisfy({ $0 }) ?? true else {

@@ -5,7 +5,7 @@ import Imaging
 import JSONTree
 import Tokenizers
 
-/// What a model is given for some text and images; for comparisons with other programs.
+/// The inputs of a model for text and images, for comparisons with other programs.
 struct ProcessInputs: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "process",
@@ -45,7 +45,7 @@ struct ProcessInputs: ParsableCommand {
         )
         var output: String?
 
-        @Flag(name: .long, help: "Replace --output also where this command has not written it.")
+        @Flag(name: .long, help: "Replace --output even if this command has not written it.")
         var overwrite = false
 
         func validate() throws {
@@ -71,7 +71,7 @@ struct ProcessInputs: ParsableCommand {
         }
     }
 
-    /// Many strings, for the tokenizer alone.
+    /// Tokenizes a list of strings.
     struct Strings: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Print the token ids of each string of a list.")
 
@@ -101,7 +101,7 @@ struct ProcessInputs: ParsableCommand {
         }
     }
 
-    /// Many requests; one that fails leaves its error in the metadata of the file.
+    /// Processes a list of requests; errors are in the metadata of the file.
     struct Requests: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Process each request of a list.",

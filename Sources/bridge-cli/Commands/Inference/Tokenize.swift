@@ -53,7 +53,7 @@ struct Tokenize: ParsableCommand {
         ])
     }
 
-    /// Reads a file line by line, of which only one is in memory.
+    /// Reads a file line by line, with one line in memory.
     private static func forEachLine(of path: String, _ body: (_ line: Int, _ text: String) throws -> Void) throws {
         var isDirectory: ObjCBool = false
         _ = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
@@ -70,7 +70,7 @@ struct Tokenize: ParsableCommand {
             line.removeAll(keepingCapacity: true)
         }
         while true {
-            // A directory or a broken disk shows only here.
+            // A directory or a read error is only detected here.
             guard let piece = try? handle.read(upToCount: 1 << 20) ?? Data() else {
                 throw BridgeError(.fileSystem, "cannot read \(path)")
             }

@@ -2,7 +2,7 @@ import ArgumentParser
 import BridgeCore
 import JSONTree
 
-/// What can be converted.
+/// Lists the architectures.
 struct Models: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "List the architectures that can be converted.")
 

@@ -3,10 +3,10 @@ import BridgeCore
 import Foundation
 import JSONTree
 
-/// The plugins and their tables.
+/// Shows the plugins and their tables.
 struct Plugins: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show the plugins, what they map, and why one does not load.",
+        abstract: "Show the plugins, their tables, and the problems of loading.",
         discussion: """
             Plugins are searched in --plugin, in the directories of BRIDGE_PLUGIN_PATH and next to the program, in this order.
 
@@ -19,7 +19,7 @@ struct Plugins: ParsableCommand {
         subcommands: [List.self, Doctor.self, Describe.self]
     )
 
-    /// What was found.
+    /// Lists the loaded plugins.
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List the plugins that are loaded.")
 
@@ -54,13 +54,13 @@ struct Plugins: ParsableCommand {
         }
     }
 
-    /// Why a file does not load.
+    /// Reports why a plugin does not load.
     struct Doctor: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Load plugins one by one and report the problems of each."
         )
 
-        @Argument(help: "Files to try; without any, all that are found.", completion: .file(extensions: ["so"]))
+        @Argument(help: "Plugin files. (default: all that are found)", completion: .file(extensions: ["so"]))
         var files: [String] = []
 
         @OptionGroup var output: OutputOptions
@@ -114,7 +114,7 @@ struct Plugins: ParsableCommand {
 
         @Flag(
             name: .long,
-            help: "Show every key of the family's settings files and its verdict, instead of the tables."
+            help: "Show all keys of the family's settings files, instead of the tables."
         )
         var settings = false
 

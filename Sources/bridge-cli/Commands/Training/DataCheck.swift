@@ -3,7 +3,7 @@ import BridgeCore
 import JSONTree
 import Trainer
 
-/// All bad rows of a file, before a run fails at the first of them.
+/// Lists all bad rows of a file, before a run fails at the first.
 struct DataCheck: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
@@ -23,7 +23,7 @@ struct DataCheck: ParsableCommand {
     @OptionGroup var output: OutputOptions
     @OptionGroup var threads: ThreadOptions
 
-    /// What was found in a row.
+    /// The findings in a row.
     private struct Finding {
         var statistics = SampleStatistics()
         var bad: String?
@@ -33,7 +33,7 @@ struct DataCheck: ParsableCommand {
     func run() throws {
         let opened = try options.open()
         let threads = threads.count
-        // Rows come in the order of the file, whichever thread has looked at them.
+        // Rows are in the order of the file, independent of threads.
         let rows = Prefetcher(count: opened.source.count, depth: 4 * threads, workers: threads) { row in
             try Self.look(at: row, opened)
         }
@@ -51,10 +51,10 @@ struct DataCheck: ParsableCommand {
         if findings.count > 0 { throw ExitCode(1) }
     }
 
-    /// After so many bad rows the file is not what it is taken for, and the rest of it says nothing new.
+    /// The check stops after this number of bad rows; more would most likely have the same problem.
     private static let mostBadRows = 500_000
 
-    /// What was found in many rows: how many they are, and the sentences about the first of them.
+    /// Findings in many rows: their number, and the sentences about the first of them.
     private struct Findings {
         private(set) var rows: [(row: Int, message: String)] = []
         private(set) var count = 0
@@ -91,13 +91,13 @@ struct DataCheck: ParsableCommand {
         return finding
     }
 
-    /// More rows than this say nothing new: most often all have the same mistake.
+    /// The maximum number of printed rows: most often all have the same problem.
     private static let mostLines = 20
 
     private static func lines(_ found: Findings, _ thing: String, _ prefix: String = "") {
         for row in found.rows.prefix(mostLines) { Output.line(prefix + row.message) }
         guard found.count > mostLines else { return }
-        let extent = found.count > found.rows.count ? "the first \(found.rows.count)" : "them all"
+        let extent = found.count > found.rows.count ? "the first \(found.rows.count)" : "all of them"
         Output.line("\(prefix)and \(counted(found.count - mostLines, "more \(thing)")); --json has \(extent)")
     }
 

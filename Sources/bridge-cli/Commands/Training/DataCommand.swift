@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// What is in the samples of a run, before it starts.
+/// Shows and checks the samples of a run before it starts.
 struct DataCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "data",
@@ -14,5 +14,5 @@ struct DataCommand: ParsableCommand {
     )
 }
 
-/// A number of things in words.
+/// A number with its noun.
 func counted(_ count: Int, _ thing: String) -> String { "\(count) \(thing)\(count == 1 ? "" : "s")" }

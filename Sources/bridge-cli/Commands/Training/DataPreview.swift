@@ -6,7 +6,7 @@ import JSONTree
 import Tokenizers
 import Trainer
 
-/// One sample with its supervised tokens.
+/// Shows one sample with its supervised tokens.
 struct DataPreview: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "preview",
@@ -68,7 +68,7 @@ struct DataPreview: ParsableCommand {
         ])
     }
 
-    /// Neighbouring tokens that are shown alike.
+    /// Consecutive tokens with the same style.
     private struct Run {
         var range: Range<Int>
         var isTrained: Bool
@@ -100,7 +100,7 @@ struct DataPreview: ParsableCommand {
         return Self.isTerminal ? Style.green(text) : "[[\(text)]]"
     }
 
-    /// Colours tell what is trained only where standard output, too, is a terminal.
+    /// Colours mark supervised tokens only if standard output is a terminal too.
     private static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 && Style.supportsColor }
 }
 

@@ -3,7 +3,7 @@ import BridgeCore
 import JSONTree
 
 extension Recipes {
-    /// What can be set, and what it means.
+    /// Lists the settings of a recipe.
     struct Settings: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "List the settings of a recipe: default, values and meaning.",
@@ -45,7 +45,7 @@ extension Recipes {
             )
         }
 
-        /// As it is typed on the command line.
+        /// A value in the spelling of the command line.
         private static func text(_ value: JSON) -> String {
             if let text = value.string, !text.isEmpty { return text }
             return String(decoding: value.text(pretty: false), as: UTF8.self)

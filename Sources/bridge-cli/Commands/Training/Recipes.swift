@@ -25,7 +25,7 @@ struct Recipes: ParsableCommand {
         subcommands: [List.self, Show.self, Settings.self, Diff.self, Check.self]
     )
 
-    /// All names.
+    /// Lists the recipes.
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List the recommended recipes.")
 
@@ -61,10 +61,10 @@ struct Recipes: ParsableCommand {
         }
     }
 
-    /// One recipe.
+    /// Prints one recipe.
     struct Show: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Print a recipe with all its settings, as YAML that 'bridge train --recipe' takes."
+            abstract: "Print a recipe with all its settings, as YAML for 'bridge train --recipe'."
         )
 
         @Argument(
@@ -86,7 +86,7 @@ struct Recipes: ParsableCommand {
         }
     }
 
-    /// Two recipes side by side.
+    /// Compares two recipes.
     struct Diff: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Show the settings in which two recipes differ."
@@ -128,7 +128,7 @@ struct Recipes: ParsableCommand {
         }
     }
 
-    /// Whether a run can begin.
+    /// Checks whether a run can start.
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Check a run: its settings, the model and the data, and print it as YAML.",
@@ -165,12 +165,12 @@ struct Recipes: ParsableCommand {
         func run() throws {
             let catalog = try plugins.catalog()
             var recipe = try options.resolved(catalog, dataParallelSize: replicas)
-            // What 'train' would refuse is refused here: model, data and directories, as far as no weight has to be read.
+            // The same checks as 'train': model, data and directories, without reading weights.
             let run = try TrainingRun(
                 recipe,
                 in: options.environment(of: recipe, catalog, engine: CPUEngine(threadCount: 1), isShapeOnly: true)
             )
-            // A recommended length may have been lowered to the model's.
+            // A recommended length may have been lowered to the model's maximum.
             recipe.model.seqLength = run.recipe.model.seqLength
             recipe.dataset.seqLength = run.recipe.dataset.seqLength
             if output.json { return Output.json(recipe.json) }

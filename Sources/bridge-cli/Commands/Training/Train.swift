@@ -5,7 +5,7 @@ import JSONTree
 import TensorRuntime
 import Trainer
 
-/// Trains a model by a recipe.
+/// Trains a model with a recipe.
 struct Train: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Fine-tune a model: in full, or with LoRA or DoRA adapters.",
@@ -29,7 +29,7 @@ struct Train: ParsableCommand {
     @Flag(name: .customLong("dry-run"), help: "Print the plan of the run, and do not train.")
     var dryRun = false
 
-    @Flag(name: .long, help: "Print the time of a step by kernel too.")
+    @Flag(name: .long, help: "Also print the time of a step by kernel.")
     var profile = false
 
     @OptionGroup var plugins: ModelPluginOptions
@@ -45,7 +45,7 @@ struct Train: ParsableCommand {
         let measuring = profile ? MeasuringEngine(processor) : nil
         let environment = recipe.environment(of: resolved, catalog, engine: measuring ?? processor, isShapeOnly: dryRun)
         let weights = resolved.checkpoint.pretrainedCheckpoint
-        // What is downloaded is kept; while weights are loaded a signal loses nothing.
+        // Downloads are kept, and a signal during loading loses nothing.
         if !dryRun, HubRepository(meantBy: weights) != nil { _ = try HubDirectory.resolve(weights) }
         let run = try TrainingRun(resolved, in: environment)
         let printer = RunPrinter(run: run, isSilent: json)
