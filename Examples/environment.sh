@@ -31,7 +31,11 @@ else
     DATASET_TYPE=${DATASET_TYPE:-hf}
 fi
 MAX_NEW_TOKENS=${MAX_NEW_TOKENS:-100}
-SEQ_LENGTH=${SEQ_LENGTH:-4096}
+
+# Options of a training run that some values of the variables need: without SEQ_LENGTH a run takes the recipe's length, or the
+# model's maximum if that is less.
+RUN_OPTIONS=()
+[ -z "${SEQ_LENGTH:-}" ] || RUN_OPTIONS+=(-sl "$SEQ_LENGTH")
 
 # Runs bridge and prints the command.
 run() {

@@ -11,10 +11,12 @@ EVAL_ITERS=${EVAL_ITERS:-10}
 WARMUP_ITERS=${WARMUP_ITERS:-$((TRAIN_ITERS < 10 ? 0 : 10))}
 SAVE_DIR=${SAVE_DIR:-$WORKSPACE/results/${MODEL_NAME}_lora}
 
+[ "$DATASET_TYPE" != hf ] || RUN_OPTIONS+=(dataset.source.dataset_name=cord_v2)
+
 describe_run "$DATASET_TYPE (hf: CORD-v2 from the hub, mock: synthetic images)"
 run train --recipe "${RECIPE}_peft_config" --mode lora --pretrained_checkpoint "$MEGATRON_PATH" \
-    --dataset-type "$DATASET_TYPE" dataset.source.dataset_name=cord_v2 \
-    -ms "$TRAIN_ITERS" -gb "$GLOBAL_BATCH_SIZE" -mb "$MICRO_BATCH_SIZE" -sl "$SEQ_LENGTH" \
+    --dataset-type "$DATASET_TYPE" \
+    -ms "$TRAIN_ITERS" -gb "$GLOBAL_BATCH_SIZE" -mb "$MICRO_BATCH_SIZE" "${RUN_OPTIONS[@]}" \
     --lr 0.0002 --min_lr 0.00002 --warmup_iters "$WARMUP_ITERS" validation.eval_iters="$EVAL_ITERS" \
     scheduler.lr_decay_iters="$TRAIN_ITERS" logger.log_interval=1 \
     --save_dir "$SAVE_DIR/checkpoints" logger.log_dir="$SAVE_DIR"

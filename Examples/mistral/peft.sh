@@ -7,15 +7,19 @@ source "$(dirname "$0")/../environment.sh"
 TRAIN_ITERS=${TRAIN_ITERS:-100}
 GLOBAL_BATCH_SIZE=${GLOBAL_BATCH_SIZE:-16}
 MICRO_BATCH_SIZE=${MICRO_BATCH_SIZE:-1}
-EVAL_ITERS=${EVAL_ITERS:-0}
 WARMUP_ITERS=${WARMUP_ITERS:-$((TRAIN_ITERS < 10 ? 0 : 10))}
 SAVE_DIR=${SAVE_DIR:-$WORKSPACE/results/${MODEL_NAME}_lora}
+
+# Validation needs a file of its own.
+if [ -n "${VALID_DATA_PATH:-}" ]; then
+    RUN_OPTIONS+=(dataset.valid_data_path="$VALID_DATA_PATH" validation.eval_iters="${EVAL_ITERS:-1}")
+fi
 
 describe_run "$TRAIN_DATA_PATH"
 run train --recipe "$RECIPE" --mode lora --pretrained_checkpoint "$MEGATRON_PATH" \
     --dataset-type preloaded dataset.train_data_path="$TRAIN_DATA_PATH" \
-    -ms "$TRAIN_ITERS" -gb "$GLOBAL_BATCH_SIZE" -mb "$MICRO_BATCH_SIZE" -sl "$SEQ_LENGTH" \
-    --lr 0.0001 --min_lr 0.00001 --warmup_iters "$WARMUP_ITERS" validation.eval_iters="$EVAL_ITERS" \
+    -ms "$TRAIN_ITERS" -gb "$GLOBAL_BATCH_SIZE" -mb "$MICRO_BATCH_SIZE" "${RUN_OPTIONS[@]}" \
+    --lr 0.0001 --min_lr 0.00001 --warmup_iters "$WARMUP_ITERS" \
     scheduler.lr_decay_iters="$TRAIN_ITERS" logger.log_interval=1 \
     --save_dir "$SAVE_DIR/checkpoints" logger.log_dir="$SAVE_DIR"
 

@@ -26,6 +26,7 @@ import Testing
         ),
         ("data check --hf-model-path a --data b --seq_length 4", "data check --hf-model a --data b --seq-length 4"),
         ("evaluate --megatron_path a --data b --at_least 1", "evaluate --megatron-path a --data b --min-accuracy 1"),
+        ("train --recipe a -tp 2 -ms=3 --min_lr 1", "train --recipe a -tp 2 -ms=3 --min-lr 1"),
         // Former names.
         ("evaluate --hf-model a --data b --show 1", "evaluate --hf-model a --data b --max-errors-shown 1"),
         (
@@ -103,8 +104,8 @@ import Testing
             "--context-parallel-size is not an option of 'bridge reshard': context parallelism is not supported yet, only --tp (tensor parallelism) and --pp (pipeline parallelism)"
         ),
         (
-            "train --cp 2",
-            "--cp is not an option of 'bridge train': context parallelism is not supported yet; 'bridge convert' and 'bridge reshard' take --tp (tensor parallelism) and --pp (pipeline parallelism)"
+            "generate --cp 2",
+            "--cp is not an option of 'bridge generate': context parallelism is not supported yet; 'bridge convert' and 'bridge reshard' take --tp (tensor parallelism) and --pp (pipeline parallelism)"
         ),
         (
             "train --train.train_iters=3",

@@ -28,7 +28,8 @@ struct CommandOptions {
                 kind == "flag" ? .none : argument["parsingStrategy"]?.string == "unconditional" ? .anyWord : .word
             for name in argument["names"]?.array ?? [] {
                 guard let text = name["name"]?.string else { continue }
-                if name["kind"]?.string == "short" { short[text] = value } else { long[text] = value }
+                // Options such as -tp have several letters behind one hyphen.
+                if name["kind"]?.string == "long" { long[text] = value } else { short[text] = value }
             }
         }
     }
@@ -41,6 +42,7 @@ struct CommandOptions {
 
     /// How the options after one hyphen find their value, that of the last one; nil when one is not declared.
     func value(ofShort letters: some StringProtocol) -> Value? {
+        if let value = short[String(letters)] { return value }
         let values = letters.map { short[String($0)] }
         return values.contains { $0 == nil } ? nil : values.last ?? nil
     }

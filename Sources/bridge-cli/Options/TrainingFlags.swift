@@ -4,40 +4,43 @@ import BridgeCore
 /// Options of Megatron Bridge's `run_recipe.py` that change a setting: another spelling of `section.key=value`.
 struct TrainingFlags: ParsableArguments {
     @Option(
-        name: [short("ms"), long("max_steps"), long("train_iters")],
+        name: [short("ms"), long("max-steps"), long("train-iters")],
         help: help("train.train_iters", "n")
     )
     var maxSteps: String?
 
-    @Option(name: [short("gb"), long("global_batch_size")], help: help("train.global_batch_size", "n"))
+    @Option(name: [short("gb"), long("global-batch-size")], help: help("train.global_batch_size", "n"))
     var globalBatchSize: String?
 
-    @Option(name: [short("mb"), long("micro_batch_size")], help: help("train.micro_batch_size", "n"))
+    @Option(name: [short("mb"), long("micro-batch-size")], help: help("train.micro_batch_size", "n"))
     var microBatchSize: String?
 
     @Option(
-        name: [short("sl"), long("seq_length")],
+        name: [short("sl"), long("seq-length")],
         help: help("model.seq_length and dataset.seq_length", "n")
     )
     var seqLength: String?
 
     @Option(
-        name: [short("tp"), long("tensor_model_parallel_size")],
+        name: [short("tp"), long("tp"), long("tensor-model-parallel-size")],
         help: help("model.tensor_model_parallel_size", "n")
     )
     var tensorSize: String?
 
     @Option(
-        name: [short("pp"), long("pipeline_model_parallel_size")],
+        name: [short("pp"), long("pp"), long("pipeline-model-parallel-size")],
         help: help("model.pipeline_model_parallel_size", "n")
     )
     var pipelineSize: String?
 
-    @Option(name: [short("cp"), long("context_parallel_size")], help: help("model.context_parallel_size", "n"))
+    @Option(
+        name: [short("cp"), long("cp"), long("context-parallel-size")],
+        help: help("model.context_parallel_size", "n")
+    )
     var contextSize: String?
 
     @Option(
-        name: [short("vp"), long("virtual_pipeline_model_parallel_size")],
+        name: [short("vp"), long("vp"), long("virtual-pipeline-model-parallel-size")],
         help: ArgumentHelp("Virtual pipeline size; only 1 is supported.", valueName: "n")
     )
     var virtualSize: String?
@@ -45,23 +48,23 @@ struct TrainingFlags: ParsableArguments {
     @Option(name: [long("lr")], help: help("optimizer.lr", "x"))
     var lr: String?
 
-    @Option(name: [long("min_lr")], help: help("optimizer.min_lr", "x"))
+    @Option(name: [long("min-lr")], help: help("optimizer.min_lr", "x"))
     var minLR: String?
 
-    @Option(name: [long("warmup_iters")], help: help("scheduler.lr_warmup_iters", "n"))
+    @Option(name: [long("warmup-iters")], help: help("scheduler.lr_warmup_iters", "n"))
     var warmupIters: String?
 
-    @Option(name: [long("save_dir")], help: help("checkpoint.save", "path"), completion: .directory)
+    @Option(name: [long("save-dir")], help: help("checkpoint.save", "path"), completion: .directory)
     var saveDirectory: String?
 
-    @Option(name: [long("load_dir")], help: help("checkpoint.load", "path"), completion: .directory)
+    @Option(name: [long("load-dir")], help: help("checkpoint.load", "path"), completion: .directory)
     var loadDirectory: String?
 
-    @Option(name: [long("save_interval")], help: help("checkpoint.save_interval", "n"))
+    @Option(name: [long("save-interval")], help: help("checkpoint.save_interval", "n"))
     var saveInterval: String?
 
     @Option(
-        name: [long("step_func"), .customLong("step-func")],
+        name: [long("step-func")],
         help: ArgumentHelp(
             "llm_step, gpt_step or vlm_step; accepted for compatibility with Megatron Bridge, has no effect.",
             valueName: "name"
@@ -88,11 +91,11 @@ struct TrainingFlags: ParsableArguments {
             ("-cp", ["model.context_parallel_size"], contextSize),
             ("-vp", ["model.virtual_pipeline_model_parallel_size"], virtualSize),
             ("--lr", ["optimizer.lr"], lr),
-            ("--min_lr", ["optimizer.min_lr"], minLR),
-            ("--warmup_iters", ["scheduler.lr_warmup_iters"], warmupIters),
-            ("--save_dir", ["checkpoint.save"], saveDirectory),
-            ("--load_dir", ["checkpoint.load"], loadDirectory),
-            ("--save_interval", ["checkpoint.save_interval"], saveInterval),
+            ("--min-lr", ["optimizer.min_lr"], minLR),
+            ("--warmup-iters", ["scheduler.lr_warmup_iters"], warmupIters),
+            ("--save-dir", ["checkpoint.save"], saveDirectory),
+            ("--load-dir", ["checkpoint.load"], loadDirectory),
+            ("--save-interval", ["checkpoint.save_interval"], saveInterval),
         ]
         return table.flatMap { option, keys, text in
             keys.compactMap { key in text.map { Recipe.Change(option: option, key: key, text: $0) } }

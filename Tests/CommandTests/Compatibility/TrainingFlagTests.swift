@@ -1,12 +1,18 @@
+import ArgumentParser
 import JSONTree
+import Recipes
 import Testing
+
+@testable import bridge
 
 /// Command lines of Megatron Bridge's pages behind `bridge train` and `bridge recipes check`.
 @Suite struct TrainingFlagTests {
+    /// The recipe of a command line, whose model is not opened.
     private func check(_ arguments: [String]) throws -> JSON {
-        let outcome = try BridgeProcess(["recipes", "check", "--json"] + arguments).wait()
-        #expect(outcome.status == 0, "\(outcome.errors)")
-        return try JSON(parsing: Array(outcome.output.utf8))
+        let words = CommandWords(["recipes", "check"] + arguments)
+        #expect(words.problem == nil)
+        let command = try #require(try BridgeCommand.parseAsRoot(words.words) as? Recipes.Check)
+        return try command.options.resolved(command.plugins.catalog(), dataParallelSize: 1).json
     }
 
     /// Recipe, full name, layout, micro-batch, learning rates: Megatron Bridge's main branch of 2026-08-22,

@@ -10,8 +10,14 @@ import Testing
 
     /// The run itself, its dry run and its check, which refuse the same.
     private func outcomes(_ settings: [String]) throws -> [BridgeProcess.Outcome] {
-        let run = bench.arguments("run").filter { argument in
+        var run = bench.arguments("run").filter { argument in
             !settings.contains { $0.prefix { $0 != "=" } == argument.prefix { $0 != "=" } }
+        }
+        // The option and the setting mean the same.
+        if settings.contains(where: { $0.hasPrefix("checkpoint.pretrained_checkpoint=") }),
+            let option = run.firstIndex(of: "--pretrained-checkpoint")
+        {
+            run.removeSubrange(option...option + 1)
         }
         return try [run + settings, run + settings + ["--dry-run"], ["recipes", "check"] + run.dropFirst() + settings]
             .map { try BridgeProcess($0).wait() }
@@ -91,7 +97,9 @@ import Testing
     @Test func theExampleInTheHelpOfTheCheckIsARunThatCanStart() throws {
         let help = try BridgeProcess(["recipes", "check", "--help"], environment: ["COLUMNS": "1000"]).wait().output
         let start = try #require(help.range(of: "  bridge recipes check")).lowerBound
-        let example = help[start...].split(separator: "\n").prefix(2).joined(separator: "\n")
+        let lines = help[start...].split(separator: "\n")
+        let last = try #require(lines.firstIndex { !$0.hasSuffix("\\") })
+        let example = lines[...last].joined(separator: "\n")
         let outcome = try BridgeProcess(
             [],
             shell: "PROGRAM=$1; bridge() { \"$PROGRAM\" \"$@\"; }; cd '\(bench.scratch.root.path)'; eval \"$EXAMPLE\"",
