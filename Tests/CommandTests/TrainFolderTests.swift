@@ -56,7 +56,7 @@ import Testing
             $0 != "--pretrained-checkpoint" && $0 != bench.scratch.path("toy")
         }
         let refused = try run(arguments + base)
-        expect(refused, failsWith: 64, mentioning: "another recipe", "checkpoint.pretrained_checkpoint")
+        expect(refused, failsWith: 64, mentioning: "other settings", "checkpoint.pretrained_checkpoint")
         #expect(bench.iterations("run").last == "iter_0000008")
     }
 
