@@ -163,7 +163,7 @@ extension LoRAFile {
             settings.isKnown
             ? []
             : [
-                "params.json next to \(file) is missing or has no lora scaling; the default of mistral-inference, \(defaultScale), is used"
+                "params.json next to \(file) is missing or has no lora scaling; the default \(defaultScale) is used"
             ]
         return AdapterSet(section, modules: modules, wholeParameters: whole, notes: notes)
     }
