@@ -68,7 +68,7 @@ import Testing
         let same = try BridgeProcess.run("verify", bench.scratch.path("toy"), bench.scratch.path("out"))
         #expect(same.status == 3, "\(same.errors)")
         try FileManager.default.removeItem(atPath: bench.scratch.path("toy"))
-        expect(try export("again"), failsWith: 64, mentioning: "adapters alone", "--hf-model")
+        expect(try export("again"), failsWith: 64, mentioning: "has adapters only", "--hf-model")
         #expect(!FileManager.default.fileExists(atPath: bench.scratch.path("again")))
     }
 

@@ -83,7 +83,7 @@ package struct NativeDestination {
             guard isCheckpoint else {
                 throw BridgeError(
                     .destinationTaken,
-                    "\(root) is not empty and no Megatron checkpoint; choose another directory"
+                    "\(root) is not empty and is not a Megatron checkpoint; choose another directory"
                 )
             }
             return false
