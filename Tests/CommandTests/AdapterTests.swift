@@ -293,6 +293,6 @@ import Testing
             "--adapter",
             bench.scratch.path("run")
         )
-        expect(outcome, failsWith: 64, mentioning: "is an adapter of", "and the model is Gemma3")
+        expect(outcome, failsWith: 64, mentioning: "is an adapter of", "but the model is Gemma3")
     }
 }

@@ -61,7 +61,7 @@ import Testing
         let lines = outcome.output.split(separator: "\n").map(String.init)
         // Line 3 is empty and no row.
         for (line, words) in [
-            (2, "not valid JSON"), (4, "no turn of the assistant"), (5, "none.png"), (6, "1 image and 2 places"),
+            (2, "not valid JSON"), (4, "no turn of the assistant"), (5, "none.png"), (6, "1 image and 2 placeholders"),
             (8, "no supervised token remains after truncation"), (9, "bad.txt"),
         ] {
             let found = lines.filter { $0.contains("rows.jsonl, line \(line): ") && !$0.hasPrefix("warning") }
@@ -84,7 +84,7 @@ import Testing
         #expect(outcome.status == 1, "\(outcome.errors)")
         let lines = outcome.output.split(separator: "\n").map(String.init)
         #expect(lines.count == 22 && lines[19].contains("line 20: "), "\(lines)")
-        #expect(lines[20] == "and 7 more bad rows; --json has them all")
+        #expect(lines[20] == "and 7 more bad rows; --json has all of them")
         let printed = try JSON(parsing: Array(BridgeProcess(arguments + ["--json"]).wait().output.utf8))
         #expect(printed["bad_rows"]?.array?.count == 27)
     }
@@ -109,7 +109,7 @@ import Testing
             ),
             "\(check.output)"
         )
-        #expect(check.output.contains("warning: the end of the assistant's turns is not trained"), "\(check.output)")
+        #expect(check.output.contains("warning: the end of the assistant's turns is not supervised"), "\(check.output)")
         let preview = try BridgeProcess(["data", "preview"] + arguments).wait()
         #expect(preview.errors.contains("warning: messages[].wieght, odd of the data are ignored"), "\(preview.errors)")
         for command in ["check", "preview"] {

@@ -53,7 +53,7 @@ import Testing
             try handle.close()
         }
         let outcome = try run.wait()
-        expect(outcome, failsWith: 4, mentioning: "cut short", "restore the file")
+        expect(outcome, failsWith: 4, mentioning: "was truncated", "restore the file")
         if !more.isEmpty {
             let json = try JSON(parsing: Array(outcome.output.utf8))
             #expect(json[path: "error.code"] == "corrupt_input")
