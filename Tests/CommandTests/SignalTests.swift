@@ -112,7 +112,7 @@ import Testing
             (
                 [
                     "adapter", "merge", "--hf-model", large, "--adapter", scratch.path("large-lora"), "--hf-path", out,
-                ], ".out.merging"
+                ], ".out.partial"
             ),
             (
                 [
