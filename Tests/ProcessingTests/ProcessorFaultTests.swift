@@ -115,7 +115,8 @@ import Tokenizers
         for (key, value, words) in [
             ("image_token", "[NOBODY]", "does not know [NOBODY]"),
             ("image_break_token", "[ROW]", "does not know [ROW]"),
-            ("image_token", "[IMG_END]", "the placeholder of images in the model is token 10"), ("image_token", 3, "expected a text"),
+            ("image_token", "[IMG_END]", "the placeholder of images in the model is token 10"),
+            ("image_token", 3, "expected a text"),
             ("patch_size", 7, "patch_size of 7"), ("spatial_merge_size", 1, "spatial_merge_size of 1"),
             ("patch_size", "six", "expected a whole number"), ("image_processor.resample", 1, "2 (bilinear) or 3"),
             ("image_processor.do_resize", false, "expected true"), ("image_processor.image_mean", [1], "3 means"),

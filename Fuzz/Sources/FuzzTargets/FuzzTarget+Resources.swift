@@ -48,7 +48,7 @@ extension FuzzTarget {
     /// Any bytes as the answer of a hub that lists the files of a commit: each path has one content.
     static func listing(_ bytes: [UInt8]) -> Bool {
         guard let repository = HubRepository("org/name"), let entries = (try? JSON(parsing: bytes))?.array,
-            let all = try? entries.compactMap({ try HubFile(answer: $0, of: "fuzz") }),
+            let all = try? entries.compactMap({ try HubFile(response: $0, of: "fuzz") }),
             let files = try? HubClient.distinct(all, in: repository)
         else { return false }
         precondition(Set(files.map { Array($0.path.utf8) }).count == files.count, "one path has two contents")

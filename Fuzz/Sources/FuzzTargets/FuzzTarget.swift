@@ -97,7 +97,7 @@ enum FuzzTarget: String, CaseIterable {
         let commit = String(repeating: "c", count: 40)
         if let json = try? JSON(parsing: bytes) {
             let files = json.array.flatMap { entries in
-                try? entries.compactMap { try HubFile(answer: $0, of: "fuzz") }
+                try? entries.compactMap { try HubFile(response: $0, of: "fuzz") }
             }
             guard
                 let listing = files.map({ HubListing(commit: commit, files: $0) })

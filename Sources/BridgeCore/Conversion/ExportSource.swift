@@ -1,6 +1,5 @@
 package import CheckpointFormats
 package import JSONTree
-package import TensorFiles
 package import TensorRuntime
 
 /// The parameters that an export reads, of a checkpoint or in memory.
