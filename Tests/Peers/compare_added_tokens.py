@@ -20,6 +20,11 @@ from pathlib import Path
 FIXTURES = Path(__file__).resolve().parent.parent / "Fixtures"
 sys.path.insert(0, str(FIXTURES))
 import make_added_token_fixtures as cases  # noqa: E402
+from tokenizers import Tokenizer  # noqa: E402
+
+# How often tokenizers builds a tokenizer anew: two tokens that are equal after normalization have the order of a hash map with
+# a random seed, so each of two orders is missed once in 2^15.
+BUILDS = 16
 
 
 def ids(bridge, folder, texts, *flags):
@@ -44,7 +49,14 @@ def added(bridge, draw, folder):
     own = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     own |= {"added_tokens": one["added_tokens"], "normalizer": one["normalizer"], "post_processor": None}
     (folder / "tokenizer.json").write_text(json.dumps(own), encoding="utf-8")
-    return differences(ids(bridge, folder, one["texts"], "--no-special-tokens"), one)
+    found = ids(bridge, folder, one["texts"], "--no-special-tokens")
+    if isinstance(found, list):
+        # Texts for which tokenizers itself has several results are compared with all of them.
+        for _ in range(BUILDS):
+            again = Tokenizer.from_file(str(folder / "tokenizer.json")).encode_batch(one["texts"], add_special_tokens=False)
+            results = zip(found, again, one["ids"], strict=True)
+            one["ids"] = [mine if mine == other.ids else ids for mine, other, ids in results]
+    return differences(found, one)
 
 
 def beside(bridge, draw, folder):

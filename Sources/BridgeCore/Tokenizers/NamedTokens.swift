@@ -67,14 +67,19 @@ struct NamedTokens {
             guard var token = try Self.token(value) else { continue }
             // transformers makes the entries of a list tokens with the flags that they have, which need not be special.
             if value["__type"] != nil { token = try AddedToken(json: value, id: -1) }
-            tokens.append(token)
+            append(token)
         }
     }
 
     private mutating func take(_ value: JSON?, as role: String) throws(TokenizerError) {
         guard let value, let token = try Self.token(value) else { return }
         byRole[role] = token.content
-        tokens.append(token)
+        append(token)
+    }
+
+    /// A token that an earlier role has with the same flags is not added again, so one with other flags in between keeps its own.
+    private mutating func append(_ token: AddedToken) {
+        if !tokens.contains(token) { tokens.append(token) }
     }
 
     /// An object of names is not a list of tokens.
