@@ -91,4 +91,18 @@ import Testing
         #expect(try tokenizer.encode("x <w> <W> y", addingSpecialTokens: false) == ids, "\(label)")
         #expect(try tokenizer.decode(ids, skippingSpecialTokens: true) == one["shown"]?.string, "\(label)")
     }
+
+    /// Line 483 of tokenization_utils_tokenizers.py, transformers 5.23: `special_token_value not in tokens_to_add`.
+    @Test func aNamedTokenThatAnEarlierRoleHasIsNotAddedAgain() throws {
+        let flags: JSON = [
+            "content": "<x>", "single_word": true, "lstrip": false, "rstrip": false, "normalized": false,
+        ]
+        let names = try NamedTokens(
+            configuration: .object(JSONObject()),
+            map: ["unk_token": "<x>", "sep_token": flags, "pad_token": "<x>"]
+        )
+        #expect(names.tokens.map(\.content) == ["<x>", "<x>"])
+        #expect(names.tokens.map(\.isSingleWord) == [false, true], "the last one's flags count")
+        #expect(names.byRole["pad_token"] == "<x>")
+    }
 }
