@@ -151,7 +151,7 @@ extension AutoBridge {
             )
         }
         let reference = try directory.map { try HuggingFaceReference($0) } ?? HuggingFaceReference(checkpoint)
-        return Exporter(source: try ExportSource(checkpoint), model: model, reference: reference, options: options)
+        return Exporter(source: ExportSource(checkpoint), model: model, reference: reference, options: options)
     }
 
     /// The exporter of parameters of this bridge's model in memory.

@@ -12,16 +12,17 @@ package struct ExportSource {
     package let layout: RankLayout
     /// The ledger of the import that made the checkpoint: what was allowed to be missing, dropped and widened.
     package let ledger: JSON
-    package let notes: [String]
+    /// Notes for a plan, which read the files besides the weights; loading a model does not ask for them.
+    package let notes: @Sendable () throws -> [String]
 
     /// A Megatron checkpoint.
-    package init(_ checkpoint: NativeCheckpoint) throws {
+    package init(_ checkpoint: NativeCheckpoint) {
         name = checkpoint.path
         architecture = checkpoint.manifest.architecture
         parameters = checkpoint.parameters
         layout = checkpoint.manifest.layout
         ledger = checkpoint.manifest.ledger
-        notes = try checkpoint.sideFileNotes()
+        notes = { try checkpoint.sideFileNotes() }
     }
 
     /// Parameters in memory.
@@ -31,6 +32,6 @@ package struct ExportSource {
         self.parameters = parameters
         layout = RankLayout()
         ledger = .object(JSONObject())
-        notes = []
+        notes = { [] }
     }
 }

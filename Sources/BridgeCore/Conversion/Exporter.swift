@@ -140,7 +140,7 @@ package struct Exporter {
                 views: shard.header.entries.compactMap { byName[$0.name]?.view }
             )
         }
-        var notes = source.notes
+        var notes = try source.notes()
         if !ledger.allowed.isEmpty {
             notes.append(
                 "\(ByteFormat.counted(ledger.allowed.count, "parameter")) missing, as allowed: \(ledger.allowed.joined(separator: ", "))"

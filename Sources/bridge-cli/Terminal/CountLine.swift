@@ -1,20 +1,11 @@
-import Glibc
-
-/// A line on a terminal with the number of completed items.
+/// A line with the number of completed items, shown where a progress bar would be.
 struct CountLine {
     /// The number of items.
     let total: Int
-    private let isShown: Bool
+    private let isShown = OutputMode.current.showsProgress
 
     /// A line.
-    ///
-    /// - Parameters:
-    ///   - isShown: Whether to show it; it is shown on a terminal only.
-    ///   - total: The number of items.
-    init(isShown: Bool, total: Int) {
-        self.total = total
-        self.isShown = isShown && isatty(STDERR_FILENO) == 1
-    }
+    init(total: Int) { self.total = total }
 
     /// Shows the number of completed items.
     func show(_ done: Int, _ note: String) {

@@ -163,7 +163,8 @@ import Testing
         #expect(outcome.status == 0 && outcome.errors.contains("--no-cache has no effect"), "\(outcome.errors)")
     }
 
-    @Test func anExportAfterAModelThatIsNotThereIsAnErrorBeforeAnyWork() throws {
+    /// Converts the toy to the Megatron checkpoint `m`.
+    private func makeMegatronCheckpoint() throws {
         let made = try BridgeProcess.run(
             "convert",
             "--hf-model",
@@ -172,6 +173,10 @@ import Testing
             scratch.path("m")
         )
         #expect(made.status == 0, "\(made.errors)")
+    }
+
+    @Test func anExportAfterAModelThatIsNotThereIsAnErrorBeforeAnyWork() throws {
+        try makeMegatronCheckpoint()
         for (model, words) in [("typo", "typo"), ("nobody/typo", "nobody/typo")] {
             let outcome = try BridgeProcess.run(
                 "convert",
@@ -190,14 +195,7 @@ import Testing
     }
 
     @Test func anEditedConfigurationOfACheckpointIsWarnedOf() throws {
-        let made = try BridgeProcess.run(
-            "convert",
-            "--hf-model",
-            directory("mistral"),
-            "--megatron-path",
-            scratch.path("m")
-        )
-        #expect(made.status == 0, "\(made.errors)")
+        try makeMegatronCheckpoint()
         let export = [
             "convert", "export", "--megatron-path", scratch.path("m"), "--hf-path", scratch.path("out"), "--dry-run",
         ]

@@ -78,7 +78,7 @@ struct Evaluate: ParsableCommand {
         let clock = ContinuousClock()
         let start = clock.now
         var result = ExactMatch()
-        let line = CountLine(isShown: OutputMode.current.showsProgress, total: questions.count)
+        let line = CountLine(total: questions.count)
         // From here on there is a partial result to keep.
         Interrupt.exitsImmediately(false)
         for row in 0..<questions.count where !Interrupt.cancellation.isCancelled {
