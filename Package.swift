@@ -16,6 +16,7 @@ let package = Package(
         + families.map { .library(name: "\($0)Plugin", type: .dynamic, targets: [$0]) }
         + [
             .library(name: "BridgeFetch", type: .dynamic, targets: ["BridgeFetch"]),
+            .library(name: "BridgeMPI", type: .dynamic, targets: ["BridgeMPI"]),
             .library(name: "Trainer", targets: ["Trainer"]),
             // Loaded before the program by tests that make its system calls fail.
             .library(name: "FaultInjection", type: .dynamic, targets: ["FaultInjection"]),
@@ -78,6 +79,14 @@ let package = Package(
             cSettings: [.headerSearchPath("../BridgeCore/CFetch/include")],
             linkerSettings: [.linkedLibrary("curl"), .linkedLibrary("crypto")]
         ),
+        // Loaded when a run has more than one rank: everything else works on a machine without MPI.
+        .systemLibrary(name: "COpenMPI", path: "Sources/COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
+        .target(
+            name: "BridgeMPI",
+            dependencies: ["COpenMPI"],
+            path: "Sources/BridgeMPI",
+            cSettings: [.headerSearchPath("../BridgeCore/CMPI/include")]
+        ),
         .target(name: "FaultInjection", path: "Tests/FaultInjection", linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "TileEmulation", path: "Tests/TileEmulation"),
         // Compiles sources of CTensorKernels again, with emulated instructions.
@@ -123,6 +132,12 @@ let package = Package(
             name: "TensorRuntimeTests",
             dependencies: [core, "TestSupport", "TileEmulation"],
             path: "Tests/TensorRuntimeTests",
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "CommunicationTests",
+            dependencies: [core, "TestSupport"],
+            path: "Tests/CommunicationTests",
             swiftSettings: strict
         ),
         .testTarget(

@@ -16,6 +16,7 @@ let modules: [(name: String, uses: [String])] = [
     ("JinjaTemplates", ["JSONTree"]),
     ("Tokenizers", ["JSONTree", "JinjaTemplates", "CPCRE2"]),
     ("BridgeSupport", ["JSONTree", "CSystem", "CBlockHash", "Logging"]),
+    ("Communication", ["TensorRuntime", "BridgeSupport", "CMPI", "CSystem", "CTensorKernels"]),
     ("TensorFiles", ["JSONTree", "TensorRuntime", "BridgeSupport", "CTensorKernels"]),
     ("ModelSchema", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles"]),
     ("CheckpointFormats", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "ModelSchema", "CSystem"]),
@@ -124,6 +125,7 @@ let package = Package(
         .target(name: "CPluginABI", path: "CPluginABI"),
         .target(name: "CSystem", path: "CSystem"),
         .target(name: "CFetch", path: "CFetch"),
+        .target(name: "CMPI", path: "CMPI"),
         // Of libxxhash it takes the header, which has all of it.
         .target(name: "CBlockHash", path: "CBlockHash"),
         .target(name: "CTensorKernels", path: "CTensorKernels"),

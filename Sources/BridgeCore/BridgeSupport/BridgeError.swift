@@ -33,6 +33,8 @@ public struct BridgeError: Error, Sendable, CustomStringConvertible {
         public static let network = Code("network")
         /// A data set that has no split of the name.
         public static let missingSplit = Code("missing_split")
+        /// A rank of a parallel run that ended, failed or did not answer.
+        public static let rankFailed = Code("rank_failed")
         /// Arguments that contradict each other.
         public static let badArgument = Code("bad_argument")
     }

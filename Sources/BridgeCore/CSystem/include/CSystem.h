@@ -31,6 +31,14 @@ const char *csys_own_library(void);
 // The seconds since 1970 of a date as HTTP writes it; -1 when it is none.
 int64_t csys_web_date(const char *text);
 
+// A word of memory that several threads or processes share: read with acquire order, written with release order, which
+// also wakes those that wait for it.
+uint32_t csys_word_load(const void *word);
+void csys_word_store(void *word, uint32_t value);
+
+// Waits while a word has a value, at most some milliseconds. It may return early.
+void csys_word_wait(const void *word, uint32_t value, int milliseconds);
+
 // The variables of the environment, "NAME=value" each, the last one NULL.
 char **csys_environment(void);
 

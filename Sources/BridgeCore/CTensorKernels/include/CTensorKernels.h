@@ -288,4 +288,10 @@ static inline void ctk_pause(void) {
 #endif
 }
 
+// The sums of the i-th elements of several arrays, float32 or bfloat16, added in the order of the arrays in float32.
+void ctk_sum_slots(const void *const *slots, int64_t slot_count, int64_t count, int is_bf16, void *out);
+
+// The largest of the i-th elements of several arrays.
+void ctk_max_slots(const void *const *slots, int64_t slot_count, int64_t count, int is_bf16, void *out);
+
 #endif

@@ -18,8 +18,14 @@ public protocol ProcessGroup: Sendable {
     func reduceScatterSum(_ tensor: Tensor) throws -> Tensor
     /// Broadcast: gives all ranks the tensor of one, in place.
     func broadcast(_ tensor: Tensor, from root: Int) throws
+    /// All-gather of bytes, whose numbers may differ; in the order of the ranks.
+    func allGather(_ bytes: [UInt8]) throws -> [[UInt8]]
     /// Returns when all ranks have called it.
     func barrier() throws
+    /// Gives a tensor to a rank; does not wait until it is taken.
+    func send(_ tensor: Tensor, to rank: Int) throws
+    /// Waits for a tensor of the same shape and type from a rank, in place.
+    func receive(_ tensor: Tensor, from rank: Int) throws
 }
 
 /// A group of one, where every collective is done before it begins.
@@ -40,6 +46,25 @@ public struct SingleRank: ProcessGroup {
     public func reduceScatterSum(_ tensor: Tensor) -> Tensor { tensor }
     /// The tensor itself.
     public func broadcast(_ tensor: Tensor, from root: Int) {}
+    /// The bytes themselves.
+    public func allGather(_ bytes: [UInt8]) -> [[UInt8]] { [bytes] }
     /// A single rank does not wait.
     public func barrier() {}
+    /// A single rank has nobody to send to.
+    public func send(_ tensor: Tensor, to rank: Int) {}
+    /// A single rank has nobody to receive from.
+    public func receive(_ tensor: Tensor, from rank: Int) {}
+}
+
+extension ProcessGroup {
+    /// The sums of numbers over all ranks, in double precision and in the order of the ranks.
+    public func allReduceSum(_ values: [Double]) throws -> [Double] {
+        guard size > 1 else { return values }
+        let own = values.withUnsafeBytes { Array($0) }
+        var sums = [Double](repeating: 0, count: values.count)
+        for bytes in try allGather(own) {
+            bytes.withUnsafeBytes { for index in sums.indices { sums[index] += $0.load(fromByteOffset: 8 * index, as: Double.self) } }
+        }
+        return sums
+    }
 }

@@ -1,0 +1,52 @@
+// What crosses between the core and `libBridgeMPI.so`, which is loaded when a run has more than one rank: the ranks of
+// the MPI world, shared memory windows and messages. Sources/BridgeMPI has the functions.
+#ifndef BRIDGE_MPI_H
+#define BRIDGE_MPI_H
+
+#include <stddef.h>
+
+#define BRIDGE_MPI_VERSION 1
+
+// A group of ranks: an MPI communicator.
+typedef struct bridge_mpi_group bridge_mpi_group;
+// A communication that was started and not yet completed.
+typedef struct bridge_mpi_request bridge_mpi_request;
+
+// The functions of the library, which exports `const bridge_mpi_functions *bridge_mpi(void)`. Those that return int
+// return 0, or an error of MPI whose text `error` writes. All but `start` and `finish` may be called from any thread.
+typedef struct bridge_mpi_functions {
+    int version;
+    // The name and version of the MPI library; at most `count` bytes.
+    void (*library)(char *text, size_t count);
+    // Joins the world; a program that no launcher started is a world of one.
+    int (*start)(void);
+    // Leaves the world after all ranks have called it.
+    void (*finish)(void);
+    // Ends all ranks of the world; `status` is the exit status of the launcher.
+    void (*abort)(int status);
+    int (*rank)(void);
+    int (*size)(void);
+    void (*error)(int code, char *text, size_t count);
+
+    // The group of some ranks of the world, in that order. All of them call it, and no other; `tag` differs between
+    // groups that are created at the same time.
+    int (*create_group)(const int *ranks, int count, int tag, bridge_mpi_group **group);
+    void (*free_group)(bridge_mpi_group *group);
+    // Whether all ranks of a group share the memory of one host.
+    int (*is_on_one_host)(bridge_mpi_group *group, int *answer);
+    // Memory of `bytes` for each rank of a group on one host, which all its ranks see; it lives as long as the group.
+    int (*share)(bridge_mpi_group *group, size_t bytes, void **bases);
+
+    // Each rank gives `bytes`, and gets those of all, one after the other.
+    int (*all_gather)(bridge_mpi_group *group, const void *given, void *taken, size_t bytes, bridge_mpi_request **request);
+    // Each rank gives `bytes` to each, and gets as many from each.
+    int (*all_to_all)(bridge_mpi_group *group, const void *given, void *taken, size_t bytes, bridge_mpi_request **request);
+    int (*send)(bridge_mpi_group *group, int to, int tag, const void *given, size_t bytes, bridge_mpi_request **request);
+    int (*receive)(bridge_mpi_group *group, int from, int tag, void *taken, size_t bytes, bridge_mpi_request **request);
+    // Whether a request is complete; it is freed then. Does not wait.
+    int (*test)(bridge_mpi_request *request, int *done);
+} bridge_mpi_functions;
+
+typedef const bridge_mpi_functions *(*bridge_mpi_entry)(void);
+
+#endif

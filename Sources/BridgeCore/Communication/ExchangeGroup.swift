@@ -1,0 +1,243 @@
+import BridgeSupport
+import CTensorKernels
+import Synchronization
+public import TensorRuntime
+
+/// A process group whose collectives are rounds of an exchange.
+///
+/// Sums are added in float32 in the order of the ranks, so a repeated run has the same bits. The first failure stays: every
+/// later call throws it again, also when the first was in a backward pass, which cannot throw.
+public final class ExchangeGroup: ProcessGroup {
+    private let exchange: any RankExchange
+    private let failure = Mutex<(any Error)?>(nil)
+    /// The ranks of the group, by their numbers in the world.
+    public let ranks: [Int]
+    /// The group's name for messages.
+    public let name: String
+
+    /// A group.
+    ///
+    /// - Parameters:
+    ///   - exchange: The connection of its ranks.
+    ///   - ranks: Their numbers in the world.
+    ///   - name: Its name for messages.
+    public init(_ exchange: any RankExchange, ranks: [Int], name: String) {
+        self.exchange = exchange
+        self.ranks = ranks
+        self.name = name
+    }
+
+    /// This rank within the group.
+    public var rank: Int { exchange.rank }
+    /// The number of ranks.
+    public var size: Int { exchange.size }
+
+    /// Up to this many bytes every rank adds up everything: one round instead of two.
+    private static let directByteCount = 64 << 10
+
+    private func guarded<Result>(_ body: () throws -> Result) throws -> Result {
+        if let error = failure.withLock({ $0 }) { throw error }
+        do { return try body() } catch {
+            failure.withLock { $0 = error }
+            throw error
+        }
+    }
+
+    // MARK: Reductions
+
+    /// All-reduce: sums in place.
+    public func allReduceSum(_ tensor: Tensor) throws { try guarded { try reduce(tensor, ctk_sum_slots) } }
+
+    /// All-reduce: the largest values in place.
+    public func allReduceMax(_ tensor: Tensor) throws { try guarded { try reduce(tensor, ctk_max_slots) } }
+
+    private typealias Reduction = (
+        UnsafePointer<UnsafeRawPointer?>?, Int64, Int64, Int32, UnsafeMutableRawPointer?
+    ) -> Void
+
+    private func reduce(_ tensor: Tensor, _ reduction: Reduction) throws {
+        let width = tensor.elementType.byteCount
+        let isBFloat16: Int32 = tensor.elementType == .bfloat16 ? 1 : 0
+        let bytes = Self.bytes(of: tensor)
+        let target = bytes.baseAddress ?? UnsafeMutableRawPointer(bitPattern: 64)!
+        func add(_ slots: [UnsafeRawPointer], _ count: Int, at offset: Int, into out: UnsafeMutableRawPointer) {
+            let sources = slots.map { Optional($0 + offset) }
+            reduction(sources, Int64(size), Int64(count), isBFloat16, out)
+        }
+        for chunk in chunks(of: bytes.count, unit: width) {
+            let start = target + chunk.lowerBound
+            guard size > 2, chunk.count > Self.directByteCount else {
+                try exchange.round(
+                    chunk.count,
+                    publish: { $0.copyMemory(from: start, byteCount: chunk.count) },
+                    read: { add($0, chunk.count / width, at: 0, into: start) }
+                )
+                continue
+            }
+            // Each rank adds up one part, then all collect the parts.
+            let parts = parts(of: chunk.count / width).map { $0.lowerBound * width..<$0.upperBound * width }
+            let own = parts[rank]
+            try exchange.round(
+                chunk.count,
+                publish: { $0.copyMemory(from: start, byteCount: chunk.count) },
+                read: { add($0, own.count / width, at: own.lowerBound, into: start + own.lowerBound) }
+            )
+            try exchange.round(
+                parts.map(\.count).max() ?? 0,
+                publish: { $0.copyMemory(from: start + own.lowerBound, byteCount: own.count) },
+                read: { slots in
+                    for (other, part) in parts.enumerated() where other != rank {
+                        (start + part.lowerBound).copyMemory(from: slots[other], byteCount: part.count)
+                    }
+                }
+            )
+        }
+    }
+
+    /// Sums over all ranks and leaves each its part of dimension 0.
+    public func reduceScatterSum(_ tensor: Tensor) throws -> Tensor {
+        try guarded {
+            let shape = [tensor.shape[0] / size] + tensor.shape.dropFirst()
+            let out = Tensor(uninitialized: shape, tensor.elementType, on: tensor.engine)
+            let width = tensor.elementType.byteCount
+            let (bytes, result) = (Self.bytes(of: tensor.contiguous()), Self.bytes(of: out))
+            guard let source = bytes.baseAddress, let target = result.baseAddress else { return out }
+            let limit = max(width, exchange.slotByteCount / size / width * width)
+            for first in stride(from: 0, to: result.count, by: limit) {
+                let count = min(limit, result.count - first)
+                try exchange.round(
+                    count * size,
+                    publish: { slot in
+                        for part in 0..<size {
+                            (slot + part * count).copyMemory(
+                                from: source + part * result.count + first,
+                                byteCount: count
+                            )
+                        }
+                    },
+                    read: { slots in
+                        let sources = slots.map { Optional($0 + rank * count) }
+                        ctk_sum_slots(
+                            sources,
+                            Int64(size),
+                            Int64(count / width),
+                            tensor.elementType == .bfloat16 ? 1 : 0,
+                            target + first
+                        )
+                    }
+                )
+            }
+            return out
+        }
+    }
+
+    // MARK: Copies
+
+    /// All-gather: concatenates along dimension 0.
+    public func allGather(_ tensor: Tensor) throws -> Tensor {
+        try guarded {
+            let shape = [tensor.shape[0] * size] + tensor.shape.dropFirst()
+            let out = Tensor(uninitialized: shape, tensor.elementType, on: tensor.engine)
+            let (bytes, result) = (Self.bytes(of: tensor.contiguous()), Self.bytes(of: out))
+            guard let source = bytes.baseAddress, let target = result.baseAddress else { return out }
+            for chunk in chunks(of: bytes.count, unit: 1) {
+                try exchange.round(
+                    chunk.count,
+                    publish: { $0.copyMemory(from: source + chunk.lowerBound, byteCount: chunk.count) },
+                    read: { slots in
+                        for (other, slot) in slots.enumerated() {
+                            (target + other * bytes.count + chunk.lowerBound).copyMemory(
+                                from: slot,
+                                byteCount: chunk.count
+                            )
+                        }
+                    }
+                )
+            }
+            return out
+        }
+    }
+
+    /// Broadcast: gives all ranks the tensor of one, in place.
+    public func broadcast(_ tensor: Tensor, from root: Int) throws {
+        try guarded {
+            let bytes = Self.bytes(of: tensor)
+            guard let start = bytes.baseAddress else { return }
+            for chunk in chunks(of: bytes.count, unit: 1) {
+                try exchange.round(
+                    chunk.count,
+                    publish: {
+                        if rank == root { $0.copyMemory(from: start + chunk.lowerBound, byteCount: chunk.count) }
+                    },
+                    read: {
+                        if rank != root {
+                            (start + chunk.lowerBound).copyMemory(from: $0[root], byteCount: chunk.count)
+                        }
+                    }
+                )
+            }
+        }
+    }
+
+    /// The bytes of every rank, in the order of the ranks; their numbers may differ.
+    public func allGather(_ bytes: [UInt8]) throws -> [[UInt8]] {
+        try guarded {
+            var counts: [Int] = []
+            try exchange.round(
+                8,
+                publish: { $0.storeBytes(of: bytes.count, as: Int.self) },
+                read: { counts = $0.map { $0.load(as: Int.self) } }
+            )
+            var found = [[UInt8]](repeating: [], count: size)
+            for chunk in chunks(of: counts.max() ?? 0, unit: 1) {
+                func part(_ count: Int) -> Range<Int> { chunk.clamped(to: 0..<max(count, 0)) }
+                try exchange.round(
+                    chunk.count,
+                    publish: { slot in
+                        bytes[part(bytes.count)].withUnsafeBytes {
+                            if let start = $0.baseAddress { slot.copyMemory(from: start, byteCount: $0.count) }
+                        }
+                    },
+                    read: { slots in
+                        for (other, slot) in slots.enumerated() {
+                            found[other] += UnsafeRawBufferPointer(start: slot, count: part(counts[other]).count)
+                        }
+                    }
+                )
+            }
+            return found
+        }
+    }
+
+    /// Returns when all ranks have called it.
+    public func barrier() throws { try guarded { try exchange.round(0, publish: { _ in }, read: { _ in }) } }
+
+    // MARK: Messages
+
+    /// Gives a tensor to a rank of the group.
+    public func send(_ tensor: Tensor, to rank: Int) throws {
+        try guarded { try exchange.send(UnsafeRawBufferPointer(Self.bytes(of: tensor.contiguous())), to: rank) }
+    }
+
+    /// Takes a tensor from a rank of the group, in place.
+    public func receive(_ tensor: Tensor, from rank: Int) throws {
+        try guarded { try exchange.receive(into: Self.bytes(of: tensor), from: rank) }
+    }
+
+    // MARK: Parts
+
+    private static func bytes(of tensor: Tensor) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(start: tensor.pointer, count: tensor.count * tensor.elementType.byteCount)
+    }
+
+    /// The ranges of bytes that fit a slot, each a multiple of `unit`.
+    private func chunks(of count: Int, unit: Int) -> [Range<Int>] {
+        let limit = max(unit, exchange.slotByteCount / unit * unit)
+        return stride(from: 0, to: count, by: limit).map { $0..<min($0 + limit, count) }
+    }
+
+    /// A range for each rank, as equal as possible.
+    private func parts(of count: Int) -> [Range<Int>] {
+        (0..<size).map { count * $0 / size..<count * ($0 + 1) / size }
+    }
+}

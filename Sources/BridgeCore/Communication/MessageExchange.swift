@@ -1,0 +1,64 @@
+import BridgeSupport
+import CMPI
+
+/// Rounds through messages of MPI, for groups whose ranks are on several hosts.
+final class MessageExchange: RankExchange, @unchecked Sendable {
+    let rank: Int
+    let size: Int
+    let slotByteCount = 4 << 20
+    private let library: MPILibrary
+    private let group: OpaquePointer
+    private let ranks: [Int]
+    private let timeout: RankTimeout
+    private let messages: MPIMessages
+    private let own: UnsafeMutableRawPointer
+    private let all: UnsafeMutableRawPointer
+
+    init(
+        _ library: MPILibrary,
+        _ group: OpaquePointer,
+        rank: Int,
+        ranks: [Int],
+        timeout: RankTimeout,
+        messages: MPIMessages
+    ) {
+        self.library = library
+        self.group = group
+        self.rank = rank
+        self.ranks = ranks
+        self.timeout = timeout
+        self.messages = messages
+        size = ranks.count
+        own = .allocate(byteCount: slotByteCount, alignment: 64)
+        all = .allocate(byteCount: slotByteCount * ranks.count, alignment: 64)
+    }
+
+    deinit {
+        own.deallocate()
+        all.deallocate()
+    }
+
+    func round(
+        _ byteCount: Int,
+        publish: (UnsafeMutableRawPointer) -> Void,
+        read: ([UnsafeRawPointer]) -> Void
+    ) throws {
+        publish(own)
+        // A round without bytes is a barrier, which has to be sent too.
+        let count = max(byteCount, 1)
+        var request: OpaquePointer?
+        try library.check(library.functions.all_gather(group, own, all, count, &request), "gather from \(size) ranks")
+        try library.wait(for: request, until: .now + timeout.limit) {
+            "a rank of \(ranks.map(String.init).joined(separator: ", ")) did not take part in a collective within "
+                + "\(timeout.limit.components.seconds) s; look for its error above, or raise "
+                + "dist.distributed_timeout_minutes"
+        }
+        read((0..<size).map { UnsafeRawPointer(all + $0 * count) })
+    }
+
+    func send(_ bytes: UnsafeRawBufferPointer, to rank: Int) throws { try messages.send(bytes, to: ranks[rank]) }
+
+    func receive(into bytes: UnsafeMutableRawBufferPointer, from rank: Int) throws {
+        try messages.receive(into: bytes, from: ranks[rank], until: .now + timeout.limit)
+    }
+}

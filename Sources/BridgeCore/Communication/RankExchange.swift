@@ -1,0 +1,44 @@
+/// Rounds of bytes among the ranks of a group: what all collectives are made of.
+///
+/// Every rank of a group makes the same calls in the same order.
+public protocol RankExchange: AnyObject, Sendable {
+    /// This rank within the group, from 0 on.
+    var rank: Int { get }
+    /// The number of ranks.
+    var size: Int { get }
+    /// The most bytes that a rank can publish in a round.
+    var slotByteCount: Int { get }
+
+    /// One round: each rank writes its slot, then all ranks read the slots of all.
+    ///
+    /// - Parameters:
+    ///   - byteCount: How many bytes of a slot are used, the same on all ranks.
+    ///   - publish: Writes the slot of this rank.
+    ///   - read: Reads the slots, in the order of the ranks. They are valid during the call.
+    /// - Throws: `BridgeError` when a rank has failed or does not arrive in time.
+    func round(
+        _ byteCount: Int,
+        publish: (UnsafeMutableRawPointer) -> Void,
+        read: ([UnsafeRawPointer]) -> Void
+    ) throws
+
+    /// Gives bytes to a rank, which may be taken later; does not wait for that.
+    func send(_ bytes: UnsafeRawBufferPointer, to rank: Int) throws
+
+    /// Waits for bytes from a rank, in the order in which it sends them.
+    func receive(into bytes: UnsafeMutableRawBufferPointer, from rank: Int) throws
+}
+
+/// How long a rank waits for others, and what it says when they do not arrive.
+public struct RankTimeout: Sendable {
+    /// The longest wait.
+    public var limit: Duration
+    /// Whether ranks share cores, so that a waiting one should sleep at once.
+    public var isOversubscribed: Bool
+
+    /// A timeout.
+    public init(limit: Duration = .seconds(600), isOversubscribed: Bool = true) {
+        self.limit = limit
+        self.isOversubscribed = isOversubscribed
+    }
+}

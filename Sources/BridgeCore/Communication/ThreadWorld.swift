@@ -1,0 +1,176 @@
+public import BridgeSupport
+import Glibc
+import Synchronization
+public import TensorRuntime
+
+/// Ranks that are threads of one process, for tests and for trying a layout: the maths is that of processes.
+public final class ThreadWorld: RankWorld {
+    /// This rank.
+    public let rank: Int
+    private let shared: SharedWorld
+
+    /// The number of ranks.
+    public var size: Int { shared.size }
+
+    private init(rank: Int, _ shared: SharedWorld) {
+        self.rank = rank
+        self.shared = shared
+    }
+
+    /// Runs `body` once for each rank, each on a thread of its own, and waits for all.
+    ///
+    /// - Parameters:
+    ///   - size: The number of ranks.
+    ///   - timeout: How long a rank waits for others.
+    ///   - body: What a rank does.
+    /// - Returns: The results, by rank.
+    /// - Throws: The error of the rank that failed first.
+    public static func run<Result: Sendable>(
+        _ size: Int,
+        timeout: RankTimeout = RankTimeout(),
+        _ body: @escaping @Sendable (ThreadWorld) throws -> Result
+    ) throws -> [Result] {
+        let shared = SharedWorld(size: size, timeout: timeout)
+        let results = Mutex<[Int: Result]>([:])
+        // An error is the world's: the other ranks stop waiting for the one that threw it.
+        @Sendable func run(_ rank: Int) {
+            do {
+                let result = try body(ThreadWorld(rank: rank, shared))
+                results.withLock { $0[rank] = result }
+            } catch {
+                shared.fail(rank, error)
+            }
+        }
+        try Workers.run(items: size, workers: size, makeState: {}) { _, rank in run(rank) }
+        if let error = shared.failure { throw error }
+        return results.withLock { found in (0..<size).compactMap { found[$0] } }
+    }
+
+    /// The group of some ranks.
+    public func group(_ ranks: [Int], name: String) throws -> any ProcessGroup {
+        guard ranks.count > 1, let own = ranks.firstIndex(of: rank) else { return SingleRank() }
+        let memory = shared.memory(of: ranks, by: rank)
+        let board = SharedBoard(
+            memory.parts,
+            rank: own,
+            ranks: ranks,
+            slotByteCount: memory.slotByteCount,
+            timeout: shared.timeout,
+            messages: ThreadMessages(rank: rank, shared),
+            owner: memory
+        )
+        return ExchangeGroup(board, ranks: ranks, name: name)
+    }
+}
+
+/// What the ranks of a ``ThreadWorld`` share.
+private final class SharedWorld: Sendable {
+    let size: Int
+    let timeout: RankTimeout
+    private let state = Mutex(State())
+
+    private struct State {
+        var boards: [String: BoardMemory] = [:]
+        /// How many groups of the same ranks a rank has created.
+        var created: [String: Int] = [:]
+        var messages: [String: [[UInt8]]] = [:]
+        var failure: (rank: Int, error: any Error)?
+    }
+
+    init(size: Int, timeout: RankTimeout) {
+        self.size = size
+        self.timeout = timeout
+    }
+
+    var failure: (any Error)? { state.withLock { $0.failure?.error } }
+
+    func fail(_ rank: Int, _ error: any Error) {
+        state.withLock { if $0.failure == nil { $0.failure = (rank, error) } }
+    }
+
+    func check(_ rank: Int) throws {
+        guard let failure = state.withLock({ $0.failure }), failure.rank != rank else { return }
+        throw BridgeError(.rankFailed, "rank \(failure.rank) failed", cause: failure.error)
+    }
+
+    func memory(of ranks: [Int], by rank: Int) -> BoardMemory {
+        state.withLock { state in
+            let members = ranks.map(String.init).joined(separator: ",")
+            let number = state.created["\(members) by \(rank)", default: 0]
+            state.created["\(members) by \(rank)"] = number + 1
+            let key = "\(members) number \(number)"
+            let memory = state.boards[key] ?? BoardMemory(ranks: ranks.count)
+            state.boards[key] = memory
+            return memory
+        }
+    }
+
+    func put(_ bytes: [UInt8], from: Int, to: Int) {
+        state.withLock { $0.messages["\(from) \(to)", default: []].append(bytes) }
+    }
+
+    func take(from: Int, to: Int) -> [UInt8]? {
+        state.withLock { state in
+            guard let waiting = state.messages["\(from) \(to)"], !waiting.isEmpty else { return nil }
+            return state.messages["\(from) \(to)"]?.removeFirst()
+        }
+    }
+}
+
+/// The memory of a board within one process.
+private final class BoardMemory: Sendable {
+    let slotByteCount = 1 << 20
+    private let addresses: [UInt]
+
+    var parts: [UnsafeMutableRawPointer] { addresses.compactMap(UnsafeMutableRawPointer.init(bitPattern:)) }
+
+    init(ranks: Int) {
+        let count = SharedBoard.byteCount(slots: slotByteCount)
+        addresses = (0..<ranks).map { _ in
+            let memory = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: 4096)
+            memory.initializeMemory(as: UInt8.self, repeating: 0, count: 4096)
+            return UInt(bitPattern: memory)
+        }
+    }
+
+    deinit { for part in parts { part.deallocate() } }
+}
+
+/// Messages between threads.
+private final class ThreadMessages: RankMessages {
+    private let rank: Int
+    private let shared: SharedWorld
+
+    init(rank: Int, _ shared: SharedWorld) {
+        self.rank = rank
+        self.shared = shared
+    }
+
+    func check() throws { try shared.check(rank) }
+
+    func send(_ bytes: UnsafeRawBufferPointer, to rank: Int) { shared.put(Array(bytes), from: self.rank, to: rank) }
+
+    func receive(
+        into bytes: UnsafeMutableRawBufferPointer,
+        from rank: Int,
+        until limit: ContinuousClock.Instant
+    ) throws {
+        while true {
+            if let found = shared.take(from: rank, to: self.rank) {
+                guard found.count == bytes.count else {
+                    throw BridgeError(
+                        .rankFailed,
+                        "rank \(rank) sent \(found.count) bytes and rank \(self.rank) expected \(bytes.count)"
+                    )
+                }
+                bytes.copyBytes(from: found)
+                return
+            }
+            try check()
+            guard ContinuousClock.now < limit else {
+                throw BridgeError(.rankFailed, "rank \(rank) sent nothing in time")
+            }
+            usleep(50)
+        }
+    }
+}

@@ -1,0 +1,34 @@
+import BridgeSupport
+import Communication
+import Testing
+
+/// Megatron-Core's rank order, from the example in its `RankGenerator` and `initialize_model_parallel` (0.20).
+@Suite struct ParallelLayoutTests {
+    /// 16 ranks with TP 2, PP 4 and DP 2: the groups that the doc comment of `initialize_model_parallel` lists.
+    @Test func groupsOfSixteenRanks() throws {
+        let layout = try ParallelLayout(tensor: 2, context: 1, pipeline: 4, ranks: 16)
+        #expect(layout.data == 2)
+        #expect(layout.ranks(with: 0, along: [.data]) == [0, 2])
+        #expect(layout.ranks(with: 1, along: [.data]) == [1, 3])
+        #expect(layout.ranks(with: 12, along: [.data]) == [12, 14])
+        #expect(layout.ranks(with: 4, along: [.tensor]) == [4, 5])
+        #expect(layout.ranks(with: 0, along: [.pipeline]) == [0, 4, 8, 12])
+        #expect(layout.ranks(with: 7, along: [.pipeline]) == [3, 7, 11, 15])
+        #expect(layout.ranks(with: 0, along: [.tensor, .pipeline]) == [0, 1, 4, 5, 8, 9, 12, 13])
+    }
+
+    @Test func contextIsBetweenTensorAndData() {
+        let layout = ParallelLayout(tensor: 2, context: 2, data: 2, pipeline: 1)
+        #expect(layout.ranks(with: 0, along: [.context]) == [0, 2])
+        #expect(layout.ranks(with: 0, along: [.data]) == [0, 4])
+        #expect(layout.ranks(with: 5, along: [.context, .data]) == [1, 3, 5, 7])
+    }
+
+    @Test func ranksThatDoNotFitAreRefused() {
+        let error = #expect(throws: BridgeError.self) {
+            try ParallelLayout(tensor: 2, context: 1, pipeline: 1, ranks: 7)
+        }
+        #expect(error?.code == .badLayout)
+        #expect(error?.message.contains("7 ranks are not divisible by TP x PP x CP (2 x 1 x 1 = 2)") == true)
+    }
+}
