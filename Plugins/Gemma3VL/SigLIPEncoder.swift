@@ -63,7 +63,10 @@ final class SigLIPEncoder: VisionEncoder {
                 outputType: .float32
             ) + positions.tensor.cast(to: .float32)
         let count = patchesPerSide * patchesPerSide
-        let labels = AttentionMask.Labels(positions: images.flatMap { _ in (0..<Int32(count)).map { $0 } })
+        let labels = AttentionMask.Labels(
+            positions: images.flatMap { _ in (0..<Int32(count)).map { $0 } },
+            on: weight_DP.engine
+        )
         let mask = AttentionMask(isCausal: false, tokens: labels)
         for layer in layers { stream_BND = try layer(stream_BND, mask) }
         let normalized_BND = finalNorm(stream_BND)

@@ -56,7 +56,8 @@ final class PixtralEncoder: VisionEncoder {
         let counts = grids.map { $0.rows * $0.columns }
         let labels = AttentionMask.Labels(
             positions: (0..<counts.reduce(0, +)).map(Int32.init),
-            segments: counts.enumerated().flatMap { [Int32](repeating: Int32($0), count: $1) }
+            segments: counts.enumerated().flatMap { [Int32](repeating: Int32($0), count: $1) },
+            on: weight_DP.engine
         )
         let mask = AttentionMask(isCausal: false, tokens: labels)
         for layer in layers.prefix(depth) { stream_1ND = try layer(stream_1ND, angles, mask) }

@@ -27,15 +27,16 @@ import Testing
         for count in [one.prompt, 1, 1, 3, 1, 2, 5, 1, 8, 1, 1, 1, 1, 1, 1, 1, 1, 9, 2, 1] {
             let positions = (length..<length + count).map { Int32($0) }
             let blocks = positions.map(block)
-            let labels = AttentionMask.Labels(positions: positions, segments: nil, blocks: blocks)
+            let labels = AttentionMask.Labels(positions: positions, blocks: blocks, on: Self.engine)
             let key = Tensor(positions.flatMap { [Float($0), 2] }, shape: [1, count, 1, 2], on: Self.engine)
             let value = Tensor(positions.flatMap { [3, Float($0) + 0.5] }, shape: [1, count, 1, 2], on: Self.engine)
             let kept = cache.layers[0].append(key, value, labels)
             let (keys, values) = (kept.keys.floats(), kept.values.floats())
-            #expect(kept.labels.positions.count == kept.keys.shape[1])
+            let (keptPositions, keptBlocks) = (kept.labels.positions.indices(), kept.labels.blocks?.indices())
+            #expect(keptPositions.count == kept.keys.shape[1])
             let mask = AttentionMask(isCausal: true, window: one.window, queries: labels, keys: kept.labels)
             for (query, position) in positions.enumerated() {
-                let seen = kept.labels.positions.indices.filter { mask.sees(query: query, key: $0) }
+                let seen = keptPositions.indices.filter { mask.sees(query: query, key: $0) }
                 let first = one.window.map { max(0, Int(position) - $0 + 1) } ?? 0
                 let expected = (first...Int(position)).map(Float.init)
                 // Tokens of the same block see each other ahead, as far as the chunk brings them.
@@ -44,8 +45,8 @@ import Testing
                 for index in seen {
                     #expect(keys[2 * index + 1] == 2 && values[2 * index] == 3)
                     #expect(values[2 * index + 1] == keys[2 * index] + 0.5)
-                    #expect(Float(kept.labels.positions[index]) == keys[2 * index])
-                    #expect(kept.labels.blocks?[index] == block(kept.labels.positions[index]))
+                    #expect(Float(keptPositions[index]) == keys[2 * index])
+                    #expect(keptBlocks?[index] == block(keptPositions[index]))
                 }
             }
             length += count

@@ -53,7 +53,11 @@ import Testing
         weak let watched = owner
         var tensor = owner.map { owner in
             Tensor(
-                storage: TensorStorage(readOnly: owner.bytes, byteCount: 16, engine: engine, owner: owner),
+                storage: engine.makeStorage(
+                    mapping: UnsafeRawBufferPointer(start: owner.bytes, count: 16),
+                    owner: owner,
+                    for: engine
+                ),
                 elementType: .float32,
                 shape: [4]
             )

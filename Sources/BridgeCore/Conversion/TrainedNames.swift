@@ -93,17 +93,19 @@ package struct TrainedNames {
 /// The memory of a tensor, for a plan to read.
 private final class TensorBytes: ByteStorage {
     let name: String
-    let tensor: Tensor
+    /// The elements as bytes, of which a part can be read.
+    private let bytes: Tensor
 
     init(name: String, tensor: Tensor) {
         self.name = name
-        self.tensor = tensor.detached.contiguous()
+        bytes = tensor.detached.contiguous().bytes
     }
 
-    var byteCount: Int { tensor.count * tensor.elementType.byteCount }
+    var byteCount: Int { bytes.count }
 
     func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) {
         guard offset >= 0, offset + buffer.count <= byteCount, !buffer.isEmpty else { return }
-        buffer.copyMemory(from: UnsafeRawBufferPointer(start: tensor.pointer + offset, count: buffer.count))
+        let part = bytes.narrowed(0, to: offset..<offset + buffer.count)
+        part.engine.download(part) { buffer.copyMemory(from: $0) }
     }
 }

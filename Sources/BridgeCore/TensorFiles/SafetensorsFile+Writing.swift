@@ -23,9 +23,7 @@ extension SafetensorsFile {
             try header.prefix(alignment: 8).withUnsafeBytes(write)
             for (_, tensor) in tensors where tensor.count > 0 {
                 let plain = tensor.detached.contiguous()
-                try write(
-                    UnsafeRawBufferPointer(start: plain.pointer, count: plain.count * plain.elementType.byteCount)
-                )
+                try plain.engine.download(plain, write)
             }
         }
     }

@@ -53,11 +53,7 @@ public final class TensorReader {
     ///
     /// - Throws: `BridgeError` when a stored part cannot be read.
     package func read(_ view: TensorView, into tensor: Tensor) throws {
-        let bytes = UnsafeMutableRawBufferPointer(
-            start: tensor.pointer,
-            count: tensor.count * tensor.elementType.byteCount
-        )
-        try read(view.cast(to: tensor.elementType), at: 0, into: bytes)
+        try tensor.engine.upload(tensor) { try read(view.cast(to: tensor.elementType), at: 0, into: $0) }
     }
 
     /// All bytes of a view.

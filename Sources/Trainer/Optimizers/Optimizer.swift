@@ -64,15 +64,22 @@ public final class Optimizer {
 
     /// The global L2 norm of all gradients, summed in a fixed order so that it is deterministic.
     public func gradientNorm() -> Double {
-        slots.reduce(0) { sum, slot in
-            slot.gradient.zeroIfEmpty()
-            return sum + engine.sumOfSquares(slot.gradient.sum)
-        }.squareRoot()
+        for slot in slots { slot.gradient.zeroIfEmpty() }
+        return norm(of: slots.map(\.gradient.sum))
     }
 
     /// The global L2 norm of all master weights.
-    public func parametersNorm() -> Double {
-        slots.reduce(0) { $0 + engine.sumOfSquares($1.main) }.squareRoot()
+    public func parametersNorm() -> Double { norm(of: slots.map(\.main)) }
+
+    /// The L2 norm of all values of some tensors.
+    ///
+    /// The sums of all tensors are read at once: reading each would wait for the engine as often as there are tensors.
+    private func norm(of tensors: [Tensor]) -> Double {
+        let sums = Tensor(uninitialized: [tensors.count], .float64, on: engine)
+        for (index, tensor) in tensors.enumerated() {
+            engine.sumOfSquares(tensor, into: sums.narrowed(0, to: index..<index + 1))
+        }
+        return sums.doubles().reduce(0, +).squareRoot()
     }
 
     /// The gradients, for inspection.

@@ -67,15 +67,23 @@ public struct TokenBatch: Sendable {
     /// - Parameters:
     ///   - start: The index of the first column.
     ///   - blocks: The number of the image that each token belongs to, 0 for none.
+    ///   - engine: Where the labels are needed.
     /// - Returns: A label for each token as a query and as a key.
-    func labels(start: Int, blocks: [Int32]?) -> (queries: AttentionMask.Labels, keys: AttentionMask.Labels) {
-        var labels = AttentionMask.Labels(
+    func labels(start: Int, blocks: [Int32]?, on engine: any TensorEngine)
+        -> (queries: AttentionMask.Labels, keys: AttentionMask.Labels)
+    {
+        let queries = AttentionMask.Labels(
             positions: (0..<batch).flatMap { _ in (0..<length).map { Int32(start + $0) } },
             segments: segments,
-            blocks: blocks
+            blocks: blocks,
+            on: engine
         )
-        let queries = labels
-        labels.segments = segments ?? isPresent.map { $0.map { $0 ? 0 : -1 } }
-        return (queries, labels)
+        let padding = isPresent.map { Tensor(indices: $0.map { $0 ? 0 : -1 }, on: engine) }
+        let keys = AttentionMask.Labels(
+            positions: queries.positions,
+            segments: queries.segments ?? padding,
+            blocks: queries.blocks
+        )
+        return (queries, keys)
     }
 }

@@ -107,7 +107,7 @@ public final class TransformerDecoder: @unchecked Sendable {
         visit: ((Tensor) -> Void)? = nil
     ) throws -> Tensor {
         let start = cache?.length ?? 0
-        let labels = batch.labels(start: start, blocks: blocks)
+        let labels = batch.labels(start: start, blocks: blocks, on: engine)
         let step = DecoderStep(
             angles: form.rotary.map { $0.angles(batch.positions, batch: batch.batch, on: engine) },
             queryScale: queryScale(batch, embedding.tensor.elementType),

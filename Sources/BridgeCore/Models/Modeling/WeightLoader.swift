@@ -45,12 +45,8 @@ package struct WeightLoader {
             guard let (file, offset) = location(of: piece.view), let mapped = files[ObjectIdentifier(file)] else {
                 return Tensor(uninitialized: piece.view.shape, piece.view.elementType, on: engine)
             }
-            let storage = TensorStorage(
-                readOnly: mapped.pointer + offset,
-                byteCount: piece.view.byteCount,
-                engine: engine,
-                owner: mapped
-            )
+            let bytes = UnsafeRawBufferPointer(start: mapped.pointer + offset, count: piece.view.byteCount)
+            let storage = engine.makeStorage(mapping: bytes, owner: mapped, for: engine)
             return Tensor(storage: storage, elementType: elementType, shape: piece.view.shape)
         }
         try fill(targets, with: pieces.map(\.view), files)
@@ -91,13 +87,13 @@ package struct WeightLoader {
 
     private func fill(_ targets: [Tensor], with views: [TensorView], _ files: [ObjectIdentifier: MappedFile]) throws {
         struct Job: @unchecked Sendable {
-            var bytes: UnsafeMutableRawBufferPointer
+            var tensor: Tensor
             var view: TensorView
             var mapped: (MappedFile, Range<Int>)?
         }
         let jobs = zip(targets, views).map { tensor, view in
             Job(
-                bytes: UnsafeMutableRawBufferPointer(start: tensor.pointer, count: view.byteCount),
+                tensor: tensor,
                 view: view,
                 mapped: location(of: view).flatMap { file, offset in
                     files[ObjectIdentifier(file)].map { ($0, offset..<offset + view.byteCount) }
@@ -109,7 +105,7 @@ package struct WeightLoader {
             if let (file, range) = job.mapped {
                 file.populate(range)
             } else {
-                try reader.read(job.view, at: 0, into: job.bytes)
+                try engine.upload(job.tensor) { try reader.read(job.view, at: 0, into: $0) }
             }
         }
         try Workers.run(items: jobs.count, workers: Workers.defaultCount, makeState: { TensorReader() }, body: fill)

@@ -44,5 +44,5 @@ public final class GradientAccumulator: @unchecked Sendable {
     }
 
     /// Adds rows of `x` to rows of the sum, after ``zeroIfEmpty()``.
-    func scatterAddRows(_ x: Tensor, _ rows: [Int32]) { sum.engine.scatterAddRows(x, rows, into: sum) }
+    func scatterAddRows(_ x: Tensor, _ rows: Tensor) { sum.engine.scatterAddRows(x, rows, into: sum) }
 }

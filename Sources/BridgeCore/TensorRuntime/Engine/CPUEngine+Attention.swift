@@ -4,8 +4,8 @@ extension CPUEngine {
     /// Each thread turns the heads of some tokens.
     public func rotate(_ x: Tensor, cosines: Tensor, sines: Tensor, inverse: Bool, into out: Tensor) {
         guard x.count > 0 else { return }
-        let x = x.strides[3] == 1 ? x : x.contiguous()
-        let (cosines, sines) = (cosines.contiguous(), sines.contiguous())
+        let x = x.strides[3] == 1 ? x : dense(x)
+        let (cosines, sines) = (dense(cosines), dense(sines))
         let (tokens, half) = (x.shape[1], x.shape[3] / 2)
         let perSample = cosines.shape[0] > 1 ? tokens * half : 0
         pool.split(x.shape[0] * tokens, grain: max(1, 8192 / (x.shape[2] * x.shape[3]))) { range in
@@ -33,18 +33,11 @@ extension CPUEngine {
     }
 
     /// Each thread takes blocks of query rows, or parts of the keys where there are few.
-    public func attention(
-        _ query: Tensor,
-        _ key: Tensor,
-        _ value: Tensor,
-        mask: AttentionMask,
-        scale: Float,
-        into out: Tensor,
-        logSumExp: Tensor?
-    ) {
+    public func attention(_ operands: AttentionOperands, into out: Tensor, logSumExp: Tensor?) {
         guard out.count > 0 else { return }
+        let (query, key) = (operands.query, operands.key)
         if isa == CTK_AMX, query.elementType == .bfloat16, query.shape[1] >= CTK_AMX_ATTENTION_ROWS {
-            return attentionInTiles(query, key, value, mask, scale, out, logSumExp)
+            return attentionInTiles(operands, out, logSumExp)
         }
         let blocks = AttentionBlocks(query, key, threadCount: pool.threadCount)
         let width = query.shape[3]
@@ -53,106 +46,90 @@ extension CPUEngine {
             blocks.parts > 1
             ? Tensor(uninitialized: [blocks.partialCount * partialSize], .float32, on: self) : nil
         let scratchSize = ctk_attention_scratch(width)
-        mask.withKernelMasks(samples: query.shape[0]) { masks in
-            func withWork(_ block: Int, _ body: (inout ctk_attention, AttentionBlocks.Block, Tensor) -> Void) {
-                let position = blocks[block]
-                var work = ctk_attention(query, key, value, out, position.sample, scale, masks[position.sample])
-                work.log_sum_exp = logSumExp.map { $0.floatPointer + position.sample * $0.strides[0] }
-                body(&work, position, Tensor(uninitialized: [scratchSize], .float32, on: self))
+        func withWork(_ block: Int, _ body: (inout ctk_attention, AttentionBlocks.Block, Tensor) -> Void) {
+            let position = blocks[block]
+            var work = ctk_attention(operands, out, position.sample)
+            work.log_sum_exp = logSumExp.map { $0.floatPointer + position.sample * $0.strides[0] }
+            body(&work, position, Tensor(uninitialized: [scratchSize], .float32, on: self))
+        }
+        pool.run(blocks.count * blocks.parts) { piece in
+            withWork(piece / blocks.parts) { work, block, scratch in
+                let keys = blocks.keys(ofPart: piece % blocks.parts)
+                ctk_attend(
+                    isa,
+                    &work,
+                    block.groups.lowerBound,
+                    block.groups.count,
+                    block.rows.lowerBound,
+                    block.rows.count,
+                    keys.lowerBound,
+                    keys.count,
+                    partials.map {
+                        $0.floatPointer + blocks.place(of: block, part: piece % blocks.parts) * partialSize
+                    },
+                    blocks.parts * partialSize,
+                    scratch.floatPointer
+                )
             }
-            pool.run(blocks.count * blocks.parts) { piece in
-                withWork(piece / blocks.parts) { work, block, scratch in
-                    let keys = blocks.keys(ofPart: piece % blocks.parts)
-                    ctk_attend(
+        }
+        guard let partials else { return }
+        pool.run(blocks.count) { number in
+            withWork(number) { work, block, scratch in
+                for (index, group) in block.groups.enumerated() {
+                    ctk_attend_merge(
                         isa,
                         &work,
-                        block.groups.lowerBound,
-                        block.groups.count,
+                        group,
                         block.rows.lowerBound,
                         block.rows.count,
-                        keys.lowerBound,
-                        keys.count,
-                        partials.map {
-                            $0.floatPointer + blocks.place(of: block, part: piece % blocks.parts) * partialSize
-                        },
-                        blocks.parts * partialSize,
+                        partials.floatPointer + (blocks.place(of: block, part: 0) + index * blocks.parts)
+                            * partialSize,
+                        blocks.parts,
+                        partialSize,
                         scratch.floatPointer
                     )
-                }
-            }
-            guard let partials else { return }
-            pool.run(blocks.count) { number in
-                withWork(number) { work, block, scratch in
-                    for (index, group) in block.groups.enumerated() {
-                        ctk_attend_merge(
-                            isa,
-                            &work,
-                            group,
-                            block.rows.lowerBound,
-                            block.rows.count,
-                            partials.floatPointer + (blocks.place(of: block, part: 0) + index * blocks.parts)
-                                * partialSize,
-                            blocks.parts,
-                            partialSize,
-                            scratch.floatPointer
-                        )
-                    }
                 }
             }
         }
     }
 
     /// One group after the other: its keys and values are put into tiles, then all its queries look at them.
-    private func attentionInTiles(
-        _ query: Tensor,
-        _ key: Tensor,
-        _ value: Tensor,
-        _ mask: AttentionMask,
-        _ scale: Float,
-        _ out: Tensor,
-        _ logSumExp: Tensor?
-    ) {
+    private func attentionInTiles(_ operands: AttentionOperands, _ out: Tensor, _ logSumExp: Tensor?) {
+        let (query, key) = (operands.query, operands.key)
         let (samples, groups, keys, width) = (query.shape[0], key.shape[2], key.shape[1], query.shape[3])
         let (step, height) = (CTK_AMX_ATTENTION_KEYS, CTK_AMX_ATTENTION_ROWS)
         let blocks = (query.shape[1] * query.shape[2] / groups + height - 1) / height
         let packed = Tensor(uninitialized: [ctk_amx_attention_packed(keys, width)], .uint8, on: self)
         let scratchSize = ctk_amx_attention_scratch(width)
-        mask.withKernelMasks(samples: samples) { masks in
-            for position in 0..<samples * groups {
-                let (sample, group) = (position / groups, position % groups)
-                func withWork(_ body: (inout ctk_attention) -> Void) {
-                    var work = ctk_attention(query, key, value, out, sample, scale, masks[sample])
-                    work.log_sum_exp = logSumExp.map { $0.floatPointer + sample * $0.strides[0] }
-                    body(&work)
-                }
-                pool.run((keys + step - 1) / step) { part in
-                    withWork { ctk_amx_attention_pack(packed.pointer, &$0, group, part * step) }
-                }
-                pool.run(blocks) { block in
-                    let scratch = Tensor(uninitialized: [scratchSize], .uint8, on: self)
-                    // The last blocks of causal attention see the most keys, so they begin.
-                    let row = (blocks - 1 - block) * height
-                    withWork { ctk_amx_attention(&$0, group, packed.pointer, row, scratch.pointer) }
-                }
+        for position in 0..<samples * groups {
+            let (sample, group) = (position / groups, position % groups)
+            func withWork(_ body: (inout ctk_attention) -> Void) {
+                var work = ctk_attention(operands, out, sample)
+                work.log_sum_exp = logSumExp.map { $0.floatPointer + sample * $0.strides[0] }
+                body(&work)
+            }
+            pool.run((keys + step - 1) / step) { part in
+                withWork { ctk_amx_attention_pack(packed.pointer, &$0, group, part * step) }
+            }
+            pool.run(blocks) { block in
+                let scratch = Tensor(uninitialized: [scratchSize], .uint8, on: self)
+                // The last blocks of causal attention see the most keys, so they begin.
+                let row = (blocks - 1 - block) * height
+                withWork { ctk_amx_attention(&$0, group, packed.pointer, row, scratch.pointer) }
             }
         }
     }
 
     /// Blocks of query rows and blocks of keys, each with a separate pass over the other side.
     public func attentionBackward(
-        _ query: Tensor,
-        _ key: Tensor,
-        _ value: Tensor,
-        mask: AttentionMask,
-        scale: Float,
+        _ operands: AttentionOperands,
         out: Tensor,
         logSumExp: Tensor,
         gradient: Tensor,
-        intoQuery: Tensor,
-        intoKey: Tensor,
-        intoValue: Tensor
+        into gradients: AttentionGradients
     ) {
-        let gradient = gradient.cast(to: query.elementType).contiguous()
+        let (query, key) = (operands.query, operands.key)
+        let gradient = dense(gradient, as: query.elementType)
         let delta = Tensor(uninitialized: logSumExp.shape, .float32, on: self)
         let (samples, queries, heads, keys, groups) = (
             query.shape[0], query.shape[1], query.shape[2], key.shape[1], key.shape[2]
@@ -160,46 +137,44 @@ extension CPUEngine {
         let (rows, tile) = (queries * heads / groups, Int(CTK_ATTENTION_TILE))
         let (rowTiles, keyTiles) = ((rows + tile - 1) / tile, (keys + tile - 1) / tile)
         let scratchSize = ctk_attention_scratch(query.shape[3])
-        mask.withKernelMasks(samples: samples) { masks in
-            func withWork(_ sample: Int, _ body: (inout ctk_attention) -> Void) {
-                var work = ctk_attention(query, key, value, out, sample, scale, masks[sample])
-                work.log_sum_exp = logSumExp.floatPointer + sample * logSumExp.strides[0]
-                work.delta = delta.floatPointer + sample * delta.strides[0]
-                work.gradient = gradient.heads(of: sample)
-                work.into_query = intoQuery.heads(of: sample)
-                work.into_key = intoKey.heads(of: sample)
-                work.into_value = intoValue.heads(of: sample)
-                body(&work)
-            }
-            pool.run(samples * heads) { piece in
-                withWork(piece / heads) { ctk_attend_delta(isa, &$0, piece % heads, 0, queries) }
-            }
-            pool.run(samples * groups * (rowTiles + keyTiles)) { piece in
-                let (position, number) = (piece / (rowTiles + keyTiles), piece % (rowTiles + keyTiles))
-                let scratch = Tensor(uninitialized: [scratchSize], .float32, on: self)
-                withWork(position / groups) { work in
-                    let group = position % groups
-                    if number < rowTiles {
-                        let first = number * tile
-                        ctk_attend_query_gradients(
-                            isa,
-                            &work,
-                            group,
-                            first,
-                            min(tile, rows - first),
-                            scratch.floatPointer
-                        )
-                    } else {
-                        let first = (number - rowTiles) * tile
-                        ctk_attend_key_gradients(
-                            isa,
-                            &work,
-                            group,
-                            first,
-                            min(tile, keys - first),
-                            scratch.floatPointer
-                        )
-                    }
+        func withWork(_ sample: Int, _ body: (inout ctk_attention) -> Void) {
+            var work = ctk_attention(operands, out, sample)
+            work.log_sum_exp = logSumExp.floatPointer + sample * logSumExp.strides[0]
+            work.delta = delta.floatPointer + sample * delta.strides[0]
+            work.gradient = gradient.heads(of: sample)
+            work.into_query = gradients.query.heads(of: sample)
+            work.into_key = gradients.key.heads(of: sample)
+            work.into_value = gradients.value.heads(of: sample)
+            body(&work)
+        }
+        pool.run(samples * heads) { piece in
+            withWork(piece / heads) { ctk_attend_delta(isa, &$0, piece % heads, 0, queries) }
+        }
+        pool.run(samples * groups * (rowTiles + keyTiles)) { piece in
+            let (position, number) = (piece / (rowTiles + keyTiles), piece % (rowTiles + keyTiles))
+            let scratch = Tensor(uninitialized: [scratchSize], .float32, on: self)
+            withWork(position / groups) { work in
+                let group = position % groups
+                if number < rowTiles {
+                    let first = number * tile
+                    ctk_attend_query_gradients(
+                        isa,
+                        &work,
+                        group,
+                        first,
+                        min(tile, rows - first),
+                        scratch.floatPointer
+                    )
+                } else {
+                    let first = (number - rowTiles) * tile
+                    ctk_attend_key_gradients(
+                        isa,
+                        &work,
+                        group,
+                        first,
+                        min(tile, keys - first),
+                        scratch.floatPointer
+                    )
                 }
             }
         }
@@ -219,15 +194,9 @@ extension Tensor {
 }
 
 extension ctk_attention {
-    fileprivate init(
-        _ query: Tensor,
-        _ key: Tensor,
-        _ value: Tensor,
-        _ out: Tensor,
-        _ sample: Int,
-        _ scale: Float,
-        _ mask: ctk_mask
-    ) {
+    /// The work on one sample.
+    fileprivate init(_ operands: AttentionOperands, _ out: Tensor, _ sample: Int) {
+        let (query, key) = (operands.query, operands.key)
         self.init()
         type = query.kernelType
         queries = query.shape[1]
@@ -235,52 +204,29 @@ extension ctk_attention {
         groups = key.shape[2]
         heads_per_group = query.shape[2] / key.shape[2]
         width = query.shape[3]
-        self.scale = scale
-        self.mask = mask
+        scale = operands.scale
+        mask = ctk_mask(operands.mask, sample, queries: queries, keys: keys)
         self.query = query.heads(of: sample)
         self.key = key.heads(of: sample)
-        self.value = value.heads(of: sample)
+        value = operands.value.heads(of: sample)
         self.out = out.heads(of: sample)
     }
 }
 
-extension AttentionMask {
-    /// The mask of each sample as the C kernels take it, for as long as `body` runs.
-    fileprivate func withKernelMasks(samples: Int, _ body: ([ctk_mask]) -> Void) {
-        queries.withPointers { queryPositions, querySegments, queryBlocks in
-            keys.withPointers { keyPositions, keySegments, keyBlocks in
-                let (perQuery, perKey) = (queries.positions.count / samples, keys.positions.count / samples)
-                body(
-                    (0..<samples).map { sample in
-                        ctk_mask(
-                            causal: isCausal,
-                            window: window.map(Int64.init) ?? -1,
-                            query_positions: queryPositions.map { $0 + sample * perQuery },
-                            query_segments: querySegments.map { $0 + sample * perQuery },
-                            query_blocks: queryBlocks.map { $0 + sample * perQuery },
-                            key_positions: keyPositions.map { $0 + sample * perKey },
-                            key_segments: keySegments.map { $0 + sample * perKey },
-                            key_blocks: keyBlocks.map { $0 + sample * perKey }
-                        )
-                    }
-                )
-            }
-        }
-    }
-}
-
-extension AttentionMask.Labels {
-    fileprivate typealias Pointer = UnsafePointer<Int32>?
-
-    fileprivate func withPointers(_ body: (Pointer, Pointer, Pointer) -> Void) {
-        func with(_ array: [Int32]?, _ body: (Pointer) -> Void) {
-            guard let array else { return body(nil) }
-            array.withUnsafeBufferPointer { body($0.baseAddress) }
-        }
-        with(positions) { positions in
-            with(segments) { segments in
-                with(blocks) { blocks in body(positions, segments, blocks) }
-            }
-        }
+extension ctk_mask {
+    /// The mask of one sample.
+    fileprivate init(_ mask: AttentionMask, _ sample: Int, queries: Int, keys: Int) {
+        func query(_ labels: Tensor?) -> UnsafePointer<Int32>? { labels.map { $0.indexPointer + sample * queries } }
+        func key(_ labels: Tensor?) -> UnsafePointer<Int32>? { labels.map { $0.indexPointer + sample * keys } }
+        self.init(
+            causal: mask.isCausal,
+            window: mask.window.map(Int64.init) ?? -1,
+            query_positions: query(mask.queries.positions),
+            query_segments: query(mask.queries.segments),
+            query_blocks: query(mask.queries.blocks),
+            key_positions: key(mask.keys.positions),
+            key_segments: key(mask.keys.segments),
+            key_blocks: key(mask.keys.blocks)
+        )
     }
 }

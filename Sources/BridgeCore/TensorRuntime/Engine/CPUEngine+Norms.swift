@@ -8,7 +8,7 @@ extension CPUEngine {
 
     /// Each thread takes some rows.
     public func rmsNorm(_ x: Tensor, weight: Tensor, _ form: RMSNormOptions, into out: Tensor, inverseRoot: Tensor) {
-        let (x, weight) = (x.contiguous(), shifted(weight, by: form.gainOffset))
+        let (x, weight) = (dense(x), shifted(weight, by: form.gainOffset))
         let width = x.size(ofDimension: -1)
         guard x.count > 0 else { return }
         pool.split(x.count / width, grain: max(1, Self.grain / width)) { rows in
@@ -38,7 +38,7 @@ extension CPUEngine {
         into out: Tensor,
         intoGain: Tensor?
     ) {
-        let (x, gradient) = (x.contiguous(), gradient.contiguous())
+        let (x, gradient) = (dense(x), dense(gradient))
         let weight = shifted(weight, by: form.gainOffset)
         let width = x.size(ofDimension: -1)
         overBlocks(x, addingInto: [intoGain]) { rows, sums in
@@ -61,7 +61,7 @@ extension CPUEngine {
     /// Each thread takes some rows.
     public func layerNorm(_ x: Tensor, weight: Tensor, bias: Tensor, epsilon: Float, into out: Tensor, moments: Tensor)
     {
-        let (x, weight, bias) = (x.contiguous(), shifted(weight, by: 0), shifted(bias, by: 0))
+        let (x, weight, bias) = (dense(x), shifted(weight, by: 0), shifted(bias, by: 0))
         let width = x.size(ofDimension: -1)
         guard x.count > 0 else { return }
         pool.split(x.count / width, grain: max(1, Self.grain / width)) { rows in
@@ -91,7 +91,7 @@ extension CPUEngine {
         intoGain: Tensor?,
         intoBias: Tensor?
     ) {
-        let (x, gradient) = (x.contiguous(), gradient.contiguous())
+        let (x, gradient) = (dense(x), dense(gradient))
         let weight = shifted(weight, by: 0)
         let width = x.size(ofDimension: -1)
         overBlocks(x, addingInto: [intoGain, intoBias]) { rows, sums in
@@ -143,9 +143,6 @@ extension CPUEngine {
 }
 
 extension Tensor {
-    /// The memory of a float32 tensor.
-    var floatPointer: UnsafeMutablePointer<Float> { pointer.assumingMemoryBound(to: Float.self) }
-
     /// The address of a row of a tensor without gaps.
     fileprivate func pointer(toRow row: Int, of width: Int) -> UnsafeMutableRawPointer {
         pointer + row * width * elementType.byteCount

@@ -6,72 +6,61 @@ extension CPUEngine {
     private static let stateGrain = 16384
 
     /// Each thread takes some rows.
-    public func updateOnlineSoftmax(
-        _ logits: Tensor,
-        first: Int,
-        targets: [Int32],
-        largest: Tensor,
-        sums: Tensor,
-        chosen: Tensor
-    ) {
-        overRows(of: logits, targets) { rows, targets in
+    public func updateOnlineSoftmax(_ softmax: OnlineSoftmax, with columns: LogitColumns) {
+        overRows(of: columns) { rows, logits, targets in
             ctk_softmax_sums(
                 isa,
-                largest.floatPointer + rows.lowerBound,
-                sums.floatPointer + rows.lowerBound,
-                chosen.floatPointer + rows.lowerBound,
-                logits.floatPointer + rows.lowerBound * logits.strides[0],
-                logits.strides[0],
+                softmax.largest.floatPointer + rows.lowerBound,
+                softmax.sums.floatPointer + rows.lowerBound,
+                softmax.chosen.floatPointer + rows.lowerBound,
+                logits,
+                columns.logits.strides[0],
                 targets,
-                first,
+                columns.first,
                 rows.count,
-                logits.shape[1]
+                columns.logits.shape[1]
             )
         }
     }
 
     /// Each thread takes some rows.
-    public func softmaxGradient(
-        _ logits: Tensor,
-        first: Int,
-        targets: [Int32],
-        logSums: Tensor,
-        weights: Tensor,
-        into out: Tensor
-    ) {
-        overRows(of: logits, targets) { rows, targets in
+    public func softmaxGradient(_ columns: LogitColumns, logSums: Tensor, weights: Tensor, into out: Tensor) {
+        overRows(of: columns) { rows, logits, targets in
             ctk_softmax_gradient(
                 isa,
                 out.pointer + rows.lowerBound * out.strides[0] * out.elementType.byteCount,
                 out.kernelType,
                 out.strides[0],
-                logits.floatPointer + rows.lowerBound * logits.strides[0],
-                logits.strides[0],
+                logits,
+                columns.logits.strides[0],
                 logSums.floatPointer + rows.lowerBound,
                 weights.floatPointer + rows.lowerBound,
                 targets,
-                first,
+                columns.first,
                 rows.count,
-                logits.shape[1]
+                columns.logits.shape[1]
             )
         }
     }
 
     private func overRows(
-        of logits: Tensor,
-        _ targets: [Int32],
-        _ body: (Range<Int>, UnsafePointer<Int32>) -> Void
+        of columns: LogitColumns,
+        _ body: (Range<Int>, UnsafePointer<Float>, UnsafePointer<Int32>) -> Void
     ) {
+        let logits = columns.logits
         let (rows, width) = (logits.shape[0], logits.shape[1])
-        targets.withUnsafeBufferPointer { targets in
-            guard let base = targets.baseAddress, targets.count == rows else { return }
-            pool.split(rows, grain: max(1, 4096 / max(width, 1))) { body($0, base + $0.lowerBound) }
+        guard columns.targets.count == rows else {
+            Tensor.fail("softmax", "one target for each row was expected", logits, columns.targets)
+        }
+        let (numbers, targets) = (logits.floatPointer, columns.targets.indexPointer)
+        pool.split(rows, grain: max(1, 4096 / max(width, 1))) {
+            body($0, numbers + $0.lowerBound * logits.strides[0], targets + $0.lowerBound)
         }
     }
 
     /// The same elements for any number of threads.
     public func dropout(_ x: Tensor, probability: Float, stream: RandomStream, into out: Tensor) {
-        let x = x.contiguous()
+        let x = dense(x)
         let (low, high) = stream.keys
         let limit = UInt32(min(Double(UInt32.max), Double(probability) * 0x1p32))
         pool.split(x.count, grain: Self.stateGrain) { range in
@@ -92,19 +81,19 @@ extension CPUEngine {
     }
 
     /// Ranges whose sums are added in order, so that the result depends on the values only.
-    public func sumOfSquares(_ x: Tensor) -> Double {
-        let x = x.contiguous()
+    public func sumOfSquares(_ x: Tensor, into out: Tensor) {
+        guard x.elementType == .float32, out.elementType == .float64, out.count == 1 else {
+            Tensor.fail("sumOfSquares", "float32 values and a float64 number were expected", x, out)
+        }
+        let x = dense(x)
         let length = 1 << 16
         let parts = (x.count + length - 1) / length
-        return withUnsafeTemporaryAllocation(of: Double.self, capacity: max(parts, 1)) { sums in
-            let target = UncheckedPointer(sums.baseAddress)
-            pool.run(parts) { part in
-                let first = part * length
-                guard let sum = target.pointer else { return }
-                ctk_square_sum(isa, sum + part, x.floatPointer + first, min(length, x.count - first))
-            }
-            return sums.prefix(parts).reduce(0, +)
+        let sums = Tensor(uninitialized: [parts], .float64, on: self)
+        pool.run(parts) { part in
+            let first = part * length
+            ctk_square_sum(isa, sums.doublePointer + part, x.floatPointer + first, min(length, x.count - first))
         }
+        out.doublePointer.pointee = UnsafeBufferPointer(start: sums.doublePointer, count: parts).reduce(0, +)
     }
 
     /// Each thread processes a part of the values.
@@ -182,8 +171,7 @@ extension CPUEngine {
     }
 }
 
-/// A pointer that the bodies of a pool share.
-private struct UncheckedPointer: @unchecked Sendable {
-    let pointer: UnsafeMutablePointer<Double>?
-    init(_ pointer: UnsafeMutablePointer<Double>?) { self.pointer = pointer }
+extension Tensor {
+    /// The memory of a float64 tensor.
+    fileprivate var doublePointer: UnsafeMutablePointer<Double> { pointer.assumingMemoryBound(to: Double.self) }
 }

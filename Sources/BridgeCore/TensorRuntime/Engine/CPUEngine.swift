@@ -8,7 +8,7 @@ public final class CPUEngine: TensorEngine, @unchecked Sendable {
     public let libraries: [any MatrixLibrary]
     /// The instructions that the C kernels may use.
     let isa: ctk_isa
-    private let memory: MemoryPool
+    let memory: MemoryPool
 
     /// The most unused bytes that are kept for new tensors.
     private static let keptByteCount = 2 << 30
@@ -44,13 +44,5 @@ public final class CPUEngine: TensorEngine, @unchecked Sendable {
     /// Instructions and libraries.
     public var name: String {
         "\(String(cString: ctk_isa_name(isa))), \(libraries.map(\.name).joined(separator: ", ")), \(pool.threadCount) threads"
-    }
-
-    /// Memory from the pool, which gets it back.
-    public func makeStorage(byteCount: Int) -> TensorStorage {
-        let memory = memory
-        return TensorStorage(pointer: memory.take(byteCount), byteCount: byteCount, engine: self) {
-            memory.giveBack($0, byteCount)
-        }
     }
 }

@@ -66,18 +66,34 @@ public final class MeasuringEngine: TensorEngine {
     }
 
     /// Counts the operations of the scores and of the sum of values, half of them with a causal mask.
-    private static func attentionOperations(_ query: Tensor, _ key: Tensor, _ mask: AttentionMask) -> Double {
-        4 * Double(query.count * key.shape[1]) * (mask.isCausal ? 0.5 : 1)
+    private static func attentionOperations(_ operands: AttentionOperands) -> Double {
+        4 * Double(operands.query.count * operands.key.shape[1]) * (operands.mask.isCausal ? 0.5 : 1)
     }
 
     // MARK: What is passed on
 
     /// Memory of the other engine.
-    public func makeStorage(byteCount: Int) -> TensorStorage {
-        let memory = base.makeStorage(byteCount: byteCount)
-        return TensorStorage(pointer: memory.pointer, byteCount: byteCount, engine: self) { _ in
-            withExtendedLifetime(memory) {}
-        }
+    public func makeStorage(byteCount: Int, for engine: any TensorEngine) -> TensorStorage {
+        base.makeStorage(byteCount: byteCount, for: engine)
+    }
+
+    /// Memory of the other engine.
+    public func makeStorage(
+        mapping bytes: UnsafeRawBufferPointer,
+        owner: any AnyObject & Sendable,
+        for engine: any TensorEngine
+    ) -> TensorStorage {
+        base.makeStorage(mapping: bytes, owner: owner, for: engine)
+    }
+
+    /// See ``TensorEngine``; what the caller does with the bytes is not the engine's work.
+    public func upload(_ tensor: Tensor, _ write: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows {
+        try base.upload(tensor, write)
+    }
+
+    /// See ``TensorEngine``; what the caller does with the bytes is not the engine's work.
+    public func download(_ tensor: Tensor, _ read: (UnsafeRawBufferPointer) throws -> Void) rethrows {
+        try base.download(tensor, read)
     }
 
     /// See ``TensorEngine``.
@@ -224,97 +240,39 @@ public final class MeasuringEngine: TensorEngine {
     }
 
     /// See ``TensorEngine``.
-    public func attention(
-        _ query: Tensor,
-        _ key: Tensor,
-        _ value: Tensor,
-        mask: AttentionMask,
-        scale: Float,
-        into out: Tensor,
-        logSumExp: Tensor?
-    ) {
+    public func attention(_ operands: AttentionOperands, into out: Tensor, logSumExp: Tensor?) {
         measured(
             "attention",
-            operations: Self.attentionOperations(query, key, mask),
-            type: query.elementType
-        ) { base.attention(query, key, value, mask: mask, scale: scale, into: out, logSumExp: logSumExp) }
+            operations: Self.attentionOperations(operands),
+            type: operands.query.elementType
+        ) { base.attention(operands, into: out, logSumExp: logSumExp) }
     }
 
     /// See ``TensorEngine``.
     public func attentionBackward(
-        _ query: Tensor,
-        _ key: Tensor,
-        _ value: Tensor,
-        mask: AttentionMask,
-        scale: Float,
+        _ operands: AttentionOperands,
         out: Tensor,
         logSumExp: Tensor,
         gradient: Tensor,
-        intoQuery: Tensor,
-        intoKey: Tensor,
-        intoValue: Tensor
+        into gradients: AttentionGradients
     ) {
         // Five products, two in the forward pass.
         measured(
             "attention, backward",
-            operations: 2.5 * Self.attentionOperations(query, key, mask),
-            type: query.elementType
-        ) {
-            base.attentionBackward(
-                query,
-                key,
-                value,
-                mask: mask,
-                scale: scale,
-                out: out,
-                logSumExp: logSumExp,
-                gradient: gradient,
-                intoQuery: intoQuery,
-                intoKey: intoKey,
-                intoValue: intoValue
-            )
-        }
+            operations: 2.5 * Self.attentionOperations(operands),
+            type: operands.query.elementType
+        ) { base.attentionBackward(operands, out: out, logSumExp: logSumExp, gradient: gradient, into: gradients) }
     }
 
     /// See ``TensorEngine``.
-    public func updateOnlineSoftmax(
-        _ logits: Tensor,
-        first: Int,
-        targets: [Int32],
-        largest: Tensor,
-        sums: Tensor,
-        chosen: Tensor
-    ) {
-        measured("cross entropy") {
-            base.updateOnlineSoftmax(
-                logits,
-                first: first,
-                targets: targets,
-                largest: largest,
-                sums: sums,
-                chosen: chosen
-            )
-        }
+    public func updateOnlineSoftmax(_ softmax: OnlineSoftmax, with columns: LogitColumns) {
+        measured("cross entropy") { base.updateOnlineSoftmax(softmax, with: columns) }
     }
 
     /// See ``TensorEngine``.
-    public func softmaxGradient(
-        _ logits: Tensor,
-        first: Int,
-        targets: [Int32],
-        logSums: Tensor,
-        weights: Tensor,
-        into out: Tensor
-    ) {
+    public func softmaxGradient(_ columns: LogitColumns, logSums: Tensor, weights: Tensor, into out: Tensor) {
         measured("cross entropy, backward") {
-            base.softmaxGradient(
-                logits,
-                first: first,
-                targets: targets,
-                logSums: logSums,
-                weights: weights,
-                into: out
-            )
+            base.softmaxGradient(columns, logSums: logSums, weights: weights, into: out)
         }
     }
 
@@ -324,10 +282,8 @@ public final class MeasuringEngine: TensorEngine {
     }
 
     /// See ``TensorEngine``.
-    public func sumOfSquares(_ x: Tensor) -> Double {
-        var sum = 0.0
-        measured("norm of the gradient") { sum = base.sumOfSquares(x) }
-        return sum
+    public func sumOfSquares(_ x: Tensor, into out: Tensor) {
+        measured("norm of the gradient") { base.sumOfSquares(x, into: out) }
     }
 
     /// See ``TensorEngine``.
@@ -358,12 +314,12 @@ public final class MeasuringEngine: TensorEngine {
     }
 
     /// See ``TensorEngine``.
-    public func gatherRows(_ table: Tensor, _ rows: [Int32], into out: Tensor) {
+    public func gatherRows(_ table: Tensor, _ rows: Tensor, into out: Tensor) {
         measured("rows of tables") { base.gatherRows(table, rows, into: out) }
     }
 
     /// See ``TensorEngine``.
-    public func scatterAddRows(_ x: Tensor, _ rows: [Int32], into table: Tensor) {
+    public func scatterAddRows(_ x: Tensor, _ rows: Tensor, into table: Tensor) {
         measured("rows of tables") { base.scatterAddRows(x, rows, into: table) }
     }
 }

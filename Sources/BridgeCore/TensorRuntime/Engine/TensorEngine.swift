@@ -2,13 +2,41 @@
 ///
 /// An engine computes on memory and does not know gradients. Results are written into tensors that the operation has
 /// created, of the shapes that each method specifies; inputs may have any strides unless a method documents otherwise.
-/// Sums are kept in float32 whatever the element type. Floating-point tensors are float32 or bfloat16.
+/// Sums are kept in float32 whatever the element type. Floating-point tensors are float32 or bfloat16; indices and labels
+/// are int32 tensors without gaps.
+///
+/// The memory may be out of the host's reach, as that of a graphics processor: only ``upload(_:_:)`` and
+/// ``download(_:_:)`` take bytes from the host and to it. An operation may return before its result is there; those after
+/// it see the result, and ``download(_:_:)`` waits for it. The methods for memory may be called on any thread.
 public protocol TensorEngine: AnyObject, Sendable {
     /// The engine's name, for reports.
     var name: String { get }
 
     /// New memory, 64-byte aligned, with unknown content.
-    func makeStorage(byteCount: Int) -> TensorStorage
+    ///
+    /// - Parameters:
+    ///   - byteCount: The size.
+    ///   - engine: The engine of the tensors in it: this one, or one that passes its work on to this one.
+    /// - Returns: The memory, which comes back when it is released.
+    func makeStorage(byteCount: Int, for engine: any TensorEngine) -> TensorStorage
+    /// Read-only memory with the content of host memory, which is used in place if the engine can.
+    ///
+    /// - Parameters:
+    ///   - bytes: The content, such as a part of a mapped file.
+    ///   - owner: What the bytes belong to; they do not change while it is retained.
+    ///   - engine: As in ``makeStorage(byteCount:for:)``.
+    /// - Returns: The memory.
+    func makeStorage(
+        mapping bytes: UnsafeRawBufferPointer,
+        owner: any AnyObject & Sendable,
+        for engine: any TensorEngine
+    ) -> TensorStorage
+    /// Calls `write` with host memory for all bytes of a tensor without gaps, which then are the tensor's.
+    ///
+    /// The memory's content is unknown at first; on the processor it is the tensor's own.
+    func upload(_ tensor: Tensor, _ write: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows
+    /// Calls `read` with the bytes of a tensor without gaps in host memory; on the processor, the tensor's own.
+    func download(_ tensor: Tensor, _ read: (UnsafeRawBufferPointer) throws -> Void) rethrows
 
     /// Copies elements into a tensor of the same shape, converting between types.
     func copy(_ source: Tensor, into target: Tensor)
@@ -75,169 +103,34 @@ public protocol TensorEngine: AnyObject, Sendable {
     /// float32 [B or 1, T, K / 2]; backwards with `inverse`.
     func rotate(_ x: Tensor, cosines: Tensor, sines: Tensor, inverse: Bool, into out: Tensor)
 
-    /// Attention without the score matrix.
+    /// Attention without the score matrix; `out` is [B, T, H, K]. A query that sees no key gives zeros.
     ///
-    /// `query` and `out` are [B, T, H, K], `key` and `value` [B, S, G, K] with H a multiple of G: query head h reads head
-    /// h / (H / G). The last dimension has unit stride. A query that sees no key gives zeros.
     /// `logSumExp` float32 [B, H, T] gets the logarithm of each softmax's denominator, for the backward pass.
-    func attention(
-        _ query: Tensor,
-        _ key: Tensor,
-        _ value: Tensor,
-        mask: AttentionMask,
-        scale: Float,
-        into out: Tensor,
-        logSumExp: Tensor?
-    )
-    /// The gradients of ``attention(_:_:_:mask:scale:into:logSumExp:)``, which gave `out` and `logSumExp`.
+    func attention(_ operands: AttentionOperands, into out: Tensor, logSumExp: Tensor?)
+    /// The gradients of ``attention(_:into:logSumExp:)``, which gave `out` and `logSumExp`.
     func attentionBackward(
-        _ query: Tensor,
-        _ key: Tensor,
-        _ value: Tensor,
-        mask: AttentionMask,
-        scale: Float,
+        _ operands: AttentionOperands,
         out: Tensor,
         logSumExp: Tensor,
         gradient: Tensor,
-        intoQuery: Tensor,
-        intoKey: Tensor,
-        intoValue: Tensor
+        into gradients: AttentionGradients
     )
 
-    /// Updates the softmax statistics of rows with more columns, from `first` on: `logits` [N, C], float32.
-    ///
-    /// `largest` [N] is the largest so far, -infinity at first, `sums` [N] that of `exp(logit - largest)`, 0 at first;
-    /// `chosen` [N] gets the logit of each row's target, when its column is processed. All are float32.
-    func updateOnlineSoftmax(
-        _ logits: Tensor,
-        first: Int,
-        targets: [Int32],
-        largest: Tensor,
-        sums: Tensor,
-        chosen: Tensor
-    )
-    /// `(exp(logit - logSums) - [column is the target]) * weights`, row by row of `logits` [N, C], whose columns begin
-    /// at `first`; `logSums` and `weights` are float32 [N].
-    func softmaxGradient(
-        _ logits: Tensor,
-        first: Int,
-        targets: [Int32],
-        logSums: Tensor,
-        weights: Tensor,
-        into out: Tensor
-    )
+    /// Updates the softmax statistics of rows with more columns.
+    func updateOnlineSoftmax(_ softmax: OnlineSoftmax, with columns: LogitColumns)
+    /// `(exp(logit - logSums) - [column is the target]) * weights`, row by row; `logSums` and `weights` are float32 [N].
+    func softmaxGradient(_ columns: LogitColumns, logSums: Tensor, weights: Tensor, into out: Tensor)
     /// `x * scale` where the random value of an element's index is not below `probability`, 0 elsewhere.
     func dropout(_ x: Tensor, probability: Float, stream: RandomStream, into out: Tensor)
-    /// The sum of the squares of float32 values.
-    func sumOfSquares(_ x: Tensor) -> Double
+    /// The sum of the squares of float32 values, as one float64 number.
+    func sumOfSquares(_ x: Tensor, into out: Tensor)
     /// A step of AdamW on contiguous float32 values; `model`, if there is one, gets them as its type.
     func adamW(_ values: Tensor, first: Tensor, second: Tensor, gradient: Tensor, model: Tensor?, _ step: AdamWStep)
     /// A step of gradient descent with momentum, likewise.
     func sgd(_ values: Tensor, velocity: Tensor, gradient: Tensor, model: Tensor?, _ step: SGDStep)
 
-    /// Row `rows[i]` of `table` [N, D] becomes row i of `out` [rows.count, D].
-    func gatherRows(_ table: Tensor, _ rows: [Int32], into out: Tensor)
-    /// Adds row i of `x` [rows.count, D] to row `rows[i]` of `table` [N, D]; the same row may come several times.
-    func scatterAddRows(_ x: Tensor, _ rows: [Int32], into table: Tensor)
-}
-
-/// Binary operations on elements.
-public enum BinaryOperation: Sendable, CaseIterable {
-    case add, subtract, multiply, divide
-}
-
-/// Functions of one number.
-public enum ElementFunction: String, Sendable, CaseIterable {
-    /// `x / (1 + exp(-x))`.
-    case silu
-    /// `x / 2 (1 + erf(x / sqrt 2))`.
-    case gelu
-    /// GELU by `tanh(sqrt(2 / pi) (x + 0.044715 x^3))`.
-    case geluTanh
-    /// `max(x, 0)`.
-    case relu
-    /// The hyperbolic tangent.
-    case tanh
-    /// The exponential.
-    case exponential
-    /// The natural logarithm.
-    case logarithm
-    /// The square root.
-    case squareRoot
-}
-
-/// The treatment of an RMS norm's weight.
-public struct RMSNormOptions: Sendable, Hashable {
-    /// The epsilon that is added to the mean square.
-    public let epsilon: Float
-    /// The offset that is added to the weight: 1 where weights are stored as their distance from 1.
-    public let gainOffset: Float
-    /// Whether the normalised number is rounded to the element type before it is multiplied by the weight.
-    ///
-    /// Of the norms in transformers 5.23 most round first and some multiply first.
-    public let roundsBeforeGain: Bool
-
-    /// A form.
-    public init(epsilon: Float, gainOffset: Float = 0, roundsBeforeGain: Bool = true) {
-        self.epsilon = epsilon
-        self.gainOffset = gainOffset
-        self.roundsBeforeGain = roundsBeforeGain
-    }
-}
-
-/// The hyperparameters of a step of AdamW (Loshchilov and Hutter, arXiv 1711.05101).
-public struct AdamWStep: Sendable, Equatable {
-    /// The factor of gradients.
-    public var gradientScale: Float
-    /// The learning rate.
-    public var rate: Double
-    /// The decay rate of the mean.
-    public var beta1: Double
-    /// The decay rate of the mean square.
-    public var beta2: Double
-    /// The epsilon that is added to the root of the mean square.
-    public var epsilon: Double
-    /// The weight decay, which is multiplied by the learning rate.
-    public var weightDecay: Double
-    /// The number of the step, from 1 on.
-    public var count: Int
-
-    /// A step.
-    public init(
-        gradientScale: Float = 1,
-        rate: Double,
-        beta1: Double,
-        beta2: Double,
-        epsilon: Double,
-        weightDecay: Double,
-        count: Int
-    ) {
-        self.gradientScale = gradientScale
-        self.rate = rate
-        self.beta1 = beta1
-        self.beta2 = beta2
-        self.epsilon = epsilon
-        self.weightDecay = weightDecay
-        self.count = count
-    }
-}
-
-/// The hyperparameters of a step of gradient descent with momentum.
-public struct SGDStep: Sendable, Equatable {
-    /// The factor of gradients.
-    public var gradientScale: Float
-    /// The learning rate.
-    public var rate: Float
-    /// The momentum.
-    public var momentum: Float
-    /// The weight decay: the factor of the values that are added to their gradient.
-    public var weightDecay: Float
-
-    /// A step.
-    public init(gradientScale: Float = 1, rate: Float, momentum: Float, weightDecay: Float) {
-        self.gradientScale = gradientScale
-        self.rate = rate
-        self.momentum = momentum
-        self.weightDecay = weightDecay
-    }
+    /// Row `rows[i]` of `table` [N, D] becomes row i of `out` [n, D], for n indices `rows`.
+    func gatherRows(_ table: Tensor, _ rows: Tensor, into out: Tensor)
+    /// Adds row i of `x` [n, D] to row `rows[i]` of `table` [N, D]; the same row may come several times.
+    func scatterAddRows(_ x: Tensor, _ rows: Tensor, into table: Tensor)
 }

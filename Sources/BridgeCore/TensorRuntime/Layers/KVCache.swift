@@ -21,7 +21,7 @@ public final class KVCache {
     public var byteCount: Int { layers.reduce(0) { $0 + $1.byteCount } }
 }
 
-/// The keys and values of one layer, [1, S, G, K].
+/// The keys and values of one layer, [1, S, G, K], and the labels of their tokens.
 ///
 /// A layer with a window keeps them in a ring as long as the window, so that its memory does not grow.
 public final class LayerCache {
@@ -29,7 +29,11 @@ public final class LayerCache {
     private var capacity: Int
     private var keys: Tensor?
     private var values: Tensor?
-    private var labels = AttentionMask.Labels(positions: [], segments: nil, blocks: [])
+    private var positions: Tensor?
+    /// nil until a token with a block comes.
+    private var blocks: Tensor?
+    /// The number of tokens that are kept.
+    private var kept = 0
     /// The number of tokens that were stored; in a ring, more than are kept.
     private var stored = 0
 
@@ -39,8 +43,6 @@ public final class LayerCache {
     }
 
     var byteCount: Int { (keys?.storage.byteCount ?? 0) + (values?.storage.byteCount ?? 0) }
-
-    private var kept: Int { labels.positions.count }
 
     /// Appends the keys and values of new tokens.
     ///
@@ -53,76 +55,87 @@ public final class LayerCache {
         -> (keys: Tensor, values: Tensor, labels: AttentionMask.Labels)
     {
         let count = key.shape[1]
+        if blocks == nil, tokens.blocks != nil { blocks = Self.noBlocks(capacity, on: key.engine) }
+        let new = (
+            key: key, value: value, positions: tokens.positions,
+            blocks: tokens.blocks ?? blocks.map { _ in Self.noBlocks(count, on: key.engine) }
+        )
         guard let window, kept + count > window, count > 1 else {
             // No key that a new token sees is overwritten: there is room, or one token replaces the oldest one.
-            store(key, value, tokens, from: 0)
-            return (view(keys) ?? key, view(values) ?? value, labels)
+            store(new, from: 0)
+            let labels = AttentionMask.Labels(
+                positions: part(positions) ?? new.positions,
+                blocks: part(blocks) ?? new.blocks
+            )
+            return (part(keys, 1) ?? key, part(values, 1) ?? value, labels)
         }
         // The first of the new tokens still see what the last of them will write over.
-        var seen = labels
-        seen.positions += tokens.positions
-        seen.blocks = (labels.blocks ?? []) + (tokens.blocks ?? [Int32](repeating: 0, count: count))
-        let allKeys = Tensor.concatenated([view(keys), key].compactMap { $0 }, dimension: 1)
-        let allValues = Tensor.concatenated([view(values), value].compactMap { $0 }, dimension: 1)
-        store(key, value, tokens, from: max(0, count - window))
-        return (allKeys, allValues, seen)
-    }
-
-    private func view(_ tensor: Tensor?) -> Tensor? {
-        guard kept > 0 else { return nil }
-        return tensor?.narrowed(1, to: 0..<kept)
-    }
-
-    private func store(_ key: Tensor, _ value: Tensor, _ tokens: AttentionMask.Labels, from first: Int) {
-        let count = key.shape[1]
-        if first > 0 {
-            // The new tokens alone fill the ring.
-            labels = AttentionMask.Labels(positions: [], segments: nil, blocks: [])
-            stored = 0
+        func behind(_ old: Tensor?, _ new: Tensor, _ dimension: Int = 0) -> Tensor {
+            Tensor.concatenated([part(old, dimension), new].compactMap { $0 }, dimension: dimension)
         }
-        reserve(kept + count - first, like: key)
-        guard let keys, let values else { return }
+        let (allKeys, allValues) = (behind(keys, key, 1), behind(values, value, 1))
+        let labels = AttentionMask.Labels(
+            positions: behind(positions, new.positions),
+            blocks: new.blocks.map { behind(blocks, $0) }
+        )
+        store(new, from: max(0, count - window))
+        return (allKeys, allValues, labels)
+    }
+
+    private typealias Tokens = (key: Tensor, value: Tensor, positions: Tensor, blocks: Tensor?)
+
+    private static func noBlocks(_ count: Int, on engine: any TensorEngine) -> Tensor {
+        Tensor(indices: [Int32](repeating: 0, count: count), on: engine)
+    }
+
+    /// What is kept of memory with room for more tokens along a dimension.
+    private func part(_ tensor: Tensor?, _ dimension: Int = 0) -> Tensor? {
+        guard kept > 0 else { return nil }
+        return tensor?.narrowed(dimension, to: 0..<kept)
+    }
+
+    private func store(_ new: Tokens, from first: Int) {
+        let count = new.key.shape[1]
+        // The new tokens alone fill the ring.
+        if first > 0 { (kept, stored) = (0, 0) }
+        reserve(kept + count - first, like: new)
         var token = first
         while token < count {
-            let position = window == nil ? stored : stored % (window ?? 1)
-            let run = min(count - token, keys.shape[1] - position)
-            keys.engine.copy(
-                key.narrowed(1, to: token..<token + run),
-                into: keys.narrowed(1, to: position..<position + run)
-            )
-            keys.engine.copy(
-                value.narrowed(1, to: token..<token + run),
-                into: values.narrowed(1, to: position..<position + run)
-            )
-            for index in token..<token + run {
-                let (slot, block) = (position + index - token, tokens.blocks?[index] ?? 0)
-                if slot < kept {
-                    labels.positions[slot] = tokens.positions[index]
-                    labels.blocks?[slot] = block
-                } else {
-                    labels.positions.append(tokens.positions[index])
-                    labels.blocks?.append(block)
-                }
+            let slot = window.map { stored % $0 } ?? stored
+            let run = min(count - token, capacity - slot)
+            func copy(_ source: Tensor?, _ target: Tensor?, _ dimension: Int = 0) {
+                guard let source, let target else { return }
+                target.engine.copy(
+                    source.narrowed(dimension, to: token..<token + run),
+                    into: target.narrowed(dimension, to: slot..<slot + run)
+                )
             }
+            copy(new.key, keys, 1)
+            copy(new.value, values, 1)
+            copy(new.positions, positions)
+            copy(new.blocks, blocks)
+            kept = max(kept, slot + run)
             token += run
             stored += run
         }
     }
 
     /// Reserves memory for `count` tokens, up to the window.
-    private func reserve(_ count: Int, like key: Tensor) {
+    private func reserve(_ count: Int, like new: Tokens) {
         let wanted = min(count, window ?? .max)
         guard keys == nil || capacity < wanted else { return }
         while capacity < wanted { capacity = min(capacity * 2, window ?? .max) }
-        func grown(_ old: Tensor?) -> Tensor {
-            let new = Tensor(
-                uninitialized: [1, capacity, key.shape[2], key.shape[3]],
-                key.elementType,
-                on: key.engine
-            )
-            if let part = view(old) { key.engine.copy(part, into: new.narrowed(1, to: 0..<kept)) }
-            return new
+        func grown(_ old: Tensor?, like new: Tensor, _ dimension: Int = 0) -> Tensor {
+            var shape = new.shape
+            shape[dimension] = capacity
+            let memory = Tensor(uninitialized: shape, new.elementType, on: new.engine)
+            if let part = part(old, dimension) {
+                new.engine.copy(part, into: memory.narrowed(dimension, to: 0..<kept))
+            }
+            return memory
         }
-        (keys, values) = (grown(keys), grown(values))
+        (keys, values) = (grown(keys, like: new.key, 1), grown(values, like: new.value, 1))
+        positions = grown(positions, like: new.positions)
+        blocks = new.blocks.map { grown(blocks, like: $0) }
     }
 }

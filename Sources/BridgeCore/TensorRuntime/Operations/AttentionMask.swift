@@ -18,20 +18,34 @@ public struct AttentionMask: Sendable {
     /// The labels of the keys: [B * S].
     public var keys: Labels
 
-    /// Positions, segments and blocks of tokens, in the order of the batch.
-    public struct Labels: Sendable, Equatable {
+    /// Positions, segments and blocks of tokens, in the order of the batch: int32 vectors.
+    public struct Labels: Sendable {
         /// The position of each token in its sequence, from 0 on.
-        public var positions: [Int32]
+        public let positions: Tensor
         /// The sequence that each token belongs to; negative for none; nil when all belong to one.
-        public var segments: [Int32]?
+        public let segments: Tensor?
         /// The block of each token whose tokens all see each other, 0 for none; nil when there are none.
-        public var blocks: [Int32]?
+        public let blocks: Tensor?
 
-        /// Labels.
-        public init(positions: [Int32], segments: [Int32]? = nil, blocks: [Int32]? = nil) {
+        /// Labels in an engine's memory.
+        public init(positions: Tensor, segments: Tensor? = nil, blocks: Tensor? = nil) {
             self.positions = positions
             self.segments = segments
             self.blocks = blocks
+        }
+
+        /// Labels for an engine.
+        public init(
+            positions: [Int32],
+            segments: [Int32]? = nil,
+            blocks: [Int32]? = nil,
+            on engine: any TensorEngine
+        ) {
+            self.init(
+                positions: Tensor(indices: positions, on: engine),
+                segments: segments.map { Tensor(indices: $0, on: engine) },
+                blocks: blocks.map { Tensor(indices: $0, on: engine) }
+            )
         }
     }
 
@@ -50,12 +64,16 @@ public struct AttentionMask: Sendable {
 
     /// Whether a query sees a key, both by their index: the definition of the mask, for one pair.
     public func sees(query: Int, key: Int) -> Bool {
-        if (queries.segments?[query] ?? 0) != (keys.segments?[key] ?? 0) { return false }
-        if let segment = keys.segments?[key], segment < 0 { return false }
-        let (q, k) = (Int(queries.positions[query]), Int(keys.positions[key]))
+        func label(_ labels: Tensor?, _ index: Int) -> Int? {
+            labels.map { Int($0.narrowed(0, to: index..<index + 1).indices()[0]) }
+        }
+        let segment = label(keys.segments, key)
+        if (label(queries.segments, query) ?? 0) != (segment ?? 0) { return false }
+        if let segment, segment < 0 { return false }
+        guard let q = label(queries.positions, query), let k = label(keys.positions, key) else { return false }
         if let window, k <= q - window { return false }
         guard isCausal, k > q else { return true }
-        guard let block = queries.blocks?[query], block > 0 else { return false }
-        return block == keys.blocks?[key]
+        guard let block = label(queries.blocks, query), block > 0 else { return false }
+        return block == label(keys.blocks, key)
     }
 }

@@ -34,28 +34,33 @@ extension Tensor {
         func dense(_ tensor: Tensor) -> Tensor {
             tensor.strides[3] == 1 ? tensor.detached : tensor.detached.contiguous()
         }
-        let (q, k, v) = (dense(self), dense(key), dense(value))
+        let operands = AttentionOperands(
+            query: dense(self),
+            key: dense(key),
+            value: dense(value),
+            mask: mask,
+            scale: scale
+        )
         let out = makeTensor(shape)
         let isTracked = isTracked || key.isTracked || value.isTracked
         let logSumExp = isTracked ? makeTensor([shape[0], shape[2], shape[1]], .float32) : nil
-        engine.attention(q, k, v, mask: mask, scale: scale, into: out, logSumExp: logSumExp)
+        engine.attention(operands, into: out, logSumExp: logSumExp)
         guard let logSumExp else { return out }
         return out.tracked([self, key, value]) { gradient in
-            let results = [q, k, v].map { $0.makeTensor($0.shape) }
-            q.engine.attentionBackward(
-                q,
-                k,
-                v,
-                mask: mask,
-                scale: scale,
+            func like(_ tensor: Tensor) -> Tensor { tensor.makeTensor(tensor.shape) }
+            let gradients = AttentionGradients(
+                query: like(operands.query),
+                key: like(operands.key),
+                value: like(operands.value)
+            )
+            out.engine.attentionBackward(
+                operands,
                 out: out,
                 logSumExp: logSumExp,
                 gradient: gradient.contiguous(),
-                intoQuery: results[0],
-                intoKey: results[1],
-                intoValue: results[2]
+                into: gradients
             )
-            return results
+            return [gradients.query, gradients.key, gradients.value]
         }
     }
 }

@@ -30,7 +30,7 @@ extension Tensor {
         let head = OutputHead(
             rows: detached.contiguous(),
             weight: weight.detached.contiguous(),
-            targets: targets,
+            targets: Tensor(indices: targets, on: engine),
             weights: Tensor(weights, shape: [count], on: engine)
         )
         let isTracked = isTracked || weight.isTracked
@@ -38,7 +38,7 @@ extension Tensor {
             // A quarter of the limit at a time is enough to keep products large.
             let height = max(1, limit / 4 / max(4 * vocabulary, 1))
             let (losses, gradient) = head.lossesByRows(height, differentiated: isTracked)
-            return head.total(losses).tracked([self, weight]) { seed in
+            return losses.weightedSum(weights).tracked([self, weight]) { seed in
                 guard let gradient else { return [nil, nil] }
                 let part = seed.item == 1 ? gradient : gradient * seed.item
                 let own = self.isTracked ? part.matrixProduct(head.weight) : nil
@@ -52,14 +52,14 @@ extension Tensor {
         }
         let columns = max(1, limit / max(4 * count, 1))
         let (losses, logSums) = head.lossesByColumns(columns)
-        return head.total(losses).tracked([self, weight]) { seed in
+        return losses.weightedSum(weights).tracked([self, weight]) { seed in
             let engine = head.rows.engine
             let own = self.isTracked ? Tensor.zeros(head.rows.shape, .float32, on: engine) : nil
             let sum = weight.isTracked ? weight.accumulator ?? GradientAccumulator(weight.shape, on: engine) : nil
             sum?.zeroIfEmpty()
             for chunk in chunks(of: vocabulary, columns) {
                 let plain = head.weight.narrowed(0, to: chunk)
-                var part = head.gradient(head.logits(head.rows, plain), 0..<count, chunk.lowerBound, logSums)
+                var part = head.gradient(head.logits(head.rows, plain), first: chunk.lowerBound, logSums)
                 if seed.item != 1 { part = part * seed.item }
                 if let own { engine.multiply(part, plain, into: own, adding: true) }
                 sum?.addProduct(part.transposed(), head.rows, toRowsFrom: chunk.lowerBound)
@@ -79,20 +79,14 @@ extension Tensor {
             targets.allSatisfy({ $0 >= 0 && Int($0) < shape[1] })
         else { Tensor.fail("crossEntropyOfLogits", "the shapes, types or targets do not fit", self) }
         let plain = detached.contiguous()
-        let sums = SoftmaxSums(targets: targets, on: engine)
-        sums.add(plain, first: 0)
-        let total = zip(sums.losses, weights).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
-        let (logSums, factors) = (sums.logSums, Tensor(weights, shape: [weights.count], on: engine))
-        return Tensor([Float(total)], shape: [], on: engine).tracked([self]) { seed in
+        let columns = LogitColumns(logits: plain, first: 0, targets: Tensor(indices: targets, on: engine))
+        let softmax = OnlineSoftmax(rowCount: targets.count, on: engine)
+        engine.updateOnlineSoftmax(softmax, with: columns)
+        let (logSums, factors) = (softmax.logSums, Tensor(weights, shape: [weights.count], on: engine))
+        let losses = logSums - softmax.chosen
+        return losses.weightedSum(weights).tracked([self]) { seed in
             let out = plain.makeTensor(plain.shape)
-            plain.engine.softmaxGradient(
-                plain,
-                first: 0,
-                targets: targets,
-                logSums: logSums,
-                weights: factors,
-                into: out
-            )
+            plain.engine.softmaxGradient(columns, logSums: logSums, weights: factors, into: out)
             return [seed.item == 1 ? out : out * seed.item]
         }
     }
@@ -103,106 +97,95 @@ private func chunks(of count: Int, _ size: Int) -> [Range<Int>] {
     stride(from: 0, to: count, by: size).map { $0..<min($0 + size, count) }
 }
 
+extension Tensor {
+    /// The sum of float32 values [N], each times a factor, as a float32 scalar.
+    ///
+    /// It is made on the host in float64, one after the other: the losses of a batch are few, and a step reads the sum
+    /// there anyway.
+    fileprivate func weightedSum(_ factors: [Float]) -> Tensor {
+        let sum = zip(floats(), factors).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+        return Tensor([Float(sum)], shape: [], on: engine)
+    }
+}
+
+extension OnlineSoftmax {
+    /// Statistics of no columns yet.
+    fileprivate init(rowCount: Int, on engine: any TensorEngine) {
+        largest = Tensor(uninitialized: [rowCount], .float32, on: engine)
+        engine.fill(largest, with: -.infinity)
+        sums = .zeros([rowCount], .float32, on: engine)
+        chosen = .zeros([rowCount], .float32, on: engine)
+    }
+
+    /// The logarithms of the sums of exponentials, float32 [n].
+    fileprivate var logSums: Tensor { sums.applying(.logarithm) + largest }
+}
+
 /// The rows [N, D] that go into an output layer [V, D], and what should come out.
 private struct OutputHead {
     let rows, weight: Tensor
-    let targets: [Int32]
+    /// int32 [N].
+    let targets: Tensor
     /// float32 [N].
     let weights: Tensor
+
+    /// The logits of some rows, from a column on.
+    func columns(_ logits: Tensor, _ chunk: Range<Int>, first: Int) -> LogitColumns {
+        LogitColumns(logits: logits, first: first, targets: targets.narrowed(0, to: chunk))
+    }
 
     /// `x weight^T`, float32.
     func logits(_ x: Tensor, _ weight: Tensor) -> Tensor {
         x.matrixProduct(weight.transposed(), outputType: .float32)
     }
 
-    /// The gradient of logits [n, C] with respect to their losses, as the type of the rows.
+    /// The gradient of logits [N, C] of all rows with respect to their losses, as the type of the rows.
     ///
     /// - Parameters:
     ///   - logits: The logits.
-    ///   - chunk: Which rows they are.
     ///   - first: Which column is their first.
-    ///   - logSums: float32 [n].
-    /// - Returns: [n, C].
-    func gradient(_ logits: Tensor, _ chunk: Range<Int>, _ first: Int, _ logSums: Tensor) -> Tensor {
+    ///   - logSums: float32 [N].
+    /// - Returns: [N, C].
+    func gradient(_ logits: Tensor, first: Int, _ logSums: Tensor) -> Tensor {
         let out = rows.makeTensor(logits.shape)
-        fillGradient(of: logits, chunk, first, logSums, into: out)
+        let columns = columns(logits, 0..<rows.shape[0], first: first)
+        rows.engine.softmaxGradient(columns, logSums: logSums, weights: weights, into: out)
         return out
     }
 
-    private func fillGradient(
-        of logits: Tensor,
-        _ chunk: Range<Int>,
-        _ first: Int,
-        _ logSums: Tensor,
-        into out: Tensor
-    ) {
-        rows.engine.softmaxGradient(
-            logits,
-            first: first,
-            targets: Array(targets[chunk]),
-            logSums: logSums,
-            weights: weights.narrowed(0, to: chunk),
-            into: out
-        )
-    }
-
     /// The losses of all rows, and the gradient of all logits if requested; `height` rows of logits exist at a time.
-    func lossesByRows(_ height: Int, differentiated: Bool) -> (losses: [Float], gradient: Tensor?) {
-        let whole = differentiated ? rows.makeTensor([rows.shape[0], weight.shape[0]]) : nil
-        var losses: [Float] = []
-        for chunk in chunks(of: rows.shape[0], height) {
-            let logits = logits(rows.narrowed(0, to: chunk), weight)
-            let sums = SoftmaxSums(targets: Array(targets[chunk]), on: rows.engine)
-            sums.add(logits, first: 0)
-            losses += sums.losses
-            if let whole { fillGradient(of: logits, chunk, 0, sums.logSums, into: whole.narrowed(0, to: chunk)) }
+    func lossesByRows(_ height: Int, differentiated: Bool) -> (losses: Tensor, gradient: Tensor?) {
+        let (engine, count) = (rows.engine, rows.shape[0])
+        let whole = differentiated ? rows.makeTensor([count, weight.shape[0]]) : nil
+        let losses = rows.makeTensor([count], .float32)
+        for chunk in chunks(of: count, height) {
+            let columns = columns(logits(rows.narrowed(0, to: chunk), weight), chunk, first: 0)
+            let softmax = OnlineSoftmax(rowCount: chunk.count, on: engine)
+            engine.updateOnlineSoftmax(softmax, with: columns)
+            let logSums = softmax.logSums
+            engine.combine(.subtract, logSums, softmax.chosen, into: losses.narrowed(0, to: chunk))
+            guard let whole else { continue }
+            engine.softmaxGradient(
+                columns,
+                logSums: logSums,
+                weights: weights.narrowed(0, to: chunk),
+                into: whole.narrowed(0, to: chunk)
+            )
         }
         return (losses, whole)
     }
 
     /// The losses and the logarithms of the sums of exponentials of all rows; `width` columns exist at a time.
-    func lossesByColumns(_ width: Int) -> (losses: [Float], logSums: Tensor) {
-        let sums = SoftmaxSums(targets: targets, on: rows.engine)
+    func lossesByColumns(_ width: Int) -> (losses: Tensor, logSums: Tensor) {
+        let softmax = OnlineSoftmax(rowCount: rows.shape[0], on: rows.engine)
         for chunk in chunks(of: weight.shape[0], width) {
-            sums.add(logits(rows, weight.narrowed(0, to: chunk)), first: chunk.lowerBound)
+            let logits = logits(rows, weight.narrowed(0, to: chunk))
+            rows.engine.updateOnlineSoftmax(
+                softmax,
+                with: columns(logits, 0..<rows.shape[0], first: chunk.lowerBound)
+            )
         }
-        return (sums.losses, sums.logSums)
+        let logSums = softmax.logSums
+        return (logSums - softmax.chosen, logSums)
     }
-
-    /// The weighted sum, a scalar.
-    func total(_ losses: [Float]) -> Tensor {
-        let sum = zip(losses, weights.floats()).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
-        return Tensor([Float(sum)], shape: [], on: rows.engine)
-    }
-}
-
-/// The softmax of rows of logits that come some columns at a time.
-private struct SoftmaxSums {
-    private let targets: [Int32]
-    /// float32 [n] each: the largest logit, the sum of the exponentials of the distances from it, the target's logit.
-    private let largest, sums, chosen: Tensor
-
-    init(targets: [Int32], on engine: any TensorEngine) {
-        self.targets = targets
-        largest = Tensor(uninitialized: [targets.count], .float32, on: engine)
-        engine.fill(largest, with: -.infinity)
-        sums = .zeros([targets.count], .float32, on: engine)
-        chosen = .zeros([targets.count], .float32, on: engine)
-    }
-
-    func add(_ logits: Tensor, first: Int) {
-        logits.engine.updateOnlineSoftmax(
-            logits,
-            first: first,
-            targets: targets,
-            largest: largest,
-            sums: sums,
-            chosen: chosen
-        )
-    }
-
-    /// float32 [n].
-    var logSums: Tensor { sums.applying(.logarithm) + largest }
-    /// n cross entropies.
-    var losses: [Float] { (logSums - chosen).floats() }
 }

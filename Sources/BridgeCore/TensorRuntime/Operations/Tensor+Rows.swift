@@ -7,7 +7,7 @@ extension Tensor {
             Tensor.fail("rows", "a row is not in the table", self)
         }
         let out = makeTensor([rows.count, shape[1]])
-        let table = detached.contiguous()
+        let (table, rows) = (detached.contiguous(), Tensor(indices: rows, on: engine))
         engine.gatherRows(table, rows, into: out)
         return out.tracked([self]) { gradient in
             if let accumulator {
@@ -26,17 +26,15 @@ extension Tensor {
         guard rank == 2, values.shape == [rows.count, shape[1]], values.elementType == elementType,
             rows.allSatisfy({ $0 >= 0 && Int($0) < shape[0] })
         else { Tensor.fail("replacingRows", "the rows do not fit", self, values) }
-        let out = makeTensor(shape)
-        engine.copy(detached, into: out)
-        let plain = values.detached
-        for (position, row) in rows.enumerated() {
-            engine.copy(plain.at(position), into: out.at(Int(row)))
+        /// Rows of a table of all old rows and, behind them, of `others`: those that are replaced come from there.
+        func merged(_ old: Tensor, _ others: Tensor, _ source: (Int) -> Int) -> Tensor {
+            var order = (0..<Int32(old.shape[0])).map { $0 }
+            for (position, row) in rows.enumerated() { order[Int(row)] = Int32(old.shape[0] + source(position)) }
+            return Tensor.concatenated([old, others], dimension: 0).rows(order)
         }
-        return out.tracked([self, values]) { gradient in
-            let rest = gradient.makeTensor(gradient.shape)
-            gradient.engine.copy(gradient, into: rest)
-            for row in rows { gradient.engine.fill(rest.at(Int(row)), with: 0) }
-            return [rest, gradient.rows(rows)]
+        return merged(detached, values.detached) { $0 }.tracked([self, values]) { gradient in
+            let zero = Tensor.zeros([1, gradient.shape[1]], gradient.elementType, on: gradient.engine)
+            return [merged(gradient, zero) { _ in 0 }, gradient.rows(rows)]
         }
     }
 }

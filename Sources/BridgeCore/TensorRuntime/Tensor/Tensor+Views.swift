@@ -102,6 +102,12 @@ extension Tensor {
         return narrowed(index, to: position..<position + 1).reshaped(rest)
     }
 
+    /// The bytes of a tensor without gaps, as uint8 in one dimension; gradients stop here.
+    package var bytes: Tensor {
+        guard isContiguous else { Tensor.fail("bytes", "a tensor without gaps was expected", self) }
+        return Tensor(storage: storage, elementType: .uint8, shape: [byteCount], offset: offset * elementType.byteCount)
+    }
+
     /// Dimensions of size 1 expanded to a shape, without a copy; missing ones are added in front.
     public func expanded(to target: [Int]) -> Tensor {
         if target == shape { return self }

@@ -54,7 +54,7 @@ public struct Tensor: Sendable {
     public init(uninitialized shape: [Int], _ elementType: ElementType, on engine: any TensorEngine) {
         let count = shape.reduce(1, *)
         self.init(
-            storage: engine.makeStorage(byteCount: max(count, 1) * elementType.byteCount),
+            storage: engine.makeStorage(byteCount: max(count, 1) * elementType.byteCount, for: engine),
             elementType: elementType,
             shape: shape
         )
@@ -84,8 +84,8 @@ public struct Tensor: Sendable {
     public var count: Int { shape.reduce(1, *) }
     /// Whether gradients flow through this tensor.
     public var isTracked: Bool { node != nil }
-    /// The address of the first element.
-    public var pointer: UnsafeMutableRawPointer { storage.pointer + offset * elementType.byteCount }
+    /// The size of the elements in bytes.
+    public var byteCount: Int { count * elementType.byteCount }
 
     /// The size of a dimension; negative ones count from the end.
     public func size(ofDimension dimension: Int) -> Int { shape[dimension < 0 ? rank + dimension : dimension] }

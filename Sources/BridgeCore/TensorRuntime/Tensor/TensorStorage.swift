@@ -1,10 +1,8 @@
 /// The memory of tensors, shared by all views of it.
 ///
-/// Memory is allocated by an engine and returned to it with the last tensor, or it has another owner, such as a mapped
-/// file, which `owner` retains.
-public final class TensorStorage: @unchecked Sendable {
-    /// The first byte; 64-byte aligned when the engine made it.
-    public let pointer: UnsafeMutableRawPointer
+/// Where it is and how it is addressed is known to the engine that made it, which has its own subclass; all others read and
+/// write it by ``TensorEngine/download(_:_:)`` and ``TensorEngine/upload(_:_:)``. The engine gets it back with the last tensor.
+open class TensorStorage: @unchecked Sendable {
     /// The size in bytes.
     public let byteCount: Int
     /// The engine that works on this memory.
@@ -12,38 +10,10 @@ public final class TensorStorage: @unchecked Sendable {
     /// Whether the memory may not be written to, as that of a mapped file.
     public let isReadOnly: Bool
 
-    private let release: (@Sendable (UnsafeMutableRawPointer) -> Void)?
-    private let owner: (any AnyObject & Sendable)?
-
-    /// Memory that is freed by `release`.
-    public init(
-        pointer: UnsafeMutableRawPointer,
-        byteCount: Int,
-        engine: any TensorEngine,
-        release: @escaping @Sendable (UnsafeMutableRawPointer) -> Void
-    ) {
-        self.pointer = pointer
+    /// The part of memory that all engines know.
+    public init(byteCount: Int, engine: any TensorEngine, isReadOnly: Bool) {
         self.byteCount = byteCount
         self.engine = engine
-        self.release = release
-        isReadOnly = false
-        owner = nil
+        self.isReadOnly = isReadOnly
     }
-
-    /// Memory that `owner` keeps and that is only read.
-    public init(
-        readOnly pointer: UnsafeRawPointer,
-        byteCount: Int,
-        engine: any TensorEngine,
-        owner: any AnyObject & Sendable
-    ) {
-        self.pointer = UnsafeMutableRawPointer(mutating: pointer)
-        self.byteCount = byteCount
-        self.engine = engine
-        self.owner = owner
-        isReadOnly = true
-        release = nil
-    }
-
-    deinit { release?(pointer) }
 }
