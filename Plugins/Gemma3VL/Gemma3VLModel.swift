@@ -15,7 +15,7 @@ final class Gemma3VLModel: CausalModel {
             weights: weights,
             prefix: "language_model."
         )
-        vision = try SigLIPEncoder(provider, weights)
+        vision = weights.preProcess ? try SigLIPEncoder(provider, weights) : nil
         imageTokenID = provider.imageTokenID
     }
 }

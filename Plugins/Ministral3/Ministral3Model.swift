@@ -12,7 +12,7 @@ final class Ministral3Model: CausalModel {
         var form = try DecoderArchitecture(alike: provider.decoder)
         form.queryScale = Self.queryScale(provider.decoder)
         decoder = try TransformerDecoder(provider.decoder, form: form, weights: weights, prefix: "language_model.")
-        vision = try PixtralEncoder(provider, weights)
+        vision = weights.preProcess ? try PixtralEncoder(provider, weights) : nil
         imageTokenID = provider.imageTokenID
     }
 

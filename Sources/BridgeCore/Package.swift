@@ -29,8 +29,8 @@ let modules: [(name: String, uses: [String])] = [
     (
         "Models",
         [
-            "JSONTree", "TensorRuntime", "Imaging", "BridgeSupport", "TensorFiles", "ModelSchema", "Recipes",
-            "Processing",
+            "JSONTree", "TensorRuntime", "Communication", "Imaging", "BridgeSupport", "TensorFiles", "ModelSchema",
+            "Recipes", "Processing",
         ]
     ),
     (
@@ -71,7 +71,7 @@ let modules: [(name: String, uses: [String])] = [
     (
         "BridgeCore",
         [
-            "JSONTree", "TensorRuntime", "Tokenizers", "BridgeSupport", "TensorFiles", "ModelSchema",
+            "JSONTree", "TensorRuntime", "Communication", "Tokenizers", "BridgeSupport", "TensorFiles", "ModelSchema",
             "CheckpointFormats", "Recipes", "Processing", "Models", "ModelPlugins", "Adapters", "Conversion",
             "HuggingFaceHub", "Toys",
         ]

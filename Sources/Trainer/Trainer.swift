@@ -1,4 +1,5 @@
 public import BridgeCore
+import Communication
 import Glibc
 public import Logging
 import TensorRuntime
@@ -75,6 +76,8 @@ public final class Trainer {
 
     private let components: Components
     private let optimizer: Optimizer
+    private let groups: ProcessGroupCollection
+    private let passes: PipelineSchedule
     private let schedule: LearningRateSchedule
     private let logger: Logger
     private var progress = RunProgress()
@@ -89,7 +92,14 @@ public final class Trainer {
         self.components = components
         self.logger = logger
         let trained = components.model.parameters + (components.adapters?.parameters ?? [])
-        optimizer = try Optimizer(components.recipe.optimizer, trained, on: components.model.engine)
+        groups = components.model.decoder.parallelism.groups
+        optimizer = try Optimizer(
+            components.recipe.optimizer,
+            trained,
+            on: components.model.engine,
+            groups: groups
+        )
+        passes = PipelineSchedule(components.model, recomputation: components.recipe.model.recomputeGranularity)
         schedule = LearningRateSchedule(
             optimizer: components.recipe.optimizer,
             scheduler: components.recipe.scheduler,
@@ -128,7 +138,7 @@ public final class Trainer {
                 outcome.validation = try validate(shouldStop)
             }
             let isLast = progress.iteration == train.trainIters
-            let end = isLast ? nil : reasonToStop(start, shouldStop)
+            let end = isLast ? nil : try reasonToStop(start, shouldStop)
             try save(isEnd: isLast || end != nil)
             if let end {
                 outcome.end = end
@@ -171,13 +181,18 @@ public final class Trainer {
         return BridgeError(cause.code, cause.message + note, names: cause.names, cause: cause.cause)
     }
 
-    private func reasonToStop(_ start: ContinuousClock.Instant, _ shouldStop: () -> Bool) -> End? {
-        if shouldStop() { return .interrupted }
+    /// Whether any rank has been told to stop; all ranks get the same answer.
+    private func stopsAnywhere(_ shouldStop: () -> Bool) throws -> Bool {
+        try groups.world.allReduceSum([shouldStop() ? 1 : 0])[0] > 0
+    }
+
+    private func reasonToStop(_ start: ContinuousClock.Instant, _ shouldStop: () -> Bool) throws -> End? {
+        if try stopsAnywhere(shouldStop) { return .interrupted }
         if let interval = components.recipe.train.exitInterval, interval > 0, progress.iteration % interval == 0 {
             return .limit
         }
         if let minutes = components.recipe.train.exitDurationInMins {
-            if ContinuousClock.now - start >= .seconds(minutes * 60) { return .limit }
+            if try stopsAnywhere({ ContinuousClock.now - start >= .seconds(minutes * 60) }) { return .limit }
         }
         return nil
     }
@@ -187,34 +202,29 @@ public final class Trainer {
     private func step() throws -> StepRecord {
         let start = ContinuousClock.now
         let (train, section) = (components.recipe.train, components.recipe.optimizer)
-        let count = max(1, train.globalBatchSize / train.microBatchSize)
+        let count = max(1, train.globalBatchSize / (train.microBatchSize * groups.dp.size))
         optimizer.clearGradients()
-        var (loss, trained, tokens) = (0.0, 0, 0)
-        for micro in 0..<count {
-            let first = progress.consumedSamples + micro * train.microBatchSize
+        var (trained, tokens) = (0, 0)
+        var loss = try passes.run(count) { micro in
+            let first = position(ofMicroBatch: micro)
             let batch = try components.samples.batch(first: first, count: train.microBatchSize)
             let supervised = batch.supervisedCount
             tokens += batch.targets.count
-            guard supervised > 0 else { continue }
-            let weight = train.meanOfMeans ? 1 / Float(supervised) : 1
-            // Dropout depends only on the position of the micro-batch in the run.
-            let dropout = RandomStream(seed: components.recipe.rng.seed, stream: UInt64(first) << 20)
-            let value = try withDropout(dropout) {
-                try components.model.loss(
-                    batch.tokens,
-                    targets: batch.targets,
-                    weight: weight,
-                    recomputation: components.recipe.model.recomputeGranularity
-                )
-            }
-            value.backward()
-            loss += Double(value.item)
+            guard supervised > 0 else { return nil }
             trained += supervised
+            return PipelineSchedule.MicroBatch(
+                batch,
+                weight: train.meanOfMeans ? 1 / Float(supervised) : 1,
+                // Dropout depends only on the position of the micro-batch in the run.
+                dropout: RandomStream(seed: components.recipe.rng.seed, stream: UInt64(first) << 20)
+            )
         }
+        try optimizer.reduceGradients()
+        (loss, trained, tokens) = try summed(loss, trained, tokens)
         // The divisor is the number of micro-batches for a mean of means, and the number of tokens otherwise.
-        let total = train.meanOfMeans ? Double(count) : Double(max(trained, 1))
+        let total = train.meanOfMeans ? Double(count * groups.dp.size) : Double(max(trained, 1))
         loss /= total
-        let norm = optimizer.gradientNorm() / total
+        let norm = try optimizer.gradientNorm() / total
         let number = progress.iteration + 1
         let rate = schedule.learningRate(at: number)
         // A checkpoint write in progress reads the parameters that the next line changes.
@@ -238,7 +248,7 @@ public final class Trainer {
             logger.warning("step \(number) is skipped: its loss \(loss) is far above the running mean")
         }
         progress.iteration = number
-        progress.consumedSamples += count * train.microBatchSize
+        progress.consumedSamples += count * train.microBatchSize * groups.dp.size
         progress.meanLoss = lossMonitor.meanLoss
         return StepRecord(
             iteration: number,
@@ -251,11 +261,30 @@ public final class Trainer {
             globalBatchSize: train.globalBatchSize,
             loss: loss,
             gradientNorm: norm,
-            parametersNorm: components.recipe.logger.logParamsNorm ? optimizer.parametersNorm() : nil,
+            parametersNorm: components.recipe.logger.logParamsNorm ? try optimizer.parametersNorm() : nil,
             operations: components.model.trainingOperations(tokens: tokens),
             skippedIterations: progress.skippedIterations,
             nanIterations: progress.nanIterations
         )
+    }
+
+    /// The position in the run of the first sample of a micro-batch of this rank's copy of the model.
+    ///
+    /// The copies take turns, so that the micro-batches of a step are the same ones for any number of copies.
+    private func position(ofMicroBatch index: Int) -> Int {
+        progress.consumedSamples
+            + (index * groups.dp.size + groups.dp.rank) * components.recipe.train.microBatchSize
+    }
+
+    /// The loss and the token counts of all copies of the model.
+    private func summed(_ loss: Double, _ trained: Int, _ tokens: Int) throws -> (Double, Int, Int) {
+        // Ranks along the tensor axis have the same loss, and ranks of one copy the same tokens.
+        let isFirst = groups.tp.rank == 0
+        let counts = isFirst && groups.cp.rank == 0 && groups.pp.rank == 0
+        let sums = try groups.world.allReduceSum([
+            isFirst ? loss : 0, counts ? Double(trained) : 0, counts ? Double(tokens) : 0,
+        ])
+        return (sums[0], Int(sums[1]), Int(sums[2]))
     }
 
     // MARK: Validation
@@ -265,15 +294,17 @@ public final class Trainer {
         let start = ContinuousClock.now
         let train = components.recipe.train
         var (loss, count) = (0.0, 0)
-        for micro in 0..<train.evalIters * max(1, train.globalBatchSize / train.microBatchSize) {
+        let perStep = max(1, train.globalBatchSize / (train.microBatchSize * groups.dp.size))
+        for micro in 0..<train.evalIters * perStep {
             // The step is complete, and a validation on some of the samples would have another result.
-            if shouldStop() { return nil }
-            let batch = try samples.batch(first: micro * train.microBatchSize, count: train.microBatchSize)
+            if try stopsAnywhere(shouldStop) { return nil }
+            let first = (micro * groups.dp.size + groups.dp.rank) * train.microBatchSize
+            let batch = try samples.batch(first: first, count: train.microBatchSize)
             guard batch.supervisedCount > 0 else { continue }
-            let value = try withoutGradients { try components.model.loss(batch.tokens, targets: batch.targets) }
-            loss += Double(value.item)
+            loss += try passes.evaluate(PipelineSchedule.MicroBatch(batch))
             count += batch.supervisedCount
         }
+        (loss, count, _) = try summed(loss, count, 0)
         guard count > 0 else { return nil }
         let record = ValidationRecord(
             iteration: progress.iteration,

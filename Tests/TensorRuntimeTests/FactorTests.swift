@@ -102,7 +102,7 @@ import Testing
         for parameter in adapter.parameters { parameter.isTrainable = true }
         layer.adapter = adapter
         let rows = tensors[0].trackingGradient()
-        let loss = layer.crossEntropy(rows, targets: Self.targets, weights: Self.weights, byteLimit: byteLimit)
+        let loss = try layer.crossEntropy(rows, targets: Self.targets, weights: Self.weights, byteLimit: byteLimit)
         #expect(abs(Double(loss.item) - self.loss(inputs, magnitudes: magnitudes)) < 1e-5)
         let gradients = Gradients(of: loss)
         var places: [(Int, Tensor)] = [(0, rows), (3, adapter.output.tensor)]

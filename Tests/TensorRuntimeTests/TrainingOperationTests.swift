@@ -26,7 +26,7 @@ import Testing
         let check = OperationCheck(
             shapes: [[5, 6], [37, 6]],
             operation: {
-                $0[0].crossEntropy($0[1], targets: targets, weights: weights, byteLimit: byteLimit)
+                try! $0[0].crossEntropy($0[1], targets: targets, weights: weights, byteLimit: byteLimit)
             },
             formula: crossEntropy
         )
@@ -42,10 +42,10 @@ import Testing
         }
     }
 
-    @Test(arguments: Level.all) func largeLogitsDoNotOverflow(_ level: Level) {
+    @Test(arguments: Level.all) func largeLogitsDoNotOverflow(_ level: Level) throws {
         let x = tensor([300, -300], [1, 2], on: level.engine)
         let weight = tensor([1, 0, 0, 1, 0.5, 0.5], [3, 2], on: level.engine)
-        let loss = x.crossEntropy(weight, targets: [1], weights: [1])
+        let loss = try x.crossEntropy(weight, targets: [1], weights: [1])
         #expect(abs(loss.item - 600) < 0.01)
     }
 

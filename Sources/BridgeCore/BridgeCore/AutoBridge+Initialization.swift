@@ -18,16 +18,19 @@ extension AutoBridge {
     ///   - seed: The seed of the random numbers.
     ///   - elementType: float32 or bfloat16.
     ///   - engine: The engine that computes.
+    ///   - parallelism: How the model is divided over ranks; nil for one rank. The values do not depend on it.
     /// - Returns: The model, with every part frozen.
     /// - Throws: `BridgeError` for settings of the configuration that are not supported.
     public func initializedModel(
         seed: UInt64,
         elementType: ElementType,
-        on engine: any TensorEngine
+        on engine: any TensorEngine,
+        parallelism: ModelParallelism? = nil
     ) throws -> any CausalModel {
         let deviation = Float(initializerRange)
-        return try modelOfTable(elementType, on: engine) { name, shape in
-            initial(name, shape, deviation, seed, elementType, engine)
+        return try modelOfTable(elementType, on: engine, parallelism) { name, shape, shard in
+            let whole = initial(name, shape, deviation, seed, elementType, engine)
+            return shard?.part(of: whole) ?? whole
         }
     }
 
@@ -38,28 +41,50 @@ extension AutoBridge {
     /// - Parameters:
     ///   - elementType: float32 or bfloat16.
     ///   - engine: The engine of the model.
+    ///   - parallelism: How the model is divided over ranks; nil for one rank.
     /// - Returns: The model, with every part frozen.
     /// - Throws: `BridgeError` for settings of the configuration that are not supported.
-    public func shapeOnlyModel(elementType: ElementType, on engine: any TensorEngine) throws -> any CausalModel {
-        try modelOfTable(elementType, on: engine) { _, shape in Tensor(uninitialized: shape, elementType, on: engine) }
+    public func shapeOnlyModel(
+        elementType: ElementType,
+        on engine: any TensorEngine,
+        parallelism: ModelParallelism? = nil
+    ) throws -> any CausalModel {
+        try modelOfTable(elementType, on: engine, parallelism) { _, shape, shard in
+            Tensor(uninitialized: shard?.localShape ?? shape, elementType, on: engine)
+        }
     }
 
     /// The model with parameters created from their names and shapes.
     private func modelOfTable(
         _ elementType: ElementType,
         on engine: any TensorEngine,
-        _ make: (_ name: String, _ shape: [Int]) -> Tensor
+        _ parallelism: ModelParallelism?,
+        _ make: (_ name: String, _ shape: [Int], _ shard: ParameterShard?) -> Tensor
     ) throws -> any CausalModel {
+        let parallelism = parallelism ?? ModelParallelism(layerCount: model.provider.decoder.numLayers)
         var pieces: [String: [Parameter]] = [:]
-        for entry in try model.table(.transformers).entries where entry.mapping.sharedWith == nil {
+        let entries = try model.table(.transformers).entries.filter { $0.mapping.sharedWith == nil }
+        let isTied = !entries.contains { $0.mapping.isOutputLayer }
+        for entry in entries where parallelism.has(entry, isTied: isTied) {
             let whole = entry.mapping.transform.toMegatron(entry.shapes.map { .zeros(.uint8, shape: $0) })
             let shapes = entry.mapping.transform.toLayers(whole).map(\.shape)
             pieces[entry.megatron] = shapes.enumerated().map { index, shape in
                 let name = entry.pieceName(index)
-                return Parameter(name, make(name, shape))
+                let (shard, reduction) = parallelism.shard(of: shape, entry, piece: index)
+                let parameter = Parameter(name, make(name, shape, shard), shard: shard)
+                parameter.gradientReduction = reduction
+                return parameter
             }
         }
-        return try model.provider.provide(ModelWeights(pieces: pieces, elementType: elementType, engine: engine))
+        return try model.provider.provide(
+            ModelWeights(
+                pieces: pieces,
+                elementType: elementType,
+                engine: engine,
+                isTied: isTied,
+                parallelism: parallelism
+            )
+        )
     }
 
     private var initializerRange: Double {

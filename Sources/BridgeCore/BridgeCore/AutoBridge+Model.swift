@@ -8,6 +8,9 @@ import TensorFiles
 public import TensorRuntime
 
 extension AutoBridge {
+    /// The number of layers of the language model.
+    public var layerCount: Int { model.provider.decoder.numLayers }
+
     /// The model: its parameters in memory and its forward pass.
     ///
     /// Matrices that are stored in the required type and layout are memory-mapped, not copied. The plan and its ledger
@@ -17,6 +20,7 @@ extension AutoBridge {
     ///   - path: A Megatron checkpoint of this model with the weights; nil for those of the Hugging Face directory.
     ///   - elementType: float32 or bfloat16; nil for bfloat16 if the weights are bfloat16, and float32 otherwise.
     ///   - engine: The engine that computes.
+    ///   - parallelism: How the model is divided over ranks, of which each reads only its part; nil for one rank.
     ///   - verification: Compares the weights of a checkpoint with their checksums while the model is used; the caller asks
     ///     for the result at the end. Nil to verify before this returns.
     /// - Returns: The model, with every part frozen.
@@ -25,6 +29,7 @@ extension AutoBridge {
         weights path: String? = nil,
         elementType: ElementType? = nil,
         on engine: any TensorEngine,
+        parallelism: ModelParallelism? = nil,
         verification: WeightVerification? = nil
     ) throws -> any CausalModel {
         let parameters = try accountedFor(path)
@@ -34,7 +39,10 @@ extension AutoBridge {
             throw BridgeError(.badArgument, "the element type is \(type.rawValue), expected float32 or bfloat16")
         }
         return try model.provider.provide(
-            WeightLoader(engine: engine, elementType: type, verification: verification).load(parameters)
+            WeightLoader(engine: engine, elementType: type, verification: verification).load(
+                parameters,
+                parallelism: parallelism ?? ModelParallelism(layerCount: model.provider.decoder.numLayers)
+            )
         )
     }
 

@@ -58,33 +58,45 @@ public final class ExchangeGroup: ProcessGroup {
     private func reduce(_ tensor: Tensor, _ reduction: Reduction) throws {
         let width = tensor.elementType.byteCount
         let isBFloat16: Int32 = tensor.elementType == .bfloat16 ? 1 : 0
-        let bytes = Self.bytes(of: tensor)
-        let target = bytes.baseAddress ?? UnsafeMutableRawPointer(bitPattern: 64)!
+        try Self.inPlace(tensor) { bytes, target in
+            try reduce(bytes, into: target, width: width, isBFloat16: isBFloat16, reduction)
+        }
+    }
+
+    /// Reduces the bytes of a tensor into its own memory, which may be the same.
+    private func reduce(
+        _ bytes: UnsafeRawBufferPointer,
+        into target: UnsafeMutableRawPointer,
+        width: Int,
+        isBFloat16: Int32,
+        _ reduction: Reduction
+    ) throws {
+        guard let source = bytes.baseAddress else { return }
         func add(_ slots: [UnsafeRawPointer], _ count: Int, at offset: Int, into out: UnsafeMutableRawPointer) {
             let sources = slots.map { Optional($0 + offset) }
             reduction(sources, Int64(size), Int64(count), isBFloat16, out)
         }
         for chunk in chunks(of: bytes.count, unit: width) {
-            let start = target + chunk.lowerBound
+            let (own, start) = (source + chunk.lowerBound, target + chunk.lowerBound)
             guard size > 2, chunk.count > Self.directByteCount else {
                 try exchange.round(
                     chunk.count,
-                    publish: { $0.copyMemory(from: start, byteCount: chunk.count) },
+                    publish: { $0.copyMemory(from: own, byteCount: chunk.count) },
                     read: { add($0, chunk.count / width, at: 0, into: start) }
                 )
                 continue
             }
             // Each rank adds up one part, then all collect the parts.
             let parts = parts(of: chunk.count / width).map { $0.lowerBound * width..<$0.upperBound * width }
-            let own = parts[rank]
+            let part = parts[rank]
             try exchange.round(
                 chunk.count,
-                publish: { $0.copyMemory(from: start, byteCount: chunk.count) },
-                read: { add($0, own.count / width, at: own.lowerBound, into: start + own.lowerBound) }
+                publish: { $0.copyMemory(from: own, byteCount: chunk.count) },
+                read: { add($0, part.count / width, at: part.lowerBound, into: start + part.lowerBound) }
             )
             try exchange.round(
                 parts.map(\.count).max() ?? 0,
-                publish: { $0.copyMemory(from: start + own.lowerBound, byteCount: own.count) },
+                publish: { $0.copyMemory(from: start + part.lowerBound, byteCount: part.count) },
                 read: { slots in
                     for (other, part) in parts.enumerated() where other != rank {
                         (start + part.lowerBound).copyMemory(from: slots[other], byteCount: part.count)
@@ -100,8 +112,8 @@ public final class ExchangeGroup: ProcessGroup {
             let shape = [tensor.shape[0] / size] + tensor.shape.dropFirst()
             let out = Tensor(uninitialized: shape, tensor.elementType, on: tensor.engine)
             let width = tensor.elementType.byteCount
-            let (bytes, result) = (Self.bytes(of: tensor.contiguous()), Self.bytes(of: out))
-            guard let source = bytes.baseAddress, let target = result.baseAddress else { return out }
+            try Self.copying(tensor, to: out) { bytes, result in
+            guard let source = bytes.baseAddress, let target = result.baseAddress else { return }
             let limit = max(width, exchange.slotByteCount / size / width * width)
             for first in stride(from: 0, to: result.count, by: limit) {
                 let count = min(limit, result.count - first)
@@ -127,6 +139,7 @@ public final class ExchangeGroup: ProcessGroup {
                     }
                 )
             }
+            }
             return out
         }
     }
@@ -138,8 +151,8 @@ public final class ExchangeGroup: ProcessGroup {
         try guarded {
             let shape = [tensor.shape[0] * size] + tensor.shape.dropFirst()
             let out = Tensor(uninitialized: shape, tensor.elementType, on: tensor.engine)
-            let (bytes, result) = (Self.bytes(of: tensor.contiguous()), Self.bytes(of: out))
-            guard let source = bytes.baseAddress, let target = result.baseAddress else { return out }
+            try Self.copying(tensor, to: out) { bytes, result in
+            guard let source = bytes.baseAddress, let target = result.baseAddress else { return }
             for chunk in chunks(of: bytes.count, unit: 1) {
                 try exchange.round(
                     chunk.count,
@@ -154,6 +167,7 @@ public final class ExchangeGroup: ProcessGroup {
                     }
                 )
             }
+            }
             return out
         }
     }
@@ -161,20 +175,20 @@ public final class ExchangeGroup: ProcessGroup {
     /// Broadcast: gives all ranks the tensor of one, in place.
     public func broadcast(_ tensor: Tensor, from root: Int) throws {
         try guarded {
-            let bytes = Self.bytes(of: tensor)
-            guard let start = bytes.baseAddress else { return }
+            try Self.inPlace(tensor) { bytes, target in
+            guard let source = bytes.baseAddress else { return }
             for chunk in chunks(of: bytes.count, unit: 1) {
                 try exchange.round(
                     chunk.count,
                     publish: {
-                        if rank == root { $0.copyMemory(from: start + chunk.lowerBound, byteCount: chunk.count) }
+                        if rank == root { $0.copyMemory(from: source + chunk.lowerBound, byteCount: chunk.count) }
                     },
                     read: {
-                        if rank != root {
-                            (start + chunk.lowerBound).copyMemory(from: $0[root], byteCount: chunk.count)
-                        }
+                        // The source writes as well: its memory may not be what it read from.
+                        (target + chunk.lowerBound).copyMemory(from: $0[root], byteCount: chunk.count)
                     }
                 )
+            }
             }
         }
     }
@@ -216,18 +230,40 @@ public final class ExchangeGroup: ProcessGroup {
 
     /// Gives a tensor to a rank of the group.
     public func send(_ tensor: Tensor, to rank: Int) throws {
-        try guarded { try exchange.send(UnsafeRawBufferPointer(Self.bytes(of: tensor.contiguous())), to: rank) }
+        try guarded {
+            let dense = tensor.detached.contiguous()
+            try dense.engine.download(dense) { try exchange.send($0, to: rank) }
+        }
     }
 
     /// Takes a tensor from a rank of the group, in place.
     public func receive(_ tensor: Tensor, from rank: Int) throws {
-        try guarded { try exchange.receive(into: Self.bytes(of: tensor), from: rank) }
+        try guarded { try tensor.engine.upload(tensor) { try exchange.receive(into: $0, from: rank) } }
     }
 
     // MARK: Parts
 
-    private static func bytes(of tensor: Tensor) -> UnsafeMutableRawBufferPointer {
-        UnsafeMutableRawBufferPointer(start: tensor.pointer, count: tensor.count * tensor.elementType.byteCount)
+    /// Calls `body` with the bytes of a tensor without gaps, and with memory for its new ones.
+    private static func inPlace(
+        _ tensor: Tensor,
+        _ body: (UnsafeRawBufferPointer, UnsafeMutableRawPointer) throws -> Void
+    ) throws {
+        guard tensor.isContiguous else {
+            throw BridgeError(.badArgument, "a collective in place needs a tensor without gaps, not of strides \(tensor.strides)")
+        }
+        try tensor.engine.download(tensor) { bytes in
+            try tensor.engine.upload(tensor) { target in if let start = target.baseAddress { try body(bytes, start) } }
+        }
+    }
+
+    /// Calls `body` with the bytes of a tensor, and with memory for those of another.
+    private static func copying(
+        _ tensor: Tensor,
+        to out: Tensor,
+        _ body: (UnsafeRawBufferPointer, UnsafeMutableRawBufferPointer) throws -> Void
+    ) throws {
+        let dense = tensor.detached.contiguous()
+        try dense.engine.download(dense) { bytes in try out.engine.upload(out) { try body(bytes, $0) } }
     }
 
     /// The ranges of bytes that fit a slot, each a multiple of `unit`.

@@ -1,4 +1,5 @@
 public import BridgeCore
+public import Communication
 public import TensorRuntime
 
 /// The trained parameters of a run, each with its master weights, gradient and optimizer state.
@@ -22,6 +23,7 @@ public final class Optimizer {
     private let section: Recipe.OptimizerSection
     private let slots: [Slot]
     private let engine: any TensorEngine
+    private let groups: ProcessGroupCollection
     /// The number of completed steps.
     public private(set) var stepCount = 0
 
@@ -31,10 +33,17 @@ public final class Optimizer {
     ///   - section: The optimizer and its hyperparameters.
     ///   - parameters: Parameters; frozen ones are ignored.
     ///   - engine: The engine that computes.
-    /// - Throws: `BridgeError` when no parameter is trainable.
-    public init(_ section: Recipe.OptimizerSection, _ parameters: [Parameter], on engine: any TensorEngine) throws {
+    ///   - groups: The ranks of the run.
+    /// - Throws: `BridgeError` when no parameter of any rank is trainable.
+    public init(
+        _ section: Recipe.OptimizerSection,
+        _ parameters: [Parameter],
+        on engine: any TensorEngine,
+        groups: ProcessGroupCollection = .single
+    ) throws {
         self.section = section
         self.engine = engine
+        self.groups = groups
         slots = parameters.filter(\.isTrainable).map { parameter in
             parameter.makeWritable()
             let shape = parameter.tensor.shape
@@ -47,7 +56,7 @@ public final class Optimizer {
                 second: section.optimizer == .adam ? zeros() : nil
             )
         }
-        guard !slots.isEmpty else {
+        guard try groups.world.allReduceSum([Double(slots.count)])[0] > 0 else {
             throw BridgeError(
                 .badConfiguration,
                 "no parameter is trainable: every part of the model is frozen and there are no adapters; "
@@ -62,24 +71,41 @@ public final class Optimizer {
     /// Zeroes all gradients.
     public func clearGradients() { for slot in slots { slot.gradient.clear() } }
 
+    /// Sums the gradients that ranks have computed parts of, once the backward passes of a step are done.
+    ///
+    /// - Throws: What a group throws.
+    public func reduceGradients() throws {
+        for slot in slots {
+            slot.gradient.zeroIfEmpty()
+            try slot.parameter.gradientReduction?.reduce(slot.gradient.sum)
+        }
+        try groups.dpCp.allReduceSum(slots.map(\.gradient.sum))
+    }
+
     /// The global L2 norm of all gradients, summed in a fixed order so that it is deterministic.
-    public func gradientNorm() -> Double {
+    ///
+    /// - Throws: What a group throws.
+    public func gradientNorm() throws -> Double {
         for slot in slots { slot.gradient.zeroIfEmpty() }
-        return norm(of: slots.map(\.gradient.sum))
+        return try norm(\.gradient.sum)
     }
 
     /// The global L2 norm of all master weights.
-    public func parametersNorm() -> Double { norm(of: slots.map(\.main)) }
+    ///
+    /// - Throws: What a group throws.
+    public func parametersNorm() throws -> Double { try norm(\.main) }
 
-    /// The L2 norm of all values of some tensors.
+    /// The L2 norm of all values of a tensor of each parameter, over all ranks.
     ///
     /// The sums of all tensors are read at once: reading each would wait for the engine as often as there are tensors.
-    private func norm(of tensors: [Tensor]) -> Double {
+    private func norm(_ tensor: (Slot) -> Tensor) throws -> Double {
+        // Ranks along the data and context axes have the same parameters, and so have some along the tensor axis.
+        let tensors = groups.dpCp.rank == 0 ? slots.filter(\.parameter.isOwner).map(tensor) : []
         let sums = Tensor(uninitialized: [tensors.count], .float64, on: engine)
         for (index, tensor) in tensors.enumerated() {
             engine.sumOfSquares(tensor, into: sums.narrowed(0, to: index..<index + 1))
         }
-        return sums.doubles().reduce(0, +).squareRoot()
+        return try groups.world.allReduceSum([sums.doubles().reduce(0, +)])[0].squareRoot()
     }
 
     /// The gradients, for inspection.

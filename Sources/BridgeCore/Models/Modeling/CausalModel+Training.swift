@@ -1,3 +1,4 @@
+import Communication
 import BridgeSupport
 public import Recipes
 public import TensorRuntime
@@ -59,14 +60,48 @@ extension CausalModel {
         recomputation: Recipe.Recomputation = .none,
         features: [Tensor]? = nil
     ) throws -> Tensor {
-        let (hidden_BTD, blocks) = try embeddings(of: batch, features: features, isContinuation: false)
-        let stream_BTD = try decoder(hidden_BTD, batch, blocks: blocks, recomputation: recomputation)
+        let stream_BTD = try stage(batch, input: nil, recomputation: recomputation, features: features)
+        return try loss(of: stream_BTD, batch, targets: targets, weight: weight)
+    }
+
+    /// The residual stream after this rank's stage, for the tokens of this rank.
+    ///
+    /// - Parameters:
+    ///   - batch: The tokens and images, the same on all ranks that share them.
+    ///   - input: The residual stream of the stage before; nil for the first stage.
+    ///   - recomputation: What is recomputed in the backward pass.
+    ///   - features: The features of the batch's images, where they are known already.
+    /// - Returns: float32 [B, T of this rank, D].
+    /// - Throws: As ``loss(_:targets:weight:recomputation:features:)``.
+    public func stage(
+        _ batch: TokenBatch,
+        input: Tensor?,
+        recomputation: Recipe.Recomputation = .none,
+        features: [Tensor]? = nil
+    ) throws -> Tensor {
+        let blocks = try imageBlocks(of: batch)
+        // Images are merged before the sequence is divided, so that no rank has to know what others see of them.
+        let hidden_BTD = try input
+            ?? decoder.parallelism.own(embeddings(of: batch, features: features, isContinuation: false))
+        return try decoder(hidden_BTD, batch, blocks: blocks, recomputation: recomputation)
+    }
+
+    /// The weighted sum of the cross entropies of this rank's tokens, from the residual stream after the last layer.
+    public func loss(of stream_BTD: Tensor, _ batch: TokenBatch, targets: [Int32], weight: Float = 1) throws -> Tensor {
+        let parallelism = decoder.parallelism
+        let targets = try parallelism.own(targets, of: batch)
         let places = targets.indices.filter { targets[$0] >= 0 }
-        let stream_ND = stream_BTD.reshaped([targets.count, -1])
-        // Only what is supervised goes through the output layer, which is much of the work for large vocabularies.
-        let rows_ND = places.count == targets.count ? stream_ND : stream_ND.rows(places.map(Int32.init))
-        return decoder.output.crossEntropy(
-            decoder.finalNorm(rows_ND),
+        func chosen(_ x: Tensor) -> Tensor {
+            let rows = x.reshaped([targets.count, -1])
+            // Only what is supervised goes through the output layer, which is much of the work for large vocabularies.
+            return places.count == targets.count ? rows : rows.rows(places.map(Int32.init))
+        }
+        let rows_ND =
+            parallelism.sequenceParallel
+            ? try chosen(parallelism.entering(decoder.finalNorm(stream_BTD)))
+            : try parallelism.entering(decoder.finalNorm(chosen(stream_BTD)))
+        return try decoder.output.crossEntropy(
+            rows_ND,
             targets: places.map { targets[$0] },
             weights: [Float](repeating: weight, count: places.count)
         )

@@ -1,3 +1,5 @@
+import ModelSchema
+import Communication
 import BridgeSupport
 public import TensorRuntime
 
@@ -115,11 +117,12 @@ extension CausalModel {
         features: [Tensor]? = nil,
         keepsHiddenStates: Bool = false
     ) throws -> ModelOutput {
-        let (hidden_BTD, blocks) = try embeddings(
-            of: batch,
-            features: features,
-            isContinuation: cache.map { $0.length > 0 } ?? false
-        )
+        let pipeline = decoder.parallelism.groups.pp
+        let isContinuation = cache.map { $0.length > 0 } ?? false
+        let blocks = try imageBlocks(of: batch)
+        let hidden_BTD = try decoder.parallelism.preProcess
+            ? embeddings(of: batch, features: features, isContinuation: isContinuation)
+            : receivedStage(batch, columns: batch.length)
         var states: [Tensor] = []
         let visit: ((Tensor) -> Void)? = keepsHiddenStates ? { states.append($0) } : nil
         var stream_BTD: Tensor
@@ -127,6 +130,14 @@ extension CausalModel {
             stream_BTD = try inPasses(hidden_BTD, batch, blocks: blocks, cache: cache, last: last)
         } else {
             stream_BTD = try decoder(hidden_BTD, batch, blocks: blocks, cache: cache, visit: visit)
+        }
+        guard decoder.parallelism.postProcess else {
+            try pipeline.send(stream_BTD, to: pipeline.rank + 1)
+            let count = keepsHiddenStates ? batch.length : min(last ?? batch.length, batch.length)
+            let shape = [batch.batch, last.map { min($0, count) } ?? count, decoder.configuration.vocabSize]
+            let logits = Tensor(uninitialized: shape, .float32, on: engine)
+            try pipeline.broadcast(logits, from: pipeline.size - 1)
+            return ModelOutput(logits: logits, hiddenStates: states)
         }
         if let last, last < stream_BTD.shape[1], !keepsHiddenStates {
             stream_BTD = stream_BTD.narrowed(1, to: stream_BTD.shape[1] - last..<stream_BTD.shape[1])
@@ -136,7 +147,25 @@ extension CausalModel {
             states.append(normalized_BTD)
             if let last { normalized_BTD = normalized_BTD.narrowed(1, to: max(0, batch.length - last)..<batch.length) }
         }
-        return ModelOutput(logits: try decoder.logits(normalized_BTD), hiddenStates: states)
+        let logits = try decoder.logits(normalized_BTD)
+        // Every rank has the result, so that each continues in the same way.
+        if pipeline.size > 1 { try pipeline.broadcast(logits, from: pipeline.size - 1) }
+        return ModelOutput(logits: logits, hiddenStates: states)
+    }
+
+    /// Waits for the residual stream of the stage before.
+    ///
+    /// - Parameters:
+    ///   - batch: The tokens.
+    ///   - columns: The number of columns that this rank has of them.
+    /// - Returns: float32 [B, columns, D].
+    /// - Throws: What the pipeline-parallel group throws.
+    public func receivedStage(_ batch: TokenBatch, columns: Int) throws -> Tensor {
+        let pipeline = decoder.parallelism.groups.pp
+        let shape = [batch.batch, columns, decoder.configuration.hiddenSize]
+        let stream = Tensor(uninitialized: shape, .float32, on: engine)
+        try pipeline.receive(stream, from: pipeline.rank - 1)
+        return stream
     }
 
     /// This many tokens at once are enough for fast matrix products; more would only take memory.
@@ -169,11 +198,10 @@ extension CausalModel {
         }
     }
 
-    /// The embeddings with the features of images at the image tokens.
-    func embeddings(of batch: TokenBatch, features: [Tensor]?, isContinuation: Bool) throws
-        -> (Tensor, blocks: [Int32]?)
-    {
-        let vocabulary = decoder.embedding.tensor.shape[0]
+    /// The embeddings with the features of images at the image tokens, [B, T, D].
+    func embeddings(of batch: TokenBatch, features: [Tensor]?, isContinuation: Bool) throws -> Tensor {
+        let table = decoder.embedding
+        let vocabulary = table.shard?.shape[0] ?? table.tensor.shape[0]
         // An image token that the model generates is an ordinary token.
         let areWords = isContinuation && batch.images.isEmpty
         let imageTokenID = areWords ? nil : imageTokenID
@@ -185,13 +213,13 @@ extension CausalModel {
                 "token \(wrong) is not in the vocabulary of \(vocabulary); the tokenizer does not belong to this model"
             )
         }
-        let embedded = decoder.embed(words)
+        let embedded = try decoder.embed(words)
         let shape = [batch.batch, batch.length, embedded.shape[1]]
         let places =
             imageTokenID.map { id in
                 batch.tokens.indices.filter { batch.tokens[$0] == Int32(id) }.map(Int32.init)
             } ?? []
-        guard !places.isEmpty || !batch.images.isEmpty else { return (embedded.reshaped(shape), nil) }
+        guard !places.isEmpty || !batch.images.isEmpty else { return embedded.reshaped(shape) }
         let features = try features ?? seen(batch.images)
         let count = features.reduce(0) { $0 + $1.shape[0] }
         guard count == places.count else {
@@ -202,7 +230,13 @@ extension CausalModel {
         }
         let all = Tensor.concatenated(features, dimension: 0).cast(to: embedded.elementType)
         let merged = embedded.replacingRows(places, with: all)
-        return (merged.reshaped(shape), imagesAttendBothWays ? blocks(of: batch) : nil)
+        return merged.reshaped(shape)
+    }
+
+    /// The image number of each token of a batch in which images attend in both directions; nil for all others.
+    func imageBlocks(of batch: TokenBatch) throws -> [Int32]? {
+        guard imagesAttendBothWays, let id = imageTokenID, batch.tokens.contains(Int32(id)) else { return nil }
+        return blocks(of: batch)
     }
 
     private func seen(_ images: [Tensor]) throws -> [Tensor] {

@@ -1,3 +1,4 @@
+import Communication
 import BridgeSupport
 import ModelSchema
 public import TensorRuntime
@@ -22,6 +23,7 @@ public final class DecoderLayer: @unchecked Sendable {
     private let form: DecoderArchitecture
     private let layer: DecoderArchitecture.Layer
     private let headWidth: Int
+    private let parallelism: ModelParallelism
 
     init(
         _ configuration: DecoderConfiguration,
@@ -33,15 +35,27 @@ public final class DecoderLayer: @unchecked Sendable {
         self.form = form
         self.layer = layer
         headWidth = configuration.kvChannels
-        func norm(_ name: String) throws -> RMSNorm { RMSNorm(try weights[prefix + name], form.norm) }
+        parallelism = weights.parallelism
+        func norm(_ name: String, isOfHeads: Bool = false) throws -> RMSNorm {
+            let weight = try weights[prefix + name]
+            // Each rank has some of the heads, or some of the tokens.
+            if isOfHeads || weights.parallelism.sequenceParallel {
+                weight.gradientReduction = weights.parallelism.replicatedReduction
+            }
+            return RMSNorm(weight, form.norm)
+        }
         let (attention, mlp) = ("\(prefix)self_attention.", "\(prefix)mlp.")
-        projections = try weights.fused("\(attention)linear_qkv.weight").map { Linear(weight: $0) }
+        projections = try weights.fused("\(attention)linear_qkv.weight").map {
+            Linear(weight: $0, input: .copied(weights.parallelism.groups.tp))
+        }
         attentionOutput = Linear(
             weight: try weights["\(attention)linear_proj.weight"],
-            inputGroup: weights.tensorGroup
+            input: .divided(parallelism.groups.tp)
         )
-        gateAndUp = try weights.fused("\(mlp)linear_fc1.weight").map { Linear(weight: $0) }
-        down = Linear(weight: try weights["\(mlp)linear_fc2.weight"], inputGroup: weights.tensorGroup)
+        gateAndUp = try weights.fused("\(mlp)linear_fc1.weight").map {
+            Linear(weight: $0, input: .copied(weights.parallelism.groups.tp))
+        }
+        down = Linear(weight: try weights["\(mlp)linear_fc2.weight"], input: .divided(parallelism.groups.tp))
         attentionNorm = try norm("self_attention.linear_qkv.layer_norm_weight")
         mlpNorm = try norm("mlp.linear_fc1.layer_norm_weight")
         attentionPostNorm =
@@ -49,7 +63,10 @@ public final class DecoderLayer: @unchecked Sendable {
         mlpPostNorm = form.normalizesOutputs ? try norm("mlp.linear_fc2.post_layernorm.weight") : nil
         headNorms =
             form.normalizesHeads
-            ? (try norm("self_attention.q_layernorm.weight"), try norm("self_attention.k_layernorm.weight")) : nil
+            ? (
+                try norm("self_attention.q_layernorm.weight", isOfHeads: true),
+                try norm("self_attention.k_layernorm.weight", isOfHeads: true)
+            ) : nil
         guard projections.count == 3, gateAndUp.count == 2 else {
             throw BridgeError(.badPlugin, "\(prefix) has \(projections.count) projections and \(gateAndUp.count) gates")
         }
@@ -72,12 +89,14 @@ public final class DecoderLayer: @unchecked Sendable {
     }
 
     private func mlp(_ middle_BTD: Tensor) throws -> Tensor {
-        let gates_BTF = Linear.applyAll(mlpNorm(middle_BTD), gateAndUp)
-        let out_BTD = try down(gates_BTF[0].gatedActivation(gates_BTF[1], by: form.activation), as: .float32)
+        let gates_BTF = Linear.applyAll(try parallelism.entering(mlpNorm(middle_BTD)), gateAndUp)
+        let part_BTD = down(gates_BTF[0].gatedActivation(gates_BTF[1], by: form.activation), as: .float32)
+        let out_BTD = try parallelism.leaving(part_BTD)
         return mlpPostNorm.map { $0(out_BTD, as: .float32) } ?? out_BTD
     }
 
     private func attention(_ x_BTD: Tensor, _ step: DecoderStep, _ cache: LayerCache?) throws -> Tensor {
+        let x_BTD = try parallelism.entering(x_BTD)
         let (batch, length) = (x_BTD.shape[0], x_BTD.shape[1])
         let heads = Linear.applyAll(x_BTD, projections).map { $0.reshaped([batch, length, -1, headWidth]) }
         var (query_BTHK, key_BTGK, value_BTGK) = (heads[0], heads[1], heads[2])
@@ -88,6 +107,9 @@ public final class DecoderLayer: @unchecked Sendable {
         (query_BTHK, key_BTGK) = (query_BTHK.applyingRotaryEmbedding(angles), key_BTGK.applyingRotaryEmbedding(angles))
         if let scale = step.queryScale { query_BTHK = query_BTHK * scale }
         var keys = step.keys
+        // The keys of all context-parallel ranks, in the order of the labels.
+        key_BTGK = try key_BTGK.gathered(1, over: parallelism.groups.cp)
+        value_BTGK = try value_BTGK.gathered(1, over: parallelism.groups.cp)
         if let cache { (key_BTGK, value_BTGK, keys) = cache.append(key_BTGK, value_BTGK, step.keys) }
         let mask = AttentionMask(isCausal: true, window: layer.window, queries: step.queries, keys: keys)
         let out_BTHK = query_BTHK.scaledDotProductAttention(
@@ -96,6 +118,6 @@ public final class DecoderLayer: @unchecked Sendable {
             mask: mask,
             scale: form.attentionScale
         )
-        return try attentionOutput(out_BTHK.reshaped([batch, length, -1]), as: .float32)
+        return try parallelism.leaving(attentionOutput(out_BTHK.reshaped([batch, length, -1]), as: .float32))
     }
 }

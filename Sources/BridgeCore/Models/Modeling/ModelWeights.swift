@@ -8,10 +8,13 @@ public import TensorRuntime
 public final class ModelWeights {
     /// The engine of the model.
     public let engine: any TensorEngine
-    /// The ranks over which layers are divided.
-    public let tensorGroup: any ProcessGroup
+    /// How the model is divided over ranks.
+    public let parallelism: ModelParallelism
     /// The floating-point type.
     public let elementType: ElementType
+
+    /// Whether the output layer is the embedding.
+    let isTied: Bool
 
     private let pieces: [String: [Parameter]]
     private var taken: Set<String> = []
@@ -20,13 +23,18 @@ public final class ModelWeights {
         pieces: [String: [Parameter]],
         elementType: ElementType,
         engine: any TensorEngine,
-        tensorGroup: any ProcessGroup = SingleRank()
+        isTied: Bool,
+        parallelism: ModelParallelism
     ) {
         self.pieces = pieces
         self.elementType = elementType
         self.engine = engine
-        self.tensorGroup = tensorGroup
+        self.isTied = isTied
+        self.parallelism = parallelism
     }
+
+    /// Whether this stage of a pipeline embeds tokens and images: only then the model has a vision tower.
+    public var preProcess: Bool { parallelism.preProcess }
 
     /// Whether there is a parameter of this name; a tied output layer has none.
     public func holds(_ name: String) -> Bool { pieces[name] != nil }

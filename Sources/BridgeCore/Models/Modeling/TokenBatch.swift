@@ -62,6 +62,11 @@ public struct TokenBatch: Sendable {
         )
     }
 
+    /// The positions of the tokens in some columns, row by row.
+    func positions(ofColumns columns: [Int]) -> [Int32] {
+        (0..<batch).flatMap { row in columns.map { positions[row * length + $0] } }
+    }
+
     /// The columns of the tokens, for masks: attention uses the column, rotary embedding the position.
     ///
     /// - Parameters:
@@ -85,5 +90,22 @@ public struct TokenBatch: Sendable {
             blocks: queries.blocks
         )
         return (queries, keys)
+    }
+}
+
+extension AttentionMask.Labels {
+    /// The labels of some columns of a batch of rows, in that order.
+    func columns(_ columns: [Int], of batch: Int) -> AttentionMask.Labels {
+        let length = positions.count / max(batch, 1)
+        let indices = (0..<batch).flatMap { row in columns.map { row * length + $0 } }
+        func chosen(_ labels: Tensor) -> Tensor {
+            let values = labels.indices()
+            return Tensor(indices: indices.map { values[$0] }, on: labels.engine)
+        }
+        return AttentionMask.Labels(
+            positions: chosen(positions),
+            segments: segments.map(chosen),
+            blocks: blocks.map(chosen)
+        )
     }
 }

@@ -1,3 +1,4 @@
+import Communication
 public import ModelSchema
 public import Recipes
 public import TensorRuntime
@@ -23,6 +24,8 @@ public final class TransformerDecoder: @unchecked Sendable {
     package let outputName: String
     /// Whether the output layer was the embedding before any adapter was there.
     package let wasTied: Bool
+    /// How the decoder is divided over ranks.
+    public let parallelism: ModelParallelism
     private let engine: any TensorEngine
 
     /// A decoder.
@@ -42,20 +45,33 @@ public final class TransformerDecoder: @unchecked Sendable {
         self.configuration = configuration
         self.form = form
         engine = weights.engine
-        embedding = try weights["\(prefix)embedding.word_embeddings.weight"]
-        layers = try form.layers.enumerated().map { index, layer in
+        parallelism = weights.parallelism
+        // A stage that does not have a matrix has one without rows.
+        let absent = Tensor(uninitialized: [0, configuration.hiddenSize], weights.elementType, on: weights.engine)
+        let embeddingName = "\(prefix)embedding.word_embeddings.weight"
+        embedding = weights.holds(embeddingName) ? try weights[embeddingName] : Parameter(embeddingName, absent)
+        layers = try weights.parallelism.layers.map { index in
             try DecoderLayer(
                 configuration,
                 form: form,
-                layer: layer,
+                layer: form.layers[index],
                 weights: weights,
                 prefix: "\(prefix)decoder.layers.\(index)."
             )
         }
-        finalNorm = RMSNorm(try weights["\(prefix)decoder.final_layernorm.weight"], form.norm)
+        let normName = "\(prefix)decoder.final_layernorm.weight"
+        finalNorm = RMSNorm(weights.holds(normName) ? try weights[normName] : Parameter(normName, absent), form.norm)
+        if weights.parallelism.sequenceParallel {
+            finalNorm.weight.gradientReduction = weights.parallelism.replicatedReduction
+        }
         outputName = "\(prefix)output_layer.weight"
-        wasTied = !weights.holds(outputName)
-        output = Linear(weight: wasTied ? embedding : try weights[outputName])
+        let isSeparate = weights.holds(outputName)
+        wasTied = weights.isTied
+        let matrix = isSeparate ? try weights[outputName] : weights.isTied ? embedding : Parameter(outputName, absent)
+        output = Linear(weight: matrix, input: .copied(weights.parallelism.groups.tp))
+        if weights.isTied, weights.parallelism.groups.pp.size > 1, weights.holds(embeddingName) {
+            embedding.gradientReduction = GradientReduction(over: weights.parallelism.groups.embd)
+        }
     }
 
     /// Whether the output layer is the embedding.
@@ -69,21 +85,22 @@ public final class TransformerDecoder: @unchecked Sendable {
     /// The two share their memory until one of them is replaced or made writable.
     package func untie() {
         guard isTied else { return }
-        output = Linear(weight: Parameter(outputName, embedding.tensor))
+        output = Linear(weight: Parameter(outputName, embedding.tensor, shard: embedding.shard), input: output.input)
     }
 
     /// The parameters, each once.
     public var parameters: [Parameter] {
         let ends = [embedding, finalNorm.weight] + (output.weight === embedding ? [] : [output.weight])
-        return ends + layers.flatMap(\.parameters)
+        return ends.filter { !$0.tensor.shape.contains(0) } + layers.flatMap(\.parameters)
     }
 
     /// The word embeddings of tokens, scaled as the family does.
     ///
     /// - Parameter tokens: Every one below the size of the vocabulary.
     /// - Returns: [tokens.count, D].
-    public func embed(_ tokens: [Int32]) -> Tensor {
-        let rows = embedding.tensor.rows(tokens)
+    /// - Throws: What the tensor-parallel group throws.
+    public func embed(_ tokens: [Int32]) throws -> Tensor {
+        let rows = try embedding.tensor.vocabularyParallelRows(tokens, embedding.shard, over: parallelism.groups.tp)
         return form.embeddingScale.map { rows * $0 } ?? rows
     }
 
@@ -108,11 +125,15 @@ public final class TransformerDecoder: @unchecked Sendable {
     ) throws -> Tensor {
         let start = cache?.length ?? 0
         let labels = batch.labels(start: start, blocks: blocks, on: engine)
+        let split = try ContextSplit(length: batch.length, size: parallelism.groups.cp.size)
+        let own = batch.positions(ofColumns: split.columns(of: parallelism.groups.cp.rank))
+        let isSplit = split.size > 1
         let step = DecoderStep(
-            angles: form.rotary.map { $0.angles(batch.positions, batch: batch.batch, on: engine) },
-            queryScale: queryScale(batch, embedding.tensor.elementType),
-            queries: labels.queries,
-            keys: labels.keys,
+            angles: form.rotary.map { $0.angles(own, batch: batch.batch, on: engine) },
+            queryScale: queryScale(own, batch.batch, weightType),
+            queries: isSplit
+                ? labels.queries.columns(split.columns(of: parallelism.groups.cp.rank), of: batch.batch) : labels.queries,
+            keys: isSplit ? labels.keys.columns(split.gathered, of: batch.batch) : labels.keys,
             recomputesMLP: recomputation == .selective
         )
         var stream_BTD = hidden_BTD.cast(to: .float32)
@@ -132,13 +153,23 @@ public final class TransformerDecoder: @unchecked Sendable {
     ///
     /// - Returns: float32 [..., V].
     /// - Throws: What the tensor-parallel group throws.
-    public func logits(_ normalized: Tensor) throws -> Tensor { try output(normalized, as: .float32) }
+    public func logits(_ normalized: Tensor) throws -> Tensor {
+        let part = output(normalized, as: .float32)
+        guard let shard = output.weight.shard, parallelism.tensorSize > 1 else { return part }
+        // The last rank may have fewer rows; all give as many.
+        let height = (shard.shape[0] + parallelism.tensorSize - 1) / parallelism.tensorSize
+        let padded = part.padded(part.rank - 1, to: height)
+        let whole = try padded.gathered(part.rank - 1, over: parallelism.groups.tp)
+        return whole.narrowed(part.rank - 1, to: 0..<shard.shape[0])
+    }
 
-    private func queryScale(_ batch: TokenBatch, _ type: ElementType) -> Tensor? {
+    private var weightType: ElementType { embedding.tensor.elementType }
+
+    private func queryScale(_ positions: [Int32], _ batch: Int, _ type: ElementType) -> Tensor? {
         guard let scale = form.queryScale else { return nil }
-        let values = batch.positions.map(scale)
+        let values = positions.map(scale)
         guard values.contains(where: { $0 != 1 }) else { return nil }
-        return Tensor(values, shape: [batch.batch, batch.length, 1, 1], type, on: engine)
+        return Tensor(values, shape: [batch, positions.count / max(batch, 1), 1, 1], type, on: engine)
     }
 }
 

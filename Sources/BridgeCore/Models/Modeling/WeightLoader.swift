@@ -1,3 +1,4 @@
+import Communication
 import BridgeSupport
 package import ModelSchema
 package import TensorFiles
@@ -21,6 +22,8 @@ package struct WeightLoader {
         var parameter: String
         var name: String
         var view: TensorView
+        var shard: ParameterShard?
+        var reduction: GradientReduction?
     }
 
     /// Loads the weights of resolved parameters.
@@ -28,12 +31,24 @@ package struct WeightLoader {
     /// A matrix that is stored in the needed form is mapped; all others are read, converted and concatenated.
     ///
     /// - Throws: `BridgeError` when something cannot be read.
-    package func load(_ parameters: [(entry: ParameterTable.Entry, view: TensorView)]) throws -> ModelWeights {
-        let pieces = parameters.flatMap { entry, view in
+    package func load(
+        _ parameters: [(entry: ParameterTable.Entry, view: TensorView)],
+        parallelism: ModelParallelism
+    ) throws -> ModelWeights {
+        let isTied = !parameters.contains { $0.entry.mapping.isOutputLayer }
+        let own = parameters.filter { parallelism.has($0.entry, isTied: isTied) }
+        let pieces = own.flatMap { entry, view in
             // Quantised weights are rounded to the type that a conversion gives them before they are widened.
             let view = view.isDequantised ? view : view.cast(to: elementType)
             return entry.mapping.transform.toLayers(view).enumerated().map { index, view in
-                Piece(parameter: entry.megatron, name: entry.pieceName(index), view: view)
+                let (shard, reduction) = parallelism.shard(of: view.shape, entry, piece: index)
+                return Piece(
+                    parameter: entry.megatron,
+                    name: entry.pieceName(index),
+                    view: shard?.part(of: view) ?? view,
+                    shard: shard,
+                    reduction: reduction
+                )
             }
         }
         var files: [ObjectIdentifier: MappedFile] = [:]
@@ -53,9 +68,17 @@ package struct WeightLoader {
         try verify(pieces.map(\.view), files)
         var found: [String: [Parameter]] = [:]
         for (piece, tensor) in zip(pieces, targets) {
-            found[piece.parameter, default: []].append(Parameter(piece.name, tensor.cast(to: elementType)))
+            let parameter = Parameter(piece.name, tensor.cast(to: elementType), shard: piece.shard)
+            parameter.gradientReduction = piece.reduction
+            found[piece.parameter, default: []].append(parameter)
         }
-        return ModelWeights(pieces: found, elementType: elementType, engine: engine)
+        return ModelWeights(
+            pieces: found,
+            elementType: elementType,
+            engine: engine,
+            isTied: isTied,
+            parallelism: parallelism
+        )
     }
 
     /// Verifies the checksums of mapped files, because mapped bytes are not verified by the reader.

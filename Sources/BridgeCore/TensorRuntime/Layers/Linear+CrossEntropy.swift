@@ -1,4 +1,10 @@
 extension Linear {
+    /// The part of a vocabulary that this output layer has; nil for all of it.
+    private var vocabularyShard: VocabularyShard? {
+        guard case .copied(let group) = input, group.size > 1, let shard = weight.shard else { return nil }
+        return VocabularyShard(first: shard.rows.lowerBound, size: shard.shape[0], group: group)
+    }
+
     /// The most bytes of float32 logits of an adapted layer that exist at a time.
     private static let logitByteLimit = 64 << 20
 
@@ -10,10 +16,16 @@ extension Linear {
     ///   - weights: N factors.
     ///   - byteLimit: How many bytes the logits of an adapted layer may take; nil for 64 MiB.
     /// - Returns: float32, a scalar.
-    public func crossEntropy(_ rows: Tensor, targets: [Int32], weights: [Float], byteLimit: Int? = nil) -> Tensor {
+    /// - Throws: What the group throws over which the layer's rows are divided.
+    public func crossEntropy(
+        _ rows: Tensor,
+        targets: [Int32],
+        weights: [Float],
+        byteLimit: Int? = nil
+    ) throws -> Tensor {
         let matrix = weight.tensor
         guard let adapter, !targets.isEmpty else {
-            return rows.crossEntropy(matrix, targets: targets, weights: weights)
+            return try rows.crossEntropy(matrix, targets: targets, weights: weights, shard: vocabularyShard)
         }
         // The adapter's part of the logits does not fit the fused product above, so the layer computes some rows at a
         // time, and recomputes them in the backward pass.
@@ -36,6 +48,6 @@ extension Linear {
             }
             total = total.map { $0 + loss } ?? loss
         }
-        return total ?? rows.crossEntropy(matrix, targets: targets, weights: weights)
+        return try total ?? rows.crossEntropy(matrix, targets: targets, weights: weights)
     }
 }

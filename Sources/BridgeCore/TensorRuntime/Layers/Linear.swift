@@ -1,22 +1,33 @@
 /// A linear layer, `x W^T + b`.
 ///
 /// If the columns of W are sharded across the ranks of a tensor-parallel group, each rank computes a part of the sum,
-/// and the layer adds the parts up.
+/// and the model adds the parts up.
 public final class Linear: @unchecked Sendable {
     /// [out, in].
     public let weight: Parameter
     /// [out].
     public let bias: Parameter?
-    /// The ranks over which the input size is sharded; nil when every rank has all of it.
-    public let inputGroup: (any ProcessGroup)?
+    /// How the input is divided over ranks.
+    public let input: Input
+
+    /// How the input of a layer is divided over the ranks of a tensor-parallel group.
+    public enum Input: Sendable {
+        /// There is one rank, or all ranks compute the same.
+        case whole
+        /// Every rank has all of it and some of the rows of W: `ColumnParallelLinear`.
+        case copied(any ProcessGroup)
+        /// Each rank has some of its elements and some of the columns of W: `RowParallelLinear`.
+        case divided(any ProcessGroup)
+    }
+
     /// The adapter that is trained instead of the weight; nil for the layer alone.
     public var adapter: LowRankAdapter?
 
     /// A layer.
-    public init(weight: Parameter, bias: Parameter? = nil, inputGroup: (any ProcessGroup)? = nil) {
+    public init(weight: Parameter, bias: Parameter? = nil, input: Input = .whole) {
         self.weight = weight
         self.bias = bias
-        self.inputGroup = inputGroup
+        self.input = input
         weight.linear = self
     }
 
@@ -25,12 +36,10 @@ public final class Linear: @unchecked Sendable {
 
     /// Applies the layer to `x` [..., in].
     ///
-    /// - Returns: [..., out] as `type`, or as the type of `x`.
-    /// - Throws: What the group throws.
-    public func callAsFunction(_ x: Tensor, as type: ElementType? = nil) throws -> Tensor {
+    /// - Returns: [..., out] as `type`, or as the type of `x`; this rank's part of the sum if the input is divided.
+    public func callAsFunction(_ x: Tensor, as type: ElementType? = nil) -> Tensor {
         var out = x.projected([weight.tensor], outputType: type)[0]
         if let adapter { out = adapter.applied(to: out, adapter.projectedDown(x), weight: weight.tensor) }
-        if let inputGroup { out = try out.summed(over: inputGroup) }
         return bias.map { out + $0.tensor.cast(to: out.elementType) } ?? out
     }
 
@@ -47,15 +56,5 @@ public final class Linear: @unchecked Sendable {
             }
             return layer.bias.map { out + $0.tensor } ?? out
         }
-    }
-}
-
-extension Tensor {
-    /// The sum of the parts of the ranks of a group; its gradient is the gradient of each rank.
-    func summed(over group: any ProcessGroup) throws -> Tensor {
-        guard group.size > 1 else { return self }
-        let plain = detached.contiguous()
-        try group.allReduceSum(plain)
-        return plain.tracked([self]) { [$0] }
     }
 }

@@ -8,11 +8,25 @@ public final class Parameter: @unchecked Sendable {
     /// The layer that multiplies by this parameter, if there is one.
     public internal(set) weak var linear: Linear?
 
+    /// The part of the whole matrix that it is; nil for all of it.
+    public let shard: ParameterShard?
+    /// What has to be done to its gradient because other ranks have parts of it; nil for nothing.
+    public var gradientReduction: GradientReduction?
+
     /// A parameter that is not trained.
-    public init(_ name: String, _ tensor: Tensor) {
+    ///
+    /// - Parameters:
+    ///   - name: Its name among the model's parameters.
+    ///   - tensor: The values.
+    ///   - shard: The part of the whole matrix that they are; nil for all of it.
+    public init(_ name: String, _ tensor: Tensor, shard: ParameterShard? = nil) {
         self.name = name
         self.tensor = tensor.detached
+        self.shard = shard
     }
+
+    /// Whether this rank stands for the parameter where it is counted once, as in norms and checkpoints.
+    public var isOwner: Bool { shard?.isOwner ?? true }
 
     /// Whether gradients are computed for it.
     public var isTrainable: Bool {

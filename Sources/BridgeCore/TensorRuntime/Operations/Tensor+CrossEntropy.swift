@@ -13,17 +13,20 @@ extension Tensor {
     ///   - weight: The output layer [V, D], of the type of `self` [N, D].
     ///   - targets: N columns.
     ///   - weights: N factors.
+    ///   - shard: Which rows of the output layer `weight` has; nil for all.
     ///   - byteLimit: How many bytes the logits may take; nil for a quarter of a GiB.
     /// - Returns: float32, a scalar.
+    /// - Throws: What the group of a shard throws.
     public func crossEntropy(
         _ weight: Tensor,
         targets: [Int32],
         weights: [Float],
+        shard: VocabularyShard? = nil,
         byteLimit: Int? = nil
-    ) -> Tensor {
+    ) throws -> Tensor {
         guard rank == 2, weight.rank == 2, weight.shape[1] == shape[1], elementType == weight.elementType,
             targets.count == shape[0], weights.count == shape[0],
-            targets.allSatisfy({ $0 >= 0 && Int($0) < weight.shape[0] })
+            targets.allSatisfy({ $0 >= 0 && Int($0) < shard?.size ?? weight.shape[0] })
         else { Tensor.fail("crossEntropy", "the shapes, types or targets do not fit", self, weight) }
         let (count, vocabulary) = (shape[0], weight.shape[0])
         let limit = byteLimit ?? Self.logitByteLimit
@@ -31,13 +34,15 @@ extension Tensor {
             rows: detached.contiguous(),
             weight: weight.detached.contiguous(),
             targets: Tensor(indices: targets, on: engine),
-            weights: Tensor(weights, shape: [count], on: engine)
+            weights: Tensor(weights, shape: [count], on: engine),
+            shard: shard
         )
         let isTracked = isTracked || weight.isTracked
-        guard 4 * count * vocabulary > limit else {
+        // All ranks go the same way.
+        guard 4 * count * (shard?.size ?? vocabulary) > limit else {
             // A quarter of the limit at a time is enough to keep products large.
-            let height = max(1, limit / 4 / max(4 * vocabulary, 1))
-            let (losses, gradient) = head.lossesByRows(height, differentiated: isTracked)
+            let height = max(1, limit / 4 / max(4 * (shard?.size ?? vocabulary), 1))
+            let (losses, gradient) = try head.lossesByRows(height, differentiated: isTracked)
             return losses.weightedSum(weights).tracked([self, weight]) { seed in
                 guard let gradient else { return [nil, nil] }
                 let part = seed.item == 1 ? gradient : gradient * seed.item
@@ -51,7 +56,7 @@ extension Tensor {
             }
         }
         let columns = max(1, limit / max(4 * count, 1))
-        let (losses, logSums) = head.lossesByColumns(columns)
+        let (losses, logSums) = try head.lossesByColumns(columns)
         return losses.weightedSum(weights).tracked([self, weight]) { seed in
             let engine = head.rows.engine
             let own = self.isTracked ? Tensor.zeros(head.rows.shape, .float32, on: engine) : nil
@@ -128,10 +133,12 @@ private struct OutputHead {
     let targets: Tensor
     /// float32 [N].
     let weights: Tensor
+    /// Which rows of the output layer there are; nil for all.
+    let shard: VocabularyShard?
 
-    /// The logits of some rows, from a column on.
+    /// The logits of some rows, from a row of the weight on.
     func columns(_ logits: Tensor, _ chunk: Range<Int>, first: Int) -> LogitColumns {
-        LogitColumns(logits: logits, first: first, targets: targets.narrowed(0, to: chunk))
+        LogitColumns(logits: logits, first: first + (shard?.first ?? 0), targets: targets.narrowed(0, to: chunk))
     }
 
     /// `x weight^T`, float32.
@@ -154,7 +161,7 @@ private struct OutputHead {
     }
 
     /// The losses of all rows, and the gradient of all logits if requested; `height` rows of logits exist at a time.
-    func lossesByRows(_ height: Int, differentiated: Bool) -> (losses: Tensor, gradient: Tensor?) {
+    func lossesByRows(_ height: Int, differentiated: Bool) throws -> (losses: Tensor, gradient: Tensor?) {
         let (engine, count) = (rows.engine, rows.shape[0])
         let whole = differentiated ? rows.makeTensor([count, weight.shape[0]]) : nil
         let losses = rows.makeTensor([count], .float32)
@@ -162,6 +169,7 @@ private struct OutputHead {
             let columns = columns(logits(rows.narrowed(0, to: chunk), weight), chunk, first: 0)
             let softmax = OnlineSoftmax(rowCount: chunk.count, on: engine)
             engine.updateOnlineSoftmax(softmax, with: columns)
+            try softmax.reduce(over: shard)
             let logSums = softmax.logSums
             engine.combine(.subtract, logSums, softmax.chosen, into: losses.narrowed(0, to: chunk))
             guard let whole else { continue }
@@ -176,7 +184,7 @@ private struct OutputHead {
     }
 
     /// The losses and the logarithms of the sums of exponentials of all rows; `width` columns exist at a time.
-    func lossesByColumns(_ width: Int) -> (losses: Tensor, logSums: Tensor) {
+    func lossesByColumns(_ width: Int) throws -> (losses: Tensor, logSums: Tensor) {
         let softmax = OnlineSoftmax(rowCount: rows.shape[0], on: rows.engine)
         for chunk in chunks(of: weight.shape[0], width) {
             let logits = logits(rows, weight.narrowed(0, to: chunk))
@@ -185,6 +193,7 @@ private struct OutputHead {
                 with: columns(logits, 0..<rows.shape[0], first: chunk.lowerBound)
             )
         }
+        try softmax.reduce(over: shard)
         let logSums = softmax.logSums
         return (logSums - softmax.chosen, logSums)
     }

@@ -68,3 +68,25 @@ extension ProcessGroup {
         return sums
     }
 }
+
+extension ProcessGroup {
+    /// All-reduce of several float32 tensors, in place; small ones travel together.
+    public func allReduceSum(_ tensors: [Tensor]) throws {
+        guard size > 1 else { return }
+        let limit = 1 << 16
+        for tensor in tensors where tensor.count > limit { try allReduceSum(tensor) }
+        let small = tensors.filter { $0.count <= limit }
+        guard let engine = small.first?.engine else { return }
+        let whole = Tensor(uninitialized: [small.reduce(0) { $0 + $1.count }], .float32, on: engine)
+        func each(_ body: (Tensor, Tensor) -> Void) {
+            var start = 0
+            for tensor in small {
+                body(tensor, whole.narrowed(0, to: start..<start + tensor.count).reshaped(tensor.shape))
+                start += tensor.count
+            }
+        }
+        each { engine.copy($0, into: $1) }
+        try allReduceSum(whole)
+        each { engine.copy($1, into: $0) }
+    }
+}

@@ -1,0 +1,132 @@
+public import BridgeSupport
+public import Communication
+public import TensorRuntime
+
+/// How a model is divided over ranks, and the part of it that this rank has.
+public struct ModelParallelism: Sendable {
+    /// The groups of ranks.
+    public let groups: ProcessGroupCollection
+    /// Whether activations between the tensor-parallel parts of layers are divided along the sequence.
+    public let sequenceParallel: Bool
+    /// The layers of this rank's stage.
+    public let layers: Range<Int>
+    /// Whether this stage embeds tokens and images.
+    public let preProcess: Bool
+    /// Whether this stage has the final norm and the output layer.
+    public let postProcess: Bool
+
+    /// The whole model on one rank.
+    ///
+    /// - Parameter layerCount: The number of its layers.
+    public init(layerCount: Int) {
+        groups = .single
+        sequenceParallel = false
+        layers = 0..<layerCount
+        (preProcess, postProcess) = (true, true)
+    }
+
+    /// The stage of a rank.
+    ///
+    /// - Parameters:
+    ///   - groups: The groups of ranks.
+    ///   - sequenceParallel: Whether activations are divided along the sequence too; without effect for one tensor-parallel rank.
+    ///   - stageLayers: The numbers of layers of the stages.
+    public init(_ groups: ProcessGroupCollection, sequenceParallel: Bool, stageLayers: [Int]) {
+        self.groups = groups
+        self.sequenceParallel = sequenceParallel && groups.tp.size > 1
+        let stage = groups.pp.rank
+        let first = stageLayers.prefix(stage).reduce(0, +)
+        layers = first..<first + (stageLayers.indices.contains(stage) ? stageLayers[stage] : 0)
+        (preProcess, postProcess) = (groups.isFirstStage, groups.isLastStage)
+    }
+
+    /// The number of tensor-parallel ranks.
+    public var tensorSize: Int { groups.tp.size }
+
+    /// The input of column-parallel layers, [B, T, in], from activations between layers.
+    func entering(_ x: Tensor) throws -> Tensor {
+        sequenceParallel ? try x.gathered(1, over: groups.tp) : x.copied(to: groups.tp)
+    }
+
+    /// Activations between layers from the parts that row-parallel layers have made, [B, T, out].
+    func leaving(_ x: Tensor) throws -> Tensor {
+        sequenceParallel ? try x.scatteredSum(1, over: groups.tp) : try x.summed(over: groups.tp)
+    }
+
+    /// This rank's part of the sequence of embeddings [B, T, D] that every rank has.
+    ///
+    /// - Throws: `BridgeError` when the sequence does not divide evenly.
+    func own(_ embeddings: Tensor) throws -> Tensor {
+        let (batch, length, width) = (embeddings.shape[0], embeddings.shape[1], embeddings.shape[2])
+        let split = try ContextSplit(length: length, size: groups.cp.size)
+        var own = embeddings
+        if split.size > 1 {
+            let columns = split.columns(of: groups.cp.rank)
+            let rows = (0..<batch).flatMap { row in columns.map { Int32(row * length + $0) } }
+            own = embeddings.reshaped([batch * length, width]).rows(rows).reshaped([batch, columns.count, width])
+        }
+        guard sequenceParallel else { return own }
+        guard own.shape[1] % tensorSize == 0 else {
+            throw BridgeError(
+                .badLayout,
+                "a sequence of \(own.shape[1]) tokens on each context-parallel rank is not divisible by TP \(tensorSize), which "
+                    + "sequence parallelism needs; set dataset.pad_to_multiple_of to a multiple of "
+                    + "\(tensorSize * (split.size > 1 ? 2 * split.size : 1))"
+            )
+        }
+        return own.part(1, of: groups.tp)
+    }
+
+    /// The number of columns of the residual stream that this rank has of a batch.
+    public func columnCount(of batch: TokenBatch) -> Int {
+        batch.length / groups.cp.size / (sequenceParallel ? tensorSize : 1)
+    }
+
+    /// The targets of this rank's tokens.
+    func own(_ targets: [Int32], of batch: TokenBatch) throws -> [Int32] {
+        guard groups.cp.size > 1 else { return targets }
+        let columns = try ContextSplit(length: batch.length, size: groups.cp.size).columns(of: groups.cp.rank)
+        return (0..<batch.batch).flatMap { row in columns.map { targets[row * batch.length + $0] } }
+    }
+
+    /// What is done to the gradients of parameters that every tensor-parallel rank has and that see a part of the sequence
+    /// or of the heads only.
+    var replicatedReduction: GradientReduction? { tensorSize > 1 ? GradientReduction(over: groups.tp) : nil }
+}
+
+/// Which columns of a batch each context-parallel rank has: two chunks of the sequence, an early and a late one, so that
+/// causal attention is as much work for each.
+///
+/// Source: `get_batch_on_this_cp_rank`, megatron/core/utils.py, 0.20.
+public struct ContextSplit: Sendable {
+    /// The number of columns of the batch.
+    public let length: Int
+    /// The number of ranks.
+    public let size: Int
+
+    /// A split.
+    ///
+    /// - Throws: `BridgeError` when the sequence does not divide evenly.
+    public init(length: Int, size: Int) throws {
+        guard size == 1 || length % (2 * size) == 0 else {
+            throw BridgeError(
+                .badLayout,
+                "a sequence of \(length) tokens is not divisible by 2 x CP (2 x \(size)); "
+                    + "set dataset.pad_to_multiple_of to a multiple of \(2 * size)"
+            )
+        }
+        self.length = length
+        self.size = size
+    }
+
+    /// The columns of a rank, in ascending order.
+    public func columns(of rank: Int) -> [Int] {
+        guard size > 1 else { return Array(0..<length) }
+        let chunk = length / (2 * size)
+        let late = 2 * size - 1 - rank
+        return Array(rank * chunk..<(rank + 1) * chunk) + Array(late * chunk..<(late + 1) * chunk)
+    }
+
+    /// The columns in the order in which an all-gather over the ranks concatenates them.
+    public var gathered: [Int] { (0..<size).flatMap(columns) }
+}
