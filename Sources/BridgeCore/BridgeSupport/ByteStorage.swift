@@ -59,6 +59,14 @@ public final class FileStorage: ByteStorage, UncachedReadable {
         try check(try file.read(at: offset, into: buffer), of: buffer.count, at: offset)
     }
 
+    /// Copies the bytes from `offset` on into `buffer`, as far as the file has them.
+    ///
+    /// - Returns: The number of bytes: fewer than requested at the end of the file.
+    /// - Throws: `BridgeError` when it cannot be read.
+    public func readAvailable(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+        try file.read(at: offset, into: buffer)
+    }
+
     package func readUncached(
         at offset: Int,
         into buffer: UnsafeMutableRawBufferPointer,

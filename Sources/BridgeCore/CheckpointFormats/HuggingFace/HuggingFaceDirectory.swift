@@ -248,33 +248,26 @@ public struct HuggingFaceDirectory: Sendable {
     ) {
         var side: [String] = []
         var leftOut: [String] = []
-        var seen: Set<String> = []
-        func visit(_ directory: String) throws {
-            // A link to a parent directory would be followed endlessly.
-            guard let identity = Files.identity(of: Files.join(path, directory)), seen.insert(identity).inserted else {
-                return
+        try Files.walk(path) { entry in
+            let (name, inside) = (entry.name, entry.path)
+            switch entry.kind {
+            case .directory where !name.hasPrefix("."): return true
+            case .file where weights.contains(inside): break
+            case .file where inside == index: side.append(inside)
+            case .file where weightEndings.contains { name.hasSuffix($0) }: leftOut.append(inside)
+            case .file: side.append(inside)
+            // Caches and editors leave links that lead nowhere under such names.
+            case nil where name.hasPrefix("."): break
+            case nil where weightEndings.contains { name.hasSuffix($0) }: leftOut.append(inside)
+            case nil:
+                throw BridgeError(
+                    .fileSystem,
+                    "\(Files.join(path, inside)) cannot be looked at: it is a link that leads nowhere, or its name is not UTF-8; fetch or rename it"
+                )
+            default: break
             }
-            for name in try Files.list(Files.join(path, directory)) {
-                let inside = directory.isEmpty ? name : "\(directory)/\(name)"
-                switch Files.kind(of: Files.join(path, inside)) {
-                case .directory where !name.hasPrefix("."): try visit(inside)
-                case .file where weights.contains(inside): break
-                case .file where inside == index: side.append(inside)
-                case .file where weightEndings.contains { name.hasSuffix($0) }: leftOut.append(inside)
-                case .file: side.append(inside)
-                // Caches and editors leave links that lead nowhere under such names.
-                case nil where name.hasPrefix("."): break
-                case nil where weightEndings.contains { name.hasSuffix($0) }: leftOut.append(inside)
-                case nil:
-                    throw BridgeError(
-                        .fileSystem,
-                        "\(Files.join(path, inside)) cannot be looked at: it is a link that leads nowhere, or its name is not UTF-8; fetch or rename it"
-                    )
-                default: break
-                }
-            }
+            return false
         }
-        try visit("")
         return (side, leftOut)
     }
 }

@@ -226,8 +226,8 @@ extension AdapterOptions {
 
     /// Refuses to add to an existing checkpoint, or removes it.
     func prepare(_ destination: String) throws {
-        guard FileManager.default.fileExists(atPath: destination) else { return }
-        let isEmpty = try FileManager.default.contentsOfDirectory(atPath: destination).isEmpty
+        guard Files.exists(destination) else { return }
+        let isEmpty = try Files.list(destination).isEmpty
         guard isEmpty || overwrite else {
             throw BridgeError(
                 .destinationTaken,
