@@ -18,7 +18,7 @@ let modules: [(name: String, uses: [String])] = [
     ("Tokenizers", ["JSONTree", "BridgeSupport", "JinjaTemplates", "CPCRE2"]),
     ("TensorFiles", ["JSONTree", "TensorRuntime", "BridgeSupport", "CTensorKernels"]),
     ("ModelSchema", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles"]),
-    ("CheckpointFormats", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "ModelSchema", "CSystem"]),
+    ("CheckpointFormats", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "ModelSchema"]),
     ("Recipes", ["JSONTree", "BridgeSupport", "ModelSchema", "Yams"]),
     ("Network", ["BridgeSupport", "CFetch", "CSystem"]),
     (

@@ -48,7 +48,7 @@ package struct DatasetDirectory {
         return files.filter { file in
             let packed = compressedTexts.contains(where: file.hasSuffix)
             return !packed || !names.contains(String(file[..<(file.lastIndex(of: ".") ?? file.endIndex)]))
-        }.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
+        }.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
     /// The files of a split.

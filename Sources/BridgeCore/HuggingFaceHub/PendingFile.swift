@@ -5,7 +5,7 @@ import Synchronization
 /// The content of a file during its download: bytes are read as soon as they are written, and a reader waits for them.
 ///
 /// The checksum is known at the end, so bytes that were read before are valid only after ``HubStream/confirm()``.
-package final class PendingFile: ByteStorage, UncachedReadable {
+package final class PendingFile: ByteStorage, UncachedReadable, Confirmable {
     private enum State {
         case awaited
         case coming(HubTransfer)
@@ -66,7 +66,7 @@ package final class PendingFile: ByteStorage, UncachedReadable {
     }
 
     /// Waits until the file is complete and verified.
-    func confirm() throws {
+    package func confirm() throws {
         while true {
             switch state.withLock({ $0 }) {
             case .whole: return

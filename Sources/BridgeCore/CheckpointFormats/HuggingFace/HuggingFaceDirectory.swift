@@ -49,26 +49,21 @@ public struct HuggingFaceDirectory: Sendable {
     public let sideFiles: [String]
     /// Weight files that were skipped, because they hold the same model in another format.
     public let leftOut: [String]
-    /// Called before the result is committed, when the weights were still being downloaded.
-    package let confirm: (@Sendable () throws -> Void)?
+    /// The bytes of the weight files.
+    package let weightStorages: [any ByteStorage]
 
     /// Opens a directory and reads the headers of its weight files.
     ///
     /// - Throws: `BridgeError` when a file is missing or cannot be what it claims to be.
     public init(path: String) throws { try self.init(path: path, elsewhere: [:]) }
 
-    /// Opens a directory of which some weight files are not there.
+    /// Opens a directory that lacks some weight files.
     ///
     /// - Parameters:
     ///   - path: The directory.
-    ///   - elsewhere: What holds their bytes, by their names in the directory.
-    ///   - confirm: Called before the result is committed; nil for complete files.
+    ///   - elsewhere: The storages of their bytes, by their names in the directory.
     /// - Throws: `BridgeError` when a file is missing or cannot be what it claims to be.
-    package init(
-        path: String,
-        elsewhere: [String: any ByteStorage],
-        confirm: (@Sendable () throws -> Void)? = nil
-    ) throws {
+    package init(path: String, elsewhere: [String: any ByteStorage]) throws {
         let path = Files.trimmed(path)
         guard Files.kind(of: path) == .directory else {
             throw FoundPath.error(path, expected: Self.expectation)
@@ -88,10 +83,12 @@ public struct HuggingFaceDirectory: Sendable {
         var shards: [Shard] = []
         var tensors: [String: StoredTensor] = [:]
         var homes: [String: String] = [:]
+        var storages: [any ByteStorage] = []
         for name in weights.files {
             let location = Files.join(path, name)
             let file = try SafetensorsFile(path: location, storage: elsewhere[name] ?? FileStorage(path: location))
             shards.append(Shard(name: name, header: file.header))
+            storages.append(file.storage)
             guard tensors.count + file.header.entries.count <= 2 * SafetensorsHeader.mostTensors else {
                 throw BridgeError(
                     .corruptInput,
@@ -121,7 +118,7 @@ public struct HuggingFaceDirectory: Sendable {
         self.shards = shards
         indexName = index?.name
         self.tensors = tensors
-        self.confirm = confirm
+        weightStorages = storages
         (sideFiles, leftOut) = try Self.otherFiles(in: path, besides: Set(weights.files), index: index?.name)
     }
 

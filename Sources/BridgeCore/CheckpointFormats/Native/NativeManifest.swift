@@ -36,12 +36,12 @@ public struct NativeManifest: Sendable {
         family: String,
         plugin: String,
         style: HuggingFaceDirectory.Style,
-        layout: RankLayout,
+        layout: RankLayout = .single,
         ledger: JSON,
-        parameters: [Parameter],
+        parameters: [Parameter] = [],
         optimizer: [Parameter] = [],
         holdsAdapter: Bool = false,
-        files: [File]
+        files: [File] = []
     ) {
         self.architecture = architecture
         self.family = family
@@ -114,6 +114,20 @@ public struct NativeManifest: Sendable {
 }
 
 extension NativeManifest {
+    /// The manifest with the checksums of the files of its checkpoint.
+    package func withChecksums(_ written: [CheckpointWriter.Written]) -> NativeManifest {
+        var manifest = self
+        manifest.files = written.map { file in
+            File(
+                name: file.name,
+                byteCount: file.byteCount,
+                checksum: BlockChecksum.root(file.blocks).description,
+                blocks: file.blocks.count > 1 ? file.blocks.map(\.description) : []
+            )
+        }
+        return manifest
+    }
+
     /// The manifest as JSON.
     public var json: JSON {
         var parameters = JSONObject()

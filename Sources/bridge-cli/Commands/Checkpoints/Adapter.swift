@@ -197,7 +197,7 @@ struct AdapterMerge: ParsableCommand {
         let sources = SourceFiles([options.model.huggingFace, options.model.megatron, options.model.adapter])
         let (bridge, model, adapters) = try options.load()
         var context = RunContext(cancellation: Interrupt.cancellation)
-        context.confirm = { try sources.confirmUnchanged() }
+        context.sources = [sources]
         if let megatron {
             try Interrupt.withGracefulInterrupt {
                 try bridge.saveMerged(adapters, on: model, to: megatron, context: context)
