@@ -45,6 +45,9 @@ public enum Files {
     /// Whether a file of any type exists at a path.
     public static func exists(_ path: String) -> Bool { kind(of: path) != nil }
 
+    /// Whether the process may write a file, or change the entries of a directory.
+    public static func isWritable(_ path: String) -> Bool { access(path, W_OK) == 0 }
+
     /// The size of a file in bytes; 0 when there is none.
     public static func size(of path: String) -> Int {
         var status = stat()

@@ -67,6 +67,35 @@ public enum Workers {
     }
 }
 
+/// Work on a thread of its own, whose end can be waited for.
+public final class BackgroundTask: Sendable {
+    private let lock = ConditionLock()
+    private let result = Mutex<Result<Void, any Error>?>(nil)
+
+    /// Starts the work.
+    public init(_ body: @escaping @Sendable () throws -> Void) {
+        Workers.detach { [self] in
+            let outcome = Result { try body() }
+            lock.locked {
+                result.withLock { $0 = outcome }
+                lock.signalAll()
+            }
+        }
+    }
+
+    /// Waits for the end of the work.
+    ///
+    /// - Throws: The error of the work.
+    public func wait() throws {
+        try lock.locked {
+            while true {
+                if let result = result.withLock({ $0 }) { return try result.get() }
+                lock.wait()
+            }
+        }
+    }
+}
+
 /// The state that the threads of one run share.
 private final class WorkQueue: @unchecked Sendable {
     let initial: Int
