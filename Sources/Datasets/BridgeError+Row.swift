@@ -10,11 +10,8 @@ extension BridgeError {
     ///
     /// A row that cannot be used is damaged input, whatever refuses it: the reader, the chat template or the processor.
     package func inRow(_ location: String) -> BridgeError {
-        BridgeError(
-            code == .badArgument ? .corruptInput : code,
-            "\(location): \(message)",
-            names: names,
-            cause: cause
-        )
+        var error = prefixed(by: location)
+        if code == .badArgument { error.code = .corruptInput }
+        return error
     }
 }

@@ -75,6 +75,7 @@ struct SavedDataset {
     }
 
     private static func json(_ path: String) throws -> JSON? {
-        Files.exists(path) ? try JSON(contentsOf: path, limit: largestFile) : nil
+        guard Files.exists(path) else { return nil }
+        return try JSON(contentsOf: path, limit: largestFile)
     }
 }

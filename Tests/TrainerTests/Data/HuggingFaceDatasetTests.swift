@@ -1,5 +1,6 @@
 import BridgeCore
 import Foundation
+import JSONTree
 import Parquet
 import Testing
 
