@@ -45,7 +45,7 @@ let package = Package(
             path: "Sources/CCompression",
             linkerSettings: [.linkedLibrary("snappy"), .linkedLibrary("z"), .linkedLibrary("zstd")]
         ),
-        .target(name: "Parquet", dependencies: ["CCompression"], path: "Sources/Parquet", swiftSettings: strict),
+        .target(name: "Parquet", dependencies: [core, "CCompression"], path: "Sources/Parquet", swiftSettings: strict),
         // Prints Parquet files as JSON, for the comparison with pyarrow.
         .executableTarget(
             name: "ParquetDump",

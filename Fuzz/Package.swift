@@ -15,7 +15,10 @@ let package = Package(
             name: "CCompression",
             linkerSettings: [.linkedLibrary("snappy"), .linkedLibrary("z"), .linkedLibrary("zstd")]
         ),
-        .target(name: "Parquet", dependencies: ["CCompression"]),
+        .target(
+            name: "Parquet",
+            dependencies: [.product(name: "BridgeCore", package: "BridgeCore"), "CCompression"]
+        ),
         .target(
             name: "FuzzTargets",
             dependencies: [.product(name: "BridgeCore", package: "BridgeCore"), "Parquet"],

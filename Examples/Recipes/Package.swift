@@ -1,8 +1,7 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-// A recipe script imports the family of its recipe. It can import only one: each plugin exports the same
-// two C functions.
+// A recipe script finds the recipes of the plugins that are built with it.
 let package = Package(
     name: "Recipes",
     dependencies: [.package(name: "bridge", path: "../.."), .package(path: "../../Sources/BridgeCore")],

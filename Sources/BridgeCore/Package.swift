@@ -11,15 +11,15 @@ let strict: [SwiftSetting] = ["ExistentialAny", "InternalImportsByDefault", "Mem
 /// The modules of the core, each in the directory of its name: one uses only those above it.
 let modules: [(name: String, uses: [String])] = [
     ("JSONTree", ["CJSONC"]),
+    ("BridgeSupport", ["JSONTree", "CSystem", "CBlockHash", "Logging"]),
     ("TensorRuntime", ["CTensorKernels", "COpenBLAS", "COneDNN"]),
     ("Imaging", ["CImageCodecs"]),
     ("JinjaTemplates", ["JSONTree"]),
-    ("Tokenizers", ["JSONTree", "JinjaTemplates", "CPCRE2"]),
-    ("BridgeSupport", ["JSONTree", "CSystem", "CBlockHash", "Logging"]),
+    ("Tokenizers", ["JSONTree", "BridgeSupport", "JinjaTemplates", "CPCRE2"]),
     ("Communication", ["TensorRuntime", "BridgeSupport", "CMPI", "CSystem", "CTensorKernels"]),
     ("TensorFiles", ["JSONTree", "TensorRuntime", "BridgeSupport", "CTensorKernels"]),
     ("ModelSchema", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles"]),
-    ("CheckpointFormats", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "ModelSchema", "CSystem"]),
+    ("CheckpointFormats", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "ModelSchema"]),
     ("Recipes", ["JSONTree", "BridgeSupport", "ModelSchema", "Yams"]),
     ("Network", ["BridgeSupport", "CFetch", "CSystem"]),
     (

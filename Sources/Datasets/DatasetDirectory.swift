@@ -15,7 +15,12 @@ package struct DatasetDirectory {
     init(path: String) throws {
         self.path = path
         var files: [String] = []
-        try Self.walk(path, "", depth: 0, &files)
+        // Links to directories are skipped, as are hidden files.
+        try Files.walk(path, depth: 8) { entry in
+            guard !entry.name.hasPrefix(".") else { return false }
+            if entry.kind != .directory || entry.isLink, Self.isData(entry.path) { files.append(entry.path) }
+            return !entry.isLink
+        }
         self.files = Self.ordered(files)
     }
 
@@ -43,7 +48,7 @@ package struct DatasetDirectory {
         return files.filter { file in
             let packed = compressedTexts.contains(where: file.hasSuffix)
             return !packed || !names.contains(String(file[..<(file.lastIndex(of: ".") ?? file.endIndex)]))
-        }.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
+        }.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
     /// The files of a split.
@@ -82,7 +87,7 @@ package struct DatasetDirectory {
     /// The configurations that the head of README.md declares; nil where it declares none.
     private func declared() throws -> [Config]? {
         let readme = path + "/README.md"
-        guard let bytes = try? Self.contents(of: readme, limit: 1 << 24), let block = Self.configBlock(bytes) else {
+        guard let bytes = try? Files.contents(of: readme, limit: 1 << 24), let block = Self.configBlock(bytes) else {
             return nil
         }
         // Yams parses by recursion, and no list of files is nested deeply.
@@ -209,48 +214,8 @@ package struct DatasetDirectory {
         return reached[parts.count]
     }
 
-    /// The data files below a directory; links to directories are skipped, so that the walk ends.
-    private static func walk(_ root: String, _ inner: String, depth: Int, _ files: inout [String]) throws {
-        let directory = inner.isEmpty ? root : root + "/" + inner
-        guard let stream = opendir(directory) else {
-            throw BridgeError(.fileSystem, "cannot list \(directory): \(String(cString: strerror(errno)))")
-        }
-        defer { closedir(stream) }
-        while let entry = readdir(stream) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: Int(NAME_MAX) + 1) { String(cString: $0) }
-            }
-            guard !name.hasPrefix(".") else { continue }
-            let path = inner.isEmpty ? name : inner + "/" + name
-            var status = stat()
-            guard lstat(root + "/" + path, &status) == 0 else { continue }
-            if status.st_mode & S_IFMT == S_IFDIR {
-                if depth < 8 { try walk(root, path, depth: depth + 1, &files) }
-            } else if isData(path) {
-                files.append(path)
-            }
-        }
-    }
-
     /// JSON files that describe a data set and are none of its rows.
     private static let sideFiles: Set<String> = [
         "dataset_infos.json", "dataset_dict.json", "dataset_info.json", "state.json",
     ]
-
-    /// The content of a file of at most `limit` bytes.
-    package static func contents(of path: String, limit: Int) throws -> [UInt8] {
-        guard let file = fopen(path, "re") else {
-            throw BridgeError.cannotOpen(path)
-        }
-        defer { fclose(file) }
-        var status = stat()
-        guard fstat(fileno(file), &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size <= limit else {
-            throw BridgeError(.fileSystem, "\(path) is not a regular file of at most \(limit) bytes")
-        }
-        let size = Int(status.st_size)
-        return try [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
-            count = size == 0 ? 0 : fread(buffer.baseAddress, 1, size, file)
-            guard count == size else { throw BridgeError(.fileSystem, "\(path) has become shorter while it was read") }
-        }
-    }
 }

@@ -1,5 +1,4 @@
 import BridgeCore
-import Glibc
 
 /// The location of a data set: a directory, or the hub, from which the needed files are downloaded.
 struct DatasetLocation {
@@ -14,9 +13,8 @@ struct DatasetLocation {
     ///   - hub: Where ids lead to; nil where only directories count.
     /// - Throws: `BridgeError` when there is none.
     init(_ name: String, hub: Hub?) throws {
-        var status = stat()
-        if stat(name, &status) == 0 {
-            guard status.st_mode & S_IFMT == S_IFDIR else {
+        if let kind = Files.kind(of: name) {
+            guard kind == .directory else {
                 throw BridgeError(.badArgument, "\(name) is a file; name the directory of a data set")
             }
             directory = try DatasetDirectory(path: name)

@@ -1,15 +1,15 @@
 public import BridgeCore
-public import Parquet
+import Parquet
 
 /// The rows of one split of a data set, in a directory as the Hugging Face hub and the package `datasets` lay it out.
 ///
-/// Parquet and Arrow files are mapped and read row by row; JSON and JSON Lines files are held in memory, also those
-/// that are compressed with gzip or zstd. Rows may be read from several threads at once.
+/// Files are read row by row: Parquet and Arrow files are mapped; of JSON and JSON Lines files, which may be compressed with
+/// gzip or zstd, the offsets of the rows are held in memory. Rows may be read from several threads at once.
 public final class HuggingFaceDataset: Sendable {
     private enum Part: Sendable {
         case parquet(ParquetFile)
         case arrow(ArrowFile)
-        case json(JSONRows)
+        case json(RowFile)
 
         var count: Int {
             switch self {
@@ -72,7 +72,7 @@ public final class HuggingFaceDataset: Sendable {
                     throw BridgeError(.corruptInput, "\(path) is not a readable Arrow file: \(error)")
                 }
             } else {
-                part = .json(try JSONRows(path: path))
+                part = .json(try RowFile(path: path, allowsNone: true))
             }
             // Wrong counts in files must not overflow.
             let end = row.addingReportingOverflow(part.count)
@@ -84,45 +84,27 @@ public final class HuggingFaceDataset: Sendable {
         count = row
     }
 
-    /// The row of a number, as a structure of its columns.
+    /// The row of a number.
     ///
-    /// - Parameters:
-    ///   - index: The number, from 0 on, over all files of the split.
-    ///   - columns: The columns, in the order of the result; nil for all. A JSON row that lacks one has null.
-    /// - Returns: A structure. Embedded images are structures of `bytes` and `path`, not decoded.
+    /// - Parameter index: The number, from 0 on, over all files of the split.
+    /// - Returns: The row; embedded images are not decoded.
     /// - Throws: `BridgeError` that names file and row.
-    public func row(at index: Int, columns: [String]? = nil) throws -> ParquetValue {
+    public func row(at index: Int) throws -> any DatasetRow {
         let (path, rows, part) = try part(holding: index)
+        let number = index - rows.lowerBound
+        let location = "row \(number) of \(path)"
+        func tableRow(_ read: () throws(ParquetError) -> ParquetValue) throws -> TableRow {
+            do throws(ParquetError) { return TableRow(location: location, values: try read()) } catch {
+                throw BridgeError(.corruptInput, "\(location) cannot be read: \(error)")
+            }
+        }
         switch part {
         case .parquet(let file):
-            do throws(ParquetError) { return try file.row(at: index - rows.lowerBound, columns: columns) } catch {
-                throw BridgeError(.corruptInput, "row \(index - rows.lowerBound) of \(path) cannot be read: \(error)")
-            }
+            return try tableRow { () throws(ParquetError) in try file.row(at: number, columns: nil) }
         case .arrow(let file):
-            do throws(ParquetError) { return try file.row(at: index - rows.lowerBound, columns: columns) } catch {
-                throw BridgeError(.corruptInput, "row \(index - rows.lowerBound) of \(path) cannot be read: \(error)")
-            }
-        case .json(let lines):
-            let row = try lines.row(at: index - rows.lowerBound)
-            guard let columns else { return row }
-            return .structure(columns.map { .init(name: $0, value: row[$0] ?? .null) })
+            return try tableRow { () throws(ParquetError) in try file.row(at: number, columns: nil) }
+        case .json(let file): return try JSONRow(file, number, location: location)
         }
-    }
-
-    /// The location of a row for messages: its file, and its index there from 0 on.
-    ///
-    /// - Throws: `BridgeError` when there is no such row.
-    public func location(of index: Int) throws -> String {
-        let (path, rows, _) = try part(holding: index)
-        return "row \(index - rows.lowerBound) of \(path)"
-    }
-
-    /// Whether a row is of a table whose structures all have the same fields.
-    ///
-    /// Some of them are null only because other values have them; in JSON a null is written explicitly.
-    func padsWithNulls(at index: Int) -> Bool {
-        guard case .json? = try? part(holding: index).part else { return true }
-        return false
     }
 
     private func part(holding index: Int) throws -> (path: String, rows: Range<Int>, part: Part) {

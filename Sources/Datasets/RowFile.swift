@@ -1,5 +1,4 @@
 import BridgeCore
-import Glibc
 package import JSONTree
 import Parquet
 
@@ -20,7 +19,7 @@ package final class RowFile: Sendable {
     let path: String
     /// The rows in their order.
     let places: RowOffsets
-    private let descriptor: Int32
+    private let file: FileStorage
     /// The text of a file that is compressed; nil for one that is read where it is.
     private let text: [UInt8]?
 
@@ -52,23 +51,16 @@ package final class RowFile: Sendable {
         guard !path.isEmpty, !path.utf8.contains(0) else {
             throw BridgeError(.badArgument, "the path of the data is empty or has a zero byte; give the path of a file")
         }
-        // Without O_NONBLOCK opening a pipe would block until another process writes.
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else {
-            throw BridgeError.cannotOpen(path)
-        }
-        var keeps = false
-        defer { if !keeps { close(descriptor) } }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+        if let kind = Files.kind(of: path), kind != .file {
             throw BridgeError(.fileSystem, "\(path) is not a file, expected one with JSON rows")
         }
+        let file = try FileStorage(path: path)
         var scanner = RowScanner(path: path)
         var buffer = [UInt8](repeating: 0, count: 1 << 20)
         var offset = 0
-        text = try Self.text(descriptor, size: Int(status.st_size), &buffer, path)
+        text = try Self.text(file, &buffer)
         while text == nil {
-            let count = try Self.read(descriptor, &buffer, at: offset, path)
+            let count = try Self.read(file, &buffer, at: offset)
             if count == 0 { break }
             let mark = offset == 0 ? try Self.byteOrderMark(buffer[..<count], path) : 0
             try scanner.scan(buffer[mark..<count], at: offset + mark)
@@ -83,11 +75,8 @@ package final class RowFile: Sendable {
         guard allowsNone || !places.isEmpty else {
             throw BridgeError(.corruptInput, "\(path) holds no row, expected JSON rows, one to a line or as one list")
         }
-        (self.path, self.places, self.descriptor) = (path, places, descriptor)
-        keeps = true
+        (self.path, self.places, self.file) = (path, places, file)
     }
-
-    deinit { close(descriptor) }
 
     /// The number of rows.
     package var count: Int { places.count }
@@ -113,7 +102,7 @@ package final class RowFile: Sendable {
         }
         if let text { return try parsed(Array(text[location.offset..<location.offset + location.count]), row) }
         var bytes = [UInt8](repeating: 0, count: location.count)
-        let count = try Self.read(descriptor, &bytes, at: location.offset, path)
+        let count = try Self.read(file, &bytes, at: location.offset)
         guard count == location.count else {
             throw BridgeError(.corruptInput, "\(name(of: row)): the file has become shorter since it was opened")
         }
@@ -135,9 +124,9 @@ package final class RowFile: Sendable {
     }
 
     /// The text of a file that is compressed; nil for another one.
-    private static func text(_ descriptor: Int32, size: Int, _ buffer: inout [UInt8], _ path: String) throws -> [UInt8]?
-    {
-        let count = try read(descriptor, &buffer, at: 0, path)
+    private static func text(_ file: FileStorage, _ buffer: inout [UInt8]) throws -> [UInt8]? {
+        let (path, size) = (file.name, file.byteCount)
+        let count = try read(file, &buffer, at: 0)
         guard TextBytes.isCompressed(buffer[..<min(count, 8)]) else { return nil }
         guard size <= largestText else {
             throw BridgeError(
@@ -146,7 +135,7 @@ package final class RowFile: Sendable {
             )
         }
         var bytes = [UInt8](repeating: 0, count: size)
-        guard try read(descriptor, &bytes, at: 0, path) == size else {
+        guard try read(file, &bytes, at: 0) == size else {
             throw BridgeError(.corruptInput, "\(path) has become shorter while it was read")
         }
         do throws(ParquetError) { return try TextBytes.unpacked(bytes, limit: largestText(ofPacked: size)) } catch {
@@ -154,22 +143,9 @@ package final class RowFile: Sendable {
         }
     }
 
-    /// Fills the buffer as far as the file goes.
-    private static func read(_ descriptor: Int32, _ buffer: inout [UInt8], at offset: Int, _ path: String) throws -> Int
-    {
-        try buffer.withUnsafeMutableBytes { bytes in
-            var done = 0
-            while done < bytes.count {
-                let count = pread(descriptor, bytes.baseAddress.map { $0 + done }, bytes.count - done, offset + done)
-                if count < 0, errno == EINTR { continue }
-                guard count >= 0 else {
-                    throw BridgeError(.fileSystem, "\(path) cannot be read: \(String(cString: strerror(errno)))")
-                }
-                if count == 0 { break }
-                done += count
-            }
-            return done
-        }
+    /// Fills the buffer as far as the file has bytes.
+    private static func read(_ file: FileStorage, _ buffer: inout [UInt8], at offset: Int) throws -> Int {
+        try buffer.withUnsafeMutableBytes { try file.readAvailable(at: offset, into: $0) }
     }
 
     /// Runs something about a row and puts file and line before what it throws.

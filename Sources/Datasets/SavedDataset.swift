@@ -1,5 +1,4 @@
 import BridgeCore
-import Glibc
 import JSONTree
 
 /// A directory written by `datasets.save_to_disk`: Arrow files, with a `state.json` that lists them, or such a
@@ -76,11 +75,7 @@ struct SavedDataset {
     }
 
     private static func json(_ path: String) throws -> JSON? {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return nil }
-        let bytes = try DatasetDirectory.contents(of: path, limit: largestFile)
-        do throws(JSONError) { return try JSON(parsing: bytes) } catch {
-            throw BridgeError(.corruptInput, "\(path) is not valid JSON: \(error)")
-        }
+        guard Files.exists(path) else { return nil }
+        return try JSON(contentsOf: path, limit: largestFile)
     }
 }

@@ -120,8 +120,7 @@ public final class Trainer {
     ///   many steps without a finite loss, and when no step had a supervised token. The steps before are saved.
     public func run(shouldStop: () -> Bool = { false }) throws -> Outcome {
         let train = components.recipe.train
-        let lock = try components.checkpoints?.lock()
-        defer { withExtendedLifetime(lock) {} }
+        defer { components.checkpoints?.release() }
         try resume()
         for sink in sinks { try sink.begin(components.metadata, after: progress.iteration) }
         var outcome = Outcome(end: .done, iteration: progress.iteration)
@@ -339,7 +338,7 @@ public final class Trainer {
     }
 
     private func resume() throws {
-        guard let checkpoints = components.checkpoints, let found = try checkpoints.newest() else { return }
+        guard let checkpoints = components.checkpoints, let found = checkpoints.newest else { return }
         progress = try checkpoints.restore(state, from: found)
         lossMonitor.meanLoss = progress.meanLoss
         optimizer.resume(after: progress.optimizerSteps)

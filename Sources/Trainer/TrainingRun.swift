@@ -1,6 +1,5 @@
 public import BridgeCore
 public import Datasets
-import Foundation
 import JSONTree
 public import Logging
 public import TensorRuntime
@@ -19,11 +18,12 @@ public final class TrainingRun {
     /// The number of training samples.
     public let sampleCount: Int?
     /// The checkpoint that the run resumes from; nil for a new run.
-    public let resumedFrom: String?
+    public var resumedFrom: String? { directory.newest }
 
     /// Notes about the rows that were read so far.
     public let notes: DataNotes
 
+    private let directory: RunDirectory
     private let samples: DataLoader
     private let validation: DataLoader?
     private let engine: any TensorEngine
@@ -93,6 +93,7 @@ public final class TrainingRun {
         try RunCheckpoints.checkDirectory(recipe.checkpoint.save)
         try Self.checkCheckpoints(recipe)
         try Self.checkLogs(recipe)
+        directory = try RunDirectory(recipe.checkpoint, isLocked: !environment.isShapeOnly)
         bridge =
             try environment.isShapeOnly && HubRepository(meantBy: weights) != nil
             ? AutoBridge.forPlanning(weights, catalog: environment.catalog, hub: environment.hub)
@@ -104,16 +105,13 @@ public final class TrainingRun {
         if let repository = HubRepository(meantBy: weights), let commit = environment.hub.cache.commit(of: repository) {
             recipe.checkpoint.pretrainedCheckpoint = "\(repository.id)@\(commit)"
         }
-        // An empty checkpoint.load is reported by the run itself.
-        let newest = try? RunCheckpoints.newest(recipe.checkpoint)
-        let stored = try newest.flatMap(Self.storedRecipe)
-        resumedFrom = newest
+        let stored = try directory.newest.flatMap(Self.storedRecipe)
         if recipe.dataset.date.isEmpty {
             // A converted checkpoint has no date.
             let begun = stored?.dataset.date ?? ""
             recipe.dataset.date = begun.isEmpty ? environment.today : begun
         }
-        if let newest, let stored {
+        if let newest = directory.newest, let stored {
             let changes = try ResumeCheck(recipe, stored: stored, path: newest).changes
             if !changes.isEmpty {
                 environment.logger.notice(
@@ -174,10 +172,8 @@ public final class TrainingRun {
     /// The recipe of the run that wrote a checkpoint; nil for one that was converted.
     private static func storedRecipe(_ path: String) throws -> Recipe? {
         let name = "\(path)/run_config.yaml"
-        guard FileManager.default.fileExists(atPath: "\(path)/\(RunProgress.fileName)"),
-            let bytes = FileManager.default.contents(atPath: name)
-        else { return nil }
-        return try Recipe(yaml: String(decoding: bytes, as: UTF8.self), name: name)
+        guard Files.exists("\(path)/\(RunProgress.fileName)"), Files.exists(name) else { return nil }
+        return try Recipe(yaml: String(decoding: Files.contents(of: name), as: UTF8.self), name: name)
     }
 
     private static func date(_ text: String) throws -> ChatDate {
@@ -233,6 +229,7 @@ public final class TrainingRun {
         let checkpoints = RunCheckpoints(
             bridge,
             recipe.checkpoint,
+            directory: directory,
             configuration: try bridge.runConfiguration(recipe),
             logger: logger
         )

@@ -12,8 +12,12 @@ import Testing
 
     /// Options of a conversion that finds a file changed when all is written.
     private func options(_ change: @escaping @Sendable () throws -> Void) -> ConversionOptions {
+        let isChanged = Atomic(false)
         var context = RunContext()
-        context.confirm = change
+        context.progress = { progress in
+            guard progress.doneBytes == progress.totalBytes, !isChanged.exchange(true, ordering: .relaxed) else { return }
+            do { try change() } catch { Issue.record(error) }
+        }
         return ConversionOptions(context: context)
     }
 

@@ -82,7 +82,13 @@ import Trainer
                     samples: samples,
                     validation: validation,
                     sinks: sinks + [log],
-                    checkpoints: RunCheckpoints(bridge, recipe.checkpoint, configuration: [], logger: logger),
+                    checkpoints: RunCheckpoints(
+                        bridge,
+                        recipe.checkpoint,
+                        directory: RunDirectory(recipe.checkpoint),
+                        configuration: [],
+                        logger: logger
+                    ),
                     metadata: RunMetadata(name: recipe.name, metadata: [])
                 ),
                 logger: logger

@@ -97,37 +97,28 @@ public struct PEFTConfiguration: Sendable {
     ///
     /// - Throws: `BridgeError` for another kind of adapter, and for settings that are not supported.
     public init(json: JSON, name: String) throws {
-        func problem(_ what: String) -> BridgeError { BridgeError(.badConfiguration, "\(name): \(what)") }
+        let reader = JSONReader(json, name: name, code: .badConfiguration)
         guard json["peft_type"]?.string?.uppercased() == "LORA" else {
             let type = json["peft_type"]?.string ?? "missing"
-            throw problem("peft_type is \(type), expected LORA (adapters of LoRA and DoRA)")
+            throw reader.problem("peft_type is \(type), expected LORA (adapters of LoRA and DoRA)")
         }
         try Self.settings.check(json, name: name)
         unknownKeys = Self.settings.unknownKeys(of: json)
-        guard let rank = json["r"]?.integer, Self.ranks.contains(rank) else {
-            throw problem("r is not an integer from 1 to \(Self.ranks.upperBound)")
-        }
-        guard let alpha = json["lora_alpha"]?.double, alpha.isFinite else {
-            throw problem("lora_alpha is not a finite number")
-        }
-        self.rank = rank
-        self.alpha = alpha
+        rank = try reader.integer("r", in: Self.ranks)
+        alpha = try reader.required("lora_alpha", "a finite number") { $0.double.flatMap { $0.isFinite ? $0 : nil } }
         dropout = json["lora_dropout"]?.double ?? 0
-        guard dropout >= 0, dropout < 1 else { throw problem("lora_dropout is \(dropout), expected 0 to less than 1") }
-        func flag(_ key: String) throws -> Bool {
-            guard let value = json[key]?.nonNull else { return false }
-            guard let flag = value.bool else { throw problem("\(key) is \(value.kind), expected true or false") }
-            return flag
+        guard dropout >= 0, dropout < 1 else {
+            throw reader.problem("lora_dropout is \(dropout), expected 0 to less than 1")
         }
-        usesDoRA = try flag("use_dora")
-        scalesByRoot = try flag("use_rslora")
-        tiesWeights = try flag("ensure_weight_tying")
+        usesDoRA = try reader.flag("use_dora")
+        scalesByRoot = try reader.flag("use_rslora")
+        tiesWeights = try reader.flag("ensure_weight_tying")
         savedModules =
-            try json["modules_to_save"]?.nonNull.map { value in
-                guard let names = value.array?.map(\.string), !names.contains(nil) else {
-                    throw problem("modules_to_save is \(value.kind), expected a list of names")
+            try reader.optional("modules_to_save", "a list of names") { value in
+                value.array.flatMap { names in
+                    let texts = names.compactMap(\.string)
+                    return texts.count == names.count ? texts : nil
                 }
-                return names.compactMap(\.self)
             } ?? []
         let base = json["base_model_name_or_path"]?.string
         baseModel = base.map { base in json["revision"]?.string.map { "\(base)@\($0)" } ?? base }

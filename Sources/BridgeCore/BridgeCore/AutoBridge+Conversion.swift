@@ -16,9 +16,7 @@ extension AutoBridge {
             )
         }
         let plugin = catalog.pluginName(for: model.architecture)
-        var plan = try Importer(directory: directory, model: model, plugin: plugin, options: options).plan()
-        plan.confirm = directory.confirm
-        return plan
+        return try Importer(directory: directory, model: model, plugin: plugin, options: options).plan()
     }
 
     /// Writes the weights as a Megatron checkpoint, iteration 0.

@@ -59,9 +59,7 @@ extension AutoBridge {
         }
         let result: Result
         do {
-            let directory = try HuggingFaceDirectory(path: stream.directory, elsewhere: stream.pendingFiles) {
-                try stream.confirm()
-            }
+            let directory = try HuggingFaceDirectory(path: stream.directory, elsewhere: stream.pendingFiles)
             let bridge = try AutoBridge(directory: directory, catalog: catalog ?? .standard())
             stream.hide()
             result = try body(bridge)

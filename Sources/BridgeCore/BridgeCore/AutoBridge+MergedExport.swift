@@ -37,13 +37,8 @@ extension AutoBridge {
         let (base, weights) = try base(of: directory)
         try Destination.check(destination, against: [path, base.directory?.path, weights])
         try Self.checkExport(to: destination, overwrite: options.overwrite)
-        let sources = SourceFiles([directory, base.directory?.path, weights])
         var options = options
-        let confirm = options.context.confirm
-        options.context.confirm = {
-            try confirm?()
-            try sources.confirmUnchanged()
-        }
+        options.context.sources.append(SourceFiles([directory, base.directory?.path, weights]))
         let model = try base.toModel(weights: weights, on: engine)
         let adapters = try base.loadAdapters(from: directory, on: model)
         return try base.exportMerged(adapters, on: model, to: destination, options: options)

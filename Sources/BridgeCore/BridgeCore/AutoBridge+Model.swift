@@ -68,7 +68,9 @@ extension AutoBridge {
             return try exporter.parameters().parameters
         } catch let error as BridgeError where error.code == .unaccountedTensors {
             // The error about a quantized model is already clear.
-            if error.message.contains(Quantisation.mark) { throw error }
+            if path == nil, let directory, Quantisation.unsupportedScheme(of: directory.configuration, directory.tensors) != nil {
+                throw error
+            }
             throw BridgeError(
                 error.code,
                 "\(ByteFormat.counted(error.names.count, "tensor")) of \(path ?? directory?.path ?? "the model") do not fit the "

@@ -31,13 +31,7 @@ extension AutoBridge {
         context: RunContext = RunContext()
     ) throws -> ConversionReport {
         let names = TrainedNames(try model.table(style))
-        let layout = NativeLayout(
-            layout: RankLayout(),
-            layerCount: model.provider.decoder.numLayers,
-            vocabularyMultiple: nil
-        )
         let parameters = try names.parameters(state.parameters.map { ($0.name, $0.tensor) })
-        let (weights, lines) = try layout.spread(parameters)
         let kinds = Dictionary(grouping: state.moments, by: \.kind).sorted { $0.key < $1.key }
         let moments = try kinds.flatMap { kind, all in
             try names.parameters(all.map { ($0.parameter, $0.tensor) }).map { parameter in
@@ -46,36 +40,22 @@ extension AutoBridge {
                 return parameter
             }
         }
-        let (optimizer, optimizerLines) = try moments.isEmpty ? ([], []) : layout.spread(moments, kind: "optimizer")
         var ledger = Ledger()
         ledger.mapped = parameters.map(\.name)
-        let spread = RankLayout(stageLayers: RankLayout().layersPerStage(of: model.provider.decoder.numLayers))
-        var manifest = NativeManifest(
+        let manifest = NativeManifest(
             architecture: model.architecture,
             family: model.bridge.name,
             plugin: catalog.pluginName(for: model.architecture),
             style: style,
-            layout: spread,
             ledger: ledger.json,
-            parameters: lines,
-            files: []
+            holdsAdapter: state.adapters != nil
         )
-        manifest.optimizer = optimizerLines
-        manifest.holdsAdapter = state.adapters != nil
-        let pending = manifest
-        let plan = ConversionPlan(
-            kind: .saving,
-            source: "memory",
-            architecture: model.architecture,
-            layout: RankLayout(),
+        let layout = try NativeLayout(.single, layerCount: model.provider.decoder.numLayers)
+        let plan = try NativePlanner(kind: .saving, source: "memory", layout: layout, manifest: manifest).plan(
+            parameters.map { ($0, []) },
+            optimizer: moments,
             ledger: ledger,
-            lines: parameters.map {
-                .init(name: $0.name, sources: [], shape: $0.view.shape, elementType: $0.view.elementType, notes: [])
-            },
-            notes: [],
-            plannedFiles: weights + optimizer + (try sideFiles()) + (try adapterConfiguration(state))
-                + files.map { .literal(name: $0.name, $0.bytes) },
-            finalize: { pending.withChecksums($0) }
+            otherFiles: sideFiles() + adapterConfiguration(state) + files.map { .literal(name: $0.name, $0.bytes) }
         )
         return try NativeDestination(path: path, iteration: iteration, overwrite: true, continuesRun: true).write(
             plan,

@@ -21,13 +21,14 @@ extension BridgeError {
     }
 
     /// An error for the system call that just failed, with the system's own words.
-    package static func system(
+    public static func system(
         _ what: String,
-        _ number: Int32 = errno,
+        _ number: Int32? = nil,
         code: Code = .fileSystem,
         fileID: String = #fileID,
         line: Int = #line
     ) -> BridgeError {
+        let number = number ?? errno
         let reason =
             switch number {
             case ENOSPC, EDQUOT: "no space is left; free some, or choose another destination"

@@ -66,6 +66,13 @@ public struct BridgeError: Error, Sendable, CustomStringConvertible {
         location = "\(fileID):\(line)"
     }
 
+    /// The same error with the location of what it is about.
+    public func prefixed(by location: String) -> BridgeError {
+        var error = self
+        error.message = "\(location): \(message)"
+        return error
+    }
+
     /// The sentence, the names below it and the cause.
     public var description: String {
         var lines = [message]

@@ -30,3 +30,11 @@ public enum ByteFormat {
         return "\(sign)\(whole / Int(scale)).\(String(repeating: "0", count: digits - fraction.count))\(fraction)"
     }
 }
+
+extension Int {
+    /// The digits with zeros before them, at least `count` characters.
+    package func padded(to count: Int) -> String {
+        let digits = String(self)
+        return String(repeating: "0", count: Swift.max(0, count - digits.count)) + digits
+    }
+}

@@ -22,11 +22,31 @@ extension ByteStorage {
     }
 }
 
+/// Storage whose bytes can be read without leaving them in the page cache.
+package protocol UncachedReadable: ByteStorage {
+    /// Copies the bytes from `offset` on into the whole of `buffer`, for a caller that reads them once.
+    ///
+    /// - Throws: `BridgeError` when they cannot be read or end early.
+    func readUncached(
+        at offset: Int,
+        into buffer: UnsafeMutableRawBufferPointer,
+        through scratch: inout AlignedBuffer
+    ) throws
+}
+
+/// Storage whose bytes may turn out to be invalid after they were read.
+package protocol Confirmable: ByteStorage {
+    /// Checks that all bytes that were read are valid, which may take time; called before a result is committed.
+    ///
+    /// - Throws: `BridgeError` that names the storage.
+    func confirm() throws
+}
+
 /// A file that is open for reading.
 ///
 /// It is read with `pread` and not mapped: a file that another process truncates during the run gives an error, where a
 /// mapping would end the process. Reads into reused buffers are also faster.
-public final class FileStorage: ByteStorage, UncachedReadable {
+public final class FileStorage: ByteStorage, UncachedReadable, Confirmable {
     /// The path.
     public let name: String
     /// The file's size when it was opened.
@@ -59,6 +79,14 @@ public final class FileStorage: ByteStorage, UncachedReadable {
         try check(try file.read(at: offset, into: buffer), of: buffer.count, at: offset)
     }
 
+    /// Copies the bytes from `offset` on into `buffer`, as far as the file has them.
+    ///
+    /// - Returns: The number of bytes: fewer than requested at the end of the file.
+    /// - Throws: `BridgeError` when it cannot be read.
+    public func readAvailable(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+        try file.read(at: offset, into: buffer)
+    }
+
     package func readUncached(
         at offset: Int,
         into buffer: UnsafeMutableRawBufferPointer,
@@ -69,11 +97,11 @@ public final class FileStorage: ByteStorage, UncachedReadable {
 
     /// Checks that the file has not changed since it was opened.
     ///
-    /// A file that was removed, or whose name was given away after it was read, does no harm: its bytes are those of one
-    /// state. Another file under its name is reported all the same, as the result is not that of what is there now.
+    /// A file that was removed after it was read is valid: its bytes are those of one state. Another file at its path is
+    /// reported all the same, as the result is not that of the present file.
     ///
     /// - Throws: `BridgeError` that names the file.
-    package func confirmUnchanged() throws {
+    package func confirm() throws {
         guard let now = FileStamp(descriptor: file.descriptor), now == stamp,
             FileStamp(path: name).map({ $0 == stamp }) ?? true
         else { throw FileStamp.changed(name) }

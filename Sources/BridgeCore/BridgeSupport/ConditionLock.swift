@@ -1,12 +1,12 @@
 import Glibc
 
 /// A lock with a condition variable, which the standard library does not have.
-package final class ConditionLock: @unchecked Sendable {
+public final class ConditionLock: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
     /// An unlocked lock.
-    package init() {
+    public init() {
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(condition, nil)
     }
@@ -19,17 +19,17 @@ package final class ConditionLock: @unchecked Sendable {
     }
 
     /// Calls `body` with the lock held.
-    package func locked<Result>(_ body: () throws -> Result) rethrows -> Result {
+    public func locked<Result>(_ body: () throws -> Result) rethrows -> Result {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         return try body()
     }
 
     /// Waits for a signal; the lock is held before and after, and released meanwhile.
-    package func wait() { pthread_cond_wait(condition, mutex) }
+    public func wait() { pthread_cond_wait(condition, mutex) }
 
     /// Waits for a signal for a time; the lock is held before and after, and released meanwhile.
-    package func wait(milliseconds: Int) {
+    public func wait(milliseconds: Int) {
         var deadline = timespec()
         clock_gettime(CLOCK_REALTIME, &deadline)
         deadline.tv_nsec += milliseconds * 1_000_000
@@ -39,5 +39,5 @@ package final class ConditionLock: @unchecked Sendable {
     }
 
     /// Wakes all threads that wait.
-    package func signalAll() { pthread_cond_broadcast(condition) }
+    public func signalAll() { pthread_cond_broadcast(condition) }
 }

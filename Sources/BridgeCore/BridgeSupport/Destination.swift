@@ -74,22 +74,17 @@ public enum Destination {
     }
 
     /// The targets of the links in a directory, to the depth of a checkpoint.
-    private static func linkTargets(in directory: String, depth: Int = 0) -> [String] {
-        guard depth < 3, let names = try? Files.list(directory), names.count <= 10_000 else { return [] }
-        return names.flatMap { name -> [String] in
-            let path = Files.join(directory, name)
-            var status = stat()
-            guard lstat(path, &status) == 0 else { return [] }
-            switch status.st_mode & S_IFMT {
-            case S_IFLNK: return [resolved(path)]
-            case S_IFDIR: return linkTargets(in: path, depth: depth + 1)
-            default: return []
-            }
+    private static func linkTargets(in directory: String) -> [String] {
+        var targets: [String] = []
+        try? Files.walk(directory, depth: 2, mostNames: 10_000, skipsUnreadable: true) { entry in
+            if entry.isLink { targets.append(resolved(Files.join(directory, entry.path))) }
+            return !entry.isLink
         }
+        return targets
     }
 
     /// An absolute path without links, `.` and `..`; its end need not exist.
-    package static func resolved(_ path: String) -> String { resolved(path, links: 0) }
+    public static func resolved(_ path: String) -> String { resolved(path, links: 0) }
 
     private static func resolved(_ path: String, links: Int) -> String {
         var current = path.hasPrefix("/") ? "/" : Files.real(".") ?? "/"

@@ -2,9 +2,9 @@ import CSystem
 import Glibc
 import Synchronization
 
-/// A file whose whole pages are written and read past the page cache, where the file system lets that be.
+/// A file whose whole pages are written and read past the page cache, where the file system supports that.
 ///
-/// Fresh page-cache memory is slow to get, above all on virtual machines. Several threads may be at it, at different bytes.
+/// Allocating page-cache memory is slow, above all on virtual machines. Several threads may use it, at different offsets.
 package final class DirectIOFile: Sendable {
     package let path: String
     /// The buffered descriptor, for parts that are not whole pages.
@@ -18,6 +18,8 @@ package final class DirectIOFile: Sendable {
     static let pieceSize = 1 << 20
     /// A shorter read is not worth the pages around it.
     private static let shortestPiece = 128 << 10
+    /// A smaller file is not worth a second descriptor.
+    package static let smallestDirect = 1 << 20
 
     /// Takes ownership of an open file, and closes it in the end.
     init(_ descriptor: Int32, path: String, isWritable: Bool) {
@@ -35,12 +37,31 @@ package final class DirectIOFile: Sendable {
         self.init(descriptor, path: path, isWritable: true)
     }
 
+    /// Creates a file and reserves its space on the disk.
+    ///
+    /// - Parameters:
+    ///   - path: The path, where nothing exists.
+    ///   - byteCount: The size.
+    /// - Throws: `BridgeError` when it cannot be created, or the disk has too little space.
+    package convenience init(creating path: String, byteCount: Int) throws {
+        let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+        guard descriptor >= 0 else { throw BridgeError.system("cannot write \(path)") }
+        self.init(descriptor, path: path, isWritable: true)
+        if byteCount < Self.smallestDirect { isRefused.store(true, ordering: .relaxed) }
+        if byteCount > 0, csys_reserve(descriptor, Int64(byteCount)) != 0, [ENOSPC, EDQUOT, EFBIG].contains(errno) {
+            throw BridgeError.system("cannot reserve \(ByteFormat.text(byteCount)) for \(path)")
+        }
+    }
+
     deinit {
         close(descriptor)
         if let direct = opened.withLock({ $0 }), direct >= 0 { close(direct) }
     }
 
-    /// The file past the page cache; nil where there is no way past it.
+    /// Whether whole pages are written and read past the page cache.
+    package var isDirect: Bool { direct != nil }
+
+    /// The file past the page cache; nil where that is not supported.
     private var direct: Int32? {
         guard !isRefused.load(ordering: .relaxed) else { return nil }
         let found = opened.withLock { opened in
@@ -57,8 +78,8 @@ package final class DirectIOFile: Sendable {
     ///
     /// - Parameters:
     ///   - bytes: The bytes, with the offset from a page that `offset` has.
-    ///   - offset: Where they go.
-    /// - Throws: `BridgeError` when the disk is full or does not take them.
+    ///   - offset: Their position in the file.
+    /// - Throws: `BridgeError` when the disk is full or the write fails.
     package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
         let page = AlignedBuffer.alignment
         let start = (offset + page - 1) / page * page
@@ -91,9 +112,26 @@ package final class DirectIOFile: Sendable {
         }
     }
 
+    /// Flushes a file to the disk.
+    ///
+    /// - Parameter byteCount: The size that it has to have.
+    /// - Throws: `BridgeError` when it cannot be flushed or has another size.
+    package func finish(byteCount: Int) throws {
+        guard ftruncate(descriptor, off_t(byteCount)) == 0, fsync(descriptor) == 0 else {
+            throw BridgeError.system("cannot flush \(path)")
+        }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, Int(status.st_size) == byteCount else {
+            throw BridgeError(
+                .fileSystem,
+                "\(path) has \(status.st_size) bytes after \(byteCount) were written; the file system lost some"
+            )
+        }
+    }
+
     // MARK: Reading
 
-    /// Copies bytes by way of the page cache, where they then stay.
+    /// Copies bytes through the page cache, where they then stay.
     ///
     /// - Returns: The number of bytes: fewer than requested at the end of the file.
     /// - Throws: `BridgeError` when it cannot be read.
@@ -104,8 +142,8 @@ package final class DirectIOFile: Sendable {
     /// Copies bytes that are not read again soon, without adding them to the page cache.
     ///
     /// - Parameters:
-    ///   - offset: Where they start.
-    ///   - buffer: Where they go.
+    ///   - offset: Their position in the file.
+    ///   - buffer: Their destination.
     ///   - scratch: Temporary memory.
     /// - Returns: The number of bytes: fewer than requested at the end of the file.
     /// - Throws: `BridgeError` when it cannot be read.
@@ -136,12 +174,12 @@ package final class DirectIOFile: Sendable {
         return done
     }
 
-    /// Reads a range that starts on a page into memory that does, too, and has room for all pages that it touches.
+    /// Reads a range that starts on a page into memory that is aligned to pages and has room for all pages of the range.
     ///
     /// - Parameters:
     ///   - range: The bytes.
-    ///   - memory: Where they go.
-    ///   - each: Called with each piece, in their order, while it is in a core's own cache if it came from the page cache.
+    ///   - memory: Their destination.
+    ///   - each: Called with each piece, in order; one from the page cache is still in a core's own cache.
     /// - Returns: The number of bytes: fewer than requested at the end of the file.
     /// - Throws: `BridgeError` when it cannot be read.
     func readBlock(
@@ -215,16 +253,4 @@ package final class DirectIOFile: Sendable {
         }
         return done
     }
-}
-
-/// Storage whose bytes can be read without leaving them in the page cache.
-package protocol UncachedReadable: ByteStorage {
-    /// Copies the bytes from `offset` on into the whole of `buffer`, for a caller that reads them once.
-    ///
-    /// - Throws: `BridgeError` when they cannot be read or end early.
-    func readUncached(
-        at offset: Int,
-        into buffer: UnsafeMutableRawBufferPointer,
-        through scratch: inout AlignedBuffer
-    ) throws
 }

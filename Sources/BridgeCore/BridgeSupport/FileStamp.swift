@@ -41,7 +41,7 @@ struct FileStamp: Equatable, Sendable {
 public struct SourceFiles: Sendable {
     private var stamps: [(path: String, stamp: FileStamp)] = []
 
-    /// More directories below each other than a checkpoint has; it also ends at a link to a directory above.
+    /// More directories below each other than a checkpoint has.
     private static let deepest = 4
     private static let most = 100_000
 
@@ -50,18 +50,19 @@ public struct SourceFiles: Sendable {
     /// - Parameter paths: Files and directories; nil and paths that do not exist, such as an id on the hub, are
     ///   ignored.
     public init(_ paths: [String?]) {
-        for case let path? in paths { add(path, depth: 0) }
+        for case let path? in paths { add(path) }
     }
 
-    private mutating func add(_ path: String, depth: Int) {
-        switch Files.kind(of: path) {
-        case .file:
+    private mutating func add(_ path: String) {
+        func addFile(_ path: String) {
             if stamps.count < Self.most, let stamp = FileStamp(path: path) { stamps.append((path, stamp)) }
-        case .directory where depth < Self.deepest:
-            for name in (try? Files.list(path)) ?? [] where !name.hasPrefix(".") {
-                add(Files.join(path, name), depth: depth + 1)
-            }
-        default: break
+        }
+        if Files.kind(of: path) == .file { addFile(path) }
+        guard Files.kind(of: path) == .directory else { return }
+        try? Files.walk(path, depth: Self.deepest - 1, skipsUnreadable: true) { entry in
+            guard !entry.name.hasPrefix(".") else { return false }
+            if entry.kind == .file { addFile(Files.join(path, entry.path)) }
+            return true
         }
     }
 

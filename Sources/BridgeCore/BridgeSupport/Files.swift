@@ -1,16 +1,16 @@
 package import Glibc
 
 /// The few file system calls that Bridge needs, with errors as sentences.
-package enum Files {
+public enum Files {
     /// The type of a file.
-    package enum Kind {
+    public enum Kind: Sendable {
         case file
         case directory
         case other
     }
 
     /// The type of a file, symbolic links followed; nil when it does not exist.
-    package static func kind(of path: String) -> Kind? {
+    public static func kind(of path: String) -> Kind? {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }
         switch status.st_mode & S_IFMT {
@@ -21,7 +21,7 @@ package enum Files {
     }
 
     /// The identity of a file or directory, whatever path leads to it; nil when it does not exist.
-    package static func identity(of path: String) -> String? {
+    public static func identity(of path: String) -> String? {
         var status = stat()
         return stat(path, &status) == 0 ? identity(of: status) : nil
     }
@@ -30,39 +30,42 @@ package enum Files {
     package static func identity(of status: stat) -> String { "\(status.st_dev):\(status.st_ino)" }
 
     /// Whether both paths lead to one file or directory, which is there.
-    package static func areOne(_ one: String, _ other: String) -> Bool {
+    public static func areOne(_ one: String, _ other: String) -> Bool {
         guard let identity = identity(of: one) else { return false }
         return identity == Self.identity(of: other)
     }
 
     /// The absolute path of a file without links; nil when it does not exist.
-    package static func real(_ path: String) -> String? {
+    public static func real(_ path: String) -> String? {
         guard let found = realpath(path, nil) else { return nil }
         defer { free(found) }
         return String(cString: found)
     }
 
     /// Whether a file of any type exists at a path.
-    package static func exists(_ path: String) -> Bool { kind(of: path) != nil }
+    public static func exists(_ path: String) -> Bool { kind(of: path) != nil }
+
+    /// Whether the process may write a file, or change the entries of a directory.
+    public static func isWritable(_ path: String) -> Bool { access(path, W_OK) == 0 }
 
     /// The size of a file in bytes; 0 when there is none.
-    package static func size(of path: String) -> Int {
+    public static func size(of path: String) -> Int {
         var status = stat()
         return stat(path, &status) == 0 ? Int(status.st_size) : 0
     }
 
     /// A path inside a directory.
-    package static func join(_ directory: String, _ name: String) -> String {
+    public static func join(_ directory: String, _ name: String) -> String {
         directory.isEmpty ? name : directory.hasSuffix("/") ? directory + name : "\(directory)/\(name)"
     }
 
     /// The last part of a path.
-    package static func name(of path: String) -> String {
+    public static func name(of path: String) -> String {
         path.split(separator: "/").last.map(String.init) ?? path
     }
 
     /// The path without its last part.
-    package static func parent(of path: String) -> String {
+    public static func parent(of path: String) -> String {
         var path = path[...]
         while path.count > 1, path.hasSuffix("/") { path = path.dropLast() }
         guard let slash = path.lastIndex(of: "/") else { return "." }
@@ -70,14 +73,14 @@ package enum Files {
     }
 
     /// The path without slashes at its end.
-    package static func trimmed(_ path: String) -> String {
+    public static func trimmed(_ path: String) -> String {
         var path = path
         while path.count > 1, path.hasSuffix("/") { path.removeLast() }
         return path
     }
 
     /// The names in a directory, sorted by their bytes.
-    package static func list(_ directory: String) throws -> [String] {
+    public static func list(_ directory: String) throws -> [String] {
         guard let stream = opendir(directory) else { throw BridgeError.system("cannot list \(directory)") }
         defer { closedir(stream) }
         var names: [String] = []
@@ -87,11 +90,11 @@ package enum Files {
             }
             if name != ".", name != ".." { names.append(name) }
         }
-        return names.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
+        return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
     /// The content of a file of at most `limit` bytes.
-    package static func contents(of path: String, limit: Int = 512 << 20) throws -> [UInt8] {
+    public static func contents(of path: String, limit: Int = 512 << 20) throws -> [UInt8] {
         let file = try FileStorage(path: path)
         guard file.byteCount <= limit else {
             throw BridgeError(
@@ -103,7 +106,7 @@ package enum Files {
     }
 
     /// Creates a directory and its parents.
-    package static func createDirectory(_ path: String) throws {
+    public static func createDirectory(_ path: String) throws {
         if kind(of: path) == .directory { return }
         let above = parent(of: path)
         if above != path, !exists(above) { try createDirectory(above) }
@@ -113,7 +116,7 @@ package enum Files {
     }
 
     /// Writes a file and flushes it to the disk.
-    package static func write(_ bytes: [UInt8], to path: String) throws {
+    public static func write(_ bytes: [UInt8], to path: String) throws {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw BridgeError.system("cannot write \(path)") }
         defer { close(descriptor) }
@@ -126,27 +129,34 @@ package enum Files {
         _ path: String,
         _ content: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void
     ) throws {
-        try content { piece in
-            var done = 0
-            while done < piece.count, let base = piece.baseAddress {
-                let count = Glibc.write(descriptor, base + done, piece.count - done)
-                if count < 0, errno == EINTR { continue }
-                guard count > 0 else { throw BridgeError.system("cannot write \(path)") }
-                done += count
-            }
-        }
+        try content { try write($0, to: descriptor, named: path) }
         guard fsync(descriptor) == 0 else { throw BridgeError.system("cannot flush \(path)") }
     }
 
+    /// Writes bytes at the position of an open file.
+    public static func write(_ bytes: [UInt8], to descriptor: Int32, named path: String) throws {
+        try bytes.withUnsafeBytes { try write($0, to: descriptor, named: path) }
+    }
+
+    private static func write(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32, named path: String) throws {
+        var done = 0
+        while done < bytes.count, let base = bytes.baseAddress {
+            let count = Glibc.write(descriptor, base + done, bytes.count - done)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw BridgeError.system("cannot write \(path)") }
+            done += count
+        }
+    }
+
     /// Replaces a small file atomically.
-    package static func replace(_ path: String, with bytes: [UInt8]) throws {
+    public static func replace(_ path: String, with bytes: [UInt8]) throws {
         try replace(path) { put in try bytes.withUnsafeBytes(put) }
     }
 
     /// Replaces a file atomically with one that is written in parts.
     ///
     /// Until then it is called `PATH.partial` and locked; the partial file of a killed program is overwritten.
-    package static func replace(
+    public static func replace(
         _ path: String,
         _ content: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void
     ) throws {
@@ -166,7 +176,7 @@ package enum Files {
     }
 
     /// Flushes a directory's entries to the disk.
-    package static func flushDirectory(_ path: String) throws {
+    public static func flushDirectory(_ path: String) throws {
         let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw BridgeError.cannotOpen(path) }
         defer { close(descriptor) }
@@ -179,26 +189,37 @@ package enum Files {
     /// Removes a file, or a directory with all that is in it.
     ///
     /// Does not follow symbolic links.
-    package static func remove(_ path: String) throws {
+    public static func remove(_ path: String) throws {
         var status = stat()
         guard lstat(path, &status) == 0 else { return }
-        if status.st_mode & S_IFMT == S_IFDIR {
-            for name in try list(path) { try remove(join(path, name)) }
-            guard rmdir(path) == 0 else { throw BridgeError.system("cannot remove \(path)") }
-        } else {
+        var directories: [String] = []
+        func removeFile(_ path: String) throws {
             guard unlink(path) == 0 else { throw BridgeError.system("cannot remove \(path)") }
+        }
+        guard status.st_mode & S_IFMT == S_IFDIR else { return try removeFile(path) }
+        try walk(path) { entry in
+            let location = join(path, entry.path)
+            guard entry.kind == .directory, !entry.isLink else {
+                try removeFile(location)
+                return false
+            }
+            directories.append(location)
+            return true
+        }
+        for directory in directories.reversed() + [path] {
+            guard rmdir(directory) == 0 else { throw BridgeError.system("cannot remove \(directory)") }
         }
     }
 
     /// The free bytes of the file system of a path; nil when it does not report them.
-    package static func freeSpace(at path: String) -> Int? {
+    public static func freeSpace(at path: String) -> Int? {
         var status = statvfs()
         guard statvfs(path, &status) == 0 else { return nil }
         return Int(status.f_bavail) * Int(status.f_frsize)
     }
 
     /// Whether a name is that of a file inside a directory.
-    package static func isPlainName(_ name: String) -> Bool {
+    public static func isPlainName(_ name: String) -> Bool {
         !name.isEmpty && name != "." && name != ".." && !name.contains("/") && !name.contains("\0")
     }
 }

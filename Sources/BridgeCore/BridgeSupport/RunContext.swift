@@ -11,8 +11,8 @@ public struct RunContext: Sendable {
     /// Cancels the run.
     public var cancellation: Cancellation
 
-    /// Called before the result is committed; an error ends the run, and the destination is unchanged.
-    public var confirm: (@Sendable () throws -> Void)?
+    /// Files that the caller has read; when one has changed by the end, the run fails and the destination is unchanged.
+    public var sources: [SourceFiles] = []
 
     /// Receives notices that are not errors; the default discards them.
     public var logger: Logger

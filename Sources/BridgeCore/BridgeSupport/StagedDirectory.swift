@@ -11,7 +11,8 @@ package final class StagedDirectory {
     /// The final path.
     package let destination: String
 
-    private let lock: Int32
+    /// Nil after the end.
+    private var lock: FileLock?
     private let replaces: Bool
     /// The directories above the destination that were made for it, the innermost first.
     private let madeParents: [String]
@@ -32,7 +33,13 @@ package final class StagedDirectory {
         self.destination = destination
         replaces = overwrite
         path = Files.join(parent, ".\(Files.name(of: destination)).partial")
-        lock = try Self.takeLock(path, destination)
+        guard let lock = try FileLock.take(directory: path) else {
+            throw BridgeError(
+                .destinationTaken,
+                "another run is writing \(destination); wait for it, or choose another directory"
+            )
+        }
+        self.lock = lock
         for name in try Files.list(path) { try Files.remove(Files.join(path, name)) }
     }
 
@@ -62,35 +69,6 @@ package final class StagedDirectory {
             throw BridgeError(.destinationTaken, "\(destination) exists and is not a directory; choose another path")
         default: break
         }
-    }
-
-    private static func takeLock(_ path: String, _ destination: String) throws -> Int32 {
-        for _ in 0..<100 {
-            guard mkdir(path, 0o777) == 0 || errno == EEXIST else {
-                throw BridgeError.system("cannot create a directory next to \(destination)")
-            }
-            // A link at this name could lead to files of another owner, which must not be removed.
-            let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
-            if descriptor < 0, errno == ENOENT { continue }
-            guard descriptor >= 0 else { throw BridgeError.cannotOpen(path) }
-            guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-                close(descriptor)
-                throw BridgeError(
-                    .destinationTaken,
-                    "another run is writing \(destination); wait for it, or choose another directory"
-                )
-            }
-            // The previous holder of the lock may just have renamed or removed the opened directory.
-            var (locked, named) = (stat(), stat())
-            if fstat(descriptor, &locked) == 0, stat(path, &named) == 0, locked.st_ino == named.st_ino {
-                return descriptor
-            }
-            close(descriptor)
-        }
-        throw BridgeError(
-            .destinationTaken,
-            "other runs keep writing \(destination); wait for them, or choose another directory"
-        )
     }
 
     /// Runs `body`, which writes the files; its errors name the destination, which the user knows, and not the staging directory.
@@ -125,7 +103,7 @@ package final class StagedDirectory {
             try Files.flushDirectory(parent)
         }
         isOpen = false
-        close(lock)
+        lock = nil
     }
 
     /// Removes what has been made so far.
@@ -135,7 +113,7 @@ package final class StagedDirectory {
         try? Files.remove(path)
         // One that another process uses by now is not empty and is kept.
         for directory in madeParents where rmdir(directory) != 0 { break }
-        close(lock)
+        lock = nil
     }
 
     private static func missing(_ directory: String) -> [String] {
@@ -149,9 +127,12 @@ package final class StagedDirectory {
     }
 
     private static func flush(_ directory: String) throws {
-        for name in try Files.list(directory) where Files.kind(of: Files.join(directory, name)) == .directory {
-            try flush(Files.join(directory, name))
+        var directories = [directory]
+        try Files.walk(directory) { entry in
+            guard entry.kind == .directory, !entry.isLink else { return false }
+            directories.append(Files.join(directory, entry.path))
+            return true
         }
-        try Files.flushDirectory(directory)
+        for directory in directories.reversed() { try Files.flushDirectory(directory) }
     }
 }

@@ -2,9 +2,9 @@ import Synchronization
 
 /// A file whose blocks are compared with their checksums as they are read.
 ///
-/// Pieces are copied out of whole blocks, which a ``BlockCache`` keeps while the threads of a conversion are at them, so
-/// that each byte is read from the disk once and hashed once: a wrong byte ends what reads it, and never gets further.
-package final class VerifiedStorage: ByteStorage {
+/// Pieces are copied out of whole blocks, which a ``BlockCache`` keeps while the threads of a conversion use them, so that
+/// each byte is read from the disk once and hashed once: a wrong byte is an error of the read and never gets further.
+package final class VerifiedStorage: ByteStorage, Confirmable {
     /// The file.
     package let file: FileStorage
     private let isExpected: @Sendable (_ block: Int, BlockChecksum.Digest) -> Bool
@@ -78,6 +78,8 @@ package final class VerifiedStorage: ByteStorage {
         let start = index * BlockChecksum.blockByteCount
         return start..<min(byteCount, start + BlockChecksum.blockByteCount)
     }
+
+    package func confirm() throws { try file.confirm() }
 
     private func load(_ index: Int, into memory: UnsafeMutableRawBufferPointer) throws {
         let range = range(of: index)

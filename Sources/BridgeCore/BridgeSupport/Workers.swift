@@ -2,10 +2,10 @@ import Glibc
 import Synchronization
 
 /// Threads that process numbered items and may block on disks, which Swift's own pool does not support.
-package enum Workers {
+public enum Workers {
     /// The number of threads that keep two cores and a disk busy: while one waits for its write, another fills its
     /// buffer.
-    package static var defaultCount: Int { max(4, min(8, 2 * sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+    public static var defaultCount: Int { max(4, min(8, 2 * sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 
     /// Runs `body` once for each item in 0..<count, in order of start, each time with the worker's own state.
     ///
@@ -16,7 +16,7 @@ package enum Workers {
     ///   - whileWaiting: Called on the caller's thread a few times a second.
     ///   - body: One item. After the first error no further item is started.
     /// - Throws: The first error of an item.
-    package static func run<State: ~Copyable>(
+    public static func run<State: ~Copyable>(
         items count: Int,
         workers: Int,
         makeState: @escaping @Sendable () -> State,
@@ -38,13 +38,20 @@ package enum Workers {
         if let error = board.error { throw error }
     }
 
+    /// The stack of a thread in bytes, that of a main thread: templates and JSON are nested.
+    private static let stackByteCount = 8 << 20
+
     /// Runs a closure on a new thread.
-    package static func detach(_ body: @escaping @Sendable () -> Void) {
+    public static func detach(_ body: @escaping @Sendable () -> Void) {
         let box = Unmanaged.passRetained(Box(body))
+        var attributes = pthread_attr_t()
+        pthread_attr_init(&attributes)
+        defer { pthread_attr_destroy(&attributes) }
+        pthread_attr_setstacksize(&attributes, stackByteCount)
         var thread = pthread_t()
         let status = pthread_create(
             &thread,
-            nil,
+            &attributes,
             { raw in
                 if let raw { Unmanaged<Box>.fromOpaque(raw).takeRetainedValue().body() }
                 return nil
@@ -57,6 +64,35 @@ package enum Workers {
     private final class Box: Sendable {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+}
+
+/// Work on a thread of its own, whose end can be waited for.
+public final class BackgroundTask: Sendable {
+    private let lock = ConditionLock()
+    private let result = Mutex<Result<Void, any Error>?>(nil)
+
+    /// Starts the work.
+    public init(_ body: @escaping @Sendable () throws -> Void) {
+        Workers.detach { [self] in
+            let outcome = Result { try body() }
+            lock.locked {
+                result.withLock { $0 = outcome }
+                lock.signalAll()
+            }
+        }
+    }
+
+    /// Waits for the end of the work.
+    ///
+    /// - Throws: The error of the work.
+    public func wait() throws {
+        try lock.locked {
+            while true {
+                if let result = result.withLock({ $0 }) { return try result.get() }
+                lock.wait()
+            }
+        }
     }
 }
 

@@ -12,19 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
-int csys_create(const char *path, int direct) {
-    return open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | (direct ? O_DIRECT : 0), 0666);
-}
-
 int csys_open_direct(int descriptor, int writable) {
     char path[64];
     snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
     return open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_DIRECT);
-}
-
-int csys_leave_direct(int descriptor) {
-    int flags = fcntl(descriptor, F_GETFL);
-    return flags < 0 ? -1 : fcntl(descriptor, F_SETFL, flags & ~O_DIRECT);
 }
 
 int64_t csys_cached_pages(int descriptor, int64_t offset, int64_t count) {

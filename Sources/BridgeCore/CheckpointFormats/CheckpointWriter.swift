@@ -1,10 +1,8 @@
 package import BridgeSupport
-import CSystem
-import Glibc
 import Synchronization
 import TensorFiles
 
-/// Writes file plannedFiles into a directory: several threads, a few reused buffers, past the page cache where that is possible.
+/// Writes planned files into a directory: several threads, a few reused buffers, past the page cache where that is possible.
 ///
 /// Allocating page-cache memory is slow, above all on virtual machines, and a checkpoint is rarely read right after it
 /// was written; so the bytes are written to the disk from page-aligned buffers, in blocks of
@@ -45,7 +43,7 @@ package struct CheckpointWriter {
         return max(1, min(wanted, limit / memoryPerWorker(isVerified: isVerified)))
     }
 
-    /// Writes the plannedFiles and flushes them.
+    /// Writes the files and flushes them.
     ///
     /// - Throws: `BridgeError` when the disk is full, a source cannot be read, or the run was cancelled.
     package func write(_ plannedFiles: [PlannedFile], activity: String) throws -> [Written] {
@@ -56,7 +54,7 @@ package struct CheckpointWriter {
             try context.cancellation.check()
             try Files.createDirectory(Files.parent(of: Files.join(directory, planned.name)))
             let file = try OutputFile(path: Files.join(directory, planned.name), planned: planned)
-            if !file.isDirect, planned.byteCount >= OutputFile.smallestDirect {
+            if planned.byteCount >= DirectIOFile.smallestDirect, !file.file.isDirect {
                 context.logger.debug(
                     "the file system refuses direct writes, the page cache is used",
                     metadata: ["file": "\(planned.name)"]
@@ -125,87 +123,30 @@ private struct WriterState: ~Copyable {
             try file.planned.read(range.lowerBound + start..<range.lowerBound + end, with: reader, into: piece)
             checksum.update(UnsafeRawBufferPointer(piece))
         }
-        try file.write(
-            UnsafeRawBufferPointer(bytes),
-            checksum.digest,
-            capacity: buffer.byteCount,
-            at: range.lowerBound
-        )
+        try file.write(UnsafeRawBufferPointer(bytes), checksum.digest, at: range.lowerBound)
     }
 }
 
 /// A file that several threads write.
-private final class OutputFile: @unchecked Sendable {
+private final class OutputFile: Sendable {
     let planned: PlannedFile
-    private let path: String
-    private let descriptor: Int32
-    let isDirect: Bool
-    // Each element is written by one thread, once, and read after all have ended.
-    private let storedDigests: UnsafeMutableBufferPointer<BlockChecksum.Digest>
-
-    /// Files below this size are not worth the alignment.
-    static let smallestDirect = 1 << 20
+    let file: DirectIOFile
+    private let stored: Mutex<[BlockChecksum.Digest]>
 
     init(path: String, planned: PlannedFile) throws {
-        self.path = path
         self.planned = planned
-        let wantsDirect = planned.byteCount >= Self.smallestDirect
-        var descriptor = wantsDirect ? csys_create(path, 1) : -1
-        isDirect = descriptor >= 0
-        if descriptor < 0 {
-            // A file system without direct writes fails with EINVAL, and may leave the empty file.
-            if wantsDirect { unlink(path) }
-            descriptor = csys_create(path, 0)
-        }
-        guard descriptor >= 0 else { throw BridgeError.system("cannot write \(path)") }
-        self.descriptor = descriptor
+        file = try DirectIOFile(creating: path, byteCount: planned.byteCount)
         let blocks = (planned.byteCount + BlockChecksum.blockByteCount - 1) / BlockChecksum.blockByteCount
-        storedDigests = .allocate(capacity: blocks)
-        storedDigests.initialize(repeating: BlockChecksum.digest(UnsafeRawBufferPointer(start: nil, count: 0)))
-        if planned.byteCount > 0, csys_reserve(descriptor, Int64(planned.byteCount)) != 0,
-            [ENOSPC, EDQUOT, EFBIG].contains(errno)
-        {
-            throw BridgeError.system("cannot reserve \(ByteFormat.text(planned.byteCount)) for \(path)")
-        }
+        let empty = BlockChecksum.digest(UnsafeRawBufferPointer(start: nil, count: 0))
+        stored = Mutex(Array(repeating: empty, count: blocks))
     }
 
-    deinit {
-        close(descriptor)
-        storedDigests.deallocate()
+    var digests: [BlockChecksum.Digest] { stored.withLock { $0 } }
+
+    func write(_ bytes: UnsafeRawBufferPointer, _ digest: BlockChecksum.Digest, at offset: Int) throws {
+        stored.withLock { $0[offset / BlockChecksum.blockByteCount] = digest }
+        try file.write(bytes, at: offset)
     }
 
-    var digests: [BlockChecksum.Digest] { Array(storedDigests) }
-
-    func write(_ bytes: UnsafeRawBufferPointer, _ digest: BlockChecksum.Digest, capacity: Int, at offset: Int) throws {
-        storedDigests[offset / BlockChecksum.blockByteCount] = digest
-        // A direct write is a whole number of pages; the file is truncated at the end.
-        let page = AlignedBuffer.alignment
-        let count = isDirect ? min(capacity, (bytes.count + page - 1) / page * page) : bytes.count
-        var (done, hasLeftDirect) = (0, false)
-        while done < count {
-            guard let base = bytes.baseAddress else { return }
-            let written = pwrite(descriptor, base + done, count - done, off_t(offset + done))
-            if written < 0, errno == EINTR { continue }
-            // Some file systems open a file for direct writes and refuse the writes.
-            if written < 0, errno == EINVAL, isDirect, !hasLeftDirect, csys_leave_direct(descriptor) == 0 {
-                hasLeftDirect = true
-                continue
-            }
-            guard written > 0 else { throw BridgeError.system("cannot write \(path)") }
-            done += written
-        }
-    }
-
-    func finish() throws {
-        guard ftruncate(descriptor, off_t(planned.byteCount)) == 0, fsync(descriptor) == 0 else {
-            throw BridgeError.system("cannot flush \(path)")
-        }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0, Int(status.st_size) == planned.byteCount else {
-            throw BridgeError(
-                .fileSystem,
-                "\(path) has \(status.st_size) bytes after \(planned.byteCount) were written; the file system lost some"
-            )
-        }
-    }
+    func finish() throws { try file.finish(byteCount: planned.byteCount) }
 }

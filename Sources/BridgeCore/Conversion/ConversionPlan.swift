@@ -82,11 +82,13 @@ public struct ConversionPlan: Sendable {
     /// Notices that are not errors.
     public let notes: [String]
 
-    /// Called before the result is committed, when the source was still being downloaded.
-    package var confirm: (@Sendable () throws -> Void)?
     package let plannedFiles: [PlannedFile]
-    /// Writes the files that hold the checksums of the others.
-    package let finalize: @Sendable ([CheckpointWriter.Written]) -> [PlannedFile]
+    /// Storages that the plan was made from, besides those that its files are copied from.
+    private let sources: [any ByteStorage]
+    /// A small file that is written after the others.
+    package typealias LastFile = (name: String, bytes: [UInt8])
+    /// Makes the files that hold the checksums of the others.
+    private let finalize: @Sendable ([CheckpointWriter.Written]) -> [LastFile]
 
     package init(
         kind: Kind,
@@ -96,9 +98,9 @@ public struct ConversionPlan: Sendable {
         ledger: Ledger,
         lines: [Line],
         notes: [String],
-        confirm: (@Sendable () throws -> Void)? = nil,
         plannedFiles: [PlannedFile],
-        finalize: @escaping @Sendable ([CheckpointWriter.Written]) -> [PlannedFile]
+        sources: [any ByteStorage] = [],
+        finalize: @escaping @Sendable ([CheckpointWriter.Written]) -> [LastFile] = { _ in [] }
     ) {
         self.kind = kind
         self.source = source
@@ -107,7 +109,7 @@ public struct ConversionPlan: Sendable {
         self.ledger = ledger
         self.lines = lines
         self.notes = notes
-        self.confirm = confirm
+        self.sources = sources
         self.plannedFiles = plannedFiles
         self.finalize = finalize
     }
@@ -124,18 +126,20 @@ public struct ConversionPlan: Sendable {
             * CheckpointWriter.memoryPerWorker(isVerified: isVerified)
     }
 
-    /// The files that parts of the result are copied from.
-    private var sourceFiles: [FileStorage] {
-        var files: [ObjectIdentifier: FileStorage] = [:]
+    /// The storages that can turn out to be invalid, each once: files that were changed, and downloads in progress.
+    private var unconfirmed: [any Confirmable] {
+        var found: [ObjectIdentifier: any Confirmable] = [:]
+        func add(_ storage: (any ByteStorage)?) {
+            if let storage = storage as? any Confirmable { found[ObjectIdentifier(storage)] = storage }
+        }
+        sources.forEach(add)
         for case .tensor(let view) in plannedFiles.lazy.flatMap(\.parts) {
             for content in view.blocks.lazy.compactMap(\.content) {
-                for storage in [content.tensor.storage, content.scale?.factors.storage] {
-                    let file = (storage as? VerifiedStorage)?.file ?? storage as? FileStorage
-                    if let file { files[ObjectIdentifier(file)] = file }
-                }
+                add(content.tensor.storage)
+                add(content.scale?.factors.storage)
             }
         }
-        return files.values.sorted { $0.name < $1.name }
+        return found.values.sorted { $0.name < $1.name }
     }
 
     /// Whether the source has checksums, with which its blocks are compared as they are read.
@@ -155,24 +159,19 @@ public struct ConversionPlan: Sendable {
         let start = clock.now
         let writer = CheckpointWriter(directory: directory, context: context, isVerified: isVerified)
         let written = try writer.write(plannedFiles, activity: kind.activity)
-        let finalized = finalize(written)
-        for planned in finalized {
-            guard case .bytes(let bytes)? = planned.parts.first else { continue }
-            try Files.write(bytes, to: Files.join(directory, planned.name))
-        }
-        try confirm?()
-        try context.confirm?()
-        for file in sourceFiles { try file.confirmUnchanged() }
+        let last = finalize(written)
+        for file in last { try Files.write(file.bytes, to: Files.join(directory, file.name)) }
+        for storage in unconfirmed { try storage.confirm() }
+        for files in context.sources { try files.confirmUnchanged() }
         try context.cancellation.check()
-        let elapsed = clock.now - start
         return ConversionReport(
             kind: kind,
             source: source,
             destination: directory,
             tensors: lines.count,
             files: written.map { File(name: $0.name, byteCount: $0.byteCount) }
-                + finalized.map { File(name: $0.name, byteCount: $0.byteCount) },
-            seconds: Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18,
+                + last.map { File(name: $0.name, byteCount: $0.bytes.count) },
+            seconds: (clock.now - start).seconds,
             notes: notes
         )
     }

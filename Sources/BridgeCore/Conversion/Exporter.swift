@@ -172,8 +172,7 @@ package struct Exporter {
                 )
             },
             notes: notes,
-            plannedFiles: try weights + sideFiles(shards, changed: changed),
-            finalize: { _ in [] }
+            plannedFiles: try weights + sideFiles(shards, changed: changed)
         )
     }
 
@@ -243,33 +242,14 @@ package struct Exporter {
         return HuggingFaceDirectory.Shard(name: shard.name, header: header)
     }
 
-    /// The most bytes of tensors in a file when the source gives no shards to follow; transformers' own bound.
-    private static let shardByteCount = 5_000_000_000
-
+    /// The weight files when the source gives none to follow.
     private func defaultShards(_ tensors: [Exported]) -> [HuggingFaceDirectory.Shard] {
-        var groups: [[Exported]] = [[]]
-        var size = 0
-        for tensor in tensors {
-            if size + tensor.view.byteCount > Self.shardByteCount, size > 0 {
-                groups.append([])
-                size = 0
-            }
-            groups[groups.count - 1].append(tensor)
-            size += tensor.view.byteCount
-        }
-        func five(_ number: Int) -> String {
-            String(repeating: "0", count: max(0, 5 - String(number).count)) + String(number)
-        }
-        return groups.enumerated().map { index, group in
-            let number = groups.count == 1 ? "" : "-\(five(index + 1))-of-\(five(groups.count))"
+        ShardPlanner.shards(tensors, prefix: reference.style.weightsPrefix) { $0.view.byteCount }.map { name, tensors in
             let header = SafetensorsHeader(
-                tensors: group.map { ($0.name, $0.view.elementType, $0.view.shape) },
+                tensors: tensors.map { ($0.name, $0.view.elementType, $0.view.shape) },
                 metadata: JSONObject([("format", "pt")])
             )
-            return HuggingFaceDirectory.Shard(
-                name: "\(reference.style.weightsPrefix)\(number).safetensors",
-                header: header
-            )
+            return HuggingFaceDirectory.Shard(name: name, header: header)
         }
     }
 

@@ -31,70 +31,25 @@ package struct Importer {
             elementType: options.elementType
         )
         let (resolved, ledger) = try resolver.resolve(model.table(directory.style), source: directory.path)
-        let parameters = resolved.map {
-            GlobalParameter(
-                name: $0.entry.megatron,
-                view: $0.view,
-                split: $0.entry.mapping.split,
-                stage: $0.entry.mapping.stage,
-                layer: $0.entry.layer,
-                parts: $0.entry.mapping.parts
-            )
-        }
-        let layout = NativeLayout(
-            layout: options.layout,
+        let layout = try NativeLayout(
+            options.layout,
             layerCount: model.provider.decoder.numLayers,
             vocabularyMultiple: options.vocabularyMultiple
         )
-        let (weights, lines) = try layout.spread(parameters)
-        let spread = RankLayout(
-            tensorSize: options.layout.tensorSize,
-            stageLayers: options.layout.layersPerStage(of: model.provider.decoder.numLayers)
-        )
-        let plannedFiles =
-            try weights + sideFiles() + [
-                .literal(name: RunConfiguration.name, RunConfiguration.text(of: model, layout: spread))
-            ]
         let manifest = NativeManifest(
             architecture: model.architecture,
             family: model.bridge.name,
             plugin: plugin,
             style: directory.style,
-            layout: spread,
-            ledger: ledger.json,
-            parameters: lines,
-            files: []
+            ledger: ledger.json
         )
-        return ConversionPlan(
-            kind: .importing,
-            source: directory.path,
-            architecture: model.architecture,
-            layout: options.layout,
+        let configuration = try RunConfiguration.text(of: model, layout: layout.layout)
+        return try NativePlanner(kind: .importing, source: directory.path, layout: layout, manifest: manifest).plan(
+            resolved.map { (GlobalParameter($0.entry, $0.view), $0.huggingFace) },
             ledger: ledger,
-            lines: resolved.map { line($0, layout) },
             notes: notes(ledger),
-            plannedFiles: plannedFiles,
-            finalize: { manifest.withChecksums($0) }
-        )
-    }
-
-    private func line(_ resolved: TensorResolver.Resolved, _ layout: NativeLayout) -> ConversionPlan.Line {
-        let parameter = GlobalParameter(
-            name: resolved.entry.megatron,
-            view: resolved.view,
-            split: resolved.entry.mapping.split,
-            stage: resolved.entry.mapping.stage
-        )
-        var notes = ConversionPlan.Line.notes(on: resolved.view)
-        if let padded = layout.paddedHeight(of: parameter), padded != resolved.view.height {
-            notes.append("padded to \(padded) rows")
-        }
-        return ConversionPlan.Line(
-            name: resolved.entry.megatron,
-            sources: resolved.huggingFace,
-            shape: resolved.view.shape,
-            elementType: resolved.view.elementType,
-            notes: notes
+            otherFiles: Self.sideFiles(of: directory) + [.literal(name: RunConfiguration.name, configuration)],
+            storages: directory.weightStorages
         )
     }
 
@@ -133,8 +88,6 @@ package struct Importer {
         return notes
     }
 
-    private func sideFiles() throws -> [PlannedFile] { try Self.sideFiles(of: directory) }
-
     /// The files that an export will need: everything except the weights, and the headers of the weight files.
     package static func sideFiles(of directory: HuggingFaceDirectory) throws -> [PlannedFile] {
         let copies = try directory.sideFiles.map { name in
@@ -150,36 +103,5 @@ package struct Importer {
             )
         }
         return copies + headers
-    }
-}
-
-extension ConversionPlan.Line {
-    /// The changes of the elements of a view.
-    static func notes(on view: TensorView) -> [String] {
-        let contents = view.blocks.compactMap(\.content)
-        var notes: [String] = []
-        if contents.contains(where: { $0.scale != nil }) {
-            notes.append("dequantised")
-        } else if let other = contents.first(where: { $0.tensor.elementType != view.elementType }) {
-            notes.append("cast from \(other.tensor.elementType.rawValue)")
-        }
-        if contents.contains(where: \.isTransposed) { notes.append("transposed") }
-        return notes
-    }
-}
-
-extension NativeManifest {
-    /// The manifest with the checksums of the files, as a file.
-    package func withChecksums(_ written: [CheckpointWriter.Written]) -> [PlannedFile] {
-        var manifest = self
-        manifest.files = written.map { file in
-            File(
-                name: file.name,
-                byteCount: file.byteCount,
-                checksum: BlockChecksum.root(file.blocks).description,
-                blocks: file.blocks.count > 1 ? file.blocks.map(\.description) : []
-            )
-        }
-        return [.literal(name: NativeCheckpoint.manifestName, manifest.json.text())]
     }
 }

@@ -2,6 +2,7 @@ public import BridgeSupport
 public import CheckpointFormats
 import Glibc
 import JSONTree
+import Synchronization
 import TensorRuntime
 
 extension NativeCheckpoint {
@@ -108,7 +109,7 @@ extension NativeCheckpoint {
         }
         let size = BlockChecksum.blockByteCount
         let count = (file.byteCount + size - 1) / size
-        let digests = Digests(count: count)
+        let digests = Mutex([Int: BlockChecksum.Digest](minimumCapacity: count))
         try Workers.run(
             items: count,
             workers: CheckpointWriter.workerCount(context),
@@ -117,7 +118,7 @@ extension NativeCheckpoint {
                 context.progress?(
                     Progress(
                         activity: "Checking",
-                        doneBytes: before + min(file.byteCount, digests.done * size),
+                        doneBytes: before + min(file.byteCount, digests.withLock(\.count) * size),
                         totalBytes: total
                     )
                 )
@@ -129,10 +130,11 @@ extension NativeCheckpoint {
                     count: min(size, file.byteCount - index * size)
                 )
                 try storage.readUncached(at: index * size, into: bytes, through: &state.pages)
-                digests.set(index, BlockChecksum.digest(UnsafeRawBufferPointer(bytes)))
+                let digest = BlockChecksum.digest(UnsafeRawBufferPointer(bytes))
+                digests.withLock { $0[index] = digest }
             }
         )
-        let found = digests.values
+        let found = digests.withLock { digests in (0..<count).compactMap { digests[$0] } }
         if BlockChecksum.root(found).description == file.checksum { return nil }
         // The manifest has no checksums of blocks for a file with one block.
         let wrong = count == 1 ? 0 : zip(found, file.blocks).enumerated().first { $1.0.description != $1.1 }?.offset
@@ -179,40 +181,6 @@ extension NativeCheckpoint {
             try Files.remove(doomed)
         }
         return removed
-    }
-}
-
-/// The checksums of the blocks of one file, each set once by one thread and read after all have ended.
-private final class Digests: @unchecked Sendable {
-    private let storage: UnsafeMutableBufferPointer<BlockChecksum.Digest>
-    private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private var count = 0
-
-    init(count: Int) {
-        storage = .allocate(capacity: count)
-        storage.initialize(repeating: BlockChecksum.digest(UnsafeRawBufferPointer(start: nil, count: 0)))
-        pthread_mutex_init(lock, nil)
-    }
-
-    deinit {
-        storage.deallocate()
-        pthread_mutex_destroy(lock)
-        lock.deallocate()
-    }
-
-    var values: [BlockChecksum.Digest] { Array(storage) }
-
-    var done: Int {
-        pthread_mutex_lock(lock)
-        defer { pthread_mutex_unlock(lock) }
-        return count
-    }
-
-    func set(_ index: Int, _ digest: BlockChecksum.Digest) {
-        storage[index] = digest
-        pthread_mutex_lock(lock)
-        count += 1
-        pthread_mutex_unlock(lock)
     }
 }
 

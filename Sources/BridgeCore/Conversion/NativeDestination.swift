@@ -52,22 +52,24 @@ package struct NativeDestination {
             overwrite: !isNew && overwrite
         )
         let directory = isNew ? Files.join(staged.path, name) : staged.path
-        let latest = NativeCheckpoint.latestName
-        let number = Array(String(iteration).utf8)
         var report = try staged.filling {
             if isNew { try Files.createDirectory(directory) }
             let report = try plan.write(into: directory, context: context)
-            if isNew { try Files.write(number, to: Files.join(staged.path, latest)) }
+            if isNew { try nameNewest(in: staged.path) }
             try staged.commit()
             return report
         }
-        let latestPath = Files.join(root, latest)
-        let isNewest = try continuesRun || isNew || NativeCheckpoint.iterations(in: root).last?.iteration == iteration
-        if !isNew, isNewest, (try? Files.contents(of: latestPath, limit: 64)) != number {
-            try Files.replace(latestPath, with: number)
-        }
+        let isNewest = try continuesRun || NativeCheckpoint.iterations(in: root).last?.iteration == iteration
+        if !isNew, isNewest { try nameNewest(in: root) }
         report.destination = Files.join(root, name)
         return report
+    }
+
+    /// Makes the iteration the one that a directory names as its newest.
+    private func nameNewest(in directory: String) throws {
+        let (path, number) = (Files.join(directory, NativeCheckpoint.latestName), Array(String(iteration).utf8))
+        guard (try? Files.contents(of: path, limit: 64)) != number else { return }
+        try Files.replace(path, with: number)
     }
 
     /// Whether the whole directory can be created or replaced; throws when it holds other files.

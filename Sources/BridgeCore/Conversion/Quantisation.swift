@@ -9,9 +9,6 @@ package enum Quantisation {
     /// The rows and columns that one factor belongs to in block-wise checkpoints that name no `weight_block_size`.
     static let defaultBlock = (rows: 128, columns: 128)
 
-    /// The part of a message about a scheme that is not supported.
-    package static let mark = "is quantised: its quant_method is"
-
     /// The names under which the factors of a weight may be stored: transformers', then Mistral's own.
     static func scaleNames(of weight: String) -> [String] {
         let base = weight.hasSuffix(".weight") ? String(weight.dropLast(7)) : weight
@@ -137,7 +134,7 @@ package enum Quantisation {
     ///   - configuration: The model's configuration.
     ///   - tensors: The tensors.
     /// - Returns: The scheme as its makers call it, such as `bitsandbytes (4 bits, nf4)`.
-    static func unsupportedScheme(of configuration: JSON, _ tensors: [String: StoredTensor]) -> String? {
+    package static func unsupportedScheme(of configuration: JSON, _ tensors: [String: StoredTensor]) -> String? {
         let mark = marks(in: tensors.keys)
         // Positions, which old files of towers have, are 64 bits wide.
         let holdsIntegers = tensors.values.contains { [.int8, .uint8, .int16, .int32].contains($0.elementType) }

@@ -20,53 +20,25 @@ struct Resharder {
             if let type = options.elementType { parameter.view = parameter.view.cast(to: type) }
             return parameter
         }
-        let layerCount = (parameters.compactMap(\.layer).max() ?? -1) + 1
-        let layout = NativeLayout(
-            layout: options.layout,
-            layerCount: layerCount,
+        let layout = try NativeLayout(
+            options.layout,
+            layerCount: (parameters.compactMap(\.layer).max() ?? -1) + 1,
             vocabularyMultiple: options.vocabularyMultiple
         )
-        let (weights, lines) = try layout.spread(parameters)
         var manifest = checkpoint.manifest
-        manifest.layout = RankLayout(
-            tensorSize: options.layout.tensorSize,
-            stageLayers: options.layout.layersPerStage(of: layerCount)
-        )
-        manifest.parameters = lines
-        let pending = manifest
+        manifest.files = []
+        var ledger = Ledger()
+        ledger.mapped = parameters.map(\.name)
         let others = try checkpoint.manifest.files.map(\.name).filter {
             $0.hasPrefix("\(NativeCheckpoint.huggingFaceDirectory)/")
         }
         .map { PlannedFile.copy(name: $0, of: try CarriedFiles.open($0, in: checkpoint.path)) }
-        return ConversionPlan(
-            kind: .resharding,
-            source: checkpoint.path,
-            architecture: checkpoint.manifest.architecture,
-            layout: options.layout,
-            ledger: ledger(parameters),
-            lines: parameters.map { parameter in
-                var notes = ConversionPlan.Line.notes(on: parameter.view)
-                if let padded = layout.paddedHeight(of: parameter), padded != parameter.view.height {
-                    notes.append("padded to \(padded) rows")
-                }
-                return ConversionPlan.Line(
-                    name: parameter.name,
-                    sources: [parameter.name],
-                    shape: parameter.view.shape,
-                    elementType: parameter.view.elementType,
-                    notes: notes
-                )
-            },
-            notes: try checkpoint.sideFileNotes(),
-            plannedFiles: weights + others + (try runConfiguration(manifest.layout)),
-            finalize: { pending.withChecksums($0) }
+        return try NativePlanner(kind: .resharding, source: checkpoint.path, layout: layout, manifest: manifest).plan(
+            parameters.map { ($0, [$0.name]) },
+            ledger: ledger,
+            notes: checkpoint.sideFileNotes(),
+            otherFiles: others + runConfiguration(layout.layout)
         )
-    }
-
-    private func ledger(_ parameters: [GlobalParameter]) -> Ledger {
-        var ledger = Ledger()
-        ledger.mapped = parameters.map(\.name)
-        return ledger
     }
 
     /// `run_config.yaml` with the sizes of the new layout; all other lines stay.

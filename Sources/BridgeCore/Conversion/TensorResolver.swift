@@ -132,7 +132,7 @@ package struct TensorResolver {
             if let scheme = Quantisation.unsupportedScheme(of: configuration, tensors) {
                 throw BridgeError(
                     .unaccountedTensors,
-                    "\(source) \(Quantisation.mark) \(scheme), which is not supported; supported are 16 and 32 bits, "
+                    "\(source) is quantised: its quant_method is \(scheme), which is not supported; supported are 16 and 32 bits, "
                         + "and FP8 with weight_scale_inv, weight_scale or qscale_weight. Take the 16-bit model that it was made "
                         + "from, or write one with transformers' dequantize()",
                     names: problems

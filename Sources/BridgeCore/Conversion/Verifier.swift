@@ -6,6 +6,7 @@ import Glibc
 public import JSONTree
 package import ModelPlugins
 public import ModelSchema
+import Synchronization
 public import TensorFiles
 import TensorRuntime
 
@@ -298,39 +299,30 @@ private struct PieceComparer: ~Copyable {
 }
 
 /// The differences found so far, by tensor.
-private final class DifferenceAccumulator: @unchecked Sendable {
-    private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private var found: [ctk_difference]
-    private var byteCount = 0
-
-    init(count: Int) {
-        found = Array(repeating: ctk_difference(), count: count)
-        pthread_mutex_init(lock, nil)
+private final class DifferenceAccumulator: Sendable {
+    private struct State {
+        var found: [ctk_difference]
+        var byteCount = 0
     }
 
-    deinit {
-        pthread_mutex_destroy(lock)
-        lock.deallocate()
-    }
+    private let state: Mutex<State>
 
-    private func locked<Value>(_ body: () -> Value) -> Value {
-        pthread_mutex_lock(lock)
-        defer { pthread_mutex_unlock(lock) }
-        return body()
-    }
+    init(count: Int) { state = Mutex(State(found: Array(repeating: ctk_difference(), count: count))) }
 
-    var differences: [ctk_difference] { locked { found } }
-    var bytes: Int { locked { byteCount } }
+    var differences: [ctk_difference] { state.withLock { $0.found } }
+    var bytes: Int { state.withLock { $0.byteCount } }
 
     func add(_ difference: ctk_difference, to tensor: Int, at start: Int, bytes: Int) {
-        locked {
-            byteCount += bytes
+        state.withLock { state in
+            state.byteCount += bytes
             guard difference.differing > 0 else { return }
             let position = start + difference.first
-            found[tensor].first = found[tensor].differing == 0 ? position : min(found[tensor].first, position)
-            found[tensor].differing += difference.differing
-            found[tensor].ulps = max(found[tensor].ulps, difference.ulps)
-            if difference.gap > found[tensor].gap || difference.gap.isNaN { found[tensor].gap = difference.gap }
+            var found = state.found[tensor]
+            found.first = found.differing == 0 ? position : min(found.first, position)
+            found.differing += difference.differing
+            found.ulps = max(found.ulps, difference.ulps)
+            if difference.gap > found.gap || difference.gap.isNaN { found.gap = difference.gap }
+            state.found[tensor] = found
         }
     }
 }

@@ -42,26 +42,26 @@ extension HubCache {
         func size(_ names: [String]) -> Int { names.reduce(0) { $0 + Self.blocks(of: Files.join(blobs, $1)) } }
         var named: [String] = []
         var commits: Set<String> = []
-        func visit(_ inner: String) throws {
-            let location = Files.join(Files.join(directory, "refs"), inner)
-            guard Files.kind(of: location) == .directory else {
-                if let bytes = try? Files.contents(of: location, limit: 256) {
-                    named.append(inner)
+        let references = Files.join(directory, "refs")
+        if Files.kind(of: references) == .directory {
+            try Files.walk(references) { entry in
+                if entry.kind != .directory,
+                    let bytes = try? Files.contents(of: Files.join(references, entry.path), limit: 256)
+                {
+                    named.append(entry.path)
                     commits.insert(String(decoding: bytes, as: UTF8.self).trimmed)
                 }
-                return
+                return true
             }
-            for name in try Files.list(location) { try visit(inner.isEmpty ? name : "\(inner)/\(name)") }
         }
-        if Files.kind(of: Files.join(directory, "refs")) == .directory { try visit("") }
         let snapshots = Files.join(directory, "snapshots")
         let others =
             Files.kind(of: snapshots) == .directory ? try Files.list(snapshots).filter { !commits.contains($0) } : []
         // The blobs first: a hard link to a blob takes no space of its own.
-        var seen: Set<ino_t> = []
+        var seen: Set<UInt64> = []
         for name in parts {
             var status = stat()
-            if stat(Files.join(blobs, name), &status) == 0 { seen.insert(status.st_ino) }
+            if stat(Files.join(blobs, name), &status) == 0 { seen.insert(UInt64(status.st_ino)) }
         }
         let byteCount = Self.bytesWithoutLinks(in: blobs, &seen) + Self.bytesWithoutLinks(in: snapshots, &seen)
         return CachedRepository(
@@ -77,17 +77,12 @@ extension HubCache {
     /// The bytes of the files in a directory that are not links and were not counted before under another name.
     ///
     /// Where links cannot be made, huggingface_hub stores the contents in the snapshots.
-    private static func bytesWithoutLinks(in directory: String, _ seen: inout Set<ino_t>) -> Int {
+    private static func bytesWithoutLinks(in directory: String, _ seen: inout Set<UInt64>) -> Int {
+        guard Files.kind(of: directory) == .directory else { return 0 }
         var sum = 0
-        for name in Files.kind(of: directory) == .directory ? (try? Files.list(directory)) ?? [] : [] {
-            let path = Files.join(directory, name)
-            var status = stat()
-            guard lstat(path, &status) == 0 else { continue }
-            switch status.st_mode & S_IFMT {
-            case S_IFDIR: sum += bytesWithoutLinks(in: path, &seen)
-            case S_IFREG where seen.insert(status.st_ino).inserted: sum += Int(status.st_size)
-            default: continue
-            }
+        try? Files.walk(directory, skipsUnreadable: true) { entry in
+            if entry.kind == .file, !entry.isLink, seen.insert(entry.inode).inserted { sum += entry.byteCount }
+            return !entry.isLink
         }
         return sum
     }

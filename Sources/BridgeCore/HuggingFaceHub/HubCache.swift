@@ -65,18 +65,10 @@ public struct HubCache: Sendable {
     /// The paths of the cached files of a commit, sorted.
     func files(_ commit: String, of repository: HubRepository) throws -> [String] {
         var found: [String] = []
-        let root = snapshot(commit, of: repository)
-        func visit(_ directory: String) throws {
-            for name in try Files.list(Files.join(root, directory)) {
-                let inside = directory.isEmpty ? name : "\(directory)/\(name)"
-                switch Files.kind(of: Files.join(root, inside)) {
-                case .directory: try visit(inside)
-                case .file: found.append(inside)
-                default: break
-                }
-            }
+        try Files.walk(snapshot(commit, of: repository)) { entry in
+            if entry.kind == .file { found.append(entry.path) }
+            return true
         }
-        try visit("")
         return found
     }
 

@@ -5,7 +5,7 @@ import Network
 import Synchronization
 
 /// Downloads files of a commit into the cache: several at once, and several parts of a large one.
-final class HubDownload: Sendable {
+final class HubDownload: @unchecked Sendable {
     /// The most connections: on a machine with few cores more of them only compete for writing.
     static var mostConnections: Int { Workers.defaultCount }
 
@@ -18,7 +18,9 @@ final class HubDownload: Sendable {
     private let hasStopped = Atomic(false)
     private let arrived = Atomic(0)
     private let totalBytes: Int
-    private let work: Mutex<Work>
+    private let changes = ConditionLock()
+    /// Used under the lock `changes`, which is signalled after each change.
+    private var work: Work
     private let pending: [String: PendingFile]
 
     private struct Work {
@@ -51,7 +53,7 @@ final class HubDownload: Sendable {
         self.commit = commit
         cancellation = hub.context.cancellation
         totalBytes = files.reduce(0) { $0 + $1.byteCount }
-        work = Mutex(Work(waiting: files))
+        work = Work(waiting: files)
         self.pending = pending
     }
 
@@ -60,7 +62,7 @@ final class HubDownload: Sendable {
     /// - Parameter progress: Called several times a second.
     /// - Throws: `BridgeError`; downloaded bytes are kept, and the next download resumes.
     func run(progress: (@Sendable (Progress) -> Void)?) throws {
-        let files = work.withLock { $0.waiting }
+        let files = changes.locked { work.waiting }
         guard !files.isEmpty else { return }
         try checkSpace(files)
         let pieces = files.reduce(0) { $0 + max(1, $1.byteCount / HubTransfer.pieceSize) }
@@ -69,7 +71,7 @@ final class HubDownload: Sendable {
             let done = min(arrived.load(ordering: .relaxed), totalBytes)
             progress?(Progress(activity: "Downloading", doneBytes: done, totalBytes: totalBytes))
         }
-        defer { for transfer in work.withLock({ $0.transfers }) { try? transfer.mark() } }
+        defer { for transfer in changes.locked({ work.transfers }) { try? transfer.mark() } }
         // The first error is the cause; those of the other threads are cancellations.
         let reason = Mutex<(any Error)?>(nil)
         do {
@@ -134,7 +136,10 @@ final class HubDownload: Sendable {
                 continue
             }
             try settle(transfer.file)
-            work.withLock { $0.transfers.removeAll { $0 === transfer } }
+            changes.locked {
+                work.transfers.removeAll { $0 === transfer }
+                changes.signalAll()
+            }
         }
     }
 
@@ -142,33 +147,36 @@ final class HubDownload: Sendable {
     ///
     /// Nil when all files are complete.
     private func next(_ block: WriteBuffer) throws -> (HubTransfer, HubTransfer.Piece?)? {
-        while true {
-            if isCancelled { throw Self.stopped }
-            let found: (HubTransfer, HubTransfer.Piece?)? = try work.withLock { work in
-                // A reader of pending files needs the headers of all files before the rest of one.
-                if !pending.isEmpty, let first = try begin(&work, block) { return first }
-                // Otherwise prefer files with no active connection: with one connection per file the checksum is
-                // computed from data still in memory.
-                if pending.isEmpty {
-                    for transfer in work.transfers where transfer.isIdle {
-                        if let piece = transfer.nextPiece() { return (transfer, piece) }
-                    }
-                    if let first = try begin(&work, block) { return first }
-                }
-                for transfer in work.transfers {
-                    if let piece = transfer.nextPiece() { return (transfer, piece) }
-                }
-                return nil
+        try changes.locked {
+            while true {
+                if isCancelled { throw Self.stopped }
+                if let found = try search(block) { return found }
+                if work.waiting.isEmpty, work.transfers.isEmpty { return nil }
+                // Cancellation and the locks of other processes give no signal.
+                changes.wait(milliseconds: 20)
             }
-            if let found { return found }
-            let isDone = work.withLock { $0.waiting.isEmpty && $0.transfers.isEmpty }
-            if isDone { return nil }
-            usleep(5000)
         }
     }
 
+    private func search(_ block: WriteBuffer) throws -> (HubTransfer, HubTransfer.Piece?)? {
+        // A reader of pending files needs the headers of all files before the rest of one.
+        if !pending.isEmpty, let first = try begin(block) { return first }
+        // Otherwise prefer files with no active connection: with one connection per file the checksum is computed from
+        // data still in memory.
+        if pending.isEmpty {
+            for transfer in work.transfers where transfer.isIdle {
+                if let piece = transfer.nextPiece() { return (transfer, piece) }
+            }
+            if let first = try begin(block) { return first }
+        }
+        for transfer in work.transfers {
+            if let piece = transfer.nextPiece() { return (transfer, piece) }
+        }
+        return nil
+    }
+
     /// Starts a file that no other process downloads; nil when there is none.
-    private func begin(_ work: inout Work, _ block: WriteBuffer) throws -> (HubTransfer, HubTransfer.Piece?)? {
+    private func begin(_ block: WriteBuffer) throws -> (HubTransfer, HubTransfer.Piece?)? {
         var index = 0
         while index < work.waiting.count {
             let file = work.waiting[index]
@@ -191,7 +199,11 @@ final class HubDownload: Sendable {
                 path: cache.incomplete(file, of: repository),
                 destination: cache.blob(file, of: repository),
                 lock: lock,
-                isReadEarly: pending[file.path] != nil
+                isReadEarly: pending[file.path] != nil,
+                advanced: { [changes, reader = pending[file.path]] in
+                    reader?.advance()
+                    changes.locked { changes.signalAll() }
+                }
             )
             arrived.add(transfer.byteCountAtStart, ordering: .relaxed)
             pending[file.path]?.begins(transfer)
@@ -215,56 +227,49 @@ final class HubDownload: Sendable {
         _ block: WriteBuffer
     ) throws {
         var offset = piece.range.lowerBound
-        var failed = 0
-        // The pause precedes an attempt: many short attempts may not shorten the pauses.
         var attempt = (start: ContinuousClock.now, offset: offset)
-        // A connection that delivers the minimum rate resets the count of failures.
+        // A connection that delivers the minimum rate resets the count of failures. The pause precedes an attempt: many
+        // short attempts may not shorten the pauses.
         func hasProgress() -> Bool {
+            defer { attempt = (.now, offset) }
             let seconds = (ContinuousClock.now - attempt.start) / .seconds(1)
             return offset > attempt.offset
                 && Double(offset - attempt.offset) >= seconds * Double(environment.http.leastBytesPerSecond)
         }
-        while offset < piece.range.upperBound {
-            var retryAfter: Double?
-            var reason = "the connection was closed early"
-            do {
+        do {
+            try retryPolicy.run(
+                mostUnreachable: .max,
+                isCancelled: { isCancelled },
+                hasProgress: hasProgress
+            ) { isLast -> RetryPolicy.Attempt<Void> in
                 let response = try ask(&piece, of: transfer, client, block, offset: &offset)
-                if offset == piece.range.upperBound { return }
-                if !(200..<300).contains(response.status) {
-                    retryAfter = RetryPolicy.retryAfter(response)
-                    reason = "the hub responds with status \(response.status)"
-                    try check(response, transfer, failed)
+                if offset == piece.range.upperBound { return .done(()) }
+                guard (200..<300).contains(response.status) else {
+                    try check(response, transfer, isLast: isLast)
+                    return .failed(
+                        reason: "\(transfer.file.path): the hub responds with status \(response.status)",
+                        retryAfter: RetryPolicy.retryAfter(response)
+                    )
                 }
-            } catch let failure as HTTPFailure {
-                guard failure.isTransient, failed + 1 < retryPolicy.attempts || hasProgress() else {
-                    throw failure.error("\(repository)", environment)
-                }
-                reason = failure.reason
+                throw HTTPFailure(
+                    kind: .cut,
+                    reason: isLast
+                        ? "it ends at byte \(offset) of \(transfer.file.path)" : "the connection was closed early"
+                )
             }
-            failed = hasProgress() ? 0 : failed + 1
-            attempt = (.now, offset)
-            guard failed < retryPolicy.attempts else {
-                throw HTTPFailure(kind: .cut, reason: "it ends at byte \(offset) of \(transfer.file.path)")
-                    .error("\(repository)", environment)
-            }
-            try retryPolicy.wait(
-                after: max(0, failed - 1),
-                retryAfter: retryAfter,
-                because: "\(transfer.file.path): \(reason)"
-            ) {
-                [self] in isCancelled
-            }
+        } catch let failure as HTTPFailure {
+            throw failure.error("\(repository)", environment)
         }
     }
 
     /// Whether a failed response can be followed by a successful one.
-    private func check(_ response: HTTPResponse, _ transfer: HubTransfer, _ failed: Int) throws {
+    private func check(_ response: HTTPResponse, _ transfer: HubTransfer, isLast: Bool) throws {
         // Addresses of the storage expire; the hub gives a new one.
-        if transfer.location != nil, response.status < 500, response.status != 429, failed + 1 < retryPolicy.attempts {
+        if transfer.location != nil, response.status < 500, response.status != 429, !isLast {
             transfer.location = nil
             return
         }
-        guard RetryPolicy.isTransient(response.status), failed + 1 < retryPolicy.attempts else {
+        guard RetryPolicy.isTransient(response.status), !isLast else {
             throw HubErrorResponse(
                 response: response,
                 repository: repository,

@@ -103,7 +103,7 @@ public struct HubListing: Sendable {
 
     init(commit: String, files: [HubFile]) {
         self.commit = commit
-        self.files = files.sorted { Array($0.path.utf8).lexicographicallyPrecedes(Array($1.path.utf8)) }
+        self.files = files.sorted { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }
     }
 
     /// The file of a path.

@@ -46,6 +46,7 @@ final class HubTransfer: Sendable {
     private let storage: DirectIOFile
     private let destination: String
     private let lock: FileLock
+    private let advanced: @Sendable () -> Void
     private let firstPiece: Int
     /// The bytes that were present at the start.
     let byteCountAtStart: Int
@@ -61,11 +62,20 @@ final class HubTransfer: Sendable {
     ///   - lock: The lock against other processes.
     ///   - isReadEarly: Whether bytes are read before the checksum is verified: a partial file then has to start with a
     ///     valid header.
+    ///   - advanced: Called after more bytes are available, or another part can be started.
     /// - Throws: `BridgeError` when the file cannot be created.
-    init(_ file: HubFile, path: String, destination: String, lock: FileLock, isReadEarly: Bool) throws {
+    init(
+        _ file: HubFile,
+        path: String,
+        destination: String,
+        lock: FileLock,
+        isReadEarly: Bool,
+        advanced: @escaping @Sendable () -> Void
+    ) throws {
         self.file = file
         self.destination = destination
         self.lock = lock
+        self.advanced = advanced
         try Files.createDirectory(Files.parent(of: path))
         storage = try DirectIOFile(path: path)
         let descriptor = storage.descriptor
@@ -175,6 +185,7 @@ final class HubTransfer: Sendable {
             state.isHashing = true
             return true
         }
+        advanced()
         if isNext { hash(block.bytes, endingAt: block.range.upperBound) }
         try mark()
     }
@@ -206,6 +217,7 @@ final class HubTransfer: Sendable {
         }
         try mark()
         try hash(through: block)
+        defer { advanced() }
         return state.withLock { state in
             state.running -= 1
             return state.running == 0 && state.hashed == file.byteCount

@@ -70,38 +70,27 @@ public struct HubUpload: Sendable {
         self.directory = Files.trimmed(directory)
         var items: [Item] = []
         var leftOut: [String] = []
-        func visit(_ inner: String) throws {
-            for name in try Files.list(inner.isEmpty ? directory : Files.join(directory, inner)) {
-                let path = inner.isEmpty ? name : "\(inner)/\(name)"
-                if Self.foreignNames.contains(name) || Self.unfinishedEndings.contains(where: { name.hasSuffix($0) }) {
-                    leftOut.append(path)
-                    continue
-                }
-                switch Files.kind(of: Files.join(directory, path)) {
-                case .directory:
-                    try CarriedFiles.check(Files.join(directory, path), in: directory)
-                    try visit(path)
-                case .file:
-                    // Links to weights on another disk are allowed; the type of the target is checked before the
-                    // upload.
-                    if !name.hasSuffix(".safetensors")
-                        || (try? SafetensorsFile(path: Files.join(directory, path))) == nil
-                    {
-                        try CarriedFiles.check(Files.join(directory, path), in: directory)
-                    }
-                    items.append(Item(path: path, byteCount: Files.size(of: Files.join(directory, path))))
-                default:
-                    throw BridgeError(
-                        .fileSystem,
-                        "\(Files.join(directory, path)) is not a regular file; remove it"
-                    )
-                }
-            }
-        }
         guard Files.kind(of: directory) == .directory else {
             throw BridgeError(.fileSystem, "\(directory) is not a directory; give a directory of files to upload")
         }
-        try visit("")
+        try Files.walk(directory) { entry in
+            let path = Files.join(directory, entry.path)
+            if Self.foreignNames.contains(entry.name) || Self.unfinishedEndings.contains(where: entry.name.hasSuffix) {
+                leftOut.append(entry.path)
+                return false
+            }
+            switch entry.kind {
+            case .directory: try CarriedFiles.check(path, in: directory)
+            case .file:
+                // Links to weights on another disk are allowed; the type of the target is checked before the upload.
+                if !entry.name.hasSuffix(".safetensors") || (try? SafetensorsFile(path: path)) == nil {
+                    try CarriedFiles.check(path, in: directory)
+                }
+                items.append(Item(path: entry.path, byteCount: Files.size(of: path)))
+            default: throw BridgeError(.fileSystem, "\(path) is not a regular file; remove it")
+            }
+            return true
+        }
         guard !items.isEmpty else { throw BridgeError(.fileSystem, "\(directory) has no files to upload") }
         self.items = items
         self.leftOut = leftOut

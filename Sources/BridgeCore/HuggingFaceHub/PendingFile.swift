@@ -1,11 +1,10 @@
 import BridgeSupport
-import Glibc
 import Synchronization
 
 /// The content of a file during its download: bytes are read as soon as they are written, and a reader waits for them.
 ///
 /// The checksum is known at the end, so bytes that were read before are valid only after ``HubStream/confirm()``.
-package final class PendingFile: ByteStorage, UncachedReadable {
+package final class PendingFile: ByteStorage, UncachedReadable, Confirmable, @unchecked Sendable {
     private enum State {
         case awaited
         case coming(HubTransfer)
@@ -15,7 +14,9 @@ package final class PendingFile: ByteStorage, UncachedReadable {
 
     let name: String
     let byteCount: Int
-    private let state = Mutex(State.awaited)
+    private let lock = ConditionLock()
+    /// Used under the lock, which is signalled after each change.
+    private var state = State.awaited
     private let cancellation: Cancellation
 
     init(_ file: HubFile, name: String, cancellation: Cancellation) {
@@ -25,17 +26,39 @@ package final class PendingFile: ByteStorage, UncachedReadable {
     }
 
     /// Marks the download as started.
-    func begins(_ transfer: HubTransfer) { state.withLock { $0 = .coming(transfer) } }
+    func begins(_ transfer: HubTransfer) { change { $0 = .coming(transfer) } }
 
     /// Marks the file as complete, verified and renamed.
     func isComplete(at path: String) throws {
         let file = try FileStorage(path: path)
-        state.withLock { if case .failed = $0 {} else { $0 = .whole(file) } }
+        change { if case .failed = $0 {} else { $0 = .whole(file) } }
     }
 
     /// Marks the download as failed.
     func fails(_ error: any Error) {
-        state.withLock { if case .whole = $0 {} else { $0 = .failed(error) } }
+        change { if case .whole = $0 {} else { $0 = .failed(error) } }
+    }
+
+    /// Wakes readers after more bytes were downloaded.
+    func advance() { change { _ in } }
+
+    private func change(_ body: (inout State) -> Void) {
+        lock.locked {
+            body(&state)
+            lock.signalAll()
+        }
+    }
+
+    /// Waits until `result` finds a result in the state.
+    private func wait<Result>(for result: (State) throws -> Result?) throws -> Result {
+        try lock.locked {
+            while true {
+                if let found = try result(state) { return found }
+                try cancellation.check()
+                // Cancellation gives no signal.
+                lock.wait(milliseconds: 20)
+            }
+        }
     }
 
     func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
@@ -52,29 +75,26 @@ package final class PendingFile: ByteStorage, UncachedReadable {
         guard offset >= 0, end <= byteCount else {
             throw BridgeError(.corruptInput, "\(name) has \(byteCount) bytes, \(end) were requested")
         }
-        while true {
-            switch state.withLock({ $0 }) {
-            case .whole(let file): return try file.readUncached(at: offset, into: buffer, through: &scratch)
-            case .coming(let transfer) where transfer.prefix >= end:
-                return try transfer.readUncached(at: offset, into: buffer, through: &scratch)
+        let source: (file: FileStorage?, transfer: HubTransfer?) = try wait {
+            switch $0 {
+            case .whole(let file): return (file, nil)
+            case .coming(let transfer) where transfer.prefix >= end: return (nil, transfer)
             case .failed(let error): throw error
-            case .awaited, .coming: break
+            case .awaited, .coming: return nil
             }
-            try cancellation.check()
-            usleep(2000)
         }
+        try source.file?.readUncached(at: offset, into: buffer, through: &scratch)
+        try source.transfer?.readUncached(at: offset, into: buffer, through: &scratch)
     }
 
     /// Waits until the file is complete and verified.
-    func confirm() throws {
-        while true {
-            switch state.withLock({ $0 }) {
-            case .whole: return
+    package func confirm() throws {
+        try wait {
+            switch $0 {
+            case .whole: return ()
             case .failed(let error): throw error
-            case .awaited, .coming: break
+            case .awaited, .coming: return nil
             }
-            try cancellation.check()
-            usleep(2000)
         }
     }
 }
@@ -86,9 +106,11 @@ package final class HubStream: Sendable {
     /// The pending weight files, by their names in the directory.
     package let pendingFiles: [String: PendingFile]
 
-    private let isDone = Atomic(false)
+    private let download: BackgroundTask
     /// Whether the download's progress is shown, until a conversion shows its own.
-    private let isShown = Mutex(true)
+    private let display: Display
+
+    private final class Display: Sendable { let isShown = Mutex(true) }
 
     /// Downloads what a model needs besides its weights, and starts the download of the weights.
     ///
@@ -102,22 +124,23 @@ package final class HubStream: Sendable {
             pendingFiles[file.path] = PendingFile(file, name: name, cancellation: snapshot.hub.context.cancellation)
         }
         self.pendingFiles = pendingFiles
-        Workers.detach { [self] in
+        let display = Display()
+        self.display = display
+        download = BackgroundTask { [pendingFiles, snapshot] in
             var snapshot = snapshot
             if let show = snapshot.hub.context.progress {
-                snapshot.hub.context.progress = { [self] progress in isShown.withLock { if $0 { show(progress) } } }
+                snapshot.hub.context.progress = { progress in display.isShown.withLock { if $0 { show(progress) } } }
             }
             do {
-                try snapshot.remember(afterFetching: snapshot.fetch(weights, pending: self.pendingFiles))
+                try snapshot.remember(afterFetching: snapshot.fetch(weights, pending: pendingFiles))
             } catch {
-                for pendingFile in self.pendingFiles.values { pendingFile.fails(error) }
+                for pendingFile in pendingFiles.values { pendingFile.fails(error) }
             }
-            isDone.store(true, ordering: .releasing)
         }
     }
 
     /// Stops showing the progress of the download, because that of the conversion is shown.
-    package func hide() { isShown.withLock { $0 = false } }
+    package func hide() { display.isShown.withLock { $0 = false } }
 
     /// Waits until all weight files are complete and verified.
     ///
@@ -127,7 +150,5 @@ package final class HubStream: Sendable {
     }
 
     /// Waits until the threads have ended after an error elsewhere.
-    package func wait() {
-        while !isDone.load(ordering: .acquiring) { usleep(2000) }
-    }
+    package func wait() { try? download.wait() }
 }

@@ -34,30 +34,65 @@ public struct RetryPolicy: Sendable {
     /// Whether a later request to the server can succeed.
     static func isTransient(_ status: Int) -> Bool { [408, 425, 429, 500, 502, 503, 504].contains(status) }
 
+    /// The outcome of an attempt that did not throw.
+    enum Attempt<Value> {
+        /// The result.
+        case done(Value)
+        /// A failure that a later attempt may not have.
+        case failed(reason: String, retryAfter: Double?)
+    }
+
+    /// Makes attempts until one succeeds, a failure is not transient, or the attempts are exhausted.
+    ///
+    /// - Parameters:
+    ///   - mostUnreachable: The most consecutive attempts to reach a host that does not respond.
+    ///   - isCancelled: Called several times a second during a pause; true ends it.
+    ///   - hasProgress: Called after each failure: whether the attempt got so far that the count of failures starts again.
+    ///   - attempt: Makes an attempt; gets whether it is the last one without progress.
+    /// - Returns: The result.
+    /// - Throws: The last error of the attempts; `BridgeError` with code `cancelled`.
+    func run<Value>(
+        mostUnreachable: Int,
+        isCancelled: () -> Bool,
+        hasProgress: () -> Bool = { false },
+        _ attempt: (_ isLast: Bool) throws -> Attempt<Value>
+    ) throws -> Value {
+        var failed = 0
+        while true {
+            var (most, pause): (Int, Double?) = (attempts, nil)
+            let reason: String
+            let progress: Bool
+            do {
+                switch try attempt(failed + 1 >= attempts) {
+                case .done(let value): return value
+                case .failed(let what, let retryAfter): (reason, pause, progress) = (what, retryAfter, hasProgress())
+                }
+            } catch let failure as HTTPFailure {
+                if [.unreachable, .timeout].contains(failure.kind) { most = min(mostUnreachable, attempts) }
+                progress = hasProgress()
+                guard failure.isTransient, failed + 1 < most || progress else { throw failure }
+                reason = failure.reason
+            }
+            failed = progress ? 0 : failed + 1
+            try wait(after: max(0, failed - 1), of: most, retryAfter: pause, because: reason, isCancelled: isCancelled)
+        }
+    }
+
     /// Sends a request until it succeeds, its failure is not transient, or the attempts are exhausted.
+    ///
+    /// A host that is not reached, or that accepts connections and does not respond, is tried twice only: the network is
+    /// probably down, or something other than the hub accepts the connections.
     ///
     /// - Returns: The last response, whatever its status.
     /// - Throws: The last error of the request; `BridgeError` with code `cancelled`.
     func withRetries(isCancelled: () -> Bool, _ request: () throws -> HTTPResponse) throws -> HTTPResponse {
-        var failed = 0
-        while true {
-            var retryAfter: Double?
-            var reason: String
-            var most = attempts
-            do {
-                let response = try request()
-                guard Self.isTransient(response.status), failed + 1 < attempts else { return response }
-                retryAfter = Self.retryAfter(response)
-                reason = "the hub responds with status \(response.status)"
-            } catch let failure as HTTPFailure {
-                // A host that is not reached, or that accepts connections and does not respond, is retried once only: the
-                // network is probably down, or something other than the hub accepts the connections.
-                if [.unreachable, .timeout].contains(failure.kind) { most = min(2, attempts) }
-                guard failure.isTransient, failed + 1 < most else { throw failure }
-                reason = failure.reason
-            }
-            try wait(after: failed, of: most, retryAfter: retryAfter, because: reason, isCancelled: isCancelled)
-            failed += 1
+        try run(mostUnreachable: 2, isCancelled: isCancelled) { isLast in
+            let response = try request()
+            guard Self.isTransient(response.status), !isLast else { return .done(response) }
+            return .failed(
+                reason: "the hub responds with status \(response.status)",
+                retryAfter: Self.retryAfter(response)
+            )
         }
     }
 

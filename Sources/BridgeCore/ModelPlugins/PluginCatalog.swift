@@ -44,13 +44,12 @@ public struct PluginCatalog: Sendable {
                 if plugins.contains(where: { Files.name(of: $0.path) == name && Files.areOne($0.path, path) }) {
                     continue
                 }
-                do {
-                    try add(PluginLoader.load(path))
-                } catch let error as BridgeError where error.message.contains(Self.claimMark) {
-                    throw error
-                } catch let error as BridgeError {
+                let plugin: LoadedPlugin
+                do { plugin = try PluginLoader.load(path) } catch let error as BridgeError {
                     failures.append((path, error))
+                    continue
                 }
+                try add(plugin)
             }
         }
     }
@@ -60,15 +59,13 @@ public struct PluginCatalog: Sendable {
         csys_own_library().map { [Files.parent(of: String(cString: $0))] } ?? []
     }
 
-    private static let claimMark = "both claim the architecture"
-
     private mutating func add(_ plugin: LoadedPlugin) throws {
         for bridge in plugin.plugin.bridges {
             for architecture in bridge.architectures {
                 if let other = homes[architecture] {
                     throw BridgeError(
                         .badPlugin,
-                        "\(other.plugin.path) and \(plugin.path) \(Self.claimMark) \(architecture); remove one of them"
+                        "\(other.plugin.path) and \(plugin.path) both claim the architecture \(architecture); remove one of them"
                     )
                 }
                 homes[architecture] = (bridge, plugin)

@@ -152,7 +152,7 @@ private struct ConversationReader {
         do {
             return try ImageSource(text)
         } catch let error as BridgeError {
-            throw BridgeError(error.code, "\(name): \(location): \(error.message)")
+            throw error.prefixed(by: "\(name): \(location)")
         }
     }
 }

@@ -62,63 +62,40 @@ public struct ProcessorSettings: Sendable {
     /// Whether there is one.
     public let exists: Bool
 
-    private let json: JSON
+    private let reader: JSONReader
 
     init(file path: String) throws {
-        name = path
-        exists = Files.exists(path)
-        json = exists ? try JSON(contentsOf: path, limit: 1 << 20) : .object(JSONObject())
-        try checkIsObject()
+        let exists = Files.exists(path)
+        let json = exists ? try JSON(contentsOf: path, limit: 1 << 20) : .object(JSONObject())
+        try self.init(JSONReader(json, name: path, code: .badConfiguration), exists: exists)
     }
 
-    private init(name: String, json: JSON) throws {
-        self.name = name
-        self.json = json
-        exists = true
-        try checkIsObject()
-    }
-
-    private func checkIsObject() throws {
-        guard json.object != nil else { throw wrong("the whole", json, "an object") }
+    private init(_ reader: JSONReader, exists: Bool = true) throws {
+        (name, self.reader, self.exists) = (reader.name, reader, exists)
+        guard reader.json.object != nil else { throw reader.problem("it is \(reader.json.kind), expected an object") }
     }
 
     /// The settings below a key; nil where it is absent or a number.
     public func section(_ key: String) throws -> ProcessorSettings? {
         guard let value = self[key], value.integer == nil else { return nil }
-        return try ProcessorSettings(name: "\(key) of \(name)", json: value)
+        return try ProcessorSettings(JSONReader(value, name: "\(key) of \(name)", code: .badConfiguration))
     }
 
     /// The value of a key, which is not null.
-    private subscript(key: String) -> JSON? { json[key]?.nonNull }
-
-    /// An error about the value of a key.
-    private func wrong(_ key: String, _ value: JSON, _ expected: String) -> BridgeError {
-        let text = String(decoding: value.text(pretty: false).prefix(80), as: UTF8.self)
-        return BridgeError(.badConfiguration, "\(name) has \(text) as \(key), expected \(expected)")
-    }
+    private subscript(key: String) -> JSON? { reader[key] }
 
     /// A whole number between bounds.
     public func integer(_ key: String, classDefault: Int, in bounds: ClosedRange<Int> = 1...1 << 20) throws -> Int {
-        guard let value = self[key] else { return classDefault }
-        guard let number = value.integer, bounds.contains(number) else {
-            throw wrong(key, value, "a whole number from \(bounds.lowerBound) to \(bounds.upperBound)")
-        }
-        return number
+        try reader.optionalInteger(key, in: bounds) ?? classDefault
     }
 
     /// A text that is not empty.
     public func text(_ key: String, classDefault: String) throws -> String {
-        guard let value = self[key] else { return classDefault }
-        guard let text = value.string, !text.isEmpty else { throw wrong(key, value, "a text") }
-        return text
+        try reader.optional(key, "a text") { $0.string.flatMap { $0.isEmpty ? nil : $0 } } ?? classDefault
     }
 
     /// A text; nil where it is absent.
-    func optionalText(_ key: String) throws -> String? {
-        guard let value = self[key] else { return nil }
-        guard let text = value.string else { throw wrong(key, value, "a text") }
-        return text
-    }
+    func optionalText(_ key: String) throws -> String? { try reader.optional(key, "a text", \.string) }
 
     /// A height and a width, written as one number or as an object; nil where neither is there.
     public func size(_ key: String) throws -> (height: Int, width: Int)? {
@@ -136,7 +113,7 @@ public struct ProcessorSettings: Sendable {
         -> PixelNormalization
     {
         let factor = self["rescale_factor"] ?? .number(JSONNumber(1.0 / 255))
-        guard let rescale = factor.double else { throw wrong("rescale_factor", factor, "a number") }
+        guard let rescale = factor.double else { throw reader.wrong("rescale_factor", factor, expected: "a number") }
         do throws(ImageError) {
             return try PixelNormalization(
                 rescale: rescale,
@@ -161,18 +138,16 @@ public struct ProcessorSettings: Sendable {
         switch value.integer {
         case 2: return .bilinear
         case 3: return .bicubic
-        default: throw wrong("resample", value, "2 (bilinear) or 3 (bicubic)")
-        }
+        default: throw reader.wrong("resample", value, expected: "2 (bilinear) or 3 (bicubic)") }
     }
 
     /// Refuses settings that would change the pixels in ways that are not supported.
     public func checkSteps() throws {
         for key in ["do_resize", "do_rescale", "do_normalize"] {
-            if let value = self[key], value.bool != true { throw wrong(key, value, "true") }
+            if let value = self[key], value.bool != true { throw reader.wrong(key, value, expected: "true") }
         }
-        if let value = self["do_center_crop"], value.bool != false { throw wrong("do_center_crop", value, "false") }
+        if let value = self["do_center_crop"], value.bool != false { throw reader.wrong("do_center_crop", value, expected: "false") }
         if let value = self["data_format"], value.string != "channels_first" {
-            throw wrong("data_format", value, "\"channels_first\"")
-        }
+            throw reader.wrong("data_format", value, expected: "\"channels_first\"") }
     }
 }

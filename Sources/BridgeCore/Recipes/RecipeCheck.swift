@@ -6,6 +6,7 @@ public struct RecipeCheck: Sendable {
     public private(set) var problems: [String] = []
 
     private let recipe: Recipe
+    private var found: [Problem] = []
 
     /// Checks a recipe.
     ///
@@ -29,14 +30,13 @@ public struct RecipeCheck: Sendable {
         checkData(abilities)
         checkTrainable(abilities)
         if needsPretrained, recipe.checkpoint.pretrainedCheckpoint.isEmpty, recipe.checkpoint.load.isEmpty {
-            problems.append(
-                "checkpoint.pretrained_checkpoint is empty, expected the weights to start from (or checkpoint.load)"
+            found.append(
+                "\(key: "checkpoint.pretrained_checkpoint") is empty, expected the weights to start from (or \(key: "checkpoint.load"))"
             )
         }
         // The message of a setting that could not be set makes those of rules about it redundant.
-        let unset = Set(refusals.map(\.key)).subtracting([""])
-        problems =
-            refusals.map(\.problem) + problems.filter { problem in !unset.contains { problem.contains($0) } }
+        let unset = Set(refusals.map(\.key))
+        problems = refusals.map(\.problem) + found.filter { $0.keys.isDisjoint(with: unset) }.map(\.text)
     }
 
     /// Refuses an invalid recipe.
@@ -52,12 +52,12 @@ public struct RecipeCheck: Sendable {
         )
     }
 
-    private mutating func require(_ holds: Bool, _ problem: @autoclosure () -> String) {
-        if !holds { problems.append(problem()) }
+    private mutating func require(_ holds: Bool, _ problem: @autoclosure () -> Problem) {
+        if !holds { found.append(problem()) }
     }
 
     private mutating func require<Number: Comparable>(_ key: String, _ value: Number, in range: ClosedRange<Number>) {
-        require(range.contains(value), "\(key) is \(value), expected \(range.lowerBound) to \(range.upperBound)")
+        require(range.contains(value), "\(key: key) is \(value), expected \(range.lowerBound) to \(range.upperBound)")
     }
 
     private mutating func checkRanges() {
@@ -74,14 +74,14 @@ public struct RecipeCheck: Sendable {
         require("train.max_consecutive_skipped_iters", train.maxSkippedIters, in: 0...1 << 31)
         require(
             (model.attentionDropout ?? 0) == 0,
-            "model.attention_dropout is \(model.attentionDropout ?? 0), but attention weights are not dropped; supported: 0"
+            "\(key: "model.attention_dropout") is \(model.attentionDropout ?? 0), but attention weights are not dropped; supported: 0"
         )
         if let minutes = train.exitDurationInMins {
-            require(minutes > 0 && minutes < 1e9, "train.exit_duration_in_mins is \(minutes), expected more than 0")
+            require(minutes > 0 && minutes < 1e9, "\(key: "train.exit_duration_in_mins") is \(minutes), expected more than 0")
         }
         if let interval = train.exitInterval { require("train.exit_interval", interval, in: 1...1 << 31) }
         if let threshold = train.spikeThreshold {
-            require(threshold > 1, "train.loss_spike_threshold is \(threshold), expected more than 1")
+            require(threshold > 1, "\(key: "train.loss_spike_threshold") is \(threshold), expected more than 1")
         }
         require("dataset.num_workers", dataset.numWorkers, in: 0...1024)
         require("dataset.pad_to_multiple_of", dataset.padToMultipleOf, in: 1...1 << 20)
@@ -97,61 +97,61 @@ public struct RecipeCheck: Sendable {
         let (step, overflow) = micro.multipliedReportingOverflow(by: replicas)
         require(
             !overflow && global.isMultiple(of: step),
-            "train.global_batch_size is \(global), expected a multiple of train.micro_batch_size x data-parallel size,"
+            "\(key: "train.global_batch_size") is \(global), expected a multiple of \(key: "train.micro_batch_size") x data-parallel size,"
                 + " which is \(micro) x \(replicas)"
         )
     }
 
     private mutating func checkSchedule() {
         let (optimizer, scheduler) = (recipe.optimizer, recipe.scheduler)
-        require(optimizer.lr > 0, "optimizer.lr is \(optimizer.lr), expected more than 0")
+        require(optimizer.lr > 0, "\(key: "optimizer.lr") is \(optimizer.lr), expected more than 0")
         require(
             optimizer.minLR >= 0 && optimizer.minLR <= optimizer.lr,
-            "optimizer.min_lr is \(optimizer.minLR), expected 0 to optimizer.lr, which is \(optimizer.lr)"
+            "\(key: "optimizer.min_lr") is \(optimizer.minLR), expected 0 to \(key: "optimizer.lr"), which is \(optimizer.lr)"
         )
         require(
             scheduler.lrWarmupInit >= 0 && scheduler.lrWarmupInit <= optimizer.lr,
-            "scheduler.lr_warmup_init is \(scheduler.lrWarmupInit), expected 0 to optimizer.lr, which is \(optimizer.lr)"
+            "\(key: "scheduler.lr_warmup_init") is \(scheduler.lrWarmupInit), expected 0 to \(key: "optimizer.lr"), which is \(optimizer.lr)"
         )
         for (key, beta) in [("adam_beta1", optimizer.adamBeta1), ("adam_beta2", optimizer.adamBeta2)] {
-            require(beta >= 0 && beta < 1, "optimizer.\(key) is \(beta), expected 0 or more and less than 1")
+            require(beta >= 0 && beta < 1, "\(key: "optimizer.\(key)") is \(beta), expected 0 or more and less than 1")
         }
-        require(optimizer.adamEps > 0, "optimizer.adam_eps is \(optimizer.adamEps), expected more than 0")
+        require(optimizer.adamEps > 0, "\(key: "optimizer.adam_eps") is \(optimizer.adamEps), expected more than 0")
         require(
             optimizer.sgdMomentum >= 0 && optimizer.sgdMomentum < 1,
-            "optimizer.sgd_momentum is \(optimizer.sgdMomentum), expected 0 or more and less than 1"
+            "\(key: "optimizer.sgd_momentum") is \(optimizer.sgdMomentum), expected 0 or more and less than 1"
         )
-        require(optimizer.clipGrad >= 0, "optimizer.clip_grad is \(optimizer.clipGrad), expected 0 (no limit) or more")
+        require(optimizer.clipGrad >= 0, "\(key: "optimizer.clip_grad") is \(optimizer.clipGrad), expected 0 (no limit) or more")
         let decay = scheduler.lrDecayIters ?? recipe.train.trainIters
         let decayKey = scheduler.lrDecayIters == nil ? "train.train_iters" : "scheduler.lr_decay_iters"
         require("scheduler.lr_decay_iters", decay, in: 1...1 << 31)
         if let fraction = scheduler.lrWarmupFraction {
             require(
                 fraction >= 0 && fraction < 1,
-                "scheduler.lr_warmup_fraction is \(fraction), expected 0 or more and less than 1"
+                "\(key: "scheduler.lr_warmup_fraction") is \(fraction), expected 0 or more and less than 1"
             )
         } else {
             require(
                 scheduler.lrWarmupIters >= 0 && scheduler.lrWarmupIters < max(decay, 1),
-                "scheduler.lr_warmup_iters is \(scheduler.lrWarmupIters), expected 0 or more and less than \(decayKey), which is \(decay)"
+                "\(key: "scheduler.lr_warmup_iters") is \(scheduler.lrWarmupIters), expected 0 or more and less than \(key: decayKey), which is \(decay)"
             )
         }
         if scheduler.lrDecayStyle == .wsd {
             let iters = scheduler.lrWSDDecayIters
             require(
                 iters.map { $0 > 0 && $0 <= decay } ?? false,
-                "scheduler.lr_wsd_decay_iters is \(iters.map(String.init) ?? "not set"), expected 1 to \(decay) for the style WSD"
+                "\(key: "scheduler.lr_wsd_decay_iters") is \(iters.map(String.init) ?? "not set"), expected 1 to \(decay) for the style WSD"
             )
         }
         let start = scheduler.startWeightDecay ?? optimizer.weightDecay
         let end = scheduler.endWeightDecay ?? optimizer.weightDecay
         require(
             start >= 0 && end >= start,
-            "scheduler.start_weight_decay is \(start) and end_weight_decay is \(end), expected 0 or more and an end not below the start"
+            "\(key: "scheduler.start_weight_decay") is \(start) and end_weight_decay is \(end), expected 0 or more and an end not below the start"
         )
         require(
             scheduler.weightDecayIncrStyle != .constant || start == end,
-            "scheduler.weight_decay_incr_style is constant, but start_weight_decay is \(start) and end_weight_decay \(end)"
+            "\(key: "scheduler.weight_decay_incr_style") is constant, but start_weight_decay is \(start) and end_weight_decay \(end)"
         )
     }
 
@@ -159,28 +159,28 @@ public struct RecipeCheck: Sendable {
         let (dataset, rowLength) = (recipe.dataset, recipe.model.seqLength)
         require(
             dataset.seqLength == rowLength,
-            "dataset.seq_length is \(dataset.seqLength) and model.seq_length is \(rowLength), expected the same"
+            "\(key: "dataset.seq_length") is \(dataset.seqLength) and \(key: "model.seq_length") is \(rowLength), expected the same"
         )
         switch dataset.datasetType {
         case .mock:
             require(
                 dataset.numImages == 0 || abilities.readsImages,
-                "dataset.num_images is \(dataset.numImages), but this family reads text only; set dataset.num_images=0"
+                "\(key: "dataset.num_images") is \(dataset.numImages), but this family reads text only; set \(key: "dataset.num_images")=0"
             )
         case .preloaded, .tokenized:
             require(
                 !dataset.trainDataPath.isEmpty,
-                "dataset.train_data_path is empty, expected a file for dataset_type=\(dataset.datasetType.rawValue)"
+                "\(key: "dataset.train_data_path") is empty, expected a file for dataset_type=\(dataset.datasetType.rawValue)"
             )
         case .hf:
             require(
                 !dataset.makerName.isEmpty,
-                "dataset.maker_name is empty, expected one such as make_cord_v2_dataset"
+                "\(key: "dataset.maker_name") is empty, expected one such as make_cord_v2_dataset"
             )
         }
         require(
             !dataset.packSequencesInBatch || abilities.packsSequences,
-            "dataset.pack_sequences_in_batch is true, but this family cannot keep the samples of a row apart; set it to false"
+            "\(key: "dataset.pack_sequences_in_batch") is true, but this family cannot keep the samples of a row apart; set it to false"
         )
     }
 
@@ -190,36 +190,42 @@ public struct RecipeCheck: Sendable {
         if peft.scheme == .none {
             require(
                 !model.freezeLanguageModel || (abilities.readsImages && !frozenVision),
-                "nothing is trainable: every part of the model is frozen and there is no adapter; set peft.scheme or unfreeze a part"
+                "nothing is trainable: every part of the model is frozen and there is no adapter; set \(key: "peft.scheme") or unfreeze a part"
             )
-            require(!peft.visionLora, "peft.vision_lora is true, but peft.scheme is none; choose lora or dora")
+            require(!peft.visionLora, "\(key: "peft.vision_lora") is true, but \(key: "peft.scheme") is none; choose lora or dora")
             return
         }
         require("peft.dim", peft.dim, in: 1...65536)
-        require(peft.alpha > 0, "peft.alpha is \(peft.alpha), expected more than 0")
+        require(peft.alpha > 0, "\(key: "peft.alpha") is \(peft.alpha), expected more than 0")
         require(
             peft.dropout >= 0 && peft.dropout < 1,
-            "peft.dropout is \(peft.dropout), expected 0 or more and less than 1"
+            "\(key: "peft.dropout") is \(peft.dropout), expected 0 or more and less than 1"
         )
         require(
             !peft.targetModules.isEmpty && !peft.targetModules.contains(""),
-            "peft.target_modules is empty or has an empty name, expected modules such as linear_qkv"
+            "\(key: "peft.target_modules") is empty or has an empty name, expected modules such as linear_qkv"
         )
         let left = peft.targetModules.filter { !peft.excludeModules.contains($0) }
         require(
             left.count > 0 || peft.targetModules.isEmpty,
-            "peft.exclude_modules excludes all of peft.target_modules, so there is no adapter; keep at least one target"
+            "\(key: "peft.exclude_modules") excludes all of \(key: "peft.target_modules"), so there is no adapter; keep at least one target"
         )
         require(
             !peft.visionLora || abilities.readsImages,
-            "peft.vision_lora is true, but this family has no vision tower"
+            "\(key: "peft.vision_lora") is true, but this family has no vision tower"
         )
         // A frozen part gets no adapters, so the two settings contradict each other.
         require(
             !peft.visionLora || !model.freezeVisionModel,
-            "peft.vision_lora and model.freeze_vision_model are both true, but a frozen part gets no adapters; set one of them to false"
+            "\(key: "peft.vision_lora") and \(key: "model.freeze_vision_model") are both true, but a frozen part gets no adapters; set one of them to false"
         )
-        require(!model.freezeLanguageModel || peft.visionLora, Recipe.frozenLanguageModelProblem)
+        require(
+            !model.freezeLanguageModel || peft.visionLora,
+            Problem(
+                text: Recipe.frozenLanguageModelProblem,
+                keys: ["model.freeze_language_model", "peft.vision_lora"]
+            )
+        )
     }
 }
 
@@ -228,4 +234,36 @@ extension Recipe {
     package static let frozenLanguageModelProblem =
         "the language model is frozen (model.freeze_language_model) and gets no adapters; unfreeze it, or give the vision "
         + "tower adapters with --vision-lora (peft.vision_lora=true)"
+}
+
+/// A problem of a recipe, with the settings that its sentence names.
+private struct Problem: ExpressibleByStringInterpolation {
+    var text: String
+    var keys: Set<String> = []
+
+    init(text: String, keys: Set<String>) { (self.text, self.keys) = (text, keys) }
+
+    init(stringLiteral text: String) { self.text = text }
+
+    init(stringInterpolation: StringInterpolation) { (text, keys) = (stringInterpolation.text, stringInterpolation.keys) }
+
+    static func + (first: Problem, second: Problem) -> Problem {
+        Problem(text: first.text + second.text, keys: first.keys.union(second.keys))
+    }
+
+    struct StringInterpolation: StringInterpolationProtocol {
+        fileprivate var text = ""
+        fileprivate var keys: Set<String> = []
+
+        init(literalCapacity: Int, interpolationCount: Int) {}
+
+        mutating func appendLiteral(_ literal: String) { text += literal }
+
+        mutating func appendInterpolation(_ value: some Any) { text += "\(value)" }
+
+        mutating func appendInterpolation(key: String) {
+            text += key
+            keys.insert(key)
+        }
+    }
 }

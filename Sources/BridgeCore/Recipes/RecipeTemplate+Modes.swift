@@ -19,6 +19,35 @@ extension RecipeTemplate {
         }
     }
 
+    /// The recipe `STEM_finetune_config`, for full training and for adapters, as Megatron Bridge has it until 0.3.
+    ///
+    /// - Parameters:
+    ///   - stem: The model, such as `ministral3_3b`.
+    ///   - hfPath: The hub id of the model.
+    ///   - summary: The purpose of the recipe, in one line.
+    ///   - abilities: The features that the family supports.
+    ///   - full: The scale of full training.
+    ///   - adapters: The scale of training adapters.
+    ///   - change: Changes that all recipes of the family have in common.
+    /// - Returns: The recipe.
+    public static func finetune(
+        stem: String,
+        hfPath: String,
+        summary: String,
+        abilities: Abilities = Abilities(),
+        full: Recipe.Scale,
+        adapters: Recipe.Scale,
+        change: @escaping @Sendable (inout Recipe) -> Void
+    ) -> RecipeTemplate {
+        let name = "\(stem)_finetune_config"
+        return RecipeTemplate(name: name, summary: summary, abilities: abilities) { scheme in
+            var recipe = Recipe(name: name, hfPath: hfPath, peft: scheme, full: full, adapters: adapters)
+            recipe.train.trainIters = 1000
+            change(&recipe)
+            return recipe
+        }
+    }
+
     /// The recipes `STEM_sft_config` for full training and `STEM_peft_config` for adapters, with their full names
     /// (`STEM_sft_1gpu_h100_bf16_config`) as aliases.
     ///
@@ -54,20 +83,13 @@ extension RecipeTemplate {
                 schemes: schemes,
                 abilities: abilities
             ) { scheme in
-                let choices = Recipe.Choices(
-                    name: name,
-                    pretrainedCheckpoint: "",
-                    datasetType: .hf,
-                    peft: scheme,
-                    trainIters: 50,
-                    globalBatchSize: nil
-                )
                 let scale = Recipe.Scale(
                     tensorSize: mode.tensorSize,
                     pipelineSize: mode.pipelineSize,
                     globalBatchSize: 32
                 )
-                var recipe = Recipe(choices, hfPath: hfPath, full: scale, adapters: scale)
+                var recipe = Recipe(name: name, hfPath: hfPath, peft: scheme, full: scale, adapters: scale)
+                recipe.train.trainIters = 50
                 (recipe.optimizer.lr, recipe.optimizer.minLR) = (mode.lr, mode.minLR)
                 (recipe.train.evalInterval, recipe.train.evalIters) = (5, 10)
                 (recipe.scheduler.lrWarmupIters, recipe.scheduler.lrDecayIters) = (10, 50)

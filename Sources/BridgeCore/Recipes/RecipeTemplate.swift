@@ -102,72 +102,23 @@ extension Recipe {
         }
     }
 
-    /// The settings that callers of the recipe functions can choose.
-    public struct Choices: Sendable, Equatable {
-        /// The run's name.
-        public var name: String
-        /// The weights to start from.
-        public var pretrainedCheckpoint: String
-        /// The kind of data set.
-        public var datasetType: DatasetSection.Kind
-        /// The adapters.
-        public var peft: PEFTSection.Scheme
-        /// The number of steps.
-        public var trainIters: Int
-        /// The number of samples in a step; nil for that of the scale.
-        public var globalBatchSize: Int?
-        /// Whether the language model is frozen.
-        public var freezeLanguageModel: Bool
-        /// Whether the vision tower is frozen.
-        public var freezeVisionModel: Bool
-        /// Whether the projector is frozen.
-        public var freezeVisionProjection: Bool
-
-        /// Choices.
-        public init(
-            name: String,
-            pretrainedCheckpoint: String,
-            datasetType: DatasetSection.Kind,
-            peft: PEFTSection.Scheme,
-            trainIters: Int,
-            globalBatchSize: Int?,
-            freezeLanguageModel: Bool = false,
-            freezeVisionModel: Bool = false,
-            freezeVisionProjection: Bool = false
-        ) {
-            self.name = name
-            self.pretrainedCheckpoint = pretrainedCheckpoint
-            self.datasetType = datasetType
-            self.peft = peft
-            self.trainIters = trainIters
-            self.globalBatchSize = globalBatchSize
-            self.freezeLanguageModel = freezeLanguageModel
-            self.freezeVisionModel = freezeVisionModel
-            self.freezeVisionProjection = freezeVisionProjection
-        }
-    }
-
     /// The common part of the recommended recipes of all families.
     ///
     /// - Parameters:
-    ///   - choices: The choices of the caller.
+    ///   - name: The run's name.
     ///   - hfPath: The hub id of the model.
+    ///   - scheme: The adapters; `.none` for full training.
     ///   - full: The scale of full training.
     ///   - adapters: The scale of training adapters.
-    public init(_ choices: Choices, hfPath: String, full: Scale, adapters: Scale) {
-        self.init(name: choices.name, hfPath: hfPath)
-        let isFull = choices.peft == .none
+    init(name: String, hfPath: String, peft scheme: PEFTSection.Scheme, full: Scale, adapters: Scale) {
+        self.init(name: name, hfPath: hfPath)
+        let isFull = scheme == .none
         let scale = isFull ? full : adapters
-        peft = PEFTSection(choices.peft)
+        peft = PEFTSection(scheme)
         model.tensorModelParallelSize = scale.tensorSize
         model.pipelineModelParallelSize = scale.pipelineSize
-        model.freezeLanguageModel = choices.freezeLanguageModel
-        model.freezeVisionModel = choices.freezeVisionModel
-        model.freezeVisionProjection = choices.freezeVisionProjection
-        train.globalBatchSize = choices.globalBatchSize ?? scale.globalBatchSize
-        train.trainIters = choices.trainIters
-        dataset.datasetType = choices.datasetType
-        checkpoint.pretrainedCheckpoint = choices.pretrainedCheckpoint
+        train.globalBatchSize = scale.globalBatchSize
+        dataset.datasetType = .hf
         optimizer.lr = isFull ? 5e-6 : 1e-4
         // Megatron Bridge's optimizer has 0.1, but its scheduler sets 0.033 from the first step. Here the scheduler sets
         // nothing, so that a changed optimizer.weight_decay has an effect.

@@ -1,3 +1,4 @@
+import BridgeSupport
 import JSONTree
 
 /// The settings in a tokenizer's related files: the names of the control tokens and the chat templates.
@@ -69,15 +70,15 @@ public struct TokenizerSettings: Sendable, Equatable {
 
     /// Templates in separate files replace all others.
     private mutating func readTemplateFiles(_ directory: String) throws(TokenizerError) {
-        var files = [("default", "\(directory)/chat_template.jinja")].filter { FileBytes.exists($0.1) }
+        var files = [("default", "\(directory)/chat_template.jinja")].filter { TokenizerFile.exists($0.1) }
         let others = "\(directory)/additional_chat_templates"
-        for name in FileBytes.names(in: others) where name.hasSuffix(".jinja") && FileBytes.exists("\(others)/\(name)")
-        {
+        for name in (try? Files.list(others)) ?? []
+        where name.hasSuffix(".jinja") && TokenizerFile.exists("\(others)/\(name)") {
             files.append((String(name.dropLast(6)), "\(others)/\(name)"))
         }
         if !files.isEmpty { chatTemplates = [:] }
         for (name, path) in files {
-            guard let text = String(validating: try FileBytes.read(path), as: UTF8.self) else {
+            guard let text = String(validating: try TokenizerFile.contents(of: path), as: UTF8.self) else {
                 throw TokenizerError(.badFile, "\(path): is not UTF-8")
             }
             chatTemplates[name] = text
@@ -123,9 +124,9 @@ public struct TokenizerSettings: Sendable, Equatable {
 
     private static func json(_ directory: String, _ name: String) throws(TokenizerError) -> JSON? {
         let path = "\(directory)/\(name)"
-        guard FileBytes.exists(path) else { return nil }
+        guard TokenizerFile.exists(path) else { return nil }
         do {
-            return try JSON(tokenizerFile: try FileBytes.read(path))
+            return try JSON(tokenizerFile: try TokenizerFile.contents(of: path))
         } catch {
             throw error.inFile(path)
         }
@@ -153,7 +154,7 @@ public struct TokenizerSettings: Sendable, Equatable {
     /// - Throws: `TokenizerError` for files that contradict each other.
     mutating func takeProcessorTemplates(_ directory: String, ofProcessor: String?) throws(TokenizerError) {
         let legacy = try Self.legacyTemplate(directory)
-        if legacy != nil, !FileBytes.names(in: "\(directory)/additional_chat_templates").isEmpty {
+        if legacy != nil, Files.kind(of: "\(directory)/additional_chat_templates") == .directory {
             throw TokenizerError(
                 .badFile,
                 "\(directory): has both chat_template.json and additional_chat_templates, of which transformers reads neither; "
@@ -183,14 +184,14 @@ public struct TokenizerSettings: Sendable, Equatable {
 extension Tokenizer {
     /// Reads the tokenizer of a model directory: `tokenizer.json`, else `tekken.json`, else `tokenizer.model`.
     public init(directory: String) throws(TokenizerError) {
-        guard FileBytes.isDirectory(directory) else {
+        guard Files.kind(of: directory) == .directory else {
             throw TokenizerError(.unreadableFile, "\(directory): is not a directory")
         }
-        if FileBytes.exists("\(directory)/tokenizer.json") {
+        if TokenizerFile.exists("\(directory)/tokenizer.json") {
             try self.init(tokenizerJSON: "\(directory)/tokenizer.json")
-        } else if FileBytes.exists("\(directory)/tekken.json") {
+        } else if TokenizerFile.exists("\(directory)/tekken.json") {
             try self.init(tekken: "\(directory)/tekken.json")
-        } else if FileBytes.exists("\(directory)/tokenizer.model") {
+        } else if TokenizerFile.exists("\(directory)/tokenizer.model") {
             try self.init(sentencePieceModel: "\(directory)/tokenizer.model")
         } else {
             throw TokenizerError(
@@ -206,7 +207,7 @@ extension Tokenizer {
             ]
             where settings.specialTokens[role] == nil && id(of: token) != nil { settings.specialTokens[role] = token }
         }
-        guard FileBytes.exists("\(directory)/tokenizer.json") else { return }
+        guard TokenizerFile.exists("\(directory)/tokenizer.json") else { return }
         try applySettings()
     }
 

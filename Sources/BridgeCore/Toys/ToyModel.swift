@@ -176,24 +176,23 @@ public struct ToyModel: Sendable {
         let start = clock.now
         let directory = try StagedDirectory(destination: path, overwrite: overwrite)
         let sideFiles = [ToyFile("config.json", configuration), readme] + recipe.sideFiles(configuration)
-        let images = shards.images + sideFiles.map { PlannedFile.literal(name: $0.name, $0.bytes) }
+        let plannedFiles = shards.plannedFiles + sideFiles.map { PlannedFile.literal(name: $0.name, $0.bytes) }
         let written = try directory.filling {
             let written = try CheckpointWriter(directory: directory.path, context: context).write(
-                images,
+                plannedFiles,
                 activity: ConversionPlan.Kind.making.activity
             )
             try context.cancellation.check()
             try directory.commit()
             return written
         }
-        let elapsed = clock.now - start
         return ConversionReport(
             kind: .making,
             source: "\(family), seed \(options.seed)",
             destination: directory.destination,
             tensors: tensorCount,
             files: written.map { .init(name: $0.name, byteCount: $0.byteCount) },
-            seconds: Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18,
+            seconds: (clock.now - start).seconds,
             notes: []
         )
     }

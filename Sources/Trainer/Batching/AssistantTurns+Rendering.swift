@@ -45,6 +45,7 @@ extension AssistantTurns {
     /// The first messages alone; nil where the template refuses a conversation that ends there.
     private func rendered(messages count: Int, asksForAnswer: Bool) -> [UInt8]? {
         guard count > 0 else { return nil }
+        if count == conversation.messages.count, asksForAnswer == options.template.addsGenerationPrompt { return text }
         var part = conversation
         part.messages = Array(conversation.messages[..<count])
         var options = options

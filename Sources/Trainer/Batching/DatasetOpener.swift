@@ -1,6 +1,5 @@
 public import BridgeCore
 public import Datasets
-import Foundation
 import Tokenizers
 
 /// Opens the data set of a recipe.
@@ -105,7 +104,7 @@ public struct DatasetOpener: Sendable {
         }
         let name = section.pathOrDataset.isEmpty ? maker.dataset : section.pathOrDataset
         let id = String(name.prefix { $0 != "#" })
-        guard !FileManager.default.fileExists(atPath: id), let repository = HubRepository(id, kind: .dataset) else {
+        guard !Files.exists(id), let repository = HubRepository(id, kind: .dataset) else {
             return false
         }
         return hub.cache.commit(of: repository) == nil

@@ -1,12 +1,11 @@
 import BridgeCore
-import Foundation
 
 /// Threads that make the next items of a sequence while the current one is used, such as micro-batches with images.
 ///
 /// Items are delivered in order, and so is the error of an item: the items before it are delivered first. At most
 /// `depth` items are prefetched. The threads end with the object.
 public final class Prefetcher<Item: Sendable>: Sendable {
-    private let board: PrefetchQueue<Item>
+    private let queue: PrefetchQueue<Item>
 
     /// Starts the threads.
     ///
@@ -16,36 +15,33 @@ public final class Prefetcher<Item: Sendable>: Sendable {
     ///   - workers: The number of threads, at least 1.
     ///   - make: Makes the item at an index, on any of the threads.
     public init(count: Int? = nil, depth: Int, workers: Int, make: @escaping @Sendable (Int) throws -> Item) {
-        let board = PrefetchQueue<Item>(count: count ?? .max, depth: max(1, depth))
-        self.board = board
+        let queue = PrefetchQueue<Item>(count: count ?? .max, depth: max(1, depth))
+        self.queue = queue
         for _ in 0..<min(max(1, workers), max(1, depth)) {
-            // The thread retains the board, not this object, which would otherwise never be released.
-            let thread = Thread {
-                while let index = board.take() { board.put(index, Result { try make(index) }) }
+            // The thread retains the queue, not this object, which would otherwise never be released.
+            Workers.detach {
+                while let index = queue.take() { queue.put(index, Result { try make(index) }) }
             }
-            // The stack size of a main thread: templates and JSON are nested.
-            thread.stackSize = 8 << 20
-            thread.start()
         }
     }
 
-    deinit { board.cancel() }
+    deinit { queue.cancel() }
 
     /// Waits for the next item.
     ///
     /// - Returns: The item, or nil after the last one.
     /// - Throws: The error of making the item, at each call from then on; `BridgeError` with the code
     ///   `cancelled` after ``cancel()``.
-    public func next() throws -> Item? { try board.next() }
+    public func next() throws -> Item? { try queue.next() }
 
     /// Stops making items and wakes waiting callers; items in progress are finished and discarded.
-    public func cancel() { board.cancel() }
+    public func cancel() { queue.cancel() }
 }
 
 /// The shared state of the threads of a prefetcher.
 private final class PrefetchQueue<Item: Sendable>: @unchecked Sendable {
-    // All variables are read and written under the lock of the condition.
-    private let condition = NSCondition()
+    // All variables are read and written under the lock.
+    private let lock = ConditionLock()
     private let count: Int
     private let depth: Int
     private var made: [Int: Result<Item, any Error>] = [:]
@@ -62,44 +58,44 @@ private final class PrefetchQueue<Item: Sendable>: @unchecked Sendable {
 
     /// The index of the next item to make, once there is room; nil when there are no more.
     func take() -> Int? {
-        condition.lock()
-        defer { condition.unlock() }
-        while !isCancelled, failed == nil, nextToMake < count, nextToMake - nextToDeliver >= depth { condition.wait() }
-        guard !isCancelled, failed == nil, nextToMake < count else { return nil }
-        nextToMake += 1
-        return nextToMake - 1
+        lock.locked {
+            while !isCancelled, failed == nil, nextToMake < count, nextToMake - nextToDeliver >= depth { lock.wait() }
+            guard !isCancelled, failed == nil, nextToMake < count else { return nil }
+            nextToMake += 1
+            return nextToMake - 1
+        }
     }
 
     func put(_ index: Int, _ result: Result<Item, any Error>) {
-        condition.lock()
-        defer { condition.unlock() }
-        guard !isCancelled else { return }
-        if case .failure = result { failed = min(failed ?? index, index) }
-        made[index] = result
-        condition.broadcast()
+        lock.locked {
+            guard !isCancelled else { return }
+            if case .failure = result { failed = min(failed ?? index, index) }
+            made[index] = result
+            lock.signalAll()
+        }
     }
 
     func next() throws -> Item? {
-        condition.lock()
-        defer { condition.unlock() }
-        guard nextToDeliver < count else { return nil }
-        while !isCancelled, made[nextToDeliver] == nil { condition.wait() }
-        guard !isCancelled, let result = made[nextToDeliver] else {
-            throw BridgeError(.cancelled, "the preparation of samples was interrupted")
+        try lock.locked {
+            guard nextToDeliver < count else { return nil }
+            while !isCancelled, made[nextToDeliver] == nil { lock.wait() }
+            guard !isCancelled, let result = made[nextToDeliver] else {
+                throw BridgeError(.cancelled, "the preparation of samples was interrupted")
+            }
+            // An error stays in the queue, because nothing follows it.
+            let item = try result.get()
+            made[nextToDeliver] = nil
+            nextToDeliver += 1
+            lock.signalAll()
+            return item
         }
-        // An error stays in the queue, because nothing follows it.
-        let item = try result.get()
-        made[nextToDeliver] = nil
-        nextToDeliver += 1
-        condition.broadcast()
-        return item
     }
 
     func cancel() {
-        condition.lock()
-        defer { condition.unlock() }
-        isCancelled = true
-        made = [:]
-        condition.broadcast()
+        lock.locked {
+            isCancelled = true
+            made = [:]
+            lock.signalAll()
+        }
     }
 }

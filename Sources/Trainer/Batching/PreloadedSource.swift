@@ -9,6 +9,7 @@ public struct PreloadedSource: SampleSource {
     private let file: RowFile
     private let imageFolder: String
     private let encoder: SampleEncoder
+    private let spans = SpanCache()
 
     /// Opens a file.
     ///
@@ -45,7 +46,7 @@ public struct PreloadedSource: SampleSource {
         return try file.about(row) {
             let conversation = try ConversationRow.conversation(json, imageFolder: imageFolder)
             encoder.notes.add(json)
-            return try encoder.encode(conversation)
+            return try encoder.encode(conversation, row: row, spans)
         }
     }
 }

@@ -1,4 +1,5 @@
 public import BridgeCore
+import Datasets
 import Imaging
 import Tokenizers
 
@@ -44,6 +45,18 @@ public struct SampleEncoder: Sendable {
     /// - Throws: `BridgeError` with one sentence when there is no turn of the assistant, the template refuses the
     ///   conversation or does not show the positions of the assistant's turns, or an image cannot be used.
     public func encode(_ conversation: Conversation) throws -> TrainingSample {
+        try encode(conversation) { _, find in try find() }
+    }
+
+    /// The sample of a row of a source that keeps the spans of its rows.
+    func encode(_ conversation: Conversation, row: Int, _ spans: SpanCache) throws -> TrainingSample {
+        try encode(conversation) { text, find in try spans.spans(ofRow: row, text: text, find) }
+    }
+
+    private func encode(
+        _ conversation: Conversation,
+        spans: (_ text: String, _ find: () throws -> SpanCache.Spans) throws -> SpanCache.Spans
+    ) throws -> TrainingSample {
         guard !conversation.messages.isEmpty else {
             throw BridgeError(
                 .corruptInput,
@@ -57,8 +70,10 @@ public struct SampleEncoder: Sendable {
             )
         }
         var chat = try processor.rendered(conversation, options: options)
-        var finder = SupervisedSpans(conversation: conversation, chat: chat, processor, options)
-        let found = try finder.find(lossMode)
+        let found = try spans(chat.text) { [chat] in
+            var finder = SupervisedSpans(conversation: conversation, chat: chat, processor, options)
+            return try finder.find(lossMode)
+        }
         chat.assistantSpans = withoutImages(found.spans.filter { !$0.isEmpty }, chat.text)
         let inputs = try processor.inputs(of: chat, images: conversation.images, options: options)
         let tokens = inputs.tokenIDs.map { Int32(clamping: $0) }

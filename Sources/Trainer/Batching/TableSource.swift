@@ -1,4 +1,4 @@
-public import BridgeCore
+import BridgeCore
 public import Datasets
 import JSONTree
 
@@ -7,6 +7,7 @@ public struct TableSource: SampleSource {
     private let table: any DatasetTable
     private let maker: ConversationMaker
     private let encoder: SampleEncoder
+    private let spans = SpanCache()
 
     /// A source.
     public init(table: any DatasetTable, maker: ConversationMaker, encoder: SampleEncoder) {
@@ -24,14 +25,14 @@ public struct TableSource: SampleSource {
     /// The sample of a row.
     ///
     /// - Throws: `BridgeError` with the location of a row that cannot be used.
-    public func sample(at row: Int) throws -> TrainingSample {
-        let row = try table.row(at: row)
+    public func sample(at index: Int) throws -> TrainingSample {
+        let row = try table.row(at: index)
         let conversation = try maker.conversation(row)
         if maker.readsConversations {
             encoder.notes.add(try ConversationMaker.conversationColumns(of: row), columns: row.columns)
         }
         do {
-            return try encoder.encode(conversation)
+            return try encoder.encode(conversation, row: index, spans)
         } catch let error as BridgeError where error.code != .cancelled {
             throw error.inRow(row.location)
         }

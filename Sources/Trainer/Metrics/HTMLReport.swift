@@ -45,7 +45,7 @@ public final class HTMLReport: MetricsSink {
     public func finish() throws { try write() }
 
     private func write() throws {
-        try LogFile.replace(path, with: Array(page.utf8))
+        try Files.replace(path, with: Array(page.utf8))
         written = ContinuousClock.now
     }
 

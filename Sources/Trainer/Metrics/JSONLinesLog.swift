@@ -112,7 +112,7 @@ public final class JSONLinesLog: MetricsSink {
 
     /// Calls a closure with each line of the first `iteration` steps and its end position.
     private static func visit(_ path: String, through iteration: Int, _ body: (JSON, Int) -> Void) {
-        guard let bytes = try? DatasetDirectory.contents(of: path, limit: 1 << 31) else { return }
+        guard let bytes = try? Files.contents(of: path, limit: 1 << 31) else { return }
         var start = 0
         while let end = bytes[start...].firstIndex(of: 10) {
             guard let row = try? JSON(parsing: Array(bytes[start..<end])), let number = row["iteration"]?.integer,

@@ -21,7 +21,7 @@ public final class TensorBoardWriter: MetricsSink {
     ///
     /// - Throws: `BridgeError` when it cannot be written.
     public func begin(_ run: RunMetadata, after iteration: Int) throws {
-        try LogFile.createDirectory(directory)
+        try Files.createDirectory(directory)
         // Files of one directory are read in the order of their names; the process id distinguishes two of the same second.
         let name = Self.fileNamePrefix + CFormat.text(".%010ld.bridge.%d.%ld", time(nil), getpid(), iteration)
         let file = try LogFile(path: directory + "/" + name)

@@ -1,5 +1,4 @@
 import BridgeCore
-import Foundation
 import JSONTree
 
 /// Compares the recipe of a resumed run with that of its checkpoint.
@@ -45,7 +44,6 @@ struct ResumeCheck {
 
     /// Whether two paths are the same model; a missing one is assumed to be.
     private static func areSame(_ one: String, _ other: String) -> Bool {
-        func resolved(_ path: String) -> String { URL(filePath: path).resolvingSymlinksInPath().standardized.path }
-        return one == other || one.isEmpty || resolved(one) == resolved(other)
+        one == other || one.isEmpty || Destination.resolved(one) == Destination.resolved(other)
     }
 }

@@ -1,8 +1,6 @@
 public import BridgeCore
-import Foundation
 import JSONTree
 public import Logging
-import Synchronization
 
 /// The checkpoints of a run: written during training, read when it is resumed.
 ///
@@ -14,41 +12,29 @@ public final class RunCheckpoints {
     /// `run_config.yaml`: everything that reproduces the run.
     private let configuration: [UInt8]
     private let logger: Logger
-    private var writer: Writer?
-
-    private final class Writer: Sendable {
-        let done = DispatchSemaphore(value: 0)
-        let failure = Mutex<(any Error)?>(nil)
-    }
+    private let directory: RunDirectory
+    private var writer: BackgroundTask?
 
     /// Checkpoints in the directory `section.save`.
     public init(
         _ bridge: AutoBridge,
         _ section: Recipe.CheckpointSection,
+        directory: RunDirectory,
         configuration: [UInt8],
         logger: Logger
     ) {
         self.bridge = bridge
         self.section = section
+        self.directory = directory
         self.configuration = configuration
         self.logger = logger
     }
 
-    /// The newest iteration of `checkpoint.save`, or else of `checkpoint.load`; nil when there is none.
-    ///
-    /// - Throws: `BridgeError` when `checkpoint.load` has no checkpoint.
-    public func newest() throws -> String? { try Self.newest(section) }
+    /// The checkpoint that the run resumes from; nil for a new run.
+    public var newest: String? { directory.newest }
 
-    static func newest(_ section: Recipe.CheckpointSection) throws -> String? {
-        if !section.save.isEmpty, let found = try? NativeCheckpoint.iterations(in: section.save).last?.path {
-            return found
-        }
-        guard !section.load.isEmpty else { return nil }
-        guard let found = try NativeCheckpoint.iterations(in: section.load).last?.path else {
-            throw BridgeError(.badArgument, "checkpoint.load is \(section.load), which has no checkpoint")
-        }
-        return found
-    }
+    /// Ends the lock of the directory.
+    func release() { directory.release() }
 
     /// Checks before a run whether its checkpoints can be written to a directory.
     ///
@@ -57,42 +43,20 @@ public final class RunCheckpoints {
         guard !path.isEmpty else { return }
         try NativeCheckpoint.checkDestination(path)
         try Destination.check(path, against: [])
-        var location = URL(filePath: path).standardized
-        while !FileManager.default.fileExists(atPath: location.path), location.path != "/" {
-            location.deleteLastPathComponent()
-        }
-        var isDirectory: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: location.path, isDirectory: &isDirectory), isDirectory.boolValue
-        else {
+        var location = Destination.resolved(path)
+        while !Files.exists(location), location != "/" { location = Files.parent(of: location) }
+        guard Files.kind(of: location) == .directory else {
             throw BridgeError(
                 .fileSystem,
-                "checkpoint.save is \(path), and \(location.path) is not a directory; set another one"
+                "checkpoint.save is \(path), and \(location) is not a directory; set another one"
             )
         }
-        guard FileManager.default.isWritableFile(atPath: location.path) else {
+        guard Files.isWritable(location) else {
             throw BridgeError(
                 .fileSystem,
-                "checkpoint.save is \(path), and \(location.path) is not writable; set another directory"
+                "checkpoint.save is \(path), and \(location) is not writable; set another directory"
             )
         }
-    }
-
-    /// Locks the directory against other runs for the lifetime of the result; nil if nothing is saved.
-    ///
-    /// - Throws: `BridgeError` when another run has the lock, or the directory is not writable.
-    public func lock() throws -> FileLock? {
-        guard !section.save.isEmpty else { return nil }
-        let directory = URL(filePath: section.save).standardized
-        let parent = directory.deletingLastPathComponent().path
-        guard
-            let lock = try FileLock.take("\(parent)/.\(directory.lastPathComponent).running", isTemporary: true)
-        else {
-            throw BridgeError(
-                .destinationTaken,
-                "another run is writing to \(section.save); wait for it, or set another checkpoint.save"
-            )
-        }
-        return lock
     }
 
     /// Loads the tensors of a run from an iteration.
@@ -101,14 +65,21 @@ public final class RunCheckpoints {
     /// - Throws: `BridgeError` when the iteration is damaged or does not fit the run.
     public func restore(_ state: TrainingState, from path: String) throws -> RunProgress {
         let name = path + "/" + RunProgress.fileName
-        guard let data = FileManager.default.contents(atPath: name) else {
+        guard Files.exists(name) else {
             throw BridgeError(
                 .badArgument,
                 "\(path) has no \(RunProgress.fileName): it was converted, not trained; "
                     + "give it as checkpoint.pretrained_checkpoint"
             )
         }
-        let progress = try RunProgress(json: Self.json(data, name), name: name)
+        let json: JSON
+        do { json = try JSON(contentsOf: name) } catch let error as BridgeError where error.code == .corruptInput {
+            throw BridgeError(
+                .corruptInput,
+                "\(error.message); remove that iteration to resume from the one before"
+            )
+        }
+        let progress = try RunProgress(json: json, name: name)
         if let damage = try NativeCheckpoint.check(path).corruptFiles.first {
             throw BridgeError(
                 .corruptInput,
@@ -117,15 +88,6 @@ public final class RunCheckpoints {
         }
         try bridge.restore(state, from: path)
         return progress
-    }
-
-    private static func json(_ data: Data, _ name: String) throws -> JSON {
-        do throws(JSONError) { return try JSON(parsing: Array(data)) } catch {
-            throw BridgeError(
-                .corruptInput,
-                "\(name) is not valid JSON: \(error); remove that iteration to resume from the one before"
-            )
-        }
     }
 
     /// Writes a checkpoint, in the background with `checkpoint.async_save`.
@@ -157,12 +119,7 @@ public final class RunCheckpoints {
             }
             return
         }
-        let writer = Writer()
-        self.writer = writer
-        Thread.detachNewThread {
-            do { try write() } catch { writer.failure.withLock { $0 = error } }
-            writer.done.signal()
-        }
+        writer = BackgroundTask(write)
         pending = progress.iteration
     }
 
@@ -171,9 +128,8 @@ public final class RunCheckpoints {
     /// Waits for the write in progress.
     public func wait() throws {
         guard let writer else { return }
-        writer.done.wait()
         self.writer = nil
-        if let error = writer.failure.withLock({ $0 }) { report(error, pending) }
+        do { try writer.wait() } catch { report(error, pending) }
     }
 
     /// The error of a run whose last steps are not saved: their number, and the checkpoint to resume from.

@@ -1,6 +1,5 @@
 import ArgumentParser
 import BridgeCore
-import Foundation
 
 /// The values that shells offer for options whose types do not list them.
 enum CompletionValues {
@@ -12,7 +11,7 @@ enum CompletionValues {
 
     /// Names of recipes, which the plugins have, and recipe files of the current directory.
     static let recipes = CompletionKind.custom { _, _, _ in
-        let files = (try? FileManager.default.contentsOfDirectory(atPath: ".")) ?? []
+        let files = (try? Files.list(".")) ?? []
         let isRecipe: (String) -> Bool = { name in [".yaml", ".yml", ".json"].contains { name.hasSuffix($0) } }
         return (catalog?.recipes.map(\.name) ?? []) + files.filter(isRecipe).sorted()
     }

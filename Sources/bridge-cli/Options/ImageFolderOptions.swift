@@ -1,6 +1,5 @@
 import ArgumentParser
 import BridgeCore
-import Foundation
 
 /// The directory of the images of a data set.
 struct ImageFolderOptions: ParsableArguments {
@@ -26,9 +25,7 @@ struct ImageFolderOptions: ParsableArguments {
                 "--image-folder has no effect: this model reads text only; remove the option"
             )
         }
-        var isDirectory = ObjCBool(false)
-        guard FileManager.default.fileExists(atPath: imageFolder, isDirectory: &isDirectory), isDirectory.boolValue
-        else {
+        guard Files.kind(of: imageFolder) == .directory else {
             throw BridgeError(
                 .fileSystem,
                 "--image-folder is \(imageFolder), which is not a directory; give the directory that image paths are relative to"

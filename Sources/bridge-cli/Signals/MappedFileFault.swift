@@ -3,7 +3,7 @@ import Synchronization
 
 /// Ends the process with an error message when a mapped file was truncated or became unreadable.
 ///
-/// Weights are memory-mapped. Truncation of such a file is reported as a signal, in the
+/// Weights and data sets are memory-mapped. Truncation of such a file is reported as a signal, in the
 /// middle of a computation that cannot continue. Uses only async-signal-safe calls.
 enum MappedFileFault {
     /// All threads may have the same fault; only the first one prints the message.
@@ -32,7 +32,7 @@ enum MappedFileFault {
 
     // A constant needs no initializer that a signal could interrupt.
     private static var sentence: StaticString {
-        "a weight file was truncated or became unreadable while it was in use; restore the file and run again"
+        "a file of weights or data was truncated or became unreadable while it was in use; restore the file and run again"
     }
 
     private static func waitUnlessFirst() {

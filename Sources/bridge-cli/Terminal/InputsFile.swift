@@ -1,5 +1,4 @@
 import BridgeCore
-import Foundation
 import Imaging
 import JSONTree
 import TensorRuntime
@@ -8,7 +7,7 @@ import TensorRuntime
 struct InputsFile {
     private var tensors: [(name: String, elementType: ElementType, shape: [Int])] = []
     private var metadata = OutputFile.metadata(of: "process")
-    private var bytes = Data()
+    private var bytes: [UInt8] = []
 
     /// Adds `input_ids`, and with images `pixel_values` as one batch and `image_sizes`.
     mutating func add(_ inputs: ModelInputs, prefix: String) throws {
@@ -33,10 +32,6 @@ struct InputsFile {
     /// Writes the file atomically.
     func write(to path: String) throws {
         let header = SafetensorsHeader(tensors: tensors, metadata: metadata)
-        do {
-            try (Data(header.prefix()) + bytes).write(to: URL(filePath: path), options: .atomic)
-        } catch {
-            throw BridgeError(.fileSystem, "cannot write \(path): \(error.localizedDescription)")
-        }
+        try Files.replace(path, with: header.prefix() + bytes)
     }
 }

@@ -1,5 +1,4 @@
 import BridgeCore
-import Foundation
 import JSONTree
 
 /// Output files of commands: an existing file is replaced only if the same command has written it.
@@ -18,7 +17,7 @@ enum OutputFile {
     ///   - overwrite: Whether any file may be replaced.
     /// - Throws: `BridgeError` with code `destinationTaken`.
     static func check(_ path: String, of command: String, overwrite: Bool) throws {
-        guard !overwrite, FileManager.default.fileExists(atPath: path) else { return }
+        guard !overwrite, Files.exists(path) else { return }
         let header = try? SafetensorsFile(path: path).header
         guard header?.metadata[key] == metadata(of: command)[key] else {
             throw BridgeError(

@@ -20,7 +20,7 @@ final class ProgressBar: Sendable {
             state.isShown = true
             return start.duration(to: now)
         }
-        let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
+        let seconds = elapsed.seconds
         let share = progress.totalBytes > 0 ? Double(progress.doneBytes) / Double(progress.totalBytes) : 1
         let rate = seconds > 0.2 ? Double(progress.doneBytes) / seconds : 0
         let speed = rate > 0 ? "\(ByteFormat.text(Int(saturating: rate)))/s" : ""

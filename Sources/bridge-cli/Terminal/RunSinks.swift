@@ -1,6 +1,5 @@
 import BridgeCore
 import Datasets
-import Foundation
 import Trainer
 
 /// The receivers of metrics: lines on the terminal, a log, TensorBoard's files and a report.
@@ -14,21 +13,15 @@ enum RunSinks {
             )
         }
         if !logger.tensorboardDir.isEmpty {
-            try createDirectory(logger.tensorboardDir)
+            try Files.createDirectory(logger.tensorboardDir)
             sinks.append(TensorBoardWriter(directory: logger.tensorboardDir))
         }
         if !logger.logDir.isEmpty {
-            try createDirectory(logger.logDir)
+            try Files.createDirectory(logger.logDir)
             sinks.append(JSONLinesLog(path: "\(logger.logDir)/\(JSONLinesLog.fileName)"))
             sinks.append(HTMLReport(path: "\(logger.logDir)/\(HTMLReport.fileName)"))
         }
         return sinks
-    }
-
-    private static func createDirectory(_ path: String) throws {
-        do { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
-            throw BridgeError(.fileSystem, "cannot create the directory \(path) for the run's logs", cause: error)
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 import BridgeCore
 import Foundation
+import JSONTree
 import Parquet
 import Testing
 
@@ -36,9 +37,9 @@ import Testing
         let data = try HuggingFaceDataset(path)
         #expect(data.count == 18)
         #expect(data.config == "default")
-        #expect(try data.row(at: 12)["question"] == .string("what is 3?"))
-        #expect(try data.row(at: 12, columns: ["image"])["image"]?["path"] == .string("3.png"))
-        #expect(try data.location(of: 12) == "row 3 of \(path)/data/train-00001-of-00002.parquet")
+        #expect(try data.row(at: 12).string("question") == "what is 3?")
+        #expect(try data.row(at: 12).value("image")?["path"] == "3.png")
+        #expect(try data.row(at: 12).location == "row 3 of \(path)/data/train-00001-of-00002.parquet")
         #expect(try HuggingFaceDataset(path, split: "odd_one").count == 9)
         #expect(throws: BridgeError.self) { try data.row(at: 18) }
         let error = #expect(throws: BridgeError.self) { try HuggingFaceDataset(path, split: "test") }
@@ -89,18 +90,17 @@ import Testing
     }
 
     @Test func jsonRowsAreRows() throws {
-        let lines = "{\"n\": 1, \"t\": [\"a\", null]}\n\n{\"n\": 2.5, \"flag\": true}\n"
+        // More digits than a Double has.
+        let number = "2.500000000000000000001"
+        let lines = "{\"n\": 1, \"t\": [\"a\", null]}\n\n{\"n\": \(number), \"flag\": true}\n"
         let path = try directory([], texts: ["train.jsonl": lines, "test.json": #"[{"n": 7}]"#])
         let data = try HuggingFaceDataset(path)
         #expect(data.count == 2)
-        #expect(try data.row(at: 0)["t"] == .list([.string("a"), .null]))
-        #expect(
-            try data.row(at: 1, columns: ["flag", "t"])
-                == .structure([
-                    .init(name: "flag", value: .bool(true)), .init(name: "t", value: .null),
-                ])
-        )
-        #expect(try HuggingFaceDataset(path, split: "test").row(at: 0)["n"] == .int(7))
+        #expect(try data.row(at: 1).value("n")?.text(pretty: false) == Array(number.utf8))
+        #expect(try data.row(at: 0).value("t") == ["a", .null])
+        #expect(try data.row(at: 1).columns == ["n", "flag"])
+        #expect(try data.row(at: 1).value("flag") == true && data.row(at: 1).value("t") == nil)
+        #expect(try HuggingFaceDataset(path, split: "test").row(at: 0).value("n") == 7)
         let bad = try HuggingFaceDataset(try directory([], texts: ["train.jsonl": "{\"n\": 1}\n[2]\n{"]))
         #expect(throws: BridgeError.self) { try bad.row(at: 1) }
         #expect(throws: BridgeError.self) { try bad.row(at: 2) }

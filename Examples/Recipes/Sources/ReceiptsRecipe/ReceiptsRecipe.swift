@@ -1,5 +1,4 @@
 import BridgeCore
-import Ministral3
 
 /// Prints a recipe for reading receipts with LoRA, for `bridge train --recipe`.
 ///
@@ -9,15 +8,12 @@ import Ministral3
 @main
 enum ReceiptsRecipe {
     static func main() throws {
-        var recipe = ministral3_3bFinetuneConfig(
-            name: "receipts",
-            pretrainedCheckpoint: CommandLine.arguments.dropFirst().first ?? "/models/ministral3-3b",
-            datasetType: .hf,
-            peft: .lora,
-            trainIters: 200,
-            globalBatchSize: 16,
-            freezeVisionModel: true
-        )
+        var recipe = try PluginCatalog.standard().recipe(named: "ministral3_3b_finetune_config").recipe(peft: .lora)
+        recipe.name = "receipts"
+        recipe.checkpoint.pretrainedCheckpoint = CommandLine.arguments.dropFirst().first ?? "/models/ministral3-3b"
+        recipe.train.trainIters = 200
+        recipe.train.globalBatchSize = 16
+        recipe.model.freezeVisionModel = true
         recipe.dataset.makerName = "make_cord_v2_dataset"
         recipe.optimizer.lr = 2e-4
         recipe.optimizer.minLR = recipe.optimizer.lr / 10

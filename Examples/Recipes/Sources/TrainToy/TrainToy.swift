@@ -1,6 +1,5 @@
 import BridgeCore
 import Foundation
-import Ministral3
 import TensorRuntime
 import Trainer
 
@@ -17,14 +16,12 @@ enum TrainToy {
         let catalog = try PluginCatalog.standard()
         try ToyModel(family: "ministral3", options: .init(layers: 2), catalog: catalog).write(to: "\(directory)/toy")
 
-        var recipe = ministral3_3bFinetuneConfig(
-            name: "train-toy",
-            pretrainedCheckpoint: "\(directory)/toy",
-            datasetType: .mock,
-            peft: .lora,
-            trainIters: 12,
-            globalBatchSize: 4
-        )
+        var recipe = try catalog.recipe(named: "ministral3_3b_finetune_config").recipe(peft: .lora)
+        recipe.name = "train-toy"
+        recipe.checkpoint.pretrainedCheckpoint = "\(directory)/toy"
+        recipe.dataset.datasetType = .mock
+        recipe.train.trainIters = 12
+        recipe.train.globalBatchSize = 4
         recipe.peft.modulesToSave = ["multi_modal_projector"]
         recipe.optimizer.lr = 1e-2
         recipe.scheduler.lrWarmupIters = 2

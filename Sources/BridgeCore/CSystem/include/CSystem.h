@@ -4,14 +4,8 @@
 
 #include <stdint.h>
 
-// Creates a file for writing, past the page cache when `direct` is not 0.
-int csys_create(const char *path, int direct);
-
 // Opens the file of a descriptor again, for reading or also for writing past the page cache.
 int csys_open_direct(int descriptor, int writable);
-
-// Makes a descriptor that goes past the page cache go through it from now on.
-int csys_leave_direct(int descriptor);
 
 // How many pages of a stretch of a file are in the page cache; -1 where the kernel does not say.
 int64_t csys_cached_pages(int descriptor, int64_t offset, int64_t count);

@@ -49,26 +49,21 @@ public struct HuggingFaceDirectory: Sendable {
     public let sideFiles: [String]
     /// Weight files that were skipped, because they hold the same model in another format.
     public let leftOut: [String]
-    /// Called before the result is committed, when the weights were still being downloaded.
-    package let confirm: (@Sendable () throws -> Void)?
+    /// The bytes of the weight files.
+    package let weightStorages: [any ByteStorage]
 
     /// Opens a directory and reads the headers of its weight files.
     ///
     /// - Throws: `BridgeError` when a file is missing or cannot be what it claims to be.
     public init(path: String) throws { try self.init(path: path, elsewhere: [:]) }
 
-    /// Opens a directory of which some weight files are not there.
+    /// Opens a directory that lacks some weight files.
     ///
     /// - Parameters:
     ///   - path: The directory.
-    ///   - elsewhere: What holds their bytes, by their names in the directory.
-    ///   - confirm: Called before the result is committed; nil for complete files.
+    ///   - elsewhere: The storages of their bytes, by their names in the directory.
     /// - Throws: `BridgeError` when a file is missing or cannot be what it claims to be.
-    package init(
-        path: String,
-        elsewhere: [String: any ByteStorage],
-        confirm: (@Sendable () throws -> Void)? = nil
-    ) throws {
+    package init(path: String, elsewhere: [String: any ByteStorage]) throws {
         let path = Files.trimmed(path)
         guard Files.kind(of: path) == .directory else {
             throw FoundPath.error(path, expected: Self.expectation)
@@ -88,10 +83,12 @@ public struct HuggingFaceDirectory: Sendable {
         var shards: [Shard] = []
         var tensors: [String: StoredTensor] = [:]
         var homes: [String: String] = [:]
+        var storages: [any ByteStorage] = []
         for name in weights.files {
             let location = Files.join(path, name)
             let file = try SafetensorsFile(path: location, storage: elsewhere[name] ?? FileStorage(path: location))
             shards.append(Shard(name: name, header: file.header))
+            storages.append(file.storage)
             guard tensors.count + file.header.entries.count <= 2 * SafetensorsHeader.mostTensors else {
                 throw BridgeError(
                     .corruptInput,
@@ -121,7 +118,7 @@ public struct HuggingFaceDirectory: Sendable {
         self.shards = shards
         indexName = index?.name
         self.tensors = tensors
-        self.confirm = confirm
+        weightStorages = storages
         (sideFiles, leftOut) = try Self.otherFiles(in: path, besides: Set(weights.files), index: index?.name)
     }
 
@@ -248,33 +245,26 @@ public struct HuggingFaceDirectory: Sendable {
     ) {
         var side: [String] = []
         var leftOut: [String] = []
-        var seen: Set<String> = []
-        func visit(_ directory: String) throws {
-            // A link to a parent directory would be followed endlessly.
-            guard let identity = Files.identity(of: Files.join(path, directory)), seen.insert(identity).inserted else {
-                return
+        try Files.walk(path) { entry in
+            let (name, inside) = (entry.name, entry.path)
+            switch entry.kind {
+            case .directory where !name.hasPrefix("."): return true
+            case .file where weights.contains(inside): break
+            case .file where inside == index: side.append(inside)
+            case .file where weightEndings.contains { name.hasSuffix($0) }: leftOut.append(inside)
+            case .file: side.append(inside)
+            // Caches and editors leave links that lead nowhere under such names.
+            case nil where name.hasPrefix("."): break
+            case nil where weightEndings.contains { name.hasSuffix($0) }: leftOut.append(inside)
+            case nil:
+                throw BridgeError(
+                    .fileSystem,
+                    "\(Files.join(path, inside)) cannot be looked at: it is a link that leads nowhere, or its name is not UTF-8; fetch or rename it"
+                )
+            default: break
             }
-            for name in try Files.list(Files.join(path, directory)) {
-                let inside = directory.isEmpty ? name : "\(directory)/\(name)"
-                switch Files.kind(of: Files.join(path, inside)) {
-                case .directory where !name.hasPrefix("."): try visit(inside)
-                case .file where weights.contains(inside): break
-                case .file where inside == index: side.append(inside)
-                case .file where weightEndings.contains { name.hasSuffix($0) }: leftOut.append(inside)
-                case .file: side.append(inside)
-                // Caches and editors leave links that lead nowhere under such names.
-                case nil where name.hasPrefix("."): break
-                case nil where weightEndings.contains { name.hasSuffix($0) }: leftOut.append(inside)
-                case nil:
-                    throw BridgeError(
-                        .fileSystem,
-                        "\(Files.join(path, inside)) cannot be looked at: it is a link that leads nowhere, or its name is not UTF-8; fetch or rename it"
-                    )
-                default: break
-                }
-            }
+            return false
         }
-        try visit("")
         return (side, leftOut)
     }
 }

@@ -17,6 +17,7 @@ public struct NativeCheckpoint: Sendable {
     /// Whether the weights are compared with their checksums as they are read.
     private let isVerified: Bool
     private let cache: BlockCache
+    private let sideFiles = SideFileCheck()
 
     /// The file with the number of the newest checkpoint.
     package static let latestName = "latest_checkpointed_iteration.txt"
@@ -27,8 +28,7 @@ public struct NativeCheckpoint: Sendable {
 
     /// The name of the directory of an iteration.
     package static func iterationName(_ iteration: Int) -> String {
-        let digits = String(iteration)
-        return "iter_" + String(repeating: "0", count: max(0, 7 - digits.count)) + digits
+        "iter_\(iteration.padded(to: 7))"
     }
 
     /// The iteration in a directory's name; nil for another name.
@@ -64,24 +64,11 @@ public struct NativeCheckpoint: Sendable {
         try Self.parameters(manifest.optimizer, path, isVerified ? (manifest, cache) : nil)
     }
 
-    /// The files besides the weights that differ from the manifest, because they were edited or damaged.
+    /// The files besides the weights that differ from the manifest, because they were edited or damaged; read once.
     ///
     /// - Returns: Their paths inside the checkpoint.
     /// - Throws: `BridgeError` when one cannot be read.
-    package func changedSideFiles() throws -> [String] {
-        let size = BlockChecksum.blockByteCount
-        var buffer = [UInt8](repeating: 0, count: 0)
-        return try manifest.files.filter { $0.name.hasPrefix("\(Self.huggingFaceDirectory)/") }.filter { file in
-            let storage = try FileStorage(path: Files.join(path, file.name))
-            guard storage.byteCount == file.byteCount else { return true }
-            for (index, start) in stride(from: 0, to: file.byteCount, by: size).enumerated() {
-                buffer = try storage.bytes(start..<min(start + size, file.byteCount))
-                let digest = buffer.withUnsafeBytes(BlockChecksum.digest)
-                if !file.expects(index, digest) { return true }
-            }
-            return false
-        }.map(\.name)
-    }
+    package func changedSideFiles() throws -> [String] { try sideFiles.changed(in: self) }
 
     /// A note for a plan that copies these files; none where all are as they were written.
     package func sideFileNotes() throws -> [String] {
@@ -244,6 +231,18 @@ package struct GlobalParameter: Sendable {
         self.stage = stage
         self.layer = layer
         self.parts = parts
+    }
+
+    /// The parameter of an entry of a table.
+    package init(_ entry: ParameterTable.Entry, _ view: TensorView) {
+        self.init(
+            name: entry.megatron,
+            view: view,
+            split: entry.mapping.split,
+            stage: entry.mapping.stage,
+            layer: entry.layer,
+            parts: entry.mapping.parts
+        )
     }
 }
 

@@ -4,15 +4,27 @@ import ModelSchema
 import TensorFiles
 package import TensorRuntime
 
-/// Spreads parameters over the rank files of the native container.
+/// Shards parameters across the rank files of the native container.
 package struct NativeLayout {
-    let layout: RankLayout
+    /// The layout, with the number of layers of each stage.
+    package let layout: RankLayout
     let layerCount: Int
     /// A vocabulary is padded to a multiple of this and of the tensor size; nil where it only has to divide evenly.
     let vocabularyMultiple: Int?
 
-    package init(layout: RankLayout, layerCount: Int, vocabularyMultiple: Int?) {
-        self.layout = layout
+    /// A layout for a model.
+    ///
+    /// - Parameters:
+    ///   - requested: The sizes; the layers of the stages may be left to the model.
+    ///   - layerCount: The model's number of decoder layers.
+    ///   - vocabularyMultiple: The unit of the padding of a vocabulary, per tensor rank; nil for one that divides evenly.
+    /// - Throws: `BridgeError` for a layout that the model cannot have.
+    package init(_ requested: RankLayout, layerCount: Int, vocabularyMultiple: Int? = nil) throws {
+        try Self.check(requested, layerCount: layerCount, vocabularyMultiple: vocabularyMultiple)
+        layout = RankLayout(
+            tensorSize: requested.tensorSize,
+            stageLayers: requested.layersPerStage(of: layerCount)
+        )
         self.layerCount = layerCount
         self.vocabularyMultiple = vocabularyMultiple
     }
@@ -23,8 +35,8 @@ package struct NativeLayout {
     ///   - parameters: The parameters.
     ///   - kind: What the files' names begin with.
     /// - Returns: Files and lines.
-    /// - Throws: `BridgeError` for a layout that does not fit.
-    package func spread(_ parameters: [GlobalParameter], kind: String = "weights") throws
+    /// - Throws: `BridgeError` for parameters that the tensor axis cannot divide.
+    package func shard(_ parameters: [GlobalParameter], kind: String = "weights") throws
         -> (plannedFiles: [PlannedFile], parameters: [NativeManifest.Parameter])
     {
         try check(parameters)
@@ -90,8 +102,7 @@ package struct NativeLayout {
     }
 
     static func fileName(_ kind: String, tensorRank: Int, stage: Int) -> String {
-        func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
-        return "\(kind)_tp\(two(tensorRank))_pp\(two(stage)).safetensors"
+        "\(kind)_tp\(tensorRank.padded(to: 2))_pp\(stage.padded(to: 2)).safetensors"
     }
 
     private func stage(of parameter: GlobalParameter) -> Int {
@@ -102,9 +113,9 @@ package struct NativeLayout {
         }
     }
 
-    private func check(_ parameters: [GlobalParameter]) throws {
-        guard (1...Self.mostRanks).contains(layout.tensorSize), layout.pipelineSize > 0 else {
-            throw BridgeError(.badLayout, "the layout is \(layout); sizes must be from 1 to \(Self.mostRanks)")
+    private static func check(_ layout: RankLayout, layerCount: Int, vocabularyMultiple: Int?) throws {
+        guard (1...mostRanks).contains(layout.tensorSize), layout.pipelineSize > 0 else {
+            throw BridgeError(.badLayout, "the layout is \(layout); sizes must be from 1 to \(mostRanks)")
         }
         guard layout.pipelineSize <= layerCount else {
             throw BridgeError(
@@ -121,12 +132,15 @@ package struct NativeLayout {
                     + "and every stage needs at least one"
             )
         }
-        guard (1...Self.largestMultiple).contains(vocabularyMultiple ?? 1) else {
+        guard (1...largestMultiple).contains(vocabularyMultiple ?? 1) else {
             throw BridgeError(
                 .badLayout,
-                "the vocabulary cannot be padded to a multiple of \(vocabularyMultiple ?? 1), expected 1 to \(Self.largestMultiple)"
+                "the vocabulary cannot be padded to a multiple of \(vocabularyMultiple ?? 1), expected 1 to \(largestMultiple)"
             )
         }
+    }
+
+    private func check(_ parameters: [GlobalParameter]) throws {
         let obstacles = parameters.compactMap { parameter in
             parameter.split.obstacle(to: parameter.view.shape, parts: parameter.parts, tensorSize: layout.tensorSize)
                 .map { "\(parameter.name): \($0)" }

@@ -36,12 +36,12 @@ public struct NativeManifest: Sendable {
         family: String,
         plugin: String,
         style: HuggingFaceDirectory.Style,
-        layout: RankLayout,
+        layout: RankLayout = .single,
         ledger: JSON,
-        parameters: [Parameter],
+        parameters: [Parameter] = [],
         optimizer: [Parameter] = [],
         holdsAdapter: Bool = false,
-        files: [File]
+        files: [File] = []
     ) {
         self.architecture = architecture
         self.family = family
@@ -114,6 +114,20 @@ public struct NativeManifest: Sendable {
 }
 
 extension NativeManifest {
+    /// The manifest with the checksums of the files of its checkpoint.
+    package func withChecksums(_ written: [CheckpointWriter.Written]) -> NativeManifest {
+        var manifest = self
+        manifest.files = written.map { file in
+            File(
+                name: file.name,
+                byteCount: file.byteCount,
+                checksum: BlockChecksum.root(file.blocks).description,
+                blocks: file.blocks.count > 1 ? file.blocks.map(\.description) : []
+            )
+        }
+        return manifest
+    }
+
     /// The manifest as JSON.
     public var json: JSON {
         var parameters = JSONObject()
@@ -157,11 +171,11 @@ extension NativeManifest {
     ///
     /// - Throws: `BridgeError` for an invalid manifest.
     public init(json: JSON, name: String) throws {
-        let reader = ManifestReader(name: name)
+        let reader = JSONReader(json, name: name)
         guard json["format"]?.string == Self.format else {
             throw BridgeError(.corruptInput, "\(name) is not the manifest of a native checkpoint")
         }
-        let version = try reader.integer(json, "format_version")
+        let version = try reader.integer("format_version")
         guard version <= Self.formatVersion else {
             throw BridgeError(
                 .corruptInput,
@@ -171,43 +185,39 @@ extension NativeManifest {
         guard json["checksums"]?["algorithm"]?.string == BlockChecksum.algorithm,
             json["checksums"]?["block_bytes"]?.integer == BlockChecksum.blockByteCount
         else { throw BridgeError(.corruptInput, "\(name) names checksums that this Bridge does not compute") }
-        architecture = try reader.string(json, "architecture")
-        family = try reader.string(json, "family")
-        plugin = try reader.string(json, "plugin")
-        style = try reader.choice(json, "huggingface_style")
+        architecture = try reader.string("architecture")
+        family = try reader.string("family")
+        plugin = try reader.string("plugin")
+        style = try reader.choice("huggingface_style")
         ledger = json["ledger"] ?? .object(JSONObject())
-        let stages = try (json[path: "layout.layers_per_stage"]?.array ?? []).map {
-            try reader.size($0, "layers_per_stage")
-        }
+        let sizes = JSONReader(json["layout"] ?? .null, name: name)
         layout = RankLayout(
-            tensorSize: try reader.integer(json["layout"] ?? .null, "tensor_model_parallel_size"),
-            pipelineSize: try reader.integer(json["layout"] ?? .null, "pipeline_model_parallel_size"),
-            stageLayers: stages
+            tensorSize: try sizes.integer("tensor_model_parallel_size"),
+            pipelineSize: try sizes.integer("pipeline_model_parallel_size"),
+            stageLayers: sizes["layers_per_stage"] == nil ? [] : try sizes.integers("layers_per_stage")
         )
-        parameters = try reader.object(json, "parameters").map {
-            try Parameter(name: $0.key, json: $0.value, reader: ManifestReader(name: "\(name): \($0.key)"))
+        func parameters(_ key: String) throws -> [Parameter] {
+            try reader.object(key).map { try Parameter(name: $0.key, JSONReader($0.value, name: "\(name): \($0.key)")) }
         }
-        if json["optimizer"] != nil {
-            optimizer = try reader.object(json, "optimizer").map {
-                try Parameter(name: $0.key, json: $0.value, reader: ManifestReader(name: "\(name): \($0.key)"))
-            }
-        }
+        self.parameters = try parameters("parameters")
+        if reader["optimizer"] != nil { optimizer = try parameters("optimizer") }
         holdsAdapter = json["holds_adapter"]?.bool ?? false
         var total = 0
-        files = try reader.object(json, "files").map { key, value in
+        files = try reader.object("files").map { key, value in
+            let file = JSONReader(value, name: "\(name): \(key)")
             guard
                 key.split(separator: "/", omittingEmptySubsequences: false).allSatisfy({ Files.isPlainName(String($0)) }
                 )
             else {
                 throw BridgeError(.corruptInput, "\(name) lists the file \(key), which is not inside the checkpoint")
             }
-            let byteCount = try ManifestReader(name: "\(name): \(key)").integer(value, "bytes")
+            let byteCount = try file.integer("bytes")
             total += byteCount
             guard total < 1 << 56 else { throw reader.problem("the files have more bytes than any disk") }
             return File(
                 name: key,
                 byteCount: byteCount,
-                checksum: try reader.string(value, "checksum"),
+                checksum: try file.string("checksum"),
                 blocks: (value["blocks"]?.array ?? []).compactMap(\.string)
             )
         }
@@ -231,24 +241,25 @@ extension NativeManifest.Parameter {
         return json
     }
 
-    fileprivate init(name: String, json: JSON, reader: ManifestReader) throws {
+    fileprivate init(name: String, _ reader: JSONReader) throws {
         self.name = name
-        elementType = try reader.choice(json, "dtype")
-        shape = try reader.sizes(json, "shape")
-        split = try reader.choice(json, "split")
-        stage = try reader.choice(json, "stage")
-        layer = try json["layer"].map { try reader.size($0, "layer", in: 0...Self.mostLayers) }
-        parts = try json["parts"].map { try reader.size($0, "parts", in: 1...DecoderConfiguration.largestSize) }
-        guard let chunks = json["chunks"]?.array else { throw reader.problem("chunks are missing") }
+        elementType = try reader.choice("dtype")
+        shape = try reader.sizes("shape")
+        split = try reader.choice("split")
+        stage = try reader.choice("stage")
+        layer = try reader.optionalInteger("layer", in: 0...Self.mostLayers)
+        parts = try reader.optionalInteger("parts", in: 1...DecoderConfiguration.largestSize)
+        let chunks = try reader.required("chunks", "a list", \.array)
         guard chunks.count <= Self.mostChunks else {
             throw reader.problem("there are \(chunks.count) chunks, expected at most \(Self.mostChunks)")
         }
         self.chunks = try chunks.map { chunk in
+            let chunk = JSONReader(chunk, name: reader.name)
             let result = NativeManifest.Chunk(
-                file: try reader.string(chunk, "file"),
-                global: try reader.sizes(chunk, "global"),
-                local: try reader.sizes(chunk, "local"),
-                size: try reader.sizes(chunk, "size")
+                file: try chunk.string("file"),
+                global: try chunk.sizes("global"),
+                local: try chunk.sizes("local"),
+                size: try chunk.sizes("size")
             )
             guard Files.isPlainName(result.file) else {
                 throw reader.problem("the file of a chunk is \(result.file), which is not inside the checkpoint")
@@ -266,53 +277,13 @@ extension NativeManifest.Parameter {
     private static let mostChunks = 4096
 }
 
-/// Reads values from a manifest, with errors that name the file and the key.
-struct ManifestReader {
-    let name: String
-
-    func problem(_ what: String) -> BridgeError { BridgeError(.corruptInput, "\(name): \(what)") }
-
-    func string(_ json: JSON, _ key: String) throws -> String {
-        guard let value = json[key]?.string else {
-            throw problem("\(key) is \(json[key]?.kind ?? "missing"), expected a string")
-        }
-        return value
-    }
-
-    func integer(_ json: JSON, _ key: String) throws -> Int { try size(json[key] ?? .null, key) }
-
-    func size(_ json: JSON, _ key: String, in range: ClosedRange<Int> = 0...(1 << 48)) throws -> Int {
-        guard let value = json.integer, range.contains(value) else {
-            let text = String(decoding: json.text(pretty: false).prefix(40), as: UTF8.self)
-            throw problem("\(key) is \(text), expected a whole number from \(range.lowerBound) to \(range.upperBound)")
-        }
-        return value
-    }
-
-    func sizes(_ json: JSON, _ key: String) throws -> [Int] {
-        guard let values = json[key]?.array else {
-            throw problem("\(key) is \(json[key]?.kind ?? "missing"), expected a list of sizes")
-        }
-        let sizes = try values.map { try size($0, key) }
+extension JSONReader {
+    /// A list of sizes that a tensor may have.
+    fileprivate func sizes(_ key: String) throws -> [Int] {
+        let sizes = try integers(key)
         guard let count = ElementType.float64.byteCount(ofShape: sizes), count < 1 << 59 else {
             throw problem("\(key) is \(sizes), which no memory can hold")
         }
         return sizes
-    }
-
-    func object(_ json: JSON, _ key: String) throws -> JSONObject {
-        guard let value = json[key]?.object else {
-            throw problem("\(key) is \(json[key]?.kind ?? "missing"), expected an object")
-        }
-        return value
-    }
-
-    func choice<Choice: RawRepresentable & CaseIterable>(_ json: JSON, _ key: String) throws -> Choice
-    where Choice.RawValue == String {
-        guard let choice = Choice(rawValue: try string(json, key)) else {
-            let known = Choice.allCases.map(\.rawValue).joined(separator: ", ")
-            throw problem("\(key) is \(try string(json, key)), expected one of \(known)")
-        }
-        return choice
     }
 }

@@ -181,8 +181,3 @@ public final class Generator {
         processedImages = []
     }
 }
-
-extension Duration {
-    /// The duration in seconds.
-    public var seconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
-}

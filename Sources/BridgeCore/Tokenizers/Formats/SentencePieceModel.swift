@@ -96,7 +96,7 @@ extension Tokenizer {
     /// Reads a `tokenizer.model` of SentencePiece; of its model types, BPE.
     public init(sentencePieceModel path: String) throws(TokenizerError) {
         do {
-            try self.init(sentencePieceModel: try SentencePieceModel(try FileBytes.read(path)))
+            try self.init(sentencePieceModel: try SentencePieceModel(try TokenizerFile.contents(of: path)))
         } catch {
             throw error.inFile(path)
         }

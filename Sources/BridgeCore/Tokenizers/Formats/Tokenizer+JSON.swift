@@ -4,7 +4,7 @@ extension Tokenizer {
     /// Reads a `tokenizer.json` of Hugging Face's tokenizers; of its model types, BPE.
     public init(tokenizerJSON path: String) throws(TokenizerError) {
         do {
-            try self.init(json: try JSON(tokenizerFile: try FileBytes.read(path)))
+            try self.init(json: try JSON(tokenizerFile: try TokenizerFile.contents(of: path)))
         } catch {
             throw error.inFile(path)
         }

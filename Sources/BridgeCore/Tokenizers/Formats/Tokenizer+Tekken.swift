@@ -4,7 +4,7 @@ extension Tokenizer {
     /// Reads a `tekken.json`: byte-level BPE whose merges follow from the ranks of its tokens.
     public init(tekken path: String) throws(TokenizerError) {
         do {
-            try self.init(tekken: try JSON(tokenizerFile: try FileBytes.read(path)))
+            try self.init(tekken: try JSON(tokenizerFile: try TokenizerFile.contents(of: path)))
         } catch {
             throw error.inFile(path)
         }

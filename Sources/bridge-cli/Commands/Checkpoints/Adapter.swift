@@ -197,7 +197,7 @@ struct AdapterMerge: ParsableCommand {
         let sources = SourceFiles([options.model.huggingFace, options.model.megatron, options.model.adapter])
         let (bridge, model, adapters) = try options.load()
         var context = RunContext(cancellation: Interrupt.cancellation)
-        context.confirm = { try sources.confirmUnchanged() }
+        context.sources = [sources]
         if let megatron {
             try Interrupt.withGracefulInterrupt {
                 try bridge.saveMerged(adapters, on: model, to: megatron, context: context)
@@ -226,8 +226,8 @@ extension AdapterOptions {
 
     /// Refuses to add to an existing checkpoint, or removes it.
     func prepare(_ destination: String) throws {
-        guard FileManager.default.fileExists(atPath: destination) else { return }
-        let isEmpty = try FileManager.default.contentsOfDirectory(atPath: destination).isEmpty
+        guard Files.exists(destination) else { return }
+        let isEmpty = try Files.list(destination).isEmpty
         guard isEmpty || overwrite else {
             throw BridgeError(
                 .destinationTaken,

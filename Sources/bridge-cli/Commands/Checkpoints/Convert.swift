@@ -160,7 +160,7 @@ struct Export: ParsableCommand {
 
     /// The model whose names, files and order are used: that of --hf-model, otherwise of the checkpoint.
     private func source(_ catalog: PluginCatalog) throws -> AutoBridge {
-        if !FileManager.default.fileExists(atPath: megatronPath),
+        if !Files.exists(megatronPath),
             let repository = HubRepository(meantBy: megatronPath)
         {
             throw BridgeError(

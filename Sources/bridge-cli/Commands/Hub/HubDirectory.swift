@@ -34,14 +34,13 @@ enum HubDirectory {
     ) throws -> Result {
         try watched { hub in
             var hub = hub
-            var location: URL?
+            var source: TemporaryCache?
             // Files in the cache are not downloaded again.
             if let path, (try? hub.isHere(text)) != true {
-                let target = URL(filePath: path).standardizedFileURL
-                location = target.deletingLastPathComponent().appending(path: ".\(target.lastPathComponent).source")
-                hub.environment.cache = location?.path ?? ""
+                source = try TemporaryCache(nextTo: path)
+                hub.environment.cache = source?.path ?? ""
             }
-            defer { if let location { try? FileManager.default.removeItem(at: location) } }
+            defer { withExtendedLifetime(source) {} }
             return try AutoBridge.whileDownloading(text, catalog: catalog, hub: hub) { bridge in
                 // From here on the bar shows the progress of the work.
                 Watch.bar.finish()
@@ -67,4 +66,25 @@ enum HubDirectory {
     ) throws -> Result {
         try Watch.run { _ in try body(hub(cachePolicy)) }
     }
+}
+
+/// A cache next to a result, for a download that is not kept; removed at the end.
+private final class TemporaryCache {
+    let path: String
+    private let lock: FileLock
+
+    /// - Throws: `BridgeError` when another run downloads for the same result.
+    init(nextTo result: String) throws {
+        let target = Destination.resolved(result)
+        path = Files.join(Files.parent(of: target), ".\(Files.name(of: target)).source")
+        guard let lock = try FileLock.take("\(path).lock", isTemporary: true) else {
+            throw BridgeError(
+                .destinationTaken,
+                "another run is writing \(result); wait for it, or choose another directory"
+            )
+        }
+        self.lock = lock
+    }
+
+    deinit { try? Files.remove(path) }
 }

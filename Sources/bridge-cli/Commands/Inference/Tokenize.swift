@@ -55,9 +55,7 @@ struct Tokenize: ParsableCommand {
 
     /// Reads a file line by line, with one line in memory.
     private static func forEachLine(of path: String, _ body: (_ line: Int, _ text: String) throws -> Void) throws {
-        var isDirectory: ObjCBool = false
-        _ = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
-        guard !isDirectory.boolValue else { throw BridgeError.cannotOpen(path, EISDIR) }
+        guard Files.kind(of: path) != .directory else { throw BridgeError.cannotOpen(path, EISDIR) }
         guard let handle = FileHandle(forReadingAtPath: path) else { throw BridgeError.cannotOpen(path) }
         defer { try? handle.close() }
         var (number, line) = (1, [UInt8]())

@@ -73,7 +73,7 @@ struct Plugins: ParsableCommand {
             var paths = files
             if paths.isEmpty {
                 for directory in PluginOptions.directories {
-                    let names = (try? FileManager.default.contentsOfDirectory(atPath: directory))?.sorted() ?? []
+                    let names = (try? Files.list(directory)) ?? []
                     let found = names.filter { $0.hasPrefix("lib") && $0.hasSuffix("Plugin.so") }
                     output.say("\(directory): \(found.count) plugins")
                     paths += found.map { "\(directory)/\($0)" }

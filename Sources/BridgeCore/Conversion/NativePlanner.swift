@@ -1,0 +1,90 @@
+package import BridgeSupport
+package import CheckpointFormats
+import JSONTree
+import TensorFiles
+import TensorRuntime
+
+/// Plans the files of a native checkpoint: those of the ranks, the others, and the manifest with the checksums of all.
+package struct NativePlanner {
+    let kind: ConversionPlan.Kind
+    /// The path of the source, or a description of it.
+    let source: String
+    let layout: NativeLayout
+    /// What the manifest contains besides the layout and the parameters.
+    let manifest: NativeManifest
+
+    package init(kind: ConversionPlan.Kind, source: String, layout: NativeLayout, manifest: NativeManifest) {
+        self.kind = kind
+        self.source = source
+        self.layout = layout
+        self.manifest = manifest
+    }
+
+    /// The plan.
+    ///
+    /// - Parameters:
+    ///   - parameters: The parameters, and the names of the tensors that each is made of.
+    ///   - optimizer: The optimizer's state.
+    ///   - ledger: The result for every tensor.
+    ///   - notes: Notices that are not errors.
+    ///   - otherFiles: The files besides weights and manifest.
+    ///   - storages: Storages that the parameters were found in.
+    /// - Returns: The plan.
+    /// - Throws: `BridgeError` for parameters that the layout cannot divide.
+    package func plan(
+        _ parameters: [(parameter: GlobalParameter, sources: [String])],
+        optimizer: [GlobalParameter] = [],
+        ledger: Ledger,
+        notes: [String] = [],
+        otherFiles: [PlannedFile],
+        storages: [any ByteStorage] = []
+    ) throws -> ConversionPlan {
+        let weights = try layout.shard(parameters.map(\.parameter))
+        let moments = try layout.shard(optimizer, kind: "optimizer")
+        var manifest = manifest
+        manifest.layout = layout.layout
+        manifest.parameters = weights.parameters
+        manifest.optimizer = moments.parameters
+        return ConversionPlan(
+            kind: kind,
+            source: source,
+            architecture: manifest.architecture,
+            layout: layout.layout,
+            ledger: ledger,
+            lines: parameters.map { line($0.parameter, sources: $0.sources) },
+            notes: notes,
+            plannedFiles: weights.plannedFiles + moments.plannedFiles + otherFiles,
+            sources: storages,
+            finalize: { [manifest] in [(NativeCheckpoint.manifestName, manifest.withChecksums($0).json.text())] }
+        )
+    }
+
+    private func line(_ parameter: GlobalParameter, sources: [String]) -> ConversionPlan.Line {
+        var notes = ConversionPlan.Line.notes(on: parameter.view)
+        if let padded = layout.paddedHeight(of: parameter), padded != parameter.view.height {
+            notes.append("padded to \(padded) rows")
+        }
+        return ConversionPlan.Line(
+            name: parameter.name,
+            sources: sources,
+            shape: parameter.view.shape,
+            elementType: parameter.view.elementType,
+            notes: notes
+        )
+    }
+}
+
+extension ConversionPlan.Line {
+    /// The changes of the elements of a view.
+    static func notes(on view: TensorView) -> [String] {
+        let contents = view.blocks.compactMap(\.content)
+        var notes: [String] = []
+        if contents.contains(where: { $0.scale != nil }) {
+            notes.append("dequantised")
+        } else if let other = contents.first(where: { $0.tensor.elementType != view.elementType }) {
+            notes.append("cast from \(other.tensor.elementType.rawValue)")
+        }
+        if contents.contains(where: \.isTransposed) { notes.append("transposed") }
+        return notes
+    }
+}

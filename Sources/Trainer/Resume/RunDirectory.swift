@@ -1,0 +1,52 @@
+public import BridgeCore
+import Synchronization
+
+/// The directory of a run's checkpoints, locked against other runs, with the checkpoint that the run resumes from.
+///
+/// The newest checkpoint is looked up once, under the lock, so that what is checked is what is resumed.
+public final class RunDirectory: Sendable {
+    /// The newest iteration of `checkpoint.save`, or else of `checkpoint.load`; nil when there is none.
+    public let newest: String?
+    /// Nil where nothing is saved, and after the end of the run.
+    private let lock: Mutex<FileLock?>
+
+    /// Locks the directory and looks up the newest checkpoint.
+    ///
+    /// - Parameters:
+    ///   - section: The settings of the checkpoints.
+    ///   - isLocked: Whether the run writes; one that is only described takes no lock.
+    /// - Throws: `BridgeError` when another run has the lock, the directory is not writable, or `checkpoint.load` has no
+    ///   checkpoint.
+    public init(_ section: Recipe.CheckpointSection, isLocked: Bool = true) throws {
+        lock = Mutex(isLocked && !section.save.isEmpty ? try Self.lock(section.save) : nil)
+        newest = try Self.newest(section)
+    }
+
+    /// Ends the lock.
+    func release() { lock.withLock { $0 = nil } }
+
+    private static func lock(_ path: String) throws -> FileLock {
+        let directory = Destination.resolved(path)
+        let name = Files.join(Files.parent(of: directory), ".\(Files.name(of: directory)).running")
+        guard let lock = try FileLock.take(name, isTemporary: true) else {
+            throw BridgeError(
+                .destinationTaken,
+                "another run is writing to \(path); wait for it, or set another checkpoint.save"
+            )
+        }
+        return lock
+    }
+
+    private static func newest(_ section: Recipe.CheckpointSection) throws -> String? {
+        if !section.save.isEmpty, Files.kind(of: section.save) == .directory,
+            let found = try NativeCheckpoint.iterations(in: section.save).last?.path
+        {
+            return found
+        }
+        guard !section.load.isEmpty else { return nil }
+        guard let found = try NativeCheckpoint.iterations(in: section.load).last?.path else {
+            throw BridgeError(.badArgument, "checkpoint.load is \(section.load), which has no checkpoint")
+        }
+        return found
+    }
+}
