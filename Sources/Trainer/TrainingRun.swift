@@ -1,4 +1,5 @@
 public import BridgeCore
+public import Communication
 public import Datasets
 import JSONTree
 public import Logging
@@ -23,6 +24,8 @@ public final class TrainingRun {
     /// Notes about the rows that were read so far.
     public let notes: DataNotes
 
+    /// The groups of ranks.
+    public let groups: ProcessGroupCollection
     private let directory: RunDirectory
     private let samples: DataLoader
     private let validation: DataLoader?
@@ -53,6 +56,9 @@ public final class TrainingRun {
 
         /// Whether the run is only described; then no weights are read or downloaded.
         public var isShapeOnly = false
+
+        /// The ranks of the run.
+        public var world: any RankWorld = SingleRankWorld()
 
         /// Environment.
         public init(catalog: PluginCatalog, engine: any TensorEngine, logger: Logger, today: String) {
@@ -93,7 +99,14 @@ public final class TrainingRun {
         try RunCheckpoints.checkDirectory(recipe.checkpoint.save)
         try Self.checkCheckpoints(recipe)
         try Self.checkLogs(recipe)
-        directory = try RunDirectory(recipe.checkpoint, isLocked: !environment.isShapeOnly)
+        let layout = try ParallelLayout(
+            tensor: recipe.model.tensorModelParallelSize,
+            context: recipe.model.contextParallelSize,
+            pipeline: recipe.model.pipelineModelParallelSize,
+            ranks: environment.world.size
+        )
+        groups = try ProcessGroupCollection(layout, in: environment.world)
+        directory = try RunDirectory(recipe.checkpoint, isLocked: !environment.isShapeOnly, ranks: groups.world)
         bridge =
             try environment.isShapeOnly && HubRepository(meantBy: weights) != nil
             ? AutoBridge.forPlanning(weights, catalog: environment.catalog, hub: environment.hub)
@@ -124,13 +137,19 @@ public final class TrainingRun {
         logger = environment.logger
         let type: ElementType = recipe.mixedPrecision == .bf16Mixed ? .bfloat16 : .float32
         let path = bridge.directory == nil ? weights : nil
+        let parallelism = try bridge.parallelism(recipe.model, groups)
         if environment.isShapeOnly {
             if !recipe.checkpoint.randomInit { try bridge.checkWeights(path) }
-            model = try bridge.shapeOnlyModel(elementType: type, on: engine)
+            model = try bridge.shapeOnlyModel(elementType: type, on: engine, parallelism: parallelism)
         } else if recipe.checkpoint.randomInit {
-            model = try bridge.initializedModel(seed: recipe.rng.seed, elementType: type, on: engine)
+            model = try bridge.initializedModel(
+                seed: recipe.rng.seed,
+                elementType: type,
+                on: engine,
+                parallelism: parallelism
+            )
         } else {
-            model = try bridge.toModel(weights: path, elementType: type, on: engine)
+            model = try bridge.toModel(weights: path, elementType: type, on: engine, parallelism: parallelism)
         }
         try model.freeze(by: recipe)
         adapters =
@@ -152,7 +171,9 @@ public final class TrainingRun {
         )
         notes = encoder.notes
         notes.setReport { [logger = environment.logger] in logger.warning("\($0)") }
-        var opener = DatasetOpener(section: recipe.dataset, encoder: encoder, seed: recipe.rng.seed)
+        var section = recipe.dataset
+        section.padToMultipleOf = parallelism.lengthMultiple(of: section.padToMultipleOf)
+        var opener = DatasetOpener(section: section, encoder: encoder, seed: recipe.rng.seed)
         opener.openTable = environment.openTable
         opener.maker = environment.maker
         // A dry run downloads no data; it reports a data set that is not in the cache.
@@ -206,6 +227,21 @@ public final class TrainingRun {
         return parts
     }
 
+    /// The same for the whole model, of which every rank has a part; all ranks call it.
+    ///
+    /// - Throws: What a group throws.
+    public func wholeParts() throws -> [(name: String, count: Int, trained: Int)] {
+        let names = ["language_model", "vision_tower", "multi_modal_projector", "adapters"]
+        let all = model.parts + (adapters.map { [("adapters", $0.parameters)] } ?? [])
+        let own = names.flatMap { name -> [Double] in
+            let parameters = groups.dpCp.rank > 0 ? [] : all.filter { $0.name == name }.flatMap(\.parameters)
+            let owned = parameters.filter(\.isOwner)
+            return [owned, owned.filter(\.isTrainable)].map { Double($0.reduce(0) { $0 + $1.tensor.count }) }
+        }
+        let sums = try groups.world.allReduceSum(own).map { Int($0) }
+        return names.indices.filter { sums[2 * $0] > 0 }.map { (names[$0], sums[2 * $0], sums[2 * $0 + 1]) }
+    }
+
     /// The number of trained parameter elements.
     public var supervisedCount: Int { parts.reduce(0) { $0 + $1.trained } }
 
@@ -231,6 +267,7 @@ public final class TrainingRun {
             recipe.checkpoint,
             directory: directory,
             configuration: try bridge.runConfiguration(recipe),
+            groups: groups,
             logger: logger
         )
         let own = [

@@ -107,7 +107,13 @@ import Trainer
                     adapters: adapters,
                     samples: Repeated(batch: Self.batch(name, on: engine)),
                     sinks: [log],
-                    checkpoints: RunCheckpoints(bridge, recipe.checkpoint, configuration: [], logger: logger),
+                    checkpoints: RunCheckpoints(
+                        bridge,
+                        recipe.checkpoint,
+                        directory: RunDirectory(recipe.checkpoint),
+                        configuration: [],
+                        logger: logger
+                    ),
                     metadata: RunMetadata(name: recipe.name, metadata: [])
                 ),
                 logger: logger

@@ -227,16 +227,20 @@ public final class AdapterSet: Sendable {
             let type = elementType ?? weight.elementType
             let name = isCanonical ? canonicalName(of: layer) : "\(module.name).adapter"
             let own = try shape(name)
-            let (rank, width) = (own.rank, weight.shape[1])
+            let position = AdapterPosition(layer, rank: own.rank)
+            let (rank, width) = (own.rank, position.width)
             func input() -> LoRADownProjection {
                 let first = isCanonical ? index * rank * width : 0
                 let deviation = Float((2 / Double(rank + width)).squareRoot())
                 let values = stream.normal(first..<first + rank * width).map { $0 * deviation }
                 let matrix = Tensor(values, shape: [rank, width], type, on: weight.engine)
-                return LoRADownProjection(
-                    weight: Parameter("\(name).linear_in.weight", matrix),
-                    dropout: Float(configuration.dropout)
+                let parameter = Parameter(
+                    "\(name).linear_in.weight",
+                    position.input?.part(of: matrix) ?? matrix,
+                    shard: position.input
                 )
+                parameter.gradientReduction = position.inputReduction
+                return LoRADownProjection(weight: parameter, dropout: Float(configuration.dropout))
             }
             let low = isCanonical ? input() : shared ?? input()
             shared = low
@@ -244,12 +248,19 @@ public final class AdapterSet: Sendable {
             let output = Tensor.zeros([weight.shape[0], rank], type, on: weight.engine)
             let adapter = LowRankAdapter(
                 input: low,
-                output: Parameter("\(name).linear_out.weight\(suffix)", output),
+                output: Parameter("\(name).linear_out.weight\(suffix)", output, shard: position.output),
                 // float32 whatever the type of the weight, so that an untrained adapter changes nothing.
                 magnitude: configuration.scheme == .dora
-                    ? Parameter("\(name).weight_magnitude\(suffix)", weight.detached.rowLengths) : nil,
-                scale: own.scale
+                    ? Parameter(
+                        "\(name).weight_magnitude\(suffix)",
+                        weight.detached.rowLengths(over: position.columnGroup),
+                        shard: position.magnitude
+                    ) : nil,
+                scale: own.scale,
+                columnGroup: position.columnGroup
             )
+            adapter.output.gradientReduction = position.outputReduction
+            adapter.magnitude?.gradientReduction = position.outputReduction
             for parameter in adapter.parameters { parameter.isTrainable = true }
             layer.adapter = adapter
         }

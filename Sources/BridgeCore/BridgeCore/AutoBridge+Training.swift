@@ -1,6 +1,7 @@
 import Adapters
 public import BridgeSupport
 import CheckpointFormats
+public import Communication
 public import Conversion
 import JSONTree
 import ModelPlugins
@@ -19,18 +20,21 @@ extension AutoBridge {
     ///   - path: The directory of the run's checkpoints.
     ///   - iteration: The number of completed steps.
     ///   - files: Additional files, by their names in the iteration's directory.
+    ///   - groups: The ranks that have parts of the state, all of which call this; each writes its part.
     ///   - context: Threads, progress and cancellation.
-    /// - Returns: The report of what was written.
     /// - Throws: `BridgeError`; the checkpoints in the directory are then unchanged.
-    @discardableResult
     public func save(
         _ state: TrainingState,
         to path: String,
         iteration: Int,
         files: [(name: String, bytes: [UInt8])],
+        groups: ProcessGroupCollection = .single,
         context: RunContext = RunContext()
-    ) throws -> ConversionReport {
+    ) throws {
         let names = TrainedNames(try model.table(style))
+        guard groups.world.size == 1 else {
+            return try saveShards(state, names, to: path, iteration: iteration, files: files, groups, context)
+        }
         let parameters = try names.parameters(state.parameters.map { ($0.name, $0.tensor) })
         let kinds = Dictionary(grouping: state.moments, by: \.kind).sorted { $0.key < $1.key }
         let moments = try kinds.flatMap { kind, all in
@@ -42,14 +46,7 @@ extension AutoBridge {
         }
         var ledger = Ledger()
         ledger.mapped = parameters.map(\.name)
-        let manifest = NativeManifest(
-            architecture: model.architecture,
-            family: model.bridge.name,
-            plugin: catalog.pluginName(for: model.architecture),
-            style: style,
-            ledger: ledger.json,
-            holdsAdapter: state.adapters != nil
-        )
+        let manifest = manifest(of: state, ledger)
         let layout = try NativeLayout(.single, layerCount: model.provider.decoder.numLayers)
         let plan = try NativePlanner(kind: .saving, source: "memory", layout: layout, manifest: manifest).plan(
             parameters.map { ($0, []) },
@@ -57,19 +54,125 @@ extension AutoBridge {
             ledger: ledger,
             otherFiles: sideFiles() + adapterConfiguration(state) + files.map { .literal(name: $0.name, $0.bytes) }
         )
-        return try NativeDestination(path: path, iteration: iteration, overwrite: true, continuesRun: true).write(
-            plan,
-            context: context
+        _ = try destination(path, iteration).write(plan, context: context)
+    }
+
+    private func destination(_ path: String, _ iteration: Int) -> NativeDestination {
+        NativeDestination(path: path, iteration: iteration, overwrite: true, continuesRun: true)
+    }
+
+    private func manifest(of state: TrainingState, _ ledger: Ledger) -> NativeManifest {
+        NativeManifest(
+            architecture: model.architecture,
+            family: model.bridge.name,
+            plugin: catalog.pluginName(for: model.architecture),
+            style: style,
+            ledger: ledger.json,
+            holdsAdapter: state.adapters != nil
         )
+    }
+
+    /// Writes the parts of all ranks into one iteration: rank 0 makes the directory and names it when all have written.
+    private func saveShards(
+        _ state: TrainingState,
+        _ names: TrainedNames,
+        to path: String,
+        iteration: Int,
+        files: [(name: String, bytes: [UInt8])],
+        _ groups: ProcessGroupCollection,
+        _ context: RunContext
+    ) throws {
+        let rounds = AgreementRounds(groups.checkpoint)
+        let copies = groups.dpCp
+        func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
+        let copy = copies.rank > 0 ? "_dp\(two(copies.rank))" : ""
+        let shards = RankShards(names, suffix: "_tp\(two(groups.tp.rank))_pp\(two(groups.pp.rank))\(copy)")
+        // The ranks with the same parameters take turns.
+        var turns: [String: Bool] = [:]
+        for (index, group) in TrainedNames.grouped(state.parameters, name: \.name).enumerated() {
+            turns[group.whole] = index % copies.size == copies.rank
+        }
+        func isOwn(_ name: String, _ shard: ParameterShard?) -> Bool {
+            (turns[TrainedNames.whole(name)] ?? false) && (shard?.isOwner ?? true)
+        }
+        let parameters = state.parameters.map {
+            RankShards.Piece(name: $0.name, tensor: $0.tensor, shard: $0.shard, isOwn: isOwn($0.name, $0.shard))
+        }
+        let moments = Dictionary(grouping: state.moments, by: \.kind).sorted { $0.key < $1.key }.map { kind, all in
+            (
+                pieces: all.map {
+                    RankShards.Piece(
+                        name: $0.parameter,
+                        tensor: $0.tensor,
+                        shard: $0.shard,
+                        isOwn: isOwn($0.parameter, $0.shard)
+                    )
+                },
+                prefix: "optimizer.\(kind)."
+            )
+        }
+        let weights = try shards.file([(parameters, "")], kind: "weights")
+        let optimizer = try shards.file(moments, kind: "optimizer")
+        let own = [weights.file, optimizer.file].compactMap(\.self)
+        var partial = manifest(of: state, Ledger())
+        (partial.parameters, partial.optimizer) = (weights.lines, optimizer.lines)
+        let manifest = partial
+        guard groups.checkpoint.rank == 0 else {
+            // The directory is there, the files are written, the iteration has its name.
+            let directory = try String(decoding: rounds.next()[0], as: UTF8.self)
+            _ = try rounds.next {
+                let writer = CheckpointWriter(directory: directory, context: context)
+                let written = try writer.write(own, activity: ConversionPlan.Kind.saving.activity)
+                return manifest.withChecksums(written).json.text(pretty: false)
+            }
+            _ = try rounds.next()
+            return
+        }
+        let stages = RankLayout(pipelineSize: groups.pp.size).layersPerStage(of: layerCount)
+        var ledger = Ledger()
+        ledger.mapped = weights.lines.map(\.name)
+        var plan = ConversionPlan(
+            kind: .saving,
+            source: "memory",
+            architecture: model.architecture,
+            layout: RankLayout(tensorSize: groups.tp.size, stageLayers: stages),
+            ledger: ledger,
+            lines: [],
+            notes: [],
+            plannedFiles: own + (try sideFiles()) + (try adapterConfiguration(state))
+                + files.map { .literal(name: $0.name, $0.bytes) },
+            finalize: { written in
+                let parts = try rounds.next().dropFirst().map {
+                    try NativeManifest(json: JSON(parsing: $0), name: "the manifest of a rank")
+                }
+                var whole = manifest.withChecksums(written).merged(with: parts)
+                whole.layout = RankLayout(tensorSize: groups.tp.size, stageLayers: stages)
+                var ledger = Ledger()
+                ledger.mapped = whole.parameters.map(\.name)
+                whole.ledger = ledger.json
+                try whole.checkComplete()
+                return [(NativeCheckpoint.manifestName, whole.json.text())]
+            }
+        )
+        plan.begin = { directory in _ = try rounds.next { Array(directory.utf8) } }
+        try rounds.telling {
+            _ = try destination(path, iteration).write(plan, context: context)
+            _ = try rounds.next()
+        }
     }
 
     /// Loads the tensors of a run that ``save(_:to:iteration:files:context:)`` wrote.
     ///
     /// - Parameters:
     ///   - state: Tensors that own their memory, of the saved shapes; types may differ.
-    ///   - path: The directory of an iteration.
+    ///   - path: The directory of an iteration, written under any layout.
+    ///   - groups: The ranks of this run; each loads its part.
     /// - Throws: `BridgeError` for missing tensors and for other shapes.
-    public func restore(_ state: TrainingState, from path: String) throws {
+    public func restore(
+        _ state: TrainingState,
+        from path: String,
+        groups: ProcessGroupCollection = .single
+    ) throws {
         let checkpoint = try NativeCheckpoint(path: path)
         guard checkpoint.manifest.holdsAdapter == (state.adapters != nil) else {
             throw BridgeError(
@@ -82,8 +185,8 @@ extension AutoBridge {
         let stored = try checkpoint.parameters + checkpoint.optimizerParameters()
         let found = Dictionary(stored.map { ($0.name, $0.view) }) { first, _ in first }
         let reader = TensorReader()
-        func fill(_ pieces: [(name: String, tensor: Tensor)], prefix: String) throws {
-            for (whole, tensors) in Self.grouped(pieces) {
+        func fill(_ pieces: [(name: String, tensor: Tensor, shard: ParameterShard?)], prefix: String) throws {
+            for (whole, tensors) in TrainedNames.grouped(pieces, name: \.name) {
                 guard let view = found[prefix + whole], let location = names.location(of: whole) else {
                     throw BridgeError(
                         .corruptInput,
@@ -91,7 +194,8 @@ extension AutoBridge {
                     )
                 }
                 let matrices = tensors.count == 1 ? [view] : location.transform.toLayers(view)
-                for (tensor, matrix) in zip(tensors, matrices) {
+                for (piece, matrix) in zip(tensors, matrices) {
+                    let (tensor, matrix) = (piece.tensor, piece.shard?.part(of: matrix) ?? matrix)
                     guard matrix.shape == tensor.shape else {
                         throw BridgeError(
                             .corruptInput,
@@ -104,8 +208,8 @@ extension AutoBridge {
             }
         }
         let filled = Set(state.parameters.map { TrainedNames.whole($0.name) })
-        // In a checkpoint with adapters every parameter of the model was trained.
-        if let lost = checkpoint.parameters.first(where: {
+        // In a checkpoint with adapters every parameter of the model was trained; another rank has those of other stages.
+        if groups.pp.size == 1, let lost = checkpoint.parameters.first(where: {
             (TrainedNames.isAdapter($0.name) || state.adapters != nil) && !filled.contains($0.name)
         }) {
             throw BridgeError(
@@ -113,26 +217,10 @@ extension AutoBridge {
                 "\(path) has \(lost.name), which this run does not train; resume with the recipe of the checkpoint"
             )
         }
-        try fill(state.parameters.map { ($0.name, $0.tensor) }, prefix: "")
+        try fill(state.parameters.map { ($0.name, $0.tensor, $0.shard) }, prefix: "")
         for (kind, moments) in Dictionary(grouping: state.moments, by: \.kind) {
-            try fill(moments.map { ($0.parameter, $0.tensor) }, prefix: "optimizer.\(kind).")
+            try fill(moments.map { ($0.parameter, $0.tensor, $0.shard) }, prefix: "optimizer.\(kind).")
         }
-    }
-
-    /// The tensors of the parts of each parameter, in order.
-    private static func grouped(_ pieces: [(name: String, tensor: Tensor)]) -> [(whole: String, tensors: [Tensor])] {
-        var positions: [String: Int] = [:]
-        var groups: [(whole: String, tensors: [Tensor])] = []
-        for (name, tensor) in pieces {
-            let whole = TrainedNames.whole(name)
-            if let location = positions[whole] {
-                groups[location].tensors.append(tensor)
-            } else {
-                positions[whole] = groups.count
-                groups.append((whole, [tensor]))
-            }
-        }
-        return groups
     }
 
     /// The hyperparameters of adapters.

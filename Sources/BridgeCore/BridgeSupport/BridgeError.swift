@@ -35,6 +35,8 @@ public struct BridgeError: Error, Sendable, CustomStringConvertible {
         public static let missingSplit = Code("missing_split")
         /// A rank of a parallel run that ended, failed or did not answer.
         public static let rankFailed = Code("rank_failed")
+        /// An error that another rank reports.
+        public static let reportedByOtherRank = Code("reported_by_other_rank")
         /// Arguments that contradict each other.
         public static let badArgument = Code("bad_argument")
     }

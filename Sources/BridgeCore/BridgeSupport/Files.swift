@@ -48,6 +48,9 @@ public enum Files {
     /// Whether the process may write a file, or change the entries of a directory.
     public static func isWritable(_ path: String) -> Bool { access(path, W_OK) == 0 }
 
+    /// Whether this process may execute a file.
+    public static func isExecutable(_ path: String) -> Bool { access(path, X_OK) == 0 }
+
     /// The size of a file in bytes; 0 when there is none.
     public static func size(of path: String) -> Int {
         var status = stat()

@@ -22,6 +22,8 @@ public struct ProcessGroupCollection: Sendable {
     public let mp: any ProcessGroup
     /// The first and the last stage, which share a tied embedding.
     public let embd: any ProcessGroup
+    /// All ranks once more, for checkpoints that are written while training goes on.
+    public let checkpoint: any ProcessGroup
 
     /// The groups of a run with one rank.
     public static let single = ProcessGroupCollection()
@@ -30,7 +32,7 @@ public struct ProcessGroupCollection: Sendable {
         layout = ParallelLayout()
         rank = 0
         let one = SingleRank()
-        (world, tp, pp, cp, dp, dpCp, mp, embd) = (one, one, one, one, one, one, one, one)
+        (world, tp, pp, cp, dp, dpCp, mp, embd, checkpoint) = (one, one, one, one, one, one, one, one, one)
     }
 
     /// Creates the groups; all ranks of the world do so together.
@@ -47,6 +49,7 @@ public struct ProcessGroupCollection: Sendable {
             try world.group(layout.ranks(with: rank, along: axes), name: name)
         }
         self.world = try world.group(Array(0..<world.size), name: "world")
+        checkpoint = try world.group(Array(0..<world.size), name: "checkpoint")
         tp = try group([.tensor], ParallelLayout.Axis.tensor.name)
         cp = try group([.context], ParallelLayout.Axis.context.name)
         dp = try group([.data], ParallelLayout.Axis.data.name)

@@ -21,8 +21,9 @@ final class SharedBoard: RankExchange, @unchecked Sendable {
 
     var size: Int { parts.count }
 
-    /// The bytes before the slots: the word of rounds and the word of failure, on a cache line each.
+    /// The bytes before the slots: the word of rounds, and the number of the process on another cache line.
     private static let headerByteCount = 4096
+    private static let processOffset = 64
     /// How often the word of a rank is read before the thread sleeps, where each rank has a core.
     private static let spinCount = 4000
 
@@ -50,6 +51,13 @@ final class SharedBoard: RankExchange, @unchecked Sendable {
         self.timeout = timeout
         self.messages = messages
         self.owner = owner
+        csys_word_store(parts[rank] + Self.processOffset, UInt32(getpid()))
+    }
+
+    /// Whether the process of a rank has ended; not known before it has created its board.
+    private func hasEnded(_ other: Int) -> Bool {
+        let process = csys_word_load(parts[other] + Self.processOffset)
+        return process != 0 && kill(pid_t(process), 0) != 0 && errno == ESRCH
     }
 
     func round(
@@ -76,6 +84,15 @@ final class SharedBoard: RankExchange, @unchecked Sendable {
             let value = csys_word_load(word)
             if hasArrived(value) { return }
             try messages.check()
+            if hasEnded(other) {
+                // It may have arrived just before its end.
+                if hasArrived(csys_word_load(word)) { return }
+                throw BridgeError(
+                    .rankFailed,
+                    "rank \(ranks[other]) has ended (process \(csys_word_load(word + Self.processOffset))), so the run cannot "
+                        + "go on; it may have been killed, for example when the memory was full"
+                )
+            }
             guard ContinuousClock.now < limit else { throw missing(other) }
             csys_word_wait(word, value, 20)
         }

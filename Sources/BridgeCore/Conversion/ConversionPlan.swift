@@ -87,8 +87,10 @@ public struct ConversionPlan: Sendable {
     private let sources: [any ByteStorage]
     /// A small file that is written after the others.
     package typealias LastFile = (name: String, bytes: [UInt8])
+    /// Called with the directory before the first file is written into it.
+    package var begin: (@Sendable (String) throws -> Void)?
     /// Makes the files that hold the checksums of the others.
-    private let finalize: @Sendable ([CheckpointWriter.Written]) -> [LastFile]
+    private let finalize: @Sendable ([CheckpointWriter.Written]) throws -> [LastFile]
 
     package init(
         kind: Kind,
@@ -100,7 +102,7 @@ public struct ConversionPlan: Sendable {
         notes: [String],
         plannedFiles: [PlannedFile],
         sources: [any ByteStorage] = [],
-        finalize: @escaping @Sendable ([CheckpointWriter.Written]) -> [LastFile] = { _ in [] }
+        finalize: @escaping @Sendable ([CheckpointWriter.Written]) throws -> [LastFile] = { _ in [] }
     ) {
         self.kind = kind
         self.source = source
@@ -147,6 +149,7 @@ public struct ConversionPlan: Sendable {
 
     /// Writes the files of the plan into a directory that is being made.
     package func write(into directory: String, context: RunContext) throws -> ConversionReport {
+        try begin?(directory)
         for note in notes { context.logger.info("\(note)") }
         context.logger.debug(
             "writing \(plannedFiles.count) files, \(byteCount) bytes",
@@ -159,7 +162,7 @@ public struct ConversionPlan: Sendable {
         let start = clock.now
         let writer = CheckpointWriter(directory: directory, context: context, isVerified: isVerified)
         let written = try writer.write(plannedFiles, activity: kind.activity)
-        let last = finalize(written)
+        let last = try finalize(written)
         for file in last { try Files.write(file.bytes, to: Files.join(directory, file.name)) }
         for storage in unconfirmed { try storage.confirm() }
         for files in context.sources { try files.confirmUnchanged() }

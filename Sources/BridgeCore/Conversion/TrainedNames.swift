@@ -1,7 +1,7 @@
 import BridgeSupport
 package import CheckpointFormats
 package import ModelSchema
-import TensorFiles
+package import TensorFiles
 package import TensorRuntime
 
 /// The locations of parameters and adapters in a Megatron checkpoint.
@@ -15,6 +15,22 @@ package struct TrainedNames {
     /// A parameter's name without the number of its piece: `a.weight[1]` is part of `a.weight`.
     package static func whole(_ name: String) -> String { String(name.prefix { $0 != "[" }) }
 
+    /// The pieces of each parameter, in order.
+    package static func grouped<Item>(_ pieces: [Item], name: (Item) -> String) -> [(whole: String, items: [Item])] {
+        var positions: [String: Int] = [:]
+        var groups: [(whole: String, items: [Item])] = []
+        for piece in pieces {
+            let whole = whole(name(piece))
+            if let position = positions[whole] {
+                groups[position].items.append(piece)
+            } else {
+                positions[whole] = groups.count
+                groups.append((whole, [piece]))
+            }
+        }
+        return groups
+    }
+
     /// The names of an adapter's parameters, after the module's.
     private static let adapterMark = ".adapter."
 
@@ -24,10 +40,10 @@ package struct TrainedNames {
     /// How the matrices of a parameter make Megatron's, and the position.
     package struct Place {
         package var transform: any ParameterTransform
-        var split: SplitRule
-        var stage: ParameterMapping.Stage
-        var layer: Int?
-        var parts: Int?
+        package var split: SplitRule
+        package var stage: ParameterMapping.Stage
+        package var layer: Int?
+        package var parts: Int?
 
         init(_ entry: ParameterTable.Entry) {
             transform = entry.mapping.transform
@@ -91,7 +107,7 @@ package struct TrainedNames {
 }
 
 /// The memory of a tensor, for a plan to read.
-private final class TensorBytes: ByteStorage {
+final class TensorBytes: ByteStorage {
     let name: String
     /// The elements as bytes, of which a part can be read.
     private let bytes: Tensor

@@ -11,12 +11,15 @@ public struct TrainingState: Sendable {
         public var parameter: String
         /// The values.
         public var tensor: Tensor
+        /// The part of the whole matrix that they are for; nil for all of it.
+        public var shard: ParameterShard?
 
         /// The values of a parameter.
-        public init(kind: String, parameter: String, tensor: Tensor) {
+        public init(kind: String, parameter: String, tensor: Tensor, shard: ParameterShard? = nil) {
             self.kind = kind
             self.parameter = parameter
             self.tensor = tensor
+            self.shard = shard
         }
     }
 

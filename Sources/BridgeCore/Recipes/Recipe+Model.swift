@@ -7,6 +7,12 @@ extension Recipe {
         public var pipelineModelParallelSize = 1
         /// The size of the context-parallel axis.
         public var contextParallelSize = 1
+        /// Whether activations between tensor-parallel layers are divided along the sequence.
+        public var sequenceParallel = false
+        /// The number of layers of the first stage; nil for an even distribution.
+        public var numLayersInFirstPipelineStage: Int?
+        /// The number of layers of the last stage; nil for an even distribution.
+        public var numLayersInLastPipelineStage: Int?
         /// The maximum sequence length, in tokens.
         public var seqLength = 4096
         /// Whether the language model is frozen.

@@ -65,6 +65,16 @@ public struct RecipeCheck: Sendable {
         require("model.tensor_model_parallel_size", model.tensorModelParallelSize, in: 1...1024)
         require("model.pipeline_model_parallel_size", model.pipelineModelParallelSize, in: 1...1024)
         require("model.context_parallel_size", model.contextParallelSize, in: 1...1024)
+        require(
+            !model.sequenceParallel || model.tensorModelParallelSize > 1,
+            "\(key: "model.sequence_parallel") is true, which needs \(key: "model.tensor_model_parallel_size") above 1"
+        )
+        if let layers = model.numLayersInFirstPipelineStage {
+            require("model.num_layers_in_first_pipeline_stage", layers, in: 1...4096)
+        }
+        if let layers = model.numLayersInLastPipelineStage {
+            require("model.num_layers_in_last_pipeline_stage", layers, in: 1...4096)
+        }
         require("model.seq_length", model.seqLength, in: 1...1 << 24)
         require("train.micro_batch_size", train.microBatchSize, in: 1...1 << 20)
         require("train.global_batch_size", train.globalBatchSize, in: 1...1 << 24)

@@ -19,7 +19,6 @@ enum RecipeForeignKeys {
         "model.virtual_pipeline_model_parallel_size": [.null, 1],
         "model.expert_model_parallel_size": [1],
         "model.expert_tensor_parallel_size": [.null, 1],
-        "model.sequence_parallel": [false],
         "model.calculate_per_token_loss": [true],
     ]
 
@@ -43,7 +42,6 @@ enum RecipeForeignKeys {
         "model.virtual_pipeline_model_parallel_size": "interleaved pipeline stages are not supported",
         "model.expert_model_parallel_size": "no supported model has experts",
         "model.expert_tensor_parallel_size": "no supported model has experts",
-        "model.sequence_parallel": "it only saves GPU memory",
         "model.pipeline_dtype": "activations are sent between stages in the type that they are computed in",
         "model.cp_comm_type": "there is one method of context-parallel communication",
         "model.attention_backend": "there is one implementation of attention",

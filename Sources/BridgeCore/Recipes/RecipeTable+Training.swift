@@ -9,17 +9,32 @@ extension RecipeTable {
         RecipeField(
             "model.tensor_model_parallel_size",
             \.model.tensorModelParallelSize,
-            "The number of ranks that the matrices of each layer are sharded across; training supports 1."
+            "The number of ranks that the matrices of each layer are sharded across."
         ),
         RecipeField(
             "model.pipeline_model_parallel_size",
             \.model.pipelineModelParallelSize,
-            "The number of pipeline stages; training supports 1."
+            "The number of pipeline stages."
         ),
         RecipeField(
             "model.context_parallel_size",
             \.model.contextParallelSize,
-            "The number of ranks that a sequence is sharded across; training supports 1."
+            "The number of ranks that a sequence is sharded across."
+        ),
+        RecipeField(
+            "model.sequence_parallel",
+            \.model.sequenceParallel,
+            "Whether tensor-parallel ranks shard the activations between their layers along the sequence."
+        ),
+        RecipeField(
+            "model.num_layers_in_first_pipeline_stage",
+            \.model.numLayersInFirstPipelineStage,
+            "The number of layers of the first pipeline stage; null for an even distribution."
+        ),
+        RecipeField(
+            "model.num_layers_in_last_pipeline_stage",
+            \.model.numLayersInLastPipelineStage,
+            "The number of layers of the last pipeline stage; null for an even distribution."
         ),
         RecipeField(
             "model.seq_length",

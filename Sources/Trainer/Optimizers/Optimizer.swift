@@ -164,11 +164,15 @@ public final class Optimizer {
                 TrainingState.Moment(
                     kind: slot.second == nil ? "momentum" : "exp_avg",
                     parameter: name,
-                    tensor: slot.first
+                    tensor: slot.first,
+                    shard: slot.parameter.shard
                 )
             ]
-            if let second = slot.second { moments.append(.init(kind: "exp_avg_sq", parameter: name, tensor: second)) }
-            if slot.model != nil { moments.append(.init(kind: "main", parameter: name, tensor: slot.main)) }
+            func add(_ kind: String, _ tensor: Tensor) {
+                moments.append(.init(kind: kind, parameter: name, tensor: tensor, shard: slot.parameter.shard))
+            }
+            if let second = slot.second { add("exp_avg_sq", second) }
+            if slot.model != nil { add("main", slot.main) }
             return moments
         }
     }

@@ -1,4 +1,5 @@
 public import BridgeCore
+public import Communication
 import JSONTree
 public import Logging
 
@@ -13,6 +14,7 @@ public final class RunCheckpoints {
     private let configuration: [UInt8]
     private let logger: Logger
     private let directory: RunDirectory
+    private let groups: ProcessGroupCollection
     private var writer: BackgroundTask?
 
     /// Checkpoints in the directory `section.save`.
@@ -21,8 +23,10 @@ public final class RunCheckpoints {
         _ section: Recipe.CheckpointSection,
         directory: RunDirectory,
         configuration: [UInt8],
+        groups: ProcessGroupCollection = .single,
         logger: Logger
     ) {
+        self.groups = groups
         self.bridge = bridge
         self.section = section
         self.directory = directory
@@ -80,13 +84,14 @@ public final class RunCheckpoints {
             )
         }
         let progress = try RunProgress(json: json, name: name)
-        if let damage = try NativeCheckpoint.check(path).corruptFiles.first {
+        _ = try groups.world.agree {
+            guard groups.rank == 0, let damage = try NativeCheckpoint.check(path).corruptFiles.first else { return [] }
             throw BridgeError(
                 .corruptInput,
                 "\(path)/\(damage.file) \(damage.problem); remove that iteration to resume from the one before"
             )
         }
-        try bridge.restore(state, from: path)
+        try bridge.restore(state, from: path, groups: groups)
         return progress
     }
 
@@ -103,13 +108,13 @@ public final class RunCheckpoints {
     public func save(_ state: TrainingState, _ progress: RunProgress, waits: Bool) throws {
         guard !section.save.isEmpty else { return }
         try wait()
-        let (bridge, section) = (bridge, section)
+        let (bridge, section, groups) = (bridge, section, groups)
         let files = [
             ("run_config.yaml", configuration), (RunProgress.fileName, progress.json.text()),
         ]
         @Sendable func write() throws {
-            try bridge.save(state, to: section.save, iteration: progress.iteration, files: files)
-            guard section.mostRecentK > 0 else { return }
+            try bridge.save(state, to: section.save, iteration: progress.iteration, files: files, groups: groups)
+            guard section.mostRecentK > 0, groups.rank == 0 else { return }
             _ = try NativeCheckpoint.prune(section.save, keeping: section.mostRecentK)
         }
         guard section.asyncSave, !waits else {

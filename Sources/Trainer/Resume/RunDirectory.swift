@@ -1,5 +1,7 @@
 public import BridgeCore
+import Communication
 import Synchronization
+public import TensorRuntime
 
 /// The directory of a run's checkpoints, locked against other runs, with the checkpoint that the run resumes from.
 ///
@@ -15,11 +17,22 @@ public final class RunDirectory: Sendable {
     /// - Parameters:
     ///   - section: The settings of the checkpoints.
     ///   - isLocked: Whether the run writes; one that is only described takes no lock.
+    ///   - ranks: All ranks of the run, of which the first takes the lock.
     /// - Throws: `BridgeError` when another run has the lock, the directory is not writable, or `checkpoint.load` has no
     ///   checkpoint.
-    public init(_ section: Recipe.CheckpointSection, isLocked: Bool = true) throws {
-        lock = Mutex(isLocked && !section.save.isEmpty ? try Self.lock(section.save) : nil)
-        newest = try Self.newest(section)
+    public init(
+        _ section: Recipe.CheckpointSection,
+        isLocked: Bool = true,
+        ranks: any ProcessGroup = SingleRank()
+    ) throws {
+        var own: FileLock?
+        let found = try ranks.agree {
+            guard ranks.rank == 0 else { return [] }
+            if isLocked, !section.save.isEmpty { own = try Self.lock(section.save) }
+            return Array((try Self.newest(section) ?? "").utf8)
+        }
+        lock = Mutex(own)
+        newest = found[0].isEmpty ? nil : String(decoding: found[0], as: UTF8.self)
     }
 
     /// Ends the lock.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import BridgeCore
+import Communication
 import Foundation
 import JSONTree
 import TensorRuntime
@@ -59,17 +60,25 @@ struct RecipeOptions: ParsableArguments {
         try filled(catalog).checked(dataParallelSize: dataParallelSize)
     }
 
-    /// The same for a run in one process.
+    /// The same for a run with some ranks.
     ///
     /// - Parameters:
     ///   - catalog: The plugins.
+    ///   - count: The number of ranks.
     ///   - note: Receives sentences about automatic changes of the recipe.
     /// - Returns: The recipe.
-    /// - Throws: `BridgeError` with all problems, including a layout with several ranks.
-    func resolvedForOneProcess(_ catalog: PluginCatalog, note: (String) -> Void) throws -> Recipe {
+    /// - Throws: `BridgeError` with all problems, including a layout that does not fit the ranks.
+    func resolved(_ catalog: PluginCatalog, ranks count: Int, note: (String) -> Void) throws -> Recipe {
         var filled = try filled(catalog)
-        let ranks = try useOneRank(&filled.recipe)
-        let recipe = try filled.checked(dataParallelSize: 1)
+        let ranks = try count == 1 ? useOneRank(&filled.recipe) : []
+        let model = filled.recipe.model
+        let layout = try ParallelLayout(
+            tensor: model.tensorModelParallelSize,
+            context: model.contextParallelSize,
+            pipeline: model.pipelineModelParallelSize,
+            ranks: count
+        )
+        let recipe = try filled.checked(dataParallelSize: layout.data)
         // Notes are only printed for a valid run.
         (filled.notes + ranks).forEach(note)
         return recipe
@@ -197,14 +206,16 @@ struct RecipeOptions: ParsableArguments {
         guard changedKeys.isDisjoint(with: sizes) else {
             throw BridgeError(
                 .badLayout,
-                "the settings shard the model across \(count) ranks, expected 1, because training runs in one process; set "
+                "the settings shard the model across \(count) ranks, and there is one; add --nproc-per-node \(count), or set "
                     + "\(sizes.joined(separator: ", ")) (-tp, -pp, -cp) to 1"
             )
         }
         (recipe.model.tensorModelParallelSize, recipe.model.pipelineModelParallelSize) = (1, 1)
         recipe.model.contextParallelSize = 1
+        recipe.model.sequenceParallel = false
         return [
-            "the recipe shards the model across \(count) ranks; training runs in one process, which holds the whole model"
+            "the recipe shards the model across \(count) ranks; this run has one, which holds the whole model "
+                + "(--nproc-per-node \(count) starts as many)"
         ]
     }
 

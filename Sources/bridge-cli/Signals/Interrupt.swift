@@ -30,6 +30,27 @@ enum Interrupt {
         isSlow.store(true, ordering: .relaxed)
     }
 
+    /// Whether nothing is printed, because another rank prints.
+    private static let isSilent = Atomic(false)
+    /// The process that signals are passed on to; 0 for none.
+    private static let launcher = Atomic<Int32>(0)
+
+    /// Sets whether nothing is printed.
+    static func isSilent(_ value: Bool) { isSilent.store(value, ordering: .relaxed) }
+
+    /// Passes the first SIGINT or SIGTERM on to a launcher of ranks as SIGUSR1, and the second one as SIGTERM.
+    static func forwards(to process: Int32) {
+        launcher.store(process, ordering: .relaxed)
+        for number in [SIGINT, SIGTERM] {
+            signal(number) { _ in
+                kill(Interrupt.launcher.load(ordering: .relaxed), SIGUSR1)
+                for number in [SIGINT, SIGTERM] {
+                    signal(number) { _ in kill(Interrupt.launcher.load(ordering: .relaxed), SIGTERM) }
+                }
+            }
+        }
+    }
+
     /// Records that output has started.
     static func hasBegunOutput() { hasOutput.store(true, ordering: .relaxed) }
 
@@ -37,6 +58,7 @@ enum Interrupt {
     static var endsProgram: Bool { wasTerminated.load(ordering: .relaxed) }
 
     private static func answer() {
+        guard !isSilent.load(ordering: .relaxed) else { return }
         let sentence: StaticString = "\nthis step is finished and saved; a second signal ends at once, without saving\n"
         _ = write(STDERR_FILENO, sentence.utf8Start, sentence.utf8CodeUnitCount)
     }
@@ -50,6 +72,7 @@ enum Interrupt {
 
     /// Uses only async-signal-safe calls.
     private static func endNow() -> Never {
+        if isSilent.load(ordering: .relaxed) { _exit(130) }
         let sentence: StaticString = "error: interrupted, before there was a result\n"
         let document: StaticString = """
             {"error": {"code": "cancelled", "message": "interrupted, before there was a result", "names": []}}
@@ -77,15 +100,19 @@ enum Interrupt {
         signal(SIGXFSZ, SIG_IGN)
         // The same for a closed pipe: a conversion must not end because its messages cannot be printed.
         signal(SIGPIPE, SIG_IGN)
-        for number in [SIGINT, SIGTERM] {
+        _ = isSilent.load(ordering: .relaxed)
+        _ = launcher.load(ordering: .relaxed)
+        // A launcher of ranks passes SIGUSR1 on, and nothing else.
+        for number in [SIGINT, SIGTERM, SIGUSR1] {
             signal(number) { number in
-                if number == SIGTERM { Interrupt.wasTerminated.store(true, ordering: .relaxed) }
+                if number != SIGINT { Interrupt.wasTerminated.store(true, ordering: .relaxed) }
                 if Interrupt.isExpendable.load(ordering: .relaxed) { Interrupt.endNow() }
                 if Interrupt.isSlow.load(ordering: .relaxed) { Interrupt.answer() }
                 Interrupt.cancellation.cancel()
                 // Not a loop: its array would allocate, and the signal may interrupt an allocation.
                 signal(SIGINT, SIG_DFL)
                 signal(SIGTERM, SIG_DFL)
+                signal(SIGUSR1, SIG_DFL)
             }
         }
         guard !ignoresHangup else { return }

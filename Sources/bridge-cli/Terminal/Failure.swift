@@ -59,6 +59,7 @@ enum Failure {
     /// Ends the process with a status, or with 1 if it is 0 and standard output could not be written.
     static func end(_ status: Int32) -> Never {
         let output = Output.finish()
+        Ranks.leave(status == 0 ? output : status)
         exit(status == 0 ? output : status)
     }
 
@@ -66,8 +67,16 @@ enum Failure {
         if OutputMode.current.json, !Output.hasPrintedJSON {
             Output.json(document(code: error.code.description, message: error.message, names: error.names))
         }
-        Output.printError(prefix + error.message)
-        for name in error.names.prefix(mostNames) { Output.printError("  \(name)") }
+        // The rank that the error comes from reports it, and ends the others.
+        if error.code == .reportedByOtherRank {
+            sleep(5)
+            end(1)
+        }
+        // An error of the command line is the same on all ranks: the first one reports it and ends the others meanwhile.
+        if OutputMode.current.isSilentRank { sleep(2) }
+        let rank = OutputMode.current.rank.map { "rank \($0): " } ?? ""
+        let lines = [prefix + rank + error.message] + error.names.prefix(mostNames).map { "  \($0)" }
+        for line in lines { Output.reportError(line) }
         if error.names.count > mostNames, !OutputMode.current.json {
             Output.printError("  and \(error.names.count - mostNames) more; --json lists them all")
         }

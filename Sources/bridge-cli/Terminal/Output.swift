@@ -55,7 +55,7 @@ enum Output {
     private static func put(_ text: String) { Array(text.utf8).withUnsafeBytes(put) }
 
     private static func put(_ bytes: UnsafeRawBufferPointer) {
-        guard !isBroken else { return }
+        guard !isBroken, !OutputMode.current.isSilentRank else { return }
         Interrupt.hasBegunOutput()
         let number = StandardStreams.write(bytes, to: STDOUT_FILENO)
         guard number != 0 else { return }
@@ -79,8 +79,13 @@ enum Output {
         put(PrintableText.json(String(decoding: json.text(), as: UTF8.self)))
     }
 
-    /// Prints a line about the run.
-    static func printError(_ text: String) { tell(PrintableText.line(text) + "\n") }
+    /// Prints a line about the run, on the first rank.
+    static func printError(_ text: String) {
+        if !OutputMode.current.isSilentRank { reportError(text) }
+    }
+
+    /// Prints a line about an error, on any rank.
+    static func reportError(_ text: String) { tell(PrintableText.line(text) + "\n") }
 
     /// Prints a warning about the run.
     static func warn(_ text: String) { printError("\(Style.yellow("warning:")) \(text)") }

@@ -11,20 +11,23 @@ struct RunPrinter {
     private func grouped(_ count: Int) -> String { count.formatted(.number.grouping(.automatic)) }
 
     /// A table of the model's parts, with the numbers of trained parameters.
-    func showParts() {
+    ///
+    /// - Throws: What the ranks throw, all of which have a part.
+    func showParts() throws {
+        let parts = try run.wholeParts()
         guard !isSilent else { return }
-        let total = run.parts.reduce(0) { $0 + $1.count }
+        let (total, trained) = (parts.reduce(0) { $0 + $1.count }, parts.reduce(0) { $0 + $1.trained })
         var rows = [["module", "parameters", "trained", ""]]
-        for part in run.parts {
+        for part in parts {
             let share = part.count == 0 ? 0 : 100 * Double(part.trained) / Double(part.count)
             rows.append([
                 part.name, grouped(part.count), grouped(part.trained),
                 share.formatted(.number.precision(.fractionLength(2))) + " %",
             ])
         }
-        let share = 100 * Double(run.supervisedCount) / Double(max(total, 1))
+        let share = 100 * Double(trained) / Double(max(total, 1))
         rows.append([
-            "all", grouped(total), grouped(run.supervisedCount),
+            "all", grouped(total), grouped(trained),
             share.formatted(.number.precision(.fractionLength(2))) + " %",
         ])
         Output.table(rows)
@@ -32,7 +35,9 @@ struct RunPrinter {
     }
 
     /// The plan of the run.
-    func showPlan(json: Bool) {
+    ///
+    /// - Throws: What the ranks throw.
+    func showPlan(json: Bool) throws {
         let recipe = run.recipe
         let micro = recipe.train.globalBatchSize / recipe.train.microBatchSize
         let tokens = recipe.train.globalBatchSize * recipe.dataset.seqLength
@@ -73,7 +78,7 @@ struct RunPrinter {
                 ),
             ])
         }
-        showParts()
+        try showParts()
         let samples = run.sampleCount.map { count in
             let epochs = Double(last * recipe.train.globalBatchSize) / Double(max(count, 1))
             return "\(grouped(count)), used \(epochs.formatted(.number.precision(.fractionLength(2)))) times"

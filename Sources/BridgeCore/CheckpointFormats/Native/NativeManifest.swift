@@ -73,6 +73,26 @@ public struct NativeManifest: Sendable {
         public var parts: Int?
         /// Its location.
         public var chunks: [Chunk]
+
+        package init(
+            name: String,
+            elementType: ElementType,
+            shape: [Int],
+            split: SplitRule,
+            stage: ParameterMapping.Stage,
+            layer: Int?,
+            parts: Int?,
+            chunks: [Chunk]
+        ) {
+            self.name = name
+            self.elementType = elementType
+            self.shape = shape
+            self.split = split
+            self.stage = stage
+            self.layer = layer
+            self.parts = parts
+            self.chunks = chunks
+        }
     }
 
     /// A rectangle of a parameter in a file.
@@ -85,6 +105,13 @@ public struct NativeManifest: Sendable {
         public var local: [Int]
         /// Its rows and columns.
         public var size: [Int]
+
+        package init(file: String, global: [Int], local: [Int], size: [Int]) {
+            self.file = file
+            self.global = global
+            self.local = local
+            self.size = size
+        }
     }
 
     /// A file with its checksum.

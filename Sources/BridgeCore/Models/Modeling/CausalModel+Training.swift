@@ -83,7 +83,9 @@ extension CausalModel {
         // Images are merged before the sequence is divided, so that no rank has to know what others see of them.
         let hidden_BTD = try input
             ?? decoder.parallelism.own(embeddings(of: batch, features: features, isContinuation: false))
-        return try decoder(hidden_BTD, batch, blocks: blocks, recomputation: recomputation)
+        return try withRows(decoder.parallelism.rows(of: batch), of: batch.tokens.count) {
+            try decoder(hidden_BTD, batch, blocks: blocks, recomputation: recomputation)
+        }
     }
 
     /// The weighted sum of the cross entropies of this rank's tokens, from the residual stream after the last layer.

@@ -1,6 +1,6 @@
 import Communication
 package import ModelSchema
-import TensorFiles
+package import TensorFiles
 package import TensorRuntime
 
 /// What a rank loads of a model.
@@ -67,7 +67,7 @@ extension ParameterShard {
     }
 
     /// The part of a whole matrix.
-    func part(of view: TensorView) -> TensorView {
+    package func part(of view: TensorView) -> TensorView {
         let some = rows == 0..<view.height ? view : view.rows(rows)
         return columns == 0..<view.width ? some : some.columns(columns)
     }

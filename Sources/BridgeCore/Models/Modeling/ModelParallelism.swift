@@ -61,9 +61,8 @@ public struct ModelParallelism: Sendable {
         let split = try ContextSplit(length: length, size: groups.cp.size)
         var own = embeddings
         if split.size > 1 {
-            let columns = split.columns(of: groups.cp.rank)
-            let rows = (0..<batch).flatMap { row in columns.map { Int32(row * length + $0) } }
-            own = embeddings.reshaped([batch * length, width]).rows(rows).reshaped([batch, columns.count, width])
+            let rows = split.rows(of: groups.cp.rank, batch: batch)
+            own = embeddings.reshaped([batch * length, width]).rows(rows).reshaped([batch, rows.count / batch, width])
         }
         guard sequenceParallel else { return own }
         guard own.shape[1] % tensorSize == 0 else {
@@ -77,6 +76,15 @@ public struct ModelParallelism: Sendable {
         return own.part(1, of: groups.tp)
     }
 
+    /// The rows of a batch that this rank has, between the tensor-parallel parts of layers; nil for all.
+    func rows(of batch: TokenBatch) throws -> [Int32]? {
+        guard groups.cp.size > 1 else { return nil }
+        return try ContextSplit(length: batch.length, size: groups.cp.size).rows(
+            of: groups.cp.rank,
+            batch: batch.batch
+        )
+    }
+
     /// The number of columns of the residual stream that this rank has of a batch.
     public func columnCount(of batch: TokenBatch) -> Int {
         batch.length / groups.cp.size / (sequenceParallel ? tensorSize : 1)
@@ -87,6 +95,13 @@ public struct ModelParallelism: Sendable {
         guard groups.cp.size > 1 else { return targets }
         let columns = try ContextSplit(length: batch.length, size: groups.cp.size).columns(of: groups.cp.rank)
         return (0..<batch.batch).flatMap { row in columns.map { targets[row * batch.length + $0] } }
+    }
+
+    /// The smallest multiple of a number that the length of a batch has to be a multiple of too.
+    public func lengthMultiple(of number: Int) -> Int {
+        let own = (groups.cp.size > 1 ? 2 * groups.cp.size : 1) * (sequenceParallel ? tensorSize : 1)
+        let (large, small) = (max(own, number), min(own, number))
+        return stride(from: large, through: large * small, by: large).first { $0 % small == 0 } ?? large * small
     }
 
     /// What is done to the gradients of parameters that every tensor-parallel rank has and that see a part of the sequence
@@ -125,6 +140,12 @@ public struct ContextSplit: Sendable {
         let chunk = length / (2 * size)
         let late = 2 * size - 1 - rank
         return Array(rank * chunk..<(rank + 1) * chunk) + Array(late * chunk..<(late + 1) * chunk)
+    }
+
+    /// The rows of a rank in a batch [B x T], row by row.
+    func rows(of rank: Int, batch: Int) -> [Int32] {
+        let columns = columns(of: rank)
+        return (0..<batch).flatMap { row in columns.map { Int32(row * length + $0) } }
     }
 
     /// The columns in the order in which an all-gather over the ranks concatenates them.

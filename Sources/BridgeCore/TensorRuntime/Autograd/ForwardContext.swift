@@ -6,6 +6,8 @@ struct ForwardContext: Sendable {
     var recordsOperations = true
     /// The random stream of dropout; nil without dropout.
     var dropout: RandomStream?
+    /// The rows of the whole batch that this rank has, and their number in all; nil for all of them.
+    var rows: (part: [Int32], whole: Int)?
 
     @TaskLocal static var current = ForwardContext()
 }
@@ -31,5 +33,20 @@ public func withoutGradients<Result>(_ body: () throws -> Result) rethrows -> Re
 public func withDropout<Result>(_ stream: RandomStream, _ body: () throws -> Result) rethrows -> Result {
     var context = ForwardContext.current
     context.dropout = stream
+    return try ForwardContext.$current.withValue(context, operation: body)
+}
+
+/// Runs `body` for some rows of a batch, so that what is dropped of them is what one rank with all rows drops.
+///
+/// - Parameters:
+///   - rows: The rows that this rank has; nil for all of them.
+///   - whole: The number of rows of the batch.
+///   - body: The forward pass.
+/// - Returns: What `body` returns.
+/// - Throws: What `body` throws.
+package func withRows<Result>(_ rows: [Int32]?, of whole: Int, _ body: () throws -> Result) rethrows -> Result {
+    guard let rows else { return try body() }
+    var context = ForwardContext.current
+    context.rows = (rows, whole)
     return try ForwardContext.$current.withValue(context, operation: body)
 }

@@ -12,13 +12,28 @@ public final class LoRADownProjection: Sendable {
         self.dropout = dropout
     }
 
+    /// The columns of the whole input that this rank has, and their number in all; nil for all of them.
+    private var columns: (part: Range<Int>, whole: Int)? {
+        weight.shard.flatMap { $0.columns.count == $0.shape[1] ? nil : ($0.columns, $0.shape[1]) }
+    }
+
     /// Whether elements of the input are dropped in this forward pass.
     var drops: Bool { dropout > 0 && ForwardContext.current.dropout != nil }
 
     /// The input after dropout.
     func dropped(_ x: Tensor) -> Tensor {
         guard dropout > 0, let stream = ForwardContext.current.dropout else { return x }
-        return x.droppingOut(dropout, stream.named(weight.name))
+        let rows = ForwardContext.current.rows
+        guard rows != nil || columns != nil else { return x.droppingOut(dropout, stream.named(weight.name)) }
+        // What is dropped depends on the position in the whole input, not on the part of it that this rank has.
+        let (width, part) = (columns?.whole ?? x.shape[x.rank - 1], columns?.part)
+        let height = rows?.whole ?? x.count / x.shape[x.rank - 1]
+        let ones = Tensor(uninitialized: [height, width], .float32, on: x.engine)
+        x.engine.fill(ones, with: 1)
+        var mask = ones.droppingOut(dropout, stream.named(weight.name))
+        if let rows { mask = mask.rows(rows.part) }
+        if let part { mask = mask.narrowed(1, to: part) }
+        return (x.cast(to: .float32) * mask.contiguous().reshaped(x.shape)).cast(to: x.elementType)
     }
 }
 
@@ -36,9 +51,18 @@ public final class LowRankAdapter: Sendable {
     public let magnitude: Parameter?
     /// The scale of the product; in double precision, so that alpha follows from it and the rank.
     public let scale: Double
+    /// The ranks over which the columns of the weight are divided; nil when this rank has all of them.
+    private let columnGroup: (any ProcessGroup)?
 
     /// An adapter.
-    public init(input: LoRADownProjection, output: Parameter, magnitude: Parameter? = nil, scale: Double) {
+    public init(
+        input: LoRADownProjection,
+        output: Parameter,
+        magnitude: Parameter? = nil,
+        scale: Double,
+        columnGroup: (any ProcessGroup)? = nil
+    ) {
+        self.columnGroup = columnGroup
         self.input = input
         self.output = output
         self.magnitude = magnitude
@@ -91,7 +115,7 @@ public final class LowRankAdapter: Sendable {
 
     /// The lengths of the rows of `W + scale B A`, float32 [out].
     public func rowLengths(of weight: Tensor) -> Tensor {
-        merged(into: weight, scaled: false).rowLengths
+        merged(into: weight, scaled: false).rowLengths(over: columnGroup)
     }
 
     /// The weight with the adapter in it, float32 [out, in].
@@ -105,14 +129,21 @@ public final class LowRankAdapter: Sendable {
         let product = b.cast(to: .float32).matrixProduct(a.cast(to: .float32))
         let whole = weight.detached.cast(to: .float32) + product * Float(scale)
         guard scaled, let magnitude else { return whole }
-        return whole * (magnitude.tensor.detached.cast(to: .float32) / whole.rowLengths).reshaped([-1, 1])
+        let factor = magnitude.tensor.detached.cast(to: .float32) / whole.rowLengths(over: columnGroup)
+        return whole * factor.reshaped([-1, 1])
     }
 }
 
 extension Tensor {
     /// The Euclidean lengths of the rows of a matrix, float32 [rows] whatever its type.
-    public var rowLengths: Tensor {
+    public var rowLengths: Tensor { rowLengths(over: nil) }
+
+    /// The same for a matrix whose columns are divided over ranks; its gradient is not defined then.
+    package func rowLengths(over group: (any ProcessGroup)?) -> Tensor {
         let exact = cast(to: .float32)
-        return (exact * exact).sum(over: [1]).applying(.squareRoot).reshaped([shape[0]])
+        let squares = (exact * exact).sum(over: [1])
+        // A group that failed throws at its next use.
+        if let group, group.size > 1 { try? group.allReduceSum(squares) }
+        return squares.applying(.squareRoot).reshaped([shape[0]])
     }
 }

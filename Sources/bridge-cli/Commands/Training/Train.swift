@@ -1,5 +1,6 @@
 import ArgumentParser
 import BridgeCore
+import Communication
 import Foundation
 import JSONTree
 import TensorRuntime
@@ -32,24 +33,27 @@ struct Train: ParsableCommand {
     @Flag(name: .long, help: "Also print the time of a step by kernel.")
     var profile = false
 
+    @OptionGroup var ranks: RankOptions
     @OptionGroup var plugins: ModelPluginOptions
     @OptionGroup var threads: ThreadOptions
     @OptionGroup var progress: ProgressOptions
     @OptionGroup var output: OutputOptions
 
     func run() throws {
+        let world: any RankWorld = dryRun ? SingleRankWorld() : try ranks.world("bridge train", threads: threads.threads)
         let catalog = try plugins.catalog()
-        let resolved = try recipe.resolvedForOneProcess(catalog) { Output.printError("note: \($0)") }
+        let resolved = try recipe.resolved(catalog, ranks: world.size) { Output.printError("note: \($0)") }
         let json = output.json
         let processor = CPUEngine(threadCount: threads.count)
         let measuring = profile ? MeasuringEngine(processor) : nil
-        let environment = recipe.environment(of: resolved, catalog, engine: measuring ?? processor, isShapeOnly: dryRun)
+        var environment = recipe.environment(of: resolved, catalog, engine: measuring ?? processor, isShapeOnly: dryRun)
+        environment.world = world
         let weights = resolved.checkpoint.pretrainedCheckpoint
         // Downloads are kept, and a signal during loading loses nothing.
         if !dryRun, HubRepository(meantBy: weights) != nil { _ = try HubDirectory.resolve(weights) }
         let run = try TrainingRun(resolved, in: environment)
         let printer = RunPrinter(run: run, isSilent: json)
-        guard !dryRun else { return printer.showPlan(json: json) }
+        guard !dryRun else { return try printer.showPlan(json: json) }
         if !resolved.logger.wandbProject.isEmpty {
             Output.printError(
                 "note: Weights & Biases is not supported; \(run.recipe.logger.logDir)/log.jsonl and the TensorBoard files "
@@ -57,14 +61,18 @@ struct Train: ParsableCommand {
             )
         }
         Output.countsAsLog(!json)
-        printer.showParts()
+        try printer.showParts()
         let breakdown = measuring.map { engine in
             StepBreakdown(engine: engine) { Output.table($0, write: json ? Output.printError : { Output.line($0) }) }
         }
         Interrupt.finishesStep()
         let trainer = try run.trainer(
-            sinks: try RunSinks.standard(for: run, isSilent: json) + (breakdown.map { [$0] } ?? []),
-            metadata: [("machine", processor.name), ("threads", "\(processor.pool.threadCount)")]
+            sinks: world.rank > 0
+                ? [] : try RunSinks.standard(for: run, isSilent: json) + (breakdown.map { [$0] } ?? []),
+            metadata: [
+                ("machine", processor.name), ("threads", "\(processor.pool.threadCount)"),
+                ("ranks", world.size == 1 ? "1" : "\(world.size) (\(run.groups.layout))"),
+            ]
         )
         let outcome = try trainer.run { Interrupt.cancellation.isCancelled }
         printer.show(outcome, json: json)

@@ -1,0 +1,49 @@
+import Foundation
+
+/// What `mpirun` and the ranks write to standard error, without the launcher's own explanations.
+///
+/// Of those only one is needed: which rank was killed, by which signal. The ranks report everything else themselves.
+struct LauncherReport {
+    private let write: (String) -> Void
+    private var rest: [UInt8] = []
+    private var isInBlock = false
+    private var hasError = false
+    private var killed: String?
+
+    init(_ write: @escaping (String) -> Void) { self.write = write }
+
+    /// Reads more bytes.
+    mutating func read(_ bytes: Data) {
+        rest += bytes
+        while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
+            line(String(decoding: rest[..<end], as: UTF8.self))
+            rest.removeSubrange(...end)
+        }
+    }
+
+    /// Reports a killed rank, when no rank has reported an error, and what has no end of line.
+    mutating func finish() {
+        if !rest.isEmpty { line(String(decoding: rest, as: UTF8.self)) }
+        if let killed, !hasError { write("\(Failure.prefix)\(killed)") }
+    }
+
+    private mutating func line(_ text: String) {
+        // The launcher's explanations are between lines of dashes.
+        if text.count > 40, text.allSatisfy({ $0 == "-" }) {
+            isInBlock.toggle()
+            return
+        }
+        if let found = Self.killedRank(text) { killed = found }
+        guard !isInBlock, !text.contains("ORTE_ERROR_LOG"), !text.hasPrefix("[warn] Epoll") else { return }
+        if text.contains("error:") { hasError = true }
+        write(text)
+    }
+
+    /// For example `mpirun noticed that process rank 1 with PID 0 on node host exited on signal 9 (Killed).`
+    private static func killedRank(_ text: String) -> String? {
+        guard let match = text.firstMatch(of: #/process rank (\d+) with PID \d+ on node (\S+) exited on signal (\d+) \((.*?)\)/#)
+        else { return nil }
+        return "rank \(match.1) on \(match.2) was ended by signal \(match.3) (\(match.4.lowercased())); the run resumes from "
+            + "its last checkpoint with the same command"
+    }
+}

@@ -1,0 +1,99 @@
+import BridgeCore
+import Foundation
+import Glibc
+
+/// Starts this program again as the ranks of an MPI world, with `mpirun`.
+struct RankLauncher {
+    /// The number of ranks on each host.
+    let ranksPerHost: Int
+    /// A file with the names of hosts, one per line; nil for this host.
+    let hostfile: String?
+
+    /// The options of this program that are the launcher's.
+    private static let ownOptions = ["nproc-per-node", "nproc", "hostfile"]
+
+    /// The command line: `mpirun`, its options, this program and its arguments.
+    func words(arguments: [String], program: String, cores: Int, threads: Int?) -> [String] {
+        let isOversubscribed = ranksPerHost > cores
+        var words = ["mpirun", "--bind-to", "none", "--oversubscribe"]
+        words += hostfile.map { ["--hostfile", $0, "--map-by", "ppr:\(ranksPerHost):node"] } ?? ["-np", "\(ranksPerHost)"]
+        if isOversubscribed { words += ["--mca", "mpi_yield_when_idle", "1"] }
+        words += ["-x", "BRIDGE_NUM_THREADS=\(threads ?? max(1, cores / ranksPerHost))"]
+        return words + [program] + Self.withoutOwnOptions(arguments)
+    }
+
+    /// The arguments without the options of the launcher and their values.
+    static func withoutOwnOptions(_ arguments: [String]) -> [String] {
+        var rest: [String] = []
+        var skipsValue = false
+        for (index, argument) in arguments.enumerated() {
+            if skipsValue {
+                skipsValue = false
+                continue
+            }
+            if argument == "--" { return rest + arguments[index...] }
+            let name = argument.prefix { $0 != "=" }.replacing("_", with: "-")
+            guard argument.hasPrefix("--"), ownOptions.contains(String(name.dropFirst(2))) else {
+                rest.append(argument)
+                continue
+            }
+            skipsValue = !argument.contains("=")
+        }
+        return rest
+    }
+
+    /// Starts the ranks, waits for their end and ends this process with their status.
+    ///
+    /// Ctrl-C and SIGTERM reach them as SIGUSR1, which the launcher passes on: they finish the step and save. A second one
+    /// ends them at once.
+    ///
+    /// - Throws: `BridgeError` when there is no `mpirun`.
+    func launch(threads: Int?) throws -> Never {
+        let program = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        let words = words(
+            arguments: Array(CommandLine.arguments.dropFirst()),
+            program: program ?? CommandLine.arguments[0],
+            cores: ProcessInfo.processInfo.activeProcessorCount,
+            threads: threads
+        )
+        let paths = (ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin").split(separator: ":")
+        guard let path = paths.map({ "\($0)/\(words[0])" }).first(where: Files.isExecutable) else {
+            throw BridgeError(
+                .fileSystem,
+                "there is no mpirun in PATH, and a run with several ranks needs it; install openmpi-bin"
+            )
+        }
+        let process = Process()
+        process.executableURL = URL(filePath: path)
+        process.arguments = Array(words.dropFirst())
+        var environment = ProcessInfo.processInfo.environment
+        if geteuid() == 0 {
+            // Open MPI asks for this in containers, where every user is root.
+            environment["OMPI_ALLOW_RUN_AS_ROOT"] = "1"
+            environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
+        }
+        process.environment = environment
+        process.standardInput = FileHandle.nullDevice
+        let errors = Pipe()
+        process.standardError = errors
+        Output.printError("running: \(words.map(Self.quoted).joined(separator: " "))")
+        try process.run()
+        Interrupt.forwards(to: process.processIdentifier)
+        var report = LauncherReport { Output.tell($0 + "\n") }
+        while true {
+            let bytes = errors.fileHandleForReading.availableData
+            guard !bytes.isEmpty else { break }
+            report.read(bytes)
+        }
+        process.waitUntilExit()
+        let status = process.terminationReason == .exit ? process.terminationStatus : 1
+        if status != 0 { report.finish() }
+        Failure.end(status)
+    }
+
+    /// A word as a shell reads it.
+    private static func quoted(_ word: String) -> String {
+        let isPlain = !word.isEmpty && word.allSatisfy { $0.isLetter || $0.isNumber || "-_=./:,@%+".contains($0) }
+        return isPlain ? word : "'\(word.replacing("'", with: "'\\''"))'"
+    }
+}
