@@ -29,9 +29,10 @@ final class GuardedEngine: TensorEngine {
         for engine: any TensorEngine
     ) -> TensorStorage {
         let storage = map(bytes.count, for: engine, isReadOnly: true)
-        mprotect(storage.pointer, Self.size(bytes.count), PROT_READ | PROT_WRITE)
-        UnsafeMutableRawBufferPointer(start: storage.pointer, count: bytes.count).copyMemory(from: bytes)
-        mprotect(storage.pointer, Self.size(bytes.count), PROT_NONE)
+        guard let memory = storage.hostAddress else { return storage }
+        mprotect(memory, Self.size(bytes.count), PROT_READ | PROT_WRITE)
+        UnsafeMutableRawBufferPointer(start: memory, count: bytes.count).copyMemory(from: bytes)
+        mprotect(memory, Self.size(bytes.count), PROT_NONE)
         return storage
     }
 
@@ -58,14 +59,14 @@ final class GuardedEngine: TensorEngine {
 
     /// Opens the memory of tensors while `body` runs.
     private func using(_ tensors: [Tensor?], _ body: () throws -> Void) rethrows {
-        let storages = tensors.compactMap { $0?.storage as? HostStorage }
+        let storages = tensors.compactMap { $0?.storage }
         func change(_ step: Int) {
             users.withLock { users in
                 for storage in storages {
                     let count = users[ObjectIdentifier(storage), default: 0] + step
                     users[ObjectIdentifier(storage)] = count > 0 ? count : nil
                     let open = storage.isReadOnly ? PROT_READ : PROT_READ | PROT_WRITE
-                    mprotect(storage.pointer, Self.size(storage.byteCount), count > 0 ? open : PROT_NONE)
+                    mprotect(storage.hostAddress, Self.size(storage.byteCount), count > 0 ? open : PROT_NONE)
                 }
             }
         }

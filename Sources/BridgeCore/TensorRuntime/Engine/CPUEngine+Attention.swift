@@ -46,9 +46,10 @@ extension CPUEngine {
             blocks.parts > 1
             ? Tensor(uninitialized: [blocks.partialCount * partialSize], .float32, on: self) : nil
         let scratchSize = ctk_attention_scratch(width)
+        let masks = operands.mask.kernelMasks(samples: query.shape[0])
         func withWork(_ block: Int, _ body: (inout ctk_attention, AttentionBlocks.Block, Tensor) -> Void) {
             let position = blocks[block]
-            var work = ctk_attention(operands, out, position.sample)
+            var work = ctk_attention(operands, out, position.sample, masks[position.sample])
             work.log_sum_exp = logSumExp.map { $0.floatPointer + position.sample * $0.strides[0] }
             body(&work, position, Tensor(uninitialized: [scratchSize], .float32, on: self))
         }
@@ -101,10 +102,11 @@ extension CPUEngine {
         let blocks = (query.shape[1] * query.shape[2] / groups + height - 1) / height
         let packed = Tensor(uninitialized: [ctk_amx_attention_packed(keys, width)], .uint8, on: self)
         let scratchSize = ctk_amx_attention_scratch(width)
+        let masks = operands.mask.kernelMasks(samples: samples)
         for position in 0..<samples * groups {
             let (sample, group) = (position / groups, position % groups)
             func withWork(_ body: (inout ctk_attention) -> Void) {
-                var work = ctk_attention(operands, out, sample)
+                var work = ctk_attention(operands, out, sample, masks[sample])
                 work.log_sum_exp = logSumExp.map { $0.floatPointer + sample * $0.strides[0] }
                 body(&work)
             }
@@ -137,8 +139,9 @@ extension CPUEngine {
         let (rows, tile) = (queries * heads / groups, Int(CTK_ATTENTION_TILE))
         let (rowTiles, keyTiles) = ((rows + tile - 1) / tile, (keys + tile - 1) / tile)
         let scratchSize = ctk_attention_scratch(query.shape[3])
+        let masks = operands.mask.kernelMasks(samples: samples)
         func withWork(_ sample: Int, _ body: (inout ctk_attention) -> Void) {
-            var work = ctk_attention(operands, out, sample)
+            var work = ctk_attention(operands, out, sample, masks[sample])
             work.log_sum_exp = logSumExp.floatPointer + sample * logSumExp.strides[0]
             work.delta = delta.floatPointer + sample * delta.strides[0]
             work.gradient = gradient.heads(of: sample)
@@ -195,7 +198,7 @@ extension Tensor {
 
 extension ctk_attention {
     /// The work on one sample.
-    fileprivate init(_ operands: AttentionOperands, _ out: Tensor, _ sample: Int) {
+    fileprivate init(_ operands: AttentionOperands, _ out: Tensor, _ sample: Int, _ mask: ctk_mask) {
         let (query, key) = (operands.query, operands.key)
         self.init()
         type = query.kernelType
@@ -205,7 +208,7 @@ extension ctk_attention {
         heads_per_group = query.shape[2] / key.shape[2]
         width = query.shape[3]
         scale = operands.scale
-        mask = ctk_mask(operands.mask, sample, queries: queries, keys: keys)
+        self.mask = mask
         self.query = query.heads(of: sample)
         self.key = key.heads(of: sample)
         value = operands.value.heads(of: sample)
@@ -213,20 +216,30 @@ extension ctk_attention {
     }
 }
 
-extension ctk_mask {
-    /// The mask of one sample.
-    fileprivate init(_ mask: AttentionMask, _ sample: Int, queries: Int, keys: Int) {
-        func query(_ labels: Tensor?) -> UnsafePointer<Int32>? { labels.map { $0.indexPointer + sample * queries } }
-        func key(_ labels: Tensor?) -> UnsafePointer<Int32>? { labels.map { $0.indexPointer + sample * keys } }
-        self.init(
-            causal: mask.isCausal,
-            window: mask.window.map(Int64.init) ?? -1,
-            query_positions: query(mask.queries.positions),
-            query_segments: query(mask.queries.segments),
-            query_blocks: query(mask.queries.blocks),
-            key_positions: key(mask.keys.positions),
-            key_segments: key(mask.keys.segments),
-            key_blocks: key(mask.keys.blocks)
-        )
+extension AttentionMask {
+    /// The mask of each sample as the C kernels take it.
+    fileprivate func kernelMasks(samples: Int) -> [ctk_mask] {
+        let (perQuery, perKey) = (queries.positions.count / samples, keys.positions.count / samples)
+        let (query, key) = (queries.pointers, keys.pointers)
+        return (0..<samples).map { sample in
+            ctk_mask(
+                causal: isCausal,
+                window: window.map(Int64.init) ?? -1,
+                query_positions: query.positions + sample * perQuery,
+                query_segments: query.segments.map { $0 + sample * perQuery },
+                query_blocks: query.blocks.map { $0 + sample * perQuery },
+                key_positions: key.positions + sample * perKey,
+                key_segments: key.segments.map { $0 + sample * perKey },
+                key_blocks: key.blocks.map { $0 + sample * perKey }
+            )
+        }
+    }
+}
+
+extension AttentionMask.Labels {
+    fileprivate typealias Pointer = UnsafePointer<Int32>
+
+    fileprivate var pointers: (positions: Pointer, segments: Pointer?, blocks: Pointer?) {
+        (positions.indexPointer, segments?.indexPointer, blocks?.indexPointer)
     }
 }

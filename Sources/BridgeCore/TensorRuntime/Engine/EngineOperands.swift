@@ -41,7 +41,7 @@ public struct OnlineSoftmax: Sendable {
     public let largest: Tensor
     /// The sum of `exp(logit - largest)`; 0 at first.
     public let sums: Tensor
-    /// The logit of each row's target, once its column has come.
+    /// The logit of each row's target, once its column was processed.
     public let chosen: Tensor
 }
 

@@ -2,11 +2,10 @@
 ///
 /// Only engines of the processor see the address.
 final class HostStorage: TensorStorage, @unchecked Sendable {
-    /// The first byte; 64-byte aligned when the engine allocated it.
-    let pointer: UnsafeMutableRawPointer
+    private let pointer: UnsafeMutableRawPointer
     private let release: @Sendable (UnsafeMutableRawPointer) -> Void
 
-    /// Memory that `release` frees.
+    /// Memory from `pointer` on, which `release` frees.
     init(
         _ pointer: UnsafeMutableRawPointer,
         byteCount: Int,
@@ -16,20 +15,25 @@ final class HostStorage: TensorStorage, @unchecked Sendable {
     ) {
         self.pointer = pointer
         self.release = release
-        super.init(byteCount: byteCount, engine: engine, isReadOnly: isReadOnly)
+        super.init(hostAddress: pointer, byteCount: byteCount, engine: engine, isReadOnly: isReadOnly)
     }
 
     deinit { release(pointer) }
 }
 
+extension TensorStorage {
+    /// A function of its own, so that ``Tensor/pointer`` is small enough for every kernel call.
+    @inline(never)
+    fileprivate func failOnHost() -> Never {
+        Tensor.fail("CPUEngine", "a tensor of the engine '\(engine.name)' was given to the processor")
+    }
+}
+
 extension Tensor {
     /// The address of the first element, for kernels of the processor.
     var pointer: UnsafeMutableRawPointer {
-        // Compared exactly, because a cast in every kernel call would take longer than some of them.
-        guard type(of: storage) == HostStorage.self else {
-            Tensor.fail("CPUEngine", "a tensor of another engine cannot be computed with", self)
-        }
-        return unsafeDowncast(storage, to: HostStorage.self).pointer + offset * elementType.byteCount
+        guard let address = storage.hostAddress else { storage.failOnHost() }
+        return address + offset * elementType.byteCount
     }
 
     /// The memory of a float32 tensor.

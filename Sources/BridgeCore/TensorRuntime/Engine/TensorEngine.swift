@@ -5,7 +5,7 @@
 /// Sums are kept in float32 whatever the element type. Floating-point tensors are float32 or bfloat16; indices and labels
 /// are int32 tensors without gaps.
 ///
-/// The memory may be out of the host's reach, as that of a graphics processor: only ``upload(_:_:)`` and
+/// The memory may be out of the host's reach, as that of a GPU: only ``upload(_:_:)`` and
 /// ``download(_:_:)`` take bytes from the host and to it. An operation may return before its result is there; those after
 /// it see the result, and ``download(_:_:)`` waits for it. The methods for memory may be called on any thread.
 public protocol TensorEngine: AnyObject, Sendable {

@@ -11,7 +11,12 @@ public final class KVCache {
     ///   - windows: For each layer, how many positions a query sees; nil for all.
     ///   - capacity: How many tokens there is room for at first.
     public init(windows: [Int?], capacity: Int) {
-        layers = windows.map { LayerCache(window: $0, capacity: capacity) }
+        var labels: [Int?: KeyLabels] = [:]
+        layers = windows.map { window in
+            let shared = labels[window] ?? KeyLabels(window: window, capacity: capacity)
+            labels[window] = shared
+            return LayerCache(window: window, capacity: capacity, labels: shared)
+        }
     }
 
     /// Counts tokens that every layer has stored.
@@ -21,28 +26,21 @@ public final class KVCache {
     public var byteCount: Int { layers.reduce(0) { $0 + $1.byteCount } }
 }
 
-/// The keys and values of one layer, [1, S, G, K], and the labels of their tokens.
+/// The keys and values of one layer, [1, S, G, K].
 ///
 /// A layer with a window keeps them in a ring as long as the window, so that its memory does not grow.
 public final class LayerCache {
-    private let window: Int?
-    private var capacity: Int
-    private var keys: Tensor?
-    private var values: Tensor?
-    private var positions: Tensor?
-    /// nil until a token with a block comes.
-    private var blocks: Tensor?
-    /// The number of tokens that are kept.
-    private var kept = 0
-    /// The number of tokens that were stored; in a ring, more than are kept.
-    private var stored = 0
+    private let memory: TokenMemory
+    private let labels: KeyLabels
+    /// The number of tokens that were appended.
+    private var length = 0
 
-    init(window: Int?, capacity: Int) {
-        self.window = window
-        self.capacity = max(1, window.map { min($0, capacity) } ?? capacity)
+    init(window: Int?, capacity: Int, labels: KeyLabels) {
+        memory = TokenMemory(window: window, dimension: 1, capacity: capacity)
+        self.labels = labels
     }
 
-    var byteCount: Int { (keys?.storage.byteCount ?? 0) + (values?.storage.byteCount ?? 0) }
+    var byteCount: Int { memory.byteCount }
 
     /// Appends the keys and values of new tokens.
     ///
@@ -54,88 +52,40 @@ public final class LayerCache {
     public func append(_ key: Tensor, _ value: Tensor, _ tokens: AttentionMask.Labels)
         -> (keys: Tensor, values: Tensor, labels: AttentionMask.Labels)
     {
-        let count = key.shape[1]
-        if blocks == nil, tokens.blocks != nil { blocks = Self.noBlocks(capacity, on: key.engine) }
-        let new = (
-            key: key, value: value, positions: tokens.positions,
-            blocks: tokens.blocks ?? blocks.map { _ in Self.noBlocks(count, on: key.engine) }
-        )
-        guard let window, kept + count > window, count > 1 else {
-            // No key that a new token sees is overwritten: there is room, or one token replaces the oldest one.
-            store(new, from: 0)
-            let labels = AttentionMask.Labels(
-                positions: part(positions) ?? new.positions,
-                blocks: part(blocks) ?? new.blocks
-            )
-            return (part(keys, 1) ?? key, part(values, 1) ?? value, labels)
-        }
-        // The first of the new tokens still see what the last of them will write over.
-        func behind(_ old: Tensor?, _ new: Tensor, _ dimension: Int = 0) -> Tensor {
-            Tensor.concatenated([part(old, dimension), new].compactMap { $0 }, dimension: dimension)
-        }
-        let (allKeys, allValues) = (behind(keys, key, 1), behind(values, value, 1))
-        let labels = AttentionMask.Labels(
-            positions: behind(positions, new.positions),
-            blocks: new.blocks.map { behind(blocks, $0) }
-        )
-        store(new, from: max(0, count - window))
-        return (allKeys, allValues, labels)
+        let kept = memory.append([key, value])
+        let labels = labels.append(tokens, after: length)
+        length += key.shape[1]
+        return (kept[0], kept[1], labels)
+    }
+}
+
+/// The labels of the tokens that layers with the same window keep.
+///
+/// They are the same for all of these layers, so the first one appends them and the others find them.
+final class KeyLabels {
+    private let memory: TokenMemory
+    /// The number of tokens that were appended.
+    private var length = 0
+    /// What the newest tokens may see, and how many tokens were there before them.
+    private var newest: (start: Int, labels: AttentionMask.Labels)?
+
+    init(window: Int?, capacity: Int) {
+        memory = TokenMemory(window: window, dimension: 0, capacity: capacity)
     }
 
-    private typealias Tokens = (key: Tensor, value: Tensor, positions: Tensor, blocks: Tensor?)
-
-    private static func noBlocks(_ count: Int, on engine: any TensorEngine) -> Tensor {
-        Tensor(indices: [Int32](repeating: 0, count: count), on: engine)
-    }
-
-    /// What is kept of memory with room for more tokens along a dimension.
-    private func part(_ tensor: Tensor?, _ dimension: Int = 0) -> Tensor? {
-        guard kept > 0 else { return nil }
-        return tensor?.narrowed(dimension, to: 0..<kept)
-    }
-
-    private func store(_ new: Tokens, from first: Int) {
-        let count = new.key.shape[1]
-        // The new tokens alone fill the ring.
-        if first > 0 { (kept, stored) = (0, 0) }
-        reserve(kept + count - first, like: new)
-        var token = first
-        while token < count {
-            let slot = window.map { stored % $0 } ?? stored
-            let run = min(count - token, capacity - slot)
-            func copy(_ source: Tensor?, _ target: Tensor?, _ dimension: Int = 0) {
-                guard let source, let target else { return }
-                target.engine.copy(
-                    source.narrowed(dimension, to: token..<token + run),
-                    into: target.narrowed(dimension, to: slot..<slot + run)
-                )
-            }
-            copy(new.key, keys, 1)
-            copy(new.value, values, 1)
-            copy(new.positions, positions)
-            copy(new.blocks, blocks)
-            kept = max(kept, slot + run)
-            token += run
-            stored += run
+    func append(_ tokens: AttentionMask.Labels, after start: Int) -> AttentionMask.Labels {
+        if let newest, newest.start == start { return newest.labels }
+        let positions = tokens.positions
+        guard start == length else {
+            Tensor.fail("KVCache", "a layer has \(start) tokens, others have \(length)", positions)
         }
-    }
-
-    /// Reserves memory for `count` tokens, up to the window.
-    private func reserve(_ count: Int, like new: Tokens) {
-        let wanted = min(count, window ?? .max)
-        guard keys == nil || capacity < wanted else { return }
-        while capacity < wanted { capacity = min(capacity * 2, window ?? .max) }
-        func grown(_ old: Tensor?, like new: Tensor, _ dimension: Int = 0) -> Tensor {
-            var shape = new.shape
-            shape[dimension] = capacity
-            let memory = Tensor(uninitialized: shape, new.elementType, on: new.engine)
-            if let part = part(old, dimension) {
-                new.engine.copy(part, into: memory.narrowed(dimension, to: 0..<kept))
-            }
-            return memory
-        }
-        (keys, values) = (grown(keys, like: new.key, 1), grown(values, like: new.value, 1))
-        positions = grown(positions, like: new.positions)
-        blocks = new.blocks.map { grown(blocks, like: $0) }
+        let blocks =
+            tokens.blocks
+            ?? Tensor(indices: [Int32](repeating: 0, count: positions.count), on: positions.engine)
+        let kept = memory.append([positions, blocks])
+        let labels = AttentionMask.Labels(positions: kept[0], blocks: kept[1])
+        newest = (start, labels)
+        length += positions.count
+        return labels
     }
 }

@@ -65,7 +65,10 @@ public struct AttentionMask: Sendable {
     /// Whether a query sees a key, both by their index: the definition of the mask, for one pair.
     public func sees(query: Int, key: Int) -> Bool {
         func label(_ labels: Tensor?, _ index: Int) -> Int? {
-            labels.map { Int($0.narrowed(0, to: index..<index + 1).indices()[0]) }
+            guard let labels else { return nil }
+            var label: Int32 = 0
+            labels.engine.download(labels) { label = $0.load(fromByteOffset: 4 * index, as: Int32.self) }
+            return Int(label)
         }
         let segment = label(keys.segments, key)
         if (label(queries.segments, query) ?? 0) != (segment ?? 0) { return false }

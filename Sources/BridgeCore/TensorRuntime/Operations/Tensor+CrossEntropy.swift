@@ -45,7 +45,7 @@ extension Tensor {
             let (losses, gradient) = try head.lossesByRows(height, differentiated: isTracked)
             return losses.weightedSum(weights).tracked([self, weight]) { seed in
                 guard let gradient else { return [nil, nil] }
-                let part = seed.item == 1 ? gradient : gradient * seed.item
+                let part = gradient.scaled(by: seed.item)
                 let own = self.isTracked ? part.matrixProduct(head.weight) : nil
                 guard weight.isTracked else { return [own, nil] }
                 guard let accumulator = weight.accumulator else {
@@ -58,14 +58,14 @@ extension Tensor {
         let columns = max(1, limit / max(4 * count, 1))
         let (losses, logSums) = try head.lossesByColumns(columns)
         return losses.weightedSum(weights).tracked([self, weight]) { seed in
-            let engine = head.rows.engine
+            let (engine, factor) = (head.rows.engine, seed.item)
             let own = self.isTracked ? Tensor.zeros(head.rows.shape, .float32, on: engine) : nil
             let sum = weight.isTracked ? weight.accumulator ?? GradientAccumulator(weight.shape, on: engine) : nil
             sum?.zeroIfEmpty()
             for chunk in chunks(of: vocabulary, columns) {
                 let plain = head.weight.narrowed(0, to: chunk)
-                var part = head.gradient(head.logits(head.rows, plain), first: chunk.lowerBound, logSums)
-                if seed.item != 1 { part = part * seed.item }
+                let part = head.gradient(head.logits(head.rows, plain), first: chunk.lowerBound, logSums)
+                    .scaled(by: factor)
                 if let own { engine.multiply(part, plain, into: own, adding: true) }
                 sum?.addProduct(part.transposed(), head.rows, toRowsFrom: chunk.lowerBound)
             }
@@ -92,7 +92,7 @@ extension Tensor {
         return losses.weightedSum(weights).tracked([self]) { seed in
             let out = plain.makeTensor(plain.shape)
             plain.engine.softmaxGradient(columns, logSums: logSums, weights: factors, into: out)
-            return [seed.item == 1 ? out : out * seed.item]
+            return [out.scaled(by: seed.item)]
         }
     }
 }
@@ -103,6 +103,9 @@ private func chunks(of count: Int, _ size: Int) -> [Range<Int>] {
 }
 
 extension Tensor {
+    /// The product with the gradient of the loss, which is read on the host because it is nearly always one.
+    fileprivate func scaled(by factor: Float) -> Tensor { factor == 1 ? self : self * factor }
+
     /// The sum of float32 values [N], each times a factor, as a float32 scalar.
     ///
     /// It is made on the host in float64, one after the other: the losses of a batch are few, and a step reads the sum

@@ -40,8 +40,8 @@ public struct RandomStream: Sendable, Hashable {
         }
     }
 
-    /// Two words that seed the random generators of kernels.
-    var keys: (UInt32, UInt32) {
+    /// Two words that seed the random generators of an engine's kernels.
+    public var keys: (UInt32, UInt32) {
         let words = block(.max)
         return (words.x, words.y)
     }

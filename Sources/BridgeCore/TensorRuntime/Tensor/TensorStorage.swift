@@ -9,9 +9,19 @@ open class TensorStorage: @unchecked Sendable {
     public let engine: any TensorEngine
     /// Whether the memory may not be written to, as that of a mapped file.
     public let isReadOnly: Bool
+    /// The first byte for engines of the processor; nil in the memory of others.
+    final let hostAddress: UnsafeMutableRawPointer?
 
-    /// The part of memory that all engines know.
+    /// Memory of an engine's own kind, which its subclass describes.
     public init(byteCount: Int, engine: any TensorEngine, isReadOnly: Bool) {
+        hostAddress = nil
+        self.byteCount = byteCount
+        self.engine = engine
+        self.isReadOnly = isReadOnly
+    }
+
+    init(hostAddress: UnsafeMutableRawPointer?, byteCount: Int, engine: any TensorEngine, isReadOnly: Bool) {
+        self.hostAddress = hostAddress
         self.byteCount = byteCount
         self.engine = engine
         self.isReadOnly = isReadOnly
