@@ -231,7 +231,7 @@ public final class Trainer {
         switch try lossMonitor.check(loss: loss, gradientNorm: norm, iteration: number, trained: trained) {
         case .good:
             let clip = section.clipGrad > 0 ? min(1, section.clipGrad / (norm + 1e-6)) : 1
-            optimizer.step(
+            try optimizer.step(
                 rate: rate,
                 weightDecay: schedule.weightDecay(at: number),
                 gradientScale: clip / total
@@ -323,7 +323,8 @@ public final class Trainer {
                 adapters.parameters + components.model.parameters.filter(\.isTrainable)
             } ?? components.model.parameters,
             adapters: components.adapters,
-            moments: components.recipe.checkpoint.saveOptim ? optimizer.moments : []
+            moments: components.recipe.checkpoint.saveOptim ? optimizer.moments : [],
+            isDistributed: optimizer.isDistributed
         )
     }
 

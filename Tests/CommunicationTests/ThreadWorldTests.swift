@@ -54,7 +54,10 @@ import Testing
             let part = try group.reduceScatterSum(tensor)
             let whole = try group.allGather(part)
             try group.allReduceSum(tensor)
-            return (part.shape, whole.floats() == tensor.floats(), try group.allGather([UInt8](repeating: 7, count: world.rank)))
+            return (
+                part.shape, whole.floats() == tensor.floats(),
+                try group.allGather([UInt8](repeating: 7, count: world.rank))
+            )
         }
         for (shape, isEqual, bytes) in results {
             #expect(shape == [1, width])
@@ -71,7 +74,8 @@ import Testing
             try group.broadcast(tensor, from: 2)
             let isOfTwo = tensor.floats() == Self.values(2, 400_000)
             // A ring: each rank gives its number to the next, twice.
-            let next = (world.rank + 1) % 3, previous = (world.rank + 2) % 3
+            let next = (world.rank + 1) % 3
+            let previous = (world.rank + 2) % 3
             for number in [10, 20] {
                 try group.send(Tensor([Float(number + world.rank)], shape: [1], on: engine), to: next)
             }

@@ -14,9 +14,13 @@ import Trainer
         var dp = 1
         var pp = 1
         var sequenceParallel = false
+        /// Whether the state of the optimizer is distributed.
+        var zero = true
+        /// What is trained: everything, or adapters with dropout.
+        var scheme = Recipe.PEFTSection.Scheme.none
 
         var testDescription: String {
-            "TP \(tp) CP \(cp) DP \(dp) PP \(pp)\(sequenceParallel ? " SP" : "")"
+            "TP \(tp) CP \(cp) DP \(dp) PP \(pp)\(sequenceParallel ? " SP" : "")\(zero ? "" : " no ZeRO") \(scheme)"
         }
         var parallel: ParallelLayout { ParallelLayout(tensor: tp, context: cp, data: dp, pipeline: pp) }
         /// What the length of a batch is a multiple of.
@@ -24,13 +28,21 @@ import Trainer
     }
 
     static let layouts = [
-        Layout(tp: 2), Layout(tp: 4), Layout(tp: 2, sequenceParallel: true), Layout(cp: 2), Layout(dp: 2), Layout(pp: 2),
+        Layout(tp: 2), Layout(tp: 4), Layout(tp: 2, sequenceParallel: true), Layout(cp: 2), Layout(dp: 2),
+        Layout(pp: 2),
         Layout(pp: 4), Layout(tp: 2, pp: 2), Layout(tp: 2, cp: 2, dp: 2, sequenceParallel: true),
-        Layout(tp: 2, dp: 2, pp: 2), Layout(tp: 8), Layout(cp: 2, pp: 2),
+        Layout(tp: 2, dp: 2, pp: 2), Layout(tp: 8), Layout(cp: 2, pp: 2), Layout(dp: 2, zero: false),
     ]
+    static let adapterLayouts = [Recipe.PEFTSection.Scheme.lora, .dora].flatMap { scheme in
+        [
+            Layout(tp: 2, scheme: scheme), Layout(tp: 2, sequenceParallel: true, scheme: scheme),
+            Layout(cp: 2, scheme: scheme), Layout(dp: 2, scheme: scheme), Layout(pp: 2, scheme: scheme),
+            Layout(tp: 4, pp: 2, scheme: scheme), Layout(tp: 8, scheme: scheme),
+        ]
+    }
     static let cases = ["mistral", "ministral3", "gemma3"].flatMap { name in
         // The widths of mistral's fixture are not divisible by 8.
-        layouts.filter { $0.tp < 8 || name != "mistral" }.map { (name, $0) }
+        (layouts + adapterLayouts).filter { $0.tp < 8 || name != "mistral" }.map { (name, $0) }
     }
 
     private struct Steps: Sendable {
@@ -62,20 +74,27 @@ import Trainer
             on: engine,
             parallelism: ModelParallelism(groups, sequenceParallel: layout.sequenceParallel, stageLayers: layers)
         )
-        model.freeze(languageModel: false, visionModel: false, visionProjection: false)
-        let optimizer = try Optimizer(Recipe.OptimizerSection(), model.parameters, on: engine, groups: groups)
+        var recipe = Recipe(name: name)
+        (recipe.peft.scheme, recipe.peft.dim, recipe.peft.dropout) = (layout.scheme, 4, 0.2)
+        recipe.optimizer.useDistributedOptimizer = layout.zero
+        try model.freeze(by: recipe)
+        let adapters = layout.scheme == .none ? nil : try AdapterSet(recipe.peft, on: model, seed: 5)
+        let trained = model.parameters + (adapters?.parameters ?? [])
+        let optimizer = try Optimizer(recipe.optimizer, trained, on: engine, groups: groups)
         let passes = PipelineSchedule(model)
         let batches = try batches(name, layout, on: engine)
         let supervised = batches.reduce(0) { $0 + $1.supervisedCount }
         var result = Steps()
-        for _ in 0..<steps {
+        for step in 0..<steps {
             optimizer.clearGradients()
             let loss = try passes.run(batches.count / layout.dp) { index in
-                PipelineSchedule.MicroBatch(batches[index * layout.dp + groups.dp.rank], weight: 1 / Float(supervised))
+                let position = index * layout.dp + groups.dp.rank
+                let dropout = RandomStream(seed: 7, stream: UInt64(2 * step + position) << 20)
+                return PipelineSchedule.MicroBatch(batches[position], weight: 1 / Float(supervised), dropout: dropout)
             }
             try optimizer.reduceGradients()
             let norm = try optimizer.gradientNorm()
-            optimizer.step(rate: 2e-3, weightDecay: 0.1, gradientScale: min(1, 1 / (norm + 1e-6)))
+            try optimizer.step(rate: 2e-3, weightDecay: 0.1, gradientScale: min(1, 1 / (norm + 1e-6)))
             result.losses.append(try groups.world.allReduceSum([groups.tp.rank == 0 ? loss : 0])[0])
             result.norms.append(norm)
         }
@@ -85,7 +104,8 @@ import Trainer
     @Test(arguments: cases)
     func lossesAndNormsAreThoseOfOneRank(_ name: String, _ layout: Layout) throws {
         let steps = 6
-        let expected = try Self.run(name, Layout(), in: SingleRankWorld(), steps: steps)
+        let single = Layout(scheme: layout.scheme)
+        let expected = try Self.run(name, single, in: SingleRankWorld(), steps: steps)
         let found = try ThreadWorld.run(layout.parallel.rankCount) { world in
             try Self.run(name, layout, in: world, steps: steps)
         }

@@ -50,7 +50,7 @@ import Trainer
                 )
                 loss.backward()
                 let norm = try optimizer.gradientNorm()
-                optimizer.step(rate: 2e-3, weightDecay: 0.1, gradientScale: min(1, 1 / (norm + 1e-6)))
+                try optimizer.step(rate: 2e-3, weightDecay: 0.1, gradientScale: min(1, 1 / (norm + 1e-6)))
                 losses.append(Double(loss.item))
                 norms.append(norm)
             }

@@ -82,6 +82,13 @@ public final class AdapterSet: Sendable {
         if configuration.targetModules.contains(where: output.contains),
             !freezesLanguageModel
         {
+            let groups = model.decoder.parallelism.groups
+            guard groups.tp.size == 1, groups.cp.size == 1, groups.pp.size == 1 else {
+                throw BridgeError(
+                    .badConfiguration,
+                    "peft.target_modules names output_layer, whose adapters are not sharded; remove it, or set TP, PP and CP to 1"
+                )
+            }
             try Self.checkUntied(configuration, model)
             model.decoder.untie()
         }

@@ -14,7 +14,8 @@ extension AutoBridge {
     ///   - groups: The ranks.
     /// - Returns: The part of this rank.
     /// - Throws: `BridgeError` with code `badLayout` and everything that does not fit.
-    public func parallelism(_ section: Recipe.ModelSection, _ groups: ProcessGroupCollection) throws -> ModelParallelism {
+    public func parallelism(_ section: Recipe.ModelSection, _ groups: ProcessGroupCollection) throws -> ModelParallelism
+    {
         let stages = try stageLayers(section)
         try check(tensorSize: section.tensorModelParallelSize)
         return ModelParallelism(groups, sequenceParallel: section.sequenceParallel, stageLayers: stages)
@@ -47,13 +48,17 @@ extension AutoBridge {
         let decoder = model.provider.decoder
         var problems: [String] = []
         func require(_ holds: Bool, _ problem: String) { if !holds { problems.append(problem) } }
-        let heads = decoder.numAttentionHeads, kvGroups = decoder.heads.groups
+        let heads = decoder.numAttentionHeads
+        let kvGroups = decoder.heads.groups
         require(heads % size == 0, "num_attention_heads is \(heads), expected a multiple of \(size)")
         require(
             kvGroups % size == 0 || size % kvGroups == 0,
             "num_query_groups is \(kvGroups), expected a multiple or a divisor of \(size)"
         )
-        require(decoder.ffnHiddenSize % size == 0, "ffn_hidden_size is \(decoder.ffnHiddenSize), expected a multiple of \(size)")
+        require(
+            decoder.ffnHiddenSize % size == 0,
+            "ffn_hidden_size is \(decoder.ffnHiddenSize), expected a multiple of \(size)"
+        )
         let rows = (decoder.vocabSize + size - 1) / size
         require(rows * (size - 1) < decoder.vocabSize, "vocab_size is \(decoder.vocabSize), too few for \(size) ranks")
         guard problems.isEmpty else {

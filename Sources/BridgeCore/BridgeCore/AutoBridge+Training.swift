@@ -105,7 +105,7 @@ extension AutoBridge {
                         name: $0.parameter,
                         tensor: $0.tensor,
                         shard: $0.shard,
-                        isOwn: isOwn($0.parameter, $0.shard)
+                        isOwn: state.isDistributed ? $0.shard?.isOwner ?? true : isOwn($0.parameter, $0.shard)
                     )
                 },
                 prefix: "optimizer.\(kind)."
@@ -203,15 +203,17 @@ extension AutoBridge {
                                 + "resume with the recipe of the checkpoint"
                         )
                     }
-                    try reader.read(matrix, into: tensor)
+                    if tensor.count > 0 { try reader.read(matrix, into: tensor) }
                 }
             }
         }
         let filled = Set(state.parameters.map { TrainedNames.whole($0.name) })
         // In a checkpoint with adapters every parameter of the model was trained; another rank has those of other stages.
-        if groups.pp.size == 1, let lost = checkpoint.parameters.first(where: {
-            (TrainedNames.isAdapter($0.name) || state.adapters != nil) && !filled.contains($0.name)
-        }) {
+        if groups.pp.size == 1,
+            let lost = checkpoint.parameters.first(where: {
+                (TrainedNames.isAdapter($0.name) || state.adapters != nil) && !filled.contains($0.name)
+            })
+        {
             throw BridgeError(
                 .badArgument,
                 "\(path) has \(lost.name), which this run does not train; resume with the recipe of the checkpoint"

@@ -113,38 +113,102 @@ public final class ExchangeGroup: ProcessGroup {
             let out = Tensor(uninitialized: shape, tensor.elementType, on: tensor.engine)
             let width = tensor.elementType.byteCount
             try Self.copying(tensor, to: out) { bytes, result in
-            guard let source = bytes.baseAddress, let target = result.baseAddress else { return }
-            let limit = max(width, exchange.slotByteCount / size / width * width)
-            for first in stride(from: 0, to: result.count, by: limit) {
-                let count = min(limit, result.count - first)
-                try exchange.round(
-                    count * size,
-                    publish: { slot in
-                        for part in 0..<size {
-                            (slot + part * count).copyMemory(
-                                from: source + part * result.count + first,
-                                byteCount: count
+                guard let source = bytes.baseAddress, let target = result.baseAddress else { return }
+                let limit = max(width, exchange.slotByteCount / size / width * width)
+                for first in stride(from: 0, to: result.count, by: limit) {
+                    let count = min(limit, result.count - first)
+                    try exchange.round(
+                        count * size,
+                        publish: { slot in
+                            for part in 0..<size {
+                                (slot + part * count).copyMemory(
+                                    from: source + part * result.count + first,
+                                    byteCount: count
+                                )
+                            }
+                        },
+                        read: { slots in
+                            let sources = slots.map { Optional($0 + rank * count) }
+                            ctk_sum_slots(
+                                sources,
+                                Int64(size),
+                                Int64(count / width),
+                                tensor.elementType == .bfloat16 ? 1 : 0,
+                                target + first
                             )
                         }
-                    },
-                    read: { slots in
-                        let sources = slots.map { Optional($0 + rank * count) }
-                        ctk_sum_slots(
-                            sources,
-                            Int64(size),
-                            Int64(count / width),
-                            tensor.elementType == .bfloat16 ? 1 : 0,
-                            target + first
-                        )
-                    }
-                )
-            }
+                    )
+                }
             }
             return out
         }
     }
 
+    /// Sums in place, each rank those of its rows.
+    public func reduceScatterSum(_ tensor: Tensor, rows: [Range<Int>]) throws {
+        try guarded {
+            let width = tensor.elementType.byteCount
+            let own = Self.byteRanges(rows, of: tensor)[rank]
+            try Self.inPlace(tensor) { bytes, target in
+                guard let source = bytes.baseAddress else { return }
+                for chunk in chunks(of: bytes.count, unit: width) {
+                    let part = own.clamped(to: chunk)
+                    try exchange.round(
+                        chunk.count,
+                        publish: { $0.copyMemory(from: source + chunk.lowerBound, byteCount: chunk.count) },
+                        read: { slots in
+                            guard !part.isEmpty else { return }
+                            ctk_sum_slots(
+                                slots.map { Optional($0 + part.lowerBound - chunk.lowerBound) },
+                                Int64(size),
+                                Int64(part.count / width),
+                                tensor.elementType == .bfloat16 ? 1 : 0,
+                                target + part.lowerBound
+                            )
+                        }
+                    )
+                }
+            }
+        }
+    }
+
+    /// The ranges of the bytes of rows.
+    private static func byteRanges(_ rows: [Range<Int>], of tensor: Tensor) -> [Range<Int>] {
+        let width = tensor.shape.dropFirst().reduce(tensor.elementType.byteCount, *)
+        return rows.map { $0.lowerBound * width..<$0.upperBound * width }
+    }
+
     // MARK: Copies
+
+    /// All-gather in place: the rows of each rank.
+    public func allGather(_ tensor: Tensor, rows: [Range<Int>]) throws {
+        try guarded {
+            let ranges = Self.byteRanges(rows, of: tensor)
+            try Self.inPlace(tensor) { bytes, target in
+                guard let source = bytes.baseAddress else { return }
+                // Every rank publishes as much of its rows in a round.
+                let limit = exchange.slotByteCount
+                for first in stride(from: 0, to: ranges.map(\.count).max() ?? 0, by: limit) {
+                    func part(_ rank: Int) -> Range<Int> {
+                        let range = ranges[rank]
+                        let start = min(range.lowerBound + first, range.upperBound)
+                        return start..<min(start + limit, range.upperBound)
+                    }
+                    let own = part(rank)
+                    try exchange.round(
+                        (0..<size).map { part($0).count }.max() ?? 0,
+                        publish: { $0.copyMemory(from: source + own.lowerBound, byteCount: own.count) },
+                        read: { slots in
+                            for other in 0..<size {
+                                let range = part(other)
+                                (target + range.lowerBound).copyMemory(from: slots[other], byteCount: range.count)
+                            }
+                        }
+                    )
+                }
+            }
+        }
+    }
 
     /// All-gather: concatenates along dimension 0.
     public func allGather(_ tensor: Tensor) throws -> Tensor {
@@ -152,21 +216,21 @@ public final class ExchangeGroup: ProcessGroup {
             let shape = [tensor.shape[0] * size] + tensor.shape.dropFirst()
             let out = Tensor(uninitialized: shape, tensor.elementType, on: tensor.engine)
             try Self.copying(tensor, to: out) { bytes, result in
-            guard let source = bytes.baseAddress, let target = result.baseAddress else { return }
-            for chunk in chunks(of: bytes.count, unit: 1) {
-                try exchange.round(
-                    chunk.count,
-                    publish: { $0.copyMemory(from: source + chunk.lowerBound, byteCount: chunk.count) },
-                    read: { slots in
-                        for (other, slot) in slots.enumerated() {
-                            (target + other * bytes.count + chunk.lowerBound).copyMemory(
-                                from: slot,
-                                byteCount: chunk.count
-                            )
+                guard let source = bytes.baseAddress, let target = result.baseAddress else { return }
+                for chunk in chunks(of: bytes.count, unit: 1) {
+                    try exchange.round(
+                        chunk.count,
+                        publish: { $0.copyMemory(from: source + chunk.lowerBound, byteCount: chunk.count) },
+                        read: { slots in
+                            for (other, slot) in slots.enumerated() {
+                                (target + other * bytes.count + chunk.lowerBound).copyMemory(
+                                    from: slot,
+                                    byteCount: chunk.count
+                                )
+                            }
                         }
-                    }
-                )
-            }
+                    )
+                }
             }
             return out
         }
@@ -176,19 +240,19 @@ public final class ExchangeGroup: ProcessGroup {
     public func broadcast(_ tensor: Tensor, from root: Int) throws {
         try guarded {
             try Self.inPlace(tensor) { bytes, target in
-            guard let source = bytes.baseAddress else { return }
-            for chunk in chunks(of: bytes.count, unit: 1) {
-                try exchange.round(
-                    chunk.count,
-                    publish: {
-                        if rank == root { $0.copyMemory(from: source + chunk.lowerBound, byteCount: chunk.count) }
-                    },
-                    read: {
-                        // The source writes as well: its memory may not be what it read from.
-                        (target + chunk.lowerBound).copyMemory(from: $0[root], byteCount: chunk.count)
-                    }
-                )
-            }
+                guard let source = bytes.baseAddress else { return }
+                for chunk in chunks(of: bytes.count, unit: 1) {
+                    try exchange.round(
+                        chunk.count,
+                        publish: {
+                            if rank == root { $0.copyMemory(from: source + chunk.lowerBound, byteCount: chunk.count) }
+                        },
+                        read: {
+                            // The source writes as well: its memory may not be what it read from.
+                            (target + chunk.lowerBound).copyMemory(from: $0[root], byteCount: chunk.count)
+                        }
+                    )
+                }
             }
         }
     }
@@ -249,7 +313,10 @@ public final class ExchangeGroup: ProcessGroup {
         _ body: (UnsafeRawBufferPointer, UnsafeMutableRawPointer) throws -> Void
     ) throws {
         guard tensor.isContiguous else {
-            throw BridgeError(.badArgument, "a collective in place needs a tensor without gaps, not of strides \(tensor.strides)")
+            throw BridgeError(
+                .badArgument,
+                "a collective in place needs a tensor without gaps, not of strides \(tensor.strides)"
+            )
         }
         try tensor.engine.download(tensor) { bytes in
             try tensor.engine.upload(tensor) { target in if let start = target.baseAddress { try body(bytes, start) } }

@@ -18,7 +18,10 @@ extension ProcessGroup {
         let all = try allGather(own)
         if let failure { throw failure }
         if let rank = all.firstIndex(where: { $0.first == 1 }) {
-            throw BridgeError(.reportedByOtherRank, "rank \(rank): \(String(decoding: all[rank].dropFirst(), as: UTF8.self))")
+            throw BridgeError(
+                .reportedByOtherRank,
+                "rank \(rank): \(String(decoding: all[rank].dropFirst(), as: UTF8.self))"
+            )
         }
         return all.map { Array($0.dropFirst()) }
     }

@@ -54,11 +54,15 @@ public struct ProcessGroupCollection: Sendable {
         cp = try group([.context], ParallelLayout.Axis.context.name)
         dp = try group([.data], ParallelLayout.Axis.data.name)
         pp = try group([.pipeline], ParallelLayout.Axis.pipeline.name)
-        dpCp = layout.context == 1 ? dp : layout.data == 1 ? cp : try group([.context, .data], "data- and context-parallel")
+        dpCp =
+            layout.context == 1
+            ? dp : layout.data == 1 ? cp : try group([.context, .data], "data- and context-parallel")
         mp = layout.pipeline == 1 ? tp : layout.tensor == 1 ? pp : try group([.tensor, .pipeline], "model-parallel")
         let stages = layout.ranks(with: rank, along: [.pipeline])
         let ends = layout.pipeline > 2 ? [stages[0], stages[stages.count - 1]] : stages
-        embd = ends.contains(rank) ? (ends.count == stages.count ? pp : try world.group(ends, name: "embedding")) : SingleRank()
+        embd =
+            ends.contains(rank)
+            ? (ends.count == stages.count ? pp : try world.group(ends, name: "embedding")) : SingleRank()
     }
 
     /// Whether this rank has the first stage.

@@ -106,7 +106,8 @@ package struct RankShards {
             metadata: JSONObject([("format", "pt")])
         )
         return (
-            .safetensors(name: name, header: header, views: views.map(\.view), alignment: AlignedBuffer.alignment), lines
+            .safetensors(name: name, header: header, views: views.map(\.view), alignment: AlignedBuffer.alignment),
+            lines
         )
     }
 }
@@ -114,12 +115,14 @@ package struct RankShards {
 extension RankShards.Piece {
     /// The whole matrix, of which only this rank's own part has a content.
     fileprivate var view: TensorView {
-        let whole = shard ?? ParameterShard(
-            shape: tensor.shape,
-            rows: 0..<(tensor.shape.first ?? 1),
-            columns: 0..<tensor.shape.dropFirst().reduce(1, *),
-            isOwner: true
-        )
+        let whole =
+            shard
+            ?? ParameterShard(
+                shape: tensor.shape,
+                rows: 0..<(tensor.shape.first ?? 1),
+                columns: 0..<tensor.shape.dropFirst().reduce(1, *),
+                isOwner: true
+            )
         guard isOwn else { return TensorView(elementType: tensor.elementType, shape: whole.shape, blocks: []) }
         let stored = StoredTensor(
             name: name,

@@ -29,9 +29,17 @@ public struct TrainingState: Sendable {
     public var adapters: AdapterSet?
     /// The optimizer's state.
     public var moments: [Moment]
+    /// Whether the ranks with the same parameters each have a part of the optimizer's state.
+    public var isDistributed: Bool
 
     /// A state.
-    public init(parameters: [Parameter], adapters: AdapterSet? = nil, moments: [Moment]) {
+    public init(
+        parameters: [Parameter],
+        adapters: AdapterSet? = nil,
+        moments: [Moment],
+        isDistributed: Bool = false
+    ) {
+        self.isDistributed = isDistributed
         self.parameters = parameters
         self.adapters = adapters
         self.moments = moments

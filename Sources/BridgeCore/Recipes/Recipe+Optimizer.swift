@@ -11,6 +11,8 @@ extension Recipe {
 
         /// Which one.
         public var optimizer = Kind.adam
+        /// Whether ranks with the same parameters share the optimizer's state (ZeRO-1) instead of each having all of it.
+        public var useDistributedOptimizer = true
         /// The maximum learning rate.
         public var lr = 5e-6
         /// The minimum learning rate.

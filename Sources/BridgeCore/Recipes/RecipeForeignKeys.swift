@@ -64,7 +64,6 @@ enum RecipeForeignKeys {
         "train.train_sync_interval": "there is no device to synchronize with",
         "train.check_weight_hash_across_dp_replicas_interval":
             "replicas are not compared during a run",
-        "optimizer.use_distributed_optimizer": "the layout of the optimizer's state follows from the run's",
         "optimizer.use_precision_aware_optimizer": "the state of the optimizer is float32",
         "optimizer.bf16": "set mixed_precision",
         "optimizer.fp16": "training in float16 is not supported; set mixed_precision",

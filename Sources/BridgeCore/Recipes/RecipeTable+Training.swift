@@ -124,6 +124,12 @@ extension RecipeTable {
             \.optimizer.optimizer,
             "AdamW, or stochastic gradient descent with momentum."
         ),
+        RecipeField(
+            "optimizer.use_distributed_optimizer",
+            \.optimizer.useDistributedOptimizer,
+            "Whether data-parallel ranks shard the optimizer's state (ZeRO-1); results are the same.",
+            aliases: ["ddp.use_distributed_optimizer"]
+        ),
         RecipeField("optimizer.lr", \.optimizer.lr, "The maximum learning rate."),
         RecipeField("optimizer.min_lr", \.optimizer.minLR, "The minimum learning rate, at the end of the decay."),
         RecipeField(

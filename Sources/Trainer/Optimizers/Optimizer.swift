@@ -6,24 +6,12 @@ public import TensorRuntime
 ///
 /// A bfloat16 parameter has float32 master weights; a float32 parameter is its own master.
 public final class Optimizer {
-    private struct Slot {
-        let parameter: Parameter
-        let gradient: GradientAccumulator
-        let main: Tensor
-        let first: Tensor
-        /// AdamW's second moment; nil for SGD.
-        let second: Tensor?
-
-        /// The parameter of the forward pass, if it is not `main` itself.
-        var model: Tensor? { parameter.tensor.elementType == .float32 ? nil : parameter.tensor }
-        /// Vectors, such as norms and biases, have no weight decay.
-        var decays: Bool { main.rank > 1 }
-    }
-
     private let section: Recipe.OptimizerSection
-    private let slots: [Slot]
+    private let slots: [OptimizerSlot]
     private let engine: any TensorEngine
     private let groups: ProcessGroupCollection
+    /// Whether the ranks with the same parameters share the state.
+    public let isDistributed: Bool
     /// The number of completed steps.
     public private(set) var stepCount = 0
 
@@ -44,17 +32,10 @@ public final class Optimizer {
         self.section = section
         self.engine = engine
         self.groups = groups
-        slots = parameters.filter(\.isTrainable).map { parameter in
-            parameter.makeWritable()
-            let shape = parameter.tensor.shape
-            func zeros() -> Tensor { .zeros(shape, .float32, on: engine) }
-            return Slot(
-                parameter: parameter,
-                gradient: parameter.accumulateGradients(),
-                main: parameter.tensor.detached.cast(to: .float32),
-                first: zeros(),
-                second: section.optimizer == .adam ? zeros() : nil
-            )
+        isDistributed = section.useDistributedOptimizer && groups.dpCp.size > 1
+        let ranks: any ProcessGroup = isDistributed ? groups.dpCp : SingleRank()
+        slots = parameters.filter(\.isTrainable).map {
+            OptimizerSlot($0, isAdam: section.optimizer == .adam, ranks: ranks)
         }
         guard try groups.world.allReduceSum([Double(slots.count)])[0] > 0 else {
             throw BridgeError(
@@ -66,7 +47,7 @@ public final class Optimizer {
     }
 
     /// The number of trained parameter elements.
-    public var parameterCount: Int { slots.reduce(0) { $0 + $1.main.count } }
+    public var parameterCount: Int { slots.reduce(0) { $0 + $1.parameter.tensor.count } }
 
     /// Zeroes all gradients.
     public func clearGradients() { for slot in slots { slot.gradient.clear() } }
@@ -79,7 +60,8 @@ public final class Optimizer {
             slot.gradient.zeroIfEmpty()
             try slot.parameter.gradientReduction?.reduce(slot.gradient.sum)
         }
-        try groups.dpCp.allReduceSum(slots.map(\.gradient.sum))
+        guard isDistributed else { return try groups.dpCp.allReduceSum(slots.map(\.gradient.sum)) }
+        for slot in slots { try groups.dpCp.reduceScatterSum(slot.gradient.sum, rows: slot.parts) }
     }
 
     /// The global L2 norm of all gradients, summed in a fixed order so that it is deterministic.
@@ -87,7 +69,7 @@ public final class Optimizer {
     /// - Throws: What a group throws.
     public func gradientNorm() throws -> Double {
         for slot in slots { slot.gradient.zeroIfEmpty() }
-        return try norm(\.gradient.sum)
+        return try norm(\.ownGradient)
     }
 
     /// The global L2 norm of all master weights.
@@ -98,9 +80,10 @@ public final class Optimizer {
     /// The L2 norm of all values of a tensor of each parameter, over all ranks.
     ///
     /// The sums of all tensors are read at once: reading each would wait for the engine as often as there are tensors.
-    private func norm(_ tensor: (Slot) -> Tensor) throws -> Double {
+    private func norm(_ tensor: (OptimizerSlot) -> Tensor) throws -> Double {
         // Ranks along the data and context axes have the same parameters, and so have some along the tensor axis.
-        let tensors = groups.dpCp.rank == 0 ? slots.filter(\.parameter.isOwner).map(tensor) : []
+        let isCounted = isDistributed || groups.dpCp.rank == 0
+        let tensors = isCounted ? slots.filter { $0.parameter.isOwner && !$0.isEmpty }.map(tensor) : []
         let sums = Tensor(uninitialized: [tensors.count], .float64, on: engine)
         for (index, tensor) in tensors.enumerated() {
             engine.sumOfSquares(tensor, into: sums.narrowed(0, to: index..<index + 1))
@@ -117,43 +100,51 @@ public final class Optimizer {
     ///   - rate: The learning rate.
     ///   - weightDecay: The weight decay of matrices.
     ///   - gradientScale: The factor that gradients are multiplied by first.
-    public func step(rate: Double, weightDecay: Double, gradientScale: Double) {
+    /// - Throws: What the group throws over which the state is distributed.
+    public func step(rate: Double, weightDecay: Double, gradientScale: Double) throws {
         stepCount += 1
-        for slot in slots {
-            slot.gradient.zeroIfEmpty()
-            let decay = slot.decays ? weightDecay : 0
-            guard let second = slot.second else {
-                engine.sgd(
-                    slot.main,
-                    velocity: slot.first,
-                    gradient: slot.gradient.sum,
-                    model: slot.model,
-                    SGDStep(
-                        gradientScale: Float(gradientScale),
-                        rate: Float(rate),
-                        momentum: Float(section.sgdMomentum),
-                        weightDecay: Float(decay)
-                    )
-                )
-                continue
-            }
-            engine.adamW(
+        for slot in slots { slot.gradient.zeroIfEmpty() }
+        for slot in slots where !slot.isEmpty {
+            update(slot, rate: rate, weightDecay: weightDecay, gradientScale: gradientScale)
+        }
+        guard isDistributed else { return }
+        for slot in slots { try groups.dpCp.allGather(slot.parameter.tensor.detached, rows: slot.parts) }
+    }
+
+    private func update(_ slot: OptimizerSlot, rate: Double, weightDecay: Double, gradientScale: Double) {
+
+        let decay = slot.decays ? weightDecay : 0
+        guard let second = slot.second else {
+            engine.sgd(
                 slot.main,
-                first: slot.first,
-                second: second,
-                gradient: slot.gradient.sum,
+                velocity: slot.first,
+                gradient: slot.ownGradient,
                 model: slot.model,
-                AdamWStep(
+                SGDStep(
                     gradientScale: Float(gradientScale),
-                    rate: rate,
-                    beta1: section.adamBeta1,
-                    beta2: section.adamBeta2,
-                    epsilon: section.adamEps,
-                    weightDecay: decay,
-                    count: stepCount
+                    rate: Float(rate),
+                    momentum: Float(section.sgdMomentum),
+                    weightDecay: Float(decay)
                 )
             )
+            return
         }
+        engine.adamW(
+            slot.main,
+            first: slot.first,
+            second: second,
+            gradient: slot.ownGradient,
+            model: slot.model,
+            AdamWStep(
+                gradientScale: Float(gradientScale),
+                rate: rate,
+                beta1: section.adamBeta1,
+                beta2: section.adamBeta2,
+                epsilon: section.adamEps,
+                weightDecay: decay,
+                count: stepCount
+            )
+        )
     }
 
     /// The optimizer state in a checkpoint.
@@ -165,11 +156,11 @@ public final class Optimizer {
                     kind: slot.second == nil ? "momentum" : "exp_avg",
                     parameter: name,
                     tensor: slot.first,
-                    shard: slot.parameter.shard
+                    shard: slot.shard
                 )
             ]
             func add(_ kind: String, _ tensor: Tensor) {
-                moments.append(.init(kind: kind, parameter: name, tensor: tensor, shard: slot.parameter.shard))
+                moments.append(.init(kind: kind, parameter: name, tensor: tensor, shard: slot.shard))
             }
             if let second = slot.second { add("exp_avg_sq", second) }
             if slot.model != nil { add("main", slot.main) }
@@ -184,6 +175,6 @@ public final class Optimizer {
 
     /// Copies the loaded parameters to the master weights.
     public func takeParameters() {
-        for slot in slots where slot.model != nil { engine.copy(slot.parameter.tensor.detached, into: slot.main) }
+        for slot in slots where !slot.isEmpty { if let model = slot.model { engine.copy(model, into: slot.main) } }
     }
 }

@@ -41,9 +41,13 @@ struct LauncherReport {
 
     /// For example `mpirun noticed that process rank 1 with PID 0 on node host exited on signal 9 (Killed).`
     private static func killedRank(_ text: String) -> String? {
-        guard let match = text.firstMatch(of: #/process rank (\d+) with PID \d+ on node (\S+) exited on signal (\d+) \((.*?)\)/#)
+        guard
+            let match = text.firstMatch(
+                of: #/process rank (\d+) with PID \d+ on node (\S+) exited on signal (\d+) \((.*?)\)/#
+            )
         else { return nil }
-        return "rank \(match.1) on \(match.2) was ended by signal \(match.3) (\(match.4.lowercased())); the run resumes from "
+        return
+            "rank \(match.1) on \(match.2) was ended by signal \(match.3) (\(match.4.lowercased())); the run resumes from "
             + "its last checkpoint with the same command"
     }
 }

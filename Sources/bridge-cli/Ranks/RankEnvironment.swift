@@ -15,9 +15,11 @@ enum RankEnvironment: Equatable {
         func count(_ name: String) -> Int { variables[name].flatMap { Int($0) } ?? 1 }
         if count("OMPI_COMM_WORLD_SIZE") > 1 || variables["PMIX_RANK"] != nil {
             self = .mpi
-        } else if variables["TORCHELASTIC_RUN_ID"] != nil || (variables["LOCAL_RANK"] != nil && count("WORLD_SIZE") > 1) {
+        } else if variables["TORCHELASTIC_RUN_ID"] != nil || (variables["LOCAL_RANK"] != nil && count("WORLD_SIZE") > 1)
+        {
             self = .foreign(launcher: "torchrun")
-        } else if variables["SLURM_STEP_ID"] != nil, variables["SLURM_PROCID"] != nil, count("SLURM_STEP_NUM_TASKS") > 1 {
+        } else if variables["SLURM_STEP_ID"] != nil, variables["SLURM_PROCID"] != nil, count("SLURM_STEP_NUM_TASKS") > 1
+        {
             self = .foreign(launcher: "srun without --mpi=pmix")
         } else {
             self = .single

@@ -16,7 +16,8 @@ struct RankLauncher {
     func words(arguments: [String], program: String, cores: Int, threads: Int?) -> [String] {
         let isOversubscribed = ranksPerHost > cores
         var words = ["mpirun", "--bind-to", "none", "--oversubscribe"]
-        words += hostfile.map { ["--hostfile", $0, "--map-by", "ppr:\(ranksPerHost):node"] } ?? ["-np", "\(ranksPerHost)"]
+        words +=
+            hostfile.map { ["--hostfile", $0, "--map-by", "ppr:\(ranksPerHost):node"] } ?? ["-np", "\(ranksPerHost)"]
         if isOversubscribed { words += ["--mca", "mpi_yield_when_idle", "1"] }
         words += ["-x", "BRIDGE_NUM_THREADS=\(threads ?? max(1, cores / ranksPerHost))"]
         return words + [program] + Self.withoutOwnOptions(arguments)

@@ -1,5 +1,5 @@
-import Communication
 import BridgeSupport
+import Communication
 import ModelSchema
 public import TensorRuntime
 

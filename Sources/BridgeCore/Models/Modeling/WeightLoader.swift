@@ -1,5 +1,5 @@
-import Communication
 import BridgeSupport
+import Communication
 package import ModelSchema
 package import TensorFiles
 package import TensorRuntime

@@ -6,8 +6,8 @@ struct ForwardContext: Sendable {
     var recordsOperations = true
     /// The random stream of dropout; nil without dropout.
     var dropout: RandomStream?
-    /// The rows of the whole batch that this rank has, and their number in all; nil for all of them.
-    var rows: (part: [Int32], whole: Int)?
+    /// The tokens of each sample that this rank has, and their number in all; nil for all of them.
+    var tokens: (part: [Int32], whole: Int)?
 
     @TaskLocal static var current = ForwardContext()
 }
@@ -36,17 +36,17 @@ public func withDropout<Result>(_ stream: RandomStream, _ body: () throws -> Res
     return try ForwardContext.$current.withValue(context, operation: body)
 }
 
-/// Runs `body` for some rows of a batch, so that what is dropped of them is what one rank with all rows drops.
+/// Runs `body` for some tokens of each sample, so that what is dropped of them is what one rank with all tokens drops.
 ///
 /// - Parameters:
-///   - rows: The rows that this rank has; nil for all of them.
-///   - whole: The number of rows of the batch.
+///   - tokens: The columns of the batch that this rank has; nil for all of them.
+///   - whole: The number of columns.
 ///   - body: The forward pass.
 /// - Returns: What `body` returns.
 /// - Throws: What `body` throws.
-package func withRows<Result>(_ rows: [Int32]?, of whole: Int, _ body: () throws -> Result) rethrows -> Result {
-    guard let rows else { return try body() }
+package func withTokens<Result>(_ tokens: [Int32]?, of whole: Int, _ body: () throws -> Result) rethrows -> Result {
+    guard let tokens else { return try body() }
     var context = ForwardContext.current
-    context.rows = (rows, whole)
+    context.tokens = (tokens, whole)
     return try ForwardContext.$current.withValue(context, operation: body)
 }

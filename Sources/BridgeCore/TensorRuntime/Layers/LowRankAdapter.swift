@@ -23,16 +23,26 @@ public final class LoRADownProjection: Sendable {
     /// The input after dropout.
     func dropped(_ x: Tensor) -> Tensor {
         guard dropout > 0, let stream = ForwardContext.current.dropout else { return x }
-        let rows = ForwardContext.current.rows
-        guard rows != nil || columns != nil else { return x.droppingOut(dropout, stream.named(weight.name)) }
-        // What is dropped depends on the position in the whole input, not on the part of it that this rank has.
-        let (width, part) = (columns?.whole ?? x.shape[x.rank - 1], columns?.part)
-        let height = rows?.whole ?? x.count / x.shape[x.rank - 1]
+        let own = stream.named(weight.name)
+        guard x.rank == 3, x.shape[0] > 1 else { return dropped(x, own) }
+        // Each sample has a stream of its own, so that the length of a batch with its padding does not matter.
+        let rows = (0..<x.shape[0]).map { row in
+            dropped(x.narrowed(0, to: row..<row + 1), row == 0 ? own : own.named("row \(row)"))
+        }
+        return Tensor.concatenated(rows, dimension: 0)
+    }
+
+    /// One sample after dropout: what is dropped depends on the position in the whole input, not on the rank's part of it.
+    private func dropped(_ x: Tensor, _ stream: RandomStream) -> Tensor {
+        let tokens = x.rank == 3 ? ForwardContext.current.tokens : nil
+        guard tokens != nil || columns != nil else { return x.droppingOut(dropout, stream) }
+        let width = columns?.whole ?? x.shape[x.rank - 1]
+        let height = tokens?.whole ?? x.count / x.shape[x.rank - 1]
         let ones = Tensor(uninitialized: [height, width], .float32, on: x.engine)
         x.engine.fill(ones, with: 1)
-        var mask = ones.droppingOut(dropout, stream.named(weight.name))
-        if let rows { mask = mask.rows(rows.part) }
-        if let part { mask = mask.narrowed(1, to: part) }
+        var mask = ones.droppingOut(dropout, stream)
+        if let tokens { mask = mask.rows(tokens.part) }
+        if let columns { mask = mask.narrowed(1, to: columns.part) }
         return (x.cast(to: .float32) * mask.contiguous().reshaped(x.shape)).cast(to: x.elementType)
     }
 }

@@ -16,6 +16,10 @@ public protocol ProcessGroup: Sendable {
     func allGather(_ tensor: Tensor) throws -> Tensor
     /// Adds up over all ranks and leaves each its part of dimension 0, which `size` divides.
     func reduceScatterSum(_ tensor: Tensor) throws -> Tensor
+    /// Adds up over all ranks, in place: each then has the sums of its rows, and unknown values in the others.
+    func reduceScatterSum(_ tensor: Tensor, rows: [Range<Int>]) throws
+    /// All-gather in place: each rank has some of the rows, and then all of them.
+    func allGather(_ tensor: Tensor, rows: [Range<Int>]) throws
     /// Broadcast: gives all ranks the tensor of one, in place.
     func broadcast(_ tensor: Tensor, from root: Int) throws
     /// All-gather of bytes, whose numbers may differ; in the order of the ranks.
@@ -45,6 +49,10 @@ public struct SingleRank: ProcessGroup {
     /// The tensor itself.
     public func reduceScatterSum(_ tensor: Tensor) -> Tensor { tensor }
     /// The tensor itself.
+    public func reduceScatterSum(_ tensor: Tensor, rows: [Range<Int>]) {}
+    /// The tensor itself.
+    public func allGather(_ tensor: Tensor, rows: [Range<Int>]) {}
+    /// The tensor itself.
     public func broadcast(_ tensor: Tensor, from root: Int) {}
     /// The bytes themselves.
     public func allGather(_ bytes: [UInt8]) -> [[UInt8]] { [bytes] }
@@ -63,7 +71,9 @@ extension ProcessGroup {
         let own = values.withUnsafeBytes { Array($0) }
         var sums = [Double](repeating: 0, count: values.count)
         for bytes in try allGather(own) {
-            bytes.withUnsafeBytes { for index in sums.indices { sums[index] += $0.load(fromByteOffset: 8 * index, as: Double.self) } }
+            bytes.withUnsafeBytes {
+                for index in sums.indices { sums[index] += $0.load(fromByteOffset: 8 * index, as: Double.self) }
+            }
         }
         return sums
     }

@@ -43,7 +43,10 @@ extension Tensor {
         guard group.size > 1 else { return self }
         let first = detached.movingToFront(dimension)
         return try group.reduceScatterSum(first.contiguous()).movingFromFront(dimension).tracked([self]) { gradient in
-            [(try? gradient.detached.allGathered(dimension, over: group)) ?? .zeros(self.shape, gradient.elementType, on: gradient.engine)]
+            [
+                (try? gradient.detached.allGathered(dimension, over: group))
+                    ?? .zeros(self.shape, gradient.elementType, on: gradient.engine)
+            ]
         }
     }
 
@@ -55,7 +58,10 @@ extension Tensor {
         let count = shape[dimension] / group.size
         let own = detached.narrowed(dimension, to: group.rank * count..<(group.rank + 1) * count)
         return own.tracked([self]) { gradient in
-            [(try? gradient.detached.allGathered(dimension, over: group)) ?? .zeros(self.shape, gradient.elementType, on: gradient.engine)]
+            [
+                (try? gradient.detached.allGathered(dimension, over: group))
+                    ?? .zeros(self.shape, gradient.elementType, on: gradient.engine)
+            ]
         }
     }
 
