@@ -112,7 +112,7 @@ public struct ProcessorSettings: Sendable {
     public func normalization(classMean mean: [Double], classDeviation deviation: [Double]) throws
         -> PixelNormalization
     {
-        let factor = self["rescale_factor"] ?? .number(JSONNumber(1.0 / 255))
+        let factor = self["rescale_factor"] ?? JSON(1.0 / 255)
         guard let rescale = factor.double else { throw reader.wrong("rescale_factor", factor, expected: "a number") }
         do throws(ImageError) {
             return try PixelNormalization(
