@@ -17,7 +17,9 @@ struct TableRow: DatasetRow {
         case nil, .null: return nil
         case .string(let text): return text
         case .bytes(let bytes):
-            guard let text = String(validating: bytes, as: UTF8.self) else { throw BridgeError.column(column, holdsNo: "text") }
+            guard let text = String(validating: bytes, as: UTF8.self) else {
+                throw BridgeError.column(column, holdsNo: "text")
+            }
             return text
         default: throw BridgeError.column(column, holdsNo: "text")
         }

@@ -60,7 +60,9 @@ extension AutoBridge {
             return try exporter.parameters().parameters
         } catch let error as BridgeError where error.code == .unaccountedTensors {
             // The error about a quantized model is already clear.
-            if path == nil, let directory, Quantisation.unsupportedScheme(of: directory.configuration, directory.tensors) != nil {
+            if path == nil, let directory,
+                Quantisation.unsupportedScheme(of: directory.configuration, directory.tensors) != nil
+            {
                 throw error
             }
             throw BridgeError(

@@ -74,7 +74,9 @@ public final class FileLock: Sendable {
             }
             // The previous holder may have removed or renamed what was opened, whose lock is then without effect.
             var (locked, named) = (stat(), stat())
-            if fstat(descriptor, &locked) == 0, (followsLink ? stat(path, &named) : lstat(path, &named)) == 0, locked.st_ino == named.st_ino {
+            if fstat(descriptor, &locked) == 0, (followsLink ? stat(path, &named) : lstat(path, &named)) == 0,
+                locked.st_ino == named.st_ino
+            {
                 return FileLock(descriptor, temporary: isTemporary ? path : nil)
             }
             close(descriptor)

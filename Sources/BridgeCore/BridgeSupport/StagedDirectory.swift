@@ -16,7 +16,8 @@ package final class StagedDirectory {
     private let replaces: Bool
     /// The directories above the destination that were made for it, the innermost first.
     private let madeParents: [String]
-    private var isOpen = true
+    /// Whether the directory belongs to this run: not before it is locked, nor after the end.
+    private var isOpen = false
 
     /// Starts to create a directory.
     ///
@@ -33,13 +34,14 @@ package final class StagedDirectory {
         self.destination = destination
         replaces = overwrite
         path = Files.join(parent, ".\(Files.name(of: destination)).partial")
-        guard let lock = try FileLock.take(directory: path) else {
+        guard let lock = try filling({ try FileLock.take(directory: path) }) else {
             throw BridgeError(
                 .destinationTaken,
                 "another run is writing \(destination); wait for it, or choose another directory"
             )
         }
         self.lock = lock
+        isOpen = true
         for name in try Files.list(path) { try Files.remove(Files.join(path, name)) }
     }
 

@@ -167,7 +167,9 @@ enum RecipeText {
     }
 
     /// The YAML of sections and settings.
-    static func yaml(_ json: JSON) throws -> String { try Yams.serialize(node: json.yamlNode(lists: .flow, string: string), width: -1) }
+    static func yaml(_ json: JSON) throws -> String {
+        try Yams.serialize(node: json.yamlNode(lists: .flow, string: string), width: -1)
+    }
 
     /// A string that YAML does not read as a number, a boolean or null is written without quotation marks.
     private static func string(_ text: String) -> Node.Scalar {

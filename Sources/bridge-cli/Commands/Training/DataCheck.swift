@@ -98,7 +98,9 @@ struct DataCheck: ParsableCommand {
         for row in found.rows.prefix(mostLines) { Output.line(prefix + row.message) }
         guard found.count > mostLines else { return }
         let extent = found.count > found.rows.count ? "the first \(found.rows.count)" : "all of them"
-        Output.line("\(prefix)and \(ByteFormat.counted(found.count - mostLines, "more \(thing)")); --json has \(extent)")
+        Output.line(
+            "\(prefix)and \(ByteFormat.counted(found.count - mostLines, "more \(thing)")); --json has \(extent)"
+        )
     }
 
     private func report(
