@@ -29,12 +29,12 @@ package final class StagedDirectory {
         let destination = Files.trimmed(destination)
         let parent = Files.parent(of: destination)
         try Self.check(destination, overwrite: overwrite)
-        madeParents = Self.missing(parent)
+        madeParents = Files.missingDirectories(parent)
         try Files.createDirectory(parent)
         self.destination = destination
         replaces = overwrite
         path = Files.join(parent, ".\(Files.name(of: destination)).partial")
-        guard let lock = try filling({ try FileLock.take(directory: path) }) else {
+        guard let lock = try FileLock.take(directory: path, nextTo: destination) else {
             throw BridgeError(
                 .destinationTaken,
                 "another run is writing \(destination); wait for it, or choose another directory"
@@ -114,18 +114,8 @@ package final class StagedDirectory {
         isOpen = false
         try? Files.remove(path)
         // One that another process uses by now is not empty and is kept.
-        for directory in madeParents where rmdir(directory) != 0 { break }
+        Files.removeEmpty(madeParents)
         lock = nil
-    }
-
-    private static func missing(_ directory: String) -> [String] {
-        var directories: [String] = []
-        var directory = directory
-        while !Files.exists(directory), directory != Files.parent(of: directory) {
-            directories.append(directory)
-            directory = Files.parent(of: directory)
-        }
-        return directories
     }
 
     private static func flush(_ directory: String) throws {

@@ -9,6 +9,8 @@ public final class RunDirectory: Sendable {
     public let newest: String?
     /// Nil where nothing is saved, and after the end of the run.
     private let lock: Mutex<FileLock?>
+    /// The directories that were created for the lock; a run that saves nothing leaves none.
+    private let madeParents: [String]
 
     /// Locks the directory and looks up the newest checkpoint.
     ///
@@ -18,12 +20,19 @@ public final class RunDirectory: Sendable {
     /// - Throws: `BridgeError` when another run has the lock, the directory is not writable, or `checkpoint.load` has no
     ///   checkpoint.
     public init(_ section: Recipe.CheckpointSection, isLocked: Bool = true) throws {
-        lock = Mutex(isLocked && !section.save.isEmpty ? try Self.lock(section.save) : nil)
+        let writes = isLocked && !section.save.isEmpty
+        madeParents = writes ? Files.missingDirectories(Files.parent(of: Destination.resolved(section.save))) : []
+        lock = Mutex(writes ? try Self.lock(section.save) : nil)
         newest = try Self.newest(section)
     }
 
     /// Ends the lock.
-    func release() { lock.withLock { $0 = nil } }
+    func release() {
+        lock.withLock { $0 = nil }
+        Files.removeEmpty(madeParents)
+    }
+
+    deinit { release() }
 
     private static func lock(_ path: String) throws -> FileLock {
         let directory = Destination.resolved(path)
