@@ -4,6 +4,8 @@
 BRIDGE = .build/release/bridge
 # Tests run unoptimised Swift on optimised kernels: without this the vector code alone takes minutes.
 FAST_C = -Xcc -O2
+# A module that a target imports has to be one that it declares; checked by the build of the tests.
+CHECKED_IMPORTS = --explicit-target-dependency-import-check error
 FORMATTED = Sources Plugins Tests Examples Fuzz/Sources Package.swift
 
 help:
@@ -38,7 +40,7 @@ learn: build
 	done; done
 
 test: setup stamp
-	swift build --build-tests $(FAST_C)
+	swift build --build-tests $(FAST_C) $(CHECKED_IMPORTS)
 	swift test --skip-build $(FAST_C)
 	@scripts/test-packages
 

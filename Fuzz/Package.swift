@@ -23,7 +23,7 @@ let package = Package(
             name: "FuzzTargets",
             dependencies: [.product(name: "BridgeCore", package: "BridgeCore"), "Parquet"],
             swiftSettings: [.enableUpcomingFeature("ExistentialAny")]
-        )
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

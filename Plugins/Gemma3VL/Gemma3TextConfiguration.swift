@@ -28,6 +28,7 @@ struct Gemma3TextConfiguration: ConfigurationRoot, Equatable {
     }
 
     private static let source = "Gemma3TextConfig, transformers 5.23"
+    private static let fields = DecoderFields<Gemma3TextConfiguration>(\.decoder, source: source)
 
     /// A text configuration with one spelling of each setting.
     @Sendable static func standardized(_ json: JSON) -> JSON {
@@ -42,41 +43,16 @@ struct Gemma3TextConfiguration: ConfigurationRoot, Equatable {
             \.decoder.modelType,
             ifAbsent: .classDefault("gemma3_text", source: source)
         )
-        Field("num_hidden_layers", "num_layers", \.decoder.numLayers, ifAbsent: .classDefault(26, source: source))
-        Field("hidden_size", "hidden_size", \.decoder.hiddenSize, ifAbsent: .classDefault(2304, source: source))
-        Field(
-            "intermediate_size",
-            "ffn_hidden_size",
-            \.decoder.ffnHiddenSize,
-            ifAbsent: .classDefault(9216, source: source)
-        )
-        Field(
-            "num_attention_heads",
-            "num_attention_heads",
-            \.decoder.numAttentionHeads,
-            ifAbsent: .classDefault(8, source: source)
-        )
-        Field(
-            "num_key_value_heads",
-            "num_query_groups",
-            \.decoder.numQueryGroups,
-            ifAbsent: .classDefault(4, source: source)
-        )
+        fields.numLayers(26)
+        fields.hiddenSize(2304)
+        fields.ffnHiddenSize(9216)
+        fields.numAttentionHeads(8)
+        fields.numQueryGroups(4)
         Field("head_dim", "kv_channels", \.decoder.kvChannels, ifAbsent: .classDefault(256, source: source))
-        Field("vocab_size", "vocab_size", \.decoder.vocabSize, ifAbsent: .classDefault(262_208, source: source))
-        Field(
-            "max_position_embeddings",
-            "seq_length",
-            \.decoder.seqLength,
-            ifAbsent: .classDefault(131_072, source: source)
-        )
-        Field(
-            "rms_norm_eps",
-            "layernorm_epsilon",
-            \.decoder.layernormEpsilon,
-            ifAbsent: .classDefault(1e-6, source: source)
-        )
-        Field("rope_theta", "rotary_base", \.decoder.rotaryBase, ifAbsent: .classDefault(1_000_000, source: source))
+        fields.vocabSize(262_208)
+        fields.seqLength(131_072)
+        fields.layernormEpsilon(1e-6)
+        fields.rotaryBase(1_000_000)
         RopeScaling.fields(in: "rope_scaling", \.decoder.ropeScaling)
         Field(
             "rope_local_base_freq",
@@ -90,24 +66,9 @@ struct Gemma3TextConfiguration: ConfigurationRoot, Equatable {
             ["rope_parameters.full_attention", "rope_parameters.sliding_attention"]
         )
         Field.standardized(["rope_parameters.truncate"], as: "truncate of both")
-        Field(
-            "sliding_window",
-            "sliding_window",
-            \.decoder.slidingWindow,
-            ifAbsent: .classDefault(4096, source: source)
-        )
-        Field(
-            "initializer_range",
-            "init_method_std",
-            \.decoder.initMethodStd,
-            ifAbsent: .classDefault(0.02, source: source)
-        )
-        Field(
-            "attention_dropout",
-            "attention_dropout",
-            \.decoder.attentionDropout,
-            ifAbsent: .classDefault(0, source: source)
-        ).dropout
+        fields.slidingWindow(4096)
+        fields.initMethodStd(0.02)
+        fields.attentionDropout(0)
         Field(
             "query_pre_attn_scalar",
             "query_pre_attn_scalar",
@@ -132,12 +93,7 @@ struct Gemma3TextConfiguration: ConfigurationRoot, Equatable {
                 }
             }
         )
-        Field(
-            "hidden_activation",
-            "activation_func",
-            \.decoder.activation,
-            ifAbsent: .classDefault("gelu_pytorch_tanh", source: source)
-        )
+        fields.activation("gelu_pytorch_tanh", key: "hidden_activation")
         Field.fixed("attention_bias", [false], ifAbsent: source)
         Field.fixed("attn_logit_softcapping", [nil], ifAbsent: source)
         Field.fixed("final_logit_softcapping", [nil], ifAbsent: source)

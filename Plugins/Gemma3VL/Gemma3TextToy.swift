@@ -47,7 +47,7 @@ enum Gemma3TextToy {
 
     /// The published sizes, with all settings in their files.
     private static func real(layers: Int, hidden: Int, ffn: Int, heads: Int, groups: Int, window: Int) -> JSON {
-        func number(_ value: Int) -> JSON { .number(JSONNumber(value)) }
+        func number(_ value: Int) -> JSON { JSON(value) }
         return [
             "architectures": ["Gemma3ForCausalLM"],
             "attention_bias": false,

@@ -86,7 +86,7 @@ extension Gemma3VLToy {
             ToyFile("tokenizer_config.json", .object(JSONObject(settings))),
         ]
         guard let imageToken else { return files }
-        return [ToyFile("added_tokens.json", ["<image_soft_token>": .number(JSONNumber(imageToken))])] + files
+        return [ToyFile("added_tokens.json", ["<image_soft_token>": JSON(imageToken)])] + files
     }
 
     private static let chatTemplate = """

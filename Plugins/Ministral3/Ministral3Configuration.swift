@@ -49,6 +49,7 @@ struct Ministral3Provider: ModelProvider {
 extension Ministral3Provider {
     private static let source = "Mistral3Config, transformers 5.23"
     private static let textSource = "Ministral3Config, transformers 5.23"
+    private static let fields = DecoderFields<DecoderConfiguration>(\.self, source: textSource)
 
     private static let textTypes = ["mistral", "ministral", "ministral3"]
 
@@ -103,20 +104,8 @@ extension Ministral3Provider {
         Field("num_hidden_layers", "num_layers", \.numLayers)
         Field("hidden_size", "hidden_size", \.hiddenSize)
         Field("intermediate_size", "ffn_hidden_size", \.ffnHiddenSize)
-        Field(
-            "num_attention_heads",
-            "num_attention_heads",
-            \.numAttentionHeads,
-            ifAbsent: .classDefault(32, source: textSource)
-        )
-        Field(
-            "num_key_value_heads",
-            "num_query_groups",
-            \.numQueryGroups,
-            ifAbsent: .classDefault(8, source: textSource),
-            ifNull: "num_attention_heads",
-            \.numAttentionHeads
-        )
+        fields.numAttentionHeads(32)
+        fields.numQueryGroups(8, nullMeansAll: true)
         Field(
             "head_dim",
             "kv_channels",
@@ -160,19 +149,9 @@ extension Ministral3Provider {
                 $0.modelType == "ministral3" ? nil : 4096
             }
         )
-        Field(
-            "initializer_range",
-            "init_method_std",
-            \.initMethodStd,
-            ifAbsent: .classDefault(0.02, source: textSource)
-        )
-        Field(
-            "attention_dropout",
-            "attention_dropout",
-            \.attentionDropout,
-            ifAbsent: .classDefault(0, source: textSource)
-        ).dropout
-        Field("hidden_act", "activation_func", \.activation, ifAbsent: .classDefault("silu", source: textSource))
+        fields.initMethodStd(0.02)
+        fields.attentionDropout(0)
+        fields.activation("silu")
         Field(
             ["layer_types"],
             "layer_types",

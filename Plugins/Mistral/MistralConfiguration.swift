@@ -20,33 +20,17 @@ struct MistralProvider: ModelProvider {
 
 extension MistralProvider {
     private static let source = "MistralConfig, transformers 5.23"
+    private static let fields = DecoderFields<MistralProvider>(\.decoder, source: source)
     private static let modelTypes = ["mistral", "ministral"]
 
     /// `config.json` and the provider's fields.
     static let table = ConfigurationTable<MistralProvider>(standardizing: standardized) {
         Field("model_type", "model_type", \.decoder.modelType, ifAbsent: .classDefault("mistral", source: source))
-        Field("num_hidden_layers", "num_layers", \.decoder.numLayers, ifAbsent: .classDefault(32, source: source))
-        Field("hidden_size", "hidden_size", \.decoder.hiddenSize, ifAbsent: .classDefault(4096, source: source))
-        Field(
-            "intermediate_size",
-            "ffn_hidden_size",
-            \.decoder.ffnHiddenSize,
-            ifAbsent: .classDefault(14336, source: source)
-        )
-        Field(
-            "num_attention_heads",
-            "num_attention_heads",
-            \.decoder.numAttentionHeads,
-            ifAbsent: .classDefault(32, source: source)
-        )
-        Field(
-            "num_key_value_heads",
-            "num_query_groups",
-            \.decoder.numQueryGroups,
-            ifAbsent: .classDefault(8, source: source),
-            ifNull: "num_attention_heads",
-            \.decoder.numAttentionHeads
-        )
+        fields.numLayers(32)
+        fields.hiddenSize(4096)
+        fields.ffnHiddenSize(14336)
+        fields.numAttentionHeads(32)
+        fields.numQueryGroups(8, nullMeansAll: true)
         Field(
             "head_dim",
             "kv_channels",
@@ -55,48 +39,23 @@ extension MistralProvider {
                 $0.decoder.hiddenSize / max($0.decoder.numAttentionHeads, 1)
             }
         )
-        Field("vocab_size", "vocab_size", \.decoder.vocabSize, ifAbsent: .classDefault(32000, source: source))
-        Field(
-            "max_position_embeddings",
-            "seq_length",
-            \.decoder.seqLength,
-            ifAbsent: .classDefault(131_072, source: source)
-        )
-        Field(
-            "rms_norm_eps",
-            "layernorm_epsilon",
-            \.decoder.layernormEpsilon,
-            ifAbsent: .classDefault(1e-6, source: source)
-        )
-        Field("rope_theta", "rotary_base", \.decoder.rotaryBase, ifAbsent: .classDefault(10000, source: source))
+        fields.vocabSize(32000)
+        fields.seqLength(131_072)
+        fields.layernormEpsilon(1e-6)
+        fields.rotaryBase(10000)
         RopeScaling.fields(in: "rope_scaling", \.decoder.ropeScaling)
         RopeStandardization.otherSpellings(of: "rope_scaling", ["rope_parameters"])
-        Field(
-            "sliding_window",
-            "sliding_window",
-            \.decoder.slidingWindow,
-            ifAbsent: .classDefault(4096, source: source)
-        )
+        fields.slidingWindow(4096)
         Field(
             "tie_word_embeddings",
             "share_embeddings_and_output_weights",
             \.decoder.shareEmbeddingsAndOutputWeights,
             ifAbsent: .classDefault(false, source: source)
         )
-        Field(
-            "initializer_range",
-            "init_method_std",
-            \.decoder.initMethodStd,
-            ifAbsent: .classDefault(0.02, source: source)
-        )
-        Field(
-            "attention_dropout",
-            "attention_dropout",
-            \.decoder.attentionDropout,
-            ifAbsent: .classDefault(0, source: source)
-        ).dropout
+        fields.initMethodStd(0.02)
+        fields.attentionDropout(0)
         Field(["torch_dtype", "dtype"], "params_dtype", \.elementType, ifAbsent: .classDefault(nil, source: source))
-        Field("hidden_act", "activation_func", \.decoder.activation, ifAbsent: .classDefault("silu", source: source))
+        fields.activation("silu")
         Field(
             ["layer_types"],
             "layer_types",

@@ -43,7 +43,7 @@ let modules: [(name: String, uses: [String])] = [
     (
         "Adapters",
         [
-            "JSONTree", "TensorRuntime", "Tokenizers", "BridgeSupport", "TensorFiles", "ModelSchema",
+            "JSONTree", "TensorRuntime", "Communication", "Tokenizers", "BridgeSupport", "TensorFiles", "ModelSchema",
             "CheckpointFormats", "Recipes", "Models", "ModelPlugins",
         ]
     ),

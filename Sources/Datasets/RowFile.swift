@@ -8,7 +8,7 @@ import Parquet
 /// several threads at once.
 package final class RowFile: Sendable {
     /// The location of a row.
-    struct Place: Sendable, Equatable {
+    struct Location: Sendable, Equatable {
         var offset: Int
         var count: Int
         /// The line it begins in, from 1 on.
@@ -18,7 +18,7 @@ package final class RowFile: Sendable {
     /// The file, for messages.
     let path: String
     /// The rows in their order.
-    let places: RowOffsets
+    let locations: RowOffsets
     private let file: FileStorage
     /// The text of a file that is compressed; nil for one that is read where it is.
     private let text: [UInt8]?
@@ -71,29 +71,29 @@ package final class RowFile: Sendable {
             try scanner.scan(text[mark...], at: mark)
             offset = text.count
         }
-        let places = try scanner.finish(at: offset)
-        guard allowsNone || !places.isEmpty else {
+        let locations = try scanner.finish(at: offset)
+        guard allowsNone || !locations.isEmpty else {
             throw BridgeError(.corruptInput, "\(path) holds no row, expected JSON rows, one to a line or as one list")
         }
-        (self.path, self.places, self.file) = (path, places, file)
+        (self.path, self.locations, self.file) = (path, locations, file)
     }
 
     /// The number of rows.
-    package var count: Int { places.count }
+    package var count: Int { locations.count }
 
     /// The location of a row for messages.
     package func name(of row: Int) -> String {
-        places.indices.contains(row) ? "\(path), line \(places[row].line)" : "\(path), row \(row)"
+        locations.indices.contains(row) ? "\(path), line \(locations[row].line)" : "\(path), row \(row)"
     }
 
     /// A row.
     ///
     /// - Throws: `BridgeError` with file and line when the row cannot be read or is not JSON.
     package func json(at row: Int) throws -> JSON {
-        guard places.indices.contains(row) else {
+        guard locations.indices.contains(row) else {
             throw BridgeError(.badArgument, "\(path) has \(count) rows and no row \(row); rows are counted from 0")
         }
-        let location = places[row]
+        let location = locations[row]
         guard location.count <= Self.longestRow else {
             throw BridgeError(
                 .corruptInput,

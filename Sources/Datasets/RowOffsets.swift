@@ -19,7 +19,7 @@ struct RowOffsets: Sendable {
     var indices: Range<Int> { 0..<count }
 
     /// Appends a row.
-    mutating func append(_ location: RowFile.Place) {
+    mutating func append(_ location: RowFile.Location) {
         if count.isMultiple(of: Self.spacing) { marks.append((bytes.count, end, line)) }
         write(location.offset - end)
         write(location.count)
@@ -29,9 +29,9 @@ struct RowOffsets: Sendable {
     }
 
     /// The location of a row.
-    subscript(row: Int) -> RowFile.Place {
+    subscript(row: Int) -> RowFile.Location {
         var (index, end, line) = marks[row / Self.spacing]
-        var location = RowFile.Place(offset: 0, count: 0, line: 0)
+        var location = RowFile.Location(offset: 0, count: 0, line: 0)
         for _ in 0...row % Self.spacing {
             location.offset = end + read(&index)
             location.count = read(&index)

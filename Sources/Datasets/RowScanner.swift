@@ -9,9 +9,9 @@ struct RowScanner {
     private let path: String
     private var form = Form.unknown
     private var line = 1
-    private var places = RowOffsets()
+    private var locations = RowOffsets()
     /// The row that has begun.
-    private var current: RowFile.Place?
+    private var current: RowFile.Location?
     /// The end of what is not white space in it.
     private var end = 0
     private var depth = 0
@@ -97,14 +97,14 @@ struct RowScanner {
 
     private mutating func take(_ offset: Int, isSpace: Bool) {
         guard !isSpace else { return }
-        if current == nil { current = RowFile.Place(offset: offset, count: 0, line: line) }
+        if current == nil { current = RowFile.Location(offset: offset, count: 0, line: line) }
         end = offset + 1
     }
 
     private mutating func finishRow() {
         guard var row = current else { return }
         row.count = end - row.offset
-        places.append(row)
+        locations.append(row)
         current = nil
     }
 
@@ -117,6 +117,6 @@ struct RowScanner {
             )
         }
         finishRow()
-        return places
+        return locations
     }
 }

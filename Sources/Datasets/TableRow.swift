@@ -17,7 +17,9 @@ struct TableRow: DatasetRow {
         case nil, .null: return nil
         case .string(let text): return text
         case .bytes(let bytes):
-            guard let text = String(validating: bytes, as: UTF8.self) else { throw BridgeError.column(column, holdsNo: "text") }
+            guard let text = String(validating: bytes, as: UTF8.self) else {
+                throw BridgeError.column(column, holdsNo: "text")
+            }
             return text
         default: throw BridgeError.column(column, holdsNo: "text")
         }
@@ -55,10 +57,10 @@ struct TableRow: DatasetRow {
         switch value {
         case .null: .null
         case .bool(let value): .bool(value)
-        case .int(let value): .number(JSONNumber(Int(value)))
+        case .int(let value): JSON(Int(value))
         case .unsigned(let value):
-            Int(exactly: value).map { .number(JSONNumber($0)) } ?? .number(JSONNumber(Double(value)))
-        case .double(let value): .number(JSONNumber(value))
+            Int(exactly: value).map { JSON($0) } ?? JSON(Double(value))
+        case .double(let value): JSON(value)
         case .string(let text): .string(text)
         case .bytes(let bytes): .string(String(decoding: bytes, as: UTF8.self))
         case .list(let items): .array(items.map(json))

@@ -15,7 +15,9 @@ import Testing
         let isChanged = Atomic(false)
         var context = RunContext()
         context.progress = { progress in
-            guard progress.doneBytes == progress.totalBytes, !isChanged.exchange(true, ordering: .relaxed) else { return }
+            guard progress.doneBytes == progress.totalBytes, !isChanged.exchange(true, ordering: .relaxed) else {
+                return
+            }
             do { try change() } catch { Issue.record(error) }
         }
         return ConversionOptions(context: context)

@@ -1,4 +1,5 @@
 package import BridgeSupport
+import Communication
 import Glibc
 public import Models
 public import Recipes

@@ -1,7 +1,7 @@
 /// Blocks of files in memory, shared by threads that read pieces of them.
 ///
-/// A block is read once by the first thread that requests it, the others wait for that; the block that was used least
-/// recently makes room for a new one.
+/// A block is read once by the first thread that requests it, and the others wait for that; a new block replaces the one that
+/// was used least recently.
 package final class BlockCache: @unchecked Sendable {
     /// A block of a file.
     struct Key: Hashable {
@@ -21,7 +21,7 @@ package final class BlockCache: @unchecked Sendable {
 
     private let limit: Int
     private var slots: [Slot] = []
-    private var places: [Key: Slot] = [:]
+    private var slotsByKey: [Key: Slot] = [:]
     private var clock = 0
     private let lock = ConditionLock()
 
@@ -36,7 +36,7 @@ package final class BlockCache: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - key: The block.
-    ///   - load: Fills the memory, called without a lock when the block is not there.
+    ///   - load: Fills the memory, called without the lock when the block is not cached.
     ///   - body: Reads the memory.
     /// - Throws: What `load` throws; the block is then not cached, and the next request loads it again.
     func withBlock(
@@ -56,15 +56,15 @@ package final class BlockCache: @unchecked Sendable {
     private func taken(_ key: Key, _ load: (UnsafeMutableRawBufferPointer) throws -> Void) throws -> Slot {
         let (slot, isMine) = lock.locked { () -> (Slot, Bool) in
             while true {
-                if let slot = places[key] {
+                if let slot = slotsByKey[key] {
                     if !slot.isLoading {
                         use(slot)
                         return (slot, false)
                     }
                 } else if let slot = free() {
-                    if let old = slot.key { places[old] = nil }
+                    if let old = slot.key { slotsByKey[old] = nil }
                     (slot.key, slot.isLoading) = (key, true)
-                    places[key] = slot
+                    slotsByKey[key] = slot
                     use(slot)
                     return (slot, true)
                 }
@@ -76,7 +76,7 @@ package final class BlockCache: @unchecked Sendable {
             try load(UnsafeMutableRawBufferPointer(start: slot.buffer.bytes, count: slot.buffer.byteCount))
         } catch {
             lock.locked {
-                places[key] = nil
+                slotsByKey[key] = nil
                 (slot.key, slot.isLoading, slot.users) = (nil, false, 0)
                 lock.signalAll()
             }
@@ -91,8 +91,8 @@ package final class BlockCache: @unchecked Sendable {
 
     /// The least recently used free slot; a new one if the limit allows it.
     ///
-    /// Twice as many blocks as there are threads at them are kept: one that a thread has read to its end is the one that the
-    /// next thread begins with.
+    /// Twice as many blocks as there are threads that use them are kept: the next thread begins with the block that a thread has
+    /// read to its end.
     private func free() -> Slot? {
         let busy = slots.count { $0.users > 0 }
         if slots.count < min(limit, 2 * (busy + 1)) {

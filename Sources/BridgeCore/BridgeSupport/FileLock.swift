@@ -42,12 +42,15 @@ public final class FileLock: Sendable {
 
     /// Acquires the lock of a directory, which is created if it does not exist; its parent has to exist.
     ///
+    /// - Parameters:
+    ///   - path: The directory.
+    ///   - neighbour: A path in the same parent, which the user knows, for messages.
     /// - Returns: The lock; nil when another process holds it.
     /// - Throws: `BridgeError` when the directory cannot be created or opened, or is a link.
-    package static func take(directory path: String) throws -> FileLock? {
+    package static func take(directory path: String, nextTo neighbour: String) throws -> FileLock? {
         try take(path, waits: false, isTemporary: false, followsLink: false) {
             guard mkdir(path, 0o777) == 0 || errno == EEXIST else {
-                throw BridgeError.system("cannot create the directory \(path)")
+                throw BridgeError.system("cannot create a directory next to \(neighbour)")
             }
             // A link at this name could lead to files of another owner.
             let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
@@ -74,7 +77,9 @@ public final class FileLock: Sendable {
             }
             // The previous holder may have removed or renamed what was opened, whose lock is then without effect.
             var (locked, named) = (stat(), stat())
-            if fstat(descriptor, &locked) == 0, (followsLink ? stat(path, &named) : lstat(path, &named)) == 0, locked.st_ino == named.st_ino {
+            if fstat(descriptor, &locked) == 0, (followsLink ? stat(path, &named) : lstat(path, &named)) == 0,
+                locked.st_ino == named.st_ino
+            {
                 return FileLock(descriptor, temporary: isTemporary ? path : nil)
             }
             close(descriptor)

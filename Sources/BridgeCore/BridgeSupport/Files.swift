@@ -118,6 +118,21 @@ public enum Files {
         }
     }
 
+    /// The directories that ``createDirectory(_:)`` would create, the innermost first.
+    public static func missingDirectories(_ path: String) -> [String] {
+        var (directories, directory) = ([String](), path)
+        while !exists(directory), directory != parent(of: directory) {
+            directories.append(directory)
+            directory = parent(of: directory)
+        }
+        return directories
+    }
+
+    /// Removes directories, the innermost first, up to one that is not empty.
+    public static func removeEmpty(_ directories: [String]) {
+        for directory in directories where rmdir(directory) != 0 { break }
+    }
+
     /// Writes a file and flushes it to the disk.
     public static func write(_ bytes: [UInt8], to path: String) throws {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)

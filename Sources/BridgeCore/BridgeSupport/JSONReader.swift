@@ -97,8 +97,12 @@ public struct JSONReader: Sendable {
     /// A text that is one of the raw values of an enumeration.
     public func choice<Choice: RawRepresentable & CaseIterable>(_ key: String) throws -> Choice
     where Choice.RawValue == String {
-        let known = Choice.allCases.map(\.rawValue).joined(separator: ", ")
-        return try required(key, "one of \(known)") { $0.string.flatMap { Choice(rawValue: $0) } }
+        let text = try string(key)
+        guard let choice = Choice(rawValue: text) else {
+            let known = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+            throw problem("\(key) is \(text), expected one of \(known)")
+        }
+        return choice
     }
 
     private static func integer(_ value: JSON, in bounds: ClosedRange<Int>) -> Int? {

@@ -16,7 +16,8 @@ package final class StagedDirectory {
     private let replaces: Bool
     /// The directories above the destination that were made for it, the innermost first.
     private let madeParents: [String]
-    private var isOpen = true
+    /// Whether the directory belongs to this run: not before it is locked, nor after the end.
+    private var isOpen = false
 
     /// Starts to create a directory.
     ///
@@ -28,18 +29,19 @@ package final class StagedDirectory {
         let destination = Files.trimmed(destination)
         let parent = Files.parent(of: destination)
         try Self.check(destination, overwrite: overwrite)
-        madeParents = Self.missing(parent)
+        madeParents = Files.missingDirectories(parent)
         try Files.createDirectory(parent)
         self.destination = destination
         replaces = overwrite
         path = Files.join(parent, ".\(Files.name(of: destination)).partial")
-        guard let lock = try FileLock.take(directory: path) else {
+        guard let lock = try FileLock.take(directory: path, nextTo: destination) else {
             throw BridgeError(
                 .destinationTaken,
                 "another run is writing \(destination); wait for it, or choose another directory"
             )
         }
         self.lock = lock
+        isOpen = true
         for name in try Files.list(path) { try Files.remove(Files.join(path, name)) }
     }
 
@@ -112,18 +114,8 @@ package final class StagedDirectory {
         isOpen = false
         try? Files.remove(path)
         // One that another process uses by now is not empty and is kept.
-        for directory in madeParents where rmdir(directory) != 0 { break }
+        Files.removeEmpty(madeParents)
         lock = nil
-    }
-
-    private static func missing(_ directory: String) -> [String] {
-        var directories: [String] = []
-        var directory = directory
-        while !Files.exists(directory), directory != Files.parent(of: directory) {
-            directories.append(directory)
-            directory = Files.parent(of: directory)
-        }
-        return directories
     }
 
     private static func flush(_ directory: String) throws {

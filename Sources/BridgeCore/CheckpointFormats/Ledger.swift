@@ -55,7 +55,7 @@ public struct Ledger: Sendable, Equatable {
         for (name, other) in shared.sorted(by: { $0.key < $1.key }) { ties[name] = .string(other) }
         let types = widened.sorted { $0.key < $1.key }.map { ($0.key, JSON.string($0.value.rawValue)) }
         return [
-            "mapped": .number(JSONNumber(mapped.count)),
+            "mapped": JSON(mapped.count),
             "dequantised_scales": .array(dequantised.map { .string($0) }),
             "shared": .object(ties),
             "widened": .object(JSONObject(types)),

@@ -224,10 +224,10 @@ public struct ConversionReport: Sendable, Equatable {
             "kind": .string(kind.rawValue),
             "source": .string(source),
             "destination": .string(destination),
-            "tensors": .number(JSONNumber(tensors)),
-            "bytes": .number(JSONNumber(byteCount)),
-            "seconds": .number(JSONNumber(seconds)),
-            "files": .array(files.map { ["name": .string($0.name), "bytes": .number(JSONNumber($0.byteCount))] }),
+            "tensors": JSON(tensors),
+            "bytes": JSON(byteCount),
+            "seconds": JSON(seconds),
+            "files": .array(files.map { ["name": .string($0.name), "bytes": JSON($0.byteCount)] }),
             "notes": .array(notes.map { .string($0) }),
         ]
     }
@@ -241,10 +241,10 @@ extension ConversionPlan {
             "source": .string(source),
             "architecture": .string(architecture),
             "layout": [
-                "tensor_model_parallel_size": .number(JSONNumber(layout.tensorSize)),
-                "pipeline_model_parallel_size": .number(JSONNumber(layout.pipelineSize)),
+                "tensor_model_parallel_size": JSON(layout.tensorSize),
+                "pipeline_model_parallel_size": JSON(layout.pipelineSize),
             ],
-            "bytes": .number(JSONNumber(byteCount)),
+            "bytes": JSON(byteCount),
             "ledger": ledger.json,
             "tensors": .array(
                 lines.map { line in
@@ -257,7 +257,7 @@ extension ConversionPlan {
                     ]
                 }
             ),
-            "files": .array(files.map { ["name": .string($0.name), "bytes": .number(JSONNumber($0.byteCount))] }),
+            "files": .array(files.map { ["name": .string($0.name), "bytes": JSON($0.byteCount)] }),
             "notes": .array(notes.map { .string($0) }),
         ]
     }

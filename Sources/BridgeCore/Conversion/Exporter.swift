@@ -284,7 +284,7 @@ package struct Exporter {
         let old = reference.sideFiles.first { $0.name == reference.style.indexName }
             .flatMap { try? JSON(parsing: $0.storage.bytes(0..<$0.storage.byteCount)) }
         var json = old ?? ["metadata": .object(JSONObject()), "weight_map": .object(JSONObject())]
-        json.set(.number(JSONNumber(shards.reduce(0) { $0 + $1.header.dataByteCount })), at: "metadata.total_size")
+        json.set(JSON(shards.reduce(0) { $0 + $1.header.dataByteCount }), at: "metadata.total_size")
         let homes = shards.flatMap { shard in shard.header.entries.map { ($0.name, shard.name) } }
         let byName = Dictionary(homes) { first, _ in first }
         let order = json["weight_map"]?.object?.keys.filter { byName[$0] != nil } ?? []

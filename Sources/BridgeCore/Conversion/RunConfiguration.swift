@@ -72,22 +72,13 @@ package enum RunConfiguration {
 
     private static func sizes(of layout: RankLayout) -> [(name: String, value: JSON)] {
         [
-            ("tensor_model_parallel_size", .number(JSONNumber(layout.tensorSize))),
-            ("pipeline_model_parallel_size", .number(JSONNumber(layout.pipelineSize))),
+            ("tensor_model_parallel_size", JSON(layout.tensorSize)),
+            ("pipeline_model_parallel_size", JSON(layout.pipelineSize)),
             ("num_layers_per_pipeline_stage", layout.stageLayers.json),
         ]
     }
 
-    private static func node(_ json: JSON) -> Node {
-        switch json {
-        case .null: Node("null")
-        case .bool(let value): Node(value ? "true" : "false")
-        case .number(let number): Node(number.text)
-        case .string(let text): .scalar(string(text))
-        case .array(let items): Node(items.map(node))
-        case .object(let members): mapping(members.map { (Node($0.key), node($0.value)) })
-        }
-    }
+    private static func node(_ json: JSON) -> Node { json.yamlNode(lists: .any, string: string) }
 
     private static func mapping(_ pairs: [(Node, Node)]) -> Node { .mapping(Node.Mapping(pairs)) }
 

@@ -194,7 +194,7 @@ public struct Verifier: Sendable {
             // The type of the weights is compared tensor by tensor.
             guard one != other, key != "params_dtype" else { return nil }
             func text(_ json: JSON?) -> String {
-                json.map { String(decoding: $0.text(pretty: false), as: UTF8.self) } ?? "(none)"
+                json.map { $0.compactText } ?? "(none)"
             }
             return "\(key): \(text(one)) and \(text(other))"
         }

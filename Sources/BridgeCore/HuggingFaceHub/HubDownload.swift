@@ -236,27 +236,30 @@ final class HubDownload: @unchecked Sendable {
             return offset > attempt.offset
                 && Double(offset - attempt.offset) >= seconds * Double(environment.http.leastBytesPerSecond)
         }
-        do {
-            try retryPolicy.run(
-                mostUnreachable: .max,
-                isCancelled: { isCancelled },
-                hasProgress: hasProgress
-            ) { isLast -> RetryPolicy.Attempt<Void> in
-                let response = try ask(&piece, of: transfer, client, block, offset: &offset)
-                if offset == piece.range.upperBound { return .done(()) }
-                guard (200..<300).contains(response.status) else {
-                    try check(response, transfer, isLast: isLast)
-                    return .failed(
-                        reason: "\(transfer.file.path): the hub responds with status \(response.status)",
-                        retryAfter: RetryPolicy.retryAfter(response)
-                    )
-                }
-                throw HTTPFailure(
-                    kind: .cut,
-                    reason: isLast
-                        ? "it ends at byte \(offset) of \(transfer.file.path)" : "the connection was closed early"
+        func makeAttempt(isLast: Bool) throws -> RetryPolicy.Attempt<Void> {
+            let response = try ask(&piece, of: transfer, client, block, offset: &offset)
+            if offset == piece.range.upperBound { return .done(()) }
+            guard (200..<300).contains(response.status) else {
+                try check(response, transfer, isLast: isLast)
+                return .failed(
+                    reason: "the hub responds with status \(response.status)",
+                    retryAfter: RetryPolicy.retryAfter(response)
                 )
             }
+            throw HTTPFailure(
+                kind: .cut,
+                reason: isLast
+                    ? "it ends at byte \(offset) of \(transfer.file.path)" : "the connection was closed early"
+            )
+        }
+        do {
+            try retryPolicy.run(
+                about: "\(transfer.file.path): ",
+                mostUnreachable: .max,
+                isCancelled: { isCancelled },
+                hasProgress: hasProgress,
+                attempt: makeAttempt
+            )
         } catch let failure as HTTPFailure {
             throw failure.error("\(repository)", environment)
         }

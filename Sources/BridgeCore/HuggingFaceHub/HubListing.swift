@@ -125,14 +125,14 @@ public struct HubListing: Sendable {
     /// The listing as it is stored in the cache.
     var json: JSON {
         let entries = files.map { file in
-            var entry: JSON = ["size": .number(JSONNumber(file.byteCount)), "blob_id": .string(file.blobID)]
+            var entry: JSON = ["size": JSON(file.byteCount), "blob_id": .string(file.blobID)]
             if let sha256 = file.sha256 {
                 entry.set(.string(sha256), at: "lfs_sha256")
-                entry.set(.number(JSONNumber(file.byteCount)), at: "lfs_size")
+                entry.set(JSON(file.byteCount), at: "lfs_size")
             }
             if let xetHash = file.xetHash { entry.set(.string(xetHash), at: "xet_hash") }
             return (file.path, entry)
         }
-        return ["format_version": .number(JSONNumber(Self.formatVersion)), "files": .object(JSONObject(entries))]
+        return ["format_version": JSON(Self.formatVersion), "files": .object(JSONObject(entries))]
     }
 }

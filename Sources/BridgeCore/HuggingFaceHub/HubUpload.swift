@@ -178,7 +178,7 @@ public struct HubUpload: Sendable {
                 let sample = try FileStorage(path: Files.join(directory, item.path)).bytes(0..<min(512, item.byteCount))
                 return [
                     "path": .string(item.path), "sample": .string(Base64.encode(sample)),
-                    "size": .number(JSONNumber(item.byteCount)),
+                    "size": JSON(item.byteCount),
                 ]
             }
             let (_, response) = try client.send(post(address, ["files": .array(files)]), about: repository)
@@ -284,7 +284,7 @@ public struct HubUpload: Sendable {
         let wanted: JSON = [
             "operation": "upload", "transfers": ["basic", "multipart"], "hash_algo": "sha256",
             "objects": .array(
-                files.map { ["oid": .string($0.sha256), "size": .number(JSONNumber($0.item.byteCount))] }
+                files.map { ["oid": .string($0.sha256), "size": JSON($0.item.byteCount)] }
             ),
         ]
         let address = "\(hub.environment.endpoint)/\(repository.page).git/info/lfs/objects/batch"
@@ -365,14 +365,14 @@ public struct HubUpload: Sendable {
         if object.isMultipart {
             let tags = object.tags.withLock { $0 }
             let parts: [JSON] = tags.sorted { $0.key < $1.key }.map {
-                ["partNumber": .number(JSONNumber($0.key)), "etag": .string($0.value)]
+                ["partNumber": JSON($0.key), "etag": .string($0.value)]
             }
             let json: JSON = ["oid": .string(object.sha256), "parts": .array(parts)]
             let request = post(object.href, json, type: "application/vnd.git-lfs+json")
             _ = try client.send(request, about: repository, isJSON: false)
         }
         guard let verify = object.verify else { return }
-        let json: JSON = ["oid": .string(object.sha256), "size": .number(JSONNumber(object.file.byteCount))]
+        let json: JSON = ["oid": .string(object.sha256), "size": JSON(object.file.byteCount)]
         _ = try client.send(post(verify, json), about: repository, isJSON: false)
     }
 
@@ -392,7 +392,7 @@ public struct HubUpload: Sendable {
                 "key": "lfsFile",
                 "value": [
                     "path": .string(file.item.path), "algo": "sha256", "oid": .string(file.sha256),
-                    "size": .number(JSONNumber(file.item.byteCount)),
+                    "size": JSON(file.item.byteCount),
                 ],
             ])
         }

@@ -45,6 +45,7 @@ public struct RetryPolicy: Sendable {
     /// Makes attempts until one succeeds, a failure is not transient, or the attempts are exhausted.
     ///
     /// - Parameters:
+    ///   - subject: The start of the messages about pauses, such as the name of a file.
     ///   - mostUnreachable: The most consecutive attempts to reach a host that does not respond.
     ///   - isCancelled: Called several times a second during a pause; true ends it.
     ///   - hasProgress: Called after each failure: whether the attempt got so far that the count of failures starts again.
@@ -52,10 +53,11 @@ public struct RetryPolicy: Sendable {
     /// - Returns: The result.
     /// - Throws: The last error of the attempts; `BridgeError` with code `cancelled`.
     func run<Value>(
+        about subject: String = "",
         mostUnreachable: Int,
         isCancelled: () -> Bool,
         hasProgress: () -> Bool = { false },
-        _ attempt: (_ isLast: Bool) throws -> Attempt<Value>
+        attempt: (_ isLast: Bool) throws -> Attempt<Value>
     ) throws -> Value {
         var failed = 0
         while true {
@@ -74,7 +76,13 @@ public struct RetryPolicy: Sendable {
                 reason = failure.reason
             }
             failed = progress ? 0 : failed + 1
-            try wait(after: max(0, failed - 1), of: most, retryAfter: pause, because: reason, isCancelled: isCancelled)
+            try wait(
+                after: max(0, failed - 1),
+                of: most,
+                retryAfter: pause,
+                because: subject + reason,
+                isCancelled: isCancelled
+            )
         }
     }
 
@@ -86,7 +94,7 @@ public struct RetryPolicy: Sendable {
     /// - Returns: The last response, whatever its status.
     /// - Throws: The last error of the request; `BridgeError` with code `cancelled`.
     func withRetries(isCancelled: () -> Bool, _ request: () throws -> HTTPResponse) throws -> HTTPResponse {
-        try run(mostUnreachable: 2, isCancelled: isCancelled) { isLast in
+        func makeAttempt(isLast: Bool) throws -> Attempt<HTTPResponse> {
             let response = try request()
             guard Self.isTransient(response.status), !isLast else { return .done(response) }
             return .failed(
@@ -94,6 +102,7 @@ public struct RetryPolicy: Sendable {
                 retryAfter: Self.retryAfter(response)
             )
         }
+        return try run(mostUnreachable: 2, isCancelled: isCancelled, attempt: makeAttempt)
     }
 
     /// Waits before the next attempt, and logs the pause.

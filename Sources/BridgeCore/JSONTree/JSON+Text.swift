@@ -25,6 +25,9 @@ extension JSON {
         try parser.finish()
     }
 
+    /// The text on one line without spaces.
+    public var compactText: String { String(decoding: text(pretty: false), as: UTF8.self) }
+
     /// The text in UTF-8: one line without spaces, or indented by two spaces with a line break at the end.
     public func text(pretty: Bool = true) -> [UInt8] {
         let isCoded = hasNullInKey

@@ -85,6 +85,14 @@ extension JSON {
     }
 }
 
+extension JSON {
+    /// A whole number.
+    public init(_ value: Int) { self = .number(JSONNumber(value)) }
+
+    /// A number; one that is not finite becomes the closest finite one, and NaN becomes 0.
+    public init(_ value: Double) { self = .number(JSONNumber(value)) }
+}
+
 extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral,
     ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral, ExpressibleByNilLiteral
 {

@@ -112,7 +112,7 @@ public struct ProcessorSettings: Sendable {
     public func normalization(classMean mean: [Double], classDeviation deviation: [Double]) throws
         -> PixelNormalization
     {
-        let factor = self["rescale_factor"] ?? .number(JSONNumber(1.0 / 255))
+        let factor = self["rescale_factor"] ?? JSON(1.0 / 255)
         guard let rescale = factor.double else { throw reader.wrong("rescale_factor", factor, expected: "a number") }
         do throws(ImageError) {
             return try PixelNormalization(
@@ -138,7 +138,8 @@ public struct ProcessorSettings: Sendable {
         switch value.integer {
         case 2: return .bilinear
         case 3: return .bicubic
-        default: throw reader.wrong("resample", value, expected: "2 (bilinear) or 3 (bicubic)") }
+        default: throw reader.wrong("resample", value, expected: "2 (bilinear) or 3 (bicubic)")
+        }
     }
 
     /// Refuses settings that would change the pixels in ways that are not supported.
@@ -146,8 +147,11 @@ public struct ProcessorSettings: Sendable {
         for key in ["do_resize", "do_rescale", "do_normalize"] {
             if let value = self[key], value.bool != true { throw reader.wrong(key, value, expected: "true") }
         }
-        if let value = self["do_center_crop"], value.bool != false { throw reader.wrong("do_center_crop", value, expected: "false") }
+        if let value = self["do_center_crop"], value.bool != false {
+            throw reader.wrong("do_center_crop", value, expected: "false")
+        }
         if let value = self["data_format"], value.string != "channels_first" {
-            throw reader.wrong("data_format", value, expected: "\"channels_first\"") }
+            throw reader.wrong("data_format", value, expected: "\"channels_first\"")
+        }
     }
 }

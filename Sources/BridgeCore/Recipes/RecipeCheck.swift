@@ -87,7 +87,10 @@ public struct RecipeCheck: Sendable {
             "\(key: "model.attention_dropout") is \(model.attentionDropout ?? 0), but attention weights are not dropped; supported: 0"
         )
         if let minutes = train.exitDurationInMins {
-            require(minutes > 0 && minutes < 1e9, "\(key: "train.exit_duration_in_mins") is \(minutes), expected more than 0")
+            require(
+                minutes > 0 && minutes < 1e9,
+                "\(key: "train.exit_duration_in_mins") is \(minutes), expected more than 0"
+            )
         }
         if let interval = train.exitInterval { require("train.exit_interval", interval, in: 1...1 << 31) }
         if let threshold = train.spikeThreshold {
@@ -131,7 +134,10 @@ public struct RecipeCheck: Sendable {
             optimizer.sgdMomentum >= 0 && optimizer.sgdMomentum < 1,
             "\(key: "optimizer.sgd_momentum") is \(optimizer.sgdMomentum), expected 0 or more and less than 1"
         )
-        require(optimizer.clipGrad >= 0, "\(key: "optimizer.clip_grad") is \(optimizer.clipGrad), expected 0 (no limit) or more")
+        require(
+            optimizer.clipGrad >= 0,
+            "\(key: "optimizer.clip_grad") is \(optimizer.clipGrad), expected 0 (no limit) or more"
+        )
         let decay = scheduler.lrDecayIters ?? recipe.train.trainIters
         let decayKey = scheduler.lrDecayIters == nil ? "train.train_iters" : "scheduler.lr_decay_iters"
         require("scheduler.lr_decay_iters", decay, in: 1...1 << 31)
@@ -202,7 +208,10 @@ public struct RecipeCheck: Sendable {
                 !model.freezeLanguageModel || (abilities.readsImages && !frozenVision),
                 "nothing is trainable: every part of the model is frozen and there is no adapter; set \(key: "peft.scheme") or unfreeze a part"
             )
-            require(!peft.visionLora, "\(key: "peft.vision_lora") is true, but \(key: "peft.scheme") is none; choose lora or dora")
+            require(
+                !peft.visionLora,
+                "\(key: "peft.vision_lora") is true, but \(key: "peft.scheme") is none; choose lora or dora"
+            )
             return
         }
         require("peft.dim", peft.dim, in: 1...65536)
@@ -255,7 +264,9 @@ private struct Problem: ExpressibleByStringInterpolation {
 
     init(stringLiteral text: String) { self.text = text }
 
-    init(stringInterpolation: StringInterpolation) { (text, keys) = (stringInterpolation.text, stringInterpolation.keys) }
+    init(stringInterpolation: StringInterpolation) {
+        (text, keys) = (stringInterpolation.text, stringInterpolation.keys)
+    }
 
     static func + (first: Problem, second: Problem) -> Problem {
         Problem(text: first.text + second.text, keys: first.keys.union(second.keys))

@@ -76,7 +76,7 @@ public struct RecipeField: Sendable {
         return nil
     }
 
-    static func text(_ json: JSON) -> String { String(decoding: json.text(pretty: false), as: UTF8.self) }
+    static func text(_ json: JSON) -> String { json.compactText }
 
     /// A value for a message, truncated.
     package static func shortened(_ text: String) -> String { text.count > 60 ? text.prefix(57) + "..." : text }

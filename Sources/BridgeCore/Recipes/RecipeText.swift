@@ -1,6 +1,6 @@
 import BridgeSupport
-import JSONTree
-import Yams
+package import JSONTree
+package import Yams
 
 /// YAML of recipes: a reader with size limits and line numbers.
 enum RecipeText {
@@ -159,25 +159,16 @@ enum RecipeText {
         guard let first = text.utf8.first, "+-.0123456789".utf8.contains(first), text.utf8.count < 64 else {
             return .string(text)
         }
-        if let whole = Int(text) { return .number(JSONNumber(whole)) }
+        if let whole = Int(text) { return JSON(whole) }
         if let whole = UInt64(text) { return .number(JSONNumber(text: String(whole))) }
         guard text.utf8.allSatisfy({ "+-.0123456789eE".utf8.contains($0) }), let number = Double(text), number.isFinite
         else { return .string(text) }
-        return .number(JSONNumber(number))
+        return JSON(number)
     }
 
     /// The YAML of sections and settings.
-    static func yaml(_ json: JSON) throws -> String { try Yams.serialize(node: node(json), width: -1) }
-
-    private static func node(_ json: JSON) -> Node {
-        switch json {
-        case .null: Node("null")
-        case .bool(let value): Node(value ? "true" : "false")
-        case .number(let number): Node(number.text)
-        case .string(let text): .scalar(string(text))
-        case .array(let items): .sequence(Node.Sequence(items.map(node), .implicit, .flow))
-        case .object(let members): .mapping(Node.Mapping(members.map { (Node($0.key), node($0.value)) }))
-        }
+    static func yaml(_ json: JSON) throws -> String {
+        try Yams.serialize(node: json.yamlNode(lists: .flow, string: string), width: -1)
     }
 
     /// A string that YAML does not read as a number, a boolean or null is written without quotation marks.
@@ -188,5 +179,28 @@ enum RecipeText {
             && json(Node.Scalar(text, Tag(.str), .plain)) == .string(text)
             && !["y", "n", "yes", "no", "on", "off"].contains(text.lowercased())
         return Node.Scalar(text, Tag(.str), isWord ? .plain : .doubleQuoted)
+    }
+}
+
+extension JSON {
+    /// The value as YAML.
+    ///
+    /// - Parameters:
+    ///   - lists: The style of lists.
+    ///   - string: Makes the scalar of a text.
+    /// - Returns: The node.
+    package func yamlNode(lists: Node.Sequence.Style, string: (String) -> Node.Scalar) -> Node {
+        switch self {
+        case .null: Node("null")
+        case .bool(let value): Node(value ? "true" : "false")
+        case .number(let number): Node(number.text)
+        case .string(let text): .scalar(string(text))
+        case .array(let items):
+            .sequence(Node.Sequence(items.map { $0.yamlNode(lists: lists, string: string) }, .implicit, lists))
+        case .object(let members):
+            .mapping(
+                Node.Mapping(members.map { (Node($0.key), $0.value.yamlNode(lists: lists, string: string)) })
+            )
+        }
     }
 }

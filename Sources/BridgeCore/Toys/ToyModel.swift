@@ -127,11 +127,11 @@ public struct ToyModel: Sendable {
         }
         if let layers = options.layers {
             guard layers > 0 else { throw BridgeError(.badArgument, "a model of \(layers) layers cannot be made") }
-            configuration.set(.number(JSONNumber(layers)), at: recipe.layersPath)
+            configuration.set(JSON(layers), at: recipe.layersPath)
         }
         if let hidden = options.hiddenSize {
             guard hidden > 0 else { throw BridgeError(.badArgument, "a hidden size of \(hidden) cannot be") }
-            configuration.set(.number(JSONNumber(hidden)), at: recipe.hiddenPath)
+            configuration.set(JSON(hidden), at: recipe.hiddenPath)
             if let divisor = recipe.hiddenDivisor(configuration), divisor.value > 0, hidden % divisor.value != 0 {
                 let near = max(1, (hidden + divisor.value / 2) / divisor.value) * divisor.value
                 throw BridgeError(

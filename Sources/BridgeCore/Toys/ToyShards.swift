@@ -40,7 +40,7 @@ struct ToyShards {
         let size = shards.reduce(0) { $1.tensors.reduce($0) { $0 + $1.byteCount } }
         let sorted = homes.sorted { $0.0.utf8.lexicographicallyPrecedes($1.0.utf8) }
         return [
-            "metadata": ["total_size": .number(JSONNumber(size))],
+            "metadata": ["total_size": JSON(size)],
             "weight_map": .object(JSONObject(sorted.map { ($0, .string($1)) })),
         ]
     }

@@ -99,7 +99,7 @@ public enum ToyTokenizer {
         .array(
             special.sorted { $0.id < $1.id }.map { id, token in
                 [
-                    "id": .number(JSONNumber(id)), "content": .string(token), "single_word": false, "lstrip": false,
+                    "id": JSON(id), "content": .string(token), "single_word": false, "lstrip": false,
                     "rstrip": false, "normalized": false, "special": true,
                 ]
             }
@@ -111,7 +111,7 @@ public enum ToyTokenizer {
         func text(_ name: String, _ type: JSON) -> JSON { ["Sequence": ["id": .string(name), "type_id": type]] }
         let first: JSON = ["SpecialToken": ["id": .string(start.token), "type_id": 0]]
         let token: JSON = [
-            "id": .string(start.token), "ids": [.number(JSONNumber(start.id))], "tokens": [.string(start.token)],
+            "id": .string(start.token), "ids": [JSON(start.id)], "tokens": [.string(start.token)],
         ]
         return [
             "type": "TemplateProcessing",

@@ -35,7 +35,7 @@ public struct ToyVocabulary: Sendable {
 
     /// The tokens with their ids, for `model.vocab` of a `tokenizer.json`.
     var vocabularyJSON: JSON {
-        .object(JSONObject(tokens.enumerated().map { ($1, .number(JSONNumber($0))) }))
+        .object(JSONObject(tokens.enumerated().map { ($1, JSON($0)) }))
     }
 
     /// The merges, for `model.merges` of a `tokenizer.json`.

@@ -4,7 +4,7 @@ import Tokenizers
 
 /// One turn at a time, from renderings of parts of the conversation.
 extension AssistantTurns {
-    /// The turn of a message whose content is known or is not there.
+    /// The turn of a message, with the range of its content if that is known.
     func renderedTurn(ofMessage index: Int, content: Range<Int>?) throws -> Turn {
         let question = rendered(messages: index, asksForAnswer: true)
         let before = question.flatMap { prefixLength($0) }
@@ -12,16 +12,16 @@ extension AssistantTurns {
         if let content {
             let start =
                 before.flatMap { $0 <= content.lowerBound ? $0 : nil }
-                ?? question.flatMap { self.start(before: content.lowerBound, behind: $0, ofMessage: index) }
+                ?? question.flatMap { self.start(before: content.lowerBound, prompt: $0, ofMessage: index) }
                 ?? content.lowerBound
             let limit = after.flatMap { $0 >= content.upperBound ? $0 : nil }
             // Tool calls follow the text, and the end of the turn follows them.
             let end =
                 conversation.messages[index].callsTools
                 ? limit.map { self.end(of: content.upperBound..<$0) } : nil
-            // Where the message is the last one of a part, the template may leave out the end that is in the whole.
+            // Where the message is the last one of a part, the template may omit the end that is in the whole.
             let isOpen = limit == content.upperBound && index < conversation.messages.count - 1
-            var span = start..<(end ?? self.end(behind: content.upperBound, limit: isOpen ? nil : limit))
+            var span = start..<(end ?? self.end(after: content.upperBound, limit: isOpen ? nil : limit))
             if isOpen || limit == nil, span.upperBound == content.upperBound,
                 let closing = closing(ofMessage: index, content: content)
             {
@@ -53,14 +53,14 @@ extension AssistantTurns {
         return (try? processor.rendered(part, options: options)).map { Array($0.text.utf8) }
     }
 
-    /// How long a beginning is, when the whole does begin with it.
+    /// The length of a beginning, if the whole begins with it.
     private func prefixLength(_ beginning: [UInt8]) -> Int? {
         beginning.count <= text.count && text.starts(with: beginning) ? beginning.count : nil
     }
 
-    /// Where a turn begins when only the end of the prompt is as in the whole, as with a system prompt that is always in
-    /// the last question: the place that has most before it in common with the prompt, an added token at least.
-    private func start(before content: Int, behind prompt: [UInt8], ofMessage index: Int) -> Int? {
+    /// The start of a turn when only the end of the prompt is the same in the whole, as with a system prompt that is always
+    /// in the last question: the position with the longest text before it in common with the prompt, an added token at least.
+    private func start(before content: Int, prompt: [UInt8], ofMessage index: Int) -> Int? {
         // Reasoning is part of the turn and before its content.
         let reasoning = conversation.messages[index].fields.reduce(0) { sum, field in
             guard field.name != "content", case .text(let text) = field.value else { return sum }
@@ -81,7 +81,7 @@ extension AssistantTurns {
     /// More bytes than any template writes between a prompt and its answer.
     private static let longestHeader = 256
 
-    /// Where the content of a message is, when the whole is otherwise the same with a sign in its place.
+    /// The range of the content of a message, if the whole is otherwise the same with another character as the content.
     func content(ofMessage index: Int) -> Range<Int>? {
         var message = conversation.messages[index]
         // Without a content there is nothing to look for in the text.
@@ -103,7 +103,7 @@ extension AssistantTurns {
     }
 
     /// The end of the text with which the template ends a turn after its content; the end of the content if there is none.
-    private func end(behind contentEnd: Int, limit: Int?) -> Int {
+    private func end(after contentEnd: Int, limit: Int?) -> Int {
         var index = contentEnd
         while index < (limit ?? text.count), Self.isSpace(text[index]) { index += 1 }
         if let token = token(at: index, in: addedTokens), index + token.count <= (limit ?? text.count) {
@@ -166,7 +166,7 @@ extension AssistantTurns {
         return starts(text[gap.startIndex..<trimmedEnd(of: gap.startIndex..<gap.startIndex + common - tag)])
     }
 
-    /// Where the content of any message is; nil where that cannot be told.
+    /// The range of the content of any message; nil if unknown.
     private func range(ofMessage index: Int) -> Range<Int>? { locator?.ranges[index] ?? content(ofMessage: index) }
 
     private func token(at index: Int, in tokens: [[UInt8]]) -> [UInt8]? {

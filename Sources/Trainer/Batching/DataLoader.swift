@@ -50,7 +50,7 @@ public final class DataLoader: BatchSource {
         }
         state.withLock { state in
             state.next = (first + count, count)
-            state.statistics.add(prepared.statistics)
+            state.statistics += prepared.statistics
         }
         return TrainingBatch(prepared.batch, on: engine)
     }

@@ -92,18 +92,6 @@ public struct SampleStatistics: Sendable, Equatable {
     /// Zero counts.
     public init() {}
 
-    /// Adds the counts of other samples.
-    public mutating func add(_ other: SampleStatistics) {
-        sampleCount += other.sampleCount
-        tokenCount += other.tokenCount
-        supervisedCount += other.supervisedCount
-        withoutTrainedToken += other.withoutTrainedToken
-        tooLong += other.tooLong
-        cut += other.cut
-        cutTokens += other.cutTokens
-        imageCount += other.imageCount
-    }
-
     /// Counts a sample after ``SampleTruncation/fit(_:)``.
     public mutating func count(_ sample: TrainingSample, _ outcome: SampleTruncation.Outcome) {
         sampleCount += 1

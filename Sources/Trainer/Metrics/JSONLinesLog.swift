@@ -28,19 +28,19 @@ public final class JSONLinesLog: MetricsSink {
     /// Writes a step.
     public func record(_ step: StepRecord) throws {
         var row = JSONObject([
-            ("iteration", .number(JSONNumber(step.iteration))),
-            ("consumed_samples", .number(JSONNumber(step.consumedSamples))),
+            ("iteration", JSON(step.iteration)),
+            ("consumed_samples", JSON(step.consumedSamples)),
             ("elapsed_time_per_iteration", Self.number(step.seconds)),
-            ("tokens", .number(JSONNumber(step.tokens))),
-            ("trained_tokens", .number(JSONNumber(step.trainedTokens))),
+            ("tokens", JSON(step.tokens)),
+            ("trained_tokens", JSON(step.trainedTokens)),
             ("tokens_per_second", Self.number(Double(step.tokens) / step.seconds)),
             ("learning_rate", Self.number(step.learningRate)),
-            ("global_batch_size", .number(JSONNumber(step.globalBatchSize))),
+            ("global_batch_size", JSON(step.globalBatchSize)),
             ("lm_loss", Self.number(step.loss)),
             ("grad_norm", Self.number(step.gradientNorm)),
             ("operations", Self.number(step.operations)),
-            ("skipped_iterations", .number(JSONNumber(step.skippedIterations))),
-            ("nan_iterations", .number(JSONNumber(step.nanIterations))),
+            ("skipped_iterations", JSON(step.skippedIterations)),
+            ("nan_iterations", JSON(step.nanIterations)),
         ])
         if let norm = step.parametersNorm { row["params_norm"] = Self.number(norm) }
         try append(row)
@@ -50,7 +50,7 @@ public final class JSONLinesLog: MetricsSink {
     public func record(_ validation: ValidationRecord) throws {
         try append(
             JSONObject([
-                ("iteration", .number(JSONNumber(validation.iteration))),
+                ("iteration", JSON(validation.iteration)),
                 ("validation_lm_loss", Self.number(validation.loss)),
                 ("validation_perplexity", Self.number(validation.perplexity)),
                 ("validation_seconds", Self.number(validation.seconds)),
@@ -63,7 +63,7 @@ public final class JSONLinesLog: MetricsSink {
 
     private func append(_ row: JSONObject) throws { try file?.append(JSON.object(row).text(pretty: false) + [10]) }
 
-    private static func number(_ value: Double) -> JSON { value.isFinite ? .number(JSONNumber(value)) : .null }
+    private static func number(_ value: Double) -> JSON { value.isFinite ? JSON(value) : .null }
 
     /// The number of bytes of the first `iteration` steps; an incomplete line ends them.
     private func kept(through iteration: Int) -> Int {

@@ -11,6 +11,8 @@ public final class RunDirectory: Sendable {
     public let newest: String?
     /// Nil where nothing is saved, and after the end of the run.
     private let lock: Mutex<FileLock?>
+    /// The directories that were created for the lock; a run that saves nothing leaves none.
+    private let madeParents: [String]
 
     /// Locks the directory and looks up the newest checkpoint.
     ///
@@ -25,18 +27,29 @@ public final class RunDirectory: Sendable {
         isLocked: Bool = true,
         ranks: any ProcessGroup = SingleRank()
     ) throws {
+        let writes = isLocked && !section.save.isEmpty && ranks.rank == 0
         var own: FileLock?
+        var parents: [String] = []
         let found = try ranks.agree {
             guard ranks.rank == 0 else { return [] }
-            if isLocked, !section.save.isEmpty { own = try Self.lock(section.save) }
+            if writes {
+                parents = Files.missingDirectories(Files.parent(of: Destination.resolved(section.save)))
+                own = try Self.lock(section.save)
+            }
             return Array((try Self.newest(section) ?? "").utf8)
         }
+        madeParents = parents
         lock = Mutex(own)
         newest = found[0].isEmpty ? nil : String(decoding: found[0], as: UTF8.self)
     }
 
     /// Ends the lock.
-    func release() { lock.withLock { $0 = nil } }
+    func release() {
+        lock.withLock { $0 = nil }
+        Files.removeEmpty(madeParents)
+    }
+
+    deinit { release() }
 
     private static func lock(_ path: String) throws -> FileLock {
         let directory = Destination.resolved(path)

@@ -31,7 +31,7 @@ public struct RunProgress: Sendable, Equatable {
 
     var json: JSON {
         var json: JSON = .object(JSONObject())
-        for (key, path) in Self.counts { json.set(.number(JSONNumber(self[keyPath: path])), at: key) }
+        for (key, path) in Self.counts { json.set(JSON(self[keyPath: path]), at: key) }
         // Stored as bits, so that the mean is restored exactly.
         if let meanLoss { json.set(.string(String(meanLoss.bitPattern, radix: 16)), at: "mean_loss_bits") }
         return json

@@ -53,26 +53,26 @@ struct RunPrinter {
         guard !json else {
             return Output.json([
                 "recipe": recipe.json,
-                "micro_batches_per_step": .number(JSONNumber(micro)),
-                "most_tokens_per_step": .number(JSONNumber(tokens)),
-                "samples": run.sampleCount.map { .number(JSONNumber($0)) } ?? .null,
+                "micro_batches_per_step": JSON(micro),
+                "most_tokens_per_step": JSON(tokens),
+                "samples": run.sampleCount.map { JSON($0) } ?? .null,
                 "resumed_from": run.resumedFrom.map { .string($0) } ?? .null,
-                "state_bytes": .number(JSONNumber(run.stateByteCount)),
-                "operations_per_step": .number(JSONNumber(operations)),
+                "state_bytes": JSON(run.stateByteCount),
+                "operations_per_step": JSON(operations),
                 "parts": .array(
                     run.parts.map {
                         [
-                            "name": .string($0.name), "parameters": .number(JSONNumber($0.count)),
-                            "trained": .number(JSONNumber($0.trained)),
+                            "name": .string($0.name), "parameters": JSON($0.count),
+                            "trained": JSON($0.trained),
                         ]
                     }
                 ),
                 "schedule": .array(
                     steps.map {
                         [
-                            "step": .number(JSONNumber($0)),
-                            "learning_rate": .number(JSONNumber(schedule.learningRate(at: $0))),
-                            "weight_decay": .number(JSONNumber(schedule.weightDecay(at: $0))),
+                            "step": JSON($0),
+                            "learning_rate": JSON(schedule.learningRate(at: $0)),
+                            "weight_decay": JSON(schedule.weightDecay(at: $0)),
                         ]
                     }
                 ),
@@ -113,15 +113,15 @@ struct RunPrinter {
         let statistics = run.statistics
         guard !json else {
             var result: JSON = [
-                "stop_reason": .string(outcome.end.rawValue), "iteration": .number(JSONNumber(outcome.iteration)),
-                "steps": .number(JSONNumber(outcome.stepsDone)),
+                "stop_reason": .string(outcome.end.rawValue), "iteration": JSON(outcome.iteration),
+                "steps": JSON(outcome.stepsDone),
                 "checkpoints": .string(run.recipe.checkpoint.save),
-                "samples": .number(JSONNumber(statistics.sampleCount)),
-                "samples_without_trained_token": .number(JSONNumber(statistics.withoutTrainedToken)),
+                "samples": JSON(statistics.sampleCount),
+                "samples_without_trained_token": JSON(statistics.withoutTrainedToken),
             ]
-            if let loss = outcome.loss { result.set(.number(JSONNumber(loss)), at: "loss") }
+            if let loss = outcome.loss { result.set(JSON(loss), at: "loss") }
             if let validation = outcome.validation {
-                result.set(.number(JSONNumber(validation.loss)), at: "validation_loss")
+                result.set(JSON(validation.loss), at: "validation_loss")
             }
             result.set(.array(run.notes.unreadKeys.map { .string($0) }), at: "unread_keys")
             result.set(run.notes.rowsWithoutEnd.json, at: "rows_without_end")

@@ -10,12 +10,12 @@ import Testing
 @Suite struct RowPlacesTests {
     @Test func everyPlaceIsTheOneThatWasAdded() {
         var random = SplitMix(state: 3)
-        var (places, expected) = (RowOffsets(), [RowFile.Place]())
+        var (places, expected) = (RowOffsets(), [RowFile.Location]())
         var (offset, line) = (0, 1)
         for _ in 0..<1000 {
             offset += Int(random.next() % 3) + (random.next() % 50 == 0 ? 1 << 40 : 0)
             line += Int(random.next() % 4)
-            let place = RowFile.Place(offset: offset, count: Int(random.next() % 70_000), line: line)
+            let place = RowFile.Location(offset: offset, count: Int(random.next() % 70_000), line: line)
             places.append(place)
             expected.append(place)
             offset += place.count

@@ -23,7 +23,7 @@ package struct ShardIndex {
         var files: Set<String> = []
         for (tensor, file) in weightMap {
             guard let file = file.string, Files.isPlainName(file), file.hasSuffix(".safetensors") else {
-                let text = String(decoding: file.text(pretty: false), as: UTF8.self)
+                let text = file.compactText
                 throw BridgeError(
                     .corruptInput,
                     "weight_map of \(path) has \(tensor) in \(text), expected the name of a .safetensors file in the same directory; "

@@ -161,27 +161,27 @@ extension NativeManifest {
         for parameter in self.parameters { parameters[parameter.name] = parameter.json }
         var files = JSONObject()
         for file in self.files {
-            var json: JSON = ["bytes": .number(JSONNumber(file.byteCount)), "checksum": .string(file.checksum)]
+            var json: JSON = ["bytes": JSON(file.byteCount), "checksum": .string(file.checksum)]
             if !file.blocks.isEmpty { json.set(.array(file.blocks.map { .string($0) }), at: "blocks") }
             files[file.name] = json
         }
         var json: JSON = [
             "format": .string(Self.format),
-            "format_version": .number(JSONNumber(Self.formatVersion)),
+            "format_version": JSON(Self.formatVersion),
             "architecture": .string(architecture),
             "family": .string(family),
             "plugin": .string(plugin),
             "huggingface_style": .string(style.rawValue),
             "layout": [
-                "tensor_model_parallel_size": .number(JSONNumber(layout.tensorSize)),
-                "pipeline_model_parallel_size": .number(JSONNumber(layout.pipelineSize)),
+                "tensor_model_parallel_size": JSON(layout.tensorSize),
+                "pipeline_model_parallel_size": JSON(layout.pipelineSize),
                 "layers_per_stage": layout.stageLayers.json,
             ],
             "ledger": ledger,
             "parameters": .object(parameters),
             "checksums": [
                 "algorithm": .string(BlockChecksum.algorithm),
-                "block_bytes": .number(JSONNumber(BlockChecksum.blockByteCount)),
+                "block_bytes": JSON(BlockChecksum.blockByteCount),
             ],
             "files": .object(files),
         ]
@@ -259,8 +259,8 @@ extension NativeManifest.Parameter {
             "split": .string(split.rawValue),
             "stage": .string(stage.rawValue),
         ]
-        if let layer { json.set(.number(JSONNumber(layer)), at: "layer") }
-        if let parts { json.set(.number(JSONNumber(parts)), at: "parts") }
+        if let layer { json.set(JSON(layer), at: "layer") }
+        if let parts { json.set(JSON(parts), at: "parts") }
         let chunks: [JSON] = chunks.map {
             ["file": .string($0.file), "global": $0.global.json, "local": $0.local.json, "size": $0.size.json]
         }

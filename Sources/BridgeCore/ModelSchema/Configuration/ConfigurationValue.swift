@@ -20,7 +20,7 @@ extension Int: ConfigurationValue {
         self = value
     }
     /// A JSON number.
-    public var json: JSON { .number(JSONNumber(self)) }
+    public var json: JSON { JSON(self) }
 }
 
 extension Double: ConfigurationValue {
@@ -32,7 +32,7 @@ extension Double: ConfigurationValue {
         self = value
     }
     /// A JSON number.
-    public var json: JSON { .number(JSONNumber(self)) }
+    public var json: JSON { JSON(self) }
 }
 
 extension Bool: ConfigurationValue {

@@ -55,7 +55,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
         switch absence {
         case .required: self.absence = "required"
         case .classDefault(let value, let source):
-            self.absence = "\(String(decoding: value.json.text(pretty: false), as: UTF8.self)) (\(source))"
+            self.absence = "\(value.json.compactText) (\(source))"
         case .derived(let rule, _, _): self.absence = rule
         }
         let nullIsAbsent = if case .derived(_, let nullIsMissing, _) = absence { nullIsMissing } else { false }
@@ -167,7 +167,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
             paths: [path],
             megatron: nil,
             verdict: .only(accepted, note: note),
-            absence: source.map { "\(String(decoding: accepted[0].text(pretty: false), as: UTF8.self)) (\($0))" }
+            absence: source.map { "\(accepted[0].compactText) (\($0))" }
                 ?? "required",
             decode: { reading, _ in
                 guard let found = reading.json(at: path) else {
@@ -323,5 +323,5 @@ public struct ConfigurationDecoder: Sendable {
     /// The paths of all keys of a file that no field claims.
     func unread(of file: JSON) -> [String] { SettingsTable.unclaimed(in: file, by: claimed) }
 
-    private static func text(_ json: JSON) -> String { String(decoding: json.text(pretty: false), as: UTF8.self) }
+    private static func text(_ json: JSON) -> String { json.compactText }
 }

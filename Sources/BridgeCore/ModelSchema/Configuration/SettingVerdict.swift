@@ -63,5 +63,5 @@ public struct Setting: Sendable, Equatable {
         return false
     }
 
-    package static func text(_ json: JSON) -> String { String(decoding: json.text(pretty: false), as: UTF8.self) }
+    package static func text(_ json: JSON) -> String { json.compactText }
 }

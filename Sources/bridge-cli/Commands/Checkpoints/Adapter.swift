@@ -75,8 +75,8 @@ struct AdapterOptions: ParsableArguments {
         }
         Output.json([
             "destination": .string(destination), "scheme": .string(adapters.configuration.scheme.rawValue),
-            "modules": .number(JSONNumber(adapters.modules.count)), "ranks": ranks.json,
-            "parameters": .number(JSONNumber(count)),
+            "modules": JSON(adapters.modules.count), "ranks": ranks.json,
+            "parameters": JSON(count),
             "notes": .array(adapters.notes.map { .string($0) }),
         ])
     }

@@ -35,10 +35,10 @@ struct CheckpointCommand: ParsableCommand {
                     .array(
                         rows.map { iteration, path, checkpoint in
                             [
-                                "iteration": .number(JSONNumber(iteration)), "path": .string(path),
+                                "iteration": JSON(iteration), "path": .string(path),
                                 "architecture": .string(checkpoint.manifest.architecture),
                                 "layout": .string(checkpoint.manifest.layout.description),
-                                "bytes": .number(JSONNumber(checkpoint.manifest.files.reduce(0) { $0 + $1.byteCount })),
+                                "bytes": JSON(checkpoint.manifest.files.reduce(0) { $0 + $1.byteCount }),
                             ]
                         }
                     )
@@ -76,7 +76,7 @@ struct CheckpointCommand: ParsableCommand {
             let corruptFiles = health.corruptFiles
             if output.json {
                 let result: JSON = [
-                    "path": .string(health.path), "files": .number(JSONNumber(health.fileCount)),
+                    "path": .string(health.path), "files": JSON(health.fileCount),
                     "corrupt_files": .array(
                         corruptFiles.map { ["file": .string($0.file), "problem": .string($0.problem)] }
                     ),

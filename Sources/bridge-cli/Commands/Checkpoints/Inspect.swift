@@ -51,7 +51,7 @@ struct Inspect: ParsableCommand {
                 + [["parameters", "\(checkpoint.parameterCount)"], ["size", ByteFormat.text(checkpoint.byteCount)]]
         )
         Output.line()
-        Output.table(checkpoint.fields.map { [$0.key, String(decoding: $0.value.text(pretty: false), as: UTF8.self)] })
+        Output.table(checkpoint.fields.map { [$0.key, $0.value.compactText] })
         guard tensors else { return }
         Output.line()
         Output.table(
@@ -66,8 +66,8 @@ struct Inspect: ParsableCommand {
             "kind": .string(checkpoint.kind.rawValue),
             "architecture": .string(checkpoint.architecture),
             "facts": .object(JSONObject(checkpoint.facts.map { ($0.name, .string($0.value)) })),
-            "parameters": .number(JSONNumber(checkpoint.parameterCount)),
-            "bytes": .number(JSONNumber(checkpoint.byteCount)),
+            "parameters": JSON(checkpoint.parameterCount),
+            "bytes": JSON(checkpoint.byteCount),
             "configuration": .object(checkpoint.fields),
         ]
         if tensors {

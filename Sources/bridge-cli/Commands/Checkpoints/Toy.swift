@@ -92,8 +92,8 @@ struct Toy: ParsableCommand {
         guard !printing.json else {
             var json = report.json
             json.set(.string(family), at: "family")
-            json.set(Int(exactly: seed).map { .number(JSONNumber($0)) } ?? .string("\(seed)"), at: "seed")
-            json.set(.number(JSONNumber(toy.parameterCount)), at: "parameters")
+            json.set(Int(exactly: seed).map { JSON($0) } ?? .string("\(seed)"), at: "seed")
+            json.set(JSON(toy.parameterCount), at: "parameters")
             return Output.json(json)
         }
         ReportPrinter(report: report, json: false).show(

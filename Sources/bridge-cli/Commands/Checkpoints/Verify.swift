@@ -175,13 +175,13 @@ struct Verify: ParsableCommand {
     private func json(_ result: LogitComparison, isClose: Bool) -> JSON {
         [
             "equal": .bool(isClose),
-            "positions": .number(JSONNumber(result.positions)),
-            "same_likeliest": .number(JSONNumber(result.sameArgmax)),
-            "max_difference": .number(JSONNumber(Double(result.largestDifference))),
-            "mean_difference": .number(JSONNumber(Double(result.meanDifference))),
-            "max_logit": .number(JSONNumber(Double(result.scale))),
-            "cosine": .number(JSONNumber(result.cosine)),
-            "divergence": .number(JSONNumber(result.divergence)),
+            "positions": JSON(result.positions),
+            "same_likeliest": JSON(result.sameArgmax),
+            "max_difference": JSON(Double(result.largestDifference)),
+            "mean_difference": JSON(Double(result.meanDifference)),
+            "max_logit": JSON(Double(result.scale)),
+            "cosine": JSON(result.cosine),
+            "divergence": JSON(result.divergence),
         ]
     }
 
@@ -208,7 +208,7 @@ struct Verify: ParsableCommand {
     private func json(_ result: Verifier.Result) -> JSON {
         [
             "equal": .bool(result.isEqual),
-            "compared": .number(JSONNumber(result.compared)),
+            "compared": JSON(result.compared),
             "configuration": .array(result.fields.map { .string($0) }),
             "differences": .array(
                 result.rows.map { row in
@@ -217,8 +217,8 @@ struct Verify: ParsableCommand {
                         "shape": row.shape.json,
                         "difference": .string(row.what),
                         "first": row.firstDifference?.json ?? .null,
-                        "max_ulp": row.maxUlp.map { .number(JSONNumber(Int(clamping: $0))) } ?? .null,
-                        "max_difference": row.maxGap.map { .number(JSONNumber($0)) } ?? .null,
+                        "max_ulp": row.maxUlp.map { JSON(Int(clamping: $0)) } ?? .null,
+                        "max_difference": row.maxGap.map { JSON($0) } ?? .null,
                     ]
                 }
             ),

@@ -134,7 +134,7 @@ struct HubLs: ParsableCommand {
                 "files": .array(
                     files.map { file in
                         [
-                            "path": .string(file.path), "bytes": .number(JSONNumber(file.byteCount)),
+                            "path": .string(file.path), "bytes": JSON(file.byteCount),
                             "cached": .bool(snapshot.isCached(file)),
                         ]
                     }
@@ -186,9 +186,9 @@ struct HubCacheCommand: ParsableCommand {
                     held.map { repository in
                         [
                             "id": .string(repository.id), "type": .string(repository.kind.rawValue),
-                            "bytes": .number(JSONNumber(repository.byteCount)),
+                            "bytes": JSON(repository.byteCount),
                             "revisions": .array(repository.revisions.map { .string($0) }),
-                            "incomplete_bytes": .number(JSONNumber(repository.incompleteByteCount)),
+                            "incomplete_bytes": JSON(repository.incompleteByteCount),
                         ]
                     }
                 ),
@@ -235,7 +235,7 @@ struct HubCacheCommand: ParsableCommand {
                 removed.map {
                     [
                         "id": .string($0.id), "type": .string($0.kind.rawValue),
-                        "bytes": .number(JSONNumber($0.byteCount)),
+                        "bytes": JSON($0.byteCount),
                     ]
                 }
             ),

@@ -43,9 +43,9 @@ struct HubUploadCommand: ParsableCommand {
         let bytes = upload.items.reduce(0) { $0 + $1.byteCount }
         if output.json {
             let plan: JSON = [
-                "repository": .string("\(wanted)"), "bytes": .number(JSONNumber(bytes)),
+                "repository": .string("\(wanted)"), "bytes": JSON(bytes),
                 "files": .array(
-                    upload.items.map { ["path": .string($0.path), "bytes": .number(JSONNumber($0.byteCount))] }
+                    upload.items.map { ["path": .string($0.path), "bytes": JSON($0.byteCount)] }
                 ),
                 "skipped": .array(upload.leftOut.map { .string($0) }),
             ]
@@ -96,7 +96,7 @@ struct UploadOptions: ParsableArguments {
     static func json(_ report: HubUpload.Report) -> JSON {
         let result: JSON = [
             "commit": .string(report.commit), "address": .string(report.address),
-            "files": .number(JSONNumber(report.fileCount)), "uploaded_bytes": .number(JSONNumber(report.sentByteCount)),
+            "files": JSON(report.fileCount), "uploaded_bytes": JSON(report.sentByteCount),
             "skipped": .array(report.leftOut.map { .string($0) }),
         ]
         return result.alsoUnder(["skipped": "left_out", "uploaded_bytes": "sent_bytes"])

@@ -121,13 +121,13 @@ struct Evaluate: ParsableCommand {
             func share(_ share: ExactMatch.Share) -> JSON {
                 [
                     "total": share.questions.json, "correct": share.right.json,
-                    "accuracy": .number(JSONNumber(share.accuracy)),
+                    "accuracy": JSON(share.accuracy),
                 ]
             }
             var report = share(result.all)
             let categories = result.categories.sorted { $0.key < $1.key }.map { ($0.key, share($0.value)) }
             report.set(.object(JSONObject(categories)), at: "categories")
-            report.set(.number(JSONNumber(seconds)), at: "seconds")
+            report.set(JSON(seconds), at: "seconds")
             report.set(.bool(result.all.questions < total), at: "interrupted")
             report.set(
                 .array(
@@ -145,7 +145,7 @@ struct Evaluate: ParsableCommand {
             )
         }
         if result.all.questions < total {
-            Output.line("interrupted after \(result.all.questions) of \(counted(total, "question"))")
+            Output.line("interrupted after \(result.all.questions) of \(ByteFormat.counted(total, "question"))")
         }
         func row(_ name: String, _ share: ExactMatch.Share) -> [String] {
             [name, "\(share.right) of \(share.questions)", ByteFormat.rounded(100 * share.accuracy, digits: 1) + " %"]

@@ -102,9 +102,9 @@ struct Forward: ParsableCommand {
             "shape": result.logits.shape.json,
             "dtype": .string(model.decoder.embedding.tensor.elementType.rawValue),
             "timings": [
-                "load_seconds": .number(JSONNumber(start.duration(to: loaded).seconds)),
-                "vision_seconds": .number(JSONNumber(prepared.duration(to: seen).seconds)),
-                "forward_seconds": .number(JSONNumber(seen.duration(to: done).seconds)),
+                "load_seconds": JSON(start.duration(to: loaded).seconds),
+                "vision_seconds": JSON(prepared.duration(to: seen).seconds),
+                "forward_seconds": JSON(seen.duration(to: done).seconds),
             ],
         ])
     }

@@ -149,17 +149,17 @@ struct Generate: ParsableCommand {
     ) -> JSON {
         [
             "text": .string(transcript.text),
-            "token_ids": .array(steps.map { .number(JSONNumber(Int($0.token))) }),
-            "logprobs": .array(steps.map { .number(JSONNumber(Double($0.logProbability ?? 0))) }),
+            "token_ids": .array(steps.map { JSON(Int($0.token)) }),
+            "logprobs": .array(steps.map { JSON(Double($0.logProbability ?? 0)) }),
             "finish_reason": .string(finishReason(transcript, steps)),
             "timings": [
-                "load_seconds": .number(JSONNumber(loaded)),
-                "vision_seconds": .number(JSONNumber(timings.vision)),
-                "prefill_seconds": .number(JSONNumber(timings.prefill)),
-                "prefill_tokens": .number(JSONNumber(timings.prefillTokens)),
-                "decode_seconds": .number(JSONNumber(timings.decode)),
-                "decode_tokens": .number(JSONNumber(timings.decodeTokens)),
-                "first_token_seconds": .number(JSONNumber(first)),
+                "load_seconds": JSON(loaded),
+                "vision_seconds": JSON(timings.vision),
+                "prefill_seconds": JSON(timings.prefill),
+                "prefill_tokens": JSON(timings.prefillTokens),
+                "decode_seconds": JSON(timings.decode),
+                "decode_tokens": JSON(timings.decodeTokens),
+                "first_token_seconds": JSON(first),
             ],
         ]
     }

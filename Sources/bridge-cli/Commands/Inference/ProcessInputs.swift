@@ -174,5 +174,5 @@ struct ProcessInputs: ParsableCommand {
 
 extension [Int] {
     /// A list of numbers.
-    var json: JSON { .array(map { .number(JSONNumber($0)) }) }
+    var json: JSON { .array(map { JSON($0) }) }
 }

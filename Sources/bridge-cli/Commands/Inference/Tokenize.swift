@@ -49,7 +49,7 @@ struct Tokenize: ParsableCommand {
             return Output.line("\(count) tokens in \(ByteFormat.rounded(seconds, digits: 3)) s, \(rate)/s")
         }
         Output.json([
-            "tokens": .number(JSONNumber(count)), "seconds": .number(JSONNumber(seconds)),
+            "tokens": JSON(count), "seconds": JSON(seconds),
         ])
     }
 

@@ -98,7 +98,9 @@ struct DataCheck: ParsableCommand {
         for row in found.rows.prefix(mostLines) { Output.line(prefix + row.message) }
         guard found.count > mostLines else { return }
         let extent = found.count > found.rows.count ? "the first \(found.rows.count)" : "all of them"
-        Output.line("\(prefix)and \(counted(found.count - mostLines, "more \(thing)")); --json has \(extent)")
+        Output.line(
+            "\(prefix)and \(ByteFormat.counted(found.count - mostLines, "more \(thing)")); --json has \(extent)"
+        )
     }
 
     private func report(
@@ -132,9 +134,9 @@ struct DataCheck: ParsableCommand {
         }
         for sentence in notes.sentences { Output.line("warning: \(sentence)") }
         Output.line(
-            "\(counted(count, "row")): \(findings.count) bad, \(warnings.count) cut, "
-                + "\(counted(statistics.tokenCount, "token")), \(statistics.supervisedCount) trained, "
-                + counted(statistics.imageCount, "image")
+            "\(ByteFormat.counted(count, "row")): \(findings.count) bad, \(warnings.count) cut, "
+                + "\(ByteFormat.counted(statistics.tokenCount, "token")), \(statistics.supervisedCount) trained, "
+                + ByteFormat.counted(statistics.imageCount, "image")
         )
     }
 }

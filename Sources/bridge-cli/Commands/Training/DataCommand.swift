@@ -13,6 +13,3 @@ struct DataCommand: ParsableCommand {
         subcommands: [DataPreview.self, DataCheck.self]
     )
 }
-
-/// A number with its noun.
-func counted(_ count: Int, _ thing: String) -> String { "\(count) \(thing)\(count == 1 ? "" : "s")" }

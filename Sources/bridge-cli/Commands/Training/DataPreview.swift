@@ -38,12 +38,12 @@ struct DataPreview: ParsableCommand {
         Output.lines(text)
         let images = sample.images.map { "\($0.width)x\($0.height)" }.joined(separator: ", ")
         Output.printError(
-            "row \(row): \(counted(sample.tokens.count, "token")), \(sample.supervisedCount) trained, "
-                + "\(counted(sample.images.count, "image"))\(images.isEmpty ? "" : " (\(images))")"
+            "row \(row): \(ByteFormat.counted(sample.tokens.count, "token")), \(sample.supervisedCount) trained, "
+                + "\(ByteFormat.counted(sample.images.count, "image"))\(images.isEmpty ? "" : " (\(images))")"
         )
         if case .cut(let count) = outcome {
             Output.printError(
-                "\(counted(count, "token")) at the end are truncated, the maximum length is \(opened.fitter.seqLength)"
+                "\(ByteFormat.counted(count, "token")) at the end are truncated, the maximum length is \(opened.fitter.seqLength)"
             )
         }
         if sample.supervisedCount == 0 { Output.printError("warning: this sample has no supervised token") }
@@ -106,5 +106,5 @@ struct DataPreview: ParsableCommand {
 
 extension Int {
     /// A number.
-    var json: JSON { .number(JSONNumber(self)) }
+    var json: JSON { JSON(self) }
 }

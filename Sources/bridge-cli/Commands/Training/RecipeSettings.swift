@@ -48,7 +48,7 @@ extension Recipes {
         /// A value in the spelling of the command line.
         private static func text(_ value: JSON) -> String {
             if let text = value.string, !text.isEmpty { return text }
-            return String(decoding: value.text(pretty: false), as: UTF8.self)
+            return value.compactText
         }
     }
 }

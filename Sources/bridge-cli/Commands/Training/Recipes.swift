@@ -121,7 +121,7 @@ struct Recipes: ParsableCommand {
                 )
             }
             if differences.isEmpty { return Output.line("The recipes are the same.") }
-            func text(_ json: JSON) -> String { String(decoding: json.text(pretty: false), as: UTF8.self) }
+            func text(_ json: JSON) -> String { json.compactText }
             Output.table(
                 [["SETTING", first, second]] + differences.map { [$0.key, text($0.mine), text($0.theirs)] }
             )
