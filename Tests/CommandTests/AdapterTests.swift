@@ -1,5 +1,6 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// `bridge adapter`, with an adapter that a run has trained.
@@ -63,7 +64,7 @@ import Testing
         let merged = try adapter("merge", "--adapter", run, "--hf-path", out, "--json")
         #expect(merged.status == 0, "\(merged.errors)")
         #expect(try JSON(parsing: Array(merged.output.utf8))["destination"]?.string == out)
-        #expect(Set(Scratch.content(of: out)) == Set(Scratch.content(of: toy)))
+        #expect(Set(TemporaryDirectory.content(of: out)) == Set(TemporaryDirectory.content(of: toy)))
         #expect(try logits("--hf-model", out) != logits("--hf-model", toy))
         let native = bench.scratch.path("native")
         #expect(try adapter("merge", "--adapter", run, "--output", native).status == 0)
@@ -73,7 +74,7 @@ import Testing
 
     @Test func whatWasTrainedBesideAnAdapterGoesWithItEverywhere() throws {
         let bench = try TrainBench("gemma3")
-        let image = Models.fixtures.deletingLastPathComponent().appendingPathComponent("images/rgb.png").path
+        let image = "\(Fixtures.root)/images/rgb.png"
         try bench.write([TrainBench.row("<image> What?", "A cat.", image: image)], to: "rows.jsonl")
         let settings = ["peft.scheme=lora", "peft.dim=4", "peft.modules_to_save=[multi_modal_projector]"]
         let run = bench.arguments("run", recipe: "gemma3_vl_4b_finetune_config", "optimizer.lr=0.02") + settings
@@ -98,7 +99,7 @@ import Testing
         ]).wait()
         #expect(second.status == 0, "\(second.errors)")
         let weights = "adapter_model.safetensors"
-        #expect(Scratch.bytes(of: peft)[weights] == Scratch.bytes(of: again)[weights])
+        #expect(TemporaryDirectory.bytes(of: peft)[weights] == TemporaryDirectory.bytes(of: again)[weights])
         let merged = try BridgeProcess(["adapter", "merge"] + common + ["--hf-path", out]).wait()
         #expect(merged.status == 0, "\(merged.errors)")
         let compared = try BridgeProcess.run("verify", toy, out, "--json")
@@ -112,9 +113,9 @@ import Testing
             let command = ["adapter"] + arguments + ["--hf-model", toy, "--adapter", run]
             let first = try BridgeProcess(command).wait()
             #expect(first.status == 0, "\(first.errors)")
-            let before = Scratch.bytes(of: out)
+            let before = TemporaryDirectory.bytes(of: out)
             expect(try BridgeProcess(command).wait(), failsWith: 1, mentioning: out, "--overwrite")
-            #expect(Scratch.bytes(of: out) == before)
+            #expect(TemporaryDirectory.bytes(of: out) == before)
             let third = try BridgeProcess(command + ["--overwrite"]).wait()
             #expect(third.status == 0, "\(third.errors)")
             #expect(!bench.scratch.content.contains { $0.contains(".merging") || $0.contains(".partial") })
@@ -283,7 +284,7 @@ import Testing
 
     @Test func anAdapterOfAnotherModelIsNamed() throws {
         try train("peft.scheme=lora")
-        let other = Models.fixtures.appendingPathComponent("gemma3").path
+        let other = Fixtures.checkpoint("gemma3")
         let outcome = try BridgeProcess.run(
             "generate",
             "--hf-model",

@@ -5,7 +5,6 @@ import Testing
 
 /// `bridge chat` over a pipe, line by line.
 @Suite struct ChatTests {
-    private let fixtures = Models.fixtures
 
     /// What every run gets: float32, since two runs that add up in another order may only differ in the last bits, and
     /// tokens are compared.
@@ -13,7 +12,7 @@ import Testing
         "--max-new-tokens", "6", "--ignore-eos", "--date", "2025-01-01", "--dtype", "float32",
     ]
 
-    private func directory(_ model: String) -> String { fixtures.appendingPathComponent(model).path }
+    private func directory(_ model: String) -> String { Fixtures.checkpoint(model) }
 
     private func chat(_ model: String, _ lines: String..., more: [String] = []) throws -> BridgeProcess.Outcome {
         try BridgeProcess(
@@ -32,7 +31,7 @@ import Testing
     }
 
     private func image(_ name: String) -> String {
-        fixtures.deletingLastPathComponent().appendingPathComponent("images/\(name)").path
+        "\(Fixtures.root)/images/\(name)"
     }
 
     private func answer(_ model: String, _ prompt: [String]) throws -> Answer {
@@ -56,7 +55,7 @@ import Testing
             [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": ANSWER},
              {"role": "user", "content": "Hello"}]
             """
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let text = messages.replacing(
             "ANSWER",
             with: String(decoding: try JSONEncoder().encode(first.text), as: UTF8.self)
@@ -128,7 +127,7 @@ import Testing
             "/nonsense",
             "/image",
             "/image /nowhere.png",
-            "/image \(fixtures.appendingPathComponent("mistral/README.md").path)",
+            "/image \(Fixtures.checkpoint("mistral/README.md"))",
             String(repeating: "too long ", count: 2000),
             "Hello"
         )

@@ -1,5 +1,6 @@
 import ArgumentParser
 import JSONTree
+import TestSupport
 import Testing
 
 @testable import bridge

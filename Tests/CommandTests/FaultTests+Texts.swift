@@ -1,5 +1,6 @@
 import Foundation
 import JSONTree
+import TestSupport
 
 extension FaultTests {
     private static func index(_ change: @escaping @Sendable (inout JSON) -> Void) -> @Sendable (URL) throws -> Void {

@@ -2,15 +2,16 @@ import BridgeCore
 import Foundation
 import JSONTree
 import TensorRuntime
+import TestSupport
 import Testing
 
 /// `bridge forward` and `bridge verify --logits`.
 @Suite struct ForwardTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
 
-    init() throws { scratch = try Scratch() }
+    init() throws { scratch = try TemporaryDirectory() }
 
-    private func directory(_ name: String) -> String { Models.fixtures.appendingPathComponent(name).path }
+    private func directory(_ name: String) -> String { Fixtures.checkpoint(name) }
 
     private func forward(_ model: String, _ more: String...) throws -> BridgeProcess.Outcome {
         try BridgeProcess(
@@ -142,7 +143,7 @@ import Testing
             "2"
         )
         #expect(made.status == 0, "\(made.errors)")
-        let image = Models.fixtures.deletingLastPathComponent().appendingPathComponent("images/rgb.png").path
+        let image = "\(Fixtures.root)/images/rgb.png"
         let outcome = try BridgeProcess.run(
             "verify",
             directory("gemma3"),

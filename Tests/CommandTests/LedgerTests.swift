@@ -1,14 +1,15 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// Tensors that nothing accounts for.
 @Suite struct LedgerTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
     private let model: URL
 
     init() throws {
-        scratch = try Scratch()
+        scratch = try TemporaryDirectory()
         model = try Models.copy("mistral", to: scratch.url("model"))
     }
 
@@ -110,7 +111,7 @@ import Testing
             scratch.path("back")
         )
         #expect(back.status == 0, "\(back.errors)")
-        #expect(Scratch.bytes(of: scratch.path("back")) == Scratch.bytes(of: model.path))
+        #expect(TemporaryDirectory.bytes(of: scratch.path("back")) == TemporaryDirectory.bytes(of: model.path))
     }
 
     @Test func aGlobThatLetsOtherNamesThroughChangesNothing() throws {

@@ -1,5 +1,6 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// Broken Megatron checkpoints.
@@ -210,12 +211,12 @@ import Testing
         },
     ]
 
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
     private let directory: URL
 
     init() throws {
-        scratch = try Scratch()
-        let model = Models.fixtures.appendingPathComponent("mistral").path
+        scratch = try TemporaryDirectory()
+        let model = Fixtures.checkpoint("mistral")
         let made = try BridgeProcess.run("convert", "--hf-model", model, "--megatron-path", scratch.path("in"))
         #expect(made.status == 0, "\(made.errors)")
         directory = scratch.url("in/iter_0000000")

@@ -1,17 +1,18 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// What a person may give that no model can take: one sentence each.
 @Suite struct PromptFaultTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
 
-    init() throws { scratch = try Scratch() }
+    init() throws { scratch = try TemporaryDirectory() }
 
-    private func directory(_ name: String) -> String { Models.fixtures.appendingPathComponent(name).path }
+    private func directory(_ name: String) -> String { Fixtures.checkpoint(name) }
 
     private var image: String {
-        Models.fixtures.deletingLastPathComponent().appendingPathComponent("images/rgb.png").path
+        "\(Fixtures.root)/images/rgb.png"
     }
 
     private func generate(_ model: String, _ more: String...) throws -> BridgeProcess.Outcome {

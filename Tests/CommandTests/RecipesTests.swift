@@ -1,12 +1,13 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// `bridge recipes`, with the recipes of the real plugins.
 @Suite struct RecipesTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
 
-    init() throws { scratch = try Scratch() }
+    init() throws { scratch = try TemporaryDirectory() }
 
     /// Model, scheme, tensor and pipeline size, global batch, learning rate: the tables "Recommended Configurations" of
     /// Megatron Bridge's documentation of both families with images, the smaller of two batch sizes.

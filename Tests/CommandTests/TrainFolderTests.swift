@@ -1,5 +1,6 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// The directories of `bridge train`: whose they are, what is kept in them, and that nothing in them is lost.
@@ -14,14 +15,14 @@ import Testing
         // Without logger.log_dir, so that the directory follows from checkpoint.save.
         let first = bench.arguments("one").filter { !$0.hasPrefix("logger.log_dir") }
         #expect(try run(first).status == 0)
-        let before = Scratch.bytes(of: bench.scratch.path("one_logs"))
+        let before = TemporaryDirectory.bytes(of: bench.scratch.path("one_logs"))
         #expect(before.keys.contains("log.jsonl") && before.keys.contains("report.html"))
         let again = try run([
             "train", "--recipe", bench.scratch.path("one/iter_0000006/run_config.yaml"),
             "checkpoint.save=\(bench.scratch.path("two"))",
         ])
         #expect(again.status == 0, "\(again.errors)")
-        #expect(Scratch.bytes(of: bench.scratch.path("one_logs")) == before)
+        #expect(TemporaryDirectory.bytes(of: bench.scratch.path("one_logs")) == before)
         let logs = try ["one", "two"].map { name in
             try String(contentsOf: bench.scratch.url("\(name)_logs/log.jsonl"), encoding: .utf8).split(separator: "\n")
                 .map { try JSON(parsing: Array($0.utf8))["lm_loss"] }
@@ -63,8 +64,7 @@ import Testing
     @Test func twoRunsDoNotShareAFolder() throws {
         let endless = ["train.train_iters=1000000", "checkpoint.save_interval=1000000"]
         let first = try BridgeProcess(bench.arguments("run") + endless)
-        let end = Date().addingTimeInterval(60)
-        while (try? bench.log("run").count) ?? 0 < 2, first.isRunning, Date() < end { usleep(5000) }
+        try bench.waitForSteps(2, of: "run", by: first)
         expect(
             try run(bench.arguments("run")),
             failsWith: 1,

@@ -65,7 +65,7 @@ import Tokenizers
     }
 
     @Test func aByteOrderMarkIsNoPartOfAConversation() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let text = #"[{"role": "user", "content": "a"}]"#
         let path = try directory.write([0xEF, 0xBB, 0xBF] + Array(text.utf8), to: "chat.json")
         #expect(try Conversation(contentsOf: path) == conversation(text))

@@ -16,7 +16,7 @@ import Tokenizers
     private func processor(_ checkpoint: String, _ file: String, _ changes: [(String, JSON?)]?) throws
         -> any ModelProcessor
     {
-        let scratch = try TemporaryFolder()
+        let scratch = try TemporaryDirectory()
         let copy = try scratch.copy(ofCheckpoint: checkpoint)
         let path = "\(copy)/\(file)"
         if let changes {
@@ -160,7 +160,7 @@ import Tokenizers
         ("ministral3", "processor_config.json", "[IMG]"), ("gemma3", "preprocessor_config.json", "<start_of_image>"),
     ])
     func anyValueInAFileIsTakenOrRefused(_ checkpoint: String, _ file: String, _ marker: String) throws {
-        let scratch = try TemporaryFolder()
+        let scratch = try TemporaryDirectory()
         let path = "\(try scratch.copy(ofCheckpoint: checkpoint))/\(file)"
         let original = try JSON(contentsOf: path)
         func keys(_ json: JSON, _ prefix: String) -> [String] {

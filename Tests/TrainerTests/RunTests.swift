@@ -99,7 +99,7 @@ import Trainer
         #expect(whole.log.steps.map(\.iteration) == [1, 2, 3, 4, 5, 6])
         #expect(Set(whole.log.losses).count == 6)
 
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let recipe = recipe(scheme, save: directory.path("run"))
         let first = try Run(recipe, type)
         var steps = 0
@@ -119,7 +119,7 @@ import Trainer
     }
 
     @Test func onlyTheLastCheckpointsAreKept() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         var recipe = recipe(save: directory.path("run"))
         (recipe.checkpoint.saveInterval, recipe.checkpoint.mostRecentK) = (1, 2)
         _ = try Run(recipe).trainer.run()
@@ -129,7 +129,7 @@ import Trainer
     }
 
     @Test(arguments: ["mistral", "gemma3"]) func theCheckpointOfARunConvertsLikeAnyOther(_ name: String) throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
         let model = try bridge.toModel(on: Self.engine)
         for parameter in model.parameters {
@@ -152,7 +152,7 @@ import Trainer
 
     @Test(arguments: [Recipe.PEFTSection.Scheme.lora, .dora], [false, true])
     func adaptersGoOutAndComeBack(_ scheme: Recipe.PEFTSection.Scheme, _ isCanonical: Bool) throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         var recipe = recipe(scheme, save: directory.path("run"))
         recipe.peft.canonical = isCanonical
         if isCanonical { recipe.peft.targetModules = ["linear_q", "linear_v", "linear_fc1", "linear_fc2"] }
@@ -265,7 +265,7 @@ import Trainer
     }
 
     @Test func aLogThatCannotBeWrittenEndsNoRun() throws {
-        let (disk, directory) = (FullDisk(), try TemporaryFolder())
+        let (disk, directory) = (FullDisk(), try TemporaryDirectory())
         let run = try Run(recipe(save: directory.path("run")), sinks: [disk])
         #expect(try run.trainer.run().iteration == 6)
         #expect(disk.steps == 2 && run.log.steps.count == 6 && run.log.finished == 1)

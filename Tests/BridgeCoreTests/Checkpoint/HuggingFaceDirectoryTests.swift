@@ -7,11 +7,11 @@ import Testing
 
 /// Which files of a directory are read: `_get_resolved_checkpoint_files` in modeling_utils.py, transformers 5.23.
 @Suite struct HuggingFaceDirectoryTests {
-    private let directory: TemporaryFolder
+    private let directory: TemporaryDirectory
     private let path: String
 
     init() throws {
-        directory = try TemporaryFolder()
+        directory = try TemporaryDirectory()
         path = try directory.copy(ofCheckpoint: "mistral")
     }
 

@@ -1,6 +1,7 @@
 import BridgeCore
 import Foundation
 import Parquet
+import TestSupport
 import Testing
 
 @testable import Datasets
@@ -8,11 +9,14 @@ import Testing
 
 /// The layouts are those of https://huggingface.co/docs/hub/datasets-data-files-configuration.
 @Suite struct HuggingFaceDatasetTests {
+    private let scratch: TemporaryDirectory
+
+    init() throws { scratch = try TemporaryDirectory() }
+
     /// A directory with copies of the fixture of nine rows (`.parquet`), or of given text.
     private func directory(_ files: [String], texts: [String: String] = [:]) throws -> String {
-        let root = FileManager.default.temporaryDirectory.appending(path: "bridge-dataset-\(UUID().uuidString)")
-        let fixture = URL(filePath: #filePath).deletingLastPathComponent()
-            .appending(path: "../../Fixtures/parquet/images.parquet")
+        let root = scratch.url(UUID().uuidString)
+        let fixture = URL(filePath: "\(Fixtures.root)/parquet/images.parquet")
         for file in files + texts.keys {
             let url = root.appending(path: file)
             try FileManager.default.createDirectory(
