@@ -30,8 +30,7 @@ import Testing
     @Test func aKillAtAnySystemCallLeavesTheDestinationAbsentOrComplete() throws {
         let scratch = try TemporaryDirectory()
         let arguments = try Self.arguments(scratch)
-        // The partial result, its rename and its lock.
-        let run = FaultRun(arguments: arguments, under: scratch.path(".out"))
+        let run = FaultRun(arguments: arguments, under: scratch.path)
         let count = try run.count(FaultRun.anyCall, in: scratch)
         try #require(count > 20)
         try FileManager.default.removeItem(atPath: scratch.path("out"))
@@ -55,7 +54,7 @@ import Testing
         let arguments = try Self.arguments(scratch)
         #expect(try BridgeProcess(arguments).wait().status == 0)
         let replacing = arguments + ["--overwrite"]
-        let run = FaultRun(arguments: replacing, under: scratch.path(""))
+        let run = FaultRun(arguments: replacing, under: scratch.path)
         let count = try run.count(FaultRun.anyCall, in: scratch)
         try #require(count > 20)
         for number in 1...count {

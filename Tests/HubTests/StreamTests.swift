@@ -143,7 +143,7 @@ import Testing
     /// The hub sends no more, so that nothing but the error ends the download.
     @Test(.timeLimit(.minutes(2))) func anErrorElsewhereEndsTheDownload() async throws {
         struct Elsewhere: Error {}
-        try await server.fail(["match": "GET /models/.*safetensors", "times": 9, "stall": 1000])
+        try await server.fail(["match": "GET /models/.*safetensors", "times": 9, "stall": 40_000])
         #expect(throws: Elsewhere.self) {
             let hub = server.hub(["HF_HUB_DOWNLOAD_TIMEOUT": "600"])
             try AutoBridge.whileDownloading("org/name", catalog: .standard(), hub: hub) { _ in throw Elsewhere() }
