@@ -120,7 +120,7 @@ import Testing
         }
     }
 
-    @Test(arguments: families) func importAndExportGiveTheSameFolder(_ family: String) throws {
+    @Test(arguments: families) func importAndExportGiveTheSameFiles(_ family: String) throws {
         try withDirectory { directory in
             try ToyModel(family: family, options: .init(seed: 2)).write(to: "\(directory)/toy")
             let bridge = try AutoBridge.fromHF("\(directory)/toy")
@@ -164,7 +164,7 @@ import Testing
         }
     }
 
-    @Test func whatCannotBeMadeIsSaidInASentence() throws {
+    @Test func anImpossibleToyIsAnErrorOfOneSentence() throws {
         func message(_ family: String, _ options: ToyModel.Options) -> String {
             do {
                 _ = try ToyModel(family: family, options: options)
@@ -181,7 +181,7 @@ import Testing
         #expect(message("mistral", .init(elementType: .int8)).contains("int8"))
     }
 
-    @Test func aFolderThatStandsThereIsKept() throws {
+    @Test func anExistingDirectoryIsKept() throws {
         try withDirectory { directory in
             let toy = try ToyModel(family: "mistral")
             try toy.write(to: "\(directory)/toy")

@@ -106,7 +106,7 @@ import Testing
         #expect(compared.status == 3 && compared.output.contains("mm_input_projection_weight"), "\(compared.output)")
     }
 
-    @Test func foldersThatAreTakenStayAsTheyAre() throws {
+    @Test func existingDirectoriesAreUnchanged() throws {
         try train("peft.scheme=lora")
         let (run, out) = (bench.scratch.path("run"), bench.scratch.path("out"))
         for arguments in [["export", "--output", out], ["import", "--output", out], ["merge", "--hf-path", out]] {
@@ -123,7 +123,7 @@ import Testing
         }
     }
 
-    @Test func foldersWithoutAdaptersAreNamed() throws {
+    @Test func directoriesWithoutAdaptersAreNamed() throws {
         let out = bench.scratch.path("out")
         expect(try adapter("export", "--adapter", "nowhere", "--output", out), failsWith: 1, mentioning: "nowhere")
         let whole = try BridgeProcess(bench.arguments("whole", "train.train_iters=2")).wait()
@@ -160,7 +160,7 @@ import Testing
         }
     }
 
-    @Test func whatIsNotReadSaysWhatToDo() throws {
+    @Test func anUnsupportedAdapterIsAnErrorWithAdvice() throws {
         try train("peft.scheme=lora")
         let (peft, out) = (bench.scratch.path("peft"), bench.scratch.path("out"))
         #expect(try adapter("export", "--adapter", bench.scratch.path("run"), "--output", peft).status == 0)

@@ -36,7 +36,7 @@ import Testing
         #expect(!scratch.content.contains { $0.hasPrefix("out") })
     }
 
-    @Test func aFolderBehindALinkIsNamed() throws {
+    @Test func aLinkedDirectoryIsNamed() throws {
         try FileManager.default.createDirectory(at: scratch.url("private"), withIntermediateDirectories: false)
         try Data("secret".utf8).write(to: scratch.url("private/key.txt"))
         try link("extra", "../private")

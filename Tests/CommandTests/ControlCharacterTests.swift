@@ -149,7 +149,7 @@ import Testing
         #expect(!PrintableText.line("\u{1}31m\u{2}").contains("\u{1}"))
     }
 
-    @Test func jsonSaysTheSameWithoutControlCharacters() throws {
+    @Test func jsonHasTheSameTextWithoutControlCharacters() throws {
         let text = "\u{1B}\u{7F}\u{9B}\u{202E}\u{E0041}\n\t\"\\ü"
         let document: JSON = ["key": .string(text), "list": [.string(text)]]
         let printed = PrintableText.json(String(decoding: document.text(), as: UTF8.self))

@@ -8,7 +8,7 @@ import Testing
     static let free = [0, 4, 16, 100, 200, 280, 300, 308, 316, 324, 332, 340, 360, 600]
 
     @Test(.enabled(if: SmallDisk.mayMount, "only root may mount a small disk"))
-    func aFullDiskLeavesNothingBehind() throws {
+    func aFullDiskLeavesNoFile() throws {
         let scratch = try TemporaryDirectory()
         try Models.copy("mistral", to: scratch.url("model"))
         let disk = try SmallDisk(at: scratch.url("disk"), kilobytes: 800)
@@ -32,7 +32,7 @@ import Testing
     }
 
     @Test(.enabled(if: SmallDisk.mayMount, "only root may mount a small disk"))
-    func aFullDiskKeepsTheCheckpointThatStandsThere() throws {
+    func aFullDiskKeepsTheExistingCheckpoint() throws {
         let scratch = try TemporaryDirectory()
         try Models.copy("mistral", to: scratch.url("model"))
         let disk = try SmallDisk(at: scratch.url("disk"), kilobytes: 600)

@@ -49,7 +49,8 @@ import Tokenizers
         for directory in ["Sources", "Plugins"] {
             let root = URL(filePath: Fixtures.repository).appendingPathComponent(directory)
             // The documentation is built among the sources, with packages of others.
-            for name in TemporaryDirectory.content(of: root.path) where name.hasSuffix(".swift") && !name.contains(".build/") {
+            for name in TemporaryDirectory.content(of: root.path)
+            where name.hasSuffix(".swift") && !name.contains(".build/") {
                 let text = try String(contentsOf: root.appendingPathComponent(name), encoding: .utf8)
                 for match in text.matches(of: declaration) { declared.insert(String(match[1].substring ?? "")) }
             }

@@ -8,7 +8,13 @@ import Testing
     private let model = Fixtures.checkpoint("ministral3")
     private let image = "\(Fixtures.root)/images/rgb.png"
 
-    private func row(_ question: String, _ answer: String, system: String? = nil, image: String? = nil, category: String)
+    private func row(
+        _ question: String,
+        _ answer: String,
+        system: String? = nil,
+        image: String? = nil,
+        category: String
+    )
         -> JSON
     {
         let first: [JSON] = system.map { [["role": "system", "content": .string($0)]] } ?? []

@@ -194,7 +194,7 @@ import Testing
         #expect(scratch.content == before)
     }
 
-    @Test func aCheckpointThatStandsThereIsKeptWhenItsReplacementFails() throws {
+    @Test func theExistingCheckpointIsKeptWhenItsReplacementFails() throws {
         let scratch = try TemporaryDirectory()
         let model = try Models.copy("mistral", to: scratch.url("model"))
         let first = try BridgeProcess.run("convert", "--hf-model", model.path, "--megatron-path", scratch.path("out"))
@@ -239,7 +239,7 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: scratch.path("out")))
     }
 
-    @Test func aFolderThatLinksToItselfIsReadOnce() throws {
+    @Test func aDirectoryThatLinksToItselfIsReadOnce() throws {
         let scratch = try TemporaryDirectory()
         let model = try Models.copy("mistral", to: scratch.url("model"))
         for name in ["here", "again"] {

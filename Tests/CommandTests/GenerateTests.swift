@@ -47,7 +47,7 @@ import Testing
     }
 
     @Test(arguments: ["mistral", "ministral3", "gemma3"])
-    func aMegatronCheckpointOfAnyLayoutSaysTheSame(_ name: String) throws {
+    func aMegatronCheckpointOfAnyLayoutGeneratesTheSame(_ name: String) throws {
         let scratch = try TemporaryDirectory()
         let made = try BridgeProcess.run(
             "convert",
@@ -77,7 +77,7 @@ import Testing
         }
     }
 
-    @Test func whatIsStreamedIsTheWholeText() throws {
+    @Test func theStreamedTextIsTheCompleteText() throws {
         let request = [
             "--hf-model", directory("mistral"), "--prompt", "Hello", "--max-new-tokens", "40", "--ignore-eos",
         ]
@@ -94,7 +94,9 @@ import Testing
             "3",
         ])
         let seconds = (clock.now - start) / .seconds(1)
-        func timing(_ key: String) throws -> Double { try #require(answer.json[path: "timings.\(key)_seconds"]?.double) }
+        func timing(_ key: String) throws -> Double {
+            try #require(answer.json[path: "timings.\(key)_seconds"]?.double)
+        }
         let parts = try ["load", "vision", "prefill", "decode"].map(timing)
         #expect(parts.allSatisfy { $0 > 0 } && parts.reduce(0, +) <= seconds, "\(parts) of \(seconds)")
         // The first token follows what comes before decoding.
@@ -104,7 +106,7 @@ import Testing
         #expect(answer.json[path: "timings.decode_tokens"]?.integer == answer.tokens.count - 1)
     }
 
-    @Test func aConversationFromAFileSaysWhatItsPromptSays() throws {
+    @Test func aConversationFromAFileEqualsItsPrompt() throws {
         let scratch = try TemporaryDirectory()
         let chat = #"[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]"#
         try Data(chat.utf8).write(to: scratch.url("chat.json"))
@@ -155,7 +157,7 @@ import Testing
         #expect(one != (try tokens("2")))
     }
 
-    @Test func stepsAreShownInTheFrameOfThePeer() throws {
+    @Test func stepsAreShownInTheFormatOfMegatronBridge() throws {
         let outcome = try BridgeProcess.run(
             "generate",
             "--hf-model",

@@ -95,7 +95,7 @@ import Testing
         #expect(!Self.hasPartial(scratch))
     }
 
-    @Test func whatAKilledRunHasLeftIsClearedAway() throws {
+    @Test func thePartialResultOfAKilledRunIsRemoved() throws {
         let scratch = try TemporaryDirectory()
         try Models.copy("mistral", to: scratch.url("model"))
         try FileManager.default.createDirectory(
@@ -114,7 +114,7 @@ import Testing
         #expect(!scratch.content.contains { $0.contains(".partial") || $0.hasSuffix("old") })
     }
 
-    @Test func aLinkInPlaceOfWhatAKilledRunLeavesIsNotFollowed() throws {
+    @Test func aLinkWithTheNameOfAPartialResultIsNotFollowed() throws {
         let scratch = try TemporaryDirectory()
         try Models.copy("mistral", to: scratch.url("model"))
         try FileManager.default.createDirectory(atPath: scratch.path("precious"), withIntermediateDirectories: false)

@@ -272,7 +272,7 @@ import Testing
         expect(outcome, failsWith: 4, mentioning: "1 of", "weights_tp00_pp00.safetensors: its content has changed")
     }
 
-    @Test func anExportDoesNotReplaceAFolderThatHoldsSomethingElse() throws {
+    @Test func anExportDoesNotReplaceAnotherDirectory() throws {
         try FileManager.default.createDirectory(at: scratch.url("mine"), withIntermediateDirectories: false)
         try Data().write(to: scratch.url("mine/thesis"))
         let outcome = try BridgeProcess.run(

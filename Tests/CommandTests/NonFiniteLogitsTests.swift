@@ -32,7 +32,7 @@ import Testing
     }
 
     /// bfloat16: a NaN, infinity, and the largest number, whose sums overflow.
-    @Test(arguments: [0x7FC0, 0x7F80, 0x7F7F] as [UInt16]) func theyAreAnErrorThatSaysWhatToDo(_ bits: UInt16) throws {
+    @Test(arguments: [0x7FC0, 0x7F80, 0x7F7F] as [UInt16]) func theyAreAnErrorWithAdvice(_ bits: UInt16) throws {
         try makeModel("model.norm.weight", bits: bits)
         let data = scratch.path("questions.jsonl")
         let row = #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#

@@ -58,7 +58,7 @@ import Testing
         (Descriptor(), ["bridge_plugin_make returned nothing"]),
     ]
 
-    @Test(arguments: misfits.indices) func aPluginThatDoesNotFitSaysWhichSideToRebuild(_ index: Int) throws {
+    @Test(arguments: misfits.indices) func anIncompatiblePluginNamesTheSideToRebuild(_ index: Int) throws {
         let scratch = try TemporaryDirectory()
         let (descriptor, words) = Self.misfits[index]
         let path = try Self.compile(descriptor.source, to: scratch.url("libTinyPlugin.so"))
@@ -67,7 +67,7 @@ import Testing
         for word in words { #expect(outcome.sentence.contains(word), "\(outcome.errors) lacks \(word)") }
     }
 
-    @Test func aLibraryThatIsNoPluginIsNamed() throws {
+    @Test func aLibraryWithoutAPluginIsNamed() throws {
         let scratch = try TemporaryDirectory()
         let path = try Self.compile("int nothing(void) { return 0; }", to: scratch.url("libTinyPlugin.so"))
         expect(try Self.models(with: path), failsWith: 1, mentioning: path, "does not export bridge_plugin_abi")
@@ -88,7 +88,7 @@ import Testing
         )
     }
 
-    @Test(arguments: ["", "not a library", "\u{7F}ELF"]) func aFileThatIsNoLibraryIsNamed(_ text: String) throws {
+    @Test(arguments: ["", "not a library", "\u{7F}ELF"]) func aFileWithoutALibraryIsNamed(_ text: String) throws {
         let scratch = try TemporaryDirectory()
         try Data(text.utf8).write(to: scratch.url("libTinyPlugin.so"))
         let path = scratch.path("libTinyPlugin.so")
@@ -133,7 +133,7 @@ import Testing
         #expect(try Self.models(with: Self.realPlugin().path).status == 0)
     }
 
-    @Test func aFolderThatOthersMayWriteToIsRefused() throws {
+    @Test func aDirectoryThatOthersMayWriteToIsRefused() throws {
         let scratch = try TemporaryDirectory()
         let copy = scratch.url("libMistralPlugin.so")
         try FileManager.default.copyItem(at: Self.realPlugin(), to: copy)
@@ -155,7 +155,7 @@ import Testing
         expect(try Self.models(with: copy.path), failsWith: 1, mentioning: "chmod go-w \(open.path)")
     }
 
-    @Test func aFolderFartherUpThatOthersMayWriteToIsRefused() throws {
+    @Test func aParentDirectoryThatOthersMayWriteToIsRefused() throws {
         let scratch = try TemporaryDirectory()
         let inner = scratch.url("open/mine/inner")
         try FileManager.default.createDirectory(at: inner, withIntermediateDirectories: true)
@@ -199,7 +199,7 @@ import Testing
         expect(try Self.models(with: scratch.path("a.so")), failsWith: 1, mentioning: "there is no plugin at")
     }
 
-    @Test func theSameNameInTwoFoldersIsTwoLibraries() throws {
+    @Test func theSameNameInTwoDirectoriesIsTwoLibraries() throws {
         let scratch = try TemporaryDirectory()
         var paths: [String] = []
         for (directory, source) in [("a", Descriptor(abi: "7u").source), ("b", "int nothing(void) { return 0; }")] {
@@ -225,7 +225,7 @@ import Testing
         )
     }
 
-    @Test func aBrokenPluginInASearchFolderIsAWarning() throws {
+    @Test func aBrokenPluginInASearchDirectoryIsAWarning() throws {
         let scratch = try TemporaryDirectory()
         try Data("no".utf8).write(to: scratch.url("libTinyPlugin.so"))
         let outcome = try BridgeProcess.run("models", environment: ["BRIDGE_PLUGIN_PATH": scratch.path])

@@ -20,7 +20,8 @@ import TileEmulation
         #expect(report[path: "processor.level"]?.string == InstructionLevel.ofProcessor.name)
         #expect(report[path: "processor.level_used"]?.string == best.name)
         #expect(report["engines"]?.array?.contains { $0.string?.hasPrefix("OpenBLAS ") == true } == true)
-        #expect(report["threads"]?.integer ?? 0 > 0)
+        let threads = try #require(report["threads"]?.integer)
+        #expect((1...ProcessInfo.processInfo.activeProcessorCount).contains(threads), "\(threads)")
         #expect(report["version"]?.string?.wholeMatch(of: /\d+\.\d+\.\d+/) != nil)
         // What Linux says of the same processor.
         let text = try String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)

@@ -140,7 +140,7 @@ import Testing
         #expect(json[path: "dataset.dataset_type"] == "hf")
     }
 
-    @Test func filesLieWhereTheEnvironmentSays() throws {
+    @Test func filesAreInTheDirectoriesOfTheEnvironment() throws {
         let run = [
             "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint", try toy("mistral"), "--dataset-type",
             "mock", "dataset.num_images=0",

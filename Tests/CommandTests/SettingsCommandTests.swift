@@ -110,7 +110,7 @@ import Testing
         }
     }
 
-    @Test func greedyDecodingSaysThatItDoesNotSample() throws {
+    @Test func greedyDecodingReportsThatItDoesNotSample() throws {
         let plain = ["generate", "--hf-model", model, "--prompt", "a", "--max-new-tokens", "6", "--ignore-eos"]
         try change("generation_config.json", "do_sample", true)
         try change("generation_config.json", "top_k", 1)

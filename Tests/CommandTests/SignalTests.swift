@@ -161,7 +161,7 @@ import Testing
         #expect(try BridgeProcess.run("checkpoint", "check", scratch.path("run")).status == 0)
     }
 
-    @Test func nohupKeepsARunAlive() throws {
+    @Test func aRunUnderNohupContinuesAfterAHangup() throws {
         let endless = bench.arguments("run", "train.train_iters=100000", "checkpoint.save_interval=100000")
         let run = try BridgeProcess(endless, shell: "trap '' HUP; exec \"$@\"")
         try run.waitForOutput(containing: "iteration")

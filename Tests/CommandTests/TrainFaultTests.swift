@@ -98,7 +98,7 @@ import Testing
         )
     }
 
-    @Test func rowsThatTeachNothingAreCounted() throws {
+    @Test func rowsWithoutSupervisedTokensAreCounted() throws {
         let tokens = #"{"input_ids": [1, 20, 30, 40], "labels": [-100, -100, -100, -100]}"#
         let other = #"{"input_ids": [1, 20, 30, 40], "labels": [-100, 20, 30, 40]}"#
         try bench.write([tokens, other], to: "rows.jsonl")
@@ -148,7 +148,7 @@ import Testing
         }
     }
 
-    @Test func aConvertedCheckpointIsNoRunToGoOnWith() throws {
+    @Test func aConvertedCheckpointIsNotARunToResume() throws {
         let made = try BridgeProcess.run(
             "convert",
             "--hf-model",

@@ -16,7 +16,8 @@ import Testing
     @Test(arguments: schemes)
     func aRunThatIsKilledAgainAndAgainIsTheUninterruptedRun(_ scheme: [String]) throws {
         let (saveCount, interval) = (7, 2)
-        let settings = ["train.train_iters=\(saveCount * interval)", "checkpoint.save_interval=\(interval)"]
+        let settings =
+            ["train.train_iters=\(saveCount * interval)", "checkpoint.save_interval=\(interval)"]
             + ["checkpoint.most_recent_k=2"] + scheme
         let undisturbed = bench.arguments("whole") + settings
         let counting = FaultRun(arguments: undisturbed, under: bench.scratch.path("whole/"))
@@ -39,7 +40,8 @@ import Testing
         #expect(try bench.steps("killed") == bench.steps("whole"))
         #expect(bench.state("whole", iteration: saveCount * interval).count >= 2)
         #expect(
-            bench.state("killed", iteration: saveCount * interval) == bench.state("whole", iteration: saveCount * interval)
+            bench.state("killed", iteration: saveCount * interval)
+                == bench.state("whole", iteration: saveCount * interval)
         )
         // A kill between the last checkpoint and the removal of an old one leaves that one.
         let (kept, wanted) = (bench.iterations("killed"), bench.iterations("whole"))

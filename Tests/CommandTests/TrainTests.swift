@@ -119,7 +119,8 @@ import Testing
         let text = try BridgeProcess(run + ["--dry-run"]).wait()
         #expect(text.status == 0, "\(text.errors)")
         for words in [
-            "language_model", String(format: "%d,%03d", parameters / 1000, parameters % 1000), "2 of 2", "at most 384", "learning rate", "mistral_7b_finetune_config",
+            "language_model", String(format: "%d,%03d", parameters / 1000, parameters % 1000), "2 of 2", "at most 384",
+            "learning rate", "mistral_7b_finetune_config",
         ] {
             #expect(text.output.contains(words), "\(words) is not in \(text.output)")
         }

@@ -86,7 +86,7 @@ import Testing
         #expect(try bytes(fetch(impatient)) == large)
     }
 
-    @Test func whatWasKeptIsNotFetchedAgain() async throws {
+    @Test func downloadedBytesAreNotDownloadedAgain() async throws {
         let cancellation = Cancellation()
         var hub = server.hub()
         hub.context.cancellation = cancellation
@@ -184,7 +184,7 @@ import Testing
         try await server.fail()
     }
 
-    @Test func manyDownloadsAtOnceLeaveOneWholeCopy() async throws {
+    @Test func concurrentDownloadsLeaveOneCompleteCopy() async throws {
         let hub = server.hub()
         let directories = try await withThrowingTaskGroup(of: String.self) { group in
             for _ in 0..<3 { group.addTask { try hub.directory(of: "org/name", for: .everything) } }

@@ -29,7 +29,9 @@ import Testing
 
     /// Contents below a directory that have their own names though they are not whole.
     private func halves(_ home: String) -> [String] {
-        let whole = TemporaryDirectory.bytes(of: home).filter { $0.key.contains("/blobs/") && !$0.key.hasSuffix(".incomplete") }
+        let whole = TemporaryDirectory.bytes(of: home).filter {
+            $0.key.contains("/blobs/") && !$0.key.hasSuffix(".incomplete")
+        }
         return whole.filter { $0.key.split(separator: "/").last?.count == 64 && [UInt8]($0.value) != content }.map(
             \.key
         )

@@ -18,7 +18,9 @@ import Testing
     /// The contents below a directory that have not come whole.
     private func parts(_ directory: String? = nil) -> [String] {
         let directory = directory ?? server.home
-        return TemporaryDirectory.content(of: directory).filter { $0.hasSuffix(".incomplete") }.map { "\(directory)/\($0)" }
+        return TemporaryDirectory.content(of: directory).filter { $0.hasSuffix(".incomplete") }.map {
+            "\(directory)/\($0)"
+        }
     }
 
     /// Starts a run against a hub that gives `stall` bytes of each file and then nothing, and waits until they are on the disk.

@@ -50,7 +50,7 @@ import Testing
     /// That nothing was begun.
     private func expectNothingMade() { #expect(scratch.content == ["rows.jsonl"]) }
 
-    @Test(arguments: commands.keys.sorted()) func withoutANetworkItSaysWhatToCheck(_ command: String) throws {
+    @Test(arguments: commands.keys.sorted()) func withoutANetworkTheErrorNamesWhatToCheck(_ command: String) throws {
         let outcome = try run(command, "org/name", ["HF_ENDPOINT": "http://127.0.0.1:1"])
         expect(
             outcome,
@@ -70,7 +70,7 @@ import Testing
         expectNothingMade()
     }
 
-    @Test(arguments: commands.keys.sorted()) func aNameThatNobodyHasIsToBeChecked(_ command: String) throws {
+    @Test(arguments: commands.keys.sorted()) func anUnknownNameIsToBeChecked(_ command: String) throws {
         expect(
             try run(command, "org/none"),
             failsWith: 1,
@@ -91,7 +91,7 @@ import Testing
         expectNothingMade()
     }
 
-    @Test(arguments: commands.keys.sorted()) func aDataSetIsNoModel(_ command: String) throws {
+    @Test(arguments: commands.keys.sorted()) func aDataSetIsNotAModel(_ command: String) throws {
         expect(
             try run(command, "org/data"),
             failsWith: 1,
@@ -101,7 +101,7 @@ import Testing
         expectNothingMade()
     }
 
-    @Test func aModelIsNoDataSet() throws {
+    @Test func aModelIsNotADataSet() throws {
         expect(
             try BridgeProcess.run("hub", "ls", "org/name", "--type", "dataset", environment: server.variables),
             failsWith: 1,
@@ -120,7 +120,7 @@ import Testing
         #expect(both.status == 64 && both.errors.contains("both contain a revision"), "\(both.errors)")
     }
 
-    @Test func aModelIsNoAdapter() throws {
+    @Test func aModelIsNotAnAdapter() throws {
         expect(try run("adapter", "org/name"), failsWith: 64, mentioning: "org/name", "it has no supported adapter")
         expectNothingMade()
     }

@@ -104,7 +104,7 @@ import Testing
         #expect(try await given().reduce(0) { $0 + $1.sent } < 60 << 20)
     }
 
-    @Test func aBadLineAndAWrongStretchAreNoPlan() async throws {
+    @Test func aBadHeaderAndAWrongRangeAreErrors() async throws {
         try await server.fail(["match": .string(Self.weights), "times": 2, "cut": 1000])
         #expect(
             try AutoBridge.forPlanning("org/large", catalog: .standard(), hub: server.hub()).directory?.shards.count

@@ -61,7 +61,7 @@ import Testing
         #expect(!TemporaryDirectory.content(of: "\(server.home)/hub").contains { $0.contains("datasets--") })
     }
 
-    @Test func aRunKeepsToTheCommitThatItBeganWith() throws {
+    @Test func aRunUsesTheCommitThatItStartedWith() throws {
         let first = try train(2)
         #expect(first.status == 0, "\(first.errors)")
         let configuration = try String(

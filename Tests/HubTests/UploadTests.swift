@@ -97,7 +97,7 @@ import Testing
         #expect(try stored().isEmpty)
     }
 
-    @Test func withoutATokenNothingIsAsked() async throws {
+    @Test func withoutATokenNothingIsRequested() async throws {
         let error = #expect(throws: BridgeError.self) { try upload(server.hub()) }
         #expect(error?.message.contains("HF_TOKEN") == true)
         #expect(try await server.log().isEmpty)
@@ -122,7 +122,7 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: out))
     }
 
-    @Test func aPlanSaysWhatWouldBePushed() throws {
+    @Test func aPlanListsWhatWouldBeUploaded() throws {
         let megatron = directory.path("megatron")
         let model = Fixtures.checkpoint("mistral")
         #expect(try BridgeProcess.run("convert", "--hf-model", model, "--megatron-path", megatron).status == 0)
@@ -139,7 +139,7 @@ import Testing
         #expect(try JSON(parsing: Array(plan.output.utf8))["push_to_hub"]?.string == "me/new", "\(plan.output)")
     }
 
-    @Test func aCheckpointOfMegatronIsNotSoughtOnTheHub() throws {
+    @Test func aMegatronCheckpointIsNotLookedUpOnTheHub() throws {
         expect(
             try BridgeProcess.run(
                 "convert",

@@ -50,7 +50,7 @@ import Testing
     }
 
     /// Where the checksum of every chunk is mended, changes get past it and into the decoder.
-    @Test func aPNGThatIsChangedBehindItsChecksumsIsAnImageOrAnError() throws {
+    @Test func aPNGWithChangedBytesAndValidChecksumsIsAnImageOrAnError() throws {
         var generator = TestSeed.generator()
         for name in try ImageFixtures.load().files.keys.sorted() where name.hasSuffix(".png") {
             let bytes = try ImageFixtures.bytes(name)
@@ -74,7 +74,7 @@ import Testing
         }
     }
 
-    @Test func metadataThatLiesIsIgnored() throws {
+    @Test func wrongMetadataIsIgnored() throws {
         let plain = try Image(decoding: ImageFixtures.bytes("orientation-1.jpg"))
         let bytes = try ImageFixtures.bytes("orientation-6.jpg")
         let block = try #require(bytes.indices.first { bytes[$0...].starts(with: Array("Exif\0\0".utf8)) }) + 6

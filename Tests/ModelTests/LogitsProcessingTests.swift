@@ -59,7 +59,7 @@ import Testing
         #expect(error?.names.contains { $0.contains(sentence) } ?? false, "\(String(describing: error?.names))")
     }
 
-    @Test func whatChangesNothingIsNoWork() throws {
+    @Test func settingsWithoutEffectCostNothing() throws {
         let file: JSON = [
             "do_sample": true, "temperature": 0.15, "top_k": 64, "top_p": 0.9, "max_length": 100,
             "repetition_penalty": 1.0,

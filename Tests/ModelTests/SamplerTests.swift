@@ -12,7 +12,7 @@ import Testing
     @Test func thereAreRecordedWeights() throws { #expect(try Self.cases.get().count == 13) }
 
     @Test(arguments: try cases.get().indices)
-    func tokensWeighWhatTransformersSays(_ index: Int) throws {
+    func tokensHaveTheWeightsOfTransformers(_ index: Int) throws {
         let one = try Self.cases.get()[index]
         let (sampler, logits, seen) = try Self.sampler(one)
         let expected = try #require(one["weights"]?.array).compactMap(\.double)
@@ -65,7 +65,7 @@ import Testing
         }
     }
 
-    @Test func logitsThatAreNoNumbersStillGiveAToken() {
+    @Test func logitsOfNaNStillGiveAToken() {
         for temperature in [Float(0), 1] {
             var options = SamplingOptions()
             options.temperature = temperature

@@ -70,12 +70,12 @@ import Testing
         #expect(error?.description.contains(name) == true)
     }
 
-    @Test func whatIsReadBesideAColumnThatIsNotComes() throws {
+    @Test func columnsNextToAnUnsupportedOneAreRead() throws {
         let file = try ParquetFile(path: Fixture.path("decimal.parquet"))
         #expect(try file.row(at: 0, columns: ["kept"])["kept"] == .int(5))
     }
 
-    @Test func anUnknownColumnAndARowBehindTheLastAreErrors() throws {
+    @Test func anUnknownColumnAndARowAfterTheLastAreErrors() throws {
         let file = try ParquetFile(path: Fixture.path("images.parquet"))
         let error = #expect(throws: ParquetError.self) { try file.row(at: 0, columns: ["photo"]) }
         #expect(error?.description == "it has no column 'photo'; it has image, question")

@@ -39,7 +39,7 @@ import Testing
         #expect(image.compositedOnWhite != image.withoutAlpha)
     }
 
-    @Test func aFileThatIsNoImageIsRefused() throws {
+    @Test func aFileWithoutAnImageIsRefused() throws {
         let scratch = try TemporaryDirectory()
         let path = try scratch.write(Array("GIF88a and so on".utf8), to: "a.gif")
         #expect(failure(.file(path)).contains("none of PNG, JPEG, WebP, GIF, BMP, TIFF"))

@@ -43,7 +43,7 @@ import Tokenizers
     }
 
     @Test(arguments: [("ministral3", "[IMG]"), ("gemma3", "<start_of_image>")])
-    func imagesAndPlacesHaveToBeEqual(_ checkpoint: String, _ marker: String) throws {
+    func imagesAndPlaceholdersHaveToBeEqual(_ checkpoint: String, _ marker: String) throws {
         let processor = try processor(checkpoint)
         let one = try image(20, 20)
         expectSentence("1 image", "0 placeholders", marker) { _ = try processor.inputs(rawText: "text", images: [one]) }
@@ -149,7 +149,7 @@ import Tokenizers
         #expect(try nulls.inputs(rawText: "[IMG]", images: [image]).tokenIDs == plain.tokenIDs)
     }
 
-    @Test func aModelWithoutATemplateSaysSo() throws {
+    @Test func aModelWithoutATemplateIsAnError() throws {
         let bare = try processor("mistral", "chat_template.jinja", nil)
         expectSentence("no chat template") { _ = try bare.inputs(Conversation(prompt: "?")) }
         #expect(try !bare.inputs(rawText: "?").tokenIDs.isEmpty)

@@ -12,7 +12,9 @@ import Tokenizers
         #expect(cases.count > 80 && checkpoints.count == 5)
     }
 
-    @Test(arguments: try RecordedCase.all.get()) func idsAndPixelsEqualThoseOfTransformers(_ recorded: RecordedCase) throws {
+    @Test(arguments: try RecordedCase.all.get()) func idsAndPixelsEqualThoseOfTransformers(_ recorded: RecordedCase)
+        throws
+    {
         let inputs = try recorded.inputs()
         #expect(inputs.tokenIDs == recorded.tokenIDs)
         let planes = inputs.images.map {

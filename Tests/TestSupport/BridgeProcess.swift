@@ -91,7 +91,8 @@ public final class BridgeProcess {
     }
 
     /// A run from start to end.
-    public static func run(_ arguments: String..., shell: String = "exec \"$@\"", environment: [String: String] = [:]) throws
+    public static func run(_ arguments: String..., shell: String = "exec \"$@\"", environment: [String: String] = [:])
+        throws
         -> Outcome
     {
         try BridgeProcess(arguments, shell: shell, environment: environment).wait()

@@ -82,7 +82,10 @@ import Testing
     @Test func aTemplateBesideTheFileGoesFirst() throws {
         let directory = try TemporaryDirectory()
         try directory.copy(tokenizerFile: "tekken/tekken.json")
-        try directory.write(Array("{{ bos_token }}T{{ messages[0].content }}{{ eos_token }}".utf8), to: "chat_template.jinja")
+        try directory.write(
+            Array("{{ bos_token }}T{{ messages[0].content }}{{ eos_token }}".utf8),
+            to: "chat_template.jinja"
+        )
         let tokenizer = try Tokenizer(directory: directory.path)
         #expect(!tokenizer.framesConversations)
         #expect(try tokenizer.render([ChatMessage(role: "user", content: "x")]).text == "<s>Tx</s>")

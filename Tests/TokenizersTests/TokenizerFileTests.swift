@@ -50,7 +50,7 @@ import Tokenizers
         #expect(try Self.failure(["tekken.json": text])?.code == .badFile, "\(text)")
     }
 
-    @Test func anEmptyOrMissingFolderIsAnError() throws {
+    @Test func anEmptyOrMissingDirectoryIsAnError() throws {
         #expect(try Self.failure([:])?.code == .unreadableFile)
         #expect(throws: TokenizerError.self) { try Tokenizer(directory: "/nonexistent/model") }
         #expect(try Self.failure(["tokenizer.model": ""])?.code == .badFile)
@@ -160,7 +160,7 @@ import Tokenizers
         #expect(try tokenizer.encodePrompt(chat).filter { $0 == 1 }.count == 1)
     }
 
-    @Test func theMaskCoversWhatTheAssistantSays() throws {
+    @Test func theMaskCoversTheTurnsOfTheAssistant() throws {
         let tokenizer = try Tokenizer(directory: "\(TokenizerFixtures.path)/tekken-style")
         let template = try ChatTemplate(
             "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST]{{ m.content }}[/INST]{% else %}"

@@ -81,7 +81,8 @@ import Trainer
     }
 
     /// A copy of an adapter with another setting.
-    private func edited(_ name: String, _ key: String, _ value: JSON, in directory: TemporaryDirectory) throws -> String {
+    private func edited(_ name: String, _ key: String, _ value: JSON, in directory: TemporaryDirectory) throws -> String
+    {
         let copy = directory.path("edited")
         try FileManager.default.copyItem(atPath: "\(Fixtures.root)/adapters/\(name)", toPath: copy)
         var json = try JSON(contentsOf: "\(copy)/adapter_config.json")
@@ -103,7 +104,7 @@ import Trainer
         try expect(adapted.forward(tokens("mistral-pissa")).logits, "mistral-pissa", "many iterations")
     }
 
-    @Test func modulesThatAreNoTargetsAreLeftAloneAsInPEFT() throws {
+    @Test func modulesOutsideTheTargetsAreUnchangedAsInPEFT() throws {
         let directory = try TemporaryDirectory()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
         let path = try edited("mistral-patterns", "target_modules", ["v_proj"], in: directory)
@@ -129,7 +130,7 @@ import Trainer
         #expect(error?.message.contains("does not train") ?? false)
     }
 
-    @Test func tyingGoesWhenTheEmbeddingAloneIsReplaced() throws {
+    @Test func theTieIsRemovedWhenTheEmbeddingAloneIsReplaced() throws {
         let directory = try TemporaryDirectory()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral-tied"))
         let adapted = try model(bridge)

@@ -93,7 +93,7 @@ import Trainer
     }
 
     @Test(arguments: [Recipe.PEFTSection.Scheme.none, .lora, .dora], [ElementType.float32, .bfloat16])
-    func aRunThatIsTakenUpAgainGoesOnBitByBit(_ scheme: Recipe.PEFTSection.Scheme, _ type: ElementType) throws {
+    func aResumedRunHasTheBitsOfAnUninterruptedOne(_ scheme: Recipe.PEFTSection.Scheme, _ type: ElementType) throws {
         let whole = try Run(recipe(scheme), type)
         #expect(try whole.trainer.run().end == .done)
         #expect(whole.log.steps.map(\.iteration) == [1, 2, 3, 4, 5, 6])
@@ -218,7 +218,7 @@ import Trainer
         #expect(abs(global.0 - means.0) > 1e-4)
     }
 
-    @Test func aModelThatIsNoNumberAnyMoreEndsTheRun() throws {
+    @Test func aModelOfNaNsEndsTheRun() throws {
         var recipe = recipe()
         recipe.train.maxSkippedIters = 3
         let run = try Run(recipe)
@@ -232,7 +232,7 @@ import Trainer
         #expect(run.log.steps.map(\.nanIterations) == [1, 2])
     }
 
-    @Test func aValidationTeachesNothing() throws {
+    @Test func aValidationChangesNoParameter() throws {
         var recipe = recipe()
         (recipe.train.evalInterval, recipe.train.evalIters) = (3, 2)
         let run = try Run(recipe, validation: Rows(length: 7))
@@ -272,7 +272,7 @@ import Trainer
         #expect(try NativeCheckpoint.iterations(in: directory.path("run")).last?.iteration == 6)
     }
 
-    @Test func samplesThatTeachNothingAreNoStepIntoNowhere() throws {
+    @Test func samplesWithoutSupervisedTokensChangeNoParameter() throws {
         let run = try Run(recipe(), samples: Rows(silentFrom: 8))
         _ = try run.trainer.run()
         #expect(run.log.steps.map(\.trainedTokens).suffix(4) == [0, 0, 0, 0])

@@ -76,7 +76,7 @@ import Testing
         } catch { return (error as? BridgeError)?.message ?? "\(error)" }
     }
 
-    @Test func theFolderOfAnAdapterNamesTheOptionAndTheBase() throws {
+    @Test func theErrorForAnAdapterDirectoryNamesTheOptionAndTheBase() throws {
         let text = message("\(Fixtures.root)/adapters/mistral-head")
         #expect(text.contains("--adapter") && text.contains("toys/mistral"), "\(text)")
         let processing = #expect(throws: BridgeError.self) {

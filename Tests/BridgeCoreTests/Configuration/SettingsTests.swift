@@ -67,7 +67,7 @@ import Testing
         #expect(try AutoBridge.fromMegatron(directory.path("megatron")).unknownSettings() == unknown)
     }
 
-    @Test func whatTheCatalogIsToldCanEndTheLoad() throws {
+    @Test func anErrorOfTheCatalogEndsTheLoad() throws {
         struct Unwanted: Error {}
         let directory = try TemporaryDirectory()
         let source = try directory.copy(ofCheckpoint: "mistral")

@@ -82,7 +82,7 @@ import Testing
         )
     }
 
-    @Test func filesThatWereEditedInACheckpointAreTold() throws {
+    @Test func editedFilesOfACheckpointAreReported() throws {
         let source = try directory.copy(ofCheckpoint: "mistral")
         try AutoBridge.fromHF(source).importCheckpoint(to: directory.path("m"))
         let told = Told()

@@ -9,7 +9,9 @@ import Testing
     static var cases: [(String, RankLayout)] {
         get throws {
             try Fixtures.exact.flatMap { name in
-                [1, 2, 4].flatMap { tensor in [1, 2, 3].map { (name, RankLayout(tensorSize: tensor, pipelineSize: $0)) } }
+                [1, 2, 4].flatMap { tensor in
+                    [1, 2, 3].map { (name, RankLayout(tensorSize: tensor, pipelineSize: $0)) }
+                }
             }.filter { $0.0 != "mistral-peer" || $0.1.tensorSize <= 2 }
         }
     }

@@ -33,7 +33,7 @@ import Testing
         #expect(try compare(directory.path("m"), source).isEqual)
     }
 
-    @Test func aDifferenceIsFoundWithItsPlaceAndItsSize() throws {
+    @Test func aDifferenceIsFoundWithItsLocationAndItsSize() throws {
         let directory = try TemporaryDirectory()
         let source = try directory.copy(ofCheckpoint: "mistral-single-file")
         let path = "\(source)/model.safetensors"

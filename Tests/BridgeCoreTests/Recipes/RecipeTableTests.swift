@@ -51,7 +51,7 @@ import Testing
     }
 
     /// The command line of Megatron Bridge 0.3's `peft.sh` for both families with images.
-    @Test func thePeersOverridesAreUnderstood() throws {
+    @Test func theOverridesOfMegatronBridgeAreAccepted() throws {
         var recipe = Recipe(name: "a")
         try recipe.apply([
             "checkpoint.pretrained_checkpoint=/models/a", "model.seq_length=2048", "train.train_iters=50",
@@ -143,7 +143,7 @@ import Testing
         "train: {train_iters: 1, train_iters: 2}",
         String(repeating: "x", count: 1 << 21), "train: \u{0}",
     ])
-    func aFileThatIsNoRecipeIsRefused(_ text: String) throws {
+    func aFileWithoutARecipeIsRefused(_ text: String) throws {
         let error = #expect(throws: BridgeError.self) { try Recipe(yaml: text, name: "run.yaml") }
         #expect(error?.message.hasPrefix("run.yaml") ?? false, "\(error?.message ?? "")")
     }

@@ -29,7 +29,9 @@ import Testing
         #expect(conversion.errors.contains("note: NPROC_PER_NODE is 4; bridge runs in one process"))
         let rankFile = "work/models/toy/iter_0000000/weights_tp01_pp01.safetensors"
         #expect(FileManager.default.fileExists(atPath: scratch.path(rankFile)))
-        #expect(TemporaryDirectory.bytes(of: scratch.path("work/models/toy-hf-export")) == TemporaryDirectory.bytes(of: toy))
+        #expect(
+            TemporaryDirectory.bytes(of: scratch.path("work/models/toy-hf-export")) == TemporaryDirectory.bytes(of: toy)
+        )
 
         let inference = try run("inference")
         #expect(inference.output.components(separatedBy: "+ bridge generate").count == 4)

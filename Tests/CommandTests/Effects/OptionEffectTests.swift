@@ -102,7 +102,7 @@ import Testing
         }
     }
 
-    @Test func aFolderOfImagesThatIsNotReadIsRefused() throws {
+    @Test func anUnusedImageDirectoryIsRefused() throws {
         let rows = try write(
             #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#,
             "rows.jsonl"

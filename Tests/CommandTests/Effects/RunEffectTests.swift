@@ -136,7 +136,7 @@ import Testing
     }
 
     @Test(.enabled(if: SmallDisk.mayMount, "only root may mount a small disk"))
-    func aFullDiskAtTheLastSaveSaysWhatIsLost() throws {
+    func aFullDiskAtTheLastSaveReportsWhatIsLost() throws {
         // A checkpoint of the toy with the optimizer's state takes about 3 MB; two of them do not fit.
         let disk = try SmallDisk(at: bench.scratch.url("disk"), kilobytes: 4500)
         let save = disk.url.appendingPathComponent("run").path

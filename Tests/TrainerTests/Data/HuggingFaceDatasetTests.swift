@@ -82,7 +82,7 @@ import Testing
         #expect(error?.names == ["small", "large"])
     }
 
-    @Test func foldersAreConfigurationsAndSplits() throws {
+    @Test func directoriesAreConfigurationsAndSplits() throws {
         let path = try directory(["english/train/0000.parquet", "english/test/0000.parquet", "french/val-1.parquet"])
         #expect(try HuggingFaceDataset(path, config: "english", split: "test").count == 9)
         #expect(try HuggingFaceDataset(path, config: "french", split: "validation").count == 9)
@@ -125,7 +125,7 @@ import Testing
         }
     }
 
-    @Test func aDamagedFileAndAnEmptyFolderAreNamed() throws {
+    @Test func aDamagedFileAndAnEmptyDirectoryAreNamed() throws {
         let path = try directory([], texts: ["train.parquet": "PAR1 this is no table PAR1"])
         let error = #expect(throws: BridgeError.self) { try HuggingFaceDataset(path) }
         #expect(error?.message.hasPrefix("\(path)/train.parquet is not a readable Parquet file") == true)

@@ -8,7 +8,7 @@ import Testing
 
 /// Rows of files that are many, or hold much: what is kept of them is small, and what is too much is refused.
 @Suite struct RowPlacesTests {
-    @Test func everyPlaceIsTheOneThatWasAdded() {
+    @Test func everyOffsetIsTheOneThatWasAdded() {
         var random = TestSeed.generator()
         var (places, expected) = (RowOffsets(), [RowFile.Place]())
         var (offset, line) = (0, 1)

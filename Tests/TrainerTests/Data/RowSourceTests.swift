@@ -23,7 +23,7 @@ import Trainer
         return try PreloadedSource(path: path, imageFolder: "\(Fixtures.root)/images", encoder: encoder)
     }
 
-    @Test func tokenizedRowsComeAsTheyAre() throws {
+    @Test func tokenizedRowsAreUnchanged() throws {
         let directory = try TemporaryDirectory()
         let text = "{\"input_ids\": [1, 5, 9], \"labels\": [-100, 5, 8]}\n\n  \r\n{\"labels\":[7],\"input_ids\":[3]}"
         let source = try source(text, in: directory)
@@ -95,7 +95,7 @@ import Trainer
         expectError(mentioning: words) { try source(text, in: directory) }
     }
 
-    @Test func whatIsNoFileIsRefused() throws {
+    @Test func aPathWithoutAFileIsRefused() throws {
         let directory = try TemporaryDirectory()
         let processor = try DataSupport.processor("mistral")
         expectError(mentioning: "not a file") { try TokenizedSource(path: directory.path, processor: processor) }
@@ -150,7 +150,11 @@ import Trainer
                 switch random.below(4) {
                 case 0: bytes.removeSubrange(random.below(bytes.count)...)
                 case 1: bytes[random.below(bytes.count)] = UInt8(random.below(256))
-                case 2: bytes.insert(contentsOf: Array("[]{},:\"\\<-9".utf8).from(random.below(10)), at: random.below(bytes.count))
+                case 2:
+                    bytes.insert(
+                        contentsOf: Array("[]{},:\"\\<-9".utf8).from(random.below(10)),
+                        at: random.below(bytes.count)
+                    )
                 default: bytes.remove(at: random.below(bytes.count))
                 }
                 if bytes.isEmpty { bytes = [0x5B] }
@@ -164,7 +168,10 @@ import Trainer
                 for row in 0..<source.count {
                     do {
                         let sample = try source.sample(at: row)
-                        #expect(sample.tokens.count == sample.labels.count && !sample.tokens.isEmpty, "\(TestSeed.note)")
+                        #expect(
+                            sample.tokens.count == sample.labels.count && !sample.tokens.isEmpty,
+                            "\(TestSeed.note)"
+                        )
                         accepted += 1
                     } catch let error as BridgeError {
                         #expect(error.message.contains("rows.json, line "), "\(error.message)")
@@ -178,7 +185,7 @@ import Trainer
         #expect(accepted > 20, "\(accepted), \(TestSeed.note)")
     }
 
-    @Test func imagesStayWhereTheyStandInEveryForm() throws {
+    @Test func imagesKeepTheirPositionInEveryFormat() throws {
         let directory = try TemporaryDirectory()
         let forms = [
             #"{"conversation": [{"role": "user", "content": [{"type": "text", "text": "x "}, {"type": "image", "image": "rgb.png"}, {"type": "text", "text": " y"}]}, {"role": "assistant", "content": [{"type": "text", "text": "z"}]}]}"#,
@@ -216,7 +223,7 @@ import Trainer
         for row in 1...2 { #expect(try source.conversation(at: row).messages == rest) }
     }
 
-    @Test func aBackslashMakesTextOfAPlace() throws {
+    @Test func aBackslashMakesTextOfAPlaceholder() throws {
         let directory = try TemporaryDirectory()
         let rows = [
             #"{"messages": [{"role": "user", "content": "<\\<image> is \\<image>"}, {"role": "assistant", "content": "<b>\\<image>"}]}"#,
@@ -328,7 +335,7 @@ import Trainer
         expectError(mentioning: "line 1", "bad.png cannot be used") { try source.sample(at: 0) }
     }
 
-    @Test func madeUpSamplesAreTheSameEachTimeAndUnlikeEachOther() throws {
+    @Test func syntheticSamplesAreReproducibleAndDiffer() throws {
         let encoder = try DataSupport.encoder(DataSupport.processor("gemma3"))
         let source = try MockSource(count: 3, imageCount: 2, seed: 7, encoder: encoder)
         let sample = try source.sample(at: 1)

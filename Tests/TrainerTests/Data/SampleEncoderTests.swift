@@ -71,7 +71,7 @@ struct RecordedSample: Sendable, CustomTestStringConvertible {
     }
 
     @Test(arguments: ["ministral3", "gemma3"])
-    func everythingButTheImageIsLearntWhenAskedFor(_ model: String) throws {
+    func everyTokenButThoseOfImagesCanBeSupervised(_ model: String) throws {
         let processor = try DataSupport.processor(model)
         var conversation = Conversation(prompt: "What?", images: [.image(try DataSupport.noise(30, 20, seed: 1))])
         conversation.messages.append(ChatMessage(role: "assistant", content: "That."))
@@ -113,7 +113,7 @@ struct RecordedSample: Sendable, CustomTestStringConvertible {
         expectError(mentioning: "cannot be found", "{% generation %}") { try encoder.encode(conversation) }
     }
 
-    @Test func theCallOfAToolIsLearntWhereTheTemplateShowsIt() throws {
+    @Test func theCallOfAToolIsSupervisedWhereTheTemplateShowsIt() throws {
         let directory = try TemporaryDirectory()
         let copy = try directory.copy(ofCheckpoint: "mistral")
         let template =

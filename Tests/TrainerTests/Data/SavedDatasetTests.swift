@@ -56,7 +56,7 @@ import Tokenizers
             "has indices separate from the rows"
         ),
     ])
-    func aFolderThatDescribesItselfWronglyIsRefused(_ state: String, _ words: String) throws {
+    func aDirectoryWithAWrongDescriptionIsRefused(_ state: String, _ words: String) throws {
         let directory = try TemporaryDirectory()
         try directory.write(Array(state.utf8), to: "state.json")
         expectError(mentioning: words) { try HuggingFaceDataset(directory.path) }
@@ -134,7 +134,7 @@ import Tokenizers
         #expect(try TextBytes.unpacked(zeros, limit: 1 << 22)?.count == 1 << 22)
     }
 
-    @Test func aByteOrderMarkIsNoPartOfTheRows() throws {
+    @Test func aByteOrderMarkIsNotPartOfTheRows() throws {
         let directory = try TemporaryDirectory()
         let encoder = try DataSupport.encoder(DataSupport.processor("mistral"))
         let expected = try PreloadedSource(

@@ -41,7 +41,7 @@ import Trainer
         #expect(result.categories.count == 2 && result.all.questions == 4)
     }
 
-    @Test func noQuestionsAreNoAccuracy() { #expect(ExactMatch().all.accuracy == 0) }
+    @Test func withoutQuestionsThereIsNoAccuracy() { #expect(ExactMatch().all.accuracy == 0) }
 
     @Test func theLastTurnIsTheAnswerAndTheRestTheQuestion() throws {
         let (directory, file) = try file(

@@ -66,7 +66,7 @@ import Testing
         #expect(lines.count == 1)
     }
 
-    @Test func aReportGoesOnWithTheLogBesideIt() throws {
+    @Test func aReportContinuesTheLogNextToIt() throws {
         let directory = scratch.path
         let log = JSONLinesLog(path: "\(directory)/log.jsonl")
         try log.begin(Self.metadata, after: 0)
@@ -116,7 +116,7 @@ import Testing
         #expect(rows.last?[0] == "peak, 2048 x 2048 x 2048 in float32")
     }
 
-    @Test func theLogGoesOnWhereTheResumedRunBegins() throws {
+    @Test func theLogContinuesWhereTheResumedRunStarts() throws {
         let path = scratch.path + "/log.jsonl"
         let first = JSONLinesLog(path: path)
         try first.begin(Self.metadata, after: 0)

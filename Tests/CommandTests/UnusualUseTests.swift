@@ -3,8 +3,8 @@ import JSONTree
 import TestSupport
 import Testing
 
-/// What people do with a command besides what it was made for.
-@Suite struct ManyHandsTests {
+/// Arguments, inputs and outputs that a command was not made for.
+@Suite struct UnusualUseTests {
     private let scratch: TemporaryDirectory
 
     init() throws { scratch = try TemporaryDirectory() }
@@ -17,7 +17,7 @@ import Testing
 
     private var model: String { Fixtures.checkpoint("mistral") }
 
-    @Test func aResultNeverTakesThePlaceOfAModelOrOfItsInputs() throws {
+    @Test func aResultNeverReplacesAModelOrItsInputs() throws {
         let copy = try Models.copy("mistral", to: scratch.url("model"))
         let file = try #require(TemporaryDirectory.content(of: copy.path).first { $0.hasSuffix(".safetensors") })
         let target = copy.appendingPathComponent(file)
@@ -49,7 +49,7 @@ import Testing
         expect(again, failsWith: 64, mentioning: "would replace a file of the inputs")
     }
 
-    @Test func aDiskThatIsFullIsSaid() throws {
+    @Test func aFullDiskIsReported() throws {
         let outcome = try run("models", shell: "exec \"$@\" > /dev/full")
         #expect(outcome.status == 1)
         #expect(outcome.sentence.contains("cannot write to standard output"))

@@ -6,8 +6,8 @@ import Testing
 @testable import BridgeCore
 @testable import HuggingFaceHub
 
-/// Looking at the hub changes nothing here, and what is here is told by its content.
-@Suite struct LookTests {
+/// Listing the hub changes nothing in the cache, whose state follows from its content.
+@Suite struct CacheInspectionTests {
     private let server: HubServer
     private let repository: HubRepository
 
@@ -30,7 +30,7 @@ import Testing
         return (snapshot.hub.cache.blob(file, of: repository), file)
     }
 
-    @Test(arguments: [["ls"], ["download", "--dry-run"]]) func aLookMovesNoBranch(_ command: [String]) throws {
+    @Test(arguments: [["ls"], ["download", "--dry-run"]]) func listingMovesNoBranch(_ command: [String]) throws {
         _ = try server.hub().directory(of: repository, for: .model)
         let before = TemporaryDirectory.bytes(of: server.home)
         // The branch moves, and its files are not here.
@@ -42,7 +42,7 @@ import Testing
         _ = try server.hub(["HF_HUB_OFFLINE": "1"]).directory(of: repository, for: .model)
     }
 
-    @Test func aLookAtWhatIsNotHereLeavesNothing() throws {
+    @Test func listingAnUncachedRepositoryLeavesNothing() throws {
         let outcome = try run("hub", "download", "org/name", "--dry-run")
         #expect(outcome.status == 0 && outcome.output.contains("model-00001"), "\(outcome)")
         #expect(TemporaryDirectory.content(of: server.home).isEmpty)
