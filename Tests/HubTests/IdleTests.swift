@@ -24,6 +24,7 @@ import Testing
     ///   - clock: The clock of that second.
     ///   - take: Called with each part of the content.
     /// - Returns: The number of bytes.
+    /// - Throws: `HTTPFailure`.
     private func download(clock: @escaping () -> Double, take: @escaping () -> Void = {}) throws -> Int {
         var settings = HTTPSettings()
         settings.idleSeconds = 1

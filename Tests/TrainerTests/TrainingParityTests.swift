@@ -147,8 +147,9 @@ import Trainer
         #expect(found[0].norms == found[1].norms)
     }
 
-    /// As far as the losses are of order 1: where they are near zero, rounding decides. Those of ministral3 fall to a fifth
-    /// within these steps, which enlarges the rounding of each step.
+    /// As far as the losses are of order 1: where they are near zero, rounding decides.
+    ///
+    /// Those of ministral3 fall to a fifth within these steps, which enlarges the rounding of each step.
     @Test(arguments: names) func bfloat16FollowsTheLossesOfTorch(_ name: String) throws {
         let run = try Run(name, .bfloat16)
         run.model.freeze(languageModel: false, visionModel: false, visionProjection: false)
