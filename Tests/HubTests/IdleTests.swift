@@ -9,7 +9,7 @@ import Testing
 /// A connection without bytes ends a request; a slow disk on this side does not.
 ///
 /// The least rate is measured by libcurl, with a clock of its own.
-@Suite(.timeLimit(.minutes(3))) struct IdleTests {
+@Suite struct IdleTests {
     private let server: HubServer
     private let content = HubServer.bytes(3_000_000)
 

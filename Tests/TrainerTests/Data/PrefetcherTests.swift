@@ -5,7 +5,7 @@ import Testing
 import Trainer
 
 /// Items are made ahead, in order and not more than asked for; threads wait for each other, never for a time.
-@Suite(.timeLimit(.minutes(3))) struct PrefetcherTests {
+@Suite struct PrefetcherTests {
     private final class Item: Sendable {
         let number: Int
         private let existing: Monitor<Int>
