@@ -35,12 +35,12 @@ import Testing
         } catch { return "\(error)" }
     }
 
-    @Test func aFileOfNoBytesWithAnotherContentIsNamed() async throws {
+    @Test(.timeLimit(.minutes(1))) func aFileOfNoBytesWithAnotherContentIsNamed() async throws {
         let found = try await failure(entry("config.json", 0))
         #expect(found.contains("lists config.json with 0 bytes and the content '\(Self.other)'"), "\(found)")
     }
 
-    @Test func anEmptyFileIsFetched() async throws {
+    @Test(.timeLimit(.minutes(1))) func anEmptyFileIsFetched() async throws {
         let found = try await failure(entry("empty.txt", 0, Self.empty))
         #expect(found.hasPrefix("nothing was wrong"), "\(found)")
     }
