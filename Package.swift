@@ -18,6 +18,7 @@ let package = Package(
             .library(name: "BridgeFetch", type: .dynamic, targets: ["BridgeFetch"]),
             .library(name: "BridgeMPI", type: .dynamic, targets: ["BridgeMPI"]),
             .library(name: "Trainer", targets: ["Trainer"]),
+            .library(name: "Parquet", targets: ["Parquet"]),
             // Loaded before the program by tests that make its system calls fail.
             .library(name: "FaultInjection", type: .dynamic, targets: ["FaultInjection"]),
             // Loaded before tests and the program, which then run the kernels for AMX on a processor without it.
@@ -100,7 +101,7 @@ let package = Package(
         .target(name: "TestSupport", dependencies: [core], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(
             name: "JSONTreeTests",
-            dependencies: [core],
+            dependencies: [core, "TestSupport"],
             path: "Tests/JSONTreeTests",
             swiftSettings: strict
         ),
@@ -124,7 +125,7 @@ let package = Package(
         ),
         .testTarget(
             name: "TokenizersTests",
-            dependencies: [core],
+            dependencies: [core, "TestSupport"],
             path: "Tests/TokenizersTests",
             swiftSettings: strict
         ),
@@ -142,13 +143,13 @@ let package = Package(
         ),
         .testTarget(
             name: "ImagingTests",
-            dependencies: [core],
+            dependencies: [core, "TestSupport"],
             path: "Tests/ImagingTests",
             swiftSettings: strict
         ),
         .testTarget(
             name: "ParquetTests",
-            dependencies: [core, "Parquet"],
+            dependencies: [core, "Parquet", "TestSupport"],
             path: "Tests/ParquetTests",
             swiftSettings: strict
         ),
@@ -170,6 +171,14 @@ let package = Package(
             name: "HubTests",
             dependencies: [core, "TestSupport", "bridge"],
             path: "Tests/HubTests",
+            swiftSettings: strict
+        ),
+        // Replays the corpus of the fuzzers. SwiftPM allows no target of the package `Fuzz` here, because that depends on this one.
+        .testTarget(
+            name: "CorpusTests",
+            dependencies: [core, "Parquet", "TestSupport"],
+            path: "Fuzz/Sources",
+            exclude: ["FuzzTargets/LibFuzzer.swift"],
             swiftSettings: strict
         ),
         // Runs the built program, which `swift test` builds together with the plugins before it starts.

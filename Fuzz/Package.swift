@@ -8,20 +8,14 @@ import PackageDescription
 let package = Package(
     name: "fuzz",
     products: [.library(name: "FuzzTargets", type: .dynamic, targets: ["FuzzTargets"])],
-    dependencies: [.package(path: "../Sources/BridgeCore")],
+    dependencies: [.package(name: "bridge", path: ".."), .package(path: "../Sources/BridgeCore")],
     targets: [
-        // Links to the directories of the main package.
-        .target(
-            name: "CCompression",
-            linkerSettings: [.linkedLibrary("snappy"), .linkedLibrary("z"), .linkedLibrary("zstd")]
-        ),
-        .target(
-            name: "Parquet",
-            dependencies: [.product(name: "BridgeCore", package: "BridgeCore"), "CCompression"]
-        ),
+        // The main package compiles these sources too, without `LibFuzzer.swift`, for the test that replays the corpus.
         .target(
             name: "FuzzTargets",
-            dependencies: [.product(name: "BridgeCore", package: "BridgeCore"), "Parquet"],
+            dependencies: [
+                .product(name: "BridgeCore", package: "BridgeCore"), .product(name: "Parquet", package: "bridge"),
+            ],
             swiftSettings: [.enableUpcomingFeature("ExistentialAny")]
         ),
     ],

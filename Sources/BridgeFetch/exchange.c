@@ -22,7 +22,8 @@ typedef struct connections {
     bool has_heard;  // whether there was one, or at least a connection
 } connections;
 
-static double now_in_seconds(void) {
+static double now_in_seconds(const connections *mine) {
+    if (mine->request->clock) return mine->request->clock(mine->request->context);
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
@@ -30,7 +31,7 @@ static double now_in_seconds(void) {
 
 // The other side's silence is measured from the end of a callback on: one that waits for a slow disk is no fault of the line.
 static void hear(connections *mine) {
-    mine->heard = now_in_seconds();
+    mine->heard = now_in_seconds(mine);
     mine->has_heard = true;
 }
 
@@ -163,7 +164,7 @@ static void prepare(connections *mine, const bridge_fetch_request *request, stru
 static CURLcode transfer(connections *mine, const bridge_fetch_request *request, char *reason) {
     if (curl_multi_add_handle(mine->many, mine->one) != CURLM_OK) return CURLE_OUT_OF_MEMORY;
     CURLcode code = CURLE_ABORTED_BY_CALLBACK;
-    mine->heard = now_in_seconds();
+    mine->heard = now_in_seconds(mine);
     mine->has_heard = false;
     double idle = request->idle_seconds < 1 ? 1 : request->idle_seconds;
     for (;;) {
@@ -172,7 +173,7 @@ static CURLcode transfer(connections *mine, const bridge_fetch_request *request,
         curl_off_t connected = 0;
         if (!mine->has_heard) curl_easy_getinfo(mine->one, CURLINFO_PRETRANSFER_TIME_T, &connected);
         if (connected > 0) hear(mine);
-        if (mine->has_heard && now_in_seconds() - mine->heard > idle) {
+        if (mine->has_heard && now_in_seconds(mine) - mine->heard > idle) {
             snprintf(reason, CURL_ERROR_SIZE, "not a byte came or went for %.0f seconds", idle);
             code = CURLE_OPERATION_TIMEDOUT;
             break;

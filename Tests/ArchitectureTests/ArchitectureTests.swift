@@ -52,6 +52,30 @@ import Testing
         }
     }
 
+    @Test func testsHaveNoSymbolicLinks() throws {
+        for directory in ["Tests", "Fuzz"] {
+            let root = "\(Fixtures.repository)/\(directory)"
+            for name in try FileManager.default.subpathsOfDirectory(atPath: root) where !name.hasPrefix(".build") {
+                let type =
+                    try FileManager.default.attributesOfItem(atPath: "\(root)/\(name)")[.type] as? FileAttributeType
+                #expect(type != .typeSymbolicLink, "\(directory)/\(name) is a symbolic link; use TestSupport")
+            }
+        }
+    }
+
+    /// A fixed time is too short on a loaded machine and too long on every other one, and a failure has to be repeatable.
+    @Test func testsWaitForEventsAndDrawSeededNumbers() throws {
+        let sleep = /\b(usleep|sleep|nanosleep)\(|Task\.sleep|Thread\.sleep|asyncAfter/
+        let random = /SystemRandomNumberGenerator|\.random\((?![^\n]*using:)|\.shuffled\(\)|\.randomElement\(\)/
+        for (path, text) in try SourceTree.files("Tests") + SourceTree.files("Fuzz/Sources") {
+            guard !path.hasSuffix("/ArchitectureTests.swift") else { continue }
+            let text = code(text)
+            let isAllowed = path.hasSuffix("TestSupport/Waiting.swift")
+            #expect(isAllowed || text.firstMatch(of: sleep) == nil, "\(path) sleeps; use Monitor or wait(until:)")
+            #expect(text.firstMatch(of: random) == nil, "\(path) draws unseeded numbers; use TestSeed.generator()")
+        }
+    }
+
     @Test func nothingIsForcedAndNothingIsLeftToDo() throws {
         for (path, text) in try SourceTree.files("Sources") + SourceTree.files("Plugins") {
             let text = code(text)

@@ -61,6 +61,23 @@ import Testing
         }
     }
 
+    /// The words of an identifier in camel case.
+    private func words(_ name: Substring) -> String {
+        name.matches(of: /[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+/).map { $0.output.lowercased() }
+            .joined(separator: " ")
+    }
+
+    @Test func functionsOfTestsUseTheTermsOfTheGlossary() throws {
+        let replaced = try ReplacedWords()
+        for (path, text) in try SourceTree.files("Tests") + SourceTree.files("Fuzz/Sources") {
+            for name in text.matches(of: /func (\w+)/).map(\.1) {
+                let found = replaced.found(in: words(name))
+                #expect(found.isEmpty, "\(path): \(name) has replaced words, see Glossary.md: \(found)")
+            }
+        }
+        #expect(words("aJSONFileHas2Words") == "a json file has 2 words")
+    }
+
     @Test func aReplacedWordIsFoundAsAWordOnly() throws {
         let words = try ReplacedWords()
         #expect(words.found(in: "one\nThe Picture, and what it says") == ["2: picture", "2: says"])

@@ -52,7 +52,7 @@ import Testing
         }
     }
 
-    @Test func thePictureIsTheManifest() throws {
+    @Test func theDiagramIsThatOfTheManifest() throws {
         let readme = try String(contentsOfFile: "\(Self.core)/README.md", encoding: .utf8)
         let modules = try Self.modules()
         let names = Set(modules.map(\.name))
@@ -65,7 +65,7 @@ import Testing
         for name in names { #expect(readme.contains("`\(name)`"), "README.md does not describe \(name)") }
     }
 
-    @Test func noDirectoryHoldsMoreThanAReaderOverlooks() throws {
+    @Test func noDirectoryHasMoreThanTwentyFiveFiles() throws {
         for root in ["Sources", "Plugins"] {
             let files = try SourceTree.files(root).map(\.path)
             let counts = Dictionary(grouping: files) { ($0 as NSString).deletingLastPathComponent }

@@ -1,5 +1,6 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// `bridge adapter`, with an adapter that a run has trained.
@@ -63,7 +64,7 @@ import Testing
         let merged = try adapter("merge", "--adapter", run, "--hf-path", out, "--json")
         #expect(merged.status == 0, "\(merged.errors)")
         #expect(try JSON(parsing: Array(merged.output.utf8))["destination"]?.string == out)
-        #expect(Set(Scratch.content(of: out)) == Set(Scratch.content(of: toy)))
+        #expect(Set(TemporaryDirectory.content(of: out)) == Set(TemporaryDirectory.content(of: toy)))
         #expect(try logits("--hf-model", out) != logits("--hf-model", toy))
         let native = bench.scratch.path("native")
         #expect(try adapter("merge", "--adapter", run, "--output", native).status == 0)
@@ -73,7 +74,7 @@ import Testing
 
     @Test func whatWasTrainedBesideAnAdapterGoesWithItEverywhere() throws {
         let bench = try TrainBench("gemma3")
-        let image = Models.fixtures.deletingLastPathComponent().appendingPathComponent("images/rgb.png").path
+        let image = "\(Fixtures.root)/images/rgb.png"
         try bench.write([TrainBench.row("<image> What?", "A cat.", image: image)], to: "rows.jsonl")
         let settings = ["peft.scheme=lora", "peft.dim=4", "peft.modules_to_save=[multi_modal_projector]"]
         let run = bench.arguments("run", recipe: "gemma3_vl_4b_finetune_config", "optimizer.lr=0.02") + settings
@@ -98,23 +99,23 @@ import Testing
         ]).wait()
         #expect(second.status == 0, "\(second.errors)")
         let weights = "adapter_model.safetensors"
-        #expect(Scratch.bytes(of: peft)[weights] == Scratch.bytes(of: again)[weights])
+        #expect(TemporaryDirectory.bytes(of: peft)[weights] == TemporaryDirectory.bytes(of: again)[weights])
         let merged = try BridgeProcess(["adapter", "merge"] + common + ["--hf-path", out]).wait()
         #expect(merged.status == 0, "\(merged.errors)")
         let compared = try BridgeProcess.run("verify", toy, out, "--json")
         #expect(compared.status == 3 && compared.output.contains("mm_input_projection_weight"), "\(compared.output)")
     }
 
-    @Test func foldersThatAreTakenStayAsTheyAre() throws {
+    @Test func existingDirectoriesAreUnchanged() throws {
         try train("peft.scheme=lora")
         let (run, out) = (bench.scratch.path("run"), bench.scratch.path("out"))
         for arguments in [["export", "--output", out], ["import", "--output", out], ["merge", "--hf-path", out]] {
             let command = ["adapter"] + arguments + ["--hf-model", toy, "--adapter", run]
             let first = try BridgeProcess(command).wait()
             #expect(first.status == 0, "\(first.errors)")
-            let before = Scratch.bytes(of: out)
+            let before = TemporaryDirectory.bytes(of: out)
             expect(try BridgeProcess(command).wait(), failsWith: 1, mentioning: out, "--overwrite")
-            #expect(Scratch.bytes(of: out) == before)
+            #expect(TemporaryDirectory.bytes(of: out) == before)
             let third = try BridgeProcess(command + ["--overwrite"]).wait()
             #expect(third.status == 0, "\(third.errors)")
             #expect(!bench.scratch.content.contains { $0.contains(".merging") || $0.contains(".partial") })
@@ -122,7 +123,7 @@ import Testing
         }
     }
 
-    @Test func foldersWithoutAdaptersAreNamed() throws {
+    @Test func directoriesWithoutAdaptersAreNamed() throws {
         let out = bench.scratch.path("out")
         expect(try adapter("export", "--adapter", "nowhere", "--output", out), failsWith: 1, mentioning: "nowhere")
         let whole = try BridgeProcess(bench.arguments("whole", "train.train_iters=2")).wait()
@@ -159,7 +160,7 @@ import Testing
         }
     }
 
-    @Test func whatIsNotReadSaysWhatToDo() throws {
+    @Test func anUnsupportedAdapterIsAnErrorWithAdvice() throws {
         try train("peft.scheme=lora")
         let (peft, out) = (bench.scratch.path("peft"), bench.scratch.path("out"))
         #expect(try adapter("export", "--adapter", bench.scratch.path("run"), "--output", peft).status == 0)
@@ -283,7 +284,7 @@ import Testing
 
     @Test func anAdapterOfAnotherModelIsNamed() throws {
         try train("peft.scheme=lora")
-        let other = Models.fixtures.appendingPathComponent("gemma3").path
+        let other = Fixtures.checkpoint("gemma3")
         let outcome = try BridgeProcess.run(
             "generate",
             "--hf-model",

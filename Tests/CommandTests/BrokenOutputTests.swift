@@ -5,10 +5,10 @@ import Testing
 
 /// Standard output and standard error that are closed, full, or that nobody reads.
 @Suite struct BrokenOutputTests {
-    private let scratch: Scratch
-    private let model = Models.fixtures.appendingPathComponent("mistral").path
+    private let scratch: TemporaryDirectory
+    private let model = Fixtures.checkpoint("mistral")
 
-    init() throws { scratch = try Scratch() }
+    init() throws { scratch = try TemporaryDirectory() }
 
     /// Runs that end with each kind of message: an error, wrong usage, a warning, a result, help.
     private func runs() throws -> [(arguments: [String], status: Int32)] {
@@ -19,7 +19,7 @@ import Testing
             (["generate", "--hf-model", model, "--prompt", "a", "--top-k", "-1", "--json"], 64),
             (["inspect", strange.path], 0), (["inspect", strange.path, "--strict"], 1), (["--help"], 0),
             (["models"], 0),
-            (["verify", model, Models.fixtures.appendingPathComponent("mistral-tied").path], 3),
+            (["verify", model, Fixtures.checkpoint("mistral-tied")], 3),
             (["generate", "--hf-model", model, "--prompt", "a", "--max-new-tokens", "2"], 0),
             (
                 [
@@ -53,7 +53,7 @@ import Testing
             let arguments = ["convert", "--hf-model", strange.path, "--megatron-path", scratch.path(name), "--verbose"]
             let outcome = try BridgeProcess(arguments, shell: shell).wait()
             #expect(outcome.signal == nil && [0, 1].contains(outcome.status), "\(shell): \(outcome.errors)")
-            return Scratch.bytes(of: scratch.path(name))
+            return TemporaryDirectory.bytes(of: scratch.path(name))
         }
         let expected = try convert("whole", "exec \"$@\"")
         for (index, closed) in ["2>&-", "<&-", "<&- 2>&-", ">&-", "<&- >&- 2>&-"].enumerated() {
@@ -92,7 +92,7 @@ import Testing
             (["models"], 0), (["inspect", model, "--tensors", "--json"], 0), (["inspect", "/nonexistent"], 1),
             (["convert", "--hf-model", model, "--megatron-path", scratch.path("out")], 0),
             (bench.arguments("run", "train.train_iters=2"), 0),
-            (["verify", model, Models.fixtures.appendingPathComponent("mistral-tied").path], 3),
+            (["verify", model, Fixtures.checkpoint("mistral-tied")], 3),
         ]
         for (arguments, status) in runs {
             let outcome = try BridgeProcess(arguments, shell: shell).wait()

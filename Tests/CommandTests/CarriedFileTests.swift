@@ -1,15 +1,16 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// A link among a model's files that leads elsewhere is not copied along.
 @Suite struct CarriedFileTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
     private var model: String { scratch.path("model") }
 
     init() throws {
-        scratch = try Scratch()
+        scratch = try TemporaryDirectory()
         try FileManager.default.copyItem(
-            at: Models.fixtures.appendingPathComponent("mistral"),
+            at: URL(filePath: Fixtures.checkpoint("mistral")),
             to: scratch.url("model")
         )
         try Data("secret".utf8).write(to: scratch.url("secret.txt"))
@@ -35,7 +36,7 @@ import Testing
         #expect(!scratch.content.contains { $0.hasPrefix("out") })
     }
 
-    @Test func aFolderBehindALinkIsNamed() throws {
+    @Test func aLinkedDirectoryIsNamed() throws {
         try FileManager.default.createDirectory(at: scratch.url("private"), withIntermediateDirectories: false)
         try Data("secret".utf8).write(to: scratch.url("private/key.txt"))
         try link("extra", "../private")
@@ -73,7 +74,7 @@ import Testing
 
     @Test func aModelOfLinksIsStillRead() throws {
         try FileManager.default.createDirectory(at: scratch.url("links"), withIntermediateDirectories: false)
-        for name in Scratch.content(of: model) {
+        for name in TemporaryDirectory.content(of: model) {
             try FileManager.default.createSymbolicLink(
                 atPath: scratch.path("links/\(name)"),
                 withDestinationPath: "../model/\(name)"

@@ -5,7 +5,6 @@ import Testing
 
 /// `bridge chat` over a pipe, line by line.
 @Suite struct ChatTests {
-    private let fixtures = Models.fixtures
 
     /// What every run gets: float32, since two runs that add up in another order may only differ in the last bits, and
     /// tokens are compared.
@@ -13,7 +12,7 @@ import Testing
         "--max-new-tokens", "6", "--ignore-eos", "--date", "2025-01-01", "--dtype", "float32",
     ]
 
-    private func directory(_ model: String) -> String { fixtures.appendingPathComponent(model).path }
+    private func directory(_ model: String) -> String { Fixtures.checkpoint(model) }
 
     private func chat(_ model: String, _ lines: String..., more: [String] = []) throws -> BridgeProcess.Outcome {
         try BridgeProcess(
@@ -32,20 +31,20 @@ import Testing
     }
 
     private func image(_ name: String) -> String {
-        fixtures.deletingLastPathComponent().appendingPathComponent("images/\(name)").path
+        "\(Fixtures.root)/images/\(name)"
     }
 
     private func answer(_ model: String, _ prompt: [String]) throws -> Answer {
         try Answer(["--hf-model", directory(model)] + prompt + Self.options)
     }
 
-    /// What `generate` says to one question.
-    private func said(_ model: String, _ prompt: String, _ more: String...) throws -> String {
+    /// What `generate` outputs for one question.
+    private func generated(_ model: String, _ prompt: String, _ more: String...) throws -> String {
         try answer(model, ["--prompt", prompt] + more).text + "\n"
     }
 
     @Test(arguments: ["mistral", "ministral3", "gemma3"])
-    func aSecondTurnKnowsTheFirst(_ model: String) throws {
+    func aSecondTurnHasTheContextOfTheFirst(_ model: String) throws {
         let first = try answer(model, ["--prompt", "Hello"])
         let outcome = try chat(model, "Hello", "", "Hello")
         #expect(outcome.status == 0)
@@ -56,7 +55,7 @@ import Testing
             [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": ANSWER},
              {"role": "user", "content": "Hello"}]
             """
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let text = messages.replacing(
             "ANSWER",
             with: String(decoding: try JSONEncoder().encode(first.text), as: UTF8.self)
@@ -110,25 +109,25 @@ import Testing
         #expect(end == 0)
     }
 
-    @Test func aResetForgetsTheFirstTurn() throws {
-        let alone = try said("mistral", "Hello")
+    @Test func aResetRemovesTheFirstTurn() throws {
+        let alone = try generated("mistral", "Hello")
         #expect(try chat("mistral", "Hello", "/reset", "Hello", "/exit", "never asked").output == alone + alone)
     }
 
-    @Test(arguments: ["ministral3", "gemma3"]) func aPictureGoesWithTheNextMessage(_ model: String) throws {
+    @Test(arguments: ["ministral3", "gemma3"]) func anImageIsSentWithTheNextMessage(_ model: String) throws {
         let outcome = try chat(model, "/image \(image("rgb.png"))", "What is it?", more: ["--system", "Be brief."])
         #expect(outcome.status == 0 && Self.holdsNotesOnly(outcome.errors), "\(outcome.errors)")
         let image = image("rgb.png")
-        #expect(outcome.output == (try said(model, "What is it?", "--image", image, "--system", "Be brief.")))
+        #expect(outcome.output == (try generated(model, "What is it?", "--image", image, "--system", "Be brief.")))
     }
 
-    @Test func whatGoesWrongIsOneSentenceAndTheChatGoesOn() throws {
+    @Test func anErrorIsOneSentenceAndTheChatContinues() throws {
         let outcome = try chat(
             "ministral3",
             "/nonsense",
             "/image",
             "/image /nowhere.png",
-            "/image \(fixtures.appendingPathComponent("mistral/README.md").path)",
+            "/image \(Fixtures.checkpoint("mistral/README.md"))",
             String(repeating: "too long ", count: 2000),
             "Hello"
         )
@@ -139,12 +138,12 @@ import Testing
         for (line, words) in zip(lines, ["/nonsense", "requires the path", "/nowhere.png", "README.md", "shorter"]) {
             #expect(line.contains(words))
         }
-        #expect(outcome.output == (try said("ministral3", "Hello")))
+        #expect(outcome.output == (try generated("ministral3", "Hello")))
     }
 
-    @Test func aModelOfTextTakesNoPictureAndGoesOn() throws {
+    @Test func aTextModelRefusesAnImageAndTheChatContinues() throws {
         let outcome = try chat("mistral", "/image \(image("rgb.png"))", "Hello")
         #expect(outcome.errors.contains("text-only"))
-        #expect(outcome.output == (try said("mistral", "Hello")))
+        #expect(outcome.output == (try generated("mistral", "Hello")))
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import JSONTree
+import TestSupport
 import Testing
 
 @testable import bridge
@@ -59,7 +60,7 @@ import Testing
         check(BridgeCommand.self, [])
     }
 
-    @Test func valuesAndWordsBehindTheTerminatorStayAsTheyAre() {
+    @Test func argumentsAfterTheTerminatorAreUnchanged() {
         let typed = ["generate", "--hf-model", "a", "--prompt", "--max_new_tokens", "--stop", "--json"]
         #expect(CommandWords(typed).words == typed)
         #expect(!CommandWords(typed).mode.json)

@@ -2,11 +2,11 @@ import BridgeCore
 import Foundation
 import JSONTree
 import TensorRuntime
+import TestSupport
 import Testing
 
 /// Every number of every fixture's configuration, changed to what nobody expects: a plan or an error, never a trap.
 @Suite struct ConfigurationMutationTests {
-    static let fixtures = ((try? FileManager.default.contentsOfDirectory(atPath: Models.fixtures.path)) ?? []).sorted()
 
     /// One fixture of each kind gets all values, the others the largest number.
     static let thorough = ["mistral", "mistral-native", "ministral3", "gemma3-5x"]
@@ -18,9 +18,9 @@ import Testing
             ? [largest, .number(JSONNumber(1 << 28)), 0, -1, 3, 0.5, nil, .null, "8"] : [largest]
     }
 
-    @Test(arguments: fixtures) func aChangedNumberPlansOrThrows(_ name: String) throws {
-        let scratch = try Scratch()
-        let source = Models.fixtures.appendingPathComponent(name)
+    @Test(arguments: try Fixtures.all) func aChangedNumberPlansOrThrows(_ name: String) throws {
+        let scratch = try TemporaryDirectory()
+        let source = URL(filePath: Fixtures.checkpoint(name))
         for file in try FileManager.default.contentsOfDirectory(atPath: source.path) {
             try FileManager.default.createSymbolicLink(
                 at: scratch.url(file),
@@ -38,7 +38,7 @@ import Testing
                     try FileManager.default.removeItem(at: scratch.url(file))
                     try Data(json.text()).write(to: scratch.url(file))
                     do {
-                        let bridge = try AutoBridge.fromHF(scratch.root.path, catalog: catalog)
+                        let bridge = try AutoBridge.fromHF(scratch.path, catalog: catalog)
                         _ = try bridge.plan(ConversionOptions(layout: RankLayout(tensorSize: 2, pipelineSize: 2)))
                     } catch {
                         #expect(
@@ -54,7 +54,7 @@ import Testing
     }
 
     @Test func aVisionHeadOfOneElementIsRefused() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let model = try Models.copy("ministral3-native", to: scratch.url("model"))
         // Rotary pairs of half a head would be none.
         try Models.edit(model.appendingPathComponent("params.json")) { json in
@@ -66,7 +66,7 @@ import Testing
 
     @Test(arguments: ["int64", "bool", "float8_e4m3fn"])
     func quantisedWeightsOfAModelWithAnotherTypeAreStillNumbers(_ type: String) throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let model = try Models.copy("ministral3-fp8", to: scratch.url("model"))
         try Models.edit(model.appendingPathComponent("config.json")) { $0.set(JSON.string(type), at: "dtype") }
         let outcome = try BridgeProcess.run("verify", model.path, model.path)

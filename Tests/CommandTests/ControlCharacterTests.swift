@@ -1,12 +1,13 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 @testable import bridge
 
 /// Nothing that a file, a server or an argument holds reaches the terminal as a control character.
 @Suite struct ControlCharacterTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
     private var model: URL { scratch.url("model") }
 
     /// A title, a colour, a cleared line, DEL, an 8-bit escape, an override of the direction and a forged message.
@@ -14,7 +15,7 @@ import Testing
         "a\u{1B}]0;title\u{7}\u{1B}[31mb\rc\u{8}d\u{7F}\u{9B}2Je\u{202E}f\u{2066}g\u{2028}h\nerror: forged"
 
     init() throws {
-        scratch = try Scratch()
+        scratch = try TemporaryDirectory()
         try Models.copy("mistral", to: model)
     }
 
@@ -81,7 +82,7 @@ import Testing
 
         let directory = scratch.url("tensor")
         try Models.copy("mistral-single-file", to: directory)
-        let name = try #require(Scratch.content(of: directory.path).first { $0.hasSuffix(".safetensors") })
+        let name = try #require(TemporaryDirectory.content(of: directory.path).first { $0.hasSuffix(".safetensors") })
         let bytes = try [UInt8](Data(contentsOf: directory.appendingPathComponent(name)))
         let length = bytes[..<8].reversed().reduce(0) { $0 << 8 | Int($1) }
         let header = String(decoding: bytes[8..<8 + length], as: UTF8.self)
@@ -148,7 +149,7 @@ import Testing
         #expect(!PrintableText.line("\u{1}31m\u{2}").contains("\u{1}"))
     }
 
-    @Test func jsonSaysTheSameWithoutControlCharacters() throws {
+    @Test func jsonHasTheSameTextWithoutControlCharacters() throws {
         let text = "\u{1B}\u{7F}\u{9B}\u{202E}\u{E0041}\n\t\"\\ü"
         let document: JSON = ["key": .string(text), "list": [.string(text)]]
         let printed = PrintableText.json(String(decoding: document.text(), as: UTF8.self))

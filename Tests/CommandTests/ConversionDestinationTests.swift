@@ -1,14 +1,15 @@
 import BridgeCore
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// Where a conversion writes: what is there stays, and a dry run sees what the run would see.
 @Suite struct ConversionDestinationTests {
-    private let scratch: Scratch
-    private let model = Models.fixtures.appendingPathComponent("mistral").path
+    private let scratch: TemporaryDirectory
+    private let model = Fixtures.checkpoint("mistral")
 
-    init() throws { scratch = try Scratch() }
+    init() throws { scratch = try TemporaryDirectory() }
 
     private func tracker() throws -> String {
         try String(contentsOf: scratch.url("run/latest_checkpointed_iteration.txt"), encoding: .utf8)

@@ -1,15 +1,16 @@
 import BridgeCore
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// A flipped bit in a Megatron checkpoint ends whatever reads it, and goes nowhere.
 @Suite struct DamagedCheckpointTests {
-    private let scratch: Scratch
-    private let model = Models.fixtures.appendingPathComponent("mistral").path
+    private let scratch: TemporaryDirectory
+    private let model = Fixtures.checkpoint("mistral")
 
     init() throws {
-        scratch = try Scratch()
+        scratch = try TemporaryDirectory()
         let outcome = try BridgeProcess.run(
             "convert",
             "--hf-model",

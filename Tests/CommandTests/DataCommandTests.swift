@@ -1,14 +1,15 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// `bridge data` shows samples as a run sees them, and finds bad rows before it.
 @Suite struct DataCommandTests {
-    private func checkpoint(_ name: String) -> String { Models.fixtures.appendingPathComponent(name).path }
+    private func checkpoint(_ name: String) -> String { Fixtures.checkpoint(name) }
 
-    private var images: String { Models.repository.appendingPathComponent("Tests/Fixtures/images").path }
+    private var images: String { "\(Fixtures.root)/images" }
 
-    private func file(_ rows: [String], in scratch: Scratch) throws -> String {
+    private func file(_ rows: [String], in scratch: TemporaryDirectory) throws -> String {
         try Data(rows.joined(separator: "\n").utf8).write(to: scratch.url("rows.jsonl"))
         return scratch.path("rows.jsonl")
     }
@@ -20,7 +21,7 @@ import Testing
     }
 
     @Test func previewPutsTrainedTokensInBrackets() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let path = try file([row("a", "b"), row("Look: <image>!", "A cat.\\u001b[31m", image: "rgb.png")], in: scratch)
         let arguments = [
             "data", "preview", "--hf-model", checkpoint("gemma3"), "--data", path, "--row", "1", "--image-folder",
@@ -45,7 +46,7 @@ import Testing
     }
 
     @Test func checkNamesEveryBadRow() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let rows = [
             row("a", "b"), "not json", "", row("a", nil), row("<image>", "b", image: "none.png"),
             row("<image><image>", "b", image: "rgb.png"), row("<image> a", "b", image: "rgb.png"),
@@ -77,7 +78,7 @@ import Testing
     }
 
     @Test func checkPrintsTheFirstBadRowsAndCountsTheRest() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let path = try file((0..<27).map { row("a\($0)", nil) }, in: scratch)
         let arguments = ["data", "check", "--hf-model", checkpoint("mistral"), "--data", path]
         let outcome = try BridgeProcess(arguments).wait()
@@ -90,7 +91,7 @@ import Testing
     }
 
     @Test func whatNothingReadsAndAnEndThatIsNotTrainedAreReported() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let rows = [
             #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "wieght": 0}], "id": 1, "odd": 2}"#
         ]
@@ -121,7 +122,7 @@ import Testing
     }
 
     @Test func checkIsContentWithGoodRows() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let path = try file([#"{"input_ids": [1, 7, 9], "labels": [-100, 7, -100]}"#], in: scratch)
         let arguments = [
             "data", "check", "--hf-model", checkpoint("mistral"), "--data", path, "--dataset-type", "tokenized",
@@ -132,7 +133,7 @@ import Testing
     }
 
     @Test func anImageTooLongForTheSequenceIsFound() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let path = try file([row("<image>", "b", image: "rgb.png")], in: scratch)
         let outcome = try BridgeProcess([
             "data", "check", "--hf-model", checkpoint("gemma3"), "--data", path, "--image-folder", images,
@@ -143,7 +144,7 @@ import Testing
     }
 
     @Test func aRowThatIsNotThereAndWrongUsageAreSentences() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let path = try file([row("a", "b")], in: scratch)
         let model = checkpoint("mistral")
         expect(

@@ -1,11 +1,12 @@
 import BridgeCore
 import Foundation
+import TestSupport
 import Testing
 
 /// Nothing is written over, into or around what is read.
 @Suite struct DestinationTests {
     private let bench: TrainBench
-    private var scratch: Scratch { bench.scratch }
+    private var scratch: TemporaryDirectory { bench.scratch }
     private var toy: String { scratch.path("toy") }
     private var native: String { scratch.path("native") }
     private var lora: String { scratch.path("lora") }
@@ -38,7 +39,7 @@ import Testing
     }
 
     /// The bytes and links of everything.
-    private func state() -> [String: Data] { Scratch.bytes(of: scratch.root.path) }
+    private func state() -> [String: Data] { TemporaryDirectory.bytes(of: scratch.path) }
 
     @Test func aDestinationThatIsInsideOrAboveASourceIsRefusedBeforeAnyWork() throws {
         try prepare()
@@ -46,7 +47,7 @@ import Testing
             native, "\(native)/", "\(native)/iter_0000000", "\(native)/iter_0000000/huggingface", "\(native)/new/deep",
             "\(native)/absent/../iter_0000000", "\(native)/./iter_0000000/", scratch.path("link"),
             scratch.path("link/new"), scratch.path("beside/up"), scratch.path("beside/up/new"),
-            scratch.path("beside/deep/../up/../new"), scratch.path("toy/../native"), scratch.root.path,
+            scratch.path("beside/deep/../up/../new"), scratch.path("toy/../native"), scratch.path,
         ]
         var commands: [[String]] = forms.flatMap { form in
             [
@@ -55,7 +56,7 @@ import Testing
                 ["adapter", "merge", "--megatron-path", native, "--adapter", lora, "--hf-path", form, "--overwrite"],
             ]
         }
-        for form in [toy, "\(toy)/new", scratch.path("upper/../toy"), scratch.root.path] {
+        for form in [toy, "\(toy)/new", scratch.path("upper/../toy"), scratch.path] {
             commands += [
                 ["convert", "--hf-model", toy, "--megatron-path", form, "--overwrite"],
                 ["convert", "export", "--hf-model", toy, "--megatron-path", native, "--hf-path", form, "--overwrite"],
@@ -221,7 +222,7 @@ import Testing
         #expect(Destination.relation(of: native, to: native) == .same)
         #expect(Destination.relation(of: scratch.path("link"), to: native) == .same)
         #expect(Destination.relation(of: "\(native)/a/b", to: native) == .inside)
-        #expect(Destination.relation(of: scratch.root.path, to: native) == .above)
+        #expect(Destination.relation(of: scratch.path, to: native) == .above)
         #expect(Destination.relation(of: "\(native)-two", to: native) == nil)
         #expect(Destination.relation(of: scratch.path("x"), to: "org/name") == nil)
         #expect(Destination.relation(of: "\(native)/a/../../x", to: native) == nil)

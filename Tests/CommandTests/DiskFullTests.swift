@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Disks that fill up while a run writes.
@@ -7,8 +8,8 @@ import Testing
     static let free = [0, 4, 16, 100, 200, 280, 300, 308, 316, 324, 332, 340, 360, 600]
 
     @Test(.enabled(if: SmallDisk.mayMount, "only root may mount a small disk"))
-    func aFullDiskLeavesNothingBehind() throws {
-        let scratch = try Scratch()
+    func aFullDiskLeavesNoFile() throws {
+        let scratch = try TemporaryDirectory()
         try Models.copy("mistral", to: scratch.url("model"))
         let disk = try SmallDisk(at: scratch.url("disk"), kilobytes: 800)
         var statuses: [Int32?] = []
@@ -24,22 +25,22 @@ import Testing
             } else {
                 expect(outcome, failsWith: 1, mentioning: disk.url.path, "free some")
             }
-            #expect(Scratch.content(of: disk.url.path) == ["filler"], "with \(kilobytes) kB free")
+            #expect(TemporaryDirectory.content(of: disk.url.path) == ["filler"], "with \(kilobytes) kB free")
         }
         #expect(statuses.first == 1)
         #expect(statuses.last == 0)
     }
 
     @Test(.enabled(if: SmallDisk.mayMount, "only root may mount a small disk"))
-    func aFullDiskKeepsTheCheckpointThatStandsThere() throws {
-        let scratch = try Scratch()
+    func aFullDiskKeepsTheExistingCheckpoint() throws {
+        let scratch = try TemporaryDirectory()
         try Models.copy("mistral", to: scratch.url("model"))
         let disk = try SmallDisk(at: scratch.url("disk"), kilobytes: 600)
         let out = disk.url.appendingPathComponent("out").path
         #expect(
             try BridgeProcess.run("convert", "--hf-model", scratch.path("model"), "--megatron-path", out).status == 0
         )
-        let before = Scratch.bytes(of: disk.url.path)
+        let before = TemporaryDirectory.bytes(of: disk.url.path)
         let outcome = try BridgeProcess.run(
             "convert",
             "--hf-model",
@@ -51,11 +52,11 @@ import Testing
             "2"
         )
         expect(outcome, failsWith: 1, mentioning: disk.url.path, "free some")
-        #expect(Scratch.bytes(of: disk.url.path) == before)
+        #expect(TemporaryDirectory.bytes(of: disk.url.path) == before)
     }
 
     @Test func aLimitOnTheSizeOfFilesIsAnErrorLikeAnyOther() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         try Models.copy("mistral", to: scratch.url("model"))
         let before = scratch.content
         let outcome = try BridgeProcess.run(

@@ -3,6 +3,7 @@ import Foundation
 import Imaging
 import JSONTree
 import Parquet
+import TestSupport
 import Testing
 import Tokenizers
 
@@ -11,10 +12,10 @@ import Tokenizers
 
 /// Every error ends in one place: with a status, a sentence, and a document where that is wanted.
 @Suite struct ErrorTypeTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
     private var model: URL { scratch.url("model") }
 
-    init() throws { scratch = try Scratch() }
+    init() throws { scratch = try TemporaryDirectory() }
 
     /// One error of each type that the sources declare, by the type's name.
     private func errors() throws -> [String: any Error] {
@@ -46,9 +47,10 @@ import Tokenizers
         var declared: Set<String> = []
         let declaration = try Regex(#"(?:struct|enum|class) (\w+): (?:\w+, )*Error\b"#)
         for directory in ["Sources", "Plugins"] {
-            let root = Models.repository.appendingPathComponent(directory)
+            let root = URL(filePath: Fixtures.repository).appendingPathComponent(directory)
             // The documentation is built among the sources, with packages of others.
-            for name in Scratch.content(of: root.path) where name.hasSuffix(".swift") && !name.contains(".build/") {
+            for name in TemporaryDirectory.content(of: root.path)
+            where name.hasSuffix(".swift") && !name.contains(".build/") {
                 let text = try String(contentsOf: root.appendingPathComponent(name), encoding: .utf8)
                 for match in text.matches(of: declaration) { declared.insert(String(match[1].substring ?? "")) }
             }

@@ -1,33 +1,49 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
-/// `bridge evaluate` asks what a file asks, and counts.
+/// `bridge evaluate` answers the questions of a file and counts the correct answers.
 @Suite struct EvaluateTests {
-    private let model = Models.fixtures.appendingPathComponent("ministral3").path
-    private let image = Models.repository.appendingPathComponent("Tests/Fixtures/images/rgb.png").path
+    private let model = Fixtures.checkpoint("ministral3")
+    private let image = "\(Fixtures.root)/images/rgb.png"
 
-    private func row(_ question: String, _ answer: String, image: String? = nil, category: String) -> JSON {
+    private func row(
+        _ question: String,
+        _ answer: String,
+        system: String? = nil,
+        image: String? = nil,
+        category: String
+    )
+        -> JSON
+    {
+        let first: [JSON] = system.map { [["role": "system", "content": .string($0)]] } ?? []
         var row: JSON = [
-            "messages": [
-                ["role": "user", "content": .string((image == nil ? "" : "<image>") + question)],
-                ["role": "assistant", "content": .string(answer)],
-            ],
+            "messages": .array(
+                first + [
+                    ["role": "user", "content": .string((image == nil ? "" : "<image>") + question)],
+                    ["role": "assistant", "content": .string(answer)],
+                ]
+            ),
             "category": .string(category),
         ]
         if let image { row.set(["path": .string(image)], at: "image") }
         return row
     }
 
-    /// Two rows with what `bridge generate`, whose tokens are those of transformers, says, and one with something else.
-    private func data(in scratch: Scratch) throws -> String {
-        let options = ["--hf-model", model, "--date", "2025-03-09", "--max-new-tokens", "6", "--dtype", "float32"]
-        let text = try Answer(options + ["--prompt", "Say hello."]).text
-        let seen = try Answer(options + ["--prompt", "What is it?", "--image", image]).text
-        #expect(text != seen)
+    /// Two rows with the answers that transformers generates, see `Tests/Fixtures/make_generation_fixtures.py`, and one with
+    /// another answer.
+    private func data(in scratch: TemporaryDirectory) throws -> String {
+        func recorded(_ prompt: String) throws -> (text: String, system: String?) {
+            let cases = try Fixtures.cases("generation/expected.json", "answers")
+            let one = try #require(cases.first { $0["checkpoint"] == "ministral3" && $0["prompt"]?.string == prompt })
+            return (try #require(one["text"]?.string), one["system"]?.string)
+        }
+        let (text, image) = (try recorded("Say hello."), try recorded("What is it?"))
         let rows = [
-            row("Say hello.", text, category: "text"), row("What is it?", seen, image: image, category: "image"),
-            row("What is it?", text, image: image, category: "image"),
+            row("Say hello.", text.text, system: text.system, category: "text"),
+            row("What is it?", image.text, system: image.system, image: self.image, category: "image"),
+            row("What is it?", text.text, system: image.system, image: self.image, category: "image"),
         ]
         let lines = rows.map { String(decoding: $0.text(pretty: false), as: UTF8.self) }
         try Data(lines.joined(separator: "\n").utf8).write(to: scratch.url("rows.jsonl"))
@@ -35,7 +51,7 @@ import Testing
     }
 
     @Test func anInterruptKeepsTheCounts() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let line = String(decoding: row("Say hello.", "no", category: "text").text(pretty: false), as: UTF8.self)
         let count = 200_000
         try Data(String(repeating: line + "\n", count: count).utf8).write(to: scratch.url("rows.jsonl"))
@@ -43,7 +59,7 @@ import Testing
             let run = try BridgeProcess(
                 ["evaluate", "--hf-model", model, "--data", scratch.path("rows.jsonl"), "--max-new-tokens", "1"] + more
             )
-            // The toy is loaded in a tenth of that.
+            // Rows are read and signals are handled long before the toy has answered 200,000 questions.
             try run.waitForWork(seconds: 2)
             run.send(SIGINT)
             let outcome = try run.wait()
@@ -61,7 +77,7 @@ import Testing
     }
 
     @Test func aTerminalShowsHowManyQuestionsAreDone() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let arguments = ["evaluate", "--hf-model", model, "--data", try data(in: scratch), "--max-new-tokens", "1"]
         let shown = try PseudoTerminal.run(arguments)
         #expect(String(decoding: shown.bytes, as: UTF8.self).contains("2 of 3, "))
@@ -69,11 +85,11 @@ import Testing
         #expect(!String(decoding: hidden.bytes, as: UTF8.self).contains("2 of 3, "))
     }
 
-    @Test func whatGenerateSaysIsRightAndOtherThingsAreWrong() throws {
-        let scratch = try Scratch()
+    @Test func theAnswersOfTransformersAreCorrectAndOthersAreWrong() throws {
+        let scratch = try TemporaryDirectory()
         let arguments = [
             "evaluate", "--hf-model", model, "--data", try data(in: scratch), "--date", "2025-03-09",
-            "--max-new-tokens", "6", "--dtype", "float32",
+            "--max-new-tokens", "16", "--dtype", "float32",
         ]
         let outcome = try BridgeProcess(arguments + ["--json"]).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
@@ -92,7 +108,7 @@ import Testing
     }
 
     @Test func aRowWithoutAnswerIsNamed() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         try Data(#"{"messages": [{"role": "user", "content": "Who?"}]}"#.utf8).write(to: scratch.url("rows.jsonl"))
         let outcome = try BridgeProcess.run("evaluate", "--hf-model", model, "--data", scratch.path("rows.jsonl"))
         expect(outcome, failsWith: 4, mentioning: "rows.jsonl, line 1")

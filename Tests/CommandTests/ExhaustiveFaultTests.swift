@@ -1,21 +1,22 @@
 import BridgeCore
 import Foundation
+import TestSupport
 import Testing
 
 /// Every system call of a command that writes fails once, and the process is killed at each: what was there stays or the new
 /// result is there, both without a missing byte, and the next run gives what an undisturbed one gives.
 @Suite struct ExhaustiveFaultTests {
-    private let scratch: Scratch
-    private let model = Models.fixtures.appendingPathComponent("mistral").path
+    private let scratch: TemporaryDirectory
+    private let model = Fixtures.checkpoint("mistral")
 
     init() throws {
-        scratch = try Scratch()
+        scratch = try TemporaryDirectory()
         try FileManager.default.createDirectory(at: scratch.url("out"), withIntermediateDirectories: true)
     }
 
     /// The files below a path with their content; nil where there is nothing.
     private func content(_ path: String) -> [String: Data]? {
-        FileManager.default.fileExists(atPath: path) ? Scratch.bytes(of: path) : nil
+        FileManager.default.fileExists(atPath: path) ? TemporaryDirectory.bytes(of: path) : nil
     }
 
     /// Tries every call of a command that makes `out/result`, with nothing there before and with an older result.
@@ -68,7 +69,6 @@ import Testing
             }
         }
         #expect(points > 20)
-        print("\(arguments.prefix(2).joined(separator: " ")): \(points) points of failure")
     }
 
     @Test func anImportIsAtomic() throws {
@@ -104,7 +104,7 @@ import Testing
     }
 
     @Test func aMergeOfAnAdapterIsAtomic() throws {
-        let adapter = Models.fixtures.deletingLastPathComponent().appendingPathComponent("adapters/mistral-layers").path
+        let adapter = "\(Fixtures.root)/adapters/mistral-layers"
         try exhaust([
             "adapter", "merge", "--hf-model", model, "--adapter", adapter, "--hf-path", scratch.path("out/result"),
         ])
@@ -149,7 +149,6 @@ import Testing
             }
         }
         #expect(points > 20)
-        print("train: \(points) points of failure")
     }
 
     /// A file system that opens files for direct writes and refuses the writes.
@@ -176,14 +175,7 @@ import Testing
         #expect(count > 1)
         for number in 1...count {
             try? FileManager.default.removeItem(atPath: scratch.path("out/result"))
-            let outcome = try BridgeProcess(
-                arguments,
-                environment: [
-                    "LD_PRELOAD": BridgeProcess.buildFolder.appendingPathComponent("libFaultInjection.so").path,
-                    "BRIDGE_FAULT_UNDER": scratch.path("out"), "BRIDGE_FAULT_CALL": "pwrite",
-                    "BRIDGE_FAULT_NUMBER": "\(number)", "BRIDGE_FAULT_ACTION": "EINVAL",
-                ]
-            ).wait()
+            let outcome = try run.run("pwrite", number, .invalid)
             let found = content(scratch.path("out/result"))
             if outcome.status == 0 {
                 #expect(found == reference)

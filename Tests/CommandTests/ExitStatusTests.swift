@@ -1,12 +1,13 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// The exit status follows from what is wrong, as the article Errors has it, not from the command that finds it.
 @Suite struct ExitStatusTests {
-    private let scratch: Scratch
-    private let model = Models.fixtures.appendingPathComponent("mistral").path
+    private let scratch: TemporaryDirectory
+    private let model = Fixtures.checkpoint("mistral")
 
-    init() throws { scratch = try Scratch() }
+    init() throws { scratch = try TemporaryDirectory() }
 
     @Test func aDamagedCheckpointIs4ForEveryCommandThatReadsItAnd3ForAComparison() throws {
         let megatron = scratch.path("megatron")
@@ -63,7 +64,7 @@ import Testing
 
     @Test func theArticleHasEveryStatusOfTheHelp() throws {
         let article = try String(
-            contentsOf: Models.repository.appendingPathComponent(
+            contentsOf: URL(filePath: Fixtures.repository).appendingPathComponent(
                 "Sources/BridgeCore/BridgeCore/Documentation.docc/Errors.md"
             ),
             encoding: .utf8

@@ -1,12 +1,13 @@
 import Foundation
 import JSONTree
+import TestSupport
 
 extension FaultTests {
     private static func index(_ change: @escaping @Sendable (inout JSON) -> Void) -> @Sendable (URL) throws -> Void {
         { try Models.edit($0.appendingPathComponent("model.safetensors.index.json"), change) }
     }
 
-    private static func place(_ file: JSON) -> @Sendable (URL) throws -> Void {
+    private static func assign(_ file: JSON) -> @Sendable (URL) throws -> Void {
         index { json in
             var map = json["weight_map"]?.object ?? JSONObject()
             map["lm_head.weight"] = file
@@ -34,25 +35,25 @@ extension FaultTests {
             testDescription: "an index that names a file outside the directory",
             status: 4,
             words: ["index.json", "lm_head.weight", "../other.safetensors", "in the same directory"],
-            damage: place("../other.safetensors")
+            damage: assign("../other.safetensors")
         ),
         Fault(
             testDescription: "an index that names an absolute path",
             status: 4,
             words: ["index.json", "/etc/other.safetensors", "in the same directory"],
-            damage: place("/etc/other.safetensors")
+            damage: assign("/etc/other.safetensors")
         ),
         Fault(
             testDescription: "an index that names a number",
             status: 4,
             words: ["index.json", "lm_head.weight in 3"],
-            damage: place(3)
+            damage: assign(3)
         ),
         Fault(
             testDescription: "an index that places a tensor in another shard",
             status: 4,
             words: ["index.json", "lm_head.weight", "1 tensor found in another file", "Download the index"],
-            damage: place("model-00001-of-00003.safetensors")
+            damage: assign("model-00001-of-00003.safetensors")
         ),
         Fault(
             testDescription: "an index without a map",

@@ -1,5 +1,6 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// Broken models: each gives one sentence and an exit status, and leaves nothing behind.
@@ -177,7 +178,7 @@ import Testing
     ]
 
     @Test(arguments: shards + FaultTests.texts) func isOneSentenceAndLeavesNothing(_ fault: Fault) throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let model = try Models.copy(fault.fixture, to: scratch.url("model"))
         try fault.damage(model)
         let before = scratch.content
@@ -193,12 +194,12 @@ import Testing
         #expect(scratch.content == before)
     }
 
-    @Test func aCheckpointThatStandsThereIsKeptWhenItsReplacementFails() throws {
-        let scratch = try Scratch()
+    @Test func theExistingCheckpointIsKeptWhenItsReplacementFails() throws {
+        let scratch = try TemporaryDirectory()
         let model = try Models.copy("mistral", to: scratch.url("model"))
         let first = try BridgeProcess.run("convert", "--hf-model", model.path, "--megatron-path", scratch.path("out"))
         #expect(first.status == 0, "\(first.errors)")
-        let before = Scratch.bytes(of: scratch.path("out"))
+        let before = TemporaryDirectory.bytes(of: scratch.path("out"))
         try Data().write(to: model.appendingPathComponent(Self.second))
         let outcome = try BridgeProcess.run(
             "convert",
@@ -209,7 +210,7 @@ import Testing
             "--overwrite"
         )
         expect(outcome, failsWith: 4)
-        #expect(Scratch.bytes(of: scratch.path("out")) == before)
+        #expect(TemporaryDirectory.bytes(of: scratch.path("out")) == before)
         #expect(!scratch.content.contains { $0.contains(".partial") })
     }
 
@@ -220,10 +221,10 @@ import Testing
         )
     )
     func anUnreadableShardIsNamed() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let model = try Models.copy("mistral", to: scratch.url("model"))
         chmod(model.appendingPathComponent(Self.second).path, 0)
-        chmod(scratch.root.path, 0o777)
+        chmod(scratch.path, 0o777)
         // Root reads everything, so a run by root is made as nobody.
         let shell = geteuid() == 0 ? "exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"" : "exec \"$@\""
         let outcome = try BridgeProcess.run(
@@ -238,8 +239,8 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: scratch.path("out")))
     }
 
-    @Test func aFolderThatLinksToItselfIsReadOnce() throws {
-        let scratch = try Scratch()
+    @Test func aDirectoryThatLinksToItselfIsReadOnce() throws {
+        let scratch = try TemporaryDirectory()
         let model = try Models.copy("mistral", to: scratch.url("model"))
         for name in ["here", "again"] {
             try FileManager.default.createSymbolicLink(

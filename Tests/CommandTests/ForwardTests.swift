@@ -2,15 +2,16 @@ import BridgeCore
 import Foundation
 import JSONTree
 import TensorRuntime
+import TestSupport
 import Testing
 
 /// `bridge forward` and `bridge verify --logits`.
 @Suite struct ForwardTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
 
-    init() throws { scratch = try Scratch() }
+    init() throws { scratch = try TemporaryDirectory() }
 
-    private func directory(_ name: String) -> String { Models.fixtures.appendingPathComponent(name).path }
+    private func directory(_ name: String) -> String { Fixtures.checkpoint(name) }
 
     private func forward(_ model: String, _ more: String...) throws -> BridgeProcess.Outcome {
         try BridgeProcess(
@@ -80,13 +81,17 @@ import Testing
     @Test func inputsMayHaveSeveralSequencesAndPadding() throws {
         let tokens: [Int64] = [5, 6, 7, 0, 9, 8]
         let path = try inputs([("input_ids", [2, 3], tokens), ("attention_mask", [2, 3], [1, 1, 1, 0, 1, 1])])
+        let clock = ContinuousClock()
+        let start = clock.now
         let outcome = try forward("mistral", "--inputs", path, "--hidden-states", "--json")
+        let seconds = (clock.now - start) / .seconds(1)
         #expect(outcome.status == 0, "\(outcome.errors)")
         let expected = [("logits", [2, 3, 1000])] + (0...4).map { ("hidden_states.\($0)", [2, 3, 36]) }
         #expect(try shapes() == Dictionary(uniqueKeysWithValues: expected))
         let json = try JSON(parsing: Array(outcome.output.utf8))
         #expect(json["shape"] == [2, 3, 1000])
-        #expect(json[path: "timings.forward_seconds"]?.double ?? 0 > 0)
+        let forward = try #require(json[path: "timings.forward_seconds"]?.double)
+        #expect(forward > 0 && forward < seconds, "\(forward) of \(seconds)")
     }
 
     @Test func wrongInputsAreOneSentenceAndLeaveNoFile() throws {
@@ -107,7 +112,7 @@ import Testing
         #expect(scratch.content == ["in"])
     }
 
-    @Test func aPlaceThatCannotBeWrittenToIsOneSentence() throws {
+    @Test func anUnwritableOutputPathIsOneSentence() throws {
         let outcome = try BridgeProcess.run(
             "forward",
             "--hf-model",
@@ -142,7 +147,7 @@ import Testing
             "2"
         )
         #expect(made.status == 0, "\(made.errors)")
-        let image = Models.fixtures.deletingLastPathComponent().appendingPathComponent("images/rgb.png").path
+        let image = "\(Fixtures.root)/images/rgb.png"
         let outcome = try BridgeProcess.run(
             "verify",
             directory("gemma3"),

@@ -6,22 +6,19 @@ import Testing
 
 /// `bridge generate`, from what a person gives to what comes out.
 @Suite struct GenerateTests {
-    private static let recorded: [JSON] = {
-        let path = Models.fixtures.deletingLastPathComponent().appendingPathComponent("generation/expected.json").path
-        return (try? JSON(contentsOf: path))?["answers"]?.array ?? []
-    }()
+    private static let recorded = Result { try Fixtures.cases("generation/expected.json", "answers") }
 
     private func image(_ name: String) -> String {
-        Models.fixtures.deletingLastPathComponent().appendingPathComponent("images/\(name)").path
+        "\(Fixtures.root)/images/\(name)"
     }
 
-    private func directory(_ name: String) -> String { Models.fixtures.appendingPathComponent(name).path }
+    private func directory(_ name: String) -> String { Fixtures.checkpoint(name) }
 
-    @Test func thereAreRecordedAnswers() { #expect(Self.recorded.count == 8) }
+    @Test func thereAreRecordedAnswers() throws { #expect(try Self.recorded.get().count == 8) }
 
-    @Test(arguments: recorded.indices)
+    @Test(arguments: try recorded.get().indices)
     func theTokensAreThoseOfTransformers(_ index: Int) throws {
-        let one = Self.recorded[index]
+        let one = try Self.recorded.get()[index]
         let expected = try #require(one["tokens"]?.array).compactMap(\.integer)
         let images = (one["images"]?.array ?? []).compactMap(\.string).flatMap { ["--image", image($0)] }
         let system = one["system"]?.string.map { ["--system", $0] } ?? []
@@ -44,13 +41,14 @@ import Testing
         )
         try #require(margin.isCertain, "\(margin)")
         #expect(answer.tokens == expected)
+        #expect(answer.text == one["text"]?.string)
         #expect(answer.reason == "length")
         #expect(answer.logProbabilities.count == expected.count && answer.logProbabilities.allSatisfy { $0 <= 0 })
     }
 
     @Test(arguments: ["mistral", "ministral3", "gemma3"])
-    func aMegatronCheckpointOfAnyLayoutSaysTheSame(_ name: String) throws {
-        let scratch = try Scratch()
+    func aMegatronCheckpointOfAnyLayoutGeneratesTheSame(_ name: String) throws {
+        let scratch = try TemporaryDirectory()
         let made = try BridgeProcess.run(
             "convert",
             "--hf-model",
@@ -79,7 +77,7 @@ import Testing
         }
     }
 
-    @Test func whatIsStreamedIsTheWholeText() throws {
+    @Test func theStreamedTextIsTheCompleteText() throws {
         let request = [
             "--hf-model", directory("mistral"), "--prompt", "Hello", "--max-new-tokens", "40", "--ignore-eos",
         ]
@@ -88,20 +86,27 @@ import Testing
         #expect(outcome.errors.isEmpty)
     }
 
-    @Test func theJSONHasTimings() throws {
+    @Test func theTimingsOfTheJSONAreThoseOfTheProcess() throws {
+        let clock = ContinuousClock()
+        let start = clock.now
         let answer = try Answer([
             "--hf-model", directory("ministral3"), "--prompt", "x", "--image", image("rgb.png"), "--max-new-tokens",
             "3",
         ])
-        for key in ["load_seconds", "vision_seconds", "prefill_seconds", "decode_seconds", "first_token_seconds"] {
-            #expect(answer.json[path: "timings.\(key)"]?.double ?? -1 > 0, "\(key)")
+        let seconds = (clock.now - start) / .seconds(1)
+        func timing(_ key: String) throws -> Double {
+            try #require(answer.json[path: "timings.\(key)_seconds"]?.double)
         }
+        let parts = try ["load", "vision", "prefill", "decode"].map(timing)
+        #expect(parts.allSatisfy { $0 > 0 } && parts.reduce(0, +) <= seconds, "\(parts) of \(seconds)")
+        let first = try timing("first_token")
+        #expect(first >= parts[0] && first <= seconds, "\(first), \(parts) of \(seconds)")
         #expect(answer.json[path: "timings.prefill_tokens"]?.integer ?? 0 > 3)
         #expect(answer.json[path: "timings.decode_tokens"]?.integer == answer.tokens.count - 1)
     }
 
-    @Test func aConversationFromAFileSaysWhatItsPromptSays() throws {
-        let scratch = try Scratch()
+    @Test func aConversationFromAFileEqualsItsPrompt() throws {
+        let scratch = try TemporaryDirectory()
         let chat = #"[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]"#
         try Data(chat.utf8).write(to: scratch.url("chat.json"))
         let rest = ["--max-new-tokens", "8", "--date", "2025-01-01"]
@@ -151,7 +156,7 @@ import Testing
         #expect(one != (try tokens("2")))
     }
 
-    @Test func stepsAreShownInTheFrameOfThePeer() throws {
+    @Test func stepsAreShownInTheFormatOfMegatronBridge() throws {
         let outcome = try BridgeProcess.run(
             "generate",
             "--hf-model",
@@ -176,10 +181,10 @@ import Testing
     }
 
     @Test func itEndsAtTheTokenThatEndsAText() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let model = try Models.copy("mistral", to: scratch.url("model"))
         let request = ["--hf-model", model.path, "--prompt", "Hello there", "--max-new-tokens", "9"]
-        let token = try #require(Self.recorded[0]["tokens"]?.array?.first)
+        let token = try #require(Self.recorded.get()[0]["tokens"]?.array?.first)
         for eos: JSON in [token, [999, token]] {
             try Models.edit(model.appendingPathComponent("generation_config.json")) { $0.set(eos, at: "eos_token_id") }
             let answer = try Answer(request + ["--dtype", "float32"])

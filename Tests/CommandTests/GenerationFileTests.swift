@@ -1,20 +1,21 @@
 import BridgeCore
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 import Tokenizers
 
 /// How long answers are and where they end, by `generation_config.json`: `_prepare_generation_config`,
 /// `_prepare_generated_length` and `StopStringCriteria` of transformers 5.23.
 @Suite struct GenerationFileTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
     private let model: String
     private var plain: [String] { ["--hf-model", model, "--prompt", "a", "--no-chat-template"] }
 
     init() throws {
-        scratch = try Scratch()
+        scratch = try TemporaryDirectory()
         model = scratch.path("model")
-        try FileManager.default.copyItem(atPath: Models.fixtures.appendingPathComponent("mistral").path, toPath: model)
+        try FileManager.default.copyItem(atPath: Fixtures.checkpoint("mistral"), toPath: model)
         try write([:])
     }
 

@@ -1,11 +1,12 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Every example of every help text is a command line.
 @Suite struct HelpExampleTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
 
-    init() throws { scratch = try Scratch() }
+    init() throws { scratch = try TemporaryDirectory() }
 
     /// The examples of a command's help and of its subcommands'.
     private func examples(_ words: [String] = []) throws -> [String] {
@@ -35,7 +36,7 @@ import Testing
             // What they name is not there, so that each ends at once.
             let outcome = try BridgeProcess(
                 [],
-                shell: "PROGRAM=$1; bridge() { \"$PROGRAM\" \"$@\"; }; cd '\(scratch.root.path)'; eval \"$EXAMPLE\"",
+                shell: "PROGRAM=$1; bridge() { \"$PROGRAM\" \"$@\"; }; cd '\(scratch.path)'; eval \"$EXAMPLE\"",
                 environment: ["EXAMPLE": example, "HF_HUB_OFFLINE": "1", "HF_HOME": scratch.path("home")]
             ).wait()
             #expect(!outcome.errors.contains("Usage: bridge"), "\(example): \(outcome.errors)")

@@ -70,7 +70,7 @@ import Testing
 
     /// What bash offers behind some words.
     private func completions(_ words: String...) throws -> Set<String> {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let script = try BridgeProcess.run("--generate-completion-script", "bash")
         #expect(script.status == 0 && script.errors.isEmpty)
         try Data(script.output.utf8).write(to: scratch.url("bridge.bash"))
@@ -80,7 +80,7 @@ import Testing
         process.arguments = [
             "-c",
             """
-            PATH='\(BridgeProcess.buildFolder.path)':$PATH
+            PATH='\(BridgeProcess.buildDirectory.path)':$PATH
             source '\(scratch.path("bridge.bash"))'; COMP_WORDS=(\(words.map { "'\($0)'" }.joined(separator: " ")))
             COMP_CWORD=\(words.count - 1) COMP_LINE='\(line)' COMP_POINT=\(line.utf8.count)
             _bridge bridge '\(words.last ?? "")' '\(words.dropLast().last ?? "")'; printf '%s\\n' "${COMPREPLY[@]}"
@@ -145,11 +145,11 @@ import Testing
     }
 
     @Test(arguments: ["--tp", "--pp"]) func aLayoutThatTheModelDoesNotDivideIntoIsOneSentence(_ option: String) throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let outcome = try BridgeProcess.run(
             "convert",
             "--hf-model",
-            Models.fixtures.appendingPathComponent("mistral").path,
+            Fixtures.checkpoint("mistral"),
             "--megatron-path",
             scratch.path("out"),
             option,

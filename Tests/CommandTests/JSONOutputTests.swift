@@ -1,11 +1,12 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// `--json` is one document, whatever the outcome.
 @Suite struct JSONOutputTests {
-    private let one = Models.fixtures.appendingPathComponent("mistral").path
-    private let other = Models.fixtures.appendingPathComponent("mistral-tied").path
+    private let one = Fixtures.checkpoint("mistral")
+    private let other = Fixtures.checkpoint("mistral-tied")
 
     private func document(_ arguments: [String], status: Int32) throws -> JSON {
         let outcome = try BridgeProcess(arguments + ["--json"]).wait()
@@ -25,7 +26,7 @@ import Testing
     }
 
     @Test func aCheckThatFailsListsEveryDamagedFile() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let imported = try BridgeProcess([
             "convert", "--hf-model", one, "--megatron-path", scratch.path("m"), "--tp", "2",
         ]).wait()
@@ -42,7 +43,7 @@ import Testing
     }
 
     @Test func aCheckpointOfAnotherContainerIsNamed() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let iteration = scratch.path("torch") + "/iter_0000000"
         try FileManager.default.createDirectory(atPath: iteration, withIntermediateDirectories: true)
         try Data("0".utf8).write(to: URL(fileURLWithPath: scratch.path("torch") + "/latest_checkpointed_iteration.txt"))

@@ -1,14 +1,15 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// Tensors that nothing accounts for.
 @Suite struct LedgerTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
     private let model: URL
 
     init() throws {
-        scratch = try Scratch()
+        scratch = try TemporaryDirectory()
         model = try Models.copy("mistral", to: scratch.url("model"))
     }
 
@@ -72,7 +73,7 @@ import Testing
         #expect(json[path: "error.names"]?.array?.count == 9)
     }
 
-    @Test func whatTheUserLetsThroughStandsInTheManifest() throws {
+    @Test func allowedTensorsAreListedInTheManifest() throws {
         try setLayers(3)
         let outcome = try convert("--allow-missing", "model.layers.3.*")
         #expect(outcome.status == 0, "\(outcome.errors)")
@@ -96,7 +97,7 @@ import Testing
         #expect(verify.status == 0, "\(verify.output)\(verify.errors)")
     }
 
-    @Test func missingTensorsThatTheUserLetsThroughStandInTheManifest() throws {
+    @Test func allowedMissingTensorsAreListedInTheManifest() throws {
         try setLayers(5)
         let outcome = try convert("--allow-missing", "model.layers.4.*")
         #expect(outcome.status == 0, "\(outcome.errors)")
@@ -110,10 +111,10 @@ import Testing
             scratch.path("back")
         )
         #expect(back.status == 0, "\(back.errors)")
-        #expect(Scratch.bytes(of: scratch.path("back")) == Scratch.bytes(of: model.path))
+        #expect(TemporaryDirectory.bytes(of: scratch.path("back")) == TemporaryDirectory.bytes(of: model.path))
     }
 
-    @Test func aGlobThatLetsOtherNamesThroughChangesNothing() throws {
+    @Test func aGlobThatMatchesOtherNamesChangesNothing() throws {
         try setLayers(3)
         expect(try convert("--allow-missing", "model.layers.2.*"), failsWith: 2, mentioning: "9 tensors")
     }

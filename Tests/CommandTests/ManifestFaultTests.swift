@@ -1,5 +1,6 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// Broken Megatron checkpoints.
@@ -210,12 +211,12 @@ import Testing
         },
     ]
 
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
     private let directory: URL
 
     init() throws {
-        scratch = try Scratch()
-        let model = Models.fixtures.appendingPathComponent("mistral").path
+        scratch = try TemporaryDirectory()
+        let model = Fixtures.checkpoint("mistral")
         let made = try BridgeProcess.run("convert", "--hf-model", model, "--megatron-path", scratch.path("in"))
         #expect(made.status == 0, "\(made.errors)")
         directory = scratch.url("in/iter_0000000")
@@ -271,7 +272,7 @@ import Testing
         expect(outcome, failsWith: 4, mentioning: "1 of", "weights_tp00_pp00.safetensors: its content has changed")
     }
 
-    @Test func anExportDoesNotReplaceAFolderThatHoldsSomethingElse() throws {
+    @Test func anExportDoesNotReplaceAnotherDirectory() throws {
         try FileManager.default.createDirectory(at: scratch.url("mine"), withIntermediateDirectories: false)
         try Data().write(to: scratch.url("mine/thesis"))
         let outcome = try BridgeProcess.run(

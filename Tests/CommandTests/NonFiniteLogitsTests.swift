@@ -1,18 +1,19 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// Models whose logits are not numbers, because weights are damaged or overflow.
 @Suite struct NonFiniteLogitsTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
     private var model: String { scratch.path("model") }
 
-    init() throws { scratch = try Scratch() }
+    init() throws { scratch = try TemporaryDirectory() }
 
     /// A model of which all elements of one tensor have the same bits.
     private func makeModel(_ tensor: String, bits: UInt16) throws {
         let directory = try Models.copy("mistral", to: scratch.url("model"))
-        for name in Scratch.content(of: directory.path) where name.hasSuffix(".safetensors") {
+        for name in TemporaryDirectory.content(of: directory.path) where name.hasSuffix(".safetensors") {
             let url = directory.appendingPathComponent(name)
             var bytes = try [UInt8](Data(contentsOf: url))
             let length = bytes[..<8].reversed().reduce(0) { $0 << 8 | Int($1) }
@@ -31,7 +32,7 @@ import Testing
     }
 
     /// bfloat16: a NaN, infinity, and the largest number, whose sums overflow.
-    @Test(arguments: [0x7FC0, 0x7F80, 0x7F7F] as [UInt16]) func theyAreAnErrorThatSaysWhatToDo(_ bits: UInt16) throws {
+    @Test(arguments: [0x7FC0, 0x7F80, 0x7F7F] as [UInt16]) func theyAreAnErrorWithAdvice(_ bits: UInt16) throws {
         try makeModel("model.norm.weight", bits: bits)
         let data = scratch.path("questions.jsonl")
         let row = #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#

@@ -1,5 +1,6 @@
 import BridgeCore
 import Foundation
+import TestSupport
 import Testing
 
 /// Plugins that cannot be used: one sentence each, before any of their Swift is touched.
@@ -26,7 +27,7 @@ import Testing
     static func compile(_ source: String, to url: URL) throws -> String {
         let file = url.deletingPathExtension().appendingPathExtension("c")
         try Data(source.utf8).write(to: file)
-        let headers = Models.repository.appendingPathComponent("Sources/BridgeCore/CPluginABI/include").path
+        let headers = "\(Fixtures.repository)/Sources/BridgeCore/CPluginABI/include"
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = ["clang", "-shared", "-fPIC", "-I", headers, "-o", url.path, file.path]
@@ -42,7 +43,7 @@ import Testing
     }
 
     private static func realPlugin(_ name: String = "Mistral") -> URL {
-        BridgeProcess.buildFolder.appendingPathComponent("lib\(name)Plugin.so")
+        BridgeProcess.buildDirectory.appendingPathComponent("lib\(name)Plugin.so")
     }
 
     /// Descriptors that do not fit, with what the sentence must say.
@@ -57,8 +58,8 @@ import Testing
         (Descriptor(), ["bridge_plugin_make returned nothing"]),
     ]
 
-    @Test(arguments: misfits.indices) func aPluginThatDoesNotFitSaysWhichSideToRebuild(_ index: Int) throws {
-        let scratch = try Scratch()
+    @Test(arguments: misfits.indices) func anIncompatiblePluginNamesTheSideToRebuild(_ index: Int) throws {
+        let scratch = try TemporaryDirectory()
         let (descriptor, words) = Self.misfits[index]
         let path = try Self.compile(descriptor.source, to: scratch.url("libTinyPlugin.so"))
         let outcome = try Self.models(with: path)
@@ -66,14 +67,14 @@ import Testing
         for word in words { #expect(outcome.sentence.contains(word), "\(outcome.errors) lacks \(word)") }
     }
 
-    @Test func aLibraryThatIsNoPluginIsNamed() throws {
-        let scratch = try Scratch()
+    @Test func aLibraryWithoutAPluginIsNamed() throws {
+        let scratch = try TemporaryDirectory()
         let path = try Self.compile("int nothing(void) { return 0; }", to: scratch.url("libTinyPlugin.so"))
         expect(try Self.models(with: path), failsWith: 1, mentioning: path, "does not export bridge_plugin_abi")
     }
 
     @Test func aLibraryThatNeedsAnotherCoreIsNamed() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let path = try Self.compile(
             "extern int no_such_function_of_the_core(void); int use(void) { return no_such_function_of_the_core(); }",
             to: scratch.url("libTinyPlugin.so")
@@ -87,8 +88,8 @@ import Testing
         )
     }
 
-    @Test(arguments: ["", "not a library", "\u{7F}ELF"]) func aFileThatIsNoLibraryIsNamed(_ text: String) throws {
-        let scratch = try Scratch()
+    @Test(arguments: ["", "not a library", "\u{7F}ELF"]) func aFileWithoutALibraryIsNamed(_ text: String) throws {
+        let scratch = try TemporaryDirectory()
         try Data(text.utf8).write(to: scratch.url("libTinyPlugin.so"))
         let path = scratch.path("libTinyPlugin.so")
         expect(try Self.models(with: path), failsWith: 1, mentioning: path, "not a shared library")
@@ -96,7 +97,7 @@ import Testing
 
     /// The system's loader maps such a file and dies with SIGBUS.
     @Test(arguments: [100, 4000, 20_000, 60_000]) func aPluginThatWasCutShortIsNamed(_ bytes: Int) throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         try Data(contentsOf: Self.realPlugin()).prefix(bytes).write(to: scratch.url("libCutPlugin.so"))
         let path = scratch.path("libCutPlugin.so")
         expect(try Self.models(with: path), failsWith: 1, mentioning: path, "truncated")
@@ -111,7 +112,7 @@ import Testing
     }
 
     @Test(arguments: [true, false]) func twoPluginsForOneArchitectureNameBothFiles(_ isLink: Bool) throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let copy = scratch.url("libCopyPlugin.so")
         if isLink {
             try FileManager.default.createSymbolicLink(at: copy, withDestinationURL: Self.realPlugin())
@@ -132,19 +133,19 @@ import Testing
         #expect(try Self.models(with: Self.realPlugin().path).status == 0)
     }
 
-    @Test func aFolderThatOthersMayWriteToIsRefused() throws {
-        let scratch = try Scratch()
+    @Test func aDirectoryThatOthersMayWriteToIsRefused() throws {
+        let scratch = try TemporaryDirectory()
         let copy = scratch.url("libMistralPlugin.so")
         try FileManager.default.copyItem(at: Self.realPlugin(), to: copy)
-        chmod(scratch.root.path, 0o757)
+        chmod(scratch.path, 0o757)
         expect(
             try Self.models(with: copy.path),
             failsWith: 1,
             mentioning: copy.path,
             "other users may write to the directory",
-            "chmod go-w \(scratch.root.path)"
+            "chmod go-w \(scratch.path)"
         )
-        chmod(scratch.root.path, 0o755)
+        chmod(scratch.path, 0o755)
         // Nor may the directory be hidden behind a link.
         let open = scratch.url("open")
         try FileManager.default.createDirectory(at: open, withIntermediateDirectories: false)
@@ -154,8 +155,8 @@ import Testing
         expect(try Self.models(with: copy.path), failsWith: 1, mentioning: "chmod go-w \(open.path)")
     }
 
-    @Test func aFolderFartherUpThatOthersMayWriteToIsRefused() throws {
-        let scratch = try Scratch()
+    @Test func aParentDirectoryThatOthersMayWriteToIsRefused() throws {
+        let scratch = try TemporaryDirectory()
         let inner = scratch.url("open/mine/inner")
         try FileManager.default.createDirectory(at: inner, withIntermediateDirectories: true)
         let path = try Self.compile("int nothing(void) { return 0; }", to: inner.appendingPathComponent("libTiny.so"))
@@ -171,7 +172,7 @@ import Testing
     }
 
     @Test func aLinkInTheMiddleThatOthersMayReplaceIsRefused() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         for name in ["mine", "open"] {
             try FileManager.default.createDirectory(at: scratch.url(name), withIntermediateDirectories: false)
         }
@@ -192,14 +193,14 @@ import Testing
     }
 
     @Test func linksWithoutAnEndAreNamed() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         try FileManager.default.createSymbolicLink(atPath: scratch.path("a.so"), withDestinationPath: "b.so")
         try FileManager.default.createSymbolicLink(atPath: scratch.path("b.so"), withDestinationPath: "a.so")
         expect(try Self.models(with: scratch.path("a.so")), failsWith: 1, mentioning: "there is no plugin at")
     }
 
-    @Test func theSameNameInTwoFoldersIsTwoLibraries() throws {
-        let scratch = try Scratch()
+    @Test func theSameNameInTwoDirectoriesIsTwoLibraries() throws {
+        let scratch = try TemporaryDirectory()
         var paths: [String] = []
         for (directory, source) in [("a", Descriptor(abi: "7u").source), ("b", "int nothing(void) { return 0; }")] {
             try FileManager.default.createDirectory(at: scratch.url(directory), withIntermediateDirectories: false)
@@ -212,7 +213,7 @@ import Testing
     }
 
     @Test(arguments: [mode_t(0o757), 0o775, 0o1757]) func aFileThatOthersMayWriteToIsRefused(_ mode: mode_t) throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let copy = scratch.url("libMistralPlugin.so")
         try FileManager.default.copyItem(at: Self.realPlugin(), to: copy)
         chmod(copy.path, mode)
@@ -224,13 +225,13 @@ import Testing
         )
     }
 
-    @Test func aBrokenPluginInASearchFolderIsAWarning() throws {
-        let scratch = try Scratch()
+    @Test func aBrokenPluginInASearchDirectoryIsAWarning() throws {
+        let scratch = try TemporaryDirectory()
         try Data("no".utf8).write(to: scratch.url("libTinyPlugin.so"))
-        let outcome = try BridgeProcess.run("models", environment: ["BRIDGE_PLUGIN_PATH": scratch.root.path])
+        let outcome = try BridgeProcess.run("models", environment: ["BRIDGE_PLUGIN_PATH": scratch.path])
         #expect(outcome.status == 0)
         #expect(outcome.errors.contains("warning: \(scratch.path("libTinyPlugin.so")) is not a shared library"))
-        let doctor = try BridgeProcess.run("plugins", "doctor", environment: ["BRIDGE_PLUGIN_PATH": scratch.root.path])
+        let doctor = try BridgeProcess.run("plugins", "doctor", environment: ["BRIDGE_PLUGIN_PATH": scratch.path])
         expect(doctor, failsWith: 1, mentioning: "1 of 4 plugins")
     }
 }

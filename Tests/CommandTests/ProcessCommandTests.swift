@@ -1,13 +1,14 @@
 import BridgeCore
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// `bridge process` writes what a model is given, for comparisons with other programs.
 @Suite struct ProcessCommandTests {
-    private func checkpoint(_ name: String) -> String { Models.fixtures.appendingPathComponent(name).path }
+    private func checkpoint(_ name: String) -> String { Fixtures.checkpoint(name) }
 
-    private var image: String { Models.repository.appendingPathComponent("Tests/Fixtures/images/rgb.png").path }
+    private var image: String { "\(Fixtures.root)/images/rgb.png" }
 
     @Test func helpDoesNotListIt() throws {
         let help = try BridgeProcess.run("--help").output
@@ -16,7 +17,7 @@ import Testing
     }
 
     @Test func aPromptWithAnImageBecomesTensors() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let arguments = ["process", "prompt", checkpoint("gemma3"), "--prompt", "What?", "--image", image]
         let outcome = try BridgeProcess(arguments + ["--output", scratch.path("in.safetensors")]).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
@@ -32,7 +33,7 @@ import Testing
     }
 
     @Test func stringsBecomeListsOfIDs() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         try Data(#"["", "<s>", "\u0000é"]"#.utf8).write(to: scratch.url("strings.json"))
         let outcome = try BridgeProcess.run("process", "strings", checkpoint("mistral"), scratch.path("strings.json"))
         let lists = try #require(try JSON(parsing: Array(outcome.output.utf8)).array)
@@ -41,7 +42,7 @@ import Testing
     }
 
     @Test func aRequestThatFailsLeavesTheOthers() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let requests = #"[{"text": "[IMG]"}, {"text": "a"}, {"messages": [{"role": "user", "content": "b"}]}, 3]"#
         try Data(requests.utf8).write(to: scratch.url("requests.json"))
         let outcome = try BridgeProcess.run(
@@ -82,7 +83,7 @@ import Testing
             failsWith: 64,
             mentioning: "text-only"
         )
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         try Data(#"[{"role": "user", "content": [{"type": "image"}]}]"#.utf8).write(to: scratch.url("chat.json"))
         expect(
             try BridgeProcess.run("process", "prompt", model, "--messages", scratch.path("chat.json")),

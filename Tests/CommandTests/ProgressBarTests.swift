@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import bridge
@@ -15,7 +16,7 @@ import Testing
         }
     }
 
-    @Test func detailsAreLeftOutFromTheEnd() {
+    @Test func detailsAreDroppedFromTheEnd() {
         func line(_ width: Int) -> String {
             ProgressBar.line(activity: "Writing", share: 0.25, details: details, width: width)
         }

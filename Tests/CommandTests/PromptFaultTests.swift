@@ -1,17 +1,18 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// What a person may give that no model can take: one sentence each.
 @Suite struct PromptFaultTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
 
-    init() throws { scratch = try Scratch() }
+    init() throws { scratch = try TemporaryDirectory() }
 
-    private func directory(_ name: String) -> String { Models.fixtures.appendingPathComponent(name).path }
+    private func directory(_ name: String) -> String { Fixtures.checkpoint(name) }
 
     private var image: String {
-        Models.fixtures.deletingLastPathComponent().appendingPathComponent("images/rgb.png").path
+        "\(Fixtures.root)/images/rgb.png"
     }
 
     private func generate(_ model: String, _ more: String...) throws -> BridgeProcess.Outcome {
@@ -38,12 +39,12 @@ import Testing
         expect(outcome, failsWith: 64, mentioning: "1 image", "2 placeholders")
     }
 
-    @Test func aPictureForAModelOfText() throws {
+    @Test func anImageForATextModel() throws {
         let outcome = try generate(directory("mistral"), "--prompt", "x", "--image", image)
         expect(outcome, failsWith: 64, mentioning: "text-only")
     }
 
-    @Test func picturesThatAreNone() throws {
+    @Test func filesThatAreNotImages() throws {
         try Data("no image".utf8).write(to: scratch.url("text.png"))
         for (path, status) in [("/nowhere.png", Int32(1)), (scratch.path("text.png"), 4)] {
             let outcome = try generate(directory("gemma3"), "--prompt", "x", "--image", path)
@@ -65,7 +66,7 @@ import Testing
         expect(outcome, failsWith: 1, mentioning: "<no_such_token>")
     }
 
-    @Test func aFolderThatIsNoCheckpoint() throws {
+    @Test func aDirectoryWithoutACheckpoint() throws {
         let outcome = try generate(directory("mistral"), "--megatron-path", directory("gemma3"), "--prompt", "x")
         expect(outcome, failsWith: 64, mentioning: "is a Hugging Face model; expected a Megatron checkpoint")
         let none = try generate(directory("mistral"), "--megatron-path", scratch.path("none"), "--prompt", "x")
@@ -118,6 +119,8 @@ import Testing
     @Test func aTextIsCountedLineByLine() throws {
         try Data("Hello there\n\nHello".utf8).write(to: scratch.url("text"))
         try Data(#"["Hello there", "Hello"]"#.utf8).write(to: scratch.url("strings.json"))
+        let clock = ContinuousClock()
+        let start = clock.now
         let counted = try BridgeProcess.run(
             "tokenize",
             "--hf-model",
@@ -126,6 +129,7 @@ import Testing
             scratch.path("text"),
             "--json"
         )
+        let total = (clock.now - start) / .seconds(1)
         let json = try JSON(parsing: Array(counted.output.utf8))
         let strings = try BridgeProcess.run(
             "process",
@@ -136,6 +140,7 @@ import Testing
         )
         let lists = try #require(try JSON(parsing: Array(strings.output.utf8)).array)
         #expect(json["tokens"]?.integer == lists.reduce(0) { $0 + ($1.array?.count ?? 0) })
-        #expect(json["seconds"]?.double ?? 0 > 0)
+        let seconds = try #require(json["seconds"]?.double)
+        #expect(seconds > 0 && seconds < total, "\(seconds) of \(total)")
     }
 }

@@ -1,12 +1,13 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// `bridge recipes`, with the recipes of the real plugins.
 @Suite struct RecipesTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
 
-    init() throws { scratch = try Scratch() }
+    init() throws { scratch = try TemporaryDirectory() }
 
     /// Model, scheme, tensor and pipeline size, global batch, learning rate: the tables "Recommended Configurations" of
     /// Megatron Bridge's documentation of both families with images, the smaller of two batch sizes.
@@ -139,7 +140,7 @@ import Testing
         #expect(json[path: "dataset.dataset_type"] == "hf")
     }
 
-    @Test func filesLieWhereTheEnvironmentSays() throws {
+    @Test func filesAreInTheDirectoriesOfTheEnvironment() throws {
         let run = [
             "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint", try toy("mistral"), "--dataset-type",
             "mock", "dataset.num_images=0",

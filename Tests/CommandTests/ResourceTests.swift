@@ -1,16 +1,17 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// Inputs that are small and ask for much: the program ends with a sentence, before it has taken the memory.
 @Suite struct ResourceTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
 
-    init() throws { scratch = try Scratch() }
+    init() throws { scratch = try TemporaryDirectory() }
 
     private func model() throws -> URL {
         let directory = scratch.url("model")
-        try FileManager.default.copyItem(at: Models.fixtures.appendingPathComponent("mistral"), to: directory)
+        try FileManager.default.copyItem(at: URL(filePath: Fixtures.checkpoint("mistral")), to: directory)
         return directory
     }
 
@@ -38,7 +39,7 @@ import Testing
     @Test func thousandsOfBadRowsAreCountedAndTheFirstAreListed() throws {
         let path = scratch.path("rows.jsonl")
         try repeated("{}\n", 10_050).write(to: URL(fileURLWithPath: path))
-        let fixture = Models.fixtures.appendingPathComponent("mistral").path
+        let fixture = Fixtures.checkpoint("mistral")
         let outcome = try BridgeProcess.run("data", "check", "--hf-model", fixture, "--data", path, "--json")
         let json = try JSON(parsing: Array(outcome.output.utf8))
         #expect(outcome.status == 1 && json["bad_row_count"] == 10_050 && json["bad_rows"]?.array?.count == 10_000)
@@ -50,7 +51,7 @@ import Testing
     @Test func aLineThatIsTooLongIsNamed() throws {
         let path = scratch.path("line.txt")
         try (Data("a\n".utf8) + repeated("a", 17_000_000)).write(to: URL(fileURLWithPath: path))
-        let fixture = Models.fixtures.appendingPathComponent("mistral").path
+        let fixture = Fixtures.checkpoint("mistral")
         let outcome = try BridgeProcess.run("tokenize", "--hf-model", fixture, "--file", path)
         expect(outcome, failsWith: 4, mentioning: "line 2 of \(path) has more than the 16777216 bytes")
     }

@@ -1,18 +1,19 @@
 import BridgeCore
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// Commands say which settings of a model they do not know, and what of `generation_config.json` they do not follow.
 @Suite struct SettingsCommandTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
     private let model: String
 
     init() throws {
-        scratch = try Scratch()
+        scratch = try TemporaryDirectory()
         model = scratch.path("model")
         try FileManager.default.copyItem(
-            atPath: Models.fixtures.appendingPathComponent("mistral").path,
+            atPath: Fixtures.checkpoint("mistral"),
             toPath: model
         )
         try change("config.json", "novel_attention", true)
@@ -109,7 +110,7 @@ import Testing
         }
     }
 
-    @Test func greedyDecodingSaysThatItDoesNotSample() throws {
+    @Test func greedyDecodingReportsThatItDoesNotSample() throws {
         let plain = ["generate", "--hf-model", model, "--prompt", "a", "--max-new-tokens", "6", "--ignore-eos"]
         try change("generation_config.json", "do_sample", true)
         try change("generation_config.json", "top_k", 1)

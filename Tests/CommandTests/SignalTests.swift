@@ -1,11 +1,12 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// The first signal ends every command in good order.
 @Suite(.serialized) struct SignalTests {
     private let bench: TrainBench
-    private var scratch: Scratch { bench.scratch }
+    private var scratch: TemporaryDirectory { bench.scratch }
     private static let signals = [SIGINT, SIGTERM, SIGHUP]
 
     init() throws { bench = try TrainBench() }
@@ -83,8 +84,8 @@ import Testing
                 arguments,
                 environment: ["HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": scratch.path("home"), "HF_TOKEN": "x"]
             )
-            guard run.holdWhenListening() else { continue }
-            run.release(with: signal)
+            guard run.stopWhenHandlingSignals() else { continue }
+            run.resume(with: signal)
             let outcome = try run.wait()
             guard outcome.status == 0 else { return outcome }
             for name in ["made", "f", "p", "r", "other", "other-log"] {
@@ -95,30 +96,16 @@ import Testing
         return try BridgeProcess(["models"]).wait()
     }
 
-    /// What writes, and where it writes until it is done.
-    private func writers(_ large: String) -> [(arguments: [String], partial: String)] {
-        let out = scratch.path("out")
+    /// Commands that write a directory.
+    private func writers(_ large: String) -> [[String]] {
+        let (out, native) = (scratch.path("out"), scratch.path("large-native"))
+        let merge = ["adapter", "merge", "--hf-model", large, "--adapter", scratch.path("large-lora")]
         return [
-            (["convert", "--hf-model", large, "--megatron-path", out], ".out.partial"),
-            (["convert", "export", "--megatron-path", scratch.path("large-native"), "--hf-path", out], ".out.partial"),
-            (
-                ["reshard", "--megatron-path", scratch.path("large-native"), "--output", out, "--tp", "2"],
-                ".out.partial"
-            ),
-            (
-                ["toy", "--family", "mistral", "--num-layers", "24", "--hidden-size", "1024", "--output", out],
-                ".out.partial"
-            ),
-            (
-                [
-                    "adapter", "merge", "--hf-model", large, "--adapter", scratch.path("large-lora"), "--hf-path", out,
-                ], ".out.partial"
-            ),
-            (
-                [
-                    "adapter", "merge", "--hf-model", large, "--adapter", scratch.path("large-lora"), "--output", out,
-                ], ".out.partial"
-            ),
+            ["convert", "--hf-model", large, "--megatron-path", out],
+            ["convert", "export", "--megatron-path", native, "--hf-path", out],
+            ["reshard", "--megatron-path", native, "--output", out, "--tp", "2"],
+            ["toy", "--family", "mistral", "--output", out, "--num-layers", "24", "--hidden-size", "1024"],
+            merge + ["--hf-path", out], merge + ["--output", out],
         ]
     }
 
@@ -129,22 +116,14 @@ import Testing
         #expect(try BridgeProcess(native).wait().status == 0)
         try makeAdapter(at: scratch.url("large-lora"))
         let before = scratch.content
-        for (arguments, partial) in writers(large) {
-            var caught = false
-            for _ in 0..<20 where !caught {
-                let run = try BridgeProcess(arguments)
-                caught = run.hold { FileManager.default.fileExists(atPath: scratch.path(partial)) }
-                if caught { run.release(with: signal) }
-                let outcome = try run.wait()
-                guard caught else {
-                    #expect(outcome.status == 0, "\(arguments): \(outcome.errors)")
-                    try FileManager.default.removeItem(atPath: scratch.path("out"))
-                    continue
-                }
-                expect(outcome, failsWith: 130, mentioning: "interrupted")
-                #expect(scratch.content == before, "\(arguments)")
-            }
-            #expect(caught, "\(arguments)")
+        for arguments in writers(large) {
+            let run = try FaultRun(arguments: arguments, under: scratch.path(".out.partial")).start("pwrite", 1, .stop)
+            try run.waitUntilStopped()
+            #expect(scratch.content.contains { $0.hasPrefix(".out.partial/") }, "\(arguments)")
+            run.resume(with: signal)
+            let outcome = try run.wait()
+            expect(outcome, failsWith: 130, mentioning: "interrupted")
+            #expect(scratch.content == before, "\(arguments)")
         }
     }
 
@@ -171,9 +150,9 @@ import Testing
     @Test(arguments: signals) func aRunFinishesAndSavesItsStep(_ signal: Int32) throws {
         let endless = bench.arguments("run", "train.train_iters=100000", "checkpoint.save_interval=100000")
         let run = try BridgeProcess(endless)
-        while run.isRunning, !run.outputSoFar.contains("iteration") { usleep(500) }
+        try run.waitForOutput(containing: "iteration")
         run.send(signal)
-        // A session that ends sends it again, and must not be taken for somebody who has no retryPolicy.
+        // A session that ends sends it again, which is not a user's second signal.
         if signal == SIGHUP { run.send(signal) }
         let outcome = try run.wait()
         #expect(outcome.status == 130, "\(outcome.errors)")
@@ -182,13 +161,15 @@ import Testing
         #expect(try BridgeProcess.run("checkpoint", "check", scratch.path("run")).status == 0)
     }
 
-    @Test func nohupKeepsARunAlive() throws {
+    @Test func aRunUnderNohupContinuesAfterAHangup() throws {
         let endless = bench.arguments("run", "train.train_iters=100000", "checkpoint.save_interval=100000")
         let run = try BridgeProcess(endless, shell: "trap '' HUP; exec \"$@\"")
-        while run.isRunning, !run.outputSoFar.contains("iteration") { usleep(500) }
+        try run.waitForOutput(containing: "iteration")
         run.send(SIGHUP)
         let lines = run.outputSoFar.split(separator: "\n").count
-        while run.isRunning, run.outputSoFar.split(separator: "\n").count < lines + 3 { usleep(500) }
+        try run.wait(until: "it prints three more steps") {
+            run.outputSoFar.split(separator: "\n").count >= lines + 3
+        }
         #expect(run.isRunning)
         run.send(SIGTERM)
         #expect(try run.wait().status == 130)
@@ -231,7 +212,9 @@ import Testing
             let run = try BridgeProcess(arguments, shell: "exec \"$@\" >\(pipe)")
             var waiting: Int32 = 0
             // With the first bytes its only page is taken, and there is more to come.
-            while run.isRunning, ioctl(reader, UInt(FIONREAD), &waiting) == 0, waiting == 0 { usleep(1000) }
+            try run.wait(until: "its output fills the pipe") {
+                ioctl(reader, UInt(FIONREAD), &waiting) == 0 && waiting > 0
+            }
             run.send(signal)
             #expect(try run.wait().status == 130, "\(arguments) with signal \(signal)")
             var rest = [UInt8](repeating: 0, count: 1 << 16)

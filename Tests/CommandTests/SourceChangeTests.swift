@@ -6,9 +6,9 @@ import Testing
 
 /// Files that somebody writes to while they are converted.
 @Suite struct SourceChangeTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
 
-    init() throws { scratch = try Scratch() }
+    init() throws { scratch = try TemporaryDirectory() }
 
     /// Options of a conversion that finds a file changed when all is written.
     private func options(_ change: @escaping @Sendable () throws -> Void) -> ConversionOptions {
@@ -49,7 +49,7 @@ import Testing
 
     @Test(arguments: [false, true]) func aChangedFileEndsEveryConversion(_ replaces: Bool) throws {
         let model = try Models.copy("mistral", to: scratch.url("model")).path
-        let names = Scratch.content(of: model)
+        let names = TemporaryDirectory.content(of: model)
         let shard = try #require(names.first { $0.hasSuffix(".safetensors") })
         let native = scratch.path("native")
         let out = scratch.path("out")
@@ -92,7 +92,7 @@ import Testing
         let settings = ["peft.scheme=lora", "peft.dim=4", "train.train_iters=2"]
         #expect(try BridgeProcess(bench.arguments("run") + settings).wait().status == 0)
         let toy = bench.scratch.path("toy")
-        let shard = try #require(Scratch.content(of: toy).first { $0.hasSuffix(".safetensors") })
+        let shard = try #require(TemporaryDirectory.content(of: toy).first { $0.hasSuffix(".safetensors") })
         let out = scratch.path("out")
         let bridge = try AutoBridge.fromMegatron(bench.scratch.path("run"))
         expectNothing(

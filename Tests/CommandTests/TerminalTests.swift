@@ -1,12 +1,13 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 @testable import bridge
 
 /// What a model generates cannot control the terminal that it is shown on.
 @Suite struct TerminalTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
     private var model: String { scratch.path("model") }
 
     /// A title, a cleared screen, colours, a bell, a carriage return, DEL, 8-bit controls and overridden directions; with a
@@ -19,7 +20,7 @@ import Testing
 
     /// A model that says nothing else, whatever its weights choose.
     init() throws {
-        scratch = try Scratch()
+        scratch = try TemporaryDirectory()
         try Models.copy("mistral", to: scratch.url("model"))
         try Models.edit(scratch.url("model/tokenizer.json")) {
             $0.set(

@@ -1,14 +1,15 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// A toy, rows to train it on, and runs of `bridge train` beside them.
 struct TrainBench {
-    let scratch: Scratch
+    let scratch: TemporaryDirectory
 
     /// Makes the toy.
     init(_ family: String = "mistral") throws {
-        scratch = try Scratch()
+        scratch = try TemporaryDirectory()
         let made = try BridgeProcess.run("toy", "--family", family, "--output", scratch.path("toy"), "--seed", "3")
         #expect(made.status == 0, "\(made.errors)")
         try write(Self.rows, to: "rows.jsonl")
@@ -31,7 +32,7 @@ struct TrainBench {
         try Data(rows.joined(separator: "\n").utf8).write(to: scratch.url(name))
     }
 
-    /// What stands behind `bridge`: a run of the given name, six steps unless `settings` says otherwise.
+    /// The arguments of `bridge` for a run of the given name, of six steps unless `settings` specifies otherwise.
     func arguments(
         _ name: String,
         recipe: String = "mistral_7b_finetune_config",
@@ -45,6 +46,12 @@ struct TrainBench {
             "model.tensor_model_parallel_size=1", "model.pipeline_model_parallel_size=1",
             "checkpoint.save=\(scratch.path(name))", "logger.log_dir=\(scratch.path("\(name)-log"))",
         ] + settings
+    }
+
+    /// Waits until a run has logged some steps.
+    func waitForSteps(_ count: Int, of name: String, by run: BridgeProcess) throws {
+        // The last line of the file may be incomplete.
+        try run.wait(until: "it logs \(count) steps") { (try? log(name).count) ?? 0 >= count }
     }
 
     /// The steps in the log of a run.
@@ -62,7 +69,7 @@ struct TrainBench {
     /// The tensors, and where the run was, in an iteration of a run.
     func state(_ name: String, iteration: Int) -> [String: Data] {
         let directory = "\(scratch.path(name))/iter_\(String(format: "%07d", iteration))"
-        return Scratch.bytes(of: directory).filter {
+        return TemporaryDirectory.bytes(of: directory).filter {
             $0.key.hasSuffix(".safetensors") || $0.key.hasSuffix("train_state.json")
         }
     }

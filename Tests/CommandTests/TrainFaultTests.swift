@@ -1,5 +1,6 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// `bridge train` with things that cannot be: one sentence, and nothing left behind.
@@ -97,7 +98,7 @@ import Testing
         )
     }
 
-    @Test func rowsThatTeachNothingAreCounted() throws {
+    @Test func rowsWithoutSupervisedTokensAreCounted() throws {
         let tokens = #"{"input_ids": [1, 20, 30, 40], "labels": [-100, -100, -100, -100]}"#
         let other = #"{"input_ids": [1, 20, 30, 40], "labels": [-100, 20, 30, 40]}"#
         try bench.write([tokens, other], to: "rows.jsonl")
@@ -124,13 +125,13 @@ import Testing
 
     @Test func aCheckpointOfAnotherRecipeIsRefused() throws {
         #expect(try BridgeProcess(bench.arguments("full", "train.train_iters=2")).wait().status == 0)
-        let before = Scratch.bytes(of: bench.scratch.path("full"))
+        let before = TemporaryDirectory.bytes(of: bench.scratch.path("full"))
         for settings in [["peft.scheme=lora", "peft.dim=4"], ["optimizer.optimizer=sgd"]] {
             let outcome = try BridgeProcess(bench.arguments("full") + settings).wait()
             #expect(outcome.signal == nil && outcome.status != 0, "\(settings): \(outcome.output)")
             #expect(outcome.sentence.contains("iter_0000002"), "\(outcome.errors)")
         }
-        #expect(Scratch.bytes(of: bench.scratch.path("full")) == before)
+        #expect(TemporaryDirectory.bytes(of: bench.scratch.path("full")) == before)
 
         let lora = ["peft.scheme=lora", "peft.dim=4", "train.train_iters=2"]
         #expect(try BridgeProcess(bench.arguments("lora") + lora).wait().status == 0)
@@ -147,7 +148,7 @@ import Testing
         }
     }
 
-    @Test func aConvertedCheckpointIsNoRunToGoOnWith() throws {
+    @Test func aConvertedCheckpointIsNotARunToResume() throws {
         let made = try BridgeProcess.run(
             "convert",
             "--hf-model",

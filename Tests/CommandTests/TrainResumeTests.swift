@@ -3,7 +3,7 @@ import JSONTree
 import TestSupport
 import Testing
 
-/// Runs that end before they are done, and go on.
+/// Runs that end before they are done, and resume.
 @Suite(.serialized) struct TrainResumeTests {
     private let bench: TrainBench
 
@@ -14,51 +14,45 @@ import Testing
     ]
 
     @Test(arguments: schemes)
-    func aRunThatIsKilledAtAnyMomentsIsTheUninterruptedRun(_ scheme: [String]) throws {
-        let settings = ["train.train_iters=14", "checkpoint.save_interval=2", "checkpoint.most_recent_k=2"] + scheme
-        let clock = ContinuousClock()
-        let start = clock.now
-        let whole = try BridgeProcess(bench.arguments("whole") + settings).wait()
-        let length = clock.now - start
-        #expect(whole.status == 0, "\(whole.errors)")
+    func aRunThatIsKilledAgainAndAgainIsTheUninterruptedRun(_ scheme: [String]) throws {
+        let (saveCount, interval) = (7, 2)
+        let settings =
+            ["train.train_iters=\(saveCount * interval)", "checkpoint.save_interval=\(interval)"]
+            + ["checkpoint.most_recent_k=2"] + scheme
+        let undisturbed = bench.arguments("whole") + settings
+        let counting = FaultRun(arguments: undisturbed, under: bench.scratch.path("whole/"))
+        let calls = try counting.count(FaultRun.anyCall, in: bench.scratch) / saveCount
 
-        let seed = UInt64.random(in: 0 ... .max)
-        print("TrainResumeTests: \(scheme), seed \(seed), a run takes \(length)")
-        var generator = SplitMix(state: seed)
-        var killed = 0
-        for attempt in 0..<6 {
-            let run = try BridgeProcess(bench.arguments("killed") + settings)
-            // The first comes early: where other tests have slowed the whole run down, this one would be over before it.
-            let share = Double.random(in: 0.05..<(attempt == 0 ? 0.3 : 0.9), using: &generator)
-            usleep(UInt32(length * share / .microseconds(1)))
-            run.send(SIGKILL)
-            let outcome = try run.wait()
-            if outcome.signal == SIGKILL { killed += 1 } else { #expect(outcome.status == 0, "\(outcome.errors)") }
-            // Whatever the moment was, what is there is whole.
-            if !bench.iterations("killed").isEmpty {
-                let check = try BridgeProcess.run("checkpoint", "check", bench.scratch.path("killed"))
-                #expect(check.status == 0, "seed \(seed): \(check.errors)")
-            }
+        // Each run saves once before it is killed, at another call of its second save.
+        let run = FaultRun(arguments: bench.arguments("killed") + settings, under: bench.scratch.path("killed/"))
+        let kills = saveCount - 2
+        for kill in 0..<kills {
+            let call = calls + 1 + kill * calls / kills
+            let outcome = try run.run(FaultRun.anyCall, call, .kill)
+            try #require(outcome.signal == SIGKILL, "call \(call): \(outcome.errors)")
+            #expect(!bench.iterations("killed").isEmpty)
+            let check = try BridgeProcess.run("checkpoint", "check", bench.scratch.path("killed"))
+            #expect(check.status == 0, "call \(call): \(check.errors)")
         }
-        #expect(killed > 0, "seed \(seed)")
-        let last = try BridgeProcess(bench.arguments("killed") + settings).wait()
-        #expect(last.status == 0, "seed \(seed): \(last.errors)")
-        #expect(try bench.steps("whole").count == 14)
-        #expect(try bench.steps("killed") == bench.steps("whole"), "seed \(seed)")
-        #expect(bench.state("whole", iteration: 14).count >= 2)
-        #expect(bench.state("killed", iteration: 14) == bench.state("whole", iteration: 14), "seed \(seed)")
+        let last = try BridgeProcess(run.arguments).wait()
+        #expect(last.status == 0, "\(last.errors)")
+        #expect(try bench.steps("whole").count == saveCount * interval)
+        #expect(try bench.steps("killed") == bench.steps("whole"))
+        #expect(bench.state("whole", iteration: saveCount * interval).count >= 2)
+        #expect(
+            bench.state("killed", iteration: saveCount * interval)
+                == bench.state("whole", iteration: saveCount * interval)
+        )
         // A kill between the last checkpoint and the removal of an old one leaves that one.
         let (kept, wanted) = (bench.iterations("killed"), bench.iterations("whole"))
-        #expect(kept.suffix(2) == wanted[...] && kept.count <= 3, "seed \(seed): \(kept)")
-        let left = bench.scratch.content.filter { $0.contains(".partial") }
-        #expect(left == [], "seed \(seed)")
+        #expect(kept.suffix(2) == wanted[...] && kept.count <= 3, "\(kept)")
+        #expect(bench.scratch.content.filter { $0.contains(".partial") } == [])
     }
 
-    @Test(arguments: [SIGINT, SIGTERM]) func aSignalSavesAndTheRunGoesOn(_ signal: Int32) throws {
+    @Test(arguments: [SIGINT, SIGTERM]) func aSignalSavesAndTheRunResumes(_ signal: Int32) throws {
         let endless = bench.arguments("run", "train.train_iters=1000000", "checkpoint.save_interval=1000000")
         let run = try BridgeProcess(endless)
-        let end = Date().addingTimeInterval(60)
-        while (try? bench.log("run").count) ?? 0 < 3, run.isRunning, Date() < end { usleep(5000) }
+        try bench.waitForSteps(3, of: "run", by: run)
         run.send(signal)
         let outcome = try run.wait()
         #expect(outcome.status == 130, "\(outcome.errors)")
@@ -91,21 +85,21 @@ import Testing
         #expect(try bench.steps("pieces").count == 6)
     }
 
-    @Test func theTimeForOneProcessIsKept() throws {
-        // A third of a second.
-        let settings = ["train.train_iters=1000000", "train.exit_duration_in_mins=0.005", "--json"]
+    /// A limit that the first step exceeds, and one that no run of six steps reaches.
+    @Test(arguments: [("1e-9", "limit", 1), ("1000", "done", 6)])
+    func theTimeLimitOfAProcessIsCheckedAfterEveryStep(_ minutes: String, _ end: String, _ steps: Int) throws {
+        let settings = ["train.exit_duration_in_mins=\(minutes)", "--json"]
         let outcome = try BridgeProcess(bench.arguments("run") + settings).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
         let json = try JSON(parsing: Array(outcome.output.utf8))
-        let done = try #require(json["iteration"]?.integer)
-        #expect(json["end"] == "limit" && done >= 1 && done < 1_000_000)
-        #expect(bench.iterations("run").last == "iter_\(String(format: "%07d", done))")
+        #expect(json["end"]?.string == end && json["iteration"]?.integer == steps)
+        #expect(bench.iterations("run").last == "iter_\(String(format: "%07d", steps))")
     }
 
-    @Test func aCheckpointWhoseBytesHaveChangedIsNotGoneOnWith() throws {
+    @Test func aRunDoesNotResumeFromACheckpointWithChangedBytes() throws {
         #expect(try BridgeProcess(bench.arguments("run", "train.exit_interval=2")).wait().status == 0)
         let directory = bench.scratch.url("run/iter_0000002")
-        let name = try #require(Scratch.content(of: directory.path).first { $0.hasPrefix("weights") })
+        let name = try #require(TemporaryDirectory.content(of: directory.path).first { $0.hasPrefix("weights") })
         let file = directory.appendingPathComponent(name)
         var bytes = try Data(contentsOf: file)
         bytes[bytes.count - 5] ^= 1
@@ -128,7 +122,7 @@ import Testing
         #expect(try bench.steps("run").count == 9)
         let left = try FileManager.default.contentsOfDirectory(atPath: save).sorted()
         #expect(left.filter { $0.hasPrefix("iter_") } == ["iter_0000002", "iter_0000004"], "\(left)")
-        #expect(!Scratch.content(of: disk.url.path).contains { $0.contains(".partial") })
+        #expect(!TemporaryDirectory.content(of: disk.url.path).contains { $0.contains(".partial") })
         #expect(try BridgeProcess.run("checkpoint", "check", save).status == 0)
     }
 }

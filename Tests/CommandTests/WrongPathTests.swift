@@ -1,13 +1,14 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// A path that leads to something else than a command takes: the error has what was found and what is expected.
 @Suite struct WrongPathTests {
-    private let scratch: Scratch
-    private let model = Models.fixtures.appendingPathComponent("mistral").path
+    private let scratch: TemporaryDirectory
+    private let model = Fixtures.checkpoint("mistral")
 
-    init() throws { scratch = try Scratch() }
+    init() throws { scratch = try TemporaryDirectory() }
 
     private func makeDirectory(_ name: String, files: [String]) throws {
         for file in files {
@@ -78,7 +79,7 @@ import Testing
         // Also where the path looks like the id of a repository.
         let relative = try BridgeProcess(
             ["inspect", "run/iter_0000030"],
-            shell: "cd '\(scratch.root.path)'; exec \"$@\""
+            shell: "cd '\(scratch.path)'; exec \"$@\""
         ).wait()
         expect(relative, failsWith: 1, mentioning: "run/iter_0000030 does not exist, did you mean run/iter_0000020?")
     }

@@ -44,11 +44,11 @@ static int is_under(const char *path, int descriptor) {
     return strncmp(path, root, strlen(root)) == 0;
 }
 
-// Says what happens to a call, and sets errno for one that fails.
+// Decides what happens to a call, and sets errno for one that fails.
 static enum action fault(const char *call, const char *path, int descriptor) {
     const char *wanted = getenv("BRIDGE_FAULT_CALL");
     int saved = errno;
-    if (!wanted || strcmp(wanted, call) != 0 || !is_under(path, descriptor)) {
+    if (!wanted || (strcmp(wanted, call) != 0 && strcmp(wanted, "any") != 0) || !is_under(path, descriptor)) {
         errno = saved;
         return NONE;
     }
@@ -57,6 +57,11 @@ static enum action fault(const char *call, const char *path, int descriptor) {
     errno = saved;
     if (!number || !action || atomic_fetch_add(&counted, 1) + 1 != atoi(number)) return NONE;
     if (strcmp(action, "KILL") == 0) syscall(SYS_kill, getpid(), SIGKILL);
+    if (strcmp(action, "STOP") == 0) {
+        syscall(SYS_kill, getpid(), SIGSTOP);
+        errno = saved;
+        return NONE;
+    }
     if (strcmp(action, "SHORT") == 0) return SHORT;
     errno = strcmp(action, "ENOSPC") == 0   ? ENOSPC
             : strcmp(action, "EINTR") == 0  ? EINTR
@@ -142,6 +147,21 @@ void *mmap(void *address, size_t length, int protection, int flags, int descript
 
 void *mmap64(void *address, size_t length, int protection, int flags, int descriptor, off_t offset) {
     return mmap(address, length, protection, flags, descriptor, offset);
+}
+
+int mkdir(const char *path, mode_t mode) {
+    REAL(int, "mkdir", const char *, mode_t)
+    return fault("mkdir", path, -1) == FAIL ? -1 : real(path, mode);
+}
+
+int unlink(const char *path) {
+    REAL(int, "unlink", const char *)
+    return fault("unlink", path, -1) == FAIL ? -1 : real(path);
+}
+
+int rmdir(const char *path) {
+    REAL(int, "rmdir", const char *)
+    return fault("rmdir", path, -1) == FAIL ? -1 : real(path);
 }
 
 int connect(int socket, const struct sockaddr *address, socklen_t length) {

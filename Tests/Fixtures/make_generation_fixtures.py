@@ -73,7 +73,8 @@ def answer(name, prompt, images, system):
         **inputs, max_new_tokens=NEW, do_sample=False, max_length=None, eos_token_id=None, use_cache=True
     )
     tokens = out[0, inputs["input_ids"].shape[1] :].tolist()
-    return {"checkpoint": name, "prompt": prompt, "images": images, "system": system, "tokens": tokens}
+    text = processor.decode(tokens, skip_special_tokens=True)
+    return {"checkpoint": name, "prompt": prompt, "images": images, "system": system, "tokens": tokens, "text": text}
 
 
 def weigh(options):

@@ -13,8 +13,8 @@ It is told and asked by HTTP as well:
 
     POST /_faults   a list of {"match": REGEX, "times": N, ...}: the next N requests whose "METHOD path" fits go wrong by
                     "status", "headers" and "body"; "cut": bytes after which the connection ends; "wrong": true for other bytes;
-                    "wait": seconds before the answer; "drip": bytes a second; "stall": bytes after which nothing more
-                    comes until other faults are told; "no_range": true for whole files only;
+                    "hold": true for no answer until other faults are set; "drip": bytes a second; "stall": bytes after which nothing more
+                    comes until other faults are set; "no_range": true for whole files only;
                     "location": where a redirect leads
     GET /_log       all other requests so far: [{"method", "path", "host", "authorization", "range", "sent"}], the last
                     of which are the bytes of the answer's body that have gone out
@@ -51,6 +51,7 @@ class Store:
         self.root = Path(root)
         self.token = token
         self.lock = threading.Lock()
+        self.changed = threading.Condition(self.lock)
         self.faults = []
         self.log = []
         self.hashes = {}
@@ -65,6 +66,11 @@ class Store:
                     fault["times"] -= 1
                     return fault
         return {}
+
+    def wait_while_set(self, fault):
+        """Waits until other faults are set."""
+        with self.changed:
+            self.changed.wait_for(lambda: not any(fault is other for other in self.faults))
 
     def folder(self, kind, name, revision):
         """The folder of a revision, which may be a commit."""
@@ -171,8 +177,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         }  # fmt: skip
         if self.path.startswith("/_"):
             if self.path == "/_faults":
-                with store.lock:
+                with store.changed:
                     store.faults = json.loads(self.body())
+                    store.changed.notify_all()
                 return self.answer(200, {})
             with store.lock:
                 log = list(store.log)
@@ -180,7 +187,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with store.lock:
             store.log.append(self.entry)
         fault = store.fault(f"{self.command} {self.path}")
-        time.sleep(fault.get("wait", 0))
+        if fault.get("hold"):
+            store.wait_while_set(fault)
         if "location" in fault:
             return self.answer(fault.get("status", 302), b"", [("Location", fault["location"])])
         if "status" in fault:
@@ -440,8 +448,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     count = os.sendfile(self.connection.fileno(), file.fileno(), start, min(stop - start, 64 << 20))
                     self.entry["sent"] += count
                     start += count
-        while "stall" in fault and any(fault is other for other in self.store.faults):
-            time.sleep(0.02)
+        if "stall" in fault:
+            self.store.wait_while_set(fault)
         if most is not None:
             self.close_connection = True
         return None

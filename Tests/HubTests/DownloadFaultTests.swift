@@ -6,15 +6,15 @@ import Testing
 @Suite struct DownloadFaultTests {
     @Test func aDownloadSurvivesEveryFault() throws {
         let server = try HubServer()
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         try server.put(directory: Fixtures.checkpoint("mistral-single-file"))
-        let expected = Scratch.bytes(of: Fixtures.checkpoint("mistral-single-file"))
+        let expected = TemporaryDirectory.bytes(of: Fixtures.checkpoint("mistral-single-file"))
         let cache = "\(server.home)/hub"
         let arguments = ["hub", "download", "org/name"]
         let run = FaultRun(arguments: arguments, under: cache, environment: server.variables)
         /// The files of the snapshot, by name.
         func snapshot() -> [String: Data] {
-            let paths = Scratch.content(of: cache).filter { $0.contains("/snapshots/") }
+            let paths = TemporaryDirectory.content(of: cache).filter { $0.contains("/snapshots/") }
             let files = paths.compactMap { path -> (String, Data)? in
                 let name = URL(fileURLWithPath: path).lastPathComponent
                 return expected[name].flatMap { _ in FileManager.default.contents(atPath: "\(cache)/\(path)") }.map {
@@ -45,6 +45,5 @@ import Testing
             }
         }
         #expect(points > 20)
-        print("hub download: \(points) points of failure")
     }
 }

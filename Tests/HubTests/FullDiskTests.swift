@@ -7,12 +7,12 @@ import Testing
 /// Disks that fill up while something is downloaded.
 @Suite(.serialized) struct FullDiskTests {
     private let server: HubServer
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
     private let content: [UInt8]
 
     init() throws {
         server = try HubServer()
-        scratch = try Scratch()
+        scratch = try TemporaryDirectory()
         content = try server.put("model.safetensors", HubServer.bytes(3_000_000))
         try server.put("config.json", "{}")
     }
@@ -29,7 +29,9 @@ import Testing
 
     /// Contents below a directory that have their own names though they are not whole.
     private func halves(_ home: String) -> [String] {
-        let whole = Scratch.bytes(of: home).filter { $0.key.contains("/blobs/") && !$0.key.hasSuffix(".incomplete") }
+        let whole = TemporaryDirectory.bytes(of: home).filter {
+            $0.key.contains("/blobs/") && !$0.key.hasSuffix(".incomplete")
+        }
         return whole.filter { $0.key.split(separator: "/").last?.count == 64 && [UInt8]($0.value) != content }.map(
             \.key
         )
@@ -43,7 +45,7 @@ import Testing
         return try [UInt8](Data(contentsOf: URL(filePath: "\(directory)/model.safetensors"))) == content
     }
 
-    @Test func aLimitOnTheSizeOfFilesIsASentence() throws {
+    @Test func aLimitOnTheSizeOfFilesIsAnError() throws {
         let home = scratch.path("home")
         let outcome = try download(to: home, shell: "ulimit -f 2048; exec \"$@\"").wait()
         expect(outcome, failsWith: 1, mentioning: home, "too large", "ulimit -f")
@@ -54,19 +56,18 @@ import Testing
     }
 
     @Test(.enabled(if: SmallDisk.mayMount, "only root may mount a small disk"))
-    func aDiskThatIsTooSmallIsNotBegunWith() async throws {
+    func noDownloadStartsOnADiskThatIsTooSmall() async throws {
         let disk = try SmallDisk(at: scratch.url("disk"), kilobytes: 1000)
         expect(try download(to: disk.url.path).wait(), failsWith: 1, mentioning: disk.url.path, "HF_HUB_CACHE")
         #expect(try await !server.log().contains { $0.path.hasPrefix("/models/") })
     }
 
     @Test(.enabled(if: SmallDisk.mayMount, "only root may mount a small disk"))
-    func whatIsHereNeedsNoMoreRoom() async throws {
+    func downloadedBytesNeedNoMoreSpace() async throws {
         let disk = try SmallDisk(at: scratch.url("disk"), kilobytes: 4000)
         try await server.fail(["match": "GET /models/", "times": 9, "stall": 2_000_000])
         let run = try download(to: disk.url.path, waiting: 600)
-        let end = Date().addingTimeInterval(60)
-        while try disk.usedByteCount() < 2_000_000, run.isRunning, Date() < end { usleep(10_000) }
+        try run.wait(until: "2_000_000 bytes are on the disk") { try disk.usedByteCount() >= 2_000_000 }
         run.send(SIGINT)
         _ = try run.wait()
         // Of 3 MB 1 MB is missing, and 2 MB are free.
@@ -77,12 +78,11 @@ import Testing
     }
 
     @Test(.enabled(if: SmallDisk.mayMount, "only root may mount a small disk"))
-    func aDiskThatFillsUpKeepsWhatHasCome() async throws {
+    func aDiskThatFillsUpKeepsTheDownloadedBytes() async throws {
         let disk = try SmallDisk(at: scratch.url("disk"), kilobytes: 4000)
         try await server.fail(["match": "GET /models/", "times": 9, "stall": 1_000_000])
         let run = try download(to: disk.url.path, waiting: 600)
-        let end = Date().addingTimeInterval(60)
-        while try disk.usedByteCount() < 1_000_000, run.isRunning, Date() < end { usleep(10_000) }
+        try run.wait(until: "1_000_000 bytes are on the disk") { try disk.usedByteCount() >= 1_000_000 }
         let filler = disk.url.appending(path: "filler")
         // Takes what is left, and fails at the end of it.
         try? Data(count: 4000 << 10).write(to: filler)

@@ -23,22 +23,21 @@ final class HubServer {
 
     let endpoint: String
     let storage: String
-    let root: URL
+    /// The directory of the repositories.
+    var root: URL { directory.url }
+    private let directory: TemporaryDirectory
     /// The certificate of its own that it shows; nil for one without TLS.
     let certificate: String?
     private let server: PythonServer
 
     /// Starts one.
     init(isEncrypted: Bool = false) throws {
-        root = FileManager.default.temporaryDirectory.appending(path: "bridge-hub-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: root, withIntermediateDirectories: true)
-        server = try PythonServer("hub_server.py", [root.path] + (isEncrypted ? ["--tls"] : []))
+        directory = try TemporaryDirectory()
+        server = try PythonServer("hub_server.py", [directory.path] + (isEncrypted ? ["--tls"] : []))
         endpoint = try #require(server.announcement["endpoint"]?.string)
         storage = try #require(server.announcement["storage"]?.string)
         certificate = server.announcement["certificate"]?.string
     }
-
-    deinit { try? FileManager.default.removeItem(at: root) }
 
     /// Puts a file into a repository.
     @discardableResult

@@ -6,11 +6,11 @@ import Testing
 /// An id that cannot be used is one sentence with what to do, whatever the command.
 @Suite struct NameTests {
     private let server: HubServer
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
 
     init() throws {
         server = try HubServer()
-        scratch = try Scratch()
+        scratch = try TemporaryDirectory()
         try server.put(directory: Fixtures.checkpoint("mistral"))
         try server.put("data/train.jsonl", "{\"a\": 1}\n", in: "datasets/org/data")
         try Data("{\"messages\": []}\n".utf8).write(to: scratch.url("rows.jsonl"))
@@ -50,17 +50,17 @@ import Testing
     /// That nothing was begun.
     private func expectNothingMade() { #expect(scratch.content == ["rows.jsonl"]) }
 
-    @Test(arguments: commands.keys.sorted()) func withoutANetworkItSaysWhatToCheck(_ command: String) throws {
-        let start = ContinuousClock.now
+    @Test(arguments: commands.keys.sorted()) func withoutANetworkTheErrorNamesWhatToCheck(_ command: String) throws {
+        let outcome = try run(command, "org/name", ["HF_ENDPOINT": "http://127.0.0.1:1"])
         expect(
-            try run(command, "org/name", ["HF_ENDPOINT": "http://127.0.0.1:1"]),
+            outcome,
             failsWith: 1,
             mentioning: "org/name is not in the cache",
             "http://127.0.0.1:1 cannot be reached",
             "check the network"
         )
-        // Without a network nobody waits for one.
-        #expect(ContinuousClock.now - start < .seconds(10))
+        // A host that is not reached is retried once.
+        #expect(outcome.errors.components(separatedBy: "trying again").count - 1 <= 1, "\(outcome.errors)")
         expect(
             try run(command, "org/name", ["HF_HUB_OFFLINE": "1"]),
             failsWith: 1,
@@ -70,7 +70,7 @@ import Testing
         expectNothingMade()
     }
 
-    @Test(arguments: commands.keys.sorted()) func aNameThatNobodyHasIsToBeChecked(_ command: String) throws {
+    @Test(arguments: commands.keys.sorted()) func anUnknownNameIsToBeChecked(_ command: String) throws {
         expect(
             try run(command, "org/none"),
             failsWith: 1,
@@ -91,7 +91,7 @@ import Testing
         expectNothingMade()
     }
 
-    @Test(arguments: commands.keys.sorted()) func aDataSetIsNoModel(_ command: String) throws {
+    @Test(arguments: commands.keys.sorted()) func aDataSetIsNotAModel(_ command: String) throws {
         expect(
             try run(command, "org/data"),
             failsWith: 1,
@@ -101,7 +101,7 @@ import Testing
         expectNothingMade()
     }
 
-    @Test func aModelIsNoDataSet() throws {
+    @Test func aModelIsNotADataSet() throws {
         expect(
             try BridgeProcess.run("hub", "ls", "org/name", "--type", "dataset", environment: server.variables),
             failsWith: 1,
@@ -120,7 +120,7 @@ import Testing
         #expect(both.status == 64 && both.errors.contains("both contain a revision"), "\(both.errors)")
     }
 
-    @Test func aModelIsNoAdapter() throws {
+    @Test func aModelIsNotAnAdapter() throws {
         expect(try run("adapter", "org/name"), failsWith: 64, mentioning: "org/name", "it has no supported adapter")
         expectNothingMade()
     }

@@ -10,13 +10,13 @@ import Testing
 /// A plan of what is on the hub is made from headers.
 @Suite struct PlanTests {
     private let server: HubServer
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
     /// 170 MB of weights behind a header of 2 kB.
     private static let weights = "GET /models/org/large/"
 
     init() throws {
         server = try HubServer()
-        scratch = try Scratch()
+        scratch = try TemporaryDirectory()
         try Models.large(at: server.root.appending(path: "models/org/large"))
         try server.put("tokenizer_config.json", "{}", in: "models/org/large")
     }
@@ -25,7 +25,7 @@ import Testing
     private var local: String { server.root.appending(path: "models/org/large").path }
 
     /// What is in the cache.
-    private func contents() throws -> [String] { Scratch.content(of: "\(server.home)/hub") }
+    private func contents() throws -> [String] { TemporaryDirectory.content(of: "\(server.home)/hub") }
 
     private func given() async throws -> [HubServer.Request] {
         try await server.log().filter { $0.path.hasPrefix("/models/org/large/model") }
@@ -104,7 +104,7 @@ import Testing
         #expect(try await given().reduce(0) { $0 + $1.sent } < 60 << 20)
     }
 
-    @Test func aBadLineAndAWrongStretchAreNoPlan() async throws {
+    @Test func aBadHeaderAndAWrongRangeAreErrors() async throws {
         try await server.fail(["match": .string(Self.weights), "times": 2, "cut": 1000])
         #expect(
             try AutoBridge.forPlanning("org/large", catalog: .standard(), hub: server.hub()).directory?.shards.count

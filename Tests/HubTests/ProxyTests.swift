@@ -45,7 +45,7 @@ import Testing
         #expect(try proxy.requests().isEmpty)
     }
 
-    @Test func oneThatWantsToKnowWhoAsksIsTheReason() throws {
+    @Test func aProxyThatRequiresAuthenticationIsTheReason() throws {
         let proxy = try ProxyServer(refusingWith: 407)
         let text = #expect(throws: BridgeError.self) {
             try fetch(["HTTP_PROXY": proxy.address, "NO_PROXY": ""])

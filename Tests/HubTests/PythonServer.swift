@@ -37,11 +37,11 @@ final class PythonServer {
 final class ProxyServer {
     let address: String
     private let server: PythonServer
-    private let directory: TemporaryFolder
+    private let directory: TemporaryDirectory
 
     /// Starts one that passes on what it is asked for, or responses everything with a status.
     init(refusingWith status: Int? = nil) throws {
-        directory = try TemporaryFolder()
+        directory = try TemporaryDirectory()
         try directory.write([], to: "log")
         server = try PythonServer(
             "proxy_server.py",

@@ -1,5 +1,6 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 @testable import BridgeCore
@@ -52,11 +53,11 @@ import Testing
         )
     }
 
-    @Test func aWrongTokenIsSaidToBeWrong() {
+    @Test func aWrongTokenIsReported() {
         #expect(failure("org/name", ["HF_TOKEN": "hf_wrong"]).message.contains("does not accept the token"))
     }
 
-    @Test func withoutANetworkItSaysWhatIsMissing() throws {
+    @Test func withoutANetworkTheErrorNamesWhatIsMissing() throws {
         #expect(failure("org/name", ["HF_HUB_OFFLINE": "1"]).message.contains("HF_HUB_OFFLINE"))
         let snapshot = try server.hub().snapshot(of: try #require(HubRepository("org/name")))
         try snapshot.fetch(snapshot.listing.files.filter { $0.path == "config.json" })
@@ -92,7 +93,7 @@ import Testing
         #expect(try message().contains("set HF_HUB_OFFLINE=1"))
     }
 
-    @Test func anAddressWhereNobodyAnswersIsNamed() {
+    @Test func anUnreachableAddressIsNamed() {
         let text = failure("org/name", ["HF_ENDPOINT": "http://127.0.0.1:1"]).message
         #expect(text.contains("http://127.0.0.1:1 cannot be reached"))
         #expect(failure("org/name", ["HF_ENDPOINT": "ftp://127.0.0.1"]).message.contains("check HF_ENDPOINT"))
@@ -107,13 +108,13 @@ import Testing
         )
     }
 
-    @Test func aPageThatIsNoHubIsNotTakenForOne() async throws {
+    @Test func aWebPageIsNotAHub() async throws {
         try await server.fail(["match": "revision", "times": 1, "status": 200])
         #expect(failure("org/name").message.contains("it is not a hub"))
     }
 
     @Test(arguments: ["../x", "/etc/passwd", "a//b", "a/../../b", "a\u{0}b", ""])
-    func aListingThatLeadsOutOfItsFolderIsRefused(_ path: String) {
+    func aListingWithPathsOutsideItsDirectoryIsRefused(_ path: String) {
         let entry: JSON = [
             "type": "file", "path": .string(path), "size": 3, "oid": .string(String(repeating: "a", count: 40)),
         ]
@@ -133,5 +134,5 @@ import Testing
         "", "name", "/a/b", "a/b/c", "a/..", "a/b@", "a/b@../x", "a/b@x/../y", "-a/b", "a/b--c", "a b/c", "a/b@x y",
         "./a",
     ])
-    func aPathIsNoId(_ text: String) { #expect(HubRepository(text) == nil) }
+    func aPathIsNotAnId(_ text: String) { #expect(HubRepository(text) == nil) }
 }

@@ -6,11 +6,11 @@ import Testing
 /// Runs that start from a model of the hub.
 @Suite struct TrainingTests {
     private let server: HubServer
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
 
     init() throws {
         server = try HubServer()
-        scratch = try Scratch()
+        scratch = try TemporaryDirectory()
         try server.put(directory: Fixtures.checkpoint("mistral"))
         let row = #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#
         try Data(row.utf8).write(to: scratch.url("rows.jsonl"))
@@ -29,7 +29,7 @@ import Testing
     @Test func aDescriptionOfARunTakesNoWeights() throws {
         let described = try train(2, "--dry-run", "--json")
         #expect(described.status == 0, "\(described.errors)")
-        #expect(!Scratch.content(of: "\(server.home)/hub").contains { $0.hasSuffix(".safetensors") })
+        #expect(!TemporaryDirectory.content(of: "\(server.home)/hub").contains { $0.hasSuffix(".safetensors") })
         // With the weights here it is the same, but for the commit that the recipe then names.
         #expect(try BridgeProcess.run("hub", "download", "org/name", environment: server.variables).status == 0)
         let again = try train(2, "--dry-run", "--json")
@@ -58,10 +58,10 @@ import Testing
             let json = try BridgeProcess(arguments + data + ["--json"], environment: variables).wait()
             #expect(try JSON(parsing: Array(json.output.utf8))["samples"] == .some(.null))
         }
-        #expect(!Scratch.content(of: "\(server.home)/hub").contains { $0.contains("datasets--") })
+        #expect(!TemporaryDirectory.content(of: "\(server.home)/hub").contains { $0.contains("datasets--") })
     }
 
-    @Test func aRunKeepsToTheCommitThatItBeganWith() throws {
+    @Test func aRunUsesTheCommitThatItStartedWith() throws {
         let first = try train(2)
         #expect(first.status == 0, "\(first.errors)")
         let configuration = try String(

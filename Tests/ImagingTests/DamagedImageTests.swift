@@ -1,4 +1,5 @@
 import Imaging
+import TestSupport
 import Testing
 
 /// Whatever is done to the bytes of a file, what comes out is an image within the limits or an error.
@@ -28,7 +29,7 @@ import Testing
     }
 
     @Test func aFileThatIsChangedIsAnImageOrAnError() throws {
-        var generator = Noise(state: 0x1234_5678)
+        var generator = TestSeed.generator()
         var errors = 0
         var images = 0
         for name in try ImageFixtures.load().files.keys.sorted() {
@@ -45,12 +46,12 @@ import Testing
                 }
             }
         }
-        #expect(errors > 100 && images > 100, "\(errors) errors, \(images) images")
+        #expect(errors > 100 && images > 100, "\(errors) errors, \(images) images, \(TestSeed.note)")
     }
 
     /// Where the checksum of every chunk is mended, changes get past it and into the decoder.
-    @Test func aPNGThatIsChangedBehindItsChecksumsIsAnImageOrAnError() throws {
-        var generator = Noise(state: 99)
+    @Test func aPNGWithChangedBytesAndValidChecksumsIsAnImageOrAnError() throws {
+        var generator = TestSeed.generator()
         for name in try ImageFixtures.load().files.keys.sorted() where name.hasSuffix(".png") {
             let bytes = try ImageFixtures.bytes(name)
             for _ in 0..<40 {
@@ -73,7 +74,7 @@ import Testing
         }
     }
 
-    @Test func metadataThatLiesIsIgnored() throws {
+    @Test func wrongMetadataIsIgnored() throws {
         let plain = try Image(decoding: ImageFixtures.bytes("orientation-1.jpg"))
         let bytes = try ImageFixtures.bytes("orientation-6.jpg")
         let block = try #require(bytes.indices.first { bytes[$0...].starts(with: Array("Exif\0\0".utf8)) }) + 6
@@ -92,15 +93,7 @@ import Testing
     }
 }
 
-/// Changes that are the same in every run.
-private struct Noise {
-    var state: UInt64
-
-    mutating func below(_ bound: Int) -> Int {
-        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-        return Int(state >> 33) % bound
-    }
-
+extension SplitMix {
     /// Bytes with some replaced, flipped, doubled, removed or moved.
     mutating func changed(_ bytes: [UInt8]) -> [UInt8] {
         var bytes = bytes

@@ -69,7 +69,7 @@ import Testing
         #expect(String(decoding: json.text(pretty: false), as: UTF8.self) == "[\(number)]")
     }
 
-    @Test func halfAPairOfSurrogatesIsNoCharacter() throws {
+    @Test func halfAPairOfSurrogatesIsNotACharacter() throws {
         let json = try parse(#"["\ud800","\udc00x","\ud800\u0041"]"#, memory: 1000)
         #expect(json == ["\u{FFFD}", "\u{FFFD}x", "\u{FFFD}A"])
     }

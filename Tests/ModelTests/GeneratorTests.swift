@@ -23,7 +23,7 @@ import Testing
         #expect(difference <= 1e-4 * scale)
     }
 
-    @Test func aPictureOnTheBorderOfTwoPartsStaysWhole() throws {
+    @Test func anImageOnTheBorderOfTwoPartsIsNotSplit() throws {
         let model = try model("gemma3")
         let image = try TokenBatch(
             inputs: "\(Fixtures.root)/reference/gemma3.safetensors",
@@ -38,7 +38,7 @@ import Testing
         #expect(difference <= 1e-4 * scale)
     }
 
-    private func said(_ generator: Generator, _ prompt: [Int32], images: [Tensor] = []) throws
+    private func generated(_ generator: Generator, _ prompt: [Int32], images: [Tensor] = []) throws
         -> (tokens: [Int32], timings: Generator.Timings)
     {
         var tokens: [Int32] = []
@@ -54,46 +54,46 @@ import Testing
         let model = try model(name)
         let generator = Generator(model)
         let first = tokens(23)
-        let one = try said(generator, first)
+        let one = try generated(generator, first)
         #expect(one.timings.prefillTokens == 23)
         let second = first + one.tokens + tokens(9, from: 50)
-        let other = try said(generator, second)
-        // The last token of the answer was said and not yet seen.
+        let other = try generated(generator, second)
+        // The last token of the answer was generated and is not in the cache yet.
         #expect(other.timings.prefillTokens == 10)
         // One pass over the whole prompt adds up in another order than two.
         let margin = try Margin(of: other.tokens.map(Int.init), to: second, by: model)
         try #require(margin.isCertain, "\(margin)")
-        #expect(try said(Generator(model), second).tokens == other.tokens)
+        #expect(try generated(Generator(model), second).tokens == other.tokens)
     }
 
-    @Test func anotherPromptBeginsAnew() throws {
+    @Test func anotherPromptStartsFromScratch() throws {
         let model = try model("mistral-window")
         let generator = Generator(model)
-        _ = try said(generator, tokens(23))
+        _ = try generated(generator, tokens(23))
         for prompt in [tokens(40, from: 3), tokens(10), tokens(23)] {
-            let answer = try said(generator, prompt)
+            let answer = try generated(generator, prompt)
             #expect(answer.timings.prefillTokens == prompt.count)
             let margin = try Margin(of: answer.tokens.map(Int.init), to: prompt, by: model)
             try #require(margin.isCertain, "\(margin)")
-            #expect(try said(Generator(model), prompt).tokens == answer.tokens)
+            #expect(try generated(Generator(model), prompt).tokens == answer.tokens)
         }
     }
 
-    @Test func anotherPictureInThePlaceOfTheFirstIsSeen() throws {
+    @Test func anotherImageAtTheSamePositionIsSeen() throws {
         let model = try model("gemma3")
         let path = "\(Fixtures.root)/reference/gemma3.safetensors"
         let batch = try TokenBatch(inputs: path, prefix: "one_image.", on: Self.engine)
         let darker = batch.images.map { Tensor($0.floats().map { $0 * 0.25 - 0.5 }, shape: $0.shape, on: Self.engine) }
         let generator = Generator(model)
-        let one = try said(generator, batch.tokens, images: batch.images)
+        let one = try generated(generator, batch.tokens, images: batch.images)
         let second = batch.tokens + one.tokens + tokens(5)
-        let other = try said(generator, second, images: darker)
+        let other = try generated(generator, second, images: darker)
         #expect(other.timings.prefillTokens == second.count)
         let third = second + other.tokens + tokens(7)
-        #expect(try said(generator, third, images: darker).timings.prefillTokens == 8)
+        #expect(try generated(generator, third, images: darker).timings.prefillTokens == 8)
     }
 
-    @Test func anImageTokenThatTheModelSaysIsAWord() throws {
+    @Test func aGeneratedImageTokenIsText() throws {
         let model = try model("gemma3")
         let id = Int32(try #require(model.imageTokenID))
         func logits(_ token: Int32) throws -> [Float] {
@@ -101,9 +101,9 @@ import Testing
             _ = try model.forward(TokenBatch(tokens: tokens(5)), cache: cache)
             return try model.forward(TokenBatch(tokens: [token], start: 5), cache: cache).logits.floats()
         }
-        let said = try logits(id)
-        #expect(said.allSatisfy { $0.isFinite })
-        #expect(try said != logits(0))
+        let generated = try logits(id)
+        #expect(generated.allSatisfy { $0.isFinite })
+        #expect(try generated != logits(0))
         // In a prompt it waits for a image.
         #expect(throws: BridgeError.self) { _ = try model.forward(TokenBatch(tokens: [id])) }
     }
@@ -112,12 +112,12 @@ import Testing
         let model = try model("mistral")
         let generator = Generator(model)
         let limit = model.decoder.configuration.seqLength
-        let error = #expect(throws: BridgeError.self) { _ = try said(generator, tokens(limit + 1)) }
+        let error = #expect(throws: BridgeError.self) { _ = try generated(generator, tokens(limit + 1)) }
         #expect(error?.message.contains("\(limit + 1) tokens") ?? false)
-        #expect(throws: BridgeError.self) { _ = try said(generator, []) }
-        let unknown = #expect(throws: BridgeError.self) { _ = try said(generator, [100_000]) }
+        #expect(throws: BridgeError.self) { _ = try generated(generator, []) }
+        let unknown = #expect(throws: BridgeError.self) { _ = try generated(generator, [100_000]) }
         #expect(unknown?.message.contains("100000") ?? false)
         // A refused prompt leaves nothing behind.
-        #expect(try said(generator, tokens(4)).timings.prefillTokens == 4)
+        #expect(try generated(generator, tokens(4)).timings.prefillTokens == 4)
     }
 }

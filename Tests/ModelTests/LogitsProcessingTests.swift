@@ -8,16 +8,16 @@ import Testing
 /// Settings of `generation_config.json` against transformers' processors, recorded by
 /// `Tests/Fixtures/make_settings_fixtures.py`.
 @Suite struct LogitsProcessingTests {
-    static let recorded = (try? JSON(contentsOf: "\(Fixtures.root)/reference/logits.json")) ?? .null
-    static let cases = recorded["cases"]?.array ?? []
+    static let recorded = Result { try Fixtures.json("reference/logits.json") }
+    static let cases = Result { try Fixtures.cases("reference/logits.json", "cases") }
 
-    @Test func thereAreRecordedCases() { #expect(Self.cases.count == 18) }
+    @Test func thereAreRecordedCases() throws { #expect(try Self.cases.get().count == 18) }
 
-    @Test(arguments: cases.indices) func settingsChangeLogitsAsInTransformers(_ index: Int) throws {
-        let one = Self.cases[index]
+    @Test(arguments: try cases.get().indices) func settingsChangeLogitsAsInTransformers(_ index: Int) throws {
+        let one = try Self.cases.get()[index]
         let file = try #require(one["settings"])
-        let promptLength = try #require(Self.recorded["prompt_length"]?.integer)
-        let mostNew = try #require(Self.recorded["max_new_tokens"]?.integer)
+        let promptLength = try #require(Self.recorded.get()["prompt_length"]?.integer)
+        let mostNew = try #require(Self.recorded.get()["max_new_tokens"]?.integer)
         var scores = try #require(one["scores"]?.array).compactMap { $0.double.map { Float($0) } }
         let ends = file["eos_token_id"].map { ($0.array ?? [$0]).compactMap(\.integer) } ?? []
         let processing = LogitsProcessing(
@@ -59,7 +59,7 @@ import Testing
         #expect(error?.names.contains { $0.contains(sentence) } ?? false, "\(String(describing: error?.names))")
     }
 
-    @Test func whatChangesNothingIsNoWork() throws {
+    @Test func settingsWithoutEffectCostNothing() throws {
         let file: JSON = [
             "do_sample": true, "temperature": 0.15, "top_k": 64, "top_p": 0.9, "max_length": 100,
             "repetition_penalty": 1.0,

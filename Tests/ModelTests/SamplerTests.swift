@@ -7,14 +7,13 @@ import Testing
 
 /// The sampler against transformers' logits processors, recorded by `Tests/Fixtures/make_generation_fixtures.py`.
 @Suite struct SamplerTests {
-    static let cases: [JSON] =
-        (try? JSON(contentsOf: "\(Fixtures.root)/generation/expected.json"))?["weights"]?.array ?? []
+    static let cases = Result { try Fixtures.cases("generation/expected.json", "weights") }
 
-    @Test func thereAreRecordedWeights() { #expect(Self.cases.count == 13) }
+    @Test func thereAreRecordedWeights() throws { #expect(try Self.cases.get().count == 13) }
 
-    @Test(arguments: cases.indices)
-    func tokensWeighWhatTransformersSays(_ index: Int) throws {
-        let one = Self.cases[index]
+    @Test(arguments: try cases.get().indices)
+    func tokensHaveTheWeightsOfTransformers(_ index: Int) throws {
+        let one = try Self.cases.get()[index]
         let (sampler, logits, seen) = try Self.sampler(one)
         let expected = try #require(one["weights"]?.array).compactMap(\.double)
         let candidates = sampler.candidates(sampler.penalized(logits, seen))
@@ -27,7 +26,7 @@ import Testing
 
     @Test(arguments: [0, 5, 12])
     func drawsFollowTheWeights(_ index: Int) throws {
-        let one = Self.cases[index]
+        let one = try Self.cases.get()[index]
         var (sampler, logits, seen) = try Self.sampler(one)
         let expected = try #require(one["weights"]?.array).compactMap(\.double)
         let draws = 20000
@@ -66,7 +65,7 @@ import Testing
         }
     }
 
-    @Test func logitsThatAreNoNumbersStillGiveAToken() {
+    @Test func logitsOfNaNStillGiveAToken() {
         for temperature in [Float(0), 1] {
             var options = SamplingOptions()
             options.temperature = temperature

@@ -1,6 +1,7 @@
 import Foundation
 import JSONTree
 import Parquet
+import TestSupport
 import Testing
 
 /// The files and their rows were written by pyarrow 26.0.1; see Tests/Fixtures/arrow/make.py.
@@ -68,18 +69,14 @@ import Testing
     }
 
     @Test func damagedBytesNeverEndTheProcess() throws {
-        var state: UInt32 = 11
-        func random(_ bound: Int) -> Int {
-            state = state &* 1_664_525 &+ 1_013_904_223
-            return Int(state >> 8) % bound
-        }
+        var random = TestSeed.generator()
         let sound = try Self.names.map { try bytes($0) }
         let limits = ParquetLimits(pageBytes: 1 << 20, values: 1 << 14)
         var refused = 0
         for round in 0..<3000 {
             var bytes = sound[round % sound.count]
-            for _ in 0...random(3) { bytes[random(bytes.count)] = UInt8(random(256)) }
-            if random(5) == 0 { bytes.removeSubrange(random(bytes.count)...) }
+            for _ in 0...random.below(3) { bytes[random.below(bytes.count)] = UInt8(random.below(256)) }
+            if random.below(5) == 0 { bytes.removeSubrange(random.below(bytes.count)...) }
             do {
                 let file = try ArrowFile(bytes: bytes, limits: limits)
                 for row in 0..<min(file.rowCount, 20) { _ = try file.row(at: row) }
@@ -87,6 +84,6 @@ import Testing
                 refused += 1
             }
         }
-        #expect(refused > 100)
+        #expect(refused > 100, "\(refused), \(TestSeed.note)")
     }
 }

@@ -64,8 +64,8 @@ import Tokenizers
         #expect(try called(text(call)) == called(call))
     }
 
-    @Test func aByteOrderMarkIsNoPartOfAConversation() throws {
-        let directory = try TemporaryFolder()
+    @Test func aByteOrderMarkIsNotPartOfAConversation() throws {
+        let directory = try TemporaryDirectory()
         let text = #"[{"role": "user", "content": "a"}]"#
         let path = try directory.write([0xEF, 0xBB, 0xBF] + Array(text.utf8), to: "chat.json")
         #expect(try Conversation(contentsOf: path) == conversation(text))
@@ -106,7 +106,7 @@ import Tokenizers
         (#"[{"role": "user", "content": [{"type": "video"}]}]"#, "expected text or images"),
         (#"{"messages": [{"role": "user"}], "tools": 3}"#, "tools is a number"),
     ])
-    func whatIsWrongIsNamedWithItsPlace(_ text: String, _ words: String) throws {
+    func anErrorNamesItsLocation(_ text: String, _ words: String) throws {
         let error = #expect(throws: BridgeError.self) { _ = try conversation(text) }
         let message = error?.message ?? ""
         #expect(message.hasPrefix("chat.json") && message.contains(words) && !message.contains("\n"), "\(message)")

@@ -39,8 +39,8 @@ import Testing
         #expect(image.compositedOnWhite != image.withoutAlpha)
     }
 
-    @Test func aFileThatIsNoImageIsRefused() throws {
-        let scratch = try TemporaryFolder()
+    @Test func aFileWithoutAnImageIsRefused() throws {
+        let scratch = try TemporaryDirectory()
         let path = try scratch.write(Array("GIF88a and so on".utf8), to: "a.gif")
         #expect(failure(.file(path)).contains("none of PNG, JPEG, WebP, GIF, BMP, TIFF"))
         #expect(failure(.file(scratch.path("none.png"))).contains("it does not exist"))
@@ -108,16 +108,16 @@ import Testing
         #expect(seen.withLock { $0 } == ["/a/b/c?d", target])
     }
 
-    @Test func aServerThatSaysNothingIsLeftWhenAskedTo() throws {
-        let server = try TinyServer { _ in nil }
-        defer { server.stop() }
+    @Test func aServerThatDoesNotRespondIsCancelled() throws {
         let cancellation = Cancellation()
-        let start = ContinuousClock.now
-        DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(200)) { cancellation.cancel() }
+        let server = try TinyServer { _ in
+            cancellation.cancel()
+            return nil
+        }
+        defer { server.stop() }
         let error = #expect(throws: BridgeError.self) {
             _ = try ImageSource.url(server.url("a.png")).load(cancellation: cancellation)
         }
         #expect(error?.code == .cancelled)
-        #expect(ContinuousClock.now - start < .seconds(10))
     }
 }

@@ -16,7 +16,7 @@ import Tokenizers
     private func processor(_ checkpoint: String, _ file: String, _ changes: [(String, JSON?)]?) throws
         -> any ModelProcessor
     {
-        let scratch = try TemporaryFolder()
+        let scratch = try TemporaryDirectory()
         let copy = try scratch.copy(ofCheckpoint: checkpoint)
         let path = "\(copy)/\(file)"
         if let changes {
@@ -43,7 +43,7 @@ import Tokenizers
     }
 
     @Test(arguments: [("ministral3", "[IMG]"), ("gemma3", "<start_of_image>")])
-    func imagesAndPlacesHaveToBeEqual(_ checkpoint: String, _ marker: String) throws {
+    func imagesAndPlaceholdersHaveToBeEqual(_ checkpoint: String, _ marker: String) throws {
         let processor = try processor(checkpoint)
         let one = try image(20, 20)
         expectSentence("1 image", "0 placeholders", marker) { _ = try processor.inputs(rawText: "text", images: [one]) }
@@ -149,7 +149,7 @@ import Tokenizers
         #expect(try nulls.inputs(rawText: "[IMG]", images: [image]).tokenIDs == plain.tokenIDs)
     }
 
-    @Test func aModelWithoutATemplateSaysSo() throws {
+    @Test func aModelWithoutATemplateIsAnError() throws {
         let bare = try processor("mistral", "chat_template.jinja", nil)
         expectSentence("no chat template") { _ = try bare.inputs(Conversation(prompt: "?")) }
         #expect(try !bare.inputs(rawText: "?").tokenIDs.isEmpty)
@@ -160,7 +160,7 @@ import Tokenizers
         ("ministral3", "processor_config.json", "[IMG]"), ("gemma3", "preprocessor_config.json", "<start_of_image>"),
     ])
     func anyValueInAFileIsTakenOrRefused(_ checkpoint: String, _ file: String, _ marker: String) throws {
-        let scratch = try TemporaryFolder()
+        let scratch = try TemporaryDirectory()
         let path = "\(try scratch.copy(ofCheckpoint: checkpoint))/\(file)"
         let original = try JSON(contentsOf: path)
         func keys(_ json: JSON, _ prefix: String) -> [String] {

@@ -10,10 +10,7 @@ import Tokenizers
 struct RecordedCase: Sendable, CustomTestStringConvertible {
     let json: JSON
 
-    static let all: [RecordedCase] = {
-        let path = "\(Fixtures.root)/processing/expected.json"
-        return (try? JSON(contentsOf: path))?.array?.map { RecordedCase(json: $0) } ?? []
-    }()
+    static let all = Result { try Fixtures.cases("processing/expected.json").map { RecordedCase(json: $0) } }
 
     var name: String { json["name"]?.string ?? "" }
     var checkpoint: String { json["checkpoint"]?.string ?? "" }
@@ -36,7 +33,7 @@ struct RecordedCase: Sendable, CustomTestStringConvertible {
     }
 
     /// The checkpoint, or a copy with other files in it.
-    func directory(in scratch: TemporaryFolder) throws -> String {
+    func directory(in scratch: TemporaryDirectory) throws -> String {
         guard let files = json["files"]?.object else { return Fixtures.checkpoint(checkpoint) }
         let copy = try scratch.copy(ofCheckpoint: checkpoint)
         for (name, content) in files {
@@ -51,7 +48,7 @@ struct RecordedCase: Sendable, CustomTestStringConvertible {
 
     /// The inputs as they are made here.
     func inputs() throws -> ModelInputs {
-        let scratch = try TemporaryFolder()
+        let scratch = try TemporaryDirectory()
         let processor = try AutoBridge.fromHF(directory(in: scratch)).processor()
         var options = ProcessingOptions()
         options.template.date = try ChatDate(json["date"]?.string ?? "2025-03-09")

@@ -6,20 +6,20 @@ import Testing
 /// Operations on each element: values against formulas, gradients against finite differences of the formulas.
 @Suite struct ElementTests {
     /// `f(a, b)` for the shapes [3, 1, 5] and [4, 1], which stretch to [3, 4, 5].
-    private func stretched(_ operation: @escaping (Double, Double) -> Double) -> ([[Double]]) -> [Double] {
+    private func broadcast(_ operation: @escaping (Double, Double) -> Double) -> ([[Double]]) -> [Double] {
         { inputs in
             (0..<60).map { operation(inputs[0][$0 / 20 * 5 + $0 % 5], inputs[1][$0 / 5 % 4]) }
         }
     }
 
     @Test(arguments: Level.all, Layout.allCases)
-    func arithmeticStretchesDimensions(_ level: Level, _ layout: Layout) {
+    func arithmeticBroadcastsDimensions(_ level: Level, _ layout: Layout) {
         func check(_ operation: @escaping (Tensor, Tensor) -> Tensor, _ formula: @escaping (Double, Double) -> Double) {
             let check = OperationCheck(
                 shapes: [[3, 1, 5], [4, 1]],
                 domain: { $0 > 0 ? $0 + 0.5 : $0 - 0.5 },
                 operation: { operation($0[0], $0[1]) },
-                formula: stretched(formula)
+                formula: broadcast(formula)
             )
             check.run(on: level.engine, .float32, layout)
             check.run(on: level.engine, .bfloat16, layout, tolerance: bfloat16Tolerance)

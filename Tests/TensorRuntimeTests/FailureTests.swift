@@ -9,7 +9,7 @@ import Testing
         String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
     }
 
-    @Test func shapesThatDoNotStretchAreNamed() async {
+    @Test func shapesThatDoNotBroadcastAreNamed() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             let engine = TestEngine.cpu(threadCount: 1)
             _ = Tensor.zeros([2, 3], .float32, on: engine) + Tensor.zeros([2, 4], .float32, on: engine)

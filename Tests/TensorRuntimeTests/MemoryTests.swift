@@ -39,7 +39,7 @@ import Testing
         #expect(address() == address())
     }
 
-    @Test func readOnlyMemoryKeepsItsOwnerAlive() {
+    @Test func readOnlyMemoryRetainsItsOwner() {
         final class Owner: Sendable {
             nonisolated(unsafe) let bytes: UnsafeMutablePointer<Float>
             init() {

@@ -68,6 +68,34 @@ import Testing
         }
     }
 
+    /// Weights that are mapped from a file are wherever the file has them.
+    @Test(arguments: Level.all, [ElementType.float32, .bfloat16])
+    func aProductDoesNotDependOnTheAddressOfItsWeights(_ level: Level, _ type: ElementType) {
+        final class Memory: Sendable {
+            nonisolated(unsafe) let bytes = UnsafeMutableRawPointer.allocate(byteCount: 1 << 16, alignment: 64)
+            deinit { bytes.deallocate() }
+        }
+        let (rows, columns) = (33, 70)
+        let original = tensor(numbers(rows * columns, seed: 4), [rows, columns], type, on: level.engine)
+        for count in [1, 3, 23] {
+            let x = tensor(numbers(count * columns, seed: 9), [count, columns], type, on: level.engine)
+            let results = [0, 4, 60].map { offset in
+                let memory = Memory()
+                let byteCount = rows * columns * type.byteCount
+                (memory.bytes + offset).copyMemory(from: original.storage.pointer, byteCount: byteCount)
+                let storage = TensorStorage(
+                    readOnly: memory.bytes + offset,
+                    byteCount: byteCount,
+                    engine: level.engine,
+                    owner: memory
+                )
+                let weights = Tensor(storage: storage, elementType: type, shape: [rows, columns])
+                return x.projected([weights])[0].floats()
+            }
+            #expect(results[1] == results[0] && results[2] == results[0], "\(count) rows")
+        }
+    }
+
     @Test(arguments: Level.all)
     func aProjectionMayHaveABiasAndAnotherType(_ level: Level) {
         OperationCheck(

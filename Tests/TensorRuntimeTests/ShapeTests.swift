@@ -6,7 +6,7 @@ import Testing
 /// Views, sums, rows and rotations: what moves or adds up numbers.
 @Suite struct ShapeTests {
     @Test(arguments: Level.all, Layout.allCases)
-    func viewsShowTheNumbersWhereTheyBelong(_ level: Level, _ layout: Layout) {
+    func viewsHaveTheNumbersOfTheirElements(_ level: Level, _ layout: Layout) {
         for type in [ElementType.float32, .bfloat16] {
             OperationCheck(
                 shapes: [[2, 3, 4]],
@@ -114,7 +114,7 @@ import Testing
     }
 
     @Test(arguments: Level.all, [1, 2])
-    func pairsAreTurnedByTheirAngles(_ level: Level, _ samples: Int) {
+    func pairsAreRotatedByTheirAngles(_ level: Level, _ samples: Int) {
         let (tokens, heads, half) = (3, 2, 5)
         let angles = numbers(samples * tokens * half, seed: 5).map { $0 * 3 }
         let exact = RotaryAngles(

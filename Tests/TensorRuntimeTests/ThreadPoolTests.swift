@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import TensorRuntime
@@ -36,13 +37,32 @@ import Testing
         }
     }
 
-    @Test func manySmallJobsFollowOneAnother() {
+    /// The calling thread, as the system's directory of it.
+    private static var thread: String {
+        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/thread-self")) ?? ""
+    }
+
+    /// Whether a thread of this process waits, according to the system.
+    private static func isWaiting(_ thread: String) throws -> Bool {
+        let stat = try String(contentsOfFile: "/proc/\(thread)/stat", encoding: .utf8)
+        return (stat.split(separator: ")").last ?? "").hasPrefix(" S")
+    }
+
+    @Test func manySmallJobsFollowOneAnother() throws {
         let pool = ThreadPool(threadCount: 3)
         let total = Atomic<Int>(0)
+        let helpers = Mutex<Set<String>>([])
+        let caller = Self.thread
         for job in 0..<5000 {
-            pool.run(4) { total.add(job + $0, ordering: .relaxed) }
-            // Now and then long enough for the helpers to fall asleep.
-            if job % 1000 == 0 { usleep(2000) }
+            pool.run(4) {
+                total.add(job + $0, ordering: .relaxed)
+                if job % 10 == 0 { helpers.withLock { _ = $0.insert(Self.thread) } }
+            }
+            // The next job has to wake the helpers.
+            guard job % 1000 == 999 else { continue }
+            for thread in helpers.withLock({ $0 }) where thread != caller {
+                try wait(until: "the helper sleeps") { try Self.isWaiting(thread) }
+            }
         }
         #expect(total.load(ordering: .relaxed) == 5000 * 4999 / 2 * 4 + 5000 * 6)
     }

@@ -150,7 +150,7 @@ import Testing
         #expect(try gradients(recomputing: true) == gradients(recomputing: false))
     }
 
-    @Test(arguments: Level.all) func dropoutKeepsTheMeanAndForgetsNoPlace(_ level: Level) {
+    @Test(arguments: Level.all) func dropoutKeepsTheMeanAndCoversEveryElement(_ level: Level) {
         let count = 40_000
         let x = Tensor([Float](repeating: 1, count: count), shape: [count], on: level.engine).trackingGradient()
         let stream = RandomStream(seed: 7, stream: 3)

@@ -1,55 +1,53 @@
 public import Foundation
+public import JSONTree
 
-/// The committed checkpoints, see `Tests/Fixtures/README.md`.
+/// The committed checkpoints and recorded values, see `Tests/Fixtures/README.md`.
+///
+/// Whatever lists cases throws where there are none, since a test without cases passes.
 public enum Fixtures {
-    /// `Tests/Fixtures`.
-    public static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .appending(path: "Fixtures").path
+    /// What is missing.
+    public struct Missing: Error, CustomStringConvertible {
+        /// The sentence.
+        public let description: String
+    }
 
     /// The repository.
     public static let repository = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().path
 
+    /// `Tests/Fixtures`.
+    public static let root = "\(repository)/Tests/Fixtures"
+
     /// The directory of a checkpoint.
     public static func checkpoint(_ name: String) -> String { "\(root)/checkpoints/\(name)" }
 
     /// The names of all checkpoints.
-    public static let all: [String] = {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: "\(root)/checkpoints")) ?? []
-        return names.sorted()
-    }()
+    public static var all: [String] { get throws { try names("checkpoints") } }
 
     /// The checkpoints that come back byte for byte: not the quantised ones, and not the one that holds a second format.
-    public static let exact = all.filter { !$0.contains("fp8") && $0 != "mistral-both-formats" }
-}
-
-/// A directory that is gone with the object.
-public final class TemporaryFolder: Sendable {
-    /// The directory.
-    public let path: String
-
-    /// Makes a directory.
-    public init() throws {
-        path = FileManager.default.temporaryDirectory.appending(path: "bridge-\(UUID().uuidString)").path
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    public static var exact: [String] {
+        get throws { try all.filter { !$0.contains("fp8") && $0 != "mistral-both-formats" } }
     }
 
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-
-    /// A path inside.
-    public func path(_ name: String) -> String { "\(path)/\(name)" }
-
-    /// Copies a checkpoint to a place inside, where it may be changed.
-    public func copy(ofCheckpoint name: String, as copy: String = "source") throws -> String {
-        try FileManager.default.copyItem(atPath: Fixtures.checkpoint(name), toPath: path(copy))
-        return path(copy)
+    /// What a directory of the fixtures contains, sorted.
+    public static func names(_ directory: String) throws -> [String] {
+        let names = try FileManager.default.contentsOfDirectory(atPath: "\(root)/\(directory)").sorted()
+        guard !names.isEmpty else { throw Missing(description: "\(root)/\(directory) is empty") }
+        return names
     }
 
-    /// Writes a file inside.
-    @discardableResult
-    public func write(_ bytes: [UInt8], to name: String) throws -> String {
-        try Data(bytes).write(to: URL(filePath: path(name)))
-        return path(name)
+    /// A JSON file of the fixtures.
+    public static func json(_ file: String) throws -> JSON {
+        try JSON(parsing: [UInt8](Data(contentsOf: URL(filePath: "\(root)/\(file)"))))
+    }
+
+    /// The elements of a JSON file of the fixtures, or of an array in it.
+    public static func cases(_ file: String, _ key: String? = nil) throws -> [JSON] {
+        let json = try json(file)
+        guard let cases = (key.map { json[$0] } ?? json)?.array, !cases.isEmpty else {
+            throw Missing(description: "\(root)/\(file) has no cases\(key.map { " below \($0)" } ?? "")")
+        }
+        return cases
     }
 }
 

@@ -1,5 +1,6 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 @testable import Tokenizers
@@ -7,26 +8,22 @@ import Testing
 /// Added tokens and the files that name them, against tokenizers and transformers: see
 /// `Tests/Fixtures/make_added_token_fixtures.py`.
 @Suite struct AddedTokenTests {
-    private static let recorded: JSON =
-        (try? JSON(parsing: [UInt8](Data(contentsOf: URL(fileURLWithPath: "\(FixtureFolder.path)/added-tokens.json")))))
-        ?? .null
-    static let added = recorded["added"]?.array ?? []
-    static let beside = recorded["beside"]?.array ?? []
-    static let parts = recorded["parts"]?.array ?? []
+    private static let file = "tokenizers/added-tokens.json"
+    static let added = Result { try Fixtures.cases(file, "added") }
+    static let beside = Result { try Fixtures.cases(file, "beside") }
+    static let parts = Result { try Fixtures.cases(file, "parts") }
 
     /// The tokenizer of the recorded cases.
     private static func tokenizer() throws -> JSON {
-        let path = URL(fileURLWithPath: FixtureFolder.path).deletingLastPathComponent()
-            .appendingPathComponent("checkpoints/mistral/tokenizer.json")
-        return try JSON(parsing: [UInt8](Data(contentsOf: path)))
+        try Fixtures.json("checkpoints/mistral/tokenizer.json")
     }
 
     private static func ids(_ one: JSON) -> [[Int32]] {
         (one["ids"]?.array ?? []).map { ($0.array ?? []).compactMap(\.integer).map(Int32.init) }
     }
 
-    @Test func thereAreRecordedCases() {
-        #expect(Self.added.count == 40 && Self.beside.count == 60 && Self.parts.count == 70)
+    @Test func thereAreRecordedCases() throws {
+        #expect(try [Self.added, Self.beside, Self.parts].map { try $0.get().count } == [40, 60, 70])
     }
 
     @Test func wordCharactersAreThoseOfPython() throws {
@@ -35,7 +32,7 @@ import Testing
             let other = range.first { Unicode.Scalar($0).map { ScalarClass.isWord($0) != isWord } ?? false }
             #expect(other == nil, "U+\(String(other ?? 0, radix: 16)) is a word character: \(!isWord)")
         }
-        for range in try #require(Self.recorded["word_characters"]?.array) {
+        for range in try Fixtures.cases(Self.file, "word_characters") {
             let ends = (range.array ?? []).compactMap(\.integer).map(UInt32.init)
             check(next..<ends[0], false)
             check(ends[0]..<ends[1] + 1, true)
@@ -44,8 +41,8 @@ import Testing
         check(next..<0x110000, false)
     }
 
-    @Test(arguments: added.indices) func addedTokensAreFoundWherePythonFindsThem(_ index: Int) throws {
-        let one = Self.added[index]
+    @Test(arguments: try added.get().indices) func addedTokensAreFoundWherePythonFindsThem(_ index: Int) throws {
+        let one = try Self.added.get()[index]
         var json = try Self.tokenizer()
         json.set(one["added_tokens"], at: "added_tokens")
         json.set(one["normalizer"], at: "normalizer")
@@ -56,13 +53,13 @@ import Testing
         }
     }
 
-    @Test(arguments: beside.indices) func theFilesBesideATokenizerCountAsInTransformers(_ index: Int) throws {
-        let one = Self.beside[index]
-        let directory = try TokenizerFileTests.Directory()
+    @Test(arguments: try beside.get().indices) func theFilesBesideATokenizerCountAsInTransformers(_ index: Int) throws {
+        let one = try Self.beside.get()[index]
+        let directory = try TemporaryDirectory()
         var json = try Self.tokenizer()
         if one["drops_post_processor"] == true { json.set(.null, at: "post_processor") }
-        try directory.write("tokenizer.json", json.text())
-        for (name, content) in try #require(one["files"]?.object) { try directory.write(name, content.text()) }
+        try directory.write(json.text(), to: "tokenizer.json")
+        for (name, content) in try #require(one["files"]?.object) { try directory.write(content.text(), to: name) }
         let tokenizer = try Tokenizer(directory: directory.path)
         let texts = (one["texts"]?.array ?? []).compactMap(\.string)
         for (text, ids) in zip(texts, Self.ids(one)) { #expect(try tokenizer.encode(text) == ids, "\(text)") }
@@ -70,14 +67,14 @@ import Testing
         #expect(rendered.text == one["rendered"]?.string)
     }
 
-    @Test(arguments: parts.indices) func flagsThatAreNotGivenAreThoseOfTransformers(_ index: Int) throws {
-        let one = Self.parts[index]
-        let directory = try TokenizerFileTests.Directory()
+    @Test(arguments: try parts.get().indices) func flagsThatAreNotGivenAreThoseOfTransformers(_ index: Int) throws {
+        let one = try Self.parts.get()[index]
+        let directory = try TemporaryDirectory()
         var json = try Self.tokenizer()
         json.set(["type": "Lowercase"], at: "normalizer")
         if let added = one["added_tokens"]?.array { json.set(.array(added), at: "added_tokens") }
-        try directory.write("tokenizer.json", json.text())
-        for (name, content) in try #require(one["files"]?.object) { try directory.write(name, content.text()) }
+        try directory.write(json.text(), to: "tokenizer.json")
+        for (name, content) in try #require(one["files"]?.object) { try directory.write(content.text(), to: name) }
         let label = "\(one["place"]?.string ?? ""), \(String(decoding: (one["flags"] ?? .null).text(), as: UTF8.self))"
         guard let ids = one["ids"]?.array?.compactMap(\.integer).map(Int32.init) else {
             let error = #expect(throws: TokenizerError.self, "\(label)") { try Tokenizer(directory: directory.path) }

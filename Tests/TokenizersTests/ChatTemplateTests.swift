@@ -1,9 +1,10 @@
+import TestSupport
 import Testing
 import Tokenizers
 
 /// Chat templates against what transformers renders from them.
 @Suite struct ChatTemplateTests {
-    static let fixture = Result { try ChatValue(json: FixtureFolder.text("templates.json")) }
+    static let fixture = Result { try ChatValue(json: TokenizerFixtures.text("templates.json")) }
 
     static func list(_ name: String) throws -> [ChatValue] {
         guard case .list(let items)? = try fixture.get()[name] else { throw MissingFixture(name: name) }

@@ -1,4 +1,5 @@
 import JSONTree
+import TestSupport
 import Testing
 
 @testable import Tokenizers
@@ -72,7 +73,7 @@ import Testing
         #expect(error?.code == .tooLarge)
     }
 
-    @Test func whatUnicodeMakesOfATextIsNoGrowth() throws {
+    @Test func unicodeNormalizationIsNotGrowth() throws {
         // U+FDFA becomes eighteen characters of 33 bytes, the most of all.
         let tokenizer = try Self.tokenizer(["normalizer": ["type": "NFKC"]])
         #expect(throws: Never.self) { try tokenizer.encode(String(repeating: "\u{FDFA}", count: 20_000)) }

@@ -1,5 +1,6 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 @testable import Tokenizers
@@ -7,34 +8,30 @@ import Testing
 /// Conversations framed by the control tokens of a tekken.json, against mistral-common: see
 /// `Tests/Fixtures/make_instruct_fixtures.py`.
 @Suite struct InstructChatTests {
-    private static let recorded: JSON =
-        (try? JSON(
-            parsing: [UInt8](Data(contentsOf: URL(fileURLWithPath: "\(FixtureFolder.path)/instruct-chats.json")))
-        ))
-        ?? .null
-    static let chats = recorded["chats"]?.array ?? []
+    private static let recorded = Result { try Fixtures.json("tokenizers/instruct-chats.json") }
+    static let chats = Result { try Fixtures.cases("tokenizers/instruct-chats.json", "chats") }
 
     /// A tokenizer of a version, alone in its directory.
     private static func tokenizer(_ version: String, image: Int? = nil) throws -> Tokenizer {
-        let path = URL(fileURLWithPath: "\(FixtureFolder.path)/tekken/tekken.json")
-        var json = try JSON(parsing: [UInt8](Data(contentsOf: path)))
+        var json = try Fixtures.json("tokenizers/tekken/tekken.json")
         json.set(.string(version), at: "config.version")
-        let names = (recorded["special"]?.array ?? []).compactMap(\.string)
+        let names = (try recorded.get()["special"]?.array ?? []).compactMap(\.string)
         let special = names.enumerated().map { rank, name -> JSON in
             ["rank": .number(JSONNumber(rank)), "token_str": .string(name), "is_control": true]
         }
         json.set(.array(special), at: "special_tokens")
         if let image { json.set(["max_image_size": .number(JSONNumber(image))], at: "image") }
-        let directory = try TokenizerFileTests.Directory()
-        try directory.write("tekken.json", json.text())
+        let directory = try TemporaryDirectory()
+        try directory.write(json.text(), to: "tekken.json")
         return try Tokenizer(directory: directory.path)
     }
 
     @Test(arguments: ["v3", "v7", "v11", "v13"]) func theTokensAreThoseOfMistralCommon(_ version: String) throws {
         let tokenizer = try Self.tokenizer(version)
-        #expect(tokenizer.framesConversations && Self.chats.count == 160)
+        let chats = try Self.chats.get()
+        #expect(tokenizer.framesConversations && chats.count == 160)
         var accepted = 0
-        for (index, chat) in Self.chats.enumerated() {
+        for (index, chat) in chats.enumerated() {
             let messages = try ChatMessage.list(ChatValue(try #require(chat["messages"])))
             var options = ChatTemplate.Options()
             options.continuesFinalMessage = chat["continues"] == true
@@ -83,9 +80,12 @@ import Testing
     }
 
     @Test func aTemplateBesideTheFileGoesFirst() throws {
-        let directory = try TokenizerFileTests.Directory()
-        try directory.copy("tekken/tekken.json")
-        try directory.write("chat_template.jinja", "{{ bos_token }}T{{ messages[0].content }}{{ eos_token }}".utf8)
+        let directory = try TemporaryDirectory()
+        try directory.copy(tokenizerFile: "tekken/tekken.json")
+        try directory.write(
+            Array("{{ bos_token }}T{{ messages[0].content }}{{ eos_token }}".utf8),
+            to: "chat_template.jinja"
+        )
         let tokenizer = try Tokenizer(directory: directory.path)
         #expect(!tokenizer.framesConversations)
         #expect(try tokenizer.render([ChatMessage(role: "user", content: "x")]).text == "<s>Tx</s>")

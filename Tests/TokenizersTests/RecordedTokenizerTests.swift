@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import Tokenizers
 
@@ -14,11 +15,11 @@ import Tokenizers
     }
 
     @Test(arguments: names) func idsEqualThoseOfPython(_ name: String) throws {
-        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/\(name)")
-        let recorded = try FixtureFolder.json("\(name)/expected.json", as: Recorded.self)
+        let tokenizer = try Tokenizer(directory: "\(TokenizerFixtures.path)/\(name)")
+        let recorded = try TokenizerFixtures.json("\(name)/expected.json", as: Recorded.self)
         let hashes = try Recorded.hashes(recorded.ids)
         let parses = Self.parsesSpecialTokens(name)
-        for (index, text) in try FixtureFolder.strings().enumerated() {
+        for (index, text) in try TokenizerFixtures.strings().enumerated() {
             let ids = try tokenizer.encode(text, addingSpecialTokens: false, parsingSpecialTokens: parses)
             if let full = recorded.full["\(index)"] {
                 #expect(ids == full, "\(index): \(text.prefix(200).debugDescription)")
@@ -29,11 +30,11 @@ import Tokenizers
     }
 
     @Test(arguments: names) func decodedTextEqualsThatOfPython(_ name: String) throws {
-        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/\(name)")
-        let recorded = try FixtureFolder.json("\(name)/expected.json", as: Recorded.self)
+        let tokenizer = try Tokenizer(directory: "\(TokenizerFixtures.path)/\(name)")
+        let recorded = try TokenizerFixtures.json("\(name)/expected.json", as: Recorded.self)
         let hashes = try Recorded.hashes(recorded.text)
         let parses = Self.parsesSpecialTokens(name)
-        for (index, text) in try FixtureFolder.strings().enumerated() {
+        for (index, text) in try TokenizerFixtures.strings().enumerated() {
             let ids = try tokenizer.encode(text, addingSpecialTokens: false, parsingSpecialTokens: parses)
             let decoded = try tokenizer.decode(ids)
             #expect(
@@ -44,11 +45,11 @@ import Tokenizers
     }
 
     @Test(arguments: names) func offsetsEqualThoseOfPython(_ name: String) throws {
-        let recorded = try FixtureFolder.json("\(name)/expected.json", as: Recorded.self)
+        let recorded = try TokenizerFixtures.json("\(name)/expected.json", as: Recorded.self)
         guard recorded.offsets != nil else { return }
-        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/\(name)")
+        let tokenizer = try Tokenizer(directory: "\(TokenizerFixtures.path)/\(name)")
         let hashes = try Recorded.hashes(recorded.offsets)
-        for (index, text) in try FixtureFolder.strings().enumerated() {
+        for (index, text) in try TokenizerFixtures.strings().enumerated() {
             let encoding = try tokenizer.encodeWithOffsets(text, addingSpecialTokens: false)
             let numbers = encoding.offsets.flatMap { [Int32($0.lowerBound), Int32($0.upperBound)] }
             #expect(
@@ -59,9 +60,9 @@ import Tokenizers
     }
 
     @Test(arguments: names) func anySequenceOfTokensDecodesAsInPython(_ name: String) throws {
-        let recorded = try FixtureFolder.json("\(name)/expected.json", as: Recorded.self)
+        let recorded = try TokenizerFixtures.json("\(name)/expected.json", as: Recorded.self)
         guard let sequences = recorded.random else { return }
-        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/\(name)")
+        let tokenizer = try Tokenizer(directory: "\(TokenizerFixtures.path)/\(name)")
         let kept = try Recorded.hashes(recorded.randomText)
         let skipped = try Recorded.hashes(recorded.randomSkipped)
         for (index, ids) in sequences.enumerated() {
@@ -76,10 +77,10 @@ import Tokenizers
     }
 
     @Test(arguments: names) func streamedPiecesAreWholeAndJoinToTheDecodedText(_ name: String) throws {
-        let recorded = try FixtureFolder.json("\(name)/expected.json", as: Recorded.self)
-        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/\(name)")
+        let recorded = try TokenizerFixtures.json("\(name)/expected.json", as: Recorded.self)
+        let tokenizer = try Tokenizer(directory: "\(TokenizerFixtures.path)/\(name)")
         var sequences = recorded.random ?? []
-        for text in try FixtureFolder.strings() { sequences.append(try tokenizer.encode(text)) }
+        for text in try TokenizerFixtures.strings() { sequences.append(try tokenizer.encode(text)) }
         for ids in sequences {
             var decoder = tokenizer.streamingDecoder()
             var joined = ""
@@ -91,8 +92,8 @@ import Tokenizers
     }
 
     @Test(arguments: names) func theTokensAroundATextAndTheSizeAreThoseOfPython(_ name: String) throws {
-        let recorded = try FixtureFolder.json("\(name)/expected.json", as: Recorded.self)
-        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/\(name)")
+        let recorded = try TokenizerFixtures.json("\(name)/expected.json", as: Recorded.self)
+        let tokenizer = try Tokenizer(directory: "\(TokenizerFixtures.path)/\(name)")
         let text = Self.parsesSpecialTokens(name) ? "Hello [INST] there" : "Hello there"
         #expect(try tokenizer.encode(text) == recorded.hello)
         #expect(tokenizer.vocabularySize == recorded.vocabularySize)

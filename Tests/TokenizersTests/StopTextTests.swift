@@ -1,26 +1,25 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 import Tokenizers
 
 /// Stop texts against `StopStringCriteria` of transformers: see `Tests/Fixtures/make_stop_text_fixtures.py`.
 @Suite struct StopTextTests {
-    private static let recorded: [JSON] =
-        (try? JSON(parsing: [UInt8](Data(contentsOf: URL(fileURLWithPath: "\(FixtureFolder.path)/stop-texts.json")))))?
-        .array ?? []
+    private static let recorded = Result { try Fixtures.cases("tokenizers/stop-texts.json") }
 
     private static func tokenizer(_ name: String) throws -> Tokenizer {
-        let fixtures = URL(fileURLWithPath: FixtureFolder.path).deletingLastPathComponent()
-        return try Tokenizer(tokenizerJSON: fixtures.appendingPathComponent("\(name)/tokenizer.json").path)
+        try Tokenizer(tokenizerJSON: "\(Fixtures.root)/\(name)/tokenizer.json")
     }
 
     private static func ids(_ json: JSON?) -> [Int32] { (json?.array ?? []).compactMap(\.integer).map(Int32.init) }
 
-    @Test func thereAreRecordedCases() { #expect(Self.recorded.count == 8) }
+    @Test func thereAreRecordedCases() throws { #expect(try Self.recorded.get().count == 8) }
 
-    @Test(arguments: recorded.indices) func anAnswerEndsWhereTransformersEndsIt(_ index: Int) throws {
-        let tokenizer = try Self.tokenizer(try #require(Self.recorded[index]["tokenizer"]?.string))
-        for (number, one) in (Self.recorded[index]["cases"]?.array ?? []).enumerated() {
+    @Test(arguments: try recorded.get().indices) func anAnswerEndsWhereTransformersEndsIt(_ index: Int) throws {
+        let recorded = try Self.recorded.get()[index]
+        let tokenizer = try Self.tokenizer(try #require(recorded["tokenizer"]?.string))
+        for (number, one) in (recorded["cases"]?.array ?? []).enumerated() {
             var stops = try StopTexts(
                 (one["stops"]?.array ?? []).compactMap(\.string),
                 tokenizer: tokenizer,

@@ -1,35 +1,13 @@
 import Foundation
+import TestSupport
 import Testing
 import Tokenizers
 
 /// Files that are damaged, hostile or unknown end with an error, and what stands beside a tokenizer is read.
 @Suite struct TokenizerFileTests {
-    /// A directory that is removed at the end.
-    struct Directory: ~Copyable {
-        let path: String
-
-        init() throws {
-            path = FileManager.default.temporaryDirectory.appendingPathComponent("tokenizer-\(UUID().uuidString)").path
-            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        }
-
-        deinit { try? FileManager.default.removeItem(atPath: path) }
-
-        func write(_ name: String, _ bytes: some Sequence<UInt8>) throws {
-            try Data(bytes).write(to: URL(fileURLWithPath: "\(path)/\(name)"))
-        }
-
-        func copy(_ fixture: String) throws {
-            try FileManager.default.copyItem(
-                atPath: "\(FixtureFolder.path)/\(fixture)",
-                toPath: "\(path)/\((fixture as NSString).lastPathComponent)"
-            )
-        }
-    }
-
     static func failure(_ files: [String: String]) throws -> TokenizerError? {
-        let directory = try Directory()
-        for (name, text) in files { try directory.write(name, text.utf8) }
+        let directory = try TemporaryDirectory()
+        for (name, text) in files { try directory.write(Array(text.utf8), to: name) }
         do {
             _ = try Tokenizer(directory: directory.path)
             return nil
@@ -72,88 +50,84 @@ import Tokenizers
         #expect(try Self.failure(["tekken.json": text])?.code == .badFile, "\(text)")
     }
 
-    @Test func anEmptyOrMissingFolderIsAnError() throws {
+    @Test func anEmptyOrMissingDirectoryIsAnError() throws {
         #expect(try Self.failure([:])?.code == .unreadableFile)
         #expect(throws: TokenizerError.self) { try Tokenizer(directory: "/nonexistent/model") }
         #expect(try Self.failure(["tokenizer.model": ""])?.code == .badFile)
         #expect(try Self.failure(["tokenizer.model": "text"])?.code == .badFile)
     }
 
-    /// A generator with a seed, so that a failure comes again.
-    struct Seeded: RandomNumberGenerator {
-        var state: UInt64
-
-        mutating func next() -> UInt64 {
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return state ^ state >> 31
-        }
-    }
-
     @Test(arguments: [
         "word-ends/tokenizer.json", "metaspace-first/tokenizer.json", "byte-level/tokenizer.json", "tekken/tekken.json",
         "sentencepiece/tokenizer.model", "sentencepiece-rules/tokenizer.model",
     ]) func damagedFilesNeverTrap(_ fixture: String) throws {
-        let directory = try Directory()
-        let original = [UInt8](try Data(contentsOf: URL(fileURLWithPath: "\(FixtureFolder.path)/\(fixture)")))
+        let directory = try TemporaryDirectory()
+        let original = [UInt8](try Data(contentsOf: URL(fileURLWithPath: "\(TokenizerFixtures.path)/\(fixture)")))
         let name = (fixture as NSString).lastPathComponent
-        var random = Seeded(state: UInt64(original.count))
+        var random = TestSeed.generator()
+        var refused = 0
         for round in 0..<60 {
             var bytes = original
-            if round % 4 == 0 { bytes.removeLast(Int.random(in: 1...(bytes.count - 1), using: &random)) }
-            for _ in 0..<Int.random(in: 1...8, using: &random) {
-                bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+            if round % 4 == 0 { bytes.removeLast(1 + random.below(bytes.count - 1)) }
+            for _ in 0...random.below(8) {
+                bytes[random.below(bytes.count)] = UInt8(random.below(256))
             }
-            try directory.write(name, bytes)
-            guard let tokenizer = try? Tokenizer(directory: directory.path) else { continue }
+            try directory.write(bytes, to: name)
+            guard let tokenizer = try? Tokenizer(directory: directory.path) else {
+                refused += 1
+                continue
+            }
             let ids = try? tokenizer.encode("Hello  wörld [INST] 👩‍👩‍👧‍👦\n\t<keep> 123 안녕")
             _ = try? tokenizer.decode((ids ?? []) + [0, 5, 700, -1, .max, .min])
         }
+        // At least the truncated ones.
+        #expect(refused >= 15, "\(refused), \(TestSeed.note)")
     }
 
     @Test func theControlTokensAndTheTemplateComeFromTheFilesBeside() throws {
-        let directory = try Directory()
-        try directory.copy("llama-style/tokenizer.json")
+        let directory = try TemporaryDirectory()
+        try directory.copy(tokenizerFile: "llama-style/tokenizer.json")
         try directory.write(
-            "tokenizer_config.json",
-            #"{"bos_token": {"content": "<s>"}, "eos_token": "</s>", "chat_template": "A{{ bos_token }}"}"#.utf8
+            Array(#"{"bos_token": {"content": "<s>"}, "eos_token": "</s>", "chat_template": "A{{ bos_token }}"}"#.utf8),
+            to: "tokenizer_config.json"
         )
         var tokenizer = try Tokenizer(directory: directory.path)
         #expect(tokenizer.settings.beginToken == "<s>")
         #expect(tokenizer.settings.endToken == "</s>")
         #expect(try tokenizer.render([ChatMessage(role: "user", content: "x")]).text == "A<s>")
 
-        try directory.write("chat_template.json", #"{"chat_template": "B{{ eos_token }}"}"#.utf8)
+        try directory.write(Array(#"{"chat_template": "B{{ eos_token }}"}"#.utf8), to: "chat_template.json")
         tokenizer = try Tokenizer(directory: directory.path)
         // The file is a processor's: transformers' AutoTokenizer does not read it.
         #expect(try tokenizer.render([ChatMessage(role: "user", content: "x")]).text == "A<s>")
 
-        try directory.write("chat_template.jinja", "C{{ messages[0].content }}\n".utf8)
+        try directory.write(Array("C{{ messages[0].content }}\n".utf8), to: "chat_template.jinja")
         tokenizer = try Tokenizer(directory: directory.path)
         #expect(try tokenizer.render([ChatMessage(role: "user", content: "x")]).text == "Cx")
     }
 
     /// Source of the order: `get_processor_dict` in `processing_utils.py`, transformers 5.23.
     @Test func theTemplateOfAProcessorComesBeforeThatOfItsTokenizer() throws {
-        let directory = try Directory()
-        try directory.copy("llama-style/tokenizer.json")
-        try directory.write("tokenizer_config.json", #"{"chat_template": "A"}"#.utf8)
+        let directory = try TemporaryDirectory()
+        try directory.copy(tokenizerFile: "llama-style/tokenizer.json")
+        try directory.write(Array(#"{"chat_template": "A"}"#.utf8), to: "tokenizer_config.json")
         func text(ofProcessor template: String?) throws -> String {
             var tokenizer = try Tokenizer(directory: directory.path)
             try tokenizer.takeProcessorTemplates(directory.path, ofProcessor: template)
             return try tokenizer.render([ChatMessage(role: "user", content: "x")]).text
         }
         #expect(try text(ofProcessor: nil) == "A")
-        try directory.write("chat_template.json", #"{"chat_template": "B"}"#.utf8)
+        try directory.write(Array(#"{"chat_template": "B"}"#.utf8), to: "chat_template.json")
         #expect(try text(ofProcessor: nil) == "B")
         #expect(try text(ofProcessor: "P") == "P")
     }
 
     @Test func specialTokensThatAreToBeSplitAreRefused() throws {
-        let directory = try Directory()
-        try directory.copy("llama-style/tokenizer.json")
-        try directory.write("tokenizer_config.json", #"{"split_special_tokens": false}"#.utf8)
+        let directory = try TemporaryDirectory()
+        try directory.copy(tokenizerFile: "llama-style/tokenizer.json")
+        try directory.write(Array(#"{"split_special_tokens": false}"#.utf8), to: "tokenizer_config.json")
         _ = try Tokenizer(directory: directory.path)
-        try directory.write("tokenizer_config.json", #"{"split_special_tokens": true}"#.utf8)
+        try directory.write(Array(#"{"split_special_tokens": true}"#.utf8), to: "tokenizer_config.json")
         #expect {
             try Tokenizer(directory: directory.path)
         } throws: { error in
@@ -162,11 +136,11 @@ import Tokenizers
     }
 
     @Test func templatesWithNamesAreChosenByName() throws {
-        let directory = try Directory()
-        try directory.copy("llama-style/tokenizer.json")
+        let directory = try TemporaryDirectory()
+        try directory.copy(tokenizerFile: "llama-style/tokenizer.json")
         let list =
             #"[{"name": "default", "template": "D"}, {"name": "tool_use", "template": "T"}, {"name": "rag", "template": "R"}]"#
-        try directory.write("tokenizer_config.json", "{\"chat_template\": \(list)}".utf8)
+        try directory.write(Array("{\"chat_template\": \(list)}".utf8), to: "tokenizer_config.json")
         let tokenizer = try Tokenizer(directory: directory.path)
         let messages = [ChatMessage(role: "user", content: "x")]
         var options = ChatTemplate.Options()
@@ -178,7 +152,7 @@ import Tokenizers
     }
 
     @Test func aPromptHasOneBeginToken() throws {
-        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/tekken-style")
+        let tokenizer = try Tokenizer(directory: "\(TokenizerFixtures.path)/tekken-style")
         let plain = try tokenizer.encodePrompt("[INST]Hi[/INST]")
         #expect(plain == (try tokenizer.encodePrompt("<s>[INST]Hi[/INST]")))
         #expect(plain.filter { $0 == 1 }.count == 1)
@@ -186,8 +160,8 @@ import Tokenizers
         #expect(try tokenizer.encodePrompt(chat).filter { $0 == 1 }.count == 1)
     }
 
-    @Test func theMaskCoversWhatTheAssistantSays() throws {
-        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/tekken-style")
+    @Test func theMaskCoversTheTurnsOfTheAssistant() throws {
+        let tokenizer = try Tokenizer(directory: "\(TokenizerFixtures.path)/tekken-style")
         let template = try ChatTemplate(
             "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST]{{ m.content }}[/INST]{% else %}"
                 + "{% generation %}{{ m.content }}{{ eos_token }}{% endgeneration %}{% endif %}{% endfor %}"
@@ -204,7 +178,7 @@ import Tokenizers
     }
 
     @Test func textFromStrangersHoldsNoControlTokens() throws {
-        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/tekken-style")
+        let tokenizer = try Tokenizer(directory: "\(TokenizerFixtures.path)/tekken-style")
         let ids = try tokenizer.encode("[INST]</s>", addingSpecialTokens: false, parsingSpecialTokens: false)
         #expect(!ids.contains { tokenizer.isSpecial($0) })
         #expect(try tokenizer.decode(ids) == "[INST]</s>")
@@ -239,10 +213,10 @@ import Tokenizers
     }
 
     @Test func aPatternWithoutEndIsAnError() throws {
-        let directory = try Directory()
+        let directory = try TemporaryDirectory()
         let text =
             #"{"model": {"vocab": {"a": 0}, "merges": []}, "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a|a|aa)+$|(a+)+b"}, "behavior": "Isolated"}}"#
-        try directory.write("tokenizer.json", text.utf8)
+        try directory.write(Array(text.utf8), to: "tokenizer.json")
         let tokenizer = try Tokenizer(directory: directory.path)
         #expect(throws: TokenizerError.self) { try tokenizer.encode(String(repeating: "a", count: 60) + "c") }
     }

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import Tokenizers
 
@@ -20,7 +21,7 @@ import Tokenizers
         ] as [(String, [Int32])]
     )
     func marksAndSyllablesAreThoseOfPython(_ text: String, _ ids: [Int32]) throws {
-        let tokenizer = try Tokenizer(directory: "\(FixtureFolder.path)/word-parts")
+        let tokenizer = try Tokenizer(directory: "\(TokenizerFixtures.path)/word-parts")
         #expect(try tokenizer.encode(text, addingSpecialTokens: false) == ids)
         #expect(try tokenizer.encodeWithOffsets(text, addingSpecialTokens: false).ids == ids)
     }

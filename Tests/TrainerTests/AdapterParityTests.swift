@@ -8,10 +8,7 @@ import Trainer
 
 /// Adapters of the kinds that PEFT's configuration has, against peft: see `Tests/Fixtures/make_adapter_fixtures.py`.
 @Suite struct AdapterParityTests {
-    static let names: [String] = {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: "\(Fixtures.root)/adapters")) ?? []
-        return names.filter { !$0.contains(".") }.sorted()
-    }()
+    static let names = Result { try Fixtures.names("adapters").filter { !$0.contains(".") } }
     private static let engine = TestEngine.cpu(threadCount: 2)
 
     private let reference: Reference
@@ -33,10 +30,10 @@ import Trainer
         #expect(difference <= 1e-4 * scale, what)
     }
 
-    @Test func everyKindIsThere() { #expect(Self.names.count == 12) }
+    @Test func everyKindIsThere() throws { #expect(try Self.names.get().count == 12) }
 
-    @Test(arguments: names) func logitsAreThoseOfPEFTWhateverTheAdapterIsStoredAs(_ name: String) throws {
-        let directory = try TemporaryFolder()
+    @Test(arguments: try names.get()) func logitsAreThoseOfPEFTWhateverTheAdapterIsStoredAs(_ name: String) throws {
+        let directory = try TemporaryDirectory()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(base(name)))
         let adapted = try model(bridge)
         let adapters = try bridge.loadAdapters(from: "\(Fixtures.root)/adapters/\(name)", on: adapted)
@@ -84,7 +81,8 @@ import Trainer
     }
 
     /// A copy of an adapter with another setting.
-    private func edited(_ name: String, _ key: String, _ value: JSON, in directory: TemporaryFolder) throws -> String {
+    private func edited(_ name: String, _ key: String, _ value: JSON, in directory: TemporaryDirectory) throws -> String
+    {
         let copy = directory.path("edited")
         try FileManager.default.copyItem(atPath: "\(Fixtures.root)/adapters/\(name)", toPath: copy)
         var json = try JSON(contentsOf: "\(copy)/adapter_config.json")
@@ -94,20 +92,20 @@ import Trainer
     }
 
     @Test func iterationsOfPiSSAAreReadWhereTheyHaveOneResult() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
         let few = try edited("mistral-pissa", "init_lora_weights", "pissa_niter_2", in: directory)
         let error = #expect(throws: BridgeError.self) { _ = try bridge.loadAdapters(from: few, on: model(bridge)) }
         #expect(error?.message.contains("init_lora_weights is pissa_niter_2") ?? false, "\(error?.message ?? "")")
-        let folder2 = try TemporaryFolder()
+        let folder2 = try TemporaryDirectory()
         let many = try edited("mistral-pissa", "init_lora_weights", "pissa_niter_100000", in: folder2)
         let adapted = try model(bridge)
         _ = try bridge.loadAdapters(from: many, on: adapted)
         try expect(adapted.forward(tokens("mistral-pissa")).logits, "mistral-pissa", "many iterations")
     }
 
-    @Test func modulesThatAreNoTargetsAreLeftAloneAsInPEFT() throws {
-        let directory = try TemporaryFolder()
+    @Test func modulesOutsideTheTargetsAreUnchangedAsInPEFT() throws {
+        let directory = try TemporaryDirectory()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
         let path = try edited("mistral-patterns", "target_modules", ["v_proj"], in: directory)
         let adapters = try bridge.loadAdapters(from: path, on: model(bridge))
@@ -117,7 +115,7 @@ import Trainer
     }
 
     @Test func aCheckpointWithMoreThanARunTrainsIsNotResumed() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
         let adapted = try model(bridge)
         let adapters = try bridge.loadAdapters(from: "\(Fixtures.root)/adapters/mistral-full", on: adapted)
@@ -132,8 +130,8 @@ import Trainer
         #expect(error?.message.contains("does not train") ?? false)
     }
 
-    @Test func tyingGoesWhenTheEmbeddingAloneIsReplaced() throws {
-        let directory = try TemporaryFolder()
+    @Test func theTieIsRemovedWhenTheEmbeddingAloneIsReplaced() throws {
+        let directory = try TemporaryDirectory()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral-tied"))
         let adapted = try model(bridge)
         let adapters = try bridge.loadAdapters(from: "\(Fixtures.root)/adapters/mistral-tied-words", on: adapted)
@@ -144,7 +142,7 @@ import Trainer
     }
 
     @Test func aResizedVocabularyIsInTheMergedConfiguration() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral-tied"))
         let adapted = try model(bridge)
         let adapters = try bridge.loadAdapters(from: "\(Fixtures.root)/adapters/mistral-tied-resized", on: adapted)
@@ -162,7 +160,7 @@ import Trainer
         let model = try model(bridge)
         let adapters = try AdapterSet(recipe.peft, on: model, seed: 1)
         #expect(adapters.modules[0].layers[0].adapter?.scale == 6 / 4.0.squareRoot())
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         try bridge.exportAdapter(adapters, on: model, to: directory.path("peft"), baseModel: nil)
         let json = try JSON(contentsOf: directory.path("peft/adapter_config.json"))
         #expect(json["use_rslora"] == true && json["lora_alpha"] == 6 && json["r"] == 4)
@@ -195,7 +193,7 @@ import Trainer
             let values = (0..<shape.reduce(1, *)).map { Float(($0 * 7 + index) % 13) / 64 - 0.1 }
             parameter.replace(with: Tensor(values, shape: shape, on: Self.engine))
         }
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         try bridge.exportAdapter(adapters, on: model, to: directory.path("peft"), baseModel: nil)
         let names = Set(try SafetensorsFile(path: directory.path("peft/adapter_model.safetensors")).tensors.map(\.name))
         let tower = "base_model.model.model.vision_tower."
@@ -217,7 +215,7 @@ import Trainer
 
     /// PEFT would train the rows of the embedding and an adapter of the same matrix beside each other.
     @Test func trainedTokensBesideAnAdapterOfATiedOutputLayerAreRefused() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let copy = try edited("mistral-tied-tokens", "target_modules", ["q_proj", "lm_head"], in: directory)
         let file = "\(copy)/adapter_model.safetensors"
         let head = try StoredNumbers.all(
@@ -254,7 +252,7 @@ import Trainer
             let values = (0..<shape.reduce(1, *)).map { Float(($0 * 5 + index) % 11) / 32 - 0.15 }
             parameter.replace(with: Tensor(values, shape: shape, on: Self.engine))
         }
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         try bridge.exportAdapter(adapters, on: adapted, to: directory.path("new"), baseModel: nil)
         let tower = family == "gemma3" ? "vision_tower.vision_model." : "vision_tower."
         func old(_ name: String) -> String {

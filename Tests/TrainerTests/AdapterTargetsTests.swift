@@ -53,7 +53,7 @@ import Testing
         (["[linear_q]"], ["peft.canonical=true"]),
         (["[linear_qkv]", "model.freeze_language_model=true"], ["the language model is frozen", "--vision-lora"]),
     ])
-    func aNameThatIsNoModuleIsAnError(_ settings: [String], _ words: [String]) throws {
+    func aNameWithoutAModuleIsAnError(_ settings: [String], _ words: [String]) throws {
         let error = #expect(throws: BridgeError.self) {
             _ = try adapted("peft.target_modules=\(settings[0])", settings.count > 1 ? settings[1] : "name=a")
         }

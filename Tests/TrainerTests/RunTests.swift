@@ -99,13 +99,13 @@ import Trainer
     }
 
     @Test(arguments: [Recipe.PEFTSection.Scheme.none, .lora, .dora], [ElementType.float32, .bfloat16])
-    func aRunThatIsTakenUpAgainGoesOnBitByBit(_ scheme: Recipe.PEFTSection.Scheme, _ type: ElementType) throws {
+    func aResumedRunHasTheBitsOfAnUninterruptedOne(_ scheme: Recipe.PEFTSection.Scheme, _ type: ElementType) throws {
         let whole = try Run(recipe(scheme), type)
         #expect(try whole.trainer.run().end == .done)
         #expect(whole.log.steps.map(\.iteration) == [1, 2, 3, 4, 5, 6])
         #expect(Set(whole.log.losses).count == 6)
 
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let recipe = recipe(scheme, save: directory.path("run"))
         let first = try Run(recipe, type)
         var steps = 0
@@ -125,7 +125,7 @@ import Trainer
     }
 
     @Test func onlyTheLastCheckpointsAreKept() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         var recipe = recipe(save: directory.path("run"))
         (recipe.checkpoint.saveInterval, recipe.checkpoint.mostRecentK) = (1, 2)
         _ = try Run(recipe).trainer.run()
@@ -135,7 +135,7 @@ import Trainer
     }
 
     @Test(arguments: ["mistral", "gemma3"]) func theCheckpointOfARunConvertsLikeAnyOther(_ name: String) throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
         let model = try bridge.toModel(on: Self.engine)
         for parameter in model.parameters {
@@ -158,7 +158,7 @@ import Trainer
 
     @Test(arguments: [Recipe.PEFTSection.Scheme.lora, .dora], [false, true])
     func adaptersGoOutAndComeBack(_ scheme: Recipe.PEFTSection.Scheme, _ isCanonical: Bool) throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         var recipe = recipe(scheme, save: directory.path("run"))
         recipe.peft.canonical = isCanonical
         if isCanonical { recipe.peft.targetModules = ["linear_q", "linear_v", "linear_fc1", "linear_fc2"] }
@@ -224,7 +224,7 @@ import Trainer
         #expect(abs(global.0 - means.0) > 1e-4)
     }
 
-    @Test func aModelThatIsNoNumberAnyMoreEndsTheRun() throws {
+    @Test func aModelOfNaNsEndsTheRun() throws {
         var recipe = recipe()
         recipe.train.maxSkippedIters = 3
         let run = try Run(recipe)
@@ -238,7 +238,7 @@ import Trainer
         #expect(run.log.steps.map(\.nanIterations) == [1, 2])
     }
 
-    @Test func aValidationTeachesNothing() throws {
+    @Test func aValidationChangesNoParameter() throws {
         var recipe = recipe()
         (recipe.train.evalInterval, recipe.train.evalIters) = (3, 2)
         let run = try Run(recipe, validation: Rows(length: 7))
@@ -271,14 +271,14 @@ import Trainer
     }
 
     @Test func aLogThatCannotBeWrittenEndsNoRun() throws {
-        let (disk, directory) = (FullDisk(), try TemporaryFolder())
+        let (disk, directory) = (FullDisk(), try TemporaryDirectory())
         let run = try Run(recipe(save: directory.path("run")), sinks: [disk])
         #expect(try run.trainer.run().iteration == 6)
         #expect(disk.steps == 2 && run.log.steps.count == 6 && run.log.finished == 1)
         #expect(try NativeCheckpoint.iterations(in: directory.path("run")).last?.iteration == 6)
     }
 
-    @Test func samplesThatTeachNothingAreNoStepIntoNowhere() throws {
+    @Test func samplesWithoutSupervisedTokensChangeNoParameter() throws {
         let run = try Run(recipe(), samples: Rows(silentFrom: 8))
         _ = try run.trainer.run()
         #expect(run.log.steps.map(\.trainedTokens).suffix(4) == [0, 0, 0, 0])

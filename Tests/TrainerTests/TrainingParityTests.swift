@@ -147,15 +147,20 @@ import Trainer
         #expect(found[0].norms == found[1].norms)
     }
 
-    @Test(arguments: names) func bfloat16EndsWhereFloat32Ends(_ name: String) throws {
+    /// As far as the losses are of order 1: where they are near zero, rounding decides.
+    ///
+    /// Those of ministral3 fall to a fifth within these steps, which enlarges the rounding of each step.
+    @Test(arguments: names) func bfloat16FollowsTheLossesOfTorch(_ name: String) throws {
         let run = try Run(name, .bfloat16)
         run.model.freeze(languageModel: false, visionModel: false, visionProjection: false)
         let optimizer = try Optimizer(Self.section, run.model.parameters, on: Self.engine)
-        let found = try run.losses(optimizer).losses
         let expected = try run.reference.floats("sft.losses").map(Double.init)
-        // Over both batches: one alone may lie near zero, where two percent of it is nothing.
-        let (last, other) = (found.suffix(2).reduce(0, +), expected.suffix(2).reduce(0, +))
-        #expect(abs(last - other) <= 0.02 * expected.prefix(2).reduce(0, +))
-        #expect(abs(last - other) <= 0.02 * other || other < 0.1)
+        let steps = expected.prefix { $0 >= 1 }.count
+        #expect(steps >= 8)
+        let found = try run.losses(optimizer, steps: steps).losses
+        let bound = name == "ministral3" ? 0.1 : 0.01
+        for (step, (one, other)) in zip(found, expected).enumerated() {
+            #expect(abs(one - other) <= bound * other, "step \(step): \(one), torch has \(other)")
+        }
     }
 }

@@ -2,7 +2,7 @@ import Testing
 import Trainer
 
 @Suite struct TrainingSampleTests {
-    @Test func theFirstTokenFollowsNothingAndIsNotLearnt() {
+    @Test func theFirstTokenFollowsNothingAndIsNotSupervised() {
         let all = TrainingSample(tokens: [5, 6, 7], labels: [5, 6, 7])
         #expect(all.supervisedCount == 2)
         let last = TrainingSample(tokens: [5, 6, 7], labels: [-100, -100, 7])

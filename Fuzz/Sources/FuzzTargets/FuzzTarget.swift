@@ -13,7 +13,7 @@ import TensorRuntime
 
 /// A reader of outside bytes, and what has to hold for whatever it accepts.
 ///
-/// `Tests/CommandTests/CorpusTests.swift` replays the corpus through this file without libFuzzer.
+/// `CorpusTests.swift` replays the corpus through this file without libFuzzer.
 enum FuzzTarget: String, CaseIterable {
     case adapter
     case arrow

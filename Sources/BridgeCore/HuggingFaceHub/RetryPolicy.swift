@@ -19,6 +19,8 @@ public struct RetryPolicy: Sendable {
     public var maxRetryAfter = 300.0
     /// Receives a message for every pause.
     var logger = RunContext().logger
+    /// Waits for some seconds, or until the closure returns true; tests replace it.
+    var pause: @Sendable (_ seconds: Double, _ isCancelled: () -> Bool) -> Void = RetryPolicy.sleep
 
     /// Six times, with pauses from 1 to 8 seconds.
     public static let standard = RetryPolicy()
@@ -133,11 +135,13 @@ public struct RetryPolicy: Sendable {
         let what =
             retryAfter.map { "waiting \(Int(saturating: $0.rounded(.up))) s as the hub requests" } ?? "trying again"
         logger.notice("\(reason); \(what) (\(failed + 2) of \(most ?? attempts))")
-        let end = ContinuousClock.now + .seconds(retryAfter ?? pause)
-        while ContinuousClock.now < end {
-            if isCancelled() { throw BridgeError(.cancelled, "interrupted") }
-            usleep(20_000)
-        }
+        self.pause(retryAfter ?? pause, isCancelled)
+        if isCancelled() { throw BridgeError(.cancelled, "interrupted") }
+    }
+
+    private static func sleep(_ seconds: Double, _ isCancelled: () -> Bool) {
+        let end = ContinuousClock.now + .seconds(seconds)
+        while ContinuousClock.now < end, !isCancelled() { usleep(20_000) }
     }
 
     /// The seconds of `Retry-After` or of the hub's `RateLimit` header; nil for none.

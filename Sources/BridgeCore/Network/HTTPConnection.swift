@@ -7,17 +7,22 @@ package final class HTTPConnection {
     private let library: FetchLibrary
     private let connections: UnsafeMutableRawPointer
     private let settings: HTTPSettings
+    private let clock: (() -> Double)?
 
     /// A connection.
     ///
+    /// - Parameters:
+    ///   - settings: The settings.
+    ///   - clock: The seconds since any start, for the time without a byte; nil for the system's clock.
     /// - Throws: `BridgeError` when the library that speaks HTTP is not there.
-    package init(_ settings: HTTPSettings) throws {
+    package init(_ settings: HTTPSettings, clock: (() -> Double)? = nil) throws {
         library = try FetchLibrary.shared()
         guard let opened = library.functions.open() else {
             throw BridgeError(.fileSystem, "there is no memory for a connection")
         }
         connections = opened
         self.settings = settings
+        self.clock = clock
     }
 
     deinit { library.functions.close(connections) }
@@ -30,13 +35,16 @@ package final class HTTPConnection {
         let body: HTTPRequest.Body?
         let isCancelled: () throws -> Bool
         let take: (HTTPResponse, UnsafeRawBufferPointer) throws -> Bool
+        let clock: (() -> Double)?
 
         init(
             _ body: HTTPRequest.Body?,
+            _ clock: (() -> Double)?,
             _ isCancelled: @escaping () throws -> Bool,
             _ take: @escaping (HTTPResponse, UnsafeRawBufferPointer) throws -> Bool
         ) {
             self.body = body
+            self.clock = clock
             self.isCancelled = isCancelled
             self.take = take
         }
@@ -80,7 +88,7 @@ package final class HTTPConnection {
         isCancelled: @escaping () throws -> Bool = { false },
         take: @escaping (HTTPResponse, UnsafeRawBufferPointer) throws -> Bool
     ) throws -> HTTPResponse {
-        let exchange = Exchange(request.body, isCancelled, take)
+        let exchange = Exchange(request.body, clock, isCancelled, take)
         let texts =
             [request.method, request.address] + request.headers.map { "\($0.name): \($0.value)" }
             + [
@@ -143,6 +151,7 @@ package final class HTTPConnection {
                 raw.give = { context, bytes, most in
                     Exchange.at(context)?.give(UnsafeMutableRawBufferPointer(start: bytes, count: most)) ?? 0
                 }
+                if clock != nil { raw.clock = { context in Exchange.at(context)?.clock?() ?? 0 } }
                 library.functions.perform(connections, &raw, &outcome)
             }
         }

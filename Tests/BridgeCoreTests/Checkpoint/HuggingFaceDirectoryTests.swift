@@ -7,11 +7,11 @@ import Testing
 
 /// Which files of a directory are read: `_get_resolved_checkpoint_files` in modeling_utils.py, transformers 5.23.
 @Suite struct HuggingFaceDirectoryTests {
-    private let directory: TemporaryFolder
+    private let directory: TemporaryDirectory
     private let path: String
 
     init() throws {
-        directory = try TemporaryFolder()
+        directory = try TemporaryDirectory()
         path = try directory.copy(ofCheckpoint: "mistral")
     }
 
@@ -76,7 +76,7 @@ import Testing
         } catch { return (error as? BridgeError)?.message ?? "\(error)" }
     }
 
-    @Test func theFolderOfAnAdapterNamesTheOptionAndTheBase() throws {
+    @Test func theErrorForAnAdapterDirectoryNamesTheOptionAndTheBase() throws {
         let text = message("\(Fixtures.root)/adapters/mistral-head")
         #expect(text.contains("--adapter") && text.contains("toys/mistral"), "\(text)")
         let processing = #expect(throws: BridgeError.self) {

@@ -7,15 +7,21 @@ import Testing
 
 @Suite struct ConfigurationTests {
     /// What transformers makes of every fixture's `config.json`; see `record_configurations.py`.
-    static let recorded: JSONObject = {
-        let json = try? JSON(contentsOf: "\(Fixtures.root)/reference/configurations.json")
-        return json?.object ?? JSONObject()
-    }()
+    static let recorded = Result { try Fixtures.json("reference/configurations.json") }
 
-    @Test(arguments: recorded.keys)
+    /// The names of the recorded fixtures.
+    static var names: [String] {
+        get throws {
+            let names = try recorded.get().object?.keys ?? []
+            try #require(!names.isEmpty)
+            return names
+        }
+    }
+
+    @Test(arguments: try names)
     func everyNumberIsTheOneThatTransformersReads(_ name: String) throws {
         let fields = try AutoBridge.fromHF(Fixtures.checkpoint(name)).megatronFields
-        let expected = try #require(Self.recorded[name]?.object)
+        let expected = try #require(Self.recorded.get()[name]?.object)
         #expect(expected.count >= 19)
         for (key, value) in expected {
             let found = try #require(fields[key], "\(key)")
@@ -29,7 +35,7 @@ import Testing
         return one == other
     }
 
-    @Test(arguments: recorded.keys)
+    @Test(arguments: try names)
     func aConfigurationMadeFromTheProviderAloneDescribesTheSameModel(_ name: String) throws {
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
         let again = try AutoBridge.fromHFConfig(bridge.configuration())
@@ -38,13 +44,13 @@ import Testing
         #expect(again.unreadKeys.isEmpty)
     }
 
-    @Test(arguments: Fixtures.all)
+    @Test(arguments: try Fixtures.all)
     func everyKeyOfAFixtureIsAccountedFor(_ name: String) throws {
         #expect(try AutoBridge.fromHF(Fixtures.checkpoint(name)).unreadKeys == [])
     }
 
     @Test func anUnknownKeyIsReportedAndSurvives() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let source = try directory.copy(ofCheckpoint: "mistral")
         var json = try JSON(contentsOf: "\(source)/config.json")
         json.set(["depth": 3], at: "some_new_feature")
@@ -86,7 +92,7 @@ import Testing
         ("num_attention_heads", 6, "num_attention_heads is 6, not a multiple of num_query_groups, 4"),
     ])
     func aValueThatIsNotComputedEndsTheLoad(_ key: String, _ value: JSON, _ sentence: String) throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         var json = try JSON(contentsOf: "\(directory.copy(ofCheckpoint: "mistral"))/config.json")
         json.set(value, at: key)
         try directory.write(json.text(), to: "source/config.json")
@@ -97,7 +103,7 @@ import Testing
 
     /// Two spellings of one key that must agree, as the tokens of an image must.
     @Test func twoSpellingsThatContradictEachOtherEndTheLoad() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         var json = try JSON(contentsOf: "\(directory.copy(ofCheckpoint: "ministral3"))/config.json")
         json.set(123_456, at: "image_token_id")
         try directory.write(json.text(), to: "source/config.json")

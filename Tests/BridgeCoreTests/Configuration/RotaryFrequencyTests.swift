@@ -6,13 +6,13 @@ import Testing
 
 /// Rotary frequencies bit by bit, recorded by `Tests/Fixtures/make_settings_fixtures.py`.
 @Suite struct RotaryFrequencyTests {
-    static let cases: [JSON] = (try? JSON(contentsOf: "\(Fixtures.root)/reference/rotary.json"))?.array ?? []
+    static let cases = Result { try Fixtures.cases("reference/rotary.json") }
 
-    @Test func thereAreRecordedFrequencies() { #expect(Self.cases.count == 54) }
+    @Test func thereAreRecordedFrequencies() throws { #expect(try Self.cases.get().count == 54) }
 
     /// At a position of 100,000 one wrong bit turns the first pair by 0.006, so each bit counts.
-    @Test(arguments: cases.indices) func everyBitIsTheOneOfTransformers(_ index: Int) throws {
-        let one = Self.cases[index]
+    @Test(arguments: try cases.get().indices) func everyBitIsTheOneOfTransformers(_ index: Int) throws {
+        let one = try Self.cases.get()[index]
         let width = try #require(one["width"]?.integer)
         let configuration: JSON = [
             "architectures": ["MistralForCausalLM"], "head_dim": .number(JSONNumber(width)), "num_attention_heads": 4,

@@ -30,18 +30,18 @@ import Testing
 
     @Test func noToyHasUnknownSettings() throws {
         for family in ToyTests.families {
-            let directory = try TemporaryFolder()
+            let directory = try TemporaryDirectory()
             try ToyModel(family: family).write(to: directory.path("toy"))
             #expect(try AutoBridge.fromHF(directory.path("toy")).unknownSettings().isEmpty, "\(family)")
         }
     }
 
-    @Test(arguments: Fixtures.all) func noFixtureHasUnknownSettings(_ name: String) throws {
+    @Test(arguments: try Fixtures.all) func noFixtureHasUnknownSettings(_ name: String) throws {
         #expect(try AutoBridge.fromHF(Fixtures.checkpoint(name)).unknownSettings() == [])
     }
 
     @Test func eachFileOfAModelIsAccountedFor() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let source = try directory.copy(ofCheckpoint: "ministral3")
         for (file, key) in [
             ("config.json", "text_config.rope_parameters.novel"), ("generation_config.json", "mirostat"),
@@ -67,9 +67,9 @@ import Testing
         #expect(try AutoBridge.fromMegatron(directory.path("megatron")).unknownSettings() == unknown)
     }
 
-    @Test func whatTheCatalogIsToldCanEndTheLoad() throws {
+    @Test func anErrorOfTheCatalogEndsTheLoad() throws {
         struct Unwanted: Error {}
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let source = try directory.copy(ofCheckpoint: "mistral")
         var json = try JSON(contentsOf: "\(source)/config.json")
         json.set(1, at: "novel")
@@ -92,7 +92,7 @@ import Testing
         ("ministral3-native", "llama_4_scaling.original_max_position_embeddings", 77),
     ])
     func aParameterFileThatAsksForSomethingElseIsRefused(_ name: String, _ key: String, _ value: JSON) throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let source = try directory.copy(ofCheckpoint: name)
         var json = try JSON(contentsOf: "\(source)/params.json")
         json.set(value, at: key)
@@ -102,7 +102,7 @@ import Testing
     }
 
     @Test func aParameterFileWithAnUnknownKeyIsReported() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let source = try directory.copy(ofCheckpoint: "ministral3-native")
         var json = try JSON(contentsOf: "\(source)/params.json")
         json.set(3, at: "vision_encoder.novel")

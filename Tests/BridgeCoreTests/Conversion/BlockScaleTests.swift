@@ -10,9 +10,9 @@ import Testing
 
 /// Weights in 8 bits with a factor for each block of any size: the expected number is that of the byte times the factor.
 @Suite struct BlockScaleTests {
-    private let directory: TemporaryFolder
+    private let directory: TemporaryDirectory
 
-    init() throws { directory = try TemporaryFolder() }
+    init() throws { directory = try TemporaryDirectory() }
 
     private static let (rows, columns) = (20, 36)
     private static let bytes: [UInt8] = (0..<rows * columns).map { index -> UInt8 in

@@ -7,10 +7,10 @@ import Testing
 
 /// Weights of several types, quantised ones, and what became of them in a run.
 @Suite struct MixedWeightsTests {
-    private let directory: TemporaryFolder
+    private let directory: TemporaryDirectory
     private let engine = TestEngine.cpu(threadCount: 1)
 
-    init() throws { directory = try TemporaryFolder() }
+    init() throws { directory = try TemporaryDirectory() }
 
     /// Writes the tensors of a checkpoint into one file, some of them as another type.
     private func mixed(_ types: (String) -> ElementType) throws -> String {

@@ -6,9 +6,9 @@ import Testing
 
 /// What `quantization_config` says about weights that are not quantized, and about those that are.
 @Suite struct QuantizationConfigTests {
-    private let directory: TemporaryFolder
+    private let directory: TemporaryDirectory
 
-    init() throws { directory = try TemporaryFolder() }
+    init() throws { directory = try TemporaryDirectory() }
 
     private func model(_ name: String = "mistral", _ key: String = "quantization_config", _ value: JSON) throws
         -> String
@@ -82,7 +82,7 @@ import Testing
         )
     }
 
-    @Test func filesThatWereEditedInACheckpointAreTold() throws {
+    @Test func editedFilesOfACheckpointAreReported() throws {
         let source = try directory.copy(ofCheckpoint: "mistral")
         try AutoBridge.fromHF(source).importCheckpoint(to: directory.path("m"))
         let told = Told()

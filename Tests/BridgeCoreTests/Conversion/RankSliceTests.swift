@@ -11,7 +11,7 @@ import Testing
     @Test(arguments: ["mistral", "mistral-odd-vocab", "ministral3-untied", "gemma3-untied"], layouts)
     func everyRankHoldsItsSlice(_ name: String, _ sizes: (tensor: Int, pipeline: Int)) throws {
         let (tensorSize, pipelineSize) = sizes
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
         let layout = RankLayout(tensorSize: tensorSize, pipelineSize: pipelineSize)
         try bridge.importCheckpoint(to: directory.path("m"), options: ConversionOptions(layout: layout))

@@ -5,14 +5,20 @@ import TestSupport
 import Testing
 
 @Suite struct RoundTripTests {
-    /// Every layout that the issue names and that the checkpoint allows.
-    static let cases = Fixtures.exact.flatMap { name in
-        [1, 2, 4].flatMap { tensor in [1, 2, 3].map { (name, RankLayout(tensorSize: tensor, pipelineSize: $0)) } }
-    }.filter { $0.0 != "mistral-peer" || $0.1.tensorSize <= 2 }
+    /// Every layout that a checkpoint allows.
+    static var cases: [(String, RankLayout)] {
+        get throws {
+            try Fixtures.exact.flatMap { name in
+                [1, 2, 4].flatMap { tensor in
+                    [1, 2, 3].map { (name, RankLayout(tensorSize: tensor, pipelineSize: $0)) }
+                }
+            }.filter { $0.0 != "mistral-peer" || $0.1.tensorSize <= 2 }
+        }
+    }
 
-    @Test(arguments: cases)
+    @Test(arguments: try cases)
     func exportAfterImportGivesTheSameBytes(_ name: String, _ layout: RankLayout) throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let source = Fixtures.checkpoint(name)
         let bridge = try AutoBridge.fromHF(source)
         try bridge.importCheckpoint(to: directory.path("megatron"), options: ConversionOptions(layout: layout))
@@ -25,7 +31,7 @@ import Testing
 
     @Test(arguments: ["mistral-odd-vocab", "ministral3", "gemma3"])
     func anyLayoutBecomesAnyOther(_ name: String) throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
         let layers = bridge.toProvider().decoder.numLayers
         let layouts = [
@@ -53,7 +59,7 @@ import Testing
     }
 
     @Test func theNumberOfThreadsAndTheMemoryLimitDoNotChangeTheBytes() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("ministral3"))
         let layout = RankLayout(tensorSize: 2, pipelineSize: 2)
         for (name, context) in [
@@ -69,7 +75,7 @@ import Testing
     }
 
     @Test func exportedWeightsAreTheSourceTensors() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("gemma3"))
         try bridge.importCheckpoint(
             to: directory.path("m"),

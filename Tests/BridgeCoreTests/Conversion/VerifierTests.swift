@@ -22,7 +22,7 @@ import Testing
     }
 
     @Test func aCheckpointEqualsItsSourceInAnyLayout() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let source = Fixtures.checkpoint("gemma3-452-names")
         let bridge = try AutoBridge.fromHF(source)
         try bridge.importCheckpoint(
@@ -33,8 +33,8 @@ import Testing
         #expect(try compare(directory.path("m"), source).isEqual)
     }
 
-    @Test func aDifferenceIsFoundWithItsPlaceAndItsSize() throws {
-        let directory = try TemporaryFolder()
+    @Test func aDifferenceIsFoundWithItsLocationAndItsSize() throws {
+        let directory = try TemporaryDirectory()
         let source = try directory.copy(ofCheckpoint: "mistral-single-file")
         let path = "\(source)/model.safetensors"
         let header = try SafetensorsFile(path: path).header
@@ -53,7 +53,7 @@ import Testing
     }
 
     @Test func anotherTypeAndAnotherConfigurationAreDifferences() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
         try bridge.importCheckpoint(to: directory.path("f32"), options: ConversionOptions(elementType: .float32))
         let types = try compare(Fixtures.checkpoint("mistral"), directory.path("f32"))

@@ -104,7 +104,7 @@ import Testing
 
     @Test(arguments: ["ministral3-fp8", "ministral3-fp8-row", "ministral3-fp8-block"])
     func quantisedWeightsBecomeTheNumbersThatTorchMakes(_ name: String) throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
         try bridge.importCheckpoint(
             to: directory.path("m"),

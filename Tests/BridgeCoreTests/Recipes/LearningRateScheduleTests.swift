@@ -6,11 +6,7 @@ import Testing
 
 /// Schedules against values that megatron-core 0.16.1 computed (Fixtures/make_schedule_fixtures.py).
 @Suite struct LearningRateScheduleTests {
-    private static let cases: [JSON] = {
-        let path = "\(Fixtures.repository)/Tests/Fixtures/recipes/schedules.json"
-        guard let data = try? Data(contentsOf: URL(fileURLWithPath: path)) else { return [] }
-        return (try? JSON(parsing: [UInt8](data)))?["cases"]?.array ?? []
-    }()
+    private static let cases = Result { try Fixtures.cases("recipes/schedules.json", "cases") }
 
     /// The recipe of a recorded case, whose keys are those of the sections.
     private func recipe(_ recorded: JSON) throws -> Recipe {
@@ -25,17 +21,18 @@ import Testing
         return recipe
     }
 
-    @Test func everyStyleIsRecorded() {
-        let styles = Set(Self.cases.compactMap { $0["lr_decay_style"]?.string })
+    @Test func everyStyleIsRecorded() throws {
+        let cases = try Self.cases.get()
+        let styles = Set(cases.compactMap { $0["lr_decay_style"]?.string })
         #expect(styles == Set(Recipe.SchedulerSection.Style.allCases.map(\.rawValue)))
-        let decays = Set(Self.cases.compactMap { $0["lr_wsd_decay_style"]?.string })
+        let decays = Set(cases.compactMap { $0["lr_wsd_decay_style"]?.string })
         #expect(decays == Set(Recipe.WSDDecay.allCases.map(\.rawValue)))
-        let increments = Set(Self.cases.compactMap { $0["weight_decay_incr_style"]?.string })
+        let increments = Set(cases.compactMap { $0["weight_decay_incr_style"]?.string })
         #expect(increments == Set(Recipe.WeightDecayStyle.allCases.map(\.rawValue)))
     }
 
-    @Test(arguments: 0..<11) func everyStepHasTheRecordedValues(_ index: Int) throws {
-        let recorded = try #require(Self.cases.indices.contains(index) ? Self.cases[index] : nil)
+    @Test(arguments: try cases.get().indices) func everyStepHasTheRecordedValues(_ index: Int) throws {
+        let recorded = try Self.cases.get()[index]
         let schedule = LearningRateSchedule(try recipe(recorded))
         let rates = try #require(recorded["learning_rates"]?.array).compactMap { $0.double }
         let decays = try #require(recorded["weight_decays"]?.array).compactMap { $0.double }

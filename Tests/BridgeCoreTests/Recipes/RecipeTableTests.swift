@@ -51,7 +51,7 @@ import Testing
     }
 
     /// The command line of Megatron Bridge 0.3's `peft.sh` for both families with images.
-    @Test func thePeersOverridesAreUnderstood() throws {
+    @Test func theOverridesOfMegatronBridgeAreAccepted() throws {
         var recipe = Recipe(name: "a")
         try recipe.apply([
             "checkpoint.pretrained_checkpoint=/models/a", "model.seq_length=2048", "train.train_iters=50",
@@ -143,7 +143,7 @@ import Testing
         "train: {train_iters: 1, train_iters: 2}",
         String(repeating: "x", count: 1 << 21), "train: \u{0}",
     ])
-    func aFileThatIsNoRecipeIsRefused(_ text: String) throws {
+    func aFileWithoutARecipeIsRefused(_ text: String) throws {
         let error = #expect(throws: BridgeError.self) { try Recipe(yaml: text, name: "run.yaml") }
         #expect(error?.message.hasPrefix("run.yaml") ?? false, "\(error?.message ?? "")")
     }
@@ -172,7 +172,7 @@ import Testing
     }
 
     @Test func whatARunWritesIsARecipeUnderAnyName() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         var recipe = Recipe(name: "mine")
         recipe.train.trainIters = 77
         let bytes = try AutoBridge.fromHF(Fixtures.checkpoint("mistral")).runConfiguration(recipe)
@@ -234,13 +234,11 @@ import Testing
         #expect(error?.names.first?.hasPrefix("run.yaml:1: train is a section and has no value of its own") ?? false)
     }
 
-    @Test func aFileOfAnotherKindIsRefusedSoon() throws {
+    /// Each unknown key costs a comparison with every known one; for all of these it would take minutes.
+    @Test func aFileOfAnotherKindIsRefusedAfterAHundredKeys() throws {
         let text = (0..<50_000).map { "key_number_\($0): 1\n" }.joined()
-        let start = ContinuousClock.now
         let error = #expect(throws: BridgeError.self) { try Recipe(yaml: text, name: "run.yaml") }
         #expect(error?.names.count == 101)
-        // Each key costs a comparison with every other one; all of them would take minutes.
-        #expect(ContinuousClock.now - start < .seconds(60))
     }
 
     @Test(arguments: [

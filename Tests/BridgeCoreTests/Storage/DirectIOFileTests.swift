@@ -9,12 +9,12 @@ import Testing
 
 /// Bytes past the page cache are those that went there, wherever a stretch starts and ends.
 @Suite struct DirectIOFileTests {
-    private let scratch: TemporaryFolder
+    private let scratch: TemporaryDirectory
     private let content: [UInt8]
 
     init() throws {
-        scratch = try TemporaryFolder()
-        var generator = SplitMix(state: 11)
+        scratch = try TemporaryDirectory()
+        var generator = TestSeed.generator()
         content = (0..<5_000_003).map { _ in UInt8.random(in: 0...255, using: &generator) }
     }
 
@@ -32,7 +32,7 @@ import Testing
         let path = scratch.path("written")
         let file = try DirectIOFile(path: path)
         let block = WriteBuffer()
-        var generator = SplitMix(state: 12)
+        var generator = TestSeed.generator()
         // Two ends are written towards each other, in pieces of any size.
         let middle = 2_345_678
         for range in [middle..<content.count, 0..<middle] {
@@ -61,7 +61,7 @@ import Testing
         let path = scratch.path("read")
         try Data(content).write(to: URL(filePath: path))
         let storage = try FileStorage(path: path)
-        var generator = SplitMix(state: 13)
+        var generator = TestSeed.generator()
         var pages = AlignedBuffer(byteCount: 0)
         for (index, range) in stretches(&generator).enumerated() {
             // Some pages are in the cache and some are not.
@@ -103,7 +103,7 @@ import Testing
 
     /// Whether what is written to a temporary file can leave the memory.
     static let isOnADisk: Bool = {
-        guard let directory = try? TemporaryFolder(), let path = try? directory.write([1, 2, 3], to: "probe") else {
+        guard let directory = try? TemporaryDirectory(), let path = try? directory.write([1, 2, 3], to: "probe") else {
             return false
         }
         return forget(path, 3) == 0

@@ -9,13 +9,13 @@ import Testing
 /// Bytes that are compared with checksums as they are read.
 @Suite struct VerifiedStorageTests {
     private static let size = BlockChecksum.blockByteCount
-    private let directory: TemporaryFolder
+    private let directory: TemporaryDirectory
     private let content: [UInt8]
 
     /// A file of two blocks and a half.
     init() throws {
-        directory = try TemporaryFolder()
-        var random = SplitMix(state: 5)
+        directory = try TemporaryDirectory()
+        var random = TestSeed.generator()
         content = (0..<(Self.size * 5 / 2 + 13) / 8).flatMap { _ in
             withUnsafeBytes(of: random.next()) { Array($0) }
         }

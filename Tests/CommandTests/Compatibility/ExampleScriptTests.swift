@@ -6,7 +6,7 @@ import Testing
 @Suite struct ExampleScriptTests {
     @Test(arguments: [("mistral", "mistral"), ("ministral3", "ministral3"), ("gemma3_vl", "gemma3")])
     func theFourScriptsOfAFamilyRunInARow(_ directory: String, _ family: String) throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let toy = scratch.path("toy")
         let made = try BridgeProcess.run("toy", "--family", family, "--output", toy)
         #expect(made.status == 0, "\(made.errors)")
@@ -29,17 +29,19 @@ import Testing
         #expect(conversion.errors.contains("note: NPROC_PER_NODE is 4; bridge runs in one process"))
         let rankFile = "work/models/toy/iter_0000000/weights_tp01_pp01.safetensors"
         #expect(FileManager.default.fileExists(atPath: scratch.path(rankFile)))
-        #expect(Scratch.bytes(of: scratch.path("work/models/toy-hf-export")) == Scratch.bytes(of: toy))
+        #expect(
+            TemporaryDirectory.bytes(of: scratch.path("work/models/toy-hf-export")) == TemporaryDirectory.bytes(of: toy)
+        )
 
         let inference = try run("inference")
         #expect(inference.output.components(separatedBy: "+ bridge generate").count == 4)
 
         let full = try run("sft")
         #expect(full.output.contains("training: one process (TP 1, PP 1)"))
-        #expect(Scratch.content(of: scratch.path("work/results/toy_sft/hf")).contains("config.json"))
+        #expect(TemporaryDirectory.content(of: scratch.path("work/results/toy_sft/hf")).contains("config.json"))
 
         _ = try run("peft")
-        let adapter = Scratch.content(of: scratch.path("work/results/toy_lora/adapter"))
+        let adapter = TemporaryDirectory.content(of: scratch.path("work/results/toy_lora/adapter"))
         #expect(adapter.contains("adapter_config.json") && adapter.contains("adapter_model.safetensors"))
     }
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import JSONTree
 import Recipes
+import TestSupport
 import Testing
 
 @testable import bridge

@@ -1,14 +1,15 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// Options that have no effect are refused, or warned of where they are harmless.
 @Suite struct OptionEffectTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
 
-    init() throws { scratch = try Scratch() }
+    init() throws { scratch = try TemporaryDirectory() }
 
-    private func directory(_ name: String) -> String { Models.fixtures.appendingPathComponent(name).path }
+    private func directory(_ name: String) -> String { Fixtures.checkpoint(name) }
 
     private func generate(_ model: String, _ more: [String]) throws -> BridgeProcess.Outcome {
         try BridgeProcess(["generate", "--hf-model", directory(model), "--max-new-tokens", "1"] + more).wait()
@@ -101,7 +102,7 @@ import Testing
         }
     }
 
-    @Test func aFolderOfImagesThatIsNotReadIsRefused() throws {
+    @Test func anUnusedImageDirectoryIsRefused() throws {
         let rows = try write(
             #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#,
             "rows.jsonl"
@@ -118,9 +119,9 @@ import Testing
                 images
             )
         }
-        expect(try preview("mistral", scratch.root.path), failsWith: 64, mentioning: "reads text only")
+        expect(try preview("mistral", scratch.path), failsWith: 64, mentioning: "reads text only")
         expect(try preview("ministral3", scratch.path("nowhere")), failsWith: 1, mentioning: "not a directory")
-        #expect(try preview("ministral3", scratch.root.path).status == 0)
+        #expect(try preview("ministral3", scratch.path).status == 0)
     }
 
     @Test(arguments: [

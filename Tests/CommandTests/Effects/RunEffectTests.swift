@@ -1,5 +1,6 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// `bridge train` and `bridge recipes check` refuse what a run would not do as asked.
@@ -102,7 +103,7 @@ import Testing
         let example = lines[...last].joined(separator: "\n")
         let outcome = try BridgeProcess(
             [],
-            shell: "PROGRAM=$1; bridge() { \"$PROGRAM\" \"$@\"; }; cd '\(bench.scratch.root.path)'; eval \"$EXAMPLE\"",
+            shell: "PROGRAM=$1; bridge() { \"$PROGRAM\" \"$@\"; }; cd '\(bench.scratch.path)'; eval \"$EXAMPLE\"",
             environment: ["EXAMPLE": example, "SAVE_DIR": "", "WORKSPACE": ""]
         ).wait()
         #expect(outcome.status == 0 && outcome.output.contains("mistral_7b_finetune_config"), "\(outcome.errors)")
@@ -135,7 +136,7 @@ import Testing
     }
 
     @Test(.enabled(if: SmallDisk.mayMount, "only root may mount a small disk"))
-    func aFullDiskAtTheLastSaveSaysWhatIsLost() throws {
+    func aFullDiskAtTheLastSaveReportsWhatIsLost() throws {
         // A checkpoint of the toy with the optimizer's state takes about 3 MB; two of them do not fit.
         let disk = try SmallDisk(at: bench.scratch.url("disk"), kilobytes: 4500)
         let save = disk.url.appendingPathComponent("run").path

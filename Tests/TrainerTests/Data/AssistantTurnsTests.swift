@@ -23,7 +23,7 @@ import Tokenizers
             + "{% elif loop.last %}<final>{{ m.content }}{{ eos_token }}{% else %}{{ m.content or 'call' }}</s>{% endif %}{% endfor %}",
     ]
 
-    private func processor(_ template: String, _ directory: TemporaryFolder) throws -> any ModelProcessor {
+    private func processor(_ template: String, _ directory: TemporaryDirectory) throws -> any ModelProcessor {
         let copy = try directory.copy(ofCheckpoint: "mistral")
         try directory.write(Array(template.utf8), to: "source/chat_template.jinja")
         return try AutoBridge.fromHF(copy).processor()
@@ -47,7 +47,7 @@ import Tokenizers
 
     @Test(arguments: templates.keys.sorted(), [false, true])
     func aLongConversationHasTheTurnsThatRenderingEachOneGives(_ name: String, _ callsTools: Bool) throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let processor = try processor(try #require(Self.templates[name]), directory)
         let options = try DataSupport.encoder(processor).options
         let conversation = try conversation(turns: 24, callsTools: callsTools && name != "last is other")
@@ -70,7 +70,7 @@ import Tokenizers
         ("{% for m in messages %}({{ m.content | upper }}){% endfor %}", nil),
     ])
     func contentsAreFoundWhereverTheyCanBeReadInOneWayOnly(_ template: String, _ expected: [String]?) throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let processor = try processor(template, directory)
         let options = ProcessingOptions()
         let texts = ["one", "two", "a)(b", " four "]
@@ -86,21 +86,17 @@ import Tokenizers
     }
 
     @Test func bytesAreFoundAsASlowSearchFindsThem() {
-        var state: UInt32 = 3
-        func random(_ bound: Int) -> Int {
-            state = state &* 1_664_525 &+ 1_013_904_223
-            return Int(state >> 8) % bound
-        }
+        var random = TestSeed.generator()
         for _ in 0..<500 {
-            let text = (0..<random(40)).map { _ in UInt8(random(2)) }
-            let pattern = (0..<random(5)).map { _ in UInt8(random(2)) }
+            let text = (0..<random.below(40)).map { _ in UInt8(random.below(2)) }
+            let pattern = (0..<random.below(5)).map { _ in UInt8(random.below(2)) }
             let slow = (0...text.count).first { text[$0...].starts(with: pattern) }
-            #expect(ByteSearch(pattern).first(in: text[...]) == slow)
+            #expect(ByteSearch(pattern).first(in: text[...]) == slow, "\(TestSeed.note)")
         }
     }
 
     @Test func anEndOfTurnThatIsNotASpecialTokenIsTrained() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let copy = try directory.copy(ofCheckpoint: "mistral")
         // As add_tokens leaves it: a token of its own, not a special one.
         let path = "\(copy)/tokenizer.json"
@@ -122,7 +118,7 @@ import Tokenizers
     }
 
     @Test func anEndOfTurnInPlainTextIsTrained() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let encoder = try DataSupport.encoder(processor(try #require(Self.templates["chatml"]), directory))
         let runs = try DataSupport.trained(encoder.encode(conversation(turns: 3, callsTools: true)), encoder.processor)
         #expect(runs.count == 4 && runs.allSatisfy { $0.hasSuffix("<|im_end|>") }, "\(runs)")
@@ -151,7 +147,7 @@ import Tokenizers
             + "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
     ])
     func theEndOfTurnsBeforeTheLastIsTrainedWhateverTheTemplateDoesWithTheLast(_ template: String) throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let encoder = try DataSupport.encoder(processor(template, directory))
         let messages: JSON = [
             ["role": "user", "content": "one"], ["role": "assistant", "content": "eins"],
@@ -177,7 +173,7 @@ import Tokenizers
             + "{% if add_generation_prompt %}<bot>{% endif %}",
     ])
     func aHeaderIsNotAnEnd(_ template: String) throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let encoder = try DataSupport.encoder(processor(template, directory))
         let messages: JSON = [
             ["role": "user", "content": "one"], ["role": "assistant", "content": "eins"],
@@ -192,7 +188,7 @@ import Tokenizers
 
     /// The mask is that of transformers: the tokens of all marked parts, which for three parts of a turn are these texts.
     @Test func allMarkedPartsOfATurnAreTrained() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let template =
             "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]{% else %}"
             + "{% generation %}{{ m.reasoning_content }}{% endgeneration %}|{% generation %}{{ m.content }}{% endgeneration %}"
@@ -213,7 +209,7 @@ import Tokenizers
     }
 
     @Test func textAndCallsOfOneMessageAreOneTurn() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let encoder = try DataSupport.encoder(processor(try #require(Self.templates["chatml"]), directory))
         let messages: JSON = [
             ["role": "user", "content": "a"],
@@ -227,7 +223,7 @@ import Tokenizers
 
     @Test(arguments: [false, true])
     func answersWithoutATrainedEndAreNoted(_ marks: Bool) throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let marked =
             "{% for m in messages %}{% if m.role == 'user' %}Q: {{ m.content }}\nA:{% else %}{% generation %}"
             + "{{ m.content }}{% endgeneration %}{{ eos_token }}{% endif %}{% endfor %}"

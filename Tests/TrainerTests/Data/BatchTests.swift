@@ -55,7 +55,7 @@ import Trainer
         #expect(padded.isPresent == (0..<16).map { $0 % 8 < 7 })
     }
 
-    @Test func whatIsNoBatchIsRefused() throws {
+    @Test func anInvalidBatchIsAnError() throws {
         expectError(mentioning: "0 samples") { try CollatedBatch([]) }
         expectError(mentioning: "labels") { try CollatedBatch([TrainingSample(tokens: [1], labels: [])]) }
         expectError(mentioning: "labels") { try CollatedBatch([TrainingSample(tokens: [], labels: [])]) }
@@ -121,7 +121,7 @@ import Trainer
         #expect(counts.count == 6 && counts.values.allSatisfy { abs($0 - 600) < 110 }, "\(counts)")
     }
 
-    @Test func samplesAreCutBehindTheirImagesOnly() throws {
+    @Test func samplesAreTruncatedAfterTheirImagesOnly() throws {
         let image: Int32 = 7
         let text = TrainingSample(tokens: [1, 2, 3, 4, 5, 6], labels: [-100, -100, -100, 4, 5, 6])
         let early = TrainingSample(tokens: [1, image, image, 4, 5, 6], labels: [-100, -100, -100, 4, 5, 6])

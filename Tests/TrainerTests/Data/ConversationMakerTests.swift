@@ -28,7 +28,7 @@ import Trainer
         func row(at index: Int) throws -> any DatasetRow { Row(columns: columns) }
     }
 
-    @Test func valuesAreWrittenAsThePeerWritesThem() throws {
+    @Test func valuesAreWrittenAsMegatronBridgeWritesThem() throws {
         // Made by `Tests/Fixtures/make_training_data_fixtures.py`.
         let file = try JSON(contentsOf: "\(Fixtures.root)/training-data/expected.json")
         let cases = try #require(file["json2token"]?.array)

@@ -14,7 +14,7 @@ import Trainer
     }
 
     @Test func aTokenizedFileGivesExactBatchesInItsOrder() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let rows = (3...6).map { "{\"input_ids\": [\($0), 1, \($0)], \"labels\": [-100, -100, \($0)]}" }
         var opener = try opener(.tokenized)
         opener.section.trainDataPath = try directory.write(Array(rows.joined(separator: "\n").utf8), to: "train.jsonl")
@@ -30,10 +30,11 @@ import Trainer
         #expect(try opener.preparer(opener.training()).prepare(from: 3, count: 2).batch.batch == 1)
     }
 
-    @Test func madeUpPicturesToValidateOnAreOthers() throws {
-        let opener = try opener(.mock, model: "gemma3")
+    @Test func syntheticImagesForValidationDifferFromThoseForTraining() throws {
+        var opener = try opener(.mock, model: "gemma3")
+        opener.mockCount = 37
         let (train, valid) = (try opener.training(), try #require(try opener.validation()))
-        #expect(train.count == 1024)
+        #expect(train.count == 37)
         #expect(try train.sample(at: 0).tokens == valid.sample(at: 0).tokens)
         #expect(try train.sample(at: 0).images != valid.sample(at: 0).images)
     }

@@ -2,6 +2,7 @@ import BridgeCore
 import Foundation
 import JSONTree
 import Parquet
+import TestSupport
 import Testing
 
 @testable import Datasets
@@ -9,11 +10,14 @@ import Testing
 
 /// The layouts are those of https://huggingface.co/docs/hub/datasets-data-files-configuration.
 @Suite struct HuggingFaceDatasetTests {
+    private let scratch: TemporaryDirectory
+
+    init() throws { scratch = try TemporaryDirectory() }
+
     /// A directory with copies of the fixture of nine rows (`.parquet`), or of given text.
     private func directory(_ files: [String], texts: [String: String] = [:]) throws -> String {
-        let root = FileManager.default.temporaryDirectory.appending(path: "bridge-dataset-\(UUID().uuidString)")
-        let fixture = URL(filePath: #filePath).deletingLastPathComponent()
-            .appending(path: "../../Fixtures/parquet/images.parquet")
+        let root = scratch.url(UUID().uuidString)
+        let fixture = URL(filePath: "\(Fixtures.root)/parquet/images.parquet")
         for file in files + texts.keys {
             let url = root.appending(path: file)
             try FileManager.default.createDirectory(
@@ -79,7 +83,7 @@ import Testing
         #expect(error?.names == ["small", "large"])
     }
 
-    @Test func foldersAreConfigurationsAndSplits() throws {
+    @Test func directoriesAreConfigurationsAndSplits() throws {
         let path = try directory(["english/train/0000.parquet", "english/test/0000.parquet", "french/val-1.parquet"])
         #expect(try HuggingFaceDataset(path, config: "english", split: "test").count == 9)
         #expect(try HuggingFaceDataset(path, config: "french", split: "validation").count == 9)
@@ -121,7 +125,7 @@ import Testing
         }
     }
 
-    @Test func aDamagedFileAndAnEmptyFolderAreNamed() throws {
+    @Test func aDamagedFileAndAnEmptyDirectoryAreNamed() throws {
         let path = try directory([], texts: ["train.parquet": "PAR1 this is no table PAR1"])
         let error = #expect(throws: BridgeError.self) { try HuggingFaceDataset(path) }
         #expect(error?.message.hasPrefix("\(path)/train.parquet is not a readable Parquet file") == true)

@@ -1,32 +1,31 @@
 import BridgeCore
 import Foundation
-import Synchronization
+import TestSupport
 import Testing
 import Trainer
 
+/// Items are made ahead, in order and not more than asked for; threads wait for each other, never for a time.
 @Suite struct PrefetcherTests {
-    /// Something whose end can be seen.
-    private final class Witness: Sendable {
-        let alive: Mutex<Int>
-        init() { alive = Mutex(0) }
-    }
-
     private final class Item: Sendable {
         let number: Int
-        private let witness: Witness
-        init(_ number: Int, _ witness: Witness) {
+        private let existing: Monitor<Int>
+
+        init(_ number: Int, _ existing: Monitor<Int>) {
             self.number = number
-            self.witness = witness
-            witness.alive.withLock { $0 += 1 }
+            self.existing = existing
+            existing.update { $0 += 1 }
         }
-        deinit { witness.alive.withLock { $0 -= 1 } }
+
+        deinit { existing.update { $0 -= 1 } }
     }
 
     @Test(arguments: [(1, 1), (3, 2), (8, 4)])
-    func itemsComeInOrderAndThenAnEnd(_ depth: Int, _ workers: Int) throws {
+    func itemsAreDeliveredInOrderAndThenNil(_ depth: Int, _ workers: Int) throws {
+        let made = Monitor<Set<Int>>([])
         let prefetcher = Prefetcher(count: 40, depth: depth, workers: workers) { index in
-            // Later items are often ready before earlier ones.
-            usleep(UInt32(index * 37 % 11) * 300)
+            // With more than one thread, every odd item is ready before the even one that precedes it.
+            if workers > 1, index.isMultiple(of: 2) { _ = made.wait { $0.contains(index + 1) } }
+            made.update { _ = $0.insert(index) }
             return index
         }
         var items: [Int] = []
@@ -35,23 +34,30 @@ import Trainer
         #expect(try prefetcher.next() == nil)
     }
 
-    @Test func notMoreIsMadeAheadThanAskedFor() throws {
-        let newest = Witness()
-        let prefetcher = Prefetcher(depth: 3, workers: 3) { index in
-            newest.alive.withLock { $0 = max($0, index + 1) }
+    @Test func asManyItemsAreMadeAheadAsTheDepth() throws {
+        let depth = 3
+        let (requested, made, excess) = (Monitor(0), Monitor(0), Monitor<[Int]>([]))
+        let prefetcher = Prefetcher(depth: depth, workers: 3) { index in
+            if index >= requested.value + depth { excess.update { $0.append(index) } }
+            made.update { $0 = max($0, index + 1) }
             return index
         }
         for taken in 0..<20 {
+            requested.update { $0 += 1 }
             #expect(try prefetcher.next() == taken)
-            usleep(2000)
-            #expect(newest.alive.withLock { $0 } <= taken + 1 + 3)
+            try #require(made.wait { $0 >= taken + 1 + depth })
         }
+        #expect(excess.value == [])
     }
 
-    @Test func anErrorComesInItsPlaceAndStays() throws {
-        let prefetcher = Prefetcher(depth: 6, workers: 3) { index in
-            if index >= 4 { throw BridgeError(.corruptInput, "item \(index)") }
-            usleep(UInt32(5 - index) * 1000)
+    @Test func anErrorIsThrownAfterTheItemsBeforeItAndAgain() throws {
+        let hasFailed = Monitor(false)
+        let prefetcher = Prefetcher(depth: 6, workers: 5) { index in
+            if index == 4 {
+                hasFailed.update { $0 = true }
+                throw BridgeError(.corruptInput, "item \(index)")
+            }
+            _ = hasFailed.wait { $0 }
             return index
         }
         for index in 0..<4 { #expect(try prefetcher.next() == index) }
@@ -59,29 +65,30 @@ import Trainer
         expectError(mentioning: "item 4") { try prefetcher.next() }
     }
 
-    @Test func cancellingWakesWhoeverWaits() throws {
+    /// The item that the caller waits for is not made before the caller is back.
+    @Test func cancellingWakesAWaitingCaller() throws {
+        let (isMaking, isReleased) = (Monitor(false), Monitor(false))
         let prefetcher = Prefetcher<Int>(depth: 1, workers: 1) { index in
-            if index == 1 { sleep(2) }
+            if index == 1 {
+                isMaking.update { $0 = true }
+                _ = isReleased.wait { $0 }
+            }
             return index
         }
         #expect(try prefetcher.next() == 0)
-        let thread = Thread {
-            usleep(50000)
+        Thread {
+            _ = isMaking.wait { $0 }
             prefetcher.cancel()
-        }
-        thread.start()
-        let start = Date()
+        }.start()
         expectError(mentioning: "interrupted") { try prefetcher.next() }
-        #expect(Date().timeIntervalSince(start) < 1.5)
+        isReleased.update { $0 = true }
     }
 
-    @Test func nothingIsLeftBehindWhenItGoes() throws {
-        let witness = Witness()
-        var prefetcher: Prefetcher<Item>? = Prefetcher(depth: 5, workers: 2) { Item($0, witness) }
+    @Test func itemsAreReleasedWithThePrefetcher() throws {
+        let existing = Monitor(0)
+        var prefetcher: Prefetcher<Item>? = Prefetcher(depth: 5, workers: 2) { Item($0, existing) }
         #expect(try prefetcher?.next()?.number == 0)
         prefetcher = nil
-        let end = Date().addingTimeInterval(10)
-        while witness.alive.withLock({ $0 }) > 0, Date() < end { usleep(1000) }
-        #expect(witness.alive.withLock { $0 } == 0)
+        #expect(existing.wait { $0 == 0 })
     }
 }

@@ -8,8 +8,8 @@ import Testing
 
 /// Rows of files that are many, or hold much: what is kept of them is small, and what is too much is refused.
 @Suite struct RowPlacesTests {
-    @Test func everyPlaceIsTheOneThatWasAdded() {
-        var random = SplitMix(state: 3)
+    @Test func everyOffsetIsTheOneThatWasAdded() {
+        var random = TestSeed.generator()
         var (places, expected) = (RowOffsets(), [RowFile.Location]())
         var (offset, line) = (0, 1)
         for _ in 0..<1000 {
@@ -24,7 +24,7 @@ import Testing
     }
 
     @Test func rowsOfLinesAndOfAListAreFound() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         func breaks(_ row: Int) -> String { String(repeating: "\n", count: row % 3) }
         let lines = (0..<500).map { "\(breaks($0)){\"row\": \($0)}" }.joined(separator: "\n")
         let list = "[" + (0..<500).map { "\(breaks($0)){\"row\":\n\($0)}" }.joined(separator: ",") + "]"
@@ -36,7 +36,7 @@ import Testing
     }
 
     @Test func aRowOfMillionsOfValuesIsRefused() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let messages = Array(repeating: "{\"role\":{}}", count: 1_500_000).joined(separator: ",")
         let path = try directory.write(Array("{\"messages\":[\(messages)]}\n".utf8), to: "rows.jsonl")
         expectError(mentioning: "rows.jsonl, line 1", "bytes of memory") { try RowFile(path: path).json(at: 0) }
@@ -52,7 +52,7 @@ import Testing
 
     /// 300 MB of zeros are far more than 64 times the file.
     @Test func aFileThatUnpacksToMuchMoreIsRefused() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let path = "\(directory.path)/rows.jsonl.gz"
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/bin/sh")

@@ -10,10 +10,9 @@ import Trainer
 struct RecordedSample: Sendable, CustomTestStringConvertible {
     let json: JSON
 
-    static let all: [RecordedSample] = {
-        let file = try? JSON(contentsOf: "\(Fixtures.root)/training-data/expected.json")
-        return file?["samples"]?.array?.map { RecordedSample(json: $0) } ?? []
-    }()
+    static let all = Result {
+        try Fixtures.cases("training-data/expected.json", "samples").map { RecordedSample(json: $0) }
+    }
 
     var model: String { json["model"]?.string ?? "" }
     var testDescription: String { "\(model): \(json["name"]?.string ?? "")" }
@@ -25,7 +24,7 @@ struct RecordedSample: Sendable, CustomTestStringConvertible {
     /// The processor with the model's own template, or with another one.
     func processor(template: String?) throws -> any ModelProcessor {
         guard let template else { return try DataSupport.processor(model) }
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let copy = try directory.copy(ofCheckpoint: model)
         try directory.write(Array(template.utf8), to: "source/chat_template.jinja")
         return try AutoBridge.fromHF(copy).processor()
@@ -42,9 +41,9 @@ struct RecordedSample: Sendable, CustomTestStringConvertible {
 }
 
 @Suite struct SampleEncoderTests {
-    @Test func everyCaseIsThere() { #expect(RecordedSample.all.count == 26) }
+    @Test func everyCaseIsThere() throws { #expect(try RecordedSample.all.get().count == 26) }
 
-    @Test(arguments: RecordedSample.all)
+    @Test(arguments: try RecordedSample.all.get())
     func labelsAreThoseOfTransformersWithATemplateThatMarksNothing(_ recorded: RecordedSample) throws {
         let encoder = try DataSupport.encoder(recorded.processor(template: recorded.json["template"]?.string))
         let sample = try encoder.encode(recorded.conversation())
@@ -52,7 +51,7 @@ struct RecordedSample: Sendable, CustomTestStringConvertible {
         #expect(sample.labels == recorded.numbers("labels"))
     }
 
-    @Test(arguments: RecordedSample.all)
+    @Test(arguments: try RecordedSample.all.get())
     func labelsAreThoseOfTransformersWithATemplateThatMarksTheAnswers(_ recorded: RecordedSample) throws {
         let encoder = try DataSupport.encoder(recorded.processor(template: recorded.json["marked"]?.string))
         let sample = try encoder.encode(recorded.conversation())
@@ -60,7 +59,7 @@ struct RecordedSample: Sendable, CustomTestStringConvertible {
         #expect(sample.labels == recorded.numbers("labels"))
     }
 
-    @Test(arguments: RecordedSample.all)
+    @Test(arguments: try RecordedSample.all.get())
     func theLastTurnIsTheLastRunOfAllTurns(_ recorded: RecordedSample) throws {
         let processor = try recorded.processor(template: recorded.json["template"]?.string)
         let sample = try DataSupport.encoder(processor, .lastTurn).encode(recorded.conversation())
@@ -72,7 +71,7 @@ struct RecordedSample: Sendable, CustomTestStringConvertible {
     }
 
     @Test(arguments: ["ministral3", "gemma3"])
-    func everythingButTheImageIsLearntWhenAskedFor(_ model: String) throws {
+    func everyTokenButThoseOfImagesCanBeSupervised(_ model: String) throws {
         let processor = try DataSupport.processor(model)
         var conversation = Conversation(prompt: "What?", images: [.image(try DataSupport.noise(30, 20, seed: 1))])
         conversation.messages.append(ChatMessage(role: "assistant", content: "That."))
@@ -103,7 +102,7 @@ struct RecordedSample: Sendable, CustomTestStringConvertible {
     }
 
     @Test func aTemplateThatShowsNothingIsRefused() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let copy = try directory.copy(ofCheckpoint: "mistral")
         // The content decides what stands before it, so no rendering of another content tells where it stands.
         let template = "{{ messages | length }}{{ messages[-1].content | length }}{{ messages[-1].content }}"
@@ -114,8 +113,8 @@ struct RecordedSample: Sendable, CustomTestStringConvertible {
         expectError(mentioning: "cannot be found", "{% generation %}") { try encoder.encode(conversation) }
     }
 
-    @Test func theCallOfAToolIsLearntWhereTheTemplateShowsIt() throws {
-        let directory = try TemporaryFolder()
+    @Test func theCallOfAToolIsSupervisedWhereTheTemplateShowsIt() throws {
+        let directory = try TemporaryDirectory()
         let copy = try directory.copy(ofCheckpoint: "mistral")
         let template =
             "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
@@ -133,7 +132,7 @@ struct RecordedSample: Sendable, CustomTestStringConvertible {
     }
 
     @Test func aTemplateWithoutAnEndTokenTrainsTheContentAlone() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let copy = try directory.copy(ofCheckpoint: "mistral")
         let template =
             "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"

@@ -56,8 +56,8 @@ import Tokenizers
             "has indices separate from the rows"
         ),
     ])
-    func aFolderThatDescribesItselfWronglyIsRefused(_ state: String, _ words: String) throws {
-        let directory = try TemporaryFolder()
+    func aDirectoryWithAWrongDescriptionIsRefused(_ state: String, _ words: String) throws {
+        let directory = try TemporaryDirectory()
         try directory.write(Array(state.utf8), to: "state.json")
         expectError(mentioning: words) { try HuggingFaceDataset(directory.path) }
     }
@@ -90,7 +90,7 @@ import Tokenizers
         let packed = try PreloadedSource(path: "\(fixtures)/compressed/\(name)", encoder: encoder)
         #expect(plain.count == 2 && packed.count == 2)
         // A directory of that file alone is a data set, too.
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         try directory.write([UInt8](Data(contentsOf: URL(filePath: "\(fixtures)/compressed/\(name)"))), to: name)
         for row in 0..<2 {
             #expect(try packed.conversation(at: row) == plain.conversation(at: row))
@@ -99,7 +99,7 @@ import Tokenizers
     }
 
     @Test func aFileThatIsThereUnpackedAsWellIsReadOnce() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         for name in ["rows.jsonl", "rows.jsonl.gz"] {
             try directory.write([UInt8](Data(contentsOf: URL(filePath: "\(fixtures)/compressed/\(name)"))), to: name)
         }
@@ -113,7 +113,7 @@ import Tokenizers
                 try PreloadedSource(path: "\(fixtures)/compressed/\(name)", encoder: encoder)
             }
         }
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         for name in ["rows.jsonl.gz", "rows.jsonl.zst"] {
             let bytes = [UInt8](try Data(contentsOf: URL(filePath: "\(fixtures)/compressed/\(name)")))
             for cut in 6..<bytes.count - 1 {
@@ -134,8 +134,8 @@ import Tokenizers
         #expect(try TextBytes.unpacked(zeros, limit: 1 << 22)?.count == 1 << 22)
     }
 
-    @Test func aByteOrderMarkIsNoPartOfTheRows() throws {
-        let directory = try TemporaryFolder()
+    @Test func aByteOrderMarkIsNotPartOfTheRows() throws {
+        let directory = try TemporaryDirectory()
         let encoder = try DataSupport.encoder(DataSupport.processor("mistral"))
         let expected = try PreloadedSource(
             path: directory.write(Array(Self.row.utf8), to: "plain.jsonl"),
@@ -145,7 +145,7 @@ import Tokenizers
         for text in [Self.row + "\n", "[\(Self.row)]", "\r\n" + Self.row] {
             let path = try directory.write([0xEF, 0xBB, 0xBF] + Array(text.utf8), to: "rows.jsonl")
             #expect(try PreloadedSource(path: path, encoder: encoder).conversation(at: 0) == expected)
-            let other = try TemporaryFolder()
+            let other = try TemporaryDirectory()
             try other.write([0xEF, 0xBB, 0xBF] + Array(text.utf8), to: "rows.jsonl")
             #expect(try self.conversation(other.path) == expected)
         }

@@ -9,7 +9,7 @@ import Trainer
 /// Tools, their calls and results, and reasoning, in the forms that data sets have them.
 @Suite struct ToolRowTests {
     private func conversation(_ row: String) throws -> Conversation {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let path = try directory.write(Array(row.utf8), to: "rows.jsonl")
         let encoder = try DataSupport.encoder(DataSupport.processor("mistral"))
         return try PreloadedSource(path: path, encoder: encoder).conversation(at: 0)
@@ -134,7 +134,7 @@ import Trainer
     }
 
     @Test func reasoningIsAPartOfTheAnswer() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let copy = try directory.copy(ofCheckpoint: "mistral")
         // As the templates of reasoning models write it: with a text only.
         let template =

@@ -19,7 +19,7 @@ import Trainer
         mode: Recipe.LossMode = .assistant,
         template: String? = nil
     ) throws -> [String] {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let copy = try directory.copy(ofCheckpoint: "mistral")
         if let template { try directory.write(Array(template.utf8), to: "source/chat_template.jinja") }
         let encoder = try DataSupport.encoder(AutoBridge.fromHF(copy).processor(), mode)
@@ -111,7 +111,7 @@ import Trainer
     }
 
     @Test func keysThatNothingReadsAreListedOnce() throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         let encoder = try DataSupport.encoder(DataSupport.processor("mistral"))
         let rows = [
             row(

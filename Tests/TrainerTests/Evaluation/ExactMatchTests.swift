@@ -7,8 +7,8 @@ import Trainer
 
 /// Right answers are counted to the letter, and rows without a question and an answer are named.
 @Suite struct ExactMatchTests {
-    private func file(_ text: String) throws -> (directory: TemporaryFolder, file: AnswerFile) {
-        let directory = try TemporaryFolder()
+    private func file(_ text: String) throws -> (directory: TemporaryDirectory, file: AnswerFile) {
+        let directory = try TemporaryDirectory()
         try directory.write(Array(text.utf8), to: "rows.jsonl")
         return (directory, try AnswerFile(path: directory.path("rows.jsonl")))
     }
@@ -41,7 +41,7 @@ import Trainer
         #expect(result.categories.count == 2 && result.all.questions == 4)
     }
 
-    @Test func noQuestionsAreNoAccuracy() { #expect(ExactMatch().all.accuracy == 0) }
+    @Test func withoutQuestionsThereIsNoAccuracy() { #expect(ExactMatch().all.accuracy == 0) }
 
     @Test func theLastTurnIsTheAnswerAndTheRestTheQuestion() throws {
         let (directory, file) = try file(

@@ -28,12 +28,9 @@ import Testing
 
     private static let metadata = RunMetadata(name: "tiny", metadata: [("model", "toy <1>")])
 
-    private static func directory() throws -> String {
-        let directory = FileManager.default.temporaryDirectory.appending(path: "bridge-metrics-\(UUID().uuidString)")
-            .path
-        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-        return directory
-    }
+    private let scratch: TemporaryDirectory
+
+    init() throws { scratch = try TemporaryDirectory() }
 
     /// The form is that of `training_log` in Megatron-LM; means are (0.125 + 0.25 + 0.375) / 3 s and (1 + 3) / 2.
     @Test func theConsoleLineIsMegatrons() throws {
@@ -69,8 +66,8 @@ import Testing
         #expect(lines.count == 1)
     }
 
-    @Test func aReportGoesOnWithTheLogBesideIt() throws {
-        let directory = try Self.directory()
+    @Test func aReportContinuesTheLogNextToIt() throws {
+        let directory = scratch.path
         let log = JSONLinesLog(path: "\(directory)/log.jsonl")
         try log.begin(Self.metadata, after: 0)
         for iteration in 1...4 { try log.record(Self.step(iteration, loss: Double(10 - iteration))) }
@@ -119,8 +116,8 @@ import Testing
         #expect(rows.last?[0] == "peak, 2048 x 2048 x 2048 in float32")
     }
 
-    @Test func theLogGoesOnWhereTheResumedRunBegins() throws {
-        let path = try Self.directory() + "/log.jsonl"
+    @Test func theLogContinuesWhereTheResumedRunStarts() throws {
+        let path = scratch.path + "/log.jsonl"
         let first = JSONLinesLog(path: path)
         try first.begin(Self.metadata, after: 0)
         for iteration in 1...5 { try first.record(Self.step(iteration, loss: Double(iteration))) }
@@ -167,7 +164,7 @@ import Testing
     }
 
     @Test func aRunWritesOneEventFile() throws {
-        let directory = try Self.directory() + "/deep/er"
+        let directory = scratch.path + "/deep/er"
         let writer = TensorBoardWriter(directory: directory)
         try writer.begin(Self.metadata, after: 0)
         try writer.record(Self.step(1))
@@ -180,7 +177,7 @@ import Testing
     }
 
     @Test func theReportHasEveryCurveAndNothingFromOutside() throws {
-        let path = try Self.directory() + "/report.html"
+        let path = scratch.path + "/report.html"
         let report = HTMLReport(path: path)
         try report.begin(RunMetadata(name: "<b>&\"", metadata: [("model", "toy <1>")]), after: 0)
         for iteration in 1...300 {
@@ -205,7 +202,7 @@ import Testing
     }
 
     @Test func aReportOfNothingIsAPageToo() throws {
-        let path = try Self.directory() + "/report.html"
+        let path = scratch.path + "/report.html"
         let report = HTMLReport(path: path)
         try report.begin(Self.metadata, after: 0)
         try report.record(Self.step(1, loss: .infinity))

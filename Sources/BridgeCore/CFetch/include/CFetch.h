@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BRIDGE_FETCH_VERSION 2
+#define BRIDGE_FETCH_VERSION 3
 
 // The reason why an exchange has no response, or an incomplete one.
 enum {
@@ -41,6 +41,7 @@ typedef struct bridge_fetch_request {
     int (*head)(void *context, const char *line, size_t count);        // a line of the response's head; not 0 stops
     int (*take)(void *context, const void *bytes, size_t count);       // bytes of the response's body; not 0 stops
     size_t (*give)(void *context, void *bytes, size_t most);           // the next bytes of the request's body
+    double (*clock)(void *context);  // seconds for `idle_seconds`; NULL for the system's monotonic clock
 } bridge_fetch_request;
 
 // How an exchange went.

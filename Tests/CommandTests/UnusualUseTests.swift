@@ -1,12 +1,13 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
-/// What people do with a command besides what it was made for.
-@Suite struct ManyHandsTests {
-    private let scratch: Scratch
+/// Arguments, inputs and outputs that a command was not made for.
+@Suite struct UnusualUseTests {
+    private let scratch: TemporaryDirectory
 
-    init() throws { scratch = try Scratch() }
+    init() throws { scratch = try TemporaryDirectory() }
 
     private func run(_ arguments: String..., shell: String = "exec \"$@\"", input: String = "") throws
         -> BridgeProcess.Outcome
@@ -14,11 +15,11 @@ import Testing
         try BridgeProcess(arguments, shell: shell, input: input).wait()
     }
 
-    private var model: String { Models.fixtures.appendingPathComponent("mistral").path }
+    private var model: String { Fixtures.checkpoint("mistral") }
 
-    @Test func aResultNeverTakesThePlaceOfAModelOrOfItsInputs() throws {
+    @Test func aResultNeverReplacesAModelOrItsInputs() throws {
         let copy = try Models.copy("mistral", to: scratch.url("model"))
-        let file = try #require(Scratch.content(of: copy.path).first { $0.hasSuffix(".safetensors") })
+        let file = try #require(TemporaryDirectory.content(of: copy.path).first { $0.hasSuffix(".safetensors") })
         let target = copy.appendingPathComponent(file)
         let before = try Data(contentsOf: target)
         let outcome = try run("forward", "--hf-model", copy.path, "--prompt", "a", "--output", target.path)
@@ -48,7 +49,7 @@ import Testing
         expect(again, failsWith: 64, mentioning: "would replace a file of the inputs")
     }
 
-    @Test func aDiskThatIsFullIsSaid() throws {
+    @Test func aFullDiskIsReported() throws {
         let outcome = try run("models", shell: "exec \"$@\" > /dev/full")
         #expect(outcome.status == 1)
         #expect(outcome.sentence.contains("cannot write to standard output"))
@@ -123,7 +124,7 @@ import Testing
     }
 
     @Test func aCheckpointOfAnotherModelIsNamed() throws {
-        let other = Models.fixtures.appendingPathComponent("gemma3").path
+        let other = Fixtures.checkpoint("gemma3")
         let imported = try run("convert", "--hf-model", other, "--megatron-path", scratch.path("other"))
         #expect(imported.status == 0)
         let outcome = try run(

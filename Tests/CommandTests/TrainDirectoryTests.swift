@@ -1,9 +1,10 @@
 import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// The directories of `bridge train`: whose they are, what is kept in them, and that nothing in them is lost.
-@Suite struct TrainFolderTests {
+@Suite struct TrainDirectoryTests {
     private let bench: TrainBench
 
     init() throws { bench = try TrainBench() }
@@ -14,14 +15,14 @@ import Testing
         // Without logger.log_dir, so that the directory follows from checkpoint.save.
         let first = bench.arguments("one").filter { !$0.hasPrefix("logger.log_dir") }
         #expect(try run(first).status == 0)
-        let before = Scratch.bytes(of: bench.scratch.path("one_logs"))
+        let before = TemporaryDirectory.bytes(of: bench.scratch.path("one_logs"))
         #expect(before.keys.contains("log.jsonl") && before.keys.contains("report.html"))
         let again = try run([
             "train", "--recipe", bench.scratch.path("one/iter_0000006/run_config.yaml"),
             "checkpoint.save=\(bench.scratch.path("two"))",
         ])
         #expect(again.status == 0, "\(again.errors)")
-        #expect(Scratch.bytes(of: bench.scratch.path("one_logs")) == before)
+        #expect(TemporaryDirectory.bytes(of: bench.scratch.path("one_logs")) == before)
         let logs = try ["one", "two"].map { name in
             try String(contentsOf: bench.scratch.url("\(name)_logs/log.jsonl"), encoding: .utf8).split(separator: "\n")
                 .map { try JSON(parsing: Array($0.utf8))["lm_loss"] }
@@ -29,7 +30,7 @@ import Testing
         #expect(logs[0] == logs[1] && logs[0].count == 6)
     }
 
-    @Test func whatIsGoneOnWithIsSaid() throws {
+    @Test func theResumedCheckpointIsReported() throws {
         #expect(try run(bench.arguments("run")).status == 0)
         let again = try run(bench.arguments("run"))
         #expect(again.status == 0 && again.output.contains("Nothing left to do"), "\(again.output)")
@@ -60,11 +61,10 @@ import Testing
         #expect(bench.iterations("run").last == "iter_0000008")
     }
 
-    @Test func twoRunsDoNotShareAFolder() throws {
+    @Test func twoRunsDoNotShareADirectory() throws {
         let endless = ["train.train_iters=1000000", "checkpoint.save_interval=1000000"]
         let first = try BridgeProcess(bench.arguments("run") + endless)
-        let end = Date().addingTimeInterval(60)
-        while (try? bench.log("run").count) ?? 0 < 2, first.isRunning, Date() < end { usleep(5000) }
+        try bench.waitForSteps(2, of: "run", by: first)
         expect(
             try run(bench.arguments("run")),
             failsWith: 1,
@@ -84,14 +84,15 @@ import Testing
         #expect(bench.scratch.content.allSatisfy { !$0.hasSuffix(".running") })
     }
 
-    @Test(arguments: [[], ["--dry-run"]]) func aFolderThatCannotBeIsRefusedBeforeTheFirstStep(_ more: [String]) throws {
+    @Test(arguments: [[], ["--dry-run"]]) func anImpossibleDirectoryIsRefusedBeforeTheFirstStep(_ more: [String]) throws
+    {
         try Data("x".utf8).write(to: bench.scratch.url("file"))
         expect(try run(bench.arguments("file") + more), failsWith: 1, mentioning: "exists and is not a directory")
         expect(try run(bench.arguments("file/run") + more), failsWith: 1, mentioning: "file", "checkpoint.save")
         expect(try run(bench.arguments("toy") + more), failsWith: 1, mentioning: "not a Megatron checkpoint")
     }
 
-    @Test func aBadRowOnTheWayCostsNoStep() throws {
+    @Test func aBadRowLosesNoStep() throws {
         var rows = TrainBench.rows
         rows[9] = "{"
         try bench.write(rows, to: "rows.jsonl")
@@ -103,7 +104,7 @@ import Testing
         #expect(try bench.log("run").count == 6)
     }
 
-    @Test func aRunThatLearnsNothingFails() throws {
+    @Test func aRunWithoutSupervisedTokensFails() throws {
         let row = #"{"input_ids": [1, 20, 30, 40], "labels": [-100, -100, -100, -100]}"#
         try bench.write([row], to: "rows.jsonl")
         let tokenized = "dataset.dataset_type=tokenized"

@@ -1,18 +1,20 @@
-import Foundation
+public import Foundation
 
-/// A tmpfs that is there as long as this object.
-final class SmallDisk {
+/// A tmpfs that exists as long as this object.
+public final class SmallDisk {
     struct Failure: Error {}
 
     /// Whether this process may mount a file system.
-    static let mayMount: Bool = {
-        guard geteuid() == 0, let scratch = try? Scratch() else { return false }
+    public static let mayMount: Bool = {
+        guard geteuid() == 0, let scratch = try? TemporaryDirectory() else { return false }
         return withExtendedLifetime(scratch) { (try? SmallDisk(at: scratch.url("disk"), kilobytes: 64)) != nil }
     }()
 
-    let url: URL
+    /// Where it is mounted.
+    public let url: URL
 
-    init(at url: URL, kilobytes: Int) throws {
+    /// Mounts one.
+    public init(at url: URL, kilobytes: Int) throws {
         self.url = url
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
         guard try Self.run("mount -t tmpfs -o size=\(kilobytes)k tmpfs '\(url.path)'") else { throw Failure() }
@@ -20,8 +22,8 @@ final class SmallDisk {
 
     deinit { _ = try? Self.run("umount '\(url.path)'") }
 
-    /// How many bytes of it are taken.
-    func usedByteCount() throws -> Int {
+    /// How many bytes of it are used.
+    public func usedByteCount() throws -> Int {
         var status = statvfs()
         guard statvfs(url.path, &status) == 0 else { throw Failure() }
         return Int(status.f_blocks - status.f_bfree) * Int(status.f_frsize)

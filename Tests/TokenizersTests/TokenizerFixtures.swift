@@ -1,10 +1,10 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// The recorded values of `Tests/Fixtures/make_tokenizer_fixtures.py`.
-enum FixtureFolder {
-    static let path = URL(fileURLWithPath: #filePath)
-        .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Fixtures/tokenizers").path
+enum TokenizerFixtures {
+    static let path = "\(Fixtures.root)/tokenizers"
 
     /// A JSON file of the directory.
     static func json<Value: Decodable>(_ name: String, as type: Value.Type) throws -> Value {
@@ -33,6 +33,14 @@ enum FixtureFolder {
         }
         let file = try json("strings.json", as: File.self)
         return file.strings + file.repeated.map(\.text)
+    }
+}
+
+extension TemporaryDirectory {
+    /// Copies a recorded file of a tokenizer into the directory.
+    func copy(tokenizerFile name: String) throws {
+        let file = URL(filePath: "\(TokenizerFixtures.path)/\(name)")
+        try FileManager.default.copyItem(at: file, to: url(file.lastPathComponent))
     }
 }
 

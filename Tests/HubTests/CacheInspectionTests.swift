@@ -6,8 +6,8 @@ import Testing
 @testable import BridgeCore
 @testable import HuggingFaceHub
 
-/// Looking at the hub changes nothing here, and what is here is told by its content.
-@Suite struct LookTests {
+/// Listing the hub changes nothing in the cache, whose state follows from its content.
+@Suite struct CacheInspectionTests {
     private let server: HubServer
     private let repository: HubRepository
 
@@ -30,22 +30,22 @@ import Testing
         return (snapshot.hub.cache.blob(file, of: repository), file)
     }
 
-    @Test(arguments: [["ls"], ["download", "--dry-run"]]) func aLookMovesNoBranch(_ command: [String]) throws {
+    @Test(arguments: [["ls"], ["download", "--dry-run"]]) func listingMovesNoBranch(_ command: [String]) throws {
         _ = try server.hub().directory(of: repository, for: .model)
-        let before = Scratch.bytes(of: server.home)
+        let before = TemporaryDirectory.bytes(of: server.home)
         // The branch moves, and its files are not here.
         try server.put("config.json", "{\"other\": 1}")
         let arguments = ["hub", command[0], "org/name"] + command.dropFirst()
         let outcome = try BridgeProcess(arguments, environment: server.variables).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
-        #expect(Scratch.bytes(of: server.home) == before)
+        #expect(TemporaryDirectory.bytes(of: server.home) == before)
         _ = try server.hub(["HF_HUB_OFFLINE": "1"]).directory(of: repository, for: .model)
     }
 
-    @Test func aLookAtWhatIsNotHereLeavesNothing() throws {
+    @Test func listingAnUncachedRepositoryLeavesNothing() throws {
         let outcome = try run("hub", "download", "org/name", "--dry-run")
         #expect(outcome.status == 0 && outcome.output.contains("model-00001"), "\(outcome)")
-        #expect(Scratch.content(of: server.home).isEmpty)
+        #expect(TemporaryDirectory.content(of: server.home).isEmpty)
     }
 
     @Test func aDownloadThatEndsEarlyMovesNoBranch() async throws {
@@ -95,7 +95,7 @@ import Testing
 
     @Test(.enabled(if: SmallDisk.mayMount, "only root may mount a disk"))
     func aCacheThatIsOnlyReadIsEnough() throws {
-        let scratch = try Scratch()
+        let scratch = try TemporaryDirectory()
         let disk = try SmallDisk(at: scratch.url("disk"), kilobytes: 4000)
         let variables = ["HF_HOME": disk.url.path]
         #expect(try run("hub", "download", "org/name", variables: variables).status == 0)

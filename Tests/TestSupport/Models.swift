@@ -1,45 +1,36 @@
-import Foundation
-import JSONTree
+public import Foundation
+public import JSONTree
 
 /// Models to convert: copies of the fixtures, and larger ones made here.
-enum Models {
-    /// The directory with the fixtures.
-    static let fixtures = URL(fileURLWithPath: #filePath)
-        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        .appendingPathComponent("Fixtures/checkpoints")
-
-    /// The root of the sources.
-    static let repository = fixtures.deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent()
-
+public enum Models {
     /// A copy of a fixture that may be changed.
     @discardableResult
-    static func copy(_ name: String, to url: URL) throws -> URL {
-        try FileManager.default.copyItem(at: fixtures.appendingPathComponent(name), to: url)
+    public static func copy(_ name: String, to url: URL) throws -> URL {
+        try FileManager.default.copyItem(atPath: Fixtures.checkpoint(name), toPath: url.path)
         return url
     }
 
     /// Changes a JSON file.
-    static func edit(_ url: URL, _ change: (inout JSON) -> Void) throws {
+    public static func edit(_ url: URL, _ change: (inout JSON) -> Void) throws {
         var json = try JSON(parsing: [UInt8](Data(contentsOf: url)))
         change(&json)
         try Data(json.text()).write(to: url)
     }
 
     /// The bytes of a safetensors file with any text as its header, which announces `length` or the header's true length.
-    static func safetensors(_ header: String, data: Int, length: UInt64? = nil) -> Data {
+    public static func safetensors(_ header: String, data: Int, length: UInt64? = nil) -> Data {
         var bytes = Data()
         withUnsafeBytes(of: (length ?? UInt64(header.utf8.count)).littleEndian) { bytes.append(contentsOf: $0) }
         return bytes + Data(header.utf8) + Data(count: data)
     }
 
     /// One entry of a header.
-    static func entry(_ name: String, _ dtype: String, _ shape: String, _ offsets: String) -> String {
+    public static func entry(_ name: String, _ dtype: String, _ shape: String, _ offsets: String) -> String {
         #""\#(name)":{"dtype":"\#(dtype)","shape":\#(shape),"data_offsets":\#(offsets)}"#
     }
 
     /// A Mistral model of about 170 MB in one file, whose weights are a hole in the file and therefore cost nothing.
-    static func large(at url: URL) throws {
+    public static func large(at url: URL) throws {
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
         let (hidden, ffn, heads, groups, width, vocabulary, layers) = (1024, 2048, 16, 4, 64, 32000, 2)
         let configuration: JSON = [
