@@ -50,8 +50,8 @@ let modules: [(name: String, uses: [String])] = [
     (
         "Conversion",
         [
-            "JSONTree", "TensorRuntime", "Communication", "BridgeSupport", "TensorFiles", "ModelSchema",
-            "CheckpointFormats", "Recipes", "ModelPlugins", "Adapters", "CTensorKernels", "Yams",
+            "JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "ModelSchema", "CheckpointFormats", "Recipes",
+            "ModelPlugins", "Adapters", "CTensorKernels", "Yams",
         ]
     ),
     (

@@ -1,6 +1,7 @@
 import BridgeSupport
 import Communication
 import TensorRuntime
+import TestSupport
 import Testing
 
 /// Collectives among threads, against sums in double precision and copies made by hand.
@@ -15,7 +16,7 @@ import Testing
         let all = (0..<size).map { Self.values($0, count) }
         let sums = (0..<count).map { index in Float(all.reduce(0.0) { $0 + Double($1[index]) }) }
         let results = try ThreadWorld.run(size) { world in
-            let engine = CPUEngine(threadCount: 1)
+            let engine = TestEngine.cpu(threadCount: 1)
             let group = try world.group(Array(0..<size), name: "all")
             let tensor = Tensor(Self.values(world.rank, count), shape: [count], on: engine)
             try group.allReduceSum(tensor)
@@ -34,7 +35,7 @@ import Testing
     /// bfloat16 is summed in float32 and rounded once: 1 + 8 x 2^-9 is 1 + 2^-6, and adding in bfloat16 would lose all.
     @Test func bfloat16IsSummedInFloat32() throws {
         let results = try ThreadWorld.run(8) { world in
-            let engine = CPUEngine(threadCount: 1)
+            let engine = TestEngine.cpu(threadCount: 1)
             let group = try world.group(Array(0..<8), name: "all")
             let value: Float = world.rank == 0 ? 1 : 0x1p-9
             let tensor = Tensor([value], shape: [1], on: engine).cast(to: .bfloat16)
@@ -48,7 +49,7 @@ import Testing
     @Test(arguments: [2, 3, 4], [5, 300_007])
     func scattersAndGathers(size: Int, width: Int) throws {
         let results = try ThreadWorld.run(size) { world in
-            let engine = CPUEngine(threadCount: 1)
+            let engine = TestEngine.cpu(threadCount: 1)
             let group = try world.group(Array(0..<size), name: "all")
             let tensor = Tensor(Self.values(world.rank, size * width), shape: [size, width], on: engine)
             let part = try group.reduceScatterSum(tensor)
@@ -68,7 +69,7 @@ import Testing
 
     @Test func broadcastsAndMessages() throws {
         let results = try ThreadWorld.run(3) { world in
-            let engine = CPUEngine(threadCount: 1)
+            let engine = TestEngine.cpu(threadCount: 1)
             let group = try world.group([0, 1, 2], name: "all")
             let tensor = Tensor(Self.values(world.rank, 400_000), shape: [400_000], on: engine)
             try group.broadcast(tensor, from: 2)

@@ -82,12 +82,15 @@ import Testing
             let results = [0, 4, 60].map { offset in
                 let memory = Memory()
                 let byteCount = rows * columns * type.byteCount
-                (memory.bytes + offset).copyMemory(from: original.storage.pointer, byteCount: byteCount)
-                let storage = TensorStorage(
-                    readOnly: memory.bytes + offset,
-                    byteCount: byteCount,
-                    engine: level.engine,
-                    owner: memory
+                level.engine.download(original) {
+                    if let start = $0.baseAddress {
+                        (memory.bytes + offset).copyMemory(from: start, byteCount: byteCount)
+                    }
+                }
+                let storage = level.engine.makeStorage(
+                    mapping: UnsafeRawBufferPointer(start: memory.bytes + offset, count: byteCount),
+                    owner: memory,
+                    for: level.engine
                 )
                 let weights = Tensor(storage: storage, elementType: type, shape: [rows, columns])
                 return x.projected([weights])[0].floats()

@@ -83,7 +83,7 @@ import Trainer
 
     @Test(arguments: names, Way.allCases)
     func trainingAndItsCheckpointAreThoseOfTheProcessor(_ name: String, _ way: Way) throws {
-        let directory = try TemporaryFolder()
+        let directory = try TemporaryDirectory()
         var count = 0
         let (expected, found) = try onBoth { engine in
             count += 1

@@ -65,7 +65,7 @@ import Trainer
 
     /// Steps of two micro-batches, the text and the image one.
     private static func run(_ name: String, _ layout: Layout, in world: any RankWorld, steps: Int) throws -> Steps {
-        let engine = CPUEngine(threadCount: 1)
+        let engine = TestEngine.cpu(threadCount: 1)
         let groups = try ProcessGroupCollection(layout.parallel, in: world)
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
         let layers = try RankLayout(pipelineSize: layout.pp).layersPerStage(of: bridge.layerCount)
@@ -109,11 +109,13 @@ import Trainer
         let found = try ThreadWorld.run(layout.parallel.rankCount) { world in
             try Self.run(name, layout, in: world, steps: steps)
         }
+        // Adapters start at zero: their first gradients are small differences, of which float32 keeps fewer digits.
+        let normBound = layout.scheme == .none ? 1e-5 : 3e-5
         for rank in found {
             for step in 0..<steps {
                 let (loss, norm) = (expected.losses[step], expected.norms[step])
                 #expect(abs(rank.losses[step] - loss) <= 1e-5 * loss, "loss \(step)")
-                #expect(abs(rank.norms[step] - norm) <= 1e-5 * norm, "norm \(step)")
+                #expect(abs(rank.norms[step] - norm) <= normBound * norm, "norm \(step)")
             }
         }
     }

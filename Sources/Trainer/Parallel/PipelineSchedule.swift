@@ -53,7 +53,7 @@ public struct PipelineSchedule {
     /// - Parameters:
     ///   - count: The number of micro-batches.
     ///   - next: The micro-batch with an index, called in ascending order; the same on all ranks of a copy of the model. Nil for
-    ///     one without supervised tokens, which is left out.
+    ///     one without supervised tokens, which is skipped.
     /// - Returns: The sum of the losses of this rank's tokens: 0 on all stages but the last.
     /// - Throws: What a pass or a group throws.
     public func run(_ count: Int, next: (Int) throws -> MicroBatch?) throws -> Double {

@@ -1,7 +1,7 @@
 import BridgeCore
 import Foundation
 
-/// What the environment says about the ranks of this process's run.
+/// How this process was started: alone, or as a rank of a launcher.
 enum RankEnvironment: Equatable {
     /// One process, which no launcher started.
     case single

@@ -79,7 +79,9 @@ public struct ModelParallelism: Sendable {
     /// The columns of a batch that this rank has between the tensor-parallel parts of layers; nil for all.
     func columns(of batch: TokenBatch) throws -> [Int32]? {
         guard groups.cp.size > 1 else { return nil }
-        return try ContextSplit(length: batch.length, size: groups.cp.size).columns(of: groups.cp.rank).map { Int32($0) }
+        return try ContextSplit(length: batch.length, size: groups.cp.size).columns(of: groups.cp.rank).map {
+            Int32($0)
+        }
     }
 
     /// The number of columns of the residual stream that this rank has of a batch.
