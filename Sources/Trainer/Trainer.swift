@@ -202,6 +202,7 @@ public final class Trainer {
         let start = ContinuousClock.now
         let (train, section) = (components.recipe.train, components.recipe.optimizer)
         let count = max(1, train.globalBatchSize / (train.microBatchSize * groups.dp.size))
+        let isPerToken = components.recipe.model.calculatePerTokenLoss
         optimizer.clearGradients()
         var (trained, tokens) = (0, 0)
         var loss = try passes.run(count) { micro in
@@ -213,7 +214,7 @@ public final class Trainer {
             trained += supervised
             return PipelineSchedule.MicroBatch(
                 batch,
-                weight: train.meanOfMeans ? 1 / Float(supervised) : 1,
+                weight: isPerToken ? 1 : 1 / Float(supervised),
                 // Dropout depends only on the position of the micro-batch in the run.
                 dropout: RandomStream(seed: components.recipe.rng.seed, stream: UInt64(first) << 20)
             )
@@ -221,7 +222,7 @@ public final class Trainer {
         try optimizer.reduceGradients()
         (loss, trained, tokens) = try summed(loss, trained, tokens)
         // The divisor is the number of micro-batches for a mean of means, and the number of tokens otherwise.
-        let total = train.meanOfMeans ? Double(count * groups.dp.size) : Double(max(trained, 1))
+        let total = isPerToken ? Double(max(trained, 1)) : Double(count * groups.dp.size)
         loss /= total
         let norm = try optimizer.gradientNorm() / total
         let number = progress.iteration + 1

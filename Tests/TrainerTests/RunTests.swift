@@ -203,7 +203,7 @@ import Trainer
     @Test func theMeanIsOverTokensUnlessAskedOtherwise() throws {
         func loss(_ meanOfMeans: Bool) throws -> (Double, Double) {
             var recipe = recipe()
-            (recipe.train.trainIters, recipe.train.meanOfMeans) = (1, meanOfMeans)
+            (recipe.train.trainIters, recipe.model.calculatePerTokenLoss) = (1, !meanOfMeans)
             let run = try Run(recipe)
             let parts = try [0, 2].map { first -> (sum: Double, count: Double) in
                 let batch = Rows().batch(first: first, count: 2)

@@ -83,6 +83,21 @@ extension AutoBridge {
         _ context: RunContext
     ) throws {
         let rounds = AgreementRounds(groups.checkpoint)
+        try rounds.telling {
+            try saveShards(state, names, to: path, iteration: iteration, files: files, groups, context, rounds)
+        }
+    }
+
+    private func saveShards(
+        _ state: TrainingState,
+        _ names: TrainedNames,
+        to path: String,
+        iteration: Int,
+        files: [(name: String, bytes: [UInt8])],
+        _ groups: ProcessGroupCollection,
+        _ context: RunContext,
+        _ rounds: AgreementRounds
+    ) throws {
         let copies = groups.dpCp
         func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
         let copy = copies.rank > 0 ? "_dp\(two(copies.rank))" : ""
@@ -155,10 +170,8 @@ extension AutoBridge {
             }
         )
         plan.begin = { directory in _ = try rounds.next { Array(directory.utf8) } }
-        try rounds.telling {
-            _ = try destination(path, iteration).write(plan, context: context)
-            _ = try rounds.next()
-        }
+        _ = try destination(path, iteration).write(plan, context: context)
+        _ = try rounds.next()
     }
 
     /// Loads the tensors of a run that ``save(_:to:iteration:files:context:)`` wrote.

@@ -34,7 +34,12 @@ final class SharedBoard: RankExchange, @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - parts: The memory of each rank of the group.
-    ///   - ranks: Their numbers in the world, for messages.
+    ///   - rank: This rank within the group.
+    ///   - ranks: Their numbers in the world.
+    ///   - slotByteCount: The size of a slot.
+    ///   - timeout: How long to wait for others.
+    ///   - messages: Messages between the ranks of the world.
+    ///   - owner: The owner of the memory.
     init(
         _ parts: [UnsafeMutableRawPointer],
         rank: Int,

@@ -39,9 +39,8 @@ package struct RankShards {
     /// The file of a kind of tensors, and the manifest's lines about what is in it.
     ///
     /// - Parameters:
-    ///   - pieces: The tensors.
+    ///   - kinds: The tensors, and the beginning of their names in the file.
     ///   - kind: The beginning of the file's name.
-    ///   - prefix: The beginning of the names of the tensors in it.
     /// - Returns: The file, nil when this rank writes nothing of the kind, and the lines.
     /// - Throws: `BridgeError` for a name that the model does not have.
     package func file(_ kinds: [(pieces: [Piece], prefix: String)], kind: String) throws

@@ -23,6 +23,8 @@ extension Recipe {
         public var freezeVisionProjection = false
         /// The share of attention weights that training drops, instead of the model's own; only 0 is supported.
         public var attentionDropout: Double?
+        /// Whether the loss is the mean over all supervised tokens, instead of the mean of the micro-batches' means.
+        public var calculatePerTokenLoss = true
         /// The activations that are recomputed in the backward pass instead of stored.
         public var recomputeGranularity = Recomputation.none
 
@@ -56,8 +58,6 @@ extension Recipe {
         public var exitDurationInMins: Double?
         /// Saves a checkpoint and exits after a step that is a multiple of this; nil for never.
         public var exitInterval: Int?
-        /// Whether the loss is the mean of the micro-batches' means, as in Megatron Bridge, instead of the mean over all tokens.
-        public var meanOfMeans = false
         /// A step is skipped if its loss exceeds the running mean by more than this factor; nil for never.
         public var spikeThreshold: Double?
         /// The run ends with an error after this number of consecutive skipped steps; 0 counts as 1.

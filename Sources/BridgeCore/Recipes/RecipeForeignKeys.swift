@@ -19,11 +19,10 @@ enum RecipeForeignKeys {
         "model.virtual_pipeline_model_parallel_size": [.null, 1],
         "model.expert_model_parallel_size": [1],
         "model.expert_tensor_parallel_size": [.null, 1],
-        "model.calculate_per_token_loss": [true],
     ]
 
     private static let sections = [
-        "ddp": "gradients are always reduced in float32, in buckets",
+        "ddp": "gradients are always reduced in float32",
         "dist": "processes are started by mpirun, not by torch.distributed",
         "tokenizer": "the tokenizer is that of the model",
         "rerun_state_machine":
@@ -48,8 +47,6 @@ enum RecipeForeignKeys {
         "model.recompute_method": "recomputation works layer by layer; set model.recompute_granularity",
         "model.recompute_num_layers": "recomputation works layer by layer; set model.recompute_granularity",
         "model.recompute_modules": "selective recomputation is that of the MLP; set model.recompute_granularity",
-        "model.calculate_per_token_loss":
-            "the loss is the mean over all supervised tokens; set train.mean_of_means=true for the mean of micro-batch means",
         "train.rampup_batch_size": "the global batch size is constant",
         "train.decrease_batch_size_if_needed": "a global batch that cannot be divided is an error",
         "train.train_samples": "the length of a run is a number of steps; set train.train_iters",

@@ -42,6 +42,11 @@ extension RecipeTable {
             "The maximum sequence length in tokens; equal to dataset.seq_length."
         ),
         RecipeField(
+            "model.calculate_per_token_loss",
+            \.model.calculatePerTokenLoss,
+            "Whether the loss is the mean over all supervised tokens; false: the mean of the micro-batches' means."
+        ),
+        RecipeField(
             "model.freeze_language_model",
             \.model.freezeLanguageModel,
             "Whether the language model is frozen; a frozen language model gets no adapters."
@@ -98,11 +103,6 @@ extension RecipeTable {
             "train.exit_interval",
             \.train.exitInterval,
             "Saves a checkpoint and exits after a step that is a multiple of this; null for never."
-        ),
-        RecipeField(
-            "train.mean_of_means",
-            \.train.meanOfMeans,
-            "Whether the loss is the mean of the micro-batches' means, as in Megatron Bridge, instead of the mean over all supervised tokens."
         ),
         RecipeField(
             "train.loss_spike_threshold",
@@ -208,4 +208,21 @@ extension RecipeTable {
             "The schedule of the weight decay from start to end."
         ),
     ]
+
+    /// Settings of former versions, which are read and not written.
+    static let former = [
+        RecipeField(
+            "train.mean_of_means",
+            \.meanOfMeans,
+            "The opposite of model.calculate_per_token_loss."
+        )
+    ]
+}
+
+extension Recipe {
+    /// The former setting of ``ModelSection/calculatePerTokenLoss``.
+    fileprivate var meanOfMeans: Bool {
+        get { !model.calculatePerTokenLoss }
+        set { model.calculatePerTokenLoss = !newValue }
+    }
 }

@@ -7,7 +7,7 @@ public enum RecipeTable {
         first + model + train + optimizer + scheduler + dataset + peft + checkpoint + logger + last
 
     private static let byKey = Dictionary(
-        fields.flatMap { field in ([field.key] + field.aliases).map { ($0, field) } }
+        (fields + former).flatMap { field in ([field.key] + field.aliases).map { ($0, field) } }
     ) { first, _ in first }
 
     /// The setting with a key or an alias.

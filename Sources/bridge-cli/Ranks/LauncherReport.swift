@@ -39,6 +39,8 @@ struct LauncherReport {
         write(text)
     }
 
+    /// The rank that a line of the launcher is about.
+    ///
     /// For example `mpirun noticed that process rank 1 with PID 0 on node host exited on signal 9 (Killed).`
     private static func killedRank(_ text: String) -> String? {
         guard

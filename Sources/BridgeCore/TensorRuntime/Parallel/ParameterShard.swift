@@ -29,8 +29,9 @@ public struct ParameterShard: Sendable, Equatable {
 public struct GradientReduction: Sendable {
     /// The ranks that have parts of the gradient.
     public var group: any ProcessGroup
-    /// Of several parameters with the same name in the group, those that are copies of each other: their number of different
-    /// ones, and which this one is. Nil when all are copies.
+    /// The number of different parameters of this name in the group, and which of them this one is; nil for one.
+    ///
+    /// Ranks with the same KV group have copies of each other's parameter.
     public var copies: (count: Int, index: Int)?
 
     /// A sum over a group.
