@@ -5,7 +5,10 @@ import Foundation
 /// Of those only one is needed: which rank was killed, by which signal. The ranks report everything else themselves.
 struct LauncherReport {
     /// Parts of lines about the launcher's own messages.
-    private static let noise = ["ORTE_ERROR_LOG", "has sent help message", "have sent help message", "orte_base_help_aggregate"]
+    private static let noise = [
+        "ORTE_ERROR_LOG", "has sent help message", "have sent help message", "orte_base_help_aggregate",
+        "mpirun: Forwarding signal", "mpirun: abort is already in progress",
+    ]
 
     private let write: (String) -> Void
     private var rest: [UInt8] = []
