@@ -105,8 +105,8 @@ import Testing
             "--context-parallel-size is not an option of 'bridge reshard': context parallelism is not supported yet, only --tp (tensor parallelism) and --pp (pipeline parallelism)"
         ),
         (
-            "generate --cp 2",
-            "--cp is not an option of 'bridge generate': context parallelism is not supported yet; 'bridge convert' and 'bridge reshard' take --tp (tensor parallelism) and --pp (pipeline parallelism)"
+            "chat --cp 2",
+            "--cp is not an option of 'bridge chat': context parallelism is not supported yet; 'bridge convert' and 'bridge reshard' take --tp (tensor parallelism) and --pp (pipeline parallelism)"
         ),
         (
             "train --train.train_iters=3",

@@ -1,5 +1,6 @@
 import ArgumentParser
 import BridgeCore
+import Communication
 import TensorRuntime
 
 /// The model, and its computation.
@@ -76,14 +77,29 @@ struct ModelOptions: ParsableArguments {
     ///
     /// - Parameters:
     ///   - bridge: The model's description.
+    ///   - groups: The ranks that the model is divided over.
     ///   - verification: Compares a checkpoint's weights with their checksums in the background; nil to verify first.
-    /// - Returns: The model with its adapters.
+    /// - Returns: The model with its adapters, or this rank's part of it.
     /// - Throws: `BridgeError` for weights that cannot be used.
-    func model(_ bridge: AutoBridge, verification: WeightVerification? = nil) throws -> any CausalModel {
+    func model(
+        _ bridge: AutoBridge,
+        _ groups: ProcessGroupCollection = .single,
+        verification: WeightVerification? = nil
+    ) throws -> any CausalModel {
+        guard adapter == nil || groups.world.size == 1 else {
+            throw BridgeError(
+                .badArgument,
+                "--adapter is supported on one rank only; merge it into the model with 'bridge adapter merge', or remove --tp and "
+                    + "--pp"
+            )
+        }
+        var provider = bridge.toMegatronProvider()
+        (provider.tensorModelParallelSize, provider.pipelineModelParallelSize) = (groups.tp.size, groups.pp.size)
         let model = try bridge.toModel(
             weights: megatron,
             elementType: elementType?.elementType,
             on: CPUEngine(threadCount: threads.count),
+            parallelism: provider.parallelism(in: groups),
             verification: verification
         )
         if let adapter = try adapterDirectory() {

@@ -4,6 +4,12 @@ import Foundation
 ///
 /// Of those only one is needed: which rank was killed, by which signal. The ranks report everything else themselves.
 struct LauncherReport {
+    /// Parts of lines about the launcher's own messages.
+    private static let noise = [
+        "ORTE_ERROR_LOG", "has sent help message", "have sent help message", "orte_base_help_aggregate",
+        "mpirun: Forwarding signal", "mpirun: abort is already in progress",
+    ]
+
     private let write: (String) -> Void
     private var rest: [UInt8] = []
     private var isInBlock = false
@@ -34,7 +40,7 @@ struct LauncherReport {
             return
         }
         if let found = Self.killedRank(text) { killed = found }
-        guard !isInBlock, !text.contains("ORTE_ERROR_LOG"), !text.hasPrefix("[warn] Epoll") else { return }
+        guard !isInBlock, !Self.noise.contains(where: text.contains), !text.hasPrefix("[warn] Epoll") else { return }
         if text.contains("error:") { hasError = true }
         write(text)
     }

@@ -9,6 +9,9 @@ struct RankLauncher {
     /// A file with the names of hosts, one per line; nil for this host.
     let hostfile: String?
 
+    /// The variable that tells ranks that results do not go to a terminal.
+    static let pipedOutput = "BRIDGE_PIPED_OUTPUT"
+
     /// The options of this program that are the launcher's.
     private static let ownOptions = ["nproc-per-node", "nproc", "hostfile"]
 
@@ -20,6 +23,7 @@ struct RankLauncher {
             hostfile.map { ["--hostfile", $0, "--map-by", "ppr:\(ranksPerHost):node"] } ?? ["-np", "\(ranksPerHost)"]
         if isOversubscribed { words += ["--mca", "mpi_yield_when_idle", "1"] }
         words += ["-x", "BRIDGE_NUM_THREADS=\(threads ?? max(1, cores / ranksPerHost))"]
+        if !Output.isTerminal { words += ["-x", "\(Self.pipedOutput)=1"] }
         return words + [program] + Self.withoutOwnOptions(arguments)
     }
 

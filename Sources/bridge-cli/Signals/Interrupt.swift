@@ -32,11 +32,16 @@ enum Interrupt {
 
     /// Whether nothing is printed, because another rank prints.
     private static let isSilent = Atomic(false)
+    /// Whether this process is one of several ranks, which their launcher ends with SIGTERM when another has failed.
+    private static let isRank = Atomic(false)
     /// The process that signals are passed on to; 0 for none.
     private static let launcher = Atomic<Int32>(0)
 
-    /// Sets whether nothing is printed.
-    static func isSilent(_ value: Bool) { isSilent.store(value, ordering: .relaxed) }
+    /// Sets the rank of this process, of which only the first prints; nil for the only process.
+    static func use(rank: Int?) {
+        isSilent.store((rank ?? 0) > 0, ordering: .relaxed)
+        isRank.store(rank != nil, ordering: .relaxed)
+    }
 
     /// Passes the first SIGINT or SIGTERM on to a launcher of ranks as SIGUSR1, and the second one as SIGTERM.
     static func forwards(to process: Int32) {
@@ -101,12 +106,17 @@ enum Interrupt {
         // The same for a closed pipe: a conversion must not end because its messages cannot be printed.
         signal(SIGPIPE, SIG_IGN)
         _ = isSilent.load(ordering: .relaxed)
+        _ = isRank.load(ordering: .relaxed)
         _ = launcher.load(ordering: .relaxed)
         // A launcher of ranks passes SIGUSR1 on, and nothing else.
         for number in [SIGINT, SIGTERM, SIGUSR1] {
             signal(number) { number in
                 if number != SIGINT { Interrupt.wasTerminated.store(true, ordering: .relaxed) }
-                if Interrupt.isExpendable.load(ordering: .relaxed) { Interrupt.endNow() }
+                if Interrupt.isExpendable.load(ordering: .relaxed) {
+                    // The rank that failed reports why.
+                    if number == SIGTERM, Interrupt.isRank.load(ordering: .relaxed) { _exit(130) }
+                    Interrupt.endNow()
+                }
                 if Interrupt.isSlow.load(ordering: .relaxed) { Interrupt.answer() }
                 Interrupt.cancellation.cancel()
                 // Not a loop: its array would allocate, and the signal may interrupt an allocation.

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import JSONTree
 import Synchronization
@@ -45,8 +46,9 @@ enum Output {
     /// Prints text of several lines and a line break.
     static func lines(_ text: String) { put(PrintableText.lines(text) + "\n") }
 
-    /// Whether results go to a terminal.
-    static let isTerminal = isatty(STDOUT_FILENO) == 1
+    /// Whether results go to a terminal; the launcher of ranks gives them one in any case, and says where it writes itself.
+    static let isTerminal =
+        isatty(STDOUT_FILENO) == 1 && ProcessInfo.processInfo.environment[RankLauncher.pipedOutput] == nil
 
     /// Prints the bytes of a text unchanged.
     static func text(_ bytes: ArraySlice<UInt8>) { bytes.withUnsafeBytes(put) }

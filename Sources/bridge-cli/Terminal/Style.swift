@@ -5,7 +5,7 @@ enum Style {
     /// Whether standard error is a terminal with colours.
     static let supportsColor = wantsColours(STDERR_FILENO)
     /// Whether standard output is one.
-    static let isFancyOutput = wantsColours(STDOUT_FILENO)
+    static let isFancyOutput = Output.isTerminal && wantsColours(STDOUT_FILENO)
 
     /// Whether either is one.
     static let isUsed = supportsColor || isFancyOutput

@@ -1,4 +1,5 @@
 import BridgeSupport
+import Communication
 import ModelSchema
 public import TensorRuntime
 
@@ -165,13 +166,18 @@ public final class Generator {
                 logits: logits,
                 isEnd: options.endTokens.contains(token)
             )
-            guard try visit(step), !step.isEnd, count < mostNew, cache.length < limit else { break }
-            if let deadline, clock.now > deadline { break }
+            let isInTime = deadline.map { clock.now <= $0 } ?? true
+            guard try onAllRanks(visit(step) && isInTime), !step.isEnd, count < mostNew, cache.length < limit else { break }
             logits = try model.forward(TokenBatch(tokens: [token], start: cache.length), cache: cache).logits.floats()
             history.append(token)
         }
         timings.decode = first.map { $0.duration(to: clock.now).seconds } ?? 0
         return timings
+    }
+
+    /// Whether every rank continues: a signal, a closed pipe and a clock are each rank's own.
+    private func onAllRanks(_ continues: Bool) throws -> Bool {
+        try model.decoder.parallelism.groups.mp.allReduceSum([continues ? 0 : 1])[0] == 0
     }
 
     /// Forgets all that was seen.

@@ -68,7 +68,7 @@ extension CausalModel {
     ///
     /// - Parameters:
     ///   - batch: The tokens and images, the same on all ranks that share them.
-    ///   - input: The residual stream of the stage before; nil for the first stage.
+    ///   - input: The residual stream of the stage before; nil for that of ``setInputTensor(_:)`` and for the first stage.
     ///   - recomputation: What is recomputed in the backward pass.
     ///   - features: The features of the batch's images, where they are known already.
     /// - Returns: float32 [B, T of this rank, D].
@@ -81,8 +81,7 @@ extension CausalModel {
     ) throws -> Tensor {
         let blocks = try imageBlocks(of: batch)
         // Images are merged before the sequence is divided, so that no rank has to know what others see of them.
-        let hidden_BTD =
-            try input
+        let hidden_BTD = try input ?? decoder.takenInputTensor()
             ?? decoder.parallelism.own(embeddings(of: batch, features: features, isContinuation: false))
         return try withTokens(decoder.parallelism.columns(of: batch), of: batch.length) {
             try decoder(hidden_BTD, batch, blocks: blocks, recomputation: recomputation)

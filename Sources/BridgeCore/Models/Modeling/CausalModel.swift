@@ -97,7 +97,7 @@ extension CausalModel {
     /// - Parameter capacity: How many tokens there is room for at first.
     /// - Returns: The cache, for one sequence.
     public func makeCache(capacity: Int) -> KVCache {
-        KVCache(windows: decoder.form.layers.map(\.window), capacity: capacity)
+        KVCache(windows: decoder.form.layers[decoder.parallelism.layers].map(\.window), capacity: capacity)
     }
 
     /// One pass over tokens.
@@ -120,10 +120,10 @@ extension CausalModel {
         let pipeline = decoder.parallelism.groups.pp
         let isContinuation = cache.map { $0.length > 0 } ?? false
         let blocks = try imageBlocks(of: batch)
-        let hidden_BTD =
-            try decoder.parallelism.preProcess
-            ? embeddings(of: batch, features: features, isContinuation: isContinuation)
-            : receivedStage(batch, columns: batch.length)
+        let hidden_BTD = try decoder.takenInputTensor()
+            ?? (decoder.parallelism.preProcess
+                ? embeddings(of: batch, features: features, isContinuation: isContinuation)
+                : receivedStage(batch, columns: batch.length))
         var states: [Tensor] = []
         let visit: ((Tensor) -> Void)? = keepsHiddenStates ? { states.append($0) } : nil
         var stream_BTD: Tensor
@@ -133,12 +133,12 @@ extension CausalModel {
             stream_BTD = try decoder(hidden_BTD, batch, blocks: blocks, cache: cache, visit: visit)
         }
         guard decoder.parallelism.postProcess else {
-            try pipeline.send(stream_BTD, to: pipeline.rank + 1)
+            try sendStage(stream_BTD)
             let count = keepsHiddenStates ? batch.length : min(last ?? batch.length, batch.length)
             let shape = [batch.batch, last.map { min($0, count) } ?? count, decoder.configuration.vocabSize]
             let logits = Tensor(uninitialized: shape, .float32, on: engine)
             try pipeline.broadcast(logits, from: pipeline.size - 1)
-            return ModelOutput(logits: logits, hiddenStates: states)
+            return ModelOutput(logits: logits, hiddenStates: try ofAllStages(states, batch))
         }
         if let last, last < stream_BTD.shape[1], !keepsHiddenStates {
             stream_BTD = stream_BTD.narrowed(1, to: stream_BTD.shape[1] - last..<stream_BTD.shape[1])
@@ -148,25 +148,10 @@ extension CausalModel {
             states.append(normalized_BTD)
             if let last { normalized_BTD = normalized_BTD.narrowed(1, to: max(0, batch.length - last)..<batch.length) }
         }
-        let logits = try decoder.logits(normalized_BTD)
+        let logits = try decoder.logits(normalized_BTD).contiguous()
         // Every rank has the result, so that each continues in the same way.
         if pipeline.size > 1 { try pipeline.broadcast(logits, from: pipeline.size - 1) }
-        return ModelOutput(logits: logits, hiddenStates: states)
-    }
-
-    /// Waits for the residual stream of the stage before.
-    ///
-    /// - Parameters:
-    ///   - batch: The tokens.
-    ///   - columns: The number of columns that this rank has of them.
-    /// - Returns: float32 [B, columns, D].
-    /// - Throws: What the pipeline-parallel group throws.
-    public func receivedStage(_ batch: TokenBatch, columns: Int) throws -> Tensor {
-        let pipeline = decoder.parallelism.groups.pp
-        let shape = [batch.batch, columns, decoder.configuration.hiddenSize]
-        let stream = Tensor(uninitialized: shape, .float32, on: engine)
-        try pipeline.receive(stream, from: pipeline.rank - 1)
-        return stream
+        return ModelOutput(logits: logits, hiddenStates: try ofAllStages(states, batch))
     }
 
     /// This many tokens at once are enough for fast matrix products; more would only take memory.
@@ -201,6 +186,7 @@ extension CausalModel {
 
     /// The embeddings with the features of images at the image tokens, [B, T, D].
     func embeddings(of batch: TokenBatch, features: [Tensor]?, isContinuation: Bool) throws -> Tensor {
+        guard decoder.parallelism.preProcess else { throw Self.missingInput }
         let table = decoder.embedding
         let vocabulary = table.shard?.shape[0] ?? table.tensor.shape[0]
         // An image token that the model generates is an ordinary token.

@@ -11,9 +11,9 @@ public struct ModelParallelism: Sendable {
     /// The layers of this rank's stage.
     public let layers: Range<Int>
     /// Whether this stage embeds tokens and images.
-    public let preProcess: Bool
+    public package(set) var preProcess: Bool
     /// Whether this stage has the final norm and the output layer.
-    public let postProcess: Bool
+    public package(set) var postProcess: Bool
 
     /// The whole model on one rank.
     ///

@@ -26,6 +26,8 @@ public final class TransformerDecoder: @unchecked Sendable {
     package let wasTied: Bool
     /// How the decoder is divided over ranks.
     public let parallelism: ModelParallelism
+    /// The residual stream that the next pass starts with; nil for embeddings or for what the stage before sends.
+    var inputTensor: Tensor?
     private let engine: any TensorEngine
 
     /// A decoder.
@@ -86,6 +88,12 @@ public final class TransformerDecoder: @unchecked Sendable {
     package func untie() {
         guard isTied else { return }
         output = Linear(weight: Parameter(outputName, embedding.tensor, shard: embedding.shard), input: output.input)
+    }
+
+    /// The input of this pass, which is not that of the next one.
+    func takenInputTensor() -> Tensor? {
+        defer { inputTensor = nil }
+        return inputTensor
     }
 
     /// The parameters, each once.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import BridgeCore
+import Communication
 import JSONTree
 import TensorRuntime
 
@@ -7,23 +8,43 @@ import TensorRuntime
 struct Verify: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Compare two checkpoints of either kind, by their weights or by their logits.",
+        usage: """
+            bridge verify <left> <right> [<options>]
+            bridge verify --roundtrip <model> [--tp <n>] [--pp <n>] [<options>]
+            """,
         discussion: """
             Either side may be a Hugging Face directory, a hub id or a Megatron checkpoint of any layout. Exit status 3 \
             means that they differ. With --logits both models run on a prompt and their logits are compared, which also \
             works for checkpoints that are stored in different types, such as quantised ones.
 
+            With --roundtrip one model is loaded into the memory of ranks, exported from there, and compared with itself. \
+            The export is temporary, in TMPDIR, and as large as the model.
+
             EXAMPLES:
               bridge verify toy toy-megatron
               bridge verify toy toy-again --json
               bridge verify toy toy-megatron --logits 'Describe it.' --image table.png
+              bridge verify --roundtrip toy --tp 2 --pp 2
             """
     )
 
     @Argument(help: "The first checkpoint.", completion: .directory)
-    var left: String
+    var left: String?
 
     @Argument(help: "The second checkpoint.", completion: .directory)
-    var right: String
+    var right: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Import a model into the memory of ranks, export it, and compare it with its source.",
+            valueName: "model"
+        ),
+        completion: .directory
+    )
+    var roundtrip: String?
+
+    @OptionGroup var ranks: ModelRankOptions
 
     @Option(
         name: .customLong("allow-missing"),
@@ -76,6 +97,7 @@ struct Verify: ParsableCommand {
     private static let defaultTolerance: Float = 1e-4
 
     func validate() throws {
+        try validateSides()
         let ofLogits = [
             ("--image", !images.isEmpty), ("--tolerance", tolerance != nil), ("--dtype", elementType != nil),
         ]
@@ -92,17 +114,56 @@ struct Verify: ParsableCommand {
         }
     }
 
+    private func validateSides() throws {
+        guard roundtrip != nil else {
+            if let missing = [("left", left), ("right", right)].first(where: { $0.1 == nil })?.0 {
+                throw ValidationError("Missing expected argument '<\(missing)>'")
+            }
+            guard !ranks.isGiven else {
+                throw ValidationError("--tp, --pp and other options of ranks require --roundtrip")
+            }
+            return
+        }
+        if let left { throw ValidationError("--roundtrip compares one model with itself; remove \(left)") }
+        let others = [
+            ("--logits", logits != nil), ("--allow-missing", !allowMissing.isEmpty), ("--ignore-dtype", ignoreDtype),
+        ]
+        if let option = others.first(where: \.1)?.0 {
+            throw ValidationError("\(option) has no effect with --roundtrip; remove one of them")
+        }
+    }
+
     func run() throws {
+        if let roundtrip { return try runRoundTrip(of: roundtrip) }
+        let (left, right) = (left ?? "", right ?? "")
         let catalog = try plugins.catalog()
-        if let logits { return try compareLogits(of: logits, catalog) }
+        if let logits { return try compareLogits(of: logits, left, right, catalog) }
         let globs = allowMissing.map { NameGlob($0) }
         let one = try Checkpoint(path: HubDirectory.resolve(left), catalog: catalog, allowMissing: globs)
         let other = try Checkpoint(path: HubDirectory.resolve(right), catalog: catalog, allowMissing: globs)
         for glob in globs where !one.usedPatterns.union(other.usedPatterns).contains(glob) {
             Output.warn("--allow-missing \(glob) has no effect: it matches no missing or unmapped tensor")
         }
-        let result = try Watch.run { try Verifier(one, other).run($0, ignoringTypes: ignoreDtype) }
-        if output.json { Output.json(json(result)) } else { show(result) }
+        try report(Watch.run { try Verifier(one, other).run($0, ignoringTypes: ignoreDtype) }, left, right)
+    }
+
+    private func runRoundTrip(of model: String) throws {
+        let groups = try ranks.groups("bridge verify", models: [model], threads: threads.threads)
+        let trip = try RoundTrip(
+            source: HubDirectory.resolve(model),
+            catalog: plugins.catalog(),
+            groups: groups,
+            threads: threads.count
+        )
+        guard let result = try Watch.run(trip.run) else { return }
+        try report(result, model, "its round trip under TP \(groups.tp.size) x PP \(groups.pp.size)")
+    }
+
+    /// Prints a comparison.
+    ///
+    /// - Throws: `BridgeError` with code `verificationFailed` for a difference.
+    private func report(_ result: Verifier.Result, _ left: String, _ right: String) throws {
+        if output.json { Output.json(json(result)) } else { show(result, left, right) }
         guard result.isEqual else {
             throw BridgeError(
                 .verificationFailed,
@@ -112,7 +173,7 @@ struct Verify: ParsableCommand {
         }
     }
 
-    private func compareLogits(of prompt: String, _ catalog: PluginCatalog) throws {
+    private func compareLogits(of prompt: String, _ left: String, _ right: String, _ catalog: PluginCatalog) throws {
         // Until all is computed there is no result to keep.
         Interrupt.exitsImmediately(true)
         let engine = CPUEngine(threadCount: threads.count)
@@ -185,7 +246,7 @@ struct Verify: ParsableCommand {
         ]
     }
 
-    private func show(_ result: Verifier.Result) {
+    private func show(_ result: Verifier.Result, _ left: String, _ right: String) {
         if !result.rows.isEmpty {
             Output.table(
                 [["TENSOR", "SHAPE", "DIFFERENCE", "FIRST AT", "MAX ULP", "MAX DIFFERENCE"]]

@@ -1,8 +1,10 @@
 import ArgumentParser
 import BridgeCore
+import Communication
 import Foundation
 import JSONTree
 import TensorRuntime
+import Trainer
 
 /// Runs a forward pass and writes the results.
 struct Forward: ParsableCommand {
@@ -15,15 +17,20 @@ struct Forward: ParsableCommand {
             the loss (mean over labels other than -100); with --gradients, grad.NAME of every parameter with a gradient, \
             by the names of transformers.
 
+            With --tp and --pp the model is divided over ranks, which are started with mpirun; the first one writes.
+
             EXAMPLES:
               bridge forward --hf-model toy --prompt 'Hello' --output logits.safetensors
               bridge forward --hf-model toy --inputs inputs.safetensors \\
                 --output out.safetensors --hidden-states
+              bridge forward --hf-model toy --prompt 'Hello' --output logits.safetensors \\
+                --tp 2 --pp 2
             """
     )
 
     @OptionGroup var model: ModelOptions
     @OptionGroup var prompt: PromptOptions
+    @OptionGroup var ranks: ModelRankOptions
 
     @Option(
         name: .long,
@@ -57,6 +64,9 @@ struct Forward: ParsableCommand {
         guard !gradients || inputs != nil else {
             throw ValidationError("--gradients requires --inputs with labels")
         }
+        guard !gradients || ranks.layout.rankCount == 1 else {
+            throw ValidationError("--gradients is supported on one rank only; remove --tp and --pp")
+        }
     }
 
     func run() throws {
@@ -69,10 +79,15 @@ struct Forward: ParsableCommand {
         try OutputFile.check(output, of: "forward", overwrite: overwrite)
         // Until all is computed there is no result to keep.
         Interrupt.exitsImmediately(true)
+        let groups = try ranks.groups(
+            "bridge forward",
+            models: [self.model.huggingFace],
+            threads: self.model.threads.threads
+        )
         let bridge = try model.bridge()
         let clock = ContinuousClock()
         let start = clock.now
-        let model = try model.model(bridge)
+        let model = try model.model(bridge, groups)
         let loaded = clock.now
         let batch =
             try inputs.map { try TokenBatch(inputs: $0, on: model.engine) }
@@ -89,11 +104,13 @@ struct Forward: ParsableCommand {
             Output.printError("\(Style.yellow("warning:")) \(problem) in \(output): \(LogitCheck.advice)")
         }
         Interrupt.exitsImmediately(false)
-        try SafetensorsFile.write(
-            [("logits", result.logits)] + states + supervised,
-            to: output,
-            metadata: OutputFile.metadata(of: "forward")
-        )
+        if groups.rank == 0 {
+            try SafetensorsFile.write(
+                [("logits", result.logits)] + states + supervised,
+                to: output,
+                metadata: OutputFile.metadata(of: "forward")
+            )
+        }
         guard printing.json else {
             return Output.line(Style.green("✅ Wrote logits \(result.logits.shape) to \(output)"))
         }
@@ -134,8 +151,14 @@ struct Forward: ParsableCommand {
         }
         if gradients { model.freeze(languageModel: false, visionModel: false, visionProjection: false) }
         let weight = 1 / Float(max(targets.count { $0 >= 0 }, 1))
+        guard gradients else {
+            let pass = PipelineSchedule.MicroBatch(TrainingBatch(tokens: batch, targets: targets), weight: weight)
+            let loss = Tensor([Float(try PipelineSchedule(model).evaluate(pass))], shape: [], .float32, on: model.engine)
+            let pipeline = model.decoder.parallelism.groups.pp
+            try pipeline.broadcast(loss, from: pipeline.size - 1)
+            return [("loss", loss)]
+        }
         let loss = try model.loss(batch, targets: targets, weight: weight)
-        guard gradients else { return [("loss", loss)] }
         let (names, transposed) = (try bridge.huggingFaceNames(), try bridge.transposedParameters())
         let found = Gradients(of: loss)
         return [("loss", loss)]

@@ -13,6 +13,8 @@ struct Generate: ParsableCommand {
             --temperature is more than 0 or --do-sample is given. Penalties, suppressed tokens and stop strings of the \
             model's generation_config.json always apply.
 
+            With --tp and --pp the model is divided over ranks, which are started with mpirun; the first one prints.
+
             EXAMPLES:
               bridge generate --hf-model toy --prompt 'What is the capital of France?'
               bridge generate --hf-model toy --prompt 'Describe this image.' \\
@@ -20,12 +22,14 @@ struct Generate: ParsableCommand {
               bridge generate --megatron-path toy-megatron --prompt 'Once upon a time' \\
                 --no-chat-template --temperature 0.7 --seed 1
               bridge generate --hf-model toy --messages chat.json --json
+              bridge generate --hf-model toy --prompt 'Hello' --tp 2
             """
     )
 
     @OptionGroup var model: ModelOptions
     @OptionGroup var prompt: PromptOptions
     @OptionGroup var sampling: SamplingArguments
+    @OptionGroup var ranks: ModelRankOptions
 
     @Option(
         name: .long,
@@ -53,9 +57,14 @@ struct Generate: ParsableCommand {
         let clock = ContinuousClock()
         let start = clock.now
         Interrupt.exitsImmediately(true)
+        let groups = try ranks.groups(
+            "bridge generate",
+            models: [self.model.huggingFace],
+            threads: self.model.threads.threads
+        )
         let bridge = try model.bridge()
         let verification = WeightVerification()
-        let model = try model.model(bridge, verification: verification)
+        let model = try model.model(bridge, groups, verification: verification)
         let generator = Generator(model)
         // Tokens from a file need no tokenizer; with one, their text is printed.
         let processor = inputs == nil ? try bridge.processor() : try? bridge.processor()
