@@ -6,14 +6,14 @@ import Testing
 
 /// `generate`, `forward` and `verify --roundtrip` with models that are divided over ranks, which the commands start.
 @Suite struct ModelRankTests {
-    private let scratch: Scratch
+    private let scratch: TemporaryDirectory
 
-    init() throws { scratch = try Scratch() }
+    init() throws { scratch = try TemporaryDirectory() }
 
-    private func directory(_ name: String) -> String { Models.fixtures.appendingPathComponent(name).path }
+    private func directory(_ name: String) -> String { Fixtures.checkpoint(name) }
 
     private var image: String {
-        Models.fixtures.deletingLastPathComponent().appendingPathComponent("images/rgb.png").path
+        "\(Fixtures.root)/images/rgb.png"
     }
 
     /// A layout of four ranks with an image, and stages whose layers have different windows.

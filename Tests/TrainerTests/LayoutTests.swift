@@ -13,6 +13,8 @@ import Trainer
         var cp = 1
         var dp = 1
         var pp = 1
+        /// Virtual stages on each rank.
+        var vp = 1
         var sequenceParallel = false
         /// Whether the state of the optimizer is distributed.
         var zero = true
@@ -20,7 +22,7 @@ import Trainer
         var scheme = Recipe.PEFTSection.Scheme.none
 
         var testDescription: String {
-            "TP \(tp) CP \(cp) DP \(dp) PP \(pp)\(sequenceParallel ? " SP" : "")\(zero ? "" : " no ZeRO") \(scheme)"
+            "TP \(tp) CP \(cp) DP \(dp) PP \(pp)\(vp > 1 ? " VP \(vp)" : "")\(sequenceParallel ? " SP" : "")\(zero ? "" : " no ZeRO") \(scheme)"
         }
         var parallel: ParallelLayout { ParallelLayout(tensor: tp, context: cp, data: dp, pipeline: pp) }
         /// What the length of a batch is a multiple of.
@@ -32,6 +34,7 @@ import Trainer
         Layout(pp: 2),
         Layout(pp: 4), Layout(tp: 2, pp: 2), Layout(tp: 2, cp: 2, dp: 2, sequenceParallel: true),
         Layout(tp: 2, dp: 2, pp: 2), Layout(tp: 8), Layout(cp: 2, pp: 2), Layout(dp: 2, zero: false),
+        Layout(pp: 2, vp: 2), Layout(tp: 2, cp: 2, pp: 2, vp: 2, sequenceParallel: true),
     ]
     static let adapterLayouts = [Recipe.PEFTSection.Scheme.lora, .dora].flatMap { scheme in
         [
@@ -68,7 +71,7 @@ import Trainer
         let engine = TestEngine.cpu(threadCount: 1)
         let groups = try ProcessGroupCollection(layout.parallel, in: world)
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
-        let layers = try RankLayout(pipelineSize: layout.pp).layersPerStage(of: bridge.layerCount)
+        let layers = try RankLayout(pipelineSize: layout.pp * layout.vp).layersPerStage(of: bridge.layerCount)
         let model = try bridge.toModel(
             elementType: .float32,
             on: engine,

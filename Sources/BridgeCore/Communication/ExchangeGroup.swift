@@ -293,16 +293,16 @@ public final class ExchangeGroup: ProcessGroup {
     // MARK: Messages
 
     /// Gives a tensor to a rank of the group.
-    public func send(_ tensor: Tensor, to rank: Int) throws {
+    public func send(_ tensor: Tensor, to rank: Int, tag: Int) throws {
         try guarded {
             let dense = tensor.detached.contiguous()
-            try dense.engine.download(dense) { try exchange.send($0, to: rank) }
+            try dense.engine.download(dense) { try exchange.send($0, to: rank, tag: tag) }
         }
     }
 
     /// Takes a tensor from a rank of the group, in place.
-    public func receive(_ tensor: Tensor, from rank: Int) throws {
-        try guarded { try tensor.engine.upload(tensor) { try exchange.receive(into: $0, from: rank) } }
+    public func receive(_ tensor: Tensor, from rank: Int, tag: Int) throws {
+        try guarded { try tensor.engine.upload(tensor) { try exchange.receive(into: $0, from: rank, tag: tag) } }
     }
 
     // MARK: Parts

@@ -110,7 +110,7 @@ final class MPIMessages: RankMessages, @unchecked Sendable {
     /// The launcher ends all ranks when one has failed.
     func check() {}
 
-    func send(_ bytes: UnsafeRawBufferPointer, to rank: Int) throws {
+    func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int) throws {
         try lock.locked {
             for (index, message) in pending.enumerated().reversed() {
                 var done: Int32 = 0
@@ -125,7 +125,7 @@ final class MPIMessages: RankMessages, @unchecked Sendable {
                 if let start = bytes.baseAddress { copy.baseAddress?.copyMemory(from: start + first, byteCount: count) }
                 var request: OpaquePointer?
                 try library.check(
-                    library.functions.send(world, Int32(rank), 1, copy.baseAddress, count, &request),
+                    library.functions.send(world, Int32(rank), Int32(tag), copy.baseAddress, count, &request),
                     "send to rank \(rank)"
                 )
                 if let request { pending.append((request, copy)) }
@@ -136,13 +136,21 @@ final class MPIMessages: RankMessages, @unchecked Sendable {
     func receive(
         into bytes: UnsafeMutableRawBufferPointer,
         from rank: Int,
+        tag: Int,
         until limit: ContinuousClock.Instant
     ) throws {
         for first in stride(from: 0, to: max(bytes.count, 1), by: Self.limit) {
             let count = min(Self.limit, bytes.count - first)
             var request: OpaquePointer?
             try library.check(
-                library.functions.receive(world, Int32(rank), 1, bytes.baseAddress.map { $0 + first }, count, &request),
+                library.functions.receive(
+                    world,
+                    Int32(rank),
+                    Int32(tag),
+                    bytes.baseAddress.map { $0 + first },
+                    count,
+                    &request
+                ),
                 "receive from rank \(rank)"
             )
             try library.wait(for: request, until: limit) {

@@ -56,9 +56,11 @@ final class MessageExchange: RankExchange, @unchecked Sendable {
         read((0..<size).map { UnsafeRawPointer(all + $0 * count) })
     }
 
-    func send(_ bytes: UnsafeRawBufferPointer, to rank: Int) throws { try messages.send(bytes, to: ranks[rank]) }
+    func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int) throws {
+        try messages.send(bytes, to: ranks[rank], tag: tag)
+    }
 
-    func receive(into bytes: UnsafeMutableRawBufferPointer, from rank: Int) throws {
-        try messages.receive(into: bytes, from: ranks[rank], until: .now + timeout.limit)
+    func receive(into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: Int) throws {
+        try messages.receive(into: bytes, from: ranks[rank], tag: tag, until: .now + timeout.limit)
     }
 }

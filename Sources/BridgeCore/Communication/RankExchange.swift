@@ -23,10 +23,10 @@ public protocol RankExchange: AnyObject, Sendable {
     ) throws
 
     /// Gives bytes to a rank, which may be taken later; does not wait for that.
-    func send(_ bytes: UnsafeRawBufferPointer, to rank: Int) throws
+    func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int) throws
 
-    /// Waits for bytes from a rank, in the order in which it sends them.
-    func receive(into bytes: UnsafeMutableRawBufferPointer, from rank: Int) throws
+    /// Waits for bytes with a tag from a rank, in the order in which it sends them.
+    func receive(into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: Int) throws
 }
 
 /// How long a rank waits for others, and what it says when they do not arrive.

@@ -113,19 +113,25 @@ final class SharedBoard: RankExchange, @unchecked Sendable {
         )
     }
 
-    func send(_ bytes: UnsafeRawBufferPointer, to rank: Int) throws {
-        try messages.send(bytes, to: ranks[rank])
+    func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int) throws {
+        try messages.send(bytes, to: ranks[rank], tag: tag)
     }
 
-    func receive(into bytes: UnsafeMutableRawBufferPointer, from rank: Int) throws {
-        try messages.receive(into: bytes, from: ranks[rank], until: ContinuousClock.now + timeout.limit)
+    func receive(into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: Int) throws {
+        let limit = ContinuousClock.now + timeout.limit
+        try messages.receive(into: bytes, from: ranks[rank], tag: tag, until: limit)
     }
 }
 
 /// Messages between two ranks of a world, and the news that a rank has failed.
 protocol RankMessages: AnyObject, Sendable {
-    func send(_ bytes: UnsafeRawBufferPointer, to rank: Int) throws
-    func receive(into bytes: UnsafeMutableRawBufferPointer, from rank: Int, until limit: ContinuousClock.Instant) throws
+    func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int) throws
+    func receive(
+        into bytes: UnsafeMutableRawBufferPointer,
+        from rank: Int,
+        tag: Int,
+        until limit: ContinuousClock.Instant
+    ) throws
     /// Throws when a rank has failed.
     func check() throws
 }

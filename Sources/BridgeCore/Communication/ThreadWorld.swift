@@ -105,14 +105,15 @@ private final class SharedWorld: Sendable {
         }
     }
 
-    func put(_ bytes: [UInt8], from: Int, to: Int) {
-        state.withLock { $0.messages["\(from) \(to)", default: []].append(bytes) }
+    func put(_ bytes: [UInt8], from: Int, to: Int, tag: Int) {
+        state.withLock { $0.messages["\(from) \(to) \(tag)", default: []].append(bytes) }
     }
 
-    func take(from: Int, to: Int) -> [UInt8]? {
-        state.withLock { state in
-            guard let waiting = state.messages["\(from) \(to)"], !waiting.isEmpty else { return nil }
-            return state.messages["\(from) \(to)"]?.removeFirst()
+    func take(from: Int, to: Int, tag: Int) -> [UInt8]? {
+        let key = "\(from) \(to) \(tag)"
+        return state.withLock { state in
+            guard let waiting = state.messages[key], !waiting.isEmpty else { return nil }
+            return state.messages[key]?.removeFirst()
         }
     }
 }
@@ -148,15 +149,18 @@ private final class ThreadMessages: RankMessages {
 
     func check() throws { try shared.check(rank) }
 
-    func send(_ bytes: UnsafeRawBufferPointer, to rank: Int) { shared.put(Array(bytes), from: self.rank, to: rank) }
+    func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int) {
+        shared.put(Array(bytes), from: self.rank, to: rank, tag: tag)
+    }
 
     func receive(
         into bytes: UnsafeMutableRawBufferPointer,
         from rank: Int,
+        tag: Int,
         until limit: ContinuousClock.Instant
     ) throws {
         while true {
-            if let found = shared.take(from: rank, to: self.rank) {
+            if let found = shared.take(from: rank, to: self.rank, tag: tag) {
                 guard found.count == bytes.count else {
                     throw BridgeError(
                         .rankFailed,

@@ -76,15 +76,17 @@ extension CausalModel {
     public func stage(
         _ batch: TokenBatch,
         input: Tensor?,
+        chunk: Int = 0,
         recomputation: Recipe.Recomputation = .none,
         features: [Tensor]? = nil
     ) throws -> Tensor {
         let blocks = try imageBlocks(of: batch)
         // Images are merged before the sequence is divided, so that no rank has to know what others see of them.
-        let hidden_BTD = try input ?? decoder.takenInputTensor()
+        let hidden_BTD =
+            try input ?? decoder.takenInputTensor()
             ?? decoder.parallelism.own(embeddings(of: batch, features: features, isContinuation: false))
         return try withTokens(decoder.parallelism.columns(of: batch), of: batch.length) {
-            try decoder(hidden_BTD, batch, blocks: blocks, recomputation: recomputation)
+            try decoder(hidden_BTD, batch, blocks: blocks, chunk: chunk, recomputation: recomputation)
         }
     }
 

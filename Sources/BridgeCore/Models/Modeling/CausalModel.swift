@@ -97,7 +97,10 @@ extension CausalModel {
     /// - Parameter capacity: How many tokens there is room for at first.
     /// - Returns: The cache, for one sequence.
     public func makeCache(capacity: Int) -> KVCache {
-        KVCache(windows: decoder.form.layers[decoder.parallelism.layers].map(\.window), capacity: capacity)
+        KVCache(
+            windows: decoder.parallelism.layers.map { decoder.form.layers[$0].window },
+            capacity: capacity
+        )
     }
 
     /// One pass over tokens.
@@ -120,7 +123,8 @@ extension CausalModel {
         let pipeline = decoder.parallelism.groups.pp
         let isContinuation = cache.map { $0.length > 0 } ?? false
         let blocks = try imageBlocks(of: batch)
-        let hidden_BTD = try decoder.takenInputTensor()
+        let hidden_BTD =
+            try decoder.takenInputTensor()
             ?? (decoder.parallelism.preProcess
                 ? embeddings(of: batch, features: features, isContinuation: isContinuation)
                 : receivedStage(batch, columns: batch.length))

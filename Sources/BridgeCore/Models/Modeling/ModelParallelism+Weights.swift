@@ -8,7 +8,7 @@ extension ModelParallelism {
     /// Whether this rank's stage has a parameter; the last one has a tied embedding too.
     package func has(_ entry: ParameterTable.Entry, isTied: Bool) -> Bool {
         switch entry.mapping.stage {
-        case .layer: layers.contains(entry.layer ?? 0)
+        case .layer: chunks.contains { $0.contains(entry.layer ?? 0) }
         case .last: postProcess
         case .first: preProcess || (postProcess && isTied && entry.mapping.split == .vocabulary)
         }

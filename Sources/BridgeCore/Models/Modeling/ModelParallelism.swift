@@ -8,8 +8,8 @@ public struct ModelParallelism: Sendable {
     public let groups: ProcessGroupCollection
     /// Whether activations between the tensor-parallel parts of layers are divided along the sequence.
     public let sequenceParallel: Bool
-    /// The layers of this rank's stage.
-    public let layers: Range<Int>
+    /// The layers of this rank, in one range for each of its virtual stages; more than one with an interleaved schedule.
+    public let chunks: [Range<Int>]
     /// Whether this stage embeds tokens and images.
     public package(set) var preProcess: Bool
     /// Whether this stage has the final norm and the output layer.
@@ -21,7 +21,7 @@ public struct ModelParallelism: Sendable {
     public init(layerCount: Int) {
         groups = .single
         sequenceParallel = false
-        layers = 0..<layerCount
+        chunks = [0..<layerCount]
         (preProcess, postProcess) = (true, true)
     }
 
@@ -30,15 +30,32 @@ public struct ModelParallelism: Sendable {
     /// - Parameters:
     ///   - groups: The groups of ranks.
     ///   - sequenceParallel: Whether activations are divided along the sequence too; without effect for one tensor-parallel rank.
-    ///   - stageLayers: The numbers of layers of the stages.
+    ///   - stageLayers: The numbers of layers of the stages; a multiple of the number of ranks along the pipeline. Virtual stage i
+    ///     is on rank i modulo that number.
     public init(_ groups: ProcessGroupCollection, sequenceParallel: Bool, stageLayers: [Int]) {
         self.groups = groups
         self.sequenceParallel = sequenceParallel && groups.tp.size > 1
-        let stage = groups.pp.rank
-        let first = stageLayers.prefix(stage).reduce(0, +)
-        layers = first..<first + (stageLayers.indices.contains(stage) ? stageLayers[stage] : 0)
+        chunks = stride(from: groups.pp.rank, to: stageLayers.count, by: groups.pp.size).map { stage in
+            let first = stageLayers.prefix(stage).reduce(0, +)
+            return first..<first + stageLayers[stage]
+        }
         (preProcess, postProcess) = (groups.isFirstStage, groups.isLastStage)
     }
+
+    /// The layers of this rank, in order.
+    public var layers: [Int] { chunks.flatMap { Array($0) } }
+
+    /// The positions of a virtual stage's layers among those of this rank.
+    func positions(ofChunk chunk: Int) -> Range<Int> {
+        let start = chunks.prefix(chunk).reduce(0) { $0 + $1.count }
+        return start..<start + chunks[chunk].count
+    }
+
+    /// Whether a virtual stage of this rank embeds tokens and images.
+    public func embeds(_ chunk: Int) -> Bool { preProcess && chunk == 0 }
+
+    /// Whether a virtual stage of this rank has the output layer.
+    public func ends(_ chunk: Int) -> Bool { postProcess && chunk == chunks.count - 1 }
 
     /// The number of tensor-parallel ranks.
     public var tensorSize: Int { groups.tp.size }

@@ -119,6 +119,7 @@ public final class TransformerDecoder: @unchecked Sendable {
     ///   - batch: The tokens.
     ///   - blocks: The number of the image that each token belongs to, 0 for none; nil without images.
     ///   - cache: The keys and values of earlier tokens, one sequence; nil to start from scratch and keep nothing.
+    ///   - chunk: The virtual stage whose layers it goes through; nil for all layers of this rank.
     ///   - recomputation: What is recomputed in the backward pass.
     ///   - visit: Called with the input of each layer.
     /// - Returns: [B, T, D].
@@ -128,6 +129,7 @@ public final class TransformerDecoder: @unchecked Sendable {
         _ batch: TokenBatch,
         blocks: [Int32]? = nil,
         cache: KVCache? = nil,
+        chunk: Int? = nil,
         recomputation: Recipe.Recomputation = .none,
         visit: ((Tensor) -> Void)? = nil
     ) throws -> Tensor {
@@ -146,7 +148,8 @@ public final class TransformerDecoder: @unchecked Sendable {
             recomputesMLP: recomputation == .selective
         )
         var stream_BTD = hidden_BTD.cast(to: .float32)
-        for (index, layer) in layers.enumerated() {
+        for index in chunk.map(parallelism.positions) ?? 0..<layers.count {
+            let layer = layers[index]
             visit?(stream_BTD)
             let layerCache = cache?.layers[index]
             stream_BTD =

@@ -26,10 +26,10 @@ public protocol ProcessGroup: Sendable {
     func allGather(_ bytes: [UInt8]) throws -> [[UInt8]]
     /// Returns when all ranks have called it.
     func barrier() throws
-    /// Gives a tensor to a rank; does not wait until it is taken.
-    func send(_ tensor: Tensor, to rank: Int) throws
-    /// Waits for a tensor of the same shape and type from a rank, in place.
-    func receive(_ tensor: Tensor, from rank: Int) throws
+    /// Gives a tensor to a rank; does not wait until it is taken. Messages with one tag are taken in order.
+    func send(_ tensor: Tensor, to rank: Int, tag: Int) throws
+    /// Waits for a tensor of the same shape and type with a tag from a rank, in place.
+    func receive(_ tensor: Tensor, from rank: Int, tag: Int) throws
 }
 
 /// A group of one, where every collective is done before it begins.
@@ -59,12 +59,17 @@ public struct SingleRank: ProcessGroup {
     /// A single rank does not wait.
     public func barrier() {}
     /// A single rank has nobody to send to.
-    public func send(_ tensor: Tensor, to rank: Int) {}
+    public func send(_ tensor: Tensor, to rank: Int, tag: Int) {}
     /// A single rank has nobody to receive from.
-    public func receive(_ tensor: Tensor, from rank: Int) {}
+    public func receive(_ tensor: Tensor, from rank: Int, tag: Int) {}
 }
 
 extension ProcessGroup {
+    /// Gives a tensor to a rank.
+    public func send(_ tensor: Tensor, to rank: Int) throws { try send(tensor, to: rank, tag: 0) }
+    /// Waits for a tensor from a rank, in place.
+    public func receive(_ tensor: Tensor, from rank: Int) throws { try receive(tensor, from: rank, tag: 0) }
+
     /// The sums of numbers over all ranks, in double precision and in the order of the ranks.
     public func allReduceSum(_ values: [Double]) throws -> [Double] {
         guard size > 1 else { return values }
