@@ -99,12 +99,8 @@ public final class TrainingRun {
         try RunCheckpoints.checkDirectory(recipe.checkpoint.save)
         try Self.checkCheckpoints(recipe)
         try Self.checkLogs(recipe)
-        let layout = try ParallelLayout(
-            tensor: recipe.model.tensorModelParallelSize,
-            context: recipe.model.contextParallelSize,
-            pipeline: recipe.model.pipelineModelParallelSize,
-            ranks: environment.world.size
-        )
+        // The model is checked below: its directory is locked before it is opened.
+        let layout = try LayoutCheck(recipe, ranks: environment.world.size, decoder: nil).validated()
         groups = try ProcessGroupCollection(layout, in: environment.world)
         directory = try RunDirectory(recipe.checkpoint, isLocked: !environment.isShapeOnly, ranks: groups.world)
         bridge =
@@ -137,7 +133,7 @@ public final class TrainingRun {
         logger = environment.logger
         let type: ElementType = recipe.mixedPrecision == .bf16Mixed ? .bfloat16 : .float32
         let path = bridge.directory == nil ? weights : nil
-        let parallelism = try bridge.parallelism(recipe.model, groups)
+        let parallelism = try bridge.layoutCheck(recipe, ranks: environment.world.size).parallelism(groups)
         if environment.isShapeOnly {
             if !recipe.checkpoint.randomInit { try bridge.checkWeights(path) }
             model = try bridge.shapeOnlyModel(elementType: type, on: engine, parallelism: parallelism)

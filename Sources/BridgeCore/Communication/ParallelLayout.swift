@@ -1,5 +1,3 @@
-public import BridgeSupport
-
 /// The sizes of the parallel axes of a run, and the rank at each position.
 ///
 /// Ranks are counted along the tensor axis first, then context, data and pipeline: Megatron-Core's order tp-cp-dp-pp
@@ -35,21 +33,6 @@ public struct ParallelLayout: Sendable, Hashable {
         self.context = context
         self.data = data
         self.pipeline = pipeline
-    }
-
-    /// The layout of a world of ranks, with as many copies of the model as fit.
-    ///
-    /// - Throws: `BridgeError` when the ranks cannot be divided so.
-    public init(tensor: Int, context: Int, pipeline: Int, ranks: Int) throws {
-        let model = tensor * context * pipeline
-        guard model > 0, ranks > 0, ranks % model == 0 else {
-            throw BridgeError(
-                .badLayout,
-                "\(ranks) rank\(ranks == 1 ? " is" : "s are") not divisible by TP x PP x CP (\(tensor) x \(pipeline) x "
-                    + "\(context) = \(model)); start a multiple of \(model) ranks, or choose smaller sizes"
-            )
-        }
-        self.init(tensor: tensor, context: context, data: ranks / model, pipeline: pipeline)
     }
 
     /// The number of ranks.

@@ -30,6 +30,13 @@ extension Recipe {
 
         /// The default.
         public init() {}
+
+        /// Replaces the layout by that of one rank.
+        public mutating func useOneRank() {
+            (tensorModelParallelSize, pipelineModelParallelSize, contextParallelSize) = (1, 1, 1)
+            sequenceParallel = false
+            (numLayersInFirstPipelineStage, numLayersInLastPipelineStage) = (nil, nil)
+        }
     }
 
     /// The activations that are recomputed in the backward pass.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import BridgeCore
 import Communication
+import Foundation
 
 /// The ranks that a command starts.
 struct RankOptions: ParsableArguments {
@@ -21,6 +22,17 @@ struct RankOptions: ParsableArguments {
         if let ranksPerHost, !(1...1024).contains(ranksPerHost) {
             throw ValidationError("--nproc-per-node is \(ranksPerHost), expected 1 to 1024")
         }
+    }
+
+    /// The number of ranks of a run that is only described: that of the options, or of the launcher that started this process.
+    var describedCount: Int {
+        ranksPerHost ?? ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_SIZE"].flatMap { Int($0) } ?? 1
+    }
+
+    /// The number of ranks that this process is about to start; nil if it starts none or does not know the number.
+    var startedCount: Int? {
+        guard RankEnvironment.current == .single, hostfile == nil, let ranksPerHost, ranksPerHost > 1 else { return nil }
+        return ranksPerHost
     }
 
     /// The ranks of the run; starts them, in place of this process, where the options ask for more than one.

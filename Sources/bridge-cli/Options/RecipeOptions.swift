@@ -71,17 +71,27 @@ struct RecipeOptions: ParsableArguments {
     func resolved(_ catalog: PluginCatalog, ranks count: Int, note: (String) -> Void) throws -> Recipe {
         var filled = try filled(catalog)
         let ranks = try count == 1 ? useOneRank(&filled.recipe) : []
-        let model = filled.recipe.model
-        let layout = try ParallelLayout(
-            tensor: model.tensorModelParallelSize,
-            context: model.contextParallelSize,
-            pipeline: model.pipelineModelParallelSize,
-            ranks: count
-        )
-        let recipe = try filled.checked(dataParallelSize: layout.data)
+        let check = LayoutCheck(filled.recipe, ranks: count, decoder: Self.decoder(of: filled.recipe, catalog))
+        let recipe: Recipe
+        do { recipe = try filled.checked(dataParallelSize: 1) } catch let error as BridgeError where check.error != nil {
+            let problems = error.names.isEmpty ? [error.message] : error.names
+            throw BridgeError(
+                .badArgument,
+                "the recipe \(filled.recipe.name) cannot run for \(problems.count + check.faults.count) reasons",
+                names: problems + (check.error?.names ?? [])
+            )
+        }
+        _ = try check.validated()
         // Notes are only printed for a valid run.
         (filled.notes + ranks).forEach(note)
         return recipe
+    }
+
+    /// The sizes of the model, if it is on this machine; everything else about it is checked when it is loaded.
+    private static func decoder(of recipe: Recipe, _ catalog: PluginCatalog) -> DecoderConfiguration? {
+        let weights = recipe.checkpoint.pretrainedCheckpoint
+        guard !weights.isEmpty, HubRepository(meantBy: weights) == nil else { return nil }
+        return try? AutoBridge.fromAny(weights, catalog: catalog).toProvider().decoder
     }
 
     /// The environment of a run.
@@ -210,9 +220,7 @@ struct RecipeOptions: ParsableArguments {
                     + "\(sizes.joined(separator: ", ")) (-tp, -pp, -cp) to 1"
             )
         }
-        (recipe.model.tensorModelParallelSize, recipe.model.pipelineModelParallelSize) = (1, 1)
-        recipe.model.contextParallelSize = 1
-        recipe.model.sequenceParallel = false
+        recipe.model.useOneRank()
         return [
             "the recipe shards the model across \(count) ranks; this run has one, which holds the whole model "
                 + "(--nproc-per-node \(count) starts as many)"

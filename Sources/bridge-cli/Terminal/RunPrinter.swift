@@ -1,4 +1,5 @@
 import BridgeCore
+import Communication
 import Foundation
 import JSONTree
 import Trainer
@@ -36,10 +37,11 @@ struct RunPrinter {
 
     /// The plan of the run.
     ///
-    /// - Throws: What the ranks throw.
-    func showPlan(json: Bool) throws {
-        let recipe = run.recipe
+    /// - Throws: `BridgeError` for adapters that the model cannot have.
+    func showPlan(of estimate: RunEstimate, json: Bool) throws {
+        let recipe = estimate.recipe
         let micro = recipe.train.globalBatchSize / recipe.train.microBatchSize
+        let ranks = RankTable(estimate)
         let tokens = recipe.train.globalBatchSize * recipe.dataset.seqLength
         let operations = run.model.trainingOperations(tokens: tokens)
         let schedule = LearningRateSchedule(
@@ -59,6 +61,8 @@ struct RunPrinter {
                 "resumed_from": run.resumedFrom.map { .string($0) } ?? .null,
                 "state_bytes": JSON(run.stateByteCount),
                 "operations_per_step": JSON(operations),
+                "layout": ranks.layoutJSON,
+                "ranks": try ranks.json,
                 "parts": .array(
                     run.parts.map {
                         [
@@ -92,10 +96,13 @@ struct RunPrinter {
                 "operations per step",
                 "\((operations / 1e12).formatted(.number.precision(.significantDigits(3)))) TFLOP",
             ],
+            ["layout", "\(estimate.layout), \(ByteFormat.counted(estimate.layout.rankCount, "rank"))"],
             ["weights, gradients, optimizer", ByteFormat.text(run.stateByteCount)],
             ["checkpoints", recipe.checkpoint.save.isEmpty ? "none" : recipe.checkpoint.save],
             ["start", run.resumedFrom.map { "resumes from \($0)" } ?? "from scratch"],
         ])
+        Output.line()
+        try ranks.show()
         Output.line()
         Output.table(
             [["step", "learning rate", "weight decay"]]

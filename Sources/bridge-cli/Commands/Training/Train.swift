@@ -22,6 +22,8 @@ struct Train: ParsableCommand {
                 --pretrained-checkpoint toy-vl --peft-scheme lora \\
                 --dataset-type mock checkpoint.save=run
               bridge train --recipe run/iter_0000100/run_config.yaml
+              bridge train --recipe ministral3_3b_finetune_config -tp 2 \\
+                --pretrained-checkpoint toy-vl --dry-run --world-size 8
             """
     )
 
@@ -29,6 +31,15 @@ struct Train: ParsableCommand {
 
     @Flag(name: .customLong("dry-run"), help: "Print the plan of the run, and do not train.")
     var dryRun = false
+
+    @Option(
+        name: .customLong("world-size"),
+        help: ArgumentHelp(
+            "Number of ranks that --dry-run describes; none is started. (default: --nproc-per-node)",
+            valueName: "n"
+        )
+    )
+    var worldSize: Int?
 
     @Flag(name: .long, help: "Also print the time of a step by kernel.")
     var profile = false
@@ -39,22 +50,31 @@ struct Train: ParsableCommand {
     @OptionGroup var progress: ProgressOptions
     @OptionGroup var output: OutputOptions
 
+    func validate() throws {
+        guard let worldSize else { return }
+        guard dryRun else { throw ValidationError("--world-size is only used with --dry-run") }
+        guard (1...LayoutCheck.mostRanks).contains(worldSize) else {
+            throw ValidationError("--world-size is \(worldSize), expected 1 to \(LayoutCheck.mostRanks)")
+        }
+    }
+
     func run() throws {
-        let world: any RankWorld =
-            dryRun ? SingleRankWorld() : try ranks.world("bridge train", threads: threads.threads)
         let catalog = try plugins.catalog()
+        if dryRun { return try describe(catalog) }
+        // A run that cannot start is one message, not one of each rank.
+        if let count = ranks.startedCount { _ = try recipe.resolved(catalog, ranks: count) { _ in } }
+        let world = try ranks.world("bridge train", threads: threads.threads)
         let resolved = try recipe.resolved(catalog, ranks: world.size) { Output.printError("note: \($0)") }
         let json = output.json
         let processor = CPUEngine(threadCount: threads.count)
         let measuring = profile ? MeasuringEngine(processor) : nil
-        var environment = recipe.environment(of: resolved, catalog, engine: measuring ?? processor, isShapeOnly: dryRun)
+        var environment = recipe.environment(of: resolved, catalog, engine: measuring ?? processor, isShapeOnly: false)
         environment.world = world
         let weights = resolved.checkpoint.pretrainedCheckpoint
         // Downloads are kept, and a signal during loading loses nothing.
-        if !dryRun, HubRepository(meantBy: weights) != nil { _ = try HubDirectory.resolve(weights) }
+        if HubRepository(meantBy: weights) != nil { _ = try HubDirectory.resolve(weights) }
         let run = try TrainingRun(resolved, in: environment)
         let printer = RunPrinter(run: run, isSilent: json)
-        guard !dryRun else { return try printer.showPlan(json: json) }
         if !resolved.logger.wandbProject.isEmpty {
             Output.printError(
                 "note: Weights & Biases is not supported; \(run.recipe.logger.logDir)/log.jsonl and the TensorBoard files "
@@ -78,5 +98,23 @@ struct Train: ParsableCommand {
         let outcome = try trainer.run { Interrupt.cancellation.isCancelled }
         printer.show(outcome, json: json)
         if outcome.end == .interrupted { throw ExitCode(130) }
+    }
+
+    /// Prints the plan of the run, on one rank whatever their number.
+    private func describe(_ catalog: PluginCatalog) throws {
+        let count = worldSize ?? ranks.describedCount
+        let resolved = try recipe.resolved(catalog, ranks: count) { Output.printError("note: \($0)") }
+        let engine = CPUEngine(threadCount: threads.count)
+        var single = resolved
+        single.model.useOneRank()
+        let run = try TrainingRun(
+            single,
+            in: recipe.environment(of: single, catalog, engine: engine, isShapeOnly: true)
+        )
+        var shown = run.recipe
+        shown.model = resolved.model
+        shown.model.seqLength = run.recipe.model.seqLength
+        let estimate = try RunEstimate(run.bridge, shown, ranks: count, on: engine)
+        try RunPrinter(run: run, isSilent: output.json).showPlan(of: estimate, json: output.json)
     }
 }
