@@ -55,12 +55,13 @@ import Trainer
             (recipe.model.tensorModelParallelSize, recipe.model.pipelineModelParallelSize) = (
                 layout.tensor, layout.pipeline
             )
+            (recipe.model.contextParallelSize, recipe.train.globalBatchSize) = (layout.context, layout.rankCount)
             groups = try ProcessGroupCollection(layout, in: world)
             bridge = try AutoBridge.fromHF(Fixtures.checkpoint(test.name))
             model = try bridge.toModel(
                 elementType: .bfloat16,
                 on: engine,
-                parallelism: bridge.parallelism(recipe.model, groups)
+                parallelism: bridge.layoutCheck(recipe, ranks: layout.rankCount).parallelism(groups)
             )
             try model.freeze(by: recipe)
             adapters = test.scheme == .none ? nil : try AdapterSet(recipe.peft, on: model, seed: 3)

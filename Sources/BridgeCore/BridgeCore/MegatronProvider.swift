@@ -21,7 +21,7 @@ public struct MegatronProvider: Sendable {
     public var tensorModelParallelSize = 1
     /// The number of pipeline stages.
     public var pipelineModelParallelSize = 1
-    /// The number of chunks of layers that each stage has; only 1 is supported, which nil stands for too.
+    /// The number of virtual stages on each pipeline-parallel rank; nil for one.
     public var virtualPipelineModelParallelSize: Int?
     /// The number of ranks that share each sequence.
     public var contextParallelSize = 1
@@ -35,13 +35,20 @@ public struct MegatronProvider: Sendable {
     /// - Parameter world: The ranks; each multiple of the layout's is one more copy of the model.
     /// - Throws: `BridgeError` with code `badLayout` when the ranks cannot be divided so.
     public func groups(in world: any RankWorld) throws -> ProcessGroupCollection {
-        let layout = try ParallelLayout(
-            tensor: tensorModelParallelSize,
-            context: contextParallelSize,
-            pipeline: pipelineModelParallelSize,
-            ranks: world.size
-        )
-        return try ProcessGroupCollection(layout, in: world)
+        try ProcessGroupCollection(check(ranks: world.size).validated(), in: world)
+    }
+
+    private func check(ranks: Int) -> LayoutCheck {
+        var recipe = Recipe(name: "")
+        recipe.model.tensorModelParallelSize = tensorModelParallelSize
+        recipe.model.pipelineModelParallelSize = pipelineModelParallelSize
+        recipe.model.virtualPipelineModelParallelSize = virtualPipelineModelParallelSize
+        recipe.model.contextParallelSize = contextParallelSize
+        recipe.model.sequenceParallel = sequenceParallel
+        // There is no batch yet: sizes that every layout divides.
+        recipe.train.globalBatchSize = ranks * pipelineModelParallelSize
+        recipe.model.seqLength = 2 * contextParallelSize * tensorModelParallelSize
+        return bridge.layoutCheck(recipe, ranks: ranks)
     }
 
     /// The part of the model that this rank has.
@@ -49,19 +56,7 @@ public struct MegatronProvider: Sendable {
     /// - Parameter groups: The groups of this layout.
     /// - Throws: `BridgeError` with code `badLayout` and everything that does not fit.
     public func parallelism(in groups: ProcessGroupCollection) throws -> ModelParallelism {
-        guard (virtualPipelineModelParallelSize ?? 1) == 1 else {
-            throw BridgeError(
-                .badLayout,
-                "virtualPipelineModelParallelSize is \(virtualPipelineModelParallelSize ?? 1), and interleaved pipeline stages are "
-                    + "not supported; set it to nil or 1"
-            )
-        }
-        var section = Recipe.ModelSection()
-        section.tensorModelParallelSize = tensorModelParallelSize
-        section.pipelineModelParallelSize = pipelineModelParallelSize
-        section.contextParallelSize = contextParallelSize
-        section.sequenceParallel = sequenceParallel
-        return try bridge.parallelism(section, groups)
+        try check(ranks: max(1, groups.layout.rankCount)).parallelism(groups)
     }
 
     /// The stage of a pipeline, with uninitialized parameters.
@@ -70,7 +65,7 @@ public struct MegatronProvider: Sendable {
     ///   - preProcess: Whether it embeds tokens and images; without, only the language model is created. Nil for the first
     ///     stage alone.
     ///   - postProcess: Whether it has the final norm and the output layer; nil for the last stage alone.
-    ///   - vpStage: The chunk of the stage's layers; only 0 is supported, which nil stands for too.
+    ///   - vpStage: The virtual stage; nil for all of this rank, which one model has.
     ///   - groups: The groups of this layout.
     ///   - elementType: float32 or bfloat16; nil for bfloat16 if the configuration names it, and float32 otherwise.
     ///   - engine: The engine that computes.
@@ -84,10 +79,8 @@ public struct MegatronProvider: Sendable {
         elementType: ElementType? = nil,
         on engine: any TensorEngine
     ) throws -> any CausalModel {
-        guard (vpStage ?? 0) == 0 else {
-            throw BridgeError(.badLayout, "vpStage is \(vpStage ?? 0), and each stage has one chunk of layers; set it to nil or 0")
-        }
         var parallelism = try parallelism(in: groups)
+        if let vpStage { parallelism = try parallelism.virtualStage(vpStage) }
         if let preProcess { parallelism.preProcess = preProcess }
         if let postProcess { parallelism.postProcess = postProcess }
         return try bridge.shapeOnlyModel(

@@ -38,6 +38,6 @@ private struct PlannedGroup: ProcessGroup {
     func broadcast(_ tensor: Tensor, from root: Int) {}
     func allGather(_ bytes: [UInt8]) -> [[UInt8]] { [[UInt8]](repeating: bytes, count: size) }
     func barrier() {}
-    func send(_ tensor: Tensor, to rank: Int) {}
-    func receive(_ tensor: Tensor, from rank: Int) {}
+    func send(_ tensor: Tensor, to rank: Int, tag: Int) {}
+    func receive(_ tensor: Tensor, from rank: Int, tag: Int) {}
 }

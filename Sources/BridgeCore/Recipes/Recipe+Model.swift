@@ -13,6 +13,14 @@ extension Recipe {
         public var numLayersInFirstPipelineStage: Int?
         /// The number of layers of the last stage; nil for an even distribution.
         public var numLayersInLastPipelineStage: Int?
+        /// The number of virtual stages on each pipeline-parallel rank; nil for one.
+        public var virtualPipelineModelParallelSize: Int?
+        /// Whether the embedding counts as a layer of the first stage.
+        public var accountForEmbeddingInPipelineSplit = false
+        /// Whether output layer and loss count as a layer of the last stage.
+        public var accountForLossInPipelineSplit = false
+        /// The layers of the virtual stages as a text; empty for an even distribution.
+        public var pipelineModelParallelLayout = ""
         /// The maximum sequence length, in tokens.
         public var seqLength = 4096
         /// Whether the language model is frozen.

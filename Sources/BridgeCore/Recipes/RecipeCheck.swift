@@ -69,6 +69,9 @@ public struct RecipeCheck: Sendable {
             !model.sequenceParallel || model.tensorModelParallelSize > 1,
             "\(key: "model.sequence_parallel") is true, which needs \(key: "model.tensor_model_parallel_size") above 1"
         )
+        if let stages = model.virtualPipelineModelParallelSize {
+            require("model.virtual_pipeline_model_parallel_size", stages, in: 1...1024)
+        }
         if let layers = model.numLayersInFirstPipelineStage {
             require("model.num_layers_in_first_pipeline_stage", layers, in: 1...4096)
         }

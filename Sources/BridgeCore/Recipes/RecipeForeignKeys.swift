@@ -16,7 +16,6 @@ enum RecipeForeignKeys {
     static func isNeutral(_ key: String, _ value: JSON) -> Bool { neutral[key]?.contains(value) ?? false }
 
     private static let neutral: [String: [JSON]] = [
-        "model.virtual_pipeline_model_parallel_size": [.null, 1],
         "model.expert_model_parallel_size": [1],
         "model.expert_tensor_parallel_size": [.null, 1],
     ]
@@ -38,7 +37,6 @@ enum RecipeForeignKeys {
     ]
 
     private static let keys = [
-        "model.virtual_pipeline_model_parallel_size": "interleaved pipeline stages are not supported",
         "model.expert_model_parallel_size": "no supported model has experts",
         "model.expert_tensor_parallel_size": "no supported model has experts",
         "model.pipeline_dtype": "activations are sent between stages in the type that they are computed in",

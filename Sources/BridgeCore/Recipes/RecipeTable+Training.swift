@@ -27,6 +27,26 @@ extension RecipeTable {
             "Whether tensor-parallel ranks shard the activations between their layers along the sequence."
         ),
         RecipeField(
+            "model.virtual_pipeline_model_parallel_size",
+            \.model.virtualPipelineModelParallelSize,
+            "The number of virtual stages on each pipeline-parallel rank, for the interleaved schedule; null for one."
+        ),
+        RecipeField(
+            "model.account_for_embedding_in_pipeline_split",
+            \.model.accountForEmbeddingInPipelineSplit,
+            "Whether the embedding counts as a layer of the first pipeline stage."
+        ),
+        RecipeField(
+            "model.account_for_loss_in_pipeline_split",
+            \.model.accountForLossInPipelineSplit,
+            "Whether output layer and loss count as a layer of the last pipeline stage."
+        ),
+        RecipeField(
+            "model.pipeline_model_parallel_layout",
+            \.model.pipelineModelParallelLayout,
+            "The virtual pipeline stages as text, such as Et*3|(tt|)*29|L: E embedding, t layer, L loss."
+        ),
+        RecipeField(
             "model.num_layers_in_first_pipeline_stage",
             \.model.numLayersInFirstPipelineStage,
             "The number of layers of the first pipeline stage; null for an even distribution."

@@ -1,5 +1,5 @@
-import Models
 import ModelSchema
+import Models
 import Recipes
 
 /// The bytes that the forward pass of a micro-batch keeps for the backward pass, from the tensors that the operations of

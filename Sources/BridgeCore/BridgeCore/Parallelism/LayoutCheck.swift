@@ -15,8 +15,18 @@ public struct LayoutCheck: Sendable {
     public let ranks: Int
     /// The faults, one sentence each; empty for a layout that fits.
     public let faults: [String]
-    /// The numbers of layers of the pipeline stages; empty if the layers cannot be divided or the model is not known.
+    /// The numbers of layers of the virtual pipeline stages, of which rank i has those that are i modulo the number of ranks.
+    ///
+    /// Empty if the layers cannot be divided or the model is not known.
     public let stageLayers: [Int]
+    /// The number of layers of each pipeline-parallel rank; empty likewise.
+    public var rankLayers: [Int] {
+        let ranks = recipe.model.pipelineModelParallelSize
+        guard !stageLayers.isEmpty else { return [] }
+        return (0..<ranks).map { rank in
+            stride(from: rank, to: stageLayers.count, by: ranks).reduce(0) { $0 + stageLayers[$1] }
+        }
+    }
 
     /// The largest number of ranks, and a bound on sizes, so that their products cannot overflow.
     public static let mostRanks = 1 << 20
@@ -32,14 +42,23 @@ public struct LayoutCheck: Sendable {
     ///   - decoder: The sizes of the model; nil to check only ranks, sequence and batch.
     public init(_ recipe: Recipe, ranks: Int, decoder: DecoderConfiguration?) {
         (self.recipe, self.ranks, self.decoder) = (recipe, ranks, decoder)
-        stageLayers = decoder.flatMap { Self.stageLayers(recipe.model, of: $0.numLayers) } ?? []
         var faults: [String] = []
+        var stageFault: String?
+        var layers: [Int] = []
+        if let decoder, (1...Self.mostRanks).contains(recipe.model.pipelineModelParallelSize) {
+            do throws(PipelineStages.Fault) {
+                layers = try PipelineStages(recipe.model, layerCount: decoder.numLayers).layers
+            } catch { stageFault = error.sentence }
+        }
+        stageLayers = layers
         func require(_ holds: Bool, _ fault: @autoclosure () -> String) { if !holds { faults.append(fault()) } }
         let model = recipe.model
         let (tensor, context) = (model.tensorModelParallelSize, model.contextParallelSize)
         let sizes = [tensor, context, model.pipelineModelParallelSize, ranks, recipe.train.microBatchSize]
         guard sizes.allSatisfy((1...Self.mostRanks).contains) else {
-            self.faults = ["expected 1 to \(Self.mostRanks) for TP, PP, CP, the number of ranks and train.micro_batch_size"]
+            self.faults = [
+                "expected 1 to \(Self.mostRanks) for TP, PP, CP, the number of ranks and train.micro_batch_size"
+            ]
             return
         }
         let copy = tensor * context * model.pipelineModelParallelSize
@@ -50,7 +69,7 @@ public struct LayoutCheck: Sendable {
         )
         if let decoder {
             faults += Self.faults(tensorSize: tensor, decoder)
-            require(!stageLayers.isEmpty, Self.stageFault(model, decoder.numLayers))
+            if let stageFault { faults.append(stageFault) }
         }
         let (multiple, reason) = Self.lengthMultiple(model)
         require(
@@ -66,6 +85,12 @@ public struct LayoutCheck: Sendable {
                 global % step == 0,
                 "train.global_batch_size is \(global), expected a multiple of train.micro_batch_size x data-parallel size, "
                     + "which is \(micro) x \(ranks / copy), such as \(below > 0 ? "\(below) or " : "")\(below + step)"
+            )
+            let pipeline = model.pipelineModelParallelSize
+            require(
+                stageLayers.count <= pipeline || global % step != 0 || global / step % pipeline == 0,
+                "train.global_batch_size is \(global), \(global / step) micro-batches for each copy of the model, and an interleaved "
+                    + "pipeline needs a multiple of its \(pipeline) ranks"
             )
         }
         self.faults = faults
@@ -151,27 +176,6 @@ public struct LayoutCheck: Sendable {
             "vocab_size is \(decoder.vocabSize), too small for \(size) tensor-parallel ranks"
         )
         return faults
-    }
-
-    /// The numbers of layers of the stages; nil if they cannot be divided.
-    ///
-    /// Source: `get_num_layers_to_build`, megatron/core/transformer/transformer_block.py, 0.20; layers that are left over
-    /// go to the first stages.
-    private static func stageLayers(_ section: Recipe.ModelSection, of count: Int) -> [Int]? {
-        let stages = section.pipelineModelParallelSize
-        let (first, last) = (section.numLayersInFirstPipelineStage, section.numLayersInLastPipelineStage)
-        let middle = stages - (first == nil ? 0 : 1) - (last == nil ? 0 : 1)
-        let left = count - (first ?? 0) - (last ?? 0)
-        guard stages <= count, middle >= 0, left >= middle, middle > 0 || left == 0 else { return nil }
-        let even = middle > 0 ? RankLayout(pipelineSize: middle).layersPerStage(of: left) : []
-        return (first.map { [$0] } ?? []) + even + (last.map { [$0] } ?? [])
-    }
-
-    private static func stageFault(_ section: Recipe.ModelSection, _ count: Int) -> String {
-        "\(count) layers cannot be divided into \(section.pipelineModelParallelSize) pipeline stages"
-            + (section.numLayersInFirstPipelineStage.map { " with \($0) in the first" } ?? "")
-            + (section.numLayersInLastPipelineStage.map { " with \($0) in the last" } ?? "")
-            + "; every stage needs at least one layer"
     }
 
     /// What the length of a sequence is a multiple of, as a number and in words.

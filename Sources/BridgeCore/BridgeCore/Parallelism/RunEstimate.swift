@@ -62,7 +62,7 @@ public struct RunEstimate {
     ) throws {
         let check = bridge.layoutCheck(recipe, ranks: ranks)
         layout = try check.validated()
-        (self.recipe, self.bridge, self.engine, stageLayers) = (recipe, bridge, engine, check.stageLayers)
+        (self.recipe, self.bridge, self.engine, stageLayers) = (recipe, bridge, engine, check.rankLayers)
         decoder = bridge.toProvider().decoder
         for rank in tensorRanks ?? 0..<layout.tensor {
             parameters[rank] = try StageParameters(bridge, recipe, tensorRank: rank, on: engine)
@@ -142,7 +142,8 @@ public struct RunEstimate {
         for found in parameters.values {
             for stage in 0..<layout.pipeline {
                 let ends = found.ends(ofStage: stage, of: layout.pipeline).map { (size: $0, times: 1) }
-                for entry in ends + found.layer.map({ (size: $0, times: stageLayers[stage]) }) where entry.size.isOwner {
+                for entry in ends + found.layer.map({ (size: $0, times: stageLayers[stage]) }) where entry.size.isOwner
+                {
                     total += entry.times * entry.size.count
                     trained += entry.size.isTrainable ? entry.times * entry.size.count : 0
                 }

@@ -9,7 +9,7 @@ public struct ModelParallelism: Sendable {
     /// Whether activations between the tensor-parallel parts of layers are divided along the sequence.
     public let sequenceParallel: Bool
     /// The layers of this rank, in one range for each of its virtual stages; more than one with an interleaved schedule.
-    public let chunks: [Range<Int>]
+    public private(set) var chunks: [Range<Int>]
     /// Whether this stage embeds tokens and images.
     public package(set) var preProcess: Bool
     /// Whether this stage has the final norm and the output layer.
@@ -40,6 +40,23 @@ public struct ModelParallelism: Sendable {
             return first..<first + stageLayers[stage]
         }
         (preProcess, postProcess) = (groups.isFirstStage, groups.isLastStage)
+    }
+
+    /// The same with one of this rank's virtual stages alone.
+    ///
+    /// - Throws: `BridgeError` with code `badLayout` when there is no such stage.
+    package func virtualStage(_ index: Int) throws -> ModelParallelism {
+        guard chunks.indices.contains(index) else {
+            throw BridgeError(
+                .badLayout,
+                "vpStage is \(index), and this rank has \(ByteFormat.counted(chunks.count, "virtual stage")); expected 0 to "
+                    + "\(chunks.count - 1)"
+            )
+        }
+        var stage = self
+        (stage.preProcess, stage.postProcess) = (embeds(index), ends(index))
+        stage.chunks = [chunks[index]]
+        return stage
     }
 
     /// The layers of this rank, in order.
