@@ -27,7 +27,11 @@ import Testing
         }
     }
 
-    private static func expectClose(_ found: [Float], _ expected: [Float], sourceLocation: SourceLocation = #_sourceLocation) {
+    private static func expectClose(
+        _ found: [Float],
+        _ expected: [Float],
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) {
         let (difference, scale) = gap(found, expected)
         #expect(found.count == expected.count && difference <= 1e-5 * scale, sourceLocation: sourceLocation)
     }

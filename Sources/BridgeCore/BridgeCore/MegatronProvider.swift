@@ -33,6 +33,7 @@ public struct MegatronProvider: Sendable {
     /// The groups of this layout; all ranks of the world create them together.
     ///
     /// - Parameter world: The ranks; each multiple of the layout's is one more copy of the model.
+    /// - Returns: The groups that this rank is in.
     /// - Throws: `BridgeError` with code `badLayout` when the ranks cannot be divided so.
     public func groups(in world: any RankWorld) throws -> ProcessGroupCollection {
         let layout = try ParallelLayout(
@@ -47,6 +48,7 @@ public struct MegatronProvider: Sendable {
     /// The part of the model that this rank has.
     ///
     /// - Parameter groups: The groups of this layout.
+    /// - Returns: Its layers, and its part of each matrix.
     /// - Throws: `BridgeError` with code `badLayout` and everything that does not fit.
     public func parallelism(in groups: ProcessGroupCollection) throws -> ModelParallelism {
         guard (virtualPipelineModelParallelSize ?? 1) == 1 else {
@@ -85,7 +87,10 @@ public struct MegatronProvider: Sendable {
         on engine: any TensorEngine
     ) throws -> any CausalModel {
         guard (vpStage ?? 0) == 0 else {
-            throw BridgeError(.badLayout, "vpStage is \(vpStage ?? 0), and each stage has one chunk of layers; set it to nil or 0")
+            throw BridgeError(
+                .badLayout,
+                "vpStage is \(vpStage ?? 0), and each stage has one chunk of layers; set it to nil or 0"
+            )
         }
         var parallelism = try parallelism(in: groups)
         if let preProcess { parallelism.preProcess = preProcess }

@@ -8,6 +8,8 @@ struct RankLauncher {
     let ranksPerHost: Int
     /// A file with the names of hosts, one per line; nil for this host.
     let hostfile: String?
+    /// What to do about a rank that was killed.
+    let advice: String
 
     /// The variable that tells ranks that results do not go to a terminal.
     static let pipedOutput = "BRIDGE_PIPED_OUTPUT"
@@ -19,7 +21,8 @@ struct RankLauncher {
     func words(arguments: [String], program: String, cores: Int, threads: Int?) -> [String] {
         let isOversubscribed = ranksPerHost > cores
         var words = ["mpirun", "--bind-to", "none", "--oversubscribe"]
-        words += hostfile.map { ["--hostfile", $0, "--map-by", "ppr:\(ranksPerHost):node"] } ?? ["-np", "\(ranksPerHost)"]
+        words +=
+            hostfile.map { ["--hostfile", $0, "--map-by", "ppr:\(ranksPerHost):node"] } ?? ["-np", "\(ranksPerHost)"]
         if isOversubscribed { words += ["--mca", "mpi_yield_when_idle", "1"] }
         words += ["-x", "BRIDGE_NUM_THREADS=\(threads ?? max(1, cores / ranksPerHost))"]
         if !Output.isTerminal { words += ["-x", "\(Self.pipedOutput)=1"] }
@@ -83,7 +86,7 @@ struct RankLauncher {
         Output.printError("running: \(words.map(Self.quoted).joined(separator: " "))")
         try process.run()
         Interrupt.forwards(to: process.processIdentifier)
-        var report = LauncherReport { Output.tell($0 + "\n") }
+        var report = LauncherReport(advice: advice) { Output.tell($0 + "\n") }
         while true {
             let bytes = errors.fileHandleForReading.availableData
             guard !bytes.isEmpty else { break }

@@ -1,5 +1,5 @@
-import Communication
 import BridgeSupport
+import Communication
 public import Recipes
 public import TensorRuntime
 
@@ -81,7 +81,8 @@ extension CausalModel {
     ) throws -> Tensor {
         let blocks = try imageBlocks(of: batch)
         // Images are merged before the sequence is divided, so that no rank has to know what others see of them.
-        let hidden_BTD = try input ?? decoder.takenInputTensor()
+        let hidden_BTD =
+            try input ?? decoder.takenInputTensor()
             ?? decoder.parallelism.own(embeddings(of: batch, features: features, isContinuation: false))
         return try withRows(decoder.parallelism.rows(of: batch), of: batch.tokens.count) {
             try decoder(hidden_BTD, batch, blocks: blocks, recomputation: recomputation)

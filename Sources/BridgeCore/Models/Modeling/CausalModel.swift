@@ -1,6 +1,6 @@
-import ModelSchema
-import Communication
 import BridgeSupport
+import Communication
+import ModelSchema
 public import TensorRuntime
 
 /// A model that continues text, multimodal or text-only, as a family's provider creates it.
@@ -120,7 +120,8 @@ extension CausalModel {
         let pipeline = decoder.parallelism.groups.pp
         let isContinuation = cache.map { $0.length > 0 } ?? false
         let blocks = try imageBlocks(of: batch)
-        let hidden_BTD = try decoder.takenInputTensor()
+        let hidden_BTD =
+            try decoder.takenInputTensor()
             ?? (decoder.parallelism.preProcess
                 ? embeddings(of: batch, features: features, isContinuation: isContinuation)
                 : receivedStage(batch, columns: batch.length))

@@ -140,7 +140,8 @@ public final class TransformerDecoder: @unchecked Sendable {
             angles: form.rotary.map { $0.angles(own, batch: batch.batch, on: engine) },
             queryScale: queryScale(own, batch.batch, weightType),
             queries: isSplit
-                ? labels.queries.columns(split.columns(of: parallelism.groups.cp.rank), of: batch.batch) : labels.queries,
+                ? labels.queries.columns(split.columns(of: parallelism.groups.cp.rank), of: batch.batch)
+                : labels.queries,
             keys: isSplit ? labels.keys.columns(split.gathered, of: batch.batch) : labels.keys,
             recomputesMLP: recomputation == .selective
         )

@@ -40,7 +40,14 @@ struct Train: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() throws {
-        let world: any RankWorld = dryRun ? SingleRankWorld() : try ranks.world("bridge train", threads: threads.threads)
+        let world: any RankWorld =
+            dryRun
+            ? SingleRankWorld()
+            : try ranks.world(
+                "bridge train",
+                threads: threads.threads,
+                advice: "the run resumes from its last checkpoint with the same command"
+            )
         let catalog = try plugins.catalog()
         let resolved = try recipe.resolved(catalog, ranks: world.size) { Output.printError("note: \($0)") }
         let json = output.json
