@@ -161,7 +161,7 @@ extension AutoBridge {
         }
     }
 
-    /// Loads the tensors of a run that ``save(_:to:iteration:files:context:)`` wrote.
+    /// Loads the tensors of a run that ``save(_:to:iteration:files:groups:context:)`` wrote.
     ///
     /// - Parameters:
     ///   - state: Tensors that own their memory, of the saved shapes; types may differ.
