@@ -20,7 +20,8 @@ import Testing
     @Test(arguments: [("gemma3", ["--tp", "2", "--pp", "2"]), ("ministral3", ["--tensor-model-parallel-size", "2"])])
     func theTokensAreThoseOfOneRank(_ name: String, _ layout: [String]) throws {
         let request = [
-            "--hf-model", directory(name), "--prompt", "Hello", "--image", image, "--max-new-tokens", "12", "--ignore-eos",
+            "--hf-model", directory(name), "--prompt", "Hello", "--image", image, "--max-new-tokens", "12",
+            "--ignore-eos",
             "--dtype", "float32", "--date", "2025-01-01",
         ]
         let expected = try Answer(request)
@@ -48,12 +49,15 @@ import Testing
         let input = scratch.path("in.safetensors")
         let numbers = [3, 17, 44, 101, 9, 62, 30, 8].map(Int64.init)
         let bytes = (numbers + numbers).withUnsafeBytes { Data($0) }
-        let header = [Models.entry("input_ids", "I64", "[1,8]", "[0,64]"), Models.entry("labels", "I64", "[1,8]", "[64,128]")]
+        let header = [
+            Models.entry("input_ids", "I64", "[1,8]", "[0,64]"), Models.entry("labels", "I64", "[1,8]", "[64,128]"),
+        ]
         try (Models.safetensors("{\(header.joined(separator: ","))}", data: 0) + bytes).write(to: URL(filePath: input))
         func forward(_ name: String, _ layout: [String]) throws -> [String: [Float]] {
             let path = scratch.path(name)
             let words = [
-                "forward", "--hf-model", directory("mistral-tied"), "--inputs", input, "--output", path, "--hidden-states",
+                "forward", "--hf-model", directory("mistral-tied"), "--inputs", input, "--output", path,
+                "--hidden-states",
                 "--dtype", "float32",
             ]
             let outcome = try BridgeProcess(words + layout).wait()
@@ -73,11 +77,43 @@ import Testing
 
     @Test(arguments: ["ministral3", "mistral-odd-vocab", "mistral-single-file"])
     func aModelComesBackFromTheMemoryOfRanks(_ name: String) throws {
-        let outcome = try BridgeProcess.run("verify", "--roundtrip", directory(name), "--tp", "2", "--pp", "2", "--json")
+        let outcome = try BridgeProcess.run(
+            "verify",
+            "--roundtrip",
+            directory(name),
+            "--tp",
+            "2",
+            "--pp",
+            "2",
+            "--json"
+        )
         #expect(outcome.status == 0, "\(outcome.errors)")
         let json = try JSON(parsing: Array(outcome.output.utf8))
         let tensors = try Checkpoint(path: directory(name), catalog: .standard()).tensors
         #expect(json["equal"]?.bool == true && json["compared"]?.integer == tensors.count)
+    }
+
+    /// Each rank verifies what it has, and one of them has the damaged byte.
+    @Test func aDamagedCheckpointIsRefused() throws {
+        let megatron = scratch.url("megatron")
+        let made = try BridgeProcess.run(
+            "convert",
+            "--hf-model",
+            directory("mistral"),
+            "--megatron-path",
+            megatron.path
+        )
+        #expect(made.status == 0, "\(made.errors)")
+        let names = try FileManager.default.subpathsOfDirectory(atPath: megatron.path)
+        let file = megatron.appendingPathComponent(try #require(names.first { $0.hasSuffix(".safetensors") }))
+        var bytes = try Data(contentsOf: file)
+        bytes[bytes.count - 3] ^= 1
+        try bytes.write(to: file)
+        let words = [
+            "generate", "--megatron-path", megatron.path, "--prompt", "a", "--max-new-tokens", "3", "--tp", "2",
+        ]
+        let outcome = try BridgeProcess(words).wait()
+        #expect(outcome.status == 4 && outcome.errors.contains("is damaged in bytes"), "\(outcome.errors)")
     }
 
     /// Weights in memory are float32 at most, so a float64 weight with more digits is a difference.
@@ -101,9 +137,15 @@ import Testing
     }
 
     @Test(arguments: [
-        (["generate", "--prompt", "a", "--tp", "2", "--nproc-per-node", "3"], "--nproc-per-node is 3, expected --tp x --pp"),
+        (
+            ["generate", "--prompt", "a", "--tp", "2", "--nproc-per-node", "3"],
+            "--nproc-per-node is 3, expected --tp x --pp"
+        ),
         (["generate", "--prompt", "a", "--ep", "2"], "--ep is 2, expected 1"),
-        (["forward", "--inputs", "in", "--output", "out", "--gradients", "--pp", "2"], "--gradients is supported on one rank"),
+        (
+            ["forward", "--inputs", "in", "--output", "out", "--gradients", "--pp", "2"],
+            "--gradients is supported on one rank"
+        ),
     ])
     func optionsThatDoNotFitAreRefused(_ words: [String], _ sentence: String) throws {
         let outcome = try BridgeProcess(words + ["--hf-model", directory("mistral")]).wait()

@@ -16,6 +16,20 @@ import Testing
         return try TokenBatch(inputs: reference.path, prefix: try #require(reference.cases.first), on: engine)
     }
 
+    /// This rank's part of a model; the ranks that do not share a matrix are stages.
+    private static func model(
+        _ name: String,
+        tensorSize: Int = 1,
+        in world: any RankWorld
+    ) throws -> any CausalModel {
+        var provider = try bridge(name).toMegatronProvider()
+        provider.tensorModelParallelSize = tensorSize
+        provider.pipelineModelParallelSize = world.size / tensorSize
+        let model = try provider.provideDistributedModel(in: world, elementType: .float32, on: engine)
+        try provider.bridge.loadWeights(into: model)
+        return model
+    }
+
     private struct Pass: Sendable {
         var logits: [Float]
         var states: [[Float]]
@@ -27,7 +41,11 @@ import Testing
         }
     }
 
-    private static func expectClose(_ found: [Float], _ expected: [Float], sourceLocation: SourceLocation = #_sourceLocation) {
+    private static func expectClose(
+        _ found: [Float],
+        _ expected: [Float],
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) {
         let (difference, scale) = gap(found, expected)
         #expect(found.count == expected.count && difference <= 1e-5 * scale, sourceLocation: sourceLocation)
     }
@@ -37,13 +55,7 @@ import Testing
         let bridge = try Self.bridge(name)
         let expected = try Pass(bridge.toModel(elementType: .float32, on: Self.engine), Self.batch(name))
         let ranks = try ThreadWorld.run(sizes.0 * sizes.1) { world in
-            let bridge = try Self.bridge(name)
-            var provider = bridge.toMegatronProvider()
-            provider.tensorModelParallelSize = sizes.0
-            provider.pipelineModelParallelSize = sizes.1
-            let model = try provider.provideDistributedModel(in: world, elementType: .float32, on: Self.engine)
-            try bridge.loadWeights(into: model)
-            return try Pass(model, Self.batch(name))
+            try Pass(Self.model(name, tensorSize: sizes.0, in: world), Self.batch(name))
         }
         for rank in ranks {
             Self.expectClose(rank.logits, expected.logits)
@@ -56,10 +68,7 @@ import Testing
     @Test(arguments: ["gemma3", "mistral-window"])
     func stagesGenerateWhatOneRankDoes(_ name: String) throws {
         @Sendable func steps(_ world: any RankWorld) throws -> [[Float]] {
-            var provider = try Self.bridge(name).toMegatronProvider()
-            provider.pipelineModelParallelSize = world.size
-            let model = try provider.provideDistributedModel(in: world, elementType: .float32, on: Self.engine)
-            try provider.bridge.loadWeights(into: model)
+            let model = try Self.model(name, in: world)
             var steps: [[Float]] = []
             let prompt = (0..<11).map { Int32(20 + $0 * $0 % 379) }
             _ = try Generator(model).run(prompt, options: Generator.Options(maxNewTokens: 9)) { step in
@@ -73,12 +82,20 @@ import Testing
         for rank in try ThreadWorld.run(2, { try steps($0) }) { #expect(rank == expected) }
     }
 
+    /// More tokens than one pass takes.
+    @Test func aLongPromptGoesThroughTheStagesInParts() throws {
+        @Sendable func logits(_ world: any RankWorld) throws -> [Float] {
+            let model = try Self.model("mistral-window", in: world)
+            let batch = TokenBatch(tokens: (0..<2053).map { Int32(20 + $0 * $0 % 379) })
+            return try model.forward(batch, cache: model.makeCache(capacity: 16), last: 5).logits.floats()
+        }
+        let expected = try logits(SingleRankWorld())
+        for rank in try ThreadWorld.run(2, { try logits($0) }) { #expect(rank == expected) }
+    }
+
     @Test func oneRankThatStopsStopsAll() throws {
         let counts = try ThreadWorld.run(2) { world in
-            var provider = try Self.bridge("mistral").toMegatronProvider()
-            provider.tensorModelParallelSize = 2
-            let model = try provider.provideDistributedModel(in: world, elementType: .float32, on: Self.engine)
-            try provider.bridge.loadWeights(into: model)
+            let model = try Self.model("mistral", tensorSize: 2, in: world)
             var count = 0
             _ = try Generator(model).run([5, 9], options: Generator.Options(maxNewTokens: 20)) { _ in
                 count += 1

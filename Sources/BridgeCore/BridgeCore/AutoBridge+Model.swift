@@ -46,7 +46,9 @@ extension AutoBridge {
         )
     }
 
-    /// Checks that ``toModel(weights:elementType:on:verification:)`` has all tensors that it needs, and no others; no weight is read.
+    /// Checks that a model can be loaded: that all tensors it needs are there, and no others; no weight is read.
+    ///
+    /// Those are the tensors that ``toModel(weights:elementType:on:parallelism:verification:)`` reads.
     ///
     /// - Parameter path: A Megatron checkpoint of this model; nil for the Hugging Face directory.
     /// - Throws: `BridgeError` for tensors that are not accounted for.

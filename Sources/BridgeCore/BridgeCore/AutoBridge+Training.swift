@@ -174,7 +174,7 @@ extension AutoBridge {
         _ = try rounds.next()
     }
 
-    /// Loads the tensors of a run that ``save(_:to:iteration:files:context:)`` wrote.
+    /// Loads the tensors of a run that ``save(_:to:iteration:files:groups:context:)`` wrote.
     ///
     /// - Parameters:
     ///   - state: Tensors that own their memory, of the saved shapes; types may differ.

@@ -33,6 +33,7 @@ public struct MegatronProvider: Sendable {
     /// The groups of this layout; all ranks of the world create them together.
     ///
     /// - Parameter world: The ranks; each multiple of the layout's is one more copy of the model.
+    /// - Returns: The groups that this rank is in.
     /// - Throws: `BridgeError` with code `badLayout` when the ranks cannot be divided so.
     public func groups(in world: any RankWorld) throws -> ProcessGroupCollection {
         try ProcessGroupCollection(check(ranks: world.size).validated(), in: world)
@@ -54,6 +55,7 @@ public struct MegatronProvider: Sendable {
     /// The part of the model that this rank has.
     ///
     /// - Parameter groups: The groups of this layout.
+    /// - Returns: Its layers, and its part of each matrix.
     /// - Throws: `BridgeError` with code `badLayout` and everything that does not fit.
     public func parallelism(in groups: ProcessGroupCollection) throws -> ModelParallelism {
         try check(ranks: max(1, groups.layout.rankCount)).parallelism(groups)

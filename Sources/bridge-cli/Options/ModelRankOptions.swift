@@ -13,7 +13,10 @@ struct ModelRankOptions: ParsableArguments {
 
     @Option(
         name: .customLong("pp"),
-        help: ArgumentHelp("Pipeline parallel size: number of ranks that share the layers. (default: 1)", valueName: "n")
+        help: ArgumentHelp(
+            "Pipeline parallel size: number of ranks that share the layers. (default: 1)",
+            valueName: "n"
+        )
     )
     var pipelineSize: Int?
 
@@ -54,6 +57,7 @@ struct ModelRankOptions: ParsableArguments {
     ///   - command: The command, for messages.
     ///   - models: The models that are used, of which those on the hub are downloaded before there are ranks.
     ///   - threads: The number of threads of each rank; nil for its share of the cores.
+    /// - Returns: The groups that this rank is in.
     /// - Throws: `BridgeError` when the ranks cannot be started or connected, or are not as many as the layout has.
     func groups(_ command: String, models: [String?], threads: Int?) throws -> ProcessGroupCollection {
         if layout.rankCount > 1, RankEnvironment.current == .single {
@@ -61,7 +65,12 @@ struct ModelRankOptions: ParsableArguments {
                 _ = try HubDirectory.resolve(model)
             }
         }
-        let world = try ranks.world(command, count: layout.rankCount, threads: threads)
+        let world = try ranks.world(
+            command,
+            count: layout.rankCount,
+            threads: threads,
+            advice: "if memory was short, start more ranks, or compute in bfloat16"
+        )
         guard world.size == layout.rankCount else {
             throw BridgeError(
                 .badLayout,

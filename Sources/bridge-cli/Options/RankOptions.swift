@@ -31,7 +31,9 @@ struct RankOptions: ParsableArguments {
 
     /// The number of ranks that this process is about to start; nil if it starts none or does not know the number.
     var startedCount: Int? {
-        guard RankEnvironment.current == .single, hostfile == nil, let ranksPerHost, ranksPerHost > 1 else { return nil }
+        guard RankEnvironment.current == .single, hostfile == nil, let ranksPerHost, ranksPerHost > 1 else {
+            return nil
+        }
         return ranksPerHost
     }
 
@@ -42,14 +44,21 @@ struct RankOptions: ParsableArguments {
     ///   - count: The number of ranks that the command needs; nil for that of the options.
     ///   - minutes: How long a rank waits for others.
     ///   - threads: The number of threads of each rank; nil for its share of the cores.
+    ///   - advice: What to do about a rank that was killed.
     /// - Returns: The world.
     /// - Throws: `BridgeError` when the ranks cannot be started or connected.
-    func world(_ command: String, count: Int? = nil, minutes: Int = 10, threads: Int?) throws -> any RankWorld {
+    func world(
+        _ command: String,
+        count: Int? = nil,
+        minutes: Int = 10,
+        threads: Int?,
+        advice: String
+    ) throws -> any RankWorld {
         let environment = RankEnvironment.current
         try environment.check(command)
         let count = ranksPerHost ?? count ?? 1
         if environment == .single, count > 1 || hostfile != nil {
-            try RankLauncher(ranksPerHost: count, hostfile: hostfile).launch(threads: threads)
+            try RankLauncher(ranksPerHost: count, hostfile: hostfile, advice: advice).launch(threads: threads)
         }
         return try Ranks.join(minutes: minutes)
     }

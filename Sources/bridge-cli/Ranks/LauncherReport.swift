@@ -10,13 +10,18 @@ struct LauncherReport {
         "mpirun: Forwarding signal", "mpirun: abort is already in progress",
     ]
 
+    /// What to do about a killed rank.
+    private let advice: String
     private let write: (String) -> Void
     private var rest: [UInt8] = []
     private var isInBlock = false
     private var hasError = false
     private var killed: String?
 
-    init(_ write: @escaping (String) -> Void) { self.write = write }
+    init(advice: String, _ write: @escaping (String) -> Void) {
+        self.advice = advice
+        self.write = write
+    }
 
     /// Reads more bytes.
     mutating func read(_ bytes: Data) {
@@ -39,23 +44,16 @@ struct LauncherReport {
             isInBlock.toggle()
             return
         }
-        if let found = Self.killedRank(text) { killed = found }
+        if let found = killedRank(text) { killed = found }
         guard !isInBlock, !Self.noise.contains(where: text.contains), !text.hasPrefix("[warn] Epoll") else { return }
         if text.contains("error:") { hasError = true }
         write(text)
     }
 
-    /// The rank that a line of the launcher is about.
-    ///
-    /// For example `mpirun noticed that process rank 1 with PID 0 on node host exited on signal 9 (Killed).`
-    private static func killedRank(_ text: String) -> String? {
-        guard
-            let match = text.firstMatch(
-                of: #/process rank (\d+) with PID \d+ on node (\S+) exited on signal (\d+) \((.*?)\)/#
-            )
-        else { return nil }
-        return
-            "rank \(match.1) on \(match.2) was ended by signal \(match.3) (\(match.4.lowercased())); the run resumes from "
-            + "its last checkpoint with the same command"
+    /// The sentence about a killed rank, from the launcher's line about it; nil for another line.
+    private func killedRank(_ text: String) -> String? {
+        let end = #/process rank (\d+) with PID \d+ on node (\S+) exited on signal (\d+) \((.*?)\)/#
+        guard let match = text.firstMatch(of: end) else { return nil }
+        return "rank \(match.1) on \(match.2) was ended by signal \(match.3) (\(match.4.lowercased())); \(advice)"
     }
 }

@@ -8,6 +8,8 @@ struct RankLauncher {
     let ranksPerHost: Int
     /// A file with the names of hosts, one per line; nil for this host.
     let hostfile: String?
+    /// What to do about a rank that was killed.
+    let advice: String
 
     /// The variable that tells ranks that results do not go to a terminal.
     static let pipedOutput = "BRIDGE_PIPED_OUTPUT"
@@ -84,7 +86,7 @@ struct RankLauncher {
         Output.printError("running: \(words.map(Self.quoted).joined(separator: " "))")
         try process.run()
         Interrupt.forwards(to: process.processIdentifier)
-        var report = LauncherReport { Output.tell($0 + "\n") }
+        var report = LauncherReport(advice: advice) { Output.tell($0 + "\n") }
         while true {
             let bytes = errors.fileHandleForReading.availableData
             guard !bytes.isEmpty else { break }

@@ -46,7 +46,7 @@ enum Output {
     /// Prints text of several lines and a line break.
     static func lines(_ text: String) { put(PrintableText.lines(text) + "\n") }
 
-    /// Whether results go to a terminal; the launcher of ranks gives them one in any case, and states where it writes itself.
+    /// Whether results go to a terminal; the launcher of ranks gives them one in any case, and passes on what it has.
     static let isTerminal =
         isatty(STDOUT_FILENO) == 1 && ProcessInfo.processInfo.environment[RankLauncher.pipedOutput] == nil
 

@@ -64,7 +64,9 @@ struct RankTable {
                 try (0..<estimate.layout.rankCount).map { number in
                     let rank = try estimate.rank(number)
                     var sent: JSON = .object(JSONObject())
-                    for axis in ParallelLayout.Axis.allCases { sent.set(JSON(rank.sent[axis] ?? 0), at: axis.shortName) }
+                    for axis in ParallelLayout.Axis.allCases {
+                        sent.set(JSON(rank.sent[axis] ?? 0), at: axis.shortName)
+                    }
                     return [
                         "rank": JSON(number), "parameters": JSON(rank.parameters), "trained": JSON(rank.trained),
                         "weights_bytes": JSON(rank.weights), "gradients_bytes": JSON(rank.gradients),

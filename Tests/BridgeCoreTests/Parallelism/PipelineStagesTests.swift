@@ -29,7 +29,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("Et*3|(tt|)*29|L", 61, 32, [3] + [Int](repeating: 2, count: 29) + [0, 0]), ("Ett|tt|tt|ttL", 8, 2, [2, 2, 2, 2]),
+        ("Et*3|(tt|)*29|L", 61, 32, [3] + [Int](repeating: 2, count: 29) + [0, 0]),
+        ("Ett|tt|tt|ttL", 8, 2, [2, 2, 2, 2]),
         ("E,t*2|t*15|,t,L", 18, 3, [2, 15, 1]), ("E(t|)*3tL", 4, 4, [1, 1, 1, 1]),
     ])
     func aLayoutIsText(_ text: String, _ layers: Int, _ pp: Int, _ expected: [Int]) throws {

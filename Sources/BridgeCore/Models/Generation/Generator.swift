@@ -167,7 +167,9 @@ public final class Generator {
                 isEnd: options.endTokens.contains(token)
             )
             let isInTime = deadline.map { clock.now <= $0 } ?? true
-            guard try onAllRanks(visit(step) && isInTime), !step.isEnd, count < mostNew, cache.length < limit else { break }
+            guard try onAllRanks(visit(step) && isInTime), !step.isEnd, count < mostNew, cache.length < limit else {
+                break
+            }
             logits = try model.forward(TokenBatch(tokens: [token], start: cache.length), cache: cache).logits.floats()
             history.append(token)
         }

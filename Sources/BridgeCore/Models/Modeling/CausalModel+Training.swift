@@ -69,6 +69,7 @@ extension CausalModel {
     /// - Parameters:
     ///   - batch: The tokens and images, the same on all ranks that share them.
     ///   - input: The residual stream of the stage before; nil for that of ``setInputTensor(_:)`` and for the first stage.
+    ///   - chunk: The virtual stage, of those of this rank.
     ///   - recomputation: What is recomputed in the backward pass.
     ///   - features: The features of the batch's images, where they are known already.
     /// - Returns: float32 [B, T of this rank, D].

@@ -123,18 +123,19 @@ extension CausalModel {
         let pipeline = decoder.parallelism.groups.pp
         let isContinuation = cache.map { $0.length > 0 } ?? false
         let blocks = try imageBlocks(of: batch)
+        // Nil where the stage before sends it.
         let hidden_BTD =
             try decoder.takenInputTensor()
             ?? (decoder.parallelism.preProcess
-                ? embeddings(of: batch, features: features, isContinuation: isContinuation)
-                : receivedStage(batch, columns: batch.length))
+                ? embeddings(of: batch, features: features, isContinuation: isContinuation) : nil)
         var states: [Tensor] = []
         let visit: ((Tensor) -> Void)? = keepsHiddenStates ? { states.append($0) } : nil
         var stream_BTD: Tensor
         if let cache, let last, !keepsHiddenStates, batch.batch == 1, batch.length > Self.longestPass {
             stream_BTD = try inPasses(hidden_BTD, batch, blocks: blocks, cache: cache, last: last)
         } else {
-            stream_BTD = try decoder(hidden_BTD, batch, blocks: blocks, cache: cache, visit: visit)
+            let input_BTD = try hidden_BTD ?? receivedStage(batch, columns: batch.length)
+            stream_BTD = try decoder(input_BTD, batch, blocks: blocks, cache: cache, visit: visit)
         }
         guard decoder.parallelism.postProcess else {
             try sendStage(stream_BTD)
@@ -162,8 +163,10 @@ extension CausalModel {
     private static var longestPass: Int { 2048 }
 
     /// The residual stream of the last tokens of a long sequence, which goes through the decoder part by part.
+    ///
+    /// Of the stages of a pipeline each gives a part to the next one when it is done; the caller does so with the last part.
     private func inPasses(
-        _ hidden_BTD: Tensor,
+        _ hidden_BTD: Tensor?,
         _ batch: TokenBatch,
         blocks: [Int32]?,
         cache: KVCache,
@@ -178,12 +181,13 @@ extension CausalModel {
             let range = first..<end
             let part = TokenBatch(tokens: Array(batch.tokens[range]), positions: Array(batch.positions[range]))
             let stream = try decoder(
-                hidden_BTD.narrowed(1, to: range),
+                hidden_BTD?.narrowed(1, to: range) ?? receivedStage(part, columns: part.length),
                 part,
                 blocks: blocks.map { Array($0[range]) },
                 cache: cache
             )
             if end == batch.length { return stream }
+            if !decoder.parallelism.postProcess { try sendStage(stream) }
             first = end
         }
     }

@@ -65,7 +65,7 @@ package struct WeightLoader {
             return Tensor(storage: storage, elementType: elementType, shape: piece.view.shape)
         }
         try fill(targets, with: pieces.map(\.view), files)
-        try verify(pieces.map(\.view), files)
+        try verify(pieces.map(\.view), files, isPart: parallelism.groups.mp.size > 1)
         var found: [String: [Parameter]] = [:]
         for (piece, tensor) in zip(pieces, targets) {
             let parameter = Parameter(piece.name, tensor.cast(to: elementType), shard: piece.shard)
@@ -82,16 +82,25 @@ package struct WeightLoader {
     }
 
     /// Verifies the checksums of mapped files, because mapped bytes are not verified by the reader.
-    private func verify(_ views: [TensorView], _ files: [ObjectIdentifier: MappedFile]) throws {
-        var mapped: [ObjectIdentifier: (VerifiedStorage, MappedFile)] = [:]
-        for view in views where location(of: view) != nil {
-            guard let storage = view.blocks.first?.content?.tensor.storage as? VerifiedStorage,
+    ///
+    /// - Parameters:
+    ///   - views: What the model has.
+    ///   - files: The mapped files.
+    ///   - isPart: Whether only the blocks with the views are verified: other ranks have the rest of the files.
+    /// - Throws: `BridgeError` with code `corruptInput` for a damaged file.
+    private func verify(_ views: [TensorView], _ files: [ObjectIdentifier: MappedFile], isPart: Bool) throws {
+        var mapped: [ObjectIdentifier: (storage: VerifiedStorage, file: MappedFile, blocks: Set<Int>)] = [:]
+        for view in views {
+            guard let (_, offset) = location(of: view),
+                let storage = view.blocks.first?.content?.tensor.storage as? VerifiedStorage,
                 let file = files[ObjectIdentifier(storage.file)]
             else { continue }
-            mapped[ObjectIdentifier(storage)] = (storage, file)
+            let size = BlockChecksum.blockByteCount
+            let blocks = isPart ? offset / size..<(offset + view.byteCount - 1) / size + 1 : 0..<storage.blockCount
+            mapped[ObjectIdentifier(storage), default: (storage, file, [])].blocks.formUnion(blocks)
         }
         let verification = verification ?? WeightVerification()
-        verification.start(Array(mapped.values))
+        verification.start(mapped.values.map { ($0.storage, $0.file, $0.blocks.sorted()) })
         if self.verification == nil { try verification.finish() }
     }
 

@@ -28,14 +28,14 @@ public final class WeightVerification: Sendable {
         if let error = failure.withLock({ $0 }) { throw error }
     }
 
-    func start(_ files: [(VerifiedStorage, MappedFile)]) {
+    func start(_ files: [(storage: VerifiedStorage, mapped: MappedFile, blocks: [Int])]) {
         guard !files.isEmpty else { return }
         group.enter()
         Workers.detach { [self] in
             defer { group.leave() }
             do {
-                for (storage, mapped) in files {
-                    for index in 0..<storage.blockCount {
+                for (storage, mapped, blocks) in files {
+                    for index in blocks {
                         let range = storage.range(of: index)
                         let bytes = UnsafeRawBufferPointer(start: mapped.pointer + range.lowerBound, count: range.count)
                         try storage.compare(index, bytes)

@@ -28,7 +28,9 @@ struct RoundTrip {
             parallelism: provider.parallelism(in: groups)
         )
         // The first rank names the iteration's directory to the others.
-        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("bridge-roundtrip-\(UUID().uuidString)").path
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "bridge-roundtrip-\(UUID().uuidString)"
+        ).path
         defer { if groups.rank == 0 { try? FileManager.default.removeItem(atPath: directory) } }
         try bridge.save(
             TrainingState(parameters: model.parameters, moments: []),

@@ -153,7 +153,12 @@ struct Forward: ParsableCommand {
         let weight = 1 / Float(max(targets.count { $0 >= 0 }, 1))
         guard gradients else {
             let pass = PipelineSchedule.MicroBatch(TrainingBatch(tokens: batch, targets: targets), weight: weight)
-            let loss = Tensor([Float(try PipelineSchedule(model).evaluate(pass))], shape: [], .float32, on: model.engine)
+            let loss = Tensor(
+                [Float(try PipelineSchedule(model).evaluate(pass))],
+                shape: [],
+                .float32,
+                on: model.engine
+            )
             let pipeline = model.decoder.parallelism.groups.pp
             try pipeline.broadcast(loss, from: pipeline.size - 1)
             return [("loss", loss)]

@@ -63,7 +63,11 @@ struct Train: ParsableCommand {
         if dryRun { return try describe(catalog) }
         // A run that cannot start is one message, not one of each rank.
         if let count = ranks.startedCount { _ = try recipe.resolved(catalog, ranks: count) { _ in } }
-        let world = try ranks.world("bridge train", threads: threads.threads)
+        let world = try ranks.world(
+            "bridge train",
+            threads: threads.threads,
+            advice: "the run resumes from its last checkpoint with the same command"
+        )
         let resolved = try recipe.resolved(catalog, ranks: world.size) { Output.printError("note: \($0)") }
         let json = output.json
         let processor = CPUEngine(threadCount: threads.count)
