@@ -1,5 +1,6 @@
 # The same few words everywhere. `make demo` and `make test` do all the set-up that a fresh machine needs.
-.PHONY: help setup stamp build demo learn test test-levels test-peers bench bench-inference bench-training bench-hub format lint docs clean
+.PHONY: help setup stamp build demo learn test test-levels test-parallel test-peers \
+	bench bench-inference bench-training bench-parallel bench-hub format lint docs clean
 
 BRIDGE = .build/release/bridge
 # Tests run unoptimised Swift on optimised kernels: without this the vector code alone takes minutes.
@@ -13,9 +14,11 @@ help:
 	@echo "make learn       train toy models of all three families, in full and with LoRA, and evaluate them"
 	@echo "make test        install what is missing and run every test"
 	@echo "make test-levels  run the numerical tests at other instruction levels, emulated ones too"
+	@echo "make test-parallel  run the tests of parallel layouts, and a run over two network namespaces"
 	@echo "make test-peers  compare with torch and transformers in a Python venv"
 	@echo "make bench-inference  time inference of a 1 billion parameter model beside transformers and llama.cpp"
 	@echo "make bench-training   time training steps beside torch, transformers and peft"
+	@echo "make bench-parallel   time training with two ranks beside one rank and beside torch's DDP and FSDP2"
 	@echo "make bench-hub        time downloads from a hub on this machine beside huggingface_hub"
 	@echo "make bench       time conversions of a 7.7 GB model beside cp and other tools (needs 40 GB of disk)"
 	@echo "make docs        build the documentation, warnings are errors"
@@ -48,6 +51,10 @@ test-levels: setup stamp
 	swift build --build-tests $(FAST_C)
 	@scripts/test-levels
 
+test-parallel: setup stamp
+	swift build --build-tests $(FAST_C)
+	swift test --skip-build $(FAST_C) --filter 'CommunicationTests|Layout|Parallel|Rank'
+
 test-peers: build
 	@scripts/setup-peers
 	.venv-peers/bin/python -m unittest discover Tests/Peers
@@ -64,6 +71,10 @@ bench-inference: build
 bench-training: build
 	@scripts/setup-peers
 	.venv-peers/bin/python Benchmarks/training.py $(BRIDGE)
+
+bench-parallel: build
+	@scripts/setup-peers
+	.venv-peers/bin/python Benchmarks/parallel.py $(BRIDGE)
 
 bench-hub: build
 	@scripts/setup-peers

@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Times training with two ranks beside one rank with two threads, and beside torch's DDP and FSDP2 over gloo.
+
+    make bench-parallel    or: python Benchmarks/parallel.py BRIDGE [--rounds 3] [--steps 3]
+
+The model of training.py: 134 million parameters, rows of 512 tokens, bf16_mixed; micro-batches of one row, sixteen rows in
+a step, so that a pipeline of two stages is idle for 1/17 of the time. Every round runs each program once, in turn; a
+program's figure is the median of its rounds, of which each is the median of the steps behind the first.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from measuring import add_output, publish
+from training_model import LENGTH, make
+
+HERE = Path(__file__).resolve().parent
+BATCH = 16
+LAYOUTS = {
+    "1 rank, 2 threads": [],
+    "DP 2": ["--nproc-per-node", "2"],
+    "TP 2": ["--nproc-per-node", "2", "model.tensor_model_parallel_size=2"],
+    "TP 2, sequence parallel": [
+        "--nproc-per-node", "2", "model.tensor_model_parallel_size=2", "model.sequence_parallel=true"
+    ],
+    "PP 2": ["--nproc-per-node", "2", "model.pipeline_model_parallel_size=2"],
+    "CP 2": ["--nproc-per-node", "2", "model.context_parallel_size=2"],
+}  # fmt: skip
+
+
+def ours(bridge, model, rows, options, steps, root):
+    run = Path(tempfile.mkdtemp(dir=root))
+    sizes = {"model.tensor_model_parallel_size": 1, "model.pipeline_model_parallel_size": 1}
+    given = [option.split("=")[0] for option in options]
+    command = [
+        bridge, "train", "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint", model,
+        "--dataset-type", "tokenized", f"dataset.train_data_path={rows}", f"train.train_iters={steps}",
+        f"train.global_batch_size={BATCH}", "train.micro_batch_size=1", "scheduler.lr_warmup_iters=1",
+        f"checkpoint.save={run}/save", "checkpoint.save_interval=1000000", "checkpoint.save_optim=false",
+        "mixed_precision=bf16_mixed", f"model.seq_length={LENGTH}", f"dataset.seq_length={LENGTH}",
+        "train.eval_interval=0", "dataset.shuffle=false", "--json", *options,
+        *(f"{key}={size}" for key, size in sizes.items() if key not in given),
+    ]  # fmt: skip
+    # Of several ranks each has its share of the cores.
+    environment = {key: value for key, value in os.environ.items() if key != "BRIDGE_NUM_THREADS"}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    lines = [json.loads(line) for line in (run / "save_logs" / "log.jsonl").read_text().splitlines()]
+    times = sorted(s["elapsed_time_per_iteration"] for s in lines if s.get("iteration", 0) > 1)
+    return BATCH * LENGTH / times[len(times) // 2]
+
+
+def theirs(model, rows, mode, steps):
+    command = [
+        sys.executable, HERE / "peer_parallel.py", model, rows, "--mode", mode, "--steps", steps, "--global-batch", BATCH
+    ]  # fmt: skip
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return next(iter(json.loads(done.stdout.splitlines()[-1]).values()))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bridge", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=3)
+    add_output(parser)
+    options = parser.parse_args()
+    rounds = []
+    with tempfile.TemporaryDirectory(prefix="bridge-bench-") as name:
+        root = Path(name)
+        model, rows = make(options.bridge, root, 64)
+        for _ in range(options.rounds):
+            figures = {
+                layout: ours(options.bridge, model, rows, more, options.steps, root) for layout, more in LAYOUTS.items()
+            }
+            figures["torch DDP, gloo"] = theirs(model, rows, "ddp", options.steps)
+            figures["torch FSDP2, gloo"] = theirs(model, rows, "fsdp", options.steps)
+            rounds.append(figures)
+    medians = {who: statistics.median(figures[who] for figures in rounds) for who in rounds[0]}
+    one = medians["1 rank, 2 threads"]
+    publish(
+        options, "parallel", "make bench-parallel",
+        f"A Mistral model of 134 million parameters, sequences of {LENGTH} tokens, bf16_mixed, {BATCH} micro-batches of one row in "
+        f"a step, two cores; medians of {options.rounds} interleaved rounds with {options.steps} steps each.",
+        [(
+            "", ["", "tokens/s", "of one rank"],
+            [[who, f"{speed:.0f}", f"{speed / one:.2f}"] for who, speed in medians.items()],
+        )],
+        {"rounds": rounds},
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
