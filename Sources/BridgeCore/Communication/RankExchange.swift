@@ -1,3 +1,5 @@
+import BridgeSupport
+
 /// Rounds of bytes among the ranks of a group: what all collectives are made of.
 ///
 /// Every rank of a group makes the same calls in the same order.
@@ -40,5 +42,15 @@ public struct RankTimeout: Sendable {
     public init(limit: Duration = .seconds(600), isOversubscribed: Bool = true) {
         self.limit = limit
         self.isOversubscribed = isOversubscribed
+    }
+
+    /// The error of a wait that was too long.
+    func error(_ problem: String) -> BridgeError {
+        let seconds = (limit.seconds * 10).rounded() / 10
+        return BridgeError(
+            .rankFailed,
+            "\(problem) within \(seconds) s; it may be stopped, stuck or slow: look at its host, or raise "
+                + "dist.distributed_timeout_minutes"
+        )
     }
 }

@@ -14,6 +14,9 @@ public protocol RankWorld: AnyObject, Sendable {
     ///   - name: The group's name for messages, such as `tensor-parallel`.
     /// - Throws: `BridgeError` when the ranks cannot be connected.
     func group(_ ranks: [Int], name: String) throws -> any ProcessGroup
+
+    /// Sets how long ranks wait for others, in groups that are created from here on.
+    func limitWaits(to limit: Duration)
 }
 
 /// The world of a run with one rank.
@@ -26,4 +29,6 @@ public final class SingleRankWorld: RankWorld {
     public var size: Int { 1 }
     /// The group of the only rank.
     public func group(_ ranks: [Int], name: String) -> any ProcessGroup { SingleRank() }
+    /// There is nobody to wait for.
+    public func limitWaits(to limit: Duration) {}
 }

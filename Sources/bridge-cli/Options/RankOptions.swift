@@ -28,17 +28,16 @@ struct RankOptions: ParsableArguments {
     /// - Parameters:
     ///   - command: The command, for messages.
     ///   - count: The number of ranks that the command needs; nil for that of the options.
-    ///   - minutes: How long a rank waits for others.
     ///   - threads: The number of threads of each rank; nil for its share of the cores.
     /// - Returns: The world.
     /// - Throws: `BridgeError` when the ranks cannot be started or connected.
-    func world(_ command: String, count: Int? = nil, minutes: Int = 10, threads: Int?) throws -> any RankWorld {
+    func world(_ command: String, count: Int? = nil, threads: Int?) throws -> any RankWorld {
         let environment = RankEnvironment.current
         try environment.check(command)
         let count = ranksPerHost ?? count ?? 1
         if environment == .single, count > 1 || hostfile != nil {
             try RankLauncher(ranksPerHost: count, hostfile: hostfile).launch(threads: threads)
         }
-        return try Ranks.join(minutes: minutes)
+        return try Ranks.join()
     }
 }

@@ -2,13 +2,15 @@ import Foundation
 
 /// What `mpirun` and the ranks write to standard error, without the launcher's own explanations.
 ///
-/// Of those only one is needed: which rank was killed, by which signal. The ranks report everything else themselves.
+/// Of those one is needed: which rank was killed, by which signal, or which host is lost. The ranks report everything else
+/// themselves, and of their errors the first is the cause.
 struct LauncherReport {
     private let write: (String) -> Void
     private var rest: [UInt8] = []
     private var isInBlock = false
     private var hasError = false
-    private var killed: String?
+    private var isAfterSecondError = false
+    private var loss: String?
 
     init(_ write: @escaping (String) -> Void) { self.write = write }
 
@@ -21,10 +23,11 @@ struct LauncherReport {
         }
     }
 
-    /// Reports a killed rank, when no rank has reported an error, and what has no end of line.
+    /// Reports a killed rank or a lost host, when no rank has reported an error, and what has no end of line.
     mutating func finish() {
         if !rest.isEmpty { line(String(decoding: rest, as: UTF8.self)) }
-        if let killed, !hasError { write("\(Failure.prefix)\(killed)") }
+        rest = []
+        if let loss, !hasError { write("\(Failure.prefix)\(loss); the run resumes from its last checkpoint with the same command") }
     }
 
     private mutating func line(_ text: String) {
@@ -33,21 +36,31 @@ struct LauncherReport {
             isInBlock.toggle()
             return
         }
-        if let found = Self.killedRank(text) { killed = found }
-        guard !isInBlock, !text.contains("ORTE_ERROR_LOG"), !text.hasPrefix("[warn] Epoll") else { return }
-        if text.contains("error:") { hasError = true }
-        write(text)
+        if let found = Self.killedRank(text) ?? Self.lostHost(text) { loss = loss ?? found }
+        guard !isInBlock, !Self.isOfLauncher(text) else { return }
+        if text.contains(#/^(\e\[[0-9;]*m)*error:(\e\[[0-9;]*m)* rank \d+: /#) {
+            isAfterSecondError = hasError
+            hasError = true
+        } else if !text.hasPrefix("  ") {
+            isAfterSecondError = false
+        }
+        if !isAfterSecondError { write(text) }
+    }
+
+    /// Messages of Open MPI, which begin with the host and the process.
+    private static func isOfLauncher(_ text: String) -> Bool {
+        text.contains(#/^\[[^\[\]]+:\d+\]|^\[[^\[\]]+\]\[\[\d+,\d+\]|ORTE_ERROR_LOG|^\[warn\] Epoll|^mpirun: /#)
     }
 
     /// For example `mpirun noticed that process rank 1 with PID 0 on node host exited on signal 9 (Killed).`
     private static func killedRank(_ text: String) -> String? {
-        guard
-            let match = text.firstMatch(
-                of: #/process rank (\d+) with PID \d+ on node (\S+) exited on signal (\d+) \((.*?)\)/#
-            )
-        else { return nil }
-        return
-            "rank \(match.1) on \(match.2) was ended by signal \(match.3) (\(match.4.lowercased())); the run resumes from "
-            + "its last checkpoint with the same command"
+        text.firstMatch(of: #/process rank (\d+) with PID \d+ on node (\S+) exited on signal (\d+) \((.*?)\)/#).map {
+            "rank \($0.1) on \($0.2) was ended by signal \($0.3) (\($0.4.lowercased()))"
+        }
+    }
+
+    /// For example `  Remote daemon: [[4718,0],1] on node 10.77.0.2`, of a connection that was lost.
+    private static func lostHost(_ text: String) -> String? {
+        text.firstMatch(of: #/Remote daemon: \S+ on node (\S+)/#).map { "the connection to the host \($0.1) was lost" }
     }
 }

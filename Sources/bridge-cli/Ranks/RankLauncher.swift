@@ -9,8 +9,8 @@ struct RankLauncher {
     /// A file with the names of hosts, one per line; nil for this host.
     let hostfile: String?
 
-    /// The options of this program that are the launcher's.
-    private static let ownOptions = ["nproc-per-node", "nproc", "hostfile"]
+    /// The options of this program that are the launcher's, and have a value.
+    private static let ownOptions = ["nproc-per-node", "nproc", "hostfile"] + SlurmOptions.names
 
     /// The command line: `mpirun`, its options, this program and its arguments.
     func words(arguments: [String], program: String, cores: Int, threads: Int?) -> [String] {
@@ -34,6 +34,7 @@ struct RankLauncher {
             }
             if argument == "--" { return rest + arguments[index...] }
             let name = argument.prefix { $0 != "=" }.replacing("_", with: "-")
+            if name == SlurmOptions.flag { continue }
             guard argument.hasPrefix("--"), ownOptions.contains(String(name.dropFirst(2))) else {
                 rest.append(argument)
                 continue
@@ -89,11 +90,12 @@ struct RankLauncher {
         process.waitUntilExit()
         let status = process.terminationReason == .exit ? process.terminationStatus : 1
         if status != 0 { report.finish() }
-        Failure.end(status)
+        // Above 128 it is the number of the signal that ended a rank.
+        Failure.end(status > 128 && status != 130 ? 1 : status)
     }
 
     /// A word as a shell reads it.
-    private static func quoted(_ word: String) -> String {
+    static func quoted(_ word: String) -> String {
         let isPlain = !word.isEmpty && word.allSatisfy { $0.isLetter || $0.isNumber || "-_=./:,@%+".contains($0) }
         return isPlain ? word : "'\(word.replacing("'", with: "'\\''"))'"
     }

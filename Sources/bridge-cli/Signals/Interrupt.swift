@@ -30,10 +30,13 @@ enum Interrupt {
         isSlow.store(true, ordering: .relaxed)
     }
 
-    /// Whether nothing is printed, because another rank prints.
+    /// Whether nothing is printed, because the launcher of ranks prints.
     private static let isSilent = Atomic(false)
     /// The process that signals are passed on to; 0 for none.
     private static let launcher = Atomic<Int32>(0)
+
+    /// Lets signals end the process at once, and says nothing: its error is reported elsewhere.
+    static func endsSilently() { for number in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] { signal(number, SIG_DFL) } }
 
     /// Sets whether nothing is printed.
     static func isSilent(_ value: Bool) { isSilent.store(value, ordering: .relaxed) }
@@ -43,6 +46,7 @@ enum Interrupt {
         launcher.store(process, ordering: .relaxed)
         for number in [SIGINT, SIGTERM] {
             signal(number) { _ in
+                Interrupt.answer()
                 kill(Interrupt.launcher.load(ordering: .relaxed), SIGUSR1)
                 for number in [SIGINT, SIGTERM] {
                     signal(number) { _ in kill(Interrupt.launcher.load(ordering: .relaxed), SIGTERM) }

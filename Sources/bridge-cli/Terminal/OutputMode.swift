@@ -23,7 +23,7 @@ struct OutputMode: Sendable, Equatable {
     /// Sets the rank of this process.
     static func use(rank: Int?) {
         chosen.withLock { $0.rank = rank }
-        Interrupt.isSilent((rank ?? 0) > 0)
+        Interrupt.isSilent(rank != nil)
     }
 
     /// Whether this rank prints nothing but errors.

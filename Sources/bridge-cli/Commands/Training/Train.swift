@@ -34,21 +34,26 @@ struct Train: ParsableCommand {
     var profile = false
 
     @OptionGroup var ranks: RankOptions
+    @OptionGroup var slurm: SlurmOptions
     @OptionGroup var plugins: ModelPluginOptions
     @OptionGroup var threads: ThreadOptions
     @OptionGroup var progress: ProgressOptions
     @OptionGroup var output: OutputOptions
 
     func run() throws {
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        if slurm.printsScript("bridge-train", ranks, arguments: arguments) { return }
         let world: any RankWorld =
             dryRun ? SingleRankWorld() : try ranks.world("bridge train", threads: threads.threads)
         let catalog = try plugins.catalog()
         let resolved = try recipe.resolved(catalog, ranks: world.size) { Output.printError("note: \($0)") }
+        world.limitWaits(to: .seconds(60 * resolved.dist.distributedTimeoutMinutes))
         let json = output.json
         let processor = CPUEngine(threadCount: threads.count)
         let measuring = profile ? MeasuringEngine(processor) : nil
         var environment = recipe.environment(of: resolved, catalog, engine: measuring ?? processor, isShapeOnly: dryRun)
         environment.world = world
+        if world.size > 1 { environment.facts = Ranks.facts(catalog) }
         let weights = resolved.checkpoint.pretrainedCheckpoint
         // Downloads are kept, and a signal during loading loses nothing.
         if !dryRun, HubRepository(meantBy: weights) != nil { _ = try HubDirectory.resolve(weights) }
