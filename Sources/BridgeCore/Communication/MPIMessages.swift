@@ -7,7 +7,7 @@ final class MPIMessages: RankMessages, @unchecked Sendable {
     private let library: MPILibrary
     private let world: OpaquePointer
     private let rank: Int
-    private let processes: RankProcesses
+    let processes: RankProcesses
     /// Messages on their way, with the bytes that MPI reads until they are complete.
     private var pending: [(request: OpaquePointer, bytes: UnsafeMutableRawBufferPointer)] = []
     private let lock = ConditionLock()
@@ -20,6 +20,8 @@ final class MPIMessages: RankMessages, @unchecked Sendable {
         self.rank = rank
         self.processes = processes
     }
+
+    var stopped: [Int] { processes.stopped }
 
     func check(_ rank: Int) throws { try processes.check(rank) }
 
@@ -58,7 +60,7 @@ final class MPIMessages: RankMessages, @unchecked Sendable {
                 library.functions.receive(world, Int32(rank), 1, bytes.baseAddress.map { $0 + first }, count, &request),
                 "receive from rank \(rank)"
             )
-            try library.wait(for: request, within: timeout, check: { try check(rank) }) { "rank \(rank) sent nothing" }
+            try library.wait(for: request, within: timeout, processes, of: [rank]) { "rank \(rank) sent nothing" }
         }
     }
 }
@@ -69,12 +71,14 @@ extension MPILibrary {
     /// - Parameters:
     ///   - request: The request.
     ///   - timeout: The longest wait.
-    ///   - check: Throws when a rank that takes part has failed.
+    ///   - processes: The processes of the ranks; nil before they are known.
+    ///   - ranks: The ranks that take part.
     ///   - problem: What did not happen, for the error.
     func wait(
         for request: OpaquePointer?,
         within timeout: RankTimeout,
-        check: () throws -> Void = {},
+        _ processes: RankProcesses? = nil,
+        of ranks: [Int] = [],
         _ problem: () -> String
     ) throws {
         guard let request else { return }
@@ -91,8 +95,12 @@ extension MPILibrary {
                 sched_yield()
                 continue
             }
-            if looks > 2000, looks % 40 == 0 { do { try check() } catch { failure = error } }
-            guard ContinuousClock.now < limit else { throw timeout.error(problem()) }
+            if looks > 2000, looks % 40 == 0 {
+                do { for rank in ranks { try processes?.check(rank) } } catch { failure = error }
+            }
+            guard ContinuousClock.now < limit else {
+                throw timeout.error(problem(), stopped: processes?.stopped ?? [])
+            }
             usleep(looks > 2000 ? 500 : 20)
         }
     }

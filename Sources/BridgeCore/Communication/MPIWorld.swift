@@ -65,23 +65,16 @@ public final class MPIWorld: RankWorld, @unchecked Sendable {
             return count
         }
         let timeout = timeout.withLock { $0 }
-        let group = try Self.create(ranks, tag: tag, library)
-        var isOnOneHost: Int32 = 0
-        try library.check(library.functions.is_on_one_host(group, &isOnOneHost), "compare the hosts of \(name) ranks")
-        guard isOnOneHost != 0 else {
+        let (group, bases) = try connect(ranks, tag: tag, name: name, within: timeout)
+        guard bases.count == ranks.count else {
             return ExchangeGroup(
                 MessageExchange(library, group, rank: own, ranks: ranks, timeout: timeout, messages: messages),
                 ranks: ranks,
                 name: name
             )
         }
-        var bases = [UnsafeMutableRawPointer?](repeating: nil, count: ranks.count)
-        try library.check(
-            library.functions.share(group, SharedBoard.byteCount(slots: Self.slotByteCount), &bases),
-            "share memory among \(name) ranks"
-        )
         let board = SharedBoard(
-            bases.compactMap { $0 },
+            bases,
             rank: own,
             ranks: ranks,
             slotByteCount: Self.slotByteCount,
@@ -90,6 +83,45 @@ public final class MPIWorld: RankWorld, @unchecked Sendable {
             owner: messages
         )
         return ExchangeGroup(board, ranks: ranks, name: name)
+    }
+
+    /// Creates a communicator and, on one host, memory that all its ranks see.
+    ///
+    /// The calls of MPI wait for all ranks without a limit, so they are made on a thread that is left when one is late.
+    private func connect(
+        _ ranks: [Int],
+        tag: Int,
+        name: String,
+        within timeout: RankTimeout
+    ) throws -> (group: OpaquePointer, bases: [UnsafeMutableRawPointer]) {
+        let library = library
+        let found = Found()
+        let connection = BackgroundTask {
+            let group = try Self.create(ranks, tag: tag, library)
+            var isOnOneHost: Int32 = 0
+            try library.check(library.functions.is_on_one_host(group, &isOnOneHost), "compare the hosts of \(name) ranks")
+            var bases = [UnsafeMutableRawPointer?](repeating: nil, count: ranks.count)
+            if isOnOneHost != 0 {
+                try library.check(
+                    library.functions.share(group, SharedBoard.byteCount(slots: Self.slotByteCount), &bases),
+                    "share memory among \(name) ranks"
+                )
+            }
+            let addresses = bases.compactMap { $0.map { UInt(bitPattern: $0) } }
+            found.words.withLock { $0 = [UInt(bitPattern: group)] + addresses }
+        }
+        let isDone = try connection.wait(atMost: timeout.limit)
+        let pointers = found.words.withLock { $0 }.compactMap { UnsafeMutableRawPointer(bitPattern: $0) }
+        guard isDone, let group = pointers.first else {
+            let members = ranks.map(String.init).joined(separator: ", ")
+            throw timeout.error("one of the ranks \(members) did not connect", stopped: messages.processes.stopped)
+        }
+        return (OpaquePointer(group), Array(pointers.dropFirst()))
+    }
+
+    /// The addresses that a thread has found.
+    private final class Found: Sendable {
+        let words = Mutex<[UInt]>([])
     }
 
     /// Leaves the world when all ranks do.

@@ -49,7 +49,7 @@ final class MessageExchange: RankExchange, @unchecked Sendable {
         var request: OpaquePointer?
         try library.check(library.functions.all_gather(group, own, all, count, &request), "gather from \(size) ranks")
         // A group of several ranks cannot tell which one is late, but whether one on this host has ended.
-        try library.wait(for: request, within: timeout, check: { for rank in ranks { try messages.check(rank) } }) {
+        try library.wait(for: request, within: timeout, messages.processes, of: ranks) {
             "one of the ranks \(ranks.map(String.init).joined(separator: ", ")) did not take part in a collective"
         }
         read((0..<size).map { UnsafeRawPointer(all + $0 * count) })

@@ -43,6 +43,21 @@ struct RankProcesses: Sendable {
         return String(decoding: boot, as: UTF8.self) + "-\(status.st_ino)"
     }()
 
+    /// The ranks on this host whose processes are stopped.
+    var stopped: [Int] {
+        processes.indices.filter { rank in processes[rank].map(Self.isStopped) ?? false }
+    }
+
+    private static func isStopped(_ process: pid_t) -> Bool {
+        var bytes = [UInt8](repeating: 0, count: 256)
+        let file = open("/proc/\(process)/stat", O_RDONLY | O_CLOEXEC)
+        defer { close(file) }
+        let count = max(read(file, &bytes, bytes.count), 0)
+        // The state follows the name, which is in parentheses and may contain any character.
+        guard let end = bytes.prefix(count).lastIndex(of: UInt8(ascii: ")")), end + 2 < count else { return false }
+        return bytes[end + 2] == UInt8(ascii: "T")
+    }
+
     /// Throws when the process of a rank has ended.
     func check(_ rank: Int) throws {
         guard let process = processes[rank], kill(process, 0) != 0, errno == ESRCH else { return }

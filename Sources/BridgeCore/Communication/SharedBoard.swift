@@ -87,7 +87,8 @@ final class SharedBoard: RankExchange, @unchecked Sendable {
         let late = parts.indices.filter { Int32(bitPattern: csys_word_load(parts[$0]) &- count) < 0 }.map { ranks[$0] }
         return timeout.error(
             "\(late.count == 1 ? "rank" : "ranks") \(late.map(String.init).joined(separator: ", ")) did not take part in a "
-                + "collective"
+                + "collective",
+            stopped: messages.stopped
         )
     }
 
@@ -106,4 +107,6 @@ protocol RankMessages: AnyObject, Sendable {
     func receive(into bytes: UnsafeMutableRawBufferPointer, from rank: Int, within timeout: RankTimeout) throws
     /// Throws when a rank has failed.
     func check(_ rank: Int) throws
+    /// The ranks that are known to be stopped.
+    var stopped: [Int] { get }
 }

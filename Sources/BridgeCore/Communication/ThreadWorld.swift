@@ -149,6 +149,9 @@ private final class ThreadMessages: RankMessages {
         self.shared = shared
     }
 
+    /// A thread is not stopped alone.
+    var stopped: [Int] { [] }
+
     func check(_ rank: Int) throws { try shared.check(self.rank) }
 
     func send(_ bytes: UnsafeRawBufferPointer, to rank: Int) { shared.put(Array(bytes), from: self.rank, to: rank) }

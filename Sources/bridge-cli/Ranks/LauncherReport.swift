@@ -30,13 +30,16 @@ struct LauncherReport {
         if let loss, !hasError { write("\(Failure.prefix)\(loss); the run resumes from its last checkpoint with the same command") }
     }
 
+    /// Records what ended the run, unless something else was found before.
+    mutating func hasLost(_ what: String) { loss = loss ?? what }
+
     private mutating func line(_ text: String) {
         // The launcher's explanations are between lines of dashes.
         if text.count > 40, text.allSatisfy({ $0 == "-" }) {
             isInBlock.toggle()
             return
         }
-        if let found = Self.killedRank(text) ?? Self.lostHost(text) { loss = loss ?? found }
+        if let found = Self.killedRank(text) ?? Self.lostHost(text) { hasLost(found) }
         guard !isInBlock, !Self.isOfLauncher(text) else { return }
         if text.contains(#/^(\e\[[0-9;]*m)*error:(\e\[[0-9;]*m)* rank \d+: /#) {
             isAfterSecondError = hasError

@@ -88,7 +88,9 @@ struct RankLauncher {
             report.read(bytes)
         }
         process.waitUntilExit()
-        let status = process.terminationReason == .exit ? process.terminationStatus : 1
+        let wasKilled = process.terminationReason == .uncaughtSignal
+        if wasKilled { report.hasLost("mpirun was ended by signal \(process.terminationStatus), and all ranks with it") }
+        let status = wasKilled ? 1 : process.terminationStatus
         if status != 0 { report.finish() }
         // Above 128 it is the number of the signal that ended a rank.
         Failure.end(status > 128 && status != 130 ? 1 : status)

@@ -17,6 +17,9 @@ enum Ranks {
         let environment = ProcessInfo.processInfo.environment
         let local = environment["OMPI_COMM_WORLD_LOCAL_SIZE"].flatMap { Int($0) } ?? 1
         let threads = ThreadOptions.standardCount
+        // MPI waits for all ranks without a limit.
+        Interrupt.endsAfter(seconds: 600)
+        defer { alarm(0) }
         let world = try MPIWorld(
             timeout: RankTimeout(
                 isOversubscribed: local * threads > ProcessInfo.processInfo.activeProcessorCount
@@ -57,7 +60,7 @@ enum Ranks {
     static func leave(_ status: Int32) {
         guard let world = joined.withLock({ $0 }) else { return }
         // Both end at once, unless a rank or the launcher is stuck.
-        alarm(60)
+        Interrupt.endsAfter(seconds: 60)
         if status == 0 || status == 130 { world.finish() } else { world.abort(status: Int(status)) }
     }
 }

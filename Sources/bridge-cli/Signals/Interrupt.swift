@@ -38,6 +38,16 @@ enum Interrupt {
     /// Lets signals end the process at once, and says nothing: its error is reported elsewhere.
     static func endsSilently() { for number in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] { signal(number, SIG_DFL) } }
 
+    /// Ends the process after some seconds, unless `alarm(0)` is called before: while MPI waits for all ranks.
+    static func endsAfter(seconds: UInt32) {
+        signal(SIGALRM) { _ in
+            let sentence: StaticString = "error: the ranks did not connect or end together; one of them is stopped or stuck\n"
+            _ = write(STDERR_FILENO, sentence.utf8Start, sentence.utf8CodeUnitCount)
+            _exit(1)
+        }
+        alarm(seconds)
+    }
+
     /// Sets whether nothing is printed.
     static func isSilent(_ value: Bool) { isSilent.store(value, ordering: .relaxed) }
 

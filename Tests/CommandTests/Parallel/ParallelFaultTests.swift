@@ -20,7 +20,7 @@ import Testing
         return outcome
     }
 
-    @Test(arguments: ParallelBench.layouts, [0, 1]) func aKilledRankIsNamed(_ layout: String, _ rank: Int) throws {
+    @Test(arguments: zip(ParallelBench.layouts, [0, 1, 1, 1])) func aKilledRankIsNamed(_ layout: String, _ rank: Int) throws {
         let run = try BridgeProcess(ranks.endless("run", layout))
         try bench.waitForSteps(12, of: "run", by: run)
         let outcome = try end(of: run) { kill(try ranks.process(ofRank: rank, of: "run"), SIGKILL) }
@@ -32,13 +32,36 @@ import Testing
         let run = try BridgeProcess(ranks.endless("run", layout, "dist.distributed_timeout_minutes=0.05"))
         try bench.waitForSteps(12, of: "run", by: run)
         let outcome = try end(of: run) { kill(try ranks.process(ofRank: 1, of: "run"), SIGSTOP) }
-        try ranks.expectEnd(of: "run", outcome, mentioning: ["rank 0: rank 1 did not take part", "within 3.0 s"])
+        try ranks.expectEnd(of: "run", outcome, mentioning: ["rank 0: rank 1 ", "within 3.0 s", "rank 1 is stopped"])
     }
 
-    /// A run of ten steps with a fault in rank 1, at a call on a file below the directory of its checkpoints.
-    private func fault(_ call: String, _ number: Int, _ action: FaultRun.Action, _ settings: String...) throws
-        -> BridgeProcess.Outcome
-    {
+    /// Rank 0 waits only for others that wait for the stopped one.
+    @Test func aStoppedRankOfFourIsNamed() throws {
+        let layout = ["model.tensor_model_parallel_size=2", "model.pipeline_model_parallel_size=2", "--nproc-per-node", "4"]
+        let run = try BridgeProcess(ranks.endless("run", "dist.distributed_timeout_minutes=0.05") + layout)
+        try bench.waitForSteps(6, of: "run", by: run)
+        let outcome = try end(of: run) { kill(try ranks.process(ofRank: 3, of: "run"), SIGSTOP) }
+        try ranks.expectEnd(of: "run", outcome, mentioning: ["rank 3 is stopped"])
+    }
+
+    @Test func aLauncherThatIsKilledEndsTheRanks() throws {
+        let run = try BridgeProcess(ranks.endless("run", "model.tensor_model_parallel_size=2"))
+        try bench.waitForSteps(6, of: "run", by: run)
+        let rank = try ranks.process(ofRank: 0, of: "run")
+        let outcome = try end(of: run) { kill(try #require(Self.parent(of: rank)), SIGKILL) }
+        try ranks.expectEnd(of: "run", outcome, mentioning: ["mpirun was ended by signal 9"])
+        try wait(until: "rank 0 ends") { kill(rank, 0) != 0 }
+    }
+
+    private static func parent(of process: pid_t) -> pid_t? {
+        let stat = (try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8)) ?? ""
+        return (stat.split(separator: ")").last ?? "").split(separator: " ").dropFirst().first.flatMap { pid_t($0) }
+    }
+
+    /// A run of ten steps with a fault in rank 1, at the first write of its second checkpoint.
+    ///
+    /// The first one is written beside its directory, which does not exist before it is complete.
+    private func fault(_ action: FaultRun.Action, _ settings: String...) throws -> BridgeProcess.Outcome {
         let arguments = ranks.arguments(
             "run",
             "train.train_iters=10",
@@ -51,12 +74,11 @@ import Testing
             under: ranks.scratch.path("run/"),
             environment: ["BRIDGE_FAULT_RANK": "1"]
         )
-        return try run.run(call, number, action)
+        return try run.run("pwrite", 1, action)
     }
 
-    /// Each save has two files of rank 1, with one write each.
     @Test(arguments: ["true", "false"]) func aRankThatIsKilledWhileItSavesIsNamed(_ isAsync: String) throws {
-        let outcome = try fault("pwrite", 3, .kill, "checkpoint.async_save=\(isAsync)")
+        let outcome = try fault(.kill, "checkpoint.async_save=\(isAsync)")
         try ranks.expectEnd(of: "run", outcome, mentioning: ["rank 1 on", "signal 9 (killed)"])
         #expect(bench.iterations("run") == ["iter_0000005"])
         let again = try BridgeProcess(ranks.arguments("run", "train.train_iters=10")).wait()
@@ -65,23 +87,23 @@ import Testing
     }
 
     @Test func aRankThatIsStoppedWhileItSavesIsNamed() throws {
-        let outcome = try fault("pwrite", 3, .stop)
+        let outcome = try fault(.stop)
         try ranks.expectEnd(of: "run", outcome, mentioning: ["rank 1 did not take part"])
         #expect(bench.iterations("run") == ["iter_0000005"])
     }
 
     @Test func aFullDiskOfOneRankLeavesTheLastCheckpoint() throws {
-        let outcome = try fault("pwrite", 3, .diskFull)
-        try ranks.expectEnd(of: "run", outcome, mentioning: ["rank 1: the checkpoint of step 10", "no space left"])
+        let outcome = try fault(.diskFull)
+        try ranks.expectEnd(of: "run", outcome, mentioning: ["rank 1: the checkpoint of step 10", "no space is left"])
         #expect(outcome.sentence.contains("5 steps are lost"), "\(outcome.errors)")
         #expect(bench.iterations("run") == ["iter_0000005"])
     }
 
     @Test func aFullDiskOfOneRankDuringTheRunIsAWarning() throws {
-        let outcome = try fault("pwrite", 1, .diskFull)
+        let outcome = try fault(.diskFull, "train.train_iters=15")
         #expect(outcome.status == 0, "\(outcome.errors)")
-        #expect(outcome.errors.contains("the checkpoint of step 5 could not be written: rank 1"), "\(outcome.errors)")
-        #expect(bench.iterations("run") == ["iter_0000010"])
+        #expect(outcome.errors.contains("the checkpoint of step 10 could not be written: rank 1"), "\(outcome.errors)")
+        #expect(bench.iterations("run") == ["iter_0000005", "iter_0000015"])
     }
 
     @Test func aRowThatOneRankCannotReadIsNamed() throws {
