@@ -175,6 +175,8 @@ public final class Trainer {
     /// An error that ends the run, once the steps before it are saved.
     private func saved(before error: any Error) -> any Error {
         guard components.checkpoints != nil, let cause = error as? BridgeError else { return error }
+        // All ranks save together, which they cannot when one has failed; a loss that diverges does so on all.
+        guard groups.world.size == 1 || cause.code == .trainingDiverged else { return error }
         var note = "; the \(progress.iteration) steps before it are saved"
         do { try save(isEnd: true) } catch { note = "; the steps before it could not be saved: \(error)" }
         return BridgeError(cause.code, cause.message + note, names: cause.names, cause: cause.cause)

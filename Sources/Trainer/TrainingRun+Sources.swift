@@ -1,4 +1,6 @@
 import BridgeCore
+import Communication
+import JSONTree
 
 /// Checks that a run does not write into its inputs.
 extension TrainingRun {
@@ -9,6 +11,17 @@ extension TrainingRun {
             recipe.checkpoint.pretrainedCheckpoint, recipe.hfPath, dataset.trainDataPath, dataset.validDataPath,
             dataset.pathOrDataset, dataset.imageFolder,
         ].filter { !$0.isEmpty }
+    }
+
+    /// Refuses ranks that were started with other settings, programs, weights or data than rank 0.
+    static func checkRanks(_ recipe: Recipe, _ environment: Environment) throws {
+        let world = environment.world
+        guard world.size > 1 else { return }
+        var facts = environment.facts
+        for field in RecipeTable.fields { facts.add(field.key, field.value(of: recipe).compactText) }
+        facts.add("date", environment.today)
+        for path in Set(sources(recipe)).sorted() { facts.add(path, contentsOf: path) }
+        try facts.check(try world.group(Array(0..<world.size), name: "world"))
     }
 
     /// Refuses to put a run's checkpoints into the model or the data that it starts from.

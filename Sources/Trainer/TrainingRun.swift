@@ -60,6 +60,9 @@ public final class TrainingRun {
         /// The ranks of the run.
         public var world: any RankWorld = SingleRankWorld()
 
+        /// What all ranks must have in common besides the recipe and its files, such as the program.
+        public var facts = RankFacts()
+
         /// Environment.
         public init(catalog: PluginCatalog, engine: any TensorEngine, logger: Logger, today: String) {
             self.catalog = catalog
@@ -96,6 +99,7 @@ public final class TrainingRun {
                 "checkpoint.pretrained_checkpoint is empty, expected the Hugging Face directory or Megatron checkpoint to start from"
             )
         }
+        try Self.checkRanks(recipe, environment)
         try RunCheckpoints.checkDirectory(recipe.checkpoint.save)
         try Self.checkCheckpoints(recipe)
         try Self.checkLogs(recipe)

@@ -44,11 +44,17 @@ static int is_under(const char *path, int descriptor) {
     return strncmp(path, root, strlen(root)) == 0;
 }
 
+// Whether this process is the rank that the variable names; without the variable every process is.
+static int is_wanted_rank(void) {
+    const char *wanted = getenv("BRIDGE_FAULT_RANK"), *own = getenv("OMPI_COMM_WORLD_RANK");
+    return !wanted || (own && strcmp(wanted, own) == 0);
+}
+
 // Decides what happens to a call, and sets errno for one that fails.
 static enum action fault(const char *call, const char *path, int descriptor) {
     const char *wanted = getenv("BRIDGE_FAULT_CALL");
     int saved = errno;
-    if (!wanted || (strcmp(wanted, call) != 0 && strcmp(wanted, "any") != 0) || !is_under(path, descriptor)) {
+    if (!wanted || !is_wanted_rank() || (strcmp(wanted, call) != 0 && strcmp(wanted, "any") != 0) || !is_under(path, descriptor)) {
         errno = saved;
         return NONE;
     }

@@ -136,6 +136,13 @@ extension AutoBridge {
             // The directory is there, the files are written, the iteration has its name.
             let directory = try String(decoding: rounds.next()[0], as: UTF8.self)
             _ = try rounds.next {
+                guard Files.kind(of: directory) == .directory else {
+                    throw BridgeError(
+                        .fileSystem,
+                        "\(directory), which rank 0 has made, does not exist on the host of rank \(groups.rank); "
+                            + "checkpoint.save has to be on a file system that all hosts share"
+                    )
+                }
                 let writer = CheckpointWriter(directory: directory, context: context)
                 let written = try writer.write(own, activity: ConversionPlan.Kind.saving.activity)
                 return manifest.withChecksums(written).json.text(pretty: false)

@@ -83,6 +83,24 @@ public final class BackgroundTask: Sendable {
         }
     }
 
+    /// Waits for the end of the work, at most for some time.
+    ///
+    /// - Returns: Whether the work is done.
+    /// - Throws: The error of the work.
+    public func wait(atMost limit: Duration) throws -> Bool {
+        let end = ContinuousClock.now + limit
+        return try lock.locked {
+            while true {
+                if let result = result.withLock({ $0 }) {
+                    try result.get()
+                    return true
+                }
+                guard ContinuousClock.now < end else { return false }
+                lock.wait(milliseconds: 100)
+            }
+        }
+    }
+
     /// Waits for the end of the work.
     ///
     /// - Throws: The error of the work.

@@ -48,10 +48,9 @@ final class MessageExchange: RankExchange, @unchecked Sendable {
         let count = max(byteCount, 1)
         var request: OpaquePointer?
         try library.check(library.functions.all_gather(group, own, all, count, &request), "gather from \(size) ranks")
-        try library.wait(for: request, until: .now + timeout.limit) {
-            "a rank of \(ranks.map(String.init).joined(separator: ", ")) did not take part in a collective within "
-                + "\(timeout.limit.components.seconds) s; look for its error above, or raise "
-                + "dist.distributed_timeout_minutes"
+        // A group of several ranks cannot tell which one is late, but whether one on this host has ended.
+        try library.wait(for: request, within: timeout, messages.processes, of: ranks) {
+            "one of the ranks \(ranks.map(String.init).joined(separator: ", ")) did not take part in a collective"
         }
         read((0..<size).map { UnsafeRawPointer(all + $0 * count) })
     }
@@ -61,6 +60,6 @@ final class MessageExchange: RankExchange, @unchecked Sendable {
     }
 
     func receive(into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: Int) throws {
-        try messages.receive(into: bytes, from: ranks[rank], tag: tag, until: .now + timeout.limit)
+        try messages.receive(into: bytes, from: ranks[rank], tag: tag, within: timeout)
     }
 }

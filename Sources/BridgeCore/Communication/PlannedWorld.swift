@@ -12,6 +12,9 @@ public final class PlannedWorld: RankWorld {
     /// A rank of a world.
     public init(rank: Int, size: Int) { (self.rank, self.size) = (rank, size) }
 
+    /// Nobody waits.
+    public func limitWaits(to limit: Duration) {}
+
     /// A group of the given size.
     public func group(_ ranks: [Int], name: String) -> any ProcessGroup {
         guard ranks.count > 1, let own = ranks.firstIndex(of: rank) else { return SingleRank() }

@@ -1,3 +1,5 @@
+import BridgeSupport
+
 /// Rounds of bytes among the ranks of a group: what all collectives are made of.
 ///
 /// Every rank of a group makes the same calls in the same order.
@@ -40,5 +42,24 @@ public struct RankTimeout: Sendable {
     public init(limit: Duration = .seconds(600), isOversubscribed: Bool = true) {
         self.limit = limit
         self.isOversubscribed = isOversubscribed
+    }
+
+    /// The error of a wait that was too long.
+    ///
+    /// - Parameters:
+    ///   - problem: What did not happen.
+    ///   - stopped: The ranks that are known to be stopped: other ranks may only be waiting for them.
+    func error(_ problem: String, stopped: [Int] = []) -> BridgeError {
+        let seconds = (limit.seconds * 10).rounded() / 10
+        let cause =
+            stopped.isEmpty
+            ? "it may be stopped, stuck or slow: look at its host, or raise dist.distributed_timeout_minutes"
+            : "\(Self.named(stopped)) stopped by a signal (SIGSTOP or SIGTSTP); the run resumes from its last checkpoint"
+        return BridgeError(.rankFailed, "\(problem) within \(seconds) s; \(cause)")
+    }
+
+    private static func named(_ ranks: [Int]) -> String {
+        "\(ranks.count == 1 ? "rank" : "ranks") \(ranks.map(String.init).joined(separator: ", ")) "
+            + (ranks.count == 1 ? "is" : "are")
     }
 }

@@ -15,6 +15,9 @@ public protocol RankWorld: AnyObject, Sendable {
     /// - Returns: The group; ``TensorRuntime/SingleRank`` for one rank.
     /// - Throws: `BridgeError` when the ranks cannot be connected.
     func group(_ ranks: [Int], name: String) throws -> any ProcessGroup
+
+    /// Sets how long ranks wait for others, in groups that are created from here on.
+    func limitWaits(to limit: Duration)
 }
 
 /// The world of a run with one rank.
@@ -27,4 +30,6 @@ public final class SingleRankWorld: RankWorld {
     public var size: Int { 1 }
     /// The group of the only rank.
     public func group(_ ranks: [Int], name: String) -> any ProcessGroup { SingleRank() }
+    /// There is nobody to wait for.
+    public func limitWaits(to limit: Duration) {}
 }

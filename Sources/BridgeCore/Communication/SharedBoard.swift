@@ -1,7 +1,5 @@
 import BridgeSupport
 import CSystem
-import Glibc
-import Synchronization
 
 /// Rounds through memory that all ranks of a group see: threads of one process, or processes of one host.
 ///
@@ -21,9 +19,8 @@ final class SharedBoard: RankExchange, @unchecked Sendable {
 
     var size: Int { parts.count }
 
-    /// The bytes before the slots: the word of rounds, and the number of the process on another cache line.
+    /// The bytes before the slots, of which the first are the word of rounds.
     private static let headerByteCount = 4096
-    private static let processOffset = 64
     /// How often the word of a rank is read before the thread sleeps, where each rank has a core.
     private static let spinCount = 4000
 
@@ -56,13 +53,6 @@ final class SharedBoard: RankExchange, @unchecked Sendable {
         self.timeout = timeout
         self.messages = messages
         self.owner = owner
-        csys_word_store(parts[rank] + Self.processOffset, UInt32(getpid()))
-    }
-
-    /// Whether the process of a rank has ended; not known before it has created its board.
-    private func hasEnded(_ other: Int) -> Bool {
-        let process = csys_word_load(parts[other] + Self.processOffset)
-        return process != 0 && kill(pid_t(process), 0) != 0 && errno == ESRCH
     }
 
     func round(
@@ -88,15 +78,10 @@ final class SharedBoard: RankExchange, @unchecked Sendable {
         while true {
             let value = csys_word_load(word)
             if hasArrived(value) { return }
-            try messages.check()
-            if hasEnded(other) {
+            do { try messages.check(ranks[other]) } catch {
                 // It may have arrived just before its end.
                 if hasArrived(csys_word_load(word)) { return }
-                throw BridgeError(
-                    .rankFailed,
-                    "rank \(ranks[other]) has ended (process \(csys_word_load(word + Self.processOffset))), so the run cannot "
-                        + "go on; it may have been killed, for example when the memory was full"
-                )
+                throw error
             }
             guard ContinuousClock.now < limit else { throw missing(other) }
             csys_word_wait(word, value, 20)
@@ -105,11 +90,10 @@ final class SharedBoard: RankExchange, @unchecked Sendable {
 
     private func missing(_ other: Int) -> BridgeError {
         let late = parts.indices.filter { Int32(bitPattern: csys_word_load(parts[$0]) &- count) < 0 }.map { ranks[$0] }
-        return BridgeError(
-            .rankFailed,
-            "\(late.count == 1 ? "rank" : "ranks") \(late.map(String.init).joined(separator: ", ")) did not take part in "
-                + "a collective within \(timeout.limit.components.seconds) s; look for its error above, or raise "
-                + "dist.distributed_timeout_minutes"
+        return timeout.error(
+            "\(late.count == 1 ? "rank" : "ranks") \(late.map(String.init).joined(separator: ", ")) did not take part in a "
+                + "collective",
+            stopped: messages.stopped
         )
     }
 
@@ -118,8 +102,7 @@ final class SharedBoard: RankExchange, @unchecked Sendable {
     }
 
     func receive(into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: Int) throws {
-        let limit = ContinuousClock.now + timeout.limit
-        try messages.receive(into: bytes, from: ranks[rank], tag: tag, until: limit)
+        try messages.receive(into: bytes, from: ranks[rank], tag: tag, within: timeout)
     }
 }
 
@@ -130,8 +113,10 @@ protocol RankMessages: AnyObject, Sendable {
         into bytes: UnsafeMutableRawBufferPointer,
         from rank: Int,
         tag: Int,
-        until limit: ContinuousClock.Instant
+        within timeout: RankTimeout
     ) throws
     /// Throws when a rank has failed.
-    func check() throws
+    func check(_ rank: Int) throws
+    /// The ranks that are known to be stopped.
+    var stopped: [Int] { get }
 }

@@ -46,6 +46,9 @@ public final class ThreadWorld: RankWorld {
         return results.withLock { found in (0..<size).compactMap { found[$0] } }
     }
 
+    /// Sets how long ranks wait for others.
+    public func limitWaits(to limit: Duration) { shared.timeout.withLock { $0.limit = limit } }
+
     /// The group of some ranks.
     public func group(_ ranks: [Int], name: String) throws -> any ProcessGroup {
         guard ranks.count > 1, let own = ranks.firstIndex(of: rank) else { return SingleRank() }
@@ -55,7 +58,7 @@ public final class ThreadWorld: RankWorld {
             rank: own,
             ranks: ranks,
             slotByteCount: memory.slotByteCount,
-            timeout: shared.timeout,
+            timeout: shared.timeout.withLock { $0 },
             messages: ThreadMessages(rank: rank, shared),
             owner: memory
         )
@@ -66,7 +69,7 @@ public final class ThreadWorld: RankWorld {
 /// What the ranks of a ``ThreadWorld`` share.
 private final class SharedWorld: Sendable {
     let size: Int
-    let timeout: RankTimeout
+    let timeout: Mutex<RankTimeout>
     private let state = Mutex(State())
 
     private struct State {
@@ -79,7 +82,7 @@ private final class SharedWorld: Sendable {
 
     init(size: Int, timeout: RankTimeout) {
         self.size = size
-        self.timeout = timeout
+        self.timeout = Mutex(timeout)
     }
 
     var failure: (any Error)? { state.withLock { $0.failure?.error } }
@@ -147,7 +150,10 @@ private final class ThreadMessages: RankMessages {
         self.shared = shared
     }
 
-    func check() throws { try shared.check(rank) }
+    /// A thread is not stopped alone.
+    var stopped: [Int] { [] }
+
+    func check(_ rank: Int) throws { try shared.check(self.rank) }
 
     func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int) {
         shared.put(Array(bytes), from: self.rank, to: rank, tag: tag)
@@ -157,8 +163,9 @@ private final class ThreadMessages: RankMessages {
         into bytes: UnsafeMutableRawBufferPointer,
         from rank: Int,
         tag: Int,
-        until limit: ContinuousClock.Instant
+        within timeout: RankTimeout
     ) throws {
+        let limit = ContinuousClock.now + timeout.limit
         while true {
             if let found = shared.take(from: rank, to: self.rank, tag: tag) {
                 guard found.count == bytes.count else {
@@ -170,10 +177,8 @@ private final class ThreadMessages: RankMessages {
                 bytes.copyBytes(from: found)
                 return
             }
-            try check()
-            guard ContinuousClock.now < limit else {
-                throw BridgeError(.rankFailed, "rank \(rank) sent nothing in time")
-            }
+            try check(rank)
+            guard ContinuousClock.now < limit else { throw timeout.error("rank \(rank) sent nothing") }
             usleep(50)
         }
     }

@@ -43,6 +43,15 @@ extension Recipe {
         public init() {}
     }
 
+    /// The connection of ranks.
+    public struct DistSection: Sendable, Equatable {
+        /// The number of minutes that a rank waits for others before the run ends.
+        public var distributedTimeoutMinutes = 10.0
+
+        /// The default.
+        public init() {}
+    }
+
     /// Random number generation.
     public struct RNGSection: Sendable, Equatable {
         /// The seed of all random numbers of a run.

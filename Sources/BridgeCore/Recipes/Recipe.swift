@@ -23,6 +23,8 @@ public struct Recipe: Sendable, Equatable {
     public var checkpoint = CheckpointSection()
     /// The logs.
     public var logger = LoggerSection()
+    /// The connection of ranks.
+    public var dist = DistSection()
     /// Random number generation.
     public var rng = RNGSection()
     /// `bf16_mixed` or `fp32`.

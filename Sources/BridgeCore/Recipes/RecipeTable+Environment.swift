@@ -197,6 +197,11 @@ extension RecipeTable {
     ]
 
     static let last = [
+        RecipeField(
+            "dist.distributed_timeout_minutes",
+            \.dist.distributedTimeoutMinutes,
+            "The number of minutes that a rank waits for others, for example for one that is stuck, before the run ends."
+        ),
         RecipeField("rng.seed", \.rng.seed, "The seed of all random numbers of the run."),
         RecipeField(
             "mixed_precision",

@@ -120,7 +120,7 @@ public final class RunCheckpoints {
         guard section.asyncSave, !waits else {
             do { try write() } catch {
                 guard !waits else { throw lost(error, progress.iteration) }
-                report(error, progress.iteration)
+                try report(error, progress.iteration)
             }
             return
         }
@@ -134,7 +134,7 @@ public final class RunCheckpoints {
     public func wait() throws {
         guard let writer else { return }
         self.writer = nil
-        do { try writer.wait() } catch { report(error, pending) }
+        do { try writer.wait() } catch { try report(error, pending) }
     }
 
     /// The error of a run whose last steps are not saved: their number, and the checkpoint to resume from.
@@ -157,7 +157,9 @@ public final class RunCheckpoints {
         )
     }
 
-    private func report(_ error: any Error, _ iteration: Int) {
+    /// Logs the error of a checkpoint that could not be written; without one of the ranks there is no run to continue.
+    private func report(_ error: any Error, _ iteration: Int) throws {
+        if (error as? BridgeError)?.code == .rankFailed { throw error }
         let reason = (error as? BridgeError)?.message ?? "\(error)"
         logger.error("the checkpoint of step \(iteration) could not be written: \(reason); training continues")
     }

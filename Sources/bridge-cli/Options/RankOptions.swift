@@ -42,7 +42,6 @@ struct RankOptions: ParsableArguments {
     /// - Parameters:
     ///   - command: The command, for messages.
     ///   - count: The number of ranks that the command needs; nil for that of the options.
-    ///   - minutes: How long a rank waits for others.
     ///   - threads: The number of threads of each rank; nil for its share of the cores.
     ///   - advice: What to do about a rank that was killed.
     /// - Returns: The world.
@@ -50,7 +49,6 @@ struct RankOptions: ParsableArguments {
     func world(
         _ command: String,
         count: Int? = nil,
-        minutes: Int = 10,
         threads: Int?,
         advice: String
     ) throws -> any RankWorld {
@@ -60,6 +58,6 @@ struct RankOptions: ParsableArguments {
         if environment == .single, count > 1 || hostfile != nil {
             try RankLauncher(ranksPerHost: count, hostfile: hostfile, advice: advice).launch(threads: threads)
         }
-        return try Ranks.join(minutes: minutes)
+        return try Ranks.join()
     }
 }

@@ -2,7 +2,8 @@ import Foundation
 
 /// What `mpirun` and the ranks write to standard error, without the launcher's own explanations.
 ///
-/// Of those only one is needed: which rank was killed, by which signal. The ranks report everything else themselves.
+/// Of those one is needed: which rank was killed, by which signal, or which host is lost. The ranks report everything else
+/// themselves, and of their errors the first is the cause.
 struct LauncherReport {
     /// Parts of lines about the launcher's own messages.
     private static let noise = [
@@ -16,7 +17,8 @@ struct LauncherReport {
     private var rest: [UInt8] = []
     private var isInBlock = false
     private var hasError = false
-    private var killed: String?
+    private var isAfterSecondError = false
+    private var loss: String?
 
     init(advice: String, _ write: @escaping (String) -> Void) {
         self.advice = advice
@@ -32,11 +34,15 @@ struct LauncherReport {
         }
     }
 
-    /// Reports a killed rank, when no rank has reported an error, and what has no end of line.
+    /// Reports a killed rank or a lost host, when no rank has reported an error, and what has no end of line.
     mutating func finish() {
         if !rest.isEmpty { line(String(decoding: rest, as: UTF8.self)) }
-        if let killed, !hasError { write("\(Failure.prefix)\(killed)") }
+        rest = []
+        if let loss, !hasError { write("\(Failure.prefix)\(loss); \(advice)") }
     }
+
+    /// Records what ended the run, unless something else was found before.
+    mutating func hasLost(_ what: String) { loss = loss ?? what }
 
     private mutating func line(_ text: String) {
         // The launcher's explanations are between lines of dashes.
@@ -44,16 +50,31 @@ struct LauncherReport {
             isInBlock.toggle()
             return
         }
-        if let found = killedRank(text) { killed = found }
-        guard !isInBlock, !Self.noise.contains(where: text.contains), !text.hasPrefix("[warn] Epoll") else { return }
-        if text.contains("error:") { hasError = true }
-        write(text)
+        if let found = Self.killedRank(text) ?? Self.lostHost(text) { hasLost(found) }
+        guard !isInBlock, !Self.isOfLauncher(text), !Self.noise.contains(where: text.contains) else { return }
+        if text.contains(#/^(\e\[[0-9;]*m)*error:(\e\[[0-9;]*m)* rank \d+: /#) {
+            isAfterSecondError = hasError
+            hasError = true
+        } else if !text.hasPrefix("  ") {
+            isAfterSecondError = false
+        }
+        if !isAfterSecondError { write(text) }
     }
 
-    /// The sentence about a killed rank, from the launcher's line about it; nil for another line.
-    private func killedRank(_ text: String) -> String? {
-        let end = #/process rank (\d+) with PID \d+ on node (\S+) exited on signal (\d+) \((.*?)\)/#
-        guard let match = text.firstMatch(of: end) else { return nil }
-        return "rank \(match.1) on \(match.2) was ended by signal \(match.3) (\(match.4.lowercased())); \(advice)"
+    /// Messages of Open MPI, which begin with the host and the process.
+    private static func isOfLauncher(_ text: String) -> Bool {
+        text.contains(#/^\[[^\[\]]+:\d+\]|^\[[^\[\]]+\]\[\[\d+,\d+\]|ORTE_ERROR_LOG|^\[warn\] Epoll|^mpirun: /#)
+    }
+
+    /// For example `mpirun noticed that process rank 1 with PID 0 on node host exited on signal 9 (Killed).`
+    private static func killedRank(_ text: String) -> String? {
+        text.firstMatch(of: #/process rank (\d+) with PID \d+ on node (\S+) exited on signal (\d+) \((.*?)\)/#).map {
+            "rank \($0.1) on \($0.2) was ended by signal \($0.3) (\($0.4.lowercased()))"
+        }
+    }
+
+    /// For example `  Remote daemon: [[4718,0],1] on node 10.77.0.2`, of a connection that was lost.
+    private static func lostHost(_ text: String) -> String? {
+        text.firstMatch(of: #/Remote daemon: \S+ on node (\S+)/#).map { "the connection to the host \($0.1) was lost" }
     }
 }

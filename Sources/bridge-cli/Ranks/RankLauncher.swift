@@ -14,8 +14,8 @@ struct RankLauncher {
     /// The variable that tells ranks that results do not go to a terminal.
     static let pipedOutput = "BRIDGE_PIPED_OUTPUT"
 
-    /// The options of this program that are the launcher's.
-    private static let ownOptions = ["nproc-per-node", "nproc", "hostfile"]
+    /// The options of this program that are the launcher's, and have a value.
+    private static let ownOptions = ["nproc-per-node", "nproc", "hostfile"] + SlurmOptions.names
 
     /// The command line: `mpirun`, its options, this program and its arguments.
     func words(arguments: [String], program: String, cores: Int, threads: Int?) -> [String] {
@@ -40,6 +40,7 @@ struct RankLauncher {
             }
             if argument == "--" { return rest + arguments[index...] }
             let name = argument.prefix { $0 != "=" }.replacing("_", with: "-")
+            if name == SlurmOptions.flag { continue }
             guard argument.hasPrefix("--"), ownOptions.contains(String(name.dropFirst(2))) else {
                 rest.append(argument)
                 continue
@@ -93,13 +94,18 @@ struct RankLauncher {
             report.read(bytes)
         }
         process.waitUntilExit()
-        let status = process.terminationReason == .exit ? process.terminationStatus : 1
+        let wasKilled = process.terminationReason == .uncaughtSignal
+        if wasKilled {
+            report.hasLost("mpirun was ended by signal \(process.terminationStatus), and all ranks with it")
+        }
+        let status = wasKilled ? 1 : process.terminationStatus
         if status != 0 { report.finish() }
-        Failure.end(status)
+        // Above 128 it is the number of the signal that ended a rank.
+        Failure.end(status > 128 && status != 130 ? 1 : status)
     }
 
     /// A word as a shell reads it.
-    private static func quoted(_ word: String) -> String {
+    static func quoted(_ word: String) -> String {
         let isPlain = !word.isEmpty && word.allSatisfy { $0.isLetter || $0.isNumber || "-_=./:,@%+".contains($0) }
         return isPlain ? word : "'\(word.replacing("'", with: "'\\''"))'"
     }

@@ -10,17 +10,18 @@ enum Ranks {
 
     /// Joins the ranks that a launcher started.
     ///
-    /// - Parameter minutes: How long a rank waits for others.
     /// - Returns: The world: of one rank without a launcher.
     /// - Throws: `BridgeError` when MPI cannot be started.
-    static func join(minutes: Int) throws -> any RankWorld {
+    static func join() throws -> any RankWorld {
         guard RankEnvironment.current == .mpi else { return SingleRankWorld() }
         let environment = ProcessInfo.processInfo.environment
         let local = environment["OMPI_COMM_WORLD_LOCAL_SIZE"].flatMap { Int($0) } ?? 1
         let threads = ThreadOptions.standardCount
+        // MPI waits for all ranks without a limit.
+        Interrupt.endsAfter(seconds: 600)
+        defer { alarm(0) }
         let world = try MPIWorld(
             timeout: RankTimeout(
-                limit: .seconds(60 * minutes),
                 isOversubscribed: local * threads > ProcessInfo.processInfo.activeProcessorCount
             )
         )
@@ -29,9 +30,37 @@ enum Ranks {
         return world.size > 1 ? world : SingleRankWorld()
     }
 
+    /// Waits before this rank reports an error, so that only one rank does.
+    ///
+    /// An error that all ranks have is reported by the first one, which ends the others meanwhile. A rank that has failed
+    /// reports its own error before the others report that they miss it, and the launcher reports one that was killed.
+    static func waitToReport(_ code: BridgeError.Code) {
+        guard let rank = OutputMode.current.rank else { return }
+        Interrupt.endsSilently()
+        let turn = 0.25 * Double(min(rank, 20))
+        let seconds: Double =
+            switch code {
+            case .reportedByOtherRank: 10
+            case .rankFailed: 4 + turn
+            default: rank == 0 ? 0 : 2 + turn
+            }
+        usleep(UInt32(seconds * 1e6))
+    }
+
+    /// What all ranks must have in common besides their recipe: program and plugins.
+    static func facts(_ catalog: PluginCatalog) -> RankFacts {
+        var facts = RankFacts()
+        facts.add("core", PluginLoader.coreBuild)
+        facts.add("program", contentsOf: "/proc/self/exe")
+        for plugin in catalog.plugins { facts.add("plugin \(Files.name(of: plugin.path))", contentsOf: plugin.path) }
+        return facts
+    }
+
     /// Ends this rank: all others too where the status is an error.
     static func leave(_ status: Int32) {
         guard let world = joined.withLock({ $0 }) else { return }
+        // Both end at once, unless a rank or the launcher is stuck.
+        Interrupt.endsAfter(seconds: 60)
         if status == 0 || status == 130 { world.finish() } else { world.abort(status: Int(status)) }
     }
 }

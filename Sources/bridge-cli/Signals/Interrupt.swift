@@ -30,7 +30,7 @@ enum Interrupt {
         isSlow.store(true, ordering: .relaxed)
     }
 
-    /// Whether nothing is printed, because another rank prints.
+    /// Whether nothing is printed, because the launcher of ranks prints.
     private static let isSilent = Atomic(false)
     /// Whether this process is one of several ranks, which their launcher ends with SIGTERM when another has failed.
     private static let isRank = Atomic(false)
@@ -43,11 +43,26 @@ enum Interrupt {
         isRank.store(rank != nil, ordering: .relaxed)
     }
 
+    /// Lets signals end the process at once, and says nothing: its error is reported elsewhere.
+    static func endsSilently() { for number in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] { signal(number, SIG_DFL) } }
+
+    /// Ends the process after some seconds, unless `alarm(0)` is called before: while MPI waits for all ranks.
+    static func endsAfter(seconds: UInt32) {
+        signal(SIGALRM) { _ in
+            let sentence: StaticString =
+                "error: the ranks did not connect or end together; one of them is stopped or stuck\n"
+            _ = write(STDERR_FILENO, sentence.utf8Start, sentence.utf8CodeUnitCount)
+            _exit(1)
+        }
+        alarm(seconds)
+    }
+
     /// Passes the first SIGINT or SIGTERM on to a launcher of ranks as SIGUSR1, and the second one as SIGTERM.
     static func forwards(to process: Int32) {
         launcher.store(process, ordering: .relaxed)
         for number in [SIGINT, SIGTERM] {
             signal(number) { _ in
+                Interrupt.answer()
                 kill(Interrupt.launcher.load(ordering: .relaxed), SIGUSR1)
                 for number in [SIGINT, SIGTERM] {
                     signal(number) { _ in kill(Interrupt.launcher.load(ordering: .relaxed), SIGTERM) }

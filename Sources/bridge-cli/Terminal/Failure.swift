@@ -67,13 +67,8 @@ enum Failure {
         if OutputMode.current.json, !Output.hasPrintedJSON {
             Output.json(document(code: error.code.description, message: error.message, names: error.names))
         }
-        // The rank that the error comes from reports it, and ends the others.
-        if error.code == .reportedByOtherRank {
-            sleep(5)
-            end(1)
-        }
-        // An error of the command line is the same on all ranks: the first one reports it and ends the others meanwhile.
-        if OutputMode.current.isSilentRank { sleep(2) }
+        Ranks.waitToReport(error.code)
+        if error.code == .reportedByOtherRank { end(1) }
         let rank = OutputMode.current.rank.map { "rank \($0): " } ?? ""
         let lines = [prefix + rank + error.message] + error.names.prefix(mostNames).map { "  \($0)" }
         for line in lines { Output.reportError(line) }

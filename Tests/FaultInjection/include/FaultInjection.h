@@ -6,6 +6,7 @@
 //   BRIDGE_FAULT_ACTION  EIO, ENOSPC, EINTR, EINVAL (errors), SHORT (half of the bytes), KILL or STOP (SIGKILL
 //                       or SIGSTOP before the call)
 //   BRIDGE_FAULT_UNDER   only calls on files below this directory count; sockets always do
+//   BRIDGE_FAULT_RANK    only calls of this rank of an MPI world count
 //   BRIDGE_FAULT_COUNT   a file that gets one byte for each call that counted
 #ifndef FAULT_INJECTION_H
 #define FAULT_INJECTION_H

@@ -45,6 +45,7 @@ struct Train: ParsableCommand {
     var profile = false
 
     @OptionGroup var ranks: RankOptions
+    @OptionGroup var slurm: SlurmOptions
     @OptionGroup var plugins: ModelPluginOptions
     @OptionGroup var threads: ThreadOptions
     @OptionGroup var progress: ProgressOptions
@@ -59,6 +60,8 @@ struct Train: ParsableCommand {
     }
 
     func run() throws {
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        if slurm.printsScript("bridge-train", ranks, arguments: arguments) { return }
         let catalog = try plugins.catalog()
         if dryRun { return try describe(catalog) }
         // A run that cannot start is one message, not one of each rank.
@@ -69,11 +72,13 @@ struct Train: ParsableCommand {
             advice: "the run resumes from its last checkpoint with the same command"
         )
         let resolved = try recipe.resolved(catalog, ranks: world.size) { Output.printError("note: \($0)") }
+        world.limitWaits(to: .seconds(60 * resolved.dist.distributedTimeoutMinutes))
         let json = output.json
         let processor = CPUEngine(threadCount: threads.count)
         let measuring = profile ? MeasuringEngine(processor) : nil
         var environment = recipe.environment(of: resolved, catalog, engine: measuring ?? processor, isShapeOnly: false)
         environment.world = world
+        if world.size > 1 { environment.facts = Ranks.facts(catalog) }
         let weights = resolved.checkpoint.pretrainedCheckpoint
         // Downloads are kept, and a signal during loading loses nothing.
         if HubRepository(meantBy: weights) != nil { _ = try HubDirectory.resolve(weights) }

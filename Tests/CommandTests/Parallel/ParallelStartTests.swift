@@ -1,0 +1,109 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// How ranks are started, and how a signal ends them.
+@Suite(.serialized) struct ParallelStartTests {
+    private let ranks: ParallelBench
+    private var bench: TrainBench { ranks.bench }
+
+    init() throws { ranks = try ParallelBench() }
+
+    private static let root = ["OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"]
+
+    /// Two ranks of `mpirun`, of which the second one has other arguments.
+    private func mpirun(_ one: [String], _ other: [String]? = nil) throws -> BridgeProcess {
+        let rest = other.map { [":", "-np", "1", BridgeProcess.executable.path] + $0 } ?? []
+        return try BridgeProcess(
+            one + rest,
+            shell: "exec mpirun --oversubscribe -np \(other == nil ? 2 : 1) \"$@\"",
+            environment: Self.root
+        )
+    }
+
+    @Test func ranksWithOtherSettingsAreNamedBeforeTheFirstStep() throws {
+        let own = ranks.arguments("run", "model.tensor_model_parallel_size=2")
+        let outcome = try mpirun(own, own + ["optimizer.lr=0.1", "train.train_iters=7"]).wait()
+        expect(
+            outcome,
+            failsWith: 64,
+            mentioning: "rank 1",
+            "optimizer.lr: 0.1, on rank 0 0.002",
+            "train.train_iters: 7"
+        )
+        #expect(
+            bench.iterations("run").isEmpty && !FileManager.default.fileExists(atPath: ranks.scratch.path("run-log"))
+        )
+    }
+
+    @Test func ranksWithOtherDataAreNamedBeforeTheFirstStep() throws {
+        try bench.write(TrainBench.rows.dropLast() + [TrainBench.row("Say ten.", "ten")], to: "other.jsonl")
+        // Rank 1 sees another file at the same path.
+        let rows = ranks.scratch.path("rows.jsonl")
+        let swap =
+            "if [ \"$OMPI_COMM_WORLD_RANK\" = 1 ]; then mount --bind '\(ranks.scratch.path("other.jsonl"))' '\(rows)'; fi"
+        let outcome = try BridgeProcess(
+            ranks.arguments("run", "model.tensor_model_parallel_size=2"),
+            shell:
+                "exec mpirun --oversubscribe -np 2 unshare -m sh -c \"\(swap.replacing("\"", with: "\\\"").replacing("$", with: "\\$")); exec \\\"\\$@\\\"\" sh \"$@\"",
+            environment: Self.root
+        ).wait()
+        expect(outcome, failsWith: 64, mentioning: "rank 1", rows, "checksum")
+    }
+
+    @Test func plainRanksThatAreKilledEndTheRun() throws {
+        let run = try mpirun(
+            ranks.arguments("run", "model.tensor_model_parallel_size=2", "train.train_iters=1000000")
+        )
+        try bench.waitForSteps(5, of: "run", by: run)
+        kill(try ranks.process(ofRank: 1, of: "run"), SIGKILL)
+        let outcome = try run.wait()
+        #expect(outcome.status == 137, "\(outcome.errors)")
+        #expect(outcome.errors.contains("process rank 1") && outcome.errors.contains("signal 9"), "\(outcome.errors)")
+        #expect(!outcome.errors.contains("error: "), "\(outcome.errors)")
+    }
+
+    @Test(arguments: [nil, 0, 1]) func aSignalSavesAndEndsTheRun(_ rank: Int?) throws {
+        let run = try BridgeProcess(ranks.endless("run", "model.tensor_model_parallel_size=2"))
+        try bench.waitForSteps(7, of: "run", by: run)
+        kill(try rank.map { try ranks.process(ofRank: $0, of: "run") } ?? run.identifier, SIGTERM)
+        let outcome = try run.wait()
+        #expect(outcome.status == 130, "\(outcome.errors)")
+        #expect(!outcome.errors.contains("error: "), "\(outcome.errors)")
+        let done = try bench.log("run").count
+        #expect(bench.iterations("run").last == "iter_\(String(format: "%07d", done))")
+        #expect(outcome.output.contains("Stopped after step \(done)"), "\(outcome.output)")
+    }
+
+    @Test(arguments: [
+        ["LOCAL_RANK": "0", "WORLD_SIZE": "2"],
+        ["SLURM_STEP_ID": "0", "SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2"],
+    ])
+    func processesWithoutAnMPIWorldAreRefused(_ variables: [String: String]) throws {
+        let outcome = try BridgeProcess(ranks.arguments("run"), environment: variables).wait()
+        let launcher = variables["LOCAL_RANK"] == nil ? "srun without --mpi=pmix" : "torchrun"
+        expect(outcome, failsWith: 64, mentioning: launcher, "'srun --mpi=pmix bridge train'", "--nproc-per-node N")
+        #expect(bench.iterations("run").isEmpty)
+    }
+
+    @Test func theFileForSlurmRunsTheSameCommand() throws {
+        let own = ranks.arguments("run", "model.tensor_model_parallel_size=2")
+        let job = ["--slurm", "--nodes", "3", "--partition", "long", "--nproc-per-node=4"]
+        let outcome = try BridgeProcess(own + job).wait()
+        #expect(outcome.status == 0 && outcome.errors.contains("replace ACCOUNT"), "\(outcome.errors)")
+        let lines = outcome.output.split(separator: "\n").map(String.init)
+        #expect(lines.first == "#!/bin/bash")
+        for line in ["--nodes=3", "--ntasks-per-node=4", "--partition=long", "--account=ACCOUNT", "--signal=TERM@120"] {
+            #expect(lines.contains("#SBATCH \(line)"), "\(outcome.output)")
+        }
+        let command = try #require(lines.last { $0.hasPrefix("srun --mpi=pmix") })
+        #expect(command.hasSuffix(" bridge \(own.joined(separator: " "))"), "\(command)")
+        let shell = try BridgeProcess(
+            [],
+            shell: "printf '%s' \"$FILE\" | bash -n",
+            environment: ["FILE": outcome.output]
+        )
+        #expect(try shell.wait().status == 0)
+        expect(try BridgeProcess(own + ["--nodes", "2"]).wait(), failsWith: 64, mentioning: "--nodes has no effect")
+    }
+}
