@@ -3,7 +3,7 @@
     python3 Benchmarks/memory.py .build/release/bridge
 
 The measured memory of a run is the highest resident set of its process (VmHWM, from wait4), less that of a run of a tiny
-model with the same options. Rows have the full sequence length. Runs with several ranks are not measured: their processes
+model with the same options and less the mapped file of weights that were copied. Rows have the full sequence length. Runs with several ranks are not measured: their processes
 share the cores' pages of libraries.
 """
 
@@ -16,14 +16,16 @@ import tempfile
 
 LENGTH = 512
 CASES = [
-    # name, hidden size, layers, micro-batch, options
-    ("full, float32", 768, 8, 2, ["mixed_precision=fp32"]),
-    ("full, bfloat16", 768, 8, 2, []),
-    ("full, bfloat16, micro-batch 8", 512, 8, 8, []),
-    ("full, bfloat16, recompute full", 512, 8, 8, ["model.recompute_granularity=full"]),
-    ("full, bfloat16, recompute selective", 512, 8, 8, ["model.recompute_granularity=selective"]),
-    ("lora, bfloat16", 768, 8, 8, ["--peft-scheme", "lora"]),
+    # name, toy options, micro-batch, options
+    ("270M, full, bfloat16", ["--family", "gemma3_text", "--size", "270m"], 1, []),
+    ("12 layers, full, float32", None, 4, ["mixed_precision=fp32"]),
+    ("12 layers, full, bfloat16", None, 4, []),
+    ("12 layers, recompute selective", None, 4, ["model.recompute_granularity=selective"]),
+    ("12 layers, recompute full", None, 4, ["model.recompute_granularity=full"]),
+    ("12 layers, lora", None, 4, ["--peft-scheme", "lora"]),
 ]
+WIDE = ["--family", "mistral", "--num-layers", "12", "--hidden-size", "2048"]
+TINY = ["--family", "mistral", "--num-layers", "1", "--hidden-size", "64"]
 
 
 def rows(path: str, count: int) -> None:
@@ -50,38 +52,38 @@ def main() -> None:
         data = os.path.join(home, "rows.jsonl")
         rows(data, 32)
 
-        def toy(name: str, hidden: int, layers: int) -> str:
-            path = os.path.join(home, name)
+        def toy(options: list[str]) -> str:
+            path = os.path.join(home, "-".join(options).replace("--", ""))
             if not os.path.exists(path):
-                words = [bridge, "toy", "--family", "mistral", "--output", path, "--no-progress"]
-                words += ["--num-layers", str(layers), "--hidden-size", str(hidden)]
-                subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+                subprocess.run([bridge, "toy", "--output", path, *options], check=True, stdout=subprocess.DEVNULL)
             return path
 
         def train(model: str, micro: int, options: list[str]) -> list[str]:
             return [
                 bridge, "train", "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint", model,
-                "--dataset-type", "tokenized", f"dataset.train_data_path={data}", "train.train_iters=2",
+                "--dataset-type", "tokenized", "hf_path=", "--threads", "2", f"dataset.train_data_path={data}", "train.train_iters=2",
                 "train.eval_interval=0", f"train.micro_batch_size={micro}", f"train.global_batch_size={2 * micro}",
                 f"model.seq_length={LENGTH}", f"dataset.seq_length={LENGTH}", "scheduler.lr_warmup_iters=0",
                 f"checkpoint.save={home}/run", "checkpoint.save_optim=false", *options,
             ]  # fmt: skip
 
         print(f"{'run':38} {'estimated':>10} {'measured':>10} {'ratio':>6}")
-        for name, hidden, layers, micro, options in CASES:
-            model = toy(f"toy-{hidden}-{layers}", hidden, layers)
-            plan = subprocess.run(
-                train(model, micro, options) + ["--dry-run", "--json"], check=True, capture_output=True
-            )
+        for name, options, micro, settings in CASES:
+            model = toy(options or WIDE)
+            subprocess.run(["rm", "-rf", f"{home}/run", f"{home}/run_logs"], check=True)
+            plan = subprocess.run(train(model, micro, settings) + ["--dry-run", "--json"], capture_output=True)
+            if plan.returncode != 0:
+                sys.exit(plan.stderr.decode())
             estimated = json.loads(plan.stdout)["ranks"][0]["bytes"]
-            baseline = None
-            for which in (toy("tiny", 64, 1), model):
+            found = []
+            for path, size in ((toy(TINY), 1), (model, micro)):
                 subprocess.run(["rm", "-rf", f"{home}/run", f"{home}/run_logs"], check=True)
-                size = 1 if baseline is None else micro
-                found = highest(train(which, size, options))
-                if baseline is None:
-                    baseline = found
-            measured = found - baseline
+                found.append(highest(train(path, size, settings)))
+            # The weights of full training are copies of a file that is mapped and counts too.
+            isCopied = "--peft-scheme" not in settings
+            files = [entry for entry in os.scandir(model) if entry.name.endswith(".safetensors")]
+            mapped = sum(entry.stat().st_size for entry in files) if isCopied else 0
+            measured = found[1] - found[0] - mapped
             print(f"{name:38} {estimated / 1e6:7.0f} MB {measured / 1e6:7.0f} MB {estimated / measured:6.2f}", flush=True)
 
 
