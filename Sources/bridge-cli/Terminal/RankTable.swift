@@ -21,9 +21,7 @@ struct RankTable {
     }
 
     /// Prints the table.
-    ///
-    /// - Throws: `BridgeError` for adapters that the model cannot have.
-    func show() throws {
+    func show() {
         let axes = ParallelLayout.Axis.allCases.filter { estimate.layout.size(of: $0) > 1 }
         // Gradients are also summed over the context axis.
         let sums = axes.contains(.context) && !axes.contains(.data) ? [ParallelLayout.Axis.data] : []
@@ -32,7 +30,7 @@ struct RankTable {
             ["rank", "parameters", "weights", "gradients", "optimizer", "activations", "all"]
                 + columns.map { "sent: \($0.shortName)" }
         ]
-        for rank in try shown.map(estimate.rank) {
+        for rank in shown.map(estimate.rank) {
             let bytes = [
                 rank.weights, rank.gradients, rank.optimizer, rank.activations, rank.byteCount,
             ]
@@ -58,6 +56,7 @@ struct RankTable {
     }
 
     /// All ranks.
+<<<<<<< HEAD
     var json: JSON {
         get throws {
             .array(
@@ -77,6 +76,19 @@ struct RankTable {
                 }
             )
         }
+=======
+    var json: JSON { .array((0..<estimate.layout.rankCount).map { Self.json(estimate.rank($0)) }) }
+
+    private static func json(_ rank: RunEstimate.Rank) -> JSON {
+        var sent: JSON = .object(JSONObject())
+        for axis in ParallelLayout.Axis.allCases { sent.set(JSON(rank.sent[axis] ?? 0), at: axis.shortName) }
+        return [
+            "rank": JSON(rank.rank), "parameters": JSON(rank.parameters), "trained": JSON(rank.trained),
+            "weights_bytes": JSON(rank.weights), "gradients_bytes": JSON(rank.gradients),
+            "optimizer_bytes": JSON(rank.optimizer), "activations_bytes": JSON(rank.activations),
+            "bytes": JSON(rank.byteCount), "sent_bytes_per_step": sent, "operations_per_step": JSON(rank.operations),
+        ]
+>>>>>>> h-plan
     }
 }
 

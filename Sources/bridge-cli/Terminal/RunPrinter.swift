@@ -62,7 +62,7 @@ struct RunPrinter {
                 "state_bytes": JSON(run.stateByteCount),
                 "operations_per_step": JSON(operations),
                 "layout": ranks.layoutJSON,
-                "ranks": try ranks.json,
+                "ranks": ranks.json,
                 "parts": .array(
                     run.parts.map {
                         [
@@ -102,7 +102,7 @@ struct RunPrinter {
             ["start", run.resumedFrom.map { "resumes from \($0)" } ?? "from scratch"],
         ])
         Output.line()
-        try ranks.show()
+        ranks.show()
         Output.line()
         Output.table(
             [["step", "learning rate", "weight decay"]]

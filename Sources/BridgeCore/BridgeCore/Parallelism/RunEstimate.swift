@@ -1,3 +1,4 @@
+import BridgeSupport
 public import Communication
 import ModelSchema
 public import Recipes
@@ -38,11 +39,9 @@ public struct RunEstimate {
     public let stageLayers: [Int]
 
     let decoder: DecoderConfiguration
-    private let bridge: AutoBridge
-    private let engine: any TensorEngine
     private let activations: ActivationMemory
     /// By tensor-parallel rank.
-    private var parameters: [Int: StageParameters] = [:]
+    private let parameters: [StageParameters]
 
     /// The estimate of a run.
     ///
@@ -61,13 +60,36 @@ public struct RunEstimate {
         tensorRanks: Range<Int>? = nil
     ) throws {
         let check = bridge.layoutCheck(recipe, ranks: ranks)
+<<<<<<< HEAD
         layout = try check.validated()
         (self.recipe, self.bridge, self.engine, stageLayers) = (recipe, bridge, engine, check.rankLayers)
         decoder = bridge.toProvider().decoder
         for rank in tensorRanks ?? 0..<layout.tensor {
             parameters[rank] = try StageParameters(bridge, recipe, tensorRank: rank, on: engine)
+=======
+        _ = try check.validated()
+        try self.init(
+            check,
+            (tensorRanks ?? 0..<check.layout.tensor).map {
+                try StageParameters(bridge, recipe, tensorRank: $0, on: engine)
+            },
+            bridge.toProvider().decoder
+        )
+    }
+
+    /// The estimate of a run with a layout that fits.
+    ///
+    /// - Parameters:
+    ///   - check: The layout.
+    ///   - parameters: Those of tensor-parallel ranks from the first one on; the last of them counts for all others.
+    ///   - decoder: The sizes of the model.
+    init(_ check: LayoutCheck, _ parameters: [StageParameters], _ decoder: DecoderConfiguration) throws {
+        (recipe, layout, stageLayers) = (check.recipe, check.layout, check.stageLayers)
+        (self.parameters, self.decoder) = (parameters, decoder)
+        guard let form = parameters.first?.form else {
+            throw BridgeError(.badArgument, "an estimate needs at least one tensor-parallel rank")
+>>>>>>> h-plan
         }
-        let form = try parameters.values.first?.form ?? StageParameters(bridge, recipe, tensorRank: 0, on: engine).form
         activations = ActivationMemory(recipe, decoder, form)
     }
 
@@ -78,21 +100,22 @@ public struct RunEstimate {
     var tokens: Int { recipe.train.microBatchSize * recipe.model.seqLength / layout.context }
 
     /// The rank with the most memory.
-    ///
-    /// - Throws: `BridgeError` for adapters that the model cannot have.
-    public func heaviest() throws -> Rank {
+    public func heaviest() -> Rank {
         // The first rank along the tensor axis has the most rows of a vocabulary that does not divide evenly.
-        try (0..<layout.pipeline).map { try rank($0 * layout.tensor * layout.context * layout.data) }
-            .max { $0.byteCount < $1.byteCount } ?? rank(0)
+        stages.max { $0.byteCount < $1.byteCount } ?? rank(0)
+    }
+
+    /// The last rank of each stage along the data and context axes, which has the most rows of the optimizer's state, and the
+    /// first one along the tensor axis.
+    var stages: [Rank] {
+        let copies = layout.tensor * layout.context * layout.data
+        return (0..<layout.pipeline).map { rank(($0 + 1) * copies - layout.tensor) }
     }
 
     /// What a rank needs.
-    ///
-    /// - Throws: `BridgeError` for adapters that the model cannot have.
-    public func rank(_ rank: Int) throws -> Rank {
+    public func rank(_ rank: Int) -> Rank {
         let (tensor, stage) = (layout.position(of: rank, along: .tensor), layout.position(of: rank, along: .pipeline))
-        let found =
-            try parameters[tensor] ?? StageParameters(bridge, recipe, tensorRank: tensor, on: engine)
+        let found = parameters[min(tensor, parameters.count - 1)]
         let layers = stageLayers[stage]
         let ends = found.ends(ofStage: stage, of: layout.pipeline)
         let all = ends.map { (size: $0, times: 1) } + found.layer.map { (size: $0, times: layers) }
@@ -139,7 +162,7 @@ public struct RunEstimate {
     /// The parameters of the whole model, each counted once: all and trained ones.
     public func totals() -> (parameters: Int, trained: Int) {
         var (total, trained) = (0, 0)
-        for found in parameters.values {
+        for found in parameters {
             for stage in 0..<layout.pipeline {
                 let ends = found.ends(ofStage: stage, of: layout.pipeline).map { (size: $0, times: 1) }
                 for entry in ends + found.layer.map({ (size: $0, times: stageLayers[stage]) }) where entry.size.isOwner

@@ -73,7 +73,7 @@ struct StageParameters {
         }
         let whole = try parameters(stage: 0, of: 1)
         (layer, only, form) = (whole.layer, whole.ends, whole.form)
-        guard recipe.model.pipelineModelParallelSize > 1 else { return }
+        guard bridge.layerCount > 1 else { return }
         first = try parameters(stage: 0, of: 2).ends
         last = try parameters(stage: 1, of: 2).ends
     }

@@ -27,15 +27,16 @@ extension Tensor {
 
     /// The sum.
     public static func + (left: Tensor, right: Tensor) -> Tensor {
-        combine(.add, left, right).tracked([left, right]) {
-            [$0.summed(to: left.shape), $0.summed(to: right.shape)]
-        }
+        // The shapes alone: the tape would otherwise keep both tensors until the backward pass.
+        let (one, other) = (left.shape, right.shape)
+        return combine(.add, left, right).tracked([left, right]) { [$0.summed(to: one), $0.summed(to: other)] }
     }
 
     /// The difference.
     public static func - (left: Tensor, right: Tensor) -> Tensor {
-        combine(.subtract, left, right).tracked([left, right]) {
-            [$0.summed(to: left.shape), ($0 * -1).summed(to: right.shape)]
+        let (one, other) = (left.shape, right.shape)
+        return combine(.subtract, left, right).tracked([left, right]) {
+            [$0.summed(to: one), ($0 * -1).summed(to: other)]
         }
     }
 
