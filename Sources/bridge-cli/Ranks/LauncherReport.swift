@@ -4,15 +4,16 @@ import Foundation
 ///
 /// Of those one is needed: which rank was killed, by which signal, or which host is lost. The ranks report everything else
 /// themselves, and of their errors the first is the cause.
-struct LauncherReport {
-    private let write: (String) -> Void
+struct LauncherReport: Sendable {
+    private let write: @Sendable (String) -> Void
     private var rest: [UInt8] = []
     private var isInBlock = false
-    private var hasError = false
+    /// Whether a rank has reported the error that ends the run.
+    private(set) var hasError = false
     private var isAfterSecondError = false
     private var loss: String?
 
-    init(_ write: @escaping (String) -> Void) { self.write = write }
+    init(_ write: @escaping @Sendable (String) -> Void) { self.write = write }
 
     /// Reads more bytes.
     mutating func read(_ bytes: Data) {
