@@ -99,7 +99,10 @@ public final class MPIWorld: RankWorld, @unchecked Sendable {
         let connection = BackgroundTask {
             let group = try Self.create(ranks, tag: tag, library)
             var isOnOneHost: Int32 = 0
-            try library.check(library.functions.is_on_one_host(group, &isOnOneHost), "compare the hosts of \(name) ranks")
+            try library.check(
+                library.functions.is_on_one_host(group, &isOnOneHost),
+                "compare the hosts of \(name) ranks"
+            )
             var bases = [UnsafeMutableRawPointer?](repeating: nil, count: ranks.count)
             if isOnOneHost != 0 {
                 try library.check(

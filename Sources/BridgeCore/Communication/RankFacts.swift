@@ -17,7 +17,8 @@ public struct RankFacts: Sendable {
     /// Adds the sizes and the contents of a file, or of the files in a directory.
     public mutating func add(_ name: String, contentsOf path: String) {
         guard Files.kind(of: path) == .directory else { return add(name, Self.summary(path)) }
-        for file in ((try? Files.list(path)) ?? []).sorted() where Files.kind(of: Files.join(path, file)) != .directory {
+        for file in ((try? Files.list(path)) ?? []).sorted() where Files.kind(of: Files.join(path, file)) != .directory
+        {
             add(Files.join(name, file), Self.summary(Files.join(path, file)))
         }
     }

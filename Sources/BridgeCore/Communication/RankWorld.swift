@@ -12,6 +12,7 @@ public protocol RankWorld: AnyObject, Sendable {
     /// - Parameters:
     ///   - ranks: Their numbers in the world, in the order of the group; this rank is one of them.
     ///   - name: The group's name for messages, such as `tensor-parallel`.
+    /// - Returns: The group.
     /// - Throws: `BridgeError` when the ranks cannot be connected.
     func group(_ ranks: [Int], name: String) throws -> any ProcessGroup
 

@@ -41,7 +41,7 @@ public final class ThreadWorld: RankWorld {
                 shared.fail(rank, error)
             }
         }
-        try Workers.run(items: size, workers: size, makeState: {}) { _, rank in run(rank) }
+        try Workers.run(items: size, workers: size, makeState: {}, body: { _, rank in run(rank) })
         if let error = shared.failure { throw error }
         return results.withLock { found in (0..<size).compactMap { found[$0] } }
     }

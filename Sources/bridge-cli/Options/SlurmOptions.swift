@@ -35,7 +35,8 @@ struct SlurmOptions: ParsableArguments {
             throw ValidationError("--\(Self.names[index]) has no effect without \(Self.flag)")
         }
         for (name, text) in zip(Self.names, given) {
-            guard let text, text.isEmpty || !text.allSatisfy({ $0.isLetter || $0.isNumber || "-_.,:+".contains($0) }) else {
+            guard let text, text.isEmpty || !text.allSatisfy({ $0.isLetter || $0.isNumber || "-_.,:+".contains($0) })
+            else {
                 continue
             }
             throw ValidationError("--\(name) is '\(text)', expected a name of Slurm's")

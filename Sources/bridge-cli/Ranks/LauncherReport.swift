@@ -28,7 +28,9 @@ struct LauncherReport: Sendable {
     mutating func finish() {
         if !rest.isEmpty { line(String(decoding: rest, as: UTF8.self)) }
         rest = []
-        if let loss, !hasError { write("\(Failure.prefix)\(loss); the run resumes from its last checkpoint with the same command") }
+        if let loss, !hasError {
+            write("\(Failure.prefix)\(loss); the run resumes from its last checkpoint with the same command")
+        }
     }
 
     /// Records what ended the run, unless something else was found before.
@@ -56,6 +58,8 @@ struct LauncherReport: Sendable {
         text.contains(#/^\[[^\[\]]+:\d+\]|^\[[^\[\]]+\]\[\[\d+,\d+\]|ORTE_ERROR_LOG|^\[warn\] Epoll|^mpirun: /#)
     }
 
+    /// A rank that a signal has ended.
+    ///
     /// For example `mpirun noticed that process rank 1 with PID 0 on node host exited on signal 9 (Killed).`
     private static func killedRank(_ text: String) -> String? {
         text.firstMatch(of: #/process rank (\d+) with PID \d+ on node (\S+) exited on signal (\d+) \((.*?)\)/#).map {
@@ -63,6 +67,8 @@ struct LauncherReport: Sendable {
         }
     }
 
+    /// A host whose connection was lost.
+    ///
     /// For example `  Remote daemon: [[4718,0],1] on node 10.77.0.2`, of a connection that was lost.
     private static func lostHost(_ text: String) -> String? {
         text.firstMatch(of: #/Remote daemon: \S+ on node (\S+)/#).map { "the connection to the host \($0.1) was lost" }

@@ -41,7 +41,8 @@ enum Interrupt {
     /// Ends the process after some seconds, unless `alarm(0)` is called before: while MPI waits for all ranks.
     static func endsAfter(seconds: UInt32) {
         signal(SIGALRM) { _ in
-            let sentence: StaticString = "error: the ranks did not connect or end together; one of them is stopped or stuck\n"
+            let sentence: StaticString =
+                "error: the ranks did not connect or end together; one of them is stopped or stuck\n"
             _ = write(STDERR_FILENO, sentence.utf8Start, sentence.utf8CodeUnitCount)
             _exit(1)
         }

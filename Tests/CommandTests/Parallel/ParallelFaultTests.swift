@@ -20,7 +20,9 @@ import Testing
         return outcome
     }
 
-    @Test(arguments: zip(ParallelBench.layouts, [0, 1, 1, 1])) func aKilledRankIsNamed(_ layout: String, _ rank: Int) throws {
+    @Test(arguments: zip(ParallelBench.layouts, [0, 1, 1, 1])) func aKilledRankIsNamed(_ layout: String, _ rank: Int)
+        throws
+    {
         let run = try BridgeProcess(ranks.endless("run", layout))
         try bench.waitForSteps(12, of: "run", by: run)
         let outcome = try end(of: run) { kill(try ranks.process(ofRank: rank, of: "run"), SIGKILL) }
@@ -37,7 +39,9 @@ import Testing
 
     /// Rank 0 waits only for others that wait for the stopped one.
     @Test func aStoppedRankOfFourIsNamed() throws {
-        let layout = ["model.tensor_model_parallel_size=2", "model.pipeline_model_parallel_size=2", "--nproc-per-node", "4"]
+        let layout = [
+            "model.tensor_model_parallel_size=2", "model.pipeline_model_parallel_size=2", "--nproc-per-node", "4",
+        ]
         let run = try BridgeProcess(ranks.endless("run", "dist.distributed_timeout_minutes=0.05") + layout)
         try bench.waitForSteps(6, of: "run", by: run)
         let outcome = try end(of: run) { kill(try ranks.process(ofRank: 3, of: "run"), SIGSTOP) }

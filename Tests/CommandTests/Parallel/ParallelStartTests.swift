@@ -24,18 +24,28 @@ import Testing
     @Test func ranksWithOtherSettingsAreNamedBeforeTheFirstStep() throws {
         let own = ranks.arguments("run", "model.tensor_model_parallel_size=2")
         let outcome = try mpirun(own, own + ["optimizer.lr=0.1", "train.train_iters=7"]).wait()
-        expect(outcome, failsWith: 64, mentioning: "rank 1", "optimizer.lr: 0.1, on rank 0 0.002", "train.train_iters: 7")
-        #expect(bench.iterations("run").isEmpty && !FileManager.default.fileExists(atPath: ranks.scratch.path("run-log")))
+        expect(
+            outcome,
+            failsWith: 64,
+            mentioning: "rank 1",
+            "optimizer.lr: 0.1, on rank 0 0.002",
+            "train.train_iters: 7"
+        )
+        #expect(
+            bench.iterations("run").isEmpty && !FileManager.default.fileExists(atPath: ranks.scratch.path("run-log"))
+        )
     }
 
     @Test func ranksWithOtherDataAreNamedBeforeTheFirstStep() throws {
         try bench.write(TrainBench.rows.dropLast() + [TrainBench.row("Say ten.", "ten")], to: "other.jsonl")
         // Rank 1 sees another file at the same path.
         let rows = ranks.scratch.path("rows.jsonl")
-        let swap = "if [ \"$OMPI_COMM_WORLD_RANK\" = 1 ]; then mount --bind '\(ranks.scratch.path("other.jsonl"))' '\(rows)'; fi"
+        let swap =
+            "if [ \"$OMPI_COMM_WORLD_RANK\" = 1 ]; then mount --bind '\(ranks.scratch.path("other.jsonl"))' '\(rows)'; fi"
         let outcome = try BridgeProcess(
             ranks.arguments("run", "model.tensor_model_parallel_size=2"),
-            shell: "exec mpirun --oversubscribe -np 2 unshare -m sh -c \"\(swap.replacing("\"", with: "\\\"").replacing("$", with: "\\$")); exec \\\"\\$@\\\"\" sh \"$@\"",
+            shell:
+                "exec mpirun --oversubscribe -np 2 unshare -m sh -c \"\(swap.replacing("\"", with: "\\\"").replacing("$", with: "\\$")); exec \\\"\\$@\\\"\" sh \"$@\"",
             environment: Self.root
         ).wait()
         expect(outcome, failsWith: 64, mentioning: "rank 1", rows, "checksum")
@@ -88,7 +98,11 @@ import Testing
         }
         let command = try #require(lines.last { $0.hasPrefix("srun --mpi=pmix") })
         #expect(command.hasSuffix(" bridge \(own.joined(separator: " "))"), "\(command)")
-        let shell = try BridgeProcess([], shell: "printf '%s' \"$FILE\" | bash -n", environment: ["FILE": outcome.output])
+        let shell = try BridgeProcess(
+            [],
+            shell: "printf '%s' \"$FILE\" | bash -n",
+            environment: ["FILE": outcome.output]
+        )
         #expect(try shell.wait().status == 0)
         expect(try BridgeProcess(own + ["--nodes", "2"]).wait(), failsWith: 64, mentioning: "--nodes has no effect")
     }
