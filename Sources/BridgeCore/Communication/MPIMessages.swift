@@ -82,6 +82,7 @@ extension MPILibrary {
     ///   - processes: The processes of the ranks; nil before they are known.
     ///   - ranks: The ranks that take part.
     ///   - problem: What did not happen, for the error.
+    /// - Throws: `BridgeError` when a rank has ended, or after the longest wait.
     func wait(
         for request: OpaquePointer?,
         within timeout: RankTimeout,

@@ -48,9 +48,11 @@ final class MessageExchange: RankExchange, @unchecked Sendable {
         let count = max(byteCount, 1)
         var request: OpaquePointer?
         try library.check(library.functions.all_gather(group, own, all, count, &request), "gather from \(size) ranks")
-        // A group of several ranks cannot tell which one is late, but whether one on this host has ended.
-        try library.wait(for: request, within: timeout, messages.processes, of: ranks) {
-            "one of the ranks \(ranks.map(String.init).joined(separator: ", ")) did not take part in a collective"
+        let others = ranks.filter { $0 != ranks[rank] }
+        try library.wait(for: request, within: timeout, messages.processes, of: others) {
+            // MPI does not tell which of several ranks is late.
+            let names = others.map(String.init).joined(separator: ", ")
+            return "\(others.count == 1 ? "rank" : "one of the ranks") \(names) did not take part in a collective"
         }
         read((0..<size).map { UnsafeRawPointer(all + $0 * count) })
     }

@@ -49,6 +49,7 @@ public struct RankTimeout: Sendable {
     /// - Parameters:
     ///   - problem: What did not happen.
     ///   - stopped: The ranks that are known to be stopped: other ranks may only be waiting for them.
+    /// - Returns: The error.
     func error(_ problem: String, stopped: [Int] = []) -> BridgeError {
         let seconds = (limit.seconds * 10).rounded() / 10
         let cause =

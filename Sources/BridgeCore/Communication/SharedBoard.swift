@@ -27,16 +27,7 @@ final class SharedBoard: RankExchange, @unchecked Sendable {
     /// The memory that each rank needs for slots of a size.
     static func byteCount(slots: Int) -> Int { headerByteCount + 2 * slots }
 
-    /// A board in cleared memory.
-    ///
-    /// - Parameters:
-    ///   - parts: The memory of each rank of the group.
-    ///   - rank: This rank within the group.
-    ///   - ranks: Their numbers in the world.
-    ///   - slotByteCount: The size of a slot.
-    ///   - timeout: How long to wait for others.
-    ///   - messages: Messages between the ranks of the world.
-    ///   - owner: The owner of the memory.
+    /// A board in cleared memory, which has a part for each rank of the group.
     init(
         _ parts: [UnsafeMutableRawPointer],
         rank: Int,

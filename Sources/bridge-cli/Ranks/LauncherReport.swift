@@ -4,7 +4,7 @@ import Foundation
 ///
 /// Of those one is needed: which rank was killed, by which signal, or which host is lost. The ranks report everything else
 /// themselves, and of their errors the first is the cause.
-struct LauncherReport {
+struct LauncherReport: Sendable {
     /// Parts of lines about the launcher's own messages.
     private static let noise = [
         "ORTE_ERROR_LOG", "has sent help message", "have sent help message", "orte_base_help_aggregate",
@@ -13,14 +13,15 @@ struct LauncherReport {
 
     /// What to do about a killed rank.
     private let advice: String
-    private let write: (String) -> Void
+    private let write: @Sendable (String) -> Void
     private var rest: [UInt8] = []
     private var isInBlock = false
-    private var hasError = false
+    /// Whether a rank has reported the error that ends the run.
+    private(set) var hasError = false
     private var isAfterSecondError = false
     private var loss: String?
 
-    init(advice: String, _ write: @escaping (String) -> Void) {
+    init(advice: String, _ write: @escaping @Sendable (String) -> Void) {
         self.advice = advice
         self.write = write
     }
@@ -66,6 +67,8 @@ struct LauncherReport {
         text.contains(#/^\[[^\[\]]+:\d+\]|^\[[^\[\]]+\]\[\[\d+,\d+\]|ORTE_ERROR_LOG|^\[warn\] Epoll|^mpirun: /#)
     }
 
+    /// A rank that a signal has ended.
+    ///
     /// For example `mpirun noticed that process rank 1 with PID 0 on node host exited on signal 9 (Killed).`
     private static func killedRank(_ text: String) -> String? {
         text.firstMatch(of: #/process rank (\d+) with PID \d+ on node (\S+) exited on signal (\d+) \((.*?)\)/#).map {
@@ -73,7 +76,9 @@ struct LauncherReport {
         }
     }
 
-    /// For example `  Remote daemon: [[4718,0],1] on node 10.77.0.2`, of a connection that was lost.
+    /// A host whose connection was lost.
+    ///
+    /// For example `  Remote daemon: [[4718,0],1] on node 10.77.0.2`.
     private static func lostHost(_ text: String) -> String? {
         text.firstMatch(of: #/Remote daemon: \S+ on node (\S+)/#).map { "the connection to the host \($0.1) was lost" }
     }

@@ -1,6 +1,7 @@
 import BridgeCore
 import Foundation
 import Glibc
+import Synchronization
 
 /// Starts this program again as the ranks of an MPI world, with `mpirun`.
 struct RankLauncher {
@@ -23,6 +24,12 @@ struct RankLauncher {
         var words = ["mpirun", "--bind-to", "none", "--oversubscribe"]
         words +=
             hostfile.map { ["--hostfile", $0, "--map-by", "ppr:\(ranksPerHost):node"] } ?? ["-np", "\(ranksPerHost)"]
+        // Open MPI looks for a lost host after five minutes otherwise.
+        if hostfile != nil {
+            for (name, seconds) in [("time", 30), ("intvl", 10), ("probes", 3)] {
+                words += ["--mca", "oob_tcp_keepalive_\(name)", "\(seconds)"]
+            }
+        }
         if isOversubscribed { words += ["--mca", "mpi_yield_when_idle", "1"] }
         words += ["-x", "BRIDGE_NUM_THREADS=\(threads ?? max(1, cores / ranksPerHost))"]
         if !Output.isTerminal { words += ["-x", "\(Self.pipedOutput)=1"] }
@@ -87,21 +94,43 @@ struct RankLauncher {
         Output.printError("running: \(words.map(Self.quoted).joined(separator: " "))")
         try process.run()
         Interrupt.forwards(to: process.processIdentifier)
-        var report = LauncherReport(advice: advice) { Output.tell($0 + "\n") }
-        while true {
-            let bytes = errors.fileHandleForReading.availableData
-            guard !bytes.isEmpty else { break }
-            report.read(bytes)
+        let report = Mutex(LauncherReport(advice: advice) { Output.tell($0 + "\n") })
+        let (output, launcher) = (errors.fileHandleForReading, process.processIdentifier)
+        let reading = BackgroundTask {
+            while true {
+                let bytes = output.availableData
+                guard !bytes.isEmpty else { return }
+                let hasError = report.withLock { report in
+                    report.read(bytes)
+                    return report.hasError
+                }
+                if hasError { Self.endSoon(launcher) }
+            }
         }
         process.waitUntilExit()
+        // The connection to a lost host may keep the other end of the pipe.
+        _ = try? reading.wait(atMost: .seconds(2))
         let wasKilled = process.terminationReason == .uncaughtSignal
-        if wasKilled {
-            report.hasLost("mpirun was ended by signal \(process.terminationStatus), and all ranks with it")
-        }
         let status = wasKilled ? 1 : process.terminationStatus
-        if status != 0 { report.finish() }
+        report.withLock { report in
+            if wasKilled {
+                report.hasLost("mpirun was ended by signal \(process.terminationStatus), and all ranks with it")
+            }
+            if status != 0 { report.finish() }
+        }
         // Above 128 it is the number of the signal that ended a rank.
         Failure.end(status > 128 && status != 130 ? 1 : status)
+    }
+
+    private static let endsSoon = Atomic(false)
+
+    /// Ends the launcher when it does not after the error of a rank: it may wait for a host that is lost.
+    private static func endSoon(_ process: pid_t) {
+        guard !endsSoon.exchange(true, ordering: .relaxed) else { return }
+        Workers.detach {
+            sleep(30)
+            kill(process, SIGKILL)
+        }
     }
 
     /// A word as a shell reads it.

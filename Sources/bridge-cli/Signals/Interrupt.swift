@@ -43,7 +43,7 @@ enum Interrupt {
         isRank.store(rank != nil, ordering: .relaxed)
     }
 
-    /// Lets signals end the process at once, and says nothing: its error is reported elsewhere.
+    /// Lets signals end the process at once, and prints nothing: its error is reported elsewhere.
     static func endsSilently() { for number in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] { signal(number, SIG_DFL) } }
 
     /// Ends the process after some seconds, unless `alarm(0)` is called before: while MPI waits for all ranks.

@@ -56,27 +56,6 @@ struct RankTable {
     }
 
     /// All ranks.
-<<<<<<< HEAD
-    var json: JSON {
-        get throws {
-            .array(
-                try (0..<estimate.layout.rankCount).map { number in
-                    let rank = try estimate.rank(number)
-                    var sent: JSON = .object(JSONObject())
-                    for axis in ParallelLayout.Axis.allCases {
-                        sent.set(JSON(rank.sent[axis] ?? 0), at: axis.shortName)
-                    }
-                    return [
-                        "rank": JSON(number), "parameters": JSON(rank.parameters), "trained": JSON(rank.trained),
-                        "weights_bytes": JSON(rank.weights), "gradients_bytes": JSON(rank.gradients),
-                        "optimizer_bytes": JSON(rank.optimizer), "activations_bytes": JSON(rank.activations),
-                        "bytes": JSON(rank.byteCount), "sent_bytes_per_step": sent,
-                        "operations_per_step": JSON(rank.operations),
-                    ]
-                }
-            )
-        }
-=======
     var json: JSON { .array((0..<estimate.layout.rankCount).map { Self.json(estimate.rank($0)) }) }
 
     private static func json(_ rank: RunEstimate.Rank) -> JSON {
@@ -88,7 +67,6 @@ struct RankTable {
             "optimizer_bytes": JSON(rank.optimizer), "activations_bytes": JSON(rank.activations),
             "bytes": JSON(rank.byteCount), "sent_bytes_per_step": sent, "operations_per_step": JSON(rank.operations),
         ]
->>>>>>> h-plan
     }
 }
 

@@ -60,13 +60,6 @@ public struct RunEstimate {
         tensorRanks: Range<Int>? = nil
     ) throws {
         let check = bridge.layoutCheck(recipe, ranks: ranks)
-<<<<<<< HEAD
-        layout = try check.validated()
-        (self.recipe, self.bridge, self.engine, stageLayers) = (recipe, bridge, engine, check.rankLayers)
-        decoder = bridge.toProvider().decoder
-        for rank in tensorRanks ?? 0..<layout.tensor {
-            parameters[rank] = try StageParameters(bridge, recipe, tensorRank: rank, on: engine)
-=======
         _ = try check.validated()
         try self.init(
             check,
@@ -84,11 +77,10 @@ public struct RunEstimate {
     ///   - parameters: Those of tensor-parallel ranks from the first one on; the last of them counts for all others.
     ///   - decoder: The sizes of the model.
     init(_ check: LayoutCheck, _ parameters: [StageParameters], _ decoder: DecoderConfiguration) throws {
-        (recipe, layout, stageLayers) = (check.recipe, check.layout, check.stageLayers)
+        (recipe, layout, stageLayers) = (check.recipe, check.layout, check.rankLayers)
         (self.parameters, self.decoder) = (parameters, decoder)
         guard let form = parameters.first?.form else {
             throw BridgeError(.badArgument, "an estimate needs at least one tensor-parallel rank")
->>>>>>> h-plan
         }
         activations = ActivationMemory(recipe, decoder, form)
     }

@@ -64,7 +64,7 @@ struct Selftest: ParsableCommand {
         func run() throws {
             let environment = RankEnvironment.current
             try environment.check("bridge selftest parallel")
-            let world = environment == .mpi ? try Ranks.join(minutes: 10) : nil
+            let world = environment == .mpi ? try Ranks.join() : nil
             let catalog = try plugins.catalog()
             let families = family.map { [$0] } ?? catalog.bridges.map(\.name).sorted()
             var results: [Result] = []
