@@ -21,7 +21,12 @@ import Testing
 
     @Test func aPlanHasTheRecommendedAndTheBestLayout() throws {
         let outcome = try BridgeProcess.run(
-            "plan", "--gpus", "8", "--recipe", "ministral3_8b_sft_config", "--json"
+            "plan",
+            "--gpus",
+            "8",
+            "--recipe",
+            "ministral3_8b_sft_config",
+            "--json"
         )
         #expect(outcome.status == 0, "\(outcome.errors)")
         let json = try JSON(parsing: Array(outcome.output.utf8))
@@ -43,7 +48,10 @@ import Testing
         let scratch = try TemporaryDirectory()
         let outcome = try Self.train(
             Self.toy(scratch),
-            ["--dry-run", "--world-size", "8", "-tp", "2", "-pp", "2", "--json", "checkpoint.save=\(scratch.path("r"))"]
+            [
+                "--dry-run", "--world-size", "8", "-tp", "2", "-pp", "2", "--json",
+                "checkpoint.save=\(scratch.path("r"))",
+            ]
         )
         #expect(outcome.status == 0, "\(outcome.errors)")
         let json = try JSON(parsing: Array(outcome.output.utf8))

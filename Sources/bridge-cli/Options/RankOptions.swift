@@ -31,7 +31,9 @@ struct RankOptions: ParsableArguments {
 
     /// The number of ranks that this process is about to start; nil if it starts none or does not know the number.
     var startedCount: Int? {
-        guard RankEnvironment.current == .single, hostfile == nil, let ranksPerHost, ranksPerHost > 1 else { return nil }
+        guard RankEnvironment.current == .single, hostfile == nil, let ranksPerHost, ranksPerHost > 1 else {
+            return nil
+        }
         return ranksPerHost
     }
 

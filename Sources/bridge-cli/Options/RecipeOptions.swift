@@ -73,7 +73,8 @@ struct RecipeOptions: ParsableArguments {
         let ranks = try count == 1 ? useOneRank(&filled.recipe) : []
         let check = LayoutCheck(filled.recipe, ranks: count, decoder: Self.decoder(of: filled.recipe, catalog))
         let recipe: Recipe
-        do { recipe = try filled.checked(dataParallelSize: 1) } catch let error as BridgeError where check.error != nil {
+        do { recipe = try filled.checked(dataParallelSize: 1) } catch let error as BridgeError where check.error != nil
+        {
             let problems = error.names.isEmpty ? [error.message] : error.names
             throw BridgeError(
                 .badArgument,

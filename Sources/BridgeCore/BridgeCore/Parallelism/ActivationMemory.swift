@@ -1,5 +1,5 @@
-import Models
 import ModelSchema
+import Models
 import Recipes
 
 /// The bytes that the forward pass of a micro-batch keeps for the backward pass, from the tensors that the operations of
@@ -72,6 +72,7 @@ struct ActivationMemory {
     ///   - layers: The number of its layers.
     ///   - microBatches: The number of micro-batches that wait for their backward passes.
     ///   - isLast: Whether the stage has the output layer.
+    /// - Returns: The bytes.
     func bytes(layers: Int, microBatches: Int, isLast: Bool) -> Int {
         layers * keptPerLayer * microBatches + max(transient, isLast ? output : 0)
     }

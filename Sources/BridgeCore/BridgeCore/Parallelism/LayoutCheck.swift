@@ -39,7 +39,9 @@ public struct LayoutCheck: Sendable {
         let (tensor, context) = (model.tensorModelParallelSize, model.contextParallelSize)
         let sizes = [tensor, context, model.pipelineModelParallelSize, ranks, recipe.train.microBatchSize]
         guard sizes.allSatisfy((1...Self.mostRanks).contains) else {
-            self.faults = ["expected 1 to \(Self.mostRanks) for TP, PP, CP, the number of ranks and train.micro_batch_size"]
+            self.faults = [
+                "expected 1 to \(Self.mostRanks) for TP, PP, CP, the number of ranks and train.micro_batch_size"
+            ]
             return
         }
         let copy = tensor * context * model.pipelineModelParallelSize

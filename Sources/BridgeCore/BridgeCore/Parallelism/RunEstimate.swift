@@ -76,6 +76,7 @@ public struct RunEstimate {
     ///   - check: The layout.
     ///   - parameters: Those of tensor-parallel ranks from the first one on; the last of them counts for all others.
     ///   - decoder: The sizes of the model.
+    /// - Throws: `BridgeError` without any parameters.
     init(_ check: LayoutCheck, _ parameters: [StageParameters], _ decoder: DecoderConfiguration) throws {
         (recipe, layout, stageLayers) = (check.recipe, check.layout, check.stageLayers)
         (self.parameters, self.decoder) = (parameters, decoder)
@@ -157,7 +158,8 @@ public struct RunEstimate {
         for found in parameters {
             for stage in 0..<layout.pipeline {
                 let ends = found.ends(ofStage: stage, of: layout.pipeline).map { (size: $0, times: 1) }
-                for entry in ends + found.layer.map({ (size: $0, times: stageLayers[stage]) }) where entry.size.isOwner {
+                for entry in ends + found.layer.map({ (size: $0, times: stageLayers[stage]) }) where entry.size.isOwner
+                {
                     total += entry.times * entry.size.count
                     trained += entry.size.isTrainable ? entry.times * entry.size.count : 0
                 }

@@ -97,7 +97,8 @@ extension StageParameters.Size {
             isTrainable: parameter.isTrainable,
             isOwner: parameter.isOwner,
             isMatrixOfTokens: isOfDecoder && shape.count > 1
-                && (parameter !== model.decoder.embedding || (model.decoder.isTied && model.decoder.parallelism.postProcess)),
+                && (parameter !== model.decoder.embedding
+                    || (model.decoder.isTied && model.decoder.parallelism.postProcess)),
             part: part
         )
     }
