@@ -107,7 +107,7 @@ import Testing
         ]).wait()
         #expect(outcome.status != 0)
         #expect(
-            outcome.sentence.contains(
+            outcome.sentence.hasPrefix(
                 "the settings shard the model across 2 ranks, and there is one; add --nproc-per-node 2"
             ),
             "\(outcome.errors)"

@@ -43,7 +43,8 @@ public enum Hardware: String, Sendable, CaseIterable {
     /// The bytes per second that a device sends to others.
     ///
     /// - Parameter isWithinHost: Whether they are in the same host: NVLink 4, or shared memory; otherwise InfiniBand at 400
-    ///   Gbit/s for each GPU, or Ethernet at 100 Gbit/s. Seven tenths of the line rate.
+    ///   Gbit/s for each GPU, or Ethernet at 100 Gbit/s.
+    /// - Returns: Seven tenths of the line rate.
     public func bandwidth(isWithinHost: Bool) -> Double {
         switch (self, isWithinHost) {
         case (.cpu, true): 0.7 * 40e9

@@ -76,6 +76,7 @@ public struct RunEstimate {
     ///   - check: The layout.
     ///   - parameters: Those of tensor-parallel ranks from the first one on; the last of them counts for all others.
     ///   - decoder: The sizes of the model.
+    /// - Throws: `BridgeError` without any parameters.
     init(_ check: LayoutCheck, _ parameters: [StageParameters], _ decoder: DecoderConfiguration) throws {
         (recipe, layout, stageLayers) = (check.recipe, check.layout, check.rankLayers)
         (self.parameters, self.decoder) = (parameters, decoder)

@@ -30,7 +30,7 @@ struct Selftest: ParsableCommand {
                 EXAMPLES:
                   bridge selftest parallel
                   bridge selftest parallel --nproc-per-node 8 --steps 3
-                  mpirun -np 4 bridge selftest parallel --family mistral
+                  bridge selftest parallel --family mistral --json
                 """
         )
 
