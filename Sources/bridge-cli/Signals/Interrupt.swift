@@ -35,7 +35,7 @@ enum Interrupt {
     /// The process that signals are passed on to; 0 for none.
     private static let launcher = Atomic<Int32>(0)
 
-    /// Lets signals end the process at once, and says nothing: its error is reported elsewhere.
+    /// Lets signals end the process at once, without a message: its error is reported elsewhere.
     static func endsSilently() { for number in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] { signal(number, SIG_DFL) } }
 
     /// Ends the process after some seconds, unless `alarm(0)` is called before: while MPI waits for all ranks.
