@@ -16,11 +16,10 @@ MODEL_NAME=${MODEL_NAME:-${name%%@*}}
 MEGATRON_PATH=${MEGATRON_PATH:-$WORKSPACE/models/$MODEL_NAME}
 HF_EXPORT_PATH=${HF_EXPORT_PATH:-$WORKSPACE/models/$MODEL_NAME-hf-export}
 
-# The layout of the Megatron checkpoint. Generation and training read any layout and run in one process.
+# The layout of the Megatron checkpoint, and of training when it has several ranks; generation reads any layout.
 TP=${TP:-1}
 PP=${PP:-1}
 NPROC_PER_NODE=${NPROC_PER_NODE:-1}
-[ "$NPROC_PER_NODE" = 1 ] || echo "note: NPROC_PER_NODE is $NPROC_PER_NODE; bridge runs in one process" >&2
 
 # A model in a directory needs no network: the image comes from this repository, and training uses synthetic images.
 if [ -d "$HF_MODEL_ID" ]; then
@@ -35,6 +34,7 @@ MAX_NEW_TOKENS=${MAX_NEW_TOKENS:-100}
 # Options of a training run that some values of the variables need: without SEQ_LENGTH a run takes the recipe's length, or the
 # model's maximum if that is less.
 RUN_OPTIONS=()
+[ "$NPROC_PER_NODE" = 1 ] || RUN_OPTIONS+=(--nproc-per-node "$NPROC_PER_NODE" -tp "$TP" -pp "$PP")
 [ -z "${SEQ_LENGTH:-}" ] || RUN_OPTIONS+=(-sl "$SEQ_LENGTH")
 
 # Runs bridge and prints the command.
@@ -47,6 +47,8 @@ run() {
 
 # Prints what a training run uses.
 describe_run() {
-    echo "training: one process (TP 1, PP 1) that reads the checkpoint in $MEGATRON_PATH in the layout that it has"
+    local ranks="one process"
+    [ "$NPROC_PER_NODE" = 1 ] || ranks="$NPROC_PER_NODE ranks (TP $TP, PP $PP)"
+    echo "training: $ranks; the checkpoint in $MEGATRON_PATH may have any layout"
     echo "data: $1"
 }

@@ -46,6 +46,7 @@ import Testing
             "hub download": ["a/b"], "hub ls": ["a/b"], "hub cache": [], "hub upload": ["a/b", toy],
             "plugins list": [], "plugins doctor": [], "plugins describe": ["mistral"],
             "toy": ["--family", "mistral", "--output", out],
+            "plan": ["--gpus", "8"], "selftest parallel": ["--family", "mistral", "--steps", "1000"],
             "process prompt": [toy, "--prompt", "a", "--output", scratch.path("p")],
             "process strings": [toy, scratch.path("strings.json")],
             "process requests": [toy, scratch.path("requests.json"), scratch.path("r")],

@@ -25,8 +25,7 @@ import Testing
             #expect(outcome.status == 0, "\(script): \(outcome.output)\(outcome.errors)")
             return outcome
         }
-        let conversion = try run("conversion")
-        #expect(conversion.errors.contains("note: NPROC_PER_NODE is 4; bridge runs in one process"))
+        _ = try run("conversion")
         let rankFile = "work/models/toy/iter_0000000/weights_tp01_pp01.safetensors"
         #expect(FileManager.default.fileExists(atPath: scratch.path(rankFile)))
         #expect(
@@ -37,7 +36,7 @@ import Testing
         #expect(inference.output.components(separatedBy: "+ bridge generate").count == 4)
 
         let full = try run("sft")
-        #expect(full.output.contains("training: one process (TP 1, PP 1)"))
+        #expect(full.output.contains("training: 4 ranks (TP 2, PP 2)"))
         #expect(TemporaryDirectory.content(of: scratch.path("work/results/toy_sft/hf")).contains("config.json"))
 
         _ = try run("peft")

@@ -80,8 +80,8 @@ import Testing
         ),
         (["-ms", "many"], "train.train_iters is 'many', expected a whole number"),
         (
-            ["-vp", "2"],
-            "model.virtual_pipeline_model_parallel_size is not supported: interleaved pipeline stages are not supported"
+            ["-vp", "many"],
+            "model.virtual_pipeline_model_parallel_size is 'many', expected a whole number, or null"
         ),
         (
             ["--mode", "dora", "--peft-scheme", "lora"],

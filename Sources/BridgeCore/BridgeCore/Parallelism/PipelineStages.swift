@@ -24,6 +24,11 @@ struct PipelineStages {
             return
         }
         let virtual = section.virtualPipelineModelParallelSize ?? 1
+        let given = [virtual, section.numLayersInFirstPipelineStage ?? 1, section.numLayersInLastPipelineStage ?? 1]
+        // Larger numbers could overflow in sums and products.
+        guard given.allSatisfy((1...1 << 12).contains) else {
+            throw Fault(sentence: "the numbers of virtual stages and of their layers must be from 1 to \(1 << 12)")
+        }
         guard virtual == 1 || ranks > 1 else {
             throw Fault(
                 sentence: "model.virtual_pipeline_model_parallel_size is \(virtual), which needs "

@@ -1,5 +1,6 @@
 import ArgumentParser
 import BridgeCore
+import Communication
 import JSONTree
 import TensorRuntime
 import Trainer
@@ -166,10 +167,17 @@ struct Recipes: ParsableCommand {
             let catalog = try plugins.catalog()
             var recipe = try options.resolved(catalog, dataParallelSize: replicas)
             // The same checks as 'train': model, data and directories, without reading weights.
-            let run = try TrainingRun(
-                recipe,
-                in: options.environment(of: recipe, catalog, engine: CPUEngine(threadCount: 1), isShapeOnly: true)
+            var environment = options.environment(
+                of: recipe,
+                catalog,
+                engine: CPUEngine(threadCount: 1),
+                isShapeOnly: true
             )
+            // As many ranks as the layout of the recipe needs.
+            let model = recipe.model
+            let copy = model.tensorModelParallelSize * model.pipelineModelParallelSize * model.contextParallelSize
+            environment.world = PlannedWorld(rank: 0, size: copy * replicas)
+            let run = try TrainingRun(recipe, in: environment)
             // A recommended length may have been lowered to the model's maximum.
             recipe.model.seqLength = run.recipe.model.seqLength
             recipe.dataset.seqLength = run.recipe.dataset.seqLength

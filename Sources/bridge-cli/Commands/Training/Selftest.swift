@@ -12,8 +12,7 @@ struct Selftest: ParsableCommand {
         abstract: "Test this program on this machine.",
         discussion: """
             EXAMPLES:
-              bridge selftest parallel
-              bridge selftest parallel --nproc-per-node 8 --steps 3
+              bridge selftest parallel --family mistral --steps 2
             """,
         subcommands: [Parallel.self]
     )
@@ -28,9 +27,8 @@ struct Selftest: ParsableCommand {
                 if a difference is larger than rounding explains.
 
                 EXAMPLES:
-                  bridge selftest parallel
-                  bridge selftest parallel --nproc-per-node 8 --steps 3
-                  bridge selftest parallel --family mistral --json
+                  bridge selftest parallel --family mistral --steps 2
+                  bridge selftest parallel --family mistral --steps 1 --json
                 """
         )
 
