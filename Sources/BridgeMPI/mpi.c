@@ -13,19 +13,6 @@ struct bridge_mpi_request {
     MPI_Request request;
 };
 
-static void library(char *text, size_t count) {
-    char version[MPI_MAX_LIBRARY_VERSION_STRING];
-    int length = 0;
-    if (count == 0) return;
-    text[0] = 0;
-    if (MPI_Get_library_version(version, &length) != MPI_SUCCESS) return;
-    // The first part is name and version; builder and date follow.
-    char *end = strchr(version, ',');
-    if (end) *end = 0;
-    strncpy(text, version, count - 1);
-    text[count - 1] = 0;
-}
-
 static int start(void) {
     int provided = 0;
     int status = MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &provided);
@@ -82,16 +69,6 @@ static int create_group(const int *ranks, int count, int tag, bridge_mpi_group *
     return MPI_SUCCESS;
 }
 
-static void free_group(bridge_mpi_group *group) {
-    int done = 0;
-    // After MPI_Finalize nothing is left to free; freeing a communicator waits for all its ranks, which have left then.
-    if (MPI_Finalized(&done) == MPI_SUCCESS && !done) {
-        if (group->window != MPI_WIN_NULL) MPI_Win_free(&group->window);
-        MPI_Comm_free(&group->communicator);
-    }
-    free(group);
-}
-
 static int is_on_one_host(bridge_mpi_group *group, int *answer) {
     MPI_Comm host;
     int status = MPI_Comm_split_type(group->communicator, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host);
@@ -141,17 +118,6 @@ static int all_gather(
     return begun(status, made, request);
 }
 
-static int all_to_all(
-    bridge_mpi_group *group, const void *given, void *taken, size_t bytes, bridge_mpi_request **request
-) {
-    bridge_mpi_request *made = malloc(sizeof *made);
-    if (!made) return MPI_ERR_NO_MEM;
-    int status = MPI_Ialltoall(
-        given, (int)bytes, MPI_BYTE, taken, (int)bytes, MPI_BYTE, group->communicator, &made->request
-    );
-    return begun(status, made, request);
-}
-
 static int send(
     bridge_mpi_group *group, int to, int tag, const void *given, size_t bytes, bridge_mpi_request **request
 ) {
@@ -179,7 +145,6 @@ static int test(bridge_mpi_request *request, int *done) {
 const bridge_mpi_functions *bridge_mpi(void) {
     static const bridge_mpi_functions functions = {
         .version = BRIDGE_MPI_VERSION,
-        .library = library,
         .start = start,
         .finish = finish,
         .abort = abort_world,
@@ -187,11 +152,9 @@ const bridge_mpi_functions *bridge_mpi(void) {
         .size = world_size,
         .error = error_text,
         .create_group = create_group,
-        .free_group = free_group,
         .is_on_one_host = is_on_one_host,
         .share = share,
         .all_gather = all_gather,
-        .all_to_all = all_to_all,
         .send = send,
         .receive = receive,
         .test = test,

@@ -152,15 +152,7 @@ public final class TrainingRun {
             model = try bridge.toModel(weights: path, elementType: type, on: engine, parallelism: parallelism)
         }
         try model.freeze(by: recipe)
-        adapters =
-            recipe.peft.scheme == .none
-            ? nil
-            : try AdapterSet(
-                recipe.peft,
-                on: model,
-                freezesLanguageModel: recipe.model.freezeLanguageModel,
-                seed: recipe.rng.seed
-            )
+        adapters = try AdapterSet.added(by: recipe, to: model)
         var options = ProcessingOptions()
         options.template.date = try Self.date(recipe.dataset.date)
         options.template.fillsDatePlaceholders = true
@@ -218,13 +210,10 @@ public final class TrainingRun {
 
     /// The parts of the model, with the numbers of their parameters and of their trained parameters.
     public var parts: [(name: String, count: Int, trained: Int)] {
-        func part(_ name: String, _ parameters: [Parameter]) -> (name: String, count: Int, trained: Int) {
+        model.parts(with: adapters).map { name, parameters in
             let trained = parameters.filter(\.isTrainable).reduce(0) { $0 + $1.tensor.count }
             return (name, parameters.reduce(0) { $0 + $1.tensor.count }, trained)
         }
-        var parts = model.parts.map { part($0.name, $0.parameters) }
-        if let adapters { parts.append(part("adapters", adapters.parameters)) }
-        return parts
     }
 
     /// The same for the whole model, of which every rank has a part; all ranks call it.
@@ -232,7 +221,7 @@ public final class TrainingRun {
     /// - Throws: What a group throws.
     public func wholeParts() throws -> [(name: String, count: Int, trained: Int)] {
         let names = ["language_model", "vision_tower", "multi_modal_projector", "adapters"]
-        let all = model.parts + (adapters.map { [("adapters", $0.parameters)] } ?? [])
+        let all = model.parts(with: adapters)
         let own = names.flatMap { name -> [Double] in
             let parameters = groups.dpCp.rank > 0 ? [] : all.filter { $0.name == name }.flatMap(\.parameters)
             let owned = parameters.filter(\.isOwner)

@@ -61,6 +61,20 @@ public final class AdapterSet: Sendable {
         return "\(module).adapter.adapter_\(parts[piece].split(separator: "_").last ?? "")"
     }
 
+    /// Adds the adapters of a recipe to a model.
+    ///
+    /// - Returns: The adapters; nil for full training.
+    /// - Throws: As ``init(_:on:freezesLanguageModel:seed:)``.
+    public static func added(by recipe: Recipe, to model: any CausalModel) throws -> AdapterSet? {
+        guard recipe.peft.scheme != .none else { return nil }
+        return try AdapterSet(
+            recipe.peft,
+            on: model,
+            freezesLanguageModel: recipe.model.freezeLanguageModel,
+            seed: recipe.rng.seed
+        )
+    }
+
     /// Adds new adapters to the layers of a model, whose own parameters are frozen.
     ///
     /// A is drawn from Xavier's normal distribution, B is zero, so that the model computes what it did before; magnitudes
@@ -272,6 +286,13 @@ public final class AdapterSet: Sendable {
             for parameter in adapter.parameters { parameter.isTrainable = true }
             layer.adapter = adapter
         }
+    }
+}
+
+extension CausalModel {
+    /// The parts with their parameters, and the adapters as a part of their own.
+    public func parts(with adapters: AdapterSet?) -> [(name: String, parameters: [Parameter])] {
+        parts + (adapters.map { [("adapters", $0.parameters)] } ?? [])
     }
 }
 

@@ -99,9 +99,7 @@ extension AutoBridge {
         _ rounds: AgreementRounds
     ) throws {
         let copies = groups.dpCp
-        func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
-        let copy = copies.rank > 0 ? "_dp\(two(copies.rank))" : ""
-        let shards = RankShards(names, suffix: "_tp\(two(groups.tp.rank))_pp\(two(groups.pp.rank))\(copy)")
+        let shards = RankShards(names, tensorRank: groups.tp.rank, stage: groups.pp.rank, copy: copies.rank)
         // The ranks with the same parameters take turns.
         var turns: [String: Bool] = [:]
         for (index, group) in TrainedNames.grouped(state.parameters, name: \.name).enumerated() {

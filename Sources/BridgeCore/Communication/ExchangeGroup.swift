@@ -10,22 +10,9 @@ public import TensorRuntime
 public final class ExchangeGroup: ProcessGroup {
     private let exchange: any RankExchange
     private let failure = Mutex<(any Error)?>(nil)
-    /// The ranks of the group, by their numbers in the world.
-    public let ranks: [Int]
-    /// The group's name for messages.
-    public let name: String
 
-    /// A group.
-    ///
-    /// - Parameters:
-    ///   - exchange: The connection of its ranks.
-    ///   - ranks: Their numbers in the world.
-    ///   - name: Its name for messages.
-    public init(_ exchange: any RankExchange, ranks: [Int], name: String) {
-        self.exchange = exchange
-        self.ranks = ranks
-        self.name = name
-    }
+    /// A group of connected ranks.
+    public init(_ exchange: any RankExchange) { self.exchange = exchange }
 
     /// This rank within the group.
     public var rank: Int { exchange.rank }
@@ -55,34 +42,41 @@ public final class ExchangeGroup: ProcessGroup {
         UnsafePointer<UnsafeRawPointer?>?, Int64, Int64, Int32, UnsafeMutableRawPointer?
     ) -> Void
 
+    /// Reduces `byteCount` bytes of each slot, from `offset` on.
+    private func apply(
+        _ reduction: Reduction,
+        _ slots: [UnsafeRawPointer],
+        at offset: Int,
+        byteCount: Int,
+        _ type: ElementType,
+        into out: UnsafeMutableRawPointer
+    ) {
+        let count = Int64(byteCount / type.byteCount)
+        reduction(slots.map { Optional($0 + offset) }, Int64(size), count, type == .bfloat16 ? 1 : 0, out)
+    }
+
     private func reduce(_ tensor: Tensor, _ reduction: Reduction) throws {
-        let width = tensor.elementType.byteCount
-        let isBFloat16: Int32 = tensor.elementType == .bfloat16 ? 1 : 0
         try Self.inPlace(tensor) { bytes, target in
-            try reduce(bytes, into: target, width: width, isBFloat16: isBFloat16, reduction)
+            try reduce(bytes, tensor.elementType, into: target, reduction)
         }
     }
 
     /// Reduces the bytes of a tensor into its own memory, which may be the same.
     private func reduce(
         _ bytes: UnsafeRawBufferPointer,
+        _ type: ElementType,
         into target: UnsafeMutableRawPointer,
-        width: Int,
-        isBFloat16: Int32,
         _ reduction: Reduction
     ) throws {
         guard let source = bytes.baseAddress else { return }
-        func add(_ slots: [UnsafeRawPointer], _ count: Int, at offset: Int, into out: UnsafeMutableRawPointer) {
-            let sources = slots.map { Optional($0 + offset) }
-            reduction(sources, Int64(size), Int64(count), isBFloat16, out)
-        }
+        let width = type.byteCount
         for chunk in chunks(of: bytes.count, unit: width) {
             let (own, start) = (source + chunk.lowerBound, target + chunk.lowerBound)
             guard size > 2, chunk.count > Self.directByteCount else {
                 try exchange.round(
                     chunk.count,
                     publish: { $0.copyMemory(from: own, byteCount: chunk.count) },
-                    read: { add($0, chunk.count / width, at: 0, into: start) }
+                    read: { apply(reduction, $0, at: 0, byteCount: chunk.count, type, into: start) }
                 )
                 continue
             }
@@ -92,7 +86,10 @@ public final class ExchangeGroup: ProcessGroup {
             try exchange.round(
                 chunk.count,
                 publish: { $0.copyMemory(from: own, byteCount: chunk.count) },
-                read: { add($0, part.count / width, at: part.lowerBound, into: start + part.lowerBound) }
+                read: {
+                    let out = start + part.lowerBound
+                    apply(reduction, $0, at: part.lowerBound, byteCount: part.count, type, into: out)
+                }
             )
             try exchange.round(
                 parts.map(\.count).max() ?? 0,
@@ -128,13 +125,13 @@ public final class ExchangeGroup: ProcessGroup {
                             }
                         },
                         read: { slots in
-                            let sources = slots.map { Optional($0 + rank * count) }
-                            ctk_sum_slots(
-                                sources,
-                                Int64(size),
-                                Int64(count / width),
-                                tensor.elementType == .bfloat16 ? 1 : 0,
-                                target + first
+                            apply(
+                                ctk_sum_slots,
+                                slots,
+                                at: rank * count,
+                                byteCount: count,
+                                tensor.elementType,
+                                into: target + first
                             )
                         }
                     )
@@ -158,12 +155,13 @@ public final class ExchangeGroup: ProcessGroup {
                         publish: { $0.copyMemory(from: source + chunk.lowerBound, byteCount: chunk.count) },
                         read: { slots in
                             guard !part.isEmpty else { return }
-                            ctk_sum_slots(
-                                slots.map { Optional($0 + part.lowerBound - chunk.lowerBound) },
-                                Int64(size),
-                                Int64(part.count / width),
-                                tensor.elementType == .bfloat16 ? 1 : 0,
-                                target + part.lowerBound
+                            apply(
+                                ctk_sum_slots,
+                                slots,
+                                at: part.lowerBound - chunk.lowerBound,
+                                byteCount: part.count,
+                                tensor.elementType,
+                                into: target + part.lowerBound
                             )
                         }
                     )
@@ -337,10 +335,5 @@ public final class ExchangeGroup: ProcessGroup {
     private func chunks(of count: Int, unit: Int) -> [Range<Int>] {
         let limit = max(unit, exchange.slotByteCount / unit * unit)
         return stride(from: 0, to: count, by: limit).map { $0..<min($0 + limit, count) }
-    }
-
-    /// A range for each rank, as equal as possible.
-    private func parts(of count: Int) -> [Range<Int>] {
-        (0..<size).map { count * $0 / size..<count * ($0 + 1) / size }
     }
 }

@@ -6,7 +6,6 @@ import Glibc
 final class MPIMessages: RankMessages, @unchecked Sendable {
     private let library: MPILibrary
     private let world: OpaquePointer
-    private let rank: Int
     let processes: RankProcesses
     /// Messages on their way, with the bytes that MPI reads until they are complete.
     private var pending: [(request: OpaquePointer, bytes: UnsafeMutableRawBufferPointer)] = []
@@ -14,10 +13,9 @@ final class MPIMessages: RankMessages, @unchecked Sendable {
     /// One message has at most this many bytes, since MPI counts in 32 bits.
     private static let limit = 1 << 30
 
-    init(_ library: MPILibrary, _ world: OpaquePointer, rank: Int, processes: RankProcesses) {
+    init(_ library: MPILibrary, _ world: OpaquePointer, processes: RankProcesses) {
         self.library = library
         self.world = world
-        self.rank = rank
         self.processes = processes
     }
 

@@ -10,8 +10,6 @@ public final class MPIWorld: RankWorld, @unchecked Sendable {
     public let rank: Int
     /// The number of ranks.
     public let size: Int
-    /// The name and version of the MPI library.
-    public let libraryName: String
     private let library: MPILibrary
     private let timeout: Mutex<RankTimeout>
     private let messages: MPIMessages
@@ -29,14 +27,10 @@ public final class MPIWorld: RankWorld, @unchecked Sendable {
         try library.check(library.functions.start(), "start")
         rank = Int(library.functions.rank())
         size = Int(library.functions.size())
-        var text = [CChar](repeating: 0, count: 256)
-        library.functions.library(&text, text.count)
-        libraryName = String(cString: text)
         world = try Self.create(Array(0..<size), tag: 0, library)
         messages = MPIMessages(
             library,
             world,
-            rank: rank,
             processes: try RankProcesses(library, world, size: size, timeout: timeout)
         )
     }
@@ -68,9 +62,7 @@ public final class MPIWorld: RankWorld, @unchecked Sendable {
         let (group, bases) = try connect(ranks, tag: tag, name: name, within: timeout)
         guard bases.count == ranks.count else {
             return ExchangeGroup(
-                MessageExchange(library, group, rank: own, ranks: ranks, timeout: timeout, messages: messages),
-                ranks: ranks,
-                name: name
+                MessageExchange(library, group, rank: own, ranks: ranks, timeout: timeout, messages: messages)
             )
         }
         let board = SharedBoard(
@@ -82,7 +74,7 @@ public final class MPIWorld: RankWorld, @unchecked Sendable {
             messages: messages,
             owner: messages
         )
-        return ExchangeGroup(board, ranks: ranks, name: name)
+        return ExchangeGroup(board)
     }
 
     /// Creates a communicator and, on one host, memory that all its ranks see.

@@ -62,7 +62,7 @@ public final class ThreadWorld: RankWorld {
             messages: ThreadMessages(rank: rank, shared),
             owner: memory
         )
-        return ExchangeGroup(board, ranks: ranks, name: name)
+        return ExchangeGroup(board)
     }
 }
 

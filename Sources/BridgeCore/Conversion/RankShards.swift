@@ -28,12 +28,19 @@ package struct RankShards {
     }
 
     private let names: TrainedNames
-    /// The end of the names of this rank's files, such as `_tp00_pp01`.
-    private let suffix: String
+    private let tensorRank: Int
+    private let stage: Int
+    private let copy: Int
 
-    package init(_ names: TrainedNames, suffix: String) {
-        self.names = names
-        self.suffix = suffix
+    /// The part of a rank.
+    ///
+    /// - Parameters:
+    ///   - names: The parameters of the model.
+    ///   - tensorRank: The rank along the tensor axis.
+    ///   - stage: The rank along the pipeline axis.
+    ///   - copy: The rank among those with the same parameters.
+    package init(_ names: TrainedNames, tensorRank: Int, stage: Int, copy: Int) {
+        (self.names, self.tensorRank, self.stage, self.copy) = (names, tensorRank, stage, copy)
     }
 
     /// The file of a kind of tensors, and the manifest's lines about what is in it.
@@ -46,7 +53,7 @@ package struct RankShards {
     package func file(_ kinds: [(pieces: [Piece], prefix: String)], kind: String) throws
         -> (file: PlannedFile?, lines: [NativeManifest.Parameter])
     {
-        let name = "\(kind)\(suffix).safetensors"
+        let name = NativeLayout.fileName(kind, tensorRank: tensorRank, stage: stage, copy: copy)
         var views: [(name: String, view: TensorView)] = []
         var lines: [NativeManifest.Parameter] = []
         for (pieces, prefix) in kinds {
@@ -114,14 +121,7 @@ package struct RankShards {
 extension RankShards.Piece {
     /// The whole matrix, of which only this rank's own part has a content.
     fileprivate var view: TensorView {
-        let whole =
-            shard
-            ?? ParameterShard(
-                shape: tensor.shape,
-                rows: 0..<(tensor.shape.first ?? 1),
-                columns: 0..<tensor.shape.dropFirst().reduce(1, *),
-                isOwner: true
-            )
+        let whole = shard ?? ParameterShard(wholeOf: tensor.shape)
         guard isOwn else { return TensorView(elementType: tensor.elementType, shape: whole.shape, blocks: []) }
         let stored = StoredTensor(
             name: name,

@@ -27,8 +27,7 @@ struct OptimizerSlot {
         parameter.makeWritable()
         self.parameter = parameter
         gradient = parameter.accumulateGradients()
-        let height = parameter.tensor.shape.first ?? 1
-        parts = (0..<ranks.size).map { height * $0 / ranks.size..<height * ($0 + 1) / ranks.size }
+        parts = ranks.parts(of: parameter.tensor.shape.first ?? 1)
         rows = parts[ranks.rank]
         let own = Self.rows(rows, of: parameter.tensor.detached)
         main = own.cast(to: .float32)
@@ -56,15 +55,7 @@ struct OptimizerSlot {
     /// The part of the whole matrix that the state is for; nil for all of it.
     var shard: ParameterShard? {
         guard isDistributed else { return parameter.shard }
-        let shape = parameter.tensor.shape
-        var shard =
-            parameter.shard
-            ?? ParameterShard(
-                shape: shape,
-                rows: 0..<(shape.first ?? 1),
-                columns: 0..<shape.dropFirst().reduce(1, *),
-                isOwner: true
-            )
+        var shard = parameter.shard ?? ParameterShard(wholeOf: parameter.tensor.shape)
         let start = shard.rows.lowerBound
         shard.rows = start + rows.lowerBound..<start + rows.upperBound
         return shard

@@ -52,7 +52,7 @@ struct LauncherReport: Sendable {
             return
         }
         if let found = Self.killedRank(text) ?? Self.lostHost(text) { hasLost(found) }
-        guard !isInBlock, !Self.isOfLauncher(text), !Self.noise.contains(where: text.contains) else { return }
+        guard !isInBlock, !Self.isOfLauncher(text) else { return }
         if text.contains(#/^(\e\[[0-9;]*m)*error:(\e\[[0-9;]*m)* rank \d+: /#) {
             isAfterSecondError = hasError
             hasError = true
@@ -62,9 +62,10 @@ struct LauncherReport: Sendable {
         if !isAfterSecondError { write(text) }
     }
 
-    /// Messages of Open MPI, which begin with the host and the process.
+    /// Messages of Open MPI, which begin with the host and the process, or have a part that no line of a rank has.
     private static func isOfLauncher(_ text: String) -> Bool {
-        text.contains(#/^\[[^\[\]]+:\d+\]|^\[[^\[\]]+\]\[\[\d+,\d+\]|ORTE_ERROR_LOG|^\[warn\] Epoll|^mpirun: /#)
+        text.contains(#/^\[[^\[\]]+:\d+\]|^\[[^\[\]]+\]\[\[\d+,\d+\]|^\[warn\] Epoll|^mpirun: /#)
+            || noise.contains(where: text.contains)
     }
 
     /// A rank that a signal has ended.

@@ -16,7 +16,7 @@ import Testing
     func theBestLayoutIsTheFastestOfThoseThatFit(_ family: String, _ size: String, _ ranks: Int) throws {
         let bridge = try Self.bridge(family, size)
         let recipe = Recipe(name: "r")
-        let planner = LayoutPlanner(bridge, recipe, ranks: ranks, on: .h100, engine: Self.engine)
+        var planner = LayoutPlanner(bridge, recipe, ranks: ranks, on: .h100, engine: Self.engine)
         let best = try #require(try planner.best())
         #expect(best.fits && best.bytes <= Hardware.h100.usableMemory)
         var fastest = Double.infinity

@@ -63,11 +63,11 @@ import Testing
         #expect(recipe == Recipe(name: "a"))
         #expect(try Recipe(yaml: "model: {sequence_parallel: false}", name: "a") == recipe)
         let error = #expect(throws: BridgeError.self) {
-            try recipe.apply(["model.virtual_pipeline_model_parallel_size=2"])
+            try recipe.apply(["model.expert_model_parallel_size=2"])
         }
         #expect(
             error?.message
-                == "model.virtual_pipeline_model_parallel_size is not supported: interleaved pipeline stages are not supported"
+                == "model.expert_model_parallel_size is not supported: no supported model has experts"
         )
     }
 

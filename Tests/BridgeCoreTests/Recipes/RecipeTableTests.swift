@@ -131,7 +131,7 @@ import Testing
             error?.names == [
                 "run.yaml:2: train.global_batch_size is 'abc', expected a whole number",
                 "run.yaml:3: train.trainiters is not a setting, did you mean train.train_iters?",
-                "run.yaml:4: ddp.overlap_grad_reduce is not supported: gradients are always reduced in float32, in buckets",
+                "run.yaml:4: ddp.overlap_grad_reduce is not supported: gradients are always reduced in float32",
             ]
         )
     }

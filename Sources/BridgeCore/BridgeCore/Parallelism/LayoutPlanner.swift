@@ -25,6 +25,8 @@ public struct LayoutPlanner {
     private let ranks: Int
     private let hardware: Hardware
     private let engine: any TensorEngine
+    /// The parameters of the first rank along a tensor axis, by its size.
+    private var parameters: [Int: StageParameters] = [:]
 
     /// A planner.
     ///
@@ -51,17 +53,15 @@ public struct LayoutPlanner {
     /// The recipe's own layout; nil if it does not fit the number of ranks, the model or the batch.
     ///
     /// - Throws: `BridgeError` for adapters that the model cannot have.
-    public func recommended() throws -> Candidate? {
+    public mutating func recommended() throws -> Candidate? {
         let check = check
-        guard check.faults.isEmpty else { return nil }
-        return try candidate(check, StageParameters(bridge, recipe, tensorRank: 0, on: engine))
+        return check.faults.isEmpty ? try candidate(check) : nil
     }
 
     /// The fastest layout that fits the memory; with recomputation only if none does without.
     ///
     /// - Throws: `BridgeError` for adapters that the model cannot have.
-    public func best() throws -> Candidate? {
-        var parameters: [Int: StageParameters] = [:]
+    public mutating func best() throws -> Candidate? {
         let own = recipe.model.recomputeGranularity
         let order: [Recipe.Recomputation] = [own] + [.selective, .full].filter { $0 != own && own != .full }
         // Tensor-parallel ranks exchange so much that they are in one host.
@@ -74,10 +74,7 @@ public struct LayoutPlanner {
                 other.model.tensorModelParallelSize = layout.tensor
                 other.model.contextParallelSize = layout.context
                 other.model.pipelineModelParallelSize = layout.pipeline
-                let known =
-                    try parameters[layout.tensor] ?? StageParameters(bridge, other, tensorRank: 0, on: engine)
-                parameters[layout.tensor] = known
-                let candidate = try candidate(bridge.layoutCheck(other, ranks: ranks), known)
+                let candidate = try candidate(bridge.layoutCheck(other, ranks: ranks))
                 if candidate.fits { found.append(candidate) }
             }
             if let best = found.min(by: { $0.time.seconds < $1.time.seconds }) { return best }
@@ -85,8 +82,11 @@ public struct LayoutPlanner {
         return nil
     }
 
-    private func candidate(_ check: LayoutCheck, _ parameters: StageParameters) throws -> Candidate {
-        let estimate = try RunEstimate(check, [parameters], bridge.toProvider().decoder)
+    private mutating func candidate(_ check: LayoutCheck) throws -> Candidate {
+        let size = check.layout.tensor
+        let known = try parameters[size] ?? StageParameters(bridge, check.recipe, tensorRank: 0, on: engine)
+        parameters[size] = known
+        let estimate = try RunEstimate(check, [known], bridge.toProvider().decoder)
         let bytes = estimate.heaviest().byteCount
         return Candidate(
             layout: estimate.layout,

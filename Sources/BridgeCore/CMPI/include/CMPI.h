@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#define BRIDGE_MPI_VERSION 1
+#define BRIDGE_MPI_VERSION 2
 
 // A group of ranks: an MPI communicator.
 typedef struct bridge_mpi_group bridge_mpi_group;
@@ -16,8 +16,6 @@ typedef struct bridge_mpi_request bridge_mpi_request;
 // return 0, or an error of MPI whose text `error` writes. All but `start` and `finish` may be called from any thread.
 typedef struct bridge_mpi_functions {
     int version;
-    // The name and version of the MPI library; at most `count` bytes.
-    void (*library)(char *text, size_t count);
     // Joins the world; a program that no launcher started is a world of one.
     int (*start)(void);
     // Leaves the world after all ranks have called it.
@@ -31,7 +29,6 @@ typedef struct bridge_mpi_functions {
     // The group of some ranks of the world, in that order. All of them call it, and no other; `tag` differs between
     // groups that are created at the same time.
     int (*create_group)(const int *ranks, int count, int tag, bridge_mpi_group **group);
-    void (*free_group)(bridge_mpi_group *group);
     // Whether all ranks of a group share the memory of one host.
     int (*is_on_one_host)(bridge_mpi_group *group, int *answer);
     // Memory of `bytes` for each rank of a group on one host, which all its ranks see; it lives as long as the group.
@@ -39,8 +36,6 @@ typedef struct bridge_mpi_functions {
 
     // Each rank gives `bytes`, and gets those of all, one after the other.
     int (*all_gather)(bridge_mpi_group *group, const void *given, void *taken, size_t bytes, bridge_mpi_request **request);
-    // Each rank gives `bytes` to each, and gets as many from each.
-    int (*all_to_all)(bridge_mpi_group *group, const void *given, void *taken, size_t bytes, bridge_mpi_request **request);
     int (*send)(bridge_mpi_group *group, int to, int tag, const void *given, size_t bytes, bridge_mpi_request **request);
     int (*receive)(bridge_mpi_group *group, int from, int tag, void *taken, size_t bytes, bridge_mpi_request **request);
     // Whether a request is complete; it is freed then. Does not wait.

@@ -101,8 +101,10 @@ package struct NativeLayout {
         return (height + unit - 1) / unit * unit
     }
 
-    static func fileName(_ kind: String, tensorRank: Int, stage: Int) -> String {
-        "\(kind)_tp\(tensorRank.padded(to: 2))_pp\(stage.padded(to: 2)).safetensors"
+    /// The name of a rank's file; of ranks with the same parameters all but the first have their number in it.
+    package static func fileName(_ kind: String, tensorRank: Int, stage: Int, copy: Int = 0) -> String {
+        let copy = copy > 0 ? "_dp\(copy.padded(to: 2))" : ""
+        return "\(kind)_tp\(tensorRank.padded(to: 2))_pp\(stage.padded(to: 2))\(copy).safetensors"
     }
 
     private func stage(of parameter: GlobalParameter) -> Int {

@@ -29,7 +29,7 @@ extension ModelParallelism {
         let (height, width) = (shape.first ?? 1, shape.dropFirst().reduce(1, *))
         // The last stage's copy of a tied embedding stands for nothing.
         let isCopy = entry.mapping.stage == .first && !preProcess
-        var shard = ParameterShard(shape: shape, rows: 0..<height, columns: 0..<width, isOwner: !isCopy)
+        var shard = ParameterShard(wholeOf: shape, isOwner: !isCopy)
         func equal(_ count: Int, of parts: Int, _ part: Int) -> Range<Int> {
             part * (count / parts)..<(part + 1) * (count / parts)
         }

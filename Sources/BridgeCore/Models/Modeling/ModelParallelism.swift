@@ -127,7 +127,7 @@ public struct ModelParallelism: Sendable {
     func own(_ targets: [Int32], of batch: TokenBatch) throws -> [Int32] {
         guard groups.cp.size > 1 else { return targets }
         let columns = try ContextSplit(length: batch.length, size: groups.cp.size).columns(of: groups.cp.rank)
-        return (0..<batch.batch).flatMap { row in columns.map { targets[row * batch.length + $0] } }
+        return batch.chosen(targets, columns: columns)
     }
 
     /// The smallest multiple of a number that the length of a batch has to be a multiple of too.

@@ -62,9 +62,9 @@ public struct TokenBatch: Sendable {
         )
     }
 
-    /// The positions of the tokens in some columns, row by row.
-    func positions(ofColumns columns: [Int]) -> [Int32] {
-        (0..<batch).flatMap { row in columns.map { positions[row * length + $0] } }
+    /// Of values for each token those in some columns, row by row.
+    func chosen<Value>(_ values: [Value], columns: [Int]) -> [Value] {
+        (0..<batch).flatMap { row in columns.map { values[row * length + $0] } }
     }
 
     /// The columns of the tokens, for masks: attention uses the column, rotary embedding the position.
@@ -72,40 +72,35 @@ public struct TokenBatch: Sendable {
     /// - Parameters:
     ///   - start: The index of the first column.
     ///   - blocks: The number of the image that each token belongs to, 0 for none.
+    ///   - columns: The columns of the queries and those of the keys, in their order; nil for all columns.
     ///   - engine: Where the labels are needed.
     /// - Returns: A label for each token as a query and as a key.
-    func labels(start: Int, blocks: [Int32]?, on engine: any TensorEngine)
-        -> (queries: AttentionMask.Labels, keys: AttentionMask.Labels)
-    {
-        let queries = AttentionMask.Labels(
-            positions: (0..<batch).flatMap { _ in (0..<length).map { Int32(start + $0) } },
-            segments: segments,
-            blocks: blocks,
-            on: engine
-        )
-        let padding = isPresent.map { Tensor(indices: $0.map { $0 ? 0 : -1 }, on: engine) }
+    func labels(
+        start: Int,
+        blocks: [Int32]?,
+        columns: (queries: [Int], keys: [Int])? = nil,
+        on engine: any TensorEngine
+    ) -> (queries: AttentionMask.Labels, keys: AttentionMask.Labels) {
+        let positions = (0..<batch).flatMap { _ in (0..<length).map { Int32(start + $0) } }
+        let present: [Int32]? = isPresent.map { $0.map { $0 ? 0 : -1 } }
+        if let columns {
+            func labels(_ columns: [Int], segments: [Int32]?) -> AttentionMask.Labels {
+                AttentionMask.Labels(
+                    positions: chosen(positions, columns: columns),
+                    segments: segments.map { chosen($0, columns: columns) },
+                    blocks: blocks.map { chosen($0, columns: columns) },
+                    on: engine
+                )
+            }
+            return (labels(columns.queries, segments: segments), labels(columns.keys, segments: segments ?? present))
+        }
+        let queries = AttentionMask.Labels(positions: positions, segments: segments, blocks: blocks, on: engine)
+        let padding = present.map { Tensor(indices: $0, on: engine) }
         let keys = AttentionMask.Labels(
             positions: queries.positions,
             segments: queries.segments ?? padding,
             blocks: queries.blocks
         )
         return (queries, keys)
-    }
-}
-
-extension AttentionMask.Labels {
-    /// The labels of some columns of a batch of rows, in that order.
-    func columns(_ columns: [Int], of batch: Int) -> AttentionMask.Labels {
-        let length = positions.count / max(batch, 1)
-        let indices = (0..<batch).flatMap { row in columns.map { row * length + $0 } }
-        func chosen(_ labels: Tensor) -> Tensor {
-            let values = labels.indices()
-            return Tensor(indices: indices.map { values[$0] }, on: labels.engine)
-        }
-        return AttentionMask.Labels(
-            positions: chosen(positions),
-            segments: segments.map(chosen),
-            blocks: blocks.map(chosen)
-        )
     }
 }

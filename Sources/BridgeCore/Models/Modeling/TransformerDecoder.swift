@@ -134,17 +134,20 @@ public final class TransformerDecoder: @unchecked Sendable {
         visit: ((Tensor) -> Void)? = nil
     ) throws -> Tensor {
         let start = cache?.length ?? 0
-        let labels = batch.labels(start: start, blocks: blocks, on: engine)
         let split = try ContextSplit(length: batch.length, size: parallelism.groups.cp.size)
-        let own = batch.positions(ofColumns: split.columns(of: parallelism.groups.cp.rank))
-        let isSplit = split.size > 1
+        let columns = split.columns(of: parallelism.groups.cp.rank)
+        let labels = batch.labels(
+            start: start,
+            blocks: blocks,
+            columns: split.size > 1 ? (columns, split.gathered) : nil,
+            on: engine
+        )
+        let own = batch.chosen(batch.positions, columns: columns)
         let step = DecoderStep(
             angles: form.rotary.map { $0.angles(own, batch: batch.batch, on: engine) },
             queryScale: queryScale(own, batch.batch, weightType),
-            queries: isSplit
-                ? labels.queries.columns(split.columns(of: parallelism.groups.cp.rank), of: batch.batch)
-                : labels.queries,
-            keys: isSplit ? labels.keys.columns(split.gathered, of: batch.batch) : labels.keys,
+            queries: labels.queries,
+            keys: labels.keys,
             recomputesMLP: recomputation == .selective
         )
         var stream_BTD = hidden_BTD.cast(to: .float32)

@@ -19,6 +19,16 @@ public struct ParameterShard: Sendable, Equatable {
         self.isOwner = isOwner
     }
 
+    /// The part that is the whole.
+    public init(wholeOf shape: [Int], isOwner: Bool = true) {
+        self.init(
+            shape: shape,
+            rows: 0..<(shape.first ?? 1),
+            columns: 0..<shape.dropFirst().reduce(1, *),
+            isOwner: isOwner
+        )
+    }
+
     /// Whether the part is the whole.
     public var isWhole: Bool {
         rows == 0..<(shape.first ?? 1) && columns == 0..<shape.dropFirst().reduce(1, *)

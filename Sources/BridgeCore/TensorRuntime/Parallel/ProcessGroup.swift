@@ -65,6 +65,11 @@ public struct SingleRank: ProcessGroup {
 }
 
 extension ProcessGroup {
+    /// The ranges of a number of items that the ranks have, as equal as possible.
+    public func parts(of count: Int) -> [Range<Int>] {
+        (0..<size).map { count * $0 / size..<count * ($0 + 1) / size }
+    }
+
     /// Gives a tensor to a rank.
     public func send(_ tensor: Tensor, to rank: Int) throws { try send(tensor, to: rank, tag: 0) }
     /// Waits for a tensor from a rank, in place.

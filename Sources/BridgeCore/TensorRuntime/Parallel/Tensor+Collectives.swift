@@ -42,11 +42,8 @@ extension Tensor {
     public func scatteredSum(_ dimension: Int, over group: any ProcessGroup) throws -> Tensor {
         guard group.size > 1 else { return self }
         let first = detached.movingToFront(dimension)
-        return try group.reduceScatterSum(first.contiguous()).movingFromFront(dimension).tracked([self]) { gradient in
-            [
-                (try? gradient.detached.allGathered(dimension, over: group))
-                    ?? .zeros(self.shape, gradient.elementType, on: gradient.engine)
-            ]
+        return try group.reduceScatterSum(first.contiguous()).movingFromFront(dimension).tracked([self]) {
+            [$0.allGathered(dimension, over: group, expecting: self.shape)]
         }
     }
 
@@ -57,16 +54,16 @@ extension Tensor {
         guard group.size > 1 else { return self }
         let count = shape[dimension] / group.size
         let own = detached.narrowed(dimension, to: group.rank * count..<(group.rank + 1) * count)
-        return own.tracked([self]) { gradient in
-            [
-                (try? gradient.detached.allGathered(dimension, over: group))
-                    ?? .zeros(self.shape, gradient.elementType, on: gradient.engine)
-            ]
-        }
+        return own.tracked([self]) { [$0.allGathered(dimension, over: group, expecting: self.shape)] }
     }
 
     private func allGathered(_ dimension: Int, over group: any ProcessGroup) throws -> Tensor {
         try group.allGather(detached.movingToFront(dimension).contiguous()).movingFromFront(dimension)
+    }
+
+    /// The gathered parts of a gradient; zeros of the shape when the group has failed.
+    private func allGathered(_ dimension: Int, over group: any ProcessGroup, expecting shape: [Int]) -> Tensor {
+        (try? allGathered(dimension, over: group)) ?? .zeros(shape, elementType, on: engine)
     }
 
     private func reduceScattered(_ dimension: Int, over group: any ProcessGroup) -> Tensor {

@@ -66,7 +66,7 @@ struct PlanCommand: ParsableCommand {
         let rows = try templates.compactMap { template -> Row? in
             let recipe = template.standard
             guard let configuration = catalog.publishedConfiguration(of: recipe) else { return nil }
-            let planner = LayoutPlanner(
+            var planner = LayoutPlanner(
                 try AutoBridge.fromHFConfig(configuration, catalog: catalog),
                 recipe,
                 ranks: gpus,
