@@ -116,8 +116,7 @@ import Testing
                 operation: { $0[0].scaledDotProductAttention(to: $0[1], $0[2], mask: test.mask, scale: 0.7) },
                 formula: Self.formula(test, scale: 0.7)
             )
-            check.run(on: level.engine, .float32, layout)
-            check.run(on: level.engine, .bfloat16, layout, tolerance: bfloat16Tolerance)
+            check.runBothTypes(on: level.engine, layout)
         }
     }
 }
