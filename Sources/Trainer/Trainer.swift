@@ -125,6 +125,7 @@ public final class Trainer {
         for sink in sinks { try sink.begin(components.metadata, after: progress.iteration) }
         var outcome = Outcome(end: .done, iteration: progress.iteration)
         var trained = 0
+        let notFinite = progress.nanIterations
         let start = ContinuousClock.now
         while progress.iteration < train.trainIters {
             let record: StepRecord
@@ -152,6 +153,13 @@ public final class Trainer {
                 .badArgument,
                 "none of the \(outcome.stepsDone) steps had a supervised token; "
                     + "'bridge data check' shows the reasons"
+            )
+        }
+        guard outcome.stepsDone == 0 || progress.nanIterations - notFinite < outcome.stepsDone else {
+            throw BridgeError(
+                .trainingDiverged,
+                "none of the \(outcome.stepsDone) steps had a finite loss and gradient norm, so the parameters are unchanged; check "
+                    + "the weights with 'bridge forward' and the data with 'bridge data check'"
             )
         }
         return outcome
@@ -241,7 +249,9 @@ public final class Trainer {
             )
         case .notFinite:
             progress.nanIterations += 1
-            logger.warning("step \(number) is skipped: its loss is \(loss) and its gradient norm \(norm)")
+            logger.warning(
+                "step \(number) is skipped: its loss is \(loss.plainText) and its gradient norm \(norm.plainText)"
+            )
         case .empty:
             progress.skippedIterations += 1
             logger.warning("step \(number) is skipped: it has no supervised token")
@@ -270,9 +280,9 @@ public final class Trainer {
         )
     }
 
-    /// The position in the run of the first sample of a micro-batch of this rank's copy of the model.
+    /// The position in the run of the first sample of a micro-batch of this rank's data-parallel replica.
     ///
-    /// The copies take turns, so that the micro-batches of a step are the same ones for any number of copies.
+    /// Micro-batches are assigned round-robin to the replicas, so that those of a step do not depend on their number.
     private func position(ofMicroBatch index: Int) -> Int {
         progress.consumedSamples
             + (index * groups.dp.size + groups.dp.rank) * components.recipe.train.microBatchSize

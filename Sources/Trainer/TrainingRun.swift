@@ -124,8 +124,11 @@ public final class TrainingRun {
             let begun = stored?.dataset.date ?? ""
             recipe.dataset.date = begun.isEmpty ? environment.today : begun
         }
+        let sources = try RunSources(recipe)
+        self.sources = sources
         if let newest = directory.newest, let stored {
-            let changes = try ResumeCheck(recipe, stored: stored, path: newest).changes
+            let other = try RunSources(iteration: newest).map { try sources.changes(from: $0, of: newest, recipe) }
+            let changes = try ResumeCheck(recipe, stored: stored, path: newest).changes + (other ?? [])
             if !changes.isEmpty {
                 environment.logger.notice(
                     "settings that differ from the checkpoint: \(changes.joined(separator: ", "))"
@@ -181,6 +184,8 @@ public final class TrainingRun {
                 DataLoader(try opener.preparer($0, shuffles: false), workers: workers, on: environment.engine)
             } : nil
     }
+
+    private let sources: RunSources
 
     /// The recipe of the run that wrote a checkpoint; nil for one that was converted.
     private static func storedRecipe(_ path: String) throws -> Recipe? {
@@ -256,6 +261,7 @@ public final class TrainingRun {
             recipe.checkpoint,
             directory: directory,
             configuration: try bridge.runConfiguration(recipe),
+            sources: sources,
             groups: groups,
             logger: logger
         )

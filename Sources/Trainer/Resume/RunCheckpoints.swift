@@ -12,13 +12,14 @@ public final class RunCheckpoints {
     private let section: Recipe.CheckpointSection
     /// `run_config.yaml`: everything that reproduces the run.
     private let configuration: [UInt8]
+    private let sources: RunSources?
     private let logger: Logger
     private let directory: RunDirectory
     private let groups: ProcessGroupCollection
     private var writer: BackgroundTask?
 
     /// Checkpoints in the directory `section.save`.
-    public init(
+    public convenience init(
         _ bridge: AutoBridge,
         _ section: Recipe.CheckpointSection,
         directory: RunDirectory,
@@ -26,7 +27,29 @@ public final class RunCheckpoints {
         groups: ProcessGroupCollection = .single,
         logger: Logger
     ) {
+        self.init(
+            bridge,
+            section,
+            directory: directory,
+            configuration: configuration,
+            sources: nil,
+            groups: groups,
+            logger: logger
+        )
+    }
+
+    /// The same, with what the run reads.
+    init(
+        _ bridge: AutoBridge,
+        _ section: Recipe.CheckpointSection,
+        directory: RunDirectory,
+        configuration: [UInt8],
+        sources: RunSources?,
+        groups: ProcessGroupCollection,
+        logger: Logger
+    ) {
         self.groups = groups
+        self.sources = sources
         self.bridge = bridge
         self.section = section
         self.directory = directory
@@ -37,7 +60,7 @@ public final class RunCheckpoints {
     /// The checkpoint that the run resumes from; nil for a new run.
     public var newest: String? { directory.newest }
 
-    /// Ends the lock of the directory.
+    /// Releases the lock of the directory.
     func release() { directory.release() }
 
     /// Checks before a run whether its checkpoints can be written to a directory.
@@ -109,9 +132,10 @@ public final class RunCheckpoints {
         guard !section.save.isEmpty else { return }
         try wait()
         let (bridge, section, groups) = (bridge, section, groups)
-        let files = [
-            ("run_config.yaml", configuration), (RunProgress.fileName, progress.json.text()),
-        ]
+        let files =
+            [
+                ("run_config.yaml", configuration), (RunProgress.fileName, progress.json.text()),
+            ] + (sources.map { [(RunSources.fileName, $0.json.text())] } ?? [])
         @Sendable func write() throws {
             try bridge.save(state, to: section.save, iteration: progress.iteration, files: files, groups: groups)
             guard section.mostRecentK > 0, groups.rank == 0 else { return }
