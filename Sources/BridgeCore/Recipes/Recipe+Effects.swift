@@ -47,7 +47,7 @@ extension Recipe {
         value.isNull || value == false || value == "" || value == [] || value.double == 0
     }
 
-    private static let ineffective: [Ineffective] = adapters + data + schedule + validation
+    private static let ineffective: [Ineffective] = adapters + data + schedule + validation + overlap
 
     private static var adapters: [Ineffective] {
         let keys = RecipeTable.fields.map(\.key).filter { $0.hasPrefix("peft.") && $0 != "peft.scheme" }
@@ -115,6 +115,19 @@ extension Recipe {
                 ["optimizer.weight_decay"],
                 "scheduler.start_weight_decay and scheduler.end_weight_decay are set and take precedence; remove them"
             ) { $0.scheduler.startWeightDecay != nil && $0.scheduler.endWeightDecay != nil },
+        ]
+    }
+
+    private static var overlap: [Ineffective] {
+        [
+            Ineffective(
+                ["ddp.overlap_param_gather"],
+                "optimizer.use_distributed_optimizer is false, so no parameters are gathered; set it to true"
+            ) { !$0.optimizer.useDistributedOptimizer },
+            Ineffective(
+                ["ddp.bucket_size"],
+                "there is one bucket without overlap; set ddp.overlap_grad_reduce or ddp.overlap_param_gather"
+            ) { !$0.ddp.overlaps },
         ]
     }
 
