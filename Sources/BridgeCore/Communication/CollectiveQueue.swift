@@ -85,7 +85,7 @@ public final class CollectiveQueue: Sendable {
             }
         }
 
-        /// The next collective; those after one that failed are skipped. Nil at the end.
+        /// The next collective, nil at the end; those after one that failed are skipped.
         private func next() -> (@Sendable () throws -> Void)? {
             lock.locked {
                 while true {

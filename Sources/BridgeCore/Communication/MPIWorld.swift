@@ -97,7 +97,7 @@ public final class MPIWorld: RankWorld, @unchecked Sendable {
         )
     }
 
-    /// What MPI has made for a group. Its pointers are MPI's, which any thread may use.
+    /// What MPI has made for a group; any thread may use its pointers.
     private struct Connection: @unchecked Sendable {
         /// The communicator of all ranks.
         let group: OpaquePointer

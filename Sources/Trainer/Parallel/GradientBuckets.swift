@@ -210,7 +210,9 @@ final class ParameterArrival: Sendable {
 
     func isPending(_ collective: CollectiveQueue.Pending) { pending.withLock { $0 = collective } }
 
-    /// Waits for the parameters. A failed group throws at its next use, which is before the step changes a parameter.
+    /// Waits for the parameters.
+    ///
+    /// A failed group throws at its next use, which is before the step changes a parameter.
     func wait() {
         guard let collective = pending.withLock({ $0 }) else { return }
         try? collective.wait()
