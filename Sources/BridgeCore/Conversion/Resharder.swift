@@ -6,7 +6,8 @@ import TensorRuntime
 
 /// Plans the conversion from one layout of a native checkpoint to another.
 ///
-/// Needs no plugin: the manifest has all information.
+/// Needs no plugin: the manifest has all information. The checkpoint of a run keeps its optimizer's state and its other files,
+/// so that the run can resume from the result.
 struct Resharder {
     let checkpoint: NativeCheckpoint
     let options: ConversionOptions
@@ -29,12 +30,15 @@ struct Resharder {
         manifest.files = []
         var ledger = Ledger()
         ledger.mapped = parameters.map(\.name)
+        let optimizer = try checkpoint.optimizerParameters()
+        let tensors = Set((checkpoint.manifest.parameters + checkpoint.manifest.optimizer).flatMap(\.chunks).map(\.file))
         let others = try checkpoint.manifest.files.map(\.name).filter {
-            $0.hasPrefix("\(NativeCheckpoint.huggingFaceDirectory)/")
+            !tensors.contains($0) && $0 != RunConfiguration.name
         }
         .map { PlannedFile.copy(name: $0, of: try CarriedFiles.open($0, in: checkpoint.path)) }
         return try NativePlanner(kind: .resharding, source: checkpoint.path, layout: layout, manifest: manifest).plan(
             parameters.map { ($0, [$0.name]) },
+            optimizer: optimizer,
             ledger: ledger,
             notes: checkpoint.sideFileNotes(),
             otherFiles: others + runConfiguration(layout.layout)
