@@ -33,7 +33,10 @@ LAYOUTS = {
     "TP 2, sequence parallel": [
         "--nproc-per-node", "2", "model.tensor_model_parallel_size=2", "model.sequence_parallel=true"
     ],
-    "PP 2": ["--nproc-per-node", "2", "model.pipeline_model_parallel_size=2"],
+    # The output layer has as many products as three and a half layers, and so has its stage four of the twelve.
+    "PP 2, 8 + 4 layers": [
+        "--nproc-per-node", "2", "model.pipeline_model_parallel_size=2", "model.num_layers_in_first_pipeline_stage=8"
+    ],
     "CP 2": ["--nproc-per-node", "2", "model.context_parallel_size=2"],
 }  # fmt: skip
 
