@@ -83,7 +83,9 @@ import Testing
         #expect(try losses("overlapped") == losses("plain"))
         let (mine, theirs) = (try exported("overlapped"), try exported("plain"))
         for (name, values) in theirs { #expect(mine[name]?.values == values.values, "\(name)") }
-        let events = try #require(try JSON(contentsOf: trace)["traceEvents"]?.array)
+        let events = try #require(
+            try JSON(parsing: Array(Data(contentsOf: URL(fileURLWithPath: trace))))["traceEvents"]?.array
+        )
         for rank in 0..<2 {
             let own = events.filter { $0["pid"]?.integer == rank && $0["ph"] == "X" }
             #expect(own.count { $0["name"] == "step" } == 6 && own.contains { $0["name"] == "save" })
