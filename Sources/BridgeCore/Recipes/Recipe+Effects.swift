@@ -47,7 +47,7 @@ extension Recipe {
         value.isNull || value == false || value == "" || value == [] || value.double == 0
     }
 
-    private static let ineffective: [Ineffective] = layout + adapters + data + schedule + validation
+    private static let ineffective: [Ineffective] = layout + adapters + data + schedule + validation + overlap
 
     /// The settings of pipeline stages, which one stage does not have.
     public static let stageKeys = [
@@ -140,6 +140,19 @@ extension Recipe {
                 ["optimizer.weight_decay"],
                 "scheduler.start_weight_decay and scheduler.end_weight_decay are set and take precedence; remove them"
             ) { $0.scheduler.startWeightDecay != nil && $0.scheduler.endWeightDecay != nil },
+        ]
+    }
+
+    private static var overlap: [Ineffective] {
+        [
+            Ineffective(
+                ["ddp.overlap_param_gather"],
+                "optimizer.use_distributed_optimizer is false, so no parameters are gathered; set it to true"
+            ) { !$0.optimizer.useDistributedOptimizer },
+            Ineffective(
+                ["ddp.bucket_size"],
+                "there is one bucket without overlap; set ddp.overlap_grad_reduce or ddp.overlap_param_gather"
+            ) { !$0.ddp.overlaps },
         ]
     }
 

@@ -16,40 +16,23 @@ public final class RunCheckpoints {
     private let logger: Logger
     private let directory: RunDirectory
     private let groups: ProcessGroupCollection
+    private let trace: ChromeTrace?
     private var writer: BackgroundTask?
 
     /// Checkpoints in the directory `section.save`.
-    public convenience init(
+    public init(
         _ bridge: AutoBridge,
         _ section: Recipe.CheckpointSection,
         directory: RunDirectory,
         configuration: [UInt8],
+        sources: RunSources? = nil,
         groups: ProcessGroupCollection = .single,
-        logger: Logger
-    ) {
-        self.init(
-            bridge,
-            section,
-            directory: directory,
-            configuration: configuration,
-            sources: nil,
-            groups: groups,
-            logger: logger
-        )
-    }
-
-    /// The same, with what the run reads.
-    init(
-        _ bridge: AutoBridge,
-        _ section: Recipe.CheckpointSection,
-        directory: RunDirectory,
-        configuration: [UInt8],
-        sources: RunSources?,
-        groups: ProcessGroupCollection,
+        trace: ChromeTrace? = nil,
         logger: Logger
     ) {
         self.groups = groups
         self.sources = sources
+        self.trace = trace
         self.bridge = bridge
         self.section = section
         self.directory = directory
@@ -131,12 +114,21 @@ public final class RunCheckpoints {
     public func save(_ state: TrainingState, _ progress: RunProgress, waits: Bool) throws {
         guard !section.save.isEmpty else { return }
         try wait()
-        let (bridge, section, groups) = (bridge, section, groups)
+        let (bridge, section, groups, trace) = (bridge, section, groups, trace)
         let files =
             [
                 ("run_config.yaml", configuration), (RunProgress.fileName, progress.json.text()),
             ] + (sources.map { [(RunSources.fileName, $0.json.text())] } ?? [])
         @Sendable func write() throws {
+            try trace.measure(
+                "save",
+                category: "checkpoint",
+                lane: .checkpoint,
+                [("iteration", progress.iteration)],
+                writeFiles
+            )
+        }
+        @Sendable func writeFiles() throws {
             try bridge.save(state, to: section.save, iteration: progress.iteration, files: files, groups: groups)
             guard section.mostRecentK > 0, groups.rank == 0 else { return }
             _ = try NativeCheckpoint.prune(section.save, keeping: section.mostRecentK)

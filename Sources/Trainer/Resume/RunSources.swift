@@ -1,11 +1,11 @@
-import BridgeCore
+public import BridgeCore
 import BridgeSupport
 import JSONTree
 
 /// What a run reads besides its checkpoints, as fingerprints by setting: the weights that stay frozen, and the training data.
 ///
 /// A resumed run continues with other numbers when one of them was replaced at the same path.
-struct RunSources: Equatable {
+public struct RunSources: Sendable, Equatable {
     /// The file's name in an iteration's directory.
     static let fileName = "sources.json"
 
@@ -18,7 +18,7 @@ struct RunSources: Equatable {
     /// Those of a recipe.
     ///
     /// - Throws: `BridgeError` for a file that cannot be read.
-    init(_ recipe: Recipe) throws {
+    public init(_ recipe: Recipe) throws {
         let model = recipe.model
         let isFrozen =
             recipe.peft.scheme != .none || model.freezeLanguageModel || model.freezeVisionModel
