@@ -17,6 +17,8 @@ public final class Trainer {
         case interrupted
         /// The limit of time or steps for one process was reached.
         case limit
+        /// The validation loss has not become smaller for `train.patience` validations.
+        case patience
     }
 
     /// The outcome of a run.
@@ -31,6 +33,8 @@ public final class Trainer {
         public var loss: Double?
         /// The last validation.
         public var validation: ValidationRecord?
+        /// The best validation of the whole run; nil without any.
+        public var best: RunProgress.Best?
     }
 
     /// The components of a run.
@@ -151,12 +155,15 @@ public final class Trainer {
             outcome.stepsDone += 1
             trained += record.trainedTokens
             tell { try $0.record(record) }
+            var (isBest, hasValidated) = (false, false)
             if train.evalInterval > 0, progress.iteration % train.evalInterval == 0 {
                 outcome.validation = try trace.measure("validation", category: "step") { try validate(shouldStop) }
+                hasValidated = outcome.validation != nil
+                isBest = outcome.validation.map { progress.add($0) } ?? false
             }
             let isLast = progress.iteration == train.trainIters
-            let end = isLast ? nil : try reasonToStop(start, shouldStop)
-            try save(isEnd: isLast || end != nil)
+            let end = isLast ? nil : try reasonToStop(start, shouldStop, hasValidated: hasValidated)
+            try save(isEnd: isLast || end != nil, isBest: isBest)
             if let end {
                 outcome.end = end
                 break
@@ -164,7 +171,7 @@ public final class Trainer {
         }
         try components.checkpoints?.wait()
         if let trace = components.trace { try trace.events.write(to: trace.path, ranks: groups.world) }
-        outcome.iteration = progress.iteration
+        (outcome.iteration, outcome.best) = (progress.iteration, progress.best)
         tell { try $0.finish() }
         guard outcome.stepsDone == 0 || trained > 0 else {
             throw BridgeError(
@@ -213,8 +220,15 @@ public final class Trainer {
         try groups.world.allReduceSum([shouldStop() ? 1 : 0])[0] > 0
     }
 
-    private func reasonToStop(_ start: ContinuousClock.Instant, _ shouldStop: () -> Bool) throws -> End? {
+    private func reasonToStop(
+        _ start: ContinuousClock.Instant,
+        _ shouldStop: () -> Bool,
+        hasValidated: Bool
+    ) throws -> End? {
         if try stopsAnywhere(shouldStop) { return .interrupted }
+        if hasValidated, let patience = components.recipe.train.patience, progress.validationsSinceBest >= patience {
+            return .patience
+        }
         if let interval = components.recipe.train.exitInterval, interval > 0, progress.iteration % interval == 0 {
             return .limit
         }
@@ -366,11 +380,12 @@ public final class Trainer {
         )
     }
 
-    private func save(isEnd: Bool) throws {
-        let interval = components.recipe.checkpoint.saveInterval
-        guard let checkpoints = components.checkpoints, progress.iteration > 0,
-            isEnd || (interval > 0 && progress.iteration % interval == 0)
-        else { return }
+    private func save(isEnd: Bool, isBest: Bool = false) throws {
+        let section = components.recipe.checkpoint
+        let isDue =
+            section.saveInterval > 0 && progress.iteration % section.saveInterval == 0
+            || section.saveFirstStep && progress.iteration == 1 || section.keepBest && isBest
+        guard let checkpoints = components.checkpoints, progress.iteration > 0, isEnd || isDue else { return }
         try optimizer.awaitParameters()
         var progress = progress
         progress.optimizerSteps = optimizer.stepCount

@@ -9,7 +9,7 @@ import Tokenizers
 /// A prepared recipe: the model with its adapters, the data, the checkpoints, and the trainer.
 public final class TrainingRun {
     /// The recipe with derived settings.
-    public let recipe: Recipe
+    public private(set) var recipe: Recipe
     /// The model's description.
     public let bridge: AutoBridge
     /// The model.
@@ -187,14 +187,19 @@ public final class TrainingRun {
         opener.maker = environment.maker
         // A dry run downloads no data; it reports a data set that is not in the cache.
         let isElsewhere = environment.isShapeOnly && opener.isOnTheHubOnly(environment.hub)
-        let source: any SampleSource =
-            try isElsewhere ? MockSource(count: 1, imageCount: 0, seed: 0, encoder: encoder) : opener.training()
+        let (source, validationSource): (any SampleSource, (any SampleSource)?) =
+            try isElsewhere
+            ? (MockSource(count: 1, imageCount: 0, seed: 0, encoder: encoder), nil)
+            : recipe.train.evalIters > 0 || recipe.dataset.valSetSize > 0 ? opener.sources() : (opener.training(), nil)
         sampleCount = isElsewhere ? nil : source.count
+        if let sampleCount {
+            for note in self.recipe.countEpochs(of: sampleCount) { environment.logger.notice("\(note)") }
+        }
         let (workers, copies) = (recipe.dataset.numWorkers, groups.dp.size)
         samples = DataLoader(try opener.preparer(source), workers: workers, on: engine, copies: copies)
         validation =
-            !isElsewhere && recipe.train.evalInterval > 0 && recipe.train.evalIters > 0
-            ? try opener.validation().map {
+            self.recipe.train.evalInterval > 0 && recipe.train.evalIters > 0
+            ? try validationSource.map {
                 DataLoader(
                     try opener.preparer($0, shuffles: false),
                     workers: workers,

@@ -47,7 +47,7 @@ extension Recipe {
         value.isNull || value == false || value == "" || value == [] || value.double == 0
     }
 
-    private static let ineffective: [Ineffective] = layout + adapters + data + schedule + validation + overlap
+    private static let ineffective: [Ineffective] = layout + adapters + data + schedule + validation + overlap + epochs
 
     /// The settings of pipeline stages, which one stage does not have.
     public static let stageKeys = [
@@ -156,12 +156,42 @@ extension Recipe {
         ]
     }
 
+    private static var epochs: [Ineffective] {
+        [
+            Ineffective(
+                ["train.train_iters"],
+                "train.num_epochs is set and takes precedence; set train.num_epochs=null"
+            ) { $0.train.numEpochs != nil },
+            Ineffective(
+                ["train.eval_interval"],
+                "train.evals_per_epoch is set and takes precedence; set train.evals_per_epoch=null"
+            ) { $0.train.evalsPerEpoch != nil },
+            Ineffective(
+                ["checkpoint.save_interval"],
+                "checkpoint.saves_per_epoch is set and takes precedence; set checkpoint.saves_per_epoch=null"
+            ) { $0.checkpoint.savesPerEpoch != nil },
+        ]
+    }
+
+    /// Whether a run has validations.
+    private static func validates(_ recipe: Recipe) -> Bool {
+        guard recipe.train.evalIters > 0, recipe.train.evalInterval > 0 || recipe.train.evalsPerEpoch != nil else {
+            return false
+        }
+        let isFile = [.preloaded, .tokenized].contains(recipe.dataset.datasetType)
+        return !isFile || !recipe.dataset.validDataPath.isEmpty || recipe.dataset.valSetSize > 0
+    }
+
     private static var validation: [Ineffective] {
         [
             Ineffective(
                 ["train.eval_iters", "dataset.valid_data_path"],
                 "train.eval_interval is 0, so there is no validation; set train.eval_interval"
-            ) { $0.train.evalInterval == 0 },
+            ) { $0.train.evalInterval == 0 && $0.train.evalsPerEpoch == nil },
+            Ineffective(
+                ["checkpoint.keep_best", "train.patience", "train.evals_per_epoch", "dataset.val_set_size"],
+                "there is no validation; set train.eval_iters, and dataset.valid_data_path or dataset.val_set_size"
+            ) { !validates($0) },
             Ineffective(
                 ["train.eval_interval", "dataset.valid_data_path"],
                 "train.eval_iters is 0, so there is no validation; set train.eval_iters"
@@ -169,7 +199,10 @@ extension Recipe {
             Ineffective(
                 ["train.eval_interval", "train.eval_iters"],
                 "dataset.valid_data_path is empty, so there is no validation; set it to the file of validation samples"
-            ) { [.preloaded, .tokenized].contains($0.dataset.datasetType) && $0.dataset.validDataPath.isEmpty },
+            ) {
+                [.preloaded, .tokenized].contains($0.dataset.datasetType) && $0.dataset.validDataPath.isEmpty
+                    && $0.dataset.valSetSize == 0
+            },
         ]
     }
 }

@@ -131,7 +131,8 @@ public final class RunCheckpoints {
         @Sendable func writeFiles() throws {
             try bridge.save(state, to: section.save, iteration: progress.iteration, files: files, groups: groups)
             guard section.mostRecentK > 0, groups.rank == 0 else { return }
-            _ = try NativeCheckpoint.prune(section.save, keeping: section.mostRecentK)
+            let best = section.keepBest ? progress.best?.iteration : nil
+            _ = try NativeCheckpoint.prune(section.save, keeping: section.mostRecentK, best: best)
         }
         guard section.asyncSave, !waits else {
             do { try write() } catch {

@@ -42,6 +42,14 @@ import Testing
             ["scheduler.start_weight_decay=null"]
         ),
         ("train.eval_iters=7", ["train.eval_interval=0"], ["train.eval_interval=9"]),
+        ("train.train_iters=7", ["train.num_epochs=2"], ["train.num_epochs=null"]),
+        (
+            "train.eval_interval=7", ["train.evals_per_epoch=2", "dataset.dataset_type=mock"],
+            ["train.evals_per_epoch=null"]
+        ),
+        ("checkpoint.save_interval=7", ["checkpoint.saves_per_epoch=2"], ["checkpoint.saves_per_epoch=null"]),
+        ("checkpoint.keep_best=true", ["dataset.dataset_type=preloaded"], ["dataset.val_set_size=0.1"]),
+        ("train.patience=2", ["train.eval_interval=0"], ["train.evals_per_epoch=1"]),
         ("train.eval_interval=7", ["train.eval_iters=0"], ["train.eval_iters=9"]),
         (
             "train.eval_interval=7", ["dataset.dataset_type=preloaded"],
