@@ -10,6 +10,7 @@ struct Gemma3VLProcessor: ModelProcessor {
     let decoder: DecoderConfiguration
     let imageTokens: ImageTokens?
     let cropsImages = true
+    let readsTokenTypes = true
 
     /// The side of an image, in pixels.
     private let side: Int
