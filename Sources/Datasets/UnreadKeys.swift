@@ -58,7 +58,7 @@ package struct UnreadKeys {
                 // A name, or the same role again.
                 if value.string.map({ ConversationRow.roles[$0] == nil }) ?? true { keys.insert(path) }
             case "value" where source == "content", "content" where isCall && source != "content":
-                // A copy of the text says nothing new.
+                // A copy of the text adds nothing.
                 if value != message["content"] { keys.insert(path) }
             case "tool_calls" where isCall && source == key: ofTemplate[path] = ["tool_calls"]
             case "tool_calls", "function_call":

@@ -47,7 +47,7 @@ public enum InputTensors {
     /// - Parameters:
     ///   - path: The file.
     ///   - names: The names of its tensors.
-    /// - Throws: `BridgeError` that says what to give in their place.
+    /// - Throws: `BridgeError` with what to give in their place.
     static func check(_ path: String, names: some Sequence<String>) throws {
         for name in names.sorted() {
             guard case .refused(let advice)? = verdicts[name] else { continue }
