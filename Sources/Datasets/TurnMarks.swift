@@ -19,7 +19,9 @@ package enum TurnMarks {
     /// among them.
     static let tokenLists =
         lists + ["loss_weights", "token_weights", "completion_mask", "assistant_masks", "assistant_mask"]
-    /// The names that a row uses for nothing but marks. A value of another kind under the others is more likely a property of
+    /// The names that a row uses for nothing but marks.
+    ///
+    /// A value of another kind under the others is more likely a property of
     /// the row, such as a recorded loss: it is reported, not refused.
     private static let unambiguous: Set<String> = [
         "weight", "loss_weight", "loss_scale", "weights", "loss_masks", "train_mask", "loss_weights", "token_weights",

@@ -10,6 +10,8 @@ import Tokenizers
 public final class DataNotes: Sendable {
     private struct State {
         var unreadKeys: Set<String> = []
+        /// Whether the rows are tokens.
+        var isTokenized = false
         /// Whether the chat template reads a key of messages.
         var isNamed: [String: Bool] = [:]
         /// Marks of prompts that select nothing.
@@ -44,7 +46,8 @@ public final class DataNotes: Sendable {
     /// The notes as sentences.
     public var sentences: [String] {
         let (keys, marks) = (unreadKeys, marksOfPrompts)
-        return (keys.isEmpty ? [] : [Self.sentence(keys)]) + (marks.isEmpty ? [] : [Self.ofPrompts(marks)])
+        return (keys.isEmpty ? [] : [Self.sentence(keys, isTokenized: state.withLock(\.isTokenized))])
+            + (marks.isEmpty ? [] : [Self.ofPrompts(marks)])
             + (state.withLock(\.omitsSystem) ? [Conversation.omittedSystem] : [])
             + (rowsWithoutEnd == 0 ? [] : [Self.noEnd])
     }
@@ -54,8 +57,13 @@ public final class DataNotes: Sendable {
             + "assistant's, and only turns of the assistant are; set dataset.loss_mode=full to train all messages"
     }
 
-    private static func sentence(_ keys: [String]) -> String {
+    private static func sentence(_ keys: [String], isTokenized: Bool) -> String {
         let isOne = keys.count == 1
+        if isTokenized {
+            return
+                "\(keys.joined(separator: ", ")) of the data \(isOne ? "is" : "are") ignored: rows of tokens have no such "
+                + "\(isOne ? "key" : "keys"); expected are input_ids, labels, images and a mask such as loss_mask"
+        }
         // These names are valid; the template does not read them.
         let ofTemplate = keys.contains { $0.hasSuffix(".tool_calls") || $0 == "tools" }
         return
@@ -85,12 +93,15 @@ public final class DataNotes: Sendable {
                 if !isNamed { keys.insert(key) }
             }
         }
-        add(unread: keys)
+        add(keys, to: \.unreadKeys) { Self.sentence($0, isTokenized: false) }
         if !trainsPrompts { add(unread.marksOfPrompts, to: \.marksOfPrompts, Self.ofPrompts) }
     }
 
-    /// Notes keys of a row that nothing reads.
-    func add(unread keys: Set<String>) { add(keys, to: \.unreadKeys, Self.sentence) }
+    /// Notes keys of a row of tokens that nothing reads.
+    func add(unreadOfTokens keys: Set<String>) {
+        state.withLock { $0.isTokenized = true }
+        add(keys, to: \.unreadKeys) { Self.sentence($0, isTokenized: true) }
+    }
 
     private func add(
         _ keys: Set<String>,

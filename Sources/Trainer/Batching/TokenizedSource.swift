@@ -62,7 +62,7 @@ public struct TokenizedSource: SampleSource {
                 )
             }
             let row = TokenizedRow(json, tokens: tokens)
-            notes.add(unread: row.unreadKeys)
+            notes.add(unreadOfTokens: row.unreadKeys)
             if let marks = try row.marks() {
                 labels = zip(labels, marks).map { $1 ? $0 : TrainingSample.ignoredLabel }
             }
