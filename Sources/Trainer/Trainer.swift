@@ -1,5 +1,5 @@
 public import BridgeCore
-import Communication
+public import Communication
 import Glibc
 public import Logging
 import TensorRuntime
@@ -51,6 +51,8 @@ public final class Trainer {
         public var checkpoints: RunCheckpoints?
         /// Facts for reports.
         public var metadata: RunMetadata
+        /// The trace of the run and its file; nil for none.
+        public var trace: (events: ChromeTrace, path: String)?
 
         /// Components.
         public init(
@@ -61,7 +63,8 @@ public final class Trainer {
             validation: (any BatchSource)? = nil,
             sinks: [any MetricsSink] = [],
             checkpoints: RunCheckpoints? = nil,
-            metadata: RunMetadata
+            metadata: RunMetadata,
+            trace: (events: ChromeTrace, path: String)? = nil
         ) {
             self.recipe = recipe
             self.model = model
@@ -71,6 +74,7 @@ public final class Trainer {
             self.sinks = sinks
             self.checkpoints = checkpoints
             self.metadata = metadata
+            self.trace = trace
         }
     }
 
@@ -80,6 +84,7 @@ public final class Trainer {
     private let passes: PipelineSchedule
     private let schedule: LearningRateSchedule
     private let logger: Logger
+    private let trace: ChromeTrace?
     private var progress = RunProgress()
     private var lossMonitor: LossMonitor
     /// The receivers of metrics; one that fails during the run is removed.
@@ -97,9 +102,16 @@ public final class Trainer {
             components.recipe.optimizer,
             trained,
             on: components.model.engine,
-            groups: groups
+            groups: groups,
+            ddp: components.recipe.ddp,
+            trace: components.trace?.events
         )
-        passes = PipelineSchedule(components.model, recomputation: components.recipe.model.recomputeGranularity)
+        trace = components.trace?.events
+        passes = PipelineSchedule(
+            components.model,
+            recomputation: components.recipe.model.recomputeGranularity,
+            trace: trace
+        )
         schedule = LearningRateSchedule(
             optimizer: components.recipe.optimizer,
             scheduler: components.recipe.scheduler,
@@ -122,19 +134,25 @@ public final class Trainer {
         let train = components.recipe.train
         defer { components.checkpoints?.release() }
         try resume()
+        try trace?.align(groups.world)
         for sink in sinks { try sink.begin(components.metadata, after: progress.iteration) }
         var outcome = Outcome(end: .done, iteration: progress.iteration)
         var trained = 0
+        let notFinite = progress.nanIterations
         let start = ContinuousClock.now
         while progress.iteration < train.trainIters {
             let record: StepRecord
-            do { record = try step() } catch { throw outcome.stepsDone == 0 ? error : saved(before: error) }
+            do {
+                record = try trace.measure("step", category: "step", [("iteration", progress.iteration + 1)]) {
+                    try step()
+                }
+            } catch { throw outcome.stepsDone == 0 ? error : saved(before: error) }
             outcome.loss = record.loss
             outcome.stepsDone += 1
             trained += record.trainedTokens
             tell { try $0.record(record) }
             if train.evalInterval > 0, progress.iteration % train.evalInterval == 0 {
-                outcome.validation = try validate(shouldStop)
+                outcome.validation = try trace.measure("validation", category: "step") { try validate(shouldStop) }
             }
             let isLast = progress.iteration == train.trainIters
             let end = isLast ? nil : try reasonToStop(start, shouldStop)
@@ -145,6 +163,7 @@ public final class Trainer {
             }
         }
         try components.checkpoints?.wait()
+        if let trace = components.trace { try trace.events.write(to: trace.path, ranks: groups.world) }
         outcome.iteration = progress.iteration
         tell { try $0.finish() }
         guard outcome.stepsDone == 0 || trained > 0 else {
@@ -152,6 +171,13 @@ public final class Trainer {
                 .badArgument,
                 "none of the \(outcome.stepsDone) steps had a supervised token; "
                     + "'bridge data check' shows the reasons"
+            )
+        }
+        guard outcome.stepsDone == 0 || progress.nanIterations - notFinite < outcome.stepsDone else {
+            throw BridgeError(
+                .trainingDiverged,
+                "none of the \(outcome.stepsDone) steps had a finite loss and gradient norm, so the parameters are unchanged; check "
+                    + "the weights with 'bridge forward' and the data with 'bridge data check'"
             )
         }
         return outcome
@@ -207,41 +233,49 @@ public final class Trainer {
         let isPerToken = components.recipe.model.calculatePerTokenLoss
         optimizer.clearGradients()
         var (trained, tokens) = (0, 0)
-        var loss = try passes.run(count) { micro in
-            let first = position(ofMicroBatch: micro)
-            let batch = try components.samples.batch(first: first, count: train.microBatchSize)
-            let supervised = batch.supervisedCount
-            tokens += batch.targets.count
-            guard supervised > 0 else { return nil }
-            trained += supervised
-            return PipelineSchedule.MicroBatch(
-                batch,
-                weight: isPerToken ? 1 : 1 / Float(supervised),
-                // Dropout depends only on the position of the micro-batch in the run.
-                dropout: RandomStream(seed: components.recipe.rng.seed, stream: UInt64(first) << 20)
-            )
-        }
-        try optimizer.reduceGradients()
+        var loss = try passes.run(
+            count,
+            next: { micro in
+                let first = position(ofMicroBatch: micro)
+                let batch = try components.samples.batch(first: first, count: train.microBatchSize)
+                let supervised = batch.supervisedCount
+                tokens += batch.targets.count
+                guard supervised > 0 else { return nil }
+                trained += supervised
+                return PipelineSchedule.MicroBatch(
+                    batch,
+                    weight: isPerToken ? 1 : 1 / Float(supervised),
+                    // Dropout depends only on the position of the micro-batch in the run.
+                    dropout: RandomStream(seed: components.recipe.rng.seed, stream: UInt64(first) << 20)
+                )
+            },
+            whenComplete: optimizer.gradientIsComplete
+        )
+        try trace.measure("reduce gradients", category: "optimizer") { try optimizer.reduceGradients() }
         (loss, trained, tokens) = try summed(loss, trained, tokens)
         // The divisor is the number of micro-batches for a mean of means, and the number of tokens otherwise.
         let total = isPerToken ? Double(max(trained, 1)) : Double(count * groups.dp.size)
         loss /= total
-        let norm = try optimizer.gradientNorm() / total
+        let norm = try trace.measure("gradient norm", category: "optimizer") { try optimizer.gradientNorm() } / total
         let number = progress.iteration + 1
         let rate = schedule.learningRate(at: number)
         // A checkpoint write in progress reads the parameters that the next line changes.
-        try components.checkpoints?.wait()
+        try trace.measure("wait for save", category: "checkpoint") { try components.checkpoints?.wait() }
         switch try lossMonitor.check(loss: loss, gradientNorm: norm, iteration: number, trained: trained) {
         case .good:
             let clip = section.clipGrad > 0 ? min(1, section.clipGrad / (norm + 1e-6)) : 1
-            try optimizer.step(
-                rate: rate,
-                weightDecay: schedule.weightDecay(at: number),
-                gradientScale: clip / total
-            )
+            try trace.measure("optimizer", category: "optimizer") {
+                try optimizer.step(
+                    rate: rate,
+                    weightDecay: schedule.weightDecay(at: number),
+                    gradientScale: clip / total
+                )
+            }
         case .notFinite:
             progress.nanIterations += 1
-            logger.warning("step \(number) is skipped: its loss is \(loss) and its gradient norm \(norm)")
+            logger.warning(
+                "step \(number) is skipped: its loss is \(loss.plainText) and its gradient norm \(norm.plainText)"
+            )
         case .empty:
             progress.skippedIterations += 1
             logger.warning("step \(number) is skipped: it has no supervised token")
@@ -270,9 +304,9 @@ public final class Trainer {
         )
     }
 
-    /// The position in the run of the first sample of a micro-batch of this rank's copy of the model.
+    /// The position in the run of the first sample of a micro-batch of this rank's data-parallel replica.
     ///
-    /// The copies take turns, so that the micro-batches of a step are the same ones for any number of copies.
+    /// Micro-batches are assigned round-robin to the replicas, so that those of a step do not depend on their number.
     private func position(ofMicroBatch index: Int) -> Int {
         progress.consumedSamples
             + (index * groups.dp.size + groups.dp.rank) * components.recipe.train.microBatchSize
@@ -327,7 +361,8 @@ public final class Trainer {
             } ?? components.model.parameters,
             adapters: components.adapters,
             moments: components.recipe.checkpoint.saveOptim ? optimizer.moments : [],
-            isDistributed: optimizer.isDistributed
+            isDistributed: optimizer.isDistributed,
+            rankLayers: components.model.decoder.parallelism.rankLayers
         )
     }
 
@@ -336,6 +371,7 @@ public final class Trainer {
         guard let checkpoints = components.checkpoints, progress.iteration > 0,
             isEnd || (interval > 0 && progress.iteration % interval == 0)
         else { return }
+        try optimizer.awaitParameters()
         var progress = progress
         progress.optimizerSteps = optimizer.stepCount
         try checkpoints.save(state, progress, waits: isEnd)

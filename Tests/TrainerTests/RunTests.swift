@@ -238,6 +238,17 @@ import Trainer
         #expect(run.log.steps.map(\.nanIterations) == [1, 2])
     }
 
+    /// A run too short for the limit of skipped steps has done nothing either.
+    @Test func aRunWithoutAnyFiniteStepIsAnError() throws {
+        var recipe = recipe()
+        recipe.train.trainIters = 2
+        let run = try Run(recipe)
+        Self.engine.fill(run.model.decoder.finalNorm.weight.tensor, with: .nan)
+        let error = #expect(throws: BridgeError.self) { try run.trainer.run() }
+        #expect(error?.code == .trainingDiverged)
+        #expect(error?.message.hasPrefix("none of the 2 steps had a finite loss and gradient norm") == true)
+    }
+
     @Test func aValidationChangesNoParameter() throws {
         var recipe = recipe()
         (recipe.train.evalInterval, recipe.train.evalIters) = (3, 2)

@@ -90,8 +90,8 @@ package struct PEFTImport {
         guard problems.isEmpty else {
             throw BridgeError(
                 .unaccountedTensors,
-                "\(ByteFormat.counted(problems.count, "tensor")) of \(file) cannot be used, so none was; "
-                    + "the adapter was made for another model",
+                "\(ByteFormat.counted(problems.count, "tensor")) of \(file) do not match the model, so nothing was loaded; "
+                    + "give the base model of this adapter",
                 names: problems.sorted()
             )
         }

@@ -22,7 +22,7 @@ extension ProcessorSettings {
                 own
                 SettingsTable.noEffect("processor_class", "auto_map", because: classReason)
                 SettingsTable.honoured("chat_template")
-                SettingsTable.noEffect("audio_tokenizer", because: "these models hear nothing")
+                SettingsTable.noEffect("audio_tokenizer", because: "the models have no audio input")
                 images.map { Setting("image_processor.\($0.key)", $0.verdict) }
             },
             SettingsTable(file: "preprocessor_config.json", source: image) {
@@ -60,7 +60,7 @@ extension ProcessorSettings {
                 "disable_grouping",
                 "image_seq_length",
                 "_valid_processor_keys",
-                because: "a way to compute the same"
+                because: "selects an implementation; results do not change"
             )
             + SettingsTable.noEffect(
                 "image_processor_type",

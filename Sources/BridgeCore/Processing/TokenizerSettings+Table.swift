@@ -117,7 +117,7 @@ extension TokenizerSettings {
             "transformers_version",
             "slow_tokenizer_class",
             "device_map",
-            because: "a way to load the same"
+            because: "describes how the files were loaded or saved"
         )
     }
 

@@ -47,7 +47,23 @@ extension Recipe {
         value.isNull || value == false || value == "" || value == [] || value.double == 0
     }
 
-    private static let ineffective: [Ineffective] = adapters + data + schedule + validation
+    private static let ineffective: [Ineffective] = layout + adapters + data + schedule + validation + overlap
+
+    /// The settings of pipeline stages, which one stage does not have.
+    public static let stageKeys = [
+        "model.num_layers_in_first_pipeline_stage", "model.num_layers_in_last_pipeline_stage",
+        "model.account_for_embedding_in_pipeline_split", "model.account_for_loss_in_pipeline_split",
+        "model.pipeline_model_parallel_layout",
+    ]
+
+    private static var layout: [Ineffective] {
+        [
+            Ineffective(
+                stageKeys,
+                "model.pipeline_model_parallel_size is 1; set it to the number of pipeline-parallel ranks (--pp)"
+            ) { $0.model.pipelineModelParallelSize == 1 }
+        ]
+    }
 
     private static var adapters: [Ineffective] {
         let keys = RecipeTable.fields.map(\.key).filter { $0.hasPrefix("peft.") && $0 != "peft.scheme" }
@@ -112,9 +128,31 @@ extension Recipe {
                 "there is no warm-up; set scheduler.lr_warmup_iters or scheduler.lr_warmup_fraction"
             ) { ($0.scheduler.lrWarmupFraction ?? Double($0.scheduler.lrWarmupIters)) == 0 },
             Ineffective(
+                ["scheduler.weight_decay_incr_style"],
+                "the weight decay is the same at the beginning and at the end; set scheduler.start_weight_decay and "
+                    + "scheduler.end_weight_decay"
+            ) {
+                let (start, end) = ($0.scheduler.startWeightDecay, $0.scheduler.endWeightDecay)
+                return $0.scheduler.weightDecayIncrStyle != .constant
+                    && (start ?? $0.optimizer.weightDecay) == (end ?? $0.optimizer.weightDecay)
+            },
+            Ineffective(
                 ["optimizer.weight_decay"],
                 "scheduler.start_weight_decay and scheduler.end_weight_decay are set and take precedence; remove them"
             ) { $0.scheduler.startWeightDecay != nil && $0.scheduler.endWeightDecay != nil },
+        ]
+    }
+
+    private static var overlap: [Ineffective] {
+        [
+            Ineffective(
+                ["ddp.overlap_param_gather"],
+                "optimizer.use_distributed_optimizer is false, so no parameters are gathered; set it to true"
+            ) { !$0.optimizer.useDistributedOptimizer },
+            Ineffective(
+                ["ddp.bucket_size"],
+                "there is one bucket without overlap; set ddp.overlap_grad_reduce or ddp.overlap_param_gather"
+            ) { !$0.ddp.overlaps },
         ]
     }
 

@@ -44,6 +44,8 @@ extension Recipe {
             (tensorModelParallelSize, pipelineModelParallelSize, contextParallelSize) = (1, 1, 1)
             sequenceParallel = false
             (numLayersInFirstPipelineStage, numLayersInLastPipelineStage) = (nil, nil)
+            (accountForEmbeddingInPipelineSplit, accountForLossInPipelineSplit) = (false, false)
+            (virtualPipelineModelParallelSize, pipelineModelParallelLayout) = (nil, "")
         }
     }
 

@@ -100,6 +100,7 @@ public struct RecipeCheck: Sendable {
             timeout > 0 && timeout <= 100_000,
             "\(key: "dist.distributed_timeout_minutes") is \(timeout), expected more than 0 and at most 100000"
         )
+        if let size = recipe.ddp.bucketSize { require("ddp.bucket_size", size, in: 1...1 << 40) }
         if let interval = train.exitInterval { require("train.exit_interval", interval, in: 1...1 << 31) }
         if let threshold = train.spikeThreshold {
             require(threshold > 1, "\(key: "train.loss_spike_threshold") is \(threshold), expected more than 1")

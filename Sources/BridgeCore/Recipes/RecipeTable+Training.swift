@@ -180,6 +180,33 @@ extension RecipeTable {
         ),
     ]
 
+    // Megatron Bridge has these in its section comm_overlap too.
+    static let ddp = [
+        RecipeField(
+            "ddp.overlap_grad_reduce",
+            \.ddp.overlapGradReduce,
+            "Whether ranks with the same parameters sum gradients during the rest of the backward pass; results are the same.",
+            aliases: ["comm_overlap.overlap_grad_reduce"]
+        ),
+        RecipeField(
+            "ddp.overlap_param_gather",
+            \.ddp.overlapParamGather,
+            "Whether the parameters that other ranks have updated are gathered during the next forward pass; results are the same.",
+            aliases: ["optimizer.overlap_param_gather", "comm_overlap.overlap_param_gather"]
+        ),
+        RecipeField(
+            "ddp.bucket_size",
+            \.ddp.bucketSize,
+            "The number of parameters whose gradients are summed together; null for 40 million, or 1 million for each rank with the same parameters if that is more.",
+            aliases: ["comm_overlap.bucket_size"]
+        ),
+        RecipeField(
+            "ddp.check_for_nan_in_grad",
+            \.ddp.checkForNanInGrad,
+            "Whether a gradient that is not finite ends the run with an error that names the rank and the parameter; false: the step is skipped."
+        ),
+    ]
+
     static let scheduler = [
         RecipeField(
             "scheduler.lr_decay_style",

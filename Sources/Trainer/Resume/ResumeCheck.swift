@@ -33,7 +33,7 @@ struct ResumeCheck {
         guard broken.isEmpty else {
             throw BridgeError(
                 .badArgument,
-                "\(path) was saved with other settings; resume with them, or start from scratch with another checkpoint.save",
+                "\(path) was saved with other settings; resume with them, or start a new run with another checkpoint.save",
                 names: broken
             )
         }

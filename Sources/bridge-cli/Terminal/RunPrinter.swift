@@ -99,7 +99,7 @@ struct RunPrinter {
             ["layout", "\(estimate.layout), \(ByteFormat.counted(estimate.layout.rankCount, "rank"))"],
             ["weights, gradients, optimizer", ByteFormat.text(run.stateByteCount)],
             ["checkpoints", recipe.checkpoint.save.isEmpty ? "none" : recipe.checkpoint.save],
-            ["start", run.resumedFrom.map { "resumes from \($0)" } ?? "from scratch"],
+            ["start", run.resumedFrom.map { "resumes from \($0)" } ?? "new run"],
         ])
         Output.line()
         ranks.show()
@@ -146,7 +146,7 @@ struct RunPrinter {
         case .done where outcome.stepsDone == 0:
             Output.line(
                 "Nothing left to do: \(run.resumedFrom ?? "the checkpoint") has all \(outcome.iteration) steps; raise "
-                    + "train.train_iters to continue, or start from scratch with another checkpoint.save"
+                    + "train.train_iters to continue, or start a new run with another checkpoint.save"
             )
         case .done: Output.line(Style.green("✅ Done after step \(outcome.iteration)\(location)"))
         case .interrupted, .limit:

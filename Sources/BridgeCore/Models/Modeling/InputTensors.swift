@@ -24,8 +24,8 @@ public enum InputTensors {
         ].map { ($0, .honoured) }
         + [
             ("mm_token_type_ids", .noEffect("no forward pass of these families reads it")),
-            ("use_cache", .noEffect("a way to compute the same")),
-            ("return_dict", .noEffect("a way to compute the same")),
+            ("use_cache", .noEffect("selects an implementation; results do not change")),
+            ("return_dict", .noEffect("selects an implementation; results do not change")),
             ("inputs_embeds", .refused("give the tokens as input_ids and the images as pixel_values")),
             ("logits_to_keep", .refused("give the number of positions with --last")),
             ("loss_mask", .refused("write -100 into labels where there is no loss")),

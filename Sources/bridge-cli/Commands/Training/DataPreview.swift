@@ -38,7 +38,7 @@ struct DataPreview: ParsableCommand {
         Output.lines(text)
         let images = sample.images.map { "\($0.width)x\($0.height)" }.joined(separator: ", ")
         Output.printError(
-            "row \(row): \(ByteFormat.counted(sample.tokens.count, "token")), \(sample.supervisedCount) trained, "
+            "row \(row): \(ByteFormat.counted(sample.tokens.count, "token")), \(sample.supervisedCount) supervised, "
                 + "\(ByteFormat.counted(sample.images.count, "image"))\(images.isEmpty ? "" : " (\(images))")"
         )
         if case .cut(let count) = outcome {
