@@ -102,7 +102,8 @@ public struct DatasetOpener: Sendable {
             path: path,
             imageFolder: section.imageFolder,
             processor: encoder.processor,
-            options: encoder.options
+            options: encoder.options,
+            notes: encoder.notes
         )
     }
 

@@ -134,6 +134,7 @@ struct RunPrinter {
                 result.set(["iteration": JSON(best.iteration), "validation_loss": JSON(best.loss)], at: "best")
             }
             result.set(.array(run.notes.unreadKeys.map { .string($0) }), at: "unread_keys")
+            result.set(.array(run.notes.marksOfPrompts.map { .string($0) }), at: "marks_of_prompts")
             result.set(run.notes.rowsWithoutEnd.json, at: "rows_without_end")
             return Output.json(result.alsoUnder(["stop_reason": "end", "steps": "steps_done"]))
         }

@@ -122,6 +122,7 @@ struct DataCheck: ParsableCommand {
                 "tokens": statistics.tokenCount.json, "trained_tokens": statistics.supervisedCount.json,
                 "images": statistics.imageCount.json, "cut_tokens": statistics.cutTokens.json,
                 "unread_keys": .array(notes.unreadKeys.map { .string($0) }),
+                "marks_of_prompts": .array(notes.marksOfPrompts.map { .string($0) }),
                 "rows_without_end": notes.rowsWithoutEnd.json,
             ])
         }

@@ -64,7 +64,9 @@ struct DataPreview: ParsableCommand {
             "tokens": .array(sample.tokens.map { .string(processor.tokenizer.token(of: $0) ?? "") }),
             "trained_tokens": sample.supervisedCount.json, "cut_tokens": cut.json,
             "images": .array(sample.images.map { [$0.height, $0.width].json }),
-            "unread_keys": .array(notes.unreadKeys.map { .string($0) }), "rows_without_end": notes.rowsWithoutEnd.json,
+            "unread_keys": .array(notes.unreadKeys.map { .string($0) }),
+            "marks_of_prompts": .array(notes.marksOfPrompts.map { .string($0) }),
+            "rows_without_end": notes.rowsWithoutEnd.json,
         ])
     }
 
