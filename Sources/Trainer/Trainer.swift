@@ -17,6 +17,8 @@ public final class Trainer {
         case interrupted
         /// The limit of time or steps for one process was reached.
         case limit
+        /// The validation loss has not become smaller for `train.patience` validations.
+        case patience
     }
 
     /// The outcome of a run.
@@ -31,6 +33,8 @@ public final class Trainer {
         public var loss: Double?
         /// The last validation.
         public var validation: ValidationRecord?
+        /// The best validation of the whole run; nil without any.
+        public var best: RunProgress.Best?
     }
 
     /// The components of a run.
@@ -138,6 +142,7 @@ public final class Trainer {
         for sink in sinks { try sink.begin(components.metadata, after: progress.iteration) }
         var outcome = Outcome(end: .done, iteration: progress.iteration)
         var trained = 0
+        let notFinite = progress.nanIterations
         let start = ContinuousClock.now
         while progress.iteration < train.trainIters {
             let record: StepRecord
@@ -150,12 +155,15 @@ public final class Trainer {
             outcome.stepsDone += 1
             trained += record.trainedTokens
             tell { try $0.record(record) }
+            var (isBest, hasValidated) = (false, false)
             if train.evalInterval > 0, progress.iteration % train.evalInterval == 0 {
                 outcome.validation = try trace.measure("validation", category: "step") { try validate(shouldStop) }
+                hasValidated = outcome.validation != nil
+                isBest = outcome.validation.map { progress.add($0) } ?? false
             }
             let isLast = progress.iteration == train.trainIters
-            let end = isLast ? nil : try reasonToStop(start, shouldStop)
-            try save(isEnd: isLast || end != nil)
+            let end = isLast ? nil : try reasonToStop(start, shouldStop, hasValidated: hasValidated)
+            try save(isEnd: isLast || end != nil, isBest: isBest)
             if let end {
                 outcome.end = end
                 break
@@ -163,13 +171,20 @@ public final class Trainer {
         }
         try components.checkpoints?.wait()
         if let trace = components.trace { try trace.events.write(to: trace.path, ranks: groups.world) }
-        outcome.iteration = progress.iteration
+        (outcome.iteration, outcome.best) = (progress.iteration, progress.best)
         tell { try $0.finish() }
         guard outcome.stepsDone == 0 || trained > 0 else {
             throw BridgeError(
                 .badArgument,
                 "none of the \(outcome.stepsDone) steps had a supervised token; "
                     + "'bridge data check' shows the reasons"
+            )
+        }
+        guard outcome.stepsDone == 0 || progress.nanIterations - notFinite < outcome.stepsDone else {
+            throw BridgeError(
+                .trainingDiverged,
+                "none of the \(outcome.stepsDone) steps had a finite loss and gradient norm, so the parameters are unchanged; check "
+                    + "the weights with 'bridge forward' and the data with 'bridge data check'"
             )
         }
         return outcome
@@ -205,8 +220,15 @@ public final class Trainer {
         try groups.world.allReduceSum([shouldStop() ? 1 : 0])[0] > 0
     }
 
-    private func reasonToStop(_ start: ContinuousClock.Instant, _ shouldStop: () -> Bool) throws -> End? {
+    private func reasonToStop(
+        _ start: ContinuousClock.Instant,
+        _ shouldStop: () -> Bool,
+        hasValidated: Bool
+    ) throws -> End? {
         if try stopsAnywhere(shouldStop) { return .interrupted }
+        if hasValidated, let patience = components.recipe.train.patience, progress.validationsSinceBest >= patience {
+            return .patience
+        }
         if let interval = components.recipe.train.exitInterval, interval > 0, progress.iteration % interval == 0 {
             return .limit
         }
@@ -265,7 +287,9 @@ public final class Trainer {
             }
         case .notFinite:
             progress.nanIterations += 1
-            logger.warning("step \(number) is skipped: its loss is \(loss) and its gradient norm \(norm)")
+            logger.warning(
+                "step \(number) is skipped: its loss is \(loss.plainText) and its gradient norm \(norm.plainText)"
+            )
         case .empty:
             progress.skippedIterations += 1
             logger.warning("step \(number) is skipped: it has no supervised token")
@@ -294,9 +318,9 @@ public final class Trainer {
         )
     }
 
-    /// The position in the run of the first sample of a micro-batch of this rank's copy of the model.
+    /// The position in the run of the first sample of a micro-batch of this rank's data-parallel replica.
     ///
-    /// The copies take turns, so that the micro-batches of a step are the same ones for any number of copies.
+    /// Micro-batches are assigned round-robin to the replicas, so that those of a step do not depend on their number.
     private func position(ofMicroBatch index: Int) -> Int {
         progress.consumedSamples
             + (index * groups.dp.size + groups.dp.rank) * components.recipe.train.microBatchSize
@@ -356,11 +380,12 @@ public final class Trainer {
         )
     }
 
-    private func save(isEnd: Bool) throws {
-        let interval = components.recipe.checkpoint.saveInterval
-        guard let checkpoints = components.checkpoints, progress.iteration > 0,
-            isEnd || (interval > 0 && progress.iteration % interval == 0)
-        else { return }
+    private func save(isEnd: Bool, isBest: Bool = false) throws {
+        let section = components.recipe.checkpoint
+        let isDue =
+            section.saveInterval > 0 && progress.iteration % section.saveInterval == 0
+            || section.saveFirstStep && progress.iteration == 1 || section.keepBest && isBest
+        guard let checkpoints = components.checkpoints, progress.iteration > 0, isEnd || isDue else { return }
         try optimizer.awaitParameters()
         var progress = progress
         progress.optimizerSteps = optimizer.stepCount

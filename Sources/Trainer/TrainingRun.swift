@@ -9,7 +9,7 @@ import Tokenizers
 /// A prepared recipe: the model with its adapters, the data, the checkpoints, and the trainer.
 public final class TrainingRun {
     /// The recipe with derived settings.
-    public let recipe: Recipe
+    public private(set) var recipe: Recipe
     /// The model's description.
     public let bridge: AutoBridge
     /// The model.
@@ -133,8 +133,11 @@ public final class TrainingRun {
             let begun = stored?.dataset.date ?? ""
             recipe.dataset.date = begun.isEmpty ? environment.today : begun
         }
+        let sources = try RunSources(recipe)
+        self.sources = sources
         if let newest = directory.newest, let stored {
-            let changes = try ResumeCheck(recipe, stored: stored, path: newest).changes
+            let other = try RunSources(iteration: newest).map { try sources.changes(from: $0, of: newest, recipe) }
+            let changes = try ResumeCheck(recipe, stored: stored, path: newest).changes + (other ?? [])
             if !changes.isEmpty {
                 environment.logger.notice(
                     "settings that differ from the checkpoint: \(changes.joined(separator: ", "))"
@@ -184,14 +187,19 @@ public final class TrainingRun {
         opener.maker = environment.maker
         // A dry run downloads no data; it reports a data set that is not in the cache.
         let isElsewhere = environment.isShapeOnly && opener.isOnTheHubOnly(environment.hub)
-        let source: any SampleSource =
-            try isElsewhere ? MockSource(count: 1, imageCount: 0, seed: 0, encoder: encoder) : opener.training()
+        let (source, validationSource): (any SampleSource, (any SampleSource)?) =
+            try isElsewhere
+            ? (MockSource(count: 1, imageCount: 0, seed: 0, encoder: encoder), nil)
+            : recipe.train.evalIters > 0 || recipe.dataset.valSetSize > 0 ? opener.sources() : (opener.training(), nil)
         sampleCount = isElsewhere ? nil : source.count
+        if let sampleCount {
+            for note in self.recipe.countEpochs(of: sampleCount) { environment.logger.notice("\(note)") }
+        }
         let (workers, copies) = (recipe.dataset.numWorkers, groups.dp.size)
         samples = DataLoader(try opener.preparer(source), workers: workers, on: engine, copies: copies)
         validation =
-            !isElsewhere && recipe.train.evalInterval > 0 && recipe.train.evalIters > 0
-            ? try opener.validation().map {
+            self.recipe.train.evalInterval > 0 && recipe.train.evalIters > 0
+            ? try validationSource.map {
                 DataLoader(
                     try opener.preparer($0, shuffles: false),
                     workers: workers,
@@ -200,6 +208,8 @@ public final class TrainingRun {
                 )
             } : nil
     }
+
+    private let sources: RunSources
 
     /// The recipe of the run that wrote a checkpoint; nil for one that was converted.
     private static func storedRecipe(_ path: String) throws -> Recipe? {
@@ -272,6 +282,7 @@ public final class TrainingRun {
             recipe.checkpoint,
             directory: directory,
             configuration: try bridge.runConfiguration(recipe),
+            sources: sources,
             groups: groups,
             trace: trace?.events,
             logger: logger

@@ -31,7 +31,8 @@ struct Resharder {
         var ledger = Ledger()
         ledger.mapped = parameters.map(\.name)
         let optimizer = try checkpoint.optimizerParameters()
-        let tensors = Set((checkpoint.manifest.parameters + checkpoint.manifest.optimizer).flatMap(\.chunks).map(\.file))
+        let stored = checkpoint.manifest.parameters + checkpoint.manifest.optimizer
+        let tensors = Set(stored.flatMap(\.chunks).map(\.file))
         let others = try checkpoint.manifest.files.map(\.name).filter {
             !tensors.contains($0) && $0 != RunConfiguration.name
         }

@@ -101,6 +101,21 @@ extension RecipeTable {
             "The number of samples in one step, a multiple of train.micro_batch_size."
         ),
         RecipeField("train.train_iters", \.train.trainIters, "The number of steps of the run."),
+        RecipeField(
+            "train.num_epochs",
+            \.train.numEpochs,
+            "The number of passes over the training samples, such as 3 or 0.5, instead of train.train_iters; null for train.train_iters."
+        ),
+        RecipeField(
+            "train.evals_per_epoch",
+            \.train.evalsPerEpoch,
+            "The number of validations in each epoch, instead of train.eval_interval; null for train.eval_interval."
+        ),
+        RecipeField(
+            "train.patience",
+            \.train.patience,
+            "Ends the run after this number of consecutive validations without a smaller loss (early stopping); null for never."
+        ),
         // Megatron Bridge moved these two to the section validation in 0.4.
         RecipeField(
             "train.eval_interval",

@@ -142,6 +142,7 @@ public struct ModelParallelism: Sendable {
     ///   - targets: The targets of all tokens, negative for one that is not supervised.
     ///   - batch: The tokens.
     /// - Returns: The numbers, nil for all; and how many supervised tokens there are.
+    /// - Throws: `BridgeError` when the sequence does not divide evenly.
     func numbers(ofSupervised targets: [Int32], in batch: TokenBatch) throws -> (part: [Int32]?, whole: Int) {
         var count: Int32 = 0
         let numbers = targets.map { target -> Int32 in

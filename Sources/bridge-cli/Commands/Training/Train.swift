@@ -41,7 +41,7 @@ struct Train: ParsableCommand {
     )
     var worldSize: Int?
 
-    @Flag(name: .long, help: "Also print the time of a step by kernel.")
+    @Flag(name: .long, help: "Also print the average step time for each kind of operation.")
     var profile = false
 
     @Option(
