@@ -65,11 +65,11 @@ def ours(bridge, model, rows, options, steps, root):
 
 
 def answer(command):
-    """The last line of JSON of a program."""
+    """The JSON that a program prints."""
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout[done.stdout.index("{") :])
 
 
 def theirs(model, rows, mode, steps):

@@ -24,6 +24,7 @@ extension Recipe {
         /// with more ranks, whose parts of a bucket would otherwise be too small for their connections.
         ///
         /// - Parameter ranks: The number of ranks with the same parameters.
+        /// - Returns: The number of parameters.
         public func bucketSize(ranks: Int) -> Int { bucketSize ?? max(40_000_000, 1_000_000 * ranks) }
     }
 }
