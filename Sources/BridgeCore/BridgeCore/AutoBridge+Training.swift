@@ -191,7 +191,7 @@ extension AutoBridge {
         from path: String,
         groups: ProcessGroupCollection = .single
     ) throws {
-        let checkpoint = try NativeCheckpoint(path: path)
+        let checkpoint = try opened(path)
         guard checkpoint.manifest.holdsAdapter == (state.adapters != nil) else {
             throw BridgeError(
                 .badArgument,

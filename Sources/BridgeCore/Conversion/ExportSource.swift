@@ -16,13 +16,17 @@ package struct ExportSource {
     package let notes: @Sendable () throws -> [String]
 
     /// A Megatron checkpoint.
-    package init(_ checkpoint: NativeCheckpoint) {
+    ///
+    /// - Parameters:
+    ///   - checkpoint: The checkpoint.
+    ///   - architecture: The architecture of the model that it is read as, where the checkpoint describes none.
+    package init(_ checkpoint: NativeCheckpoint, as architecture: String) {
         name = checkpoint.path
-        architecture = checkpoint.manifest.architecture
+        self.architecture = checkpoint.isDescribed ? checkpoint.manifest.architecture : architecture
         parameters = checkpoint.parameters
         layout = checkpoint.manifest.layout
         ledger = checkpoint.manifest.ledger
-        notes = { try checkpoint.sideFileNotes() }
+        notes = { try checkpoint.sideFileNotes() + checkpoint.notes }
     }
 
     /// Parameters in memory.

@@ -57,13 +57,14 @@ package struct Exporter {
                 continue
             }
             used.insert(entry.megatron)
+            let parameterView = withoutPadding(parameter, entry)
             // The number of elements is checked first: it bounds the memory of the transform.
             let counts = entry.shapes.map { ElementType.uint8.byteCount(ofShape: $0) ?? .max }
             let count = counts.reduce(0) { $0.addingReportingOverflow($1).overflow ? .max : $0 + $1 }
             let shapes = entry.shapes.map { "\($0)" }.joined(separator: " + ")
-            guard parameter.view.shape.reduce(1, *) == count,
+            guard parameterView.shape.reduce(1, *) == count,
                 entry.mapping.transform.toMegatron(entry.shapes.map { .zeros(.uint8, shape: $0) }).shape
-                    == parameter.view.shape
+                    == parameterView.shape
             else {
                 problems.append(
                     "\(entry.megatron): has the shape \(parameter.view.shape), the configuration makes it of \(shapes)"
@@ -71,7 +72,7 @@ package struct Exporter {
                 continue
             }
             ledger.mapped.append(entry.megatron)
-            found.append((entry, options.elementType.map { parameter.view.cast(to: $0) } ?? parameter.view))
+            found.append((entry, options.elementType.map { parameterView.cast(to: $0) } ?? parameterView))
         }
         for parameter in source.parameters where !used.contains(parameter.name) {
             if ledger.allows([parameter.name], by: options.allowMissing) {
@@ -89,6 +90,19 @@ package struct Exporter {
         }
         return (found, ledger)
     }
+
+    /// A parameter without the rows that were added to a vocabulary so that ranks could divide it.
+    ///
+    /// A native checkpoint stores the size of the vocabulary itself, other containers that of the padded one.
+    private func withoutPadding(_ parameter: GlobalParameter, _ entry: ParameterTable.Entry) -> TensorView {
+        guard entry.mapping.split == .vocabulary, let height = entry.shapes.first?.first, entry.shapes.count == 1,
+            height > 0, parameter.view.height > height, parameter.view.height - height < Self.mostPadding
+        else { return parameter.view }
+        return parameter.view.rows(0..<height)
+    }
+
+    /// Megatron-Core pads to a multiple of 128 times the tensor size, which is at most this.
+    private static let mostPadding = 128 * 128
 
     /// The tensors, in the order of the model.
     ///

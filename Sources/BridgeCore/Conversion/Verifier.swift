@@ -55,7 +55,7 @@ public struct Checkpoint: Sendable {
             ? native.parameters.map { ($0.name, $0.view) } : Self.tensors(model, views)
         fields = try holdsAdapter ? Self.adapterFields(native.path) : model.megatronFields()
         facts = [
-            ("format", "native, version \(NativeManifest.formatVersion)"),
+            ("format", native.formatFact),
             ("layout", native.manifest.layout.description),
             ("written by", native.manifest.plugin), ("parameters", "\(native.parameters.count)"),
         ]
