@@ -51,7 +51,8 @@ let modules: [(name: String, uses: [String])] = [
     (
         "Conversion",
         [
-            "JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "TorchFiles", "ModelSchema", "CheckpointFormats",
+            "JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "TorchFiles", "ModelSchema",
+            "CheckpointFormats",
             "Recipes", "ModelPlugins", "Adapters", "CTensorKernels", "Yams",
         ]
     ),

@@ -16,7 +16,13 @@ extension AutoBridge {
             )
         }
         let plugin = catalog.pluginName(for: model.architecture)
-        return try Importer(directory: directory, model: model, plugin: plugin, options: options).plan()
+        return try Importer(
+            directory: directory,
+            model: model,
+            plugin: plugin,
+            options: options,
+            providerClass: catalog.providerClass(of: model.architecture)
+        ).plan()
     }
 
     /// Writes the weights as a Megatron checkpoint, iteration 0.
@@ -149,7 +155,12 @@ extension AutoBridge {
             )
         }
         let reference = try directory.map { try HuggingFaceReference($0) } ?? HuggingFaceReference(checkpoint)
-        return Exporter(source: ExportSource(checkpoint, as: model.architecture), model: model, reference: reference, options: options)
+        return Exporter(
+            source: ExportSource(checkpoint, as: model.architecture),
+            model: model,
+            reference: reference,
+            options: options
+        )
     }
 
     /// The exporter of parameters of this bridge's model in memory.

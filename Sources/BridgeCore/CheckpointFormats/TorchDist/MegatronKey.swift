@@ -48,13 +48,16 @@ package enum MegatronKey {
         let prefix = "optimizer.state."
         guard key.hasPrefix(prefix) else { return nil }
         let rest = key.dropFirst(prefix.count)
-        guard let dot = rest.firstIndex(of: "."), let kind = optimizerKinds[String(rest[..<dot])] else { return nil }
-        return (kind, String(rest[rest.index(after: dot)...]))
+        guard let dot = rest.firstIndex(of: "."),
+            let kind = optimizerKinds.first(where: { $0.megatron == rest[..<dot] })
+        else { return nil }
+        return (kind.bridge, String(rest[rest.index(after: dot)...]))
     }
 
-    private static let optimizerKinds = [
-        "param": "main", "fp32_param": "main", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq",
-        "momentum_buffer": "momentum",
+    /// Names of the optimizer's values; of several for one, the first is written.
+    private static let optimizerKinds: [(megatron: String, bridge: String)] = [
+        ("param", "main"), ("fp32_param", "main"), ("exp_avg", "exp_avg"), ("exp_avg_sq", "exp_avg_sq"),
+        ("momentum_buffer", "momentum"),
     ]
 
     /// The position in a key after which the number of the layer is missing; nil where none is.
@@ -79,6 +82,15 @@ package enum MegatronKey {
         let number = name[range.upperBound...].prefix { $0 != "." }
         guard let layer = Int(number), number.endIndex < name.endIndex else { return nil }
         return (String(name[..<range.upperBound] + name[name.index(after: number.endIndex)...]), layer)
+    }
+
+    /// Where a parameter, or a value of the optimizer under Bridge's name, is stored: the key, and the layer in a stack.
+    static func location(of name: String) -> (key: String, layer: Int?) {
+        let kind = optimizerKinds.first { name.hasPrefix("optimizer.\($0.bridge).") }
+        let prefix = kind.map { "optimizer.state.\($0.megatron)." } ?? ""
+        let own = kind.map { String(name.dropFirst("optimizer.\($0.bridge).".count)) } ?? name
+        let stack = stacked(own)
+        return (prefix + (stack?.key ?? own), stack?.layer)
     }
 
     /// The name of the fused matrix that half a key belongs to.
