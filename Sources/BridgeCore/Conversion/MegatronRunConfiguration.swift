@@ -72,8 +72,26 @@ struct MegatronRunConfiguration {
     ///
     /// - Throws: What the YAML library throws.
     func text() throws -> [UInt8] {
-        let pairs = sections.map { (Node($0.name), $0.content.yamlNode(lists: .any, string: Self.string)) }
+        let pairs = sections.map {
+            (Node($0.name), Self.withDecimalPoints($0.content).yamlNode(lists: .any, string: Self.string))
+        }
         return Array(try Yams.serialize(node: .mapping(Node.Mapping(pairs)), width: -1).utf8)
+    }
+
+    /// PyYAML takes `1e-05` for a text: it wants a decimal point before an exponent, and a sign after it.
+    private static func withDecimalPoints(_ json: JSON) -> JSON {
+        switch json {
+        case .array(let items): return .array(items.map(withDecimalPoints))
+        case .object(let members):
+            return .object(JSONObject(members.map { ($0.key, withDecimalPoints($0.value)) }))
+        case .number(let number):
+            let parts = number.text.split(whereSeparator: { $0 == "e" || $0 == "E" })
+            guard parts.count == 2 else { return json }
+            let digits = parts[0].contains(".") ? "\(parts[0])" : "\(parts[0]).0"
+            let sign = parts[1].hasPrefix("-") || parts[1].hasPrefix("+") ? "" : "+"
+            return .number(JSONNumber(text: "\(digits)e\(sign)\(parts[1])"))
+        default: return json
+        }
     }
 
     private static func string(_ text: String) -> Node.Scalar { Node.Scalar(text, Tag(.str), .doubleQuoted) }

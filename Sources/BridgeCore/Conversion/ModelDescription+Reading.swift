@@ -56,6 +56,10 @@ extension ModelDescription {
             configuration = bridge.configuration(of: fields)
         }
         configuration.set(.array([.string(providerClass.architecture)]), at: "architectures")
+        if configuration["model_type"] == nil {
+            let type = bridge.modelTypes.first { $0.value == providerClass.architecture }?.key
+            configuration.set(type.map { .string($0) }, at: "model_type")
+        }
         func size(_ field: String) -> Int {
             model[field]?.integer.flatMap { (1...mostRanks).contains($0) ? $0 : nil } ?? 1
         }

@@ -1,20 +1,42 @@
 import BridgeSupport
-import CheckpointFormats
+package import CheckpointFormats
 import JSONTree
+package import ModelPlugins
 import TensorFiles
 import TensorRuntime
 
 /// Plans the conversion from one layout of a native checkpoint to another.
 ///
-/// Needs no plugin: the manifest has all information.
-struct Resharder {
+/// Needs no plugin where the manifest has all information: that of a native checkpoint, for another one.
+package struct Resharder {
     let checkpoint: NativeCheckpoint
     let options: ConversionOptions
+    /// The model and the class that builds it, for a container whose files describe them in their own way.
+    let model: FamilyModel?
+    let providerClass: ProviderClass?
+
+    package init(
+        checkpoint: NativeCheckpoint,
+        options: ConversionOptions,
+        model: FamilyModel? = nil,
+        providerClass: ProviderClass? = nil
+    ) {
+        self.checkpoint = checkpoint
+        self.options = options
+        self.model = model
+        self.providerClass = providerClass
+    }
 
     /// The plan.
     ///
     /// - Throws: `BridgeError` for a layout that does not fit.
-    func plan() throws -> ConversionPlan {
+    package func plan() throws -> ConversionPlan {
+        guard model != nil || checkpoint.container == options.container && checkpoint.carriesSource else {
+            throw BridgeError(
+                .badArgument,
+                "\(checkpoint.path) needs the plugin of its model to be written in another container"
+            )
+        }
         let parameters = checkpoint.parameters.map { parameter in
             var parameter = parameter
             if let type = options.elementType { parameter.view = parameter.view.cast(to: type) }
@@ -27,18 +49,59 @@ struct Resharder {
         )
         var manifest = checkpoint.manifest
         manifest.files = []
+        if !checkpoint.carriesSource { manifest.style = .transformers }
         var ledger = Ledger()
         ledger.mapped = parameters.map(\.name)
         let others = try checkpoint.manifest.files.map(\.name).filter {
             $0.hasPrefix("\(NativeCheckpoint.huggingFaceDirectory)/")
         }
         .map { PlannedFile.copy(name: $0, of: try CarriedFiles.open($0, in: checkpoint.path)) }
+        let notes = try checkpoint.sideFileNotes() + checkpoint.notes
+        let lines = parameters.map { ($0, [$0.name]) }
+        guard options.container == .native else {
+            let run = try model.map {
+                try MegatronRunConfiguration(model: $0, providerClass: providerClass, layout: layout)
+            }
+            let text = try run.map { [PlannedFile.literal(name: RunConfiguration.name, try $0.text())] }
+            return try TorchDistPlanner(
+                kind: .resharding,
+                source: checkpoint.path,
+                layout: layout,
+                manifest: manifest,
+                writers: options.writers
+            ).plan(
+                lines,
+                ledger: ledger,
+                notes: notes + (run?.notes ?? []),
+                otherFiles: others + carried() + (text ?? runConfiguration(layout.layout))
+            )
+        }
         return try NativePlanner(kind: .resharding, source: checkpoint.path, layout: layout, manifest: manifest).plan(
-            parameters.map { ($0, [$0.name]) },
+            lines,
             ledger: ledger,
-            notes: checkpoint.sideFileNotes(),
-            otherFiles: others + runConfiguration(layout.layout)
+            notes: notes,
+            otherFiles: others + carried() + ownRunConfiguration(layout.layout)
         )
+    }
+
+    /// What stands for the files of a Hugging Face directory where the checkpoint has none: its configuration, as it is
+    /// described, and the files of its tokenizer.
+    private func carried() throws -> [PlannedFile] {
+        guard !checkpoint.carriesSource else { return [] }
+        let name = Files.join(NativeCheckpoint.huggingFaceDirectory, checkpoint.manifest.style.configurationName)
+        return try [.literal(name: name, checkpoint.configuration.text())]
+            + checkpoint.tokenizerFiles.map {
+                .copy(
+                    name: Files.join(NativeCheckpoint.huggingFaceDirectory, Files.name(of: $0)),
+                    of: try CarriedFiles.open($0, in: checkpoint.path)
+                )
+            }
+    }
+
+    /// `run_config.yaml` of a native checkpoint.
+    private func ownRunConfiguration(_ layout: RankLayout) throws -> [PlannedFile] {
+        guard checkpoint.container != .native, let model else { return try runConfiguration(layout) }
+        return [.literal(name: RunConfiguration.name, try RunConfiguration.text(of: model, layout: layout))]
     }
 
     /// `run_config.yaml` with the sizes of the new layout; all other lines stay.

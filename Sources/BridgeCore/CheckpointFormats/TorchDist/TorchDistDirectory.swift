@@ -85,6 +85,12 @@ package struct TorchDistDirectory: Sendable {
         return directory
     }
 
+    /// A file of the items.
+    func file(_ name: String) throws -> FileStorage {
+        guard let storage = storages[name] else { throw BridgeError(.corruptInput, "\(path) has no \(name)") }
+        return storage
+    }
+
     // MARK: Items
 
     /// The file of `torch.save` that an item is.
@@ -93,9 +99,7 @@ package struct TorchDistDirectory: Sendable {
     package func archive(_ item: DistributedMetadata.Item, of key: String, globals: PickleGlobals) throws
         -> TorchArchive
     {
-        guard let storage = storages[item.file] else {
-            throw BridgeError(.corruptInput, "\(path) has no \(item.file)")
-        }
+        let storage = try file(item.file)
         guard item.range.upperBound <= storage.byteCount else {
             throw BridgeError(
                 .corruptInput,
