@@ -75,6 +75,7 @@ def start(rank, world, port, tensor_size, pipeline_size):
     # It asks for the current device even when nothing is on one.
     torch.cuda.current_device = lambda: torch.device("cpu")
     torch.cuda.synchronize = lambda *_: None
+    torch.Tensor.cuda = lambda tensor, *_, **__: tensor
     torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
     from megatron.core import parallel_state, tensor_parallel
 
@@ -142,7 +143,7 @@ def sharded(model, config, expected, metadata):
     own = {tensor.key for tensor in shards(state)}
     per_layer = metadata.get("singleton_local_shards") or metadata.get("non_homogeneous_layers")
     if per_layer or parallel_state.get_pipeline_model_parallel_rank() != 0:
-        others = {} if not per_layer else {name: tensor for name, tensor in expected.items() if ".layers." not in name}
+        others = {} if not per_layer else {name: tensor for name, tensor in expected.items() if "decoder.layers." not in name}
     else:
         others = expected
     if parallel_state.get_pipeline_model_parallel_rank() != 0:
