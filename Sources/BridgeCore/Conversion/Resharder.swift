@@ -62,17 +62,21 @@ package struct Resharder {
             let run = try model.map {
                 try MegatronRunConfiguration(model: $0, providerClass: providerClass, layout: layout)
             }
+            let optimizer = try checkpoint.manifest.holdsAdapter ? [] : checkpoint.optimizerParameters()
             let text = try run.map { [PlannedFile.literal(name: RunConfiguration.name, try $0.text())] }
             return try TorchDistPlanner(
                 kind: .resharding,
                 source: checkpoint.path,
                 layout: layout,
                 manifest: manifest,
-                writers: options.writers
+                writers: options.writers,
+                progress: progress()
             ).plan(
                 lines,
+                optimizer: optimizer,
                 ledger: ledger,
-                notes: notes + (run?.notes ?? []),
+                notes: notes.filter { !$0.hasPrefix("the optimizer's state") } + (run?.notes ?? [])
+                    + (optimizer.isEmpty ? [] : [Self.optimizerNote]),
                 otherFiles: others + carried() + (text ?? runConfiguration(layout.layout))
             )
         }
@@ -82,6 +86,25 @@ package struct Resharder {
             notes: notes,
             otherFiles: others + carried() + ownRunConfiguration(layout.layout)
         )
+    }
+
+    private static let optimizerNote =
+        "the optimizer's state is written under the names of fully_reshardable, without the groups of parameters of an optimizer: "
+        + "Bridge resumes from it, Megatron-Core loads the weights alone"
+
+    /// The progress of the run that the checkpoint is of.
+    private func progress() throws -> TrainStateFile {
+        let name = Files.join(checkpoint.path, "train_state.json")
+        if Files.exists(name) {
+            let reader = JSONReader(try JSON(contentsOf: name, limit: 1 << 20), name: name)
+            return TrainStateFile(
+                step: try reader.integer("iteration"),
+                consumedSamples: try reader.integer("consumed_samples")
+            )
+        }
+        if let directory = checkpoint.torchDist, let found = try TrainStateFile.read(directory) { return found }
+        let iteration = NativeCheckpoint.iteration(inName: Files.name(of: checkpoint.path)) ?? 0
+        return TrainStateFile(step: iteration, consumedSamples: 0)
     }
 
     /// What stands for the files of a Hugging Face directory where the checkpoint has none: its configuration, as it is

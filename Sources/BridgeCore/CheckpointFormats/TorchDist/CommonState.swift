@@ -1,3 +1,5 @@
+import BridgeSupport
+import TensorFiles
 import TensorRuntime
 package import TorchFiles
 
@@ -41,6 +43,42 @@ package struct TrainStateFile: Sendable {
     package init(step: Int, consumedSamples: Int) {
         self.step = step
         self.consumedSamples = consumedSamples
+    }
+
+    /// The progress that a checkpoint of Megatron Bridge or Megatron-LM has; nil for one without.
+    ///
+    /// Megatron Bridge has it in `train_state.pt`, Megatron-LM in the arguments of the common state.
+    ///
+    /// - Throws: `BridgeError` for a damaged file.
+    package static func read(_ directory: TorchDistDirectory) throws -> TrainStateFile? {
+        let path = Files.join(directory.path, TorchDistDirectory.trainStateName)
+        if Files.exists(path) {
+            let archive = try TorchArchive(
+                FileStorage(path: path),
+                name: path,
+                globals: .listed(PickleGlobals.tensors)
+            )
+            func count(_ key: String) throws -> Int? {
+                guard let value = archive.content[key], let tensor = try archive.tensor(value, named: key) else {
+                    return nil
+                }
+                guard tensor.shape.isEmpty, [.int32, .int64].contains(tensor.elementType) else { return nil }
+                let bytes = try tensor.storage.bytes(tensor.offset..<tensor.offset + tensor.byteCount)
+                let number = bytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+                return (0..<1 << 53).contains(number) ? Int(number) : nil
+            }
+            if let step = try count("step"), let samples = try count("consumed_train_samples") {
+                return TrainStateFile(step: step, consumedSamples: samples)
+            }
+            throw BridgeError(
+                .corruptInput,
+                "\(path) has no step and no consumed_train_samples, expected both as counts"
+            )
+        }
+        guard let state = try directory.commonState(), let step = state["iteration"]?.integer,
+            let samples = state["args"]?.attribute("consumed_train_samples")?.integer, step >= 0, samples >= 0
+        else { return nil }
+        return TrainStateFile(step: step, consumedSamples: samples)
     }
 
     /// The content of the file: tensors without dimensions, of the types that Megatron Bridge 0.6 gives them.
