@@ -73,6 +73,9 @@ class Comparison(Runner):
             title = f"saves {family} TP {layout[0]} PP {layout[1]}, {kind}"
             self.judge(title, lambda: self.save(home, model, config, expected, tensors, layout, metadata))
         self.judge(f"torch reads {family}", lambda: self.torch_reads(home, model, expected))
+        for nested in (False, True):
+            title = f"torch writes {family}{', nested' if nested else ''}"
+            self.judge(title, lambda: self.torch_writes(home, model, tensors, nested))
         shutil.rmtree(home)
 
     def load(self, home, model, config, expected, layout, own, writers):
@@ -108,6 +111,16 @@ class Comparison(Runner):
         found = {name: torch.zeros_like(tensor) for name, tensor in expected.items()}
         dcp.load(found, storage_reader=dcp.FileSystemReader(written / "iter_0000000"), no_dist=True)
         return f"{len(found)} tensors", [name for name in found if not same(found[name], expected[name])]
+
+    def torch_writes(self, home, model, tensors, nested):
+        saved, exported = home / "torch", home / "torch-exported"
+        for folder in (saved, exported):
+            shutil.rmtree(folder, ignore_errors=True)
+        dcp.save({"model": dict(tensors), "step": 3} if nested else dict(tensors), checkpoint_id=saved, no_dist=True)
+        self.call("convert", "export", "--hf-model", model, "--megatron-path", saved, "--hf-path", exported)
+        found = read_tensors(exported)
+        problems = [name for name in tensors if not same(tensors[name], found.get(name))]
+        return f"{len(found)} tensors", problems
 
 
 def same(one, other):

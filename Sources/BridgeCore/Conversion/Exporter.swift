@@ -44,7 +44,9 @@ package struct Exporter {
         var found: [(ParameterTable.Entry, TensorView)] = []
         var used: Set<String> = []
         for entry in try model.table(reference.style).entries {
-            guard let parameter = parameters[entry.megatron] else {
+            let joined = parameters[entry.megatron] == nil ? joined(entry, parameters) : nil
+            used.formUnion(joined?.names ?? [])
+            guard let parameter = parameters[entry.megatron] ?? joined?.parameter else {
                 if let other = entry.mapping.sharedWith {
                     ledger.shared[entry.megatron] = other
                 } else if entry.huggingFace.contains(where: allowed.contains)
@@ -89,6 +91,28 @@ package struct Exporter {
             )
         }
         return (found, ledger)
+    }
+
+    /// The parameter of tensors that are stored under Hugging Face's names, as torch's distributed checkpoint of a state
+    /// dictionary has them.
+    ///
+    /// - Parameters:
+    ///   - entry: The parameter.
+    ///   - stored: What is stored, by its name.
+    /// - Returns: The parameter and the names; nil where a tensor is missing or has another shape.
+    private func joined(
+        _ entry: ParameterTable.Entry,
+        _ stored: [String: GlobalParameter]
+    ) -> (parameter: GlobalParameter, names: [String])? {
+        guard source.hasForeignNames else { return nil }
+        let found = zip(entry.huggingFace, entry.shapes).compactMap { name, shape -> GlobalParameter? in
+            let spellings = [name] + model.bridge.keyMappings.map { $0.renamed(name) }
+            // A dictionary of a model and its optimizer has the model under this key.
+            return (spellings + spellings.map { "model.\($0)" }).lazy.compactMap { stored[$0] }
+                .first { $0.view.shape == shape }
+        }
+        guard found.count == entry.huggingFace.count, Set(found.map(\.view.elementType)).count == 1 else { return nil }
+        return (GlobalParameter(entry, entry.mapping.transform.toMegatron(found.map(\.view))), found.map(\.name))
     }
 
     /// A parameter without the rows that were added to a vocabulary so that ranks could divide it.

@@ -50,9 +50,7 @@ package struct TorchDistDirectory: Sendable {
                     "\(name) names the backend \(backend), expected torch_dist; convert the checkpoint with Megatron-Core first"
                 )
             }
-        } else if metadata.entries.contains(where: { $0.key.hasPrefix("model.") && $0.key.contains("module.") })
-            || metadata.entries.contains(where: { $0.key.hasPrefix("optimizer.") })
-        {
+        } else if metadata.entries.contains(where: { $0.key.hasPrefix("model.module.") }) {
             throw BridgeError(
                 .badArgument,
                 "\(path) has no \(Self.descriptionName): it is an fsdp_dtensor checkpoint of Megatron-FSDP, which cannot be read; "

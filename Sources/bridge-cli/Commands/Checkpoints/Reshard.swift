@@ -29,7 +29,7 @@ struct Reshard: ParsableCommand {
     @OptionGroup var layout: LayoutOptions
     @OptionGroup var container: ContainerOptions
     @OptionGroup var arguments: ConversionArguments
-    @OptionGroup var plugins: ModelPluginOptions
+    @OptionGroup var plugins: PluginOptions
     @OptionGroup var printing: RunOptions
 
     func validate() throws {
