@@ -53,7 +53,7 @@ test-levels: setup stamp
 
 test-parallel: setup stamp
 	swift build --build-tests $(FAST_C)
-	swift test --skip-build $(FAST_C) --filter 'CommunicationTests|Layout|Parallel|Rank'
+	BRIDGE_TEST_ALL_LAYOUTS=1 swift test --skip-build $(FAST_C) --filter "CommunicationTests|Layout|Parallel|Rank"
 
 test-peers: build
 	@scripts/setup-peers

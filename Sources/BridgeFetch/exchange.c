@@ -58,20 +58,23 @@ void bridge_connections_close(void *opaque) {
 
 const char *bridge_exchange_library(void) { return curl_version(); }
 
-static size_t take(char *bytes, size_t size, size_t count, void *opaque) {
-    connections *mine = opaque;
-    const bridge_fetch_request *request = mine->request;
-    if (request->take && request->take(request->context, bytes, size * count) != 0) return 0;
+// The number of bytes when a receiver has taken them, 0 when it stops the transfer.
+static size_t received(connections *mine, int stops, size_t count) {
+    if (stops) return 0;
     hear(mine);
-    return size * count;
+    return count;
+}
+
+static size_t take(char *bytes, size_t size, size_t count, void *opaque) {
+    const bridge_fetch_request *request = ((connections *)opaque)->request;
+    int stops = request->take && request->take(request->context, bytes, size * count) != 0;
+    return received(opaque, stops, size * count);
 }
 
 static size_t take_head(char *line, size_t size, size_t count, void *opaque) {
-    connections *mine = opaque;
-    const bridge_fetch_request *request = mine->request;
-    if (request->head && request->head(request->context, line, size * count) != 0) return 0;
-    hear(mine);
-    return size * count;
+    const bridge_fetch_request *request = ((connections *)opaque)->request;
+    int stops = request->head && request->head(request->context, line, size * count) != 0;
+    return received(opaque, stops, size * count);
 }
 
 static size_t give(char *bytes, size_t size, size_t count, void *opaque) {

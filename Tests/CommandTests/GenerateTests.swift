@@ -49,18 +49,7 @@ import Testing
     @Test(arguments: ["mistral", "ministral3", "gemma3"])
     func aMegatronCheckpointOfAnyLayoutGeneratesTheSame(_ name: String) throws {
         let scratch = try TemporaryDirectory()
-        let made = try BridgeProcess.run(
-            "convert",
-            "--hf-model",
-            directory(name),
-            "--megatron-path",
-            scratch.path("m"),
-            "--tp",
-            "2",
-            "--pp",
-            "2"
-        )
-        #expect(made.status == 0, "\(made.errors)")
+        try BridgeProcess.convert(directory(name), to: scratch.path("m"), "--tp", "2", "--pp", "2")
         let request =
             ["--prompt", "Hello", "--max-new-tokens", "12", "--ignore-eos"]
             + (name == "mistral" ? [] : ["--image", image("rgb.png")])

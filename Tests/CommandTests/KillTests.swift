@@ -103,14 +103,7 @@ import Testing
             withIntermediateDirectories: true
         )
         try Data(count: 100).write(to: scratch.url(".out.partial/iter_0000000/old"))
-        let outcome = try BridgeProcess.run(
-            "convert",
-            "--hf-model",
-            scratch.path("model"),
-            "--megatron-path",
-            scratch.path("out")
-        )
-        #expect(outcome.status == 0, "\(outcome.errors)")
+        try BridgeProcess.convert(scratch.path("model"), to: scratch.path("out"))
         #expect(!scratch.content.contains { $0.contains(".partial") || $0.hasSuffix("old") })
     }
 

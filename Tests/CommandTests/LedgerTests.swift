@@ -24,6 +24,20 @@ import Testing
             .wait()
     }
 
+    /// Exports the converted checkpoint to `back`.
+    private func export() throws {
+        let megatron = scratch.path("out")
+        let back = try BridgeProcess.run(
+            "convert",
+            "export",
+            "--megatron-path",
+            megatron,
+            "--hf-path",
+            scratch.path("back")
+        )
+        #expect(back.status == 0, "\(back.errors)")
+    }
+
     private func names(of layer: Int) -> [String] {
         [
             "input_layernorm", "mlp.down_proj", "mlp.gate_proj", "mlp.up_proj", "post_attention_layernorm",
@@ -78,15 +92,7 @@ import Testing
         let outcome = try convert("--allow-missing", "model.layers.3.*")
         #expect(outcome.status == 0, "\(outcome.errors)")
         #expect(try allowed() == names(of: 3))
-        let back = try BridgeProcess.run(
-            "convert",
-            "export",
-            "--megatron-path",
-            scratch.path("out"),
-            "--hf-path",
-            scratch.path("back")
-        )
-        #expect(back.status == 0, "\(back.errors)")
+        try export()
         let verify = try BridgeProcess.run(
             "verify",
             model.path,
@@ -102,15 +108,7 @@ import Testing
         let outcome = try convert("--allow-missing", "model.layers.4.*")
         #expect(outcome.status == 0, "\(outcome.errors)")
         #expect(try allowed() == names(of: 4))
-        let back = try BridgeProcess.run(
-            "convert",
-            "export",
-            "--megatron-path",
-            scratch.path("out"),
-            "--hf-path",
-            scratch.path("back")
-        )
-        #expect(back.status == 0, "\(back.errors)")
+        try export()
         #expect(TemporaryDirectory.bytes(of: scratch.path("back")) == TemporaryDirectory.bytes(of: model.path))
     }
 

@@ -36,8 +36,7 @@ import Testing
 
     @Test func onlyTheFirstRankPrintsAndAPipeGetsTheTextAlone() throws {
         let megatron = scratch.path("megatron")
-        let made = try BridgeProcess.run("convert", "--hf-model", directory("mistral"), "--megatron-path", megatron)
-        #expect(made.status == 0, "\(made.errors)")
+        try BridgeProcess.convert(directory("mistral"), to: megatron)
         let request = ["generate", "--prompt", "Hello", "--max-new-tokens", "8", "--megatron-path", megatron]
         let one = try BridgeProcess(request).wait()
         let two = try BridgeProcess(request + ["--pp", "2", "--ep", "1", "--etp", "1"]).wait()
@@ -96,14 +95,7 @@ import Testing
     /// Each rank verifies what it has, and one of them has the damaged byte.
     @Test func aDamagedCheckpointIsRefused() throws {
         let megatron = scratch.url("megatron")
-        let made = try BridgeProcess.run(
-            "convert",
-            "--hf-model",
-            directory("mistral"),
-            "--megatron-path",
-            megatron.path
-        )
-        #expect(made.status == 0, "\(made.errors)")
+        try BridgeProcess.convert(directory("mistral"), to: megatron.path)
         let names = try FileManager.default.subpathsOfDirectory(atPath: megatron.path)
         let file = megatron.appendingPathComponent(try #require(names.first { $0.hasSuffix(".safetensors") }))
         var bytes = try Data(contentsOf: file)

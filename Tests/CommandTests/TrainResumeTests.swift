@@ -109,6 +109,24 @@ import Testing
         #expect(try bench.steps("pieces").count == 6)
     }
 
+    /// The optimizer's state, the position in the data and the adapters' configuration go with the weights.
+    @Test(arguments: [[], ["peft.scheme=lora", "peft.dim=4"]]) func aRunResumesFromItsReshardedCheckpoint(
+        _ scheme: [String]
+    ) throws {
+        #expect(try BridgeProcess(bench.arguments("whole") + scheme).wait().status == 0)
+        let first = try BridgeProcess(bench.arguments("first", "train.exit_interval=3") + scheme).wait()
+        #expect(first.status == 0, "\(first.errors)")
+        let paths = ["--megatron-path", bench.scratch.path("first"), "--output", bench.scratch.path("second")]
+        let reshard = try BridgeProcess(["reshard", "--tp", "2", "--pp", "2"] + paths).wait()
+        #expect(reshard.status == 0, "\(reshard.errors)")
+        let check = try BridgeProcess.run("checkpoint", "check", bench.scratch.path("second"))
+        #expect(check.status == 0, "\(check.errors)")
+        let second = try BridgeProcess(bench.arguments("second") + scheme).wait()
+        #expect(second.status == 0, "\(second.errors)")
+        #expect(try bench.steps("second") == bench.steps("whole").suffix(3))
+        #expect(bench.state("second", iteration: 6) == bench.state("whole", iteration: 6))
+    }
+
     /// A limit that the first step exceeds, and one that no run of six steps reaches.
     @Test(arguments: [("1e-9", "limit", 1), ("1000", "done", 6)])
     func theTimeLimitOfAProcessIsCheckedAfterEveryStep(_ minutes: String, _ end: String, _ steps: Int) throws {

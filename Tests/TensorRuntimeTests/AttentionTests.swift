@@ -116,8 +116,54 @@ import Testing
                 operation: { $0[0].scaledDotProductAttention(to: $0[1], $0[2], mask: test.mask, scale: 0.7) },
                 formula: Self.formula(test, scale: 0.7)
             )
-            check.run(on: level.engine, .float32, layout)
-            check.run(on: level.engine, .bfloat16, layout, tolerance: bfloat16Tolerance)
+            check.runBothTypes(on: level.engine, layout)
+        }
+    }
+
+    /// A long row of keys, for one query as in decoding and for many, and the cases above.
+    static let longCases =
+        cases
+        + [(1, 700), (40, 300)].map { queries, keys in
+            Case(
+                name: "\(queries) of \(keys) tokens",
+                sizes: (1, queries, 4, keys, 2, 40),
+                mask: AttentionMask(
+                    isCausal: true,
+                    queries: .init(positions: positions(keys - queries..<keys)),
+                    keys: .init(positions: positions(0..<keys))
+                )
+            )
+        }
+
+    /// A value that is not a number makes the rows of all queries that see it so, and no other.
+    @Test(arguments: Level.all, longCases)
+    func whatIsNotANumberIsNotLost(_ level: Level, _ test: Case) {
+        let (b, t, h, s, g, k) = test.sizes
+        for type in [ElementType.float32, .bfloat16] {
+            for (input, number) in [(0, Float.nan), (1, .nan), (2, .nan), (0, .infinity), (1, .infinity)] {
+                let shapes = [[b, t, h, k], [b, s, g, k], [b, s, g, k]]
+                var values = shapes.enumerated().map { numbers($1.reduce(1, *), seed: UInt64($0 + 1)).map(abs) }
+                let token = shapes[input][1] / 2
+                values[input][token * shapes[input][2] * k + 1] = number
+                let x = zip(values, shapes).map { tensor($0, $1, type, on: level.engine) }
+                let out = x[0].scaledDotProductAttention(to: x[1], x[2], mask: test.mask, scale: 0.7)
+                let found = out.reshaped([b * t, h, k]).floats()
+                for query in 0..<b * t {
+                    for head in 0..<h {
+                        let sample = query / t
+                        let seen = (0..<s).filter { test.mask.sees(query: query, key: sample * s + $0) }
+                        let isAffected =
+                            input == 0
+                            ? query == token && head == 0 && !seen.isEmpty
+                            : sample == 0 && head / (h / g) == 0 && seen.contains(token)
+                        let row = found[((query * h + head) * k)..<((query * h + head + 1) * k)]
+                        let isNumber = input == 2 ? !row[row.startIndex + 1].isNaN : row.allSatisfy { !$0.isNaN }
+                        // As in torch, a value that is not a number reaches those that do not see it with a weight of 0.
+                        guard isAffected || input != 2 else { continue }
+                        #expect(isNumber != isAffected, "query \(query), head \(head), input \(input), \(number)")
+                    }
+                }
+            }
         }
     }
 }

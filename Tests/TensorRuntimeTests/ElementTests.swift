@@ -21,8 +21,7 @@ import Testing
                 operation: { operation($0[0], $0[1]) },
                 formula: broadcast(formula)
             )
-            check.run(on: level.engine, .float32, layout)
-            check.run(on: level.engine, .bfloat16, layout, tolerance: bfloat16Tolerance)
+            check.runBothTypes(on: level.engine, layout)
         }
         check(+, +)
         check(-, -)
@@ -53,8 +52,7 @@ import Testing
                 operation: { $0[0].applying(function) },
                 formula: { $0[0].map { Self.formula(function, $0) } }
             )
-            check.run(on: level.engine, .float32, layout)
-            check.run(on: level.engine, .bfloat16, layout, tolerance: bfloat16Tolerance)
+            check.runBothTypes(on: level.engine, layout)
         }
     }
 
@@ -99,8 +97,7 @@ import Testing
                 operation: { $0[0].gatedActivation($0[1], by: function) },
                 formula: { inputs in zip(inputs[0], inputs[1]).map { Self.formula(function, $0) * $1 } }
             )
-            check.run(on: level.engine, .float32, layout)
-            check.run(on: level.engine, .bfloat16, layout, tolerance: bfloat16Tolerance)
+            check.runBothTypes(on: level.engine, layout)
         }
     }
 
@@ -111,7 +108,6 @@ import Testing
             operation: { $0[0].affine(scale: -2.5, shift: 0.75) },
             formula: { $0[0].map { $0 * -2.5 + 0.75 } }
         )
-        check.run(on: level.engine, .float32, layout)
-        check.run(on: level.engine, .bfloat16, layout, tolerance: bfloat16Tolerance)
+        check.runBothTypes(on: level.engine, layout)
     }
 }

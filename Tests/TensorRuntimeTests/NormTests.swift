@@ -29,14 +29,7 @@ import Testing
                     operation: { $0[0].rmsNorm(weight: $0[1], form) },
                     formula: rmsFormula(form, width: width)
                 )
-                check.run(on: level.engine, .float32, layout, gradientTypes: [.float32, .float32])
-                check.run(
-                    on: level.engine,
-                    .bfloat16,
-                    layout,
-                    tolerance: bfloat16Tolerance,
-                    gradientTypes: [.bfloat16, .float32]
-                )
+                check.runBothTypes(on: level.engine, layout, float32Gradients: 1)
             }
         }
     }
@@ -75,14 +68,7 @@ import Testing
                     }
                 }
             )
-            check.run(on: level.engine, .float32, layout)
-            check.run(
-                on: level.engine,
-                .bfloat16,
-                layout,
-                tolerance: bfloat16Tolerance,
-                gradientTypes: [.bfloat16, .float32, .float32]
-            )
+            check.runBothTypes(on: level.engine, layout, float32Gradients: 2)
         }
     }
 

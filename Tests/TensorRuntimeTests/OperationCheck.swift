@@ -73,6 +73,31 @@ struct OperationCheck {
     /// The same of numbers in row-major order.
     var formula: ([[Double]]) -> [Double]
 
+    /// Compares value and gradients of float32 inputs, then of bfloat16 ones with some gradients in float32.
+    ///
+    /// - Parameters:
+    ///   - engine: What computes.
+    ///   - layout: How the inputs lie in memory.
+    ///   - float32Gradients: How many of the last inputs have gradients in float32 whatever their type.
+    ///   - sourceLocation: Where the check is asked for.
+    func runBothTypes(
+        on engine: CPUEngine,
+        _ layout: Layout,
+        float32Gradients: Int = 0,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+        run(on: engine, .float32, layout, sourceLocation: sourceLocation)
+        let types = shapes.indices.map { $0 < shapes.count - float32Gradients ? ElementType.bfloat16 : .float32 }
+        run(
+            on: engine,
+            .bfloat16,
+            layout,
+            tolerance: bfloat16Tolerance,
+            gradientTypes: types,
+            sourceLocation: sourceLocation
+        )
+    }
+
     /// Compares value and gradients, relative to the largest number.
     ///
     /// - Parameters:

@@ -33,8 +33,7 @@ import Testing
                 operation: { $0[0].matrixProduct($0[1]) },
                 formula: product(batch, m, k, n)
             )
-            check.run(on: level.engine, .float32, layout)
-            check.run(on: level.engine, .bfloat16, layout, tolerance: bfloat16Tolerance)
+            check.runBothTypes(on: level.engine, layout)
         }
     }
 
@@ -46,14 +45,7 @@ import Testing
                 operation: { $0[0].projected([$0[1]])[0] },
                 formula: projection(m, k, n)
             )
-            check.run(on: level.engine, .float32, layout)
-            check.run(
-                on: level.engine,
-                .bfloat16,
-                layout,
-                tolerance: bfloat16Tolerance,
-                gradientTypes: [.bfloat16, .float32]
-            )
+            check.runBothTypes(on: level.engine, layout, float32Gradients: 1)
         }
     }
 

@@ -31,14 +31,7 @@ import Testing
             formula: crossEntropy
         )
         for layout in level.layouts {
-            check.run(on: level.engine, .float32, layout)
-            check.run(
-                on: level.engine,
-                .bfloat16,
-                layout,
-                tolerance: bfloat16Tolerance,
-                gradientTypes: [.bfloat16, .float32]
-            )
+            check.runBothTypes(on: level.engine, layout, float32Gradients: 1)
         }
     }
 

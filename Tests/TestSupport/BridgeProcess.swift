@@ -1,4 +1,5 @@
 public import Foundation
+public import Testing
 
 /// A run of the built `bridge`.
 public final class BridgeProcess {
@@ -88,6 +89,24 @@ public final class BridgeProcess {
             output: String(decoding: try Data(contentsOf: logs.url("out")), as: UTF8.self),
             errors: String(decoding: try Data(contentsOf: logs.url("err")), as: UTF8.self)
         )
+    }
+
+    /// Imports a Hugging Face model into a Megatron checkpoint, and records an issue when that fails.
+    ///
+    /// - Parameters:
+    ///   - model: The model's directory.
+    ///   - destination: The checkpoint's directory.
+    ///   - options: Further options of `bridge convert`.
+    ///   - sourceLocation: Where the conversion is asked for.
+    public static func convert(
+        _ model: String,
+        to destination: String,
+        _ options: String...,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        let arguments = ["convert", "--hf-model", model, "--megatron-path", destination] + options
+        let outcome = try BridgeProcess(arguments).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)", sourceLocation: sourceLocation)
     }
 
     /// A run from start to end.

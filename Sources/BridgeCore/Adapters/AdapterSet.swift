@@ -97,13 +97,6 @@ public final class AdapterSet: Sendable {
         if configuration.targetModules.contains(where: output.contains),
             !freezesLanguageModel
         {
-            let groups = model.decoder.parallelism.groups
-            guard groups.tp.size == 1, groups.cp.size == 1, groups.pp.size == 1 else {
-                throw BridgeError(
-                    .badConfiguration,
-                    "peft.target_modules names output_layer, whose adapters are not sharded; remove it, or set TP, PP and CP to 1"
-                )
-            }
             try Self.checkUntied(configuration, model)
             model.decoder.untie()
         }
@@ -111,7 +104,11 @@ public final class AdapterSet: Sendable {
         let tower = configuration.visionLora ? model.vision?.towerParameters ?? [] : []
         let language = freezesLanguageModel ? [] : model.decoder.parameters
         let candidates = AdaptedModule.all(in: language) + AdaptedModule.all(in: tower)
-        guard !candidates.isEmpty else { throw BridgeError(.badConfiguration, Recipe.frozenLanguageModelProblem) }
+        // A stage of a pipeline may have none.
+        let stages = model.decoder.parallelism.groups.pp
+        guard try stages.allReduceSum([Double(candidates.count)])[0] > 0 else {
+            throw BridgeError(.badConfiguration, Recipe.frozenLanguageModelProblem)
+        }
         let shape = AdapterShape(
             rank: configuration.dim,
             scale: PEFTConfiguration.scale(configuration.alpha, configuration.dim, byRoot: configuration.usesRSLoRA)
@@ -125,7 +122,7 @@ public final class AdapterSet: Sendable {
         )
         wholeParameters = model.parameters(ofParts: configuration.modulesToSave)
         notes = []
-        guard !modules.isEmpty else {
+        guard try stages.allReduceSum([Double(modules.count)])[0] > 0 else {
             throw BridgeError(
                 .badConfiguration,
                 "peft.exclude_modules (\(configuration.excludeModules.joined(separator: ", "))) excludes every module that "

@@ -1,7 +1,9 @@
 import BridgeSupport
+import Communication
 import ModelSchema
 import Models
 import Recipes
+import TensorRuntime
 
 /// Which layers of a model get adapters, by the names in a recipe.
 ///
@@ -9,12 +11,15 @@ import Recipes
 /// of a fused module have their own names, such as `linear_q`.
 struct AdapterTargets {
     private let configuration: Recipe.PEFTSection
+    /// The stages of the pipeline, each with some of the modules.
+    private let stages: any ProcessGroup
 
     /// Checks every name of a configuration.
     ///
     /// - Throws: `BridgeError` with the names that are those of no module, and the modules that there are.
     init(_ configuration: Recipe.PEFTSection, in model: any CausalModel) throws {
         self.configuration = configuration
+        stages = model.decoder.parallelism.groups.pp
         let language = AdaptedModule.all(in: model.decoder.parameters)
         let tower = AdaptedModule.all(in: model.vision?.towerParameters ?? [])
         if !configuration.visionLora,
@@ -71,7 +76,9 @@ struct AdapterTargets {
         _ modules: [AdaptedModule],
         listed: [AdaptedModule]
     ) throws {
-        let wrong = patterns.filter { !isOne($0, of: modules) }
+        // A module may be that of another stage of a pipeline.
+        let counts = try stages.allReduceSum(patterns.map { isOne($0, of: modules) ? 1 : 0 })
+        let wrong = zip(patterns, counts).filter { $0.1 == 0 }.map(\.0)
         guard !wrong.isEmpty else { return }
         let words = wrong.map { name in ownName(of: name).map { "\(name), which is \($0) here" } ?? name }
         throw BridgeError(

@@ -96,20 +96,14 @@ package final class DirectIOFile: Sendable {
     }
 
     private func write(_ bytes: UnsafeRawBufferPointer, at offset: Int, to descriptor: Int32) throws {
-        var descriptor = descriptor
-        var done = 0
-        while done < bytes.count, let base = bytes.baseAddress {
-            let count = pwrite(descriptor, base + done, bytes.count - done, off_t(offset + done))
-            if count < 0, errno == EINTR { continue }
-            if count < 0, errno == EINVAL, descriptor != self.descriptor {
-                // Some file systems open such files and refuse the writes.
-                isRefused.store(true, ordering: .relaxed)
-                descriptor = self.descriptor
-                continue
-            }
-            guard count > 0 else { throw BridgeError.system("cannot write \(path)") }
-            done += count
+        guard let base = bytes.baseAddress else { return }
+        let done = try transfer("write", bytes.count, through: descriptor) { descriptor, done in
+            pwrite(descriptor, base + done, bytes.count - done, off_t(offset + done))
+        } refused: {
+            // Some file systems open such files and refuse the writes.
+            isRefused.store(true, ordering: .relaxed)
         }
+        guard done == bytes.count else { throw BridgeError.system("cannot write \(path)", EIO) }
     }
 
     /// Flushes a file to the disk.
@@ -237,19 +231,43 @@ package final class DirectIOFile: Sendable {
         into buffer: UnsafeMutableRawBufferPointer,
         from descriptor: Int32
     ) throws -> Int {
+        guard let base = buffer.baseAddress else { return 0 }
+        // A file system may refuse direct reads, or refuse them after the last whole page.
+        return try transfer("read", buffer.count, through: descriptor) { descriptor, done in
+            pread(descriptor, base + done, buffer.count - done, off_t(offset + done))
+        }
+    }
+
+    /// Calls a system call until all bytes are transferred or it transfers none.
+    ///
+    /// - Parameters:
+    ///   - verb: What the call does, for the error.
+    ///   - count: The number of bytes.
+    ///   - descriptor: The first descriptor to use; the one for the page cache replaces it when the file system refuses it.
+    ///   - call: The system call: a descriptor, and the number of bytes that are done.
+    ///   - refused: Called when the file system refuses a descriptor.
+    /// - Returns: The number of bytes transferred.
+    /// - Throws: `BridgeError` when the call fails.
+    private func transfer(
+        _ verb: String,
+        _ count: Int,
+        through descriptor: Int32,
+        _ call: (Int32, Int) -> Int,
+        refused: () -> Void = {}
+    ) throws -> Int {
         var descriptor = descriptor
         var done = 0
-        while done < buffer.count, let base = buffer.baseAddress {
-            let count = pread(descriptor, base + done, buffer.count - done, off_t(offset + done))
-            if count < 0, errno == EINTR { continue }
-            if count < 0, errno == EINVAL, descriptor != self.descriptor {
-                // A file system that refuses direct reads, or refuses them after the last whole page.
+        while done < count {
+            let moved = call(descriptor, done)
+            if moved < 0, errno == EINTR { continue }
+            if moved < 0, errno == EINVAL, descriptor != self.descriptor {
+                refused()
                 descriptor = self.descriptor
                 continue
             }
-            guard count >= 0 else { throw BridgeError.system("cannot read \(path)") }
-            guard count > 0 else { break }
-            done += count
+            guard moved >= 0 else { throw BridgeError.system("cannot \(verb) \(path)") }
+            guard moved > 0 else { break }
+            done += moved
         }
         return done
     }

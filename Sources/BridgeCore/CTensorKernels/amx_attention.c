@@ -46,9 +46,9 @@ AMX void ctk_amx_attention_pack(void *packed, const ctk_attention *p, size_t gro
     }
 }
 
-// e^x for x of 0 or less (Cephes, expf).
+// e^x for x of 0 or less (Cephes, expf); NaN stays NaN.
 AMX_INLINE __m512 exponential(__m512 x) {
-    x = _mm512_max_ps(x, _mm512_set1_ps(-100));
+    x = _mm512_max_ps(_mm512_set1_ps(-100), x);
     __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504088896341f)), 8);
     __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
     r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
@@ -161,8 +161,8 @@ AMX void ctk_amx_attention(const ctk_attention *p, size_t group, const void *pac
             __m512 sum = _mm512_setzero_ps();
             for (size_t i = 0; i < pairs * 32; i += 2) {
                 __m512 even = _mm512_load_ps(SCORE(i, half)), odd = _mm512_load_ps(SCORE(i + 1, half));
-                __mmask16 sees_even = _mm512_cmp_ps_mask(even, nothing, _CMP_NEQ_OQ),
-                          sees_odd = _mm512_cmp_ps_mask(odd, nothing, _CMP_NEQ_OQ);
+                __mmask16 sees_even = _mm512_cmp_ps_mask(even, nothing, _CMP_NEQ_UQ),
+                          sees_odd = _mm512_cmp_ps_mask(odd, nothing, _CMP_NEQ_UQ);
                 even = _mm512_maskz_mov_ps(sees_even, exponential(_mm512_sub_ps(even, base)));
                 odd = _mm512_maskz_mov_ps(sees_odd, exponential(_mm512_sub_ps(odd, base)));
                 sum = _mm512_add_ps(sum, _mm512_add_ps(even, odd));
@@ -176,7 +176,7 @@ AMX void ctk_amx_attention(const ctk_attention *p, size_t group, const void *pac
             __mmask16 is_first = _mm512_cmp_ps_mask(largest[half], nothing, _CMP_EQ_OQ);
             __m512 shrink = _mm512_maskz_mov_ps((__mmask16)~is_first, exponential(_mm512_sub_ps(largest[half], base)));
             totals[half] = _mm512_fmadd_ps(totals[half], shrink, sum);
-            if (_mm512_cmp_ps_mask(shrink, _mm512_set1_ps(1), _CMP_NEQ_OQ))
+            if (_mm512_cmp_ps_mask(shrink, _mm512_set1_ps(1), _CMP_NEQ_UQ))
                 for (size_t d = 0; d < width; d++) {
                     uint8_t *at = sums + d / 32 * 4 * TILE + d / 16 % 2 * 2 * TILE + half * TILE + d % 16 * 64;
                     _mm512_store_ps(at, _mm512_mul_ps(_mm512_load_ps(at), shrink));
@@ -190,7 +190,8 @@ AMX void ctk_amx_attention(const ctk_attention *p, size_t group, const void *pac
     _tile_release();
 
     for (size_t half = 0; half < 2; half++) {
-        __mmask16 any = _mm512_cmp_ps_mask(totals[half], _mm512_setzero_ps(), _CMP_GT_OQ);
+        // Not a number either, which makes the result one that is none.
+        __mmask16 any = _mm512_cmp_ps_mask(totals[half], _mm512_setzero_ps(), _CMP_NEQ_UQ);
         __m512 share = _mm512_maskz_div_ps(any, _mm512_set1_ps(1), totals[half]);
         for (size_t d = 0; d < p->width; d += 16) {
             __m512i r[16];
@@ -213,7 +214,7 @@ AMX void ctk_amx_attention(const ctk_attention *p, size_t group, const void *pac
         for (size_t i = 0; i < 16 && row + 16 * half + i < rows; i++) {
             size_t index = row + 16 * half + i;
             p->log_sum_exp[(first_head + index % share_count) * p->queries + index / share_count] =
-                sums_of[i] > 0 ? tops[i] + logf(sums_of[i]) : INFINITY;
+                sums_of[i] == 0 ? INFINITY : tops[i] + logf(sums_of[i]);
         }
     }
 }

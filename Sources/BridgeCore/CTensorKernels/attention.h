@@ -73,6 +73,9 @@ INLINE void weigh_scores(float *scores, softmax_rows *so, const ctk_attention *a
         float old = so->largest[row], new = v_largest(largest);
         if (old > new) new = old;
         if (new == -__builtin_inff()) {
+            // Nothing is seen, or only what is not a number, which the largest of them does not tell.
+            for (size_t column = 0; column < TILE; column++)
+                if (score[column] != score[column]) so->largest[row] = so->totals[row] = score[column];
             memset(score, 0, TILE * 4);
             continue;
         }

@@ -21,7 +21,7 @@ static void level_attend_delta(const ctk_attention *a, size_t head, size_t first
 
 // The weight for a score; where nothing is seen the sum may be anything.
 INLINE vf weight_again(vf score, vf log_sum_exp, sight seen, vi mask) {
-    vf weight = v_exp_negative(v_min(score - log_sum_exp, v_set(0)));
+    vf weight = v_exp_negative(v_min(v_set(0), score - log_sum_exp));
     return seen == SEES_ALL ? weight : (vf)((vi)weight & mask);
 }
 

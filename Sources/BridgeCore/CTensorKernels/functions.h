@@ -36,9 +36,9 @@ INLINE vf v_exp(vf x) {
     return v_select(x != x, x, result);
 }
 
-// exp for arguments that are never positive: less than 2^-125 becomes 0.
+// exp for arguments that are never positive: less than 2^-125 becomes 0, and NaN stays NaN.
 INLINE vf v_exp_negative(vf x) {
-    vf n, r = v_reduce(v_max(x, v_set(-87.0f)), &n);
+    vf n, r = v_reduce(v_max(v_set(-87.0f), x), &n);
     vf result = (v_expm1_reduced(r) + 1.0f) * v_power_of_two(n);
     return v_select(x < -87.0f, v_set(0), result);
 }

@@ -78,30 +78,15 @@ INLINE void fill_row(float *block, size_t words, const void *source, ctk_type ty
 }
 
 #if LANES == 16
+#define TRANSPOSE_INLINE INLINE
+#include "transpose16.h"
+
 // 16 x 16 words.
 INLINE void transpose_words(float *target, size_t target_stride, const float *source, size_t source_stride) {
-    __m512i r[16], t[16];
+    __m512i r[16];
     for (int i = 0; i < 16; i++) r[i] = _mm512_loadu_si512(source + i * source_stride);
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4) {
-        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-    // r[4 g + j] holds column j of every quarter, of rows 4 g to 4 g + 3.
-    for (int j = 0; j < 4; j++) {
-        __m512i low0 = _mm512_shuffle_i32x4(r[j], r[4 + j], 0x88), high0 = _mm512_shuffle_i32x4(r[j], r[4 + j], 0xdd);
-        __m512i low1 = _mm512_shuffle_i32x4(r[8 + j], r[12 + j], 0x88);
-        __m512i high1 = _mm512_shuffle_i32x4(r[8 + j], r[12 + j], 0xdd);
-        _mm512_storeu_si512(target + j * target_stride, _mm512_shuffle_i32x4(low0, low1, 0x88));
-        _mm512_storeu_si512(target + (j + 4) * target_stride, _mm512_shuffle_i32x4(high0, high1, 0x88));
-        _mm512_storeu_si512(target + (j + 8) * target_stride, _mm512_shuffle_i32x4(low0, low1, 0xdd));
-        _mm512_storeu_si512(target + (j + 12) * target_stride, _mm512_shuffle_i32x4(high0, high1, 0xdd));
-    }
+    transpose(r);
+    for (int i = 0; i < 16; i++) _mm512_storeu_si512(target + i * target_stride, r[i]);
 }
 #else
 INLINE void transpose_words(float *target, size_t target_stride, const float *source, size_t source_stride) {

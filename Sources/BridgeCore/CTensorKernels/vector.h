@@ -25,6 +25,7 @@ INLINE vf v_set(float value) { return value - (vf){0}; }
 INLINE vf v_load(const float *source) { return *(const vf_memory *)source; }
 INLINE void v_store(float *target, vf value) { *(vf_memory *)target = value; }
 INLINE vf v_select(vi mask, vf yes, vf no) { return (vf)((mask & (vi)yes) | (~mask & (vi)no)); }
+// The larger and the smaller; b where one of them is NaN.
 INLINE vf v_max(vf a, vf b) { return v_select(a > b, a, b); }
 INLINE vf v_min(vf a, vf b) { return v_select(a < b, a, b); }
 INLINE vf v_abs(vf a) { return (vf)((vu)a & 0x7fffffffu); }

@@ -7,7 +7,8 @@ import TensorRuntime
 
 /// Plans the conversion from one layout of a native checkpoint to another.
 ///
-/// Needs no plugin where the manifest has all information: that of a native checkpoint, for another one.
+/// Needs no plugin where the manifest has all information: that of a native checkpoint, for another one. The checkpoint of
+/// a run keeps its optimizer's state and its other files, so that the run can resume from the result.
 package struct Resharder {
     let checkpoint: NativeCheckpoint
     let options: ConversionOptions
@@ -52,17 +53,16 @@ package struct Resharder {
         if !checkpoint.carriesSource { manifest.style = .transformers }
         var ledger = Ledger()
         ledger.mapped = parameters.map(\.name)
-        let others = try checkpoint.manifest.files.map(\.name).filter {
-            $0.hasPrefix("\(NativeCheckpoint.huggingFaceDirectory)/")
+        let optimizer = try checkpoint.optimizerParameters()
+        let others = try otherFiles.map {
+            PlannedFile.copy(name: $0, of: try CarriedFiles.open($0, in: checkpoint.path))
         }
-        .map { PlannedFile.copy(name: $0, of: try CarriedFiles.open($0, in: checkpoint.path)) }
         let notes = try checkpoint.sideFileNotes() + checkpoint.notes
         let lines = parameters.map { ($0, [$0.name]) }
         guard options.container == .native else {
             let run = try model.map {
                 try MegatronRunConfiguration(model: $0, providerClass: providerClass, layout: layout)
             }
-            let optimizer = try checkpoint.manifest.holdsAdapter ? [] : checkpoint.optimizerParameters()
             let text = try run.map { [PlannedFile.literal(name: RunConfiguration.name, try $0.text())] }
             return try TorchDistPlanner(
                 kind: .resharding,
@@ -82,19 +82,36 @@ package struct Resharder {
         }
         return try NativePlanner(kind: .resharding, source: checkpoint.path, layout: layout, manifest: manifest).plan(
             lines,
+            optimizer: checkpoint.container == .native ? optimizer : [],
             ledger: ledger,
             notes: notes,
             otherFiles: others + carried() + ownRunConfiguration(layout.layout)
         )
     }
 
+    /// The files that both checkpoints have: all but those of the container.
+    private var otherFiles: [String] {
+        let names = checkpoint.manifest.files.map(\.name)
+        guard checkpoint.container == .native else {
+            let source = "\(NativeCheckpoint.huggingFaceDirectory)/"
+            return names.filter { $0.hasPrefix(source) || $0 == AdapterFiles.configuration }
+        }
+        let lines = checkpoint.manifest.parameters + checkpoint.manifest.optimizer
+        // Progress is stored in the container's own way, and its run_config.yaml has no recipe to compare with.
+        let own = Set(lines.flatMap(\.chunks).map(\.file)).union([RunConfiguration.name])
+            .union(options.container == .torchDist ? [Self.progressName] : [])
+        return names.filter { !own.contains($0) }
+    }
+
+    /// The file of a training run's own progress.
+    private static let progressName = "train_state.json"
     private static let optimizerNote =
         "the optimizer's state is written under the names of fully_reshardable, without the groups of parameters of an optimizer: "
         + "Bridge resumes from it, Megatron-Core loads the weights alone"
 
     /// The progress of the run that the checkpoint is of.
     private func progress() throws -> TrainStateFile {
-        let name = Files.join(checkpoint.path, "train_state.json")
+        let name = Files.join(checkpoint.path, Self.progressName)
         if Files.exists(name) {
             let reader = JSONReader(try JSON(contentsOf: name, limit: 1 << 20), name: name)
             return TrainStateFile(

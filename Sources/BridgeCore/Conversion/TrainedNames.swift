@@ -65,7 +65,7 @@ package struct TrainedNames {
         if !isWholeModule { (position.split, position.parts) = (.replicated, nil) }
         switch position.split {
         case .row where followsRows: (position.split, position.parts) = (.replicated, nil)
-        case .column where !followsRows, .gatedColumn where !followsRows:
+        case .column where !followsRows, .gatedColumn where !followsRows, .vocabulary where !followsRows:
             (position.split, position.parts) = (.replicated, nil)
         default: break
         }

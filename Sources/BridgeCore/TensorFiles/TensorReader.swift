@@ -114,10 +114,7 @@ public final class TensorReader {
         wanted: Range<Int>,
         body: (_ row: Int, _ skipped: Int, _ piece: Range<Int>) throws -> Void
     ) rethrows {
-        let firstRow = max(block.rows.lowerBound, wanted.lowerBound / max(rowBytes, 1))
-        let endRow = min(block.rows.upperBound, (wanted.upperBound + rowBytes - 1) / max(rowBytes, 1))
-        guard firstRow < endRow else { return }
-        for row in firstRow..<endRow {
+        for row in rows(of: block, rowBytes: rowBytes, wanted: wanted) {
             let start = row * rowBytes + block.columns.lowerBound * element
             let run = start..<start + block.columns.count * element
             let piece = run.clamped(to: wanted)
@@ -125,6 +122,13 @@ public final class TensorReader {
             let target = piece.lowerBound - wanted.lowerBound..<piece.upperBound - wanted.lowerBound
             try body(row - block.rows.lowerBound, piece.lowerBound - start, target)
         }
+    }
+
+    /// The rows of a block that have some of the wanted bytes of the view.
+    private func rows(of block: TensorView.Block, rowBytes: Int, wanted: Range<Int>) -> Range<Int> {
+        let rowBytes = max(rowBytes, 1)
+        let first = max(block.rows.lowerBound, wanted.lowerBound / rowBytes)
+        return first..<max(first, min(block.rows.upperBound, (wanted.upperBound + rowBytes - 1) / rowBytes))
     }
 
     /// Converts, dequantises or transposes a few rows at a time, whole elements, and copies the requested bytes.
@@ -138,11 +142,10 @@ public final class TensorReader {
         let element = view.elementType.byteCount
         let rowBytes = view.width * element
         let storedElement = content.tensor.elementType.byteCount
-        let firstRow = max(block.rows.lowerBound, wanted.lowerBound / rowBytes)
-        let endRow = min(block.rows.upperBound, (wanted.upperBound + rowBytes - 1) / rowBytes)
+        let rows = rows(of: block, rowBytes: rowBytes, wanted: wanted)
         let rowsAtOnce = max(1, Self.pieceByteCount / max(1, block.columns.count * storedElement))
-        for row in stride(from: firstRow, to: endRow, by: rowsAtOnce) {
-            let count = min(rowsAtOnce, endRow - row)
+        for row in stride(from: rows.lowerBound, to: rows.upperBound, by: rowsAtOnce) {
+            let count = min(rowsAtOnce, rows.upperBound - row)
             let made = try rearranged(
                 content,
                 row: row - block.rows.lowerBound,

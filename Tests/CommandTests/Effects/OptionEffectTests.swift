@@ -166,14 +166,7 @@ import Testing
 
     /// Converts the toy to the Megatron checkpoint `m`.
     private func makeMegatronCheckpoint() throws {
-        let made = try BridgeProcess.run(
-            "convert",
-            "--hf-model",
-            directory("mistral"),
-            "--megatron-path",
-            scratch.path("m")
-        )
-        #expect(made.status == 0, "\(made.errors)")
+        try BridgeProcess.convert(directory("mistral"), to: scratch.path("m"))
     }
 
     @Test func anExportAfterAModelThatIsNotThereIsAnErrorBeforeAnyWork() throws {

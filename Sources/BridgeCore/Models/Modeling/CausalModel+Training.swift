@@ -94,8 +94,9 @@ extension CausalModel {
     /// The weighted sum of the cross entropies of this rank's tokens, from the residual stream after the last layer.
     public func loss(of stream_BTD: Tensor, _ batch: TokenBatch, targets: [Int32], weight: Float = 1) throws -> Tensor {
         let parallelism = decoder.parallelism
-        let targets = try parallelism.own(targets, of: batch)
+        let (all, targets) = (targets, try parallelism.own(targets, of: batch))
         let places = targets.indices.filter { targets[$0] >= 0 }
+        let (numbers, count) = try parallelism.numbers(ofSupervised: all, in: batch)
         func chosen(_ x: Tensor) -> Tensor {
             let rows = x.reshaped([targets.count, -1])
             // Only what is supervised goes through the output layer, which is much of the work for large vocabularies.
@@ -105,11 +106,13 @@ extension CausalModel {
             parallelism.sequenceParallel
             ? try chosen(parallelism.entering(decoder.finalNorm(stream_BTD)))
             : try parallelism.entering(decoder.finalNorm(chosen(stream_BTD)))
-        return try decoder.output.crossEntropy(
-            rows_ND,
-            targets: places.map { targets[$0] },
-            weights: [Float](repeating: weight, count: places.count)
-        )
+        return try withTokens(numbers, of: count) {
+            try decoder.output.crossEntropy(
+                rows_ND,
+                targets: places.map { targets[$0] },
+                weights: [Float](repeating: weight, count: places.count)
+            )
+        }
     }
 
     /// Floating-point operations of training on a number of text tokens: three times those of a forward pass, in which

@@ -130,6 +130,23 @@ public struct ModelParallelism: Sendable {
         return batch.chosen(targets, columns: columns)
     }
 
+    /// Which of a batch's supervised tokens this rank has: their numbers among all of them, row by row.
+    ///
+    /// - Parameters:
+    ///   - targets: The targets of all tokens, negative for one that is not supervised.
+    ///   - batch: The tokens.
+    /// - Returns: The numbers, nil for all; and how many supervised tokens there are.
+    func numbers(ofSupervised targets: [Int32], in batch: TokenBatch) throws -> (part: [Int32]?, whole: Int) {
+        var count: Int32 = 0
+        let numbers = targets.map { target -> Int32 in
+            guard target >= 0 else { return -1 }
+            defer { count += 1 }
+            return count
+        }
+        guard groups.cp.size > 1 else { return (nil, Int(count)) }
+        return (try own(numbers, of: batch).filter { $0 >= 0 }, Int(count))
+    }
+
     /// The smallest multiple of a number that the length of a batch has to be a multiple of too.
     public func lengthMultiple(of number: Int) -> Int {
         let own = (groups.cp.size > 1 ? 2 * groups.cp.size : 1) * (sequenceParallel ? tensorSize : 1)

@@ -84,10 +84,14 @@ public final class TransformerDecoder: @unchecked Sendable {
 
     /// Gives a tied output layer its own copy of the embedding's weight.
     ///
-    /// The two share their memory until one of them is replaced or made writable.
+    /// The two share their memory until one of them is replaced or made writable. A stage without the output layer has
+    /// nothing to do.
     package func untie() {
-        guard isTied else { return }
-        output = Linear(weight: Parameter(outputName, embedding.tensor, shard: embedding.shard), input: output.input)
+        guard isTied, parallelism.postProcess else { return }
+        // The last stage's copy of the embedding stands for nothing, but its output layer is the only one.
+        var shard = embedding.shard
+        shard?.isOwner = true
+        output = Linear(weight: Parameter(outputName, embedding.tensor, shard: shard), input: output.input)
     }
 
     /// The input of this pass, which is not that of the next one.

@@ -105,7 +105,6 @@ extension CPUEngine {
         model: Tensor?,
         _ step: AdamWStep
     ) {
-        checkState([values, first, second, gradient], model)
         var numbers = ctk_adamw_step(
             gradient_scale: step.gradientScale,
             beta1: Float(step.beta1),
@@ -116,18 +115,8 @@ extension CPUEngine {
             second_scale: Float(1 / (1 - pow(step.beta2, Double(step.count))).squareRoot())
         )
         withUnsafePointer(to: &numbers) { numbers in
-            pool.split(values.count, grain: Self.stateGrain, multiple: 64) { range in
-                ctk_adamw(
-                    isa,
-                    values.floatPointer + range.lowerBound,
-                    first.floatPointer + range.lowerBound,
-                    second.floatPointer + range.lowerBound,
-                    gradient.floatPointer + range.lowerBound,
-                    model.map { $0.pointer + range.lowerBound * $0.elementType.byteCount },
-                    model?.kernelType ?? CTK_FLOAT32,
-                    range.count,
-                    numbers
-                )
+            overParts(of: [values, first, second, gradient], model) { state, model, type, count in
+                ctk_adamw(isa, state[0], state[1], state[2], state[3], model, type, count, numbers)
             }
         }
     }
@@ -140,7 +129,6 @@ extension CPUEngine {
         model: Tensor?,
         _ step: SGDStep
     ) {
-        checkState([values, velocity, gradient], model)
         var numbers = ctk_sgd_step(
             gradient_scale: step.gradientScale,
             momentum: step.momentum,
@@ -148,18 +136,26 @@ extension CPUEngine {
             rate: step.rate
         )
         withUnsafePointer(to: &numbers) { numbers in
-            pool.split(values.count, grain: Self.stateGrain, multiple: 64) { range in
-                ctk_sgd(
-                    isa,
-                    values.floatPointer + range.lowerBound,
-                    velocity.floatPointer + range.lowerBound,
-                    gradient.floatPointer + range.lowerBound,
-                    model.map { $0.pointer + range.lowerBound * $0.elementType.byteCount },
-                    model?.kernelType ?? CTK_FLOAT32,
-                    range.count,
-                    numbers
-                )
+            overParts(of: [values, velocity, gradient], model) { state, model, type, count in
+                ctk_sgd(isa, state[0], state[1], state[2], model, type, count, numbers)
             }
+        }
+    }
+
+    /// Splits float32 tensors of one size, and the parameter in the model's type, among the threads.
+    private func overParts(
+        of state: [Tensor],
+        _ model: Tensor?,
+        _ body: ([UnsafeMutablePointer<Float>], UnsafeMutableRawPointer?, ctk_type, Int) -> Void
+    ) {
+        checkState(state, model)
+        pool.split(state[0].count, grain: Self.stateGrain, multiple: 64) { range in
+            body(
+                state.map { $0.floatPointer + range.lowerBound },
+                model.map { $0.pointer + range.lowerBound * $0.elementType.byteCount },
+                model?.kernelType ?? CTK_FLOAT32,
+                range.count
+            )
         }
     }
 

@@ -31,7 +31,9 @@ extension Linear {
         // time, and recomputes them in the backward pass.
         let low = adapter.projectedDown(rows)
         let factor = adapter.factor(for: matrix)
-        let height = max(1, (byteLimit ?? Self.logitByteLimit) / max(4 * matrix.shape[0], 1))
+        // All ranks have chunks of the same height: the ranks that have the other rows sum up with this one.
+        let shard = vocabularyShard
+        let height = max(1, (byteLimit ?? Self.logitByteLimit) / max(4 * (shard?.size ?? matrix.shape[0]), 1))
         var total: Tensor?
         for first in stride(from: 0, to: targets.count, by: height) {
             let chunk = first..<min(first + height, targets.count)
@@ -39,15 +41,15 @@ extension Linear {
             let parts =
                 [rows, low.dropped, low.product].map { $0.narrowed(0, to: chunk) } + (factor.map { [$0] } ?? [])
             let (own, share) = (Array(targets[chunk]), Array(weights[chunk]))
-            let loss = Tensor.recomputed(parts) { [bias] parts in
+            let loss = try Tensor.recomputed(parts) { [bias] parts in
                 let out = parts[0].projected([matrix], outputType: .float32)[0]
                 let low = LowRankAdapter.Projection(dropped: parts[1], product: parts[2])
                 let logits = adapter.applied(to: out, low, weight: matrix, factor: parts.count > 3 ? parts[3] : nil)
-                return (bias.map { logits + $0.tensor.cast(to: .float32) } ?? logits)
-                    .crossEntropyOfLogits(targets: own, weights: share)
+                return try (bias.map { logits + $0.tensor.cast(to: .float32) } ?? logits)
+                    .crossEntropyOfLogits(targets: own, weights: share, shard: shard)
             }
             total = total.map { $0 + loss } ?? loss
         }
-        return try total ?? rows.crossEntropy(matrix, targets: targets, weights: weights)
+        return try total ?? rows.crossEntropy(matrix, targets: targets, weights: weights, shard: shard)
     }
 }

@@ -34,7 +34,7 @@ public final class LoRADownProjection: Sendable {
 
     /// One sample after dropout: what is dropped depends on the position in the whole input, not on the rank's part of it.
     private func dropped(_ x: Tensor, _ stream: RandomStream) -> Tensor {
-        let tokens = x.rank == 3 ? ForwardContext.current.tokens : nil
+        let tokens = ForwardContext.current.tokens
         guard tokens != nil || columns != nil else { return x.droppingOut(dropout, stream) }
         let width = columns?.whole ?? x.shape[x.rank - 1]
         let height = tokens?.whole ?? x.count / x.shape[x.rank - 1]

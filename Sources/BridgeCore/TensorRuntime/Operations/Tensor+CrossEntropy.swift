@@ -78,15 +78,22 @@ extension Tensor {
     /// - Parameters:
     ///   - targets: N columns.
     ///   - weights: N factors.
+    ///   - shard: Which columns of the vocabulary these are; nil for all.
     /// - Returns: float32, a scalar.
-    func crossEntropyOfLogits(targets: [Int32], weights: [Float]) -> Tensor {
+    /// - Throws: What the group of a shard throws.
+    func crossEntropyOfLogits(targets: [Int32], weights: [Float], shard: VocabularyShard? = nil) throws -> Tensor {
         guard rank == 2, elementType == .float32, targets.count == shape[0], weights.count == shape[0],
-            targets.allSatisfy({ $0 >= 0 && Int($0) < shape[1] })
+            targets.allSatisfy({ $0 >= 0 && Int($0) < shard?.size ?? shape[1] })
         else { Tensor.fail("crossEntropyOfLogits", "the shapes, types or targets do not fit", self) }
         let plain = detached.contiguous()
-        let columns = LogitColumns(logits: plain, first: 0, targets: Tensor(indices: targets, on: engine))
+        let columns = LogitColumns(
+            logits: plain,
+            first: shard?.first ?? 0,
+            targets: Tensor(indices: targets, on: engine)
+        )
         let softmax = OnlineSoftmax(rowCount: targets.count, on: engine)
         engine.updateOnlineSoftmax(softmax, with: columns)
+        try softmax.reduce(over: shard)
         let (logSums, factors) = (softmax.logSums, Tensor(weights, shape: [weights.count], on: engine))
         let losses = logSums - softmax.chosen
         return losses.weightedSum(weights).tracked([self]) { seed in

@@ -7,6 +7,9 @@ struct Reshard: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Change the layout of a Megatron checkpoint: shard it across other ranks.",
         discussion: """
+            The checkpoint of a training run keeps the optimizer's state, and the run can resume from the result. \
+            Training also loads a checkpoint of any other layout by itself.
+
             EXAMPLES:
               bridge reshard --megatron-path toy-megatron --output toy-tp4 --tp 4
               bridge reshard --megatron-path toy-megatron --output toy-pp2 \\
