@@ -59,7 +59,7 @@ package struct Exporter {
                 continue
             }
             used.insert(entry.megatron)
-            let parameterView = withoutPadding(parameter, entry)
+            let parameterView = entry.withoutPadding(parameter.view)
             // The number of elements is checked first: it bounds the memory of the transform.
             let counts = entry.shapes.map { ElementType.uint8.byteCount(ofShape: $0) ?? .max }
             let count = counts.reduce(0) { $0.addingReportingOverflow($1).overflow ? .max : $0 + $1 }
@@ -114,19 +114,6 @@ package struct Exporter {
         guard found.count == entry.huggingFace.count, Set(found.map(\.view.elementType)).count == 1 else { return nil }
         return (GlobalParameter(entry, entry.mapping.transform.toMegatron(found.map(\.view))), found.map(\.name))
     }
-
-    /// A parameter without the rows that were added to a vocabulary so that ranks could divide it.
-    ///
-    /// A native checkpoint stores the size of the vocabulary itself, other containers that of the padded one.
-    private func withoutPadding(_ parameter: GlobalParameter, _ entry: ParameterTable.Entry) -> TensorView {
-        guard entry.mapping.split == .vocabulary, let height = entry.shapes.first?.first, entry.shapes.count == 1,
-            height > 0, parameter.view.height > height, parameter.view.height - height < Self.mostPadding
-        else { return parameter.view }
-        return parameter.view.rows(0..<height)
-    }
-
-    /// Megatron-Core pads to a multiple of 128 times the tensor size, which is at most this.
-    private static let mostPadding = 128 * 128
 
     /// The tensors, in the order of the model.
     ///
@@ -331,5 +318,20 @@ package struct Exporter {
         object["weight_map"] = .object(JSONObject((order + rest).map { ($0, .string(byName[$0] ?? "")) }))
         json = .object(object)
         return json
+    }
+}
+
+extension ParameterTable.Entry {
+    /// Megatron-Core pads to a multiple of 128 times the tensor size, which adds fewer rows than this.
+    private static let mostPadding = 128 * 128
+
+    /// A parameter without the rows that were added to a vocabulary so that ranks could divide it.
+    ///
+    /// A native checkpoint stores the size of the vocabulary itself, other containers that of the padded one.
+    package func withoutPadding(_ view: TensorView) -> TensorView {
+        guard mapping.split == .vocabulary, shapes.count == 1, let height = shapes[0].first, height > 0,
+            view.height > height, view.height - height < Self.mostPadding
+        else { return view }
+        return view.rows(0..<height)
     }
 }

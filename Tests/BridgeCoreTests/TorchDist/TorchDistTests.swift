@@ -113,6 +113,12 @@ import Testing
         }
         #expect(files["latest_checkpointed_iteration.txt"] == Data("0".utf8))
         #expect(files["latest_train_state.pt"] == files["iter_0000000/train_state.pt"])
+        let catalog = try PluginCatalog.standard()
+        let (one, other) = try (
+            Checkpoint(path: directory.path("m"), catalog: catalog),
+            Checkpoint(path: Fixtures.checkpoint("mistral-odd-vocab"), catalog: catalog)
+        )
+        #expect(try Verifier(one, other).run().isEqual)
         let metadata = try DistributedMetadata(path: directory.path("m/iter_0000000/.metadata"))
         let embedding = try #require(metadata.entries.first { $0.key == "embedding.word_embeddings.weight" })
         // 1001 words are padded to a multiple of 128 times the two ranks.

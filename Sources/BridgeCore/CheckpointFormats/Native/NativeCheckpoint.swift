@@ -132,12 +132,15 @@ public struct NativeCheckpoint: Sendable {
 
     /// Whether a directory has the files of a Megatron checkpoint, complete or not.
     package static func isOne(_ path: String) -> Bool {
-        [manifestName, latestName, DistributedMetadata.name].contains { Files.exists(Files.join(path, $0)) }
+        isIteration(path) || Files.exists(Files.join(path, latestName))
     }
 
     /// Whether a directory is an iteration in a container that can be read.
     package static func isIteration(_ directory: String) -> Bool {
-        [manifestName, DistributedMetadata.name].contains { Files.exists(Files.join(directory, $0)) }
+        if Files.exists(Files.join(directory, manifestName)) { return true }
+        // A directory with a configuration is a Hugging Face model, whatever else is in it.
+        return Files.exists(Files.join(directory, DistributedMetadata.name))
+            && !Files.exists(Files.join(directory, HuggingFaceDirectory.Style.transformers.configurationName))
     }
 
     /// The iteration's directory that a path means.

@@ -10,7 +10,7 @@ package struct PickleReader: ~Copyable {
     package struct Limits: Sendable {
         /// The most nodes: a checkpoint has a few dozen for each chunk of a tensor.
         package var nodes = 8 << 20
-        /// The most values of one text or list that is read at once, in bytes.
+        /// The most entries of the memo.
         package var memoEntries = 8 << 20
         /// The most marks that are open at a time.
         package var openMarks = 1000
