@@ -7,7 +7,7 @@ extension AutoBridge {
     /// The plan of a conversion of this bridge's checkpoint to another layout or container.
     ///
     /// - Parameter options: Layout, container and types.
-    /// - Returns: The plan, which ``NativeCheckpoint/reshard(_:to:options:)`` writes.
+    /// - Returns: The plan, which `NativeCheckpoint.reshard` writes.
     /// - Throws: `BridgeError` for a bridge that was not made from a checkpoint, and for a layout that does not fit.
     public func reshardPlan(_ options: ConversionOptions) throws -> ConversionPlan {
         guard let checkpoint else {

@@ -55,7 +55,7 @@ package struct Importer {
         let parameters = resolved.map { (GlobalParameter($0.entry, $0.view), $0.huggingFace) }
         let sideFiles = try Self.sideFiles(of: directory)
         if options.container == .torchDist {
-            let run = try MegatronRunConfiguration(model: model, providerClass: providerClass, layout: layout)
+            let run = MegatronRunConfiguration(model: model, providerClass: providerClass, layout: layout)
             return try TorchDistPlanner(
                 kind: .importing,
                 source: directory.path,

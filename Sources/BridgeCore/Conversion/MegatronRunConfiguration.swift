@@ -20,7 +20,7 @@ struct MegatronRunConfiguration {
     ///   - model: The model.
     ///   - providerClass: The class that builds it; nil where the plugin names none.
     ///   - layout: The ranks that the checkpoint is divided for.
-    init(model: FamilyModel, providerClass: ProviderClass?, layout: NativeLayout) throws {
+    init(model: FamilyModel, providerClass: ProviderClass?, layout: NativeLayout) {
         let own = model.megatronFields()
         var fields = JSONObject()
         if let providerClass { fields["_target_"] = .string(providerClass.target) }

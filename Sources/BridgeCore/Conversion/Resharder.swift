@@ -60,8 +60,8 @@ package struct Resharder {
         let notes = try checkpoint.sideFileNotes() + checkpoint.notes
         let lines = parameters.map { ($0, [$0.name]) }
         guard options.container == .native else {
-            let run = try model.map {
-                try MegatronRunConfiguration(model: $0, providerClass: providerClass, layout: layout)
+            let run = model.map {
+                MegatronRunConfiguration(model: $0, providerClass: providerClass, layout: layout)
             }
             let text = try run.map { [PlannedFile.literal(name: RunConfiguration.name, try $0.text())] }
             return try TorchDistPlanner(

@@ -57,11 +57,12 @@ package struct TorchArchive: Sendable {
 }
 
 extension TorchArchive {
-    /// A file of `torch.save` without tensors.
+    /// A small file of `torch.save`.
     ///
     /// - Parameters:
     ///   - graph: Its content.
     ///   - prefix: The directory in the archive, which torch names after the file.
+    ///   - storages: The bytes of the tensors, whose keys are their numbers.
     /// - Returns: The bytes.
     /// - Throws: `BridgeError` for content that cannot be pickled.
     package static func bytes(of graph: PickleGraph, prefix: String, storages: [[UInt8]] = []) throws -> [UInt8] {
