@@ -10,6 +10,8 @@ struct Gemma3VLBridge: ModelBridge {
 
     var configuration: ConfigurationTable<Gemma3VLProvider> { Gemma3VLProvider.table }
 
+    let providerClasses = [Gemma3ProviderClass.images]
+
     /// The table has transformers 5's names of the tower, which are also Megatron's here; the hub puts `vision_model.` in between.
     let keyMappings = [
         KeyMapping("hub", [("vision_tower.", "vision_tower.vision_model.")]),

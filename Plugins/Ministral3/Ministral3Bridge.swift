@@ -10,6 +10,19 @@ struct Ministral3Bridge: ModelBridge {
 
     var configuration: ConfigurationTable<Ministral3Provider> { Ministral3Provider.table }
 
+    /// The class rebuilds the whole configuration of transformers.
+    let providerClasses = [
+        ProviderClass(
+            "megatron.bridge.models.ministral3.ministral3_provider.Ministral3ModelProvider",
+            architecture: "Mistral3ForConditionalGeneration",
+            fields: { configuration, _ in
+                let target = "transformers.models.mistral3.configuration_mistral3.Mistral3Config"
+                return [("hf_config", ProviderClass.embedded(configuration, as: target))]
+            },
+            configuration: { ProviderClass.embedded(in: $0["hf_config"]) }
+        )
+    ]
+
     /// transformers 4.52 moved the submodules below `model.`; the hub keeps the older names, which the table has.
     let keyMappings = [
         KeyMapping(

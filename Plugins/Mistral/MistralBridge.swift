@@ -8,6 +8,15 @@ struct MistralBridge: ModelBridge {
     let architectures = ["MistralForCausalLM", "MinistralForCausalLM"]
     let modelTypes = ["mistral": "MistralForCausalLM", "ministral": "MinistralForCausalLM"]
 
+    // Megatron-LM's own model of a decoder is the same when it has RMSNorm, SwiGLU and rotary positions.
+    let providerClasses = [
+        ProviderClass(
+            "megatron.bridge.models.mistral.mistral_provider.MistralModelProvider",
+            architecture: "MistralForCausalLM"
+        ),
+        ProviderClass("megatron.core.models.gpt.gpt_model.GPTModel", architecture: "MistralForCausalLM"),
+    ]
+
     var configuration: ConfigurationTable<MistralProvider> { MistralProvider.table }
 
     var toy: ToyRecipe { MistralToy.recipe }

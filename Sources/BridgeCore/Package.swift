@@ -18,8 +18,9 @@ let modules: [(name: String, uses: [String])] = [
     ("Tokenizers", ["JSONTree", "BridgeSupport", "JinjaTemplates", "CPCRE2"]),
     ("Communication", ["TensorRuntime", "BridgeSupport", "CMPI", "CSystem", "CTensorKernels"]),
     ("TensorFiles", ["JSONTree", "TensorRuntime", "BridgeSupport", "CTensorKernels"]),
+    ("TorchFiles", ["TensorRuntime", "BridgeSupport", "TensorFiles"]),
     ("ModelSchema", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles"]),
-    ("CheckpointFormats", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "ModelSchema"]),
+    ("CheckpointFormats", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "TorchFiles", "ModelSchema"]),
     ("Recipes", ["JSONTree", "BridgeSupport", "ModelSchema", "Yams"]),
     ("Network", ["BridgeSupport", "CFetch", "CSystem"]),
     (
@@ -50,8 +51,9 @@ let modules: [(name: String, uses: [String])] = [
     (
         "Conversion",
         [
-            "JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "ModelSchema", "CheckpointFormats", "Recipes",
-            "ModelPlugins", "Adapters", "CTensorKernels", "Yams",
+            "JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "TorchFiles", "ModelSchema",
+            "CheckpointFormats",
+            "Recipes", "ModelPlugins", "Adapters", "CTensorKernels", "Yams",
         ]
     ),
     (

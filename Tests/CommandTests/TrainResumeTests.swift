@@ -66,6 +66,30 @@ import Testing
         #expect(try bench.log("run").compactMap { $0["iteration"]?.integer } == Array(1...done + 2))
     }
 
+    @Test func aRunResumesFromMegatronsContainer() throws {
+        #expect(try BridgeProcess(bench.arguments("whole")).wait().status == 0)
+        #expect(try BridgeProcess(bench.arguments("start", "train.exit_interval=2")).wait().status == 0)
+        let resharded = try BridgeProcess([
+            "reshard", "--megatron-path", bench.scratch.path("start"), "--output", bench.scratch.path("dist"),
+            "--format",
+            "torch_dist",
+        ]).wait()
+        #expect(resharded.status == 0, "\(resharded.errors)")
+        // Bridge's own manifest is not needed: what is there is what Megatron Bridge has in its files.
+        let iteration = bench.scratch.path("dist/iter_0000002")
+        try FileManager.default.removeItem(atPath: "\(iteration)/bridge_manifest.json")
+        let again = try BridgeProcess(
+            bench.arguments("again", "checkpoint.load=\(bench.scratch.path("dist"))")
+        ).wait()
+        #expect(again.status == 0, "\(again.errors)")
+        #expect(try bench.steps("again") == Array(bench.steps("whole").dropFirst(2)))
+        // The running mean of the loss is Bridge's own.
+        func tensors(_ name: String) -> [String: Data] {
+            bench.state(name, iteration: 6).filter { $0.key.hasSuffix(".safetensors") }
+        }
+        #expect(tensors("whole").count >= 2 && tensors("again") == tensors("whole"))
+    }
+
     @Test func aRunInPiecesIsTheRunInOne() throws {
         #expect(try BridgeProcess(bench.arguments("whole")).wait().status == 0)
         var ends: [String?] = []

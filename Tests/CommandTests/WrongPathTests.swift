@@ -24,16 +24,23 @@ import Testing
     @Test(arguments: [
         ["inspect"], ["checkpoint", "check"], ["checkpoint", "list"], ["checkpoint", "prune", "--keep", "1"],
     ])
-    func aTorchDistCheckpointIsNamedAndCannotBeReadYet(_ command: [String]) throws {
-        // The files that Megatron-Core's dist_checkpointing writes.
-        let files = [".metadata", "common.pt", "metadata.json", "__0_0.distcp", "__0_1.distcp"].map {
-            "iter_0000001/\($0)"
-        }
+    func aTorchDistCheckpointWithoutItsMetadataIsNamed(_ command: [String]) throws {
+        // The files that Megatron-Core's dist_checkpointing has written before .metadata.
+        let files = ["common.pt", "metadata.json", "__0_0.distcp", "__0_1.distcp"].map { "iter_0000001/\($0)" }
         try makeDirectory("dist", files: files + ["latest_checkpointed_iteration.txt"])
         let outcome = try BridgeProcess(command + [scratch.path("dist")]).wait()
-        expect(outcome, failsWith: 64, mentioning: "torch_dist checkpoint", "cannot be read yet", "expected")
+        expect(outcome, failsWith: 64, mentioning: "incomplete torch_dist checkpoint", "cannot be read", "expected")
         let inside = try BridgeProcess.run("inspect", scratch.path("dist/iter_0000001"))
-        expect(inside, failsWith: 64, mentioning: "torch_dist checkpoint", "cannot be read yet")
+        expect(inside, failsWith: 64, mentioning: "incomplete torch_dist checkpoint", "cannot be read")
+    }
+
+    @Test func aDamagedTorchDistCheckpointIsNamed() throws {
+        let files = [".metadata", "common.pt", "metadata.json", "__0_0.distcp"].map { "iter_0000001/\($0)" }
+        try makeDirectory("dist", files: files + ["latest_checkpointed_iteration.txt"])
+        for command in [["inspect"], ["checkpoint", "check"], ["checkpoint", "list"]] {
+            let outcome = try BridgeProcess(command + [scratch.path("dist")]).wait()
+            expect(outcome, failsWith: 4, mentioning: ".metadata", "is not a pickle that can be read")
+        }
     }
 
     @Test(arguments: [["checkpoint", "check"], ["checkpoint", "list"], ["checkpoint", "prune", "--keep", "1"]])

@@ -27,7 +27,9 @@ enum FuzzTarget: String, CaseIterable {
     case listing
     case manifest
     case memory
+    case metadata
     case parquet
+    case pickle
     case template
     case tokenizer
 
@@ -49,7 +51,9 @@ enum FuzzTarget: String, CaseIterable {
         case .listing: Self.listing(bytes)
         case .manifest: Self.manifest(bytes)
         case .memory: Self.memory(bytes)
+        case .metadata: Self.metadata(bytes)
         case .parquet: Self.parquet(bytes)
+        case .pickle: Self.pickle(bytes)
         case .template: Self.template(bytes)
         case .tokenizer: Self.tokenizer(bytes)
         }

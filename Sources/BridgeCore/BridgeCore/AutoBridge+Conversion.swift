@@ -16,7 +16,13 @@ extension AutoBridge {
             )
         }
         let plugin = catalog.pluginName(for: model.architecture)
-        return try Importer(directory: directory, model: model, plugin: plugin, options: options).plan()
+        return try Importer(
+            directory: directory,
+            model: model,
+            plugin: plugin,
+            options: options,
+            providerClass: catalog.providerClass(of: model.architecture)
+        ).plan()
     }
 
     /// Writes the weights as a Megatron checkpoint, iteration 0.
@@ -149,7 +155,12 @@ extension AutoBridge {
             )
         }
         let reference = try directory.map { try HuggingFaceReference($0) } ?? HuggingFaceReference(checkpoint)
-        return Exporter(source: ExportSource(checkpoint), model: model, reference: reference, options: options)
+        return Exporter(
+            source: ExportSource(checkpoint, as: model.architecture),
+            model: model,
+            reference: reference,
+            options: options
+        )
     }
 
     /// The exporter of parameters of this bridge's model in memory.
@@ -170,6 +181,11 @@ extension AutoBridge {
     /// A checkpoint; the open one if this bridge was made from it.
     func opened(_ path: String) throws -> NativeCheckpoint {
         if let checkpoint, checkpoint.path == (try? NativeCheckpoint.iterationPath(path)) { return checkpoint }
-        return try NativeCheckpoint(path: path)
+        return try Self.open(path, catalog: catalog)
+    }
+
+    /// A checkpoint with the description of its model, if a plugin knows it.
+    static func open(_ path: String, isVerified: Bool = true, catalog: PluginCatalog) throws -> NativeCheckpoint {
+        try NativeCheckpoint(path: path, isVerified: isVerified) { try ModelDescription.read($0, catalog: catalog) }
     }
 }

@@ -183,6 +183,16 @@ extension AutoBridge {
         _ = try rounds.next()
     }
 
+    /// How far the run is whose checkpoint another program wrote; nil for a checkpoint without progress.
+    ///
+    /// - Parameter path: The directory of an iteration.
+    /// - Returns: The completed steps and the consumed samples.
+    /// - Throws: `BridgeError` for a damaged checkpoint.
+    public static func megatronProgress(_ path: String) throws -> (steps: Int, consumedSamples: Int)? {
+        guard let names = try? Files.list(path), TorchDistDirectory.isOne(names) else { return nil }
+        return try TrainStateFile.read(TorchDistDirectory(path: path)).map { ($0.step, $0.consumedSamples) }
+    }
+
     /// Loads the tensors of a run that ``save(_:to:iteration:files:groups:context:)`` wrote.
     ///
     /// - Parameters:
@@ -195,7 +205,7 @@ extension AutoBridge {
         from path: String,
         groups: ProcessGroupCollection = .single
     ) throws {
-        let checkpoint = try NativeCheckpoint(path: path)
+        let checkpoint = try opened(path)
         guard checkpoint.manifest.holdsAdapter == (state.adapters != nil) else {
             throw BridgeError(
                 .badArgument,
@@ -215,7 +225,10 @@ extension AutoBridge {
                         "\(path) has no \(prefix)\(whole), which this run trains; resume with the recipe of the checkpoint"
                     )
                 }
-                let matrices = tensors.count == 1 ? [view] : location.transform.toLayers(view)
+                // Other programs store the rows that pad a vocabulary.
+                let own =
+                    location.split == .vocabulary ? view.rows(0..<model.provider.decoder.vocabSize) : view
+                let matrices = tensors.count == 1 ? [own] : location.transform.toLayers(own)
                 for (piece, matrix) in zip(tensors, matrices) {
                     let (tensor, matrix) = (piece.tensor, piece.shard?.part(of: matrix) ?? matrix)
                     guard matrix.shape == tensor.shape else {

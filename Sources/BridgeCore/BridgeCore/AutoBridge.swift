@@ -117,7 +117,8 @@ public struct AutoBridge: Sendable {
     /// - Returns: The bridge.
     /// - Throws: `BridgeError` when there is no checkpoint, or no plugin supports its model.
     public static func fromMegatron(_ path: String, catalog: PluginCatalog? = nil) throws -> AutoBridge {
-        try AutoBridge(checkpoint: NativeCheckpoint(path: path), catalog: catalog ?? .standard())
+        let catalog = try catalog ?? .standard()
+        return try AutoBridge(checkpoint: open(path, catalog: catalog), catalog: catalog)
     }
 
     /// The bridge for a directory of either kind.
@@ -130,14 +131,18 @@ public struct AutoBridge: Sendable {
     }
 
     init(checkpoint: NativeCheckpoint, catalog: PluginCatalog) throws {
-        let name = Files.join(
-            checkpoint.path,
-            "\(NativeCheckpoint.huggingFaceDirectory)/\(checkpoint.manifest.style.configurationName)"
-        )
+        guard checkpoint.isDescribed else {
+            throw BridgeError(
+                .badArgument,
+                "\(checkpoint.path) does not describe its model: it has neither \(TorchDistDirectory.runConfigurationName) nor the "
+                    + "arguments of Megatron-LM; give the directory of the Hugging Face model with --hf-model"
+            )
+        }
+        let name = checkpoint.configurationName
         self.catalog = catalog
         self.checkpoint = checkpoint
         directory = nil
-        processorDirectory = Files.join(checkpoint.path, NativeCheckpoint.huggingFaceDirectory)
+        processorDirectory = checkpoint.processorDirectory
         checkpointStyle = checkpoint.manifest.style
         checkpointSideFiles = checkpoint.manifest.files.map(\.name).filter {
             $0.hasPrefix("\(NativeCheckpoint.huggingFaceDirectory)/")

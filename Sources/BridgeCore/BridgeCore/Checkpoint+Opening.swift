@@ -11,7 +11,7 @@ extension Checkpoint {
     public init(path: String, catalog: PluginCatalog, allowMissing: [NameGlob] = []) throws {
         if NativeCheckpoint.isOne(path) {
             // A comparison writes nothing, and reports differences itself.
-            let native = try NativeCheckpoint(path: path, isVerified: false)
+            let native = try AutoBridge.open(path, isVerified: false, catalog: catalog)
             try self.init(native, model: AutoBridge(checkpoint: native, catalog: catalog).model)
         } else {
             try self.init(AutoBridge.fromHF(path, catalog: catalog), allowMissing: allowMissing)

@@ -12,12 +12,13 @@ package enum FoundPath {
         }
         guard let names = try? Files.list(path) else { return "is a directory that cannot be read" }
         if names.isEmpty { return "is an empty directory" }
-        if let other = otherContainer(names) { return "is \(other), which cannot be read yet" }
+        if let other = otherContainer(names) { return "is \(other), which cannot be read" }
         if names.contains(NativeCheckpoint.manifestName) { return "is an iteration of a Megatron checkpoint" }
+        if TorchDistDirectory.isOne(names) { return "is an iteration of a Megatron checkpoint (torch_dist)" }
         if names.contains(NativeCheckpoint.latestName) {
             let iterations = names.filter { NativeCheckpoint.iteration(inName: $0) != nil }.sorted()
             let inside = iterations.last.flatMap { try? Files.list(Files.join(path, $0)) } ?? []
-            return otherContainer(inside).map { "contains \($0), which cannot be read yet" }
+            return otherContainer(inside).map { "contains \($0), which cannot be read" }
                 ?? "is a directory with iterations of a Megatron checkpoint"
         }
         if names.contains(AdapterFiles.configuration) { return "is an adapter in PEFT's format" }
@@ -30,9 +31,8 @@ package enum FoundPath {
 
     /// What Megatron-LM and Megatron Bridge write, by the names in a directory; nil for other names.
     package static func otherContainer(_ names: [String]) -> String? {
-        if names.contains(where: { $0.hasSuffix(".distcp") || $0 == "common.pt" }) {
-            return
-                "a torch_dist checkpoint (Megatron-Core's distributed checkpoint, with .metadata, common.pt and .distcp files)"
+        if names.contains(where: { $0.hasSuffix(".distcp") }), !TorchDistDirectory.isOne(names) {
+            return "an incomplete torch_dist checkpoint (.distcp files without \(DistributedMetadata.name))"
         }
         if names.contains(where: { $0.hasPrefix("mp_rank_") }) {
             return "a legacy checkpoint of Megatron-LM (mp_rank_*)"

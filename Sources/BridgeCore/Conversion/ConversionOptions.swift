@@ -1,4 +1,5 @@
 public import BridgeSupport
+public import CheckpointFormats
 public import ModelSchema
 public import TensorRuntime
 
@@ -14,19 +15,25 @@ public struct ConversionOptions: Sendable {
     public var overwrite: Bool
     /// A vocabulary is padded to a multiple of this times the tensor size; nil pads only where it does not divide evenly.
     public var vocabularyMultiple: Int?
+    /// The container of a Megatron checkpoint that is written.
+    public var container: NativeCheckpoint.Container
+    /// The number of files that each rank writes in Megatron-Core's container.
+    public var writers: Int
     /// Threads, progress and cancellation.
     public var context: RunContext
     /// Whether a `quantization_config` goes though the source's weights were not quantised, as of weights that were changed.
     package var dropsQuantisation = false
 
     /// Options; without arguments: one rank, the tensors' own types, nothing allowed to be missing, nothing
-    /// overwritten.
+    /// overwritten, Bridge's own container.
     public init(
         layout: RankLayout = .single,
         elementType: ElementType? = nil,
         allowMissing: [NameGlob] = [],
         overwrite: Bool = false,
         vocabularyMultiple: Int? = nil,
+        container: NativeCheckpoint.Container = .native,
+        writers: Int = 2,
         context: RunContext = RunContext()
     ) {
         self.layout = layout
@@ -34,6 +41,8 @@ public struct ConversionOptions: Sendable {
         self.allowMissing = allowMissing
         self.overwrite = overwrite
         self.vocabularyMultiple = vocabularyMultiple
+        self.container = container
+        self.writers = writers
         self.context = context
     }
 }

@@ -12,17 +12,24 @@ package struct ExportSource {
     package let layout: RankLayout
     /// The ledger of the import that made the checkpoint: what was allowed to be missing, dropped and widened.
     package let ledger: JSON
+    /// Whether tensors may have other names than Megatron-Core's.
+    package let hasForeignNames: Bool
     /// Notes for a plan, which read the files besides the weights; loading a model does not ask for them.
     package let notes: @Sendable () throws -> [String]
 
     /// A Megatron checkpoint.
-    package init(_ checkpoint: NativeCheckpoint) {
+    ///
+    /// - Parameters:
+    ///   - checkpoint: The checkpoint.
+    ///   - architecture: The architecture of the model that it is read as, where the checkpoint describes none.
+    package init(_ checkpoint: NativeCheckpoint, as architecture: String) {
         name = checkpoint.path
-        architecture = checkpoint.manifest.architecture
+        self.architecture = checkpoint.isDescribed ? checkpoint.manifest.architecture : architecture
         parameters = checkpoint.parameters
         layout = checkpoint.manifest.layout
+        hasForeignNames = checkpoint.container == .torchDist && !checkpoint.carriesSource
         ledger = checkpoint.manifest.ledger
-        notes = { try checkpoint.sideFileNotes() }
+        notes = { try checkpoint.sideFileNotes() + checkpoint.notes }
     }
 
     /// Parameters in memory.
@@ -31,6 +38,7 @@ package struct ExportSource {
         self.architecture = architecture
         self.parameters = parameters
         layout = RankLayout()
+        hasForeignNames = false
         ledger = .object(JSONObject())
         notes = { [] }
     }

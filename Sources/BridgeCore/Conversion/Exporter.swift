@@ -44,7 +44,9 @@ package struct Exporter {
         var found: [(ParameterTable.Entry, TensorView)] = []
         var used: Set<String> = []
         for entry in try model.table(reference.style).entries {
-            guard let parameter = parameters[entry.megatron] else {
+            let joined = parameters[entry.megatron] == nil ? joined(entry, parameters) : nil
+            used.formUnion(joined?.names ?? [])
+            guard let parameter = parameters[entry.megatron] ?? joined?.parameter else {
                 if let other = entry.mapping.sharedWith {
                     ledger.shared[entry.megatron] = other
                 } else if entry.huggingFace.contains(where: allowed.contains)
@@ -57,13 +59,14 @@ package struct Exporter {
                 continue
             }
             used.insert(entry.megatron)
+            let parameterView = entry.withoutPadding(parameter.view)
             // The number of elements is checked first: it bounds the memory of the transform.
             let counts = entry.shapes.map { ElementType.uint8.byteCount(ofShape: $0) ?? .max }
             let count = counts.reduce(0) { $0.addingReportingOverflow($1).overflow ? .max : $0 + $1 }
             let shapes = entry.shapes.map { "\($0)" }.joined(separator: " + ")
-            guard parameter.view.shape.reduce(1, *) == count,
+            guard parameterView.shape.reduce(1, *) == count,
                 entry.mapping.transform.toMegatron(entry.shapes.map { .zeros(.uint8, shape: $0) }).shape
-                    == parameter.view.shape
+                    == parameterView.shape
             else {
                 problems.append(
                     "\(entry.megatron): has the shape \(parameter.view.shape), the configuration makes it of \(shapes)"
@@ -71,7 +74,7 @@ package struct Exporter {
                 continue
             }
             ledger.mapped.append(entry.megatron)
-            found.append((entry, options.elementType.map { parameter.view.cast(to: $0) } ?? parameter.view))
+            found.append((entry, options.elementType.map { parameterView.cast(to: $0) } ?? parameterView))
         }
         for parameter in source.parameters where !used.contains(parameter.name) {
             if ledger.allows([parameter.name], by: options.allowMissing) {
@@ -88,6 +91,28 @@ package struct Exporter {
             )
         }
         return (found, ledger)
+    }
+
+    /// The parameter of tensors that are stored under Hugging Face's names, as torch's distributed checkpoint of a state
+    /// dictionary has them.
+    ///
+    /// - Parameters:
+    ///   - entry: The parameter.
+    ///   - stored: What is stored, by its name.
+    /// - Returns: The parameter and the names; nil where a tensor is missing or has another shape.
+    private func joined(
+        _ entry: ParameterTable.Entry,
+        _ stored: [String: GlobalParameter]
+    ) -> (parameter: GlobalParameter, names: [String])? {
+        guard source.hasForeignNames else { return nil }
+        let found = zip(entry.huggingFace, entry.shapes).compactMap { name, shape -> GlobalParameter? in
+            let spellings = [name] + model.bridge.keyMappings.map { $0.renamed(name) }
+            // A dictionary of a model and its optimizer has the model under this key.
+            return (spellings + spellings.map { "model.\($0)" }).lazy.compactMap { stored[$0] }
+                .first { $0.view.shape == shape }
+        }
+        guard found.count == entry.huggingFace.count, Set(found.map(\.view.elementType)).count == 1 else { return nil }
+        return (GlobalParameter(entry, entry.mapping.transform.toMegatron(found.map(\.view))), found.map(\.name))
     }
 
     /// The tensors, in the order of the model.
@@ -293,5 +318,20 @@ package struct Exporter {
         object["weight_map"] = .object(JSONObject((order + rest).map { ($0, .string(byName[$0] ?? "")) }))
         json = .object(object)
         return json
+    }
+}
+
+extension ParameterTable.Entry {
+    /// Megatron-Core pads to a multiple of 128 times the tensor size, which adds fewer rows than this.
+    private static let mostPadding = 128 * 128
+
+    /// A parameter without the rows that were added to a vocabulary so that ranks could divide it.
+    ///
+    /// A native checkpoint stores the size of the vocabulary itself, other containers that of the padded one.
+    package func withoutPadding(_ view: TensorView) -> TensorView {
+        guard mapping.split == .vocabulary, shapes.count == 1, let height = shapes[0].first, height > 0,
+            view.height > height, view.height - height < Self.mostPadding
+        else { return view }
+        return view.rows(0..<height)
     }
 }

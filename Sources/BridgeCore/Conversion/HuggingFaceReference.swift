@@ -17,6 +17,17 @@ package struct HuggingFaceReference {
     /// The reference that a native checkpoint carries.
     package init(_ checkpoint: NativeCheckpoint) throws {
         let root = Files.join(checkpoint.path, NativeCheckpoint.huggingFaceDirectory)
+        guard checkpoint.carriesSource else {
+            // What another program wrote: the configuration is translated, and the tokenizer's files are in a directory.
+            name = checkpoint.path
+            style = checkpoint.manifest.style
+            configuration = checkpoint.configuration
+            shards = []
+            sideFiles = try checkpoint.tokenizerFiles.map {
+                (Files.name(of: $0), try CarriedFiles.open($0, in: checkpoint.path))
+            }
+            return
+        }
         let shardRoot = "\(NativeCheckpoint.shardDirectory)/"
         var shards: [HuggingFaceDirectory.Shard] = []
         var sideFiles: [(String, any ByteStorage)] = []

@@ -12,12 +12,21 @@ package struct Importer {
     let model: FamilyModel
     let plugin: String
     let options: ConversionOptions
+    /// The class of Megatron Bridge that builds the model; nil where the plugin names none.
+    let providerClass: ProviderClass?
 
-    package init(directory: HuggingFaceDirectory, model: FamilyModel, plugin: String, options: ConversionOptions) {
+    package init(
+        directory: HuggingFaceDirectory,
+        model: FamilyModel,
+        plugin: String,
+        options: ConversionOptions,
+        providerClass: ProviderClass? = nil
+    ) {
         self.directory = directory
         self.model = model
         self.plugin = plugin
         self.options = options
+        self.providerClass = providerClass
     }
 
     /// The plan.
@@ -43,12 +52,30 @@ package struct Importer {
             style: directory.style,
             ledger: ledger.json
         )
+        let parameters = resolved.map { (GlobalParameter($0.entry, $0.view), $0.huggingFace) }
+        let sideFiles = try Self.sideFiles(of: directory)
+        if options.container == .torchDist {
+            let run = MegatronRunConfiguration(model: model, providerClass: providerClass, layout: layout)
+            return try TorchDistPlanner(
+                kind: .importing,
+                source: directory.path,
+                layout: layout,
+                manifest: manifest,
+                writers: options.writers
+            ).plan(
+                parameters,
+                ledger: ledger,
+                notes: notes(ledger) + run.notes,
+                otherFiles: sideFiles + [.literal(name: RunConfiguration.name, run.text())],
+                storages: directory.weightStorages
+            )
+        }
         let configuration = try RunConfiguration.text(of: model, layout: layout.layout)
         return try NativePlanner(kind: .importing, source: directory.path, layout: layout, manifest: manifest).plan(
-            resolved.map { (GlobalParameter($0.entry, $0.view), $0.huggingFace) },
+            parameters,
             ledger: ledger,
             notes: notes(ledger),
-            otherFiles: Self.sideFiles(of: directory) + [.literal(name: RunConfiguration.name, configuration)],
+            otherFiles: sideFiles + [.literal(name: RunConfiguration.name, configuration)],
             storages: directory.weightStorages
         )
     }

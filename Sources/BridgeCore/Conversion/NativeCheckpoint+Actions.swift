@@ -30,9 +30,17 @@ extension NativeCheckpoint {
     /// - Throws: `BridgeError`; the destination is then as it was.
     @discardableResult
     public func reshard(to path: String, options: ConversionOptions) throws -> ConversionReport {
+        try reshard(reshardPlan(options), to: path, options: options)
+    }
+
+    /// Writes a plan of ``reshardPlan(_:)``.
+    ///
+    /// - Throws: `BridgeError`; the destination is then as it was.
+    @discardableResult
+    public func reshard(_ plan: ConversionPlan, to path: String, options: ConversionOptions) throws -> ConversionReport
+    {
         try Destination.check(path, against: [self.path])
-        let destination = destination(path, overwrite: options.overwrite)
-        return try destination.write(reshardPlan(options), context: options.context)
+        return try destination(path, overwrite: options.overwrite).write(plan, context: options.context)
     }
 
     /// Whether iterations can be written to a directory: it does not exist, or holds iterations.
@@ -69,6 +77,7 @@ extension NativeCheckpoint {
     /// - Throws: `BridgeError` when there is no checkpoint, or the run was cancelled.
     public static func check(_ path: String, context: RunContext = RunContext()) throws -> CheckResult {
         let path = try iterationPath(path)
+        guard Files.exists(Files.join(path, manifestName)) else { return try TorchDistCheck(path).run(context) }
         let manifest = try Self.manifest(of: path)
         return CheckResult(
             path: path,
@@ -77,7 +86,7 @@ extension NativeCheckpoint {
         )
     }
 
-    private static func corruptFiles(of manifest: NativeManifest, _ path: String, _ context: RunContext) throws
+    static func corruptFiles(of manifest: NativeManifest, _ path: String, _ context: RunContext) throws
         -> [CorruptFile]
     {
         let total = manifest.files.reduce(0) { $0 + $1.byteCount }

@@ -67,6 +67,17 @@ package struct NativeDestination {
 
     /// Makes the iteration the one that a directory names as its newest.
     private func nameNewest(in directory: String) throws {
+        let state = Files.join(
+            Files.join(directory, NativeCheckpoint.iterationName(iteration)),
+            TorchDistDirectory.trainStateName
+        )
+        let latest = Files.join(directory, TorchDistDirectory.latestTrainStateName)
+        // What Megatron Bridge looks for first; one of another iteration would lead it there.
+        if Files.exists(state) {
+            try Files.replace(latest, with: Files.contents(of: state, limit: 1 << 20))
+        } else {
+            try Files.remove(latest)
+        }
         let (path, number) = (Files.join(directory, NativeCheckpoint.latestName), Array(String(iteration).utf8))
         guard (try? Files.contents(of: path, limit: 64)) != number else { return }
         try Files.replace(path, with: number)

@@ -51,20 +51,23 @@ package struct NativePlanner {
             architecture: manifest.architecture,
             layout: layout.layout,
             ledger: ledger,
-            lines: parameters.map { line($0.parameter, sources: $0.sources) },
+            lines: parameters.map { .init($0.parameter, sources: $0.sources, layout: layout) },
             notes: notes,
             plannedFiles: weights.plannedFiles + moments.plannedFiles + otherFiles,
             sources: storages,
             finalize: { [manifest] in [(NativeCheckpoint.manifestName, manifest.withChecksums($0).json.text())] }
         )
     }
+}
 
-    private func line(_ parameter: GlobalParameter, sources: [String]) -> ConversionPlan.Line {
-        var notes = ConversionPlan.Line.notes(on: parameter.view)
+extension ConversionPlan.Line {
+    /// The line of a parameter that a checkpoint gets.
+    init(_ parameter: GlobalParameter, sources: [String], layout: NativeLayout) {
+        var notes = Self.notes(on: parameter.view)
         if let padded = layout.paddedHeight(of: parameter), padded != parameter.view.height {
             notes.append("padded to \(padded) rows")
         }
-        return ConversionPlan.Line(
+        self.init(
             name: parameter.name,
             sources: sources,
             shape: parameter.view.shape,
@@ -72,9 +75,7 @@ package struct NativePlanner {
             notes: notes
         )
     }
-}
 
-extension ConversionPlan.Line {
     /// The changes of the elements of a view.
     static func notes(on view: TensorView) -> [String] {
         let contents = view.blocks.compactMap(\.content)

@@ -58,7 +58,7 @@ package enum RunConfiguration {
     }
 
     /// A few nested aliases can expand to more text than fits on a disk.
-    private static let mostNodes = 100_000
+    static let mostNodes = 100_000
 
     private static func fits(_ node: Node, _ budget: inout Int) -> Bool {
         budget -= 1

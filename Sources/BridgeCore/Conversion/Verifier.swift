@@ -55,7 +55,7 @@ public struct Checkpoint: Sendable {
             ? native.parameters.map { ($0.name, $0.view) } : Self.tensors(model, views)
         fields = try holdsAdapter ? Self.adapterFields(native.path) : model.megatronFields()
         facts = [
-            ("format", "native, version \(NativeManifest.formatVersion)"),
+            ("format", native.formatFact),
             ("layout", native.manifest.layout.description),
             ("written by", native.manifest.plugin), ("parameters", "\(native.parameters.count)"),
         ]
@@ -102,7 +102,8 @@ public struct Checkpoint: Sendable {
         // Both sides are laid out as transformers has them, whatever style they are stored in.
         try model.table(.transformers).entries.flatMap { entry -> [(name: String, view: TensorView)] in
             guard let view = parameters[entry.megatron] else { return [] }
-            return Array(zip(entry.huggingFace, entry.mapping.transform.toHuggingFace(view))).map {
+            let own = entry.withoutPadding(view)
+            return Array(zip(entry.huggingFace, entry.mapping.transform.toHuggingFace(own))).map {
                 (name: $0.0, view: $0.1)
             }
         }

@@ -60,6 +60,9 @@ public protocol ModelBridge: Sendable {
     /// Recommended recipes for training models of this family.
     var recipes: [RecipeTemplate] { get }
 
+    /// The classes of Megatron Bridge that build models of this family; of several for an architecture, the first is written.
+    var providerClasses: [ProviderClass] { get }
+
     /// The parameters with their tensors.
     ///
     /// - Parameters:
@@ -98,6 +101,8 @@ public protocol ModelBridge: Sendable {
 extension ModelBridge {
     /// None is chosen.
     public var modelTypes: [String: String] { [:] }
+    /// None: checkpoints for Megatron Bridge then have no `run_config.yaml` that it loads.
+    public var providerClasses: [ProviderClass] { [] }
     /// No other names.
     public var keyMappings: [KeyMapping] { [] }
     /// The table's names.

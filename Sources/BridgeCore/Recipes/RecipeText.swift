@@ -147,7 +147,7 @@ enum RecipeText {
     }
 
     /// YAML 1.2's core schema, with numbers such as `5e-6`, which YAML 1.1 reads as strings.
-    private static func json(_ scalar: Node.Scalar) -> JSON {
+    fileprivate static func json(_ scalar: Node.Scalar) -> JSON {
         guard scalar.style == .plain || scalar.style == .any else { return .string(scalar.string) }
         let text = scalar.string
         switch text {
@@ -203,4 +203,9 @@ extension JSON {
             )
         }
     }
+}
+
+extension Node.Scalar {
+    /// The scalar as JSON: a number, a truth value, null or a text.
+    package var json: JSON { RecipeText.json(self) }
 }

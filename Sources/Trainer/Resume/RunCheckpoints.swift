@@ -76,6 +76,9 @@ public final class RunCheckpoints {
     public func restore(_ state: TrainingState, from path: String) throws -> RunProgress {
         let name = path + "/" + RunProgress.fileName
         guard Files.exists(name) else {
+            if let found = try AutoBridge.megatronProgress(path), found.steps > 0 {
+                return try continued(state, from: path, found)
+            }
             throw BridgeError(
                 .badArgument,
                 "\(path) has no \(RunProgress.fileName): it was converted, not trained; "
@@ -98,6 +101,20 @@ public final class RunCheckpoints {
             )
         }
         try bridge.restore(state, from: path, groups: groups)
+        return progress
+    }
+
+    /// Loads the tensors of a run of another program, whose optimizer has made a step in each iteration.
+    private func continued(
+        _ state: TrainingState,
+        from path: String,
+        _ found: (steps: Int, consumedSamples: Int)
+    ) throws -> RunProgress {
+        var progress = RunProgress()
+        (progress.iteration, progress.consumedSamples) = (found.steps, found.consumedSamples)
+        progress.optimizerSteps = found.steps
+        try bridge.restore(state, from: path, groups: groups)
+        logger.notice("the run continues a checkpoint of Megatron at step \(found.steps): \(path)")
         return progress
     }
 

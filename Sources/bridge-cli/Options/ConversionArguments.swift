@@ -44,13 +44,19 @@ struct ConversionArguments: ParsableArguments {
     }
 
     /// The library's options.
-    func options(_ layout: LayoutOptions? = nil, context: RunContext) -> ConversionOptions {
+    func options(
+        _ layout: LayoutOptions? = nil,
+        _ container: ContainerOptions? = nil,
+        context: RunContext
+    ) -> ConversionOptions {
         ConversionOptions(
             layout: layout?.layout ?? .single,
             elementType: elementType?.elementType,
             allowMissing: allowMissing.map { NameGlob($0) },
             overwrite: overwrite,
             vocabularyMultiple: layout?.vocabularyMultiple,
+            container: container?.format.container ?? .native,
+            writers: container?.writers ?? 2,
             context: context
         )
     }

@@ -4,13 +4,23 @@ package import ModelSchema
 package import TensorFiles
 import TensorRuntime
 
-/// A Megatron checkpoint in the native container, open for reading.
+/// A Megatron checkpoint, open for reading: in the native container, or in that of Megatron-Core.
 public struct NativeCheckpoint: Sendable {
-    /// The directory with `manifest.json`, an `iter_NNNNNNN`.
+    /// How the files of a checkpoint are laid out.
+    public enum Container: String, Sendable {
+        /// Bridge's own: `manifest.json` and a safetensors file for each rank.
+        case native
+        /// Megatron-Core's: `.metadata` and `.distcp` files.
+        case torchDist = "torch_dist"
+    }
+
+    /// The directory of the iteration, an `iter_NNNNNNN`.
     public let path: String
-    /// The manifest.
+    /// The container.
+    public let container: Container
+    /// The manifest; for a checkpoint of another program, what is known of it.
     public let manifest: NativeManifest
-    /// The model's configuration, as it was imported.
+    /// The model's configuration, as it was imported; null where nothing describes the model.
     public let configuration: JSON
 
     package let parameters: [GlobalParameter]
@@ -18,6 +28,10 @@ public struct NativeCheckpoint: Sendable {
     private let isVerified: Bool
     private let cache: BlockCache
     private let sideFiles = SideFileCheck()
+    /// The files of Megatron-Core's container.
+    package let torchDist: TorchDistDirectory?
+    /// What is worth knowing about the tensors that are not the model's.
+    package let notes: [String]
 
     /// The file with the number of the newest checkpoint.
     package static let latestName = "latest_checkpointed_iteration.txt"
@@ -45,12 +59,38 @@ public struct NativeCheckpoint: Sendable {
     ///     are an error.
     /// - Throws: `BridgeError` when there is none, or a file is missing or differs from the manifest.
     public init(path: String, isVerified: Bool = true) throws {
+        try self.init(path: path, isVerified: isVerified) { _ in nil }
+    }
+
+    /// Opens a checkpoint whose model may be described elsewhere.
+    ///
+    /// - Parameters:
+    ///   - path: The directory.
+    ///   - isVerified: Whether the weights are compared with their checksums as they are read.
+    ///   - describe: Describes the model of a directory that another program wrote; nil where it does not know.
+    /// - Throws: `BridgeError` when there is none, or a file is missing or differs from the manifest.
+    package init(
+        path: String,
+        isVerified: Bool = true,
+        describe: (TorchDistDirectory) throws -> ModelDescription?
+    ) throws {
         let path = try Self.iterationPath(path)
-        let manifest = try Self.manifest(of: path)
         self.path = path
-        self.manifest = manifest
         self.isVerified = isVerified
         cache = BlockCache(limit: 2 * Workers.defaultCount)
+        guard Files.exists(Files.join(path, Self.manifestName)) else {
+            let contents = try TorchDistContents(path: path, cache: isVerified ? cache : nil, describe: describe)
+            container = .torchDist
+            (manifest, configuration) = (contents.manifest, contents.configuration)
+            (parameters, notes) = (contents.parameters, contents.notes)
+            torchDist = contents.directory
+            return
+        }
+        container = .native
+        torchDist = nil
+        notes = []
+        let manifest = try Self.manifest(of: path)
+        self.manifest = manifest
         configuration = try JSON(
             contentsOf: Files.join(path, Files.join(Self.huggingFaceDirectory, manifest.style.configurationName))
         )
@@ -61,8 +101,12 @@ public struct NativeCheckpoint: Sendable {
     ///
     /// - Throws: `BridgeError` when a file is missing or differs from the manifest.
     package func optimizerParameters() throws -> [GlobalParameter] {
-        try Self.parameters(manifest.optimizer, path, isVerified ? (manifest, cache) : nil)
+        if let torchDist { return try torchDist.optimizerParameters() }
+        return try Self.parameters(manifest.optimizer, path, isVerified ? (manifest, cache) : nil)
     }
+
+    /// Whether the checkpoint, or the files beside it, describe its model.
+    package var isDescribed: Bool { !configuration.isNull }
 
     /// The files besides the weights that differ from the manifest, because they were edited or damaged; read once.
     ///
@@ -88,17 +132,28 @@ public struct NativeCheckpoint: Sendable {
 
     /// Whether a directory has the files of a Megatron checkpoint, complete or not.
     package static func isOne(_ path: String) -> Bool {
-        [manifestName, latestName].contains { Files.exists(Files.join(path, $0)) }
+        isIteration(path) || Files.exists(Files.join(path, latestName))
+    }
+
+    /// Whether a directory is an iteration in a container that can be read.
+    package static func isIteration(_ directory: String) -> Bool {
+        if Files.exists(Files.join(directory, manifestName)) { return true }
+        // A directory with a configuration is a Hugging Face model, whatever else is in it.
+        return Files.exists(Files.join(directory, DistributedMetadata.name))
+            && !Files.exists(Files.join(directory, HuggingFaceDirectory.Style.transformers.configurationName))
     }
 
     /// The iteration's directory that a path means.
     package static func iterationPath(_ path: String) throws -> String {
         let path = Files.trimmed(path)
-        if Files.exists(Files.join(path, manifestName)) { return path }
+        if isIteration(path) { return path }
         let latest = Files.join(path, latestName)
         if Files.exists(latest) {
             let text = String(decoding: try Files.contents(of: latest, limit: 64), as: UTF8.self)
             let digits = text.filter { !$0.isWhitespace }
+            // Weights alone, as Megatron-LM's converters write them.
+            let release = Files.join(path, "release")
+            if digits == "release", isIteration(release) { return release }
             guard let iteration = Int(digits), iteration >= 0 else {
                 throw BridgeError(.corruptInput, "\(latest) holds \"\(digits)\", expected the number of an iteration")
             }
@@ -106,28 +161,30 @@ public struct NativeCheckpoint: Sendable {
             if let names = try? Files.list(directory), FoundPath.otherContainer(names) != nil {
                 throw FoundPath.error(directory, expected: expectation)
             }
-            guard Files.exists(Files.join(directory, manifestName)) else {
+            guard isIteration(directory) else {
                 throw BridgeError(
                     .corruptInput,
                     "\(latest) names iteration \(iteration), but \(directory) has no \(manifestName)"
+                        + (Files.exists(directory) ? " and no \(DistributedMetadata.name)" : "")
                 )
             }
             return directory
         }
+        // Megatron Bridge itself takes the newest one where no file names it.
+        if Files.kind(of: path) == .directory, let newest = try iterations(in: path).last { return newest.path }
         throw FoundPath.error(path, expected: expectation)
     }
 
     /// What commands for Megatron checkpoints expect at a path.
     package static let expectation =
-        "a Megatron checkpoint of Bridge: a directory with \(manifestName), or one with \(latestName) and iterations"
+        "a Megatron checkpoint: a directory with \(manifestName) or \(DistributedMetadata.name), or one with \(latestName) and "
+        + "iterations"
 
     /// The iterations below a directory, oldest first.
     public static func iterations(in path: String) throws -> [(iteration: Int, path: String)] {
         try Files.list(path).compactMap { name in
             let directory = Files.join(path, name)
-            guard let iteration = iteration(inName: name), Files.exists(Files.join(directory, manifestName)) else {
-                return nil
-            }
+            guard let iteration = iteration(inName: name), isIteration(directory) else { return nil }
             return (iteration, directory)
         }.sorted { $0.iteration < $1.iteration }
     }

@@ -8,9 +8,9 @@ package import TensorRuntime
 package struct NativeLayout {
     /// The layout, with the number of layers of each stage.
     package let layout: RankLayout
-    let layerCount: Int
+    package let layerCount: Int
     /// A vocabulary is padded to a multiple of this and of the tensor size; nil where it only has to divide evenly.
-    let vocabularyMultiple: Int?
+    package let vocabularyMultiple: Int?
 
     /// A layout for a model.
     ///
@@ -107,7 +107,8 @@ package struct NativeLayout {
         return "\(kind)_tp\(tensorRank.padded(to: 2))_pp\(stage.padded(to: 2))\(copy).safetensors"
     }
 
-    private func stage(of parameter: GlobalParameter) -> Int {
+    /// The pipeline stage that has a parameter.
+    func stage(of parameter: GlobalParameter) -> Int {
         switch parameter.stage {
         case .first: 0
         case .last: layout.pipelineSize - 1
@@ -142,7 +143,10 @@ package struct NativeLayout {
         }
     }
 
-    private func check(_ parameters: [GlobalParameter]) throws {
+    /// Checks that the tensor axis can divide the parameters.
+    ///
+    /// - Throws: `BridgeError` with the names of those that it cannot.
+    func check(_ parameters: [GlobalParameter]) throws {
         let obstacles = parameters.compactMap { parameter in
             parameter.split.obstacle(to: parameter.view.shape, parts: parameter.parts, tensorSize: layout.tensorSize)
                 .map { "\(parameter.name): \($0)" }

@@ -109,4 +109,17 @@ public struct ConfigurationTable<Root: ConfigurationRoot>: Sendable {
             }
         )
     }
+
+    /// A `config.json` of fields under Megatron-Core's names.
+    ///
+    /// - Parameter value: The value of a field; nil for one that is not given, whose key is then absent.
+    /// - Returns: The configuration, which ``decode(_:name:)`` checks.
+    public func configuration(fromMegatron value: (_ name: String) -> JSON?) -> JSON {
+        var json: JSON = .object(JSONObject())
+        for field in fields {
+            guard let name = field.megatron, let path = field.paths.first, let value = value(name) else { continue }
+            json.set(value, at: path)
+        }
+        return json
+    }
 }

@@ -32,6 +32,8 @@ struct Import: ParsableCommand {
               bridge convert import --hf-model toy --megatron-path out --tp 2 --pp 2
               bridge convert import --hf-model toy --megatron-path out \\
                 --num-layers-per-stage 2,3
+              bridge convert import --hf-model toy --megatron-path toy-dist \\
+                --format torch_dist
             """
     )
 
@@ -60,6 +62,7 @@ struct Import: ParsableCommand {
     var noCache = false
 
     @OptionGroup var layout: LayoutOptions
+    @OptionGroup var container: ContainerOptions
     @OptionGroup var arguments: ConversionArguments
     @OptionGroup var plugins: ModelPluginOptions
     @OptionGroup var output: RunOptions
@@ -86,7 +89,7 @@ struct Import: ParsableCommand {
     /// Prints the plan.
     private func showPlan(_ bridge: AutoBridge) throws {
         try output.watched { context in
-            let plan = try bridge.plan(arguments.options(layout, context: context))
+            let plan = try bridge.plan(arguments.options(layout, container, context: context))
             // Errors of the conversion are also errors of the dry run.
             try AutoBridge.checkImport(to: megatronPath, overwrite: arguments.overwrite)
             let source = HubRepository(meantBy: hfModel).map { "\($0)" }
@@ -96,7 +99,7 @@ struct Import: ParsableCommand {
 
     /// Writes the checkpoint.
     private func write(_ bridge: AutoBridge, _ context: RunContext) throws -> ConversionReport {
-        let options = arguments.options(layout, context: context)
+        let options = arguments.options(layout, container, context: context)
         let plan = try bridge.plan(options)
         output.say("   Using dtype: \(arguments.elementType?.rawValue ?? "as stored"), \(options.layout)")
         output.say("📥 Loading HuggingFace model: \(hfModel)")

@@ -14,6 +14,8 @@ struct Reshard: ParsableCommand {
               bridge reshard --megatron-path toy-megatron --output toy-tp4 --tp 4
               bridge reshard --megatron-path toy-megatron --output toy-pp2 \\
                 --num-layers-per-stage 2,3
+              bridge reshard --megatron-path toy-megatron --output toy-dist \\
+                --format torch_dist
             """
     )
 
@@ -28,7 +30,9 @@ struct Reshard: ParsableCommand {
     var output: String
 
     @OptionGroup var layout: LayoutOptions
+    @OptionGroup var container: ContainerOptions
     @OptionGroup var arguments: ConversionArguments
+    @OptionGroup var plugins: PluginOptions
     @OptionGroup var printing: RunOptions
 
     func validate() throws {
@@ -39,13 +43,21 @@ struct Reshard: ParsableCommand {
         }
     }
 
+    /// Only another container needs the plugin of the model.
+    private func plan(_ checkpoint: NativeCheckpoint, _ options: ConversionOptions) throws -> ConversionPlan {
+        guard checkpoint.container != .native || options.container != .native else {
+            return try checkpoint.reshardPlan(options)
+        }
+        return try AutoBridge.fromMegatron(megatronPath, catalog: plugins.catalog()).reshardPlan(options)
+    }
+
     func run() throws {
         try Destination.check(output, against: [megatronPath])
         let checkpoint = try NativeCheckpoint(path: megatronPath)
         let report = try printing.watched { context in
-            let options = arguments.options(layout, context: context)
+            let options = arguments.options(layout, container, context: context)
+            let plan = try plan(checkpoint, options)
             guard !arguments.dryRun else {
-                let plan = try checkpoint.reshardPlan(options)
                 try checkpoint.checkReshard(to: output, overwrite: arguments.overwrite)
                 PlanPrinter(plan: plan, context: context, json: printing.json).show()
                 return nil as ConversionReport?
@@ -53,7 +65,7 @@ struct Reshard: ParsableCommand {
             printing.say(
                 "🔄 Resharding: \(checkpoint.path) (\(checkpoint.manifest.layout)) -> \(output) (\(options.layout))"
             )
-            return try checkpoint.reshard(to: output, options: options)
+            return try checkpoint.reshard(plan, to: output, options: options)
         }
         guard let report else { return }
         ReportPrinter(report: report, json: printing.json).show(

@@ -1,0 +1,45 @@
+package import BridgeSupport
+import JSONTree
+
+extension NativeCheckpoint {
+    /// The directory of a tokenizer that Megatron Bridge writes beside the weights.
+    private static let tokenizerDirectory = "tokenizer"
+
+    /// Whether the checkpoint has the files of the Hugging Face directory that it was made from.
+    package var carriesSource: Bool { container == .native || torchDist.map(Self.hasManifest) ?? false }
+
+    private static func hasManifest(_ directory: TorchDistDirectory) -> Bool {
+        Files.exists(Files.join(directory.path, TorchDistDirectory.manifestName))
+    }
+
+    /// The file that has the configuration, for messages.
+    package var configurationName: String {
+        Files.join(
+            path,
+            carriesSource
+                ? Files.join(Self.huggingFaceDirectory, manifest.style.configurationName)
+                : TorchDistDirectory.runConfigurationName
+        )
+    }
+
+    /// The directory with the files of the tokenizer and the processor; it may be missing in another program's checkpoint.
+    package var processorDirectory: String {
+        Files.join(path, carriesSource ? Self.huggingFaceDirectory : Self.tokenizerDirectory)
+    }
+
+    /// The files of a tokenizer in another program's checkpoint, as paths inside it.
+    package var tokenizerFiles: [String] {
+        let names = (try? Files.list(Files.join(path, Self.tokenizerDirectory))) ?? []
+        return names.map { Files.join(Self.tokenizerDirectory, $0) }.filter {
+            Files.kind(of: Files.join(path, $0)) == .file
+        }
+    }
+
+    /// The container, for `bridge inspect`.
+    package var formatFact: String {
+        switch container {
+        case .native: "native, version \(NativeManifest.formatVersion)"
+        case .torchDist: "torch_dist, \(ByteFormat.counted(torchDist?.metadata.files.count ?? 0, "file")) of weights"
+        }
+    }
+}

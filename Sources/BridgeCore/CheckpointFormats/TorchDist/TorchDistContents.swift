@@ -1,0 +1,86 @@
+import BridgeSupport
+import JSONTree
+import ModelSchema
+import TensorFiles
+import TensorRuntime
+
+/// What an open checkpoint in Megatron-Core's container consists of.
+///
+/// Bridge writes a manifest and the files of the source beside those of the container, which other programs do not look
+/// at; a checkpoint without them is described by what is there.
+struct TorchDistContents {
+    let directory: TorchDistDirectory
+    let manifest: NativeManifest
+    let configuration: JSON
+    let parameters: [GlobalParameter]
+    let notes: [String]
+
+    /// Opens the directory of an iteration.
+    ///
+    /// - Parameters:
+    ///   - path: The directory.
+    ///   - cache: Keeps blocks that are compared with their checksums; nil to compare nothing.
+    ///   - describe: Describes the model where Bridge has not written the checkpoint.
+    /// - Throws: `BridgeError` for files that are missing or damaged.
+    init(path: String, cache: BlockCache?, describe: (TorchDistDirectory) throws -> ModelDescription?) throws {
+        var directory = try TorchDistDirectory(path: path)
+        let file = Files.join(path, TorchDistDirectory.manifestName)
+        var manifest: NativeManifest
+        if Files.exists(file) {
+            manifest = try NativeManifest(json: JSON(contentsOf: file), name: file)
+            configuration = try JSON(
+                contentsOf: Files.join(
+                    path,
+                    Files.join(NativeCheckpoint.huggingFaceDirectory, manifest.style.configurationName)
+                )
+            )
+            if let cache {
+                let lines = Dictionary(manifest.files.map { ($0.name, $0) }) { first, _ in first }
+                directory = directory.verified { name, storage in
+                    lines[name].map { line in VerifiedStorage(storage, cache: cache) { line.expects($0, $1) } }
+                }
+            }
+        } else {
+            let description = try describe(directory)
+            configuration = description?.configuration ?? .null
+            manifest = NativeManifest(
+                architecture: description?.architecture ?? Self.unknown,
+                family: description?.family ?? Self.unknown,
+                plugin: description?.writer ?? Self.unknown,
+                style: .transformers,
+                layout: description?.layout ?? .single,
+                ledger: .object(JSONObject()),
+                files: try Self.files(in: path)
+            )
+        }
+        let (views, notes) = try directory.parameters()
+        let groups = Self.groups(in: configuration)
+        parameters = views.map { CoreParameterRule.parameter($0.name, $0.view, groups: groups) }
+        self.directory = directory
+        self.manifest = manifest
+        self.notes = notes
+    }
+
+    /// What stands for facts that no file of the checkpoint has.
+    static let unknown = "unknown"
+
+    /// The KV groups of an attention layer.
+    private static func groups(in configuration: JSON) -> Int? {
+        let text = configuration["text_config"] ?? configuration
+        return text["num_key_value_heads"]?.integer.flatMap { $0 > 0 ? $0 : nil }
+    }
+
+    /// The files, whose checksums nobody knows.
+    private static func files(in path: String) throws -> [NativeManifest.File] {
+        try Files.list(path).compactMap { name in
+            let file = Files.join(path, name)
+            guard Files.kind(of: file) == .file else { return nil }
+            return NativeManifest.File(name: name, byteCount: Files.size(of: file), checksum: "", blocks: [])
+        }
+    }
+}
+
+extension TorchDistDirectory {
+    /// Bridge's own description of a checkpoint in this container.
+    package static let manifestName = "bridge_manifest.json"
+}
