@@ -53,7 +53,9 @@ test-levels: setup stamp
 
 test-parallel: setup stamp
 	swift build --build-tests $(FAST_C)
-	BRIDGE_TEST_ALL_LAYOUTS=1 swift test --skip-build $(FAST_C) --filter "CommunicationTests|Layout|Parallel|Rank"
+	BRIDGE_TEST_ALL_LAYOUTS=1 swift test --skip-build $(FAST_C) \
+		--filter 'CommunicationTests|Layout|Parallel|Rank|Overlap|Trace|Retention'
+	@scripts/test-hosts
 
 test-peers: build
 	@scripts/setup-peers

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Times training with two ranks beside one rank with two threads, and beside torch's DDP and FSDP2 over gloo.
+"""Times training with two ranks beside one rank with two threads, and beside torch's DDP and FSDP2 over gloo; and collectives.
 
     make bench-parallel    or: python Benchmarks/parallel.py BRIDGE [--rounds 3] [--steps 3]
 
 The model of training.py: 134 million parameters, rows of 512 tokens, bf16_mixed; micro-batches of one row, sixteen rows in
-a step, so that a pipeline of two stages is idle for 1/17 of the time. Every round runs each program once, in turn; a
+a step, so that a pipeline of two stages is idle for 1/17 of the time. Collectives are of 4 KiB, 1 MiB and 64 MiB float32, beside
+a copy in memory and gloo's. Every round runs each program once, in turn; a
 program's figure is the median of its rounds, of which each is the median of the steps behind the first.
 """
 
@@ -25,11 +26,17 @@ BATCH = 16
 LAYOUTS = {
     "1 rank, 2 threads": [],
     "DP 2": ["--nproc-per-node", "2"],
+    "DP 2, overlap": [
+        "--nproc-per-node", "2", "ddp.overlap_grad_reduce=true", "ddp.overlap_param_gather=true"
+    ],
     "TP 2": ["--nproc-per-node", "2", "model.tensor_model_parallel_size=2"],
     "TP 2, sequence parallel": [
         "--nproc-per-node", "2", "model.tensor_model_parallel_size=2", "model.sequence_parallel=true"
     ],
-    "PP 2": ["--nproc-per-node", "2", "model.pipeline_model_parallel_size=2"],
+    # The output layer has as many products as three and a half layers, and so has its stage four of the twelve.
+    "PP 2, 8 + 4 layers": [
+        "--nproc-per-node", "2", "model.pipeline_model_parallel_size=2", "model.num_layers_in_first_pipeline_stage=8"
+    ],
     "CP 2": ["--nproc-per-node", "2", "model.context_parallel_size=2"],
 }  # fmt: skip
 
@@ -57,14 +64,40 @@ def ours(bridge, model, rows, options, steps, root):
     return BATCH * LENGTH / times[len(times) // 2]
 
 
-def theirs(model, rows, mode, steps):
-    command = [
-        sys.executable, HERE / "peer_parallel.py", model, rows, "--mode", mode, "--steps", steps, "--global-batch", BATCH
-    ]  # fmt: skip
+def answer(command):
+    """The last line of JSON of a program."""
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
-    return next(iter(json.loads(done.stdout.splitlines()[-1]).values()))
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def theirs(model, rows, mode, steps):
+    command = [sys.executable, HERE / "peer_parallel.py", "train", model, rows, "--mode", mode]
+    return answer(command + ["--steps", steps, "--global-batch", BATCH])["tokens_per_second"]
+
+
+def collectives(bridge):
+    """Bytes per second of each collective and size: ours, and gloo's where it has the collective."""
+    lines = answer([bridge, "selftest", "collectives", "--nproc-per-node", 2, "--json"])["collectives"]
+    mine = {(line["name"], line["bytes"]): line["bytes_per_second"] for line in lines}
+    sizes = sorted({size for _, size in mine})
+    gloo = answer([sys.executable, HERE / "peer_parallel.py", "collectives", *sizes])
+    return {
+        f"{name}, {size} bytes": (speed, gloo.get(name, {}).get(str(size))) for (name, size), speed in mine.items()
+    }
+
+
+def collective_rows(rounds):
+    """Rows of a table: ours and gloo's in GB/s, the copy's of that size, and the share of it."""
+    speeds = {
+        name: [statistics.median([one[name][who] or 0 for one in rounds]) for who in range(2)] for name in rounds[0]
+    }
+    rows = []
+    for name, (ours, gloo) in speeds.items():
+        copy = speeds["copy" + name[name.index(","):]][0]
+        rows.append([name, f"{ours / 1e9:.2f}", f"{gloo / 1e9:.2f}" if gloo else "", f"{ours / copy:.2f}"])
+    return rows
 
 
 def main():
@@ -74,7 +107,7 @@ def main():
     parser.add_argument("--steps", type=int, default=3)
     add_output(parser)
     options = parser.parse_args()
-    rounds = []
+    rounds, exchanges = [], []
     with tempfile.TemporaryDirectory(prefix="bridge-bench-") as name:
         root = Path(name)
         model, rows = make(options.bridge, root, 64)
@@ -85,6 +118,7 @@ def main():
             figures["torch DDP, gloo"] = theirs(model, rows, "ddp", options.steps)
             figures["torch FSDP2, gloo"] = theirs(model, rows, "fsdp", options.steps)
             rounds.append(figures)
+            exchanges.append(collectives(options.bridge))
     medians = {who: statistics.median(figures[who] for figures in rounds) for who in rounds[0]}
     one = medians["1 rank, 2 threads"]
     publish(
@@ -94,8 +128,10 @@ def main():
         [(
             "", ["", "tokens/s", "of one rank"],
             [[who, f"{speed:.0f}", f"{speed / one:.2f}"] for who, speed in medians.items()],
+        ), (
+            "Collectives of two ranks, float32", ["", "GB/s", "gloo", "of a copy"], collective_rows(exchanges),
         )],
-        {"rounds": rounds},
+        {"rounds": rounds, "collectives": exchanges},
     )  # fmt: skip
 
 

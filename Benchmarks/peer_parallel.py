@@ -1,11 +1,13 @@
-"""What torch does for parallel.py: data-parallel training of two processes over gloo, then one JSON object.
+"""What torch does for parallel.py: two processes over gloo, then one line of JSON.
 
-peer_parallel.py FOLDER ROWS.jsonl --mode ddp|fsdp [--steps 3] [--global-batch 16]
+peer_parallel.py train FOLDER ROWS.jsonl --mode ddp|fsdp [--steps 3] [--global-batch 16]
+peer_parallel.py collectives BYTES...
 """
 
 import argparse
 import json
 import os
+import socket
 import time
 from contextlib import nullcontext
 
@@ -57,45 +59,70 @@ def work(rank, port, options, results):
         results.put(sorted(times[1:])[len(times[1:]) // 2])
 
 
-def all_reduce(rank, port, count, results):
-    """The seconds of an all-reduce of float32 numbers over gloo."""
+def collectives(rank, port, options, results):
+    """The bytes per second of each collective of float32 numbers over gloo, by name and size."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=RANKS)
-    tensor = torch.ones(count)
-    times = []
-    for _ in range(6):
-        dist.barrier()
-        start = time.perf_counter()
-        dist.all_reduce(tensor)
-        times.append(time.perf_counter() - start)
+    speeds = {}
+    for size in options.bytes:
+        count = size // 4
+        whole, other = torch.zeros(count), torch.zeros(count)
+        part, parts = torch.zeros(count // RANKS), list(torch.zeros(count).chunk(RANKS))
+
+        def exchange():
+            sent = dist.isend(whole, 1 - rank)
+            dist.recv(other, 1 - rank)
+            sent.wait()
+
+        # gloo has no reduce-scatter.
+        works = {
+            "all-reduce": lambda: dist.all_reduce(whole),
+            "all-gather": lambda: dist.all_gather(parts, part),
+            "broadcast": lambda: dist.broadcast(whole, 0),
+            "send and receive": exchange,
+        }
+        for name, work in works.items():
+            times = []
+            for _ in range(10):
+                dist.barrier()
+                start = time.perf_counter()
+                work()
+                slowest = torch.tensor([time.perf_counter() - start])
+                dist.all_reduce(slowest, dist.ReduceOp.MAX)
+                times.append(slowest.item())
+            speeds.setdefault(name, {})[size] = size / sorted(times[1:])[4]
     if rank == 0:
-        results.put(sorted(times[1:])[2])
+        results.put(speeds)
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("folder")
-    parser.add_argument("rows")
-    parser.add_argument("--mode", required=True, choices=["ddp", "fsdp", "all-reduce"])
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--global-batch", type=int, default=16)
-    parser.add_argument("--port", type=int, default=29541)
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train")
+    train.add_argument("folder")
+    train.add_argument("rows")
+    train.add_argument("--mode", required=True, choices=["ddp", "fsdp"])
+    train.add_argument("--steps", type=int, default=3)
+    train.add_argument("--global-batch", type=int, default=16)
+    commands.add_parser("collectives").add_argument("bytes", type=int, nargs="+")
     options = parser.parse_args()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     context = torch.multiprocessing.get_context("spawn")
     results = context.Queue()
-    target = all_reduce if options.mode == "all-reduce" else work
-    argument = 16 << 20 if options.mode == "all-reduce" else options
-    processes = [context.Process(target=target, args=(rank, options.port, argument, results)) for rank in range(RANKS)]
+    target = collectives if options.command == "collectives" else work
+    processes = [context.Process(target=target, args=(rank, port, options, results)) for rank in range(RANKS)]
     for process in processes:
         process.start()
-    seconds = results.get(timeout=1200)
+    found = results.get(timeout=1200)
     for process in processes:
         process.join()
-    if options.mode == "all-reduce":
-        print(json.dumps({"bytes_per_second": 4 * argument / seconds}))
+    if options.command == "collectives":
+        print(json.dumps(found))
         return
     length = len(json.loads(open(options.rows).readline())["input_ids"])
-    print(json.dumps({"tokens_per_second": options.global_batch * length / seconds}))
+    print(json.dumps({"tokens_per_second": options.global_batch * length / found}))
 
 
 if __name__ == "__main__":

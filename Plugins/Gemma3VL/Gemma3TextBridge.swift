@@ -1,6 +1,7 @@
 import BridgeCore
 import JSONTree
 import TensorRuntime
+import Tokenizers
 
 /// The text models of Gemma 3 (270m, 1b) and text-only fine-tunes of the larger ones.
 struct Gemma3TextBridge: ModelBridge {
@@ -12,6 +13,8 @@ struct Gemma3TextBridge: ModelBridge {
 
     /// The weights of all norms are stored as their distance from 1.
     func initialValue(ofVector name: String) -> Float { 0 }
+
+    let tokenizerClass: TokenizerClass? = .gemma
 
     var toy: ToyRecipe { Gemma3TextToy.recipe }
 

@@ -1,5 +1,6 @@
 import BridgeCore
 import JSONTree
+import Tokenizers
 
 /// The Gemma 3 family with images: local and global layers, four norms around each half of a layer, SigLIP.
 struct Gemma3VLBridge: ModelBridge {
@@ -39,6 +40,8 @@ struct Gemma3VLBridge: ModelBridge {
     }
 
     var toy: ToyRecipe { Gemma3VLToy.recipe }
+
+    let tokenizerClass: TokenizerClass? = .gemma
 
     var recipes: [RecipeTemplate] { Gemma3VLRecipes.all }
 

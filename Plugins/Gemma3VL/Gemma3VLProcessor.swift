@@ -10,6 +10,7 @@ struct Gemma3VLProcessor: ModelProcessor {
     let decoder: DecoderConfiguration
     let imageTokens: ImageTokens?
     let cropsImages = true
+    let readsTokenTypes = true
 
     /// The side of an image, in pixels.
     private let side: Int
@@ -63,6 +64,7 @@ struct Gemma3VLProcessor: ModelProcessor {
                     + "correct the wrong one"
             )
         }
+        try files.image.checkSteps()
         let size = try files.image.size("size") ?? (files.image.exists ? (224, 224) : (side, side))
         guard size == (side, side) else {
             throw BridgeError(
@@ -71,7 +73,6 @@ struct Gemma3VLProcessor: ModelProcessor {
                     + "for \(side)x\(side) only"
             )
         }
-        try files.image.checkSteps()
         filter = try files.image.filter(classDefault: .bilinear)
         normalization = try files.image.normalization(
             classMean: [0.5, 0.5, 0.5],

@@ -1,5 +1,6 @@
 import BridgeCore
 import JSONTree
+import Tokenizers
 
 /// The Ministral 3 family, and Mistral Small 3.1, which has the same classes: text and images.
 struct Ministral3Bridge: ModelBridge {
@@ -36,6 +37,14 @@ struct Ministral3Bridge: ModelBridge {
     var moduleNames: KeyMapping { keyMappings[0] }
 
     var toy: ToyRecipe { Ministral3Toy.recipe }
+
+    /// The expression of transformers 5.23, which it puts into tokenizers of older files on request.
+    let tokenizerClass: TokenizerClass? = TokenizerClass(
+        correctedBy: "fix_mistral_regex",
+        expression: #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|"#
+            + #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|"#
+            + #"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+    )
 
     var recipes: [RecipeTemplate] { Ministral3Recipes.all }
 

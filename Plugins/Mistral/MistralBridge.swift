@@ -1,5 +1,6 @@
 import BridgeCore
 import JSONTree
+import Tokenizers
 
 /// The Mistral family: decoder only, grouped-query attention, SwiGLU, optionally a sliding window.
 struct MistralBridge: ModelBridge {
@@ -19,6 +20,14 @@ struct MistralBridge: ModelBridge {
     var configuration: ConfigurationTable<MistralProvider> { MistralProvider.table }
 
     var toy: ToyRecipe { MistralToy.recipe }
+
+    /// The expression of transformers 5.23, which it puts into tokenizers of older files on request.
+    let tokenizerClass: TokenizerClass? = TokenizerClass(
+        correctedBy: "fix_mistral_regex",
+        expression: #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|"#
+            + #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|"#
+            + #"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+    )
 
     var recipes: [RecipeTemplate] { MistralRecipes.all }
 

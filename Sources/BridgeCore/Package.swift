@@ -38,7 +38,7 @@ let modules: [(name: String, uses: [String])] = [
         "ModelPlugins",
         [
             "JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "ModelSchema", "CheckpointFormats", "Recipes",
-            "Processing", "Models", "CPluginABI", "CSystem",
+            "Processing", "Tokenizers", "Models", "CPluginABI", "CSystem",
         ]
     ),
     (

@@ -11,6 +11,8 @@ struct bridge_mpi_group {
 
 struct bridge_mpi_request {
     MPI_Request request;
+    // Counts and offsets that MPI reads until the request is complete.
+    int *numbers;
 };
 
 static int start(void) {
@@ -69,16 +71,16 @@ static int create_group(const int *ranks, int count, int tag, bridge_mpi_group *
     return MPI_SUCCESS;
 }
 
-static int is_on_one_host(bridge_mpi_group *group, int *answer) {
+static int hosts(bridge_mpi_group *group, int *first) {
     MPI_Comm host;
     int status = MPI_Comm_split_type(group->communicator, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host);
     if (status != MPI_SUCCESS) return status;
-    int here = 0, all = 0;
-    MPI_Comm_size(host, &here);
-    MPI_Comm_size(group->communicator, &all);
+    int own = 0, least = 0;
+    MPI_Comm_rank(group->communicator, &own);
+    status = MPI_Allreduce(&own, &least, 1, MPI_INT, MPI_MIN, host);
     MPI_Comm_free(&host);
-    int mine = here == all;
-    return MPI_Allreduce(&mine, answer, 1, MPI_INT, MPI_MIN, group->communicator);
+    if (status != MPI_SUCCESS) return status;
+    return MPI_Allgather(&least, 1, MPI_INT, first, 1, MPI_INT, group->communicator);
 }
 
 static int share(bridge_mpi_group *group, size_t bytes, void **bases) {
@@ -98,8 +100,11 @@ static int share(bridge_mpi_group *group, size_t bytes, void **bases) {
     return MPI_Barrier(group->communicator);
 }
 
+static bridge_mpi_request *begin(void) { return calloc(1, sizeof(bridge_mpi_request)); }
+
 static int begun(int status, bridge_mpi_request *made, bridge_mpi_request **request) {
     if (status != MPI_SUCCESS) {
+        free(made->numbers);
         free(made);
         return status;
     }
@@ -110,7 +115,7 @@ static int begun(int status, bridge_mpi_request *made, bridge_mpi_request **requ
 static int all_gather(
     bridge_mpi_group *group, const void *given, void *taken, size_t bytes, bridge_mpi_request **request
 ) {
-    bridge_mpi_request *made = malloc(sizeof *made);
+    bridge_mpi_request *made = begin();
     if (!made) return MPI_ERR_NO_MEM;
     int status = MPI_Iallgather(
         given, (int)bytes, MPI_BYTE, taken, (int)bytes, MPI_BYTE, group->communicator, &made->request
@@ -118,10 +123,33 @@ static int all_gather(
     return begun(status, made, request);
 }
 
+static int exchange(
+    bridge_mpi_group *group, const void *given, const int *given_counts, const int *given_offsets, void *taken,
+    size_t taken_count, bridge_mpi_request **request
+) {
+    int size = 0;
+    MPI_Comm_size(group->communicator, &size);
+    bridge_mpi_request *made = begin();
+    if (!made) return MPI_ERR_NO_MEM;
+    made->numbers = malloc(4 * sizeof(int) * (size_t)size);
+    if (!made->numbers) return begun(MPI_ERR_NO_MEM, made, request);
+    int *counts = made->numbers, *offsets = counts + size, *taken_counts = offsets + size, *taken_offsets = taken_counts + size;
+    for (int rank = 0; rank < size; rank++) {
+        counts[rank] = given_counts[rank];
+        offsets[rank] = given_offsets[rank];
+        taken_counts[rank] = (int)taken_count;
+        taken_offsets[rank] = (int)(taken_count * (size_t)rank);
+    }
+    int status = MPI_Ialltoallv(
+        given, counts, offsets, MPI_BYTE, taken, taken_counts, taken_offsets, MPI_BYTE, group->communicator, &made->request
+    );
+    return begun(status, made, request);
+}
+
 static int send(
     bridge_mpi_group *group, int to, int tag, const void *given, size_t bytes, bridge_mpi_request **request
 ) {
-    bridge_mpi_request *made = malloc(sizeof *made);
+    bridge_mpi_request *made = begin();
     if (!made) return MPI_ERR_NO_MEM;
     int status = MPI_Isend(given, (int)bytes, MPI_BYTE, to, tag, group->communicator, &made->request);
     return begun(status, made, request);
@@ -130,7 +158,7 @@ static int send(
 static int receive(
     bridge_mpi_group *group, int from, int tag, void *taken, size_t bytes, bridge_mpi_request **request
 ) {
-    bridge_mpi_request *made = malloc(sizeof *made);
+    bridge_mpi_request *made = begin();
     if (!made) return MPI_ERR_NO_MEM;
     int status = MPI_Irecv(taken, (int)bytes, MPI_BYTE, from, tag, group->communicator, &made->request);
     return begun(status, made, request);
@@ -138,7 +166,10 @@ static int receive(
 
 static int test(bridge_mpi_request *request, int *done) {
     int status = MPI_Test(&request->request, done, MPI_STATUS_IGNORE);
-    if (status == MPI_SUCCESS && *done) free(request);
+    if (status == MPI_SUCCESS && *done) {
+        free(request->numbers);
+        free(request);
+    }
     return status;
 }
 
@@ -152,9 +183,10 @@ const bridge_mpi_functions *bridge_mpi(void) {
         .size = world_size,
         .error = error_text,
         .create_group = create_group,
-        .is_on_one_host = is_on_one_host,
+        .hosts = hosts,
         .share = share,
         .all_gather = all_gather,
+        .exchange = exchange,
         .send = send,
         .receive = receive,
         .test = test,

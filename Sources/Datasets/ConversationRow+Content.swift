@@ -57,7 +57,17 @@ extension ConversationRow {
         if let source = waiting.popFirst() { images.append(source) }
     }
 
+    /// A part as templates see it, of a text several where images are in it.
     mutating func part(_ json: JSON, at location: String) throws -> [ChatValue] {
+        let more = (RowKeys.Part(json)?.unread ?? []).filter { !$0.contains(".") }
+            .compactMap { key in json[key].map { ChatValue.Member(key, ChatValue($0)) } }
+        return try known(json, at: location).map { part in
+            guard case .object(let members) = part else { return part }
+            return .object(members + more)
+        }
+    }
+
+    private mutating func known(_ json: JSON, at location: String) throws -> [ChatValue] {
         switch json["type"]?.string {
         case "text":
             guard let text = json["text"]?.string else { throw Self.wrong("\(location) has no text") }
@@ -73,7 +83,7 @@ extension ConversationRow {
             }
             return [["type": "image"]]
         case "thinking", "reasoning":
-            let name = ["thinking", "reasoning", "text"].first { json[$0]?.nonNull != nil }
+            let name = RowKeys.Part.reasoning.first { json[$0]?.nonNull != nil }
             guard let name, let reasoning = json[name], reasoning.string != nil || reasoning.array != nil else {
                 throw Self.wrong("\(location) has no thinking, expected a text or a list of texts")
             }

@@ -28,6 +28,24 @@ extension ConversationRow {
     /// The role of a message as the row has it.
     static func roleName(_ json: JSON) -> String? { (json["role"]?.nonNull ?? json["from"])?.string }
 
+    /// Refuses a message that has its role or its text twice, in different ways.
+    private static func checkAgreement(_ object: JSONObject, at location: String) throws {
+        if let role = object["role"]?.string, let from = object["from"]?.string, let one = roles[role],
+            let other = roles[from], one != other
+        {
+            throw wrong(
+                "\(location) has the role \(role) and is from \(from), expected one of them; remove the wrong one"
+            )
+        }
+        if let content = object["content"]?.string, let value = object["value"]?.string, !value.isEmpty,
+            !content.utf8.elementsEqual(value.utf8)
+        {
+            throw wrong(
+                "\(location) has a content and another text as value, expected one of them; remove the wrong one"
+            )
+        }
+    }
+
     /// Reads a message.
     mutating func append(_ json: JSON, mark rowMark: Bool?, at location: String) throws {
         guard let object = json.object else { throw Self.wrong("\(location) is \(json.kind), expected an object") }
@@ -35,7 +53,16 @@ extension ConversationRow {
             let found = Self.roleName(json).map { "the role \($0)" } ?? "no role"
             throw Self.wrong("\(location) has \(found), expected \(Self.roles.keys.sorted().joined(separator: ", "))")
         }
-        let ownMark = try TurnMarks.mark(of: object, at: location)
+        try Self.checkAgreement(object, at: location)
+        var ownMark = try TurnMarks.mark(of: object, at: location)
+        if part != .calls, let parts = (object["content"]?.nonNull ?? object["value"])?.array,
+            let partMark = try TurnMarks.mark(ofParts: parts, isAnswer: role == "assistant", at: location)
+        {
+            guard ownMark ?? partMark == partMark else {
+                throw Self.wrong("\(location) and the parts of its content have marks that contradict each other")
+            }
+            ownMark = partMark
+        }
         let mark = ownMark == false || rowMark == false ? false : ownMark ?? rowMark
         for key in ["images", "image", "videos", "audios", "audio"] where !(object[key] ?? .null).imageList.isEmpty {
             throw Self.wrong(

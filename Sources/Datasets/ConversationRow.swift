@@ -2,7 +2,7 @@ package import BridgeCore
 package import JSONTree
 import Tokenizers
 
-/// Reads a conversation from a row in one of the forms in which people keep them.
+/// Reads a conversation from a row in one of the common formats.
 ///
 /// - `{"conversation": [{"role", "content"}]}`, as Megatron Bridge's makers write it;
 /// - `{"messages" or "conversations": [{"role", "content"} or {"from", "value"}], "images" or "image": …}`, with `<image>`

@@ -18,10 +18,21 @@ package enum ImagePaths {
         if let base64 = json["base64"]?.string ?? json["bytes"]?.string {
             return try ImageSource(base64: base64, name: "an image in base64")
         }
-        if let text = ["path", "image", "url", "file_name"].lazy.compactMap({ json[$0]?.string }).first {
+        if let text = names.lazy.compactMap({ json[$0]?.string }).first {
             return try source(text, in: directory)
         }
         throw BridgeError(.corruptInput, "an image is \(json.kind), expected a path, an address or an object with one")
+    }
+
+    /// The keys of an object that names an image by a path or an address, the first one first.
+    private static let names = ["path", "image", "url", "file_name"]
+
+    /// The keys of an object that names an image that are used: that of the image, and the name of its file beside its bytes.
+    static func usedKeys(of json: JSON) -> [String] {
+        if let key = ["base64", "bytes"].first(where: { json[$0]?.string != nil }) {
+            return [key, "path", "file_name"]
+        }
+        return names.first { json[$0]?.string != nil }.map { [$0] } ?? []
     }
 
     private static func source(_ text: String, in directory: String) throws -> ImageSource {

@@ -46,8 +46,8 @@ struct LossMonitor {
             }
             throw BridgeError(
                 .trainingDiverged,
-                "\(inARow) consecutive steps were skipped, the last, step \(iteration), with a loss of \(loss) and a gradient "
-                    + "norm of \(gradientNorm); lower optimizer.lr, lengthen the warm-up or check the data"
+                "\(inARow) consecutive steps were skipped, the last, step \(iteration), with a loss of \(loss.plainText) and a gradient "
+                    + "norm of \(gradientNorm.plainText); lower optimizer.lr, lengthen the warm-up or check the data"
             )
         }
         return decision

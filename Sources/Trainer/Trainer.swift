@@ -1,5 +1,5 @@
 public import BridgeCore
-import Communication
+public import Communication
 import Glibc
 public import Logging
 import TensorRuntime
@@ -17,6 +17,8 @@ public final class Trainer {
         case interrupted
         /// The limit of time or steps for one process was reached.
         case limit
+        /// The validation loss has not become smaller for `train.patience` validations.
+        case patience
     }
 
     /// The outcome of a run.
@@ -31,6 +33,8 @@ public final class Trainer {
         public var loss: Double?
         /// The last validation.
         public var validation: ValidationRecord?
+        /// The best validation of the whole run; nil without any.
+        public var best: RunProgress.Best?
     }
 
     /// The components of a run.
@@ -51,6 +55,8 @@ public final class Trainer {
         public var checkpoints: RunCheckpoints?
         /// Facts for reports.
         public var metadata: RunMetadata
+        /// The trace of the run and its file; nil for none.
+        public var trace: (events: ChromeTrace, path: String)?
 
         /// Components.
         public init(
@@ -61,7 +67,8 @@ public final class Trainer {
             validation: (any BatchSource)? = nil,
             sinks: [any MetricsSink] = [],
             checkpoints: RunCheckpoints? = nil,
-            metadata: RunMetadata
+            metadata: RunMetadata,
+            trace: (events: ChromeTrace, path: String)? = nil
         ) {
             self.recipe = recipe
             self.model = model
@@ -71,6 +78,7 @@ public final class Trainer {
             self.sinks = sinks
             self.checkpoints = checkpoints
             self.metadata = metadata
+            self.trace = trace
         }
     }
 
@@ -80,6 +88,7 @@ public final class Trainer {
     private let passes: PipelineSchedule
     private let schedule: LearningRateSchedule
     private let logger: Logger
+    private let trace: ChromeTrace?
     private var progress = RunProgress()
     private var lossMonitor: LossMonitor
     /// The receivers of metrics; one that fails during the run is removed.
@@ -97,9 +106,16 @@ public final class Trainer {
             components.recipe.optimizer,
             trained,
             on: components.model.engine,
-            groups: groups
+            groups: groups,
+            ddp: components.recipe.ddp,
+            trace: components.trace?.events
         )
-        passes = PipelineSchedule(components.model, recomputation: components.recipe.model.recomputeGranularity)
+        trace = components.trace?.events
+        passes = PipelineSchedule(
+            components.model,
+            recomputation: components.recipe.model.recomputeGranularity,
+            trace: trace
+        )
         schedule = LearningRateSchedule(
             optimizer: components.recipe.optimizer,
             scheduler: components.recipe.scheduler,
@@ -122,36 +138,53 @@ public final class Trainer {
         let train = components.recipe.train
         defer { components.checkpoints?.release() }
         try resume()
+        try trace?.align(groups.world)
         for sink in sinks { try sink.begin(components.metadata, after: progress.iteration) }
         var outcome = Outcome(end: .done, iteration: progress.iteration)
         var trained = 0
+        let notFinite = progress.nanIterations
         let start = ContinuousClock.now
         while progress.iteration < train.trainIters {
             let record: StepRecord
-            do { record = try step() } catch { throw outcome.stepsDone == 0 ? error : saved(before: error) }
+            do {
+                record = try trace.measure("step", category: "step", [("iteration", progress.iteration + 1)]) {
+                    try step()
+                }
+            } catch { throw outcome.stepsDone == 0 ? error : saved(before: error) }
             outcome.loss = record.loss
             outcome.stepsDone += 1
             trained += record.trainedTokens
             tell { try $0.record(record) }
+            var (isBest, hasValidated) = (false, false)
             if train.evalInterval > 0, progress.iteration % train.evalInterval == 0 {
-                outcome.validation = try validate(shouldStop)
+                outcome.validation = try trace.measure("validation", category: "step") { try validate(shouldStop) }
+                hasValidated = outcome.validation != nil
+                isBest = outcome.validation.map { progress.add($0) } ?? false
             }
             let isLast = progress.iteration == train.trainIters
-            let end = isLast ? nil : try reasonToStop(start, shouldStop)
-            try save(isEnd: isLast || end != nil)
+            let end = isLast ? nil : try reasonToStop(start, shouldStop, hasValidated: hasValidated)
+            try save(isEnd: isLast || end != nil, isBest: isBest)
             if let end {
                 outcome.end = end
                 break
             }
         }
         try components.checkpoints?.wait()
-        outcome.iteration = progress.iteration
+        if let trace = components.trace { try trace.events.write(to: trace.path, ranks: groups.world) }
+        (outcome.iteration, outcome.best) = (progress.iteration, progress.best)
         tell { try $0.finish() }
         guard outcome.stepsDone == 0 || trained > 0 else {
             throw BridgeError(
                 .badArgument,
                 "none of the \(outcome.stepsDone) steps had a supervised token; "
                     + "'bridge data check' shows the reasons"
+            )
+        }
+        guard outcome.stepsDone == 0 || progress.nanIterations - notFinite < outcome.stepsDone else {
+            throw BridgeError(
+                .trainingDiverged,
+                "none of the \(outcome.stepsDone) steps had a finite loss and gradient norm, so the parameters are unchanged; check "
+                    + "the weights with 'bridge forward' and the data with 'bridge data check'"
             )
         }
         return outcome
@@ -187,8 +220,15 @@ public final class Trainer {
         try groups.world.allReduceSum([shouldStop() ? 1 : 0])[0] > 0
     }
 
-    private func reasonToStop(_ start: ContinuousClock.Instant, _ shouldStop: () -> Bool) throws -> End? {
+    private func reasonToStop(
+        _ start: ContinuousClock.Instant,
+        _ shouldStop: () -> Bool,
+        hasValidated: Bool
+    ) throws -> End? {
         if try stopsAnywhere(shouldStop) { return .interrupted }
+        if hasValidated, let patience = components.recipe.train.patience, progress.validationsSinceBest >= patience {
+            return .patience
+        }
         if let interval = components.recipe.train.exitInterval, interval > 0, progress.iteration % interval == 0 {
             return .limit
         }
@@ -207,41 +247,49 @@ public final class Trainer {
         let isPerToken = components.recipe.model.calculatePerTokenLoss
         optimizer.clearGradients()
         var (trained, tokens) = (0, 0)
-        var loss = try passes.run(count) { micro in
-            let first = position(ofMicroBatch: micro)
-            let batch = try components.samples.batch(first: first, count: train.microBatchSize)
-            let supervised = batch.supervisedCount
-            tokens += batch.targets.count
-            guard supervised > 0 else { return nil }
-            trained += supervised
-            return PipelineSchedule.MicroBatch(
-                batch,
-                weight: isPerToken ? 1 : 1 / Float(supervised),
-                // Dropout depends only on the position of the micro-batch in the run.
-                dropout: RandomStream(seed: components.recipe.rng.seed, stream: UInt64(first) << 20)
-            )
-        }
-        try optimizer.reduceGradients()
+        var loss = try passes.run(
+            count,
+            next: { micro in
+                let first = position(ofMicroBatch: micro)
+                let batch = try components.samples.batch(first: first, count: train.microBatchSize)
+                let supervised = batch.supervisedCount
+                tokens += batch.targets.count
+                guard supervised > 0 else { return nil }
+                trained += supervised
+                return PipelineSchedule.MicroBatch(
+                    batch,
+                    weight: isPerToken ? 1 : 1 / Float(supervised),
+                    // Dropout depends only on the position of the micro-batch in the run.
+                    dropout: RandomStream(seed: components.recipe.rng.seed, stream: UInt64(first) << 20)
+                )
+            },
+            whenComplete: optimizer.gradientIsComplete
+        )
+        try trace.measure("reduce gradients", category: "optimizer") { try optimizer.reduceGradients() }
         (loss, trained, tokens) = try summed(loss, trained, tokens)
         // The divisor is the number of micro-batches for a mean of means, and the number of tokens otherwise.
         let total = isPerToken ? Double(max(trained, 1)) : Double(count * groups.dp.size)
         loss /= total
-        let norm = try optimizer.gradientNorm() / total
+        let norm = try trace.measure("gradient norm", category: "optimizer") { try optimizer.gradientNorm() } / total
         let number = progress.iteration + 1
         let rate = schedule.learningRate(at: number)
         // A checkpoint write in progress reads the parameters that the next line changes.
-        try components.checkpoints?.wait()
+        try trace.measure("wait for save", category: "checkpoint") { try components.checkpoints?.wait() }
         switch try lossMonitor.check(loss: loss, gradientNorm: norm, iteration: number, trained: trained) {
         case .good:
             let clip = section.clipGrad > 0 ? min(1, section.clipGrad / (norm + 1e-6)) : 1
-            try optimizer.step(
-                rate: rate,
-                weightDecay: schedule.weightDecay(at: number),
-                gradientScale: clip / total
-            )
+            try trace.measure("optimizer", category: "optimizer") {
+                try optimizer.step(
+                    rate: rate,
+                    weightDecay: schedule.weightDecay(at: number),
+                    gradientScale: clip / total
+                )
+            }
         case .notFinite:
             progress.nanIterations += 1
-            logger.warning("step \(number) is skipped: its loss is \(loss) and its gradient norm \(norm)")
+            logger.warning(
+                "step \(number) is skipped: its loss is \(loss.plainText) and its gradient norm \(norm.plainText)"
+            )
         case .empty:
             progress.skippedIterations += 1
             logger.warning("step \(number) is skipped: it has no supervised token")
@@ -270,9 +318,9 @@ public final class Trainer {
         )
     }
 
-    /// The position in the run of the first sample of a micro-batch of this rank's copy of the model.
+    /// The position in the run of the first sample of a micro-batch of this rank's data-parallel replica.
     ///
-    /// The copies take turns, so that the micro-batches of a step are the same ones for any number of copies.
+    /// Micro-batches are assigned round-robin to the replicas, so that those of a step do not depend on their number.
     private func position(ofMicroBatch index: Int) -> Int {
         progress.consumedSamples
             + (index * groups.dp.size + groups.dp.rank) * components.recipe.train.microBatchSize
@@ -327,15 +375,18 @@ public final class Trainer {
             } ?? components.model.parameters,
             adapters: components.adapters,
             moments: components.recipe.checkpoint.saveOptim ? optimizer.moments : [],
-            isDistributed: optimizer.isDistributed
+            isDistributed: optimizer.isDistributed,
+            rankLayers: components.model.decoder.parallelism.rankLayers
         )
     }
 
-    private func save(isEnd: Bool) throws {
-        let interval = components.recipe.checkpoint.saveInterval
-        guard let checkpoints = components.checkpoints, progress.iteration > 0,
-            isEnd || (interval > 0 && progress.iteration % interval == 0)
-        else { return }
+    private func save(isEnd: Bool, isBest: Bool = false) throws {
+        let section = components.recipe.checkpoint
+        let isDue =
+            section.saveInterval > 0 && progress.iteration % section.saveInterval == 0
+            || section.saveFirstStep && progress.iteration == 1 || section.keepBest && isBest
+        guard let checkpoints = components.checkpoints, progress.iteration > 0, isEnd || isDue else { return }
+        try optimizer.awaitParameters()
         var progress = progress
         progress.optimizerSteps = optimizer.stepCount
         try checkpoints.save(state, progress, waits: isEnd)

@@ -9,7 +9,7 @@ import Tokenizers
 /// A prepared recipe: the model with its adapters, the data, the checkpoints, and the trainer.
 public final class TrainingRun {
     /// The recipe with derived settings.
-    public let recipe: Recipe
+    public private(set) var recipe: Recipe
     /// The model's description.
     public let bridge: AutoBridge
     /// The model.
@@ -31,6 +31,7 @@ public final class TrainingRun {
     private let validation: DataLoader?
     private let engine: any TensorEngine
     private let logger: Logger
+    private let trace: (events: ChromeTrace, path: String)?
 
     /// The environment of a run.
     public struct Environment {
@@ -59,6 +60,9 @@ public final class TrainingRun {
 
         /// The ranks of the run.
         public var world: any RankWorld = SingleRankWorld()
+
+        /// The file of a trace of the run; nil for none.
+        public var tracePath: String?
 
         /// What all ranks must have in common besides the recipe and its files, such as the program.
         public var facts = RankFacts()
@@ -105,7 +109,12 @@ public final class TrainingRun {
         try Self.checkLogs(recipe)
         // The model is checked below: its directory is locked before it is opened.
         let layout = try LayoutCheck(recipe, ranks: environment.world.size, decoder: nil).validated()
-        groups = try ProcessGroupCollection(layout, in: environment.world)
+        trace = environment.tracePath.map { (ChromeTrace(), $0) }
+        groups = try ProcessGroupCollection(
+            layout,
+            in: trace.map { TracedWorld(environment.world, into: $0.events) } ?? environment.world,
+            overlaps: recipe.ddp.overlaps
+        )
         directory = try RunDirectory(recipe.checkpoint, isLocked: !environment.isShapeOnly, ranks: groups.world)
         bridge =
             try environment.isShapeOnly && HubRepository(meantBy: weights) != nil
@@ -124,13 +133,21 @@ public final class TrainingRun {
             let begun = stored?.dataset.date ?? ""
             recipe.dataset.date = begun.isEmpty ? environment.today : begun
         }
+        let sources = try RunSources(recipe)
+        self.sources = sources
         if let newest = directory.newest, let stored {
-            let changes = try ResumeCheck(recipe, stored: stored, path: newest).changes
+            let other = try RunSources(iteration: newest).map { try sources.changes(from: $0, of: newest, recipe) }
+            let changes = try ResumeCheck(recipe, stored: stored, path: newest).changes + (other ?? [])
             if !changes.isEmpty {
                 environment.logger.notice(
                     "settings that differ from the checkpoint: \(changes.joined(separator: ", "))"
                 )
             }
+        }
+        if recipe.ddp.overlaps, groups.dpCp.size == 1 {
+            environment.logger.notice(
+                "ddp.overlap_grad_reduce and ddp.overlap_param_gather have no effect: each parameter is on one rank"
+            )
         }
         self.recipe = recipe
         engine = environment.engine
@@ -170,17 +187,29 @@ public final class TrainingRun {
         opener.maker = environment.maker
         // A dry run downloads no data; it reports a data set that is not in the cache.
         let isElsewhere = environment.isShapeOnly && opener.isOnTheHubOnly(environment.hub)
-        let source: any SampleSource =
-            try isElsewhere ? MockSource(count: 1, imageCount: 0, seed: 0, encoder: encoder) : opener.training()
+        let (source, validationSource): (any SampleSource, (any SampleSource)?) =
+            try isElsewhere
+            ? (MockSource(count: 1, imageCount: 0, seed: 0, encoder: encoder), nil)
+            : recipe.train.evalIters > 0 || recipe.dataset.valSetSize > 0 ? opener.sources() : (opener.training(), nil)
         sampleCount = isElsewhere ? nil : source.count
-        let workers = recipe.dataset.numWorkers
-        samples = DataLoader(try opener.preparer(source), workers: workers, on: engine)
+        if let sampleCount {
+            for note in self.recipe.countEpochs(of: sampleCount) { environment.logger.notice("\(note)") }
+        }
+        let (workers, copies) = (recipe.dataset.numWorkers, groups.dp.size)
+        samples = DataLoader(try opener.preparer(source), workers: workers, on: engine, copies: copies)
         validation =
-            !isElsewhere && recipe.train.evalInterval > 0 && recipe.train.evalIters > 0
-            ? try opener.validation().map {
-                DataLoader(try opener.preparer($0, shuffles: false), workers: workers, on: environment.engine)
+            self.recipe.train.evalInterval > 0 && recipe.train.evalIters > 0
+            ? try validationSource.map {
+                DataLoader(
+                    try opener.preparer($0, shuffles: false),
+                    workers: workers,
+                    on: environment.engine,
+                    copies: copies
+                )
             } : nil
     }
+
+    private let sources: RunSources
 
     /// The recipe of the run that wrote a checkpoint; nil for one that was converted.
     private static func storedRecipe(_ path: String) throws -> Recipe? {
@@ -231,9 +260,6 @@ public final class TrainingRun {
         return names.indices.filter { sums[2 * $0] > 0 }.map { (names[$0], sums[2 * $0], sums[2 * $0 + 1]) }
     }
 
-    /// The number of trained parameter elements.
-    public var supervisedCount: Int { parts.reduce(0) { $0 + $1.trained } }
-
     /// The size of weights, gradients and optimizer state in bytes, without activations.
     public var stateByteCount: Int {
         let element = recipe.mixedPrecision == .bf16Mixed ? 2 : 4
@@ -243,7 +269,7 @@ public final class TrainingRun {
         return parts.reduce(0) { $0 + $1.count * element + $1.trained * trained }
     }
 
-    /// The trainer.
+    /// The trainer; all ranks call this.
     ///
     /// - Parameters:
     ///   - sinks: The receivers of metrics.
@@ -256,12 +282,16 @@ public final class TrainingRun {
             recipe.checkpoint,
             directory: directory,
             configuration: try bridge.runConfiguration(recipe),
+            sources: sources,
             groups: groups,
+            trace: trace?.events,
             logger: logger
         )
+        let whole = try wholeParts()
         let own = [
             ("model", bridge.architecture), ("weights", recipe.checkpoint.pretrainedCheckpoint),
-            ("parameters", "\(parts.reduce(0) { $0 + $1.count })"), ("trained", "\(supervisedCount)"),
+            ("parameters", "\(whole.reduce(0) { $0 + $1.count })"),
+            ("trained", "\(whole.reduce(0) { $0 + $1.trained })"),
             ("scheme", recipe.peft.scheme == .none ? "full" : recipe.peft.scheme.rawValue),
             ("precision", recipe.mixedPrecision.rawValue), ("samples", sampleCount.map(String.init) ?? "not known"),
             ("steps", "\(recipe.train.trainIters)"), ("global batch", "\(recipe.train.globalBatchSize)"),
@@ -277,7 +307,8 @@ public final class TrainingRun {
                 validation: validation,
                 sinks: sinks,
                 checkpoints: recipe.checkpoint.save.isEmpty && recipe.checkpoint.load.isEmpty ? nil : checkpoints,
-                metadata: RunMetadata(name: recipe.name, metadata: own + metadata)
+                metadata: RunMetadata(name: recipe.name, metadata: own + metadata),
+                trace: trace
             ),
             logger: logger
         )

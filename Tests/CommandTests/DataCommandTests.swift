@@ -70,7 +70,7 @@ import Testing
         }
         #expect(!lines.contains { $0.contains("line 1:") || $0.contains("line 7:") }, "\(lines)")
         #expect(lines.contains { $0.hasPrefix("warning: ") && $0.contains("line 8: ") && $0.contains("truncated") })
-        #expect(lines.last?.hasPrefix("8 rows: 6 bad, 1 cut") == true, "\(lines)")
+        #expect(lines.last?.hasPrefix("8 rows: 6 invalid, 1 truncated") == true, "\(lines)")
 
         let printed = try JSON(parsing: Array(BridgeProcess(arguments + ["--json"]).wait().output.utf8))
         #expect(printed["bad_rows"]?.array?.map { $0["row"] } == [1, 2, 3, 4, 6, 7])
@@ -85,7 +85,7 @@ import Testing
         #expect(outcome.status == 1, "\(outcome.errors)")
         let lines = outcome.output.split(separator: "\n").map(String.init)
         #expect(lines.count == 22 && lines[19].contains("line 20: "), "\(lines)")
-        #expect(lines[20] == "and 7 more bad rows; --json has all of them")
+        #expect(lines[20] == "and 7 more invalid rows; --json has all of them")
         let printed = try JSON(parsing: Array(BridgeProcess(arguments + ["--json"]).wait().output.utf8))
         #expect(printed["bad_rows"]?.array?.count == 27)
     }
@@ -129,7 +129,7 @@ import Testing
         ]
         let outcome = try BridgeProcess(arguments).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
-        #expect(outcome.output == "1 row: 0 bad, 0 cut, 3 tokens, 1 trained, 0 images\n")
+        #expect(outcome.output == "1 row: 0 invalid, 0 truncated, 3 tokens, 1 supervised, 0 images\n")
     }
 
     @Test func anImageTooLongForTheSequenceIsFound() throws {

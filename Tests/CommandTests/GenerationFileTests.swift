@@ -51,6 +51,38 @@ import Tokenizers
         #expect(try Answer(whole).tokens == [free.tokens[0]])
     }
 
+    /// `GenerationConfig.from_model_config`: without the file, `config.json` has the settings.
+    @Test func withoutAFileTheConfigurationHasTheSettings() throws {
+        let options = plain + ["--max-new-tokens", "6", "--ignore-eos"]
+        let free = try Answer(options)
+        let suppressed: JSON = [.number(JSONNumber(free.tokens[0]))]
+        try write(["suppress_tokens": suppressed])
+        let expected = try Answer(options).tokens
+        #expect(expected != free.tokens && !expected.contains(free.tokens[0]))
+        let name = "\(model)/config.json"
+        var json = try JSON(contentsOf: name)
+        json.set(suppressed, at: "suppress_tokens")
+        try Data(json.text()).write(to: URL(fileURLWithPath: name))
+        // With the file, the configuration does not count.
+        try write([:])
+        #expect(try Answer(options).tokens == free.tokens)
+        try write(nil)
+        #expect(try Answer(options).tokens == expected)
+    }
+
+    @Test(arguments: ["x", [2, "x"], true, ["a": 1], 1.5] as [JSON])
+    func aWrongEndTokenIsRefused(_ value: JSON) throws {
+        try write(["eos_token_id": value])
+        let outcome = try BridgeProcess(["generate"] + plain).wait()
+        expect(outcome, failsWith: 1, mentioning: "eos_token_id is", "expected token ids from 0 to")
+        try write(nil)
+        let name = "\(model)/config.json"
+        var json = try JSON(contentsOf: name)
+        json.set(value, at: "eos_token_id")
+        try Data(json.text()).write(to: URL(fileURLWithPath: name))
+        expect(try BridgeProcess(["generate"] + plain).wait(), failsWith: 1, mentioning: "eos_token_id is")
+    }
+
     @Test func lengthsOfTheFileAreThoseOfTransformers() throws {
         let free = plain + ["--ignore-eos"]
         let prompt = try #require(
@@ -61,6 +93,8 @@ import Tokenizers
             return try Answer(free + options).tokens.count
         }
         #expect(try count(["max_new_tokens": 3]) == 3)
+        #expect(try count(["max_new_tokens": 260]) == 260)
+        #expect(try count(["max_length": .number(JSONNumber(prompt + 258))]) == 258)
         // The prompt counts for max_length, and max_new_tokens goes before it, whichever is less.
         let length = JSON.number(JSONNumber(prompt + 2))
         #expect(try count(["max_length": length]) == 2)

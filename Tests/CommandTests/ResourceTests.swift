@@ -45,7 +45,7 @@ import Testing
         #expect(outcome.status == 1 && json["bad_row_count"] == 10_050 && json["bad_rows"]?.array?.count == 10_000)
         #expect(json["rows"] == 10_050 && json["checked_rows"] == 10_050)
         let text = try BridgeProcess.run("data", "check", "--hf-model", fixture, "--data", path).output
-        #expect(text.contains("and 10030 more bad rows; --json has the first 10000\n"), "\(text)")
+        #expect(text.contains("and 10030 more invalid rows; --json has the first 10000\n"), "\(text)")
     }
 
     @Test func aLineThatIsTooLongIsNamed() throws {

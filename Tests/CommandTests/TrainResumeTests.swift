@@ -138,6 +138,19 @@ import Testing
         #expect(bench.iterations("run").last == "iter_\(String(format: "%07d", steps))")
     }
 
+    /// The weights are frozen, so they are not in the checkpoint.
+    @Test func adaptersDoNotResumeOnOtherWeightsAtTheSamePath() throws {
+        let (model, aside) = (bench.scratch.path("toy"), bench.scratch.path("aside"))
+        let run = bench.arguments("run", "peft.scheme=lora")
+        #expect(try BridgeProcess(run + ["train.exit_interval=2"]).wait().status == 0)
+        try FileManager.default.moveItem(atPath: model, toPath: aside)
+        #expect(try BridgeProcess.run("toy", "--family", "mistral", "--output", model, "--seed", "6").status == 0)
+        expect(try BridgeProcess(run).wait(), failsWith: 64, mentioning: "was trained on other weights", model)
+        try FileManager.default.removeItem(atPath: model)
+        try FileManager.default.moveItem(atPath: aside, toPath: model)
+        #expect(try BridgeProcess(run).wait().status == 0)
+    }
+
     @Test func aRunDoesNotResumeFromACheckpointWithChangedBytes() throws {
         #expect(try BridgeProcess(bench.arguments("run", "train.exit_interval=2")).wait().status == 0)
         let directory = bench.scratch.url("run/iter_0000002")

@@ -80,7 +80,7 @@ import Testing
             try train(4),
             failsWith: 64,
             mentioning: "checkpoint.pretrained_checkpoint: org/name@",
-            "start from scratch with another checkpoint.save"
+            "start a new run with another checkpoint.save"
         )
     }
 }

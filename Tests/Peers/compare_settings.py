@@ -210,6 +210,23 @@ def processor_keys(processor, module):
     return own, image
 
 
+def tokenizer_keys(family):
+    """The keys that tokenizer_config.json can hold: what the classes read, and what they are saved with."""
+    import inspect
+    import re
+
+    base, backend = transformers.PreTrainedTokenizerBase, transformers.TokenizersBackend
+    found = set(base.SPECIAL_TOKENS_ATTRIBUTES) | {"tokenizer_class", "auto_map", "init_inputs", "extra_special_tokens"}
+    for function in [base.__init__, backend.__init__]:
+        found |= set(re.findall(r'kwargs\.(?:pop|get|setdefault)\(\s*"(\w+)"', inspect.getsource(function)))
+    for kind in [transformers.GemmaTokenizer, transformers.LlamaTokenizer]:
+        found |= set(inspect.signature(kind.__init__).parameters) - {"self", "kwargs"}
+    if family.startswith("gemma3"):
+        found.discard("fix_mistral_regex")
+    # Names with an underscore are between the classes.
+    return {key for key in found if not key.startswith("_")}
+
+
 class Settings(Runner):
     def verdicts(self, family):
         return json.loads(self.call("plugins", "describe", family, "--settings", "--json"))
@@ -225,6 +242,7 @@ class Settings(Runner):
                     for key in keys_of(name)
                 },
                 "generation_config.json": set(transformers.GenerationConfig().to_dict()),
+                "tokenizer_config.json": tokenizer_keys(family),
             }
             if family in PROCESSORS:
                 own, image = processor_keys(*PROCESSORS[family])

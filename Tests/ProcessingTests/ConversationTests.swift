@@ -48,6 +48,17 @@ import Tokenizers
         )
     }
 
+    @Test func theKeysOfAnAddressAreKeptOrReported() throws {
+        let read = try conversation(
+            #"[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "a.png", "detail": "low"}, "max_pixels": 9}]}]"#
+        )
+        #expect(
+            read.messages[0].fields.last?.value == [["type": "image", "url": "a.png", "max_pixels": 9]]
+        )
+        let keys = try AutoBridge.fromHF(Fixtures.checkpoint("gemma3")).processor().unreadKeys(of: read)
+        #expect(keys == ["messages[].content[].image_url.detail", "messages[].content[].max_pixels"])
+    }
+
     @Test func toolsInATextAreThoseOfAList() throws {
         let tool = #"{"type": "function", "function": {"name": "f", "parameters": {"default": null}}}"#
         func text(_ json: String) -> String { String(decoding: JSON.string(json).text(pretty: false), as: UTF8.self) }

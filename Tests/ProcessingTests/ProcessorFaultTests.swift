@@ -140,13 +140,28 @@ import Tokenizers
     @Test func aSettingOfNullIsAsGoodAsNone() throws {
         let image = try image(40, 30)
         let plain = try processor("ministral3").inputs(rawText: "[IMG]", images: [image])
-        let keys = ["do_center_crop", "crop_size", "do_convert_rgb", "rescale_factor", "resample", "image_mean"]
+        let keys = ["do_center_crop", "crop_size", "do_convert_rgb", "do_pad", "data_format", "default_to_square"]
         let nulls = try processor(
             "ministral3",
             "processor_config.json",
             keys.map { ("image_processor.\($0)", JSON.null) }
         )
         #expect(try nulls.inputs(rawText: "[IMG]", images: [image]).tokenIDs == plain.tokenIDs)
+    }
+
+    /// In transformers 5.23 null skips a step, and is a ValueError for what a step needs.
+    @Test(
+        arguments: [
+            ("ministral3", "processor_config.json", "image_processor."), ("gemma3", "preprocessor_config.json", ""),
+        ],
+        [
+            "do_resize", "do_rescale", "do_normalize", "size", "resample", "rescale_factor", "image_mean", "image_std",
+        ]
+    )
+    func nullIsNotTheDefaultOfAStep(_ model: (checkpoint: String, file: String, prefix: String), _ key: String) throws {
+        expectSentence("\(key) is null, expected", "remove the key") {
+            _ = try processor(model.checkpoint, model.file, [(model.prefix + key, JSON.null)])
+        }
     }
 
     @Test func aModelWithoutATemplateIsAnError() throws {

@@ -98,6 +98,7 @@ public final class BridgeProcess {
     ///   - destination: The checkpoint's directory.
     ///   - options: Further options of `bridge convert`.
     ///   - sourceLocation: Where the conversion is asked for.
+    /// - Throws: When the program cannot be started.
     public static func convert(
         _ model: String,
         to destination: String,

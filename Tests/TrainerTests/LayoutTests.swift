@@ -23,6 +23,8 @@ import Trainer
         var scheme = Recipe.PEFTSection.Scheme.none
         /// Whether the output layer has adapters too.
         var adaptsOutput = false
+        /// What overlaps with computation.
+        var ddp = Recipe.DDPSection()
 
         var testDescription: String {
             "TP \(tp) CP \(cp) DP \(dp) PP \(pp)\(vp > 1 ? " VP \(vp)" : "")\(sequenceParallel ? " SP" : "")\(zero ? "" : " no ZeRO") \(scheme)\(adaptsOutput ? " with output_layer" : "")"
@@ -73,9 +75,11 @@ import Trainer
                 (layouts + adapterLayouts + outputLayouts).filter { $0.tp < 8 || name != "mistral" }.map { (name, $0) }
             } : chosen
 
-    private struct Steps: Sendable {
+    struct Steps: Sendable, Equatable {
         var losses: [Double] = []
         var norms: [Double] = []
+        /// The trained parameters of the rank after the last step.
+        var weights: [[Float]] = []
     }
 
     /// The text and image batches of the training fixtures, whose losses are known from torch.
@@ -92,9 +96,9 @@ import Trainer
     }
 
     /// Steps of two micro-batches, the text and the image one.
-    private static func run(_ name: String, _ layout: Layout, in world: any RankWorld, steps: Int) throws -> Steps {
+    static func run(_ name: String, _ layout: Layout, in world: any RankWorld, steps: Int) throws -> Steps {
         let engine = TestEngine.cpu(threadCount: 1)
-        let groups = try ProcessGroupCollection(layout.parallel, in: world)
+        let groups = try ProcessGroupCollection(layout.parallel, in: world, overlaps: layout.ddp.overlaps)
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
         let layers = try RankLayout(pipelineSize: layout.pp * layout.vp).layersPerStage(of: bridge.layerCount)
         let model = try bridge.toModel(
@@ -109,24 +113,34 @@ import Trainer
         try model.freeze(by: recipe)
         let adapters = layout.scheme == .none ? nil : try AdapterSet(recipe.peft, on: model, seed: 5)
         let trained = model.parameters + (adapters?.parameters ?? [])
-        let optimizer = try Optimizer(recipe.optimizer, trained, on: engine, groups: groups)
+        let optimizer = try Optimizer(recipe.optimizer, trained, on: engine, groups: groups, ddp: layout.ddp)
         let passes = PipelineSchedule(model)
         let batches = try batches(name, layout, on: engine)
         let supervised = batches.reduce(0) { $0 + $1.supervisedCount }
         var result = Steps()
         for step in 0..<steps {
             optimizer.clearGradients()
-            let loss = try passes.run(batches.count / layout.dp) { index in
-                let position = index * layout.dp + groups.dp.rank
-                let dropout = RandomStream(seed: 7, stream: UInt64(2 * step + position) << 20)
-                return PipelineSchedule.MicroBatch(batches[position], weight: 1 / Float(supervised), dropout: dropout)
-            }
+            let loss = try passes.run(
+                batches.count / layout.dp,
+                next: { index in
+                    let position = index * layout.dp + groups.dp.rank
+                    let dropout = RandomStream(seed: 7, stream: UInt64(2 * step + position) << 20)
+                    return PipelineSchedule.MicroBatch(
+                        batches[position],
+                        weight: 1 / Float(supervised),
+                        dropout: dropout
+                    )
+                },
+                whenComplete: optimizer.gradientIsComplete
+            )
             try optimizer.reduceGradients()
             let norm = try optimizer.gradientNorm()
             try optimizer.step(rate: 1e-4, weightDecay: 0.1, gradientScale: min(1, 1 / (norm + 1e-6)))
             result.losses.append(try groups.world.allReduceSum([groups.tp.rank == 0 ? loss : 0])[0])
             result.norms.append(norm)
         }
+        try optimizer.awaitParameters()
+        result.weights = trained.filter(\.isTrainable).map { $0.tensor.floats() }
         return result
     }
 

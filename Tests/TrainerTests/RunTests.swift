@@ -238,6 +238,49 @@ import Trainer
         #expect(run.log.steps.map(\.nanIterations) == [1, 2])
     }
 
+    /// A run too short for the limit of skipped steps has done nothing either.
+    @Test func aRunWithoutAnyFiniteStepIsAnError() throws {
+        var recipe = recipe()
+        recipe.train.trainIters = 2
+        let run = try Run(recipe)
+        Self.engine.fill(run.model.decoder.finalNorm.weight.tensor, with: .nan)
+        let error = #expect(throws: BridgeError.self) { try run.trainer.run() }
+        #expect(error?.code == .trainingDiverged)
+        #expect(error?.message.hasPrefix("none of the 2 steps had a finite loss and gradient norm") == true)
+    }
+
+    /// With a rate of 0 no validation is better than the first.
+    @Test func aRunWithoutASmallerLossEndsAndKeepsTheBest() throws {
+        let directory = try TemporaryDirectory()
+        var recipe = recipe(save: directory.path("run"))
+        (recipe.optimizer.lr, recipe.optimizer.minLR, recipe.scheduler.lrWarmupIters) = (1e-30, 0, 0)
+        (recipe.train.trainIters, recipe.train.evalInterval, recipe.train.evalIters) = (20, 2, 1)
+        (recipe.train.patience, recipe.checkpoint.keepBest, recipe.checkpoint.mostRecentK) = (3, true, 1)
+        (recipe.checkpoint.saveInterval, recipe.checkpoint.saveFirstStep) = (4, true)
+        let outcome = try Run(recipe, validation: Rows(length: 7)).trainer.run()
+        #expect(outcome.end == .patience && outcome.iteration == 8)
+        #expect(outcome.best?.iteration == 2)
+        #expect(try NativeCheckpoint.iterations(in: directory.path("run")).map(\.iteration) == [2, 8])
+        // The count of validations is in the checkpoint.
+        let again = try Run(recipe, validation: Rows(length: 7)).trainer.run()
+        #expect(again.end == .patience && again.iteration == 10 && again.best == outcome.best)
+    }
+
+    /// A run that learns its own validation samples has its best validation last.
+    @Test func theFirstStepAndTheBestValidationsAreSaved() throws {
+        let directory = try TemporaryDirectory()
+        var recipe = recipe(save: directory.path("run"))
+        (recipe.train.trainIters, recipe.train.evalInterval, recipe.train.evalIters) = (5, 2, 2)
+        (recipe.checkpoint.keepBest, recipe.checkpoint.saveFirstStep, recipe.checkpoint.saveInterval) = (
+            true, true, 100
+        )
+        let run = try Run(recipe, validation: Rows())
+        let outcome = try run.trainer.run()
+        #expect(run.log.validations.map(\.loss) == run.log.validations.map(\.loss).sorted(by: >))
+        #expect(outcome.best?.loss == run.log.validations.last?.loss && outcome.best?.iteration == 4)
+        #expect(try NativeCheckpoint.iterations(in: directory.path("run")).map(\.iteration) == [1, 2, 4, 5])
+    }
+
     @Test func aValidationChangesNoParameter() throws {
         var recipe = recipe()
         (recipe.train.evalInterval, recipe.train.evalIters) = (3, 2)

@@ -38,8 +38,8 @@ struct AdapterStart {
             guard error * spread < Self.tolerance else {
                 throw BridgeError(
                     .badConfiguration,
-                    "init_lora_weights is pissa_niter_\(iterations), with which PEFT draws the part that it subtracts from this weight by "
-                        + "chance each time it loads the adapter; supported are pissa, and pissa_niter_N with enough iterations "
+                    "init_lora_weights is pissa_niter_\(iterations), with which PEFT computes the subtracted part with "
+                        + "random numbers each time it loads the adapter; supported are pissa, and pissa_niter_N with enough iterations "
                         + "for one result. Save the adapter with peft's path_initial_model_for_weight_conversion"
                 )
             }

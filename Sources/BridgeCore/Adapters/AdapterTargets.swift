@@ -80,10 +80,10 @@ struct AdapterTargets {
         let counts = try stages.allReduceSum(patterns.map { isOne($0, of: modules) ? 1 : 0 })
         let wrong = zip(patterns, counts).filter { $0.1 == 0 }.map(\.0)
         guard !wrong.isEmpty else { return }
-        let words = wrong.map { name in ownName(of: name).map { "\(name), which is \($0) here" } ?? name }
+        let words = wrong.map { name in ownName(of: name).map { "\(name) (use \($0))" } ?? name }
         throw BridgeError(
             .badConfiguration,
-            "\(key) names what no module of this model is called: \(words.joined(separator: "; ")); it has "
+            "\(key) names modules that this model does not have: \(words.joined(separator: "; ")); it has "
                 + "\(kinds(listed).joined(separator: ", ")), and takes patterns of full names such as "
                 + "*.layers.0.*.linear_qkv"
         )

@@ -28,6 +28,8 @@ public struct PEFTConfiguration: Sendable {
     var alphaPatterns: [PEFTPattern] = []
     /// The base weights before training.
     var start = Start.unchanged
+    /// Whether PEFT initialises the matrix B at random, so that a module without its tensors would have a random adapter.
+    var startsAtRandom = false
     /// Tokens whose rows of a table were trained, by the table's module; nil for the word embeddings.
     var tokenIndices: [(module: String?, indices: [Int])] = []
     /// Whether a tied output layer follows what was trained of the embedding.
@@ -127,6 +129,7 @@ public struct PEFTConfiguration: Sendable {
         }
         alphaPatterns = try PEFTPattern.all(json, "alpha_pattern", name: name, isValid: \.isFinite)
         start = try Self.start(json["init_lora_weights"], name)
+        startsAtRandom = json["init_lora_weights"]?.bool == false
         tokenIndices = try Self.tokens(json["trainable_token_indices"], name)
         targets = try PEFTTargets(json, savedModules: savedModules, name: name)
     }

@@ -56,6 +56,12 @@ package struct PEFTImport {
             }
         }
         problems += missing()
+        let lacking = try targetsWithoutAdapter()
+        if configuration.startsAtRandom {
+            problems += lacking.map {
+                "\($0): has no adapter in the file, and PEFT would use a random one, since init_lora_weights is false"
+            }
+        }
         let tables = [decoder.embedding] + (decoder.isTied ? [] : [decoder.output.weight])
         for table in tables {
             guard let parts = tensors.parts[table.name] else { continue }
@@ -84,19 +90,21 @@ package struct PEFTImport {
         guard problems.isEmpty else {
             throw BridgeError(
                 .unaccountedTensors,
-                "\(ByteFormat.counted(problems.count, "tensor")) of \(file) cannot be used, so none was; "
-                    + "the adapter was made for another model",
+                "\(ByteFormat.counted(problems.count, "tensor")) of \(file) do not match the model, so nothing was loaded; "
+                    + "give the base model of this adapter",
                 names: problems.sorted()
             )
         }
-        return try finished(adapters, changed: changed, untied: untied, words: words)
+        let notes = lacking.isEmpty ? [] : [note(without: lacking)]
+        return try finished(adapters, changed: changed, untied: untied, words: words, notes: notes)
     }
 
     private func finished(
         _ adapters: [String: LowRankAdapter],
         changed: Set<String>,
         untied: Bool,
-        words: Int
+        words: Int,
+        notes: [String]
     ) throws -> AdapterSet {
         let modules = AdaptedModule.all(in: model.parameters).filter { module in
             module.layers.contains { adapters[$0.weight.name] != nil }
@@ -111,7 +119,7 @@ package struct PEFTImport {
         var section = configuration.section(isCanonical: true)
         section.modulesToSave = configuration.savedModules
         section.targetModules = Set(modules.map(\.kind)).sorted()
-        var notes = tensors.notes
+        var notes = tensors.notes + notes
         if words != decoder.configuration.vocabSize {
             notes.append(
                 "the adapter's embeddings have \(words) tokens, the model's \(decoder.configuration.vocabSize); the adapter's are "
@@ -186,19 +194,6 @@ package struct PEFTImport {
         let type = partType ?? parameter.tensor.elementType
         parameter.replace(with: try read(stored, as: type, isTransposed: isTransposed))
         return name
-    }
-
-    /// The parameters of modules in `modules_to_save` that are not in the file.
-    private func missing() -> [String] {
-        let isOneTable = decoder.isTied
-        return model.parameters.compactMap { parameter in
-            guard let name = names.names[parameter.name], configuration.saves(name),
-                tensors.whole[parameter.name] == nil,
-                tensors.parts[parameter.name] == nil,
-                !(isOneTable && parameter === decoder.embedding && tensors.whole[decoder.outputName] != nil)
-            else { return nil }
-            return "\(name): missing, a parameter of modules_to_save"
-        }
     }
 
     // MARK: Linear layers

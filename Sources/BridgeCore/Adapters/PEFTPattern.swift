@@ -71,6 +71,10 @@ struct PEFTTargets: Sendable {
     }
 
     private let targets: Names
+    /// Whether `target_modules` is `all-linear`, which excludes the output layer.
+    let areAllLinear: Bool
+    /// Whether `target_modules` names modules; PEFT fills in those of the architecture where it does not.
+    let areNamed: Bool
     private let excluded: Names
     private let savedModules: [NameExpression]
     /// The layers that get adapters; nil for all.
@@ -87,6 +91,8 @@ struct PEFTTargets: Sendable {
             }
             return .list(try Self.strings(value, key, name))
         }
+        areAllLinear = json["target_modules"]?.string == "all-linear"
+        areNamed = json["target_modules"]?.nonNull != nil
         targets = try names("target_modules", absent: .any)
         excluded = try names("exclude_modules", absent: .list([]))
         try Self.check(savedModules.count, "modules_to_save", name)
@@ -103,6 +109,22 @@ struct PEFTTargets: Sendable {
             try value.string.map { [$0] } ?? Self.strings(value, "layers_pattern", name)
         }
         try Self.check(patterns?.count ?? 0, "layers_pattern", name)
+        let expressions = (patterns ?? []).filter { !$0.isEmpty }
+        if !expressions.isEmpty, index == nil {
+            throw BridgeError(
+                .badConfiguration,
+                "\(name): layers_pattern is \(PEFTConfiguration.text(json["layers_pattern"] ?? .null)) without layers_to_transform, which "
+                    + "PEFT refuses; expected both, or neither"
+            )
+        }
+        if let text = json["target_modules"]?.string, !expressions.isEmpty || !indices.isEmpty {
+            let key = indices.isEmpty ? "layers_pattern" : "layers_to_transform"
+            throw BridgeError(
+                .badConfiguration,
+                "\(name): \(key) is \(PEFTConfiguration.text(json[key] ?? .null)) beside target_modules \(text.prefix(60)), which PEFT "
+                    + "refuses; expected a list of names as target_modules, or no \(key)"
+            )
+        }
         layersPatterns = try (patterns ?? []).filter { !$0.isEmpty }.map {
             try Self.expression("(?:.*\\.)?(?:\($0))", of: $0, name)
         }

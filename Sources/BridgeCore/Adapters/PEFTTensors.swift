@@ -124,8 +124,8 @@ package struct PEFTTensors {
         } else if !outside.isEmpty {
             let modules = outside.compactMap { names.modules[$0] }.sorted()
             notes.append(
-                "\(ByteFormat.counted(modules.count, "adapter")) of modules that target_modules and its related keys do not "
-                    + "choose are not used, as in PEFT: \(modules.prefix(5).joined(separator: ", "))"
+                "\(ByteFormat.counted(modules.count, "adapter")) ignored, as in PEFT, because target_modules does not "
+                    + "select their modules: \(modules.prefix(5).joined(separator: ", "))"
                     + (modules.count > 5 ? ", ..." : "")
             )
         }

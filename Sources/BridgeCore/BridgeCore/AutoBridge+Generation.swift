@@ -7,26 +7,32 @@ import Processing
 import Tokenizers
 
 extension AutoBridge {
-    /// The model's `generation_config.json`; nil if there is none.
+    /// The model's `generation_config.json`; without one, the keys of it that `config.json` has.
+    ///
+    /// Source: `GenerationConfig.from_model_config`, transformers 5.23.
     ///
     /// - Throws: `BridgeError` for a file that is not a JSON object.
-    func generationFile() throws -> (json: JSON, name: String)? {
+    func generationFile() throws -> (json: JSON, name: String, isOwn: Bool) {
         guard let name = processorDirectory.map({ Files.join($0, GenerationSettings.table.file) }), Files.exists(name)
         else {
-            return nil
+            let sections = [model.configuration, model.configuration["text_config"]].compactMap(\.self)
+            let found = GenerationSettings.table.settings.map(\.key).compactMap { key in
+                sections.lazy.compactMap { $0[key]?.nonNull }.first.map { (key, $0) }
+            }
+            return (.object(JSONObject(found)), "config.json", false)
         }
         let json = try JSON(contentsOf: name)
         guard json.object != nil else {
             throw BridgeError(.badConfiguration, "\(name) is \(json.kind), expected an object")
         }
-        return (json, name)
+        return (json, name, true)
     }
 
-    /// The settings of the model's `generation_config.json`; empty if there is none.
+    /// The settings of the model's `generation_config.json`, or of `config.json` if there is no such file.
     ///
     /// - Throws: `BridgeError` for values that cannot be used or would change the result and are not supported.
     public func generationSettings() throws -> GenerationSettings {
-        guard let (json, name) = try generationFile() else { return GenerationSettings() }
+        let (json, name, _) = try generationFile()
         return try GenerationSettings(json, name: name, vocabulary: model.provider.decoder.vocabSize)
     }
 
@@ -34,16 +40,13 @@ extension AutoBridge {
     ///
     /// As in transformers, a file without them means that only the maximum length ends generation.
     ///
-    /// - Throws: `BridgeError` for a file that is not valid JSON.
+    /// - Throws: As ``generationSettings()``.
     public func endTokens() throws -> Set<Int32> {
-        let generation = try generationFile()?.json
-        for json in generation.map({ [$0] }) ?? [model.configuration, model.configuration["text_config"]] {
-            guard let value = json?["eos_token_id"] else { continue }
-            let tokens = [Int](json: value) ?? Int(json: value).map { [$0] } ?? []
-            if !tokens.isEmpty { return Set(tokens.map { Int32(clamping: $0) }) }
-        }
+        let tokens = try generationSettings().endTokens
+        if !tokens.isEmpty { return Set(tokens) }
         // A tekken.json without other files has no such key; the tokenizer has the token.
-        guard generation == nil, let tokenizer = try? processor().tokenizer, tokenizer.framesConversations else {
+        guard try !generationFile().isOwn, let tokenizer = try? processor().tokenizer, tokenizer.framesConversations
+        else {
             return []
         }
         return Set([tokenizer.settings.endToken.flatMap { tokenizer.id(of: $0) }].compactMap { $0 })

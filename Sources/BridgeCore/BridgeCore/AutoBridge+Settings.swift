@@ -6,12 +6,14 @@ import JSONTree
 public import ModelPlugins
 public import ModelSchema
 import Models
+import Processing
 import TensorFiles
+import Tokenizers
 
 extension AutoBridge {
     /// The unknown keys of the model's settings files, which are not used.
     ///
-    /// - Returns: The keys by file: the configuration, `generation_config.json` and the files of the processor; no entry for a
+    /// - Returns: The keys by file: the configuration, `generation_config.json` and the files of the processor and the tokenizer; no entry for a
     ///   file without such keys.
     /// - Throws: `BridgeError` for a file that is not valid JSON.
     public func unknownSettings() throws -> [UnknownSettings] {
@@ -30,7 +32,8 @@ extension AutoBridge {
             guard Files.exists(path) else { continue }
             add(table.file, table.unknownKeys(of: try JSON(contentsOf: path)))
         }
-        return found
+        return try found
+            + TokenizerSettings.unknownSettings(in: processorDirectory, registered: model.bridge.tokenizerClass)
     }
 
     /// Passes the unknown keys to the handler of the catalog.
@@ -47,7 +50,7 @@ extension ModelBridge {
     /// All settings files of the family with their keys.
     public var settings: [SettingsTable] {
         [configurationSettings] + (parameterSettings.map { [$0] } ?? []) + [GenerationSettings.table]
-            + processorSettings
+            + processorSettings + TokenizerSettings.tables(registered: tokenizerClass)
             + [PEFTConfiguration.settings]
     }
 }

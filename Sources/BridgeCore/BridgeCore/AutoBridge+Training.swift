@@ -148,14 +148,18 @@ extension AutoBridge {
             _ = try rounds.next()
             return
         }
-        let stages = RankLayout(pipelineSize: groups.pp.size).layersPerStage(of: layerCount)
+        let layout = RankLayout(
+            tensorSize: groups.tp.size,
+            stageLayers: RankLayout(pipelineSize: groups.pp.size, stageLayers: state.rankLayers)
+                .layersPerStage(of: layerCount)
+        )
         var ledger = Ledger()
         ledger.mapped = weights.lines.map(\.name)
         var plan = ConversionPlan(
             kind: .saving,
             source: "memory",
             architecture: model.architecture,
-            layout: RankLayout(tensorSize: groups.tp.size, stageLayers: stages),
+            layout: layout,
             ledger: ledger,
             lines: [],
             notes: [],
@@ -166,7 +170,7 @@ extension AutoBridge {
                     try NativeManifest(json: JSON(parsing: $0), name: "the manifest of a rank")
                 }
                 var whole = manifest.withChecksums(written).merged(with: parts)
-                whole.layout = RankLayout(tensorSize: groups.tp.size, stageLayers: stages)
+                whole.layout = layout
                 var ledger = Ledger()
                 ledger.mapped = whole.parameters.map(\.name)
                 whole.ledger = ledger.json

@@ -1,6 +1,5 @@
 import BridgeSupport
 import CTensorKernels
-import Synchronization
 public import TensorRuntime
 
 /// A process group whose collectives are rounds of an exchange.
@@ -9,7 +8,7 @@ public import TensorRuntime
 /// later call throws it again, also when the first was in a backward pass, which cannot throw.
 public final class ExchangeGroup: ProcessGroup {
     private let exchange: any RankExchange
-    private let failure = Mutex<(any Error)?>(nil)
+    private let failure = FirstFailure()
 
     /// A group of connected ranks.
     public init(_ exchange: any RankExchange) { self.exchange = exchange }
@@ -22,13 +21,7 @@ public final class ExchangeGroup: ProcessGroup {
     /// Up to this many bytes every rank adds up everything: one round instead of two.
     private static let directByteCount = 64 << 10
 
-    private func guarded<Result>(_ body: () throws -> Result) throws -> Result {
-        if let error = failure.withLock({ $0 }) { throw error }
-        do { return try body() } catch {
-            failure.withLock { $0 = error }
-            throw error
-        }
-    }
+    private func guarded<Result>(_ body: () throws -> Result) throws -> Result { try failure.guarding(body) }
 
     // MARK: Reductions
 
@@ -42,17 +35,16 @@ public final class ExchangeGroup: ProcessGroup {
         UnsafePointer<UnsafeRawPointer?>?, Int64, Int64, Int32, UnsafeMutableRawPointer?
     ) -> Void
 
-    /// Reduces `byteCount` bytes of each slot, from `offset` on.
+    /// Reduces `byteCount` bytes of each slot.
     private func apply(
         _ reduction: Reduction,
         _ slots: [UnsafeRawPointer],
-        at offset: Int,
         byteCount: Int,
         _ type: ElementType,
         into out: UnsafeMutableRawPointer
     ) {
         let count = Int64(byteCount / type.byteCount)
-        reduction(slots.map { Optional($0 + offset) }, Int64(size), count, type == .bfloat16 ? 1 : 0, out)
+        reduction(slots.map { Optional($0) }, Int64(size), count, type == .bfloat16 ? 1 : 0, out)
     }
 
     private func reduce(_ tensor: Tensor, _ reduction: Reduction) throws {
@@ -76,7 +68,7 @@ public final class ExchangeGroup: ProcessGroup {
                 try exchange.round(
                     chunk.count,
                     publish: { $0.copyMemory(from: own, byteCount: chunk.count) },
-                    read: { apply(reduction, $0, at: 0, byteCount: chunk.count, type, into: start) }
+                    read: { apply(reduction, $0, byteCount: chunk.count, type, into: start) }
                 )
                 continue
             }
@@ -84,12 +76,9 @@ public final class ExchangeGroup: ProcessGroup {
             let parts = parts(of: chunk.count / width).map { $0.lowerBound * width..<$0.upperBound * width }
             let part = parts[rank]
             try exchange.round(
-                chunk.count,
+                parts: parts,
                 publish: { $0.copyMemory(from: own, byteCount: chunk.count) },
-                read: {
-                    let out = start + part.lowerBound
-                    apply(reduction, $0, at: part.lowerBound, byteCount: part.count, type, into: out)
-                }
+                read: { apply(reduction, $0, byteCount: part.count, type, into: start + part.lowerBound) }
             )
             try exchange.round(
                 parts.map(\.count).max() ?? 0,
@@ -115,7 +104,7 @@ public final class ExchangeGroup: ProcessGroup {
                 for first in stride(from: 0, to: result.count, by: limit) {
                     let count = min(limit, result.count - first)
                     try exchange.round(
-                        count * size,
+                        parts: (0..<size).map { $0 * count..<($0 + 1) * count },
                         publish: { slot in
                             for part in 0..<size {
                                 (slot + part * count).copyMemory(
@@ -124,16 +113,7 @@ public final class ExchangeGroup: ProcessGroup {
                                 )
                             }
                         },
-                        read: { slots in
-                            apply(
-                                ctk_sum_slots,
-                                slots,
-                                at: rank * count,
-                                byteCount: count,
-                                tensor.elementType,
-                                into: target + first
-                            )
-                        }
+                        read: { apply(ctk_sum_slots, $0, byteCount: count, tensor.elementType, into: target + first) }
                     )
                 }
             }
@@ -145,20 +125,22 @@ public final class ExchangeGroup: ProcessGroup {
     public func reduceScatterSum(_ tensor: Tensor, rows: [Range<Int>]) throws {
         try guarded {
             let width = tensor.elementType.byteCount
-            let own = Self.byteRanges(rows, of: tensor)[rank]
+            let ranges = Self.byteRanges(rows, of: tensor)
             try Self.inPlace(tensor) { bytes, target in
                 guard let source = bytes.baseAddress else { return }
                 for chunk in chunks(of: bytes.count, unit: width) {
-                    let part = own.clamped(to: chunk)
+                    let part = ranges[rank].clamped(to: chunk)
                     try exchange.round(
-                        chunk.count,
+                        parts: ranges.map { range in
+                            let part = range.clamped(to: chunk)
+                            return part.lowerBound - chunk.lowerBound..<part.upperBound - chunk.lowerBound
+                        },
                         publish: { $0.copyMemory(from: source + chunk.lowerBound, byteCount: chunk.count) },
                         read: { slots in
                             guard !part.isEmpty else { return }
                             apply(
                                 ctk_sum_slots,
                                 slots,
-                                at: part.lowerBound - chunk.lowerBound,
                                 byteCount: part.count,
                                 tensor.elementType,
                                 into: target + part.lowerBound

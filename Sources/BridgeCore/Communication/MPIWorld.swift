@@ -59,64 +59,96 @@ public final class MPIWorld: RankWorld, @unchecked Sendable {
             return count
         }
         let timeout = timeout.withLock { $0 }
-        let (group, bases) = try connect(ranks, tag: tag, name: name, within: timeout)
-        guard bases.count == ranks.count else {
-            return ExchangeGroup(
-                MessageExchange(library, group, rank: own, ranks: ranks, timeout: timeout, messages: messages)
+        let connection = try connect(ranks, own: own, tag: tag, within: timeout)
+        func messages(_ group: OpaquePointer, _ ranks: [Int]) -> ExchangeGroup {
+            ExchangeGroup(
+                MessageExchange(
+                    library,
+                    group,
+                    rank: ranks.firstIndex(of: rank) ?? 0,
+                    ranks: ranks,
+                    timeout: timeout,
+                    messages: self.messages
+                )
             )
         }
-        let board = SharedBoard(
-            bases,
-            rank: own,
-            ranks: ranks,
-            slotByteCount: Self.slotByteCount,
-            timeout: timeout,
-            messages: messages,
-            owner: messages
+        let hosts = connection.hosts
+        var board: ExchangeGroup?
+        if !connection.bases.isEmpty {
+            board = ExchangeGroup(
+                SharedBoard(
+                    connection.bases,
+                    rank: hosts.ownRank,
+                    ranks: hosts.own,
+                    slotByteCount: Self.slotByteCount,
+                    timeout: timeout,
+                    messages: self.messages,
+                    owner: self.messages
+                )
+            )
+        }
+        if let board, hosts.count == 1 { return board }
+        let all = messages(connection.group, ranks)
+        guard hosts.count < ranks.count else { return all }
+        return HierarchicalGroup(
+            all,
+            host: board ?? SingleRank(),
+            leaders: connection.leaders.map { messages($0, hosts.leaders) }
         )
-        return ExchangeGroup(board)
     }
 
-    /// Creates a communicator and, on one host, memory that all its ranks see.
+    /// What MPI has made for a group; any thread may use its pointers.
+    private struct Connection: @unchecked Sendable {
+        /// The communicator of all ranks.
+        let group: OpaquePointer
+        let hosts: GroupHosts
+        /// The memory that the ranks on this host share; empty for one rank.
+        let bases: [UnsafeMutableRawPointer]
+        /// The communicator of the first ranks of the hosts, of which this rank is one.
+        let leaders: OpaquePointer?
+    }
+
+    /// Creates communicators and, for the ranks on one host, memory that all of them see.
     ///
     /// The calls of MPI wait for all ranks without a limit, so they are made on a thread that is left when one is late.
-    private func connect(
-        _ ranks: [Int],
-        tag: Int,
-        name: String,
-        within timeout: RankTimeout
-    ) throws -> (group: OpaquePointer, bases: [UnsafeMutableRawPointer]) {
+    private func connect(_ ranks: [Int], own: Int, tag: Int, within timeout: RankTimeout) throws -> Connection {
         let library = library
         let found = Found()
-        let connection = BackgroundTask {
-            let group = try Self.create(ranks, tag: tag, library)
-            var isOnOneHost: Int32 = 0
-            try library.check(
-                library.functions.is_on_one_host(group, &isOnOneHost),
-                "compare the hosts of \(name) ranks"
-            )
-            var bases = [UnsafeMutableRawPointer?](repeating: nil, count: ranks.count)
-            if isOnOneHost != 0 {
+        let connecting = BackgroundTask {
+            // Up to three communicators of a group are created at the same time on different ranks.
+            let group = try Self.create(ranks, tag: 3 * tag, library)
+            var first = [Int32](repeating: 0, count: ranks.count)
+            try library.check(library.functions.hosts(group, &first), "compare the hosts of \(ranks.count) ranks")
+            let hosts = GroupHosts(ranks, first: first.map { Int($0) }, own: own)
+            var bases = [UnsafeMutableRawPointer?](repeating: nil, count: hosts.own.count)
+            if hosts.own.count > 1 {
+                let host = hosts.count == 1 ? group : try Self.create(hosts.own, tag: 3 * tag + 1, library)
                 try library.check(
-                    library.functions.share(group, SharedBoard.byteCount(slots: Self.slotByteCount), &bases),
-                    "share memory among \(name) ranks"
+                    library.functions.share(host, SharedBoard.byteCount(slots: Self.slotByteCount), &bases),
+                    "share memory among \(bases.count) ranks"
                 )
             }
-            let addresses = bases.compactMap { $0.map { UInt(bitPattern: $0) } }
-            found.words.withLock { $0 = [UInt(bitPattern: group)] + addresses }
+            let leads = hosts.ownRank == 0 && hosts.count > 1 && hosts.count < ranks.count
+            let leaders = leads ? try Self.create(hosts.leaders, tag: 3 * tag + 2, library) : nil
+            let connection = Connection(
+                group: group,
+                hosts: hosts,
+                bases: bases.compactMap(\.self),
+                leaders: leaders
+            )
+            found.connection.withLock { $0 = connection }
         }
-        let isDone = try connection.wait(atMost: timeout.limit)
-        let pointers = found.words.withLock { $0 }.compactMap { UnsafeMutableRawPointer(bitPattern: $0) }
-        guard isDone, let group = pointers.first else {
+        let isDone = try connecting.wait(atMost: timeout.limit)
+        guard isDone, let connection = found.connection.withLock({ $0 }) else {
             let members = ranks.map(String.init).joined(separator: ", ")
             throw timeout.error("one of the ranks \(members) did not connect", stopped: messages.processes.stopped)
         }
-        return (OpaquePointer(group), Array(pointers.dropFirst()))
+        return connection
     }
 
-    /// The addresses that a thread has found.
+    /// What a thread has found.
     private final class Found: Sendable {
-        let words = Mutex<[UInt]>([])
+        let connection = Mutex<Connection?>(nil)
     }
 
     /// Leaves the world when all ranks do.

@@ -48,13 +48,42 @@ final class MessageExchange: RankExchange, @unchecked Sendable {
         let count = max(byteCount, 1)
         var request: OpaquePointer?
         try library.check(library.functions.all_gather(group, own, all, count, &request), "gather from \(size) ranks")
+        try wait(for: request)
+        read((0..<size).map { UnsafeRawPointer(all + $0 * count) })
+    }
+
+    /// Sends each rank its part only.
+    func round(
+        parts: [Range<Int>],
+        publish: (UnsafeMutableRawPointer) -> Void,
+        read: ([UnsafeRawPointer]) -> Void
+    ) throws {
+        publish(own)
+        let count = parts[rank].count
+        var request: OpaquePointer?
+        try library.check(
+            library.functions.exchange(
+                group,
+                own,
+                parts.map { Int32($0.count) },
+                parts.map { Int32($0.lowerBound) },
+                all,
+                count,
+                &request
+            ),
+            "exchange with \(size) ranks"
+        )
+        try wait(for: request)
+        read((0..<size).map { UnsafeRawPointer(all + $0 * count) })
+    }
+
+    private func wait(for request: OpaquePointer?) throws {
         let others = ranks.filter { $0 != ranks[rank] }
         try library.wait(for: request, within: timeout, messages.processes, of: others) {
             // MPI does not tell which of several ranks is late.
             let names = others.map(String.init).joined(separator: ", ")
             return "\(others.count == 1 ? "rank" : "one of the ranks") \(names) did not take part in a collective"
         }
-        read((0..<size).map { UnsafeRawPointer(all + $0 * count) })
     }
 
     func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int) throws {

@@ -22,8 +22,16 @@ public struct ProcessGroupCollection: Sendable {
     public let mp: any ProcessGroup
     /// The first and the last stage, which share a tied embedding.
     public let embd: any ProcessGroup
+    /// The ranks with the same parameters once more, for collectives that overlap with computation; the same as ``dpCp`` in
+    /// a run without any.
+    public let overlapped: any ProcessGroup
     /// All ranks once more, for checkpoints that are written while training goes on.
     public let checkpoint: any ProcessGroup
+
+    /// The name of ``overlapped`` in messages and traces.
+    public static let overlappedName = "overlapped data-parallel"
+    /// The name of ``checkpoint`` in messages and traces.
+    public static let checkpointName = "checkpoint"
 
     /// The groups of a run with one rank.
     public static let single = ProcessGroupCollection()
@@ -33,6 +41,7 @@ public struct ProcessGroupCollection: Sendable {
         rank = 0
         let one = SingleRank()
         (world, tp, pp, cp, dp, dpCp, mp, embd, checkpoint) = (one, one, one, one, one, one, one, one, one)
+        overlapped = one
     }
 
     /// Creates the groups; all ranks of the world do so together.
@@ -40,8 +49,9 @@ public struct ProcessGroupCollection: Sendable {
     /// - Parameters:
     ///   - layout: The layout, of as many ranks as the world has.
     ///   - world: The ranks.
+    ///   - overlaps: Whether collectives overlap with computation, which needs a group of their own.
     /// - Throws: `BridgeError` when ranks cannot be connected.
-    public init(_ layout: ParallelLayout, in world: any RankWorld) throws {
+    public init(_ layout: ParallelLayout, in world: any RankWorld, overlaps: Bool = false) throws {
         self.layout = layout
         rank = world.rank
         let rank = rank
@@ -49,7 +59,7 @@ public struct ProcessGroupCollection: Sendable {
             try world.group(layout.ranks(with: rank, along: axes), name: name)
         }
         self.world = try world.group(Array(0..<world.size), name: "world")
-        checkpoint = try world.group(Array(0..<world.size), name: "checkpoint")
+        checkpoint = try world.group(Array(0..<world.size), name: Self.checkpointName)
         tp = try group([.tensor], ParallelLayout.Axis.tensor.name)
         cp = try group([.context], ParallelLayout.Axis.context.name)
         dp = try group([.data], ParallelLayout.Axis.data.name)
@@ -57,6 +67,7 @@ public struct ProcessGroupCollection: Sendable {
         dpCp =
             layout.context == 1
             ? dp : layout.data == 1 ? cp : try group([.context, .data], "data- and context-parallel")
+        overlapped = overlaps ? try group([.context, .data], Self.overlappedName) : dpCp
         mp = layout.pipeline == 1 ? tp : layout.tensor == 1 ? pp : try group([.tensor, .pipeline], "model-parallel")
         let stages = layout.ranks(with: rank, along: [.pipeline])
         let ends = layout.pipeline > 2 ? [stages[0], stages[stages.count - 1]] : stages

@@ -24,6 +24,19 @@ public protocol RankExchange: AnyObject, Sendable {
         read: ([UnsafeRawPointer]) -> Void
     ) throws
 
+    /// A round in which each rank reads only its part of every slot.
+    ///
+    /// - Parameters:
+    ///   - parts: The bytes of a slot that each rank reads, in the order of the ranks; the same on all ranks.
+    ///   - publish: Writes the slot of this rank.
+    ///   - read: Reads this rank's part of every slot, in the order of the ranks. They are valid during the call.
+    /// - Throws: `BridgeError` when a rank has failed or does not arrive in time.
+    func round(
+        parts: [Range<Int>],
+        publish: (UnsafeMutableRawPointer) -> Void,
+        read: ([UnsafeRawPointer]) -> Void
+    ) throws
+
     /// Gives bytes to a rank, which may be taken later; does not wait for that.
     func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int) throws
 

@@ -60,6 +60,15 @@ final class SharedBoard: RankExchange, @unchecked Sendable {
         read(parts.map { UnsafeRawPointer($0 + offset) })
     }
 
+    func round(
+        parts: [Range<Int>],
+        publish: (UnsafeMutableRawPointer) -> Void,
+        read: ([UnsafeRawPointer]) -> Void
+    ) throws {
+        let start = parts[rank].lowerBound
+        try round(parts.map(\.upperBound).max() ?? 0, publish: publish) { slots in read(slots.map { $0 + start }) }
+    }
+
     private func wait(for other: Int, until limit: ContinuousClock.Instant) throws {
         let word = parts[other]
         func hasArrived(_ value: UInt32) -> Bool { Int32(bitPattern: value &- count) >= 0 }

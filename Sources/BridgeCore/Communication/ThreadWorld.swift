@@ -22,15 +22,17 @@ public final class ThreadWorld: RankWorld {
     /// - Parameters:
     ///   - size: The number of ranks.
     ///   - timeout: How long a rank waits for others.
+    ///   - hosts: The host of each rank, for reductions as between hosts; nil for one host.
     ///   - body: What a rank does.
     /// - Returns: The results, by rank.
     /// - Throws: The error of the rank that failed first.
     public static func run<Result: Sendable>(
         _ size: Int,
         timeout: RankTimeout = RankTimeout(),
+        hosts: [Int]? = nil,
         _ body: @escaping @Sendable (ThreadWorld) throws -> Result
     ) throws -> [Result] {
-        let shared = SharedWorld(size: size, timeout: timeout)
+        let shared = SharedWorld(size: size, timeout: timeout, hosts: hosts)
         let results = Mutex<[Int: Result]>([:])
         // An error is the world's: the other ranks stop waiting for the one that threw it.
         @Sendable func run(_ rank: Int) {
@@ -52,17 +54,32 @@ public final class ThreadWorld: RankWorld {
     /// The group of some ranks.
     public func group(_ ranks: [Int], name: String) throws -> any ProcessGroup {
         guard ranks.count > 1, let own = ranks.firstIndex(of: rank) else { return SingleRank() }
-        let memory = shared.memory(of: ranks, by: rank)
-        let board = SharedBoard(
-            memory.parts,
-            rank: own,
-            ranks: ranks,
-            slotByteCount: memory.slotByteCount,
-            timeout: shared.timeout.withLock { $0 },
-            messages: ThreadMessages(rank: rank, shared),
-            owner: memory
+        let all = board(ranks)
+        guard let host = shared.hosts else { return all }
+        let first = ranks.map { rank in ranks.firstIndex { host[$0] == host[rank] } ?? 0 }
+        let hosts = GroupHosts(ranks, first: first, own: own)
+        guard hosts.count > 1, hosts.count < ranks.count else { return all }
+        return HierarchicalGroup(
+            all,
+            host: hosts.own.count > 1 ? board(hosts.own) : SingleRank(),
+            leaders: hosts.ownRank == 0 ? board(hosts.leaders) : nil
         )
-        return ExchangeGroup(board)
+    }
+
+    /// The ranks of a group that see one board; this rank is one of them.
+    private func board(_ ranks: [Int]) -> ExchangeGroup {
+        let memory = shared.memory(of: ranks, by: rank)
+        return ExchangeGroup(
+            SharedBoard(
+                memory.parts,
+                rank: ranks.firstIndex(of: rank) ?? 0,
+                ranks: ranks,
+                slotByteCount: memory.slotByteCount,
+                timeout: shared.timeout.withLock { $0 },
+                messages: ThreadMessages(rank: rank, shared),
+                owner: memory
+            )
+        )
     }
 }
 
@@ -70,6 +87,7 @@ public final class ThreadWorld: RankWorld {
 private final class SharedWorld: Sendable {
     let size: Int
     let timeout: Mutex<RankTimeout>
+    let hosts: [Int]?
     private let state = Mutex(State())
 
     private struct State {
@@ -80,8 +98,9 @@ private final class SharedWorld: Sendable {
         var failure: (rank: Int, error: any Error)?
     }
 
-    init(size: Int, timeout: RankTimeout) {
+    init(size: Int, timeout: RankTimeout, hosts: [Int]?) {
         self.size = size
+        self.hosts = hosts
         self.timeout = Mutex(timeout)
     }
 

@@ -168,16 +168,20 @@ extension NativeCheckpoint {
     /// - Parameters:
     ///   - path: A directory with iterations.
     ///   - count: How many stay, at least 1; the one that the directory names as its newest stays in any case.
+    ///   - best: The number of an iteration that stays besides; nil for none.
     ///   - dryRun: Whether to remove nothing and only say what would go.
     /// - Returns: The directories that were removed.
     /// - Throws: `BridgeError` when one cannot be removed.
-    public static func prune(_ path: String, keeping count: Int, dryRun: Bool = false) throws -> [String] {
+    public static func prune(_ path: String, keeping count: Int, best: Int? = nil, dryRun: Bool = false) throws
+        -> [String]
+    {
         guard count >= 1 else {
             throw BridgeError(.badArgument, "\(count) iterations would be kept, expected at least 1")
         }
         let newest = try? iterationPath(path)
         let found = try iterationsExpected(in: path)
-        let removed = found.dropLast(count).map(\.path).filter { $0 != newest }
+        let others = found.filter { $0.iteration != best }
+        let removed = others.dropLast(count).map(\.path).filter { $0 != newest }
         guard !dryRun else { return removed }
         // What a killed run was removing.
         for name in try Files.list(path) where name.hasPrefix(".iter_") && name.hasSuffix(".removed") {

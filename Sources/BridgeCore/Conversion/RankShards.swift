@@ -7,7 +7,7 @@ package import TensorRuntime
 
 /// The part of a run's checkpoint that one rank writes: what it has of parameters and of the optimizer's state.
 ///
-/// Where a part belongs in Megatron's parameter follows from the transform itself: it is applied to the whole, of which
+/// The transform determines the position of a shard in Megatron's parameter: it is applied to the whole, of which
 /// only this rank's part has a content.
 package struct RankShards {
     /// A tensor of a rank.
@@ -61,7 +61,7 @@ package struct RankShards {
                 guard let location = names.location(of: group.whole) else {
                     throw BridgeError(
                         .badPlugin,
-                        "the model has a parameter \(group.whole) that its parameter table has not"
+                        "the model has a parameter \(group.whole) that is missing from its parameter table"
                     )
                 }
                 let whole = location.transform.fromLayers(group.items.map(\.view))

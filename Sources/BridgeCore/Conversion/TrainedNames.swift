@@ -92,7 +92,10 @@ package struct TrainedNames {
         }
         return try names.map { name in
             guard let position = location(of: name), let views = views[name] else {
-                throw BridgeError(.badPlugin, "the model has a parameter \(name) that its parameter table has not")
+                throw BridgeError(
+                    .badPlugin,
+                    "the model has a parameter \(name) that is missing from its parameter table"
+                )
             }
             return GlobalParameter(
                 name: name,

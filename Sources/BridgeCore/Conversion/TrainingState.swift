@@ -31,14 +31,18 @@ public struct TrainingState: Sendable {
     public var moments: [Moment]
     /// Whether the ranks with the same parameters each have a part of the optimizer's state.
     public var isDistributed: Bool
+    /// The number of layers of each rank along the pipeline; empty for an even distribution.
+    public var rankLayers: [Int]
 
     /// A state.
     public init(
         parameters: [Parameter],
         adapters: AdapterSet? = nil,
         moments: [Moment],
-        isDistributed: Bool = false
+        isDistributed: Bool = false,
+        rankLayers: [Int] = []
     ) {
+        self.rankLayers = rankLayers
         self.isDistributed = isDistributed
         self.parameters = parameters
         self.adapters = adapters

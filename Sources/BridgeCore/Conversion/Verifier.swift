@@ -143,6 +143,8 @@ public struct Verifier: Sendable {
         public var fields: [String]
         /// The number of tensors that were compared.
         public var compared: Int
+        /// The number of tensors of both together.
+        public var total: Int
         /// Whether nothing differs.
         public var isEqual: Bool { rows.isEmpty && fields.isEmpty }
     }
@@ -199,7 +201,12 @@ public struct Verifier: Sendable {
             }
             return "\(key): \(text(one)) and \(text(other))"
         }
-        return Result(rows: rows, fields: fields, compared: pairs.count)
+        return Result(
+            rows: rows,
+            fields: fields,
+            compared: pairs.count,
+            total: names.union(others.keys).count
+        )
     }
 
     private static let pieceElements = 1 << 20

@@ -18,6 +18,33 @@ package enum ByteSearch {
         return count
     }
 
+    /// Whether a text contains another one.
+    package static func contains(_ part: [UInt8], in text: String) -> Bool {
+        var text = text
+        return text.withUTF8 { !ranges(of: part, in: $0, limit: 1).isEmpty }
+    }
+
+    /// Whether a text contains a name by itself, not as a part of a longer one.
+    package static func containsName(_ name: String, in text: String) -> Bool {
+        func isOfName(_ byte: UInt8) -> Bool {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): true
+            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), 0x80...: true
+            default: false
+            }
+        }
+        let name = Array(name.utf8)
+        guard let first = name.first, let last = name.last else { return false }
+        var text = text
+        return text.withUTF8 { bytes in
+            ranges(of: name, in: bytes).contains { range in
+                let continuesBefore = range.lowerBound > 0 && isOfName(first) && isOfName(bytes[range.lowerBound - 1])
+                let end = range.upperBound
+                return !continuesBefore && !(end < bytes.count && isOfName(last) && isOfName(bytes[end]))
+            }
+        }
+    }
+
     /// Calls `body` with the first `limit` positions of one byte string in another without overlap.
     package static func forEachRange(
         of part: [UInt8],

@@ -119,7 +119,11 @@ package struct FamilyModel {
 
     /// The processor of text and images, from the files in a directory.
     package func processor(directory: String) throws -> any ModelProcessor {
-        let files = try ProcessorFiles(directory: directory, hasProcessor: !bridge.processorSettings.isEmpty)
+        let files = try ProcessorFiles(
+            directory: directory,
+            hasProcessor: !bridge.processorSettings.isEmpty,
+            tokenizerClass: bridge.tokenizerClass
+        )
         func open<Bridge: ModelBridge>(_ bridge: Bridge) throws -> (any ModelProcessor)? {
             guard let provider = provider as? Bridge.Provider else {
                 throw BridgeError(.badPlugin, "the plugin \(bridge.name) was given another family's provider")

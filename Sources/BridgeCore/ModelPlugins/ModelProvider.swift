@@ -5,6 +5,7 @@ public import Models
 public import Processing
 public import Recipes
 public import TensorRuntime
+public import Tokenizers
 
 /// A model's translated configuration, from which the model and its parameters follow.
 public protocol ModelProvider: ConfigurationRoot, Equatable {
@@ -82,6 +83,9 @@ public protocol ModelBridge: Sendable {
     /// The keys of the processor's files, by file; none for a family that reads text only.
     var processorSettings: [SettingsTable] { get }
 
+    /// The class that transformers has for the family's tokenizer; nil where a `tokenizer.json` is used as it is.
+    var tokenizerClass: TokenizerClass? { get }
+
     /// The keys of `params.json`; nil for a family that is published with `config.json` only.
     var parameterSettings: SettingsTable? { get }
 
@@ -113,6 +117,8 @@ extension ModelBridge {
     public func processor(for provider: Provider, files: ProcessorFiles) throws -> (any ModelProcessor)? { nil }
     /// This family reads text only.
     public var processorSettings: [SettingsTable] { [] }
+    /// A `tokenizer.json` is used as it is.
+    public var tokenizerClass: TokenizerClass? { nil }
     /// This family is published with `config.json` only.
     public var parameterSettings: SettingsTable? { nil }
     /// This family is published with `config.json` only.

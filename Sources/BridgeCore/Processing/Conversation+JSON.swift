@@ -47,7 +47,7 @@ extension Conversation {
             images: reader.images,
             tools: try ToolSchemas.tools(json["tools"], in: "\(name): tools")
         )
-        unreadKeys = json.object?.keys.filter { !["messages", "tools"].contains($0) } ?? []
+        unreadKeys = (json.object?.keys.filter { !["messages", "tools"].contains($0) } ?? []) + reader.unreadKeys
     }
 }
 
@@ -57,6 +57,8 @@ private struct ConversationReader {
     /// Images for parts that do not name one.
     var given: [ImageSource]
     var images: [ImageSource] = []
+    /// Keys of parts that neither the reader nor the chat template sees, each once.
+    var unreadKeys: [String] = []
 
     init(name: String, given: [ImageSource]) {
         self.name = name
@@ -122,7 +124,15 @@ private struct ConversationReader {
                 throw wrong("\(location).image_url", "has no url")
             }
             images.append(try source(url, at: "\(location).image_url"))
-            return ["type": "image", "url": .string(url)]
+            for (key, value) in value?.object ?? JSONObject() where key != "url" && !value.isNull {
+                let path = "messages[].content[].image_url.\(key)"
+                if !unreadKeys.contains(path) { unreadKeys.append(path) }
+            }
+            var part = JSONObject([("type", "image"), ("url", .string(url))])
+            for (key, value) in json.object ?? JSONObject() where !["type", "image_url", "url"].contains(key) {
+                part[key] = value
+            }
+            return .object(part)
         case "video", "audio", "input_audio", "video_url", "audio_url":
             throw wrong(location, "is \(json["type"]?.string ?? ""), expected text or images")
         default: return json

@@ -16,6 +16,8 @@ public protocol ModelProcessor: Sendable {
     var imageTokens: ImageTokens? { get }
     /// Whether images can be cropped by pan-and-scan.
     var cropsImages: Bool { get }
+    /// Whether `token_type_ids` decides which tokens are of an image and see each other, as in Gemma 3.
+    var readsTokenTypes: Bool { get }
 
     /// The pixels of an image without alpha, and its text in the prompt.
     ///
@@ -62,6 +64,8 @@ extension ModelProcessor {
     public var imageTokens: ImageTokens? { nil }
     /// Images are not cropped.
     public var cropsImages: Bool { false }
+    /// Token types have no effect.
+    public var readsTokenTypes: Bool { false }
 
     /// Reads text only.
     public func prepared(_ image: Image, options: ProcessingOptions) throws -> PreparedImage {
@@ -121,7 +125,7 @@ extension ModelProcessor {
         let templates = tokenizer.settings.chatTemplates
         let wanted = imageTokens == nil && usingTools && templates["tool_use"] != nil ? "tool_use" : "default"
         guard let source = templates[wanted] else { return false }
-        return names.contains { source.contains($0) }
+        return names.contains { ByteSearch.containsName($0, in: source) }
     }
 
     /// Whether rendering a conversation can depend on its date.

@@ -20,16 +20,19 @@ public struct ProcessorFiles: Sendable {
     ///   - directory: The directory.
     ///   - hasProcessor: Whether transformers has a processor for the model, which reads chat templates from separate
     ///     files.
+    ///   - tokenizerClass: The class that transformers has for the family's tokenizer; nil where `tokenizer.json` is used as it
+    ///     is.
     /// - Throws: `BridgeError` when there is no tokenizer, or a file is not what it claims to be.
-    public init(directory: String, hasProcessor: Bool = false) throws {
+    public init(directory: String, hasProcessor: Bool = false, tokenizerClass: TokenizerClass? = nil) throws {
         self.directory = Files.trimmed(directory)
         let settings = try ProcessorSettings(file: Files.join(directory, "processor_config.json"))
         let template = try hasProcessor ? settings.optionalText("chat_template") : nil
         tokenizer = try BridgeError.ofTokenizer { () throws(TokenizerError) in
-            var tokenizer = try Tokenizer(directory: directory)
+            var tokenizer = try Tokenizer(directory: directory, registered: tokenizerClass)
             if hasProcessor { try tokenizer.takeProcessorTemplates(directory, ofProcessor: template) }
             return tokenizer
         }
+        try TokenizerSettings.check(in: directory)
         processor = settings
         image =
             try processor.section("image_processor")
@@ -57,6 +60,11 @@ public struct ProcessorFiles: Sendable {
 
 /// A file with the settings of a processor, read with the defaults of its class; null counts as absent.
 public struct ProcessorSettings: Sendable {
+    /// The steps that are always taken; in transformers null skips one, as false does.
+    static let steps = ["do_resize", "do_rescale", "do_normalize"]
+    /// The values of those steps, for which null is an error in transformers and not the class default.
+    static let required = ["size", "resample", "rescale_factor", "image_mean", "image_std"]
+
     /// The file, for messages.
     public let name: String
     /// Whether there is one.
@@ -144,8 +152,14 @@ public struct ProcessorSettings: Sendable {
 
     /// Refuses settings that would change the pixels in ways that are not supported.
     public func checkSteps() throws {
-        for key in ["do_resize", "do_rescale", "do_normalize"] {
-            if let value = self[key], value.bool != true { throw reader.wrong(key, value, expected: "true") }
+        for key in Self.steps {
+            if let value = reader.json[key], value.bool != true {
+                let reason = value.isNull ? "true, since null skips the step; remove the key" : "true"
+                throw reader.wrong(key, value, expected: reason)
+            }
+        }
+        for key in Self.required where reader.json[key]?.isNull ?? false {
+            throw reader.wrong(key, .null, expected: "a value; remove the key to use the default")
         }
         if let value = self["do_center_crop"], value.bool != false {
             throw reader.wrong("do_center_crop", value, expected: "false")

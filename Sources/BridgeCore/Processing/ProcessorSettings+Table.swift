@@ -22,7 +22,7 @@ extension ProcessorSettings {
                 own
                 SettingsTable.noEffect("processor_class", "auto_map", because: classReason)
                 SettingsTable.honoured("chat_template")
-                SettingsTable.noEffect("audio_tokenizer", because: "these models hear nothing")
+                SettingsTable.noEffect("audio_tokenizer", because: "the models have no audio input")
                 images.map { Setting("image_processor.\($0.key)", $0.verdict) }
             },
             SettingsTable(file: "preprocessor_config.json", source: image) {
@@ -36,9 +36,9 @@ extension ProcessorSettings {
 
     /// The keys that every image processor of transformers has: `ImagesKwargs` in `processing_utils.py`, transformers 5.23.
     private static var common: [Setting] {
-        SettingsTable.honoured("size", "resample", "rescale_factor", "image_mean", "image_std")
-            + ["do_resize", "do_rescale", "do_normalize"].map {
-                SettingsTable.only($0, [true, nil], "the tower needs it")
+        ProcessorSettings.required.flatMap { SettingsTable.honoured($0) }
+            + ProcessorSettings.steps.map {
+                SettingsTable.only($0, [true], "the tower needs it, and null skips it as false does")
             }
             + [SettingsTable.only("do_center_crop", [false, nil], "images are not cropped")]
             + SettingsTable.noEffect("crop_size", because: "images are not cropped")
@@ -60,7 +60,7 @@ extension ProcessorSettings {
                 "disable_grouping",
                 "image_seq_length",
                 "_valid_processor_keys",
-                because: "a way to compute the same"
+                because: "selects an implementation; results do not change"
             )
             + SettingsTable.noEffect(
                 "image_processor_type",

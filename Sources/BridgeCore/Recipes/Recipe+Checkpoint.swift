@@ -11,6 +11,12 @@ extension Recipe {
         public var load = ""
         /// The number of steps between two checkpoints.
         public var saveInterval = 50
+        /// The number of checkpoints in a pass over the training samples, instead of `saveInterval`.
+        public var savesPerEpoch: Int?
+        /// Whether a checkpoint is written after the first step too.
+        public var saveFirstStep = false
+        /// Whether each validation with the smallest loss so far is followed by a checkpoint, and the best one is kept.
+        public var keepBest = false
         /// The number of checkpoints to keep; 0 for all.
         public var mostRecentK = 0
         /// Whether the state of the optimizer is saved.

@@ -23,6 +23,8 @@ extension Recipe {
         public var trainDataPath = ""
         /// The file of validation samples; empty for none.
         public var validDataPath = ""
+        /// The share (less than 1) or the number of training samples that are set apart for validation; 0 for none.
+        public var valSetSize = 0.0
         /// The directory that image paths are relative to; empty for the directory of the file.
         public var imageFolder = ""
         /// The maximum length of a sample, in tokens.

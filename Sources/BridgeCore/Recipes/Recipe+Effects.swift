@@ -47,7 +47,23 @@ extension Recipe {
         value.isNull || value == false || value == "" || value == [] || value.double == 0
     }
 
-    private static let ineffective: [Ineffective] = adapters + data + schedule + validation
+    private static let ineffective: [Ineffective] = layout + adapters + data + schedule + validation + overlap + epochs
+
+    /// The settings of pipeline stages, which one stage does not have.
+    public static let stageKeys = [
+        "model.num_layers_in_first_pipeline_stage", "model.num_layers_in_last_pipeline_stage",
+        "model.account_for_embedding_in_pipeline_split", "model.account_for_loss_in_pipeline_split",
+        "model.pipeline_model_parallel_layout",
+    ]
+
+    private static var layout: [Ineffective] {
+        [
+            Ineffective(
+                stageKeys,
+                "model.pipeline_model_parallel_size is 1; set it to the number of pipeline-parallel ranks (--pp)"
+            ) { $0.model.pipelineModelParallelSize == 1 }
+        ]
+    }
 
     private static var adapters: [Ineffective] {
         let keys = RecipeTable.fields.map(\.key).filter { $0.hasPrefix("peft.") && $0 != "peft.scheme" }
@@ -112,10 +128,58 @@ extension Recipe {
                 "there is no warm-up; set scheduler.lr_warmup_iters or scheduler.lr_warmup_fraction"
             ) { ($0.scheduler.lrWarmupFraction ?? Double($0.scheduler.lrWarmupIters)) == 0 },
             Ineffective(
+                ["scheduler.weight_decay_incr_style"],
+                "the weight decay is the same at the beginning and at the end; set scheduler.start_weight_decay and "
+                    + "scheduler.end_weight_decay"
+            ) {
+                let (start, end) = ($0.scheduler.startWeightDecay, $0.scheduler.endWeightDecay)
+                return $0.scheduler.weightDecayIncrStyle != .constant
+                    && (start ?? $0.optimizer.weightDecay) == (end ?? $0.optimizer.weightDecay)
+            },
+            Ineffective(
                 ["optimizer.weight_decay"],
                 "scheduler.start_weight_decay and scheduler.end_weight_decay are set and take precedence; remove them"
             ) { $0.scheduler.startWeightDecay != nil && $0.scheduler.endWeightDecay != nil },
         ]
+    }
+
+    private static var overlap: [Ineffective] {
+        [
+            Ineffective(
+                ["ddp.overlap_param_gather"],
+                "optimizer.use_distributed_optimizer is false, so no parameters are gathered; set it to true"
+            ) { !$0.optimizer.useDistributedOptimizer },
+            Ineffective(
+                ["ddp.bucket_size"],
+                "there is one bucket without overlap; set ddp.overlap_grad_reduce or ddp.overlap_param_gather"
+            ) { !$0.ddp.overlaps },
+        ]
+    }
+
+    private static var epochs: [Ineffective] {
+        [
+            Ineffective(
+                ["train.train_iters"],
+                "train.num_epochs is set and takes precedence; set train.num_epochs=null"
+            ) { $0.train.numEpochs != nil },
+            Ineffective(
+                ["train.eval_interval"],
+                "train.evals_per_epoch is set and takes precedence; set train.evals_per_epoch=null"
+            ) { $0.train.evalsPerEpoch != nil },
+            Ineffective(
+                ["checkpoint.save_interval"],
+                "checkpoint.saves_per_epoch is set and takes precedence; set checkpoint.saves_per_epoch=null"
+            ) { $0.checkpoint.savesPerEpoch != nil },
+        ]
+    }
+
+    /// Whether a run has validations.
+    private static func validates(_ recipe: Recipe) -> Bool {
+        guard recipe.train.evalIters > 0, recipe.train.evalInterval > 0 || recipe.train.evalsPerEpoch != nil else {
+            return false
+        }
+        let isFile = [.preloaded, .tokenized].contains(recipe.dataset.datasetType)
+        return !isFile || !recipe.dataset.validDataPath.isEmpty || recipe.dataset.valSetSize > 0
     }
 
     private static var validation: [Ineffective] {
@@ -123,7 +187,11 @@ extension Recipe {
             Ineffective(
                 ["train.eval_iters", "dataset.valid_data_path"],
                 "train.eval_interval is 0, so there is no validation; set train.eval_interval"
-            ) { $0.train.evalInterval == 0 },
+            ) { $0.train.evalInterval == 0 && $0.train.evalsPerEpoch == nil },
+            Ineffective(
+                ["checkpoint.keep_best", "train.patience", "train.evals_per_epoch", "dataset.val_set_size"],
+                "there is no validation; set train.eval_iters, and dataset.valid_data_path or dataset.val_set_size"
+            ) { !validates($0) },
             Ineffective(
                 ["train.eval_interval", "dataset.valid_data_path"],
                 "train.eval_iters is 0, so there is no validation; set train.eval_iters"
@@ -131,7 +199,10 @@ extension Recipe {
             Ineffective(
                 ["train.eval_interval", "train.eval_iters"],
                 "dataset.valid_data_path is empty, so there is no validation; set it to the file of validation samples"
-            ) { [.preloaded, .tokenized].contains($0.dataset.datasetType) && $0.dataset.validDataPath.isEmpty },
+            ) {
+                [.preloaded, .tokenized].contains($0.dataset.datasetType) && $0.dataset.validDataPath.isEmpty
+                    && $0.dataset.valSetSize == 0
+            },
         ]
     }
 }

@@ -44,6 +44,8 @@ extension Recipe {
             (tensorModelParallelSize, pipelineModelParallelSize, contextParallelSize) = (1, 1, 1)
             sequenceParallel = false
             (numLayersInFirstPipelineStage, numLayersInLastPipelineStage) = (nil, nil)
+            (accountForEmbeddingInPipelineSplit, accountForLossInPipelineSplit) = (false, false)
+            (virtualPipelineModelParallelSize, pipelineModelParallelLayout) = (nil, "")
         }
     }
 
@@ -65,8 +67,14 @@ extension Recipe {
         public var globalBatchSize = 32
         /// The number of steps.
         public var trainIters = 1000
+        /// The number of passes over the training samples, which then gives the number of steps; nil for `trainIters`.
+        public var numEpochs: Double?
         /// The number of steps between two validations; 0 for no validation.
         public var evalInterval = 30
+        /// The number of validations in a pass over the training samples, instead of `evalInterval`.
+        public var evalsPerEpoch: Int?
+        /// Ends the run after this number of consecutive validations without a smaller loss; nil for never.
+        public var patience: Int?
         /// The number of global batches in a validation.
         public var evalIters = 32
         /// Saves a checkpoint and exits after this number of minutes; nil for never.

@@ -13,6 +13,8 @@ public struct Recipe: Sendable, Equatable {
     public var train = TrainSection()
     /// The optimizer.
     public var optimizer = OptimizerSection()
+    /// The exchange of gradients and parameters between ranks with the same parameters.
+    public var ddp = DDPSection()
     /// The schedule of learning rate and weight decay.
     public var scheduler = SchedulerSection()
     /// The data set.

@@ -83,6 +83,24 @@ public struct RecipeCheck: Sendable {
         require("train.global_batch_size", train.globalBatchSize, in: 1...1 << 24)
         require("train.train_iters", train.trainIters, in: 1...1 << 31)
         require("train.eval_interval", train.evalInterval, in: 0...1 << 31)
+        if let epochs = train.numEpochs {
+            require(
+                epochs > 0 && epochs <= 1e6,
+                "\(key: "train.num_epochs") is \(epochs), expected more than 0 and at most 1000000"
+            )
+        }
+        if let count = train.evalsPerEpoch { require("train.evals_per_epoch", count, in: 1...1 << 20) }
+        if let count = recipe.checkpoint.savesPerEpoch { require("checkpoint.saves_per_epoch", count, in: 1...1 << 20) }
+        if let patience = train.patience { require("train.patience", patience, in: 1...1 << 31) }
+        let apart = dataset.valSetSize
+        require(
+            apart >= 0 && apart <= 1e12 && (apart < 1 || apart == apart.rounded()),
+            "\(key: "dataset.val_set_size") is \(apart), expected a share of 0 to less than 1 or a whole number of samples"
+        )
+        require(
+            apart == 0 || dataset.validDataPath.isEmpty,
+            "\(key: "dataset.val_set_size") and \(key: "dataset.valid_data_path") are both set, but there is one validation set; remove one"
+        )
         require("train.eval_iters", train.evalIters, in: 0...1 << 31)
         require("train.max_consecutive_skipped_iters", train.maxSkippedIters, in: 0...1 << 31)
         require(
@@ -100,6 +118,7 @@ public struct RecipeCheck: Sendable {
             timeout > 0 && timeout <= 100_000,
             "\(key: "dist.distributed_timeout_minutes") is \(timeout), expected more than 0 and at most 100000"
         )
+        if let size = recipe.ddp.bucketSize { require("ddp.bucket_size", size, in: 1...1 << 40) }
         if let interval = train.exitInterval { require("train.exit_interval", interval, in: 1...1 << 31) }
         if let threshold = train.spikeThreshold {
             require(threshold > 1, "\(key: "train.loss_spike_threshold") is \(threshold), expected more than 1")

@@ -18,10 +18,31 @@ enum RecipeForeignKeys {
     private static let neutral: [String: [JSON]] = [
         "model.expert_model_parallel_size": [1],
         "model.expert_tensor_parallel_size": [.null, 1],
+        "ddp.grad_reduce_in_fp32": [true],
+        "ddp.average_in_collective": [false],
+        "ddp.check_for_large_grads": [false],
+        "ddp.align_param_gather": [false],
+        "ddp.num_buckets": [.null],
+        "ddp.num_distributed_optimizer_instances": [1],
+        "ddp.pad_buckets_for_high_nccl_busbw": [false],
+        // Sums of float32 gradients are float32 with either value.
+        "ddp.reduce_scatter_with_fp32_accumulation": [true, false],
+        "ddp.gradient_reduce_div_fusion": [true],
+        "ddp.data_parallel_sharding_strategy": ["no_shard"],
+        "ddp.outer_dp_sharding_strategy": ["no_shard"],
+        "ddp.use_megatron_fsdp": [false],
+        "ddp.use_custom_fsdp": [false],
+        "ddp.fp8_param_gather": [false],
+        "optimizer.overlap_param_gather_with_optimizer_step": [false],
+        "comm_overlap.overlap_param_gather_with_optimizer_step": [false],
+        "comm_overlap.align_param_gather": [false],
+        "comm_overlap.tp_comm_overlap": [false],
+        "comm_overlap.overlap_p2p_comm": [false],
     ]
 
     private static let sections = [
-        "ddp": "gradients are always reduced in float32",
+        "ddp":
+            "of the data-parallel settings, overlap_grad_reduce, overlap_param_gather, bucket_size and check_for_nan_in_grad can be set",
         "dist": "processes are started by mpirun, not by torch.distributed",
         "tokenizer": "the tokenizer is that of the model",
         "rerun_state_machine":
@@ -30,7 +51,7 @@ enum RecipeForeignKeys {
         "straggler": "slow ranks are not detected",
         "nvrx_straggler": "slow ranks are not detected",
         "profiling": "the profilers of CUDA and torch do not support this program",
-        "comm_overlap": "overlapping of communication needs CUDA streams",
+        "comm_overlap": "only data-parallel communication overlaps with computation; see ddp.overlap_grad_reduce",
         "tensor_inspect": "it is a feature of Transformer Engine",
         "inprocess_restart": "a restarted run resumes from its newest checkpoint",
         "env_vars": "set variables in the shell",
@@ -45,6 +66,30 @@ enum RecipeForeignKeys {
         "model.recompute_method": "recomputation works layer by layer; set model.recompute_granularity",
         "model.recompute_num_layers": "recomputation works layer by layer; set model.recompute_granularity",
         "model.recompute_modules": "selective recomputation is that of the MLP; set model.recompute_granularity",
+        "ddp.grad_reduce_in_fp32":
+            "gradients are always summed in float32, over micro-batches and over ranks; remove it or set true",
+        "ddp.average_in_collective":
+            "gradients are summed, and divided in the step of the optimizer, so that the number of ranks does not change rounding",
+        "ddp.check_for_large_grads": "optimizer.clip_grad limits them; train.loss_spike_threshold skips a step",
+        "ddp.align_param_gather": "each pipeline stage gathers its parameters as its forward pass needs them",
+        "ddp.num_buckets": "set ddp.bucket_size, the number of parameters in a bucket",
+        "ddp.num_distributed_optimizer_instances":
+            "the state of the optimizer is shared by all ranks with the same parameters",
+        "ddp.pad_buckets_for_high_nccl_busbw": "NCCL is not used",
+        "ddp.gradient_reduce_div_fusion": "gradients are always divided in the step of the optimizer",
+        "ddp.data_parallel_sharding_strategy":
+            "FSDP is not supported; optimizer.use_distributed_optimizer shards the state of the optimizer (ZeRO-1)",
+        "ddp.outer_dp_sharding_strategy":
+            "FSDP is not supported; optimizer.use_distributed_optimizer shards the state of the optimizer (ZeRO-1)",
+        "ddp.use_megatron_fsdp":
+            "FSDP is not supported; optimizer.use_distributed_optimizer shards the state of the optimizer (ZeRO-1)",
+        "ddp.use_custom_fsdp":
+            "FSDP is not supported; optimizer.use_distributed_optimizer shards the state of the optimizer (ZeRO-1)",
+        "ddp.fp8_param_gather": "parameters are gathered in the type of the forward pass",
+        "optimizer.overlap_param_gather_with_optimizer_step":
+            "parameters are gathered after the step of the optimizer; set ddp.overlap_param_gather",
+        "comm_overlap.overlap_param_gather_with_optimizer_step":
+            "parameters are gathered after the step of the optimizer; set ddp.overlap_param_gather",
         "train.rampup_batch_size": "the global batch size is constant",
         "train.decrease_batch_size_if_needed": "a global batch that cannot be divided is an error",
         "train.train_samples": "the length of a run is a number of steps; set train.train_iters",

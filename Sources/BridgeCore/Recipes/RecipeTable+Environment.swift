@@ -30,6 +30,11 @@ extension RecipeTable {
             "The file of validation samples, for preloaded and tokenized; empty for none."
         ),
         RecipeField(
+            "dataset.val_set_size",
+            \.dataset.valSetSize,
+            "The share (less than 1) or the number of training samples set apart for validation, chosen by rng.seed; 0 for none."
+        ),
+        RecipeField(
             "dataset.image_folder",
             \.dataset.imageFolder,
             "The directory that image paths are relative to; empty for the directory of the file."
@@ -144,6 +149,21 @@ extension RecipeTable {
             "checkpoint.save_interval",
             \.checkpoint.saveInterval,
             "The number of steps between two checkpoints."
+        ),
+        RecipeField(
+            "checkpoint.saves_per_epoch",
+            \.checkpoint.savesPerEpoch,
+            "The number of checkpoints in each epoch, instead of checkpoint.save_interval; null for checkpoint.save_interval."
+        ),
+        RecipeField(
+            "checkpoint.save_first_step",
+            \.checkpoint.saveFirstStep,
+            "Whether a checkpoint is written after the first step too."
+        ),
+        RecipeField(
+            "checkpoint.keep_best",
+            \.checkpoint.keepBest,
+            "Whether the checkpoint with the smallest validation loss is written and kept, whatever checkpoint.most_recent_k is."
         ),
         RecipeField(
             "checkpoint.most_recent_k",

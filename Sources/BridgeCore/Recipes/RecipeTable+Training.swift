@@ -101,6 +101,21 @@ extension RecipeTable {
             "The number of samples in one step, a multiple of train.micro_batch_size."
         ),
         RecipeField("train.train_iters", \.train.trainIters, "The number of steps of the run."),
+        RecipeField(
+            "train.num_epochs",
+            \.train.numEpochs,
+            "The number of passes over the training samples, such as 3 or 0.5, instead of train.train_iters; null for train.train_iters."
+        ),
+        RecipeField(
+            "train.evals_per_epoch",
+            \.train.evalsPerEpoch,
+            "The number of validations in each epoch, instead of train.eval_interval; null for train.eval_interval."
+        ),
+        RecipeField(
+            "train.patience",
+            \.train.patience,
+            "Ends the run after this number of consecutive validations without a smaller loss (early stopping); null for never."
+        ),
         // Megatron Bridge moved these two to the section validation in 0.4.
         RecipeField(
             "train.eval_interval",
@@ -177,6 +192,33 @@ extension RecipeTable {
             "optimizer.clip_grad",
             \.optimizer.clipGrad,
             "The maximum global norm of the gradients; larger gradients are scaled down to it. 0 for no clipping."
+        ),
+    ]
+
+    // Megatron Bridge has these in its section comm_overlap too.
+    static let ddp = [
+        RecipeField(
+            "ddp.overlap_grad_reduce",
+            \.ddp.overlapGradReduce,
+            "Whether ranks with the same parameters sum gradients during the rest of the backward pass; results are the same.",
+            aliases: ["comm_overlap.overlap_grad_reduce"]
+        ),
+        RecipeField(
+            "ddp.overlap_param_gather",
+            \.ddp.overlapParamGather,
+            "Whether the parameters that other ranks have updated are gathered during the next forward pass; results are the same.",
+            aliases: ["optimizer.overlap_param_gather", "comm_overlap.overlap_param_gather"]
+        ),
+        RecipeField(
+            "ddp.bucket_size",
+            \.ddp.bucketSize,
+            "The number of parameters whose gradients are summed together; null for 40 million, or 1 million for each rank with the same parameters if that is more.",
+            aliases: ["comm_overlap.bucket_size"]
+        ),
+        RecipeField(
+            "ddp.check_for_nan_in_grad",
+            \.ddp.checkForNanInGrad,
+            "Whether a gradient that is not finite ends the run with an error that names the rank and the parameter; false: the step is skipped."
         ),
     ]
 

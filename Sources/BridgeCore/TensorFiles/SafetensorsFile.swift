@@ -55,7 +55,7 @@ public struct SafetensorsFile: Sendable {
                 ? "it is truncated, download it again" : "bytes follow that belong to no tensor"
             throw BridgeError(
                 .corruptInput,
-                "\(path) has \(storage.byteCount - end) bytes of tensors, its header speaks of \(header.dataByteCount): \(what)"
+                "\(path) has \(storage.byteCount - end) bytes of tensors, its header declares \(header.dataByteCount): \(what)"
             )
         }
         self.path = path

@@ -38,6 +38,7 @@ struct NamedTokens {
         )
         for key in ofModel.keys { fields[key] = nil }
         Self.moveExtra(from: &fields, to: &ofModel)
+        for (role, value) in fields["model_specific_special_tokens"]?.object ?? JSONObject() { ofModel[role] = value }
         for (key, value) in map?.members ?? [] {
             var value = value
             if key == Self.extra, let list = value.array {

@@ -43,7 +43,7 @@ public struct Tokenizer: Sendable {
         self.isByteLevel = isByteLevel
     }
 
-    /// Replaces all added tokens; what was special once stays so.
+    /// Replaces all added tokens; a token that was special remains special.
     mutating func replaceAddedTokens(by tokens: [AddedToken]) throws(TokenizerError) {
         (added, addedInOrder, addedSpellings, addedByContent) = ([:], [], [:], [:])
         (rawTexts, normalizedTexts) = ([], [])

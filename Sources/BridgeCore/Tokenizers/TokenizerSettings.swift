@@ -122,7 +122,7 @@ public struct TokenizerSettings: Sendable, Equatable {
         left.specialTokens == right.specialTokens && left.chatTemplates == right.chatTemplates
     }
 
-    private static func json(_ directory: String, _ name: String) throws(TokenizerError) -> JSON? {
+    static func json(_ directory: String, _ name: String) throws(TokenizerError) -> JSON? {
         let path = "\(directory)/\(name)"
         guard TokenizerFile.exists(path) else { return nil }
         do {
@@ -183,12 +183,22 @@ public struct TokenizerSettings: Sendable, Equatable {
 
 extension Tokenizer {
     /// Reads the tokenizer of a model directory: `tokenizer.json`, else `tekken.json`, else `tokenizer.model`.
-    public init(directory: String) throws(TokenizerError) {
+    ///
+    /// - Parameters:
+    ///   - directory: The directory.
+    ///   - registered: The class that transformers has for the model's family, which makes parts of the pipeline itself; nil for
+    ///     a family whose `tokenizer.json` is used as it is.
+    /// - Throws: `TokenizerError` when a file is missing, or is not what it claims to be.
+    public init(directory: String, registered: TokenizerClass? = nil) throws(TokenizerError) {
         guard Files.kind(of: directory) == .directory else {
             throw TokenizerError(.unreadableFile, "\(directory): is not a directory")
         }
         if TokenizerFile.exists("\(directory)/tokenizer.json") {
-            try self.init(tokenizerJSON: "\(directory)/tokenizer.json")
+            try self.init(
+                tokenizerJSON: "\(directory)/tokenizer.json",
+                registered: registered,
+                configuration: try TokenizerSettings.json(directory, "tokenizer_config.json") ?? .object(JSONObject())
+            )
         } else if TokenizerFile.exists("\(directory)/tekken.json") {
             try self.init(tekken: "\(directory)/tekken.json")
         } else if TokenizerFile.exists("\(directory)/tokenizer.model") {

@@ -6,7 +6,7 @@ import Tokenizers
 ///
 /// Templates are programs, and no rule holds for all; so a span counts only when renderings of changed conversations agree:
 ///
-/// - The conversation is rendered with a sign instead of a turn's content. When everything before and after the sign is
+/// - The conversation is rendered with a placeholder instead of a turn's content. When everything before and after the placeholder is
 ///   unchanged, the content is between (``ContentLocator`` does that for all turns at once).
 /// - The messages before a turn are rendered with the generation prompt. When the whole begins with that, the turn
 ///   starts after it, where the model will start to generate.
@@ -108,7 +108,7 @@ struct TurnRule {
         }
     }
 
-    /// How many turns have to be alike before others are taken to be.
+    /// The number of matching turns after which a rule is applied to further turns.
     private static let leastCount = 3
     /// More bytes than any template writes between a prompt and its answer.
     private static let longestHeader = 256

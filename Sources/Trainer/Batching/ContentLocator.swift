@@ -3,7 +3,7 @@ import Tokenizers
 
 /// Finds the contents of all messages in a rendered conversation at once, with one more rendering.
 ///
-/// The conversation is rendered with a sign, a character that is used nowhere else, in place of each content. What stands
+/// The conversation is rendered with a placeholder, a character that is used nowhere else, in place of each content. What stands
 /// between the signs is the template's own text, and the whole has to be that text with the contents in place of the signs:
 /// as they are or trimmed, or else whatever can be read in one way only, from the front as from the back.
 struct ContentLocator {

@@ -14,6 +14,7 @@ public final class DataLoader: BatchSource {
     private let preparer: BatchCollator
     private let engine: any TensorEngine
     private let workers: Int
+    private let copies: Int
     private let state = Mutex(State())
 
     /// The number of prefetched micro-batches per thread.
@@ -25,8 +26,10 @@ public final class DataLoader: BatchSource {
     ///   - preparer: The collator.
     ///   - workers: The number of threads.
     ///   - engine: The engine of image tensors.
-    public init(_ preparer: BatchCollator, workers: Int, on engine: any TensorEngine) {
+    ///   - copies: The number of copies of the model, which take turns with the micro-batches.
+    public init(_ preparer: BatchCollator, workers: Int, on engine: any TensorEngine, copies: Int = 1) {
         self.preparer = preparer
+        self.copies = copies
         self.workers = max(1, workers)
         self.engine = engine
     }
@@ -34,13 +37,13 @@ public final class DataLoader: BatchSource {
     /// The counts of the samples so far.
     public var statistics: SampleStatistics { state.withLock { $0.statistics } }
 
-    /// See ``BatchSource/batch(first:count:)``; consecutive positions are prefetched.
+    /// See ``BatchSource/batch(first:count:)``; the positions of this copy's next micro-batches are prefetched.
     public func batch(first: Int, count: Int) throws -> TrainingBatch {
         let prefetcher = state.withLock { state -> Prefetcher<BatchCollator.Prepared> in
             if let prefetcher = state.prefetcher, state.next == (first, count) { return prefetcher }
-            let preparer = preparer
+            let (preparer, stride) = (preparer, count * copies)
             let prefetcher = Prefetcher(depth: workers * Self.depthPerWorker, workers: workers) { index in
-                try preparer.prepare(from: first + index * count, count: count)
+                try preparer.prepare(from: first + index * stride, count: count)
             }
             state.prefetcher = prefetcher
             return prefetcher
@@ -49,7 +52,7 @@ public final class DataLoader: BatchSource {
             throw BridgeError(.cancelled, "the preparation of samples was interrupted")
         }
         state.withLock { state in
-            state.next = (first + count, count)
+            state.next = (first + count * copies, count)
             state.statistics += prepared.statistics
         }
         return TrainingBatch(prepared.batch, on: engine)

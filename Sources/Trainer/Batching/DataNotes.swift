@@ -2,6 +2,7 @@ public import BridgeCore
 import Datasets
 import JSONTree
 import Synchronization
+import Tokenizers
 
 /// Warnings about the rows of a run: keys that are ignored, and answers without an end token.
 ///
@@ -9,8 +10,13 @@ import Synchronization
 public final class DataNotes: Sendable {
     private struct State {
         var unreadKeys: Set<String> = []
+        /// Whether the rows are tokens.
+        var isTokenized = false
         /// Whether the chat template reads a key of messages.
         var isNamed: [String: Bool] = [:]
+        /// Marks of prompts that select nothing.
+        var marksOfPrompts: Set<String> = []
+        var omitsSystem = false
         var rowsWithoutEnd = 0
         var report: (@Sendable (String) -> Void)?
     }
@@ -31,17 +37,33 @@ public final class DataNotes: Sendable {
     /// The ignored keys, in alphabetical order; those of messages have the prefix `messages[].`.
     public var unreadKeys: [String] { state.withLock { $0.unreadKeys.sorted() } }
 
+    /// The keys, in alphabetical order, that mark messages as supervised which are not.
+    public var marksOfPrompts: [String] { state.withLock { $0.marksOfPrompts.sorted() } }
+
     /// The number of samples with a supervised turn whose end is not supervised.
     public var rowsWithoutEnd: Int { state.withLock { $0.rowsWithoutEnd } }
 
     /// The notes as sentences.
     public var sentences: [String] {
-        let keys = unreadKeys
-        return (keys.isEmpty ? [] : [Self.sentence(keys)]) + (rowsWithoutEnd == 0 ? [] : [Self.noEnd])
+        let (keys, marks) = (unreadKeys, marksOfPrompts)
+        return (keys.isEmpty ? [] : [Self.sentence(keys, isTokenized: state.withLock(\.isTokenized))])
+            + (marks.isEmpty ? [] : [Self.ofPrompts(marks)])
+            + (state.withLock(\.omitsSystem) ? [Conversation.omittedSystem] : [])
+            + (rowsWithoutEnd == 0 ? [] : [Self.noEnd])
     }
 
-    private static func sentence(_ keys: [String]) -> String {
+    private static func ofPrompts(_ keys: [String]) -> String {
+        "\(keys.joined(separator: ", ")) of the data \(keys.count == 1 ? "marks" : "mark") messages as supervised that are not the "
+            + "assistant's, and only turns of the assistant are; set dataset.loss_mode=full to train all messages"
+    }
+
+    private static func sentence(_ keys: [String], isTokenized: Bool) -> String {
         let isOne = keys.count == 1
+        if isTokenized {
+            return
+                "\(keys.joined(separator: ", ")) of the data \(isOne ? "is" : "are") ignored: rows of tokens have no such "
+                + "\(isOne ? "key" : "keys"); expected are input_ids, labels, images and a mask such as loss_mask"
+        }
         // These names are valid; the template does not read them.
         let ofTemplate = keys.contains { $0.hasSuffix(".tool_calls") || $0 == "tools" }
         return
@@ -59,48 +81,50 @@ public final class DataNotes: Sendable {
     /// - Parameters:
     ///   - row: The keys of the row with their values.
     ///   - columns: Keys of the row that are not checked.
-    func add(_ row: JSON, columns: [String] = []) {
-        var keys = Set(columns.filter { !RowKeys.knownOfRow.contains($0) })
-        for (key, value) in row.object ?? JSONObject() where !value.isNull && !RowKeys.knownOfRow.contains(key) {
-            keys.insert(key)
-        }
-        let candidates = Self.keysForTheTemplate(of: row)
+    ///   - trainsPrompts: Whether all messages are supervised, whatever marks they have.
+    func add(_ row: JSON, columns: [String] = [], trainsPrompts: Bool = false) {
+        let unread = UnreadKeys(row: row, columns: columns)
+        var keys = unread.keys
         let usesTools = row["tools"]?.nonNull != nil
-        let (report, new) = state.withLock { state in
-            for (key, names) in candidates.prefix(Self.mostKeys) {
+        state.withLock { state in
+            for (key, names) in unread.ofTemplate.prefix(Self.mostKeys) {
                 let isNamed = state.isNamed[key] ?? processor.chatTemplateMentions(names, usingTools: usesTools)
                 if state.isNamed.count < Self.mostKeys { state.isNamed[key] = isNamed }
                 if !isNamed { keys.insert(key) }
             }
-            guard state.unreadKeys.count < Self.mostKeys else { return (state.report, Set<String>()) }
-            let new = keys.subtracting(state.unreadKeys)
-            state.unreadKeys.formUnion(new)
-            return (state.report, new)
         }
-        if !new.isEmpty { report?(Self.sentence(new.sorted())) }
+        add(keys, to: \.unreadKeys) { Self.sentence($0, isTokenized: false) }
+        if !trainsPrompts { add(unread.marksOfPrompts, to: \.marksOfPrompts, Self.ofPrompts) }
     }
 
-    /// The keys that only the chat template can read, each with its possible names in the template.
-    private static func keysForTheTemplate(of row: JSON) -> [String: [String]] {
-        func isFilled(_ value: JSON) -> Bool { !value.isNull && value != "" && value != [] }
-        var keys: [String: [String]] = [:]
-        if ConversationRow.toolKeys.contains(where: { row[$0].map(isFilled) ?? false }) { keys["tools"] = ["tools"] }
-        for message in ConversationRow.keys.lazy.compactMap({ row[$0]?.array }).first ?? [] {
-            for (key, value) in message.object ?? JSONObject() where isFilled(value) {
-                if RowKeys.reasoning.contains(key) {
-                    keys["messages[].\(key)"] = RowKeys.reasoning
-                } else if ["tool_calls", "function_call"].contains(key) {
-                    keys["messages[].\(key)"] = ["tool_calls"]
-                } else if !RowKeys.knownOfMessage.contains(key) {
-                    keys["messages[].\(key)"] = [key]
-                }
-            }
-            let parts = message["content"]?.array ?? []
-            if parts.contains(where: { ["thinking", "reasoning"].contains($0["type"]?.string) }) {
-                keys["messages[].content[].thinking"] = ["thinking"]
-            }
+    /// Notes keys of a row of tokens that nothing reads.
+    func add(unreadOfTokens keys: Set<String>) {
+        state.withLock { $0.isTokenized = true }
+        add(keys, to: \.unreadKeys) { Self.sentence($0, isTokenized: true) }
+    }
+
+    private func add(
+        _ keys: Set<String>,
+        to set: WritableKeyPath<State, Set<String>> & Sendable,
+        _ sentence: ([String]) -> String
+    ) {
+        guard !keys.isEmpty else { return }
+        let (report, new) = state.withLock { state in
+            guard state[keyPath: set].count < Self.mostKeys else { return (state.report, Set<String>()) }
+            let new = keys.subtracting(state[keyPath: set])
+            state[keyPath: set].formUnion(new)
+            return (state.report, new)
         }
-        return keys
+        if !new.isEmpty { report?(sentence(new.sorted())) }
+    }
+
+    /// Notes a row whose system message is not in the rendered text.
+    func addOmittedSystem() {
+        let report = state.withLock { state in
+            defer { state.omitsSystem = true }
+            return state.omitsSystem ? nil : state.report
+        }
+        report?(Conversation.omittedSystem)
     }
 
     /// Counts a sample without a supervised end of a turn.

@@ -61,6 +61,15 @@ public struct DatasetOpener: Sendable {
         }
     }
 
+    /// The training and the validation samples; the latter nil if there are none.
+    ///
+    /// - Throws: `BridgeError` when they cannot be opened or divided.
+    public func sources() throws -> (training: any SampleSource, validation: (any SampleSource)?) {
+        let all = try training()
+        guard section.valSetSize > 0 else { return (all, try validation()) }
+        return try SampleSubset.split(all, size: section.valSetSize, seed: seed)
+    }
+
     /// The micro-batches of a source, with the settings of the section.
     ///
     /// - Parameters:
@@ -93,7 +102,8 @@ public struct DatasetOpener: Sendable {
             path: path,
             imageFolder: section.imageFolder,
             processor: encoder.processor,
-            options: encoder.options
+            options: encoder.options,
+            notes: encoder.notes
         )
     }
 

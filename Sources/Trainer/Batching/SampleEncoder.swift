@@ -70,6 +70,7 @@ public struct SampleEncoder: Sendable {
             )
         }
         var chat = try processor.rendered(conversation, options: options)
+        if conversation.lacksSystem(in: chat.text) { notes.addOmittedSystem() }
         let found = try spans(chat.text) { [chat] in
             var finder = SupervisedSpans(conversation: conversation, chat: chat, processor, options)
             return try finder.find(lossMode)

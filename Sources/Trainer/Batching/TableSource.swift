@@ -29,7 +29,11 @@ public struct TableSource: SampleSource {
         let row = try table.row(at: index)
         let conversation = try maker.conversation(row)
         if maker.readsConversations {
-            encoder.notes.add(try ConversationMaker.conversationColumns(of: row), columns: row.columns)
+            encoder.notes.add(
+                try ConversationMaker.conversationColumns(of: row),
+                columns: row.columns,
+                trainsPrompts: encoder.lossMode == .full
+            )
         }
         do {
             return try encoder.encode(conversation, row: index, spans)

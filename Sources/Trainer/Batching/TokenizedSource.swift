@@ -5,14 +5,16 @@ import JSONTree
 
 /// Tokenized samples: rows of `input_ids`, `labels` and optional `images`.
 ///
-/// Labels are at the positions of their tokens, not shifted, with -100 for unsupervised tokens, as in transformers.
-/// `input_ids` has one image token for each image feature. Padding at the end, which an
-/// `attention_mask` of zeros shows, is removed where it has no labels; other padding is refused.
+/// Labels are at the positions of their tokens, not shifted, with -100 for unsupervised tokens, as in transformers. A mask such
+/// as `loss_mask`, at the same positions, excludes further tokens. `input_ids` has one image token for each image feature.
+/// Padding at the end, which an `attention_mask` of zeros shows, is removed where it has no labels; other padding is refused,
+/// and so are several sequences in one row. `RowKeys` lists all keys with their effect.
 public struct TokenizedSource: SampleSource {
     private let file: RowFile
     private let imageFolder: String
     private let processor: any ModelProcessor
     private let options: ProcessingOptions
+    private let notes: DataNotes
 
     /// Opens a file with one row per line.
     ///
@@ -21,17 +23,20 @@ public struct TokenizedSource: SampleSource {
     ///   - imageFolder: The directory that image paths are relative to; empty for the directory of the file.
     ///   - processor: The model's processor, which prepares images and has the vocabulary.
     ///   - options: The arguments of image processing.
+    ///   - notes: Notes about the rows; nil for notes that nobody reads.
     /// - Throws: `BridgeError` when the file cannot be read or has no rows.
     public init(
         path: String,
         imageFolder: String = "",
         processor: any ModelProcessor,
-        options: ProcessingOptions = ProcessingOptions()
+        options: ProcessingOptions = ProcessingOptions(),
+        notes: DataNotes? = nil
     ) throws {
         file = try RowFile(path: path)
         self.imageFolder = ImagePaths.directory(imageFolder, for: path)
         self.processor = processor
         self.options = options
+        self.notes = notes ?? DataNotes(processor: processor)
     }
 
     /// The number of rows.
@@ -56,6 +61,12 @@ public struct TokenizedSource: SampleSource {
                     "found \(labels.count) labels for \(tokens.count) input_ids, expected one label per token, not shifted"
                 )
             }
+            let row = TokenizedRow(json, tokens: tokens)
+            notes.add(unreadOfTokens: row.unreadKeys)
+            if let marks = try row.marks() {
+                labels = zip(labels, marks).map { $1 ? $0 : TrainingSample.ignoredLabel }
+            }
+            try row.check(imageTokenID: processor.readsTokenTypes ? processor.imageTokens?.featureID : nil)
             let padding = try self.padding(of: json, labels: labels)
             (tokens, labels) = (tokens.dropLast(padding), labels.dropLast(padding))
             let images = try self.images(of: json, tokens: tokens)
@@ -121,7 +132,11 @@ public struct TokenizedSource: SampleSource {
     }
 
     private func images(of json: JSON, tokens: [Int32]) throws -> [PixelPlanes] {
-        let sources = try (json["images"] ?? .null).imageList.map { try ImagePaths.source($0, in: imageFolder) }
+        let fields = ["images", "image"].map { (json[$0] ?? .null).imageList }.filter { !$0.isEmpty }
+        guard fields.count <= 1 else {
+            throw BridgeError(.corruptInput, "the row has both images and image, expected one of them")
+        }
+        let sources = try fields.joined().map { try ImagePaths.source($0, in: imageFolder) }
         let prepared = try sources.map { try processor.prepared($0, options: options) }
         let features = prepared.reduce(0) { $0 + $1.featureCount }
         let positions = processor.imageTokens.map { image in tokens.count { Int($0) == image.featureID } } ?? 0

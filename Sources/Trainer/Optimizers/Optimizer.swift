@@ -10,6 +10,7 @@ public final class Optimizer {
     private let slots: [OptimizerSlot]
     private let engine: any TensorEngine
     private let groups: ProcessGroupCollection
+    private let buckets: GradientBuckets
     /// Whether the ranks with the same parameters share the state.
     public let isDistributed: Bool
     /// The number of completed steps.
@@ -22,12 +23,16 @@ public final class Optimizer {
     ///   - parameters: Parameters; frozen ones are ignored.
     ///   - engine: The engine that computes.
     ///   - groups: The ranks of the run.
+    ///   - ddp: How ranks with the same parameters exchange gradients and parameters.
+    ///   - trace: The trace of the run; nil for none.
     /// - Throws: `BridgeError` when no parameter of any rank is trainable.
     public init(
         _ section: Recipe.OptimizerSection,
         _ parameters: [Parameter],
         on engine: any TensorEngine,
-        groups: ProcessGroupCollection = .single
+        groups: ProcessGroupCollection = .single,
+        ddp: Recipe.DDPSection = Recipe.DDPSection(),
+        trace: ChromeTrace? = nil
     ) throws {
         self.section = section
         self.engine = engine
@@ -37,6 +42,7 @@ public final class Optimizer {
         slots = parameters.filter(\.isTrainable).map {
             OptimizerSlot($0, isAdam: section.optimizer == .adam, ranks: ranks)
         }
+        buckets = GradientBuckets(slots, ddp, isDistributed: isDistributed, groups: groups, trace: trace)
         guard try groups.world.allReduceSum([Double(slots.count)])[0] > 0 else {
             throw BridgeError(
                 .badConfiguration,
@@ -47,22 +53,26 @@ public final class Optimizer {
     }
 
     /// The number of trained parameter elements.
-    public var parameterCount: Int { slots.reduce(0) { $0 + $1.parameter.tensor.count } }
+    public var parameterCount: Int { slots.reduce(0) { $0 + $1.values.count } }
 
     /// Zeroes all gradients.
-    public func clearGradients() { for slot in slots { slot.gradient.clear() } }
+    public func clearGradients() { buckets.clear() }
+
+    /// Called in the last backward pass of a step when the gradient of a parameter is complete; see
+    /// ``TensorRuntime/Gradients/init(of:seed:whenComplete:)``.
+    ///
+    /// With `ddp.overlap_grad_reduce` ranks then begin to sum it.
+    public func gradientIsComplete(_ accumulator: GradientAccumulator) { buckets.isComplete(accumulator) }
 
     /// Sums the gradients that ranks have computed parts of, once the backward passes of a step are done.
     ///
-    /// - Throws: What a group throws.
-    public func reduceGradients() throws {
-        for slot in slots {
-            slot.gradient.zeroIfEmpty()
-            try slot.parameter.gradientReduction?.reduce(slot.gradient.sum)
-        }
-        guard isDistributed else { return try groups.dpCp.allReduceSum(slots.map(\.gradient.sum)) }
-        for slot in slots { try groups.dpCp.reduceScatterSum(slot.gradient.sum, rows: slot.parts) }
-    }
+    /// - Throws: What a group throws, and `BridgeError` for a gradient that is not finite with `ddp.check_for_nan_in_grad`.
+    public func reduceGradients() throws { try buckets.finish() }
+
+    /// Waits until this rank has the rows of all parameters that other ranks have updated.
+    ///
+    /// - Throws: What the group throws over which the state is distributed.
+    public func awaitParameters() throws { try buckets.awaitValues() }
 
     /// The global L2 norm of all gradients, summed in a fixed order so that it is deterministic.
     ///
@@ -96,6 +106,8 @@ public final class Optimizer {
 
     /// Performs one optimizer step.
     ///
+    /// With `ddp.overlap_param_gather` the next forward pass waits for the rows of other ranks where it needs them.
+    ///
     /// - Parameters:
     ///   - rate: The learning rate.
     ///   - weightDecay: The weight decay of matrices.
@@ -107,12 +119,10 @@ public final class Optimizer {
         for slot in slots where !slot.isEmpty {
             update(slot, rate: rate, weightDecay: weightDecay, gradientScale: gradientScale)
         }
-        guard isDistributed else { return }
-        for slot in slots { try groups.dpCp.allGather(slot.parameter.tensor.detached, rows: slot.parts) }
+        if isDistributed { try buckets.gatherValues() }
     }
 
     private func update(_ slot: OptimizerSlot, rate: Double, weightDecay: Double, gradientScale: Double) {
-
         let decay = slot.decays ? weightDecay : 0
         guard let second = slot.second else {
             engine.sgd(

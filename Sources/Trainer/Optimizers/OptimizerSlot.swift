@@ -5,8 +5,10 @@ import TensorRuntime
 ///
 /// With a distributed optimizer (ZeRO-1, Rajbhandari et al., arXiv 1910.02054) each of the ranks with the same parameter
 /// has the state of some of its rows, and updates those.
-struct OptimizerSlot {
+struct OptimizerSlot: Sendable {
     let parameter: Parameter
+    /// The values of the parameter, all rows.
+    let values: Tensor
     let gradient: GradientAccumulator
     /// The rows of the parameter whose state each rank has; one range of all rows without a distributed optimizer.
     let parts: [Range<Int>]
@@ -29,7 +31,8 @@ struct OptimizerSlot {
         gradient = parameter.accumulateGradients()
         parts = ranks.parts(of: parameter.tensor.shape.first ?? 1)
         rows = parts[ranks.rank]
-        let own = Self.rows(rows, of: parameter.tensor.detached)
+        values = parameter.tensor.detached
+        let own = Self.rows(rows, of: values)
         main = own.cast(to: .float32)
         first = .zeros(own.shape, .float32, on: own.engine)
         second = isAdam ? .zeros(own.shape, .float32, on: own.engine) : nil
@@ -47,7 +50,7 @@ struct OptimizerSlot {
     var ownGradient: Tensor { Self.rows(rows, of: gradient.sum) }
     /// This rank's rows of the parameter of the forward pass, if they are not `main` itself.
     var model: Tensor? {
-        parameter.tensor.elementType == .float32 ? nil : Self.rows(rows, of: parameter.tensor.detached)
+        values.elementType == .float32 ? nil : Self.rows(rows, of: values)
     }
     /// Vectors, such as norms and biases, have no weight decay.
     var decays: Bool { main.rank > 1 }
@@ -55,7 +58,7 @@ struct OptimizerSlot {
     /// The part of the whole matrix that the state is for; nil for all of it.
     var shard: ParameterShard? {
         guard isDistributed else { return parameter.shard }
-        var shard = parameter.shard ?? ParameterShard(wholeOf: parameter.tensor.shape)
+        var shard = parameter.shard ?? ParameterShard(wholeOf: values.shape)
         let start = shard.rows.lowerBound
         shard.rows = start + rows.lowerBound..<start + rows.upperBound
         return shard

@@ -1,5 +1,5 @@
 import BridgeCore
-import Communication
+public import Communication
 public import Models
 public import Recipes
 public import TensorRuntime
@@ -33,14 +33,21 @@ public struct PipelineSchedule {
 
     private let model: any CausalModel
     private let recomputation: Recipe.Recomputation
+    private let trace: ChromeTrace?
 
     /// A schedule.
     ///
     /// - Parameters:
     ///   - model: This rank's stage.
     ///   - recomputation: What is recomputed in the backward pass.
-    public init(_ model: any CausalModel, recomputation: Recipe.Recomputation = .none) {
+    ///   - trace: The trace of the run; nil for none.
+    public init(
+        _ model: any CausalModel,
+        recomputation: Recipe.Recomputation = .none,
+        trace: ChromeTrace? = nil
+    ) {
         self.model = model
+        self.trace = trace
         self.recomputation = recomputation
     }
 
@@ -48,6 +55,9 @@ public struct PipelineSchedule {
     private struct Pass: Hashable {
         var microBatch: Int
         var chunk: Int
+
+        /// For a trace, in Megatron-Core's words.
+        var arguments: [(name: String, value: Int)] { [("microbatch", microBatch), ("model_chunk", chunk)] }
     }
 
     /// A forward pass that waits for its backward pass.
@@ -85,9 +95,15 @@ public struct PipelineSchedule {
     ///   - count: The number of micro-batches; with virtual stages a multiple of the number of ranks along the pipeline.
     ///   - next: The micro-batch with an index, called in ascending order; the same on all ranks of a copy of the model. Nil for
     ///     one without supervised tokens, which is skipped.
+    ///   - whenComplete: Called in the last backward pass with the gradient of each parameter that is complete; not for all
+    ///     parameters when the last micro-batch is skipped.
     /// - Returns: The sum of the losses of this rank's tokens: 0 on all stages but the last.
     /// - Throws: What a pass or a group throws.
-    public func run(_ count: Int, next: (Int) throws -> MicroBatch?) throws -> Double {
+    public func run(
+        _ count: Int,
+        next: (Int) throws -> MicroBatch?,
+        whenComplete: ((GradientAccumulator) -> Void)? = nil
+    ) throws -> Double {
         let chunks = parallelism.chunks.count
         guard chunks == 1 || count.isMultiple(of: pipeline.size) else {
             throw BridgeError(
@@ -105,14 +121,25 @@ public struct PipelineSchedule {
         var loss = 0.0
         func runBackward(_ index: Int) throws {
             let pass = backwards[index]
-            if let waiting = pending.removeValue(forKey: pass) { try backward(waiting, pass.chunk) }
+            if let waiting = pending.removeValue(forKey: pass) {
+                try trace.measure("backward", category: "pass", pass.arguments) {
+                    try backward(waiting, pass.chunk, whenComplete: pass.microBatch == count - 1 ? whenComplete : nil)
+                }
+            }
             if pass.chunk == 0 { microBatches[pass.microBatch] = nil }
         }
         for (index, pass) in forwards.enumerated() {
-            if pass.chunk == 0 { microBatches[pass.microBatch] = try next(pass.microBatch) }
+            if pass.chunk == 0 {
+                microBatches[pass.microBatch] = try trace.measure("data", category: "data", pass.arguments) {
+                    try next(pass.microBatch)
+                }
+            }
             if let microBatch = microBatches[pass.microBatch] {
-                let result = try forward(microBatch, pass.chunk)
-                if parallelism.ends(pass.chunk) { loss += Double(result.output.item) }
+                let result = try trace.measure("forward", category: "pass", pass.arguments) {
+                    let result = try forward(microBatch, pass.chunk)
+                    if parallelism.ends(pass.chunk) { loss += Double(result.output.item) }
+                    return result
+                }
                 pending[pass] = result
             }
             if index >= warmUp { try runBackward(index - warmUp) }
@@ -150,14 +177,18 @@ public struct PipelineSchedule {
         return Pending(input: input, output: output)
     }
 
-    private func backward(_ pass: Pending, _ chunk: Int) throws {
+    private func backward(
+        _ pass: Pending,
+        _ chunk: Int,
+        whenComplete: ((GradientAccumulator) -> Void)?
+    ) throws {
         var seed: Tensor?
         if !parallelism.ends(chunk) {
             let gradient = Tensor(uninitialized: pass.output.shape, .float32, on: pass.output.engine)
             try pipeline.receive(gradient, from: following, tag: Tag.gradient)
             seed = gradient
         }
-        let gradients = Gradients(of: pass.output, seed: seed)
+        let gradients = Gradients(of: pass.output, seed: seed, whenComplete: whenComplete)
         guard let input = pass.input else { return }
         let gradient = gradients[input] ?? .zeros(input.shape, .float32, on: input.engine)
         try pipeline.send(gradient.cast(to: .float32), to: previous, tag: Tag.gradient)

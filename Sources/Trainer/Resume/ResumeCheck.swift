@@ -24,6 +24,8 @@ struct ResumeCheck {
     /// - Throws: `BridgeError` with the settings that do not fit the checkpoint.
     init(_ recipe: Recipe, stored: Recipe, path: String) throws {
         func text(_ json: JSON) -> String { json.compactText }
+        var recipe = recipe
+        recipe.takeEpochs(of: stored)
         let differences = recipe.differences(from: stored)
         var broken = differences.filter { Self.fixed.contains($0.key) }.map {
             "\($0.key): \(text($0.theirs)) in the checkpoint, \(text($0.mine)) now"
@@ -33,7 +35,7 @@ struct ResumeCheck {
         guard broken.isEmpty else {
             throw BridgeError(
                 .badArgument,
-                "\(path) was saved with other settings; resume with them, or start from scratch with another checkpoint.save",
+                "\(path) was saved with other settings; resume with them, or start a new run with another checkpoint.save",
                 names: broken
             )
         }

@@ -12,9 +12,11 @@ public final class RunCheckpoints {
     private let section: Recipe.CheckpointSection
     /// `run_config.yaml`: everything that reproduces the run.
     private let configuration: [UInt8]
+    private let sources: RunSources?
     private let logger: Logger
     private let directory: RunDirectory
     private let groups: ProcessGroupCollection
+    private let trace: ChromeTrace?
     private var writer: BackgroundTask?
 
     /// Checkpoints in the directory `section.save`.
@@ -23,10 +25,14 @@ public final class RunCheckpoints {
         _ section: Recipe.CheckpointSection,
         directory: RunDirectory,
         configuration: [UInt8],
+        sources: RunSources? = nil,
         groups: ProcessGroupCollection = .single,
+        trace: ChromeTrace? = nil,
         logger: Logger
     ) {
         self.groups = groups
+        self.sources = sources
+        self.trace = trace
         self.bridge = bridge
         self.section = section
         self.directory = directory
@@ -37,7 +43,7 @@ public final class RunCheckpoints {
     /// The checkpoint that the run resumes from; nil for a new run.
     public var newest: String? { directory.newest }
 
-    /// Ends the lock of the directory.
+    /// Releases the lock of the directory.
     func release() { directory.release() }
 
     /// Checks before a run whether its checkpoints can be written to a directory.
@@ -125,14 +131,25 @@ public final class RunCheckpoints {
     public func save(_ state: TrainingState, _ progress: RunProgress, waits: Bool) throws {
         guard !section.save.isEmpty else { return }
         try wait()
-        let (bridge, section, groups) = (bridge, section, groups)
-        let files = [
-            ("run_config.yaml", configuration), (RunProgress.fileName, progress.json.text()),
-        ]
+        let (bridge, section, groups, trace) = (bridge, section, groups, trace)
+        let files =
+            [
+                ("run_config.yaml", configuration), (RunProgress.fileName, progress.json.text()),
+            ] + (sources.map { [(RunSources.fileName, $0.json.text())] } ?? [])
         @Sendable func write() throws {
+            try trace.measure(
+                "save",
+                category: "checkpoint",
+                lane: .checkpoint,
+                [("iteration", progress.iteration)],
+                writeFiles
+            )
+        }
+        @Sendable func writeFiles() throws {
             try bridge.save(state, to: section.save, iteration: progress.iteration, files: files, groups: groups)
             guard section.mostRecentK > 0, groups.rank == 0 else { return }
-            _ = try NativeCheckpoint.prune(section.save, keeping: section.mostRecentK)
+            let best = section.keepBest ? progress.best?.iteration : nil
+            _ = try NativeCheckpoint.prune(section.save, keeping: section.mostRecentK, best: best)
         }
         guard section.asyncSave, !waits else {
             do { try write() } catch {

@@ -17,6 +17,31 @@ public struct RunProgress: Sendable, Equatable {
     public var nanIterations = 0
     /// The running mean of the loss; nil before the first step.
     public var meanLoss: Double?
+    /// The smallest loss of a validation, and the number of steps before it; nil before the first.
+    public var best: Best?
+    /// The number of validations since the best one.
+    public var validationsSinceBest = 0
+
+    /// The best validation.
+    public struct Best: Sendable, Equatable {
+        /// The number of steps before it.
+        public var iteration: Int
+        /// Its loss.
+        public var loss: Double
+    }
+
+    /// Counts a validation.
+    ///
+    /// - Returns: Whether it is the best so far.
+    mutating func add(_ validation: ValidationRecord) -> Bool {
+        guard validation.loss < best?.loss ?? .infinity else {
+            validationsSinceBest += 1
+            return false
+        }
+        best = Best(iteration: validation.iteration, loss: validation.loss)
+        validationsSinceBest = 0
+        return true
+    }
 
     /// The start of a run.
     public init() {}
@@ -33,7 +58,12 @@ public struct RunProgress: Sendable, Equatable {
         var json: JSON = .object(JSONObject())
         for (key, path) in Self.counts { json.set(JSON(self[keyPath: path]), at: key) }
         // Stored as bits, so that the mean is restored exactly.
-        if let meanLoss { json.set(.string(String(meanLoss.bitPattern, radix: 16)), at: "mean_loss_bits") }
+        if let meanLoss { json.set(Self.bits(of: meanLoss), at: "mean_loss_bits") }
+        if let best {
+            json.set(JSON(best.iteration), at: "best_iteration")
+            json.set(Self.bits(of: best.loss), at: "best_validation_loss_bits")
+            json.set(JSON(validationsSinceBest), at: "validations_since_best")
+        }
         return json
     }
 
@@ -47,6 +77,16 @@ public struct RunProgress: Sendable, Equatable {
             }
             self[keyPath: path] = value
         }
-        meanLoss = json["mean_loss_bits"]?.string.flatMap { UInt64($0, radix: 16) }.map { Double(bitPattern: $0) }
+        meanLoss = Self.number(json["mean_loss_bits"])
+        if let loss = Self.number(json["best_validation_loss_bits"]), let iteration = json["best_iteration"]?.integer {
+            best = Best(iteration: iteration, loss: loss)
+            validationsSinceBest = json["validations_since_best"]?.integer ?? 0
+        }
+    }
+
+    private static func bits(of number: Double) -> JSON { .string(String(number.bitPattern, radix: 16)) }
+
+    private static func number(_ bits: JSON?) -> Double? {
+        bits?.string.flatMap { UInt64($0, radix: 16) }.map { Double(bitPattern: $0) }
     }
 }

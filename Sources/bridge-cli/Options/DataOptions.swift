@@ -120,7 +120,13 @@ struct DataOptions: ParsableArguments {
         let source: any SampleSource
         switch kind {
         case .tokenized:
-            source = try TokenizedSource(path: data, imageFolder: directory, processor: processor, options: options)
+            source = try TokenizedSource(
+                path: data,
+                imageFolder: directory,
+                processor: processor,
+                options: options,
+                notes: encoder.notes
+            )
         case .hf:
             let maker = try ConversationMaker(named: maker ?? Self.defaultMaker)
             source = TableSource(

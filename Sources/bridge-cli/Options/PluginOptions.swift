@@ -1,5 +1,6 @@
 import ArgumentParser
 import BridgeCore
+import BridgeSupport
 import Foundation
 
 /// The locations of plugins.
@@ -19,6 +20,12 @@ struct PluginOptions: ParsableArguments {
 
     /// The plugins.
     func catalog() throws -> PluginCatalog {
+        for directory in Self.directories where Files.kind(of: directory) != .directory {
+            guard !PluginCatalog.standardDirectories.contains(directory) else { continue }
+            Output.printError(
+                "warning: BRIDGE_PLUGIN_PATH has \(directory), which is not a directory; correct or remove it"
+            )
+        }
         let catalog = try PluginCatalog(files: plugins, directories: Self.directories)
         for failure in catalog.failures { Output.printError("warning: \(failure.error.message)") }
         return catalog

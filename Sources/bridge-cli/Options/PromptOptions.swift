@@ -1,6 +1,7 @@
 import ArgumentParser
 import BridgeCore
 import JSONTree
+import TensorRuntime
 import Tokenizers
 
 /// The prompt.
@@ -67,6 +68,28 @@ struct PromptOptions: ParsableArguments {
         if !isGiven, !images.isEmpty { throw ValidationError("--image requires --prompt or --messages") }
     }
 
+    /// Refuses options of a prompt beside a file of inputs, which needs none of them.
+    func refuse(beside option: String) throws {
+        let given = [
+            ("--system", template.system != nil), ("--tools", tools != nil), ("--date", template.dated.date != nil),
+            ("--no-chat-template", raw), ("--pan-and-scan", template.panAndScan),
+        ]
+        guard let one = given.first(where: \.1)?.0 else { return }
+        throw ValidationError(
+            "\(one) has no effect with \(option), whose tokens and images are used as they are; remove one of them"
+        )
+    }
+
+    /// The batch of a file of inputs.
+    static func batch(inputs: String, on engine: any TensorEngine) throws -> TokenBatch {
+        let batch = try TokenBatch(inputs: inputs, on: engine)
+        let unknown = try InputTensors.unknown(in: inputs)
+        if !unknown.isEmpty {
+            Output.warn("\(inputs): ignored tensors: \(unknown.joined(separator: ", "))")
+        }
+        return batch
+    }
+
     private static func warnOfCrops() { Output.warn("--pan-and-scan has no effect: there is no image") }
 
     /// The inputs of the model.
@@ -97,14 +120,25 @@ struct PromptOptions: ParsableArguments {
                 Output.warn("\(messages): ignored keys: \(unread.joined(separator: ", "))")
             }
             if template.panAndScan, conversation.images.isEmpty { Self.warnOfCrops() }
-            return try processor.inputs(conversation, options: options)
+            return try Self.inputs(of: conversation, processor, options)
         }
         if template.panAndScan, images.isEmpty { Self.warnOfCrops() }
         let prompt = prompt ?? ""
         if raw { return try processor.inputs(rawText: prompt, images: images, options: options) }
-        return try processor.inputs(
-            Conversation(prompt: prompt, images: images, system: template.system),
-            options: options
+        return try Self.inputs(
+            of: Conversation(prompt: prompt, images: images, system: template.system),
+            processor,
+            options
         )
+    }
+
+    private static func inputs(
+        of conversation: Conversation,
+        _ processor: any ModelProcessor,
+        _ options: ProcessingOptions
+    ) throws -> ModelInputs {
+        let inputs = try processor.inputs(conversation, options: options)
+        if conversation.lacksSystem(in: inputs.prompt) { Output.warn(Conversation.omittedSystem) }
+        return inputs
     }
 }

@@ -214,7 +214,12 @@ struct RecipeOptions: ParsableArguments {
         let sizes = [
             "model.tensor_model_parallel_size", "model.pipeline_model_parallel_size", "model.context_parallel_size",
         ]
-        guard changedKeys.isDisjoint(with: sizes) else {
+        let related = sizes + Recipe.stageKeys + ["model.sequence_parallel"]
+        let isLayoutGiven = related.contains { key in
+            guard changedKeys.contains(key), let value = RecipeTable.field(key)?.value(of: recipe) else { return false }
+            return sizes.contains(key) || !(value.isNull || value == false || value == "")
+        }
+        guard !isLayoutGiven else {
             throw BridgeError(
                 .badLayout,
                 "the settings shard the model across \(count) ranks, and there is one; add --nproc-per-node \(count), or set "

@@ -5,7 +5,10 @@ import BridgeCore
 struct SamplingArguments: ParsableArguments {
     @Option(
         name: .customLong("max-new-tokens"),
-        help: ArgumentHelp("Maximum number of tokens to generate. (default: \(defaultMaxNewTokens))", valueName: "n")
+        help: ArgumentHelp(
+            "Maximum number of tokens to generate. (default: that of generation_config.json, or \(defaultMaxNewTokens))",
+            valueName: "n"
+        )
     )
     var maxNewTokens: Int?
 
@@ -162,7 +165,7 @@ struct SamplingArguments: ParsableArguments {
         // max_new_tokens takes precedence over max_length, from any source.
         if maxNewTokens != nil || settings.maxNewTokens != nil { settings.maxLength = nil }
         var options = Generator.Options(
-            maxNewTokens: maxNewTokens ?? min(Self.defaultMaxNewTokens, settings.maxNewTokens ?? .max),
+            maxNewTokens: maxNewTokens ?? settings.maxNewTokens ?? settings.maxLength ?? Self.defaultMaxNewTokens,
             sampling: sampling,
             endTokens: ignoresEnd ? [] : try bridge.endTokens()
         )

@@ -41,7 +41,7 @@ struct TrainingFlags: ParsableArguments {
 
     @Option(
         name: [short("vp"), long("vp"), long("virtual-pipeline-model-parallel-size")],
-        help: ArgumentHelp("Virtual pipeline size; only 1 is supported.", valueName: "n")
+        help: help("model.virtual_pipeline_model_parallel_size", "n")
     )
     var virtualSize: String?
 

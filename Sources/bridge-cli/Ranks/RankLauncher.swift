@@ -75,7 +75,7 @@ struct RankLauncher {
         guard let path = paths.map({ "\($0)/\(words[0])" }).first(where: Files.isExecutable) else {
             throw BridgeError(
                 .fileSystem,
-                "there is no mpirun in PATH, and a run with several ranks needs it; install openmpi-bin"
+                "mpirun is not in PATH, and runs with several ranks need it; install openmpi-bin"
             )
         }
         let process = Process()

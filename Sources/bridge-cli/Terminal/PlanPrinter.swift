@@ -36,7 +36,7 @@ struct PlanPrinter {
         Output.line()
         let ledger = plan.ledger
         Output.line(
-            "\(ledger.mapped.count) tensors are mapped, \(ledger.dequantised.count) scales are consumed, \(ledger.ignored.count) tensors are ignored"
+            "\(ledger.mapped.count) tensors are mapped, \(ledger.dequantised.count) quantization scales are applied, \(ledger.ignored.count) tensors are ignored"
         )
         for (name, other) in ledger.shared.sorted(by: { $0.key < $1.key }) { Output.line("\(name) shares \(other)") }
         for ignored in ledger.ignored { Output.line("ignored: \(ignored.name) (\(ignored.reason))") }

@@ -99,7 +99,7 @@ struct RunPrinter {
             ["layout", "\(estimate.layout), \(ByteFormat.counted(estimate.layout.rankCount, "rank"))"],
             ["weights, gradients, optimizer", ByteFormat.text(run.stateByteCount)],
             ["checkpoints", recipe.checkpoint.save.isEmpty ? "none" : recipe.checkpoint.save],
-            ["start", run.resumedFrom.map { "resumes from \($0)" } ?? "from scratch"],
+            ["start", run.resumedFrom.map { "resumes from \($0)" } ?? "new run"],
         ])
         Output.line()
         ranks.show()
@@ -130,7 +130,11 @@ struct RunPrinter {
             if let validation = outcome.validation {
                 result.set(JSON(validation.loss), at: "validation_loss")
             }
+            if let best = outcome.best {
+                result.set(["iteration": JSON(best.iteration), "validation_loss": JSON(best.loss)], at: "best")
+            }
             result.set(.array(run.notes.unreadKeys.map { .string($0) }), at: "unread_keys")
+            result.set(.array(run.notes.marksOfPrompts.map { .string($0) }), at: "marks_of_prompts")
             result.set(run.notes.rowsWithoutEnd.json, at: "rows_without_end")
             return Output.json(result.alsoUnder(["stop_reason": "end", "steps": "steps_done"]))
         }
@@ -145,11 +149,23 @@ struct RunPrinter {
         case .done where outcome.stepsDone == 0:
             Output.line(
                 "Nothing left to do: \(run.resumedFrom ?? "the checkpoint") has all \(outcome.iteration) steps; raise "
-                    + "train.train_iters to continue, or start from scratch with another checkpoint.save"
+                    + "train.train_iters to continue, or start a new run with another checkpoint.save"
             )
         case .done: Output.line(Style.green("✅ Done after step \(outcome.iteration)\(location)"))
+        case .patience:
+            Output.line(
+                "Stopped after step \(outcome.iteration)\(location): no smaller validation loss for "
+                    + ByteFormat.counted(run.recipe.train.patience ?? 0, "validation")
+            )
         case .interrupted, .limit:
             Output.line("Stopped after step \(outcome.iteration)\(location); the same command resumes there")
         }
+        guard let best = outcome.best else { return }
+        let directory = Files.join(run.recipe.checkpoint.save, "\(String(format: "iter_%07d", best.iteration))")
+        Output.line(
+            "Best validation loss: \(String(format: "%.6f", best.loss)) after step \(best.iteration)"
+                + (run.recipe.checkpoint.save.isEmpty || Files.kind(of: directory) != .directory
+                    ? "" : ", \(directory)")
+        )
     }
 }

@@ -21,6 +21,16 @@ import Testing
         #expect(result.compared > 35)
     }
 
+    /// Tensors of both sides count once: those of one only, of different shapes, and of different values.
+    @Test func theNumberOfTensorsIsThatOfBothTogether() throws {
+        let (one, other) = (Fixtures.checkpoint("gemma3"), Fixtures.checkpoint("ministral3"))
+        let result = try compare(one, other)
+        let catalog = try PluginCatalog.standard()
+        let names = try [one, other].map { Set(try Checkpoint(path: $0, catalog: catalog).tensors.map(\.name)) }
+        #expect(result.total == names[0].union(names[1]).count)
+        #expect(result.rows.count <= result.total && result.rows.count > 0)
+    }
+
     @Test func aCheckpointEqualsItsSourceInAnyLayout() throws {
         let directory = try TemporaryDirectory()
         let source = Fixtures.checkpoint("gemma3-452-names")

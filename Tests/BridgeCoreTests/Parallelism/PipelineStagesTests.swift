@@ -56,4 +56,22 @@ import Testing
         }
         #expect(fault?.sentence.contains("needs model.pipeline_model_parallel_size above 1") == true)
     }
+
+    /// One rank cannot exchange tensors with itself; a text of one stage is what it has anyway.
+    @Test(arguments: ["Et*2|t*2L", "Et|t*3L", "E|t*4L"]) func severalStagesOfATextNeedAPipeline(_ text: String) throws {
+        let fault = #expect(throws: PipelineStages.Fault.self) {
+            try stages(4, pp: 1) { $0.pipelineModelParallelLayout = text }
+        }
+        #expect(fault?.sentence.contains("need model.pipeline_model_parallel_size above 1") == true)
+        #expect(try stages(4, pp: 1) { $0.pipelineModelParallelLayout = "Et*4L" } == [4])
+    }
+
+    @Test func oneRankHasNoStages() {
+        var section = Recipe(name: "").model
+        section.pipelineModelParallelSize = 2
+        section.pipelineModelParallelLayout = "Ett|ttL"
+        section.accountForLossInPipelineSplit = true
+        section.useOneRank()
+        #expect(section == Recipe(name: "").model)
+    }
 }

@@ -14,6 +14,13 @@ import Testing
 
     /// Each setting alone, and the one that gives it an effect.
     static let cases: [(setting: String, more: [String], remedy: [String])] = [
+        ("model.num_layers_in_first_pipeline_stage=2", [], ["model.pipeline_model_parallel_size=2"]),
+        ("model.account_for_loss_in_pipeline_split=true", [], ["model.pipeline_model_parallel_size=2"]),
+        ("model.pipeline_model_parallel_layout=EttL", [], ["model.pipeline_model_parallel_size=2"]),
+        (
+            "scheduler.weight_decay_incr_style=linear", [],
+            ["scheduler.start_weight_decay=0.1", "scheduler.end_weight_decay=0.2"]
+        ),
         ("peft.dim=4", [], ["peft.scheme=lora"]), ("peft.alpha=8", [], ["peft.scheme=dora"]),
         ("peft.target_modules=[linear_proj]", [], ["peft.scheme=lora"]),
         ("peft.modules_to_save=[word_embeddings]", [], ["peft.scheme=lora"]),
@@ -35,6 +42,14 @@ import Testing
             ["scheduler.start_weight_decay=null"]
         ),
         ("train.eval_iters=7", ["train.eval_interval=0"], ["train.eval_interval=9"]),
+        ("train.train_iters=7", ["train.num_epochs=2"], ["train.num_epochs=null"]),
+        (
+            "train.eval_interval=7", ["train.evals_per_epoch=2", "dataset.dataset_type=mock"],
+            ["train.evals_per_epoch=null"]
+        ),
+        ("checkpoint.save_interval=7", ["checkpoint.saves_per_epoch=2"], ["checkpoint.saves_per_epoch=null"]),
+        ("checkpoint.keep_best=true", ["dataset.dataset_type=preloaded"], ["dataset.val_set_size=0.1"]),
+        ("train.patience=2", ["train.eval_interval=0"], ["train.evals_per_epoch=1"]),
         ("train.eval_interval=7", ["train.eval_iters=0"], ["train.eval_iters=9"]),
         (
             "train.eval_interval=7", ["dataset.dataset_type=preloaded"],

@@ -121,7 +121,7 @@ import Testing
             train:
               global_batch_size: abc
               trainiters: 5
-            ddp: {overlap_grad_reduce: true}
+            profiling: {use_pytorch_profiler: true}
             optimizer:
               lr: 5e-6
             """
@@ -131,7 +131,7 @@ import Testing
             error?.names == [
                 "run.yaml:2: train.global_batch_size is 'abc', expected a whole number",
                 "run.yaml:3: train.trainiters is not a setting, did you mean train.train_iters?",
-                "run.yaml:4: ddp.overlap_grad_reduce is not supported: gradients are always reduced in float32",
+                "run.yaml:4: profiling.use_pytorch_profiler is not supported: the profilers of CUDA and torch do not support this program",
             ]
         )
     }

@@ -27,6 +27,12 @@ import Testing
         }
     }
 
+    /// The numbers of all and of the trained parameters in the report of a run.
+    private func counts(_ name: String) throws -> [String] {
+        let page = try String(contentsOf: bench.scratch.url("\(name)-log/report.html"), encoding: .utf8)
+        return page.matches(of: #/<th>(parameters|trained)</th><td>(\d+)</td>/#).map { "\($0.1) \($0.2)" }
+    }
+
     /// The weights of a checkpoint as transformers reads them.
     private func exported(_ name: String) throws -> [String: StoredNumbers] {
         let path = bench.scratch.path("\(name)-hf")
@@ -50,6 +56,7 @@ import Testing
             let outcome = try BridgeProcess(ranks.arguments("two-\(number)") + layout).wait()
             try #require(outcome.status == 0, "\(layout): \(outcome.errors)")
             try expectSameLosses("two-\(number)", "one", "\(layout)")
+            #expect(try counts("two-\(number)") == counts("one") && counts("one").count == 2, "\(layout)")
             let other = try exported("two-\(number)")
             #expect(Set(other.keys) == Set(weights.keys))
             for (name, values) in weights {
@@ -59,6 +66,42 @@ import Testing
                 #expect(values.shape == found.shape && distance < 2e-4, "\(layout) \(name): \(distance)")
             }
         }
+    }
+
+    @Test func aRunWithOverlapHasTheBitsOfOneWithoutAndATraceOfBothRanks() throws {
+        let ranks = ["train.micro_batch_size=2", "--nproc-per-node", "2"]
+        let overlap = ["ddp.overlap_grad_reduce=true", "ddp.overlap_param_gather=true", "ddp.bucket_size=1000"]
+        let trace = bench.scratch.path("trace.json")
+        let plain = try BridgeProcess(self.ranks.arguments("plain") + ranks).wait()
+        try #require(plain.status == 0, "\(plain.errors)")
+        let outcome = try BridgeProcess(
+            self.ranks.arguments("overlapped", "ddp.check_for_nan_in_grad=true") + overlap + ranks
+                + ["--chrome-trace", trace]
+        ).wait()
+        try #require(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.errors.contains(trace), "\(outcome.errors)")
+        #expect(try losses("overlapped") == losses("plain"))
+        let (mine, theirs) = (try exported("overlapped"), try exported("plain"))
+        for (name, values) in theirs { #expect(mine[name]?.values == values.values, "\(name)") }
+        let events = try #require(
+            try JSON(parsing: Array(Data(contentsOf: URL(fileURLWithPath: trace))))["traceEvents"]?.array
+        )
+        for rank in 0..<2 {
+            let own = events.filter { $0["pid"]?.integer == rank && $0["ph"] == "X" }
+            #expect(own.count { $0["name"] == "step" } == 6 && own.contains { $0["name"] == "save" })
+            #expect(own.contains { $0["name"] == "start gradient sum" })
+        }
+    }
+
+    @Test func aTraceThatCannotBeWrittenIsRefusedBeforeTheRun() throws {
+        let nowhere = ["--chrome-trace", bench.scratch.path("missing/trace.json")]
+        for count in [[], ["--nproc-per-node", "2"]] {
+            let outcome = try BridgeProcess(ranks.arguments("run") + nowhere + count).wait()
+            expect(outcome, failsWith: 1, mentioning: "--chrome-trace", "directory that exists")
+        }
+        let described = try BridgeProcess(ranks.arguments("run") + nowhere + ["--dry-run"]).wait()
+        expect(described, failsWith: 64, mentioning: "--chrome-trace has no effect with --dry-run")
+        #expect(bench.iterations("run").isEmpty)
     }
 
     /// The run continues under another layout and with another number of ranks, twice.

@@ -172,4 +172,34 @@ import Trainer
             try BatchCollator(source: Numbers(count: 7), order: preparer.order, fitter: preparer.fitter)
         }
     }
+
+    /// With two copies of the model each prepares its own micro-batches ahead, and none of the other's.
+    @Test func aCopyPreparesItsOwnMicroBatchesOnly() throws {
+        let source = Recorded(count: 40)
+        let preparer = try BatchCollator(
+            source: source,
+            order: EpochSampler(count: 40, shuffles: false, seed: 0),
+            fitter: SampleTruncation(seqLength: 2, imageTokenID: nil)
+        )
+        let loader = DataLoader(preparer, workers: 1, on: TestEngine.cpu(threadCount: 1), copies: 2)
+        for micro in 0..<4 {
+            // The second copy's micro-batches of three samples.
+            let first = (2 * micro + 1) * 3
+            let batch = try loader.batch(first: first, count: 3)
+            #expect(batch.tokens.tokens == (first..<first + 3).flatMap { [Int32($0), 100] })
+        }
+        let rows = source.rows.value
+        #expect(rows.allSatisfy { $0 / 3 % 2 == 1 })
+        #expect(Set(rows).count == rows.count)
+    }
+
+    /// Rows that keep which of them were read.
+    private struct Recorded: SampleSource {
+        let count: Int
+        let rows = Monitor<[Int]>([])
+        func sample(at row: Int) -> TrainingSample {
+            rows.update { $0.append(row) }
+            return TrainingSample(tokens: [Int32(row), 100], labels: [-100, 100])
+        }
+    }
 }

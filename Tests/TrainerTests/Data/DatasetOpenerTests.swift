@@ -30,6 +30,38 @@ import Trainer
         #expect(try opener.preparer(opener.training()).prepare(from: 3, count: 2).batch.batch == 1)
     }
 
+    @Test(arguments: [(0.3, 3), (4.0, 4), (0.5, 5), (0.05, 1)])
+    func someSamplesAreSetApart(_ size: Double, _ count: Int) throws {
+        let directory = try TemporaryDirectory()
+        let rows = (0..<10).map { "{\"input_ids\": [\($0), 1], \"labels\": [-100, \($0)]}" }
+        var opener = try opener(.tokenized)
+        opener.section.trainDataPath = try directory.write(Array(rows.joined(separator: "\n").utf8), to: "train.jsonl")
+        opener.section.valSetSize = size
+        func parts() throws -> (training: [Int32], validation: [Int32]) {
+            let (training, validation) = try opener.sources()
+            func all(_ source: any SampleSource) throws -> [Int32] {
+                try (0..<source.count).map { try source.sample(at: $0).tokens[0] }
+            }
+            return (try all(training), try all(try #require(validation)))
+        }
+        let first = try parts()
+        #expect(first.validation.count == count)
+        #expect((first.training + first.validation).sorted() == Array(0..<10))
+        let second = try parts()
+        #expect(first == second)
+        opener.seed += 1
+        #expect(try parts() != first)
+    }
+
+    @Test(arguments: [10.0, 11.0, 0.01, 0.99]) func aSplitWithoutSamplesIsRefused(_ size: Double) throws {
+        let directory = try TemporaryDirectory()
+        let rows = (0..<10).map { "{\"input_ids\": [\($0), 1], \"labels\": [-100, \($0)]}" }
+        var opener = try opener(.tokenized)
+        opener.section.trainDataPath = try directory.write(Array(rows.joined(separator: "\n").utf8), to: "train.jsonl")
+        opener.section.valSetSize = size
+        expectError(mentioning: "dataset.val_set_size is", "of 10 samples apart") { try opener.sources() }
+    }
+
     @Test func syntheticImagesForValidationDifferFromThoseForTraining() throws {
         var opener = try opener(.mock, model: "gemma3")
         opener.mockCount = 37

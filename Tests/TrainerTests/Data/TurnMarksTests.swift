@@ -69,7 +69,8 @@ import Trainer
         (#""loss_mask": [true, false, true, true]"#, ["second</s>"]), (#""weights": [1, 0]"#, ["first</s>"]),
         (#""weight": 0"#, []), (#""weight": 1.0"#, ["first</s>", "second</s>"]), (#""loss_weight": 0"#, []),
         (#""train": false"#, []), (#""masked": [true, false]"#, ["second</s>"]),
-        (#""loss": 0.73"#, ["first</s>", "second</s>"]),
+        (#""loss": 0.73"#, ["first</s>", "second</s>"]), (#""train_mask": false"#, []), (#""weights": 0"#, []),
+        (#""loss_masks": 0"#, []), (#""loss_mask": false"#, []), (#""train_mask": true"#, ["first</s>", "second</s>"]),
     ])
     func aRowMarksItsTurns(_ mark: String, _ expected: [String]) throws {
         #expect(try trained(row("", row: ", \(mark)")) == expected)
@@ -89,7 +90,8 @@ import Trainer
         ("", #", "weight": 0.5"#, "weight is 0.5, expected true or false, or 1 or 0"),
         ("", #", "weight": 2"#, "weight is 2, expected true or false, or 1 or 0"),
         ("", #", "loss_weight": -1"#, "loss_weight is -1"), ("", #", "loss_scale": "high""#, #"loss_scale is "high""#),
-        ("", #", "train_on_inputs": true"#, "loss_mode=full"),
+        ("", #", "train_on_inputs": true"#, "loss_mode=full"), ("", #", "weights": 0.5"#, "weights is 0.5"),
+        ("", #", "train_mask": "half""#, #"train_mask is "half""#), ("", #", "loss_masks": 2"#, "loss_masks is 2"),
     ])
     func aMarkThatCannotBeFollowedIsRefused(_ mark: String, _ more: String, _ words: String) throws {
         expectError(mentioning: "rows.jsonl, line 1", words) { try trained(row(mark, row: more)) }
@@ -116,7 +118,7 @@ import Trainer
         let rows = [
             row(
                 #", "wieght": 0, "name": "x", "refusal": null"#,
-                row: #", "id": 3, "chat_template_kwargs": {"a": 1}, "empty": null"#
+                row: #", "id": 3, "loss": 0.7, "chat_template_kwargs": {"a": 1}, "empty": null"#
             ),
             row(#", "reasoning_content": "why", "wieght": 1"#),
         ]
@@ -124,7 +126,9 @@ import Trainer
         let source = try PreloadedSource(path: path, encoder: encoder)
         for index in 0..<2 { _ = try source.sample(at: index) }
         // The template of this model names no reasoning.
-        let keys = ["chat_template_kwargs", "messages[].reasoning_content", "messages[].wieght"]
+        let keys = [
+            "chat_template_kwargs", "loss", "messages[].name", "messages[].reasoning_content", "messages[].wieght",
+        ]
         #expect(encoder.notes.unreadKeys == keys)
         #expect(encoder.notes.sentences.count == 1 && keys.allSatisfy(encoder.notes.sentences[0].contains))
     }

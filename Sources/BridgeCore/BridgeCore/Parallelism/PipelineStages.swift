@@ -85,6 +85,9 @@ struct PipelineStages {
         guard stages.count % ranks == 0 else {
             throw fault("there are \(stages.count) stages, expected a multiple of the \(ranks) pipeline-parallel ranks")
         }
+        guard ranks > 1 || stages.count == 1 else {
+            throw fault("there are \(stages.count) stages, which need model.pipeline_model_parallel_size above 1")
+        }
         let layers = stages.map { stage in stage.count { $0 == "t" } }
         guard layers.reduce(0, +) == layerCount else {
             throw fault("there are \(layers.reduce(0, +)) layers, expected \(layerCount)")

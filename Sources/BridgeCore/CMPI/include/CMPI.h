@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#define BRIDGE_MPI_VERSION 2
+#define BRIDGE_MPI_VERSION 3
 
 // A group of ranks: an MPI communicator.
 typedef struct bridge_mpi_group bridge_mpi_group;
@@ -29,13 +29,19 @@ typedef struct bridge_mpi_functions {
     // The group of some ranks of the world, in that order. All of them call it, and no other; `tag` differs between
     // groups that are created at the same time.
     int (*create_group)(const int *ranks, int count, int tag, bridge_mpi_group **group);
-    // Whether all ranks of a group share the memory of one host.
-    int (*is_on_one_host)(bridge_mpi_group *group, int *answer);
+    // For each rank of a group the first rank on its host, whose memory they share.
+    int (*hosts)(bridge_mpi_group *group, int *first);
     // Memory of `bytes` for each rank of a group on one host, which all its ranks see; it lives as long as the group.
     int (*share)(bridge_mpi_group *group, size_t bytes, void **bases);
 
     // Each rank gives `bytes`, and gets those of all, one after the other.
     int (*all_gather)(bridge_mpi_group *group, const void *given, void *taken, size_t bytes, bridge_mpi_request **request);
+    // Each rank gives `given_counts[r]` bytes from `given_offsets[r]` on to each rank r, and gets those for itself from all,
+    // `taken_count` from each, one after the other.
+    int (*exchange)(
+        bridge_mpi_group *group, const void *given, const int *given_counts, const int *given_offsets, void *taken,
+        size_t taken_count, bridge_mpi_request **request
+    );
     int (*send)(bridge_mpi_group *group, int to, int tag, const void *given, size_t bytes, bridge_mpi_request **request);
     int (*receive)(bridge_mpi_group *group, int from, int tag, void *taken, size_t bytes, bridge_mpi_request **request);
     // Whether a request is complete; it is freed then. Does not wait.

@@ -179,7 +179,7 @@ public struct HuggingFaceDirectory: Sendable {
         let base = json?["base_model_name_or_path"]?.string.flatMap { $0.isEmpty ? nil : $0 }
         return BridgeError(
             .badArgument,
-            "\(path) \(FoundPath.description(of: path)), expected a model; give its base model\(base.map { ", \($0)," } ?? ""), and "
+            "\(path) \(FoundPath.description(of: path)), expected a model; give its base model\(base.map { " \($0)" } ?? "") with --hf-model and "
                 + "\(path) with --adapter, or merge the two with 'bridge adapter merge'"
         )
     }

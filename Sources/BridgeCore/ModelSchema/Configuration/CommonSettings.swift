@@ -39,7 +39,7 @@ package enum CommonSettings {
             "chunk_size_feed_forward",
             "use_bfloat16",
             "gradient_checkpointing",
-            because: "a way to compute the same"
+            because: "selects an implementation; results do not change"
         )
         SettingsTable.noEffect(
             "transformers_version",
@@ -69,7 +69,7 @@ package enum CommonSettings {
             "problem_type",
             "classifier_dropout",
             "summary_type",
-            because: "for heads of classifiers, which a model that generates text has not"
+            because: "only for classification heads"
         )
         SettingsTable.noEffect(
             "is_encoder_decoder",
@@ -115,7 +115,7 @@ package enum CommonSettings {
             "exponential_decay_length_penalty",
             "suppress_tokens",
             "begin_suppress_tokens",
-            because: "transformers 5 takes settings of generation from generation_config.json alone"
+            because: "does not change the logits; generate uses it where the model has no generation_config.json"
         )
     }
 }

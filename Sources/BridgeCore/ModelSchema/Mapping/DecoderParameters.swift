@@ -2,7 +2,7 @@ import TensorFiles
 
 /// The parameters that decoder-only transformers have in common, under the names of one publisher.
 ///
-/// A family's table takes the lines that fit and writes its own where it differs.
+/// A family's table reuses these rows and adds its own where it differs.
 public struct DecoderParameters: Sendable {
     /// The names of a publisher's tensors.
     public struct Names: Sendable {

@@ -27,7 +27,7 @@ extension GenerationSettings {
         SettingsTable.noEffect(
             "max_new_tokens",
             "max_length",
-            because: "honoured by generate where --max-new-tokens is not given and the limit is below its default"
+            because: "does not change which tokens are chosen; the limit of generate unless --max-new-tokens is given"
         )
         SettingsTable.noEffect(
             "do_sample",
@@ -86,7 +86,7 @@ extension GenerationSettings {
             "prompt_lookup_num_tokens",
             "max_matching_ngram_size",
             "speculation_type",
-            because: "a way to compute the same tokens"
+            because: "selects an implementation; results do not change tokens"
         )
         SettingsTable.noEffect(
             "output_attentions",

@@ -41,6 +41,8 @@ public struct GenerationSettings: Sendable, Equatable {
     public var beginSuppressTokens: [Int32] = []
     /// Texts that end the output.
     public var stopStrings: [String] = []
+    /// The end-of-sequence tokens; a negative one is never generated.
+    public var endTokens: [Int32] = []
     /// The most new tokens, if the caller does not set a limit.
     public var maxNewTokens: Int?
     /// The most tokens of prompt and output together, if the caller does not set a limit.
@@ -110,6 +112,7 @@ public struct GenerationSettings: Sendable, Equatable {
         suppressTokens = reader.tokens("suppress_tokens", mayBeUnknown: true)
         beginSuppressTokens = reader.tokens("begin_suppress_tokens", mayBeUnknown: true)
         stopStrings = reader.texts("stop_strings")
+        endTokens = reader.tokens("eos_token_id", mayBeUnknown: true, mayBeNegative: true)
         maxNewTokens = reader.count("max_new_tokens")
         maxLength = reader.count("max_length")
         maxTime = reader.number("max_time", in: 0...1e9)
@@ -174,9 +177,10 @@ private struct GenerationReader {
     }
 
     /// A token id or a list of them.
-    mutating func tokens(_ key: String, mayBeUnknown: Bool = false) -> [Int32] {
+    mutating func tokens(_ key: String, mayBeUnknown: Bool = false, mayBeNegative: Bool = false) -> [Int32] {
         guard let value = json[key]?.nonNull else { return [] }
-        guard let ids = ids(value.array == nil ? .array([value]) : value, mayBeUnknown: mayBeUnknown) else {
+        let list = value.array == nil ? .array([value]) : value
+        guard let ids = ids(list, mayBeUnknown: mayBeUnknown, mayBeNegative: mayBeNegative) else {
             return refuse(key, "token ids from 0 to \(vocabulary - 1)") ?? []
         }
         return ids
@@ -225,10 +229,10 @@ private struct GenerationReader {
         return values.count == items.count ? values : nil
     }
 
-    private func ids(_ json: JSON, mayBeUnknown: Bool = false) -> [Int32]? {
+    private func ids(_ json: JSON, mayBeUnknown: Bool = false, mayBeNegative: Bool = false) -> [Int32]? {
         guard let items = json.array else { return nil }
         return all(items) { item in
-            guard let id = item.integer, id >= 0, mayBeUnknown || id < vocabulary else { return nil }
+            guard let id = item.integer, mayBeNegative || id >= 0, mayBeUnknown || id < vocabulary else { return nil }
             return Int32(clamping: id)
         }
     }

@@ -230,8 +230,10 @@ extension CausalModel {
 
     /// The image number of each token of a batch in which images attend in both directions; nil for all others.
     func imageBlocks(of batch: TokenBatch) throws -> [Int32]? {
-        guard imagesAttendBothWays, let id = imageTokenID, batch.tokens.contains(Int32(id)) else { return nil }
-        return blocks(of: batch)
+        guard imagesAttendBothWays, let id = imageTokenID else { return nil }
+        let (values, sign) = batch.tokenTypes.map { ($0, 1) } ?? (batch.tokens, Int32(id))
+        let isImage = values.map { $0 == sign }
+        return isImage.contains(true) ? blocks(of: batch, isImage) : nil
     }
 
     private func seen(_ images: [Tensor]) throws -> [Tensor] {
@@ -242,11 +244,11 @@ extension CausalModel {
         return try vision.features(of: images)
     }
 
-    /// The image number of each image token, from 1 on; 0 for all other tokens.
-    private func blocks(of batch: TokenBatch) -> [Int32] {
+    /// The image number of each token of an image, from 1 on; 0 for all other tokens.
+    private func blocks(of batch: TokenBatch, _ isImage: [Bool]) -> [Int32] {
         var blocks = [Int32](repeating: 0, count: batch.tokens.count)
         var number: Int32 = 0
-        for index in blocks.indices where batch.tokens[index] == Int32(imageTokenID ?? -1) {
+        for index in blocks.indices where isImage[index] {
             let isContinuation = index % batch.length > 0 && blocks[index - 1] > 0
             if !isContinuation { number += 1 }
             // Later images of a conversation must not have the numbers of earlier ones, which are in the cache.

@@ -10,6 +10,8 @@ public struct ModelParallelism: Sendable {
     public let sequenceParallel: Bool
     /// The layers of this rank, in one range for each of its virtual stages; more than one with an interleaved schedule.
     public private(set) var chunks: [Range<Int>]
+    /// The number of layers of each rank along the pipeline, those of all its virtual stages.
+    public let rankLayers: [Int]
     /// Whether this stage embeds tokens and images.
     public package(set) var preProcess: Bool
     /// Whether this stage has the final norm and the output layer.
@@ -22,6 +24,7 @@ public struct ModelParallelism: Sendable {
         groups = .single
         sequenceParallel = false
         chunks = [0..<layerCount]
+        rankLayers = [layerCount]
         (preProcess, postProcess) = (true, true)
     }
 
@@ -38,6 +41,9 @@ public struct ModelParallelism: Sendable {
         chunks = stride(from: groups.pp.rank, to: stageLayers.count, by: groups.pp.size).map { stage in
             let first = stageLayers.prefix(stage).reduce(0, +)
             return first..<first + stageLayers[stage]
+        }
+        rankLayers = (0..<groups.pp.size).map { rank in
+            stride(from: rank, to: stageLayers.count, by: groups.pp.size).reduce(0) { $0 + stageLayers[$1] }
         }
         (preProcess, postProcess) = (groups.isFirstStage, groups.isLastStage)
     }
@@ -136,6 +142,7 @@ public struct ModelParallelism: Sendable {
     ///   - targets: The targets of all tokens, negative for one that is not supervised.
     ///   - batch: The tokens.
     /// - Returns: The numbers, nil for all; and how many supervised tokens there are.
+    /// - Throws: `BridgeError` when the sequence does not divide evenly.
     func numbers(ofSupervised targets: [Int32], in batch: TokenBatch) throws -> (part: [Int32]?, whole: Int) {
         var count: Int32 = 0
         let numbers = targets.map { target -> Int32 in

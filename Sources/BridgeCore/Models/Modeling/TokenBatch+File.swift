@@ -5,8 +5,9 @@ public import TensorRuntime
 extension TokenBatch {
     /// A batch from a safetensors file with transformers' own keys.
     ///
-    /// `input_ids` [B, T] is needed; `attention_mask` [B, T], `position_ids` [B, T], `pixel_values` [N, 3, height, width]
-    /// and `image_sizes` [N, 2] (height and width before padding) are used when they are there.
+    /// `input_ids` [B, T] is needed; `attention_mask` [B, T], `position_ids` [B, T], `token_type_ids` [B, T], `pixel_values`
+    /// [N, 3, height, width] and `image_sizes` [N, 2] (height and width before padding) are used when they are there.
+    /// ``InputTensors`` has the verdict of every other tensor.
     ///
     /// - Parameters:
     ///   - path: The file.
@@ -26,6 +27,7 @@ extension TokenBatch {
             }
             return try Self.integers(tensor, path)
         }
+        try InputTensors.check(path, names: tensors.keys)
         guard let shape = tensors["input_ids"]?.shape, shape.count == 2, shape[0] > 0, shape[1] > 0,
             let tokens = try integers("input_ids")
         else {
@@ -41,6 +43,7 @@ extension TokenBatch {
             isPresent: try integers("attention_mask", shape: shape)?.map { $0 != 0 },
             images: try Self.images(tensors, path, integers("image_sizes"), engine)
         )
+        tokenTypes = try integers("token_type_ids", shape: shape)
         if isPresent?.allSatisfy({ $0 }) ?? false { isPresent = nil }
         if let wrong = positions.first(where: { $0 < 0 }) {
             throw BridgeError(.badArgument, "\(path) has a position of \(wrong), expected 0 or more")
@@ -67,6 +70,23 @@ extension TokenBatch {
         }
         let labels = try Self.integers(stored, path)
         return labels.indices.map { ($0 + 1) % length == 0 ? -100 : labels[$0 + 1] }
+    }
+
+    /// The number that the sum of the losses is divided by, `num_items_in_batch` of a file; nil for the number of labels.
+    ///
+    /// - Parameters:
+    ///   - path: The file.
+    ///   - prefix: The prefix of the keys.
+    /// - Returns: The number.
+    /// - Throws: `BridgeError` for what is not one number above 0.
+    public static func lossDivisor(inputs path: String, prefix: String = "") throws -> Int? {
+        let name = "\(prefix)num_items_in_batch"
+        guard let stored = try SafetensorsFile(path: path).tensors.first(where: { $0.name == name }) else { return nil }
+        let numbers = try stored.shape.reduce(1, *) == 1 ? Self.integers(stored, path) : []
+        guard let number = numbers.first, number > 0 else {
+            throw BridgeError(.badArgument, "\(path) has a \(name) that is not one number above 0")
+        }
+        return Int(number)
     }
 
     private static func integers(_ tensor: StoredTensor, _ path: String) throws -> [Int32] {

@@ -20,6 +20,11 @@ public struct TokenBatch: Sendable {
     ///
     /// Tokens of different segments do not see each other. Where there are segments, `isPresent` does not matter.
     public var segments: [Int32]?
+    /// For every token its type, 1 for those of images, B x T; nil where the image tokens decide.
+    ///
+    /// A model whose images attend in both directions has its images there, as with `token_type_ids` of transformers. Other
+    /// models do not read it.
+    public var tokenTypes: [Int32]?
     /// Pixel values [3, height, width], float32, in the order in which their features replace image tokens.
     public var images: [Tensor]
 

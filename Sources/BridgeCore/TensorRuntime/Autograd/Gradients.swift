@@ -14,15 +14,27 @@ public struct Gradients {
     /// - Parameters:
     ///   - loss: What to differentiate.
     ///   - seed: The gradient of the end result with respect to `loss`; nil for one, when `loss` is one number.
-    public init(of loss: Tensor, seed: Tensor? = nil) {
+    ///   - whenComplete: Called with the accumulator of each parameter when the last operation that uses the parameter has
+    ///     added to it, so that its sum can be used during the rest of the pass.
+    public init(of loss: Tensor, seed: Tensor? = nil, whenComplete: ((GradientAccumulator) -> Void)? = nil) {
         guard let root = loss.node else { return }
         guard seed != nil || loss.count == 1 else { Tensor.fail("Gradients", "one number was expected", loss) }
         var pending: [ObjectIdentifier: Tensor] = [
             ObjectIdentifier(root): seed
                 ?? Tensor([1], shape: loss.shape, loss.elementType, on: loss.engine)
         ]
-        for node in Self.ordered(from: root) {
-            guard let gradient = pending[ObjectIdentifier(node)] else { continue }
+        let nodes = Self.ordered(from: root)
+        var uses = Self.uses(in: nodes)
+        for node in nodes where node.accumulator == nil || node === root {
+            defer {
+                // A parameter is as old as the model, so in the order of the nodes it would wait for the end of the pass.
+                for case let leaf? in node.inputs where Self.isLastUse(of: leaf, &uses) {
+                    guard let accumulator = leaf.accumulator else { continue }
+                    if let gradient = pending.removeValue(forKey: ObjectIdentifier(leaf)) { accumulator.add(gradient) }
+                    whenComplete?(accumulator)
+                }
+            }
+            guard let gradient = pending.removeValue(forKey: ObjectIdentifier(node)) else { continue }
             guard let backward = node.takeBackward() else {
                 if let accumulator = node.accumulator {
                     accumulator.add(gradient)
@@ -31,13 +43,29 @@ public struct Gradients {
                 }
                 continue
             }
-            pending[ObjectIdentifier(node)] = nil
             for (input, part) in zip(node.inputs, backward(gradient)) {
                 guard let input, let part else { continue }
                 let key = ObjectIdentifier(input)
                 pending[key] = pending[key].map { $0 + part } ?? part
             }
         }
+    }
+
+    /// How often operations use each parameter that has an accumulator.
+    private static func uses(in nodes: [GradientNode]) -> [ObjectIdentifier: Int] {
+        var uses: [ObjectIdentifier: Int] = [:]
+        for node in nodes {
+            for case let input? in node.inputs where input.accumulator != nil {
+                uses[ObjectIdentifier(input), default: 0] += 1
+            }
+        }
+        return uses
+    }
+
+    private static func isLastUse(of node: GradientNode, _ uses: inout [ObjectIdentifier: Int]) -> Bool {
+        guard let left = uses[ObjectIdentifier(node)] else { return false }
+        uses[ObjectIdentifier(node)] = left > 1 ? left - 1 : nil
+        return left == 1
     }
 
     /// Every node that leads to `root`, the newest first.

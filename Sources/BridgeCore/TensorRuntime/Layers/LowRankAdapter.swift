@@ -100,7 +100,7 @@ public final class LowRankAdapter: Sendable {
     ///
     /// - Parameters:
     ///   - out: `x W^T`, which has no other owner.
-    ///   - low: What the adapter sees of x.
+    ///   - low: The result of ``projectedDown(_:)``.
     ///   - weight: W.
     ///   - factor: What ``factor(for:)`` gives for W, where it is known already.
     /// - Returns: The shape and type of `out`.

@@ -3,7 +3,21 @@ public final class Parameter: @unchecked Sendable {
     /// Its name among the model's parameters.
     public let name: String
     /// The values; tracked while the parameter is trained.
-    public private(set) var tensor: Tensor
+    ///
+    /// While other ranks' rows of it are on their way, this waits for them.
+    public private(set) var tensor: Tensor {
+        get {
+            awaitValues?()
+            return values
+        }
+        set { values = newValue }
+    }
+    private var values: Tensor
+
+    /// Waits until the values may be read; nil for a parameter that only this rank changes.
+    ///
+    /// A distributed optimizer gathers the rows that other ranks have updated while the next forward pass runs.
+    public var awaitValues: (() -> Void)?
 
     /// The layer that multiplies by this parameter, if there is one.
     public internal(set) weak var linear: Linear?
@@ -21,7 +35,7 @@ public final class Parameter: @unchecked Sendable {
     ///   - shard: The part of the whole matrix that they are; nil for all of it.
     public init(_ name: String, _ tensor: Tensor, shard: ParameterShard? = nil) {
         self.name = name
-        self.tensor = tensor.detached
+        values = tensor.detached
         self.shard = shard
     }
 

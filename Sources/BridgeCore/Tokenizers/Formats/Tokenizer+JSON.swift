@@ -10,6 +10,19 @@ extension Tokenizer {
         }
     }
 
+    /// Reads a `tokenizer.json` as the class of a model's tokenizer does.
+    init(tokenizerJSON path: String, registered: TokenizerClass?, configuration: JSON) throws(TokenizerError) {
+        do {
+            let json = try JSON(tokenizerFile: try TokenizerFile.contents(of: path))
+            // What cannot be described is an error where it is read.
+            let isByteLevel = (try? PreTokenizer.describe(json["pre_tokenizer"]))?.isByteLevel ?? false
+            let kind = TokenizerClass.chosen(by: configuration, registered: registered, isByteLevel: isByteLevel).class
+            try self.init(json: kind?.applied(to: json, configuration: configuration) ?? json)
+        } catch {
+            throw error.inFile(path)
+        }
+    }
+
     init(json: JSON) throws(TokenizerError) {
         let model = try json.required("model", in: "tokenizer.json").value
         if let type = model["type"]?.string, type != "BPE" {

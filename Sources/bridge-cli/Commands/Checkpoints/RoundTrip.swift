@@ -3,7 +3,7 @@ import Communication
 import Foundation
 import TensorRuntime
 
-/// A model that is imported into the memory of ranks and exported from there, for the comparison with its source.
+/// A model that is loaded sharded across ranks and exported from there, for the comparison with its source.
 struct RoundTrip {
     /// The directory or the checkpoint.
     let source: String

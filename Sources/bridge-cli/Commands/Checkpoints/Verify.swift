@@ -17,7 +17,7 @@ struct Verify: ParsableCommand {
             means that they differ. With --logits both models run on a prompt and their logits are compared, which also \
             works for checkpoints that are stored in different types, such as quantised ones.
 
-            With --roundtrip one model is loaded into the memory of ranks, exported from there, and compared with itself. \
+            With --roundtrip one model is loaded sharded across ranks, exported from there, and compared with itself. \
             The export is temporary, in TMPDIR, and as large as the model.
 
             EXAMPLES:
@@ -37,7 +37,7 @@ struct Verify: ParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Import a model into the memory of ranks, export it, and compare it with its source.",
+            "Load a model sharded across ranks, export it from there and compare it with its source.",
             valueName: "model"
         ),
         completion: .directory
@@ -167,8 +167,9 @@ struct Verify: ParsableCommand {
         guard result.isEqual else {
             throw BridgeError(
                 .verificationFailed,
-                "\(left) and \(right) differ in \(result.rows.count) of \(result.compared + result.rows.count { $0.what.hasPrefix("only") }) tensors"
-                    + (result.fields.isEmpty ? "" : " and in \(result.fields.count) fields of their configurations")
+                "\(left) and \(right) differ in \(result.rows.count) of \(ByteFormat.counted(result.total, "tensor"))"
+                    + (result.fields.isEmpty
+                        ? "" : " and in \(ByteFormat.counted(result.fields.count, "field")) of their configurations")
             )
         }
     }

@@ -35,6 +35,7 @@ struct Chat: ParsableCommand {
         Interrupt.exitsImmediately(false)
         var session = ChatSession(system: template.system)
         var failures = 0
+        var omitsSystem = false
         while let line = try ask(session.pending.count) {
             try verification.check()
             if line.utf8.count == Self.longestTypedLine, isatty(STDIN_FILENO) == 1 {
@@ -75,7 +76,12 @@ struct Chat: ParsableCommand {
                 Output.printError("\(Style.red("error:")) \(word) is not a command; /help lists them")
             default:
                 guarded(&failures) {
-                    let inputs = try processor.inputs(session.asking(line), options: processing)
+                    let conversation = session.asking(line)
+                    let inputs = try processor.inputs(conversation, options: processing)
+                    if !omitsSystem, conversation.lacksSystem(in: inputs.prompt) {
+                        omitsSystem = true
+                        Output.warn(Conversation.omittedSystem)
+                    }
                     let batch = TokenBatch(inputs, on: generator.engine)
                     SamplingArguments.warnOfLength(
                         sampling.maxNewTokens,

@@ -12,9 +12,9 @@ struct Forward: ParsableCommand {
         abstract: "Run a forward pass and write the logits to a safetensors file.",
         discussion: """
             The inputs are a prompt, or a safetensors file with the keys of transformers: input_ids, attention_mask, \
-            position_ids, pixel_values, image_sizes, labels. The output has logits [batch, tokens, vocabulary] in float32; \
+            position_ids, token_type_ids, pixel_values, image_sizes, labels, num_items_in_batch. The output has logits [batch, tokens, vocabulary] in float32; \
             with --hidden-states, hidden_states.0 (embeddings) to hidden_states.N (after the final norm); with labels, \
-            the loss (mean over labels other than -100); with --gradients, grad.NAME of every parameter with a gradient, \
+            the loss (mean over labels other than -100, or their sum divided by num_items_in_batch); with --gradients, grad.NAME of every parameter with a gradient, \
             by the names of transformers.
 
             With --tp and --pp the model is divided over ranks, which are started with mpirun; the first one writes.
@@ -61,6 +61,7 @@ struct Forward: ParsableCommand {
         guard (inputs != nil) != prompt.isGiven else {
             throw ValidationError("give one of --prompt, --messages and --inputs")
         }
+        if inputs != nil { try prompt.refuse(beside: "--inputs") }
         guard !gradients || inputs != nil else {
             throw ValidationError("--gradients requires --inputs with labels")
         }
@@ -90,7 +91,7 @@ struct Forward: ParsableCommand {
         let model = try model.model(bridge, groups)
         let loaded = clock.now
         let batch =
-            try inputs.map { try TokenBatch(inputs: $0, on: model.engine) }
+            try inputs.map { try PromptOptions.batch(inputs: $0, on: model.engine) }
             ?? TokenBatch(prompt.inputs(bridge.processor()), on: model.engine)
         let prepared = clock.now
         let features = try batch.images.isEmpty ? [] : model.vision?.features(of: batch.images)
@@ -150,7 +151,8 @@ struct Forward: ParsableCommand {
             return []
         }
         if gradients { model.freeze(languageModel: false, visionModel: false, visionProjection: false) }
-        let weight = 1 / Float(max(targets.count { $0 >= 0 }, 1))
+        let divisor = try TokenBatch.lossDivisor(inputs: inputs) ?? targets.count { $0 >= 0 }
+        let weight = 1 / Float(max(divisor, 1))
         guard gradients else {
             let pass = PipelineSchedule.MicroBatch(TrainingBatch(tokens: batch, targets: targets), weight: weight)
             let loss = Tensor(

@@ -50,6 +50,7 @@ struct Generate: ParsableCommand {
         guard (inputs != nil) != prompt.isGiven else {
             throw ValidationError("give one of --prompt, --messages and --inputs")
         }
+        if inputs != nil { try prompt.refuse(beside: "--inputs") }
         if output.json, verboseSteps { throw ValidationError("give either --json or --print-logits") }
     }
 
@@ -113,19 +114,32 @@ struct Generate: ParsableCommand {
         -> ([Int32], [Tensor], String)
     {
         if let inputs {
-            let batch = try TokenBatch(inputs: inputs, on: model.engine)
+            let batch = try PromptOptions.batch(inputs: inputs, on: model.engine)
             guard batch.batch == 1 else {
                 throw BridgeError(
                     .badArgument,
                     "\(inputs) has a batch of \(batch.batch) sequences; generate supports one"
                 )
             }
+            try Self.check(types: batch, inputs, model)
             return (try Self.tokens(of: batch, inputs), batch.images, "")
         }
         guard let processor else { return ([], [], "") }
         let prepared = try prompt.inputs(processor)
         let batch = TokenBatch(prepared, on: model.engine)
         return (batch.tokens, batch.images, prepared.prompt)
+    }
+
+    /// Refuses token types with which the prompt would be computed in another way.
+    private static func check(types batch: TokenBatch, _ inputs: String, _ model: any CausalModel) throws {
+        guard model.imagesAttendBothWays, let id = model.imageTokenID, let types = batch.tokenTypes,
+            zip(types, batch.tokens).contains(where: { ($0 == 1) != ($1 == Int32(id)) })
+        else { return }
+        throw BridgeError(
+            .badArgument,
+            "token_type_ids of \(inputs) is not 1 for each image token and 0 for all others, which generate requires; remove it, or "
+                + "use 'bridge forward'"
+        )
     }
 
     /// The tokens of a sequence without left padding, which transformers masks and does not count.

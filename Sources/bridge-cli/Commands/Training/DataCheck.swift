@@ -9,7 +9,7 @@ struct DataCheck: ParsableCommand {
         commandName: "check",
         abstract: "Find every row that cannot be used or has no supervised token.",
         discussion: """
-            The first 20 bad rows are printed with file and line number; --json has the first 10,000. The exit status is 1 \
+            The first 20 invalid rows are printed with file and line number; --json has the first 10,000. The exit status is 1 \
             if there are any, and the check stops after half a million. Keys that are ignored are listed, and rows whose \
             answers have no supervised end are counted.
 
@@ -122,20 +122,21 @@ struct DataCheck: ParsableCommand {
                 "tokens": statistics.tokenCount.json, "trained_tokens": statistics.supervisedCount.json,
                 "images": statistics.imageCount.json, "cut_tokens": statistics.cutTokens.json,
                 "unread_keys": .array(notes.unreadKeys.map { .string($0) }),
+                "marks_of_prompts": .array(notes.marksOfPrompts.map { .string($0) }),
                 "rows_without_end": notes.rowsWithoutEnd.json,
             ])
         }
-        Self.lines(findings, "bad row")
-        Self.lines(warnings, "cut row", "warning: ")
+        Self.lines(findings, "invalid row")
+        Self.lines(warnings, "truncated row", "warning: ")
         if looked < count {
             Output.line(
-                "warning: the check stopped after \(findings.count) bad rows; \(count - looked) rows were not checked"
+                "warning: the check stopped after \(findings.count) invalid rows; \(count - looked) rows were not checked"
             )
         }
         for sentence in notes.sentences { Output.line("warning: \(sentence)") }
         Output.line(
-            "\(ByteFormat.counted(count, "row")): \(findings.count) bad, \(warnings.count) cut, "
-                + "\(ByteFormat.counted(statistics.tokenCount, "token")), \(statistics.supervisedCount) trained, "
+            "\(ByteFormat.counted(count, "row")): \(findings.count) invalid, \(warnings.count) truncated, "
+                + "\(ByteFormat.counted(statistics.tokenCount, "token")), \(statistics.supervisedCount) supervised, "
                 + ByteFormat.counted(statistics.imageCount, "image")
         )
     }

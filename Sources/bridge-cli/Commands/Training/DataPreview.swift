@@ -38,7 +38,7 @@ struct DataPreview: ParsableCommand {
         Output.lines(text)
         let images = sample.images.map { "\($0.width)x\($0.height)" }.joined(separator: ", ")
         Output.printError(
-            "row \(row): \(ByteFormat.counted(sample.tokens.count, "token")), \(sample.supervisedCount) trained, "
+            "row \(row): \(ByteFormat.counted(sample.tokens.count, "token")), \(sample.supervisedCount) supervised, "
                 + "\(ByteFormat.counted(sample.images.count, "image"))\(images.isEmpty ? "" : " (\(images))")"
         )
         if case .cut(let count) = outcome {
@@ -64,7 +64,9 @@ struct DataPreview: ParsableCommand {
             "tokens": .array(sample.tokens.map { .string(processor.tokenizer.token(of: $0) ?? "") }),
             "trained_tokens": sample.supervisedCount.json, "cut_tokens": cut.json,
             "images": .array(sample.images.map { [$0.height, $0.width].json }),
-            "unread_keys": .array(notes.unreadKeys.map { .string($0) }), "rows_without_end": notes.rowsWithoutEnd.json,
+            "unread_keys": .array(notes.unreadKeys.map { .string($0) }),
+            "marks_of_prompts": .array(notes.marksOfPrompts.map { .string($0) }),
+            "rows_without_end": notes.rowsWithoutEnd.json,
         ])
     }
 

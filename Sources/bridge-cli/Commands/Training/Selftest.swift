@@ -14,7 +14,7 @@ struct Selftest: ParsableCommand {
             EXAMPLES:
               bridge selftest parallel --family mistral --steps 2
             """,
-        subcommands: [Parallel.self]
+        subcommands: [Parallel.self, Collectives.self]
     )
 
     /// Compares training under every layout with training on one rank.

@@ -41,8 +41,18 @@ struct Train: ParsableCommand {
     )
     var worldSize: Int?
 
-    @Flag(name: .long, help: "Also print the time of a step by kernel.")
+    @Flag(name: .long, help: "Also print the average step time for each kind of operation.")
     var profile = false
+
+    @Option(
+        name: .customLong("chrome-trace"),
+        help: ArgumentHelp(
+            "Also write a trace of the steps of all ranks to this file, for Perfetto or chrome://tracing.",
+            valueName: "file"
+        ),
+        completion: .file(extensions: ["json"])
+    )
+    var chromeTrace: String?
 
     @OptionGroup var ranks: RankOptions
     @OptionGroup var slurm: SlurmOptions
@@ -52,6 +62,11 @@ struct Train: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
+        guard chromeTrace == nil || !dryRun else {
+            throw ValidationError(
+                "--chrome-trace has no effect with --dry-run, which trains nothing; remove one of them"
+            )
+        }
         guard let worldSize else { return }
         guard dryRun else { throw ValidationError("--world-size is only used with --dry-run") }
         guard (1...LayoutCheck.mostRanks).contains(worldSize) else {
@@ -64,6 +79,8 @@ struct Train: ParsableCommand {
         if slurm.printsScript("bridge-train", ranks, arguments: arguments) { return }
         let catalog = try plugins.catalog()
         if dryRun { return try describe(catalog) }
+        // The file is on the host of rank 0.
+        if RankEnvironment.current != .mpi { try checkTrace() }
         // A run that cannot start is one message, not one of each rank.
         if let count = ranks.startedCount { _ = try recipe.resolved(catalog, ranks: count) { _ in } }
         let world = try ranks.world(
@@ -71,6 +88,7 @@ struct Train: ParsableCommand {
             threads: threads.threads,
             advice: "the run resumes from its last checkpoint with the same command"
         )
+        if world.rank == 0 { try checkTrace() }
         let resolved = try recipe.resolved(catalog, ranks: world.size) { Output.printError("note: \($0)") }
         world.limitWaits(to: .seconds(60 * resolved.dist.distributedTimeoutMinutes))
         let json = output.json
@@ -78,6 +96,7 @@ struct Train: ParsableCommand {
         let measuring = profile ? MeasuringEngine(processor) : nil
         var environment = recipe.environment(of: resolved, catalog, engine: measuring ?? processor, isShapeOnly: false)
         environment.world = world
+        environment.tracePath = chromeTrace
         if world.size > 1 { environment.facts = Ranks.facts(catalog) }
         let weights = resolved.checkpoint.pretrainedCheckpoint
         // Downloads are kept, and a signal during loading loses nothing.
@@ -106,7 +125,20 @@ struct Train: ParsableCommand {
         )
         let outcome = try trainer.run { Interrupt.cancellation.isCancelled }
         printer.show(outcome, json: json)
+        if let chromeTrace, world.rank == 0 { Output.printError("trace: \(chromeTrace), for https://ui.perfetto.dev") }
         if outcome.end == .interrupted { throw ExitCode(130) }
+    }
+
+    /// Refuses before the run a trace that could not be written after it.
+    private func checkTrace() throws {
+        guard let chromeTrace else { return }
+        let directory = URL(filePath: chromeTrace).deletingLastPathComponent().path
+        guard Files.kind(of: chromeTrace) != .directory, Files.isWritable(directory) else {
+            throw BridgeError(
+                .fileSystem,
+                "--chrome-trace is \(chromeTrace), expected a file in a directory that exists and is writable"
+            )
+        }
     }
 
     /// Prints the plan of the run, on one rank whatever their number.

@@ -1,0 +1,51 @@
+import JSONTree
+
+/// Settings that count in epochs, passes over the training samples.
+extension Recipe {
+    /// Replaces settings in epochs by steps: the number of steps, and the intervals of validations and of checkpoints.
+    ///
+    /// `ceil(num_epochs x samples / global_batch_size)` steps, and `ceil(samples / (global_batch_size x n))` steps for an
+    /// interval of n in an epoch; both at least 1. A batch may cross the end of an epoch.
+    ///
+    /// - Parameter sampleCount: The number of training samples.
+    /// - Returns: A sentence for each setting that follows.
+    public mutating func countEpochs(of sampleCount: Int) -> [String] {
+        let batch = train.globalBatchSize
+        guard sampleCount > 0, batch > 0 else { return [] }
+        var notes: [String] = []
+        if let epochs = train.numEpochs {
+            let before = self
+            train.trainIters = Self.steps(epochs, sampleCount, batch)
+            notes.append(
+                "train.train_iters is \(train.trainIters): \(epochs) x \(sampleCount) samples in batches of \(batch)"
+            )
+            notes += followTrainIters(of: before, changed: ["train.train_iters"])
+        }
+        if let count = train.evalsPerEpoch { train.evalInterval = Self.steps(1 / Double(count), sampleCount, batch) }
+        if let count = checkpoint.savesPerEpoch {
+            checkpoint.saveInterval = Self.steps(1 / Double(count), sampleCount, batch)
+        }
+        return notes
+    }
+
+    private static func steps(_ epochs: Double, _ samples: Int, _ batch: Int) -> Int {
+        let exact = epochs * Double(samples) / Double(batch)
+        // A third of three epochs is one.
+        return max(1, Int(saturating: (exact - 1e-9 * exact).rounded(.up)))
+    }
+
+    /// Takes over what ``countEpochs(of:)`` gave another start of the same run.
+    ///
+    /// - Parameter other: The recipe of that start.
+    public mutating func takeEpochs(of other: Recipe) {
+        if train.numEpochs != nil, train.numEpochs == other.train.numEpochs {
+            train.trainIters = other.train.trainIters
+            (scheduler.lrWarmupIters, scheduler.lrWSDDecayIters) = (
+                other.scheduler.lrWarmupIters, other.scheduler.lrWSDDecayIters
+            )
+        }
+        if train.evalsPerEpoch != nil, train.evalsPerEpoch == other.train.evalsPerEpoch {
+            train.evalInterval = other.train.evalInterval
+        }
+    }
+}

@@ -1,0 +1,75 @@
+public import BridgeCore
+import BridgeSupport
+import JSONTree
+
+/// What a run reads besides its checkpoints, as fingerprints by setting: the weights that stay frozen, and the training data.
+///
+/// A resumed run continues with other numbers when one of them was replaced at the same path.
+public struct RunSources: Sendable, Equatable {
+    /// The file's name in an iteration's directory.
+    static let fileName = "sources.json"
+
+    /// The fingerprints; a hub id has none, as its commit is in the recipe.
+    let fingerprints: [String: String]
+
+    private static let weights = "checkpoint.pretrained_checkpoint"
+    private static let data = "dataset.train_data_path"
+
+    /// Those of a recipe.
+    ///
+    /// - Throws: `BridgeError` for a file that cannot be read.
+    public init(_ recipe: Recipe) throws {
+        let model = recipe.model
+        let isFrozen =
+            recipe.peft.scheme != .none || model.freezeLanguageModel || model.freezeVisionModel
+            || model.freezeVisionProjection
+        var found: [String: String] = [:]
+        if isFrozen { found[Self.weights] = try Self.fingerprint(ofModel: recipe.checkpoint.pretrainedCheckpoint) }
+        if [.preloaded, .tokenized].contains(recipe.dataset.datasetType),
+            Files.kind(of: recipe.dataset.trainDataPath) == .file
+        {
+            found[Self.data] = try ContentFingerprint.of([recipe.dataset.trainDataPath])
+        }
+        fingerprints = found
+    }
+
+    /// Those of an iteration; nil for one without.
+    init?(iteration path: String) throws {
+        let name = Files.join(path, Self.fileName)
+        guard Files.exists(name) else { return nil }
+        var found: [String: String] = [:]
+        for (key, value) in try JSON(contentsOf: name).object ?? JSONObject() { found[key] = value.string }
+        fingerprints = found
+    }
+
+    var json: JSON { .object(JSONObject(fingerprints.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) })) }
+
+    /// Compares with what the run began with.
+    ///
+    /// - Returns: A sentence for each data file that was changed.
+    /// - Throws: `BridgeError` when the weights were.
+    func changes(from old: RunSources, of path: String, _ recipe: Recipe) throws -> [String] {
+        let changed = Set(old.fingerprints.filter { $0.value != fingerprints[$0.key, default: $0.value] }.keys)
+        guard !changed.contains(Self.weights) else {
+            throw BridgeError(
+                .badArgument,
+                "\(path) was trained on other weights: those of \(recipe.checkpoint.pretrainedCheckpoint) have changed since; restore them, "
+                    + "or start a new run with another checkpoint.save"
+            )
+        }
+        return changed.sorted().map { _ in "the content of \(recipe.dataset.trainDataPath) has changed since" }
+    }
+
+    /// Of a Megatron checkpoint its manifest, which has the checksums of all files; otherwise the weights and the
+    /// configuration.
+    private static func fingerprint(ofModel path: String) throws -> String? {
+        guard Files.kind(of: path) == .directory else { return nil }
+        if let checkpoint = try? NativeCheckpoint(path: path) {
+            return try ContentFingerprint.of([Files.join(checkpoint.path, "manifest.json")])
+        }
+        let names = try Files.list(path).filter {
+            $0.hasSuffix(".safetensors") || ["config.json", "params.json"].contains($0)
+        }
+        return try ContentFingerprint.of(names.sorted().map { Files.join(path, $0) })
+    }
+}
