@@ -10,10 +10,12 @@ import Testing
         return recipe
     }
 
-    @Test(arguments: [
-        (3.0, 120, 8, 45), (1.5, 11, 4, 5), (0.5, 10, 8, 1), (0.001, 10, 8, 1), (1.0, 8, 8, 1), (1.0, 9, 8, 2),
-        (1.0 / 3, 24, 8, 1), (10.0, 1, 32, 1),
-    ] as [(Double, Int, Int, Int)])
+    @Test(
+        arguments: [
+            (3.0, 120, 8, 45), (1.5, 11, 4, 5), (0.5, 10, 8, 1), (0.001, 10, 8, 1), (1.0, 8, 8, 1), (1.0, 9, 8, 2),
+            (1.0 / 3, 24, 8, 1), (10.0, 1, 32, 1),
+        ] as [(Double, Int, Int, Int)]
+    )
     func stepsFollowFromEpochs(_ epochs: Double, _ samples: Int, _ batch: Int, _ steps: Int) throws {
         let recipe = try counted(["train.num_epochs=\(epochs)", "train.global_batch_size=\(batch)"], samples)
         #expect(recipe.train.trainIters == steps)
