@@ -76,14 +76,14 @@ final class PixtralEncoder: VisionEncoder {
         else {
             throw BridgeError(
                 .badArgument,
-                "a image of \(image.shape[0]) x \(height) x \(width) values, where the tower takes "
+                "an image of \(image.shape[0]) x \(height) x \(width) values, where the tower takes "
                     + "\(sizes.numChannels) channels and sides that are multiples of \(side) up to \(sizes.imageSize)"
             )
         }
         return PatchGrid(rows: height / side, columns: width / side)
     }
 
-    /// Every patch of a image as one row of channels x height x width.
+    /// Every patch of an image as one row of channels x height x width.
     private func patches(_ image: Tensor, _ grid: PatchGrid) -> Tensor {
         let side = sizes.patchSize
         return image.reshaped([sizes.numChannels, grid.rows, side, grid.columns, side]).permuted([1, 3, 0, 2, 4])
@@ -106,7 +106,7 @@ final class PixtralEncoder: VisionEncoder {
     }
 }
 
-/// How many patches a image has.
+/// How many patches an image has.
 struct PatchGrid {
     let rows: Int
     let columns: Int

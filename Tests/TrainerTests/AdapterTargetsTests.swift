@@ -32,19 +32,19 @@ import Testing
     }
 
     @Test(arguments: [
-        (["[q_proj]"], ["q_proj, which is linear_qkv here", "linear_fc1, linear_fc2, linear_proj, linear_qkv,"]),
+        (["[q_proj]"], ["q_proj (use linear_qkv)", "linear_fc1, linear_fc2, linear_proj, linear_qkv,"]),
         (
             ["[q_proj]", "peft.canonical=true"],
             [
-                "q_proj, which is linear_q here",
+                "q_proj (use linear_q)",
                 "linear_fc1, linear_fc1_gate, linear_fc1_up, linear_fc2, linear_k, linear_proj, linear_q, linear_qkv, linear_v",
             ]
         ),
-        (["[gate_proj]"], ["gate_proj, which is linear_fc1 here"]),
-        (["[up_proj]", "peft.canonical=true"], ["up_proj, which is linear_fc1_up here"]),
-        (["[model.layers.0.mlp.down_proj]"], ["down_proj, which is linear_fc2 here"]),
-        (["[o_proj]"], ["o_proj, which is linear_proj here"]),
-        (["[linear_qkv, linear_kqv, *.nowhere]"], ["peft.target_modules", "called: linear_kqv; *.nowhere; it has"]),
+        (["[gate_proj]"], ["gate_proj (use linear_fc1)"]),
+        (["[up_proj]", "peft.canonical=true"], ["up_proj (use linear_fc1_up)"]),
+        (["[model.layers.0.mlp.down_proj]"], ["down_proj (use linear_fc2)"]),
+        (["[o_proj]"], ["o_proj (use linear_proj)"]),
+        (["[linear_qkv, linear_kqv, *.nowhere]"], ["peft.target_modules", "does not have: linear_kqv; *.nowhere; it has"]),
         (
             ["[linear_qkv]", "peft.exclude_modules=[linear_pro]"],
             ["peft.exclude_modules", "linear_pro;", "linear_proj"]

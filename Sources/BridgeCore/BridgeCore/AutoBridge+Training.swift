@@ -226,8 +226,8 @@ extension AutoBridge {
                     )
                 }
                 // Other programs store the rows that pad a vocabulary.
-                let own =
-                    location.split == .vocabulary ? view.rows(0..<model.provider.decoder.vocabSize) : view
+                let isPadded = checkpoint.container == .torchDist && location.split == .vocabulary
+                let own = isPadded ? view.rows(0..<model.provider.decoder.vocabSize) : view
                 let matrices = tensors.count == 1 ? [own] : location.transform.toLayers(own)
                 for (piece, matrix) in zip(tensors, matrices) {
                     let (tensor, matrix) = (piece.tensor, piece.shard?.part(of: matrix) ?? matrix)

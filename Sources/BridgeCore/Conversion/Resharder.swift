@@ -57,7 +57,7 @@ package struct Resharder {
         let others = try otherFiles.map {
             PlannedFile.copy(name: $0, of: try CarriedFiles.open($0, in: checkpoint.path))
         }
-        let notes = try checkpoint.sideFileNotes() + checkpoint.notes
+        let notes = try checkpoint.sideFileNotes()
         let lines = parameters.map { ($0, [$0.name]) }
         guard options.container == .native else {
             let run = model.map {
@@ -75,8 +75,7 @@ package struct Resharder {
                 lines,
                 optimizer: optimizer,
                 ledger: ledger,
-                notes: notes.filter { !$0.hasPrefix("the optimizer's state") } + (run?.notes ?? [])
-                    + (optimizer.isEmpty ? [] : [Self.optimizerNote]),
+                notes: notes + (run?.notes ?? []) + (optimizer.isEmpty ? checkpoint.notes : [Self.optimizerNote]),
                 otherFiles: others + carried() + (text ?? runConfiguration(layout.layout))
             )
         }
@@ -84,7 +83,7 @@ package struct Resharder {
             lines,
             optimizer: checkpoint.container == .native ? optimizer : [],
             ledger: ledger,
-            notes: notes,
+            notes: notes + checkpoint.notes,
             otherFiles: others + carried() + ownRunConfiguration(layout.layout)
         )
     }

@@ -57,7 +57,7 @@ public struct Checkpoint: Sendable {
         facts = [
             ("format", native.formatFact),
             ("layout", native.manifest.layout.description),
-            ("written by", native.manifest.plugin), ("parameters", "\(native.parameters.count)"),
+            ("written by", native.manifest.plugin), ("tensors", "\(native.parameters.count)"),
         ]
     }
 

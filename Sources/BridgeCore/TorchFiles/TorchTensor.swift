@@ -64,10 +64,20 @@ extension TorchArchive {
 extension PickleGraph.Reference {
     /// Whole numbers that are sizes, in a tuple, a list or a `torch.Size`; nil for other values.
     package var sizes: [Int]? {
-        let items = callable == PickleGlobal("torch", "Size") ? arguments.first?.items : self.items
+        if let callable, callable == PickleGlobal("torch", "Size") { return arguments.first?.listedSizes }
+        return listedSizes
+    }
+
+    /// The same of a tuple or a list alone.
+    private var listedSizes: [Int]? {
         guard let items, items.count <= Self.mostDimensions else { return nil }
-        let sizes = items.compactMap { $0.integer.flatMap { (0..<Self.largestSize).contains($0) ? $0 : nil } }
-        return sizes.count == items.count ? sizes : nil
+        // A loop: the optimizer of Swift 6.3 fails on the same with `compactMap`.
+        var sizes: [Int] = []
+        for item in items {
+            guard let size = item.integer, size >= 0, size < Self.largestSize else { return nil }
+            sizes.append(size)
+        }
+        return sizes
     }
 
     /// More dimensions than torch allows.

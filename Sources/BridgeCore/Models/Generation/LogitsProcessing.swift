@@ -15,7 +15,7 @@ struct LogitsProcessing {
     /// Whether there is anything to change.
     var isEmpty: Bool {
         var settings = settings
-        (settings.sampling, settings.stopStrings) = (.init(), [])
+        (settings.sampling, settings.stopStrings, settings.endTokens) = (.init(), [], [])
         (settings.maxTime, settings.maxLength, settings.maxNewTokens) = (nil, nil, nil)
         return settings == GenerationSettings()
     }

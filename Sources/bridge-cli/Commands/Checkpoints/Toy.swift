@@ -13,7 +13,7 @@ struct Toy: ParsableCommand {
 
             EXAMPLES:
               bridge toy --family mistral --output toy
-              bridge toy --family gemma3 --output toy --layers 13 --dtype float32
+              bridge toy --family gemma3 --output toy --num-layers 13 --dtype float32
               bridge toy --family ministral3 --output toy-3b --size 3b
             """
     )
