@@ -190,7 +190,7 @@ public final class TrainingRun {
         let (source, validationSource): (any SampleSource, (any SampleSource)?) =
             try isElsewhere
             ? (MockSource(count: 1, imageCount: 0, seed: 0, encoder: encoder), nil)
-            : recipe.train.evalIters > 0 || recipe.dataset.valSetSize > 0 ? opener.sources() : (opener.training(), nil)
+            : opener.sources(validates: recipe.hasValidations)
         sampleCount = isElsewhere ? nil : source.count
         if let sampleCount {
             for note in self.recipe.countEpochs(of: sampleCount) { environment.logger.notice("\(note)") }
@@ -198,15 +198,14 @@ public final class TrainingRun {
         let (workers, copies) = (recipe.dataset.numWorkers, groups.dp.size)
         samples = DataLoader(try opener.preparer(source), workers: workers, on: engine, copies: copies)
         validation =
-            self.recipe.train.evalInterval > 0 && recipe.train.evalIters > 0
-            ? try validationSource.map {
+            try validationSource.map {
                 DataLoader(
                     try opener.preparer($0, shuffles: false),
                     workers: workers,
                     on: environment.engine,
                     copies: copies
                 )
-            } : nil
+            }
     }
 
     private let sources: RunSources

@@ -21,9 +21,13 @@ import Testing
         { try data.write(to: $0.appendingPathComponent(name)) }
     }
 
-    /// A second shard with a header of these entries and so many bytes of data.
+    /// A second shard with a header of these entries, each name, type, shape and offsets, and so many bytes of data.
     private static func header(_ description: String, _ words: [String], _ entries: String..., data: Int) -> Fault {
-        let bytes = Models.safetensors("{\(entries.joined(separator: ","))}", data: data)
+        let texts = entries.map { entry in
+            let fields = entry.split(separator: " ").map(String.init)
+            return Models.entry(fields[0], fields[1], fields[2], fields[3])
+        }
+        let bytes = Models.safetensors("{\(texts.joined(separator: ","))}", data: data)
         return Fault(testDescription: description, status: 4, words: [second] + words, damage: write(bytes))
     }
 
@@ -58,68 +62,42 @@ import Testing
             words: [second, "announces a header of 18446744073709551615 bytes"],
             damage: write(Models.safetensors("{}", data: 8, length: .max))
         ),
-        header(
-            "overlapping tensors",
-            ["the tensor b", "overlaps"],
-            Models.entry("a", "U8", "[8]", "[0,8]"),
-            Models.entry("b", "U8", "[8]", "[4,12]"),
-            data: 12
-        ),
+        header("overlapping tensors", ["the tensor b", "overlaps"], "a U8 [8] [0,8]", "b U8 [8] [4,12]", data: 12),
         header(
             "a gap between tensors",
             ["the tensor b", "leaves a gap"],
-            Models.entry("a", "U8", "[4]", "[0,4]"),
-            Models.entry("b", "U8", "[4]", "[8,12]"),
+            "a U8 [4] [0,4]",
+            "b U8 [4] [8,12]",
             data: 12
         ),
-        header("offsets beyond the file", ["truncated"], Models.entry("a", "U8", "[1000]", "[0,1000]"), data: 12),
-        header(
-            "offsets that go backwards",
-            ["the tensor a", "data_offsets"],
-            Models.entry("a", "U8", "[4]", "[4,0]"),
-            data: 4
-        ),
-        header(
-            "negative offsets",
-            ["the tensor a", "data_offsets"],
-            Models.entry("a", "U8", "[1]", "[-1,0]"),
-            data: 1
-        ),
+        header("offsets beyond the file", ["truncated"], "a U8 [1000] [0,1000]", data: 12),
+        header("offsets that go backwards", ["the tensor a", "data_offsets"], "a U8 [4] [4,0]", data: 4),
+        header("negative offsets", ["the tensor a", "data_offsets"], "a U8 [1] [-1,0]", data: 1),
         header(
             "offsets that do not fit into an integer",
             ["the tensor a", "data_offsets"],
-            Models.entry("a", "U8", "[1]", "[0,99999999999999999999]"),
+            "a U8 [1] [0,99999999999999999999]",
             data: 1
         ),
         header(
             "a shape that overflows",
             ["the tensor a", "no memory can hold"],
-            Models.entry("a", "F32", "[4294967296,4294967296,4294967296]", "[0,0]"),
+            "a F32 [4294967296,4294967296,4294967296] [0,0]",
             data: 0
         ),
         header(
             "a shape that overflows behind a zero",
             ["the tensor a", "no memory can hold"],
-            Models.entry("a", "F32", "[0,4611686018427387904,4611686018427387904]", "[0,0]"),
+            "a F32 [0,4611686018427387904,4611686018427387904] [0,0]",
             data: 0
         ),
-        header(
-            "a shape and offsets that disagree",
-            ["the tensor a", "takes 16"],
-            Models.entry("a", "F32", "[4]", "[0,12]"),
-            data: 12
-        ),
-        header(
-            "an element type that nobody knows",
-            ["the tensor a", "F4"],
-            Models.entry("a", "F4", "[4]", "[0,2]"),
-            data: 2
-        ),
+        header("a shape and offsets that disagree", ["the tensor a", "takes 16"], "a F32 [4] [0,12]", data: 12),
+        header("an element type that nobody knows", ["the tensor a", "F4"], "a F4 [4] [0,2]", data: 2),
         header(
             "a tensor that stands twice in a header",
             ["\"a\" is twice"],
-            Models.entry("a", "U8", "[1]", "[0,1]"),
-            Models.entry("a", "U8", "[1]", "[1,2]"),
+            "a U8 [1] [0,1]",
+            "a U8 [1] [1,2]",
             data: 2
         ),
         Fault(

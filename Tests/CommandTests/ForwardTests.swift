@@ -28,13 +28,7 @@ import Testing
 
     /// A safetensors file with integers.
     private func inputs(_ entries: [(name: String, shape: [Int], numbers: [Int64])]) throws -> String {
-        var (header, data) = ([String](), Data())
-        for (name, shape, numbers) in entries {
-            let start = data.count
-            numbers.withUnsafeBytes { data.append(contentsOf: $0) }
-            header.append(Models.entry(name, "I64", "\(shape)", "[\(start),\(data.count)]"))
-        }
-        try (Models.safetensors("{\(header.joined(separator: ","))}", data: 0) + data).write(to: scratch.url("in"))
+        try Models.safetensors(entries).write(to: scratch.url("in"))
         return scratch.path("in")
     }
 

@@ -13,13 +13,7 @@ import Testing
     /// A safetensors file of the tokens 5 and 6 and further tensors of whole numbers.
     private func file(_ more: (name: String, shape: [Int], numbers: [Int64])...) throws -> String {
         let entries = [("input_ids", [1, 2], [5, 6] as [Int64])] + more.map { ($0.name, $0.shape, $0.numbers) }
-        var (header, data) = ([String](), Data())
-        for (name, shape, numbers) in entries {
-            let start = data.count
-            numbers.withUnsafeBytes { data.append(contentsOf: $0) }
-            header.append(Models.entry(name, "I64", "\(shape)", "[\(start),\(data.count)]"))
-        }
-        try (Models.safetensors("{\(header.joined(separator: ","))}", data: 0) + data).write(to: scratch.url("in"))
+        try Models.safetensors(entries).write(to: scratch.url("in"))
         return scratch.path("in")
     }
 

@@ -14,13 +14,12 @@ gradients   `bridge forward --gradients`, converted with `--tp 2` as if the grad
 
 import json
 import shutil
-import socket
-from contextlib import nullcontext
 
 import torch
 from checkpoints import read_json
 from compare_training import far, log_of
-from runner import Failure, Runner, main
+from megatron_core import processes, start, transformer_config
+from runner import Runner, main
 from safetensors.torch import load_file, save_file
 
 RANKS = 2
@@ -38,43 +37,19 @@ def local_name(name):
     return name
 
 
-def peer(rank, port, folder, config, rows, output):
+def peer(rank, world, port, folder, config, rows, output):
     """One rank of megatron-core: writes the loss and this rank's gradients."""
-    torch.set_num_threads(1)
-    # It asks for the current device even when nothing is on one, and for random numbers of a device for dropout of 0.
-    torch.cuda.current_device = lambda: torch.device("cpu")
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=RANKS
-    )
-    from megatron.core import parallel_state, tensor_parallel
+    start(rank, world, port, world, 1)
     from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec
     from megatron.core.models.gpt.gpt_model import GPTModel
-    from megatron.core.transformer.transformer_config import TransformerConfig
 
-    tensor_parallel.get_cuda_rng_tracker().fork = lambda *_: nullcontext()
-    parallel_state.initialize_model_parallel(tensor_model_parallel_size=RANKS)
     model = GPTModel(
-        config=TransformerConfig(
-            num_layers=config["num_hidden_layers"],
-            hidden_size=config["hidden_size"],
-            num_attention_heads=config["num_attention_heads"],
-            num_query_groups=config["num_key_value_heads"],
-            kv_channels=config["head_dim"],
-            ffn_hidden_size=config["intermediate_size"],
+        config=transformer_config(
+            config,
             layernorm_epsilon=config["rms_norm_eps"],
-            normalization="RMSNorm",
-            gated_linear_unit=True,
-            activation_func=torch.nn.functional.silu,
-            add_bias_linear=False,
             attention_dropout=0.0,
             hidden_dropout=0.0,
-            tensor_model_parallel_size=RANKS,
-            use_cpu_initialization=True,
-            bias_activation_fusion=False,
-            bias_dropout_fusion=False,
-            masked_softmax_fusion=False,
-            apply_rope_fusion=False,
-            gradient_accumulation_fusion=False,
+            tensor_model_parallel_size=world,
         ),
         transformer_layer_spec=get_gpt_layer_local_spec(normalization="RMSNorm"),
         vocab_size=config["vocab_size"],
@@ -129,17 +104,7 @@ class Comparison(Runner):
     def problems(self, home, model, config, rows):
         megatron = home / "megatron"
         self.call("convert", "--hf-model", model, "--megatron-path", megatron, "--tp", RANKS, "--dtype", "float32")
-        context = torch.multiprocessing.get_context("spawn")
-        iteration, port = megatron / "iter_0000000", free_port()
-        processes = [
-            context.Process(target=peer, args=(rank, port, iteration, config, rows, home)) for rank in range(RANKS)
-        ]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join()
-        if any(process.exitcode for process in processes):
-            raise Failure("megatron-core failed, see above")
+        processes(peer, RANKS, megatron / "iter_0000000", config, rows, home)
         expected = read_json(home / "peer.json")
         problems = [f"megatron-core does not take {name}" for name in expected["problems"]]
         problems += self.step(home, model, rows, expected)
@@ -207,12 +172,6 @@ class Comparison(Runner):
                 if difference > GRADIENT_BOUND:
                     problems.append(f"the gradient of {name} on rank {rank} is {difference:.1e} off")
         return worst, problems
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def run(comparison, options):

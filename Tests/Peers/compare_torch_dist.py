@@ -13,13 +13,12 @@ saves       megatron-core saves the model with one and two processes, stacked an
 torch       torch's own `dcp.load` reads what the bridge wrote, and the bridge what `dcp.save` wrote.
 """
 
-import multiprocessing
 import shutil
-import socket
 
 import torch
 from checkpoints import bits, read_json, read_tensors
-from runner import Failure, Runner, main
+from megatron_core import processes
+from runner import Runner, main
 from torch.distributed import checkpoint as dcp
 from torch_dist_peer import load_process, megatron_tensors, save_process
 
@@ -32,24 +31,6 @@ SAVES = (
     ((2, 1), {"non_homogeneous_layers": True}),
     ((1, 1), {"singleton_local_shards": True}),
 )
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def processes(target, world, *arguments):
-    """Runs a function in several processes that talk to each other."""
-    context, port = multiprocessing.get_context("spawn"), free_port()
-    running = [context.Process(target=target, args=(rank, world, port, *arguments)) for rank in range(world)]
-    for process in running:
-        process.start()
-    for process in running:
-        process.join()
-    if any(process.exitcode for process in running):
-        raise Failure("megatron-core failed, see above")
 
 
 class Comparison(Runner):

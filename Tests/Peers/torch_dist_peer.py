@@ -4,9 +4,8 @@ What the decoder of megatron-core does not have, such as towers and norms after 
 dictionary as megatron-core's own ShardedTensor, stacked like the layers.
 """
 
-from contextlib import nullcontext
-
 import torch
+from megatron_core import start, transformer_config
 
 
 def megatron_tensors(config, tensors):
@@ -69,55 +68,23 @@ def language_prefix(config):
     return "language_model." if "text_config" in config else ""
 
 
-def start(rank, world, port, tensor_size, pipeline_size):
-    """Joins the processes and builds megatron-core's groups."""
-    torch.set_num_threads(1)
-    # It asks for the current device even when nothing is on one.
-    torch.cuda.current_device = lambda: torch.device("cpu")
-    torch.cuda.synchronize = lambda *_: None
-    torch.Tensor.cuda = lambda tensor, *_, **__: tensor
-    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
-    from megatron.core import parallel_state, tensor_parallel
-
-    tensor_parallel.get_cuda_rng_tracker().fork = lambda *_: nullcontext()
-    parallel_state.initialize_model_parallel(
-        tensor_model_parallel_size=tensor_size, pipeline_model_parallel_size=pipeline_size
-    )
-
-
 def decoder(config, tensor_size, pipeline_size, vocabulary, tied, element_type):
     """A GPTModel of the sizes of a configuration, all of its parameters zero."""
     from megatron.core import parallel_state
     from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec
     from megatron.core.models.gpt.gpt_model import GPTModel
-    from megatron.core.transformer.transformer_config import TransformerConfig
 
     text = config.get("text_config", config)
     has_head_norms = "gemma" in text["model_type"]
     model = GPTModel(
-        config=TransformerConfig(
-            num_layers=text["num_hidden_layers"],
-            hidden_size=text["hidden_size"],
-            num_attention_heads=text["num_attention_heads"],
-            num_query_groups=text["num_key_value_heads"],
-            kv_channels=text["head_dim"],
-            ffn_hidden_size=text["intermediate_size"],
-            normalization="RMSNorm",
-            gated_linear_unit=True,
-            activation_func=torch.nn.functional.silu,
-            add_bias_linear=False,
+        config=transformer_config(
+            text,
             qk_layernorm=has_head_norms,
             tensor_model_parallel_size=tensor_size,
             pipeline_model_parallel_size=pipeline_size,
             pipeline_dtype=element_type,
             # Any number of layers divides over two stages.
             num_layers_in_first_pipeline_stage=(text["num_hidden_layers"] + 1) // 2 if pipeline_size > 1 else None,
-            use_cpu_initialization=True,
-            bias_activation_fusion=False,
-            bias_dropout_fusion=False,
-            masked_softmax_fusion=False,
-            apply_rope_fusion=False,
-            gradient_accumulation_fusion=False,
         ),
         transformer_layer_spec=get_gpt_layer_local_spec(normalization="RMSNorm", qk_layernorm=has_head_norms),
         vocab_size=vocabulary,

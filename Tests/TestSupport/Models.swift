@@ -24,6 +24,17 @@ public enum Models {
         return bytes + Data(header.utf8) + Data(count: data)
     }
 
+    /// The bytes of a safetensors file with int64 tensors.
+    public static func safetensors(_ tensors: [(name: String, shape: [Int], numbers: [Int64])]) -> Data {
+        var (header, data) = ([String](), Data())
+        for (name, shape, numbers) in tensors {
+            let start = data.count
+            numbers.withUnsafeBytes { data.append(contentsOf: $0) }
+            header.append(entry(name, "I64", "\(shape)", "[\(start),\(data.count)]"))
+        }
+        return safetensors("{\(header.joined(separator: ","))}", data: 0) + data
+    }
+
     /// One entry of a header.
     public static func entry(_ name: String, _ dtype: String, _ shape: String, _ offsets: String) -> String {
         #""\#(name)":{"dtype":"\#(dtype)","shape":\#(shape),"data_offsets":\#(offsets)}"#

@@ -44,7 +44,10 @@ import Testing
         (["[up_proj]", "peft.canonical=true"], ["up_proj (use linear_fc1_up)"]),
         (["[model.layers.0.mlp.down_proj]"], ["down_proj (use linear_fc2)"]),
         (["[o_proj]"], ["o_proj (use linear_proj)"]),
-        (["[linear_qkv, linear_kqv, *.nowhere]"], ["peft.target_modules", "does not have: linear_kqv; *.nowhere; it has"]),
+        (
+            ["[linear_qkv, linear_kqv, *.nowhere]"],
+            ["peft.target_modules", "does not have: linear_kqv; *.nowhere; it has"]
+        ),
         (
             ["[linear_qkv]", "peft.exclude_modules=[linear_pro]"],
             ["peft.exclude_modules", "linear_pro;", "linear_proj"]

@@ -31,9 +31,12 @@ extension AutoBridge {
     /// The settings of the model's `generation_config.json`, or of `config.json` if there is no such file.
     ///
     /// - Throws: `BridgeError` for values that cannot be used or would change the result and are not supported.
-    public func generationSettings() throws -> GenerationSettings {
-        let (json, name, _) = try generationFile()
-        return try GenerationSettings(json, name: name, vocabulary: model.provider.decoder.vocabSize)
+    public func generationSettings() throws -> GenerationSettings { try foundSettings().settings }
+
+    /// The same, and whether they are those of a `generation_config.json`.
+    private func foundSettings() throws -> (settings: GenerationSettings, areOfFile: Bool) {
+        let (json, name, isOwn) = try generationFile()
+        return (try GenerationSettings(json, name: name, vocabulary: model.provider.decoder.vocabSize), isOwn)
     }
 
     /// The end-of-sequence tokens, from `generation_config.json`, or from the configuration if there is no such file.
@@ -42,10 +45,10 @@ extension AutoBridge {
     ///
     /// - Throws: As ``generationSettings()``.
     public func endTokens() throws -> Set<Int32> {
-        let tokens = try generationSettings().endTokens
-        if !tokens.isEmpty { return Set(tokens) }
+        let (settings, areOfFile) = try foundSettings()
+        if !settings.endTokens.isEmpty { return Set(settings.endTokens) }
         // A tekken.json without other files has no such key; the tokenizer has the token.
-        guard try !generationFile().isOwn, let tokenizer = try? processor().tokenizer, tokenizer.framesConversations
+        guard !areOfFile, let tokenizer = try? processor().tokenizer, tokenizer.framesConversations
         else {
             return []
         }

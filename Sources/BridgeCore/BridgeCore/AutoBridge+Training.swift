@@ -33,7 +33,10 @@ extension AutoBridge {
     ) throws {
         let names = TrainedNames(try model.table(style))
         guard groups.world.size == 1 else {
-            return try saveShards(state, names, to: path, iteration: iteration, files: files, groups, context)
+            let rounds = AgreementRounds(groups.checkpoint)
+            return try rounds.telling {
+                try saveShards(state, names, to: path, iteration: iteration, files: files, groups, context, rounds)
+            }
         }
         let parameters = try names.parameters(state.parameters.map { ($0.name, $0.tensor) })
         let kinds = Dictionary(grouping: state.moments, by: \.kind).sorted { $0.key < $1.key }
@@ -73,21 +76,6 @@ extension AutoBridge {
     }
 
     /// Writes the parts of all ranks into one iteration: rank 0 makes the directory and names it when all have written.
-    private func saveShards(
-        _ state: TrainingState,
-        _ names: TrainedNames,
-        to path: String,
-        iteration: Int,
-        files: [(name: String, bytes: [UInt8])],
-        _ groups: ProcessGroupCollection,
-        _ context: RunContext
-    ) throws {
-        let rounds = AgreementRounds(groups.checkpoint)
-        try rounds.telling {
-            try saveShards(state, names, to: path, iteration: iteration, files: files, groups, context, rounds)
-        }
-    }
-
     private func saveShards(
         _ state: TrainingState,
         _ names: TrainedNames,

@@ -173,11 +173,9 @@ extension Recipe {
         ]
     }
 
-    /// Whether a run has validations.
+    /// Whether a run has validations, and samples for them.
     private static func validates(_ recipe: Recipe) -> Bool {
-        guard recipe.train.evalIters > 0, recipe.train.evalInterval > 0 || recipe.train.evalsPerEpoch != nil else {
-            return false
-        }
+        guard recipe.hasValidations else { return false }
         let isFile = [.preloaded, .tokenized].contains(recipe.dataset.datasetType)
         return !isFile || !recipe.dataset.validDataPath.isEmpty || recipe.dataset.valSetSize > 0
     }

@@ -2,6 +2,9 @@ import JSONTree
 
 /// Settings that count in epochs, passes over the training samples.
 extension Recipe {
+    /// Whether the steps have validations between them, if there are samples for it.
+    public var hasValidations: Bool { train.evalIters > 0 && (train.evalInterval > 0 || train.evalsPerEpoch != nil) }
+
     /// Replaces settings in epochs by steps: the number of steps, and the intervals of validations and of checkpoints.
     ///
     /// `ceil(num_epochs x samples / global_batch_size)` steps, and `ceil(samples / (global_batch_size x n))` steps for an

@@ -63,11 +63,14 @@ public struct DatasetOpener: Sendable {
 
     /// The training and the validation samples; the latter nil if there are none.
     ///
+    /// - Parameter validates: Whether the run needs the validation samples.
     /// - Throws: `BridgeError` when they cannot be opened or divided.
-    public func sources() throws -> (training: any SampleSource, validation: (any SampleSource)?) {
+    public func sources(validates: Bool) throws -> (training: any SampleSource, validation: (any SampleSource)?) {
         let all = try training()
-        guard section.valSetSize > 0 else { return (all, try validation()) }
-        return try SampleSubset.split(all, size: section.valSetSize, seed: seed)
+        guard section.valSetSize > 0 else { return (all, validates ? try validation() : nil) }
+        // The training samples are the same with and without validations.
+        let parts = try SampleSubset.split(all, size: section.valSetSize, seed: seed)
+        return (parts.training, validates ? parts.validation : nil)
     }
 
     /// The micro-batches of a source, with the settings of the section.

@@ -57,7 +57,7 @@ public struct RunSources: Sendable, Equatable {
                     + "or start a new run with another checkpoint.save"
             )
         }
-        return changed.sorted().map { _ in "the content of \(recipe.dataset.trainDataPath) has changed since" }
+        return changed.contains(Self.data) ? ["the content of \(recipe.dataset.trainDataPath) has changed since"] : []
     }
 
     /// Of a Megatron checkpoint its manifest, which has the checksums of all files; otherwise the weights and the

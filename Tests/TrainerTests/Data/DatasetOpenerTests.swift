@@ -38,7 +38,7 @@ import Trainer
         opener.section.trainDataPath = try directory.write(Array(rows.joined(separator: "\n").utf8), to: "train.jsonl")
         opener.section.valSetSize = size
         func parts() throws -> (training: [Int32], validation: [Int32]) {
-            let (training, validation) = try opener.sources()
+            let (training, validation) = try opener.sources(validates: true)
             func all(_ source: any SampleSource) throws -> [Int32] {
                 try (0..<source.count).map { try source.sample(at: $0).tokens[0] }
             }
@@ -59,7 +59,20 @@ import Trainer
         var opener = try opener(.tokenized)
         opener.section.trainDataPath = try directory.write(Array(rows.joined(separator: "\n").utf8), to: "train.jsonl")
         opener.section.valSetSize = size
-        expectError(mentioning: "dataset.val_set_size is", "of 10 samples apart") { try opener.sources() }
+        expectError(mentioning: "dataset.val_set_size is", "of 10 samples apart") {
+            try opener.sources(validates: true)
+        }
+    }
+
+    /// A run without validations needs no file of theirs.
+    @Test func validationSamplesAreOpenedForARunThatValidates() throws {
+        let directory = try TemporaryDirectory()
+        var opener = try opener(.tokenized)
+        let row = Array("{\"input_ids\": [1, 2], \"labels\": [-100, 2]}".utf8)
+        opener.section.trainDataPath = try directory.write(row, to: "train.jsonl")
+        opener.section.validDataPath = directory.path("missing.jsonl")
+        #expect(try opener.sources(validates: false).validation == nil)
+        expectError(mentioning: "missing.jsonl") { try opener.sources(validates: true) }
     }
 
     @Test func syntheticImagesForValidationDifferFromThoseForTraining() throws {

@@ -226,7 +226,7 @@ package struct PickleReader: ~Copyable {
         // Taken out first, so that the array is extended where it is and not copied.
         let node = graph.nodes[number]
         graph.nodes[number] = .tuple([])
-        switch node {
+        switch consume node {
         case .list(var items):
             items += values
             graph.nodes[number] = .list(items)
@@ -249,7 +249,7 @@ package struct PickleReader: ~Copyable {
         let number = try top()
         let node = graph.nodes[number]
         graph.nodes[number] = .tuple([])
-        switch node {
+        switch consume node {
         case .dictionary(var items):
             items += pairs
             graph.nodes[number] = .dictionary(items)
