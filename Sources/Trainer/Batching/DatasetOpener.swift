@@ -64,6 +64,7 @@ public struct DatasetOpener: Sendable {
     /// The training and the validation samples; the latter nil if there are none.
     ///
     /// - Parameter validates: Whether the run needs the validation samples.
+    /// - Returns: The samples of both.
     /// - Throws: `BridgeError` when they cannot be opened or divided.
     public func sources(validates: Bool) throws -> (training: any SampleSource, validation: (any SampleSource)?) {
         let all = try training()

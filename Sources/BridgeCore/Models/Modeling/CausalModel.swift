@@ -239,7 +239,8 @@ extension CausalModel {
     private func seen(_ images: [Tensor]) throws -> [Tensor] {
         guard !images.isEmpty else { return [] }
         guard let vision else {
-            throw BridgeError(.badArgument, "\(images.count == 1 ? "1 image was" : "\(images.count) images were") given to a model that only reads text")
+            let found = images.count == 1 ? "1 image was" : "\(images.count) images were"
+            throw BridgeError(.badArgument, "\(found) given to a model that only reads text")
         }
         return try vision.features(of: images)
     }
