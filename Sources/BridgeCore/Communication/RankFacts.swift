@@ -51,20 +51,9 @@ public struct RankFacts: Sendable {
         return Dictionary(pairs.map { (String($0[0]), String($0[$0.count - 1])) }) { first, _ in first }
     }
 
-    /// Up to this many pieces of a file are compared, so that a file of any size takes a moment.
-    private static let pieceCount = 256
-
     private static func summary(_ path: String) -> String {
         guard let file = try? FileStorage(path: path) else { return "missing" }
-        let piece = BlockChecksum.pieceByteCount
-        let pieces = (file.byteCount + piece - 1) / piece
-        let stride = max(1, pieces / pieceCount)
-        let hash = BlockChecksum.Stream()
-        for number in Swift.stride(from: 0, to: pieces, by: stride) {
-            let range = number * piece..<min((number + 1) * piece, file.byteCount)
-            guard let bytes = try? file.bytes(range) else { return "not readable" }
-            bytes.withUnsafeBytes { hash.update($0) }
-        }
-        return "\(file.byteCount) bytes, checksum \(hash.digest)"
+        guard let checksum = try? ContentFingerprint.of([path]) else { return "not readable" }
+        return "\(file.byteCount) bytes, checksum \(checksum)"
     }
 }
