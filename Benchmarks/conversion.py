@@ -151,4 +151,5 @@ def report(arguments, results, size, made):
     )  # fmt: skip
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -27,6 +27,8 @@ SECTIONS = {
     "training": "Training",
     "hub": "Downloads",
     "learning": "Accuracy of trained toy models",
+    "parallel": "Training with several ranks",
+    "builds": "Two versions of the program",
 }
 TEXTS = ["benchmark", "title", "date", "machine", "command"]
 LISTS = ["method", "tables", "notes"]

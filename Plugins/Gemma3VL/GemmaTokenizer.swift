@@ -4,7 +4,13 @@ import Tokenizers
 
 extension TokenizerClass {
     /// `GemmaTokenizer`, transformers 5.23 (models/gemma/tokenization_gemma.py).
-    static let gemma = TokenizerClass("GemmaTokenizer") { configuration in
+    static let gemma = TokenizerClass(
+        "GemmaTokenizer",
+        tokens: [
+            "bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>", "pad_token": "<pad>",
+            "mask_token": "<mask>",
+        ]
+    ) { configuration in
         let unknown = configuration["unk_token"]?.string ?? configuration["unk_token"]?["content"]?.string ?? "<unk>"
         return model + [
             ("model.unk_token", .string(unknown)),

@@ -38,12 +38,9 @@ struct Ministral3Bridge: ModelBridge {
 
     var toy: ToyRecipe { Ministral3Toy.recipe }
 
-    /// The expression of transformers 5.23, which it puts into tokenizers of older files on request.
-    let tokenizerClass: TokenizerClass? = TokenizerClass(
-        correctedBy: "fix_mistral_regex",
-        expression: #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|"#
-            + #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|"#
-            + #"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+    let tokenizerClass: TokenizerClass? = .correctedSplit(
+        by: "fix_mistral_regex",
+        modelTypes: ["mistral", "mistral3", "voxtral", "ministral", "pixtral"]
     )
 
     var recipes: [RecipeTemplate] { Ministral3Recipes.all }

@@ -2,9 +2,10 @@ import BridgeCore
 
 /// Decides whether a step is applied or skipped.
 struct LossMonitor {
-    enum Decision { case good, notFinite, spike, empty }
+    enum Decision { case good, notFinite, spike, largeGradient, empty }
 
     private let threshold: Double?
+    private let largestNorm: Double?
     private let mostInARow: Int
     private var inARow = 0
     /// The running mean of the losses of applied steps; nil before the first.
@@ -13,8 +14,9 @@ struct LossMonitor {
     /// The weight of each loss in the running mean.
     private static let share = 0.05
 
-    init(_ section: Recipe.TrainSection) {
+    init(_ section: Recipe.TrainSection, _ optimizer: Recipe.OptimizerSection) {
         threshold = section.spikeThreshold
+        largestNorm = optimizer.gradNormSkipThreshold
         mostInARow = section.maxSkippedIters
     }
 
@@ -27,6 +29,8 @@ struct LossMonitor {
             decision = .notFinite
         } else if let threshold, let meanLoss, loss > threshold * meanLoss {
             decision = .spike
+        } else if let largestNorm, gradientNorm > largestNorm {
+            decision = .largeGradient
         } else {
             decision = .good
         }

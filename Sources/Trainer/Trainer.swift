@@ -47,8 +47,8 @@ public final class Trainer {
         public var adapters: AdapterSet?
         /// The training batches.
         public var samples: any BatchSource
-        /// The validation batches; nil for none.
-        public var validation: (any BatchSource)?
+        /// The validation batches by the name of their data set; empty for none.
+        public var validation: [(name: String, batches: any BatchSource)]
         /// The receivers of metrics.
         public var sinks: [any MetricsSink]
         /// The checkpoints; nil for a run without any.
@@ -64,7 +64,7 @@ public final class Trainer {
             model: any CausalModel,
             adapters: AdapterSet? = nil,
             samples: any BatchSource,
-            validation: (any BatchSource)? = nil,
+            validation: [(name: String, batches: any BatchSource)] = [],
             sinks: [any MetricsSink] = [],
             checkpoints: RunCheckpoints? = nil,
             metadata: RunMetadata,
@@ -105,6 +105,7 @@ public final class Trainer {
         optimizer = try Optimizer(
             components.recipe.optimizer,
             trained,
+            rates: LearningRateFactors(components.recipe, components.model, components.adapters),
             on: components.model.engine,
             groups: groups,
             ddp: components.recipe.ddp,
@@ -121,7 +122,7 @@ public final class Trainer {
             scheduler: components.recipe.scheduler,
             trainIters: components.recipe.train.trainIters
         )
-        lossMonitor = LossMonitor(components.recipe.train)
+        lossMonitor = LossMonitor(components.recipe.train, components.recipe.optimizer)
         sinks = components.sinks
     }
 
@@ -293,6 +294,12 @@ public final class Trainer {
         case .empty:
             progress.skippedIterations += 1
             logger.warning("step \(number) is skipped: it has no supervised token")
+        case .largeGradient:
+            progress.skippedIterations += 1
+            let limit = section.gradNormSkipThreshold ?? 0
+            logger.warning(
+                "step \(number) is skipped: its gradient norm \(norm) is above optimizer.grad_norm_skip_threshold=\(limit)"
+            )
         case .spike:
             progress.skippedIterations += 1
             logger.warning("step \(number) is skipped: its loss \(loss) is far above the running mean")
@@ -340,8 +347,29 @@ public final class Trainer {
     // MARK: Validation
 
     private func validate(_ shouldStop: () -> Bool) throws -> ValidationRecord? {
-        guard let samples = components.validation else { return nil }
+        guard !components.validation.isEmpty else { return nil }
         let start = ContinuousClock.now
+        var (sum, count) = (0.0, 0)
+        var parts: [ValidationRecord.Part] = []
+        for (name, batches) in components.validation {
+            guard let (loss, tokens) = try validate(batches, shouldStop) else { return nil }
+            (sum, count) = (sum + loss, count + tokens)
+            if tokens > 0 { parts.append(ValidationRecord.Part(name: name, loss: loss / Double(tokens))) }
+        }
+        guard count > 0 else { return nil }
+        let record = ValidationRecord(
+            iteration: progress.iteration,
+            loss: sum / Double(count),
+            perplexity: exp(min(sum / Double(count), 700)),
+            seconds: (ContinuousClock.now - start).seconds,
+            parts: components.validation.count > 1 ? parts : []
+        )
+        tell { try $0.record(record) }
+        return record
+    }
+
+    /// The sum of the losses and the number of supervised tokens of a data set's first batches; nil when the run stops.
+    private func validate(_ batches: any BatchSource, _ shouldStop: () -> Bool) throws -> (loss: Double, tokens: Int)? {
         let train = components.recipe.train
         var (loss, count) = (0.0, 0)
         let perStep = max(1, train.globalBatchSize / (train.microBatchSize * groups.dp.size))
@@ -349,21 +377,13 @@ public final class Trainer {
             // The step is complete, and a validation on some of the samples would have another result.
             if try stopsAnywhere(shouldStop) { return nil }
             let first = (micro * groups.dp.size + groups.dp.rank) * train.microBatchSize
-            let batch = try samples.batch(first: first, count: train.microBatchSize)
+            let batch = try batches.batch(first: first, count: train.microBatchSize)
             guard batch.supervisedCount > 0 else { continue }
             loss += try passes.evaluate(PipelineSchedule.MicroBatch(batch))
             count += batch.supervisedCount
         }
         (loss, count, _) = try summed(loss, count, 0)
-        guard count > 0 else { return nil }
-        let record = ValidationRecord(
-            iteration: progress.iteration,
-            loss: loss / Double(count),
-            perplexity: exp(min(loss / Double(count), 700)),
-            seconds: (ContinuousClock.now - start).seconds
-        )
-        tell { try $0.record(record) }
-        return record
+        return (loss, count)
     }
 
     // MARK: Checkpoints

@@ -8,9 +8,9 @@ extension TrainingRun {
     private static func sources(_ recipe: Recipe) -> [String] {
         let dataset = recipe.dataset
         return [
-            recipe.checkpoint.pretrainedCheckpoint, recipe.hfPath, dataset.trainDataPath, dataset.validDataPath,
-            dataset.pathOrDataset, dataset.imageFolder,
-        ].filter { !$0.isEmpty }
+            recipe.checkpoint.pretrainedCheckpoint, recipe.hfPath, dataset.trainDataPath, dataset.pathOrDataset,
+            dataset.imageFolder,
+        ].filter { !$0.isEmpty } + dataset.source + dataset.validationFiles
     }
 
     /// Refuses ranks that were started with other settings, programs, weights or data than rank 0.

@@ -28,7 +28,7 @@ public final class TrainingRun {
     public let groups: ProcessGroupCollection
     private let directory: RunDirectory
     private let samples: DataLoader
-    private let validation: DataLoader?
+    private let validation: [(name: String, batches: any BatchSource)]
     private let engine: any TensorEngine
     private let logger: Logger
     private let trace: (events: ChromeTrace, path: String)?
@@ -187,25 +187,24 @@ public final class TrainingRun {
         opener.maker = environment.maker
         // A dry run downloads no data; it reports a data set that is not in the cache.
         let isElsewhere = environment.isShapeOnly && opener.isOnTheHubOnly(environment.hub)
-        let (source, validationSource): (any SampleSource, (any SampleSource)?) =
+        let data =
             try isElsewhere
-            ? (MockSource(count: 1, imageCount: 0, seed: 0, encoder: encoder), nil)
+            ? DatasetOpener.Sources(
+                training: MockSource(count: 1, imageCount: 0, seed: 0, encoder: encoder),
+                validation: []
+            )
             : opener.sources(validates: recipe.hasValidations)
-        sampleCount = isElsewhere ? nil : source.count
+        for note in data.notes { environment.logger.notice("\(note)") }
+        sampleCount = isElsewhere ? nil : data.training.count
         if let sampleCount {
             for note in self.recipe.countEpochs(of: sampleCount) { environment.logger.notice("\(note)") }
         }
         let (workers, copies) = (recipe.dataset.numWorkers, groups.dp.size)
-        samples = DataLoader(try opener.preparer(source), workers: workers, on: engine, copies: copies)
-        validation =
-            try validationSource.map {
-                DataLoader(
-                    try opener.preparer($0, shuffles: false),
-                    workers: workers,
-                    on: environment.engine,
-                    copies: copies
-                )
-            }
+        samples = DataLoader(try opener.preparer(data.training), workers: workers, on: engine, copies: copies)
+        validation = try data.validation.map { name, samples in
+            let preparer = try opener.preparer(samples, shuffles: false)
+            return (name, DataLoader(preparer, workers: workers, on: environment.engine, copies: copies))
+        }
     }
 
     private let sources: RunSources
@@ -228,8 +227,10 @@ public final class TrainingRun {
         let section = recipe.dataset
         switch section.datasetType {
         case .mock: return "synthetic"
-        case .hf: return section.pathOrDataset.isEmpty ? section.makerName : section.pathOrDataset
-        case .preloaded, .tokenized: return section.trainDataPath
+        case .hf:
+            let names = section.trainingSources.map { $0.isEmpty ? section.makerName : $0 }
+            return names.joined(separator: ", ")
+        case .preloaded, .tokenized: return section.trainingSources.joined(separator: ", ")
         }
     }
 

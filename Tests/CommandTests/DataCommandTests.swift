@@ -111,6 +111,7 @@ import Testing
             "\(check.output)"
         )
         #expect(check.output.contains("warning: the end of the assistant's turns is not supervised"), "\(check.output)")
+        #expect(try BridgeProcess(["data", "check", "--strict"] + arguments).wait().status == 1)
         let preview = try BridgeProcess(["data", "preview"] + arguments).wait()
         #expect(preview.errors.contains("warning: messages[].wieght, odd of the data are ignored"), "\(preview.errors)")
         for command in ["check", "preview"] {

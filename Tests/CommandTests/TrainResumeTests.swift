@@ -49,6 +49,32 @@ import Testing
         #expect(bench.scratch.content.filter { $0.contains(".partial") } == [])
     }
 
+    /// Two files with weights, validations of each, samples that are dropped: an interrupted run has the steps of a whole one.
+    @Test func aBlendResumesInTheMiddle() throws {
+        try bench.write(Array(TrainBench.rows.prefix(5)) + Array(TrainBench.rows.prefix(2)), to: "first.jsonl")
+        try bench.write(Array(TrainBench.rows.suffix(6)), to: "second.jsonl")
+        let (first, second) = (bench.scratch.path("first.jsonl"), bench.scratch.path("second.jsonl"))
+        let settings = [
+            "dataset.train_data_path=null", "dataset.source=[\(first),\(second)]", "dataset.source_weights=[1,3]",
+            "dataset.blend=all_exhausted", "dataset.blend_seed=5", "dataset.exact_deduplication=true",
+            "dataset.val_set_size=1", "train.eval_interval=2", "train.eval_iters=1",
+        ]
+        let whole = try BridgeProcess(bench.arguments("whole") + settings).wait()
+        #expect(whole.status == 0, "\(whole.errors)")
+        #expect(
+            whole.errors.contains("first.jsonl: 2 samples of 7 dropped, equal to an earlier one"),
+            "\(whole.errors)"
+        )
+        for limit in [1, 4, 6] {
+            let part = try BridgeProcess(bench.arguments("parts") + settings + ["train.exit_interval=\(limit)"]).wait()
+            #expect(part.status == 0, "\(part.errors)")
+        }
+        #expect(try bench.steps("parts") == bench.steps("whole"))
+        #expect(bench.state("parts", iteration: 6) == bench.state("whole", iteration: 6))
+        let losses = try bench.log("whole").compactMap { $0["validation_lm_losses"]?.object }
+        #expect(losses.count == 3 && losses.allSatisfy { $0.keys == [first, second] }, "\(losses)")
+    }
+
     @Test(arguments: [SIGINT, SIGTERM]) func aSignalSavesAndTheRunResumes(_ signal: Int32) throws {
         let endless = bench.arguments("run", "train.train_iters=1000000", "checkpoint.save_interval=1000000")
         let run = try BridgeProcess(endless)

@@ -16,20 +16,32 @@ import Tokenizers
 
     init() throws { directory = try TemporaryDirectory() }
 
-    /// A copy of a checkpoint with changed files; null removes a key of `tokenizer_config.json`.
-    private func bridge(_ checkpoint: String, configuration: JSON = [:], tokenizer: JSON = [:]) throws -> AutoBridge {
+    /// A copy of a checkpoint with changed files; null removes a key of `tokenizer_config.json` and `config.json`.
+    private func bridge(
+        _ checkpoint: String,
+        configuration: JSON = [:],
+        tokenizer: JSON = [:],
+        model: JSON = [:]
+    ) throws -> AutoBridge {
         let source = try directory.copy(ofCheckpoint: checkpoint)
-        for (file, changes) in [("tokenizer_config.json", configuration), ("tokenizer.json", tokenizer)] {
+        let files = [
+            ("tokenizer_config.json", configuration), ("tokenizer.json", tokenizer), ("config.json", model),
+        ]
+        for (file, changes) in files {
             var json = try JSON(contentsOf: "\(source)/\(file)")
             for (key, value) in changes.object ?? JSONObject() {
-                json.set(value.isNull && file == "tokenizer_config.json" ? JSON?.none : value, at: key)
+                json.set(value.isNull && file != "tokenizer.json" ? JSON?.none : value, at: key)
             }
             try directory.write(json.text(), to: "source/\(file)")
+        }
+        let roles = ["bos_token", "eos_token", "unk_token", "pad_token", "added_tokens_decoder"]
+        if roles.allSatisfy({ configuration[$0]?.isNull == true }) {
+            try? FileManager.default.removeItem(atPath: "\(source)/special_tokens_map.json")
         }
         return try AutoBridge.fromHF(source)
     }
 
-    @Test func everyCaseIsThere() { #expect(Self.count == 25) }
+    @Test func everyCaseIsThere() { #expect(Self.count == 29) }
 
     @Test(arguments: 0..<count) func tokensAreThoseOfTransformers(_ index: Int) throws {
         let recorded = try Self.recorded.get()
@@ -51,8 +63,9 @@ import Tokenizers
             let decoded = try #require(entry["decoded"]?.array?[position].string)
             #expect(try tokenizer.decode(ids, skippingSpecialTokens: false) == decoded, label)
         }
-        #expect(tokenizer.settings.beginToken == entry["bos_token"]?.string, label)
-        #expect(tokenizer.settings.endToken == entry["eos_token"]?.string, label)
+        for role in ["bos_token", "eos_token", "unk_token", "pad_token", "mask_token"] {
+            #expect(tokenizer.settings.specialTokens[role] == entry[role]?.string, label)
+        }
     }
 
     @Test func unknownKeysOfTheFilesAreReported() throws {
@@ -103,6 +116,33 @@ import Tokenizers
         #expect(try tokens(["fix_mistral_regex": true], larger) == expected)
         #expect(try tokens(["fix_mistral_regex": false], larger) != expected)
         #expect(try tokens(["fix_mistral_regex": true], vocabulary) != expected)
+    }
+
+    /// Files that transformers 5 wrote, and those of other models, keep their expression.
+    @Test func theExpressionIsCorrectedForModelsOfTransformers() throws {
+        let file = "\(Fixtures.checkpoint("mistral"))/tokenizer.json"
+        var vocabulary = try #require(try JSON(contentsOf: file)[path: "model.vocab"]?.object)
+        for id in vocabulary.count...100_001 { vocabulary["\u{2581}\u{2581}\(id)"] = JSON(id) }
+        let other: JSON = ["type": "Split", "pattern": ["Regex": "."], "behavior": "Isolated", "invert": false]
+        let bytes: JSON = ["type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false]
+        let tokenizer: JSON = [
+            "pre_tokenizer": ["type": "Sequence", "pretokenizers": [other, bytes]], "model.vocab": .object(vocabulary),
+        ]
+        let source = try bridge("mistral", configuration: ["fix_mistral_regex": true], tokenizer: tokenizer)
+        let path = try #require(source.directory?.path)
+        let original = try JSON(contentsOf: "\(path)/config.json")
+        let unchanged = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
+        let corrected = try unchanged.processor().tokenizer.encode("Hello world")
+        let registered = source.bridge.tokenizerClass
+        let entries = try #require(try Self.recorded.get()["corrections"]?.array)
+        #expect(entries.count == 17)
+        for entry in entries {
+            var model = original
+            for key in ["transformers_version", "model_type"] { model.set(entry[key]?.nonNull, at: key) }
+            try directory.write(model.text(), to: "source/config.json")
+            let found = try Tokenizer(directory: path, registered: registered).encode("Hello world")
+            #expect((found == corrected) == entry["is_corrected"]?.bool, "\(entry.compactText)")
+        }
     }
 
     @Test(arguments: [

@@ -31,6 +31,21 @@ import Testing
         #expect(canonical == ["\(attention).linear_qkv.adapter.adapter_q.linear_in.weight"])
     }
 
+    @Test func partsOfTheModelAndKindsOfModulesAreChosen() throws {
+        let all = try adapted("peft.vision_lora=true", model: "gemma3")
+        let tower = all.filter { $0.hasPrefix("vision") }
+        let attention = all.filter { $0.contains("attn") || $0.contains("attention") }
+        #expect(!tower.isEmpty && tower.count < all.count && !attention.isEmpty && attention.count < all.count)
+        #expect(
+            try adapted("peft.finetune_vision_layers=true", "peft.finetune_language_layers=false", model: "gemma3")
+                == tower
+        )
+        let without = try adapted("peft.vision_lora=true", "peft.finetune_mlp_modules=false", model: "gemma3")
+        #expect(without == attention)
+        let mlp = try adapted("peft.vision_lora=true", "peft.finetune_attention_modules=false", model: "gemma3")
+        #expect(mlp == all.subtracting(attention))
+    }
+
     @Test(arguments: [
         (["[q_proj]"], ["q_proj (use linear_qkv)", "linear_fc1, linear_fc2, linear_proj, linear_qkv,"]),
         (
@@ -52,7 +67,7 @@ import Testing
             ["[linear_qkv]", "peft.exclude_modules=[linear_pro]"],
             ["peft.exclude_modules", "linear_pro;", "linear_proj"]
         ),
-        (["[linear_qkv]", "peft.exclude_modules=[*linear_qkv]"], ["excludes every module"]),
+        (["[linear_qkv]", "peft.exclude_modules=[*linear_qkv]"], ["exclude every module"]),
         (["[linear_q]"], ["peft.canonical=true"]),
         (["[linear_qkv]", "model.freeze_language_model=true"], ["the language model is frozen", "--vision-lora"]),
     ])

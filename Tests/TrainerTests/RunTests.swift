@@ -80,7 +80,7 @@ import Trainer
                     model: model,
                     adapters: adapters,
                     samples: samples,
-                    validation: validation,
+                    validation: validation.map { [("rows", $0)] } ?? [],
                     sinks: sinks + [log],
                     checkpoints: RunCheckpoints(
                         bridge,

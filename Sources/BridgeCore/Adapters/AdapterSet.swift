@@ -125,8 +125,9 @@ public final class AdapterSet: Sendable {
         guard try stages.allReduceSum([Double(modules.count)])[0] > 0 else {
             throw BridgeError(
                 .badConfiguration,
-                "peft.exclude_modules (\(configuration.excludeModules.joined(separator: ", "))) excludes every module that "
-                    + "peft.target_modules (\(configuration.targetModules.joined(separator: ", "))) names; include at least one"
+                "peft.exclude_modules (\(configuration.excludeModules.joined(separator: ", "))) and the settings peft.finetune_* exclude "
+                    + "every module that peft.target_modules (\(configuration.targetModules.joined(separator: ", "))) names; include at "
+                    + "least one"
             )
         }
         self.configuration = configuration

@@ -42,12 +42,28 @@ struct AdapterTargets {
     ///   - isTower: Whether it is the vision tower's, whose modules are targets all together.
     /// - Returns: For each of its layers whether it does.
     func layers(of module: AdaptedModule, isTower: Bool) -> [Bool] {
-        module.layers.indices.map { index in
+        guard isSelected(module, isTower: isTower) else { return module.layers.map { _ in false } }
+        return module.layers.indices.map { index in
             let names = Self.names(of: module, layer: index)
             if Self.isNamed(names, configuration.excludeModules) { return false }
             return isTower || Self.isNamed(names, configuration.targetModules)
         }
     }
+
+    /// Whether the recipe gives adapters to this part of the model and to this kind of module.
+    private func isSelected(_ module: AdaptedModule, isTower: Bool) -> Bool {
+        if Self.attention.contains(module.kind), !configuration.finetuneAttentionModules { return false }
+        if Self.mlp.contains(module.kind), !configuration.finetuneMLPModules { return false }
+        return isTower || configuration.finetuneLanguageLayers
+    }
+
+    /// Modules of the decoder and, under their names there, of vision towers.
+    private static let attention: Set<String> = [
+        "linear_qkv", "linear_proj", "q_proj", "k_proj", "v_proj", "o_proj", "out_proj",
+    ]
+    private static let mlp: Set<String> = [
+        "linear_fc1", "linear_fc2", "fc1", "fc2", "gate_proj", "up_proj", "down_proj",
+    ]
 
     /// The names of a layer: its module's last name and its full one, and its own names.
     private static func names(of module: AdaptedModule, layer: Int) -> [String] {

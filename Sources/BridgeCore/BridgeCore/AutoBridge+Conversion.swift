@@ -156,11 +156,30 @@ extension AutoBridge {
         }
         let reference = try directory.map { try HuggingFaceReference($0) } ?? HuggingFaceReference(checkpoint)
         return Exporter(
-            source: ExportSource(checkpoint, as: model.architecture),
+            source: ExportSource(checkpoint, as: model.architecture, notes: try differences(from: checkpoint)),
             model: model,
             reference: reference,
             options: options
         )
+    }
+
+    /// A note on settings in which the model of this bridge's directory differs from the one that a checkpoint has with it.
+    private func differences(from checkpoint: NativeCheckpoint) throws -> [String] {
+        guard let directory, checkpoint.carriesSource, checkpoint.manifest.architecture == architecture else {
+            return []
+        }
+        let saved = try FamilyModel(
+            json: checkpoint.configuration,
+            style: checkpoint.manifest.style,
+            name: checkpoint.configurationName,
+            catalog: catalog
+        )
+        let differences = model.differences(from: saved)
+        guard !differences.isEmpty else { return [] }
+        return [
+            "\(directory.path) describes another model than \(checkpoint.configurationName), and its settings are written: "
+                + differences.map { "\($0.field) \($0.own) instead of \($0.other)" }.joined(separator: ", ")
+        ]
     }
 
     /// The exporter of parameters of this bridge's model in memory.

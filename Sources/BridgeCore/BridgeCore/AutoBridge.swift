@@ -157,6 +157,8 @@ public struct AutoBridge: Sendable {
         // A directory that cannot be read is reported by the code that needs it.
         let edited = (try? checkpoint.changedSideFiles()) ?? []
         if !edited.isEmpty { catalog.accountForEdited(edited, checkpoint.path) }
+        let inVain = (try? checkpoint.changedUnreadFiles()) ?? []
+        if !inVain.isEmpty { catalog.accountForEditedInVain(inVain, checkpoint.path) }
         try accountForSettings()
     }
 

@@ -22,14 +22,15 @@ package struct ExportSource {
     /// - Parameters:
     ///   - checkpoint: The checkpoint.
     ///   - architecture: The architecture of the model that it is read as, where the checkpoint describes none.
-    package init(_ checkpoint: NativeCheckpoint, as architecture: String) {
+    ///   - more: Further notes for a plan.
+    package init(_ checkpoint: NativeCheckpoint, as architecture: String, notes more: [String] = []) {
         name = checkpoint.path
         self.architecture = checkpoint.isDescribed ? checkpoint.manifest.architecture : architecture
         parameters = checkpoint.parameters
         layout = checkpoint.manifest.layout
         hasForeignNames = checkpoint.container == .torchDist && !checkpoint.carriesSource
         ledger = checkpoint.manifest.ledger
-        notes = { try checkpoint.sideFileNotes() + checkpoint.notes }
+        notes = { try checkpoint.sideFileNotes() + checkpoint.notes + more }
     }
 
     /// Parameters in memory.

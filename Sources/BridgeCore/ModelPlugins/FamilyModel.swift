@@ -107,6 +107,15 @@ package struct FamilyModel {
         return open(bridge)
     }
 
+    /// The provider's fields in which another model of the same architecture differs, under Megatron-Core's names.
+    ///
+    /// - Returns: The fields with the values of this model and of the other one, `none` where it has none.
+    package func differences(from other: FamilyModel) -> [(field: String, own: String, other: String)] {
+        let (own, others) = (megatronFields(), other.megatronFields())
+        return Set(own.keys).union(others.keys).sorted().filter { own[$0] != others[$0] }
+            .map { ($0, own[$0]?.compactText ?? "none", others[$0]?.compactText ?? "none") }
+    }
+
     /// The configuration of the provider, into `base` or from nothing.
     package func encoded(elementType: ElementType?, into base: JSON?) -> JSON {
         func open<Bridge: ModelBridge>(_ bridge: Bridge) -> JSON {

@@ -22,6 +22,12 @@ public struct PluginCatalog: Sendable {
     /// By default nothing is done: a configuration may be edited on purpose.
     public var accountForEdited: @Sendable (_ files: [String], _ checkpoint: String) -> Void = { _, _ in }
 
+    /// Takes the files of a checkpoint that are not those that were saved with it and from which no model is read, such as
+    /// `run_config.yaml`, so that an edit there has no effect; once per opening of a model.
+    ///
+    /// By default nothing is done.
+    public var accountForEditedInVain: @Sendable (_ files: [String], _ checkpoint: String) -> Void = { _, _ in }
+
     private var homes: [String: (bridge: any ModelBridge, plugin: LoadedPlugin)] = [:]
 
     /// The plugins in the directory of the core's own library, which is where they are built to.

@@ -91,6 +91,25 @@ extension Recipe {
         return refusals
     }
 
+    /// The settings that are given more than once with different values, of which the last counts, as in Hydra.
+    ///
+    /// - Parameter arguments: Lines such as `train.global_batch_size=64`.
+    /// - Returns: A sentence for each.
+    public static func repetitions(in arguments: [String]) -> [String] {
+        var given: [String: [String]] = [:]
+        var order: [String] = []
+        for change in arguments.compactMap({ Change($0) }) {
+            if given.updateValue((given[change.spelling] ?? []) + [change.text], forKey: change.spelling) == nil {
+                order.append(change.spelling)
+            }
+        }
+        return order.compactMap { key in
+            guard let values = given[key], let last = values.last, Set(values).count > 1 else { return nil }
+            let others = values.dropLast().map(RecipeField.shortened).joined(separator: ", ")
+            return "\(key) is given \(values.count) times; \(RecipeField.shortened(last)) is used, not \(others)"
+        }
+    }
+
     /// The problem of two spellings of one setting with different values; nil if the values agree.
     static func conflict(
         _ one: (spelling: String, value: JSON)?,

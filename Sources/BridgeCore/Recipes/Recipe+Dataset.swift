@@ -13,6 +13,28 @@ extension Recipe {
             case hf
         }
 
+        /// How the samples of several sources are joined, under the names of the package datasets.
+        public enum Blend: String, Sendable, CaseIterable {
+            /// One source after the other.
+            case concatenate
+            /// Interleaved until the first source has no more samples.
+            case firstExhausted = "first_exhausted"
+            /// Interleaved until every source was exhausted once; shorter ones are repeated.
+            case allExhausted = "all_exhausted"
+            /// Interleaved until every source was exhausted; shorter ones are skipped from then on.
+            case withoutReplacement = "all_exhausted_without_replacement"
+        }
+
+        /// What is done with a sample of more than `seqLength` tokens.
+        public enum ExcessLength: String, Sendable, CaseIterable {
+            /// Its end is cut off.
+            case truncate
+            /// It is dropped.
+            case drop
+            /// The run does not begin.
+            case error
+        }
+
         /// The kind of data set.
         public var datasetType = Kind.hf
         /// The maker, for `hf`.
@@ -25,6 +47,22 @@ extension Recipe {
         public var validDataPath = ""
         /// The share (less than 1) or the number of training samples that are set apart for validation; 0 for none.
         public var valSetSize = 0.0
+        /// Several data sets of the kind, in place of the one of ``trainDataPath`` or ``pathOrDataset``; empty for that one.
+        public var source: [String] = []
+        /// The files of validation samples, for several sources of the kinds `preloaded` and `tokenized`.
+        public var validationSource: [String] = []
+        /// The share of each source when they are interleaved, in any unit; empty to take them in turn.
+        public var sourceWeights: [Double] = []
+        /// How the samples of several sources are joined.
+        public var blend = Blend.concatenate
+        /// The seed of the choices by weight; nil for that of the run.
+        public var blendSeed: UInt64?
+        /// The number of samples of each source that are used, from its first one; nil for all.
+        public var maxSamples: Int?
+        /// What is done with a sample of more than ``seqLength`` tokens.
+        public var excessLengthStrategy = ExcessLength.truncate
+        /// Whether a sample that equals an earlier one is dropped.
+        public var exactDeduplication = false
         /// The directory that image paths are relative to; empty for the directory of the file.
         public var imageFolder = ""
         /// The maximum length of a sample, in tokens.
@@ -46,6 +84,19 @@ extension Recipe {
 
         /// The default.
         public init() {}
+
+        /// The data sets of training: those of ``source``, otherwise the single one, which is empty for a maker's own.
+        public var trainingSources: [String] {
+            source.isEmpty ? [datasetType == .hf ? pathOrDataset : trainDataPath] : source
+        }
+
+        /// The files of validation samples; none for data sets with splits.
+        public var validationFiles: [String] {
+            validationSource.isEmpty ? [validDataPath].filter { !$0.isEmpty } : validationSource
+        }
+
+        /// Whether there are files of validation samples.
+        var hasValidationFiles: Bool { !validationFiles.isEmpty }
     }
 
     /// Which tokens of a conversation are supervised.
@@ -88,6 +139,14 @@ extension Recipe {
         public var canonical = false
         /// Whether the vision tower also gets adapters.
         public var visionLora = false
+        /// Whether the language model gets adapters.
+        public var finetuneLanguageLayers = true
+        /// Whether the attention modules get adapters.
+        public var finetuneAttentionModules = true
+        /// Whether the MLP modules get adapters.
+        public var finetuneMLPModules = true
+        /// The learning rate of B and of magnitudes as a multiple of A's (LoRA+, Hayou et al., arXiv 2402.12354); nil for 1.
+        public var loraPlusLRRatio: Double?
         /// Modules that are trained in full in addition to the adapters: `language_model`, `vision_tower`,
         /// `multi_modal_projector`, `word_embeddings`, `output_layer`.
         public var modulesToSave: [String] = []

@@ -34,7 +34,8 @@ extension Recipe {
         var found: Set<String> = []
         return Self.ineffective.filter { $0.holds(self, abilities) }.flatMap { rule in
             rule.keys.compactMap { key in
-                guard keys.contains(key), let value = RecipeTable.field(key)?.value(of: self), !Self.isOff(value),
+                guard keys.contains(key), let field = RecipeTable.field(key),
+                    case let value = field.value(of: self), !Self.isOff(value, field),
                     found.insert(key).inserted
                 else { return nil }
                 let text = RecipeField.shortened(RecipeField.text(value))
@@ -43,8 +44,10 @@ extension Recipe {
         }
     }
 
-    private static func isOff(_ value: JSON) -> Bool {
-        value.isNull || value == false || value == "" || value == [] || value.double == 0
+    /// Whether a value selects nothing; false does where true is the default.
+    private static func isOff(_ value: JSON, _ field: RecipeField) -> Bool {
+        if value == false { return field.value(of: Recipe(name: "")) != true }
+        return value.isNull || value == "" || value == [] || value.double == 0
     }
 
     private static let ineffective: [Ineffective] = layout + adapters + data + schedule + validation + overlap + epochs
@@ -73,11 +76,47 @@ extension Recipe {
                 "peft.scheme is none, which trains the model itself; set peft.scheme=lora or dora (--peft-scheme)"
             ) { $0.peft.scheme == .none },
             Ineffective(
-                keys: ["model.freeze_vision_model", "model.freeze_vision_projection", "dataset.image_folder"],
+                ["optimizer.adapter_lr"],
+                "peft.scheme is none, so there are no adapters; set peft.scheme=lora or dora (--peft-scheme)"
+            ) { $0.peft.scheme == .none },
+            frozen("optimizer.vision_model_lr", "vision tower", ["vision_tower"], \.model.freezeVisionModel),
+            frozen(
+                "optimizer.vision_projection_lr",
+                "projector",
+                ["multi_modal_projector"],
+                \.model.freezeVisionProjection
+            ),
+            frozen(
+                "optimizer.embedding_lr",
+                "embedding",
+                ["word_embeddings", "output_layer", "language_model"],
+                \.model.freezeLanguageModel
+            ),
+            Ineffective(
+                keys: [
+                    "model.freeze_vision_model", "model.freeze_vision_projection", "dataset.image_folder",
+                    "optimizer.vision_model_lr", "optimizer.vision_projection_lr",
+                ],
                 "this family reads text only; remove the setting",
                 ofFamily: { !$0.readsImages }
             ),
         ]
+    }
+
+    /// The learning rate of a part that is not trained.
+    private static func frozen(
+        _ key: String,
+        _ part: String,
+        _ modules: Set<String>,
+        _ isFrozen: any KeyPath<Recipe, Bool> & Sendable
+    ) -> Ineffective {
+        Ineffective(
+            [key],
+            "the \(part) is not trained; with adapters peft.modules_to_save has to name it, and no setting may freeze it"
+        ) { recipe in
+            recipe[keyPath: isFrozen]
+                || recipe.peft.scheme != .none && modules.isDisjoint(with: recipe.peft.modulesToSave)
+        }
     }
 
     private static var data: [Ineffective] {
@@ -91,7 +130,19 @@ extension Recipe {
         }
         return [
             only(["maker_name", "path_or_dataset"], [.hf]),
-            only(["train_data_path", "valid_data_path", "image_folder"], [.preloaded, .tokenized]),
+            only(
+                ["train_data_path", "valid_data_path", "validation_source", "image_folder"],
+                [.preloaded, .tokenized]
+            ),
+            only(["source"], [.preloaded, .tokenized, .hf]),
+            Ineffective(
+                ["dataset.blend", "dataset.blend_seed", "dataset.source_weights"],
+                "dataset.source names no data sets to join; set it, or remove the setting"
+            ) { $0.dataset.source.isEmpty },
+            Ineffective(
+                ["dataset.blend_seed"],
+                "dataset.source_weights is empty, so nothing is chosen at random; set it, or remove the setting"
+            ) { $0.dataset.sourceWeights.isEmpty },
             only(["num_images"], [.mock]),
             only(["loss_mode", "date"], [.preloaded, .hf, .mock]),
         ]
@@ -177,13 +228,13 @@ extension Recipe {
     private static func validates(_ recipe: Recipe) -> Bool {
         guard recipe.hasValidations else { return false }
         let isFile = [.preloaded, .tokenized].contains(recipe.dataset.datasetType)
-        return !isFile || !recipe.dataset.validDataPath.isEmpty || recipe.dataset.valSetSize > 0
+        return !isFile || recipe.dataset.hasValidationFiles || recipe.dataset.valSetSize > 0
     }
 
     private static var validation: [Ineffective] {
         [
             Ineffective(
-                ["train.eval_iters", "dataset.valid_data_path"],
+                ["train.eval_iters", "dataset.valid_data_path", "dataset.validation_source"],
                 "train.eval_interval is 0, so there is no validation; set train.eval_interval"
             ) { $0.train.evalInterval == 0 && $0.train.evalsPerEpoch == nil },
             Ineffective(
@@ -191,14 +242,14 @@ extension Recipe {
                 "there is no validation; set train.eval_iters, and dataset.valid_data_path or dataset.val_set_size"
             ) { !validates($0) },
             Ineffective(
-                ["train.eval_interval", "dataset.valid_data_path"],
+                ["train.eval_interval", "dataset.valid_data_path", "dataset.validation_source"],
                 "train.eval_iters is 0, so there is no validation; set train.eval_iters"
             ) { $0.train.evalIters == 0 },
             Ineffective(
                 ["train.eval_interval", "train.eval_iters"],
                 "dataset.valid_data_path is empty, so there is no validation; set it to the file of validation samples"
             ) {
-                [.preloaded, .tokenized].contains($0.dataset.datasetType) && $0.dataset.validDataPath.isEmpty
+                [.preloaded, .tokenized].contains($0.dataset.datasetType) && !$0.dataset.hasValidationFiles
                     && $0.dataset.valSetSize == 0
             },
         ]

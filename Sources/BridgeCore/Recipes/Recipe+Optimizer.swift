@@ -29,6 +29,16 @@ extension Recipe {
         public var sgdMomentum = 0.9
         /// The maximum global norm of the gradients; 0 for no clipping.
         public var clipGrad = 1.0
+        /// A step with a larger global norm of the gradients, before clipping, is skipped; nil for none.
+        public var gradNormSkipThreshold: Double?
+        /// The maximum learning rate of the vision tower; nil for ``lr``.
+        public var visionModelLR: Double?
+        /// The maximum learning rate of the multi-modal projector; nil for ``lr``.
+        public var visionProjectionLR: Double?
+        /// The maximum learning rate of the word embedding and the output layer; nil for ``lr``.
+        public var embeddingLR: Double?
+        /// The maximum learning rate of adapters; nil for ``lr``.
+        public var adapterLR: Double?
 
         /// The default.
         public init() {}

@@ -6,7 +6,7 @@ public struct RecipeCheck: Sendable {
     public private(set) var problems: [String] = []
 
     private let recipe: Recipe
-    private var found: [Problem] = []
+    private var found: [RecipeProblem] = []
 
     /// Checks a recipe.
     ///
@@ -52,11 +52,11 @@ public struct RecipeCheck: Sendable {
         )
     }
 
-    private mutating func require(_ holds: Bool, _ problem: @autoclosure () -> Problem) {
+    mutating func require(_ holds: Bool, _ problem: @autoclosure () -> RecipeProblem) {
         if !holds { found.append(problem()) }
     }
 
-    private mutating func require<Number: Comparable>(_ key: String, _ value: Number, in range: ClosedRange<Number>) {
+    mutating func require<Number: Comparable>(_ key: String, _ value: Number, in range: ClosedRange<Number>) {
         require(range.contains(value), "\(key: key) is \(value), expected \(range.lowerBound) to \(range.upperBound)")
     }
 
@@ -98,9 +98,11 @@ public struct RecipeCheck: Sendable {
             "\(key: "dataset.val_set_size") is \(apart), expected a share of 0 to less than 1 or a whole number of samples"
         )
         require(
-            apart == 0 || dataset.validDataPath.isEmpty,
-            "\(key: "dataset.val_set_size") and \(key: "dataset.valid_data_path") are both set, but there is one validation set; remove one"
+            apart == 0 || dataset.validDataPath.isEmpty && dataset.validationSource.isEmpty,
+            "\(key: "dataset.val_set_size") and \(key: "dataset.\(dataset.validDataPath.isEmpty ? "validation_source" : "valid_data_path")") "
+                + "are both set, but there is one validation set; remove one"
         )
+        checkBlend(dataset)
         require("train.eval_iters", train.evalIters, in: 0...1 << 31)
         require("train.max_consecutive_skipped_iters", train.maxSkippedIters, in: 0...1 << 31)
         require(
@@ -153,6 +155,17 @@ public struct RecipeCheck: Sendable {
             scheduler.lrWarmupInit >= 0 && scheduler.lrWarmupInit <= optimizer.lr,
             "\(key: "scheduler.lr_warmup_init") is \(scheduler.lrWarmupInit), expected 0 to \(key: "optimizer.lr"), which is \(optimizer.lr)"
         )
+        if let limit = optimizer.gradNormSkipThreshold {
+            require(limit > 0, "\(key: "optimizer.grad_norm_skip_threshold") is \(limit), expected more than 0")
+        }
+        for (key, rate) in [
+            ("optimizer.vision_model_lr", optimizer.visionModelLR),
+            ("optimizer.vision_projection_lr", optimizer.visionProjectionLR),
+            ("optimizer.embedding_lr", optimizer.embeddingLR), ("optimizer.adapter_lr", optimizer.adapterLR),
+            ("peft.loraplus_lr_ratio", recipe.peft.loraPlusLRRatio),
+        ] {
+            if let rate { require(rate > 0 && rate <= 1e6, "\(key: key) is \(rate), expected more than 0") }
+        }
         for (key, beta) in [("adam_beta1", optimizer.adamBeta1), ("adam_beta2", optimizer.adamBeta2)] {
             require(beta >= 0 && beta < 1, "\(key: "optimizer.\(key)") is \(beta), expected 0 or more and less than 1")
         }
@@ -212,7 +225,7 @@ public struct RecipeCheck: Sendable {
             )
         case .preloaded, .tokenized:
             require(
-                !dataset.trainDataPath.isEmpty,
+                !dataset.trainDataPath.isEmpty || !dataset.source.isEmpty,
                 "\(key: "dataset.train_data_path") is empty, expected a file for dataset_type=\(dataset.datasetType.rawValue)"
             )
         case .hf:
@@ -267,7 +280,7 @@ public struct RecipeCheck: Sendable {
         )
         require(
             !model.freezeLanguageModel || peft.visionLora,
-            Problem(
+            RecipeProblem(
                 text: Recipe.frozenLanguageModelProblem,
                 keys: ["model.freeze_language_model", "peft.vision_lora"]
             )
@@ -280,38 +293,4 @@ extension Recipe {
     package static let frozenLanguageModelProblem =
         "the language model is frozen (model.freeze_language_model) and gets no adapters; unfreeze it, or give the vision "
         + "tower adapters with --vision-lora (peft.vision_lora=true)"
-}
-
-/// A problem of a recipe, with the settings that its sentence names.
-private struct Problem: ExpressibleByStringInterpolation {
-    var text: String
-    var keys: Set<String> = []
-
-    init(text: String, keys: Set<String>) { (self.text, self.keys) = (text, keys) }
-
-    init(stringLiteral text: String) { self.text = text }
-
-    init(stringInterpolation: StringInterpolation) {
-        (text, keys) = (stringInterpolation.text, stringInterpolation.keys)
-    }
-
-    static func + (first: Problem, second: Problem) -> Problem {
-        Problem(text: first.text + second.text, keys: first.keys.union(second.keys))
-    }
-
-    struct StringInterpolation: StringInterpolationProtocol {
-        fileprivate var text = ""
-        fileprivate var keys: Set<String> = []
-
-        init(literalCapacity: Int, interpolationCount: Int) {}
-
-        mutating func appendLiteral(_ literal: String) { text += literal }
-
-        mutating func appendInterpolation(_ value: some Any) { text += "\(value)" }
-
-        mutating func appendInterpolation(key: String) {
-            text += key
-            keys.insert(key)
-        }
-    }
 }

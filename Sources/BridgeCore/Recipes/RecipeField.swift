@@ -103,6 +103,8 @@ extension Recipe.SchedulerSection.Style: ConfigurationValue {}
 extension Recipe.WSDDecay: ConfigurationValue {}
 extension Recipe.WeightDecayStyle: ConfigurationValue {}
 extension Recipe.DatasetSection.Kind: ConfigurationValue {}
+extension Recipe.DatasetSection.Blend: ConfigurationValue {}
+extension Recipe.DatasetSection.ExcessLength: ConfigurationValue {}
 extension Recipe.LossMode: ConfigurationValue {}
 
 extension Recipe.Recomputation: ConfigurationValue {

@@ -35,6 +35,48 @@ extension RecipeTable {
             "The share (less than 1) or the number of training samples set apart for validation, chosen by rng.seed; 0 for none."
         ),
         RecipeField(
+            "dataset.source",
+            \.dataset.source,
+            "Several data sets in place of dataset.train_data_path or dataset.path_or_dataset: files for preloaded and tokenized; "
+                + "directories, hub ids or makers for hf."
+        ),
+        RecipeField(
+            "dataset.validation_source",
+            \.dataset.validationSource,
+            "Several files of validation samples, for preloaded and tokenized; each has a validation loss of its own."
+        ),
+        RecipeField(
+            "dataset.source_weights",
+            \.dataset.sourceWeights,
+            "The share of each of dataset.source when they are interleaved, in any unit; empty to take them in turn."
+        ),
+        RecipeField(
+            "dataset.blend",
+            \.dataset.blend,
+            "How dataset.source is joined: one after the other, or interleaved until the first or the last is exhausted."
+        ),
+        RecipeField(
+            "dataset.blend_seed",
+            \.dataset.blendSeed,
+            "The seed of the choices by dataset.source_weights; null for rng.seed."
+        ),
+        RecipeField(
+            "dataset.max_samples",
+            \.dataset.maxSamples,
+            "The number of samples of each source that are used, from its first one; null for all."
+        ),
+        RecipeField(
+            "dataset.excess_length_strategy",
+            \.dataset.excessLengthStrategy,
+            "What is done with a sample of more than dataset.seq_length tokens: it is truncated, dropped, or an error before the first step."
+        ),
+        RecipeField(
+            "dataset.exact_deduplication",
+            \.dataset.exactDeduplication,
+            "Whether a sample that equals an earlier one, in tokens, labels and images, is dropped.",
+            aliases: ["dataset.dataset_exact_deduplication"]
+        ),
+        RecipeField(
             "dataset.image_folder",
             \.dataset.imageFolder,
             "The directory that image paths are relative to; empty for the directory of the file."
@@ -115,7 +157,28 @@ extension RecipeTable {
         RecipeField(
             "peft.vision_lora",
             \.peft.visionLora,
-            "Whether all linear modules of the vision tower also get adapters."
+            "Whether all linear modules of the vision tower also get adapters.",
+            aliases: ["peft.finetune_vision_layers"]
+        ),
+        RecipeField(
+            "peft.finetune_language_layers",
+            \.peft.finetuneLanguageLayers,
+            "Whether the modules of the language model get adapters."
+        ),
+        RecipeField(
+            "peft.finetune_attention_modules",
+            \.peft.finetuneAttentionModules,
+            "Whether the projections of attention get adapters, of those that peft.target_modules names."
+        ),
+        RecipeField(
+            "peft.finetune_mlp_modules",
+            \.peft.finetuneMLPModules,
+            "Whether the modules of the MLP get adapters, of those that peft.target_modules names."
+        ),
+        RecipeField(
+            "peft.loraplus_lr_ratio",
+            \.peft.loraPlusLRRatio,
+            "The learning rate of the matrices B as a multiple of that of A (LoRA+), as in PEFT's create_loraplus_optimizer; null for 1."
         ),
         RecipeField(
             "peft.modules_to_save",

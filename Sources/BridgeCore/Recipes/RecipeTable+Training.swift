@@ -193,6 +193,31 @@ extension RecipeTable {
             \.optimizer.clipGrad,
             "The maximum global norm of the gradients; larger gradients are scaled down to it. 0 for no clipping."
         ),
+        RecipeField(
+            "optimizer.grad_norm_skip_threshold",
+            \.optimizer.gradNormSkipThreshold,
+            "A step whose gradients have a larger global norm, before clipping, is skipped; null for none."
+        ),
+        RecipeField(
+            "optimizer.vision_model_lr",
+            \.optimizer.visionModelLR,
+            "The maximum learning rate of the vision tower, with the schedule of optimizer.lr; null for optimizer.lr."
+        ),
+        RecipeField(
+            "optimizer.vision_projection_lr",
+            \.optimizer.visionProjectionLR,
+            "The maximum learning rate of the multi-modal projector, with the schedule of optimizer.lr; null for optimizer.lr."
+        ),
+        RecipeField(
+            "optimizer.embedding_lr",
+            \.optimizer.embeddingLR,
+            "The maximum learning rate of the word embedding and the output layer, with the schedule of optimizer.lr; null for optimizer.lr."
+        ),
+        RecipeField(
+            "optimizer.adapter_lr",
+            \.optimizer.adapterLR,
+            "The maximum learning rate of adapters, with the schedule of optimizer.lr; null for optimizer.lr."
+        ),
     ]
 
     // Megatron Bridge has these in its section comm_overlap too.

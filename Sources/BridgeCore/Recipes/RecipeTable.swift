@@ -40,17 +40,18 @@ public enum RecipeTable {
         // A correct name without its section is more similar than a misspelt one.
         let named = byKey.keys.filter { $0.hasSuffix("." + key) }.sorted()
         if let first = named.first { return first }
-        if let near = NearestName.first(of: key, among: byKey.keys, limit: max(2, key.utf8.count / 5)) { return near }
         let (section, alone) = split(key)
+        let homes = byKey.keys.filter { split($0).name == alone }
+        // The right name in a wrong section.
+        if let home = NearestName.first(of: key, among: homes, limit: key.utf8.count) ?? homes.min() { return home }
+        if let near = NearestName.first(of: key, among: byKey.keys, limit: max(2, key.utf8.count / 5)) { return near }
         // The end of a name in the same section, such as train.iters for train.train_iters, before a name in another section.
         let ends = byKey.keys.filter { split($0).section == section && split($0).name.hasSuffix("_" + alone) }
         let repeated = "\(section).\(split(section).name)_\(alone)"
         if ends.contains(repeated) { return repeated }
         if let end = ends.min(by: { ($0.utf8.count, $0) < ($1.utf8.count, $1) }) { return end }
         let names = byKey.keys.map { split($0).name }
-        let near =
-            names.contains(alone)
-            ? alone : NearestName.first(of: alone, among: names, limit: max(1, alone.utf8.count / 6))
+        let near = NearestName.first(of: alone, among: names, limit: max(1, alone.utf8.count / 6))
         return near.flatMap { name in byKey.keys.filter { split($0).name == name }.min() }
     }
 

@@ -23,8 +23,9 @@ struct NamedTokens {
     /// - Parameters:
     ///   - configuration: `tokenizer_config.json`.
     ///   - map: `special_tokens_map.json`, which goes first; nil where it is not read.
+    ///   - defaults: The tokens of roles whose keys neither file has.
     /// - Throws: `TokenizerError` for a token that is not described as one.
-    init(configuration: JSON, map: JSON?) throws(TokenizerError) {
+    init(configuration: JSON, map: JSON?, defaults: [String: String] = [:]) throws(TokenizerError) {
         var fields = configuration.object ?? JSONObject()
         if let additional = fields[Self.additional], !(fields[Self.extra].map(Self.isTrue) ?? false) {
             fields[Self.extra] = additional
@@ -58,7 +59,8 @@ struct NamedTokens {
         if map?["add_bos_token"] != nil || map?["add_eos_token"] != nil {
             addsTokens = (map?["add_bos_token"]?.bool ?? false, map?["add_eos_token"]?.bool ?? false)
         }
-        for role in Self.roles { try take(fields[role], as: role) }
+        // A role that is null in a file has no token.
+        for role in Self.roles { try take(fields[role] ?? defaults[role].map { .string($0) }, as: role) }
         for (role, value) in fields
         where role.hasSuffix("_token") && !Self.roles.contains(role) && ofModel[role] == nil {
             try take(value, as: role)

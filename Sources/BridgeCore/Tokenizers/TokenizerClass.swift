@@ -11,57 +11,46 @@ public struct TokenizerClass: Sendable {
     public let name: String?
     /// The keys of `tokenizer_config.json` that it reads, beside those that all classes read.
     public let keys: [String]
+    /// The tokens by their role, such as `bos_token`, where neither `tokenizer_config.json` nor `special_tokens_map.json` has
+    /// the role's key.
+    public let tokens: [String: String]
     /// The parts that replace those of a `tokenizer.json`, by their paths there.
     ///
     /// Its parameters are `tokenizer_config.json` and `tokenizer.json`.
-    private let parts: @Sendable (JSON, JSON) -> [(path: String, value: JSON)]
+    private let parts: @Sendable (_ configuration: JSON, _ file: JSON) -> [(path: String, value: JSON)]
+    /// Whether the class makes its parts for the model of a `config.json`, null where there is no such file.
+    private let isForModel: @Sendable (JSON) -> Bool
 
     /// A class.
     ///
     /// - Parameters:
     ///   - name: Its name, without `Fast`.
     ///   - keys: The keys of `tokenizer_config.json` that it reads, beside those that all classes read.
+    ///   - tokens: The tokens of the roles whose keys the files do not have.
     ///   - parts: The parts that it makes, by their paths in a `tokenizer.json`, for a `tokenizer_config.json`.
     public init(
         _ name: String,
         keys: [String] = [],
+        tokens: [String: String] = [:],
         parts: @escaping @Sendable (JSON) -> [(path: String, value: JSON)]
     ) {
         self.name = name
         self.keys = keys
+        self.tokens = tokens
         self.parts = { configuration, _ in parts(configuration) }
+        isForModel = { _ in true }
     }
 
-    /// The class that uses a `tokenizer.json` as it is, but for the first expression by which texts are split.
-    ///
-    /// Source: `_patch_mistral_regex` in tokenization_utils_tokenizers.py, transformers 5.23.
-    ///
-    /// - Parameters:
-    ///   - key: The key of `tokenizer_config.json` that asks for the other expression.
-    ///   - expression: The expression.
-    public init(correctedBy key: String, expression: String) {
+    /// A class whose parts depend on a `tokenizer.json` and on the model's `config.json`.
+    init(
+        keys: [String],
+        isForModel: @escaping @Sendable (JSON) -> Bool,
+        parts: @escaping @Sendable (_ configuration: JSON, _ file: JSON) -> [(path: String, value: JSON)]
+    ) {
         name = nil
-        keys = [key]
-        parts = { configuration, file in
-            guard configuration[key]?.bool == true, let current = file["pre_tokenizer"]?.nonNull else { return [] }
-            let added = file["added_tokens"]?.array?.count ?? 0
-            guard file[path: "model.vocab"]?.object?.count ?? 0 > Self.largestUncorrected - added else { return [] }
-            let split: JSON = [
-                "type": "Split", "pattern": ["Regex": .string(expression)], "behavior": "Isolated", "invert": false,
-            ]
-            // White space that Metaspace marks would be lost between the two.
-            let bytes: JSON = [
-                "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false,
-            ]
-            let steps =
-                current["pretokenizers"]?.array.map { Array($0.dropFirst()) }
-                ?? [current["type"] == "Metaspace" ? bytes : current]
-            return [("pre_tokenizer", ["type": "Sequence", "pretokenizers": .array([split] + steps)])]
-        }
+        (self.keys, self.isForModel, self.parts) = (keys, isForModel, parts)
+        tokens = [:]
     }
-
-    /// Vocabularies of at most this size keep their expression.
-    private static let largestUncorrected = 100_000
 
     /// The parts of a byte-pair model that these classes set, other than its unknown token.
     public static let model: [(path: String, value: JSON)] = [
@@ -70,7 +59,10 @@ public struct TokenizerClass: Sendable {
     ]
 
     /// `LlamaTokenizer`, transformers 5.23 (models/llama/tokenization_llama.py).
-    static let llama = TokenizerClass("LlamaTokenizer") { configuration in
+    static let llama = TokenizerClass(
+        "LlamaTokenizer",
+        tokens: ["bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"]
+    ) { configuration in
         let addsPrefix = configuration["add_prefix_space"]?.bool ?? true
         let isLegacy = configuration["legacy"]?.bool ?? false
         let steps: [JSON] = [
@@ -117,7 +109,14 @@ public struct TokenizerClass: Sendable {
     }
 
     /// A `tokenizer.json` with the parts of the class.
-    func applied(to json: JSON, configuration: JSON) -> JSON {
+    ///
+    /// - Parameters:
+    ///   - json: The content of the file.
+    ///   - configuration: `tokenizer_config.json`.
+    ///   - model: `config.json`; null where there is none.
+    /// - Returns: The content with the parts of the class.
+    func applied(to json: JSON, configuration: JSON, model: JSON) -> JSON {
+        guard isForModel(model) else { return json }
         var json = json
         for (path, value) in parts(configuration, json) { json.set(value, at: path) }
         return json

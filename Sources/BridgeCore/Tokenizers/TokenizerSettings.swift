@@ -20,7 +20,12 @@ public struct TokenizerSettings: Sendable, Equatable {
     /// Missing settings stay empty. The order is that of transformers 5.23 (`_from_pretrained`): templates in separate
     /// files before the one in the configuration, and `special_tokens_map.json` and `added_tokens.json` only where the
     /// configuration has no `added_tokens_decoder`, the former then before the configuration.
-    init(directory: String) throws(TokenizerError) {
+    ///
+    /// - Parameters:
+    ///   - directory: The directory.
+    ///   - tokens: The tokens of the tokenizer's class, by role, for roles whose keys the files do not have.
+    /// - Throws: `TokenizerError` for files that are not as expected.
+    init(directory: String, tokens: [String: String] = [:]) throws(TokenizerError) {
         let configuration = try Self.json(directory, "tokenizer_config.json") ?? .object(JSONObject())
         let legacy = configuration["added_tokens_decoder"] == nil
         let map = legacy ? try Self.json(directory, "special_tokens_map.json") : nil
@@ -33,7 +38,7 @@ public struct TokenizerSettings: Sendable, Equatable {
         }
         do {
             try readTemplates(configuration["chat_template"])
-            let names = try NamedTokens(configuration: configuration, map: map)
+            let names = try NamedTokens(configuration: configuration, map: map, defaults: tokens)
             (specialTokens, addsTokens) = (names.byRole, names.addsTokens)
             namedTokens = names.tokens
             tokensByID = try Self.addedTokens(
@@ -193,12 +198,12 @@ extension Tokenizer {
         guard Files.kind(of: directory) == .directory else {
             throw TokenizerError(.unreadableFile, "\(directory): is not a directory")
         }
+        var tokens: [String: String] = [:]
         if TokenizerFile.exists("\(directory)/tokenizer.json") {
-            try self.init(
-                tokenizerJSON: "\(directory)/tokenizer.json",
-                registered: registered,
-                configuration: try TokenizerSettings.json(directory, "tokenizer_config.json") ?? .object(JSONObject())
-            )
+            let path = "\(directory)/tokenizer.json"
+            let (read, kind) = try Self.read(tokenizerJSON: path, registered: registered, directory: directory)
+            self = read
+            tokens = kind?.tokens ?? [:]
         } else if TokenizerFile.exists("\(directory)/tekken.json") {
             try self.init(tekken: "\(directory)/tekken.json")
         } else if TokenizerFile.exists("\(directory)/tokenizer.model") {
@@ -209,7 +214,7 @@ extension Tokenizer {
                 "\(directory): has no tokenizer.json, tekken.json or tokenizer.model; copy the tokenizer files of the model there"
             )
         }
-        settings = try TokenizerSettings(directory: directory)
+        settings = try TokenizerSettings(directory: directory, tokens: tokens)
         if instructChat != nil {
             // The file's own control tokens, where no other file gives them roles.
             for (role, token) in [

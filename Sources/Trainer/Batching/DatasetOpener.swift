@@ -24,54 +24,104 @@ public struct DatasetOpener: Sendable {
         self.seed = seed
     }
 
-    /// The training samples.
+    /// The samples of a run.
+    public struct Sources {
+        /// The training samples.
+        public var training: any SampleSource
+        /// The validation samples by the name of their data set; none for a run without validations.
+        public var validation: [(name: String, samples: any SampleSource)]
+        /// What was dropped of the data, in sentences.
+        public var notes: [String] = []
+    }
+
+    /// The training samples, of all data sets of the section.
     ///
     /// - Throws: `BridgeError` when the section has none, or they cannot be opened.
-    public func training() throws -> any SampleSource {
+    public func training() throws -> any SampleSource { try sources(validates: false).training }
+
+    /// The validation samples by the name of their data set; empty if the section has none, or the data sets have no validation
+    /// split.
+    ///
+    /// - Throws: `BridgeError` when they cannot be opened.
+    public func validation() throws -> [(name: String, samples: any SampleSource)] {
+        switch section.datasetType {
+        case .preloaded, .tokenized: return try section.validationFiles.map { ($0, try file($0)) }
+        case .mock:
+            // Images that differ from those of training.
+            let images = try MockSource(
+                count: mockCount,
+                imageCount: section.numImages,
+                seed: ~seed,
+                encoder: encoder
+            )
+            return [("synthetic", images)]
+        case .hf:
+            return try section.trainingSources.compactMap { source in
+                // Some data sets have no validation split.
+                do { return (name(of: source), try table(source, split: "validation")) } catch let error as BridgeError
+                    where error.code == .missingSplit
+                {
+                    return nil
+                }
+            }
+        }
+    }
+
+    /// The training and the validation samples.
+    ///
+    /// - Parameter validates: Whether the run needs the validation samples.
+    /// - Returns: The samples of both.
+    /// - Throws: `BridgeError` when they cannot be opened or divided.
+    public func sources(validates: Bool) throws -> Sources {
+        var filter = SampleFilter(section)
+        var (training, validation): ([any SampleSource], [(name: String, samples: any SampleSource)]) = ([], [])
+        var notes: [String] = []
+        for source in section.trainingSources {
+            var samples = try open(source)
+            if let most = section.maxSamples, most < samples.count {
+                samples = SampleSubset(source: samples, rows: Array(0..<most))
+            }
+            if filter.isNeeded {
+                let found = try filter.rows(of: samples)
+                notes += found.notes(name(of: source), section)
+                samples = SampleSubset(source: samples, rows: found.rows)
+            }
+            guard samples.count > 0 else {
+                throw BridgeError(.badArgument, "\(name(of: source)) has no samples, expected at least one")
+            }
+            // The training samples are the same with and without validations.
+            if section.valSetSize > 0 {
+                let parts = try SampleSubset.split(samples, size: section.valSetSize, seed: seed)
+                samples = parts.training
+                if validates { validation.append((name(of: source), parts.validation)) }
+            }
+            training.append(samples)
+        }
+        if section.valSetSize == 0, validates { validation = try self.validation() }
+        let all: any SampleSource =
+            training.count == 1 ? training[0] : try BlendedSource(training, section, seed: seed)
+        return Sources(training: all, validation: validation, notes: notes)
+    }
+
+    private func open(_ source: String) throws -> any SampleSource {
         switch section.datasetType {
         case .preloaded, .tokenized:
-            guard !section.trainDataPath.isEmpty else {
+            guard !source.isEmpty else {
                 throw BridgeError(
                     .badArgument,
                     "dataset.train_data_path is empty, expected the file of training samples"
                 )
             }
-            return try file(section.trainDataPath)
+            return try file(source)
         case .mock: return try MockSource(count: mockCount, imageCount: section.numImages, seed: seed, encoder: encoder)
-        case .hf: return try table(split: "train")
+        case .hf: return try table(source, split: "train")
         }
     }
 
-    /// The validation samples; nil if the section has none, or the data set has no validation split.
-    ///
-    /// - Throws: `BridgeError` when they cannot be opened.
-    public func validation() throws -> (any SampleSource)? {
-        switch section.datasetType {
-        case .preloaded, .tokenized: return section.validDataPath.isEmpty ? nil : try file(section.validDataPath)
-        case .mock:
-            // Images that differ from those of training.
-            return try MockSource(count: mockCount, imageCount: section.numImages, seed: ~seed, encoder: encoder)
-        case .hf:
-            // Some data sets have no validation split.
-            do { return try table(split: "validation") } catch let error as BridgeError
-                where error.code == .missingSplit
-            {
-                return nil
-            }
-        }
-    }
-
-    /// The training and the validation samples; the latter nil if there are none.
-    ///
-    /// - Parameter validates: Whether the run needs the validation samples.
-    /// - Returns: The samples of both.
-    /// - Throws: `BridgeError` when they cannot be opened or divided.
-    public func sources(validates: Bool) throws -> (training: any SampleSource, validation: (any SampleSource)?) {
-        let all = try training()
-        guard section.valSetSize > 0 else { return (all, validates ? try validation() : nil) }
-        // The training samples are the same with and without validations.
-        let parts = try SampleSubset.split(all, size: section.valSetSize, seed: seed)
-        return (parts.training, validates ? parts.validation : nil)
+    /// The name of a data set for messages and logs.
+    private func name(of source: String) -> String {
+        guard source.isEmpty else { return source }
+        return section.datasetType == .mock ? "synthetic" : section.makerName
     }
 
     /// The micro-batches of a source, with the settings of the section.
@@ -111,22 +161,28 @@ public struct DatasetOpener: Sendable {
         )
     }
 
-    /// Whether the data set is on the hub and not in the cache.
+    /// Whether a data set is on the hub and not in the cache.
     func isOnTheHubOnly(_ hub: Hub) -> Bool {
-        guard section.datasetType == .hf, let maker = try? maker ?? ConversationMaker(named: section.makerName) else {
-            return false
+        guard section.datasetType == .hf else { return false }
+        return section.trainingSources.contains { source in
+            guard let name = try? location(of: source).path else { return false }
+            let id = String(name.prefix { $0 != "#" })
+            guard !Files.exists(id), let repository = HubRepository(id, kind: .dataset) else { return false }
+            return hub.cache.commit(of: repository) == nil
         }
-        let name = section.pathOrDataset.isEmpty ? maker.dataset : section.pathOrDataset
-        let id = String(name.prefix { $0 != "#" })
-        guard !Files.exists(id), let repository = HubRepository(id, kind: .dataset) else {
-            return false
-        }
-        return hub.cache.commit(of: repository) == nil
     }
 
-    private func table(split: String) throws -> any SampleSource {
+    /// The maker and the path of a data set: a source may be a maker's name, which then has its own data set.
+    private func location(of source: String) throws -> (maker: ConversationMaker, path: String) {
+        if section.source.contains(source), maker == nil, let own = try? ConversationMaker(named: source) {
+            return (own, own.dataset)
+        }
         let maker = try maker ?? ConversationMaker(named: section.makerName)
-        let path = section.pathOrDataset.isEmpty ? maker.dataset : section.pathOrDataset
+        return (maker, source.isEmpty ? maker.dataset : source)
+    }
+
+    private func table(_ source: String, split: String) throws -> any SampleSource {
+        let (maker, path) = try location(of: source)
         guard let openTable, !path.isEmpty else {
             throw BridgeError(
                 .badArgument,

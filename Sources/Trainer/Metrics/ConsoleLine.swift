@@ -65,7 +65,8 @@ public final class ConsoleLine: MetricsSink {
             validation.loss,
             validation.perplexity
         )
-        write(text)
+        let parts = validation.parts.map { " \($0.name):" + CFormat.text(" %.6E |", $0.loss) }
+        write(text + parts.joined())
     }
 
     /// Writes a line for the steps after the last line; Megatron does not, but a short run would print no loss at all.

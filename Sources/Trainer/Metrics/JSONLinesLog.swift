@@ -48,14 +48,17 @@ public final class JSONLinesLog: MetricsSink {
 
     /// Writes a validation.
     public func record(_ validation: ValidationRecord) throws {
-        try append(
-            JSONObject([
-                ("iteration", JSON(validation.iteration)),
-                ("validation_lm_loss", Self.number(validation.loss)),
-                ("validation_perplexity", Self.number(validation.perplexity)),
-                ("validation_seconds", Self.number(validation.seconds)),
-            ])
-        )
+        var row = JSONObject([
+            ("iteration", JSON(validation.iteration)),
+            ("validation_lm_loss", Self.number(validation.loss)),
+            ("validation_perplexity", Self.number(validation.perplexity)),
+            ("validation_seconds", Self.number(validation.seconds)),
+        ])
+        if !validation.parts.isEmpty {
+            let losses = validation.parts.map { ($0.name, Self.number($0.loss)) }
+            row["validation_lm_losses"] = .object(JSONObject(losses))
+        }
+        try append(row)
     }
 
     /// Closes the file.
@@ -85,7 +88,10 @@ public final class JSONLinesLog: MetricsSink {
                         iteration: count("iteration"),
                         loss: number("validation_lm_loss"),
                         perplexity: number("validation_perplexity"),
-                        seconds: number("validation_seconds")
+                        seconds: number("validation_seconds"),
+                        parts: (row["validation_lm_losses"]?.object ?? JSONObject()).map {
+                            ValidationRecord.Part(name: $0.key, loss: $0.value.double ?? .nan)
+                        }
                     )
                 )
             }

@@ -73,9 +73,23 @@ public struct ValidationRecord: Sendable, Equatable {
     public var perplexity: Double
     /// The duration, in seconds.
     public var seconds: Double
+    /// The losses of the data sets, where there are several.
+    public var parts: [Part]
+
+    /// The loss of one of several data sets.
+    public struct Part: Sendable, Equatable {
+        /// The name of the data set.
+        public var name: String
+        /// The mean loss over its supervised tokens.
+        public var loss: Double
+
+        /// A loss.
+        public init(name: String, loss: Double) { (self.name, self.loss) = (name, loss) }
+    }
 
     /// A record.
-    public init(iteration: Int, loss: Double, perplexity: Double, seconds: Double) {
+    public init(iteration: Int, loss: Double, perplexity: Double, seconds: Double, parts: [Part] = []) {
+        self.parts = parts
         self.iteration = iteration
         self.loss = loss
         self.perplexity = perplexity

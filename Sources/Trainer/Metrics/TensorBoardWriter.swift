@@ -49,7 +49,8 @@ public final class TensorBoardWriter: MetricsSink {
 
     /// Writes a validation.
     public func record(_ validation: ValidationRecord) throws {
-        let scalars = [("lm loss validation", validation.loss), ("lm loss validation ppl", validation.perplexity)]
+        var scalars = [("lm loss validation", validation.loss), ("lm loss validation ppl", validation.perplexity)]
+        scalars += validation.parts.map { ("lm loss validation/\($0.name)", $0.loss) }
         try append(scalars, step: validation.iteration)
     }
 

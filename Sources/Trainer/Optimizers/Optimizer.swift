@@ -26,7 +26,7 @@ public final class Optimizer {
     ///   - ddp: How ranks with the same parameters exchange gradients and parameters.
     ///   - trace: The trace of the run; nil for none.
     /// - Throws: `BridgeError` when no parameter of any rank is trainable.
-    public init(
+    public convenience init(
         _ section: Recipe.OptimizerSection,
         _ parameters: [Parameter],
         on engine: any TensorEngine,
@@ -34,13 +34,38 @@ public final class Optimizer {
         ddp: Recipe.DDPSection = Recipe.DDPSection(),
         trace: ChromeTrace? = nil
     ) throws {
+        try self.init(
+            section,
+            parameters,
+            rates: LearningRateFactors(),
+            on: engine,
+            groups: groups,
+            ddp: ddp,
+            trace: trace
+        )
+    }
+
+    init(
+        _ section: Recipe.OptimizerSection,
+        _ parameters: [Parameter],
+        rates: LearningRateFactors,
+        on engine: any TensorEngine,
+        groups: ProcessGroupCollection,
+        ddp: Recipe.DDPSection,
+        trace: ChromeTrace?
+    ) throws {
         self.section = section
         self.engine = engine
         self.groups = groups
         isDistributed = section.useDistributedOptimizer && groups.dpCp.size > 1
         let ranks: any ProcessGroup = isDistributed ? groups.dpCp : SingleRank()
         slots = parameters.filter(\.isTrainable).map {
-            OptimizerSlot($0, isAdam: section.optimizer == .adam, ranks: ranks)
+            OptimizerSlot(
+                $0,
+                isAdam: section.optimizer == .adam,
+                rateFactor: rates.factor(of: $0),
+                ranks: ranks
+            )
         }
         buckets = GradientBuckets(slots, ddp, isDistributed: isDistributed, groups: groups, trace: trace)
         guard try groups.world.allReduceSum([Double(slots.count)])[0] > 0 else {
@@ -124,6 +149,7 @@ public final class Optimizer {
 
     private func update(_ slot: OptimizerSlot, rate: Double, weightDecay: Double, gradientScale: Double) {
         let decay = slot.decays ? weightDecay : 0
+        let rate = rate * slot.rateFactor
         guard let second = slot.second else {
             engine.sgd(
                 slot.main,

@@ -10,6 +10,8 @@ struct OptimizerSlot: Sendable {
     /// The values of the parameter, all rows.
     let values: Tensor
     let gradient: GradientAccumulator
+    /// Its learning rate as a multiple of that of the run.
+    let rateFactor: Double
     /// The rows of the parameter whose state each rank has; one range of all rows without a distributed optimizer.
     let parts: [Range<Int>]
     /// The rows whose state this rank has.
@@ -24,8 +26,10 @@ struct OptimizerSlot: Sendable {
     /// - Parameters:
     ///   - parameter: The parameter, which is given memory of its own.
     ///   - isAdam: Whether there is a second moment.
+    ///   - rateFactor: Its learning rate as a multiple of that of the run.
     ///   - ranks: The ranks that share the state; one rank for a state of its own.
-    init(_ parameter: Parameter, isAdam: Bool, ranks: any ProcessGroup) {
+    init(_ parameter: Parameter, isAdam: Bool, rateFactor: Double, ranks: any ProcessGroup) {
+        self.rateFactor = rateFactor
         parameter.makeWritable()
         self.parameter = parameter
         gradient = parameter.accumulateGradients()

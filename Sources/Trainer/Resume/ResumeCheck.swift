@@ -9,8 +9,8 @@ struct ResumeCheck {
     /// Settings that determine the tensors in a checkpoint or their meaning.
     private static let fixed: Set<String> = [
         "peft.scheme", "peft.dim", "peft.alpha", "peft.use_rslora", "peft.target_modules", "peft.exclude_modules",
-        "peft.canonical",
-        "peft.vision_lora", "peft.modules_to_save", "optimizer.optimizer",
+        "peft.canonical", "peft.vision_lora", "peft.finetune_language_layers", "peft.finetune_attention_modules",
+        "peft.finetune_mlp_modules", "peft.modules_to_save", "optimizer.optimizer",
     ]
     /// Sections about files and logs, which do not affect the results.
     private static let indifferent = ["checkpoint.", "logger.", "name"]

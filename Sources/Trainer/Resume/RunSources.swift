@@ -25,11 +25,8 @@ public struct RunSources: Sendable, Equatable {
             || model.freezeVisionProjection
         var found: [String: String] = [:]
         if isFrozen { found[Self.weights] = try Self.fingerprint(ofModel: recipe.checkpoint.pretrainedCheckpoint) }
-        if [.preloaded, .tokenized].contains(recipe.dataset.datasetType),
-            Files.kind(of: recipe.dataset.trainDataPath) == .file
-        {
-            found[Self.data] = try ContentFingerprint.of([recipe.dataset.trainDataPath])
-        }
+        let files = Self.dataFiles(of: recipe)
+        if !files.isEmpty { found[Self.data] = try ContentFingerprint.of(files) }
         fingerprints = found
     }
 
@@ -57,7 +54,13 @@ public struct RunSources: Sendable, Equatable {
                     + "or start a new run with another checkpoint.save"
             )
         }
-        return changed.contains(Self.data) ? ["the content of \(recipe.dataset.trainDataPath) has changed since"] : []
+        let files = Self.dataFiles(of: recipe).joined(separator: ", ")
+        return changed.contains(Self.data) ? ["the content of \(files) has changed since"] : []
+    }
+
+    private static func dataFiles(of recipe: Recipe) -> [String] {
+        guard [.preloaded, .tokenized].contains(recipe.dataset.datasetType) else { return [] }
+        return recipe.dataset.trainingSources.filter { Files.kind(of: $0) == .file }
     }
 
     /// Of a Megatron checkpoint its manifest, which has the checksums of all files; otherwise the weights and the

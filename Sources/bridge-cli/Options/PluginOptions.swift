@@ -45,6 +45,7 @@ struct ModelPluginOptions: ParsableArguments {
         let isStrict = strict
         catalog.accountForUnknown = { try SettingsNotice.take($0, of: $1, isStrict: isStrict) }
         catalog.accountForEdited = { SettingsNotice.takeEdited($0, of: $1) }
+        catalog.accountForEditedInVain = { SettingsNotice.takeEditedInVain($0, of: $1) }
         return catalog
     }
 }

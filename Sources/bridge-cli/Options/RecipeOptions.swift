@@ -154,7 +154,8 @@ struct RecipeOptions: ParsableArguments {
         let before = recipe
         var refusals = recipe.applyUsable(change.settings, options: optionChanges)
         refusals += recipe.settingsWithoutEffect(among: givenKeys(before, catalog), abilities: abilities)
-        let notes = recipe.followTrainIters(of: before, changed: changedKeys)
+        let notes =
+            Recipe.repetitions(in: change.settings) + recipe.followTrainIters(of: before, changed: changedKeys)
         if recipe.checkpoint.save != before.checkpoint.save { Self.forgetDirectories(of: before, in: &recipe) }
         Self.fillDirectories(of: &recipe)
         return Filled(recipe: recipe, abilities: abilities, refusals: refusals, notes: notes)

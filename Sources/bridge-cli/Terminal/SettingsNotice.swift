@@ -6,6 +6,7 @@ import Synchronization
 enum SettingsNotice {
     private static let found = Mutex<[String: [UnknownSettings]]>([:])
     private static let edited = Mutex<Set<String>>([])
+    private static let editedInVain = Mutex<Set<String>>([])
 
     /// Takes the unknown settings of a model.
     ///
@@ -39,6 +40,16 @@ enum SettingsNotice {
             "\(Style.yellow("warning:")) \(files.map { "\(checkpoint)/\($0)" }.joined(separator: ", ")) "
                 + "\(files.count == 1 ? "differs from the file" : "differ from the files") saved with the checkpoint, and "
                 + "\(files.count == 1 ? "is" : "are") used as \(files.count == 1 ? "it is" : "they are") now"
+        )
+    }
+
+    /// Warns of files of a checkpoint that were changed after it was saved and that no model is read from.
+    static func takeEditedInVain(_ files: [String], of checkpoint: String) {
+        guard editedInVain.withLock({ $0.insert(checkpoint).inserted }) else { return }
+        Output.printError(
+            "\(Style.yellow("warning:")) \(files.map { "\(checkpoint)/\($0)" }.joined(separator: ", ")) "
+                + "\(files.count == 1 ? "differs from the file" : "differ from the files") saved with the checkpoint, and the "
+                + "model is not read from there; its settings are those of \(checkpoint)/huggingface"
         )
     }
 

@@ -71,6 +71,12 @@ import Testing
         )
     }
 
+    @Test func aSettingThatIsGivenTwiceIsReported() {
+        let given = ["optimizer.lr=1", "train.seed=3", "optimizer.lr=2", "train.seed=3", "optimizer.lr=4"]
+        #expect(Recipe.repetitions(in: given) == ["optimizer.lr is given 3 times; 4 is used, not 1, 2"])
+        #expect(Recipe.repetitions(in: ["optimizer.lr=1", "train.seed=3", "no setting"]).isEmpty)
+    }
+
     @Test func aFileThatNamesARecipeForOneModeTakesItsScheme() throws {
         let template = RecipeTemplate.modes(
             stem: "model",

@@ -10,7 +10,7 @@ import Testing
         switch json {
         case .bool(let value): [.bool(!value)]
         case .number(let number): [.number(JSONNumber((number.integer ?? 1) + 3)), 0.375]
-        case .array: [["one", "tw.o*", "3"]]
+        case .array: [["one", "tw.o*", "3"], [0.25, 2]]
         case .null: [17, 0.375]
         case .object: []
         case .string:

@@ -202,6 +202,37 @@ import Testing
         #expect(!outcome.output.contains("run_config.yaml"))
     }
 
+    /// The model is that of `huggingface/`, so an edit of `run_config.yaml` changes nothing.
+    @Test func anEditOfTheRunConfigurationOfACheckpointIsWarnedOf() throws {
+        try makeMegatronCheckpoint()
+        let file = scratch.url("m/iter_0000000/run_config.yaml")
+        let text = try String(contentsOf: file, encoding: .utf8)
+        let edited = text.replacing(/rotary_base: .*/, with: "rotary_base: 123.0")
+        #expect(edited != text)
+        try edited.write(to: file, atomically: true, encoding: .utf8)
+        let outcome = try BridgeProcess(["inspect", scratch.path("m")]).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(
+            outcome.errors.contains(
+                "\(file.path) differs from the file saved with the checkpoint, and the model is not"
+            )
+        )
+    }
+
+    @Test func anotherModelForTheNamesOfAnExportIsNamed() throws {
+        try makeMegatronCheckpoint()
+        let other = try Models.copy("mistral", to: scratch.url("other"))
+        let export = [
+            "convert", "export", "--megatron-path", scratch.path("m"), "--hf-path", scratch.path("out"), "--dry-run",
+            "--hf-model", other.path,
+        ]
+        #expect(try !BridgeProcess(export).wait().output.contains("describes another model"))
+        try Models.edit(other.appendingPathComponent("config.json")) { $0.set(123.0, at: "rope_theta") }
+        let outcome = try BridgeProcess(export).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.output.contains("describes another model") && outcome.output.contains("rotary_base 123"))
+    }
+
     @Test func strictRefusesASettingForQuantizedWeightsThatArePlain() throws {
         let model = try Models.copy("mistral", to: scratch.url("model"))
         try Models.edit(model.appendingPathComponent("config.json")) {

@@ -25,7 +25,7 @@ import Trainer
         let padding = try #require(opener.encoder.processor.tokenizer.id(of: "<pad>"))
         #expect(batch.tokens == [6, 1, 6, padding, 3, 1, 3, padding])
         #expect(batch.targets == [-100, 6, -100, -100, -100, 3, -100, -100])
-        #expect(try opener.validation() == nil)
+        #expect(try opener.validation().isEmpty)
         opener.section.packSequencesInBatch = true
         #expect(try opener.preparer(opener.training()).prepare(from: 3, count: 2).batch.batch == 1)
     }
@@ -38,11 +38,11 @@ import Trainer
         opener.section.trainDataPath = try directory.write(Array(rows.joined(separator: "\n").utf8), to: "train.jsonl")
         opener.section.valSetSize = size
         func parts() throws -> (training: [Int32], validation: [Int32]) {
-            let (training, validation) = try opener.sources(validates: true)
+            let sources = try opener.sources(validates: true)
             func all(_ source: any SampleSource) throws -> [Int32] {
                 try (0..<source.count).map { try source.sample(at: $0).tokens[0] }
             }
-            return (try all(training), try all(try #require(validation)))
+            return (try all(sources.training), try all(try #require(sources.validation.first).samples))
         }
         let first = try parts()
         #expect(first.validation.count == count)
@@ -71,14 +71,14 @@ import Trainer
         let row = Array("{\"input_ids\": [1, 2], \"labels\": [-100, 2]}".utf8)
         opener.section.trainDataPath = try directory.write(row, to: "train.jsonl")
         opener.section.validDataPath = directory.path("missing.jsonl")
-        #expect(try opener.sources(validates: false).validation == nil)
+        #expect(try opener.sources(validates: false).validation.isEmpty)
         expectError(mentioning: "missing.jsonl") { try opener.sources(validates: true) }
     }
 
     @Test func syntheticImagesForValidationDifferFromThoseForTraining() throws {
         var opener = try opener(.mock, model: "gemma3")
         opener.mockCount = 37
-        let (train, valid) = (try opener.training(), try #require(try opener.validation()))
+        let (train, valid) = (try opener.training(), try #require(try opener.validation().first).samples)
         #expect(train.count == 37)
         #expect(try train.sample(at: 0).tokens == valid.sample(at: 0).tokens)
         #expect(try train.sample(at: 0).images != valid.sample(at: 0).images)
@@ -110,7 +110,7 @@ import Trainer
         opener.section.makerName = "cord_v2"
         expectError(mentioning: "naver-clova-ix/cord-v2 (train), row 0", "JSON") { try opener.training().sample(at: 0) }
         opener.section.pathOrDataset = "mine"
-        expectError(mentioning: "mine (validation), row 1") { try opener.validation()?.sample(at: 1) }
+        expectError(mentioning: "mine (validation), row 1") { try opener.validation().first?.samples.sample(at: 1) }
         opener.section.makerName = "unknown"
         expectError(mentioning: "no maker named unknown") { try opener.training() }
     }

@@ -75,10 +75,10 @@ import Tokenizers
         opener.openTable = { _, split in throw BridgeError(.badArgument, "\(split) is not to be read") }
         expectError(mentioning: "validation is not to be read") { try opener.validation() }
         opener.openTable = { _, _ in throw BridgeError(.missingSplit, "there is none") }
-        #expect(try opener.validation() == nil)
+        #expect(try opener.validation().isEmpty)
         opener.section.pathOrDataset = "\(fixtures)/saved"
         opener.openTable = { try HuggingFaceTable($0, split: $1, hub: nil) }
-        #expect(try opener.validation() == nil && opener.training().count == 2)
+        #expect(try opener.validation().isEmpty && opener.training().count == 2)
     }
 
     private static let row = #"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}"#

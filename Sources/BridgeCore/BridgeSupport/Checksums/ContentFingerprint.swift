@@ -25,4 +25,14 @@ public enum ContentFingerprint {
         }
         return hash.digest.description
     }
+
+    /// The fingerprint of values in memory.
+    ///
+    /// - Parameter give: Gives the bytes of the values, in any number of pieces.
+    /// - Returns: 32 hexadecimal digits.
+    public static func of(_ give: (_ add: (UnsafeRawBufferPointer) -> Void) -> Void) -> String {
+        let hash = BlockChecksum.Stream()
+        give { hash.update($0) }
+        return hash.digest.description
+    }
 }

@@ -114,6 +114,16 @@ public struct NativeCheckpoint: Sendable {
     /// - Throws: `BridgeError` when one cannot be read.
     package func changedSideFiles() throws -> [String] { try sideFiles.changed(in: self) }
 
+    /// The files that differ from the manifest and are not read, because the model is that of `huggingface/`.
+    ///
+    /// - Returns: Their paths inside the checkpoint.
+    /// - Throws: `BridgeError` when one cannot be read.
+    package func changedUnreadFiles() throws -> [String] {
+        guard carriesSource else { return [] }
+        return try manifest.files.filter { $0.name == TorchDistDirectory.runConfigurationName }
+            .filter { try SideFileCheck.isChanged($0, in: path) }.map(\.name)
+    }
+
     /// A note for a plan that copies these files; none where all are as they were written.
     package func sideFileNotes() throws -> [String] {
         let changed = try changedSideFiles()

@@ -20,7 +20,10 @@ final class SideFileCheck: Sendable {
         }
     }
 
-    private static func isChanged(_ file: NativeManifest.File, in directory: String) throws -> Bool {
+    /// Whether a file differs from the manifest's entry.
+    ///
+    /// - Throws: `BridgeError` when it cannot be read.
+    static func isChanged(_ file: NativeManifest.File, in directory: String) throws -> Bool {
         let size = BlockChecksum.blockByteCount
         let storage = try FileStorage(path: Files.join(directory, file.name))
         guard storage.byteCount == file.byteCount else { return true }

@@ -10,14 +10,23 @@ extension Tokenizer {
         }
     }
 
-    /// Reads a `tokenizer.json` as the class of a model's tokenizer does.
-    init(tokenizerJSON path: String, registered: TokenizerClass?, configuration: JSON) throws(TokenizerError) {
+    /// Reads a directory's `tokenizer.json` as the class of a model's tokenizer does.
+    ///
+    /// - Returns: The tokenizer, and the class; nil where the file is used as it is.
+    static func read(
+        tokenizerJSON path: String,
+        registered: TokenizerClass?,
+        directory: String
+    ) throws(TokenizerError) -> (Tokenizer, TokenizerClass?) {
+        let configuration = try TokenizerSettings.json(directory, "tokenizer_config.json") ?? .object(JSONObject())
+        let model = try registered == nil ? nil : TokenizerSettings.json(directory, "config.json")
         do {
             let json = try JSON(tokenizerFile: try TokenizerFile.contents(of: path))
             // What cannot be described is an error where it is read.
             let isByteLevel = (try? PreTokenizer.describe(json["pre_tokenizer"]))?.isByteLevel ?? false
             let kind = TokenizerClass.chosen(by: configuration, registered: registered, isByteLevel: isByteLevel).class
-            try self.init(json: kind?.applied(to: json, configuration: configuration) ?? json)
+            let own = kind?.applied(to: json, configuration: configuration, model: model ?? .null)
+            return (try Tokenizer(json: own ?? json), kind)
         } catch {
             throw error.inFile(path)
         }

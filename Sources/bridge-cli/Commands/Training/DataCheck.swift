@@ -10,8 +10,8 @@ struct DataCheck: ParsableCommand {
         abstract: "Find every row that cannot be used or has no supervised token.",
         discussion: """
             The first 20 invalid rows are printed with file and line number; --json has the first 10,000. The exit status is 1 \
-            if there are any, and the check stops after half a million. Keys that are ignored are listed, and rows whose \
-            answers have no supervised end are counted.
+            if there are any, and the check stops after half a million. Keys that are ignored are listed, which \
+            with --strict makes the exit status 1, and rows whose answers have no supervised end are counted.
 
             EXAMPLES:
               bridge data check --hf-model toy --data train.jsonl --seq-length 2048
@@ -48,7 +48,7 @@ struct DataCheck: ParsableCommand {
             row += 1
         }
         report(opened.source.count, looked: row, statistics, findings, warnings, opened.notes)
-        if findings.count > 0 { throw ExitCode(1) }
+        if findings.count > 0 || options.model.plugins.strict && !opened.notes.unreadKeys.isEmpty { throw ExitCode(1) }
     }
 
     /// The check stops after this number of bad rows; more would most likely have the same problem.

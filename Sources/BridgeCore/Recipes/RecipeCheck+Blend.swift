@@ -1,0 +1,37 @@
+/// What has to hold for several sources of samples.
+extension RecipeCheck {
+    mutating func checkBlend(_ dataset: Recipe.DatasetSection) {
+        let weights = dataset.sourceWeights
+        require(
+            weights.allSatisfy { $0 > 0 && $0 <= 1e12 },
+            "\(key: "dataset.source_weights") is \(weights), expected numbers above 0"
+        )
+        require(
+            weights.isEmpty || weights.count == dataset.source.count,
+            "\(key: "dataset.source_weights") has \(weights.count) numbers and \(key: "dataset.source") "
+                + "\(dataset.source.count) data sets, expected one for each"
+        )
+        require(
+            weights.isEmpty || dataset.blend != .concatenate,
+            "\(key: "dataset.source_weights") is set and \(key: "dataset.blend") is concatenate, which takes every sample once; set "
+                + "\(key: "dataset.blend")=first_exhausted, all_exhausted or "
+                + "all_exhausted_without_replacement"
+        )
+        if let count = dataset.maxSamples { require("dataset.max_samples", count, in: 1...1 << 40) }
+        let single = dataset.datasetType == .hf ? "dataset.path_or_dataset" : "dataset.train_data_path"
+        let path = dataset.datasetType == .hf ? dataset.pathOrDataset : dataset.trainDataPath
+        require(
+            dataset.source.isEmpty || path.isEmpty,
+            "\(key: "dataset.source") and \(key: single) are both set; give all data sets in \(key: "dataset.source")"
+        )
+        require(
+            dataset.validationSource.isEmpty || dataset.validDataPath.isEmpty,
+            "\(key: "dataset.validation_source") and \(key: "dataset.valid_data_path") are both set; give all files in "
+                + "\(key: "dataset.validation_source")"
+        )
+        require(
+            !(dataset.source + dataset.validationSource).contains(""),
+            "\(key: dataset.source.contains("") ? "dataset.source" : "dataset.validation_source") has an empty name"
+        )
+    }
+}
