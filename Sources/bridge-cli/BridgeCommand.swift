@@ -25,7 +25,8 @@ struct BridgeCommand: ParsableCommand {
         version: PluginLoader.version,
         subcommands: [
             Convert.self, Verify.self, Reshard.self, Inspect.self, CheckpointCommand.self, Generate.self, Chat.self,
-            Forward.self, Train.self, PlanCommand.self, Evaluate.self, DataCommand.self, Adapter.self, Recipes.self,
+            Forward.self, Train.self, CompareRuns.self, PlanCommand.self, Evaluate.self, DataCommand.self, Adapter.self,
+            Recipes.self,
             Tokenize.self,
             Models.self, HubCommand.self,
             Plugins.self, Toy.self, ProcessInputs.self, Selftest.self,

@@ -50,6 +50,53 @@ import Testing
         return scratch.path("rows.jsonl")
     }
 
+    /// The loss of a file from those of its rows: the mean over tokens, and the standard error of a ratio of sums over samples.
+    @Test func theLossIsTheMeanOverSupervisedTokens() throws {
+        let scratch = try TemporaryDirectory()
+        let rows = (0..<5).map { number -> String in
+            let tokens = [1] + (0...2 * number + 1).map { 3 + ($0 * 7 + number) % 50 }
+            let labels = [-100, -100] + tokens.dropFirst(2)
+            return "{\"input_ids\": \(tokens), \"labels\": \(labels)}"
+        }
+        func evaluated(_ rows: [String], _ more: String...) throws -> JSON {
+            try Data(rows.joined(separator: "\n").utf8).write(to: scratch.url("rows.jsonl"))
+            let command = [
+                "evaluate", "--hf-model", Fixtures.checkpoint("mistral"), "--data", scratch.path("rows.jsonl"),
+            ]
+            let outcome = try BridgeProcess(command + ["--dtype", "float32", "--loss", "--json"] + more).wait()
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            return try JSON(parsing: Array(outcome.output.utf8))
+        }
+        func number(_ json: JSON, _ key: String) throws -> Double { try #require(json[key]?.double) }
+        let counts = rows.indices.map { 2 * $0 + 1 }
+        let single = try rows.map { try evaluated([$0]) }
+        #expect(single.map { $0["tokens"]?.integer } == counts)
+        #expect(single.allSatisfy { $0["loss_stderr"] == .null })
+        let losses = try single.map { try number($0, "loss") }
+        let total = Double(counts.reduce(0, +))
+        let mean = zip(losses, counts).reduce(0) { $0 + $1.0 * Double($1.1) } / total
+        let squares = zip(losses, counts).reduce(0) { $0 + pow(($1.0 - mean) * Double($1.1), 2) }
+        let all = try evaluated(rows)
+        #expect(all["samples"] == 5 && all["tokens"]?.integer == Int(total))
+        #expect(try abs(number(all, "loss") / mean - 1) < 1e-6)
+        #expect(try abs(number(all, "perplexity") / exp(mean) - 1) < 1e-5)
+        let error = (5.0 / 4 * squares).squareRoot() / total
+        #expect(try abs(number(all, "loss_stderr") / error - 1) < 1e-4)
+        #expect(try abs(number(all, "perplexity_stderr") / (exp(mean) * error) - 1) < 1e-4)
+        let cut = try evaluated(rows, "--seq-length", "6")
+        #expect(cut["truncated_samples"] == 3 && cut["tokens"]?.integer == 1 + 3 + 4 + 4 + 4)
+    }
+
+    @Test(arguments: [
+        (["--loss", "--max-new-tokens", "3"], "--max-new-tokens has no effect with --loss"),
+        (["--seq-length", "30"], "--seq-length has no effect without --loss"),
+        (["--loss", "--seq-length", "1"], "expected at least 2"),
+    ]) func optionsOfTheOtherMeasureAreRefused(_ options: [String], _ words: String) throws {
+        let command = ["evaluate", "--hf-model", model, "--data", "rows.jsonl"]
+        let outcome = try BridgeProcess(command + options).wait()
+        expect(outcome, failsWith: 64, mentioning: words)
+    }
+
     @Test func anInterruptKeepsTheCounts() throws {
         let scratch = try TemporaryDirectory()
         let line = String(decoding: row("Say hello.", "no", category: "text").text(pretty: false), as: UTF8.self)

@@ -10,10 +10,30 @@ import Trainer
 struct RecipeOptions: ParsableArguments {
     @Option(
         name: .long,
-        help: ArgumentHelp("A name from 'bridge recipes list', or a YAML or JSON file.", valueName: "name|file"),
+        help: ArgumentHelp(
+            "A name from 'bridge recipes list', or a YAML or JSON file. (default: the family's for --hf-model, with LoRA)",
+            valueName: "name|file"
+        ),
         completion: CompletionValues.recipes
     )
-    var recipe: String
+    var recipe: String?
+
+    @Option(
+        name: .customLong("hf-model"),
+        help: ArgumentHelp("The model to train: --pretrained-checkpoint under another name.", valueName: "path|id"),
+        completion: .directory
+    )
+    var huggingFace: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "The training data: a file with conversations or tokens, or the directory or hub id of a data set.",
+            valueName: "path|id"
+        ),
+        completion: .file()
+    )
+    var data: String?
 
     @Option(
         name: .customLong("pretrained-checkpoint"),
@@ -48,6 +68,15 @@ struct RecipeOptions: ParsableArguments {
 
     @Flag(name: .customLong("vision-lora"), help: "Also add adapters to the vision tower.")
     var visionLora = false
+
+    func validate() throws {
+        guard recipe != nil || data != nil && (huggingFace ?? pretrainedCheckpoint) != nil else {
+            throw ValidationError("name a recipe with --recipe, or a model and data with --hf-model and --data")
+        }
+        guard huggingFace == nil || pretrainedCheckpoint == nil else {
+            throw ValidationError("--hf-model and --pretrained-checkpoint are the same option; give one of them")
+        }
+    }
 
     /// The recipe with all changes, checked.
     ///
@@ -145,7 +174,7 @@ struct RecipeOptions: ParsableArguments {
     }
 
     private func filled(_ catalog: PluginCatalog) throws -> Filled {
-        var (recipe, abilities) = try change.recipe(recipe, in: catalog, isChanged: false)
+        var (recipe, abilities) = try change.recipe(recipe ?? "", in: catalog, isChanged: false)
         if let datasetType { recipe.dataset.datasetType = datasetType }
         if freezeLanguageModel { recipe.model.freezeLanguageModel = true }
         if freezeVisionModel { recipe.model.freezeVisionModel = true }
@@ -191,7 +220,7 @@ struct RecipeOptions: ParsableArguments {
         var changed = Set(keys.map(section))
         if change.scheme != nil || change.mode != nil { changed.insert("peft") }
         if datasetType != nil { changed.insert("dataset") }
-        guard change.isOfFile(self.recipe) else { return keys }
+        guard change.isOfFile(self.recipe ?? "") else { return keys }
         return keys.union(ownKeys(of: recipe, catalog).filter { !changed.contains(section($0)) })
     }
 

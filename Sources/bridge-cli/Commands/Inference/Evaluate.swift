@@ -6,19 +6,21 @@ import TensorRuntime
 import Tokenizers
 import Trainer
 
-/// Measures the exact-match accuracy of a model.
+/// Measures the exact-match accuracy of a model, or its loss.
 struct Evaluate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measure the exact-match accuracy of a model on a file of questions and answers.",
+        abstract: "Measure a model on a file of conversations: exact-match accuracy of its answers, or loss.",
         discussion: """
             Each row is a conversation as for training, whose last message is the expected answer. Rows with a "category" \
-            are counted by category too. Decoding is greedy. Ctrl-C prints the counts so far and ends with status 130.
+            are counted by category too. Decoding is greedy. With --loss the loss and the perplexity of the supervised tokens of all \
+            rows are computed, with their standard errors. Ctrl-C prints the result so far and ends with status 130.
 
             EXAMPLES:
               bridge evaluate --hf-model toy --data test.jsonl
               bridge evaluate --hf-model toy --adapter run/iter_0000200 \\
                 --data test.jsonl --json
               bridge evaluate --megatron-path run --data test.jsonl --min-accuracy 0.95
+              bridge evaluate --hf-model toy --data test.jsonl --loss
             """
     )
 
@@ -26,7 +28,10 @@ struct Evaluate: ParsableCommand {
 
     @Option(
         name: .long,
-        help: ArgumentHelp("A JSON or JSONL file with conversations that end with an answer.", valueName: "file"),
+        help: ArgumentHelp(
+            "A JSON or JSONL file with conversations that end with an answer; for --loss also with input_ids and labels.",
+            valueName: "file"
+        ),
         completion: .file(extensions: ["json", "jsonl"])
     )
     var data: String
@@ -35,9 +40,9 @@ struct Evaluate: ParsableCommand {
 
     @Option(
         name: .customLong("max-new-tokens"),
-        help: ArgumentHelp("Maximum number of tokens of an answer.", valueName: "n")
+        help: ArgumentHelp("Maximum number of tokens of an answer. (default: \(defaultMaxNewTokens))", valueName: "n")
     )
-    var maxNewTokens = 64
+    var maxNewTokens: Int?
 
     @Option(
         name: .customLong("min-accuracy"),
@@ -47,24 +52,59 @@ struct Evaluate: ParsableCommand {
 
     @Option(
         name: .customLong("max-errors-shown"),
-        help: ArgumentHelp("Number of wrong answers to print.", valueName: "n")
+        help: ArgumentHelp("Number of wrong answers to print. (default: \(defaultShown))", valueName: "n")
     )
-    var show = 5
+    var show: Int?
+
+    @Flag(name: .customLong("loss"), help: "Compute the loss of the supervised tokens instead of generating answers.")
+    var computesLoss = false
+
+    @Option(
+        name: .customLong("loss-mode"),
+        help: ArgumentHelp(
+            "Supervised tokens, for --loss: assistant, last_turn or full. (default: assistant)",
+            valueName: "mode"
+        )
+    )
+    var supervised: DataOptions.SupervisedTokens?
+
+    @Option(
+        name: .customLong("seq-length"),
+        help: ArgumentHelp(
+            "Maximum tokens of a sample, for --loss; longer ones are truncated. (default: the model's)",
+            valueName: "n"
+        )
+    )
+    var seqLength: Int?
+
+    private static let defaultMaxNewTokens = 64
+    private static let defaultShown = 5
 
     @OptionGroup var template: DateOptions
 
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        guard (1...1_000_000).contains(maxNewTokens) else {
+        let given: [(option: String, isGiven: Bool, isOfLoss: Bool)] = [
+            ("--max-new-tokens", maxNewTokens != nil, false), ("--min-accuracy", least != nil, false),
+            ("--max-errors-shown", show != nil, false), ("--loss-mode", supervised != nil, true),
+            ("--seq-length", seqLength != nil, true),
+        ]
+        if let wrong = given.first(where: { $0.isGiven && $0.isOfLoss != computesLoss }) {
+            throw ValidationError("\(wrong.option) has no effect \(computesLoss ? "with" : "without") --loss")
+        }
+        if let maxNewTokens, !(1...1_000_000).contains(maxNewTokens) {
             throw ValidationError("--max-new-tokens is \(maxNewTokens), expected 1 to 1000000")
         }
+        if let seqLength, seqLength < 2 { throw ValidationError("--seq-length is \(seqLength), expected at least 2") }
         if let least, !(0...1).contains(least) { throw ValidationError("--min-accuracy is \(least), expected 0 to 1") }
-        guard show >= 0 else { throw ValidationError("--max-errors-shown is \(show), expected 0 or more") }
+        if let show, show < 0 { throw ValidationError("--max-errors-shown is \(show), expected 0 or more") }
     }
 
     func run() throws {
         let bridge = try model.bridge()
+        guard !computesLoss else { return try computeLoss(bridge) }
+        let maxNewTokens = maxNewTokens ?? Self.defaultMaxNewTokens
         let questions = try AnswerFile(path: data, imageFolder: images.path)
         let processor = try bridge.processor()
         let model = try model.model(bridge)
@@ -116,6 +156,31 @@ struct Evaluate: ParsableCommand {
         if let least, result.all.accuracy < least { throw ExitCode(1) }
     }
 
+    private func computeLoss(_ bridge: AutoBridge) throws {
+        let processor = try bridge.processor()
+        try images.check(processor)
+        var section = Recipe.DatasetSection()
+        section.datasetType = try RecipeChoice.kind(of: data)
+        guard section.datasetType != .hf else {
+            throw BridgeError(.badArgument, "--data is \(data), expected a JSON or JSONL file")
+        }
+        guard section.datasetType == .preloaded || supervised == nil else {
+            throw BridgeError(.badArgument, "--loss-mode has no effect on \(data), whose rows have labels; remove it")
+        }
+        (section.trainDataPath, section.imageFolder) = (data, images.path)
+        section.seqLength = seqLength ?? max(2, processor.decoder.seqLength)
+        let encoder = SampleEncoder(
+            processor: processor,
+            lossMode: (supervised ?? .assistant).mode,
+            options: try template.options(for: processor)
+        )
+        try LossEvaluation(
+            model: try model.model(bridge),
+            opener: DatasetOpener(section: section, encoder: encoder, seed: 0),
+            isJSON: output.json
+        ).run()
+    }
+
     private func report(_ result: ExactMatch, of total: Int, seconds: Double) {
         guard !output.json else {
             func share(_ share: ExactMatch.Share) -> JSON {
@@ -153,6 +218,7 @@ struct Evaluate: ParsableCommand {
         Output.table(
             result.categories.sorted { $0.key < $1.key }.map { row($0.key, $0.value) } + [row("all", result.all)]
         )
+        let show = show ?? Self.defaultShown
         for miss in result.misses.prefix(show) {
             Output.line("\(miss.location): expected \(quoted(miss.expected)), found \(quoted(miss.prediction))")
         }

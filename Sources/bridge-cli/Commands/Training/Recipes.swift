@@ -165,6 +165,7 @@ struct Recipes: ParsableCommand {
 
         func run() throws {
             let catalog = try plugins.catalog()
+            let options = try RecipeChoice.completed(options, catalog).options
             var recipe = try options.resolved(catalog, dataParallelSize: replicas)
             // The same checks as 'train': model, data and directories, without reading weights.
             var environment = options.environment(

@@ -15,6 +15,7 @@ struct Train: ParsableCommand {
             the step is finished and saved.
 
             EXAMPLES:
+              bridge train --hf-model toy --data chats.jsonl
               bridge train --recipe mistral_7b_finetune_config \\
                 --pretrained-checkpoint toy --dataset-type preloaded \\
                 dataset.train_data_path=chats.jsonl train.train_iters=100
@@ -78,7 +79,9 @@ struct Train: ParsableCommand {
         let arguments = Array(CommandLine.arguments.dropFirst())
         if slurm.printsScript("bridge-train", ranks, arguments: arguments) { return }
         let catalog = try plugins.catalog()
-        if dryRun { return try describe(catalog) }
+        let chosen = try RecipeChoice.completed(recipe, catalog)
+        let recipe = chosen.options
+        if dryRun { return try describe(chosen, catalog) }
         // The file is on the host of rank 0.
         if RankEnvironment.current != .mpi { try checkTrace() }
         // A run that cannot start is one message, not one of each rank.
@@ -88,7 +91,10 @@ struct Train: ParsableCommand {
             threads: threads.threads,
             advice: "the run resumes from its last checkpoint with the same command"
         )
-        if world.rank == 0 { try checkTrace() }
+        if world.rank == 0 {
+            try checkTrace()
+            chosen.explain()
+        }
         let resolved = try recipe.resolved(catalog, ranks: world.size) { Output.printError("note: \($0)") }
         world.limitWaits(to: .seconds(60 * resolved.dist.distributedTimeoutMinutes))
         let json = output.json
@@ -142,7 +148,9 @@ struct Train: ParsableCommand {
     }
 
     /// Prints the plan of the run, on one rank whatever their number.
-    private func describe(_ catalog: PluginCatalog) throws {
+    private func describe(_ chosen: RecipeChoice.Result, _ catalog: PluginCatalog) throws {
+        let recipe = chosen.options
+        chosen.explain()
         let count = worldSize ?? ranks.describedCount
         let resolved = try recipe.resolved(catalog, ranks: count) { Output.printError("note: \($0)") }
         let engine = CPUEngine(threadCount: threads.count)

@@ -1,0 +1,146 @@
+import BridgeCore
+import Datasets
+import Foundation
+import JSONTree
+import TensorRuntime
+
+/// The choice of a recipe for `bridge train --hf-model MODEL --data FILE`, which names none.
+struct RecipeChoice {
+    private let options: RecipeOptions
+    private let catalog: PluginCatalog
+
+    /// The completed options, and the words of the command that says the same with a recipe.
+    struct Result {
+        var options: RecipeOptions
+        /// Empty where nothing was chosen.
+        var command: [String] = []
+
+        /// Prints the command, if something was chosen.
+        func explain() {
+            guard !command.isEmpty else { return }
+            Output.printError(
+                "note: without --recipe this is: \(command.map(RankLauncher.quoted).joined(separator: " "))"
+            )
+        }
+    }
+
+    /// Completes options: the family's recipe for the nearest size, LoRA unless another scheme is given, one epoch, and a batch
+    /// that leaves a small data set at least ten steps.
+    ///
+    /// - Parameters:
+    ///   - options: The options.
+    ///   - catalog: The plugins.
+    /// - Returns: The options with a recipe.
+    /// - Throws: `BridgeError` for a model whose family has no recipe, and for data that cannot be opened.
+    static func completed(_ options: RecipeOptions, _ catalog: PluginCatalog) throws -> Result {
+        try RecipeChoice(options: options, catalog: catalog).completed()
+    }
+
+    private init(options: RecipeOptions, catalog: PluginCatalog) {
+        (self.options, self.catalog) = (options, catalog)
+    }
+
+    private func completed() throws -> Result {
+        var result = Result(options: options)
+        var settings: [String] = []
+        if let model = options.huggingFace { result.options.pretrainedCheckpoint = model }
+        if let data = options.data {
+            let kind = try options.datasetType ?? Self.kind(of: data)
+            result.options.datasetType = kind
+            settings.append("dataset.\(kind == .hf ? "path_or_dataset" : "train_data_path")=\(data)")
+            if kind == .hf { settings.append("dataset.maker_name=make_conversation_dataset") }
+        }
+        guard options.recipe == nil else {
+            result.options.change.settings = settings + options.change.settings
+            return result
+        }
+        let template = try self.template()
+        result.options.recipe = template.name
+        let scheme = options.change.scheme ?? options.change.mode ?? .lora
+        if !isGiven("peft.scheme") { result.options.change.scheme = scheme }
+        let standard = try template.recipe(peft: isGiven("peft.scheme") ? nil : scheme)
+        if !isGiven("train.train_iters", "train.num_epochs", "train.train_samples") {
+            settings.append("train.num_epochs=1")
+            settings += batch(standard)
+        }
+        if !isGiven("checkpoint.save_interval", "checkpoint.saves_per_epoch") {
+            settings.append("checkpoint.saves_per_epoch=1")
+        }
+        if isGiven("dataset.val_set_size", "dataset.valid_data_path", "dataset.validation_source"),
+            !isGiven("train.eval_interval", "train.evals_per_epoch")
+        {
+            settings.append("train.evals_per_epoch=4")
+        }
+        result.command = ["bridge", "train", "--recipe", template.name]
+        result.command += ["--pretrained-checkpoint", result.options.pretrainedCheckpoint ?? ""]
+        if let scheme = result.options.change.scheme { result.command += ["--peft-scheme", scheme.rawValue] }
+        if let kind = result.options.datasetType { result.command += ["--dataset-type", kind.rawValue] }
+        result.command += settings
+        result.options.change.settings = settings + options.change.settings
+        return result
+    }
+
+    /// Whether the command line has a setting, by its key or by an option.
+    private func isGiven(_ keys: String...) -> Bool {
+        let given = options.flags.changes + options.change.settings.compactMap { Recipe.Change($0) }
+        return given.contains { keys.contains($0.fieldKey) }
+    }
+
+    // MARK: Recipe
+
+    private func template() throws -> RecipeTemplate {
+        let weights = options.huggingFace ?? options.pretrainedCheckpoint ?? ""
+        let bridge = try HubDirectory.planning(weights, catalog)
+        let recipes = catalog.bridges.filter { catalog.isOnePlugin($0, bridge.bridge) }.flatMap(\.recipes)
+        let size = try bridge.shapeOnlyModel(elementType: .bfloat16, on: CPUEngine(threadCount: 1)).parameters
+            .reduce(0.0) { $0 + Double($1.tensor.count) }
+        // Recipes of one model differ in the schemes that they take.
+        let best = recipes.min { one, other in
+            let (near, far) = (distance(one, size), distance(other, size))
+            return near == far ? one.schemes.count > other.schemes.count : near < far
+        }
+        guard let best else {
+            throw BridgeError(
+                .badArgument,
+                "the family \(bridge.bridge.name) of \(weights) has no recipe; name one with --recipe, see 'bridge recipes list'"
+            )
+        }
+        return best
+    }
+
+    /// How far a model is from that of a recipe, by the number of parameters in the model's name.
+    private func distance(_ template: RecipeTemplate, _ size: Double) -> Double {
+        let sizes = template.standard.hfPath.matches(of: /([0-9]+(\.[0-9]+)?)[bB]/).compactMap { Double($0.1) }
+        guard let billions = sizes.first, billions > 0, size > 0 else { return .infinity }
+        return abs(log(size / (billions * 1e9)))
+    }
+
+    // MARK: Data
+
+    /// Whether a path is a file of tokens, a file of conversations, or a data set of the hub.
+    static func kind(of data: String) throws -> Recipe.DatasetSection.Kind {
+        guard Files.kind(of: data) == .file else {
+            guard Files.exists(data) || HubRepository(String(data.prefix { $0 != "#" }), kind: .dataset) != nil else {
+                throw BridgeError(
+                    .fileSystem,
+                    "--data is \(data), which does not exist; expected a JSON or JSONL file, or the directory or hub id of a data set"
+                )
+            }
+            return .hf
+        }
+        let rows = try RowFile(path: data)
+        return try rows.json(at: 0)["input_ids"] == nil ? .preloaded : .tokenized
+    }
+
+    /// A smaller batch for a data set with which the recipe's would have fewer than ten steps.
+    private func batch(_ recipe: Recipe) -> [String] {
+        guard !isGiven("train.global_batch_size", "train.micro_batch_size"), let data = options.data,
+            Files.kind(of: data) == .file, let rows = try? RowFile(path: data)
+        else { return [] }
+        let most = max(1, rows.count / Self.leastSteps)
+        guard most < recipe.train.globalBatchSize else { return [] }
+        return ["train.global_batch_size=\(most)", "train.micro_batch_size=1"]
+    }
+
+    private static let leastSteps = 10
+}

@@ -1,0 +1,82 @@
+import Foundation
+import JSONTree
+import TestSupport
+import Testing
+
+/// `bridge train --hf-model MODEL --data FILE` chooses the recipe.
+@Suite(.serialized) struct RecipeChoiceTests {
+    /// The plan of a run, and the note with the command that it stands for.
+    private func plan(_ arguments: String...) throws -> (recipe: JSON, note: String) {
+        let outcome = try BridgeProcess(["train", "--dry-run", "--json"] + arguments).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let note = outcome.errors.split(separator: "\n").first { $0.contains("without --recipe this is:") } ?? ""
+        return (try JSON(parsing: Array(outcome.output.utf8)), String(note))
+    }
+
+    @Test(arguments: [
+        ("mistral", "mistral_7b_finetune_config"), ("ministral3", "ministral3_3b_finetune_config"),
+        ("gemma3", "gemma3_vl_4b_finetune_config"),
+    ]) func theRecipeIsThatOfTheFamily(_ checkpoint: String, _ recipe: String) throws {
+        let bench = try TrainBench()
+        let rows = bench.scratch.path("rows.jsonl")
+        let (_, note) = try plan("--hf-model", Fixtures.checkpoint(checkpoint), "--data", rows)
+        for words in [
+            "--recipe \(recipe)", "--peft-scheme lora", "--dataset-type preloaded", "dataset.train_data_path=\(rows)",
+            "train.num_epochs=1", "train.global_batch_size=1", "checkpoint.saves_per_epoch=1",
+        ] { #expect(note.contains(words), "\(note)") }
+    }
+
+    @Test func whatIsGivenIsKept() throws {
+        let bench = try TrainBench()
+        try bench.write([#"{"input_ids": [1, 5, 6], "labels": [-100, 5, 6]}"#], to: "tokens.jsonl")
+        let (_, note) = try plan(
+            "--hf-model",
+            Fixtures.checkpoint("mistral"),
+            "--data",
+            bench.scratch.path("tokens.jsonl"),
+            "--mode",
+            "sft",
+            "train.train_iters=7",
+            "scheduler.lr_warmup_iters=1",
+            "checkpoint.save_interval=3"
+        )
+        #expect(note.contains("--peft-scheme none") && note.contains("--dataset-type tokenized"), "\(note)")
+        #expect(!note.contains("num_epochs") && !note.contains("saves_per_epoch"), "\(note)")
+    }
+
+    /// The run of the short command and that of the command in its note have the same steps.
+    @Test func theNoteIsTheSameRun() throws {
+        let bench = try TrainBench()
+        let model = bench.scratch.path("toy")
+        let short = [
+            "train", "--hf-model", model, "--data", bench.scratch.path("rows.jsonl"),
+            "checkpoint.save=\(bench.scratch.path("short"))",
+            "logger.log_dir=\(bench.scratch.path("short-log"))", "dataset.seq_length=96", "model.seq_length=96",
+        ]
+        let outcome = try BridgeProcess(short).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let note = try #require(
+            outcome.errors.split(separator: "\n").first { $0.contains("without --recipe this is: ") }
+        )
+        let words = note.split(separator: " this is: bridge ")[1].split(separator: " ").map(String.init)
+        let long =
+            words + [
+                "checkpoint.save=\(bench.scratch.path("long"))", "logger.log_dir=\(bench.scratch.path("long-log"))",
+                "dataset.seq_length=96", "model.seq_length=96",
+            ]
+        let again = try BridgeProcess(long).wait()
+        #expect(again.status == 0, "\(again.errors)")
+        let steps = try bench.steps("short")
+        #expect(steps.count == TrainBench.rows.count)
+        #expect(try bench.steps("long") == steps)
+    }
+
+    @Test(arguments: [
+        (["--data", "x"], 64, "name a recipe with --recipe, or a model and data"),
+        (["--hf-model", "m"], 64, "name a recipe with --recipe, or a model and data"),
+        (["--hf-model", "m", "--pretrained-checkpoint", "n", "--data", "x"], 64, "are the same option"),
+        (["--hf-model", "m", "--data", "no such file.jsonl"], 1, "which does not exist"),
+    ]) func whatIsMissingIsNamed(_ arguments: [String], _ status: Int32, _ words: String) throws {
+        expect(try BridgeProcess(["train"] + arguments).wait(), failsWith: status, mentioning: words)
+    }
+}
