@@ -20,9 +20,6 @@ enum Gemma3VLRecipes {
         ),
     ]
 
-    /// Attention between the tokens of one image is bidirectional, which the mask of packed rows does not support.
-    private static let abilities = RecipeTemplate.Abilities(packsSequences: false)
-
     private static func stem(_ size: Size) -> String { "gemma3_vl_\(size.name)" }
     private static func hfPath(_ size: Size) -> String { "google/gemma-3-\(size.name)-it" }
     private static func summary(_ size: Size) -> String { "Gemma 3 \(size.name.uppercased()) on images and text" }
@@ -32,7 +29,6 @@ enum Gemma3VLRecipes {
             stem: stem(size),
             hfPath: hfPath(size),
             summary: summary(size),
-            abilities: abilities,
             full: size.full,
             adapters: size.adapters
         ) { recipe in
@@ -51,7 +47,6 @@ enum Gemma3VLRecipes {
             stem: stem(size),
             hfPath: hfPath(size),
             summary: summary(size),
-            abilities: abilities,
             sft: .init(
                 tensorSize: size.full.tensorSize,
                 pipelineSize: size.full.pipelineSize,

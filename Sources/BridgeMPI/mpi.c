@@ -146,6 +146,13 @@ static int exchange(
     return begun(status, made, request);
 }
 
+static int broadcast(bridge_mpi_group *group, int root, void *bytes, size_t count, bridge_mpi_request **request) {
+    bridge_mpi_request *made = begin();
+    if (!made) return MPI_ERR_NO_MEM;
+    int status = MPI_Ibcast(bytes, (int)count, MPI_BYTE, root, group->communicator, &made->request);
+    return begun(status, made, request);
+}
+
 static int send(
     bridge_mpi_group *group, int to, int tag, const void *given, size_t bytes, bridge_mpi_request **request
 ) {
@@ -187,6 +194,7 @@ const bridge_mpi_functions *bridge_mpi(void) {
         .share = share,
         .all_gather = all_gather,
         .exchange = exchange,
+        .broadcast = broadcast,
         .send = send,
         .receive = receive,
         .test = test,

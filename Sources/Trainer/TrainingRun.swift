@@ -169,7 +169,7 @@ public final class TrainingRun {
             model = try bridge.toModel(weights: path, elementType: type, on: engine, parallelism: parallelism)
         }
         try model.freeze(by: recipe)
-        adapters = try AdapterSet.added(by: recipe, to: model)
+        adapters = try AdapterSet.added(by: recipe, to: model, isShapeOnly: environment.isShapeOnly)
         var options = ProcessingOptions()
         options.template.date = try Self.date(recipe.dataset.date)
         options.template.fillsDatePlaceholders = true

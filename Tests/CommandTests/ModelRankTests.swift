@@ -74,6 +74,31 @@ import Testing
         }
     }
 
+    /// The residual stream of 24 x 640 tokens has more bytes than a block of the memory through which stages exchange it, and
+    /// that of 2 x 640 fewer: 7.5 MiB and 0.6.
+    @Test(arguments: [2, 24]) func aLargeStreamPassesBetweenStages(_ batch: Int) throws {
+        let (input, length) = (scratch.path("in.safetensors"), 640)
+        let numbers = (0..<batch * length).map { Int64($0 * $0 % 127 + 1) }
+        let header = Models.entry("input_ids", "I64", "[\(batch),\(length)]", "[0,\(8 * numbers.count)]")
+        let bytes = numbers.withUnsafeBytes { Data($0) }
+        try (Models.safetensors("{\(header)}", data: 0) + bytes).write(to: URL(filePath: input))
+        let model = scratch.path("model")
+        let toy = try BridgeProcess.run("toy", "--family", "mistral", "--output", model, "--hidden-size", "128")
+        try #require(toy.status == 0, "\(toy.errors)")
+        func forward(_ name: String, _ layout: [String]) throws -> [Float] {
+            let words = [
+                "forward", "--hf-model", model, "--inputs", input, "--output", scratch.path(name), "--dtype", "float32",
+            ]
+            let outcome = try BridgeProcess(words + layout).wait()
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            return try #require(StoredNumbers.all(inFile: scratch.path(name))["logits"]).values
+        }
+        let (expected, found) = (try forward("one", []), try forward("two", ["--pp", "2"]))
+        let scale = expected.reduce(0) { max($0, abs($1)) }
+        let gap = zip(expected, found).reduce(0) { max($0, abs($1.0 - $1.1)) }
+        #expect(found.count == expected.count && gap <= 1e-5 * scale, "\(gap) of \(scale)")
+    }
+
     @Test(arguments: ["ministral3", "mistral-odd-vocab", "mistral-single-file"])
     func aModelComesBackFromTheMemoryOfRanks(_ name: String) throws {
         let outcome = try BridgeProcess.run(

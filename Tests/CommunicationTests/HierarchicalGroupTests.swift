@@ -4,7 +4,8 @@ import TensorRuntime
 import TestSupport
 import Testing
 
-/// Reductions of ranks on several hosts, against sums made here in the order of the ranks of a host and then of the hosts.
+/// Collectives of ranks on several hosts: sums against those made here in the order of the ranks of a host and then of the
+/// hosts, copies against the values of each rank.
 @Suite struct HierarchicalGroupTests {
     struct Case: Sendable, CustomTestStringConvertible {
         /// The host of each rank.
@@ -79,6 +80,78 @@ import Testing
         }
         // 1 + 7 x 2^-9 = 1.013671875; the nearest bfloat16 is 1.015625.
         #expect(results == [Float](repeating: 1.015625, count: 8))
+    }
+
+    static let hosts = [[0, 0, 1, 1], [0, 1, 0, 1, 1, 0], [0, 0, 1, 2, 2, 2, 1, 0], [0, 0, 1]]
+
+    /// Values of which some are NaN with bits of their own.
+    private static func bits(_ rank: Int, _ count: Int) -> [Float] {
+        (0..<count).map { index in
+            index % 5 == 3
+                ? Float(bitPattern: 0x7FC0_0000 + UInt32(rank * 1000 + index)) : Float(rank) + Float(index) / 64
+        }
+    }
+
+    private static func patterns(_ tensor: Tensor) -> [UInt32] { tensor.floats().map(\.bitPattern) }
+
+    /// More than a slot, which has 1 MiB, and few values.
+    @Test(arguments: hosts, [3, 150_001])
+    func gathersHaveTheBitsOfEachRank(_ hosts: [Int], _ width: Int) throws {
+        let size = hosts.count
+        let results = try ThreadWorld.run(size, hosts: hosts) { world in
+            let engine = TestEngine.cpu(threadCount: 1)
+            let group = try world.group(Array(0..<size), name: "all")
+            let part = Tensor(Self.bits(world.rank, 2 * width), shape: [2, width], on: engine)
+            let whole = try group.allGather(part)
+            return (whole.shape, Self.patterns(whole))
+        }
+        let expected = hosts.indices.flatMap { Self.bits($0, 2 * width).map(\.bitPattern) }
+        for (shape, found) in results {
+            #expect(shape == [2 * size, width])
+            #expect(found == expected)
+        }
+    }
+
+    /// Ranks have different numbers of rows, which are not in the order of the ranks; row 0 is nobody's.
+    @Test(arguments: hosts)
+    func rowsAreGatheredInPlace(_ hosts: [Int]) throws {
+        let (size, width) = (hosts.count, 7)
+        var rows = [Range<Int>](repeating: 0..<0, count: size)
+        var count = 1
+        for rank in hosts.indices.reversed() {
+            rows[rank] = count..<count + rank % 3 + (rank == 1 ? 0 : 1)
+            count = rows[rank].upperBound
+        }
+        let (all, ranges) = (count, rows)
+        let results = try ThreadWorld.run(size, hosts: hosts) { world in
+            let engine = TestEngine.cpu(threadCount: 1)
+            let group = try world.group(Array(0..<size), name: "all")
+            let tensor = Tensor(Self.bits(world.rank, all * width), shape: [all, width], on: engine)
+            try group.allGather(tensor, rows: ranges)
+            return Self.patterns(tensor)
+        }
+        for (rank, found) in results.enumerated() {
+            for row in 0..<all {
+                let owner = rows.firstIndex { $0.contains(row) } ?? rank
+                let values = Self.bits(owner, all * width)[row * width..<(row + 1) * width]
+                #expect(found[row * width..<(row + 1) * width].elementsEqual(values.map(\.bitPattern)), "row \(row)")
+            }
+        }
+    }
+
+    @Test(arguments: hosts)
+    func everyRankCanBroadcast(_ hosts: [Int]) throws {
+        let (size, count) = (hosts.count, 300_001)
+        let results = try ThreadWorld.run(size, hosts: hosts) { world in
+            let engine = TestEngine.cpu(threadCount: 1)
+            let group = try world.group(Array(0..<size), name: "all")
+            return try (0..<size).map { root in
+                let tensor = Tensor(Self.bits(world.rank, count), shape: [count], on: engine)
+                try group.broadcast(tensor, from: root)
+                return Self.patterns(tensor) == Self.bits(root, count).map(\.bitPattern)
+            }
+        }
+        #expect(results == [[Bool]](repeating: [Bool](repeating: true, count: size), count: size))
     }
 
     @Test func aFailedRankEndsTheRanksOfOtherHosts() throws {

@@ -22,4 +22,23 @@ import Testing
         #expect(layout.ranks(with: 0, along: [.data]) == [0, 4])
         #expect(layout.ranks(with: 5, along: [.context, .data]) == [1, 3, 5, 7])
     }
+
+    /// The definition: ranks with the same positions along all other axes, in ascending order.
+    @Test(arguments: [
+        ParallelLayout(tensor: 2, context: 3, data: 2, pipeline: 5), ParallelLayout(tensor: 3, data: 4, pipeline: 2),
+        ParallelLayout(context: 4, pipeline: 3), ParallelLayout(),
+    ])
+    func groupsHaveAllRanksThatDifferAlongTheirAxesOnly(_ layout: ParallelLayout) {
+        let all = ParallelLayout.Axis.allCases
+        for subset in 0..<1 << all.count {
+            let axes = all.indices.filter { subset >> $0 & 1 == 1 }.map { all[$0] }
+            let fixed = all.filter { !axes.contains($0) }
+            for rank in 0..<layout.rankCount {
+                let expected = (0..<layout.rankCount).filter { other in
+                    fixed.allSatisfy { layout.position(of: other, along: $0) == layout.position(of: rank, along: $0) }
+                }
+                #expect(layout.ranks(with: rank, along: axes.reversed()) == expected)
+            }
+        }
+    }
 }

@@ -83,7 +83,7 @@ import Trainer
     }
 
     /// The text and image batches of the training fixtures, whose losses are known from torch.
-    private static func batches(_ name: String, _ layout: Layout, on engine: CPUEngine) throws -> [TrainingBatch] {
+    private static func fixtures(_ name: String, _ layout: Layout, on engine: CPUEngine) throws -> [TrainingBatch] {
         let reference = try Reference(name, in: "training")
         return try ["text.", "image."].map { prefix in
             let tokens = try TokenBatch(inputs: reference.path, prefix: prefix, on: engine)
@@ -95,8 +95,14 @@ import Trainer
         }
     }
 
-    /// Steps of two micro-batches, the text and the image one.
-    static func run(_ name: String, _ layout: Layout, in world: any RankWorld, steps: Int) throws -> Steps {
+    /// Steps of some micro-batches: nil for two, the text and the image one.
+    static func run(
+        _ name: String,
+        _ layout: Layout,
+        in world: any RankWorld,
+        steps: Int,
+        batches: ((CPUEngine) throws -> [TrainingBatch])? = nil
+    ) throws -> Steps {
         let engine = TestEngine.cpu(threadCount: 1)
         let groups = try ProcessGroupCollection(layout.parallel, in: world, overlaps: layout.ddp.overlaps)
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
@@ -115,7 +121,7 @@ import Trainer
         let trained = model.parameters + (adapters?.parameters ?? [])
         let optimizer = try Optimizer(recipe.optimizer, trained, on: engine, groups: groups, ddp: layout.ddp)
         let passes = PipelineSchedule(model)
-        let batches = try batches(name, layout, on: engine)
+        let batches = try batches?(engine) ?? fixtures(name, layout, on: engine)
         let supervised = batches.reduce(0) { $0 + $1.supervisedCount }
         var result = Steps()
         for step in 0..<steps {

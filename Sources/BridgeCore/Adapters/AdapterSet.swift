@@ -63,15 +63,23 @@ public final class AdapterSet: Sendable {
 
     /// Adds the adapters of a recipe to a model.
     ///
+    /// - Parameters:
+    ///   - recipe: The recipe.
+    ///   - model: The model.
+    ///   - isShapeOnly: Whether parameters are only counted: they get no values, and the weights of the model are not read.
     /// - Returns: The adapters; nil for full training.
     /// - Throws: As ``init(_:on:freezesLanguageModel:seed:)``.
-    public static func added(by recipe: Recipe, to model: any CausalModel) throws -> AdapterSet? {
+    public static func added(
+        by recipe: Recipe,
+        to model: any CausalModel,
+        isShapeOnly: Bool = false
+    ) throws -> AdapterSet? {
         guard recipe.peft.scheme != .none else { return nil }
         return try AdapterSet(
             recipe.peft,
             on: model,
             freezesLanguageModel: recipe.model.freezeLanguageModel,
-            seed: recipe.rng.seed
+            seed: isShapeOnly ? nil : recipe.rng.seed
         )
     }
 
@@ -84,13 +92,13 @@ public final class AdapterSet: Sendable {
     ///   - configuration: Which layers, how large.
     ///   - model: The model.
     ///   - freezesLanguageModel: Whether the language model gets none.
-    ///   - seed: The seed of the random values.
+    ///   - seed: The seed of the random values; nil for parameters without values.
     /// - Throws: `BridgeError` when no layer is a target, or a name of the configuration is that of no module.
     public init(
         _ configuration: Recipe.PEFTSection,
         on model: any CausalModel,
         freezesLanguageModel: Bool = false,
-        seed: UInt64
+        seed: UInt64?
     ) throws {
         // A tied output layer is a module if it has its own parameter.
         let output = ["output_layer", model.decoder.outputModule]
@@ -180,7 +188,7 @@ public final class AdapterSet: Sendable {
     private static func attach(
         _ configuration: Recipe.PEFTSection,
         to candidates: [AdaptedModule],
-        seed: UInt64,
+        seed: UInt64?,
         _ elementType: ElementType? = nil,
         shape: (String) throws -> AdapterShape,
         where wanted: (AdaptedModule) -> [Bool]
@@ -195,7 +203,7 @@ public final class AdapterSet: Sendable {
                         + "peft.canonical=true"
                 )
             }
-            let stream = RandomStream(seed: seed, stream: 0).named(module.name)
+            let stream = seed.map { RandomStream(seed: $0, stream: 0).named(module.name) }
             try attach(configuration, module, wanted, stream, elementType, shape)
             return Module(name: module.name, layers: module.layers)
         }
@@ -236,7 +244,7 @@ public final class AdapterSet: Sendable {
         _ configuration: Recipe.PEFTSection,
         _ module: AdaptedModule,
         _ wanted: [Bool],
-        _ stream: RandomStream,
+        _ stream: RandomStream?,
         _ elementType: ElementType?,
         _ shape: (String) throws -> AdapterShape
     ) rethrows {
@@ -249,11 +257,18 @@ public final class AdapterSet: Sendable {
             let own = try shape(name)
             let position = AdapterPosition(layer, rank: own.rank)
             let (rank, width) = (own.rank, position.width)
-            func input() -> LoRADownProjection {
+            func absent(_ shape: [Int], _ type: ElementType) -> Tensor {
+                Tensor(uninitialized: shape, type, on: weight.engine)
+            }
+            func initial() -> Tensor {
+                guard let stream else { return absent([rank, width], type) }
                 let first = isCanonical ? index * rank * width : 0
                 let deviation = Float((2 / Double(rank + width)).squareRoot())
                 let values = stream.normal(first..<first + rank * width).map { $0 * deviation }
-                let matrix = Tensor(values, shape: [rank, width], type, on: weight.engine)
+                return Tensor(values, shape: [rank, width], type, on: weight.engine)
+            }
+            func input() -> LoRADownProjection {
+                let matrix = initial()
                 let parameter = Parameter(
                     "\(name).linear_in.weight",
                     position.input?.part(of: matrix) ?? matrix,
@@ -265,7 +280,9 @@ public final class AdapterSet: Sendable {
             let low = isCanonical ? input() : shared ?? input()
             shared = low
             let suffix = !isCanonical && module.layers.count > 1 ? "[\(index)]" : ""
-            let output = Tensor.zeros([weight.shape[0], rank], type, on: weight.engine)
+            let height = weight.shape[0]
+            let output =
+                stream == nil ? absent([height, rank], type) : .zeros([height, rank], type, on: weight.engine)
             let adapter = LowRankAdapter(
                 input: low,
                 output: Parameter("\(name).linear_out.weight\(suffix)", output, shard: position.output),
@@ -273,7 +290,8 @@ public final class AdapterSet: Sendable {
                 magnitude: configuration.scheme == .dora
                     ? Parameter(
                         "\(name).weight_magnitude\(suffix)",
-                        weight.detached.rowLengths(over: position.columnGroup),
+                        stream == nil
+                            ? absent([height], .float32) : weight.detached.rowLengths(over: position.columnGroup),
                         shard: position.magnitude
                     ) : nil,
                 scale: own.scale,

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -55,6 +56,37 @@ const char *csys_own_library(void) {
 int64_t csys_web_date(const char *text) {
     struct tm date = {0};
     return strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &date) ? (int64_t)timegm(&date) : -1;
+}
+
+int csys_populate(void *start, int64_t count) {
+    // MADV_POPULATE_WRITE of Linux 5.14, which C libraries may not know yet; it takes whole pages.
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)start / page * page;
+    size_t length = ((uintptr_t)start + (size_t)count - first + page - 1) / page * page;
+    return madvise((void *)first, length, 23) == 0 || errno == EINVAL ? 0 : -1;
+}
+
+// Linux has at most 8192 processors (NR_CPUS).
+enum { word_bits = 8 * sizeof(unsigned long), mask_words = 8192 / word_bits };
+
+int csys_processors(int thread, int *numbers, int capacity) {
+    unsigned long mask[mask_words] = {0};
+    if (syscall(SYS_sched_getaffinity, thread, sizeof mask, mask) < 0) return -1;
+    int count = 0;
+    for (int number = 0; number < mask_words * (int)word_bits; number++) {
+        if (!(mask[number / word_bits] >> number % word_bits & 1)) continue;
+        if (count < capacity) numbers[count] = number;
+        count++;
+    }
+    return count;
+}
+
+int csys_limit_processors(int thread, const int *numbers, int count) {
+    unsigned long mask[mask_words] = {0};
+    for (int index = 0; index < count; index++) {
+        unsigned number = (unsigned)numbers[index];
+        if (number < mask_words * word_bits) mask[number / word_bits] |= 1ul << number % word_bits;
+    }
+    return syscall(SYS_sched_setaffinity, thread, sizeof mask, mask) == 0 ? 0 : -1;
 }
 
 char **csys_environment(void) { return environ; }

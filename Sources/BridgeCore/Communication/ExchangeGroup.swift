@@ -223,14 +223,11 @@ public final class ExchangeGroup: ProcessGroup {
                 guard let source = bytes.baseAddress else { return }
                 for chunk in chunks(of: bytes.count, unit: 1) {
                     try exchange.round(
+                        from: root,
                         chunk.count,
-                        publish: {
-                            if rank == root { $0.copyMemory(from: source + chunk.lowerBound, byteCount: chunk.count) }
-                        },
-                        read: {
-                            // The source writes as well: its memory may not be what it read from.
-                            (target + chunk.lowerBound).copyMemory(from: $0[root], byteCount: chunk.count)
-                        }
+                        publish: { $0.copyMemory(from: source + chunk.lowerBound, byteCount: chunk.count) },
+                        // The source writes as well: its memory may not be what it read from.
+                        read: { (target + chunk.lowerBound).copyMemory(from: $0, byteCount: chunk.count) }
                     )
                 }
             }

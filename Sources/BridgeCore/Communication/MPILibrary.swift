@@ -50,4 +50,40 @@ struct MPILibrary: @unchecked Sendable {
         functions.error(status, &text, text.count)
         throw BridgeError(.rankFailed, "MPI cannot \(action): \(String(cString: text))")
     }
+
+    /// The texts of all ranks, in the order of the ranks.
+    ///
+    /// - Parameters:
+    ///   - text: That of this rank, without spaces at its end.
+    ///   - byteCount: The most bytes of a text.
+    ///   - world: The group of all ranks.
+    ///   - size: The number of ranks.
+    ///   - timeout: The longest wait.
+    /// - Returns: The texts.
+    /// - Throws: `BridgeError` when a rank does not arrive in time.
+    func gather(
+        _ text: String,
+        byteCount: Int,
+        _ world: OpaquePointer,
+        size: Int,
+        within timeout: RankTimeout
+    ) throws -> [String] {
+        let own = Array(text.utf8.prefix(byteCount))
+        let given = own + Array(repeating: UInt8(ascii: " "), count: byteCount - own.count)
+        let taken = UnsafeMutablePointer<UInt8>.allocate(capacity: size * byteCount)
+        defer { taken.deallocate() }
+        var request: OpaquePointer?
+        try given.withUnsafeBytes { bytes in
+            try check(
+                functions.all_gather(world, bytes.baseAddress, taken, byteCount, &request),
+                "gather from \(size) ranks"
+            )
+            try wait(for: request, within: timeout) { "one of the \(size) ranks did not start" }
+        }
+        return (0..<size).map { rank in
+            let bytes = UnsafeBufferPointer(start: taken + rank * byteCount, count: byteCount)
+            let end = bytes.lastIndex { $0 != UInt8(ascii: " ") } ?? -1
+            return String(decoding: bytes[...end], as: UTF8.self)
+        }
+    }
 }

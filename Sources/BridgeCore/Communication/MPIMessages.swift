@@ -2,21 +2,25 @@ import BridgeSupport
 import CMPI
 import Glibc
 
-/// Messages between processes.
+/// Messages between processes: large ones within a host through its ``Mailbox``, all others through MPI.
 final class MPIMessages: RankMessages, @unchecked Sendable {
     private let library: MPILibrary
     private let world: OpaquePointer
     let processes: RankProcesses
+    private let mailbox: Mailbox?
     /// Messages on their way, with the bytes that MPI reads until they are complete.
     private var pending: [(request: OpaquePointer, bytes: UnsafeMutableRawBufferPointer)] = []
     private let lock = ConditionLock()
     /// One message has at most this many bytes, since MPI counts in 32 bits.
     private static let limit = 1 << 30
+    /// In place of the number of a block: the bytes are in the next message.
+    private static let noBlock: Int64 = -1
 
-    init(_ library: MPILibrary, _ world: OpaquePointer, processes: RankProcesses) {
+    init(_ library: MPILibrary, _ world: OpaquePointer, processes: RankProcesses, mailbox: Mailbox?) {
         self.library = library
         self.world = world
         self.processes = processes
+        self.mailbox = mailbox
     }
 
     var stopped: [Int] { processes.stopped }
@@ -25,25 +29,48 @@ final class MPIMessages: RankMessages, @unchecked Sendable {
 
     func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int) throws {
         try lock.locked {
-            for (index, message) in pending.enumerated().reversed() {
-                var done: Int32 = 0
-                try library.check(library.functions.test(message.request, &done), "send to a rank")
-                guard done != 0 else { continue }
-                message.bytes.deallocate()
-                pending.remove(at: index)
+            try freeSent()
+            guard let mailbox, mailbox.carries(bytes.count, with: rank) else {
+                for part in Self.parts(of: bytes.count, Self.limit) {
+                    try post(UnsafeRawBufferPointer(rebasing: bytes[part]), to: rank, tag: tag)
+                }
+                return
             }
-            for first in stride(from: 0, to: max(bytes.count, 1), by: Self.limit) {
-                let count = min(Self.limit, bytes.count - first)
-                let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: max(count, 1), alignment: 64)
-                if let start = bytes.baseAddress { copy.baseAddress?.copyMemory(from: start + first, byteCount: count) }
-                var request: OpaquePointer?
-                try library.check(
-                    library.functions.send(world, Int32(rank), Int32(tag), copy.baseAddress, count, &request),
-                    "send to rank \(rank)"
-                )
-                if let request { pending.append((request, copy)) }
+            for part in Self.parts(of: bytes.count, Mailbox.blockByteCount) {
+                let part = UnsafeRawBufferPointer(rebasing: bytes[part])
+                let block = mailbox.put(part)
+                let number = block.map(Int64.init) ?? Self.noBlock
+                try withUnsafeBytes(of: number) { try post($0, to: rank, tag: tag) }
+                if block == nil { try post(part, to: rank, tag: tag) }
             }
         }
+    }
+
+    /// The ranges of bytes that travel together; one empty range for no bytes.
+    private static func parts(of count: Int, _ limit: Int) -> [Range<Int>] {
+        stride(from: 0, to: max(count, 1), by: limit).map { $0..<min($0 + limit, count) }
+    }
+
+    private func freeSent() throws {
+        for (index, message) in pending.enumerated().reversed() {
+            var done: Int32 = 0
+            try library.check(library.functions.test(message.request, &done), "send to a rank")
+            guard done != 0 else { continue }
+            message.bytes.deallocate()
+            pending.remove(at: index)
+        }
+    }
+
+    /// Starts a message with a copy of the bytes.
+    private func post(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int) throws {
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: max(bytes.count, 1), alignment: 64)
+        copy.copyMemory(from: bytes)
+        var request: OpaquePointer?
+        try library.check(
+            library.functions.send(world, Int32(rank), Int32(tag), copy.baseAddress, bytes.count, &request),
+            "send to rank \(rank)"
+        )
+        if let request { pending.append((request, copy)) }
     }
 
     func receive(
@@ -52,21 +79,25 @@ final class MPIMessages: RankMessages, @unchecked Sendable {
         tag: Int,
         within timeout: RankTimeout
     ) throws {
-        for first in stride(from: 0, to: max(bytes.count, 1), by: Self.limit) {
-            let count = min(Self.limit, bytes.count - first)
+        func take(_ bytes: UnsafeMutableRawBufferPointer) throws {
             var request: OpaquePointer?
             try library.check(
-                library.functions.receive(
-                    world,
-                    Int32(rank),
-                    Int32(tag),
-                    bytes.baseAddress.map { $0 + first },
-                    count,
-                    &request
-                ),
+                library.functions.receive(world, Int32(rank), Int32(tag), bytes.baseAddress, bytes.count, &request),
                 "receive from rank \(rank)"
             )
             try library.wait(for: request, within: timeout, processes, of: [rank]) { "rank \(rank) sent nothing" }
+        }
+        guard let mailbox, mailbox.carries(bytes.count, with: rank) else {
+            for part in Self.parts(of: bytes.count, Self.limit) {
+                try take(UnsafeMutableRawBufferPointer(rebasing: bytes[part]))
+            }
+            return
+        }
+        for part in Self.parts(of: bytes.count, Mailbox.blockByteCount) {
+            let part = UnsafeMutableRawBufferPointer(rebasing: bytes[part])
+            var number = Self.noBlock
+            try withUnsafeMutableBytes(of: &number) { try take($0) }
+            if number == Self.noBlock { try take(part) } else { try mailbox.take(Int(number), into: part, from: rank) }
         }
     }
 }

@@ -10,29 +10,89 @@ public final class MPIWorld: RankWorld, @unchecked Sendable {
     public let rank: Int
     /// The number of ranks.
     public let size: Int
+    /// The processors and threads of each rank.
+    public let cores: [RankCores]
+    /// The processors of this machine that the launcher has and has given to no rank.
+    public let unusedProcessorCount: Int
     private let library: MPILibrary
     private let timeout: Mutex<RankTimeout>
     private let messages: MPIMessages
     private let world: OpaquePointer
     private let groupCount = Mutex(0)
 
-    /// Joins the world; called once per process, before other threads exist that use MPI.
+    /// Joins the world, and limits the threads of this process to its part of the processors of the host.
     ///
-    /// - Parameter timeout: How long a rank waits for others.
+    /// Called once per process, before other threads exist that use MPI or compute.
+    ///
+    /// - Parameters:
+    ///   - timeout: How long a rank waits for others.
+    ///   - threadCount: The number of threads of a rank that compute; nil for as many as each has processors.
+    ///   - binds: Whether ranks divide the processors of a host, where there are enough.
     /// - Throws: `BridgeError` when MPI is missing or does not start.
-    public init(timeout: RankTimeout) throws {
+    public init(timeout: RankTimeout = RankTimeout(), threadCount: Int? = nil, binds: Bool = true) throws {
         let library = try MPILibrary.shared()
         self.library = library
-        self.timeout = Mutex(timeout)
         try library.check(library.functions.start(), "start")
-        rank = Int(library.functions.rank())
-        size = Int(library.functions.size())
-        world = try Self.create(Array(0..<size), tag: 0, library)
+        let (rank, size) = (Int(library.functions.rank()), Int(library.functions.size()))
+        (self.rank, self.size) = (rank, size)
+        let world = try Self.create(Array(0..<size), tag: 0, library)
+        self.world = world
+        let processes = try RankProcesses(library, world, size: size, timeout: timeout)
+        func gather(_ text: String, _ byteCount: Int) throws -> [String] {
+            try library.gather(text, byteCount: byteCount, world, size: size, within: timeout)
+        }
+        let given = ProcessorSet.allowed() ?? ProcessorSet(0..<ProcessorSet.availableCount)
+        let own = RankCores.Facts(
+            machine: Machine.identifier,
+            processors: given,
+            threadCount: threadCount,
+            binds: binds
+        )
+        let facts = try gather(own.text, RankCores.Facts.byteCount).map { RankCores.Facts($0) ?? own }
+        var division = RankCores.Division(of: rank, facts)
+        if division.parts > 1 {
+            // A container may forbid it, and then the ranks share the processors.
+            division.isOwn = given.parts(division.parts)[division.part].limitThisProcess()
+        }
+        let cores = RankCores(host: Machine.hostName, processors: ProcessorSet.allowed() ?? given, division)
+        self.cores = try gather(cores.text, RankCores.byteCount).map { RankCores($0) ?? cores }
+        unusedProcessorCount =
+            ProcessorSet.allowed(process: getppid())
+            .map { RankCores.unusedCount(rank, facts, of: $0) } ?? 0
         messages = MPIMessages(
             library,
             world,
-            processes: try RankProcesses(library, world, size: size, timeout: timeout)
+            processes: processes,
+            mailbox: try Self.mailbox(library, world, rank: rank, size: size, gather)
         )
+        var timeout = timeout
+        timeout.isOversubscribed = division.isOversubscribed
+        self.timeout = Mutex(timeout)
+    }
+
+    /// The memory for messages within this host; nil for one rank on it.
+    private static func mailbox(
+        _ library: MPILibrary,
+        _ world: OpaquePointer,
+        rank: Int,
+        size: Int,
+        _ gather: (String, Int) throws -> [String]
+    ) throws -> Mailbox? {
+        var first = [Int32](repeating: 0, count: size)
+        try library.check(library.functions.hosts(world, &first), "compare the hosts of \(size) ranks")
+        let own = GroupHosts(Array(0..<size), first: first.map { Int($0) }, own: rank).own
+        let possible = try gather("\(Mailbox.possibleBlocks(ranks: own.count))", 32).map { Int($0) ?? 0 }
+        let blocks = own.map { possible[$0] }.min() ?? 0
+        guard own.count > 1, blocks > 0 else { return nil }
+        // The tags of other groups are positive.
+        let group = try create(own, tag: 0, library)
+        var bases = [UnsafeMutableRawPointer?](repeating: nil, count: own.count)
+        try library.check(
+            library.functions.share(group, Mailbox.byteCount(blocks: blocks), &bases),
+            "share memory among \(own.count) ranks"
+        )
+        let parts = zip(own, bases).compactMap { rank, base in base.map { (rank, $0) } }
+        return Mailbox(Dictionary(uniqueKeysWithValues: parts), rank: rank, blockCount: blocks)
     }
 
     private static func create(_ ranks: [Int], tag: Int, _ library: MPILibrary) throws -> OpaquePointer {
@@ -93,7 +153,8 @@ public final class MPIWorld: RankWorld, @unchecked Sendable {
         return HierarchicalGroup(
             all,
             host: board ?? SingleRank(),
-            leaders: connection.leaders.map { messages($0, hosts.leaders) }
+            leaders: connection.leaders.map { messages($0, hosts.leaders) },
+            hosts
         )
     }
 

@@ -77,6 +77,23 @@ final class MessageExchange: RankExchange, @unchecked Sendable {
         read((0..<size).map { UnsafeRawPointer(all + $0 * count) })
     }
 
+    /// Sends the slot of one rank only.
+    func round(
+        from root: Int,
+        _ byteCount: Int,
+        publish: (UnsafeMutableRawPointer) -> Void,
+        read: (UnsafeRawPointer) -> Void
+    ) throws {
+        if rank == root { publish(own) }
+        var request: OpaquePointer?
+        try library.check(
+            library.functions.broadcast(group, Int32(root), own, max(byteCount, 1), &request),
+            "broadcast to \(size) ranks"
+        )
+        try wait(for: request)
+        read(UnsafeRawPointer(own))
+    }
+
     private func wait(for request: OpaquePointer?) throws {
         let others = ranks.filter { $0 != ranks[rank] }
         try library.wait(for: request, within: timeout, messages.processes, of: others) {

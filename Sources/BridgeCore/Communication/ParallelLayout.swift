@@ -58,9 +58,11 @@ public struct ParallelLayout: Sendable, Hashable {
 
     /// The ranks that differ from a rank only in their positions along some axes, in ascending order.
     public func ranks(with rank: Int, along axes: [Axis]) -> [Int] {
-        let fixed = Axis.allCases.filter { !axes.contains($0) }
-        return (0..<rankCount).filter { other in
-            fixed.allSatisfy { position(of: other, along: $0) == position(of: rank, along: $0) }
+        // Strides grow from axis to axis, so the outer ones are the last.
+        Axis.allCases.filter(axes.contains).reduce([rank]) { ranks, axis in
+            let (stride, size) = (stride(of: axis), size(of: axis))
+            let first = ranks.map { $0 - position(of: $0, along: axis) * stride }
+            return (0..<size).flatMap { position in first.map { $0 + position * stride } }
         }
     }
 }

@@ -37,11 +37,38 @@ public protocol RankExchange: AnyObject, Sendable {
         read: ([UnsafeRawPointer]) -> Void
     ) throws
 
+    /// A round in which one rank writes its slot, and all ranks read that one.
+    ///
+    /// - Parameters:
+    ///   - root: The rank that writes.
+    ///   - byteCount: How many bytes of its slot are used, the same on all ranks.
+    ///   - publish: Writes the slot; called on that rank.
+    ///   - read: Reads the slot of that rank, which is valid during the call.
+    /// - Throws: `BridgeError` when a rank has failed or does not arrive in time.
+    func round(
+        from root: Int,
+        _ byteCount: Int,
+        publish: (UnsafeMutableRawPointer) -> Void,
+        read: (UnsafeRawPointer) -> Void
+    ) throws
+
     /// Gives bytes to a rank, which may be taken later; does not wait for that.
     func send(_ bytes: UnsafeRawBufferPointer, to rank: Int, tag: Int) throws
 
     /// Waits for bytes with a tag from a rank, in the order in which it sends them.
     func receive(into bytes: UnsafeMutableRawBufferPointer, from rank: Int, tag: Int) throws
+}
+
+extension RankExchange {
+    /// A round in which the other ranks write nothing.
+    public func round(
+        from root: Int,
+        _ byteCount: Int,
+        publish: (UnsafeMutableRawPointer) -> Void,
+        read: (UnsafeRawPointer) -> Void
+    ) throws {
+        try round(byteCount, publish: { if rank == root { publish($0) } }, read: { read($0[root]) })
+    }
 }
 
 /// How long a rank waits for others, and what it says when they do not arrive.

@@ -10,37 +10,24 @@ struct RankProcesses: Sendable {
     /// Collects the processes; all ranks of the world do so together.
     init(_ library: MPILibrary, _ world: OpaquePointer, size: Int, timeout: RankTimeout) throws {
         // A process number has a meaning where a host, or a container, has it: in a namespace of processes.
-        let own = Array("\(getpid()) \(Self.namespace)".utf8.prefix(Self.byteCount))
-        let given = own + Array(repeating: UInt8(ascii: " "), count: Self.byteCount - own.count)
-        let taken = UnsafeMutablePointer<UInt8>.allocate(capacity: size * Self.byteCount)
-        defer { taken.deallocate() }
-        var request: OpaquePointer?
-        try given.withUnsafeBytes { bytes in
-            try library.check(
-                library.functions.all_gather(world, bytes.baseAddress, taken, Self.byteCount, &request),
-                "gather the processes"
-            )
-            try library.wait(for: request, within: timeout) { "one of the \(size) ranks did not start" }
-        }
-        processes = (0..<size).map { rank in
-            let bytes = UnsafeBufferPointer(start: taken + rank * Self.byteCount, count: Self.byteCount)
-            let words = String(decoding: bytes, as: UTF8.self).split(separator: " ")
+        let all = try library.gather(
+            "\(getpid()) \(Self.namespace)",
+            byteCount: 256,
+            world,
+            size: size,
+            within: timeout
+        )
+        processes = all.map { text in
+            let words = text.split(separator: " ")
             return words.count > 1 && words[1] == Self.namespace ? pid_t(words[0]) : nil
         }
     }
 
-    private static let byteCount = 128
-
-    /// The start of the host, and the namespace of processes on it.
+    /// The machine, and the namespace of processes on it.
     private static let namespace: String = {
-        var bytes = [UInt8](repeating: 0, count: 64)
-        let file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC)
-        let count = max(read(file, &bytes, bytes.count), 0)
-        let boot = bytes.prefix(count).filter { $0 > 32 }
-        close(file)
         var status = stat()
         _ = stat("/proc/self/ns/pid", &status)
-        return String(decoding: boot, as: UTF8.self) + "-\(status.st_ino)"
+        return "\(Machine.identifier)-\(status.st_ino)"
     }()
 
     /// The ranks on this host whose processes are stopped.

@@ -22,7 +22,7 @@ public final class ThreadWorld: RankWorld {
     /// - Parameters:
     ///   - size: The number of ranks.
     ///   - timeout: How long a rank waits for others.
-    ///   - hosts: The host of each rank, for reductions as between hosts; nil for one host.
+    ///   - hosts: The host of each rank, for collectives as between hosts; nil for one host.
     ///   - body: What a rank does.
     /// - Returns: The results, by rank.
     /// - Throws: The error of the rank that failed first.
@@ -62,7 +62,8 @@ public final class ThreadWorld: RankWorld {
         return HierarchicalGroup(
             all,
             host: hosts.own.count > 1 ? board(hosts.own) : SingleRank(),
-            leaders: hosts.ownRank == 0 ? board(hosts.leaders) : nil
+            leaders: hosts.ownRank == 0 ? board(hosts.leaders) : nil,
+            hosts
         )
     }
 

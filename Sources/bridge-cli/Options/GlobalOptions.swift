@@ -28,11 +28,17 @@ struct ProgressOptions: ParsableArguments {
 struct ThreadOptions: ParsableArguments {
     @Option(
         name: .long,
-        help: ArgumentHelp("Number of threads. (default: BRIDGE_NUM_THREADS, or one per core)", valueName: "n")
+        help: ArgumentHelp(
+            "Number of threads of each process. (default: BRIDGE_NUM_THREADS, or one per core)",
+            valueName: "n"
+        )
     )
     var threads: Int?
 
     private static let allowed = 1...1024
+
+    /// The variable with the default.
+    static let variable = "BRIDGE_NUM_THREADS"
 
     func validate() throws {
         if let threads, !Self.allowed.contains(threads) {
@@ -44,15 +50,15 @@ struct ThreadOptions: ParsableArguments {
     var asked: Int? { threads ?? Self.ofEnvironment }
 
     /// The number of threads that compute.
-    var count: Int { asked ?? ProcessInfo.processInfo.activeProcessorCount }
+    var count: Int { asked ?? Ranks.threadCount ?? ProcessorSet.availableCount }
 
     /// The default number of threads.
-    static var standardCount: Int { ofEnvironment ?? ProcessInfo.processInfo.activeProcessorCount }
+    static var standardCount: Int { ofEnvironment ?? Ranks.threadCount ?? ProcessorSet.availableCount }
 
     private static var ofEnvironment: Int? {
-        guard let text = ProcessInfo.processInfo.environment["BRIDGE_NUM_THREADS"], !text.isEmpty else { return nil }
+        guard let text = ProcessInfo.processInfo.environment[variable], !text.isEmpty else { return nil }
         guard let count = Int(text), allowed.contains(count) else {
-            Output.printError("warning: BRIDGE_NUM_THREADS is \(text), expected 1 to 1024; one thread per core is used")
+            Output.printError("warning: \(variable) is \(text), expected 1 to 1024; one thread per core is used")
             return nil
         }
         return count

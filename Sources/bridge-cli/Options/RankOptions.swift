@@ -18,6 +18,24 @@ struct RankOptions: ParsableArguments {
     )
     var hostfile: String?
 
+    /// What the threads of a rank are limited to.
+    enum Binding: String, ExpressibleByArgument, CaseIterable {
+        /// A part of the cores of the host.
+        case core
+        /// Nothing.
+        case none
+    }
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "What the threads of each rank are limited to: core, a part of the cores of its host if there are enough, or "
+                + "none. (default: core)",
+            valueName: "unit"
+        )
+    )
+    var bindTo: Binding = .core
+
     func validate() throws {
         if let ranksPerHost, !(1...1024).contains(ranksPerHost) {
             throw ValidationError("--nproc-per-node is \(ranksPerHost), expected 1 to 1024")
@@ -42,7 +60,7 @@ struct RankOptions: ParsableArguments {
     /// - Parameters:
     ///   - command: The command, for messages.
     ///   - count: The number of ranks that the command needs; nil for that of the options.
-    ///   - threads: The number of threads of each rank; nil for its share of the cores.
+    ///   - threads: The number of threads of each rank that the user has chosen; nil for its share of the cores.
     ///   - advice: What to do about a rank that was killed.
     /// - Returns: The world.
     /// - Throws: `BridgeError` when the ranks cannot be started or connected.
@@ -58,6 +76,6 @@ struct RankOptions: ParsableArguments {
         if environment == .single, count > 1 || hostfile != nil {
             try RankLauncher(ranksPerHost: count, hostfile: hostfile, advice: advice).launch(threads: threads)
         }
-        return try Ranks.join()
+        return try Ranks.join(threads: threads, binds: bindTo == .core)
     }
 }

@@ -20,7 +20,7 @@ struct RankLauncher {
 
     /// The command line: `mpirun`, its options, this program and its arguments.
     func words(arguments: [String], program: String, cores: Int, threads: Int?) -> [String] {
-        let isOversubscribed = ranksPerHost > cores
+        // The ranks divide the cores by themselves, also when another launcher starts them.
         var words = ["mpirun", "--bind-to", "none", "--oversubscribe"]
         words +=
             hostfile.map { ["--hostfile", $0, "--map-by", "ppr:\(ranksPerHost):node"] } ?? ["-np", "\(ranksPerHost)"]
@@ -30,8 +30,8 @@ struct RankLauncher {
                 words += ["--mca", "oob_tcp_keepalive_\(name)", "\(seconds)"]
             }
         }
-        if isOversubscribed { words += ["--mca", "mpi_yield_when_idle", "1"] }
-        words += ["-x", "BRIDGE_NUM_THREADS=\(threads ?? max(1, cores / ranksPerHost))"]
+        if ranksPerHost > cores { words += ["--mca", "mpi_yield_when_idle", "1"] }
+        if let threads { words += ["-x", "\(ThreadOptions.variable)=\(threads)"] }
         if !Output.isTerminal { words += ["-x", "\(Self.pipedOutput)=1"] }
         return words + [program] + Self.withoutOwnOptions(arguments)
     }
@@ -68,7 +68,7 @@ struct RankLauncher {
         let words = words(
             arguments: Array(CommandLine.arguments.dropFirst()),
             program: program ?? CommandLine.arguments[0],
-            cores: ProcessInfo.processInfo.activeProcessorCount,
+            cores: ProcessorSet.availableCount,
             threads: threads
         )
         let paths = (ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin").split(separator: ":")

@@ -10,25 +10,28 @@ enum Ranks {
 
     /// Joins the ranks that a launcher started.
     ///
+    /// - Parameters:
+    ///   - threads: The number of threads of each rank; nil for as many as it has processors.
+    ///   - binds: Whether the ranks of a host divide its processors.
     /// - Returns: The world: of one rank without a launcher.
     /// - Throws: `BridgeError` when MPI cannot be started.
-    static func join() throws -> any RankWorld {
+    static func join(threads: Int?, binds: Bool) throws -> any RankWorld {
         guard RankEnvironment.current == .mpi else { return SingleRankWorld() }
-        let environment = ProcessInfo.processInfo.environment
-        let local = environment["OMPI_COMM_WORLD_LOCAL_SIZE"].flatMap { Int($0) } ?? 1
-        let threads = ThreadOptions.standardCount
         // MPI waits for all ranks without a limit.
         Interrupt.endsAfter(seconds: 600)
         defer { alarm(0) }
-        let world = try MPIWorld(
-            timeout: RankTimeout(
-                isOversubscribed: local * threads > ProcessInfo.processInfo.activeProcessorCount
-            )
-        )
+        let world = try MPIWorld(threadCount: threads, binds: binds)
         joined.withLock { $0 = world }
         OutputMode.use(rank: world.size > 1 ? world.rank : nil)
+        if world.rank == 0 { CoreReport(world.cores, unusedCount: world.unusedProcessorCount).show() }
         return world.size > 1 ? world : SingleRankWorld()
     }
+
+    /// The processors and threads of each rank; empty where no launcher started this process.
+    static var cores: [RankCores] { joined.withLock { $0?.cores } ?? [] }
+
+    /// The number of threads of this rank that compute; nil where no launcher started this process.
+    static var threadCount: Int? { joined.withLock { world in world.map { $0.cores[$0.rank].threadCount } } }
 
     /// Waits before this rank reports an error, so that only one rank does.
     ///

@@ -54,7 +54,7 @@ struct StageParameters {
             let type: ElementType = recipe.mixedPrecision == .bf16Mixed ? .bfloat16 : .float32
             let model = try bridge.shapeOnlyModel(elementType: type, on: engine, parallelism: parallelism)
             try model.freeze(by: recipe)
-            let parts = model.parts(with: try AdapterSet.added(by: recipe, to: model))
+            let parts = model.parts(with: try AdapterSet.added(by: recipe, to: model, isShapeOnly: true))
             let sizes = parts.flatMap { part in
                 part.parameters.map { (isOfLayer: Self.isOfLayer($0), size: Size($0, part: part.name, in: model)) }
             }

@@ -21,8 +21,8 @@ public struct StepTime: Sendable, Equatable {
             axes.reduce(0) { sum, axis in
                 // Gradients are summed over the data and the context axis.
                 let ranks = layout.ranks(with: rank.rank, along: axis == .data ? [.data, .context] : [axis])
-                let hosts = Set(ranks.map { $0 / hardware.devicesPerHost })
-                return sum + Double(rank.sent[axis] ?? 0) / hardware.bandwidth(isWithinHost: hosts.count == 1)
+                let hosts = [ranks.first, ranks.last].compactMap { $0.map { $0 / hardware.devicesPerHost } }
+                return sum + Double(rank.sent[axis] ?? 0) / hardware.bandwidth(isWithinHost: Set(hosts).count == 1)
             }
         }
         let stages = estimate.stages.map { rank in

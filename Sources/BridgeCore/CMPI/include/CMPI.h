@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#define BRIDGE_MPI_VERSION 3
+#define BRIDGE_MPI_VERSION 4
 
 // A group of ranks: an MPI communicator.
 typedef struct bridge_mpi_group bridge_mpi_group;
@@ -42,6 +42,8 @@ typedef struct bridge_mpi_functions {
         bridge_mpi_group *group, const void *given, const int *given_counts, const int *given_offsets, void *taken,
         size_t taken_count, bridge_mpi_request **request
     );
+    // Each rank gets the bytes of one, in place.
+    int (*broadcast)(bridge_mpi_group *group, int root, void *bytes, size_t count, bridge_mpi_request **request);
     int (*send)(bridge_mpi_group *group, int to, int tag, const void *given, size_t bytes, bridge_mpi_request **request);
     int (*receive)(bridge_mpi_group *group, int from, int tag, void *taken, size_t bytes, bridge_mpi_request **request);
     // Whether a request is complete; it is freed then. Does not wait.

@@ -33,6 +33,17 @@ void csys_word_store(void *word, uint32_t value);
 // Waits while a word has a value, at most some milliseconds. It may return early.
 void csys_word_wait(const void *word, uint32_t value, int milliseconds);
 
+// Makes sure that memory can be written, without changing it; -1 where there is none left. Returns 0 too where the kernel is
+// too old to tell.
+int csys_populate(void *start, int64_t count);
+
+// The processors that a process or thread may run on, 0 for the calling thread: writes the lowest `capacity` of their
+// numbers and returns how many there are.
+int csys_processors(int thread, int *numbers, int capacity);
+
+// Limits a thread, 0 for the calling one, to processors.
+int csys_limit_processors(int thread, const int *numbers, int count);
+
 // The variables of the environment, "NAME=value" each, the last one NULL.
 char **csys_environment(void);
 

@@ -148,7 +148,7 @@ struct Verify: ParsableCommand {
     }
 
     private func runRoundTrip(of model: String) throws {
-        let groups = try ranks.groups("bridge verify", models: [model], threads: threads.threads)
+        let groups = try ranks.groups("bridge verify", models: [model], threads: threads.asked)
         let trip = try RoundTrip(
             source: HubDirectory.resolve(model),
             catalog: plugins.catalog(),

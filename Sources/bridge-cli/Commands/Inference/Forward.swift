@@ -83,7 +83,7 @@ struct Forward: ParsableCommand {
         let groups = try ranks.groups(
             "bridge forward",
             models: [self.model.huggingFace],
-            threads: self.model.threads.threads
+            threads: self.model.threads.asked
         )
         let bridge = try model.bridge()
         let clock = ContinuousClock()

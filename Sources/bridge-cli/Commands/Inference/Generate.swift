@@ -61,7 +61,7 @@ struct Generate: ParsableCommand {
         let groups = try ranks.groups(
             "bridge generate",
             models: [self.model.huggingFace],
-            threads: self.model.threads.threads
+            threads: self.model.threads.asked
         )
         let bridge = try model.bridge()
         let verification = WeightVerification()

@@ -52,7 +52,7 @@ extension Selftest {
             Interrupt.exitsImmediately(true)
             let world = try ranks.world(
                 "bridge selftest collectives",
-                threads: threads.threads,
+                threads: threads.asked,
                 advice: "run the same command again"
             )
             guard world.size > 1 else {
@@ -71,7 +71,7 @@ extension Selftest {
             guard world.rank == 0 else { return }
             guard output.json else { return show(times, ranks: world.size) }
             Output.json([
-                "ranks": JSON(world.size),
+                "ranks": JSON(world.size), "cores": CoreReport(Ranks.cores).json,
                 "collectives": .array(
                     times.entries.map { entry in
                         [

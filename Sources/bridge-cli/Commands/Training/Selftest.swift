@@ -62,7 +62,7 @@ struct Selftest: ParsableCommand {
         func run() throws {
             let environment = RankEnvironment.current
             try environment.check("bridge selftest parallel")
-            let world = environment == .mpi ? try Ranks.join() : nil
+            let world = environment == .mpi ? try Ranks.join(threads: 1, binds: true) : nil
             let catalog = try plugins.catalog()
             let families = family.map { [$0] } ?? catalog.bridges.map(\.name).sorted()
             var results: [Result] = []

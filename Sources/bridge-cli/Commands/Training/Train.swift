@@ -88,7 +88,7 @@ struct Train: ParsableCommand {
         if let count = ranks.startedCount { _ = try recipe.resolved(catalog, ranks: count) { _ in } }
         let world = try ranks.world(
             "bridge train",
-            threads: threads.threads,
+            threads: threads.asked,
             advice: "the run resumes from its last checkpoint with the same command"
         )
         if world.rank == 0 {
