@@ -104,6 +104,7 @@ extension Recipe.WSDDecay: ConfigurationValue {}
 extension Recipe.WeightDecayStyle: ConfigurationValue {}
 extension Recipe.DatasetSection.Kind: ConfigurationValue {}
 extension Recipe.LossMode: ConfigurationValue {}
+extension Recipe.CheckpointSection.Container: ConfigurationValue {}
 
 extension Recipe.Recomputation: ConfigurationValue {
     /// The case of a name; `null` is `none`, as Megatron writes it.
