@@ -13,7 +13,7 @@ import Testing
         [], ["peft.scheme=lora", "peft.dim=4", "peft.dropout=0.2"], ["peft.scheme=dora", "mixed_precision=fp32"],
     ]
 
-    @Test(arguments: schemes)
+    @Test(arguments: schemes + [["checkpoint.ckpt_format=torch_dist"]])
     func aRunThatIsKilledAgainAndAgainIsTheUninterruptedRun(_ scheme: [String]) throws {
         let (saveCount, interval) = (7, 2)
         let settings =
