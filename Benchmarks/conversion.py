@@ -5,7 +5,7 @@
 Every round runs every command once, so that a slow moment of the machine hits all of them; the table has medians. The
 source is read into the page cache before each warm run and dropped from it before each cold one (needs root). Every
 command's result is flushed to the disk before its clock stops. Anonymous memory is the largest RssAnon seen in
-/proc, every 5 ms. Needs three times the model's size on the disk. Prints a Markdown table; --output writes the results to
+/proc, every 5 ms. Needs four times the model's size on the disk. Prints a Markdown table; --output writes the results to
 a file for Benchmarks/report.py.
 """
 
@@ -44,6 +44,17 @@ for path in sorted(glob.glob(sys.argv[1] + "/*.safetensors")):
 dcp.save(state, storage_writer=dcp.FileSystemWriter(sys.argv[2], thread_count=2))
 """,
 }
+# Reads a torch_dist checkpoint into memory that torch allocates; its second argument is a path that it does not write.
+DCP_LOAD = """
+import sys, torch, torch.distributed.checkpoint as dcp
+reader = dcp.FileSystemReader(sys.argv[1])
+tensors = {
+    name: torch.empty(entry.size, dtype=entry.properties.dtype)
+    for name, entry in reader.read_metadata().state_dict_metadata.items() if hasattr(entry, "size")
+}
+dcp.load(tensors, storage_reader=reader, no_dist=True)
+"""
+DCP_LOAD_NAME = "torch distributed checkpoint load"
 
 
 def chill(folder):
@@ -55,21 +66,28 @@ def chill(folder):
             os.close(descriptor)
 
 
-def flush(folder):
-    for path in Path(folder).rglob("*"):
+def flush(target):
+    for path in [target] if target.is_file() else target.rglob("*"):
         descriptor = os.open(path, os.O_RDONLY)
         os.fsync(descriptor)
         os.close(descriptor)
 
 
+def remove(target):
+    if target.is_file():
+        target.unlink()
+    else:
+        shutil.rmtree(target, ignore_errors=True)
+
+
 def run(command, target):
     """Seconds until the result is on the disk, and the most anonymous memory."""
-    shutil.rmtree(target, ignore_errors=True)
+    remove(target)
     os.sync()
     done = measuring.run(command, afterwards=lambda: flush(target) if target.exists() else None)
     if done.status:
         sys.exit(f"{' '.join(map(str, command))} failed:\n{done.said}")
-    shutil.rmtree(target, ignore_errors=True)
+    remove(target)
     return done.seconds, done.anonymous
 
 
@@ -79,7 +97,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peer-rounds", type=int, default=3)
     parser.add_argument("--family", default="ministral3")
-    parser.add_argument("--size", default="3b")
+    parser.add_argument("--size", default="3b", help="a published size, or tiny to try the script")
     parser.add_argument("--folder", type=Path, help="where to work; a temporary folder by default")
     measuring.add_output(parser)
     arguments = parser.parse_args()
@@ -93,12 +111,18 @@ def main():
 
 def measure(bridge, root, arguments):
     source, native, out = root / "source", root / "native", root / "out"
-    toy = [bridge, "toy", "--family", arguments.family, "--size", arguments.size, "--output", source]
+    dist = root / "dist"
+    toy = [bridge, "toy", "--family", arguments.family, "--output", source]
+    if arguments.size != "tiny":
+        toy += ["--size", arguments.size]
     start = time.perf_counter()
     subprocess.run(toy, check=True, stdout=subprocess.DEVNULL)
     made = time.perf_counter() - start
     size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
-    subprocess.run([bridge, "convert", "--hf-model", source, "--megatron-path", native], check=True, stdout=subprocess.DEVNULL)
+    convert = [bridge, "convert", "--hf-model", source]
+    subprocess.run([*convert, "--megatron-path", native], check=True, stdout=subprocess.DEVNULL)
+    torch_dist = ["--format", "torch_dist"]
+    subprocess.run([*convert, "--megatron-path", dist, *torch_dist], check=True, stdout=subprocess.DEVNULL)
 
     warm_commands = {
         "cp -r": (["cp", "-r", source, out], source),
@@ -110,13 +134,19 @@ def measure(bridge, root, arguments):
             [bridge, "reshard", "--megatron-path", native, "--output", out, "--tp", "2", "--pp", "2"], native,
         ),
         "bridge export": ([bridge, "convert", "export", "--megatron-path", native, "--hf-path", out], native),
+        "bridge import to torch_dist": ([*convert, "--megatron-path", out, *torch_dist], source),
+        "bridge export from torch_dist": ([bridge, "convert", "export", "--megatron-path", dist, "--hf-path", out], dist),
+        # What a disk takes: zeros from memory, past the page cache.
+        "dd oflag=direct": (
+            ["dd", "if=/dev/zero", f"of={out}", "bs=16M", "oflag=direct", f"count={-(-size >> 24)}"], native / "none",
+        ),
     }
     cold_commands = {
         "read the source (dd)": (["sh", "-c", f"cat {source}/*.safetensors > /dev/null"], source),
         "cp -r, cold": (["cp", "-r", source, out], source),
         "bridge import, cold": ([bridge, "convert", "--hf-model", source, "--megatron-path", out], source),
     }
-    results = {name: [] for name in [*warm_commands, *cold_commands, *PEERS]}
+    results = {name: [] for name in [*warm_commands, *cold_commands, *PEERS, DCP_LOAD_NAME]}
     for _ in range(arguments.rounds):
         for name, (command, needed) in warm_commands.items():
             warm(needed)
@@ -128,6 +158,9 @@ def measure(bridge, root, arguments):
         for name, code in PEERS.items():
             warm(source)
             results[name].append(run([sys.executable, "-c", code, source, out], out))
+        iteration = dist / "iter_0000000"
+        warm(iteration)
+        results[DCP_LOAD_NAME].append(run([sys.executable, "-c", DCP_LOAD, iteration, out], out))
     report(arguments, results, size, made)
 
 

@@ -53,7 +53,7 @@ let modules: [(name: String, uses: [String])] = [
         [
             "JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "TorchFiles", "ModelSchema",
             "CheckpointFormats",
-            "Recipes", "ModelPlugins", "Adapters", "CTensorKernels", "Yams",
+            "Recipes", "Network", "ModelPlugins", "Adapters", "CTensorKernels", "Yams",
         ]
     ),
     (

@@ -170,6 +170,9 @@ public final class TrainingRun {
         }
         try model.freeze(by: recipe)
         adapters = try AdapterSet.added(by: recipe, to: model, isShapeOnly: environment.isShapeOnly)
+        if let adapters, recipe.checkpoint.ckptFormat == .torchDist {
+            try AutoBridge.checkLayers(of: adapters, on: model, groups: groups)
+        }
         var options = ProcessingOptions()
         options.template.date = try Self.date(recipe.dataset.date)
         options.template.fillsDatePlaceholders = true
@@ -211,7 +214,7 @@ public final class TrainingRun {
 
     /// The recipe of the run that wrote a checkpoint; nil for one that was converted.
     private static func storedRecipe(_ path: String) throws -> Recipe? {
-        let name = "\(path)/run_config.yaml"
+        let name = AutoBridge.runConfigurationPath(in: path)
         guard Files.exists("\(path)/\(RunProgress.fileName)"), Files.exists(name) else { return nil }
         return try Recipe(yaml: String(decoding: Files.contents(of: name), as: UTF8.self), name: name)
     }
@@ -279,7 +282,7 @@ public final class TrainingRun {
     public func trainer(sinks: [any MetricsSink], metadata: [(name: String, value: String)] = []) throws -> Trainer {
         let checkpoints = RunCheckpoints(
             bridge,
-            recipe.checkpoint,
+            recipe,
             directory: directory,
             configuration: try bridge.runConfiguration(recipe),
             sources: sources,

@@ -58,6 +58,39 @@ import Testing
         )
     }
 
+    /// Of a run and of an import, with and without Bridge's own files, which Megatron Bridge does not write.
+    @Test(arguments: ["lora", "dora"], [true, false])
+    func adaptersInMegatronsContainerComputeTheSame(_ scheme: String, _ isCanonical: Bool) throws {
+        try train("peft.scheme=\(scheme)", "peft.canonical=\(isCanonical)", "checkpoint.ckpt_format=torch_dist")
+        let (run, peft, dist) = (bench.scratch.path("run"), bench.scratch.path("peft"), bench.scratch.path("dist"))
+        let exported = try adapter("export", "--adapter", run, "--output", peft)
+        #expect(exported.status == 0, "\(exported.errors)")
+        let expected = try logits("--hf-model", toy, "--adapter", peft)
+        #expect(try logits("--hf-model", toy, "--adapter", run) == expected)
+        let imported = try adapter("import", "--adapter", peft, "--output", dist, "--format", "torch_dist")
+        #expect(imported.status == 0, "\(imported.errors)")
+        #expect(try logits("--hf-model", toy, "--adapter", dist) == expected)
+        #expect(try logits("--hf-model", toy) != expected)
+        for path in ["\(run)/iter_0000006", "\(dist)/iter_0000000"] {
+            let own = ["bridge_manifest.json", "bridge_run_config.yaml", "train_state.json", "adapter_config.json"]
+            for name in own { try? FileManager.default.removeItem(atPath: "\(path)/\(name)") }
+            try? FileManager.default.removeItem(atPath: "\(path)/huggingface")
+            #expect(try logits("--hf-model", toy, "--adapter", path) == expected, "\(path)")
+        }
+        try FileManager.default.removeItem(atPath: "\(dist)/iter_0000000/run_config.yaml")
+        let bare = try adapter("export", "--adapter", dist, "--output", bench.scratch.path("bare"))
+        expect(bare, failsWith: 4, mentioning: "nor a section peft in run_config.yaml")
+    }
+
+    @Test func adaptersOfSomeLayersAreRefusedBeforeARunThatStacksThem() throws {
+        let target = "peft.target_modules=[*.layers.1.*.linear_qkv]"
+        let run = bench.arguments("run", "peft.scheme=lora", target)
+        let outcome = try BridgeProcess(run + ["checkpoint.ckpt_format=torch_dist"]).wait()
+        expect(outcome, failsWith: 64, mentioning: "stores the adapters of all layers together")
+        #expect(bench.iterations("run").isEmpty)
+        #expect(try BridgeProcess(run + ["train.exit_interval=1"]).wait().status == 0)
+    }
+
     @Test func mergingMakesAModel() throws {
         try train("peft.scheme=lora")
         let (run, out) = (bench.scratch.path("run"), bench.scratch.path("out"))

@@ -69,9 +69,8 @@ struct TrainBench {
     /// The tensors, and where the run was, in an iteration of a run.
     func state(_ name: String, iteration: Int) -> [String: Data] {
         let directory = "\(scratch.path(name))/iter_\(String(format: "%07d", iteration))"
-        return TemporaryDirectory.bytes(of: directory).filter {
-            $0.key.hasSuffix(".safetensors") || $0.key.hasSuffix("train_state.json")
-        }
+        let endings = [".safetensors", ".distcp", ".metadata", "train_state.json"]
+        return TemporaryDirectory.bytes(of: directory).filter { file in endings.contains { file.key.hasSuffix($0) } }
     }
 
     /// The iterations of a run, whole ones.

@@ -13,7 +13,7 @@ import Testing
         [], ["peft.scheme=lora", "peft.dim=4", "peft.dropout=0.2"], ["peft.scheme=dora", "mixed_precision=fp32"],
     ]
 
-    @Test(arguments: schemes)
+    @Test(arguments: schemes + [["checkpoint.ckpt_format=torch_dist"]])
     func aRunThatIsKilledAgainAndAgainIsTheUninterruptedRun(_ scheme: [String]) throws {
         let (saveCount, interval) = (7, 2)
         let settings =
@@ -101,9 +101,11 @@ import Testing
             "torch_dist",
         ]).wait()
         #expect(resharded.status == 0, "\(resharded.errors)")
-        // Bridge's own manifest is not needed: what is there is what Megatron Bridge has in its files.
+        // Bridge's own files are not needed: what is there is what Megatron Bridge has in its files.
         let iteration = bench.scratch.path("dist/iter_0000002")
-        try FileManager.default.removeItem(atPath: "\(iteration)/bridge_manifest.json")
+        for name in ["bridge_manifest.json", "bridge_run_config.yaml", "train_state.json", "sources.json"] {
+            try FileManager.default.removeItem(atPath: "\(iteration)/\(name)")
+        }
         let again = try BridgeProcess(
             bench.arguments("again", "checkpoint.load=\(bench.scratch.path("dist"))")
         ).wait()
@@ -114,6 +116,43 @@ import Testing
             bench.state(name, iteration: 6).filter { $0.key.hasSuffix(".safetensors") }
         }
         #expect(tensors("whole").count >= 2 && tensors("again") == tensors("whole"))
+    }
+
+    /// Two pieces in Megatron-Core's container, and the last one in Bridge's, from what `reshard` makes of the second.
+    @Test(arguments: schemes) func aRunSavesInMegatronsContainer(_ scheme: [String]) throws {
+        #expect(try BridgeProcess(bench.arguments("whole") + scheme).wait().status == 0)
+        let dist = bench.arguments("dist", "checkpoint.ckpt_format=torch_dist") + scheme
+        for _ in 0..<2 {
+            let outcome = try BridgeProcess(dist + ["train.exit_interval=2"]).wait()
+            #expect(outcome.status == 0, "\(outcome.errors)")
+        }
+        let (directory, iteration) = (bench.scratch.path("dist"), bench.scratch.path("dist/iter_0000004"))
+        #expect(try BridgeProcess.run("checkpoint", "check", directory).status == 0)
+        let files = TemporaryDirectory.bytes(of: directory)
+        #expect(files["latest_checkpointed_iteration.txt"] == Data("4".utf8))
+        #expect(files["latest_train_state.pt"] == files["iter_0000004/train_state.pt"])
+        let names = [".metadata", "__0_0.distcp", "common.pt", "metadata.json", "run_config.yaml", "train_state.pt"]
+        for name in names { #expect(files["iter_0000004/\(name)"] != nil, "\(name)") }
+
+        let paths = ["--megatron-path", directory, "--output", bench.scratch.path("native")]
+        let reshard = try BridgeProcess(["reshard"] + paths).wait()
+        #expect(reshard.status == 0, "\(reshard.errors)")
+        for (name, arguments) in [("dist", dist), ("native", bench.arguments("native") + scheme)] {
+            let outcome = try BridgeProcess(arguments).wait()
+            #expect(outcome.status == 0, "\(name): \(outcome.errors)")
+            let steps = try bench.steps(name)
+            #expect(steps == Array(try bench.steps("whole").suffix(steps.count)) && steps.count >= 2, "\(name)")
+        }
+        #expect(bench.state("whole", iteration: 6).count >= 2)
+        #expect(bench.state("native", iteration: 6) == bench.state("whole", iteration: 6))
+
+        // A run reads what another container has, and every byte of it is compared.
+        let file = "\(iteration)/__0_0.distcp"
+        var bytes = try Data(contentsOf: URL(filePath: file))
+        bytes[bytes.count / 2] ^= 1
+        try FileManager.default.removeItem(atPath: "\(directory)/iter_0000006")
+        try bytes.write(to: URL(filePath: file))
+        expect(try BridgeProcess(dist).wait(), failsWith: 4, mentioning: "__0_0.distcp")
     }
 
     @Test func aRunInPiecesIsTheRunInOne() throws {
@@ -175,6 +214,34 @@ import Testing
         try FileManager.default.removeItem(atPath: model)
         try FileManager.default.moveItem(atPath: aside, toPath: model)
         #expect(try BridgeProcess(run).wait().status == 0)
+    }
+
+    /// The frozen weights may be in Megatron-Core's container, and are compared there too.
+    @Test func adaptersTrainOnWeightsInMegatronsContainer() throws {
+        let weights = bench.scratch.path("weights")
+        func convert(_ seed: String) throws {
+            let toy = bench.scratch.path("toy-\(seed)")
+            #expect(try BridgeProcess.run("toy", "--family", "mistral", "--output", toy, "--seed", seed).status == 0)
+            let outcome = try BridgeProcess([
+                "convert", "import", "--hf-model", toy, "--megatron-path", weights, "--format", "torch_dist",
+                "--overwrite",
+            ]).wait()
+            #expect(outcome.status == 0, "\(outcome.errors)")
+        }
+        try convert("3")
+        func run(_ name: String, _ weights: String) -> [String] {
+            bench.arguments(name, "peft.scheme=lora").map { $0 == bench.scratch.path("toy") ? weights : $0 }
+        }
+        // The toy of the bench has the same seed.
+        #expect(try BridgeProcess(run("whole", bench.scratch.path("toy"))).wait().status == 0)
+        for _ in 0..<2 {
+            let outcome = try BridgeProcess(run("run", weights) + ["train.exit_interval=3"]).wait()
+            #expect(outcome.status == 0, "\(outcome.errors)")
+        }
+        #expect(try bench.steps("run") == bench.steps("whole"))
+        try FileManager.default.removeItem(atPath: "\(bench.scratch.path("run"))/iter_0000006")
+        try convert("4")
+        expect(try BridgeProcess(run("run", weights)).wait(), failsWith: 64, mentioning: "was trained on other weights")
     }
 
     @Test func aRunDoesNotResumeFromACheckpointWithChangedBytes() throws {

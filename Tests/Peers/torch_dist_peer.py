@@ -222,3 +222,46 @@ def whole(expected, key):
     half = name[-2:] if name.endswith(("_w", "_v")) else ""
     tensor = expected[f"{start}decoder.layers.{name.removesuffix(half)}"][int(layer)]
     return tensor.chunk(2)[half == "_v"] if half else tensor
+
+
+def adapter_tensors(config, rank, generator):
+    """Random LoRA matrices of every layer under the names that Megatron Bridge's checkpoints have, layers stacked."""
+    layers, hidden, width = config["num_hidden_layers"], config["hidden_size"], config["intermediate_size"]
+    heads, groups, size = config["num_attention_heads"], config["num_key_value_heads"], config["head_dim"]
+    modules = {
+        "self_attention.linear_qkv": (hidden, (heads + 2 * groups) * size),
+        "self_attention.linear_proj": (heads * size, hidden),
+        "mlp.linear_fc1": (hidden, 2 * width),
+        "mlp.linear_fc2": (width, hidden),
+    }
+    found = {}
+    for name, (inputs, outputs) in modules.items():
+        start = f"decoder.layers.{name}.adapter."
+        found[f"{start}linear_in.weight"] = torch.randn(layers, rank, inputs, generator=generator)
+        found[f"{start}linear_out.weight"] = torch.randn(layers, outputs, rank, generator=generator)
+    return found
+
+
+def adapter_process(rank, world, port, folder, expected):
+    """Saves adapters as the tensor ranks of Megatron Bridge do: its ParallelLinearAdapter, in peft/utils.py."""
+    start(rank, world, port, world, 1)
+    from megatron.core import dist_checkpointing
+    from megatron.core.dist_checkpointing import ShardedTensor
+
+    state = {}
+    for key, tensor in expected.items():
+        for layer, whole in enumerate(tensor):
+            stack = (0, layer, len(tensor))
+            # The input matrix of a layer whose input is divided is divided along its columns, all others along rows.
+            axis = 1 if key.endswith("linear_in.weight") and ("proj" in key or "fc2" in key) else 0
+            if "linear_fc1.adapter.linear_out" in key:
+                # Gate and up are divided by themselves.
+                for half, part in enumerate(whole.chunk(2)):
+                    own = part.chunk(world)[rank].contiguous()
+                    place = (1, half * world + rank, 2 * world)
+                    state[f"{key}#{layer}#{half}"] = ShardedTensor.from_rank_offsets(key, own, stack, place, prepend_axis_num=1)
+                continue
+            own = whole.chunk(world, dim=axis)[rank].contiguous()
+            place = (axis + 1, rank, world)
+            state[f"{key}#{layer}"] = ShardedTensor.from_rank_offsets(key, own, stack, place, prepend_axis_num=1)
+    dist_checkpointing.save(state | {"iteration": 7, "content_metadata": {}}, str(folder), content_metadata={})

@@ -109,7 +109,7 @@ import Trainer
                     sinks: [log],
                     checkpoints: RunCheckpoints(
                         bridge,
-                        recipe.checkpoint,
+                        recipe,
                         directory: RunDirectory(recipe.checkpoint),
                         configuration: [],
                         logger: logger

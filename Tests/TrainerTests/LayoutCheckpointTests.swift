@@ -13,8 +13,9 @@ import Trainer
         var written: ParallelLayout
         var read: ParallelLayout
         var scheme = Recipe.PEFTSection.Scheme.none
+        var container = Recipe.CheckpointSection.Container.native
 
-        var testDescription: String { "\(name) \(scheme): \(written) -> \(read)" }
+        var testDescription: String { "\(name) \(scheme) \(container): \(written) -> \(read)" }
     }
 
     static let cases = [
@@ -38,6 +39,44 @@ import Trainer
             read: ParallelLayout(pipeline: 2),
             scheme: .lora
         ),
+        Case(
+            name: "mistral",
+            written: ParallelLayout(tensor: 2, data: 2),
+            read: ParallelLayout(tensor: 4, pipeline: 2),
+            container: .torchDist
+        ),
+        Case(
+            name: "ministral3",
+            written: ParallelLayout(tensor: 8),
+            read: ParallelLayout(data: 3),
+            container: .torchDist
+        ),
+        Case(
+            name: "gemma3",
+            written: ParallelLayout(context: 2, pipeline: 3),
+            read: ParallelLayout(),
+            container: .torchDist
+        ),
+        Case(
+            name: "gemma3",
+            written: ParallelLayout(),
+            read: ParallelLayout(tensor: 2, data: 2, pipeline: 2),
+            container: .torchDist
+        ),
+        Case(
+            name: "ministral3",
+            written: ParallelLayout(tensor: 2, pipeline: 2),
+            read: ParallelLayout(tensor: 4),
+            scheme: .dora,
+            container: .torchDist
+        ),
+        Case(
+            name: "gemma3",
+            written: ParallelLayout(tensor: 2, data: 2),
+            read: ParallelLayout(pipeline: 2),
+            scheme: .lora,
+            container: .torchDist
+        ),
     ]
 
     /// A model with its optimizer, on one rank.
@@ -47,6 +86,7 @@ import Trainer
         let model: any CausalModel
         let adapters: AdapterSet?
         let optimizer: Optimizer
+        let container: RunContainer
 
         init(_ test: Case, _ layout: ParallelLayout, in world: any RankWorld) throws {
             let engine = TestEngine.cpu(threadCount: 1)
@@ -56,6 +96,10 @@ import Trainer
                 layout.tensor, layout.pipeline
             )
             (recipe.model.contextParallelSize, recipe.train.globalBatchSize) = (layout.context, layout.rankCount)
+            container =
+                test.container == .native
+                ? .native
+                : .torchDist(MegatronRunState(steps: 5, consumedSamples: 40, optimizerSteps: 4, recipe: recipe))
             groups = try ProcessGroupCollection(layout, in: world)
             bridge = try AutoBridge.fromHF(Fixtures.checkpoint(test.name))
             model = try bridge.toModel(
@@ -116,10 +160,21 @@ import Trainer
         }
         _ = try run(test.written) { run in
             run.fill()
-            try run.bridge.save(run.state, to: path, iteration: 5, files: [], groups: run.groups)
+            try run.bridge.save(
+                run.state,
+                to: path,
+                iteration: 5,
+                files: [],
+                container: run.container,
+                groups: run.groups
+            )
             return 0
         }
         #expect(try NativeCheckpoint.check(path).corruptFiles.isEmpty)
+        let progress = try AutoBridge.megatronProgress("\(path)/iter_0000005")
+        #expect(progress?.steps == (test.container == .native ? nil : 5))
+        #expect(progress?.consumedSamples == (test.container == .native ? nil : 40))
+        #expect(progress?.optimizerSteps == (test.container == .native ? nil : 4))
         let differences = try run(test.read) { run in
             try run.bridge.restore(run.state, from: "\(path)/iter_0000005", groups: run.groups)
             return run.differences()
@@ -128,17 +183,30 @@ import Trainer
     }
 
     /// The other ranks learn of the error, and nothing is left of the checkpoint.
-    @Test func aRankThatCannotWriteEndsTheSave() throws {
+    @Test(arguments: [Recipe.CheckpointSection.Container.native, .torchDist])
+    func aRankThatCannotWriteEndsTheSave(_ container: Recipe.CheckpointSection.Container) throws {
         let directory = try TemporaryDirectory()
         let path = directory.path("run")
-        let test = Case(name: "mistral", written: ParallelLayout(tensor: 2), read: ParallelLayout())
+        let test = Case(
+            name: "mistral",
+            written: ParallelLayout(tensor: 2),
+            read: ParallelLayout(),
+            container: container
+        )
         let errors = try ThreadWorld.run(2) { world -> String in
             let run = try Run(test, test.written, in: world)
             var state = run.state
             // A parameter that the family's table does not have.
             if world.rank == 1 { state.parameters.append(Parameter("unknown.weight", run.model.parameters[0].tensor)) }
             do {
-                try run.bridge.save(state, to: path, iteration: 5, files: [], groups: run.groups)
+                try run.bridge.save(
+                    state,
+                    to: path,
+                    iteration: 5,
+                    files: [],
+                    container: run.container,
+                    groups: run.groups
+                )
                 return "saved"
             } catch let error as BridgeError { return error.message }
         }

@@ -30,7 +30,7 @@ import Trainer
             )
             checkpoints = RunCheckpoints(
                 bridge,
-                recipe.checkpoint,
+                recipe,
                 directory: try RunDirectory(recipe.checkpoint, ranks: groups.world),
                 configuration: [],
                 groups: groups,

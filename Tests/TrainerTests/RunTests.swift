@@ -84,7 +84,7 @@ import Trainer
                     sinks: sinks + [log],
                     checkpoints: RunCheckpoints(
                         bridge,
-                        recipe.checkpoint,
+                        recipe,
                         directory: RunDirectory(recipe.checkpoint),
                         configuration: [],
                         logger: logger

@@ -134,7 +134,7 @@ public struct PEFTConfiguration: Sendable {
         targets = try PEFTTargets(json, savedModules: savedModules, name: name)
     }
 
-    private static let ranks = 1...1 << 16
+    static let ranks = 1...1 << 16
 
     /// The effect of `init_lora_weights` on the base weights when PEFT loads the adapter.
     ///

@@ -3,6 +3,7 @@ import BridgeSupport
 import CheckpointFormats
 import Conversion
 import JSONTree
+import ModelSchema
 public import Models
 import Recipes
 import TensorFiles
@@ -45,22 +46,21 @@ extension AutoBridge {
             }
         }
         guard NativeCheckpoint.isOne(path) else { throw FoundPath.error(path, expected: Self.adapterExpectation) }
-        let checkpoint = try NativeCheckpoint(path: path)
+        let checkpoint = try AutoBridge.open(path, catalog: catalog)
         guard checkpoint.manifest.holdsAdapter else {
             throw BridgeError(
                 .badArgument,
                 "\(path) is a Megatron checkpoint of a whole model; expected \(Self.adapterExpectation)"
             )
         }
-        guard checkpoint.manifest.architecture == architecture else {
+        guard !checkpoint.isDescribed || checkpoint.manifest.architecture == architecture else {
             throw BridgeError(
                 .badArgument,
                 "\(path) is an adapter of \(checkpoint.manifest.architecture), but the model is \(architecture); give the "
                     + "model that the adapter was trained on"
             )
         }
-        let name = Files.join(checkpoint.path, AdapterFiles.configuration)
-        let configuration = try PEFTConfiguration(json: JSON(contentsOf: name), name: name)
+        let configuration = try adapterConfiguration(checkpoint)
         let names = Set(checkpoint.parameters.map(\.name))
         let isCanonical = names.contains { $0.contains(".adapter.adapter_") }
         var section = configuration.section(isCanonical: isCanonical)
@@ -103,5 +103,28 @@ extension AutoBridge {
         let state = TrainingState(parameters: adapters.parameters + whole, adapters: adapters, moments: [])
         try restore(state, from: checkpoint.path)
         return adapters
+    }
+
+    /// The settings of a checkpoint's adapters: Bridge's own file, or the section of Megatron Bridge.
+    private func adapterConfiguration(_ checkpoint: NativeCheckpoint) throws -> PEFTConfiguration {
+        let name = Files.join(checkpoint.path, AdapterFiles.configuration)
+        if Files.exists(name) { return try PEFTConfiguration(json: JSON(contentsOf: name), name: name) }
+        let other = Files.join(checkpoint.path, RunConfiguration.name)
+        guard checkpoint.container == .torchDist, Files.exists(other),
+            let section = try RunConfiguration.section("peft", of: other)?.nonNull
+        else {
+            throw BridgeError(
+                .corruptInput,
+                "\(checkpoint.path) has adapters, but neither \(AdapterFiles.configuration) nor a section peft in "
+                    + "\(RunConfiguration.name) with their rank and alpha; copy the \(RunConfiguration.name) of their run into it"
+            )
+        }
+        let configuration = try PEFTConfiguration(megatron: section, name: other)
+        if !configuration.unknownKeys.isEmpty {
+            let keys = configuration.unknownKeys.map { "peft.\($0)" }
+            let unknown = UnknownSettings(file: RunConfiguration.name, keys: keys)
+            try catalog.accountForUnknown([unknown], checkpoint.path)
+        }
+        return configuration
     }
 }

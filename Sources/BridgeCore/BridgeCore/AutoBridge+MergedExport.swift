@@ -12,7 +12,7 @@ extension AutoBridge {
     /// Whether a checkpoint has adapters without their base model.
     public static func holdsAdapter(_ path: String) -> Bool {
         guard let directory = try? NativeCheckpoint.iterationPath(path) else { return false }
-        return (try? NativeCheckpoint.manifest(of: directory).holdsAdapter) ?? false
+        return NativeCheckpoint.holdsAdapter(directory)
     }
 
     /// Writes the model of a checkpoint with adapters as a Hugging Face directory, with the adapters merged.
@@ -106,7 +106,7 @@ extension AutoBridge {
     /// The bridge of the base model of adapters, and the checkpoint with its weights if it is a checkpoint.
     private func base(of directory: String) throws -> (AutoBridge, String?) {
         if self.directory != nil { return (self, nil) }
-        let name = Files.join(directory, RunConfiguration.name)
+        let name = RunConfiguration.path(in: directory)
         let found = try? Recipe(
             yaml: String(decoding: Files.contents(of: name, limit: 16 << 20), as: UTF8.self),
             name: name

@@ -9,4 +9,21 @@ extension AutoBridge {
     public func runConfiguration(_ recipe: Recipe) throws -> [UInt8] {
         try RunConfiguration.text(of: model, layout: RankLayout(), recipe: recipe)
     }
+
+    /// The name of that file in a checkpoint.
+    ///
+    /// - Parameter container: The container of the checkpoint.
+    /// - Returns: The name.
+    public static func runConfigurationName(in container: RunContainer) -> String {
+        switch container {
+        case .native: RunConfiguration.name
+        case .torchDist: RunConfiguration.besideMegatron
+        }
+    }
+
+    /// The file with the recipe of a run's checkpoint.
+    ///
+    /// - Parameter directory: The directory of an iteration.
+    /// - Returns: Its path; the file need not exist.
+    public static func runConfigurationPath(in directory: String) -> String { RunConfiguration.path(in: directory) }
 }

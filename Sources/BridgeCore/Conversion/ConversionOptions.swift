@@ -19,6 +19,8 @@ public struct ConversionOptions: Sendable {
     public var container: NativeCheckpoint.Container
     /// The number of files that each rank writes in Megatron-Core's container.
     public var writers: Int
+    /// Whether Megatron-Core's container gets `integrity.json`, the SHA-256 of its files.
+    public var writesIntegrity: Bool
     /// Threads, progress and cancellation.
     public var context: RunContext
     /// Whether a `quantization_config` goes though the source's weights were not quantised, as of weights that were changed.
@@ -34,6 +36,7 @@ public struct ConversionOptions: Sendable {
         vocabularyMultiple: Int? = nil,
         container: NativeCheckpoint.Container = .native,
         writers: Int = 2,
+        writesIntegrity: Bool = false,
         context: RunContext = RunContext()
     ) {
         self.layout = layout
@@ -43,6 +46,7 @@ public struct ConversionOptions: Sendable {
         self.vocabularyMultiple = vocabularyMultiple
         self.container = container
         self.writers = writers
+        self.writesIntegrity = writesIntegrity
         self.context = context
     }
 }

@@ -89,6 +89,8 @@ public struct ConversionPlan: Sendable {
     package typealias LastFile = (name: String, bytes: [UInt8])
     /// Called with the directory before the first file is written into it.
     package var begin: (@Sendable (String) throws -> Void)?
+    /// Whether the SHA-256 of all files are written last, as Megatron-Core does on demand.
+    package var writesIntegrity = false
     /// Makes the files that hold the checksums of the others.
     private let finalize: @Sendable ([CheckpointWriter.Written]) throws -> [LastFile]
 
@@ -162,8 +164,13 @@ public struct ConversionPlan: Sendable {
         let start = clock.now
         let writer = CheckpointWriter(directory: directory, context: context, isVerified: isVerified)
         let written = try writer.write(plannedFiles, activity: kind.activity)
-        let last = try finalize(written)
+        var last = try finalize(written)
         for file in last { try Files.write(file.bytes, to: Files.join(directory, file.name)) }
+        if writesIntegrity {
+            let file = (TorchDistDirectory.integrityName, try IntegrityFile(directory, context).content())
+            try Files.write(file.1, to: Files.join(directory, file.0))
+            last.append(file)
+        }
         for storage in unconfirmed { try storage.confirm() }
         for files in context.sources { try files.confirmUnchanged() }
         try context.cancellation.check()

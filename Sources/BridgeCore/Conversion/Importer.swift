@@ -61,7 +61,8 @@ package struct Importer {
                 source: directory.path,
                 layout: layout,
                 manifest: manifest,
-                writers: options.writers
+                writers: options.writers,
+                writesIntegrity: options.writesIntegrity
             ).plan(
                 parameters,
                 ledger: ledger,

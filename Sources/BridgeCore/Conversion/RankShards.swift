@@ -43,68 +43,90 @@ package struct RankShards {
         (self.names, self.tensorRank, self.stage, self.copy) = (names, tensorRank, stage, copy)
     }
 
-    /// The file of a kind of tensors, and the manifest's lines about what is in it.
-    ///
-    /// - Parameters:
-    ///   - kinds: The tensors, and the beginning of their names in the file.
-    ///   - kind: The beginning of the file's name.
-    /// - Returns: The file, nil when this rank writes nothing of the kind, and the lines.
-    /// - Throws: `BridgeError` for a name that the model does not have.
-    package func file(_ kinds: [(pieces: [Piece], prefix: String)], kind: String) throws
-        -> (file: PlannedFile?, lines: [NativeManifest.Parameter])
-    {
-        let name = NativeLayout.fileName(kind, tensorRank: tensorRank, stage: stage, copy: copy)
-        var views: [(name: String, view: TensorView)] = []
-        var lines: [NativeManifest.Parameter] = []
-        for (pieces, prefix) in kinds {
-            for group in TrainedNames.grouped(pieces, name: \.name) where group.items.contains(where: \.isOwn) {
-                guard let location = names.location(of: group.whole) else {
+    /// What a rank has of a parameter.
+    private struct Part {
+        var name: String
+        /// The parameter, of which only the blocks have a content.
+        var whole: TensorView
+        var place: TrainedNames.Place
+        var blocks: [TensorView.Block]
+
+        /// The elements of a block alone.
+        func view(of block: TensorView.Block) -> TensorView {
+            let size = [block.rows.count, block.columns.count]
+            return TensorView(
+                elementType: whole.elementType,
+                shape: whole.shape.count == 1 ? [size[0]] : size,
+                blocks: [.init(rows: 0..<size[0], columns: 0..<size[1], content: block.content)]
+            )
+        }
+    }
+
+    /// Tensors, and the beginning of their names in a file.
+    package typealias Kind = (pieces: [Piece], prefix: String)
+
+    /// What this rank writes of each parameter.
+    private func parts(_ kinds: [Kind]) throws -> [Part] {
+        try kinds.flatMap { pieces, prefix in
+            try TrainedNames.grouped(pieces, name: \.name).compactMap { group in
+                guard group.items.contains(where: \.isOwn) else { return nil }
+                guard let place = names.location(of: group.whole) else {
                     throw BridgeError(
                         .badPlugin,
                         "the model has a parameter \(group.whole) that is missing from its parameter table"
                     )
                 }
-                let whole = location.transform.fromLayers(group.items.map(\.view))
+                let whole = place.transform.fromLayers(group.items.map(\.view))
                 let blocks = whole.blocks.filter { $0.content != nil }.sorted {
                     ($0.rows.lowerBound, $0.columns.lowerBound) < ($1.rows.lowerBound, $1.columns.lowerBound)
                 }
-                guard !blocks.isEmpty else { continue }
-                var start = 0
-                var chunks: [NativeManifest.Chunk] = []
-                var parts: [TensorView] = []
-                for block in blocks {
-                    let size = [block.rows.count, block.columns.count]
-                    chunks.append(
-                        .init(
-                            file: name,
-                            global: [block.rows.lowerBound, block.columns.lowerBound],
-                            local: [start, 0],
-                            size: size
-                        )
-                    )
-                    parts.append(
-                        TensorView(
-                            elementType: whole.elementType,
-                            shape: whole.shape.count == 1 ? [size[0]] : size,
-                            blocks: [.init(rows: 0..<size[0], columns: 0..<size[1], content: block.content)]
-                        )
-                    )
-                    start += size[0]
-                }
-                views.append((prefix + group.whole, .concatenate(rows: parts)))
-                lines.append(
-                    NativeManifest.Parameter(
-                        name: prefix + group.whole,
-                        elementType: whole.elementType,
-                        shape: whole.shape,
-                        split: location.split,
-                        stage: location.stage,
-                        layer: location.layer,
-                        parts: location.parts,
-                        chunks: chunks
+                return blocks.isEmpty
+                    ? nil : Part(name: prefix + group.whole, whole: whole, place: place, blocks: blocks)
+            }
+        }
+    }
+
+    /// The file of a kind of tensors, and the manifest's lines about what is in it.
+    ///
+    /// - Parameters:
+    ///   - kinds: The tensors.
+    ///   - kind: The beginning of the file's name.
+    /// - Returns: The file, nil when this rank writes nothing of the kind, and the lines.
+    /// - Throws: `BridgeError` for a name that the model does not have.
+    package func file(_ kinds: [Kind], kind: String) throws
+        -> (file: PlannedFile?, lines: [NativeManifest.Parameter])
+    {
+        let name = NativeLayout.fileName(kind, tensorRank: tensorRank, stage: stage, copy: copy)
+        var views: [(name: String, view: TensorView)] = []
+        var lines: [NativeManifest.Parameter] = []
+        for part in try parts(kinds) {
+            var start = 0
+            var chunks: [NativeManifest.Chunk] = []
+            for block in part.blocks {
+                let size = [block.rows.count, block.columns.count]
+                chunks.append(
+                    .init(
+                        file: name,
+                        global: [block.rows.lowerBound, block.columns.lowerBound],
+                        local: [start, 0],
+                        size: size
                     )
                 )
+                start += size[0]
             }
+            views.append((part.name, .concatenate(rows: part.blocks.map(part.view))))
+            lines.append(
+                NativeManifest.Parameter(
+                    name: part.name,
+                    elementType: part.whole.elementType,
+                    shape: part.whole.shape,
+                    split: part.place.split,
+                    stage: part.place.stage,
+                    layer: part.place.layer,
+                    parts: part.place.parts,
+                    chunks: chunks
+                )
+            )
         }
         guard !views.isEmpty else { return (nil, []) }
         let header = SafetensorsHeader(
@@ -115,6 +137,40 @@ package struct RankShards {
             .safetensors(name: name, header: header, views: views.map(\.view), alignment: AlignedBuffer.alignment),
             lines
         )
+    }
+
+    /// Adds what this rank writes to a file of Megatron-Core's container, each rectangle as a chunk.
+    ///
+    /// - Parameters:
+    ///   - kinds: The tensors.
+    ///   - layerCount: The number of layers of the model, which are stacked.
+    ///   - file: The file.
+    /// - Returns: The tensors, with the chunks of this rank.
+    /// - Throws: `BridgeError` for a name that the model does not have.
+    package func items(_ kinds: [Kind], layerCount: Int, in file: inout ItemFile) throws
+        -> DistributedMetadata
+    {
+        var tensors = DistributedMetadata(entries: [], objects: [])
+        var positions: [String: Int] = [:]
+        for part in try parts(kinds) {
+            let (key, layer) = MegatronKey.location(of: part.name)
+            let shape = part.whole.shape
+            let chunks = try part.blocks.map { block in
+                var (offsets, sizes) = ([Int](repeating: 0, count: shape.count), shape)
+                if !shape.isEmpty { (offsets[0], sizes[0]) = (block.rows.lowerBound, block.rows.count) }
+                // Of tensors with more dimensions a rank has whole rows.
+                if shape.count == 2 { (offsets[1], sizes[1]) = (block.columns.lowerBound, block.columns.count) }
+                let stacked = layer.map { ([$0] + offsets, [1] + sizes) } ?? (offsets, sizes)
+                let item = try file.add(part.view(of: block), shape: stacked.1)
+                return DistributedMetadata.Chunk(offsets: stacked.0, sizes: stacked.1, item: item)
+            }
+            let size = layer.map { _ in [layerCount] + shape } ?? shape
+            try tensors.add(
+                .init(key: key, elementType: part.whole.elementType, shape: size, chunks: chunks),
+                positions: &positions
+            )
+        }
+        return tensors
     }
 }
 
@@ -169,6 +225,13 @@ extension NativeManifest {
         manifest.optimizer = merged(all.map(\.optimizer))
         manifest.files = all.flatMap(\.files)
         return manifest
+    }
+
+    /// Gives the manifest the ledger of parameters that come from memory.
+    package mutating func setLedger(of names: [String]) {
+        var ledger = Ledger()
+        ledger.mapped = names
+        self.ledger = ledger.json
     }
 
     /// Checks that every element of every parameter is in one file.

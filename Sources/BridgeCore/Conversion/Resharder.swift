@@ -2,6 +2,7 @@ import BridgeSupport
 package import CheckpointFormats
 import JSONTree
 package import ModelPlugins
+import ModelSchema
 import TensorFiles
 import TensorRuntime
 
@@ -45,7 +46,7 @@ package struct Resharder {
         }
         let layout = try NativeLayout(
             options.layout,
-            layerCount: (parameters.compactMap(\.layer).max() ?? -1) + 1,
+            layerCount: model?.provider.decoder.numLayers ?? (parameters.compactMap(\.layer).max() ?? -1) + 1,
             vocabularyMultiple: options.vocabularyMultiple
         )
         var manifest = checkpoint.manifest
@@ -53,101 +54,86 @@ package struct Resharder {
         if !checkpoint.carriesSource { manifest.style = .transformers }
         var ledger = Ledger()
         ledger.mapped = parameters.map(\.name)
+        let run = CheckpointRun(checkpoint)
         let optimizer = try checkpoint.optimizerParameters()
-        let others = try otherFiles.map {
-            PlannedFile.copy(name: $0, of: try CarriedFiles.open($0, in: checkpoint.path))
-        }
+        let others =
+            try run.sharedFiles.map { name in
+                PlannedFile.copy(name: name, of: try CarriedFiles.open(name, in: checkpoint.path))
+            } + checkpoint.describedSource()
         let notes = try checkpoint.sideFileNotes()
         let lines = parameters.map { ($0, [$0.name]) }
-        guard options.container == .native else {
-            let run = model.map {
-                MegatronRunConfiguration(model: $0, providerClass: providerClass, layout: layout)
+        switch options.container {
+        case .native:
+            // Without progress no run resumes, so the state of an optimizer would be of no use.
+            let isResumable = run.isOwn || checkpoint.container == .native
+            return try NativePlanner(kind: .resharding, source: checkpoint.path, layout: layout, manifest: manifest)
+                .plan(
+                    lines,
+                    optimizer: isResumable ? optimizer : [],
+                    ledger: ledger,
+                    notes: notes + (isResumable ? [] : checkpoint.notes),
+                    otherFiles: others + settings(of: run, layout.layout)
+                )
+        case .torchDist:
+            let groups = try run.groups(optimizer)
+            let configuration = try model.map {
+                MegatronRunConfiguration(
+                    model: $0,
+                    providerClass: providerClass,
+                    layout: layout,
+                    savesOptimizer: !optimizer.isEmpty,
+                    recipe: try run.recipe()
+                )
             }
-            let text = try run.map { [PlannedFile.literal(name: RunConfiguration.name, try $0.text())] }
+            let megatron = try configuration.map { [PlannedFile.literal(name: RunConfiguration.name, try $0.text())] }
             return try TorchDistPlanner(
                 kind: .resharding,
                 source: checkpoint.path,
                 layout: layout,
                 manifest: manifest,
                 writers: options.writers,
-                progress: progress()
+                progress: run.progress(),
+                groups: groups,
+                writesIntegrity: options.writesIntegrity
             ).plan(
                 lines,
                 optimizer: optimizer,
                 ledger: ledger,
-                notes: notes + (run?.notes ?? []) + (optimizer.isEmpty ? checkpoint.notes : [Self.optimizerNote]),
-                otherFiles: others + carried() + (text ?? runConfiguration(layout.layout))
+                notes: notes + (configuration?.notes ?? [])
+                    + (optimizer.isEmpty ? checkpoint.notes : Self.notes(on: groups)),
+                otherFiles: others + (megatron ?? relabelledConfiguration(layout.layout))
+                    + (run.isOwn ? run.settings(layout.layout, for: .torchDist) : [])
             )
         }
-        return try NativePlanner(kind: .resharding, source: checkpoint.path, layout: layout, manifest: manifest).plan(
-            lines,
-            optimizer: checkpoint.container == .native ? optimizer : [],
-            ledger: ledger,
-            notes: notes + checkpoint.notes,
-            otherFiles: others + carried() + ownRunConfiguration(layout.layout)
-        )
     }
 
-    /// The files that both checkpoints have: all but those of the container.
-    private var otherFiles: [String] {
-        let names = checkpoint.manifest.files.map(\.name)
-        guard checkpoint.container == .native else {
-            let source = "\(NativeCheckpoint.huggingFaceDirectory)/"
-            return names.filter { $0.hasPrefix(source) || $0 == AdapterFiles.configuration }
+    /// What the user has to know about the state of an optimizer in Megatron-Core's container.
+    private static func notes(on groups: OptimizerGroups?) -> [String] {
+        guard let groups else {
+            return [
+                "the checkpoint has the state of an optimizer without the groups of its parameters: Bridge resumes from the "
+                    + "result, Megatron-Core loads its weights alone"
+            ]
         }
-        let lines = checkpoint.manifest.parameters + checkpoint.manifest.optimizer
-        // Progress is stored in the container's own way, and its run_config.yaml has no recipe to compare with.
-        let own = Set(lines.flatMap(\.chunks).map(\.file)).union([RunConfiguration.name])
-            .union(options.container == .torchDist ? [Self.progressName] : [])
-        return names.filter { !own.contains($0) }
-    }
-
-    /// The file of a training run's own progress.
-    private static let progressName = "train_state.json"
-    private static let optimizerNote =
-        "the optimizer's state is written under the names of fully_reshardable, without the groups of parameters of an optimizer: "
-        + "Bridge resumes from it, Megatron-Core loads the weights alone"
-
-    /// The progress of the run that the checkpoint is of.
-    private func progress() throws -> TrainStateFile {
-        let name = Files.join(checkpoint.path, Self.progressName)
-        if Files.exists(name) {
-            let reader = JSONReader(try JSON(contentsOf: name, limit: 1 << 20), name: name)
-            return TrainStateFile(
-                step: try reader.integer("iteration"),
-                consumedSamples: try reader.integer("consumed_samples")
-            )
-        }
-        if let directory = checkpoint.torchDist, let found = try TrainStateFile.read(directory) { return found }
-        let iteration = NativeCheckpoint.iteration(inName: Files.name(of: checkpoint.path)) ?? 0
-        return TrainStateFile(step: iteration, consumedSamples: 0)
-    }
-
-    /// What stands for the files of a Hugging Face directory where the checkpoint has none: its configuration, as it is
-    /// described, and the files of its tokenizer.
-    private func carried() throws -> [PlannedFile] {
-        guard !checkpoint.carriesSource else { return [] }
-        let name = Files.join(NativeCheckpoint.huggingFaceDirectory, checkpoint.manifest.style.configurationName)
-        return try [.literal(name: name, checkpoint.configuration.text())]
-            + checkpoint.tokenizerFiles.map {
-                .copy(
-                    name: Files.join(NativeCheckpoint.huggingFaceDirectory, Files.name(of: $0)),
-                    of: try CarriedFiles.open($0, in: checkpoint.path)
-                )
-            }
+        guard !groups.skipped.isEmpty else { return [] }
+        return [
+            "settings of the optimizer that are neither numbers nor texts are skipped: "
+                + groups.skipped.joined(separator: ", ")
+        ]
     }
 
     /// `run_config.yaml` of a native checkpoint.
-    private func ownRunConfiguration(_ layout: RankLayout) throws -> [PlannedFile] {
-        guard checkpoint.container != .native, let model else { return try runConfiguration(layout) }
+    private func settings(of run: CheckpointRun, _ layout: RankLayout) throws -> [PlannedFile] {
+        let own = try run.settings(layout, for: .native)
+        guard own.isEmpty, checkpoint.container != .native, let model else { return own }
         return [.literal(name: RunConfiguration.name, try RunConfiguration.text(of: model, layout: layout))]
     }
 
     /// `run_config.yaml` with the sizes of the new layout; all other lines stay.
-    private func runConfiguration(_ layout: RankLayout) throws -> [PlannedFile] {
+    private func relabelledConfiguration(_ layout: RankLayout) throws -> [PlannedFile] {
         let path = Files.join(checkpoint.path, RunConfiguration.name)
         guard Files.exists(path) else { return [] }
-        let text = String(decoding: try Files.contents(of: path, limit: 16 << 20), as: UTF8.self)
+        let text = String(decoding: try Files.contents(of: path, limit: RunConfiguration.largestFile), as: UTF8.self)
         return [
             .literal(name: RunConfiguration.name, try RunConfiguration.relabelled(text, layout: layout, name: path))
         ]

@@ -9,6 +9,20 @@ import Yams
 /// `run_config.yaml`: the provider, with every field under Megatron-Core's name.
 package enum RunConfiguration {
     package static let name = "run_config.yaml"
+    /// The same file in Megatron-Core's container, where `run_config.yaml` is that of Megatron Bridge.
+    package static let besideMegatron = "bridge_run_config.yaml"
+
+    /// The largest file that is read.
+    static let largestFile = 16 << 20
+
+    /// The file with the recipe of a run.
+    ///
+    /// - Parameter directory: The directory of an iteration.
+    /// - Returns: Its path; the file need not exist.
+    package static func path(in directory: String) -> String {
+        let own = Files.join(directory, besideMegatron)
+        return Files.exists(own) ? own : Files.join(directory, name)
+    }
 
     /// The text of the file.
     ///

@@ -89,7 +89,10 @@ public struct Checkpoint: Sendable {
 
     /// The settings of the adapters, without the path of their model.
     private static func adapterFields(_ path: String) throws -> JSONObject {
-        let json = try JSON(contentsOf: Files.join(path, AdapterFiles.configuration))
+        let file = Files.join(path, AdapterFiles.configuration)
+        // Another program's adapters have no such file: their tensors alone are compared.
+        guard Files.exists(file) else { return JSONObject() }
+        let json = try JSON(contentsOf: file)
         return JSONObject(
             (json.object ?? JSONObject()).filter { $0.key != "base_model_name_or_path" }.map { ($0.key, $0.value) }
         )

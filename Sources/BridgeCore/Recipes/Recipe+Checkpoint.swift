@@ -23,6 +23,16 @@ extension Recipe {
         public var saveOptim = true
         /// Whether a checkpoint is written in the background while training continues.
         public var asyncSave = true
+        /// The container of the checkpoints.
+        public var ckptFormat = Container.native
+
+        /// A container of checkpoints.
+        public enum Container: String, Sendable, CaseIterable {
+            /// Bridge's own.
+            case native
+            /// Megatron-Core's.
+            case torchDist = "torch_dist"
+        }
 
         /// The default.
         public init() {}

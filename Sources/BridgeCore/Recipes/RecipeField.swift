@@ -106,6 +106,7 @@ extension Recipe.DatasetSection.Kind: ConfigurationValue {}
 extension Recipe.DatasetSection.Blend: ConfigurationValue {}
 extension Recipe.DatasetSection.ExcessLength: ConfigurationValue {}
 extension Recipe.LossMode: ConfigurationValue {}
+extension Recipe.CheckpointSection.Container: ConfigurationValue {}
 
 extension Recipe.Recomputation: ConfigurationValue {
     /// The case of a name; `null` is `none`, as Megatron writes it.

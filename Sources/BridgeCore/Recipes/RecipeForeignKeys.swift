@@ -121,7 +121,6 @@ enum RecipeForeignKeys {
         "dataset.data_sharding": "each data-parallel rank always reads its own samples",
         "dataset.skip_getting_attention_mask_from_dataset": "masks follow from the samples",
         "dataset.test_data_path": "there is no test after the last step; set dataset.valid_data_path",
-        "checkpoint.ckpt_format": "there is one format, which Megatron reads",
         "checkpoint.fully_parallel_save": "every rank always writes its own part",
         "checkpoint.fully_parallel_load": "every rank always reads its own part",
         "checkpoint.load_optim": "a resumed run always loads the optimizer state",

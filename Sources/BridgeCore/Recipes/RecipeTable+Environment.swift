@@ -243,6 +243,11 @@ extension RecipeTable {
             \.checkpoint.asyncSave,
             "Whether a checkpoint is written in the background while training continues."
         ),
+        RecipeField(
+            "checkpoint.ckpt_format",
+            \.checkpoint.ckptFormat,
+            "The container of the checkpoints: native, or torch_dist, which Megatron-Core and Megatron Bridge load."
+        ),
     ]
 
     static let logger = [

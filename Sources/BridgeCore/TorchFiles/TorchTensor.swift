@@ -49,6 +49,25 @@ extension TorchArchive {
         )
     }
 
+    /// The number that a tensor without dimensions holds.
+    ///
+    /// - Parameters:
+    ///   - value: The value.
+    ///   - name: The tensor, for messages.
+    /// - Returns: The number; nil for another value, and for a type that is neither int32, int64 nor float32.
+    /// - Throws: `BridgeError` for a tensor whose bytes are not there.
+    package func scalar(_ value: PickleGraph.Reference, named name: String) throws -> Double? {
+        guard let tensor = try tensor(value, named: name), tensor.shape.isEmpty else { return nil }
+        let bytes = try tensor.storage.bytes(tensor.offset..<tensor.offset + tensor.byteCount)
+        let bits = bytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        switch tensor.elementType {
+        case .int32: return Double(Int32(truncatingIfNeeded: bits))
+        case .int64: return Double(Int64(bitPattern: bits))
+        case .float32: return Double(Float(bitPattern: UInt32(truncatingIfNeeded: bits)))
+        default: return nil
+        }
+    }
+
     /// Whether the elements lie one row after the other; the stride of a dimension of size 1 has no meaning.
     private static func isRowMajor(_ shape: [Int], _ strides: [Int]) -> Bool {
         guard !shape.contains(0) else { return true }

@@ -9,7 +9,7 @@ public import Logging
 /// forward and backward pass; ``wait()`` is called before they change.
 public final class RunCheckpoints {
     private let bridge: AutoBridge
-    private let section: Recipe.CheckpointSection
+    private let recipe: Recipe
     /// `run_config.yaml`: everything that reproduces the run.
     private let configuration: [UInt8]
     private let sources: RunSources?
@@ -19,10 +19,12 @@ public final class RunCheckpoints {
     private let trace: ChromeTrace?
     private var writer: BackgroundTask?
 
-    /// Checkpoints in the directory `section.save`.
+    private var section: Recipe.CheckpointSection { recipe.checkpoint }
+
+    /// Checkpoints in the directory `checkpoint.save` of a recipe.
     public init(
         _ bridge: AutoBridge,
-        _ section: Recipe.CheckpointSection,
+        _ recipe: Recipe,
         directory: RunDirectory,
         configuration: [UInt8],
         sources: RunSources? = nil,
@@ -34,7 +36,7 @@ public final class RunCheckpoints {
         self.sources = sources
         self.trace = trace
         self.bridge = bridge
-        self.section = section
+        self.recipe = recipe
         self.directory = directory
         self.configuration = configuration
         self.logger = logger
@@ -104,15 +106,15 @@ public final class RunCheckpoints {
         return progress
     }
 
-    /// Loads the tensors of a run of another program, whose optimizer has made a step in each iteration.
+    /// Loads the tensors of a run of another program.
     private func continued(
         _ state: TrainingState,
         from path: String,
-        _ found: (steps: Int, consumedSamples: Int)
+        _ found: AutoBridge.MegatronProgress
     ) throws -> RunProgress {
         var progress = RunProgress()
         (progress.iteration, progress.consumedSamples) = (found.steps, found.consumedSamples)
-        progress.optimizerSteps = found.steps
+        progress.optimizerSteps = found.optimizerSteps ?? found.steps
         try bridge.restore(state, from: path, groups: groups)
         logger.notice("the run continues a checkpoint of Megatron at step \(found.steps): \(path)")
         return progress
@@ -132,9 +134,11 @@ public final class RunCheckpoints {
         guard !section.save.isEmpty else { return }
         try wait()
         let (bridge, section, groups, trace) = (bridge, section, groups, trace)
+        let container = container(progress)
         let files =
             [
-                ("run_config.yaml", configuration), (RunProgress.fileName, progress.json.text()),
+                (AutoBridge.runConfigurationName(in: container), configuration),
+                (RunProgress.fileName, progress.json.text()),
             ] + (sources.map { [(RunSources.fileName, $0.json.text())] } ?? [])
         @Sendable func write() throws {
             try trace.measure(
@@ -146,7 +150,14 @@ public final class RunCheckpoints {
             )
         }
         @Sendable func writeFiles() throws {
-            try bridge.save(state, to: section.save, iteration: progress.iteration, files: files, groups: groups)
+            try bridge.save(
+                state,
+                to: section.save,
+                iteration: progress.iteration,
+                files: files,
+                container: container,
+                groups: groups
+            )
             guard section.mostRecentK > 0, groups.rank == 0 else { return }
             let best = section.keepBest ? progress.best?.iteration : nil
             _ = try NativeCheckpoint.prune(section.save, keeping: section.mostRecentK, best: best)
@@ -160,6 +171,21 @@ public final class RunCheckpoints {
         }
         writer = BackgroundTask(write)
         pending = progress.iteration
+    }
+
+    private func container(_ progress: RunProgress) -> RunContainer {
+        switch section.ckptFormat {
+        case .native: .native
+        case .torchDist:
+            .torchDist(
+                MegatronRunState(
+                    steps: progress.iteration,
+                    consumedSamples: progress.consumedSamples,
+                    optimizerSteps: progress.optimizerSteps,
+                    recipe: recipe
+                )
+            )
+        }
     }
 
     private var pending = 0

@@ -63,12 +63,17 @@ public struct RunSources: Sendable, Equatable {
         return recipe.dataset.trainingSources.filter { Files.kind(of: $0) == .file }
     }
 
-    /// Of a Megatron checkpoint its manifest, which has the checksums of all files; otherwise the weights and the
-    /// configuration.
+    /// Of a Megatron checkpoint its manifest, which has the checksums of all files; without one, and of a model, the files of
+    /// the weights and the configuration.
     private static func fingerprint(ofModel path: String) throws -> String? {
         guard Files.kind(of: path) == .directory else { return nil }
         if let checkpoint = try? NativeCheckpoint(path: path) {
-            return try ContentFingerprint.of([Files.join(checkpoint.path, "manifest.json")])
+            let names = try Files.list(checkpoint.path)
+            let manifest = ["manifest.json", "bridge_manifest.json"].first(where: names.contains)
+            let weights = names.filter { $0.hasSuffix(".distcp") || [".metadata", "run_config.yaml"].contains($0) }
+            return try ContentFingerprint.of(
+                (manifest.map { [$0] } ?? weights.sorted()).map { Files.join(checkpoint.path, $0) }
+            )
         }
         let names = try Files.list(path).filter {
             $0.hasSuffix(".safetensors") || ["config.json", "params.json"].contains($0)

@@ -57,6 +57,7 @@ struct ConversionArguments: ParsableArguments {
             vocabularyMultiple: layout?.vocabularyMultiple,
             container: container?.format.container ?? .native,
             writers: container?.writers ?? 2,
+            writesIntegrity: container?.integrity ?? false,
             context: context
         )
     }

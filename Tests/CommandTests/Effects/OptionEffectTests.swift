@@ -30,6 +30,29 @@ import Testing
         #expect(try generate("mistral-native", ["--prompt", "a", "--tools", tools]).status == 0)
     }
 
+    /// Options of one container beside another.
+    @Test func optionsOfAnotherContainerAreRefused() throws {
+        let output = scratch.path("out")
+        let convert = ["convert", "import", "--hf-model", directory("mistral"), "--megatron-path", output]
+        for (options, words) in [
+            (["--writers", "3"], "--writers has no effect with --format native"),
+            (["--integrity"], "--integrity has no effect with --format native"),
+            (["--integrity", "--format", "dcp"], "--integrity has no effect with --format dcp"),
+            (["--tp", "2", "--format", "dcp"], "--format dcp stores whole tensors"),
+            (["--allow-missing", "a", "--format", "dcp"], "--allow-missing has no effect with --format dcp"),
+        ] {
+            expect(try BridgeProcess(convert + options).wait(), failsWith: 64, mentioning: words)
+        }
+        let reshard = ["reshard", "--megatron-path", output, "--output", "\(output)2", "--format", "dcp"]
+        expect(try BridgeProcess(reshard).wait(), failsWith: 64, mentioning: "--format dcp is for 'convert import'")
+        #expect(!FileManager.default.fileExists(atPath: output))
+        let plan = try BridgeProcess(convert + ["--format", "dcp", "--dry-run"]).wait()
+        #expect(plan.status == 0 && plan.output.contains("__0_0.distcp"), "\(plan.output) \(plan.errors)")
+        #expect(!FileManager.default.fileExists(atPath: output))
+        #expect(try BridgeProcess(convert + ["--format", "dcp", "--writers", "3"]).wait().status == 0)
+        #expect(FileManager.default.fileExists(atPath: "\(output)/__0_2.distcp"))
+    }
+
     @Test func aDateThatTheTemplateDoesNotWriteIsWarnedOf() throws {
         let prompt = ["--prompt", "a", "--date", "2025-03-09"]
         let outcome = try generate("mistral", prompt)

@@ -105,13 +105,15 @@ import Testing
     }
 
     /// The run continues under another layout and with another number of ranks, twice.
-    @Test func aRunResumesUnderAnotherLayoutAndNumberOfRanks() throws {
+    @Test(arguments: ["native", "torch_dist"])
+    func aRunResumesUnderAnotherLayoutAndNumberOfRanks(_ container: String) throws {
         let one = try BridgeProcess(ranks.arguments("whole", "train.train_iters=8")).wait()
         try #require(one.status == 0, "\(one.errors)")
         let parts = [Self.layouts[0], [], Self.layouts[1], Self.layouts[3]]
         for (number, layout) in parts.enumerated() {
             let outcome = try BridgeProcess(
                 ranks.arguments("elastic", "train.train_iters=8", "train.exit_interval=2") + layout
+                    + ["checkpoint.ckpt_format=\(container)"]
             ).wait()
             try #require(outcome.status == 0, "part \(number): \(outcome.errors)")
             #expect(bench.iterations("elastic").last == "iter_000000\(2 * number + 2)")

@@ -35,6 +35,23 @@ extension NativeCheckpoint {
         }
     }
 
+    /// What stands for the files of a Hugging Face directory where the checkpoint has none: its configuration, as it is
+    /// described, and the files of its tokenizer.
+    ///
+    /// - Returns: The files, as paths inside a checkpoint; empty for one that has its source's.
+    /// - Throws: `BridgeError` for a file that cannot be read.
+    package func describedSource() throws -> [PlannedFile] {
+        guard !carriesSource else { return [] }
+        let name = Files.join(Self.huggingFaceDirectory, manifest.style.configurationName)
+        return try [.literal(name: name, configuration.text())]
+            + tokenizerFiles.map {
+                .copy(
+                    name: Files.join(Self.huggingFaceDirectory, Files.name(of: $0)),
+                    of: try CarriedFiles.open($0, in: path)
+                )
+            }
+    }
+
     /// The container, for `bridge inspect`.
     package var formatFact: String {
         switch container {

@@ -140,6 +140,17 @@ public struct NativeCheckpoint: Sendable {
         return try NativeManifest(json: JSON(contentsOf: name), name: name)
     }
 
+    /// Whether an iteration has adapters without their base model, as far as it can be read.
+    package static func holdsAdapter(_ directory: String) -> Bool {
+        for name in [manifestName, TorchDistDirectory.manifestName] {
+            let file = Files.join(directory, name)
+            guard Files.exists(file) else { continue }
+            return (try? NativeManifest(json: JSON(contentsOf: file), name: file).holdsAdapter) ?? false
+        }
+        let metadata = Files.join(directory, DistributedMetadata.name)
+        return (try? DistributedMetadata(path: metadata).holdsAdapter) ?? false
+    }
+
     /// Whether a directory has the files of a Megatron checkpoint, complete or not.
     package static func isOne(_ path: String) -> Bool {
         isIteration(path) || Files.exists(Files.join(path, latestName))

@@ -132,6 +132,25 @@ public struct NativeManifest: Sendable {
             self.blocks = blocks
         }
 
+        /// A small file by its content.
+        package init(name: String, bytes: [UInt8]) {
+            let size = BlockChecksum.blockByteCount
+            let blocks = stride(from: 0, to: bytes.count, by: size).map { start in
+                bytes[start..<min(start + size, bytes.count)].withUnsafeBytes(BlockChecksum.digest)
+            }
+            self.init(CheckpointWriter.Written(name: name, byteCount: bytes.count, blocks: blocks))
+        }
+
+        /// A file that was written.
+        init(_ written: CheckpointWriter.Written) {
+            self.init(
+                name: written.name,
+                byteCount: written.byteCount,
+                checksum: BlockChecksum.root(written.blocks).description,
+                blocks: written.blocks.count > 1 ? written.blocks.map(\.description) : []
+            )
+        }
+
         /// Whether a block has the checksum that it was written with.
         func expects(_ index: Int, _ digest: BlockChecksum.Digest) -> Bool {
             guard !blocks.isEmpty else { return index == 0 && BlockChecksum.root([digest]).description == checksum }
@@ -144,14 +163,7 @@ extension NativeManifest {
     /// The manifest with the checksums of the files of its checkpoint.
     package func withChecksums(_ written: [CheckpointWriter.Written]) -> NativeManifest {
         var manifest = self
-        manifest.files = written.map { file in
-            File(
-                name: file.name,
-                byteCount: file.byteCount,
-                checksum: BlockChecksum.root(file.blocks).description,
-                blocks: file.blocks.count > 1 ? file.blocks.map(\.description) : []
-            )
-        }
+        manifest.files = written.map { File($0) }
         return manifest
     }
 

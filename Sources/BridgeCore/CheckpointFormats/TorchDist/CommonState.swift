@@ -7,12 +7,18 @@ package import TorchFiles
 package struct CommonState: Sendable {
     /// The number of completed steps.
     package var iteration: Int
-    /// What a run with an optimizer adds.
+    /// Whether the checkpoint has the state of an optimizer.
     package var hasOptimizer: Bool
+    /// The settings of the optimizer, without which Megatron-Core does not load its state.
+    package var groups: OptimizerGroups?
 
-    package init(iteration: Int, hasOptimizer: Bool = false) {
+    /// How the state of an optimizer is stored: each value in the shape of its parameter.
+    static let shardingType = "fully_reshardable"
+
+    package init(iteration: Int, hasOptimizer: Bool = false, groups: OptimizerGroups? = nil) {
         self.iteration = iteration
         self.hasOptimizer = hasOptimizer
+        self.groups = groups
     }
 
     /// The dictionary, as the only item of a list where megatron-core 0.19 has it.
@@ -25,11 +31,16 @@ package struct CommonState: Sendable {
         var content: [(String, PickleValue)] = [
             ("singleton_local_shards", .bool(false)), ("chained_optim_avoid_prefix", .bool(true)),
         ]
-        if hasOptimizer { content.append(("distrib_optim_sharding_type", .text("fully_reshardable"))) }
+        if hasOptimizer {
+            content.append(("distrib_optim_sharding_type", .text(Self.shardingType)))
+            content.append(("distrib_optim_fully_reshardable_mem_efficient", .bool(false)))
+        }
         let metadata = graph.dictionary(content)
-        let state = graph.dictionary([
+        var entries: [(String, PickleValue)] = [
             ("checkpoint_version", .real(3)), ("iteration", .integer(iteration)), ("content_metadata", metadata),
-        ])
+        ]
+        if hasOptimizer, let groups { entries += groups.entries(in: &graph) }
+        let state = graph.dictionary(entries)
         graph.finish(isInList ? graph.add(.list([state])) : state)
         return graph
     }
@@ -59,13 +70,10 @@ package struct TrainStateFile: Sendable {
                 globals: .listed(PickleGlobals.tensors)
             )
             func count(_ key: String) throws -> Int? {
-                guard let value = archive.content[key], let tensor = try archive.tensor(value, named: key) else {
+                guard let value = archive.content[key], let number = try archive.scalar(value, named: key) else {
                     return nil
                 }
-                guard tensor.shape.isEmpty, [.int32, .int64].contains(tensor.elementType) else { return nil }
-                let bytes = try tensor.storage.bytes(tensor.offset..<tensor.offset + tensor.byteCount)
-                let number = bytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-                return (0..<1 << 53).contains(number) ? Int(number) : nil
+                return number >= 0 && number < 0x1p53 ? Int(exactly: number) : nil
             }
             if let step = try count("step"), let samples = try count("consumed_train_samples") {
                 return TrainStateFile(step: step, consumedSamples: samples)

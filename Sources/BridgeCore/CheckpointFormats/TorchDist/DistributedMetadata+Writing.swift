@@ -3,7 +3,7 @@ import TorchFiles
 extension DistributedMetadata {
     /// The content of the file.
     ///
-    /// Without the plans of the ranks, which megatron-core adds and nobody reads, and without a planner's data.
+    /// Without the plans of the ranks, which megatron-core adds and nobody reads.
     ///
     /// - Throws: `BridgeError` for a name that cannot be pickled.
     package func pickled() throws -> [UInt8] {
@@ -21,10 +21,18 @@ extension DistributedMetadata {
             lines.append(PicklePair(.text(object.key), graph.instance(of: DistributedGlobals.bytes, state: nil)))
             locations.append(PicklePair(graph.index(object.key, nil), graph.location(object.item)))
         }
+        // torch's own planner joins the keys of nested dictionaries, and keeps the path of each.
+        var planned = PickleValue.none
+        if hasPlannerData {
+            let paths = entries.map { entry in
+                PicklePair(.text(entry.key), graph.tuple([.text(entry.key)]))
+            }
+            planned = graph.add(.dictionary(paths))
+        }
         let (tensors, stored) = (graph.add(.dictionary(lines)), graph.add(.dictionary(locations)))
         let state = graph.dictionary([
             ("state_dict_metadata", tensors),
-            ("planner_data", .none),
+            ("planner_data", planned),
             ("storage_data", stored),
             ("storage_meta", .none),
             ("version", .text("1.0.0")),

@@ -24,8 +24,10 @@ package enum MegatronKey {
         if isOptimizer(key) { return .optimizer }
         if key.contains("._extra_state") { return .extraState }
         if runKeys.contains(where: { key == $0 || key.hasPrefix("\($0)/") || key.hasPrefix("\($0).") }) { return .run }
-        if key.hasSuffix(".linear_fc1.weight_w") { return .gate }
-        if key.hasSuffix(".linear_fc1.weight_v") { return .up }
+        for module in [".linear_fc1.", ".linear_fc1.adapter.linear_out."] {
+            if key.hasSuffix("\(module)weight_w") { return .gate }
+            if key.hasSuffix("\(module)weight_v") { return .up }
+        }
         return stack(of: key) == nil ? .parameter : .stacked
     }
 
@@ -60,6 +62,25 @@ package enum MegatronKey {
         ("momentum_buffer", "momentum"),
     ]
 
+    /// The module that an adapter's parameter is for; nil for the key of another parameter.
+    static func adaptedModule(_ key: String) -> String? {
+        key.firstRange(of: ".adapter.").map { String(key[..<$0.lowerBound]) }
+    }
+
+    private static let (momentPrefix, mainPrefix) = ("optimizer.state.exp_avg.", "optimizer.state.param.")
+
+    /// The parameter of a first moment, and the key of its float32 copy; nil for other keys.
+    static func mainParameter(ofMoment key: String) -> (key: String, main: String)? {
+        guard key.hasPrefix(momentPrefix) else { return nil }
+        let parameter = String(key.dropFirst(momentPrefix.count))
+        return (parameter, mainPrefix + parameter)
+    }
+
+    /// The parameter of a float32 copy; nil for other keys.
+    static func parameter(ofMain key: String) -> String? {
+        key.hasPrefix(mainPrefix) ? String(key.dropFirst(mainPrefix.count)) : nil
+    }
+
     /// The position in a key after which the number of the layer is missing; nil where none is.
     private static func stack(of key: String) -> String.Index? {
         guard let range = key.firstRange(of: "decoder.layers.") else { return nil }
@@ -85,7 +106,7 @@ package enum MegatronKey {
     }
 
     /// Where a parameter, or a value of the optimizer under Bridge's name, is stored: the key, and the layer in a stack.
-    static func location(of name: String) -> (key: String, layer: Int?) {
+    package static func location(of name: String) -> (key: String, layer: Int?) {
         let kind = optimizerKinds.first { name.hasPrefix("optimizer.\($0.bridge).") }
         let prefix = kind.map { "optimizer.state.\($0.megatron)." } ?? ""
         let own = kind.map { String(name.dropFirst("optimizer.\($0.bridge).".count)) } ?? name

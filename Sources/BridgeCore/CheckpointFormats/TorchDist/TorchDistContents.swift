@@ -50,6 +50,7 @@ struct TorchDistContents {
                 style: .transformers,
                 layout: description?.layout ?? .single,
                 ledger: .object(JSONObject()),
+                holdsAdapter: directory.metadata.holdsAdapter,
                 files: try Self.files(in: path)
             )
         }

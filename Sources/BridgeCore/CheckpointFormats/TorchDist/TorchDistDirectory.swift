@@ -24,6 +24,17 @@ package struct TorchDistDirectory: Sendable {
     /// The object that took the place of `common.pt` in megatron-core 0.19.
     package static let commonKey = "common_state/shard_0_1"
 
+    /// The checksums of all files, which Megatron-Core writes on demand since 0.17.
+    package static let integrityName = "integrity.json"
+
+    /// Whether a file belongs to the container and not to the model or the run.
+    package static func isOwnFile(_ name: String) -> Bool {
+        name.hasSuffix(".distcp")
+            || [
+                DistributedMetadata.name, descriptionName, commonName, trainStateName, integrityName, manifestName,
+            ].contains(name)
+    }
+
     /// Whether the names in a directory are those of an iteration.
     package static func isOne(_ names: [String]) -> Bool { names.contains(DistributedMetadata.name) }
 
@@ -184,9 +195,10 @@ extension TorchDistDirectory {
     ///
     /// - Throws: `BridgeError` for chunks that do not fit together.
     package func optimizerParameters() throws -> [GlobalParameter] {
+        let shared = metadata.sharedMainParameters
         var kinds: [String: [(key: String, entry: DistributedMetadata.Entry)]] = [:]
         for entry in metadata.entries {
-            guard let state = MegatronKey.optimizerState(entry.key) else { continue }
+            guard let state = MegatronKey.optimizerState(entry.key), !shared.contains(entry.key) else { continue }
             kinds[state.kind, default: []].append((state.parameter, entry))
         }
         return try kinds.sorted { $0.key < $1.key }.flatMap { kind, entries in

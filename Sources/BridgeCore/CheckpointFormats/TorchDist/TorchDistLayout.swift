@@ -1,5 +1,4 @@
 import BridgeSupport
-import JSONTree
 package import ModelSchema
 package import TensorFiles
 package import TensorRuntime
@@ -22,14 +21,10 @@ package struct TorchDistLayout {
     ///   - writers: The number of files of each rank.
     /// - Throws: `BridgeError` for a number of files that no checkpoint has.
     package init(_ layout: NativeLayout, writers: Int) throws {
-        guard (1...Self.mostWriters).contains(writers) else {
-            throw BridgeError(.badArgument, "--writers is \(writers), expected 1 to \(Self.mostWriters)")
-        }
+        try ItemFile.check(writers: writers)
         self.layout = layout
         self.writers = writers
     }
-
-    private static let mostWriters = 1024
 
     /// The part of a tensor that a rank writes.
     private struct Piece {
@@ -86,8 +81,8 @@ package struct TorchDistLayout {
         var metadata = DistributedMetadata(entries: entries, objects: [])
         var files: [PlannedFile] = []
         for (rank, own) in Dictionary(grouping: pieces, by: \.rank).sorted(by: { $0.key < $1.key }) {
-            for (index, group) in groups(own).enumerated() {
-                var file = ItemFile(name: "__\(rank)_\(index).distcp")
+            for (index, group) in ItemFile.groups(of: own, writers: writers, byteCount: \.view.byteCount).enumerated() {
+                var file = ItemFile(rank: rank, index: index)
                 if rank == 0, index == 0 {
                     for (keys, content) in objects {
                         let item = try file.add(content)
@@ -100,10 +95,11 @@ package struct TorchDistLayout {
                         .init(offsets: piece.offsets, sizes: piece.sizes, item: item)
                     )
                 }
-                files.append(PlannedFile(name: file.name, parts: file.parts))
+                files.append(file.planned)
             }
         }
-        try checkComplete(metadata)
+        try metadata.checkComplete(layerCount: layout.layerCount)
+        metadata.addMainParameters()
         return files + [.literal(name: DistributedMetadata.name, try metadata.pickled())]
     }
 
@@ -137,87 +133,5 @@ package struct TorchDistLayout {
                 )
             }
         }
-    }
-
-    /// The pieces of a rank as neighbours in its files, about as many bytes in each.
-    private func groups(_ pieces: [Piece]) -> [[Piece]] {
-        let total = pieces.reduce(0) { $0 + $1.view.byteCount }
-        var groups: [[Piece]] = [[]]
-        var done = 0
-        for piece in pieces {
-            // A piece is where its middle is, so that one large piece does not shift all others.
-            let middle = Double(done) + Double(piece.view.byteCount) / 2
-            let file = total == 0 ? 0 : min(writers - 1, Int(saturating: middle / Double(total) * Double(writers)))
-            if file >= groups.count, !(groups.last?.isEmpty ?? true) { groups.append([]) }
-            groups[groups.count - 1].append(piece)
-            done += piece.view.byteCount
-        }
-        return groups
-    }
-
-    /// A stack without one of its layers cannot be loaded.
-    private func checkComplete(_ metadata: DistributedMetadata) throws {
-        let wrong = metadata.entries.filter { entry in
-            entry.chunks.reduce(0) { $0 + $1.sizes.reduce(1, *) } != entry.shape.reduce(1, *)
-        }
-        guard wrong.isEmpty else {
-            throw BridgeError(
-                .unaccountedTensors,
-                "\(ByteFormat.counted(wrong.count, "tensor")) would lack some of the \(layout.layerCount) layers, which torch_dist "
-                    + "stores together; import the complete model",
-                names: wrong.map(\.key)
-            )
-        }
-    }
-}
-
-/// A file of items that is planned.
-private struct ItemFile {
-    let name: String
-    private(set) var parts: [PlannedFile.Part] = []
-    private var byteCount = 0
-
-    init(name: String) { self.name = name }
-
-    /// The directory in the archive of an item.
-    private static let prefix = "archive"
-    /// The elements of larger tensors are on a page of the file, so that they can be written past the page cache and
-    /// mapped; those of smaller ones where torch would align them.
-    private static let (smallestOnPage, alignment) = (64 << 10, 64)
-
-    /// Adds a tensor.
-    mutating func add(_ view: TensorView, shape: [Int]) throws -> DistributedMetadata.Item {
-        var graph = PickleGraph()
-        graph.finish(graph.tensor(view.elementType, shape: shape, key: "0"))
-        let size = view.byteCount
-        let layout = ZipLayout(
-            [
-                ("\(Self.prefix)/data.pkl", .bytes(try PickleWriter.pickle(graph))),
-                ("\(Self.prefix)/byteorder", .bytes(Array("little".utf8))),
-                ("\(Self.prefix)/data/0", .elsewhere(byteCount: size)),
-                ("\(Self.prefix)/version", .bytes(Array("3\n".utf8))),
-            ],
-            at: byteCount,
-            alignment: size >= Self.smallestOnPage ? AlignedBuffer.alignment : Self.alignment
-        )
-        for part in layout.parts {
-            switch part {
-            case .bytes(let bytes): parts.append(.bytes(bytes))
-            case .member: parts.append(.tensor(view))
-            }
-        }
-        return item(layout.byteCount)
-    }
-
-    /// Adds a value without tensors.
-    mutating func add(_ content: PickleGraph) throws -> DistributedMetadata.Item {
-        let bytes = try TorchArchive.bytes(of: content, prefix: Self.prefix)
-        parts.append(.bytes(bytes))
-        return item(bytes.count)
-    }
-
-    private mutating func item(_ count: Int) -> DistributedMetadata.Item {
-        defer { byteCount += count }
-        return .init(file: name, range: byteCount..<byteCount + count)
     }
 }

@@ -141,6 +141,24 @@ struct AdapterImport: ParsableCommand {
     )
     var output: String
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "The container: native, or torch_dist, as Megatron Bridge stores adapters.",
+            valueName: "name"
+        )
+    )
+    var format = ContainerOptions.Format.native
+
+    /// The container with what it has of the adapters' settings.
+    private func container(_ adapters: AdapterSet) -> RunContainer {
+        guard format == .torchDist else { return .native }
+        var recipe = Recipe(name: "adapter")
+        recipe.peft = adapters.configuration
+        recipe.checkpoint.pretrainedCheckpoint = options.model.huggingFace ?? options.model.megatron ?? ""
+        return .torchDist(MegatronRunState(steps: 0, consumedSamples: 0, optimizerSteps: 0, recipe: recipe))
+    }
+
     func run() throws {
         try options.checkDestination(output)
         try options.prepare(output)
@@ -149,7 +167,14 @@ struct AdapterImport: ParsableCommand {
         let state = TrainingState(parameters: parameters, adapters: adapters, moments: [])
         try Interrupt.withGracefulInterrupt {
             let context = RunContext(cancellation: Interrupt.cancellation)
-            _ = try bridge.save(state, to: output, iteration: 0, files: [], context: context)
+            try bridge.save(
+                state,
+                to: output,
+                iteration: 0,
+                files: [],
+                container: container(adapters),
+                context: context
+            )
         }
         options.report(.wrote, adapters, to: output)
     }

@@ -34,6 +34,7 @@ struct Import: ParsableCommand {
                 --num-layers-per-stage 2,3
               bridge convert import --hf-model toy --megatron-path toy-dist \\
                 --format torch_dist
+              bridge convert import --hf-model toy --megatron-path toy-dcp --format dcp
             """
     )
 
@@ -67,6 +68,18 @@ struct Import: ParsableCommand {
     @OptionGroup var plugins: ModelPluginOptions
     @OptionGroup var output: RunOptions
 
+    private var isStateDict: Bool { container.format == .stateDict }
+
+    func validate() throws {
+        guard isStateDict else { return }
+        guard layout.layout == .single, layout.vocabularyMultiple == nil else {
+            throw ValidationError("--format dcp stores whole tensors; remove the options of the layout")
+        }
+        guard arguments.allowMissing.isEmpty else {
+            throw ValidationError("--allow-missing has no effect with --format dcp: every tensor is stored as it is")
+        }
+    }
+
     func run() throws {
         try Destination.check(megatronPath, against: [hfModel])
         if noCache, HubRepository(meantBy: hfModel) == nil {
@@ -89,9 +102,14 @@ struct Import: ParsableCommand {
     /// Prints the plan.
     private func showPlan(_ bridge: AutoBridge) throws {
         try output.watched { context in
-            let plan = try bridge.plan(arguments.options(layout, container, context: context))
+            let options = arguments.options(layout, container, context: context)
+            let plan = try isStateDict ? bridge.stateDictPlan(options) : bridge.plan(options)
             // Errors of the conversion are also errors of the dry run.
-            try AutoBridge.checkImport(to: megatronPath, overwrite: arguments.overwrite)
+            if isStateDict {
+                try AutoBridge.checkStateDict(to: megatronPath, overwrite: arguments.overwrite)
+            } else {
+                try AutoBridge.checkImport(to: megatronPath, overwrite: arguments.overwrite)
+            }
             let source = HubRepository(meantBy: hfModel).map { "\($0)" }
             PlanPrinter(plan: plan, context: context, json: output.json, source: source).show()
         }
@@ -100,13 +118,15 @@ struct Import: ParsableCommand {
     /// Writes the checkpoint.
     private func write(_ bridge: AutoBridge, _ context: RunContext) throws -> ConversionReport {
         let options = arguments.options(layout, container, context: context)
-        let plan = try bridge.plan(options)
+        let plan = try isStateDict ? bridge.stateDictPlan(options) : bridge.plan(options)
         output.say("   Using dtype: \(arguments.elementType?.rawValue ?? "as stored"), \(options.layout)")
         output.say("📥 Loading HuggingFace model: \(hfModel)")
         output.say(
             "   \(bridge.architecture), \(plan.ledger.mapped.count) tensors, \(ByteFormat.text(bridge.directory?.byteCount ?? 0))"
         )
-        return try bridge.importCheckpoint(plan, to: megatronPath, options: options)
+        return try isStateDict
+            ? bridge.writeStateDict(plan, to: megatronPath, options: options)
+            : bridge.importCheckpoint(plan, to: megatronPath, options: options)
     }
 }
 

@@ -36,6 +36,11 @@ struct Reshard: ParsableCommand {
     @OptionGroup var printing: RunOptions
 
     func validate() throws {
+        guard container.format != .stateDict else {
+            throw ValidationError(
+                "--format dcp is for 'convert import': its tensors have the names of a Hugging Face model"
+            )
+        }
         guard arguments.allowMissing.isEmpty else {
             throw ValidationError(
                 "--allow-missing has no effect: resharding copies every parameter of the checkpoint"

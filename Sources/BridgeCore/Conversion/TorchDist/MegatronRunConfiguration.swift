@@ -1,18 +1,18 @@
 import BridgeSupport
-import CheckpointFormats
+package import CheckpointFormats
 import JSONTree
-import ModelPlugins
-import Recipes
+package import ModelPlugins
+package import Recipes
 import TensorRuntime
 import Yams
 
 /// `run_config.yaml` as Megatron Bridge 0.3 to 0.6 load it: the class of the model with its fields.
 ///
 /// Fields that are not given have the defaults of the class; functions are named by import paths that 0.6 allows.
-struct MegatronRunConfiguration {
+package struct MegatronRunConfiguration {
     private let sections: [(name: String, content: JSON)]
     /// What the user of the file has to know.
-    let notes: [String]
+    package let notes: [String]
 
     /// The configuration of a model.
     ///
@@ -20,7 +20,15 @@ struct MegatronRunConfiguration {
     ///   - model: The model.
     ///   - providerClass: The class that builds it; nil where the plugin names none.
     ///   - layout: The ranks that the checkpoint is divided for.
-    init(model: FamilyModel, providerClass: ProviderClass?, layout: NativeLayout) {
+    ///   - savesOptimizer: Whether the checkpoint has the state of an optimizer.
+    ///   - recipe: The settings of the run whose checkpoint it is; nil for a converted model.
+    package init(
+        model: FamilyModel,
+        providerClass: ProviderClass?,
+        layout: NativeLayout,
+        savesOptimizer: Bool = false,
+        recipe: Recipe? = nil
+    ) {
         let own = model.megatronFields()
         var fields = JSONObject()
         if let providerClass { fields["_target_"] = .string(providerClass.target) }
@@ -42,17 +50,19 @@ struct MegatronRunConfiguration {
         fields["make_vocab_size_divisible_by"] = JSON(layout.vocabularyMultiple ?? 1)
         fields["should_pad_vocab"] = .bool(layout.vocabularyMultiple != nil || layout.layout.tensorSize > 1)
         for (name, value) in providerClass?.fields(model.configuration, own) ?? [] { fields[name] = value }
-        sections = [
+        let always: [(name: String, content: JSON)] = [
             // What a run that resumes reads before it loads.
             (
                 "checkpoint",
                 [
-                    "ckpt_format": "torch_dist", "save_optim": .bool(false), "save_rng": .bool(false),
+                    "ckpt_format": "torch_dist", "save_optim": .bool(savesOptimizer), "save_rng": .bool(false),
                     "fully_parallel_save": .bool(true),
+                    "pretrained_checkpoint": recipe.map { .string($0.checkpoint.pretrainedCheckpoint) } ?? .null,
                 ]
             ),
             ("model", .object(fields)),
         ]
+        sections = always + (recipe?.peft.megatron.map { [("peft", $0)] } ?? [])
         notes =
             providerClass == nil
             ? [
@@ -71,7 +81,7 @@ struct MegatronRunConfiguration {
     /// The text of the file.
     ///
     /// - Throws: What the YAML library throws.
-    func text() throws -> [UInt8] {
+    package func text() throws -> [UInt8] {
         let pairs = sections.map {
             (Node($0.name), Self.withDecimalPoints($0.content).yamlNode(lists: .any, string: Self.string))
         }
@@ -95,4 +105,34 @@ struct MegatronRunConfiguration {
     }
 
     private static func string(_ text: String) -> Node.Scalar { Node.Scalar(text, Tag(.str), .doubleQuoted) }
+}
+
+extension Recipe.PEFTSection {
+    /// The adapters as Megatron Bridge's classes have them; nil without.
+    ///
+    /// Source: megatron/bridge/peft/{lora,dora,canonical_lora}.py, Megatron Bridge 0.3.1 and 0.6.2.
+    fileprivate var megatron: JSON? {
+        let target: String
+        switch scheme {
+        case .none: return nil
+        case .lora where canonical: target = "canonical_lora.CanonicalLoRA"
+        case .lora: target = "lora.LoRA"
+        case .dora: target = "dora.DoRA"
+        }
+        // Megatron Bridge divides by the rank always.
+        let scaled = usesRSLoRA ? alpha * Double(dim).squareRoot() : alpha
+        let separate = [
+            "linear_qkv": ["linear_q", "linear_k", "linear_v"], "linear_fc1": ["linear_fc1_gate", "linear_fc1_up"],
+        ]
+        let targets = canonical ? targetModules.flatMap { separate[$0] ?? [$0] } : targetModules
+        return [
+            "_target_": .string("megatron.bridge.peft.\(target)"),
+            "target_modules": .array(targets.map { .string($0) }),
+            "exclude_modules": .array(excludeModules.map { .string($0) }),
+            "dim": JSON(dim),
+            "alpha": Int(exactly: scaled).map { JSON($0) } ?? JSON(scaled),
+            "dropout": JSON(dropout),
+            "dropout_position": "pre",
+        ]
+    }
 }

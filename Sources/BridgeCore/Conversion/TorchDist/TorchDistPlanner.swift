@@ -3,7 +3,7 @@ package import CheckpointFormats
 import JSONTree
 import TensorFiles
 import TensorRuntime
-import TorchFiles
+package import TorchFiles
 
 /// Plans the files of a checkpoint in Megatron-Core's container, as megatron-core 0.16 to 0.19 and Megatron Bridge load it.
 ///
@@ -19,6 +19,10 @@ package struct TorchDistPlanner {
     let writers: Int
     /// The progress of the run that the checkpoint is of.
     let progress: TrainStateFile
+    /// The groups of its optimizer, where they are known.
+    let groups: OptimizerGroups?
+    /// Whether the checkpoint gets `integrity.json`.
+    let writesIntegrity: Bool
 
     package init(
         kind: ConversionPlan.Kind,
@@ -26,7 +30,9 @@ package struct TorchDistPlanner {
         layout: NativeLayout,
         manifest: NativeManifest,
         writers: Int,
-        progress: TrainStateFile = TrainStateFile(step: 0, consumedSamples: 0)
+        progress: TrainStateFile = TrainStateFile(step: 0, consumedSamples: 0),
+        groups: OptimizerGroups? = nil,
+        writesIntegrity: Bool = false
     ) {
         self.kind = kind
         self.source = source
@@ -34,6 +40,8 @@ package struct TorchDistPlanner {
         self.manifest = manifest
         self.writers = writers
         self.progress = progress
+        self.groups = groups
+        self.writesIntegrity = writesIntegrity
     }
 
     /// The plan.
@@ -55,30 +63,18 @@ package struct TorchDistPlanner {
         otherFiles: [PlannedFile],
         storages: [any ByteStorage] = []
     ) throws -> ConversionPlan {
-        let common = CommonState(iteration: progress.step, hasOptimizer: !optimizer.isEmpty)
+        let common = TorchDistCommonFiles(progress: progress, hasOptimizer: !optimizer.isEmpty, groups: groups)
         let weights = try TorchDistLayout(layout, writers: writers).files(
             parameters.map(\.parameter) + optimizer,
             objects: [
-                ([TorchDistDirectory.commonKey], common.graph(isInList: true)),
+                ([TorchDistDirectory.commonKey], common.object),
                 (ExtraState.keys(of: parameters.map(\.parameter.name), layers: layout.layerCount), ExtraState.none),
             ]
         )
         var manifest = manifest
         manifest.layout = layout.layout
         (manifest.parameters, manifest.optimizer) = ([], [])
-        let description: JSON = [
-            "sharded_backend": "torch_dist", "sharded_backend_version": JSON(1), "common_backend": "torch",
-            "common_backend_version": JSON(1),
-        ]
-        let own: [PlannedFile] = [
-            .literal(
-                name: TorchDistDirectory.commonName,
-                try TorchArchive.bytes(of: common.graph(isInList: false), prefix: "common")
-            ),
-            .literal(name: TorchDistDirectory.descriptionName, description.text(pretty: false)),
-            .literal(name: TorchDistDirectory.trainStateName, try progress.bytes()),
-        ]
-        return ConversionPlan(
+        var plan = ConversionPlan(
             kind: kind,
             source: source,
             architecture: manifest.architecture,
@@ -86,12 +82,52 @@ package struct TorchDistPlanner {
             ledger: ledger,
             lines: parameters.map { .init($0.parameter, sources: $0.sources, layout: layout) },
             notes: notes,
-            plannedFiles: weights + own + otherFiles,
+            plannedFiles: try weights + common.files() + otherFiles,
             sources: storages,
             finalize: { [manifest] in
                 [(TorchDistDirectory.manifestName, manifest.withChecksums($0).json.text())]
             }
         )
+        plan.writesIntegrity = writesIntegrity
+        return plan
+    }
+}
+
+/// What a checkpoint has once, whatever the number of ranks.
+package struct TorchDistCommonFiles {
+    private let state: CommonState
+    private let progress: TrainStateFile
+
+    /// The files of a checkpoint.
+    ///
+    /// - Parameters:
+    ///   - progress: How far its run is.
+    ///   - hasOptimizer: Whether it has the state of an optimizer.
+    ///   - groups: The groups of that optimizer.
+    package init(progress: TrainStateFile, hasOptimizer: Bool, groups: OptimizerGroups?) {
+        state = CommonState(iteration: progress.step, hasOptimizer: hasOptimizer, groups: groups)
+        self.progress = progress
+    }
+
+    /// The object `common_state`.
+    package var object: PickleGraph { state.graph(isInList: true) }
+
+    /// The files besides those of the items and `.metadata`.
+    ///
+    /// - Throws: `BridgeError` for content that cannot be pickled.
+    package func files() throws -> [PlannedFile] {
+        let description: JSON = [
+            "sharded_backend": "torch_dist", "sharded_backend_version": JSON(1), "common_backend": "torch",
+            "common_backend_version": JSON(1),
+        ]
+        return [
+            .literal(
+                name: TorchDistDirectory.commonName,
+                try TorchArchive.bytes(of: state.graph(isInList: false), prefix: "common")
+            ),
+            .literal(name: TorchDistDirectory.descriptionName, description.text(pretty: false)),
+            .literal(name: TorchDistDirectory.trainStateName, try progress.bytes()),
+        ]
     }
 }
 
@@ -99,9 +135,9 @@ package struct TorchDistPlanner {
 ///
 /// A model asks for those of its modules, and loading fails when one is missing; what it does not ask for is ignored. So
 /// every module has one, all with the same empty content.
-enum ExtraState {
+package enum ExtraState {
     /// `[None]`, as megatron-core stores the state of a module without one.
-    static var none: PickleGraph {
+    package static var none: PickleGraph {
         var graph = PickleGraph()
         graph.finish(graph.add(.list([.none])))
         return graph
@@ -113,7 +149,7 @@ enum ExtraState {
     ///   - names: Megatron-Core's names of the parameters.
     ///   - layers: The number of decoder layers.
     /// - Returns: The keys, each once.
-    static func keys(of names: [String], layers: Int) -> [String] {
+    package static func keys(of names: [String], layers: Int) -> [String] {
         var seen: Set<String> = []
         var keys: [String] = []
         func add(_ module: String, _ layer: Int?) {
@@ -131,5 +167,32 @@ enum ExtraState {
             }
         }
         return keys
+    }
+}
+
+extension DistributedMetadata {
+    /// Completes the tensors that ranks have written, which together have to be those of a run.
+    ///
+    /// - Parameters:
+    ///   - extraState: The content of the objects of the modules.
+    ///   - layerCount: The number of decoder layers.
+    /// - Throws: `BridgeError` with the names of tensors that lack a part.
+    package mutating func finish(extraState: Item?, layerCount: Int) throws {
+        try checkComplete(layerCount: layerCount)
+        if let extraState {
+            objects += ExtraState.keys(of: parameterNames, layers: layerCount).map { .init(key: $0, item: extraState) }
+        }
+        addMainParameters()
+    }
+
+    /// Megatron-Core's names of the parameters, of stacks for each layer.
+    package var parameterNames: [String] {
+        entries.flatMap { entry -> [String] in
+            switch MegatronKey.kind(of: entry.key) {
+            case .parameter: [entry.key]
+            case .stacked: (0..<(entry.shape.first ?? 0)).map { MegatronKey.name(ofLayer: $0, in: entry.key) }
+            case .gate, .up, .optimizer, .extraState, .run: []
+            }
+        }
     }
 }

@@ -35,6 +35,8 @@ struct TorchDistCheck {
         }
         damaged += problems.map { .init(file: $0.file, problem: $0.problem) }
         damaged += try compare(checked, in: directory, context)
+        let known = Set(damaged.map(\.file))
+        damaged += try IntegrityFile(path, context).problems().filter { !known.contains($0.file) }
         return NativeCheckpoint.CheckResult(path: path, fileCount: fileCount, corruptFiles: damaged)
     }
 
