@@ -33,6 +33,15 @@ void csys_word_store(void *word, uint32_t value);
 // Waits while a word has a value, at most some milliseconds. It may return early.
 void csys_word_wait(const void *word, uint32_t value, int milliseconds);
 
+// What csys_in_child gives besides the exit status of the child, 0 to 255, and minus the signal that ended it.
+#define CSYS_CHILD_TIMED_OUT 256
+#define CSYS_CHILD_NOT_STARTED 257
+
+// Runs a function in a copy of this process without standard streams, and waits until it has returned its exit status.
+//
+// Only for a process whose other threads hold no locks. A child that takes longer than the limit is killed.
+int csys_in_child(int (*body)(void *context), void *context, int milliseconds);
+
 // The variables of the environment, "NAME=value" each, the last one NULL.
 char **csys_environment(void);
 
