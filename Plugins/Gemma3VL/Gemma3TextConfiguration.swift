@@ -144,8 +144,7 @@ struct Gemma3TextConfiguration: ConfigurationRoot, Equatable {
         parameters.embedding
         Layers(decoder.numLayers) {
             parameters.attention
-            parameters.norm("self_attention.q_layernorm.weight", "self_attn.q_norm.weight", decoder.kvChannels)
-            parameters.norm("self_attention.k_layernorm.weight", "self_attn.k_norm.weight", decoder.kvChannels)
+            parameters.headNorms
             parameters.norm(
                 "self_attention.linear_proj.post_layernorm.weight",
                 "post_attention_layernorm.weight",

@@ -78,6 +78,7 @@ let modules: [(name: String, uses: [String])] = [
             "HuggingFaceHub", "Toys",
         ]
     ),
+    ("PluginConformance", ["JSONTree", "TensorRuntime", "Communication", "Imaging", "BridgeCore"]),
 ]
 
 func dependency(_ name: String) -> Target.Dependency {

@@ -15,6 +15,8 @@ from fixture_cases import padded  # noqa: E402
 from make_fixtures import build_model  # noqa: E402
 
 FAMILIES = ["mistral", "ministral3", "gemma3"]
+# Those of the plugins in Examples/Plugins.
+EXAMPLES = {"llama": "Llama", "qwen2": "Qwen", "qwen3": "Qwen"}
 
 
 def even(draw, low, high):
@@ -115,7 +117,50 @@ def gemma3(draw):
     return configs.gemma3(base=base, image_tokens=pooled**2, text=text, vision=vision, tied=tied)
 
 
-CONFIGURATIONS = {"mistral": mistral, "ministral3": ministral3, "gemma3": gemma3}
+def text_decoder(draw, architecture, model_type, head_is_given):
+    """A decoder whose class divides the hidden size by the heads, or has a width of heads of its own."""
+    sizes = decoder(draw)
+    sizes["hidden"] = sizes["heads"] * even(draw, 4, 12)
+    config = configs.mistral(**sizes, theta=draw.choice([900.0, 10_000.0, 1_000_000.0]), tied=draw.random() < 0.5)
+    config |= {"architectures": [architecture], "model_type": model_type, "rms_norm_eps": draw.choice([1e-6, 1e-5, 4e-3])}
+    del config["sliding_window"]
+    if not head_is_given:
+        del config["head_dim"]
+    return config
+
+
+def llama(draw):
+    config = text_decoder(draw, "LlamaForCausalLM", "llama", draw.random() < 0.5)
+    llama3 = {
+        "factor": draw.choice([2.5, 8.0]), "low_freq_factor": draw.choice([1.0, 1.5]),
+        "high_freq_factor": draw.choice([4.0, 6.0]), "original_max_position_embeddings": draw.choice([16, 64, 256]),
+        "rope_type": "llama3",
+    }  # fmt: skip
+    if scaling := draw.choice([llama3, llama3, {"rope_type": "linear", "factor": draw.uniform(1.5, 6)}, None]):
+        config["rope_scaling"] = scaling
+    return config
+
+
+def qwen(draw, architecture, model_type, head_is_given):
+    config = text_decoder(draw, architecture, model_type, head_is_given)
+    return config | {
+        "max_window_layers": draw.randint(0, config["num_hidden_layers"]),
+        "sliding_window": draw.randint(3, 20),
+        "use_sliding_window": draw.random() < 0.6,
+    }
+
+
+def qwen2(draw):
+    return qwen(draw, "Qwen2ForCausalLM", "qwen2", False)
+
+
+def qwen3(draw):
+    return qwen(draw, "Qwen3ForCausalLM", "qwen3", True)
+
+
+CONFIGURATIONS = {
+    "mistral": mistral, "ministral3": ministral3, "gemma3": gemma3, "llama": llama, "qwen2": qwen2, "qwen3": qwen3,
+}  # fmt: skip
 
 
 def save(draw, family, folder):
@@ -129,7 +174,7 @@ def save(draw, family, folder):
     model.save_pretrained(folder, max_shard_size=f"{draw.randint(40, 400)}KB")
     if draw.random() < 0.5:
         write_json(folder / "config.json", config)  # else as transformers writes it
-    side_files.write(folder, config, {"kind": family})
+    side_files.write(folder, config, {"kind": "mistral" if family in EXAMPLES else family})
     return describe(config)
 
 
@@ -137,7 +182,7 @@ def describe(config):
     text = config.get("text_config", config)
     parts = [
         f"hidden {text['hidden_size']}",
-        f"{text['num_attention_heads']}/{text['num_key_value_heads']}x{text['head_dim']}",
+        f"{text['num_attention_heads']}/{text['num_key_value_heads']}x{text.get('head_dim', '')}",
         f"{text['num_hidden_layers']} layers", f"window {text.get('sliding_window')}",
         f"rope {(text.get('rope_scaling') or text.get('rope_parameters') or {}).get('rope_type', 'plain')}",
         "tied" if text["tie_word_embeddings"] else "untied",

@@ -1,4 +1,5 @@
 import CheckpointFormats
+import Conversion
 import JSONTree
 import ModelPlugins
 import ModelSchema
@@ -104,7 +105,8 @@ extension AutoBridge {
     ) -> Tensor {
         guard shape.count > 1 else {
             let tensor = Tensor(uninitialized: shape, elementType, on: engine)
-            engine.fill(tensor, with: model.bridge.initialValue(ofVector: name))
+            // The parts of a fused bias are numbered.
+            engine.fill(tensor, with: model.bridge.initialValue(ofVector: TrainedNames.whole(name)))
             return tensor
         }
         let stream = RandomStream(seed: seed, stream: 0).named(name)

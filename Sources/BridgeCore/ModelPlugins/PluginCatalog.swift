@@ -40,9 +40,10 @@ public struct PluginCatalog: Sendable {
     /// - Parameters:
     ///   - files: Libraries that have to load.
     ///   - directories: Directories whose `lib*Plugin.so` are loaded; one that does not load is kept in ``failures``.
+    ///   - triesFirst: As for ``PluginLoader/load(_:triesFirst:)``.
     /// - Throws: `BridgeError` for a file that does not load, and for two plugins that claim one architecture.
-    public init(files: [String] = [], directories: [String]) throws {
-        for path in files { try add(PluginLoader.load(path)) }
+    public init(files: [String] = [], directories: [String], triesFirst: Bool = false) throws {
+        for path in files { try add(PluginLoader.load(path, triesFirst: triesFirst)) }
         for directory in directories {
             guard Files.kind(of: directory) == .directory else { continue }
             for name in try Files.list(directory) where name.hasPrefix("lib") && name.hasSuffix("Plugin.so") {
@@ -51,12 +52,32 @@ public struct PluginCatalog: Sendable {
                     continue
                 }
                 let plugin: LoadedPlugin
-                do { plugin = try PluginLoader.load(path) } catch let error as BridgeError {
+                do { plugin = try PluginLoader.load(path, triesFirst: triesFirst) } catch let error as BridgeError {
                     failures.append((path, error))
                     continue
                 }
                 try add(plugin)
             }
+        }
+    }
+
+    /// The families of plugins that are part of the program, such as a plugin in its own tests.
+    ///
+    /// - Parameter plugins: The plugins.
+    /// - Throws: `BridgeError` for two plugins that claim one architecture.
+    public init(linked plugins: [any ModelPlugin]) throws {
+        for plugin in plugins {
+            let name = "\(type(of: plugin))"
+            try add(
+                LoadedPlugin(
+                    path: name,
+                    name: plugin.bridges.first?.name ?? name,
+                    version: PluginLoader.version,
+                    coreBuild: PluginLoader.coreBuild,
+                    compiler: PluginLoader.compiler,
+                    plugin: plugin
+                )
+            )
         }
     }
 

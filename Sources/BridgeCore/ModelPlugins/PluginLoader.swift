@@ -1,5 +1,6 @@
 import BridgeSupport
 import CPluginABI
+import CSystem
 import Glibc
 
 /// A plugin that has been loaded.
@@ -33,8 +34,13 @@ public enum PluginLoader {
     ///
     /// The descriptor, plain C, is compared with the core before any Swift value of the plugin is touched.
     ///
+    /// - Parameters:
+    ///   - path: The library.
+    ///   - triesFirst: Whether a library outside of the directory of the core is loaded in a child process first: the code that
+    ///     a library runs when it is loaded can end the process. Only for a process whose other threads hold no locks.
+    /// - Returns: The plugin.
     /// - Throws: `BridgeError` with code `badPlugin`.
-    public static func load(_ path: String) throws -> LoadedPlugin {
+    public static func load(_ path: String, triesFirst: Bool = false) throws -> LoadedPlugin {
         let found = try TrustedFile(path)
         try checkLibrary(path, TrustedFile.path(of: found.file))
         // Through the directory that was checked. It stays open as long as the process lives: the loader knows the library
@@ -44,6 +50,9 @@ public enum PluginLoader {
         var isLoaded = false
         defer { if !isLoaded { close(directory) } }
         let checked = Files.join(TrustedFile.path(of: directory), found.name)
+        if triesFirst, !PluginCatalog.standardDirectories.contains(where: { Files.areOne($0, location(of: path)) }) {
+            try tryInChild(checked, path)
+        }
         guard let handle = dlopen(checked, RTLD_NOW | RTLD_LOCAL) else {
             let message = dlerror().map { String(cString: $0) } ?? "no reason given"
             let reason = message.hasPrefix(checked) ? path + message.dropFirst(checked.count) : message
@@ -75,6 +84,56 @@ public enum PluginLoader {
             compiler: text(descriptor.pointee.compiler),
             plugin: PluginBox.take(box)
         )
+    }
+
+    /// The directory of a path.
+    private static func location(of path: String) -> String {
+        let parent = Files.parent(of: path)
+        return parent.isEmpty ? "." : parent
+    }
+
+    /// The exit status of a child process in which a library was loaded to the end.
+    private static let loadedStatus: Int32 = 87
+    /// The milliseconds that loading may take, which is a thousand times what it does.
+    private static let limit: Int32 = 10_000
+
+    /// Loads a library and makes its plugin in a child process.
+    ///
+    /// What is wrong with the library otherwise is found by this process, which then loads it too.
+    private static func tryInChild(_ checked: String, _ path: String) throws {
+        var name = Array(checked.utf8CString)
+        let status = name.withUnsafeMutableBytes { bytes in
+            csys_in_child(
+                { context in
+                    guard let name = context?.assumingMemoryBound(to: CChar.self),
+                        let handle = dlopen(name, RTLD_NOW | RTLD_LOCAL),
+                        let abi = dlsym(handle, "bridge_plugin_abi"), let make = dlsym(handle, "bridge_plugin_make"),
+                        let descriptor = unsafeBitCast(abi, to: bridge_plugin_abi_function.self)(),
+                        (try? PluginLoader.check(descriptor.pointee, "")) != nil,
+                        let box = unsafeBitCast(make, to: bridge_plugin_make_function.self)()
+                    else { return PluginLoader.loadedStatus }
+                    _ = PluginBox.take(box)
+                    return PluginLoader.loadedStatus
+                },
+                bytes.baseAddress,
+                limit
+            )
+        }
+        switch status {
+        case loadedStatus: return
+        case CSYS_CHILD_NOT_STARTED: throw BridgeError.system("cannot try to load \(path)", code: .badPlugin)
+        case CSYS_CHILD_TIMED_OUT:
+            throw bad("\(path) did not finish loading within \(limit / 1000) seconds; remove or correct the plugin")
+        case ..<0:
+            throw bad(
+                "\(path) stopped the process with signal \(-status) while it was loaded; rebuild it, or remove it if it is not yours"
+            )
+        default:
+            throw bad(
+                "\(path) ended the process with status \(status) while it was loaded, and a plugin must not call exit; correct or "
+                    + "remove it"
+            )
+        }
     }
 
     private static func check(_ descriptor: bridge_plugin_descriptor, _ path: String) throws {

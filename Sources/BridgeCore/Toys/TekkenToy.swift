@@ -1,4 +1,3 @@
-import JSONTree
 public import ModelPlugins
 
 /// The tokenizer files of toys whose real models have a tekken tokenizer.
@@ -23,24 +22,13 @@ public enum TekkenToy {
     ///   - chatTemplate: The family's template.
     /// - Returns: The files.
     public static func files(vocabularySize: Int, chatTemplate: String) -> [ToyFile] {
-        let names: [(String, JSON)] = [
-            ("bos_token", "<s>"), ("eos_token", "</s>"), ("pad_token", "<pad>"), ("unk_token", "<unk>"),
-        ]
-        let settings: [(String, JSON)] = [
-            ("add_bos_token", true), ("add_eos_token", false), ("clean_up_tokenization_spaces", false),
-            ("legacy", false), ("model_max_length", 1e30), ("tokenizer_class", "PreTrainedTokenizerFast"),
-        ]
-        let tokenizer = ToyTokenizer.byteLevel(
+        ToyTokenizer.byteLevelFiles(
             size: vocabularySize,
             special: special,
+            named: [("bos_token", "<s>"), ("eos_token", "</s>"), ("pad_token", "<pad>"), ("unk_token", "<unk>")],
             start: (1, "<s>"),
-            pattern: pattern
+            pattern: pattern,
+            chatTemplate: chatTemplate
         )
-        return [
-            ToyFile("tokenizer.json", tokenizer, pretty: false),
-            ToyFile("tokenizer_config.json", .object(JSONObject(names + settings))),
-            ToyFile("special_tokens_map.json", .object(JSONObject(names))),
-            ToyFile("chat_template.jinja", text: chatTemplate),
-        ]
     }
 }

@@ -1,4 +1,5 @@
 public import JSONTree
+public import ModelPlugins
 
 /// The `tokenizer.json` of toy models, in the two shapes that the hub's files have.
 public enum ToyTokenizer {
@@ -10,10 +11,10 @@ public enum ToyTokenizer {
     /// - Parameters:
     ///   - size: How many tokens, special ones included.
     ///   - special: The special tokens.
-    ///   - start: The special token that is put before a text.
+    ///   - start: The special token that is put before a text; nil for none.
     ///   - pattern: The regular expression that splits a text into words.
     /// - Returns: The content of the file.
-    public static func byteLevel(size: Int, special: [Special], start: Special, pattern: String) -> JSON {
+    public static func byteLevel(size: Int, special: [Special], start: Special?, pattern: String) -> JSON {
         let vocabulary = ToyVocabulary(
             size: size,
             special: Dictionary(special.map { ($0.id, $0.token) }) { first, _ in first },
@@ -35,9 +36,42 @@ public enum ToyTokenizer {
             "added_tokens": added(special),
             "normalizer": nil,
             "pre_tokenizer": ["type": "Sequence", "pretokenizers": [split, byteLevel(false)]],
-            "post_processor": prefix(start),
+            "post_processor": start.map(prefix) ?? byteLevel(false),
             "decoder": byteLevel(true),
             "model": model(vocabulary, unknown: nil, byteFallback: false),
+        ]
+    }
+
+    /// The files of a byte-level tokenizer: `tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json` and
+    /// `chat_template.jinja`.
+    ///
+    /// - Parameters:
+    ///   - size: How many tokens the model knows; all of them get a text.
+    ///   - special: The special tokens.
+    ///   - named: The roles of special tokens, such as `bos_token`.
+    ///   - start: The special token that is put before a text; nil for none.
+    ///   - pattern: The regular expression that splits a text into words.
+    ///   - chatTemplate: The family's template.
+    /// - Returns: The files.
+    public static func byteLevelFiles(
+        size: Int,
+        special: [Special],
+        named: [(role: String, token: String)],
+        start: Special?,
+        pattern: String,
+        chatTemplate: String
+    ) -> [ToyFile] {
+        let names = named.map { ($0.role, JSON.string($0.token)) }
+        let settings: [(String, JSON)] = [
+            ("add_bos_token", .bool(start != nil)), ("add_eos_token", false), ("clean_up_tokenization_spaces", false),
+            ("legacy", false), ("model_max_length", 1e30), ("tokenizer_class", "PreTrainedTokenizerFast"),
+        ]
+        let tokenizer = byteLevel(size: size, special: special, start: start, pattern: pattern)
+        return [
+            ToyFile("tokenizer.json", tokenizer, pretty: false),
+            ToyFile("tokenizer_config.json", .object(JSONObject(names + settings))),
+            ToyFile("special_tokens_map.json", .object(JSONObject(names))),
+            ToyFile("chat_template.jinja", text: chatTemplate),
         ]
     }
 

@@ -19,5 +19,7 @@ enum CompletionValues {
     /// Names of families, which the plugins have.
     static let families = CompletionKind.custom { _, _, _ in catalog?.bridges.map(\.name).sorted() ?? [] }
 
-    private static var catalog: PluginCatalog? { try? PluginCatalog(files: [], directories: PluginOptions.directories) }
+    private static var catalog: PluginCatalog? {
+        try? PluginCatalog(files: [], directories: PluginOptions.directories, triesFirst: true)
+    }
 }

@@ -26,7 +26,7 @@ struct PluginOptions: ParsableArguments {
                 "warning: BRIDGE_PLUGIN_PATH has \(directory), which is not a directory; correct or remove it"
             )
         }
-        let catalog = try PluginCatalog(files: plugins, directories: Self.directories)
+        let catalog = try PluginCatalog(files: plugins, directories: Self.directories, triesFirst: true)
         for failure in catalog.failures { Output.printError("warning: \(failure.error.message)") }
         return catalog
     }

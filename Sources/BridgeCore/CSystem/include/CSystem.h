@@ -44,6 +44,15 @@ int csys_processors(int thread, int *numbers, int capacity);
 // Limits a thread, 0 for the calling one, to processors.
 int csys_limit_processors(int thread, const int *numbers, int count);
 
+// What csys_in_child gives besides the exit status of the child, 0 to 255, and minus the signal that ended it.
+#define CSYS_CHILD_TIMED_OUT 256
+#define CSYS_CHILD_NOT_STARTED 257
+
+// Runs a function in a copy of this process without standard streams, and waits until it has returned its exit status.
+//
+// Only for a process whose other threads hold no locks. A child that takes longer than the limit is killed.
+int csys_in_child(int (*body)(void *context), void *context, int milliseconds);
+
 // The variables of the environment, "NAME=value" each, the last one NULL.
 char **csys_environment(void);
 

@@ -15,6 +15,7 @@ package struct CoreParameterRule: Sendable {
         CoreParameterRule(ending: "output_layer.weight", split: .vocabulary, stage: .last),
         CoreParameterRule(ending: "decoder.final_layernorm.weight", split: .replicated, stage: .last),
         CoreParameterRule(ending: ".self_attention.linear_qkv.weight", split: .column, stage: .layer),
+        CoreParameterRule(ending: ".self_attention.linear_qkv.bias", split: .column, stage: .layer),
         CoreParameterRule(ending: ".self_attention.linear_proj.weight", split: .row, stage: .layer),
         CoreParameterRule(ending: ".mlp.linear_fc1.weight", split: .gatedColumn, stage: .layer),
         CoreParameterRule(ending: ".mlp.linear_fc2.weight", split: .row, stage: .layer),

@@ -1,5 +1,10 @@
 import JSONTree
 
+extension SettingsTable {
+    /// The keys of `config.json` that every family has without a line of its own.
+    public static var common: SettingsTable { CommonSettings.table }
+}
+
 /// Keys that any `config.json` of transformers may have, whatever the class of the model.
 ///
 /// Sources: the fields of `PreTrainedConfig` and the attributes that older versions of it wrote, `configuration_utils.py`,

@@ -31,7 +31,7 @@ public struct Field<Root: ConfigurationRoot>: Sendable {
 
     var decode: @Sendable (inout ConfigurationDecoder, inout Root) -> Void
     var encode: @Sendable (Root, inout JSON, _ isNew: Bool) -> Void
-    var value: @Sendable (Root) -> JSON?
+    package var value: @Sendable (Root) -> JSON?
 
     /// A field.
     ///

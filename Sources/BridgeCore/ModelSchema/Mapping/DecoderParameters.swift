@@ -116,6 +116,23 @@ public struct DecoderParameters: Sendable {
         ]
     }
 
+    /// The biases of the query, key and value projections.
+    public var attentionBias: ParameterMapping {
+        FuseHeadBiases(
+            "\(layer)self_attention.linear_qkv.bias",
+            names.attention.prefix(3).map { tensor($0.dropLast("weight".count) + "bias") },
+            heads: decoder.heads
+        )
+    }
+
+    /// The norms of the query and key heads, before the rotary embedding.
+    public var headNorms: [ParameterMapping] {
+        [
+            norm("self_attention.q_layernorm.weight", "self_attn.q_norm.weight", decoder.kvChannels),
+            norm("self_attention.k_layernorm.weight", "self_attn.k_norm.weight", decoder.kvChannels),
+        ]
+    }
+
     /// A norm over the elements of a layer's vector or of one head.
     public func norm(_ megatron: String, _ name: String, _ width: Int) -> ParameterMapping {
         Rename(NamePattern(layer + megatron), tensor(name), [width])
@@ -143,17 +160,14 @@ public struct DecoderParameters: Sendable {
 
     /// The norm after the last layer, and the output layer.
     public var head: [ParameterMapping] {
-        var output = Rename(
-            "\(megatron)output_layer.weight",
-            NamePattern(names.output),
-            [decoder.vocabSize, decoder.hiddenSize],
-            split: .vocabulary,
-            sharedWith: decoder.shareEmbeddingsAndOutputWeights ? embeddingName : nil
-        )
-        output.isOutputLayer = true
-        return LastStage {
+        LastStage {
             Rename("\(megatron)decoder.final_layernorm.weight", NamePattern(names.finalNorm), [decoder.hiddenSize])
-            output
+            OutputLayer(
+                "\(megatron)output_layer.weight",
+                NamePattern(names.output),
+                [decoder.vocabSize, decoder.hiddenSize],
+                tiedTo: decoder.shareEmbeddingsAndOutputWeights ? embeddingName : nil
+            )
         }
     }
 }

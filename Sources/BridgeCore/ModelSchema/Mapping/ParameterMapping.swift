@@ -72,6 +72,25 @@ public func Rename(
     )
 }
 
+/// The output layer.
+///
+/// - Parameters:
+///   - megatron: The parameter's name.
+///   - huggingFace: The tensor's name.
+///   - shape: The tensor's shape, [V, D].
+///   - embedding: The name of the embedding if the configuration ties the two; nil for an output layer of its own.
+/// - Returns: The line.
+public func OutputLayer(
+    _ megatron: NamePattern,
+    _ huggingFace: NamePattern,
+    _ shape: [Int],
+    tiedTo embedding: String?
+) -> ParameterMapping {
+    var mapping = Rename(megatron, huggingFace, shape, split: .vocabulary, sharedWith: embedding)
+    mapping.isOutputLayer = true
+    return mapping
+}
+
 /// One matrix that Megatron stores transposed.
 ///
 /// `shape` is Hugging Face's.
@@ -114,6 +133,30 @@ public func FuseHeads(
         huggingFace: huggingFace,
         shapes: [[query, hiddenSize], [key, hiddenSize], [key, hiddenSize]],
         transform: rotaryPairs ? WithRotaryPairs(fused, rotated: [0, 1], headWidth: heads.headWidth) : fused,
+        split: .column,
+        parts: heads.groups
+    )
+}
+
+/// The biases of query, key and value projections in one parameter, `linear_qkv.bias`, in the order of the rows of
+/// `linear_qkv.weight`.
+///
+/// - Parameters:
+///   - megatron: The parameter's name.
+///   - huggingFace: The names of the biases of query, key and value, in this order.
+///   - heads: The heads, from which the shapes follow.
+/// - Returns: The line.
+public func FuseHeadBiases(
+    _ megatron: NamePattern,
+    _ huggingFace: [NamePattern],
+    heads: HeadLayout
+) -> ParameterMapping {
+    let (query, key) = (heads.queryHeads * heads.headWidth, heads.groups * heads.headWidth)
+    return ParameterMapping(
+        megatron: megatron,
+        huggingFace: huggingFace,
+        shapes: [[query], [key], [key]],
+        transform: HeadInterleaving(heads),
         split: .column,
         parts: heads.groups
     )

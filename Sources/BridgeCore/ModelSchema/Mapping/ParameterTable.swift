@@ -6,6 +6,9 @@ public struct ParameterTable: Sendable {
     /// A table of the given mappings.
     public init(@Builder _ mappings: () -> [ParameterMapping]) { self.mappings = mappings() }
 
+    /// A table of the given lines.
+    public init(mappings: [ParameterMapping]) { self.mappings = mappings }
+
     /// Collects the lines of a table.
     @resultBuilder
     public enum Builder {

@@ -45,8 +45,18 @@ public final class DecoderLayer: @unchecked Sendable {
             return RMSNorm(weight, form.norm)
         }
         let (attention, mlp) = ("\(prefix)self_attention.", "\(prefix)mlp.")
-        projections = try weights.fused("\(attention)linear_qkv.weight").map {
-            Linear(weight: $0, input: .copied(weights.parallelism.groups.tp))
+        let matrices = try weights.fused("\(attention)linear_qkv.weight")
+        let biasName = "\(attention)linear_qkv.bias"
+        let biases: [Parameter?] =
+            weights.holds(biasName) ? try weights.fused(biasName) : matrices.map { _ in nil }
+        guard biases.count == matrices.count else {
+            throw BridgeError(
+                .badPlugin,
+                "\(prefix) has \(matrices.count) projections and \(biases.count) biases of them"
+            )
+        }
+        projections = zip(matrices, biases).map {
+            Linear(weight: $0, bias: $1, input: .copied(weights.parallelism.groups.tp))
         }
         attentionOutput = Linear(
             weight: try weights["\(attention)linear_proj.weight"],

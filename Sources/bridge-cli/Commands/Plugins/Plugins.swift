@@ -6,7 +6,7 @@ import JSONTree
 /// Shows the plugins and their tables.
 struct Plugins: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show the plugins, their tables, and the problems of loading.",
+        abstract: "Show plugins, their tables and problems; create and test new ones.",
         discussion: """
             Plugins are searched in --plugin, in the directories of BRIDGE_PLUGIN_PATH and next to the program, in this order.
 
@@ -15,8 +15,10 @@ struct Plugins: ParsableCommand {
               bridge plugins doctor build/libMyFamilyPlugin.so
               bridge plugins describe mistral
               bridge plugins describe gemma3 --settings
+              bridge plugins new MyFamily --from model
+              bridge plugins test build/libMyFamilyPlugin.so
             """,
-        subcommands: [List.self, Doctor.self, Describe.self]
+        subcommands: [List.self, Doctor.self, Describe.self, New.self, Test.self]
     )
 
     /// Lists the loaded plugins.
@@ -82,7 +84,7 @@ struct Plugins: ParsableCommand {
             var problems = JSONObject()
             for path in paths {
                 do {
-                    let plugin = try PluginLoader.load(path)
+                    let plugin = try PluginLoader.load(path, triesFirst: true)
                     output.say("✅ \(path): \(plugin.name) \(plugin.version), built against \(plugin.coreBuild)")
                 } catch let error as BridgeError {
                     problems[path] = .string(error.message)
@@ -96,7 +98,7 @@ struct Plugins: ParsableCommand {
                 Output.json(report)
             }
             // Also fails when two plugins claim one architecture.
-            _ = try PluginCatalog(files: files, directories: PluginOptions.directories)
+            _ = try PluginCatalog(files: files, directories: PluginOptions.directories, triesFirst: true)
             guard problems.isEmpty else {
                 throw BridgeError(.badPlugin, "\(problems.count) of \(paths.count) plugins cannot be used")
             }

@@ -1,0 +1,112 @@
+import BridgeCore
+import JSONTree
+
+/// The lines of a configuration table for the keys of a `config.json`.
+struct ConfigurationDraft {
+    private(set) var lines: [String] = []
+
+    private static let mark = FamilyDraft.mark
+
+    init(_ json: JSON, modelType: String) {
+        func has(_ key: String) -> Bool { json[key] != nil }
+        lines.append(#"Field("model_type", "model_type", \.decoder.modelType)"#)
+        for (key, megatron, field) in [
+            ("num_hidden_layers", "num_layers", "numLayers"), ("hidden_size", "hidden_size", "hiddenSize"),
+            ("intermediate_size", "ffn_hidden_size", "ffnHiddenSize"),
+            ("num_attention_heads", "num_attention_heads", "numAttentionHeads"),
+        ] {
+            required(key, megatron, field, in: json)
+        }
+        if json["num_key_value_heads"]?.nonNull != nil {
+            required("num_key_value_heads", "num_query_groups", "numQueryGroups", in: json)
+        } else {
+            lines += [
+                "\(Self.mark) one key and value head for each query head",
+                #"Field("num_key_value_heads", "num_query_groups", \.decoder.numQueryGroups, ifAbsent: .derived("#,
+                #"    rule: "num_attention_heads", nullIsMissing: true) { $0.decoder.numAttentionHeads })"#,
+            ]
+        }
+        if json["head_dim"]?.nonNull != nil {
+            required("head_dim", "kv_channels", "kvChannels", in: json)
+        } else {
+            lines += [
+                "\(Self.mark) the width of a head",
+                #"Field("head_dim", "kv_channels", \.decoder.kvChannels, ifAbsent: .derived("#,
+                #"    rule: "hidden_size / num_attention_heads", nullIsMissing: true) {"#,
+                "    $0.decoder.hiddenSize / max($0.decoder.numAttentionHeads, 1) })",
+            ]
+        }
+        for (key, megatron, field) in [
+            ("vocab_size", "vocab_size", "vocabSize"), ("max_position_embeddings", "seq_length", "seqLength"),
+            ("rms_norm_eps", "layernorm_epsilon", "layernormEpsilon"),
+        ] {
+            required(key, megatron, field, in: json)
+        }
+        lines += [
+            #"Field("rope_theta", "rotary_base", \.decoder.rotaryBase)"#,
+            #"RopeScaling.fields(in: "rope_scaling", \.decoder.ropeScaling)"#,
+            #"RopeStandardization.otherSpellings(of: "rope_scaling", ["rope_parameters"])"#,
+        ]
+        if has("sliding_window") {
+            lines += [
+                "\(Self.mark) every layer has the window, or those that layer_types names",
+                #"Field("sliding_window", "sliding_window", \.decoder.slidingWindow, ifAbsent: .classDefault(nil, source: source))"#,
+            ]
+        }
+        if has("layer_types") {
+            lines += [
+                #"Field(["layer_types"], "layer_types", \.decoder.layerTypes, ifAbsent: .classDefault(nil, source: source),"#,
+                "    writesDefault: false)",
+            ]
+        }
+        lines += [
+            #"Field("tie_word_embeddings", "share_embeddings_and_output_weights","#,
+            #"    \.decoder.shareEmbeddingsAndOutputWeights, ifAbsent: .classDefault(false, source: source))"#,
+            #"Field("initializer_range", "init_method_std", \.decoder.initMethodStd, ifAbsent: .classDefault(0.02, source: source))"#,
+            #"Field("attention_dropout", "attention_dropout", \.decoder.attentionDropout,"#,
+            #"    ifAbsent: .classDefault(0, source: source)).dropout"#,
+            #"Field(["torch_dtype", "dtype"], "params_dtype", \.elementType, ifAbsent: .classDefault(nil, source: source))"#,
+        ]
+        let activation = ["hidden_act", "hidden_activation", "activation_function"].first(where: has) ?? "hidden_act"
+        required(activation, "activation_func", "activation", in: json)
+        others(json)
+    }
+
+    private mutating func required(_ key: String, _ megatron: String, _ field: String, in json: JSON) {
+        if json[key] == nil { lines.append("\(Self.mark) config.json has no \(key); name the key that it has instead") }
+        lines.append(#"Field("\#(key)", "\#(megatron)", \.decoder.\#(field))"#)
+    }
+
+    /// The keys that a draft knows, the objects of rotary parameters among them.
+    private static let known: Set<String> = [
+        "model_type", "num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads",
+        "num_key_value_heads",
+        "head_dim", "vocab_size", "max_position_embeddings", "rms_norm_eps", "rope_theta", "rope_scaling",
+        "rope_parameters",
+        "sliding_window", "layer_types", "tie_word_embeddings", "initializer_range", "attention_dropout", "torch_dtype",
+        "dtype", "hidden_act", "hidden_activation", "activation_function", "original_max_position_embeddings",
+        "partial_rotary_factor", "quantization_config",
+    ]
+
+    /// A line for each other key: only the value that the file has is accepted.
+    private mutating func others(_ json: JSON) {
+        let activations = ["hidden_act", "hidden_activation", "activation_function"]
+        let activation = activations.first { json[$0] != nil }
+        let common = Set(SettingsTable.common.settings.map(\.key))
+        for (key, value) in json.object ?? JSONObject() {
+            let isOtherActivation = activations.contains(key) && key != activation
+            guard isOtherActivation || !Self.known.contains(key), !common.contains(key) else { continue }
+            for (path, leaf) in Self.leaves(value, at: key) {
+                lines += [
+                    "\(Self.mark) refused with another value; read it, or use Field.noEffect where no value changes a result",
+                    "Field.fixed(\"\(SwiftLiteral.escaped(path))\", [\(SwiftLiteral.text(leaf))], ifAbsent: source)",
+                ]
+            }
+        }
+    }
+
+    private static func leaves(_ json: JSON, at path: String) -> [(path: String, value: JSON)] {
+        guard let object = json.object, !object.isEmpty else { return [(path, json)] }
+        return object.flatMap { leaves($0.value, at: "\(path).\($0.key)") }
+    }
+}

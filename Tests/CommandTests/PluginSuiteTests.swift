@@ -1,0 +1,86 @@
+import BridgeCore
+import Foundation
+import JSONTree
+import TestSupport
+import Testing
+
+/// `bridge plugins new` and `bridge plugins test` as a user calls them.
+@Suite struct PluginSuiteTests {
+    private static let plugin = BridgeProcess.buildDirectory.appendingPathComponent("libMistralPlugin.so").path
+
+    @Test func aPluginThatKeepsTheRulesIsReportedRuleByRule() throws {
+        let outcome = try BridgeProcess.run(
+            "plugins",
+            "test",
+            Self.plugin,
+            "--hf-model",
+            Fixtures.checkpoint("mistral"),
+            "--reference",
+            "\(Fixtures.root)/reference/mistral.safetensors"
+        )
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.output.contains("✅ the logits are those of the reference program"))
+        #expect(outcome.output.contains("keeps all 20 rules that were checked"))
+        let json = try BridgeProcess.run("plugins", "test", Self.plugin, "--json")
+        let report = try JSON(parsing: Array(json.output.utf8))
+        #expect(report["broken"] == 0 && report["checked"] == 18)
+        #expect(report["results"]?.array?.last?["reason"] == "there is no fixture")
+    }
+
+    @Test func logitsOfAnotherModelBreakARule() throws {
+        // Its vocabulary is another one too.
+        let outcome = try BridgeProcess.run(
+            "plugins",
+            "test",
+            Self.plugin,
+            "--hf-model",
+            Fixtures.checkpoint("mistral"),
+            "--reference",
+            "\(Fixtures.root)/reference/mistral-yarn.safetensors"
+        )
+        expect(outcome, failsWith: 1, mentioning: Self.plugin, "breaks 1 of 20 rules")
+        #expect(outcome.output.contains("❌ the logits are those of the reference program"), "\(outcome.output)")
+        #expect(outcome.output.contains("logits differ from the reference by"), "\(outcome.output)")
+    }
+
+    @Test func aFixtureThatIsNotThereIsAnError() throws {
+        let outcome = try BridgeProcess.run("plugins", "test", Self.plugin, "--hf-model", "/nowhere")
+        expect(outcome, failsWith: 1, mentioning: "/nowhere")
+        let other = try BridgeProcess.run("plugins", "test", Self.plugin, "--hf-model", Fixtures.checkpoint("gemma3"))
+        expect(other, failsWith: 1, mentioning: "no plugin converts Gemma3ForConditionalGeneration")
+        #expect(try BridgeProcess.run("plugins", "test", Self.plugin, "--reference", "x").status == 64)
+    }
+
+    @Test func aNewPackageIsOutsideOfTheSources() throws {
+        let scratch = try TemporaryDirectory()
+        let directory = scratch.path("Sample")
+        let outcome = try BridgeProcess.run("plugins", "new", "Sample", "--output", directory, "--json")
+        let report = try JSON(parsing: Array(outcome.output.utf8))
+        #expect(report["directory"]?.string == directory && (report["guesses"]?.integer ?? 0) > 0)
+        let files = (report["files"]?.array ?? []).compactMap(\.string)
+        #expect(files.count == 10)
+        for file in files { #expect(FileManager.default.fileExists(atPath: "\(directory)/\(file)"), "\(file)") }
+        let manifest = try String(contentsOfFile: "\(directory)/Package.swift", encoding: .utf8)
+        #expect(manifest.contains("?? \"\(Fixtures.repository)\""))
+        expect(
+            try BridgeProcess.run("plugins", "new", "Sample", "--output", directory),
+            failsWith: 1,
+            mentioning: "already exists"
+        )
+        #expect(try BridgeProcess.run("plugins", "new", "sample").status == 64)
+        expect(
+            try BridgeProcess.run(
+                "plugins",
+                "new",
+                "Other",
+                "--output",
+                scratch.path("Other"),
+                "--bridge-source",
+                "/tmp"
+            ),
+            failsWith: 64,
+            mentioning: "/tmp has no Sources/BridgeCore/Package.swift"
+        )
+        #expect(scratch.content.allSatisfy { $0.hasPrefix("Sample") })
+    }
+}

@@ -1,0 +1,136 @@
+import BridgeCore
+import JSONTree
+import PluginConformance
+import TestSupport
+import Testing
+
+/// A plugin with a mistake breaks the rule that is about it, with the line of the table.
+@Suite struct MutationTests {
+    private static let fixture = ReferenceFixture(
+        checkpoint: Fixtures.checkpoint("mistral"),
+        reference: "\(Fixtures.root)/reference/mistral.safetensors"
+    )
+
+    private static func results(
+        _ mutation: Mutation,
+        fixture: ReferenceFixture = fixture
+    ) throws -> [ConformanceResult] {
+        try ConformanceSuite(
+            catalog: PluginCatalog(linked: [MutatedPlugin(mutation: mutation)]),
+            engine: TestEngine.cpu(threadCount: 1),
+            fixtures: [fixture]
+        ).run()
+    }
+
+    @Test func thePluginWithoutAMistakeKeepsEveryRule() throws {
+        let results = try Self.results(.none)
+        #expect(results.map(\.rule) == ConformanceRule.allCases)
+        for result in results { #expect(result.outcome == .kept, "\(result.rule): \(result.findings.map(\.sentence))") }
+    }
+
+    /// The rule, the line and words of the sentence.
+    private static let expected: [(mutation: Mutation, rule: ConformanceRule, line: String, words: [String])] = [
+        (
+            .wrongSplit, .splits, "line 4 (decoder.layers.*.self_attention.linear_proj.weight)",
+            ["split column, expected row"]
+        ),
+        (.wrongStage, .splits, "line 8 (decoder.final_layernorm.weight)", ["stage first, expected last"]),
+        (
+            .wrongParts, .splits, "line 3 (decoder.layers.*.self_attention.linear_qkv.weight)",
+            ["no parts", "4 KV groups"]
+        ),
+        (
+            .lostTensor, .weights, "",
+            ["decoder.layers.0.mlp.linear_fc1.layer_norm_weight", "not in its parameter table"]
+        ),
+        (
+            .unreadLine, .weights, "line 6 (decoder.layers.*.mlp.linear_fc3.layer_norm_weight)",
+            ["not a parameter of the model", "training would lose it"]
+        ),
+        (
+            .transposedProjection, .weights, "line 4 (decoder.layers.*.self_attention.linear_proj.weight)",
+            ["has the shape [120, 48] in the model", "computes with [48, 120]"]
+        ),
+        (
+            .swappedGateAndUp, .parity, "line 6 (decoder.layers.*.mlp.linear_fc1.weight)",
+            ["up_proj.weight and", "gate_proj.weight are swapped"]
+        ),
+        (
+            .swappedKeyAndValue, .parity, "line 3 (decoder.layers.*.self_attention.linear_qkv.weight)",
+            ["v_proj.weight and", "k_proj.weight are swapped"]
+        ),
+        (
+            .movedRotaryPairs, .parity, "line 3 (decoder.layers.*.self_attention.linear_qkv.weight)",
+            ["rotary pairs of query and key", "set rotaryPairs: false"]
+        ),
+        (.wrongNormOffset, .parity, "", ["1 is subtracted from the weights of all norms", "gainOffset"]),
+        (
+            .wrongNormOffset, .initialValues, "(decoder.final_layernorm.weight)",
+            ["initial value has to be 0.0, but initialValue(ofVector:) is 1.0"]
+        ),
+        (.fixedLayer, .wildcards, "line 7 (decoder.layers.*.mlp.linear_fc2.weight)", ["other wildcards"]),
+        (.wrongLayerCount, .wildcards, "line 7 (decoder.layers.*.mlp.linear_fc2.weight)", ["for 3 layers", "has 4"]),
+        (
+            .repeatedTensor, .names, "line 5 (decoder.layers.*.mlp.linear_fc1.layer_norm_weight)",
+            ["input_layernorm.weight is also in"]
+        ),
+        (
+            .transformWithoutInverse, .transforms, "line 6 (decoder.layers.*.mlp.linear_fc1.weight)",
+            ["toHuggingFace is not the inverse", "in another order"]
+        ),
+        (
+            .lossyTransform, .transforms, "line 6 (decoder.layers.*.mlp.linear_fc1.weight)",
+            ["4224 of the 8448 elements"]
+        ),
+        (.keyWithoutVerdict, .settings, "", ["the key attention_sink_size, which has no verdict"]),
+        (
+            .unreadKey, .configurationKeys, "configuration table, line 11 (rms_norm_eps)",
+            ["does not reach the provider"]
+        ),
+    ]
+
+    @Test(arguments: expected.indices) func aMistakeIsNamedWithItsLine(_ index: Int) throws {
+        let (mutation, rule, line, words) = Self.expected[index]
+        let results = try Self.results(mutation)
+        let found = try #require(results.first { $0.rule == rule })
+        let sentence = try #require(found.findings.first?.sentence, "\(mutation) keeps \(rule)")
+        #expect((found.findings.first?.line ?? "").hasSuffix(line), "\(sentence)")
+        for word in words { #expect(sentence.contains(word), "\(mutation): \(sentence)") }
+    }
+
+    @Test func everyMutationIsTested() {
+        let tested = Set(Self.expected.map(\.mutation)).union([.none, .transposedSquare])
+        #expect(tested == Set(Mutation.allCases))
+    }
+
+    /// Matrices that are square have the right shape when they are transposed.
+    @Test func aTransposedSquareMatrixIsFoundByItsLogits() throws {
+        let fixture = ReferenceFixture(
+            checkpoint: Fixtures.checkpoint("mistral-absent-window"),
+            reference: "\(Fixtures.root)/reference/mistral-absent-window.safetensors"
+        )
+        #expect(try Self.results(.none, fixture: fixture).allSatisfy { $0.findings.isEmpty })
+        let results = try Self.results(.transposedSquare, fixture: fixture)
+        #expect(results.filter { !$0.findings.isEmpty }.map(\.rule) == [.parity])
+        let sentence = try #require(results.last?.findings.first?.sentence)
+        #expect(sentence.contains("line 4 (decoder.layers.*.self_attention.linear_proj.weight)"), "\(sentence)")
+        #expect(sentence.contains("o_proj.weight is transposed; use Rename or Transpose"), "\(sentence)")
+    }
+
+    @Test func rulesThatNeedABrokenOneAreSkipped() throws {
+        let results = try Self.results(.fixedLayer)
+        let skipped = results.filter { if case .skipped = $0.outcome { true } else { false } }.map(\.rule)
+        #expect(skipped.contains(.names) && skipped.contains(.parity) && !skipped.contains(.settings))
+        let json = try #require(results.first { $0.rule == .parity }?.json)
+        #expect(json["outcome"] == "skipped" && json["reason"]?.string?.contains("kept first") == true)
+    }
+
+    @Test func aFamilyThatDoesNotExistIsAnError() throws {
+        let suite = ConformanceSuite(
+            catalog: try PluginCatalog(linked: [MutatedPlugin()]),
+            engine: TestEngine.cpu(threadCount: 1)
+        )
+        let error = #expect(throws: BridgeError.self) { try suite.run(families: ["other"]) }
+        #expect(error?.message.contains("there is no family other; the plugins have mutated") == true)
+    }
+}

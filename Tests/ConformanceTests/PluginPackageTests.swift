@@ -1,0 +1,124 @@
+import BridgeCore
+import Foundation
+import JSONTree
+import PluginScaffold
+import TestSupport
+import Testing
+
+/// The packages of new plugins; `scripts/test-plugin-packages` builds some and runs their suites.
+@Suite struct PluginPackageTests {
+    private static let example = "\(Fixtures.repository)/Examples/Plugins/Qwen/Tests/Fixtures/qwen3"
+
+    private static func package(from path: String, name: String = "Sample") throws -> PluginPackage {
+        try PluginPackage(name: name, draft: FamilyDraft(name: name, from: path), source: "/bridge")
+    }
+
+    private static func text(_ package: PluginPackage, _ file: String) throws -> String {
+        try #require(package.files.first { $0.path.hasSuffix(file) }).text
+    }
+
+    private static func message(_ body: () throws -> Void) -> String {
+        do {
+            try body()
+            return "nothing was thrown"
+        } catch { return (error as? BridgeError)?.message ?? "\(error)" }
+    }
+
+    @Test(arguments: ["mistral", "mistral-tied", "mistral-odd-vocab"])
+    func everyTensorAndEveryKeyOfTheModelIsInTheTables(_ name: String) throws {
+        let package = try Self.package(from: Fixtures.checkpoint(name))
+        let (bridge, configuration) = (
+            try Self.text(package, "Bridge.swift"), try Self.text(package, "Configuration.swift")
+        )
+        let directory = try HuggingFaceDirectory(path: Fixtures.checkpoint(name))
+        for tensor in directory.tensors.keys {
+            let pattern = tensor.replacing(/\.\d+\./, with: ".*.")
+            #expect(bridge.contains("\"\(pattern)\""), "\(pattern)")
+        }
+        let common = Set(SettingsTable.common.settings.map(\.key))
+        for (key, _) in directory.configuration.object ?? JSONObject() where !common.contains(key) {
+            #expect(configuration.contains("\"\(key)\""), "\(key)")
+        }
+        #expect(!bridge.contains("not recognised"))
+    }
+
+    @Test func whatTheModelDoesNotDecideIsMarked() throws {
+        let scratch = try TemporaryDirectory()
+        let model = try scratch.copy(ofCheckpoint: "mistral")
+        try Models.edit(URL(filePath: "\(model)/config.json")) { json in
+            json.set(7, at: "attention_sink_size")
+            json.set(["deep": [1, nil, "a\"b\\(c)"]], at: "odd")
+        }
+        let package = try Self.package(from: model)
+        let lines = try Self.text(package, "Configuration.swift").split(separator: "\n").map(String.init)
+        for field in [
+            #"Field.fixed("attention_sink_size", [7], ifAbsent: source)"#,
+            #"Field.fixed("odd.deep", [[1, nil, "a\"b\\(c)"]], ifAbsent: source)"#,
+        ] {
+            let index = try #require(lines.firstIndex { $0.hasSuffix(field) }, "\(field)")
+            #expect(lines[index - 1].contains("\(FamilyDraft.mark) refused with another value"))
+        }
+        let marks = package.files.filter { $0.path.hasPrefix("Sources") }.reduce(0) {
+            $0 + $1.text.components(separatedBy: FamilyDraft.mark).count - 1
+        }
+        #expect(package.guesses == marks && marks > 4)
+    }
+
+    @Test func headNormsAreFoundInTheNames() throws {
+        let package = try Self.package(from: Self.example)
+        #expect(try Self.text(package, "Model.swift").contains("form.normalizesHeads = true"))
+        #expect(
+            try Self.text(package, "Bridge.swift").contains(
+                "Rename(\"decoder.layers.*.self_attention.q_layernorm.weight\", \"model.layers.*.self_attn.q_norm.weight\", [decoder.kvChannels])"
+            )
+        )
+        // The toy has the keys of the model and other sizes.
+        let toy = try Self.text(package, "Toy.swift")
+        #expect(toy.contains("\"use_sliding_window\": true,") && toy.contains("\"hidden_size\": 48,"))
+        #expect(toy.contains("\"hidden_size\": 24,"))
+    }
+
+    @Test(arguments: ["", "small", "My-Family", "1Family", "Ä", "A b", "BridgeCore", "../Up"])
+    func aNameThatCannotBeginTypesIsRefused(_ name: String) {
+        #expect(throws: BridgeError.self) { try PluginPackage.check(name) }
+    }
+
+    @Test func modelsWithoutADraftAreRefused() throws {
+        #expect(
+            Self.message { _ = try Self.package(from: Fixtures.checkpoint("gemma3")) }
+                .contains("has text_config, and drafts are for models that read text only")
+        )
+        #expect(
+            Self.message { _ = try Self.package(from: Fixtures.checkpoint("mistral-native")) }
+                .contains("is not a config.json of transformers")
+        )
+        let scratch = try TemporaryDirectory()
+        let model = try scratch.copy(ofCheckpoint: "mistral")
+        try Models.edit(URL(filePath: "\(model)/config.json")) { $0.set(["A`\nimport Glibc"], at: "architectures") }
+        #expect(Self.message { _ = try Self.package(from: model) }.contains("expected a word of letters"))
+    }
+
+    @Test func anExistingDirectoryIsKept() throws {
+        let scratch = try TemporaryDirectory()
+        let package = try PluginPackage(name: "Sample", draft: FamilyDraft(name: "Sample"), source: "/bridge")
+        try package.write(to: scratch.path("Sample"))
+        #expect(scratch.content.filter { $0.hasSuffix("Plugin.swift") } == ["Sample/Sources/Sample/SamplePlugin.swift"])
+        #expect(Self.message { try package.write(to: scratch.path("Sample")) }.contains("already exists"))
+        #expect(Self.message { try package.write(to: scratch.path("a/b/Sample")) } == "nothing was thrown")
+        // Nothing is left of what could not be written.
+        try Data().write(to: scratch.url("file"))
+        #expect(Self.message { try package.write(to: scratch.path("file/Sample")) }.contains("file/Sample"))
+        #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path).sorted() == ["Sample", "a", "file"])
+    }
+
+    @Test func insideOfTheSourcesTheirPathIsRelative() throws {
+        let root = Fixtures.repository
+        #expect(PluginPackage.isSource(root) && !PluginPackage.isSource("\(root)/Sources"))
+        #expect(PluginPackage.path(to: root, from: "\(root)/Examples/Plugins/New") == "../../..")
+        #expect(PluginPackage.path(to: root, from: "\(root)/New") == "..")
+        let scratch = try TemporaryDirectory()
+        #expect(PluginPackage.path(to: root, from: scratch.path("New")) == Files.real(root))
+        #expect(PluginPackage.source(above: BridgeProcess.executable.path) == Files.real(root))
+        #expect(PluginPackage.source(above: "/bin/sh") == nil)
+    }
+}
