@@ -6,6 +6,9 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -56,6 +59,12 @@ const char *csys_own_library(void) {
 int64_t csys_web_date(const char *text) {
     struct tm date = {0};
     return strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &date) ? (int64_t)timegm(&date) : -1;
+}
+
+void csys_release_unused_memory(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 int csys_populate(void *start, int64_t count) {
