@@ -1,31 +1,38 @@
 """Compares the memory that `bridge train --dry-run` estimates with what short runs use.
 
-    python3 Benchmarks/memory.py .build/release/bridge
+    python3 Benchmarks/memory.py .build/release/bridge [FAMILY ...]
 
 The measured memory of a run is the highest resident set of its process (VmHWM, from wait4), less that of a run of a tiny
-model with the same options and less the mapped file of weights that were copied. Rows have the full sequence length. Runs with several ranks are not measured: their processes
-share the cores' pages of libraries.
+model with the same options: the program, its libraries and buffers. Weights that adapters leave as they are stay mapped and
+are counted; full training copies them, and the file is not mapped any more when the memory is highest. Rows have the full
+sequence length and no images. The models have the proportions of published ones and random weights. Needs 4 GB of disk and
+6 GB of memory. Runs of several ranks are not measured: their processes share the pages of libraries.
 """
 
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
 
 LENGTH = 512
-CASES = [
-    # name, toy options, micro-batch, options
-    ("270M, full, bfloat16", ["--family", "gemma3_text", "--size", "270m"], 1, []),
-    ("12 layers, full, float32", None, 4, ["mixed_precision=fp32"]),
-    ("12 layers, full, bfloat16", None, 4, []),
-    ("12 layers, recompute selective", None, 4, ["model.recompute_granularity=selective"]),
-    ("12 layers, recompute full", None, 4, ["model.recompute_granularity=full"]),
-    ("12 layers, lora", None, 4, ["--peft-scheme", "lora"]),
+MICRO = 4
+FAMILIES = ["mistral", "ministral3", "gemma3"]
+MODES = [
+    ("full, bfloat16", []),
+    ("full, float32", ["mixed_precision=fp32"]),
+    ("full, recompute selective", ["model.recompute_granularity=selective"]),
+    ("full, recompute full", ["model.recompute_granularity=full"]),
+    ("LoRA, bfloat16", ["--peft-scheme", "lora"]),
+    ("DoRA, bfloat16", ["--peft-scheme", "dora"]),
 ]
-WIDE = ["--family", "mistral", "--num-layers", "12", "--hidden-size", "2048"]
-TINY = ["--family", "mistral", "--num-layers", "1", "--hidden-size", "64"]
+SIZES = {
+    "hidden_size": 1024, "intermediate_size": 2816, "num_attention_heads": 16, "num_key_value_heads": 4,
+    "head_dim": 64, "vocab_size": 32768,
+}  # fmt: skip
+LAYERS = 8
 
 
 def rows(path: str, count: int) -> None:
@@ -34,6 +41,13 @@ def rows(path: str, count: int) -> None:
         for _ in range(count):
             ids = [numbers.randrange(30, 200) for _ in range(LENGTH)]
             file.write(json.dumps({"input_ids": ids, "labels": ids}) + "\n")
+
+
+def checked(words: list[str]) -> str:
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(words)}:\n{done.stderr}")
+    return done.stdout
 
 
 def highest(words: list[str]) -> int:
@@ -46,45 +60,66 @@ def highest(words: list[str]) -> int:
     return usage.ru_maxrss * 1024
 
 
+class Bench:
+    def __init__(self, bridge: str, home: str) -> None:
+        self.bridge, self.home = bridge, home
+        self.data = os.path.join(home, "rows.jsonl")
+        rows(self.data, 32)
+        self.tiny = self.path("tiny")
+        checked([bridge, "toy", "--family", "mistral", "--num-layers", "1", "--output", self.tiny])
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.home, name)
+
+    def train(self, model: str, settings: list[str]) -> list[str]:
+        for name in ("run", "run_logs"):
+            shutil.rmtree(self.path(name), ignore_errors=True)
+        return [
+            self.bridge, "train", "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint", model,
+            "--dataset-type", "tokenized", "hf_path=", "--threads", "2", f"dataset.train_data_path={self.data}",
+            "train.train_iters=2", "train.eval_interval=0", f"train.micro_batch_size={MICRO}",
+            f"train.global_batch_size={2 * MICRO}", f"model.seq_length={LENGTH}", f"dataset.seq_length={LENGTH}",
+            "model.tensor_model_parallel_size=1", "scheduler.lr_warmup_iters=0",
+            f"checkpoint.save={self.path('run')}", "checkpoint.save_optim=false", *settings,
+        ]  # fmt: skip
+
+    def model(self, family: str) -> str:
+        """A model of these sizes with random weights, as a directory of Hugging Face."""
+        shape, model = self.path(f"{family}-shape"), self.path(family)
+        checked([self.bridge, "toy", "--family", family, "--num-layers", str(LAYERS), "--output", shape])
+        with open(f"{shape}/config.json") as file:
+            configuration = json.load(file)
+        text = configuration.get("text_config", configuration)
+        text.update(SIZES)
+        if text.get("sliding_window"):
+            text["sliding_window"] = LENGTH // 2
+        if "query_pre_attn_scalar" in text:
+            text["query_pre_attn_scalar"] = SIZES["head_dim"]
+        text["max_position_embeddings"] = max(text["max_position_embeddings"], LENGTH)
+        with open(f"{shape}/config.json", "w") as file:
+            json.dump(configuration, file)
+        checked(self.train(shape, ["checkpoint.random_init=true", "train.train_iters=1"]))
+        checked([self.bridge, "convert", "export", "--megatron-path", self.path("run"), "--hf-path", model])
+        return model
+
+    def compare(self, family: str) -> None:
+        model = self.model(family)
+        for name, settings in MODES:
+            plan = json.loads(checked(self.train(model, settings) + ["--dry-run", "--json"]))
+            estimated = plan["ranks"][0]["bytes"]
+            measured = highest(self.train(model, settings)) - highest(self.train(self.tiny, settings))
+            print(
+                f"{family:12} {name:28} {estimated / 1e6:7.0f} MB {measured / 1e6:7.0f} MB {estimated / measured:6.2f}",
+                flush=True,
+            )
+
+
 def main() -> None:
-    bridge = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory() as home:
-        data = os.path.join(home, "rows.jsonl")
-        rows(data, 32)
-
-        def toy(options: list[str]) -> str:
-            path = os.path.join(home, "-".join(options).replace("--", ""))
-            if not os.path.exists(path):
-                subprocess.run([bridge, "toy", "--output", path, *options], check=True, stdout=subprocess.DEVNULL)
-            return path
-
-        def train(model: str, micro: int, options: list[str]) -> list[str]:
-            return [
-                bridge, "train", "--recipe", "mistral_7b_finetune_config", "--pretrained-checkpoint", model,
-                "--dataset-type", "tokenized", "hf_path=", "--threads", "2", f"dataset.train_data_path={data}", "train.train_iters=2",
-                "train.eval_interval=0", f"train.micro_batch_size={micro}", f"train.global_batch_size={2 * micro}",
-                f"model.seq_length={LENGTH}", f"dataset.seq_length={LENGTH}", "scheduler.lr_warmup_iters=0",
-                f"checkpoint.save={home}/run", "checkpoint.save_optim=false", *options,
-            ]  # fmt: skip
-
-        print(f"{'run':38} {'estimated':>10} {'measured':>10} {'ratio':>6}")
-        for name, options, micro, settings in CASES:
-            model = toy(options or WIDE)
-            subprocess.run(["rm", "-rf", f"{home}/run", f"{home}/run_logs"], check=True)
-            plan = subprocess.run(train(model, micro, settings) + ["--dry-run", "--json"], capture_output=True)
-            if plan.returncode != 0:
-                sys.exit(plan.stderr.decode())
-            estimated = json.loads(plan.stdout)["ranks"][0]["bytes"]
-            found = []
-            for path, size in ((toy(TINY), 1), (model, micro)):
-                subprocess.run(["rm", "-rf", f"{home}/run", f"{home}/run_logs"], check=True)
-                found.append(highest(train(path, size, settings)))
-            # The weights of full training are copies of a file that is mapped and counts too.
-            isCopied = "--peft-scheme" not in settings
-            files = [entry for entry in os.scandir(model) if entry.name.endswith(".safetensors")]
-            mapped = sum(entry.stat().st_size for entry in files) if isCopied else 0
-            measured = found[1] - found[0] - mapped
-            print(f"{name:38} {estimated / 1e6:7.0f} MB {measured / 1e6:7.0f} MB {estimated / measured:6.2f}", flush=True)
+        bench = Bench(os.path.abspath(sys.argv[1]), home)
+        print(f"{'model':12} {'run':28} {'estimated':>10} {'measured':>10} {'ratio':>6}")
+        for family in sys.argv[2:] or FAMILIES:
+            bench.compare(family)
 
 
 main()

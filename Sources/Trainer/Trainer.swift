@@ -139,6 +139,8 @@ public final class Trainer {
         let train = components.recipe.train
         defer { components.checkpoints?.release() }
         try resume()
+        // Weights and data were read and checked through large buffers.
+        ProcessMemory.releaseUnused()
         try trace?.align(groups.world)
         for sink in sinks { try sink.begin(components.metadata, after: progress.iteration) }
         var outcome = Outcome(end: .done, iteration: progress.iteration)

@@ -47,11 +47,15 @@ enum { SLOTS = 64 };
 typedef struct slot {
     int64_t key[12];
     dnnl_primitive_t primitive;
-    dnnl_memory_t a, b, c;
+    dnnl_memory_t a, b, c, scratch;
+    size_t scratch_bytes;
 } slot;
 typedef struct thread_state {
     dnnl_stream_t stream;
     slot slots[SLOTS];
+    // Memory that the products of this thread use in turn. Memory of the library would be kept for each of them.
+    void *scratch;
+    size_t scratch_bytes;
 } thread_state;
 
 static pthread_key_t state_key;
@@ -62,6 +66,7 @@ static void empty(slot *s) {
     if (s->a) dnnl_memory_destroy(s->a);
     if (s->b) dnnl_memory_destroy(s->b);
     if (s->c) dnnl_memory_destroy(s->c);
+    if (s->scratch) dnnl_memory_destroy(s->scratch);
     memset(s, 0, sizeof *s);
 }
 
@@ -69,6 +74,7 @@ static void drop(void *pointer) {
     thread_state *state = pointer;
     for (int i = 0; i < SLOTS; i++) empty(&state->slots[i]);
     if (state->stream) dnnl_stream_destroy(state->stream);
+    free(state->scratch);
     free(state);
 }
 
@@ -117,9 +123,10 @@ static dnnl_status_t fill(slot *s, int64_t m, int64_t n, int64_t k, cdnn_matrix 
     dnnl_matmul_desc_t product;
     TRY(dnnl_matmul_desc_init(&product, &da, &db, NULL, &dc));
     dnnl_primitive_attr_t attributes = NULL;
+    TRY(dnnl_primitive_attr_create(&attributes));
+    dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
     if (adds) {
         dnnl_post_ops_t operations;
-        TRY(dnnl_primitive_attr_create(&attributes));
         dnnl_post_ops_create(&operations);
         dnnl_post_ops_append_sum(operations, 1);
         dnnl_primitive_attr_set_post_ops(attributes, operations);
@@ -127,15 +134,29 @@ static dnnl_status_t fill(slot *s, int64_t m, int64_t n, int64_t k, cdnn_matrix 
     }
     dnnl_primitive_desc_t descriptor;
     dnnl_status_t status = dnnl_primitive_desc_create(&descriptor, &product, attributes, engine, NULL);
-    if (attributes) dnnl_primitive_attr_destroy(attributes);
+    dnnl_primitive_attr_destroy(attributes);
     TRY(status);
-    status = dnnl_primitive_create(&s->primitive, descriptor);
+    // The descriptor that is returned belongs to the primitive's.
+    const dnnl_memory_desc_t *needed = dnnl_primitive_desc_query_md(descriptor, dnnl_query_scratchpad_md, 0);
+    s->scratch_bytes = needed ? dnnl_memory_desc_get_size(needed) : 0;
+    status = s->scratch_bytes > 0 ? dnnl_memory_create(&s->scratch, needed, engine, DNNL_MEMORY_NONE) : dnnl_success;
+    if (status == dnnl_success) status = dnnl_primitive_create(&s->primitive, descriptor);
     dnnl_primitive_desc_destroy(descriptor);
     TRY(status);
     TRY(dnnl_memory_create(&s->a, &da, engine, DNNL_MEMORY_NONE));
     TRY(dnnl_memory_create(&s->b, &db, engine, DNNL_MEMORY_NONE));
     TRY(dnnl_memory_create(&s->c, &dc, engine, DNNL_MEMORY_NONE));
     return dnnl_success;
+}
+
+// Makes the scratch memory of a thread large enough.
+static bool reserve(thread_state *state, size_t bytes) {
+    if (bytes <= state->scratch_bytes) return true;
+    free(state->scratch);
+    size_t rounded = (bytes + 4095) / 4096 * 4096;
+    state->scratch = aligned_alloc(4096, rounded);
+    state->scratch_bytes = state->scratch ? rounded : 0;
+    return state->scratch != NULL;
 }
 
 int cdnn_matmul_bf16(int64_t m, int64_t n, int64_t k, cdnn_matrix a, cdnn_matrix b, cdnn_matrix c, bool is_float32,
@@ -157,8 +178,11 @@ int cdnn_matmul_bf16(int64_t m, int64_t n, int64_t k, cdnn_matrix a, cdnn_matrix
     dnnl_memory_set_data_handle_v2(s->a, a.data, state->stream);
     dnnl_memory_set_data_handle_v2(s->b, b.data, state->stream);
     dnnl_memory_set_data_handle_v2(s->c, c.data, state->stream);
-    dnnl_exec_arg_t arguments[] = {{DNNL_ARG_SRC, s->a}, {DNNL_ARG_WEIGHTS, s->b}, {DNNL_ARG_DST, s->c}};
-    dnnl_status_t status = dnnl_primitive_execute(s->primitive, state->stream, 3, arguments);
+    if (!reserve(state, s->scratch_bytes)) return dnnl_out_of_memory;
+    if (s->scratch) dnnl_memory_set_data_handle_v2(s->scratch, state->scratch, state->stream);
+    dnnl_exec_arg_t arguments[] = {
+        {DNNL_ARG_SRC, s->a}, {DNNL_ARG_WEIGHTS, s->b}, {DNNL_ARG_DST, s->c}, {DNNL_ARG_SCRATCHPAD, s->scratch}};
+    dnnl_status_t status = dnnl_primitive_execute(s->primitive, state->stream, s->scratch ? 4 : 3, arguments);
     return status != dnnl_success ? status : dnnl_stream_wait(state->stream);
 }
 

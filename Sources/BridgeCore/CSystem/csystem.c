@@ -7,6 +7,9 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <signal.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -60,6 +63,12 @@ const char *csys_own_library(void) {
 int64_t csys_web_date(const char *text) {
     struct tm date = {0};
     return strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &date) ? (int64_t)timegm(&date) : -1;
+}
+
+void csys_release_unused_memory(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 int csys_populate(void *start, int64_t count) {

@@ -9,10 +9,12 @@ import Recipes
 struct ActivationMemory {
     /// The bytes of what each layer keeps until its backward pass.
     let keptPerLayer: Int
-    /// The most bytes that exist besides during the backward pass of a layer: what is recomputed, and gradients.
+    /// The most bytes that exist besides during the passes of a layer: what is recomputed, gradients, and copies.
     let transient: Int
-    /// The bytes at the output layer: final norm, logits or their gradient.
+    /// The bytes at the output layer: logits and their gradient.
     let output: Int
+    /// The bytes of the residual stream after the last layer.
+    private let stream: Int
 
     /// The memory of a rank.
     ///
@@ -40,30 +42,35 @@ struct ActivationMemory {
         if form.normalizesOutputs { attention += stream }
         var mlp = entered + 2 * element * ffn * tokens
         if form.normalizesOutputs { mlp += stream }
+        var copies = 0
         if peft.scheme != .none {
-            // The low-rank products of the adapted layers; DoRA also keeps their outputs.
-            attention += 2 * element * peft.dim * tokens
-            mlp += 2 * element * peft.dim * tokens
+            // The scaled low-rank products of the seven adapted matrices; DoRA also keeps the outputs of the layers.
+            attention += 4 * element * peft.dim * tokens
+            mlp += 3 * element * peft.dim * tokens
             if peft.scheme == .dora {
                 attention += element * (query + 2 * key) * tokens + 4 * width * tokens
                 mlp += 2 * element * ffn * tokens + 4 * width * tokens
+                // The rows' lengths are those of a float32 copy of the weight with its adapter, made in four steps.
+                copies = 4 * 4 * width * max(ffn, query)
             }
         }
         let whole = attention + stream + mlp
-        // Gradients of the stream, of gate and up and of their product, and the product itself.
-        let gradients = 2 * stream + 4 * element * ffn * tokens + element * width * tokens
+        // Gradients of the stream; of gate, up and their product, which is made again; of the rows that enter and leave
+        // a block; of queries, keys and values.
+        let gradients = 2 * stream + element * tokens * (3 * ffn + 2 * width + 2 * query + 2 * key) + copies
         switch model.recomputeGranularity {
         case .none: (keptPerLayer, transient) = (whole, gradients)
         case .selective: (keptPerLayer, transient) = (attention + stream, mlp + gradients)
-        case .full: (keptPerLayer, transient) = (stream, whole - stream + gradients)
+        // The outputs of both blocks exist once more.
+        case .full: (keptPerLayer, transient) = (stream, whole + gradients)
         }
         let logits = 4 * tokens * decoder.vocabSize
         let limit = 256 << 20
-        let rows = stream + element * width * tokens
         output =
             logits <= limit
-            ? rows + (logits * element / 4 + min(logits, limit / 4)) / tensor
-            : rows + min(limit, logits / tensor) * (4 + element) / 4 + 4 * width * tokens
+            ? (logits * element / 4 + min(logits, limit / 4)) / tensor
+            : min(limit, logits / tensor) * (4 + element) / 4 + 4 * width * tokens
+        self.stream = stream
     }
 
     /// The most bytes of a stage.
@@ -72,8 +79,9 @@ struct ActivationMemory {
     ///   - layers: The number of its layers.
     ///   - microBatches: The number of micro-batches that wait for their backward passes.
     ///   - isLast: Whether the stage has the output layer.
-    /// - Returns: The bytes.
+    /// - Returns: The bytes. Those of the layers and of the output layer exist at different times, but freed memory is kept
+    ///   for the next step by its size, so both count.
     func bytes(layers: Int, microBatches: Int, isLast: Bool) -> Int {
-        layers * keptPerLayer * microBatches + max(transient, isLast ? output : 0)
+        layers * keptPerLayer * microBatches + stream + transient + (isLast ? output : 0)
     }
 }

@@ -37,6 +37,9 @@ void csys_word_wait(const void *word, uint32_t value, int milliseconds);
 // too old to tell.
 int csys_populate(void *start, int64_t count);
 
+// Gives memory of freed objects back to the system, as far as the C library does so.
+void csys_release_unused_memory(void);
+
 // The processors that a process or thread may run on, 0 for the calling thread: writes the lowest `capacity` of their
 // numbers and returns how many there are.
 int csys_processors(int thread, int *numbers, int capacity);
