@@ -1,5 +1,5 @@
 # The same few words everywhere. `make demo` and `make test` do all the set-up that a fresh machine needs.
-.PHONY: help setup stamp build demo learn test test-levels test-parallel test-peers \
+.PHONY: help setup stamp build demo learn test test-levels test-parallel test-peers test-megatron-bridge \
 	bench bench-inference bench-training bench-parallel bench-hub format lint docs clean
 
 BRIDGE = .build/release/bridge
@@ -16,6 +16,7 @@ help:
 	@echo "make test-levels  run the numerical tests at other instruction levels, emulated ones too"
 	@echo "make test-parallel  run the tests of parallel layouts, and a run over two network namespaces"
 	@echo "make test-peers  compare with torch and transformers in a Python venv"
+	@echo "make test-megatron-bridge  have Megatron Bridge itself load torch_dist (needs Python 3.12: PYTHON=python3.12)"
 	@echo "make bench-inference  time inference of a 1 billion parameter model beside transformers and llama.cpp"
 	@echo "make bench-training   time training steps beside torch, transformers and peft"
 	@echo "make bench-parallel   time training with two ranks beside one rank and beside torch's DDP and FSDP2"
@@ -61,6 +62,13 @@ test-peers: build
 	@scripts/setup-peers
 	.venv-peers/bin/python -m unittest discover Tests/Peers
 	.venv-peers/bin/python Tests/Peers/run.py $(BRIDGE)
+
+# In an environment of its own, because Megatron Bridge needs Python 3.12 and another transformers.
+test-megatron-bridge: build
+	@BRIDGE_PEERS_VENV=.venv-megatron-bridge PYTHON=$(or $(PYTHON),python3.12) \
+		scripts/setup-peers requirements-megatron-bridge.txt megatron-bridge==0.6.2
+	.venv-megatron-bridge/bin/python Tests/Peers/check_megatron_bridge.py $(BRIDGE)
+	.venv-megatron-bridge/bin/python Tests/Peers/compare_torch_dist.py $(BRIDGE)
 
 bench: build
 	@scripts/setup-peers

@@ -30,6 +30,7 @@ import shutil
 import torch
 from checkpoints import bits, read_json, read_tensors
 from compare_training import log_of
+from megatron.core.dist_checkpointing import validation
 from megatron_core import processes
 from runner import Runner, main
 from safetensors.torch import load_file
@@ -178,6 +179,9 @@ class Comparison(Runner):
             if listed["files"].get(file.name) != hashlib.sha256(file.read_bytes()).hexdigest():
                 problems.append(f"{file.name} has another checksum")
         self.call("checkpoint", "check", written)
+        # Since megatron-core 0.17.
+        verify = getattr(validation, "verify_integrity_manifest", lambda _: None)
+        verify(str(folder))
         return f"{len(files)} files", problems
 
     def arguments(self, home, model, config, expected, tensors):
@@ -186,7 +190,6 @@ class Comparison(Runner):
         iteration = saved / "iter_0000007"
         iteration.mkdir(parents=True)
         (saved / "latest_checkpointed_iteration.txt").write_text("7", encoding="utf-8")
-        processes(save_process, 1, (1, 1), iteration, config, expected, {})
         arguments = argparse.Namespace(
             num_layers=config["num_hidden_layers"], hidden_size=config["hidden_size"], swiglu=True,
             ffn_hidden_size=config["intermediate_size"], num_attention_heads=config["num_attention_heads"],
@@ -197,8 +200,8 @@ class Comparison(Runner):
             padded_vocab_size=config["vocab_size"], params_dtype=torch.bfloat16, bf16=True,
             iteration=7, consumed_train_samples=56, attention_backend=AttnBackend.auto,
         )  # fmt: skip
-        common = torch.load(iteration / "common.pt", weights_only=False)
-        torch.save(common | {"args": arguments, "checkpoint_version": 3.0}, iteration / "common.pt")
+        common = {"args": arguments, "checkpoint_version": 3.0}
+        processes(save_process, 1, (1, 1), iteration, config, expected, {}, common)
         problems = []
         # With the model, everything is as in it; without, the tensors are.
         for options, target in ((["--hf-model", model], exported), ([], again)):

@@ -196,8 +196,8 @@ def load_process(rank, world, port, layout, folder, config, expected, result):
     torch.save({"problems": problems, "count": count, "iteration": loaded.get("iteration")}, f"{result}.{rank}")
 
 
-def save_process(rank, world, port, layout, folder, config, expected, metadata):
-    """Saves a checkpoint with the expected values."""
+def save_process(rank, world, port, layout, folder, config, expected, metadata, common=None):
+    """Saves a checkpoint with the expected values, and with what all ranks have in common."""
     start(rank, world, port, *layout)
     from megatron.core import dist_checkpointing
 
@@ -209,7 +209,7 @@ def save_process(rank, world, port, layout, folder, config, expected, metadata):
     with torch.no_grad():
         for shard in shards(state):
             shard.data.copy_(part(whole(expected, shard.key), shard))
-    state |= {"iteration": 7, "content_metadata": metadata}
+    state |= {"iteration": 7, "content_metadata": metadata, **(common or {})}
     dist_checkpointing.save(state, str(folder), content_metadata=metadata)
 
 
