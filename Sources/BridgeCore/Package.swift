@@ -22,6 +22,7 @@ let modules: [(name: String, uses: [String])] = [
     ("ModelSchema", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles"]),
     ("CheckpointFormats", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "TorchFiles", "ModelSchema"]),
     ("Recipes", ["JSONTree", "BridgeSupport", "ModelSchema", "Yams"]),
+    ("NativeKernels", ["TensorRuntime", "BridgeSupport", "CFFI"]),
     ("Network", ["BridgeSupport", "CFetch", "CSystem"]),
     (
         "Processing",
@@ -31,13 +32,14 @@ let modules: [(name: String, uses: [String])] = [
         "Models",
         [
             "JSONTree", "TensorRuntime", "Communication", "Imaging", "BridgeSupport", "TensorFiles", "ModelSchema",
-            "Recipes", "Processing",
+            "Recipes", "Processing", "NativeKernels",
         ]
     ),
     (
         "ModelPlugins",
         [
-            "JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "ModelSchema", "CheckpointFormats", "Recipes",
+            "NativeKernels", "JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "ModelSchema",
+            "CheckpointFormats", "Recipes",
             "Processing", "Tokenizers", "Models", "CPluginABI", "CSystem",
         ]
     ),
@@ -75,7 +77,7 @@ let modules: [(name: String, uses: [String])] = [
         [
             "JSONTree", "TensorRuntime", "Communication", "Tokenizers", "BridgeSupport", "TensorFiles", "ModelSchema",
             "CheckpointFormats", "Recipes", "Processing", "Models", "ModelPlugins", "Adapters", "Conversion",
-            "HuggingFaceHub", "Toys",
+            "HuggingFaceHub", "Toys", "NativeKernels",
         ]
     ),
     ("PluginConformance", ["JSONTree", "TensorRuntime", "Communication", "Imaging", "BridgeCore"]),
@@ -127,6 +129,7 @@ let package = Package(
         ),
         .target(name: "CPluginABI", path: "CPluginABI"),
         .target(name: "CSystem", path: "CSystem"),
+        .target(name: "CFFI", path: "CFFI", linkerSettings: [.linkedLibrary("ffi")]),
         .target(name: "CFetch", path: "CFetch"),
         .target(name: "CMPI", path: "CMPI"),
         // Of libxxhash it takes the header, which has all of it.

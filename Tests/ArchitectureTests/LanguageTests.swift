@@ -26,7 +26,8 @@ import Testing
         ("Sources/BridgeCore/CFetch", ".h"), ("Sources/BridgeCore/CSystem", ".c"),
         ("Sources/BridgeCore/CSystem", ".h"), ("Sources/Parquet", ".swift"), ("Sources/Datasets", ".swift"),
         ("Sources/BridgeCore/BridgeCore", ".swift"), ("Sources/BridgeCore/Recipes", ".swift"),
-        ("Sources/BridgeCore/PluginConformance", ".swift"),
+        ("Sources/BridgeCore/PluginConformance", ".swift"), ("Sources/BridgeCore/NativeKernels", ".swift"),
+        ("Sources/PluginScaffold", ".swift"),
         ("Sources/Trainer", ".swift"), ("Sources/bridge-cli", ".swift"), ("Plugins", ".swift"),
         ("Examples", ".swift"), ("Examples", ".py"),
     ]

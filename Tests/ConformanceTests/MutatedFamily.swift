@@ -10,6 +10,8 @@ enum Mutation: Sendable, CaseIterable {
     case swappedGateAndUp, swappedKeyAndValue, movedRotaryPairs, wrongNormOffset
     case fixedLayer, repeatedTensor, transformWithoutInverse, lossyTransform
     case keyWithoutVerdict, unreadKey, wrongLayerCount
+    /// Not a mistake: the embeddings go through a native kernel.
+    case cappedEmbeddings
 }
 
 /// A family with the model of the fixture `mistral`, and a mistake.
@@ -35,6 +37,10 @@ final class MutatedModel: CausalModel {
         var form = try DecoderArchitecture(alike: provider.decoder)
         if provider.mutation == .wrongNormOffset {
             form.norm = RMSNormOptions(epsilon: form.norm.epsilon, gainOffset: 1)
+        }
+        if provider.mutation == .cappedEmbeddings {
+            let softcap = try weights.kernels.kernel("softcap")
+            form.embeddingFunction = { try softcap([$0.cast(to: .float32)], [0.75]) }
         }
         decoder = try TransformerDecoder(provider.decoder, form: form, weights: weights)
     }
@@ -190,7 +196,7 @@ struct MutatedBridge: ModelBridge {
     private func change(_ table: inout ParameterTable, _ decoder: DecoderConfiguration) {
         let heights = [decoder.ffnHiddenSize, decoder.ffnHiddenSize]
         switch mutation {
-        case .none, .wrongNormOffset, .keyWithoutVerdict, .unreadKey: break
+        case .none, .wrongNormOffset, .keyWithoutVerdict, .unreadKey, .cappedEmbeddings: break
         case .wrongSplit: table.mappings[3].split = .column
         case .wrongStage: table.mappings[7].stage = .first
         case .wrongParts: table.mappings[2].parts = nil

@@ -99,7 +99,7 @@ import Testing
     }
 
     @Test func everyMutationIsTested() {
-        let tested = Set(Self.expected.map(\.mutation)).union([.none, .transposedSquare])
+        let tested = Set(Self.expected.map(\.mutation)).union([.none, .transposedSquare, .cappedEmbeddings])
         #expect(tested == Set(Mutation.allCases))
     }
 

@@ -83,7 +83,8 @@ extension AutoBridge {
                 elementType: elementType,
                 engine: engine,
                 isTied: isTied,
-                parallelism: parallelism
+                parallelism: parallelism,
+                kernels: catalog.kernels
             )
         )
     }

@@ -39,7 +39,7 @@ extension AutoBridge {
             throw BridgeError(.badArgument, "the element type is \(type.rawValue), expected float32 or bfloat16")
         }
         return try model.provider.provide(
-            WeightLoader(engine: engine, elementType: type, verification: verification).load(
+            WeightLoader(engine: engine, elementType: type, verification: verification, kernels: catalog.kernels).load(
                 parameters,
                 parallelism: parallelism ?? ModelParallelism(layerCount: model.provider.decoder.numLayers)
             )

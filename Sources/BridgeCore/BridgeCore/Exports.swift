@@ -7,6 +7,7 @@
 @_exported public import ModelPlugins
 @_exported public import ModelSchema
 @_exported public import Models
+@_exported public import NativeKernels
 @_exported public import Processing
 @_exported public import Recipes
 @_exported public import TensorFiles

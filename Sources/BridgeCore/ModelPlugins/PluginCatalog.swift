@@ -1,6 +1,7 @@
 public import BridgeSupport
 import CSystem
 public import ModelSchema
+public import NativeKernels
 
 /// The plugins of a process and their families.
 public struct PluginCatalog: Sendable {
@@ -63,9 +64,12 @@ public struct PluginCatalog: Sendable {
 
     /// The families of plugins that are part of the program, such as a plugin in its own tests.
     ///
-    /// - Parameter plugins: The plugins.
-    /// - Throws: `BridgeError` for two plugins that claim one architecture.
-    public init(linked plugins: [any ModelPlugin]) throws {
+    /// - Parameters:
+    ///   - plugins: The plugins.
+    ///   - files: Libraries that are loaded besides, such as those with kernels.
+    /// - Throws: `BridgeError` for a file that does not load, and for two plugins that claim one architecture.
+    public init(linked plugins: [any ModelPlugin], files: [String] = []) throws {
+        for path in files { try add(PluginLoader.load(path)) }
         for plugin in plugins {
             let name = "\(type(of: plugin))"
             try add(
@@ -75,7 +79,8 @@ public struct PluginCatalog: Sendable {
                     version: PluginLoader.version,
                     coreBuild: PluginLoader.coreBuild,
                     compiler: PluginLoader.compiler,
-                    plugin: plugin
+                    plugin: plugin,
+                    kernels: []
                 )
             )
         }
@@ -98,8 +103,19 @@ public struct PluginCatalog: Sendable {
                 homes[architecture] = (bridge, plugin)
             }
         }
+        for kernel in plugin.kernels {
+            if let other = plugins.first(where: { $0.kernels.contains { $0.name == kernel.name } }) {
+                throw BridgeError(
+                    .badPlugin,
+                    "\(other.path) and \(plugin.path) both have the kernel \(kernel.name); remove one of them"
+                )
+            }
+        }
         plugins.append(plugin)
     }
+
+    /// The kernels of all plugins.
+    public var kernels: NativeKernels { NativeKernels(plugins.flatMap(\.kernels)) }
 
     /// All families.
     public var bridges: [any ModelBridge] { plugins.flatMap(\.plugin.bridges) }

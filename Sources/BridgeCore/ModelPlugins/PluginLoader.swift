@@ -2,6 +2,7 @@ import BridgeSupport
 import CPluginABI
 import CSystem
 import Glibc
+public import NativeKernels
 
 /// A plugin that has been loaded.
 public struct LoadedPlugin: Sendable {
@@ -17,6 +18,13 @@ public struct LoadedPlugin: Sendable {
     public let compiler: String
     /// Its plugin.
     public let plugin: any ModelPlugin
+    /// Its kernels.
+    public let kernels: [NativeKernel]
+}
+
+/// What a library with kernels only has for families: none.
+struct KernelPlugin: ModelPlugin {
+    var bridges: [any ModelBridge] { [] }
 }
 
 /// Loads shared libraries, and reports why one cannot be used.
@@ -64,7 +72,9 @@ public enum PluginLoader {
             throw bad("\(path) cannot be loaded: \(reason)")
         }
         isLoaded = true
-        guard let abi = dlsym(handle, "bridge_plugin_abi"), let make = dlsym(handle, "bridge_plugin_make") else {
+        let make = dlsym(handle, "bridge_plugin_make")
+        let hasKernels = dlsym(handle, "bridge_plugin_kernels") != nil
+        guard let abi = dlsym(handle, "bridge_plugin_abi"), make != nil || hasKernels else {
             let missing = dlsym(handle, "bridge_plugin_abi") == nil ? "bridge_plugin_abi" : "bridge_plugin_make"
             dlclose(handle)
             throw bad("\(path) does not export \(missing), so it is not a Bridge plugin; see the article AddAModel")
@@ -72,9 +82,14 @@ public enum PluginLoader {
         guard let descriptor = unsafeBitCast(abi, to: bridge_plugin_abi_function.self)() else {
             throw bad("\(path) has no descriptor: bridge_plugin_abi returned nothing")
         }
-        try check(descriptor.pointee, path)
-        guard let box = unsafeBitCast(make, to: bridge_plugin_make_function.self)() else {
-            throw bad("\(path) has no plugin: bridge_plugin_make returned nothing")
+        try check(descriptor.pointee, path, hasSwift: make != nil)
+        let kernels = try KernelTable.kernels(of: handle, path)
+        var plugin: any ModelPlugin = KernelPlugin()
+        if let make {
+            guard let box = unsafeBitCast(make, to: bridge_plugin_make_function.self)() else {
+                throw bad("\(path) has no plugin: bridge_plugin_make returned nothing")
+            }
+            plugin = PluginBox.take(box)
         }
         return LoadedPlugin(
             path: path,
@@ -82,7 +97,8 @@ public enum PluginLoader {
             version: text(descriptor.pointee.version),
             coreBuild: text(descriptor.pointee.core_build),
             compiler: text(descriptor.pointee.compiler),
-            plugin: PluginBox.take(box)
+            plugin: plugin,
+            kernels: kernels
         )
     }
 
@@ -107,9 +123,12 @@ public enum PluginLoader {
                 { context in
                     guard let name = context?.assumingMemoryBound(to: CChar.self),
                         let handle = dlopen(name, RTLD_NOW | RTLD_LOCAL),
-                        let abi = dlsym(handle, "bridge_plugin_abi"), let make = dlsym(handle, "bridge_plugin_make"),
-                        let descriptor = unsafeBitCast(abi, to: bridge_plugin_abi_function.self)(),
-                        (try? PluginLoader.check(descriptor.pointee, "")) != nil,
+                        let abi = dlsym(handle, "bridge_plugin_abi"),
+                        let descriptor = unsafeBitCast(abi, to: bridge_plugin_abi_function.self)()
+                    else { return PluginLoader.loadedStatus }
+                    let make = dlsym(handle, "bridge_plugin_make")
+                    guard (try? PluginLoader.check(descriptor.pointee, "", hasSwift: make != nil)) != nil,
+                        (try? KernelTable.kernels(of: handle, "")) != nil, let make,
                         let box = unsafeBitCast(make, to: bridge_plugin_make_function.self)()
                     else { return PluginLoader.loadedStatus }
                     _ = PluginBox.take(box)
@@ -136,7 +155,7 @@ public enum PluginLoader {
         }
     }
 
-    private static func check(_ descriptor: bridge_plugin_descriptor, _ path: String) throws {
+    private static func check(_ descriptor: bridge_plugin_descriptor, _ path: String, hasSwift: Bool) throws {
         guard descriptor.abi_version == bridge_plugin_abi_version() else {
             let side =
                 descriptor.abi_version < bridge_plugin_abi_version() ? "rebuild the plugin" : "use a newer Bridge"
@@ -147,6 +166,7 @@ public enum PluginLoader {
                 "\(path) has a descriptor of \(descriptor.byte_count) bytes, expected \(MemoryLayout<bridge_plugin_descriptor>.size); rebuild the plugin"
             )
         }
+        guard hasSwift else { return }
         guard text(descriptor.compiler) == compiler else {
             throw bad(
                 "\(path) was compiled with \(text(descriptor.compiler)), this Bridge with \(compiler); rebuild the plugin with the same Swift"

@@ -25,6 +25,24 @@ typedef struct bridge_plugin_descriptor {
     const char *version;
 } bridge_plugin_descriptor;
 
+// A kernel: a C function with its signature as a text, see KernelSignature in the module NativeKernels.
+typedef struct bridge_kernel {
+    const char *name;
+    const char *signature;
+    const char *symbol;         // the function, exported by the library
+    const char *backward;       // the function of the gradients; NULL for none
+} bridge_kernel;
+
+typedef struct bridge_kernel_table {
+    uint32_t byte_count;        // sizeof(bridge_kernel)
+    uint32_t count;
+    const bridge_kernel *kernels;
+} bridge_kernel_table;
+
+// What a plugin may export besides, or instead of bridge_plugin_make: then it has kernels only, and its core_build and compiler
+// are not compared.
+typedef const bridge_kernel_table *(*bridge_plugin_kernels_function)(void);
+
 // What a plugin exports: `const bridge_plugin_descriptor *bridge_plugin_abi(void)` and `void *bridge_plugin_make(void)`.
 typedef const bridge_plugin_descriptor *(*bridge_plugin_abi_function)(void);
 typedef void *(*bridge_plugin_make_function)(void);

@@ -33,6 +33,8 @@ public struct DecoderArchitecture: Sendable {
     public var attentionScale: Float
     /// The factor of token embeddings; nil for none.
     public var embeddingScale: Float?
+    /// A function of scaled token embeddings [N, D] to others of the same shape, such as a native kernel; nil for none.
+    public var embeddingFunction: (@Sendable (_ embeddings: Tensor) throws -> Tensor)?
     /// Whether queries and keys are normalised head by head before the rotary embedding.
     public var normalizesHeads = false
     /// Whether the outputs of attention and MLP are normalised before they are added to the residual stream.

@@ -1,4 +1,5 @@
 import BridgeSupport
+public import NativeKernels
 public import TensorRuntime
 
 /// The weights of a model in memory, found by Megatron-Core's names.
@@ -13,6 +14,9 @@ public final class ModelWeights {
     /// The floating-point type.
     public let elementType: ElementType
 
+    /// The native kernels of the loaded plugins.
+    public let kernels: NativeKernels
+
     /// Whether the output layer is the embedding.
     let isTied: Bool
 
@@ -24,8 +28,10 @@ public final class ModelWeights {
         elementType: ElementType,
         engine: any TensorEngine,
         isTied: Bool,
-        parallelism: ModelParallelism
+        parallelism: ModelParallelism,
+        kernels: NativeKernels
     ) {
+        self.kernels = kernels
         self.pieces = pieces
         self.elementType = elementType
         self.engine = engine

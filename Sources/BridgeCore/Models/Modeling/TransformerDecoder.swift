@@ -110,10 +110,11 @@ public final class TransformerDecoder: @unchecked Sendable {
     ///
     /// - Parameter tokens: Every one below the size of the vocabulary.
     /// - Returns: [tokens.count, D].
-    /// - Throws: What the tensor-parallel group throws.
+    /// - Throws: What the tensor-parallel group throws, and the family's function of embeddings.
     public func embed(_ tokens: [Int32]) throws -> Tensor {
         let rows = try embedding.tensor.vocabularyParallelRows(tokens, embedding.shard, over: parallelism.groups.tp)
-        return form.embeddingScale.map { rows * $0 } ?? rows
+        let scaled = form.embeddingScale.map { rows * $0 } ?? rows
+        return try form.embeddingFunction.map { try $0(scaled) } ?? scaled
     }
 
     /// The residual stream after the last layer, before the final norm.

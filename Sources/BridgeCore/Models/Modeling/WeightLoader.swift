@@ -1,6 +1,7 @@
 import BridgeSupport
 import Communication
 package import ModelSchema
+package import NativeKernels
 package import TensorFiles
 package import TensorRuntime
 
@@ -12,7 +13,16 @@ package struct WeightLoader {
     /// The verification of mapped weights in the background; nil to verify them during loading.
     var verification: WeightVerification?
 
-    package init(engine: any TensorEngine, elementType: ElementType, verification: WeightVerification? = nil) {
+    /// The kernels of plugins, which a model may use.
+    let kernels: NativeKernels
+
+    package init(
+        engine: any TensorEngine,
+        elementType: ElementType,
+        verification: WeightVerification? = nil,
+        kernels: NativeKernels
+    ) {
+        self.kernels = kernels
         self.engine = engine
         self.elementType = elementType
         self.verification = verification
@@ -77,7 +87,8 @@ package struct WeightLoader {
             elementType: elementType,
             engine: engine,
             isTied: isTied,
-            parallelism: parallelism
+            parallelism: parallelism,
+            kernels: kernels
         )
     }
 

@@ -36,6 +36,9 @@ final class GradientNode: @unchecked Sendable {
 }
 
 extension Tensor {
+    /// Whether operations on tracked tensors are recorded here.
+    package static var recordsOperations: Bool { ForwardContext.current.recordsOperations }
+
     /// This tensor as a leaf whose gradient is requested.
     ///
     /// - Parameter accumulator: Where the gradient is added up; nil for one that ``Gradients`` hands out.
@@ -54,7 +57,7 @@ extension Tensor {
     ///   - recompute: Makes this tensor again from what `backward` keeps; nil where that costs more than memory.
     ///   - backward: Gives, for the gradient of this tensor, those of the inputs; nil for one that has none.
     /// - Returns: The same elements, tracked.
-    func tracked(
+    package func tracked(
         _ inputs: [Tensor],
         recompute: (() -> Tensor)? = nil,
         _ backward: @escaping (Tensor) -> [Tensor?]

@@ -61,6 +61,12 @@ extension Plugins {
         func run() throws {
             guard let stateFile else { return try runInChild() }
             let catalog = try PluginCatalog(files: [path], directories: [], triesFirst: true)
+            guard !catalog.bridges.isEmpty else {
+                throw BridgeError(
+                    .badArgument,
+                    "\(path) has no family, only kernels, and the rules are about families; test the plugin that uses them"
+                )
+            }
             let suite = ConformanceSuite(
                 catalog: catalog,
                 engine: CPUEngine(threadCount: threads.count),
