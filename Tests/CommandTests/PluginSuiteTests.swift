@@ -51,6 +51,23 @@ import Testing
         #expect(try BridgeProcess.run("plugins", "test", Self.plugin, "--reference", "x").status == 64)
     }
 
+    @Test func aPluginThatEndsTheProcessIsNamedWithTheRule() throws {
+        let plugin = BridgeProcess.buildDirectory.appendingPathComponent("libGemma3VLPlugin.so").path
+        let run = try BridgeProcess(["plugins", "test", plugin])
+        func child() -> Int32? {
+            let threads = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(run.identifier)/task")) ?? []
+            return threads.lazy.compactMap { thread in
+                try? String(contentsOfFile: "/proc/\(run.identifier)/task/\(thread)/children", encoding: .utf8)
+            }.flatMap { $0.split(separator: " ") }.compactMap { Int32($0) }.first
+        }
+        // Its families are being checked when the first rule is printed.
+        try wait(until: "the first rule is printed") { run.outputSoFar.contains("✅") || !run.isRunning }
+        kill(try #require(child()), SIGKILL)
+        let outcome = try run.wait()
+        expect(outcome, failsWith: 1, mentioning: plugin, "stopped the process with signal 9 in gemma3")
+        #expect(outcome.sentence.contains("while it was checked that"), "\(outcome.errors)")
+    }
+
     @Test func aNewPackageIsOutsideOfTheSources() throws {
         let scratch = try TemporaryDirectory()
         let directory = scratch.path("Sample")

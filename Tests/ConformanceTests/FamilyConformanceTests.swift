@@ -48,6 +48,24 @@ import Testing
         Self.expectKept(results.filter { $0.family == "gemma3_text" }, skipping: [.checkpoint, .parity])
     }
 
+    /// The parameters of the published checkpoints, as their model cards and configurations give them.
+    @Test(arguments: [
+        ("Llama", "llama", "1b", 1_235_814_400), ("Llama", "llama", "8b", 8_030_261_248),
+        ("Qwen", "qwen2", "0.5b", 494_032_768), ("Qwen", "qwen2", "7b", 7_615_616_512),
+        ("Qwen", "qwen3", "0.6b", 596_049_920), ("Qwen", "qwen3", "8b", 8_190_735_360),
+    ])
+    func aPublishedSizeHasTheParametersOfThePublishedModel(
+        _ plugin: String,
+        _ family: String,
+        _ size: String,
+        _ parameters: Int
+    ) throws {
+        let path = BridgeProcess.buildDirectory.appendingPathComponent("lib\(plugin)Example.so").path
+        let catalog = try PluginCatalog(files: [path], directories: [])
+        let toy = try ToyModel(family: family, options: .init(realSize: size), catalog: catalog)
+        #expect(toy.parameterCount == parameters)
+    }
+
     @Test(arguments: [("Llama", ["llama"]), ("Qwen", ["qwen2", "qwen3"])])
     func theExamplesKeepTheRules(_ plugin: String, _ families: [String]) throws {
         let root = "\(Fixtures.repository)/Examples/Plugins/\(plugin)/Tests/Fixtures"

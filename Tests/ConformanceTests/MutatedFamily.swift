@@ -1,4 +1,5 @@
 import BridgeCore
+import Communication
 import JSONTree
 import TensorRuntime
 
@@ -10,6 +11,7 @@ enum Mutation: Sendable, CaseIterable {
     case swappedGateAndUp, swappedKeyAndValue, movedRotaryPairs, wrongNormOffset
     case fixedLayer, repeatedTensor, transformWithoutInverse, lossyTransform
     case keyWithoutVerdict, unreadKey, wrongLayerCount
+    case positionsOfTheBatch, lostGradient, scaleOfTheLayout
     /// Not a mistake: the embeddings go through a native kernel.
     case cappedEmbeddings
 }
@@ -38,6 +40,17 @@ final class MutatedModel: CausalModel {
         if provider.mutation == .wrongNormOffset {
             form.norm = RMSNormOptions(epsilon: form.norm.epsilon, gainOffset: 1)
         }
+        if provider.mutation == .positionsOfTheBatch {
+            // The scale of a token depends on its position in the pass, not in the sequence.
+            form.embeddingFunction = { rows in
+                let scales = (0..<rows.shape[0]).map { 1 + Float($0) / 16 }
+                return rows * Tensor(scales, shape: [rows.shape[0], 1], on: rows.engine)
+            }
+        }
+        if provider.mutation == .scaleOfTheLayout {
+            form.embeddingScale = Float(weights.parallelism.groups.mp.size)
+        }
+        if provider.mutation == .lostGradient { form.embeddingFunction = { $0.detached } }
         if provider.mutation == .cappedEmbeddings {
             let softcap = try weights.kernels.kernel("softcap")
             form.embeddingFunction = { try softcap([$0.cast(to: .float32)], [0.75]) }
@@ -196,7 +209,9 @@ struct MutatedBridge: ModelBridge {
     private func change(_ table: inout ParameterTable, _ decoder: DecoderConfiguration) {
         let heights = [decoder.ffnHiddenSize, decoder.ffnHiddenSize]
         switch mutation {
-        case .none, .wrongNormOffset, .keyWithoutVerdict, .unreadKey, .cappedEmbeddings: break
+        case .none, .wrongNormOffset, .keyWithoutVerdict, .unreadKey, .cappedEmbeddings, .positionsOfTheBatch,
+            .lostGradient, .scaleOfTheLayout:
+            break
         case .wrongSplit: table.mappings[3].split = .column
         case .wrongStage: table.mappings[7].stage = .first
         case .wrongParts: table.mappings[2].parts = nil

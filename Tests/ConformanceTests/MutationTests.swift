@@ -82,6 +82,19 @@ import Testing
             .lossyTransform, .transforms, "line 6 (decoder.layers.*.mlp.linear_fc1.weight)",
             ["4224 of the 8448 elements"]
         ),
+        (
+            .positionsOfTheBatch, .decoding, "",
+            ["the logits of cached decoding differ", "position in the sequence, not in the batch"]
+        ),
+        (.scaleOfTheLayout, .tensorParallel, "", ["rank 0 of TP 2 PP 1 has logits that differ from those of one rank"]),
+        (
+            .scaleOfTheLayout, .pipelineParallel, "",
+            ["rank 0 of TP 1 PP 2 has logits that differ from those of one rank"]
+        ),
+        (
+            .lostGradient, .gradients, "line 1 (embedding.word_embeddings.weight)",
+            ["has no gradient: nothing that the loss depends on is computed with it"]
+        ),
         (.keyWithoutVerdict, .settings, "", ["the key attention_sink_size, which has no verdict"]),
         (
             .unreadKey, .configurationKeys, "configuration table, line 11 (rms_norm_eps)",
