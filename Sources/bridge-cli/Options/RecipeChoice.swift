@@ -9,7 +9,7 @@ struct RecipeChoice {
     private let options: RecipeOptions
     private let catalog: PluginCatalog
 
-    /// The completed options, and the words of the command that says the same with a recipe.
+    /// The completed options, and the words of the equivalent command with a recipe.
     struct Result {
         var options: RecipeOptions
         /// Empty where nothing was chosen.
