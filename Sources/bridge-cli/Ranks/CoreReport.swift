@@ -19,9 +19,8 @@ struct CoreReport {
         if unusedCount > 0 {
             let given = ByteFormat.counted(cores.first?.processorCount ?? 1, "core")
             Output.printError(
-                "warning: the launcher gives rank 0 \(given), and no rank the other \(unusedCount) of this host; start the "
-                    + "ranks with 'mpirun --bind-to none', 'srun --cpu-bind=none' or --nproc-per-node, and they divide all "
-                    + "cores"
+                "warning: mpirun gives rank 0 \(given), and no rank the other \(unusedCount) of this host; start the ranks with "
+                    + "'mpirun --bind-to none' or --nproc-per-node, and they divide all cores"
             )
         }
         guard cores.count > 1 else { return }

@@ -17,13 +17,16 @@ enum Ranks {
     /// - Throws: `BridgeError` when MPI cannot be started.
     static func join(threads: Int?, binds: Bool) throws -> any RankWorld {
         guard RankEnvironment.current == .mpi else { return SingleRankWorld() }
+        let isOfMPIRun = ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_SIZE"] != nil
         // MPI waits for all ranks without a limit.
         Interrupt.endsAfter(seconds: 600)
         defer { alarm(0) }
         let world = try MPIWorld(threadCount: threads, binds: binds)
         joined.withLock { $0 = world }
         OutputMode.use(rank: world.size > 1 ? world.rank : nil)
-        if world.rank == 0 { CoreReport(world.cores, unusedCount: world.unusedProcessorCount).show() }
+        // The parent of a rank of Slurm has the cores of the node, of which a job may have some only.
+        let unused = isOfMPIRun ? world.unusedProcessorCount : 0
+        if world.rank == 0 { CoreReport(world.cores, unusedCount: unused).show() }
         return world.size > 1 ? world : SingleRankWorld()
     }
 

@@ -86,10 +86,10 @@ import Testing
             return outcome.errors
         }
         let bound = try run("bound", "-np 1")
-        #expect(bound.contains("warning: the launcher gives rank 0 1 core,"), "\(bound)")
+        #expect(bound.contains("warning: mpirun gives rank 0 1 core,"), "\(bound)")
         #expect(bound.contains("no rank the other \(all.count - 1)"), "\(bound)")
         let two = try run("two", "-np 2 --bind-to none")
-        #expect(!two.contains("warning: the launcher"), "\(two)")
+        #expect(!two.contains("warning: mpirun"), "\(two)")
         for (rank, part) in all.parts(2).enumerated() {
             #expect(two.contains("rank \(rank): cores \(part) of "), "\(two)")
         }

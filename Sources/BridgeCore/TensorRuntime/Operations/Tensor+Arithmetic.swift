@@ -42,9 +42,12 @@ extension Tensor {
 
     /// The product, element by element.
     public static func * (left: Tensor, right: Tensor) -> Tensor {
-        let (a, b) = (left.detached, right.detached)
-        return combine(.multiply, left, right).tracked([left, right]) {
-            [($0 * b).summed(to: a.shape), ($0 * a).summed(to: b.shape)]
+        // Each factor is kept for the gradient of the other one only.
+        let (shapes, a, b) = (
+            (left.shape, right.shape), right.isTracked ? left.detached : nil, left.isTracked ? right.detached : nil
+        )
+        return combine(.multiply, left, right).tracked([left, right]) { gradient in
+            [b.map { (gradient * $0).summed(to: shapes.0) }, a.map { (gradient * $0).summed(to: shapes.1) }]
         }
     }
 
