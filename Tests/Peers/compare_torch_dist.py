@@ -91,7 +91,8 @@ class Comparison(Runner):
         self.judge(f"integrity of {family}", lambda: self.integrity(home, model))
         if family == "mistral":
             self.judge("arguments of Megatron-LM", lambda: self.arguments(home, model, config, expected, tensors))
-            self.judge("adapters of Megatron Bridge", lambda: self.adapters(home, model, config))
+            for scheme in ("lora", "dora"):
+                self.judge(f"adapters of Megatron Bridge, {scheme}", lambda: self.adapters(home, model, config, scheme))
             self.judge("adapters of a run", lambda: self.adapter_run(home, model, config))
             for layout, world, precision in RUNS:
                 title = f"resumes {precision} TP {layout[0]} PP {layout[1]} on {world} processes"
@@ -233,17 +234,21 @@ class Comparison(Runner):
         text = "".join(json.dumps({"input_ids": row, "labels": row}) + "\n" for row in rows)
         (home / "rows.jsonl").write_text(text, encoding="utf-8")
 
-    def adapters(self, home, model, config):
-        rank, alpha = 4, 12
-        saved, peft, again = home / "adapters", home / "peft", home / "adapters-again"
+    def adapters(self, home, model, config, scheme):
+        rank, alpha, ranks = 4, 12, 2
+        saved, peft, again = (home / f"{scheme}-{name}" for name in ("saved", "peft", "again"))
         iteration = saved / "iter_0000007"
         iteration.mkdir(parents=True)
         (saved / "latest_checkpointed_iteration.txt").write_text("7", encoding="utf-8")
-        expected = adapter_tensors(config, rank, torch.Generator().manual_seed(self.seed))
-        processes(adapter_process, 2, iteration, expected)
-        self.call("convert", "import", "--hf-model", model, "--megatron-path", home / "base", "--format", "torch_dist", "--overwrite")
+        expected = adapter_tensors(config, rank, torch.Generator().manual_seed(self.seed), scheme)
+        processes(adapter_process, ranks, iteration, expected)
+        self.call(
+            "convert", "import", "--hf-model", model, "--megatron-path", home / "base", "--format", "torch_dist", "--tp", ranks,
+            "--overwrite",
+        )  # fmt: skip
         text = (home / "base" / "iter_0000000" / "run_config.yaml").read_text(encoding="utf-8")
-        text += f"peft:\n  _target_: megatron.bridge.peft.lora.LoRA\n  alpha: {alpha}\n  dim: {rank}\n  dropout: 0.0\n"
+        target = {"lora": "lora.LoRA", "dora": "dora.DoRA"}[scheme]
+        text += f"peft:\n  _target_: megatron.bridge.peft.{target}\n  alpha: {alpha}\n  dim: {rank}\n  dropout: 0.0\n"
         (iteration / "run_config.yaml").write_text(text, encoding="utf-8")
         self.call("adapter", "export", "--hf-model", model, "--adapter", saved, "--output", peft)
         settings, found = read_json(peft / "adapter_config.json"), load_file(peft / "adapter_model.safetensors")
@@ -263,6 +268,10 @@ class Comparison(Runner):
                 name = f"base_model.model.model.layers.{{}}.{block}.{part}_proj.lora_{letter}.weight"
                 layers = [wanted[name.format(layer)] for layer in range(config["num_hidden_layers"])]
                 stored[f"decoder.layers.{module}.adapter.adapter_{part}.linear_{kind}.weight"] = torch.stack(layers)
+            if scheme == "dora":
+                name = f"base_model.model.model.layers.{{}}.{block}.{part}_proj.lora_magnitude_vector"
+                layers = [wanted[name.format(layer)] for layer in range(config["num_hidden_layers"])]
+                stored[f"decoder.layers.{module}.adapter.adapter_{part}.weight_magnitude"] = torch.stack(layers)
         stored |= {key: tensor for key, tensor in expected.items() if "linear_proj" in key or "linear_fc2" in key}
         problems += self.loaded(stored, again / "iter_0000000")
         return f"{len(wanted) + len(stored)} tensors", problems
@@ -273,25 +282,33 @@ class Comparison(Runner):
         heads, groups, size = config["num_attention_heads"], config["num_key_value_heads"], config["head_dim"]
         found = {}
 
-        def add(layer, module, one, other):
+        def add(layer, module, one, other, magnitude):
             name = f"base_model.model.model.layers.{layer}.{module}"
             found[f"{name}.lora_A.weight"], found[f"{name}.lora_B.weight"] = one.contiguous(), other.contiguous()
+            if magnitude is not None:
+                found[f"{name}.lora_magnitude_vector"] = magnitude.contiguous()
 
         for layer in range(config["num_hidden_layers"]):
 
-            def pair(module):
-                start = f"decoder.layers.{module}.adapter.linear_"
-                return expected[f"{start}in.weight"][layer], expected[f"{start}out.weight"][layer]
+            def parts(module):
+                start = f"decoder.layers.{module}.adapter."
+                names = (f"{start}linear_in.weight", f"{start}linear_out.weight", f"{start}weight_magnitude")
+                return [expected[name][layer] if name in expected else None for name in names]
 
-            one, other = pair("self_attention.linear_qkv")
-            grouped = other.reshape(groups, heads // groups + 2, size, -1)
+            def split(tensor, rows):
+                """The rows of all groups that are those of one projection."""
+                if tensor is None:
+                    return None
+                return tensor.reshape(groups, heads // groups + 2, size, -1)[:, rows].reshape(-1, *tensor.shape[1:])
+
+            one, *others = parts("self_attention.linear_qkv")
             for part, rows in {"q": slice(0, -2), "k": slice(-2, -1), "v": slice(-1, None)}.items():
-                add(layer, f"self_attn.{part}_proj", one, grouped[:, rows].reshape(-1, other.shape[1]))
-            one, other = pair("mlp.linear_fc1")
-            for part, half in zip(("gate", "up"), other.chunk(2)):
-                add(layer, f"mlp.{part}_proj", one, half)
-            add(layer, "self_attn.o_proj", *pair("self_attention.linear_proj"))
-            add(layer, "mlp.down_proj", *pair("mlp.linear_fc2"))
+                add(layer, f"self_attn.{part}_proj", one, *(split(other, rows) for other in others))
+            one, *others = parts("mlp.linear_fc1")
+            for half, part in enumerate(("gate", "up")):
+                add(layer, f"mlp.{part}_proj", one, *(other if other is None else other.chunk(2)[half] for other in others))
+            add(layer, "self_attn.o_proj", *parts("self_attention.linear_proj"))
+            add(layer, "mlp.down_proj", *parts("mlp.linear_fc2"))
         return found
 
     @staticmethod

@@ -224,8 +224,8 @@ def whole(expected, key):
     return tensor.chunk(2)[half == "_v"] if half else tensor
 
 
-def adapter_tensors(config, rank, generator):
-    """Random LoRA matrices of every layer under the names that Megatron Bridge's checkpoints have, layers stacked."""
+def adapter_tensors(config, rank, generator, scheme="lora"):
+    """Random matrices of LoRA, and magnitudes of DoRA, of every layer under the names that Megatron Bridge's checkpoints have, layers stacked."""
     layers, hidden, width = config["num_hidden_layers"], config["hidden_size"], config["intermediate_size"]
     heads, groups, size = config["num_attention_heads"], config["num_key_value_heads"], config["head_dim"]
     modules = {
@@ -239,6 +239,8 @@ def adapter_tensors(config, rank, generator):
         start = f"decoder.layers.{name}.adapter."
         found[f"{start}linear_in.weight"] = torch.randn(layers, rank, inputs, generator=generator)
         found[f"{start}linear_out.weight"] = torch.randn(layers, outputs, rank, generator=generator)
+        if scheme == "dora":
+            found[f"{start}weight_magnitude"] = torch.rand(layers, outputs, generator=generator) + 0.5
     return found
 
 
@@ -261,6 +263,14 @@ def adapter_process(rank, world, port, folder, expected):
                     place = (1, half * world + rank, 2 * world)
                     state[f"{key}#{layer}#{half}"] = ShardedTensor.from_rank_offsets(key, own, stack, place, prepend_axis_num=1)
                 continue
+            if key.endswith("weight_magnitude") and ("proj" in key or "fc2" in key):
+                state[f"{key}#{layer}"] = ShardedTensor.from_rank_offsets(
+                    key, whole.contiguous(), stack, prepend_axis_num=1, replica_id=(0, rank, 0)
+                )
+                continue
+            if key.endswith("linear_fc1.adapter.weight_magnitude"):
+                # In the order of this rank's rows, and rank after rank.
+                whole = torch.cat([torch.cat(halves) for halves in zip(*(half.chunk(world) for half in whole.chunk(2)))])
             own = whole.chunk(world, dim=axis)[rank].contiguous()
             place = (axis + 1, rank, world)
             state[f"{key}#{layer}"] = ShardedTensor.from_rank_offsets(key, own, stack, place, prepend_axis_num=1)

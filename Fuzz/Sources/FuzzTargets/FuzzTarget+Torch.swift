@@ -23,6 +23,12 @@ extension FuzzTarget {
             let again = try? PickleReader.read(written, name: "fuzz", globals: .opaque)
             precondition(again != nil, "what is written cannot be read")
         }
+        if let groups = OptimizerGroups(graph.reference) {
+            let state = CommonState(iteration: 0, hasOptimizer: true, groups: groups).graph(isInList: false)
+            let again = OptimizerGroups(state.reference)
+            precondition(again?.groups.map(\.count) == groups.groups.map(\.count), "a group is lost")
+            precondition(again?.steps == groups.steps, "the steps are lost")
+        }
         return true
     }
 
@@ -37,6 +43,11 @@ extension FuzzTarget {
                 precondition(!chunk.item.file.contains("/"), "a file outside the directory")
             }
         }
+        // Names alone decide; with chunks of any kind.
+        _ = metadata.holdsAdapter
+        var whole = metadata
+        whole.addMainParameters()
+        precondition(whole.entries.count <= 2 * metadata.entries.count, "more copies than parameters")
         guard let written = try? metadata.pickled() else { return true }
         let again = try? DistributedMetadata(parsing: written, name: "fuzz")
         precondition(again?.entries == metadata.entries && again?.objects == metadata.objects, "a tensor is lost")

@@ -110,6 +110,9 @@ extension AutoBridge {
     private func megatronConfiguration(_ run: MegatronRunState, _ state: TrainingState, _ layout: NativeLayout) throws
         -> PlannedFile
     {
+        // Megatron Bridge stores DoRA's magnitudes by the ranks of the run; ours are those of a run with one.
+        let isDoRA = run.recipe.peft.scheme == .dora
+        let layout = isDoRA ? try NativeLayout(.single, layerCount: layerCount) : layout
         let configuration = MegatronRunConfiguration(
             model: model,
             providerClass: catalog.providerClass(of: model.architecture),

@@ -6,11 +6,7 @@ extension NativeCheckpoint {
     private static let tokenizerDirectory = "tokenizer"
 
     /// Whether the checkpoint has the files of the Hugging Face directory that it was made from.
-    package var carriesSource: Bool { container == .native || torchDist.map(Self.hasManifest) ?? false }
-
-    private static func hasManifest(_ directory: TorchDistDirectory) -> Bool {
-        Files.exists(Files.join(directory.path, TorchDistDirectory.manifestName))
-    }
+    package var carriesSource: Bool { container == .native || torchDist?.isOwn ?? false }
 
     /// The file that has the configuration, for messages.
     package var configurationName: String {

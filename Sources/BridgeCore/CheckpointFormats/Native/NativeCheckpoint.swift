@@ -101,7 +101,14 @@ public struct NativeCheckpoint: Sendable {
     ///
     /// - Throws: `BridgeError` when a file is missing or differs from the manifest.
     package func optimizerParameters() throws -> [GlobalParameter] {
-        if let torchDist { return try torchDist.optimizerParameters() }
+        if let torchDist {
+            let ranks = torchDist.isOwn ? 1 : manifest.layout.tensorSize
+            return try torchDist.optimizerParameters().map { parameter in
+                var parameter = parameter
+                parameter.view = TorchDistContents.whole(parameter.view, named: parameter.name, storedBy: ranks)
+                return parameter
+            }
+        }
         return try Self.parameters(manifest.optimizer, path, isVerified ? (manifest, cache) : nil)
     }
 

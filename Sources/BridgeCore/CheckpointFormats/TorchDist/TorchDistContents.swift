@@ -56,10 +56,32 @@ struct TorchDistContents {
         }
         let (views, notes) = try directory.parameters()
         let groups = Self.groups(in: configuration)
-        parameters = views.map { CoreParameterRule.parameter($0.name, $0.view, groups: groups) }
+        let ranks = directory.isOwn ? 1 : manifest.layout.tensorSize
+        parameters = views.map { name, view in
+            CoreParameterRule.parameter(name, Self.whole(view, named: name, storedBy: ranks), groups: groups)
+        }
         self.directory = directory
         self.manifest = manifest
         self.notes = notes
+    }
+
+    /// DoRA's magnitudes of a gated matrix, which Megatron Bridge stores rank by rank.
+    ///
+    /// Each rank has its rows of the gate, then the others. Source: `ParallelLinearDoRAAdapter.sharded_state_dict`, Megatron
+    /// Bridge 0.3.1 and 0.6.2.
+    private static let gatedMagnitude = ".linear_fc1.adapter.weight_magnitude"
+
+    /// A parameter whose rows are not in the order of ranks: the gate of all ranks, then the other half.
+    static func whole(_ view: TensorView, named name: String, storedBy ranks: Int) -> TensorView {
+        let size = view.height / (2 * max(1, ranks))
+        guard name.hasSuffix(gatedMagnitude), ranks > 1, size * 2 * ranks == view.height else { return view }
+        let parts = (0..<2).flatMap { half in
+            (0..<ranks).map { rank in
+                let start = (2 * rank + half) * size
+                return view.rows(start..<start + size)
+            }
+        }
+        return .concatenate(rows: parts)
     }
 
     /// What stands for facts that no file of the checkpoint has.
@@ -82,6 +104,9 @@ struct TorchDistContents {
 }
 
 extension TorchDistDirectory {
+    /// Whether Bridge has written the checkpoint.
+    var isOwn: Bool { Files.exists(Files.join(path, Self.manifestName)) }
+
     /// Bridge's own description of a checkpoint in this container.
     package static let manifestName = "bridge_manifest.json"
 }
