@@ -203,7 +203,7 @@ import Testing
         #expect(outcome.status == 0, "\(outcome.errors)")
         let lines = outcome.output.split(separator: "\n").map(String.init)
         // The section, and other settings whose name or value mentions the word.
-        #expect(lines[0].hasPrefix("SETTING") && lines.count { $0.hasPrefix("optimizer.") } == 10)
+        #expect(lines[0].hasPrefix("SETTING") && lines.count { $0.hasPrefix("optimizer.") } == 15)
         #expect(lines[1].contains("optimizer.optimizer") && lines[1].contains("adam or sgd"))
         #expect(lines[1].contains("  adam  ") && lines[1].hasSuffix("."))
         let json = try JSON(parsing: Array(BridgeProcess.run("recipes", "settings", "--json").output.utf8))

@@ -60,6 +60,8 @@ extension Plugins {
 
         func run() throws {
             guard let stateFile else { return try runInChild() }
+            // The process that started this one prints the error.
+            Interrupt.endsSilently()
             let catalog = try PluginCatalog(files: [path], directories: [], triesFirst: true)
             guard !catalog.bridges.isEmpty else {
                 throw BridgeError(
@@ -124,8 +126,14 @@ extension Plugins {
             let process = Process()
             process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
             process.arguments = CommandLine.arguments.dropFirst() + ["--state-file", file]
-            try process.run()
-            process.waitUntilExit()
+            try Interrupt.withGracefulInterrupt {
+                try process.run()
+                while process.isRunning {
+                    if Interrupt.cancellation.isCancelled { kill(process.processIdentifier, SIGKILL) }
+                    usleep(10_000)
+                }
+            }
+            if Interrupt.cancellation.isCancelled { throw BridgeError(.cancelled, "interrupted") }
             let state = String(decoding: (try? Files.contents(of: file)) ?? [], as: UTF8.self)
             let status = process.terminationStatus
             if process.terminationReason == .uncaughtSignal {
