@@ -150,6 +150,28 @@ import Trainer
         return result
     }
 
+    /// All tokens are in the first rank's part of the vocabulary: the other ranks take part in the same collectives.
+    @Test(arguments: [
+        Layout(tp: 2), Layout(tp: 2, sequenceParallel: true), Layout(tp: 4, sequenceParallel: true),
+        Layout(tp: 2, pp: 2, sequenceParallel: true),
+    ]) func ranksWithoutATokenTakePart(_ layout: Layout) throws {
+        let batches: @Sendable (CPUEngine) throws -> [TrainingBatch] = { engine in
+            let tokens = (0..<16).map { Int32(3 + $0 * 7 % 40) }
+            let sample = TrainingSample(tokens: tokens, labels: tokens)
+            return [TrainingBatch(try CollatedBatch([sample], options: CollatedBatch.Options()), on: engine)]
+        }
+        let expected = try Self.run("mistral", Layout(), in: SingleRankWorld(), steps: 3, batches: batches)
+        let found = try ThreadWorld.run(layout.parallel.rankCount) { world in
+            try Self.run("mistral", layout, in: world, steps: 3, batches: batches)
+        }
+        for rank in found {
+            for step in 0..<3 {
+                #expect(abs(rank.losses[step] - expected.losses[step]) <= 1e-5 * expected.losses[step], "loss \(step)")
+                #expect(abs(rank.norms[step] - expected.norms[step]) <= 1e-5 * expected.norms[step], "norm \(step)")
+            }
+        }
+    }
+
     @Test(arguments: cases)
     func lossesAndNormsAreThoseOfOneRank(_ name: String, _ layout: Layout) throws {
         let steps = 20

@@ -16,7 +16,10 @@ extension Tensor {
         guard let shard, group.size > 1 else { return self.rows(rows) }
         let own = rows.indices.filter { shard.rows.contains(Int(rows[$0])) }
         let others = Tensor.zeros([rows.count, shape[1]], elementType, on: engine)
-        guard !own.isEmpty else { return try others.summed(over: group) }
+        guard !own.isEmpty else {
+            // Tracked as on the ranks that have rows: the backward passes of all ranks take part in the same collectives.
+            return try others.tracked([self]) { _ in [nil] }.summed(over: group)
+        }
         let found = self.rows(own.map { rows[$0] - Int32(shard.rows.lowerBound) })
         return try others.replacingRows(own.map { Int32($0) }, with: found).summed(over: group)
     }
