@@ -27,7 +27,7 @@ extension AutoBridge {
     /// where they are not stored.
     public typealias MegatronProgress = (steps: Int, consumedSamples: Int, optimizerSteps: Int?)
 
-    /// Loads the tensors of a run that ``save(_:to:iteration:files:groups:context:)`` wrote.
+    /// Loads the tensors of a run that ``save(_:to:iteration:files:container:groups:context:)`` wrote.
     ///
     /// - Parameters:
     ///   - state: Tensors that own their memory, of the saved shapes; types may differ.
