@@ -63,31 +63,21 @@ extension AutoBridge {
         let layout = try NativeLayout(.single, layerCount: layerCount)
         let others = try sideFiles() + adapterConfiguration(state) + files.map { .literal(name: $0.name, $0.bytes) }
         let lines = parameters.map { ($0, [String]()) }
-        let plan: ConversionPlan
-        switch container {
-        case .native:
-            plan = try NativePlanner(kind: .saving, source: "memory", layout: layout, manifest: manifest).plan(
-                lines,
-                optimizer: moments,
-                ledger: ledger,
-                otherFiles: others
+        var planned = CheckpointPlanner.Container.native
+        var configuration: [PlannedFile] = []
+        if case .torchDist(let run) = container {
+            planned = .torchDist(
+                TorchDistContainer(writers: 1, progress: run.trainState, groups: run.groups(of: state))
             )
-        case .torchDist(let run):
-            plan = try TorchDistPlanner(
-                kind: .saving,
-                source: "memory",
-                layout: layout,
-                manifest: manifest,
-                writers: 1,
-                progress: run.trainState,
-                groups: run.groups(of: state)
-            ).plan(
-                lines,
-                optimizer: moments,
-                ledger: ledger,
-                otherFiles: others + [try megatronConfiguration(run, state, layout)]
-            )
+            configuration = [try megatronConfiguration(run, state, layout)]
         }
+        let plan = try CheckpointPlanner(
+            kind: .saving,
+            source: "memory",
+            layout: layout,
+            manifest: manifest,
+            container: planned
+        ).plan(lines, optimizer: moments, ledger: ledger, otherFiles: others + configuration)
         _ = try destination(path, iteration).write(plan, context: context)
     }
 

@@ -54,28 +54,29 @@ package struct Importer {
         )
         let parameters = resolved.map { (GlobalParameter($0.entry, $0.view), $0.huggingFace) }
         let sideFiles = try Self.sideFiles(of: directory)
-        if options.container == .torchDist {
-            let run = MegatronRunConfiguration(model: model, providerClass: providerClass, layout: layout)
-            return try TorchDistPlanner(
-                kind: .importing,
-                source: directory.path,
-                layout: layout,
-                manifest: manifest,
-                writers: options.writers,
-                writesIntegrity: options.writesIntegrity
-            ).plan(
-                parameters,
-                ledger: ledger,
-                notes: notes(ledger) + run.notes,
-                otherFiles: sideFiles + [.literal(name: RunConfiguration.name, run.text())],
-                storages: directory.weightStorages
+        let container: CheckpointPlanner.Container
+        let (configuration, more): ([UInt8], [String])
+        switch options.container {
+        case .native:
+            container = .native
+            (configuration, more) = (try RunConfiguration.text(of: model, layout: layout.layout), [])
+        case .torchDist:
+            container = .torchDist(
+                TorchDistContainer(writers: options.writers, writesIntegrity: options.writesIntegrity)
             )
+            let run = MegatronRunConfiguration(model: model, providerClass: providerClass, layout: layout)
+            (configuration, more) = (try run.text(), run.notes)
         }
-        let configuration = try RunConfiguration.text(of: model, layout: layout.layout)
-        return try NativePlanner(kind: .importing, source: directory.path, layout: layout, manifest: manifest).plan(
+        return try CheckpointPlanner(
+            kind: .importing,
+            source: directory.path,
+            layout: layout,
+            manifest: manifest,
+            container: container
+        ).plan(
             parameters,
             ledger: ledger,
-            notes: notes(ledger),
+            notes: notes(ledger) + more,
             otherFiles: sideFiles + [.literal(name: RunConfiguration.name, configuration)],
             storages: directory.weightStorages
         )

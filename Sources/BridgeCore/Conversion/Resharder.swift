@@ -62,18 +62,26 @@ package struct Resharder {
             } + checkpoint.describedSource()
         let notes = try checkpoint.sideFileNotes()
         let lines = parameters.map { ($0, [$0.name]) }
+        func planner(_ container: CheckpointPlanner.Container) -> CheckpointPlanner {
+            CheckpointPlanner(
+                kind: .resharding,
+                source: checkpoint.path,
+                layout: layout,
+                manifest: manifest,
+                container: container
+            )
+        }
         switch options.container {
         case .native:
             // Without progress no run resumes, so the state of an optimizer would be of no use.
             let isResumable = run.isOwn || checkpoint.container == .native
-            return try NativePlanner(kind: .resharding, source: checkpoint.path, layout: layout, manifest: manifest)
-                .plan(
-                    lines,
-                    optimizer: isResumable ? optimizer : [],
-                    ledger: ledger,
-                    notes: notes + (isResumable ? [] : checkpoint.notes),
-                    otherFiles: others + settings(of: run, layout.layout)
-                )
+            return try planner(.native).plan(
+                lines,
+                optimizer: isResumable ? optimizer : [],
+                ledger: ledger,
+                notes: notes + (isResumable ? [] : checkpoint.notes),
+                otherFiles: others + settings(of: run, layout.layout)
+            )
         case .torchDist:
             let groups = try run.groups(optimizer)
             let configuration = try model.map {
@@ -86,16 +94,13 @@ package struct Resharder {
                 )
             }
             let megatron = try configuration.map { [PlannedFile.literal(name: RunConfiguration.name, try $0.text())] }
-            return try TorchDistPlanner(
-                kind: .resharding,
-                source: checkpoint.path,
-                layout: layout,
-                manifest: manifest,
+            let container = try TorchDistContainer(
                 writers: options.writers,
                 progress: run.progress(),
                 groups: groups,
                 writesIntegrity: options.writesIntegrity
-            ).plan(
+            )
+            return try planner(.torchDist(container)).plan(
                 lines,
                 optimizer: optimizer,
                 ledger: ledger,

@@ -2,12 +2,18 @@ import Foundation
 
 /// The loss of a model on samples: the mean cross entropy of their supervised tokens, with its standard error.
 public struct LossStatistics: Sendable, Equatable {
-    /// The number of samples with a supervised token.
-    public private(set) var sampleCount = 0
     /// The number of supervised tokens.
     public private(set) var tokenCount = 0
-    private var losses: [Double] = []
-    private var tokens: [Int] = []
+    private var lossSum = 0.0
+    private var samples: [Sample] = []
+
+    private struct Sample: Equatable {
+        var loss: Double
+        var tokens: Int
+    }
+
+    /// The number of samples with a supervised token.
+    public var sampleCount: Int { samples.count }
 
     /// No samples.
     public init() {}
@@ -19,14 +25,13 @@ public struct LossStatistics: Sendable, Equatable {
     ///   - count: Their number; a sample without any is ignored.
     public mutating func add(loss: Double, tokens count: Int) {
         guard count > 0 else { return }
-        sampleCount += 1
         tokenCount += count
-        losses.append(loss)
-        tokens.append(count)
+        lossSum += loss
+        samples.append(Sample(loss: loss, tokens: count))
     }
 
     /// The mean cross entropy of all supervised tokens, in nats; not a number without any.
-    public var loss: Double { losses.reduce(0, +) / Double(tokenCount) }
+    public var loss: Double { lossSum / Double(tokenCount) }
 
     /// The standard error of ``loss``; not a number for fewer than two samples.
     ///
@@ -36,7 +41,7 @@ public struct LossStatistics: Sendable, Equatable {
     public var standardError: Double {
         guard sampleCount > 1 else { return .nan }
         let (mean, count) = (loss, Double(sampleCount))
-        let squares = zip(losses, tokens).reduce(0.0) { $0 + pow($1.0 - mean * Double($1.1), 2) }
+        let squares = samples.reduce(0.0) { $0 + pow($1.loss - mean * Double($1.tokens), 2) }
         return (count / (count - 1) * squares).squareRoot() / Double(tokenCount)
     }
 

@@ -43,9 +43,11 @@ struct RecipeChoice {
     private func completed() throws -> Result {
         var result = Result(options: options)
         var settings: [String] = []
+        let looks = options.recipe == nil || options.datasetType == nil
+        let rows = looks ? try options.data.flatMap(Self.rows) : nil
         if let model = options.huggingFace { result.options.pretrainedCheckpoint = model }
         if let data = options.data {
-            let kind = try options.datasetType ?? Self.kind(of: data)
+            let kind = try options.datasetType ?? Self.kind(of: data, rows)
             result.options.datasetType = kind
             settings.append("dataset.\(kind == .hf ? "path_or_dataset" : "train_data_path")=\(data)")
             if kind == .hf { settings.append("dataset.maker_name=make_conversation_dataset") }
@@ -61,7 +63,7 @@ struct RecipeChoice {
         let standard = try template.recipe(peft: isGiven("peft.scheme") ? nil : scheme)
         if !isGiven("train.train_iters", "train.num_epochs", "train.train_samples") {
             settings.append("train.num_epochs=1")
-            settings += batch(standard)
+            settings += batch(standard, rows)
         }
         if !isGiven("checkpoint.save_interval", "checkpoint.saves_per_epoch") {
             settings.append("checkpoint.saves_per_epoch=1")
@@ -82,8 +84,7 @@ struct RecipeChoice {
 
     /// Whether the command line has a setting, by its key or by an option.
     private func isGiven(_ keys: String...) -> Bool {
-        let given = options.flags.changes + options.change.settings.compactMap { Recipe.Change($0) }
-        return given.contains { keys.contains($0.fieldKey) }
+        !options.changedKeys.isDisjoint(with: keys)
     }
 
     // MARK: Recipe
@@ -117,26 +118,28 @@ struct RecipeChoice {
 
     // MARK: Data
 
+    /// The rows of a file; nil for what is not a file.
+    private static func rows(of data: String) throws -> RowFile? {
+        Files.kind(of: data) == .file ? try RowFile(path: data) : nil
+    }
+
     /// Whether a path is a file of tokens, a file of conversations, or a data set of the hub.
-    static func kind(of data: String) throws -> Recipe.DatasetSection.Kind {
-        guard Files.kind(of: data) == .file else {
-            guard Files.exists(data) || HubRepository(String(data.prefix { $0 != "#" }), kind: .dataset) != nil else {
-                throw BridgeError(
-                    .fileSystem,
-                    "--data is \(data), which does not exist; expected a JSON or JSONL file, or the directory or hub id of a data set"
-                )
-            }
-            return .hf
+    static func kind(of data: String) throws -> Recipe.DatasetSection.Kind { try kind(of: data, rows(of: data)) }
+
+    private static func kind(of data: String, _ rows: RowFile?) throws -> Recipe.DatasetSection.Kind {
+        if let rows { return try rows.json(at: 0)["input_ids"] == nil ? .preloaded : .tokenized }
+        guard Files.exists(data) || HubRepository(String(data.prefix { $0 != "#" }), kind: .dataset) != nil else {
+            throw BridgeError(
+                .fileSystem,
+                "--data is \(data), which does not exist; expected a JSON or JSONL file, or the directory or hub id of a data set"
+            )
         }
-        let rows = try RowFile(path: data)
-        return try rows.json(at: 0)["input_ids"] == nil ? .preloaded : .tokenized
+        return .hf
     }
 
     /// A smaller batch for a data set with which the recipe's would have fewer than ten steps.
-    private func batch(_ recipe: Recipe) -> [String] {
-        guard !isGiven("train.global_batch_size", "train.micro_batch_size"), let data = options.data,
-            Files.kind(of: data) == .file, let rows = try? RowFile(path: data)
-        else { return [] }
+    private func batch(_ recipe: Recipe, _ rows: RowFile?) -> [String] {
+        guard let rows, !isGiven("train.global_batch_size", "train.micro_batch_size") else { return [] }
         let most = max(1, rows.count / Self.leastSteps)
         guard most < recipe.train.globalBatchSize else { return [] }
         return ["train.global_batch_size=\(most)", "train.micro_batch_size=1"]

@@ -199,7 +199,7 @@ struct RecipeOptions: ParsableArguments {
     }
 
     /// The keys of the settings that the command line changes.
-    private var changedKeys: Set<String> {
+    var changedKeys: Set<String> {
         Set((optionChanges + change.settings.compactMap { Recipe.Change($0) }).map(\.fieldKey))
     }
 

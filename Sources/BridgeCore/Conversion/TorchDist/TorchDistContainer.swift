@@ -1,20 +1,15 @@
-package import BridgeSupport
+import BridgeSupport
 package import CheckpointFormats
 import JSONTree
 import TensorFiles
 import TensorRuntime
 package import TorchFiles
 
-/// Plans the files of a checkpoint in Megatron-Core's container, as megatron-core 0.16 to 0.19 and Megatron Bridge load it.
+/// A checkpoint in Megatron-Core's container, as megatron-core 0.16 to 0.19 and Megatron Bridge load it: what it has besides its
+/// parameters.
 ///
 /// The common state is there twice, because megatron-core reads `common.pt` up to 0.18 and an object since 0.19.
-package struct TorchDistPlanner {
-    let kind: ConversionPlan.Kind
-    /// The path of the source, or a description of it.
-    let source: String
-    let layout: NativeLayout
-    /// What Bridge's own manifest contains besides the layout and the files.
-    let manifest: NativeManifest
+package struct TorchDistContainer {
     /// The number of files that each rank writes.
     let writers: Int
     /// The progress of the run that the checkpoint is of.
@@ -25,71 +20,39 @@ package struct TorchDistPlanner {
     let writesIntegrity: Bool
 
     package init(
-        kind: ConversionPlan.Kind,
-        source: String,
-        layout: NativeLayout,
-        manifest: NativeManifest,
         writers: Int,
         progress: TrainStateFile = TrainStateFile(step: 0, consumedSamples: 0),
         groups: OptimizerGroups? = nil,
         writesIntegrity: Bool = false
     ) {
-        self.kind = kind
-        self.source = source
-        self.layout = layout
-        self.manifest = manifest
         self.writers = writers
         self.progress = progress
         self.groups = groups
         self.writesIntegrity = writesIntegrity
     }
 
-    /// The plan.
+    /// The files of the container.
     ///
     /// - Parameters:
-    ///   - parameters: The parameters, and the names of the tensors that each is made of.
+    ///   - parameters: The parameters.
     ///   - optimizer: The optimizer's state.
-    ///   - ledger: The result for every tensor.
-    ///   - notes: Notices that are not errors.
-    ///   - otherFiles: The files besides those of the container.
-    ///   - storages: Storages that the parameters were found in.
-    /// - Returns: The plan.
+    ///   - layout: The layout of the ranks.
+    /// - Returns: The files with tensors, and those of the common state.
     /// - Throws: `BridgeError` for parameters that the layout cannot divide.
-    package func plan(
-        _ parameters: [(parameter: GlobalParameter, sources: [String])],
-        optimizer: [GlobalParameter] = [],
-        ledger: Ledger,
-        notes: [String] = [],
-        otherFiles: [PlannedFile],
-        storages: [any ByteStorage] = []
-    ) throws -> ConversionPlan {
+    func files(
+        _ parameters: [GlobalParameter],
+        optimizer: [GlobalParameter],
+        _ layout: NativeLayout
+    ) throws -> [PlannedFile] {
         let common = TorchDistCommonFiles(progress: progress, hasOptimizer: !optimizer.isEmpty, groups: groups)
-        let weights = try TorchDistLayout(layout, writers: writers).files(
-            parameters.map(\.parameter) + optimizer,
+        let tensors = try TorchDistLayout(layout, writers: writers).files(
+            parameters + optimizer,
             objects: [
                 ([TorchDistDirectory.commonKey], common.object),
-                (ExtraState.keys(of: parameters.map(\.parameter.name), layers: layout.layerCount), ExtraState.none),
+                (ExtraState.keys(of: parameters.map(\.name), layers: layout.layerCount), ExtraState.none),
             ]
         )
-        var manifest = manifest
-        manifest.layout = layout.layout
-        (manifest.parameters, manifest.optimizer) = ([], [])
-        var plan = ConversionPlan(
-            kind: kind,
-            source: source,
-            architecture: manifest.architecture,
-            layout: layout.layout,
-            ledger: ledger,
-            lines: parameters.map { .init($0.parameter, sources: $0.sources, layout: layout) },
-            notes: notes,
-            plannedFiles: try weights + common.files() + otherFiles,
-            sources: storages,
-            finalize: { [manifest] in
-                [(TorchDistDirectory.manifestName, manifest.withChecksums($0).json.text())]
-            }
-        )
-        plan.writesIntegrity = writesIntegrity
-        return plan
+        return try tensors + common.files()
     }
 }
 

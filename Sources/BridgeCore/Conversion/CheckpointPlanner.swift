@@ -4,20 +4,36 @@ import JSONTree
 import TensorFiles
 import TensorRuntime
 
-/// Plans the files of a native checkpoint: those of the ranks, the others, and the manifest with the checksums of all.
-package struct NativePlanner {
+/// Plans the files of a checkpoint: those of its container, the others, and the manifest with the checksums of all.
+package struct CheckpointPlanner {
+    /// The container, with what it stores besides the parameters.
+    package enum Container {
+        /// The native one: files of ranks.
+        case native
+        /// Megatron-Core's.
+        case torchDist(TorchDistContainer)
+    }
+
     let kind: ConversionPlan.Kind
     /// The path of the source, or a description of it.
     let source: String
     let layout: NativeLayout
     /// What the manifest contains besides the layout and the parameters.
     let manifest: NativeManifest
+    let container: Container
 
-    package init(kind: ConversionPlan.Kind, source: String, layout: NativeLayout, manifest: NativeManifest) {
+    package init(
+        kind: ConversionPlan.Kind,
+        source: String,
+        layout: NativeLayout,
+        manifest: NativeManifest,
+        container: Container
+    ) {
         self.kind = kind
         self.source = source
         self.layout = layout
         self.manifest = manifest
+        self.container = container
     }
 
     /// The plan.
@@ -27,7 +43,7 @@ package struct NativePlanner {
     ///   - optimizer: The optimizer's state.
     ///   - ledger: The result for every tensor.
     ///   - notes: Notices that are not errors.
-    ///   - otherFiles: The files besides weights and manifest.
+    ///   - otherFiles: The files besides those of the container.
     ///   - storages: Storages that the parameters were found in.
     /// - Returns: The plan.
     /// - Throws: `BridgeError` for parameters that the layout cannot divide.
@@ -39,13 +55,22 @@ package struct NativePlanner {
         otherFiles: [PlannedFile],
         storages: [any ByteStorage] = []
     ) throws -> ConversionPlan {
-        let weights = try layout.shard(parameters.map(\.parameter))
-        let moments = try layout.shard(optimizer, kind: "optimizer")
         var manifest = manifest
         manifest.layout = layout.layout
-        manifest.parameters = weights.parameters
-        manifest.optimizer = moments.parameters
-        return ConversionPlan(
+        let (files, manifestName): ([PlannedFile], String)
+        var writesIntegrity = false
+        switch container {
+        case .native:
+            let weights = try layout.shard(parameters.map(\.parameter))
+            let moments = try layout.shard(optimizer, kind: "optimizer")
+            (manifest.parameters, manifest.optimizer) = (weights.parameters, moments.parameters)
+            (files, manifestName) = (weights.plannedFiles + moments.plannedFiles, NativeCheckpoint.manifestName)
+        case .torchDist(let container):
+            (manifest.parameters, manifest.optimizer) = ([], [])
+            files = try container.files(parameters.map(\.parameter), optimizer: optimizer, layout)
+            (manifestName, writesIntegrity) = (TorchDistDirectory.manifestName, container.writesIntegrity)
+        }
+        var plan = ConversionPlan(
             kind: kind,
             source: source,
             architecture: manifest.architecture,
@@ -53,10 +78,12 @@ package struct NativePlanner {
             ledger: ledger,
             lines: parameters.map { .init($0.parameter, sources: $0.sources, layout: layout) },
             notes: notes,
-            plannedFiles: weights.plannedFiles + moments.plannedFiles + otherFiles,
+            plannedFiles: files + otherFiles,
             sources: storages,
-            finalize: { [manifest] in [(NativeCheckpoint.manifestName, manifest.withChecksums($0).json.text())] }
+            finalize: { [manifest] in [(manifestName, manifest.withChecksums($0).json.text())] }
         )
+        plan.writesIntegrity = writesIntegrity
+        return plan
     }
 }
 
