@@ -11,7 +11,7 @@ FORMATTED = Sources Plugins Tests Examples Fuzz/Sources Package.swift
 
 help:
 	@echo "make demo        install what is missing, build, and convert a toy of every family both ways"
-	@echo "make learn       train toy models of all three families, in full and with LoRA, and evaluate them"
+	@echo "make learn       train toy models of all three families, in full, with LoRA and with DPO, and evaluate them"
 	@echo "make test        install what is missing and run every test"
 	@echo "make test-levels  run the numerical tests at other instruction levels, emulated ones too"
 	@echo "make test-parallel  run the tests of parallel layouts, and a run over two network namespaces"
@@ -42,6 +42,7 @@ learn: build
 	@for family in mistral ministral3 gemma3; do for scheme in full lora; do \
 		scripts/learn $$family --scheme $$scheme --output .build/learning/$$family-$$scheme || exit 1; \
 	done; done
+	@scripts/learn mistral --scheme dpo --output .build/learning/mistral-dpo
 
 test: setup stamp
 	swift build --build-tests $(FAST_C) $(CHECKED_IMPORTS)

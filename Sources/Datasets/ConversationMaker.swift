@@ -84,12 +84,7 @@ public struct ConversationMaker: Sendable {
     /// are for one data set each.
     public static let builtIn = [
         ConversationMaker(name: "make_conversation_dataset", columns: [ConversationRow.keys]) { row in
-            let json = try conversationColumns(of: row)
-            let images = try ConversationRow.imageKeys.map { try row.images($0) }
-            guard images.contains(where: \.isEmpty) else {
-                throw BridgeError(.corruptInput, "the row has both images and image, expected one of them")
-            }
-            return try ConversationRow.conversation(json, images: images.flatMap(\.self), imageFolder: "")
+            try ConversationRow.conversation(conversationColumns(of: row), images: images(of: row), imageFolder: "")
         },
         ConversationMaker(
             name: "make_cord_v2_dataset",
@@ -144,12 +139,27 @@ public struct ConversationMaker: Sendable {
         },
     ]
 
+    /// The images of a row.
+    package static func images(of row: any DatasetRow) throws -> [ImageSource] {
+        let images = try ConversationRow.imageKeys.map { try row.images($0) }
+        guard images.contains(where: \.isEmpty) else {
+            throw BridgeError(.corruptInput, "the row has both images and image, expected one of them")
+        }
+        return images.flatMap(\.self)
+    }
+
+    /// The columns of a row that make its pair of answers, images aside.
+    package static func preferenceColumns(of row: any DatasetRow) throws -> JSON {
+        try conversationColumns(of: row, besides: PreferenceRow.promptKeys + PreferenceRow.answerKeys)
+    }
+
     /// The columns of a row that make its conversation, images aside.
-    package static func conversationColumns(of row: any DatasetRow) throws -> JSON {
+    package static func conversationColumns(of row: any DatasetRow, besides more: [String] = []) throws -> JSON {
         var json = JSONObject()
         let columns = Set(row.columns)
         let keys = ConversationRow.keys + [ConversationRow.systemKey] + ConversationRow.toolKeys
-        for key in keys + ConversationRow.mediaKeys + TurnMarks.lists + TurnMarks.prompts where columns.contains(key) {
+        for key in keys + ConversationRow.mediaKeys + TurnMarks.lists + TurnMarks.prompts + more
+        where columns.contains(key) {
             if let value = try row.value(key) { json[key] = value }
         }
         return .object(json)

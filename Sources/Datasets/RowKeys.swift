@@ -28,6 +28,11 @@ public enum RowKeys {
         + entries(["parallel_tool_calls"], .noEffect("a setting of a server's decoding"))
         + entries(["__index_level_0__"], .noEffect("the index of a pandas table"))
 
+    /// The keys of a row with two answers, besides those of ``row``.
+    public static let preference: [Entry] =
+        entries(PreferenceRow.promptKeys + PreferenceRow.answerKeys, .honoured)
+        + entries(PreferenceRow.describing, .noEffect("describes the answers"))
+
     private static let describing = [
         "id", "_id", "idx", "index", "uuid", "uid", "conversation_id", "prompt_id", "source", "dataset", "origin",
         "url",

@@ -49,6 +49,8 @@ public final class Trainer {
         public var samples: any BatchSource
         /// The validation batches by the name of their data set; empty for none.
         public var validation: [(name: String, batches: any BatchSource)]
+        /// The pairs of a preference tuning; nil for supervised fine-tuning.
+        public var pairs: PreferencePairs?
         /// The receivers of metrics.
         public var sinks: [any MetricsSink]
         /// The checkpoints; nil for a run without any.
@@ -65,6 +67,7 @@ public final class Trainer {
             adapters: AdapterSet? = nil,
             samples: any BatchSource,
             validation: [(name: String, batches: any BatchSource)] = [],
+            pairs: PreferencePairs? = nil,
             sinks: [any MetricsSink] = [],
             checkpoints: RunCheckpoints? = nil,
             metadata: RunMetadata,
@@ -75,6 +78,7 @@ public final class Trainer {
             self.adapters = adapters
             self.samples = samples
             self.validation = validation
+            self.pairs = pairs
             self.sinks = sinks
             self.checkpoints = checkpoints
             self.metadata = metadata
@@ -87,10 +91,14 @@ public final class Trainer {
     private let groups: ProcessGroupCollection
     private let passes: PipelineSchedule
     private let schedule: LearningRateSchedule
+    private let preference: PreferenceTuning?
     private let logger: Logger
     private let trace: ChromeTrace?
     private var progress = RunProgress()
     private var lossMonitor: LossMonitor
+    /// The loss of the last step and the last validation of this process.
+    private var lastLoss: Double?
+    private var lastValidation: ValidationRecord?
     /// The receivers of metrics; one that fails during the run is removed.
     private var sinks: [any MetricsSink]
 
@@ -123,6 +131,8 @@ public final class Trainer {
             trainIters: components.recipe.train.trainIters
         )
         lossMonitor = LossMonitor(components.recipe.train, components.recipe.optimizer)
+        let passes = passes
+        preference = components.pairs.map { PreferenceTuning($0, components, passes) }
         sinks = components.sinks
     }
 
@@ -138,6 +148,9 @@ public final class Trainer {
     public func run(shouldStop: () -> Bool = { false }) throws -> Outcome {
         let train = components.recipe.train
         defer { components.checkpoints?.release() }
+        // The reference is the model before the first step, so a resumed run prepares it before it reads its checkpoint.
+        let isReady = try preference?.prepare(logger) { try stopsAnywhere(shouldStop) } ?? true
+        guard isReady else { return Outcome(end: .interrupted, iteration: 0) }
         try resume()
         // Weights and data were read and checked through large buffers.
         ProcessMemory.releaseUnused()
@@ -154,7 +167,7 @@ public final class Trainer {
                     try step()
                 }
             } catch { throw outcome.stepsDone == 0 ? error : saved(before: error) }
-            outcome.loss = record.loss
+            (outcome.loss, lastLoss) = (record.loss, record.loss)
             outcome.stepsDone += 1
             trained += record.trainedTokens
             tell { try $0.record(record) }
@@ -162,6 +175,7 @@ public final class Trainer {
             if train.evalInterval > 0, progress.iteration % train.evalInterval == 0 {
                 outcome.validation = try trace.measure("validation", category: "step") { try validate(shouldStop) }
                 hasValidated = outcome.validation != nil
+                lastValidation = outcome.validation ?? lastValidation
                 isBest = outcome.validation.map { progress.add($0) } ?? false
             }
             let isLast = progress.iteration == train.trainIters
@@ -247,9 +261,10 @@ public final class Trainer {
         let start = ContinuousClock.now
         let (train, section) = (components.recipe.train, components.recipe.optimizer)
         let count = max(1, train.globalBatchSize / (train.microBatchSize * groups.dp.size))
-        let isPerToken = components.recipe.model.calculatePerTokenLoss
+        let isPerToken = components.recipe.model.calculatePerTokenLoss && preference == nil
         optimizer.clearGradients()
         var (trained, tokens) = (0, 0)
+        try preference?.useRows((0..<count).flatMap { rows(ofMicroBatch: $0) })
         var loss = try passes.run(
             count,
             next: { micro in
@@ -259,12 +274,15 @@ public final class Trainer {
                 tokens += batch.targets.count
                 guard supervised > 0 else { return nil }
                 trained += supervised
-                return PipelineSchedule.MicroBatch(
+                var microBatch = PipelineSchedule.MicroBatch(
                     batch,
                     weight: isPerToken ? 1 : 1 / Float(supervised),
                     // Dropout depends only on the position of the micro-batch in the run.
                     dropout: RandomStream(seed: components.recipe.rng.seed, stream: UInt64(first) << 20)
                 )
+                microBatch.embeddingNoise = Float(train.neftuneNoiseAlpha ?? 0)
+                microBatch.objective = try preference?.objective(batch, rows: rows(ofMicroBatch: micro))
+                return microBatch
             },
             whenComplete: optimizer.gradientIsComplete
         )
@@ -320,6 +338,7 @@ public final class Trainer {
             globalBatchSize: train.globalBatchSize,
             loss: loss,
             gradientNorm: norm,
+            preference: try preference?.takeSums().metrics,
             parametersNorm: components.recipe.logger.logParamsNorm ? try optimizer.parametersNorm() : nil,
             operations: components.model.trainingOperations(tokens: tokens),
             skippedIterations: progress.skippedIterations,
@@ -333,6 +352,12 @@ public final class Trainer {
     private func position(ofMicroBatch index: Int) -> Int {
         progress.consumedSamples
             + (index * groups.dp.size + groups.dp.rank) * components.recipe.train.microBatchSize
+    }
+
+    /// The rows of the data set that are in a micro-batch.
+    private func rows(ofMicroBatch index: Int) -> [Int] {
+        let count = components.recipe.train.microBatchSize
+        return components.samples.rows(first: position(ofMicroBatch: index), count: count)
     }
 
     /// The loss and the token counts of all copies of the model.
@@ -351,29 +376,33 @@ public final class Trainer {
     private func validate(_ shouldStop: () -> Bool) throws -> ValidationRecord? {
         guard !components.validation.isEmpty else { return nil }
         let start = ContinuousClock.now
-        var (sum, count) = (0.0, 0)
+        var all = ValidationSums()
         var parts: [ValidationRecord.Part] = []
-        for (name, batches) in components.validation {
-            guard let (loss, tokens) = try validate(batches, shouldStop) else { return nil }
-            (sum, count) = (sum + loss, count + tokens)
-            if tokens > 0 { parts.append(ValidationRecord.Part(name: name, loss: loss / Double(tokens))) }
+        for (index, (name, batches)) in components.validation.enumerated() {
+            guard let sums = try validate(batches, set: index, shouldStop) else { return nil }
+            all.add(sums)
+            if sums.count > 0 { parts.append(ValidationRecord.Part(name: name, loss: sums.loss / Double(sums.count))) }
         }
-        guard count > 0 else { return nil }
+        guard all.count > 0 else { return nil }
+        let loss = all.loss / Double(all.count)
+        let isOfTokens = preference == nil
         let record = ValidationRecord(
             iteration: progress.iteration,
-            loss: sum / Double(count),
-            perplexity: exp(min(sum / Double(count), 700)),
+            loss: loss,
+            perplexity: isOfTokens ? exp(min(loss, 700)) : nil,
+            tokenAccuracy: isOfTokens ? Double(all.hits) / Double(all.count) : nil,
             seconds: (ContinuousClock.now - start).seconds,
-            parts: components.validation.count > 1 ? parts : []
+            parts: components.validation.count > 1 ? parts : [],
+            preference: try preference?.takeSums().metrics
         )
         tell { try $0.record(record) }
         return record
     }
 
-    /// The sum of the losses and the number of supervised tokens of a data set's first batches; nil when the run stops.
-    private func validate(_ batches: any BatchSource, _ shouldStop: () -> Bool) throws -> (loss: Double, tokens: Int)? {
+    /// The sums over a data set's first batches; nil when the run stops.
+    private func validate(_ batches: any BatchSource, set: Int, _ shouldStop: () -> Bool) throws -> ValidationSums? {
         let train = components.recipe.train
-        var (loss, count) = (0.0, 0)
+        var sums = ValidationSums()
         let perStep = max(1, train.globalBatchSize / (train.microBatchSize * groups.dp.size))
         for micro in 0..<train.evalIters * perStep {
             // The step is complete, and a validation on some of the samples would have another result.
@@ -381,11 +410,27 @@ public final class Trainer {
             let first = (micro * groups.dp.size + groups.dp.rank) * train.microBatchSize
             let batch = try batches.batch(first: first, count: train.microBatchSize)
             guard batch.supervisedCount > 0 else { continue }
-            loss += try passes.evaluate(PipelineSchedule.MicroBatch(batch))
-            count += batch.supervisedCount
+            var microBatch = PipelineSchedule.MicroBatch(batch)
+            guard let preference else {
+                let tokens = TokenScores(components.model)
+                microBatch.objective = tokens.objective(batch)
+                sums.add(
+                    ValidationSums(
+                        loss: try passes.evaluate(microBatch),
+                        count: batch.supervisedCount,
+                        hits: tokens.hits
+                    )
+                )
+                continue
+            }
+            let rows = batches.rows(first: first, count: train.microBatchSize)
+            try preference.useRows(rows, validation: set)
+            microBatch.objective = try preference.objective(batch, rows: rows, validation: set)
+            sums.add(ValidationSums(loss: try passes.evaluate(microBatch) * Double(rows.count), count: rows.count))
         }
-        (loss, count, _) = try summed(loss, count, 0)
-        return (loss, count)
+        (sums.loss, sums.count, _) = try summed(sums.loss, sums.count, 0)
+        sums.hits = Int(try groups.world.allReduceSum([groups.tp.rank == 0 ? Double(sums.hits) : 0])[0])
+        return sums
     }
 
     // MARK: Checkpoints
@@ -411,7 +456,8 @@ public final class Trainer {
         try optimizer.awaitParameters()
         var progress = progress
         progress.optimizerSteps = optimizer.stepCount
-        try checkpoints.save(state, progress, waits: isEnd)
+        let files = preference?.files ?? []
+        try checkpoints.save(state, progress, files: files, loss: lastLoss, validation: lastValidation, isEnd: isEnd)
     }
 
     private func resume() throws {

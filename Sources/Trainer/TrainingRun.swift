@@ -29,6 +29,7 @@ public final class TrainingRun {
     private let directory: RunDirectory
     private let samples: DataLoader
     private let validation: [(name: String, batches: any BatchSource)]
+    private let pairs: PreferencePairs?
     private let engine: any TensorEngine
     private let logger: Logger
     private let trace: (events: ChromeTrace, path: String)?
@@ -188,6 +189,7 @@ public final class TrainingRun {
         var opener = DatasetOpener(section: section, encoder: encoder, seed: recipe.rng.seed)
         opener.openTable = environment.openTable
         opener.maker = environment.maker
+        opener.readsPairs = recipe.preference.isOn
         // A dry run downloads no data; it reports a data set that is not in the cache.
         let isElsewhere = environment.isShapeOnly && opener.isOnTheHubOnly(environment.hub)
         let data =
@@ -203,11 +205,21 @@ public final class TrainingRun {
             for note in self.recipe.countEpochs(of: sampleCount) { environment.logger.notice("\(note)") }
         }
         let (workers, copies) = (recipe.dataset.numWorkers, groups.dp.size)
-        samples = DataLoader(try opener.preparer(data.training), workers: workers, on: engine, copies: copies)
-        validation = try data.validation.map { name, samples in
-            let preparer = try opener.preparer(samples, shuffles: false)
-            return (name, DataLoader(preparer, workers: workers, on: environment.engine, copies: copies))
+        let training = try opener.preparer(data.training)
+        samples = DataLoader(training, workers: workers, on: engine, copies: copies)
+        let validating = try data.validation.map { ($0.name, try opener.preparer($0.samples, shuffles: false)) }
+        validation = validating.map { name, preparer in
+            (name, DataLoader(preparer, workers: workers, on: environment.engine, copies: copies))
         }
+        pairs =
+            recipe.preference.isOn
+            ? PreferencePairs(
+                training: try opener.preparer(data.training, shuffles: false),
+                order: training.order,
+                validation: validating.map(\.1),
+                key: try RunSources.key(ofReference: self.recipe),
+                checkpoint: directory.newest
+            ) : nil
     }
 
     private let sources: RunSources
@@ -308,6 +320,7 @@ public final class TrainingRun {
                 adapters: adapters,
                 samples: samples,
                 validation: validation,
+                pairs: pairs,
                 sinks: sinks,
                 checkpoints: recipe.checkpoint.save.isEmpty && recipe.checkpoint.load.isEmpty ? nil : checkpoints,
                 metadata: RunMetadata(name: recipe.name, metadata: own + metadata),

@@ -40,7 +40,9 @@ import Tokenizers
     }
 
     /// Types that never leave the file or the module that declares them, where a compiler-checked `catch` takes them.
-    private static let inner: Set<String> = ["Fault", "HTTPFailure", "NotASize", "Refusal", "SkippedRule"]
+    private static let inner: Set<String> = [
+        "Fault", "FollowUpFailure", "HTTPFailure", "NotASize", "Refusal", "SkippedRule",
+    ]
 
     @Test func everyErrorTypeOfTheSourcesHasAStatusAndASentence() throws {
         let errors = try errors()

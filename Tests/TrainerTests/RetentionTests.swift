@@ -41,7 +41,7 @@ import Trainer
         func save(_ iteration: Int) throws {
             var progress = RunProgress()
             progress.iteration = iteration
-            try checkpoints.save(state, progress, waits: false)
+            try checkpoints.save(state, progress, isEnd: false)
         }
     }
 

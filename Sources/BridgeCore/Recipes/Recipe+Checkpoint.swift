@@ -1,3 +1,6 @@
+public import JSONTree
+public import ModelSchema
+
 extension Recipe {
     /// The checkpoints to load and to save.
     public struct CheckpointSection: Sendable, Equatable {
@@ -23,8 +26,44 @@ extension Recipe {
         public var saveOptim = true
         /// Whether a checkpoint is written in the background while training continues.
         public var asyncSave = true
+        /// Which checkpoints have a Hugging Face directory too.
+        public var alsoSaveHFCheckpoint = HuggingFaceSave.none
+        /// A command of the shell that is run after each checkpoint; empty for none.
+        public var afterSave = ""
         /// The container of the checkpoints.
         public var ckptFormat = Container.native
+
+        /// Which checkpoints of a run have a directory `hf` with the model, or the adapter, in the form of Hugging Face.
+        public enum HuggingFaceSave: Sendable, ConfigurationValue {
+            /// None.
+            case none
+            /// All.
+            case each
+            /// That of the end of the run.
+            case last
+
+            /// "true, false or last".
+            public static var expectation: String { "true, false or last" }
+
+            /// A choice; true and false are those of Megatron Bridge.
+            public init?(json: JSON) {
+                switch json {
+                case false: self = .none
+                case true: self = .each
+                case "last": self = .last
+                default: return nil
+                }
+            }
+
+            /// The choice as it is written.
+            public var json: JSON {
+                switch self {
+                case .none: false
+                case .each: true
+                case .last: "last"
+                }
+            }
+        }
 
         /// A container of checkpoints.
         public enum Container: String, Sendable, CaseIterable {

@@ -50,7 +50,8 @@ extension Recipe {
         return value.isNull || value == "" || value == [] || value.double == 0
     }
 
-    private static let ineffective: [Ineffective] = layout + adapters + data + schedule + validation + overlap + epochs
+    private static let ineffective: [Ineffective] =
+        layout + adapters + data + schedule + validation + overlap + epochs + preferences + saving
 
     /// The settings of pipeline stages, which one stage does not have.
     public static let stageKeys = [
@@ -144,7 +145,12 @@ extension Recipe {
                 "dataset.source_weights is empty, so nothing is chosen at random; set it, or remove the setting"
             ) { $0.dataset.sourceWeights.isEmpty },
             only(["num_images"], [.mock]),
-            only(["loss_mode", "date"], [.preloaded, .hf, .mock]),
+            only(["date"], [.preloaded, .hf, .mock]),
+            Ineffective(
+                ["dataset.loss_mode"],
+                "dataset.dataset_type is tokenized, whose rows have labels; set dataset.dataset_type=preloaded (--dataset-type), or remove "
+                    + "the setting"
+            ) { $0.dataset.datasetType == .tokenized && !$0.preference.isOn },
         ]
     }
 
@@ -191,6 +197,32 @@ extension Recipe {
                 ["optimizer.weight_decay"],
                 "scheduler.start_weight_decay and scheduler.end_weight_decay are set and take precedence; remove them"
             ) { $0.scheduler.startWeightDecay != nil && $0.scheduler.endWeightDecay != nil },
+        ]
+    }
+
+    private static var saving: [Ineffective] {
+        [
+            Ineffective(
+                ["checkpoint.also_save_hf_checkpoint", "checkpoint.after_save"],
+                "checkpoint.save is empty, so nothing is saved; set it (--save-dir)"
+            ) { $0.checkpoint.save.isEmpty }
+        ]
+    }
+
+    private static var preferences: [Ineffective] {
+        [
+            Ineffective(
+                ["preference.beta", "preference.label_smoothing"],
+                "preference.loss_type is none, which trains on single answers; set preference.loss_type=dpo, ipo or orpo"
+            ) { !$0.preference.isOn },
+            Ineffective(
+                ["preference.label_smoothing"],
+                "only the loss dpo has it; set preference.loss_type=dpo, or remove the setting"
+            ) { $0.preference.lossType != .dpo },
+            Ineffective(
+                ["model.calculate_per_token_loss"],
+                "preference.loss_type is set, whose loss is a mean over pairs; remove the setting"
+            ) { $0.preference.isOn },
         ]
     }
 

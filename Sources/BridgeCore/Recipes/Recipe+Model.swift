@@ -83,6 +83,8 @@ extension Recipe {
         public var exitInterval: Int?
         /// A step is skipped if its loss exceeds the running mean by more than this factor; nil for never.
         public var spikeThreshold: Double?
+        /// Alpha of the noise that training adds to embeddings (NEFTune, Jain et al., arXiv 2310.05914); nil for none.
+        public var neftuneNoiseAlpha: Double?
         /// The run ends with an error after this number of consecutive skipped steps; 0 counts as 1.
         public var maxSkippedIters = 10
 

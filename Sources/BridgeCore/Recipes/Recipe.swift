@@ -19,6 +19,8 @@ public struct Recipe: Sendable, Equatable {
     public var scheduler = SchedulerSection()
     /// The data set.
     public var dataset = DatasetSection()
+    /// Pairs of answers.
+    public var preference = PreferenceSection()
     /// Adapters.
     public var peft = PEFTSection()
     /// The checkpoints to load and to save.

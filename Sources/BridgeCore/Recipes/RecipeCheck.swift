@@ -28,6 +28,7 @@ public struct RecipeCheck: Sendable {
         checkBatches(dataParallelSize)
         checkSchedule()
         checkData(abilities)
+        checkPreference(recipe)
         checkTrainable(abilities)
         if needsPretrained, recipe.checkpoint.pretrainedCheckpoint.isEmpty, recipe.checkpoint.load.isEmpty {
             found.append(
@@ -122,6 +123,12 @@ public struct RecipeCheck: Sendable {
         )
         if let size = recipe.ddp.bucketSize { require("ddp.bucket_size", size, in: 1...1 << 40) }
         if let interval = train.exitInterval { require("train.exit_interval", interval, in: 1...1 << 31) }
+        if let alpha = train.neftuneNoiseAlpha {
+            require(
+                alpha > 0 && alpha <= 1e4,
+                "\(key: "train.neftune_noise_alpha") is \(alpha), expected more than 0 and at most 10000"
+            )
+        }
         if let threshold = train.spikeThreshold {
             require(threshold > 1, "\(key: "train.loss_spike_threshold") is \(threshold), expected more than 1")
         }

@@ -121,6 +121,24 @@ extension RecipeTable {
         RecipeField("dataset.num_images", \.dataset.numImages, "The number of images in a synthetic sample, for mock."),
     ]
 
+    static let preference = [
+        RecipeField(
+            "preference.loss_type",
+            \.preference.lossType,
+            "The loss of pairs of a chosen and a rejected answer (preference tuning); none is supervised fine-tuning."
+        ),
+        RecipeField(
+            "preference.beta",
+            \.preference.beta,
+            "The strength of the preference: beta of DPO and IPO, or the weight of ORPO's odds ratio."
+        ),
+        RecipeField(
+            "preference.label_smoothing",
+            \.preference.labelSmoothing,
+            "The probability that chosen and rejected are the wrong way round, for dpo, from 0 to less than 0.5."
+        ),
+    ]
+
     static let peft = [
         RecipeField("peft.scheme", \.peft.scheme, "The kind of adapter; none trains the model itself."),
         RecipeField("peft.dim", \.peft.dim, "The rank of the adapters."),
@@ -242,6 +260,16 @@ extension RecipeTable {
             "checkpoint.async_save",
             \.checkpoint.asyncSave,
             "Whether a checkpoint is written in the background while training continues."
+        ),
+        RecipeField(
+            "checkpoint.also_save_hf_checkpoint",
+            \.checkpoint.alsoSaveHFCheckpoint,
+            "Whether each checkpoint, or the last one, also has the model or the adapter as a Hugging Face directory: iter_*/hf."
+        ),
+        RecipeField(
+            "checkpoint.after_save",
+            \.checkpoint.afterSave,
+            "A command that the shell runs after each checkpoint, with its directory in BRIDGE_CHECKPOINT; empty for none."
         ),
         RecipeField(
             "checkpoint.ckpt_format",

@@ -146,6 +146,11 @@ extension RecipeTable {
             aliases: ["train.spike_threshold"]
         ),
         RecipeField(
+            "train.neftune_noise_alpha",
+            \.train.neftuneNoiseAlpha,
+            "Alpha of the noise that training adds to the embeddings of tokens (NEFTune), such as 5; null for none."
+        ),
+        RecipeField(
             "train.max_consecutive_skipped_iters",
             \.train.maxSkippedIters,
             "The run ends with an error after this number of consecutive skipped steps; 0 counts as 1.",

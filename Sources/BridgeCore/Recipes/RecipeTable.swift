@@ -4,7 +4,7 @@ import BridgeSupport
 public enum RecipeTable {
     /// The settings, in the order in which they are written.
     public static let fields: [RecipeField] =
-        first + model + train + optimizer + ddp + scheduler + dataset + peft + checkpoint + logger + last
+        first + model + train + optimizer + ddp + scheduler + dataset + preference + peft + checkpoint + logger + last
 
     private static let byKey = Dictionary(
         (fields + former).flatMap { field in ([field.key] + field.aliases).map { ($0, field) } }

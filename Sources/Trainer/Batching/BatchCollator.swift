@@ -56,15 +56,16 @@ public struct BatchCollator: Sendable {
         var statistics = SampleStatistics()
         var samples: [TrainingSample] = []
         for row in order.rows(from: consumed, count: count) {
-            let read = try source.sample(at: row)
-            let (sample, outcome): (TrainingSample, SampleTruncation.Outcome)
-            do {
-                (sample, outcome) = try fitter.fit(read)
-            } catch let error as BridgeError {
-                throw error.inRow(source.location(of: row))
+            for read in try source.samples(at: row) {
+                let (sample, outcome): (TrainingSample, SampleTruncation.Outcome)
+                do {
+                    (sample, outcome) = try fitter.fit(read)
+                } catch let error as BridgeError {
+                    throw error.inRow(source.location(of: row))
+                }
+                statistics.count(sample, outcome)
+                samples.append(sample)
             }
-            statistics.count(sample, outcome)
-            samples.append(sample)
         }
         return Prepared(
             batch: try CollatedBatch(samples, options: options),

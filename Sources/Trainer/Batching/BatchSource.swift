@@ -7,4 +7,11 @@ public protocol BatchSource: Sendable {
     ///
     /// - Throws: `BridgeError` for a sample that cannot be used.
     func batch(first: Int, count: Int) throws -> TrainingBatch
+    /// The rows of the data set that the samples from position `first` of the run are of.
+    func rows(first: Int, count: Int) -> [Int]
+}
+
+extension BatchSource {
+    /// Every row once, in order.
+    public func rows(first: Int, count: Int) -> [Int] { Array(first..<first + count) }
 }

@@ -13,6 +13,8 @@ public struct CollatedBatch: Sendable, Equatable {
     public private(set) var isPresent: [Bool]?
     /// The index of each token's sample in its row, -1 for padding, B x T; nil without packed rows.
     public private(set) var segments: [Int32]?
+    /// For each target whether it is a token of the answer that is compared, where the prompt has targets too, B x T; nil for all.
+    public private(set) var answer: [Bool]?
     /// The images, in the order of their image tokens.
     public private(set) var images: [PixelPlanes] = []
     /// B.
@@ -68,6 +70,7 @@ public struct CollatedBatch: Sendable, Equatable {
         let isPadded = rows.contains { $0.reduce(0) { $0 + samples[$1].tokens.count } < length }
         if isPadded { isPresent = [] }
         if rows.contains(where: { $0.count > 1 }) { segments = [] }
+        if samples.contains(where: { $0.answer != nil }) { answer = [] }
         for row in rows {
             for (segment, index) in row.enumerated() { append(samples[index], segment: Int32(segment)) }
             pad(to: length, count: row.reduce(0) { $0 + samples[$1].tokens.count }, options.paddingToken)
@@ -101,6 +104,7 @@ public struct CollatedBatch: Sendable, Equatable {
         let shifted = sample.labels.dropFirst() + [TrainingSample.ignoredLabel]
         targets += shifted
         supervisedCount += shifted.count { $0 != TrainingSample.ignoredLabel }
+        answer?.append(contentsOf: (sample.answer ?? Array(repeating: true, count: count)).dropFirst() + [false])
         positions += (0..<count).map { Int32($0) }
         isPresent?.append(contentsOf: repeatElement(true, count: count))
         segments?.append(contentsOf: repeatElement(segment, count: count))
@@ -111,6 +115,7 @@ public struct CollatedBatch: Sendable, Equatable {
         let missing = length - count
         tokens += repeatElement(token, count: missing)
         targets += repeatElement(TrainingSample.ignoredLabel, count: missing)
+        answer?.append(contentsOf: repeatElement(false, count: missing))
         positions += repeatElement(0, count: missing)
         isPresent?.append(contentsOf: repeatElement(false, count: missing))
         segments?.append(contentsOf: repeatElement(-1, count: missing))

@@ -37,6 +37,9 @@ public final class DataLoader: BatchSource {
     /// The counts of the samples so far.
     public var statistics: SampleStatistics { state.withLock { $0.statistics } }
 
+    /// See ``BatchSource/rows(first:count:)``.
+    public func rows(first: Int, count: Int) -> [Int] { preparer.order.rows(from: first, count: count) }
+
     /// See ``BatchSource/batch(first:count:)``; the positions of this copy's next micro-batches are prefetched.
     public func batch(first: Int, count: Int) throws -> TrainingBatch {
         let prefetcher = state.withLock { state -> Prefetcher<BatchCollator.Prepared> in

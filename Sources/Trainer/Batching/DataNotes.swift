@@ -82,9 +82,11 @@ public final class DataNotes: Sendable {
     ///   - row: The keys of the row with their values.
     ///   - columns: Keys of the row that are not checked.
     ///   - trainsPrompts: Whether all messages are supervised, whatever marks they have.
-    func add(_ row: JSON, columns: [String] = [], trainsPrompts: Bool = false) {
+    ///   - ofPairs: Whether the row has two answers.
+    func add(_ row: JSON, columns: [String] = [], trainsPrompts: Bool = false, ofPairs: Bool = false) {
         let unread = UnreadKeys(row: row, columns: columns)
         var keys = unread.keys
+        if ofPairs { keys.subtract(RowKeys.preference.map(\.key)) }
         let usesTools = row["tools"]?.nonNull != nil
         state.withLock { state in
             for (key, names) in unread.ofTemplate.prefix(Self.mostKeys) {
@@ -105,7 +107,7 @@ public final class DataNotes: Sendable {
 
     private func add(
         _ keys: Set<String>,
-        to set: WritableKeyPath<State, Set<String>> & Sendable,
+        to set: any WritableKeyPath<State, Set<String>> & Sendable,
         _ sentence: ([String]) -> String
     ) {
         guard !keys.isEmpty else { return }

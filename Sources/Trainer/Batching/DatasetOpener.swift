@@ -10,6 +10,8 @@ public struct DatasetOpener: Sendable {
     public var encoder: SampleEncoder
     /// The seed of synthetic samples and of shuffling.
     public var seed: UInt64
+    /// Whether rows are pairs of a chosen and a rejected answer.
+    public var readsPairs = false
     /// The number of synthetic samples.
     public var mockCount = 1024
     /// A maker that replaces the section's.
@@ -150,15 +152,20 @@ public struct DatasetOpener: Sendable {
 
     private func file(_ path: String) throws -> any SampleSource {
         guard section.datasetType == .tokenized else {
-            return try PreloadedSource(path: path, imageFolder: section.imageFolder, encoder: encoder)
+            guard readsPairs else {
+                return try PreloadedSource(path: path, imageFolder: section.imageFolder, encoder: encoder)
+            }
+            let images = ImagePaths.directory(section.imageFolder, for: path)
+            return PreferenceSource(.file(try RowFile(path: path), imageFolder: images), encoder: encoder)
         }
-        return try TokenizedSource(
+        let source = try TokenizedSource(
             path: path,
             imageFolder: section.imageFolder,
             processor: encoder.processor,
             options: encoder.options,
             notes: encoder.notes
         )
+        return readsPairs ? PreferenceSource(.tokens(source), encoder: encoder) : source
     }
 
     /// Whether a data set is on the hub and not in the cache.
@@ -189,6 +196,15 @@ public struct DatasetOpener: Sendable {
                 "dataset.path_or_dataset is not a table that can be opened, expected a directory with Parquet files or a hub id"
             )
         }
-        return TableSource(table: try openTable(path, split), maker: maker, encoder: encoder)
+        let table = try openTable(path, split)
+        guard readsPairs else { return TableSource(table: table, maker: maker, encoder: encoder) }
+        guard maker.readsConversations else {
+            throw BridgeError(
+                .badArgument,
+                "dataset.maker_name is \(maker.name), whose rows have one answer; set make_conversation_dataset for a table with the "
+                    + "columns chosen and rejected"
+            )
+        }
+        return PreferenceSource(.table(table), encoder: encoder)
     }
 }

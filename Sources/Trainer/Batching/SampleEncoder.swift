@@ -40,6 +40,14 @@ public struct SampleEncoder: Sendable {
         notes = DataNotes(processor: processor)
     }
 
+    /// The same encoder with other supervised tokens.
+    func with(lossMode: Recipe.LossMode) -> SampleEncoder { SampleEncoder(self, lossMode: lossMode) }
+
+    private init(_ other: SampleEncoder, lossMode: Recipe.LossMode) {
+        (processor, options, notes) = (other.processor, other.options, other.notes)
+        self.lossMode = lossMode
+    }
+
     /// The sample of a conversation, of any length.
     ///
     /// - Throws: `BridgeError` with one sentence when there is no turn of the assistant, the template refuses the

@@ -8,11 +8,18 @@ public protocol SampleSource: Sendable {
     ///
     /// - Throws: `BridgeError` with file and line of a row that cannot be used.
     func sample(at row: Int) throws -> TrainingSample
+    /// The samples of a row: one, or two of a pair of answers.
+    ///
+    /// - Throws: As ``sample(at:)``.
+    func samples(at row: Int) throws -> [TrainingSample]
     /// The location of a row, such as a file and a line.
     func location(of row: Int) -> String
 }
 
 extension SampleSource {
+    /// The row's one sample.
+    public func samples(at row: Int) throws -> [TrainingSample] { [try sample(at: row)] }
+
     /// The row's number.
     public func location(of row: Int) -> String { "row \(row)" }
 }

@@ -56,6 +56,7 @@ public struct SampleTruncation: Sendable {
             var cut = sample
             cut.tokens.removeSubrange(seqLength...)
             cut.labels.removeSubrange(min(seqLength, cut.labels.count)...)
+            cut.answer = cut.answer.map { Array($0.prefix(seqLength)) }
             return (cut, .cut(sample.tokens.count - seqLength))
         }
         guard tooLong == .skip else {

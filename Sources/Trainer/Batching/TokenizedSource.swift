@@ -10,7 +10,7 @@ import JSONTree
 /// Padding at the end, which an `attention_mask` of zeros shows, is removed where it has no labels; other padding is refused,
 /// and so are several sequences in one row. `RowKeys` lists all keys with their effect.
 public struct TokenizedSource: SampleSource {
-    private let file: RowFile
+    let file: RowFile
     private let imageFolder: String
     private let processor: any ModelProcessor
     private let options: ProcessingOptions
@@ -51,27 +51,30 @@ public struct TokenizedSource: SampleSource {
     ///   vocabulary, or its images do not fit its image tokens.
     public func sample(at row: Int) throws -> TrainingSample {
         let json = try file.json(at: row)
-        return try file.about(row) {
-            var tokens = try ids("input_ids", of: json)
-            var labels = try ids("labels", of: json)
-            guard !tokens.isEmpty else { throw BridgeError(.corruptInput, "input_ids is empty, expected tokens") }
-            guard tokens.count == labels.count else {
-                throw BridgeError(
-                    .corruptInput,
-                    "found \(labels.count) labels for \(tokens.count) input_ids, expected one label per token, not shifted"
-                )
-            }
-            let row = TokenizedRow(json, tokens: tokens)
-            notes.add(unreadOfTokens: row.unreadKeys)
-            if let marks = try row.marks() {
-                labels = zip(labels, marks).map { $1 ? $0 : TrainingSample.ignoredLabel }
-            }
-            try row.check(imageTokenID: processor.readsTokenTypes ? processor.imageTokens?.featureID : nil)
-            let padding = try self.padding(of: json, labels: labels)
-            (tokens, labels) = (tokens.dropLast(padding), labels.dropLast(padding))
-            let images = try self.images(of: json, tokens: tokens)
-            return TrainingSample(tokens: tokens, labels: labels, images: images)
+        return try file.about(row) { try sample(of: json) }
+    }
+
+    /// The sample of a row that was read.
+    func sample(of json: JSON) throws -> TrainingSample {
+        var tokens = try ids("input_ids", of: json)
+        var labels = try ids("labels", of: json)
+        guard !tokens.isEmpty else { throw BridgeError(.corruptInput, "input_ids is empty, expected tokens") }
+        guard tokens.count == labels.count else {
+            throw BridgeError(
+                .corruptInput,
+                "found \(labels.count) labels for \(tokens.count) input_ids, expected one label per token, not shifted"
+            )
         }
+        let row = TokenizedRow(json, tokens: tokens)
+        notes.add(unreadOfTokens: row.unreadKeys)
+        if let marks = try row.marks() {
+            labels = zip(labels, marks).map { $1 ? $0 : TrainingSample.ignoredLabel }
+        }
+        try row.check(imageTokenID: processor.readsTokenTypes ? processor.imageTokens?.featureID : nil)
+        let padding = try self.padding(of: json, labels: labels)
+        (tokens, labels) = (tokens.dropLast(padding), labels.dropLast(padding))
+        let images = try self.images(of: json, tokens: tokens)
+        return TrainingSample(tokens: tokens, labels: labels, images: images)
     }
 
     /// The number of padding tokens at the end.

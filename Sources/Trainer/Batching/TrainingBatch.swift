@@ -8,6 +8,8 @@ public struct TrainingBatch: Sendable {
     public var tokens: TokenBatch
     /// For each token the next token of its sample if that is supervised, otherwise -100: B x T.
     public var targets: [Int32]
+    /// For each target whether it is a token of the answer that is compared, B x T; nil for all.
+    var answer: [Bool]?
     /// The number of supervised targets.
     public var supervisedCount: Int
 
@@ -29,6 +31,7 @@ public struct TrainingBatch: Sendable {
             images: batch.images.map { Tensor($0.values, shape: [3, $0.height, $0.width], on: engine) }
         )
         targets = batch.targets
+        answer = batch.answer
         supervisedCount = batch.supervisedCount
     }
 }

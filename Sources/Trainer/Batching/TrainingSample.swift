@@ -11,6 +11,8 @@ public struct TrainingSample: Sendable, Equatable {
     public var labels: [Int32]
     /// Pixel values, in the order of their image tokens.
     public var images: [PixelPlanes]
+    /// Which of the tokens are the answer that is compared, where the prompt is supervised too: T; nil for all supervised ones.
+    var answer: [Bool]?
 
     /// A sample.
     public init(tokens: [Int32], labels: [Int32], images: [PixelPlanes] = []) {

@@ -29,6 +29,11 @@ struct BlendedSource: SampleSource {
         return try sources[source].sample(at: row)
     }
 
+    func samples(at row: Int) throws -> [TrainingSample] {
+        let (source, row) = order.samples[row]
+        return try sources[source].samples(at: row)
+    }
+
     func location(of row: Int) -> String {
         let (source, row) = order.samples[row]
         return sources[source].location(of: row)

@@ -42,8 +42,9 @@ struct SampleFilter {
         let workers = max(1, section.numWorkers)
         let (limit, hashes) = (section.seqLength, section.exactDeduplication)
         let facts = Prefetcher(count: source.count, depth: 8 * workers, workers: workers) { row in
-            let sample = try source.sample(at: row)
-            return (length: sample.tokens.count, fingerprint: hashes ? sample.fingerprint : nil)
+            let samples = try source.samples(at: row)
+            let fingerprint = hashes ? samples.map(\.fingerprint).joined() : nil
+            return (length: samples.map(\.tokens.count).max() ?? 0, fingerprint: fingerprint)
         }
         var result = Result()
         var refused: [String] = []

@@ -9,6 +9,7 @@ struct SampleSubset: SampleSource {
 
     var count: Int { rows.count }
     func sample(at row: Int) throws -> TrainingSample { try source.sample(at: rows[row]) }
+    func samples(at row: Int) throws -> [TrainingSample] { try source.samples(at: rows[row]) }
     func location(of row: Int) -> String { source.location(of: rows[row]) }
 
     /// The generator of the split is another one than that of the epochs.

@@ -5,6 +5,7 @@ public struct LossStatistics: Sendable, Equatable {
     /// The number of supervised tokens.
     public private(set) var tokenCount = 0
     private var lossSum = 0.0
+    private var hits = 0
     private var samples: [Sample] = []
 
     private struct Sample: Equatable {
@@ -23,15 +24,20 @@ public struct LossStatistics: Sendable, Equatable {
     /// - Parameters:
     ///   - loss: The sum of the cross entropies of its supervised tokens, in nats.
     ///   - count: Their number; a sample without any is ignored.
-    public mutating func add(loss: Double, tokens count: Int) {
+    ///   - hits: The number of them that are the most likely ones.
+    public mutating func add(loss: Double, tokens count: Int, hits: Int = 0) {
         guard count > 0 else { return }
         tokenCount += count
         lossSum += loss
+        self.hits += hits
         samples.append(Sample(loss: loss, tokens: count))
     }
 
     /// The mean cross entropy of all supervised tokens, in nats; not a number without any.
     public var loss: Double { lossSum / Double(tokenCount) }
+
+    /// The share of supervised tokens than which no other token is more likely; not a number without any.
+    public var tokenAccuracy: Double { Double(hits) / Double(tokenCount) }
 
     /// The standard error of ``loss``; not a number for fewer than two samples.
     ///

@@ -59,12 +59,14 @@ public final class ConsoleLine: MetricsSink {
 
     /// Writes the loss and the perplexity.
     public func record(_ validation: ValidationRecord) throws {
-        let text = CFormat.text(
-            " validation loss at iteration %ld | lm loss value: %.6E | lm loss PPL: %.6E |",
+        var text = CFormat.text(
+            " validation loss at iteration %ld | lm loss value: %.6E |",
             validation.iteration,
-            validation.loss,
-            validation.perplexity
+            validation.loss
         )
+        if let perplexity = validation.perplexity { text += CFormat.text(" lm loss PPL: %.6E |", perplexity) }
+        if let accuracy = validation.tokenAccuracy { text += CFormat.text(" token accuracy: %.4f |", accuracy) }
+        text += Self.text(of: validation.preference)
         let parts = validation.parts.map { " \($0.name):" + CFormat.text(" %.6E |", $0.loss) }
         write(text + parts.joined())
     }
@@ -74,6 +76,10 @@ public final class ConsoleLine: MetricsSink {
         guard let last = steps.last else { return }
         write(line(last))
         steps = []
+    }
+
+    private static func text(of preference: PreferenceMetrics?) -> String {
+        (preference?.values ?? []).map { " \($0.name):" + CFormat.text(" %.4f |", $0.value) }.joined()
     }
 
     private func line(_ step: StepRecord) -> String {
@@ -94,6 +100,7 @@ public final class ConsoleLine: MetricsSink {
         line += " loss scale: 1.0 |"
         line += CFormat.text(" grad norm: %.3f |", step.gradientNorm)
         if let norm = step.parametersNorm { line += CFormat.text(" params norm: %.3f |", norm) }
+        line += Self.text(of: step.preference)
         line += CFormat.text(" number of skipped iterations: %3ld |", skipped)
         line += CFormat.text(" number of nan iterations: %3ld |", nan)
         let tokens = steps.reduce(0) { $0 + Double($1.tokens) }

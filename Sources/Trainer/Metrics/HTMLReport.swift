@@ -65,16 +65,25 @@ public final class HTMLReport: MetricsSink {
             ]
         }
         if let last = validations.last {
-            metadata.append(("last validation", CFormat.text("loss %.4g, perplexity %.4g", last.loss, last.perplexity)))
+            metadata.append(("last validation", Self.text(of: last)))
         }
         let rows = metadata.map { "<tr><th>\(Self.escaped($0.name))</th><td>\(Self.escaped($0.value))</td></tr>" }
         let loss = steps.map { CurvePlot.Point(x: Double($0.iteration), y: $0.loss) }
         let held = validations.map { CurvePlot.Point(x: Double($0.iteration), y: $0.loss) }
-        let plots = [
-            CurvePlot(title: "Loss", unit: "nats per token", line: loss, marks: held, markName: "validation"),
+        let unit = steps.last?.preference == nil ? "nats per token" : "mean over pairs of answers"
+        var plots = [
+            CurvePlot(title: "Loss", unit: unit, line: loss, marks: held, markName: "validation"),
             plot("Learning rate", "") { $0.learningRate }, plot("Gradient norm", "before clipping") { $0.gradientNorm },
             plot("Throughput", "tokens per second") { Double($0.tokens) / $0.seconds },
         ]
+        if steps.last?.preference != nil {
+            plots += [
+                plot("Reward margin", "chosen less rejected") { $0.preference?.margin ?? .nan },
+                plot("Accuracy", "share of pairs whose chosen answer has the larger reward") {
+                    $0.preference?.accuracy ?? .nan
+                },
+            ]
+        }
         let title = Self.escaped(run.name)
         return """
             <!doctype html>
@@ -87,6 +96,16 @@ public final class HTMLReport: MetricsSink {
             </table></main></body></html>
 
             """
+    }
+
+    private static func text(of validation: ValidationRecord) -> String {
+        var parts = [CFormat.text("loss %.4g", validation.loss)]
+        if let perplexity = validation.perplexity { parts.append(CFormat.text("perplexity %.4g", perplexity)) }
+        if let accuracy = validation.tokenAccuracy { parts.append(CFormat.text("token accuracy %.4g", accuracy)) }
+        if let pairs = validation.preference {
+            parts.append(CFormat.text("accuracy %.4g, reward margin %.4g", pairs.accuracy, pairs.margin))
+        }
+        return parts.joined(separator: ", ")
     }
 
     private func plot(_ title: String, _ unit: String, _ value: (StepRecord) -> Double) -> CurvePlot {

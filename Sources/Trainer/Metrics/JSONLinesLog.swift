@@ -43,6 +43,7 @@ public final class JSONLinesLog: MetricsSink {
             ("nan_iterations", JSON(step.nanIterations)),
         ])
         if let norm = step.parametersNorm { row["params_norm"] = Self.number(norm) }
+        for (name, value) in step.preference?.values ?? [] { row[name] = Self.number(value) }
         try append(row)
     }
 
@@ -51,9 +52,11 @@ public final class JSONLinesLog: MetricsSink {
         var row = JSONObject([
             ("iteration", JSON(validation.iteration)),
             ("validation_lm_loss", Self.number(validation.loss)),
-            ("validation_perplexity", Self.number(validation.perplexity)),
             ("validation_seconds", Self.number(validation.seconds)),
         ])
+        if let perplexity = validation.perplexity { row["validation_perplexity"] = Self.number(perplexity) }
+        if let accuracy = validation.tokenAccuracy { row["validation_token_accuracy"] = Self.number(accuracy) }
+        for (name, value) in validation.preference?.values ?? [] { row["validation_\(name)"] = Self.number(value) }
         if !validation.parts.isEmpty {
             let losses = validation.parts.map { ($0.name, Self.number($0.loss)) }
             row["validation_lm_losses"] = .object(JSONObject(losses))
@@ -87,11 +90,13 @@ public final class JSONLinesLog: MetricsSink {
                     ValidationRecord(
                         iteration: count("iteration"),
                         loss: number("validation_lm_loss"),
-                        perplexity: number("validation_perplexity"),
+                        perplexity: row["validation_perplexity"]?.double,
+                        tokenAccuracy: row["validation_token_accuracy"]?.double,
                         seconds: number("validation_seconds"),
                         parts: (row["validation_lm_losses"]?.object ?? JSONObject()).map {
                             ValidationRecord.Part(name: $0.key, loss: $0.value.double ?? .nan)
-                        }
+                        },
+                        preference: PreferenceMetrics { row["validation_\($0)"]?.double }
                     )
                 )
             }
@@ -107,6 +112,7 @@ public final class JSONLinesLog: MetricsSink {
                     globalBatchSize: count("global_batch_size"),
                     loss: number("lm_loss"),
                     gradientNorm: number("grad_norm"),
+                    preference: PreferenceMetrics { row[$0]?.double },
                     operations: number("operations"),
                     skippedIterations: count("skipped_iterations"),
                     nanIterations: count("nan_iterations")

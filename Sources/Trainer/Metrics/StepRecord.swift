@@ -16,10 +16,12 @@ public struct StepRecord: Sendable, Equatable {
     public var learningRate: Double
     /// The number of samples in the step.
     public var globalBatchSize: Int
-    /// The mean loss over the supervised tokens of the step.
+    /// The mean loss over the supervised tokens of the step, or over its pairs of answers.
     public var loss: Double
     /// The global L2 norm of the gradient before clipping.
     public var gradientNorm: Double
+    /// The metrics of pairs of answers; nil without any.
+    public var preference: PreferenceMetrics?
     /// The L2 norm of all trained parameters; nil if it is not logged.
     public var parametersNorm: Double?
     /// Floating-point operations of the step, by the model's formula.
@@ -41,6 +43,7 @@ public struct StepRecord: Sendable, Equatable {
         globalBatchSize: Int,
         loss: Double,
         gradientNorm: Double,
+        preference: PreferenceMetrics? = nil,
         parametersNorm: Double? = nil,
         operations: Double = 0,
         skippedIterations: Int = 0,
@@ -56,6 +59,7 @@ public struct StepRecord: Sendable, Equatable {
         self.globalBatchSize = globalBatchSize
         self.loss = loss
         self.gradientNorm = gradientNorm
+        self.preference = preference
         self.parametersNorm = parametersNorm
         self.operations = operations
         self.skippedIterations = skippedIterations
@@ -69,12 +73,16 @@ public struct ValidationRecord: Sendable, Equatable {
     public var iteration: Int
     /// The mean loss over all supervised tokens of the validation samples.
     public var loss: Double
-    /// The exponential of the loss.
-    public var perplexity: Double
+    /// The exponential of the loss; nil for pairs of answers.
+    public var perplexity: Double?
+    /// The share of supervised tokens that are the most likely ones; nil for pairs of answers.
+    public var tokenAccuracy: Double?
     /// The duration, in seconds.
     public var seconds: Double
     /// The losses of the data sets, where there are several.
     public var parts: [Part]
+    /// The metrics of pairs of answers; nil without any.
+    public var preference: PreferenceMetrics?
 
     /// The loss of one of several data sets.
     public struct Part: Sendable, Equatable {
@@ -88,11 +96,21 @@ public struct ValidationRecord: Sendable, Equatable {
     }
 
     /// A record.
-    public init(iteration: Int, loss: Double, perplexity: Double, seconds: Double, parts: [Part] = []) {
+    public init(
+        iteration: Int,
+        loss: Double,
+        perplexity: Double?,
+        tokenAccuracy: Double? = nil,
+        seconds: Double,
+        parts: [Part] = [],
+        preference: PreferenceMetrics? = nil
+    ) {
         self.parts = parts
+        self.preference = preference
         self.iteration = iteration
         self.loss = loss
         self.perplexity = perplexity
+        self.tokenAccuracy = tokenAccuracy
         self.seconds = seconds
     }
 }

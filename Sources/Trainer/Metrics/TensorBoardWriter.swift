@@ -40,6 +40,7 @@ public final class TensorBoardWriter: MetricsSink {
             ("consumed-samples", Double(step.consumedSamples)),
         ]
         if let norm = step.parametersNorm { scalars.append(("params-norm", norm)) }
+        scalars += (step.preference?.values ?? []).map { ($0.name, $0.value) }
         if step.seconds > 0 {
             scalars.append(("tokens-per-second", Double(step.tokens) / step.seconds))
             if step.operations > 0 { scalars.append(("throughput/tflops", step.operations / step.seconds / 1e12)) }
@@ -49,7 +50,10 @@ public final class TensorBoardWriter: MetricsSink {
 
     /// Writes a validation.
     public func record(_ validation: ValidationRecord) throws {
-        var scalars = [("lm loss validation", validation.loss), ("lm loss validation ppl", validation.perplexity)]
+        var scalars = [("lm loss validation", validation.loss)]
+        if let perplexity = validation.perplexity { scalars.append(("lm loss validation ppl", perplexity)) }
+        if let accuracy = validation.tokenAccuracy { scalars.append(("token accuracy validation", accuracy)) }
+        scalars += (validation.preference?.values ?? []).map { ("validation/\($0.name)", $0.value) }
         scalars += validation.parts.map { ("lm loss validation/\($0.name)", $0.loss) }
         try append(scalars, step: validation.iteration)
     }

@@ -22,6 +22,13 @@ public struct PipelineSchedule {
         public var weight: Float
         /// The random stream of dropout; nil for none.
         public var dropout: RandomStream?
+        /// Alpha of the noise of the embeddings, of which the stream of dropout is the source; 0 for none.
+        var embeddingNoise: Float = 0
+        /// The loss from the residual stream after the last layer; nil for the weighted sum of the cross entropies.
+        var objective: Objective?
+
+        /// A loss to differentiate, and the number that is reported for it.
+        typealias Objective = (_ stream: Tensor) throws -> (loss: Tensor, value: Double)
 
         /// A micro-batch.
         public init(_ batch: TrainingBatch, weight: Float = 1, dropout: RandomStream? = nil) {
@@ -64,6 +71,8 @@ public struct PipelineSchedule {
     private struct Pending {
         var input: Tensor?
         var output: Tensor
+        /// The loss; 0 on all stages but the last.
+        var value = 0.0
     }
 
     /// Messages of forward and of backward passes, which two ranks may both send to each other.
@@ -137,7 +146,7 @@ public struct PipelineSchedule {
             if let microBatch = microBatches[pass.microBatch] {
                 let result = try trace.measure("forward", category: "pass", pass.arguments) {
                     let result = try forward(microBatch, pass.chunk)
-                    if parallelism.ends(pass.chunk) { loss += Double(result.output.item) }
+                    loss += result.value
                     return result
                 }
                 pending[pass] = result
@@ -153,7 +162,7 @@ public struct PipelineSchedule {
         var loss = 0.0
         for chunk in parallelism.chunks.indices {
             let pass = try withoutGradients { try forward(microBatch, chunk) }
-            if parallelism.ends(chunk) { loss = Double(pass.output.item) }
+            loss += pass.value
         }
         return loss
     }
@@ -167,14 +176,20 @@ public struct PipelineSchedule {
             try pipeline.receive(stream, from: previous, tag: Tag.activation)
             input = stream.trackingGradient()
         }
-        func pass() throws -> Tensor {
+        func pass() throws -> Pending {
             let stream = try model.stage(tokens, input: input, chunk: chunk, recomputation: recomputation)
-            guard parallelism.ends(chunk) else { return stream }
-            return try model.loss(of: stream, tokens, targets: microBatch.batch.targets, weight: microBatch.weight)
+            guard parallelism.ends(chunk) else { return Pending(input: input, output: stream) }
+            if let objective = microBatch.objective {
+                let (loss, value) = try objective(stream)
+                return Pending(input: input, output: loss, value: value)
+            }
+            let loss = try model.loss(of: stream, tokens, targets: microBatch.batch.targets, weight: microBatch.weight)
+            return Pending(input: input, output: loss, value: Double(loss.item))
         }
-        let output = try microBatch.dropout.map { try withDropout($0, pass) } ?? pass()
-        if !parallelism.ends(chunk) { try pipeline.send(output, to: following, tag: Tag.activation) }
-        return Pending(input: input, output: output)
+        let noise = microBatch.embeddingNoise
+        let result = try microBatch.dropout.map { try withDropout($0, embeddingNoise: noise, pass) } ?? pass()
+        if !parallelism.ends(chunk) { try pipeline.send(result.output, to: following, tag: Tag.activation) }
+        return result
     }
 
     private func backward(

@@ -17,6 +17,7 @@ public final class RunCheckpoints {
     private let directory: RunDirectory
     private let groups: ProcessGroupCollection
     private let trace: ChromeTrace?
+    private let followUp: CheckpointFollowUp
     private var writer: BackgroundTask?
 
     private var section: Recipe.CheckpointSection { recipe.checkpoint }
@@ -40,6 +41,7 @@ public final class RunCheckpoints {
         self.directory = directory
         self.configuration = configuration
         self.logger = logger
+        followUp = CheckpointFollowUp(bridge: bridge, recipe: recipe)
     }
 
     /// The checkpoint that the run resumes from; nil for a new run.
@@ -128,18 +130,29 @@ public final class RunCheckpoints {
     /// - Parameters:
     ///   - state: The tensors, which must not change before ``wait()`` returns.
     ///   - progress: The progress of the run.
-    ///   - waits: Whether to wait for the write, and to throw its error.
-    /// - Throws: `BridgeError` when it waits and the checkpoint cannot be written.
-    public func save(_ state: TrainingState, _ progress: RunProgress, waits: Bool) throws {
+    ///   - more: Further files of the checkpoint.
+    ///   - loss: The loss of the last step, for the model card.
+    ///   - validation: The last validation, for the model card.
+    ///   - waits: Whether the run ends: then it waits for the write, and throws its error.
+    /// - Throws: `BridgeError` when it waits and the checkpoint cannot be written, or what follows it fails.
+    public func save(
+        _ state: TrainingState,
+        _ progress: RunProgress,
+        files more: [(name: String, bytes: [UInt8])] = [],
+        loss: Double? = nil,
+        validation: ValidationRecord? = nil,
+        isEnd waits: Bool
+    ) throws {
         guard !section.save.isEmpty else { return }
         try wait()
-        let (bridge, section, groups, trace) = (bridge, section, groups, trace)
+        let (bridge, section, groups, trace, followUp) = (bridge, section, groups, trace, followUp)
+        let card = ModelCard(recipe: recipe, progress: progress, loss: loss, validation: validation)
         let container = container(progress)
         let files =
             [
                 (AutoBridge.runConfigurationName(in: container), configuration),
                 (RunProgress.fileName, progress.json.text()),
-            ] + (sources.map { [(RunSources.fileName, $0.json.text())] } ?? [])
+            ] + (sources.map { [(RunSources.fileName, $0.json.text())] } ?? []) + more.map { ($0.name, $0.bytes) }
         @Sendable func write() throws {
             try trace.measure(
                 "save",
@@ -158,12 +171,18 @@ public final class RunCheckpoints {
                 container: container,
                 groups: groups
             )
-            guard section.mostRecentK > 0, groups.rank == 0 else { return }
-            let best = section.keepBest ? progress.best?.iteration : nil
-            _ = try NativeCheckpoint.prune(section.save, keeping: section.mostRecentK, best: best)
+            guard groups.rank == 0 else { return }
+            if section.mostRecentK > 0 {
+                let best = section.keepBest ? progress.best?.iteration : nil
+                _ = try NativeCheckpoint.prune(section.save, keeping: section.mostRecentK, best: best)
+            }
+            guard followUp.isNeeded(isEnd: waits) else { return }
+            let iteration = Files.join(section.save, NativeCheckpoint.iterationName(progress.iteration))
+            do { try followUp.run(iteration, card, isEnd: waits) } catch { throw FollowUpFailure(error) }
         }
         guard section.asyncSave, !waits else {
             do { try write() } catch {
+                if waits, let failure = error as? FollowUpFailure { throw failure.error(progress.iteration) }
                 guard !waits else { throw lost(error, progress.iteration) }
                 try report(error, progress.iteration)
             }
@@ -220,7 +239,27 @@ public final class RunCheckpoints {
     /// Logs the error of a checkpoint that could not be written; without one of the ranks there is no run to continue.
     private func report(_ error: any Error, _ iteration: Int) throws {
         if (error as? BridgeError)?.code == .rankFailed { throw error }
+        if let failure = error as? FollowUpFailure {
+            return logger.error("\(failure.error(iteration).message); training continues")
+        }
         let reason = (error as? BridgeError)?.message ?? "\(error)"
         logger.error("the checkpoint of step \(iteration) could not be written: \(reason); training continues")
+    }
+}
+
+/// The failure of what follows a checkpoint, which is complete.
+private struct FollowUpFailure: Error {
+    let cause: any Error
+
+    init(_ cause: any Error) { self.cause = cause }
+
+    func error(_ iteration: Int) -> BridgeError {
+        let known = cause as? BridgeError
+        return BridgeError(
+            known?.code ?? .fileSystem,
+            "the checkpoint of step \(iteration) is written, but what follows it failed: \(known?.message ?? "\(cause)")",
+            names: known?.names ?? [],
+            cause: known?.cause
+        )
     }
 }

@@ -30,6 +30,24 @@ public struct RunSources: Sendable, Equatable {
         fingerprints = found
     }
 
+    /// A checksum of what the log-probabilities of answers under the model before training depend on.
+    ///
+    /// - Throws: `BridgeError` for a file that cannot be read.
+    static func key(ofReference recipe: Recipe) throws -> String {
+        let files = dataFiles(of: recipe) + recipe.dataset.validationFiles.filter { Files.kind(of: $0) == .file }
+        let section = RecipeTable.fields.filter { $0.key.hasPrefix("dataset.") }.map { field in
+            "\(field.key)=\(String(decoding: field.value(of: recipe).text(pretty: false), as: UTF8.self))"
+        }
+        let weights = recipe.checkpoint.pretrainedCheckpoint
+        let facts =
+            section + [
+                weights, recipe.mixedPrecision.rawValue,
+                recipe.checkpoint.randomInit ? "\(recipe.rng.seed)" : "", try fingerprint(ofModel: weights) ?? "",
+                files.isEmpty ? "" : try ContentFingerprint.of(files),
+            ]
+        return ContentFingerprint.of { add in Array(facts.joined(separator: "\n").utf8).withUnsafeBytes(add) }
+    }
+
     /// Those of an iteration; nil for one without.
     init?(iteration path: String) throws {
         let name = Files.join(path, Self.fileName)

@@ -80,10 +80,12 @@ struct PromptOptions: ParsableArguments {
         )
     }
 
-    /// The batch of a file of inputs.
-    static func batch(inputs: String, on engine: any TensorEngine) throws -> TokenBatch {
+    /// The batch of a file of inputs; tensors that are not read are reported, but for those that the caller reads.
+    static func batch(inputs: String, ignoring known: Set<String> = [], on engine: any TensorEngine) throws
+        -> TokenBatch
+    {
         let batch = try TokenBatch(inputs: inputs, on: engine)
-        let unknown = try InputTensors.unknown(in: inputs)
+        let unknown = try InputTensors.unknown(in: inputs).filter { !known.contains($0) }
         if !unknown.isEmpty {
             Output.warn("\(inputs): ignored tensors: \(unknown.joined(separator: ", "))")
         }

@@ -160,12 +160,13 @@ struct RunPrinter {
         case .interrupted, .limit:
             Output.line("Stopped after step \(outcome.iteration)\(location); the same command resumes there")
         }
-        guard let best = outcome.best else { return }
-        let directory = Files.join(run.recipe.checkpoint.save, "\(String(format: "iter_%07d", best.iteration))")
-        Output.line(
-            "Best validation loss: \(String(format: "%.6f", best.loss)) after step \(best.iteration)"
-                + (run.recipe.checkpoint.save.isEmpty || Files.kind(of: directory) != .directory
-                    ? "" : ", \(directory)")
-        )
+        let next = NextCommands(run, outcome)
+        if let best = outcome.best {
+            Output.line(
+                "Best validation loss: \(String(format: "%.6f", best.loss)) after step \(best.iteration)"
+                    + (next.best.map { ", \($0)" } ?? "")
+            )
+        }
+        for line in next.lines { Output.line(line) }
     }
 }

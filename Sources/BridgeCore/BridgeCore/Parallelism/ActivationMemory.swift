@@ -26,7 +26,8 @@ struct ActivationMemory {
         let (model, peft) = (recipe.model, recipe.peft)
         let (tensor, context) = (model.tensorModelParallelSize, model.contextParallelSize)
         let element = recipe.mixedPrecision == .bf16Mixed ? 2 : 4
-        let tokens = recipe.train.microBatchSize * model.seqLength / context
+        let sequences = recipe.train.microBatchSize * recipe.preference.sequencesPerSample
+        let tokens = sequences * model.seqLength / context
         let isSequenceParallel = model.sequenceParallel && tensor > 1
         let ownTokens = isSequenceParallel ? tokens / tensor : tokens
         let heads = decoder.numAttentionHeads / tensor

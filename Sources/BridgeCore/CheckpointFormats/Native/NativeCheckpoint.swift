@@ -41,7 +41,7 @@ public struct NativeCheckpoint: Sendable {
     package static let shardDirectory = "huggingface/.safetensors"
 
     /// The name of the directory of an iteration.
-    package static func iterationName(_ iteration: Int) -> String {
+    public static func iterationName(_ iteration: Int) -> String {
         "iter_\(iteration.padded(to: 7))"
     }
 
@@ -77,7 +77,8 @@ public struct NativeCheckpoint: Sendable {
         let path = try Self.iterationPath(path)
         self.path = path
         self.isVerified = isVerified
-        cache = BlockCache(limit: 2 * Workers.defaultCount)
+        // With the buffers of the writers, 8 MiB each, 56 MiB on the threads of a small machine.
+        cache = BlockCache(limit: max(2, Workers.defaultCount - 1))
         guard Files.exists(Files.join(path, Self.manifestName)) else {
             let contents = try TorchDistContents(path: path, cache: isVerified ? cache : nil, describe: describe)
             container = .torchDist

@@ -93,6 +93,57 @@ extension CausalModel {
 
     /// The weighted sum of the cross entropies of this rank's tokens, from the residual stream after the last layer.
     public func loss(of stream_BTD: Tensor, _ batch: TokenBatch, targets: [Int32], weight: Float = 1) throws -> Tensor {
+        try withSupervised(stream_BTD, batch, targets) { own in
+            let weights = [Float](repeating: weight, count: own.targets.count)
+            return try decoder.output.crossEntropy(own.rows_ND, targets: own.targets, weights: weights)
+        }
+    }
+
+    /// The weighted sum of the cross entropies of this rank's tokens, whose weights depend on the cross entropies.
+    ///
+    /// A loss that is a function of the log-probabilities of whole answers has the gradient of this sum, with the derivatives
+    /// of the loss as weights.
+    ///
+    /// - Parameters:
+    ///   - stream_BTD: The residual stream after the last layer.
+    ///   - batch: The tokens.
+    ///   - targets: For each of the B x T tokens the one that follows; negative where none is supervised.
+    ///   - weights: From the scores of this rank's targets, B x T of this rank with nil where none is supervised, what each
+    ///     cross entropy is multiplied by. All ranks along the tensor and the context axes call it.
+    /// - Returns: float32, a scalar, tracked where something is trained.
+    /// - Throws: What a group or `weights` throws.
+    public func loss(
+        of stream_BTD: Tensor,
+        _ batch: TokenBatch,
+        targets: [Int32],
+        weights: (_ scores: [TargetScore?]) throws -> [Float]
+    ) throws -> Tensor {
+        try withSupervised(stream_BTD, batch, targets) { own in
+            let all = try weights(own.scores(decoder.output))
+            let chosen = own.places.map { all[$0] }
+            return try decoder.output.crossEntropy(own.rows_ND, targets: own.targets, weights: chosen)
+        }
+    }
+
+    /// How likely this rank's targets are, from the residual stream after the last layer.
+    ///
+    /// - Parameters:
+    ///   - stream_BTD: The residual stream.
+    ///   - batch: The tokens.
+    ///   - targets: For each of the B x T tokens the one that follows; negative where none is supervised.
+    /// - Returns: B x T of this rank, nil where none is supervised.
+    /// - Throws: What a group throws.
+    public func targetScores(of stream_BTD: Tensor, _ batch: TokenBatch, targets: [Int32]) throws -> [TargetScore?] {
+        try withSupervised(stream_BTD, batch, targets) { try $0.scores(decoder.output) }
+    }
+
+    /// Runs `body` with the supervised tokens of this rank.
+    private func withSupervised<Result>(
+        _ stream_BTD: Tensor,
+        _ batch: TokenBatch,
+        _ targets: [Int32],
+        _ body: (SupervisedTokens) throws -> Result
+    ) throws -> Result {
         let parallelism = decoder.parallelism
         let (all, targets) = (targets, try parallelism.own(targets, of: batch))
         let places = targets.indices.filter { targets[$0] >= 0 }
@@ -106,13 +157,13 @@ extension CausalModel {
             parallelism.sequenceParallel
             ? try chosen(parallelism.entering(decoder.finalNorm(stream_BTD)))
             : try parallelism.entering(decoder.finalNorm(chosen(stream_BTD)))
-        return try withTokens(numbers, of: count) {
-            try decoder.output.crossEntropy(
-                rows_ND,
-                targets: places.map { targets[$0] },
-                weights: [Float](repeating: weight, count: places.count)
-            )
-        }
+        let own = SupervisedTokens(
+            rows_ND: rows_ND,
+            targets: places.map { targets[$0] },
+            places: places,
+            count: targets.count
+        )
+        return try withTokens(numbers, of: count) { try body(own) }
     }
 
     /// Floating-point operations of training on a number of text tokens: three times those of a forward pass, in which
@@ -122,5 +173,24 @@ extension CausalModel {
     public func trainingOperations(tokens: Int) -> Double {
         let matrices = decoder.layers.flatMap(\.parameters).filter { $0.tensor.rank > 1 } + [decoder.output.weight]
         return 6 * Double(tokens) * matrices.reduce(0) { $0 + Double($1.tensor.count) }
+    }
+}
+
+/// The supervised tokens of a rank, as they enter the output layer.
+private struct SupervisedTokens {
+    let rows_ND: Tensor
+    let targets: [Int32]
+    /// Where they are among the tokens of the rank.
+    let places: [Int]
+    /// The number of tokens of the rank.
+    let count: Int
+
+    /// How likely the targets are, for each token of the rank, nil where none is supervised.
+    func scores(_ output: Linear) throws -> [TargetScore?] {
+        var all = [TargetScore?](repeating: nil, count: count)
+        for (place, score) in zip(places, try output.targetScores(rows_ND.detached, targets: targets)) {
+            all[place] = score
+        }
+        return all
     }
 }

@@ -208,7 +208,7 @@ extension CausalModel {
                 "token \(wrong) is not in the vocabulary of \(vocabulary); the tokenizer does not belong to this model"
             )
         }
-        let embedded = try decoder.embed(words)
+        let embedded = try EmbeddingNoise.added(to: decoder.embed(words), batch)
         let shape = [batch.batch, batch.length, embedded.shape[1]]
         let places =
             imageTokenID.map { id in

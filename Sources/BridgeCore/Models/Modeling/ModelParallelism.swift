@@ -129,8 +129,10 @@ public struct ModelParallelism: Sendable {
         batch.length / groups.cp.size / (sequenceParallel ? tensorSize : 1)
     }
 
-    /// The targets of this rank's tokens.
-    func own(_ targets: [Int32], of batch: TokenBatch) throws -> [Int32] {
+    /// The targets of this rank's tokens, or other numbers of each token: B x T of this rank.
+    ///
+    /// - Throws: `BridgeError` when the sequence does not divide evenly.
+    public func own(_ targets: [Int32], of batch: TokenBatch) throws -> [Int32] {
         guard groups.cp.size > 1 else { return targets }
         let columns = try ContextSplit(length: batch.length, size: groups.cp.size).columns(of: groups.cp.rank)
         return batch.chosen(targets, columns: columns)

@@ -6,8 +6,13 @@ struct ForwardContext: Sendable {
     var recordsOperations = true
     /// The random stream of dropout; nil without dropout.
     var dropout: RandomStream?
+    /// Alpha of the noise that is added to embeddings, of which dropout's stream is the source; 0 without noise.
+    var embeddingNoise: Float = 0
     /// The tokens of each sample that this rank has, and their number in all; nil for all of them.
     var tokens: (part: [Int32], whole: Int)?
+
+    /// Whether layers apply their adapters.
+    var appliesAdapters = true
 
     @TaskLocal static var current = ForwardContext()
 }
@@ -23,16 +28,33 @@ public func withoutGradients<Result>(_ body: () throws -> Result) rethrows -> Re
     return try ForwardContext.$current.withValue(context, operation: body)
 }
 
+/// Runs `body` with the layers alone, as `disable_adapter` of peft does.
+///
+/// - Parameter body: What is computed with the weights that the adapters started from.
+/// - Returns: What `body` returns.
+/// - Throws: What `body` throws.
+public func withoutAdapters<Result>(_ body: () throws -> Result) rethrows -> Result {
+    var context = ForwardContext.current
+    context.appliesAdapters = false
+    return try ForwardContext.$current.withValue(context, operation: body)
+}
+
 /// Runs `body` with dropout, as torch in training mode does; outside of it nothing is dropped.
 ///
 /// - Parameters:
 ///   - stream: The random stream. Each layer uses the stream of its name.
+///   - embeddingNoise: Alpha of the noise of the embeddings (NEFTune); 0 for none.
 ///   - body: The forward pass.
 /// - Returns: What `body` returns.
 /// - Throws: What `body` throws.
-public func withDropout<Result>(_ stream: RandomStream, _ body: () throws -> Result) rethrows -> Result {
+public func withDropout<Result>(
+    _ stream: RandomStream,
+    embeddingNoise: Float = 0,
+    _ body: () throws -> Result
+) rethrows -> Result {
     var context = ForwardContext.current
     context.dropout = stream
+    context.embeddingNoise = embeddingNoise
     return try ForwardContext.$current.withValue(context, operation: body)
 }
 
@@ -49,4 +71,11 @@ package func withTokens<Result>(_ tokens: [Int32]?, of whole: Int, _ body: () th
     var context = ForwardContext.current
     context.tokens = (tokens, whole)
     return try ForwardContext.$current.withValue(context, operation: body)
+}
+
+/// The noise that is added to embeddings in this forward pass; nil for none.
+package func currentEmbeddingNoise() -> (alpha: Float, stream: RandomStream)? {
+    let context = ForwardContext.current
+    guard context.embeddingNoise > 0, let stream = context.dropout else { return nil }
+    return (context.embeddingNoise, stream)
 }

@@ -23,6 +23,9 @@ public final class Linear: @unchecked Sendable {
     /// The adapter that is trained instead of the weight; nil for the layer alone.
     public var adapter: LowRankAdapter?
 
+    /// The adapter, where layers apply theirs; see ``withoutAdapters(_:)``.
+    var appliedAdapter: LowRankAdapter? { ForwardContext.current.appliesAdapters ? adapter : nil }
+
     /// A layer.
     public init(weight: Parameter, bias: Parameter? = nil, input: Input = .whole) {
         self.weight = weight
@@ -39,7 +42,9 @@ public final class Linear: @unchecked Sendable {
     /// - Returns: [..., out] as `type`, or as the type of `x`; this rank's part of the sum if the input is divided.
     public func callAsFunction(_ x: Tensor, as type: ElementType? = nil) -> Tensor {
         var out = x.projected([weight.tensor], outputType: type)[0]
-        if let adapter { out = adapter.applied(to: out, adapter.projectedDown(x), weight: weight.tensor) }
+        if let adapter = appliedAdapter {
+            out = adapter.applied(to: out, adapter.projectedDown(x), weight: weight.tensor)
+        }
         return bias.map { out + $0.tensor.cast(to: out.elementType) } ?? out
     }
 
@@ -48,7 +53,7 @@ public final class Linear: @unchecked Sendable {
         var projectedDown: [ObjectIdentifier: LowRankAdapter.Projection] = [:]
         return zip(layers, x.projected(layers.map(\.weight.tensor))).map { layer, out in
             var out = out
-            if let adapter = layer.adapter {
+            if let adapter = layer.appliedAdapter {
                 let key = ObjectIdentifier(adapter.input)
                 let low = projectedDown[key] ?? adapter.projectedDown(x)
                 projectedDown[key] = low

@@ -24,24 +24,11 @@ extension Tensor {
         shard: VocabularyShard? = nil,
         byteLimit: Int? = nil
     ) throws -> Tensor {
-        guard rank == 2, weight.rank == 2, weight.shape[1] == shape[1], elementType == weight.elementType,
-            targets.count == shape[0], weights.count == shape[0],
-            targets.allSatisfy({ $0 >= 0 && Int($0) < shard?.size ?? weight.shape[0] })
-        else { Tensor.fail("crossEntropy", "the shapes, types or targets do not fit", self, weight) }
-        let (count, vocabulary) = (shape[0], weight.shape[0])
+        let vocabulary = weight.shape[0]
         let limit = byteLimit ?? Self.logitByteLimit
-        let head = OutputHead(
-            rows: detached.contiguous(),
-            weight: weight.detached.contiguous(),
-            targets: Tensor(indices: targets, on: engine),
-            weights: Tensor(weights, shape: [count], on: engine),
-            shard: shard
-        )
+        let head = outputHead(weight, targets: targets, weights: weights, shard)
         let isTracked = isTracked || weight.isTracked
-        // All ranks go the same way.
-        guard 4 * count * (shard?.size ?? vocabulary) > limit else {
-            // A quarter of the limit at a time is enough to keep products large.
-            let height = max(1, limit / 4 / max(4 * (shard?.size ?? vocabulary), 1))
+        if let height = head.height(limit) {
             let (losses, gradient) = try head.lossesByRows(height, differentiated: isTracked)
             return losses.weightedSum(weights).tracked([self, weight]) { seed in
                 guard let gradient else { return [nil, nil] }
@@ -55,9 +42,10 @@ extension Tensor {
                 return [own, nil]
             }
         }
-        let columns = max(1, limit / max(4 * count, 1))
-        let (losses, logSums) = try head.lossesByColumns(columns)
-        return losses.weightedSum(weights).tracked([self, weight]) { seed in
+        let columns = head.width(limit)
+        let softmax = try head.softmaxByColumns(columns)
+        let logSums = softmax.logSums
+        return (logSums - softmax.chosen).weightedSum(weights).tracked([self, weight]) { seed in
             let (engine, factor) = (head.rows.engine, seed.item)
             let own = self.isTracked ? Tensor.zeros(head.rows.shape, .float32, on: engine) : nil
             let sum = weight.isTracked ? weight.accumulator ?? GradientAccumulator(weight.shape, on: engine) : nil
@@ -73,6 +61,46 @@ extension Tensor {
         }
     }
 
+    /// How likely the targets are among a linear layer's logits, without a gradient.
+    ///
+    /// - Parameters:
+    ///   - weight: The output layer [V, D], of the type of `self` [N, D].
+    ///   - targets: N columns.
+    ///   - shard: Which rows of the output layer `weight` has; nil for all.
+    ///   - byteLimit: How many bytes the logits may take; nil for a quarter of a GiB.
+    /// - Returns: N scores, with the losses that ``crossEntropy(_:targets:weights:shard:byteLimit:)`` sums.
+    /// - Throws: What the group of a shard throws.
+    func targetScores(
+        _ weight: Tensor,
+        targets: [Int32],
+        shard: VocabularyShard? = nil,
+        byteLimit: Int? = nil
+    ) throws -> [TargetScore] {
+        let limit = byteLimit ?? Self.logitByteLimit
+        let head = outputHead(weight, targets: targets, weights: [Float](repeating: 1, count: targets.count), shard)
+        guard let height = head.height(limit) else { return try head.softmaxByColumns(head.width(limit)).scores }
+        return try chunks(of: targets.count, height).flatMap { try head.softmax(ofRows: $0).softmax.scores }
+    }
+
+    private func outputHead(
+        _ weight: Tensor,
+        targets: [Int32],
+        weights: [Float],
+        _ shard: VocabularyShard?
+    ) -> OutputHead {
+        guard rank == 2, weight.rank == 2, weight.shape[1] == shape[1], elementType == weight.elementType,
+            targets.count == shape[0], weights.count == shape[0],
+            targets.allSatisfy({ $0 >= 0 && Int($0) < shard?.size ?? weight.shape[0] })
+        else { Tensor.fail("crossEntropy", "the shapes, types or targets do not fit", self, weight) }
+        return OutputHead(
+            rows: detached.contiguous(),
+            weight: weight.detached.contiguous(),
+            targets: Tensor(indices: targets, on: engine),
+            weights: Tensor(weights, shape: [shape[0]], on: engine),
+            shard: shard
+        )
+    }
+
     /// The weighted sum of cross entropies of logits [N, V], which are float32 and exist.
     ///
     /// - Parameters:
@@ -85,23 +113,39 @@ extension Tensor {
         guard rank == 2, elementType == .float32, targets.count == shape[0], weights.count == shape[0],
             targets.allSatisfy({ $0 >= 0 && Int($0) < shard?.size ?? shape[1] })
         else { Tensor.fail("crossEntropyOfLogits", "the shapes, types or targets do not fit", self) }
-        let plain = detached.contiguous()
+        let (softmax, columns) = try softmaxOfLogits(targets: targets, shard: shard)
+        let (logSums, plain) = (softmax.logSums, columns.logits)
+        let factors = Tensor(weights, shape: [weights.count], on: engine)
+        return (logSums - softmax.chosen).weightedSum(weights).tracked([self]) { seed in
+            let out = plain.makeTensor(plain.shape)
+            plain.engine.softmaxGradient(columns, logSums: logSums, weights: factors, into: out)
+            return [out.scaled(by: seed.item)]
+        }
+    }
+
+    /// The statistics of logits [N, V], which are float32 and exist.
+    func softmaxOfLogits(
+        targets: [Int32],
+        shard: VocabularyShard?
+    ) throws -> (softmax: OnlineSoftmax, columns: LogitColumns) {
         let columns = LogitColumns(
-            logits: plain,
+            logits: detached.contiguous(),
             first: shard?.first ?? 0,
             targets: Tensor(indices: targets, on: engine)
         )
         let softmax = OnlineSoftmax(rowCount: targets.count, on: engine)
         engine.updateOnlineSoftmax(softmax, with: columns)
         try softmax.reduce(over: shard)
-        let (logSums, factors) = (softmax.logSums, Tensor(weights, shape: [weights.count], on: engine))
-        let losses = logSums - softmax.chosen
-        return losses.weightedSum(weights).tracked([self]) { seed in
-            let out = plain.makeTensor(plain.shape)
-            plain.engine.softmaxGradient(columns, logSums: logSums, weights: factors, into: out)
-            return [out.scaled(by: seed.item)]
-        }
+        return (softmax, columns)
     }
+}
+
+/// How likely a target is among logits.
+public struct TargetScore: Sendable, Equatable {
+    /// Its cross entropy: the logarithm of its probability with the other sign.
+    public var loss: Float
+    /// Whether no other logit is larger.
+    public var isLargest: Bool
 }
 
 /// The ranges that cover `0..<count`, each of at most `size`.
@@ -134,6 +178,14 @@ extension OnlineSoftmax {
 
     /// The logarithms of the sums of exponentials, float32 [n].
     fileprivate var logSums: Tensor { sums.applying(.logarithm) + largest }
+
+    /// The scores of the targets.
+    var scores: [TargetScore] {
+        let losses = (logSums - chosen).floats()
+        return zip(losses, zip(chosen.floats(), largest.floats())).map { loss, logits in
+            TargetScore(loss: loss, isLargest: logits.0 >= logits.1)
+        }
+    }
 }
 
 /// The rows [N, D] that go into an output layer [V, D], and what should come out.
@@ -145,6 +197,19 @@ private struct OutputHead {
     let weights: Tensor
     /// Which rows of the output layer there are; nil for all.
     let shard: VocabularyShard?
+
+    /// The size of the whole vocabulary, by which all ranks go the same way.
+    private var vocabularySize: Int { shard?.size ?? weight.shape[0] }
+
+    /// How many rows of logits exist at a time; nil when those of all rows are more than the limit in bytes.
+    func height(_ limit: Int) -> Int? {
+        guard 4 * rows.shape[0] * vocabularySize <= limit else { return nil }
+        // A quarter of the limit at a time is enough to keep products large.
+        return max(1, limit / 4 / max(4 * vocabularySize, 1))
+    }
+
+    /// How many columns of the logits of all rows exist at a time.
+    func width(_ limit: Int) -> Int { max(1, limit / max(4 * rows.shape[0], 1)) }
 
     /// The logits of some rows, from a row of the weight on.
     func columns(_ logits: Tensor, _ chunk: Range<Int>, first: Int) -> LogitColumns {
@@ -176,10 +241,7 @@ private struct OutputHead {
         let whole = differentiated ? rows.makeTensor([count, weight.shape[0]]) : nil
         let losses = rows.makeTensor([count], .float32)
         for chunk in chunks(of: count, height) {
-            let columns = columns(logits(rows.narrowed(0, to: chunk), weight), chunk, first: 0)
-            let softmax = OnlineSoftmax(rowCount: chunk.count, on: engine)
-            engine.updateOnlineSoftmax(softmax, with: columns)
-            try softmax.reduce(over: shard)
+            let (softmax, columns) = try self.softmax(ofRows: chunk)
             let logSums = softmax.logSums
             engine.combine(.subtract, logSums, softmax.chosen, into: losses.narrowed(0, to: chunk))
             guard let whole else { continue }
@@ -193,8 +255,17 @@ private struct OutputHead {
         return (losses, whole)
     }
 
-    /// The losses and the logarithms of the sums of exponentials of all rows; `width` columns exist at a time.
-    func lossesByColumns(_ width: Int) throws -> (losses: Tensor, logSums: Tensor) {
+    /// The statistics of some rows, whose logits exist.
+    func softmax(ofRows chunk: Range<Int>) throws -> (softmax: OnlineSoftmax, columns: LogitColumns) {
+        let columns = columns(logits(rows.narrowed(0, to: chunk), weight), chunk, first: 0)
+        let softmax = OnlineSoftmax(rowCount: chunk.count, on: rows.engine)
+        rows.engine.updateOnlineSoftmax(softmax, with: columns)
+        try softmax.reduce(over: shard)
+        return (softmax, columns)
+    }
+
+    /// The statistics of all rows; `width` columns of the logits exist at a time.
+    func softmaxByColumns(_ width: Int) throws -> OnlineSoftmax {
         let softmax = OnlineSoftmax(rowCount: rows.shape[0], on: rows.engine)
         for chunk in chunks(of: weight.shape[0], width) {
             let logits = logits(rows, weight.narrowed(0, to: chunk))
@@ -204,7 +275,6 @@ private struct OutputHead {
             )
         }
         try softmax.reduce(over: shard)
-        let logSums = softmax.logSums
-        return (logSums - softmax.chosen, logSums)
+        return softmax
     }
 }

@@ -7,14 +7,16 @@ import TensorRuntime
 /// Adapters between a run's checkpoints and PEFT.
 struct Adapter: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Export LoRA and DoRA adapters to PEFT, import them, or merge them into a model.",
+        abstract:
+            "Export LoRA and DoRA adapters to PEFT, import them, merge them into a model, or compare them with PEFT.",
         discussion: """
             EXAMPLES:
               bridge adapter export --hf-model toy --adapter run/iter_0000100 --output peft
               bridge adapter import --hf-model toy --adapter peft --output peft-megatron
               bridge adapter merge --hf-model toy --adapter peft --hf-path toy-merged
+              bridge adapter verify --hf-model toy --adapter run/iter_0000100
             """,
-        subcommands: [AdapterExport.self, AdapterImport.self, AdapterMerge.self]
+        subcommands: [AdapterExport.self, AdapterImport.self, AdapterMerge.self, AdapterVerify.self]
     )
 }
 

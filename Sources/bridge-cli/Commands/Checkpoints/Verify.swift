@@ -80,26 +80,17 @@ struct Verify: ParsableCommand {
     )
     var elementType: ModelOptions.ComputedType?
 
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            "Largest allowed difference of logits, as a fraction of the largest logit. (default: \(defaultTolerance))",
-            valueName: "fraction"
-        )
-    )
-    var tolerance: Float?
+    @OptionGroup var closeness: LogitTolerance
 
     @OptionGroup var plugins: ModelPluginOptions
     @OptionGroup var threads: ThreadOptions
     @OptionGroup var progress: ProgressOptions
     @OptionGroup var output: OutputOptions
 
-    private static let defaultTolerance: Float = 1e-4
-
     func validate() throws {
         try validateSides()
         let ofLogits = [
-            ("--image", !images.isEmpty), ("--tolerance", tolerance != nil), ("--dtype", elementType != nil),
+            ("--image", !images.isEmpty), ("--tolerance", closeness.tolerance != nil), ("--dtype", elementType != nil),
         ]
         if logits == nil, let option = ofLogits.first(where: \.1)?.0 {
             throw ValidationError("\(option) has no effect without --logits: weights are compared as they are stored")
@@ -107,10 +98,6 @@ struct Verify: ParsableCommand {
         let ofWeights = [("--allow-missing", !allowMissing.isEmpty), ("--ignore-dtype", ignoreDtype)]
         if logits != nil, let option = ofWeights.first(where: \.1)?.0 {
             throw ValidationError("\(option) has no effect with --logits, which compares no weights")
-        }
-        let tolerance = tolerance ?? Self.defaultTolerance
-        guard tolerance >= 0, tolerance.isFinite else {
-            throw ValidationError("--tolerance is \(tolerance), expected 0 or more")
         }
     }
 
@@ -199,52 +186,9 @@ struct Verify: ParsableCommand {
             return try model.forward(TokenBatch(inputs, on: engine)).logits
         }
         let (one, other) = (try logits(left), try logits(right))
-        let result = try LogitComparison(one, other)
-        // NaN never equals NaN, so this is about a failed comparison.
-        let problems = [(left, one), (right, other)].compactMap { path, logits in
-            LogitCheck.problem(logits.floats()).map { "\(path): \($0): \(LogitCheck.advice)" }
-        }
+        let report = try LogitReport(one, other, names: (left, right), tolerance: closeness.tolerance)
         Interrupt.exitsImmediately(false)
-        let tolerance = tolerance ?? Self.defaultTolerance
-        let isClose = result.largestDifference <= tolerance * result.scale
-        if output.json {
-            Output.json(json(result, isClose: isClose))
-        } else {
-            Output.table([
-                ["positions", "\(result.positions)"],
-                ["same most likely token", "\(result.sameArgmax)"],
-                ["largest difference", "\(result.largestDifference) of logits up to \(result.scale)"],
-                ["mean difference", "\(result.meanDifference)"],
-                ["cosine", "\(result.cosine)"],
-                ["divergence", "\(result.divergence) nats"],
-            ])
-            Output.line(
-                isClose
-                    ? Style.green("✅ \(left) and \(right) have the same logits")
-                    : Style.redResult("❌ \(left) and \(right) have different logits")
-            )
-        }
-        guard isClose else {
-            throw BridgeError(
-                .verificationFailed,
-                "the logits of \(left) and \(right) are up to \(result.largestDifference) apart, "
-                    + "more than \(tolerance) of the largest one, \(result.scale)",
-                names: problems
-            )
-        }
-    }
-
-    private func json(_ result: LogitComparison, isClose: Bool) -> JSON {
-        [
-            "equal": .bool(isClose),
-            "positions": JSON(result.positions),
-            "same_likeliest": JSON(result.sameArgmax),
-            "max_difference": JSON(Double(result.largestDifference)),
-            "mean_difference": JSON(Double(result.meanDifference)),
-            "max_logit": JSON(Double(result.scale)),
-            "cosine": JSON(result.cosine),
-            "divergence": JSON(result.divergence),
-        ]
+        try report.show(json: output.json)
     }
 
     private func show(_ result: Verifier.Result, _ left: String, _ right: String) {

@@ -28,8 +28,9 @@ struct LossEvaluation {
             read += prepared.statistics
             let batch = TrainingBatch(prepared.batch, on: model.engine)
             guard batch.supervisedCount > 0 else { continue }
-            let loss = try withoutGradients { try model.loss(batch.tokens, targets: batch.targets) }
-            statistics.add(loss: Double(loss.item), tokens: batch.supervisedCount)
+            let tokens = TokenScores(model)
+            let loss = try withoutGradients { try tokens.loss(of: model.stage(batch.tokens, input: nil), batch) }
+            statistics.add(loss: loss, tokens: batch.supervisedCount, hits: tokens.hits)
             line.show(read.sampleCount, "loss \(ByteFormat.rounded(statistics.loss, digits: 4))")
         }
         samples.cancel()
@@ -52,7 +53,8 @@ struct LossEvaluation {
             return Output.json([
                 "loss": number(result.loss), "loss_stderr": number(result.standardError),
                 "perplexity": number(result.perplexity), "perplexity_stderr": number(result.perplexityError),
-                "samples": result.sampleCount.json, "tokens": result.tokenCount.json,
+                "token_accuracy": number(result.tokenAccuracy), "samples": result.sampleCount.json,
+                "tokens": result.tokenCount.json,
                 "truncated_samples": read.cut.json, "samples_without_supervised_token": read.withoutTrainedToken.json,
                 "seconds": JSON(seconds), "interrupted": .bool(read.sampleCount < count),
             ])
@@ -67,6 +69,7 @@ struct LossEvaluation {
         Output.table([
             ["loss", text(result.loss, result.standardError)],
             ["perplexity", text(result.perplexity, result.perplexityError)],
+            ["token accuracy", ByteFormat.rounded(result.tokenAccuracy, digits: 4)],
             ["samples", "\(result.sampleCount)"], ["supervised tokens", "\(result.tokenCount)"],
         ])
         if read.cut > 0 { Output.warn("\(ByteFormat.counted(read.cut, "sample")) truncated to the maximum length") }

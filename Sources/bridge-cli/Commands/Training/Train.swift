@@ -59,6 +59,7 @@ struct Train: ParsableCommand {
     @OptionGroup var slurm: SlurmOptions
     @OptionGroup var plugins: ModelPluginOptions
     @OptionGroup var threads: ThreadOptions
+    @OptionGroup var pushing: PushOptions
     @OptionGroup var progress: ProgressOptions
     @OptionGroup var output: OutputOptions
 
@@ -95,7 +96,11 @@ struct Train: ParsableCommand {
             try checkTrace()
             chosen.explain()
         }
-        let resolved = try recipe.resolved(catalog, ranks: world.size) { Output.printError("note: \($0)") }
+        var resolved = try recipe.resolved(catalog, ranks: world.size) { Output.printError("note: \($0)") }
+        if pushing.id != nil {
+            if resolved.checkpoint.alsoSaveHFCheckpoint == .none { resolved.checkpoint.alsoSaveHFCheckpoint = .last }
+            if world.rank == 0 { try pushing.check() }
+        }
         world.limitWaits(to: .seconds(60 * resolved.dist.distributedTimeoutMinutes))
         let json = output.json
         let processor = CPUEngine(threadCount: threads.count)
@@ -131,6 +136,9 @@ struct Train: ParsableCommand {
         )
         let outcome = try trainer.run { Interrupt.cancellation.isCancelled }
         printer.show(outcome, json: json)
+        if world.rank == 0, outcome.end == .done || outcome.end == .patience {
+            try pushing.push(CheckpointFollowUp.directory(of: resolved, iteration: outcome.iteration), isSilent: json)
+        }
         if let chromeTrace, world.rank == 0 { Output.printError("trace: \(chromeTrace), for https://ui.perfetto.dev") }
         if outcome.end == .interrupted { throw ExitCode(130) }
     }

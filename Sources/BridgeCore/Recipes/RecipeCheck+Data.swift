@@ -35,3 +35,33 @@ extension RecipeCheck {
         )
     }
 }
+
+/// What has to hold for pairs of answers.
+extension RecipeCheck {
+    mutating func checkPreference(_ recipe: Recipe) {
+        let (preference, dataset) = (recipe.preference, recipe.dataset)
+        guard preference.isOn else { return }
+        let loss = preference.lossType.rawValue
+        require(
+            preference.beta > 0 && preference.beta.isFinite,
+            "\(key: "preference.beta") is \(preference.beta), expected more than 0"
+        )
+        require(
+            preference.labelSmoothing >= 0 && preference.labelSmoothing < 0.5,
+            "\(key: "preference.label_smoothing") is \(preference.labelSmoothing), expected 0 or more and less than 0.5"
+        )
+        require(
+            dataset.datasetType != .mock,
+            "\(key: "dataset.dataset_type") is mock, which has no pairs of answers for \(key: "preference.loss_type")=\(loss); use preloaded, "
+                + "tokenized or hf"
+        )
+        require(
+            !dataset.packSequencesInBatch,
+            "\(key: "dataset.pack_sequences_in_batch") is true, but pairs are not packed; set it to false"
+        )
+        require(
+            dataset.lossMode != .full || preference.lossType == .orpo,
+            "\(key: "dataset.loss_mode") is full, but \(key: "preference.loss_type")=\(loss) compares answers only; set it to assistant"
+        )
+    }
+}
