@@ -105,7 +105,9 @@ struct AdapterVerify: ParsableCommand {
             throw BridgeError(.badArgument, "--hf-model is not a directory with a Hugging Face model")
         }
         var peft = adapter
-        if !Files.exists(Files.join(adapter, "adapter_config.json")) {
+        // A checkpoint of a run has an adapter_config.json too, in Megatron's words.
+        let weights = ["adapter_model.safetensors", "adapter_model.bin"].map { Files.join(adapter, $0) }
+        if !weights.contains(where: Files.exists) {
             let shape = try bridge.shapeOnlyModel(elementType: .bfloat16, on: CPUEngine(threadCount: 1))
             let exact = try bridge.loadAdapters(from: adapter, on: shape, elementType: .float32, partType: .float32)
             peft = Files.join(directory, "adapter")
