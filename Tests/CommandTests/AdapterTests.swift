@@ -71,6 +71,13 @@ import Testing
         #expect(imported.status == 0, "\(imported.errors)")
         #expect(try logits("--hf-model", toy, "--adapter", dist) == expected)
         #expect(try logits("--hf-model", toy) != expected)
+        // A run is exported merged, by its directory and by that of an iteration.
+        for (index, path) in [run, "\(run)/iter_0000006"].enumerated() {
+            let merged = bench.scratch.path("merged\(index)")
+            let outcome = try BridgeProcess(["convert", "export", "--megatron-path", path, "--hf-path", merged]).wait()
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            #expect(try logits("--hf-model", merged) != logits("--hf-model", toy))
+        }
         for path in ["\(run)/iter_0000006", "\(dist)/iter_0000000"] {
             let own = ["bridge_manifest.json", "bridge_run_config.yaml", "train_state.json", "adapter_config.json"]
             for name in own { try? FileManager.default.removeItem(atPath: "\(path)/\(name)") }

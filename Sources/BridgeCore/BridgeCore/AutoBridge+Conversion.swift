@@ -204,7 +204,23 @@ extension AutoBridge {
     }
 
     /// A checkpoint with the description of its model, if a plugin knows it.
-    static func open(_ path: String, isVerified: Bool = true, catalog: PluginCatalog) throws -> NativeCheckpoint {
-        try NativeCheckpoint(path: path, isVerified: isVerified) { try ModelDescription.read($0, catalog: catalog) }
+    static func open(
+        _ path: String,
+        isVerified: Bool = true,
+        catalog: PluginCatalog,
+        describedBy other: AutoBridge? = nil
+    ) throws -> NativeCheckpoint {
+        try NativeCheckpoint(path: path, isVerified: isVerified) { directory in
+            if let own = try ModelDescription.read(directory, catalog: catalog) { return own }
+            return other.map { bridge in
+                ModelDescription(
+                    architecture: bridge.architecture,
+                    family: bridge.model.bridge.name,
+                    configuration: bridge.model.configuration,
+                    layout: .single,
+                    writer: TorchDistDirectory.unknownWriter
+                )
+            }
+        }
     }
 }

@@ -31,7 +31,8 @@ extension AutoBridge {
         elementType: ElementType? = nil,
         partType: ElementType? = nil
     ) throws -> AdapterSet {
-        if !Files.exists(Files.join(path, NativeCheckpoint.manifestName)) {
+        // A checkpoint of Megatron Bridge's form has an adapter_config.json too.
+        if !NativeCheckpoint.isIteration(path) {
             if Files.exists(Files.join(path, AdapterFiles.configuration)) {
                 return try importAdapter(from: path, on: model, elementType: elementType, partType: partType)
             }

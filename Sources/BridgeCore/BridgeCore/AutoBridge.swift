@@ -114,11 +114,16 @@ public struct AutoBridge: Sendable {
     /// - Parameters:
     ///   - path: The checkpoint, or a directory with iterations, of which the newest is used.
     ///   - catalog: The supported families; nil for the plugins next to the core's library.
+    ///   - description: The bridge of the same model, for a checkpoint that does not describe it; nil for none.
     /// - Returns: The bridge.
     /// - Throws: `BridgeError` when there is no checkpoint, or no plugin supports its model.
-    public static func fromMegatron(_ path: String, catalog: PluginCatalog? = nil) throws -> AutoBridge {
+    public static func fromMegatron(
+        _ path: String,
+        catalog: PluginCatalog? = nil,
+        describedBy description: AutoBridge? = nil
+    ) throws -> AutoBridge {
         let catalog = try catalog ?? .standard()
-        return try AutoBridge(checkpoint: open(path, catalog: catalog), catalog: catalog)
+        return try AutoBridge(checkpoint: open(path, catalog: catalog, describedBy: description), catalog: catalog)
     }
 
     /// The bridge for a directory of either kind.
@@ -219,6 +224,12 @@ public struct AutoBridge: Sendable {
             throw BridgeError(
                 .badArgument,
                 "this bridge was made from a configuration alone and has no tokenizer; use fromHF"
+            )
+        }
+        if let checkpoint, Files.kind(of: processorDirectory) != .directory {
+            throw BridgeError(
+                .badArgument,
+                "\(checkpoint.path) has no tokenizer; give the directory of the Hugging Face model with --hf-model"
             )
         }
         return try model.processor(directory: processorDirectory)

@@ -86,7 +86,10 @@ package struct Exporter {
         guard problems.isEmpty else {
             throw BridgeError(
                 .unaccountedTensors,
-                "\(problems.count) parameters of \(source.name) are not accounted for, so nothing was written",
+                "\(problems.count) parameters of \(source.name) are not accounted for, so nothing was written"
+                    + (source.hasForeignNames
+                        ? "; tensors that are no weights, such as the state of an optimizer, are dropped with --allow-missing NAME"
+                        : ""),
                 names: problems
             )
         }
@@ -333,5 +336,26 @@ extension ParameterTable.Entry {
             view.height > height, view.height - height < Self.mostPadding
         else { return view }
         return view.rows(0..<height)
+    }
+}
+
+extension NativeCheckpoint {
+    /// The parameters under Megatron-Core's names.
+    ///
+    /// PyTorch's distributed checkpoint of a state dictionary has the names of the Hugging Face model, whose tensors are fused here.
+    ///
+    /// - Parameter model: The model.
+    /// - Returns: The parameters, those of adapters and of other names as they are stored.
+    /// - Throws: `BridgeError` for tensors that are not accounted for.
+    package func parameters(of model: FamilyModel) throws -> [GlobalParameter] {
+        let source = ExportSource(self, as: model.architecture)
+        guard source.hasForeignNames, !manifest.holdsAdapter else { return parameters }
+        let names = Set(parameters.map(\.name))
+        let reference = HuggingFaceReference(configuration: model.configuration, style: manifest.style)
+        guard try !model.table(reference.style).entries.contains(where: { names.contains($0.megatron) }) else {
+            return parameters
+        }
+        let exporter = Exporter(source: source, model: model, reference: reference, options: ConversionOptions())
+        return try exporter.parameters().parameters.map { GlobalParameter($0.entry, $0.view) }
     }
 }

@@ -39,7 +39,8 @@ package struct Resharder {
                 "\(checkpoint.path) needs the plugin of its model to be written in another container"
             )
         }
-        let parameters = checkpoint.parameters.map { parameter in
+        let parameters = try (model.map { try checkpoint.parameters(of: $0) } ?? checkpoint.parameters).map {
+            parameter in
             var parameter = parameter
             if let type = options.elementType { parameter.view = parameter.view.cast(to: type) }
             return parameter

@@ -44,7 +44,8 @@ public struct Checkpoint: Sendable {
     ///   - model: The model that it describes.
     /// - Throws: `BridgeError` for a parameter table that does not fit.
     package init(_ native: NativeCheckpoint, model: FamilyModel) throws {
-        let views = Dictionary(native.parameters.map { ($0.name, $0.view) }) { first, _ in first }
+        let parameters = try native.parameters(of: model)
+        let views = Dictionary(parameters.map { ($0.name, $0.view) }) { first, _ in first }
         path = native.path
         kind = .megatron
         usedPatterns = []

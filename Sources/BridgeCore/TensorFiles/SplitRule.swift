@@ -39,19 +39,27 @@ extension SplitRule {
     ///
     /// - Parameters:
     ///   - view: The whole parameter, which has no ``obstacle(to:parts:tensorSize:)``.
+    ///   - parts: How many parts its rows have that stay together: KV groups with their queries. More ranks than these share a
+    ///     part, which the first of them stores.
     ///   - tensorSize: How many ranks there are.
     ///   - paddedHeight: How many rows a vocabulary has with its padding.
     /// - Returns: The parts, by rank.
-    package func slices(of view: TensorView, tensorSize: Int, paddedHeight: Int? = nil) -> [RankSlice] {
+    package func slices(
+        of view: TensorView,
+        parts: Int? = nil,
+        tensorSize: Int,
+        paddedHeight: Int? = nil
+    ) -> [RankSlice] {
         let height = view.height
         switch self {
         case .replicated:
             return [RankSlice(tensorRank: 0, view: view, positions: [.rows(0, at: 0, height, view.width)])]
         case .column:
-            let part = height / tensorSize
-            return (0..<tensorSize).map { rank in
+            let count = parts.map { min($0, tensorSize) } ?? tensorSize
+            let part = height / count
+            return (0..<count).map { rank in
                 RankSlice(
-                    tensorRank: rank,
+                    tensorRank: rank * (tensorSize / count),
                     view: view.rows(rank * part..<(rank + 1) * part),
                     positions: [.rows(0, at: rank * part, part, view.width)]
                 )
@@ -102,7 +110,9 @@ extension SplitRule {
 
     /// The reason why a parameter cannot be divided, or nil.
     package func obstacle(to shape: [Int], parts: Int?, tensorSize: Int) -> String? {
-        if let parts, parts % tensorSize != 0 { return "its \(parts) KV groups" }
+        if let parts, parts % tensorSize != 0 {
+            return parts < tensorSize && tensorSize % parts == 0 ? nil : "its \(parts) KV groups"
+        }
         let height = shape.first ?? 1
         let width = shape.dropFirst().reduce(1, *)
         switch self {

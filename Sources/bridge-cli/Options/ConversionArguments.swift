@@ -46,7 +46,7 @@ struct ConversionArguments: ParsableArguments {
     /// The library's options.
     func options(
         _ layout: LayoutOptions? = nil,
-        _ container: ContainerOptions? = nil,
+        _ container: (any ContainerChoice)? = nil,
         context: RunContext
     ) -> ConversionOptions {
         ConversionOptions(
@@ -55,7 +55,7 @@ struct ConversionArguments: ParsableArguments {
             allowMissing: allowMissing.map { NameGlob($0) },
             overwrite: overwrite,
             vocabularyMultiple: layout?.vocabularyMultiple,
-            container: container?.format.container ?? .native,
+            container: container?.container ?? .native,
             writers: container?.writers ?? 2,
             writesIntegrity: container?.integrity ?? false,
             context: context

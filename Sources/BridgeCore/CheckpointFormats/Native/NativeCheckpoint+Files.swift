@@ -20,7 +20,9 @@ extension NativeCheckpoint {
 
     /// The directory with the files of the tokenizer and the processor; it may be missing in another program's checkpoint.
     package var processorDirectory: String {
-        Files.join(path, carriesSource ? Self.huggingFaceDirectory : Self.tokenizerDirectory)
+        let own = Files.join(path, Self.huggingFaceDirectory)
+        let tokenizer = Files.join(path, Self.tokenizerDirectory)
+        return carriesSource || !Files.exists(tokenizer) && Files.kind(of: own) == .directory ? own : tokenizer
     }
 
     /// The files of a tokenizer in another program's checkpoint, as paths inside it.

@@ -161,7 +161,10 @@ public struct NativeCheckpoint: Sendable {
 
     /// Whether a directory has the files of a Megatron checkpoint, complete or not.
     package static func isOne(_ path: String) -> Bool {
-        isIteration(path) || Files.exists(Files.join(path, latestName))
+        if isIteration(path) || Files.exists(Files.join(path, latestName)) { return true }
+        // A directory of iterations whose newest no file names.
+        guard Files.kind(of: path) == .directory else { return false }
+        return (try? iterations(in: path).isEmpty) == false
     }
 
     /// Whether a directory is an iteration in a container that can be read.

@@ -46,8 +46,13 @@ package struct NativeLayout {
             let stage = stage(of: parameter)
             let padded = paddedHeight(of: parameter)
             var chunks: [NativeManifest.Chunk] = []
-            for slice in parameter.split.slices(of: parameter.view, tensorSize: layout.tensorSize, paddedHeight: padded)
-            {
+            let slices = parameter.split.slices(
+                of: parameter.view,
+                parts: parameter.parts,
+                tensorSize: layout.tensorSize,
+                paddedHeight: padded
+            )
+            for slice in slices {
                 let file = Self.fileName(kind, tensorRank: slice.tensorRank, stage: stage)
                 files[file, default: []].append((parameter.name, slice.view))
                 chunks += slice.positions.map {

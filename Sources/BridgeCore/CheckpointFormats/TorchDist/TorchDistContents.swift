@@ -35,6 +35,7 @@ struct TorchDistContents {
                 )
             )
             if let cache {
+                try Self.checkDescriptions(of: manifest, in: path)
                 let lines = Dictionary(manifest.files.map { ($0.name, $0) }) { first, _ in first }
                 directory = directory.verified { name, storage in
                     lines[name].map { line in VerifiedStorage(storage, cache: cache) { line.expects($0, $1) } }
@@ -84,6 +85,22 @@ struct TorchDistContents {
         return .concatenate(rows: parts)
     }
 
+    /// Compares the files that describe the tensors with their checksums: those of the tensors are compared as they are read.
+    private static func checkDescriptions(of manifest: NativeManifest, in path: String) throws {
+        let names = [DistributedMetadata.name, TorchDistDirectory.descriptionName, TorchDistDirectory.commonName]
+        for line in manifest.files where names.contains(line.name) {
+            let file = Files.join(path, line.name)
+            let found = NativeManifest.File(name: line.name, bytes: try Files.contents(of: file))
+            guard found.byteCount == line.byteCount, found.checksum == line.checksum else {
+                throw BridgeError(
+                    .corruptInput,
+                    "\(file) is not as it was written: its checksum is not the one in \(TorchDistDirectory.manifestName); restore it "
+                        + "from a copy"
+                )
+            }
+        }
+    }
+
     /// What stands for facts that no file of the checkpoint has.
     static let unknown = "unknown"
 
@@ -109,4 +126,7 @@ extension TorchDistDirectory {
 
     /// Bridge's own description of a checkpoint in this container.
     package static let manifestName = "bridge_manifest.json"
+
+    /// What stands for the program that wrote a checkpoint where no file has its name.
+    package static let unknownWriter = TorchDistContents.unknown
 }

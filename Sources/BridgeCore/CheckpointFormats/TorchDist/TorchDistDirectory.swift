@@ -18,6 +18,8 @@ package struct TorchDistDirectory: Sendable {
 
     package static let descriptionName = "metadata.json"
     package static let commonName = "common.pt"
+    /// The version of the backend `torch_dist`.
+    private static let backendVersion = 1
     package static let trainStateName = "train_state.pt"
     package static let latestTrainStateName = "latest_train_state.pt"
     package static let runConfigurationName = "run_config.yaml"
@@ -54,11 +56,20 @@ package struct TorchDistDirectory: Sendable {
         let metadata = try DistributedMetadata(path: Files.join(path, DistributedMetadata.name))
         if names.contains(Self.descriptionName) {
             let name = Files.join(path, Self.descriptionName)
-            let backend = try JSONReader(JSON(contentsOf: name, limit: 1 << 20), name: name).string("sharded_backend")
+            let description = try JSONReader(JSON(contentsOf: name, limit: 1 << 20), name: name)
+            let backend = try description.string("sharded_backend")
             guard backend == "torch_dist" else {
                 throw BridgeError(
                     .corruptInput,
                     "\(name) names the backend \(backend), expected torch_dist; convert the checkpoint with Megatron-Core first"
+                )
+            }
+            let version = description.json["sharded_backend_version"]?.integer ?? Self.backendVersion
+            guard version == Self.backendVersion else {
+                throw BridgeError(
+                    .corruptInput,
+                    "\(name) names version \(version) of the backend torch_dist, expected \(Self.backendVersion), which Megatron-Core 0.16 "
+                        + "to 0.19 write"
                 )
             }
         } else if metadata.entries.contains(where: { $0.key.hasPrefix("model.module.") }) {

@@ -117,7 +117,7 @@ package struct TorchDistLayout {
         let view = padded.map { parameter.view.padded(toHeight: $0) } ?? parameter.view
         // The padded rows are stored too, so they are divided like all others.
         let split = parameter.split == .vocabulary ? SplitRule.column : parameter.split
-        return split.slices(of: view, tensorSize: ranks).flatMap { slice in
+        return split.slices(of: view, parts: parameter.parts, tensorSize: ranks).flatMap { slice in
             slice.positions.map { place in
                 let isWhole = slice.positions.count == 1
                 var (offsets, sizes) = ([Int](repeating: 0, count: shape.count), shape)

@@ -28,7 +28,10 @@ struct TorchDistCheck {
             damaged = try NativeCheckpoint.corruptFiles(of: manifest, path, context)
             fileCount = manifest.files.count
             checked = []
-        } else if names.contains(TorchDistDirectory.commonName) {
+        } else {
+            problems += Self.missing(names, in: directory)
+        }
+        if !Files.exists(file), names.contains(TorchDistDirectory.commonName) {
             do { _ = try directory.common() } catch let error as BridgeError {
                 problems.append((TorchDistDirectory.commonName, error.message))
             }
@@ -38,6 +41,21 @@ struct TorchDistCheck {
         let known = Set(damaged.map(\.file))
         damaged += try IntegrityFile(path, context).problems().filter { !known.contains($0.file) }
         return NativeCheckpoint.CheckResult(path: path, fileCount: fileCount, corruptFiles: damaged)
+    }
+
+    /// What Megatron-Core writes beside its tensors, where only some of it is there.
+    private static func missing(
+        _ names: [String],
+        in directory: TorchDistDirectory
+    ) -> [(file: String, problem: String)] {
+        let hasCommon =
+            names.contains(TorchDistDirectory.commonName)
+            || directory.metadata.entries.contains { $0.key == TorchDistDirectory.commonKey }
+        let hasDescription = names.contains(TorchDistDirectory.descriptionName)
+        // A distributed checkpoint of PyTorch itself has neither.
+        guard hasCommon != hasDescription else { return [] }
+        let file = hasCommon ? TorchDistDirectory.descriptionName : TorchDistDirectory.commonName
+        return [(file, "is missing, and Megatron-Core does not load the checkpoint without it; restore it from a copy")]
     }
 
     /// Compares bytes with the checksums of their archives.

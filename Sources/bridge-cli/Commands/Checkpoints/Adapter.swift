@@ -150,7 +150,7 @@ struct AdapterImport: ParsableCommand {
             valueName: "name"
         )
     )
-    var format = ContainerOptions.Format.native
+    var format = MegatronContainerOptions.Format.native
 
     /// The container with what it has of the adapters' settings.
     private func container(_ adapters: AdapterSet) -> RunContainer {

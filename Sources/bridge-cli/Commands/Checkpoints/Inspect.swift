@@ -18,6 +18,16 @@ struct Inspect: ParsableCommand {
     @Argument(help: "A Hugging Face directory, a hub id, or a Megatron checkpoint.", completion: .directory)
     var path: String
 
+    @Option(
+        name: .customLong("hf-model"),
+        help: ArgumentHelp(
+            "The Hugging Face model of a Megatron checkpoint that does not describe its own.",
+            valueName: "path|id"
+        ),
+        completion: .directory
+    )
+    var model: String?
+
     @Flag(name: .long, help: "List every tensor.")
     var tensors = false
 
@@ -38,9 +48,14 @@ struct Inspect: ParsableCommand {
             return Output.json(try AutoBridge.forProcessing(directory, catalog: catalog).configuration())
         }
         let repository = HubRepository(meantBy: path)
+        if model != nil, repository != nil || (try? AutoBridge.fromAny(path, catalog: catalog)) != nil {
+            Output.warn("--hf-model has no effect: \(path) describes its model")
+        }
         let checkpoint =
             try repository == nil
-            ? Checkpoint(path: path, catalog: catalog) : Checkpoint(HubDirectory.planning(path, catalog))
+            ? Checkpoint(path: path, catalog: catalog) {
+                try model.map { try AutoBridge.fromHF(HubDirectory.resolve($0), catalog: catalog) }
+            } : Checkpoint(HubDirectory.planning(path, catalog))
         if output.json { return Output.json(json(checkpoint).alsoUnder(["parameters": "numbers"])) }
         Output.table(
             (repository.map { [["repository", "\($0)"]] } ?? []) + [

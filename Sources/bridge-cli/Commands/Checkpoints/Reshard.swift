@@ -29,18 +29,23 @@ struct Reshard: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Output directory.", valueName: "directory"), completion: .directory)
     var output: String
 
+    @Option(
+        name: .customLong("hf-model"),
+        help: ArgumentHelp(
+            "The Hugging Face model of a checkpoint that does not describe its own.",
+            valueName: "path|id"
+        ),
+        completion: .directory
+    )
+    var model: String?
+
     @OptionGroup var layout: LayoutOptions
-    @OptionGroup var container: ContainerOptions
+    @OptionGroup var container: MegatronContainerOptions
     @OptionGroup var arguments: ConversionArguments
     @OptionGroup var plugins: PluginOptions
     @OptionGroup var printing: RunOptions
 
     func validate() throws {
-        guard container.format != .stateDict else {
-            throw ValidationError(
-                "--format dcp is for 'convert import': its tensors have the names of a Hugging Face model"
-            )
-        }
         guard arguments.allowMissing.isEmpty else {
             throw ValidationError(
                 "--allow-missing has no effect: resharding copies every parameter of the checkpoint"
@@ -51,9 +56,13 @@ struct Reshard: ParsableCommand {
     /// Only another container needs the plugin of the model.
     private func plan(_ checkpoint: NativeCheckpoint, _ options: ConversionOptions) throws -> ConversionPlan {
         guard checkpoint.container != .native || options.container != .native else {
+            if model != nil { Output.warn("--hf-model has no effect: \(megatronPath) describes its model") }
             return try checkpoint.reshardPlan(options)
         }
-        return try AutoBridge.fromMegatron(megatronPath, catalog: plugins.catalog()).reshardPlan(options)
+        let catalog = try plugins.catalog()
+        let description = try model.map { try AutoBridge.fromHF(HubDirectory.resolve($0), catalog: catalog) }
+        return try AutoBridge.fromMegatron(megatronPath, catalog: catalog, describedBy: description)
+            .reshardPlan(options)
     }
 
     func run() throws {

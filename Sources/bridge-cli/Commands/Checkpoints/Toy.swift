@@ -5,16 +5,18 @@ import JSONTree
 /// Creates a tiny model for tests, or a large one for benchmarks.
 struct Toy: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Create a complete Hugging Face model with random weights.",
+        abstract: "Create a complete Hugging Face model with random weights, or with the first layers of another one.",
         discussion: """
             The directory has all files of a model on the hub: config, sharded weights, tokenizer, processor and chat \
             template. No network is needed, and the same seed gives the same bytes on every machine. \
-            'bridge models' lists the families and their published sizes.
+            'bridge models' lists the families and their published sizes. With --from it is the first layers of a real \
+            model, whose bytes are kept.
 
             EXAMPLES:
               bridge toy --family mistral --output toy
               bridge toy --family gemma3 --output toy --num-layers 13 --dtype float32
               bridge toy --family ministral3 --output toy-3b --size 3b
+              bridge toy --from google/gemma-3-4b-it --num-layers 2 --output gemma-2-layers
             """
     )
 
@@ -23,13 +25,20 @@ struct Toy: ParsableCommand {
         help: ArgumentHelp("The family, such as mistral, ministral3 or gemma3.", valueName: "name"),
         completion: CompletionValues.families
     )
-    var family: String
+    var family: String?
+
+    @Option(
+        name: .customLong("from"),
+        help: ArgumentHelp("Keep the first --num-layers layers of this Hugging Face model.", valueName: "path|id"),
+        completion: .directory
+    )
+    var origin: String?
 
     @Option(name: .long, help: ArgumentHelp("Output directory.", valueName: "directory"), completion: .directory)
     var output: String
 
-    @Option(name: .long, help: ArgumentHelp("Seed of the random weights.", valueName: "n"))
-    var seed: UInt64 = 0
+    @Option(name: .long, help: ArgumentHelp("Seed of the random weights. (default: 0)", valueName: "n"))
+    var seed: UInt64?
 
     @Option(name: .customLong("num-layers"), help: ArgumentHelp("Number of decoder layers.", valueName: "n"))
     var layers: Int?
@@ -62,6 +71,19 @@ struct Toy: ParsableCommand {
     @OptionGroup var printing: RunOptions
 
     func validate() throws {
+        guard (family != nil) != (origin != nil) else { throw ValidationError("give one of --family and --from") }
+        if origin != nil {
+            let others = [
+                ("--seed", seed != nil), ("--hidden-size", hidden != nil), ("--dtype", elementType != nil),
+                ("--size", realSize != nil),
+            ]
+            if let option = others.first(where: \.1)?.0 {
+                throw ValidationError("\(option) has no effect with --from, whose weights are kept as they are")
+            }
+            guard layers != nil else {
+                throw ValidationError("--num-layers is missing: how many layers of --from stay")
+            }
+        }
         if let layers, !(1...4096).contains(layers) {
             throw ValidationError("--num-layers is \(layers), expected 1 to 4096")
         }
@@ -73,6 +95,9 @@ struct Toy: ParsableCommand {
     func run() throws {
         try Destination.check(output, against: [])
         try AutoBridge.checkExport(to: output, overwrite: overwrite)
+        if let origin { return try cut(origin) }
+        guard let family else { return }
+        let seed = seed ?? 0
         let toy = try ToyModel(
             family: family,
             options: .init(
@@ -98,6 +123,25 @@ struct Toy: ParsableCommand {
         }
         ReportPrinter(report: report, json: false).show(
             done: "✅ Successfully created a toy model: \(output)",
+            structure: "📁 Files:"
+        )
+    }
+    /// Writes the first layers of a model.
+    private func cut(_ origin: String) throws {
+        let path = try HubDirectory.resolve(origin)
+        try Destination.check(output, against: [path])
+        let bridge = try AutoBridge.fromHF(path, catalog: plugins.catalog())
+        let plan = try bridge.layerCutPlan(layers: layers ?? 1)
+        printing.say("✂️  Keeping \(ByteFormat.counted(layers ?? 1, "layer")) of \(origin) -> \(output)")
+        let report = try printing.watched { context in
+            try bridge.exportCheckpoint(
+                plan,
+                to: output,
+                options: ConversionOptions(overwrite: overwrite, context: context)
+            )
+        }
+        ReportPrinter(report: report, json: printing.json).show(
+            done: "✅ Successfully created a model of the first layers: \(output)",
             structure: "📁 Files:"
         )
     }

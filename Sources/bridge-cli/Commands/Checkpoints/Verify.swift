@@ -126,8 +126,14 @@ struct Verify: ParsableCommand {
         let catalog = try plugins.catalog()
         if let logits { return try compareLogits(of: logits, left, right, catalog) }
         let globs = allowMissing.map { NameGlob($0) }
-        let one = try Checkpoint(path: HubDirectory.resolve(left), catalog: catalog, allowMissing: globs)
-        let other = try Checkpoint(path: HubDirectory.resolve(right), catalog: catalog, allowMissing: globs)
+        let paths = try (HubDirectory.resolve(left), HubDirectory.resolve(right))
+        // Where one side does not describe its model, it is that of the other.
+        let one = try Checkpoint(path: paths.0, catalog: catalog, allowMissing: globs) {
+            try? AutoBridge.fromAny(paths.1, catalog: catalog)
+        }
+        let other = try Checkpoint(path: paths.1, catalog: catalog, allowMissing: globs) {
+            try? AutoBridge.fromAny(paths.0, catalog: catalog)
+        }
         for glob in globs where !one.usedPatterns.union(other.usedPatterns).contains(glob) {
             Output.warn("--allow-missing \(glob) has no effect: it matches no missing or unmapped tensor")
         }
