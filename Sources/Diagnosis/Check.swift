@@ -26,7 +26,8 @@ public struct Check: Sendable {
 
     /// The finding.
     ///
-    /// A check that does not end in time is left on its thread: it waits for a disk or a network.
+    /// A check that does not end in time is left on its thread: it waits for a disk or a network. That is a warning: a busy
+    /// machine is slow without being broken.
     ///
     /// - Parameter remaining: The longest that it may take, whatever its own limit.
     /// - Returns: The finding.
@@ -36,7 +37,7 @@ public struct Check: Sendable {
         do {
             if let finding = try task.value(atMost: limit) { return finding }
             let seconds = ByteFormat.rounded(limit.seconds, digits: 1)
-            return Finding(.failed, "no result within \(seconds) s", advice: adviceForTimeout)
+            return Finding(.warning, "no result within \(seconds) s", advice: adviceForTimeout)
         } catch {
             return Finding(.failed, (error as? BridgeError)?.message ?? "\(error)")
         }

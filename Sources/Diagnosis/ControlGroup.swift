@@ -1,5 +1,3 @@
-import Foundation
-
 /// The limits that the control groups of a process set; containers have them.
 struct ControlGroup: Sendable {
     /// The time of processors that the process may use, in processors; nil without a limit.
@@ -10,7 +8,7 @@ struct ControlGroup: Sendable {
     /// Those of this process.
     static let ofThisProcess = ControlGroup(
         root: "/sys/fs/cgroup",
-        membership: (try? String(contentsOfFile: "/proc/self/cgroup", encoding: .utf8)) ?? ""
+        membership: KernelFile.text("/proc/self/cgroup")
     )
 
     /// Limits.
@@ -59,6 +57,6 @@ struct ControlGroup: Sendable {
     }
 
     private static func words(_ path: String) -> [Substring] {
-        ((try? String(contentsOfFile: path, encoding: .utf8)) ?? "").split(whereSeparator: \.isWhitespace)
+        KernelFile.text(path).split(whereSeparator: \.isWhitespace)
     }
 }

@@ -1,4 +1,3 @@
-import Foundation
 import Glibc
 
 /// The shared libraries of this process, by the files that the kernel has mapped.
@@ -6,7 +5,7 @@ struct LoadedLibraries {
     private let paths: [String]
 
     /// Those that are loaded now.
-    init() { self.init(maps: (try? String(contentsOfFile: "/proc/self/maps", encoding: .utf8)) ?? "") }
+    init() { self.init(maps: KernelFile.text("/proc/self/maps")) }
 
     /// Those of a text as in `/proc/self/maps`.
     init(maps: String) {

@@ -1,5 +1,4 @@
 import BridgeCore
-import Foundation
 import JSONTree
 
 /// Memory: how much there is, and how fast it is read, which is the limit of decoding.
@@ -9,7 +8,7 @@ struct MemoryCheck {
     /// The number of threads that compute.
     let threadCount: Int
     /// The kernel's account of memory.
-    var account = (try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8)) ?? ""
+    var account = KernelFile.text("/proc/meminfo")
 
     /// The least that is more than the caches of most processors.
     private static let sweepByteCount = 512 << 20

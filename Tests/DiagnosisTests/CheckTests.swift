@@ -16,7 +16,7 @@ import Testing
 
     // MARK: Checkup
 
-    @Test func aCheckThatHangsFailsInTimeAndTheOthersFollow() {
+    @Test func aCheckThatHangsIsAWarningInTimeAndTheOthersFollow() {
         let mayEnd = Monitor(false)
         defer { mayEnd.update { $0 = true } }
         var checkup = Checkup(checks: [
@@ -40,7 +40,7 @@ import Testing
                 "no result within 0.2 s; replace it", "it is broken; repair it", "slow; wait",
             ]
         )
-        #expect(findings.map(\.finding.status) == [.failed, .failed, .warning])
+        #expect(findings.map(\.finding.status) == [.warning, .failed, .warning])
         let json = Checkup.json(findings)
         #expect(json["status"] == "failed")
         #expect(json["checks"]?.array?.last?["advice"] == "wait")
@@ -60,7 +60,7 @@ import Testing
         )
         checkup.limit = .milliseconds(300)
         let begin = ContinuousClock.now
-        #expect(checkup.run().allSatisfy { $0.finding.status == .failed })
+        #expect(checkup.run().allSatisfy { $0.finding.status == .warning })
         #expect(ContinuousClock.now - begin < .seconds(20))
     }
 

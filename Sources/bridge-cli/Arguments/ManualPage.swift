@@ -72,7 +72,7 @@ struct ManualPage {
                 isLiteral = isExample
             }
             if isExample {
-                result.append(text(renamed(String(line.dropFirst(2)))))
+                result.append(Self.literal(renamed(String(line.dropFirst(2)))))
             } else if !line.isEmpty {
                 result.append(text(renamed(line)))
             } else if !isLiteral, !result.isEmpty {
@@ -182,9 +182,15 @@ struct ManualPage {
         return word.count > 3 ? word : "\\&\(word)"
     }
 
-    /// A line of text.
+    /// Text, each sentence on a line of its own, as the formatter of pages expects it.
     private func text(_ text: String) -> String {
-        let escaped = Self.escaped(text)
+        text.replacing(/([.!?]['")]?) +/) { "\($0.1)\n" }.split(separator: "\n").map { Self.literal(String($0)) }
+            .joined(separator: "\n")
+    }
+
+    /// A line that is not taken for a macro.
+    private static func literal(_ line: String) -> String {
+        let escaped = escaped(line)
         return escaped.hasPrefix(".") || escaped.hasPrefix("'") ? "\\&\(escaped)" : escaped
     }
 
