@@ -74,9 +74,11 @@ struct DiskCheck {
         }
     }
 
-    /// The bytes per second of a transfer.
+    /// Measures a transfer, of which no piece is begun after the limit.
     ///
-    /// - Parameter transfer: One piece; returns whether there are more. None is begun after the limit.
+    /// - Parameter transfer: Transfers a piece; returns whether there are more.
+    /// - Returns: The bytes per second.
+    /// - Throws: The error of a piece.
     private func rate(_ transfer: () throws -> Bool) throws -> Double {
         let begin = ContinuousClock.now
         var count = 0

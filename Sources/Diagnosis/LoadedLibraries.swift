@@ -16,9 +16,10 @@ struct LoadedLibraries {
         }
     }
 
-    /// The file of a library; nil when it is not loaded.
+    /// The file of a library.
     ///
     /// - Parameter name: The name of its file up to the version, such as `libz`.
+    /// - Returns: The path; nil when the library is not loaded.
     func path(of name: String) -> String? {
         paths.first { path in
             let file = path.split(separator: "/").last ?? ""
