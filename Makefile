@@ -83,6 +83,7 @@ test-install: build
 	@scripts/test-install
 
 test-dist: dist deb
+	@BRIDGE_TEST_PLUGIN=1 scripts/test-install
 	@scripts/test-dist
 
 test-peers: build
