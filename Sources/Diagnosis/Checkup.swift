@@ -25,13 +25,13 @@ public struct Checkup: Sendable {
         let otherDisk = "the file system of \(cache) does not respond: check it, or set HF_HUB_CACHE to another one"
         let reinstall = "install Bridge again"
         self.init(checks: [
-            Check("libraries", atMost: .seconds(1), adviceForTimeout: reinstall) {
+            Check("libraries", atMost: .seconds(2), adviceForTimeout: reinstall) {
                 LibraryCheck(directory: directory).run()
             },
-            Check("processor", atMost: .seconds(1), adviceForTimeout: reinstall) {
+            Check("processor", atMost: .seconds(2), adviceForTimeout: reinstall) {
                 ProcessorCheck(limit: variables["BRIDGE_MAX_CPU_ISA"]).run()
             },
-            Check("threads", atMost: .seconds(1), adviceForTimeout: "check /sys/fs/cgroup") {
+            Check("threads", atMost: .seconds(2), adviceForTimeout: "check /sys/fs/cgroup") {
                 ThreadCheck(
                     count: threadCount,
                     allowed: ProcessorSet.availableCount,
@@ -41,7 +41,7 @@ public struct Checkup: Sendable {
             },
             Check(
                 "plugins",
-                atMost: .milliseconds(2500),
+                atMost: .seconds(4),
                 adviceForTimeout: "remove the plugin that does not load in time"
             ) { PluginCheck(directories: pluginDirectories).run() },
             Check("mpi", atMost: .seconds(2), adviceForTimeout: "check the installation of Open MPI") {

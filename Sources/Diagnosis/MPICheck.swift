@@ -10,6 +10,8 @@ struct MPICheck {
     let path: String
     /// Where the ranks of a host exchange tensors.
     var sharedMemory = "/dev/shm"
+    /// The time for the launcher's version.
+    var limit: Duration = .milliseconds(1500)
 
     private static let install = "install openmpi-bin, or run with one rank"
     /// Containers have 64 MB by default, with which ranks exchange small pieces only.
@@ -26,7 +28,7 @@ struct MPICheck {
         guard let launcher else {
             return Finding(.warning, "Open MPI \(version ?? "") has no mpirun in PATH", advice: Self.install)
         }
-        let launched = CommandOutput.of(launcher, ["--version"], atMost: .milliseconds(1500))
+        let launched = CommandOutput.of(launcher, ["--version"], atMost: limit)
             .flatMap { Self.number(in: $0) }
         let free = Files.freeSpace(at: sharedMemory) ?? 0
         var finding = Finding(

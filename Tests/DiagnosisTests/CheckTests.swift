@@ -127,7 +127,7 @@ import Testing
 
     @Test func runsWithRanksNeedTheLibraryAndTheLauncherOfOneVersion() throws {
         let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
-        let finding = MPICheck(directory: built, path: path).run()
+        let finding = MPICheck(directory: built, path: path, limit: .seconds(60)).run()
         let launcher = try #require(finding.facts["mpirun"]?.string)
         #expect(finding.text.contains("Open MPI \(try #require(finding.facts["library"]?.string))"))
         #expect(FileManager.default.isExecutableFile(atPath: launcher))
@@ -141,7 +141,7 @@ import Testing
         ] {
             let file = try scratch.write(Array(script.utf8), to: "mpirun")
             chmod(file, 0o755)
-            let other = MPICheck(directory: built, path: scratch.path).run()
+            let other = MPICheck(directory: built, path: scratch.path, limit: .seconds(60)).run()
             #expect(other.status == .warning && other.sentence.contains(expected), "\(other.sentence)")
         }
         // A file system without space.
@@ -179,13 +179,13 @@ import Testing
 
     @Test func theCacheIsDescribedOrCannotBeWritten() throws {
         let path = scratch.path("hub")
-        #expect(CacheCheck(path: path).run().text == "\(path), which the first download makes")
+        #expect(CacheCheck(path: path, limit: .seconds(60)).run().text == "\(path), which the first download makes")
         try FileManager.default.createDirectory(
             atPath: "\(path)/models--org--name/blobs",
             withIntermediateDirectories: true
         )
         try scratch.write([UInt8](repeating: 7, count: 3000), to: "hub/models--org--name/blobs/x")
-        let finding = CacheCheck(path: path).run()
+        let finding = CacheCheck(path: path, limit: .seconds(60)).run()
         #expect(finding.text == "\(path), 1 repository, 3.00 kB" && finding.status == .ok)
         try scratch.write([1], to: "file")
         let broken = CacheCheck(path: scratch.path("file/hub")).run()
