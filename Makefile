@@ -1,8 +1,10 @@
 # The same few words everywhere. `make demo` and `make test` do all the set-up that a fresh machine needs.
-.PHONY: help setup stamp build demo learn test test-levels test-parallel test-peers test-megatron-bridge \
+.PHONY: help setup stamp build install uninstall dist deb demo learn test test-levels test-parallel test-install \
+	test-dist test-peers test-megatron-bridge \
 	bench bench-inference bench-training bench-parallel bench-hub format lint docs clean
 
 BRIDGE = .build/release/bridge
+PREFIX = $(HOME)/.local
 # Tests run unoptimised Swift on optimised kernels: without this the vector code alone takes minutes.
 FAST_C = -Xcc -O2
 # A module that a target imports has to be one that it declares; checked by the build of the tests.
@@ -12,9 +14,13 @@ FORMATTED = Sources Plugins Tests Examples Fuzz/Sources Package.swift
 help:
 	@echo "make demo        install what is missing, build, and convert a toy of every family both ways"
 	@echo "make learn       train toy models of all three families, in full, with LoRA and with DPO, and evaluate them"
+	@echo "make install     build, and install below PREFIX (default: ~/.local); make uninstall removes it again"
+	@echo "make dist        make an archive that runs without a Swift toolchain; make deb makes a Debian package"
 	@echo "make test        install what is missing and run every test"
 	@echo "make test-levels  run the numerical tests at other instruction levels, emulated ones too"
 	@echo "make test-parallel  run the tests of parallel layouts, and a run over two network namespaces"
+	@echo "make test-install  install below a temporary prefix, and try all of it"
+	@echo "make test-dist   make the archive and the package, and try them in clean roots (needs root)"
 	@echo "make test-peers  compare with torch and transformers in a Python venv"
 	@echo "make test-megatron-bridge  have Megatron Bridge itself load torch_dist (needs Python 3.12: PYTHON=python3.12)"
 	@echo "make bench-inference  time inference of a 1 billion parameter model beside transformers and llama.cpp"
@@ -34,6 +40,21 @@ stamp:
 
 build: setup stamp
 	swift build -c release
+
+install: build
+	@scripts/setup patchelf
+	@scripts/install $(PREFIX)
+
+uninstall:
+	@scripts/install --remove $(PREFIX)
+
+dist: build
+	@scripts/setup patchelf
+	@scripts/package-archive
+
+deb: build
+	@scripts/setup patchelf dpkg-dev
+	@scripts/package-debian
 
 demo: build
 	@scripts/demo $(BRIDGE)
@@ -58,6 +79,13 @@ test-parallel: setup stamp
 	BRIDGE_TEST_ALL_LAYOUTS=1 swift test --skip-build $(FAST_C) \
 		--filter 'CommunicationTests|Layout|Parallel|Rank|Overlap|Trace|Retention'
 	@scripts/test-hosts
+
+test-install: build
+	@scripts/test-install
+
+test-dist: dist deb
+	@BRIDGE_TEST_PLUGIN=1 scripts/test-install
+	@scripts/test-dist
 
 test-peers: build
 	@scripts/setup-peers

@@ -43,7 +43,7 @@ let package = Package(
             .executableTarget(
                 name: "bridge",
                 dependencies: [
-                    core, "Trainer", "Datasets", "Parquet", "PluginScaffold",
+                    core, "Trainer", "Datasets", "Parquet", "PluginScaffold", "Diagnosis",
                     .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 ],
                 path: "Sources/bridge-cli",
@@ -87,6 +87,8 @@ let package = Package(
                 path: "Sources/PluginScaffold",
                 swiftSettings: strict
             ),
+            // The checks of a machine.
+            .target(name: "Diagnosis", dependencies: [core], path: "Sources/Diagnosis", swiftSettings: strict),
             .target(
                 name: "Trainer",
                 dependencies: [core, "Datasets"],
@@ -191,6 +193,12 @@ let package = Package(
                 path: "Tests/TrainerTests",
                 swiftSettings: strict
             ),
+            .testTarget(
+                name: "DiagnosisTests",
+                dependencies: [core, "Diagnosis", "TestSupport"],
+                path: "Tests/DiagnosisTests",
+                swiftSettings: strict
+            ),
             // Goes through the plugins as they are loaded, because two of them cannot be linked into one program.
             .testTarget(
                 name: "ProcessingTests",
@@ -201,7 +209,7 @@ let package = Package(
             // Against a hub of its own, Tests/HubServer.
             .testTarget(
                 name: "HubTests",
-                dependencies: [core, "TestSupport", "bridge"],
+                dependencies: [core, "Diagnosis", "TestSupport", "bridge"],
                 path: "Tests/HubTests",
                 swiftSettings: strict
             ),

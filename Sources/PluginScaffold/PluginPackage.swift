@@ -58,15 +58,15 @@ public struct PluginPackage: Sendable {
         "ModelSchema", "ModelPlugins", "Communication",
     ]
 
-    /// Finds the sources of Bridge, from the directory of a program that was built in them.
+    /// Finds the sources of Bridge, from the directory of a program that was built in them or installed with them.
     ///
     /// - Parameter program: The path of the program.
-    /// - Returns: The directory that has `Sources/BridgeCore`; nil where there is none above the program.
+    /// - Returns: The directory that has `Sources/BridgeCore`: one above the program, or `share/hfbridge` in one; nil for neither.
     public static func source(above program: String) -> String? {
         guard var directory = Files.real(program) else { return nil }
         while directory != "/" {
             directory = Files.parent(of: directory)
-            if isSource(directory) { return directory }
+            for found in [directory, Files.join(directory, "share/hfbridge")] where isSource(found) { return found }
         }
         return nil
     }

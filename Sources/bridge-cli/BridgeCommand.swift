@@ -29,7 +29,7 @@ struct BridgeCommand: ParsableCommand {
             Recipes.self,
             Tokenize.self,
             Models.self, HubCommand.self,
-            Plugins.self, Toy.self, ProcessInputs.self, Selftest.self,
+            Plugins.self, Toy.self, ProcessInputs.self, Selftest.self, DoctorCommand.self,
         ]
     )
 }
@@ -55,6 +55,7 @@ enum Main {
 
     private static func run(_ words: CommandWords) throws {
         if let script = CompletionScript.asked(by: words.typed[...]) { return Output.lines(script) }
+        if try ManualPages.write(askedBy: words.typed) { return }
         if let problem = words.problem { Failure.reportUsage(problem, words) }
         var command: any ParsableCommand =
             words.asksForVersionReport ? BridgeCommand() : try BridgeCommand.parseAsRoot(words.words)

@@ -50,7 +50,7 @@ import Testing
             "plugins list": [], "plugins doctor": [], "plugins describe": ["mistral"],
             "toy": ["--family", "mistral", "--output", out],
             "plan": ["--gpus", "8"], "selftest parallel": ["--family", "mistral", "--steps", "1000"],
-            "selftest collectives": [],
+            "selftest collectives": [], "doctor": [],
             "process prompt": [toy, "--prompt", "a", "--output", scratch.path("p")],
             "process strings": [toy, scratch.path("strings.json")],
             "process requests": [toy, scratch.path("requests.json"), scratch.path("r")],

@@ -120,5 +120,14 @@ import Testing
         #expect(PluginPackage.path(to: root, from: scratch.path("New")) == Files.real(root))
         #expect(PluginPackage.source(above: BridgeProcess.executable.path) == Files.real(root))
         #expect(PluginPackage.source(above: "/bin/sh") == nil)
+        // As `make install` puts them.
+        for directory in ["lib/hfbridge", "share/hfbridge/Sources/BridgeCore"] {
+            try FileManager.default.createDirectory(atPath: scratch.path(directory), withIntermediateDirectories: true)
+        }
+        try scratch.write([], to: "lib/hfbridge/bridge")
+        #expect(PluginPackage.source(above: scratch.path("lib/hfbridge/bridge")) == nil)
+        try scratch.write([], to: "share/hfbridge/Sources/BridgeCore/Package.swift")
+        let installed = Files.real(scratch.path("share/hfbridge"))
+        #expect(PluginPackage.source(above: scratch.path("lib/hfbridge/bridge")) == installed)
     }
 }

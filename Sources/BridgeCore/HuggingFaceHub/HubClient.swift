@@ -198,6 +198,18 @@ final class HubClient {
                 "\(repository) has to be downloaded, and HF_HUB_OFFLINE forbids requests to the hub; unset it, or download the repository where there is a network"
             )
         }
+        return try follow(request, moved: moved, whileWaiting: whileWaiting, take: take)
+    }
+
+    /// One request with its redirects, also while requests are forbidden.
+    ///
+    /// - Throws: As ``exchange(_:about:moved:whileWaiting:take:)``.
+    func follow(
+        _ request: HTTPRequest,
+        moved: (String) -> Void = { _ in },
+        whileWaiting: @escaping () throws -> Void = {},
+        take: @escaping (HTTPResponse, UnsafeRawBufferPointer) throws -> Bool
+    ) throws -> HTTPResponse {
         var request = request
         request.headers += [("User-Agent", "bridge"), ("Accept-Encoding", "identity")]
         return try connection.follow(

@@ -21,7 +21,7 @@ enum CompletionScript {
         static var configuration: CommandConfiguration {
             let own = BridgeCommand.configuration
             return CommandConfiguration(
-                commandName: own.commandName,
+                commandName: ProgramName.current,
                 abstract: own.abstract,
                 version: own.version,
                 subcommands: own.subcommands.map { $0 == Convert.self ? ConvertWithOptions.self : $0 }

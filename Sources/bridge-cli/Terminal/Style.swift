@@ -36,6 +36,8 @@ enum Style {
     static func bar(_ text: String) -> String { wrapped(text, 32, 39, supportsColor) }
     /// For results, on standard output.
     static func green(_ text: String) -> String { wrapped(text, 32, 39, isFancyOutput) }
+    /// For results with a warning, on standard output.
+    static func yellowResult(_ text: String) -> String { wrapped(text, 33, 39, isFancyOutput) }
     /// For failed results, on standard output.
     static func redResult(_ text: String) -> String { wrapped(text, 31, 39, isFancyOutput) }
 

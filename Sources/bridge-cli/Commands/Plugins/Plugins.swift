@@ -1,5 +1,6 @@
 import ArgumentParser
 import BridgeCore
+import Diagnosis
 import Foundation
 import JSONTree
 
@@ -75,10 +76,9 @@ struct Plugins: ParsableCommand {
             var paths = files
             if paths.isEmpty {
                 for directory in PluginOptions.directories {
-                    let names = (try? Files.list(directory)) ?? []
-                    let found = names.filter { $0.hasPrefix("lib") && $0.hasSuffix("Plugin.so") }
+                    let found = PluginCheck.files(in: directory)
                     output.say("\(directory): \(found.count) plugins")
-                    paths += found.map { "\(directory)/\($0)" }
+                    paths += found
                 }
             }
             var problems = JSONObject()
