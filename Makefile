@@ -1,5 +1,5 @@
 # The same few words everywhere. `make demo` and `make test` do all the set-up that a fresh machine needs.
-.PHONY: help setup stamp build demo learn test test-levels test-parallel test-peers test-megatron-bridge \
+.PHONY: help setup stamp build demo learn cards test test-levels test-parallel test-peers test-megatron-bridge \
 	bench bench-inference bench-training bench-parallel bench-hub format lint docs clean
 
 BRIDGE = .build/release/bridge
@@ -12,6 +12,7 @@ FORMATTED = Sources Plugins Tests Examples Fuzz/Sources Package.swift
 help:
 	@echo "make demo        install what is missing, build, and convert a toy of every family both ways"
 	@echo "make learn       train toy models of all three families, in full and with LoRA, and evaluate them"
+	@echo "make cards       measure the verification cards of the three families, for the documentation"
 	@echo "make test        install what is missing and run every test"
 	@echo "make test-levels  run the numerical tests at other instruction levels, emulated ones too"
 	@echo "make test-parallel  run the tests of parallel layouts, and a run over two network namespaces"
@@ -43,6 +44,10 @@ learn: build
 		scripts/learn $$family --scheme $$scheme --output .build/learning/$$family-$$scheme || exit 1; \
 	done; done
 
+cards: build
+	@scripts/setup-peers
+	@scripts/cards $(BRIDGE)
+
 test: setup stamp
 	swift build --build-tests $(FAST_C) $(CHECKED_IMPORTS)
 	swift test --skip-build $(FAST_C)
@@ -62,6 +67,7 @@ test-peers: build
 	@scripts/setup-peers
 	.venv-peers/bin/python -m unittest discover Tests/Peers
 	.venv-peers/bin/python Tests/Peers/run.py $(BRIDGE)
+	@scripts/cards --check $(BRIDGE)
 
 # In an environment of its own, because Megatron Bridge needs Python 3.12 and another transformers.
 test-megatron-bridge: build
