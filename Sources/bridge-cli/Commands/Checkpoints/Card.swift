@@ -4,6 +4,7 @@ import Foundation
 import JSONTree
 import ModelCards
 import TensorRuntime
+import Tokenizers
 
 /// Measures a checkpoint and writes its verification card.
 struct Card: ParsableCommand {
@@ -103,7 +104,7 @@ struct Card: ParsableCommand {
         if let maxMemory, RunOptions.bytes(maxMemory) == nil {
             throw ValidationError("--max-memory is \(maxMemory), expected a size such as 64G")
         }
-        if let date, (try? Self.day(date)) == nil {
+        if let date, (try? ChatDate(date)) == nil {
             throw ValidationError("--date is \(date), expected a day such as 2026-01-31")
         }
         guard output == nil || !printing.json else {
@@ -111,9 +112,6 @@ struct Card: ParsableCommand {
         }
         guard output != nil || !overwrite else { throw ValidationError("--overwrite has no effect without --output") }
     }
-
-    /// A day as `yyyy-mm-dd`.
-    private static func day(_ text: String) throws -> Date { try Date(text, strategy: .iso8601.year().month().day()) }
 
     /// The date of the card.
     private func today() throws -> String {
