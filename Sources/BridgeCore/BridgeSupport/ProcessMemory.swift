@@ -1,4 +1,5 @@
 import CSystem
+import Glibc
 
 /// The memory of this process.
 public enum ProcessMemory {
@@ -11,9 +12,6 @@ public enum ProcessMemory {
     ///
     /// - Returns: The bytes; nil where the system does not tell.
     public static func available() -> Int? {
-        func text(_ path: String) -> String? {
-            (try? Files.contents(of: path)).map { String(decoding: $0, as: UTF8.self) }
-        }
         let line = text("/proc/meminfo")?.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
         let machine = line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }.map { $0 << 10 }
         func number(_ name: String) -> Int? {
@@ -26,5 +24,15 @@ public enum ProcessMemory {
         ]
         let group = limits.compactMap { limit, used in limit.flatMap { most in used.map { max(0, most - $0) } } }.min()
         return [machine, group].compactMap(\.self).min()
+    }
+
+    /// The text of a file of the kernel, whose size is not known before it is read; nil for one that does not exist.
+    private static func text(_ path: String) -> String? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 1 << 14)
+        let count = read(descriptor, &bytes, bytes.count)
+        return count > 0 ? String(decoding: bytes.prefix(count), as: UTF8.self) : nil
     }
 }
