@@ -1,5 +1,5 @@
 # The same few words everywhere. `make demo` and `make test` do all the set-up that a fresh machine needs.
-.PHONY: help setup stamp build install uninstall dist deb demo learn test test-levels test-parallel test-install \
+.PHONY: help setup stamp build install uninstall dist deb demo learn cards test test-levels test-parallel test-install \
 	test-dist test-peers test-megatron-bridge \
 	bench bench-inference bench-training bench-parallel bench-hub format lint docs clean
 
@@ -16,6 +16,7 @@ help:
 	@echo "make learn       train toy models of all three families, in full, with LoRA and with DPO, and evaluate them"
 	@echo "make install     build, and install below PREFIX (default: ~/.local); make uninstall removes it again"
 	@echo "make dist        make an archive that runs without a Swift toolchain; make deb makes a Debian package"
+	@echo "make cards       measure the verification cards of the three families, for the documentation"
 	@echo "make test        install what is missing and run every test"
 	@echo "make test-levels  run the numerical tests at other instruction levels, emulated ones too"
 	@echo "make test-parallel  run the tests of parallel layouts, and a run over two network namespaces"
@@ -65,6 +66,10 @@ learn: build
 	done; done
 	@scripts/learn mistral --scheme dpo --output .build/learning/mistral-dpo
 
+cards: build
+	@scripts/setup-peers
+	@scripts/cards $(BRIDGE)
+
 test: setup stamp
 	swift build --build-tests $(FAST_C) $(CHECKED_IMPORTS)
 	swift test --skip-build $(FAST_C)
@@ -91,6 +96,7 @@ test-peers: build
 	@scripts/setup-peers
 	.venv-peers/bin/python -m unittest discover Tests/Peers
 	.venv-peers/bin/python Tests/Peers/run.py $(BRIDGE)
+	@scripts/cards --check $(BRIDGE)
 
 # In an environment of its own, because Megatron Bridge needs Python 3.12 and another transformers.
 test-megatron-bridge: build

@@ -43,7 +43,7 @@ let package = Package(
             .executableTarget(
                 name: "bridge",
                 dependencies: [
-                    core, "Trainer", "Datasets", "Parquet", "PluginScaffold", "Diagnosis",
+                    core, "Trainer", "Datasets", "Parquet", "PluginScaffold", "Diagnosis", "ModelCards",
                     .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 ],
                 path: "Sources/bridge-cli",
@@ -93,6 +93,13 @@ let package = Package(
                 name: "Trainer",
                 dependencies: [core, "Datasets"],
                 path: "Sources/Trainer",
+                swiftSettings: strict
+            ),
+            // Verification cards.
+            .target(
+                name: "ModelCards",
+                dependencies: [core, "Trainer"],
+                path: "Sources/ModelCards",
                 swiftSettings: strict
             ),
             // Loaded when something is fetched from the network: what it links takes as long to load as all the rest together.
@@ -197,6 +204,12 @@ let package = Package(
                 name: "DiagnosisTests",
                 dependencies: [core, "Diagnosis", "TestSupport"],
                 path: "Tests/DiagnosisTests",
+                swiftSettings: strict
+            ),
+            .testTarget(
+                name: "ModelCardTests",
+                dependencies: [core, "ModelCards", "TestSupport"],
+                path: "Tests/ModelCardTests",
                 swiftSettings: strict
             ),
             // Goes through the plugins as they are loaded, because two of them cannot be linked into one program.

@@ -102,7 +102,10 @@ import Testing
         let tree = try #require(
             readme.split(separator: "## Repository layout").last?.split(separator: "```").dropFirst().first
         )
-        let paths = tree.split(separator: "\n").compactMap { $0.split(separator: " ").first.map(String.init) }
+        // The first line is the language of the block.
+        let paths = tree.split(separator: "\n").dropFirst().compactMap {
+            $0.split(separator: " ").first.map(String.init)
+        }
         #expect(paths.count >= 12)
         for path in paths {
             #expect(FileManager.default.fileExists(atPath: "\(Fixtures.repository)/\(path)"), "\(path)")

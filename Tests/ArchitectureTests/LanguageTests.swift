@@ -27,7 +27,7 @@ import Testing
         ("Sources/BridgeCore/CSystem", ".h"), ("Sources/Parquet", ".swift"), ("Sources/Datasets", ".swift"),
         ("Sources/BridgeCore/BridgeCore", ".swift"), ("Sources/BridgeCore/Recipes", ".swift"),
         ("Sources/BridgeCore/PluginConformance", ".swift"), ("Sources/BridgeCore/NativeKernels", ".swift"),
-        ("Sources/PluginScaffold", ".swift"), ("Sources/Diagnosis", ".swift"),
+        ("Sources/PluginScaffold", ".swift"), ("Sources/Diagnosis", ".swift"), ("Sources/ModelCards", ".swift"),
         ("Sources/Trainer", ".swift"), ("Sources/bridge-cli", ".swift"), ("Plugins", ".swift"),
         ("Examples", ".swift"), ("Examples", ".py"),
     ]

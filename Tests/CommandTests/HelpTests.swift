@@ -7,7 +7,7 @@ import Testing
 @Suite struct HelpTests {
     @Test(arguments: [
         "", "convert", "convert import", "convert export", "verify", "reshard", "inspect", "checkpoint", "plugins",
-        "generate", "chat", "forward", "tokenize", "data", "recipes", "adapter", "train", "evaluate", "hub",
+        "generate", "chat", "forward", "tokenize", "data", "recipes", "adapter", "train", "evaluate", "hub", "card",
     ])
     func helpShowsExamples(_ command: String) throws {
         let words = command.split(separator: " ").map(String.init)

@@ -49,6 +49,7 @@ import Testing
             "plugins test": [BridgeProcess.buildDirectory.appendingPathComponent("libMistralPlugin.so").path],
             "plugins list": [], "plugins doctor": [], "plugins describe": ["mistral"],
             "toy": ["--family", "mistral", "--output", out],
+            "card": [toy, "--steps", "1000", "--work-dir", scratch.path, "--output", scratch.path("p")],
             "plan": ["--gpus", "8"], "selftest parallel": ["--family", "mistral", "--steps", "1000"],
             "selftest collectives": [], "doctor": [],
             "process prompt": [toy, "--prompt", "a", "--output", scratch.path("p")],

@@ -12,6 +12,8 @@ enum Mutation: Sendable, CaseIterable {
     case fixedLayer, repeatedTensor, transformWithoutInverse, lossyTransform
     case keyWithoutVerdict, unreadKey, wrongLayerCount
     case positionsOfTheBatch, lostGradient, scaleOfTheLayout
+    case otherArchitecture, rescaledKey, roundingTransform, undividedRows, wrongProviderField, parameterInTwoParts,
+        fixedSize
     /// Not a mistake: the embeddings go through a native kernel.
     case cappedEmbeddings
 }
@@ -34,6 +36,7 @@ struct MutatedProvider: ModelProvider {
 
 final class MutatedModel: CausalModel {
     let decoder: TransformerDecoder
+    let vision: (any VisionEncoder)?
 
     init(_ provider: MutatedProvider, _ weights: ModelWeights) throws {
         var form = try DecoderArchitecture(alike: provider.decoder)
@@ -56,7 +59,16 @@ final class MutatedModel: CausalModel {
             form.embeddingFunction = { try softcap([$0.cast(to: .float32)], [0.75]) }
         }
         decoder = try TransformerDecoder(provider.decoder, form: form, weights: weights)
+        vision = provider.mutation == .parameterInTwoParts ? NormAsProjector(decoder.finalNorm.weight) : nil
     }
+}
+
+/// A projector that has a parameter of the language model.
+private final class NormAsProjector: VisionEncoder {
+    let towerParameters: [Parameter] = []
+    let projectorParameters: [Parameter]
+    init(_ norm: Parameter) { projectorParameters = [norm] }
+    func features(of images: [Tensor]) -> [Tensor] { [] }
 }
 
 /// The rows of the second tensor twice, and those of the first not at all.
@@ -64,6 +76,18 @@ private struct LossyTransform: ParameterTransform {
     let base: Stacking
     var summary: String { "lossy" }
     func toMegatron(_ tensors: [TensorView]) -> TensorView { base.toMegatron([tensors[1], tensors[1]]) }
+    func toHuggingFace(_ parameter: TensorView) -> [TensorView] { base.toHuggingFace(parameter) }
+    func toLayers(_ parameter: TensorView) -> [TensorView] { base.toLayers(parameter) }
+    func fromLayers(_ matrices: [TensorView]) -> TensorView { base.fromLayers(matrices) }
+}
+
+/// Stacks the tensors, rounded to bfloat16.
+private struct RoundingTransform: ParameterTransform {
+    let base: Stacking
+    var summary: String { "rounding" }
+    func toMegatron(_ tensors: [TensorView]) -> TensorView {
+        base.toMegatron(tensors.map { $0.elementType == .float32 ? $0.cast(to: .bfloat16) : $0 })
+    }
     func toHuggingFace(_ parameter: TensorView) -> [TensorView] { base.toHuggingFace(parameter) }
     func toLayers(_ parameter: TensorView) -> [TensorView] { base.toLayers(parameter) }
     func fromLayers(_ matrices: [TensorView]) -> TensorView { base.fromLayers(matrices) }
@@ -83,6 +107,7 @@ struct MutatedBridge: ModelBridge {
     var mutation: Mutation
     let name = "mutated"
     let architectures = ["MistralForCausalLM"]
+    let modelTypes = ["mistral": "MistralForCausalLM"]
 
     var toy: ToyRecipe {
         ToyRecipe(
@@ -123,6 +148,7 @@ struct MutatedBridge: ModelBridge {
         ]
         // As wide as all heads together, so that the projection back is square.
         if mutation == .transposedSquare { configuration.set(120, at: "hidden_size") }
+        if mutation == .otherArchitecture { configuration.set(["LlamaForCausalLM"], at: "architectures") }
         if mutation == .keyWithoutVerdict { configuration.set(7, at: "attention_sink_size") }
         return configuration
     }
@@ -131,8 +157,9 @@ struct MutatedBridge: ModelBridge {
         let source = "MistralConfig, transformers 5.23"
         let fields = DecoderFields<MutatedProvider>(\.decoder, source: source)
         let mutation = mutation
+        let standardizing: @Sendable (JSON) -> JSON = { Self.standardized($0, mutation) }
         var table = ConfigurationTable<MutatedProvider>(
-            standardizing: Self.standardized
+            standardizing: standardizing
         ) {
             Field("model_type", "model_type", \.decoder.modelType)
             fields.numLayers(1)
@@ -185,8 +212,23 @@ struct MutatedBridge: ModelBridge {
         return table
     }
 
-    @Sendable private static func standardized(_ json: JSON) -> JSON {
-        RopeStandardization.flat(json, into: "rope_scaling", defaultTheta: 10000)
+    @Sendable private static func standardized(_ json: JSON, _ mutation: Mutation) -> JSON {
+        var json = RopeStandardization.flat(json, into: "rope_scaling", defaultTheta: 10000)
+        if mutation == .rescaledKey {
+            json.set(json["max_position_embeddings"]?.integer.map { JSON(2 * $0) }, at: "max_position_embeddings")
+        }
+        return json
+    }
+
+    var providerClasses: [ProviderClass] {
+        let isWrong = mutation == .wrongProviderField
+        return [
+            ProviderClass(
+                "megatron.bridge.models.mutated.MutatedModelProvider",
+                architecture: "MistralForCausalLM",
+                fields: { _, _ in isWrong ? [(name: "layernorm_epsilon", value: JSON(0.25))] : [] }
+            )
+        ]
     }
 
     private static func number(_ mutation: Mutation) -> Int { Mutation.allCases.firstIndex(of: mutation) ?? 0 }
@@ -210,7 +252,8 @@ struct MutatedBridge: ModelBridge {
         let heights = [decoder.ffnHiddenSize, decoder.ffnHiddenSize]
         switch mutation {
         case .none, .wrongNormOffset, .keyWithoutVerdict, .unreadKey, .cappedEmbeddings, .positionsOfTheBatch,
-            .lostGradient, .scaleOfTheLayout:
+            .lostGradient, .scaleOfTheLayout, .otherArchitecture, .rescaledKey, .wrongProviderField,
+            .parameterInTwoParts:
             break
         case .wrongSplit: table.mappings[3].split = .column
         case .wrongStage: table.mappings[7].stage = .first
@@ -235,6 +278,10 @@ struct MutatedBridge: ModelBridge {
         case .transformWithoutInverse: table.mappings[5].transform = OneWayTransform(base: Stacking(heights: heights))
         case .lossyTransform: table.mappings[5].transform = LossyTransform(base: Stacking(heights: heights))
         case .wrongLayerCount: table.mappings[6].repetitions -= 1
+        case .roundingTransform: table.mappings[5].transform = RoundingTransform(base: Stacking(heights: heights))
+        case .undividedRows: table.mappings[2].parts = 25
+        // The vocabulary of the toy.
+        case .fixedSize: table.mappings[0].shapes = [[600, decoder.hiddenSize]]
         }
     }
 }

@@ -100,6 +100,34 @@ import Testing
             .unreadKey, .configurationKeys, "configuration table, line 11 (rms_norm_eps)",
             ["does not reach the provider"]
         ),
+        (
+            .otherArchitecture, .configurations, "",
+            ["has the architecture LlamaForCausalLM, expected one of MistralForCausalLM"]
+        ),
+        (
+            .rescaledKey, .configurationRoundTrip, "configuration table, line 9 (max_position_embeddings)",
+            ["1024 becomes 2048", "lost in a configuration that is written from nothing"]
+        ),
+        (
+            .roundingTransform, .roundTrip, "",
+            ["model-00001-of-00003.safetensors", "differs after an import with TP 1 PP 1 and an export"]
+        ),
+        (
+            .undividedRows, .layouts, "line 3 (decoder.layers.*.self_attention.linear_qkv.weight)",
+            ["25"]
+        ),
+        (
+            .wrongProviderField, .torchDist, "",
+            ["run_config.yaml gives layernorm_epsilon the value 0.25, expected 0.002", "ProviderClass"]
+        ),
+        (
+            .parameterInTwoParts, .freezing, "line 8 (decoder.final_layernorm.weight)",
+            ["is in language_model and in multi_modal_projector", "does not freeze it"]
+        ),
+        (
+            .fixedSize, .checkpoint, "line 1 (embedding.word_embeddings.weight)",
+            ["1000", "600"]
+        ),
     ]
 
     @Test(arguments: expected.indices) func aMistakeIsNamedWithItsLine(_ index: Int) throws {
@@ -109,6 +137,10 @@ import Testing
         let sentence = try #require(found.findings.first?.sentence, "\(mutation) keeps \(rule)")
         #expect((found.findings.first?.line ?? "").hasSuffix(line), "\(sentence)")
         for word in words { #expect(sentence.contains(word), "\(mutation): \(sentence)") }
+    }
+
+    @Test func everyRuleIsBrokenByAMutation() {
+        #expect(Set(Self.expected.map(\.rule)) == Set(ConformanceRule.allCases))
     }
 
     @Test func everyMutationIsTested() {

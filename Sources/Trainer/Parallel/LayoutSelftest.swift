@@ -128,16 +128,3 @@ public struct LayoutSelftest: Sendable {
         return recipe
     }
 }
-
-/// Keeps the losses and norms of a run.
-private final class CurveSink: MetricsSink {
-    private(set) var curve = LayoutSelftest.Curve()
-
-    func begin(_ run: RunMetadata, after iteration: Int) {}
-    func record(_ step: StepRecord) {
-        curve.losses.append(step.loss)
-        curve.norms.append(step.gradientNorm)
-    }
-    func record(_ validation: ValidationRecord) {}
-    func finish() {}
-}

@@ -47,7 +47,7 @@ public struct RunProgress: Sendable, Equatable {
     public init() {}
 
     /// The file's name in an iteration's directory.
-    static let fileName = "train_state.json"
+    public static let fileName = "train_state.json"
 
     private static let counts: [(String, any WritableKeyPath<RunProgress, Int> & Sendable)] = [
         ("iteration", \.iteration), ("consumed_samples", \.consumedSamples), ("optimizer_steps", \.optimizerSteps),

@@ -36,7 +36,8 @@ struct RunOptions: ParsableArguments {
     /// Prints a line, except with `--json`.
     func say(_ text: String) { output.say(text) }
 
-    private static func bytes(_ text: String) -> Int? {
+    /// The bytes of a size such as `64M`; nil for another text.
+    static func bytes(_ text: String) -> Int? {
         let units: [Character: Int] = ["k": 1 << 10, "m": 1 << 20, "g": 1 << 30]
         let unit = text.lowercased().last.flatMap { units[$0] }
         guard let number = Int(unit == nil ? text[...] : text.dropLast()), number > 0, number < 1 << 20 || unit == nil
