@@ -122,7 +122,7 @@ import Testing
     }
 
     @Test func aCancelledMeasurementHasNoRows() throws {
-        var options = CardMeasurement.Options()
+        let options = CardMeasurement.Options()
         options.context.cancellation.cancel()
         let test = try CardMeasurement(
             Fixtures.checkpoint("mistral"),

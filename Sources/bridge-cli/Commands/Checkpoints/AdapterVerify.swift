@@ -16,7 +16,8 @@ struct AdapterVerify: ParsableCommand {
 
             EXAMPLES:
               bridge adapter verify --hf-model toy --adapter run/iter_0000100
-              bridge adapter verify --hf-model toy --adapter peft --peft-logits logits.safetensors
+              bridge adapter verify --hf-model toy --adapter peft \\
+                --peft-logits logits.safetensors
             """
     )
 
