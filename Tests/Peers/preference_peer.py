@@ -5,6 +5,7 @@ from accelerate import Accelerator
 from datasets import Dataset
 from torch.utils.data import SequentialSampler
 from training_peer import BETAS, CLIP, DECAY, EPSILON
+from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer
 from trl.experimental.orpo import ORPOTrainer
 
@@ -69,6 +70,8 @@ def dpo(model, pairs, folder, loss_type, settings, steps, micro, accumulated, ra
         model=model, args=arguments, train_dataset=numbered, processing_class=tokenizer,
         data_collator=lambda rows: collated([pairs[row["number"]] for row in rows]),
     )  # fmt: skip
+    # Its lines would be between those of the comparison.
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
     logs = [entry for entry in trainer.state.log_history if "grad_norm" in entry]
     return [
