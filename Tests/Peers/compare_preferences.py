@@ -5,7 +5,7 @@
 
 dpo, ipo    Twenty steps of trl's own DPOTrainer in float32, all parameters or LoRA that begins with the bridge's own
             adapter, with pictures where the family reads them, several micro-batches to a step: the loss of each step
-            within 1e-5 of its own, or of 0.01 where it is smaller, the gradient norm within 2e-3, rewards within 1e-4 of their largest.
+            within 1e-5 of its own, or of 0.1 where it is smaller, the gradient norm within 2e-3, rewards within 1e-4 of their largest.
 orpo        The same with trl's ORPO loss, which also has the prompt in its cross entropy (dataset.loss_mode=full).
 """
 
@@ -22,7 +22,7 @@ from compare_training import RECIPES, Training, longest
 
 BOUND, NORM_BOUND, METRIC_BOUND = 1e-5, 2e-3, 1e-4
 # A loss of a preference that is learned is next to nothing; below this its difference counts as it is.
-SMALL = 0.01
+SMALL = 0.1
 STEPS, MICRO, ACCUMULATED, PAIRS = 20, 2, 2, 8
 TRL = {"dpo": "sigmoid", "ipo": "ipo"}
 
