@@ -102,12 +102,12 @@ struct RecipeOptions: ParsableArguments {
         let ranks = try count == 1 ? useOneRank(&filled.recipe) : []
         let check = LayoutCheck(filled.recipe, ranks: count, decoder: Self.decoder(of: filled.recipe, catalog))
         let recipe: Recipe
-        do { recipe = try filled.checked(dataParallelSize: 1) } catch let error as BridgeError where check.error != nil
-        {
+        do { recipe = try filled.checked(dataParallelSize: 1) } catch let error as BridgeError
+        where check.error != nil && check.hasSizesInRange {
             let problems = error.names.isEmpty ? [error.message] : error.names
             throw BridgeError(
                 .badArgument,
-                "the recipe \(filled.recipe.name) cannot run for \(problems.count + check.faults.count) reasons",
+                "the recipe \(filled.recipe.name) cannot run for \(ByteFormat.counted(problems.count + check.faults.count, "reason"))",
                 names: problems + (check.error?.names ?? [])
             )
         }
