@@ -339,7 +339,8 @@ public final class Trainer {
     }
 
     /// The loss and the token counts of all copies of the model, if the data of none had an error.
-    private func summed(_ loss: Double, _ trained: Int, _ tokens: Int, _ data: DataFaults) throws -> (Double, Int, Int) {
+    private func summed(_ loss: Double, _ trained: Int, _ tokens: Int, _ data: DataFaults) throws -> (Double, Int, Int)
+    {
         // Ranks along the tensor axis have the same loss, and ranks of one copy the same tokens.
         let isFirst = groups.tp.rank == 0
         let counts = isFirst && groups.cp.rank == 0 && groups.pp.rank == 0

@@ -58,8 +58,8 @@ import Trainer
         (recipe.train.evalInterval, recipe.train.evalIters) = (validation == nil ? 0 : 2, 1)
         (recipe.optimizer.lr, recipe.optimizer.minLR, recipe.scheduler.lrWarmupIters) = (1e-3, 1e-4, 2)
         (recipe.checkpoint.save, recipe.checkpoint.saveInterval) = (save, 100)
-        (recipe.model.tensorModelParallelSize, recipe.model.pipelineModelParallelSize) = (layout.tensor, layout.pipeline)
-        recipe.model.contextParallelSize = layout.context
+        recipe.model.tensorModelParallelSize = layout.tensor
+        (recipe.model.pipelineModelParallelSize, recipe.model.contextParallelSize) = (layout.pipeline, layout.context)
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let groups = try ProcessGroupCollection(layout, in: world)
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
@@ -105,7 +105,8 @@ import Trainer
         let failed = try ThreadWorld.run(layout.rankCount) {
             try Self.run(layout, in: $0, rows: Rows(bad: 9), save: save)
         }
-        let note = "row 9 is bad; the 2 steps before it are saved in \(save)/iter_0000002, from which the same command resumes"
+        let note =
+            "row 9 is bad; the 2 steps before it are saved in \(save)/iter_0000002, from which the same command resumes"
         for (rank, outcome) in failed.enumerated() {
             let error = try #require(outcome.error)
             #expect(outcome.losses == Array(whole[rank].losses.prefix(2)))

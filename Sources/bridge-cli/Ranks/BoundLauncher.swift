@@ -1,4 +1,6 @@
+import BridgeCore
 import Communication
+import Foundation
 import Glibc
 
 /// The start of `mpirun` such that it ends with this process, and the ranks with it, also when a process is killed.
@@ -28,9 +30,20 @@ enum BoundLauncher {
     }
 
     /// Lets a rank of Open MPI end with the process that started it: `mpirun`, or on other hosts its daemon.
+    ///
+    /// A rank that a script starts in the background outlives the script.
     static func bindRank() {
         guard getenv("OMPI_COMM_WORLD_RANK") != nil else { return }
-        let parent = getenv(variable).flatMap { pid_t(String(cString: $0)) }
+        if let launcher = getenv(variable).flatMap({ pid_t(String(cString: $0)) }), kill(launcher, 0) != 0 { exit(1) }
+        let parent = getppid()
+        guard launchers.contains(name(of: parent)) else { return }
         guard ParentProcess.endsThisOne(with: SIGKILL, parent: parent) else { exit(1) }
+    }
+
+    private static let launchers = ["mpirun", "mpiexec", "orterun", "orted", "prterun", "prted"]
+
+    private static func name(of process: pid_t) -> String {
+        let bytes = try? Files.contents(of: "/proc/\(process)/comm", limit: 64)
+        return String(decoding: bytes ?? [], as: UTF8.self).trimmingCharacters(in: .newlines)
     }
 }

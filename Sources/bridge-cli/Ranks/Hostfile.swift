@@ -7,7 +7,10 @@ enum Hostfile {
     /// - Throws: `BridgeError` when it cannot be read or names no host.
     static func check(_ path: String) throws {
         func refusal(_ problem: String) -> BridgeError {
-            BridgeError(.badArgument, "--hostfile is \(path), which \(problem); expected a file with the name of a host on each line")
+            BridgeError(
+                .badArgument,
+                "--hostfile is \(path), which \(problem); expected a file with the name of a host on each line"
+            )
         }
         let text: String
         switch Files.kind(of: path) {

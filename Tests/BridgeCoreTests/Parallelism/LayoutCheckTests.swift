@@ -106,7 +106,8 @@ import Testing
         var recipe = Self.recipe(pp: 2)
         recipe.model.virtualPipelineModelParallelSize = 33
         let key = "model.virtual_pipeline_model_parallel_size"
-        #expect(check(recipe, 2).error?.names.dropFirst().first?.hasPrefix("layouts that fit 2 ranks without \(key): TP 1 x PP 2") == true)
+        let layouts = check(recipe, 2).error?.names.dropFirst().first
+        #expect(layouts?.hasPrefix("layouts that fit 2 ranks without \(key): TP 1 x PP 2") == true)
         recipe.model.virtualPipelineModelParallelSize = nil
         recipe.model.pipelineModelParallelLayout = "Ett|tL"
         let names = check(recipe, 2).error?.names ?? []
@@ -119,7 +120,9 @@ import Testing
         let names = one.error?.names ?? []
         #expect(one.error?.message.contains("CP") == false)
         #expect(names.count { $0.hasPrefix("layouts ") } == 2)
-        for line in names where line.hasPrefix("layouts ") { #expect(!line.contains("DP") && !line.contains("CP"), "\(line)") }
+        for line in names where line.hasPrefix("layouts ") {
+            #expect(!line.contains("DP") && !line.contains("CP"), "\(line)")
+        }
     }
 
     @Test(arguments: [2, 6, 8, 12, 16, 1024]) func everyLayoutThatIsOfferedFits(_ ranks: Int) {

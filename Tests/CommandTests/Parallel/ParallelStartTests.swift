@@ -73,7 +73,8 @@ import Testing
         #expect(outcome.status == 130, "\(outcome.errors)")
         #expect(!outcome.errors.contains("error: "), "\(outcome.errors)")
         if rank == nil {
-            #expect(outcome.errors.components(separatedBy: "a second signal ends at once").count == 2, "\(outcome.errors)")
+            let parts = outcome.errors.components(separatedBy: "a second signal ends at once")
+            #expect(parts.count == 2, "\(outcome.errors)")
         }
         let done = try bench.log("run").count
         #expect(bench.iterations("run").last == "iter_\(String(format: "%07d", done))")
@@ -103,7 +104,8 @@ import Testing
         }
         let command = try #require(lines.last { $0.hasPrefix("srun --mpi=pmix") })
         #expect(command.hasSuffix(" \"$BRIDGE\" \(own.joined(separator: " "))"), "\(command)")
-        #expect(lines.contains("BRIDGE=${BRIDGE:-\(BridgeProcess.executable.resolvingSymlinksInPath().path)}"), "\(lines)")
+        let program = BridgeProcess.executable.resolvingSymlinksInPath().path
+        #expect(lines.contains("BRIDGE=${BRIDGE:-\(program)}"), "\(lines)")
         let shell = try BridgeProcess(
             [],
             shell: "printf '%s' \"$FILE\" | bash -n",
@@ -131,7 +133,8 @@ import Testing
     /// What mpirun tells of its own failure is shown, since no rank tells anything.
     @Test func aLauncherThatFailsIsQuoted() throws {
         let line = String(repeating: "-", count: 76)
-        let script = "#!/bin/sh\nprintf '%s\\n' \(line) 'There are not enough slots.' '' 'Use a larger host.' \(line) >&2\nexit 3\n"
+        let words = "\(line) 'There are not enough slots.' '' 'Use a larger host.' \(line)"
+        let script = "#!/bin/sh\nprintf '%s\\n' \(words) >&2\nexit 3\n"
         try Data(script.utf8).write(to: ranks.scratch.url("mpirun"))
         try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: ranks.scratch.path("mpirun"))
         let outcome = try BridgeProcess(
@@ -160,7 +163,7 @@ import Testing
         for arguments in [(own, own + ["--unknown"]), (own + ["--unknown"], own)] {
             let outcome = try mpirun(arguments.0, arguments.1).wait()
             let lines = outcome.errors.split(separator: "\n").filter { $0.hasPrefix("error: ") }
-            #expect(lines == ["error: Unknown option '--unknown'"], "\(outcome.errors)")
+            #expect(lines.count == 1 && outcome.sentence.hasPrefix("--unknown is not an option"), "\(outcome.errors)")
         }
     }
 }

@@ -43,6 +43,7 @@ public struct ResumePoint: Sendable {
             later.count == 1
             ? "iteration \(last) is later, and is replaced"
             : "\(later.count) iterations up to \(last) are later, and are replaced"
-        return "\(latest) names iteration \(number), from which the run resumes; \(which) when the run saves the same step"
+        return "\(latest) names iteration \(number), from which the run resumes; \(which) when the run saves the same "
+            + "step"
     }
 }
