@@ -16,7 +16,7 @@ enum Hostfile {
         switch Files.kind(of: path) {
         case nil: throw refusal("does not exist")
         case .directory: throw refusal("is a directory")
-        // What is read from a pipe is no longer there for mpirun.
+        // mpirun could not read a pipe again.
         case .other: return
         case .file:
             guard let bytes = try? Files.contents(of: path, limit: 16 << 20) else { throw refusal("cannot be read") }

@@ -13,7 +13,7 @@ struct LauncherReport: Sendable {
     ]
 
     /// How many of the launcher's own lines are shown where nothing else tells why it ended.
-    private static let shownLines = 8
+    private static let shownLines = 24
 
     private let write: @Sendable (String) -> Void
     private var rest: [UInt8] = []

@@ -52,7 +52,7 @@ import Testing
     @Test func theCommandAfterACheckpointMayUseModels() throws {
         let (answer, program) = (ranks.scratch.path("answer"), BridgeProcess.executable.path)
         let command = "\(program) generate --megatron-path $BRIDGE_CHECKPOINT --prompt a --max-new-tokens 2 > \(answer)"
-        let settings = ["train.train_iters=1", "checkpoint.after_save=\(command)", "--nproc-per-node", "2"]
+        let settings = ["train.train_iters=2", "checkpoint.after_save=\(command)", "--nproc-per-node", "2"]
         let outcome = try BridgeProcess(ranks.arguments("run") + settings).wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
         #expect(try !String(contentsOfFile: answer, encoding: .utf8).isEmpty)
