@@ -37,55 +37,6 @@ public final class Trainer {
         public var best: RunProgress.Best?
     }
 
-    /// The components of a run.
-    public struct Components {
-        /// The recipe, checked.
-        public var recipe: Recipe
-        /// The model, with the parts frozen that the recipe freezes.
-        public var model: any CausalModel
-        /// The model's adapters; nil for full training.
-        public var adapters: AdapterSet?
-        /// The training batches.
-        public var samples: any BatchSource
-        /// The validation batches by the name of their data set; empty for none.
-        public var validation: [(name: String, batches: any BatchSource)]
-        /// The pairs of a preference tuning; nil for supervised fine-tuning.
-        public var pairs: PreferencePairs?
-        /// The receivers of metrics.
-        public var sinks: [any MetricsSink]
-        /// The checkpoints; nil for a run without any.
-        public var checkpoints: RunCheckpoints?
-        /// Facts for reports.
-        public var metadata: RunMetadata
-        /// The trace of the run and its file; nil for none.
-        public var trace: (events: ChromeTrace, path: String)?
-
-        /// Components.
-        public init(
-            recipe: Recipe,
-            model: any CausalModel,
-            adapters: AdapterSet? = nil,
-            samples: any BatchSource,
-            validation: [(name: String, batches: any BatchSource)] = [],
-            pairs: PreferencePairs? = nil,
-            sinks: [any MetricsSink] = [],
-            checkpoints: RunCheckpoints? = nil,
-            metadata: RunMetadata,
-            trace: (events: ChromeTrace, path: String)? = nil
-        ) {
-            self.recipe = recipe
-            self.model = model
-            self.adapters = adapters
-            self.samples = samples
-            self.validation = validation
-            self.pairs = pairs
-            self.sinks = sinks
-            self.checkpoints = checkpoints
-            self.metadata = metadata
-            self.trace = trace
-        }
-    }
-
     private let components: Components
     private let optimizer: Optimizer
     private let groups: ProcessGroupCollection
@@ -161,19 +112,18 @@ public final class Trainer {
         let notFinite = progress.nanIterations
         let start = ContinuousClock.now
         while progress.iteration < train.trainIters {
-            let record: StepRecord
-            do {
-                record = try trace.measure("step", category: "step", [("iteration", progress.iteration + 1)]) {
-                    try step()
-                }
-            } catch { throw outcome.stepsDone == 0 ? error : saved(before: error) }
+            let record = try savingBeforeErrors(outcome) {
+                try trace.measure("step", category: "step", [("iteration", progress.iteration + 1)]) { try step() }
+            }
             (outcome.loss, lastLoss) = (record.loss, record.loss)
             outcome.stepsDone += 1
             trained += record.trainedTokens
             tell { try $0.record(record) }
             var (isBest, hasValidated) = (false, false)
             if train.evalInterval > 0, progress.iteration % train.evalInterval == 0 {
-                outcome.validation = try trace.measure("validation", category: "step") { try validate(shouldStop) }
+                outcome.validation = try savingBeforeErrors(outcome) {
+                    try trace.measure("validation", category: "step") { try validate(shouldStop) }
+                }
                 hasValidated = outcome.validation != nil
                 lastValidation = outcome.validation ?? lastValidation
                 isBest = outcome.validation.map { progress.add($0) } ?? false
@@ -222,13 +172,29 @@ public final class Trainer {
         }
     }
 
+    /// Runs `body`, of which an error ends the run once the steps before it are saved.
+    private func savingBeforeErrors<Result>(_ outcome: Outcome, _ body: () throws -> Result) throws -> Result {
+        do { return try body() } catch {
+            let shared = error as? DataFaults.Shared
+            let cause = shared?.cause ?? error
+            // All ranks save together, so all must know of the error; a loss that diverges does so on all.
+            let isOfAll = shared != nil || (error as? BridgeError)?.code == .trainingDiverged
+            guard outcome.stepsDone > 0, isOfAll || groups.world.size == 1 else { throw cause }
+            throw saved(before: cause)
+        }
+    }
+
     /// An error that ends the run, once the steps before it are saved.
     private func saved(before error: any Error) -> any Error {
-        guard components.checkpoints != nil, let cause = error as? BridgeError else { return error }
-        // All ranks save together, which they cannot when one has failed; a loss that diverges does so on all.
-        guard groups.world.size == 1 || cause.code == .trainingDiverged else { return error }
-        var note = "; the \(progress.iteration) steps before it are saved"
-        do { try save(isEnd: true) } catch { note = "; the steps before it could not be saved: \(error)" }
+        let directory = components.recipe.checkpoint.save
+        guard components.checkpoints != nil, !directory.isEmpty, let cause = error as? BridgeError else { return error }
+        let count = progress.iteration
+        let steps = count == 1 ? "the step before it is" : "the \(count) steps before it are"
+        let path = Files.join(directory, NativeCheckpoint.iterationName(count))
+        var note = "; \(steps) saved in \(path), from which the same command resumes"
+        do { try save(isEnd: true) } catch {
+            note = "; the steps before it could not be saved: \((error as? BridgeError)?.message ?? "\(error)")"
+        }
         return BridgeError(cause.code, cause.message + note, names: cause.names, cause: cause.cause)
     }
 
@@ -262,32 +228,7 @@ public final class Trainer {
         let (train, section) = (components.recipe.train, components.recipe.optimizer)
         let count = max(1, train.globalBatchSize / (train.microBatchSize * groups.dp.size))
         let isPerToken = components.recipe.model.calculatePerTokenLoss && preference == nil
-        optimizer.clearGradients()
-        var (trained, tokens) = (0, 0)
-        try preference?.useRows((0..<count).flatMap { rows(ofMicroBatch: $0) })
-        var loss = try passes.run(
-            count,
-            next: { micro in
-                let first = position(ofMicroBatch: micro)
-                let batch = try components.samples.batch(first: first, count: train.microBatchSize)
-                let supervised = batch.supervisedCount
-                tokens += batch.targets.count
-                guard supervised > 0 else { return nil }
-                trained += supervised
-                var microBatch = PipelineSchedule.MicroBatch(
-                    batch,
-                    weight: isPerToken ? 1 : 1 / Float(supervised),
-                    // Dropout depends only on the position of the micro-batch in the run.
-                    dropout: RandomStream(seed: components.recipe.rng.seed, stream: UInt64(first) << 20)
-                )
-                microBatch.embeddingNoise = Float(train.neftuneNoiseAlpha ?? 0)
-                microBatch.objective = try preference?.objective(batch, rows: rows(ofMicroBatch: micro))
-                return microBatch
-            },
-            whenComplete: optimizer.gradientIsComplete
-        )
-        try trace.measure("reduce gradients", category: "optimizer") { try optimizer.reduceGradients() }
-        (loss, trained, tokens) = try summed(loss, trained, tokens)
+        var (loss, trained, tokens) = try gradients(count, isPerToken: isPerToken)
         // The divisor is the number of micro-batches for a mean of means, and the number of tokens otherwise.
         let total = isPerToken ? Double(max(trained, 1)) : Double(count * groups.dp.size)
         loss /= total
@@ -346,6 +287,43 @@ public final class Trainer {
         )
     }
 
+    /// Computes the gradients of a step, summed over all copies of the model, with its loss and token counts.
+    ///
+    /// - Throws: ``DataFaults/Shared`` on all ranks when the data of one cannot be used.
+    private func gradients(_ count: Int, isPerToken: Bool) throws -> (loss: Double, trained: Int, tokens: Int) {
+        let train = components.recipe.train
+        let data = DataFaults(groups.world)
+        var (trained, tokens) = (0, 0)
+        optimizer.clearGradients()
+        func read(_ micro: Int) throws -> PipelineSchedule.MicroBatch? {
+            let first = position(ofMicroBatch: micro)
+            let batch = try components.samples.batch(first: first, count: train.microBatchSize)
+            let supervised = batch.supervisedCount
+            tokens += batch.targets.count
+            guard supervised > 0 else { return nil }
+            trained += supervised
+            var microBatch = PipelineSchedule.MicroBatch(
+                batch,
+                weight: isPerToken ? 1 : 1 / Float(supervised),
+                // Dropout depends only on the position of the micro-batch in the run.
+                dropout: RandomStream(seed: components.recipe.rng.seed, stream: UInt64(first) << 20)
+            )
+            microBatch.embeddingNoise = Float(train.neftuneNoiseAlpha ?? 0)
+            microBatch.objective = try preference?.objective(batch, rows: rows(ofMicroBatch: micro))
+            return microBatch
+        }
+        return try data.explaining {
+            try data.reading { try preference?.useRows((0..<count).flatMap { rows(ofMicroBatch: $0) }) }
+            let loss = try passes.run(
+                count,
+                next: { micro in try data.reading { try read(micro) } ?? nil },
+                whenComplete: optimizer.gradientIsComplete
+            )
+            try trace.measure("reduce gradients", category: "optimizer") { try optimizer.reduceGradients() }
+            return try summed(loss, trained, tokens, data)
+        }
+    }
+
     /// The position in the run of the first sample of a micro-batch of this rank's data-parallel replica.
     ///
     /// Micro-batches are assigned round-robin to the replicas, so that those of a step do not depend on their number.
@@ -360,14 +338,16 @@ public final class Trainer {
         return components.samples.rows(first: position(ofMicroBatch: index), count: count)
     }
 
-    /// The loss and the token counts of all copies of the model.
-    private func summed(_ loss: Double, _ trained: Int, _ tokens: Int) throws -> (Double, Int, Int) {
+    /// The loss and the token counts of all copies of the model, if the data of none had an error.
+    private func summed(_ loss: Double, _ trained: Int, _ tokens: Int, _ data: DataFaults) throws -> (Double, Int, Int)
+    {
         // Ranks along the tensor axis have the same loss, and ranks of one copy the same tokens.
         let isFirst = groups.tp.rank == 0
         let counts = isFirst && groups.cp.rank == 0 && groups.pp.rank == 0
         let sums = try groups.world.allReduceSum([
-            isFirst ? loss : 0, counts ? Double(trained) : 0, counts ? Double(tokens) : 0,
+            isFirst ? loss : 0, counts ? Double(trained) : 0, counts ? Double(tokens) : 0, data.count,
         ])
+        try data.check(sums[3])
         return (sums[0], Int(sums[1]), Int(sums[2]))
     }
 
@@ -402,13 +382,20 @@ public final class Trainer {
     /// The sums over a data set's first batches; nil when the run stops.
     private func validate(_ batches: any BatchSource, set: Int, _ shouldStop: () -> Bool) throws -> ValidationSums? {
         let train = components.recipe.train
+        let data = DataFaults(groups.world)
         var sums = ValidationSums()
         let perStep = max(1, train.globalBatchSize / (train.microBatchSize * groups.dp.size))
         for micro in 0..<train.evalIters * perStep {
-            // The step is complete, and a validation on some of the samples would have another result.
-            if try stopsAnywhere(shouldStop) { return nil }
             let first = (micro * groups.dp.size + groups.dp.rank) * train.microBatchSize
-            let batch = try batches.batch(first: first, count: train.microBatchSize)
+            let rows = batches.rows(first: first, count: train.microBatchSize)
+            let read = try data.reading {
+                try preference?.useRows(rows, validation: set)
+                return try batches.batch(first: first, count: train.microBatchSize)
+            }
+            let told = try groups.world.allReduceSum([shouldStop() ? 1 : 0, data.count])
+            try data.check(told[1])
+            // The step is complete, and a validation on some of the samples would have another result.
+            guard told[0] == 0, let batch = read else { return nil }
             guard batch.supervisedCount > 0 else { continue }
             var microBatch = PipelineSchedule.MicroBatch(batch)
             guard let preference else {
@@ -423,12 +410,10 @@ public final class Trainer {
                 )
                 continue
             }
-            let rows = batches.rows(first: first, count: train.microBatchSize)
-            try preference.useRows(rows, validation: set)
             microBatch.objective = try preference.objective(batch, rows: rows, validation: set)
             sums.add(ValidationSums(loss: try passes.evaluate(microBatch) * Double(rows.count), count: rows.count))
         }
-        (sums.loss, sums.count, _) = try summed(sums.loss, sums.count, 0)
+        (sums.loss, sums.count, _) = try summed(sums.loss, sums.count, 0, data)
         sums.hits = Int(try groups.world.allReduceSum([groups.tp.rank == 0 ? Double(sums.hits) : 0])[0])
         return sums
     }

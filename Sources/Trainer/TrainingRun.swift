@@ -128,6 +128,7 @@ public final class TrainingRun {
         if let repository = HubRepository(meantBy: weights), let commit = environment.hub.cache.commit(of: repository) {
             recipe.checkpoint.pretrainedCheckpoint = "\(repository.id)@\(commit)"
         }
+        for warning in directory.warnings { environment.logger.warning("\(warning)") }
         let stored = try directory.newest.flatMap(Self.storedRecipe)
         if recipe.dataset.date.isEmpty {
             // A converted checkpoint has no date.

@@ -43,11 +43,14 @@ extension BridgeCommand {
 enum Main {
     static func main() {
         StandardStreams.openMissing()
+        BoundLauncher.begin(CommandLine.arguments)
+        BoundLauncher.bindRank()
         // Commands that write results handle signals themselves, see Interrupt.withGracefulInterrupt.
         Interrupt.install(exitsImmediately: true)
         let words = CommandWords(Array(CommandLine.arguments.dropFirst()))
         OutputMode.use(words.mode)
         Interrupt.answersInJSON(words.mode.json)
+        Interrupt.use(rank: RankEnvironment.rank)
         MappedFileFault.install()
         do { try run(words) } catch { Failure.report(error, words) }
         Failure.end(0)

@@ -97,11 +97,61 @@ import Testing
         rows[9] = "{"
         try bench.write(rows, to: "rows.jsonl")
         let outcome = try run(bench.arguments("run", "dataset.shuffle=false"))
-        expect(outcome, failsWith: 4, mentioning: "line 10", "the 2 steps before it are saved")
+        let path = bench.scratch.path("run/iter_0000002")
+        let note = "the 2 steps before it are saved in \(path), from which the same command resumes"
+        expect(outcome, failsWith: 4, mentioning: "line 10", note)
         #expect(bench.iterations("run") == ["iter_0000002"])
         try bench.write(TrainBench.rows, to: "rows.jsonl")
         #expect(try run(bench.arguments("run", "dataset.shuffle=false")).status == 0)
         #expect(try bench.log("run").count == 6)
+    }
+
+    private func setLatest(_ iteration: Int, of name: String) throws {
+        try Data("\(iteration)".utf8).write(to: bench.scratch.url("\(name)/latest_checkpointed_iteration.txt"))
+    }
+
+    /// Megatron's way to take a run back: the file names an earlier iteration.
+    @Test(arguments: ["native", "torch_dist"]) func aRunResumesFromTheIterationThatTheFileNames(_ format: String) throws
+    {
+        let settings = ["checkpoint.save_interval=2", "checkpoint.ckpt_format=\(format)"]
+        #expect(try run(bench.arguments("run") + settings).status == 0)
+        #expect(bench.iterations("run") == ["iter_0000002", "iter_0000004", "iter_0000006"])
+        let before = bench.state("run", iteration: 6)
+        try setLatest(2, of: "run")
+        let loaded = try run(bench.arguments("other", "checkpoint.load=\(bench.scratch.path("run"))") + settings)
+        #expect(loaded.status == 0 && loaded.errors.contains("resuming after step 2"), "\(loaded.errors)")
+        #expect(loaded.errors.contains("2 iterations up to 6 are later, and are replaced"), "\(loaded.errors)")
+        #expect(bench.state("other", iteration: 6) == before)
+
+        try setLatest(4, of: "run")
+        let more = ["train.train_iters=8", "checkpoint.most_recent_k=2", "optimizer.lr=0.001"]
+        let resumed = try run(bench.arguments("run") + settings + more)
+        #expect(resumed.status == 0 && resumed.errors.contains("resuming after step 4"), "\(resumed.errors)")
+        #expect(
+            resumed.errors.contains("names iteration 4, from which the run resumes; iteration 6 is later"),
+            "\(resumed.errors)"
+        )
+        #expect(bench.iterations("run") == ["iter_0000006", "iter_0000008"])
+        #expect(bench.state("run", iteration: 6) != before)
+        let again = try run(bench.arguments("run") + settings + more)
+        #expect(again.output.contains("Nothing left to do") && !again.errors.contains("warning"), "\(again.errors)")
+    }
+
+    @Test func aNewestIterationThatIsIncompleteIsNamed() throws {
+        let settings = ["checkpoint.save_interval=2"]
+        #expect(try run(bench.arguments("run") + settings).status == 0)
+        let newest = bench.scratch.path("run/iter_0000006")
+        try FileManager.default.removeItem(atPath: "\(newest)/manifest.json")
+        let earlier = "the newest complete iteration before it is \(bench.scratch.path("run/iter_0000004"))"
+        let plan = try run(bench.arguments("run") + settings + ["--dry-run"])
+        #expect(plan.errors.contains("names iteration 6, but \(newest) has no manifest.json"), "\(plan.errors)")
+        #expect(plan.errors.contains(earlier), "\(plan.errors)")
+        try FileManager.default.removeItem(atPath: newest)
+        let outcome = try run(bench.arguments("run") + settings)
+        #expect(outcome.status == 0 && outcome.errors.contains("resuming after step 4"), "\(outcome.errors)")
+        let found = "names iteration 6, but \(newest) does not exist; \(earlier)"
+        #expect(outcome.errors.contains(found), "\(outcome.errors)")
+        #expect(bench.iterations("run").last == "iter_0000006")
     }
 
     @Test func aRunWithoutSupervisedTokensFails() throws {

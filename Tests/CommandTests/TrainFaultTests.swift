@@ -50,6 +50,16 @@ import Testing
         )
     }
 
+    @Test(arguments: ["0", "99999999999"]) func aSizeOutOfRangeHasOneRange(_ size: String) throws {
+        for ranks in [[], ["--nproc-per-node", "2"]] {
+            let setting = "model.tensor_model_parallel_size=\(size)"
+            let outcome = try BridgeProcess(bench.arguments("run", setting) + ranks).wait()
+            let found = "model.tensor_model_parallel_size is \(size), expected 1 to 1024"
+            expect(outcome, failsWith: 64, mentioning: found)
+            #expect(!outcome.errors.contains("1048576"), "\(outcome.errors)")
+        }
+    }
+
     @Test func aRowThatIsNotJSONNamesItsLine() throws {
         try bench.write(
             [TrainBench.rows[0], "{\"messages\": [", TrainBench.rows[1], TrainBench.rows[2]],

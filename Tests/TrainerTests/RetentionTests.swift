@@ -82,6 +82,24 @@ import Trainer
         for rank in found { #expect(rank.after.iterations == [3] && rank.after.isWhole) }
     }
 
+    /// Those after the named one are of a run that was taken back; they neither go nor count.
+    @Test func iterationsAfterTheNamedOneStay() throws {
+        let directory = try TemporaryDirectory()
+        var recipe = recipe(directory)
+        recipe.checkpoint.mostRecentK = 10
+        let run = try Run(ParallelLayout(), recipe, in: SingleRankWorld())
+        let path = directory.path("run")
+        for iteration in 1...5 {
+            try run.save(iteration)
+            try run.checkpoints.wait()
+        }
+        try Files.replace("\(path)/latest_checkpointed_iteration.txt", with: Array("3".utf8))
+        #expect(try ResumePoint(in: path).iteration == 3)
+        #expect(try NativeCheckpoint.prune(path, keeping: 2) == ["\(path)/iter_0000001"])
+        #expect(try NativeCheckpoint.prune(path, keeping: 1, best: 3) == [])
+        #expect(try Self.complete(path).iterations == [2, 3, 4, 5])
+    }
+
     /// A directory without a manifest is not a checkpoint, whatever its number.
     @Test func anUnfinishedIterationDoesNotCountAsKept() throws {
         let directory = try TemporaryDirectory()

@@ -39,7 +39,7 @@ public struct MegatronProvider: Sendable {
         try ProcessGroupCollection(check(ranks: world.size).validated(), in: world)
     }
 
-    private func check(ranks: Int) -> LayoutCheck {
+    private func check(ranks: Int, dividesData: Bool = true) -> LayoutCheck {
         var recipe = Recipe(name: "")
         recipe.model.tensorModelParallelSize = tensorModelParallelSize
         recipe.model.pipelineModelParallelSize = pipelineModelParallelSize
@@ -49,7 +49,7 @@ public struct MegatronProvider: Sendable {
         // There is no batch yet: sizes that every layout divides.
         recipe.train.globalBatchSize = ranks * pipelineModelParallelSize
         recipe.model.seqLength = 2 * contextParallelSize * tensorModelParallelSize
-        return bridge.layoutCheck(recipe, ranks: ranks)
+        return bridge.layoutCheck(recipe, ranks: ranks, dividesData: dividesData)
     }
 
     /// The part of the model that this rank has.
@@ -58,7 +58,10 @@ public struct MegatronProvider: Sendable {
     /// - Returns: Its layers, and its part of each matrix.
     /// - Throws: `BridgeError` with code `badLayout` and everything that does not fit.
     public func parallelism(in groups: ProcessGroupCollection) throws -> ModelParallelism {
-        try check(ranks: max(1, groups.layout.rankCount)).parallelism(groups)
+        let layout = groups.layout
+        // The ranks of one copy of the model are given others of one copy to choose from.
+        let dividesData = layout.data * layout.context > 1
+        return try check(ranks: max(1, layout.rankCount), dividesData: dividesData).parallelism(groups)
     }
 
     /// The stage of a pipeline, with uninitialized parameters.

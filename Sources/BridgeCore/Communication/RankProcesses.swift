@@ -1,5 +1,6 @@
 import BridgeSupport
 import CMPI
+import CSystem
 import Glibc
 
 /// The processes of the ranks on this host, to see when one has ended.
@@ -53,5 +54,19 @@ struct RankProcesses: Sendable {
             "rank \(rank) has ended (process \(process)), so the run cannot continue; it may have been killed, for example "
                 + "when the memory was full"
         )
+    }
+}
+
+/// The process that started this one.
+public enum ParentProcess {
+    /// Has the system send this process a signal when its parent ends, in whatever way; also after an `exec`.
+    ///
+    /// - Parameters:
+    ///   - signal: The signal.
+    ///   - parent: The process that should be the parent; nil where it is not known.
+    /// - Returns: False when the parent has ended before.
+    public static func endsThisOne(with signal: Int32, parent: Int32?) -> Bool {
+        _ = csys_end_with_parent(signal)
+        return parent.map { getppid() == $0 } ?? true
     }
 }

@@ -167,7 +167,8 @@ extension NativeCheckpoint {
     ///
     /// - Parameters:
     ///   - path: A directory with iterations.
-    ///   - count: How many stay, at least 1; the one that the directory names as its newest stays in any case.
+    ///   - count: How many stay, at least 1, up to the one that the directory names as its newest; that one and those after it,
+    ///     which a run has left to resume from an earlier one, stay in any case.
     ///   - best: The number of an iteration that stays besides; nil for none.
     ///   - dryRun: Whether to remove nothing and only say what would go.
     /// - Returns: The directories that were removed.
@@ -178,10 +179,10 @@ extension NativeCheckpoint {
         guard count >= 1 else {
             throw BridgeError(.badArgument, "\(count) iterations would be kept, expected at least 1")
         }
-        let newest = try? iterationPath(path)
+        let newest = (try? iterationPath(path)).flatMap { iteration(inName: Files.name(of: $0)) } ?? .max
         let found = try iterationsExpected(in: path)
-        let others = found.filter { $0.iteration != best }
-        let removed = others.dropLast(count).map(\.path).filter { $0 != newest }
+        let others = found.filter { $0.iteration <= newest && $0.iteration != best }
+        let removed = others.dropLast(count).map(\.path)
         guard !dryRun else { return removed }
         // What a killed run was removing.
         for name in try Files.list(path) where name.hasPrefix(".iter_") && name.hasSuffix(".removed") {

@@ -43,6 +43,11 @@ extension Recipe {
         public mutating func useOneRank() {
             (tensorModelParallelSize, pipelineModelParallelSize, contextParallelSize) = (1, 1, 1)
             sequenceParallel = false
+            useEvenStages()
+        }
+
+        /// Divides the layers evenly over the ranks of the pipeline, one stage each.
+        package mutating func useEvenStages() {
             (numLayersInFirstPipelineStage, numLayersInLastPipelineStage) = (nil, nil)
             (accountForEmbeddingInPipelineSplit, accountForLossInPipelineSplit) = (false, false)
             (virtualPipelineModelParallelSize, pipelineModelParallelLayout) = (nil, "")

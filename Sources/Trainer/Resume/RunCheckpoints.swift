@@ -219,15 +219,16 @@ public final class RunCheckpoints {
     /// The error of a run whose last steps are not saved: their number, and the checkpoint to resume from.
     private func lost(_ error: any Error, _ iteration: Int) -> BridgeError {
         let directories = [section.save, section.load].filter { !$0.isEmpty }
-        let last = directories.lazy.compactMap { try? NativeCheckpoint.iterations(in: $0).last }.first
-        let steps = iteration - (last?.iteration ?? 0)
+        let last = directories.lazy.compactMap { try? ResumePoint(in: $0) }.first { $0.path != nil }
+        let number = last?.iteration ?? 0
+        let steps = iteration - number
         let consequence = "\(steps) step\(steps == 1 ? " is" : "s are") lost"
         let cause = error as? BridgeError
         return BridgeError(
             cause?.code ?? .fileSystem,
             "the checkpoint of step \(iteration) could not be written: \(cause?.message ?? "\(error)"); "
-                + (last.map {
-                    "the last one is that of step \($0.iteration), \($0.path), from which the same command resumes"
+                + (last?.path.map {
+                    "the last one is that of step \(number), \($0), from which the same command resumes"
                 }
                     ?? "\(section.save) has none before it")
                 + ", so \(consequence)",

@@ -8,7 +8,11 @@ public import TensorRuntime
 /// The newest checkpoint is looked up once, under the lock, so that what is checked is what is resumed.
 public final class RunDirectory: Sendable {
     /// The newest iteration of `checkpoint.save`, or else of `checkpoint.load`; nil when there is none.
+    ///
+    /// The newest one is that of the file `latest_checkpointed_iteration.txt`.
     public let newest: String?
+    /// What is unexpected about the iterations, one sentence each; on the first rank only.
+    public let warnings: [String]
     /// Nil where nothing is saved, and after the end of the run.
     private let lock: Mutex<FileLock?>
     /// The directories that were created for the lock; a run that saves nothing leaves none.
@@ -30,14 +34,16 @@ public final class RunDirectory: Sendable {
         let writes = isLocked && !section.save.isEmpty && ranks.rank == 0
         var own: FileLock?
         var parents: [String] = []
+        var warnings: [String] = []
         let found = try ranks.agree {
             guard ranks.rank == 0 else { return [] }
             if writes {
                 parents = Files.missingDirectories(Files.parent(of: Destination.resolved(section.save)))
                 own = try Self.lock(section.save)
             }
-            return Array((try Self.newest(section) ?? "").utf8)
+            return Array((try Self.newest(section, &warnings) ?? "").utf8)
         }
+        self.warnings = warnings
         madeParents = parents
         lock = Mutex(own)
         newest = found[0].isEmpty ? nil : String(decoding: found[0], as: UTF8.self)
@@ -63,16 +69,22 @@ public final class RunDirectory: Sendable {
         return lock
     }
 
-    private static func newest(_ section: Recipe.CheckpointSection) throws -> String? {
-        if !section.save.isEmpty, Files.kind(of: section.save) == .directory,
-            let found = try NativeCheckpoint.iterations(in: section.save).last?.path
-        {
-            return found
+    private static func newest(_ section: Recipe.CheckpointSection, _ warnings: inout [String]) throws -> String? {
+        if !section.save.isEmpty, Files.kind(of: section.save) == .directory {
+            let point = try ResumePoint(in: section.save)
+            if let warning = point.warning { warnings.append(warning) }
+            if let found = point.path { return found }
         }
         guard !section.load.isEmpty else { return nil }
-        guard let found = try NativeCheckpoint.iterations(in: section.load).last?.path else {
-            throw BridgeError(.badArgument, "checkpoint.load is \(section.load), which has no checkpoint")
+        let point = try ResumePoint(in: section.load)
+        guard let found = point.path else {
+            throw BridgeError(
+                .badArgument,
+                "checkpoint.load is \(section.load), which has no checkpoint"
+                    + (point.warning.map { " to resume from: \($0)" } ?? "")
+            )
         }
+        if let warning = point.warning { warnings.append(warning) }
         return found
     }
 }

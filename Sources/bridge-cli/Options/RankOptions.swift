@@ -74,6 +74,7 @@ struct RankOptions: ParsableArguments {
         try environment.check(command)
         let count = ranksPerHost ?? count ?? 1
         if environment == .single, count > 1 || hostfile != nil {
+            if let hostfile { try Hostfile.check(hostfile) }
             try RankLauncher(ranksPerHost: count, hostfile: hostfile, advice: advice).launch(threads: threads)
         }
         return try Ranks.join(threads: threads, binds: bindTo == .core)

@@ -102,12 +102,13 @@ struct RecipeOptions: ParsableArguments {
         let ranks = try count == 1 ? useOneRank(&filled.recipe) : []
         let check = LayoutCheck(filled.recipe, ranks: count, decoder: Self.decoder(of: filled.recipe, catalog))
         let recipe: Recipe
-        do { recipe = try filled.checked(dataParallelSize: 1) } catch let error as BridgeError where check.error != nil
+        do { recipe = try filled.checked(dataParallelSize: 1) } catch let error as BridgeError
+            where check.error != nil && check.hasSizesInRange
         {
             let problems = error.names.isEmpty ? [error.message] : error.names
             throw BridgeError(
                 .badArgument,
-                "the recipe \(filled.recipe.name) cannot run for \(problems.count + check.faults.count) reasons",
+                "the recipe \(filled.recipe.name) cannot run for \(ByteFormat.counted(problems.count + check.faults.count, "reason"))",
                 names: problems + (check.error?.names ?? [])
             )
         }
@@ -239,7 +240,10 @@ struct RecipeOptions: ParsableArguments {
     /// - Returns: A sentence about the change; nil without one.
     private func useOneRank(_ recipe: inout Recipe) throws -> [String] {
         let model = recipe.model
-        let count = model.tensorModelParallelSize * model.pipelineModelParallelSize * model.contextParallelSize
+        let factors = [model.tensorModelParallelSize, model.pipelineModelParallelSize, model.contextParallelSize]
+        // Sizes out of range are an error of the recipe, and their product could overflow.
+        guard factors.allSatisfy((1...1024).contains) else { return [] }
+        let count = factors.reduce(1, *)
         guard count > 1 else { return [] }
         let sizes = [
             "model.tensor_model_parallel_size", "model.pipeline_model_parallel_size", "model.context_parallel_size",

@@ -43,15 +43,16 @@ struct SlurmOptions: ParsableArguments {
         }
     }
 
-    /// Prints the file, where it was asked for.
+    /// The number of ranks of the job.
+    func rankCount(_ ranks: RankOptions) -> Int { (nodes ?? 1) * (ranks.ranksPerHost ?? 1) }
+
+    /// Prints the file.
     ///
     /// - Parameters:
     ///   - name: The name of the job.
     ///   - ranks: The options of the ranks.
     ///   - arguments: The arguments of this program.
-    /// - Returns: Whether it was asked for.
-    func printsScript(_ name: String, _ ranks: RankOptions, arguments: [String]) -> Bool {
-        guard slurm else { return false }
+    func printScript(_ name: String, _ ranks: RankOptions, arguments: [String]) {
         let script = SlurmScript(
             name: name,
             account: account,
@@ -59,14 +60,13 @@ struct SlurmOptions: ParsableArguments {
             nodes: nodes ?? 1,
             ranksPerNode: ranks.ranksPerHost ?? 1,
             time: timeLimit ?? "04:00:00",
+            program: RankLauncher.program,
             arguments: RankLauncher.withoutOwnOptions(arguments)
         )
         for line in script.lines { Output.line(line) }
-        if !script.placeholders.isEmpty {
-            Output.printError(
-                "note: replace \(script.placeholders.joined(separator: " and ")), or give --account and --partition"
-            )
-        }
-        return true
+        guard !script.placeholders.isEmpty else { return }
+        Output.printError(
+            "note: replace \(script.placeholders.joined(separator: " and ")), or give --account and --partition"
+        )
     }
 }

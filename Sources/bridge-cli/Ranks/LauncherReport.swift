@@ -1,3 +1,4 @@
+import BridgeCore
 import Foundation
 
 /// What `mpirun` and the ranks write to standard error, without the launcher's own explanations.
@@ -11,20 +12,21 @@ struct LauncherReport: Sendable {
         "mpirun: Forwarding signal", "mpirun: abort is already in progress",
     ]
 
-    /// What to do about a killed rank.
-    private let advice: String
+    /// How many of the launcher's own lines are shown where nothing else tells why it ended.
+    private static let shownLines = 24
+
     private let write: @Sendable (String) -> Void
     private var rest: [UInt8] = []
     private var isInBlock = false
     /// Whether a rank has reported the error that ends the run.
     private(set) var hasError = false
+    /// Whether a rank has ended by itself, or printed an error, and the launcher's own lines are about that.
+    private var hasRankEnded = false
+    private var ownLines: [String] = []
     private var isAfterSecondError = false
     private var loss: String?
 
-    init(advice: String, _ write: @escaping @Sendable (String) -> Void) {
-        self.advice = advice
-        self.write = write
-    }
+    init(_ write: @escaping @Sendable (String) -> Void) { self.write = write }
 
     /// Reads more bytes.
     mutating func read(_ bytes: Data) {
@@ -35,11 +37,24 @@ struct LauncherReport: Sendable {
         }
     }
 
-    /// Reports a killed rank or a lost host, when no rank has reported an error, and what has no end of line.
-    mutating func finish() {
+    /// Writes what has no end of line.
+    ///
+    /// - Parameters:
+    ///   - status: The status of the launcher, which failed.
+    ///   - advice: What to do about a killed rank.
+    /// - Returns: The error of a killed rank, a lost host or the launcher itself; nil where a rank has reported one.
+    mutating func finish(status: Int32, advice: String) -> BridgeError? {
         if !rest.isEmpty { line(String(decoding: rest, as: UTF8.self)) }
         rest = []
-        if let loss, !hasError { write("\(Failure.prefix)\(loss); \(advice)") }
+        guard !hasError else { return nil }
+        if let loss { return BridgeError(.rankFailed, "\(loss); \(advice)") }
+        guard !hasRankEnded, status != 130 else { return nil }
+        return BridgeError(
+            .rankFailed,
+            "mpirun ended with status \(status), and no rank has reported why"
+                + (ownLines.isEmpty ? "; it printed no message" : "; its last lines:"),
+            names: ownLines
+        )
     }
 
     /// Records what ended the run, unless something else was found before.
@@ -52,7 +67,13 @@ struct LauncherReport: Sendable {
             return
         }
         if let found = Self.killedRank(text) ?? Self.lostHost(text) { hasLost(found) }
-        guard !isInBlock, !Self.isOfLauncher(text) else { return }
+        guard !isInBlock, !Self.isOfLauncher(text) else {
+            hasRankEnded = hasRankEnded || text.contains(#/MPI_ABORT was invoked|non-zero (exit code|status)/#)
+            let line = text.trimmingCharacters(in: .whitespaces)
+            if !line.isEmpty { ownLines = ownLines.suffix(Self.shownLines - 1) + [line] }
+            return
+        }
+        if text.contains(#/^(\e\[[0-9;]*m)*error:/#) { hasRankEnded = true }
         if text.contains(#/^(\e\[[0-9;]*m)*error:(\e\[[0-9;]*m)* rank \d+: /#) {
             isAfterSecondError = hasError
             hasError = true

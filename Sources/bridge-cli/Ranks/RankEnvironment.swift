@@ -26,6 +26,13 @@ enum RankEnvironment: Equatable {
         }
     }
 
+    /// The rank of this process before it has joined the others, where a launcher of Open MPI started several; nil otherwise.
+    static var rank: Int? {
+        let variables = ProcessInfo.processInfo.environment
+        func number(_ name: String) -> Int? { variables["OMPI_COMM_WORLD_\(name)"].flatMap { Int($0) } }
+        return number("SIZE").flatMap { $0 > 1 ? number("RANK") : nil }
+    }
+
     /// Of this process.
     static var current: RankEnvironment { RankEnvironment(ProcessInfo.processInfo.environment) }
 

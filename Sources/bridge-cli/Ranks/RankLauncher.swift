@@ -18,6 +18,12 @@ struct RankLauncher {
     /// The options of this program that are the launcher's, and have a value.
     private static let ownOptions = ["nproc-per-node", "nproc", "hostfile"] + SlurmOptions.names
 
+    /// The path of this program.
+    static var program: String {
+        let path = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        return path ?? CommandLine.arguments[0]
+    }
+
     /// The command line: `mpirun`, its options, this program and its arguments.
     func words(arguments: [String], program: String, cores: Int, threads: Int?) -> [String] {
         // The ranks divide the cores by themselves, also when another launcher starts them.
@@ -62,12 +68,11 @@ struct RankLauncher {
     /// Ctrl-C and SIGTERM reach them as SIGUSR1, which the launcher passes on: they finish the step and save. A second one
     /// ends them at once.
     ///
-    /// - Throws: `BridgeError` when there is no `mpirun`.
+    /// - Throws: `BridgeError` when there is no `mpirun`, and for an end that no rank has reported.
     func launch(threads: Int?) throws -> Never {
-        let program = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         let words = words(
             arguments: Array(CommandLine.arguments.dropFirst()),
-            program: program ?? CommandLine.arguments[0],
+            program: Self.program,
             cores: ProcessorSet.availableCount,
             threads: threads
         )
@@ -79,8 +84,8 @@ struct RankLauncher {
             )
         }
         let process = Process()
-        process.executableURL = URL(filePath: path)
-        process.arguments = Array(words.dropFirst())
+        process.executableURL = URL(filePath: "/proc/self/exe")
+        process.arguments = BoundLauncher.arguments(path: path, words: words)
         var environment = ProcessInfo.processInfo.environment
         if geteuid() == 0 {
             // Open MPI asks for this in containers, where every user is root.
@@ -91,10 +96,13 @@ struct RankLauncher {
         process.standardInput = FileHandle.nullDevice
         let errors = Pipe()
         process.standardError = errors
+        // Whether a rank has printed a JSON document is known only where it is passed on.
+        let results = OutputMode.current.json ? Pipe() : nil
+        if let results { process.standardOutput = results }
         Output.printError("running: \(words.map(Self.quoted).joined(separator: " "))")
         try process.run()
         Interrupt.forwards(to: process.processIdentifier)
-        let report = Mutex(LauncherReport(advice: advice) { Output.tell($0 + "\n") })
+        let report = Mutex(LauncherReport { Output.tell($0 + "\n") })
         let (output, launcher) = (errors.fileHandleForReading, process.processIdentifier)
         let reading = BackgroundTask {
             while true {
@@ -107,17 +115,25 @@ struct RankLauncher {
                 if hasError { Self.endSoon(launcher) }
             }
         }
+        let passing = results.map { results in
+            let output = results.fileHandleForReading
+            return BackgroundTask {
+                while case let bytes = output.availableData, !bytes.isEmpty { Output.passOn(bytes) }
+            }
+        }
         process.waitUntilExit()
         // The connection to a lost host may keep the other end of the pipe.
         _ = try? reading.wait(atMost: .seconds(2))
+        _ = try? passing?.wait(atMost: .seconds(2))
         let wasKilled = process.terminationReason == .uncaughtSignal
         let status = wasKilled ? 1 : process.terminationStatus
-        report.withLock { report in
+        let error = report.withLock { report in
             if wasKilled {
                 report.hasLost("mpirun was ended by signal \(process.terminationStatus), and all ranks with it")
             }
-            if status != 0 { report.finish() }
+            return status == 0 ? nil : report.finish(status: status, advice: advice)
         }
+        if let error { throw error }
         // Above 128 it is the number of the signal that ended a rank.
         Failure.end(status > 128 && status != 130 ? 1 : status)
     }

@@ -21,6 +21,8 @@ enum Ranks {
         // MPI waits for all ranks without a limit.
         Interrupt.endsAfter(seconds: 600)
         defer { alarm(0) }
+        // An error of MPI is one message too.
+        OutputMode.use(rank: RankEnvironment.rank)
         let world = try MPIWorld(threadCount: threads, binds: binds)
         joined.withLock { $0 = world }
         OutputMode.use(rank: world.size > 1 ? world.rank : nil)
@@ -41,7 +43,7 @@ enum Ranks {
     /// An error that all ranks have is reported by the first one, which ends the others meanwhile. A rank that has failed
     /// reports its own error before the others report that they miss it, and the launcher reports one that was killed.
     static func waitToReport(_ code: BridgeError.Code) {
-        guard let rank = OutputMode.current.rank else { return }
+        guard let rank = OutputMode.current.rank ?? RankEnvironment.rank else { return }
         Interrupt.endsSilently()
         let turn = 0.25 * Double(min(rank, 20))
         let seconds: Double =

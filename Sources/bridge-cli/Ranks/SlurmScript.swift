@@ -14,7 +14,9 @@ struct SlurmScript {
     let ranksPerNode: Int
     /// The longest time, as Slurm reads it.
     let time: String
-    /// The arguments of this program.
+    /// The path of this program.
+    let program: String
+    /// Its arguments.
     let arguments: [String]
 
     /// The lines of the file.
@@ -33,7 +35,9 @@ struct SlurmScript {
             "#SBATCH --signal=TERM@120",
             "",
             "export BRIDGE_NUM_THREADS=$(( SLURM_CPUS_ON_NODE / \(ranksPerNode) ))",
-            "srun --mpi=pmix --cpu-bind=none --kill-on-bad-exit=1 bridge \(arguments.map(RankLauncher.quoted).joined(separator: " "))",
+            "BRIDGE=${BRIDGE:-\(RankLauncher.quoted(program))}",
+            "srun --mpi=pmix --cpu-bind=none --kill-on-bad-exit=1 \"$BRIDGE\" "
+                + arguments.map(RankLauncher.quoted).joined(separator: " "),
         ]
     }
 

@@ -132,7 +132,8 @@ enum Interrupt {
                     if number == SIGTERM, Interrupt.isRank.load(ordering: .relaxed) { _exit(130) }
                     Interrupt.endNow()
                 }
-                if Interrupt.isSlow.load(ordering: .relaxed) { Interrupt.answer() }
+                // The launcher that passes SIGUSR1 on has printed the message.
+                if Interrupt.isSlow.load(ordering: .relaxed), number != SIGUSR1 { Interrupt.answer() }
                 Interrupt.cancellation.cancel()
                 // Not a loop: its array would allocate, and the signal may interrupt an allocation.
                 signal(SIGINT, SIG_DFL)

@@ -91,6 +91,7 @@ enum Failure {
                 text = text.replacing(part, with: PrintableText.line(part))
             }
         }
+        Ranks.waitToReport(.badArgument)
         Output.complainLines(text)
         end(ExitCode.validationFailure.rawValue)
     }

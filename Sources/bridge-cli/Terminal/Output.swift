@@ -81,6 +81,12 @@ enum Output {
         put(PrintableText.json(String(decoding: json.text(), as: UTF8.self)))
     }
 
+    /// Passes on what another process prints as the result with `--json`.
+    static func passOn(_ bytes: some Sequence<UInt8>) {
+        printedJSON.store(true, ordering: .relaxed)
+        text(Array(bytes)[...])
+    }
+
     /// Prints a line about the run, on the first rank.
     static func printError(_ text: String) {
         if !OutputMode.current.isSilentRank { reportError(text) }

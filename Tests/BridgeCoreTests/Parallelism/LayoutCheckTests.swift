@@ -101,6 +101,30 @@ import Testing
         #expect(error?.names.count == 6)
     }
 
+    /// The layouts are those of the sizes alone, since the stages fit none.
+    @Test func aFaultOfTheStagesHasNearestLayoutsToo() {
+        var recipe = Self.recipe(pp: 2)
+        recipe.model.virtualPipelineModelParallelSize = 33
+        let key = "model.virtual_pipeline_model_parallel_size"
+        let layouts = check(recipe, 2).error?.names.dropFirst().first
+        #expect(layouts?.hasPrefix("layouts that fit 2 ranks without \(key): TP 1 x PP 2") == true)
+        recipe.model.virtualPipelineModelParallelSize = nil
+        recipe.model.pipelineModelParallelLayout = "Ett|tL"
+        let names = check(recipe, 2).error?.names ?? []
+        #expect(names.first?.hasPrefix("model.pipeline_model_parallel_layout is 'Ett|tL'") == true)
+        #expect(names.dropFirst().first?.contains(" without model.pipeline_model_parallel_layout: TP 1 x PP 2") == true)
+    }
+
+    @Test func aModelInMemoryHasLayoutsOfOneCopy() {
+        let one = LayoutCheck(Self.recipe(tp: 3), ranks: 3, decoder: Self.decoder, dividesData: false)
+        let names = one.error?.names ?? []
+        #expect(one.error?.message.contains("CP") == false)
+        #expect(names.count { $0.hasPrefix("layouts ") } == 2)
+        for line in names where line.hasPrefix("layouts ") {
+            #expect(!line.contains("DP") && !line.contains("CP"), "\(line)")
+        }
+    }
+
     @Test(arguments: [2, 6, 8, 12, 16, 1024]) func everyLayoutThatIsOfferedFits(_ ranks: Int) {
         let one = check(Self.recipe(tp: 3, pp: 5), ranks)
         for layout in one.fitting {

@@ -114,6 +114,29 @@ import Testing
         try bench.write(Array(TrainBench.rows[..<3]) + ["{\"messages\": ["] + TrainBench.rows[3...], to: "rows.jsonl")
         let arguments = ranks.arguments("run", "dataset.shuffle=false", "train.micro_batch_size=1")
         let outcome = try BridgeProcess(arguments + ["train.global_batch_size=2", "--nproc-per-node", "2"]).wait()
-        try ranks.expectEnd(of: "run", outcome, status: 4, mentioning: ["rank 1: ", "rows.jsonl, line 4"])
+        let note = "the step before it is saved in \(ranks.scratch.path("run/iter_0000001"))"
+        try ranks.expectEnd(of: "run", outcome, status: 4, mentioning: ["rank 1: ", "rows.jsonl, line 4", note])
+        #expect(bench.iterations("run") == ["iter_0000001"])
+    }
+
+    @Test func aBadRowOfAPipelineLosesNoStep() throws {
+        try bench.write(Array(TrainBench.rows[..<9]) + ["{"] + TrainBench.rows[9...], to: "rows.jsonl")
+        let settings = ["dataset.shuffle=false", "model.pipeline_model_parallel_size=2", "--nproc-per-node", "2"]
+        let outcome = try BridgeProcess(ranks.arguments("run") + settings).wait()
+        let note = "the 2 steps before it are saved in"
+        try ranks.expectEnd(of: "run", outcome, status: 4, mentioning: ["rank 0: ", "rows.jsonl, line 10", note])
+        #expect(bench.iterations("run") == ["iter_0000002"])
+    }
+
+    /// The parent of `mpirun` is killed: nothing trains on.
+    @Test func aCommandThatIsKilledEndsItsRanks() throws {
+        let run = try BridgeProcess(ranks.endless("run", "model.tensor_model_parallel_size=2"))
+        try bench.waitForSteps(6, of: "run", by: run)
+        let processes = try [0, 1].map { try ranks.process(ofRank: $0, of: "run") }
+        let launcher = try #require(Self.parent(of: processes[0]))
+        #expect(Self.parent(of: launcher) == run.identifier)
+        kill(run.identifier, SIGKILL)
+        #expect(try run.wait().signal == SIGKILL)
+        for process in processes + [launcher] { try wait(until: "process \(process) ends") { kill(process, 0) != 0 } }
     }
 }

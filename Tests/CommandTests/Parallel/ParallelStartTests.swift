@@ -1,4 +1,5 @@
 import Foundation
+import JSONTree
 import TestSupport
 import Testing
 
@@ -71,6 +72,10 @@ import Testing
         let outcome = try run.wait()
         #expect(outcome.status == 130, "\(outcome.errors)")
         #expect(!outcome.errors.contains("error: "), "\(outcome.errors)")
+        if rank == nil {
+            let parts = outcome.errors.components(separatedBy: "a second signal ends at once")
+            #expect(parts.count == 2, "\(outcome.errors)")
+        }
         let done = try bench.log("run").count
         #expect(bench.iterations("run").last == "iter_\(String(format: "%07d", done))")
         #expect(outcome.output.contains("Stopped after step \(done)"), "\(outcome.output)")
@@ -88,7 +93,7 @@ import Testing
     }
 
     @Test func theFileForSlurmRunsTheSameCommand() throws {
-        let own = ranks.arguments("run", "model.tensor_model_parallel_size=2")
+        let own = ranks.arguments("run", "model.tensor_model_parallel_size=2", "train.global_batch_size=12")
         let job = ["--slurm", "--nodes", "3", "--partition", "long", "--nproc-per-node=4"]
         let outcome = try BridgeProcess(own + job).wait()
         #expect(outcome.status == 0 && outcome.errors.contains("replace ACCOUNT"), "\(outcome.errors)")
@@ -98,7 +103,9 @@ import Testing
             #expect(lines.contains("#SBATCH \(line)"), "\(outcome.output)")
         }
         let command = try #require(lines.last { $0.hasPrefix("srun --mpi=pmix") })
-        #expect(command.hasSuffix(" bridge \(own.joined(separator: " "))"), "\(command)")
+        #expect(command.hasSuffix(" \"$BRIDGE\" \(own.joined(separator: " "))"), "\(command)")
+        let program = BridgeProcess.executable.resolvingSymlinksInPath().path
+        #expect(lines.contains("BRIDGE=${BRIDGE:-\(program)}"), "\(lines)")
         let shell = try BridgeProcess(
             [],
             shell: "printf '%s' \"$FILE\" | bash -n",
@@ -106,5 +113,57 @@ import Testing
         )
         #expect(try shell.wait().status == 0)
         expect(try BridgeProcess(own + ["--nodes", "2"]).wait(), failsWith: 64, mentioning: "--nodes has no effect")
+        // 3 x 7 ranks are not a multiple of 2.
+        let other = try BridgeProcess(own + ["--slurm", "--nodes", "3", "--nproc-per-node", "7"]).wait()
+        expect(other, failsWith: 1, mentioning: "does not fit 21 ranks")
+        #expect(other.output.isEmpty)
+    }
+
+    @Test func aHostfileIsCheckedBeforeTheStart() throws {
+        try Data("# none\n\n".utf8).write(to: ranks.scratch.url("empty"))
+        for (name, problem) in [("nofile", "does not exist"), ("toy", "is a directory"), ("empty", "names no host")] {
+            let options = ["--nproc-per-node", "2", "--hostfile", ranks.scratch.path(name), "--json"]
+            let outcome = try BridgeProcess(ranks.arguments("run", "train.micro_batch_size=2") + options).wait()
+            expect(outcome, failsWith: 64, mentioning: "--hostfile is \(ranks.scratch.path(name)), which \(problem)")
+            let json = try JSON(parsing: Array(outcome.output.utf8))
+            #expect(json[path: "error.code"]?.string == "bad_argument")
+        }
+    }
+
+    /// What mpirun tells of its own failure is shown, since no rank tells anything.
+    @Test func aLauncherThatFailsIsQuoted() throws {
+        let line = String(repeating: "-", count: 76)
+        let words = "\(line) 'There are not enough slots.' '' 'Use a larger host.' \(line)"
+        let script = "#!/bin/sh\nprintf '%s\\n' \(words) >&2\nexit 3\n"
+        try Data(script.utf8).write(to: ranks.scratch.url("mpirun"))
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: ranks.scratch.path("mpirun"))
+        let outcome = try BridgeProcess(
+            ranks.arguments("run", "--nproc-per-node", "2", "--json"),
+            environment: ["PATH": "\(ranks.scratch.path("")):/usr/bin:/bin"]
+        ).wait()
+        expect(outcome, failsWith: 1, mentioning: "mpirun ended with status 3, and no rank has reported why")
+        #expect(outcome.errors.contains("  There are not enough slots.\n  Use a larger host.\n"), "\(outcome.errors)")
+        let json = try JSON(parsing: Array(outcome.output.utf8))
+        #expect(json[path: "error.names"]?.array?.count == 2)
+    }
+
+    @Test(.enabled(if: SmallDisk.mayMount, "only root may mount a file"))
+    func anMPIThatCannotBeUsedIsOneMessage() throws {
+        let library = BridgeProcess.buildDirectory.appendingPathComponent("libBridgeMPI.so").path
+        let outcome = try BridgeProcess(
+            ranks.arguments("run", "--nproc-per-node", "2"),
+            shell: "exec unshare -m sh -c 'mount --bind /dev/null \"$LIBRARY\" && exec \"$@\"' sh \"$@\"",
+            environment: ["LIBRARY": library]
+        ).wait()
+        try ranks.expectEnd(of: "run", outcome, mentioning: ["rank 0: ", "needs Open MPI"])
+    }
+
+    @Test func aRankThatIsEndedForTheArgumentsOfAnotherIsSilent() throws {
+        let own = ranks.arguments("run", "model.tensor_model_parallel_size=2")
+        for arguments in [(own, own + ["--unknown"]), (own + ["--unknown"], own)] {
+            let outcome = try mpirun(arguments.0, arguments.1).wait()
+            let lines = outcome.errors.split(separator: "\n").filter { $0.hasPrefix("error: ") }
+            #expect(lines.count == 1 && outcome.sentence.hasPrefix("--unknown is not an option"), "\(outcome.errors)")
+        }
     }
 }

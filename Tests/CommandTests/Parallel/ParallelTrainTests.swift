@@ -48,6 +48,16 @@ import Testing
         return try StoredNumbers.all(in: path)
     }
 
+    /// The command is not a rank of the run, whose variables would have it look for the others.
+    @Test func theCommandAfterACheckpointMayUseModels() throws {
+        let (answer, program) = (ranks.scratch.path("answer"), BridgeProcess.executable.path)
+        let command = "\(program) generate --megatron-path $BRIDGE_CHECKPOINT --prompt a --max-new-tokens 2 > \(answer)"
+        let settings = ["train.train_iters=2", "checkpoint.after_save=\(command)", "--nproc-per-node", "2"]
+        let outcome = try BridgeProcess(ranks.arguments("run") + settings).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(try !String(contentsOfFile: answer, encoding: .utf8).isEmpty)
+    }
+
     @Test func everyLayoutHasTheLossesAndTheWeightsOfOneRank() throws {
         let one = try BridgeProcess(ranks.arguments("one")).wait()
         try #require(one.status == 0, "\(one.errors)")

@@ -1,3 +1,4 @@
+import BridgeSupport
 public import Communication
 import Glibc
 import Recipes
@@ -12,6 +13,39 @@ extension LayoutCheck {
                 }
             }
         }
+    }
+
+    /// The lines of an error about the nearest layouts that fit.
+    var advice: [String] {
+        let own = advice("")
+        guard own.isEmpty, let even = withEvenStages else { return own }
+        return even.check.advice(" without \(even.keys.joined(separator: " and "))")
+    }
+
+    private func advice(_ condition: String) -> [String] {
+        func text(_ layout: ParallelLayout) -> String {
+            dividesData ? layout.description : "TP \(layout.tensor) x PP \(layout.pipeline)"
+        }
+        let (same, other) = nearest()
+        var lines: [String] = []
+        if !same.isEmpty {
+            let list = same.map(text).joined(separator: ", ")
+            lines.append("layouts that fit \(ByteFormat.counted(ranks, "rank"))\(condition): \(list)")
+        }
+        if !other.isEmpty {
+            let list = other.map { "\(text($0)) (\(ByteFormat.counted($0.rankCount, "rank")))" }.joined(separator: ", ")
+            lines.append("layouts of other numbers of ranks\(condition): \(list)")
+        }
+        return lines
+    }
+
+    /// The check with evenly divided layers, and the settings that divide them otherwise; nil without any.
+    private var withEvenStages: (check: LayoutCheck, keys: [String])? {
+        var other = recipe
+        other.model.useEvenStages()
+        let keys = recipe.differences(from: other).map(\.key)
+        guard hasSizesInRange, !keys.isEmpty else { return nil }
+        return (LayoutCheck(other, ranks: ranks, decoder: decoder, dividesData: dividesData), keys)
     }
 
     /// The nearest layouts that fit: up to three of the same number of ranks, and up to two of others.
@@ -41,10 +75,11 @@ extension LayoutCheck {
 
     private func fits(_ tensor: Int, _ context: Int, _ pipeline: Int, ranks: Int) -> ParallelLayout? {
         guard tensor > 1 || !recipe.model.sequenceParallel else { return nil }
+        guard dividesData || context == 1 && ranks == tensor * pipeline else { return nil }
         var other = recipe
         (other.model.tensorModelParallelSize, other.model.contextParallelSize) = (tensor, context)
         other.model.pipelineModelParallelSize = pipeline
-        let check = LayoutCheck(other, ranks: ranks, decoder: decoder)
+        let check = LayoutCheck(other, ranks: ranks, decoder: decoder, dividesData: dividesData)
         return check.faults.isEmpty ? check.layout : nil
     }
 

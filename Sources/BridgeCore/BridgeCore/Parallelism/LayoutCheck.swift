@@ -31,8 +31,12 @@ public struct LayoutCheck: Sendable {
     /// The largest number of ranks, and a bound on sizes, so that their products cannot overflow.
     public static let mostRanks = 1 << 20
 
+    /// Whether all sizes are in range, without which no other rule is checked.
+    public let hasSizesInRange: Bool
+
     let recipe: Recipe
     let decoder: DecoderConfiguration?
+    let dividesData: Bool
 
     /// Checks the layout of a recipe.
     ///
@@ -40,8 +44,9 @@ public struct LayoutCheck: Sendable {
     ///   - recipe: The layout, the sequence length and the batch sizes.
     ///   - ranks: The number of ranks.
     ///   - decoder: The sizes of the model; nil to check only ranks, sequence and batch.
-    public init(_ recipe: Recipe, ranks: Int, decoder: DecoderConfiguration?) {
-        (self.recipe, self.ranks, self.decoder) = (recipe, ranks, decoder)
+    ///   - dividesData: Whether ranks may also divide sequences and batches, so that the nearest layouts may have CP and DP.
+    public init(_ recipe: Recipe, ranks: Int, decoder: DecoderConfiguration?, dividesData: Bool = true) {
+        (self.recipe, self.ranks, self.decoder, self.dividesData) = (recipe, ranks, decoder, dividesData)
         var faults: [String] = []
         var stageFault: String?
         var layers: [Int] = []
@@ -55,7 +60,8 @@ public struct LayoutCheck: Sendable {
         let model = recipe.model
         let (tensor, context) = (model.tensorModelParallelSize, model.contextParallelSize)
         let sizes = [tensor, context, model.pipelineModelParallelSize, ranks, recipe.train.microBatchSize]
-        guard sizes.allSatisfy((1...Self.mostRanks).contains) else {
+        hasSizesInRange = sizes.allSatisfy((1...Self.mostRanks).contains)
+        guard hasSizesInRange else {
             self.faults = [
                 "expected 1 to \(Self.mostRanks) for TP, PP, CP, the number of ranks and train.micro_batch_size"
             ]
@@ -120,25 +126,10 @@ public struct LayoutCheck: Sendable {
 
     private var message: String {
         let model = recipe.model
-        return "the layout TP \(model.tensorModelParallelSize) x PP \(model.pipelineModelParallelSize) x CP "
-            + "\(model.contextParallelSize)\(model.sequenceParallel ? " with sequence parallelism" : "") does not fit "
+        return "the layout TP \(model.tensorModelParallelSize) x PP \(model.pipelineModelParallelSize)"
+            + (dividesData ? " x CP \(model.contextParallelSize)" : "")
+            + "\(model.sequenceParallel ? " with sequence parallelism" : "") does not fit "
             + "\(ByteFormat.counted(ranks, "rank")), for \(ByteFormat.counted(faults.count, "reason"))"
-    }
-
-    /// The lines of an error about the nearest layouts that fit.
-    private var advice: [String] {
-        let (same, other) = nearest()
-        var lines: [String] = []
-        if !same.isEmpty {
-            lines.append(
-                "layouts that fit \(ByteFormat.counted(ranks, "rank")): \(same.map(\.description).joined(separator: ", "))"
-            )
-        }
-        if !other.isEmpty {
-            let list = other.map { "\($0) (\(ByteFormat.counted($0.rankCount, "rank")))" }.joined(separator: ", ")
-            lines.append("layouts of other numbers of ranks: \(list)")
-        }
-        return lines
     }
 
     var layout: ParallelLayout {

@@ -196,8 +196,9 @@ public struct NativeCheckpoint: Sendable {
             guard isIteration(directory) else {
                 throw BridgeError(
                     .corruptInput,
-                    "\(latest) names iteration \(iteration), but \(directory) has no \(manifestName)"
-                        + (Files.exists(directory) ? " and no \(DistributedMetadata.name)" : "")
+                    "\(latest) names iteration \(iteration), but \(directory) "
+                        + (Files.exists(directory)
+                            ? "has no \(manifestName) and no \(DistributedMetadata.name)" : "does not exist")
                 )
             }
             return directory

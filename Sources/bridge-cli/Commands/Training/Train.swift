@@ -77,11 +77,15 @@ struct Train: ParsableCommand {
     }
 
     func run() throws {
-        let arguments = Array(CommandLine.arguments.dropFirst())
-        if slurm.printsScript("bridge-train", ranks, arguments: arguments) { return }
         let catalog = try plugins.catalog()
         let chosen = try RecipeChoice.completed(recipe, catalog)
         let recipe = chosen.options
+        if slurm.slurm {
+            // A job that cannot start is known before it waits for its nodes.
+            _ = try recipe.resolved(catalog, ranks: slurm.rankCount(ranks)) { _ in }
+            let arguments = Array(CommandLine.arguments.dropFirst())
+            return slurm.printScript("bridge-train", ranks, arguments: arguments)
+        }
         if dryRun { return try describe(chosen, catalog) }
         // The file is on the host of rank 0.
         if RankEnvironment.current != .mpi { try checkTrace() }
