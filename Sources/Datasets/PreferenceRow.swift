@@ -59,7 +59,7 @@ package struct PreferenceRow {
             (chosen, rejected) = (answers[0], answers[1])
         }
         guard chosen != rejected else {
-            throw ConversationRow.wrong("chosen and rejected are the same, which is no preference; remove the row")
+            throw ConversationRow.wrong("chosen and rejected are the same, so neither is preferred; remove the row")
         }
         for (key, answer) in zip(Self.answerKeys, [chosen, rejected])
         where answer.first.flatMap(ConversationRow.roleName).map(Self.isOfAssistant) != true {

@@ -40,6 +40,7 @@ import Testing
             "train": Array(bench.arguments("other").dropFirst()), "evaluate": sampled, "data preview": sampled,
             "data check": sampled, "adapter export": adapter + ["--output", out],
             "adapter import": adapter + ["--output", out], "adapter merge": adapter + ["--hf-path", out],
+            "adapter verify": adapter,
             "recipes list": [], "recipes show": [recipe], "recipes settings": [], "recipes diff": [recipe, recipe],
             "recipes check": ["--recipe", recipe, "--pretrained-checkpoint", toy, "--dataset-type", "mock"],
             "tokenize": ["--hf-model", toy, "--file", data], "models": [],

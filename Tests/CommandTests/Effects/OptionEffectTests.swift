@@ -44,7 +44,7 @@ import Testing
             expect(try BridgeProcess(convert + options).wait(), failsWith: 64, mentioning: words)
         }
         let reshard = ["reshard", "--megatron-path", output, "--output", "\(output)2", "--format", "dcp"]
-        expect(try BridgeProcess(reshard).wait(), failsWith: 64, mentioning: "--format dcp is for 'convert import'")
+        expect(try BridgeProcess(reshard).wait(), failsWith: 64, mentioning: "one of 'native' and 'torch_dist'")
         #expect(!FileManager.default.fileExists(atPath: output))
         let plan = try BridgeProcess(convert + ["--format", "dcp", "--dry-run"]).wait()
         #expect(plan.status == 0 && plan.output.contains("__0_0.distcp"), "\(plan.output) \(plan.errors)")
