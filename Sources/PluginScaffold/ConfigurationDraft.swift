@@ -98,7 +98,7 @@ struct ConfigurationDraft {
             guard isOtherActivation || !Self.known.contains(key), !common.contains(key) else { continue }
             for (path, leaf) in Self.leaves(value, at: key) {
                 lines += [
-                    "\(Self.mark) refused with another value; read it, or use Field.noEffect where no value changes a result",
+                    "\(Self.mark) refused with another value, and not computed with this one; read it, or use Field.noEffect where no value changes a result",
                     "Field.fixed(\"\(SwiftLiteral.escaped(path))\", [\(SwiftLiteral.text(leaf))], ifAbsent: source)",
                 ]
             }

@@ -56,7 +56,7 @@ import Testing
             #"Field.fixed("odd.deep", [[1, nil, "a\"b\\(c)"]], ifAbsent: source)"#,
         ] {
             let index = try #require(lines.firstIndex { $0.hasSuffix(field) }, "\(field)")
-            #expect(lines[index - 1].contains("\(FamilyDraft.mark) refused with another value"))
+            #expect(lines[index - 1].contains("\(FamilyDraft.mark) refused with another value, and not computed"))
         }
         let marks = package.files.filter { $0.path.hasPrefix("Sources") }.reduce(0) {
             $0 + $1.text.components(separatedBy: FamilyDraft.mark).count - 1

@@ -88,7 +88,7 @@ package struct Exporter {
                 .unaccountedTensors,
                 "\(problems.count) parameters of \(source.name) are not accounted for, so nothing was written"
                     + (source.hasForeignNames
-                        ? "; tensors that are no weights, such as the state of an optimizer, are dropped with --allow-missing NAME"
+                        ? "; tensors that are not weights, such as the state of an optimizer, are dropped with --allow-missing NAME"
                         : ""),
                 names: problems
             )

@@ -103,7 +103,8 @@ struct RecipeChoice {
         guard let best else {
             throw BridgeError(
                 .badArgument,
-                "the family \(bridge.bridge.name) of \(weights) has no recipe; name one with --recipe, see 'bridge recipes list'"
+                "the family \(bridge.bridge.name) of \(weights) has no recipe; take one of another family without its model, such as "
+                    + "--recipe mistral_7b_finetune_config hf_path= ('bridge recipes list' has all)"
             )
         }
         return best

@@ -50,7 +50,9 @@ extension LayoutCheck {
 
     /// The nearest layouts that fit: up to three of the same number of ranks, and up to two of others.
     func nearest() -> (same: [ParallelLayout], other: [ParallelLayout]) {
-        (sorted(fitting).prefix(3).map(\.self), sorted(otherRanks).prefix(2).map(\.self))
+        // Products of sizes out of range could overflow.
+        guard hasSizesInRange else { return ([], []) }
+        return (sorted(fitting).prefix(3).map(\.self), sorted(otherRanks).prefix(2).map(\.self))
     }
 
     /// Layouts that fit other numbers of ranks.
