@@ -1,3 +1,5 @@
+import BridgeCore
+
 /// The limits that the control groups of a process set; containers have them.
 struct ControlGroup: Sendable {
     /// The time of processors that the process may use, in processors; nil without a limit.

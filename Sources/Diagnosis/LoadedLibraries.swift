@@ -1,3 +1,4 @@
+import BridgeCore
 import Glibc
 
 /// The shared libraries of this process, by the files that the kernel has mapped.

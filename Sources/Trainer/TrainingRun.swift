@@ -218,7 +218,7 @@ public final class TrainingRun {
                 training: try opener.preparer(data.training, shuffles: false),
                 order: training.order,
                 validation: validating.map(\.1),
-                key: try RunSources.key(ofReference: self.recipe),
+                key: { [recipe = self.recipe] in try RunSources.key(ofReference: recipe) },
                 checkpoint: directory.newest
             ) : nil
     }

@@ -99,12 +99,9 @@ package struct LayerCut {
         var files = try others.map { PlannedFile.copy(name: $0, of: try CarriedFiles.open($0, in: directory.path)) }
         files.append(.literal(name: style.configurationName, configuration.text()))
         guard directory.shards.count > 1 else { return files }
-        let homes = shards.flatMap { shard in shard.header.entries.map { ($0.name, JSON.string(shard.name)) } }
+        let homes = shards.flatMap { shard in shard.header.entries.map { (tensor: $0.name, file: shard.name) } }
         let size = shards.reduce(0) { $0 + $1.header.dataByteCount }
-        let index: JSON = [
-            "metadata": ["total_size": JSON(size)],
-            "weight_map": .object(JSONObject(homes.sorted { $0.0 < $1.0 })),
-        ]
+        let index = ShardIndex.json(homes, byteCount: size)
         return files + [.literal(name: style.indexName, index.text())]
     }
 }

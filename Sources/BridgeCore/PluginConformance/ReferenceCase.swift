@@ -26,11 +26,7 @@ public struct ReferenceCase: Sendable {
             // With `last` the logits are of other positions.
             guard let logits = tensors["\(prefix)logits"], logits.shape.count == 3, tensors["\(prefix)last"] == nil
             else { return nil }
-            func floats(_ tensor: StoredTensor) throws -> [Float] {
-                try TensorReader().bytes(of: TensorView(tensor).cast(to: .float32)).withUnsafeBytes {
-                    Array($0.bindMemory(to: Float.self))
-                }
-            }
+            func floats(_ tensor: StoredTensor) throws -> [Float] { try TensorReader().floats(of: TensorView(tensor)) }
             let states = (0...).lazy.map { tensors["\(prefix)hidden_states.\($0)"] }.prefix { $0 != nil }
             return ReferenceCase(
                 prefix: prefix,

@@ -63,6 +63,11 @@ public final class TensorReader {
         return bytes
     }
 
+    /// All elements of a view, as float32.
+    public func floats(of view: TensorView) throws -> [Float] {
+        try bytes(of: view.cast(to: .float32)).withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+    }
+
     private func fill(
         _ block: TensorView.Block,
         of view: TensorView,

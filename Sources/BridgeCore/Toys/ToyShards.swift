@@ -36,12 +36,8 @@ struct ToyShards {
     }
 
     private var index: JSON {
-        let homes = shards.flatMap { name, tensors in tensors.map { ($0.name, name) } }
+        let homes = shards.flatMap { name, tensors in tensors.map { (tensor: $0.name, file: name) } }
         let size = shards.reduce(0) { $1.tensors.reduce($0) { $0 + $1.byteCount } }
-        let sorted = homes.sorted { $0.0.utf8.lexicographicallyPrecedes($1.0.utf8) }
-        return [
-            "metadata": ["total_size": JSON(size)],
-            "weight_map": .object(JSONObject(sorted.map { ($0, .string($1)) })),
-        ]
+        return ShardIndex.json(homes, byteCount: size)
     }
 }

@@ -6,8 +6,8 @@ public struct PreferencePairs: Sendable {
     var order: EpochSampler
     /// The pairs of each validation set, in the order of the data set.
     var validation: [BatchCollator]
-    /// What the reference depends on: weights, data and settings.
-    var key: String
+    /// A checksum of what the reference depends on: weights, data and settings, which are read for it.
+    var key: @Sendable () throws -> String
     /// The checkpoint that the run resumes from, which may have the reference; nil for a new run.
     var checkpoint: String?
 }

@@ -15,6 +15,8 @@ final class PreferenceTuning {
     private let references: [ReferenceModel]
     /// Whether training leaves the reference as it is: only adapters are trained.
     private let keepsReference: Bool
+    /// The checksum of ``PreferencePairs/key``; empty where no reference is kept.
+    private var key = ""
     /// The sums over the pairs since the last ``takeSums()``.
     private var sums = PreferenceSums()
 
@@ -33,7 +35,8 @@ final class PreferenceTuning {
     ///
     /// - Returns: Whether it is done, and not stopped.
     func prepare(_ logger: Logger, shouldStop: () throws -> Bool) throws -> Bool {
-        guard !keepsReference else { return true }
+        guard !keepsReference, !references.isEmpty else { return true }
+        key = try pairs.key()
         for (index, reference) in references.enumerated() {
             let (set, path) = index == 0 ? (pairs.training, "") : (pairs.validation[index - 1], "_validation_\(index)")
             let batches = index == 0 ? recipe.train.trainIters : recipe.train.evalIters
@@ -41,7 +44,7 @@ final class PreferenceTuning {
             let count = overflow ? set.order.count : min(positions, set.order.count)
             let isDone = try reference.prepare(
                 index == 0 ? pairs.order.rows(from: 0, count: count) : Array(0..<count),
-                key: pairs.key,
+                key: key,
                 path: pairs.checkpoint.map { Files.join($0, ReferenceModel.fileName(path)) },
                 logger,
                 shouldStop: shouldStop
@@ -55,7 +58,7 @@ final class PreferenceTuning {
     var files: [(name: String, bytes: [UInt8])] {
         guard !keepsReference else { return [] }
         return references.enumerated().map { index, reference in
-            (ReferenceModel.fileName(index == 0 ? "" : "_validation_\(index)"), reference.file(key: pairs.key))
+            (ReferenceModel.fileName(index == 0 ? "" : "_validation_\(index)"), reference.file(key: key))
         }
     }
 

@@ -5,7 +5,7 @@ import TensorRuntime
 /// What follows a checkpoint on rank 0: the model in the form of Hugging Face, and a command of the user's.
 public struct CheckpointFollowUp: Sendable {
     /// The name of the Hugging Face directory in an iteration's directory.
-    static let directoryName = "hf"
+    public static let directoryName = "hf"
 
     let bridge: AutoBridge
     let recipe: Recipe

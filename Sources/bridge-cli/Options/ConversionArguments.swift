@@ -46,7 +46,7 @@ struct ConversionArguments: ParsableArguments {
     /// The library's options.
     func options(
         _ layout: LayoutOptions? = nil,
-        _ container: (any ContainerChoice)? = nil,
+        _ container: ContainerChoice = ContainerChoice(),
         context: RunContext
     ) -> ConversionOptions {
         ConversionOptions(
@@ -55,9 +55,9 @@ struct ConversionArguments: ParsableArguments {
             allowMissing: allowMissing.map { NameGlob($0) },
             overwrite: overwrite,
             vocabularyMultiple: layout?.vocabularyMultiple,
-            container: container?.container ?? .native,
-            writers: container?.writers ?? 2,
-            writesIntegrity: container?.integrity ?? false,
+            container: container.container,
+            writers: container.writers,
+            writesIntegrity: container.writesIntegrity,
             context: context
         )
     }

@@ -19,7 +19,7 @@ struct NextCommands {
         let report = Files.join(recipe.logger.logDir, HTMLReport.fileName)
         if !recipe.logger.logDir.isEmpty, Files.exists(report) { lines.append("Report: \(report)") }
         guard let checkpoint = best ?? directory(outcome.iteration) else { return }
-        let exported = Files.join(checkpoint, "hf")
+        let exported = Files.join(checkpoint, CheckpointFollowUp.directoryName)
         let hasExport = Files.kind(of: exported) == .directory
         if hasExport { lines.append("Hugging Face directory: \(exported)") }
         let base = RankLauncher.quoted(recipe.checkpoint.pretrainedCheckpoint)

@@ -59,4 +59,18 @@ package struct ShardIndex {
             )
         }
     }
+
+    /// The content of an index.
+    ///
+    /// - Parameters:
+    ///   - homes: Each tensor with the name of its file.
+    ///   - byteCount: The bytes of all tensors.
+    /// - Returns: The index, with the tensors in the order of the bytes of their names.
+    package static func json(_ homes: [(tensor: String, file: String)], byteCount: Int) -> JSON {
+        let sorted = homes.sorted { $0.tensor.utf8.lexicographicallyPrecedes($1.tensor.utf8) }
+        return [
+            "metadata": ["total_size": JSON(byteCount)],
+            "weight_map": .object(JSONObject(sorted.map { ($0.tensor, .string($0.file)) })),
+        ]
+    }
 }

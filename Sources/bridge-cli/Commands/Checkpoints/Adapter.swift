@@ -150,7 +150,7 @@ struct AdapterImport: ParsableCommand {
             valueName: "name"
         )
     )
-    var format = MegatronContainerOptions.Format.native
+    var format = MegatronFormat.native
 
     /// The container with what it has of the adapters' settings.
     private func container(_ adapters: AdapterSet) -> RunContainer {

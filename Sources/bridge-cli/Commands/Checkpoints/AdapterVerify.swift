@@ -95,9 +95,7 @@ struct AdapterVerify: ParsableCommand {
                 "\(path) has no tensor logits, expected input_ids and PEFT's logits for them"
             )
         }
-        let bytes = try TensorReader().bytes(of: TensorView(found).cast(to: .float32))
-        let floats = bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
-        return Tensor(floats, shape: found.shape, on: engine)
+        return Tensor(try TensorReader().floats(of: TensorView(found)), shape: found.shape, on: engine)
     }
 
     /// Has the user's PEFT compute logits for the prompt.

@@ -63,7 +63,7 @@ struct Import: ParsableCommand {
     var noCache = false
 
     @OptionGroup var layout: LayoutOptions
-    @OptionGroup var container: ContainerOptions
+    @OptionGroup var container: ContainerOptions<ImportFormat>
     @OptionGroup var arguments: ConversionArguments
     @OptionGroup var plugins: ModelPluginOptions
     @OptionGroup var output: RunOptions
@@ -102,7 +102,7 @@ struct Import: ParsableCommand {
     /// Prints the plan.
     private func showPlan(_ bridge: AutoBridge) throws {
         try output.watched { context in
-            let options = arguments.options(layout, container, context: context)
+            let options = arguments.options(layout, container.choice, context: context)
             let plan = try isStateDict ? bridge.stateDictPlan(options) : bridge.plan(options)
             // Errors of the conversion are also errors of the dry run.
             if isStateDict {
@@ -117,7 +117,7 @@ struct Import: ParsableCommand {
 
     /// Writes the checkpoint.
     private func write(_ bridge: AutoBridge, _ context: RunContext) throws -> ConversionReport {
-        let options = arguments.options(layout, container, context: context)
+        let options = arguments.options(layout, container.choice, context: context)
         let plan = try isStateDict ? bridge.stateDictPlan(options) : bridge.plan(options)
         output.say("   Using dtype: \(arguments.elementType?.rawValue ?? "as stored"), \(options.layout)")
         output.say("📥 Loading HuggingFace model: \(hfModel)")

@@ -40,7 +40,7 @@ struct Reshard: ParsableCommand {
     var model: String?
 
     @OptionGroup var layout: LayoutOptions
-    @OptionGroup var container: MegatronContainerOptions
+    @OptionGroup var container: ContainerOptions<MegatronFormat>
     @OptionGroup var arguments: ConversionArguments
     @OptionGroup var plugins: PluginOptions
     @OptionGroup var printing: RunOptions
@@ -69,7 +69,7 @@ struct Reshard: ParsableCommand {
         try Destination.check(output, against: [megatronPath])
         let checkpoint = try NativeCheckpoint(path: megatronPath)
         let report = try printing.watched { context in
-            let options = arguments.options(layout, container, context: context)
+            let options = arguments.options(layout, container.choice, context: context)
             let plan = try plan(checkpoint, options)
             guard !arguments.dryRun else {
                 try checkpoint.checkReshard(to: output, overwrite: arguments.overwrite)

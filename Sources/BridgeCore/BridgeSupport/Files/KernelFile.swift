@@ -1,9 +1,9 @@
 import Glibc
 
 /// A file of the kernel, such as `/proc/self/maps`, which has no size and is read in parts of a page.
-enum KernelFile {
+public enum KernelFile {
     /// The text of a file; empty when it cannot be read.
-    static func text(_ path: String) -> String {
+    public static func text(_ path: String) -> String {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return "" }
         defer { close(descriptor) }
