@@ -59,10 +59,17 @@ struct ConfigurationDraft {
                 "    writesDefault: false)",
             ]
         }
+        defaulted("tie_word_embeddings", in: json)
         lines += [
             #"Field("tie_word_embeddings", "share_embeddings_and_output_weights","#,
             #"    \.decoder.shareEmbeddingsAndOutputWeights, ifAbsent: .classDefault(false, source: source))"#,
-            #"Field("initializer_range", "init_method_std", \.decoder.initMethodStd, ifAbsent: .classDefault(0.02, source: source))"#,
+        ]
+        defaulted("initializer_range", in: json)
+        lines += [
+            #"Field("initializer_range", "init_method_std", \.decoder.initMethodStd, ifAbsent: .classDefault(0.02, source: source))"#
+        ]
+        defaulted("attention_dropout", in: json)
+        lines += [
             #"Field("attention_dropout", "attention_dropout", \.decoder.attentionDropout,"#,
             #"    ifAbsent: .classDefault(0, source: source)).dropout"#,
             #"Field(["torch_dtype", "dtype"], "params_dtype", \.elementType, ifAbsent: .classDefault(nil, source: source))"#,
@@ -70,6 +77,12 @@ struct ConfigurationDraft {
         let activation = ["hidden_act", "hidden_activation", "activation_function"].first(where: has) ?? "hidden_act"
         required(activation, "activation_func", "activation", in: json)
         others(json)
+    }
+
+    /// Marks a default that the file does not show, because it has no key of these.
+    private mutating func defaulted(_ key: String, in json: JSON) {
+        guard json[key] == nil else { return }
+        lines.append("\(Self.mark) config.json has no \(key); the default has to be that of the class in transformers")
     }
 
     private mutating func required(_ key: String, _ megatron: String, _ field: String, in json: JSON) {

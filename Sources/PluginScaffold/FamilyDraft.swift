@@ -1,4 +1,4 @@
-public import BridgeCore
+import BridgeCore
 import JSONTree
 
 /// What a new plugin starts from: the tables of a family, drafted from a Hugging Face directory or from nothing.
@@ -9,7 +9,12 @@ public struct FamilyDraft: Sendable {
     public static let mark = "// GUESS:"
 
     /// The class of transformers.
-    var architecture: String
+    public private(set) var architecture: String
+    /// The class of its configuration, by transformers' habit of naming.
+    var configurationClass: String {
+        let ending = "ForCausalLM"
+        return architecture.hasSuffix(ending) ? architecture.dropLast(ending.count) + "Config" : architecture
+    }
     /// transformers' name of the model's type.
     var modelType: String
     /// The lines of the configuration table.
@@ -53,7 +58,7 @@ public struct FamilyDraft: Sendable {
         let names =
             ["model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"] + heads
             + others.map { "\(layers)\($0).weight" }
-        let draft = ParameterDraft(tensors: names.map { ($0, []) })
+        let draft = ParameterDraft(tensors: names.map { ($0, []) }, headWidth: nil)
         self.init(
             name: name,
             configuration: configuration,
@@ -104,9 +109,21 @@ public struct FamilyDraft: Sendable {
             configuration: directory.configuration,
             tiny: ToyDraft.tiny(of: directory.configuration),
             published: directory.configuration,
-            parameters: ParameterDraft(tensors: directory.tensors.values.map { ($0.name, $0.shape) }),
+            parameters: ParameterDraft(
+                tensors: directory.tensors.values.map { ($0.name, $0.shape) },
+                headWidth: Self.headWidth(of: directory.configuration)
+            ),
             isGuess: false
         )
+    }
+
+    private static func headWidth(of json: JSON) -> Int? {
+        if let width = json["head_dim"]?.integer { return width }
+        guard let hidden = json["hidden_size"]?.integer, let heads = json["num_attention_heads"]?.integer, heads > 0
+        else {
+            return nil
+        }
+        return hidden / heads
     }
 
     private static func isPartOfWord(_ byte: UInt8) -> Bool {

@@ -103,7 +103,7 @@ struct PackageTemplate {
 
         extension \(name)Provider {
             /// The class that supplies the values of absent keys.
-            private static let source = "\(SwiftLiteral.escaped(draft.architecture))"
+            private static let source = "\(SwiftLiteral.escaped(draft.configurationClass))"
 
             /// `config.json` and the provider's fields, read in both directions: the key, Megatron-Core's name, the property, and the
             /// behaviour for an absent key.

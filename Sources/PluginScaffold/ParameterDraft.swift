@@ -28,16 +28,6 @@ struct ParameterDraft {
             split: ", split: .row"
         ),
         Role(
-            endings: ["q_norm.weight"],
-            megatron: "self_attention.q_layernorm.weight",
-            shape: "[decoder.kvChannels]"
-        ),
-        Role(
-            endings: ["k_norm.weight"],
-            megatron: "self_attention.k_layernorm.weight",
-            shape: "[decoder.kvChannels]"
-        ),
-        Role(
             endings: ["post_feedforward_layernorm.weight"],
             megatron: "mlp.linear_fc2.post_layernorm.weight",
             shape: "[decoder.hiddenSize]"
@@ -55,6 +45,8 @@ struct ParameterDraft {
         ),
     ]
 
+    /// Norms of query and key, with the number of heads that one over the whole width has.
+    private static let headNorms = [("q", "numAttentionHeads"), ("k", "numQueryGroups")]
     private static let heads = [
         ["q_proj", "k_proj", "v_proj"], ["wq", "wk", "wv"], ["query", "key", "value"],
     ]
@@ -67,13 +59,17 @@ struct ParameterDraft {
     ]
     private static let outputs = ["lm_head.weight", "output.weight", "embed_out.weight"]
 
+    private let headWidth: Int?
     /// The tensors outside and inside the layers: patterns with the shape of their first tensor.
     private var rest: [(pattern: String, shape: [Int])]
 
     /// A draft.
     ///
-    /// - Parameter tensors: Names and shapes.
-    init(tensors: [(name: String, shape: [Int])]) {
+    /// - Parameters:
+    ///   - tensors: Names and shapes.
+    ///   - headWidth: The width of an attention head; nil where the configuration does not tell.
+    init(tensors: [(name: String, shape: [Int])], headWidth: Int?) {
+        self.headWidth = headWidth
         var shapes: [String: [Int]] = [:]
         for tensor in tensors.sorted(by: { $0.name < $1.name }) {
             let pattern = Self.pattern(tensor.name)
@@ -98,12 +94,14 @@ struct ParameterDraft {
         return SwiftLiteral.escaped(parts.joined(separator: "."))
     }
 
-    private mutating func take(_ endings: [String]) -> String? {
+    private mutating func take(_ endings: [String]) -> String? { takeTensor(endings)?.pattern }
+
+    private mutating func takeTensor(_ endings: [String]) -> (pattern: String, shape: [Int])? {
         guard let index = rest.firstIndex(where: { tensor in endings.contains { Self.ends(tensor.pattern, $0) } })
         else {
             return nil
         }
-        return rest.remove(at: index).pattern
+        return rest.remove(at: index)
     }
 
     private static func ends(_ name: String, _ ending: String) -> Bool {
@@ -149,15 +147,20 @@ struct ParameterDraft {
         var lines: [String] = []
         let hasPostNorms = rest.contains { Self.ends($0.pattern, "post_feedforward_layernorm.weight") }
         for role in Self.roles.prefix(1) { lines += line(of: role, layer) }
+        if lines.isEmpty { lines += Self.missingNorm("attention") }
         lines += headLines(layer)
-        for role in Self.roles[1..<4] { lines += line(of: role, layer) }
+        for role in Self.roles[1..<2] { lines += line(of: role, layer) }
+        lines += headNormLines(layer)
         // With four norms in a layer it is the norm after the attention, with two the one before the MLP.
         if let name = take(["post_attention_layernorm.weight"]) {
             let megatron =
                 hasPostNorms ? "self_attention.linear_proj.post_layernorm.weight" : "mlp.linear_fc1.layer_norm_weight"
             lines.append(Self.rename(layer + megatron, name, "[decoder.hiddenSize]"))
         }
-        for role in Self.roles[4..<6] { lines += line(of: role, layer) }
+        for role in Self.roles[2..<4] { lines += line(of: role, layer) }
+        if !lines.contains(where: { $0.contains("linear_fc1.layer_norm_weight") }) {
+            lines += Self.missingNorm("MLP")
+        }
         for parts in Self.gates {
             let names = parts.compactMap { part in rest.first { Self.ends($0.pattern, "\(part).weight") }?.pattern }
             guard names.count == 2 else { continue }
@@ -167,10 +170,7 @@ struct ParameterDraft {
                 "    ffnHiddenSize: decoder.ffnHiddenSize, hiddenSize: decoder.hiddenSize)",
             ]
         }
-        for role in Self.roles[6...] { lines += line(of: role, layer) }
-        if lines.contains(where: { $0.contains("q_layernorm") }) {
-            form.append("form.normalizesHeads = true")
-        }
+        for role in Self.roles[4...] { lines += line(of: role, layer) }
         if hasPostNorms {
             form += ["\(Self.mark) the outputs of attention and MLP are normalised", "form.normalizesOutputs = true"]
         }
@@ -184,6 +184,34 @@ struct ParameterDraft {
 
     private mutating func line(of role: Role, _ layer: String) -> [String] {
         take(role.endings).map { [Self.rename(layer + role.megatron, $0, role.shape, role.split)] } ?? []
+    }
+
+    /// A mark for a norm that every layer of the shared decoder has.
+    private static func missingNorm(_ part: String) -> [String] {
+        [
+            "\(mark) no tensor was recognised as the norm before \(part), which every layer of the shared decoder has; name it, or "
+                + "give the reason in the provider's conversionOnly: without it the family can only be converted"
+        ]
+    }
+
+    private mutating func headNormLines(_ layer: String) -> [String] {
+        var lines: [String] = []
+        for (part, count) in Self.headNorms {
+            guard let tensor = takeTensor(["\(part)_norm.weight"]) else { continue }
+            let megatron = "\(layer)self_attention.\(part)_layernorm.weight"
+            // A norm of each head has the width of one; that of no model is known without a file.
+            if tensor.shape.isEmpty || headWidth == nil || tensor.shape == [headWidth ?? 0] {
+                lines.append(Self.rename(megatron, tensor.pattern, "[decoder.kvChannels]"))
+                if part == "q" { form.append("form.normalizesHeads = true") }
+            } else {
+                lines += [
+                    "\(Self.mark) a norm over all heads together, which the shared decoder does not compute; give the reason in the "
+                        + "provider's conversionOnly: the family can only be converted",
+                    Self.rename(megatron, tensor.pattern, "[decoder.\(count) * decoder.kvChannels]"),
+                ]
+            }
+        }
+        return lines
     }
 
     private mutating func headLines(_ layer: String) -> [String] {

@@ -21,10 +21,15 @@ enum ToyDraft {
             }
         }
         if let end = json["eos_token_id"]?.nonNull { json.set(end.array == nil ? 2 : [2], at: "eos_token_id") }
-        if let types = json["layer_types"]?.array, !types.isEmpty {
+        let layers = published["num_hidden_layers"]?.integer
+        for (key, value) in published.object ?? JSONObject() {
+            // A list with a value for each layer.
+            guard let list = value.array, !list.isEmpty, !key.hasSuffix("token_id"),
+                list.count == layers || key == "layer_types"
+            else { continue }
             // Both kinds where there are both.
-            let kinds = types.reduce(into: [JSON]()) { if !$0.contains($1) { $0.append($1) } }
-            json.set(.array((0..<5).map { kinds[$0 % kinds.count] }), at: "layer_types")
+            let kinds = list.reduce(into: [JSON]()) { if !$0.contains($1) { $0.append($1) } }
+            json.set(.array((0..<5).map { kinds[$0 % kinds.count] }), at: key)
         }
         json.set(nil, at: "quantization_config")
         return json

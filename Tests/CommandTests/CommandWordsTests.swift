@@ -91,6 +91,7 @@ import Testing
             "generate --max-tokens 3",
             "--max-tokens is not an option of 'bridge generate', did you mean --max-new-tokens?"
         ),
+        ("plugins nwe Sample", "'nwe' is not a command of 'bridge plugins', did you mean 'new'?"),
         ("convert --hf-modle a", "--hf-modle is not an option of 'bridge convert import', did you mean --hf-model?"),
         (
             "convert --megatron-model-pth a",
@@ -98,15 +99,15 @@ import Testing
         ),
         (
             "convert --ep 2",
-            "--ep is not an option of 'bridge convert import': expert parallelism is not supported yet, only --tp (tensor parallelism) and --pp (pipeline parallelism)"
+            "--ep is not an option of 'bridge convert import': models with experts are not supported; this command takes --tp (tensor parallelism) and --pp (pipeline parallelism)"
         ),
         (
             "reshard --context-parallel-size=2",
-            "--context-parallel-size is not an option of 'bridge reshard': context parallelism is not supported yet, only --tp (tensor parallelism) and --pp (pipeline parallelism)"
+            "--context-parallel-size is not an option of 'bridge reshard': context parallelism is for training, with the setting model.context_parallel_size=N; this command takes --tp (tensor parallelism) and --pp (pipeline parallelism)"
         ),
         (
             "chat --cp 2",
-            "--cp is not an option of 'bridge chat': context parallelism is not supported yet; 'bridge convert' and 'bridge reshard' take --tp (tensor parallelism) and --pp (pipeline parallelism)"
+            "--cp is not an option of 'bridge chat': context parallelism is for training, with the setting model.context_parallel_size=N"
         ),
         (
             "train --train.train_iters=3",

@@ -22,7 +22,7 @@ import Testing
 
     private func shapes() throws -> [String: [Int]] {
         let tensors = try SafetensorsFile(path: scratch.path("out.safetensors")).tensors
-        #expect(tensors.allSatisfy { $0.elementType == .float32 })
+        #expect(tensors.allSatisfy { $0.elementType == ($0.name == "input_ids" ? .int64 : .float32) })
         return Dictionary(tensors.map { ($0.name, $0.shape) }) { first, _ in first }
     }
 
@@ -37,7 +37,17 @@ import Testing
         let shape = try #require(try shapes()["logits"])
         #expect(shape[0] == 1 && shape[1] > 1 && shape[2] == 1000)
         #expect(try forward("mistral", "--prompt", "a", "--no-chat-template", "--last", "1").status == 0)
-        #expect(try shapes() == ["logits": [1, 1, 1000]])
+        #expect(try shapes() == ["input_ids": [1, shape[1]], "logits": [1, 1, 1000]])
+        // What it wrote is the input of another run.
+        func logits() throws -> Data {
+            let file = try SafetensorsFile(path: scratch.path("out.safetensors"))
+            let logits = try #require(file.tensors.first { $0.name == "logits" })
+            return Data(try TensorReader().bytes(of: TensorView(logits)))
+        }
+        let first = try logits()
+        try FileManager.default.moveItem(atPath: scratch.path("out.safetensors"), toPath: scratch.path("prompt"))
+        #expect(try forward("mistral", "--inputs", scratch.path("prompt"), "--last", "1").status == 0)
+        #expect(try shapes() == ["logits": [1, 1, 1000]] && logits() == first)
     }
 
     @Test func aFileThatTheCommandHasNotWrittenIsKept() throws {

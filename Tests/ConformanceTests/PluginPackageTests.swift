@@ -78,6 +78,62 @@ import Testing
         #expect(toy.contains("\"hidden_size\": 24,"))
     }
 
+    /// OLMo 2 has no norms before attention and MLP, and norms of query and key over all heads.
+    @Test func layersThatTheDecoderDoesNotHaveAreMarked() throws {
+        let scratch = try TemporaryDirectory()
+        let model = try scratch.copy(ofCheckpoint: "mistral")
+        let file = URL(filePath: "\(model)/config.json")
+        var sizes = (heads: 0, groups: 0, width: 0)
+        try Models.edit(file) { json in
+            sizes = (
+                json["num_attention_heads"]?.integer ?? 0, json["num_key_value_heads"]?.integer ?? 0,
+                json["head_dim"]?.integer ?? 0
+            )
+            json.set(nil, at: "tie_word_embeddings")
+            json.set([true, false, true, true], at: "attn_types")
+            json.set(4, at: "num_hidden_layers")
+        }
+        #expect(sizes.groups != sizes.heads && sizes.groups > 1)
+        let tensors = try HuggingFaceDirectory(path: model).tensors.values.map { tensor in
+            (tensor.name.replacing("input_layernorm", with: "post_feedforward_layernorm"), tensor.shape)
+        }
+        let norms = [("q", sizes.heads), ("k", sizes.groups)].map { part, count in
+            ("model.layers.0.self_attn.\(part)_norm.weight", [count * sizes.width])
+        }
+        for file in try FileManager.default.contentsOfDirectory(atPath: model) where file.contains("safetensors") {
+            try Files.remove("\(model)/\(file)")
+        }
+        let weights = Models.safetensors(
+            (tensors + norms).map { ($0, $1, [Int64](repeating: 0, count: $1.reduce(1, *))) }
+        )
+        try weights.write(to: URL(filePath: "\(model)/model.safetensors"))
+        let package = try Self.package(from: model)
+        let bridge = try Self.text(package, "Bridge.swift")
+        for part in ["attention", "MLP"] {
+            #expect(
+                bridge.contains(
+                    "\(FamilyDraft.mark) no tensor was recognised as the norm before \(part), which every layer"
+                )
+            )
+        }
+        for (part, count) in [("q", "numAttentionHeads"), ("k", "numQueryGroups")] {
+            #expect(bridge.contains("self_attn.\(part)_norm.weight\", [decoder.\(count) * decoder.kvChannels])"))
+        }
+        #expect(
+            bridge.contains(
+                "\(FamilyDraft.mark) a norm over all heads together, which the shared decoder does not compute"
+            )
+        )
+        #expect(try !Self.text(package, "Model.swift").contains("normalizesHeads"))
+        let configuration = try Self.text(package, "Configuration.swift")
+        #expect(
+            configuration.contains("config.json has no tie_word_embeddings; the default has to be that of the class")
+        )
+        #expect(configuration.contains("source = \"MistralConfig\""))
+        // The toy has five layers.
+        #expect(try Self.text(package, "Toy.swift").contains("\"attn_types\": [true, false, true, false, true],"))
+    }
+
     @Test(arguments: ["", "small", "My-Family", "1Family", "Ä", "A b", "BridgeCore", "../Up"])
     func aNameThatCannotBeginTypesIsRefused(_ name: String) {
         #expect(throws: BridgeError.self) { try PluginPackage.check(name) }

@@ -32,19 +32,20 @@ public enum NearestName {
         name.split { $0 == "-" || $0 == "_" || $0 == "." }
     }
 
-    /// The number of letters to insert, remove or change to turn one text into another (Levenshtein distance).
+    /// The number of letters to insert, remove, change or exchange with the next one to turn one text into another
+    /// (optimal string alignment distance).
     package static func distance(_ one: String, _ other: String) -> Int {
         let (a, b) = (Array(one.utf8), Array(other.utf8))
-        var row = Array(0...b.count)
+        var (before, above) = ([Int](), Array(0...b.count))
         for i in 0..<a.count {
-            var corner = row[0]
-            row[0] = i + 1
+            var row = [i + 1]
             for j in 0..<b.count {
-                let above = row[j + 1]
-                row[j + 1] = min(above + 1, row[j] + 1, corner + (a[i] == b[j] ? 0 : 1))
-                corner = above
+                var least = min(above[j + 1] + 1, row[j] + 1, above[j] + (a[i] == b[j] ? 0 : 1))
+                if i > 0, j > 0, a[i] == b[j - 1], a[i - 1] == b[j] { least = min(least, before[j - 1] + 1) }
+                row.append(least)
             }
+            (before, above) = (above, row)
         }
-        return row[b.count]
+        return above[b.count]
     }
 }

@@ -60,6 +60,8 @@ package struct TensorResolver {
         var ledger = Ledger()
         var used: Set<String> = []
         var problems: [String] = []
+        // Tensors that are there and cannot be used, which no option allows.
+        var unusable = 0
         var parameters: [Resolved] = []
 
         for entry in table.entries {
@@ -86,12 +88,14 @@ package struct TensorResolver {
                 used.insert(name)
                 if tensor.shape != shape {
                     problems.append("\(name): has the shape \(tensor.shape), the configuration gives \(shape)")
+                    unusable += 1
                     continue
                 }
                 do {
                     views.append(try view(of: tensor, used: &used, ledger: &ledger))
                 } catch let error as BridgeError {
                     problems.append("\(name): \(error.message)")
+                    unusable += 1
                 }
             }
             guard views.count == entry.shapes.count else { continue }
@@ -100,6 +104,7 @@ package struct TensorResolver {
             if types.count > 1 {
                 guard let common = ElementType.common(types) else {
                     problems.append("\(entry.megatron): its pieces have the types \(views.map(\.elementType.rawValue))")
+                    unusable += 1
                     continue
                 }
                 for (name, view) in zip(names.compactMap { $0 }, views) where view.elementType != common {
@@ -141,7 +146,9 @@ package struct TensorResolver {
             throw BridgeError(
                 .unaccountedTensors,
                 "\(ByteFormat.counted(problems.count, "tensor")) of \(source) not accounted for, so nothing was written; "
-                    + "allow them with --allow-missing if they are not needed",
+                    + (unusable > 0
+                        ? "expected config.json and weights of the same model"
+                        : "allow them with --allow-missing NAME if the model computes the same without them"),
                 names: problems
             )
         }

@@ -1,3 +1,4 @@
+import BridgeSupport
 public import CheckpointFormats
 public import JSONTree
 public import ModelSchema
@@ -14,6 +15,11 @@ public protocol ModelProvider: ConfigurationRoot, Equatable {
     /// The element type that the configuration names for the weights; nil when it names none.
     var elementType: ElementType? { get set }
 
+    /// The reason why models of the family can be converted and not run; nil for a family that runs.
+    ///
+    /// A family with a reason needs no ``provide(_:)``, and the conformance suite checks its conversions only.
+    static var conversionOnly: String? { get }
+
     /// Checks the relations between the sizes.
     ///
     /// - Throws: `BridgeError` with everything that is wrong in the file `name`.
@@ -25,6 +31,26 @@ public protocol ModelProvider: ConfigurationRoot, Equatable {
     /// - Returns: The model, with all its weights.
     /// - Throws: `BridgeError` when the configuration needs something that is not supported.
     func provide(_ weights: ModelWeights) throws -> any CausalModel
+}
+
+extension ModelProvider {
+    /// The family runs.
+    public static var conversionOnly: String? { nil }
+
+    /// Throws, because the family can be converted and not run.
+    public func provide(_ weights: ModelWeights) throws -> any CausalModel {
+        guard let reason = Self.conversionOnly else {
+            throw BridgeError(
+                .badPlugin,
+                "\(Self.self) has no provide(_:), which makes the model; add it, or give the reason in conversionOnly if the "
+                    + "family can only be converted"
+            )
+        }
+        throw BridgeError(
+            .unsupportedArchitecture,
+            "models of this family can be converted and not run: \(reason)"
+        )
+    }
 }
 
 /// The definition of a family for the core: its configuration, its parameters and its names.

@@ -67,6 +67,18 @@ public enum ConformanceRule: String, Sendable, CaseIterable {
         }
     }
 
+    /// Whether the model has to run.
+    var needsModel: Bool {
+        switch self {
+        case .weights, .splits, .initialValues, .freezing, .decoding, .tensorParallel, .pipelineParallel, .gradients,
+            .parity:
+            true
+        case .configurations, .settings, .configurationRoundTrip, .configurationKeys, .wildcards, .names, .transforms,
+            .roundTrip, .layouts, .torchDist, .checkpoint:
+            false
+        }
+    }
+
     /// The rules without which this one cannot be checked.
     var requirements: [ConformanceRule] {
         switch self {

@@ -85,7 +85,7 @@ public struct ConformanceSuite: Sendable {
             if [.checkpoint, .parity].contains(rule), fixtures.isEmpty {
                 outcome = .skipped("there is no fixture")
             } else if let first = missing.first {
-                outcome = .skipped("\(first.rawValue) has to be kept first")
+                outcome = .skipped(reason(for: first, in: results))
             } else {
                 outcome = family.outcome(of: rule)
             }
@@ -94,5 +94,12 @@ public struct ConformanceSuite: Sendable {
             results.append(result)
         }
         return results
+    }
+
+    /// Why a rule is not checked that needs the other one.
+    private func reason(for needed: ConformanceRule, in results: [ConformanceResult]) -> String {
+        // What the other rule needs, where it was not checked itself.
+        if case .skipped(let reason)? = results.last(where: { $0.rule == needed })?.outcome { return reason }
+        return "because this is broken: \(needed.summary)"
     }
 }

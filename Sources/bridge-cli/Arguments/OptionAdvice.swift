@@ -14,17 +14,24 @@ enum OptionAdvice {
         "dry-run": "it has no plan to print",
     ]
 
-    /// The parallelism of Megatron that is not supported, by the names of its options and settings.
+    /// The kinds of parallelism of Megatron that only training has or that do not exist here, by their options and settings.
     private static let parallelism = [
-        "ep": "expert", "expert-model-parallel-size": "expert",
-        "etp": "expert tensor", "expert-tensor-parallel-size": "expert tensor",
-        "cp": "context", "context-parallel-size": "context",
-        "vp": "virtual pipeline", "vpp": "virtual pipeline",
-        "virtual-pipeline-model-parallel-size": "virtual pipeline",
-        "num-layers-per-virtual-pipeline-stage": "virtual pipeline",
-        "sp": "sequence", "sequence-parallel": "sequence",
-        "dp": "data", "data-parallel-size": "data",
+        "ep": expert, "expert-model-parallel-size": expert, "etp": expert, "expert-tensor-parallel-size": expert,
+        "cp": context, "context-parallel-size": context,
+        "vp": virtual, "vpp": virtual, "virtual-pipeline-model-parallel-size": virtual,
+        "num-layers-per-virtual-pipeline-stage": virtual,
+        "sp": sequence, "sequence-parallel": sequence,
+        "dp": data, "data-parallel-size": data,
     ]
+    private static let expert = "models with experts are not supported"
+    private static let context = trains("context", "model.context_parallel_size=N")
+    private static let virtual = trains("virtual pipeline", "model.virtual_pipeline_model_parallel_size=N")
+    private static let sequence = trains("sequence", "model.sequence_parallel=true")
+    private static let data = "data parallelism is for training, over the ranks that no other parallelism takes"
+
+    private static func trains(_ kind: String, _ setting: String) -> String {
+        "\(kind) parallelism is for training, with the setting \(setting)"
+    }
 
     /// The advice about an unknown command; nil when no command is similar.
     static func command(_ word: String, among names: [String]) -> String? {
@@ -40,11 +47,10 @@ enum OptionAdvice {
     /// - Returns: The end of the error message.
     static func option(_ name: String, of command: String, _ options: CommandOptions) -> String {
         let hyphenated = name.replacing("_", with: "-")
-        if let kind = parallelism[hyphenated] {
-            let supported = "--tp (tensor parallelism) and --pp (pipeline parallelism)"
+        if let reason = parallelism[hyphenated] {
             return options.names.contains("tp")
-                ? ": \(kind) parallelism is not supported yet, only \(supported)"
-                : ": \(kind) parallelism is not supported yet; 'bridge convert' and 'bridge reshard' take \(supported)"
+                ? ": \(reason); this command takes --tp (tensor parallelism) and --pp (pipeline parallelism)"
+                : ": \(reason)"
         }
         if options.takesSettings, name.contains(".") {
             return "; settings have no dashes: \(name)=VALUE"

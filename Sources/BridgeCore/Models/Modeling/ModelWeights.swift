@@ -52,7 +52,9 @@ public final class ModelWeights {
         guard let found = pieces[name] else {
             throw BridgeError(
                 .badPlugin,
-                "the model reads \(name), which is not in its parameter table; both belong to the plugin, which has to be fixed"
+                "the model reads \(name), which is not in its parameter table; add it to the table of the plugin. If the family "
+                    + "has no such parameter, its layers are not those of the shared decoder, and it can only be converted: "
+                    + "give the reason in the provider's conversionOnly"
             )
         }
         taken.insert(name)

@@ -58,7 +58,7 @@ struct Toy: ParsableCommand {
     @Option(
         name: .customLong("size"),
         help: ArgumentHelp(
-            "Use the dimensions of a published size: 7b, 24b; 3b, 8b, 14b; 4b, 12b, 27b.",
+            "Use the dimensions of a published size of the family, which 'bridge models' lists, such as 7b.",
             valueName: "name"
         )
     )

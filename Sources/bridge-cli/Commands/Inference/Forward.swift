@@ -13,6 +13,7 @@ struct Forward: ParsableCommand {
         discussion: """
             The inputs are a prompt, or a safetensors file with the keys of transformers: input_ids, attention_mask, \
             position_ids, token_type_ids, pixel_values, image_sizes, labels, num_items_in_batch. The output has logits [batch, tokens, vocabulary] in float32; \
+            with a prompt, its tokens as input_ids [batch, tokens]; \
             with --hidden-states, hidden_states.0 (embeddings) to hidden_states.N (after the final norm); with labels, \
             the loss (mean over labels other than -100, or their sum divided by num_items_in_batch); with --gradients, grad.NAME of every parameter with a gradient, \
             by the names of transformers.
@@ -107,7 +108,8 @@ struct Forward: ParsableCommand {
         Interrupt.exitsImmediately(false)
         if groups.rank == 0 {
             try SafetensorsFile.write(
-                [("logits", result.logits)] + states + supervised,
+                (inputs == nil ? [("input_ids", Self.tokens(of: batch, on: model.engine))] : [])
+                    + [("logits", result.logits)] + states + supervised,
                 to: output,
                 metadata: OutputFile.metadata(of: "forward")
             )
@@ -125,6 +127,16 @@ struct Forward: ParsableCommand {
                 "forward_seconds": JSON(seen.duration(to: done).seconds),
             ],
         ])
+    }
+
+    /// The tokens of a prompt, [B, T] int64, with which another program computes the same logits.
+    private static func tokens(of batch: TokenBatch, on engine: any TensorEngine) -> Tensor {
+        let tensor = Tensor(uninitialized: [batch.batch, batch.length], .int64, on: engine)
+        engine.upload(tensor) { bytes in
+            let numbers = bytes.bindMemory(to: Int64.self)
+            for (index, token) in batch.tokens.enumerated() { numbers[index] = Int64(token) }
+        }
+        return tensor
     }
 
     /// Refuses to replace a file of the model or the inputs.

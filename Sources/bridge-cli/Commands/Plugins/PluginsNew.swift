@@ -52,12 +52,14 @@ extension Plugins {
             try PluginPackage.check(name)
             let draft = try source.map { try FamilyDraft(name: name, from: $0) } ?? FamilyDraft(name: name)
             let directory = output ?? name
+            let sources = try sourceDirectory()
             let package = try PluginPackage(
                 name: name,
                 draft: draft,
-                source: PluginPackage.path(to: sourceDirectory(), from: directory)
+                source: PluginPackage.path(to: sources, from: directory)
             )
             try package.write(to: directory)
+            warnOfAnotherPlugin(for: draft.architecture)
             guard !printing.json else {
                 return Output.json([
                     "directory": .string(directory), "guesses": JSON(package.guesses),
@@ -70,6 +72,25 @@ extension Plugins {
             printing.say("")
             printing.say("swift build --package-path \(directory) -c release")
             printing.say("bridge plugins test \(directory)/.build/release/lib\(name)Plugin.so")
+            printing.say("")
+            printing.say(
+                "The first build takes minutes, because it builds the core. What the tables and the model consist of:"
+            )
+            printing.say(Files.join(sources, "Sources/BridgeCore/BridgeCore/Documentation.docc/AddAModel.md"))
+        }
+
+        /// Two plugins for one architecture are an error as soon as both are loaded.
+        private func warnOfAnotherPlugin(for architecture: String) {
+            let loaded = try? PluginCatalog(files: [], directories: PluginOptions.directories)
+            guard
+                let other = loaded?.plugins.first(where: { plugin in
+                    plugin.plugin.bridges.contains { $0.architectures.contains(architecture) }
+                })
+            else { return }
+            Output.warn(
+                "\(other.path) has the architecture \(architecture) too, and two plugins for one architecture are refused; "
+                    + "test the new one with 'bridge plugins test', which loads no other"
+            )
         }
 
         private func sourceDirectory() throws -> String {
