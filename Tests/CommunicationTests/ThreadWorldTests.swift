@@ -67,6 +67,33 @@ import Testing
         }
     }
 
+    /// What a rank divides among the others has the rows of all of them, and its gradient needs their number only.
+    @Test func whatIsDividedIsNotKeptForTheBackwardPass() throws {
+        let kept = try ThreadWorld.run(2) { world in
+            let engine = TestEngine.cpu(threadCount: 1)
+            let group = try world.group([0, 1], name: "all")
+            let x = Tensor(Self.values(world.rank, 8 * 3), shape: [1, 8, 3], on: engine).trackingGradient()
+            func divided() throws -> (sum: Tensor, part: Tensor, kept: () -> Bool) {
+                let (first, second) = (x * 2, x * 3)
+                weak let one = first.storage
+                weak let other = second.storage
+                let sum = try first.scatteredSum(1, over: group)
+                // A part is a view of the rows; a product of it is not.
+                let part = second.part(1, of: group) * 1
+                return (sum, part, { one != nil || other != nil })
+            }
+            let (sum, part, kept) = try divided()
+            let isKept = kept()
+            let gradient = try #require(Gradients(of: (sum + part).sum())[x]).floats()
+            // Each rank adds 2 for its rows, and the gathered gradient of each half is that of the rank that has it.
+            return (isKept, gradient)
+        }
+        for (isKept, gradient) in kept {
+            #expect(!isKept)
+            #expect(gradient == [Float](repeating: 5, count: 24))
+        }
+    }
+
     @Test func broadcastsAndMessages() throws {
         let results = try ThreadWorld.run(3) { world in
             let engine = TestEngine.cpu(threadCount: 1)

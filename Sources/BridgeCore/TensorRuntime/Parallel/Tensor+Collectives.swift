@@ -41,9 +41,10 @@ extension Tensor {
     /// Source: `reduce_scatter_to_sequence_parallel_region`.
     public func scatteredSum(_ dimension: Int, over group: any ProcessGroup) throws -> Tensor {
         guard group.size > 1 else { return self }
-        let first = detached.movingToFront(dimension)
+        // Only the shape: the rows themselves are as many as those of all ranks, and not needed again.
+        let (first, shape) = (detached.movingToFront(dimension), shape)
         return try group.reduceScatterSum(first.contiguous()).movingFromFront(dimension).tracked([self]) {
-            [$0.allGathered(dimension, over: group, expecting: self.shape)]
+            [$0.allGathered(dimension, over: group, expecting: shape)]
         }
     }
 
@@ -52,9 +53,9 @@ extension Tensor {
     /// Source: `scatter_to_sequence_parallel_region`.
     public func part(_ dimension: Int, of group: any ProcessGroup) -> Tensor {
         guard group.size > 1 else { return self }
-        let count = shape[dimension] / group.size
+        let (shape, count) = (shape, shape[dimension] / group.size)
         let own = detached.narrowed(dimension, to: group.rank * count..<(group.rank + 1) * count)
-        return own.tracked([self]) { [$0.allGathered(dimension, over: group, expecting: self.shape)] }
+        return own.tracked([self]) { [$0.allGathered(dimension, over: group, expecting: shape)] }
     }
 
     private func allGathered(_ dimension: Int, over group: any ProcessGroup) throws -> Tensor {
