@@ -135,6 +135,13 @@ public final class TrainingRun {
             let begun = stored?.dataset.date ?? ""
             recipe.dataset.date = begun.isEmpty ? environment.today : begun
         }
+        if !recipe.peft.adapterNameOrPath.isEmpty {
+            recipe.peft.adapterNameOrPath = try environment.hub.directory(
+                of: recipe.peft.adapterNameOrPath,
+                for: .adapter
+            )
+            recipe.peft = try bridge.settings(continuing: recipe.peft)
+        }
         let sources = try RunSources(recipe)
         self.sources = sources
         if let newest = directory.newest, let stored {
@@ -171,7 +178,8 @@ public final class TrainingRun {
             model = try bridge.toModel(weights: path, elementType: type, on: engine, parallelism: parallelism)
         }
         try model.freeze(by: recipe)
-        adapters = try AdapterSet.added(by: recipe, to: model, isShapeOnly: environment.isShapeOnly)
+        adapters = try bridge.startAdapters(by: recipe, on: model, isShapeOnly: environment.isShapeOnly)
+        for note in adapters?.notes ?? [] { logger.warning("\(note)") }
         if let adapters, recipe.checkpoint.ckptFormat == .torchDist {
             try AutoBridge.checkLayers(of: adapters, on: model, groups: groups)
         }

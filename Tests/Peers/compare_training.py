@@ -15,7 +15,8 @@ lora, dora  The same with adapters, which start from the bridge's own first numb
             rate of 1e-30 is exported and given to peft. Where the adapters are not canonical, peft's modules are made
             to share the matrix A. Then: the trained adapter gives the same logits in peft, and merged in
             transformers.
-peft        Adapters that peft made, of some modules only, with unequal A: the same logits in `forward --adapter`.
+peft        Adapters that peft made, of some modules only, with unequal A: the same logits in `forward --adapter`. Then
+            both train them further: the losses and norms of `peft.adapter_name_or_path` are those of peft.
 tensorboard What a run and its resumption wrote, read by TensorBoard's own EventAccumulator, against the run's log.
 """
 
@@ -281,9 +282,25 @@ class Training(Runner):
             self.call("adapter", "import", "--hf-model", folder, "--adapter", adapter, "--output", native)
             found["imported"] = self.forward(folder, inputs, "--adapter", native)["logits"]
             note += ", projector in full" if saved else ""
-            return f"{note}; {len(chosen)} of {len(names)} layers", self.logit_problems(expected, found)
+            problems = self.logit_problems(expected, found)
+            if not saved:
+                problems += self.continued_problems(draw, family, folder, model, scheme, [adapter, native])
+            return f"{note}; {len(chosen)} of {len(names)} layers", problems
 
         self.judge(title, body)
+
+    def continued_problems(self, draw, family, folder, model, scheme, starts):
+        """What a run that begins with peft's adapter, as peft or as the bridge stores it, does otherwise than peft's own."""
+        home, rate = folder.parent / "rows", draw.choice([2e-3, 5e-3])
+        rows = make_rows(draw, read_json(folder / "config.json"), folder, home, ROWS, False)
+        expected = train(model.train(), rows, STEPS, GLOBAL_BATCH, rate)
+        settings, problems = [f"peft.scheme={scheme}", "peft.dropout=0"], []
+        for start in starts:
+            _, found, _ = self.run_training(
+                family, folder, home, f"from {start.name}", rate, *settings, f"peft.adapter_name_or_path={start}"
+            )
+            problems += [f"continued from {start.name}: {what}" for what in step_problems(expected, found)]
+        return problems
 
     def tensorboard(self):
         title = "tensorboard"

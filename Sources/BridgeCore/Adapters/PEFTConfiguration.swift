@@ -28,6 +28,8 @@ public struct PEFTConfiguration: Sendable {
     var alphaPatterns: [PEFTPattern] = []
     /// The base weights before training.
     var start = Start.unchanged
+    /// Whether a part of the base weights is computed from them, and subtracted, when the adapter is loaded.
+    package var decomposesWeights: Bool { start != .unchanged }
     /// Whether PEFT initialises the matrix B at random, so that a module without its tensors would have a random adapter.
     var startsAtRandom = false
     /// Tokens whose rows of a table were trained, by the table's module; nil for the word embeddings.

@@ -23,18 +23,26 @@ extension AutoBridge {
     ///   - model: A model of this bridge.
     ///   - elementType: The type of the matrices; nil for that of the weights, as computation requires.
     ///   - partType: The type of modules that were trained in full; nil for that of the weights.
+    ///   - dropout: The dropout probability of the adapters' inputs in training; nil for that of the file.
     /// - Returns: The adapters.
     /// - Throws: `BridgeError` when there are none, or they belong to another model.
     public func loadAdapters(
         from path: String,
         on model: any CausalModel,
         elementType: ElementType? = nil,
-        partType: ElementType? = nil
+        partType: ElementType? = nil,
+        dropout: Double? = nil
     ) throws -> AdapterSet {
         // A checkpoint of Megatron Bridge's form has an adapter_config.json too.
         if !NativeCheckpoint.isIteration(path) {
             if Files.exists(Files.join(path, AdapterFiles.configuration)) {
-                return try importAdapter(from: path, on: model, elementType: elementType, partType: partType)
+                return try importAdapter(
+                    from: path,
+                    on: model,
+                    elementType: elementType,
+                    partType: partType,
+                    dropout: dropout
+                )
             }
             if let file = LoRAFile.file(at: path) {
                 return try LoRAFile.load(
@@ -46,14 +54,7 @@ extension AutoBridge {
                 )
             }
         }
-        guard NativeCheckpoint.isOne(path) else { throw FoundPath.error(path, expected: Self.adapterExpectation) }
-        let checkpoint = try AutoBridge.open(path, catalog: catalog)
-        guard checkpoint.manifest.holdsAdapter else {
-            throw BridgeError(
-                .badArgument,
-                "\(path) is a Megatron checkpoint of a whole model; expected \(Self.adapterExpectation)"
-            )
-        }
+        let checkpoint = try adapterCheckpoint(path)
         guard !checkpoint.isDescribed || checkpoint.manifest.architecture == architecture else {
             throw BridgeError(
                 .badArgument,
@@ -63,8 +64,9 @@ extension AutoBridge {
         }
         let configuration = try adapterConfiguration(checkpoint)
         let names = Set(checkpoint.parameters.map(\.name))
-        let isCanonical = names.contains { $0.contains(".adapter.adapter_") }
+        let isCanonical = Self.isCanonical(names)
         var section = configuration.section(isCanonical: isCanonical)
+        if let dropout { section.dropout = dropout }
         // An output layer with its own weights or with adapters cannot be tied to the embedding.
         if names.contains(where: {
             $0 == model.decoder.outputName || $0.hasPrefix("\(model.decoder.outputModule).adapter.")
@@ -102,12 +104,30 @@ extension AutoBridge {
             parameter.replace(with: Tensor(uninitialized: parameter.tensor.shape, type, on: model.engine))
         }
         let state = TrainingState(parameters: adapters.parameters + whole, adapters: adapters, moments: [])
-        try restore(state, from: checkpoint.path)
+        try restore(state, from: checkpoint.path, groups: model.decoder.parallelism.groups)
         return adapters
     }
 
+    /// A checkpoint that has adapters and no model.
+    func adapterCheckpoint(_ path: String) throws -> NativeCheckpoint {
+        guard NativeCheckpoint.isOne(path) else { throw FoundPath.error(path, expected: Self.adapterExpectation) }
+        let checkpoint = try AutoBridge.open(path, catalog: catalog)
+        guard checkpoint.manifest.holdsAdapter else {
+            throw BridgeError(
+                .badArgument,
+                "\(path) is a Megatron checkpoint of a whole model; expected \(Self.adapterExpectation)"
+            )
+        }
+        return checkpoint
+    }
+
+    /// Whether parts of fused modules have adapters of their own, by the names of parameters.
+    static func isCanonical(_ names: some Sequence<String>) -> Bool {
+        names.contains { $0.contains(".adapter.adapter_") }
+    }
+
     /// The settings of a checkpoint's adapters: Bridge's own file, or the section of Megatron Bridge.
-    private func adapterConfiguration(_ checkpoint: NativeCheckpoint) throws -> PEFTConfiguration {
+    func adapterConfiguration(_ checkpoint: NativeCheckpoint) throws -> PEFTConfiguration {
         let name = Files.join(checkpoint.path, AdapterFiles.configuration)
         if Files.exists(name) { return try PEFTConfiguration(json: JSON(contentsOf: name), name: name) }
         let other = Files.join(checkpoint.path, RunConfiguration.name)

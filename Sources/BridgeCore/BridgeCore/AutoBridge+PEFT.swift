@@ -23,6 +23,7 @@ extension AutoBridge {
     ///   - model: A model of this bridge.
     ///   - elementType: The type of the matrices; nil for that of the weights, as computation requires.
     ///   - partType: The type of parameters that were trained in full; nil for that of the weights.
+    ///   - dropout: The dropout probability of the adapters' inputs in training; nil for that of the file.
     /// - Returns: The adapters, all of them trainable.
     /// - Throws: `BridgeError` for settings that are not supported, and for tensors that are unknown, missing or of
     ///   another shape.
@@ -30,14 +31,16 @@ extension AutoBridge {
         from directory: String,
         on model: any CausalModel,
         elementType: ElementType? = nil,
-        partType: ElementType? = nil
+        partType: ElementType? = nil,
+        dropout: Double? = nil
     ) throws -> AdapterSet {
         let name = Files.join(directory, AdapterFiles.configuration)
-        let configuration = try PEFTConfiguration(json: JSON(contentsOf: name), name: name)
+        var configuration = try PEFTConfiguration(json: JSON(contentsOf: name), name: name)
         if !configuration.unknownKeys.isEmpty {
             let unknown = UnknownSettings(file: AdapterFiles.configuration, keys: configuration.unknownKeys)
             try catalog.accountForUnknown([unknown], directory)
         }
+        if let dropout { configuration.dropout = dropout }
         let file = try PEFTTensors.file(in: directory)
         let names = try AdapterNames(self.model)
         let layers = Set(model.parameters.filter { $0.linear != nil }.map(\.name))

@@ -150,6 +150,8 @@ extension Recipe {
         /// Modules that are trained in full in addition to the adapters: `language_model`, `vision_tower`,
         /// `multi_modal_projector`, `word_embeddings`, `output_layer`.
         public var modulesToSave: [String] = []
+        /// The adapter that training begins with, a directory or a hub id; empty for new adapters.
+        public var adapterNameOrPath = ""
 
         /// The default.
         public init() {}

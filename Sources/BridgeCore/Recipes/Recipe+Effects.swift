@@ -69,6 +69,13 @@ extension Recipe {
         ]
     }
 
+    /// The settings of new adapters.
+    private static let keysOfNewAdapters = [
+        "peft.dim", "peft.alpha", "peft.use_rslora", "peft.canonical", "peft.target_modules", "peft.exclude_modules",
+        "peft.vision_lora", "peft.finetune_language_layers", "peft.finetune_attention_modules",
+        "peft.finetune_mlp_modules", "peft.modules_to_save",
+    ]
+
     private static var adapters: [Ineffective] {
         let keys = RecipeTable.fields.map(\.key).filter { $0.hasPrefix("peft.") && $0 != "peft.scheme" }
         return [
@@ -76,6 +83,10 @@ extension Recipe {
                 keys,
                 "peft.scheme is none, which trains the model itself; set peft.scheme=lora or dora (--peft-scheme)"
             ) { $0.peft.scheme == .none },
+            Ineffective(
+                keysOfNewAdapters,
+                "the adapter of peft.adapter_name_or_path has its own; remove the setting"
+            ) { !$0.peft.adapterNameOrPath.isEmpty },
             Ineffective(
                 ["optimizer.adapter_lr"],
                 "peft.scheme is none, so there are no adapters; set peft.scheme=lora or dora (--peft-scheme)"

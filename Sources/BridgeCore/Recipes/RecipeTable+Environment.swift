@@ -203,6 +203,11 @@ extension RecipeTable {
             \.peft.modulesToSave,
             "Modules trained in full in addition to the adapters: language_model, vision_tower, multi_modal_projector, word_embeddings, output_layer."
         ),
+        RecipeField(
+            "peft.adapter_name_or_path",
+            \.peft.adapterNameOrPath,
+            "The adapter that training begins with: a directory or hub id in PEFT's format, or a checkpoint of a LoRA or DoRA run; empty for new adapters."
+        ),
     ]
 
     static let checkpoint = [

@@ -10,7 +10,7 @@ struct ResumeCheck {
     private static let fixed: Set<String> = [
         "peft.scheme", "peft.dim", "peft.alpha", "peft.use_rslora", "peft.target_modules", "peft.exclude_modules",
         "peft.canonical", "peft.vision_lora", "peft.finetune_language_layers", "peft.finetune_attention_modules",
-        "peft.finetune_mlp_modules", "peft.modules_to_save", "optimizer.optimizer",
+        "peft.finetune_mlp_modules", "peft.modules_to_save", "peft.adapter_name_or_path", "optimizer.optimizer",
     ]
     /// Sections about files and logs, which do not affect the results.
     private static let indifferent = ["checkpoint.", "logger.", "name"]

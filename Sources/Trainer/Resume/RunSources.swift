@@ -13,6 +13,7 @@ public struct RunSources: Sendable, Equatable {
     let fingerprints: [String: String]
 
     private static let weights = "checkpoint.pretrained_checkpoint"
+    private static let adapter = "peft.adapter_name_or_path"
     private static let data = "dataset.train_data_path"
 
     /// Those of a recipe.
@@ -25,6 +26,9 @@ public struct RunSources: Sendable, Equatable {
             || model.freezeVisionProjection
         var found: [String: String] = [:]
         if isFrozen { found[Self.weights] = try Self.fingerprint(ofModel: recipe.checkpoint.pretrainedCheckpoint) }
+        if !recipe.peft.adapterNameOrPath.isEmpty {
+            found[Self.adapter] = try Self.fingerprint(ofModel: recipe.peft.adapterNameOrPath)
+        }
         let files = Self.dataFiles(of: recipe)
         if !files.isEmpty { found[Self.data] = try ContentFingerprint.of(files) }
         fingerprints = found
@@ -65,11 +69,13 @@ public struct RunSources: Sendable, Equatable {
     /// - Throws: `BridgeError` when the weights were.
     func changes(from old: RunSources, of path: String, _ recipe: Recipe) throws -> [String] {
         let changed = Set(old.fingerprints.filter { $0.value != fingerprints[$0.key, default: $0.value] }.keys)
-        guard !changed.contains(Self.weights) else {
+        for (key, source) in [
+            (Self.weights, recipe.checkpoint.pretrainedCheckpoint), (Self.adapter, recipe.peft.adapterNameOrPath),
+        ] where changed.contains(key) {
             throw BridgeError(
                 .badArgument,
-                "\(path) was trained on other weights: those of \(recipe.checkpoint.pretrainedCheckpoint) have changed since; restore them, "
-                    + "or start a new run with another checkpoint.save"
+                "\(path) was trained on other weights: those of \(source) have changed since; restore them, or start a new run with "
+                    + "another checkpoint.save"
             )
         }
         let files = Self.dataFiles(of: recipe).joined(separator: ", ")
@@ -94,7 +100,7 @@ public struct RunSources: Sendable, Equatable {
             )
         }
         let names = try Files.list(path).filter {
-            $0.hasSuffix(".safetensors") || ["config.json", "params.json"].contains($0)
+            $0.hasSuffix(".safetensors") || ["config.json", "params.json", "adapter_config.json"].contains($0)
         }
         return try ContentFingerprint.of(names.sorted().map { Files.join(path, $0) })
     }
