@@ -191,6 +191,7 @@ public final class TrainingRun {
         opener.openTable = environment.openTable
         opener.maker = environment.maker
         opener.readsPairs = recipe.preference.isOn
+        if !section.preparedPath.isEmpty { opener.facts = try PreparedFacts(bridge, encoder) }
         // A dry run downloads no data; it reports a data set that is not in the cache.
         let isElsewhere = environment.isShapeOnly && opener.isOnTheHubOnly(environment.hub)
         let data =

@@ -38,6 +38,13 @@ enum RecipeForeignKeys {
         "comm_overlap.align_param_gather": [false],
         "comm_overlap.tp_comm_overlap": [false],
         "comm_overlap.overlap_p2p_comm": [false],
+        "dataset.enable_offline_packing": [false],
+        "dataset.packed_sequence_specs": [.null],
+        "dataset.offline_packing_specs": [.null],
+        "dataset.packed_sequence_specs.pad_cu_seqlens": [false],
+        "dataset.offline_packing_specs.pad_cu_seqlens": [false],
+        "dataset.packed_sequence_specs.pad_seq_to_mult": [1, .null],
+        "dataset.offline_packing_specs.pad_seq_to_mult": [1, .null],
     ]
 
     private static let sections = [
@@ -114,6 +121,9 @@ enum RecipeForeignKeys {
         "scheduler.override_opt_param_scheduler": "the schedule is always that of the recipe",
         "scheduler.use_checkpoint_opt_param_scheduler": "the schedule is always that of the recipe",
         "scheduler.no_weight_decay_cond_type": "1-D parameters have no weight decay",
+        "dataset.enable_offline_packing": "set dataset.packed_sequence_size to the number of tokens of a row",
+        "dataset.packed_sequence_specs": "set dataset.packed_sequence_size to the number of tokens of a row",
+        "dataset.offline_packing_specs": "set dataset.packed_sequence_size to the number of tokens of a row",
         "dataset.dataloader_type": "the order of samples follows from rng.seed and dataset.shuffle",
         "dataset.hf_processor_path": "the processor is that of the model",
         "dataset.pin_memory": "there is no device memory to copy to",

@@ -16,6 +16,8 @@ public struct DatasetOpener: Sendable {
     public var mockCount = 1024
     /// A maker that replaces the section's.
     public var maker: ConversationMaker?
+    /// What the model makes of the data, which decides whether prepared data fits; nil where none is used.
+    public var facts: PreparedFacts?
     /// Opens a table for the section's path or the maker's data set, and a split.
     public var openTable: (@Sendable (_ path: String, _ split: String) throws -> any DatasetTable)?
 
@@ -100,8 +102,18 @@ public struct DatasetOpener: Sendable {
             training.append(samples)
         }
         if section.valSetSize == 0, validates { validation = try self.validation() }
-        let all: any SampleSource =
+        var all: any SampleSource =
             training.count == 1 ? training[0] : try BlendedSource(training, section, seed: seed)
+        if section.packsAhead {
+            let packed = try PackedSource(all, named: "training", section, seed: seed)
+            notes.append(packed.note)
+            all = packed
+            validation = try validation.map { name, samples in
+                let packed = try PackedSource(samples, named: name, section, seed: seed)
+                notes.append(packed.note)
+                return (name, packed)
+            }
+        }
         return Sources(training: all, validation: validation, notes: notes)
     }
 
@@ -151,6 +163,11 @@ public struct DatasetOpener: Sendable {
     }
 
     private func file(_ path: String) throws -> any SampleSource {
+        try section.preparedPath.isEmpty ? raw(file: path) : prepared(file(at: path))
+    }
+
+    /// The samples of a file itself.
+    func raw(file path: String) throws -> any SampleSource {
         guard section.datasetType == .tokenized else {
             guard readsPairs else {
                 return try PreloadedSource(path: path, imageFolder: section.imageFolder, encoder: encoder)
@@ -180,7 +197,7 @@ public struct DatasetOpener: Sendable {
     }
 
     /// The maker and the path of a data set: a source may be a maker's name, which then has its own data set.
-    private func location(of source: String) throws -> (maker: ConversationMaker, path: String) {
+    func location(of source: String) throws -> (maker: ConversationMaker, path: String) {
         if section.source.contains(source), maker == nil, let own = try? ConversationMaker(named: source) {
             return (own, own.dataset)
         }
@@ -189,14 +206,25 @@ public struct DatasetOpener: Sendable {
     }
 
     private func table(_ source: String, split: String) throws -> any SampleSource {
-        let (maker, path) = try location(of: source)
+        try section.preparedPath.isEmpty
+            ? raw(open(source, split: split), of: source) : prepared(table(at: source, split: split))
+    }
+
+    /// Opens the table of a data set.
+    func open(_ source: String, split: String) throws -> any DatasetTable {
+        let path = try location(of: source).path
         guard let openTable, !path.isEmpty else {
             throw BridgeError(
                 .badArgument,
                 "dataset.path_or_dataset is not a table that can be opened, expected a directory with Parquet files or a hub id"
             )
         }
-        let table = try openTable(path, split)
+        return try openTable(path, split)
+    }
+
+    /// The samples of a table.
+    func raw(_ table: any DatasetTable, of source: String) throws -> any SampleSource {
+        let maker = try location(of: source).maker
         guard readsPairs else { return TableSource(table: table, maker: maker, encoder: encoder) }
         guard maker.readsConversations else {
             throw BridgeError(

@@ -1,3 +1,5 @@
+import BridgeCore
+
 /// An opened and checked data set of samples.
 ///
 /// A sample is made on request, on the thread of the caller, and is the same each time.
@@ -12,6 +14,14 @@ public protocol SampleSource: Sendable {
     ///
     /// - Throws: As ``sample(at:)``.
     func samples(at row: Int) throws -> [TrainingSample]
+    /// The number of tokens of each of ``samples(at:)``.
+    ///
+    /// - Throws: As ``sample(at:)``.
+    func lengths(at row: Int) throws -> [Int]
+    /// The files of the images of a row.
+    ///
+    /// - Throws: As ``sample(at:)``.
+    func imageFiles(at row: Int) throws -> [String]
     /// The location of a row, such as a file and a line.
     func location(of row: Int) -> String
 }
@@ -20,6 +30,22 @@ extension SampleSource {
     /// The row's one sample.
     public func samples(at row: Int) throws -> [TrainingSample] { [try sample(at: row)] }
 
+    /// The lengths of the samples, which are made for it.
+    public func lengths(at row: Int) throws -> [Int] { try samples(at: row).map(\.tokens.count) }
+
+    /// None.
+    public func imageFiles(at row: Int) throws -> [String] { [] }
+
     /// The row's number.
     public func location(of row: Int) -> String { "row \(row)" }
+}
+
+extension Sequence<ImageSource> {
+    /// Those that are files.
+    var files: [String] {
+        compactMap { source in
+            guard case .file(let path) = source else { return nil }
+            return path
+        }
+    }
 }

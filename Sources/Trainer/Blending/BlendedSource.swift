@@ -34,6 +34,16 @@ struct BlendedSource: SampleSource {
         return try sources[source].samples(at: row)
     }
 
+    func lengths(at row: Int) throws -> [Int] {
+        let (source, row) = order.samples[row]
+        return try sources[source].lengths(at: row)
+    }
+
+    func imageFiles(at row: Int) throws -> [String] {
+        let (source, row) = order.samples[row]
+        return try sources[source].imageFiles(at: row)
+    }
+
     func location(of row: Int) -> String {
         let (source, row) = order.samples[row]
         return sources[source].location(of: row)

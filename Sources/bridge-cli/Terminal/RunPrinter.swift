@@ -42,7 +42,7 @@ struct RunPrinter {
         let recipe = estimate.recipe
         let micro = recipe.train.globalBatchSize / recipe.train.microBatchSize
         let ranks = RankTable(estimate)
-        let tokens = recipe.train.globalBatchSize * recipe.dataset.seqLength
+        let tokens = recipe.train.globalBatchSize * recipe.rowLength
         let operations = run.model.trainingOperations(tokens: tokens)
         let schedule = LearningRateSchedule(
             optimizer: recipe.optimizer,
