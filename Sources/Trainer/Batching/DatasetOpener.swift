@@ -28,6 +28,33 @@ public struct DatasetOpener: Sendable {
         self.seed = seed
     }
 
+    /// The opener of a run, without what opens tables.
+    ///
+    /// - Parameters:
+    ///   - recipe: The recipe, with the date of the run in `dataset.date`.
+    ///   - bridge: The model.
+    ///   - isForPreparation: Whether data is prepared, not read.
+    /// - Throws: `BridgeError` for a model without a tokenizer, and for a text that is not a date.
+    public init(_ recipe: Recipe, for bridge: AutoBridge, isForPreparation: Bool = false) throws {
+        var options = ProcessingOptions()
+        options.template.date = try Self.date(recipe.dataset.date)
+        options.template.fillsDatePlaceholders = true
+        let encoder = SampleEncoder(
+            processor: try bridge.processor(),
+            lossMode: recipe.dataset.lossMode,
+            options: options
+        )
+        self.init(section: recipe.dataset, encoder: encoder, seed: recipe.rng.seed)
+        readsPairs = recipe.preference.isOn
+        if isForPreparation || !section.preparedPath.isEmpty { facts = try PreparedFacts(bridge, encoder) }
+    }
+
+    private static func date(_ text: String) throws -> ChatDate {
+        do throws(TemplateError) { return try ChatDate(text) } catch {
+            throw BridgeError(.badArgument, "dataset.date is \(text): \(error.message)")
+        }
+    }
+
     /// The samples of a run.
     public struct Sources {
         /// The training samples.

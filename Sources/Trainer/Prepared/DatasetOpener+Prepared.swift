@@ -1,4 +1,4 @@
-public import BridgeCore
+import BridgeCore
 import Datasets
 import Tokenizers
 
@@ -121,7 +121,7 @@ extension DatasetOpener {
             )
         }
         if origin.files == nil { encoder.notes.add("\(origin.name) does not exist; \(found.path) is used, which was prepared from it") }
-        encoder.notes.add(kept: found.notes)
+        found.report(to: encoder.notes)
         return try PreparedSource(found, for: encoder.processor)
     }
 

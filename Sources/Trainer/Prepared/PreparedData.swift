@@ -1,4 +1,4 @@
-public import BridgeCore
+import BridgeCore
 import JSONTree
 import Network
 
@@ -13,15 +13,20 @@ public struct PreparedData: Sendable {
     static let imagesName = "images.json"
     private static let format = "bridge_prepared_data"
 
-    /// Numbers of what it has.
-    struct Counts: Sendable, Equatable {
-        var rows = 0
-        var samples = 0
-        var tokens = 0
-        var supervised = 0
-        var images = 0
+    /// Counts of rows, tokens and images.
+    public struct Counts: Sendable, Equatable {
+        /// Rows of the data set.
+        public var rows = 0
+        /// Samples: one of each row, or two of a pair.
+        public var samples = 0
+        /// Tokens, before truncation.
+        public var tokens = 0
+        /// Tokens that are supervised.
+        public var supervised = 0
+        /// Images.
+        public var images = 0
         /// The number of tokens of the longest sample.
-        var longest = 0
+        public var longest = 0
 
         fileprivate static let fields: [(String, any WritableKeyPath<Counts, Int> & Sendable)] = [
             ("rows", \.rows), ("samples", \.samples), ("tokens", \.tokens), ("supervised_tokens", \.supervised),
@@ -39,13 +44,15 @@ public struct PreparedData: Sendable {
     /// The directory.
     public internal(set) var path = ""
     /// The SHA-256 of what it was prepared with and of the content that it was prepared from.
-    let key: String
-    let facts: PreparedFacts
+    public let key: String
+    /// What it was prepared with.
+    public let facts: PreparedFacts
     /// The data set, as the recipe names it.
-    let source: String
+    public let source: String
     /// The files of the data set.
     let files: [SourceFile]
-    var counts = Counts()
+    /// Numbers of what it has.
+    public internal(set) var counts = Counts()
     var shards: [Shard] = []
     /// What there is to report about the rows, see ``DataNotes``.
     var notes: JSON = .null
@@ -133,6 +140,9 @@ public struct PreparedData: Sendable {
             try SourceFile(JSONReader($1, name: "\(name): files[\($0)]"))
         }
     }
+
+    /// Adds what there is to report about its rows.
+    public func report(to notes: DataNotes) { notes.add(kept: self.notes) }
 
     /// Compares the files with their checksums.
     ///

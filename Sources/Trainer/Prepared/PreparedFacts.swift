@@ -52,13 +52,17 @@ public struct PreparedFacts: Sendable, Equatable {
     /// The facts as JSON.
     var json: JSON { .object(JSONObject(facts.map { ($0.name, .string($0.value)) })) }
 
-    /// A sentence for each fact of other prepared data that differs.
-    func differences(from other: PreparedFacts) -> [String] {
+    /// A sentence for each fact of prepared data that differs from these.
+    ///
+    /// - Parameters:
+    ///   - other: What data was prepared with.
+    ///   - onlyOwn: Whether further facts of the data are skipped, for the comparison with those of a model alone.
+    public func differences(from other: PreparedFacts, onlyOwn: Bool = false) -> [String] {
         func value(_ name: String, _ facts: PreparedFacts) -> String? {
             facts.facts.first { $0.name == name }?.value
         }
         var names = facts.map(\.name)
-        names += other.facts.map(\.name).filter { !names.contains($0) }
+        if !onlyOwn { names += other.facts.map(\.name).filter { !names.contains($0) } }
         return names.compactMap { name in
             let (own, others) = (value(name, self), value(name, other))
             guard own != others else { return nil }
