@@ -38,7 +38,7 @@ import Testing
             "chat": ["--hf-model", toy],
             "forward": ["--hf-model", toy, "--prompt", "a", "--output", scratch.path("f")],
             "train": Array(bench.arguments("other").dropFirst()), "evaluate": sampled, "data preview": sampled,
-            "data check": sampled, "adapter export": adapter + ["--output", out],
+            "data check": sampled, "data prepare": sampled + ["--output", out], "adapter export": adapter + ["--output", out],
             "adapter import": adapter + ["--output", out], "adapter merge": adapter + ["--hf-path", out],
             "adapter verify": adapter,
             "recipes list": [], "recipes show": [recipe], "recipes settings": [], "recipes diff": [recipe, recipe],

@@ -85,7 +85,8 @@ extension DatasetOpener {
         guard Files.exists(store.path) else {
             throw BridgeError(
                 .fileSystem,
-                "dataset.prepared_path is \(store.path), which does not exist; prepare the data with 'bridge data prepare', or remove the setting"
+                "dataset.prepared_path is \(store.path), which does not exist; prepare the data with 'bridge data prepare', or remove "
+                    + "the setting"
             )
         }
         let (entries, problems) = try store.entries()
@@ -96,11 +97,14 @@ extension DatasetOpener {
             let known = fitting.flatMap(\.files)
             let checksums = try fitting.isEmpty ? [] : paths.map { try SourceFile(path: $0, known: known).sha256 }
             found = fitting.first { $0.files.map(\.sha256) == checksums }
-            changed = fitting.filter { $0.source == origin.name }.map { "\($0.path): the content of \($0.source) has changed" }
+            changed = fitting.filter { $0.source == origin.name }
+                .map { "\($0.path): the content of \($0.source) has changed" }
         } else {
             let named = fitting.filter { $0.source == origin.name }
             found = named.count == 1 ? named[0] : nil
-            changed = named.map { "\($0.path): one of several that were prepared from \(origin.name), which does not exist" }
+            changed = named.map {
+                "\($0.path): one of several that were prepared from \(origin.name), which does not exist"
+            }
         }
         guard let found else {
             let near = entries.filter { $0.source == origin.name }
@@ -120,7 +124,9 @@ extension DatasetOpener {
                 "\(image) has changed since \(found.path) was prepared; run 'bridge data prepare' again, or remove dataset.prepared_path"
             )
         }
-        if origin.files == nil { encoder.notes.add("\(origin.name) does not exist; \(found.path) is used, which was prepared from it") }
+        if origin.files == nil {
+            encoder.notes.add("\(origin.name) does not exist; \(found.path) is used, which was prepared from it")
+        }
         found.report(to: encoder.notes)
         return try PreparedSource(found, for: encoder.processor)
     }
@@ -163,7 +169,10 @@ extension DatasetOpener {
                     where error.code == .missingSplit
                 { continue }
             case .mock:
-                throw BridgeError(.badArgument, "dataset.dataset_type is mock, whose samples are made during the run; nothing is prepared")
+                throw BridgeError(
+                    .badArgument,
+                    "dataset.dataset_type is mock, whose samples are made during the run; choose preloaded, tokenized or hf"
+                )
             }
         }
         if validates, section.datasetType != .hf { origins += try section.validationFiles.map { try file(at: $0) } }

@@ -101,7 +101,9 @@ public struct PreparedData: Sendable {
         for (key, field) in Counts.fields { counts[keyPath: field] = try reader.integer(key) }
         shards = try list("shards").map { entry in
             let file = try entry.string("file")
-            guard Files.isPlainName(file) else { throw entry.problem("file is not the name of a file in the directory") }
+            guard Files.isPlainName(file) else {
+                throw entry.problem("file is not the name of a file in the directory")
+            }
             return Shard(file: file, rows: try entry.integer("rows"), sha256: try entry.string("sha256"))
         }
         guard counts.rows > 0, shards.reduce(0, { $0 + $1.rows }) == counts.rows else {

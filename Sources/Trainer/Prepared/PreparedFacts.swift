@@ -15,7 +15,7 @@ public struct PreparedFacts: Sendable, Equatable {
 
     private var facts: [Fact] = []
 
-    /// The version of the container and of what is in it. A change of the program that changes tokens or pixels raises it.
+    /// The version of the container and of what is in it, which a change of the program that changes tokens or pixels raises.
     static let version = 1
 
     /// Those of a model.
@@ -57,6 +57,7 @@ public struct PreparedFacts: Sendable, Equatable {
     /// - Parameters:
     ///   - other: What data was prepared with.
     ///   - onlyOwn: Whether further facts of the data are skipped, for the comparison with those of a model alone.
+    /// - Returns: The sentences.
     public func differences(from other: PreparedFacts, onlyOwn: Bool = false) -> [String] {
         func value(_ name: String, _ facts: PreparedFacts) -> String? {
             facts.facts.first { $0.name == name }?.value
@@ -84,7 +85,7 @@ public struct PreparedFacts: Sendable, Equatable {
     }
 
     /// A small image, one that is scaled down, and one that is wide.
-    private static let sizes = [(31, 23), (640, 480), (1900, 700)]
+    private static let sizes = [(31, 23), (300, 200), (1900, 60)]
 
     private static func sampleImages(_ encoder: SampleEncoder) throws -> String {
         let prepared = try sizes.map { width, height in

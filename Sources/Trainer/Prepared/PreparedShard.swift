@@ -12,12 +12,14 @@ import TensorRuntime
 /// | `labels` | int32 [T] | the token where it is supervised, otherwise -100; not shifted |
 /// | `sample_offsets` | int64 [S + 1] | where each sample begins in `tokens`, and the end of the last one |
 /// | `row_offsets` | int64 [R + 1] | the same for the samples of each row; absent where each row has one sample |
-/// | `answer` | uint8 [T] | of pairs whose prompts are supervised too, 1 for tokens of the compared answer; 2 in samples without; otherwise absent |
+/// | `answer` | uint8 [T] | 1 for tokens of the compared answer of a pair, 2 in samples without one; absent if all are |
 /// | `image_offsets` | int64 [S + 1] | the same for the images of each sample; absent without images, as the following ones |
 /// | `image_sizes` | int32 [I, 2] | height and width of each image |
 /// | `pixel_offsets` | int64 [I + 1] | where each image begins in `pixels` |
 /// | `palettes` | float32 [I, 3, 256] | the values that the pixels of each channel have |
-/// | `pixels` | uint8 [P] | the indices into `palettes`, [3, height, width]; of an image with more than 256 values in a channel the values themselves, float32 |
+/// | `pixels` | uint8 [P] | the indices into `palettes`, [3, height, width] of each image |
+///
+/// Of an image with more than 256 values in a channel `pixels` has the values themselves, float32.
 final class PreparedShard: Sendable {
     let rowCount: Int
     private let path: String
@@ -43,7 +45,10 @@ final class PreparedShard: Sendable {
         let file = try SafetensorsFile(path: path)
         let tensors = Dictionary(uniqueKeysWithValues: file.tensors.map { ($0.name, $0) })
         func corrupt(_ what: String) -> BridgeError {
-            BridgeError(.corruptInput, "\(path): \(what); prepare the data again with 'bridge data prepare --overwrite'")
+            BridgeError(
+                .corruptInput,
+                "\(path): \(what); prepare the data again with 'bridge data prepare --overwrite'"
+            )
         }
         func tensor(_ name: String, _ type: ElementType, _ shape: [Int?]) throws -> StoredTensor {
             guard let tensor = tensors[name] else { throw corrupt("the tensor \(name) is missing") }
@@ -96,9 +101,10 @@ final class PreparedShard: Sendable {
     ) throws -> [Value] {
         let width = MemoryLayout<Value>.size
         return try [Value](unsafeUninitializedCapacity: range.count) { buffer, written in
+            let bytes = UnsafeMutableRawBufferPointer(buffer)[..<(width * range.count)]
             try tensor.storage.read(
                 at: tensor.offset + width * range.lowerBound,
-                into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<(width * range.count)])
+                into: UnsafeMutableRawBufferPointer(rebasing: bytes)
             )
             written = range.count
         }

@@ -36,11 +36,18 @@ public struct PreparedStore: Sendable {
         return (data, problems)
     }
 
-    /// The directory of data with a key.
+    /// The directory of data with a key: one that is there under any name, or a new one.
     private func destination(of data: PreparedData) -> String {
-        let name = Files.name(of: data.source).filter { $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) }
+        let suffix = "-\(data.key.prefix(Self.keyDigits))"
+        let names = Files.kind(of: path) == .directory ? (try? Files.list(path)) ?? [] : []
+        if let known = names.first(where: { $0.hasSuffix(suffix) && !$0.hasPrefix(".") }) {
+            return Files.join(path, known)
+        }
+        let name = Files.name(of: data.source).filter {
+            $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0))
+        }
         let stem = name.drop { $0 == "." || $0 == "-" }.prefix(Self.longestStem)
-        return Files.join(path, "\(stem.isEmpty ? "data" : String(stem))-\(data.key.prefix(Self.keyDigits))")
+        return Files.join(path, (stem.isEmpty ? "data" : String(stem)) + suffix)
     }
 
     private static let longestStem = 64
@@ -84,14 +91,13 @@ public struct PreparedStore: Sendable {
         _ preparation: Preparation,
         _ open: () throws -> (source: any SampleSource, notes: DataNotes)
     ) throws -> (data: PreparedData, isNew: Bool) {
-        let destination = destination(of: data)
         guard !PreparedData.isOne(path) else {
             throw BridgeError(
                 .destinationTaken,
                 "\(path) is the directory of one prepared data set; give a directory for several, such as the one above it"
             )
         }
-        func existing() throws -> PreparedData? {
+        func existing(_ destination: String) throws -> PreparedData? {
             guard !preparation.overwrites, Files.exists(destination) else { return nil }
             let found = try PreparedData(path: destination)
             guard found.key == data.key else {
@@ -102,10 +108,11 @@ public struct PreparedStore: Sendable {
             }
             return try found.changedImage(in: imageFolder) == nil ? found : nil
         }
-        if let found = try existing() { return (found, false) }
-        let lock = try lock(destination, preparation)
+        if let found = try existing(destination(of: data)) { return (found, false) }
+        let lock = try lock(data, preparation)
         defer { withExtendedLifetime(lock) {} }
-        if let found = try existing() { return (found, false) }
+        let destination = destination(of: data)
+        if let found = try existing(destination) { return (found, false) }
         let partial = Files.join(path, ".\(Files.name(of: destination)).partial")
         try Files.remove(partial)
         try Files.createDirectory(partial)
@@ -116,7 +123,8 @@ public struct PreparedStore: Sendable {
             // Data of the same key whose images have changed.
             try Files.remove(destination)
             guard rename(partial, destination) == 0 else {
-                throw BridgeError(.fileSystem, "cannot rename the result to \(destination): \(String(cString: strerror(errno)))")
+                let reason = String(cString: strerror(errno))
+                throw BridgeError(.fileSystem, "cannot rename the result to \(destination): \(reason)")
             }
         } catch {
             try? Files.remove(partial)
@@ -126,13 +134,13 @@ public struct PreparedStore: Sendable {
         return (try PreparedData(path: destination), true)
     }
 
-    private func lock(_ destination: String, _ preparation: Preparation) throws -> FileLock {
+    private func lock(_ data: PreparedData, _ preparation: Preparation) throws -> FileLock {
         try Files.createDirectory(path)
-        let name = Files.join(path, ".\(Files.name(of: destination)).lock")
+        let name = Files.join(path, ".\(data.key.prefix(Self.keyDigits)).lock")
         var isReported = false
         while true {
             if let lock = try FileLock.take(name, isTemporary: true) { return lock }
-            if !isReported { preparation.logger.notice("waiting for another process that prepares \(destination)") }
+            if !isReported { preparation.logger.notice("waiting for another process that prepares \(data.source)") }
             isReported = true
             guard !preparation.cancellation.isCancelled else { throw Self.cancelled }
             usleep(100_000)

@@ -84,7 +84,8 @@ struct PreparedWriter {
         let count = sample.tokens.count
         tokens += sample.tokens
         labels += sample.labels
-        answer += sample.answer.map { $0.map { $0 ? 1 : 0 } } ?? Array(repeating: PreparedShard.withoutAnswer, count: count)
+        answer +=
+            sample.answer.map { $0.map { $0 ? 1 : 0 } } ?? Array(repeating: PreparedShard.withoutAnswer, count: count)
         sampleOffsets.append(Int64(tokens.count))
         for image in images {
             imageSizes += [Int32(clamping: image.height), Int32(clamping: image.width)]

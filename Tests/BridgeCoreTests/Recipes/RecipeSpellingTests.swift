@@ -11,6 +11,9 @@ import Testing
         ("dataset.maker_name", "dataset.source.schema_adapter", "cord_v2", "medpix"),
         ("dataset.path_or_dataset", "dataset.source.path_or_dataset", "one", "two"),
         ("dataset.pack_sequences_in_batch", "dataset.enable_in_batch_packing", "true", "false"),
+        ("dataset.packed_sequence_size", "dataset.packed_sequence_specs.packed_sequence_size", "4096", "8192"),
+        ("dataset.packed_sequence_size", "dataset.offline_packing_specs.packed_sequence_size", "4096", "8192"),
+        ("dataset.prepared_path", "dataset.dataset_prepared_path", "one", "two"),
     ]
 
     @Test(arguments: renamed)
