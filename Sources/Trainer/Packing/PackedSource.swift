@@ -50,13 +50,17 @@ struct PackedSource: SampleSource {
 
     /// The number of tokens of each sample; samples that are not prepared are made for it, by several threads.
     private static func lengths(of source: any SampleSource, workers: Int) throws -> [Int] {
-        let found = Prefetcher(count: source.count, depth: 8 * workers, workers: workers) { row in
-            try source.lengths(at: row)
+        let count = source.count
+        let found = Prefetcher(count: (count + piece - 1) / piece, depth: 4 * workers, workers: workers) { index in
+            try (index * piece..<min((index + 1) * piece, count)).flatMap { try source.lengths(at: $0) }
         }
         var lengths: [Int] = []
         while let length = try found.next() { lengths += length }
         return lengths
     }
+
+    /// The number of rows whose lengths a thread finds at once.
+    private static let piece = 64
 
     /// The number of rows.
     var count: Int { rows.count }

@@ -3,6 +3,7 @@ import Datasets
 import Foundation
 import JSONTree
 import TensorRuntime
+import Trainer
 
 /// The choice of a recipe for `bridge train --hf-model MODEL --data FILE`, which names none.
 struct RecipeChoice {
@@ -129,6 +130,12 @@ struct RecipeChoice {
 
     private static func kind(of data: String, _ rows: RowFile?) throws -> Recipe.DatasetSection.Kind {
         if let rows { return try rows.json(at: 0)["input_ids"] == nil ? .preloaded : .tokenized }
+        guard !PreparedData.isOne(data) else {
+            throw BridgeError(
+                .badArgument,
+                "--data is \(data), which is prepared data; give the data set that it was prepared from, and dataset.prepared_path=\(data)"
+            )
+        }
         guard Files.exists(data) || HubRepository(String(data.prefix { $0 != "#" }), kind: .dataset) != nil else {
             throw BridgeError(
                 .fileSystem,

@@ -148,7 +148,7 @@ import Testing
     ]
 
     @Test(arguments: changes)
-    private func dataThatDoesNotFitIsRefusedAndPreparedAnew(_ change: Change) throws {
+    private func dataThatDoesNotFitIsRefusedAndPreparedAgain(_ change: Change) throws {
         var recipe = try recipe("mistral", .conversations)
         let first = try PreparedSupport.prepare(recipe, in: root)[0].data
         #expect(try PreparedSupport.prepare(recipe, in: root).map(\.isNew) == [false])
@@ -193,7 +193,7 @@ import Testing
         #expect(error?.names.first?.hasSuffix("dataset.date: 2026-01-02 when it was prepared, 2026-01-03 now") == true)
     }
 
-    @Test func aChangedImageIsRefusedAndPreparedAnew() throws {
+    @Test func aChangedImageIsRefusedAndPreparedAgain() throws {
         var recipe = try recipe("gemma3", .conversations)
         let images = directory.path("images")
         try FileManager.default.createDirectory(atPath: images, withIntermediateDirectories: true)
