@@ -81,7 +81,10 @@ import Trainer
         let opener = try PreparedSupport.opener(recipe)
         let sources = try opener.sources(validates: true)
         let rows = sources.training.count
-        #expect(sources.notes.count == 2 && sources.notes[0].hasPrefix("training: 9 samples packed into \(rows) rows of 320"))
+        #expect(
+            sources.notes.count == 2
+                && sources.notes[0].hasPrefix("training: 9 samples packed into \(rows) rows of 320")
+        )
         #expect(sources.notes[1].hasPrefix("\(data): 3 samples packed into 1 row of 320"))
         let run = try PreparedSupport.run(recipe)
         #expect(run.run.sampleCount == rows)

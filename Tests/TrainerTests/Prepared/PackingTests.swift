@@ -113,8 +113,14 @@ import Testing
         let prepared = try collator.prepare(from: 3, count: 2)
         #expect(prepared.batch.batch == 2 && prepared.batch.length == 12 && prepared.consumed == 5)
         #expect(prepared.statistics.sampleCount == 5)
-        #expect(prepared.batch.tokens == [7, 7, 7, 7, 7, 7, 7, 3, 7, 7, 8, 7] + [9, 7, 7, 7, 7, 7, 5, 99, 99, 99, 99, 99])
-        #expect(prepared.batch.segments == [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2] + [0, 0, 0, 0, 0, 0, 1] + [-1, -1, -1, -1, -1])
+        #expect(
+            prepared.batch.tokens == [7, 7, 7, 7, 7, 7, 7, 3, 7, 7, 8, 7] + [9, 7, 7, 7, 7, 7, 5, 99, 99, 99, 99, 99]
+        )
+        #expect(
+            prepared.batch.segments == [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2] + [0, 0, 0, 0, 0, 0, 1] + [
+                -1, -1, -1, -1, -1,
+            ]
+        )
         #expect(
             prepared.batch.positions == [0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 0, 1] + [0, 1, 2, 3, 4, 5, 0] + [0, 0, 0, 0, 0]
         )

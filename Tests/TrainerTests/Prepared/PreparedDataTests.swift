@@ -123,7 +123,9 @@ import Testing
     }
 
     private static let changes = [
-        Change(name: "supervised tokens", words: "dataset.loss_mode: assistant when it was prepared, full now") { recipe, _ in
+        Change(name: "supervised tokens", words: "dataset.loss_mode: assistant when it was prepared, full now") {
+            recipe,
+            _ in
             recipe.dataset.lossMode = .full
         },
         Change(name: "model", words: "tokenizer.json: ") { recipe, _ in
@@ -154,9 +156,14 @@ import Testing
         #expect(try PreparedSupport.prepare(recipe, in: root).map(\.isNew) == [false])
         try change.apply(&recipe, directory)
         recipe.dataset.preparedPath = root
-        let error = #expect(throws: BridgeError.self, "\(change.name)") { try PreparedSupport.opener(recipe).training() }
+        let error = #expect(throws: BridgeError.self, "\(change.name)") {
+            try PreparedSupport.opener(recipe).training()
+        }
         #expect(error?.message.contains("run 'bridge data prepare' with the settings of the run") == true)
-        #expect(error?.names.contains { $0.hasPrefix(first.path) && $0.contains(change.words) } == true, "\(error?.names ?? [])")
+        #expect(
+            error?.names.contains { $0.hasPrefix(first.path) && $0.contains(change.words) } == true,
+            "\(error?.names ?? [])"
+        )
         guard change.name != "pairs" else { return }
         let second = try PreparedSupport.prepare(recipe, in: root)[0]
         #expect(second.isNew && second.data.key != first.key)
@@ -239,7 +246,8 @@ import Testing
     }
 
     @Test func notesAboutTheRowsAreKept() throws {
-        let row = #"{"messages": [{"role": "user", "content": "q", "train": true}, {"role": "assistant", "content": "a"}], "junk": 1}"#
+        let row =
+            #"{"messages": [{"role": "user", "content": "q", "train": true}, {"role": "assistant", "content": "a"}], "junk": 1}"#
         var recipe = PreparedSupport.recipe("mistral", try directory.write(Array(row.utf8), to: "rows.jsonl"))
         let raw = try PreparedSupport.opener(recipe)
         _ = try raw.training().sample(at: 0)
