@@ -22,7 +22,7 @@ extension RecipeTable {
         RecipeField(
             "dataset.train_data_path",
             \.dataset.trainDataPath,
-            "The file of training samples, for preloaded and tokenized."
+            "The file of training samples, for preloaded and tokenized; for tokenized also packed sequences of NeMo (.npy)."
         ),
         RecipeField(
             "dataset.valid_data_path",

@@ -70,7 +70,7 @@ public struct BatchCollator: Sendable {
             rows.append(samples)
         }
         return Prepared(
-            batch: try source is PackedSource
+            batch: try source.isPacked
                 ? CollatedBatch(packed: rows, options: options)
                 : CollatedBatch(rows.flatMap(\.self), options: options),
             statistics: statistics,

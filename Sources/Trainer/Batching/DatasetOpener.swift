@@ -202,6 +202,15 @@ public struct DatasetOpener: Sendable {
             let images = ImagePaths.directory(section.imageFolder, for: path)
             return PreferenceSource(.file(try RowFile(path: path), imageFolder: images), encoder: encoder)
         }
+        guard !PackedFileSource.isOne(path) else {
+            guard !readsPairs else {
+                throw BridgeError(
+                    .badArgument,
+                    "\(path) has packed samples, but preference.loss_type needs pairs of answers; expected a JSONL file of pairs"
+                )
+            }
+            return try PackedFileSource(path: path, processor: encoder.processor)
+        }
         let source = try TokenizedSource(
             path: path,
             imageFolder: section.imageFolder,

@@ -6,6 +6,8 @@ import BridgeCore
 public protocol SampleSource: Sendable {
     /// The number of samples.
     var count: Int { get }
+    /// Whether the samples of a row share a row of a micro-batch.
+    var isPacked: Bool { get }
     /// The sample of a row.
     ///
     /// - Throws: `BridgeError` with file and line of a row that cannot be used.
@@ -27,6 +29,9 @@ public protocol SampleSource: Sendable {
 }
 
 extension SampleSource {
+    /// Each sample has a row of its own.
+    public var isPacked: Bool { false }
+
     /// The row's one sample.
     public func samples(at row: Int) throws -> [TrainingSample] { [try sample(at: row)] }
 

@@ -23,6 +23,8 @@ struct BlendedSource: SampleSource {
     }
 
     var count: Int { order.samples.count }
+    // A row with one sample is the same packed and not packed.
+    var isPacked: Bool { sources.contains(where: \.isPacked) }
 
     func sample(at row: Int) throws -> TrainingSample {
         let (source, row) = order.samples[row]

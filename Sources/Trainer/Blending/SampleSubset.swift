@@ -8,6 +8,7 @@ struct SampleSubset: SampleSource {
     let rows: [Int]
 
     var count: Int { rows.count }
+    var isPacked: Bool { source.isPacked }
     func sample(at row: Int) throws -> TrainingSample { try source.sample(at: rows[row]) }
     func samples(at row: Int) throws -> [TrainingSample] { try source.samples(at: rows[row]) }
     func lengths(at row: Int) throws -> [Int] { try source.lengths(at: rows[row]) }

@@ -26,6 +26,12 @@ struct PackedSource: SampleSource {
     /// - Throws: `BridgeError` for rows of the data that cannot be used.
     init(_ source: any SampleSource, named name: String, _ section: Recipe.DatasetSection, seed: UInt64) throws {
         (self.source, self.name, size) = (source, name, section.packedSequenceSize)
+        guard !source.isPacked else {
+            throw BridgeError(
+                .badArgument,
+                "dataset.packed_sequence_size is \(size), but the rows of \(name) are packed in their file; remove the setting"
+            )
+        }
         let lengths = try Self.lengths(of: source, workers: max(1, section.numWorkers)).map {
             min($0, section.seqLength)
         }
@@ -62,6 +68,7 @@ struct PackedSource: SampleSource {
     /// The number of rows whose lengths a thread finds at once.
     private static let piece = 64
 
+    var isPacked: Bool { true }
     /// The number of rows.
     var count: Int { rows.count }
 

@@ -22,7 +22,7 @@ extension DatasetOpener {
     func file(at path: String) throws -> Origin {
         Origin(
             name: path,
-            facts: try facts(nil),
+            facts: try facts(nil, isPacked: section.datasetType == .tokenized && PackedFileSource.isOne(path)),
             files: Files.kind(of: path) == .file ? [path] : nil,
             imageFolder: ImagePaths.directory(section.imageFolder, for: path),
             open: { try $0.raw(file: path) }
@@ -56,13 +56,13 @@ extension DatasetOpener {
         )
     }
 
-    private func facts(_ table: (maker: String, split: String)?) throws -> PreparedFacts {
+    private func facts(_ table: (maker: String, split: String)?, isPacked: Bool = false) throws -> PreparedFacts {
         guard var facts else {
             throw BridgeError(.badArgument, "prepared data needs the model that it was prepared for")
         }
         let kind = section.datasetType
         facts.add("dataset.dataset_type", kind.rawValue)
-        facts.add("rows", readsPairs ? "pairs" : "samples")
+        facts.add("rows", readsPairs ? "pairs" : isPacked ? PreparedFacts.packedRows : "samples")
         if let table {
             facts.add("dataset.maker_name", table.maker)
             facts.add("split", table.split)

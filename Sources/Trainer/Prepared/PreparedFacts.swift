@@ -46,6 +46,12 @@ public struct PreparedFacts: Sendable, Equatable {
         }
     }
 
+    /// The value of the fact `rows` for samples that share rows.
+    static let packedRows = "packed samples"
+
+    /// The value of a fact; nil where there is none of the name.
+    subscript(name: String) -> String? { facts.first { $0.name == name }?.value }
+
     /// Adds a fact.
     mutating func add(_ name: String, _ value: String) { facts.append(Fact(name: name, value: value)) }
 
@@ -59,13 +65,10 @@ public struct PreparedFacts: Sendable, Equatable {
     ///   - onlyOwn: Whether further facts of the data are skipped, for the comparison with those of a model alone.
     /// - Returns: The sentences.
     public func differences(from other: PreparedFacts, onlyOwn: Bool = false) -> [String] {
-        func value(_ name: String, _ facts: PreparedFacts) -> String? {
-            facts.facts.first { $0.name == name }?.value
-        }
         var names = facts.map(\.name)
         if !onlyOwn { names += other.facts.map(\.name).filter { !names.contains($0) } }
         return names.compactMap { name in
-            let (own, others) = (value(name, self), value(name, other))
+            let (own, others) = (self[name], other[name])
             guard own != others else { return nil }
             func shown(_ text: String?) -> String { text.map { $0.count > 32 ? "\($0.prefix(12))…" : $0 } ?? "none" }
             return "\(name): \(shown(others)) when it was prepared, \(shown(own)) now"

@@ -16,6 +16,7 @@ public struct PreparedSource: SampleSource {
     /// - Throws: `BridgeError` for a file that is missing or damaged.
     public init(_ data: PreparedData, for processor: any ModelProcessor) throws {
         self.data = data
+        isPacked = data.facts["rows"] == PreparedFacts.packedRows
         var (shards, firstRows) = ([PreparedShard](), [0])
         for entry in data.shards {
             let path = Files.join(data.path, entry.file)
@@ -32,6 +33,9 @@ public struct PreparedSource: SampleSource {
         }
         (self.shards, self.firstRows) = (shards, firstRows)
     }
+
+    /// Whether the samples of a row share a row of a micro-batch.
+    public let isPacked: Bool
 
     /// The number of rows.
     public var count: Int { firstRows[firstRows.count - 1] }

@@ -120,6 +120,8 @@ struct DataOptions: ParsableArguments {
         let encoder = SampleEncoder(processor: processor, lossMode: (supervised ?? .assistant).mode, options: options)
         let source: any SampleSource
         switch kind {
+        case .tokenized where PackedFileSource.isOne(data):
+            source = try PackedFileSource(path: data, processor: processor)
         case .tokenized:
             source = try TokenizedSource(
                 path: data,

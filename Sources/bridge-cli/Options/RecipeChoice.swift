@@ -122,13 +122,14 @@ struct RecipeChoice {
 
     /// The rows of a file; nil for what is not a file.
     private static func rows(of data: String) throws -> RowFile? {
-        Files.kind(of: data) == .file ? try RowFile(path: data) : nil
+        Files.kind(of: data) == .file && !PackedFileSource.isOne(data) ? try RowFile(path: data) : nil
     }
 
     /// Whether a path is a file of tokens, a file of conversations, or a data set of the hub.
     static func kind(of data: String) throws -> Recipe.DatasetSection.Kind { try kind(of: data, rows(of: data)) }
 
     private static func kind(of data: String, _ rows: RowFile?) throws -> Recipe.DatasetSection.Kind {
+        if Files.kind(of: data) == .file, PackedFileSource.isOne(data) { return .tokenized }
         if let rows { return try rows.json(at: 0)["input_ids"] == nil ? .preloaded : .tokenized }
         guard !PreparedData.isOne(data) else {
             throw BridgeError(
