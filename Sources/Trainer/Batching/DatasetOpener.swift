@@ -171,8 +171,14 @@ public struct DatasetOpener: Sendable {
     ///   - source: The samples.
     ///   - shuffles: Whether samples are shuffled in each epoch; nil for the setting of the section.
     /// - Returns: The collator that makes micro-batches.
-    /// - Throws: `BridgeError` for invalid lengths, and for a source without samples.
+    /// - Throws: `BridgeError` for invalid lengths, for a source without samples, and for packed rows that would be packed again.
     public func preparer(_ source: any SampleSource, shuffles: Bool? = nil) throws -> BatchCollator {
+        guard !section.packSequencesInBatch || !source.isPacked else {
+            throw BridgeError(
+                .badArgument,
+                "dataset.pack_sequences_in_batch is true, which has no effect on rows that are packed in their file; set it to false"
+            )
+        }
         let tokenizer = encoder.processor.tokenizer
         var options = CollatedBatch.Options()
         options.paddingToken = tokenizer.settings.paddingToken.flatMap { tokenizer.id(of: $0) } ?? 0

@@ -66,6 +66,10 @@ import Testing
         expectError(mentioning: "are packed in their file; remove the setting") { try opener.training() }
         opener.section.preparedPath = ""
         opener.section.packedSequenceSize = 0
+        opener.section.packSequencesInBatch = true
+        expectError(mentioning: "dataset.pack_sequences_in_batch is true, which has no effect") {
+            try opener.preparer(expected)
+        }
         opener.readsPairs = true
         expectError(mentioning: "preference.loss_type needs pairs") { try opener.training() }
     }
