@@ -34,11 +34,15 @@ public struct PackedSequences: Sendable {
     /// - Parameter path: The file.
     /// - Throws: `BridgeError` for a file that is too large, damaged, or something else than packed sequences.
     public init(path: String) throws {
-        let bytes = try Files.contents(of: path, limit: Self.largestFile)
+        try self.init(parsing: Files.contents(of: path, limit: Self.largestFile), name: path)
+    }
+
+    /// Reads the bytes of a file.
+    init(parsing bytes: [UInt8], name: String) throws {
         func corrupt(_ what: String) -> BridgeError {
             BridgeError(
                 .corruptInput,
-                "\(path) \(what); expected a .npy file of packed sequences, with input_ids, loss_mask and seq_start_id"
+                "\(name) \(what); expected a .npy file of packed sequences, with input_ids, loss_mask and seq_start_id"
             )
         }
         guard bytes.count >= 12, Array(bytes[..<6]) == Self.magic, (1...3).contains(bytes[6]) else {
@@ -52,7 +56,7 @@ public struct PackedSequences: Sendable {
         guard header.contains("'descr': '|O'") else { throw corrupt("has an array of numbers, not of objects") }
         let graph = try PickleReader.read(
             Array(bytes[(start + length)...]),
-            name: path,
+            name: name,
             globals: .listed(Self.globals)
         )
         // The state of an array: version, shape, dtype, order, and the list of its objects.

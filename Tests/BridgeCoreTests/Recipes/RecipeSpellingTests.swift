@@ -46,6 +46,24 @@ import Testing
         try recipe.apply(["\(new)=\(value)", "\(new)=\(other)"])
     }
 
+    /// Settings of packing that every run has are accepted, others are refused with what to set.
+    @Test(arguments: ["packed_sequence_specs", "offline_packing_specs"])
+    func furtherSettingsOfPackingAreAcceptedOrExplained(_ specs: String) throws {
+        var recipe = Recipe(name: "a")
+        try recipe.apply([
+            "dataset.\(specs).packed_sequence_size=4096", "dataset.\(specs).pad_cu_seqlens=false",
+            "dataset.\(specs).pad_seq_to_mult=1", "dataset.enable_offline_packing=false",
+        ])
+        #expect(recipe.dataset.packedSequenceSize == 4096)
+        for (setting, words) in [
+            ("packed_train_data_path=a.npy", "dataset.dataset_type=tokenized"), ("pad_seq_to_mult=8", "no padding"),
+            ("tokenizer_model_name=a", "that of the model"),
+        ] {
+            let error = #expect(throws: BridgeError.self) { try recipe.apply(["dataset.\(specs).\(setting)"]) }
+            #expect(error?.message.contains("is not supported: ") == true && error?.message.contains(words) == true)
+        }
+    }
+
     @Test func aFileWithBothSpellingsIsRefusedWithTheLine() {
         let text = "train:\n  eval_iters: 3\nvalidation:\n  eval_iters: 4\n"
         let error = #expect(throws: BridgeError.self) { try Recipe(yaml: text, name: "run.yaml") }
