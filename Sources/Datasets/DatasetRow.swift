@@ -50,8 +50,15 @@ extension DatasetRow {
 public protocol DatasetTable: Sendable {
     /// The number of rows.
     var count: Int { get }
+    /// The files that the rows are in, in their order; none where they are in no files.
+    var files: [String] { get }
     /// A row.
     ///
     /// - Throws: `BridgeError` when it cannot be read.
     func row(at index: Int) throws -> any DatasetRow
+}
+
+extension DatasetTable {
+    /// None.
+    public var files: [String] { [] }
 }

@@ -28,6 +28,8 @@ public final class HuggingFaceDataset: Sendable {
     public let split: String
     /// The number of rows of the split.
     public let count: Int
+    /// The files of the split, in their order.
+    public var files: [String] { parts.map(\.path) }
     private let parts: [(path: String, rows: Range<Int>, part: Part)]
 
     /// Opens a split.

@@ -24,6 +24,9 @@ public struct HuggingFaceTable: DatasetTable {
     /// The number of rows.
     public var count: Int { dataset.count }
 
+    /// The files of the split, in their order.
+    public var files: [String] { dataset.files }
+
     /// A row, all its columns.
     public func row(at index: Int) throws -> any DatasetRow { try dataset.row(at: index) }
 }

@@ -9,7 +9,7 @@ extension TrainingRun {
         let dataset = recipe.dataset
         return [
             recipe.checkpoint.pretrainedCheckpoint, recipe.hfPath, dataset.trainDataPath, dataset.pathOrDataset,
-            dataset.imageFolder,
+            dataset.imageFolder, dataset.preparedPath,
         ].filter { !$0.isEmpty } + dataset.source + dataset.validationFiles
     }
 

@@ -183,22 +183,13 @@ public final class TrainingRun {
         if let adapters, recipe.checkpoint.ckptFormat == .torchDist {
             try AutoBridge.checkLayers(of: adapters, on: model, groups: groups)
         }
-        var options = ProcessingOptions()
-        options.template.date = try Self.date(recipe.dataset.date)
-        options.template.fillsDatePlaceholders = true
-        let encoder = SampleEncoder(
-            processor: try bridge.processor(),
-            lossMode: recipe.dataset.lossMode,
-            options: options
-        )
+        var opener = try DatasetOpener(recipe, for: bridge)
+        let encoder = opener.encoder
         notes = encoder.notes
         notes.setReport { [logger = environment.logger] in logger.warning("\($0)") }
-        var section = recipe.dataset
-        section.padToMultipleOf = parallelism.lengthMultiple(of: section.padToMultipleOf)
-        var opener = DatasetOpener(section: section, encoder: encoder, seed: recipe.rng.seed)
+        opener.section.padToMultipleOf = parallelism.lengthMultiple(of: opener.section.padToMultipleOf)
         opener.openTable = environment.openTable
         opener.maker = environment.maker
-        opener.readsPairs = recipe.preference.isOn
         // A dry run downloads no data; it reports a data set that is not in the cache.
         let isElsewhere = environment.isShapeOnly && opener.isOnTheHubOnly(environment.hub)
         let data =
@@ -238,12 +229,6 @@ public final class TrainingRun {
         let name = AutoBridge.runConfigurationPath(in: path)
         guard Files.exists("\(path)/\(RunProgress.fileName)"), Files.exists(name) else { return nil }
         return try Recipe(yaml: String(decoding: Files.contents(of: name), as: UTF8.self), name: name)
-    }
-
-    private static func date(_ text: String) throws -> ChatDate {
-        do throws(TemplateError) { return try ChatDate(text) } catch {
-            throw BridgeError(.badArgument, "dataset.date is \(text): \(error.message)")
-        }
     }
 
     /// The data set, for reports.

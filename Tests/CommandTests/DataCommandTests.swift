@@ -162,4 +162,64 @@ import Testing
         let usage = try BridgeProcess.run("data", "check", "--hf-model", model, "--data", path, "--seq-length", "1")
         #expect(usage.status == 64)
     }
+
+    // MARK: Prepared data
+
+    private func prepared(_ scratch: TemporaryDirectory, _ more: [String] = []) throws -> [String] {
+        let path = try file(
+            (0..<6).map { row("Question \($0) <image>", "Answer \($0)", image: "rgb.png") } + [row("a", "b")],
+            in: scratch
+        )
+        return ["--hf-model", checkpoint("gemma3"), "--data", path, "dataset.image_folder=\(images)", "-sl", "64"]
+            + more
+    }
+
+    @Test func prepareKeepsDataForARunAndReportsIt() throws {
+        let scratch = try TemporaryDirectory()
+        let arguments = ["data", "prepare", "--output", scratch.path("kept")] + (try prepared(scratch))
+        let first = try BridgeProcess(arguments + ["dataset.packed_sequence_size=128", "--json"]).wait()
+        #expect(first.status == 0, "\(first.errors)")
+        let report = try JSON(parsing: Array(first.output.utf8))
+        let data = try #require(report["data"]?.array?.first)
+        #expect(data["is_new"] == true && data["rows"] == 7 && data["images"] == 6, "\(data)")
+        #expect(report["notes"]?.array?.count == 1)
+        #expect(report["notes"]?.array?.first?.string?.contains("7 samples packed into") == true)
+        let second = try BridgeProcess(arguments).wait()
+        #expect(second.output.contains("was prepared before, in \(data["path"]?.string ?? "?")"), "\(second.output)")
+        #expect(second.output.contains("Train on it with dataset.prepared_path=\(scratch.path("kept"))"))
+
+        let path = try #require(data["path"]?.string)
+        let shown = ["--hf-model", checkpoint("gemma3"), "--data", path]
+        let check = try BridgeProcess(["data", "check"] + shown).wait()
+        #expect(check.status == 0 && check.output.hasPrefix("7 rows: 0 invalid"), "\(check.output) \(check.errors)")
+        let raw = try BridgeProcess(
+            ["data", "preview", "--hf-model", checkpoint("gemma3"), "--data", scratch.path("rows.jsonl")]
+                + ["--image-folder", images]
+        ).wait()
+        let preview = try BridgeProcess(["data", "preview"] + shown).wait()
+        #expect(
+            preview.status == 0 && preview.output == raw.output && raw.output.contains("Answer 0"),
+            "\(preview.errors)"
+        )
+        expect(
+            try BridgeProcess(["data", "check"] + shown + ["--loss-mode", "full"]).wait(),
+            failsWith: 64,
+            mentioning: "--loss-mode has no effect on \(path)"
+        )
+        expect(
+            try BridgeProcess(["data", "check", "--hf-model", checkpoint("mistral"), "--data", path]).wait(),
+            failsWith: 64,
+            mentioning: "another tokenizer or processor",
+            "vocab_size: "
+        )
+    }
+
+    @Test func theDefaultDirectoryIsThatOfTheCache() throws {
+        let scratch = try TemporaryDirectory()
+        var environment = ProcessInfo.processInfo.environment
+        environment["HF_HOME"] = scratch.path("home")
+        let outcome = try BridgeProcess(["data", "prepare"] + prepared(scratch), environment: environment).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.output.contains("dataset.prepared_path=\(scratch.path("home/bridge/prepared"))"))
+    }
 }

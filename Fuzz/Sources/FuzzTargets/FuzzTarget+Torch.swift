@@ -32,6 +32,18 @@ extension FuzzTarget {
         return true
     }
 
+    /// Any bytes as a `.npy` file of packed sequences: of one that is accepted, every sample lies inside its row.
+    static func packed(_ bytes: [UInt8]) -> Bool {
+        guard let packed = try? PackedSequences(parsing: bytes, name: "fuzz") else { return false }
+        precondition(!packed.rows.isEmpty, "there is no row")
+        for row in packed.rows {
+            precondition(row.lossMask.count == row.tokens.count, "a token has no mask")
+            let ends = row.starts.dropFirst() + [row.tokens.count]
+            precondition(zip(row.starts, ends).allSatisfy { $0 < $1 } && row.starts.first == 0, "a sample is empty")
+        }
+        return true
+    }
+
     /// Any bytes as `.metadata`: of one that is accepted, every chunk lies inside its tensor, and it reads the same from its own
     /// text.
     static func metadata(_ bytes: [UInt8]) -> Bool {

@@ -28,6 +28,7 @@ enum FuzzTarget: String, CaseIterable {
     case manifest
     case memory
     case metadata
+    case packed
     case parquet
     case pickle
     case template
@@ -52,6 +53,7 @@ enum FuzzTarget: String, CaseIterable {
         case .manifest: Self.manifest(bytes)
         case .memory: Self.memory(bytes)
         case .metadata: Self.metadata(bytes)
+        case .packed: Self.packed(bytes)
         case .parquet: Self.parquet(bytes)
         case .pickle: Self.pickle(bytes)
         case .template: Self.template(bytes)

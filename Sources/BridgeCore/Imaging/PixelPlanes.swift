@@ -31,6 +31,24 @@ public struct PixelPlanes: Sendable, Equatable {
         }
     }
 
+    /// Planes that were kept.
+    ///
+    /// - Parameters:
+    ///   - values: `3 * height * width` values, as ``values`` has them.
+    ///   - width: The number of columns.
+    ///   - height: The number of rows.
+    /// - Throws: ``ImageError`` when the number of values is another one, or the size is more than the limits allow.
+    public init(values: [Float], width: Int, height: Int) throws(ImageError) {
+        try ImageLimits.standard.check(width: width, height: height)
+        guard values.count == 3 * width * height else {
+            throw ImageError(
+                .badRequest,
+                "\(width)x\(height) pixels have \(3 * width * height) values in three planes, found \(values.count)"
+            )
+        }
+        self.init(unchecked: values, width: width, height: height)
+    }
+
     /// The planes with zeros added on the right and at the bottom.
     ///
     /// - Throws: ``ImageError`` when the new size is smaller, or more than the limits allow.

@@ -35,6 +35,14 @@ extension Recipe {
             case error
         }
 
+        /// The order in which samples are packed into rows, under the names of NeMo and Megatron Bridge.
+        public enum Packing: String, Sendable, CaseIterable {
+            /// At random, each into the first row with enough room.
+            case firstFitShuffle = "first_fit_shuffle"
+            /// The longest first, each into the first row with enough room.
+            case firstFitDecreasing = "first_fit_decreasing"
+        }
+
         /// The kind of data set.
         public var datasetType = Kind.hf
         /// The maker, for `hf`.
@@ -71,6 +79,12 @@ extension Recipe {
         public var shuffle = true
         /// Whether several samples are packed into one row.
         public var packSequencesInBatch = false
+        /// The number of tokens of a row into which samples are packed before the run; 0 or less for none.
+        public var packedSequenceSize = 0
+        /// The order in which samples are packed before the run.
+        public var packingAlgorithm = Packing.firstFitShuffle
+        /// The directory of prepared data; empty to read the data sets themselves.
+        public var preparedPath = ""
         /// Which tokens of a conversation are supervised.
         public var lossMode = LossMode.assistant
         /// The date for chat templates, as yyyy-mm-dd; empty for the date of the run's first start.
@@ -95,9 +109,15 @@ extension Recipe {
             validationSource.isEmpty ? [validDataPath].filter { !$0.isEmpty } : validationSource
         }
 
+        /// Whether samples are packed into rows before the run.
+        public var packsAhead: Bool { packedSequenceSize > 0 }
+
         /// Whether there are files of validation samples.
         var hasValidationFiles: Bool { !validationFiles.isEmpty }
     }
+
+    /// The maximum length of a row in tokens, of one sample or of several that are packed before the run.
+    public var rowLength: Int { dataset.packsAhead ? dataset.packedSequenceSize : model.seqLength }
 
     /// Which tokens of a conversation are supervised.
     public enum LossMode: String, Sendable, CaseIterable {

@@ -146,7 +146,11 @@ extension Recipe {
                 ["train_data_path", "valid_data_path", "validation_source", "image_folder"],
                 [.preloaded, .tokenized]
             ),
-            only(["source"], [.preloaded, .tokenized, .hf]),
+            only(["source", "prepared_path"], [.preloaded, .tokenized, .hf]),
+            Ineffective(
+                ["dataset.packing_algorithm"],
+                "dataset.packed_sequence_size is 0, so no samples are packed before the run; set it, or remove the setting"
+            ) { !$0.dataset.packsAhead },
             Ineffective(
                 ["dataset.blend", "dataset.blend_seed", "dataset.source_weights"],
                 "dataset.source names no data sets to join; set it, or remove the setting"

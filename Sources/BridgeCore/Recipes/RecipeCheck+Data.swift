@@ -36,6 +36,34 @@ extension RecipeCheck {
     }
 }
 
+/// What has to hold for samples that are packed before the run.
+extension RecipeCheck {
+    mutating func checkPacking(_ recipe: Recipe, _ abilities: RecipeTemplate.Abilities) {
+        let dataset = recipe.dataset
+        let size = dataset.packedSequenceSize
+        require("dataset.packed_sequence_size", size, in: -1...1 << 24)
+        guard dataset.packsAhead else { return }
+        require(
+            size >= dataset.seqLength,
+            "\(key: "dataset.packed_sequence_size") is \(size), less than \(key: "dataset.seq_length"), which is \(dataset.seqLength), but a sample "
+                + "has to fit into a row; lower dataset.seq_length and model.seq_length (-sl), or raise dataset.packed_sequence_size"
+        )
+        require(
+            !dataset.packSequencesInBatch,
+            "\(key: "dataset.packed_sequence_size") and \(key: "dataset.pack_sequences_in_batch") are both set, but samples are packed once; "
+                + "set dataset.pack_sequences_in_batch=false"
+        )
+        require(
+            !recipe.preference.isOn,
+            "\(key: "dataset.packed_sequence_size") is \(size), but pairs are not packed; set it to 0"
+        )
+        require(
+            abilities.packsSequences,
+            "\(key: "dataset.packed_sequence_size") is \(size), but this family cannot keep the samples of a row apart; set it to 0"
+        )
+    }
+}
+
 /// What has to hold for pairs of answers.
 extension RecipeCheck {
     mutating func checkPreference(_ recipe: Recipe) {

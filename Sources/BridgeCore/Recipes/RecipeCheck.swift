@@ -28,6 +28,7 @@ public struct RecipeCheck: Sendable {
         checkBatches(dataParallelSize)
         checkSchedule()
         checkData(abilities)
+        checkPacking(recipe, abilities)
         checkPreference(recipe)
         checkTrainable(abilities)
         if needsPretrained, recipe.checkpoint.pretrainedCheckpoint.isEmpty, recipe.checkpoint.load.isEmpty {

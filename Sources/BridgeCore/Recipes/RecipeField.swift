@@ -105,6 +105,7 @@ extension Recipe.WeightDecayStyle: ConfigurationValue {}
 extension Recipe.DatasetSection.Kind: ConfigurationValue {}
 extension Recipe.DatasetSection.Blend: ConfigurationValue {}
 extension Recipe.DatasetSection.ExcessLength: ConfigurationValue {}
+extension Recipe.DatasetSection.Packing: ConfigurationValue {}
 extension Recipe.PreferenceSection.LossType: ConfigurationValue {}
 extension Recipe.LossMode: ConfigurationValue {}
 extension Recipe.CheckpointSection.Container: ConfigurationValue {}

@@ -8,6 +8,9 @@ enum RecipeForeignKeys {
     /// Why a key of Megatron Bridge is refused; nil for an unknown key.
     static func reason(_ key: String) -> String? {
         if let reason = keys[key] { return reason }
+        for specs in packingSpecs where key.hasPrefix("\(specs).") {
+            return packing[String(key.dropFirst(specs.count + 1))]
+        }
         let section = key.split(separator: ".", maxSplits: 1).first.map(String.init) ?? key
         return sections[section]
     }
@@ -38,6 +41,26 @@ enum RecipeForeignKeys {
         "comm_overlap.align_param_gather": [false],
         "comm_overlap.tp_comm_overlap": [false],
         "comm_overlap.overlap_p2p_comm": [false],
+        "dataset.enable_offline_packing": [false],
+        "dataset.packed_sequence_specs": [.null],
+        "dataset.packed_sequence_specs.pad_cu_seqlens": [false],
+        "dataset.packed_sequence_specs.pad_seq_to_mult": [1, .null],
+        "dataset.offline_packing_specs": [.null],
+        "dataset.offline_packing_specs.pad_cu_seqlens": [false],
+        "dataset.offline_packing_specs.pad_seq_to_mult": [1, .null],
+    ]
+
+    /// Where Megatron Bridge has the settings of packing before the run, in 0.4 and in 0.6.
+    private static let packingSpecs = ["dataset.packed_sequence_specs", "dataset.offline_packing_specs"]
+
+    private static let packing = [
+        "tokenizer_model_name": "the tokenizer is that of the model",
+        "num_tokenizer_workers": "set dataset.num_workers",
+        "packed_train_data_path": "give the .npy file as dataset.train_data_path, with dataset.dataset_type=tokenized",
+        "packed_val_data_path": "give the .npy file as dataset.valid_data_path, with dataset.dataset_type=tokenized",
+        "packed_metadata_path": "the numbers of rows follow from the data",
+        "pad_cu_seqlens": "there are no CUDA graphs",
+        "pad_seq_to_mult": "samples need no padding within a row; dataset.pad_to_multiple_of pads rows",
     ]
 
     private static let sections = [
@@ -114,6 +137,9 @@ enum RecipeForeignKeys {
         "scheduler.override_opt_param_scheduler": "the schedule is always that of the recipe",
         "scheduler.use_checkpoint_opt_param_scheduler": "the schedule is always that of the recipe",
         "scheduler.no_weight_decay_cond_type": "1-D parameters have no weight decay",
+        "dataset.enable_offline_packing": "dataset.packed_sequence_size alone packs samples before the run; remove it",
+        "dataset.packed_sequence_specs": "set dataset.packed_sequence_size to the number of tokens of a row",
+        "dataset.offline_packing_specs": "set dataset.packed_sequence_size to the number of tokens of a row",
         "dataset.dataloader_type": "the order of samples follows from rng.seed and dataset.shuffle",
         "dataset.hf_processor_path": "the processor is that of the model",
         "dataset.pin_memory": "there is no device memory to copy to",

@@ -22,7 +22,7 @@ extension RecipeTable {
         RecipeField(
             "dataset.train_data_path",
             \.dataset.trainDataPath,
-            "The file of training samples, for preloaded and tokenized."
+            "The file of training samples, for preloaded and tokenized; for tokenized also packed sequences of NeMo (.npy)."
         ),
         RecipeField(
             "dataset.valid_data_path",
@@ -97,6 +97,27 @@ extension RecipeTable {
             \.dataset.packSequencesInBatch,
             "Whether several samples are packed into one row of dataset.seq_length tokens; samples do not attend to each other.",
             aliases: ["dataset.enable_in_batch_packing"]
+        ),
+        RecipeField(
+            "dataset.packed_sequence_size",
+            \.dataset.packedSequenceSize,
+            "The number of tokens of a row into which samples are packed before the run, first fit; samples do not attend to each other, and "
+                + "batch sizes count rows. 0 for none.",
+            aliases: [
+                "dataset.packed_sequence_specs.packed_sequence_size",
+                "dataset.offline_packing_specs.packed_sequence_size",
+            ]
+        ),
+        RecipeField(
+            "dataset.packing_algorithm",
+            \.dataset.packingAlgorithm,
+            "The order in which samples are packed into rows of dataset.packed_sequence_size tokens: at random by rng.seed, or the longest first."
+        ),
+        RecipeField(
+            "dataset.prepared_path",
+            \.dataset.preparedPath,
+            "The directory with the prepared data of 'bridge data prepare', which is read in place of the data sets; empty to read these.",
+            aliases: ["dataset.dataset_prepared_path"]
         ),
         RecipeField(
             "dataset.loss_mode",

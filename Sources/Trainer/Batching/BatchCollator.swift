@@ -54,8 +54,9 @@ public struct BatchCollator: Sendable {
     /// - Throws: `BridgeError` of the first sample that cannot be used.
     public func prepare(from consumed: Int, count: Int) throws -> Prepared {
         var statistics = SampleStatistics()
-        var samples: [TrainingSample] = []
+        var rows: [[TrainingSample]] = []
         for row in order.rows(from: consumed, count: count) {
+            var samples: [TrainingSample] = []
             for read in try source.samples(at: row) {
                 let (sample, outcome): (TrainingSample, SampleTruncation.Outcome)
                 do {
@@ -66,9 +67,12 @@ public struct BatchCollator: Sendable {
                 statistics.count(sample, outcome)
                 samples.append(sample)
             }
+            rows.append(samples)
         }
         return Prepared(
-            batch: try CollatedBatch(samples, options: options),
+            batch: try source.isPacked
+                ? CollatedBatch(packed: rows, options: options)
+                : CollatedBatch(rows.flatMap(\.self), options: options),
             statistics: statistics,
             consumed: consumed + count
         )

@@ -44,6 +44,26 @@ public struct CollatedBatch: Sendable, Equatable {
     /// - Throws: `BridgeError` when there is no sample, one is empty or longer than a packed row, or labels and tokens are
     ///   differ in number.
     public init(_ samples: [TrainingSample], options: Options = Options()) throws {
+        let rows = try Self.rows(samples.map(\.tokens.count), packedLength: options.packedLength)
+        try self.init(samples, rows: rows, options)
+    }
+
+    /// Collates samples that were divided into rows before.
+    ///
+    /// - Parameters:
+    ///   - rows: The samples of each row.
+    ///   - options: The options; `packedLength` has no effect.
+    /// - Throws: As ``init(_:options:)``.
+    init(packed rows: [[TrainingSample]], options: Options) throws {
+        var first = 0
+        let indices = rows.map { row in
+            defer { first += row.count }
+            return Array(first..<first + row.count)
+        }
+        try self.init(rows.flatMap(\.self), rows: indices, options)
+    }
+
+    private init(_ samples: [TrainingSample], rows: [[Int]], _ options: Options) throws {
         guard !samples.isEmpty, options.padToMultipleOf > 0 else {
             throw BridgeError(
                 .badArgument,
@@ -56,7 +76,6 @@ public struct CollatedBatch: Sendable, Equatable {
                 "a sample has \(sample.tokens.count) tokens and \(sample.labels.count) labels, expected one label per token and at least one token"
             )
         }
-        let rows = try Self.rows(samples.map(\.tokens.count), packedLength: options.packedLength)
         let longest = rows.map { $0.reduce(0) { $0 + samples[$1].tokens.count } }.max() ?? 0
         let (rounded, overflow) = longest.addingReportingOverflow(options.padToMultipleOf - 1)
         guard !overflow, rounded <= 1 << 24 else {

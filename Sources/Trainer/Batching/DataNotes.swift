@@ -18,6 +18,8 @@ public final class DataNotes: Sendable {
         var marksOfPrompts: Set<String> = []
         var omitsSystem = false
         var rowsWithoutEnd = 0
+        /// Sentences of others.
+        var more: [String] = []
         var report: (@Sendable (String) -> Void)?
     }
 
@@ -50,6 +52,37 @@ public final class DataNotes: Sendable {
             + (marks.isEmpty ? [] : [Self.ofPrompts(marks)])
             + (state.withLock(\.omitsSystem) ? [Conversation.omittedSystem] : [])
             + (rowsWithoutEnd == 0 ? [] : [Self.noEnd])
+            + state.withLock(\.more)
+    }
+
+    /// The notes, to be kept with prepared data.
+    var json: JSON {
+        [
+            "unread_keys": .array(unreadKeys.map { .string($0) }),
+            "marks_of_prompts": .array(marksOfPrompts.map { .string($0) }),
+            "omits_system": .bool(state.withLock(\.omitsSystem)), "rows_without_end": JSON(rowsWithoutEnd),
+            "is_tokenized": .bool(state.withLock(\.isTokenized)),
+        ]
+    }
+
+    /// Adds the notes that were kept with prepared data.
+    func add(kept json: JSON) {
+        func keys(_ name: String) -> Set<String> { Set((json[name]?.array ?? []).compactMap(\.string)) }
+        let isTokenized = json["is_tokenized"]?.bool ?? false
+        if isTokenized { state.withLock { $0.isTokenized = true } }
+        add(keys("unread_keys"), to: \.unreadKeys) { Self.sentence($0, isTokenized: isTokenized) }
+        add(keys("marks_of_prompts"), to: \.marksOfPrompts, Self.ofPrompts)
+        if json["omits_system"]?.bool == true { addOmittedSystem() }
+        addRowsWithoutEnd(json["rows_without_end"]?.integer ?? 0)
+    }
+
+    /// Adds a sentence.
+    func add(_ sentence: String) {
+        let report = state.withLock { state in
+            state.more.append(sentence)
+            return state.report
+        }
+        report?(sentence)
     }
 
     private static func ofPrompts(_ keys: [String]) -> String {
@@ -130,10 +163,13 @@ public final class DataNotes: Sendable {
     }
 
     /// Counts a sample without a supervised end of a turn.
-    func addRowWithoutEnd() {
+    func addRowWithoutEnd() { addRowsWithoutEnd(1) }
+
+    private func addRowsWithoutEnd(_ count: Int) {
+        guard (1...1 << 40).contains(count) else { return }
         let report = state.withLock { state in
-            state.rowsWithoutEnd += 1
-            return state.rowsWithoutEnd == 1 ? state.report : nil
+            defer { state.rowsWithoutEnd += count }
+            return state.rowsWithoutEnd == 0 ? state.report : nil
         }
         report?(Self.noEnd)
     }

@@ -16,6 +16,8 @@ public struct DatasetOpener: Sendable {
     public var mockCount = 1024
     /// A maker that replaces the section's.
     public var maker: ConversationMaker?
+    /// What the model makes of the data, which decides whether prepared data fits; nil where none is used.
+    public var facts: PreparedFacts?
     /// Opens a table for the section's path or the maker's data set, and a split.
     public var openTable: (@Sendable (_ path: String, _ split: String) throws -> any DatasetTable)?
 
@@ -24,6 +26,33 @@ public struct DatasetOpener: Sendable {
         self.section = section
         self.encoder = encoder
         self.seed = seed
+    }
+
+    /// The opener of a run, without what opens tables.
+    ///
+    /// - Parameters:
+    ///   - recipe: The recipe, with the date of the run in `dataset.date`.
+    ///   - bridge: The model.
+    ///   - isForPreparation: Whether data is prepared, not read.
+    /// - Throws: `BridgeError` for a model without a tokenizer, and for a text that is not a date.
+    public init(_ recipe: Recipe, for bridge: AutoBridge, isForPreparation: Bool = false) throws {
+        var options = ProcessingOptions()
+        options.template.date = try Self.date(recipe.dataset.date)
+        options.template.fillsDatePlaceholders = true
+        let encoder = SampleEncoder(
+            processor: try bridge.processor(),
+            lossMode: recipe.dataset.lossMode,
+            options: options
+        )
+        self.init(section: recipe.dataset, encoder: encoder, seed: recipe.rng.seed)
+        readsPairs = recipe.preference.isOn
+        if isForPreparation || !section.preparedPath.isEmpty { facts = try PreparedFacts(bridge, encoder) }
+    }
+
+    private static func date(_ text: String) throws -> ChatDate {
+        do throws(TemplateError) { return try ChatDate(text) } catch {
+            throw BridgeError(.badArgument, "dataset.date is \(text): \(error.message)")
+        }
     }
 
     /// The samples of a run.
@@ -100,8 +129,18 @@ public struct DatasetOpener: Sendable {
             training.append(samples)
         }
         if section.valSetSize == 0, validates { validation = try self.validation() }
-        let all: any SampleSource =
+        var all: any SampleSource =
             training.count == 1 ? training[0] : try BlendedSource(training, section, seed: seed)
+        if section.packsAhead {
+            let packed = try PackedSource(all, named: "training", section, seed: seed)
+            notes.append(packed.note)
+            all = packed
+            validation = try validation.map { name, samples in
+                let packed = try PackedSource(samples, named: name, section, seed: seed)
+                notes.append(packed.note)
+                return (name, packed)
+            }
+        }
         return Sources(training: all, validation: validation, notes: notes)
     }
 
@@ -132,8 +171,14 @@ public struct DatasetOpener: Sendable {
     ///   - source: The samples.
     ///   - shuffles: Whether samples are shuffled in each epoch; nil for the setting of the section.
     /// - Returns: The collator that makes micro-batches.
-    /// - Throws: `BridgeError` for invalid lengths, and for a source without samples.
+    /// - Throws: `BridgeError` for invalid lengths, for a source without samples, and for packed rows that would be packed again.
     public func preparer(_ source: any SampleSource, shuffles: Bool? = nil) throws -> BatchCollator {
+        guard !section.packSequencesInBatch || !source.isPacked else {
+            throw BridgeError(
+                .badArgument,
+                "dataset.pack_sequences_in_batch is true, which has no effect on rows that are packed in their file; set it to false"
+            )
+        }
         let tokenizer = encoder.processor.tokenizer
         var options = CollatedBatch.Options()
         options.paddingToken = tokenizer.settings.paddingToken.flatMap { tokenizer.id(of: $0) } ?? 0
@@ -151,12 +196,26 @@ public struct DatasetOpener: Sendable {
     }
 
     private func file(_ path: String) throws -> any SampleSource {
+        try section.preparedPath.isEmpty ? raw(file: path) : prepared(file(at: path))
+    }
+
+    /// The samples of a file itself.
+    func raw(file path: String) throws -> any SampleSource {
         guard section.datasetType == .tokenized else {
             guard readsPairs else {
                 return try PreloadedSource(path: path, imageFolder: section.imageFolder, encoder: encoder)
             }
             let images = ImagePaths.directory(section.imageFolder, for: path)
             return PreferenceSource(.file(try RowFile(path: path), imageFolder: images), encoder: encoder)
+        }
+        guard !PackedFileSource.isOne(path) else {
+            guard !readsPairs else {
+                throw BridgeError(
+                    .badArgument,
+                    "\(path) has packed samples, but preference.loss_type needs pairs of answers; expected a JSONL file of pairs"
+                )
+            }
+            return try PackedFileSource(path: path, processor: encoder.processor)
         }
         let source = try TokenizedSource(
             path: path,
@@ -180,7 +239,7 @@ public struct DatasetOpener: Sendable {
     }
 
     /// The maker and the path of a data set: a source may be a maker's name, which then has its own data set.
-    private func location(of source: String) throws -> (maker: ConversationMaker, path: String) {
+    func location(of source: String) throws -> (maker: ConversationMaker, path: String) {
         if section.source.contains(source), maker == nil, let own = try? ConversationMaker(named: source) {
             return (own, own.dataset)
         }
@@ -189,14 +248,25 @@ public struct DatasetOpener: Sendable {
     }
 
     private func table(_ source: String, split: String) throws -> any SampleSource {
-        let (maker, path) = try location(of: source)
+        try section.preparedPath.isEmpty
+            ? raw(open(source, split: split), of: source) : prepared(table(at: source, split: split))
+    }
+
+    /// Opens the table of a data set.
+    func open(_ source: String, split: String) throws -> any DatasetTable {
+        let path = try location(of: source).path
         guard let openTable, !path.isEmpty else {
             throw BridgeError(
                 .badArgument,
                 "dataset.path_or_dataset is not a table that can be opened, expected a directory with Parquet files or a hub id"
             )
         }
-        let table = try openTable(path, split)
+        return try openTable(path, split)
+    }
+
+    /// The samples of a table.
+    func raw(_ table: any DatasetTable, of source: String) throws -> any SampleSource {
+        let maker = try location(of: source).maker
         guard readsPairs else { return TableSource(table: table, maker: maker, encoder: encoder) }
         guard maker.readsConversations else {
             throw BridgeError(

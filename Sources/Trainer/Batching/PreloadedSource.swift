@@ -38,6 +38,11 @@ public struct PreloadedSource: SampleSource {
         return try file.about(row) { try ConversationRow.conversation(json, imageFolder: imageFolder) }
     }
 
+    /// The files of the images of a row.
+    ///
+    /// - Throws: As ``conversation(at:)``.
+    public func imageFiles(at row: Int) throws -> [String] { try conversation(at: row).images.files }
+
     /// The sample of a row.
     ///
     /// - Throws: `BridgeError` with file and line of a row that cannot be used, such as one with a missing image.

@@ -22,6 +22,11 @@ public struct TableSource: SampleSource {
     /// The location of a row: its file and its number there.
     public func location(of row: Int) -> String { (try? table.row(at: row).location) ?? "row \(row)" }
 
+    /// The files of the images of a row that are not in the table.
+    ///
+    /// - Throws: `BridgeError` with the location of a row that cannot be used.
+    public func imageFiles(at row: Int) throws -> [String] { try maker.conversation(table.row(at: row)).images.files }
+
     /// The sample of a row.
     ///
     /// - Throws: `BridgeError` with the location of a row that cannot be used.

@@ -54,6 +54,14 @@ public struct TokenizedSource: SampleSource {
         return try file.about(row) { try sample(of: json) }
     }
 
+    /// The files of the images of a row.
+    ///
+    /// - Throws: `BridgeError` with file and line for images that are not named as expected.
+    public func imageFiles(at row: Int) throws -> [String] {
+        let json = try file.json(at: row)
+        return try file.about(row) { try imageSources(of: json).files }
+    }
+
     /// The sample of a row that was read.
     func sample(of json: JSON) throws -> TrainingSample {
         var tokens = try ids("input_ids", of: json)
@@ -134,12 +142,16 @@ public struct TokenizedSource: SampleSource {
         }
     }
 
-    private func images(of json: JSON, tokens: [Int32]) throws -> [PixelPlanes] {
+    private func imageSources(of json: JSON) throws -> [ImageSource] {
         let fields = ["images", "image"].map { (json[$0] ?? .null).imageList }.filter { !$0.isEmpty }
         guard fields.count <= 1 else {
             throw BridgeError(.corruptInput, "the row has both images and image, expected one of them")
         }
-        let sources = try fields.joined().map { try ImagePaths.source($0, in: imageFolder) }
+        return try fields.joined().map { try ImagePaths.source($0, in: imageFolder) }
+    }
+
+    private func images(of json: JSON, tokens: [Int32]) throws -> [PixelPlanes] {
+        let sources = try imageSources(of: json)
         let prepared = try sources.map { try processor.prepared($0, options: options) }
         let features = prepared.reduce(0) { $0 + $1.featureCount }
         let positions = processor.imageTokens.map { image in tokens.count { Int($0) == image.featureID } } ?? 0

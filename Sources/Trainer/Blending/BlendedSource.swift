@@ -23,6 +23,8 @@ struct BlendedSource: SampleSource {
     }
 
     var count: Int { order.samples.count }
+    // A row with one sample is the same packed and not packed.
+    var isPacked: Bool { sources.contains(where: \.isPacked) }
 
     func sample(at row: Int) throws -> TrainingSample {
         let (source, row) = order.samples[row]
@@ -32,6 +34,16 @@ struct BlendedSource: SampleSource {
     func samples(at row: Int) throws -> [TrainingSample] {
         let (source, row) = order.samples[row]
         return try sources[source].samples(at: row)
+    }
+
+    func lengths(at row: Int) throws -> [Int] {
+        let (source, row) = order.samples[row]
+        return try sources[source].lengths(at: row)
+    }
+
+    func imageFiles(at row: Int) throws -> [String] {
+        let (source, row) = order.samples[row]
+        return try sources[source].imageFiles(at: row)
     }
 
     func location(of row: Int) -> String {

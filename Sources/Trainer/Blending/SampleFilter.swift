@@ -42,8 +42,9 @@ struct SampleFilter {
         let workers = max(1, section.numWorkers)
         let (limit, hashes) = (section.seqLength, section.exactDeduplication)
         let facts = Prefetcher(count: source.count, depth: 8 * workers, workers: workers) { row in
+            guard hashes else { return (length: try source.lengths(at: row).max() ?? 0, fingerprint: String?.none) }
             let samples = try source.samples(at: row)
-            let fingerprint = hashes ? samples.map(\.fingerprint).joined() : nil
+            let fingerprint: String? = samples.map(\.fingerprint).joined()
             return (length: samples.map(\.tokens.count).max() ?? 0, fingerprint: fingerprint)
         }
         var result = Result()

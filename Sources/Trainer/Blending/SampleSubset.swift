@@ -8,8 +8,11 @@ struct SampleSubset: SampleSource {
     let rows: [Int]
 
     var count: Int { rows.count }
+    var isPacked: Bool { source.isPacked }
     func sample(at row: Int) throws -> TrainingSample { try source.sample(at: rows[row]) }
     func samples(at row: Int) throws -> [TrainingSample] { try source.samples(at: rows[row]) }
+    func lengths(at row: Int) throws -> [Int] { try source.lengths(at: rows[row]) }
+    func imageFiles(at row: Int) throws -> [String] { try source.imageFiles(at: rows[row]) }
     func location(of row: Int) -> String { source.location(of: rows[row]) }
 
     /// The generator of the split is another one than that of the epochs.

@@ -72,6 +72,19 @@ struct PreferenceSource: SampleSource {
         }
     }
 
+    func imageFiles(at row: Int) throws -> [String] {
+        switch rows {
+        case .file(let file, let imageFolder):
+            let json = try file.json(at: row)
+            return try file.about(row) {
+                let pair = try PreferenceRow(json).conversations(imageFolder: imageFolder)
+                return (pair.chosen.images + pair.rejected.images).files
+            }
+        case .tokens(let source): return try source.imageFiles(at: row)
+        case .table(let table): return try ConversationMaker.images(of: table.row(at: row)).files
+        }
+    }
+
     private func encode(_ pair: (chosen: Conversation, rejected: Conversation), _ row: Int) throws -> [TrainingSample] {
         try [pair.chosen, pair.rejected].enumerated().map { index, conversation in
             let answer = try answers.encode(conversation, row: row, spans[index])

@@ -12,8 +12,8 @@ struct ResumeCheck {
         "peft.canonical", "peft.vision_lora", "peft.finetune_language_layers", "peft.finetune_attention_modules",
         "peft.finetune_mlp_modules", "peft.modules_to_save", "peft.adapter_name_or_path", "optimizer.optimizer",
     ]
-    /// Sections about files and logs, which do not affect the results.
-    private static let indifferent = ["checkpoint.", "logger.", "name"]
+    /// Sections about files and logs, and settings that do not affect the results.
+    private static let indifferent = ["checkpoint.", "logger.", "name", "dataset.prepared_path"]
 
     /// A comparison.
     ///

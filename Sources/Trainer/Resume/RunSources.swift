@@ -15,6 +15,7 @@ public struct RunSources: Sendable, Equatable {
     private static let weights = "checkpoint.pretrained_checkpoint"
     private static let adapter = "peft.adapter_name_or_path"
     private static let data = "dataset.train_data_path"
+    private static let prepared = "dataset.prepared_path"
 
     /// Those of a recipe.
     ///
@@ -31,6 +32,7 @@ public struct RunSources: Sendable, Equatable {
         }
         let files = Self.dataFiles(of: recipe)
         if !files.isEmpty { found[Self.data] = try ContentFingerprint.of(files) }
+        if let keys = try Self.preparedKeys(of: recipe) { found[Self.prepared] = keys }
         fingerprints = found
     }
 
@@ -79,7 +81,19 @@ public struct RunSources: Sendable, Equatable {
             )
         }
         let files = Self.dataFiles(of: recipe).joined(separator: ", ")
-        return changed.contains(Self.data) ? ["the content of \(files) has changed since"] : []
+        return (changed.contains(Self.data) ? ["the content of \(files) has changed since"] : [])
+            + (changed.contains(Self.prepared)
+                ? ["the prepared data in \(recipe.dataset.preparedPath) has changed since"] : [])
+    }
+
+    /// The keys of prepared data whose data sets are not there; nil where all are, since these are compared then.
+    private static func preparedKeys(of recipe: Recipe) throws -> String? {
+        let dataset = recipe.dataset
+        guard !dataset.preparedPath.isEmpty, [.preloaded, .tokenized].contains(dataset.datasetType) else { return nil }
+        let missing = dataset.trainingSources.filter { !Files.exists($0) }
+        guard !missing.isEmpty else { return nil }
+        let entries = try PreparedStore(path: dataset.preparedPath).entries().data
+        return entries.filter { missing.contains($0.source) }.map(\.key).sorted().joined(separator: " ")
     }
 
     private static func dataFiles(of recipe: Recipe) -> [String] {

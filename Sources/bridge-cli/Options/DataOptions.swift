@@ -11,7 +11,7 @@ struct DataOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "A JSON or JSONL file with conversations, a JSONL file with input_ids and labels, or the directory or hub id of a data set.",
+            "A JSON or JSONL file with conversations, a JSONL file with input_ids and labels, the directory or hub id of a data set, or prepared data.",
             valueName: "path"
         ),
         completion: .file()
@@ -112,6 +112,7 @@ struct DataOptions: ParsableArguments {
 
     /// Opens the file.
     func open() throws -> Opened {
+        if PreparedData.isOne(data) { return try prepared() }
         let processor = try model.processor()
         let options = try template.options(for: processor)
         let directory = images.path
@@ -119,6 +120,8 @@ struct DataOptions: ParsableArguments {
         let encoder = SampleEncoder(processor: processor, lossMode: (supervised ?? .assistant).mode, options: options)
         let source: any SampleSource
         switch kind {
+        case .tokenized where PackedFileSource.isOne(data):
+            source = try PackedFileSource(path: data, processor: processor)
         case .tokenized:
             source = try TokenizedSource(
                 path: data,
@@ -137,11 +140,45 @@ struct DataOptions: ParsableArguments {
         case .preloaded:
             source = try PreloadedSource(path: data, imageFolder: directory, encoder: encoder)
         }
-        let fitter = try SampleTruncation(
+        return Opened(processor: processor, source: source, fitter: try fitter(processor), notes: encoder.notes)
+    }
+
+    private func fitter(_ processor: any ModelProcessor) throws -> SampleTruncation {
+        try SampleTruncation(
             seqLength: seqLength ?? max(2, processor.decoder.seqLength),
             imageTokenID: processor.imageTokens?.featureID
         )
-        return Opened(processor: processor, source: source, fitter: fitter, notes: encoder.notes)
+    }
+
+    /// Opens prepared data, of which settings are not given again.
+    private func prepared() throws -> Opened {
+        let given = [
+            ("--dataset-type", kind != .preloaded), ("--maker-name", maker != nil), ("--split", split != nil),
+            ("--image-folder", images.imageFolder != nil), ("--loss-mode", supervised != nil),
+            ("--date", template.date != nil),
+        ]
+        if let option = given.first(where: \.1)?.0 {
+            throw BridgeError(
+                .badArgument,
+                "\(option) has no effect on \(data), whose samples were prepared before; remove the option"
+            )
+        }
+        let bridge = try model.bridge()
+        let processor = try bridge.processor()
+        let encoder = SampleEncoder(processor: processor)
+        let found = try PreparedData(path: data)
+        let differences = try PreparedFacts(bridge, encoder).differences(from: found.facts, onlyOwn: true)
+        guard differences.isEmpty else {
+            throw BridgeError(
+                .badArgument,
+                "\(data) was prepared for a model with another tokenizer or processor; give that model",
+                names: differences
+            )
+        }
+        try found.check()
+        found.report(to: encoder.notes)
+        let source = try PreparedSource(found, for: processor)
+        return Opened(processor: processor, source: source, fitter: try fitter(processor), notes: encoder.notes)
     }
 }
 
@@ -160,7 +197,7 @@ struct DataModelOptions: ParsableArguments {
     @OptionGroup var plugins: ModelPluginOptions
     @OptionGroup var progress: ProgressOptions
 
-    func processor() throws -> any ModelProcessor {
-        try HubDirectory.processor(huggingFace, plugins.catalog())
-    }
+    func processor() throws -> any ModelProcessor { try bridge().processor() }
+
+    func bridge() throws -> AutoBridge { try HubDirectory.processing(huggingFace, plugins.catalog()) }
 }

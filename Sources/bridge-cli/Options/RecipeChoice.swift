@@ -3,6 +3,7 @@ import Datasets
 import Foundation
 import JSONTree
 import TensorRuntime
+import Trainer
 
 /// The choice of a recipe for `bridge train --hf-model MODEL --data FILE`, which names none.
 struct RecipeChoice {
@@ -121,14 +122,21 @@ struct RecipeChoice {
 
     /// The rows of a file; nil for what is not a file.
     private static func rows(of data: String) throws -> RowFile? {
-        Files.kind(of: data) == .file ? try RowFile(path: data) : nil
+        Files.kind(of: data) == .file && !PackedFileSource.isOne(data) ? try RowFile(path: data) : nil
     }
 
     /// Whether a path is a file of tokens, a file of conversations, or a data set of the hub.
     static func kind(of data: String) throws -> Recipe.DatasetSection.Kind { try kind(of: data, rows(of: data)) }
 
     private static func kind(of data: String, _ rows: RowFile?) throws -> Recipe.DatasetSection.Kind {
+        if Files.kind(of: data) == .file, PackedFileSource.isOne(data) { return .tokenized }
         if let rows { return try rows.json(at: 0)["input_ids"] == nil ? .preloaded : .tokenized }
+        guard !PreparedData.isOne(data) else {
+            throw BridgeError(
+                .badArgument,
+                "--data is \(data), which is prepared data; give the data set that it was prepared from, and dataset.prepared_path=\(data)"
+            )
+        }
         guard Files.exists(data) || HubRepository(String(data.prefix { $0 != "#" }), kind: .dataset) != nil else {
             throw BridgeError(
                 .fileSystem,

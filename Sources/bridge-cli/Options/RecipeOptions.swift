@@ -125,6 +125,9 @@ struct RecipeOptions: ParsableArguments {
         return try? AutoBridge.fromAny(weights, catalog: catalog).toProvider().decoder
     }
 
+    /// The date of a run that begins now, as yyyy-mm-dd.
+    static var today: String { Date.now.formatted(.iso8601.year().month().day()) }
+
     /// The environment of a run.
     ///
     /// - Parameters:
@@ -143,7 +146,7 @@ struct RecipeOptions: ParsableArguments {
             catalog: catalog,
             engine: engine,
             logger: Watch.logger,
-            today: Date.now.formatted(.iso8601.year().month().day())
+            today: Self.today
         )
         environment.openTable = DatasetTables.open
         environment.hub = HubDirectory.hub()

@@ -42,7 +42,7 @@ struct RunPrinter {
         let recipe = estimate.recipe
         let micro = recipe.train.globalBatchSize / recipe.train.microBatchSize
         let ranks = RankTable(estimate)
-        let tokens = recipe.train.globalBatchSize * recipe.dataset.seqLength
+        let tokens = recipe.train.globalBatchSize * recipe.rowLength
         let operations = run.model.trainingOperations(tokens: tokens)
         let schedule = LearningRateSchedule(
             optimizer: recipe.optimizer,
@@ -89,7 +89,10 @@ struct RunPrinter {
         }
         Output.table([
             ["recipe", recipe.name], ["scheme", recipe.peft.scheme == .none ? "full" : recipe.peft.scheme.rawValue],
-            ["samples", samples ?? "unknown: the data set is on the hub, and a dry run downloads no data"],
+            [
+                recipe.dataset.packsAhead ? "packed rows" : "samples",
+                samples ?? "unknown: the data set is on the hub, and a dry run downloads no data",
+            ],
             ["micro-batches per step", "\(micro) of \(recipe.train.microBatchSize)"],
             ["tokens per step", "at most \(grouped(tokens))"],
             [

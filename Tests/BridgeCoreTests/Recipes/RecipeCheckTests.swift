@@ -92,6 +92,25 @@ import Testing
         #expect(RecipeCheck(recipe, abilities: text).problems.count == 2)
     }
 
+    @Test func packedRowsHoldASampleAndExcludeOtherPacking() throws {
+        var recipe = try sound()
+        let length = recipe.dataset.seqLength
+        try recipe.apply(["dataset.packed_sequence_size=\(length)"])
+        #expect(RecipeCheck(recipe).problems.isEmpty)
+        #expect(recipe.rowLength == length)
+        // Megatron Bridge's value for none.
+        try recipe.apply(["dataset.packed_sequence_size=-1", "dataset.pack_sequences_in_batch=true"])
+        #expect(RecipeCheck(recipe).problems.isEmpty && recipe.rowLength == recipe.model.seqLength)
+        try recipe.apply(["dataset.packed_sequence_size=\(length - 1)", "preference.loss_type=dpo"])
+        let found = RecipeCheck(recipe, abilities: .init(packsSequences: false)).problems
+        let problems = found.filter { $0.hasPrefix("dataset.packed_sequence_size ") }
+        #expect(problems.count == 4, "\(problems)")
+        #expect(problems[0].contains("less than dataset.seq_length, which is \(length)"))
+        #expect(problems[1].contains("set dataset.pack_sequences_in_batch=false"))
+        #expect(problems[2].contains("pairs are not packed"))
+        #expect(problems[3].contains("this family cannot keep the samples of a row apart"))
+    }
+
     @Test func extremeNumbersAreProblemsAndNotCrashes() throws {
         for field in RecipeTable.fields where field.expectation.hasPrefix("a whole number") {
             for text in ["9223372036854775807", "-9223372036854775807"] {

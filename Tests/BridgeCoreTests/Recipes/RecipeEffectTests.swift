@@ -29,6 +29,11 @@ import Testing
         ("dataset.train_data_path=rows.jsonl", ["dataset.dataset_type=hf"], ["dataset.dataset_type=tokenized"]),
         ("dataset.image_folder=images", ["dataset.dataset_type=hf"], ["dataset.dataset_type=preloaded"]),
         ("dataset.num_images=2", ["dataset.dataset_type=preloaded"], ["dataset.dataset_type=mock"]),
+        (
+            "dataset.packing_algorithm=first_fit_decreasing", ["dataset.packed_sequence_size=-1"],
+            ["dataset.packed_sequence_size=4096"]
+        ),
+        ("dataset.prepared_path=kept", ["dataset.dataset_type=mock"], ["dataset.dataset_type=preloaded"]),
         ("dataset.loss_mode=full", ["dataset.dataset_type=tokenized"], ["dataset.dataset_type=preloaded"]),
         ("optimizer.adam_beta1=0.8", ["optimizer.optimizer=sgd"], ["optimizer.optimizer=adam"]),
         ("optimizer.sgd_momentum=0.8", [], ["optimizer.optimizer=sgd"]),

@@ -11,6 +11,9 @@ import Testing
         ("dataset.maker_name", "dataset.source.schema_adapter", "cord_v2", "medpix"),
         ("dataset.path_or_dataset", "dataset.source.path_or_dataset", "one", "two"),
         ("dataset.pack_sequences_in_batch", "dataset.enable_in_batch_packing", "true", "false"),
+        ("dataset.packed_sequence_size", "dataset.packed_sequence_specs.packed_sequence_size", "4096", "8192"),
+        ("dataset.packed_sequence_size", "dataset.offline_packing_specs.packed_sequence_size", "4096", "8192"),
+        ("dataset.prepared_path", "dataset.dataset_prepared_path", "one", "two"),
     ]
 
     @Test(arguments: renamed)
@@ -41,6 +44,24 @@ import Testing
         // The same value twice is not a conflict, and neither is a second value of one spelling.
         try recipe.apply(["\(old)=\(value)", "\(new)=\(value)"])
         try recipe.apply(["\(new)=\(value)", "\(new)=\(other)"])
+    }
+
+    /// Settings of packing that every run has are accepted, others are refused with what to set.
+    @Test(arguments: ["packed_sequence_specs", "offline_packing_specs"])
+    func furtherSettingsOfPackingAreAcceptedOrExplained(_ specs: String) throws {
+        var recipe = Recipe(name: "a")
+        try recipe.apply([
+            "dataset.\(specs).packed_sequence_size=4096", "dataset.\(specs).pad_cu_seqlens=false",
+            "dataset.\(specs).pad_seq_to_mult=1", "dataset.enable_offline_packing=false",
+        ])
+        #expect(recipe.dataset.packedSequenceSize == 4096)
+        for (setting, words) in [
+            ("packed_train_data_path=a.npy", "dataset.dataset_type=tokenized"), ("pad_seq_to_mult=8", "no padding"),
+            ("tokenizer_model_name=a", "that of the model"),
+        ] {
+            let error = #expect(throws: BridgeError.self) { try recipe.apply(["dataset.\(specs).\(setting)"]) }
+            #expect(error?.message.contains("is not supported: ") == true && error?.message.contains(words) == true)
+        }
     }
 
     @Test func aFileWithBothSpellingsIsRefusedWithTheLine() {

@@ -27,7 +27,7 @@ struct ActivationMemory {
         let (tensor, context) = (model.tensorModelParallelSize, model.contextParallelSize)
         let element = recipe.mixedPrecision == .bf16Mixed ? 2 : 4
         let sequences = recipe.train.microBatchSize * recipe.preference.sequencesPerSample
-        let tokens = sequences * model.seqLength / context
+        let tokens = sequences * recipe.rowLength / context
         let isSequenceParallel = model.sequenceParallel && tensor > 1
         let ownTokens = isSequenceParallel ? tokens / tensor : tokens
         let heads = decoder.numAttentionHeads / tensor

@@ -90,7 +90,7 @@ public struct RunEstimate {
     public var microBatches: Int { recipe.train.globalBatchSize / (recipe.train.microBatchSize * layout.data) }
 
     /// The number of tokens of a micro-batch that a context-parallel rank has.
-    var tokens: Int { recipe.train.microBatchSize * recipe.model.seqLength / layout.context }
+    var tokens: Int { recipe.train.microBatchSize * recipe.rowLength / layout.context }
 
     /// The rank with the most memory.
     public func heaviest() -> Rank {

@@ -56,7 +56,12 @@ enum HubDirectory {
 
     /// The processor of a model of any kind; no weights are needed.
     static func processor(_ text: String, _ catalog: PluginCatalog) throws -> any ModelProcessor {
-        try AutoBridge.forProcessing(resolve(text, for: .processor), catalog: catalog).processor()
+        try processing(text, catalog).processor()
+    }
+
+    /// A model of any kind for its processor; no weights are needed.
+    static func processing(_ text: String, _ catalog: PluginCatalog) throws -> AutoBridge {
+        try AutoBridge.forProcessing(resolve(text, for: .processor), catalog: catalog)
     }
 
     /// Uses the hub; Ctrl-C stops downloads cleanly, so that they can be resumed.

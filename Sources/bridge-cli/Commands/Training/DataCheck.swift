@@ -71,16 +71,18 @@ struct DataCheck: ParsableCommand {
         var finding = Finding()
         let location = opened.source.location(of: row)
         do {
-            let read = try opened.source.sample(at: row)
+            let samples = try opened.source.samples(at: row)
             do {
-                let (sample, outcome) = try opened.fitter.fit(read)
-                finding.statistics.count(sample, outcome)
-                if case .cut(let count) = outcome {
-                    finding.warning = "\(location): \(count) tokens at the end would be truncated"
-                }
-                if sample.supervisedCount == 0 {
-                    finding.bad =
-                        "\(location): no supervised token\(read.supervisedCount == 0 ? "" : " remains after truncation")"
+                for read in samples {
+                    let (sample, outcome) = try opened.fitter.fit(read)
+                    finding.statistics.count(sample, outcome)
+                    if case .cut(let count) = outcome {
+                        finding.warning = "\(location): \(count) tokens at the end would be truncated"
+                    }
+                    if sample.supervisedCount == 0 {
+                        finding.bad =
+                            "\(location): no supervised token\(read.supervisedCount == 0 ? "" : " remains after truncation")"
+                    }
                 }
             } catch let error as BridgeError {
                 finding.bad = "\(location): \(error.message)"

@@ -1,15 +1,16 @@
 import ArgumentParser
 
-/// Shows and checks the samples of a run before it starts.
+/// Prepares, shows and checks the samples of a run before it starts.
 struct DataCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "data",
-        abstract: "Show and check training data as tokens.",
+        abstract: "Prepare, show and check training data as tokens.",
         discussion: """
             EXAMPLES:
+              bridge data prepare --hf-model toy --data train.jsonl --output prepared
               bridge data preview --hf-model toy --data train.jsonl --row 3
               bridge data check --hf-model toy --data train.jsonl --seq-length 2048
             """,
-        subcommands: [DataPreview.self, DataCheck.self]
+        subcommands: [DataPrepare.self, DataPreview.self, DataCheck.self]
     )
 }
