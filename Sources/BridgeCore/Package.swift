@@ -23,7 +23,7 @@ let modules: [(name: String, uses: [String])] = [
     ("CheckpointFormats", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "TorchFiles", "ModelSchema"]),
     ("Recipes", ["JSONTree", "BridgeSupport", "ModelSchema", "Yams"]),
     ("NativeKernels", ["TensorRuntime", "BridgeSupport", "CFFI"]),
-    ("Network", ["BridgeSupport", "CFetch", "CSystem"]),
+    ("Network", ["JSONTree", "BridgeSupport", "CFetch", "CSystem", "Logging"]),
     (
         "Processing",
         ["JSONTree", "Imaging", "JinjaTemplates", "Tokenizers", "BridgeSupport", "ModelSchema", "Network"]
