@@ -37,6 +37,7 @@ enum RecipeForeignKeys {
         "comm_overlap.overlap_param_gather_with_optimizer_step": [false],
         "comm_overlap.align_param_gather": [false],
         "comm_overlap.tp_comm_overlap": [false],
+        "logger.mlflow_tags": [.null],
         "comm_overlap.overlap_p2p_comm": [false],
     ]
 

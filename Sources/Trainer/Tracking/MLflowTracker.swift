@@ -67,11 +67,19 @@ public final class MLflowTracker: TrainerCallback {
     private let logger: Logger
     private var run: String?
     private var metrics: [JSON] = []
+    /// The request in progress, and its values.
     private var sending: BackgroundTask?
+    private var pending: [JSON] = []
     private var sent = ContinuousClock.now
+    /// Whether the last request has failed.
+    private var isInterrupted = false
 
     /// The time between two requests with metrics.
     private static let interval = Duration.seconds(2)
+    /// The time between two requests to a server that is down.
+    private static let pause = Duration.seconds(60)
+    /// The largest number of values that are kept meanwhile.
+    private static let mostKept = 200_000
 
     /// A tracker.
     ///
@@ -127,8 +135,13 @@ public final class MLflowTracker: TrainerCallback {
             case .success: "FINISHED"
             case .failure: "FAILED"
             }
-        try sending?.wait()
-        sending = nil
+        if let task = sending {
+            sending = nil
+            do {
+                try task.wait()
+                pending = []
+            } catch { try keep(after: error) }
+        }
         try Self.send(metrics, of: run, to: service)
         metrics = []
         _ = try Self.request(
@@ -147,13 +160,32 @@ public final class MLflowTracker: TrainerCallback {
             ["key": .string(Self.key(tag)), "value": Self.number(value), "timestamp": time, "step": JSON(iteration)]
         }
         if let task = sending {
-            guard try task.wait(atMost: .zero) else { return }
+            do {
+                guard try task.wait(atMost: .zero) else { return }
+                (pending, isInterrupted) = ([], false)
+            } catch { try keep(after: error) }
             sending = nil
         }
-        guard metrics.count >= Self.mostMetrics || ContinuousClock.now - sent >= Self.interval else { return }
+        let age = ContinuousClock.now - sent
+        guard isInterrupted ? age >= Self.pause : metrics.count >= Self.mostMetrics || age >= Self.interval else {
+            return
+        }
         let (batch, service) = (metrics, service)
-        (metrics, sent) = ([], .now)
+        (pending, metrics, sent) = (metrics, [], .now)
         sending = BackgroundTask { try Self.send(batch, of: run, to: service) }
+    }
+
+    /// Keeps the values of a request that has failed, for a later one: the server may be down for a while.
+    private func keep(after error: any Error) throws {
+        let isTransient = (error as? BridgeError)?.code == .network
+        guard isTransient, pending.count + metrics.count <= Self.mostKept else { throw error }
+        (metrics, pending) = (pending + metrics, [])
+        if !isInterrupted {
+            logger.warning(
+                "\((error as? BridgeError)?.message ?? "\(error)"); training continues, and the values are sent later"
+            )
+        }
+        isInterrupted = true
     }
 
     private static func send(_ metrics: [JSON], of run: String, to service: JSONService) throws {
@@ -286,7 +318,12 @@ public final class MLflowTracker: TrainerCallback {
             default: ""
             }
         let name = path.prefix { $0 != "?" }
-        throw BridgeError(.network, "MLflow responds to \(name) with status \(response.status)\(reason)\(advice)")
+        // What the server refuses, it refuses again.
+        let isFinal = (400..<500).contains(response.status) && ![408, 425, 429].contains(response.status)
+        throw BridgeError(
+            isFinal ? .badConfiguration : .network,
+            "MLflow responds to \(name) with status \(response.status)\(reason)\(advice)"
+        )
     }
 
     private static func text(_ body: JSON, _ path: String) throws -> String {

@@ -144,4 +144,23 @@ import Testing
         let message = TrackedRun.message { try tracker.onTrainEnd(TrackedRun.end()) }
         #expect(message == "MLflow responds to runs/log-batch with status 500: the database is down", "\(message)")
     }
+
+    /// A request is sent at the latest with a thousand values, that is after 125 steps of eight.
+    @Test func aServerThatIsDownForAWhileGetsEveryValue() throws {
+        let tracker = try tracker()
+        try tracker.onTrainStart(TrackedRun.metadata, after: 0)
+        try scratch.write(Array("503".utf8), to: "status")
+        for iteration in 1...130 { try tracker.onStepEnd(TrackedRun.step(iteration, loss: Double(iteration))) }
+        try wait(until: "the request is refused twice") {
+            let log = try String(contentsOfFile: scratch.path("requests.jsonl"), encoding: .utf8)
+            // That of the parameters was before.
+            return log.components(separatedBy: "runs/log-batch").count >= 4
+        }
+        for iteration in 131...300 { try tracker.onStepEnd(TrackedRun.step(iteration, loss: Double(iteration))) }
+        try FileManager.default.removeItem(atPath: scratch.path("status"))
+        try tracker.onTrainEnd(TrackedRun.end())
+        let run = try #require(try runs().first)
+        #expect(values(run, "lm loss") == (1...300).map { [JSON($0), JSON(Double($0))] })
+        #expect(run["status"] == "FINISHED")
+    }
 }

@@ -50,7 +50,9 @@ enum RunCallbacks {
     }
 
     /// Whether a variable of the environment is a tracker's.
-    static func isOfTracker(_ name: String) -> Bool { ["WANDB_", "MLFLOW_"].contains(where: name.hasPrefix) }
+    static func isOfTracker(_ name: String) -> Bool {
+        name == UserPython.variable || ["WANDB_", "MLFLOW_"].contains(where: name.hasPrefix)
+    }
 
     /// Sets the projects of trackers that the environment names and the recipe does not.
     static func fillTrackers(of recipe: inout Recipe) {
