@@ -4,6 +4,8 @@ import JSONTree
 import TestSupport
 import Testing
 
+@testable import bridge
+
 /// Trackers of a run, and a run that is watched, as the command line has them.
 @Suite struct TrackingTests {
     private let bench: TrainBench
@@ -37,6 +39,12 @@ import Testing
         expect(outcome, failsWith: 64, mentioning: "logger.mlflow_experiment is e", "MLFLOW_TRACKING_URI")
         let described = try run("plan", ["logger.wandb_project=p", "--dry-run"])
         #expect(described.status == 0, "\(described.errors)")
+    }
+
+    @Test func filesOfATrackerDoNotGoIntoTheModel() throws {
+        let toy = bench.scratch.path("toy")
+        let outcome = try run("inside", ["logger.wandb_project=p", "logger.wandb_save_dir=\(toy)"])
+        expect(outcome, failsWith: 64, mentioning: "logger.wandb_save_dir is \(toy)", "choose a directory outside it")
     }
 
     @Test func weightsAndBiasesCanBeDisabled() throws {
@@ -73,6 +81,20 @@ import Testing
         #expect(losses.count == 6 && run["status"] == "FINISHED")
         #expect(run[path: "params"]?["train.train_iters"] == "6")
         #expect(run[path: "params"]?["model.architecture"] == "MistralForCausalLM")
+    }
+
+    @Test func ranksOfOtherHostsGetTheVariablesOfTrackers() {
+        let names = ["WANDB_API_KEY", "HOME", "MLFLOW_TRACKING_URI", "BRIDGE_PYTHON"]
+        func words(hostfile: String?) -> [String] {
+            RankLauncher(ranksPerHost: 1, hostfile: hostfile, advice: "")
+                .words(arguments: ["train"], program: "bridge", cores: 4, threads: nil, variables: names)
+        }
+        let given = words(hostfile: "hosts").joined(separator: " ")
+        #expect(
+            given.contains("-x BRIDGE_PYTHON -x MLFLOW_TRACKING_URI -x WANDB_API_KEY") && !given.contains("HOME"),
+            "\(given)"
+        )
+        #expect(!words(hostfile: nil).joined(separator: " ").contains("WANDB"))
     }
 
     @Test func aRunIsShownFromItsDirectory() throws {

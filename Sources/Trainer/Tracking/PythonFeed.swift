@@ -41,7 +41,6 @@ final class PythonFeed {
         process.environment = ChildEnvironment.withoutRanks
         (process.standardInput, process.standardOutput, process.standardError) = (theirs, theirs, errors)
         do { try process.run() } catch {
-            Glibc.close(descriptor)
             throw BridgeError(.badConfiguration, "\(program) could not be started: \(error.localizedDescription)")
         }
     }
@@ -112,11 +111,16 @@ final class PythonFeed {
 
     /// The error of a script that has ended, with the last line that it printed.
     private func ended() -> BridgeError {
-        process.waitUntilExit()
+        close()
+        guard !process.isRunning else {
+            return BridgeError(.network, "\(program) has closed the pipe, and does not end")
+        }
         try? errors.seek(toOffset: 0)
         let printed = String(decoding: (try? errors.readToEnd()) ?? Data(), as: UTF8.self)
-        let last = printed.split(separator: "\n").last.map { ": \($0)" } ?? ""
-        let how = process.terminationReason == .exit ? "status" : "signal"
+        let isExit = process.terminationReason == .exit
+        // What was printed before a signal is not its reason.
+        let last = isExit ? printed.split(separator: "\n").last.map { ": \($0)" } ?? "" : ""
+        let how = isExit ? "status" : "signal"
         return BridgeError(.badConfiguration, "\(program) ended with \(how) \(process.terminationStatus)\(last)")
     }
 }

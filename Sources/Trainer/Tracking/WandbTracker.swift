@@ -155,8 +155,10 @@ public final class WandbTracker: TrainerCallback {
                 given.update(id=first["id"], resume="allow")
             run = wandb.init(settings=wandb.Settings(**options), **given)
             # The directory of a run is that of its files.
-            place = os.path.dirname(run.dir) if getattr(run, "offline", False) else None
-            reply(id=run.id, url=getattr(run, "url", None), sync=place)
+            if getattr(run, "offline", False):
+                reply(id=run.id, sync=os.path.dirname(run.dir))
+            else:
+                reply(id=run.id, url=getattr(run, "url", None))
         except Exception as error:
             fail(error)
         code = 1
