@@ -43,11 +43,16 @@ let package = Package(
             .executableTarget(
                 name: "bridge",
                 dependencies: [
-                    core, "Trainer", "Datasets", "Parquet", "PluginScaffold", "Diagnosis", "ModelCards",
+                    core, "Trainer", "Datasets", "Parquet", "PluginScaffold", "Diagnosis", "ModelCards", "CLineEditor",
                     .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 ],
                 path: "Sources/bridge-cli",
                 swiftSettings: strict
+            ),
+            .target(
+                name: "CLineEditor",
+                path: "Sources/CLineEditor",
+                linkerSettings: [.linkedLibrary("edit")]
             ),
             .target(
                 name: "CCompression",

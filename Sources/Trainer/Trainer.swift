@@ -17,7 +17,7 @@ public final class Trainer {
         case interrupted
         /// The limit of time or steps for one process was reached.
         case limit
-        /// The validation loss has not become smaller for `train.patience` validations.
+        /// The metric of validations has not become better for `train.patience` validations.
         case patience
     }
 
@@ -144,7 +144,7 @@ public final class Trainer {
                 }
                 hasValidated = outcome.validation != nil
                 lastValidation = outcome.validation ?? lastValidation
-                isBest = outcome.validation.map { progress.add($0) } ?? false
+                isBest = outcome.validation.map { progress.add($0, by: train.metricForBestModel) } ?? false
             }
             let isLast = progress.iteration == train.trainIters
             let end = isLast ? nil : try reasonToStop(start, shouldStop, hasValidated: hasValidated)

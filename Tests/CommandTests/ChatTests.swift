@@ -1,5 +1,6 @@
 import BridgeCore
 import Foundation
+import JSONTree
 import TestSupport
 import Testing
 
@@ -95,7 +96,7 @@ import Testing
     }
 
     @Test func anInterruptDiscardsWhatIsTypedAndEndsTheChatOnAnEmptyLine() throws {
-        let arguments = ["chat", "--hf-model", directory("mistral")] + Self.options
+        let arguments = ["chat", "--hf-model", directory("mistral"), "--no-history"] + Self.options
         let (bytes, status) = try PseudoTerminal.run(
             arguments,
             atEachPrompt: ["half a line\u{3}", "/help\n", "\u{3}"]
@@ -107,6 +108,100 @@ import Testing
         #expect(text.contains("/reset"), "\(text)")
         let (_, end) = try PseudoTerminal.run(arguments, atEachPrompt: ["\u{4}"])
         #expect(end == 0)
+    }
+
+    /// Keys as a terminal sends them: Home and the right arrow, then the up arrow for the line before, also in a later chat.
+    @Test func linesAreEditedAndComeBack() throws {
+        let scratch = try TemporaryDirectory()
+        let environment = ["TERM": "xterm", "XDG_STATE_HOME": scratch.path("state")]
+        let arguments = ["chat", "--hf-model", directory("mistral")] + Self.options
+        let (bytes, status) = try PseudoTerminal.run(
+            arguments,
+            atEachPrompt: ["/elp\u{1b}[H\u{1b}[Ch\n", "\u{1b}[A\n", "\u{4}"],
+            environment: environment
+        )
+        let text = String(decoding: bytes, as: UTF8.self)
+        #expect(status == 0 && text.components(separatedBy: "list these commands").count == 3, "\(text)")
+        let history = scratch.path("state/bridge/chat_history")
+        let attributes = try FileManager.default.attributesOfItem(atPath: history)
+        #expect((attributes[.posixPermissions] as? Int) == 0o600)
+        let (later, _) = try PseudoTerminal.run(
+            arguments,
+            atEachPrompt: ["\u{1b}[A\n", "\u{4}"],
+            environment: environment
+        )
+        #expect(String(decoding: later, as: UTF8.self).contains("list these commands"))
+        let (none, _) = try PseudoTerminal.run(
+            arguments + ["--no-history"],
+            atEachPrompt: ["\u{1b}[A/nothing\n", "\u{4}"],
+            environment: environment
+        )
+        #expect(String(decoding: none, as: UTF8.self).contains("/nothing is not a command"))
+        // A file that is no history is replaced.
+        try scratch.write(Array("not a history".utf8), to: "state/bridge/chat_history")
+        let (_, last) = try PseudoTerminal.run(
+            arguments,
+            atEachPrompt: ["/help\n", "\u{4}"],
+            environment: environment
+        )
+        #expect(last == 0)
+        #expect(try String(contentsOfFile: history, encoding: .utf8).contains("/help"))
+    }
+
+    /// What a terminal marks as pasted is one message with its line ends; what follows it is typed.
+    @Test func pastedLinesAreOneMessage() throws {
+        let scratch = try TemporaryDirectory()
+        let (bytes, status) = try PseudoTerminal.run(
+            ["chat", "--hf-model", directory("mistral"), "--no-history"] + Self.options,
+            atEachPrompt: [
+                "Say: \u{1b}[200~first\rzweite Zeile: ä\r\u{1b}[201~!\n", "/save \(scratch.path("chat.json"))\n",
+                "\u{4}",
+            ],
+            environment: ["TERM": "xterm"]
+        )
+        #expect(status == 0, "\(String(decoding: bytes, as: UTF8.self))")
+        let messages = try #require(try JSON(contentsOf: scratch.path("chat.json")).array)
+        #expect(messages.map { $0["role"]?.string } == ["user", "assistant"])
+        #expect(messages.first?["content"]?.string == "Say: first\nzweite Zeile: ä!")
+    }
+
+    @Test func aSystemMessageIsSetAndRemoved() throws {
+        let outcome = try chat("ministral3", "/system Be brief.", "Hello", "/undo", "/system", "Hello")
+        #expect(outcome.status == 0 && Self.holdsNotesOnly(outcome.errors), "\(outcome.errors)")
+        #expect(
+            outcome.output
+                == (try generated("ministral3", "Hello", "--system", "Be brief.") + generated("ministral3", "Hello"))
+        )
+    }
+
+    @Test func aSavedConversationIsContinued() throws {
+        let scratch = try TemporaryDirectory()
+        let file = scratch.path("chat.json")
+        let whole = try chat("gemma3", "/image \(image("rgb.png"))", "Hello", "/save \(file)", "And now?", "/stats")
+        #expect(whole.status == 0, "\(whole.errors)")
+        #expect(whole.errors.contains("saved 1 question to \(file)"))
+        let stats =
+            /prompt and conversation: \d+ tokens; answer: 6 tokens, the first after [\d.]+ s, then [\d.]+ tokens\/s/
+        #expect(whole.errors.contains(stats), "\(whole.errors)")
+        let rest = try chat("gemma3", "/load \(file)", "And now?")
+        #expect(rest.status == 0 && whole.output.hasSuffix(rest.output) && !rest.output.isEmpty, "\(rest.errors)")
+        // The same file for another command: it ends with an answer, and a chat that is undone asks again.
+        let again = try chat("gemma3", "/load \(file)", "/undo", "/image \(image("rgb.png"))", "Hello")
+        #expect(whole.output.hasPrefix(again.output))
+        let refused = try chat(
+            "mistral",
+            "/undo",
+            "/save",
+            "/save \(file)",
+            "/load",
+            "/load \(scratch.path("none.json"))",
+            "/stats"
+        )
+        #expect(refused.status == 1)
+        for words in [
+            "there is no message to remove", "/save requires the path", "already exists", "/load requires the path",
+            "none.json", "there is no answer yet",
+        ] { #expect(refused.errors.contains(words), "\(words)") }
     }
 
     @Test func aResetRemovesTheFirstTurn() throws {

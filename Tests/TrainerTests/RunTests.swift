@@ -276,8 +276,40 @@ import Trainer
         let run = try Run(recipe, validation: Rows())
         let outcome = try run.trainer.run()
         #expect(run.log.validations.map(\.loss) == run.log.validations.map(\.loss).sorted(by: >))
-        #expect(outcome.best?.loss == run.log.validations.last?.loss && outcome.best?.iteration == 4)
+        #expect(outcome.best?.value == run.log.validations.last?.loss && outcome.best?.iteration == 4)
         #expect(try NativeCheckpoint.iterations(in: directory.path("run")).map(\.iteration) == [1, 2, 4, 5])
+    }
+
+    /// The largest token accuracy, not the smallest loss, and the same after a resume.
+    @Test func theBestValidationIsThatOfTheMetric() throws {
+        let directory = try TemporaryDirectory()
+        func made(_ save: String) -> Recipe {
+            var recipe = recipe(save: save)
+            (recipe.optimizer.lr, recipe.optimizer.minLR) = (2e-2, 2e-2)
+            (recipe.train.trainIters, recipe.train.evalInterval, recipe.train.evalIters) = (12, 1, 2)
+            (recipe.train.metricForBestModel, recipe.checkpoint.keepBest) = (.tokenAccuracy, true)
+            (recipe.checkpoint.saveInterval, recipe.checkpoint.mostRecentK) = (6, 1)
+            return recipe
+        }
+        let run = try Run(made(directory.path("run")), validation: Rows(length: 7, words: 60))
+        let outcome = try run.trainer.run()
+        let values = try run.log.validations.map { try #require($0.tokenAccuracy) }
+        let (highest, losses) = (try #require(values.max()), run.log.validations.map(\.loss))
+        let (first, smallest) = (try #require(values.firstIndex(of: highest)), try #require(losses.min()))
+        #expect(highest > values[0] && first != losses.firstIndex(of: smallest))
+        #expect(outcome.best == RunProgress.Best(iteration: first + 1, value: highest, metric: .tokenAccuracy))
+        let kept = try NativeCheckpoint.iterations(in: directory.path("run")).map(\.iteration)
+        #expect(kept == Set([first + 1, 12]).sorted())
+        var half = made(directory.path("parts"))
+        half.train.exitInterval = 6
+        _ = try Run(half, validation: Rows(length: 7, words: 60)).trainer.run()
+        let rest = try Run(made(directory.path("parts")), validation: Rows(length: 7, words: 60)).trainer.run()
+        #expect(rest.best == outcome.best)
+        // By another metric none was the best so far.
+        var other = made(directory.path("parts"))
+        (other.train.metricForBestModel, other.train.trainIters) = (.loss, 13)
+        let last = try Run(other, validation: Rows(length: 7, words: 60)).trainer.run()
+        #expect(last.best?.iteration == 13 && last.best?.metric == .loss)
     }
 
     @Test func aValidationChangesNoParameter() throws {

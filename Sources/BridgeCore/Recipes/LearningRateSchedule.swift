@@ -14,13 +14,13 @@ public struct LearningRateSchedule: Sendable, Equatable {
     public var initial: Double
     /// The number of warm-up steps; not an integer if it is a fraction of the decay steps.
     public var warmupSteps: Double
-    /// The step at which the minimum learning rate is reached.
+    /// The step at which the minimum learning rate is reached; not an integer if it is a fraction of the steps.
     public var decaySteps: Double
     /// The decay style after the warm-up.
     public var style: Recipe.SchedulerSection.Style
     /// The style of WSD's final decay.
     public var wsdStyle: Recipe.WSDDecay
-    /// The number of steps of WSD's final decay.
+    /// The number of steps of WSD's final decay; not an integer if it is a fraction of the decay steps.
     public var wsdDecaySteps: Double
     /// The weight decay at the first step.
     public var startWeightDecay: Double
@@ -41,12 +41,14 @@ public struct LearningRateSchedule: Sendable, Equatable {
         maximum = optimizer.lr
         minimum = optimizer.minLR
         initial = scheduler.lrWarmupInit
-        decaySteps = Double(scheduler.lrDecayIters ?? trainIters)
+        decaySteps = scheduler.decaySteps(of: trainIters)
         warmupSteps =
             scheduler.lrWarmupFraction.map { [decaySteps] in $0 * decaySteps } ?? Double(scheduler.lrWarmupIters)
         style = scheduler.lrDecayStyle
         wsdStyle = scheduler.lrWSDDecayStyle
-        wsdDecaySteps = Double(scheduler.lrWSDDecayIters ?? 0)
+        wsdDecaySteps =
+            scheduler.lrWSDDecayFraction.map { [decaySteps] in $0 * decaySteps }
+            ?? Double(scheduler.lrWSDDecayIters ?? 0)
         startWeightDecay = scheduler.startWeightDecay ?? optimizer.weightDecay
         endWeightDecay = scheduler.endWeightDecay ?? optimizer.weightDecay
         weightDecayStyle = scheduler.weightDecayIncrStyle

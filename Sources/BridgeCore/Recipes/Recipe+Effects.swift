@@ -181,7 +181,7 @@ extension Recipe {
                 "optimizer.optimizer is adam; set optimizer.optimizer=sgd, or remove the setting"
             ) { $0.optimizer.optimizer != .sgd },
             Ineffective(
-                ["scheduler.lr_wsd_decay_style", "scheduler.lr_wsd_decay_iters"],
+                ["scheduler.lr_wsd_decay_style", "scheduler.lr_wsd_decay_iters", "scheduler.lr_wsd_decay_fraction"],
                 "scheduler.lr_decay_style is not WSD; set scheduler.lr_decay_style=WSD, or remove the setting"
             ) { $0.scheduler.lrDecayStyle != .wsd },
             Ineffective(
@@ -189,7 +189,15 @@ extension Recipe {
                 "scheduler.lr_decay_style is constant, so the learning rate does not decay; set another style"
             ) { $0.scheduler.lrDecayStyle == .constant },
             Ineffective(
+                ["scheduler.lr_wsd_decay_iters"],
+                "scheduler.lr_wsd_decay_fraction is set and takes precedence; set scheduler.lr_wsd_decay_fraction=null"
+            ) { $0.scheduler.lrWSDDecayFraction != nil },
+            Ineffective(
                 ["scheduler.lr_decay_iters"],
+                "scheduler.lr_decay_fraction is set and takes precedence; set scheduler.lr_decay_fraction=null"
+            ) { $0.scheduler.lrDecayFraction != nil },
+            Ineffective(
+                ["scheduler.lr_decay_iters", "scheduler.lr_decay_fraction"],
                 "scheduler.lr_decay_style is constant, so the learning rate does not decay; set another style"
             ) { $0.scheduler.lrDecayStyle == .constant && $0.scheduler.lrWarmupFraction == nil },
             Ineffective(
@@ -299,7 +307,10 @@ extension Recipe {
                 "train.eval_interval is 0, so there is no validation; set train.eval_interval"
             ) { $0.train.evalInterval == 0 && $0.train.evalsPerEpoch == nil },
             Ineffective(
-                ["checkpoint.keep_best", "train.patience", "train.evals_per_epoch", "dataset.val_set_size"],
+                [
+                    "checkpoint.keep_best", "train.patience", "train.metric_for_best_model", "train.evals_per_epoch",
+                    "dataset.val_set_size",
+                ],
                 "there is no validation; set train.eval_iters, and dataset.valid_data_path or dataset.val_set_size"
             ) { !validates($0) },
             Ineffective(

@@ -64,6 +64,18 @@ extension Recipe {
         case full
     }
 
+    /// A metric of a validation, under its name in the log.
+    public enum BestMetric: String, Sendable, CaseIterable {
+        /// The loss; smaller is better.
+        case loss
+        /// The share of supervised tokens that are the most likely ones.
+        case tokenAccuracy = "token_accuracy"
+        /// The share of pairs whose chosen answer has the larger reward.
+        case rewardAccuracy = "rewards/accuracies"
+        /// The mean difference of the rewards of chosen and rejected answers.
+        case rewardMargin = "rewards/margins"
+    }
+
     /// Steps and batches.
     public struct TrainSection: Sendable, Equatable {
         /// The number of samples in a forward pass.
@@ -78,8 +90,10 @@ extension Recipe {
         public var evalInterval = 30
         /// The number of validations in a pass over the training samples, instead of `evalInterval`.
         public var evalsPerEpoch: Int?
-        /// Ends the run after this number of consecutive validations without a smaller loss; nil for never.
+        /// Ends the run after this number of consecutive validations that are no better than the best one; nil for never.
         public var patience: Int?
+        /// The metric by which one validation is better than another.
+        public var metricForBestModel = BestMetric.loss
         /// The number of global batches in a validation.
         public var evalIters = 32
         /// Saves a checkpoint and exits after this number of minutes; nil for never.

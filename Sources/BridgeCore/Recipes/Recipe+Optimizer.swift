@@ -70,10 +70,14 @@ extension Recipe {
         public var lrWarmupInit = 0.0
         /// The step at which the minimum learning rate is reached; nil for `train.trainIters`.
         public var lrDecayIters: Int?
+        /// The same as a fraction of the run's steps; nil for `lrDecayIters`.
+        public var lrDecayFraction: Double?
         /// The style of WSD's final decay: linear, cosine, exponential or minus_sqrt.
         public var lrWSDDecayStyle = WSDDecay.exponential
         /// The number of steps of WSD's final decay.
         public var lrWSDDecayIters: Int?
+        /// The same as a fraction of the decay steps; nil for `lrWSDDecayIters`.
+        public var lrWSDDecayFraction: Double?
         /// The weight decay at the first step; nil for `optimizer.weightDecay`.
         public var startWeightDecay: Double?
         /// The weight decay at the last step; nil for `optimizer.weightDecay`.
@@ -83,6 +87,13 @@ extension Recipe {
 
         /// The default.
         public init() {}
+
+        /// The step at which the minimum learning rate is reached; not an integer if it is a fraction of a run's steps.
+        ///
+        /// - Parameter trainIters: The number of steps of the run.
+        public func decaySteps(of trainIters: Int) -> Double {
+            lrDecayFraction.map { $0 * Double(trainIters) } ?? Double(lrDecayIters ?? trainIters)
+        }
     }
 
     /// The style of WSD's final decay.

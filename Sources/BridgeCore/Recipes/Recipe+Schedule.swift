@@ -14,7 +14,7 @@ extension Recipe {
         guard keys.contains("train.train_iters"), before > 0, after > 0, after < before else { return [] }
         func scaled(_ steps: Int) -> Int { Int(saturating: Double(steps) * Double(after) / Double(before)) }
         var notes: [String] = []
-        let end = scheduler.lrDecayIters ?? after
+        let end = Int(saturating: scheduler.decaySteps(of: after))
         if !keys.contains("scheduler.lr_warmup_iters"), scheduler.lrWarmupFraction == nil,
             scheduler.lrWarmupIters >= end
         {
@@ -25,7 +25,9 @@ extension Recipe {
             )
             scheduler.lrWarmupIters = steps
         }
-        if !keys.contains("scheduler.lr_wsd_decay_iters"), let decay = scheduler.lrWSDDecayIters, decay > end {
+        if !keys.contains("scheduler.lr_wsd_decay_iters"), scheduler.lrWSDDecayFraction == nil,
+            let decay = scheduler.lrWSDDecayIters, decay > end
+        {
             let steps = max(1, scaled(decay))
             notes.append(
                 "scheduler.lr_wsd_decay_iters follows train.train_iters: \(steps) of \(after) steps instead of "

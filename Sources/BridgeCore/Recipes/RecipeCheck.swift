@@ -93,6 +93,14 @@ public struct RecipeCheck: Sendable {
         }
         if let count = train.evalsPerEpoch { require("train.evals_per_epoch", count, in: 1...1 << 20) }
         if let count = recipe.checkpoint.savesPerEpoch { require("checkpoint.saves_per_epoch", count, in: 1...1 << 20) }
+        require(
+            !recipe.preference.isOn || train.metricForBestModel != .tokenAccuracy,
+            "\(key: "train.metric_for_best_model") is token_accuracy, which pairs of answers do not have; choose loss, rewards/accuracies or rewards/margins"
+        )
+        require(
+            recipe.preference.isOn || [.loss, .tokenAccuracy].contains(train.metricForBestModel),
+            "\(key: "train.metric_for_best_model") is \(train.metricForBestModel.rawValue), which only pairs of answers have; choose loss or token_accuracy, or set \(key: "preference.loss_type")"
+        )
         if let patience = train.patience { require("train.patience", patience, in: 1...1 << 31) }
         let apart = dataset.valSetSize
         require(
@@ -186,9 +194,21 @@ public struct RecipeCheck: Sendable {
             optimizer.clipGrad >= 0,
             "\(key: "optimizer.clip_grad") is \(optimizer.clipGrad), expected 0 (no limit) or more"
         )
-        let decay = scheduler.lrDecayIters ?? recipe.train.trainIters
-        let decayKey = scheduler.lrDecayIters == nil ? "train.train_iters" : "scheduler.lr_decay_iters"
-        require("scheduler.lr_decay_iters", decay, in: 1...1 << 31)
+        let decay = scheduler.decaySteps(of: recipe.train.trainIters)
+        let decayKey =
+            scheduler.lrDecayFraction != nil
+            ? "scheduler.lr_decay_fraction"
+            : scheduler.lrDecayIters == nil ? "train.train_iters" : "scheduler.lr_decay_iters"
+        if let iters = scheduler.lrDecayIters { require("scheduler.lr_decay_iters", iters, in: 1...1 << 31) }
+        for (name, fraction) in [
+            ("lr_decay_fraction", scheduler.lrDecayFraction), ("lr_wsd_decay_fraction", scheduler.lrWSDDecayFraction),
+        ] {
+            guard let fraction else { continue }
+            require(
+                fraction > 0 && fraction <= 1,
+                "\(key: "scheduler.\(name)") is \(fraction), expected more than 0 and at most 1"
+            )
+        }
         if let fraction = scheduler.lrWarmupFraction {
             require(
                 fraction >= 0 && fraction < 1,
@@ -196,15 +216,17 @@ public struct RecipeCheck: Sendable {
             )
         } else {
             require(
-                scheduler.lrWarmupIters >= 0 && scheduler.lrWarmupIters < max(decay, 1),
-                "\(key: "scheduler.lr_warmup_iters") is \(scheduler.lrWarmupIters), expected 0 or more and less than \(key: decayKey), which is \(decay)"
+                scheduler.lrWarmupIters >= 0 && Double(scheduler.lrWarmupIters) < max(decay, 1),
+                "\(key: "scheduler.lr_warmup_iters") is \(scheduler.lrWarmupIters), expected 0 or more and less than the decay steps of "
+                    + "\(key: decayKey), which are \(ByteFormat.rounded(decay, digits: 1))"
             )
         }
-        if scheduler.lrDecayStyle == .wsd {
+        if scheduler.lrDecayStyle == .wsd, scheduler.lrWSDDecayFraction == nil {
             let iters = scheduler.lrWSDDecayIters
             require(
-                iters.map { $0 > 0 && $0 <= decay } ?? false,
-                "\(key: "scheduler.lr_wsd_decay_iters") is \(iters.map(String.init) ?? "not set"), expected 1 to \(decay) for the style WSD"
+                iters.map { $0 > 0 && Double($0) <= decay } ?? false,
+                "\(key: "scheduler.lr_wsd_decay_iters") is \(iters.map(String.init) ?? "not set"), expected 1 to "
+                    + "\(ByteFormat.rounded(decay, digits: 1)) for the style WSD, or \(key: "scheduler.lr_wsd_decay_fraction")"
             )
         }
         let start = scheduler.startWeightDecay ?? optimizer.weightDecay

@@ -101,6 +101,7 @@ extension Recipe.MixedPrecision: ConfigurationValue {}
 extension Recipe.OptimizerSection.Kind: ConfigurationValue {}
 extension Recipe.SchedulerSection.Style: ConfigurationValue {}
 extension Recipe.WSDDecay: ConfigurationValue {}
+extension Recipe.BestMetric: ConfigurationValue {}
 extension Recipe.WeightDecayStyle: ConfigurationValue {}
 extension Recipe.DatasetSection.Kind: ConfigurationValue {}
 extension Recipe.DatasetSection.Blend: ConfigurationValue {}

@@ -270,7 +270,7 @@ extension RecipeTable {
         RecipeField(
             "checkpoint.keep_best",
             \.checkpoint.keepBest,
-            "Whether the checkpoint with the smallest validation loss is written and kept, whatever checkpoint.most_recent_k is."
+            "Whether the checkpoint of the best validation, by train.metric_for_best_model, is written and kept, whatever checkpoint.most_recent_k is."
         ),
         RecipeField(
             "checkpoint.most_recent_k",

@@ -114,7 +114,12 @@ extension RecipeTable {
         RecipeField(
             "train.patience",
             \.train.patience,
-            "Ends the run after this number of consecutive validations without a smaller loss (early stopping); null for never."
+            "Ends the run after this number of consecutive validations that are no better than the best one (early stopping); null for never."
+        ),
+        RecipeField(
+            "train.metric_for_best_model",
+            \.train.metricForBestModel,
+            "The metric of a validation that train.patience and checkpoint.keep_best compare: the smallest loss, or the largest of another metric."
         ),
         // Megatron Bridge moved these two to the section validation in 0.4.
         RecipeField(
@@ -275,6 +280,11 @@ extension RecipeTable {
             "The step at which the minimum learning rate is reached; null for train.train_iters."
         ),
         RecipeField(
+            "scheduler.lr_decay_fraction",
+            \.scheduler.lrDecayFraction,
+            "The step at which the minimum learning rate is reached as a fraction of train.train_iters, more than 0 to 1; null for scheduler.lr_decay_iters."
+        ),
+        RecipeField(
             "scheduler.lr_wsd_decay_style",
             \.scheduler.lrWSDDecayStyle,
             "The decay style of the final phase of WSD."
@@ -282,7 +292,12 @@ extension RecipeTable {
         RecipeField(
             "scheduler.lr_wsd_decay_iters",
             \.scheduler.lrWSDDecayIters,
-            "The number of steps of the final decay phase of WSD; required with WSD."
+            "The number of steps of the final decay phase of WSD; with WSD either this or scheduler.lr_wsd_decay_fraction is required."
+        ),
+        RecipeField(
+            "scheduler.lr_wsd_decay_fraction",
+            \.scheduler.lrWSDDecayFraction,
+            "The final decay phase of WSD as a fraction of the decay steps, more than 0 to 1; null for scheduler.lr_wsd_decay_iters."
         ),
         RecipeField(
             "scheduler.start_weight_decay",

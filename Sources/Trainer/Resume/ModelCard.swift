@@ -58,7 +58,7 @@ struct ModelCard {
         if let loss { rows.append(("Training loss", String(format: "%.4f", loss))) }
         if let validation { rows.append(("Validation loss", String(format: "%.4f", validation.loss))) }
         if let best = progress.best {
-            rows.append(("Best validation loss", String(format: "%.4f after step %d", best.loss, best.iteration)))
+            rows.append(("Best \(best.metric.title)", String(format: "%.4f after step %d", best.value, best.iteration)))
         }
         let table = rows.map { "| \($0) | \($1.replacingOccurrences(of: "|", with: "\\|")) |" }
         return """

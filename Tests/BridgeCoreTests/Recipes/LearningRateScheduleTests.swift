@@ -31,6 +31,26 @@ import Testing
         #expect(increments == Set(Recipe.WeightDecayStyle.allCases.map(\.rawValue)))
     }
 
+    /// Fractions of a run's steps are the same schedule as their numbers.
+    @Test(arguments: ["WSD", "cosine", "linear"]) func fractionsAreNumbersOfSteps(_ style: String) throws {
+        func schedule(_ settings: [String]) throws -> LearningRateSchedule {
+            var recipe = Recipe(name: "fractions")
+            try recipe.apply(
+                ["scheduler.lr_decay_style=\(style)", "train.train_iters=80", "optimizer.min_lr=1e-6"] + settings
+            )
+            return LearningRateSchedule(recipe)
+        }
+        let fractions = try schedule([
+            "scheduler.lr_decay_fraction=0.75", "scheduler.lr_wsd_decay_fraction=0.4",
+            "scheduler.lr_warmup_fraction=0.1",
+        ])
+        let steps = try schedule([
+            "scheduler.lr_decay_iters=60", "scheduler.lr_wsd_decay_iters=24", "scheduler.lr_warmup_iters=6",
+        ])
+        #expect(fractions.decaySteps == 60 && fractions.wsdDecaySteps == 24)
+        for step in 0...80 { #expect(fractions.learningRate(at: step) == steps.learningRate(at: step), "step \(step)") }
+    }
+
     @Test(arguments: try cases.get().indices) func everyStepHasTheRecordedValues(_ index: Int) throws {
         let recorded = try Self.cases.get()[index]
         let schedule = LearningRateSchedule(try recipe(recorded))

@@ -38,6 +38,14 @@ import Testing
         ("optimizer.adam_beta1=0.8", ["optimizer.optimizer=sgd"], ["optimizer.optimizer=adam"]),
         ("optimizer.sgd_momentum=0.8", [], ["optimizer.optimizer=sgd"]),
         ("scheduler.lr_wsd_decay_iters=7", [], ["scheduler.lr_decay_style=WSD"]),
+        ("scheduler.lr_wsd_decay_fraction=0.1", [], ["scheduler.lr_decay_style=WSD"]),
+        (
+            "scheduler.lr_wsd_decay_iters=7", ["scheduler.lr_decay_style=WSD", "scheduler.lr_wsd_decay_fraction=0.1"],
+            ["scheduler.lr_wsd_decay_fraction=null"]
+        ),
+        ("scheduler.lr_decay_iters=70", ["scheduler.lr_decay_fraction=0.5"], ["scheduler.lr_decay_fraction=null"]),
+        ("scheduler.lr_decay_fraction=0.5", ["scheduler.lr_decay_style=constant"], ["scheduler.lr_decay_style=linear"]),
+        ("train.metric_for_best_model=token_accuracy", ["train.eval_interval=0"], ["train.evals_per_epoch=1"]),
         ("optimizer.min_lr=1e-7", ["scheduler.lr_decay_style=constant"], ["scheduler.lr_decay_style=linear"]),
         ("scheduler.lr_decay_iters=70", ["scheduler.lr_decay_style=constant"], ["scheduler.lr_warmup_fraction=0.1"]),
         ("scheduler.lr_warmup_iters=7", ["scheduler.lr_warmup_fraction=0.1"], ["scheduler.lr_warmup_fraction=null"]),

@@ -8,12 +8,19 @@ struct Chat: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Chat with a model.",
         discussion: """
-            Each line is a message; the model gets the conversation so far. Ctrl-C stops an answer; at the prompt it \
-            discards the line, and ends the program if the line is empty. Lines that begin with a slash are commands:
-              /image PATH   add an image to the next message
-              /reset        start a new conversation
-              /help         list these commands
-              /exit         end the program, like Ctrl-D
+            Each line is a message, and so are several lines that are pasted; the model gets the conversation so far. \
+            Lines are edited with the arrow keys, earlier ones come back with up and down, and Ctrl-R searches them. \
+            Ctrl-C stops an answer; at the prompt it discards the line, and ends the program if the line is empty. Lines \
+            that begin with a slash are commands:
+              /image PATH    add an image to the next message
+              /system TEXT   set the system message; without a text, remove it
+              /undo          remove the last message and its answer
+              /reset         start a new conversation
+              /save FILE     write the conversation as JSON, for --messages
+              /load FILE     continue a saved conversation
+              /stats         show tokens and tokens per second of the last answer
+              /help          list these commands
+              /exit          end the program, like Ctrl-D
 
             EXAMPLES:
               bridge chat --hf-model toy
@@ -24,6 +31,38 @@ struct Chat: ParsableCommand {
     @OptionGroup var model: ModelOptions
     @OptionGroup var template: TemplateOptions
     @OptionGroup var sampling: SamplingArguments
+
+    @Flag(
+        name: .customLong("no-history"),
+        help: "Keep no typed lines for later chats. (they are in ~/.local/state/bridge/chat_history)"
+    )
+    var keepsNoHistory = false
+
+    private static let commands = [
+        ("/image PATH", "add an image to the next message"),
+        ("/system TEXT", "set the system message; without a text, remove it"),
+        ("/undo", "remove the last message and its answer"), ("/reset", "start a new conversation"),
+        ("/save FILE", "write the conversation as JSON, for --messages"),
+        ("/load FILE", "continue a saved conversation"),
+        ("/stats", "show tokens and tokens per second of the last answer"), ("/help", "list these commands"),
+        ("/exit", "end the program, like Ctrl-D"),
+    ]
+
+    /// The tokens and the time of an answer.
+    private struct Statistics {
+        var promptTokens = 0
+        var tokens = 0
+        var firstToken: Duration?
+        var whole = Duration.zero
+
+        var line: String {
+            let rest = whole - (firstToken ?? whole)
+            let speed = tokens > 1 && rest > .zero ? Double(tokens - 1) / rest.seconds : 0
+            return
+                "prompt and conversation: \(ByteFormat.counted(promptTokens, "token")); answer: \(ByteFormat.counted(tokens, "token")), the first "
+                + "after \(ByteFormat.rounded((firstToken ?? whole).seconds, digits: 2)) s, then \(ByteFormat.rounded(speed, digits: 1)) tokens/s"
+        }
+    }
 
     func run() throws {
         let bridge = try model.bridge()
@@ -36,9 +75,11 @@ struct Chat: ParsableCommand {
         var session = ChatSession(system: template.system)
         var failures = 0
         var omitsSystem = false
-        while let line = try ask(session.pending.count) {
+        var statistics: Statistics?
+        let editor = LineEditor(history: keepsNoHistory ? nil : LineEditor.chatHistory)
+        while let line = try ask(session.pending.count, editor) {
             try verification.check()
-            if line.utf8.count == Self.longestTypedLine, isatty(STDIN_FILENO) == 1 {
+            if editor == nil, line.utf8.count == Self.longestTypedLine, isatty(STDIN_FILENO) == 1 {
                 Output.printError(
                     "\(Style.red("error:")) the line has \(line.utf8.count) bytes, the maximum of a terminal, so its end "
                         + "may be missing; write the text to a file and use 'bridge generate --messages'"
@@ -46,6 +87,7 @@ struct Chat: ParsableCommand {
                 continue
             }
             let words = line.split(separator: " ", maxSplits: 1).map(String.init)
+            let argument = words.count == 2 ? words[1].trimmingCharacters(in: .whitespaces) : ""
             switch words.first {
             case nil: continue
             case "/exit", "/quit": return try end(failures)
@@ -54,29 +96,49 @@ struct Chat: ParsableCommand {
                 generator.reset()
             case "/image":
                 guarded(&failures) {
-                    guard words.count == 2 else {
+                    guard !argument.isEmpty else {
                         throw BridgeError(.badArgument, "/image requires the path of an image")
                     }
-                    let source = try ImageSource(words[1].trimmingCharacters(in: .whitespaces))
                     // An unreadable image would make every later message fail.
-                    _ = try processor.prepared(source, options: processing)
-                    session.pending.append(source)
+                    _ = try processor.prepared(ImageSource(argument), options: processing)
+                    session.pending.append(argument)
                 }
+            case "/system": session.set(system: argument.isEmpty ? nil : argument)
+            case "/undo":
+                guarded(&failures) {
+                    guard session.undo() else { throw BridgeError(.badArgument, "there is no message to remove") }
+                }
+            case "/save":
+                guarded(&failures) {
+                    guard !argument.isEmpty else {
+                        throw BridgeError(.badArgument, "/save requires the path of a file")
+                    }
+                    try session.save(to: argument)
+                    Output.printError("saved \(ByteFormat.counted(session.questionCount, "question")) to \(argument)")
+                }
+            case "/load":
+                guarded(&failures) {
+                    guard !argument.isEmpty else {
+                        throw BridgeError(.badArgument, "/load requires the path of a file")
+                    }
+                    session = try ChatSession(contentsOf: argument)
+                    Output.printError(
+                        "loaded \(ByteFormat.counted(session.questionCount, "question")) from \(argument)"
+                    )
+                }
+            case "/stats":
+                Output.printError(statistics?.line ?? "there is no answer yet")
             case "/help":
                 Output.complainLines(
-                    """
-                    /image PATH   add an image to the next message
-                    /reset        start a new conversation
-                    /help         list these commands
-                    /exit         end the program, like Ctrl-D
-                    """
+                    Self.commands.map { $0.padding(toLength: 15, withPad: " ", startingAt: 0) + $1 }
+                        .joined(separator: "\n")
                 )
             case let word? where word.hasPrefix("/"):
                 failures += 1
                 Output.printError("\(Style.red("error:")) \(word) is not a command; /help lists them")
             default:
                 guarded(&failures) {
-                    let conversation = session.asking(line)
+                    let conversation = try session.asking(line)
                     let inputs = try processor.inputs(conversation, options: processing)
                     if !omitsSystem, conversation.lacksSystem(in: inputs.prompt) {
                         omitsSystem = true
@@ -94,9 +156,15 @@ struct Chat: ParsableCommand {
                         behind: batch.tokens,
                         isSilent: false
                     )
+                    var measured = Statistics(promptTokens: batch.tokens.count)
+                    let start = ContinuousClock.now
                     _ = try generator.run(batch.tokens, images: batch.images, options: options) { step in
-                        try transcript.take(step) && !Interrupt.cancellation.isCancelled
+                        measured.tokens += 1
+                        measured.firstToken = measured.firstToken ?? ContinuousClock.now - start
+                        return try transcript.take(step) && !Interrupt.cancellation.isCancelled
                     }
+                    measured.whole = ContinuousClock.now - start
+                    statistics = measured
                     try transcript.finish()
                     session.append(line, answer: transcript.text)
                 }
@@ -119,12 +187,13 @@ struct Chat: ParsableCommand {
     /// The next line; nil at the end of the input.
     ///
     /// - Throws: `ExitCode` for Ctrl-C on an empty line.
-    private func ask(_ images: Int) throws -> String? {
+    private func ask(_ images: Int, _ editor: LineEditor?) throws -> String? {
         guard isatty(STDIN_FILENO) == 1 else { return Interrupt.withDefaultSignals { readLine() } }
         let hint = images == 0 ? "" : images == 1 ? "1 image " : "\(images) images "
         while true {
             let entry = Interrupt.withDefaultSignals {
-                TerminalLine.read { Output.tell(PrintableText.line(Style.bold("\(hint)> "))) }
+                editor?.read("\(hint)> ")
+                    ?? TerminalLine.read { Output.tell(PrintableText.line(Style.bold("\(hint)> "))) }
             }
             if case .line(let line) = entry { return line }
             // Later output, such as the prompt of the shell, starts on a new line.
@@ -143,28 +212,5 @@ struct Chat: ParsableCommand {
             failures += 1
             Output.printError("\(Style.red("error:")) \(Failure.described(error).message)")
         }
-    }
-}
-
-/// The messages so far, and the images for the next message.
-private struct ChatSession {
-    var pending: [ImageSource] = []
-    private var past: Conversation
-
-    init(system: String?) {
-        past = Conversation(messages: system.map { [ChatMessage(role: "system", content: $0)] } ?? [])
-    }
-
-    /// The conversation with one more question.
-    func asking(_ question: String) -> Conversation {
-        let next = Conversation(prompt: question, images: pending)
-        return Conversation(messages: past.messages + next.messages, images: past.images + next.images)
-    }
-
-    /// Adds a question and its answer to the conversation.
-    mutating func append(_ question: String, answer: String) {
-        past = asking(question)
-        past.messages.append(ChatMessage(role: "assistant", content: answer))
-        pending = []
     }
 }

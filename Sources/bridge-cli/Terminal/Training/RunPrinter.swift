@@ -134,7 +134,11 @@ struct RunPrinter {
                 result.set(JSON(validation.loss), at: "validation_loss")
             }
             if let best = outcome.best {
-                result.set(["iteration": JSON(best.iteration), "validation_loss": JSON(best.loss)], at: "best")
+                let key = best.metric == .loss ? "validation_loss" : best.metric.rawValue
+                result.set(
+                    .object(JSONObject([("iteration", JSON(best.iteration)), (key, JSON(best.value))])),
+                    at: "best"
+                )
             }
             result.set(.array(run.notes.unreadKeys.map { .string($0) }), at: "unread_keys")
             result.set(.array(run.notes.marksOfPrompts.map { .string($0) }), at: "marks_of_prompts")
@@ -157,7 +161,7 @@ struct RunPrinter {
         case .done: Output.line(Style.green("✅ Done after step \(outcome.iteration)\(location)"))
         case .patience:
             Output.line(
-                "Stopped after step \(outcome.iteration)\(location): no smaller validation loss for "
+                "Stopped after step \(outcome.iteration)\(location): no better \(run.recipe.train.metricForBestModel.title) for "
                     + ByteFormat.counted(run.recipe.train.patience ?? 0, "validation")
             )
         case .interrupted, .limit:
@@ -166,7 +170,7 @@ struct RunPrinter {
         let next = NextCommands(run, outcome)
         if let best = outcome.best {
             Output.line(
-                "Best validation loss: \(String(format: "%.6f", best.loss)) after step \(best.iteration)"
+                "Best \(best.metric.title): \(String(format: "%.6f", best.value)) after step \(best.iteration)"
                     + (next.best.map { ", \($0)" } ?? "")
             )
         }
