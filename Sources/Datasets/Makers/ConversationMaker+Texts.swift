@@ -37,7 +37,7 @@ extension ConversationMaker {
         ConversationMaker(
             name: "make_tulu3_dataset",
             dataset: "allenai/tulu-3-sft-mixture",
-            columns: [ConversationRow.keys],
+            columns: [ConversationRow.forms],
             make: written
         ),
         ConversationMaker(

@@ -40,7 +40,7 @@ public struct ConversationMaker: Sendable {
     }
 
     /// Whether rows are in the forms that files of conversations have.
-    package var readsConversations: Bool { columns == [ConversationRow.keys] }
+    package var readsConversations: Bool { columns == [ConversationRow.forms] }
 
     /// The conversation of a row.
     ///
@@ -61,7 +61,7 @@ public struct ConversationMaker: Sendable {
             .corruptInput,
             "\(name) reads the column\(columns.count == 1 ? "" : "s") \(needed), and the data has "
                 + "\(found.isEmpty ? "none" : found.joined(separator: ", ")); name another maker in dataset.maker_name "
-                + "(\(Self.builtIn.map(\.name).joined(separator: ", "))), or rename the columns"
+                + "(\(Self.listed)), or rename the columns"
         )
     }
 
@@ -107,7 +107,7 @@ public struct ConversationMaker: Sendable {
     public static let builtIn: [ConversationMaker] = documents + texts
 
     private static let documents: [ConversationMaker] = [
-        ConversationMaker(name: "make_conversation_dataset", columns: [ConversationRow.keys], make: written),
+        ConversationMaker(name: "make_conversation_dataset", columns: [ConversationRow.forms], make: written),
         ConversationMaker(
             name: "make_cord_v2_dataset",
             dataset: "naver-clova-ix/cord-v2",
@@ -184,7 +184,9 @@ public struct ConversationMaker: Sendable {
     package static func conversationColumns(of row: any DatasetRow, besides more: [String] = []) throws -> JSON {
         var json = JSONObject()
         let columns = Set(row.columns)
-        let keys = ConversationRow.keys + [ConversationRow.systemKey] + ConversationRow.toolKeys
+        let keys =
+            ConversationRow.forms + CompletionRow.keys + [CompletionRow.instructionKey, ConversationRow.systemKey]
+            + ConversationRow.toolKeys
         for key in keys + ConversationRow.mediaKeys + TurnMarks.lists + TurnMarks.prompts + more
         where columns.contains(key) {
             if let value = try row.value(key) { json[key] = value }
