@@ -23,7 +23,7 @@ let modules: [(name: String, uses: [String])] = [
     ("CheckpointFormats", ["JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "TorchFiles", "ModelSchema"]),
     ("Recipes", ["JSONTree", "BridgeSupport", "ModelSchema", "Yams"]),
     ("NativeKernels", ["TensorRuntime", "BridgeSupport", "CFFI"]),
-    ("Network", ["BridgeSupport", "CFetch", "CSystem"]),
+    ("Network", ["JSONTree", "BridgeSupport", "CFetch", "CSystem", "Logging"]),
     (
         "Processing",
         ["JSONTree", "Imaging", "JinjaTemplates", "Tokenizers", "BridgeSupport", "ModelSchema", "Network"]
@@ -62,7 +62,6 @@ let modules: [(name: String, uses: [String])] = [
         "HuggingFaceHub",
         [
             "JSONTree", "Tokenizers", "BridgeSupport", "TensorFiles", "ModelSchema", "CheckpointFormats", "Network",
-            "CSystem",
         ]
     ),
     (
@@ -77,7 +76,7 @@ let modules: [(name: String, uses: [String])] = [
         [
             "JSONTree", "TensorRuntime", "Communication", "Tokenizers", "BridgeSupport", "TensorFiles", "ModelSchema",
             "CheckpointFormats", "Recipes", "Processing", "Models", "ModelPlugins", "Adapters", "Conversion",
-            "HuggingFaceHub", "Toys", "NativeKernels",
+            "HuggingFaceHub", "Toys", "NativeKernels", "Network",
         ]
     ),
     ("PluginConformance", ["JSONTree", "TensorRuntime", "Communication", "Imaging", "BridgeCore"]),

@@ -67,9 +67,9 @@ struct CardTraining: Sendable {
                 today: whole.dataset.date
             )
             environment.world = world
-            let sink = CurveSink()
+            let sink = CurveRecorder()
             let run = try TrainingRun(whole, in: environment)
-            _ = try run.trainer(sinks: [sink]).run { cancellation.isCancelled }
+            _ = try run.trainer(callbacks: [sink]).run { cancellation.isCancelled }
             return sink.curve
         }
         return curves.first ?? Curve()

@@ -16,8 +16,8 @@ extension Trainer {
         public var validation: [(name: String, batches: any BatchSource)]
         /// The pairs of a preference tuning; nil for supervised fine-tuning.
         public var pairs: PreferencePairs?
-        /// The receivers of metrics.
-        public var sinks: [any MetricsSink]
+        /// The receivers of events.
+        public var callbacks: [any TrainerCallback]
         /// The checkpoints; nil for a run without any.
         public var checkpoints: RunCheckpoints?
         /// Facts for reports.
@@ -33,7 +33,7 @@ extension Trainer {
             samples: any BatchSource,
             validation: [(name: String, batches: any BatchSource)] = [],
             pairs: PreferencePairs? = nil,
-            sinks: [any MetricsSink] = [],
+            callbacks: [any TrainerCallback] = [],
             checkpoints: RunCheckpoints? = nil,
             metadata: RunMetadata,
             trace: (events: ChromeTrace, path: String)? = nil
@@ -44,7 +44,7 @@ extension Trainer {
             self.samples = samples
             self.validation = validation
             self.pairs = pairs
-            self.sinks = sinks
+            self.callbacks = callbacks
             self.checkpoints = checkpoints
             self.metadata = metadata
             self.trace = trace

@@ -50,8 +50,8 @@ public final class Trainer {
     /// The loss of the last step and the last validation of this process.
     private var lastLoss: Double?
     private var lastValidation: ValidationRecord?
-    /// The receivers of metrics; one that fails during the run is removed.
-    private var sinks: [any MetricsSink]
+    /// The receivers of events that have started; one that fails during the run is removed.
+    private var callbacks: [any TrainerCallback] = []
 
     /// A run that has not started.
     ///
@@ -84,7 +84,7 @@ public final class Trainer {
         lossMonitor = LossMonitor(components.recipe.train, components.recipe.optimizer)
         let passes = passes
         preference = components.pairs.map { PreferenceTuning($0, components, passes) }
-        sinks = components.sinks
+        components.checkpoints?.hasSaved = { [weak self] checkpoint in self?.tell { try $0.onSave(checkpoint) } }
     }
 
     /// The number of trained parameter elements.
@@ -97,8 +97,19 @@ public final class Trainer {
     /// - Throws: `BridgeError` for data that cannot be used, for a checkpoint that cannot be written at the end, after too
     ///   many steps without a finite loss, and when no step had a supervised token. The steps before are saved.
     public func run(shouldStop: () -> Bool = { false }) throws -> Outcome {
-        let train = components.recipe.train
         defer { components.checkpoints?.release() }
+        do {
+            let outcome = try runSteps(shouldStop)
+            tell { try $0.onTrainEnd(.success(outcome)) }
+            return outcome
+        } catch {
+            tell { try $0.onTrainEnd(.failure(error)) }
+            throw error
+        }
+    }
+
+    private func runSteps(_ shouldStop: () -> Bool) throws -> Outcome {
+        let train = components.recipe.train
         // The reference is the model before the first step, so a resumed run prepares it before it reads its checkpoint.
         let isReady = try preference?.prepare(logger) { try stopsAnywhere(shouldStop) } ?? true
         guard isReady else { return Outcome(end: .interrupted, iteration: 0) }
@@ -106,7 +117,14 @@ public final class Trainer {
         // Weights and data were read and checked through large buffers.
         ProcessMemory.releaseUnused()
         try trace?.align(groups.world)
-        for sink in sinks { try sink.begin(components.metadata, after: progress.iteration) }
+        // A rank whose log cannot be written ends the others too.
+        _ = try groups.world.agree {
+            for callback in components.callbacks {
+                try callback.onTrainStart(components.metadata, after: progress.iteration)
+                callbacks.append(callback)
+            }
+            return []
+        }
         var outcome = Outcome(end: .done, iteration: progress.iteration)
         var trained = 0
         let notFinite = progress.nanIterations
@@ -118,7 +136,7 @@ public final class Trainer {
             (outcome.loss, lastLoss) = (record.loss, record.loss)
             outcome.stepsDone += 1
             trained += record.trainedTokens
-            tell { try $0.record(record) }
+            tell { try $0.onStepEnd(record) }
             var (isBest, hasValidated) = (false, false)
             if train.evalInterval > 0, progress.iteration % train.evalInterval == 0 {
                 outcome.validation = try savingBeforeErrors(outcome) {
@@ -139,7 +157,6 @@ public final class Trainer {
         try components.checkpoints?.wait()
         if let trace = components.trace { try trace.events.write(to: trace.path, ranks: groups.world) }
         (outcome.iteration, outcome.best) = (progress.iteration, progress.best)
-        tell { try $0.finish() }
         guard outcome.stepsDone == 0 || trained > 0 else {
             throw BridgeError(
                 .badArgument,
@@ -157,13 +174,13 @@ public final class Trainer {
         return outcome
     }
 
-    /// Calls all sinks.
+    /// Calls all callbacks.
     ///
     /// A failed log must not end a run: a log that cannot be written, for example because the disk is full, is
     /// removed with an error message.
-    private func tell(_ what: (any MetricsSink) throws -> Void) {
-        sinks.removeAll { sink in
-            do { try what(sink) } catch {
+    private func tell(_ what: (any TrainerCallback) throws -> Void) {
+        callbacks.removeAll { callback in
+            do { try what(callback) } catch {
                 let reason = (error as? BridgeError)?.message ?? "\(error)"
                 logger.error("\(reason); training continues without that log")
                 return true
@@ -375,7 +392,7 @@ public final class Trainer {
             parts: components.validation.count > 1 ? parts : [],
             preference: try preference?.takeSums().metrics
         )
-        tell { try $0.record(record) }
+        tell { try $0.onEvaluate(record) }
         return record
     }
 

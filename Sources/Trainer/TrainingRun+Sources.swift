@@ -44,11 +44,18 @@ extension TrainingRun {
     static func checkLogs(_ recipe: Recipe) throws {
         let (logger, checkpoint) = (recipe.logger, recipe.checkpoint)
         // A run starts a log from scratch, and puts its report in place; TensorBoard's files have names of their own.
-        let logs = logger.logDir.isEmpty ? [] : [JSONLinesLog.fileName, HTMLReport.fileName]
+        var logs = [JSONLinesLog.fileName, HTMLReport.fileName]
+        if !logger.wandbProject.isEmpty { logs.append(WandbTracker.fileName) }
+        if !logger.mlflowExperiment.isEmpty { logs.append(MLflowTracker.fileName) }
+        if logger.logDir.isEmpty { logs = [] }
         var written = logs.map { (setting: "logger.log_dir", directory: logger.logDir, path: "\(logger.logDir)/\($0)") }
         if !logger.tensorboardDir.isEmpty {
             let directory = logger.tensorboardDir
             written.append(("logger.tensorboard_dir", directory, "\(directory)/\(TensorBoardWriter.fileNamePrefix)"))
+        }
+        if !logger.wandbProject.isEmpty, !logger.wandbSaveDir.isEmpty {
+            // The package makes a directory of its name.
+            written.append(("logger.wandb_save_dir", logger.wandbSaveDir, "\(logger.wandbSaveDir)/wandb"))
         }
         let iterations = [checkpoint.save, checkpoint.load].filter { !$0.isEmpty }.flatMap { directory in
             (try? NativeCheckpoint.iterations(in: directory))?.map(\.path) ?? []

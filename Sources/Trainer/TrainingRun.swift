@@ -281,11 +281,13 @@ public final class TrainingRun {
     /// The trainer; all ranks call this.
     ///
     /// - Parameters:
-    ///   - sinks: The receivers of metrics.
+    ///   - callbacks: The receivers of events.
     ///   - metadata: Additional facts for reports.
     /// - Returns: The trainer, not started.
     /// - Throws: `BridgeError` when no parameter is trainable.
-    public func trainer(sinks: [any MetricsSink], metadata: [(name: String, value: String)] = []) throws -> Trainer {
+    public func trainer(callbacks: [any TrainerCallback], metadata: [(name: String, value: String)] = []) throws
+        -> Trainer
+    {
         let checkpoints = RunCheckpoints(
             bridge,
             recipe,
@@ -315,9 +317,13 @@ public final class TrainingRun {
                 samples: samples,
                 validation: validation,
                 pairs: pairs,
-                sinks: sinks,
+                callbacks: callbacks,
                 checkpoints: recipe.checkpoint.save.isEmpty && recipe.checkpoint.load.isEmpty ? nil : checkpoints,
-                metadata: RunMetadata(name: recipe.name, metadata: own + metadata),
+                metadata: RunMetadata(
+                    name: recipe.name,
+                    metadata: own + metadata,
+                    configuration: bridge.runSettings(recipe)
+                ),
                 trace: trace
             ),
             logger: logger

@@ -5,6 +5,7 @@ import Testing
 
 @testable import BridgeCore
 @testable import HuggingFaceHub
+@testable import Network
 
 /// What comes from the hub into the cache.
 @Suite struct DownloadTests {

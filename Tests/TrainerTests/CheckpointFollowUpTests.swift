@@ -36,7 +36,7 @@ import Trainer
             today: "2026-01-01"
         )
         let run = try TrainingRun(recipe, in: environment)
-        _ = try run.trainer(sinks: []).run()
+        _ = try run.trainer(callbacks: []).run()
         return run
     }
 

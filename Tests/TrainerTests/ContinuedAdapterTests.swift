@@ -9,12 +9,9 @@ import Trainer
 
 /// Runs that begin with an adapter; that they do what PEFT does is in `compare_training.py`.
 @Suite struct ContinuedAdapterTests {
-    private final class Log: MetricsSink {
+    private final class Log: TrainerCallback {
         var losses: [Double] = []
-        func begin(_ run: RunMetadata, after iteration: Int) {}
-        func record(_ step: StepRecord) { losses.append(step.loss) }
-        func record(_ validation: ValidationRecord) {}
-        func finish() {}
+        func onStepEnd(_ step: StepRecord) { losses.append(step.loss) }
     }
 
     private let scratch: TemporaryDirectory
@@ -59,7 +56,7 @@ import Trainer
         environment.world = world
         let run = try TrainingRun(recipe, in: environment)
         let log = Log()
-        _ = try run.trainer(sinks: [log]).run()
+        _ = try run.trainer(callbacks: [log]).run()
         try body(run)
         return log.losses
     }

@@ -26,12 +26,9 @@ import Trainer
         }
     }
 
-    private final class Log: MetricsSink {
+    private final class Log: TrainerCallback {
         var losses: [Double] = []
-        func begin(_ run: RunMetadata, after iteration: Int) {}
-        func record(_ step: StepRecord) { losses.append(step.loss) }
-        func record(_ validation: ValidationRecord) {}
-        func finish() {}
+        func onStepEnd(_ step: StepRecord) { losses.append(step.loss) }
     }
 
     /// What a rank's run ended with.
@@ -76,7 +73,7 @@ import Trainer
                 model: model,
                 samples: rows,
                 validation: validation.map { [("rows", $0)] } ?? [],
-                sinks: [log],
+                callbacks: [log],
                 checkpoints: save.isEmpty
                     ? nil
                     : RunCheckpoints(

@@ -106,7 +106,7 @@ import Trainer
                     model: model,
                     adapters: adapters,
                     samples: Repeated(batch: Self.batch(name, on: engine)),
-                    sinks: [log],
+                    callbacks: [log],
                     checkpoints: RunCheckpoints(
                         bridge,
                         recipe,
@@ -147,13 +147,10 @@ import Trainer
         func batch(first: Int, count: Int) -> TrainingBatch { tokens }
     }
 
-    private final class Log: MetricsSink {
+    private final class Log: TrainerCallback {
         var numbers: [Double] = []
-        func begin(_ run: RunMetadata, after iteration: Int) {}
-        func record(_ step: StepRecord) {
+        func onStepEnd(_ step: StepRecord) {
             numbers += [step.loss, step.gradientNorm, step.parametersNorm ?? .nan]
         }
-        func record(_ validation: ValidationRecord) {}
-        func finish() {}
     }
 }

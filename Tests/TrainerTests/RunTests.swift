@@ -31,14 +31,13 @@ import Trainer
         }
     }
 
-    private final class Log: MetricsSink {
+    private final class Log: TrainerCallback {
         var steps: [StepRecord] = []
         var validations: [ValidationRecord] = []
         var finished = 0
-        func begin(_ run: RunMetadata, after iteration: Int) {}
-        func record(_ step: StepRecord) { steps.append(step) }
-        func record(_ validation: ValidationRecord) { validations.append(validation) }
-        func finish() { finished += 1 }
+        func onStepEnd(_ step: StepRecord) { steps.append(step) }
+        func onEvaluate(_ validation: ValidationRecord) { validations.append(validation) }
+        func onTrainEnd(_ result: Result<Trainer.Outcome, any Error>) { finished += 1 }
         var losses: [Double] { steps.map(\.loss) }
     }
 
@@ -66,7 +65,7 @@ import Trainer
             _ type: ElementType = .float32,
             samples: Rows = Rows(),
             validation: Rows? = nil,
-            sinks: [any MetricsSink] = []
+            callbacks: [any TrainerCallback] = []
         ) throws {
             bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
             model = try bridge.toModel(elementType: type, on: RunTests.engine)
@@ -81,7 +80,7 @@ import Trainer
                     adapters: adapters,
                     samples: samples,
                     validation: validation.map { [("rows", $0)] } ?? [],
-                    sinks: sinks + [log],
+                    callbacks: callbacks + [log],
                     checkpoints: RunCheckpoints(
                         bridge,
                         recipe,
@@ -303,23 +302,76 @@ import Trainer
     }
 
     /// Cannot be written any more from some step on.
-    private final class FullDisk: MetricsSink {
+    private final class FullDisk: TrainerCallback {
         var steps = 0
-        func begin(_ run: RunMetadata, after iteration: Int) {}
-        func record(_ step: StepRecord) throws {
+        func onStepEnd(_ step: StepRecord) throws {
             steps += 1
             if steps == 2 { throw BridgeError(.fileSystem, "cannot write: no space left") }
         }
-        func record(_ validation: ValidationRecord) {}
-        func finish() {}
     }
 
     @Test func aLogThatCannotBeWrittenEndsNoRun() throws {
         let (disk, directory) = (FullDisk(), try TemporaryDirectory())
-        let run = try Run(recipe(save: directory.path("run")), sinks: [disk])
+        let run = try Run(recipe(save: directory.path("run")), callbacks: [disk])
         #expect(try run.trainer.run().iteration == 6)
         #expect(disk.steps == 2 && run.log.steps.count == 6 && run.log.finished == 1)
         #expect(try NativeCheckpoint.iterations(in: directory.path("run")).last?.iteration == 6)
+    }
+
+    /// Notes each event in a word.
+    private final class Events: TrainerCallback {
+        var words: [String] = []
+        func onTrainStart(_ run: RunMetadata, after iteration: Int) { words.append("\(run.name) after \(iteration)") }
+        func onStepEnd(_ step: StepRecord) { words.append("step \(step.iteration)") }
+        func onEvaluate(_ validation: ValidationRecord) { words.append("validation \(validation.iteration)") }
+        func onSave(_ checkpoint: SavedCheckpoint) {
+            words.append(
+                "save \(Files.name(of: checkpoint.path))\(Files.exists(checkpoint.path) ? "" : " which is missing")"
+            )
+        }
+        func onTrainEnd(_ result: Result<Trainer.Outcome, any Error>) {
+            switch result {
+            case .success(let outcome): words.append("\(outcome.end) \(outcome.iteration)")
+            case .failure(let error): words.append("\((error as? BridgeError)?.code.description ?? "?")")
+            }
+        }
+    }
+
+    @Test func theEventsOfARunAreInOrder() throws {
+        let (events, directory) = (Events(), try TemporaryDirectory())
+        var recipe = recipe(save: directory.path("run"))
+        (recipe.train.trainIters, recipe.train.evalInterval, recipe.train.evalIters) = (4, 2, 1)
+        recipe.checkpoint.asyncSave = false
+        _ = try Run(recipe, validation: Rows(), callbacks: [events]).trainer.run()
+        let steps = ["step 1", "step 2", "validation 2", "save iter_0000002", "step 3", "step 4", "validation 4"]
+        #expect(events.words == ["test after 0"] + steps + ["save iter_0000004", "done 4"])
+        // In the background a checkpoint is complete during a later step, or at the end.
+        recipe.checkpoint.asyncSave = true
+        (recipe.train.trainIters, recipe.checkpoint.saveInterval) = (6, 1)
+        let later = Events()
+        _ = try Run(recipe, validation: Rows(), callbacks: [later]).trainer.run()
+        #expect(later.words.first == "test after 4" && later.words.last == "done 6")
+        #expect(later.words.filter { $0.hasPrefix("save") } == ["save iter_0000005", "save iter_0000006"])
+    }
+
+    @Test func aCallbackThatCannotStartEndsTheRunBeforeItsFirstStep() throws {
+        final class Absent: TrainerCallback {
+            func onTrainStart(_ run: RunMetadata, after iteration: Int) throws {
+                throw BridgeError(.network, "no server")
+            }
+        }
+        let (before, after) = (Events(), Events())
+        let run = try Run(recipe(), callbacks: [before, Absent(), after])
+        #expect(throws: BridgeError.self) { try run.trainer.run() }
+        #expect(before.words == ["test after 0", "network"])
+        #expect(after.words.isEmpty && run.log.steps.isEmpty)
+    }
+
+    @Test func aRunThatFailsTellsItsCallbacks() throws {
+        let events = Events()
+        let run = try Run(recipe(), samples: Rows(silentFrom: 0), callbacks: [events])
+        #expect(throws: BridgeError.self) { try run.trainer.run() }
+        #expect(events.words.first == "test after 0" && events.words.last == "bad_argument")
     }
 
     @Test func samplesWithoutSupervisedTokensChangeNoParameter() throws {

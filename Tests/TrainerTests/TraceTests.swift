@@ -57,7 +57,7 @@ import Trainer
             )
             environment.world = world
             environment.tracePath = path
-            return try TrainingRun(chosen, in: environment).trainer(sinks: []).run().iteration
+            return try TrainingRun(chosen, in: environment).trainer(callbacks: []).run().iteration
         }
         let json = try JSON(contentsOf: path)
         let all = try #require(json["traceEvents"]?.array)

@@ -1,4 +1,5 @@
 import Conversion
+public import JSONTree
 public import Recipes
 import TensorRuntime
 
@@ -8,6 +9,11 @@ extension AutoBridge {
     /// - Throws: `BridgeError` when it cannot be written as YAML.
     public func runConfiguration(_ recipe: Recipe) throws -> [UInt8] {
         try RunConfiguration.text(of: model, layout: RankLayout(), recipe: recipe)
+    }
+
+    /// What `run_config.yaml` of a run contains.
+    public func runSettings(_ recipe: Recipe) -> JSON {
+        RunConfiguration.json(of: model, layout: RankLayout(), recipe: recipe)
     }
 
     /// The name of that file in a checkpoint.

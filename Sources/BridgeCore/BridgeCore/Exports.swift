@@ -8,6 +8,7 @@
 @_exported public import ModelSchema
 @_exported public import Models
 @_exported public import NativeKernels
+@_exported public import Network
 @_exported public import Processing
 @_exported public import Recipes
 @_exported public import TensorFiles

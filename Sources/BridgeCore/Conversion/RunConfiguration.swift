@@ -1,5 +1,5 @@
 import BridgeSupport
-import JSONTree
+package import JSONTree
 package import ModelPlugins
 import ModelSchema
 package import Recipes
@@ -29,22 +29,30 @@ package enum RunConfiguration {
     /// With a recipe it is everything that reproduces a run: the recipe's sections, of which `model` has the provider's
     /// fields too.
     package static func text(of model: FamilyModel, layout: RankLayout, recipe: Recipe? = nil) throws -> [UInt8] {
-        var fields: [(Node, Node)] = [
-            ("family", .scalar(string(model.bridge.name))), ("architecture", .scalar(string(model.architecture))),
+        let json = JSON.object(JSONObject(sections(of: model, layout: layout, recipe: recipe)))
+        return Array(try Yams.serialize(node: node(json), width: -1).utf8)
+    }
+
+    /// The contents of the file.
+    package static func json(of model: FamilyModel, layout: RankLayout, recipe: Recipe) -> JSON {
+        .object(JSONObject(sections(of: model, layout: layout, recipe: recipe)))
+    }
+
+    private static func sections(of model: FamilyModel, layout: RankLayout, recipe: Recipe?) -> [(String, JSON)] {
+        var fields: [(String, JSON)] = [
+            ("family", .string(model.bridge.name)), ("architecture", .string(model.architecture)),
         ]
-        let sizes = self.sizes(of: layout).map { (Node($0.name), node($0.value)) }
-        fields += sizes + model.megatronFields().map { (Node($0.key), node($0.value)) }
-        var root: [(Node, Node)] = []
+        fields += sizes(of: layout).map { ($0.name, $0.value) } + model.megatronFields().map { ($0.key, $0.value) }
+        var sections: [(String, JSON)] = []
         for (section, content) in recipe?.json.object.map({ $0.map { ($0.key, $0.value) } }) ?? [] {
             guard section == "model", let members = content.object else {
-                root.append((Node(section), node(content)))
+                sections.append((section, content))
                 continue
             }
             let own = Set(members.map(\.key))
-            fields = fields.filter { !own.contains($0.0.string ?? "") } + members.map { (Node($0.key), node($0.value)) }
+            fields = fields.filter { !own.contains($0.0) } + members.map { ($0.key, $0.value) }
         }
-        root.append((Node("model"), mapping(fields)))
-        return Array(try Yams.serialize(node: mapping(root), width: -1).utf8)
+        return sections + [("model", .object(JSONObject(fields)))]
     }
 
     /// The file with the sizes of another layout; every other line is unchanged.

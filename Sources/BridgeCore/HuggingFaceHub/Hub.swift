@@ -1,6 +1,6 @@
 public import BridgeSupport
 public import CheckpointFormats
-import Network
+public import Network
 
 /// The Hugging Face hub and the cache of what was downloaded from it.
 ///

@@ -89,10 +89,32 @@ extension Recipe {
         public var logParamsNorm = false
         /// Whether floating-point operations per second are logged.
         public var logThroughput = false
-        /// The project at Weights & Biases; accepted for compatibility with commands of Megatron Bridge, has no effect.
+        /// The lines of console output.
+        public var format = LineFormat.auto
+        /// The project at Weights & Biases that the run is sent to; empty for none.
         public var wandbProject = ""
-        /// The run's name at Weights & Biases; has no effect either.
+        /// The run's name at Weights & Biases; empty for one that it chooses.
         public var wandbExpName = ""
+        /// The user or team that the project belongs to; empty for the user's own.
+        public var wandbEntity = ""
+        /// The directory of the files of Weights & Biases; empty for `logDir`.
+        public var wandbSaveDir = ""
+        /// The experiment of an MLflow server that the run is sent to; empty for none.
+        public var mlflowExperiment = ""
+        /// The run's name there; empty for one that the server chooses.
+        public var mlflowRunName = ""
+        /// The address of the server; empty for that of the environment.
+        public var mlflowTrackingURI = ""
+
+        /// The form of the lines of a run.
+        public enum LineFormat: String, Sendable, CaseIterable {
+            /// `compact` on a terminal, `megatron` elsewhere.
+            case auto
+            /// A short line, and on a terminal one that is redrawn after each step.
+            case compact
+            /// The line of Megatron's training log.
+            case megatron
+        }
 
         /// The default.
         public init() {}

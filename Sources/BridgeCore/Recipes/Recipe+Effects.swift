@@ -52,6 +52,7 @@ extension Recipe {
 
     private static let ineffective: [Ineffective] =
         layout + adapters + data + schedule + validation + overlap + epochs + preferences + saving
+        + tracking
 
     /// The settings of pipeline stages, which one stage does not have.
     public static let stageKeys = [
@@ -221,6 +222,19 @@ extension Recipe {
                 ["checkpoint.also_save_hf_checkpoint", "checkpoint.after_save"],
                 "checkpoint.save is empty, so nothing is saved; set it (--save-dir)"
             ) { $0.checkpoint.save.isEmpty }
+        ]
+    }
+
+    private static var tracking: [Ineffective] {
+        [
+            Ineffective(
+                ["logger.wandb_exp_name", "logger.wandb_entity", "logger.wandb_save_dir"],
+                "logger.wandb_project is empty, so nothing is sent to Weights & Biases; set it, or WANDB_PROJECT"
+            ) { $0.logger.wandbProject.isEmpty },
+            Ineffective(
+                ["logger.mlflow_run_name", "logger.mlflow_tracking_uri"],
+                "logger.mlflow_experiment is empty, so nothing is sent to MLflow; set it, or MLFLOW_EXPERIMENT_NAME"
+            ) { $0.logger.mlflowExperiment.isEmpty },
         ]
     }
 

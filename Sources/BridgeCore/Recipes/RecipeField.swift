@@ -109,6 +109,7 @@ extension Recipe.DatasetSection.Packing: ConfigurationValue {}
 extension Recipe.PreferenceSection.LossType: ConfigurationValue {}
 extension Recipe.LossMode: ConfigurationValue {}
 extension Recipe.CheckpointSection.Container: ConfigurationValue {}
+extension Recipe.LoggerSection.LineFormat: ConfigurationValue {}
 
 extension Recipe.Recomputation: ConfigurationValue {
     /// The case of a name; `null` is `none`, as Megatron writes it.

@@ -327,14 +327,45 @@ extension RecipeTable {
             "Whether floating-point operations per second are logged."
         ),
         RecipeField(
+            "logger.format",
+            \.logger.format,
+            "The lines of console output: compact, Megatron's for logs, or auto, which is compact on a terminal and Megatron's elsewhere."
+        ),
+        RecipeField(
             "logger.wandb_project",
             \.logger.wandbProject,
-            "Accepted for compatibility with commands of Megatron Bridge; has no effect."
+            "The project at Weights & Biases that the run is sent to, by the package wandb of the user's Python; empty for WANDB_PROJECT, or "
+                + "none."
         ),
         RecipeField(
             "logger.wandb_exp_name",
             \.logger.wandbExpName,
-            "Accepted for compatibility with commands of Megatron Bridge; has no effect."
+            "The run's name at Weights & Biases; empty for one that it chooses."
+        ),
+        RecipeField(
+            "logger.wandb_entity",
+            \.logger.wandbEntity,
+            "The user or team at Weights & Biases that the project belongs to; empty for the user's default."
+        ),
+        RecipeField(
+            "logger.wandb_save_dir",
+            \.logger.wandbSaveDir,
+            "The directory of the files of Weights & Biases, and of runs that are offline; empty for logger.log_dir."
+        ),
+        RecipeField(
+            "logger.mlflow_experiment",
+            \.logger.mlflowExperiment,
+            "The experiment of an MLflow server that the run is sent to; empty for MLFLOW_EXPERIMENT_NAME, or none."
+        ),
+        RecipeField(
+            "logger.mlflow_run_name",
+            \.logger.mlflowRunName,
+            "The run's name on the MLflow server; empty for one that the server chooses."
+        ),
+        RecipeField(
+            "logger.mlflow_tracking_uri",
+            \.logger.mlflowTrackingURI,
+            "The address of the MLflow server, http:// or https://; empty for MLFLOW_TRACKING_URI."
         ),
     ]
 

@@ -19,16 +19,28 @@ struct CurvePlot {
     let title: String
     let unit: String
     let line: [Point]
-    var marks: [Point] = []
-    var markName = ""
+    /// Curves of few points, which are marked.
+    var series: [Series] = []
+
+    /// A curve with a name.
+    struct Series {
+        let name: String
+        let points: [Point]
+    }
+
+    /// The number of colours of series.
+    private static let colorCount = 5
 
     /// A figure; without values, one with a note.
     var svg: String {
         let line = Self.thinned(line.filter { $0.y.isFinite })
-        let marks = Self.thinned(marks.filter { $0.y.isFinite })
-        let key = marks.isEmpty ? "" : " <span class=\"key\">\u{25CF} \(markName)</span>"
-        let caption = "<figcaption>\(title) <span>\(unit)</span>\(key)</figcaption>"
-        let all = line + marks
+        let series = series.map { Series(name: $0.name, points: Self.thinned($0.points.filter { $0.y.isFinite })) }
+            .filter { !$0.points.isEmpty }
+        let keys = series.enumerated().map { index, series in
+            " <span class=\"\(Self.name("key", index))\">\u{25CF} \(HTMLReport.escaped(series.name))</span>"
+        }
+        let caption = "<figcaption>\(title) <span>\(unit)</span>\(keys.joined())</figcaption>"
+        let all = line + series.flatMap(\.points)
         guard let first = all.first else { return "<figure>\(caption)<p>No finite value was recorded.</p></figure>" }
         let x = Self.ticks(all.reduce(first.x) { min($0, $1.x) }, all.reduce(first.x) { max($0, $1.x) }, whole: true)
         let y = Self.ticks(all.reduce(first.y) { min($0, $1.y) }, all.reduce(first.y) { max($0, $1.y) }, whole: false)
@@ -54,9 +66,17 @@ struct CurvePlot {
             body += CFormat.text("%.6g</text>", tick)
         }
         body += curve(line.map(location), path: "line", dot: "dot", dots: line.count == 1)
-        body += curve(marks.map(location), path: "marks", dot: "mark", dots: marks.count <= 60)
+        for (index, series) in series.enumerated() {
+            let (path, dot) = (Self.name("marks", index), Self.name("mark", index))
+            body += curve(series.points.map(location), path: path, dot: dot, dots: series.points.count <= 60)
+        }
         let box = "0 0 \(Int(Self.width)) \(Int(Self.height))"
         return "<figure>\(caption)<svg viewBox=\"\(box)\" role=\"img\" aria-label=\"\(title)\">\(body)</svg></figure>"
+    }
+
+    /// The class of a part of a series, with that of its colour.
+    private static func name(_ part: String, _ index: Int) -> String {
+        index == 0 ? part : "\(part) s\(index % colorCount)"
     }
 
     private func curve(_ points: [(String, String)], path: String, dot: String, dots: Bool) -> String {
@@ -72,9 +92,12 @@ struct CurvePlot {
 
     private static func text(_ value: Double) -> String { CFormat.text("%.1f", value) }
 
-    /// Means over neighbouring steps, at most one per point.
-    static func thinned(_ points: [Point]) -> [Point] {
-        let size = (points.count + maximumPoints - 1) / maximumPoints
+    /// Means over neighbouring steps, at most one per point of the page.
+    static func thinned(_ points: [Point]) -> [Point] { thinned(points, to: maximumPoints) }
+
+    /// Means over neighbouring steps, at most a number of them.
+    static func thinned(_ points: [Point], to most: Int) -> [Point] {
+        let size = (points.count + most - 1) / most
         guard size > 1 else { return points }
         return stride(from: 0, to: points.count, by: size).map { start in
             let part = points[start..<min(start + size, points.count)]

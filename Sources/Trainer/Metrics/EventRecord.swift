@@ -10,7 +10,7 @@ enum EventRecord {
     }
 
     /// A summary with one value for each tag.
-    static func scalars(_ scalars: [(String, Double)], step: Int, at time: Double) -> [UInt8] {
+    static func scalars(_ scalars: [(tag: String, value: Double)], step: Int, at time: Double) -> [UInt8] {
         var summary: [UInt8] = []
         for (tag, value) in scalars {
             // Summary.Value: tag 1, simple_value 2.

@@ -4,7 +4,7 @@ import BridgeCore
 ///
 /// The page is written at the end of the run and periodically before. For very long runs each curve shows means over
 /// neighbouring steps. A resumed run reads the steps of earlier processes from the log next to the page.
-public final class HTMLReport: MetricsSink {
+public final class HTMLReport: TrainerCallback {
     /// The file name of a run's report.
     public static let fileName = "report.html"
 
@@ -23,7 +23,7 @@ public final class HTMLReport: MetricsSink {
     public init(path: String) { self.path = path }
 
     /// Stores the metadata, and reads steps and validations from `log.jsonl` in the same directory.
-    public func begin(_ run: RunMetadata, after iteration: Int) throws {
+    public func onTrainStart(_ run: RunMetadata, after iteration: Int) throws {
         self.run = run
         guard iteration > 0 else { return }
         let directory = path.lastIndex(of: "/").map { path[...$0] } ?? ""
@@ -31,18 +31,22 @@ public final class HTMLReport: MetricsSink {
     }
 
     /// Stores a step.
-    public func record(_ step: StepRecord) throws {
+    public func onStepEnd(_ step: StepRecord) throws {
         steps.append(step)
         if ContinuousClock.now - written > Self.longestAge { try write() }
     }
 
     /// Stores a validation.
-    public func record(_ validation: ValidationRecord) throws { validations.append(validation) }
+    public func onEvaluate(_ validation: ValidationRecord) throws { validations.append(validation) }
 
     /// Writes the page.
     ///
     /// - Throws: `BridgeError` when it cannot be written.
-    public func finish() throws { try write() }
+    public func onTrainEnd(_ result: Result<Trainer.Outcome, any Error>) throws {
+        // A run that fails before its first step leaves the report of an earlier one.
+        if case .failure = result, steps.isEmpty { return }
+        try write()
+    }
 
     private func write() throws {
         try Files.replace(path, with: Array(page.utf8))
@@ -70,9 +74,22 @@ public final class HTMLReport: MetricsSink {
         let rows = metadata.map { "<tr><th>\(Self.escaped($0.name))</th><td>\(Self.escaped($0.value))</td></tr>" }
         let loss = steps.map { CurvePlot.Point(x: Double($0.iteration), y: $0.loss) }
         let held = validations.map { CurvePlot.Point(x: Double($0.iteration), y: $0.loss) }
+        // With several data sets each has a curve of its own.
+        var names: [String] = []
+        for part in validations.flatMap(\.parts) where !names.contains(part.name) { names.append(part.name) }
+        let parts = names.map { name in
+            CurvePlot.Series(
+                name: name,
+                points: validations.compactMap { validation in
+                    validation.parts.first { $0.name == name }.map {
+                        .init(x: Double(validation.iteration), y: $0.loss)
+                    }
+                }
+            )
+        }
         let unit = steps.last?.preference == nil ? "nats per token" : "mean over pairs of answers"
         var plots = [
-            CurvePlot(title: "Loss", unit: unit, line: loss, marks: held, markName: "validation"),
+            CurvePlot(title: "Loss", unit: unit, line: loss, series: [.init(name: "validation", points: held)] + parts),
             plot("Learning rate", "") { $0.learningRate }, plot("Gradient norm", "before clipping") { $0.gradientNorm },
             plot("Throughput", "tokens per second") { Double($0.tokens) / $0.seconds },
         ]
@@ -138,6 +155,8 @@ public final class HTMLReport: MetricsSink {
         svg{width:100%;height:auto;display:block}svg text{fill:var(--soft);font-size:11px}
         .grid{stroke:var(--rule)}.line{fill:none;stroke:var(--line);stroke-width:1.6}.dot{fill:var(--line)}
         .marks{fill:none;stroke:var(--mark);stroke-width:1.4}.mark{fill:var(--mark)}.key{color:var(--mark)!important}
+        .s0{--mark:#8a6d00}.s1{--mark:#2e7d32}.s2{--mark:#8e24aa}.s3{--mark:#00838f}.s4{--mark:#6d4c41}
+        @media(prefers-color-scheme:dark){.s0{--mark:#e0c04d}.s1{--mark:#81c784}.s2{--mark:#ce93d8}.s3{--mark:#4dd0e1}.s4{--mark:#bcaaa4}}
         table{border-collapse:collapse}th,td{text-align:left;padding:4px 24px 4px 0;border-bottom:1px solid var(--rule);\
         overflow-wrap:anywhere}th{font-weight:400;color:var(--soft);white-space:nowrap}
         """

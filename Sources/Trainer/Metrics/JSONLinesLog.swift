@@ -6,7 +6,7 @@ import JSONTree
 ///
 /// The keys are Megatron's, spelled as in its configuration: `iteration`, `lm_loss`, `learning_rate`, `grad_norm` and so on.
 /// NaN and infinity are written as `null`.
-public final class JSONLinesLog: MetricsSink {
+public final class JSONLinesLog: TrainerCallback {
     /// The file name of a run's log.
     public static let fileName = "log.jsonl"
 
@@ -21,14 +21,15 @@ public final class JSONLinesLog: MetricsSink {
     /// Opens the file and removes the lines of steps that will be repeated.
     ///
     /// - Throws: `BridgeError` when it cannot be written.
-    public func begin(_ run: RunMetadata, after iteration: Int) throws {
+    public func onTrainStart(_ run: RunMetadata, after iteration: Int) throws {
         file = try LogFile(path: path, keeping: iteration > 0 ? kept(through: iteration) : 0)
     }
 
     /// Writes a step.
-    public func record(_ step: StepRecord) throws {
+    public func onStepEnd(_ step: StepRecord) throws {
         var row = JSONObject([
             ("iteration", JSON(step.iteration)),
+            ("train_iters", JSON(step.totalIterations)),
             ("consumed_samples", JSON(step.consumedSamples)),
             ("elapsed_time_per_iteration", Self.number(step.seconds)),
             ("tokens", JSON(step.tokens)),
@@ -48,7 +49,7 @@ public final class JSONLinesLog: MetricsSink {
     }
 
     /// Writes a validation.
-    public func record(_ validation: ValidationRecord) throws {
+    public func onEvaluate(_ validation: ValidationRecord) throws {
         var row = JSONObject([
             ("iteration", JSON(validation.iteration)),
             ("validation_lm_loss", Self.number(validation.loss)),
@@ -65,28 +66,27 @@ public final class JSONLinesLog: MetricsSink {
     }
 
     /// Closes the file.
-    public func finish() throws { file = nil }
+    public func onTrainEnd(_ result: Result<Trainer.Outcome, any Error>) throws { file = nil }
 
     private func append(_ row: JSONObject) throws { try file?.append(JSON.object(row).text(pretty: false) + [10]) }
 
     private static func number(_ value: Double) -> JSON { value.isFinite ? JSON(value) : .null }
 
-    /// The number of bytes of the first `iteration` steps; an incomplete line ends them.
-    private func kept(through iteration: Int) -> Int {
-        var kept = 0
-        Self.visit(path, through: iteration) { _, end in kept = end }
-        return kept
-    }
+    /// A line of a log.
+    enum Row {
+        case step(StepRecord)
+        case validation(ValidationRecord)
 
-    /// The steps and validations in a log; incomplete lines are skipped.
-    static func records(in path: String, through iteration: Int) -> ([StepRecord], [ValidationRecord]) {
-        var steps: [StepRecord] = []
-        var validations: [ValidationRecord] = []
-        visit(path, through: iteration) { row, _ in
+        /// A line.
+        ///
+        /// - Parameters:
+        ///   - row: The line.
+        ///   - total: The number of steps of the run, for a log without it.
+        init(_ row: JSON, total: Int) {
             func number(_ key: String) -> Double { row[key]?.double ?? .nan }
             func count(_ key: String) -> Int { row[key]?.integer ?? 0 }
             guard row["validation_lm_loss"] == nil else {
-                return validations.append(
+                self = .validation(
                     ValidationRecord(
                         iteration: count("iteration"),
                         loss: number("validation_lm_loss"),
@@ -99,11 +99,12 @@ public final class JSONLinesLog: MetricsSink {
                         preference: PreferenceMetrics { row["validation_\($0)"]?.double }
                     )
                 )
+                return
             }
-            steps.append(
+            self = .step(
                 StepRecord(
                     iteration: count("iteration"),
-                    totalIterations: iteration,
+                    totalIterations: row["train_iters"]?.integer ?? total,
                     consumedSamples: count("consumed_samples"),
                     seconds: number("elapsed_time_per_iteration"),
                     tokens: count("tokens"),
@@ -118,6 +119,41 @@ public final class JSONLinesLog: MetricsSink {
                     nanIterations: count("nan_iterations")
                 )
             )
+        }
+    }
+
+    /// The log of a run.
+    ///
+    /// - Parameter path: The directory of its checkpoints, the one of its logs, or the log.
+    /// - Returns: The path of the log.
+    /// - Throws: `BridgeError` when there is none.
+    static func location(of path: String) throws -> String {
+        if Files.kind(of: path) == .file { return path }
+        let root = Files.trimmed(path)
+        let candidates = ["\(root)/\(fileName)", "\(root)_logs/\(fileName)"]
+        if let found = candidates.first(where: { Files.kind(of: $0) == .file }) { return found }
+        throw BridgeError(
+            .fileSystem,
+            "\(path) has no log: \(candidates.joined(separator: " and ")) do not exist; name the directory of logger.log_dir"
+        )
+    }
+
+    /// The number of bytes of the first `iteration` steps; an incomplete line ends them.
+    private func kept(through iteration: Int) -> Int {
+        var kept = 0
+        Self.visit(path, through: iteration) { _, end in kept = end }
+        return kept
+    }
+
+    /// The steps and validations in a log; incomplete lines are skipped.
+    static func records(in path: String, through iteration: Int) -> ([StepRecord], [ValidationRecord]) {
+        var steps: [StepRecord] = []
+        var validations: [ValidationRecord] = []
+        visit(path, through: iteration) { row, _ in
+            switch Row(row, total: iteration) {
+            case .step(let step): steps.append(step)
+            case .validation(let validation): validations.append(validation)
+            }
         }
         return (steps, validations)
     }

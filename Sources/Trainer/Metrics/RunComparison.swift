@@ -60,7 +60,7 @@ public struct RunComparison: Sendable {
     ///   - other: The other one.
     /// - Throws: `BridgeError` for a log that is missing or has no step, and for runs without a common step.
     public init(_ one: String, _ other: String) throws {
-        paths = (try Self.log(of: one), try Self.log(of: other))
+        paths = (try JSONLinesLog.location(of: one), try JSONLinesLog.location(of: other))
         let logs = (try Self.records(in: paths.0), try Self.records(in: paths.1))
         let byIteration = Dictionary(logs.1.steps.map { ($0.iteration, $0) }) { $1 }
         steps = logs.0.steps.compactMap { step in byIteration[step.iteration].map { (step, $0) } }
@@ -130,17 +130,5 @@ public struct RunComparison: Sendable {
             throw BridgeError(.corruptInput, "\(path) has no step; expected the log.jsonl of a run of 'bridge train'")
         }
         return records
-    }
-
-    /// The log of a run.
-    private static func log(of path: String) throws -> String {
-        if Files.kind(of: path) == .file { return path }
-        let root = Files.trimmed(path)
-        let candidates = ["\(root)/\(JSONLinesLog.fileName)", "\(root)_logs/\(JSONLinesLog.fileName)"]
-        if let found = candidates.first(where: { Files.kind(of: $0) == .file }) { return found }
-        throw BridgeError(
-            .fileSystem,
-            "\(path) has no log: \(candidates.joined(separator: " and ")) do not exist; name the directory of logger.log_dir"
-        )
     }
 }

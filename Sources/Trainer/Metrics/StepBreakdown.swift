@@ -4,7 +4,7 @@ public import TensorRuntime
 /// matrix product on the same engine.
 ///
 /// The first step is excluded, because memory and libraries are initialized in it.
-public final class StepBreakdown: MetricsSink {
+public final class StepBreakdown: TrainerCallback {
     private let engine: MeasuringEngine
     private let write: ([[String]]) -> Void
     private var work: [String: MeasuringEngine.Work] = [:]
@@ -24,10 +24,10 @@ public final class StepBreakdown: MetricsSink {
     }
 
     /// Work before the first step is not counted.
-    public func begin(_ run: RunMetadata, after iteration: Int) throws { _ = engine.takeWork() }
+    public func onTrainStart(_ run: RunMetadata, after iteration: Int) throws { _ = engine.takeWork() }
 
     /// Counts a step.
-    public func record(_ step: StepRecord) throws {
+    public func onStepEnd(_ step: StepRecord) throws {
         let done = engine.takeWork()
         defer { isFirst = false }
         guard !isFirst else { return }
@@ -43,10 +43,10 @@ public final class StepBreakdown: MetricsSink {
     }
 
     /// A validation is not counted.
-    public func record(_ validation: ValidationRecord) throws { _ = engine.takeWork() }
+    public func onEvaluate(_ validation: ValidationRecord) throws { _ = engine.takeWork() }
 
     /// Writes the table.
-    public func finish() throws {
+    public func onTrainEnd(_ result: Result<Trainer.Outcome, any Error>) throws {
         guard steps > 0 else { return }
         var peaks: [ElementType: Double] = [:]
         for type in Set(work.values.compactMap(\.type)) { peaks[type] = engine.peakOperationsPerSecond(type) }

@@ -114,22 +114,3 @@ public struct ValidationRecord: Sendable, Equatable {
         self.seconds = seconds
     }
 }
-
-/// The metadata of a run, for reports.
-public struct RunMetadata: Sendable, Equatable {
-    /// The name of the recipe.
-    public var name: String
-    /// Facts in the order of the report: model, parameters, machine, data, and so on.
-    public var metadata: [(name: String, value: String)]
-
-    /// Facts.
-    public init(name: String, metadata: [(name: String, value: String)]) {
-        self.name = name
-        self.metadata = metadata
-    }
-
-    /// Whether name and metadata are equal.
-    public static func == (left: RunMetadata, right: RunMetadata) -> Bool {
-        left.name == right.name && left.metadata.elementsEqual(right.metadata, by: ==)
-    }
-}

@@ -5,7 +5,7 @@ import Glibc
 ///
 /// The file: length, masked CRC-32C, bytes and masked CRC-32C of each record, as in TensorFlow's `record_writer.cc`; the bytes
 /// are an `Event` of `event.proto`. The tags are Megatron's.
-public final class TensorBoardWriter: MetricsSink {
+public final class TensorBoardWriter: TrainerCallback {
     /// The prefix of the names of event files.
     static let fileNamePrefix = "events.out.tfevents"
 
@@ -20,7 +20,7 @@ public final class TensorBoardWriter: MetricsSink {
     /// Opens a new event file; in a resumed run, TensorBoard ignores later steps of older files.
     ///
     /// - Throws: `BridgeError` when it cannot be written.
-    public func begin(_ run: RunMetadata, after iteration: Int) throws {
+    public func onTrainStart(_ run: RunMetadata, after iteration: Int) throws {
         try Files.createDirectory(directory)
         // Files of one directory are read in the order of their names; the process id distinguishes two of the same second.
         let name = Self.fileNamePrefix + CFormat.text(".%010ld.bridge.%d.%ld", time(nil), getpid(), iteration)
@@ -33,35 +33,19 @@ public final class TensorBoardWriter: MetricsSink {
     }
 
     /// Writes a step.
-    public func record(_ step: StepRecord) throws {
-        var scalars: [(String, Double)] = [
-            ("lm loss", step.loss), ("learning-rate", step.learningRate), ("grad-norm", step.gradientNorm),
-            ("batch-size", Double(step.globalBatchSize)), ("iteration-time", step.seconds),
-            ("consumed-samples", Double(step.consumedSamples)),
-        ]
-        if let norm = step.parametersNorm { scalars.append(("params-norm", norm)) }
-        scalars += (step.preference?.values ?? []).map { ($0.name, $0.value) }
-        if step.seconds > 0 {
-            scalars.append(("tokens-per-second", Double(step.tokens) / step.seconds))
-            if step.operations > 0 { scalars.append(("throughput/tflops", step.operations / step.seconds / 1e12)) }
-        }
-        try append(scalars, step: step.iteration)
+    public func onStepEnd(_ step: StepRecord) throws {
+        try append(step.scalars, step: step.iteration)
     }
 
     /// Writes a validation.
-    public func record(_ validation: ValidationRecord) throws {
-        var scalars = [("lm loss validation", validation.loss)]
-        if let perplexity = validation.perplexity { scalars.append(("lm loss validation ppl", perplexity)) }
-        if let accuracy = validation.tokenAccuracy { scalars.append(("token accuracy validation", accuracy)) }
-        scalars += (validation.preference?.values ?? []).map { ("validation/\($0.name)", $0.value) }
-        scalars += validation.parts.map { ("lm loss validation/\($0.name)", $0.loss) }
-        try append(scalars, step: validation.iteration)
+    public func onEvaluate(_ validation: ValidationRecord) throws {
+        try append(validation.scalars, step: validation.iteration)
     }
 
     /// Closes the file.
-    public func finish() throws { file = nil }
+    public func onTrainEnd(_ result: Result<Trainer.Outcome, any Error>) throws { file = nil }
 
-    private func append(_ scalars: [(String, Double)], step: Int) throws {
+    private func append(_ scalars: [(tag: String, value: Double)], step: Int) throws {
         try file?.append(EventRecord.framed(EventRecord.scalars(scalars, step: step, at: Self.now())))
     }
 

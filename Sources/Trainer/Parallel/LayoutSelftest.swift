@@ -99,9 +99,9 @@ public struct LayoutSelftest: Sendable {
             today: "2026-01-01"
         )
         environment.world = world
-        let curve = CurveSink()
+        let curve = CurveRecorder()
         let run = try TrainingRun(recipe(variant), in: environment)
-        _ = try run.trainer(sinks: [curve]).run()
+        _ = try run.trainer(callbacks: [curve]).run()
         return curve.curve
     }
 

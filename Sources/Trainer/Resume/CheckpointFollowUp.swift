@@ -69,10 +69,7 @@ public struct CheckpointFollowUp: Sendable {
         let process = Process()
         process.executableURL = URL(filePath: "/bin/sh")
         process.arguments = ["-c", text]
-        // The command is not a rank, and may start ranks of its own.
-        var environment = ProcessInfo.processInfo.environment.filter { name, _ in
-            !["OMPI_", "PMIX_", "PMI_"].contains(where: name.hasPrefix)
-        }
+        var environment = ChildEnvironment.withoutRanks
         environment["BRIDGE_CHECKPOINT"] = Destination.resolved(iteration)
         environment["BRIDGE_ITERATION"] = "\(step)"
         if let directory { environment["BRIDGE_HF_CHECKPOINT"] = Destination.resolved(directory) }

@@ -19,6 +19,8 @@ public final class RunCheckpoints {
     private let trace: ChromeTrace?
     private let followUp: CheckpointFollowUp
     private var writer: BackgroundTask?
+    /// Called with each checkpoint that is complete, on the thread that saves or waits.
+    var hasSaved: (SavedCheckpoint) -> Void = { _ in }
 
     private var section: Recipe.CheckpointSection { recipe.checkpoint }
 
@@ -184,9 +186,9 @@ public final class RunCheckpoints {
             do { try write() } catch {
                 if waits, let failure = error as? FollowUpFailure { throw failure.error(progress.iteration) }
                 guard !waits else { throw lost(error, progress.iteration) }
-                try report(error, progress.iteration)
+                return try report(error, progress.iteration)
             }
-            return
+            return hasSaved(checkpoint(progress.iteration))
         }
         writer = BackgroundTask(write)
         pending = progress.iteration
@@ -213,7 +215,13 @@ public final class RunCheckpoints {
     public func wait() throws {
         guard let writer else { return }
         self.writer = nil
-        do { try writer.wait() } catch { try report(error, pending) }
+        do { try writer.wait() } catch { return try report(error, pending) }
+        hasSaved(checkpoint(pending))
+    }
+
+    private func checkpoint(_ iteration: Int) -> SavedCheckpoint {
+        let name = NativeCheckpoint.iterationName(iteration)
+        return SavedCheckpoint(iteration: iteration, path: Files.join(section.save, name))
     }
 
     /// The error of a run whose last steps are not saved: their number, and the checkpoint to resume from.
@@ -241,6 +249,7 @@ public final class RunCheckpoints {
     private func report(_ error: any Error, _ iteration: Int) throws {
         if (error as? BridgeError)?.code == .rankFailed { throw error }
         if let failure = error as? FollowUpFailure {
+            hasSaved(checkpoint(iteration))
             return logger.error("\(failure.error(iteration).message); training continues")
         }
         let reason = (error as? BridgeError)?.message ?? "\(error)"

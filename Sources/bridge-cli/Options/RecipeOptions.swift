@@ -70,11 +70,15 @@ struct RecipeOptions: ParsableArguments {
     var visionLora = false
 
     func validate() throws {
-        guard recipe != nil || data != nil && (huggingFace ?? pretrainedCheckpoint) != nil else {
-            throw ValidationError("name a recipe with --recipe, or a model and data with --hf-model and --data")
-        }
         guard huggingFace == nil || pretrainedCheckpoint == nil else {
             throw ValidationError("--hf-model and --pretrained-checkpoint are the same option; give one of them")
+        }
+    }
+
+    /// Refuses options that name neither a recipe nor a model and data; for the command's own validation.
+    func checkRecipe() throws {
+        guard recipe != nil || data != nil && (huggingFace ?? pretrainedCheckpoint) != nil else {
+            throw ValidationError("name a recipe with --recipe, or a model and data with --hf-model and --data")
         }
     }
 
@@ -186,6 +190,7 @@ struct RecipeOptions: ParsableArguments {
         if visionLora { recipe.peft.visionLora = true }
         let before = recipe
         var refusals = recipe.applyUsable(change.settings, options: optionChanges)
+        RunCallbacks.fillTrackers(of: &recipe)
         refusals += recipe.settingsWithoutEffect(among: givenKeys(before, catalog), abilities: abilities)
         let notes =
             Recipe.repetitions(in: change.settings) + recipe.followTrainIters(of: before, changed: changedKeys)

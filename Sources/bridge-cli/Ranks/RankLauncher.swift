@@ -25,7 +25,21 @@ struct RankLauncher {
     }
 
     /// The command line: `mpirun`, its options, this program and its arguments.
-    func words(arguments: [String], program: String, cores: Int, threads: Int?) -> [String] {
+    ///
+    /// - Parameters:
+    ///   - arguments: The arguments.
+    ///   - program: This program.
+    ///   - cores: The number of cores of this host.
+    ///   - threads: The number of threads of a rank; nil for its share of the cores.
+    ///   - variables: The names of the variables of this process.
+    /// - Returns: The words.
+    func words(
+        arguments: [String],
+        program: String,
+        cores: Int,
+        threads: Int?,
+        variables: some Sequence<String> = []
+    ) -> [String] {
         // The ranks divide the cores by themselves, also when another launcher starts them.
         var words = ["mpirun", "--bind-to", "none", "--oversubscribe"]
         words +=
@@ -35,6 +49,10 @@ struct RankLauncher {
             for (name, seconds) in [("time", 30), ("intvl", 10), ("probes", 3)] {
                 words += ["--mca", "oob_tcp_keepalive_\(name)", "\(seconds)"]
             }
+        }
+        // Other hosts have another environment, and the ranks must have the same trackers.
+        if hostfile != nil {
+            words += variables.filter(RunCallbacks.isOfTracker).sorted().flatMap { ["-x", $0] }
         }
         if ranksPerHost > cores { words += ["--mca", "mpi_yield_when_idle", "1"] }
         if let threads { words += ["-x", "\(ThreadOptions.variable)=\(threads)"] }
@@ -74,7 +92,8 @@ struct RankLauncher {
             arguments: Array(CommandLine.arguments.dropFirst()),
             program: Self.program,
             cores: ProcessorSet.availableCount,
-            threads: threads
+            threads: threads,
+            variables: ProcessInfo.processInfo.environment.keys
         )
         let paths = (ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin").split(separator: ":")
         guard let path = paths.map({ "\($0)/\(words[0])" }).first(where: Files.isExecutable) else {

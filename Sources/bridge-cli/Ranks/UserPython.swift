@@ -3,8 +3,11 @@ import Foundation
 
 /// The user's own Python, for comparisons with libraries that only Python has.
 enum UserPython {
+    /// The variable that names the program.
+    static let variable = "BRIDGE_PYTHON"
+
     /// The program: BRIDGE_PYTHON, otherwise python3.
-    static var program: String { ProcessInfo.processInfo.environment["BRIDGE_PYTHON"] ?? "python3" }
+    static var program: String { ProcessInfo.processInfo.environment[variable] ?? "python3" }
 
     /// Runs a script; what it prints is not shown.
     ///

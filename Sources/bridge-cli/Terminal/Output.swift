@@ -59,6 +59,7 @@ enum Output {
     private static func put(_ bytes: UnsafeRawBufferPointer) {
         guard !isBroken, !OutputMode.current.isSilentRank else { return }
         Interrupt.hasBegunOutput()
+        Watch.bar.erase()
         let number = StandardStreams.write(bytes, to: STDOUT_FILENO)
         guard number != 0 else { return }
         if isOnlyLog.load(ordering: .relaxed) {
@@ -93,13 +94,19 @@ enum Output {
     }
 
     /// Prints a line about an error, on any rank.
-    static func reportError(_ text: String) { tell(PrintableText.line(text) + "\n") }
+    static func reportError(_ text: String) {
+        Watch.bar.erase()
+        tell(PrintableText.line(text) + "\n")
+    }
 
     /// Prints a warning about the run.
     static func warn(_ text: String) { printError("\(Style.yellow("warning:")) \(text)") }
 
     /// Prints lines about the run.
-    static func complainLines(_ text: String) { tell(PrintableText.lines(text) + "\n") }
+    static func complainLines(_ text: String) {
+        Watch.bar.erase()
+        tell(PrintableText.lines(text) + "\n")
+    }
 
     /// Writes to standard error a text whose control characters are the program's own.
     static func tell(_ text: String) {

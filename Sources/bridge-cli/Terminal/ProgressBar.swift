@@ -7,6 +7,8 @@ final class ProgressBar: Sendable {
     private struct State {
         var start: ContinuousClock.Instant?
         var isShown = false
+        /// Whether the line is removed before anything else is printed.
+        var isLive = false
     }
 
     private let state = Mutex(State())
@@ -17,7 +19,7 @@ final class ProgressBar: Sendable {
         let elapsed = state.withLock { state in
             let start = state.start ?? now
             state.start = start
-            state.isShown = true
+            (state.isShown, state.isLive) = (true, false)
             return start.duration(to: now)
         }
         let seconds = elapsed.seconds
@@ -35,6 +37,26 @@ final class ProgressBar: Sendable {
         )
         Output.tell("\r\u{1B}[2K" + PrintableText.line(line))
     }
+
+    /// Redraws the line with a state that lasts: the next text on the terminal replaces it, and ``finish()`` removes it.
+    func showLive(activity: String, share: Double, details: [String]) {
+        state.withLock { ($0.isShown, $0.isLive) = (true, true) }
+        // A terminal writes ^C after the line.
+        let line = Self.line(activity: activity, share: share, details: details, width: Style.width - 2)
+        Output.tell("\r\u{1B}[2K" + PrintableText.line(line))
+    }
+
+    /// Removes a line of ``showLive(activity:share:details:)``.
+    func erase() {
+        let wasShown = state.withLock { state in
+            defer { if state.isLive { state.isShown = false } }
+            return state.isShown && state.isLive
+        }
+        if wasShown { Output.tell("\r\u{1B}[2K") }
+    }
+
+    /// Whether there is a line.
+    var isShown: Bool { state.withLock { $0.isShown } }
 
     /// The line, which fits into the columns of a terminal: details are dropped, the last one first.
     ///
@@ -68,6 +90,7 @@ final class ProgressBar: Sendable {
 
     /// Ends the line.
     func finish() {
+        erase()
         let wasShown = state.withLock { state in
             defer { state.isShown = false }
             return state.isShown
@@ -75,7 +98,8 @@ final class ProgressBar: Sendable {
         if wasShown { Output.tell("\n") }
     }
 
-    private static func time(_ seconds: Double) -> String {
+    /// Seconds as `1:05` or `1:00:05`, rounded up.
+    static func time(_ seconds: Double) -> String {
         let whole = Int(min(max(seconds, 0), 359_999).rounded(.up))
         let two = "\(whole % 60)".leftPadded(to: 2, with: "0")
         return whole < 3600

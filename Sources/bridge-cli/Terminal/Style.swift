@@ -21,9 +21,13 @@ enum Style {
     }
 
     /// The number of columns of the terminal.
-    static var width: Int {
+    static var width: Int { size.width }
+
+    /// The numbers of columns and lines of the terminal.
+    static var size: (width: Int, height: Int) {
         var size = winsize()
-        return ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+        let isKnown = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 && size.ws_row > 0
+        return isKnown ? (Int(size.ws_col), Int(size.ws_row)) : (80, 24)
     }
 
     /// For standard error.

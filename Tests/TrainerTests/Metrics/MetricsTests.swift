@@ -26,6 +26,8 @@ import Testing
         )
     }
 
+    static let done = Result<Trainer.Outcome, any Error>.success(Trainer.Outcome(end: .done, iteration: 4))
+
     private static let metadata = RunMetadata(name: "tiny", metadata: [("model", "toy <1>")])
 
     private let scratch: TemporaryDirectory
@@ -36,11 +38,11 @@ import Testing
     @Test func theConsoleLineIsMegatrons() throws {
         var lines: [String] = []
         let console = ConsoleLine(interval: 3, hasThroughput: true, now: { 1_767_261_600 }, write: { lines.append($0) })
-        try console.begin(Self.metadata, after: 0)
-        try console.record(Self.step(1, loss: 1))
-        try console.record(Self.step(2, loss: .nan, nan: 1))
+        try console.onTrainStart(Self.metadata, after: 0)
+        try console.onStepEnd(Self.step(1, loss: 1))
+        try console.onStepEnd(Self.step(2, loss: .nan, nan: 1))
         #expect(lines.isEmpty)
-        try console.record(Self.step(3, loss: 3, nan: 1))
+        try console.onStepEnd(Self.step(3, loss: 3, nan: 1))
         let line = try #require(lines.first)
         #expect(line.wholeMatch(of: #/ \[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] .*/#) != nil)
         let expected = [
@@ -50,42 +52,64 @@ import Testing
             " number of nan iterations:   1 | tokens/s: 1600.0 | time left: 0:04:09",
         ]
         #expect(String(line.dropFirst(22)) == expected.joined())
-        for iteration in 4...6 { try console.record(Self.step(iteration, nan: 1)) }
+        for iteration in 4...6 { try console.onStepEnd(Self.step(iteration, nan: 1)) }
         #expect(lines.last?.contains("number of nan iterations:   0 |") == true)
     }
 
     @Test func aShortRunHasALineToo() throws {
         var lines: [String] = []
         let console = ConsoleLine(interval: 10, write: { lines.append($0) })
-        try console.begin(Self.metadata, after: 0)
-        for iteration in 1...3 { try console.record(Self.step(iteration)) }
+        try console.onTrainStart(Self.metadata, after: 0)
+        for iteration in 1...3 { try console.onStepEnd(Self.step(iteration)) }
         #expect(lines.isEmpty)
-        try console.finish()
+        try console.onTrainEnd(Self.done)
         #expect(lines.count == 1 && lines[0].contains(" iteration        3/    1000 |"), "\(lines)")
-        try console.finish()
+        try console.onTrainEnd(Self.done)
         #expect(lines.count == 1)
+    }
+
+    /// Means as in Megatron's line: (0.125 + 0.25 + 0.375) / 3 s, (1 + 3) / 2 and 1200 tokens in 0.75 s.
+    @Test func theCompactLineHasTheSameMeans() throws {
+        var lines: [String] = []
+        let console = CompactLine(interval: 3, hasThroughput: true) { lines.append($0) }
+        console.onStepEnd(Self.step(1, loss: 1))
+        console.onStepEnd(Self.step(2, loss: .nan, nan: 1))
+        #expect(lines.isEmpty)
+        console.onStepEnd(Self.step(3, loss: 3, nan: 1))
+        let numbers = "loss 2.0000  lr 1.000e-05  grad norm 1.2344  1600 tokens/s  12.00 TFLOP/s  1 NaN  0:04:09 left"
+        #expect(lines == ["step    3/1000  \(numbers)"])
+        console.onEvaluate(ValidationRecord(iteration: 3, loss: 0.5, perplexity: 1.6, tokenAccuracy: 0.25, seconds: 2))
+        #expect(lines.last == "step    3/1000  validation loss 0.5000  perplexity 1.6000  token accuracy 0.2500")
+        console.onSave(SavedCheckpoint(iteration: 3, path: "run/iter_0000003"))
+        #expect(lines.last == "step    3/1000  saved run/iter_0000003")
+        console.onStepEnd(Self.step(4, loss: 0.00125, nan: 1))
+        #expect(lines.count == 3)
+        console.onTrainEnd(Self.done)
+        #expect(lines.count == 4 && lines[3].hasPrefix("step    4/1000  loss 1.250e-03  lr"), "\(lines)")
+        console.onTrainEnd(Self.done)
+        #expect(lines.count == 4)
     }
 
     @Test func aReportContinuesTheLogNextToIt() throws {
         let directory = scratch.path
         let log = JSONLinesLog(path: "\(directory)/log.jsonl")
-        try log.begin(Self.metadata, after: 0)
-        for iteration in 1...4 { try log.record(Self.step(iteration, loss: Double(10 - iteration))) }
-        try log.record(ValidationRecord(iteration: 4, loss: 5.5, perplexity: 244.7, seconds: 1))
-        try log.finish()
+        try log.onTrainStart(Self.metadata, after: 0)
+        for iteration in 1...4 { try log.onStepEnd(Self.step(iteration, loss: Double(10 - iteration))) }
+        try log.onEvaluate(ValidationRecord(iteration: 4, loss: 5.5, perplexity: 244.7, seconds: 1))
+        try log.onTrainEnd(Self.done)
         // After step 3: what the log has of later ones is another run's future.
         let report = HTMLReport(path: "\(directory)/report.html")
-        try report.begin(Self.metadata, after: 3)
-        #expect(report.page.contains("3 of 3") && report.page.contains("<td>7</td>"))
+        try report.onTrainStart(Self.metadata, after: 3)
+        #expect(report.page.contains("3 of 1000") && report.page.contains("<td>7</td>"))
         #expect(!report.page.contains("last validation"))
-        try report.record(Self.step(4, loss: 2.25))
-        try report.finish()
+        try report.onStepEnd(Self.step(4, loss: 2.25))
+        try report.onTrainEnd(Self.done)
         let page = try String(contentsOfFile: "\(directory)/report.html", encoding: .utf8)
         #expect(page.contains("4 of 1000") && page.contains("<td>2.25</td>"))
         // 0.125 s times 1 + 2 + 3 + 4.
         #expect(page.contains("<th>tokens per second</th><td>1280.0</td>"))
         let whole = HTMLReport(path: "\(directory)/again.html")
-        try whole.begin(Self.metadata, after: 4)
+        try whole.onTrainStart(Self.metadata, after: 4)
         #expect(whole.page.contains("loss 5.5, perplexity 244.7"))
     }
 
@@ -98,14 +122,14 @@ import Testing
         var rows: [[String]] = []
         let breakdown = StepBreakdown(engine: engine) { rows = $0 }
         multiply(100)
-        try breakdown.begin(Self.metadata, after: 0)
+        try breakdown.onTrainStart(Self.metadata, after: 0)
         for (iteration, times) in [(1, 50), (2, 2), (3, 4)] {
             multiply(times)
-            try breakdown.record(Self.step(iteration))
+            try breakdown.onStepEnd(Self.step(iteration))
         }
         multiply(70)
-        try breakdown.record(ValidationRecord(iteration: 3, loss: 1, perplexity: 1, seconds: 1))
-        try breakdown.finish()
+        try breakdown.onEvaluate(ValidationRecord(iteration: 3, loss: 1, perplexity: 1, seconds: 1))
+        try breakdown.onTrainEnd(Self.done)
         #expect(rows.first?.first == "one step of 2")
         // The mean of two and four products.
         let product = try #require(rows.first { $0[0] == "product 8 x 16 x 8" })
@@ -119,18 +143,18 @@ import Testing
     @Test func theLogContinuesWhereTheResumedRunStarts() throws {
         let path = scratch.path + "/log.jsonl"
         let first = JSONLinesLog(path: path)
-        try first.begin(Self.metadata, after: 0)
-        for iteration in 1...5 { try first.record(Self.step(iteration, loss: Double(iteration))) }
-        try first.record(ValidationRecord(iteration: 5, loss: 0.5, perplexity: 1.6, seconds: 2))
-        try first.finish()
+        try first.onTrainStart(Self.metadata, after: 0)
+        for iteration in 1...5 { try first.onStepEnd(Self.step(iteration, loss: Double(iteration))) }
+        try first.onEvaluate(ValidationRecord(iteration: 5, loss: 0.5, perplexity: 1.6, seconds: 2))
+        try first.onTrainEnd(Self.done)
         // A process that was killed while it wrote.
         let handle = try #require(FileHandle(forWritingAtPath: path))
         try handle.seekToEnd()
         try handle.write(contentsOf: Data(#"{"iteration":6,"lm_"#.utf8))
         let second = JSONLinesLog(path: path)
-        try second.begin(Self.metadata, after: 3)
-        try second.record(Self.step(4, loss: .infinity))
-        try second.finish()
+        try second.onTrainStart(Self.metadata, after: 3)
+        try second.onStepEnd(Self.step(4, loss: .infinity))
+        try second.onTrainEnd(Self.done)
         let rows = try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n").map {
             try JSON(parsing: Array($0.utf8))
         }
@@ -166,10 +190,10 @@ import Testing
     @Test func aRunWritesOneEventFile() throws {
         let directory = scratch.path + "/deep/er"
         let writer = TensorBoardWriter(directory: directory)
-        try writer.begin(Self.metadata, after: 0)
-        try writer.record(Self.step(1))
-        try writer.record(ValidationRecord(iteration: 1, loss: 0.5, perplexity: 1.6, seconds: 2))
-        try writer.finish()
+        try writer.onTrainStart(Self.metadata, after: 0)
+        try writer.onStepEnd(Self.step(1))
+        try writer.onEvaluate(ValidationRecord(iteration: 1, loss: 0.5, perplexity: 1.6, seconds: 2))
+        try writer.onTrainEnd(Self.done)
         let names = try FileManager.default.contentsOfDirectory(atPath: directory)
         #expect(names.count == 1 && names.allSatisfy { $0.hasPrefix("events.out.tfevents.") })
         let bytes = try Data(contentsOf: URL(filePath: directory + "/" + (names.first ?? "")))
@@ -179,15 +203,15 @@ import Testing
     @Test func theReportHasEveryCurveAndNothingFromOutside() throws {
         let path = scratch.path + "/report.html"
         let report = HTMLReport(path: path)
-        try report.begin(RunMetadata(name: "<b>&\"", metadata: [("model", "toy <1>")]), after: 0)
+        try report.onTrainStart(RunMetadata(name: "<b>&\"", metadata: [("model", "toy <1>")]), after: 0)
         for iteration in 1...300 {
-            try report.record(Self.step(iteration, loss: iteration == 7 ? .nan : 3 + 9 / Double(iteration)))
+            try report.onStepEnd(Self.step(iteration, loss: iteration == 7 ? .nan : 3 + 9 / Double(iteration)))
         }
         for iteration in [100, 200, 300] {
             let loss = 3.4 + 20 / Double(iteration)
-            try report.record(ValidationRecord(iteration: iteration, loss: loss, perplexity: exp(loss), seconds: 2))
+            try report.onEvaluate(ValidationRecord(iteration: iteration, loss: loss, perplexity: exp(loss), seconds: 2))
         }
-        try report.finish()
+        try report.onTrainEnd(Self.done)
         let data = try Data(contentsOf: URL(filePath: path))
         let text = String(decoding: data, as: UTF8.self)
         #expect(text.contains("<title>&lt;b&gt;&amp;&quot;</title>"))
@@ -201,12 +225,32 @@ import Testing
         #expect(parser.isBalanced)
     }
 
+    @Test func everyDataSetOfAValidationHasACurve() throws {
+        let report = HTMLReport(path: scratch.path + "/report.html")
+        try report.onTrainStart(Self.metadata, after: 0)
+        for iteration in 1...20 { try report.onStepEnd(Self.step(iteration, loss: 3)) }
+        for iteration in [10, 20] {
+            let parts = [
+                ValidationRecord.Part(name: "a<b", loss: 2.5), ValidationRecord.Part(name: "tools", loss: 1.5),
+            ]
+            try report.onEvaluate(
+                ValidationRecord(iteration: iteration, loss: 2, perplexity: 7.4, seconds: 1, parts: parts)
+            )
+        }
+        let page = report.page
+        for (name, kind) in [("validation", ""), ("a&lt;b", " s1"), ("tools", " s2")] {
+            #expect(page.contains("<span class=\"key\(kind)\">\u{25CF} \(name)</span>"), "\(name)")
+            #expect(page.components(separatedBy: "<path class=\"marks\(kind)\"").count == 2)
+            #expect(page.components(separatedBy: "<circle class=\"mark\(kind)\"").count == 3)
+        }
+    }
+
     @Test func aReportOfNothingIsAPageToo() throws {
         let path = scratch.path + "/report.html"
         let report = HTMLReport(path: path)
-        try report.begin(Self.metadata, after: 0)
-        try report.record(Self.step(1, loss: .infinity))
-        try report.finish()
+        try report.onTrainStart(Self.metadata, after: 0)
+        try report.onStepEnd(Self.step(1, loss: .infinity))
+        try report.onTrainEnd(Self.done)
         #expect(try String(contentsOfFile: path, encoding: .utf8).contains("No finite value was recorded."))
     }
 
@@ -219,9 +263,11 @@ import Testing
     }
 
     @Test func whatCannotBeWrittenIsAnError() {
-        #expect(throws: BridgeError.self) { try JSONLinesLog(path: "/proc/none/log").begin(Self.metadata, after: 0) }
         #expect(throws: BridgeError.self) {
-            try TensorBoardWriter(directory: "/proc/none").begin(Self.metadata, after: 0)
+            try JSONLinesLog(path: "/proc/none/log").onTrainStart(Self.metadata, after: 0)
+        }
+        #expect(throws: BridgeError.self) {
+            try TensorBoardWriter(directory: "/proc/none").onTrainStart(Self.metadata, after: 0)
         }
     }
 }

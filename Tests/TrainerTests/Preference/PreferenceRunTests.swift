@@ -11,13 +11,11 @@ import Trainer
 @Suite struct PreferenceRunTests {
     typealias LossType = Recipe.PreferenceSection.LossType
 
-    private final class Log: MetricsSink {
+    private final class Log: TrainerCallback {
         var steps: [StepRecord] = []
         var validations: [ValidationRecord] = []
-        func begin(_ run: RunMetadata, after iteration: Int) {}
-        func record(_ step: StepRecord) { steps.append(step) }
-        func record(_ validation: ValidationRecord) { validations.append(validation) }
-        func finish() {}
+        func onStepEnd(_ step: StepRecord) { steps.append(step) }
+        func onEvaluate(_ validation: ValidationRecord) { validations.append(validation) }
         var losses: [Double] { steps.map(\.loss) }
     }
 
@@ -69,7 +67,7 @@ import Trainer
         )
         environment.world = world
         let (run, log) = (try TrainingRun(recipe, in: environment), Log())
-        return (run, try run.trainer(sinks: [log]), log)
+        return (run, try run.trainer(callbacks: [log]), log)
     }
 
     /// Before the first step a model is its own reference, so every pair has the loss log 2 and the slopes -β/2 and β/2.

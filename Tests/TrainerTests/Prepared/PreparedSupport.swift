@@ -9,13 +9,11 @@ import Trainer
 
 /// Data sets, recipes and runs for the tests of prepared data.
 enum PreparedSupport {
-    final class Log: MetricsSink {
+    final class Log: TrainerCallback {
         var steps: [StepRecord] = []
         var validations: [ValidationRecord] = []
-        func begin(_ run: RunMetadata, after iteration: Int) {}
-        func record(_ step: StepRecord) { steps.append(step) }
-        func record(_ validation: ValidationRecord) { validations.append(validation) }
-        func finish() {}
+        func onStepEnd(_ step: StepRecord) { steps.append(step) }
+        func onEvaluate(_ validation: ValidationRecord) { validations.append(validation) }
         var losses: [Double] { steps.map(\.loss) }
     }
 
@@ -107,7 +105,7 @@ enum PreparedSupport {
         )
         environment.openTable = { try HuggingFaceTable($0, split: $1, hub: nil) }
         let (run, log) = (try TrainingRun(recipe, in: environment), Log())
-        return (run, try run.trainer(sinks: [log]), log)
+        return (run, try run.trainer(callbacks: [log]), log)
     }
 
     static func weights(_ run: TrainingRun) -> [[Float]] {

@@ -43,7 +43,7 @@ enum TrainToy {
         )
         for part in run.parts { print("\(part.name): \(part.trained) of \(part.count) parameters are trained") }
         let losses = Losses()
-        let outcome = try run.trainer(sinks: [losses]).run()
+        let outcome = try run.trainer(callbacks: [losses]).run()
         let first = losses.values.first ?? 0
         let last = losses.values.last ?? 0
         print("\(outcome.end.rawValue) after \(outcome.iteration) steps: the loss went from \(first) to \(last)")
@@ -51,15 +51,9 @@ enum TrainToy {
     }
 }
 
-/// Stores the losses of a run: any type can be a metrics sink.
-final class Losses: MetricsSink {
+/// Stores the losses of a run: any class can receive its events.
+final class Losses: TrainerCallback {
     private(set) var values: [Double] = []
 
-    func begin(_ metadata: RunMetadata, after iteration: Int) {}
-
-    func record(_ step: StepRecord) { values.append(step.loss) }
-
-    func record(_ validation: ValidationRecord) {}
-
-    func finish() {}
+    func onStepEnd(_ step: StepRecord) { values.append(step.loss) }
 }

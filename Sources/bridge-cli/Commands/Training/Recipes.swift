@@ -158,6 +158,7 @@ struct Recipes: ParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func validate() throws {
+            try options.checkRecipe()
             guard (1...1 << 20).contains(replicas) else {
                 throw ValidationError("--data-parallel-size is \(replicas), expected 1 to \(1 << 20)")
             }

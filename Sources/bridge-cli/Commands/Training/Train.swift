@@ -25,6 +25,7 @@ struct Train: ParsableCommand {
               bridge train --recipe run/iter_0000100/run_config.yaml
               bridge train --recipe ministral3_3b_finetune_config -tp 2 \\
                 --pretrained-checkpoint toy-vl --dry-run --world-size 8
+              bridge train --watch run
             """
     )
 
@@ -55,6 +56,16 @@ struct Train: ParsableCommand {
     )
     var chromeTrace: String?
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Show a run of another process, and do not train: its losses as a curve, its rate and the time that is left.",
+            valueName: "dir"
+        ),
+        completion: .directory
+    )
+    var watch: String?
+
     @OptionGroup var ranks: RankOptions
     @OptionGroup var slurm: SlurmOptions
     @OptionGroup var plugins: ModelPluginOptions
@@ -64,6 +75,8 @@ struct Train: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
+        guard watch == nil else { return }
+        try recipe.checkRecipe()
         guard chromeTrace == nil || !dryRun else {
             throw ValidationError(
                 "--chrome-trace has no effect with --dry-run, which trains nothing; remove one of them"
@@ -77,6 +90,10 @@ struct Train: ParsableCommand {
     }
 
     func run() throws {
+        if let watch {
+            try RunView.checkOptions(Array(CommandLine.arguments.dropFirst(2)))
+            return try RunView(RunMonitor(watch)).show(json: output.json)
+        }
         let catalog = try plugins.catalog()
         let chosen = try RecipeChoice.completed(recipe, catalog)
         let recipe = chosen.options
@@ -118,12 +135,6 @@ struct Train: ParsableCommand {
         if HubRepository(meantBy: weights) != nil { _ = try HubDirectory.resolve(weights) }
         let run = try TrainingRun(resolved, in: environment)
         let printer = RunPrinter(run: run, isSilent: json)
-        if !resolved.logger.wandbProject.isEmpty {
-            Output.printError(
-                "note: Weights & Biases is not supported; \(run.recipe.logger.logDir)/log.jsonl and the TensorBoard files "
-                    + "have the metrics"
-            )
-        }
         Output.countsAsLog(!json)
         try printer.showParts()
         let breakdown = measuring.map { engine in
@@ -131,8 +142,8 @@ struct Train: ParsableCommand {
         }
         Interrupt.finishesStep()
         let trainer = try run.trainer(
-            sinks: world.rank > 0
-                ? [] : try RunSinks.standard(for: run, isSilent: json) + (breakdown.map { [$0] } ?? []),
+            callbacks: world.rank > 0
+                ? [] : try RunCallbacks.standard(for: run, isSilent: json) + (breakdown.map { [$0] } ?? []),
             metadata: [
                 ("machine", processor.name), ("threads", "\(processor.pool.threadCount)"),
                 ("ranks", world.size == 1 ? "1" : "\(world.size) (\(run.groups.layout))"),

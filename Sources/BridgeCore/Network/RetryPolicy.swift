@@ -1,8 +1,8 @@
-import BridgeSupport
+package import BridgeSupport
 import CSystem
 import Glibc
 import JSONTree
-import Network
+import Logging
 
 /// How often a request is retried, and how long it waits before.
 ///
@@ -17,10 +17,14 @@ public struct RetryPolicy: Sendable {
     public var longestPause = 8.0
     /// The longest `Retry-After` in seconds that is accepted.
     public var maxRetryAfter = 300.0
+    /// The server, for messages.
+    package var server = "the hub"
+    /// What to do about a server that is busy, for its message; begins with a comma.
+    package var advice = ", or log in, which raises its limits"
     /// Receives a message for every pause.
-    var logger = RunContext().logger
+    package var logger = RunContext().logger
     /// Waits for some seconds, or until the closure returns true; tests replace it.
-    var pause: @Sendable (_ seconds: Double, _ isCancelled: () -> Bool) -> Void = RetryPolicy.sleep
+    package var pause: @Sendable (_ seconds: Double, _ isCancelled: () -> Bool) -> Void = RetryPolicy.sleep
 
     /// Six times, with pauses from 1 to 8 seconds.
     public static let standard = RetryPolicy()
@@ -34,10 +38,10 @@ public struct RetryPolicy: Sendable {
     }
 
     /// Whether a later request to the server can succeed.
-    static func isTransient(_ status: Int) -> Bool { [408, 425, 429, 500, 502, 503, 504].contains(status) }
+    package static func isTransient(_ status: Int) -> Bool { [408, 425, 429, 500, 502, 503, 504].contains(status) }
 
     /// The outcome of an attempt that did not throw.
-    enum Attempt<Value> {
+    package enum Attempt<Value> {
         /// The result.
         case done(Value)
         /// A failure that a later attempt may not have.
@@ -54,7 +58,7 @@ public struct RetryPolicy: Sendable {
     ///   - attempt: Makes an attempt; gets whether it is the last one without progress.
     /// - Returns: The result.
     /// - Throws: The last error of the attempts; `BridgeError` with code `cancelled`.
-    func run<Value>(
+    package func run<Value>(
         about subject: String = "",
         mostUnreachable: Int,
         isCancelled: () -> Bool,
@@ -91,16 +95,16 @@ public struct RetryPolicy: Sendable {
     /// Sends a request until it succeeds, its failure is not transient, or the attempts are exhausted.
     ///
     /// A host that is not reached, or that accepts connections and does not respond, is tried twice only: the network is
-    /// probably down, or something other than the hub accepts the connections.
+    /// probably down, or something else accepts the connections.
     ///
     /// - Returns: The last response, whatever its status.
     /// - Throws: The last error of the request; `BridgeError` with code `cancelled`.
-    func withRetries(isCancelled: () -> Bool, _ request: () throws -> HTTPResponse) throws -> HTTPResponse {
+    package func withRetries(isCancelled: () -> Bool, _ request: () throws -> HTTPResponse) throws -> HTTPResponse {
         func makeAttempt(isLast: Bool) throws -> Attempt<HTTPResponse> {
             let response = try request()
             guard Self.isTransient(response.status), !isLast else { return .done(response) }
             return .failed(
-                reason: "the hub responds with status \(response.status)",
+                reason: "\(server) responds with status \(response.status)",
                 retryAfter: Self.retryAfter(response)
             )
         }
@@ -126,14 +130,14 @@ public struct RetryPolicy: Sendable {
         if let retryAfter, retryAfter > maxRetryAfter {
             throw BridgeError(
                 .network,
-                "the hub is busy and requests a pause of \(Int(saturating: retryAfter)) seconds; try again after that, or log in, which raises its limits"
+                "\(server) is busy and requests a pause of \(Int(saturating: retryAfter)) seconds; try again after that\(advice)"
             )
         }
         var pause = initialBackoff
         for _ in 0..<min(failed, 30) { pause *= 2 }
         pause = min(pause, longestPause)
         let what =
-            retryAfter.map { "waiting \(Int(saturating: $0.rounded(.up))) s as the hub requests" } ?? "trying again"
+            retryAfter.map { "waiting \(Int(saturating: $0.rounded(.up))) s as \(server) requests" } ?? "trying again"
         logger.notice("\(reason); \(what) (\(failed + 2) of \(most ?? attempts))")
         self.pause(retryAfter ?? pause, isCancelled)
         if isCancelled() { throw BridgeError(.cancelled, "interrupted") }
@@ -145,7 +149,7 @@ public struct RetryPolicy: Sendable {
     }
 
     /// The seconds of `Retry-After` or of the hub's `RateLimit` header; nil for none.
-    static func retryAfter(_ response: HTTPResponse) -> Double? {
+    package static func retryAfter(_ response: HTTPResponse) -> Double? {
         if let text = response["retry-after"] {
             if let retryAfter = seconds(text) { return retryAfter }
             let date = csys_web_date(text)
