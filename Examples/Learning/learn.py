@@ -139,7 +139,10 @@ class Example:
         )  # fmt: skip
         lines = (self.directory / "dpo-logs/log.jsonl").read_text().splitlines()
         shares = [row["validation_rewards/accuracies"] for row in map(json.loads, lines) if "validation_lm_loss" in row]
-        print(f"the right answer wins in {100 * shares[0]:.1f} % of the test pairs at first, {100 * shares[-1]:.1f} % at the end")
+        print(
+            f"the right answer wins in {100 * shares[0]:.1f} % of the test pairs at the first validation, "
+            f"{100 * shares[-1]:.1f} % at the end"
+        )
         return shares[-1]
 
 

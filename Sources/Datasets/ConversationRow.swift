@@ -6,7 +6,8 @@ import Tokenizers
 ///
 /// - `{"conversation": [{"role", "content"}]}`, as Megatron Bridge's makers write it;
 /// - `{"messages" or "conversations": [{"role", "content"} or {"from", "value"}], "images" or "image": …}`, with `<image>`
-///   in the texts. The image is where `<image>` is.
+///   in the texts. The image is where `<image>` is;
+/// - a prompt and its answer, see ``CompletionRow``.
 ///
 /// A row's `system` is the system message at the start. In every text `\<image>`, with the backslash, is the text
 /// `<image>` and not a placeholder, whether the row has images or not. ``RowKeys`` lists all keys with their effect.
@@ -33,6 +34,8 @@ package struct ConversationRow {
 
     /// The fields that a conversation can be in.
     package static let keys = ["conversation", "messages", "conversations"]
+    /// The fields without which a row holds no conversation in any form.
+    static let forms = keys + CompletionRow.answerKeys
     /// The field with the system message, where it is none of the messages.
     static let systemKey = "system"
     /// The fields that its tools can be in.
@@ -58,11 +61,12 @@ package struct ConversationRow {
     ///
     /// - Throws: `BridgeError` with one sentence, without file and line.
     static func conversation(_ json: JSON, images sources: [ImageSource], imageFolder: String) throws -> Conversation {
+        let json = try CompletionRow.row(json) ?? json
         let keys = keys.filter { json[$0].map { !$0.isNull } ?? false }
         guard json.object != nil, let key = keys.first else {
             throw wrong(
                 "the row is \(json.object == nil ? json.kind : "an object without a conversation"), "
-                    + "expected an object with conversation, messages or conversations"
+                    + "expected an object with conversation, messages or conversations, or with prompt and completion"
             )
         }
         guard keys.count == 1 else { throw wrong("the row has both \(keys[0]) and \(keys[1]), expected one of them") }

@@ -86,9 +86,10 @@ package struct PreferenceRow {
         }
     }
 
-    private static func isOfAssistant(_ role: String) -> Bool { ConversationRow.roles[role]?.role == "assistant" }
+    static func isOfAssistant(_ role: String) -> Bool { ConversationRow.roles[role]?.role == "assistant" }
 
-    private static func messages(_ value: JSON?, in key: String, textRole: String) throws -> [JSON] {
+    /// The messages of a prompt or an answer: a text, a message or a list of messages.
+    static func messages(_ value: JSON?, in key: String, textRole: String) throws -> [JSON] {
         switch value {
         case .string(let text)?: return [["role": .string(textRole), "content": .string(text)]]
         case .object?: return [value ?? .null]

@@ -28,6 +28,10 @@ public enum RowKeys {
         + entries(["parallel_tool_calls"], .noEffect("a setting of a server's decoding"))
         + entries(["__index_level_0__"], .noEffect("the index of a pandas table"))
 
+    /// The keys of a row with a prompt and its answer, besides those of ``row``.
+    public static let completion: [Entry] =
+        entries(CompletionRow.keys, .honoured) + entries([CompletionRow.instructionKey], .refused)
+
     /// The keys of a row with two answers, besides those of ``row``.
     public static let preference: [Entry] =
         entries(PreferenceRow.promptKeys + PreferenceRow.answerKeys, .honoured)

@@ -16,7 +16,10 @@ package struct UnreadKeys {
     ///   - row: The keys of the row with their values.
     ///   - columns: Further keys of the row, whose values are not needed.
     package init(row: JSON, columns: [String] = []) {
+        let pair = try? CompletionRow.row(row)
+        let row = pair ?? row
         keys = Set(columns.filter { !RowKeys.knownOfRow.contains($0) })
+        if pair != nil { keys.subtract(CompletionRow.keys) }
         for (key, value) in row.object ?? JSONObject() where !value.isNull && !RowKeys.knownOfRow.contains(key) {
             keys.insert(key)
         }

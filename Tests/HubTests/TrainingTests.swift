@@ -61,6 +61,50 @@ import Testing
         #expect(!TemporaryDirectory.content(of: "\(server.home)/hub").contains { $0.contains("datasets--") })
     }
 
+    /// The data sets of presets, with the files of the public ones.
+    @Test func aPresetIsDownloadedAndTrainedOn() throws {
+        func put(_ preset: String, _ path: String, in repository: String) throws {
+            let data = try Data(contentsOf: URL(filePath: "\(Fixtures.root)/presets/\(preset).parquet"))
+            try server.put(path, [UInt8](data), in: "datasets/\(repository)")
+        }
+        try put("squad", "plain_text/train-00000-of-00001.parquet", in: "rajpurkar/squad")
+        try put("squad", "plain_text/validation-00000-of-00001.parquet", in: "rajpurkar/squad")
+        let run = try BridgeProcess(
+            [
+                "train", "--hf-model", "org/name", "--data", "squad", "train.train_iters=2",
+                "train.global_batch_size=1",
+                "train.micro_batch_size=1", "train.eval_interval=1", "train.eval_iters=1",
+                "scheduler.lr_warmup_iters=1",
+                "model.seq_length=64", "dataset.seq_length=64", "logger.log_dir=\(scratch.path("log"))",
+                "checkpoint.save=\(scratch.path("squad"))",
+            ],
+            environment: server.variables
+        ).wait()
+        #expect(run.status == 0, "\(run.errors)")
+        #expect(
+            run.errors.contains("--dataset-type hf dataset.path_or_dataset= dataset.maker_name=squad"),
+            "\(run.errors)"
+        )
+        #expect(run.output.contains("validation loss at iteration 2"), "\(run.output)")
+
+        let readme = """
+            ---
+            configs:
+            - config_name: default
+              data_files:
+              - {split: train, path: "data/train-*"}
+              - {split: train_1M, path: "data/train_1M-*"}
+            ---
+            """
+        try server.put("README.md", readme, in: "datasets/nvidia/OpenMathInstruct-2")
+        try put("openmathinstruct2", "data/train_1M-00000-of-00001.parquet", in: "nvidia/OpenMathInstruct-2")
+        let shown = try BridgeProcess(
+            ["data", "preview", "--hf-model", "org/name", "--data", "openmathinstruct2"],
+            environment: server.variables
+        ).wait()
+        #expect(shown.status == 0 && shown.output.contains("$\\boxed{5}$"), "\(shown.output)\(shown.errors)")
+    }
+
     @Test func aRunUsesTheCommitThatItStartedWith() throws {
         let first = try train(2)
         #expect(first.status == 0, "\(first.errors)")

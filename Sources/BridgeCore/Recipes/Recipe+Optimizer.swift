@@ -91,6 +91,7 @@ extension Recipe {
         /// The step at which the minimum learning rate is reached; not an integer if it is a fraction of a run's steps.
         ///
         /// - Parameter trainIters: The number of steps of the run.
+        /// - Returns: The number of steps.
         public func decaySteps(of trainIters: Int) -> Double {
             lrDecayFraction.map { $0 * Double(trainIters) } ?? Double(lrDecayIters ?? trainIters)
         }

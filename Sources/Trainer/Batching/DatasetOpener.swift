@@ -155,8 +155,14 @@ public struct DatasetOpener: Sendable {
             }
             return try file(source)
         case .mock: return try MockSource(count: mockCount, imageCount: section.numImages, seed: seed, encoder: encoder)
-        case .hf: return try table(source, split: "train")
+        case .hf: return try table(source, split: trainingSplit(of: source))
         }
+    }
+
+    /// The split of training samples: for a maker's own data set that of the maker.
+    func trainingSplit(of source: String) throws -> String {
+        let (maker, path) = try location(of: source)
+        return path == maker.dataset ? maker.split : "train"
     }
 
     /// The name of a data set for messages and logs.

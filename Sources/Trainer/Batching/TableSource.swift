@@ -1,6 +1,7 @@
 import BridgeCore
 public import Datasets
 import JSONTree
+import Tokenizers
 
 /// Samples made from the rows of a table by a maker.
 public struct TableSource: SampleSource {
@@ -39,6 +40,10 @@ public struct TableSource: SampleSource {
                 columns: row.columns,
                 trainsPrompts: encoder.lossMode == .full
             )
+        } else if let reasoning = conversation.messages.lazy.flatMap(\.fields)
+            .first(where: { RowKeys.reasoning.contains($0.name) })
+        {
+            encoder.notes.add(["messages": [["role": "assistant", reasoning.name: "…"]]])
         }
         do {
             return try encoder.encode(conversation, row: index, spans)

@@ -163,7 +163,7 @@ extension DatasetOpener {
             switch section.datasetType {
             case .preloaded, .tokenized: origins.append(try file(at: source))
             case .hf:
-                origins.append(try table(at: source, split: "train"))
+                origins.append(try table(at: source, split: trainingSplit(of: source)))
                 guard validates, section.valSetSize == 0 else { continue }
                 do { origins.append(try table(at: source, split: "validation")) } catch let error as BridgeError
                     where error.code == .missingSplit

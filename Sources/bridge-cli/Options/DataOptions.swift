@@ -11,7 +11,7 @@ struct DataOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "A JSON or JSONL file with conversations, a JSONL file with input_ids and labels, the directory or hub id of a data set, or prepared data.",
+            "A JSON or JSONL file with conversations, a JSONL file with input_ids and labels, the directory, hub id or preset (squad) of a data set, or prepared data.",
             valueName: "path"
         ),
         completion: .file()
@@ -23,7 +23,7 @@ struct DataOptions: ParsableArguments {
     @Option(
         name: .customLong("dataset-type"),
         help: ArgumentHelp(
-            "Format: preloaded (conversations), tokenized (input_ids and labels) or hf (a Hugging Face data set).",
+            "Format: preloaded (conversations), tokenized (input_ids and labels) or hf (a Hugging Face data set; a preset is one).",
             valueName: "type"
         )
     )
@@ -32,7 +32,7 @@ struct DataOptions: ParsableArguments {
     @Option(
         name: .customLong("maker-name"),
         help: ArgumentHelp(
-            "The function that converts rows to conversations, for --dataset-type hf. (default: \(defaultMaker))",
+            "The function that converts rows to conversations, for --dataset-type hf: \(ConversationMaker.listed). (default: that of a preset, otherwise conversation)",
             valueName: "name"
         )
     )
@@ -40,7 +40,10 @@ struct DataOptions: ParsableArguments {
 
     @Option(
         name: .long,
-        help: ArgumentHelp("The split, for --dataset-type hf. (default: \(defaultSplit))", valueName: "name")
+        help: ArgumentHelp(
+            "The split, for --dataset-type hf. (default: \(defaultSplit), or that of a preset)",
+            valueName: "name"
+        )
     )
     var split: String?
 
@@ -83,6 +86,9 @@ struct DataOptions: ParsableArguments {
     private static let defaultMaker = "make_conversation_dataset"
     private static let defaultSplit = "train"
 
+    /// The type of the data, which is hf for a preset.
+    private var type: Kind { kind == .preloaded && ConversationMaker.preset(data) != nil ? .hf : kind }
+
     /// The options without an effect for a type of data set.
     private func withoutEffect() -> String? {
         let given: [(option: String, isGiven: Bool, kinds: [Kind])] = [
@@ -90,8 +96,8 @@ struct DataOptions: ParsableArguments {
             ("--image-folder", images.imageFolder != nil, [.preloaded, .tokenized]),
             ("--loss-mode", supervised != nil, [.preloaded, .hf]), ("--date", template.date != nil, [.preloaded, .hf]),
         ]
-        return given.first { $0.isGiven && !$0.kinds.contains(kind) }.map { entry in
-            "\(entry.option) has no effect with --dataset-type \(kind.rawValue); it is for "
+        return given.first { $0.isGiven && !$0.kinds.contains(type) }.map { entry in
+            "\(entry.option) has no effect with --dataset-type \(type.rawValue); it is for "
                 + entry.kinds.map(\.rawValue).joined(separator: " and ")
         }
     }
@@ -119,7 +125,7 @@ struct DataOptions: ParsableArguments {
         try images.check(processor)
         let encoder = SampleEncoder(processor: processor, lossMode: (supervised ?? .assistant).mode, options: options)
         let source: any SampleSource
-        switch kind {
+        switch type {
         case .tokenized where PackedFileSource.isOne(data):
             source = try PackedFileSource(path: data, processor: processor)
         case .tokenized:
@@ -131,9 +137,12 @@ struct DataOptions: ParsableArguments {
                 notes: encoder.notes
             )
         case .hf:
-            let maker = try ConversationMaker(named: maker ?? Self.defaultMaker)
+            let preset = ConversationMaker.preset(data)
+            let maker =
+                try maker.map { try ConversationMaker(named: $0) } ?? preset
+                ?? ConversationMaker(named: Self.defaultMaker)
             source = TableSource(
-                table: try DatasetTables.open(data, split ?? Self.defaultSplit),
+                table: try DatasetTables.open(preset?.dataset ?? data, split ?? preset?.split ?? Self.defaultSplit),
                 maker: maker,
                 encoder: encoder
             )

@@ -47,7 +47,11 @@ struct RecipeChoice {
         let looks = options.recipe == nil || options.datasetType == nil
         let rows = looks ? try options.data.flatMap(Self.rows) : nil
         if let model = options.huggingFace { result.options.pretrainedCheckpoint = model }
-        if let data = options.data {
+        let types: [Recipe.DatasetSection.Kind?] = [nil, .hf]
+        if let data = options.data, types.contains(options.datasetType), ConversationMaker.preset(data) != nil {
+            result.options.datasetType = .hf
+            settings += ["dataset.path_or_dataset=", "dataset.maker_name=\(data)"]
+        } else if let data = options.data {
             let kind = try options.datasetType ?? Self.kind(of: data, rows)
             result.options.datasetType = kind
             settings.append("dataset.\(kind == .hf ? "path_or_dataset" : "train_data_path")=\(data)")

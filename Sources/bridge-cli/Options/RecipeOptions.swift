@@ -28,7 +28,7 @@ struct RecipeOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "The training data: a file with conversations or tokens, or the directory or hub id of a data set.",
+            "The training data: a file with conversations or tokens, or the directory, hub id or preset (such as squad) of a data set.",
             valueName: "path|id"
         ),
         completion: .file()

@@ -134,7 +134,9 @@ import Trainer
     }
 
     @Test func everyKeyHasOneVerdict() {
-        for keys in [RowKeys.row.map(\.key), RowKeys.message.map(\.key)] {
+        for keys in [
+            RowKeys.row.map(\.key), RowKeys.row.map(\.key) + RowKeys.completion.map(\.key), RowKeys.message.map(\.key),
+        ] {
             #expect(Set(keys).count == keys.count, "\(keys)")
         }
         #expect(RowKeys.row.contains { $0.key == "loss_mask" && $0.verdict == .honoured })

@@ -4,12 +4,15 @@ import Tokenizers
 
 /// Converts rows of a table to conversations.
 ///
-/// The built-in ones have the prompts of Megatron Bridge 0.7 (`data/vlm_datasets/hf_dataset_makers.py`).
+/// The built-in ones have the prompts of Megatron Bridge 0.7 (`data/vlm_datasets/hf_dataset_makers.py`, for text
+/// `data/hf_datasets/makers.py`, both now in `data/sources/hf_adapters.py`).
 public struct ConversationMaker: Sendable {
     /// The name, as `dataset.maker_name` has it.
     public let name: String
     /// The hub id of the data set that it is made for; empty for any.
     public let dataset: String
+    /// The split of ``dataset`` with its training samples.
+    public let split: String
     /// The columns without which it can make nothing, in groups of which it needs one each; empty where it does not say.
     public let columns: [[String]]
     private let make: @Sendable (any DatasetRow) throws -> Conversation
@@ -19,22 +22,25 @@ public struct ConversationMaker: Sendable {
     /// - Parameters:
     ///   - name: The name.
     ///   - dataset: The hub id of the data set that it is made for; empty for any.
+    ///   - split: The split of that data set with its training samples.
     ///   - columns: The columns without which it can make nothing, in groups of which it needs one each.
     ///   - make: The conversation of a row.
     public init(
         name: String,
         dataset: String = "",
+        split: String = "train",
         columns: [[String]] = [],
         make: @escaping @Sendable (any DatasetRow) throws -> Conversation
     ) {
         self.name = name
         self.dataset = dataset
+        self.split = split
         self.columns = columns
         self.make = make
     }
 
     /// Whether rows are in the forms that files of conversations have.
-    package var readsConversations: Bool { columns == [ConversationRow.keys] }
+    package var readsConversations: Bool { columns == [ConversationRow.forms] }
 
     /// The conversation of a row.
     ///
@@ -55,21 +61,16 @@ public struct ConversationMaker: Sendable {
             .corruptInput,
             "\(name) reads the column\(columns.count == 1 ? "" : "s") \(needed), and the data has "
                 + "\(found.isEmpty ? "none" : found.joined(separator: ", ")); name another maker in dataset.maker_name "
-                + "(\(Self.builtIn.map(\.name).joined(separator: ", "))), or rename the columns"
+                + "(\(Self.listed)), or rename the columns"
         )
     }
 
-    /// The built-in maker of a name, with or without `make_` and `_dataset`.
+    /// The built-in maker of a name, with or without `make_` and `_dataset`; `-` may be written for `_`.
     ///
     /// - Throws: `BridgeError` that lists the names there are.
     public init(named name: String) throws {
-        func short(_ name: String) -> String {
-            var name = name[...]
-            if name.hasPrefix("make_") { name = name.dropFirst(5) }
-            if name.hasSuffix("_dataset") { name = name.dropLast(8) }
-            return String(name)
-        }
-        guard let found = Self.builtIn.first(where: { short($0.name) == short(name) }) else {
+        let wanted = Self.otherNames[Self.short(name)] ?? Self.short(name)
+        guard let found = Self.builtIn.first(where: { Self.short($0.name) == wanted }) else {
             throw BridgeError(
                 .badArgument,
                 "there is no maker named \(name), expected \(Self.builtIn.map(\.name).joined(separator: ", "))"
@@ -78,14 +79,35 @@ public struct ConversationMaker: Sendable {
         self = found
     }
 
+    private static func short(_ name: String) -> String {
+        var name = name.replacing("-", with: "_")[...]
+        if name.hasPrefix("make_") { name = name.dropFirst(5) }
+        if name.hasSuffix("_dataset") { name = name.dropLast(8) }
+        return String(name)
+    }
+
+    /// The short names of the built-in makers, for the help of an option.
+    package static var listed: String { builtIn.map { short($0.name) }.joined(separator: ", ") }
+
+    /// Megatron Bridge's names of `make_conversation_dataset`.
+    private static let otherNames = ["text_chat": "conversation", "chat": "conversation"]
+
+    /// The maker of a name that stands for its own data set, such as `squad` or `cord-v2`; nil for a path that exists.
+    package static func preset(_ name: String) -> ConversationMaker? {
+        guard !Files.exists(name), let maker = try? ConversationMaker(named: name), !maker.dataset.isEmpty else {
+            return nil
+        }
+        return maker
+    }
+
     /// The makers that there are.
     ///
     /// `make_conversation_dataset` is for tables that hold conversations already, in the forms that files have; the others
     /// are for one data set each.
-    public static let builtIn = [
-        ConversationMaker(name: "make_conversation_dataset", columns: [ConversationRow.keys]) { row in
-            try ConversationRow.conversation(conversationColumns(of: row), images: images(of: row), imageFolder: "")
-        },
+    public static let builtIn: [ConversationMaker] = documents + texts
+
+    private static let documents: [ConversationMaker] = [
+        ConversationMaker(name: "make_conversation_dataset", columns: [ConversationRow.forms], make: written),
         ConversationMaker(
             name: "make_cord_v2_dataset",
             dataset: "naver-clova-ix/cord-v2",
@@ -139,6 +161,11 @@ public struct ConversationMaker: Sendable {
         },
     ]
 
+    /// The conversation that a row holds in one of the forms that files have.
+    static let written: @Sendable (any DatasetRow) throws -> Conversation = { row in
+        try ConversationRow.conversation(conversationColumns(of: row), images: images(of: row), imageFolder: "")
+    }
+
     /// The images of a row.
     package static func images(of row: any DatasetRow) throws -> [ImageSource] {
         let images = try ConversationRow.imageKeys.map { try row.images($0) }
@@ -157,7 +184,9 @@ public struct ConversationMaker: Sendable {
     package static func conversationColumns(of row: any DatasetRow, besides more: [String] = []) throws -> JSON {
         var json = JSONObject()
         let columns = Set(row.columns)
-        let keys = ConversationRow.keys + [ConversationRow.systemKey] + ConversationRow.toolKeys
+        let keys =
+            ConversationRow.forms + CompletionRow.keys + [CompletionRow.instructionKey, ConversationRow.systemKey]
+            + ConversationRow.toolKeys
         for key in keys + ConversationRow.mediaKeys + TurnMarks.lists + TurnMarks.prompts + more
         where columns.contains(key) {
             if let value = try row.value(key) { json[key] = value }
@@ -165,7 +194,8 @@ public struct ConversationMaker: Sendable {
         return .object(json)
     }
 
-    private static func exchange(_ images: [ImageSource], _ question: String, answer: String) -> Conversation {
+    /// A question with its images before the text, and the answer.
+    static func exchange(_ images: [ImageSource], _ question: String, answer: String) -> Conversation {
         var conversation = Conversation(prompt: question, images: images)
         conversation.messages.append(ChatMessage(role: "assistant", content: answer))
         return conversation
