@@ -20,7 +20,7 @@ import Testing
     private func arguments(_ name: String = "mistral", _ more: [String] = []) -> [String] {
         [
             "generate", "--hf-model", Fixtures.checkpoint(name), "--prompt-file", prompts, "--output", output,
-            "--dtype", "float32", "--date", "2025-01-01",
+            "--dtype", "float32",
         ] + more
     }
 
@@ -60,8 +60,10 @@ import Testing
                 ["--prompt", "Hello"], ["--prompt", "A longer question", "--max-new-tokens", "12"],
                 ["--messages", scratch.path("messages.json")], ["--prompt", "Hello"],
             ] + (isText ? [] : [shown, shown])
-        let outcome = try BridgeProcess(arguments(name, ["--max-new-tokens", "9", "--batch-size", "3", "--json"]))
-            .wait()
+        let outcome = try BridgeProcess(
+            arguments(name, ["--max-new-tokens", "9", "--batch-size", "3", "--date", "2025-01-01", "--json"])
+        )
+        .wait()
         #expect(outcome.status == 0, "\(outcome.errors)")
         let found = try answers()
         #expect(found.count == singles.count)
