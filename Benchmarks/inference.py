@@ -175,20 +175,21 @@ def batch_part(bridge, root, options):
 
     source, _, parameters = make(bridge, root, [(SHORT_PROMPT, "prompt")], CACHE, options.size)
     prompts, answers = root / "prompts.jsonl", root / "answers.jsonl"
-    make_prompts(prompts, MANY)
+    count, new = (6, 4) if options.size == "tiny" else (MANY, NEW)
+    make_prompts(prompts, count)
 
     def ours(size):
         found = run(
             [
                 bridge, "generate", "--hf-model", source, "--prompt-file", prompts, "--output", answers, "--overwrite",
-                "--no-chat-template", "--max-new-tokens", NEW, "--ignore-eos", "--batch-size", size, "--json",
+                "--no-chat-template", "--max-new-tokens", new, "--ignore-eos", "--batch-size", size, "--json",
             ],
             OURS,
         )  # fmt: skip
         return {"tokens/s": found["tokens_per_second"], "prompt tokens": found["prompt_tokens"]}
 
     def theirs(size):
-        words = ["--prompts", prompts, "--new-tokens", NEW, "--batch-size", size, "--threads", THREADS]
+        words = ["--prompts", prompts, "--new-tokens", new, "--batch-size", size, "--threads", THREADS]
         found = run([*PEER, source, *words], TUNED)
         return {"tokens/s": found["tokens"] / found["seconds"], "prompt tokens": found["prompt_tokens"]}
 
@@ -208,7 +209,7 @@ def batch_part(bridge, root, options):
         speeds = [f"{median(rounds, name, 'tokens/s'):.1f}" for name in names]
         rows.append([str(size), *speeds, f"{ratio(rounds, *names, 'tokens/s'):.2f}"])
     title = (
-        f"{MANY} prompts, {NEW} new tokens each, with a Mistral model of {parameters / 1e9:.2f} billion parameters, bfloat16, "
+        f"{count} prompts, {new} new tokens each, with a Mistral model of {parameters / 1e9:.2f} billion parameters, bfloat16, "
         f"{THREADS} threads; new tokens per second, prefill included:"
     )
     columns = ["sequences at a time", "bridge", "transformers", "bridge over transformers"]
