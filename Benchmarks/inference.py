@@ -1,13 +1,15 @@
 """Times inference of a Mistral of a billion parameters beside transformers and llama.cpp, in one run.
 
-    make bench-inference       or: python Benchmarks/inference.py BRIDGE [--rounds 5] [--only PART ...] [--folder DIR]
+    make bench-inference       or: python Benchmarks/inference.py BRIDGE [--rounds 5] [--only PART ...] [--folder DIR] [--size tiny]
 
 Every round runs every program once, each in a fresh process on two threads, so that a slow moment of the machine hits
 all of them; the tables have medians, and ratios are medians over the rounds of the two programs' ratio in one round.
 All compute with the same random bfloat16 weights on the same ids. The weights are read into the page cache before each
 run. "Allocator tuned" is transformers with glibc told to keep freed memory. Time to the first token is the whole
 process's for the bridge and llama.cpp, for transformers it begins with from_pretrained, after Python's imports, which
-alone take seconds. Anonymous memory is the largest RssAnon seen in /proc, every 5 ms. Parts: text, vision, tokenizer.
+alone take seconds. Anonymous memory is the largest RssAnon seen in /proc, every 5 ms. Parts: text, batch, vision, tokenizer.
+Part batch continues 24 prompts of different lengths, 64 tokens each: the bridge by --prompt-file, transformers by generate
+with left padding, both with the same number of sequences at a time; tokens per second count from the loaded model on.
 Prints Markdown tables; --output writes the results to a file for Benchmarks/report.py. Needs 6 GB of disk.
 """
 
@@ -31,7 +33,8 @@ TUNED = {"MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_MMAP_THRESHOLD_": "10
 THREADS = 2
 OURS = {"BRIDGE_NUM_THREADS": str(THREADS)}
 PROMPT, NEW, SHORT_PROMPT = 512, 64, 8
-PARTS = ["text", "vision", "tokenizer"]
+MANY, BATCHES = 24, (1, 4, 8)
+PARTS = ["text", "batch", "vision", "tokenizer"]
 
 
 class Refused(Exception):
@@ -121,7 +124,9 @@ def ratio(rounds, ours, theirs, key):
 def text_part(bridge, root, options):
     from inference_model import make
 
-    source, bytes_per_token, parameters = make(bridge, root, [(PROMPT, "prompt"), (SHORT_PROMPT, "prompt")], CACHE)
+    source, bytes_per_token, parameters = make(
+        bridge, root, [(PROMPT, "prompt"), (SHORT_PROMPT, "prompt")], CACHE, options.size
+    )
     rounds, read = [], []
     runs = programs(bridge, source)
     for _ in range(options.rounds):
@@ -160,6 +165,55 @@ def text_tables(rounds, read, bytes_per_token, parameters):
             rows.append([name, *["-" if value is None else f"{value:.2f}" for value in values]])
         tables.append(("Medians of the rounds' ratios, bridge divided by the other program:", ["", *keys], rows))
     return tables
+
+
+# Batches.
+
+
+def batch_part(bridge, root, options):
+    from inference_model import make, make_prompts
+
+    source, _, parameters = make(bridge, root, [(SHORT_PROMPT, "prompt")], CACHE, options.size)
+    prompts, answers = root / "prompts.jsonl", root / "answers.jsonl"
+    count, new = (6, 4) if options.size == "tiny" else (MANY, NEW)
+    make_prompts(prompts, count)
+
+    def ours(size):
+        found = run(
+            [
+                bridge, "generate", "--hf-model", source, "--prompt-file", prompts, "--output", answers, "--overwrite",
+                "--no-chat-template", "--max-new-tokens", new, "--ignore-eos", "--batch-size", size, "--json",
+            ],
+            OURS,
+        )  # fmt: skip
+        return {"tokens/s": found["tokens_per_second"], "prompt tokens": found["prompt_tokens"]}
+
+    def theirs(size):
+        words = ["--prompts", prompts, "--new-tokens", new, "--batch-size", size, "--threads", THREADS]
+        found = run([*PEER, source, *words], TUNED)
+        return {"tokens/s": found["tokens"] / found["seconds"], "prompt tokens": found["prompt_tokens"]}
+
+    rounds = []
+    for _ in range(options.rounds):
+        entry = {}
+        for size in BATCHES:
+            for name, program in (("bridge", ours), ("transformers", theirs)):
+                warm(source)
+                entry[f"{name}, {size}"] = program(size)
+        if len({found["prompt tokens"] for found in entry.values()}) > 1:
+            print("the programs disagree about the number of tokens of the prompts", file=sys.stderr)
+        rounds.append(entry)
+    rows = []
+    for size in BATCHES:
+        names = f"bridge, {size}", f"transformers, {size}"
+        speeds = [f"{median(rounds, name, 'tokens/s'):.1f}" for name in names]
+        rows.append([str(size), *speeds, f"{ratio(rounds, *names, 'tokens/s'):.2f}"])
+    title = (
+        f"{count} prompts, {new} new tokens each, with a Mistral model of {parameters / 1e9:.2f} billion parameters, bfloat16, "
+        f"{THREADS} threads; new tokens per second, prefill included:"
+    )
+    columns = ["sequences at a time", "bridge", "transformers", "bridge over transformers"]
+    return rounds, [(title, columns, rows)]
 
 
 # Vision.
@@ -247,6 +301,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--folder", type=Path, help="where to work; a temporary folder by default")
+    parser.add_argument("--size", choices=["1b", "tiny"], default="1b", help="of the text model; tiny tries the script")
     measuring.add_output(parser)
     options = parser.parse_args()
     bridge = options.bridge.resolve()
@@ -254,9 +309,10 @@ def main():
     root = Path(tempfile.mkdtemp(prefix="bridge-bench-", dir=options.folder))
     try:
         for part in options.only:
-            results[part], found = {"text": text_part, "vision": vision_part, "tokenizer": tokenizer_part}[part](
-                bridge, root, options
-            )
+            run_part = {
+                "text": text_part, "batch": batch_part, "vision": vision_part, "tokenizer": tokenizer_part,
+            }[part]  # fmt: skip
+            results[part], found = run_part(bridge, root, options)
             tables += found
     finally:
         shutil.rmtree(root, ignore_errors=True)

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -53,18 +54,22 @@ def prompt(count, vocabulary):
     return torch.tensor([[1] + [20 + (7919 * i) % (vocabulary - 40) for i in range(1, count)]])
 
 
-def make(bridge, root, prompts, cache):
-    """A folder with a billion parameters, its GGUF and the prompts beside it: (folder, bytes per token, parameters)."""
-    source = root / "source"
+def make(bridge, root, prompts, cache, size="1b"):
+    """A folder with a billion parameters, its GGUF and the prompts beside it: (folder, bytes per token, parameters).
+
+    A tiny one has two layers.
+    """
+    source, layers = root / "source", 2 if size == "tiny" else LAYERS
+    shutil.rmtree(source, ignore_errors=True)  # of an earlier part
     toy(bridge, "mistral", "7b", source, "--num-layers", 1, "--hidden-size", 64)  # for the tokenizer and the side files
     for file in source.glob("*.safetensors*"):
         file.unlink()
     config = json.loads((source / "config.json").read_text()) | {
-        "hidden_size": HIDDEN, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "num_key_value_heads": GROUPS,
+        "hidden_size": HIDDEN, "num_hidden_layers": layers, "num_attention_heads": HEADS, "num_key_value_heads": GROUPS,
         "head_dim": HEAD, "intermediate_size": FFN, "tie_word_embeddings": False, "sliding_window": None,
     }  # fmt: skip
     (source / "config.json").write_text(json.dumps(config, indent=2))
-    tensors = weights(config["vocab_size"])
+    tensors = weights(config["vocab_size"], layers)
     save_file(tensors, source / "model.safetensors", metadata={"format": "pt"})
     for count, name in prompts:
         save_file({"input_ids": prompt(count, config["vocab_size"])}, root / f"{name}-{count}.safetensors")
@@ -75,11 +80,18 @@ def make(bridge, root, prompts, cache):
         subprocess.run(command, check=True, env=os.environ | {"GGUF_PY": str(package)}, stdout=subprocess.DEVNULL)
     # A token reads every weight but the embedding, of which it needs one row, and the keys and values before it.
     read = sum(t.numel() * 2 for name, t in tensors.items() if "embed_tokens" not in name)
-    cached = prompts[0][0] * LAYERS * 2 * GROUPS * HEAD * 2
+    cached = prompts[0][0] * layers * 2 * GROUPS * HEAD * 2
     return source, read + cached, sum(t.numel() for t in tensors.values())
 
 
-def weights(vocabulary):
+def make_prompts(file, count):
+    """A JSONL file of prompts of 5 to some 100 words."""
+    words = "the model reads each of its weights once for all of the sequences that it continues at a time".split()
+    lines = [" ".join(words[(7 * i + j) % len(words)] for j in range(5 + 37 * i % 96)) for i in range(count)]
+    file.write_text("".join(json.dumps({"prompt": line}) + "\n" for line in lines))
+
+
+def weights(vocabulary, layers):
     torch.manual_seed(1)
 
     def normal(rows, columns):
@@ -92,7 +104,7 @@ def weights(vocabulary):
         "model.embed_tokens.weight": normal(vocabulary, HIDDEN), "lm_head.weight": normal(vocabulary, HIDDEN),
         "model.norm.weight": norm(),
     }  # fmt: skip
-    for layer in range(LAYERS):
+    for layer in range(layers):
         name = f"model.layers.{layer}"
         result |= {
             f"{name}.self_attn.q_proj.weight": normal(HEADS * HEAD, HIDDEN),

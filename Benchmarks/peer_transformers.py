@@ -2,6 +2,7 @@
 
 peer_transformers.py FOLDER --prompt-tokens 512 --new-tokens 64 [--threads 2]
 peer_transformers.py FOLDER --pixels INPUTS.safetensors                       the vision tower and projector alone
+peer_transformers.py FOLDER --prompts PROMPTS.jsonl --batch-size 8            many prompts, with left padding
 """
 
 import argparse
@@ -14,7 +15,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
 import transformers
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
 
 class Clock:
@@ -59,6 +60,28 @@ def generate(options):
     }
 
 
+def generate_many(options):
+    """Tokens and seconds of all prompts of a file, some of them at a time."""
+    model = load(AutoModelForCausalLM, options)
+    tokenizer = AutoTokenizer.from_pretrained(options.folder, padding_side="left")
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    with open(options.prompts, encoding="utf-8") as lines:
+        prompts = [json.loads(line)["prompt"] for line in lines]
+    read = tokens = 0
+    start = time.perf_counter()
+    with torch.inference_mode():
+        for first in range(0, len(prompts), options.batch_size):
+            batch = tokenizer(prompts[first : first + options.batch_size], padding=True, return_tensors="pt")
+            output = model.generate(
+                input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], do_sample=False,
+                pad_token_id=tokenizer.pad_token_id, min_new_tokens=options.new_tokens,
+                max_new_tokens=options.new_tokens,
+            )  # fmt: skip
+            read += int(batch["attention_mask"].sum())
+            tokens += output[:, batch["input_ids"].shape[1] :].numel()
+    return {"tokens": tokens, "prompt_tokens": read, "seconds": time.perf_counter() - start}
+
+
 def see(options):
     """Seconds of the tower and the projector for one image."""
     model = load(AutoModelForImageTextToText, options)
@@ -84,11 +107,14 @@ def main():
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pixels")
+    parser.add_argument("--prompts")
+    parser.add_argument("--batch-size", type=int, default=8)
     options = parser.parse_args()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.set_num_threads(options.threads)
-    print(json.dumps(see(options) if options.pixels else generate(options)))
+    part = see if options.pixels else generate_many if options.prompts else generate
+    print(json.dumps(part(options)))
 
 
 main()

@@ -29,6 +29,22 @@ let timings = try generator.run(batch.tokens, images: batch.images, options: opt
 print(try decoder.finish(), timings.decodeTokens)
 // snippet.end
 
+// snippet.many
+var prompts = ["Hello", "What is 2 + 2?", "Name a color."]
+var answers: [Int: [Int32]] = [:]
+let totals = try BatchGenerator(model, batchSize: 2).run {
+    guard !prompts.isEmpty else { return nil }
+    let inputs = try processor.inputs(Conversation(prompt: prompts.removeFirst()))
+    return .init(tokens: TokenBatch(inputs, on: engine).tokens, options: options)
+} visit: { number, step in
+    answers[number, default: []].append(step.token)
+    return true
+} finish: { number in
+    print("prompt \(number) has \(answers[number, default: []].count) tokens")
+}
+print(totals.tokens, totals.passes)
+// snippet.end
+
 // snippet.forward
 let output = try model.forward(batch, keepsHiddenStates: true)
 print(output.logits.shape, output.hiddenStates.count)

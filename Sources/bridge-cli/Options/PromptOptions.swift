@@ -92,17 +92,16 @@ struct PromptOptions: ParsableArguments {
         return batch
     }
 
-    private static func warnOfCrops() { Output.warn("--pan-and-scan has no effect: there is no image") }
+    static func warnOfCrops() { Output.warn("--pan-and-scan has no effect: there is no image") }
 
-    /// The inputs of the model.
+    /// The options of the processor.
     ///
     /// - Parameters:
     ///   - processor: The model's processor.
     ///   - asksForAnswer: Whether the generation prompt is added.
-    /// - Returns: Tokens and pixels.
-    /// - Throws: The processor's `BridgeError`.
-    func inputs(_ processor: any ModelProcessor, asksForAnswer: Bool = true) throws -> ModelInputs {
-        let images = try images.map { try ImageSource($0) }
+    /// - Returns: Those of the command line.
+    /// - Throws: `BridgeError` for options that have no effect on the model, and for tools that cannot be read.
+    func options(for processor: any ModelProcessor, asksForAnswer: Bool = true) throws -> ProcessingOptions {
         var options = try template.options(for: processor)
         options.template.addsGenerationPrompt = asksForAnswer
         options.template.tools = try tools.map { path in
@@ -115,6 +114,19 @@ struct PromptOptions: ParsableArguments {
                     + "template that does"
             )
         }
+        return options
+    }
+
+    /// The inputs of the model.
+    ///
+    /// - Parameters:
+    ///   - processor: The model's processor.
+    ///   - asksForAnswer: Whether the generation prompt is added.
+    /// - Returns: Tokens and pixels.
+    /// - Throws: The processor's `BridgeError`.
+    func inputs(_ processor: any ModelProcessor, asksForAnswer: Bool = true) throws -> ModelInputs {
+        let images = try images.map { try ImageSource($0) }
+        let options = try options(for: processor, asksForAnswer: asksForAnswer)
         if let messages {
             let conversation = try Conversation(contentsOf: messages, images: images)
             let unread = processor.unreadKeys(of: conversation)

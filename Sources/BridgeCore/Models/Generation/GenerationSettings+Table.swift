@@ -100,7 +100,7 @@ extension GenerationSettings {
             "pad_token_id",
             "bos_token_id",
             "decoder_start_token_id",
-            because: "sequences are generated one at a time, and the tokenizer writes the start"
+            because: "sequences are not padded, and the tokenizer writes the start"
         )
         SettingsTable.noEffect(
             "transformers_version",

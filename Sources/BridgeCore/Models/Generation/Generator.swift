@@ -92,17 +92,10 @@ public final class Generator {
         options: Options,
         visit: (Step) throws -> Bool
     ) throws -> Timings {
-        try options.sampling.validate()
         let limit = model.decoder.configuration.seqLength
-        guard !prompt.isEmpty else {
-            throw BridgeError(.badArgument, "the prompt is empty, give at least one token")
-        }
-        guard prompt.count <= limit else {
-            throw BridgeError(
-                .badArgument,
-                "the prompt has \(prompt.count) tokens, but the model takes at most \(limit); make it shorter"
-            )
-        }
+        let clock = ContinuousClock()
+        let start = clock.now
+        var text = try Continuation(of: prompt, options: options, limit: limit, start: start)
         let digests = images.map { $0.floats().withUnsafeBytes(BlockChecksum.digest) }
         if prompt.count <= history.count || !prompt.starts(with: history) || !digests.starts(with: processedImages) {
             reset()
@@ -110,8 +103,6 @@ public final class Generator {
         let tokens = Array(prompt[history.count...])
         let images = Array(images.dropFirst(processedImages.count))
         var timings = Timings()
-        let clock = ContinuousClock()
-        let start = clock.now
         let cache = cache ?? model.makeCache(capacity: min(limit, prompt.count + options.maxNewTokens))
         self.cache = cache
         let features = try images.isEmpty ? [] : model.vision?.features(of: images)
@@ -120,67 +111,27 @@ public final class Generator {
         var logits = try model.forward(batch, cache: cache, last: 1, features: features).logits.floats()
         history = prompt
         processedImages = digests
-        var sequence = prompt
-        var seen = Set(prompt)
-        if let most = options.settings.maxLength, prompt.count >= most {
-            throw BridgeError(
-                .badArgument,
-                "the prompt has \(prompt.count) tokens, and max_length of generation_config.json allows \(most) for prompt and "
-                    + "new tokens together; shorten it, or set the number of new tokens"
-            )
-        }
-        // The model's own limit of prompt and output together, if the caller has set none.
-        let mostNew = max(1, min(options.maxNewTokens, (options.settings.maxLength ?? .max) - prompt.count))
-        let processing = LogitsProcessing(
-            settings: options.settings,
-            promptLength: prompt.count,
-            maxLength: prompt.count + mostNew,
-            endTokens: options.endTokens
-        )
-        let deadline = options.settings.maxTime.map { start.advanced(by: .seconds($0)) }
-        var sampler = Sampler(options.sampling)
-        let isGreedy = options.sampling.temperature == 0 && !options.wantsProbabilities
         var first: ContinuousClock.Instant?
         timings.prefillTokens = tokens.count
-        for count in 1...mostNew where options.maxNewTokens > 0 {
-            if let problem = LogitCheck.problem(logits, allowsInfinity: isGreedy) {
-                throw BridgeError(
-                    .corruptInput,
-                    "\(problem) after \(sequence.count) tokens, so no token can be chosen: \(LogitCheck.advice)"
-                )
-            }
-            var scores = logits
-            if !processing.isEmpty { processing.apply(to: &scores, after: sequence) }
-            let token = sampler.choose(scores, seen: seen)
+        while !text.isComplete {
+            let step = try text.choose(from: logits)
             if first == nil {
                 first = clock.now
                 timings.prefill = start.duration(to: clock.now).seconds
             } else {
                 timings.decodeTokens += 1
             }
-            seen.insert(token)
-            sequence.append(token)
-            let step = Step(
-                token: token,
-                logProbability: options.wantsProbabilities ? Sampler.logProbability(of: token, in: logits) : nil,
-                logits: logits,
-                isEnd: options.endTokens.contains(token)
-            )
-            let isInTime = deadline.map { clock.now <= $0 } ?? true
-            guard try onAllRanks(visit(step) && isInTime), !step.isEnd, count < mostNew, cache.length < limit else {
-                break
-            }
-            logits = try model.forward(TokenBatch(tokens: [token], start: cache.length), cache: cache).logits.floats()
-            history.append(token)
+            guard try onAllRanks(visit(step) && text.isInTime), !text.isComplete else { break }
+            let next = TokenBatch(tokens: [step.token], start: cache.length)
+            logits = try model.forward(next, cache: cache).logits.floats()
+            history.append(step.token)
         }
         timings.decode = first.map { $0.duration(to: clock.now).seconds } ?? 0
         return timings
     }
 
     /// Whether every rank continues: a signal, a closed pipe and a clock are each rank's own.
-    private func onAllRanks(_ continues: Bool) throws -> Bool {
-        try model.decoder.parallelism.groups.mp.allReduceSum([continues ? 0 : 1])[0] == 0
-    }
+    private func onAllRanks(_ continues: Bool) throws -> Bool { try model.onAllRanks([continues])[0] }
 
     /// Forgets all that was seen.
     public func reset() {

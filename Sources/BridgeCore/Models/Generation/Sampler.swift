@@ -47,9 +47,9 @@ struct Sampler {
     private let random: RandomStream
     private var drawn = 0
 
-    init(_ options: SamplingOptions) {
+    init(_ options: SamplingOptions, stream: UInt64 = 0) {
         self.options = options
-        random = RandomStream(seed: options.seed, stream: 0)
+        random = RandomStream(seed: options.seed, stream: stream)
     }
 
     /// The next token.

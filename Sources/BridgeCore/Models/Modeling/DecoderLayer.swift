@@ -89,8 +89,16 @@ public final class DecoderLayer: @unchecked Sendable {
             + norms.compactMap { $0?.weight }
     }
 
-    func callAsFunction(_ stream_BTD: Tensor, _ step: DecoderStep, cache: LayerCache?) throws -> Tensor {
-        var attended_BTD = try attention(attentionNorm(stream_BTD), step, cache)
+    /// The residual stream after the layer.
+    ///
+    /// - Parameters:
+    ///   - stream_BTD: The residual stream before it.
+    ///   - step: The data of the tokens.
+    ///   - caches: The cache of the sequence, or of each sequence of the step; none to keep nothing.
+    /// - Returns: [B, T, D].
+    /// - Throws: What the tensor-parallel group throws.
+    func callAsFunction(_ stream_BTD: Tensor, _ step: DecoderStep, caches: [LayerCache] = []) throws -> Tensor {
+        var attended_BTD = try attention(attentionNorm(stream_BTD), step, caches)
         if let attentionPostNorm { attended_BTD = attentionPostNorm(attended_BTD, as: .float32) }
         let middle_BTD = stream_BTD + attended_BTD
         let out_BTD =
@@ -105,7 +113,7 @@ public final class DecoderLayer: @unchecked Sendable {
         return mlpPostNorm.map { $0(out_BTD, as: .float32) } ?? out_BTD
     }
 
-    private func attention(_ x_BTD: Tensor, _ step: DecoderStep, _ cache: LayerCache?) throws -> Tensor {
+    private func attention(_ x_BTD: Tensor, _ step: DecoderStep, _ caches: [LayerCache]) throws -> Tensor {
         let x_BTD = try parallelism.entering(x_BTD)
         let (batch, length) = (x_BTD.shape[0], x_BTD.shape[1])
         let heads = Linear.applyAll(x_BTD, projections).map { $0.reshaped([batch, length, -1, headWidth]) }
@@ -116,18 +124,35 @@ public final class DecoderLayer: @unchecked Sendable {
         let angles = step.angles[layer.rotary]
         (query_BTHK, key_BTGK) = (query_BTHK.applyingRotaryEmbedding(angles), key_BTGK.applyingRotaryEmbedding(angles))
         if let scale = step.queryScale { query_BTHK = query_BTHK * scale }
-        var keys = step.keys
         // The keys of all context-parallel ranks, in the order of the labels.
         key_BTGK = try key_BTGK.gathered(1, over: parallelism.groups.cp)
         value_BTGK = try value_BTGK.gathered(1, over: parallelism.groups.cp)
-        if let cache { (key_BTGK, value_BTGK, keys) = cache.append(key_BTGK, value_BTGK, step.keys) }
-        let mask = AttentionMask(isCausal: true, window: layer.window, queries: step.queries, keys: keys)
-        let out_BTHK = query_BTHK.scaledDotProductAttention(
-            to: key_BTGK,
-            value_BTGK,
-            mask: mask,
-            scale: form.attentionScale
-        )
+        let out_BTHK: Tensor
+        if step.sequences.isEmpty {
+            out_BTHK = attended(query_BTHK, key_BTGK, value_BTGK, step.queries, step.keys, caches.first)
+        } else {
+            let parts = zip(step.sequences, caches).map { sequence, cache in
+                func part(_ all: Tensor) -> Tensor { all.narrowed(1, to: sequence.columns) }
+                let (query, key, value) = (part(query_BTHK), part(key_BTGK), part(value_BTGK))
+                return attended(query, key, value, sequence.labels, sequence.labels, cache)
+            }
+            out_BTHK = Tensor.concatenated(parts, dimension: 1)
+        }
         return try parallelism.leaving(attentionOutput(out_BTHK.reshaped([batch, length, -1]), as: .float32))
+    }
+
+    /// The attention of new tokens to themselves and to those of the cache, [B, T, H, K].
+    private func attended(
+        _ query_BTHK: Tensor,
+        _ key_BTGK: Tensor,
+        _ value_BTGK: Tensor,
+        _ queries: AttentionMask.Labels,
+        _ keys: AttentionMask.Labels,
+        _ cache: LayerCache?
+    ) -> Tensor {
+        var (key_BTGK, value_BTGK, keys) = (key_BTGK, value_BTGK, keys)
+        if let cache { (key_BTGK, value_BTGK, keys) = cache.append(key_BTGK, value_BTGK, keys) }
+        let mask = AttentionMask(isCausal: true, window: layer.window, queries: queries, keys: keys)
+        return query_BTHK.scaledDotProductAttention(to: key_BTGK, value_BTGK, mask: mask, scale: form.attentionScale)
     }
 }

@@ -159,13 +159,46 @@ public final class TransformerDecoder: @unchecked Sendable {
         for index in chunk.map(parallelism.positions) ?? 0..<layers.count {
             let layer = layers[index]
             visit?(stream_BTD)
-            let layerCache = cache?.layers[index]
+            let caches = cache.map { [$0.layers[index]] } ?? []
             stream_BTD =
                 recomputation == .full
-                ? try Tensor.recomputed([stream_BTD]) { try layer($0[0], step, cache: layerCache) }
-                : try layer(stream_BTD, step, cache: layerCache)
+                ? try Tensor.recomputed([stream_BTD]) { try layer($0[0], step, caches: caches) }
+                : try layer(stream_BTD, step, caches: caches)
         }
         cache?.advance(by: batch.length)
+        return stream_BTD
+    }
+
+    /// The residual stream of the next tokens of several sequences after the last layer, before the final norm.
+    ///
+    /// Only attention computes one sequence after the other; everything else takes the tokens of all of them as one row.
+    ///
+    /// - Parameters:
+    ///   - hidden_BTD: The embeddings, [1, T, D], where T counts the tokens of all sequences.
+    ///   - sequences: The new tokens of each with its cache.
+    /// - Returns: [1, T, D].
+    /// - Throws: What the tensor-parallel group throws.
+    func callAsFunction(_ hidden_BTD: Tensor, _ sequences: [SequencePart]) throws -> Tensor {
+        let positions = sequences.flatMap(\.positions)
+        var parts: [DecoderStep.Sequence] = []
+        for sequence in sequences {
+            let first = parts.last?.columns.upperBound ?? 0
+            let labels = AttentionMask.Labels(positions: sequence.positions, on: engine)
+            parts.append(.init(columns: first..<first + sequence.tokens.count, labels: labels))
+        }
+        let labels = AttentionMask.Labels(positions: positions, on: engine)
+        let step = DecoderStep(
+            angles: form.rotary.map { $0.angles(positions, batch: 1, on: engine) },
+            queryScale: queryScale(positions, 1, weightType),
+            queries: labels,
+            keys: labels,
+            sequences: parts
+        )
+        var stream_BTD = hidden_BTD.cast(to: .float32)
+        for (index, layer) in layers.enumerated() {
+            stream_BTD = try layer(stream_BTD, step, caches: sequences.map { $0.cache.layers[index] })
+        }
+        for sequence in sequences { sequence.cache.advance(by: sequence.tokens.count) }
         return stream_BTD
     }
 
@@ -205,4 +238,14 @@ struct DecoderStep {
     var keys: AttentionMask.Labels
     /// Whether the MLPs are recomputed in the backward pass.
     var recomputesMLP = false
+    /// The sequences that the tokens belong to, where each has a cache of its own; empty where they are one batch.
+    var sequences: [Sequence] = []
+
+    /// The tokens of one of several sequences.
+    struct Sequence {
+        /// Where they are in the step.
+        var columns: Range<Int>
+        /// Their labels as queries and as keys.
+        var labels: AttentionMask.Labels
+    }
 }

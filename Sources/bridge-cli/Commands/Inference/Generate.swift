@@ -13,6 +13,8 @@ struct Generate: ParsableCommand {
             --temperature is more than 0 or --do-sample is given. Penalties, suppressed tokens and stop strings of the \
             model's generation_config.json always apply.
 
+            --prompt-file continues many prompts, several at a time, and writes their answers to --output.
+
             With --tp and --pp the model is divided over ranks, which are started with mpirun; the first one prints.
 
             EXAMPLES:
@@ -22,6 +24,8 @@ struct Generate: ParsableCommand {
               bridge generate --megatron-path toy-megatron --prompt 'Once upon a time' \\
                 --no-chat-template --temperature 0.7 --seed 1
               bridge generate --hf-model toy --messages chat.json --json
+              bridge generate --hf-model toy --prompt-file prompts.jsonl \\
+                --output answers.jsonl --max-new-tokens 100
               bridge generate --hf-model toy --prompt 'Hello' --tp 2
             """
     )
@@ -38,6 +42,7 @@ struct Generate: ParsableCommand {
     )
     var inputs: String?
 
+    @OptionGroup var many: PromptFileOptions
     @OptionGroup var output: OutputOptions
 
     @Flag(
@@ -47,8 +52,11 @@ struct Generate: ParsableCommand {
     var verboseSteps = false
 
     func validate() throws {
-        guard (inputs != nil) != prompt.isGiven else {
-            throw ValidationError("give one of --prompt, --messages and --inputs")
+        guard [inputs != nil, prompt.isGiven, many.promptFile != nil].filter(\.self).count == 1 else {
+            throw ValidationError("give one of --prompt, --messages, --prompt-file and --inputs")
+        }
+        if many.promptFile != nil, verboseSteps {
+            throw ValidationError("--print-logits has no effect with --prompt-file; remove one of them")
         }
         if inputs != nil { try prompt.refuse(beside: "--inputs") }
         if output.json, verboseSteps { throw ValidationError("give either --json or --print-logits") }
@@ -63,6 +71,9 @@ struct Generate: ParsableCommand {
             models: [self.model.huggingFace],
             threads: self.model.threads.asked
         )
+        if let file = many.promptFile, let output = many.output {
+            return try answer(file, output, groups, since: start)
+        }
         let bridge = try model.bridge()
         let verification = WeightVerification()
         let model = try model.model(bridge, groups, verification: verification)
