@@ -81,7 +81,11 @@ struct line_editor *line_editor_make(int size) {
     struct line_editor *editor = calloc(1, sizeof *editor);
     if (!editor) return NULL;
     editor->history = history_init();
+    // The editor has modes of its own for the time between two lines; those of the terminal stay.
+    struct termios before;
+    int is_terminal = tcgetattr(STDIN_FILENO, &before) == 0;
     editor->edit = el_init("bridge", stdin, stderr, stderr);
+    if (is_terminal) tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
     if (!editor->edit || !editor->history) {
         if (editor->edit) el_end(editor->edit);
         if (editor->history) history_end(editor->history);

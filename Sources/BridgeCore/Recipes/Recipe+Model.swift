@@ -90,7 +90,7 @@ extension Recipe {
         public var evalInterval = 30
         /// The number of validations in a pass over the training samples, instead of `evalInterval`.
         public var evalsPerEpoch: Int?
-        /// Ends the run after this number of consecutive validations that are no better than the best one; nil for never.
+        /// Ends the run after this number of consecutive validations none of which is the best so far; nil for never.
         public var patience: Int?
         /// The metric by which one validation is better than another.
         public var metricForBestModel = BestMetric.loss

@@ -114,7 +114,7 @@ extension RecipeTable {
         RecipeField(
             "train.patience",
             \.train.patience,
-            "Ends the run after this number of consecutive validations that are no better than the best one (early stopping); null for never."
+            "Ends the run after this number of consecutive validations none of which is the best so far (early stopping); null for never."
         ),
         RecipeField(
             "train.metric_for_best_model",

@@ -19,17 +19,20 @@ import Testing
         (["scheduler.lr_warmup_fraction=1"], "scheduler.lr_warmup_fraction is 1.0"),
         (
             ["scheduler.lr_decay_fraction=0.02"],
-            "less than the decay steps of scheduler.lr_decay_fraction, which are 20"
+            "scheduler.lr_warmup_iters is 50, expected 0 or more and less than the decay steps of scheduler.lr_decay_fraction, which are 20"
         ),
         (["scheduler.lr_decay_fraction=0"], "scheduler.lr_decay_fraction is 0.0"),
         (
             ["scheduler.lr_decay_style=WSD", "scheduler.lr_wsd_decay_fraction=1.5"],
             "scheduler.lr_wsd_decay_fraction is 1.5"
         ),
-        (["train.metric_for_best_model=rewards/margins"], "which only pairs of answers have"),
+        (
+            ["train.metric_for_best_model=rewards/margins"],
+            "train.metric_for_best_model is rewards/margins, which only pairs of answers have"
+        ),
         (
             ["preference.loss_type=dpo", "train.metric_for_best_model=token_accuracy"],
-            "which pairs of answers do not have"
+            "train.metric_for_best_model is token_accuracy, which pairs of answers do not have"
         ),
         (["optimizer.min_lr=1"], "optimizer.min_lr is 1.0"),
         (["optimizer.lr=0"], "optimizer.lr is 0.0"),
