@@ -5,6 +5,9 @@ let strict: [SwiftSetting] = ["ExistentialAny", "InternalImportsByDefault", "Mem
     .enableUpcomingFeature($0)
 }
 
+// Tests are not optimised in a release build either: they would take longer to compile than to run.
+let tests: [SwiftSetting] = strict + [.unsafeFlags(["-Onone"], .when(configuration: .release))]
+
 let core: Target.Dependency = .product(name: "BridgeCore", package: "BridgeCore")
 
 // The model families. Each is one directory under `Plugins/` and one shared library, loaded with dlopen at run time.
@@ -137,99 +140,99 @@ let package = Package(
                 cSettings: [.headerSearchPath("../../Sources/BridgeCore/CTensorKernels/include")],
                 linkerSettings: [.linkedLibrary("m")]
             ),
-            .target(name: "TestSupport", dependencies: [core], path: "Tests/TestSupport", swiftSettings: strict),
+            .target(name: "TestSupport", dependencies: [core], path: "Tests/TestSupport", swiftSettings: tests),
             .testTarget(
                 name: "JSONTreeTests",
                 dependencies: [core, "TestSupport"],
                 path: "Tests/JSONTreeTests",
-                swiftSettings: strict
+                swiftSettings: tests
             ),
             .testTarget(
                 name: "BridgeCoreTests",
                 dependencies: [core, "TestSupport"],
                 path: "Tests/BridgeCoreTests",
-                swiftSettings: strict
+                swiftSettings: tests
             ),
             .testTarget(
                 name: "ModelTests",
                 dependencies: [core, "TestSupport"],
                 path: "Tests/ModelTests",
-                swiftSettings: strict
+                swiftSettings: tests
             ),
             // The rules of plugins, on the families here, on those of the examples and on one with mistakes.
             .testTarget(
                 name: "ConformanceTests",
                 dependencies: [core, "PluginScaffold", "TestSupport"],
                 path: "Tests/ConformanceTests",
-                swiftSettings: strict
+                swiftSettings: tests
             ),
             .testTarget(
                 name: "ArchitectureTests",
                 dependencies: ["TestSupport"],
                 path: "Tests/ArchitectureTests",
-                swiftSettings: strict
+                swiftSettings: tests
             ),
             .testTarget(
                 name: "TokenizersTests",
                 dependencies: [core, "TestSupport"],
                 path: "Tests/TokenizersTests",
-                swiftSettings: strict
+                swiftSettings: tests
             ),
             .testTarget(
                 name: "TensorRuntimeTests",
                 dependencies: [core, "TestSupport", "TileEmulation"],
                 path: "Tests/TensorRuntimeTests",
-                swiftSettings: strict
+                swiftSettings: tests
             ),
             .testTarget(
                 name: "CommunicationTests",
                 dependencies: [core, "TestSupport"],
                 path: "Tests/CommunicationTests",
-                swiftSettings: strict
+                swiftSettings: tests
             ),
             .testTarget(
                 name: "ImagingTests",
                 dependencies: [core, "TestSupport"],
                 path: "Tests/ImagingTests",
-                swiftSettings: strict
+                swiftSettings: tests
             ),
             .testTarget(
                 name: "ParquetTests",
                 dependencies: [core, "Parquet", "TestSupport"],
                 path: "Tests/ParquetTests",
-                swiftSettings: strict
+                swiftSettings: tests
             ),
             .testTarget(
                 name: "TrainerTests",
                 dependencies: [core, "Trainer", "Datasets", "Parquet", "TestSupport"],
                 path: "Tests/TrainerTests",
-                swiftSettings: strict
+                swiftSettings: tests
             ),
             .testTarget(
                 name: "DiagnosisTests",
                 dependencies: [core, "Diagnosis", "TestSupport"],
                 path: "Tests/DiagnosisTests",
-                swiftSettings: strict
+                swiftSettings: tests
             ),
             .testTarget(
                 name: "ModelCardTests",
                 dependencies: [core, "ModelCards", "TestSupport"],
                 path: "Tests/ModelCardTests",
-                swiftSettings: strict
+                swiftSettings: tests
             ),
             // Goes through the plugins as they are loaded, because two of them cannot be linked into one program.
             .testTarget(
                 name: "ProcessingTests",
                 dependencies: [core, "TestSupport"],
                 path: "Tests/ProcessingTests",
-                swiftSettings: strict
+                swiftSettings: tests
             ),
             // Against a hub of its own, Tests/HubServer.
             .testTarget(
                 name: "HubTests",
                 dependencies: [core, "Diagnosis", "TestSupport", "bridge"],
                 path: "Tests/HubTests",
-                swiftSettings: strict
+                swiftSettings: tests
             ),
             // Replays the corpus of the fuzzers. SwiftPM allows no target of the package `Fuzz` here, because that depends on this one.
             .testTarget(
@@ -237,14 +240,14 @@ let package = Package(
                 dependencies: [core, "Parquet", "TestSupport"],
                 path: "Fuzz/Sources",
                 exclude: ["FuzzTargets/LibFuzzer.swift"],
-                swiftSettings: strict
+                swiftSettings: tests
             ),
             // Runs the built program, which `swift test` builds together with the plugins before it starts.
             .testTarget(
                 name: "CommandTests",
                 dependencies: [core, "Parquet", "TestSupport", "TileEmulation", "bridge"],
                 path: "Tests/CommandTests",
-                swiftSettings: strict
+                swiftSettings: tests
             ),
         ],
     swiftLanguageModes: [.v6]

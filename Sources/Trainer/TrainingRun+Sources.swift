@@ -8,7 +8,8 @@ extension TrainingRun {
     private static func sources(_ recipe: Recipe) -> [String] {
         let dataset = recipe.dataset
         return [
-            recipe.checkpoint.pretrainedCheckpoint, recipe.hfPath, dataset.trainDataPath, dataset.pathOrDataset,
+            recipe.checkpoint.pretrainedCheckpoint, recipe.peft.adapterNameOrPath, recipe.hfPath, dataset.trainDataPath,
+            dataset.pathOrDataset,
             dataset.imageFolder, dataset.preparedPath,
         ].filter { !$0.isEmpty } + dataset.source + dataset.validationFiles
     }

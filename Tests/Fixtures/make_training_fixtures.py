@@ -11,12 +11,15 @@ NAME.safetensors
                                                                     of which the steps take one after the other
     SCHEME.losses, SCHEME.norms [20]   of `sft`, `lora` and `dora`: loss and global gradient norm before clipping
     BATCH.gradient.PARAMETER [3]       before step 0: the norm, and the products with two waves, see `waves`
+    sft.bfloat16_spread [20]           how far losses of bfloat16 are from those of float32, relative: the largest of all steps
+                                       up to this one and of RUNS runs, whose weights begin one rounding apart
     SCHEME.logits                      of the adapted model before step 0, for the first batch
 NAME-SCHEME/                           the adapter before step 0, as peft saves it
 
 AdamW with the numbers in OPTIMIZER, gradients clipped at 1, no decay for vectors.
 """
 
+import copy
 import math
 import shutil
 import sys
@@ -30,6 +33,7 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 HERE = Path(__file__).resolve().parent
 TARGET = HERE / "training"
 STEPS = 20
+RUNS = 16
 OPTIMIZER = dict(lr=2e-3, betas=(0.9, 0.95), eps=1e-5)
 DECAY = 0.1
 TARGETS = r".*(?<!vision_tower)\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
@@ -83,14 +87,18 @@ def gradients(model, inputs):
     return {n: waves(p.grad) for n, p in model.named_parameters() if p.grad is not None}
 
 
-def train(model, data):
-    """Losses and gradient norms of the steps."""
-    trained = [p for p in model.parameters() if p.requires_grad]
+def optimizer_of(trained):
     groups = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": DECAY},
         {"params": [p for p in trained if p.ndim == 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, **OPTIMIZER)
+    return torch.optim.AdamW(groups, **OPTIMIZER)
+
+
+def train(model, data):
+    """Losses and gradient norms of the steps."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = optimizer_of(trained)
     losses, norms = [], []
     for step in range(STEPS):
         loss = model(**data[step % 2], use_cache=False).loss
@@ -102,6 +110,32 @@ def train(model, data):
         optimizer.step()
         losses.append(loss.item())
     return torch.tensor(losses), torch.tensor(norms)
+
+
+def train_bfloat16(model, data, seed):
+    """Losses of a model in bfloat16 whose parameters are kept in float32, after noise of one rounding of bfloat16."""
+    generator = torch.Generator().manual_seed(seed)
+    trained = list(model.parameters())
+    with torch.no_grad():
+        for parameter in trained:
+            parameter.mul_(1 + (torch.randint(0, 3, parameter.shape, generator=generator) - 1) * 2**-9)
+    low = copy.deepcopy(model).to(torch.bfloat16)
+    data = [{k: v.bfloat16() if v.is_floating_point() else v for k, v in inputs.items()} for inputs in data]
+    optimizer = optimizer_of(trained)
+    losses = []
+    for step in range(STEPS):
+        low.zero_grad()
+        loss = low(**data[step % 2], use_cache=False).loss
+        loss.backward()
+        for parameter, other in zip(trained, low.parameters()):
+            parameter.grad = torch.zeros_like(parameter) if other.grad is None else other.grad.float()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            for parameter, other in zip(trained, low.parameters()):
+                other.copy_(parameter)
+        losses.append(loss.item())
+    return torch.tensor(losses)
 
 
 def adapted(model, scheme):
@@ -128,6 +162,9 @@ def make(name, target):
         tensors |= {f"{batch}.gradient.{key}": value for key, value in gradients(model, inputs).items()}
     inputs = [inputs for _, inputs in data]
     tensors["sft.losses"], tensors["sft.norms"] = train(model, inputs)
+    losses = torch.stack([train_bfloat16(load(name), inputs, seed) for seed in range(RUNS)])
+    distances = (losses - tensors["sft.losses"]).abs() / tensors["sft.losses"]
+    tensors["sft.bfloat16_spread"] = distances.amax(0).cummax(0).values
     for scheme in ("lora", "dora"):
         model = adapted(load(name), scheme)
         model.peft_config["default"].base_model_name_or_path = f"toys/{name}"

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Runs every comparison of the bridge with transformers, torch, peft, tokenizers and datasets, one after the other.
+"""Runs every comparison of the bridge with transformers, torch, peft, tokenizers and datasets.
 
-    run.py [BRIDGE] [--seed N]
+    run.py [BRIDGE] [--seed N] [--jobs N]
 
-BRIDGE is the binary; the environment variable BRIDGE names it otherwise. Each comparison draws its models and inputs
+Several run at the same time, each with its share of the cores, because much of each is the start of programs. BRIDGE is the binary; the environment variable BRIDGE names it otherwise. Each comparison draws its models and inputs
 from the seed, which is printed: give it back with --seed to see the same run. A comparison can be run alone, with more
 options (--help). Exit status 1 when one fails.
 """
@@ -14,6 +14,7 @@ import random
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from runner import binary
@@ -30,16 +31,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bridge", nargs="?", default=os.environ.get("BRIDGE"), help="the binary; default $BRIDGE")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--jobs", type=int, default=min(4, cores), help="comparisons at the same time; default %(default)s")
     options = parser.parse_args()
     bridge = binary(parser, options.bridge)
-    failed = []
-    for name in COMPARISONS:
-        print(f"== {name}", flush=True)
+    environment = os.environ | {"OMP_NUM_THREADS": str(max(1, cores // options.jobs))}
+
+    def passes(name):
         start = time.monotonic()
         command = [sys.executable, Path(__file__).parent / name, bridge, "--seed", str(options.seed)]
-        if subprocess.run(command).returncode:
-            failed.append(name)
-        print(f"   {time.monotonic() - start:.0f} s", flush=True)
+        run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        print(f"== {name}\n{run.stdout}   {time.monotonic() - start:.0f} s", flush=True)
+        return run.returncode == 0
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        passed = list(pool.map(passes, COMPARISONS))
+    failed = [name for name, has_passed in zip(COMPARISONS, passed) if not has_passed]
     print(f"failed: {', '.join(failed)} with --seed {options.seed}" if failed else "all comparisons passed")
     return 1 if failed else 0
 

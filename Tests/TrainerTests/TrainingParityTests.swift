@@ -149,18 +149,20 @@ import Trainer
 
     /// As far as the losses are of order 1: where they are near zero, rounding decides.
     ///
-    /// Those of ministral3 fall to a fifth within these steps, which enlarges the rounding of each step.
+    /// Each step enlarges the rounding of those before it, so the bound of a step is twice the distance of torch's own runs
+    /// in bfloat16, whose weights begin one rounding apart.
     @Test(arguments: names) func bfloat16FollowsTheLossesOfTorch(_ name: String) throws {
         let run = try Run(name, .bfloat16)
         run.model.freeze(languageModel: false, visionModel: false, visionProjection: false)
         let optimizer = try Optimizer(Self.section, run.model.parameters, on: Self.engine)
         let expected = try run.reference.floats("sft.losses").map(Double.init)
+        let spread = try run.reference.floats("sft.bfloat16_spread").map(Double.init)
         let steps = expected.prefix { $0 >= 1 }.count
         #expect(steps >= 8)
         let found = try run.losses(optimizer, steps: steps).losses
-        let bound = name == "ministral3" ? 0.1 : 0.01
         for (step, (one, other)) in zip(found, expected).enumerated() {
-            #expect(abs(one - other) <= bound * other, "step \(step): \(one), torch has \(other)")
+            let bound = 2 * spread[step] + 0.001
+            #expect(abs(one - other) <= bound * other, "step \(step): \(one), torch has \(other), bound \(bound)")
         }
     }
 }

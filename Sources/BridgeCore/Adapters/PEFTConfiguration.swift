@@ -97,6 +97,14 @@ public struct PEFTConfiguration: Sendable {
         return AdapterShape(rank: rank, scale: Self.scale(alpha, rank, byRoot: scalesByRoot))
     }
 
+    /// Reads the configuration in a directory.
+    ///
+    /// - Throws: As ``init(json:name:)``, and when there is none.
+    package init(directory: String) throws {
+        let name = Files.join(directory, AdapterFiles.configuration)
+        try self.init(json: JSON(contentsOf: name), name: name)
+    }
+
     /// Reads a configuration.
     ///
     /// - Throws: `BridgeError` for another kind of adapter, and for settings that are not supported.

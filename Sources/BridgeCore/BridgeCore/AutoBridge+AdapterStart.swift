@@ -2,7 +2,6 @@ public import Adapters
 import BridgeSupport
 import CheckpointFormats
 import Communication
-import JSONTree
 import ModelSchema
 public import Models
 public import Recipes
@@ -19,7 +18,7 @@ extension AutoBridge {
         guard !path.isEmpty else { return section }
         let own: Recipe.PEFTSection
         if Self.isOfPEFT(path) {
-            own = try configuration(ofPEFT: path).section(isCanonical: true)
+            own = try PEFTConfiguration(directory: path).section(isCanonical: true)
         } else {
             let checkpoint = try adapterCheckpoint(path)
             own = try adapterConfiguration(checkpoint).section(
@@ -64,7 +63,7 @@ extension AutoBridge {
                 )
             }
             // Weights that are not there cannot be decomposed.
-            if isShapeOnly, try configuration(ofPEFT: path).decomposesWeights {
+            if isShapeOnly, try PEFTConfiguration(directory: path).decomposesWeights {
                 return try AdapterSet.added(by: recipe, to: model, isShapeOnly: true)
             }
         }
@@ -80,15 +79,5 @@ extension AutoBridge {
         }
         for parameter in adapters.parameters { parameter.isTrainable = true }
         return adapters
-    }
-
-    /// Whether a directory is in the format of PEFT; a checkpoint has an `adapter_config.json` too.
-    private static func isOfPEFT(_ path: String) -> Bool {
-        !NativeCheckpoint.isIteration(path) && Files.exists(Files.join(path, AdapterFiles.configuration))
-    }
-
-    private func configuration(ofPEFT path: String) throws -> PEFTConfiguration {
-        let name = Files.join(path, AdapterFiles.configuration)
-        return try PEFTConfiguration(json: JSON(contentsOf: name), name: name)
     }
 }

@@ -33,26 +33,23 @@ extension AutoBridge {
         partType: ElementType? = nil,
         dropout: Double? = nil
     ) throws -> AdapterSet {
-        // A checkpoint of Megatron Bridge's form has an adapter_config.json too.
-        if !NativeCheckpoint.isIteration(path) {
-            if Files.exists(Files.join(path, AdapterFiles.configuration)) {
-                return try importAdapter(
-                    from: path,
-                    on: model,
-                    elementType: elementType,
-                    partType: partType,
-                    dropout: dropout
-                )
-            }
-            if let file = LoRAFile.file(at: path) {
-                return try LoRAFile.load(
-                    file,
-                    family: self.model,
-                    on: model,
-                    elementType: elementType,
-                    partType: partType
-                )
-            }
+        if Self.isOfPEFT(path) {
+            return try importAdapter(
+                from: path,
+                on: model,
+                elementType: elementType,
+                partType: partType,
+                dropout: dropout
+            )
+        }
+        if !NativeCheckpoint.isIteration(path), let file = LoRAFile.file(at: path) {
+            return try LoRAFile.load(
+                file,
+                family: self.model,
+                on: model,
+                elementType: elementType,
+                partType: partType
+            )
         }
         let checkpoint = try adapterCheckpoint(path)
         guard !checkpoint.isDescribed || checkpoint.manifest.architecture == architecture else {
@@ -108,6 +105,11 @@ extension AutoBridge {
         return adapters
     }
 
+    /// Whether a directory is in the format of PEFT; a checkpoint of Megatron Bridge's form has an `adapter_config.json` too.
+    static func isOfPEFT(_ path: String) -> Bool {
+        !NativeCheckpoint.isIteration(path) && Files.exists(Files.join(path, AdapterFiles.configuration))
+    }
+
     /// A checkpoint that has adapters and no model.
     func adapterCheckpoint(_ path: String) throws -> NativeCheckpoint {
         guard NativeCheckpoint.isOne(path) else { throw FoundPath.error(path, expected: Self.adapterExpectation) }
@@ -128,8 +130,9 @@ extension AutoBridge {
 
     /// The settings of a checkpoint's adapters: Bridge's own file, or the section of Megatron Bridge.
     func adapterConfiguration(_ checkpoint: NativeCheckpoint) throws -> PEFTConfiguration {
-        let name = Files.join(checkpoint.path, AdapterFiles.configuration)
-        if Files.exists(name) { return try PEFTConfiguration(json: JSON(contentsOf: name), name: name) }
+        if Files.exists(Files.join(checkpoint.path, AdapterFiles.configuration)) {
+            return try PEFTConfiguration(directory: checkpoint.path)
+        }
         let other = Files.join(checkpoint.path, RunConfiguration.name)
         guard checkpoint.container == .torchDist, Files.exists(other),
             let section = try RunConfiguration.section("peft", of: other)?.nonNull

@@ -34,8 +34,7 @@ extension AutoBridge {
         partType: ElementType? = nil,
         dropout: Double? = nil
     ) throws -> AdapterSet {
-        let name = Files.join(directory, AdapterFiles.configuration)
-        var configuration = try PEFTConfiguration(json: JSON(contentsOf: name), name: name)
+        var configuration = try PEFTConfiguration(directory: directory)
         if !configuration.unknownKeys.isEmpty {
             let unknown = UnknownSettings(file: AdapterFiles.configuration, keys: configuration.unknownKeys)
             try catalog.accountForUnknown([unknown], directory)

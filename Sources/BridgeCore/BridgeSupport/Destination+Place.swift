@@ -33,34 +33,6 @@ extension Destination {
 
     /// Whether another file system, or a part of one, is mounted at a path.
     private static func isMountPoint(_ path: String) -> Bool {
-        guard Files.kind(of: path) == .directory,
-            let table = pseudoFile("/proc/self/mountinfo")
-        else { return false }
-        return table.split(separator: "\n").contains { line in
-            let fields = line.split(separator: " ")
-            return fields.count > 4 && unescaped(fields[4]) == path
-        }
-    }
-
-    /// The text of a file whose size the system does not tell.
-    private static func pseudoFile(_ path: String) -> String? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        var (bytes, buffer) = ([UInt8](), [UInt8](repeating: 0, count: 64 << 10))
-        while bytes.count < 16 << 20 {
-            let count = read(descriptor, &buffer, buffer.count)
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { break }
-            bytes += buffer[..<count]
-        }
-        return String(decoding: bytes, as: UTF8.self)
-    }
-
-    /// A path of the table of mounts, in which spaces are octal escapes.
-    private static func unescaped(_ field: Substring) -> String {
-        [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")].reduce(String(field)) {
-            $0.replacing($1.0, with: $1.1)
-        }
+        Files.kind(of: path) == .directory && MountTable.entries.contains { $0.path == path }
     }
 }

@@ -60,9 +60,13 @@ package struct TensorResolver {
         var ledger = Ledger()
         var used: Set<String> = []
         var problems: [String] = []
-        // Tensors that are there and cannot be used, which no option allows.
-        var unusable = 0
+        var isUsable = true
         var parameters: [Resolved] = []
+        /// Notes a tensor that is there and cannot be used, which no option allows.
+        func refuse(_ problem: String) {
+            problems.append(problem)
+            isUsable = false
+        }
 
         for entry in table.entries {
             let names = entry.huggingFace.map(spelling)
@@ -87,15 +91,13 @@ package struct TensorResolver {
                 guard let tensor = tensors[name] else { continue }
                 used.insert(name)
                 if tensor.shape != shape {
-                    problems.append("\(name): has the shape \(tensor.shape), the configuration gives \(shape)")
-                    unusable += 1
+                    refuse("\(name): has the shape \(tensor.shape), the configuration gives \(shape)")
                     continue
                 }
                 do {
                     views.append(try view(of: tensor, used: &used, ledger: &ledger))
                 } catch let error as BridgeError {
-                    problems.append("\(name): \(error.message)")
-                    unusable += 1
+                    refuse("\(name): \(error.message)")
                 }
             }
             guard views.count == entry.shapes.count else { continue }
@@ -103,8 +105,7 @@ package struct TensorResolver {
             let types = Set(views.map(\.elementType))
             if types.count > 1 {
                 guard let common = ElementType.common(types) else {
-                    problems.append("\(entry.megatron): its pieces have the types \(views.map(\.elementType.rawValue))")
-                    unusable += 1
+                    refuse("\(entry.megatron): its pieces have the types \(views.map(\.elementType.rawValue))")
                     continue
                 }
                 for (name, view) in zip(names.compactMap { $0 }, views) where view.elementType != common {
@@ -146,9 +147,9 @@ package struct TensorResolver {
             throw BridgeError(
                 .unaccountedTensors,
                 "\(ByteFormat.counted(problems.count, "tensor")) of \(source) not accounted for, so nothing was written; "
-                    + (unusable > 0
-                        ? "expected config.json and weights of the same model"
-                        : "allow them with --allow-missing NAME if the model computes the same without them"),
+                    + (isUsable
+                        ? "allow them with --allow-missing NAME if the model computes the same without them"
+                        : "expected config.json and weights of the same model"),
                 names: problems
             )
         }

@@ -146,17 +146,12 @@ public final class RunMonitor {
 
     /// Whether locks of other machines are possible: the file is on a file system of a network.
     private func isOnNetwork(_ status: stat) -> Bool {
-        // 36 35 0:42 / /data rw,noatime - nfs4 server:/data rw: proc_pid_mountinfo(5).
         let device = "\(status.st_dev >> 8 & 0xFFF):\(status.st_dev & 0xFF | status.st_dev >> 12 & 0xFFF00)"
-        return KernelFile.text("/proc/self/mountinfo").split(separator: "\n").contains { line in
-            let words = line.split(separator: " ")
-            guard words.count > 2, words[2] == device, let mark = words.firstIndex(of: "-"), mark + 1 < words.count
-            else {
-                return false
-            }
-            return ["nfs", "cifs", "smb", "lustre", "ceph", "fuse", "gpfs", "beegfs", "9p"].contains {
-                words[mark + 1].hasPrefix($0)
-            }
+        return MountTable.entries.contains { entry in
+            entry.device == device
+                && ["nfs", "cifs", "smb", "lustre", "ceph", "fuse", "gpfs", "beegfs", "9p"].contains {
+                    entry.type.hasPrefix($0)
+                }
         }
     }
 

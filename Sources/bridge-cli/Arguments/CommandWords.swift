@@ -73,7 +73,8 @@ struct CommandWords {
 
     private mutating func readOptions(_ rest: ArraySlice<String>) {
         var rest = rest
-        let options = CommandOptions(command)
+        // Described when an option is met: the parser describes all subcommands of a command too.
+        lazy var options = CommandOptions(command)
         let canAsk = !command.configuration.subcommands.isEmpty
         var asksForHelp = canAsk && rest.first == "help"
         while let word = rest.popFirst() {
