@@ -1,9 +1,12 @@
 # The same few words everywhere. `make demo` and `make test` do all the set-up that a fresh machine needs.
-.PHONY: help setup stamp build install uninstall dist deb demo learn cards test test-levels test-parallel test-install \
+.PHONY: help setup stamp build install uninstall dist deb demo learn cards test test-levels test-parallel test-install fuzz \
 	test-dist test-peers test-megatron-bridge \
 	bench bench-inference bench-training bench-parallel bench-hub format lint docs clean
 
-BRIDGE = .build/release/bridge
+# Where the program is. With BUILT=.build/tests/release it is the one that `make test` has built, and no other one is built.
+BUILT = .build/release
+export BRIDGE_BUILT = $(BUILT)
+BRIDGE = $(BUILT)/bridge
 PREFIX = $(HOME)/.local
 # Tests run on an optimised build in which internal declarations are visible. The suite takes half the time of one that is not
 # optimised, build included. While you work, build less: swift build --build-tests -Xcc -O2, then swift test -Xcc -O2 --filter.
@@ -20,6 +23,7 @@ help:
 	@echo "make cards       measure the verification cards of the three families, for the documentation"
 	@echo "make test        install what is missing and run every test"
 	@echo "make test-levels  run the numerical tests at other instruction levels, emulated ones too"
+	@echo "make fuzz        run the readers of files with libFuzzer, 10 seconds each (scripts/fuzz SECONDS for longer)"
 	@echo "make test-parallel  run the tests of parallel layouts, and a run over two network namespaces"
 	@echo "make test-install  install below a temporary prefix, and try all of it"
 	@echo "make test-dist   make the archive and the package, and try them in clean roots (needs root)"
@@ -41,7 +45,9 @@ stamp:
 	@scripts/stamp
 
 build: setup stamp
+ifeq ($(BUILT),.build/release)
 	swift build -c release
+endif
 
 install: build
 	@scripts/setup patchelf
@@ -75,6 +81,10 @@ test: setup stamp
 	swift build --build-tests $(TESTED) $(CHECKED_IMPORTS)
 	@scripts/test-suites .build/tests/release
 	@scripts/test-packages .build/tests/release/bridge
+
+# The readers with libFuzzer; the suites read its corpus too.
+fuzz: setup stamp
+	@scripts/fuzz
 
 test-levels: setup stamp
 	swift build --build-tests $(TESTED)

@@ -85,7 +85,7 @@ final class SigLIPEncoder: VisionEncoder {
     private func project(_ patches_ND: Tensor) throws -> Tensor {
         let (width, pool) = (patches_ND.shape[1], patchesPerSide / tokensPerSide)
         let pooled = patches_ND.reshaped([tokensPerSide, pool, tokensPerSide, pool, width]).mean(over: [1, 3])
-        return try projection(projectorNorm(pooled.reshaped([-1, width])))
+        return projection(projectorNorm(pooled.reshaped([-1, width])))
     }
 }
 
@@ -121,8 +121,8 @@ private final class SigLIPLayer: Sendable {
         }
         let scale = 1 / Float(headWidth).squareRoot()
         let attended = heads[0].scaledDotProductAttention(to: heads[1], heads[2], mask: mask, scale: scale)
-        let middle_BND = try stream_BND + attentionOutput(attended.reshaped(shape), as: .float32)
-        return try middle_BND + second(first(mlpNorm(middle_BND)).applying(activation), as: .float32)
+        let middle_BND = stream_BND + attentionOutput(attended.reshaped(shape), as: .float32)
+        return middle_BND + second(first(mlpNorm(middle_BND)).applying(activation), as: .float32)
     }
 }
 

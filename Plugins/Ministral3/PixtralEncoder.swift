@@ -152,9 +152,9 @@ private final class PixtralLayer: Sendable {
             mask: mask,
             scale: 1 / Float(headWidth).squareRoot()
         )
-        let middle_1ND = try stream_1ND + attentionOutput(attended.reshaped(stream_1ND.shape), as: .float32)
+        let middle_1ND = stream_1ND + attentionOutput(attended.reshaped(stream_1ND.shape), as: .float32)
         let gates = Linear.applyAll(mlpNorm(middle_1ND), gateAndUp)
-        return try middle_1ND + down(gates[0].gatedActivation(gates[1], by: activation), as: .float32)
+        return middle_1ND + down(gates[0].gatedActivation(gates[1], by: activation), as: .float32)
     }
 }
 
@@ -188,6 +188,6 @@ private final class PatchProjector: Sendable {
             .narrowed(0, to: 0..<rows * side).narrowed(1, to: 0..<columns * side)
             .reshaped([rows, side, columns, side, width]).permuted([0, 2, 4, 1, 3])
             .reshaped([rows * columns, width * side * side])
-        return try second(first(merge(blocks)).applying(activation))
+        return second(first(merge(blocks)).applying(activation))
     }
 }

@@ -1,4 +1,4 @@
-public import BridgeCore
+import BridgeCore
 import JSONTree
 
 /// The plugins: each is found and loads, and no two are for one architecture.

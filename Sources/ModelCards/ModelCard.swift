@@ -1,4 +1,4 @@
-public import BridgeCore
+import BridgeCore
 import Foundation
 public import JSONTree
 

@@ -1,5 +1,5 @@
-public import BridgeCore
-public import Communication
+import BridgeCore
+import Communication
 import Glibc
 public import Logging
 import TensorRuntime

@@ -14,9 +14,17 @@ def free_port():
         return listener.getsockname()[1]
 
 
+# Each process is a copy of one that has these modules: to import them takes longer than what most processes do.
+MODULES = [
+    "torch", "torch.distributed.checkpoint", "safetensors.torch", "megatron.core.parallel_state", "megatron.core.dist_checkpointing",
+    "megatron.core.models.gpt.gpt_model", "megatron.core.optimizer",
+]  # fmt: skip
+
+
 def processes(target, world, *arguments):
     """Runs `target(rank, world, port, *arguments)` in several processes that talk to each other."""
-    context, port = multiprocessing.get_context("spawn"), free_port()
+    context, port = multiprocessing.get_context("forkserver"), free_port()
+    context.set_forkserver_preload(MODULES)
     running = [context.Process(target=target, args=(rank, world, port, *arguments)) for rank in range(world)]
     for process in running:
         process.start()

@@ -106,7 +106,7 @@ import Trainer
         let engine = TestEngine.cpu(threadCount: 1)
         let groups = try ProcessGroupCollection(layout.parallel, in: world, overlaps: layout.ddp.overlaps)
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint(name))
-        let layers = try RankLayout(pipelineSize: layout.pp * layout.vp).layersPerStage(of: bridge.layerCount)
+        let layers = RankLayout(pipelineSize: layout.pp * layout.vp).layersPerStage(of: bridge.layerCount)
         let model = try bridge.toModel(
             elementType: .float32,
             on: engine,

@@ -1,5 +1,5 @@
 import BridgeSupport
-public import CheckpointFormats
+import CheckpointFormats
 public import Conversion
 import ModelPlugins
 

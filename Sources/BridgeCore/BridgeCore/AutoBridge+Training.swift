@@ -1,5 +1,5 @@
 import Adapters
-public import BridgeSupport
+import BridgeSupport
 import CheckpointFormats
 public import Communication
 public import Conversion

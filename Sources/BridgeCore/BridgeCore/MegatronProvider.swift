@@ -1,4 +1,4 @@
-public import BridgeSupport
+import BridgeSupport
 public import Communication
 import ModelPlugins
 public import Models

@@ -48,7 +48,10 @@ struct MPILibrary: @unchecked Sendable {
         guard status != 0 else { return }
         var text = [CChar](repeating: 0, count: 512)
         functions.error(status, &text, text.count)
-        throw BridgeError(.rankFailed, "MPI cannot \(action): \(String(cString: text))")
+        throw BridgeError(
+            .rankFailed,
+            "MPI cannot \(action): \(String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self))"
+        )
     }
 
     /// The texts of all ranks, in the order of the ranks.

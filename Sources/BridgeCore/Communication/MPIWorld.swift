@@ -1,4 +1,4 @@
-public import BridgeSupport
+import BridgeSupport
 import CMPI
 import Glibc
 import Synchronization

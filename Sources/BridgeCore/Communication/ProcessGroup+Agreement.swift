@@ -1,4 +1,4 @@
-public import BridgeSupport
+import BridgeSupport
 public import TensorRuntime
 
 extension ProcessGroup {

@@ -1,4 +1,4 @@
-public import BridgeSupport
+import BridgeSupport
 
 /// The processors of a rank, and the number of its threads that compute.
 public struct RankCores: Sendable, Equatable {

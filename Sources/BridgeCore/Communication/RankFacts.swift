@@ -1,4 +1,4 @@
-public import BridgeSupport
+import BridgeSupport
 public import TensorRuntime
 
 /// What all ranks of a run must have in common, such as settings and files, compared before the first step.

@@ -1,4 +1,4 @@
-public import BridgeSupport
+import BridgeSupport
 import Glibc
 import Synchronization
 public import TensorRuntime

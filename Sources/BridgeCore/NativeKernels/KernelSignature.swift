@@ -1,4 +1,4 @@
-public import BridgeSupport
+import BridgeSupport
 public import TensorRuntime
 
 /// The arguments of a native kernel, declared as a text.

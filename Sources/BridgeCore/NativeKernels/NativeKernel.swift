@@ -1,4 +1,4 @@
-public import BridgeSupport
+import BridgeSupport
 import CFFI
 public import TensorRuntime
 

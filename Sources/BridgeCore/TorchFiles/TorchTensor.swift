@@ -1,4 +1,4 @@
-package import BridgeSupport
+import BridgeSupport
 package import TensorFiles
 package import TensorRuntime
 

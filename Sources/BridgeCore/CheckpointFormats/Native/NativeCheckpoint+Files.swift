@@ -1,4 +1,4 @@
-package import BridgeSupport
+import BridgeSupport
 import JSONTree
 
 extension NativeCheckpoint {

@@ -1,4 +1,4 @@
-package import ModelSchema
+import ModelSchema
 package import TensorFiles
 
 /// How Megatron-Core divides a parameter, by its name.

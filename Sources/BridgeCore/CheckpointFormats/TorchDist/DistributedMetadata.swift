@@ -1,7 +1,7 @@
 import BridgeSupport
 import TensorFiles
 package import TensorRuntime
-package import TorchFiles
+import TorchFiles
 
 /// `.metadata` of torch's distributed checkpoints: which tensors there are, and which file has which part of each.
 ///

@@ -1,7 +1,7 @@
 import BridgeSupport
-package import ModelSchema
-package import TensorFiles
-package import TensorRuntime
+import ModelSchema
+import TensorFiles
+import TensorRuntime
 package import TorchFiles
 
 /// Shards parameters across the files of Megatron-Core's container.

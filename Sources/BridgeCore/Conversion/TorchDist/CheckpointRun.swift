@@ -2,6 +2,7 @@ import BridgeSupport
 import CheckpointFormats
 import JSONTree
 import Recipes
+import TensorFiles
 import TensorRuntime
 
 /// The run that a checkpoint is of, for one that is written in another layout or container.

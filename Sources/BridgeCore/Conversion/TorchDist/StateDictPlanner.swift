@@ -2,7 +2,7 @@ package import BridgeSupport
 package import CheckpointFormats
 import ModelSchema
 package import TensorFiles
-package import TensorRuntime
+import TensorRuntime
 import TorchFiles
 
 /// Plans a plain state dictionary in PyTorch's distributed checkpoint (DCP): the tensors of a model under Hugging Face's

@@ -1,6 +1,6 @@
-public import BridgeSupport
+import BridgeSupport
 public import Communication
-public import TensorRuntime
+import TensorRuntime
 
 /// How a model is divided over ranks, and the part of it that this rank has.
 public struct ModelParallelism: Sendable {

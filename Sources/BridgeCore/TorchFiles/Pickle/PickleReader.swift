@@ -1,4 +1,4 @@
-package import BridgeSupport
+import BridgeSupport
 
 /// Reads a pickle as data.
 ///

@@ -1,4 +1,4 @@
-package import BridgeSupport
+import BridgeSupport
 
 /// Writes a graph as a pickle of protocol 2.
 ///
