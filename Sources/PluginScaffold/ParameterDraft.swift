@@ -190,7 +190,7 @@ struct ParameterDraft {
     private static func missingNorm(_ part: String) -> [String] {
         [
             "\(mark) no tensor was recognised as the norm before \(part), which every layer of the shared decoder has; name it, or "
-                + "give the reason in the provider's conversionOnly: without it the family can only be converted"
+                + "give the reason in 'static let conversionOnly: String?' of the provider: without it the family can only be converted"
         ]
     }
 
@@ -205,8 +205,8 @@ struct ParameterDraft {
                 if part == "q" { form.append("form.normalizesHeads = true") }
             } else {
                 lines += [
-                    "\(Self.mark) a norm over all heads together, which the shared decoder does not compute; give the reason in the "
-                        + "provider's conversionOnly: the family can only be converted",
+                    "\(Self.mark) a norm over all heads together, which the shared decoder does not compute; give the reason "
+                        + "in 'static let conversionOnly: String?' of the provider: the family can only be converted",
                     Self.rename(megatron, tensor.pattern, "[decoder.\(count) * decoder.kvChannels]"),
                 ]
             }

@@ -14,6 +14,11 @@ struct ConvertedProvider: ModelProvider {
     var elementType: ElementType?
 
     func validate(name: String) throws { try decoder.validate(name: name) }
+
+    /// As a draft has it: what a family with a reason makes here is of no use, so it is never asked.
+    func provide(_ weights: ModelWeights) throws -> any CausalModel {
+        throw BridgeError(.badPlugin, "a model was made of a family that can only be converted")
+    }
 }
 
 struct ConvertedBridge: ModelBridge {

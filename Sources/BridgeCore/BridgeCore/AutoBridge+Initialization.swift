@@ -62,6 +62,7 @@ extension AutoBridge {
         _ parallelism: ModelParallelism?,
         _ make: (_ name: String, _ shape: [Int], _ shard: ParameterShard?) -> Tensor
     ) throws -> any CausalModel {
+        try type(of: model.provider).checkRuns()
         let parallelism = parallelism ?? ModelParallelism(layerCount: model.provider.decoder.numLayers)
         var pieces: [String: [Parameter]] = [:]
         let entries = try model.table(.transformers).entries.filter { $0.mapping.sharedWith == nil }

@@ -32,6 +32,7 @@ extension AutoBridge {
         parallelism: ModelParallelism? = nil,
         verification: WeightVerification? = nil
     ) throws -> any CausalModel {
+        try type(of: model.provider).checkRuns()
         let parameters = try accountedFor(path)
         let stored = Set(parameters.map(\.view.elementType).filter(\.isFloatingPoint))
         let type = elementType ?? (stored == [.bfloat16] ? .bfloat16 : .float32)

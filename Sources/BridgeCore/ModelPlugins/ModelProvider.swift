@@ -37,15 +37,21 @@ extension ModelProvider {
     /// The family runs.
     public static var conversionOnly: String? { nil }
 
-    /// Throws, because the family can be converted and not run.
+    /// Throws, because there is no model.
     public func provide(_ weights: ModelWeights) throws -> any CausalModel {
-        guard let reason = Self.conversionOnly else {
-            throw BridgeError(
-                .badPlugin,
-                "\(Self.self) has no provide(_:), which makes the model; add it, or give the reason in conversionOnly if the "
-                    + "family can only be converted"
-            )
-        }
+        try Self.checkRuns()
+        throw BridgeError(
+            .badPlugin,
+            "\(Self.self) has no provide(_:), which makes the model; add it, or give the reason in 'static let conversionOnly: String?' "
+                + "if the family can only be converted"
+        )
+    }
+
+    /// Checks that models of the family run, whether or not there is a `provide(_:)`.
+    ///
+    /// - Throws: `BridgeError` with the reason of ``ModelProvider/conversionOnly``.
+    package static func checkRuns() throws {
+        guard let reason = conversionOnly else { return }
         throw BridgeError(
             .unsupportedArchitecture,
             "models of this family can be converted and not run: \(reason)"

@@ -54,7 +54,7 @@ public final class ModelWeights {
                 .badPlugin,
                 "the model reads \(name), which is not in its parameter table; add it to the table of the plugin. If the family "
                     + "has no such parameter, its layers are not those of the shared decoder, and it can only be converted: "
-                    + "give the reason in the provider's conversionOnly"
+                    + "give the reason in 'static let conversionOnly: String?' of the provider"
             )
         }
         taken.insert(name)
