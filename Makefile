@@ -92,7 +92,7 @@ test-levels: setup stamp
 
 test-parallel: setup stamp
 	swift build --build-tests $(TESTED)
-	BRIDGE_TEST_ALL_LAYOUTS=1 .build/tests/release/bridgePackageTests.xctest --testing-library swift-testing \
+	@BRIDGE_TEST_ALL_LAYOUTS=1 scripts/run-suites .build/tests/release parallel \
 		--filter 'CommunicationTests|Layout|Parallel|Rank|Overlap|Trace|Retention'
 	@BRIDGE=.build/tests/release/bridge scripts/test-hosts
 

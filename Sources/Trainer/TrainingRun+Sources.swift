@@ -9,8 +9,7 @@ extension TrainingRun {
         let dataset = recipe.dataset
         return [
             recipe.checkpoint.pretrainedCheckpoint, recipe.peft.adapterNameOrPath, recipe.hfPath, dataset.trainDataPath,
-            dataset.pathOrDataset,
-            dataset.imageFolder, dataset.preparedPath,
+            dataset.pathOrDataset, dataset.imageFolder, dataset.preparedPath,
         ].filter { !$0.isEmpty } + dataset.source + dataset.validationFiles
     }
 
