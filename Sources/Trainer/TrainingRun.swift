@@ -175,7 +175,13 @@ public final class TrainingRun {
                 parallelism: parallelism
             )
         } else {
-            model = try bridge.toModel(weights: path, elementType: type, on: engine, parallelism: parallelism)
+            model = try bridge.toModel(
+                weights: path,
+                elementType: type,
+                on: engine,
+                parallelism: parallelism,
+                quantization: recipe.quantization
+            )
         }
         try model.freeze(by: recipe)
         adapters = try bridge.startAdapters(by: recipe, on: model, isShapeOnly: environment.isShapeOnly)

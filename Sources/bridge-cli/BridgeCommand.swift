@@ -29,7 +29,7 @@ struct BridgeCommand: ParsableCommand {
             Recipes.self,
             Tokenize.self,
             Models.self, HubCommand.self,
-            Plugins.self, Toy.self, ProcessInputs.self, Selftest.self, DoctorCommand.self, Card.self,
+            Plugins.self, Toy.self, Quantize.self, ProcessInputs.self, Selftest.self, DoctorCommand.self, Card.self,
         ]
     )
 }

@@ -49,10 +49,16 @@ EMULATED __m512bh emulated_cvtne2ps_pbh(__m512 high, __m512 low) {
     return (__m512bh)_mm512_loadu_si512(target);
 }
 
+EMULATED __m512i emulated_dpwssd(__m512i sums, __m512i left, __m512i right) {
+    return _mm512_add_epi32(sums, _mm512_madd_epi16(left, right));
+}
+
 #undef _mm512_dpbf16_ps
+#undef _mm512_dpwssd_epi32
 #undef _mm512_cvtneps_pbh
 #undef _mm512_cvtne2ps_pbh
 #define _mm512_dpbf16_ps emulated_dpbf16_ps
+#define _mm512_dpwssd_epi32 emulated_dpwssd
 #define _mm512_cvtneps_pbh emulated_cvtneps_pbh
 #define _mm512_cvtne2ps_pbh emulated_cvtne2ps_pbh
 

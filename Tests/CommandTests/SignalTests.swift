@@ -50,7 +50,7 @@ import Testing
             "plugins new": ["Sample", "--output", out],
             "plugins test": [BridgeProcess.buildDirectory.appendingPathComponent("libMistralPlugin.so").path],
             "plugins list": [], "plugins doctor": [], "plugins describe": ["mistral"],
-            "toy": ["--family", "mistral", "--output", out],
+            "toy": ["--family", "mistral", "--output", out], "quantize": [toy, out, "--bits", "8"],
             "card": [toy, "--steps", "1000", "--work-dir", scratch.path, "--output", scratch.path("p")],
             "plan": ["--gpus", "8"], "selftest parallel": ["--family", "mistral", "--steps", "1000"],
             "selftest collectives": [], "doctor": [],

@@ -36,6 +36,15 @@ final class GuardedEngine: TensorEngine {
         return storage
     }
 
+    /// Memory of the other engine, which does not guard it.
+    func makeStorage(for matrix: QuantizedMatrix, as type: ElementType, engine: any TensorEngine) -> TensorStorage {
+        base.makeStorage(for: matrix, as: type, engine: engine)
+    }
+
+    func quantize(_ source: Tensor, into matrix: QuantizedMatrix) {
+        using([source, matrix.values, matrix.scales]) { base.quantize(source, into: matrix) }
+    }
+
     func upload(_ tensor: Tensor, _ write: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows {
         try using([tensor]) { try base.upload(tensor, write) }
     }

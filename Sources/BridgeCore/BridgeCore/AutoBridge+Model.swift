@@ -23,14 +23,17 @@ extension AutoBridge {
     ///   - parallelism: How the model is divided over ranks, of which each reads only its part; nil for one rank.
     ///   - verification: Compares the weights of a checkpoint with their checksums while the model is used; the caller asks
     ///     for the result at the end. Nil to verify before this returns.
+    ///   - quantization: Which weights are quantized while they are read; nil for none.
     /// - Returns: The model, with every part frozen.
-    /// - Throws: `BridgeError` for tensors that are not accounted for, cannot be read or are damaged.
+    /// - Throws: `BridgeError` for tensors that are not accounted for, cannot be read or are damaged, and for a model of which
+    ///   nothing is quantized that should be.
     public func toModel(
         weights path: String? = nil,
         elementType: ElementType? = nil,
         on engine: any TensorEngine,
         parallelism: ModelParallelism? = nil,
-        verification: WeightVerification? = nil
+        verification: WeightVerification? = nil,
+        quantization: WeightQuantization? = nil
     ) throws -> any CausalModel {
         try type(of: model.provider).checkRuns()
         let parameters = try accountedFor(path)
@@ -39,17 +42,30 @@ extension AutoBridge {
         guard type == .bfloat16 || type == .float32 else {
             throw BridgeError(.badArgument, "the element type is \(type.rawValue), expected float32 or bfloat16")
         }
-        return try model.provider.provide(
-            WeightLoader(engine: engine, elementType: type, verification: verification, kernels: catalog.kernels).load(
+        let loaded = try model.provider.provide(
+            WeightLoader(
+                engine: engine,
+                elementType: type,
+                verification: verification,
+                kernels: catalog.kernels,
+                quantization: quantization
+            ).load(
                 parameters,
                 parallelism: parallelism ?? ModelParallelism(layerCount: model.provider.decoder.numLayers)
             )
+        )
+        guard let quantization, loaded.parameters.allSatisfy({ $0.tensor.quantized == nil }) else { return loaded }
+        throw BridgeError(
+            .badArgument,
+            "no matrix of the model was quantized; expected matrices named as Megatron-Core's, whose rows are a multiple of the "
+                + "group size (\(quantization.layers.groupSize.map(String.init) ?? "whole rows")) long. Choose another group size, "
+                + "or leave the weights as they are"
         )
     }
 
     /// Checks that a model can be loaded: that all tensors it needs are there, and no others; no weight is read.
     ///
-    /// Those are the tensors that ``toModel(weights:elementType:on:parallelism:verification:)`` reads.
+    /// Those are the tensors that ``toModel(weights:elementType:on:parallelism:verification:quantization:)`` reads.
     ///
     /// - Parameter path: A Megatron checkpoint of this model; nil for the Hugging Face directory.
     /// - Throws: `BridgeError` for tensors that are not accounted for.

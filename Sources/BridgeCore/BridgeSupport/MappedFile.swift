@@ -44,4 +44,11 @@ public final class MappedFile: @unchecked Sendable {
         // MADV_POPULATE_READ, Linux 5.14 and later; older kernels map the pages at their first use.
         madvise(UnsafeMutableRawPointer(mutating: pointer + start), range.upperBound - start, 22)
     }
+
+    /// Takes the pages of a range out of the process; the file's content stays in the page cache.
+    public func release(_ range: Range<Int>) {
+        // Pages at the ends may belong to a neighbour that is in use, whose next access maps them again.
+        let start = range.lowerBound & ~4095
+        madvise(UnsafeMutableRawPointer(mutating: pointer + start), range.upperBound - start, MADV_DONTNEED)
+    }
 }

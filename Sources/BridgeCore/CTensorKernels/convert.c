@@ -172,3 +172,14 @@ void ctk_transpose(void *target, size_t target_stride, const void *source, size_
     case 8: TRANSPOSE(uint64_t) break;
     }
 }
+
+void ctk_unpack(void *target, const void *source, size_t first, size_t count, unsigned bits) {
+    const uint8_t *bytes = source;
+    uint16_t *out = target;
+    for (size_t i = 0; i < count; i++) {
+        size_t place = first + i;
+        int number = bits == 4 ? (bytes[place / 2] >> (place & 1) * 4 & 15) - 8 : bytes[place] - 128;
+        uint16_t element = (uint16_t)(float_to_bits((float)number) >> 16);
+        memcpy(out + i, &element, sizeof element);
+    }
+}

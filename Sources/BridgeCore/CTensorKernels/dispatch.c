@@ -8,7 +8,8 @@ static ctk_isa find_best_isa(void) {
         || !__builtin_cpu_supports("avx512vl"))
         return CTK_AVX2;
     if (ctk_has_amx()) return CTK_AMX;
-    return __builtin_cpu_supports("avx512bf16") ? CTK_AVX512_BF16 : CTK_AVX512;
+    // Every processor with the first one has the second.
+    return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni") ? CTK_AVX512_BF16 : CTK_AVX512;
 #else
     return CTK_PORTABLE;
 #endif
@@ -76,6 +77,13 @@ static const kernels *table(ctk_isa isa) {
 #define KERNEL_FUNCTION(name, parameters, arguments)                                                                \
     void ctk_##name(ctk_isa isa, UNPACK parameters) { table(isa)->name arguments; }
 EACH_KERNEL(KERNEL_FUNCTION)
+
+size_t ctk_prepared_size(const ctk_quantized *w) {
+    size_t width = w->group < CTK_QUANTIZED_BLOCK ? w->group : CTK_QUANTIZED_BLOCK;
+    // Whole vectors of factors, and whole loads of weights.
+    size_t blocks = ((w->columns + width - 1) / width + 15) / 16 * 16, columns = (w->columns + 63) / 64 * 64;
+    return 2 * blocks * sizeof(float) + columns * sizeof(int16_t);
+}
 
 size_t ctk_attention_scratch(size_t width) {
     // Rows with their padding; the backward pass has seven blocks of them, the forward pass fewer, larger ones.

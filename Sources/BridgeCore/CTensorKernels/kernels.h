@@ -36,6 +36,17 @@
     KERNEL(project_rows, (void *out, ctk_type out_type, size_t out_row_stride, const void *x, size_t x_rows,        \
                           const void *weights, size_t weight_row_stride, size_t rows, size_t k, ctk_type type),     \
            (out, out_type, out_row_stride, x, x_rows, weights, weight_row_stride, rows, k, type))                   \
+    KERNEL(quantize, (uint8_t *values, uint16_t *scales, const ctk_quantized *w, const void *x, ctk_type type,      \
+                      size_t x_stride, size_t rows),                                                                \
+           (values, scales, w, x, type, x_stride, rows))                                                            \
+    KERNEL(dequantize, (void *out, ctk_type type, size_t out_stride, const ctk_quantized *w, size_t first_row,      \
+                        size_t rows, size_t first_column, size_t columns),                                          \
+           (out, type, out_stride, w, first_row, rows, first_column, columns))                                      \
+    KERNEL(prepare_row, (void *prepared, const void *x, ctk_type type, const ctk_quantized *w),                     \
+           (prepared, x, type, w))                                                                                  \
+    KERNEL(project_quantized, (void *out, ctk_type out_type, size_t out_row_stride, const void *prepared,           \
+                               size_t x_rows, const ctk_quantized *w, size_t first, size_t rows),                   \
+           (out, out_type, out_row_stride, prepared, x_rows, w, first, rows))                                       \
     KERNEL(attend, (const ctk_attention *a, size_t first_group, size_t groups, size_t first_row, size_t rows,       \
                     size_t first_key, size_t keys, float *partial, size_t partial_stride, float *scratch),          \
            (a, first_group, groups, first_row, rows, first_key, keys, partial, partial_stride, scratch))            \

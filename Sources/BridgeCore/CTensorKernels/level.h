@@ -9,6 +9,7 @@
 
 #include "norms.h"
 #include "projection.h"
+#include "quantized.h"
 #include "rotary.h"
 
 #if HAS_AMX

@@ -17,6 +17,8 @@ public struct ConversionPlan: Sendable {
         case resharding = "reshard"
         /// Nothing to Hugging Face: a toy.
         case making = "toy"
+        /// Hugging Face to Hugging Face, with weights of fewer bits.
+        case quantizing = "quantize"
         /// Memory to Megatron: a run's checkpoint.
         case saving = "save"
 
@@ -27,6 +29,7 @@ public struct ConversionPlan: Sendable {
             case .exporting: "Exporting"
             case .resharding: "Resharding"
             case .making: "Making"
+            case .quantizing: "Quantizing"
             case .saving: "Saving"
             }
         }

@@ -2,6 +2,7 @@ import BridgeSupport
 package import CheckpointFormats
 package import JSONTree
 import TensorFiles
+import TensorRuntime
 
 /// The expected content of an exported directory: the source directory's side files, and its weight files' headers.
 package struct HuggingFaceReference {
@@ -50,7 +51,7 @@ package struct HuggingFaceReference {
         name = root
         style = checkpoint.manifest.style
         configuration = checkpoint.configuration
-        self.shards = shards
+        self.shards = shards.map(Self.unpacked)
         self.sideFiles = sideFiles
     }
 
@@ -59,7 +60,7 @@ package struct HuggingFaceReference {
         name = directory.path
         style = directory.style
         configuration = directory.configuration
-        shards = directory.shards
+        shards = directory.shards.map(Self.unpacked)
         sideFiles = try directory.sideFiles.map { ($0, try CarriedFiles.open($0, in: directory.path)) }
     }
 
@@ -69,6 +70,24 @@ package struct HuggingFaceReference {
         self.style = style
         self.configuration = configuration
         (shards, sideFiles) = ([], [])
+    }
+
+    /// A weight file whose packed weights, and all that describes them, are the weights: those are exported.
+    private static func unpacked(_ shard: HuggingFaceDirectory.Shard) -> HuggingFaceDirectory.Shard {
+        let ending = Quantisation.packedEnding
+        let bases = Set(
+            shard.header.entries.filter { $0.name.hasSuffix(ending) }.map { String($0.name.dropLast(ending.count)) }
+        )
+        guard !bases.isEmpty else { return shard }
+        let tensors = shard.header.entries.compactMap { entry -> (String, ElementType, [Int])? in
+            if entry.name.hasSuffix(".weight_shape"), bases.contains(String(entry.name.dropLast(".weight_shape".count)))
+            {
+                return nil
+            }
+            guard entry.name.hasSuffix(ending) else { return (entry.name, entry.elementType, entry.shape) }
+            return ("\(entry.name.dropLast(ending.count)).weight", .int32, entry.shape)
+        }
+        return .init(name: shard.name, header: SafetensorsHeader(tensors: tensors, metadata: shard.header.metadata))
     }
 
     /// The names of all tensors.

@@ -8,8 +8,8 @@ package import TensorRuntime
 
 /// Finds the tensors of a Hugging Face checkpoint that make each parameter, and keeps the ledger.
 package struct TensorResolver {
-    /// The tensors that are there.
-    let tensors: [String: StoredTensor]
+    /// The tensors that are there; while parameters are resolved, packed weights are among them as the weights.
+    private var tensors: [String: StoredTensor]
     /// The other spellings of their names.
     let keyMappings: [KeyMapping]
     /// The family's rules for ignored tensors.
@@ -57,6 +57,18 @@ package struct TensorResolver {
     ///
     /// - Throws: `BridgeError` with code `unaccountedTensors` and all names, unless the user lets them through.
     package func resolve(_ table: ParameterTable, source: String) throws -> (parameters: [Resolved], ledger: Ledger) {
+        var resolver = self
+        let unpacked = try Quantisation.unpacked(tensors)
+        resolver.tensors = unpacked.tensors
+        let (parameters, found) = try resolver.resolveUnpacked(table, source: source)
+        var ledger = found
+        ledger.dequantised += unpacked.shapes
+        return (parameters, ledger)
+    }
+
+    private func resolveUnpacked(_ table: ParameterTable, source: String) throws
+        -> (parameters: [Resolved], ledger: Ledger)
+    {
         var ledger = Ledger()
         var used: Set<String> = []
         var problems: [String] = []
@@ -164,19 +176,23 @@ package struct TensorResolver {
     }
 
     private func view(of tensor: StoredTensor, used: inout Set<String>, ledger: inout Ledger) throws -> TensorView {
-        guard tensor.elementType == .float8E4M3 || tensor.elementType == .float8E5M2 else {
+        let packed = tensor.storage as? PackedStorage
+        guard packed != nil || tensor.elementType == .float8E4M3 || tensor.elementType == .float8E5M2 else {
             return elementType.map { TensorView(tensor).cast(to: $0) } ?? TensorView(tensor)
         }
         guard let factors = Quantisation.scaleNames(of: tensor.name).lazy.compactMap({ tensors[$0] }).first else {
             throw BridgeError(
                 .corruptInput,
-                "holds 8-bit values, but there is no \(Quantisation.scaleNames(of: tensor.name)[0]) with their scale"
+                "holds \(packed?.bits ?? 8)-bit values, but there is no \(Quantisation.scaleNames(of: tensor.name)[0]) with their scale"
             )
         }
         used.insert(factors.name)
         ledger.dequantised.append(factors.name)
         let size = try Quantisation.blockSize(in: configuration)
-        let block = try Quantisation.block(of: tensor, factors: factors, size: size)
+        let block =
+            packed == nil
+            ? try Quantisation.block(of: tensor, factors: factors, size: size)
+            : try Quantisation.group(of: tensor, factors: factors)
         return TensorView(tensor).dequantised(
             by: factors,
             blockRows: block.rows,

@@ -81,6 +81,10 @@ extension Recipe {
         let keys = RecipeTable.fields.map(\.key).filter { $0.hasPrefix("peft.") && $0 != "peft.scheme" }
         return [
             Ineffective(
+                ["model.quantization_group_size"],
+                "all weights keep their type; set model.load_in_4bit=true or model.load_in_8bit=true"
+            ) { !$0.model.isQuantized },
+            Ineffective(
                 keys,
                 "peft.scheme is none, which trains the model itself; set peft.scheme=lora or dora (--peft-scheme)"
             ) { $0.peft.scheme == .none },

@@ -36,6 +36,16 @@ extension Recipe {
         /// The activations that are recomputed in the backward pass instead of stored.
         public var recomputeGranularity = Recomputation.none
 
+        /// Whether the frozen matrices of the language model have 4 bits, as in QLoRA (Dettmers et al., arXiv 2305.14314).
+        public var loadIn4bit = false
+        /// Whether they have 8 bits.
+        public var loadIn8bit = false
+        /// How many weights of a row share a factor where they have fewer bits: 32, 64 or 128.
+        public var quantizationGroupSize = 64
+
+        /// Whether any weights have fewer bits.
+        public var isQuantized: Bool { loadIn4bit || loadIn8bit }
+
         /// The default.
         public init() {}
 

@@ -80,6 +80,22 @@ public struct RecipeCheck: Sendable {
         if let layers = model.numLayersInLastPipelineStage {
             require("model.num_layers_in_last_pipeline_stage", layers, in: 1...4096)
         }
+        require(
+            !model.loadIn4bit || !model.loadIn8bit,
+            "\(key: "model.load_in_4bit") and \(key: "model.load_in_8bit") are both true; choose one"
+        )
+        require(
+            !model.isQuantized || recipe.peft.scheme != .none,
+            "\(key: model.loadIn4bit ? "model.load_in_4bit" : "model.load_in_8bit") is true, but weights of fewer bits cannot be trained; set \(key: "peft.scheme") to lora or dora"
+        )
+        require(
+            !model.isQuantized || !recipe.checkpoint.randomInit,
+            "\(key: model.loadIn4bit ? "model.load_in_4bit" : "model.load_in_8bit") is true, but \(key: "checkpoint.random_init") reads no weights; remove one of them"
+        )
+        require(
+            [32, 64, 128].contains(model.quantizationGroupSize),
+            "\(key: "model.quantization_group_size") is \(model.quantizationGroupSize), expected 32, 64 or 128"
+        )
         require("model.seq_length", model.seqLength, in: 1...1 << 24)
         require("train.micro_batch_size", train.microBatchSize, in: 1...1 << 20)
         require("train.global_batch_size", train.globalBatchSize, in: 1...1 << 24)

@@ -62,6 +62,21 @@ extension RecipeTable {
             "The maximum sequence length in tokens; equal to dataset.seq_length."
         ),
         RecipeField(
+            "model.load_in_4bit",
+            \.model.loadIn4bit,
+            "Whether the frozen matrices of the language model have 4 bits (QLoRA), embedding and output layer 8."
+        ),
+        RecipeField(
+            "model.load_in_8bit",
+            \.model.loadIn8bit,
+            "Whether the frozen matrices of the language model have 8 bits."
+        ),
+        RecipeField(
+            "model.quantization_group_size",
+            \.model.quantizationGroupSize,
+            "The number of weights of a row that share a factor, for load_in_4bit and load_in_8bit: 32, 64 or 128."
+        ),
+        RecipeField(
             "model.calculate_per_token_loss",
             \.model.calculatePerTokenLoss,
             "Whether the loss is the mean over all supervised tokens; false: the mean of the micro-batches' means."

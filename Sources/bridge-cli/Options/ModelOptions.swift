@@ -79,12 +79,14 @@ struct ModelOptions: ParsableArguments {
     ///   - bridge: The model's description.
     ///   - groups: The ranks that the model is divided over.
     ///   - verification: Compares a checkpoint's weights with their checksums in the background; nil to verify first.
+    ///   - quantization: Which weights are quantized while they are read; nil for none.
     /// - Returns: The model with its adapters, or this rank's part of it.
     /// - Throws: `BridgeError` for weights that cannot be used.
     func model(
         _ bridge: AutoBridge,
         _ groups: ProcessGroupCollection = .single,
-        verification: WeightVerification? = nil
+        verification: WeightVerification? = nil,
+        quantization: WeightQuantization? = nil
     ) throws -> any CausalModel {
         guard adapter == nil || groups.world.size == 1 else {
             throw BridgeError(
@@ -100,13 +102,33 @@ struct ModelOptions: ParsableArguments {
             elementType: elementType?.elementType,
             on: CPUEngine(threadCount: threads.count),
             parallelism: provider.parallelism(in: groups),
-            verification: verification
+            verification: verification,
+            quantization: quantization
         )
+        if let quantization { Self.report(QuantizationSummary(model.parameters, quantization), on: groups) }
         if let adapter = try adapterDirectory() {
             let adapters = try bridge.loadAdapters(from: adapter, on: model)
             for parameter in adapters.parameters { parameter.isTrainable = false }
             for note in adapters.notes { Output.printError("warning: \(note)") }
         }
         return model
+    }
+
+    /// Prints what was quantized.
+    private static func report(_ summary: QuantizationSummary, on groups: ProcessGroupCollection) {
+        guard groups.rank == 0 else { return }
+        let counts = summary.matrices.sorted { $0.key < $1.key }.map {
+            "\($0.value) of \($0.key) bits"
+        }
+        Output.printError(
+            "quantized weights: \(counts.joined(separator: ", ")); \(ByteFormat.text(summary.byteCount)) instead of "
+                + ByteFormat.text(summary.denseByteCount)
+        )
+        if let first = summary.unfitting.first {
+            Output.printError(
+                "note: \(summary.unfitting.count) matrices keep their type, because their rows have no multiple of "
+                    + "--quantize-group-size elements, such as \(first)"
+            )
+        }
     }
 }

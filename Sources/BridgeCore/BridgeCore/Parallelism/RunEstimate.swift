@@ -121,7 +121,7 @@ public struct RunEstimate {
             : layout.position(of: rank, along: .data) * layout.context + layout.position(of: rank, along: .context)
         let isLast = stage == layout.pipeline - 1
         let trained = sum { $0.isTrainable ? $0.count : 0 }
-        let weights = sum { $0.count * $0.elementByteCount }
+        let weights = sum(\.byteCount)
         return Rank(
             rank: rank,
             parameters: sum(\.count),

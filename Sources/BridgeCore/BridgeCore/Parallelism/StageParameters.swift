@@ -1,4 +1,5 @@
 import Communication
+import ModelSchema
 import Models
 import Recipes
 import TensorRuntime
@@ -16,6 +17,8 @@ struct StageParameters {
         var width: Int
         /// The number of bytes of an element.
         var elementByteCount: Int
+        /// The number of bytes of all of it: fewer than its elements have if it is quantized.
+        var byteCount: Int
         var isTrainable: Bool
         /// Whether this rank counts it: each parameter once over all ranks.
         var isOwner: Bool
@@ -56,7 +59,9 @@ struct StageParameters {
             try model.freeze(by: recipe)
             let parts = model.parts(with: try AdapterSet.added(by: recipe, to: model, isShapeOnly: true))
             let sizes = parts.flatMap { part in
-                part.parameters.map { (isOfLayer: Self.isOfLayer($0), size: Size($0, part: part.name, in: model)) }
+                part.parameters.map {
+                    (isOfLayer: Self.isOfLayer($0), size: Size($0, part: part.name, in: model, recipe.quantization))
+                }
             }
             return (
                 sizes.filter(\.isOfLayer).map(\.size), sizes.filter { !$0.isOfLayer }.map(\.size), model.decoder.form
@@ -78,13 +83,20 @@ struct StageParameters {
 }
 
 extension StageParameters.Size {
-    fileprivate init(_ parameter: Parameter, part: String, in model: any CausalModel) {
+    fileprivate init(
+        _ parameter: Parameter,
+        part: String,
+        in model: any CausalModel,
+        _ quantization: WeightQuantization?
+    ) {
         let shape = parameter.tensor.shape
+        let format = parameter.isTrainable ? nil : quantization?.format(of: parameter.name, shape: shape)
         let isOfDecoder = part == "language_model" || (part == "adapters" && parameter.name.contains("decoder."))
         self.init(
             height: shape.first ?? 1,
             width: shape.dropFirst().reduce(1, *),
             elementByteCount: parameter.tensor.elementType.byteCount,
+            byteCount: format?.byteCount(rows: shape[0], columns: shape[1]) ?? parameter.tensor.byteCount,
             isTrainable: parameter.isTrainable,
             isOwner: parameter.isOwner,
             isMatrixOfTokens: isOfDecoder && shape.count > 1

@@ -25,6 +25,10 @@ void ctk_load_f32(float *target, const void *source, ctk_type type, size_t count
 // one becomes infinity, and NaN where the type has no infinity (E4M3), as PyTorch converts.
 void ctk_store_f32(void *target, const float *source, ctk_type type, size_t count);
 
+// Numbers of 4 or 8 bits that are stored one after the other, larger by half their range, as bfloat16: `count` from number
+// `first` on.
+void ctk_unpack(void *target, const void *source, size_t first, size_t count, unsigned bits);
+
 // Multiplies `count` values by one factor.
 void ctk_scale_f32(float *values, float factor, size_t count);
 
@@ -154,6 +158,37 @@ void ctk_rotate(ctk_isa isa, void *out, const ptrdiff_t *out_strides, const void
 #define CTK_FEW_ROWS 4
 void ctk_project_rows(ctk_isa isa, void *out, ctk_type out_type, size_t out_row_stride, const void *x, size_t x_rows,
                       const void *weights, size_t weight_row_stride, size_t rows, size_t k, ctk_type type);
+
+// Rows of whole numbers of 4 or 8 bits, each times the factor of its group of columns. They are stored larger by 8 or by
+// 128, so from 0 on, in the order of the columns, those of 4 bits from the low half of a byte on. Factors are bfloat16.
+typedef struct ctk_quantized {
+    const uint8_t *values;
+    size_t row_bytes;
+    const uint16_t *scales;
+    size_t scale_stride;
+    size_t columns;
+    unsigned bits; // 4 or 8
+    size_t group;  // 32, 64, a multiple of 128, or at least `columns`
+} ctk_quantized;
+
+// Products are rounded together for so many columns at the most.
+#define CTK_QUANTIZED_BLOCK 128
+
+// Makes `rows` rows of numbers and factors from rows of x, `x_stride` elements apart. Each number is the nearest one, half to
+// even. The factor of a group of 8 bits is its largest magnitude / 127; of 4 bits the value of that magnitude / -8. A group
+// with NaN or infinity gets the factor NaN.
+void ctk_quantize(ctk_isa isa, uint8_t *values, uint16_t *scales, const ctk_quantized *w, const void *x, ctk_type type,
+                  size_t x_stride, size_t rows);
+// Writes columns of rows as float32 or bfloat16; `first_column` is the first of a group or block, or even.
+void ctk_dequantize(ctk_isa isa, void *out, ctk_type type, size_t out_stride, const ctk_quantized *w, size_t first_row,
+                    size_t rows, size_t first_column, size_t columns);
+// How many bytes a row of x takes that is prepared for products with w; it is aligned to 4 bytes.
+size_t ctk_prepared_size(const ctk_quantized *w);
+// Prepares a row of x, float32 or bfloat16: each block of it is rounded to 1/32767 of its largest magnitude.
+void ctk_prepare_row(ctk_isa isa, void *prepared, const void *x, ctk_type type, const ctk_quantized *w);
+// out[r * out_row_stride + i] = dot(prepared row r, row i of w), for rows from `first` on; x_rows from 1 to CTK_FEW_ROWS.
+void ctk_project_quantized(ctk_isa isa, void *out, ctk_type out_type, size_t out_row_stride, const void *prepared,
+                           size_t x_rows, const ctk_quantized *w, size_t first, size_t rows);
 
 // Which keys a query sees: the rule of AttentionMask. Arrays that are NULL count as zeros.
 typedef struct ctk_mask {

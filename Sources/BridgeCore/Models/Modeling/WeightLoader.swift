@@ -2,6 +2,7 @@ import BridgeSupport
 import Communication
 package import ModelSchema
 package import NativeKernels
+import Synchronization
 package import TensorFiles
 package import TensorRuntime
 
@@ -15,20 +16,24 @@ package struct WeightLoader {
 
     /// The kernels of plugins, which a model may use.
     let kernels: NativeKernels
+    /// Which weights are quantized; nil for none.
+    let quantization: WeightQuantization?
 
     package init(
         engine: any TensorEngine,
         elementType: ElementType,
         verification: WeightVerification? = nil,
-        kernels: NativeKernels
+        kernels: NativeKernels,
+        quantization: WeightQuantization? = nil
     ) {
         self.kernels = kernels
+        self.quantization = quantization
         self.engine = engine
         self.elementType = elementType
         self.verification = verification
     }
 
-    private struct Piece {
+    private struct Piece: @unchecked Sendable {
         var parameter: String
         var name: String
         var view: TensorView
@@ -63,18 +68,13 @@ package struct WeightLoader {
         }
         var files: [ObjectIdentifier: MappedFile] = [:]
         for piece in pieces {
-            guard let (file, _) = location(of: piece.view), files[ObjectIdentifier(file)] == nil else { continue }
+            let packed = piece.view.packed?.storage.words.storage as? FileStorage
+            guard let file = packed ?? location(of: piece.view)?.0, files[ObjectIdentifier(file)] == nil else {
+                continue
+            }
             files[ObjectIdentifier(file)] = try MappedFile(path: file.name, byteCount: file.byteCount)
         }
-        let targets = pieces.map { piece -> Tensor in
-            guard let (file, offset) = location(of: piece.view), let mapped = files[ObjectIdentifier(file)] else {
-                return Tensor(uninitialized: piece.view.shape, piece.view.elementType, on: engine)
-            }
-            let bytes = UnsafeRawBufferPointer(start: mapped.pointer + offset, count: piece.view.byteCount)
-            let storage = engine.makeStorage(mapping: bytes, owner: mapped, for: engine)
-            return Tensor(storage: storage, elementType: elementType, shape: piece.view.shape)
-        }
-        try fill(targets, with: pieces.map(\.view), files)
+        let targets = try read(pieces, files)
         try verify(pieces.map(\.view), files, isPart: parallelism.groups.mp.size > 1)
         var found: [String: [Parameter]] = [:]
         for (piece, tensor) in zip(pieces, targets) {
@@ -128,29 +128,81 @@ package struct WeightLoader {
         return (file, offset)
     }
 
-    private func fill(_ targets: [Tensor], with views: [TensorView], _ files: [ObjectIdentifier: MappedFile]) throws {
-        struct Job: @unchecked Sendable {
-            var tensor: Tensor
-            var view: TensorView
-            var mapped: (MappedFile, Range<Int>)?
-        }
-        let jobs = zip(targets, views).map { tensor, view in
-            Job(
-                tensor: tensor,
-                view: view,
-                mapped: location(of: view).flatMap { file, offset in
-                    files[ObjectIdentifier(file)].map { ($0, offset..<offset + view.byteCount) }
-                }
-            )
-        }
+    /// The values of all pieces, quantized where that was asked for.
+    private func read(_ pieces: [Piece], _ files: [ObjectIdentifier: MappedFile]) throws -> [Tensor] {
+        let results = Mutex([Tensor?](repeating: nil, count: pieces.count))
+        // Vector pieces of a mapping are read where they are.
         @Sendable func fill(_ reader: inout TensorReader, _ index: Int) throws {
-            let job = jobs[index]
-            if let (file, range) = job.mapped {
-                file.populate(range)
+            let piece = pieces[index]
+            if let packed = piece.view.packed {
+                let matrix = try read(packed, reader, files)
+                return results.withLock { $0[index] = matrix.tensor(as: elementType) }
+            }
+            let mapped = location(of: piece.view).flatMap { file, offset in
+                files[ObjectIdentifier(file)].map { (file: $0, range: offset..<offset + piece.view.byteCount) }
+            }
+            var tensor: Tensor
+            if let mapped {
+                mapped.file.populate(mapped.range)
+                let start = mapped.file.pointer + mapped.range.lowerBound
+                let storage = engine.makeStorage(
+                    mapping: UnsafeRawBufferPointer(start: start, count: mapped.range.count),
+                    owner: mapped.file,
+                    for: engine
+                )
+                tensor = Tensor(storage: storage, elementType: elementType, shape: piece.view.shape)
             } else {
-                try engine.upload(job.tensor) { try reader.read(job.view, at: 0, into: $0) }
+                tensor = Tensor(uninitialized: piece.view.shape, piece.view.elementType, on: engine)
+                try engine.upload(tensor) { try reader.read(piece.view, at: 0, into: $0) }
+            }
+            if let format = quantization?.format(of: piece.parameter, shape: tensor.shape) {
+                tensor = QuantizedMatrix(quantizing: tensor, format).tensor(as: elementType)
+                mapped.map { $0.file.release($0.range) }
+            }
+            results.withLock { $0[index] = tensor }
+        }
+        try Workers.run(items: pieces.count, workers: Workers.defaultCount, makeState: { TensorReader() }, body: fill)
+        return results.withLock { $0.compactMap { $0 } }
+    }
+
+    /// A packed matrix as it is stored: mapped if it is whole rows of a file.
+    private func read(_ packed: TensorView.Packed, _ reader: TensorReader, _ files: [ObjectIdentifier: MappedFile])
+        throws -> QuantizedMatrix
+    {
+        let (storage, format) = (packed.storage, packed.format)
+        let (rows, columns) = (packed.rows, packed.columns)
+        let rowByteCount = format.rowByteCount(columns.count)
+        let stride = storage.words.width * 4
+        let start = storage.words.offset + rows.lowerBound * stride + columns.lowerBound * format.bits / 8
+        let values: Tensor
+        if columns.count == storage.columns, let file = storage.words.storage as? FileStorage,
+            let mapped = files[ObjectIdentifier(file)]
+        {
+            let range = start..<start + rows.count * stride
+            mapped.populate(range)
+            let bytes = UnsafeRawBufferPointer(start: mapped.pointer + range.lowerBound, count: range.count)
+            values = Tensor(
+                storage: engine.makeStorage(mapping: bytes, owner: mapped, for: engine),
+                elementType: .uint8,
+                shape: [rows.count, rowByteCount]
+            )
+        } else {
+            values = Tensor(uninitialized: [rows.count, rowByteCount], .uint8, on: engine)
+            try engine.upload(values) { target in
+                for row in 0..<rows.count {
+                    let part = target[row * rowByteCount..<(row + 1) * rowByteCount]
+                    try storage.words.storage.read(
+                        at: start + row * stride,
+                        into: UnsafeMutableRawBufferPointer(rebasing: part)
+                    )
+                }
             }
         }
-        try Workers.run(items: jobs.count, workers: Workers.defaultCount, makeState: { TensorReader() }, body: fill)
+        let groups = format.groupCount(storage.columns)
+        let own = columns.lowerBound * groups / storage.columns..<columns.upperBound * groups / storage.columns
+        let factors = TensorView(packed.factors).cast(to: .bfloat16).rows(rows).columns(own)
+        let scales = Tensor(uninitialized: factors.shape, .bfloat16, on: engine)
+        try reader.read(factors, into: scales)
+        return QuantizedMatrix(values: values, scales: scales, columns: columns.count, format: format)
     }
 }

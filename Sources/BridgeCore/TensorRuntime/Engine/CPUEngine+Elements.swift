@@ -8,6 +8,10 @@ extension CPUEngine {
     public func copy(_ source: Tensor, into target: Tensor) {
         guard source.shape == target.shape else { Tensor.fail("copy", "the shapes differ", source, target) }
         guard target.count > 0 else { return }
+        if let view = QuantizedView(source), [.float32, .bfloat16].contains(target.elementType), target.strides[1] == 1
+        {
+            return dequantize(view, into: target)
+        }
         guard source.elementType == target.elementType else {
             guard source.elementType.isFloatingPoint, target.elementType.isFloatingPoint else {
                 Tensor.fail("copy", "these types cannot be converted", source, target)

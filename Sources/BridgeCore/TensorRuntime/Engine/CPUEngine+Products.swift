@@ -4,6 +4,8 @@ extension CPUEngine {
     /// Up to this many rows are multiplied while the weights are streamed from memory; more are multiplied by a
     /// library.
     private static let fewRows = 4
+    /// The same for weights that are quantized: to make floating-point numbers of them takes as long as some rows.
+    private static let fewQuantizedRows = 8
 
     /// See ``TensorEngine/multiply(_:_:into:adding:)``.
     public func multiply(_ left: Tensor, _ right: Tensor, into out: Tensor, adding: Bool) {
@@ -11,6 +13,12 @@ extension CPUEngine {
         let (m, k, n) = (left.shape[rank - 2], left.shape[rank - 1], right.shape[rank - 1])
         guard out.count > 0 else { return }
         guard k > 0 else { return adding ? () : fill(out, with: 0) }
+        if right.quantized != nil, rank == 2 {
+            if let view = QuantizedView(right) { return multiply(left, columnsOf: view, into: out, adding: adding) }
+            if let view = QuantizedView(right.transposed()) {
+                return multiply(left, rowsOf: view, into: out, adding: adding)
+            }
+        }
         guard let library = libraries.first(where: { $0.supports(inputs: left.elementType, output: out.elementType) })
         else { return multiplyByConverting(left, right, into: out, adding: adding) }
         let matrices = Batches(left, right, out)
@@ -51,7 +59,19 @@ extension CPUEngine {
     public func project(_ x: Tensor, _ weights: [Tensor], into outs: [Tensor]) {
         let (m, k) = (x.shape[0], x.shape[1])
         guard m > 0 else { return }
-        guard m <= Self.fewRows, weights.allSatisfy({ $0.strides[1] == 1 }), k > 0 else {
+        let quantized = weights.indices.filter { weights[$0].quantized != nil }
+        guard quantized.isEmpty || m > Self.fewQuantizedRows else {
+            let views = quantized.compactMap { QuantizedView(weights[$0]) }
+            guard views.count == quantized.count, k > 0 else {
+                for (weight, out) in zip(weights, outs) { multiply(x, weight.transposed(), into: out, adding: false) }
+                return
+            }
+            project(few: x, views, into: quantized.map { outs[$0] })
+            let others = weights.indices.filter { weights[$0].quantized == nil }
+            if !others.isEmpty { project(x, others.map { weights[$0] }, into: others.map { outs[$0] }) }
+            return
+        }
+        guard m <= Self.fewRows, quantized.isEmpty, weights.allSatisfy({ $0.strides[1] == 1 }), k > 0 else {
             for (weight, out) in zip(weights, outs) { multiply(x, weight.transposed(), into: out, adding: false) }
             return
         }

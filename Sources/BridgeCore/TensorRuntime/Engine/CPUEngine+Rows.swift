@@ -3,6 +3,9 @@ import CTensorKernels
 extension CPUEngine {
     /// See ``TensorEngine/gatherRows(_:_:into:)``.
     public func gatherRows(_ table: Tensor, _ rows: Tensor, into out: Tensor) {
+        if let view = QuantizedView(table), out.elementType == table.elementType {
+            return gatherRows(view, rows, into: out)
+        }
         let table = dense(table)
         let byteCount = table.shape[1] * table.elementType.byteCount
         let (indices, target, source) = (rows.indexPointer, out.pointer, table.pointer)

@@ -22,9 +22,12 @@ final class HostStorage: TensorStorage, @unchecked Sendable {
 }
 
 extension TensorStorage {
+    /// The address of memory that has none of its own, or an error.
+    ///
     /// A function of its own, so that ``Tensor/pointer`` is small enough for every kernel call.
     @inline(never)
-    fileprivate func failOnHost() -> Never {
+    fileprivate func addressOnHost() -> UnsafeMutableRawPointer {
+        if let quantized = self as? QuantizedStorage { return quantized.denseAddress }
         Tensor.fail("CPUEngine", "a tensor of the engine '\(engine.name)' was given to the processor")
     }
 }
@@ -32,8 +35,7 @@ extension TensorStorage {
 extension Tensor {
     /// The address of the first element, for kernels of the processor.
     var pointer: UnsafeMutableRawPointer {
-        guard let address = storage.hostAddress else { storage.failOnHost() }
-        return address + offset * elementType.byteCount
+        (storage.hostAddress ?? storage.addressOnHost()) + offset * elementType.byteCount
     }
 
     /// The memory of a float32 tensor.

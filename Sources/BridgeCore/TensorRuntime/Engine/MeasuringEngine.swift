@@ -86,6 +86,18 @@ public final class MeasuringEngine: TensorEngine {
         base.makeStorage(mapping: bytes, owner: owner, for: engine)
     }
 
+    /// Memory of the other engine.
+    public func makeStorage(for matrix: QuantizedMatrix, as type: ElementType, engine: any TensorEngine)
+        -> TensorStorage
+    {
+        base.makeStorage(for: matrix, as: type, engine: engine)
+    }
+
+    /// See ``TensorEngine``.
+    public func quantize(_ source: Tensor, into matrix: QuantizedMatrix) {
+        measured("quantization") { base.quantize(source, into: matrix) }
+    }
+
     /// See ``TensorEngine``; what the caller does with the bytes is not the engine's work.
     public func upload(_ tensor: Tensor, _ write: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows {
         try base.upload(tensor, write)

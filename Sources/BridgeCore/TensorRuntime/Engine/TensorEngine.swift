@@ -31,6 +31,16 @@ public protocol TensorEngine: AnyObject, Sendable {
         owner: any AnyObject & Sendable,
         for engine: any TensorEngine
     ) -> TensorStorage
+    /// Read-only memory of a quantized matrix, whose tensors count as floating-point ones.
+    ///
+    /// - Parameters:
+    ///   - matrix: Numbers and factors.
+    ///   - type: The type of the tensors.
+    ///   - engine: As in ``makeStorage(byteCount:for:)``.
+    /// - Returns: The memory.
+    func makeStorage(for matrix: QuantizedMatrix, as type: ElementType, engine: any TensorEngine) -> TensorStorage
+    /// Makes the numbers and factors of a matrix from `source` of its shape, whose rows have unit stride.
+    func quantize(_ source: Tensor, into matrix: QuantizedMatrix)
     /// Calls `write` with host memory for all bytes of a tensor without gaps, which then are the tensor's.
     ///
     /// The memory's content is unknown at first; on the processor it is the tensor's own.

@@ -137,7 +137,7 @@ public final class LowRankAdapter: Sendable {
     public func merged(into weight: Tensor, scaled: Bool = true) -> Tensor {
         let (a, b) = (input.weight.tensor.detached, output.tensor.detached)
         let product = b.cast(to: .float32).matrixProduct(a.cast(to: .float32))
-        let whole = weight.detached.cast(to: .float32) + product * Float(scale)
+        let whole = weight.detached.dequantized.cast(to: .float32) + product * Float(scale)
         guard scaled, let magnitude else { return whole }
         let factor = magnitude.tensor.detached.cast(to: .float32) / whole.rowLengths(over: columnGroup)
         return whole * factor.reshaped([-1, 1])

@@ -29,6 +29,7 @@ struct Chat: ParsableCommand {
     )
 
     @OptionGroup var model: ModelOptions
+    @OptionGroup var quantization: QuantizationOptions
     @OptionGroup var template: TemplateOptions
     @OptionGroup var sampling: SamplingArguments
 
@@ -70,7 +71,9 @@ struct Chat: ParsableCommand {
         let options = try sampling.options(bridge)
         let processing = try template.options(for: processor)
         let verification = WeightVerification()
-        let generator = Generator(try model.model(bridge, verification: verification))
+        let generator = Generator(
+            try model.model(bridge, verification: verification, quantization: quantization.choice())
+        )
         Interrupt.exitsImmediately(false)
         var session = ChatSession(system: template.system)
         var failures = 0

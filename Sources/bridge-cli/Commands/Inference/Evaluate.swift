@@ -25,6 +25,7 @@ struct Evaluate: ParsableCommand {
     )
 
     @OptionGroup var model: ModelOptions
+    @OptionGroup var quantization: QuantizationOptions
 
     @Option(
         name: .long,
@@ -107,7 +108,7 @@ struct Evaluate: ParsableCommand {
         let maxNewTokens = maxNewTokens ?? Self.defaultMaxNewTokens
         let questions = try AnswerFile(path: data, imageFolder: images.path)
         let processor = try bridge.processor()
-        let model = try model.model(bridge)
+        let model = try model.model(bridge, quantization: quantization.choice())
         try images.check(processor)
         var options = try template.options(for: processor)
         options.template.addsGenerationPrompt = true
@@ -175,7 +176,7 @@ struct Evaluate: ParsableCommand {
             options: try template.options(for: processor)
         )
         try LossEvaluation(
-            model: try model.model(bridge),
+            model: try model.model(bridge, quantization: quantization.choice()),
             opener: DatasetOpener(section: section, encoder: encoder, seed: 0),
             isJSON: output.json
         ).run()

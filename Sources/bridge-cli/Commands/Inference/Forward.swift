@@ -30,6 +30,7 @@ struct Forward: ParsableCommand {
     )
 
     @OptionGroup var model: ModelOptions
+    @OptionGroup var quantization: QuantizationOptions
     @OptionGroup var prompt: PromptOptions
     @OptionGroup var ranks: ModelRankOptions
 
@@ -89,7 +90,7 @@ struct Forward: ParsableCommand {
         let bridge = try model.bridge()
         let clock = ContinuousClock()
         let start = clock.now
-        let model = try model.model(bridge, groups)
+        let model = try model.model(bridge, groups, quantization: quantization.choice())
         let loaded = clock.now
         let batch =
             try inputs.map { try PromptOptions.batch(inputs: $0, on: model.engine) }

@@ -36,7 +36,7 @@ extension Generate {
         )
         try prompts.check(path, wantsCrops: prompt.template.panAndScan, asked: sampling.maxNewTokens)
         let verification = WeightVerification()
-        let model = try model.model(bridge, groups, verification: verification)
+        let model = try model.model(bridge, groups, verification: verification, quantization: quantization.choice())
         let loaded = ContinuousClock.now
         var run = AnswerRun(prompts: prompts, batchSize: many.size, stops: sampling.stop)
         // From here on there is a partial file, which is removed.

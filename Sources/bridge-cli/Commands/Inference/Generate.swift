@@ -27,10 +27,12 @@ struct Generate: ParsableCommand {
               bridge generate --hf-model toy --prompt-file prompts.jsonl \\
                 --output answers.jsonl --max-new-tokens 100
               bridge generate --hf-model toy --prompt 'Hello' --tp 2
+              bridge generate --hf-model toy --prompt 'Hello' --quantize int4
             """
     )
 
     @OptionGroup var model: ModelOptions
+    @OptionGroup var quantization: QuantizationOptions
     @OptionGroup var prompt: PromptOptions
     @OptionGroup var sampling: SamplingArguments
     @OptionGroup var ranks: ModelRankOptions
@@ -76,7 +78,7 @@ struct Generate: ParsableCommand {
         }
         let bridge = try model.bridge()
         let verification = WeightVerification()
-        let model = try model.model(bridge, groups, verification: verification)
+        let model = try model.model(bridge, groups, verification: verification, quantization: quantization.choice())
         let generator = Generator(model)
         // Tokens from a file need no tokenizer; with one, their text is printed.
         let processor = inputs == nil ? try bridge.processor() : try? bridge.processor()
