@@ -178,7 +178,12 @@ public final class TrainingRun {
             model = try bridge.toModel(weights: path, elementType: type, on: engine, parallelism: parallelism)
         }
         try model.freeze(by: recipe)
-        adapters = try bridge.startAdapters(by: recipe, on: model, isShapeOnly: environment.isShapeOnly)
+        adapters = try bridge.startAdapters(
+            by: recipe,
+            on: model,
+            isShapeOnly: environment.isShapeOnly,
+            isRestored: stored != nil
+        )
         for note in adapters?.notes ?? [] { logger.warning("\(note)") }
         if let adapters, recipe.checkpoint.ckptFormat == .torchDist {
             try AutoBridge.checkLayers(of: adapters, on: model, groups: groups)

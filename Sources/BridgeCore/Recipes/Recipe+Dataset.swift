@@ -141,6 +141,16 @@ extension Recipe {
             case dora
         }
 
+        /// What A and B are before training, under PEFT's names.
+        public enum Initialization: String, Sendable, CaseIterable {
+            /// A at random, B zero.
+            case standard = "default"
+            /// The largest singular values of the weight with their vectors (PiSSA, Meng et al., arXiv 2404.02948).
+            case pissa
+            /// The first columns of the weight's QR decomposition (OLoRA, Büyükakyüz, arXiv 2406.01775).
+            case olora
+        }
+
         /// The kind of adapter.
         public var scheme = Scheme.none
         /// The rank.
@@ -149,6 +159,8 @@ extension Recipe {
         public var alpha = 32.0
         /// Whether alpha is divided by the square root of the rank (Kalajdzievski, arXiv 2312.03732) instead of the rank.
         public var usesRSLoRA = false
+        /// What A and B are before training; what is taken from the weight is subtracted from it.
+        public var initLoRAWeights = Initialization.standard
         /// The dropout probability of an adapter's inputs.
         public var dropout = 0.0
         /// Modules that get adapters, by name or by a pattern of the full name.

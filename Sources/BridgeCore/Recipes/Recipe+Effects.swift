@@ -72,8 +72,8 @@ extension Recipe {
 
     /// The settings of new adapters.
     private static let keysOfNewAdapters = [
-        "peft.dim", "peft.alpha", "peft.use_rslora", "peft.canonical", "peft.target_modules", "peft.exclude_modules",
-        "peft.vision_lora", "peft.finetune_language_layers", "peft.finetune_attention_modules",
+        "peft.dim", "peft.alpha", "peft.use_rslora", "peft.init_lora_weights", "peft.canonical", "peft.target_modules",
+        "peft.exclude_modules", "peft.vision_lora", "peft.finetune_language_layers", "peft.finetune_attention_modules",
         "peft.finetune_mlp_modules", "peft.modules_to_save",
     ]
 

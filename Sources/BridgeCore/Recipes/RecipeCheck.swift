@@ -294,6 +294,19 @@ public struct RecipeCheck: Sendable {
             !peft.targetModules.isEmpty && !peft.targetModules.contains(""),
             "\(key: "peft.target_modules") is empty or has an empty name, expected modules such as linear_qkv"
         )
+        if peft.initLoRAWeights != .standard {
+            let name = peft.initLoRAWeights.rawValue
+            require(
+                model.tensorModelParallelSize == 1,
+                "\(key: "peft.init_lora_weights") is \(name), which decomposes whole weights, and "
+                    + "\(key: "model.tensor_model_parallel_size") is \(model.tensorModelParallelSize), which divides them; set it to 1"
+            )
+            require(
+                recipe.checkpoint.ckptFormat == .native,
+                "\(key: "peft.init_lora_weights") is \(name), and \(key: "checkpoint.ckpt_format") is torch_dist, in which Megatron Bridge "
+                    + "reads adapters that start at zero; set it to native"
+            )
+        }
         let left = peft.targetModules.filter { !peft.excludeModules.contains($0) }
         require(
             left.count > 0 || peft.targetModules.isEmpty,

@@ -174,6 +174,12 @@ extension RecipeTable {
             "Whether the output of an adapter is scaled by alpha / sqrt(dim) (rsLoRA), as with PEFT's use_rslora."
         ),
         RecipeField(
+            "peft.init_lora_weights",
+            \.peft.initLoRAWeights,
+            "What the adapters are before training, as in PEFT: default is A at random and B zero; pissa and olora take A and B from the "
+                + "weight and subtract their product from it."
+        ),
+        RecipeField(
             "peft.dropout",
             \.peft.dropout,
             "The dropout probability of an adapter's inputs, from 0 to less than 1."
