@@ -87,6 +87,8 @@ extension Recipe {
         public var preparedPath = ""
         /// Which tokens of a conversation are supervised.
         public var lossMode = LossMode.assistant
+        /// The roles whose turns are supervised, by any of the names in ``roles``.
+        public var rolesToTrain = ["assistant"]
         /// The date for chat templates, as yyyy-mm-dd; empty for the date of the run's first start.
         public var date = ""
         /// The number of threads that prepare samples.
@@ -108,6 +110,15 @@ extension Recipe {
         public var validationFiles: [String] {
             validationSource.isEmpty ? [validDataPath].filter { !$0.isEmpty } : validationSource
         }
+
+        /// The roles of conversations by the names that rows have for them.
+        public static let roles = [
+            "assistant": "assistant", "gpt": "assistant", "model": "assistant", "user": "user", "human": "user",
+            "system": "system", "tool": "tool", "function": "tool", "observation": "tool",
+        ]
+
+        /// The roles of ``rolesToTrain``.
+        public var trainedRoles: Set<String> { Set(rolesToTrain.compactMap { Self.roles[$0] }) }
 
         /// Whether samples are packed into rows before the run.
         public var packsAhead: Bool { packedSequenceSize > 0 }

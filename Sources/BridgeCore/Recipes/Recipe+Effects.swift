@@ -163,7 +163,11 @@ extension Recipe {
             only(["num_images"], [.mock]),
             only(["date"], [.preloaded, .hf, .mock]),
             Ineffective(
-                ["dataset.loss_mode"],
+                ["dataset.roles_to_train"],
+                "dataset.loss_mode is full, which trains all messages; set dataset.loss_mode=assistant, or remove the setting"
+            ) { $0.dataset.lossMode == .full },
+            Ineffective(
+                ["dataset.loss_mode", "dataset.roles_to_train"],
                 "dataset.dataset_type is tokenized, whose rows have labels; set dataset.dataset_type=preloaded (--dataset-type), or remove "
                     + "the setting"
             ) { $0.dataset.datasetType == .tokenized && !$0.preference.isOn },

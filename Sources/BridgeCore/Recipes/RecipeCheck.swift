@@ -30,6 +30,7 @@ public struct RecipeCheck: Sendable {
         checkData(abilities)
         checkPacking(recipe, abilities)
         checkPreference(recipe)
+        checkRoles(recipe)
         checkTrainable(abilities)
         if needsPretrained, recipe.checkpoint.pretrainedCheckpoint.isEmpty, recipe.checkpoint.load.isEmpty {
             found.append(

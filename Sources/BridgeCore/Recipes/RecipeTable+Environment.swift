@@ -125,6 +125,11 @@ extension RecipeTable {
             "Which tokens have a loss: all assistant turns, the last assistant turn, or every token except images."
         ),
         RecipeField(
+            "dataset.roles_to_train",
+            \.dataset.rolesToTrain,
+            "The roles whose turns have a loss: assistant, user, system, tool. With dataset.loss_mode=last_turn the last of their turns."
+        ),
+        RecipeField(
             "dataset.date",
             \.dataset.date,
             "The date for chat templates, as yyyy-mm-dd; empty for the date of the run's first start."

@@ -69,6 +69,15 @@ struct Evaluate: ParsableCommand {
     var supervised: DataOptions.SupervisedTokens?
 
     @Option(
+        name: .customLong("roles-to-train"),
+        help: ArgumentHelp(
+            "Roles whose turns are supervised, for --loss, with commas: assistant, user, system, tool. (default: assistant)",
+            valueName: "roles"
+        )
+    )
+    var roles: DataOptions.TrainedRoles?
+
+    @Option(
         name: .customLong("seq-length"),
         help: ArgumentHelp(
             "Maximum tokens of a sample, for --loss; longer ones are truncated. (default: the model's)",
@@ -88,10 +97,13 @@ struct Evaluate: ParsableCommand {
         let given: [(option: String, isGiven: Bool, isOfLoss: Bool)] = [
             ("--max-new-tokens", maxNewTokens != nil, false), ("--min-accuracy", least != nil, false),
             ("--max-errors-shown", show != nil, false), ("--loss-mode", supervised != nil, true),
-            ("--seq-length", seqLength != nil, true),
+            ("--roles-to-train", roles != nil, true), ("--seq-length", seqLength != nil, true),
         ]
         if let wrong = given.first(where: { $0.isGiven && $0.isOfLoss != computesLoss }) {
             throw ValidationError("\(wrong.option) has no effect \(computesLoss ? "with" : "without") --loss")
+        }
+        if roles != nil, supervised == .full {
+            throw ValidationError("--roles-to-train has no effect with --loss-mode full, which trains all messages")
         }
         if let maxNewTokens, !(1...1_000_000).contains(maxNewTokens) {
             throw ValidationError("--max-new-tokens is \(maxNewTokens), expected 1 to 1000000")
@@ -164,14 +176,16 @@ struct Evaluate: ParsableCommand {
         guard section.datasetType != .hf else {
             throw BridgeError(.badArgument, "--data is \(data), expected a JSON or JSONL file")
         }
-        guard section.datasetType == .preloaded || supervised == nil else {
-            throw BridgeError(.badArgument, "--loss-mode has no effect on \(data), whose rows have labels; remove it")
+        guard section.datasetType == .preloaded || supervised == nil && roles == nil else {
+            let option = supervised == nil ? "--roles-to-train" : "--loss-mode"
+            throw BridgeError(.badArgument, "\(option) has no effect on \(data), whose rows have labels; remove it")
         }
         (section.trainDataPath, section.imageFolder) = (data, images.path)
         section.seqLength = seqLength ?? max(2, processor.decoder.seqLength)
         let encoder = SampleEncoder(
             processor: processor,
             lossMode: (supervised ?? .assistant).mode,
+            roles: roles?.roles ?? DataOptions.TrainedRoles.standard,
             options: try template.options(for: processor)
         )
         try LossEvaluation(
