@@ -62,7 +62,7 @@ extension DatasetOpener {
         }
         let kind = section.datasetType
         facts.add("dataset.dataset_type", kind.rawValue)
-        facts.add("rows", readsPairs ? "pairs" : isPacked ? PreparedFacts.packedRows : "samples")
+        facts.add("rows", readsPairs ? PreparedFacts.pairs : isPacked ? PreparedFacts.packedRows : "samples")
         if let table {
             facts.add("dataset.maker_name", table.maker)
             facts.add("split", table.split)

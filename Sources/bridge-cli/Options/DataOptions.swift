@@ -207,6 +207,14 @@ struct DataOptions: ParsableArguments {
         let bridge = try model.bridge()
         let processor = try bridge.processor()
         let encoder = SampleEncoder(processor: processor)
+        let source = try Self.preparedSource(data, for: bridge, encoder)
+        return Opened(processor: processor, source: source, fitter: try fitter(processor), notes: encoder.notes)
+    }
+
+    /// The samples of prepared data for a model with the tokenizer and the processor that it was prepared for.
+    static func preparedSource(_ data: String, for bridge: AutoBridge, _ encoder: SampleEncoder) throws
+        -> PreparedSource
+    {
         let found = try PreparedData(path: data)
         let differences = try PreparedFacts(bridge, encoder).differences(from: found.facts, onlyOwn: true)
         guard differences.isEmpty else {
@@ -218,8 +226,7 @@ struct DataOptions: ParsableArguments {
         }
         try found.check()
         found.report(to: encoder.notes)
-        let source = try PreparedSource(found, for: processor)
-        return Opened(processor: processor, source: source, fitter: try fitter(processor), notes: encoder.notes)
+        return try PreparedSource(found, for: encoder.processor)
     }
 }
 

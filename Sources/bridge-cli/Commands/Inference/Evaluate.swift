@@ -21,6 +21,7 @@ struct Evaluate: ParsableCommand {
                 --data test.jsonl --json
               bridge evaluate --megatron-path run --data test.jsonl --min-accuracy 0.95
               bridge evaluate --hf-model toy --data test.jsonl --loss
+              bridge evaluate --hf-model toy --loss --data prepared/train-0123456789ab
             """
     )
 
@@ -29,8 +30,8 @@ struct Evaluate: ParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "A JSON or JSONL file with conversations that end with an answer; for --loss also with input_ids and labels.",
-            valueName: "file"
+            "A JSON or JSONL file with conversations that end with an answer; for --loss also with input_ids and labels, or prepared data.",
+            valueName: "path"
         ),
         completion: .file(extensions: ["json", "jsonl"])
     )
@@ -115,7 +116,14 @@ struct Evaluate: ParsableCommand {
 
     func run() throws {
         let bridge = try model.bridge()
-        guard !computesLoss else { return try computeLoss(bridge) }
+        let isPrepared = PreparedData.isOne(data)
+        guard !computesLoss else { return try isPrepared ? computeLossOfPrepared(bridge) : computeLoss(bridge) }
+        guard !isPrepared else {
+            throw BridgeError(
+                .badArgument,
+                "--data is \(data), prepared data, whose answers are tokens; add --loss, or give the file that it was prepared from"
+            )
+        }
         let maxNewTokens = maxNewTokens ?? Self.defaultMaxNewTokens
         let questions = try AnswerFile(path: data, imageFolder: images.path)
         let processor = try bridge.processor()
@@ -192,6 +200,38 @@ struct Evaluate: ParsableCommand {
             model: try model.model(bridge),
             opener: DatasetOpener(section: section, encoder: encoder, seed: 0),
             isJSON: output.json
+        ).run()
+    }
+
+    /// The loss of prepared data, of which settings are not given again.
+    private func computeLossOfPrepared(_ bridge: AutoBridge) throws {
+        let given = [
+            ("--image-folder", images.imageFolder != nil), ("--loss-mode", supervised != nil),
+            ("--roles-to-train", roles != nil), ("--date", template.date != nil),
+        ]
+        if let option = given.first(where: \.1)?.0 {
+            throw BridgeError(
+                .badArgument,
+                "\(option) has no effect on \(data), whose samples were prepared before; remove the option"
+            )
+        }
+        let encoder = SampleEncoder(processor: try bridge.processor())
+        let source = try DataOptions.preparedSource(data, for: bridge, encoder)
+        guard !source.hasPairs else {
+            throw BridgeError(
+                .badArgument,
+                "\(data) has pairs of answers, of which a model has no single loss; expected data that was prepared from conversations or "
+                    + "tokens"
+            )
+        }
+        var section = Recipe.DatasetSection()
+        (section.datasetType, section.trainDataPath) = (.preloaded, data)
+        section.seqLength = seqLength ?? max(2, encoder.processor.decoder.seqLength)
+        try LossEvaluation(
+            model: try model.model(bridge),
+            opener: DatasetOpener(section: section, encoder: encoder, seed: 0),
+            isJSON: output.json,
+            source: source
         ).run()
     }
 
