@@ -206,9 +206,7 @@ public final class TrainingRun {
             : opener.sources(validates: recipe.hasValidations)
         for note in data.notes { environment.logger.notice("\(note)") }
         sampleCount = isElsewhere ? nil : data.training.count
-        if let sampleCount {
-            for note in self.recipe.countEpochs(of: sampleCount) { environment.logger.notice("\(note)") }
-        }
+        for note in self.recipe.countEpochs(of: sampleCount) { environment.logger.notice("\(note)") }
         let (workers, copies) = (recipe.dataset.numWorkers, groups.dp.size)
         let training = try opener.preparer(data.training)
         samples = DataLoader(training, workers: workers, on: engine, copies: copies)

@@ -287,6 +287,10 @@ extension Recipe {
                 "train.num_epochs is set and takes precedence; set train.num_epochs=null"
             ) { $0.train.numEpochs != nil },
             Ineffective(
+                ["train.train_iters"],
+                "train.train_samples is set and takes precedence; set train.train_samples=null"
+            ) { $0.train.trainSamples != nil },
+            Ineffective(
                 ["train.eval_interval"],
                 "train.evals_per_epoch is set and takes precedence; set train.evals_per_epoch=null"
             ) { $0.train.evalsPerEpoch != nil },

@@ -92,6 +92,18 @@ public struct RecipeCheck: Sendable {
                 "\(key: "train.num_epochs") is \(epochs), expected more than 0 and at most 1000000"
             )
         }
+        if let samples = train.trainSamples {
+            require("train.train_samples", samples, in: 1...1 << 40)
+            require(
+                samples >= train.globalBatchSize,
+                "\(key: "train.train_samples") is \(samples), less than one batch of \(key: "train.global_batch_size"), which is "
+                    + "\(train.globalBatchSize); raise it, or lower the batch size"
+            )
+            require(
+                train.numEpochs == nil,
+                "\(key: "train.train_samples") and \(key: "train.num_epochs") are both set, and each is the length of the run; keep one"
+            )
+        }
         if let count = train.evalsPerEpoch { require("train.evals_per_epoch", count, in: 1...1 << 20) }
         if let count = recipe.checkpoint.savesPerEpoch { require("checkpoint.saves_per_epoch", count, in: 1...1 << 20) }
         require(

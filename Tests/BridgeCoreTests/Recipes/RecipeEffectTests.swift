@@ -66,6 +66,7 @@ import Testing
         ),
         ("train.eval_iters=7", ["train.eval_interval=0"], ["train.eval_interval=9"]),
         ("train.train_iters=7", ["train.num_epochs=2"], ["train.num_epochs=null"]),
+        ("train.train_iters=7", ["train.train_samples=200"], ["train.train_samples=null"]),
         (
             "train.eval_interval=7", ["train.evals_per_epoch=2", "dataset.dataset_type=mock"],
             ["train.evals_per_epoch=null"]
