@@ -7,6 +7,9 @@ extension ChatMessage {
         return role
     }
 
+    /// Whether the message is of one of some roles.
+    package func isOf(_ roles: Set<String>) -> Bool { roles.contains(isOfAssistant ? "assistant" : role ?? "") }
+
     /// Whether the message is an assistant's.
     package var isOfAssistant: Bool { role == "assistant" || role == "model" }
 }

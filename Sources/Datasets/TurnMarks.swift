@@ -156,12 +156,18 @@ package enum TurnMarks {
         }
     }
 
-    /// The keys that mark a message which is not the assistant's as supervised, which selects nothing.
+    /// The keys that mark a message whose role is not trained as supervised, which selects nothing.
     ///
     /// One mark for the whole row, and one for each turn of the assistant, is not meant for prompts.
-    static func marksOfPrompts(of row: JSON, _ messages: [JSON], roles: [String?]) -> Set<String> {
+    static func marksOfPrompts(
+        of row: JSON,
+        _ messages: [JSON],
+        roles: [String?],
+        _ trained: Set<String>
+    ) -> Set<String> {
+        func isTrained(_ role: String?) -> Bool { role.map(trained.contains) ?? false }
         var found: Set<String> = []
-        for (message, role) in zip(messages, roles) where role != "assistant" {
+        for (message, role) in zip(messages, roles) where !isTrained(role) {
             guard let object = message.object else { continue }
             let parts = object["content"]?.array ?? []
             for key in keys + prompts {
@@ -171,7 +177,7 @@ package enum TurnMarks {
         }
         for key in lists {
             guard let list = row[key]?.array, list.count == roles.count,
-                zip(list, roles).contains(where: { $1 != "assistant" && isTrue($0, key) })
+                zip(list, roles).contains(where: { !isTrained($1) && isTrue($0, key) })
             else { continue }
             found.insert(key)
         }

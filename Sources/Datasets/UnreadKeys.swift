@@ -7,7 +7,7 @@ package struct UnreadKeys {
     package private(set) var keys: Set<String>
     /// The keys that only the chat template can read, each with its possible names in the template.
     package private(set) var ofTemplate: [String: [String]] = [:]
-    /// The marks of messages of other roles than the assistant's that they are supervised, which selects nothing.
+    /// The marks of messages of other roles than the trained ones that they are supervised, which selects nothing.
     package private(set) var marksOfPrompts: Set<String> = []
 
     /// The keys of a row.
@@ -15,7 +15,8 @@ package struct UnreadKeys {
     /// - Parameters:
     ///   - row: The keys of the row with their values.
     ///   - columns: Further keys of the row, whose values are not needed.
-    package init(row: JSON, columns: [String] = []) {
+    ///   - trainedRoles: The roles whose messages are supervised.
+    package init(row: JSON, columns: [String] = [], trainedRoles: Set<String> = ["assistant"]) {
         let pair = try? CompletionRow.row(row)
         let row = pair ?? row
         keys = Set(columns.filter { !RowKeys.knownOfRow.contains($0) })
@@ -37,7 +38,7 @@ package struct UnreadKeys {
             add(object, of: name.flatMap { ConversationRow.roles[$0] })
         }
         let roles = messages.map { ConversationRow.roleName($0).flatMap { ConversationRow.roles[$0]?.role } }
-        marksOfPrompts = TurnMarks.marksOfPrompts(of: row, messages, roles: roles)
+        marksOfPrompts = TurnMarks.marksOfPrompts(of: row, messages, roles: roles, trainedRoles)
     }
 
     private static func isFilled(_ value: JSON) -> Bool { !value.isNull && value != "" && value != [] }

@@ -184,7 +184,12 @@ public final class TrainingRun {
             )
         }
         try model.freeze(by: recipe)
-        adapters = try bridge.startAdapters(by: recipe, on: model, isShapeOnly: environment.isShapeOnly)
+        adapters = try bridge.startAdapters(
+            by: recipe,
+            on: model,
+            isShapeOnly: environment.isShapeOnly,
+            isRestored: stored != nil
+        )
         for note in adapters?.notes ?? [] { logger.warning("\(note)") }
         if let adapters, recipe.checkpoint.ckptFormat == .torchDist {
             try AutoBridge.checkLayers(of: adapters, on: model, groups: groups)
@@ -207,9 +212,7 @@ public final class TrainingRun {
             : opener.sources(validates: recipe.hasValidations)
         for note in data.notes { environment.logger.notice("\(note)") }
         sampleCount = isElsewhere ? nil : data.training.count
-        if let sampleCount {
-            for note in self.recipe.countEpochs(of: sampleCount) { environment.logger.notice("\(note)") }
-        }
+        for note in self.recipe.countEpochs(of: sampleCount) { environment.logger.notice("\(note)") }
         let (workers, copies) = (recipe.dataset.numWorkers, groups.dp.size)
         let training = try opener.preparer(data.training)
         samples = DataLoader(training, workers: workers, on: engine, copies: copies)

@@ -207,6 +207,16 @@ import Testing
             mentioning: "--loss-mode has no effect on \(path)"
         )
         expect(
+            try BridgeProcess(["data", "check"] + shown + ["--roles-to-train", "user"]).wait(),
+            failsWith: 64,
+            mentioning: "--roles-to-train has no effect on \(path)"
+        )
+        let roles = try BridgeProcess(
+            ["data", "preview", "--hf-model", checkpoint("gemma3"), "--data", scratch.path("rows.jsonl")]
+                + ["--image-folder", images, "--roles-to-train", "user"]
+        ).wait()
+        #expect(roles.output.contains("[[Question 0") && !roles.output.contains("[[Answer 0"), "\(roles.output)")
+        expect(
             try BridgeProcess(["data", "check", "--hf-model", checkpoint("mistral"), "--data", path]).wait(),
             failsWith: 64,
             mentioning: "another tokenizer or processor",

@@ -87,7 +87,104 @@ import Testing
         #expect(cut["truncated_samples"] == 3 && cut["tokens"]?.integer == 1 + 3 + 4 + 4 + 4)
     }
 
+    private func evaluated(_ data: String, model: String, _ more: [String] = []) throws -> JSON {
+        let command = ["evaluate", "--hf-model", model, "--data", data, "--dtype", "float32", "--loss", "--json"]
+        let outcome = try BridgeProcess(command + more).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        return try JSON(parsing: Array(outcome.output.utf8))
+    }
+
+    private func prepared(_ data: String, model: String, in scratch: TemporaryDirectory, _ more: [String] = []) throws
+        -> String
+    {
+        let output = scratch.path("kept")
+        let command = ["data", "prepare", "--hf-model", model, "--data", data, "--output", output, "--json"]
+        let outcome = try BridgeProcess(command + more).wait()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        return try #require(JSON(parsing: Array(outcome.output.utf8))["data"]?.array?.first?["path"]?.string)
+    }
+
+    private func expectSame(_ one: JSON, _ other: JSON) {
+        for (key, value) in one.object ?? JSONObject() where key != "seconds" { #expect(other[key] == value, "\(key)") }
+        #expect((one["loss"]?.double ?? 0) > 0)
+    }
+
+    @Test func preparedDataHasTheLossOfItsFile() throws {
+        let scratch = try TemporaryDirectory()
+        let rows = try data(in: scratch)
+        let kept = try prepared(rows, model: model, in: scratch)
+        let own = try evaluated(rows, model: model)
+        #expect(own["samples"] == 3)
+        expectSame(own, try evaluated(kept, model: model))
+        expectSame(
+            try evaluated(rows, model: model, ["--seq-length", "70"]),
+            try evaluated(kept, model: model, ["--seq-length", "70"])
+        )
+        let users = ["dataset.roles_to_train=[user]"]
+        expectSame(
+            try evaluated(rows, model: model, ["--roles-to-train", "human"]),
+            try evaluated(try prepared(rows, model: model, in: scratch, users), model: model)
+        )
+        let command = ["evaluate", "--hf-model", model, "--data", kept]
+        expect(try BridgeProcess(command).wait(), failsWith: 64, mentioning: "prepared data", "add --loss")
+        for option in [["--loss-mode", "full"], ["--roles-to-train", "user"], ["--date", "2025-03-09"]] {
+            expect(
+                try BridgeProcess(command + ["--loss"] + option).wait(),
+                failsWith: 64,
+                mentioning: "\(option[0]) has no effect on \(kept)"
+            )
+        }
+        expect(
+            try BridgeProcess(["evaluate", "--hf-model", Fixtures.checkpoint("mistral"), "--loss", "--data", kept])
+                .wait(),
+            failsWith: 64,
+            mentioning: "another tokenizer or processor"
+        )
+        let pairs = #"{"prompt": "q", "chosen": "a", "rejected": "b"}"#
+        try Data(pairs.utf8).write(to: scratch.url("pairs.jsonl"))
+        let ofPairs = try prepared(scratch.path("pairs.jsonl"), model: model, in: scratch, ["preference.loss_type=dpo"])
+        expect(
+            try BridgeProcess(["evaluate", "--hf-model", model, "--loss", "--data", ofPairs]).wait(),
+            failsWith: 64,
+            mentioning: "has pairs of answers"
+        )
+    }
+
+    /// Samples that share a row have the loss that they have in rows of their own.
+    @Test func packedRowsHaveTheLossOfTheirSamples() throws {
+        let scratch = try TemporaryDirectory()
+        let model = Fixtures.checkpoint("mistral")
+        let packed = "\(Fixtures.root)/training-data/packed.npy"
+        let recorded =
+            try JSON(parsing: [UInt8](Data(contentsOf: URL(filePath: "\(Fixtures.root)/training-data/packed.json"))))
+            .array ?? []
+        let rows = try recorded.flatMap { try #require($0.array) }.map { sample -> String in
+            func numbers(_ key: String) -> [Int] { (sample[key]?.array ?? []).compactMap(\.integer) }
+            // The labels of a packed row are those of the next token.
+            let (inputs, labels) = (numbers("inputs"), numbers("labels"))
+            return "{\"input_ids\": \(inputs + [max(labels.last ?? 0, 3)]), \"labels\": \([-100] + labels)}"
+        }
+        try Data(rows.joined(separator: "\n").utf8).write(to: scratch.url("rows.jsonl"))
+        let own = try evaluated(scratch.path("rows.jsonl"), model: model)
+        #expect(own["samples"]?.integer == rows.count && rows.count > recorded.count)
+        let tokenized = ["dataset.dataset_type=tokenized"]
+        for data in [packed, try prepared(packed, model: model, in: scratch, tokenized)] {
+            let found = try evaluated(data, model: model)
+            for key in ["samples", "tokens", "interrupted", "token_accuracy"] {
+                #expect(found[key] == own[key], "\(key)")
+            }
+            let (loss, expected) = (found["loss"]?.double ?? 0, own["loss"]?.double ?? 1)
+            #expect(abs(loss / expected - 1) < 1e-6, "\(data)")
+        }
+    }
+
     @Test(arguments: [
+        (
+            ["--loss", "--loss-mode", "full", "--roles-to-train", "user"],
+            "--roles-to-train has no effect with --loss-mode full"
+        ),
+        (["--loss", "--roles-to-train", "usr"], "'usr' is invalid"),
+        (["--roles-to-train", "user"], "--roles-to-train has no effect without --loss"),
         (["--loss", "--max-new-tokens", "3"], "--max-new-tokens has no effect with --loss"),
         (["--seq-length", "30"], "--seq-length has no effect without --loss"),
         (["--loss", "--seq-length", "1"], "expected at least 2"),

@@ -1,13 +1,14 @@
-"""Makes Tests/Fixtures/training-data/expected.json: tokens and labels of conversations, as transformers sees them.
+"""Makes expected.json and roles.json in Tests/Fixtures/training-data: tokens and labels of conversations, as transformers sees them.
 
     scripts/setup-peers
-    .venv-peers/bin/python Tests/Fixtures/make_training_data_fixtures.py            # writes the file
+    .venv-peers/bin/python Tests/Fixtures/make_training_data_fixtures.py            # writes the files
     .venv-peers/bin/python Tests/Fixtures/make_training_data_fixtures.py --check    # compares with what is committed
 
 Versions in Tests/Peers/requirements.txt. The models are those of `checkpoints`. Their templates mark nothing, so transformers
 is given a copy of each that says the same and marks the assistant's turns, end token included, with {% generation %}; that
 both say the same is checked for every case. Labels are the tokens where `return_assistant_tokens_mask` is 1, and -100
-elsewhere. `json2token` is the function of Megatron Bridge, written down anew from its description.
+elsewhere. roles.json has the same for the turns of the user and of the system prompt: their contents, with the token that the
+template puts behind. `json2token` is the function of Megatron Bridge, written down anew from its description.
 """
 
 import datetime
@@ -25,6 +26,7 @@ from make_processor_fixtures import picture  # noqa: E402
 from processors import load_processor, set_clock  # noqa: E402
 
 TARGET = HERE / "training-data" / "expected.json"
+ROLES = HERE / "training-data" / "roles.json"
 DATE = "2025-03-09"
 
 # For each model what its template says for the assistant, and the same with marks.
@@ -36,6 +38,36 @@ MARKS = {
     "gemma3": ("{{ message['content'] | trim }}",
                "{% if role == 'model' %}{% generation %}{{ message['content'] | trim }}{{ '<end_of_turn>' }}{% endgeneration %}"
                "{{ '\\n' }}{% else %}{{ message['content'] | trim }}{% endif %}"),
+}  # fmt: skip
+# For each model and role what its template says, and the same with marks around the contents and the end of the turn.
+ROLE_MARKS = {
+    ("mistral", "user"): [
+        ("{{- '[INST] ' + message['content'] + ' [/INST]' }}",
+         "{{- '[INST] ' }}{%- generation %}{{- message['content'] + ' [/INST]' }}{%- endgeneration %}"),
+    ],
+    ("ministral3", "user"): [
+        ("{{- message['content'] }}", "{%- generation %}{{- message['content'] }}{%- endgeneration %}"),
+        ("{{- block['text'] }}", "{%- generation %}{{- block['text'] }}{%- endgeneration %}"),
+        ("{{- '[/INST]' }}", "{%- generation %}{{- '[/INST]' }}{%- endgeneration %}"),
+    ],
+    ("ministral3", "system"): [
+        ("{{- '[SYSTEM_PROMPT]' + system_message + '[/SYSTEM_PROMPT]' }}",
+         "{{- '[SYSTEM_PROMPT]' }}{%- generation %}{{- system_message + '[/SYSTEM_PROMPT]' }}{%- endgeneration %}"),
+    ],
+    ("gemma3", "user"): [
+        ("{{ message['content'] | trim }}",
+         "{%- if role == 'user' -%}{% generation %}{{ message['content'] | trim }}{% endgeneration %}"
+         "{%- else -%}{{ message['content'] | trim }}{%- endif -%}"),
+        ("{{ item['text'] | trim }}", "{% generation %}{{ item['text'] | trim }}{% endgeneration %}"),
+        ("{{ '<end_of_turn>\\n' }}",
+         "{%- if role == 'user' -%}{% generation %}{{ '<end_of_turn>' }}{% endgeneration %}{{ '\\n' }}"
+         "{%- else -%}{{ '<end_of_turn>\\n' }}{%- endif -%}"),
+    ],
+    ("gemma3", "system"): [
+        ("{{ '<start_of_turn>' + role + '\\n' + (first_user_prefix if loop.first else '') }}",
+         "{{ '<start_of_turn>' + role + '\\n' }}{%- if loop.first -%}{% generation %}{{ first_user_prefix[:-2] }}{% endgeneration %}"
+         "{{ first_user_prefix[-2:] }}{%- endif -%}"),
+    ],
 }  # fmt: skip
 # The system prompt stands in the last message of the user only, and only where that ends the conversation: a beginning of
 # the conversation is rendered otherwise than the whole.
@@ -111,8 +143,8 @@ def templates(model, name):
     return plain, marked(model, plain), False
 
 
-def recorded(work, model, name, messages, images):
-    plain, marks, is_own = templates(model, name)
+def rendered(work, model, name, messages, images, plain, marks):
+    """The tokens of a conversation, and those where the template has marks."""
     folder = Path(tempfile.mkdtemp(dir=work)) / model
     shutil.copytree(HERE / "checkpoints" / model, folder)
     (folder / "chat_template.jinja").write_text(marks)
@@ -127,12 +159,30 @@ def recorded(work, model, name, messages, images):
     ids = np.asarray(out["input_ids"]).reshape(-1).tolist()
     mask = np.asarray(out["assistant_masks"]).reshape(-1).tolist()
     assert any(mask), (model, name)
+    return ids, [t if m else -100 for t, m in zip(ids, mask)]
+
+
+def recorded(work, model, name, messages, images):
+    plain, marks, is_own = templates(model, name)
+    ids, labels = rendered(work, model, name, messages, images, plain, marks)
     case = {"model": model, "name": name, "messages": messages, "images": images}
     if is_own:
         case["template"] = plain
-    return case | {
-        "marked": marks, "input_ids": ids, "labels": [t if m else -100 for t, m in zip(ids, mask)],
-    }  # fmt: skip
+    return case | {"marked": marks, "input_ids": ids, "labels": labels}
+
+
+def of_roles(work, model, name, messages, images):
+    """The labels of each role of a conversation."""
+    plain, marks, _ = templates(model, name)
+    labels = {}
+    for role in sorted({message["role"] for message in messages}):
+        if role != "assistant":
+            marks = plain
+            for text, with_marks in ROLE_MARKS[model, role]:
+                assert marks.count(text) == 1, (model, role, text)
+                marks = marks.replace(text, with_marks)
+        ids, labels[role] = rendered(work, model, name, messages, images, plain, marks)
+    return {"model": model, "name": name, "messages": messages, "images": images, "input_ids": ids, "labels": labels}
 
 
 def json2token(value):
@@ -158,15 +208,19 @@ def main():
             "samples": [recorded(work, *case) for case in cases()],
             "json2token": [{"value": v, "text": json2token(v)} for v in VALUES],
         }
-    rows = {key: ",\n".join(json.dumps(row, ensure_ascii=False) for row in value) for key, value in made.items()}
-    text = "{\n" + ",\n".join(f'"{key}": [\n{value}\n]' for key, value in rows.items()) + "\n}\n"
+        roles = {"samples": [of_roles(work, *case) for case in cases() if not templates(*case[:2])[2]]}
+    texts = {}
+    for target, content in ((TARGET, made), (ROLES, roles)):
+        rows = {key: ",\n".join(json.dumps(row, ensure_ascii=False) for row in value) for key, value in content.items()}
+        texts[target] = "{\n" + ",\n".join(f'"{key}": [\n{value}\n]' for key, value in rows.items()) + "\n}\n"
     if "--check" in sys.argv:
-        same = TARGET.read_text() == text
+        same = all(target.read_text() == text for target, text in texts.items())
         print("as committed" if same else "different from what is committed")
         return 0 if same else 1
     TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text(text)
-    print(f"{len(made['samples'])} samples, {len(text)} bytes")
+    for target, text in texts.items():
+        target.write_text(text)
+    print(f"{len(made['samples'])} samples, {len(roles['samples'])} of roles, {sum(map(len, texts.values()))} bytes")
     return 0
 
 

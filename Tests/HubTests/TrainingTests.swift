@@ -127,4 +127,99 @@ import Testing
             "start a new run with another checkpoint.save"
         )
     }
+
+    // MARK: Uploads at the end
+
+    private func tuned(
+        _ more: String...,
+        token: String = HubServer.token,
+        endpoint: String? = nil
+    ) throws -> BridgeProcess.Outcome {
+        let arguments = [
+            "train", "--recipe", "mistral_7b_finetune_config", "--peft-scheme", "lora", "--pretrained-checkpoint",
+            Fixtures.checkpoint("mistral"), "--dataset-type", "preloaded",
+            "dataset.train_data_path=\(scratch.path("rows.jsonl"))", "train.train_iters=2",
+            "checkpoint.save=\(scratch.path("run"))", "train.global_batch_size=1", "train.micro_batch_size=1",
+            "train.eval_interval=0", "scheduler.lr_warmup_iters=1", "model.seq_length=64", "dataset.seq_length=64",
+            "--push-to-hub", "me/tuned",
+        ]
+        var variables = server.variables.merging(["HF_TOKEN": token]) { $1 }
+        if let endpoint { variables["HF_ENDPOINT"] = endpoint }
+        return try BridgeProcess(arguments + more, environment: variables).wait()
+    }
+
+    private var exported: String { scratch.path("run/iter_0000002/hf") }
+
+    private func uploaded() throws -> [String: Data] {
+        try contents(of: server.root.appending(path: "models/me/tuned").path)
+            .reduce(into: [:]) { $0[$1.key] = $1.value }
+    }
+
+    @Test func theAdapterOfTheEndIsUploaded() throws {
+        let outcome = try tuned()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.output.contains("Uploaded"), "\(outcome.output)")
+        let files = try uploaded()
+        #expect(files == (try contents(of: exported).reduce(into: [:]) { $0[$1.key] = $1.value }))
+        #expect(Set(files.keys).isSuperset(of: ["adapter_config.json", "adapter_model.safetensors", "README.md"]))
+        // A repository that exists gets another commit; the run has ended before, and has nothing to train.
+        try server.put("notes.txt", "kept", in: "models/me/tuned")
+        let again = try tuned("--json")
+        #expect(again.status == 0, "\(again.errors)")
+        #expect(try JSON(parsing: Array(again.output.utf8))["iteration"] == 2)
+        #expect(try uploaded()["notes.txt"] == Data("kept".utf8))
+    }
+
+    /// What is on this machine is complete, and the message tells what to do.
+    private func expectComplete(_ outcome: BridgeProcess.Outcome, mentioning words: String...) throws {
+        expect(
+            outcome,
+            failsWith: 1,
+            mentioning: "the run has ended and its checkpoints are complete",
+            "bridge hub upload me/tuned \(exported)"
+        )
+        for word in words { #expect(outcome.errors.contains(word), "\(outcome.errors)") }
+        #expect(!(outcome.errors + outcome.output).contains("hf_wrong"))
+        #expect(!(outcome.errors + outcome.output).contains(HubServer.token))
+        #expect(try BridgeProcess.run("checkpoint", "check", scratch.path("run")).status == 0)
+        let model = ["--hf-model", Fixtures.checkpoint("mistral"), "--adapter", exported]
+        let generated = try BridgeProcess(["generate"] + model + ["--prompt", "a", "--max-new-tokens", "1"]).wait()
+        #expect(generated.status == 0, "\(generated.errors)")
+        let sent = try? uploaded()
+        #expect(sent?.isEmpty ?? true)
+    }
+
+    @Test func aTokenThatIsNotAcceptedLeavesTheRunComplete() throws {
+        try expectComplete(try tuned(token: "hf_wrong"), mentioning: "me/tuned", "HF_TOKEN")
+    }
+
+    @Test func aNameOfOthersLeavesTheRunComplete() async throws {
+        let text = "You don't have the rights to create a model under the namespace me"
+        try await server.fail([
+            "match": "repos/create", "times": 9, "status": 403, "headers": ["X-Error-Message": .string(text)],
+        ])
+        try expectComplete(try tuned(), mentioning: "me/tuned", "rights")
+        // With rights, the command of the message uploads what is there.
+        try await server.fail()
+        let later = try BridgeProcess(
+            ["hub", "upload", "me/tuned", exported],
+            environment: server.variables.merging(["HF_TOKEN": HubServer.token]) { $1 }
+        ).wait()
+        #expect(later.status == 0, "\(later.errors)")
+    }
+
+    @Test func aHubThatCannotBeReachedLeavesTheRunComplete() throws {
+        try expectComplete(
+            try tuned(endpoint: "http://127.0.0.1:9"),
+            mentioning: "http://127.0.0.1:9 cannot be reached",
+            "nothing was uploaded to me/tuned"
+        )
+    }
+
+    @Test func aRunThatHasNotEndedIsNotUploaded() throws {
+        let outcome = try tuned("train.train_iters=4", "train.exit_interval=2")
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.errors.contains("nothing was uploaded to me/tuned"), "\(outcome.errors)")
+        #expect(throws: (any Error).self) { try uploaded() }
+    }
 }

@@ -31,20 +31,6 @@ BOUND = 1e-4
 Q, V, O, UP = "q_proj", "v_proj", "o_proj", "up_proj"
 TOKENS = [3, 1, 7]
 
-single_svd = torch.linalg.svd
-
-
-def double_svd(matrix, *arguments, **options):
-    """The decomposition from which peft starts PiSSA and MiCA, in double precision.
-
-    The error of the singular vectors is that of the arithmetic over the gap between the last singular value that is taken
-    and the next one. In float32, with gaps of 0.3 %, it changes peft's own logits by as much as the bound.
-    """
-    return tuple(part.to(matrix.dtype) for part in single_svd(matrix.double(), *arguments, **options))
-
-
-torch.linalg.svd = double_svd
-
 # What LoraConfig is given besides r and lora_alpha; "then" changes the configuration that was saved.
 KINDS = {
     "head": {"target_modules": [Q, "lm_head"]},

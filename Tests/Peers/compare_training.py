@@ -15,6 +15,8 @@ lora, dora  The same with adapters, which start from the bridge's own first numb
             rate of 1e-30 is exported and given to peft. Where the adapters are not canonical, peft's modules are made
             to share the matrix A. Then: the trained adapter gives the same logits in peft, and merged in
             transformers.
+pissa, olora  LoRA and DoRA that start as parts of the weights (peft.init_lora_weights), beside peft that starts the same
+            way: losses and norms of ten steps, peft's trained logits, and those of the exported adapter in peft.
 peft        Adapters that peft made, of some modules only, with unequal A: the same logits in `forward --adapter`. Then
             both train them further: the losses and norms of `peft.adapter_name_or_path` are those of peft.
 tensorboard What a run and its resumption wrote, read by TensorBoard's own EventAccumulator, against the run's log.
@@ -247,6 +249,40 @@ class Training(Runner):
         gaps = {name: far(expected, logits) for name, logits in found.items()}
         return [f"{name}: logits differ by {gap:.2g} from peft's" for name, gap in gaps.items() if not gap <= BOUND]
 
+    def starts(self, family, start, scheme):
+        title = f"{start} {scheme} {family}"
+
+        def body():
+            draw, folder, note = self.model(family, title)
+            config = read_json(folder / "config.json")
+            home, rate = folder.parent / "rows", draw.choice([5e-4, 2e-3])
+            rows = make_rows(draw, config, folder, home, ROWS, False)
+            rank, alpha, by_root = draw.randint(2, 6), draw.randint(3, 17), draw.random() < 0.5
+            model = float32_model(folder)
+            names = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and ".layers." in n]
+            settings = LoraConfig(
+                r=rank, lora_alpha=alpha, use_rslora=by_root, use_dora=scheme == "dora", lora_dropout=0.0,
+                init_lora_weights=start, target_modules=[n for n in names if "vision" not in n],
+            )  # fmt: skip
+            model = get_peft_model(model, settings).train()
+            expected = train(model, rows, STEPS, GLOBAL_BATCH, rate)
+            saved, found, _ = self.run_training(
+                family, folder, home, "run", rate, f"peft.scheme={scheme}", f"peft.init_lora_weights={start}",
+                "peft.canonical=true", "peft.dropout=0", f"peft.dim={rank}", f"peft.alpha={alpha}",
+                f"peft.use_rslora={str(by_root).lower()}",
+            )  # fmt: skip
+            problems = step_problems(expected, found) + self.client_problems(draw, folder, config, saved, home)
+            inputs = image_inputs(draw, config) if "vision_config" in config else text_inputs(draw, config, 8)
+            with torch.no_grad():
+                trained = model.eval()(**inputs, use_cache=False).logits
+            ours = self.forward(folder, inputs, "--adapter", saved)["logits"]
+            problems += self.logit_problems(trained, {"what peft has trained": ours})
+            ends = f"{expected[0]['lm_loss']:.3f} to {expected[-1]['lm_loss']:.3f}"
+            gaps = f"{largest(expected, found):.1e}, norms {largest(expected, found, 'grad_norm'):.1e}"
+            return f"{note}; {ends}, differs by {gaps}, logits {far(trained, ours):.1e}", problems
+
+        self.judge(title, body)
+
     def from_peft(self, family, scheme):
         title = f"peft {scheme} {family}"
 
@@ -340,7 +376,9 @@ def everything(run, options):
         flip = run.draw(f"canonical {family}").random() < 0.5
         run.adapters(family, "lora", flip)
         run.adapters(family, "dora", not flip)
+        run.starts(family, "pissa", run.draw(f"start {family}").choice(["lora", "dora"]))
         run.from_peft(family, run.draw(f"scheme {family}").choice(["lora", "dora"]))
+    run.starts("mistral", "olora", "lora")
     run.tensorboard()
 
 

@@ -14,6 +14,20 @@ BETAS, EPSILON, DECAY, CLIP, WARMUP = (0.9, 0.95), 1e-5, 0.1, 1.0, 2
 # Fused in Megatron-Core, where they share one matrix A unless an adapter is canonical.
 FUSED = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
+single_svd = torch.linalg.svd
+
+
+def double_svd(matrix, *arguments, **options):
+    """The decomposition from which peft starts PiSSA and MiCA, in double precision.
+
+    The error of the singular vectors is that of the arithmetic over the gap between the last singular value that is taken
+    and the next one. In float32, with gaps of 0.3 %, it changes peft's own logits by as much as the bound.
+    """
+    return tuple(part.to(matrix.dtype) for part in single_svd(matrix.double(), *arguments, **options))
+
+
+torch.linalg.svd = double_svd
+
 
 def float32_model(folder):
     model, _ = load(folder, dtype=torch.float32, attn_implementation="eager")

@@ -1,3 +1,4 @@
+import Foundation
 import TensorRuntime
 import Testing
 
@@ -65,5 +66,45 @@ import Testing
             return try parameters.map { try #require(found[$0.tensor]).floats() }
         }
         #expect(try gradients(recomputed: true) == gradients(recomputed: false))
+    }
+
+    /// A layer whose adapter has a start is the layer of `W - scale B0 A0` with an adapter that has none.
+    @Test(arguments: [false, true], [0, 0.5] as [Float])
+    func anAdapterWithAStartIsOneOfTheRestOfTheWeight(_ magnitudes: Bool, _ dropout: Float) throws {
+        func tensor(_ seed: Int, _ shape: [Int]) -> Tensor {
+            Tensor((0..<shape[0] * shape[1]).map { sin(Float($0 * (seed + 3) + seed)) }, shape: shape, on: engine)
+        }
+        let (weight, first, second) = (tensor(1, [4, 3]), tensor(2, [2, 3]), tensor(3, [4, 2]))
+        func layer(hasStart: Bool) -> Linear {
+            let rest = weight - second.matrixProduct(first) * 1.5
+            let layer = Linear(weight: Parameter("w", hasStart ? weight : rest))
+            layer.adapter = LowRankAdapter(
+                input: LoRADownProjection(
+                    weight: Parameter("a", tensor(4, [2, 3])),
+                    start: hasStart ? Parameter("a0", first) : nil,
+                    dropout: dropout
+                ),
+                output: Parameter("b", tensor(5, [4, 2])),
+                start: hasStart ? Parameter("b0", second * -1) : nil,
+                magnitude: magnitudes ? Parameter("m", tensor(6, [1, 4]).reshaped([4])) : nil,
+                scale: 1.5
+            )
+            for parameter in layer.adapter?.trainedParameters ?? [] { parameter.isTrainable = true }
+            return layer
+        }
+        let (one, other) = (layer(hasStart: true), layer(hasStart: false))
+        func results(_ layer: Linear) throws -> [[Float]] {
+            let x = x.trackingGradient()
+            let out = try withDropout(RandomStream(seed: 5, stream: 1)) { layer(x) }
+            let gradients = Gradients(of: (out * out).sum())
+            let tensors = [x] + (try #require(layer.adapter)).trainedParameters.map(\.tensor)
+            return try [out.floats()] + tensors.map { try #require(gradients[$0]).floats() }
+        }
+        for (found, expected) in zip(try results(one), try results(other)) {
+            let scale = expected.map(abs).max() ?? 0
+            #expect(zip(found, expected).allSatisfy { abs($0 - $1) <= 1e-5 * scale })
+        }
+        #expect(try withoutAdapters { one(x).floats() } == Linear(weight: Parameter("w", weight))(x).floats())
+        #expect(one.adapter?.parameters.filter(\.isTrainable).count == (magnitudes ? 3 : 2))
     }
 }

@@ -40,9 +40,9 @@ public final class AdapterSet: Sendable {
         self.notes = notes
     }
 
-    /// The ranks of the adapters, each once, in ascending order.
+    /// The ranks of the adapters with their starts, each once, in ascending order.
     public var ranks: [Int] {
-        Set(modules.flatMap(\.layers).compactMap { $0.adapter?.shape.rank }).sorted()
+        Set(modules.flatMap(\.layers).compactMap { $0.adapter?.wholeShape.rank }).sorted()
     }
 
     /// The same adapters with other notes.
@@ -67,38 +67,44 @@ public final class AdapterSet: Sendable {
     ///   - recipe: The recipe.
     ///   - model: The model.
     ///   - isShapeOnly: Whether parameters are only counted: they get no values, and the weights of the model are not read.
+    ///   - isRestored: Whether a checkpoint has the values, so that no weight is decomposed.
     /// - Returns: The adapters; nil for full training.
-    /// - Throws: As ``init(_:on:freezesLanguageModel:seed:)``.
+    /// - Throws: As ``init(_:on:freezesLanguageModel:seed:isRestored:)``.
     public static func added(
         by recipe: Recipe,
         to model: any CausalModel,
-        isShapeOnly: Bool = false
+        isShapeOnly: Bool = false,
+        isRestored: Bool = false
     ) throws -> AdapterSet? {
         guard recipe.peft.scheme != .none else { return nil }
         return try AdapterSet(
             recipe.peft,
             on: model,
             freezesLanguageModel: recipe.model.freezeLanguageModel,
-            seed: isShapeOnly ? nil : recipe.rng.seed
+            seed: isShapeOnly ? nil : recipe.rng.seed,
+            isRestored: isRestored
         )
     }
 
     /// Adds new adapters to the layers of a model, whose own parameters are frozen.
     ///
     /// A is drawn from Xavier's normal distribution, B is zero, so that the model computes what it did before; magnitudes
-    /// are the lengths of the weights' rows.
+    /// are the lengths of the weights' rows. With ``Recipe/PEFTSection/initLoRAWeights`` A and B are parts of the weights.
     ///
     /// - Parameters:
     ///   - configuration: Which layers, how large.
     ///   - model: The model.
     ///   - freezesLanguageModel: Whether the language model gets none.
     ///   - seed: The seed of the random values; nil for parameters without values.
-    /// - Throws: `BridgeError` when no layer is a target, or a name of the configuration is that of no module.
+    ///   - isRestored: Whether a checkpoint has the values, so that no weight is decomposed.
+    /// - Throws: `BridgeError` when no layer is a target, a name of the configuration is that of no module, or a weight cannot
+    ///   be decomposed.
     public init(
         _ configuration: Recipe.PEFTSection,
         on model: any CausalModel,
         freezesLanguageModel: Bool = false,
-        seed: UInt64?
+        seed: UInt64?,
+        isRestored: Bool = false
     ) throws {
         // A tied output layer is a module if it has its own parameter.
         let output = ["output_layer", model.decoder.outputModule]
@@ -126,6 +132,7 @@ public final class AdapterSet: Sendable {
             to: candidates,
             seed: seed,
             shape: { _ in shape },
+            startsFromWeights: { _ in configuration.initLoRAWeights != .standard },
             where: { targets.layers(of: $0, isTower: $0.isPart(of: tower)) }
         )
         wholeParameters = model.parameters(ofParts: configuration.modulesToSave)
@@ -139,6 +146,7 @@ public final class AdapterSet: Sendable {
             )
         }
         self.configuration = configuration
+        if seed != nil, !isRestored { try takeStarts(model.decoder.parallelism.groups) }
     }
 
     /// A tied output layer cannot have adapters while the embedding, which is the same parameter, is trained.
@@ -177,6 +185,7 @@ public final class AdapterSet: Sendable {
             seed: 0,
             elementType,
             shape: shape,
+            startsFromWeights: { names.contains("\($0).start.linear_in.weight") },
             where: { module in module.layers.map { hasAdapter($0, of: module) } }
         )
         guard !modules.isEmpty || !wholeParameters.isEmpty else {
@@ -191,6 +200,7 @@ public final class AdapterSet: Sendable {
         seed: UInt64?,
         _ elementType: ElementType? = nil,
         shape: (String) throws -> AdapterShape,
+        startsFromWeights: (String) -> Bool,
         where wanted: (AdaptedModule) -> [Bool]
     ) throws -> [Module] {
         try candidates.compactMap { module in
@@ -204,7 +214,7 @@ public final class AdapterSet: Sendable {
                 )
             }
             let stream = seed.map { RandomStream(seed: $0, stream: 0).named(module.name) }
-            try attach(configuration, module, wanted, stream, elementType, shape)
+            try attach(configuration, module, wanted, stream, elementType, shape, startsFromWeights)
             return Module(name: module.name, layers: module.layers)
         }
     }
@@ -237,6 +247,14 @@ public final class AdapterSet: Sendable {
         return Parameter(parameter.name, whole.cast(to: parameter.tensor.elementType))
     }
 
+    /// The parameters of the adapters that training changes, each once.
+    public var trainedParameters: [Parameter] {
+        let trained = Set(
+            modules.flatMap(\.layers).compactMap(\.adapter).flatMap(\.trainedParameters).map(ObjectIdentifier.init)
+        )
+        return parameters.filter { trained.contains(ObjectIdentifier($0)) }
+    }
+
     /// Removes the adapters.
     public func detach() { for layer in modules.flatMap(\.layers) { layer.adapter = nil } }
 
@@ -246,7 +264,8 @@ public final class AdapterSet: Sendable {
         _ wanted: [Bool],
         _ stream: RandomStream?,
         _ elementType: ElementType?,
-        _ shape: (String) throws -> AdapterShape
+        _ shape: (String) throws -> AdapterShape,
+        _ startsFromWeights: (String) -> Bool
     ) rethrows {
         let isCanonical = configuration.canonical && module.layers.count > 1
         var shared: LoRADownProjection?
@@ -260,6 +279,10 @@ public final class AdapterSet: Sendable {
             func absent(_ shape: [Int], _ type: ElementType) -> Tensor {
                 Tensor(uninitialized: shape, type, on: weight.engine)
             }
+            func zeros(_ shape: [Int]) -> Tensor {
+                stream == nil ? absent(shape, type) : .zeros(shape, type, on: weight.engine)
+            }
+            let isStarted = startsFromWeights(name)
             func initial() -> Tensor {
                 guard let stream else { return absent([rank, width], type) }
                 let first = isCanonical ? index * rank * width : 0
@@ -268,24 +291,34 @@ public final class AdapterSet: Sendable {
                 return Tensor(values, shape: [rank, width], type, on: weight.engine)
             }
             func input() -> LoRADownProjection {
-                let matrix = initial()
-                let parameter = Parameter(
-                    "\(name).linear_in.weight",
-                    position.input?.part(of: matrix) ?? matrix,
-                    shard: position.input
-                )
+                let whole = initial()
+                let matrix = position.input?.part(of: whole) ?? whole
+                let parameter = Parameter("\(name).linear_in.weight", matrix, shard: position.input)
                 parameter.gradientReduction = position.inputReduction
-                return LoRADownProjection(weight: parameter, dropout: Float(configuration.dropout))
+                return LoRADownProjection(
+                    weight: parameter,
+                    start: isStarted
+                        ? Parameter("\(name).start.linear_in.weight", zeros(matrix.shape), shard: position.input) : nil,
+                    dropout: Float(configuration.dropout)
+                )
             }
             let low = isCanonical ? input() : shared ?? input()
             shared = low
             let suffix = !isCanonical && module.layers.count > 1 ? "[\(index)]" : ""
             let height = weight.shape[0]
-            let output =
-                stream == nil ? absent([height, rank], type) : .zeros([height, rank], type, on: weight.engine)
             let adapter = LowRankAdapter(
                 input: low,
-                output: Parameter("\(name).linear_out.weight\(suffix)", output, shard: position.output),
+                output: Parameter(
+                    "\(name).linear_out.weight\(suffix)",
+                    zeros([height, rank]),
+                    shard: position.output
+                ),
+                start: isStarted
+                    ? Parameter(
+                        "\(name).start.linear_out.weight\(suffix)",
+                        zeros([height, rank]),
+                        shard: position.output
+                    ) : nil,
                 // float32 whatever the type of the weight, so that an untrained adapter changes nothing.
                 magnitude: configuration.scheme == .dora
                     ? Parameter(
@@ -299,7 +332,7 @@ public final class AdapterSet: Sendable {
             )
             adapter.output.gradientReduction = position.outputReduction
             adapter.magnitude?.gradientReduction = position.outputReduction
-            for parameter in adapter.parameters { parameter.isTrainable = true }
+            for parameter in adapter.trainedParameters { parameter.isTrainable = true }
             layer.adapter = adapter
         }
     }
@@ -315,4 +348,9 @@ extension CausalModel {
 extension LowRankAdapter {
     /// The rank and the scale.
     package var shape: AdapterShape { AdapterShape(rank: rank, scale: scale) }
+
+    /// The same of ``matrices``.
+    package var wholeShape: AdapterShape {
+        AdapterShape(rank: rank + (input.start?.tensor.shape[0] ?? 0), scale: scale)
+    }
 }

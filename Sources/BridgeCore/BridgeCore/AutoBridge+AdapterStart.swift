@@ -35,6 +35,8 @@ extension AutoBridge {
         var section = section
         (section.dim, section.alpha, section.usesRSLoRA) = (own.dim, own.alpha, own.usesRSLoRA)
         section.canonical = own.canonical
+        // The adapter has the values, and its start if it has one.
+        section.initLoRAWeights = .standard
         return section
     }
 
@@ -45,15 +47,19 @@ extension AutoBridge {
     ///   - recipe: The recipe, with the settings of ``settings(continuing:)``.
     ///   - model: A model of this bridge, or the part of it that this rank has.
     ///   - isShapeOnly: Whether parameters are only counted.
+    ///   - isRestored: Whether the values of new adapters are then read from a checkpoint.
     /// - Returns: The adapters, trainable; nil for full training.
     /// - Throws: `BridgeError` for an adapter that does not fit the model or the layout.
     public func startAdapters(
         by recipe: Recipe,
         on model: any CausalModel,
-        isShapeOnly: Bool = false
+        isShapeOnly: Bool = false,
+        isRestored: Bool = false
     ) throws -> AdapterSet? {
         let (path, groups) = (recipe.peft.adapterNameOrPath, model.decoder.parallelism.groups)
-        guard !path.isEmpty else { return try AdapterSet.added(by: recipe, to: model, isShapeOnly: isShapeOnly) }
+        guard !path.isEmpty else {
+            return try AdapterSet.added(by: recipe, to: model, isShapeOnly: isShapeOnly, isRestored: isRestored)
+        }
         if Self.isOfPEFT(path) {
             guard groups.mp.size == 1 else {
                 throw BridgeError(
@@ -77,7 +83,7 @@ extension AutoBridge {
                 names: adapters.wholeParameters.map(\.name)
             )
         }
-        for parameter in adapters.parameters { parameter.isTrainable = true }
+        for parameter in adapters.trainedParameters { parameter.isTrainable = true }
         return adapters
     }
 }

@@ -54,8 +54,9 @@ extension AutoBridge {
 
     /// Writes adapters in the format of PEFT.
     ///
-    /// The matrix A of a fused module, shared by query, key and value, is written for each of them. Parameters that were
-    /// trained in full in addition to the adapters are also stored, as PEFT's `modules_to_save`.
+    /// The matrix A of a fused module, shared by query, key and value, is written for each of them. The start of an adapter is
+    /// written as more rows of A and columns of B, so that PEFT uses the base model as it is. Parameters that were trained in
+    /// full in addition to the adapters are also stored, as PEFT's `modules_to_save`.
     ///
     /// - Parameters:
     ///   - adapters: The adapters.
@@ -77,10 +78,8 @@ extension AutoBridge {
         try cancellation.check()
         let names = try AdapterNames(self.model)
         let whole = try WholeParameters(adapters, on: model, names)
-        func stored(_ module: String, _ kind: PEFTTensors.Kind, _ parameter: Parameter) -> (
-            name: String, tensor: Tensor
-        ) {
-            (PEFTTensors.prefix + module + kind.rawValue, parameter.tensor)
+        func stored(_ module: String, _ kind: PEFTTensors.Kind, _ tensor: Tensor) -> (name: String, tensor: Tensor) {
+            (PEFTTensors.prefix + module + kind.rawValue, tensor)
         }
         var tensors = whole.tensors.map { (name: PEFTTensors.prefix + $0.name, tensor: $0.tensor) }
         var layers: [(name: String, shape: AdapterShape)] = []
@@ -89,10 +88,11 @@ extension AutoBridge {
             guard let module = names.modules[layer.weight.name] else {
                 throw BridgeError(.badPlugin, "\(layer.weight.name) has no name in the Hugging Face model")
             }
-            layers.append((module, adapter.shape))
-            tensors.append(stored(module, .down, adapter.input.weight))
-            tensors.append(stored(module, .up, adapter.output))
-            if let magnitude = adapter.magnitude { tensors.append(stored(module, .magnitude, magnitude)) }
+            let (down, up) = adapter.matrices
+            layers.append((module, adapter.wholeShape))
+            tensors.append(stored(module, .down, down))
+            tensors.append(stored(module, .up, up))
+            if let magnitude = adapter.magnitude { tensors.append(stored(module, .magnitude, magnitude.tensor)) }
         }
         var configuration = try PEFTConfiguration(adapters, layers: layers, baseModel: baseModel)
         configuration.savedModules = whole.modules

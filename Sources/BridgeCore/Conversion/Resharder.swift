@@ -45,6 +45,14 @@ package struct Resharder {
             if let type = options.elementType { parameter.view = parameter.view.cast(to: type) }
             return parameter
         }
+        // Megatron Bridge would add A and B to the weights that they were taken from.
+        if options.container == .torchDist, parameters.contains(where: { TrainedNames.isStart($0.name) }) {
+            throw BridgeError(
+                .badArgument,
+                "\(checkpoint.path) has adapters that start as parts of the weights (peft.init_lora_weights), which Megatron Bridge does "
+                    + "not have; write plain ones with 'bridge adapter export', and these as torch_dist with 'bridge adapter import'"
+            )
+        }
         let layout = try NativeLayout(
             options.layout,
             layerCount: model?.provider.decoder.numLayers ?? (parameters.compactMap(\.layer).max() ?? -1) + 1,

@@ -37,6 +37,9 @@ package struct TrainedNames {
     /// Whether a parameter is an adapter's.
     package static func isAdapter(_ name: String) -> Bool { name.contains(adapterMark) }
 
+    /// Whether a parameter is what the matrices of an adapter were before training.
+    package static func isStart(_ name: String) -> Bool { isAdapter(name) && name.contains(".start.linear_") }
+
     /// How the matrices of a parameter make Megatron's, and the position.
     package struct Place {
         package var transform: any ParameterTransform

@@ -95,6 +95,26 @@ struct HubErrorResponse {
 }
 
 extension HTTPFailure {
+    /// The message for the user about an upload.
+    ///
+    /// - Parameters:
+    ///   - what: The repository.
+    ///   - environment: The hub that was requested.
+    /// - Returns: The error.
+    func error(uploadingTo what: String, _ environment: HubEnvironment) -> BridgeError {
+        let host = environment.endpoint
+        switch kind {
+        case .unreachable:
+            return BridgeError(
+                .network,
+                "\(host) cannot be reached (\(reason)), so nothing was uploaded to \(what); check the network, HF_ENDPOINT and HTTPS_PROXY"
+            )
+        case .timeout, .cut, .other:
+            return BridgeError(.network, "the upload to \(what) was interrupted (\(host): \(reason)); try again")
+        default: return error(what, environment)
+        }
+    }
+
     /// The message for the user.
     ///
     /// - Parameters:

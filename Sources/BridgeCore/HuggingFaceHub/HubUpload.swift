@@ -133,7 +133,7 @@ public struct HubUpload: Sendable {
             report.leftOut += items.map(\.path).filter { !paths.contains($0) }
             return report
         } catch let failure as HTTPFailure {
-            throw failure.error("\(repository)", hub.environment)
+            throw failure.error(uploadingTo: "\(repository)", hub.environment)
         }
     }
 
@@ -353,7 +353,7 @@ public struct HubUpload: Sendable {
                     let (response, _) = try client.send(request, about: repository, isJSON: false)
                     object.tags.withLock { $0[part + 1] = response["etag"] ?? "" }
                 } catch let failure as HTTPFailure {
-                    throw failure.error("\(repository)", hub.environment)
+                    throw failure.error(uploadingTo: "\(repository)", hub.environment)
                 }
                 done.add(range.count, ordering: .relaxed)
             }

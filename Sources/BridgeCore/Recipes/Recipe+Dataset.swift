@@ -87,6 +87,8 @@ extension Recipe {
         public var preparedPath = ""
         /// Which tokens of a conversation are supervised.
         public var lossMode = LossMode.assistant
+        /// The roles whose turns are supervised, by any of the names in ``roles``.
+        public var rolesToTrain = ["assistant"]
         /// The date for chat templates, as yyyy-mm-dd; empty for the date of the run's first start.
         public var date = ""
         /// The number of threads that prepare samples.
@@ -108,6 +110,15 @@ extension Recipe {
         public var validationFiles: [String] {
             validationSource.isEmpty ? [validDataPath].filter { !$0.isEmpty } : validationSource
         }
+
+        /// The roles of conversations by the names that rows have for them.
+        public static let roles = [
+            "assistant": "assistant", "gpt": "assistant", "model": "assistant", "user": "user", "human": "user",
+            "system": "system", "tool": "tool", "function": "tool", "observation": "tool",
+        ]
+
+        /// The roles of ``rolesToTrain``.
+        public var trainedRoles: Set<String> { Set(rolesToTrain.compactMap { Self.roles[$0] }) }
 
         /// Whether samples are packed into rows before the run.
         public var packsAhead: Bool { packedSequenceSize > 0 }
@@ -141,6 +152,16 @@ extension Recipe {
             case dora
         }
 
+        /// What A and B are before training, under PEFT's names.
+        public enum Initialization: String, Sendable, CaseIterable {
+            /// A at random, B zero.
+            case standard = "default"
+            /// The largest singular values of the weight with their vectors (PiSSA, Meng et al., arXiv 2404.02948).
+            case pissa
+            /// The first columns of the weight's QR decomposition (OLoRA, Büyükakyüz, arXiv 2406.01775).
+            case olora
+        }
+
         /// The kind of adapter.
         public var scheme = Scheme.none
         /// The rank.
@@ -149,6 +170,8 @@ extension Recipe {
         public var alpha = 32.0
         /// Whether alpha is divided by the square root of the rank (Kalajdzievski, arXiv 2312.03732) instead of the rank.
         public var usesRSLoRA = false
+        /// What A and B are before training; what is taken from the weight is subtracted from it.
+        public var initLoRAWeights = Initialization.standard
         /// The dropout probability of an adapter's inputs.
         public var dropout = 0.0
         /// Modules that get adapters, by name or by a pattern of the full name.

@@ -72,8 +72,8 @@ extension Recipe {
 
     /// The settings of new adapters.
     private static let keysOfNewAdapters = [
-        "peft.dim", "peft.alpha", "peft.use_rslora", "peft.canonical", "peft.target_modules", "peft.exclude_modules",
-        "peft.vision_lora", "peft.finetune_language_layers", "peft.finetune_attention_modules",
+        "peft.dim", "peft.alpha", "peft.use_rslora", "peft.init_lora_weights", "peft.canonical", "peft.target_modules",
+        "peft.exclude_modules", "peft.vision_lora", "peft.finetune_language_layers", "peft.finetune_attention_modules",
         "peft.finetune_mlp_modules", "peft.modules_to_save",
     ]
 
@@ -167,7 +167,11 @@ extension Recipe {
             only(["num_images"], [.mock]),
             only(["date"], [.preloaded, .hf, .mock]),
             Ineffective(
-                ["dataset.loss_mode"],
+                ["dataset.roles_to_train"],
+                "dataset.loss_mode is full, which trains all messages; set dataset.loss_mode=assistant, or remove the setting"
+            ) { $0.dataset.lossMode == .full },
+            Ineffective(
+                ["dataset.loss_mode", "dataset.roles_to_train"],
                 "dataset.dataset_type is tokenized, whose rows have labels; set dataset.dataset_type=preloaded (--dataset-type), or remove "
                     + "the setting"
             ) { $0.dataset.datasetType == .tokenized && !$0.preference.isOn },
@@ -286,6 +290,10 @@ extension Recipe {
                 ["train.train_iters"],
                 "train.num_epochs is set and takes precedence; set train.num_epochs=null"
             ) { $0.train.numEpochs != nil },
+            Ineffective(
+                ["train.train_iters"],
+                "train.train_samples is set and takes precedence; set train.train_samples=null"
+            ) { $0.train.trainSamples != nil },
             Ineffective(
                 ["train.eval_interval"],
                 "train.evals_per_epoch is set and takes precedence; set train.evals_per_epoch=null"

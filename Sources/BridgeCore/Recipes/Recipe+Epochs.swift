@@ -8,16 +8,22 @@ extension Recipe {
     /// Replaces settings in epochs by steps: the number of steps, and the intervals of validations and of checkpoints.
     ///
     /// `ceil(num_epochs x samples / global_batch_size)` steps, and `ceil(samples / (global_batch_size x n))` steps for an
-    /// interval of n in an epoch; both at least 1. A batch may cross the end of an epoch.
+    /// interval of n in an epoch; both at least 1. A batch may cross the end of an epoch. `train_samples / global_batch_size`
+    /// steps, rounded down as in Megatron-Core, where a number of samples is the length of the run.
     ///
-    /// - Parameter sampleCount: The number of training samples.
+    /// - Parameter sampleCount: The number of training samples; nil where it is not known, so that epochs are not counted.
     /// - Returns: A sentence for each setting that follows.
-    public mutating func countEpochs(of sampleCount: Int) -> [String] {
-        let batch = train.globalBatchSize
-        guard sampleCount > 0, batch > 0 else { return [] }
+    public mutating func countEpochs(of sampleCount: Int?) -> [String] {
+        let (batch, before) = (train.globalBatchSize, self)
+        guard batch > 0 else { return [] }
         var notes: [String] = []
+        if let samples = train.trainSamples {
+            train.trainIters = max(1, samples / batch)
+            notes.append("train.train_iters is \(train.trainIters): \(samples) samples in batches of \(batch)")
+            notes += followTrainIters(of: before, changed: ["train.train_iters"])
+        }
+        guard let sampleCount, sampleCount > 0 else { return notes }
         if let epochs = train.numEpochs {
-            let before = self
             train.trainIters = Self.steps(epochs, sampleCount, batch)
             notes.append(
                 "train.train_iters is \(train.trainIters): \(epochs) x \(sampleCount) samples in batches of \(batch)"
@@ -41,7 +47,8 @@ extension Recipe {
     ///
     /// - Parameter other: The recipe of that start.
     public mutating func takeEpochs(of other: Recipe) {
-        if train.numEpochs != nil, train.numEpochs == other.train.numEpochs {
+        let isSame = train.numEpochs == other.train.numEpochs && train.trainSamples == other.train.trainSamples
+        if isSame, train.numEpochs != nil || train.trainSamples != nil {
             train.trainIters = other.train.trainIters
             (scheduler.lrWarmupIters, scheduler.lrWSDDecayIters) = (
                 other.scheduler.lrWarmupIters, other.scheduler.lrWSDDecayIters

@@ -96,6 +96,8 @@ extension Recipe {
         public var trainIters = 1000
         /// The number of passes over the training samples, which then gives the number of steps; nil for `trainIters`.
         public var numEpochs: Double?
+        /// The number of training samples of the run, repeated ones too, which then gives the number of steps; nil for `trainIters`.
+        public var trainSamples: Int?
         /// The number of steps between two validations; 0 for no validation.
         public var evalInterval = 30
         /// The number of validations in a pass over the training samples, instead of `evalInterval`.

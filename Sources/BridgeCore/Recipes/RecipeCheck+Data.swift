@@ -64,6 +64,29 @@ extension RecipeCheck {
     }
 }
 
+/// What has to hold for the roles whose turns are supervised.
+extension RecipeCheck {
+    mutating func checkRoles(_ recipe: Recipe) {
+        let dataset = recipe.dataset
+        let known = Recipe.DatasetSection.roles
+        let expected = Set(known.values).sorted().joined(separator: ", ")
+        let unknown = dataset.rolesToTrain.filter { known[$0] == nil }
+        require(
+            !dataset.rolesToTrain.isEmpty,
+            "\(key: "dataset.roles_to_train") is empty, expected one or more of \(expected)"
+        )
+        require(
+            unknown.isEmpty,
+            "\(key: "dataset.roles_to_train") has \(unknown.joined(separator: ", ")), expected roles of conversations: \(expected)"
+        )
+        require(
+            !recipe.preference.isOn || dataset.trainedRoles.isSubset(of: ["assistant"]),
+            "\(key: "dataset.roles_to_train") is \(dataset.rolesToTrain.joined(separator: ", ")), but "
+                + "\(key: "preference.loss_type")=\(recipe.preference.lossType.rawValue) compares the assistant's answers only; remove it"
+        )
+    }
+}
+
 /// What has to hold for pairs of answers.
 extension RecipeCheck {
     mutating func checkPreference(_ recipe: Recipe) {

@@ -30,6 +30,7 @@ public struct RecipeCheck: Sendable {
         checkData(abilities)
         checkPacking(recipe, abilities)
         checkPreference(recipe)
+        checkRoles(recipe)
         checkTrainable(abilities)
         if needsPretrained, recipe.checkpoint.pretrainedCheckpoint.isEmpty, recipe.checkpoint.load.isEmpty {
             found.append(
@@ -105,6 +106,18 @@ public struct RecipeCheck: Sendable {
             require(
                 epochs > 0 && epochs <= 1e6,
                 "\(key: "train.num_epochs") is \(epochs), expected more than 0 and at most 1000000"
+            )
+        }
+        if let samples = train.trainSamples {
+            require("train.train_samples", samples, in: 1...1 << 40)
+            require(
+                samples >= train.globalBatchSize,
+                "\(key: "train.train_samples") is \(samples), less than one batch of \(key: "train.global_batch_size"), which is "
+                    + "\(train.globalBatchSize); raise it, or lower the batch size"
+            )
+            require(
+                train.numEpochs == nil,
+                "\(key: "train.train_samples") and \(key: "train.num_epochs") are both set, and each is the length of the run; keep one"
             )
         }
         if let count = train.evalsPerEpoch { require("train.evals_per_epoch", count, in: 1...1 << 20) }
@@ -310,6 +323,19 @@ public struct RecipeCheck: Sendable {
             !peft.targetModules.isEmpty && !peft.targetModules.contains(""),
             "\(key: "peft.target_modules") is empty or has an empty name, expected modules such as linear_qkv"
         )
+        if peft.initLoRAWeights != .standard {
+            let name = peft.initLoRAWeights.rawValue
+            require(
+                model.tensorModelParallelSize == 1,
+                "\(key: "peft.init_lora_weights") is \(name), which decomposes whole weights, and "
+                    + "\(key: "model.tensor_model_parallel_size") is \(model.tensorModelParallelSize), which divides them; set it to 1"
+            )
+            require(
+                recipe.checkpoint.ckptFormat == .native,
+                "\(key: "peft.init_lora_weights") is \(name), and \(key: "checkpoint.ckpt_format") is torch_dist, in which Megatron Bridge "
+                    + "reads adapters that start at zero; set it to native"
+            )
+        }
         let left = peft.targetModules.filter { !peft.excludeModules.contains($0) }
         require(
             left.count > 0 || peft.targetModules.isEmpty,

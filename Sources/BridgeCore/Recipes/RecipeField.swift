@@ -108,6 +108,7 @@ extension Recipe.DatasetSection.Blend: ConfigurationValue {}
 extension Recipe.DatasetSection.ExcessLength: ConfigurationValue {}
 extension Recipe.DatasetSection.Packing: ConfigurationValue {}
 extension Recipe.PreferenceSection.LossType: ConfigurationValue {}
+extension Recipe.PEFTSection.Initialization: ConfigurationValue {}
 extension Recipe.LossMode: ConfigurationValue {}
 extension Recipe.CheckpointSection.Container: ConfigurationValue {}
 extension Recipe.LoggerSection.LineFormat: ConfigurationValue {}

@@ -116,7 +116,6 @@ enum RecipeForeignKeys {
             "parameters are gathered after the step of the optimizer; set ddp.overlap_param_gather",
         "train.rampup_batch_size": "the global batch size is constant",
         "train.decrease_batch_size_if_needed": "a global batch that cannot be divided is an error",
-        "train.train_samples": "the length of a run is a number of steps; set train.train_iters",
         "train.exit_signal": "SIGTERM and SIGINT always save and exit",
         "train.exit_signal_handler": "SIGTERM and SIGINT always save and exit",
         "train.manual_gc": "there is no garbage collector",

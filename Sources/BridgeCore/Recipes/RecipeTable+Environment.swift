@@ -125,6 +125,11 @@ extension RecipeTable {
             "Which tokens have a loss: all assistant turns, the last assistant turn, or every token except images."
         ),
         RecipeField(
+            "dataset.roles_to_train",
+            \.dataset.rolesToTrain,
+            "The roles whose turns have a loss: assistant, user, system, tool. With dataset.loss_mode=last_turn the last of their turns."
+        ),
+        RecipeField(
             "dataset.date",
             \.dataset.date,
             "The date for chat templates, as yyyy-mm-dd; empty for the date of the run's first start."
@@ -172,6 +177,12 @@ extension RecipeTable {
             "peft.use_rslora",
             \.peft.usesRSLoRA,
             "Whether the output of an adapter is scaled by alpha / sqrt(dim) (rsLoRA), as with PEFT's use_rslora."
+        ),
+        RecipeField(
+            "peft.init_lora_weights",
+            \.peft.initLoRAWeights,
+            "What the adapters are before training, as in PEFT: default is A at random and B zero; pissa and olora take A and B from the "
+                + "weight and subtract their product from it."
         ),
         RecipeField(
             "peft.dropout",

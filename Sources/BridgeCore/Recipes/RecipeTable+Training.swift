@@ -122,6 +122,12 @@ extension RecipeTable {
             "The number of passes over the training samples, such as 3 or 0.5, instead of train.train_iters; null for train.train_iters."
         ),
         RecipeField(
+            "train.train_samples",
+            \.train.trainSamples,
+            "The number of training samples that the run takes, instead of train.train_iters: as many full batches as they make; null for "
+                + "train.train_iters."
+        ),
+        RecipeField(
             "train.evals_per_epoch",
             \.train.evalsPerEpoch,
             "The number of validations in each epoch, instead of train.eval_interval; null for train.eval_interval."

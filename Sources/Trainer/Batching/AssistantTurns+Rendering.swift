@@ -6,6 +6,9 @@ import Tokenizers
 extension AssistantTurns {
     /// The turn of a message, with the range of its content if that is known.
     func renderedTurn(ofMessage index: Int, content: Range<Int>?) throws -> Turn {
+        guard conversation.messages[index].isOfAssistant else {
+            return try otherTurn(ofMessage: index, content: content)
+        }
         let question = rendered(messages: index, asksForAnswer: true)
         let before = question.flatMap { prefixLength($0) }
         let after = rendered(messages: index + 1, asksForAnswer: false).flatMap { prefixLength($0) }
@@ -40,6 +43,21 @@ extension AssistantTurns {
             "the start and end of message \(index) of the assistant cannot be found in the output of the chat template; "
                 + "put {% generation %} and {% endgeneration %} around it in the template"
         )
+    }
+
+    /// The turn of a message that is not the assistant's: its content, and the token or text that ends the turn.
+    private func otherTurn(ofMessage index: Int, content: Range<Int>?) throws -> Turn {
+        guard let content else {
+            let role = conversation.messages[index].role ?? "unknown role"
+            throw BridgeError(
+                .badArgument,
+                "the content of message \(index) of the \(role) cannot be found in the output of the chat template, which moves, changes "
+                    + "or repeats it; remove \(role) from dataset.roles_to_train"
+            )
+        }
+        let after = rendered(messages: index + 1, asksForAnswer: false).flatMap { prefixLength($0) }
+        let end = self.end(after: content.upperBound, limit: after.flatMap { $0 >= content.upperBound ? $0 : nil })
+        return Turn(span: content.lowerBound..<end, content: content, hasEnd: end > content.upperBound)
     }
 
     /// The first messages alone; nil where the template refuses a conversation that ends there.

@@ -2,7 +2,7 @@ import BridgeCore
 import Datasets
 import Tokenizers
 
-/// Finds where the assistant's turns are in a conversation rendered by a template that does not mark them.
+/// Finds where turns are in a conversation rendered by a template that does not mark them: the assistant's, and others.
 ///
 /// Templates are programs, and no rule holds for all; so a span counts only when renderings of changed conversations agree:
 ///
@@ -13,12 +13,12 @@ import Tokenizers
 /// - The messages up to a turn are rendered. When the whole begins with that, the turn ends there.
 ///
 /// The turn ends with the token that the template puts after the content, an added token or plain text; white space after
-/// that, such as a line break, is not part of it.
+/// that, such as a line break, is not part of it. Turns of other roles begin with their content.
 ///
 /// The last two renderings take time in proportion to the conversation. They are made for the first and the last turn and
 /// for the first few of a kind; when these have the same text around their contents, the text around the others decides.
 struct AssistantTurns {
-    /// A turn of the assistant.
+    /// A turn.
     struct Turn: Equatable {
         /// Its range in the text, in UTF-8 bytes, including its end token.
         var span: Range<Int>
@@ -70,7 +70,13 @@ struct AssistantTurns {
     mutating func turn(ofMessage index: Int) throws -> Turn {
         let content = locator?.ranges[index] ?? self.content(ofMessage: index)
         let kind = TurnRule.Kind(conversation.messages, index, hasContent: content != nil)
-        let isAtAnEnd = index == turns.first || index == turns.last
+        let role = conversation.messages[index].role
+        func isAlike(_ other: Int) -> Bool { conversation.messages[other].role == role }
+        let isAtAnEnd =
+            conversation.messages[index].isOfAssistant
+            ? index == turns.first || index == turns.last
+            : !conversation.messages.indices[..<index].contains(where: isAlike)
+                || !conversation.messages.indices[(index + 1)...].contains(where: isAlike)
         let gap = around(index)
         if !isAtAnEnd, let turn = rules[kind]?.turn(content: content, between: gap, in: text) { return turn }
         let turn = try renderedTurn(ofMessage: index, content: content)
@@ -93,6 +99,7 @@ struct AssistantTurns {
 struct TurnRule {
     /// Turns that templates render alike.
     struct Kind: Hashable {
+        private let role: String?
         private let before: String?
         private let after: String?
         private let callsTools: Bool
@@ -100,6 +107,7 @@ struct TurnRule {
         private let hasContent: Bool
 
         init(_ messages: [ChatMessage], _ index: Int, hasContent: Bool) {
+            role = messages[index].role
             before = index > 0 ? messages[index - 1].role : nil
             after = index + 1 < messages.count ? messages[index + 1].role : nil
             callsTools = messages[index].callsTools

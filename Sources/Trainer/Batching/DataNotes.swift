@@ -86,8 +86,9 @@ public final class DataNotes: Sendable {
     }
 
     private static func ofPrompts(_ keys: [String]) -> String {
-        "\(keys.joined(separator: ", ")) of the data \(keys.count == 1 ? "marks" : "mark") messages as supervised that are not the "
-            + "assistant's, and only turns of the assistant are; set dataset.loss_mode=full to train all messages"
+        "\(keys.joined(separator: ", ")) of the data \(keys.count == 1 ? "marks" : "mark") messages as supervised whose role is "
+            + "not in dataset.roles_to_train, by default the assistant alone; add the role, or set dataset.loss_mode=full to train all "
+            + "messages"
     }
 
     private static func sentence(_ keys: [String], isTokenized: Bool) -> String {
@@ -114,10 +115,15 @@ public final class DataNotes: Sendable {
     /// - Parameters:
     ///   - row: The keys of the row with their values.
     ///   - columns: Keys of the row that are not checked.
-    ///   - trainsPrompts: Whether all messages are supervised, whatever marks they have.
+    ///   - trainedRoles: The roles whose messages are supervised; nil for all messages, whatever marks they have.
     ///   - ofPairs: Whether the row has two answers.
-    func add(_ row: JSON, columns: [String] = [], trainsPrompts: Bool = false, ofPairs: Bool = false) {
-        let unread = UnreadKeys(row: row, columns: columns)
+    func add(
+        _ row: JSON,
+        columns: [String] = [],
+        trainedRoles: Set<String>? = ["assistant"],
+        ofPairs: Bool = false
+    ) {
+        let unread = UnreadKeys(row: row, columns: columns, trainedRoles: trainedRoles ?? [])
         var keys = unread.keys
         if ofPairs { keys.subtract(RowKeys.preference.map(\.key)) }
         let usesTools = row["tools"]?.nonNull != nil
@@ -129,7 +135,7 @@ public final class DataNotes: Sendable {
             }
         }
         add(keys, to: \.unreadKeys) { Self.sentence($0, isTokenized: false) }
-        if !trainsPrompts { add(unread.marksOfPrompts, to: \.marksOfPrompts, Self.ofPrompts) }
+        if trainedRoles != nil { add(unread.marksOfPrompts, to: \.marksOfPrompts, Self.ofPrompts) }
     }
 
     /// Notes keys of a row of tokens that nothing reads.

@@ -42,6 +42,7 @@ public struct DatasetOpener: Sendable {
         let encoder = SampleEncoder(
             processor: try bridge.processor(),
             lossMode: recipe.dataset.lossMode,
+            roles: recipe.dataset.trainedRoles,
             options: options
         )
         self.init(section: recipe.dataset, encoder: encoder, seed: recipe.rng.seed)

@@ -50,7 +50,7 @@ public struct PreloadedSource: SampleSource {
         let json = try file.json(at: row)
         return try file.about(row) {
             let conversation = try ConversationRow.conversation(json, imageFolder: imageFolder)
-            encoder.notes.add(json, trainsPrompts: encoder.lossMode == .full)
+            encoder.notes.add(json, trainedRoles: encoder.trainedRoles)
             return try encoder.encode(conversation, row: row, spans)
         }
     }

@@ -2,12 +2,13 @@ import BridgeCore
 import Datasets
 import Tokenizers
 
-/// The supervised parts of a rendered conversation: the turns of the assistant that the mode selects and no mark of
-/// the row excludes.
+/// The supervised parts of a rendered conversation: the turns of the roles that the mode selects and no mark of the row
+/// excludes.
 struct SupervisedSpans {
     private let conversation: Conversation
     private let chat: RenderedChat
-    private let turns: [Int]
+    /// The messages of the roles, and those of the assistant, whose turns templates may mark.
+    private let turns, answers: [Int]
     private let processor: any ModelProcessor
     private let options: ProcessingOptions
     private var found: AssistantTurns?
@@ -15,6 +16,7 @@ struct SupervisedSpans {
     init(
         conversation: Conversation,
         chat: RenderedChat,
+        roles: Set<String> = ["assistant"],
         _ processor: any ModelProcessor,
         _ options: ProcessingOptions
     ) {
@@ -22,7 +24,8 @@ struct SupervisedSpans {
         self.chat = chat
         self.processor = processor
         self.options = options
-        turns = conversation.messages.indices.filter { conversation.messages[$0].isOfAssistant }
+        turns = conversation.messages.indices.filter { conversation.messages[$0].isOf(roles) }
+        answers = conversation.messages.indices.filter { conversation.messages[$0].isOfAssistant }
     }
 
     /// The parts, in UTF-8 bytes, and whether they include the end of each supervised turn; nil if unknown.
@@ -43,27 +46,34 @@ struct SupervisedSpans {
 
     private mutating func spans(of wanted: [Int]) throws -> ([Range<Int>], Bool?) {
         let supervised = wanted.filter { isSupervised($0) }
-        // The template's marks if it has them, otherwise the turns found by rendering.
-        guard chat.assistantSpans.isEmpty else {
-            let spans = try markedSpans(wanted, supervised)
-            return (spans, spans.isEmpty ? nil : endsTurns(spans))
+        let others = try supervised.filter { !isAnswer($0) }.map { try turn($0).span }
+        let (wanted, answers) = (wanted.filter(isAnswer), supervised.filter(isAnswer))
+        func sorted(_ spans: [Range<Int>]) -> [Range<Int>] {
+            others.isEmpty ? spans : (others + spans).sorted { $0.lowerBound < $1.lowerBound }
         }
-        let found = try supervised.map { try turn($0) }
-        return (found.map(\.span), found.isEmpty ? nil : found.allSatisfy(\.hasEnd))
+        // The template's marks if it has them, otherwise the turns found by rendering.
+        guard chat.assistantSpans.isEmpty || wanted.isEmpty else {
+            let spans = try markedSpans(wanted, answers)
+            return (sorted(spans), spans.isEmpty ? nil : endsTurns(spans))
+        }
+        let found = try answers.map { try turn($0) }
+        return (sorted(found.map(\.span)), found.isEmpty ? nil : found.allSatisfy(\.hasEnd))
     }
+
+    private func isAnswer(_ message: Int) -> Bool { conversation.messages[message].isOfAssistant }
 
     /// The template's marks, without those of turns that the row excludes.
     private mutating func markedSpans(_ wanted: [Int], _ supervised: [Int]) throws -> [Range<Int>] {
-        let isLastOnly = wanted.count < turns.count
+        let isLastOnly = wanted.count < answers.count
         if supervised == wanted, !isLastOnly { return chat.assistantSpans }
         // A turn may have several marks, or none; its marks are found by their positions in the text.
         do {
-            let excluded = try turns.filter { !supervised.contains($0) }.map { try turn($0).span }
+            let excluded = try answers.filter { !supervised.contains($0) }.map { try turn($0).span }
             return chat.assistantSpans.filter { span in !excluded.contains { $0.overlaps(span) } }
         } catch let error as BridgeError {
             // If positions cannot be found, one mark per turn is assumed when the numbers agree.
-            if chat.assistantSpans.count == turns.count {
-                return zip(turns, chat.assistantSpans).filter { supervised.contains($0.0) }.map(\.1)
+            if chat.assistantSpans.count == answers.count {
+                return zip(answers, chat.assistantSpans).filter { supervised.contains($0.0) }.map(\.1)
             }
             guard isLastOnly, supervised == wanted else { throw error }
             return Array(chat.assistantSpans.suffix(1))
@@ -91,15 +101,15 @@ struct SupervisedSpans {
     /// The parts that marks of the row exclude if everything else is supervised.
     private mutating func excludedFromWhole() throws -> [Range<Int>] {
         let excluded = conversation.messages.indices.filter { !isSupervised($0) }
-        if let other = excluded.first(where: { !turns.contains($0) }) {
+        if let other = excluded.first(where: { !isAnswer($0) }) {
             throw BridgeError(
                 .badArgument,
                 "message \(other) of the \(conversation.messages[other].role ?? "") is marked as not to be trained, and the loss "
                     + "mode full trains everything but marked turns of the assistant; set dataset.loss_mode=assistant"
             )
         }
-        if chat.assistantSpans.count == turns.count, !excluded.isEmpty {
-            return zip(turns, chat.assistantSpans).filter { excluded.contains($0.0) }.map(\.1)
+        if chat.assistantSpans.count == answers.count, !excluded.isEmpty {
+            return zip(answers, chat.assistantSpans).filter { excluded.contains($0.0) }.map(\.1)
         }
         return try excluded.map { try turn($0).span }
     }

@@ -38,7 +38,7 @@ public struct TableSource: SampleSource {
             encoder.notes.add(
                 try ConversationMaker.conversationColumns(of: row),
                 columns: row.columns,
-                trainsPrompts: encoder.lossMode == .full
+                trainedRoles: encoder.trainedRoles
             )
         } else if let reasoning = conversation.messages.lazy.flatMap(\.fields)
             .first(where: { RowKeys.reasoning.contains($0.name) })

@@ -62,12 +62,16 @@ extension DatasetOpener {
         }
         let kind = section.datasetType
         facts.add("dataset.dataset_type", kind.rawValue)
-        facts.add("rows", readsPairs ? "pairs" : isPacked ? PreparedFacts.packedRows : "samples")
+        facts.add("rows", readsPairs ? PreparedFacts.pairs : isPacked ? PreparedFacts.packedRows : "samples")
         if let table {
             facts.add("dataset.maker_name", table.maker)
             facts.add("split", table.split)
         }
         if kind != .tokenized || readsPairs { facts.add("dataset.loss_mode", encoder.lossMode.rawValue) }
+        // Only where it is not the default, so that data that was prepared before the setting still fits.
+        if kind != .tokenized, let roles = encoder.trainedRoles, roles != ["assistant"] {
+            facts.add("dataset.roles_to_train", roles.sorted().joined(separator: ", "))
+        }
         if kind != .tokenized, encoder.processor.writesDate, let date = encoder.options.template.date {
             let parts = [date.year, date.month, date.day].map { $0 < 10 ? "0\($0)" : "\($0)" }
             facts.add("dataset.date", parts.joined(separator: "-"))
@@ -198,6 +202,7 @@ extension DatasetOpener {
             own.encoder = SampleEncoder(
                 processor: encoder.processor,
                 lossMode: encoder.lossMode,
+                roles: encoder.roles,
                 options: encoder.options
             )
             return (try origin.open(own), own.encoder.notes)

@@ -48,6 +48,8 @@ public struct PreparedFacts: Sendable, Equatable {
 
     /// The value of the fact `rows` for samples that share rows.
     static let packedRows = "packed samples"
+    /// The same for pairs of a chosen and a rejected answer.
+    static let pairs = "pairs"
 
     /// The value of a fact; nil where there is none of the name.
     subscript(name: String) -> String? { facts.first { $0.name == name }?.value }

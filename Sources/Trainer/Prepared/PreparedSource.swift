@@ -37,6 +37,9 @@ public struct PreparedSource: SampleSource {
     /// Whether the samples of a row share a row of a micro-batch.
     public let isPacked: Bool
 
+    /// Whether a row is a pair of a chosen and a rejected answer.
+    public var hasPairs: Bool { data.facts["rows"] == PreparedFacts.pairs }
+
     /// The number of rows.
     public var count: Int { firstRows[firstRows.count - 1] }
 

@@ -8,8 +8,9 @@ struct ResumeCheck {
 
     /// Settings that determine the tensors in a checkpoint or their meaning.
     private static let fixed: Set<String> = [
-        "peft.scheme", "peft.dim", "peft.alpha", "peft.use_rslora", "peft.target_modules", "peft.exclude_modules",
-        "peft.canonical", "peft.vision_lora", "peft.finetune_language_layers", "peft.finetune_attention_modules",
+        "peft.scheme", "peft.dim", "peft.alpha", "peft.use_rslora", "peft.init_lora_weights", "peft.target_modules",
+        "peft.exclude_modules", "peft.canonical", "peft.vision_lora", "peft.finetune_language_layers",
+        "peft.finetune_attention_modules",
         "peft.finetune_mlp_modules", "peft.modules_to_save", "peft.adapter_name_or_path", "optimizer.optimizer",
     ]
     /// Sections about files and logs, and settings that do not affect the results.

@@ -54,6 +54,15 @@ struct DataOptions: ParsableArguments {
     var supervised: SupervisedTokens?
 
     @Option(
+        name: .customLong("roles-to-train"),
+        help: ArgumentHelp(
+            "Roles whose turns are supervised, with commas: assistant, user, system, tool. (default: assistant)",
+            valueName: "roles"
+        )
+    )
+    var roles: TrainedRoles?
+
+    @Option(
         name: .customLong("seq-length"),
         help: ArgumentHelp("Maximum tokens of a sample. (default: the model's maximum sequence length)", valueName: "n")
     )
@@ -76,6 +85,20 @@ struct DataOptions: ParsableArguments {
         }
     }
 
+    /// Roles whose turns are supervised, as dataset.roles_to_train has them.
+    struct TrainedRoles: ExpressibleByArgument {
+        let roles: Set<String>
+
+        init?(argument: String) {
+            let names = argument.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+            let found = names.compactMap { Recipe.DatasetSection.roles[$0] }
+            guard found.count == names.count else { return nil }
+            roles = Set(found)
+        }
+
+        static let standard: Set<String> = ["assistant"]
+    }
+
     /// The formats of a file.
     enum Kind: String, ExpressibleByArgument, CaseIterable {
         case preloaded
@@ -94,7 +117,8 @@ struct DataOptions: ParsableArguments {
         let given: [(option: String, isGiven: Bool, kinds: [Kind])] = [
             ("--maker-name", maker != nil, [.hf]), ("--split", split != nil, [.hf]),
             ("--image-folder", images.imageFolder != nil, [.preloaded, .tokenized]),
-            ("--loss-mode", supervised != nil, [.preloaded, .hf]), ("--date", template.date != nil, [.preloaded, .hf]),
+            ("--loss-mode", supervised != nil, [.preloaded, .hf]),
+            ("--roles-to-train", roles != nil, [.preloaded, .hf]), ("--date", template.date != nil, [.preloaded, .hf]),
         ]
         return given.first { $0.isGiven && !$0.kinds.contains(type) }.map { entry in
             "\(entry.option) has no effect with --dataset-type \(type.rawValue); it is for "
@@ -104,6 +128,9 @@ struct DataOptions: ParsableArguments {
 
     func validate() throws {
         if let problem = withoutEffect() { throw ValidationError(problem) }
+        if roles != nil, supervised == .full {
+            throw ValidationError("--roles-to-train has no effect with --loss-mode full, which trains all messages")
+        }
         if let seqLength, seqLength < 2 { throw ValidationError("--seq-length is \(seqLength), expected at least 2") }
     }
 
@@ -123,7 +150,12 @@ struct DataOptions: ParsableArguments {
         let options = try template.options(for: processor)
         let directory = images.path
         try images.check(processor)
-        let encoder = SampleEncoder(processor: processor, lossMode: (supervised ?? .assistant).mode, options: options)
+        let encoder = SampleEncoder(
+            processor: processor,
+            lossMode: (supervised ?? .assistant).mode,
+            roles: roles?.roles ?? TrainedRoles.standard,
+            options: options
+        )
         let source: any SampleSource
         switch type {
         case .tokenized where PackedFileSource.isOne(data):
@@ -164,7 +196,7 @@ struct DataOptions: ParsableArguments {
         let given = [
             ("--dataset-type", kind != .preloaded), ("--maker-name", maker != nil), ("--split", split != nil),
             ("--image-folder", images.imageFolder != nil), ("--loss-mode", supervised != nil),
-            ("--date", template.date != nil),
+            ("--roles-to-train", roles != nil), ("--date", template.date != nil),
         ]
         if let option = given.first(where: \.1)?.0 {
             throw BridgeError(
@@ -175,6 +207,14 @@ struct DataOptions: ParsableArguments {
         let bridge = try model.bridge()
         let processor = try bridge.processor()
         let encoder = SampleEncoder(processor: processor)
+        let source = try Self.preparedSource(data, for: bridge, encoder)
+        return Opened(processor: processor, source: source, fitter: try fitter(processor), notes: encoder.notes)
+    }
+
+    /// The samples of prepared data for a model with the tokenizer and the processor that it was prepared for.
+    static func preparedSource(_ data: String, for bridge: AutoBridge, _ encoder: SampleEncoder) throws
+        -> PreparedSource
+    {
         let found = try PreparedData(path: data)
         let differences = try PreparedFacts(bridge, encoder).differences(from: found.facts, onlyOwn: true)
         guard differences.isEmpty else {
@@ -186,8 +226,7 @@ struct DataOptions: ParsableArguments {
         }
         try found.check()
         found.report(to: encoder.notes)
-        let source = try PreparedSource(found, for: processor)
-        return Opened(processor: processor, source: source, fitter: try fitter(processor), notes: encoder.notes)
+        return try PreparedSource(found, for: encoder.processor)
     }
 }
 

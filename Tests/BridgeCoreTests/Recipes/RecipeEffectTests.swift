@@ -35,6 +35,16 @@ import Testing
         ),
         ("dataset.prepared_path=kept", ["dataset.dataset_type=mock"], ["dataset.dataset_type=preloaded"]),
         ("dataset.loss_mode=full", ["dataset.dataset_type=tokenized"], ["dataset.dataset_type=preloaded"]),
+        ("dataset.roles_to_train=[user]", ["dataset.dataset_type=tokenized"], ["dataset.dataset_type=preloaded"]),
+        (
+            "dataset.roles_to_train=[user]", ["dataset.dataset_type=preloaded", "dataset.loss_mode=full"],
+            ["dataset.loss_mode=last_turn"]
+        ),
+        ("peft.init_lora_weights=pissa", [], ["peft.scheme=lora"]),
+        (
+            "peft.init_lora_weights=pissa", ["peft.scheme=lora", "peft.adapter_name_or_path=a"],
+            ["peft.adapter_name_or_path="]
+        ),
         ("optimizer.adam_beta1=0.8", ["optimizer.optimizer=sgd"], ["optimizer.optimizer=adam"]),
         ("optimizer.sgd_momentum=0.8", [], ["optimizer.optimizer=sgd"]),
         ("scheduler.lr_wsd_decay_iters=7", [], ["scheduler.lr_decay_style=WSD"]),
@@ -56,6 +66,7 @@ import Testing
         ),
         ("train.eval_iters=7", ["train.eval_interval=0"], ["train.eval_interval=9"]),
         ("train.train_iters=7", ["train.num_epochs=2"], ["train.num_epochs=null"]),
+        ("train.train_iters=7", ["train.train_samples=200"], ["train.train_samples=null"]),
         (
             "train.eval_interval=7", ["train.evals_per_epoch=2", "dataset.dataset_type=mock"],
             ["train.evals_per_epoch=null"]

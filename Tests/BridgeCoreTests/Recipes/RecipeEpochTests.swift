@@ -21,6 +21,18 @@ import Testing
         #expect(recipe.train.trainIters == steps)
     }
 
+    /// `train_iters = train_samples // global_batch_size`: `update_train_iters` in megatron/training/training.py, 0.14.
+    @Test(arguments: [(120, 8, 15), (127, 8, 15), (8, 8, 1), (1000, 1, 1000)])
+    func stepsFollowFromSamples(_ samples: Int, _ batch: Int, _ steps: Int) throws {
+        for known in [nil, 5, 1 << 20] {
+            var recipe = Recipe(name: "run")
+            try recipe.apply(["train.train_samples=\(samples)", "train.global_batch_size=\(batch)"])
+            let note = "train.train_iters is \(steps): \(samples) samples in batches of \(batch)"
+            #expect(recipe.countEpochs(of: known).contains(note))
+            #expect(recipe.train.trainIters == steps)
+        }
+    }
+
     @Test func intervalsFollowToo() throws {
         let settings = ["train.evals_per_epoch=4", "checkpoint.saves_per_epoch=2", "train.global_batch_size=8"]
         let recipe = try counted(settings, 120)
@@ -39,7 +51,9 @@ import Testing
     }
 
     @Test(arguments: [
-        ("train.num_epochs=0", "train.num_epochs is 0.0"), ("train.patience=0", "train.patience is 0"),
+        ("train.num_epochs=0", "train.num_epochs is 0.0"), ("train.train_samples=0", "train.train_samples is 0"),
+        ("train.train_samples=7", "less than one batch of train.global_batch_size"),
+        ("train.patience=0", "train.patience is 0"),
         ("dataset.val_set_size=1.5", "dataset.val_set_size is 1.5"),
         ("dataset.val_set_size=-0.1", "dataset.val_set_size is -0.1"),
     ])

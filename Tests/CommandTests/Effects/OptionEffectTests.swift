@@ -115,6 +115,8 @@ import Testing
     @Test(arguments: [
         (["--split", "test"], "--split"), (["--maker-name", "make_raven_dataset"], "--maker-name"),
         (["--dataset-type", "tokenized", "--loss-mode", "full"], "--loss-mode"),
+        (["--dataset-type", "tokenized", "--roles-to-train", "user"], "--roles-to-train"),
+        (["--loss-mode", "full", "--roles-to-train", "user"], "--roles-to-train"),
         (["--dataset-type", "tokenized", "--date", "2025-03-09"], "--date"),
         (["--dataset-type", "hf", "--image-folder", "/tmp"], "--image-folder"),
     ])

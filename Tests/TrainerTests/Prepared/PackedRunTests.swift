@@ -17,11 +17,12 @@ import Trainer
     }
 
     /// The loss of all samples, the mean over their supervised tokens, and the gradient are those of one sample per row.
-    @Test(arguments: models)
-    func packedSamplesHaveTheLossOfUnpackedOnes(_ name: String) throws {
+    @Test(arguments: models, [["assistant"], ["user", "assistant"]])
+    func packedSamplesHaveTheLossOfUnpackedOnes(_ name: String, _ roles: [String]) throws {
         let directory = try TemporaryDirectory()
         let data = try PreparedSupport.rows(directory, images: name != "mistral")
-        let (packed, plain) = (Self.packed(name, data), PreparedSupport.recipe(name, data))
+        var (packed, plain) = (Self.packed(name, data), PreparedSupport.recipe(name, data))
+        (packed.dataset.rolesToTrain, plain.dataset.rolesToTrain) = (roles, roles)
         let rows = try PreparedSupport.opener(packed).training().count
         #expect(rows < 8)
         func steps(_ recipe: Recipe, _ counts: [Int]) throws -> LayoutTests.Steps {

@@ -21,7 +21,7 @@ import Testing
     }
 
     private enum Form: String, CaseIterable {
-        case conversations, tokens, table, pairs, pairsWithPrompts
+        case conversations, roles, tokens, table, pairs, pairsWithPrompts
     }
 
     private func recipe(_ model: String, _ form: Form) throws -> Recipe {
@@ -30,6 +30,7 @@ import Testing
         var recipe = PreparedSupport.recipe(model, data)
         switch form {
         case .conversations: break
+        case .roles: recipe.dataset.rolesToTrain = ["user", "assistant"]
         case .pairs: recipe.preference.lossType = .dpo
         case .pairsWithPrompts: (recipe.preference.lossType, recipe.dataset.lossMode) = (.orpo, .full)
         case .table:
@@ -127,6 +128,11 @@ import Testing
             recipe,
             _ in
             recipe.dataset.lossMode = .full
+        },
+        Change(name: "roles", words: "dataset.roles_to_train: none when it was prepared, assistant, user now") {
+            recipe,
+            _ in
+            recipe.dataset.rolesToTrain = ["user", "gpt"]
         },
         Change(name: "model", words: "tokenizer.json: ") { recipe, _ in
             recipe.checkpoint.pretrainedCheckpoint = Fixtures.checkpoint("mistral-tied")

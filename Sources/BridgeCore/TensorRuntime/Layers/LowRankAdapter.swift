@@ -4,11 +4,14 @@
 public final class LoRADownProjection: Sendable {
     /// A, [r, in].
     public let weight: Parameter
+    /// The A of the start, [r, in]; see ``LowRankAdapter/start``.
+    public let start: Parameter?
     /// The probability with which an element of the input is dropped.
     public let dropout: Float
     /// An input.
-    public init(weight: Parameter, dropout: Float = 0) {
+    public init(weight: Parameter, start: Parameter? = nil, dropout: Float = 0) {
         self.weight = weight
+        self.start = start
         self.dropout = dropout
     }
 
@@ -57,6 +60,11 @@ public final class LowRankAdapter: Sendable {
     public let input: LoRADownProjection
     /// B, [out, r].
     public let output: Parameter
+    /// The B of the start, [out, r], with the opposite sign; nil for an adapter that starts at zero.
+    ///
+    /// The start is what A and B were before training where they were taken from W, as with PiSSA (Meng et al.,
+    /// arXiv 2404.02948): what the layer computes is that of `W - scale B0 A0` with the adapter, and W remains as it is.
+    public let start: Parameter?
     /// DoRA's magnitude, [out]; nil for LoRA.
     public let magnitude: Parameter?
     /// The scale of the product; in double precision, so that alpha follows from it and the rank.
@@ -68,6 +76,7 @@ public final class LowRankAdapter: Sendable {
     public init(
         input: LoRADownProjection,
         output: Parameter,
+        start: Parameter? = nil,
         magnitude: Parameter? = nil,
         scale: Double,
         columnGroup: (any ProcessGroup)? = nil
@@ -75,6 +84,7 @@ public final class LowRankAdapter: Sendable {
         self.columnGroup = columnGroup
         self.input = input
         self.output = output
+        self.start = start
         self.magnitude = magnitude
         self.scale = scale
     }
@@ -82,18 +92,37 @@ public final class LowRankAdapter: Sendable {
     /// The rank: how many rows A has.
     public var rank: Int { input.weight.tensor.shape[0] }
 
-    /// The parameters.
-    public var parameters: [Parameter] { [input.weight, output] + (magnitude.map { [$0] } ?? []) }
+    /// The parameters that are trained.
+    public var trainedParameters: [Parameter] { [input.weight, output] + (magnitude.map { [$0] } ?? []) }
+
+    /// The parameters, those of the start last, which are never trained.
+    public var parameters: [Parameter] { trainedParameters + [input.start, start].compactMap(\.self) }
+
+    /// A and B of an adapter without a start that computes the same: those of the start are more rows and columns.
+    public var matrices: (down: Tensor, up: Tensor) {
+        guard let first = input.start, let start else { return (input.weight.tensor, output.tensor) }
+        return (
+            .concatenated([input.weight.tensor, first.tensor], dimension: 0),
+            .concatenated([output.tensor, start.tensor], dimension: 1)
+        )
+    }
 
     /// The common input of the adapters of several layers.
     struct Projection {
         var dropped: Tensor
+        /// The products with A and, if there is one, with the A of the start.
         var product: Tensor
     }
 
     func projectedDown(_ x: Tensor) -> Projection {
         let dropped = input.dropped(x)
-        return Projection(dropped: dropped, product: dropped.projected([input.weight.tensor])[0])
+        guard let start = input.start else {
+            return Projection(dropped: dropped, product: dropped.projected([input.weight.tensor])[0])
+        }
+        guard input.drops else { return Projection(dropped: dropped, product: x.projected([matrices.down])[0]) }
+        // The start belongs to the layer, which uses the whole input.
+        let products = [dropped.projected([input.weight.tensor])[0], x.projected([start.tensor])[0]]
+        return Projection(dropped: dropped, product: .concatenated(products, dimension: -1))
     }
 
     /// The layer's output with the adapter's.
@@ -107,14 +136,23 @@ public final class LowRankAdapter: Sendable {
     func applied(to out: Tensor, _ low: Projection, weight: Tensor, factor: Tensor? = nil) -> Tensor {
         let product = low.product * Float(scale)
         guard let factor = (factor ?? self.factor(for: weight))?.cast(to: out.elementType) else {
-            return out.addingProjection(of: product, output.tensor)
+            return out.addingProjection(of: product, matrices.up)
         }
         guard input.drops else {
-            return out.addingProjection(of: product, output.tensor) * factor
+            return out.addingProjection(of: product, matrices.up) * factor
         }
         // Only the adapter uses the input after dropout: the layer itself uses the whole input.
-        let plain = low.dropped.projected([weight], outputType: out.elementType)[0]
-        let added = product.projected([output.tensor], outputType: out.elementType)[0]
+        var (out, plain) = (out, low.dropped.projected([weight], outputType: out.elementType)[0])
+        var own = product
+        if let first = input.start, let start {
+            let dimension = product.rank - 1
+            own = product.narrowed(dimension, to: 0..<rank).contiguous()
+            let first = low.dropped.projected([first.tensor])[0] * Float(scale)
+            plain = plain.addingProjection(of: first, start.tensor)
+            let rest = product.narrowed(dimension, to: rank..<product.shape[dimension]).contiguous()
+            out = out.addingProjection(of: rest, start.tensor)
+        }
+        let added = own.projected([output.tensor], outputType: out.elementType)[0]
         return out + (plain + added) * factor - plain
     }
 
@@ -135,7 +173,8 @@ public final class LowRankAdapter: Sendable {
     ///   - scaled: Whether DoRA's magnitude is in it too.
     /// - Returns: The sum.
     public func merged(into weight: Tensor, scaled: Bool = true) -> Tensor {
-        let (a, b) = (input.weight.tensor.detached, output.tensor.detached)
+        let (down, up) = matrices
+        let (a, b) = (down.detached, up.detached)
         let product = b.cast(to: .float32).matrixProduct(a.cast(to: .float32))
         let whole = weight.detached.dequantized.cast(to: .float32) + product * Float(scale)
         guard scaled, let magnitude else { return whole }

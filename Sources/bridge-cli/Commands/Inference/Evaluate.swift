@@ -21,6 +21,7 @@ struct Evaluate: ParsableCommand {
                 --data test.jsonl --json
               bridge evaluate --megatron-path run --data test.jsonl --min-accuracy 0.95
               bridge evaluate --hf-model toy --data test.jsonl --loss
+              bridge evaluate --hf-model toy --loss --data prepared/train-0123456789ab
             """
     )
 
@@ -30,8 +31,8 @@ struct Evaluate: ParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "A JSON or JSONL file with conversations that end with an answer; for --loss also with input_ids and labels.",
-            valueName: "file"
+            "A JSON or JSONL file with conversations that end with an answer; for --loss also with input_ids and labels, or prepared data.",
+            valueName: "path"
         ),
         completion: .file(extensions: ["json", "jsonl"])
     )
@@ -70,6 +71,15 @@ struct Evaluate: ParsableCommand {
     var supervised: DataOptions.SupervisedTokens?
 
     @Option(
+        name: .customLong("roles-to-train"),
+        help: ArgumentHelp(
+            "Roles whose turns are supervised, for --loss, with commas: assistant, user, system, tool. (default: assistant)",
+            valueName: "roles"
+        )
+    )
+    var roles: DataOptions.TrainedRoles?
+
+    @Option(
         name: .customLong("seq-length"),
         help: ArgumentHelp(
             "Maximum tokens of a sample, for --loss; longer ones are truncated. (default: the model's)",
@@ -89,10 +99,13 @@ struct Evaluate: ParsableCommand {
         let given: [(option: String, isGiven: Bool, isOfLoss: Bool)] = [
             ("--max-new-tokens", maxNewTokens != nil, false), ("--min-accuracy", least != nil, false),
             ("--max-errors-shown", show != nil, false), ("--loss-mode", supervised != nil, true),
-            ("--seq-length", seqLength != nil, true),
+            ("--roles-to-train", roles != nil, true), ("--seq-length", seqLength != nil, true),
         ]
         if let wrong = given.first(where: { $0.isGiven && $0.isOfLoss != computesLoss }) {
             throw ValidationError("\(wrong.option) has no effect \(computesLoss ? "with" : "without") --loss")
+        }
+        if roles != nil, supervised == .full {
+            throw ValidationError("--roles-to-train has no effect with --loss-mode full, which trains all messages")
         }
         if let maxNewTokens, !(1...1_000_000).contains(maxNewTokens) {
             throw ValidationError("--max-new-tokens is \(maxNewTokens), expected 1 to 1000000")
@@ -104,7 +117,14 @@ struct Evaluate: ParsableCommand {
 
     func run() throws {
         let bridge = try model.bridge()
-        guard !computesLoss else { return try computeLoss(bridge) }
+        let isPrepared = PreparedData.isOne(data)
+        guard !computesLoss else { return try isPrepared ? computeLossOfPrepared(bridge) : computeLoss(bridge) }
+        guard !isPrepared else {
+            throw BridgeError(
+                .badArgument,
+                "--data is \(data), prepared data, whose answers are tokens; add --loss, or give the file that it was prepared from"
+            )
+        }
         let maxNewTokens = maxNewTokens ?? Self.defaultMaxNewTokens
         let questions = try AnswerFile(path: data, imageFolder: images.path)
         let processor = try bridge.processor()
@@ -165,20 +185,54 @@ struct Evaluate: ParsableCommand {
         guard section.datasetType != .hf else {
             throw BridgeError(.badArgument, "--data is \(data), expected a JSON or JSONL file")
         }
-        guard section.datasetType == .preloaded || supervised == nil else {
-            throw BridgeError(.badArgument, "--loss-mode has no effect on \(data), whose rows have labels; remove it")
+        guard section.datasetType == .preloaded || supervised == nil && roles == nil else {
+            let option = supervised == nil ? "--roles-to-train" : "--loss-mode"
+            throw BridgeError(.badArgument, "\(option) has no effect on \(data), whose rows have labels; remove it")
         }
         (section.trainDataPath, section.imageFolder) = (data, images.path)
         section.seqLength = seqLength ?? max(2, processor.decoder.seqLength)
         let encoder = SampleEncoder(
             processor: processor,
             lossMode: (supervised ?? .assistant).mode,
+            roles: roles?.roles ?? DataOptions.TrainedRoles.standard,
             options: try template.options(for: processor)
         )
         try LossEvaluation(
             model: try model.model(bridge, quantization: quantization.choice()),
             opener: DatasetOpener(section: section, encoder: encoder, seed: 0),
             isJSON: output.json
+        ).run()
+    }
+
+    /// The loss of prepared data, of which settings are not given again.
+    private func computeLossOfPrepared(_ bridge: AutoBridge) throws {
+        let given = [
+            ("--image-folder", images.imageFolder != nil), ("--loss-mode", supervised != nil),
+            ("--roles-to-train", roles != nil), ("--date", template.date != nil),
+        ]
+        if let option = given.first(where: \.1)?.0 {
+            throw BridgeError(
+                .badArgument,
+                "\(option) has no effect on \(data), whose samples were prepared before; remove the option"
+            )
+        }
+        let encoder = SampleEncoder(processor: try bridge.processor())
+        let source = try DataOptions.preparedSource(data, for: bridge, encoder)
+        guard !source.hasPairs else {
+            throw BridgeError(
+                .badArgument,
+                "\(data) has pairs of answers, of which a model has no single loss; expected data that was prepared from conversations or "
+                    + "tokens"
+            )
+        }
+        var section = Recipe.DatasetSection()
+        (section.datasetType, section.trainDataPath) = (.preloaded, data)
+        section.seqLength = seqLength ?? max(2, encoder.processor.decoder.seqLength)
+        try LossEvaluation(
+            model: try model.model(bridge),
+            opener: DatasetOpener(section: section, encoder: encoder, seed: 0),
+            isJSON: output.json,
+            source: source
         ).run()
     }
 

@@ -151,11 +151,33 @@ struct Train: ParsableCommand {
         )
         let outcome = try trainer.run { Interrupt.cancellation.isCancelled }
         printer.show(outcome, json: json)
-        if world.rank == 0, outcome.end == .done || outcome.end == .patience {
-            try pushing.push(CheckpointFollowUp.directory(of: resolved, iteration: outcome.iteration), isSilent: json)
-        }
         if let chromeTrace, world.rank == 0 { Output.printError("trace: \(chromeTrace), for https://ui.perfetto.dev") }
+        if world.rank == 0 { try push(outcome, of: resolved) }
         if outcome.end == .interrupted { throw ExitCode(130) }
+    }
+
+    /// Uploads the Hugging Face directory of a run that has ended, if requested.
+    ///
+    /// - Throws: `BridgeError` that tells what is complete, and how to upload it later.
+    private func push(_ outcome: Trainer.Outcome, of recipe: Recipe) throws {
+        guard let id = pushing.id else { return }
+        guard outcome.end == .done || outcome.end == .patience else {
+            return Output.printError(
+                "note: nothing was uploaded to \(id), because the run has not ended; resume it with the same command"
+            )
+        }
+        let directory = CheckpointFollowUp.directory(of: recipe, iteration: outcome.iteration)
+        do { try pushing.push(directory, isSilent: output.json) } catch let error as BridgeError
+            where error.code != .cancelled
+        {
+            throw BridgeError(
+                error.code,
+                "the run has ended and its checkpoints are complete, but \(directory) was not uploaded: \(error.message); when that is "
+                    + "solved, upload it with 'bridge hub upload \(id) \(directory)'",
+                names: error.names,
+                cause: error
+            )
+        }
     }
 
     /// Refuses before the run a trace that could not be written after it.
