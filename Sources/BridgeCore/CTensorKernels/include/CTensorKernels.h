@@ -25,6 +25,11 @@ void ctk_load_f32(float *target, const void *source, ctk_type type, size_t count
 // one becomes infinity, and NaN where the type has no infinity (E4M3), as PyTorch converts.
 void ctk_store_f32(void *target, const float *source, ctk_type type, size_t count);
 
+// Writes `blocks` blocks of 32 values in ggml's formats Q8_0 (34 bytes) and Q4_0 (18 bytes): a factor in float16, then the
+// quotients as integers of 8 and 4 bits, rounded as ggml's own code rounds them.
+void ctk_store_q8_0(void *target, const float *source, size_t blocks);
+void ctk_store_q4_0(void *target, const float *source, size_t blocks);
+
 // Multiplies `count` values by one factor.
 void ctk_scale_f32(float *values, float factor, size_t count);
 
