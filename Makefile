@@ -106,6 +106,7 @@ test-dist: dist deb
 test-peers: build
 	@scripts/setup-peers
 	@BRIDGE_PEERS_VENV=.venv-mlflow scripts/setup-peers requirements-mlflow.txt
+	@scripts/setup-llama
 	.venv-peers/bin/python -m unittest discover Tests/Peers
 	.venv-peers/bin/python Tests/Peers/run.py $(BRIDGE)
 	@scripts/cards --check $(BRIDGE)

@@ -18,7 +18,7 @@ struct Gemma3VLProcessor: ModelProcessor {
     /// The text of one image for the tower.
     private let sequence: String
     private let filter: ResizeFilter
-    private let normalization: PixelNormalization
+    let normalization: PixelNormalization
 
     init(_ provider: Gemma3VLProvider, files: ProcessorFiles) throws {
         tokenizer = files.tokenizer

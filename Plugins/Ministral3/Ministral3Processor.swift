@@ -19,8 +19,10 @@ struct Ministral3Processor: ModelProcessor {
     /// The side length in pixels of the largest image for the tower's positions.
     private let towerSize: Int
     private let filter: ResizeFilter
-    private let normalization: PixelNormalization
+    let normalization: PixelNormalization
     private let breakToken: String
+    /// The token at the end of each row of features.
+    let breakTokenID: Int
     private let endToken: String
 
     // The values of PixtralProcessor and PixtralImageProcessor, transformers 5.23.
@@ -33,7 +35,8 @@ struct Ministral3Processor: ModelProcessor {
         let image = try files.processor.text("image_token", classDefault: "[IMG]")
         breakToken = try files.processor.text("image_break_token", classDefault: "[IMG_BREAK]")
         endToken = try files.processor.text("image_end_token", classDefault: "[IMG_END]")
-        for token in [breakToken, endToken] { _ = try files.id(ofSpecial: token, role: "the row of an image") }
+        breakTokenID = try files.id(ofSpecial: breakToken, role: "the row of an image")
+        _ = try files.id(ofSpecial: endToken, role: "the row of an image")
         let id = try files.id(ofSpecial: image, role: "an image")
         guard id == provider.imageTokenID else {
             throw BridgeError(

@@ -55,7 +55,7 @@ let modules: [(name: String, uses: [String])] = [
         [
             "JSONTree", "TensorRuntime", "BridgeSupport", "TensorFiles", "TorchFiles", "ModelSchema",
             "CheckpointFormats",
-            "Recipes", "Network", "ModelPlugins", "Adapters", "CTensorKernels", "Yams",
+            "Recipes", "Network", "Processing", "Tokenizers", "ModelPlugins", "Adapters", "CTensorKernels", "Yams",
         ]
     ),
     (

@@ -235,8 +235,8 @@ public final class TrainingRun {
 
     /// The recipe of the run that wrote a checkpoint; nil for one that was converted.
     private static func storedRecipe(_ path: String) throws -> Recipe? {
-        let name = AutoBridge.runConfigurationPath(in: path)
-        guard Files.exists("\(path)/\(RunProgress.fileName)"), Files.exists(name) else { return nil }
+        guard Files.exists("\(path)/\(RunProgress.fileName)"), let name = AutoBridge.runConfigurationPath(in: path)
+        else { return nil }
         return try Recipe(yaml: String(decoding: Files.contents(of: name), as: UTF8.self), name: name)
     }
 

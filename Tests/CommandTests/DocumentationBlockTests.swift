@@ -22,7 +22,9 @@ import Testing
     ]
 
     /// Commands of other programs: the shell parses their lines, and nothing else is checked.
-    private static let programs: Set<String> = ["apt-get", "cc", "echo", "export", "python3", "swift", "tar"]
+    private static let programs: Set<String> = [
+        "apt-get", "cc", "echo", "export", "llama-cli", "python3", "swift", "tar",
+    ]
 
     @Test func everyBlockHasALanguageThatIsChecked() throws {
         let blocks = try CodeBlock.all()

@@ -108,9 +108,10 @@ import Testing
             let header = try JSON(parsing: Array(data[8..<8 + length])).object
             var tensors: [String: (type: String, shape: [Int], bytes: Data)] = [:]
             for (name, entry) in header ?? JSONObject() where name != "__metadata__" {
-                let offsets = try #require(entry["data_offsets"]?.array?.compactMap(\.integer))
+                let offsets = entry["data_offsets"]?.array?.compactMap(\.integer) ?? []
+                try #require(offsets.count == 2)
                 tensors[name] = (
-                    try #require(entry["dtype"]?.string), entry["shape"]?.array?.compactMap(\.integer) ?? [],
+                    entry["dtype"]?.string ?? "", entry["shape"]?.array?.compactMap(\.integer) ?? [],
                     data[8 + length + offsets[0]..<8 + length + offsets[1]]
                 )
             }

@@ -116,6 +116,26 @@ import Testing
             bench.state(name, iteration: 6).filter { $0.key.hasSuffix(".safetensors") }
         }
         #expect(tensors("whole").count >= 2 && tensors("again") == tensors("whole"))
+
+        // What `reshard` makes of it for four ranks continues in the same way, and so does what it makes of that.
+        for (source, name, options) in [
+            ("dist", "native", ["--tp", "2", "--pp", "2"]), ("native", "back", ["--format", "torch_dist"]),
+            ("back", "last", ["--pp", "2"]),
+        ] {
+            let paths = ["--megatron-path", bench.scratch.path(source), "--output", bench.scratch.path(name)]
+            let outcome = try BridgeProcess(["reshard"] + paths + options).wait()
+            #expect(outcome.status == 0 && !outcome.output.contains("skipped"), "\(outcome.output)\(outcome.errors)")
+            let load = "checkpoint.load=\(bench.scratch.path(name))"
+            let resumed = try BridgeProcess(bench.arguments("from-\(name)", load)).wait()
+            #expect(resumed.status == 0, "\(name): \(resumed.errors)")
+            #expect(try bench.steps("from-\(name)") == Array(bench.steps("whole").dropFirst(2)), "\(name)")
+            #expect(tensors("from-\(name)") == tensors("whole"), "\(name)")
+        }
+        // Megatron-Core finds the groups and the schedule that it stored.
+        let common = ["dist", "back"].map {
+            TemporaryDirectory.bytes(of: bench.scratch.path($0))["iter_0000002/common.pt"]
+        }
+        #expect(common[0] != nil && common[0] == common[1])
     }
 
     /// Two pieces in Megatron-Core's container, and the last one in Bridge's, from what `reshard` makes of the second.

@@ -371,13 +371,43 @@ class Comparison(Runner):
             shutil.copy(ours / name, theirs / name)
         (home / "core" / "latest_checkpointed_iteration.txt").write_text(str(HANDOVER), encoding="utf-8")
         again = self.train(home, model, "again", precision, f"checkpoint.load={home / 'core'}")
-        keys = ("iteration", "lm_loss", "grad_norm", "learning_rate", "consumed_samples")
-        if [[row[key] for key in keys] for row in again] != [[row[key] for key in keys] for row in whole[HANDOVER:]]:
+        if [numbers(row) for row in again] != [numbers(row) for row in whole[HANDOVER:]]:
             problems.append("the steps after the resume differ")
         for file in (home / "whole" / f"iter_{STEPS:07}").glob("*.safetensors"):
             one, other = load_file(file), load_file(home / "again" / f"iter_{STEPS:07}" / file.name)
             problems += [f"{name} differs at the end" for name in one if not same(one[name], other.get(name))]
-        return f"{len(keys)} kinds of numbers, {len(expected)} tensors", problems
+        problems += self.resharded(home, precision, layout, again)
+        return f"{len(NUMBERS)} kinds of numbers, {len(expected)} tensors", problems
+
+    def resharded(self, home, precision, layout, expected):
+        """The run of megatron-core continues from what `reshard` makes of it, and megatron-core's groups come back."""
+        native, back = home / "native", home / "back"
+        for folder in (native, back, home / "native-again", home / "native-again-log"):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.call("reshard", "--megatron-path", home / "core", "--output", native, "--tp", layout[1], "--pp", layout[0])
+        self.call("checkpoint", "check", native)
+        found = self.train(home, home / "model", "native-again", precision, f"checkpoint.load={native}")
+        problems = [] if [numbers(row) for row in found] == [numbers(row) for row in expected] else ["steps from native differ"]
+        for file in (home / "again" / f"iter_{STEPS:07}").glob("*.safetensors"):
+            one, other = load_file(file), load_file(home / "native-again" / f"iter_{STEPS:07}" / file.name)
+            problems += [f"{name} differs from native" for name in one if not same(one[name], other.get(name))]
+        self.call("reshard", "--megatron-path", native, "--output", back, "--format", "torch_dist")
+        iteration = f"iter_{HANDOVER:07}"
+        one, other = (groups_of(folder / iteration) for folder in (home / "core", back))
+        return problems + ([] if one == other else [f"the groups are {other}, expected {one}"])
+
+
+NUMBERS = ("iteration", "lm_loss", "grad_norm", "learning_rate", "consumed_samples")
+
+
+def numbers(row):
+    return [row[key] for key in NUMBERS]
+
+
+def groups_of(folder):
+    """The groups of the optimizer in a common state, without what they have only in memory."""
+    groups = torch.load(folder / "common.pt", weights_only=False)["optimizer"]["optimizer"]["param_groups"]
+    return [{key: value for key, value in group.items() if key != "params"} for group in groups]
 
 
 def same(one, other):

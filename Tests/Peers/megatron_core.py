@@ -2,7 +2,7 @@
 
 import multiprocessing
 import socket
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 import torch
 from runner import Failure
@@ -17,7 +17,8 @@ def free_port():
 # Each process is a copy of one that has these modules: to import them takes longer than what most processes do.
 MODULES = [
     "torch", "torch.distributed.checkpoint", "safetensors.torch", "megatron.core.parallel_state", "megatron.core.dist_checkpointing",
-    "megatron.core.models.gpt.gpt_model", "megatron.core.optimizer",
+    "megatron.core.models.gpt.gpt_model", "megatron.core.models.gpt.gpt_layer_specs", "megatron.core.optimizer",
+    "megatron.core.dist_checkpointing.strategies.filesystem_async",
 ]  # fmt: skip
 
 
@@ -41,6 +42,11 @@ def start(rank, world, port, tensor_size, pipeline_size):
     torch.cuda.current_device = lambda: torch.device("cpu")
     torch.cuda.synchronize = lambda *_: None
     torch.Tensor.cuda = lambda tensor, *_, **__: tensor
+    with suppress(ImportError):
+        from megatron.core.dist_checkpointing.strategies import filesystem_async
+
+        # What writers have written goes through a process that megatron-core spawns; it imports torch again, twice 5 s per save.
+        filesystem_async._results_queue = multiprocessing.get_context("fork").Manager().Queue()
     torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
     from megatron.core import parallel_state, tensor_parallel
 

@@ -23,8 +23,8 @@ from runner import binary
 COMPARISONS = [
     "compare_torch_dist.py", "compare_adapters.py", "compare_preferences.py", "compare_megatron.py", "compare_plugins.py",
     "compare_training.py", "compare_tracking.py", "compare_models.py", "compare_settings.py", "compare_conversions.py",
-    "compare_hub.py", "compare_quantized.py", "compare_tokenizers.py", "compare_added_tokens.py", "compare_prepared.py", "compare_parquet.py",
-    "compare_datasets.py", "compare_images.py",
+    "compare_hub.py", "compare_gguf.py", "compare_quantized.py", "compare_tokenizers.py", "compare_added_tokens.py",
+    "compare_prepared.py", "compare_parquet.py", "compare_datasets.py", "compare_images.py",
 ]  # fmt: skip
 
 

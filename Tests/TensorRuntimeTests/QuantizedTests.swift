@@ -54,7 +54,9 @@ import Testing
             var (expected, expectedScales): ([Int], [Float]) = ([], [])
             for first in stride(from: 0, to: columns, by: width) {
                 let group = values[row * columns + first..<row * columns + min(first + width, columns)]
-                let extreme = group.max { $0.magnitude < $1.magnitude } ?? 0
+                // Of two with the same magnitude it is the positive one.
+                let (low, high) = (min(group.min() ?? 0, 0), max(group.max() ?? 0, 0))
+                let extreme = -low > high ? low : high
                 let scale = ElementType.bfloat16.rounded(bits == 4 ? extreme / -8 : extreme.magnitude / 127)
                 expectedScales.append(scale)
                 expected += group.map {

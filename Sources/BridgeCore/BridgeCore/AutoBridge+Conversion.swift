@@ -65,12 +65,12 @@ extension AutoBridge {
         try NativeDestination(path: path, iteration: 0, overwrite: overwrite).check()
     }
 
-    /// The plan of an export of a checkpoint of this model.
+    /// The plan of an export of a checkpoint of this model, to a Hugging Face directory or to GGUF files.
     ///
     /// - Throws: `BridgeError` for parameters that are not accounted for.
     public func exportPlan(from path: String, options: ConversionOptions = ConversionOptions()) throws -> ConversionPlan
     {
-        try exporter(path, options).plan()
+        try plan(exporter(path, options))
     }
 
     /// Writes a Megatron checkpoint as a Hugging Face directory.

@@ -67,7 +67,7 @@ extension AutoBridge {
         let merged = try merged(model)
         var options = options
         options.dropsQuantisation = true
-        let plan = try merged.exporter(state, options).plan()
+        let plan = try merged.plan(merged.exporter(state, options))
         var report = try merged.exportCheckpoint(plan, to: destination, options: options)
         report.notes += adapters.notes
         return report

@@ -30,6 +30,9 @@ extension AutoBridge {
     /// The file with the recipe of a run's checkpoint.
     ///
     /// - Parameter directory: The directory of an iteration.
-    /// - Returns: Its path; the file need not exist.
-    public static func runConfigurationPath(in directory: String) -> String { RunConfiguration.path(in: directory) }
+    /// - Returns: Its path; nil for a checkpoint without one, which was converted or which another program trained.
+    public static func runConfigurationPath(in directory: String) -> String? {
+        let path = RunConfiguration.path(in: directory)
+        return RunConfiguration.hasRecipe(path) ? path : nil
+    }
 }

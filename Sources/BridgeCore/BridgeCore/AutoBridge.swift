@@ -220,6 +220,13 @@ public struct AutoBridge: Sendable {
     ///
     /// - Throws: `BridgeError` when the model has no tokenizer, or its files do not fit the model.
     public func processor() throws -> any ModelProcessor {
+        try model.processor(directory: existingProcessorDirectory())
+    }
+
+    /// The directory with the tokenizer.
+    ///
+    /// - Throws: `BridgeError` when the model has none.
+    func existingProcessorDirectory() throws -> String {
         guard let processorDirectory else {
             throw BridgeError(
                 .badArgument,
@@ -232,7 +239,7 @@ public struct AutoBridge: Sendable {
                 "\(checkpoint.path) has no tokenizer; give the directory of the Hugging Face model with --hf-model"
             )
         }
-        return try model.processor(directory: processorDirectory)
+        return processorDirectory
     }
 
     /// `config.json` made from the provider only.

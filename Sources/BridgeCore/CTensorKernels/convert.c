@@ -1,5 +1,6 @@
 #include "CTensorKernels.h"
 
+#include <math.h>
 #include <string.h>
 
 static inline float bits_to_float(uint32_t bits) {
@@ -151,6 +152,48 @@ void ctk_store_f32(void *target, const float *source, ctk_type type, size_t coun
 
 void ctk_scale_f32(float *values, float factor, size_t count) {
     for (size_t i = 0; i < count; i++) values[i] *= factor;
+}
+
+#define BLOCK 32
+
+// The factor of a block as float16.
+static inline void store_factor(uint8_t *target, float factor) { ctk_store_f32(target, &factor, CTK_FLOAT16, 1); }
+
+void ctk_store_q8_0(void *target, const float *source, size_t blocks) {
+    uint8_t *bytes = target;
+    for (size_t block = 0; block < blocks; block++, bytes += 2 + BLOCK, source += BLOCK) {
+        float largest = 0;
+        for (int i = 0; i < BLOCK; i++) largest = fabsf(source[i]) > largest ? fabsf(source[i]) : largest;
+        float factor = largest / 127;
+        float inverse = factor != 0 ? 1 / factor : 0;
+        store_factor(bytes, factor);
+        for (int i = 0; i < BLOCK; i++) bytes[2 + i] = (uint8_t)(int8_t)roundf(source[i] * inverse);
+    }
+}
+
+void ctk_store_q4_0(void *target, const float *source, size_t blocks) {
+    uint8_t *bytes = target;
+    for (size_t block = 0; block < blocks; block++, bytes += 2 + BLOCK / 2, source += BLOCK) {
+        float largest = 0, extreme = 0;
+        for (int i = 0; i < BLOCK; i++) {
+            if (fabsf(source[i]) > largest) {
+                largest = fabsf(source[i]);
+                extreme = source[i];
+            }
+        }
+        float factor = extreme / -8;
+        float inverse = factor != 0 ? 1 / factor : 0;
+        store_factor(bytes, factor);
+        for (int i = 0; i < BLOCK / 2; i++) {
+            // Statements of their own, so that no product and sum are rounded together.
+            float low = source[i] * inverse;
+            float high = source[i + BLOCK / 2] * inverse;
+            low += 8.5f;
+            high += 8.5f;
+            uint8_t first = (uint8_t)(low < 15 ? low : 15), second = (uint8_t)(high < 15 ? high : 15);
+            bytes[2 + i] = (uint8_t)(first | second << 4);
+        }
+    }
 }
 
 #define TILE 32

@@ -10,11 +10,22 @@ package struct PlannedFile: Sendable {
     package enum Part: Sendable {
         case bytes([UInt8])
         case tensor(TensorView)
+        case encoded(EncodedTensor)
 
         package var byteCount: Int {
             switch self {
             case .bytes(let bytes): bytes.count
             case .tensor(let view): view.byteCount
+            case .encoded(let tensor): tensor.byteCount
+            }
+        }
+
+        /// The elements that the part is made from; nil for bytes.
+        package var view: TensorView? {
+            switch self {
+            case .bytes: nil
+            case .tensor(let view): view
+            case .encoded(let tensor): tensor.view
             }
         }
     }
@@ -86,6 +97,8 @@ package struct PlannedFile: Sendable {
                 }
             case .tensor(let view):
                 try reader.read(view, at: piece.lowerBound - offsets[low], into: buffer)
+            case .encoded(let tensor):
+                try reader.read(tensor, at: piece.lowerBound - offsets[low], into: buffer)
             }
             low += 1
         }

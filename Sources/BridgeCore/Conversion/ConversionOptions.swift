@@ -21,6 +21,10 @@ public struct ConversionOptions: Sendable {
     public var writers: Int
     /// Whether Megatron-Core's container gets `integrity.json`, the SHA-256 of its files.
     public var writesIntegrity: Bool
+    /// Whether an export writes GGUF files, which llama.cpp loads, instead of a Hugging Face directory.
+    public var writesGGUF = false
+    /// The type of matrices in GGUF files; nil for that of the weights.
+    public var ggufType: GGUFType?
     /// Threads, progress and cancellation.
     public var context: RunContext
     /// Whether a `quantization_config` goes though the source's weights were not quantised, as of weights that were changed.

@@ -140,7 +140,7 @@ public struct ConversionPlan: Sendable {
             if let storage = storage as? any Confirmable { found[ObjectIdentifier(storage)] = storage }
         }
         sources.forEach(add)
-        for case .tensor(let view) in plannedFiles.lazy.flatMap(\.parts) {
+        for view in plannedFiles.lazy.flatMap(\.parts).compactMap(\.view) {
             for content in view.blocks.lazy.compactMap(\.content) {
                 add(content.tensor.storage)
                 add(content.scale?.factors.storage)

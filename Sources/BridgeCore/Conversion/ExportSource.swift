@@ -33,14 +33,19 @@ package struct ExportSource {
         notes = { try checkpoint.sideFileNotes() + checkpoint.notes + more }
     }
 
-    /// Parameters in memory.
-    package init(name: String, architecture: String, parameters: [GlobalParameter]) {
+    /// Parameters in memory, or of another source.
+    package init(
+        name: String,
+        architecture: String,
+        parameters: [GlobalParameter],
+        ledger: JSON = .object(JSONObject())
+    ) {
         self.name = name
         self.architecture = architecture
         self.parameters = parameters
         layout = RankLayout()
         hasForeignNames = false
-        ledger = .object(JSONObject())
+        self.ledger = ledger
         notes = { [] }
     }
 }

@@ -9,9 +9,9 @@ import TensorRuntime
 /// Plans the export of Megatron parameters to a Hugging Face directory like the one that they came from.
 package struct Exporter {
     package let source: ExportSource
-    let model: FamilyModel
+    package let model: FamilyModel
     let reference: HuggingFaceReference
-    let options: ConversionOptions
+    package let options: ConversionOptions
 
     package init(
         source: ExportSource,

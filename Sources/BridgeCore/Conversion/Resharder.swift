@@ -39,12 +39,12 @@ package struct Resharder {
                 "\(checkpoint.path) needs the plugin of its model to be written in another container"
             )
         }
-        let parameters = try (model.map { try checkpoint.parameters(of: $0) } ?? checkpoint.parameters).map {
-            parameter in
-            var parameter = parameter
-            if let type = options.elementType { parameter.view = parameter.view.cast(to: type) }
-            return parameter
-        }
+        let parameters = try withoutPadding(model.map { try checkpoint.parameters(of: $0) } ?? checkpoint.parameters)
+            .map { parameter in
+                var parameter = parameter
+                if let type = options.elementType { parameter.view = parameter.view.cast(to: type) }
+                return parameter
+            }
         // Megatron Bridge would add A and B to the weights that they were taken from.
         if options.container == .torchDist, parameters.contains(where: { TrainedNames.isStart($0.name) }) {
             throw BridgeError(
@@ -64,7 +64,7 @@ package struct Resharder {
         var ledger = Ledger()
         ledger.mapped = parameters.map(\.name)
         let run = CheckpointRun(checkpoint)
-        let optimizer = try checkpoint.optimizerParameters()
+        let optimizer = Self.placed(try checkpoint.optimizerParameters(), like: parameters)
         let others =
             try run.sharedFiles.map { name in
                 PlannedFile.copy(name: name, of: try CarriedFiles.open(name, in: checkpoint.path))
@@ -83,13 +83,15 @@ package struct Resharder {
         switch options.container {
         case .native:
             // Without progress no run resumes, so the state of an optimizer would be of no use.
-            let isResumable = run.isOwn || checkpoint.container == .native
+            let continued = optimizer.isEmpty ? [] : try run.continuedFiles()
+            let isResumable = run.isOwn || checkpoint.container == .native || !continued.isEmpty
+            let groups = continued.isEmpty ? nil : try run.groups(optimizer)
             return try planner(.native).plan(
                 lines,
                 optimizer: isResumable ? optimizer : [],
                 ledger: ledger,
-                notes: notes + (isResumable ? [] : checkpoint.notes),
-                otherFiles: others + settings(of: run, layout.layout)
+                notes: notes + (isResumable ? groups.map(Self.notes) ?? [] : checkpoint.notes),
+                otherFiles: others + continued + settings(of: run, layout.layout)
             )
         case .torchDist:
             let groups = try run.groups(optimizer)
@@ -115,9 +117,37 @@ package struct Resharder {
                 ledger: ledger,
                 notes: notes + (configuration?.notes ?? [])
                     + (optimizer.isEmpty ? checkpoint.notes : Self.notes(on: groups)),
-                otherFiles: others + (megatron ?? relabelledConfiguration(layout.layout))
+                otherFiles: others.filter { $0.name != CheckpointRun.groupsName }
+                    + (megatron ?? relabelledConfiguration(layout.layout))
                     + (run.isOwn ? run.settings(layout.layout, for: .torchDist) : [])
             )
+        }
+    }
+
+    /// The parameters with the size of the vocabulary itself, which a native checkpoint stores.
+    private func withoutPadding(_ parameters: [GlobalParameter]) throws -> [GlobalParameter] {
+        guard options.container == .native, checkpoint.container == .torchDist, let model else { return parameters }
+        let style = checkpoint.carriesSource ? checkpoint.manifest.style : .transformers
+        let entries = Dictionary(try model.table(style).entries.map { ($0.megatron, $0) }) { first, _ in first }
+        return parameters.map { parameter in
+            var parameter = parameter
+            if let entry = entries[parameter.name] { parameter.view = entry.withoutPadding(parameter.view) }
+            return parameter
+        }
+    }
+
+    /// Values of the optimizer, divided like their parameters and with as many rows.
+    private static func placed(_ optimizer: [GlobalParameter], like parameters: [GlobalParameter]) -> [GlobalParameter]
+    {
+        let own = Dictionary(parameters.map { ($0.name, $0) }) { first, _ in first }
+        return optimizer.map { value in
+            // `optimizer.KIND.PARAMETER`
+            let name = value.name.split(separator: ".", maxSplits: 2).last.map(String.init) ?? value.name
+            guard var placed = own[name] else { return value }
+            let height = placed.view.height
+            (placed.name, placed.view) = (value.name, value.view)
+            if placed.split == .vocabulary, height < value.view.height { placed.view = value.view.rows(0..<height) }
+            return placed
         }
     }
 

@@ -28,6 +28,15 @@ extension RunConfiguration {
         return json
     }
 
+    /// Whether a `run_config.yaml` has the settings of a run, and not of its model alone.
+    ///
+    /// - Parameter path: The file; one that cannot be read has them, so that its reader reports why.
+    /// - Returns: Whether it has.
+    package static func hasRecipe(_ path: String) -> Bool {
+        guard Files.exists(path) else { return false }
+        do { return try section("train", of: path) != nil } catch { return true }
+    }
+
     /// The parser recurses for each level.
     private static func checkDepth(_ text: String, name: String) throws {
         var (opened, indent, isIndent) = (0, 0, true)

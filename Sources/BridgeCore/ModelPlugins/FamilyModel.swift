@@ -126,13 +126,29 @@ package struct FamilyModel {
         return open(bridge)
     }
 
-    /// The processor of text and images, from the files in a directory.
-    package func processor(directory: String) throws -> any ModelProcessor {
-        let files = try ProcessorFiles(
+    /// The files of the tokenizer and the processor in a directory.
+    package func processorFiles(directory: String) throws -> ProcessorFiles {
+        try ProcessorFiles(
             directory: directory,
             hasProcessor: !bridge.processorSettings.isEmpty,
             tokenizerClass: bridge.tokenizerClass
         )
+    }
+
+    /// The model as llama.cpp has it.
+    package func gguf(files: ProcessorFiles) throws -> GGUFModel {
+        func open<Bridge: ModelBridge>(_ bridge: Bridge) throws -> GGUFModel {
+            guard let provider = provider as? Bridge.Provider else {
+                throw BridgeError(.badPlugin, "the plugin \(bridge.name) was given another family's provider")
+            }
+            return try bridge.gguf(of: provider, files: files)
+        }
+        return try open(bridge)
+    }
+
+    /// The processor of text and images, from the files in a directory.
+    package func processor(directory: String) throws -> any ModelProcessor {
+        let files = try processorFiles(directory: directory)
         func open<Bridge: ModelBridge>(_ bridge: Bridge) throws -> (any ModelProcessor)? {
             guard let provider = provider as? Bridge.Provider else {
                 throw BridgeError(.badPlugin, "the plugin \(bridge.name) was given another family's provider")

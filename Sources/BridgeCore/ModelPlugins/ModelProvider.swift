@@ -112,6 +112,15 @@ public protocol ModelBridge: Sendable {
     /// - Throws: `BridgeError` for settings that are wrong, or that do not fit the model.
     func processor(for provider: Provider, files: ProcessorFiles) throws -> (any ModelProcessor)?
 
+    /// The model as llama.cpp has it: the keys and the names of tensors of its GGUF files.
+    ///
+    /// - Parameters:
+    ///   - provider: The model.
+    ///   - files: The tokenizer and the processor.
+    /// - Returns: The description.
+    /// - Throws: `BridgeError` for a family that llama.cpp does not have.
+    func gguf(of provider: Provider, files: ProcessorFiles) throws -> GGUFModel
+
     /// The keys of the processor's files, by file; none for a family that reads text only.
     var processorSettings: [SettingsTable] { get }
 
@@ -147,6 +156,14 @@ extension ModelBridge {
     public var recipes: [RecipeTemplate] { [] }
     /// This family reads text only.
     public func processor(for provider: Provider, files: ProcessorFiles) throws -> (any ModelProcessor)? { nil }
+    /// Refuses, because llama.cpp's names of this family's tensors are not known.
+    public func gguf(of provider: Provider, files: ProcessorFiles) throws -> GGUFModel {
+        throw BridgeError(
+            .unsupportedArchitecture,
+            "models of the family \(name) cannot be written as GGUF: its plugin does not describe how llama.cpp has them; "
+                + "write a Hugging Face directory, and convert it with llama.cpp's own converter"
+        )
+    }
     /// This family reads text only.
     public var processorSettings: [SettingsTable] { [] }
     /// A `tokenizer.json` is used as it is.

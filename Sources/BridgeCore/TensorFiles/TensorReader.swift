@@ -18,6 +18,8 @@ public final class TensorReader {
     private var transposedBytes = AlignedBuffer(byteCount: 0)
     private var factors: [ObjectIdentifier: [Int: [Float]]] = [:]
 
+    private var numbers = AlignedBuffer(byteCount: 0)
+    private var encoded = AlignedBuffer(byteCount: 0)
     private var pages = AlignedBuffer(byteCount: 0)
     private let readsOnce: Bool
 
@@ -26,6 +28,13 @@ public final class TensorReader {
     /// - Parameter readsOnce: Whether the stored bytes are not read again soon: then those of files that are not in the
     ///   page cache bypass it. A conversion writes past the page cache too, and leaves its content to other programs.
     public init(readsOnce: Bool = false) { self.readsOnce = readsOnce }
+
+    /// Memory for the elements of blocks and for what they become.
+    func encodingBuffers(floats: Int, bytes: Int) -> (UnsafeMutablePointer<Float>, UnsafeMutableRawPointer) {
+        numbers.grow(to: floats * 4)
+        encoded.grow(to: bytes)
+        return (numbers.bytes.assumingMemoryBound(to: Float.self), encoded.bytes)
+    }
 
     private func copy(_ storage: any ByteStorage, at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
         guard readsOnce, let storage = storage as? any UncachedReadable else {

@@ -48,8 +48,9 @@ public final class RunMonitor {
     /// The number of steps in the settings of the newest checkpoint.
     private static func stepCount(of directory: String) -> Int? {
         guard let newest = (try? ResumePoint(in: directory))?.path else { return nil }
-        let file = AutoBridge.runConfigurationPath(in: newest)
-        guard let bytes = try? Files.contents(of: file, limit: 16 << 20) else { return nil }
+        guard let file = AutoBridge.runConfigurationPath(in: newest),
+            let bytes = try? Files.contents(of: file, limit: 16 << 20)
+        else { return nil }
         return try? Recipe(yaml: String(decoding: bytes, as: UTF8.self), name: file).train.trainIters
     }
 

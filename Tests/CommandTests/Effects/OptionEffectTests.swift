@@ -53,6 +53,34 @@ import Testing
         #expect(FileManager.default.fileExists(atPath: "\(output)/__0_2.distcp"))
     }
 
+    /// Options of one format of an export beside the other.
+    @Test func optionsOfAnotherExportAreRefused() throws {
+        let output = scratch.path("out")
+        let export = ["convert", "export", "--hf-path", output]
+        let model = ["--hf-model", directory("mistral")]
+        for (options, words) in [
+            (["--gguf-type", "q8_0", "--megatron-path", "a"], "--gguf-type has no effect with --format hf"),
+            (model, "--megatron-path is missing"),
+            (["--format", "gguf"], "--format gguf needs --megatron-path or --hf-model"),
+            (model + ["--format", "gguf", "--dtype", "float32"], "--dtype has no effect with --format gguf"),
+            (model + ["--format", "gguf", "--gguf-type", "q5_0"], "'q5_0' is invalid for '--gguf-type <type>'"),
+        ] {
+            expect(try BridgeProcess(export + options).wait(), failsWith: 64, mentioning: words)
+        }
+        let plan = try BridgeProcess(export + model + ["--format", "gguf", "--dry-run"]).wait()
+        #expect(plan.status == 0 && plan.output.contains("model-BF16.gguf"), "\(plan.output) \(plan.errors)")
+        #expect(!FileManager.default.fileExists(atPath: output))
+        for more in [[], ["--overwrite", "--gguf-type", "f16"]] {
+            let outcome = try BridgeProcess(export + model + ["--format", "gguf"] + more).wait()
+            #expect(
+                outcome.status == 0 && outcome.output.contains("llama-cli -m"),
+                "\(outcome.output) \(outcome.errors)"
+            )
+        }
+        // The second one has replaced the first.
+        #expect(try FileManager.default.contentsOfDirectory(atPath: output) == ["model-F16.gguf"])
+    }
+
     @Test func aDateThatTheTemplateDoesNotWriteIsWarnedOf() throws {
         let prompt = ["--prompt", "a", "--date", "2025-03-09"]
         let outcome = try generate("mistral", prompt)

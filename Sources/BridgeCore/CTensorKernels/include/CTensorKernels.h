@@ -29,6 +29,11 @@ void ctk_store_f32(void *target, const float *source, ctk_type type, size_t coun
 // `first` on.
 void ctk_unpack(void *target, const void *source, size_t first, size_t count, unsigned bits);
 
+// Writes `blocks` blocks of 32 values in ggml's formats Q8_0 (34 bytes) and Q4_0 (18 bytes): a factor in float16, then the
+// quotients as integers of 8 and 4 bits, rounded as ggml's own code rounds them.
+void ctk_store_q8_0(void *target, const float *source, size_t blocks);
+void ctk_store_q4_0(void *target, const float *source, size_t blocks);
+
 // Multiplies `count` values by one factor.
 void ctk_scale_f32(float *values, float factor, size_t count);
 
@@ -171,7 +176,7 @@ typedef struct ctk_quantized {
     size_t group;  // 32, 64, a multiple of 128, or at least `columns`
 } ctk_quantized;
 
-// Products are rounded together for so many columns at the most.
+// The most columns whose products are summed as whole numbers.
 #define CTK_QUANTIZED_BLOCK 128
 
 // Makes `rows` rows of numbers and factors from rows of x, `x_stride` elements apart. Each number is the nearest one, half to

@@ -129,10 +129,11 @@ public struct HuggingFaceDirectory: Sendable {
     package static func checkReplaceable(_ path: String) throws {
         guard Files.kind(of: path) == .directory else { return }
         let names = try Files.list(path)
-        guard names.isEmpty || Style.allCases.contains(where: { names.contains($0.configurationName) }) else {
+        let isModel = Style.allCases.contains { names.contains($0.configurationName) }
+        guard isModel || names.allSatisfy({ $0.hasSuffix(".gguf") }) else {
             throw BridgeError(
                 .destinationTaken,
-                "\(path) is not empty and no directory with a Hugging Face model; choose another directory"
+                "\(path) is not empty and no directory with a Hugging Face model or GGUF files; choose another directory"
             )
         }
     }

@@ -4,6 +4,7 @@ import JSONTree
 import Recipes
 import TensorFiles
 import TensorRuntime
+import TorchFiles
 
 /// The run that a checkpoint is of, for one that is written in another layout or container.
 struct CheckpointRun {
@@ -13,6 +14,8 @@ struct CheckpointRun {
 
     /// The file of a run's own progress.
     private static let progressName = "train_state.json"
+    /// The groups of the optimizer of another program's run, which no recipe describes.
+    static let groupsName = "optimizer_groups.pt"
 
     private var progressPath: String { Files.join(checkpoint.path, Self.progressName) }
 
@@ -24,7 +27,7 @@ struct CheckpointRun {
     /// - Throws: `BridgeError` for a damaged file.
     func recipe() throws -> Recipe? {
         let path = RunConfiguration.path(in: checkpoint.path)
-        guard isOwn, Files.exists(path) else { return nil }
+        guard isOwn, RunConfiguration.hasRecipe(path) else { return nil }
         let text = try Files.contents(of: path, limit: RunConfiguration.largestFile)
         return try Recipe(yaml: String(decoding: text, as: UTF8.self), name: path)
     }
@@ -48,7 +51,9 @@ struct CheckpointRun {
     /// - Throws: `BridgeError` for a damaged file.
     func groups(_ optimizer: [GlobalParameter]) throws -> OptimizerGroups? {
         guard !optimizer.isEmpty else { return nil }
-        guard let recipe = try recipe() else { return try checkpoint.torchDist?.optimizerGroups() }
+        guard let recipe = try recipe() else {
+            return try checkpoint.torchDist.map { try $0.optimizerGroups() } ?? continuedGroups()
+        }
         let progress = try progress()
         let ranks = Set(optimizer.map(\.view.shape.count))
         return MegatronRunState(
@@ -57,6 +62,40 @@ struct CheckpointRun {
             optimizerSteps: try count("optimizer_steps"),
             recipe: recipe
         ).groups(hasMatrices: ranks.contains { $0 > 1 }, hasVectors: ranks.contains { $0 <= 1 })
+    }
+
+    /// The groups that ``continuedFiles()`` stored.
+    private func continuedGroups() throws -> OptimizerGroups? {
+        let path = Files.join(checkpoint.path, Self.groupsName)
+        guard Files.exists(path) else { return nil }
+        return try OptimizerGroups(TorchArchive(FileStorage(path: path), name: path, globals: .listed([])).content)
+    }
+
+    /// What a native checkpoint gets of the run of another program besides its tensors: its progress, from which a run of Bridge
+    /// resumes, and the groups of its optimizer, for Megatron-Core.
+    ///
+    /// - Returns: The files; empty for a run of Bridge, and for a checkpoint without steps.
+    /// - Throws: `BridgeError` for a damaged file.
+    func continuedFiles() throws -> [PlannedFile] {
+        guard let directory = checkpoint.torchDist, try recipe() == nil,
+            let progress = try TrainStateFile.read(directory), progress.step > 0
+        else { return [] }
+        let groups = try directory.optimizerGroups()
+        var files: [PlannedFile] = []
+        if !isOwn {
+            let counts = JSONObject([
+                ("iteration", JSON(progress.step)), ("consumed_samples", JSON(progress.consumedSamples)),
+                ("optimizer_steps", JSON(groups?.steps ?? progress.step)), ("skipped_iterations", JSON(0)),
+                ("nan_iterations", JSON(0)),
+            ])
+            files.append(.literal(name: Self.progressName, JSON.object(counts).text()))
+        }
+        if let groups {
+            let state = CommonState(iteration: progress.step, hasOptimizer: true, groups: groups)
+            let bytes = try TorchArchive.bytes(of: state.graph(isInList: false), prefix: "optimizer_groups")
+            files.append(.literal(name: Self.groupsName, bytes))
+        }
+        return files
     }
 
     private func count(_ key: String) throws -> Int {

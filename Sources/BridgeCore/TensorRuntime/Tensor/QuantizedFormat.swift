@@ -19,13 +19,13 @@ public struct QuantizedFormat: Sendable, Hashable {
         self.groupSize = groupSize
     }
 
-    /// Whether rows of so many columns have whole groups.
+    /// Whether rows of this number of columns have whole groups.
     public func divides(_ columns: Int) -> Bool { columns > 0 && columns % (groupSize ?? columns) == 0 }
 
-    /// The columns of a group in rows of so many columns.
+    /// The columns of a group in rows of this number of columns.
     func groupWidth(_ columns: Int) -> Int { groupSize ?? columns }
 
-    /// The groups of a row of so many columns.
+    /// The groups of a row of this number of columns.
     public func groupCount(_ columns: Int) -> Int { columns / max(groupWidth(columns), 1) }
 
     /// The bytes of the numbers of a row: whole words of 32 bits, as compressed-tensors packs them.

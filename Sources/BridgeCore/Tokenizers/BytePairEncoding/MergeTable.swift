@@ -57,6 +57,14 @@ struct MergeTable: Sendable {
         return slot
     }
 
+    /// The merges, lowest rank first; those of one rank in the order of their tokens.
+    var ordered: [(left: Int32, right: Int32, result: Int32)] {
+        let used = zip(keys, values).filter { $0.0 != Self.empty }.map { (rank: $1 >> 32, key: $0, value: $1) }
+        return used.sorted { ($0.rank, $0.key) < ($1.rank, $1.key) }.map { _, key, value in
+            (Int32(truncatingIfNeeded: key >> 32), Int32(truncatingIfNeeded: key), Int32(truncatingIfNeeded: value))
+        }
+    }
+
     /// The merge of two neighbours as rank in the upper half and result in the lower, or `UInt64.max` for none.
     @inline(__always)
     func packed(_ left: Int32, _ right: Int32) -> UInt64 {

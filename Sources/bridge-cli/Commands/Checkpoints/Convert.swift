@@ -17,6 +17,8 @@ struct Convert: ParsableCommand {
               bridge convert --hf-model gemma-3-27b-it --megatron-path gemma --tp 8 --pp 2
               bridge convert import --hf-model toy --megatron-path out --dry-run
               bridge convert export --megatron-path megatron/ministral --hf-path exported
+              bridge convert export --hf-model gemma-3-4b-it --hf-path gemma-gguf \\
+                --format gguf --gguf-type q8_0
             """,
         subcommands: [Import.self, Export.self],
         defaultSubcommand: Import.self
@@ -130,14 +132,17 @@ struct Import: ParsableCommand {
     }
 }
 
-/// Megatron to Hugging Face.
+/// Megatron to Hugging Face, or either to GGUF.
 struct Export: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Megatron to Hugging Face.",
+        abstract: "Megatron to Hugging Face, or either of them to GGUF for llama.cpp.",
         discussion: """
             The checkpoint contains all that is needed. If no weight has changed, the output equals the imported directory \
             byte for byte, except for files that the import skipped. The adapters of a LoRA or DoRA run are merged into \
             its base model. 'bridge checkpoint check' finds damaged files.
+
+            With --format gguf it writes model-TYPE.gguf, and for a model with images mmproj-TYPE.gguf, of the checkpoint, or \
+            without --megatron-path of the Hugging Face model itself.
 
             EXAMPLES:
               bridge convert export --megatron-path toy-megatron --hf-path toy-again
@@ -145,6 +150,9 @@ struct Export: ParsableCommand {
                 --hf-path toy-f32 --dtype float32
               bridge convert export --megatron-path tuned-megatron --hf-path tuned \\
                 --push-to-hub me/tuned
+              bridge convert export --megatron-path tuned-megatron --hf-path tuned-gguf \\
+                --format gguf --gguf-type q8_0
+              bridge convert export --hf-model toy --hf-path toy-gguf --format gguf
             """
     )
 
@@ -167,7 +175,7 @@ struct Export: ParsableCommand {
         ),
         completion: .directory
     )
-    var megatronPath: String
+    var megatronPath: String?
 
     @Option(
         name: .customLong("hf-path"),
@@ -176,13 +184,59 @@ struct Export: ParsableCommand {
     )
     var hfPath: String
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp("hf, a Hugging Face directory, or gguf, the files that llama.cpp loads.", valueName: "name")
+    )
+    var format = ExportFormat.huggingFace
+
+    @Option(
+        name: .customLong("gguf-type"),
+        help: ArgumentHelp(
+            "The type of matrices in GGUF files: f32, f16, bf16, q8_0 or q4_0. (default: as stored)",
+            valueName: "type"
+        )
+    )
+    var ggufType: MatrixType?
+
     @OptionGroup var pushing: PushOptions
     @OptionGroup var arguments: ConversionArguments
     @OptionGroup var plugins: ModelPluginOptions
     @OptionGroup var output: RunOptions
 
+    func validate() throws {
+        if format == .huggingFace {
+            guard ggufType == nil else {
+                throw ValidationError("--gguf-type has no effect with --format hf, expected gguf")
+            }
+            guard megatronPath != nil else {
+                throw ValidationError("--megatron-path is missing; only --format gguf reads a Hugging Face model alone")
+            }
+        } else {
+            guard arguments.elementType == nil else {
+                throw ValidationError("--dtype has no effect with --format gguf; use --gguf-type")
+            }
+            guard megatronPath != nil || hfModel != nil else {
+                throw ValidationError("--format gguf needs --megatron-path or --hf-model")
+            }
+        }
+    }
+
+    /// The library's options.
+    private func options(_ context: RunContext) -> ConversionOptions {
+        var options = arguments.options(context: context)
+        (options.writesGGUF, options.ggufType) = (format == .gguf, ggufType?.ggufType)
+        return options
+    }
+
     /// The model whose names, files and order are used: that of --hf-model, otherwise of the checkpoint.
     private func source(_ catalog: PluginCatalog) throws -> AutoBridge {
+        guard let megatronPath else {
+            let model = hfModel ?? ""
+            return try arguments.dryRun
+                ? HubDirectory.planning(model, catalog)
+                : AutoBridge.fromHF(HubDirectory.resolve(model), catalog: catalog)
+        }
         if !Files.exists(megatronPath),
             let repository = HubRepository(meantBy: megatronPath)
         {
@@ -203,19 +257,21 @@ struct Export: ParsableCommand {
     func run() throws {
         if !arguments.dryRun { try pushing.check() }
         try Destination.check(hfPath, against: [hfModel, megatronPath])
-        if !arguments.dryRun { output.say("🔄 Starting export: \(megatronPath) -> \(hfPath)") }
+        let start = megatronPath ?? hfModel ?? ""
+        if !arguments.dryRun { output.say("🔄 Starting export: \(start) -> \(hfPath)") }
         let catalog = try plugins.catalog()
         let bridge = try source(catalog)
         let report = try output.watched { context in
-            let options = arguments.options(context: context)
-            if AutoBridge.holdsAdapter(megatronPath), !arguments.dryRun {
+            let options = options(context)
+            if let megatronPath, AutoBridge.holdsAdapter(megatronPath), !arguments.dryRun {
                 output.say("🧩 The checkpoint contains adapters; they are merged into the weights of their base model")
                 let engine = CPUEngine(threadCount: output.threads.count)
                 return Optional(
                     try bridge.exportMerged(from: megatronPath, to: hfPath, on: engine, options: options)
                 )
             }
-            let plan = try bridge.exportPlan(from: megatronPath, options: options)
+            let plan =
+                try megatronPath.map { try bridge.exportPlan(from: $0, options: options) } ?? bridge.ggufPlan(options)
             guard !arguments.dryRun else {
                 try AutoBridge.checkExport(to: hfPath, overwrite: arguments.overwrite)
                 var printer = PlanPrinter(plan: plan, context: context, json: output.json)
@@ -223,11 +279,11 @@ struct Export: ParsableCommand {
                 printer.show()
                 return nil as ConversionReport?
             }
-            output.say("📂 Found Megatron checkpoint: \(plan.source)")
+            output.say("📂 Found \(megatronPath == nil ? "model" : "Megatron checkpoint"): \(plan.source)")
             output.say(
                 "📥 Loading \(bridge.architecture), \(plan.ledger.mapped.count) parameters, \(ByteFormat.text(plan.byteCount))"
             )
-            output.say("📤 Exporting to HuggingFace format...")
+            output.say("📤 Exporting to \(format == .gguf ? "GGUF" : "HuggingFace") format...")
             return try bridge.exportCheckpoint(plan, to: hfPath, options: options)
         }
         guard let report else { return }
@@ -236,9 +292,31 @@ struct Export: ParsableCommand {
             structure: "📁 Export structure:"
         )
         try pushing.push(hfPath, isSilent: output.json)
-        let kind = bridge.architecture.hasSuffix("ForCausalLM") ? "AutoModelForCausalLM" : "AutoModelForImageTextToText"
         output.say("🔍 You can now load this model with:")
+        guard format == .huggingFace else {
+            let files = report.files.map(\.name)
+            let images = files.first { $0.hasPrefix("mmproj") }.map { " --mmproj \(hfPath)/\($0)" } ?? ""
+            return output.say("   llama-cli -m \(hfPath)/\(files.first ?? "")\(images)")
+        }
+        let kind = bridge.architecture.hasSuffix("ForCausalLM") ? "AutoModelForCausalLM" : "AutoModelForImageTextToText"
         output.say("   from transformers import \(kind)")
         output.say("   model = \(kind).from_pretrained(\"\(hfPath)\")")
     }
+}
+
+/// What an export writes.
+enum ExportFormat: String, ExpressibleByArgument, CaseIterable {
+    case huggingFace = "hf"
+    case gguf
+}
+
+/// The types of matrices in GGUF files.
+enum MatrixType: String, ExpressibleByArgument, CaseIterable {
+    case f32
+    case f16
+    case bf16
+    case q8 = "q8_0"
+    case q4 = "q4_0"
+
+    var ggufType: GGUFType? { GGUFType(rawValue: rawValue) }
 }
