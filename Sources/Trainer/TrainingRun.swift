@@ -182,6 +182,9 @@ public final class TrainingRun {
                 parallelism: parallelism,
                 quantization: recipe.quantization
             )
+            if let choice = recipe.quantization {
+                for sentence in QuantizationSummary(model.parameters, choice).sentences { logger.notice("\(sentence)") }
+            }
         }
         try model.freeze(by: recipe)
         adapters = try bridge.startAdapters(

@@ -70,6 +70,25 @@ import Testing
         #expect(notes("embed_tokens.weight") == "none")
     }
 
+    @Test func anExceptionForNothingIsRefused() throws {
+        let outcome = try quantize(
+            scratch.path("out"),
+            "--bits",
+            "8",
+            "--group-size",
+            "32",
+            "--exception",
+            "model.layers.0.*=none"
+        )
+        #expect(outcome.status == 1 && outcome.sentence.contains("fits no matrix of the model"), "\(outcome.errors)")
+        let words = ["--prompt", "a", "--quantize", "int8", "--quantize-exception", "*.nope=none"]
+        let generated = try BridgeProcess(["generate", "--hf-model", model] + words).wait()
+        #expect(
+            generated.sentence.contains("such as language_model.embedding.word_embeddings.weight"),
+            "\(generated.errors)"
+        )
+    }
+
     @Test(arguments: [
         (["quantize", "MODEL", "OUT", "--bits", "5"], "--bits is 5, expected 8 or 4"),
         (

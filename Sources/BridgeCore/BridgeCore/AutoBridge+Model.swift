@@ -37,6 +37,7 @@ extension AutoBridge {
     ) throws -> any CausalModel {
         try type(of: model.provider).checkRuns()
         let parameters = try accountedFor(path)
+        try quantization?.checkExceptions(parameters.map(\.entry.megatron))
         let stored = Set(parameters.map(\.view.elementType).filter(\.isFloatingPoint))
         let type = elementType ?? (stored == [.bfloat16] ? .bfloat16 : .float32)
         guard type == .bfloat16 || type == .float32 else {

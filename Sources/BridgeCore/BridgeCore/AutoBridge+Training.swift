@@ -5,7 +5,8 @@ public import Communication
 public import Conversion
 import JSONTree
 import ModelPlugins
-import ModelSchema
+public import ModelSchema
+public import Recipes
 import TensorFiles
 import TensorRuntime
 
@@ -92,5 +93,18 @@ extension AutoBridge {
         for (kind, moments) in Dictionary(grouping: state.moments, by: \.kind) {
             try fill(moments.map { ($0.parameter, $0.tensor, $0.shard) }, prefix: "optimizer.\(kind).")
         }
+    }
+}
+
+extension Recipe {
+    /// Which weights of a run have fewer bits; nil for none.
+    public var quantization: WeightQuantization? {
+        guard model.isQuantized,
+            let layers = QuantizedFormat(bits: model.loadIn4bit ? 4 : 8, groupSize: model.quantizationGroupSize)
+        else { return nil }
+        return WeightQuantization(
+            layers: layers,
+            tables: QuantizedFormat(bits: 8, groupSize: model.quantizationGroupSize)
+        )
     }
 }

@@ -159,7 +159,8 @@ INLINE void project_quantized_row(float *sums, const char *prepared, size_t x_ro
             numbers[r] = (const int16_t *)(const void *)(x + 2 * padded_blocks(w)) + column;
         }
         const size_t columns = w->columns - column < count * width ? w->columns - column : count * width;
-        const size_t parts = columns / part_width;
+        // A short row is one block of any width, and all of it is an end.
+        const size_t parts = part_width % step == 0 ? columns / part_width : 0;
         const uint8_t *from = values + column * bits / 8;
 #define BLOCKS(steps) project_blocks(lanes, from, numbers, factors, false, parts, steps, x_rows, bits)
         if (is_spread) project_blocks(lanes, from, numbers, factors, true, parts, 1, x_rows, bits);

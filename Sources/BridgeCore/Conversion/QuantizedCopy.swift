@@ -68,6 +68,7 @@ package struct QuantizedCopy {
                 "\(source) is quantised already; quantize the 16-bit model that it was made from"
             )
         }
+        try quantization.checkExceptions(resolved.parameters.map(\.entry.megatron))
         var weights: [String: Weight] = [:]
         var unfitting: [String] = []
         for parameter in resolved.parameters {

@@ -117,18 +117,6 @@ struct ModelOptions: ParsableArguments {
     /// Prints what was quantized.
     private static func report(_ summary: QuantizationSummary, on groups: ProcessGroupCollection) {
         guard groups.rank == 0 else { return }
-        let counts = summary.matrices.sorted { $0.key < $1.key }.map {
-            "\($0.value) of \($0.key) bits"
-        }
-        Output.printError(
-            "quantized weights: \(counts.joined(separator: ", ")); \(ByteFormat.text(summary.byteCount)) instead of "
-                + ByteFormat.text(summary.denseByteCount)
-        )
-        if let first = summary.unfitting.first {
-            Output.printError(
-                "note: \(summary.unfitting.count) matrices keep their type, because their rows have no multiple of "
-                    + "--quantize-group-size elements, such as \(first)"
-            )
-        }
+        for sentence in summary.sentences { Output.printError(sentence) }
     }
 }

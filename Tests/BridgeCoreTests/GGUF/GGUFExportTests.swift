@@ -39,7 +39,7 @@ import Testing
 
     /// A fixture with the scale of attention and the frequencies of a tower that llama.cpp computes with.
     private func supported(_ name: String, in directory: TemporaryDirectory) throws -> AutoBridge {
-        switch name.prefix { $0 != "-" } {
+        switch name.prefix(while: { $0 != "-" }) {
         case "gemma3":
             try changed(name, in: directory) {
                 $0.set($0[path: "text_config.head_dim"], at: "text_config.query_pre_attn_scalar")

@@ -50,7 +50,7 @@ package struct GGUFExporter {
         let others = lines.filter { type.isQuantised && $0.tensor.type == .f16 && !$0.isProjectors }
         if !others.isEmpty {
             notes.append(
-                "\(ByteFormat.counted(others.count, "matrix")) of a width that blocks of 32 do not divide are stored as F16: "
+                "\(others.count) \(others.count == 1 ? "matrix" : "matrices") of a width that blocks of 32 do not divide are stored as F16: "
                     + others.map(\.tensor.name).prefix(3).joined(separator: ", ") + (others.count > 3 ? ", ..." : "")
             )
         }

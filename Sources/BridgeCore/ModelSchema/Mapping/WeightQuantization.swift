@@ -1,3 +1,4 @@
+import BridgeSupport
 public import TensorRuntime
 
 /// Which weights of a model are quantized when it is loaded, and how.
@@ -49,6 +50,21 @@ public struct WeightQuantization: Sendable {
         guard let kind = MatrixKind(name) else { return nil }
         if let exception = exceptions.first(where: { $0.names.matches(name) }) { return exception.format }
         return kind == .layer ? layers : tables
+    }
+
+    /// Refuses exceptions that fit no matrix of a model's language model.
+    ///
+    /// - Parameter names: Megatron-Core's names of all parameters.
+    /// - Throws: `BridgeError` with an example of a name.
+    package func checkExceptions(_ names: [String]) throws {
+        let matrices = names.filter { MatrixKind($0) != nil }
+        for exception in exceptions where !matrices.contains(where: exception.names.matches) {
+            throw BridgeError(
+                .badArgument,
+                "the exception '\(exception.names)' fits no matrix of the model; expected Megatron-Core's names with * for any text, "
+                    + "such as \(matrices.first ?? "decoder.layers.0.mlp.linear_fc1.weight")"
+            )
+        }
     }
 
     /// What a matrix of the language model is.

@@ -1,3 +1,4 @@
+import BridgeSupport
 public import ModelSchema
 public import TensorRuntime
 
@@ -10,6 +11,18 @@ public struct QuantizationSummary: Sendable {
 
     /// The matrices that keep their type because their rows have no whole number of groups.
     public private(set) var unfitting: [String] = []
+
+    /// The counts as sentences: what was quantized, and what was not.
+    public var sentences: [String] {
+        let counts = matrices.sorted { $0.key < $1.key }.map { "\($0.value) of \($0.key) bits" }
+        let whole = "\(ByteFormat.text(byteCount)) instead of \(ByteFormat.text(denseByteCount))"
+        let quantized = "quantized weights: \(counts.joined(separator: ", ")); \(whole)"
+        guard let first = unfitting.first else { return [quantized] }
+        return [
+            quantized,
+            "\(unfitting.count) matrices keep their type, because their rows have no multiple of the group size, such as \(first)",
+        ]
+    }
 
     /// Counts the quantized ones of some parameters, which were chosen so.
     public init(_ parameters: [Parameter], _ choice: WeightQuantization) {

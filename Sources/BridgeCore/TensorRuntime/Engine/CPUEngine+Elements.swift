@@ -8,9 +8,13 @@ extension CPUEngine {
     public func copy(_ source: Tensor, into target: Tensor) {
         guard source.shape == target.shape else { Tensor.fail("copy", "the shapes differ", source, target) }
         guard target.count > 0 else { return }
-        if let view = QuantizedView(source), [.float32, .bfloat16].contains(target.elementType), target.strides[1] == 1
-        {
-            return dequantize(view, into: target)
+        if let view = QuantizedView(source) {
+            guard source.elementType != target.elementType || target.strides[1] != 1 else {
+                return dequantize(view, into: target)
+            }
+            let dense = Tensor(uninitialized: source.shape, source.elementType, on: self)
+            dequantize(view, into: dense)
+            return copy(dense, into: target)
         }
         guard source.elementType == target.elementType else {
             guard source.elementType.isFloatingPoint, target.elementType.isFloatingPoint else {

@@ -27,7 +27,8 @@ struct Generate: ParsableCommand {
               bridge generate --hf-model toy --prompt-file prompts.jsonl \\
                 --output answers.jsonl --max-new-tokens 100
               bridge generate --hf-model toy --prompt 'Hello' --tp 2
-              bridge generate --hf-model toy --prompt 'Hello' --quantize int4
+              bridge generate --hf-model google/gemma-3-1b-it --prompt 'Hello' \\
+                --quantize int4
             """
     )
 
