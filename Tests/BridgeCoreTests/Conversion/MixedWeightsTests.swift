@@ -151,8 +151,8 @@ import Testing
         (#"{"quant_method": "gptq", "bits": 4}"#, ".qweight", "gptq (4 bits)"),
         (#"{"quant_method": "awq", "bits": 4}"#, ".qzeros", "awq (4 bits)"),
         (
-            #"{"quant_method": "compressed-tensors", "format": "pack-quantized"}"#, ".weight_packed",
-            "compressed-tensors (pack-quantized)"
+            #"{"quant_method": "compressed-tensors", "format": "int-quantized"}"#, ".weight_zero_point",
+            "compressed-tensors (int-quantized)"
         ),
         ("null", ".SCB", "bitsandbytes"),
     ])

@@ -77,7 +77,9 @@ public struct WeightQuantization: Sendable {
             guard name.hasSuffix(".weight") else { return nil }
             if name.hasPrefix("embedding.word_embeddings.") || name.hasPrefix("output_layer.") {
                 self = .table
-            } else if name.hasPrefix("decoder.layers."), name.contains(".linear_") {
+            } else if name.hasPrefix("decoder.layers."),
+                name.split(separator: ".").dropLast().last?.hasPrefix("linear_") ?? false
+            {
                 self = .layer
             } else {
                 return nil
