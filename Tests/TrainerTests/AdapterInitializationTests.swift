@@ -2,7 +2,6 @@ import BridgeCore
 import Communication
 import Foundation
 import JSONTree
-import Logging
 import TensorRuntime
 import TestSupport
 import Testing
@@ -12,23 +11,11 @@ import Trainer
 @Suite struct AdapterInitializationTests {
     private typealias Section = Recipe.PEFTSection
 
-    private final class Log: TrainerCallback {
-        var losses: [Double] = []
-        func onStepEnd(_ step: StepRecord) { losses.append(step.loss) }
-    }
+    private let bench: SmallRun
+    private var scratch: TemporaryDirectory { bench.scratch }
+    private static let engine = SmallRun.engine
 
-    private let scratch: TemporaryDirectory
-    private let data: String
-    private static let engine = TestEngine.cpu(threadCount: 1)
-
-    init() throws {
-        scratch = try TemporaryDirectory()
-        let rows = (0..<8).map { number in
-            let ids = (0..<9 + number).map { "\(30 + ($0 * $0 + number) % 190)" }.joined(separator: ",")
-            return #"{"input_ids": [\#(ids)], "labels": [\#(ids)]}"#
-        }
-        data = try scratch.write(Array(rows.joined(separator: "\n").utf8), to: "rows.jsonl")
-    }
+    init() throws { bench = try SmallRun() }
 
     private func recipe(
         _ start: Recipe.PEFTSection.Initialization = .pissa,
@@ -37,39 +24,9 @@ import Trainer
         steps: Int = 4,
         save: String = ""
     ) -> Recipe {
-        var recipe = Recipe(name: "test")
-        recipe.mixedPrecision = .fp32
-        (recipe.train.trainIters, recipe.train.globalBatchSize, recipe.train.microBatchSize) = (steps, 2, 2)
-        recipe.train.evalInterval = 0
-        (recipe.optimizer.lr, recipe.optimizer.minLR, recipe.scheduler.lrWarmupIters) = (2e-2, 2e-2, 0)
-        recipe.scheduler.lrDecayStyle = .constant
-        (recipe.peft.scheme, recipe.peft.dim, recipe.peft.alpha) = (scheme, 3, 9)
+        var recipe = bench.recipe(scheme, steps: steps, save: save)
         (recipe.peft.initLoRAWeights, recipe.peft.canonical) = (start, isCanonical)
-        (recipe.model.seqLength, recipe.dataset.seqLength) = (32, 32)
-        (recipe.dataset.datasetType, recipe.dataset.trainDataPath) = (.tokenized, data)
-        (recipe.dataset.numWorkers, recipe.dataset.shuffle) = (0, false)
-        recipe.checkpoint.pretrainedCheckpoint = Fixtures.checkpoint("mistral")
-        (recipe.checkpoint.save, recipe.checkpoint.saveInterval) = (save, 100)
         return recipe
-    }
-
-    private static func run(
-        _ recipe: Recipe,
-        in world: any RankWorld = SingleRankWorld(),
-        body: (TrainingRun) throws -> Void = { _ in }
-    ) throws -> [Double] {
-        var environment = TrainingRun.Environment(
-            catalog: try PluginCatalog.standard(),
-            engine: engine,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-            today: "2026-01-01"
-        )
-        environment.world = world
-        let run = try TrainingRun(recipe, in: environment)
-        let log = Log()
-        _ = try run.trainer(callbacks: [log]).run()
-        try body(run)
-        return log.losses
     }
 
     private func adapted(_ recipe: Recipe) throws -> (model: any CausalModel, adapters: AdapterSet) {
@@ -143,26 +100,28 @@ import Trainer
             func recipe(_ start: Recipe.PEFTSection.Initialization, save: String = "") -> Recipe {
                 self.recipe(start, scheme, isCanonical: isCanonical, steps: 5, save: save)
             }
-            let (plain, whole) = (try Self.run(recipe(.standard)), try Self.run(recipe(start)))
+            let (plain, whole) = (try SmallRun.run(recipe(.standard)), try SmallRun.run(recipe(start)))
             #expect(abs(whole[0] - plain[0]) < 2e-6 * plain[0])
             #expect(whole[4] < whole[0] - 0.1 && abs(whole[4] - plain[4]) > 1e-3)
             let save = scratch.path("\(start)")
             var first = recipe(start, save: save)
             first.train.exitInterval = 2
-            #expect(try Self.run(first) + Self.run(recipe(start, save: save)) == whole)
+            #expect(try SmallRun.run(first) + SmallRun.run(recipe(start, save: save)) == whole)
             #expect(
-                message { _ = try Self.run(recipe(.standard, save: save)) }.contains("was saved with other settings")
+                SmallRun.message { _ = try SmallRun.run(recipe(.standard, save: save)) }.contains(
+                    "was saved with other settings"
+                )
             )
         }
     }
 
     @Test func aLayoutDoesNotChangeTheLosses() throws {
-        let expected = try Self.run(recipe())
+        let expected = try SmallRun.run(recipe())
         var (pipelined, copied) = (recipe(), recipe())
         pipelined.model.pipelineModelParallelSize = 2
         copied.train.microBatchSize = 1
         for recipe in [pipelined, copied] {
-            for losses in try ThreadWorld.run(2, { try Self.run(recipe, in: $0) }) {
+            for losses in try ThreadWorld.run(2, { try SmallRun.run(recipe, in: $0) }) {
                 for (loss, other) in zip(losses, expected) { #expect(abs(loss - other) <= 1e-5 * other) }
             }
         }
@@ -171,7 +130,7 @@ import Trainer
             recipe.model.tensorModelParallelSize = 2
             return recipe
         }()
-        let text = message { _ = try ThreadWorld.run(2) { try Self.run(divided, in: $0) } }
+        let text = SmallRun.message { _ = try ThreadWorld.run(2) { try SmallRun.run(divided, in: $0) } }
         #expect(text.contains("peft.init_lora_weights is pissa, which decomposes whole weights"), "\(text)")
         var stored = divided
         stored.checkpoint.ckptFormat = .torchDist
@@ -187,7 +146,7 @@ import Trainer
         let ids = (0..<12).map { Int32(30 + $0 * 7 % 190) }
         let batch = TokenBatch(tokens: ids)
         var expected: [Float] = []
-        _ = try Self.run(recipe(scheme: scheme, isCanonical: isCanonical, save: save)) { run in
+        _ = try SmallRun.run(recipe(scheme: scheme, isCanonical: isCanonical, save: save)) { run in
             expected = try withoutGradients { try run.model.forward(batch).logits.floats() }
             let adapters = try #require(run.adapters)
             try run.bridge.exportMerged(adapters, on: run.model, to: merged)
@@ -198,7 +157,9 @@ import Trainer
         #expect(try checkpoint.reshardPlan(options).byteCount > 0)
         options.container = .torchDist
         #expect(
-            message { _ = try checkpoint.reshardPlan(options) }.contains("adapters that start as parts of the weights")
+            SmallRun.message { _ = try checkpoint.reshardPlan(options) }.contains(
+                "adapters that start as parts of the weights"
+            )
         )
         let bridge = try AutoBridge.fromHF(Fixtures.checkpoint("mistral"))
         // PEFT's format needs no weight of the model: what was taken from it is in the checkpoint.
@@ -227,11 +188,11 @@ import Trainer
     /// The start of an adapter that is continued stays what it is.
     @Test func aContinuedAdapterKeepsItsStart() throws {
         let save = scratch.path("first")
-        _ = try Self.run(recipe(save: save))
-        let longer = try Self.run(recipe(steps: 5))
+        _ = try SmallRun.run(recipe(save: save))
+        let longer = try SmallRun.run(recipe(steps: 5))
         var next = recipe(.standard)
         next.peft.adapterNameOrPath = save
-        let losses = try Self.run(next) { run in
+        let losses = try SmallRun.run(next) { run in
             let adapters = try #require(run.adapters)
             #expect(adapters.trainedParameters.count * 2 == adapters.parameters.count)
             #expect(adapters.parameters.filter { !$0.isTrainable }.allSatisfy { $0.name.contains(".start.linear_") })
@@ -244,7 +205,7 @@ import Trainer
                 recipe.model.pipelineModelParallelSize = pipeline
                 return recipe
             }()
-            for found in try ThreadWorld.run(2, { try Self.run(divided, in: $0) }) {
+            for found in try ThreadWorld.run(2, { try SmallRun.run(divided, in: $0) }) {
                 for (loss, other) in zip(found, losses) { #expect(abs(loss - other) <= 1e-5 * other) }
             }
         }
@@ -254,14 +215,4 @@ import Trainer
         recipe(.pissa, scheme, isCanonical: isCanonical, save: save)
     }
 
-    private func message(_ body: () throws -> Void) -> String {
-        do {
-            try body()
-            return "nothing was thrown"
-        } catch {
-            let error = error as? BridgeError
-            return
-                "\(error?.message ?? "\(error ?? BridgeError(.badArgument, ""))") \(error?.names.joined(separator: "; ") ?? "")"
-        }
-    }
 }

@@ -1,6 +1,4 @@
 import BridgeCore
-import Foundation
-import Logging
 import ModelSchema
 import TensorRuntime
 import TestSupport
@@ -9,22 +7,10 @@ import Trainer
 
 /// Adapters over weights of 8 and 4 bits.
 @Suite struct QuantizedRunTests {
-    private final class Log: TrainerCallback {
-        var losses: [Double] = []
-        func onStepEnd(_ step: StepRecord) { losses.append(step.loss) }
-    }
+    private let bench: SmallRun
+    private var scratch: TemporaryDirectory { bench.scratch }
 
-    private let scratch: TemporaryDirectory
-    private let data: String
-
-    init() throws {
-        scratch = try TemporaryDirectory()
-        let rows = (0..<8).map { number in
-            let ids = (0..<9 + number).map { "\(30 + ($0 * $0 + number) % 190)" }.joined(separator: ",")
-            return #"{"input_ids": [\#(ids)], "labels": [\#(ids)]}"#
-        }
-        data = try scratch.write(Array(rows.joined(separator: "\n").utf8), to: "rows.jsonl")
-    }
+    init() throws { bench = try SmallRun() }
 
     /// A model whose rows have whole groups, the same with weights of 4 bits, and with their values as float32.
     private func models() throws -> (original: String, packed: String, rounded: String) {
@@ -48,60 +34,38 @@ import Trainer
         steps: Int = 4,
         save: String = ""
     ) -> Recipe {
-        var recipe = Recipe(name: "test")
-        recipe.mixedPrecision = .fp32
-        (recipe.train.trainIters, recipe.train.globalBatchSize, recipe.train.microBatchSize) = (steps, 2, 2)
-        recipe.train.evalInterval = 0
-        (recipe.optimizer.lr, recipe.optimizer.minLR, recipe.scheduler.lrWarmupIters) = (2e-2, 2e-2, 0)
-        recipe.scheduler.lrDecayStyle = .constant
-        (recipe.peft.scheme, recipe.peft.dim, recipe.peft.alpha) = (scheme, 3, 9)
-        (recipe.model.seqLength, recipe.dataset.seqLength) = (32, 32)
+        var recipe = bench.recipe(scheme, steps: steps, save: save)
         (recipe.model.loadIn4bit, recipe.model.quantizationGroupSize) = (isQuantized, isQuantized ? 32 : 64)
-        (recipe.dataset.datasetType, recipe.dataset.trainDataPath) = (.tokenized, data)
-        (recipe.dataset.numWorkers, recipe.dataset.shuffle) = (0, false)
-        recipe.checkpoint.pretrainedCheckpoint = model
-        (recipe.checkpoint.save, recipe.checkpoint.saveInterval) = (save, 2)
+        (recipe.checkpoint.pretrainedCheckpoint, recipe.checkpoint.saveInterval) = (model, 2)
         return recipe
-    }
-
-    private func losses(_ recipe: Recipe) throws -> [Double] {
-        let environment = TrainingRun.Environment(
-            catalog: try PluginCatalog.standard(),
-            engine: TestEngine.cpu(threadCount: 1),
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-            today: "2026-01-01"
-        )
-        let log = Log()
-        _ = try TrainingRun(recipe, in: environment).trainer(callbacks: [log]).run()
-        return log.losses
     }
 
     @Test(arguments: [Recipe.PEFTSection.Scheme.lora, .dora])
     func aRunOverPackedWeightsIsThatOverTheirValues(_ scheme: Recipe.PEFTSection.Scheme) throws {
         let models = try models()
-        let found = try losses(recipe(models.packed, scheme, isQuantized: false))
-        let expected = try losses(recipe(models.rounded, scheme, isQuantized: false))
+        let found = try SmallRun.run(recipe(models.packed, scheme, isQuantized: false))
+        let expected = try SmallRun.run(recipe(models.rounded, scheme, isQuantized: false))
         try #require(found.count == 4 && expected.count == 4)
         for (loss, other) in zip(found, expected) { #expect(abs(loss - other) <= 1e-4 * other) }
         // The embedding gets 8 bits too.
-        let quantized = try losses(recipe(models.original, scheme))
+        let quantized = try SmallRun.run(recipe(models.original, scheme))
         for (loss, other) in zip(quantized, expected) { #expect(abs(loss - other) <= 0.02 * other) }
-        let exact = try losses(recipe(models.original, scheme, isQuantized: false))
+        let exact = try SmallRun.run(recipe(models.original, scheme, isQuantized: false))
         #expect(abs(quantized[0] - exact[0]) > 1e-4 * exact[0])
     }
 
     @Test func aRunOverFewerBitsResumesToTheBit() throws {
         let models = try models()
-        let whole = try losses(recipe(models.original, save: scratch.path("whole")))
-        var parts = try losses(recipe(models.original, steps: 2, save: scratch.path("parts")))
-        parts += try losses(recipe(models.original, steps: 4, save: scratch.path("parts")))
+        let whole = try SmallRun.run(recipe(models.original, save: scratch.path("whole")))
+        var parts = try SmallRun.run(recipe(models.original, steps: 2, save: scratch.path("parts")))
+        parts += try SmallRun.run(recipe(models.original, steps: 4, save: scratch.path("parts")))
         #expect(parts == whole)
     }
 
     @Test func theEstimateCountsFewerBits() throws {
         let models = try models()
         let bridge = try AutoBridge.fromHF(models.original)
-        let engine = TestEngine.cpu(threadCount: 1)
+        let engine = SmallRun.engine
         let weights = try [true, false].map {
             try RunEstimate(bridge, recipe(models.original, isQuantized: $0), ranks: 1, on: engine).rank(0).weights
         }
@@ -127,7 +91,7 @@ import Trainer
         #expect(problems { $0.model.quantizationGroupSize = 48 }.contains("expected 32, 64 or 128"))
         #expect(problems { $0.checkpoint.randomInit = true }.contains("checkpoint.random_init reads no weights"))
         // No matrix of this model has whole groups.
-        let error = #expect(throws: BridgeError.self) { _ = try losses(recipe(Fixtures.checkpoint("mistral"))) }
+        let error = #expect(throws: BridgeError.self) { _ = try SmallRun.run(recipe(Fixtures.checkpoint("mistral"))) }
         #expect(error?.message.contains("no matrix of the model was quantized") ?? false)
     }
 }

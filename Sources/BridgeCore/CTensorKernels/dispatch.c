@@ -79,10 +79,9 @@ static const kernels *table(ctk_isa isa) {
 EACH_KERNEL(KERNEL_FUNCTION)
 
 size_t ctk_prepared_size(const ctk_quantized *w) {
-    size_t width = w->group < CTK_QUANTIZED_BLOCK ? w->group : CTK_QUANTIZED_BLOCK;
-    // Whole vectors of factors, and whole loads of weights.
-    size_t blocks = ((w->columns + width - 1) / width + 15) / 16 * 16, columns = (w->columns + 63) / 64 * 64;
-    return 2 * blocks * sizeof(float) + columns * sizeof(int16_t);
+    // Whole loads of weights.
+    size_t columns = (w->columns + 63) / 64 * 64;
+    return 2 * padded_blocks(w) * sizeof(float) + columns * sizeof(int16_t);
 }
 
 size_t ctk_attention_scratch(size_t width) {

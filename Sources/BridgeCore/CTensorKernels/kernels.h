@@ -78,6 +78,16 @@
                      uint32_t second_key, uint32_t limit, float scale),                                             \
            (out, x, type, first, count, first_key, second_key, limit, scale))
 
+// Columns of a quantized matrix that share one factor of x: a group, or a part of a long one.
+static inline size_t block_width(const ctk_quantized *w) {
+    return w->group < CTK_QUANTIZED_BLOCK ? w->group : CTK_QUANTIZED_BLOCK;
+}
+
+static inline size_t block_count(const ctk_quantized *w) { return (w->columns + block_width(w) - 1) / block_width(w); }
+
+// The same in whole vectors of factors.
+static inline size_t padded_blocks(const ctk_quantized *w) { return (block_count(w) + 15) / 16 * 16; }
+
 #define KERNEL_FIELD(name, parameters, arguments) void(*name) parameters;
 typedef struct kernels {
     EACH_KERNEL(KERNEL_FIELD)

@@ -18,16 +18,7 @@ enum { FACTORS_TOGETHER = 128, STEP_BYTES = 2 * LANES };
 // Their columns.
 INLINE size_t step_width(unsigned bits) { return bits == 4 ? 4 * LANES : 2 * LANES; }
 
-// Columns that share one factor of x: a group, or a part of a long one.
-INLINE size_t block_width(const ctk_quantized *w) {
-    return w->group < CTK_QUANTIZED_BLOCK ? w->group : CTK_QUANTIZED_BLOCK;
-}
-
-INLINE size_t block_count(const ctk_quantized *w) { return (w->columns + block_width(w) - 1) / block_width(w); }
-
-// A prepared row: factors of the blocks, their sums times what weights are too large by, and the numbers.
-INLINE size_t padded_blocks(const ctk_quantized *w) { return (block_count(w) + 15) / 16 * 16; }
-
+// What stored numbers are too large by.
 INLINE float offset_of(unsigned bits) { return bits == 4 ? 8 : 128; }
 
 // The products of pairs of adjacent numbers of 16 bits, added up.
@@ -43,6 +34,8 @@ INLINE vi v_dot_words(vi sum, vw a, vw b) {
     return sum + low_a * low_b + ((vi)a >> 16) * ((vi)b >> 16);
 #endif
 }
+
+// A prepared row: factors of the blocks, their sums times what weights are too large by, and the numbers.
 
 // Where column `i` of x stands: numbers of 4 bits give those of even columns first, then those of odd ones.
 INLINE size_t prepared_place(size_t i, unsigned bits) {
@@ -279,6 +272,7 @@ INLINE void quantize_group(uint8_t *values, uint16_t *scale, const void *x, ctk_
     *scale = to_bf16(bits == 4 ? extreme / -8 : largest / 127);
     // A weight that is NaN or infinite makes its group NaN.
     if (v_sum(nothing) != 0) *scale = 0x7fc0;
+    if (!values) return;
     float factor = from_bf16(*scale);
     float inverse = factor != 0 ? 1 / factor : 0;
     vf scales = v_set(inverse), low = v_set(bits == 4 ? 0 : 1), high = v_set(bits == 4 ? 15 : 255);
@@ -304,8 +298,8 @@ static void level_quantize(uint8_t *values, uint16_t *scales, const ctk_quantize
                            size_t x_stride, size_t rows) {
     for (size_t row = 0; row < rows; row++) {
         const char *source = (const char *)x + row * x_stride * byte_count(type);
-        uint8_t *target = values + row * w->row_bytes;
-        memset(target, 0, w->row_bytes);
+        uint8_t *target = values ? values + row * w->row_bytes : NULL;
+        if (target) memset(target, 0, w->row_bytes);
         for (size_t first = 0, group = 0; first < w->columns; first += w->group, group++) {
             size_t end = first + w->group < w->columns ? first + w->group : w->columns;
             uint16_t *scale = scales + row * w->scale_stride + group;

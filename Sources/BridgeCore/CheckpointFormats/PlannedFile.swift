@@ -56,7 +56,14 @@ package struct PlannedFile: Sendable {
     package static func safetensors(name: String, header: SafetensorsHeader, views: [TensorView], alignment: Int = 8)
         -> PlannedFile
     {
-        PlannedFile(name: name, parts: [.bytes(header.prefix(alignment: alignment))] + views.map { .tensor($0) })
+        safetensors(name: name, header: header, parts: views.map { .tensor($0) }, alignment: alignment)
+    }
+
+    /// A safetensors file with a part for each tensor.
+    package static func safetensors(name: String, header: SafetensorsHeader, parts: [Part], alignment: Int = 8)
+        -> PlannedFile
+    {
+        PlannedFile(name: name, parts: [.bytes(header.prefix(alignment: alignment))] + parts)
     }
 
     /// A file with the given bytes.

@@ -26,33 +26,41 @@ package struct QuantizedCopy {
         var format: QuantizedFormat
 
         /// The tensors that it becomes.
-        var tensors: [(name: String, view: TensorView)] {
+        var tensors: [Stored] {
             let base = name.hasSuffix(".weight") ? name : "\(name).weight"
-            func stored(_ suffix: String, _ type: ElementType, _ shape: [Int], _ storage: any ByteStorage)
-                -> (name: String, view: TensorView)
-            {
-                let name = base + suffix
-                let tensor = StoredTensor(name: name, elementType: type, shape: shape, storage: storage, offset: 0)
-                return (name, TensorView(tensor))
-            }
             let (rows, columns) = (view.height, view.width)
-            let shape = [Int64(rows), Int64(columns)].withUnsafeBytes { Array($0) }
+            func encoded(_ format: EncodedTensor.Format) -> PlannedFile.Part {
+                .encoded(EncodedTensor(view, as: format))
+            }
             return [
-                stored(
-                    "_packed",
-                    .int32,
-                    [rows, format.rowByteCount(columns) / 4],
-                    PackingStorage(view, format, .words)
+                Stored(
+                    name: "\(base)_packed",
+                    elementType: .int32,
+                    shape: [rows, format.rowByteCount(columns) / ElementType.int32.byteCount],
+                    part: encoded(.packedNumbers(format, columns: columns))
                 ),
-                stored(
-                    "_scale",
-                    .bfloat16,
-                    [rows, format.groupCount(columns)],
-                    PackingStorage(view, format, .factors)
+                Stored(
+                    name: "\(base)_scale",
+                    elementType: .bfloat16,
+                    shape: [rows, format.groupCount(columns)],
+                    part: encoded(.packedFactors(format, columns: columns))
                 ),
-                stored("_shape", .int64, [2], MemoryStorage(name: "the shape of \(name)", bytes: shape)),
+                Stored(
+                    name: "\(base)_shape",
+                    elementType: .int64,
+                    shape: [2],
+                    part: .bytes([Int64(rows), Int64(columns)].withUnsafeBytes { Array($0) })
+                ),
             ]
         }
+    }
+
+    /// A tensor of the copy.
+    private struct Stored {
+        var name: String
+        var elementType: ElementType
+        var shape: [Int]
+        var part: PlannedFile.Part
     }
 
     /// The plan.
@@ -96,29 +104,35 @@ package struct QuantizedCopy {
         var homes: [(tensor: String, file: String)] = []
         var total = 0
         for shard in directory.shards {
-            var tensors: [(name: String, view: TensorView)] = []
+            var tensors: [Stored] = []
             for entry in shard.header.entries {
-                guard let stored = directory.tensors[entry.name] else { continue }
+                guard let view = directory.tensors[entry.name].map({ TensorView($0) }) else { continue }
                 let weight = weights[entry.name]
-                let made = weight?.tensors ?? [(entry.name, TensorView(stored))]
+                let kept = Stored(
+                    name: entry.name,
+                    elementType: view.elementType,
+                    shape: view.shape,
+                    part: .tensor(view)
+                )
+                let made = weight?.tensors ?? [kept]
                 tensors += made
-                lines += made.map { name, view in
+                lines += made.map {
                     ConversionPlan.Line(
-                        name: name,
+                        name: $0.name,
                         sources: [entry.name],
-                        shape: view.shape,
-                        elementType: view.elementType,
+                        shape: $0.shape,
+                        elementType: $0.elementType,
                         notes: weight.map { ["quantized to \($0.format.bits) bits"] } ?? []
                     )
                 }
             }
             let header = SafetensorsHeader(
-                tensors: tensors.map { ($0.name, $0.view.elementType, $0.view.shape) },
+                tensors: tensors.map { ($0.name, $0.elementType, $0.shape) },
                 metadata: shard.header.metadata
             )
             total += header.dataByteCount
             homes += tensors.map { ($0.name, shard.name) }
-            files.append(.safetensors(name: shard.name, header: header, views: tensors.map(\.view)))
+            files.append(.safetensors(name: shard.name, header: header, parts: tensors.map(\.part)))
         }
         var notes = [
             "\(weights.count) matrices quantized, \(ByteFormat.text(total)) instead of "

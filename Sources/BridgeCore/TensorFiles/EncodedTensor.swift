@@ -1,6 +1,6 @@
 import BridgeSupport
 import CTensorKernels
-import TensorRuntime
+package import TensorRuntime
 
 /// A tensor that is not made yet, in a format that no element type has.
 ///
@@ -14,9 +14,19 @@ package struct EncodedTensor: Sendable {
         case eightBits
         /// Blocks of 32 elements: a factor in float16, then 4 bits for each, those of the second half in the upper ones.
         case fourBits
+        /// The numbers of quantized rows of `columns` elements, as ``PackedStorage`` has them.
+        case packedNumbers(QuantizedFormat, columns: Int)
+        /// The factors of quantized rows, bfloat16.
+        case packedFactors(QuantizedFormat, columns: Int)
 
         /// The number of elements that are encoded together.
-        package var blockLength: Int { if case .shifted = self { 1 } else { 32 } }
+        package var blockLength: Int {
+            switch self {
+            case .shifted: 1
+            case .eightBits, .fourBits: 32
+            case .packedNumbers(_, let columns), .packedFactors(_, let columns): columns
+            }
+        }
 
         /// The bytes of a block.
         package var blockByteCount: Int {
@@ -24,6 +34,9 @@ package struct EncodedTensor: Sendable {
             case .shifted: 4
             case .eightBits: 34
             case .fourBits: 18
+            case .packedNumbers(let format, let columns): format.rowByteCount(columns)
+            case .packedFactors(let format, let columns):
+                format.groupCount(columns) * ElementType.bfloat16.byteCount
             }
         }
 
@@ -36,6 +49,16 @@ package struct EncodedTensor: Sendable {
                 target.copyMemory(from: source, byteCount: 4 * count)
             case .eightBits: ctk_store_q8_0(target, source, count)
             case .fourBits: ctk_store_q4_0(target, source, count)
+            case .packedNumbers(let format, let columns):
+                let factors = UnsafeMutableRawBufferPointer.allocate(
+                    byteCount: count * format.groupCount(columns) * ElementType.bfloat16.byteCount,
+                    alignment: 2
+                )
+                defer { factors.deallocate() }
+                guard let factors = factors.baseAddress else { return }
+                format.quantize(source, rows: count, columns: columns, numbers: target, factors: factors)
+            case .packedFactors(let format, let columns):
+                format.quantize(source, rows: count, columns: columns, numbers: nil, factors: target)
             }
         }
     }
@@ -55,8 +78,8 @@ package struct EncodedTensor: Sendable {
 }
 
 extension TensorReader {
-    /// The blocks that are encoded at once.
-    private static let blocksAtOnce = 1 << 13
+    /// The elements that are encoded at once, if a block is not longer.
+    private static let elementsAtOnce = 1 << 18
 
     /// Fills `target` with the bytes of a tensor from `offset` on.
     ///
@@ -64,10 +87,10 @@ extension TensorReader {
     package func read(_ tensor: EncodedTensor, at offset: Int, into target: UnsafeMutableRawBufferPointer) throws {
         guard !target.isEmpty else { return }
         let (length, size) = (tensor.format.blockLength, tensor.format.blockByteCount)
-        let end = offset + target.count
+        let (end, blocksAtOnce) = (offset + target.count, max(1, Self.elementsAtOnce / length))
         let last = (end + size - 1) / size
-        for first in stride(from: offset / size, to: last, by: Self.blocksAtOnce) {
-            let count = min(Self.blocksAtOnce, last - first)
+        for first in stride(from: offset / size, to: last, by: blocksAtOnce) {
+            let count = min(blocksAtOnce, last - first)
             let (numbers, bytes) = encodingBuffers(floats: count * length, bytes: count * size)
             let floats = UnsafeMutableRawBufferPointer(start: numbers, count: count * length * 4)
             try read(tensor.view, at: first * length * 4, into: floats)

@@ -181,7 +181,7 @@ typedef struct ctk_quantized {
 
 // Makes `rows` rows of numbers and factors from rows of x, `x_stride` elements apart. Each number is the nearest one, half to
 // even. The factor of a group of 8 bits is its largest magnitude / 127; of 4 bits the value of that magnitude / -8. A group
-// with NaN or infinity gets the factor NaN.
+// with NaN or infinity gets the factor NaN. Without `values`, which may be NULL, only factors are made.
 void ctk_quantize(ctk_isa isa, uint8_t *values, uint16_t *scales, const ctk_quantized *w, const void *x, ctk_type type,
                   size_t x_stride, size_t rows);
 // Writes columns of rows as float32 or bfloat16; `first_column` is the first of a group or block, or even.

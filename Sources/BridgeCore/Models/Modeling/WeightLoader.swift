@@ -131,7 +131,6 @@ package struct WeightLoader {
     /// The values of all pieces, quantized where that was asked for.
     private func read(_ pieces: [Piece], _ files: [ObjectIdentifier: MappedFile]) throws -> [Tensor] {
         let results = Mutex([Tensor?](repeating: nil, count: pieces.count))
-        // Vector pieces of a mapping are read where they are.
         @Sendable func fill(_ reader: inout TensorReader, _ index: Int) throws {
             let piece = pieces[index]
             if let packed = piece.view.packed {
@@ -143,14 +142,7 @@ package struct WeightLoader {
             }
             var tensor: Tensor
             if let mapped {
-                mapped.file.populate(mapped.range)
-                let start = mapped.file.pointer + mapped.range.lowerBound
-                let storage = engine.makeStorage(
-                    mapping: UnsafeRawBufferPointer(start: start, count: mapped.range.count),
-                    owner: mapped.file,
-                    for: engine
-                )
-                tensor = Tensor(storage: storage, elementType: elementType, shape: piece.view.shape)
+                tensor = map(mapped.file, mapped.range, elementType, piece.view.shape)
             } else {
                 tensor = Tensor(uninitialized: piece.view.shape, piece.view.elementType, on: engine)
                 try engine.upload(tensor) { try reader.read(piece.view, at: 0, into: $0) }
@@ -163,6 +155,14 @@ package struct WeightLoader {
         }
         try Workers.run(items: pieces.count, workers: Workers.defaultCount, makeState: { TensorReader() }, body: fill)
         return results.withLock { $0.compactMap { $0 } }
+    }
+
+    /// A tensor in a mapped file.
+    private func map(_ file: MappedFile, _ range: Range<Int>, _ type: ElementType, _ shape: [Int]) -> Tensor {
+        file.populate(range)
+        let bytes = UnsafeRawBufferPointer(start: file.pointer + range.lowerBound, count: range.count)
+        let storage = engine.makeStorage(mapping: bytes, owner: file, for: engine)
+        return Tensor(storage: storage, elementType: type, shape: shape)
     }
 
     /// A packed matrix as it is stored: mapped if it is whole rows of a file.
@@ -179,13 +179,7 @@ package struct WeightLoader {
             let mapped = files[ObjectIdentifier(file)]
         {
             let range = start..<start + rows.count * stride
-            mapped.populate(range)
-            let bytes = UnsafeRawBufferPointer(start: mapped.pointer + range.lowerBound, count: range.count)
-            values = Tensor(
-                storage: engine.makeStorage(mapping: bytes, owner: mapped, for: engine),
-                elementType: .uint8,
-                shape: [rows.count, rowByteCount]
-            )
+            values = map(mapped, range, .uint8, [rows.count, rowByteCount])
         } else {
             values = Tensor(uninitialized: [rows.count, rowByteCount], .uint8, on: engine)
             try engine.upload(values) { target in

@@ -59,19 +59,15 @@ extension CPUEngine {
     public func project(_ x: Tensor, _ weights: [Tensor], into outs: [Tensor]) {
         let (m, k) = (x.shape[0], x.shape[1])
         guard m > 0 else { return }
-        let quantized = weights.indices.filter { weights[$0].quantized != nil }
-        guard quantized.isEmpty || m > Self.fewQuantizedRows else {
-            let views = quantized.compactMap { QuantizedView(weights[$0]) }
-            guard views.count == quantized.count, k > 0 else {
-                for (weight, out) in zip(weights, outs) { multiply(x, weight.transposed(), into: out, adding: false) }
-                return
-            }
-            project(few: x, views, into: quantized.map { outs[$0] })
-            let others = weights.indices.filter { weights[$0].quantized == nil }
-            if !others.isEmpty { project(x, others.map { weights[$0] }, into: others.map { outs[$0] }) }
-            return
+        let views = m <= Self.fewQuantizedRows && k > 0 ? weights.map { QuantizedView($0) } : []
+        if views.contains(where: { $0 != nil }) {
+            let quantized = zip(views, outs).compactMap { view, out in view.map { ($0, out) } }
+            project(few: x, quantized.map(\.0), into: quantized.map(\.1))
+            let others = weights.indices.filter { views[$0] == nil }
+            return project(x, others.map { weights[$0] }, into: others.map { outs[$0] })
         }
-        guard m <= Self.fewRows, quantized.isEmpty, weights.allSatisfy({ $0.strides[1] == 1 }), k > 0 else {
+        let isStreamed = weights.allSatisfy { $0.strides[1] == 1 && $0.quantized == nil }
+        guard m <= Self.fewRows, isStreamed, k > 0 else {
             for (weight, out) in zip(weights, outs) { multiply(x, weight.transposed(), into: out, adding: false) }
             return
         }

@@ -173,12 +173,12 @@ extension QuantizedMatrix {
 extension QuantizedFormat {
     /// A matrix as the kernels know it.
     fileprivate func kernelMatrix(
-        _ values: UnsafeMutableRawPointer,
+        _ values: UnsafeMutableRawPointer?,
         _ scales: UnsafeMutableRawPointer,
         columns: Int
     ) -> ctk_quantized {
         ctk_quantized(
-            values: values.assumingMemoryBound(to: UInt8.self),
+            values: values.map { UnsafePointer($0.assumingMemoryBound(to: UInt8.self)) },
             row_bytes: rowByteCount(columns),
             scales: scales.assumingMemoryBound(to: UInt16.self),
             scale_stride: groupCount(columns),
@@ -192,28 +192,25 @@ extension QuantizedFormat {
     ///
     /// - Parameters:
     ///   - source: Rows without gaps.
-    ///   - type: float32 or bfloat16.
     ///   - rows: How many rows there are.
     ///   - columns: k, of whole groups.
-    ///   - words: Memory for the numbers, ``rowByteCount(_:)`` for each row.
+    ///   - numbers: Memory for the numbers, ``rowByteCount(_:)`` for each row; nil for factors alone.
     ///   - factors: Memory for bfloat16 factors, ``groupCount(_:)`` for each row.
     package func quantize(
-        _ source: UnsafeRawPointer,
-        _ type: ElementType,
+        _ source: UnsafePointer<Float>,
         rows: Int,
         columns: Int,
-        words: UnsafeMutableRawPointer,
+        numbers: UnsafeMutableRawPointer?,
         factors: UnsafeMutableRawPointer
     ) {
-        guard let type = type.kernelType else { return }
-        var matrix = kernelMatrix(words, factors, columns: columns)
+        var matrix = kernelMatrix(numbers, factors, columns: columns)
         ctk_quantize(
             ctk_best_isa(),
-            words.assumingMemoryBound(to: UInt8.self),
+            numbers?.assumingMemoryBound(to: UInt8.self),
             factors.assumingMemoryBound(to: UInt16.self),
             &matrix,
             source,
-            type,
+            CTK_FLOAT32,
             columns,
             rows
         )
