@@ -64,6 +64,11 @@ package struct ConversationRow {
         let json = try CompletionRow.row(json) ?? json
         let keys = keys.filter { json[$0].map { !$0.isNull } ?? false }
         guard json.object != nil, let key = keys.first else {
+            if PreferenceRow.isOne(json) {
+                throw wrong(
+                    "the row is a pair of a chosen and a rejected answer; to train on pairs, set preference.loss_type=dpo, ipo or orpo"
+                )
+            }
             throw wrong(
                 "the row is \(json.object == nil ? json.kind : "an object without a conversation"), "
                     + "expected an object with conversation, messages or conversations, or with prompt and completion"

@@ -31,7 +31,7 @@ package struct DatasetDirectory {
     }
 
     /// Whether a path is that of a file with rows.
-    private static func isData(_ path: String) -> Bool {
+    package static func isData(_ path: String) -> Bool {
         let parts = path.split(separator: "/")
         // `datasets` stores the results of its transformations in the directory of a data set.
         if parts.last?.hasPrefix("cache-") == true, path.hasSuffix(".arrow") { return false }

@@ -22,6 +22,9 @@ package struct PreferenceRow {
     /// The fields of the answers.
     static let answerKeys = ["chosen", "rejected"]
 
+    /// Whether a row has both answers.
+    package static func isOne(_ json: JSON) -> Bool { answerKeys.allSatisfy { json[$0]?.nonNull != nil } }
+
     /// The prompt and the answers of a row.
     ///
     /// - Throws: `BridgeError` with one sentence, without file and line.

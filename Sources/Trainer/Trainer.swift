@@ -396,24 +396,29 @@ public final class Trainer {
         return record
     }
 
-    /// The sums over a data set's first batches; nil when the run stops.
+    /// The sums over a data set's first batches, at most one pass; nil when the run stops.
     private func validate(_ batches: any BatchSource, set: Int, _ shouldStop: () -> Bool) throws -> ValidationSums? {
         let train = components.recipe.train
         let data = DataFaults(groups.world)
         var sums = ValidationSums()
-        let perStep = max(1, train.globalBatchSize / (train.microBatchSize * groups.dp.size))
-        for micro in 0..<train.evalIters * perStep {
-            let first = (micro * groups.dp.size + groups.dp.rank) * train.microBatchSize
-            let rows = batches.rows(first: first, count: train.microBatchSize)
-            let read = try data.reading {
+        let stride = train.microBatchSize * groups.dp.size
+        let wanted = train.evalIters * max(1, train.globalBatchSize / stride) * stride
+        let sampleCount = batches.sampleCount.map { min($0, wanted) } ?? wanted
+        for start in Swift.stride(from: 0, to: sampleCount, by: stride) {
+            let first = start + groups.dp.rank * train.microBatchSize
+            // The last samples may be too few for a full micro-batch on each rank.
+            let count = max(0, min(train.microBatchSize, sampleCount - first))
+            let rows = batches.rows(first: first, count: count)
+            let read = try data.reading { () throws -> TrainingBatch? in
+                guard count > 0 else { return nil }
                 try preference?.useRows(rows, validation: set)
-                return try batches.batch(first: first, count: train.microBatchSize)
+                return try batches.batch(first: first, count: count)
             }
             let told = try groups.world.allReduceSum([shouldStop() ? 1 : 0, data.count])
             try data.check(told[1])
             // The step is complete, and a validation on some of the samples would have another result.
-            guard told[0] == 0, let batch = read else { return nil }
-            guard batch.supervisedCount > 0 else { continue }
+            guard told[0] == 0 else { return nil }
+            guard let batch = read ?? nil, batch.supervisedCount > 0 else { continue }
             var microBatch = PipelineSchedule.MicroBatch(batch)
             guard let preference else {
                 let tokens = TokenScores(components.model)

@@ -1,6 +1,7 @@
 import BridgeCore
 import Communication
 import JSONTree
+import TensorRuntime
 
 /// Checks that a run does not write into its inputs.
 extension TrainingRun {
@@ -11,6 +12,18 @@ extension TrainingRun {
             recipe.checkpoint.pretrainedCheckpoint, recipe.peft.adapterNameOrPath, recipe.hfPath, dataset.trainDataPath,
             dataset.pathOrDataset, dataset.imageFolder, dataset.preparedPath,
         ].filter { !$0.isEmpty } + dataset.source + dataset.validationFiles
+    }
+
+    /// Refuses to train weights that were stored in fewer bits, which only hold whole numbers.
+    static func checkTrainable(_ model: any CausalModel, of weights: String) throws {
+        let quantized = model.parameters.filter { $0.isTrainable && $0.tensor.quantized != nil }
+        guard !quantized.isEmpty else { return }
+        throw BridgeError(
+            .badArgument,
+            "\(ByteFormat.counted(quantized.count, "trained parameter")) of \(weights) have weights of 8 or 4 bits, which cannot be trained; "
+                + "train adapters (--peft-scheme lora), or the 16-bit model ('bridge convert' makes 16-bit weights of it)",
+            names: Array(quantized.prefix(5).map(\.name))
+        )
     }
 
     /// Refuses ranks that were started with other settings, programs, weights or data than rank 0.

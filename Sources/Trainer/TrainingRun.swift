@@ -56,6 +56,10 @@ public final class TrainingRun {
         /// not set may be lowered.
         public var lowersSeqLength = false
 
+        /// Whether the user has named the directory of the checkpoints; a run in the default one continues only with the data that it
+        /// began with.
+        public var isSaveGiven = true
+
         /// Whether the run is only described; then no weights are read or downloaded.
         public var isShapeOnly = false
 
@@ -147,6 +151,16 @@ public final class TrainingRun {
         if let newest = directory.newest, let stored {
             let other = try RunSources(iteration: newest).map { try sources.changes(from: $0, of: newest, recipe) }
             let changes = try ResumeCheck(recipe, stored: stored, path: newest).changes + (other ?? [])
+            let paths = changes.filter { change in ResumeCheck.keysOfData.contains { change.hasPrefix("\($0):") } }
+            let data = paths.isEmpty ? other ?? [] : paths
+            guard environment.isSaveGiven || data.isEmpty else {
+                throw BridgeError(
+                    .badArgument,
+                    "\(newest) is of a run on other data; begin a new run in a directory of its own with checkpoint.save=DIRECTORY, or "
+                        + "continue that one with checkpoint.save=\(recipe.checkpoint.save)",
+                    names: data
+                )
+            }
             if !changes.isEmpty {
                 environment.logger.notice(
                     "settings that differ from the checkpoint: \(changes.joined(separator: ", "))"
@@ -194,6 +208,7 @@ public final class TrainingRun {
             isRestored: stored != nil
         )
         for note in adapters?.notes ?? [] { logger.warning("\(note)") }
+        try Self.checkTrainable(model, of: weights)
         if let adapters, recipe.checkpoint.ckptFormat == .torchDist {
             try AutoBridge.checkLayers(of: adapters, on: model, groups: groups)
         }
@@ -216,6 +231,7 @@ public final class TrainingRun {
         for note in data.notes { environment.logger.notice("\(note)") }
         sampleCount = isElsewhere ? nil : data.training.count
         for note in self.recipe.countEpochs(of: sampleCount) { environment.logger.notice("\(note)") }
+        try LearningRateSchedule(self.recipe).check(steps: self.recipe.train.trainIters)
         let (workers, copies) = (recipe.dataset.numWorkers, groups.dp.size)
         let training = try opener.preparer(data.training)
         samples = DataLoader(training, workers: workers, on: engine, copies: copies)

@@ -48,6 +48,21 @@ import Testing
         #expect(words(typed).problem == nil)
     }
 
+    @Test(arguments: [
+        (
+            "train --hf-model m --data a --data b",
+            "--data is given twice, as a and b; to join data sets, give dataset.source=[a,b] instead"
+        ),
+        ("train -tp 2 --tensor-model-parallel-size=4", "--tp is given twice, as 2 and 4; give it once"),
+        (
+            "evaluate --hf-model m --data a --adapter b --adapter c",
+            "--adapter is given twice, as b and c; give it once"
+        ),
+        ("train --hf-model m --data a --data a", nil), ("generate --image a --image b", nil),
+    ]) func anOptionWithTwoValuesIsRefused(_ line: String, _ problem: String?) {
+        #expect(words(line).problem == problem)
+    }
+
     @Test func everyOptionOfEveryCommandCanBeWrittenWithUnderscores() {
         func check(_ command: any ParsableCommand.Type, _ path: [String]) {
             for child in command.configuration.subcommands { check(child, path + [child._commandName]) }

@@ -45,6 +45,29 @@ import Testing
         for (id, label) in zip(ids, labels) where label.integer != -100 { #expect(id == label) }
     }
 
+    @Test func pairsOfAnswersAreReadAsSuch() throws {
+        let scratch = try TemporaryDirectory()
+        let path = try file([#"{"prompt": "a?", "chosen": "yes", "rejected": "no"}"#], in: scratch)
+        let options = ["--hf-model", checkpoint("mistral"), "--data", path]
+        let preview = try BridgeProcess(["data", "preview"] + options).wait()
+        #expect(preview.status == 0 && preview.output.contains("[[ yes</s>]]"), "\(preview.output)\(preview.errors)")
+        #expect(preview.output.contains("[[ no</s>]]") && preview.errors.contains("the rejected answer"))
+        let printed = try JSON(
+            parsing: Array(BridgeProcess(["data", "preview", "--json"] + options).wait().output.utf8)
+        )
+        #expect(printed["rejected"]?["input_ids"]?.array?.isEmpty == false)
+        let checked = try BridgeProcess(["data", "check"] + options).wait()
+        #expect(checked.status == 0 && checked.output.contains("1 row: 0 invalid"), "\(checked.output)")
+        let trained = try BridgeProcess(["train", "checkpoint.save=\(scratch.path("run"))", "-ms", "3"] + options)
+            .wait()
+        expect(
+            trained,
+            failsWith: 4,
+            mentioning: "is a pair of a chosen and a rejected answer",
+            "preference.loss_type=dpo"
+        )
+    }
+
     @Test func checkNamesEveryBadRow() throws {
         let scratch = try TemporaryDirectory()
         let rows = [

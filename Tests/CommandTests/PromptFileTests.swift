@@ -136,7 +136,7 @@ import Testing
         try write([#""Hello""#, "\"\(long)\""])
         let model = try Models.copy("mistral", to: scratch.url("model"))
         try Models.edit(model.appendingPathComponent("config.json")) { $0.set(1000, at: "max_position_embeddings") }
-        let outcome = try BridgeProcess(arguments() + ["--hf-model", model.path]).wait()
+        let outcome = try BridgeProcess(arguments().with("--hf-model", model.path)).wait()
         expect(outcome, failsWith: 4, mentioning: "\(prompts), line 2", "at most 1000")
         #expect(!FileManager.default.fileExists(atPath: output))
     }

@@ -43,7 +43,30 @@ import Testing
         #expect(both.errors.contains("quantized weights: 35 of 4 bits, 1 of 8 bits"), "\(both.errors)")
         #expect(try !tokens(packed).errors.contains("quantized weights"))
         let again = try BridgeProcess.run("quantize", packed, scratch.path("again"), "--bits", "8")
-        #expect(again.status == 64 && again.sentence.contains("is quantised already"), "\(again.errors)")
+        #expect(again.status == 64 && again.sentence.contains("is quantized already"), "\(again.errors)")
+    }
+
+    @Test func packedWeightsAreShownAndNotTrained() throws {
+        let packed = scratch.path("packed")
+        #expect(try quantize(packed, "--bits", "4").status == 0)
+        let shown = try JSON(parsing: Array(BridgeProcess.run("inspect", packed, "--tensors", "--json").output.utf8))
+        let facts = try #require(shown["facts"]?["quantized"]?.string)
+        let types = (shown["tensors"]?.array ?? []).compactMap { $0["dtype"]?.string }
+        #expect(facts == "\(types.count { $0 == "int4" }) matrices of 4 bits" && types.contains("bfloat16"), "\(facts)")
+        let rows = scratch.path("rows.jsonl")
+        try Data(TrainBench.rows.joined(separator: "\n").utf8).write(to: scratch.url("rows.jsonl"))
+        let start = [
+            "train", "--hf-model", packed, "--data", rows, "checkpoint.save=\(scratch.path("run"))", "-ms", "3",
+        ]
+        let refused = try BridgeProcess(start + ["--mode", "sft"]).wait()
+        expect(
+            refused,
+            failsWith: 64,
+            mentioning: "weights of 8 or 4 bits, which cannot be trained",
+            "--peft-scheme lora"
+        )
+        let trained = try BridgeProcess(start).wait()
+        #expect(trained.status == 0, "\(trained.errors)")
     }
 
     @Test func exceptionsAndADryRunAreShown() throws {

@@ -71,11 +71,52 @@ import Testing
         #expect(try bench.steps("long") == steps)
     }
 
+    /// The length of the run and the size of the batch are chosen apart from each other.
+    @Test func aSmallDataSetHasASmallBatchWithAnyLength() throws {
+        let bench = try TrainBench()
+        let data = ["--hf-model", bench.scratch.path("toy"), "--data", bench.scratch.path("rows.jsonl")]
+        for length in ["train.num_epochs=2", "train.train_iters=7", "train.train_samples=4"] {
+            let (_, note) = try plan(data[0], data[1], data[2], data[3], length, "dataset.val_set_size=0")
+            #expect(note.contains("train.global_batch_size=1 ") && note.contains(" \(length)"), "\(note)")
+            #expect(!note.contains("evals_per_epoch"), "\(note)")
+            #expect(note.contains("dataset.val_set_size=0"), "\(note)")
+        }
+    }
+
+    @Test func dataCanBeNamedBySettings() throws {
+        let bench = try TrainBench()
+        let rows = bench.scratch.path("rows.jsonl")
+        try bench.write([TrainBench.rows[1]], to: "more.jsonl")
+        let model = Fixtures.checkpoint("mistral")
+        let (_, note) = try plan("--hf-model", model, "dataset.source=[\(rows),\(bench.scratch.path("more.jsonl"))]")
+        #expect(note.contains("--dataset-type preloaded") && note.contains("train.global_batch_size=1"), "\(note)")
+        let (_, packed) = try plan("--hf-model", model, "--data", rows, "dataset.packed_sequence_size=300", "-ms", "3")
+        #expect(packed.contains("model.seq_length=300 dataset.seq_length=300"), "\(packed)")
+    }
+
+    /// The settings of a finished run, in which those of epochs stand beside what follows from them, are a recipe.
+    @Test func theSettingsOfARunWithEpochsAreARecipe() throws {
+        let bench = try TrainBench()
+        let first = try BridgeProcess([
+            "train", "--hf-model", bench.scratch.path("toy"), "--data", bench.scratch.path("rows.jsonl"),
+            "checkpoint.save=\(bench.scratch.path("one"))", "dataset.val_set_size=2",
+        ]).wait()
+        #expect(first.status == 0, "\(first.errors)")
+        let last = try #require(bench.iterations("one").last)
+        let again = try BridgeProcess([
+            "train", "--recipe", bench.scratch.path("one/\(last)/run_config.yaml"),
+            "checkpoint.save=\(bench.scratch.path("two"))",
+        ]).wait()
+        #expect(again.status == 0, "\(again.errors)")
+        #expect(bench.iterations("two").last == last)
+    }
+
     @Test(arguments: [
         (["--data", "x"], 64, "name a recipe with --recipe, or a model and data"),
         (["--hf-model", "m"], 64, "name a recipe with --recipe, or a model and data"),
         (["--hf-model", "m", "--pretrained-checkpoint", "n", "--data", "x"], 64, "are the same option"),
         (["--hf-model", "m", "--data", "no such file.jsonl"], 1, "which does not exist"),
+        (["--hf-model", "m", "--data", "rows.jsonl"], 1, "which does not exist"),
     ]) func whatIsMissingIsNamed(_ arguments: [String], _ status: Int32, _ words: String) throws {
         expect(try BridgeProcess(["train"] + arguments).wait(), failsWith: status, mentioning: words)
     }

@@ -30,6 +30,33 @@ import Testing
         #expect(logs[0] == logs[1] && logs[0].count == 6)
     }
 
+    /// Without checkpoint.save the directory follows from the recipe alone, so that a run on other data would continue the first.
+    @Test func aRunInTheDefaultDirectoryDoesNotContinueOneOnOtherData() throws {
+        try bench.write(TrainBench.rows.reversed(), to: "other.jsonl")
+        let home = bench.scratch.path("home")
+        func train(_ data: String, _ more: String...) throws -> BridgeProcess.Outcome {
+            let words = ["train", "--hf-model", bench.scratch.path("toy"), "--data", bench.scratch.path(data)]
+            return try BridgeProcess(words + more, environment: ["SAVE_DIR": home]).wait()
+        }
+        #expect(try train("rows.jsonl", "train.train_iters=3").status == 0)
+        let refused = try train("other.jsonl", "train.train_iters=4")
+        expect(
+            refused,
+            failsWith: 64,
+            mentioning: "is of a run on other data",
+            "checkpoint.save=DIRECTORY",
+            "rows.jsonl"
+        )
+        let more = try train("rows.jsonl", "train.train_iters=4")
+        #expect(more.status == 0 && more.errors.contains("resuming after step 3"), "\(more.errors)")
+        let save = "\(home)/mistral_7b_finetune_config/checkpoints"
+        let named = try train("other.jsonl", "train.train_iters=5", "checkpoint.save=\(save)")
+        #expect(named.status == 0 && named.errors.contains("resuming after step 4"), "\(named.errors)")
+        // The logs are found from the directory of the checkpoints too.
+        let compared = try BridgeProcess(["compare-runs", save, save, "--assert-equal"]).wait()
+        #expect(compared.status == 0, "\(compared.errors)")
+    }
+
     @Test func theResumedCheckpointIsReported() throws {
         #expect(try run(bench.arguments("run")).status == 0)
         let again = try run(bench.arguments("run"))

@@ -129,7 +129,8 @@ import Testing
 
     @Test func filesThatAreNotThereAreNamed() throws {
         try refuse(["dataset.train_data_path=nowhere.jsonl"], status: 1, mentioning: "nowhere.jsonl")
-        try refuse(["--pretrained-checkpoint", "nowhere"], status: 1, mentioning: "nowhere")
+        let elsewhere = bench.arguments("run").with("--pretrained-checkpoint", "nowhere")
+        expect(try BridgeProcess(elsewhere).wait(), failsWith: 1, mentioning: "nowhere")
         try refuse(["checkpoint.load=\(bench.scratch.path("toy"))"], status: 64, mentioning: "checkpoint.load")
     }
 
@@ -172,7 +173,7 @@ import Testing
         // As weights to start from it is welcome.
         let weights = bench.scratch.path("run")
         let other = try BridgeProcess(
-            bench.arguments("other", "train.train_iters=2") + ["--pretrained-checkpoint", weights]
+            bench.arguments("other", "train.train_iters=2").with("--pretrained-checkpoint", weights)
         )
         .wait()
         #expect(other.status == 0, "\(other.errors)")
@@ -185,7 +186,7 @@ import Testing
     }
 
     @Test func aDatasetTypeThatDoesNotExistIsWrongUsage() throws {
-        let outcome = try BridgeProcess(bench.arguments("run") + ["--dataset-type", "parquet"]).wait()
+        let outcome = try BridgeProcess(bench.arguments("run").with("--dataset-type", "parquet")).wait()
         #expect(outcome.status == 64 && outcome.errors.contains("expected"), "\(outcome.errors)")
     }
 }

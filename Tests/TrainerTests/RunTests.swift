@@ -1,5 +1,6 @@
 import BridgeCore
 import Foundation
+import Synchronization
 import TensorRuntime
 import TestSupport
 import Testing
@@ -15,8 +16,13 @@ import Trainer
         var words = 900
         /// Every sample from this one on teaches nothing.
         var silentFrom = Int.max
+        /// The number of samples in a pass; nil for an endless stream.
+        var sampleCount: Int?
+        /// Called with the samples of each batch.
+        var hasRead: @Sendable (Range<Int>) -> Void = { _ in }
 
         func batch(first: Int, count: Int) -> TrainingBatch {
+            hasRead(first..<first + count)
             func token(_ sample: Int, _ location: Int) -> Int32 {
                 Int32(20 + (sample * 37 + location * location * 11) % words)
             }
@@ -314,6 +320,27 @@ import Trainer
         (other.train.metricForBestModel, other.train.trainIters) = (.loss, 13)
         let last = try Run(other, samples: Rows(words: 5), validation: Rows(length: 7, words: 5)).trainer.run()
         #expect(last.best?.iteration == 13 && last.best?.metric == .loss)
+    }
+
+    /// A validation with more batches than there are samples takes each sample once, also in an incomplete last batch.
+    @Test func aValidationIsAtMostOnePass() throws {
+        func loss(samples: Int?, iterations: Int, batch: (Int, Int)) throws -> (loss: Double, read: [Int]) {
+            var recipe = recipe()
+            (recipe.train.trainIters, recipe.train.evalInterval, recipe.train.evalIters) = (1, 1, iterations)
+            (recipe.train.globalBatchSize, recipe.train.microBatchSize) = batch
+            // The parameters of all runs are those of the model.
+            (recipe.optimizer.lr, recipe.optimizer.minLR, recipe.optimizer.weightDecay) = (1e-30, 1e-30, 0)
+            let read = Mutex<[Int]>([])
+            let rows = Rows(sampleCount: samples) { range in read.withLock { $0 += Array(range) } }
+            let run = try Run(recipe, validation: rows)
+            _ = try run.trainer.run()
+            return (try #require(run.log.validations.first).loss, read.withLock(\.self))
+        }
+        let whole = try loss(samples: nil, iterations: 1, batch: (5, 5))
+        let capped = try loss(samples: 5, iterations: 9, batch: (4, 2))
+        #expect(whole.read == [0, 1, 2, 3, 4] && capped.read == whole.read)
+        #expect(abs(capped.loss - whole.loss) < 1e-6 * whole.loss, "\(capped.loss), \(whole.loss)")
+        #expect(try loss(samples: 5, iterations: 1, batch: (4, 2)).read == [0, 1, 2, 3])
     }
 
     @Test func aValidationChangesNoParameter() throws {

@@ -37,6 +37,16 @@ extension AdapterSet {
         }
         let weights = groups.map { $1.map(\.weight.tensor.detached) }
         let shapes = groups.map { $1.first?.adapter?.shape ?? AdapterShape(rank: 1, scale: 1) }
+        for (index, shape) in shapes.enumerated() {
+            let (height, width) = (weights[index].reduce(0) { $0 + $1.shape[0] }, weights[index][0].shape[1])
+            guard shape.rank > min(height, width) else { continue }
+            throw BridgeError(
+                .badConfiguration,
+                "peft.dim is \(shape.rank), but the weight of \(groups[index].0) has the shape [\(height), \(width)], and "
+                    + "peft.init_lora_weights=\(configuration.initLoRAWeights.rawValue) finds at most \(min(height, width)) parts of it; lower "
+                    + "peft.dim, or set peft.init_lora_weights=default"
+            )
+        }
         let found = Results(count: groups.count)
         // Each decomposition keeps one core busy, and gives the same on any number of them.
         @Sendable func decompose(_ state: inout Void, _ index: Int) throws {

@@ -65,7 +65,7 @@ package struct QuantizedCopy {
 
     /// The plan.
     ///
-    /// - Throws: `BridgeError` for tensors that are not accounted for, for a model that is quantised already, and for one without
+    /// - Throws: `BridgeError` for tensors that are not accounted for, for a model that is quantized already, and for one without
     ///   any matrix that is quantized.
     package func plan() throws -> ConversionPlan {
         let source = directory.path
@@ -73,7 +73,7 @@ package struct QuantizedCopy {
         guard resolved.ledger.dequantised.isEmpty else {
             throw BridgeError(
                 .badArgument,
-                "\(source) is quantised already; quantize the 16-bit model that it was made from"
+                "\(source) is quantized already; quantize the 16-bit model that it was made from"
             )
         }
         try quantization.checkExceptions(resolved.parameters.map(\.entry.megatron))

@@ -36,6 +36,8 @@ public struct Checkpoint: Sendable {
     public let facts: [(name: String, value: String)]
     /// The patterns of names that may be missing that have matched one.
     public let usedPatterns: Set<NameGlob>
+    /// The bytes of the tensors, if some hold whole numbers of fewer bits.
+    private var packedByteCount: Int?
 
     /// An opened Megatron checkpoint.
     ///
@@ -82,10 +84,12 @@ public struct Checkpoint: Sendable {
             Dictionary(parameters.map { ($0.entry.megatron, $0.view) }) { first, _ in first }
         )
         fields = model.megatronFields()
-        facts = [
-            ("format", "\(directory.style.rawValue), \(directory.shards.count) weight files"),
-            ("tensors", "\(directory.tensors.count)"),
-        ]
+        facts =
+            [
+                ("format", "\(directory.style.rawValue), \(directory.shards.count) weight files"),
+                ("tensors", "\(directory.tensors.count)"),
+            ] + Self.packedFacts(tensors.map(\.view))
+        if parameters.contains(where: { $0.view.packedBits != nil }) { packedByteCount = directory.byteCount }
     }
 
     /// The settings of the adapters, without the path of their model.
@@ -113,11 +117,24 @@ public struct Checkpoint: Sendable {
         }
     }
 
+    /// The name of the type that a tensor is stored in; its elements may be made of whole numbers of fewer bits.
+    public static func typeName(of view: TensorView) -> String {
+        view.packedBits.map { "int\($0)" } ?? view.elementType.rawValue
+    }
+
+    /// How many matrices are stored in whole numbers of fewer bits, as a fact; none for none.
+    private static func packedFacts(_ views: [TensorView]) -> [(name: String, value: String)] {
+        let counts = Dictionary(grouping: views.compactMap(\.packedBits), by: \.self).mapValues(\.count)
+        guard !counts.isEmpty else { return [] }
+        let text = counts.sorted { $0.key < $1.key }.map { "\($0.value) matrices of \($0.key) bits" }
+        return [("quantized", text.joined(separator: ", "))]
+    }
+
     /// The number of elements of the tensors.
     public var parameterCount: Int { tensors.reduce(0) { $0 + $1.view.shape.reduce(1, *) } }
 
-    /// The bytes of the tensors together.
-    public var byteCount: Int { tensors.reduce(0) { $0 + $1.view.byteCount } }
+    /// The bytes of the tensors together, as they are stored.
+    public var byteCount: Int { packedByteCount ?? tensors.reduce(0) { $0 + $1.view.byteCount } }
 }
 
 /// Compares two checkpoints of any kind, number by number.

@@ -1,3 +1,4 @@
+import BridgeSupport
 import Foundation
 
 /// The schedule of learning rate and weight decay.
@@ -81,6 +82,20 @@ public struct LearningRateSchedule: Sendable, Equatable {
         case .cosine: return between(0.5 * (cos(.pi * part) + 1))
         case .wsd: return between(stable(step))
         }
+    }
+
+    /// Refuses a run in which no step has a learning rate above 0, so that nothing would be trained.
+    ///
+    /// - Parameter steps: The number of steps of the run.
+    /// - Throws: `BridgeError` with what would give it one.
+    public func check(steps: Int) throws {
+        guard steps > 0, !(1...steps).contains(where: { learningRate(at: $0) > 0 }) else { return }
+        throw BridgeError(
+            .badArgument,
+            "the learning rate is 0 in every step, so nothing would be trained: the run has \(ByteFormat.counted(steps, "step")), and "
+                + "optimizer.lr has decayed from \(maximum) to optimizer.min_lr=0 at its end; set scheduler.lr_decay_style=constant "
+                + "or optimizer.min_lr, or train for more steps"
+        )
     }
 
     /// The weight decay after a number of steps.

@@ -37,6 +37,21 @@ extension Recipe {
         return notes
     }
 
+    /// The setting that the length of the run is given by.
+    public var keyOfLength: String {
+        if train.numEpochs != nil { return "train.num_epochs" }
+        return train.trainSamples == nil ? "train.train_iters" : "train.train_samples"
+    }
+
+    /// The settings that ``countEpochs(of:)`` derives, which the file of a run has beside those that they are derived from.
+    public var keysOfEpochs: Set<String> {
+        var keys: Set<String> = []
+        if train.numEpochs != nil || train.trainSamples != nil { keys.insert("train.train_iters") }
+        if train.evalsPerEpoch != nil { keys.insert("train.eval_interval") }
+        if checkpoint.savesPerEpoch != nil { keys.insert("checkpoint.save_interval") }
+        return keys
+    }
+
     private static func steps(_ epochs: Double, _ samples: Int, _ batch: Int) -> Int {
         let exact = epochs * Double(samples) / Double(batch)
         // A third of three epochs is one.

@@ -152,7 +152,7 @@ extension RecipeTable {
         RecipeField(
             "train.eval_iters",
             \.train.evalIters,
-            "The number of global batches in a validation; 0 for no validation.",
+            "The number of global batches in a validation, at most one pass over the validation samples; 0 for no validation.",
             aliases: ["validation.eval_iters"]
         ),
         RecipeField(

@@ -41,6 +41,7 @@ public enum RecipeTable {
         let named = byKey.keys.filter { $0.hasSuffix("." + key) }.sorted()
         if let first = named.first { return first }
         let (section, alone) = split(key)
+        if let own = foreignNames[alone] { return own }
         let homes = byKey.keys.filter { split($0).name == alone }
         // The right name in a wrong section.
         if let home = NearestName.first(of: key, among: homes, limit: key.utf8.count) ?? homes.min() { return home }
@@ -54,6 +55,24 @@ public enum RecipeTable {
         let near = NearestName.first(of: alone, among: names, limit: max(1, alone.utf8.count / 6))
         return near.flatMap { name in byKey.keys.filter { split($0).name == name }.min() }
     }
+
+    /// The settings under the names that transformers, peft, trl and axolotl have for them.
+    private static let foreignNames = [
+        "lora_alpha": "peft.alpha", "lora_r": "peft.dim", "r": "peft.dim", "rank": "peft.dim", "lora_rank": "peft.dim",
+        "lora_dropout": "peft.dropout", "lora_target_modules": "peft.target_modules", "learning_rate": "optimizer.lr",
+        "adam_epsilon": "optimizer.adam_eps", "max_grad_norm": "optimizer.clip_grad",
+        "lr_scheduler_type": "scheduler.lr_decay_style", "lr_scheduler": "scheduler.lr_decay_style",
+        "warmup_steps": "scheduler.lr_warmup_iters", "warmup_ratio": "scheduler.lr_warmup_fraction",
+        "max_steps": "train.train_iters", "num_train_epochs": "train.num_epochs", "epochs": "train.num_epochs",
+        "per_device_train_batch_size": "train.micro_batch_size", "batch_size": "train.global_batch_size",
+        "gradient_accumulation_steps": "train.global_batch_size", "eval_steps": "train.eval_interval",
+        "early_stopping_patience": "train.patience", "output_dir": "checkpoint.save",
+        "save_steps": "checkpoint.save_interval",
+        "save_total_limit": "checkpoint.most_recent_k", "max_length": "model.seq_length",
+        "max_seq_length": "model.seq_length",
+        "sequence_len": "model.seq_length", "sample_packing": "dataset.pack_sequences_in_batch",
+        "packing": "dataset.pack_sequences_in_batch", "train_on_inputs": "dataset.loss_mode",
+    ]
 
     /// The section of a key and the name in it.
     private static func split(_ key: String) -> (section: String, name: String) {

@@ -80,6 +80,11 @@ extension TensorView {
         package var format: QuantizedFormat
     }
 
+    /// The number of bits of the whole numbers that the elements are made of; nil for a view without packed ones.
+    package var packedBits: Int? {
+        blocks.lazy.compactMap { ($0.content?.tensor.storage as? PackedStorage)?.bits }.first
+    }
+
     /// The part of a packed matrix that this view is; nil for any other view, and for groups or factors that no kernel has.
     package var packed: Packed? {
         guard blocks.count == 1, let content = blocks[0].content, !content.isTransposed, let scale = content.scale,

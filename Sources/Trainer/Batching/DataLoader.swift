@@ -37,6 +37,9 @@ public final class DataLoader: BatchSource {
     /// The counts of the samples so far.
     public var statistics: SampleStatistics { state.withLock { $0.statistics } }
 
+    /// See ``BatchSource/sampleCount``.
+    public var sampleCount: Int? { preparer.order.count }
+
     /// See ``BatchSource/rows(first:count:)``.
     public func rows(first: Int, count: Int) -> [Int] { preparer.order.rows(from: first, count: count) }
 

@@ -113,13 +113,20 @@ public struct DatasetOpener: Sendable {
             if let most = section.maxSamples, most < samples.count {
                 samples = SampleSubset(source: samples, rows: Array(0..<most))
             }
+            var dropped: [String] = []
             if filter.isNeeded {
                 let found = try filter.rows(of: samples)
-                notes += found.notes(name(of: source), section)
+                dropped = found.notes(name(of: source), section)
+                notes += dropped
                 samples = SampleSubset(source: samples, rows: found.rows)
             }
             guard samples.count > 0 else {
-                throw BridgeError(.badArgument, "\(name(of: source)) has no samples, expected at least one")
+                throw BridgeError(
+                    .badArgument,
+                    dropped.isEmpty
+                        ? "\(name(of: source)) has no samples, expected at least one"
+                        : "no sample of \(name(of: source)) is left: \(dropped.joined(separator: "; "))"
+                )
             }
             // The training samples are the same with and without validations.
             if section.valSetSize > 0 {

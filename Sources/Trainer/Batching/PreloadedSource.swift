@@ -24,6 +24,21 @@ public struct PreloadedSource: SampleSource {
         self.encoder = encoder
     }
 
+    /// The rows of a file: pairs of answers where the first row is one, otherwise conversations.
+    ///
+    /// - Parameters:
+    ///   - path: The file: one row per line, or one list of rows.
+    ///   - imageFolder: The directory that image paths are relative to; empty for the directory of the file.
+    ///   - encoder: Converts conversations to samples.
+    /// - Returns: The samples, two for each row of pairs.
+    /// - Throws: `BridgeError` when the file cannot be read or has no rows.
+    public static func orPairs(path: String, imageFolder: String, encoder: SampleEncoder) throws -> any SampleSource {
+        let rows = try Self(path: path, imageFolder: imageFolder, encoder: encoder)
+        // A first row that cannot be read is reported with all others.
+        guard let first = try? rows.file.json(at: 0), PreferenceRow.isOne(first) else { return rows }
+        return PreferenceSource(.file(rows.file, imageFolder: rows.imageFolder), encoder: encoder)
+    }
+
     /// The number of rows.
     public var count: Int { file.count }
 

@@ -130,11 +130,15 @@ public final class JSONLinesLog: TrainerCallback {
     static func location(of path: String) throws -> String {
         if Files.kind(of: path) == .file { return path }
         let root = Files.trimmed(path)
-        let candidates = ["\(root)/\(fileName)", "\(root)_logs/\(fileName)"]
+        // Without checkpoint.save and logger.log_dir, checkpoints are in a directory of that of the logs.
+        let candidates =
+            ["\(root)/\(fileName)", "\(root)_logs/\(fileName)"]
+            + (Files.name(of: root) == "checkpoints" ? ["\(Files.parent(of: root))/\(fileName)"] : [])
         if let found = candidates.first(where: { Files.kind(of: $0) == .file }) { return found }
         throw BridgeError(
             .fileSystem,
-            "\(path) has no log: \(candidates.joined(separator: " and ")) do not exist; name the directory of logger.log_dir"
+            "\(path) has no log: \(candidates.joined(separator: " and ")) do not exist; name the directory of logger.log_dir, which is "
+                + "nemo_experiments/RECIPE for a run without checkpoint.save"
         )
     }
 

@@ -40,8 +40,8 @@ public final class RunMonitor {
     /// - Throws: `BridgeError` for a path without a log, and for a log of something else.
     public init(_ path: String) throws {
         self.path = try JSONLinesLog.location(of: path)
-        let checkpoints = Files.kind(of: path) == .directory ? path : Files.parent(of: self.path)
-        total = Self.stepCount(of: checkpoints) ?? 0
+        let directory = Files.kind(of: path) == .directory ? path : Files.parent(of: self.path)
+        total = Self.stepCount(of: directory) ?? Self.stepCount(of: "\(directory)/checkpoints") ?? 0
         try refresh()
     }
 

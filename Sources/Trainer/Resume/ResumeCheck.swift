@@ -13,6 +13,11 @@ struct ResumeCheck {
         "peft.finetune_attention_modules",
         "peft.finetune_mlp_modules", "peft.modules_to_save", "peft.adapter_name_or_path", "optimizer.optimizer",
     ]
+    /// Settings that name the training data.
+    static let keysOfData = [
+        "dataset.dataset_type", "dataset.train_data_path", "dataset.path_or_dataset", "dataset.maker_name",
+        "dataset.source",
+    ]
     /// Sections about files and logs, and settings that do not affect the results.
     private static let indifferent = ["checkpoint.", "logger.", "name", "dataset.prepared_path"]
 

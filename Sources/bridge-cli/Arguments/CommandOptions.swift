@@ -15,6 +15,8 @@ struct CommandOptions {
 
     private var long: [String: Value] = [:]
     private var short: [String: Value] = [:]
+    /// The main name of each option that takes one value, by all of its names; with dashes.
+    private var single: [String: String] = [:]
     /// Whether settings of a recipe, `section.key=value`, are arguments.
     private(set) var takesSettings = false
 
@@ -26,13 +28,24 @@ struct CommandOptions {
             guard let kind = argument["kind"]?.string, kind != "positional" else { continue }
             let value: Value =
                 kind == "flag" ? .none : argument["parsingStrategy"]?.string == "unconditional" ? .anyWord : .word
-            for name in argument["names"]?.array ?? [] {
+            let takesOne = kind == "option" && argument["isRepeating"] != true
+            let names = argument["names"]?.array ?? []
+            let main = (names.first { $0["kind"]?.string == "long" } ?? names.first).map(Self.spelling) ?? ""
+            for name in names {
                 guard let text = name["name"]?.string else { continue }
+                if takesOne { single[Self.spelling(name)] = main }
                 // Options such as -tp have several letters behind one hyphen.
                 if name["kind"]?.string == "long" { long[text] = value } else { short[text] = value }
             }
         }
     }
+
+    private static func spelling(_ name: JSON) -> String {
+        (name["kind"]?.string == "long" ? "--" : "-") + (name["name"]?.string ?? "")
+    }
+
+    /// The main name of an option that takes one value, with dashes; nil for one that may be repeated, and for a flag.
+    func singleOption(_ name: String) -> String? { single[name] }
 
     /// The long names, without dashes.
     var names: Set<String> { Set(long.keys) }

@@ -75,6 +75,7 @@ struct CommandWords {
         var rest = rest
         // Described when an option is met: the parser describes all subcommands of a command too.
         lazy var options = CommandOptions(command)
+        var given: [String: String] = [:]
         let canAsk = !command.configuration.subcommands.isEmpty
         var asksForHelp = canAsk && rest.first == "help"
         while let word = rest.popFirst() {
@@ -105,9 +106,16 @@ struct CommandWords {
             }
             note(found ?? name)
             words.append(found.map { parts.count > 1 ? "--\($0)=\(parts[1])" : "--\($0)" } ?? word)
-            guard parts.count == 1, let next = rest.first, next != "--" else { continue }
-            if value == .anyWord || value == .word && (!next.hasPrefix("-") || next == "-") {
+            var text = parts.count > 1 ? String(parts[1]) : nil
+            if text == nil, let next = rest.first, next != "--",
+                value == .anyWord || value == .word && (!next.hasPrefix("-") || next == "-")
+            {
                 words.append(rest.removeFirst())
+                text = next
+            }
+            guard let text, let option = options.singleOption(found.map { "--\($0)" } ?? "-\(name)") else { continue }
+            if let other = given.updateValue(text, forKey: option), other != text {
+                problem = problem ?? OptionAdvice.repeated(option, [other, text], options)
             }
         }
         if asksForHelp { problem = nil }

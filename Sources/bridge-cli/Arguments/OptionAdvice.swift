@@ -38,6 +38,21 @@ enum OptionAdvice {
         NearestName.first(of: word, among: names).map { ", did you mean '\($0)'?" }
     }
 
+    /// The error message of an option with two values where one counts.
+    ///
+    /// - Parameters:
+    ///   - option: Its main name, with dashes.
+    ///   - values: The values.
+    ///   - options: The declared options of the command.
+    /// - Returns: The message.
+    static func repeated(_ option: String, _ values: [String], _ options: CommandOptions) -> String {
+        let joined = values.joined(separator: ",")
+        let advice =
+            option == "--data" && options.takesSettings
+            ? "; to join data sets, give dataset.source=[\(joined)] instead" : "; give it once"
+        return "\(option) is given twice, as \(values.joined(separator: " and "))\(advice)"
+    }
+
     /// The advice about an unknown option.
     ///
     /// - Parameters:

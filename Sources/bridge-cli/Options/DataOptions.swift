@@ -179,7 +179,7 @@ struct DataOptions: ParsableArguments {
                 encoder: encoder
             )
         case .preloaded:
-            source = try PreloadedSource(path: data, imageFolder: directory, encoder: encoder)
+            source = try PreloadedSource.orPairs(path: data, imageFolder: directory, encoder: encoder)
         }
         return Opened(processor: processor, source: source, fitter: try fitter(processor), notes: encoder.notes)
     }

@@ -44,15 +44,17 @@ struct RecipeChoice {
     private func completed() throws -> Result {
         var result = Result(options: options)
         var settings: [String] = []
-        let looks = options.recipe == nil || options.datasetType == nil
-        let rows = looks ? try options.data.flatMap(Self.rows) : nil
         if let model = options.huggingFace { result.options.pretrainedCheckpoint = model }
+        let section = given.dataset
+        let sources = options.data.map { [$0] } ?? section.trainingSources.filter { !$0.isEmpty }
+        let looks = options.recipe == nil || options.data != nil && options.datasetType == nil
+        let rows = looks ? try sources.map { try Self.rows(of: $0) } : []
         let types: [Recipe.DatasetSection.Kind?] = [nil, .hf]
         if let data = options.data, types.contains(options.datasetType), ConversationMaker.preset(data) != nil {
             result.options.datasetType = .hf
             settings += ["dataset.path_or_dataset=", "dataset.maker_name=\(data)"]
         } else if let data = options.data {
-            let kind = try options.datasetType ?? Self.kind(of: data, rows)
+            let kind = try options.datasetType ?? Self.kind(of: data, rows[0])
             result.options.datasetType = kind
             settings.append("dataset.\(kind == .hf ? "path_or_dataset" : "train_data_path")=\(data)")
             if kind == .hf { settings.append("dataset.maker_name=make_conversation_dataset") }
@@ -61,19 +63,31 @@ struct RecipeChoice {
             result.options.change.settings = settings + options.change.settings
             return result
         }
-        let template = try self.template()
+        if options.data == nil, options.datasetType == nil, !isGiven("dataset.dataset_type"), let first = sources.first
+        {
+            result.options.datasetType =
+                isGiven("dataset.maker_name") || ConversationMaker.preset(first) != nil
+                ? .hf : try Self.kind(of: first, rows[0])
+        }
+        let (template, longest) = try template()
         result.options.recipe = template.name
         let scheme = options.change.scheme ?? options.change.mode ?? .lora
         if !isGiven("peft.scheme") { result.options.change.scheme = scheme }
         let standard = try template.recipe(peft: isGiven("peft.scheme") ? nil : scheme)
         if !isGiven("train.train_iters", "train.num_epochs", "train.train_samples") {
             settings.append("train.num_epochs=1")
-            settings += batch(standard, rows)
+        }
+        settings += batch(standard, rows)
+        if section.packsAhead, !isGiven("model.seq_length", "dataset.seq_length"),
+            section.packedSequenceSize < standard.model.seqLength
+        {
+            let length = min(section.packedSequenceSize, max(longest, 1))
+            settings += ["model", "dataset"].map { "\($0).seq_length=\(length)" }
         }
         if !isGiven("checkpoint.save_interval", "checkpoint.saves_per_epoch") {
             settings.append("checkpoint.saves_per_epoch=1")
         }
-        if isGiven("dataset.val_set_size", "dataset.valid_data_path", "dataset.validation_source"),
+        if section.valSetSize > 0 || !section.validationFiles.isEmpty,
             !isGiven("train.eval_interval", "train.evals_per_epoch")
         {
             settings.append("train.evals_per_epoch=4")
@@ -82,9 +96,22 @@ struct RecipeChoice {
         result.command += ["--pretrained-checkpoint", result.options.pretrainedCheckpoint ?? ""]
         if let scheme = result.options.change.scheme { result.command += ["--peft-scheme", scheme.rawValue] }
         if let kind = result.options.datasetType { result.command += ["--dataset-type", kind.rawValue] }
-        result.command += settings
+        result.command += options.switches + settings + options.flags.changes.map { "\($0.key)=\($0.text)" }
+        result.command += options.change.settings
         result.options.change.settings = settings + options.change.settings
         return result
+    }
+
+    /// The settings of the command line alone; what is wrong with them is reported with all others.
+    private var given: Recipe {
+        var recipe = Recipe(name: "")
+        recipe.dataset.pathOrDataset = ""
+        _ = recipe.applyUsable(options.change.settings)
+        if let kind = options.datasetType { recipe.dataset.datasetType = kind }
+        if recipe.dataset.trainingSources == [""], !recipe.dataset.trainDataPath.isEmpty {
+            recipe.dataset.source = [recipe.dataset.trainDataPath]
+        }
+        return recipe
     }
 
     /// Whether the command line has a setting, by its key or by an option.
@@ -94,7 +121,8 @@ struct RecipeChoice {
 
     // MARK: Recipe
 
-    private func template() throws -> RecipeTemplate {
+    /// The nearest recipe of the model's family, and the most tokens of a sample that the model takes.
+    private func template() throws -> (RecipeTemplate, longest: Int) {
         let weights = options.huggingFace ?? options.pretrainedCheckpoint ?? ""
         let bridge = try HubDirectory.planning(weights, catalog)
         let recipes = catalog.bridges.filter { catalog.isOnePlugin($0, bridge.bridge) }.flatMap(\.recipes)
@@ -112,7 +140,7 @@ struct RecipeChoice {
                     + "--recipe mistral_7b_finetune_config hf_path= ('bridge recipes list' has all)"
             )
         }
-        return best
+        return (best, bridge.toProvider().decoder.seqLength)
     }
 
     /// How far a model is from that of a recipe, by the number of parameters in the model's name.
@@ -141,7 +169,10 @@ struct RecipeChoice {
                 "--data is \(data), which is prepared data; give the data set that it was prepared from, and dataset.prepared_path=\(data)"
             )
         }
-        guard Files.exists(data) || HubRepository(String(data.prefix { $0 != "#" }), kind: .dataset) != nil else {
+        let isOnHub =
+            !DatasetDirectory.isData(data)
+            && HubRepository(String(data.prefix { $0 != "#" }), kind: .dataset) != nil
+        guard Files.exists(data) || isOnHub else {
             throw BridgeError(
                 .fileSystem,
                 "--data is \(data), which does not exist; expected a JSON or JSONL file, or the directory or hub id of a data set"
@@ -150,10 +181,12 @@ struct RecipeChoice {
         return .hf
     }
 
-    /// A smaller batch for a data set with which the recipe's would have fewer than ten steps.
-    private func batch(_ recipe: Recipe, _ rows: RowFile?) -> [String] {
-        guard let rows, !isGiven("train.global_batch_size", "train.micro_batch_size") else { return [] }
-        let most = max(1, rows.count / Self.leastSteps)
+    /// A smaller batch for data sets with which the recipe's would have fewer than ten steps in an epoch.
+    private func batch(_ recipe: Recipe, _ rows: [RowFile?]) -> [String] {
+        let counts = rows.compactMap { $0?.count }
+        guard !rows.isEmpty, counts.count == rows.count, !isGiven("train.global_batch_size", "train.micro_batch_size")
+        else { return [] }
+        let most = max(1, counts.reduce(0, +) / Self.leastSteps)
         guard most < recipe.train.globalBatchSize else { return [] }
         return ["train.global_batch_size=\(most)", "train.micro_batch_size=1"]
     }

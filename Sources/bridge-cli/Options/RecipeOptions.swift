@@ -77,7 +77,13 @@ struct RecipeOptions: ParsableArguments {
 
     /// Refuses options that name neither a recipe nor a model and data; for the command's own validation.
     func checkRecipe() throws {
-        guard recipe != nil || data != nil && (huggingFace ?? pretrainedCheckpoint) != nil else {
+        let namesData =
+            data != nil || datasetType == .mock
+            || !changedKeys.isDisjoint(with: [
+                "dataset.source", "dataset.train_data_path", "dataset.path_or_dataset", "dataset.maker_name",
+                "dataset.dataset_type",
+            ])
+        guard recipe != nil || namesData && (huggingFace ?? pretrainedCheckpoint) != nil else {
             throw ValidationError("name a recipe with --recipe, or a model and data with --hf-model and --data")
         }
     }
@@ -157,6 +163,8 @@ struct RecipeOptions: ParsableArguments {
         environment.isShapeOnly = isShapeOnly
         let given = ownKeys(of: recipe, catalog).union(changedKeys)
         environment.lowersSeqLength = !given.contains { $0.hasSuffix(".seq_length") }
+        environment.isSaveGiven =
+            changedKeys.contains("checkpoint.save") || recipe.checkpoint.save != Self.home(of: recipe) + "/checkpoints"
         return environment
     }
 
@@ -199,6 +207,14 @@ struct RecipeOptions: ParsableArguments {
         return Filled(recipe: recipe, abilities: abilities, refusals: refusals, notes: notes)
     }
 
+    /// The flags that are given, as words of a command.
+    var switches: [String] {
+        [
+            (freezeLanguageModel, "--freeze-language-model"), (freezeVisionModel, "--freeze-vision-model"),
+            (freezeVisionProjection, "--freeze-vision-projection"), (visionLora, "--vision-lora"),
+        ].filter(\.0).map(\.1)
+    }
+
     /// The settings that options change, which is an error if `section.key=value` has another value.
     private var optionChanges: [Recipe.Change] {
         let weights = pretrainedCheckpoint.map {
@@ -230,7 +246,8 @@ struct RecipeOptions: ParsableArguments {
         if change.scheme != nil || change.mode != nil { changed.insert("peft") }
         if datasetType != nil { changed.insert("dataset") }
         guard change.isOfFile(self.recipe ?? "") else { return keys }
-        return keys.union(ownKeys(of: recipe, catalog).filter { !changed.contains(section($0)) })
+        let own = ownKeys(of: recipe, catalog).subtracting(recipe.keysOfEpochs)
+        return keys.union(own.filter { !changed.contains(section($0)) })
     }
 
     /// The settings of a recipe that have neither their default nor the value of the recommended recipe.
@@ -284,18 +301,25 @@ struct RecipeOptions: ParsableArguments {
         if recipe.logger.tensorboardDir == derived.logger.tensorboardDir { recipe.logger.tensorboardDir = "" }
     }
 
-    /// Sets the directories of a run in SAVE_DIR, WORKSPACE or the current directory, as Megatron Bridge does.
-    private static func fillDirectories(of recipe: inout Recipe) {
-        let environment = ProcessInfo.processInfo.environment
-        func directory(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
-        let root = directory("SAVE_DIR") ?? directory("WORKSPACE").map { "\($0)/results" } ?? "nemo_experiments"
+    private static func variable(_ name: String) -> String? {
+        ProcessInfo.processInfo.environment[name].flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    /// The directory of a run for which none is set: in SAVE_DIR, WORKSPACE or the current directory, as in Megatron Bridge.
+    private static func home(of recipe: Recipe) -> String {
+        let root = variable("SAVE_DIR") ?? variable("WORKSPACE").map { "\($0)/results" } ?? "nemo_experiments"
         // A name with a slash would leave the directory.
         let name = String(recipe.name.map { $0 == "/" ? "_" : $0 })
-        let home = "\(root)/\([".", "..", ""].contains(name) ? "run" : name)"
+        return "\(root)/\([".", "..", ""].contains(name) ? "run" : name)"
+    }
+
+    /// Sets the directories of a run that are not set.
+    private static func fillDirectories(of recipe: inout Recipe) {
+        let home = home(of: recipe)
         if recipe.logger.logDir.isEmpty {
             // Without these variables, logs are next to the checkpoints.
             let isBeside =
-                directory("SAVE_DIR") == nil && directory("WORKSPACE") == nil && !recipe.checkpoint.save.isEmpty
+                variable("SAVE_DIR") == nil && variable("WORKSPACE") == nil && !recipe.checkpoint.save.isEmpty
             recipe.logger.logDir = isBeside ? "\(recipe.checkpoint.save)_logs" : home
         }
         if recipe.checkpoint.save.isEmpty { recipe.checkpoint.save = "\(home)/checkpoints" }

@@ -51,6 +51,23 @@ import Testing
         for step in 0...80 { #expect(fractions.learningRate(at: step) == steps.learningRate(at: step), "step \(step)") }
     }
 
+    @Test(arguments: [
+        (["train.train_iters=1"], false), (["train.train_iters=2"], true),
+        (["train.train_iters=1", "optimizer.min_lr=1e-6"], true),
+        (["train.train_iters=1", "scheduler.lr_decay_style=constant"], true),
+        (["train.train_iters=3", "scheduler.lr_decay_iters=1"], false),
+    ]) func aRunWhoseEveryRateIsZeroIsRefused(_ settings: [String], _ trains: Bool) throws {
+        var recipe = Recipe(name: "rates")
+        try recipe.apply(
+            ["optimizer.min_lr=0", "scheduler.lr_decay_style=cosine", "scheduler.lr_warmup_iters=0"] + settings
+        )
+        let steps = recipe.train.trainIters
+        let schedule = LearningRateSchedule(recipe)
+        #expect((1...steps).contains { schedule.learningRate(at: $0) > 0 } == trains)
+        guard !trains else { return try schedule.check(steps: steps) }
+        #expect(throws: BridgeError.self) { try schedule.check(steps: steps) }
+    }
+
     @Test(arguments: try cases.get().indices) func everyStepHasTheRecordedValues(_ index: Int) throws {
         let recorded = try Self.cases.get()[index]
         let schedule = LearningRateSchedule(try recipe(recorded))

@@ -142,7 +142,7 @@ struct Export: ParsableCommand {
             its base model. 'bridge checkpoint check' finds damaged files.
 
             With --format gguf it writes model-TYPE.gguf, and for a model with images mmproj-TYPE.gguf, of the checkpoint, or \
-            without --megatron-path of the Hugging Face model itself.
+            without --megatron-path of the Hugging Face model itself. Toys without --size have settings that llama.cpp lacks.
 
             EXAMPLES:
               bridge convert export --megatron-path toy-megatron --hf-path toy-again
@@ -152,7 +152,8 @@ struct Export: ParsableCommand {
                 --push-to-hub me/tuned
               bridge convert export --megatron-path tuned-megatron --hf-path tuned-gguf \\
                 --format gguf --gguf-type q8_0
-              bridge convert export --hf-model toy --hf-path toy-gguf --format gguf
+              bridge convert export --hf-model gemma-3-4b-it --hf-path gemma-gguf \\
+                --format gguf
             """
     )
 

@@ -71,7 +71,7 @@ struct Inspect: ParsableCommand {
         Output.line()
         Output.table(
             [["TENSOR", "SHAPE", "TYPE"]]
-                + checkpoint.tensors.map { [$0.name, "\($0.view.shape)", $0.view.elementType.rawValue] }
+                + checkpoint.tensors.map { [$0.name, "\($0.view.shape)", Checkpoint.typeName(of: $0.view)] }
         )
     }
 
@@ -91,7 +91,7 @@ struct Inspect: ParsableCommand {
                     checkpoint.tensors.map {
                         [
                             "name": .string($0.name), "shape": $0.view.shape.json,
-                            "dtype": .string($0.view.elementType.rawValue),
+                            "dtype": .string(Checkpoint.typeName(of: $0.view)),
                         ]
                     }
                 ),

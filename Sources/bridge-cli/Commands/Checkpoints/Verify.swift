@@ -15,7 +15,7 @@ struct Verify: ParsableCommand {
         discussion: """
             Either side may be a Hugging Face directory, a hub id or a Megatron checkpoint of any layout. Exit status 3 \
             means that they differ. With --logits both models run on a prompt and their logits are compared, which also \
-            works for checkpoints that are stored in different types, such as quantised ones.
+            works for checkpoints that are stored in different types, such as quantized ones.
 
             With --roundtrip one model is loaded sharded across ranks, exported from there, and compared with itself. \
             The export is temporary, in TMPDIR, and as large as the model.

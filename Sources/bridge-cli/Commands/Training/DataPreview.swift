@@ -13,7 +13,7 @@ struct DataPreview: ParsableCommand {
         abstract: "Show a sample and which of its tokens are supervised.",
         discussion: """
             Supervised tokens are green on a terminal and in [[ ]] elsewhere. Repeated image tokens are printed as one token \
-            and their number.
+            and their number. A row with a chosen and a rejected answer has two samples.
 
             EXAMPLES:
               bridge data preview --hf-model toy --data train.jsonl --row 3
@@ -29,8 +29,21 @@ struct DataPreview: ParsableCommand {
 
     func run() throws {
         let opened = try options.open()
-        let (sample, outcome) = try opened.fitter.fit(opened.source.sample(at: row))
-        if output.json { return printJSON(sample, outcome, opened.processor, opened.notes) }
+        let samples = try opened.source.samples(at: row).map { try opened.fitter.fit($0) }
+        if output.json { return printJSON(samples, opened) }
+        for (index, (sample, outcome)) in samples.enumerated() {
+            if samples.count > 1 { Output.printError("the \(Self.answers[index]) answer:") }
+            try show(sample, outcome, opened)
+        }
+        for sentence in opened.notes.sentences { Output.printError("warning: \(sentence)") }
+    }
+
+    /// The names of the two samples of a pair.
+    private static let answers = ["chosen", "rejected"]
+
+    private func show(_ sample: TrainingSample, _ outcome: SampleTruncation.Outcome, _ opened: DataOptions.Opened)
+        throws
+    {
         var text = ""
         for run in Self.runs(of: sample, image: opened.processor.imageTokens?.featureID) {
             text += try piece(run, sample, opened.processor)
@@ -47,27 +60,35 @@ struct DataPreview: ParsableCommand {
             )
         }
         if sample.supervisedCount == 0 { Output.printError("warning: this sample has no supervised token") }
-        for sentence in opened.notes.sentences { Output.printError("warning: \(sentence)") }
     }
 
-    private func printJSON(
-        _ sample: TrainingSample,
-        _ outcome: SampleTruncation.Outcome,
-        _ processor: any ModelProcessor,
-        _ notes: DataNotes
-    ) {
+    /// The first sample, and that of the rejected answer of a pair under its name.
+    private func printJSON(_ samples: [(TrainingSample, SampleTruncation.Outcome)], _ opened: DataOptions.Opened) {
+        let notes = opened.notes
+        var result: JSON = ["row": row.json]
+        for (key, value) in Self.facts(samples[0], opened.processor).object ?? JSONObject() {
+            result.set(value, at: key)
+        }
+        if samples.count > 1 { result.set(Self.facts(samples[1], opened.processor), at: Self.answers[1]) }
+        result.set(.array(notes.unreadKeys.map { .string($0) }), at: "unread_keys")
+        result.set(.array(notes.marksOfPrompts.map { .string($0) }), at: "marks_of_prompts")
+        result.set(notes.rowsWithoutEnd.json, at: "rows_without_end")
+        Output.json(result)
+    }
+
+    private static func facts(
+        _ read: (sample: TrainingSample, outcome: SampleTruncation.Outcome),
+        _ processor: any ModelProcessor
+    ) -> JSON {
+        let sample = read.sample
         var cut = 0
-        if case .cut(let count) = outcome { cut = count }
-        Output.json([
-            "row": row.json, "input_ids": sample.tokens.map { Int($0) }.json,
-            "labels": sample.labels.map { Int($0) }.json,
+        if case .cut(let count) = read.outcome { cut = count }
+        return [
+            "input_ids": sample.tokens.map { Int($0) }.json, "labels": sample.labels.map { Int($0) }.json,
             "tokens": .array(sample.tokens.map { .string(processor.tokenizer.token(of: $0) ?? "") }),
             "trained_tokens": sample.supervisedCount.json, "cut_tokens": cut.json,
             "images": .array(sample.images.map { [$0.height, $0.width].json }),
-            "unread_keys": .array(notes.unreadKeys.map { .string($0) }),
-            "marks_of_prompts": .array(notes.marksOfPrompts.map { .string($0) }),
-            "rows_without_end": notes.rowsWithoutEnd.json,
-        ])
+        ]
     }
 
     /// Consecutive tokens with the same style.

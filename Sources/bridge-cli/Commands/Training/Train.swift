@@ -119,7 +119,10 @@ struct Train: ParsableCommand {
         }
         var resolved = try recipe.resolved(catalog, ranks: world.size) { Output.printError("note: \($0)") }
         if pushing.id != nil {
-            if resolved.checkpoint.alsoSaveHFCheckpoint == .none { resolved.checkpoint.alsoSaveHFCheckpoint = .last }
+            if resolved.checkpoint.alsoSaveHFCheckpoint == .none {
+                // The best checkpoint is uploaded, and which one that is is known at the end.
+                resolved.checkpoint.alsoSaveHFCheckpoint = resolved.checkpoint.keepBest ? .each : .last
+            }
             if world.rank == 0 { try pushing.check() }
         }
         world.limitWaits(to: .seconds(60 * resolved.dist.distributedTimeoutMinutes))
@@ -166,7 +169,10 @@ struct Train: ParsableCommand {
                 "note: nothing was uploaded to \(id), because the run has not ended; resume it with the same command"
             )
         }
-        let directory = CheckpointFollowUp.directory(of: recipe, iteration: outcome.iteration)
+        let best = outcome.best.map { CheckpointFollowUp.directory(of: recipe, iteration: $0.iteration) }
+        let directory =
+            best.flatMap { Files.kind(of: $0) == .directory ? $0 : nil }
+            ?? CheckpointFollowUp.directory(of: recipe, iteration: outcome.iteration)
         do { try pushing.push(directory, isSilent: output.json) } catch let error as BridgeError
             where error.code != .cancelled
         {

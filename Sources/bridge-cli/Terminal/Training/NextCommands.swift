@@ -26,9 +26,14 @@ struct NextCommands {
         let isAdapter = recipe.peft.scheme != .none
         // A base of Megatron's form has another option.
         let model = run.bridge.directory == nil ? "--megatron-path \(base)" : "--hf-model \(base)"
+        let bits = recipe.model.loadIn4bit ? " --quantize int4" : recipe.model.loadIn8bit ? " --quantize int8" : ""
+        let isOfDefaultSize = recipe.model.quantizationGroupSize == QuantizationOptions.defaultGroupSize
+        let group = isOfDefaultSize ? "" : " --quantize-group-size \(recipe.model.quantizationGroupSize)"
+        let quantize = bits.isEmpty ? "" : bits + group
         let own = RankLauncher.quoted(checkpoint)
         lines.append(
-            "Try it: bridge generate \(isAdapter ? "\(model) --adapter \(own)" : "--megatron-path \(own)") --prompt '...'"
+            "Try it: bridge generate "
+                + "\(isAdapter ? "\(model)\(quantize) --adapter \(own)" : "--megatron-path \(own)") --prompt '...'"
         )
         guard !hasExport else { return }
         lines.append(

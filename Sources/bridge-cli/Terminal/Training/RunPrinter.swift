@@ -156,7 +156,7 @@ struct RunPrinter {
         case .done where outcome.stepsDone == 0:
             Output.line(
                 "Nothing left to do: \(run.resumedFrom ?? "the checkpoint") has all \(outcome.iteration) steps; raise "
-                    + "train.train_iters to continue, or start a new run with another checkpoint.save"
+                    + "\(run.recipe.keyOfLength) to continue, or start a new run with another checkpoint.save"
             )
         case .done: Output.line(Style.green("✅ Done after step \(outcome.iteration)\(location)"))
         case .patience:
