@@ -188,8 +188,8 @@ import Testing
             $0.set(1_000_000, at: "max_position_embeddings")
         }
         try write([#"{"prompt": "a", "max_new_tokens": 2}"#, #""Hello""#, #""Hello""#])
-        let more = ["--hf-model", model.path, "--max-new-tokens", "900000", "--ignore-eos"]
-        let run = try BridgeProcess(arguments() + more)
+        let more = ["--max-new-tokens", "900000", "--ignore-eos"]
+        let run = try BridgeProcess(arguments().with("--hf-model", model.path) + more)
         // The first answer is in the partial file, the others never end.
         try run.wait(until: "an answer is written") {
             let attributes = try? FileManager.default.attributesOfItem(atPath: "\(output).partial")

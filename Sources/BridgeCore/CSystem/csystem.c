@@ -102,6 +102,8 @@ int csys_limit_processors(int thread, const int *numbers, int count) {
     return syscall(SYS_sched_setaffinity, thread, sizeof mask, mask) == 0 ? 0 : -1;
 }
 
+int csys_adopt_orphans(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1); }
+
 int csys_end_with_parent(int signal) { return prctl(PR_SET_PDEATHSIG, signal); }
 
 int csys_in_child(int (*body)(void *context), void *context, int milliseconds) {

@@ -69,4 +69,19 @@ public enum ParentProcess {
         _ = csys_end_with_parent(signal)
         return parent.map { getppid() == $0 } ?? true
     }
+
+    /// Makes this process the parent of processes whose own parent, a child of this one, has ended.
+    public static func adoptsOrphans() { _ = csys_adopt_orphans() }
+
+    /// Ends all children of this process.
+    public static func endChildren() {
+        let own = "\(getpid())"
+        for entry in (try? Files.list("/proc")) ?? [] {
+            guard let process = pid_t(entry), let text = try? Files.contents(of: "/proc/\(entry)/stat", limit: 4096)
+            else { continue }
+            // 1234 (name) S 1200 ...: the name may have spaces and parentheses.
+            let words = String(decoding: text, as: UTF8.self).split(separator: ")").last?.split(separator: " ") ?? []
+            if words.count > 1, words[1] == own { kill(process, SIGKILL) }
+        }
+    }
 }

@@ -72,6 +72,14 @@ struct RankOptions: ParsableArguments {
     ) throws -> any RankWorld {
         let environment = RankEnvironment.current
         try environment.check(command)
+        if environment == .mpi,
+            let option = ranksPerHost != nil ? "--nproc-per-node" : hostfile.map({ _ in "--hostfile" })
+        {
+            throw BridgeError(
+                .badArgument,
+                "\(option) has no effect in a rank that mpirun or srun has started; remove it, or start '\(command)' without a launcher"
+            )
+        }
         let count = ranksPerHost ?? count ?? 1
         if environment == .single, count > 1 || hostfile != nil {
             if let hostfile { try Hostfile.check(hostfile) }

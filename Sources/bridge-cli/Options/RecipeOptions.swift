@@ -245,7 +245,7 @@ struct RecipeOptions: ParsableArguments {
         var changed = Set(keys.map(section))
         if change.scheme != nil || change.mode != nil { changed.insert("peft") }
         if datasetType != nil { changed.insert("dataset") }
-        guard change.isOfFile(self.recipe ?? "") else { return keys }
+        guard RecipeChanges.isOfFile(self.recipe ?? "") else { return keys }
         let own = ownKeys(of: recipe, catalog).subtracting(recipe.keysOfEpochs)
         return keys.union(own.filter { !changed.contains(section($0)) })
     }
@@ -387,7 +387,7 @@ struct RecipeChanges: ParsableArguments {
         let typed = settings.contains { $0.hasPrefix("peft.scheme=") } ? wanted.peft.scheme : scheme ?? mode
         var abilities = RecipeTemplate.Abilities()
         var recipe: Recipe
-        if isOfFile(source) {
+        if Self.isOfFile(source) {
             recipe = try Recipe(contentsOf: source) { name, scheme in
                 let template = try catalog.recipe(named: name)
                 abilities = template.abilities
@@ -407,7 +407,7 @@ struct RecipeChanges: ParsableArguments {
     }
 
     /// Whether the text is a file, not the name of a recommended recipe.
-    func isOfFile(_ source: String) -> Bool {
+    static func isOfFile(_ source: String) -> Bool {
         source.contains("/") || [".yaml", ".yml", ".json"].contains { source.hasSuffix($0) }
     }
 }

@@ -41,6 +41,27 @@ struct SlurmOptions: ParsableArguments {
             }
             throw ValidationError("--\(name) is '\(text)', expected a name of Slurm's")
         }
+        // As in the manual of sbatch.
+        if let timeLimit, timeLimit.wholeMatch(of: #/\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}|UNLIMITED|INFINITE/#) == nil {
+            throw ValidationError(
+                "--time-limit is '\(timeLimit)', expected minutes, HH:MM:SS or days-HH:MM:SS, such as 04:00:00"
+            )
+        }
+    }
+
+    /// Refuses options of the command that a job does not have.
+    ///
+    /// - Throws: `ValidationError` with what to do.
+    func check(_ ranks: RankOptions, dryRun: Bool) throws {
+        guard slurm else { return }
+        if ranks.hostfile != nil {
+            throw ValidationError(
+                "--hostfile has no effect with --slurm, which chooses the hosts; give their number with --nodes"
+            )
+        }
+        if dryRun {
+            throw ValidationError("--slurm prints a job, and --dry-run the plan of a run; remove one of them")
+        }
     }
 
     /// The number of ranks of the job.

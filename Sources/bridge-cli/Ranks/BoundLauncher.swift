@@ -40,6 +40,15 @@ enum BoundLauncher {
         guard ParentProcess.endsThisOne(with: SIGKILL, parent: parent) else { exit(1) }
     }
 
+    /// Whether the output of the launcher that started this process goes to a terminal; true for a process without one.
+    ///
+    /// `mpirun` gives its ranks a terminal in any case.
+    static var writesToTerminal: Bool {
+        guard getenv("OMPI_COMM_WORLD_RANK") != nil else { return true }
+        let output = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(getppid())/fd/1")
+        return output.map { $0.hasPrefix("/dev/pts/") || $0.hasPrefix("/dev/tty") } ?? false
+    }
+
     private static let launchers = ["mpirun", "mpiexec", "orterun", "orted", "prterun", "prted"]
 
     private static func name(of process: pid_t) -> String {

@@ -25,6 +25,7 @@ struct LauncherReport: Sendable {
     private var ownLines: [String] = []
     private var isAfterSecondError = false
     private var loss: String?
+    private var missing: String?
 
     init(_ write: @escaping @Sendable (String) -> Void) { self.write = write }
 
@@ -47,6 +48,7 @@ struct LauncherReport: Sendable {
         if !rest.isEmpty { line(String(decoding: rest, as: UTF8.self)) }
         rest = []
         guard !hasError else { return nil }
+        if let missing { return BridgeError(.rankFailed, missing) }
         if let loss { return BridgeError(.rankFailed, "\(loss); \(advice)") }
         guard !hasRankEnded, status != 130 else { return nil }
         return BridgeError(
@@ -67,6 +69,7 @@ struct LauncherReport: Sendable {
             return
         }
         if let found = Self.killedRank(text) ?? Self.lostHost(text) { hasLost(found) }
+        missing = missing ?? Self.unreachedHost(text)
         guard !isInBlock, !Self.isOfLauncher(text) else {
             hasRankEnded = hasRankEnded || text.contains(#/MPI_ABORT was invoked|non-zero (exit code|status)/#)
             let line = text.trimmingCharacters(in: .whitespaces)
@@ -95,6 +98,22 @@ struct LauncherReport: Sendable {
     private static func killedRank(_ text: String) -> String? {
         text.firstMatch(of: #/process rank (\d+) with PID \d+ on node (\S+) exited on signal (\d+) \((.*?)\)/#).map {
             "rank \($0.1) on \($0.2) was ended by signal \($0.3) (\($0.4.lowercased()))"
+        }
+    }
+
+    /// A host to which ssh has no connection.
+    ///
+    /// For example `ssh: Could not resolve hostname node7: Name or service not known`, `ssh: connect to host node7 port 22:
+    /// Connection refused` and `Connection to 10.0.0.7 port 22 timed out`.
+    private static func unreachedHost(_ text: String) -> String? {
+        let patterns = [
+            #/^ssh: Could not resolve hostname (?<host>\S+?): (?<why>.*)/#,
+            #/^ssh: connect to host (?<host>\S+) port \d+: (?<why>.*)/#,
+            #/^Connection to (?<host>\S+) port \d+ (?<why>timed out)/#,
+        ]
+        return patterns.lazy.compactMap { text.firstMatch(of: $0) }.first.map {
+            "the host \($0.host) of the hostfile cannot be reached: \($0.why.trimmingCharacters(in: .whitespaces)); correct the file, or "
+                + "make 'ssh \($0.host)' work without a password"
         }
     }
 

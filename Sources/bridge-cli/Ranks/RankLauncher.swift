@@ -1,4 +1,5 @@
 import BridgeCore
+import Communication
 import Foundation
 import Glibc
 import Synchronization
@@ -14,6 +15,9 @@ struct RankLauncher {
 
     /// The variable that tells ranks that results do not go to a terminal.
     static let pipedOutput = "BRIDGE_PIPED_OUTPUT"
+
+    /// The longest time until ssh has a connection to a host, in seconds.
+    private static let connectionSeconds = 30
 
     /// The options of this program that are the launcher's, and have a value.
     private static let ownOptions = ["nproc-per-node", "nproc", "hostfile"] + SlurmOptions.names
@@ -49,6 +53,10 @@ struct RankLauncher {
             for (name, seconds) in [("time", 30), ("intvl", 10), ("probes", 3)] {
                 words += ["--mca", "oob_tcp_keepalive_\(name)", "\(seconds)"]
             }
+        }
+        // A host that takes the connection and never answers would be waited for without end.
+        if hostfile != nil, !variables.contains(where: { $0.hasPrefix("OMPI_MCA_plm_rsh_") }) {
+            words += ["--mca", "plm_rsh_args", "-o ConnectTimeout=\(Self.connectionSeconds)"]
         }
         // Other hosts have another environment, and the ranks must have the same trackers.
         if hostfile != nil {
@@ -119,6 +127,8 @@ struct RankLauncher {
         let results = OutputMode.current.json ? Pipe() : nil
         if let results { process.standardOutput = results }
         Output.printError("running: \(words.map(Self.quoted).joined(separator: " "))")
+        // Connections to hosts that the launcher leaves behind become children of this process.
+        ParentProcess.adoptsOrphans()
         try process.run()
         Interrupt.forwards(to: process.processIdentifier)
         let report = Mutex(LauncherReport { Output.tell($0 + "\n") })
@@ -142,6 +152,7 @@ struct RankLauncher {
         }
         process.waitUntilExit()
         // The connection to a lost host may keep the other end of the pipe.
+        ParentProcess.endChildren()
         _ = try? reading.wait(atMost: .seconds(2))
         _ = try? passing?.wait(atMost: .seconds(2))
         let wasKilled = process.terminationReason == .uncaughtSignal

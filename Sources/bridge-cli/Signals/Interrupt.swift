@@ -79,7 +79,8 @@ enum Interrupt {
 
     private static func answer() {
         guard !isSilent.load(ordering: .relaxed) else { return }
-        let sentence: StaticString = "\nthis step is finished and saved; a second signal ends at once, without saving\n"
+        let sentence: StaticString =
+            "\nending: a step that has begun is finished and saved; a second signal ends at once, without saving\n"
         _ = write(STDERR_FILENO, sentence.utf8Start, sentence.utf8CodeUnitCount)
     }
 

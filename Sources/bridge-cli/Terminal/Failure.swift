@@ -14,6 +14,7 @@ import Tokenizers
 enum Failure {
     /// The exit status of each kind of error; every other one is 1.
     private static let statuses: [BridgeError.Code: Int32] = [
+        .badLayout: 64,
         .unaccountedTensors: 2, .verificationFailed: 3, .corruptInput: 4, .trainingDiverged: 5,
         .badArgument: 64, .missingSplit: 64, .cancelled: 130,
     ]

@@ -49,6 +49,7 @@ enum Output {
     /// Whether results go to a terminal; the launcher of ranks gives them one in any case, and passes on what it has.
     static let isTerminal =
         isatty(STDOUT_FILENO) == 1 && ProcessInfo.processInfo.environment[RankLauncher.pipedOutput] == nil
+        && BoundLauncher.writesToTerminal
 
     /// Prints the bytes of a text unchanged.
     static func text(_ bytes: ArraySlice<UInt8>) { bytes.withUnsafeBytes(put) }

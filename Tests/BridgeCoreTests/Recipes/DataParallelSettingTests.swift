@@ -57,6 +57,17 @@ import Testing
         ("comm_overlap.align_param_gather", "false", "true", "see ddp.overlap_grad_reduce"),
         ("comm_overlap.tp_comm_overlap", "false", "true", "see ddp.overlap_grad_reduce"),
         ("comm_overlap.overlap_p2p_comm", "false", "true", "see ddp.overlap_grad_reduce"),
+        ("train.exit_signal_handler", "true", "false", "always save and exit"),
+        ("checkpoint.save_rng", "true", "false", "is always saved"),
+        ("checkpoint.fully_parallel_save", "true", "false", "writes its own part"),
+        ("checkpoint.exit_on_missing_checkpoint", "true", "false", "is always an error"),
+        ("checkpoint.replication", "false", "true", "which all hosts share"),
+        ("dataset.persistent_workers", "true", "false", "always persist"),
+        ("dataset.data_sharding", "true", "false", "reads its own samples"),
+        ("model.tp_comm_overlap", "false", "true", "does not overlap"),
+        ("model.microbatch_group_size_per_vp_stage", "null", "4", "model.pipeline_model_parallel_size"),
+        ("optimizer.optimizer_cpu_offload", "false", "true", "in the memory of the processors"),
+        ("mixed_precision.grad_reduce_in_fp32", "true", "false", "always summed in float32"),
     ])
     func theOnlyValueIsAcceptedAndAnotherHasItsReason(
         _ key: String,

@@ -40,9 +40,10 @@ import Testing
     /// Rank 0 waits only for others that wait for the stopped one.
     @Test func aStoppedRankOfFourIsNamed() throws {
         let layout = [
-            "model.tensor_model_parallel_size=2", "model.pipeline_model_parallel_size=2", "--nproc-per-node", "4",
+            "model.tensor_model_parallel_size=2", "model.pipeline_model_parallel_size=2",
+            "dist.distributed_timeout_minutes=0.05",
         ]
-        let run = try BridgeProcess(ranks.endless("run", "dist.distributed_timeout_minutes=0.05") + layout)
+        let run = try BridgeProcess(ranks.endless("run").with("--nproc-per-node", "4") + layout)
         try bench.waitForSteps(6, of: "run", by: run)
         let outcome = try end(of: run) { kill(try ranks.process(ofRank: 3, of: "run"), SIGSTOP) }
         try ranks.expectEnd(of: "run", outcome, mentioning: ["rank 3 is stopped"])

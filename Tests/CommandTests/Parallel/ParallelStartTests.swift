@@ -1,7 +1,10 @@
+import BridgeCore
 import Foundation
 import JSONTree
 import TestSupport
 import Testing
+
+@testable import bridge
 
 /// How ranks are started, and how a signal ends them.
 @Suite(.serialized) struct ParallelStartTests {
@@ -20,6 +23,38 @@ import Testing
             shell: "exec mpirun --oversubscribe -np \(other == nil ? 2 : 1) \"$@\"",
             environment: Self.root
         )
+    }
+
+    @Test(arguments: [["--nproc-per-node", "4"], ["--hostfile", "hosts"]])
+    func whatHasNoEffectUnderALauncherIsRefused(_ options: [String]) throws {
+        let outcome = try mpirun(ranks.arguments("run", "model.tensor_model_parallel_size=2") + options).wait()
+        expect(
+            outcome,
+            failsWith: 64,
+            mentioning: "\(options[0]) has no effect in a rank that mpirun or srun has started"
+        )
+    }
+
+    @Test(arguments: [
+        (["--hostfile", "hosts"], "--hostfile has no effect with --slurm"),
+        (["--dry-run"], "remove one of them"), (["--time-limit", "soon"], "--time-limit is 'soon'"),
+    ]) func whatAJobCannotHaveIsRefused(_ options: [String], _ sentence: String) throws {
+        let outcome = try BridgeProcess(ranks.arguments("run") + ["--slurm"] + options).wait()
+        expect(outcome, failsWith: 64, mentioning: sentence)
+    }
+
+    /// What ssh prints about a host that it has no connection to.
+    @Test(arguments: [
+        ("ssh: Could not resolve hostname node7: Name or service not known", "Name or service not known"),
+        ("ssh: connect to host node7 port 22: Connection refused", "Connection refused"),
+        ("Connection to node7 port 22 timed out", "timed out"),
+    ]) func aHostWithoutAConnectionIsNamed(_ line: String, _ reason: String) throws {
+        var report = LauncherReport { _ in }
+        report.read(Data((line + "\n").utf8))
+        report.read(Data("ORTE was unable to reliably start one or more daemons.\n".utf8))
+        let found = report.finish(status: 1, advice: "the run resumes")
+        let error = try #require(found)
+        #expect(error.message.hasPrefix("the host node7 of the hostfile cannot be reached: \(reason); "), "\(error)")
     }
 
     @Test func ranksWithOtherSettingsAreNamedBeforeTheFirstStep() throws {
@@ -115,7 +150,7 @@ import Testing
         expect(try BridgeProcess(own + ["--nodes", "2"]).wait(), failsWith: 64, mentioning: "--nodes has no effect")
         // 3 x 7 ranks are not a multiple of 2.
         let other = try BridgeProcess(own + ["--slurm", "--nodes", "3", "--nproc-per-node", "7"]).wait()
-        expect(other, failsWith: 1, mentioning: "does not fit 21 ranks")
+        expect(other, failsWith: 64, mentioning: "does not fit 21 ranks")
         #expect(other.output.isEmpty)
     }
 

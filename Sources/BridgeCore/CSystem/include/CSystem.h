@@ -56,6 +56,9 @@ int csys_limit_processors(int thread, const int *numbers, int count);
 // Only for a process whose other threads hold no locks. A child that takes longer than the limit is killed.
 int csys_in_child(int (*body)(void *context), void *context, int milliseconds);
 
+// Makes this process the parent of those whose own parent, one of its descendants, ends.
+int csys_adopt_orphans(void);
+
 // Sends this process a signal when the thread that started it ends, as with its process; also after an exec.
 int csys_end_with_parent(int signal);
 

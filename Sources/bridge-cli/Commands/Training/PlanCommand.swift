@@ -18,6 +18,7 @@ struct PlanCommand: ParsableCommand {
               bridge plan --gpus 8
               bridge plan --gpus 16 --hardware h200 --json
               bridge plan --gpus 2 --hardware cpu --recipe ministral3_3b_peft_config
+              bridge plan --gpus 4 --hardware cpu --recipe run/iter_0000100/run_config.yaml
             """
     )
 
@@ -44,7 +45,10 @@ struct PlanCommand: ParsableCommand {
 
     @Option(
         name: .long,
-        help: ArgumentHelp("Only this recipe. (default: all of 'bridge recipes list')", valueName: "name"),
+        help: ArgumentHelp(
+            "Only this recipe: a name, or a YAML or JSON file. (default: all of 'bridge recipes list')",
+            valueName: "name|file"
+        ),
         completion: CompletionValues.recipes
     )
     var recipe: String?
@@ -61,13 +65,12 @@ struct PlanCommand: ParsableCommand {
 
     func run() throws {
         let catalog = try plugins.catalog()
-        let templates = try recipe.map { [try catalog.recipe(named: $0)] } ?? catalog.recipes
+        let recipes = try recipe.map { [try recipe(named: $0, catalog)] } ?? catalog.recipes.map(\.standard)
         let engine = CPUEngine(threadCount: 1)
-        let rows = try templates.compactMap { template -> Row? in
-            let recipe = template.standard
-            guard let configuration = catalog.publishedConfiguration(of: recipe) else { return nil }
+        let rows = try recipes.compactMap { recipe -> Row? in
+            guard let bridge = try bridge(of: recipe, catalog) else { return nil }
             var planner = LayoutPlanner(
-                try AutoBridge.fromHFConfig(configuration, catalog: catalog),
+                bridge,
                 recipe,
                 ranks: gpus,
                 on: hardware,
@@ -97,6 +100,25 @@ struct PlanCommand: ParsableCommand {
         for row in rows where !row.faults.isEmpty {
             Output.line("\(row.recipe.name): \(row.faults.joined(separator: "; "))")
         }
+    }
+
+    private func recipe(named name: String, _ catalog: PluginCatalog) throws -> Recipe {
+        guard RecipeChanges.isOfFile(name) else { return try catalog.recipe(named: name).standard }
+        return try Recipe(contentsOf: name) { try catalog.recipe(named: $0).recipe(peft: $1) }
+    }
+
+    /// The model of a recipe: of a file the one that it trains, otherwise the published one; nil if that is not known.
+    private func bridge(of recipe: Recipe, _ catalog: PluginCatalog) throws -> AutoBridge? {
+        let weights = recipe.checkpoint.pretrainedCheckpoint
+        if self.recipe != nil, !weights.isEmpty { return try HubDirectory.planning(weights, catalog) }
+        if let configuration = catalog.publishedConfiguration(of: recipe) {
+            return try AutoBridge.fromHFConfig(configuration, catalog: catalog)
+        }
+        guard self.recipe != nil else { return nil }
+        throw BridgeError(
+            .badArgument,
+            "\(recipe.name) names no model of a published size; set checkpoint.pretrained_checkpoint in its file"
+        )
     }
 
     /// A recipe with its layouts.

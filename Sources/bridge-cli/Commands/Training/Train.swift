@@ -77,6 +77,7 @@ struct Train: ParsableCommand {
     func validate() throws {
         guard watch == nil else { return }
         try recipe.checkRecipe()
+        try slurm.check(ranks, dryRun: dryRun)
         guard chromeTrace == nil || !dryRun else {
             throw ValidationError(
                 "--chrome-trace has no effect with --dry-run, which trains nothing; remove one of them"
