@@ -7,9 +7,11 @@ all of them; the tables have medians, and ratios are medians over the rounds of 
 All compute with the same random bfloat16 weights on the same ids. The weights are read into the page cache before each
 run. "Allocator tuned" is transformers with glibc told to keep freed memory. Time to the first token is the whole
 process's for the bridge and llama.cpp, for transformers it begins with from_pretrained, after Python's imports, which
-alone take seconds. Anonymous memory is the largest RssAnon seen in /proc, every 5 ms. Parts: text, batch, vision, tokenizer.
+alone take seconds. Anonymous memory is the largest RssAnon seen in /proc, every 5 ms. Parts: text, quantized, batch, vision, tokenizer.
 Part batch continues 24 prompts of different lengths, 64 tokens each: the bridge by --prompt-file, transformers by generate
 with left padding, both with the same number of sequences at a time; tokens per second count from the loaded model on.
+Part quantized has the same weights in 8 and 4 bits, with groups of 32 as llama.cpp's types have them, and how far the logits of a
+prompt are from those in bfloat16: the Kullback-Leibler divergence of the distributions, and how often the likeliest token is another one.
 Prints Markdown tables; --output writes the results to a file for Benchmarks/report.py. Needs 6 GB of disk.
 """
 
@@ -34,7 +36,7 @@ THREADS = 2
 OURS = {"BRIDGE_NUM_THREADS": str(THREADS)}
 PROMPT, NEW, SHORT_PROMPT = 512, 64, 8
 MANY, BATCHES = 24, (1, 4, 8)
-PARTS = ["text", "batch", "vision", "tokenizer"]
+PARTS = ["text", "quantized", "batch", "vision", "tokenizer"]
 
 
 class Refused(Exception):
@@ -65,11 +67,11 @@ def bandwidth(folder):
 # Text.
 
 
-def bridge_text(bridge, source, prompt, new):
+def bridge_text(bridge, source, prompt, new, options=()):
     said = run(
         [
             bridge, "generate", "--hf-model", source, "--inputs", source.parent / f"prompt-{prompt}.safetensors",
-            "--max-new-tokens", new, "--ignore-eos", "--json",
+            "--max-new-tokens", new, "--ignore-eos", "--json", *options,
         ],
         OURS,
     )  # fmt: skip
@@ -165,6 +167,90 @@ def text_tables(rounds, read, bytes_per_token, parameters):
             rows.append([name, *["-" if value is None else f"{value:.2f}" for value in values]])
         tables.append(("Medians of the rounds' ratios, bridge divided by the other program:", ["", *keys], rows))
     return tables
+
+
+# Weights in 8 and 4 bits.
+
+
+def quantize_options(bits):
+    return [] if bits is None else ["--quantize", f"int{bits}", "--quantize-group-size", 32]
+
+
+def quantized_part(bridge, root, options):
+    from inference_model import make
+
+    tiny = options.size == "tiny"
+    prompt, new = (32, 8) if tiny else (PROMPT, NEW)
+    source, _, parameters = make(bridge, root, [(prompt, "prompt")], CACHE, options.size)
+    files = {}
+    for kind in ("bf16", "q8_0", "q4_0"):
+        folder = root / f"gguf-{kind}"
+        command = [bridge, "convert", "export", "--hf-model", source, "--hf-path", folder, "--format", "gguf"]
+        subprocess.run([*map(str, command), "--gguf-type", kind, "--overwrite"], check=True, stdout=subprocess.DEVNULL)
+        files[kind] = next(folder.glob("model-*.gguf"))
+    kinds = [(None, "bf16"), (8, "q8_0"), (4, "q4_0")]
+    named = [(f"bridge {f'int{bits}' if bits else 'bfloat16'}", bits, None) for bits, _ in kinds]
+    named += [(f"llama.cpp {kind.upper()}", None, files[kind]) for _, kind in kinds]
+
+    def measured(bits, file):
+        if file:
+            return run([CACHE / "peer_llama", file, prompt, new, THREADS])
+        return bridge_text(bridge, source, prompt, new, quantize_options(bits))
+
+    rounds, read = [], []
+    for _ in range(options.rounds):
+        entry = {}
+        read.append(bandwidth(root))
+        for name, bits, file in named:
+            warm(file.parent if file else source)
+            found = measured(bits, file)
+            entry[name] = {
+                "prefill tokens/s": found["prefill_tokens"] / found["prefill_seconds"],
+                "decode tokens/s": found["decode_tokens"] / found["decode_seconds"],
+            }
+        rounds.append(entry)
+    divergences = quality(bridge, source, root, named, prompt)
+    rows = []
+    for name, _, _ in named:
+        speeds = [f"{median(rounds, name, key):,.1f}" for key in ("prefill tokens/s", "decode tokens/s")]
+        rows.append([name, *speeds, *divergences[name]])
+    title = (
+        f"The model of {parameters / 1e9:.2f} billion parameters in 8 and 4 bits, a prompt of {prompt} tokens and {new} new ones. Two threads "
+        f"read {statistics.median(pair[1] for pair in read):.1f} GB/s (best {max(pair[0] for pair in read):.1f}). Divergence and "
+        "other likeliest tokens are those from bridge bfloat16, over the tokens of the prompt; the weights are random:"
+    )
+    columns = ["", "prefill tokens/s", "decode tokens/s", "divergence", "other likeliest token"]
+    tables = [(title, columns, rows)]
+    rows = []
+    for (bits, kind) in kinds:
+        ours, theirs = f"bridge {f'int{bits}' if bits else 'bfloat16'}", f"llama.cpp {kind.upper()}"
+        cells = [f"{ratio(rounds, ours, theirs, key):.2f}" for key in ("prefill tokens/s", "decode tokens/s")]
+        rows.append([f"{ours} over {theirs}", *cells])
+    tables.append(("Medians of the rounds' ratios:", ["", "prefill tokens/s", "decode tokens/s"], rows))
+    return {"rounds": rounds, "bandwidth": read, "divergences": divergences}, tables
+
+
+def quality(bridge, source, root, named, prompt):
+    """name -> the divergence of the logits of a prompt from those in bfloat16, and how often the likeliest token is another."""
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    inputs, file, results, first = source.parent / f"prompt-{prompt}.safetensors", root / "logits", {}, None
+    for name, bits, gguf in named:
+        if gguf:
+            run([CACHE / "peer_llama", gguf, prompt, 1, THREADS, file])
+            logits = np.fromfile(file, np.float32).reshape(prompt, -1)
+        else:
+            command = [bridge, "forward", "--hf-model", source, "--inputs", inputs, "--output", file, "--overwrite", "--json"]
+            run([*command, *quantize_options(bits)], OURS)
+            logits = load_file(file)["logits"].astype(np.float32).reshape(prompt, -1)
+        logs = logits - logits.max(1, keepdims=True)
+        logs -= np.log(np.exp(logs).sum(1, keepdims=True))
+        first = logs if first is None else first
+        divergence = float((np.exp(first) * (first - logs)).sum(1).mean())
+        others = float((logs.argmax(1) != first.argmax(1)).mean())
+        results[name] = [f"{max(divergence, 0):.2g}", f"{others:.1%}"]
+    return results
 
 
 # Batches.
@@ -310,7 +396,7 @@ def main():
     try:
         for part in options.only:
             run_part = {
-                "text": text_part, "batch": batch_part, "vision": vision_part, "tokenizer": tokenizer_part,
+                "text": text_part, "quantized": quantized_part, "batch": batch_part, "vision": vision_part, "tokenizer": tokenizer_part,
             }[part]  # fmt: skip
             results[part], found = run_part(bridge, root, options)
             tables += found

@@ -1,6 +1,8 @@
 // What llama.cpp does for inference.py: loads a GGUF, runs a prompt, decodes greedily, prints one JSON object.
 //
-//     peer_llama MODEL.gguf PROMPT_TOKENS NEW_TOKENS THREADS
+//     peer_llama MODEL.gguf PROMPT_TOKENS NEW_TOKENS THREADS [LOGITS]
+//
+// With LOGITS it writes the logits of all tokens of the prompt into that file, as float32, and decodes nothing.
 #include "llama.h"
 
 #include <stdio.h>
@@ -27,8 +29,25 @@ static llama_token best(struct llama_context *context, int vocabulary) {
     return winner;
 }
 
+static int write_logits(struct llama_context *context, llama_token *tokens, int count, int vocabulary, const char *path) {
+    struct llama_batch batch = llama_batch_init(count, 0, 1);
+    batch.n_tokens = count;
+    for (int i = 0; i < count; i++) {
+        batch.token[i] = tokens[i];
+        batch.pos[i] = i;
+        batch.n_seq_id[i] = 1;
+        batch.seq_id[i][0] = 0;
+        batch.logits[i] = 1;
+    }
+    if (llama_decode(context, batch)) return 1;
+    FILE *file = fopen(path, "wb");
+    if (!file) return 1;
+    for (int i = 0; i < count; i++) fwrite(llama_get_logits_ith(context, i), sizeof(float), vocabulary, file);
+    return fclose(file);
+}
+
 int main(int count, char **arguments) {
-    if (count != 5) return fprintf(stderr, "usage: peer_llama MODEL PROMPT_TOKENS NEW_TOKENS THREADS\n"), 2;
+    if (count != 5 && count != 6) return fprintf(stderr, "usage: peer_llama MODEL PROMPT_TOKENS NEW_TOKENS THREADS\n"), 2;
     int prompt = atoi(arguments[2]), fresh = atoi(arguments[3]), threads = atoi(arguments[4]);
     double start = now();
     llama_log_set(quiet, NULL);
@@ -47,6 +66,10 @@ int main(int count, char **arguments) {
     llama_token *tokens = malloc(sizeof *tokens * (prompt + fresh));
     tokens[0] = 1;  // the ids of peer_transformers.py
     for (int i = 1; i < prompt; i++) tokens[i] = 20 + (int)(7919LL * i % (vocabulary - 40));
+    if (count == 6) {
+        puts("{}");
+        return write_logits(context, tokens, prompt, vocabulary, arguments[5]);
+    }
     double before = now();
     if (llama_decode(context, llama_batch_get_one(tokens, prompt))) return 1;
     llama_token *made = tokens + prompt;

@@ -80,7 +80,7 @@ EACH_KERNEL(KERNEL_FUNCTION)
 
 size_t ctk_prepared_size(const ctk_quantized *w) {
     // Whole loads of weights.
-    size_t columns = (w->columns + 63) / 64 * 64;
+    size_t columns = (w->columns + CTK_QUANTIZED_BLOCK - 1) / CTK_QUANTIZED_BLOCK * CTK_QUANTIZED_BLOCK;
     return 2 * padded_blocks(w) * sizeof(float) + columns * sizeof(int16_t);
 }
 

@@ -189,7 +189,7 @@ void ctk_dequantize(ctk_isa isa, void *out, ctk_type type, size_t out_stride, co
                     size_t rows, size_t first_column, size_t columns);
 // How many bytes a row of x takes that is prepared for products with w; it is aligned to 4 bytes.
 size_t ctk_prepared_size(const ctk_quantized *w);
-// Prepares a row of x, float32 or bfloat16: each block of it is rounded to 1/32767 of its largest magnitude.
+// Prepares a row of x, float32 or bfloat16: each block of it is rounded to 1/32639 of its largest magnitude or less.
 void ctk_prepare_row(ctk_isa isa, void *prepared, const void *x, ctk_type type, const ctk_quantized *w);
 // out[r * out_row_stride + i] = dot(prepared row r, row i of w), for rows from `first` on; x_rows from 1 to CTK_FEW_ROWS.
 void ctk_project_quantized(ctk_isa isa, void *out, ctk_type out_type, size_t out_row_stride, const void *prepared,
