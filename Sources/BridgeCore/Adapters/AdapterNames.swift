@@ -26,10 +26,14 @@ package struct AdapterNames {
 
     package init(_ model: FamilyModel) throws {
         let suffix = ".weight"
+        // The layers of a line are alike.
+        var known: [NamePattern: [RowOrder.Match]] = [:]
         for entry in try model.table(.transformers).entries {
             let isTransposed = entry.mapping.transform is Transposition
             if isTransposed { transposed.insert(entry.megatron) }
-            let matches = entry.mapping.transform is Identity || isTransposed ? [] : entry.rowMatches
+            let line = entry.mapping.megatron
+            let matches = entry.mapping.transform is Identity || isTransposed ? [] : known[line] ?? entry.rowMatches
+            known[line] = matches
             for (index, match) in matches.enumerated() {
                 switch match {
                 case .same: break
